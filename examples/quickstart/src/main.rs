@@ -1,0 +1,55 @@
+//! The app of Atlassian's page "Configuring scheduled triggers to invoke a remote backend":
+//! Forge calls `/frc-trigger` every hour and brings a system token along.
+
+use forge_remote::prelude::*;
+
+/// Called every hour, once for each installation.
+#[scheduled_trigger(
+    interval = "hour",
+    auth = system,
+    key = "remote-scheduled-trigger-node",
+    endpoint = "remote-trigger-node",
+    path = "/frc-trigger",
+    scopes = ["read:confluence-content.summary"],
+)]
+async fn frc_trigger(call: Invocation, token: SystemToken) -> Result<()> {
+    // Good for at least two hours: keep it by installation, and call Confluence with it.
+    let _authorization = token.authorization();
+    let _tenant = call.installation_id();
+    Ok(())
+}
+
+fn app() -> App {
+    App::new().remote(
+        Remote::new("remote-app-node")
+            .base_url("https://forge-remote-refapp-nodejs.services.atlassian.com"),
+    )
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    app().run().await
+}
+
+#[cfg(test)]
+mod tests {
+    use forge_remote::testing::Harness;
+
+    #[tokio::test]
+    async fn forge_gets_through_and_nobody_else() -> forge_remote::Result<()> {
+        let harness = Harness::new(super::app())?;
+        let call = || harness.call("remote-scheduled-trigger-node");
+
+        assert_eq!(call().send().await.status(), 200);
+        let foreign = "ari:cloud:ecosystem::app/11111111-1111-4111-a111-111111111111";
+        assert_eq!(
+            call()
+                .fit(|fit| fit.set("/aud", foreign.into()))
+                .send()
+                .await
+                .status(),
+            401
+        );
+        Ok(())
+    }
+}

@@ -1,0 +1,280 @@
+//! The commands of an app's binary, from outside.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+const APP_ID: &str = "8db33809-1f32-48bb-8c52-5877dab48107";
+
+/// A folder of this test's own.
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn app() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_quickstart"));
+    for name in [
+        "FORGE_REMOTE_APP_ID",
+        "FORGE_REMOTE_MANIFEST",
+        "FORGE_REMOTE_BIND",
+        "PORT",
+    ] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(command: &mut Command) -> (i32, String) {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().unwrap();
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&stdout),
+        String::from_utf8_lossy(&stderr)
+    );
+    (status.code().unwrap_or(-1), text)
+}
+
+#[test]
+fn a_missing_manifest_is_written_checked_and_kept() {
+    let path = folder("missing").join("manifest.yml");
+    let manifest = |option: &str| {
+        run(app()
+            .env("FORGE_REMOTE_MANIFEST", &path)
+            .args(["manifest", option]))
+    };
+
+    let (status, text) = manifest("--check");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("does not exist"), "{text}");
+
+    // Nobody knows the app's id yet: nothing is written, and the fix is named.
+    let (status, text) = manifest("--write");
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("FORGE_REMOTE_APP_ID"), "{text}");
+    assert!(!path.exists());
+
+    let (status, text) = run(app()
+        .env("FORGE_REMOTE_MANIFEST", &path)
+        .env("FORGE_REMOTE_APP_ID", APP_ID)
+        .args(["manifest", "--write"]));
+    assert_eq!(status, 0, "{text}");
+    let written = fs::read_to_string(&path).unwrap();
+    assert_eq!(manifest("--check").0, 0);
+    assert_eq!(manifest("--write").0, 0);
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        written,
+        "the second write changes nothing"
+    );
+    assert!(written.contains("\n    - key: remote-scheduled-trigger-node\n      endpoint: remote-trigger-node\n      interval: hour\n"), "{written}");
+}
+
+#[test]
+fn every_edit_is_found_and_named() {
+    let fresh = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.yml")).unwrap();
+    let edits = [
+        (
+            "interval: hour",
+            "interval: day",
+            "modules.scheduledTrigger[remote-scheduled-trigger-node].interval is `day` in the manifest, but `hour` in the code",
+        ),
+        (
+            "path: /frc-trigger",
+            "path: /other",
+            "modules.endpoint[remote-trigger-node].route",
+        ),
+        (
+            "enabled: true",
+            "enabled: false",
+            "modules.endpoint[remote-trigger-node].auth",
+        ),
+        (
+            "key: remote-scheduled-trigger-node",
+            "key: renamed",
+            "modules.scheduledTrigger[remote-scheduled-trigger-node] is missing",
+        ),
+        (
+            "baseUrl: https://forge-remote-refapp-nodejs",
+            "baseUrl: https://elsewhere",
+            "remotes[remote-app-node].baseUrl",
+        ),
+        (
+            "    - read:app-system-token\n",
+            "",
+            "permissions.scopes is missing: the code wants `read:app-system-token`",
+        ),
+        (
+            "remote: remote-app-node",
+            "remote: other",
+            "modules.endpoint[remote-trigger-node].remote",
+        ),
+    ];
+    for (at, (old, new, expected)) in edits.into_iter().enumerate() {
+        let path = folder(&format!("edit-{at}")).join("manifest.yml");
+        assert!(fresh.contains(old), "{old}");
+        fs::write(&path, fresh.replacen(old, new, 1)).unwrap();
+        let (status, text) = run(app()
+            .env("FORGE_REMOTE_MANIFEST", &path)
+            .args(["manifest", "--check"]));
+        assert_eq!(status, 1, "{old} → {new}: {text}");
+        assert!(text.contains(expected), "{old} → {new}: {text}");
+        assert!(
+            text.contains("examples/quickstart/src/main.rs:") || old.starts_with("baseUrl"),
+            "{text}"
+        );
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            fresh.replacen(old, new, 1),
+            "a check changes nothing"
+        );
+
+        // The same file keeps the app from starting, and says why.
+        let (status, text) = run(app()
+            .env("FORGE_REMOTE_MANIFEST", &path)
+            .env("FORGE_REMOTE_BIND", "127.0.0.1:0"));
+        assert_eq!(status, 1, "{text}");
+        assert!(text.contains("manifest-drift"), "{text}");
+
+        let (status, text) = run(app()
+            .env("FORGE_REMOTE_MANIFEST", &path)
+            .args(["manifest", "--write"]));
+        assert_eq!(status, 0, "{text}");
+        let (status, text) = run(app()
+            .env("FORGE_REMOTE_MANIFEST", &path)
+            .args(["manifest", "--check"]));
+        assert_eq!(status, 0, "{text}");
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_not_touched() {
+    for (name, text) in [
+        ("broken", "app:\n  id: [\n"),
+        ("list", "- a\n- b\n"),
+        ("shape", "modules: 3\n"),
+        ("twice", "app: {}\napp: {}\n"),
+    ] {
+        let path = folder(&format!("unreadable-{name}")).join("manifest.yml");
+        fs::write(&path, text).unwrap();
+        for option in ["--check", "--write"] {
+            let (status, message) = run(app()
+                .env("FORGE_REMOTE_MANIFEST", &path)
+                .args(["manifest", option]));
+            assert_eq!(status, 2, "{name} {option}: {message}");
+            assert!(message.contains("manifest.yml"), "{message}");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+}
+
+#[test]
+fn routes_are_listed_for_people_and_machines() {
+    let (status, table) = run(app().arg("routes"));
+    assert_eq!(status, 0);
+    for word in [
+        "remote-scheduled-trigger-node",
+        "POST",
+        "/frc-trigger",
+        "system",
+        "Called every hour",
+    ] {
+        assert!(table.contains(word), "{table}");
+    }
+    let (status, json) = run(app().args(["routes", "--json"]));
+    assert_eq!(status, 0);
+    assert!(
+        json.contains("\"endpoint\": \"remote-trigger-node\""),
+        "{json}"
+    );
+}
+
+#[test]
+fn dev_once_calls_everything_with_its_tokens() {
+    let (status, text) = run(app().args(["dev", "--once"]));
+    assert_eq!(status, 0, "{text}");
+    let line = text
+        .lines()
+        .find(|line| line.contains("remote-scheduled-trigger-node"))
+        .unwrap();
+    for word in ["ok", "POST /frc-trigger", "200", "ms", "tokens: system"] {
+        assert!(line.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn a_port_in_use_and_a_bad_app_id_are_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (status, text) = run(app().env("FORGE_REMOTE_BIND", &address));
+    assert_eq!(status, 1);
+    assert!(text.contains("FORGE_REMOTE_BIND"), "{text}");
+
+    let (status, text) = run(app()
+        .env("FORGE_REMOTE_APP_ID", "my-app")
+        .env("FORGE_REMOTE_JWKS_URL", "http://example.com/keys"));
+    assert_eq!(status, 1);
+    assert!(
+        text.contains("bad-app-id") && text.contains("bad-key-url") && text.contains("2 problems"),
+        "{text}"
+    );
+}
+
+/// Serves, answers, and ends in order when it is told to.
+#[test]
+#[cfg(unix)]
+fn serve_says_what_it_serves_and_stops_in_order() {
+    let mut child = app()
+        .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
+        // Nobody listens there: not ready, but alive.
+        .env("FORGE_REMOTE_JWKS_URL", "http://127.0.0.1:9/keys")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut address = None;
+    let mut table = String::new();
+    for line in lines.by_ref() {
+        let line = line.unwrap();
+        if let Some(found) = line.strip_prefix("listening on http://") {
+            address = Some(found.to_owned());
+            break;
+        }
+        table.push_str(&line);
+    }
+    let address = address.unwrap();
+    assert!(table.contains("/frc-trigger"), "{table}");
+
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(get("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(get("/readyz").starts_with("HTTP/1.1 503"));
+    assert!(get("/nothing").starts_with("HTTP/1.1 404"));
+    assert!(get("/frc-trigger").starts_with("HTTP/1.1 405"));
+
+    Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+}

@@ -1,0 +1,687 @@
+//! What is written, checked: options by name, and the handler they make.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens as _, quote};
+use syn::ext::IdentExt as _;
+use syn::{FnArg, LitStr, Path, Signature, Type};
+
+use crate::diag::{Errors, nearest, one_of};
+use crate::kinds::{COMMON, Kind, NAMES};
+use crate::parse::{Function, Value, Written, whole};
+
+/// Forge's limit for endpoint and remote keys.
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>
+const MAX_ENDPOINT_KEY: usize = 23;
+/// Modules refer to each other with 255 characters at most.
+const MAX_MODULE_KEY: usize = 255;
+const MAX_PATH: usize = 255;
+/// What an argument list can reasonably hold, as in axum.
+const MAX_ARGUMENTS: usize = 16;
+
+const USAGE: &str = "a handler looks like this: `async fn name(call: Invocation, token: SystemToken, State(db): \
+                     State<Db>, Json(body): Json<Body>) -> Result<()>`, with any or none of the arguments";
+
+/// The options of an attribute, each taken once.
+pub(crate) struct Options {
+    attribute: Span,
+    written: Vec<Written>,
+}
+
+impl Options {
+    /// Keeps the known ones; the others are errors.
+    pub(crate) fn new(kind: &Kind, written: Vec<Written>, errors: &mut Errors) -> Self {
+        let known: Vec<&str> = kind.options.iter().chain(&COMMON).copied().collect();
+        let mut kept: Vec<Written> = Vec::new();
+        for option in written {
+            let name = option.name.unraw().to_string();
+            if !known.contains(&name.as_str()) {
+                let all = format!("`#[{}]` takes {}", kind.name, one_of(known.iter().copied()));
+                let help = match nearest(&name, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`? {all}"),
+                    None => all,
+                };
+                errors.help(option.name.span(), format!("unknown option `{name}`"), help);
+            } else if kept.iter().any(|other| other.name == option.name) {
+                errors.help(
+                    option.name.span(),
+                    format!("`{name}` is written twice"),
+                    "keep one of the two",
+                );
+            } else {
+                kept.push(option);
+            }
+        }
+        Self {
+            attribute: Span::call_site(),
+            written: kept,
+        }
+    }
+
+    /// The attribute as a whole.
+    pub(crate) fn attribute(&self) -> Span {
+        self.attribute
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.written.iter().any(|option| option.name == name)
+    }
+
+    fn value(&mut self, name: &str, example: &str, errors: &mut Errors) -> Option<Value> {
+        let at = self.written.iter().position(|option| option.name == name)?;
+        let option = self.written.swap_remove(at);
+        if option.value.is_none() {
+            errors.help(
+                option.name.span(),
+                format!("`{name}` has no value"),
+                format!("write `{name} = {example}`"),
+            );
+        }
+        option.value
+    }
+
+    fn wrong(name: &str, value: &Value, what: &str, example: &str, errors: &mut Errors) {
+        errors.help(
+            value.span(),
+            format!("`{name}` is {what}"),
+            format!("write `{name} = {example}`"),
+        );
+    }
+
+    /// A string.
+    pub(crate) fn text(
+        &mut self,
+        name: &str,
+        example: &str,
+        errors: &mut Errors,
+    ) -> Option<LitStr> {
+        match self.value(name, example, errors)? {
+            Value::Text(text) => Some(text),
+            other => {
+                Self::wrong(name, &other, "a string", example, errors);
+                None
+            }
+        }
+    }
+
+    /// `name`, `name = true` or `name = false`.
+    pub(crate) fn flag(&mut self, name: &str, errors: &mut Errors) -> bool {
+        let Some(at) = self.written.iter().position(|option| option.name == name) else {
+            return false;
+        };
+        match self.written.swap_remove(at).value {
+            None => true,
+            Some(Value::Flag(flag)) => flag.value,
+            Some(other) => {
+                let help = format!("write `{name}` alone, or `{name} = true`");
+                errors.help(other.span(), format!("`{name}` is on or off"), help);
+                false
+            }
+        }
+    }
+
+    /// A list of strings.
+    fn texts(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<LitStr> {
+        let Some(value) = self.value(name, example, errors) else {
+            return Vec::new();
+        };
+        let Value::List(items, _) = value else {
+            Self::wrong(name, &value, "a list of strings", example, errors);
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            match item {
+                Value::Text(text) => texts.push(text),
+                other => Self::wrong(name, &other, "a list of strings", example, errors),
+            }
+        }
+        texts
+    }
+
+    /// `crate = ::path`.
+    pub(crate) fn crate_path(&mut self, errors: &mut Errors) -> TokenStream {
+        match self.value("crate", "::forge_remote", errors) {
+            None => quote!(::forge_remote),
+            Some(Value::Path(path)) => path.to_token_stream(),
+            Some(Value::Word(word)) => word.to_token_stream(),
+            Some(other) => {
+                Self::wrong("crate", &other, "a path", "::forge_remote", errors);
+                quote!(::forge_remote)
+            }
+        }
+    }
+}
+
+/// Everything an expansion needs, checked.
+pub(crate) struct Handler {
+    pub(crate) kind: TokenStream,
+    pub(crate) has_user: bool,
+    /// `crate::__private`.
+    pub(crate) private: TokenStream,
+    pub(crate) name: Ident,
+    pub(crate) visibility: TokenStream,
+    /// `#[cfg]`s of the function: what is emitted beside it stands or falls with it.
+    pub(crate) conditions: TokenStream,
+    pub(crate) docs: String,
+    pub(crate) key: Option<LitStr>,
+    pub(crate) endpoint: Option<LitStr>,
+    pub(crate) path: Option<LitStr>,
+    pub(crate) remote: Option<LitStr>,
+    pub(crate) method: &'static str,
+    pub(crate) auth: &'static str,
+    pub(crate) scopes: Vec<LitStr>,
+    pub(crate) arguments: Vec<Type>,
+    /// Where the return type stands.
+    pub(crate) output: Span,
+}
+
+impl Handler {
+    pub(crate) fn new(
+        kind: &Kind,
+        written: Vec<Written>,
+        function: Function,
+        errors: &mut Errors,
+    ) -> Self {
+        let mut options = Options::new(kind, written, errors);
+        let krate = options.crate_path(errors);
+        let private = quote!(#krate::__private);
+        let kind_tokens = (kind.read)(&mut options, &private, errors);
+        let auth = auth(kind, &mut options, errors);
+        let method = if kind.any_method {
+            method(&mut options, errors)
+        } else {
+            "Post"
+        };
+        let (key, endpoint) = keys(kind, &mut options, &function, errors);
+        let remote = options.text("remote", "\"backend\"", errors);
+        if let Some(remote) = &remote {
+            check_key("remote", remote, MAX_ENDPOINT_KEY, errors);
+        }
+        let path = options.text("path", "\"/refresh\"", errors);
+        if let Some(path) = &path {
+            check_path(path, errors);
+        }
+        let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
+        check_scopes(&scopes, errors);
+        check_signature(&function.signature, errors);
+        check_other_attributes(kind, &function, errors);
+
+        let Function {
+            attributes,
+            visibility,
+            signature,
+        } = function;
+        let conditions = attributes
+            .iter()
+            .filter(|attribute| attribute.path().is_ident("cfg"))
+            .map(quote::ToTokens::to_token_stream)
+            .collect();
+        let output = match &signature.output {
+            syn::ReturnType::Default => signature.ident.span(),
+            syn::ReturnType::Type(_, output) => whole(output.to_token_stream()),
+        };
+        Self {
+            kind: kind_tokens,
+            has_user: kind.has_user,
+            private,
+            name: signature.ident,
+            visibility: visibility.to_token_stream(),
+            conditions,
+            docs: docs(&attributes),
+            key,
+            endpoint,
+            path,
+            remote,
+            method,
+            auth,
+            scopes,
+            arguments: signature
+                .inputs
+                .into_iter()
+                .filter_map(|argument| match argument {
+                    FnArg::Typed(argument) => Some(*argument.ty),
+                    FnArg::Receiver(_) => None,
+                })
+                .collect(),
+            output,
+        }
+    }
+}
+
+/// The function's doc comment, one leading blank off each line.
+fn docs(attributes: &[syn::Attribute]) -> String {
+    let lines = attributes.iter().filter_map(|attribute| {
+        let syn::Meta::NameValue(meta) = &attribute.meta else {
+            return None;
+        };
+        match &meta.value {
+            syn::Expr::Lit(syn::ExprLit {
+                lit: syn::Lit::Str(text),
+                ..
+            }) if meta.path.is_ident("doc") => {
+                let text = text.value();
+                Some(text.strip_prefix(' ').map(str::to_owned).unwrap_or(text))
+            }
+            _ => None,
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
+/// `auth = system`, `user`, `[system, user]` or `none`; gives the constant of `Auth`.
+fn auth(kind: &Kind, options: &mut Options, errors: &mut Errors) -> &'static str {
+    let example = if kind.has_user { "user" } else { "system" };
+    let Some(value) = options.value("auth", example, errors) else {
+        return "NONE";
+    };
+    let words = match value {
+        Value::Word(word) => vec![word],
+        Value::Text(text) => {
+            let written = text.value();
+            errors.help(
+                text.span(),
+                "`auth` is a word, not a string",
+                format!("write `auth = {written}`"),
+            );
+            return "NONE";
+        }
+        Value::List(items, span) => {
+            if items.is_empty() {
+                errors.help(
+                    span,
+                    "`auth` is an empty list",
+                    "write `auth = none`, or leave it out",
+                );
+            }
+            let mut words = Vec::new();
+            for item in items {
+                match item {
+                    Value::Word(word) if word == "none" => {
+                        errors.help(
+                            word.span(),
+                            "`none` stands alone",
+                            "write `auth = none`, or leave it out",
+                        );
+                    }
+                    Value::Word(word) if words.contains(&word) => {
+                        errors.help(
+                            word.span(),
+                            format!("`{word}` is written twice"),
+                            "keep one of the two",
+                        );
+                    }
+                    Value::Word(word) => words.push(word),
+                    other => {
+                        Options::wrong("auth", &other, "a word or a list of words", example, errors)
+                    }
+                }
+            }
+            words
+        }
+        other => {
+            Options::wrong("auth", &other, "a word or a list of words", example, errors);
+            return "NONE";
+        }
+    };
+    let known: &[&str] = if kind.has_user {
+        &["system", "user", "none"]
+    } else {
+        &["system", "none"]
+    };
+    let (mut system, mut user) = (false, false);
+    for word in words {
+        match word.to_string().as_str() {
+            "none" => {}
+            "system" => system = true,
+            "user" if kind.has_user => user = true,
+            "user" => errors.help(
+                word.span(),
+                format!("there is no user in session {}, so Forge never sends a user token", kind.when),
+                "write `auth = system`; to act for a user all the same, exchange the system token for theirs \
+                 (offline user impersonation)",
+            ),
+            other => {
+                let all = format!("it is {}", one_of(known.iter().copied()));
+                let help = match nearest(other, known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`? {all}"),
+                    None => all,
+                };
+                errors.help(word.span(), format!("unknown `auth`: `{other}`"), help);
+            }
+        }
+    }
+    match (system, user) {
+        (false, false) => "NONE",
+        (true, false) => "SYSTEM",
+        (false, true) => "USER",
+        (true, true) => "BOTH",
+    }
+}
+
+const METHODS: [(&str, &str); 5] = [
+    ("GET", "Get"),
+    ("POST", "Post"),
+    ("PUT", "Put"),
+    ("PATCH", "Patch"),
+    ("DELETE", "Delete"),
+];
+
+/// The variant of `Method`.
+fn method(options: &mut Options, errors: &mut Errors) -> &'static str {
+    let Some(value) = options.value("method", "\"POST\"", errors) else {
+        return "Post";
+    };
+    let (written, span) = match &value {
+        Value::Text(text) => (text.value(), text.span()),
+        Value::Word(word) => (word.to_string(), word.span()),
+        other => {
+            Options::wrong("method", other, "a string", "\"POST\"", errors);
+            return "Post";
+        }
+    };
+    let upper = written.to_ascii_uppercase();
+    if let Some((_, variant)) = METHODS.iter().find(|(name, _)| *name == upper) {
+        return variant;
+    }
+    let names = || METHODS.iter().map(|(name, _)| *name);
+    let all = format!("Forge calls remotes with {}", one_of(names()));
+    let help = match nearest(&upper, names()) {
+        Some(near) => format!("did you mean `{near}`? {all}"),
+        None => all,
+    };
+    errors.help(
+        span,
+        format!("Forge calls no remote with `{written}`"),
+        help,
+    );
+    "Post"
+}
+
+/// The module's key and the endpoint's.
+fn keys(
+    kind: &Kind,
+    options: &mut Options,
+    function: &Function,
+    errors: &mut Errors,
+) -> (Option<LitStr>, Option<LitStr>) {
+    let key = options.text("key", "\"refresh-index\"", errors);
+    let (module, endpoint) = if kind.own_module {
+        (key, options.text("endpoint", "\"refresh-index\"", errors))
+    } else {
+        (None, key)
+    };
+    if let Some(module) = &module {
+        check_key("key", module, MAX_MODULE_KEY, errors);
+    }
+    if let Some(endpoint) = &endpoint {
+        let name = if kind.own_module { "endpoint" } else { "key" };
+        check_key(name, endpoint, MAX_ENDPOINT_KEY, errors);
+    }
+    if let (Some(module), Some(endpoint)) = (&module, &endpoint)
+        && module.value() == endpoint.value()
+    {
+        errors.help(
+            endpoint.span(),
+            format!("`{}` is the module's key already", endpoint.value()),
+            "Forge keeps the keys of modules and endpoints in one name space: write another `endpoint`, or leave it out",
+        );
+    }
+    let name = function.signature.ident.unraw();
+    let usable =
+        name.to_string().chars().any(|c| c.is_ascii_alphanumeric()) && name.to_string().is_ascii();
+    if !usable && module.is_none() && endpoint.is_none() {
+        errors.help(
+            name.span(),
+            format!("no key can be made of the name `{name}`"),
+            "write one: `key = \"…\"`, of letters, digits, `_` and `-`",
+        );
+    }
+    (module, endpoint)
+}
+
+fn check_key(option: &str, key: &LitStr, longest: usize, errors: &mut Errors) {
+    let text = key.value();
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if text.is_empty() {
+        errors.help(
+            key.span(),
+            format!("`{option}` is empty"),
+            "leave it out to have one made of the function's name",
+        );
+    } else if let Some(odd) = text.chars().find(|c| !allowed(*c)) {
+        let better: String = text
+            .chars()
+            .map(|c| if allowed(c) { c } else { '-' })
+            .collect();
+        errors.help(
+            key.span(),
+            format!("`{odd}` can't be in a key"),
+            format!("keys have letters, digits, `_` and `-` only: \"{better}\""),
+        );
+    } else if text.len() > longest {
+        errors.help(
+            key.span(),
+            format!(
+                "`{text}` has {} characters, and Forge takes {longest} at most here",
+                text.len()
+            ),
+            "shorten it, or leave it out to have one made of the function's name",
+        );
+    }
+}
+
+fn check_path(path: &LitStr, errors: &mut Errors) {
+    let text = path.value();
+    let mut wrong = |message: &str, help: String| errors.help(path.span(), message, help);
+    if !text.starts_with('/') {
+        wrong(
+            "a path starts with `/`",
+            format!("write `path = \"/{text}\"`"),
+        );
+    } else if let Some(at) = text.find(['?', '#']) {
+        wrong(
+            "a path has no query and no fragment",
+            format!(
+                "write `path = \"{}\"`, and take the query as `Query<T>`",
+                &text[..at]
+            ),
+        );
+    } else if text.contains(['*', '{', '}']) || text.contains("/:") {
+        wrong(
+            "a path has no wildcards: Forge calls one fixed path, which also stands in the manifest",
+            "write the whole path; what varies goes into the query or the body".to_owned(),
+        );
+    } else if text.contains('%') {
+        wrong(
+            "a path has no percent-encoding",
+            "write a path of plain letters, digits, `-`, `_` and `.`".to_owned(),
+        );
+    } else if let Some(odd) = text
+        .chars()
+        .find(|c| !c.is_ascii_graphic() || "\"<>\\^`|".contains(*c))
+    {
+        wrong(
+            &format!("`{}` can't be in a path", odd.escape_debug()),
+            "write a path of plain letters, digits, `-`, `_` and `.`".to_owned(),
+        );
+    } else if text != "/" && text.split('/').skip(1).any(str::is_empty) {
+        wrong(
+            "a path has no empty segments and doesn't end with `/`",
+            format!(
+                "write `path = \"/{}\"`",
+                text.split('/')
+                    .filter(|part| !part.is_empty())
+                    .collect::<Vec<_>>()
+                    .join("/")
+            ),
+        );
+    } else if text.split('/').any(|part| part == "." || part == "..") {
+        wrong(
+            "a path has no `.` and `..`",
+            "write the path that is meant".to_owned(),
+        );
+    } else if matches!(text.as_str(), "/healthz" | "/readyz") {
+        wrong(
+            "this path is forge-remote's own",
+            "take another: load balancers ask for it".to_owned(),
+        );
+    } else if text.len() > MAX_PATH {
+        wrong(
+            &format!("a path has {MAX_PATH} characters at most"),
+            "shorten it".to_owned(),
+        );
+    }
+}
+
+fn check_scopes(scopes: &[LitStr], errors: &mut Errors) {
+    for (at, scope) in scopes.iter().enumerate() {
+        let text = scope.value();
+        if text.trim().is_empty() {
+            errors.help(
+                scope.span(),
+                "a scope is empty",
+                "write its name, for example \"read:jira-work\"",
+            );
+        } else if text.contains(|c: char| c == ',' || c.is_whitespace()) {
+            let parts: Vec<String> = text
+                .split(|c: char| c == ',' || c.is_whitespace())
+                .filter(|part| !part.is_empty())
+                .map(|part| format!("\"{part}\""))
+                .collect();
+            errors.help(
+                scope.span(),
+                "a scope has no commas and blanks",
+                format!("write {}", parts.join(", ")),
+            );
+        } else if scopes[..at].iter().any(|other| other.value() == text) {
+            errors.help(
+                scope.span(),
+                format!("the scope `{text}` is written twice"),
+                "keep one of the two",
+            );
+        }
+    }
+}
+
+fn check_signature(signature: &Signature, errors: &mut Errors) {
+    let mut wrong = |span: Span, message: &str, help: &str| {
+        errors.help(span, message, format!("{help}\nnote: {USAGE}"))
+    };
+    if signature.asyncness.is_none() {
+        wrong(
+            signature.fn_token.span,
+            "a handler is async",
+            "write `async fn`",
+        );
+    }
+    if let Some(token) = &signature.constness {
+        wrong(token.span, "a handler can't be `const`", "remove `const`");
+    }
+    if let Some(abi) = &signature.abi {
+        wrong(
+            abi.extern_token.span,
+            "a handler can't be `extern`",
+            "remove the `extern` and its ABI",
+        );
+    }
+    if let Some(token) = unsafe_token(signature) {
+        wrong(token, "a handler can't be `unsafe`", "remove `unsafe`");
+    }
+    if let Some(dots) = &signature.variadic {
+        wrong(
+            whole(dots.to_token_stream()),
+            "a handler can't be variadic",
+            "remove `...`",
+        );
+    }
+    if let Some(parameter) = signature.generics.params.first() {
+        wrong(
+            whole(parameter.to_token_stream()),
+            "a handler can't be generic: Forge calls it, and Forge can't choose a type",
+            "write a concrete type",
+        );
+    } else if let Some(clause) = &signature.generics.where_clause {
+        wrong(
+            clause.where_token.span,
+            "a handler can't have a `where` clause",
+            "remove it",
+        );
+    }
+    for argument in &signature.inputs {
+        match argument {
+            FnArg::Receiver(receiver) => wrong(
+                whole(receiver.to_token_stream()),
+                "a handler can't be a method: there is no object to call it on",
+                "make it a free function, and take what it needs as `State<T>`",
+            ),
+            FnArg::Typed(argument) => {
+                if let Some(span) = impl_trait(&argument.ty) {
+                    wrong(
+                        span,
+                        "an argument can't be `impl Trait`: Forge calls the handler, and Forge can't choose a type",
+                        "write a concrete type",
+                    );
+                } else if let Type::Reference(reference) = &*argument.ty {
+                    wrong(
+                        whole(reference.to_token_stream()),
+                        "an argument can't be a reference: nobody holds the value for as long as the handler runs",
+                        "take it by value",
+                    );
+                }
+            }
+        }
+    }
+    if let Some(argument) = signature.inputs.iter().nth(MAX_ARGUMENTS) {
+        wrong(
+            whole(argument.to_token_stream()),
+            &format!("a handler has {MAX_ARGUMENTS} arguments at most"),
+            "put several values into one `State<T>`",
+        );
+    }
+}
+
+fn unsafe_token(signature: &Signature) -> Option<Span> {
+    match &signature.safety {
+        syn::Safety::Unsafe(token) => Some(token.span),
+        _ => None,
+    }
+}
+
+/// An `impl Trait` anywhere in the type, by its tokens.
+fn impl_trait(ty: &Type) -> Option<Span> {
+    fn find(tokens: TokenStream) -> Option<Span> {
+        tokens.into_iter().find_map(|token| match token {
+            proc_macro2::TokenTree::Ident(word) if word == "impl" => Some(word.span()),
+            proc_macro2::TokenTree::Group(group) => find(group.stream()),
+            _ => None,
+        })
+    }
+    find(ty.to_token_stream())
+}
+
+/// One function is one handler.
+fn check_other_attributes(kind: &Kind, function: &Function, errors: &mut Errors) {
+    for attribute in &function.attributes {
+        let path: &Path = attribute.path();
+        let last = path
+            .segments
+            .last()
+            .map(|segment| segment.ident.to_string())
+            .unwrap_or_default();
+        let ours = path.segments.len() == 1
+            || path
+                .segments
+                .first()
+                .is_some_and(|segment| segment.ident == "forge_remote");
+        if ours && NAMES.contains(&last.as_str()) {
+            errors.help(
+                whole(path.to_token_stream()),
+                format!(
+                    "`#[{last}]` beside `#[{}]`: one function is one handler",
+                    kind.name
+                ),
+                "write a second function that calls the first",
+            );
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The commands of an app's own binary.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use similar::TextDiff;
+use tokio::net::TcpListener;
+
+use super::serve::told_to_stop;
+use super::{App, LaunchError, logging, routes};
+use crate::dev;
+use crate::manifest::{ManifestError, ManifestFile, Sections, compare, to_yaml};
+use crate::registry::Problem;
+
+/// All is well.
+const OK: i32 = 0;
+/// The answer is no: a difference, a failed call.
+const NO: i32 = 1;
+/// The question could not be answered.
+const BROKEN: i32 = 2;
+
+fn command() -> Command {
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .action(ArgAction::SetTrue)
+            .help(help)
+    };
+    Command::new("app")
+        .about("A Forge remote. Without a command it serves.")
+        .subcommand(Command::new("serve").about("Print what is registered, and serve"))
+        .subcommand(
+            Command::new("manifest")
+                .about("Show how manifest.yml differs from the code")
+                .arg(flag("write", "Bring manifest.yml up to date"))
+                .arg(flag("check", "Change nothing; exit 1 on a difference, 2 when it can't be told").conflicts_with("write"))
+                .arg(flag("stdout", "Print the generated sections alone").conflicts_with_all(["write", "check"])),
+        )
+        .subcommand(
+            Command::new("routes")
+                .about("List the handlers: kind, key, method, path, tokens, scopes, source")
+                .arg(flag("json", "As JSON, for machines")),
+        )
+        .subcommand(
+            Command::new("invoke")
+                .about("Have the local platform of a running `dev` sign one call and send it")
+                .arg(Arg::new("key").required(true).help("The key of a module or an endpoint"))
+                .arg(Arg::new("body").long("body").help("The body, as JSON"))
+                .arg(Arg::new("query").long("query").help("A query, without the `?`"))
+                .arg(
+                    Arg::new("method")
+                        .long("method")
+                        .help("Which handler, where several share an endpoint: GET, POST, …")
+                        .ignore_case(true)
+                        .value_parser(["GET", "POST", "PUT", "PATCH", "DELETE"]),
+                )
+                .arg(
+                    Arg::new("platform")
+                        .long("platform")
+                        .help("Where the local platform is")
+                        .default_value(dev::DEFAULT_PLATFORM),
+                ),
+        )
+        .subcommand(
+            Command::new("dev")
+                .about("Serve on loopback together with a local Forge platform that signs and schedules")
+                .arg(flag("once", "Call every handler once, print a line a call, exit 1 if one failed"))
+                .arg(
+                    Arg::new("speed")
+                        .long("speed")
+                        .value_parser(clap::value_parser!(u32).range(1..))
+                        .default_value("1")
+                        .help("Make time pass this many times faster for schedules"),
+                )
+                .arg(
+                    Arg::new("platform-port")
+                        .long("platform-port")
+                        .value_parser(clap::value_parser!(u16))
+                        .default_value("8079")
+                        .help("The local platform's port"),
+                ),
+        )
+}
+
+/// Runs the command that the arguments name; the exit status comes back.
+pub(super) async fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> i32 {
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    match matches.subcommand() {
+        Some(("manifest", options)) => manifest(&app, options),
+        Some(("routes", options)) => list(&app, options),
+        Some(("invoke", options)) => dev::invoke(options).await,
+        Some(("dev", options)) => {
+            logging::init();
+            let once = options.get_flag("once");
+            let speed = options.get_one("speed").copied().unwrap_or(1);
+            let port = options.get_one("platform-port").copied().unwrap_or(0);
+            dev::run(app, dev::Options { once, speed, port }).await
+        }
+        _ => {
+            logging::init();
+            serve(app).await
+        }
+    }
+}
+
+/// Prints to standard output; a closed pipe is not our fault.
+pub(crate) fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints to standard error.
+pub(crate) fn complain(error: &impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{error}");
+}
+
+fn list(app: &App, options: &ArgMatches) -> i32 {
+    if options.get_flag("json") {
+        print(&format!("{}\n", routes::json(app.registry())));
+    } else {
+        print(&routes::table(app.registry(), true));
+    }
+    match app.registry().problems() {
+        problems if problems.is_empty() => OK,
+        problems => {
+            complain(&LaunchError::new(problems));
+            NO
+        }
+    }
+}
+
+async fn serve(app: App) -> i32 {
+    let settings = app.settings();
+    let drift = drift(&app);
+    let table = routes::table(app.registry(), false);
+    // Declarations first: they are known before anything is connected.
+    let mut problems = app.declaration_problems();
+    problems.extend(drift);
+    if !problems.is_empty() {
+        problems.extend(
+            app.state_problems()
+                .into_iter()
+                .filter(|one| one.code != "unconnected-state"),
+        );
+        complain(&LaunchError::new(problems));
+        return NO;
+    }
+    let built = match app.connect().await.map(App::build) {
+        Ok(Ok(built)) => built,
+        Ok(Err(error)) => {
+            complain(&error);
+            return NO;
+        }
+        Err(error) => {
+            complain(&format!("error: {error:?}"));
+            return NO;
+        }
+    };
+    let listener = match TcpListener::bind(&settings.bind).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            complain(&format!(
+                "error: can't listen on `{}`: {error}\n  help: set FORGE_REMOTE_BIND to a free address such as \
+                 127.0.0.1:8081",
+                settings.bind
+            ));
+            return NO;
+        }
+    };
+    print(&table);
+    if let Ok(address) = listener.local_addr() {
+        print(&format!("listening on http://{address}\n"));
+    }
+    match built.serve(listener, told_to_stop()).await {
+        Ok(()) => OK,
+        Err(error) => {
+            complain(&format!("error: {error:?}"));
+            NO
+        }
+    }
+}
+
+/// A manifest that is there and disagrees keeps the app from starting.
+pub(crate) fn drift(app: &App) -> Option<Problem> {
+    let file = match ManifestFile::read(app.settings().manifest) {
+        Ok(file) if file.exists() => file,
+        Ok(_) => return None,
+        Err(error) => {
+            let help = "correct the file, or name another with FORGE_REMOTE_MANIFEST";
+            return Some(Problem::new("bad-manifest", error.to_string(), help));
+        }
+    };
+    let differences = compare(file.value(), &Sections::new(app.registry(), &app.remotes));
+    if differences.is_empty() {
+        return None;
+    }
+    let lines: Vec<String> = differences
+        .iter()
+        .map(|one| format!("\n  - {one}"))
+        .collect();
+    Some(Problem::new(
+        "manifest-drift",
+        format!(
+            "{} does not agree with the code:{}",
+            file.path().display(),
+            lines.concat()
+        ),
+        "run the `manifest --write` command (with cargo: `cargo run -- manifest --write`), then `forge deploy`",
+    ))
+}
+
+fn manifest(app: &App, options: &ArgMatches) -> i32 {
+    let problems = app.declaration_problems();
+    if !problems.is_empty() {
+        complain(&LaunchError::new(problems));
+        return BROKEN;
+    }
+    let wanted = Sections::new(app.registry(), &app.remotes);
+    if options.get_flag("stdout") {
+        print(&to_yaml(&wanted.to_value()));
+        return OK;
+    }
+    let result = if options.get_flag("write") {
+        write(app, &wanted)
+    } else {
+        show(app, &wanted).map(|same| {
+            if same || !options.get_flag("check") {
+                OK
+            } else {
+                NO
+            }
+        })
+    };
+    result.unwrap_or_else(|error| {
+        complain(&format!("error: {error}"));
+        BROKEN
+    })
+}
+
+fn write(app: &App, wanted: &Sections) -> Result<i32, ManifestError> {
+    let settings = app.settings();
+    let file = ManifestFile::read(settings.manifest)?;
+    let text = file.updated(wanted, settings.app_id.as_deref())?;
+    let name = file.path().display();
+    if file.exists() && text == file.text() {
+        print(&format!(
+            "{name} agrees with the code; nothing was written\n"
+        ));
+        return Ok(OK);
+    }
+    file.write(&text)?;
+    print(&format!(
+        "{name} is {}\n",
+        if file.exists() {
+            "up to date"
+        } else {
+            "written"
+        }
+    ));
+    Ok(OK)
+}
+
+/// Prints the differences; true when there are none.
+fn show(app: &App, wanted: &Sections) -> Result<bool, ManifestError> {
+    let settings = app.settings();
+    let file = ManifestFile::read(settings.manifest)?;
+    let name = file.path().display();
+    if !file.exists() {
+        print(&format!(
+            "{name} does not exist; `manifest --write` writes it:\n\n{}",
+            to_yaml(&wanted.to_value())
+        ));
+        return Ok(false);
+    }
+    let differences = compare(file.value(), wanted);
+    if differences.is_empty() {
+        print(&format!("{name} agrees with the code\n"));
+        return Ok(true);
+    }
+    let mut text = format!("{name} does not agree with the code:\n\n");
+    for difference in &differences {
+        text.push_str(&format!(
+            "  {}\n",
+            difference.to_string().replace('\n', "\n  ")
+        ));
+    }
+    if let Ok(updated) = file.updated(wanted, settings.app_id.as_deref()) {
+        let diff = TextDiff::from_lines(file.text(), &updated);
+        text.push_str(&format!(
+            "\n{}",
+            diff.unified_diff()
+                .context_radius(3)
+                .header("manifest.yml", "the code")
+        ));
+    }
+    text.push_str("\nbring it up to date with `manifest --write` (with cargo: `cargo run -- manifest --write`)\n");
+    print(&text);
+    Ok(false)
+}
+
+/// How long a command waits for an answer of its own making.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,68 @@
+//! What the environment, the code and the manifest say together.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::App;
+use crate::manifest::ManifestFile;
+
+/// Settings as they apply: the environment wins over the code.
+pub(crate) struct Settings {
+    pub(crate) app_id: Option<String>,
+    pub(crate) manifest: PathBuf,
+    pub(crate) bind: String,
+    pub(crate) jwks_url: Option<String>,
+}
+
+impl App {
+    pub(crate) fn settings(&self) -> Settings {
+        let manifest = variable("FORGE_REMOTE_MANIFEST")
+            .map(PathBuf::from)
+            .or_else(|| self.manifest.clone())
+            .unwrap_or_else(find_manifest);
+        let app_id = variable("FORGE_REMOTE_APP_ID")
+            .or_else(|| self.app_id.clone())
+            .or_else(|| {
+                ManifestFile::read(&manifest)
+                    .ok()?
+                    .app_id()
+                    .map(str::to_owned)
+            });
+        let bind = variable("FORGE_REMOTE_BIND")
+            .or_else(|| variable("PORT").map(|port| format!("0.0.0.0:{port}")))
+            .or_else(|| self.bind.clone())
+            .unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let jwks_url = variable("FORGE_REMOTE_JWKS_URL").or_else(|| self.jwks_url.clone());
+        Settings {
+            app_id,
+            manifest,
+            bind,
+            jwks_url,
+        }
+    }
+}
+
+/// An environment variable; empty counts as not set.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// In the working directory; else beside Cargo.toml, when cargo runs the app.
+fn find_manifest() -> PathBuf {
+    let here = PathBuf::from("manifest.yml");
+    let Some(package) = variable("CARGO_MANIFEST_DIR") else {
+        return here;
+    };
+    if here.exists() {
+        here
+    } else {
+        relative(&Path::new(&package).join("manifest.yml"))
+    }
+}
+
+/// Shorter in messages, and the same on every machine.
+fn relative(path: &Path) -> PathBuf {
+    let here = env::current_dir().ok();
+    let inside = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    inside.unwrap_or_else(|| path.to_owned())
+}

@@ -1,0 +1,142 @@
+//! What is checked before an app serves: everything, and all problems at once.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::App;
+use crate::manifest::Remote;
+use crate::registry::{Need, Problem};
+
+/// Why an app doesn't start: every problem, not the first.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LaunchError {
+    problems: Vec<Problem>,
+}
+
+impl LaunchError {
+    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+        Self { problems }
+    }
+
+    /// The problems.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.problems {
+            write!(f, "{problem}\n\n")?;
+        }
+        let count = self.problems.len();
+        write!(
+            f,
+            "the app can't start: {count} problem{}",
+            if count == 1 { "" } else { "s" }
+        )
+    }
+}
+
+impl fmt::Debug for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for LaunchError {}
+
+impl App {
+    /// What is wrong with what the code declares: enough to know before writing a manifest.
+    pub(crate) fn declaration_problems(&self) -> Vec<Problem> {
+        let mut problems = self.problems.clone();
+        problems.extend(self.registry.problems());
+        self.check_remotes(&mut problems);
+        problems
+    }
+
+    /// What is wrong with what the handlers need at run time.
+    pub(super) fn state_problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        for (name, _) in &self.pending_state {
+            problems.push(Problem::new(
+                "unconnected-state",
+                format!("the state `{name}` is not connected"),
+                "call `App::connect().await` before `App::build()`; `App::run()` does it by itself",
+            ));
+        }
+        for handler in self.registry.handlers() {
+            for need in handler.registration().needs.iter().flatten() {
+                let Need::State { id, name } = need else {
+                    continue;
+                };
+                if !self.state.contains(id())
+                    && self
+                        .pending_state
+                        .iter()
+                        .all(|(pending, _)| *pending != name())
+                {
+                    let name = name();
+                    problems.push(
+                        Problem::new(
+                            "missing-state",
+                            format!(
+                                "`{}` takes `State<{name}>`, but the app has no such value",
+                                handler.registration().function
+                            ),
+                            "give it to the app: `.state(value)`, or `.state_from(async { … })`",
+                        )
+                        .at([&handler]),
+                    );
+                }
+            }
+        }
+        problems
+    }
+
+    fn check_remotes(&self, problems: &mut Vec<Problem>) {
+        let mut keys = BTreeSet::new();
+        for remote in &self.remotes {
+            if let Some(problem) = remote.problem() {
+                problems.push(Problem::new(
+                    "bad-remote",
+                    problem,
+                    "correct the `Remote` given to the app",
+                ));
+            }
+            if !keys.insert(remote.key()) {
+                problems.push(Problem::new(
+                    "duplicate-remote",
+                    format!("two remotes have the key `{}`", remote.key()),
+                    "give each remote a key of its own; Forge would take the first without a word",
+                ));
+            }
+        }
+        if self.remotes.is_empty() && !self.registry.handlers().is_empty() {
+            problems.push(Problem::new(
+                "no-remote",
+                "the app has no remote, so Forge would not know where to call",
+                "add `.remote(Remote::new(\"backend\").base_url(\"https://backend.example.com\"))`",
+            ));
+        }
+        let names: Vec<&str> = self.remotes.iter().map(Remote::key).collect();
+        for handler in self.registry.handlers() {
+            let Some(remote) = handler.registration().remote else {
+                continue;
+            };
+            if !self.remotes.is_empty() && !names.contains(&remote) {
+                problems.push(
+                    Problem::new(
+                        "unknown-remote",
+                        format!(
+                            "`{}` names the remote `{remote}`, which the app doesn't have",
+                            handler.registration().function
+                        ),
+                        format!("the app's remotes are: {}", names.join(", ")),
+                    )
+                    .at([&handler]),
+                );
+            }
+        }
+    }
+}

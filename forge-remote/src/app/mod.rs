@@ -1,0 +1,364 @@
+//! The app: what a binary's `main` puts together and runs.
+
+mod body;
+mod cli;
+mod config;
+mod launch;
+mod logging;
+mod routes;
+mod serve;
+mod service;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use cli::{PATIENCE, complain, drift, print};
+pub use launch::LaunchError;
+pub(crate) use serve::told_to_stop;
+pub use service::Built;
+
+use crate::error::{BoxError, Result};
+use crate::extract::StateMap;
+use crate::fit::{AppId, Clock, KeyPolicy, KeySource, SystemClock, Verification};
+use crate::manifest::Remote;
+use crate::platform::Platform;
+use crate::registry::{Problem, Registration, Registry};
+
+type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
+type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
+
+/// A Forge remote: its handlers, its state, and how it is served.
+///
+/// ```no_run
+/// use forge_remote::prelude::*;
+///
+/// #[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:confluence-content.summary"])]
+/// async fn refresh_index(call: Invocation, token: SystemToken) -> Result<()> {
+///     # let _ = (call, token);
+///     Ok(())
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> Result<()> {
+///     App::new()
+///         .remote(Remote::new("backend").base_url("https://backend.example.com"))
+///         .run()
+///         .await
+/// }
+/// ```
+///
+/// The environment wins over what is written in the code:
+///
+/// | variable | sets | default |
+/// | --- | --- | --- |
+/// | `FORGE_REMOTE_APP_ID` | the app's id, a FIT's audience | `app.id` in the manifest |
+/// | `FORGE_REMOTE_MANIFEST` | the manifest's path | `manifest.yml` in the working directory, else beside Cargo.toml |
+/// | `FORGE_REMOTE_BIND` | the address to listen on | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` |
+/// | `FORGE_REMOTE_JWKS_URL` | Atlassian's key set (https, or http on loopback) | the commercial cloud's |
+#[must_use = "an app does nothing until it runs"]
+pub struct App {
+    registry: Registry,
+    named: Vec<&'static Registration>,
+    remotes: Vec<Remote>,
+    state: StateMap,
+    pending_state: Vec<(&'static str, PendingState)>,
+    app_id: Option<String>,
+    manifest: Option<PathBuf>,
+    bind: Option<String>,
+    jwks_url: Option<String>,
+    key_source: Option<Box<dyn KeySource>>,
+    staging: bool,
+    isolated: BTreeMap<String, String>,
+    key_policy: KeyPolicy,
+    verification: Verification,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    samples: BTreeMap<String, serde_json::Value>,
+    problems: Vec<Problem>,
+}
+
+/// What bounds a request and a shutdown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) body: usize,
+    pub(crate) body_time: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) shutdown: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 1024 * 1024,
+            body_time: Duration::from_secs(30),
+            keep_alive: Duration::from_secs(75),
+            shutdown: Duration::from_secs(25),
+        }
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("handlers", &self.registry.handlers().len())
+            .field("remotes", &self.remotes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl App {
+    /// An app of every annotated function that is linked into the binary; see
+    /// [`link!`](crate::link) for those in other crates.
+    pub fn new() -> Self {
+        Self::with_registry(Registry::linked())
+    }
+
+    /// An app without handlers: [`handler`](Self::handler) adds them one by one. For tests, and
+    /// for targets where handlers can't be collected by the linker.
+    pub fn empty() -> Self {
+        Self::with_registry(Registry::default())
+    }
+
+    fn with_registry(registry: Registry) -> Self {
+        Self {
+            registry,
+            named: Vec::new(),
+            remotes: Vec::new(),
+            state: StateMap::default(),
+            pending_state: Vec::new(),
+            app_id: None,
+            manifest: None,
+            bind: None,
+            jwks_url: None,
+            key_source: None,
+            staging: false,
+            isolated: BTreeMap::new(),
+            key_policy: KeyPolicy::default(),
+            verification: Verification::default(),
+            clock: Arc::new(SystemClock::default()),
+            limits: Limits::default(),
+            samples: BTreeMap::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Adds one handler by name: `.handler(forge_remote::handler!(refresh_index))`. A handler that
+    /// is there already isn't added twice.
+    pub fn handler(mut self, registration: &'static Registration) -> Self {
+        self.named.push(registration);
+        let linked = self
+            .registry
+            .handlers()
+            .iter()
+            .map(|handler| handler.registration());
+        self.registry = Registry::of(linked.chain(self.named.iter().copied()).collect::<Vec<_>>());
+        self
+    }
+
+    /// Adds a remote. The first is the one of every handler that names none.
+    pub fn remote(mut self, remote: Remote) -> Self {
+        self.remotes.push(remote);
+        self
+    }
+
+    /// Gives handlers a value: they take a clone as `State<T>`. One value for each type.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        if !self.state.insert(value) {
+            self.problems.push(twice(std::any::type_name::<T>()));
+        }
+        self
+    }
+
+    /// As [`state`](Self::state), for a value that takes connecting: the future runs when the app
+    /// starts to serve, and not for commands such as `manifest` or `routes`, which then work where
+    /// there is no database.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// # #[derive(Clone)] struct Db;
+    /// # impl Db { async fn connect() -> std::io::Result<Self> { Ok(Self) } }
+    ///
+    /// let app = App::new().state_from(Db::connect());
+    /// # let _ = app;
+    /// ```
+    pub fn state_from<T, E>(
+        mut self,
+        value: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Self
+    where
+        T: Clone + Send + Sync + 'static,
+        E: Into<BoxError>,
+    {
+        let pending = async move {
+            let value = value.await.map_err(Into::into)?;
+            let insert: InsertState = Box::new(move |state: &mut StateMap| state.insert(value));
+            Ok(insert)
+        };
+        self.pending_state
+            .push((std::any::type_name::<T>(), Box::pin(pending)));
+        self
+    }
+
+    /// The app's id, where it is neither in the environment nor in the manifest.
+    pub fn app_id(mut self, id: impl Into<String>) -> Self {
+        self.app_id = Some(id.into());
+        self
+    }
+
+    /// Where the manifest is.
+    pub fn manifest_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.manifest = Some(path.into());
+        self
+    }
+
+    /// The address to listen on, e.g. `0.0.0.0:8080`.
+    pub fn bind(mut self, address: impl Into<String>) -> Self {
+        self.bind = Some(address.into());
+        self
+    }
+
+    /// Another URL of the key set; https, or http on loopback.
+    pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
+        self.jwks_url = Some(url.into());
+        self
+    }
+
+    /// Another source of the key set. It decides who is let in: whoever holds a key of this set
+    /// is Atlassian to this app. It wins over [`jwks_url`](Self::jwks_url) and the environment.
+    pub fn key_source(mut self, source: impl KeySource) -> Self {
+        self.key_source = Some(Box::new(source));
+        self
+    }
+
+    /// Accepts tokens of Atlassian's staging cloud too, by its own key set. Production apps don't
+    /// need it.
+    pub fn staging_cloud(mut self) -> Self {
+        self.staging = true;
+        self
+    }
+
+    /// Accepts tokens of an isolated cloud, by its own key set. `label` is the `icLabel` of its
+    /// tokens; both come with the cloud's onboarding.
+    pub fn isolated_cloud(mut self, label: impl Into<String>, jwks_url: impl Into<String>) -> Self {
+        self.isolated.insert(label.into(), jwks_url.into());
+        self
+    }
+
+    /// How key sets are kept fresh.
+    pub fn key_policy(mut self, policy: KeyPolicy) -> Self {
+        self.key_policy = policy;
+        self
+    }
+
+    /// How tokens are judged.
+    pub fn verification(mut self, verification: Verification) -> Self {
+        self.verification = verification;
+        self
+    }
+
+    /// Another clock, for tests.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The largest body taken, in bytes: 1 MiB unless told otherwise. (Forge itself sends 500 KB
+    /// at most from a page and 200 kB with an event.) A larger one is answered 413.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.limits.body = bytes;
+        self
+    }
+
+    /// How long an idle connection is kept, and how long a request's head may take: 75 seconds
+    /// unless told otherwise. Keep it above that of the load balancer in front, or the balancer
+    /// meets connections that are just being closed.
+    pub fn keep_alive(mut self, time: Duration) -> Self {
+        self.limits.keep_alive = time;
+        self
+    }
+
+    /// How long calls under way may still take once the app is told to stop: 25 seconds unless
+    /// told otherwise.
+    pub fn shutdown_grace(mut self, time: Duration) -> Self {
+        self.limits.shutdown = time;
+        self
+    }
+
+    /// The body that `dev` sends to the handler with this key.
+    pub fn sample(mut self, key: impl Into<String>, body: serde_json::Value) -> Self {
+        self.samples.insert(key.into(), body);
+        self
+    }
+
+    /// Runs the command that the program's arguments name: `serve` (the default), `manifest`,
+    /// `routes`, `invoke`, `dev`; `--help` lists them. What fails is printed and ends the process
+    /// with a status of its own; see each command.
+    pub async fn run(self) -> Result<()> {
+        match cli::run(self, std::env::args_os()).await {
+            0 => Ok(()),
+            status => std::process::exit(status),
+        }
+    }
+
+    /// Connects what [`state_from`](Self::state_from) holds. `run` does it by itself; an app that
+    /// is built by hand does it before [`build`](Self::build).
+    pub async fn connect(mut self) -> Result<Self> {
+        for (name, pending) in std::mem::take(&mut self.pending_state) {
+            let insert = pending.await.map_err(|cause| {
+                let message = format!("the state `{name}` could not be made");
+                crate::Error::status(axum::http::StatusCode::INTERNAL_SERVER_ERROR, message)
+                    .caused_by(cause)
+            })?;
+            if !insert(&mut self.state) {
+                self.problems.push(twice(name));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Checks everything and gives the service, or every problem there is.
+    pub fn build(self) -> Result<Built, LaunchError> {
+        Built::new(self)
+    }
+
+    /// The handlers.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The bodies that `dev` sends.
+    pub(crate) fn samples(&self) -> BTreeMap<String, serde_json::Value> {
+        self.samples.clone()
+    }
+
+    /// Puts a local platform's key set in place of Atlassian's.
+    pub(crate) fn with_platform(mut self, default_app_id: &str) -> Result<(Platform, Self)> {
+        let id = self
+            .settings()
+            .app_id
+            .unwrap_or_else(|| default_app_id.to_owned());
+        let platform = Platform::with_clock(id.parse::<AppId>()?, Arc::clone(&self.clock))?;
+        self.app_id = Some(platform.app_id().as_str().to_owned());
+        self.key_source = Some(Box::new(platform.key_source()));
+        Ok((platform, self))
+    }
+}
+
+fn twice(name: &str) -> Problem {
+    Problem::new(
+        "duplicate-state",
+        format!("the app was given two values of type `{name}`"),
+        "give each type once; to hold two alike, wrap one in a type of its own",
+    )
+}

@@ -1,0 +1,97 @@
+//! The table of handlers: for people and for machines.
+
+use std::fmt::Write as _;
+
+use crate::registry::{Handler, Registry};
+
+/// A row of `routes --json`.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    kind: &'static str,
+    key: &'a str,
+    endpoint: &'a str,
+    method: &'static str,
+    path: &'a str,
+    system_token: bool,
+    user_token: bool,
+    scopes: &'static [&'static str],
+    function: String,
+    source: String,
+    docs: &'static str,
+}
+
+impl<'a> Row<'a> {
+    fn new(handler: &'a Handler) -> Self {
+        let record = handler.registration();
+        Self {
+            kind: record.kind.name(),
+            key: handler.key(),
+            endpoint: handler.endpoint(),
+            method: record.method.as_str(),
+            path: handler.path(),
+            system_token: record.auth.system,
+            user_token: record.auth.user,
+            scopes: record.scopes,
+            function: format!("{}::{}", record.location.module, record.function),
+            source: record.location.to_string(),
+            docs: record.docs,
+        }
+    }
+}
+
+/// The handlers as JSON.
+pub(super) fn json(registry: &Registry) -> String {
+    let rows: Vec<Row<'_>> = registry.handlers().iter().map(Row::new).collect();
+    serde_json::to_string_pretty(&rows).unwrap_or_default()
+}
+
+/// The handlers as a table; the first line of each doc comment below its row when `docs` is set.
+pub(super) fn table(registry: &Registry, docs: bool) -> String {
+    let mut cells = vec![
+        [
+            "KIND", "KEY", "METHOD", "PATH", "TOKENS", "SCOPES", "SOURCE",
+        ]
+        .map(str::to_owned),
+    ];
+    for handler in registry.handlers() {
+        let record = handler.registration();
+        let scopes = if record.scopes.is_empty() {
+            "-".to_owned()
+        } else {
+            record.scopes.join(", ")
+        };
+        cells.push([
+            record.kind.name().to_owned(),
+            handler.key().to_owned(),
+            record.method.to_string(),
+            handler.path().to_owned(),
+            record.auth.to_string(),
+            scopes,
+            format!("{}:{}", record.location.file, record.location.line),
+        ]);
+    }
+    let width = |column: usize| {
+        cells
+            .iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..7).map(width).collect();
+    let mut text = String::new();
+    for (at, row) in cells.iter().enumerate() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+        let handler = at.checked_sub(1).and_then(|at| registry.handlers().get(at));
+        let summary = handler.and_then(|handler| handler.registration().docs.lines().next());
+        if let Some(summary) = summary.filter(|summary| docs && !summary.trim().is_empty()) {
+            let _ = writeln!(text, "    {}", summary.trim());
+        }
+    }
+    text
+}

@@ -1,0 +1,384 @@
+//! The service: every handler behind verification, on one router.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::HttpBody as _;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, on};
+use futures_util::FutureExt as _;
+use tokio::sync::watch;
+use tracing::Instrument as _;
+
+use super::{App, LaunchError, Limits, body};
+use crate::extract::trace_id;
+use crate::extract::{AppState, SYSTEM_HEADER, USER_HEADER, Verified};
+use crate::fit::{
+    AppId, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KEYS, STAGING_KEYS, Target,
+    Verifier, VerifyError,
+};
+use crate::manifest::{Remote, Sections};
+use crate::registry::{BoxFuture, Call, Handler, Problem, Registry};
+use crate::response;
+
+/// An app that has passed every check and can serve. Clones share it.
+#[derive(Clone)]
+pub struct Built(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    remotes: Vec<Remote>,
+    verifier: Arc<Verifier>,
+    router: Router,
+    limits: Limits,
+    detached: Detached,
+}
+
+impl fmt::Debug for Built {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Built")
+            .field("handlers", &self.registry().handlers().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Built {
+    pub(super) fn new(mut app: App) -> Result<Self, LaunchError> {
+        let mut problems = app.declaration_problems();
+        problems.extend(app.state_problems());
+        let settings = app.settings();
+        let app_id = app_id(settings.app_id.as_deref(), &mut problems);
+        let keys = key_ring(&mut app, settings.jwks_url.as_deref(), &mut problems);
+        let (Some(app_id), Some(keys), true) = (app_id, keys, problems.is_empty()) else {
+            return Err(LaunchError::new(problems));
+        };
+
+        let verifier = Arc::new(Verifier::new(app_id, keys, app.verification, app.clock));
+        let state = AppState::new(app.state);
+        let detached = Detached::default();
+        let mut router = Router::new();
+        for handler in app.registry.handlers() {
+            let mounted = Arc::new(Mounted::new(
+                handler, &verifier, &state, app.limits, &detached,
+            ));
+            let filter = handler.registration().method.filter();
+            let serve = move |request| Arc::clone(&mounted).serve(request);
+            router = router.route(handler.path(), on(filter, serve));
+        }
+        let ready = Arc::clone(&verifier);
+        let router = router
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(move || readiness(Arc::clone(&ready))))
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            // The limit is ours: see `Mounted::serve`.
+            .layer(DefaultBodyLimit::disable());
+        let (registry, remotes, limits) = (app.registry, app.remotes, app.limits);
+        Ok(Self(Arc::new(Inner {
+            registry,
+            remotes,
+            verifier,
+            router,
+            limits,
+            detached,
+        })))
+    }
+
+    /// The routes, as an axum router: to be nested into another or called in tests. Requests are
+    /// verified all the same. Served this way, keys are fetched when requests need them; see
+    /// [`KeySet::keep_fresh`] for doing it ahead.
+    pub fn router(&self) -> Router {
+        self.0.router.clone()
+    }
+
+    /// The handlers.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// The verifier in front of every handler.
+    pub fn verifier(&self) -> &Verifier {
+        &self.0.verifier
+    }
+
+    /// What the code wants in the manifest.
+    pub fn sections(&self) -> Sections {
+        Sections::new(&self.0.registry, &self.0.remotes)
+    }
+
+    /// Completes once no handler goes on without its caller.
+    pub(super) async fn all_finished(&self) {
+        let mut running = self.0.detached.0.subscribe();
+        // An error can't be: the sender is held here.
+        let _ = running.wait_for(|running| *running == 0).await;
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+}
+
+fn app_id(configured: Option<&str>, problems: &mut Vec<Problem>) -> Option<AppId> {
+    const HELP: &str = "set FORGE_REMOTE_APP_ID, or `App::app_id`, or put manifest.yml with `app.id` (written by \
+                        `forge register`) beside Cargo.toml";
+    let Some(configured) = configured else {
+        let message = "the app's id is not known, so no token's audience could be checked";
+        problems.push(Problem::new("no-app-id", message, HELP));
+        return None;
+    };
+    configured
+        .parse()
+        .map_err(|error| problems.push(Problem::new("bad-app-id", format!("{error}"), HELP)))
+        .ok()
+}
+
+fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) -> Option<KeyRing> {
+    let set = |source: Result<Box<dyn KeySource>, _>, problems: &mut Vec<Problem>| match source {
+        Ok(source) => Some(KeySet::new(
+            source,
+            app.key_policy.clone(),
+            Arc::clone(&app.clock),
+        )),
+        Err(error) => {
+            let help = "correct the key set's URL (FORGE_REMOTE_JWKS_URL or the builder's)";
+            problems.push(Problem::new("bad-key-url", format!("{error}"), help));
+            None
+        }
+    };
+    let http =
+        |url: &str| HttpKeySource::new(url).map(|source| Box::new(source) as Box<dyn KeySource>);
+
+    let commercial = match app.key_source.take() {
+        Some(source) => Ok(source),
+        None => http(jwks_url.unwrap_or(PRODUCTION_KEYS)),
+    };
+    let mut ring = KeyRing::new(set(commercial, problems)?);
+    if app.staging {
+        ring.staging = set(http(STAGING_KEYS), problems);
+    }
+    for (label, url) in &app.isolated {
+        // Source: https://developer.atlassian.com/platform/forge/remote/essentials/ (isolated cloud)
+        let allowed =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+        if label.is_empty() || label.len() > 50 || !label.chars().all(allowed) {
+            let message = format!("`{label}` can't be an isolated cloud's label");
+            problems.push(Problem::new(
+                "bad-cloud-label",
+                message,
+                "it is 1 to 50 of `a-z`, `0-9`, `_` and `-`",
+            ));
+        }
+        if let Some(keys) = set(http(url), problems) {
+            ring.isolated.insert(label.clone(), keys);
+        }
+    }
+    Some(ring)
+}
+
+/// One handler on its route, with everything between the two.
+struct Mounted {
+    target: Target,
+    endpoint: Arc<str>,
+    call: Call,
+    verifier: Arc<Verifier>,
+    state: AppState,
+    limits: Limits,
+    detached: Detached,
+}
+
+impl Mounted {
+    fn new(
+        handler: &Handler,
+        verifier: &Arc<Verifier>,
+        state: &AppState,
+        limits: Limits,
+        detached: &Detached,
+    ) -> Self {
+        let registration = handler.registration();
+        Self {
+            target: Target {
+                endpoint: handler.endpoint().to_owned(),
+                module: handler.module_key().map(str::to_owned),
+                has_user: registration.kind.has_user(),
+            },
+            endpoint: handler.key().into(),
+            call: registration.call,
+            verifier: Arc::clone(verifier),
+            state: state.clone(),
+            limits,
+            detached: detached.clone(),
+        }
+    }
+
+    /// Size, token, handler: in this order, and no way round.
+    async fn serve(self: Arc<Self>, mut request: Request) -> Response {
+        hide_secrets(request.headers_mut());
+        let span = tracing::info_span!(
+            "invocation",
+            handler = &*self.endpoint,
+            trace_id = trace_id(request.headers()).unwrap_or("-"),
+        );
+        self.serve_in_span(request).instrument(span).await
+    }
+
+    async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
+        if request.body().size_hint().lower() > self.limits.body as u64 {
+            tracing::warn!(limit = self.limits.body, "refused: the body is too large");
+            let message = "the body is too large";
+            return response::json_error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload_too_large",
+                message,
+            );
+        }
+        let claims = match self.verifier.verify(request.headers(), &self.target).await {
+            Ok(claims) => claims,
+            Err(VerifyError::Refused(refusal)) => {
+                tracing::warn!(code = refusal.code(), reason = %refusal, "refused: no valid Forge Invocation Token");
+                return response::unauthorized();
+            }
+            Err(VerifyError::KeysUnavailable(error)) => {
+                tracing::error!(%error, "refused for now");
+                return response::keys_unavailable();
+            }
+        };
+        let verified = Verified::new(claims, Arc::clone(&self.endpoint), request.headers());
+        request.extensions_mut().insert(verified);
+        let request =
+            request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
+
+        let started = Instant::now();
+        let call = (self.call)(request, self.state.clone());
+        let handled = RunToEnd {
+            call: Some(call),
+            detached: self.detached.clone(),
+        };
+        let response = match AssertUnwindSafe(handled).catch_unwind().await {
+            Ok(response) => response,
+            Err(_) => {
+                tracing::error!("the handler panicked");
+                response::internal_error()
+            }
+        };
+        tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");
+        response
+    }
+}
+
+/// A handler that has begun runs to its end: when the caller hangs up (Forge does after 5
+/// seconds), the rest of it goes on as a task of its own, so that a job isn't cut in half.
+struct RunToEnd {
+    call: Option<BoxFuture<Response>>,
+    detached: Detached,
+}
+
+/// How many handlers go on without their caller; the server waits for them when it stops.
+#[derive(Clone, Default)]
+struct Detached(Arc<watch::Sender<usize>>);
+
+impl Future for RunToEnd {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        let Some(call) = &mut self.call else {
+            return Poll::Ready(response::internal_error());
+        };
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context)));
+        match polled {
+            Ok(polled) => {
+                let response = ready!(polled);
+                self.call = None;
+                Poll::Ready(response)
+            }
+            Err(panic) => {
+                // What panicked must not be polled again.
+                self.call = None;
+                std::panic::resume_unwind(panic)
+            }
+        }
+    }
+}
+
+impl Drop for RunToEnd {
+    fn drop(&mut self) {
+        if let (Some(call), Ok(runtime)) = (self.call.take(), tokio::runtime::Handle::try_current())
+        {
+            tracing::info!("the caller hung up; the handler goes on");
+            let running = Running::new(self.detached.clone());
+            let rest = async move {
+                let status = call.await.status().as_u16();
+                tracing::info!(status, "the handler has finished without its caller");
+                drop(running);
+            };
+            runtime.spawn(rest.in_current_span());
+        }
+    }
+}
+
+/// Counts one handler for as long as it goes on.
+struct Running(Detached);
+
+impl Running {
+    fn new(detached: Detached) -> Self {
+        detached.0.send_modify(|running| *running += 1);
+        Self(detached)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.0.send_modify(|running| *running -= 1);
+    }
+}
+
+/// Tokens in headers are left out when anything prints the request.
+fn hide_secrets(headers: &mut HeaderMap) {
+    for name in [header::AUTHORIZATION, SYSTEM_HEADER, USER_HEADER] {
+        if let header::Entry::Occupied(mut entry) = headers.entry(name) {
+            entry.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
+    }
+}
+
+async fn readiness(verifier: Arc<Verifier>) -> Response {
+    // Requests of the main cloud can be verified; a staging or isolated cloud that is down isn't
+    // a reason to take them away.
+    if verifier.keys().commercial.is_ready() {
+        "ready\n".into_response()
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "waiting for Atlassian's key set\n",
+        )
+            .into_response()
+    }
+}
+
+async fn not_found(request: Request) -> Response {
+    // The path is the caller's text: as Debug, so that it can't forge a line of the log.
+    let (method, path) = (request.method(), request.uri().path());
+    tracing::warn!(%method, ?path, "no handler has this path: compare it with the table that `routes` prints");
+    response::json_error(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "no handler has this path",
+    )
+}
+
+async fn method_not_allowed(request: Request) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    tracing::warn!(%method, ?path, "the handler of this path has another method");
+    response::json_error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the handler of this path has another method",
+    )
+}

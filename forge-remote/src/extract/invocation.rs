@@ -1,0 +1,136 @@
+//! The verified invocation.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use axum::response::Response;
+
+use super::AppState;
+use crate::fit::Claims;
+use crate::response;
+
+/// What verification leaves in a request for the extractors.
+#[derive(Clone, Debug)]
+pub(crate) struct Verified(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    claims: Claims,
+    endpoint: Arc<str>,
+    trace_id: Option<Box<str>>,
+    span_id: Option<Box<str>>,
+}
+
+impl Verified {
+    pub(crate) fn new(claims: Claims, endpoint: Arc<str>, headers: &HeaderMap) -> Self {
+        Self(Arc::new(Inner {
+            claims,
+            endpoint,
+            trace_id: trace_id(headers).map(Into::into),
+            span_id: hex_header(headers, "x-b3-spanid").map(Into::into),
+        }))
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.0.endpoint
+    }
+}
+
+/// Forge's trace id, when it is one: hex, so that nothing else gets into the log.
+pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    hex_header(headers, "x-b3-traceid")
+}
+
+fn hex_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let text = headers.get(name)?.to_str().ok()?;
+    let hex = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    hex.then_some(text)
+}
+
+/// The verified call: who calls, from where, for which installation.
+///
+/// It derefs to [`Claims`](crate::fit::Claims), the claims of the Forge Invocation Token.
+///
+/// ```
+/// use forge_remote::prelude::*;
+///
+/// #[endpoint(method = "GET")]
+/// async fn whoami(call: Invocation) -> Result<Json<String>> {
+///     let user = call.principal().unwrap_or("nobody");
+///     Ok(Json(format!("{user} of {}", call.installation_id())))
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Invocation(Verified);
+
+impl Invocation {
+    /// Forge's trace id (`x-b3-traceid`): quote it to Atlassian's support.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.0.0.trace_id.as_deref()
+    }
+
+    /// Forge's span id (`x-b3-spanid`).
+    pub fn span_id(&self) -> Option<&str> {
+        self.0.0.span_id.as_deref()
+    }
+
+    /// The key of the endpoint that was called.
+    pub fn endpoint(&self) -> &str {
+        self.0.endpoint()
+    }
+
+    /// The claims.
+    pub fn claims(&self) -> &Claims {
+        &self.0.0.claims
+    }
+}
+
+impl Deref for Invocation {
+    type Target = Claims;
+
+    fn deref(&self) -> &Claims {
+        self.claims()
+    }
+}
+
+/// Only the trace: claims are customers' data.
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation")
+            .field("endpoint", &self.endpoint())
+            .field("trace_id", &self.trace_id())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Invocation {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        parts
+            .extensions
+            .get::<Verified>()
+            .cloned()
+            .map(Self)
+            .ok_or_else(unverified)
+    }
+}
+
+/// A Forge extractor on a route that isn't Forge's.
+pub(crate) fn unverified() -> Response {
+    tracing::error!(
+        "`Invocation` or a Forge token was taken on a route that forge-remote did not mount, so \
+         nothing is verified there: annotate the handler with `#[endpoint]`"
+    );
+    response::internal_error()
+}
+
+const _: () = {
+    const fn is_static<T: Send + Sync + 'static>() {}
+    is_static::<AppState>();
+    is_static::<Invocation>();
+};

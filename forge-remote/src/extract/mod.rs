@@ -1,0 +1,14 @@
+//! What a handler can take: the verified invocation, its tokens, the app's state, the body.
+
+mod invocation;
+mod json;
+mod state;
+mod token;
+
+pub use invocation::Invocation;
+pub(crate) use invocation::{Verified, trace_id};
+pub use json::Json;
+pub(crate) use state::StateMap;
+pub use state::{AppState, State};
+pub(crate) use token::{SYSTEM_HEADER, USER_HEADER};
+pub use token::{SystemToken, UserToken};

@@ -1,0 +1,105 @@
+//! The app's own values, by type.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::Response;
+
+use crate::response;
+
+#[derive(Default)]
+pub(crate) struct StateMap(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
+
+impl StateMap {
+    /// False when a value of this type was there already.
+    pub(crate) fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T) -> bool {
+        self.0.insert(TypeId::of::<T>(), Box::new(value)).is_none()
+    }
+
+    pub(crate) fn contains(&self, id: TypeId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    fn get<T: Clone + 'static>(&self) -> Option<T> {
+        self.0.get(&TypeId::of::<T>())?.downcast_ref().cloned()
+    }
+}
+
+/// The state that handlers' extractors see: the values given to
+/// [`App::state`](crate::App::state). Write `impl FromRequestParts<AppState>` for an extractor of
+/// your own that needs them.
+#[derive(Clone)]
+pub struct AppState(Arc<StateMap>);
+
+impl AppState {
+    pub(crate) fn new(map: StateMap) -> Self {
+        Self(Arc::new(map))
+    }
+
+    /// The app's value of type `T`, if it was given one.
+    pub fn get<T: Clone + 'static>(&self) -> Option<T> {
+        self.0.get()
+    }
+}
+
+impl fmt::Debug for AppState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AppState")
+            .field("values", &self.0.0.len())
+            .finish()
+    }
+}
+
+/// A clone of the value given to [`App::state`](crate::App::state).
+///
+/// That it is there is checked when the app starts, not when the first request comes.
+///
+/// ```
+/// use forge_remote::prelude::*;
+///
+/// #[derive(Clone)]
+/// struct Db;
+///
+/// #[scheduled_trigger(interval = "hour")]
+/// async fn sweep(State(db): State<Db>) -> Result<()> {
+///     let _ = db;
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct State<T>(pub T);
+
+impl<T> Deref for State<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> DerefMut for State<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T: Clone + Send + Sync + 'static> FromRequestParts<AppState> for State<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
+        state.get().map(Self).ok_or_else(|| {
+            // Only a `State` inside another extractor can get here: launch checks the rest.
+            let missing = std::any::type_name::<T>();
+            tracing::error!(
+                missing,
+                "the app has no such state: give it with `App::state(value)`"
+            );
+            response::internal_error()
+        })
+    }
+}

@@ -1,0 +1,176 @@
+//! The OAuth tokens that come beside a FIT.
+
+use std::time::{Duration, SystemTime};
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use super::{AppState, Verified};
+use crate::response;
+
+pub(crate) const SYSTEM_HEADER: HeaderName = HeaderName::from_static("x-forge-oauth-system");
+pub(crate) const USER_HEADER: HeaderName = HeaderName::from_static("x-forge-oauth-user");
+
+/// An OAuth token is about 2 KB; more than this is none, in bytes.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// A secret string: no `Debug`, no `Display`, wiped when dropped.
+#[derive(Clone)]
+struct Secret(Zeroizing<String>);
+
+impl Secret {
+    fn expires_at(&self) -> Option<SystemTime> {
+        #[derive(serde::Deserialize)]
+        struct Expiry {
+            exp: u64,
+        }
+        let payload = self.0.split('.').nth(1)?;
+        let json = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
+        let expiry: Expiry = serde_json::from_slice(&json).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry.exp))
+    }
+
+    fn authorization(&self) -> HeaderValue {
+        let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
+        // Taken from a header, so it fits into one.
+        let mut value =
+            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+}
+
+/// The one token in a header: `Ok(None)` when it isn't there, an answer when it can't be one.
+fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Secret>, Response> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let text = value.to_str().ok().filter(|text| {
+        !text.is_empty() && text.len() <= MAX_TOKEN_BYTES && !text.contains([' ', '\t', ','])
+    });
+    match (text, values.next()) {
+        (Some(text), None) => Ok(Some(Secret(Zeroizing::new(text.to_owned())))),
+        _ => {
+            tracing::warn!(
+                header = name.as_str(),
+                "the header does not hold exactly one token"
+            );
+            Err(response::json_error(
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                &format!("`{name}` must hold exactly one token"),
+            ))
+        }
+    }
+}
+
+fn missing(parts: &Parts, name: &HeaderName, hint: &'static str) -> Response {
+    let endpoint = parts
+        .extensions
+        .get::<Verified>()
+        .map(|verified| verified.endpoint());
+    tracing::error!(
+        endpoint,
+        header = name.as_str(),
+        hint,
+        "Forge sent no token"
+    );
+    response::internal_error()
+}
+
+macro_rules! token {
+    ($(#[$doc:meta])* $name:ident, $header:expr, $hint:literal) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        #[allow(missing_debug_implementations, reason = "a secret must not be printable")]
+        pub struct $name(Secret);
+
+        impl $name {
+            /// The token itself. Never log it, never send it anywhere but to Atlassian's APIs.
+            pub fn expose_secret(&self) -> &str {
+                &self.0.0
+            }
+
+            /// When it ends, as far as the token can be read: a hint, for Atlassian calls these
+            /// tokens opaque. `None` when it isn't a JWT with an `exp`; count on 2 hours then.
+            pub fn expires_at(&self) -> Option<SystemTime> {
+                self.0.expires_at()
+            }
+
+            /// `Bearer …`, for the `Authorization` header of a call to Atlassian; marked sensitive.
+            pub fn authorization(&self) -> HeaderValue {
+                self.0.authorization()
+            }
+        }
+
+        impl FromRequestParts<AppState> for $name {
+            type Rejection = Response;
+
+            async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Response> {
+                match read_verified(parts, &$header)? {
+                    Some(secret) => Ok(Self(secret)),
+                    None => Err(missing(parts, &$header, $hint)),
+                }
+            }
+        }
+
+        impl OptionalFromRequestParts<AppState> for $name {
+            type Rejection = Response;
+
+            async fn from_request_parts(
+                parts: &mut Parts,
+                _: &AppState,
+            ) -> Result<Option<Self>, Response> {
+                Ok(read_verified(parts, &$header)?.map(Self))
+            }
+        }
+    };
+}
+
+/// Tokens are taken from verified requests only.
+fn read_verified(parts: &Parts, name: &HeaderName) -> Result<Option<Secret>, Response> {
+    if parts.extensions.get::<Verified>().is_none() {
+        return Err(super::invocation::unverified());
+    }
+    read(&parts.headers, name)
+}
+
+token! {
+    /// The app's system token (`x-forge-oauth-system`): calls Atlassian's APIs as the app.
+    ///
+    /// A handler that takes it says `auth = system`. Forge sends it with at least 2 and at most
+    /// 4 hours of life; it may be kept until it ends. Take `Option<SystemToken>` to go on without.
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
+    ///
+    /// It can't be printed:
+    ///
+    /// ```compile_fail
+    /// fn log(token: forge_remote::SystemToken) {
+    ///     println!("{token:?}");
+    /// }
+    /// ```
+    SystemToken,
+    SYSTEM_HEADER,
+    "the manifest's endpoint must enable `auth.appSystemToken`, and `permissions.scopes` needs a \
+     scope besides `read:app-system-token` and `read:app-user-token`; both are written by \
+     `manifest --write`, then deploy and let the installation be upgraded"
+}
+
+token! {
+    /// The acting user's token (`x-forge-oauth-user`): calls Atlassian's APIs as that user.
+    ///
+    /// A handler that takes it says `auth = user`. It lives 4 hours at most, perhaps much less.
+    /// Take `Option<UserToken>` where nobody may be logged in.
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+    UserToken,
+    USER_HEADER,
+    "the manifest's endpoint must enable `auth.appUserToken`, `permissions.scopes` needs a scope \
+     for user data, and a user must be in session: calls by `requestRemote`, anonymous visitors \
+     and the platform itself bring none; take `Option<UserToken>` to go on without"
+}

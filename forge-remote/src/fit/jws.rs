@@ -1,0 +1,197 @@
+//! The compact serialisation and its protected header, read as strictly as RFC 7515 allows.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::refusal::Refusal;
+
+/// Longest `kid` looked up; Atlassian's are about 64 bytes.
+const MAX_KID_BYTES: usize = 256;
+/// A FIT's header is about 120 bytes.
+const MAX_HEADER_BYTES: usize = 4096;
+
+/// The three parts of a compact JWS.
+#[derive(Clone, Copy)]
+pub(super) struct Compact<'a> {
+    pub(super) header: &'a str,
+    pub(super) payload: &'a str,
+    pub(super) signature: &'a str,
+    /// What is signed: header, dot, payload.
+    pub(super) signed: &'a str,
+}
+
+impl<'a> Compact<'a> {
+    pub(super) fn split(token: &'a str) -> Result<Self, Refusal> {
+        let (signed, signature) = token
+            .rsplit_once('.')
+            .ok_or(Refusal::NotCompact("it has one part, not three"))?;
+        let (header, payload) = signed
+            .split_once('.')
+            .ok_or(Refusal::NotCompact("it has two parts, not three"))?;
+        if payload.contains('.') {
+            return Err(Refusal::NotCompact("it has more than three parts"));
+        }
+        if header.is_empty() || payload.is_empty() || signature.is_empty() {
+            return Err(Refusal::NotCompact("a part is empty"));
+        }
+        Ok(Self {
+            header,
+            payload,
+            signature,
+            signed,
+        })
+    }
+
+    /// The payload's bytes. The engine refuses padding, the standard alphabet, white space and
+    /// stray trailing bits.
+    pub(super) fn payload(&self) -> Result<Vec<u8>, Refusal> {
+        decode(self.payload, "the payload is not base64url")
+    }
+
+    pub(super) fn signature(&self) -> Result<Vec<u8>, Refusal> {
+        decode(self.signature, "the signature is not base64url")
+    }
+
+    /// Checks the header and returns its `kid`.
+    pub(super) fn kid(&self) -> Result<String, Refusal> {
+        if self.header.len() > MAX_HEADER_BYTES {
+            return Err(Refusal::BadHeader("it is too long"));
+        }
+        let json = decode(self.header, "the header is not base64url")?;
+        let header: Header<'_> = serde_json::from_slice(&json).map_err(|_| {
+            Refusal::BadHeader("it is not a JSON object with distinct, well-typed members")
+        })?;
+        header.check()
+    }
+}
+
+fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, Refusal> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| Refusal::NotCompact(problem))
+}
+
+#[derive(Default)]
+struct Header<'a> {
+    alg: Option<Text<'a>>,
+    kid: Option<Text<'a>>,
+    typ: Option<Text<'a>>,
+    forbidden: Option<&'static str>,
+}
+
+/// Members that change how a token is read, or bring key material along.
+const FORBIDDEN: [&str; 12] = [
+    "crit", "b64", "zip", "cty", "enc", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "p2c",
+];
+
+impl Header<'_> {
+    fn check(self) -> Result<String, Refusal> {
+        match self.alg {
+            Some(alg) if alg.0 == "RS256" => {}
+            _ => return Err(Refusal::WrongAlgorithm),
+        }
+        if let Some(name) = self.forbidden {
+            return Err(Refusal::ForbiddenHeader(name));
+        }
+        if self
+            .typ
+            .is_some_and(|typ| !typ.0.eq_ignore_ascii_case("JWT"))
+        {
+            return Err(Refusal::BadHeader("its `typ` is not JWT"));
+        }
+        match self.kid {
+            Some(kid) if !kid.0.is_empty() && kid.0.len() <= MAX_KID_BYTES => {
+                Ok(kid.0.into_owned())
+            }
+            _ => Err(Refusal::NoKid),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Header<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeaderVisitor;
+
+        impl<'de> Visitor<'de> for HeaderVisitor {
+            type Value = Header<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JOSE header")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut header = Header::default();
+                let mut seen = Names::default();
+                while let Some(name) = map.next_key::<Text<'de>>()? {
+                    match &*name.0 {
+                        "alg" => header.alg = Some(map.next_value()?),
+                        "kid" => header.kid = Some(map.next_value()?),
+                        "typ" => header.typ = Some(map.next_value()?),
+                        other => {
+                            if let Some(known) = FORBIDDEN.iter().find(|known| **known == other) {
+                                header.forbidden = Some(known);
+                            }
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                    seen.add::<A::Error>(name)?;
+                }
+                Ok(header)
+            }
+        }
+
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}
+
+/// A JSON string, borrowed from the input unless it is written with escapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// The member names of one object: a second of the same name is an error (RFC 7519 §4).
+#[derive(Default)]
+pub(super) struct Names<'a>(Vec<Text<'a>>);
+
+/// More members than this in one object is no FIT.
+const MAX_MEMBERS: usize = 64;
+
+impl<'a> Names<'a> {
+    pub(super) fn add<E: serde::de::Error>(&mut self, name: Text<'a>) -> Result<(), E> {
+        if self.0.contains(&name) {
+            return Err(E::custom("duplicate member"));
+        }
+        if self.0.len() >= MAX_MEMBERS {
+            return Err(E::custom("too many members"));
+        }
+        self.0.push(name);
+        Ok(())
+    }
+}

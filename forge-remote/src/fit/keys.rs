@@ -1,0 +1,375 @@
+//! One shared key set: fetched once for any number of waiting requests, refreshed ahead of expiry,
+//! kept while its source is down.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use super::clock::Clock;
+use super::jwk::{self, Key, Keys};
+use super::refusal::{Refusal, VerifyError};
+use super::source::KeySource;
+
+/// How a key set is kept fresh. The defaults suit Atlassian's: keys rotate often, without notice.
+#[derive(Clone, Debug)]
+pub struct KeyPolicy {
+    pub(crate) time_to_live: Duration,
+    pub(crate) max_stale: Duration,
+    pub(crate) unknown_key_cooldown: Duration,
+    pub(crate) fetch_timeout: Duration,
+}
+
+impl Default for KeyPolicy {
+    fn default() -> Self {
+        Self {
+            time_to_live: Duration::from_secs(3600),
+            max_stale: Duration::from_secs(24 * 3600),
+            unknown_key_cooldown: Duration::from_secs(5),
+            fetch_timeout: Duration::from_secs(4),
+        }
+    }
+}
+
+impl KeyPolicy {
+    /// How long a fetched set keeps where its source doesn't say (1 hour unless told otherwise).
+    /// It is refreshed when 80 % of it have passed. A source's `max-age` counts from 60 seconds
+    /// to 24 hours.
+    pub fn time_to_live(mut self, ttl: Duration) -> Self {
+        self.time_to_live = ttl.max(MIN_TTL);
+        self
+    }
+
+    /// How long the last good set is used while its source is down (24 hours unless told
+    /// otherwise). After that, requests get 503.
+    pub fn max_stale(mut self, limit: Duration) -> Self {
+        self.max_stale = limit;
+        self
+    }
+
+    /// The least time between two fetches for keys that are not in the set (5 seconds unless told
+    /// otherwise, 1 at least), however many tokens name such keys.
+    pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
+        self.unknown_key_cooldown = cooldown.max(Duration::from_secs(1));
+        self
+    }
+}
+
+const MIN_TTL: Duration = Duration::from_secs(60);
+const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
+/// With no keys at all, a request may cause a fetch this soon after the last one failed.
+const COLD_RETRY: Duration = Duration::from_secs(1);
+/// The background task's longest wait between two failing fetches: without keys, and with stale ones.
+const MAX_RETRY_COLD: Duration = Duration::from_secs(5);
+const MAX_RETRY_STALE: Duration = Duration::from_secs(60);
+/// A request that could be answered with the keys at hand waits no longer than this for newer ones.
+const STALE_WAIT: Duration = Duration::from_secs(1);
+
+/// The keys can't be had: nothing can be said about any token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "Atlassian's key set can't be had, so no token can be verified: can this machine reach the \
+     key set's URL (see the log of the last fetch)?"
+)]
+#[non_exhaustive]
+pub struct KeysUnavailable;
+
+/// A key set and its upkeep; clones share it.
+#[derive(Clone)]
+pub struct KeySet {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for KeySet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeySet")
+            .field("source", &self.inner.source.name())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    source: Box<dyn KeySource>,
+    clock: Arc<dyn Clock>,
+    policy: KeyPolicy,
+    snapshot: ArcSwapOption<Snapshot>,
+    upkeep: Mutex<Upkeep>,
+    /// Counts finished fetches; waiting requests watch it.
+    finished: watch::Sender<u64>,
+}
+
+struct Snapshot {
+    keys: Keys,
+    fetched: Duration,
+    time_to_live: Duration,
+}
+
+impl Snapshot {
+    fn refresh_at(&self) -> Duration {
+        self.fetched + self.time_to_live.mul_f64(0.8)
+    }
+}
+
+#[derive(Default)]
+struct Upkeep {
+    in_flight: bool,
+    /// When a fetch last finished without a usable set; `None` after a good one.
+    failed: Option<Duration>,
+    failures: u32,
+    /// When an unknown key last caused a fetch.
+    forced: Option<Duration>,
+}
+
+impl KeySet {
+    /// A key set that nothing was fetched for yet.
+    pub fn new(source: impl KeySource, policy: KeyPolicy, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                source: Box::new(source),
+                clock,
+                policy,
+                snapshot: ArcSwapOption::empty(),
+                upkeep: Mutex::default(),
+                finished: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    /// Whether there are keys to verify with.
+    pub fn is_ready(&self) -> bool {
+        self.inner.usable().is_some()
+    }
+
+    /// Fetches now and then, ahead of expiry, until every clone is gone. Without it, requests
+    /// cause the fetches.
+    pub fn keep_fresh(&self) -> impl Future<Output = ()> + Send + 'static {
+        let weak = Arc::downgrade(&self.inner);
+        let clock = Arc::clone(&self.inner.clock);
+        async move {
+            while let Some(delay) = next_fetch(&weak) {
+                if delay > Duration::ZERO {
+                    clock.sleep(delay).await;
+                    // A request may have fetched meanwhile: look again.
+                    match next_fetch(&weak) {
+                        Some(Duration::ZERO) => {}
+                        Some(_) => continue,
+                        None => return,
+                    }
+                }
+                let Some(inner) = weak.upgrade() else { return };
+                inner.fetched_or_timeout(inner.start_fetch()).await;
+            }
+        }
+    }
+
+    /// The keys that may have signed a token with this `kid`.
+    pub(super) async fn find(&self, kid: &str) -> Result<Arc<[Key]>, VerifyError> {
+        let inner = &self.inner;
+        // Twice: a fetch that was under way already may be older than the token.
+        for _ in 0..2 {
+            let Some(snapshot) = inner.usable() else {
+                inner.wait_for_any_keys().await?;
+                continue;
+            };
+            inner.refresh_if_due(&snapshot).await;
+            let snapshot = inner.usable().unwrap_or(snapshot);
+            if let Some(keys) = snapshot.keys.get(kid) {
+                return Ok(Arc::clone(keys));
+            }
+            if !inner.wait_for_unknown_key().await? {
+                break;
+            }
+        }
+        match inner
+            .usable()
+            .and_then(|snapshot| snapshot.keys.get(kid).cloned())
+        {
+            Some(keys) => Ok(keys),
+            None if inner.upkeep().failed.is_some() => Err(KeysUnavailable.into()),
+            None => Err(Refusal::UnknownKey.into()),
+        }
+    }
+}
+
+/// How long until the background task should fetch; `None` when nobody needs the keys any more.
+fn next_fetch(weak: &Weak<Inner>) -> Option<Duration> {
+    let inner = weak.upgrade()?;
+    let now = inner.clock.elapsed();
+    let upkeep = inner.upkeep();
+    let snapshot = inner.snapshot.load();
+    if let Some(failed) = upkeep.failed {
+        let longest = if snapshot.is_some() {
+            MAX_RETRY_STALE
+        } else {
+            MAX_RETRY_COLD
+        };
+        let backoff =
+            Duration::from_secs(1 << upkeep.failures.saturating_sub(1).min(6)).min(longest);
+        return Some((failed + backoff).saturating_sub(now));
+    }
+    Some(snapshot.as_ref().map_or(Duration::ZERO, |snapshot| {
+        snapshot.refresh_at().saturating_sub(now)
+    }))
+}
+
+impl Inner {
+    fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
+        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last good set, unless it is too old to be trusted.
+    fn usable(&self) -> Option<Arc<Snapshot>> {
+        let snapshot = self.snapshot.load_full()?;
+        let limit = self.policy.max_stale.max(snapshot.time_to_live);
+        (self.clock.elapsed().saturating_sub(snapshot.fetched) <= limit).then_some(snapshot)
+    }
+
+    /// There is no usable set: wait for the one fetch that is under way, or start it.
+    async fn wait_for_any_keys(self: &Arc<Self>) -> Result<(), VerifyError> {
+        let waiting = {
+            let upkeep = self.upkeep();
+            let just_failed = upkeep
+                .failed
+                .is_some_and(|at| self.clock.elapsed().saturating_sub(at) < COLD_RETRY);
+            if just_failed && !upkeep.in_flight {
+                return Err(KeysUnavailable.into());
+            }
+            drop(upkeep);
+            self.start_fetch()
+        };
+        self.fetched_or_timeout(waiting).await;
+        if self.usable().is_some() {
+            Ok(())
+        } else {
+            Err(KeysUnavailable.into())
+        }
+    }
+
+    /// Past 80 % of its life a set is fetched anew, past its end that is waited for, but only
+    /// while its source isn't known to be down.
+    async fn refresh_if_due(self: &Arc<Self>, snapshot: &Snapshot) {
+        let now = self.clock.elapsed();
+        if now < snapshot.refresh_at() || self.upkeep().failed.is_some() {
+            return;
+        }
+        let waiting = self.start_fetch();
+        if now >= snapshot.fetched + snapshot.time_to_live {
+            let _ = tokio::time::timeout(STALE_WAIT, self.fetched_or_timeout(waiting)).await;
+        }
+    }
+
+    /// A key isn't in the set: at most one fetch a cool-down, armed by time alone. True when one
+    /// finished, so that looking again is worth it.
+    async fn wait_for_unknown_key(self: &Arc<Self>) -> Result<bool, VerifyError> {
+        let waiting = {
+            let now = self.clock.elapsed();
+            let mut upkeep = self.upkeep();
+            if !upkeep.in_flight {
+                let cooling = upkeep
+                    .forced
+                    .is_some_and(|at| now.saturating_sub(at) < self.policy.unknown_key_cooldown);
+                if cooling {
+                    return if upkeep.failed.is_some() {
+                        Err(KeysUnavailable.into())
+                    } else {
+                        Ok(false)
+                    };
+                }
+                upkeep.forced = Some(now);
+            }
+            drop(upkeep);
+            self.start_fetch()
+        };
+        self.fetched_or_timeout(waiting).await;
+        Ok(true)
+    }
+
+    /// Starts a fetch unless one is under way; returns what to wait on.
+    fn start_fetch(self: &Arc<Self>) -> watch::Receiver<u64> {
+        let waiting = self.finished.subscribe();
+        let mut upkeep = self.upkeep();
+        if !upkeep.in_flight {
+            upkeep.in_flight = true;
+            drop(upkeep);
+            let landing = Landing(Arc::clone(self));
+            // A task of its own: a caller that goes away doesn't take the fetch along.
+            tokio::spawn(async move {
+                let inner = &landing.0;
+                let fetched =
+                    tokio::time::timeout(inner.policy.fetch_timeout, inner.source.fetch());
+                match fetched.await {
+                    Ok(Ok(fetched)) => inner.accept(&fetched.document, fetched.max_age),
+                    Ok(Err(error)) => {
+                        let causes = crate::error::chain(&error);
+                        inner.reject(&format!("{error}{causes}"));
+                    }
+                    Err(_) => inner.reject("the source did not answer in time"),
+                }
+            });
+        }
+        waiting
+    }
+
+    async fn fetched_or_timeout(&self, mut waiting: watch::Receiver<u64>) {
+        // The fetch bounds itself; this bound is for a source that blocks its thread.
+        let _ = tokio::time::timeout(self.policy.fetch_timeout * 2, waiting.changed()).await;
+    }
+
+    fn accept(&self, document: &[u8], max_age: Option<Duration>) {
+        let keys = match jwk::parse(document) {
+            Some(keys) if !keys.is_empty() => keys,
+            Some(_) => return self.reject("the document has no key that could verify a FIT"),
+            None => return self.reject("the document is not a JSON Web Key Set"),
+        };
+        let time_to_live = max_age
+            .unwrap_or(self.policy.time_to_live)
+            .clamp(MIN_TTL, MAX_TTL);
+        tracing::debug!(
+            keys = keys.len(),
+            source = self.source.name(),
+            "key set fetched"
+        );
+        let fetched = self.clock.elapsed();
+        self.snapshot.store(Some(Arc::new(Snapshot {
+            keys,
+            fetched,
+            time_to_live,
+        })));
+        let mut upkeep = self.upkeep();
+        upkeep.failed = None;
+        upkeep.failures = 0;
+    }
+
+    fn reject(&self, reason: &str) {
+        let mut upkeep = self.upkeep();
+        upkeep.failed = Some(self.clock.elapsed());
+        upkeep.failures = upkeep.failures.saturating_add(1);
+        let failures = upkeep.failures;
+        drop(upkeep);
+        let in_use = self.snapshot.load().is_some();
+        tracing::warn!(
+            source = self.source.name(),
+            reason,
+            failures,
+            in_use,
+            "the key set could not be fetched; it will be tried again{}",
+            if in_use {
+                " and the last good one is used meanwhile"
+            } else {
+                ""
+            },
+        );
+    }
+}
+
+/// Ends a fetch however its task ends, so that nobody waits for one that panicked.
+struct Landing(Arc<Inner>);
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.0.upkeep().in_flight = false;
+        self.0.finished.send_modify(|count| *count += 1);
+    }
+}

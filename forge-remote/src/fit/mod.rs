@@ -1,0 +1,26 @@
+//! The Forge Invocation Token (FIT): how it is read, verified and bound to an endpoint.
+//!
+//! This room knows tokens, keys and time; it never knows handlers or HTTP routes.
+
+mod app_id;
+mod claims;
+mod clock;
+mod jwk;
+mod jws;
+mod keys;
+mod policy;
+mod refusal;
+mod replay;
+mod source;
+mod verifier;
+
+pub use app_id::{AppId, InvalidAppId};
+pub use claims::{Claims, InstallationContext, License};
+pub use clock::{Clock, SystemClock};
+pub use keys::{KeyPolicy, KeySet, KeysUnavailable};
+pub use policy::{EndpointBinding, Environment, Target, Verification};
+pub use refusal::{Refusal, VerifyError};
+pub use source::{
+    FetchError, Fetched, HttpKeySource, InvalidKeyUrl, KeySource, PRODUCTION_KEYS, STAGING_KEYS,
+};
+pub use verifier::{KeyRing, MAX_TOKEN_BYTES, Verifier};

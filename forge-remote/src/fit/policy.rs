@@ -1,0 +1,109 @@
+//! What a deployment may adjust about verification. None of it switches verification off.
+
+use std::time::Duration;
+
+/// The Forge environments an installation can be in (`app.environment.type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Environment {
+    Development,
+    Staging,
+    Production,
+}
+
+impl Environment {
+    /// The claim's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "DEVELOPMENT",
+            Self::Staging => "STAGING",
+            Self::Production => "PRODUCTION",
+        }
+    }
+}
+
+/// How firmly a FIT is tied to the endpoint it is sent to.
+///
+/// A FIT names no path. One that a user's browser holds (`requestRemote`) could be sent to the
+/// route of a scheduled trigger within its 25 seconds, so endpoints that only the platform calls
+/// always refuse a FIT with a `principal`. On top of that:
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EndpointBinding {
+    /// Where the token's module is a `core:endpoint`, its key must be the handler's (the default).
+    #[default]
+    Key,
+    /// As [`Key`](Self::Key), and what only the platform calls must come from a `core:endpoint`.
+    Strict,
+    /// Neither. For a platform change that this version doesn't know yet.
+    PrincipalOnly,
+}
+
+/// How tokens are judged; every default is the safe one.
+///
+/// ```
+/// use forge_remote::fit::{Environment, Verification};
+///
+/// let policy = Verification::default().environments([Environment::Production]).replay_guard(true);
+/// # let _ = policy;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Verification {
+    pub(crate) clock_skew: Duration,
+    pub(crate) max_lifetime: Duration,
+    pub(crate) binding: EndpointBinding,
+    pub(crate) environments: Option<Vec<Environment>>,
+    pub(crate) replay_guard: bool,
+}
+
+impl Default for Verification {
+    fn default() -> Self {
+        Self {
+            clock_skew: Duration::from_secs(10),
+            max_lifetime: Duration::from_secs(3600),
+            binding: EndpointBinding::default(),
+            environments: None,
+            replay_guard: false,
+        }
+    }
+}
+
+impl Verification {
+    /// How far this machine's clock may be behind Atlassian's: 10 seconds unless told otherwise,
+    /// 60 at most. It applies to `nbf` and `iat`; an expired token is expired.
+    pub fn clock_skew(mut self, skew: Duration) -> Self {
+        self.clock_skew = skew.min(Duration::from_secs(60));
+        self
+    }
+
+    /// How firmly a FIT is tied to its endpoint.
+    pub fn binding(mut self, binding: EndpointBinding) -> Self {
+        self.binding = binding;
+        self
+    }
+
+    /// Accepts tokens of these environments only, so that a development installation never
+    /// reaches production data. Unless told otherwise, all are accepted.
+    pub fn environments(mut self, environments: impl IntoIterator<Item = Environment>) -> Self {
+        self.environments = Some(environments.into_iter().collect());
+        self
+    }
+
+    /// Refuses a `jti` that was seen before, on endpoints that only the platform calls. (Pages
+    /// reuse a FIT for several calls, so endpoints with users are exempt.) Forge sends a new FIT
+    /// with each retry, so this is protection from replay, not from duplicate deliveries.
+    pub fn replay_guard(mut self, on: bool) -> Self {
+        self.replay_guard = on;
+        self
+    }
+}
+
+/// The endpoint a token is verified for.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The endpoint's key.
+    pub endpoint: String,
+    /// The key of the module that points at the endpoint, where it has one of its own.
+    pub module: Option<String>,
+    /// Whether Forge ever calls it with a user in session.
+    pub has_user: bool,
+}

@@ -1,0 +1,212 @@
+//! Where key sets come from.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::registry::BoxFuture;
+
+/// Atlassian's commercial cloud.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+pub const PRODUCTION_KEYS: &str = "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json";
+
+/// Atlassian's staging cloud; only Atlassian's own developers meet it.
+pub const STAGING_KEYS: &str = "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json";
+
+/// A key-set document larger than this is refused, in bytes.
+const MAX_DOCUMENT: usize = 1024 * 1024;
+
+/// A whole fetch takes no longer than this: an event has 5 seconds in all.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A key-set document and how long its source says it keeps.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The document: a JWK set (RFC 7517).
+    pub document: Bytes,
+    /// `Cache-Control: max-age`, where the source gives it.
+    pub max_age: Option<Duration>,
+}
+
+/// Why a key set could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct FetchError {
+    reason: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl FetchError {
+    /// An error with the reason in words.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            source: None,
+        }
+    }
+}
+
+/// A place to fetch one key set from.
+pub trait KeySource: Send + Sync + 'static {
+    /// Fetches the document. The caller bounds the time.
+    fn fetch(&self) -> BoxFuture<Result<Fetched, FetchError>>;
+
+    /// What to call the source in messages.
+    fn name(&self) -> &str;
+}
+
+impl KeySource for Box<dyn KeySource> {
+    fn fetch(&self) -> BoxFuture<Result<Fetched, FetchError>> {
+        (**self).fetch()
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+}
+
+/// A key set behind a URL: `https`, or `http` on loopback.
+///
+/// Redirects are not followed, the whole fetch takes at most 3 seconds and 1 MiB.
+#[derive(Clone, Debug)]
+pub struct HttpKeySource {
+    url: reqwest::Url,
+    client: std::sync::Arc<std::sync::OnceLock<Result<reqwest::Client, String>>>,
+}
+
+/// Why a URL can't be a key source.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum InvalidKeyUrl {
+    #[error("`{0}` is not a URL: expected one like `{PRODUCTION_KEYS}`")]
+    NotUrl(String),
+    #[error(
+        "`{0}` is not https: keys decide who is let in, so they come by https (or by http from loopback)"
+    )]
+    NotHttps(String),
+    #[error("`{0}` has a user or password in it")]
+    HasCredentials(String),
+}
+
+impl HttpKeySource {
+    /// Takes a URL and looks at its scheme; nothing is fetched yet.
+    pub fn new(url: &str) -> Result<Self, InvalidKeyUrl> {
+        let url = reqwest::Url::parse(url).map_err(|_| InvalidKeyUrl::NotUrl(url.to_owned()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(InvalidKeyUrl::HasCredentials(
+                url.host_str().unwrap_or_default().to_owned(),
+            ));
+        }
+        if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback(&url)) {
+            return Err(InvalidKeyUrl::NotHttps(url.into()));
+        }
+        Ok(Self {
+            url,
+            client: std::sync::Arc::default(),
+        })
+    }
+
+    fn client(&self) -> Result<&reqwest::Client, FetchError> {
+        self.client
+            .get_or_init(|| {
+                let builder = reqwest::Client::builder()
+                    .redirect(reqwest::redirect::Policy::none())
+                    .timeout(TIMEOUT)
+                    .pool_max_idle_per_host(1)
+                    .user_agent(concat!("forge-remote/", env!("CARGO_PKG_VERSION")));
+                // Loopback needs neither a proxy nor the system's certificates.
+                let builder = if is_loopback(&self.url) && self.url.scheme() == "http" {
+                    builder.no_proxy().tls_certs_only([])
+                } else {
+                    builder.https_only(true)
+                };
+                builder.build().map_err(|error| error.to_string())
+            })
+            .as_ref()
+            .map_err(|reason| FetchError::new(format!("no HTTP client: {reason}")))
+    }
+}
+
+fn is_loopback(url: &reqwest::Url) -> bool {
+    match url.host_str() {
+        Some("localhost" | "[::1]") => true,
+        Some(host) => host
+            .parse::<std::net::Ipv4Addr>()
+            .is_ok_and(|ip| ip.is_loopback()),
+        None => false,
+    }
+}
+
+impl KeySource for HttpKeySource {
+    fn fetch(&self) -> BoxFuture<Result<Fetched, FetchError>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let failed = |reason: &str, error: reqwest::Error| FetchError {
+                reason: reason.to_owned(),
+                source: Some(Box::new(error.without_url())),
+            };
+            let client = this.client()?;
+            let mut response = client
+                .get(this.url.clone())
+                .header("accept", "application/json")
+                .send()
+                .await
+                .map_err(|error| failed("the key set's host can't be reached", error))?;
+            if response.status() != reqwest::StatusCode::OK {
+                return Err(FetchError::new(format!(
+                    "the key set's host answered {}",
+                    response.status()
+                )));
+            }
+            let max_age = response
+                .headers()
+                .get(reqwest::header::CACHE_CONTROL)
+                .and_then(|value| max_age(value.to_str().ok()?));
+            let mut document = Vec::new();
+            while let Some(chunk) = response
+                .chunk()
+                .await
+                .map_err(|error| failed("the key set's host broke off", error))?
+            {
+                if document.len() + chunk.len() > MAX_DOCUMENT {
+                    return Err(FetchError::new(format!(
+                        "the key set is larger than {MAX_DOCUMENT} bytes"
+                    )));
+                }
+                document.extend_from_slice(&chunk);
+            }
+            Ok(Fetched {
+                document: document.into(),
+                max_age,
+            })
+        })
+    }
+
+    fn name(&self) -> &str {
+        self.url.as_str()
+    }
+}
+
+/// `max-age` of a Cache-Control value; `no-store` and `no-cache` count as zero.
+fn max_age(value: &str) -> Option<Duration> {
+    let mut age = None;
+    for directive in value.split(',').map(str::trim) {
+        if directive.eq_ignore_ascii_case("no-store") || directive.eq_ignore_ascii_case("no-cache")
+        {
+            return Some(Duration::ZERO);
+        }
+        if let Some((name, seconds)) = directive.split_once('=')
+            && name.trim().eq_ignore_ascii_case("max-age")
+        {
+            age = seconds
+                .trim()
+                .trim_matches('"')
+                .parse()
+                .ok()
+                .map(Duration::from_secs);
+        }
+    }
+    age
+}

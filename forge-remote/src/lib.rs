@@ -1,0 +1,74 @@
+#![doc = include_str!("docs/crate.md")]
+
+// The macros' output names `::forge_remote`, in this crate's own tests and docs too.
+extern crate self as forge_remote;
+
+mod app;
+mod dev;
+mod error;
+mod extract;
+pub mod fit;
+pub mod kinds;
+pub mod manifest;
+#[cfg_attr(
+    not(feature = "testing"),
+    allow(
+        dead_code,
+        unused_imports,
+        unreachable_pub,
+        reason = "public with the test kit"
+    )
+)]
+mod platform;
+pub mod registry;
+mod response;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+pub use app::{App, Built, LaunchError};
+pub use error::{BoxError, Error, Result};
+pub use extract::{AppState, Invocation, Json, State, SystemToken, UserToken};
+pub use manifest::Remote;
+
+pub use forge_remote_macros::{endpoint, handler, scheduled_trigger};
+
+pub use axum;
+pub use axum::http;
+pub use serde_yaml;
+
+// The README's code is compiled as well.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
+/// What an app's files start with: `use forge_remote::prelude::*;`
+pub mod prelude {
+    pub use crate::{
+        App, AppState, Error, Invocation, Json, Remote, Result, State, SystemToken, UserToken,
+    };
+    pub use axum::extract::{FromRequest, FromRequestParts, Query};
+    pub use axum::http::StatusCode;
+    pub use axum::response::IntoResponse;
+    pub use forge_remote_macros::{endpoint, scheduled_trigger};
+}
+
+/// Links crates whose handlers the app serves.
+///
+/// A dependency that no path in the binary names is not linked at all, and its handlers would
+/// vanish without a word. This names it. A crate's own `src/lib.rs` needs it too, when its
+/// `src/main.rs` uses nothing else of it.
+///
+/// ```
+/// // In main.rs:
+/// forge_remote::link!(std);
+/// ```
+#[macro_export]
+macro_rules! link {
+    ($($krate:ident),+ $(,)?) => {
+        $( use ::$krate as _; )+
+    };
+}

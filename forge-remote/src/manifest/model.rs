@@ -1,0 +1,283 @@
+//! What the code wants in the manifest, as values: no text, no file.
+
+use std::collections::BTreeMap;
+
+use serde_yaml::{Mapping, Value};
+
+use crate::registry::{Auth, Handler, Registry};
+
+/// A remote: a backend of yours that Forge calls, as `remotes` in the manifest names it.
+///
+/// ```
+/// use forge_remote::Remote;
+///
+/// let remote = Remote::new("backend").base_url("https://backend.example.com");
+/// assert_eq!(remote.key(), "backend");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remote {
+    key: String,
+    base_url: Option<String>,
+}
+
+impl Remote {
+    /// A remote with this key: at most 23 of `a-z A-Z 0-9 _ -`.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            base_url: None,
+        }
+    }
+
+    /// Where Forge reaches it: scheme and host, without a path and without a trailing slash.
+    ///
+    /// Left out, `baseUrl` stays whatever stands in the manifest, a `${VARIABLE}` for example.
+    #[must_use]
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = Some(url.into());
+        self
+    }
+
+    /// Its key.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Where Forge reaches it, when the code says so.
+    pub fn url(&self) -> Option<&str> {
+        self.base_url.as_deref()
+    }
+
+    /// What is wrong with it, if anything.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let key = &self.key;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if key.is_empty() || key.len() > 23 || !key.chars().all(allowed) {
+            return Some(format!(
+                "`{key}` can't be a remote's key: 1 to 23 letters, digits, `_` and `-`"
+            ));
+        }
+        let url = self.base_url.as_deref()?;
+        let host = url.strip_prefix("https://").unwrap_or_default();
+        if url.contains("${") {
+            // A manifest variable: only `forge deploy` knows its value.
+            return None;
+        }
+        if host.is_empty() || host.contains(['/', '?', '#', ' ', '@']) {
+            return Some(format!(
+                "`{url}` can't be the base URL of `{key}`: write `https://` and a host, with neither \
+                 path nor trailing slash"
+            ));
+        }
+        None
+    }
+}
+
+/// An item the code wants, and the handlers that want it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The item; `key` comes first.
+    pub item: Mapping,
+    /// `file:line:column` of the handlers; empty for what the app itself declares.
+    pub origins: Vec<String>,
+}
+
+impl Entry {
+    /// The item's key.
+    pub fn key(&self) -> &str {
+        self.item
+            .get("key")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
+/// A scope the code needs, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// Its name.
+    pub name: String,
+    /// One line a reason.
+    pub reasons: Vec<String>,
+}
+
+/// Everything the code wants in the manifest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sections {
+    /// Modules by type, `endpoint` not among them.
+    pub modules: BTreeMap<&'static str, Vec<Entry>>,
+    /// `modules.endpoint`.
+    pub endpoints: Vec<Entry>,
+    /// `remotes`.
+    pub remotes: Vec<Entry>,
+    /// `permissions.scopes`.
+    pub scopes: Vec<Scope>,
+}
+
+impl Sections {
+    /// What these handlers, calling these remotes, want. The first remote is the default.
+    pub fn new(registry: &Registry, remotes: &[Remote]) -> Self {
+        let default = remotes.first().map_or("", Remote::key);
+        let mut sections = Self::default();
+        for handler in registry.handlers() {
+            for module in handler.registration().kind.modules(handler) {
+                let origins = vec![origin(handler)];
+                let entry = Entry {
+                    item: module.item,
+                    origins,
+                };
+                sections
+                    .modules
+                    .entry(module.module_type)
+                    .or_default()
+                    .push(entry);
+            }
+            sections.add_endpoint(handler, default);
+        }
+        sections.endpoints.sort_by(|a, b| a.key().cmp(b.key()));
+        for remote in remotes {
+            let mut item = Mapping::new();
+            item.insert("key".into(), remote.key().into());
+            if let Some(url) = remote.url() {
+                item.insert("baseUrl".into(), url.into());
+            }
+            sections.remotes.push(Entry {
+                item,
+                origins: Vec::new(),
+            });
+        }
+        sections.scopes = scopes(registry);
+        sections
+    }
+
+    fn add_endpoint(&mut self, handler: &Handler, default_remote: &str) {
+        if let Some(shared) = self
+            .endpoints
+            .iter_mut()
+            .find(|one| one.key() == handler.endpoint())
+        {
+            shared.origins.push(origin(handler));
+            // Several paths of one page: the page's call names the path, so there is no route.
+            if shared.item.get("route") != Some(&mapping("path", handler.path().into())) {
+                shared.item.shift_remove("route");
+            }
+            return;
+        }
+        let record = handler.registration();
+        let mut item = Mapping::new();
+        item.insert("key".into(), handler.endpoint().into());
+        item.insert(
+            "remote".into(),
+            record.remote.unwrap_or(default_remote).into(),
+        );
+        item.insert("route".into(), mapping("path", handler.path().into()));
+        if record.auth.any() {
+            item.insert("auth".into(), auth(record.auth));
+        }
+        self.endpoints.push(Entry {
+            item,
+            origins: vec![origin(handler)],
+        });
+    }
+
+    /// The sections alone, as a document.
+    pub fn to_value(&self) -> Value {
+        let list = |entries: &[Entry]| {
+            Value::Sequence(
+                entries
+                    .iter()
+                    .map(|entry| Value::Mapping(entry.item.clone()))
+                    .collect(),
+            )
+        };
+        let mut modules = Mapping::new();
+        for (module_type, entries) in &self.modules {
+            modules.insert((*module_type).into(), list(entries));
+        }
+        if !self.endpoints.is_empty() {
+            modules.insert("endpoint".into(), list(&self.endpoints));
+        }
+        let mut document = Mapping::new();
+        if !modules.is_empty() {
+            document.insert("modules".into(), Value::Mapping(modules));
+        }
+        if !self.scopes.is_empty() {
+            let names = self
+                .scopes
+                .iter()
+                .map(|scope| scope.name.as_str().into())
+                .collect();
+            document.insert(
+                "permissions".into(),
+                mapping("scopes", Value::Sequence(names)),
+            );
+        }
+        if !self.remotes.is_empty() {
+            document.insert("remotes".into(), list(&self.remotes));
+        }
+        Value::Mapping(document)
+    }
+}
+
+fn origin(handler: &Handler) -> String {
+    handler.registration().location.to_string()
+}
+
+fn mapping(key: &str, value: Value) -> Value {
+    let mut mapping = Mapping::new();
+    mapping.insert(key.into(), value);
+    Value::Mapping(mapping)
+}
+
+fn auth(auth: Auth) -> Value {
+    let mut item = Mapping::new();
+    if auth.system {
+        item.insert("appSystemToken".into(), mapping("enabled", true.into()));
+    }
+    if auth.user {
+        item.insert("appUserToken".into(), mapping("enabled", true.into()));
+    }
+    Value::Mapping(item)
+}
+
+/// Forge's own two first, the rest by name; each once, with every reason.
+fn scopes(registry: &Registry) -> Vec<Scope> {
+    let mut system = Vec::new();
+    let mut user = Vec::new();
+    let mut others: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for handler in registry.handlers() {
+        let record = handler.registration();
+        let at = format!("`{}` ({})", record.function, record.location);
+        if record.auth.system {
+            system.push(format!("{at} asks for the system token"));
+        }
+        if record.auth.user {
+            user.push(format!("{at} asks for the user token"));
+        }
+        for scope in record.scopes {
+            others
+                .entry(scope)
+                .or_default()
+                .push(format!("{at} lists it"));
+        }
+    }
+    let mut scopes = Vec::new();
+    for (name, reasons) in [
+        ("read:app-system-token", system),
+        ("read:app-user-token", user),
+    ] {
+        let mut reasons = reasons;
+        reasons.extend(others.remove(name).unwrap_or_default());
+        if !reasons.is_empty() {
+            scopes.push(Scope {
+                name: name.to_owned(),
+                reasons,
+            });
+        }
+    }
+    scopes.extend(others.into_iter().map(|(name, reasons)| Scope {
+        name: name.to_owned(),
+        reasons,
+    }));
+    scopes
+}

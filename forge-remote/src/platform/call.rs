@@ -1,0 +1,173 @@
+//! Making a call as Forge makes it.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+
+use super::{Fit, Platform, random_hex};
+use crate::extract::{SYSTEM_HEADER, USER_HEADER};
+use crate::registry::{Auth, Handler, Method};
+
+/// The account that local pages act as.
+const USER: &str = "712020:00000000-0000-4000-a000-000000000001";
+
+/// Which OAuth tokens come along.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tokens {
+    /// Those that the handler asks for, as Forge sends them.
+    AsDeclared,
+    /// These, whatever the handler asks for.
+    Exactly(Auth),
+}
+
+/// One call of a handler, of the shape its kind has, before it is signed and sent.
+#[must_use = "a call does nothing until it is sent"]
+pub struct Call {
+    platform: Platform,
+    fit: Fit,
+    method: Method,
+    path: String,
+    headers: HeaderMap,
+    body: Option<Vec<u8>>,
+    declared: Auth,
+    tokens: Tokens,
+    timeout: Duration,
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({} {})", self.method, self.path)
+    }
+}
+
+impl Platform {
+    /// The call that Forge would make to this handler.
+    pub fn call(&self, handler: &Handler) -> Call {
+        let record = handler.registration();
+        let simulation = record.kind.simulation();
+        let mut fit = self.fit();
+        if simulation.from_page {
+            // A page's token names its UI module, whose key the code doesn't know.
+            fit = fit
+                .module(simulation.module_type, "local-page")
+                .from_page(USER);
+        } else {
+            fit = fit.module(simulation.module_type, handler.endpoint());
+        }
+        let reads_body = !matches!(record.method, Method::Get | Method::Delete);
+        let body = simulation
+            .body
+            .or_else(|| reads_body.then(|| serde_json::json!({})));
+        Call {
+            platform: self.clone(),
+            fit,
+            method: record.method,
+            path: handler.path().to_owned(),
+            headers: HeaderMap::new(),
+            body: body.map(|body| body.to_string().into_bytes()),
+            declared: record.auth,
+            tokens: Tokens::AsDeclared,
+            timeout: simulation.timeout,
+        }
+    }
+}
+
+impl Call {
+    /// Changes the token.
+    pub fn fit(mut self, change: impl FnOnce(Fit) -> Fit) -> Self {
+        self.fit = change(self.fit);
+        self
+    }
+
+    /// Sends this JSON.
+    pub fn json(self, body: &serde_json::Value) -> Self {
+        self.body(body.to_string())
+    }
+
+    /// Sends these bytes.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Adds a header, as a page's `invokeRemote` can. What can't be one is left out.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            self.headers.append(name, value);
+        }
+        self
+    }
+
+    /// Adds a query, without the `?`.
+    pub fn query(mut self, query: &str) -> Self {
+        self.path = format!("{}?{query}", self.path);
+        self
+    }
+
+    /// Which OAuth tokens come along.
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.tokens = tokens;
+        self
+    }
+
+    /// The OAuth tokens that will come along.
+    pub fn auth(&self) -> Auth {
+        match self.tokens {
+            Tokens::AsDeclared => self.declared,
+            Tokens::Exactly(auth) => auth,
+        }
+    }
+
+    /// How long Forge waits for the answer.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The signed request, for a service in this process.
+    #[must_use]
+    pub fn into_request(self) -> Request<Body> {
+        self.signed("").map(Body::from)
+    }
+
+    /// The signed request to a server at this origin.
+    pub(crate) fn signed(self, origin: &str) -> Request<Vec<u8>> {
+        let auth = self.auth();
+        let mut request = Request::new(self.body.unwrap_or_default());
+        *request.method_mut() = self
+            .method
+            .as_str()
+            .parse()
+            .unwrap_or(axum::http::Method::POST);
+        if let Ok(uri) = format!("{origin}{}", self.path).parse() {
+            *request.uri_mut() = uri;
+        }
+        let headers = request.headers_mut();
+        let mut set = |name: HeaderName, value: &str| {
+            if let Ok(mut value) = HeaderValue::from_str(value) {
+                value.set_sensitive(
+                    matches!(name, header::AUTHORIZATION)
+                        || name == SYSTEM_HEADER
+                        || name == USER_HEADER,
+                );
+                headers.insert(name, value);
+            }
+        };
+        set(header::CONTENT_TYPE, "application/json");
+        set(
+            header::AUTHORIZATION,
+            &format!("Bearer {}", self.fit.sign()),
+        );
+        set(HeaderName::from_static("x-b3-traceid"), &random_hex(16));
+        set(HeaderName::from_static("x-b3-spanid"), &random_hex(8));
+        if auth.system {
+            set(SYSTEM_HEADER, &self.platform.oauth_token());
+        }
+        if auth.user {
+            set(USER_HEADER, &self.platform.oauth_token());
+        }
+        headers.extend(self.headers);
+        request
+    }
+}

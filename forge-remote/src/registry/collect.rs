@@ -1,0 +1,270 @@
+//! The handlers of an app: every record found, its names resolved, sorted, and checked together.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::names;
+use super::{Location, Registration, Submission};
+
+/// One handler with its names resolved.
+#[derive(Clone, Debug)]
+pub struct Handler {
+    registration: &'static Registration,
+    key: String,
+    endpoint: String,
+    path: String,
+}
+
+impl Handler {
+    fn new(registration: &'static Registration) -> Self {
+        let written = registration.endpoint.or(registration.key);
+        let base = written.map_or_else(|| names::kebab(registration.function), str::to_owned);
+        let path = registration
+            .path
+            .map_or_else(|| format!("/{base}"), str::to_owned);
+        let (key, endpoint) = match registration.kind.module_suffix() {
+            None => {
+                let endpoint = names::endpoint_key(&base);
+                (endpoint.clone(), endpoint)
+            }
+            Some(suffix) => {
+                let key = registration
+                    .key
+                    .map_or_else(|| format!("{base}-{suffix}"), str::to_owned);
+                // Modules and endpoints share one name space.
+                let endpoint = if base == key {
+                    names::endpoint_key(&format!("{base}-endpoint"))
+                } else {
+                    names::endpoint_key(&base)
+                };
+                (key, endpoint)
+            }
+        };
+        Self {
+            registration,
+            key,
+            endpoint,
+            path,
+        }
+    }
+
+    /// The record its macro wrote.
+    pub fn registration(&self) -> &'static Registration {
+        self.registration
+    }
+
+    /// The module's key; the endpoint's for a kind without a module of its own.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// The endpoint's key.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The path it is mounted at.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The module's key, when it has a module of its own.
+    pub fn module_key(&self) -> Option<&str> {
+        self.registration.kind.module_suffix().map(|_| self.key())
+    }
+}
+
+/// The handlers of an app, sorted by key.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    handlers: Vec<Handler>,
+}
+
+impl Registry {
+    /// Every annotated function that is linked into this binary.
+    ///
+    /// A crate that the binary never names is not linked: name it with
+    /// [`link!`](crate::link) in `main.rs`.
+    pub fn linked() -> Self {
+        Self::of(inventory::iter::<Submission>().map(|submission| submission.0))
+    }
+
+    /// These handlers alone.
+    pub fn of(registrations: impl IntoIterator<Item = &'static Registration>) -> Self {
+        let mut handlers: Vec<Handler> = registrations.into_iter().map(Handler::new).collect();
+        // The linker's order differs between builds; one function named twice is still one.
+        handlers.sort_by(|a, b| order(a).cmp(&order(b)));
+        handlers.dedup_by(|a, b| std::ptr::eq(a.registration, b.registration));
+        Self { handlers }
+    }
+
+    /// The handlers, sorted by key.
+    pub fn handlers(&self) -> &[Handler] {
+        &self.handlers
+    }
+
+    /// The handlers whose module or endpoint has this key.
+    pub fn find<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Handler> {
+        self.handlers
+            .iter()
+            .filter(move |handler| handler.key == key || handler.endpoint == key)
+    }
+
+    /// What is wrong with the handlers taken together.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.handlers.is_empty() {
+            problems.push(Problem::new(
+                "no-handlers",
+                "there are no handlers",
+                "annotate an async function, for example with `#[scheduled_trigger(interval = \"hour\")]`; \
+                 if the handlers are in another crate, name it: `forge_remote::link!(that_crate);`",
+            ));
+        }
+        self.check_keys(&mut problems);
+        self.check_routes(&mut problems);
+        problems
+    }
+
+    fn check_keys(&self, problems: &mut Vec<Problem>) {
+        let mut modules: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+        let mut endpoints: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+        for handler in &self.handlers {
+            if let Some(key) = handler.module_key() {
+                modules.entry(key).or_default().push(handler);
+            }
+            endpoints
+                .entry(handler.endpoint())
+                .or_default()
+                .push(handler);
+        }
+        for (key, handlers) in &modules {
+            if handlers.len() > 1 {
+                problems.push(
+                    Problem::new(
+                        "duplicate-key",
+                        format!("{} modules have the key `{key}`", handlers.len()),
+                        "give all but one a key of its own: `key = \"…\"` in the attribute",
+                    )
+                    .at(handlers),
+                );
+            }
+            if let Some(others) = endpoints.get(key) {
+                let all: Vec<&Handler> = handlers.iter().chain(others).copied().collect();
+                problems.push(
+                    Problem::new(
+                        "key-in-both",
+                        format!("`{key}` is the key of a module and of an endpoint"),
+                        "Forge keeps the keys of modules and endpoints in one name space: change one of them",
+                    )
+                    .at(&all),
+                );
+            }
+        }
+        for (key, handlers) in &endpoints {
+            // Several paths of one page may share an endpoint: its resolver names just one.
+            let Some((first, rest)) = handlers.split_first() else {
+                continue;
+            };
+            let shareable = |one: &&Handler| {
+                let (a, b) = (first.registration, one.registration);
+                b.kind.module_suffix().is_none() && a.auth == b.auth && a.remote == b.remote
+            };
+            if !rest.is_empty() && !handlers.iter().all(shareable) {
+                problems.push(
+                    Problem::new(
+                        "duplicate-key",
+                        format!("{} endpoints have the key `{key}`", handlers.len()),
+                        "give all but one a key of its own (`endpoint = \"…\"` on a trigger, `key = \"…\"` on an \
+                         endpoint); only `#[endpoint]`s with the same `auth` and `remote` may share one",
+                    )
+                    .at(handlers),
+                );
+            }
+        }
+    }
+
+    fn check_routes(&self, problems: &mut Vec<Problem>) {
+        let mut routes: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
+        for handler in &self.handlers {
+            let method = handler.registration.method.as_str();
+            routes
+                .entry((handler.path(), method))
+                .or_default()
+                .push(handler);
+        }
+        for ((path, method), handlers) in routes {
+            if handlers.len() > 1 {
+                problems.push(
+                    Problem::new(
+                        "duplicate-path",
+                        format!("{} handlers answer `{method} {path}`", handlers.len()),
+                        "give all but one a path of its own: `path = \"/…\"` in the attribute",
+                    )
+                    .at(&handlers),
+                );
+            }
+        }
+    }
+}
+
+fn order(handler: &Handler) -> (&str, &str, &str, Location) {
+    let record = handler.registration;
+    (
+        record.kind.name(),
+        &handler.key,
+        &handler.path,
+        record.location,
+    )
+}
+
+/// Something that keeps an app from starting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Problem {
+    /// A short, stable name.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// Where in the source: `file:line:column`.
+    pub locations: Vec<String>,
+    /// What to do.
+    pub help: String,
+}
+
+impl Problem {
+    /// A problem that no single place of the source has.
+    pub fn new(code: &'static str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            locations: Vec::new(),
+            help: help.into(),
+        }
+    }
+
+    /// The same, with the places of these handlers.
+    #[must_use]
+    pub fn at<'a>(mut self, handlers: impl IntoIterator<Item = &'a &'a Handler>) -> Self {
+        self.locations = handlers
+            .into_iter()
+            .map(|one| {
+                format!(
+                    "{} ({})",
+                    one.registration.location, one.registration.function
+                )
+            })
+            .collect();
+        self
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error[{}]: {}", self.code, self.message)?;
+        for location in &self.locations {
+            write!(f, "\n  --> {location}")?;
+        }
+        write!(f, "\n  help: {}", self.help)
+    }
+}

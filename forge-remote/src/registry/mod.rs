@@ -1,0 +1,219 @@
+//! The registration record: what a macro writes down about a handler, and what everything else
+//! (routes, manifest, simulator, route table) reads.
+
+mod collect;
+mod kind;
+mod names;
+
+use std::any::TypeId;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+pub use collect::{Handler, Problem, Registry};
+pub use kind::{Kind, Module, Simulation};
+
+use crate::extract::AppState;
+
+/// The boxed future a mounted handler answers with.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How a mounted handler is called: the verified request and the app's state in, a response out.
+pub type Call = fn(axum::extract::Request, AppState) -> BoxFuture<axum::response::Response>;
+
+/// One annotated function, as its macro wrote it down.
+///
+/// Every field is `const`-constructible: nothing runs before `main`. Users don't write these; they
+/// read them through [`Handler::registration`].
+#[derive(Clone, Copy, Debug)]
+pub struct Registration {
+    /// The kind of invocation and its options.
+    pub kind: &'static dyn Kind,
+    /// The function's name.
+    pub function: &'static str,
+    /// The function's doc comment, line breaks kept.
+    pub docs: &'static str,
+    /// Where the function stands.
+    pub location: Location,
+    /// The module's key, when written.
+    pub key: Option<&'static str>,
+    /// The endpoint's key, when written.
+    pub endpoint: Option<&'static str>,
+    /// The HTTP method it answers.
+    pub method: Method,
+    /// The path, when written.
+    pub path: Option<&'static str>,
+    /// The remote's key, when written.
+    pub remote: Option<&'static str>,
+    /// The tokens it asks Forge for.
+    pub auth: Auth,
+    /// The scopes it asks for, beyond those that follow by themselves.
+    pub scopes: &'static [&'static str],
+    /// What its arguments need, one entry an argument.
+    pub needs: &'static [Option<Need>],
+    /// Extracts the arguments and calls the function.
+    pub call: Call,
+}
+
+impl Registration {
+    /// Used by the macros only: a record with nothing optional set.
+    #[doc(hidden)]
+    pub const fn __new(
+        kind: &'static dyn Kind,
+        function: &'static str,
+        location: Location,
+        method: Method,
+        needs: &'static [Option<Need>],
+        call: Call,
+    ) -> Self {
+        Self {
+            kind,
+            function,
+            docs: "",
+            location,
+            key: None,
+            endpoint: None,
+            method,
+            path: None,
+            remote: None,
+            auth: Auth::NONE,
+            scopes: &[],
+            needs,
+            call,
+        }
+    }
+}
+
+/// Where a handler stands in the source: `src/main.rs:12:5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// The module, as `module_path!()` gives it.
+    pub module: &'static str,
+    /// The file, as `file!()` gives it: relative to the workspace.
+    pub file: &'static str,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// The tokens an endpoint asks Forge for (`endpoint.auth` in the manifest).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Auth {
+    /// `appSystemToken`: arrives as `x-forge-oauth-system`.
+    pub system: bool,
+    /// `appUserToken`: arrives as `x-forge-oauth-user`, with a user in session only.
+    pub user: bool,
+}
+
+impl Auth {
+    /// No token.
+    pub const NONE: Self = Self {
+        system: false,
+        user: false,
+    };
+    /// The system token alone.
+    pub const SYSTEM: Self = Self {
+        system: true,
+        user: false,
+    };
+    /// The user token alone.
+    pub const USER: Self = Self {
+        system: false,
+        user: true,
+    };
+    /// Both.
+    pub const BOTH: Self = Self {
+        system: true,
+        user: true,
+    };
+
+    /// Whether any token is asked for.
+    pub const fn any(self) -> bool {
+        self.system || self.user
+    }
+}
+
+impl fmt::Display for Auth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.system, self.user) {
+            (false, false) => "-",
+            (true, false) => "system",
+            (false, true) => "user",
+            (true, true) => "system, user",
+        })
+    }
+}
+
+/// The HTTP methods Forge calls a remote with.
+///
+/// Platform calls (schedules, events) are always POST; the page's `invokeRemote` may use any.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+impl Method {
+    /// The method's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    pub(crate) fn filter(self) -> axum::routing::MethodFilter {
+        use axum::routing::MethodFilter;
+        match self {
+            Self::Get => MethodFilter::GET,
+            Self::Post => MethodFilter::POST,
+            Self::Put => MethodFilter::PUT,
+            Self::Patch => MethodFilter::PATCH,
+            Self::Delete => MethodFilter::DELETE,
+        }
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an argument's type needs from its surroundings.
+#[derive(Clone, Copy, Debug)]
+pub enum Need {
+    /// A `SystemToken`: the handler must ask for it.
+    SystemToken,
+    /// A `UserToken`: the handler must ask for it, and the kind must have users.
+    UserToken,
+    /// A `State<T>`: the app must hold a `T`.
+    State {
+        /// The type's identity.
+        id: fn() -> TypeId,
+        /// The type's name, for the message.
+        name: fn() -> &'static str,
+    },
+}
+
+/// What `inventory` collects: a pointer, so that a record can also be named explicitly.
+#[derive(Debug)]
+#[doc(hidden)]
+pub struct Submission(pub &'static Registration);
+
+inventory::collect!(Submission);

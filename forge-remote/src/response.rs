@@ -1,0 +1,90 @@
+//! The framework's own answers: JSON, because a page's `invokeRemote` accepts nothing else from a
+//! failing call.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+
+/// The longest text of a foreign rejection that is passed on, in bytes.
+const MAX_REJECTION: usize = 4096;
+
+/// `{"error":{"code":…,"message":…}}`.
+pub(crate) fn json_error(status: StatusCode, code: impl AsRef<str>, message: &str) -> Response {
+    let body = serde_json::json!({ "error": { "code": code.as_ref(), "message": message } });
+    let mut response = Response::new(Body::from(body.to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    response
+}
+
+/// 500 without a word about why.
+pub(crate) fn internal_error() -> Response {
+    json_error(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal_error",
+        "the remote failed; its log says why, under the x-b3-traceid of this call",
+    )
+}
+
+/// 401: the same words whatever was wrong with the token.
+pub(crate) fn unauthorized() -> Response {
+    let mut response = json_error(
+        StatusCode::UNAUTHORIZED,
+        "invalid_token",
+        "the Forge Invocation Token is missing or not valid",
+    );
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+/// 503: try again, nothing is known about the token.
+pub(crate) fn keys_unavailable() -> Response {
+    let mut response = json_error(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "keys_unavailable",
+        "the remote can't verify tokens at the moment; try again",
+    );
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+/// An extractor's rejection, made JSON where it isn't, and logged.
+pub(crate) async fn rejected(rejection: Response) -> Response {
+    let status = rejection.status();
+    let is_json = rejection
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| {
+            value
+                .to_str()
+                .is_ok_and(|text| text.starts_with("application/json"))
+        });
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return rejection;
+    }
+    let (parts, body) = rejection.into_parts();
+    let text = axum::body::to_bytes(body, MAX_REJECTION)
+        .await
+        .unwrap_or_default();
+    let message = String::from_utf8_lossy(&text);
+    tracing::warn!(status = status.as_u16(), reason = %message, "an argument could not be taken from the request");
+    let mut response = if status.is_server_error() {
+        internal_error()
+    } else {
+        json_error(status, crate::error::code_of(status), &message)
+    };
+    for (name, value) in &parts.headers {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
+    *response.status_mut() = status;
+    response
+}

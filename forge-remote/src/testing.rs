@@ -1,0 +1,281 @@
+//! The test kit (feature `testing`): a platform of your own that signs real invocations, in
+//! process, through the same verification as in production.
+//!
+//! ```
+//! use forge_remote::prelude::*;
+//! use forge_remote::testing::Harness;
+//!
+//! #[scheduled_trigger(interval = "hour", auth = system)]
+//! async fn refresh_index(token: SystemToken) -> Result<()> {
+//!     assert!(!token.expose_secret().is_empty());
+//!     Ok(())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<()> {
+//! let app = App::empty()
+//!     .handler(forge_remote::handler!(refresh_index))
+//!     .remote(Remote::new("backend").base_url("https://backend.example.com"));
+//! let harness = Harness::new(app)?;
+//!
+//! let answer = harness.call("refresh-index").send().await;
+//! assert_eq!(answer.status(), 200);
+//!
+//! // Every claim can be changed: another app's token is refused.
+//! let answer = harness.call("refresh-index").fit(|fit| fit.set("/aud", "another".into())).send().await;
+//! assert_eq!(answer.status(), 401);
+//! # Ok(())
+//! # }
+//! ```
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode};
+use tokio::sync::watch;
+use tower_service::Service as _;
+
+pub use crate::platform::{Call, Fit, NoKey, Platform, Tokens};
+
+use crate::fit::Clock;
+use crate::registry::{Auth, BoxFuture, Method};
+use crate::{App, Built, Result};
+
+/// The app id of tests that set none.
+pub const TEST_APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
+
+/// A clock that stands still until it is told to move.
+#[derive(Clone, Debug)]
+pub struct TestClock(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    start: SystemTime,
+    elapsed: watch::Sender<Duration>,
+}
+
+impl Default for TestClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TestClock {
+    /// A clock that shows the present.
+    pub fn new() -> Self {
+        Self(Arc::new(Inner {
+            start: SystemTime::now(),
+            elapsed: watch::Sender::new(Duration::ZERO),
+        }))
+    }
+
+    /// Moves it on; who sleeps until then, wakes.
+    pub fn advance(&self, duration: Duration) {
+        self.0.elapsed.send_modify(|elapsed| *elapsed += duration);
+    }
+
+    /// The time it shows.
+    pub fn now(&self) -> SystemTime {
+        self.0.start + *self.0.elapsed.borrow()
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> SystemTime {
+        self.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        *self.0.elapsed.borrow()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        let until = self.elapsed() + duration;
+        let mut elapsed = self.0.elapsed.subscribe();
+        Box::pin(async move {
+            // An error means that the clock is gone, and with it its owner.
+            let _ = elapsed.wait_for(|elapsed| *elapsed >= until).await;
+        })
+    }
+}
+
+/// An app under test together with the platform it trusts.
+#[derive(Clone, Debug)]
+pub struct Harness {
+    platform: Platform,
+    app: Built,
+}
+
+impl Harness {
+    /// Builds the app with a platform's key set in place of Atlassian's. Without an app id, the
+    /// app gets [`TEST_APP_ID`].
+    pub fn new(app: App) -> Result<Self> {
+        let (platform, app) = app.with_platform(TEST_APP_ID)?;
+        Ok(Self {
+            platform,
+            app: app.build()?,
+        })
+    }
+
+    /// The platform.
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// The app.
+    pub fn app(&self) -> &Built {
+        &self.app
+    }
+
+    /// The call that Forge would make to the handler with this module or endpoint key.
+    ///
+    /// # Panics
+    ///
+    /// When no handler has this key: a test that calls nothing must not pass.
+    #[track_caller]
+    #[allow(clippy::panic)]
+    pub fn call(&self, key: &str) -> HarnessCall {
+        let Some(handler) = self.app.registry().find(key).next() else {
+            let keys: Vec<&str> = self
+                .app
+                .registry()
+                .handlers()
+                .iter()
+                .map(|one| one.key())
+                .collect();
+            panic!(
+                "no handler has the key `{key}`; there are: {}",
+                keys.join(", ")
+            );
+        };
+        HarnessCall {
+            call: self.platform.call(handler),
+            app: self.app.clone(),
+        }
+    }
+
+    /// As [`call`](Self::call), where several handlers share an endpoint's key.
+    ///
+    /// # Panics
+    ///
+    /// When no handler has this method and key.
+    #[track_caller]
+    #[allow(clippy::panic)]
+    pub fn call_method(&self, method: Method, key: &str) -> HarnessCall {
+        let mut found = self.app.registry().find(key);
+        let Some(handler) = found.find(|handler| handler.registration().method == method) else {
+            panic!("no handler answers {method} under the key `{key}`");
+        };
+        HarnessCall {
+            call: self.platform.call(handler),
+            app: self.app.clone(),
+        }
+    }
+}
+
+/// A call on its way to the app under test.
+#[derive(Debug)]
+#[must_use = "a call does nothing until it is sent"]
+pub struct HarnessCall {
+    call: Call,
+    app: Built,
+}
+
+impl HarnessCall {
+    /// Changes the token.
+    pub fn fit(mut self, change: impl FnOnce(Fit) -> Fit) -> Self {
+        self.call = self.call.fit(change);
+        self
+    }
+
+    /// Sends this JSON.
+    pub fn json(mut self, body: &serde_json::Value) -> Self {
+        self.call = self.call.json(body);
+        self
+    }
+
+    /// Sends these bytes.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.call = self.call.body(body);
+        self
+    }
+
+    /// Adds a header.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.call = self.call.header(name, value);
+        self
+    }
+
+    /// Adds a query, without the `?`.
+    pub fn query(mut self, query: &str) -> Self {
+        self.call = self.call.query(query);
+        self
+    }
+
+    /// Which OAuth tokens come along.
+    pub fn tokens(mut self, auth: Auth) -> Self {
+        self.call = self.call.tokens(Tokens::Exactly(auth));
+        self
+    }
+
+    /// Sends it through the app.
+    pub async fn send(self) -> Answer {
+        let mut router = self.app.router();
+        let response = match router.call(self.call.into_request()).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let (parts, body) = response.into_parts();
+        let body = read(body).await;
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+}
+
+async fn read(body: Body) -> Vec<u8> {
+    axum::body::to_bytes(body, usize::MAX)
+        .await
+        .map(Into::into)
+        .unwrap_or_default()
+}
+
+/// What the app answered.
+#[derive(Clone)]
+pub struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.status, self.text())
+    }
+}
+
+impl Answer {
+    /// The status, as a number.
+    pub fn status(&self) -> u16 {
+        self.status.as_u16()
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The body as text; what isn't UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON; `null` when it isn't.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
