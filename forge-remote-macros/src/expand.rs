@@ -57,8 +57,14 @@ fn record_name(function: &Ident) -> Ident {
     format_ident!(
         "__forge_remote_handler_{}",
         function.unraw(),
-        span = function.span()
+        span = Span::call_site().located_at(function.span())
     )
+}
+
+/// A place in the user's code for code that isn't theirs: lints leave it alone, and its locals are
+/// its own.
+fn at(span: Span) -> Span {
+    Span::mixed_site().located_at(span)
 }
 
 fn registration(handler: &Handler) -> TokenStream {
@@ -86,16 +92,20 @@ fn registration(handler: &Handler) -> TokenStream {
     let (path, remote) = (option(&handler.path), option(&handler.remote));
     let function = name.unraw().to_string();
     let call = call(handler);
+    // `line!` speaks of the place it is written at.
+    let place = name.span();
+    let line = quote_spanned!(place=> __forge_remote_line!());
+    let column = quote_spanned!(place=> __forge_remote_column!());
 
-    // Spanned to the user's types: that is where their errors belong.
+    // At the user's types: that is where their errors belong.
     let needs = arguments.iter().map(|ty| {
-        let span = whole(ty.to_token_stream());
+        let span = at(whole(ty.to_token_stream()));
         quote_spanned!(span=> <#private::Probe<#ty>>::NEED)
     });
     let last = arguments.len().saturating_sub(1);
-    let checks = arguments.iter().enumerate().map(|(at, ty)| {
-        let span = whole(ty.to_token_stream());
-        let extractor = if at == last {
+    let checks = arguments.iter().enumerate().map(|(index, ty)| {
+        let span = at(whole(ty.to_token_stream()));
+        let extractor = if index == last {
             quote_spanned!(span=> #private::last_argument::<#ty, _>())
         } else {
             quote_spanned!(span=> #private::argument::<#ty>())
@@ -112,7 +122,7 @@ fn registration(handler: &Handler) -> TokenStream {
         #[allow(non_upper_case_globals, missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
         #visibility static #record: #private::Registration = {
             #[allow(unused_imports)]
-            use #private::NoNeed as _;
+            use #private::{NoNeed as _, column as __forge_remote_column, line as __forge_remote_line};
             #(#checks)*
             #call
             #private::Registration {
@@ -129,12 +139,12 @@ fn registration(handler: &Handler) -> TokenStream {
                     #private::Location {
                         module: #private::module_path!(),
                         file: #private::file!(),
-                        line: #private::line!(),
-                        column: #private::column!(),
+                        line: #line,
+                        column: #column,
                     },
                     #private::Method::#method,
                     &[#(#needs),*],
-                    call,
+                    __forge_remote_call,
                 )
             }
         };
@@ -155,21 +165,23 @@ fn call(handler: &Handler) -> TokenStream {
         output,
         ..
     } = handler;
+    // The user's function may have any name: no local shadows it.
+    let local = Span::mixed_site();
     let last = arguments.len().saturating_sub(1);
     let names: Vec<Ident> = (0..arguments.len())
-        .map(|at| format_ident!("argument_{at}"))
+        .map(|index| format_ident!("argument_{index}", span = Span::mixed_site()))
         .collect();
     let takes = arguments
         .iter()
         .zip(&names)
         .enumerate()
-        .map(|(at, (ty, name))| {
-            let take = if at == last {
-                quote!(arguments.last::<#ty, _>().await)
+        .map(|(index, (ty, name))| {
+            let take = if index == last {
+                quote_spanned!(local=> arguments.last::<#ty, _>().await)
             } else {
-                quote!(arguments.next::<#ty>().await)
+                quote_spanned!(local=> arguments.next::<#ty>().await)
             };
-            quote! {
+            quote_spanned! {local=>
                 let #name: #ty = match #take {
                     #private::result::Result::Ok(value) => value,
                     #private::result::Result::Err(refusal) => return refusal,
@@ -177,13 +189,13 @@ fn call(handler: &Handler) -> TokenStream {
             }
         });
     let take_apart = match arguments.len() {
-        0 => quote!(let _ = (request, state);),
-        1 => quote!(let arguments = #private::Arguments::new(request, state);),
-        _ => quote!(let mut arguments = #private::Arguments::new(request, state);),
+        0 => quote_spanned!(local=> let _ = (request, state);),
+        1 => quote_spanned!(local=> let arguments = #private::Arguments::new(request, state);),
+        _ => quote_spanned!(local=> let mut arguments = #private::Arguments::new(request, state);),
     };
-    let reply = quote_spanned!(*output=> (&&&output).reply());
-    quote! {
-        fn call(request: #private::Request, state: #private::AppState) -> #private::BoxFuture<#private::Response> {
+    let reply = quote_spanned!(at(*output)=> (&&&output).reply());
+    quote_spanned! {local=>
+        fn __forge_remote_call(request: #private::Request, state: #private::AppState) -> #private::BoxFuture<#private::Response> {
             #private::boxed(async move {
                 #take_apart
                 #(#takes)*

@@ -1,7 +1,7 @@
 //! The commands of an app's own binary.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
@@ -11,7 +11,9 @@ use tokio::net::TcpListener;
 use super::serve::told_to_stop;
 use super::{App, LaunchError, logging, routes};
 use crate::dev;
-use crate::manifest::{ManifestError, ManifestFile, Sections, compare, to_yaml};
+use crate::manifest::{
+    Level, ManifestError, ManifestFile, RULES, Sections, check, render, rule, to_yaml,
+};
 use crate::registry::Problem;
 
 /// All is well.
@@ -36,7 +38,9 @@ fn command() -> Command {
                 .about("Show how manifest.yml differs from the code")
                 .arg(flag("write", "Bring manifest.yml up to date"))
                 .arg(flag("check", "Change nothing; exit 1 on a difference, 2 when it can't be told").conflicts_with("write"))
-                .arg(flag("stdout", "Print the generated sections alone").conflicts_with_all(["write", "check"])),
+                .arg(flag("stdout", "Print the generated sections alone").conflicts_with_all(["write", "check"]))
+                .arg(Arg::new("explain").long("explain").value_name("CODE").help("Say what a finding's code means").exclusive(true))
+                .arg(flag("json", "Print what was found as JSON, for machines").conflicts_with_all(["write", "stdout"])),
         )
         .subcommand(
             Command::new("routes")
@@ -198,13 +202,23 @@ pub(crate) fn drift(app: &App) -> Option<Problem> {
             return Some(Problem::new("bad-manifest", error.to_string(), help));
         }
     };
-    let differences = compare(file.value(), &Sections::new(app.registry(), &app.remotes));
-    if differences.is_empty() {
+    let wanted = Sections::new(app.registry(), &app.remotes);
+    let mut findings = check(&file, &wanted, &app.allowed);
+    findings.retain(|one| one.level == Level::Error);
+    if findings.is_empty() {
         return None;
     }
-    let lines: Vec<String> = differences
+    let path = file.path().display();
+    let line = |at: crate::manifest::Position| format!("{path}:{}:{}", at.line, at.column);
+    let lines: Vec<String> = findings
         .iter()
-        .map(|one| format!("\n  - {one}"))
+        .map(|one| {
+            format!(
+                "\n  - {}: {}",
+                one.manifest.map(line).unwrap_or_default(),
+                one.message
+            )
+        })
         .collect();
     Some(Problem::new(
         "manifest-drift",
@@ -217,7 +231,43 @@ pub(crate) fn drift(app: &App) -> Option<Problem> {
     ))
 }
 
+/// What a code means.
+fn explain(code: &str) -> i32 {
+    if let Some(rule) = rule(code) {
+        let lines = format!("{code}: {}", rule.explanation)
+            .split_whitespace()
+            .fold(String::new(), wrap);
+        print(&format!(
+            "{lines}\n\nTo allow it: `App::allow(\"{code}\")`, or a comment `# forge-remote: allow({code})` on the line it is \
+             about or the line above. (Disagreements between the manifest and the code can't be allowed.)\n"
+        ));
+        return OK;
+    }
+    let codes: Vec<&str> = RULES.iter().map(|rule| rule.code).collect();
+    complain(&format!(
+        "error: no finding has the code `{code}`\n  help: the codes are {}",
+        codes.join(", ")
+    ));
+    BROKEN
+}
+
+/// Words into lines of 100 characters.
+fn wrap(mut lines: String, word: &str) -> String {
+    let column = lines
+        .rsplit('\n')
+        .next()
+        .map_or(0, |line| line.chars().count());
+    if column > 0 {
+        lines.push(if column + word.len() < 100 { ' ' } else { '\n' });
+    }
+    lines.push_str(word);
+    lines
+}
+
 fn manifest(app: &App, options: &ArgMatches) -> i32 {
+    if let Some(code) = options.get_one::<String>("explain") {
+        return explain(code);
+    }
     let problems = app.declaration_problems();
     if !problems.is_empty() {
         complain(&LaunchError::new(problems));
@@ -231,7 +281,7 @@ fn manifest(app: &App, options: &ArgMatches) -> i32 {
     let result = if options.get_flag("write") {
         write(app, &wanted)
     } else {
-        show(app, &wanted).map(|same| {
+        show(app, &wanted, options.get_flag("json")).map(|same| {
             if same || !options.get_flag("check") {
                 OK
             } else {
@@ -257,6 +307,12 @@ fn write(app: &App, wanted: &Sections) -> Result<i32, ManifestError> {
         return Ok(OK);
     }
     file.write(&text)?;
+    let written = ManifestFile::read(file.path())?;
+    print(&render(
+        &written,
+        &check(&written, wanted, &app.allowed),
+        io::stdout().is_terminal(),
+    ));
     print(&format!(
         "{name} is {}\n",
         if file.exists() {
@@ -268,11 +324,22 @@ fn write(app: &App, wanted: &Sections) -> Result<i32, ManifestError> {
     Ok(OK)
 }
 
-/// Prints the differences; true when there are none.
-fn show(app: &App, wanted: &Sections) -> Result<bool, ManifestError> {
+/// Prints what was found; true when nothing is wrong.
+fn show(app: &App, wanted: &Sections, json: bool) -> Result<bool, ManifestError> {
     let settings = app.settings();
     let file = ManifestFile::read(settings.manifest)?;
     let name = file.path().display();
+    let findings = check(&file, wanted, &app.allowed);
+    let wrong = findings
+        .iter()
+        .filter(|one| one.level == Level::Error)
+        .count();
+    let same = file.exists() && wrong == 0;
+    if json {
+        let report = serde_json::json!({ "manifest": name.to_string(), "agrees": same, "findings": findings });
+        print(&format!("{report:#}\n"));
+        return Ok(same);
+    }
     if !file.exists() {
         print(&format!(
             "{name} does not exist; `manifest --write` writes it:\n\n{}",
@@ -280,29 +347,33 @@ fn show(app: &App, wanted: &Sections) -> Result<bool, ManifestError> {
         ));
         return Ok(false);
     }
-    let differences = compare(file.value(), wanted);
-    if differences.is_empty() {
+    print(&render(&file, &findings, io::stdout().is_terminal()));
+    if same {
         print(&format!("{name} agrees with the code\n"));
         return Ok(true);
     }
-    let mut text = format!("{name} does not agree with the code:\n\n");
-    for difference in &differences {
-        text.push_str(&format!(
-            "  {}\n",
-            difference.to_string().replace('\n', "\n  ")
-        ));
+    match file.updated(wanted, settings.app_id.as_deref()) {
+        Ok(updated) => {
+            let diff = TextDiff::from_lines(file.text(), &updated);
+            print(
+                &diff
+                    .unified_diff()
+                    .context_radius(3)
+                    .header("manifest.yml", "the code")
+                    .to_string(),
+            );
+        }
+        Err(error) => print(&format!("{error}\n")),
     }
-    if let Ok(updated) = file.updated(wanted, settings.app_id.as_deref()) {
-        let diff = TextDiff::from_lines(file.text(), &updated);
-        text.push_str(&format!(
-            "\n{}",
-            diff.unified_diff()
-                .context_radius(3)
-                .header("manifest.yml", "the code")
-        ));
-    }
-    text.push_str("\nbring it up to date with `manifest --write` (with cargo: `cargo run -- manifest --write`)\n");
-    print(&text);
+    let problems = if wrong == 1 {
+        "1 problem".to_owned()
+    } else {
+        format!("{wrong} problems")
+    };
+    print(&format!(
+        "\n{name} does not agree with the code: {problems}. Bring it up to date with `manifest --write` (with cargo: \
+         `cargo run -- manifest --write`)\n"
+    ));
     Ok(false)
 }
 

@@ -9,7 +9,7 @@ mod routes;
 mod serve;
 mod service;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -79,6 +79,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     limits: Limits,
     samples: BTreeMap<String, serde_json::Value>,
+    pub(crate) allowed: BTreeSet<String>,
     problems: Vec<Problem>,
 }
 
@@ -149,6 +150,7 @@ impl App {
             clock: Arc::new(SystemClock::default()),
             limits: Limits::default(),
             samples: BTreeMap::new(),
+            allowed: BTreeSet::new(),
             problems: Vec::new(),
         }
     }
@@ -298,6 +300,21 @@ impl App {
     /// The body that `dev` sends to the handler with this key.
     pub fn sample(mut self, key: impl Into<String>, body: serde_json::Value) -> Self {
         self.samples.insert(key.into(), body);
+        self
+    }
+
+    /// Leaves out a rule's findings about the manifest, by its code: `manifest --explain CODE`
+    /// says what each is about.
+    pub fn allow(mut self, code: impl Into<String>) -> Self {
+        let code = code.into();
+        if crate::manifest::rule(&code).is_none() {
+            self.problems.push(Problem::new(
+                "unknown-rule",
+                format!("`App::allow(\"{code}\")` names no rule"),
+                "`manifest --explain x` lists the codes",
+            ));
+        }
+        self.allowed.insert(code);
         self
     }
 

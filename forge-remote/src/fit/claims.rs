@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::jws::{Names, Text};
+use super::json::{Names, Object, Text, is_too_deep, readable};
 use super::refusal::Refusal;
 
 /// A FIT's claims. What the platform may leave out is an `Option`; what this version doesn't know
@@ -234,7 +234,7 @@ impl Origin {
             isolated_cloud_label: raw.isolated_cloud_label.0.map(|label| label.0.into_owned()),
             is_staging: raw
                 .app
-                .and_then(|app| app.api_base_url.0)
+                .and_then(|Object(app)| app.api_base_url.0)
                 .is_some_and(|url| url.0.starts_with("https://api.stg.atlassian.com/")),
         }
     }
@@ -247,6 +247,12 @@ impl Claims {
             category: "not UTF-8",
             column: 0,
         })?;
+        if is_too_deep(&text) {
+            return Err(Refusal::BadClaims {
+                category: "nested too deep",
+                column: 0,
+            });
+        }
         let raw: RawClaims<'_> =
             serde_json::from_str(&text).map_err(|error| Refusal::BadClaims {
                 // Not the error's text: it can quote a claim.
@@ -286,25 +292,45 @@ impl Claims {
             return Err(Refusal::IssuedInFuture);
         }
 
-        let app = raw.app.ok_or(Refusal::MissingClaim("app"))?;
+        let Object(app) = raw.app.ok_or(Refusal::MissingClaim("app"))?;
         let app_id = app.id.ok_or(Refusal::MissingClaim("app.id"))?;
         if app_id.0 != expected.app_id {
             return Err(Refusal::WrongApp);
         }
-        let installation = app.installation.unwrap_or_default();
+        let installation = app
+            .installation
+            .map(|Object(installation)| installation)
+            .unwrap_or_default();
         let installation_id = match (app.installation_id, installation.id) {
             (Some(one), Some(other)) if one != other => return Err(Refusal::InstallationMismatch),
             (Some(id), _) | (None, Some(id)) => id,
             (None, None) => return Err(Refusal::MissingClaim("app.installationId")),
         };
-        let environment = app.environment.unwrap_or_default();
-        let module = app.module.unwrap_or_default();
+        if installation_id.0.is_empty() {
+            return Err(Refusal::MissingClaim("app.installationId"));
+        }
+        let environment = app
+            .environment
+            .map(|Object(environment)| environment)
+            .unwrap_or_default();
+        let module = app.module.map(|Object(module)| module).unwrap_or_default();
 
         let part = |piece: Text<'_>| Part::new(&text, piece);
         let json = |piece: Option<&RawValue>| {
             piece
                 .filter(|raw| raw.get() != "null")
                 .map(|raw| Part::new(&text, Text(Cow::Borrowed(raw.get()))))
+        };
+        let context = match raw.context.map(|raw| readable(raw.get())) {
+            None => None,
+            Some(Some(Cow::Borrowed("null"))) => None,
+            Some(Some(context)) => Some(Part::new(&text, Text(context))),
+            Some(None) => {
+                return Err(Refusal::BadClaims {
+                    category: "unreadable in `context`",
+                    column: 0,
+                });
+            }
         };
         Ok(Self {
             expires,
@@ -318,7 +344,7 @@ impl Claims {
             module_key: module.key.0.map(part),
             installation_contexts: json(installation.contexts),
             license: json(app.license),
-            context: json(raw.context),
+            context,
             principal: raw.principal.map(part),
             jti: raw.jti.map(part),
             isolated_cloud_label: raw.isolated_cloud_label.0.map(part),
@@ -355,7 +381,7 @@ struct RawClaims<'a> {
     principal: Option<Text<'a>>,
     isolated_cloud_label: Lenient<'a>,
     context: Option<&'a RawValue>,
-    app: Option<RawApp<'a>>,
+    app: Option<Object<RawApp<'a>>>,
 }
 
 impl<'de> Deserialize<'de> for RawClaims<'de> {
@@ -406,15 +432,15 @@ struct RawApp<'a> {
     #[serde(borrow)]
     installation_id: Option<Text<'a>>,
     #[serde(borrow)]
-    installation: Option<RawInstallation<'a>>,
+    installation: Option<Object<RawInstallation<'a>>>,
     #[serde(borrow, default)]
     app_version: Lenient<'a>,
     #[serde(borrow, default)]
     api_base_url: Lenient<'a>,
     #[serde(borrow)]
-    environment: Option<RawEnvironment<'a>>,
+    environment: Option<Object<RawEnvironment<'a>>>,
     #[serde(borrow)]
-    module: Option<RawModule<'a>>,
+    module: Option<Object<RawModule<'a>>>,
     #[serde(borrow)]
     license: Option<&'a RawValue>,
 }

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::value::RawValue;
 
+use super::json::Object;
 use super::refusal::Refusal;
 
 /// Keys tried for one `kid`: each costs a signature check.
@@ -61,7 +62,7 @@ struct Jwk {
 /// Reads a document. Entries that can't verify a FIT are passed over: one bad key never hides a
 /// good one. `None` when it isn't a key set at all.
 pub(super) fn parse(document: &[u8]) -> Option<Keys> {
-    let document: Document<'_> = serde_json::from_slice(document).ok()?;
+    let Object(document): Object<Document<'_>> = serde_json::from_slice(document).ok()?;
     let mut keys: HashMap<Box<str>, Vec<Key>> = HashMap::new();
     for entry in document.keys.into_iter().take(MAX_KEYS) {
         let Some((kid, key)) = usable(entry) else {
@@ -83,7 +84,7 @@ pub(super) fn parse(document: &[u8]) -> Option<Keys> {
 }
 
 fn usable(entry: &RawValue) -> Option<(Box<str>, Key)> {
-    let jwk: Jwk = serde_json::from_str(entry.get()).ok()?;
+    let Object(jwk): Object<Jwk> = serde_json::from_str(entry.get()).ok()?;
     let fits = jwk.kty == "RSA"
         && !jwk.kid.is_empty()
         && jwk.key_use.is_none_or(|key_use| key_use == "sig")

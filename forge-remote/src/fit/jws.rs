@@ -1,12 +1,12 @@
 //! The compact serialisation and its protected header, read as strictly as RFC 7515 allows.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
+use super::json::{Names, Text, is_too_deep};
 use super::refusal::Refusal;
 
 /// Longest `kid` looked up; Atlassian's are about 64 bytes.
@@ -62,7 +62,11 @@ impl<'a> Compact<'a> {
             return Err(Refusal::BadHeader("it is too long"));
         }
         let json = decode(self.header, "the header is not base64url")?;
-        let header: Header<'_> = serde_json::from_slice(&json).map_err(|_| {
+        let json = std::str::from_utf8(&json).map_err(|_| Refusal::BadHeader("it is not UTF-8"))?;
+        if is_too_deep(json) {
+            return Err(Refusal::BadHeader("it is nested too deep"));
+        }
+        let header: Header<'_> = serde_json::from_str(json).map_err(|_| {
             Refusal::BadHeader("it is not a JSON object with distinct, well-typed members")
         })?;
         header.check()
@@ -145,53 +149,5 @@ impl<'de> Deserialize<'de> for Header<'de> {
         }
 
         deserializer.deserialize_map(HeaderVisitor)
-    }
-}
-
-/// A JSON string, borrowed from the input unless it is written with escapes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(TextVisitor)
-    }
-}
-
-/// The member names of one object: a second of the same name is an error (RFC 7519 §4).
-#[derive(Default)]
-pub(super) struct Names<'a>(Vec<Text<'a>>);
-
-/// More members than this in one object is no FIT.
-const MAX_MEMBERS: usize = 64;
-
-impl<'a> Names<'a> {
-    pub(super) fn add<E: serde::de::Error>(&mut self, name: Text<'a>) -> Result<(), E> {
-        if self.0.contains(&name) {
-            return Err(E::custom("duplicate member"));
-        }
-        if self.0.len() >= MAX_MEMBERS {
-            return Err(E::custom("too many members"));
-        }
-        self.0.push(name);
-        Ok(())
     }
 }

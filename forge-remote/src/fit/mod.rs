@@ -5,6 +5,7 @@
 mod app_id;
 mod claims;
 mod clock;
+mod json;
 mod jwk;
 mod jws;
 mod keys;

@@ -6,14 +6,16 @@ use std::fmt;
 use serde_yaml::{Mapping, Value};
 
 use super::emit;
+use super::merge::{self, is_empty_auth, key, list, wanted_of_remote};
 use super::model::{Entry, Sections};
 
 /// One disagreement between the manifest and the code.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Difference {
-    /// Where in the manifest, e.g. `modules.scheduledTrigger[refresh-index-trigger].interval`.
-    pub path: String,
+    /// Where in the manifest.
+    #[serde(serialize_with = "Place::as_text")]
+    pub place: Place,
     /// What the disagreement is.
     #[serde(flatten)]
     pub finding: Finding,
@@ -22,6 +24,63 @@ pub struct Difference {
     /// Why the code wants it, for scopes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+}
+
+/// A place in a manifest by names, e.g. `modules.scheduledTrigger[refresh-index-trigger].interval`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place(pub(super) Vec<Step>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A mapping's key.
+    Name(String),
+    /// The item of a list with this `key`.
+    Item(String),
+    /// A name in a list of names, or in a mapping of them.
+    Value(String),
+}
+
+impl Place {
+    pub(super) fn of(names: &[&str]) -> Self {
+        Self(
+            names
+                .iter()
+                .map(|name| Step::Name((*name).to_owned()))
+                .collect(),
+        )
+    }
+
+    pub(super) fn name(mut self, name: &str) -> Self {
+        self.0.push(Step::Name(name.to_owned()));
+        self
+    }
+
+    pub(super) fn item(mut self, key: &str) -> Self {
+        self.0.push(Step::Item(key.to_owned()));
+        self
+    }
+
+    pub(super) fn value(mut self, name: &str) -> Self {
+        self.0.push(Step::Value(name.to_owned()));
+        self
+    }
+
+    fn as_text<S: serde::Serializer>(place: &Self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(place)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Name(name) if at == 0 => f.write_str(name)?,
+                Step::Name(name) => write!(f, ".{name}")?,
+                Step::Item(key) | Step::Value(key) => write!(f, "[{key}]")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The kinds of disagreement.
@@ -37,29 +96,38 @@ pub enum Finding {
     Stale { manifest: Value },
 }
 
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = &self.path;
+impl Difference {
+    /// What the disagreement is, in one line where its values have one.
+    pub(super) fn headline(&self) -> String {
+        let place = &self.place;
         match &self.finding {
-            Finding::Missing { code } => {
-                write!(f, "{path} is missing: the code wants {}", show(code))?
+            Finding::Missing { code } if !self.reasons.is_empty() => {
+                format!("{place} lacks {}", show(code))
             }
+            Finding::Missing { .. } => format!("{place} is missing"),
             Finding::Different { manifest, code } => {
-                write!(
-                    f,
-                    "{path} is {} in the manifest, but {} in the code",
+                format!(
+                    "{place} is {} in the manifest, but {} in the code",
                     show(manifest),
                     show(code)
-                )?;
+                )
+            }
+            Finding::Stale { .. } if matches!(self.place.0.last(), Some(Step::Item(_))) => {
+                format!("{place} has no handler in this binary")
             }
             Finding::Stale { manifest } => {
-                write!(
-                    f,
-                    "{path} is {} in the manifest, but no handler in this binary wants it",
+                format!(
+                    "{place} is {} in the manifest, but not in the code",
                     show(manifest)
-                )?;
+                )
             }
         }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.headline())?;
         for reason in &self.reasons {
             write!(f, "\n    because {reason}")?;
         }
@@ -70,38 +138,29 @@ impl fmt::Display for Difference {
     }
 }
 
+/// A value in back-ticks, on one line.
 fn show(value: &Value) -> String {
-    let yaml = emit::to_yaml(value);
-    match yaml.trim_end().lines().collect::<Vec<_>>().as_slice() {
-        [line] => format!("`{line}`"),
-        lines => lines.iter().map(|line| format!("\n      {line}")).collect(),
-    }
+    format!("`{}`", emit::inline(value))
 }
 
-/// Every disagreement between a manifest and what the code wants, in the manifest's order.
+/// Every disagreement between a manifest and what the code wants.
 pub fn compare(manifest: &Value, wanted: &Sections) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (module_type, entries) in &wanted.modules {
-        let path = format!("modules.{module_type}");
         compare_list(
-            &path,
-            list(manifest, &["modules", module_type]),
+            &["modules", module_type],
+            manifest,
             entries,
             &mut differences,
         );
     }
     compare_list(
-        "modules.endpoint",
-        list(manifest, &["modules", "endpoint"]),
+        &["modules", "endpoint"],
+        manifest,
         &wanted.endpoints,
         &mut differences,
     );
-    compare_list(
-        "remotes",
-        list(manifest, &["remotes"]),
-        &wanted.remotes,
-        &mut differences,
-    );
+    compare_list(&["remotes"], manifest, &wanted.remotes, &mut differences);
 
     let granted = scopes(manifest);
     for scope in wanted
@@ -110,7 +169,7 @@ pub fn compare(manifest: &Value, wanted: &Sections) -> Vec<Difference> {
         .filter(|scope| !granted.contains(scope.name.as_str()))
     {
         differences.push(Difference {
-            path: "permissions.scopes".to_owned(),
+            place: Place::of(&["permissions", "scopes"]),
             finding: Finding::Missing {
                 code: scope.name.as_str().into(),
             },
@@ -118,46 +177,73 @@ pub fn compare(manifest: &Value, wanted: &Sections) -> Vec<Difference> {
             reasons: scope.reasons.clone(),
         });
     }
-    stale(manifest, wanted, &mut differences);
+    for (path, item) in merge::stale_items(manifest, wanted) {
+        differences.push(Difference {
+            place: Place::of(&path).item(key(item).unwrap_or_default()),
+            finding: Finding::Stale {
+                manifest: item.clone(),
+            },
+            origins: Vec::new(),
+            reasons: Vec::new(),
+        });
+    }
     differences
 }
 
-fn compare_list(path: &str, found: &[Value], wanted: &[Entry], differences: &mut Vec<Difference>) {
+fn compare_list(
+    path: &[&str],
+    manifest: &Value,
+    wanted: &[Entry],
+    differences: &mut Vec<Difference>,
+) {
     for entry in wanted {
-        let at = format!("{path}[{}]", entry.key());
-        match found.iter().find(|item| key(item) == Some(entry.key())) {
-            None => differences.push(Difference {
-                path: at,
+        let place = Place::of(path).item(entry.key());
+        let Some(item) = list(manifest, path)
+            .iter()
+            .find(|item| key(item) == Some(entry.key()))
+        else {
+            differences.push(Difference {
+                place,
                 finding: Finding::Missing {
                     code: Value::Mapping(entry.item.clone()),
                 },
                 origins: entry.origins.clone(),
                 reasons: Vec::new(),
-            }),
-            Some(item) => {
-                let before = differences.len();
-                let empty = Mapping::new();
-                let found = item.as_mapping().unwrap_or(&empty);
-                compare_mapping(&at, found, &entry.item, path == "remotes", differences);
-                for difference in &mut differences[before..] {
-                    difference.origins.clone_from(&entry.origins);
-                }
-            }
+            });
+            continue;
+        };
+        let before = differences.len();
+        let empty = Mapping::new();
+        let found = item.as_mapping().unwrap_or(&empty);
+        if path == ["remotes"] {
+            compare_mapping(
+                &place,
+                found,
+                &wanted_of_remote(item, &entry.item),
+                true,
+                differences,
+            );
+        } else {
+            compare_mapping(&place, found, &entry.item, false, differences);
+        }
+        for difference in &mut differences[before..] {
+            difference.origins.clone_from(&entry.origins);
         }
     }
 }
 
 /// Key by key; what is `open` may have more than the code says.
 fn compare_mapping(
-    path: &str,
+    place: &Place,
     found: &Mapping,
     wanted: &Mapping,
     open: bool,
     differences: &mut Vec<Difference>,
 ) {
     let mut push = |name: &Value, finding: Finding| {
+        let place = place.clone().name(name.as_str().unwrap_or_default());
         differences.push(Difference {
-            path: format!("{path}.{}", name.as_str().unwrap_or_default()),
+            place,
             finding,
             origins: Vec::new(),
             reasons: Vec::new(),
@@ -166,35 +252,30 @@ fn compare_mapping(
     for (name, code) in wanted {
         match found.get(name) {
             Some(manifest) if same(manifest, code) => {}
-            Some(manifest) => {
-                push(
-                    name,
-                    Finding::Different {
-                        manifest: manifest.clone(),
-                        code: code.clone(),
-                    },
-                );
-            }
+            Some(manifest) => push(
+                name,
+                Finding::Different {
+                    manifest: manifest.clone(),
+                    code: code.clone(),
+                },
+            ),
             None => push(name, Finding::Missing { code: code.clone() }),
         }
     }
-    if !open {
-        for (name, manifest) in found.iter().filter(|(name, _)| !wanted.contains_key(*name)) {
-            // `enabled: false` and no token at all mean the same.
-            if name.as_str() != Some("auth") || !same(manifest, &Value::Mapping(Mapping::new())) {
-                push(
-                    name,
-                    Finding::Stale {
-                        manifest: manifest.clone(),
-                    },
-                );
-            }
+    for (name, manifest) in found.iter().filter(|(name, _)| !wanted.contains_key(*name)) {
+        if !open && !is_empty_auth(name, manifest) {
+            push(
+                name,
+                Finding::Stale {
+                    manifest: manifest.clone(),
+                },
+            );
         }
     }
 }
 
 /// Equal for Forge: a token that isn't enabled is no token.
-fn same(a: &Value, b: &Value) -> bool {
+pub(super) fn same(a: &Value, b: &Value) -> bool {
     fn enabled(value: &Value) -> Option<BTreeSet<&str>> {
         let mut names = BTreeSet::new();
         for (name, token) in value.as_mapping()? {
@@ -209,33 +290,6 @@ fn same(a: &Value, b: &Value) -> bool {
         Some(names)
     }
     a == b || matches!((enabled(a), enabled(b)), (Some(a), Some(b)) if a == b)
-}
-
-/// What was generated once and is wanted no more: endpoints of our remotes without a handler, and
-/// the modules of our kinds that point at them.
-fn stale(manifest: &Value, wanted: &Sections, differences: &mut Vec<Difference>) {
-    for (path, item) in super::file::stale_items(manifest, wanted) {
-        differences.push(Difference {
-            path: format!("{path}[{}]", key(item).unwrap_or_default()),
-            finding: Finding::Stale {
-                manifest: item.clone(),
-            },
-            origins: Vec::new(),
-            reasons: Vec::new(),
-        });
-    }
-}
-
-pub(super) fn key(item: &Value) -> Option<&str> {
-    item.get("key")?.as_str()
-}
-
-/// The list at a path; empty where there is none.
-pub(super) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
-    let found = path.iter().try_fold(value, |value, name| value.get(name));
-    found
-        .and_then(Value::as_sequence)
-        .map_or(&[], Vec::as_slice)
 }
 
 /// The granted scopes, in list or in map form.

@@ -7,6 +7,24 @@ use std::fmt::Write as _;
 
 use serde_yaml::Value;
 
+/// How a file is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Layout {
+    /// Blanks for each level.
+    pub(super) step: usize,
+    /// Whether a list stands deeper than the key it belongs to.
+    pub(super) indented_sequences: bool,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self {
+            step: 2,
+            indented_sequences: true,
+        }
+    }
+}
+
 /// A document in block style.
 ///
 /// ```
@@ -15,62 +33,63 @@ use serde_yaml::Value;
 /// assert_eq!(forge_remote::manifest::to_yaml(&value), "scopes:\n  - read:jira-work\n  - 'on'\n");
 /// ```
 pub fn to_yaml(value: &Value) -> String {
-    let mut out = String::new();
-    match value {
-        Value::Mapping(mapping) if !mapping.is_empty() => block(&mut out, value, 0),
-        Value::Sequence(items) if !items.is_empty() => block(&mut out, value, 0),
-        other => {
-            out.push_str(&inline(other));
-            out.push('\n');
-        }
+    if is_block(value) {
+        block(value, 0, Layout::default())
+    } else {
+        format!("{}\n", inline(value))
     }
-    out
+}
+
+fn is_block(value: &Value) -> bool {
+    match value {
+        Value::Mapping(mapping) => !mapping.is_empty(),
+        Value::Sequence(items) => !items.is_empty(),
+        _ => false,
+    }
 }
 
 /// A non-empty mapping or sequence, each line indented by `indent`.
-fn block(out: &mut String, value: &Value, indent: usize) {
+pub(super) fn block(value: &Value, indent: usize, layout: Layout) -> String {
+    let mut out = String::new();
     match value {
         Value::Mapping(mapping) => {
             for (key, value) in mapping {
                 let _ = write!(out, "{:indent$}{}:", "", inline(key));
-                nested(out, value, indent + 2);
+                if is_block(value) {
+                    let _ = write!(out, "\n{}", nested_block(value, indent, layout));
+                } else {
+                    let _ = writeln!(out, " {}", inline(value));
+                }
             }
         }
         Value::Sequence(items) => {
             for item in items {
-                let _ = write!(out, "{:indent$}-", "");
-                match item {
-                    Value::Mapping(mapping) if !mapping.is_empty() => {
-                        // The first key stands beside the dash.
-                        let mut lines = String::new();
-                        block(&mut lines, item, indent + 2);
-                        out.push(' ');
-                        out.push_str(&lines[indent + 2..]);
-                    }
-                    other => nested(out, other, indent + 2),
+                let _ = write!(out, "{:indent$}- ", "");
+                if is_block(item) {
+                    // The first line stands beside the dash.
+                    let lines = block(item, indent + 2, layout);
+                    out.push_str(lines.get(indent + 2..).unwrap_or_default());
+                } else {
+                    let _ = writeln!(out, "{}", inline(item));
                 }
             }
         }
         _ => {}
     }
+    out
 }
 
-/// What follows a `:` or `-`.
-fn nested(out: &mut String, value: &Value, indent: usize) {
-    let is_block = match value {
-        Value::Mapping(mapping) => !mapping.is_empty(),
-        Value::Sequence(items) => !items.is_empty(),
-        _ => false,
-    };
-    if is_block {
-        out.push('\n');
-        block(out, value, indent);
-    } else {
-        let _ = writeln!(out, " {}", inline(value));
-    }
+/// The value of a key that stands at `indent`.
+pub(super) fn nested_block(value: &Value, indent: usize, layout: Layout) -> String {
+    let deeper = !value.is_sequence() || layout.indented_sequences;
+    block(
+        value,
+        if deeper { indent + layout.step } else { indent },
+        layout,
+    )
 }
 
-fn inline(value: &Value) -> String {
+pub(super) fn inline(value: &Value) -> String {
     match value {
         Value::Null => "null".to_owned(),
         Value::Bool(flag) => flag.to_string(),
@@ -97,32 +116,38 @@ fn inline(value: &Value) -> String {
 
 /// A string: plain where every YAML reader takes it for that string, else quoted.
 pub(super) fn scalar(text: &str) -> String {
-    if text
-        .chars()
-        .any(|c| c.is_control() || matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}'))
-    {
-        // YAML's double-quoted style takes JSON's escapes; C1 controls go by \u as well.
-        let mut quoted = String::from("\"");
-        for c in text.chars() {
-            match c {
-                '"' => quoted.push_str("\\\""),
-                '\\' => quoted.push_str("\\\\"),
-                '\n' => quoted.push_str("\\n"),
-                '\t' => quoted.push_str("\\t"),
-                '\r' => quoted.push_str("\\r"),
-                c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
-                    let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-                }
-                c => quoted.push(c),
-            }
-        }
-        quoted.push('"');
-        quoted
+    let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
+    if text.contains(odd) {
+        double_quoted(text)
     } else if is_plain(text) {
         text.to_owned()
     } else {
-        format!("'{}'", text.replace('\'', "''"))
+        single_quoted(text)
     }
+}
+
+pub(super) fn single_quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// YAML's double-quoted style takes JSON's escapes; what doesn't print goes by `\u`.
+pub(super) fn double_quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\t' => quoted.push_str("\\t"),
+            '\r' => quoted.push_str("\\r"),
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}') => {
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 fn is_plain(text: &str) -> bool {

@@ -1,41 +1,63 @@
 //! The file on disk: read, brought up to date, written whole or not at all.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_yaml::{Mapping, Value};
 
-use super::compare::{compare, key, list};
+use super::compare::{Place, Step};
+use super::edit::Unsafe;
 use super::emit::to_yaml;
-use super::model::{Entry, Sections};
+use super::merge::Plan;
+use super::model::Sections;
+use super::tree::{self, Node, Position};
 
-/// Why a manifest could not be read, compared or written.
+const BOM: char = '\u{feff}';
+
+/// Why a manifest could not be read, compared or written. The file is as it was.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum ManifestError {
     #[error("{} can't be read: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{}{at} is not YAML that Forge would take: {reason}", path.display())]
+    #[error("{}:{}:{}: not YAML that Forge would take: {reason}", path.display(), at.line, at.column)]
     Yaml {
         path: PathBuf,
-        at: String,
+        at: Position,
         reason: String,
     },
-    #[error("{}: `{place}` is not {expected}; correct it by hand", path.display())]
+    #[error("{}:{}:{}: `{place}` is not {expected}; correct it by hand", path.display(), at.line, at.column)]
     Shape {
         path: PathBuf,
+        at: Position,
         place: String,
         expected: &'static str,
     },
     #[error("{} does not exist, and a new one needs the app's id: run `forge register`, or set \
              FORGE_REMOTE_APP_ID or `App::app_id`", path.display())]
     NoAppId { path: PathBuf },
-    #[error("{} has comments or a style that would be lost; it is left as it was. Put the \
-             sections that `manifest --stdout` prints into it by hand", path.display())]
-    NotPlain { path: PathBuf },
+    #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written; give the handler another \
+             with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module", path.display(), at.line, at.column)]
+    Taken {
+        path: PathBuf,
+        at: Position,
+        key: String,
+        place: String,
+    },
+    #[error("{}:{}:{}: {reason}; nothing was written: make this change by hand, as `manifest` shows it",
+            path.display(), at.line, at.column)]
+    Unsafe {
+        path: PathBuf,
+        at: Position,
+        reason: String,
+    },
+    #[error("{}: the change can't be made without touching more than it should; nothing was written. Put the \
+             sections that `manifest --stdout` prints into it by hand, and please report the file's shape",
+            path.display())]
+    Guard { path: PathBuf },
     #[error("{} can't be written, and is as it was: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -46,6 +68,7 @@ pub struct ManifestFile {
     path: PathBuf,
     /// `None` when there is no file.
     text: Option<String>,
+    root: Option<Node>,
     value: Value,
 }
 
@@ -53,42 +76,31 @@ impl ManifestFile {
     /// Reads a file; one that doesn't exist is empty.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, ManifestError> {
         let path = path.into();
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Self {
-                    path,
-                    text: None,
-                    value: Value::Mapping(Mapping::new()),
-                });
-            }
-            Err(source) => return Err(ManifestError::Read { path, source }),
-        };
-        let value = match serde_yaml::from_str(text.strip_prefix('\u{feff}').unwrap_or(&text)) {
-            Ok(Value::Null) => Value::Mapping(Mapping::new()),
-            Ok(value @ Value::Mapping(_)) => value,
-            Ok(_) => {
-                let place = "the document".to_owned();
-                return Err(ManifestError::Shape {
-                    path,
-                    place,
-                    expected: "a mapping",
-                });
-            }
-            Err(error) => {
-                let at = error
-                    .location()
-                    .map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()));
-                return Err(ManifestError::Yaml {
-                    path,
-                    at,
-                    reason: error.to_string(),
-                });
-            }
+        match fs::read_to_string(&path) {
+            Ok(text) => Self::parse(path, Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::parse(path, None),
+            Err(source) => Err(ManifestError::Read { path, source }),
+        }
+    }
+
+    /// Takes a text as the file's; `None` for a file that doesn't exist.
+    pub fn parse(path: impl Into<PathBuf>, text: Option<String>) -> Result<Self, ManifestError> {
+        let path = path.into();
+        let body = text.as_deref().unwrap_or_default();
+        let body = body.strip_prefix(BOM).unwrap_or(body);
+        let root = tree::parse(body).map_err(|error| ManifestError::Yaml {
+            path: path.clone(),
+            at: error.at,
+            reason: error.reason,
+        })?;
+        let value = match root.as_ref().map(Node::to_value) {
+            None | Some(Value::Null) => Value::Mapping(Mapping::new()),
+            Some(value) => value,
         };
         let file = Self {
             path,
-            text: Some(text),
+            text,
+            root,
             value,
         };
         file.check_shape()?;
@@ -96,18 +108,32 @@ impl ManifestFile {
     }
 
     fn check_shape(&self) -> Result<(), ManifestError> {
-        let shape = |place: &str, expected| ManifestError::Shape {
-            path: self.path.clone(),
-            place: place.to_owned(),
-            expected,
+        let wrong = |place: Place, expected| {
+            let at = self.position(&place);
+            Err(ManifestError::Shape {
+                path: self.path.clone(),
+                at,
+                place: place.to_string(),
+                expected,
+            })
         };
+        if !self.value.is_mapping() {
+            let at = Position { line: 1, column: 1 };
+            let place = "the document".to_owned();
+            return Err(ManifestError::Shape {
+                path: self.path.clone(),
+                at,
+                place,
+                expected: "a mapping",
+            });
+        }
         for name in ["app", "modules", "permissions"] {
             if self
                 .value
                 .get(name)
                 .is_some_and(|value| !value.is_mapping() && !value.is_null())
             {
-                return Err(shape(name, "a mapping"));
+                return wrong(Place::of(&[name]), "a mapping");
             }
         }
         if self
@@ -115,7 +141,7 @@ impl ManifestFile {
             .get("remotes")
             .is_some_and(|value| !value.is_sequence() && !value.is_null())
         {
-            return Err(shape("remotes", "a list"));
+            return wrong(Place::of(&["remotes"]), "a list");
         }
         for (name, value) in self
             .value
@@ -125,9 +151,23 @@ impl ManifestFile {
             .flatten()
         {
             if !value.is_sequence() && !value.is_null() {
-                let place = format!("modules.{}", name.as_str().unwrap_or("?"));
-                return Err(shape(&place, "a list"));
+                return wrong(
+                    Place::of(&["modules", name.as_str().unwrap_or("?")]),
+                    "a list",
+                );
             }
+        }
+        let scopes = self
+            .value
+            .get("permissions")
+            .and_then(|permissions| permissions.get("scopes"));
+        if scopes
+            .is_some_and(|value| !value.is_sequence() && !value.is_mapping() && !value.is_null())
+        {
+            return wrong(
+                Place::of(&["permissions", "scopes"]),
+                "a list, or a mapping of scopes",
+            );
         }
         Ok(())
     }
@@ -157,30 +197,125 @@ impl ManifestFile {
         self.value.get("app")?.get("id")?.as_str()
     }
 
+    /// Where a place is, or where what would hold it is.
+    pub fn position(&self, place: &Place) -> Position {
+        self.locate(place).0
+    }
+
+    /// The same, with the bytes to point at in [`text`](Self::text).
+    pub(crate) fn locate(&self, place: &Place) -> (Position, Range<usize>) {
+        let offset = self.text().len() - self.body().len();
+        let start = (Position { line: 1, column: 1 }, 0..0);
+        let Some(mut node) = self.root.as_ref() else {
+            return start;
+        };
+        let mut found = start;
+        for step in &place.0 {
+            let next = match step {
+                Step::Name(name) => node.entry(name).map(|entry| {
+                    let shown = if entry.value.scalar().is_some() && !entry.value.span.is_empty() {
+                        &entry.value
+                    } else {
+                        &entry.key
+                    };
+                    found = (shown.at, shown.span.start + offset..shown.span.end + offset);
+                    &entry.value
+                }),
+                Step::Value(name) => {
+                    let named = node.items().iter().find(|item| item.scalar() == Some(name));
+                    named
+                        .or_else(|| node.entry(name).map(|entry| &entry.key))
+                        .inspect(|shown| {
+                            found = (shown.at, shown.span.start + offset..shown.span.end + offset);
+                        })
+                }
+                Step::Item(key) => node.keyed(key).inspect(|item| {
+                    let shown = item.get("key").unwrap_or(item);
+                    found = (shown.at, shown.span.start + offset..shown.span.end + offset);
+                }),
+            };
+            match next {
+                Some(next) => node = next,
+                None => break,
+            }
+        }
+        found
+    }
+
+    /// The text without its byte order mark.
+    fn body(&self) -> &str {
+        self.text().strip_prefix(BOM).unwrap_or(self.text())
+    }
+
     /// The text it should have; `app_id` is for a file that doesn't exist yet.
     pub fn updated(
         &self,
         wanted: &Sections,
         app_id: Option<&str>,
     ) -> Result<String, ManifestError> {
-        if self.exists() && compare(&self.value, wanted).is_empty() {
-            return Ok(self.text().to_owned());
-        }
-        // Only a file that we could have written ourselves can be written again without loss.
-        if self.exists() && !self.text().trim().is_empty() && to_yaml(&self.value) != self.text() {
-            return Err(ManifestError::NotPlain {
-                path: self.path.clone(),
-            });
-        }
-        let mut document = self.value.as_mapping().cloned().unwrap_or_default();
-        if !document.contains_key("app") {
+        let plan = Plan::new(&self.value, wanted).map_err(|taken| ManifestError::Taken {
+            path: self.path.clone(),
+            at: self.position(&taken.place),
+            key: taken.key,
+            place: taken.place.to_string(),
+        })?;
+        if self.text().trim().is_empty() {
             let app_id = app_id.ok_or_else(|| ManifestError::NoAppId {
                 path: self.path.clone(),
             })?;
-            document = with_app(app_id, document);
+            let mut document = new_app(app_id);
+            plan.apply_to_value(&mut document);
+            return Ok(to_yaml(&Value::Mapping(document)));
         }
-        merge(&self.value, &mut document, wanted);
-        Ok(to_yaml(&Value::Mapping(document)))
+        let apply = |value: &Value| {
+            let mut document = value.as_mapping().cloned().unwrap_or_default();
+            plan.apply_to_value(&mut document);
+            Value::Mapping(document)
+        };
+        let expected = apply(&self.value);
+        if expected == self.value {
+            return Ok(self.text().to_owned());
+        }
+
+        let body = self.body();
+        let line_end = if body.contains("\r\n") { "\r\n" } else { "\n" };
+        let ended = if body.ends_with('\n') {
+            body.to_owned()
+        } else {
+            format!("{body}{line_end}")
+        };
+        let edited =
+            plan.apply_to_text(&ended, self.root.as_ref())
+                .map_err(|Unsafe { at, reason }| ManifestError::Unsafe {
+                    path: self.path.clone(),
+                    at,
+                    reason,
+                })?;
+        let edited = if body.ends_with('\n') {
+            &edited
+        } else {
+            edited.strip_suffix(line_end).unwrap_or(&edited)
+        };
+
+        // Two readers have to agree that the text says what it should, ours and serde's.
+        let says = |text: &str| tree::parse(text).ok().flatten().map(|root| root.to_value());
+        let guard = || ManifestError::Guard {
+            path: self.path.clone(),
+        };
+        if says(edited).as_ref() != Some(&expected) {
+            return Err(guard());
+        }
+        let before: Value = serde_yaml::from_str(body).map_err(|_| guard())?;
+        let after: Value = serde_yaml::from_str(edited).map_err(|_| guard())?;
+        if after != apply(&before) {
+            return Err(guard());
+        }
+        let mark = if self.text().starts_with(BOM) {
+            "\u{feff}"
+        } else {
+            ""
+        };
+        Ok(format!("{mark}{edited}"))
     }
 
     /// Writes the text whole or not at all: into a new file beside it, then in its place. A
@@ -230,7 +365,7 @@ fn readable(_: &fs::File) -> io::Result<()> {
 }
 
 /// A new manifest's `app`; Forge asks for a runtime even where no function runs.
-fn with_app(app_id: &str, rest: Mapping) -> Mapping {
+fn new_app(app_id: &str) -> Mapping {
     let mut runtime = Mapping::new();
     runtime.insert("name".into(), "nodejs22.x".into());
     let mut app = Mapping::new();
@@ -238,124 +373,5 @@ fn with_app(app_id: &str, rest: Mapping) -> Mapping {
     app.insert("runtime".into(), Value::Mapping(runtime));
     let mut document = Mapping::new();
     document.insert("app".into(), Value::Mapping(app));
-    document.extend(rest);
     document
-}
-
-fn merge(manifest: &Value, document: &mut Mapping, wanted: &Sections) {
-    let stale: BTreeSet<(String, String)> = stale_items(manifest, wanted)
-        .into_iter()
-        .filter_map(|(path, item)| Some((path, key(item)?.to_owned())))
-        .collect();
-
-    let mut modules = taken(document, "modules");
-    for (module_type, entries) in &wanted.modules {
-        merge_list(&mut modules, module_type, entries, false);
-    }
-    merge_list(&mut modules, "endpoint", &wanted.endpoints, false);
-    for (module_type, items) in &mut modules {
-        let path = format!("modules.{}", module_type.as_str().unwrap_or_default());
-        if let Value::Sequence(items) = items {
-            items.retain(|item| {
-                !key(item).is_some_and(|key| stale.contains(&(path.clone(), key.to_owned())))
-            });
-        }
-    }
-    // Forge takes no empty list.
-    modules.retain(|_, items| items.as_sequence().is_none_or(|items| !items.is_empty()));
-    document.insert("modules".into(), Value::Mapping(modules));
-
-    if !wanted.scopes.is_empty() {
-        let mut permissions = taken(document, "permissions");
-        let scopes = permissions
-            .entry("scopes".into())
-            .or_insert_with(|| Value::Sequence(Vec::new()));
-        for scope in &wanted.scopes {
-            let name = Value::from(scope.name.as_str());
-            match scopes {
-                Value::Mapping(names) if !names.contains_key(&name) => {
-                    names.insert(name, Value::Mapping(Mapping::new()));
-                }
-                Value::Sequence(names) if !names.contains(&name) => names.push(name),
-                Value::Null => *scopes = Value::Sequence(vec![name]),
-                _ => {}
-            }
-        }
-        document.insert("permissions".into(), Value::Mapping(permissions));
-    }
-    merge_list(document, "remotes", &wanted.remotes, true);
-}
-
-/// The mapping under a key, taken out so that it can be changed; its place is kept.
-fn taken(document: &mut Mapping, name: &str) -> Mapping {
-    match document.get_mut(name) {
-        Some(Value::Mapping(mapping)) => std::mem::take(mapping),
-        _ => Mapping::new(),
-    }
-}
-
-/// Items by key: replaced where they are, else appended. What is `open` keeps what it has more.
-fn merge_list(parent: &mut Mapping, name: &str, wanted: &[Entry], open: bool) {
-    if wanted.is_empty() {
-        return;
-    }
-    let items = parent
-        .entry(name.into())
-        .or_insert_with(|| Value::Sequence(Vec::new()));
-    if !items.is_sequence() {
-        *items = Value::Sequence(Vec::new());
-    }
-    let Value::Sequence(items) = items else {
-        return;
-    };
-    for entry in wanted {
-        match items.iter_mut().find(|item| key(item) == Some(entry.key())) {
-            Some(Value::Mapping(found)) if open => found.extend(entry.item.clone()),
-            Some(item) => *item = Value::Mapping(entry.item.clone()),
-            None => items.push(Value::Mapping(entry.item.clone())),
-        }
-    }
-}
-
-/// What was generated once and is wanted no more. Ownership is read from the file itself: an
-/// endpoint of one of our remotes is ours, and so is a module of a generated kind that names
-/// nothing but such an endpoint.
-pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<(String, &'a Value)> {
-    let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
-    let kept: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
-    let endpoints = list(manifest, &["modules", "endpoint"]);
-    let gone: BTreeSet<&str> = endpoints
-        .iter()
-        .filter(|item| {
-            item.get("remote")
-                .and_then(Value::as_str)
-                .is_some_and(|remote| remotes.contains(remote))
-        })
-        .filter_map(key)
-        .filter(|key| !kept.contains(key))
-        .collect();
-
-    let mut stale = Vec::new();
-    for module_type in crate::kinds::MODULE_TYPES {
-        let wanted: BTreeSet<&str> = wanted
-            .modules
-            .get(*module_type)
-            .into_iter()
-            .flatten()
-            .map(Entry::key)
-            .collect();
-        for item in list(manifest, &["modules", module_type]) {
-            let endpoint = item.get("endpoint").and_then(Value::as_str);
-            let ours =
-                endpoint.is_some_and(|endpoint| gone.contains(endpoint) || kept.contains(endpoint));
-            if ours && !key(item).is_some_and(|key| wanted.contains(key)) {
-                stale.push((format!("modules.{module_type}"), item));
-            }
-        }
-    }
-    let gone_items = endpoints
-        .iter()
-        .filter(|item| key(item).is_some_and(|key| gone.contains(key)));
-    stale.extend(gone_items.map(|item| ("modules.endpoint".to_owned(), item)));
-    stale
 }

@@ -52,7 +52,7 @@ impl Platform {
             // A page's token names its UI module, whose key the code doesn't know.
             fit = fit
                 .module(simulation.module_type, "local-page")
-                .from_page(USER);
+                .by_user(USER);
         } else {
             fit = fit.module(simulation.module_type, handler.endpoint());
         }

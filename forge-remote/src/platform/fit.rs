@@ -55,8 +55,8 @@ impl Fit {
         self.set("/app/module", json!({ "type": module_type, "key": key }))
     }
 
-    /// A page's call: with the acting user (`principal`) and the page's context.
-    pub fn from_page(self, account_id: &str) -> Self {
+    /// A page's call by this user: with the acting user (`principal`) and the page's context.
+    pub fn by_user(self, account_id: &str) -> Self {
         let cloud_id = self.platform.0.cloud_id.clone();
         let key = self
             .claims

@@ -1,0 +1,526 @@
+//! Edits of a manifest's text: what is added, changed or removed, and not a byte beside it.
+//!
+//! An edit is a list of splices at places that the tree gives. New text follows the file's own
+//! indentation, line ends and quotes.
+
+use std::ops::Range;
+
+use serde_yaml::{Mapping, Value};
+
+use super::emit::{self, Layout};
+use super::tree::{Entry, Node, NodeKind, Position, Style};
+
+/// A place where an edit can't be made safely, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unsafe {
+    pub(super) at: Position,
+    pub(super) reason: String,
+}
+
+impl Unsafe {
+    pub(super) fn new(at: Position, reason: impl Into<String>) -> Self {
+        Self {
+            at,
+            reason: reason.into(),
+        }
+    }
+}
+
+type Edited = Result<(), Unsafe>;
+
+pub(super) struct Editor<'t> {
+    text: &'t str,
+    line_end: &'static str,
+    layout: Layout,
+    splices: Vec<(Range<usize>, String)>,
+}
+
+impl<'t> Editor<'t> {
+    /// An editor of a text that ends with a line end.
+    pub(super) fn new(text: &'t str, root: Option<&Node>) -> Self {
+        let first_line = text.split_inclusive('\n').next().unwrap_or_default();
+        let line_end = if first_line.ends_with("\r\n") {
+            "\r\n"
+        } else {
+            "\n"
+        };
+        let mut layout = Layout::default();
+        if let Some(root) = root {
+            let (step, indented) = habits(text, root);
+            layout.step = step.unwrap_or(layout.step);
+            layout.indented_sequences = indented.unwrap_or(layout.indented_sequences);
+        }
+        Self {
+            text,
+            line_end,
+            layout,
+            splices: Vec::new(),
+        }
+    }
+
+    /// The text with every edit made.
+    pub(super) fn finish(mut self) -> String {
+        // Stable: what was added first at a place stands first there.
+        self.splices.sort_by_key(|(range, _)| range.start);
+        let mut out = String::with_capacity(self.text.len() + 256);
+        let mut at = 0;
+        for (range, with) in &self.splices {
+            // Removals may overlap; what is removed twice is gone once.
+            if range.start > at {
+                out.push_str(&self.text[at..range.start]);
+            }
+            out.push_str(with);
+            at = at.max(range.end);
+        }
+        out.push_str(&self.text[at..]);
+        out
+    }
+
+    /// Makes a mapping what is wanted: entry by entry, so that comments and order stay. What is
+    /// `open` may keep entries that aren't wanted.
+    pub(super) fn reconcile(&mut self, node: &Node, wanted: &Mapping, open: bool) -> Edited {
+        if let Some(at) = node.first_mark() {
+            return Err(Unsafe::new(
+                at,
+                "an anchor, alias, tag or merge key stands in the part to edit",
+            ));
+        }
+        let mut remove = Vec::new();
+        let mut add = Vec::new();
+        for (at, entry) in node.entries().iter().enumerate() {
+            let name = entry.key.scalar().unwrap_or_default();
+            match wanted.get(name) {
+                None if open
+                    || super::merge::is_empty_auth(&name.into(), &entry.value.to_value()) => {}
+                None => remove.push(at),
+                Some(value) if super::compare::same(&entry.value.to_value(), value) => {}
+                Some(Value::Mapping(value)) if !entry.value.entries().is_empty() => {
+                    self.reconcile(&entry.value, value, false)?;
+                }
+                Some(value)
+                    if is_line_scalar(&entry.value)
+                        && !value.is_mapping()
+                        && !value.is_sequence() =>
+                {
+                    self.set_scalar(&entry.value, value);
+                }
+                Some(value) => {
+                    remove.push(at);
+                    add.push((name.to_owned(), value.clone()));
+                }
+            }
+        }
+        for (name, value) in wanted {
+            let name = name.as_str().unwrap_or_default();
+            if node.entry(name).is_none() {
+                add.push((name.to_owned(), value.clone()));
+            }
+        }
+        self.edit_entries(node, &remove, add)
+    }
+
+    /// A scalar in its place; quotes stay as they are.
+    fn set_scalar(&mut self, node: &Node, value: &Value) {
+        let style = match node.kind {
+            NodeKind::Scalar { style, .. } => style,
+            _ => Style::Plain,
+        };
+        let text = match (value, style) {
+            (Value::String(text), Style::Double) => emit::double_quoted(text),
+            (Value::String(text), Style::Single) if !text.contains(char::is_control) => {
+                emit::single_quoted(text)
+            }
+            _ => emit::inline(value),
+        };
+        // An absent value stands right behind its colon.
+        let gap = if node.span.is_empty() { " " } else { "" };
+        self.splices
+            .push((node.span.clone(), format!("{gap}{text}")));
+    }
+
+    /// Removes entries by their index, and adds entries at the end.
+    pub(super) fn edit_entries(
+        &mut self,
+        node: &Node,
+        remove: &[usize],
+        add: Vec<(String, Value)>,
+    ) -> Edited {
+        if remove.is_empty() && add.is_empty() {
+            return Ok(());
+        }
+        self.refuse_marked(node)?;
+        let entries = node.entries();
+        if node.is_flow() {
+            let quoted = entries.iter().any(|entry| {
+                matches!(
+                    entry.key.kind,
+                    NodeKind::Scalar {
+                        style: Style::Double,
+                        ..
+                    }
+                )
+            });
+            let spans: Vec<Range<usize>> = entries
+                .iter()
+                .map(|entry| entry.key.span.start..entry.value.span.end.max(entry.key.span.end))
+                .collect();
+            let add = add
+                .into_iter()
+                .map(|(name, value)| {
+                    format!("{}: {}", flow(&name.into(), quoted), flow(&value, quoted))
+                })
+                .collect();
+            self.edit_flow(node, &spans, remove, add);
+            return Ok(());
+        }
+        let Some(last) = entries.last() else {
+            return Err(Unsafe::new(node.at, "there is nothing here to add to"));
+        };
+        let column = self.column(entries[0].key.span.start);
+        for at in remove {
+            self.remove_entry(entries, *at)?;
+        }
+        if !add.is_empty() {
+            let mapping: Mapping = add
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect();
+            let lines = emit::block(&Value::Mapping(mapping), column, self.layout);
+            let at = self.after(entry_end(last), column);
+            self.insert_lines(at, &lines);
+        }
+        Ok(())
+    }
+
+    fn remove_entry(&mut self, entries: &[Entry], at: usize) -> Edited {
+        let entry = &entries[at];
+        let start = self.line_start(entry.key.span.start);
+        let alone = self.text[start..entry.key.span.start].trim().is_empty();
+        if alone {
+            self.splices
+                .push((start..self.line_end_after(entry_end(entry)), String::new()));
+            return Ok(());
+        }
+        // The first entry stands beside a dash: the next one moves up to it.
+        match entries.get(at + 1) {
+            Some(next) => {
+                self.splices
+                    .push((entry.key.span.start..next.key.span.start, String::new()));
+                Ok(())
+            }
+            None => Err(Unsafe::new(
+                entry.key.at,
+                "this entry shares its line with what stays",
+            )),
+        }
+    }
+
+    /// Removes items by their index, and adds items at the end.
+    pub(super) fn edit_items(&mut self, node: &Node, remove: &[usize], add: &[Value]) -> Edited {
+        if remove.is_empty() && add.is_empty() {
+            return Ok(());
+        }
+        self.refuse_marked(node)?;
+        let items = node.items();
+        if node.is_flow() {
+            let quoted = items.iter().any(is_double_quoted);
+            let spans: Vec<Range<usize>> = items.iter().map(|item| item.span.clone()).collect();
+            let add = add.iter().map(|value| flow(value, quoted)).collect();
+            self.edit_flow(node, &spans, remove, add);
+            return Ok(());
+        }
+        let (Some(first), Some(last)) = (items.first(), items.last()) else {
+            return Err(Unsafe::new(node.at, "there is nothing here to add to"));
+        };
+        for at in remove {
+            let item = &items[*at];
+            if let Some(at) = item.first_mark() {
+                return Err(Unsafe::new(
+                    at,
+                    "an anchor, alias, tag or merge key stands in the part to remove",
+                ));
+            }
+            let dash = self.dash(item)?;
+            let start = self.line_start(dash);
+            if !self.text[start..dash].trim().is_empty() {
+                return Err(Unsafe::new(
+                    item.at,
+                    "this item shares its line with another list",
+                ));
+            }
+            self.splices
+                .push((start..self.line_end_after(item.span.end), String::new()));
+        }
+        if !add.is_empty() {
+            let dash = self.dash(first)?;
+            let column = self.column(dash);
+            // A wide dash (`-   key`) stays wide.
+            let gap = if self.text[dash..first.span.start].contains('\n') {
+                2
+            } else {
+                first.span.start - dash
+            };
+            let mut lines = String::new();
+            for value in add {
+                let inner = if matches!(value, Value::Mapping(mapping) if !mapping.is_empty()) {
+                    emit::block(value, column + gap, self.layout)
+                } else {
+                    format!(
+                        "{:width$}{}\n",
+                        "",
+                        emit::inline(value),
+                        width = column + gap
+                    )
+                };
+                lines.push_str(&format!("{:column$}-{:width$}", "", "", width = gap - 1));
+                lines.push_str(&inner[column + gap..]);
+            }
+            let at = self.after(last.span.end, column);
+            self.insert_lines(at, &lines);
+        }
+        Ok(())
+    }
+
+    /// Gives an entry without a value (nothing, `null`, `[]`, `{}`) one.
+    pub(super) fn fill(&mut self, parent: &Node, entry: &Entry, value: &Value) -> Edited {
+        self.refuse_marked(&entry.value)?;
+        let node = &entry.value;
+        if parent.is_flow() {
+            let quoted = matches!(
+                entry.key.kind,
+                NodeKind::Scalar {
+                    style: Style::Double,
+                    ..
+                }
+            );
+            let gap = if node.span.is_empty() { " " } else { "" };
+            self.splices
+                .push((node.span.clone(), format!("{gap}{}", flow(value, quoted))));
+            return Ok(());
+        }
+        let end = entry_end(entry);
+        if !node.span.is_empty() {
+            let written = &self.text[entry.key.span.end..node.span.start];
+            if written.contains('\n') {
+                return Err(Unsafe::new(
+                    node.at,
+                    "this empty value stands on a line of its own",
+                ));
+            }
+            // With the blanks before it, so that none are left at the line's end.
+            let start = entry.key.span.end + written.trim_end().len();
+            self.splices.push((start..node.span.end, String::new()));
+        }
+        let column = self.column(entry.key.span.start);
+        let lines = emit::nested_block(value, column, self.layout);
+        self.insert_lines(self.line_end_after(end), &lines);
+        Ok(())
+    }
+
+    /// New lines at the end of the text, before an end marker.
+    pub(super) fn append_document(&mut self, value: &Value) {
+        let end = self
+            .text
+            .rfind("\n...")
+            .map_or(self.text.len(), |at| at + 1);
+        let lines = emit::block(value, 0, self.layout);
+        self.insert_lines(end, &lines);
+    }
+
+    /// Items or entries of `[…]` or `{…}`.
+    fn edit_flow(
+        &mut self,
+        node: &Node,
+        spans: &[Range<usize>],
+        remove: &[usize],
+        add: Vec<String>,
+    ) {
+        let open = node.span.start + 1;
+        if remove.len() == spans.len() {
+            let close = node.span.end.saturating_sub(1);
+            self.splices.push((open..close, add.join(", ")));
+            return;
+        }
+        for at in remove {
+            let span = match (spans.get(at + 1), at.checked_sub(1)) {
+                (Some(next), _) => spans[*at].start..next.start,
+                (None, Some(before)) => spans[before].end..spans[*at].end,
+                (None, None) => spans[*at].clone(),
+            };
+            self.splices.push((span, String::new()));
+        }
+        if let (Some(last), false) = (spans.last(), add.is_empty()) {
+            self.splices
+                .push((last.end..last.end, format!(", {}", add.join(", "))));
+        }
+    }
+
+    fn refuse_marked(&self, node: &Node) -> Edited {
+        let merge = node
+            .entries()
+            .iter()
+            .find(|entry| entry.key.scalar() == Some("<<"));
+        match merge {
+            _ if node.marked => Err(Unsafe::new(
+                node.at,
+                "an anchor, alias or tag marks the part to edit",
+            )),
+            Some(merge) => Err(Unsafe::new(
+                merge.key.at,
+                "a merge key stands in the part to edit, and Forge doesn't merge",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn insert_lines(&mut self, at: usize, lines: &str) {
+        let lines = if self.line_end == "\n" {
+            lines.to_owned()
+        } else {
+            lines.replace('\n', self.line_end)
+        };
+        self.splices.push((at..at, lines));
+    }
+
+    /// The dash of a block sequence's item.
+    fn dash(&self, item: &Node) -> Result<usize, Unsafe> {
+        let mut line = self.line_start(item.span.start);
+        let before = &self.text[line..item.span.start];
+        if let Some(at) = before
+            .rfind('-')
+            .filter(|at| before[at + 1..].trim().is_empty())
+        {
+            return Ok(line + at);
+        }
+        // On a line of its own, above.
+        while line > 0 {
+            let above = self.line_start(line - 1);
+            let written = self.text[above..line].trim();
+            if written == "-" || written.starts_with("- ") {
+                let blank =
+                    self.text[above..line].len() - self.text[above..line].trim_start().len();
+                return Ok(above + blank);
+            }
+            if !written.is_empty() && !written.starts_with('#') {
+                break;
+            }
+            line = above;
+        }
+        Err(Unsafe::new(item.at, "this item's dash can't be made out"))
+    }
+
+    fn line_start(&self, at: usize) -> usize {
+        self.text[..at].rfind('\n').map_or(0, |end| end + 1)
+    }
+
+    /// Behind the line end of the line that holds the last byte before `at`.
+    fn line_end_after(&self, at: usize) -> usize {
+        if at > 0 && self.text[..at].ends_with('\n') {
+            return at;
+        }
+        self.text[at..]
+            .find('\n')
+            .map_or(self.text.len(), |end| at + end + 1)
+    }
+
+    /// Where new lines go after content that ends at `end`: behind comments that are indented
+    /// deeper than `column`, for they belong to that content.
+    fn after(&self, end: usize, column: usize) -> usize {
+        let mut at = self.line_end_after(end);
+        let mut next = at;
+        loop {
+            let line_end = self.text[next..]
+                .find('\n')
+                .map_or(self.text.len(), |end| next + end + 1);
+            let line = &self.text[next..line_end];
+            let indent = line.len() - line.trim_start_matches(' ').len();
+            let comment = line.trim_start().starts_with('#');
+            if comment && indent > column {
+                at = line_end;
+                next = line_end;
+            } else {
+                return at;
+            }
+            if next >= self.text.len() {
+                return at;
+            }
+        }
+    }
+
+    fn column(&self, at: usize) -> usize {
+        self.text[self.line_start(at)..at].chars().count()
+    }
+}
+
+/// Where an entry's last content ends.
+fn entry_end(entry: &Entry) -> usize {
+    entry.value.span.end.max(entry.key.span.end)
+}
+
+fn is_line_scalar(node: &Node) -> bool {
+    matches!(
+        node.kind,
+        NodeKind::Scalar {
+            style: Style::Plain | Style::Single | Style::Double,
+            ..
+        }
+    )
+}
+
+fn is_double_quoted(node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::Scalar { style, .. } => *style == Style::Double,
+        NodeKind::Mapping { entries, .. } => {
+            entries.iter().any(|entry| is_double_quoted(&entry.key))
+        }
+        NodeKind::Sequence { items, .. } => items.iter().any(is_double_quoted),
+    }
+}
+
+/// A value in flow style; in JSON where its neighbours are.
+fn flow(value: &Value, quoted: bool) -> String {
+    if quoted {
+        serde_json::to_string(value).unwrap_or_else(|_| emit::inline(value))
+    } else {
+        emit::inline(value)
+    }
+}
+
+/// The file's step of indentation, and whether its lists are indented; `None` where none shows.
+fn habits(text: &str, node: &Node) -> (Option<usize>, Option<bool>) {
+    let column = |at: usize| at - text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let (mut step, mut indented) = (None, None);
+    for entry in node.entries() {
+        if entry.value.is_flow() || node.is_flow() {
+            continue;
+        }
+        let own = column(entry.key.span.start);
+        match &entry.value.kind {
+            NodeKind::Mapping { entries, .. } => {
+                let inner = entries.first().map(|inner| column(inner.key.span.start));
+                step = step.or(inner
+                    .and_then(|inner| inner.checked_sub(own))
+                    .filter(|step| *step > 0));
+            }
+            NodeKind::Sequence { items, .. } => {
+                let line = items.first().map(|item| {
+                    let start = text[..item.span.start].rfind('\n').map_or(0, |end| end + 1);
+                    text[start..].len() - text[start..].trim_start_matches(' ').len()
+                });
+                indented = indented.or(line.map(|dash| dash > own));
+            }
+            NodeKind::Scalar { .. } => {}
+        }
+        let inner = match &entry.value.kind {
+            NodeKind::Sequence { items, .. } => items
+                .iter()
+                .map(|item| habits(text, item))
+                .reduce(|a, b| (a.0.or(b.0), a.1.or(b.1)))
+                .unwrap_or_default(),
+            _ => habits(text, &entry.value),
+        };
+        step = step.or(inner.0);
+        indented = indented.or(inner.1);
+    }
+    (step, indented)
+}

@@ -1,0 +1,838 @@
+//! What Atlassian's own validation lets pass and the platform then doesn't forgive.
+//!
+//! Each rule has a stable code and an explanation, in [`RULES`]. A rule looks at the file as it
+//! is, hand-written parts included.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
+
+use serde_yaml::Value;
+
+use super::compare::Place;
+use super::diagnostic::{Diagnostic, Level};
+use super::file::ManifestFile;
+use super::merge::{key, list};
+use super::model::{Entry, Sections};
+
+/// A rule's name and what it is about.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Rule {
+    /// Its stable name.
+    pub code: &'static str,
+    /// Why it is a rule, and what to do.
+    pub explanation: &'static str,
+}
+
+/// Every code that a check can report.
+pub const RULES: &[Rule] = &[
+    Rule {
+        code: "missing",
+        explanation: "The code declares a module, an endpoint, a remote or a property that the manifest lacks. Forge would \
+        never call the handler, or call it differently. `manifest --write` adds it.",
+    },
+    Rule {
+        code: "different",
+        explanation: "The manifest and the code say different things. The deployed app follows the manifest, your server \
+        follows the code. `manifest --write` makes the manifest follow.",
+    },
+    Rule {
+        code: "stale",
+        explanation: "The manifest has an endpoint of one of this app's remotes, or a module that names one, and no handler in \
+        this binary wants it: Forge would call into a 404. It was renamed or removed, or its crate is not linked (name it with \
+        `forge_remote::link!`). `manifest --write` removes it.",
+    },
+    Rule {
+        code: "missing-scope",
+        explanation: "A handler needs a scope that `permissions.scopes` lacks: the token it gets would be refused, or \
+        there would be none. `manifest --write` adds it; adding a scope asks each site's admin for consent.",
+    },
+    Rule {
+        code: "unneeded-scope",
+        explanation: "No handler needs this scope. Something else may: a function, a page, a call that the code makes \
+        without listing its scope. Scopes are never removed by themselves, as consent hangs on them.",
+    },
+    Rule {
+        code: "schedules-reset",
+        explanation: "Any change to any scheduledTrigger makes Forge start all of them anew, about five minutes after \
+        the deployment, whatever their intervals had left.",
+    },
+    Rule {
+        code: "duplicate-remote-key",
+        explanation: "Two remotes have the same key. Atlassian's validation passes that, and which of them an \
+        endpoint gets is undefined.",
+    },
+    Rule {
+        code: "base-url",
+        explanation: "Atlassian's validation takes any text as baseUrl. What works is `https://` and a host that Atlassian \
+        can reach, without a trailing slash (it would double up with the path) and without a path (the pages disagree on how the two are \
+        joined). For one address while developing and another in production, use a variable: `baseUrl: ${REMOTE_BASE_URL}`.",
+    },
+    Rule {
+        code: "undeclared-variable",
+        explanation: "`${NAME}` is only replaced when `environment.variables` lists NAME; else it stays as it is, \
+        without a word.",
+    },
+    Rule {
+        code: "missing-route",
+        explanation: "An endpoint that the platform calls by itself (a schedule, an event, a queue, …) needs \
+        `route.path`. Atlassian's validation asks for it only where a trigger or a merge check is concerned.",
+    },
+    Rule {
+        code: "malformed-route",
+        explanation: "`route.path` is appended to baseUrl: it starts with one `/` and has no query.",
+    },
+    Rule {
+        code: "unknown-property",
+        explanation: "Endpoint items are open to Atlassian's validation: a misspelt property passes, and has no \
+        effect. A misspelt `appSystemToken` means that no token ever comes.",
+    },
+    Rule {
+        code: "user-token-without-user",
+        explanation: "There is no user in session when the platform calls by itself, so a user token never \
+        comes there. Use the system token; to act for a user, exchange it for theirs (offline user impersonation).",
+    },
+    Rule {
+        code: "token-without-scope",
+        explanation: "If no additional scopes (in addition to read:app-user-token, read:app-system-token) are \
+        requested, a valid token will not be created. List a scope that the calls you make with the token need.",
+    },
+    Rule {
+        code: "unknown-scope",
+        explanation: "Forge has no scope of this name; `forge deploy` refuses it.",
+    },
+    Rule {
+        code: "event-without-scope",
+        explanation: "An event needs all scopes of one of its sets to be delivered. Atlassian's validation \
+        doesn't look at events in object form.",
+    },
+    Rule {
+        code: "regions-differ",
+        explanation: "All remotes that hold user data must have a URL for the same regions, or residency can't be \
+        promised; `forge deploy` refuses it.",
+    },
+    Rule {
+        code: "storage-without-eud",
+        explanation: "A remote with `operations: [storage]` must say whether it stores end-user data: \
+        `storage: { inScopeEUD: true }` or false.",
+    },
+    Rule {
+        code: "key-too-long",
+        explanation: "Forge takes 23 characters at most for the keys of endpoints, functions and remotes. For endpoints \
+        the validation doesn't look, the platform does.",
+    },
+    Rule {
+        code: "too-many-schedules",
+        explanation: "Forge publishes a limit of five scheduled triggers an app, one of them every five minutes. \
+        The validation doesn't count. Do several jobs in one handler, or let one trigger fan out.",
+    },
+    Rule {
+        code: "token-gap",
+        explanation: "Avoid relying on the day or week intervals as your only mechanism for refreshing tokens: a system \
+        token lives four hours at most, so it expires well before the next invocation, and the remote is left without a valid token in \
+        between. `hour` is a good default.",
+    },
+    Rule {
+        code: "dangling-endpoint",
+        explanation: "A module names an endpoint that the manifest doesn't have, so its calls go nowhere; \
+        `forge deploy` refuses it.",
+    },
+    Rule {
+        code: "crashes-validator",
+        explanation: "Atlassian's validator crashes on this shape and then reports nothing at all, not even the \
+        faults elsewhere in the file.",
+    },
+];
+
+/// The rule of this code.
+pub fn rule(code: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.code == code)
+}
+
+/// Atlassian's scopes and events; `.ci/forge-data.mjs` makes the file of their npm package.
+#[derive(serde::Deserialize)]
+pub(super) struct ForgeData {
+    scopes: BTreeSet<String>,
+    /// Each event with the sets of scopes of which one suffices.
+    events: BTreeMap<String, Vec<Vec<String>>>,
+}
+
+static DATA: LazyLock<ForgeData> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("forge-data.json")).unwrap_or(ForgeData {
+        scopes: BTreeSet::new(),
+        events: BTreeMap::new(),
+    })
+});
+
+/// Modules that the platform calls by itself, without a user in session.
+const WITHOUT_USER: [&str; 8] = [
+    "scheduledTrigger",
+    "trigger",
+    "consumer",
+    "preUninstall",
+    "bitbucket:mergeCheck",
+    "bitbucket:dynamicPipelinesProvider",
+    "jira:workflowPostFunction",
+    "jira:jqlFunction",
+];
+
+/// Forge's published limits.
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
+const MAX_SCHEDULES: usize = 5;
+const MAX_KEY: usize = 23;
+
+/// Everything the rules find in a file.
+pub(super) fn lint(file: &ManifestFile, wanted: &Sections) -> Vec<Diagnostic> {
+    let manifest = file.value();
+    let mut found = Findings {
+        file,
+        found: Vec::new(),
+    };
+    remotes(manifest, &mut found);
+    variables(manifest, &mut found);
+    endpoints(manifest, &mut found);
+    scopes(manifest, wanted, &mut found);
+    schedules(manifest, &mut found);
+    references(manifest, &mut found);
+    triggers(manifest, &mut found);
+    found.found
+}
+
+struct Findings<'a> {
+    file: &'a ManifestFile,
+    found: Vec<Diagnostic>,
+}
+
+impl Findings<'_> {
+    fn add(
+        &mut self,
+        level: Level,
+        code: &'static str,
+        place: &Place,
+        message: String,
+        help: impl Into<String>,
+    ) {
+        let at = self.file.locate(place);
+        self.found
+            .push(Diagnostic::new(code, level, message).at(at).help(help));
+    }
+
+    fn error(
+        &mut self,
+        code: &'static str,
+        place: &Place,
+        message: String,
+        help: impl Into<String>,
+    ) {
+        self.add(Level::Error, code, place, message, help);
+    }
+
+    fn warning(
+        &mut self,
+        code: &'static str,
+        place: &Place,
+        message: String,
+        help: impl Into<String>,
+    ) {
+        self.add(Level::Warning, code, place, message, help);
+    }
+}
+
+fn text<'a>(item: &'a Value, name: &str) -> Option<&'a str> {
+    item.get(name)?.as_str()
+}
+
+/// The modules by type, with their items.
+fn modules(manifest: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    let modules = manifest.get("modules").and_then(Value::as_mapping);
+    modules.into_iter().flatten().flat_map(|(name, items)| {
+        let name = name.as_str().unwrap_or_default();
+        items
+            .as_sequence()
+            .into_iter()
+            .flatten()
+            .map(move |item| (name, item))
+    })
+}
+
+fn of_module(module_type: &str, item: &Value) -> Place {
+    Place::of(&["modules", module_type]).item(key(item).unwrap_or_default())
+}
+
+fn remotes(manifest: &Value, found: &mut Findings<'_>) {
+    let remotes = list(manifest, &["remotes"]);
+    let mut seen = BTreeSet::new();
+    let regions = |remote: &Value| -> BTreeSet<String> {
+        match remote.get("baseUrl") {
+            Some(Value::Mapping(map)) => map
+                .keys()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+            _ => ["default".to_owned()].into(),
+        }
+    };
+    let with_url = || {
+        remotes
+            .iter()
+            .filter(|remote| remote.get("baseUrl").is_some())
+    };
+    let all: BTreeSet<String> = with_url().flat_map(regions).collect();
+    for remote in remotes {
+        let key = key(remote).unwrap_or_default();
+        let place = Place::of(&["remotes"]).item(key);
+        if !seen.insert(key) {
+            found.error(
+                "duplicate-remote-key",
+                &place,
+                format!("two remotes have the key `{key}`"),
+                "give one of them another key",
+            );
+        }
+        if key.len() > MAX_KEY {
+            found.error(
+                "key-too-long",
+                &place,
+                too_long("remote", key),
+                "shorten it",
+            );
+        }
+        match remote.get("baseUrl") {
+            Some(Value::String(url)) => base_url(url, &place.clone().name("baseUrl"), found),
+            Some(Value::Mapping(urls)) => {
+                for (region, url) in urls {
+                    let place = place
+                        .clone()
+                        .name("baseUrl")
+                        .name(region.as_str().unwrap_or_default());
+                    base_url(url.as_str().unwrap_or_default(), &place, found);
+                }
+            }
+            _ => {}
+        }
+        let stores = remote
+            .get("operations")
+            .and_then(Value::as_sequence)
+            .is_some_and(|all| all.contains(&"storage".into()));
+        let eud = remote
+            .get("storage")
+            .and_then(|storage| storage.get("inScopeEUD"))
+            .and_then(Value::as_bool);
+        if stores && eud.is_none() {
+            let message = format!(
+                "the remote `{key}` stores data without saying whether that is end-user data"
+            );
+            found.error(
+                "storage-without-eud",
+                &place.clone().name("operations"),
+                message,
+                "add `storage: { inScopeEUD: true }` (or false)",
+            );
+        }
+        let own = regions(remote);
+        let excused = own.len() == 1 && eud != Some(true);
+        if remote.get("baseUrl").is_some() && own != all && !excused {
+            let lacking: Vec<&str> = all.difference(&own).map(String::as_str).collect();
+            let message = format!("the remote `{key}` has no URL for {}", lacking.join(", "));
+            found.error(
+                "regions-differ",
+                &place.clone().name("baseUrl"),
+                message,
+                "give every remote the same regions",
+            );
+        }
+    }
+}
+
+fn too_long(what: &str, key: &str) -> String {
+    format!(
+        "the {what} key `{key}` has {} characters, and Forge takes {MAX_KEY}",
+        key.len()
+    )
+}
+
+fn base_url(url: &str, place: &Place, found: &mut Findings<'_>) {
+    const HELP: &str = "write `https://` and a host, without path and trailing slash; or a variable, `${REMOTE_BASE_URL}`";
+    if url.contains("${") {
+        return;
+    }
+    let mut wrong = |level, what: &str| {
+        found.add(
+            level,
+            "base-url",
+            place,
+            format!("the base URL `{url}` {what}"),
+            HELP,
+        )
+    };
+    let Some(rest) = url.strip_prefix("https://") else {
+        let what = match url {
+            "" => "is empty",
+            _ if url.starts_with("http://") => "is not https, and Forge sends tokens there",
+            _ => "doesn't start with `https://`",
+        };
+        return wrong(Level::Error, what);
+    };
+    let (host, path) = rest
+        .split_once('/')
+        .map_or((rest, None), |(host, path)| (host, Some(path)));
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let local = name == "localhost"
+        || name.ends_with(".localhost")
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback());
+    if name.is_empty() {
+        wrong(Level::Error, "has no host");
+    } else if local {
+        wrong(Level::Error, "is this machine, which Atlassian can't reach");
+    } else if path == Some("") {
+        wrong(
+            Level::Error,
+            "ends with a slash, which doubles up with the path",
+        );
+    } else if path.is_some() {
+        wrong(
+            Level::Warning,
+            "has a path: it may be dropped or doubled when a route is appended",
+        );
+    } else if url.contains(['?', '#', ' ']) {
+        wrong(Level::Error, "has more than a scheme and a host");
+    }
+}
+
+fn variables(manifest: &Value, found: &mut Findings<'_>) {
+    let declared: BTreeSet<&str> = list(manifest, &["environment", "variables"])
+        .iter()
+        .filter_map(|one| one.as_str().or_else(|| key(one)))
+        .collect();
+    for remote in list(manifest, &["remotes"]) {
+        let place = Place::of(&["remotes"])
+            .item(key(remote).unwrap_or_default())
+            .name("baseUrl");
+        let urls: Vec<&str> = match remote.get("baseUrl") {
+            Some(Value::String(url)) => vec![url],
+            Some(Value::Mapping(urls)) => urls.values().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        for url in urls {
+            for name in url
+                .split("${")
+                .skip(1)
+                .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+            {
+                if !declared.contains(name) {
+                    let message = format!("`${{{name}}}` is not declared, so it stays as it is");
+                    found.error(
+                        "undeclared-variable",
+                        &place,
+                        message,
+                        format!("add `{name}` to `environment.variables`"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn endpoints(manifest: &Value, found: &mut Findings<'_>) {
+    // Who calls an endpoint by itself: its module's type and key.
+    let mut callers: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    for (module_type, item) in modules(manifest) {
+        if let (true, Some(endpoint)) =
+            (WITHOUT_USER.contains(&module_type), text(item, "endpoint"))
+        {
+            callers.insert(endpoint, (module_type, key(item).unwrap_or_default()));
+        }
+    }
+    let mut any_token = None;
+    for item in list(manifest, &["modules", "endpoint"]) {
+        let name = key(item).unwrap_or_default();
+        let place = of_module("endpoint", item);
+        if name.len() > MAX_KEY {
+            found.error(
+                "key-too-long",
+                &place,
+                too_long("endpoint", name),
+                "shorten it",
+            );
+        }
+        unknown(
+            item,
+            &place,
+            &["key", "remote", "service", "route", "auth"],
+            found,
+        );
+        if let Some(auth) = item.get("auth") {
+            unknown(
+                auth,
+                &place.clone().name("auth"),
+                &["appSystemToken", "appUserToken"],
+                found,
+            );
+        }
+        if let Some(route) = item.get("route") {
+            unknown(route, &place.clone().name("route"), &["path"], found);
+        }
+        let caller = callers.get(name);
+        match (
+            item.get("route").and_then(|route| text(route, "path")),
+            caller,
+        ) {
+            (None, Some((module_type, module))) => found.error(
+                "missing-route",
+                &place,
+                format!(
+                    "the endpoint `{name}` has no route, but {module_type} `{module}` calls it"
+                ),
+                "add `route: { path: /… }`",
+            ),
+            (Some(path), _)
+                if !path.starts_with('/')
+                    || path.starts_with("//")
+                    || path.contains(['?', '#', ' ']) =>
+            {
+                found.error(
+                    "malformed-route",
+                    &place.clone().name("route").name("path"),
+                    format!("`{path}` can't be appended to a base URL"),
+                    "start it with one `/`, without a query",
+                )
+            }
+            _ => {}
+        }
+        let enabled = |token: &str| {
+            item.get("auth")
+                .and_then(|auth| auth.get(token)?.get("enabled")?.as_bool())
+                .unwrap_or_default()
+        };
+        if let (true, Some((module_type, module))) = (enabled("appUserToken"), caller) {
+            found.error(
+                "user-token-without-user",
+                &place.clone().name("auth").name("appUserToken"),
+                format!("{module_type} `{module}` has no user in session, so no user token ever comes to `{name}`"),
+                "remove `appUserToken`, and use `appSystemToken`",
+            );
+        }
+        if enabled("appSystemToken") || enabled("appUserToken") {
+            any_token = any_token.or(Some(place.clone().name("auth")));
+        }
+    }
+    let ours = ["read:app-system-token", "read:app-user-token"];
+    if let (Some(place), true) = (
+        any_token,
+        granted(manifest).iter().all(|scope| ours.contains(scope)),
+    ) {
+        found.error(
+            "token-without-scope",
+            &place,
+            "tokens are asked for, but no scope besides the token scopes, so Forge creates no valid token".to_owned(),
+            "list a scope that the calls need: `scopes = [\"read:jira-work\"]` in the attribute",
+        );
+    }
+    for item in list(manifest, &["modules", "function"]) {
+        let name = key(item).unwrap_or_default();
+        if name.len() > MAX_KEY {
+            found.error(
+                "key-too-long",
+                &of_module("function", item),
+                too_long("function", name),
+                "shorten it",
+            );
+        }
+    }
+}
+
+fn unknown(item: &Value, place: &Place, known: &[&str], found: &mut Findings<'_>) {
+    for name in item
+        .as_mapping()
+        .into_iter()
+        .flat_map(|item| item.keys())
+        .filter_map(Value::as_str)
+    {
+        if !known.contains(&name) {
+            let help = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("it may have: {}", known.join(", ")),
+            };
+            let message = format!("`{name}` is no property of {place}, and has no effect");
+            found.error("unknown-property", &place.clone().name(name), message, help);
+        }
+    }
+}
+
+fn granted(manifest: &Value) -> Vec<&str> {
+    match manifest
+        .get("permissions")
+        .and_then(|permissions| permissions.get("scopes"))
+    {
+        Some(Value::Sequence(names)) => names.iter().filter_map(Value::as_str).collect(),
+        Some(Value::Mapping(names)) => names.keys().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
+    let data = &*DATA;
+    let only_ours = modules(manifest)
+        .all(|(module_type, item)| module_type == "endpoint" || item.get("endpoint").is_some());
+    let events: BTreeSet<&str> = events(manifest)
+        .filter_map(|(_, event)| data.events.get(event))
+        .flatten()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    for scope in granted(manifest) {
+        let place = Place::of(&["permissions", "scopes"]).value(scope);
+        if !data.scopes.contains(scope) {
+            let help = match nearest(scope, data.scopes.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "see Atlassian's list of scopes".to_owned(),
+            };
+            found.error(
+                "unknown-scope",
+                &place,
+                format!("Forge has no scope `{scope}`"),
+                help,
+            );
+        } else if only_ours
+            && !wanted.scopes.iter().any(|one| one.name == scope)
+            && !events.contains(scope)
+        {
+            // A function or a page may need it: then nothing is said.
+            let message = format!("no handler needs the scope `{scope}`");
+            found.add(
+                Level::Note,
+                "unneeded-scope",
+                &place,
+                message,
+                "list it in the attribute of the handler that does, or remove it",
+            );
+        }
+    }
+}
+
+fn schedules(manifest: &Value, found: &mut Findings<'_>) {
+    let schedules = list(manifest, &["modules", "scheduledTrigger"]);
+    let place = Place::of(&["modules", "scheduledTrigger"]);
+    let often = schedules
+        .iter()
+        .filter(|item| text(item, "interval") == Some("fiveMinute"))
+        .count();
+    if schedules.len() > MAX_SCHEDULES {
+        let message = format!(
+            "there are {} scheduled triggers, and Forge's limit is {MAX_SCHEDULES}",
+            schedules.len()
+        );
+        found.warning(
+            "too-many-schedules",
+            &place,
+            message,
+            "do several jobs in one handler",
+        );
+    } else if often > 1 {
+        let message =
+            format!("{often} scheduled triggers fire every five minutes, and Forge's limit is one");
+        found.warning(
+            "too-many-schedules",
+            &place,
+            message,
+            "do several jobs in one handler",
+        );
+    }
+
+    let system_token = |item: &&Value| {
+        let wanted = text(item, "endpoint");
+        list(manifest, &["modules", "endpoint"])
+            .iter()
+            .any(|endpoint| {
+                key(endpoint) == wanted
+                    && endpoint
+                        .get("auth")
+                        .and_then(|auth| auth.get("appSystemToken")?.get("enabled")?.as_bool())
+                        .unwrap_or_default()
+            })
+    };
+    let mut with_token = schedules.iter().filter(system_token).peekable();
+    if let Some(first) = with_token.peek().copied()
+        && with_token.all(|item| matches!(text(item, "interval"), Some("day" | "week")))
+    {
+        found.warning(
+            "token-gap",
+            &of_module("scheduledTrigger", first).name("interval"),
+            "only day or week triggers ask for the system token: it will expire well before the next invocation, and \
+             your remote will be left without a valid token in between"
+                .to_owned(),
+            "the `hour` interval is a good default; if nothing needs a token between two calls, allow this",
+        );
+    }
+}
+
+/// Endpoint references, at every depth that Forge knows.
+fn references(manifest: &Value, found: &mut Findings<'_>) {
+    fn collect<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
+        for (name, value) in value.as_mapping().into_iter().flatten() {
+            match value {
+                Value::String(endpoint) if name.as_str() == Some("endpoint") => into.push(endpoint),
+                Value::Mapping(_) => collect(value, into),
+                _ => {}
+            }
+        }
+    }
+    let known: BTreeSet<&str> = list(manifest, &["modules", "endpoint"])
+        .iter()
+        .filter_map(key)
+        .collect();
+    for (module_type, item) in
+        modules(manifest).filter(|(module_type, _)| *module_type != "endpoint")
+    {
+        let mut names = Vec::new();
+        collect(item, &mut names);
+        for name in names.into_iter().filter(|name| !known.contains(name)) {
+            let message = format!(
+                "{module_type} `{}` calls the endpoint `{name}`, which doesn't exist",
+                key(item).unwrap_or_default()
+            );
+            let help = match nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!(
+                    "annotate a handler with `#[endpoint(key = \"{name}\")]`, or remove the module"
+                ),
+            };
+            found.error(
+                "dangling-endpoint",
+                &of_module(module_type, item),
+                message,
+                help,
+            );
+        }
+    }
+}
+
+/// The events of hand-written triggers, in both forms.
+fn events(manifest: &Value) -> impl Iterator<Item = (&Value, &str)> {
+    list(manifest, &["modules", "trigger"])
+        .iter()
+        .flat_map(|item| {
+            let events = item.get("events").and_then(Value::as_sequence);
+            events.into_iter().flatten().filter_map(move |event| {
+                Some((
+                    item,
+                    event
+                        .as_str()
+                        .or_else(|| event.get("eventType")?.as_str())?,
+                ))
+            })
+        })
+}
+
+fn triggers(manifest: &Value, found: &mut Findings<'_>) {
+    let scopes: BTreeSet<&str> = granted(manifest).into_iter().collect();
+    for (item, event) in events(manifest) {
+        let Some(sets) = DATA.events.get(event) else {
+            continue;
+        };
+        if sets
+            .iter()
+            .any(|set| set.iter().all(|scope| scopes.contains(scope.as_str())))
+        {
+            continue;
+        }
+        let missing: Vec<&str> = sets
+            .first()
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .filter(|scope| !scopes.contains(scope))
+            .collect();
+        let message = format!(
+            "the event `{event}` is not delivered without the scope {}",
+            missing.join(" and ")
+        );
+        found.error(
+            "event-without-scope",
+            &of_module("trigger", item).name("events"),
+            message,
+            "add it to `permissions.scopes`",
+        );
+    }
+    for item in list(manifest, &["modules", "trigger"]) {
+        let place = of_module("trigger", item).name("events");
+        let events = item.get("events").and_then(Value::as_sequence);
+        let crash = match events {
+            Some(events) if events.is_empty() => Some("an empty list of events"),
+            Some(events)
+                if events.iter().any(Value::is_mapping)
+                    && item
+                        .get("filter")
+                        .is_some_and(|filter| filter.get("ignoreSelf").is_some()) =>
+            {
+                Some("`filter.ignoreSelf` beside events in object form")
+            }
+            _ => None,
+        };
+        if let Some(shape) = crash {
+            let message =
+                format!("{shape} crashes Atlassian's validator, which then reports nothing");
+            found.error(
+                "crashes-validator",
+                &place,
+                message,
+                "write the filter into each event, or the events as plain names",
+            );
+        }
+    }
+    for (module_type, item) in modules(manifest) {
+        let null = item
+            .as_mapping()
+            .into_iter()
+            .flatten()
+            .find(|(_, value)| value.is_null());
+        if let Some((name, _)) = null {
+            let name = name.as_str().unwrap_or_default();
+            let message = format!(
+                "`{name}` has no value, which crashes Atlassian's validator on several modules"
+            );
+            found.warning(
+                "crashes-validator",
+                &of_module(module_type, item).name(name),
+                message,
+                "give it a value, or remove it",
+            );
+        }
+    }
+}
+
+/// Whether the schedules differ between the file and the code: then all of them start anew.
+pub(super) fn schedules_reset(file: &ManifestFile, wanted: &Sections) -> Option<Diagnostic> {
+    let found = list(file.value(), &["modules", "scheduledTrigger"]);
+    let wanted = wanted
+        .modules
+        .get("scheduledTrigger")
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    let differ = |entry: &Entry| {
+        !found
+            .iter()
+            .any(|item| item.as_mapping() == Some(&entry.item))
+    };
+    if found.is_empty() || !wanted.iter().any(differ) {
+        return None;
+    }
+    let place = Place::of(&["modules", "scheduledTrigger"]);
+    let message =
+        "this changes the scheduled triggers, so all of them start anew with the next deployment";
+    Some(Diagnostic::new("schedules-reset", Level::Note, message).at(file.locate(&place)))
+}
+
+/// The name that was probably meant.
+fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let close = |known: &str| similar::TextDiff::from_chars(name, known).ratio();
+    known
+        .into_iter()
+        .filter(|known| known.len().abs_diff(name.len()) <= 8)
+        .map(|known| (close(known), known))
+        .filter(|(ratio, _)| *ratio >= 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, known)| known)
+}

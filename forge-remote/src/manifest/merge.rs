@@ -1,0 +1,521 @@
+//! What has to change in a manifest for it to hold what the code wants, and the change itself:
+//! once on values, as the expectation, once on the text.
+
+use std::collections::BTreeSet;
+
+use serde_yaml::{Mapping, Value};
+
+use super::compare::{Place, same};
+use super::edit::{Editor, Unsafe};
+use super::model::{Entry, Sections};
+use super::tree::Node;
+
+/// The changes of one list of keyed items.
+pub(super) struct ListPlan<'a> {
+    path: Vec<&'a str>,
+    remove: BTreeSet<String>,
+    set: Vec<Mapping>,
+    /// Items may have more than is wanted.
+    open: bool,
+}
+
+pub(super) struct Plan<'a> {
+    lists: Vec<ListPlan<'a>>,
+    scopes: Vec<&'a str>,
+}
+
+/// A key that the code wants, and that something hand-written has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) place: Place,
+    pub(super) key: String,
+}
+
+impl<'a> Plan<'a> {
+    pub(super) fn new(manifest: &'a Value, wanted: &'a Sections) -> Result<Self, Taken> {
+        check_taken(manifest, wanted)?;
+        let mut lists: Vec<ListPlan<'a>> = Vec::new();
+        let mut plan = |path: Vec<&'a str>, entries: &'a [Entry], open: bool| {
+            let set = entries.iter().map(|entry| entry.item.clone()).collect();
+            lists.push(ListPlan {
+                path,
+                remove: BTreeSet::new(),
+                set,
+                open,
+            });
+        };
+        for (module_type, entries) in &wanted.modules {
+            plan(vec!["modules", module_type], entries, false);
+        }
+        plan(vec!["modules", "endpoint"], &wanted.endpoints, false);
+        plan(vec!["remotes"], &wanted.remotes, true);
+        for (path, item) in stale_items(manifest, wanted) {
+            let key = key(item).unwrap_or_default().to_owned();
+            match lists.iter_mut().find(|list| list.path == path) {
+                Some(list) => {
+                    list.remove.insert(key);
+                }
+                None => lists.push(ListPlan {
+                    path,
+                    remove: [key].into(),
+                    set: Vec::new(),
+                    open: false,
+                }),
+            }
+        }
+        for list in lists.iter_mut().filter(|list| list.open) {
+            for item in &mut list.set {
+                let found = key_of(item).and_then(|wanted| {
+                    self::list(manifest, &list.path)
+                        .iter()
+                        .find(|found| key(found) == Some(wanted))
+                });
+                if let Some(found) = found {
+                    *item = wanted_of_remote(found, item);
+                }
+            }
+        }
+        Ok(Self {
+            lists,
+            scopes: wanted
+                .scopes
+                .iter()
+                .map(|scope| scope.name.as_str())
+                .collect(),
+        })
+    }
+
+    /// The change on values: what the changed text has to say.
+    pub(super) fn apply_to_value(&self, document: &mut Mapping) {
+        let mut removed = false;
+        for list in self
+            .lists
+            .iter()
+            .filter(|list| !(list.set.is_empty() && list.remove.is_empty()))
+        {
+            let Some((name, parents)) = list.path.split_last() else {
+                continue;
+            };
+            let parent = parents
+                .iter()
+                .fold(&mut *document, |parent, name| child(parent, name));
+            let slot = parent.entry((*name).into()).or_insert(Value::Null);
+            let mut items = match std::mem::take(slot) {
+                Value::Sequence(items) => items,
+                _ => Vec::new(),
+            };
+            items.retain(|item| !key(item).is_some_and(|key| list.remove.contains(key)));
+            removed |= !list.remove.is_empty();
+            for wanted in &list.set {
+                let found = items
+                    .iter_mut()
+                    .find(|item| key(item).is_some() && key(item) == key_of(wanted));
+                match found {
+                    Some(Value::Mapping(found)) => reconcile(found, wanted, list.open),
+                    _ => items.push(Value::Mapping(wanted.clone())),
+                }
+            }
+            // Forge takes no empty list.
+            if items.is_empty() {
+                parent.shift_remove(*name);
+            } else {
+                *slot = Value::Sequence(items);
+            }
+        }
+        if removed
+            && document
+                .get("modules")
+                .and_then(Value::as_mapping)
+                .is_some_and(Mapping::is_empty)
+        {
+            document.shift_remove("modules");
+        }
+        if self.scopes.is_empty() {
+            return;
+        }
+        let permissions = child(document, "permissions");
+        let scopes = permissions.entry("scopes".into()).or_insert(Value::Null);
+        match scopes {
+            Value::Mapping(names) => {
+                for name in &self.scopes {
+                    names
+                        .entry((*name).into())
+                        .or_insert_with(|| Value::Mapping(Mapping::new()));
+                }
+            }
+            _ => {
+                let mut names = scopes.as_sequence().cloned().unwrap_or_default();
+                names.extend(
+                    self.scopes
+                        .iter()
+                        .map(|name| Value::from(*name))
+                        .filter(|name| !scopes_has(scopes, name)),
+                );
+                *scopes = Value::Sequence(names);
+            }
+        }
+    }
+
+    /// The change on the text.
+    pub(super) fn apply_to_text(&self, text: &str, root: Option<&Node>) -> Result<String, Unsafe> {
+        let mut editor = Editor::new(text, root);
+        let Some(root) = root.filter(|root| !root.is_null()) else {
+            let mut document = Mapping::new();
+            self.apply_to_value(&mut document);
+            if !document.is_empty() {
+                editor.append_document(&Value::Mapping(document));
+            }
+            return Ok(editor.finish());
+        };
+        let mut sections: Vec<(String, Value)> = Vec::new();
+        self.edit_modules(&mut editor, root, &mut sections)?;
+        self.edit_scopes(&mut editor, root, &mut sections)?;
+        for list in self.lists.iter().filter(|list| list.path == ["remotes"]) {
+            let mut remove = Vec::new();
+            list.edit(&mut editor, root, "remotes", &mut remove, &mut sections)?;
+        }
+        editor.edit_entries(root, &[], sections)?;
+        Ok(editor.finish())
+    }
+
+    fn edit_modules(
+        &self,
+        editor: &mut Editor<'_>,
+        root: &Node,
+        sections: &mut Vec<(String, Value)>,
+    ) -> Result<(), Unsafe> {
+        let lists = || {
+            self.lists
+                .iter()
+                .filter(|list| list.path.first() == Some(&"modules"))
+        };
+        let entry = root.entry("modules");
+        match entry {
+            Some(entry) if !entry.value.entries().is_empty() => {
+                let modules = &entry.value;
+                let mut add = Vec::new();
+                let mut remove = Vec::new();
+                for list in lists() {
+                    list.edit(editor, modules, list.path[1], &mut remove, &mut add)?;
+                }
+                if add.is_empty() && remove.len() == modules.entries().len() {
+                    let at = root
+                        .entries()
+                        .iter()
+                        .position(|one| one.key.at == entry.key.at)
+                        .unwrap_or_default();
+                    return editor.edit_entries(root, &[at], Vec::new());
+                }
+                editor.edit_entries(modules, &remove, add)
+            }
+            _ => {
+                let mut modules = Mapping::new();
+                for list in lists().filter(|list| !list.set.is_empty()) {
+                    modules.insert(list.path[1].into(), list.items());
+                }
+                let value = Value::Mapping(modules);
+                match entry {
+                    _ if value.as_mapping().is_some_and(Mapping::is_empty) => Ok(()),
+                    Some(entry) => editor.fill(root, entry, &value),
+                    None => {
+                        sections.push(("modules".to_owned(), value));
+                        Ok(())
+                    }
+                }
+            }
+        }
+    }
+
+    fn edit_scopes(
+        &self,
+        editor: &mut Editor<'_>,
+        root: &Node,
+        sections: &mut Vec<(String, Value)>,
+    ) -> Result<(), Unsafe> {
+        if self.scopes.is_empty() {
+            return Ok(());
+        }
+        let names = || Value::Sequence(self.scopes.iter().map(|name| Value::from(*name)).collect());
+        let Some(entry) = root.entry("permissions") else {
+            let mut permissions = Mapping::new();
+            permissions.insert("scopes".into(), names());
+            sections.push(("permissions".to_owned(), Value::Mapping(permissions)));
+            return Ok(());
+        };
+        let permissions = &entry.value;
+        if permissions.entries().is_empty() {
+            let mut value = Mapping::new();
+            value.insert("scopes".into(), names());
+            return editor.fill(root, entry, &Value::Mapping(value));
+        }
+        let Some(entry) = permissions.entry("scopes") else {
+            return editor.edit_entries(permissions, &[], vec![("scopes".to_owned(), names())]);
+        };
+        let scopes = &entry.value;
+        if !scopes.entries().is_empty() {
+            let missing = self
+                .scopes
+                .iter()
+                .filter(|name| scopes.entry(name).is_none());
+            let add = missing
+                .map(|name| ((*name).to_owned(), Value::Mapping(Mapping::new())))
+                .collect();
+            return editor.edit_entries(scopes, &[], add);
+        }
+        if scopes.items().is_empty() {
+            let is_map = matches!(scopes.to_value(), Value::Mapping(_));
+            let map = || {
+                self.scopes
+                    .iter()
+                    .map(|name| (Value::from(*name), Value::Mapping(Mapping::new())))
+                    .collect()
+            };
+            return editor.fill(
+                permissions,
+                entry,
+                &if is_map {
+                    Value::Mapping(map())
+                } else {
+                    names()
+                },
+            );
+        }
+        let held: BTreeSet<&str> = scopes.items().iter().filter_map(Node::scalar).collect();
+        let add: Vec<Value> = self
+            .scopes
+            .iter()
+            .filter(|name| !held.contains(**name))
+            .map(|name| Value::from(*name))
+            .collect();
+        editor.edit_items(scopes, &[], &add)
+    }
+}
+
+impl ListPlan<'_> {
+    fn items(&self) -> Value {
+        Value::Sequence(self.set.iter().cloned().map(Value::Mapping).collect())
+    }
+
+    /// Edits one list; what becomes of it as a whole is left to the parent's `remove` and `add`.
+    fn edit(
+        &self,
+        editor: &mut Editor<'_>,
+        parent: &Node,
+        name: &str,
+        remove: &mut Vec<usize>,
+        add: &mut Vec<(String, Value)>,
+    ) -> Result<(), Unsafe> {
+        let Some(entry) = parent.entry(name) else {
+            if !self.set.is_empty() {
+                add.push((name.to_owned(), self.items()));
+            }
+            return Ok(());
+        };
+        let node = &entry.value;
+        if node.items().is_empty() {
+            return if self.set.is_empty() {
+                Ok(())
+            } else {
+                editor.fill(parent, entry, &self.items())
+            };
+        }
+        let key = |item: &Node| item.get("key").and_then(Node::scalar).map(str::to_owned);
+        let gone: Vec<usize> = node
+            .items()
+            .iter()
+            .enumerate()
+            .filter(|(_, item)| key(item).is_some_and(|key| self.remove.contains(&key)))
+            .map(|(at, _)| at)
+            .collect();
+        let mut new = Vec::new();
+        for wanted in &self.set {
+            match node.keyed(key_of(wanted).unwrap_or_default()) {
+                Some(item) => editor.reconcile(item, wanted, self.open)?,
+                None => new.push(Value::Mapping(wanted.clone())),
+            }
+        }
+        if gone.len() == node.items().len() && new.is_empty() {
+            if node.marked {
+                return Err(Unsafe::new(
+                    node.at,
+                    "an anchor, alias or tag marks the part to remove",
+                ));
+            }
+            let at = parent
+                .entries()
+                .iter()
+                .position(|one| one.key.at == entry.key.at);
+            remove.extend(at);
+            return Ok(());
+        }
+        editor.edit_items(node, &gone, &new)
+    }
+}
+
+/// The same as `Editor::reconcile`, on values.
+fn reconcile(found: &mut Mapping, wanted: &Mapping, open: bool) {
+    if !open {
+        found.retain(|name, value| wanted.contains_key(name) || is_empty_auth(name, value));
+    }
+    for (name, value) in wanted {
+        match found.get_mut(name) {
+            Some(old) if same(old, value) => {}
+            Some(Value::Mapping(old)) if !old.is_empty() && value.is_mapping() => {
+                reconcile(old, value.as_mapping().unwrap_or(&Mapping::new()), false);
+            }
+            Some(old) => *old = value.clone(),
+            None => {
+                found.insert(name.clone(), value.clone());
+            }
+        }
+    }
+}
+
+/// `auth` without an enabled token says what no `auth` says.
+pub(super) fn is_empty_auth(name: &Value, value: &Value) -> bool {
+    name.as_str() == Some("auth") && same(value, &Value::Mapping(Mapping::new()))
+}
+
+/// A remote's address that the code can't know better: a manifest variable, or one for each region.
+pub(super) fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
+    let mut wanted = wanted.clone();
+    let kept = match found.get("baseUrl") {
+        Some(Value::String(url)) => url.contains("${"),
+        Some(Value::Mapping(_)) => true,
+        _ => false,
+    };
+    if kept {
+        wanted.shift_remove("baseUrl");
+    }
+    wanted
+}
+
+/// A wanted key that something else in the file has: an edit would take it away.
+fn check_taken(manifest: &Value, wanted: &Sections) -> Result<(), Taken> {
+    let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
+    let declared: BTreeSet<&str> = list(manifest, &["remotes"])
+        .iter()
+        .filter_map(key)
+        .collect();
+    let mut wanted_keys: Vec<(&str, &str)> = Vec::new();
+    for (module_type, entries) in &wanted.modules {
+        wanted_keys.extend(entries.iter().map(|entry| (*module_type, entry.key())));
+    }
+    wanted_keys.extend(
+        wanted
+            .endpoints
+            .iter()
+            .map(|entry| ("endpoint", entry.key())),
+    );
+
+    let modules = manifest.get("modules").and_then(Value::as_mapping);
+    for (module_type, items) in modules.into_iter().flatten() {
+        let module_type = module_type.as_str().unwrap_or_default();
+        for item in items.as_sequence().into_iter().flatten() {
+            let Some(key) = key(item) else { continue };
+            let Some((wanted_type, _)) = wanted_keys.iter().find(|(_, wanted)| *wanted == key)
+            else {
+                continue;
+            };
+            let ours = *wanted_type == module_type
+                && item.get("function").is_none()
+                && item.get("service").is_none()
+                && item
+                    .get("remote")
+                    .and_then(Value::as_str)
+                    .is_none_or(|remote| {
+                        module_type != "endpoint"
+                            || remotes.contains(remote)
+                            || !declared.contains(remote)
+                    });
+            if !ours {
+                let place = Place::of(&["modules", module_type]).item(key);
+                return Err(Taken {
+                    place,
+                    key: key.to_owned(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What was generated once and is wanted no more. Ownership is read from the file itself: an
+/// endpoint of one of our remotes is ours, and so is a module of a generated kind that names
+/// nothing but such an endpoint.
+pub(super) fn stale_items<'a>(
+    manifest: &'a Value,
+    wanted: &Sections,
+) -> Vec<(Vec<&'a str>, &'a Value)> {
+    let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
+    let kept: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
+    let endpoints = list(manifest, &["modules", "endpoint"]);
+    let gone: BTreeSet<&str> = endpoints
+        .iter()
+        .filter(|item| {
+            item.get("remote")
+                .and_then(Value::as_str)
+                .is_some_and(|remote| remotes.contains(remote))
+        })
+        .filter_map(key)
+        .filter(|key| !kept.contains(key))
+        .collect();
+
+    let mut stale = Vec::new();
+    for module_type in crate::kinds::MODULE_TYPES {
+        let wanted: BTreeSet<&str> = wanted
+            .modules
+            .get(*module_type)
+            .into_iter()
+            .flatten()
+            .map(Entry::key)
+            .collect();
+        for item in list(manifest, &["modules", module_type]) {
+            let endpoint = item.get("endpoint").and_then(Value::as_str);
+            let ours =
+                endpoint.is_some_and(|endpoint| gone.contains(endpoint) || kept.contains(endpoint));
+            if ours && !key(item).is_some_and(|key| wanted.contains(key)) {
+                stale.push((vec!["modules", module_type], item));
+            }
+        }
+    }
+    let gone_items = endpoints
+        .iter()
+        .filter(|item| key(item).is_some_and(|key| gone.contains(key)));
+    stale.extend(gone_items.map(|item| (vec!["modules", "endpoint"], item)));
+    stale
+}
+
+pub(super) fn key(item: &Value) -> Option<&str> {
+    item.get("key")?.as_str()
+}
+
+fn key_of(item: &Mapping) -> Option<&str> {
+    item.get("key")?.as_str()
+}
+
+/// The list at a path; empty where there is none.
+pub(super) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
+    let found = path.iter().try_fold(value, |value, name| value.get(name));
+    found
+        .and_then(Value::as_sequence)
+        .map_or(&[], Vec::as_slice)
+}
+
+fn scopes_has(scopes: &Value, name: &Value) -> bool {
+    scopes
+        .as_sequence()
+        .is_some_and(|names| names.contains(name))
+}
+
+/// The mapping under a key; made where there is none.
+fn child<'a>(parent: &'a mut Mapping, name: &str) -> &'a mut Mapping {
+    let slot = parent.entry(name.into()).or_insert(Value::Null);
+    if !slot.is_mapping() {
+        *slot = Value::Mapping(Mapping::new());
+    }
+    match slot {
+        Value::Mapping(mapping) => mapping,
+        _ => unreachable!("made a mapping above"),
+    }
+}

@@ -1,0 +1,249 @@
+//! Edits of texts in every style: what is ours changes, the rest stays byte for byte.
+
+use serde_yaml::Value;
+
+use super::model::{Entry, Scope, Sections};
+use super::{ManifestFile, compare};
+
+/// What a small app wants: one schedule, one endpoint, one remote, two scopes.
+fn wanted() -> Sections {
+    let entry = |yaml: &str| Entry {
+        item: serde_yaml::from_str(yaml).unwrap(),
+        origins: vec!["src/main.rs:1:1".into()],
+    };
+    let scope = |name: &str| Scope {
+        name: name.into(),
+        reasons: vec!["because".into()],
+    };
+    let mut sections = Sections::default();
+    sections.modules.insert(
+        "scheduledTrigger",
+        vec![entry("{key: tick-trigger, endpoint: tick, interval: hour}")],
+    );
+    sections.endpoints.push(entry(
+        "{key: tick, remote: backend, route: {path: /tick}, auth: {appSystemToken: {enabled: true}}}",
+    ));
+    sections
+        .remotes
+        .push(entry("{key: backend, baseUrl: 'https://b.example.com'}"));
+    sections.scopes = vec![scope("read:app-system-token"), scope("read:jira-work")];
+    sections
+}
+
+fn updated(text: &str) -> Result<String, String> {
+    updated_to(text, &wanted())
+}
+
+fn updated_to(text: &str, wanted: &Sections) -> Result<String, String> {
+    let file = ManifestFile::parse("manifest.yml", Some(text.to_owned()))
+        .map_err(|error| error.to_string())?;
+    let new = file
+        .updated(wanted, None)
+        .map_err(|error| error.to_string())?;
+    // Twice changes nothing, and the check is clean.
+    let again = ManifestFile::parse("manifest.yml", Some(new.clone())).unwrap();
+    assert_eq!(again.updated(wanted, None).unwrap(), new);
+    assert_eq!(compare(again.value(), wanted), []);
+    Ok(new)
+}
+
+#[track_caller]
+fn becomes(text: &str, expected: &str) {
+    let new = updated(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert!(
+        new == expected,
+        "--- expected\n{expected}\n--- found\n{new}"
+    );
+}
+
+#[test]
+fn sections_are_added_to_a_file_that_has_none() {
+    becomes(
+        "# My app\napp:\n  id: x # the id\n\n# the end\n",
+        "# My app\napp:\n  id: x # the id\nmodules:\n  scheduledTrigger:\n    - key: tick-trigger\n      endpoint: tick\n      interval: hour\n  endpoint:\n    - key: tick\n      remote: backend\n      route:\n        path: /tick\n      auth:\n        appSystemToken:\n          enabled: true\npermissions:\n  scopes:\n    - read:app-system-token\n    - read:jira-work\nremotes:\n  - key: backend\n    baseUrl: https://b.example.com\n\n# the end\n",
+    );
+}
+
+#[test]
+fn items_join_what_is_there_in_the_files_own_style() {
+    becomes(
+        "modules:\n    macro: # ours by hand\n    -   key: m\n        title: 'M'\n        resolver:\n            endpoint: tick\n    # schedules\n    scheduledTrigger:\n    -   key: other # theirs\n        function: f\n        interval: day\n    endpoint:\n    -   key: theirs\n        remote: elsewhere\nremotes:\n-   key: elsewhere\n    baseUrl: ${URL}\npermissions:\n    scopes: [read:jira-work, 'a b']  # granted\n",
+        "modules:\n    macro: # ours by hand\n    -   key: m\n        title: 'M'\n        resolver:\n            endpoint: tick\n    # schedules\n    scheduledTrigger:\n    -   key: other # theirs\n        function: f\n        interval: day\n    -   key: tick-trigger\n        endpoint: tick\n        interval: hour\n    endpoint:\n    -   key: theirs\n        remote: elsewhere\n    -   key: tick\n        remote: backend\n        route:\n            path: /tick\n        auth:\n            appSystemToken:\n                enabled: true\nremotes:\n-   key: elsewhere\n    baseUrl: ${URL}\n-   key: backend\n    baseUrl: https://b.example.com\npermissions:\n    scopes: [read:jira-work, 'a b', read:app-system-token]  # granted\n",
+    );
+}
+
+const FRESH: &str = "modules:\n  scheduledTrigger:\n    - key: tick-trigger\n      endpoint: tick\n      interval: hour # often\n  endpoint:\n    - key: tick\n      # where\n      remote: backend\n      route: {path: /tick}\n      auth: { appSystemToken: { enabled: true }, appUserToken: { enabled: false } }\npermissions:\n  scopes:\n    read:app-system-token: {}\n    read:jira-work:\n      allowImpersonation: true\nremotes:\n  - key: backend\n    baseUrl:\n      default: https://x.example.com\n      EU: https://eu.example.com\n    operations: [storage]\n";
+
+#[test]
+fn what_says_the_same_is_left_alone() {
+    becomes(FRESH, FRESH);
+}
+
+#[test]
+fn one_value_changes_in_its_place() {
+    for (old, new) in [
+        ("interval: day # often", "interval: hour # often"),
+        ("interval: \"day\" # often", "interval: \"hour\" # often"),
+        ("interval:  # often", "interval: hour  # often"),
+        (
+            "interval: hour # often\n      filter:\n        appIsLicensed: true",
+            "interval: hour # often",
+        ),
+    ] {
+        becomes(
+            &FRESH.replace("interval: hour # often", old),
+            &FRESH.replace("interval: hour # often", new),
+        );
+    }
+    becomes(
+        &FRESH.replace("{path: /tick}", "{path: /tock, x: 1}"),
+        FRESH,
+    );
+    becomes(&FRESH.replace("      route: {path: /tick}\n", ""), &FRESH.replace(
+        "      route: {path: /tick}\n      auth: { appSystemToken: { enabled: true }, appUserToken: { enabled: false } }\n",
+        "      auth: { appSystemToken: { enabled: true }, appUserToken: { enabled: false } }\n      route:\n        path: /tick\n",
+    ));
+    becomes(
+        &FRESH.replace("enabled: false", "enabled: true"),
+        &FRESH.replace(", appUserToken: { enabled: false }", ""),
+    );
+    becomes(
+        &FRESH.replace("    read:app-system-token: {}\n", ""),
+        &FRESH
+            .replace("    read:app-system-token: {}\n", "")
+            .replace(
+                "      allowImpersonation: true\n",
+                "      allowImpersonation: true\n    read:app-system-token: {}\n",
+            ),
+    );
+}
+
+#[test]
+fn what_no_handler_wants_goes_and_nothing_else() {
+    let stale = FRESH
+        .replace(
+            "  endpoint:\n",
+            "    # gone\n    - key: old-trigger\n      endpoint: old # old\n      interval: day\n    # after\n  endpoint:\n    - key: old\n      remote: backend\n      route:\n        path: /old\n",
+        );
+    becomes(
+        &stale,
+        &FRESH.replace("  endpoint:\n", "    # gone\n    # after\n  endpoint:\n"),
+    );
+
+    let nothing = Sections {
+        remotes: wanted().remotes,
+        ..Sections::default()
+    };
+    let left = updated_to(FRESH, &nothing).unwrap();
+    assert_eq!(
+        left,
+        FRESH
+            .split_once("permissions")
+            .map(|(_, rest)| format!("permissions{rest}"))
+            .unwrap()
+    );
+}
+
+#[test]
+fn line_ends_marks_and_a_missing_last_line_end_stay() {
+    let text = "\u{feff}%YAML 1.2\n---\napp: {id: x}  # ünïcödé\nmodules:\n- x\n...\n";
+    assert!(updated(text).is_err(), "modules must be a mapping");
+    let text = "\u{feff}---\r\n# ünïcödé\r\napp: {id: ü}\r\nremotes: []  # none yet\r\nmodules:\r\n...\r\n";
+    let new = updated(text).unwrap();
+    assert!(new.starts_with("\u{feff}---\r\n# ünïcödé\r\napp: {id: ü}\r\nremotes:  # none yet\r\n  - key: backend\r\n"), "{new}");
+    assert!(new.ends_with("- read:jira-work\r\n...\r\n"), "{new}");
+    assert_eq!(new.matches('\n').count(), new.matches("\r\n").count());
+
+    let new = updated("app:\n  id: x").unwrap();
+    assert!(
+        new.starts_with("app:\n  id: x\nmodules:\n")
+            && new.ends_with("baseUrl: https://b.example.com"),
+        "{new}"
+    );
+}
+
+#[test]
+fn json_stays_json() {
+    let new = updated(
+        "{\"app\": {\"id\": \"x\"}, \"permissions\": {\"scopes\": [\"read:jira-work\"]}}\n",
+    )
+    .unwrap();
+    let value: serde_json::Value = serde_json::from_str(&new).unwrap();
+    assert_eq!(value["permissions"]["scopes"][1], "read:app-system-token");
+    assert_eq!(value["modules"]["endpoint"][0]["route"]["path"], "/tick");
+}
+
+#[test]
+fn what_cannot_be_edited_safely_is_refused_with_its_place() {
+    for (text, at, reason) in [
+        ("a: 1\na: 2\n", "2:1", "written twice"),
+        ("a: [\n", "", "not YAML"),
+        ("a:\n\t- b\n", "2:", "not YAML"),
+        ("a: 1\n---\nb: 2\n", "2:", "second document"),
+        ("modules: &m\n  macro: []\n", "", "anchor"),
+        (
+            "x: &e\n  - key: a\n    remote: r\nmodules:\n  endpoint: *e\n",
+            "5:13",
+            "anchor",
+        ),
+        (
+            "modules:\n  <<: []\n  macro:\n    - key: a\n",
+            "2:3",
+            "merge key",
+        ),
+        (
+            "modules:\n  function:\n    - key: tick\n      handler: a.b\n",
+            "3:12",
+            "`tick` is taken by `modules.function[tick]`",
+        ),
+        (
+            "modules:\n  scheduledTrigger:\n    - key: tick-trigger\n      function: f\n",
+            "3:12",
+            "is taken",
+        ),
+        (
+            "modules:\n  endpoint:\n    - key: tick\n      remote: hand\nremotes:\n  - key: hand\n",
+            "3:12",
+            "is taken",
+        ),
+        ("permissions: x\n", "1:14", "not a mapping"),
+        ("- a\n", "1:1", "not a mapping"),
+        ("? modules\n: macro:\n    - key: m\n", "", "can't be made"),
+    ] {
+        let error = updated(text).unwrap_err();
+        assert!(
+            error.contains(reason) && error.contains(&format!("manifest.yml:{at}")),
+            "{text}: {error}"
+        );
+    }
+}
+
+#[test]
+fn odd_but_legal_layouts() {
+    for text in [
+        "modules:\n  scheduledTrigger:\n    -\n      key: a\n      function: f\n",
+        "modules:\n  scheduledTrigger:\n  - key: a\n    function: |\n      text\n\n\nremotes:\n  - {key: other, baseUrl: x}\n",
+        "modules: {scheduledTrigger: [{key: a, function: f},], macro: [\n    {key: m} # note\n  ]}\n",
+        "modules:\n  macro:\n    - key: m\n      # inside\n\n# outside\npermissions: # p\n  content: {scripts: [a]}\n",
+        "permissions:\n  scopes: ~\nremotes: ~\n",
+        "permissions:\n  scopes:\n  # nothing granted\nremotes:\n",
+        "'modules':\n  \"macro\":\n    - 'key': m\n",
+        "modules:\n  macro:\n    - key: m\n      text: >-\n        folded\n        text",
+    ] {
+        let new = updated(text).unwrap_or_else(|error| panic!("{text}\n{error}"));
+        let mut lines = new.lines();
+        for line in text.lines().filter(|line| !line.contains(['[', ']', '~'])) {
+            assert!(lines.any(|one| one == line), "lost {line:?}:\n{new}");
+        }
+    }
+}
+
+#[test]
+fn numbers_and_words_are_read_as_forge_reads_them() {
+    let text =
+        "a: 1\nb: on\nc: 0x1f\nd: 1e3\ne: ~\nf: '1'\ng: -0o7\nh: 1_000\ni: .5\nj: True\nk: 12:30\n";
+    let file = ManifestFile::parse("m", Some(text.to_owned())).unwrap();
+    let expected: Value =
+        serde_yaml::from_str("{a: 1, b: 'on', c: 31, d: 1000.0, e: null, f: '1', g: '-0o7', h: '1_000', i: 0.5, j: true, k: '12:30'}").unwrap();
+    assert_eq!(file.value(), &expected);
+}

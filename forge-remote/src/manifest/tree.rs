@@ -1,0 +1,443 @@
+//! A manifest's text as a tree whose every node knows its place: for edits that leave the rest
+//! alone, and for messages with line and column.
+
+use std::ops::Range;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
+use serde_yaml::{Mapping, Value};
+
+/// Deeper nesting than this is no manifest.
+const MAX_DEPTH: usize = 64;
+/// Aliases that unfold to more nodes than this are an attack or a mistake.
+const MAX_ALIASED: usize = 100_000;
+
+/// A place in a file, both from 1; columns count characters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The column.
+    pub column: usize,
+}
+
+/// Why a text can't be read, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TreeError {
+    pub(super) at: Position,
+    pub(super) reason: String,
+}
+
+/// A node of the document.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// Its bytes. For a block collection: from its first to its last content.
+    pub(super) span: Range<usize>,
+    pub(super) at: Position,
+    /// Carries an anchor, an alias or a tag, so that editing it could change something elsewhere.
+    pub(super) marked: bool,
+    pub(super) kind: NodeKind,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum NodeKind {
+    /// A scalar; plain ones are resolved by YAML 1.2's core schema.
+    Scalar {
+        text: String,
+        style: Style,
+    },
+    Sequence {
+        flow: bool,
+        items: Vec<Node>,
+    },
+    Mapping {
+        flow: bool,
+        entries: Vec<Entry>,
+    },
+}
+
+/// How a scalar is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    Plain,
+    Single,
+    Double,
+    /// `|` or `>`.
+    Block,
+}
+
+/// A key and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) key: Node,
+    pub(super) value: Node,
+}
+
+/// Reads the one document of a text. `None` for an empty one.
+pub(super) fn parse(text: &str) -> Result<Option<Node>, TreeError> {
+    let mut builder = Builder {
+        text,
+        open: Vec::new(),
+        root: None,
+        documents: 0,
+        anchors: Vec::new(),
+        aliased: 0,
+    };
+    for event in Parser::new_from_str(text) {
+        let (event, span) = event.map_err(|error| TreeError {
+            at: position(error.marker().line(), error.marker().col()),
+            reason: error.info(),
+        })?;
+        builder.take(event, span)?;
+    }
+    Ok(builder.root)
+}
+
+fn position(line: usize, column: usize) -> Position {
+    Position {
+        line: line.max(1),
+        column: column + 1,
+    }
+}
+
+struct Builder<'t> {
+    text: &'t str,
+    open: Vec<Open>,
+    root: Option<Node>,
+    documents: usize,
+    /// Values by anchor, for aliases.
+    anchors: Vec<(usize, NodeKind)>,
+    aliased: usize,
+}
+
+struct Open {
+    node: Node,
+    anchor: usize,
+    /// A mapping's key that waits for its value.
+    key: Option<Node>,
+}
+
+impl Builder<'_> {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), TreeError> {
+        let range = span.byte_range().unwrap_or(0..0);
+        let at = position(span.start.line(), span.start.col());
+        let node = |kind, marked| Node {
+            span: range.clone(),
+            at,
+            marked,
+            kind,
+        };
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    let reason = "a second document starts here, and a manifest is one".to_owned();
+                    return Err(TreeError { at, reason });
+                }
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = match style {
+                    ScalarStyle::Plain => Style::Plain,
+                    ScalarStyle::SingleQuoted => Style::Single,
+                    ScalarStyle::DoubleQuoted => Style::Double,
+                    _ => Style::Block,
+                };
+                let mut text = text.into_owned();
+                if range.is_empty() && style == Style::Plain {
+                    // An absent value: no text, not the `~` that it stands for.
+                    text.clear();
+                }
+                let mut scalar = node(
+                    NodeKind::Scalar { text, style },
+                    anchor != 0 || tag.is_some(),
+                );
+                if style == Style::Block {
+                    scalar.span.end = self.block_scalar_end(&scalar);
+                }
+                self.add(scalar, anchor)?;
+            }
+            Event::Alias(anchor) => {
+                let known = self.anchors.iter().rev().find(|(id, _)| *id == anchor);
+                let Some((_, kind)) = known else {
+                    let reason = "this alias refers to a node that it is part of".to_owned();
+                    return Err(TreeError { at, reason });
+                };
+                self.aliased += kind.count();
+                if self.aliased > MAX_ALIASED {
+                    let reason = format!("aliases unfold to more than {MAX_ALIASED} nodes");
+                    return Err(TreeError { at, reason });
+                }
+                let alias = node(kind.clone(), true);
+                self.add(alias, 0)?;
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                let flow = style == StructureStyle::Flow;
+                self.open(
+                    node(
+                        NodeKind::Sequence {
+                            flow,
+                            items: Vec::new(),
+                        },
+                        anchor != 0 || tag.is_some(),
+                    ),
+                    anchor,
+                )?;
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                let flow = style == StructureStyle::Flow;
+                self.open(
+                    node(
+                        NodeKind::Mapping {
+                            flow,
+                            entries: Vec::new(),
+                        },
+                        anchor != 0 || tag.is_some(),
+                    ),
+                    anchor,
+                )?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(range.end)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, node: Node, anchor: usize) -> Result<(), TreeError> {
+        if self.open.len() >= MAX_DEPTH {
+            return Err(TreeError {
+                at: node.at,
+                reason: format!("nested more than {MAX_DEPTH} deep"),
+            });
+        }
+        self.open.push(Open {
+            node,
+            anchor,
+            key: None,
+        });
+        Ok(())
+    }
+
+    fn close(&mut self, end: usize) -> Result<(), TreeError> {
+        let Some(Open {
+            mut node, anchor, ..
+        }) = self.open.pop()
+        else {
+            return Ok(());
+        };
+        node.span.end = match &node.kind {
+            NodeKind::Sequence { flow: false, items } => {
+                items.last().map_or(node.span.end, |item| item.span.end)
+            }
+            NodeKind::Mapping {
+                flow: false,
+                entries,
+            } => entries
+                .last()
+                .map_or(node.span.end, |entry| entry.value.span.end),
+            _ => end,
+        };
+        self.add(node, anchor)
+    }
+
+    fn add(&mut self, node: Node, anchor: usize) -> Result<(), TreeError> {
+        if anchor != 0 {
+            self.anchors.push((anchor, node.kind.clone()));
+        }
+        let Some(parent) = self.open.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut parent.node.kind {
+            NodeKind::Sequence { items, .. } => items.push(node),
+            NodeKind::Mapping { entries, .. } => match parent.key.take() {
+                None => parent.key = Some(node),
+                Some(key) => {
+                    let twice = key.scalar().and_then(|name| {
+                        entries
+                            .iter()
+                            .find(|entry| entry.key.scalar() == Some(name))
+                    });
+                    if let Some(first) = twice {
+                        let name = key.scalar().unwrap_or_default();
+                        let reason = format!(
+                            "the key `{name}` is written twice, first in line {}",
+                            first.key.at.line
+                        );
+                        return Err(TreeError { at: key.at, reason });
+                    }
+                    let mut value = node;
+                    if value.span.is_empty() {
+                        // An absent value stands right behind its colon, before any comment.
+                        let rest = self.text.get(key.span.end..).unwrap_or_default();
+                        if let Some(colon) = rest.find(':') {
+                            let at = key.span.end + colon + 1;
+                            value.span = at..at;
+                        }
+                    }
+                    entries.push(Entry { key, value });
+                }
+            },
+            NodeKind::Scalar { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The parser counts blank lines that follow; they belong to the text around, unless the
+    /// scalar keeps them (`|+`).
+    fn block_scalar_end(&self, scalar: &Node) -> usize {
+        let body = self.text.get(scalar.span.clone()).unwrap_or_default();
+        let keeps = scalar
+            .scalar()
+            .is_some_and(|text| text.ends_with("\n\n") || text == "\n");
+        if keeps {
+            // To the start of the line that the next token stands in.
+            return scalar.span.start + body.rfind('\n').map_or(body.len(), |at| at + 1);
+        }
+        scalar.span.start + body.trim_end().len()
+    }
+}
+
+impl NodeKind {
+    fn count(&self) -> usize {
+        1 + match self {
+            Self::Scalar { .. } => 0,
+            Self::Sequence { items, .. } => items.iter().map(|item| item.kind.count()).sum(),
+            Self::Mapping { entries, .. } => entries
+                .iter()
+                .map(|entry| entry.key.kind.count() + entry.value.kind.count())
+                .sum(),
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn scalar(&self) -> Option<&str> {
+        match &self.kind {
+            NodeKind::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        match &self.kind {
+            NodeKind::Mapping { entries, .. } => entries,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn items(&self) -> &[Node] {
+        match &self.kind {
+            NodeKind::Sequence { items, .. } => items,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries()
+            .iter()
+            .find(|entry| entry.key.scalar() == Some(name))
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+        self.entry(name).map(|entry| &entry.value)
+    }
+
+    /// The item of a list whose `key` this is.
+    pub(super) fn keyed(&self, key: &str) -> Option<&Node> {
+        self.items()
+            .iter()
+            .find(|item| item.get("key").and_then(Node::scalar) == Some(key))
+    }
+
+    /// No value is written, or one that says nothing: `null`, `~`.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.kind, NodeKind::Scalar { text, style: Style::Plain } if is_null(text))
+    }
+
+    pub(super) fn is_flow(&self) -> bool {
+        matches!(
+            &self.kind,
+            NodeKind::Sequence { flow: true, .. } | NodeKind::Mapping { flow: true, .. }
+        )
+    }
+
+    /// Whether an edit inside could reach beyond it: an anchor, an alias, a tag, a merge key.
+    pub(super) fn first_mark(&self) -> Option<Position> {
+        if self.marked {
+            return Some(self.at);
+        }
+        match &self.kind {
+            NodeKind::Scalar { .. } => None,
+            NodeKind::Sequence { items, .. } => items.iter().find_map(Self::first_mark),
+            NodeKind::Mapping { entries, .. } => entries.iter().find_map(|entry| {
+                let merge = entry.key.scalar() == Some("<<");
+                if merge {
+                    Some(entry.key.at)
+                } else {
+                    entry.key.first_mark().or_else(|| entry.value.first_mark())
+                }
+            }),
+        }
+    }
+
+    /// The value, by YAML 1.2's core schema, as Forge reads it.
+    pub(super) fn to_value(&self) -> Value {
+        match &self.kind {
+            NodeKind::Scalar {
+                text,
+                style: Style::Plain,
+            } => resolve(text),
+            NodeKind::Scalar { text, .. } => text.as_str().into(),
+            NodeKind::Sequence { items, .. } => {
+                Value::Sequence(items.iter().map(Self::to_value).collect())
+            }
+            NodeKind::Mapping { entries, .. } => Value::Mapping(
+                entries
+                    .iter()
+                    .map(|entry| (entry.key.to_value(), entry.value.to_value()))
+                    .collect::<Mapping>(),
+            ),
+        }
+    }
+}
+
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// YAML 1.2.2, §10.3.2.
+fn resolve(text: &str) -> Value {
+    if is_null(text) {
+        return Value::Null;
+    }
+    match text {
+        "true" | "True" | "TRUE" => return true.into(),
+        "false" | "False" | "FALSE" => return false.into(),
+        _ => {}
+    }
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        if let Ok(number) = text.parse::<i64>() {
+            return number.into();
+        }
+        if let Ok(number) = text.parse::<u64>() {
+            return number.into();
+        }
+    }
+    for (prefix, radix) in [("0x", 16), ("0o", 8)] {
+        if let Some(number) = text
+            .strip_prefix(prefix)
+            .and_then(|rest| u64::from_str_radix(rest, radix).ok())
+        {
+            return number.into();
+        }
+    }
+    let float = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && digits.contains(|c: char| c.is_ascii_digit())
+        && digits
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || b".eE+-".contains(&byte));
+    match text.parse::<f64>() {
+        Ok(number) if float => number.into(),
+        _ => text.into(),
+    }
+}

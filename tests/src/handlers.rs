@@ -1,0 +1,95 @@
+//! The handlers under attack. Each writes down what it saw.
+
+use std::sync::{Arc, Mutex};
+
+use forge_remote::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// What handlers saw, in order.
+#[derive(Clone, Debug, Default)]
+pub struct Seen(Arc<Mutex<Vec<Value>>>);
+
+impl Seen {
+    /// How many calls came through.
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// The last call.
+    pub fn last(&self) -> Option<Value> {
+        self.0.lock().unwrap().last().cloned()
+    }
+
+    fn add(&self, call: &Invocation, handler: &str) -> Value {
+        let value = json!({
+            "handler": handler,
+            "appId": call.app_id(),
+            "installationId": call.installation_id(),
+            "principal": call.principal(),
+            "moduleKey": call.module_key(),
+            "moduleType": call.module_type(),
+            "environmentType": call.environment_type(),
+            "apiBaseUrl": call.api_base_url(),
+            "context": call.context(),
+            "jti": call.claim("jti"),
+            "traceId": call.trace_id(),
+        });
+        self.0.lock().unwrap().push(value.clone());
+        value
+    }
+}
+
+/// The platform's own call.
+#[scheduled_trigger(interval = "hour", auth = system, key = "tick-trigger", endpoint = "tick", path = "/tick")]
+pub async fn tick(
+    call: Invocation,
+    token: Option<SystemToken>,
+    State(seen): State<Seen>,
+) -> Result<Json<Value>> {
+    let mut value = seen.add(&call, "tick");
+    value["systemToken"] = json!(token.is_some());
+    Ok(Json(value))
+}
+
+/// A page's call.
+#[endpoint(method = "POST", path = "/ui", auth = [system, user], key = "ui")]
+pub async fn ui(
+    call: Invocation,
+    system: Option<SystemToken>,
+    user: Option<UserToken>,
+    State(seen): State<Seen>,
+) -> Result<Json<Value>> {
+    let mut value = seen.add(&call, "ui");
+    value["systemToken"] = json!(system.is_some());
+    value["userToken"] = json!(user.is_some());
+    Ok(Json(value))
+}
+
+/// What `echo` takes.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Question {
+    /// Any text.
+    pub text: String,
+}
+
+/// A page's call with a body of a known shape.
+#[endpoint(method = "POST", path = "/echo", key = "echo")]
+pub async fn echo(
+    call: Invocation,
+    State(seen): State<Seen>,
+    Json(question): Json<Question>,
+) -> Result<Json<Value>> {
+    seen.add(&call, "echo");
+    Ok(Json(json!({ "length": question.text.len() })))
+}
+
+/// A page's call with a body of any shape.
+#[endpoint(method = "PUT", path = "/any", key = "any")]
+pub async fn any(
+    call: Invocation,
+    State(seen): State<Seen>,
+    Json(_): Json<Value>,
+) -> Result<Json<Value>> {
+    Ok(Json(seen.add(&call, "any")))
+}

@@ -1,0 +1,431 @@
+//! RSA with the lid off: keys whose every number is known, so that a test can sign anything.
+
+use std::sync::{Arc, LazyLock};
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use aws_lc_rs::signature::{
+    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384,
+    RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+};
+use num_bigint::BigUint;
+use serde_json::{Value, json};
+
+use crate::jws::b64;
+
+/// A private key as numbers. The modulus need not be the product of two primes.
+#[derive(Clone)]
+pub struct RsaKey {
+    /// The modulus.
+    pub n: BigUint,
+    /// The public exponent.
+    pub e: BigUint,
+    /// How a number is raised to the private exponent modulo `n`.
+    private: Private,
+    /// The same key as the library has it, where the library takes it.
+    pair: Option<Arc<RsaKeyPair>>,
+    /// The first prime, where it is known.
+    prime: Option<BigUint>,
+}
+
+#[derive(Clone)]
+enum Private {
+    /// By the exponent.
+    Exponent(BigUint),
+    /// By the Chinese remainder theorem, one `(modulus, exponent)` a factor.
+    Factors(Vec<(BigUint, BigUint)>),
+}
+
+impl std::fmt::Debug for RsaKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RsaKey")
+            .field("bits", &self.n.bits())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A hash with which the library signs, and how it pads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Scheme {
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+}
+
+impl Scheme {
+    /// Its name in a JOSE header.
+    pub fn alg(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
+        }
+    }
+
+    fn encoding(self) -> &'static dyn RsaEncoding {
+        match self {
+            Self::Rs256 => &RSA_PKCS1_SHA256,
+            Self::Rs384 => &RSA_PKCS1_SHA384,
+            Self::Rs512 => &RSA_PKCS1_SHA512,
+            Self::Ps256 => &RSA_PSS_SHA256,
+            Self::Ps384 => &RSA_PSS_SHA384,
+            Self::Ps512 => &RSA_PSS_SHA512,
+        }
+    }
+}
+
+impl RsaKey {
+    /// A new key of the library's making.
+    pub fn generate(size: KeySize) -> Self {
+        let pair = KeyPair::generate(size).unwrap();
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
+        let numbers = private_numbers(pkcs8.as_ref());
+        Self {
+            n: numbers.n,
+            e: numbers.e,
+            private: Private::Exponent(numbers.d),
+            pair: Some(Arc::new(RsaKeyPair::from_pkcs8(pkcs8.as_ref()).unwrap())),
+            prime: Some(numbers.p),
+        }
+    }
+
+    /// A key of half the size: one prime as the whole modulus. Its arithmetic is RSA's, and a
+    /// verifier can't tell; it only serves to have genuine signatures by a short key.
+    pub fn short(from: &Self) -> Self {
+        let n = from.prime.clone().unwrap();
+        let one = BigUint::from(1_u8);
+        let phi = &n - &one;
+        let mut e = BigUint::from(65_537_u32);
+        let d = loop {
+            match e.modinv(&phi) {
+                Some(d) => break d,
+                None => e += 2_u8,
+            }
+        };
+        Self {
+            n,
+            e,
+            private: Private::Exponent(d),
+            pair: None,
+            prime: None,
+        }
+    }
+
+    /// A key as long as these together: their moduli multiplied. Signatures by it are genuine.
+    pub fn long(from: &[Self]) -> Self {
+        let factors = from.iter().map(|key| {
+            let Private::Exponent(d) = &key.private else {
+                panic!("a plain key")
+            };
+            (key.n.clone(), d.clone())
+        });
+        let factors: Vec<_> = factors.collect();
+        let n = factors
+            .iter()
+            .fold(BigUint::from(1_u8), |product, (n, _)| product * n);
+        let e = from[0].e.clone();
+        Self {
+            n,
+            e,
+            private: Private::Factors(factors),
+            pair: None,
+            prime: None,
+        }
+    }
+
+    /// The same modulus with the exponents exchanged: the public one is as long as the modulus.
+    pub fn huge_exponent(&self) -> Self {
+        let Private::Exponent(d) = &self.private else {
+            panic!("a plain key")
+        };
+        let private = Private::Exponent(self.e.clone());
+        Self {
+            n: self.n.clone(),
+            e: d.clone(),
+            private,
+            pair: None,
+            prime: None,
+        }
+    }
+
+    /// The same modulus with exponent one: what is signed is its own signature.
+    pub fn exponent_one(&self) -> Self {
+        let one = BigUint::from(1_u8);
+        let private = Private::Exponent(one.clone());
+        Self {
+            n: self.n.clone(),
+            e: one,
+            private,
+            pair: None,
+            prime: None,
+        }
+    }
+
+    /// The length of a signature, in bytes.
+    pub fn len(&self) -> usize {
+        usize::try_from(self.n.bits()).unwrap().div_ceil(8)
+    }
+
+    /// Never: a key has a modulus.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The public part as a JWK, as Atlassian publishes it.
+    pub fn jwk(&self, kid: &str) -> Value {
+        json!({
+            "kty": "RSA",
+            "use": "sig",
+            "alg": "RS256",
+            "kid": kid,
+            "n": b64(self.n.to_bytes_be()),
+            "e": b64(self.e.to_bytes_be()),
+        })
+    }
+
+    /// Signs by the library where it takes the key, by hand otherwise.
+    pub fn sign(&self, scheme: Scheme, message: &[u8]) -> Vec<u8> {
+        match &self.pair {
+            Some(pair) => {
+                let mut signature = vec![0; self.len()];
+                pair.sign(
+                    scheme.encoding(),
+                    &SystemRandom::new(),
+                    message,
+                    &mut signature,
+                )
+                .unwrap();
+                signature
+            }
+            None => {
+                assert_eq!(scheme, Scheme::Rs256, "by hand there is RS256 only");
+                let padded = crate::padding::pkcs1_sha256(self.len(), message);
+                self.raw(&padded)
+            }
+        }
+    }
+
+    /// The private operation on bytes of any make, as long as the modulus.
+    pub fn raw(&self, padded: &[u8]) -> Vec<u8> {
+        let message = BigUint::from_bytes_be(padded);
+        self.bytes(&match &self.private {
+            Private::Exponent(d) => message.modpow(d, &self.n),
+            Private::Factors(factors) => {
+                // s ≡ m^dᵢ (mod nᵢ) for every factor.
+                let parts = factors.iter().map(|(n, d)| {
+                    let others = &self.n / n;
+                    let inverse = (&others % n).modinv(n).unwrap();
+                    (&message % n).modpow(d, n) * inverse % n * others
+                });
+                parts.sum::<BigUint>() % &self.n
+            }
+        })
+    }
+
+    /// A number as bytes, as long as the modulus (or longer, if it needs to be).
+    pub fn bytes(&self, number: &BigUint) -> Vec<u8> {
+        let bytes = number.to_bytes_be();
+        let mut padded = vec![0; self.len().saturating_sub(bytes.len())];
+        padded.extend_from_slice(&bytes);
+        padded
+    }
+
+    /// The public key as X.509 has it (`SubjectPublicKeyInfo`).
+    pub fn spki_der(&self) -> Vec<u8> {
+        const RSA_ENCRYPTION: &[u8] = &[
+            0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05,
+            0x00,
+        ];
+        let mut bits = vec![0];
+        bits.extend_from_slice(&self.pkcs1_der());
+        der(0x30, &[RSA_ENCRYPTION, &der(0x03, &bits)].concat())
+    }
+
+    /// The public key as PKCS#1 has it (`RSAPublicKey`).
+    pub fn pkcs1_der(&self) -> Vec<u8> {
+        der(0x30, &[der_integer(&self.n), der_integer(&self.e)].concat())
+    }
+}
+
+/// PEM of a DER document.
+pub fn pem(label: &str, der: &[u8]) -> String {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let lines: Vec<&str> = text
+        .as_bytes()
+        .chunks(64)
+        .map(|line| std::str::from_utf8(line).unwrap())
+        .collect();
+    format!(
+        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
+        lines.join("\n")
+    )
+}
+
+/// One DER element.
+pub fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+    let mut out = vec![tag];
+    match content.len() {
+        short @ 0..=0x7f => out.push(u8::try_from(short).unwrap()),
+        long => {
+            let length: Vec<u8> = long
+                .to_be_bytes()
+                .into_iter()
+                .skip_while(|byte| *byte == 0)
+                .collect();
+            out.push(0x80 | u8::try_from(length.len()).unwrap());
+            out.extend_from_slice(&length);
+        }
+    }
+    out.extend_from_slice(content);
+    out
+}
+
+fn der_integer(number: &BigUint) -> Vec<u8> {
+    let mut bytes = number.to_bytes_be();
+    if bytes[0] & 0x80 != 0 {
+        bytes.insert(0, 0);
+    }
+    der(0x02, &bytes)
+}
+
+struct Numbers {
+    n: BigUint,
+    e: BigUint,
+    d: BigUint,
+    p: BigUint,
+}
+
+/// Takes the numbers out of a PKCS#8 document.
+fn private_numbers(pkcs8: &[u8]) -> Numbers {
+    let (0x30, mut inner, _) = element(pkcs8) else {
+        panic!("PKCS#8")
+    };
+    let (0x02, _version, rest) = element(inner) else {
+        panic!("version")
+    };
+    let (0x30, _algorithm, rest) = element(rest) else {
+        panic!("algorithm")
+    };
+    let (0x04, key, _) = element(rest) else {
+        panic!("key")
+    };
+    (_, inner, _) = element(key);
+    let mut integers = Vec::new();
+    while !inner.is_empty() && integers.len() < 5 {
+        let (0x02, number, rest) = element(inner) else {
+            panic!("integer")
+        };
+        integers.push(BigUint::from_bytes_be(number));
+        inner = rest;
+    }
+    let [_, n, e, d, p] = <[BigUint; 5]>::try_from(integers).unwrap();
+    Numbers { n, e, d, p }
+}
+
+/// Tag, content and what follows of the first element.
+fn element(der: &[u8]) -> (u8, &[u8], &[u8]) {
+    let (tag, first) = (der[0], usize::from(der[1]));
+    let (start, length) = if first < 0x80 {
+        (2, first)
+    } else {
+        let count = first & 0x7f;
+        let length = der[2..2 + count]
+            .iter()
+            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+        (2 + count, length)
+    };
+    (tag, &der[start..start + length], &der[start + length..])
+}
+
+/// Keys of the process: made once, for making them takes time.
+macro_rules! keys {
+    ($($(#[$doc:meta])* $name:ident = $make:expr;)*) => {$(
+        $(#[$doc])*
+        pub fn $name() -> &'static RsaKey {
+            static KEY: LazyLock<RsaKey> = LazyLock::new(|| $make);
+            &KEY
+        }
+    )*};
+}
+
+keys! {
+    /// The first key that the platform publishes.
+    first = RsaKey::generate(KeySize::Rsa2048);
+    /// The second key that the platform publishes.
+    second = RsaKey::generate(KeySize::Rsa2048);
+    /// A key that the platform will publish.
+    third = RsaKey::generate(KeySize::Rsa2048);
+    /// The attacker's.
+    stranger = RsaKey::generate(KeySize::Rsa2048);
+    /// A long one.
+    long4096 = RsaKey::generate(KeySize::Rsa4096);
+    /// 1024 bits.
+    short1024 = RsaKey::short(first());
+    /// Eight keys in one: 16 kbit.
+    long16384 = RsaKey::long(&std::array::from_fn::<_, 8, _>(|_| RsaKey::generate(KeySize::Rsa2048)));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use aws_lc_rs::signature::{RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
+
+    use super::*;
+
+    fn verifies(key: &RsaKey, signature: &[u8]) -> bool {
+        let components = RsaPublicKeyComponents {
+            n: key.n.to_bytes_be(),
+            e: key.e.to_bytes_be(),
+        };
+        components
+            .verify(&RSA_PKCS1_2048_8192_SHA256, b"message", signature)
+            .is_ok()
+    }
+
+    #[test]
+    fn by_hand_and_by_the_library_are_the_same() {
+        let padded = crate::padding::pkcs1_sha256(first().len(), b"message");
+        assert_eq!(
+            first().raw(&padded),
+            first().sign(Scheme::Rs256, b"message")
+        );
+        assert!(verifies(first(), &first().raw(&padded)));
+    }
+
+    #[test]
+    fn odd_keys_sign_genuinely() {
+        for key in [
+            short1024(),
+            long16384(),
+            &first().huge_exponent(),
+            &first().exponent_one(),
+        ] {
+            let padded = crate::padding::pkcs1_sha256(key.len(), b"message");
+            let signature = BigUint::from_bytes_be(&key.raw(&padded));
+            assert_eq!(
+                key.bytes(&signature.modpow(&key.e, &key.n)),
+                padded,
+                "{key:?}"
+            );
+        }
+        assert_eq!(short1024().n.bits(), 1024);
+        assert!(long16384().n.bits() > 16_000);
+    }
+
+    #[test]
+    fn der_is_what_the_library_writes() {
+        use aws_lc_rs::signature::KeyPair as _;
+        let pair = first().pair.as_ref().unwrap();
+        assert_eq!(pair.public_key().as_ref(), first().pkcs1_der());
+    }
+}

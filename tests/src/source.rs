@@ -1,0 +1,269 @@
+//! A key-set server that behaves as badly as it is told to, and counts.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+/// What the server does with a connection.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// 200 with this document.
+    Keys(Value),
+    /// 200 with this document and this `Cache-Control`.
+    KeysFor(Value, &'static str),
+    /// This status with this content type and body.
+    Text(u16, &'static str, String),
+    /// This status, leading to this URL.
+    Redirect(u16, String),
+    /// Exactly these bytes, then the end.
+    Bytes(Vec<u8>),
+    /// The answer within, this much later.
+    Late(Duration, Box<Answer>),
+    /// The answer within, once the semaphore has a permit.
+    Held(Arc<Semaphore>, Box<Answer>),
+    /// The document, a byte at a time.
+    Drip(Value, Duration),
+    /// A head that announces a body that never comes.
+    HeadOnly,
+    /// A body without end.
+    Endless,
+    /// Reads the request and says nothing.
+    Hang,
+    /// Doesn't even read.
+    Ignore,
+    /// Resets the connection at once.
+    Reset,
+    /// Resets the connection in the middle of the body.
+    ResetInside(Value),
+    /// Ends the connection in the middle of the body.
+    CutInside(Value),
+}
+
+impl Answer {
+    /// JSON text that need not be any.
+    pub fn json(text: impl Into<String>) -> Self {
+        Self::Text(200, "application/json", text.into())
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    answer: Mutex<Answer>,
+    requests: AtomicUsize,
+    connections: AtomicUsize,
+    last: Mutex<Vec<u8>>,
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct KeySource {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for KeySource {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.lock().unwrap().take() {
+            task.abort();
+        }
+    }
+}
+
+impl KeySource {
+    /// A running server.
+    pub async fn start(answer: Answer) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let shared = Arc::new(Shared {
+            answer: Mutex::new(answer),
+            requests: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            last: Mutex::default(),
+        });
+        let address = listener.local_addr().unwrap();
+        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Self {
+            address,
+            shared,
+            task: Mutex::new(Some(task)),
+        }
+    }
+
+    /// Behaves otherwise from now on.
+    pub fn answer(&self, answer: Answer) {
+        *self.shared.answer.lock().unwrap() = answer;
+    }
+
+    /// Stops listening: connections are refused.
+    pub async fn down(&self) {
+        let task = self.task.lock().unwrap().take();
+        if let Some(task) = task {
+            task.abort();
+            let _ = task.await;
+        }
+    }
+
+    /// Listens again, at the same port.
+    pub async fn up(&self) {
+        let listener = TcpListener::bind(self.address).await.unwrap();
+        let task = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
+        *self.task.lock().unwrap() = Some(task);
+    }
+
+    /// Where the key set is.
+    pub fn url(&self) -> String {
+        format!("http://{}/.well-known/jwks.json", self.address)
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// How many requests came.
+    pub fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// How many connections came.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// The head of the last request.
+    pub fn last_request(&self) -> String {
+        String::from_utf8_lossy(&self.shared.last.lock().unwrap()).into_owned()
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // With the accepting task ends what it has accepted.
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        shared.connections.fetch_add(1, Ordering::SeqCst);
+        let shared = Arc::clone(&shared);
+        connections.spawn(async move {
+            let _ = serve(stream, shared).await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+fn document(body: &str, more: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{more}Connection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
+    let answer = shared.answer.lock().unwrap().clone();
+    match answer {
+        Answer::Ignore => {
+            shared.requests.fetch_add(1, Ordering::SeqCst);
+            return std::future::pending().await;
+        }
+        Answer::Reset => {
+            shared.requests.fetch_add(1, Ordering::SeqCst);
+            stream.set_zero_linger()?;
+            return Ok(());
+        }
+        _ => {}
+    }
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).await? == 0 {
+            return Ok(());
+        }
+        head.push(byte[0]);
+    }
+    shared.requests.fetch_add(1, Ordering::SeqCst);
+    *shared.last.lock().unwrap() = head;
+    reply(stream, answer).await
+}
+
+async fn reply(mut stream: TcpStream, answer: Answer) -> std::io::Result<()> {
+    match answer {
+        Answer::Keys(keys) => stream.write_all(&document(&keys.to_string(), "")).await?,
+        Answer::KeysFor(keys, cache) => {
+            let cache = format!("Cache-Control: {cache}\r\n");
+            stream
+                .write_all(&document(&keys.to_string(), &cache))
+                .await?;
+        }
+        Answer::Text(status, content_type, body) => {
+            let length = body.len();
+            let head = format!(
+                "HTTP/1.1 {status} Some Reason\r\nContent-Type: {content_type}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await?;
+            stream.write_all(body.as_bytes()).await?;
+        }
+        Answer::Redirect(status, location) => {
+            let head = format!(
+                "HTTP/1.1 {status} Elsewhere\r\nLocation: {location}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(head.as_bytes()).await?;
+        }
+        Answer::Bytes(bytes) => stream.write_all(&bytes).await?,
+        Answer::Late(delay, answer) => {
+            tokio::time::sleep(delay).await;
+            return Box::pin(reply(stream, *answer)).await;
+        }
+        Answer::Held(semaphore, answer) => {
+            let _permit = semaphore.acquire().await;
+            return Box::pin(reply(stream, *answer)).await;
+        }
+        Answer::Drip(keys, pause) => {
+            for byte in document(&keys.to_string(), "") {
+                stream.write_all(&[byte]).await?;
+                tokio::time::sleep(pause).await;
+            }
+        }
+        Answer::HeadOnly => {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
+                .await?;
+            return until_closed(stream).await;
+        }
+        Answer::Endless => {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+                .await?;
+            let chunk = [&b"10000\r\n"[..], &[b' '; 0x10000], b"\r\n"].concat();
+            loop {
+                stream.write_all(&chunk).await?;
+            }
+        }
+        Answer::Hang | Answer::Ignore => return until_closed(stream).await,
+        Answer::Reset => stream.set_zero_linger()?,
+        Answer::ResetInside(keys) => {
+            let bytes = document(&keys.to_string(), "");
+            stream.write_all(&bytes[..bytes.len() / 2]).await?;
+            stream.flush().await?;
+            // So that what was sent has left.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.set_zero_linger()?;
+        }
+        Answer::CutInside(keys) => {
+            let bytes = document(&keys.to_string(), "");
+            stream.write_all(&bytes[..bytes.len() - 2]).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn until_closed(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut rest = [0; 64];
+    while stream.read(&mut rest).await? > 0 {}
+    Ok(())
+}

@@ -1,0 +1,357 @@
+//! What callers get: of good handlers, failing ones, panicking ones, and of bad bodies.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_remote::fit::{EndpointBinding, Environment, Verification};
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::registry::Auth;
+use forge_remote::testing::{Harness, TestClock};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, Semaphore};
+
+#[endpoint]
+async fn echo(Json(body): Json<Value>) -> Json<Value> {
+    Json(body)
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the index is locked")]
+struct Locked(#[source] std::io::Error);
+
+#[endpoint]
+async fn fails() -> Result<(), Locked> {
+    Err(Locked(std::io::Error::other("password=hunter2")))
+}
+
+#[endpoint]
+async fn fails_in_anyhows_manner() -> anyhow::Result<()> {
+    Err(anyhow::anyhow!("password=hunter2").context("while syncing"))
+}
+
+#[endpoint]
+async fn fails_with_ours() -> Result<()> {
+    let _: u32 = "x".parse()?;
+    Ok(())
+}
+
+#[endpoint]
+async fn refuses() -> Result<()> {
+    Err(Error::status(
+        StatusCode::UNAUTHORIZED,
+        "log in to the other system first",
+    ))
+}
+
+#[endpoint]
+async fn panics() -> Result<()> {
+    let nothing: Option<u32> = None;
+    assert!(nothing.is_some(), "password=hunter2");
+    Ok(())
+}
+
+#[derive(Clone)]
+struct Job {
+    started: Arc<Notify>,
+    go_on: Arc<Notify>,
+    done: Arc<Semaphore>,
+}
+
+#[scheduled_trigger(interval = "hour", auth = system)]
+async fn job(State(job): State<Job>, _token: SystemToken) -> Result<()> {
+    job.started.notify_one();
+    job.go_on.notified().await;
+    job.done.add_permits(1);
+    Ok(())
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn plain(call: Invocation) -> Result<Json<Value>> {
+    Ok(Json(
+        json!({ "trace": call.trace_id(), "icLabel": call.claim("icLabel") }),
+    ))
+}
+
+fn app() -> App {
+    App::empty()
+        .handler(handler!(echo))
+        .handler(handler!(fails))
+        .handler(handler!(fails_in_anyhows_manner))
+        .handler(handler!(fails_with_ours))
+        .handler(handler!(refuses))
+        .handler(handler!(panics))
+        .handler(handler!(plain))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+}
+
+#[tokio::test]
+async fn errors_and_panics_answer_500_and_reveal_nothing() {
+    let harness = Harness::new(app()).unwrap();
+    for key in [
+        "fails",
+        "fails-in-anyhows-manner",
+        "fails-with-ours",
+        "panics",
+    ] {
+        let key = harness
+            .app()
+            .registry()
+            .handlers()
+            .iter()
+            .map(|one| one.key())
+            .find(|one| one.starts_with(&key[..key.len().min(15)]));
+        let answer = harness.call(key.unwrap()).send().await;
+        assert_eq!(answer.status(), 500, "{key:?}");
+        assert!(
+            !answer.text().contains("hunter2") && !answer.text().contains("digit"),
+            "{answer:?}"
+        );
+        assert_eq!(answer.json()["error"]["code"], "internal_error");
+    }
+    // The server lives on.
+    assert_eq!(
+        harness.call("echo").json(&json!(1)).send().await.status(),
+        200
+    );
+}
+
+#[tokio::test]
+async fn a_handlers_own_401_does_not_look_like_a_bad_token() {
+    let harness = Harness::new(app()).unwrap();
+    let answer = harness.call("refuses").send().await;
+    assert_eq!(answer.status(), 403);
+    assert_eq!(
+        answer.json()["error"]["message"],
+        "log in to the other system first"
+    );
+}
+
+#[tokio::test]
+async fn bodies_are_judged_with_a_reason() {
+    let harness = Harness::new(app().body_limit(1000)).unwrap();
+    let call = || harness.call("echo");
+    assert_eq!(call().body("{").send().await.status(), 400);
+    assert_eq!(call().body("").send().await.status(), 400);
+    assert_eq!(
+        call()
+            .header("content-type", "text/plain")
+            .body("{}")
+            .send()
+            .await
+            .status(),
+        415
+    );
+    let large = call()
+        .body(format!("\"{}\"", "x".repeat(1000)))
+        .send()
+        .await;
+    assert_eq!(large.status(), 413);
+    assert_eq!(large.json()["error"]["code"], "payload_too_large");
+    let fits = call().body(format!("\"{}\"", "x".repeat(998))).send().await;
+    assert_eq!(fits.status(), 200);
+}
+
+#[tokio::test]
+async fn a_missing_token_is_our_fault_and_an_odd_one_the_callers() {
+    let job_state = Job {
+        started: Arc::default(),
+        go_on: Arc::default(),
+        done: Arc::new(Semaphore::new(0)),
+    };
+    let harness = Harness::new(app().handler(handler!(job)).state(job_state)).unwrap();
+    assert_eq!(
+        harness.call("job").tokens(Auth::NONE).send().await.status(),
+        500
+    );
+    let odd = harness
+        .call("job")
+        .header("x-forge-oauth-system", "a b")
+        .send()
+        .await;
+    assert_eq!(odd.status(), 400);
+}
+
+#[tokio::test]
+async fn a_job_is_finished_although_the_caller_hangs_up() {
+    let state = Job {
+        started: Arc::default(),
+        go_on: Arc::default(),
+        done: Arc::new(Semaphore::new(0)),
+    };
+    let harness = Harness::new(app().handler(handler!(job)).state(state.clone())).unwrap();
+
+    let call = tokio::spawn(harness.call("job").send());
+    state.started.notified().await;
+    call.abort();
+    assert!(call.await.unwrap_err().is_cancelled());
+    state.go_on.notify_one();
+
+    let done = tokio::time::timeout(Duration::from_secs(5), state.done.acquire()).await;
+    assert!(done.is_ok(), "the handler was cut off");
+}
+
+#[tokio::test]
+async fn a_stopping_server_lets_calls_finish() {
+    let state = Job {
+        started: Arc::default(),
+        go_on: Arc::default(),
+        done: Arc::new(Semaphore::new(0)),
+    };
+    let harness = Harness::new(app().handler(handler!(job)).state(state.clone())).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let stop = Arc::new(Notify::new());
+    let stopped = Arc::clone(&stop);
+    let server = tokio::spawn(
+        harness
+            .app()
+            .clone()
+            .serve(listener, async move { stopped.notified().await }),
+    );
+
+    let handler = harness.app().registry().find("job").next().unwrap();
+    let (parts, body) = harness.platform().call(handler).into_request().into_parts();
+    let body = forge_remote::axum::body::to_bytes(body, 100).await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let request = client
+        .post(format!("{origin}{}", parts.uri))
+        .headers(parts.headers)
+        .body(body);
+    let call = tokio::spawn(request.send());
+    state.started.notified().await;
+
+    stop.notify_one();
+    // New connections are refused from now on, the call under way is not.
+    while tokio::net::TcpStream::connect(origin.trim_start_matches("http://"))
+        .await
+        .is_ok()
+    {
+        tokio::task::yield_now().await;
+    }
+    state.go_on.notify_one();
+    assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    assert!(server.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn policies_narrow_what_is_let_in() {
+    let production = Verification::default().environments([Environment::Production]);
+    let harness = Harness::new(app().verification(production)).unwrap();
+    let call = |environment: &'static str| {
+        harness
+            .call("plain")
+            .fit(move |fit| fit.environment(environment))
+            .send()
+    };
+    assert_eq!(call("PRODUCTION").await.status(), 200);
+    assert_eq!(call("DEVELOPMENT").await.status(), 401);
+    let nowhere = harness
+        .call("plain")
+        .fit(|fit| fit.without("/app/environment"))
+        .send()
+        .await;
+    assert_eq!(nowhere.status(), 401);
+
+    let guarded =
+        Harness::new(app().verification(Verification::default().replay_guard(true))).unwrap();
+    let call = |jti: &'static str| {
+        guarded
+            .call("plain")
+            .fit(move |fit| fit.set("/jti", jti.into()))
+            .send()
+    };
+    assert_eq!(call("one").await.status(), 200);
+    assert_eq!(call("one").await.status(), 401);
+    assert_eq!(call("two").await.status(), 200);
+    assert_eq!(
+        guarded
+            .call("plain")
+            .fit(|fit| fit.without("/jti"))
+            .send()
+            .await
+            .status(),
+        401
+    );
+    // A page reuses its token.
+    let page = || {
+        guarded
+            .call("echo")
+            .fit(|fit| fit.set("/jti", "page".into()))
+            .send()
+    };
+    assert_eq!((page().await.status(), page().await.status()), (200, 200));
+}
+
+#[tokio::test]
+async fn a_token_is_tied_to_its_endpoint_as_the_policy_says() {
+    let of = |binding| {
+        Harness::new(app().verification(Verification::default().binding(binding))).unwrap()
+    };
+    let cases = [
+        // binding, module type, module key, principal, status
+        (EndpointBinding::Key, "core:endpoint", "plain", None, 200),
+        (
+            EndpointBinding::Key,
+            "core:endpoint",
+            "plain-trigger",
+            None,
+            200,
+        ),
+        (EndpointBinding::Key, "core:endpoint", "echo", None, 401),
+        (
+            EndpointBinding::Key,
+            "core:endpoint",
+            "plain",
+            Some("user"),
+            401,
+        ),
+        (EndpointBinding::Key, "xen:macro", "any", None, 200),
+        (EndpointBinding::Strict, "xen:macro", "any", None, 401),
+        (EndpointBinding::Strict, "core:endpoint", "plain", None, 200),
+        (
+            EndpointBinding::PrincipalOnly,
+            "core:endpoint",
+            "echo",
+            None,
+            200,
+        ),
+        (
+            EndpointBinding::PrincipalOnly,
+            "core:endpoint",
+            "plain",
+            Some("user"),
+            401,
+        ),
+    ];
+    for (binding, module_type, key, principal, status) in cases {
+        let fit = |fit: forge_remote::testing::Fit| {
+            let fit = fit.module(module_type, key);
+            if let Some(user) = principal {
+                fit.set("/principal", user.into())
+            } else {
+                fit
+            }
+        };
+        let answer = of(binding).call("plain").fit(fit).send().await;
+        assert_eq!(
+            answer.status(),
+            status,
+            "{binding:?} {module_type} {key} {principal:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn time_is_the_clocks() {
+    let clock = TestClock::new();
+    let harness = Harness::new(app().clock(clock.clone())).unwrap();
+    let early = harness.call("plain");
+    clock.advance(Duration::from_secs(24));
+    assert_eq!(early.send().await.status(), 200);
+    let late = harness.call("plain");
+    clock.advance(Duration::from_secs(26));
+    assert_eq!(late.send().await.status(), 401);
+}

@@ -1,0 +1,157 @@
+//! What keeps an app from starting: everything is said at once, with the place and the fix.
+
+#![allow(clippy::unwrap_used)]
+
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::registry::Registry;
+
+#[derive(Clone)]
+struct Db;
+
+#[scheduled_trigger(interval = "hour")]
+async fn sweep(State(db): State<Db>) -> Result<()> {
+    let Db = db;
+    Ok(())
+}
+
+mod elsewhere {
+    use forge_remote::prelude::*;
+
+    #[scheduled_trigger(interval = "day")]
+    pub(crate) async fn sweep() -> Result<()> {
+        Ok(())
+    }
+
+    #[endpoint(key = "sweep", path = "/other")]
+    pub(crate) async fn takes_the_same_endpoint_key() {}
+
+    #[endpoint(remote = "nowhere", key = "sweep-trigger", path = "/sweep")]
+    pub(crate) async fn takes_a_module_key_and_a_path() {}
+
+    #[scheduled_trigger(interval = "day", key = "another")]
+    pub(crate) async fn with_a_key_of_its_own() {}
+}
+
+fn backend() -> Remote {
+    Remote::new("backend").base_url("https://backend.example.com")
+}
+
+fn problems(app: App) -> String {
+    app.build().map(drop).unwrap_err().to_string()
+}
+
+const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
+
+#[test]
+fn an_app_without_handlers_does_not_start() {
+    let text = problems(App::empty().app_id(APP_ID).remote(backend()));
+    assert!(
+        text.contains("no-handlers") && text.contains("forge_remote::link!"),
+        "{text}"
+    );
+    assert!(
+        text.contains("1 problem\n") || text.ends_with("1 problem"),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_problem_is_told_at_once() {
+    let app = App::empty()
+        .handler(handler!(sweep))
+        .handler(handler!(elsewhere::sweep))
+        .handler(handler!(elsewhere::takes_the_same_endpoint_key))
+        .handler(handler!(elsewhere::takes_a_module_key_and_a_path))
+        .app_id("my-app")
+        .remote(Remote::new("backend").base_url("http://localhost/api/"))
+        .remote(backend())
+        .jwks_url("http://keys.example.com/");
+    let text = problems(app);
+    for expected in [
+        "missing-state",
+        "takes `State<app_launch::Db>`",
+        "2 modules have the key `sweep-trigger`",
+        "3 endpoints have the key `sweep`",
+        "`sweep-trigger` is the key of a module and of an endpoint",
+        "3 handlers answer `POST /sweep`",
+        "bad-remote",
+        "duplicate-remote",
+        "unknown-remote",
+        "bad-app-id",
+        "bad-key-url",
+        "tests/app_launch.rs:",
+        "help: ",
+    ] {
+        assert!(text.contains(expected), "{expected}:\n{text}");
+    }
+}
+
+#[test]
+fn no_remote_and_no_app_id_are_problems() {
+    let text = problems(App::empty().handler(handler!(elsewhere::sweep)));
+    assert!(
+        text.contains("no-remote") && text.contains("no-app-id"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn state_may_come_from_a_future_and_only_once() {
+    let app = || {
+        App::empty()
+            .handler(handler!(sweep))
+            .app_id(APP_ID)
+            .remote(backend())
+    };
+    let from = || async { std::io::Result::Ok(Db) };
+
+    assert!(problems(app().state_from(from())).contains("unconnected-state"));
+    assert!(
+        app()
+            .state_from(from())
+            .connect()
+            .await
+            .unwrap()
+            .build()
+            .is_ok()
+    );
+    assert!(problems(app().state(Db).state(Db)).contains("duplicate-state"));
+    let twice = app().state(Db).state_from(from()).connect().await.unwrap();
+    assert!(problems(twice).contains("duplicate-state"));
+
+    let failing = async { Err::<Db, _>(std::io::Error::other("the database is down")) };
+    let error = app()
+        .state_from(failing)
+        .connect()
+        .await
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        format!("{error:?}").contains("the database is down"),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn one_option_sets_a_handler_apart_from_its_namesake() {
+    let registry = Registry::of([
+        handler!(elsewhere::sweep),
+        handler!(elsewhere::with_a_key_of_its_own),
+        // Named twice is still once.
+        handler!(elsewhere::sweep),
+    ]);
+    assert_eq!(registry.problems(), []);
+    let names: Vec<_> = registry
+        .handlers()
+        .iter()
+        .map(|one| (one.key(), one.endpoint(), one.path()))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("another", "another-endpoint", "/another"),
+            ("sweep-trigger", "sweep", "/sweep")
+        ]
+    );
+}

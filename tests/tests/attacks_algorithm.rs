@@ -1,0 +1,569 @@
+//! The algorithm is RS256, whatever the token says.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::Instant;
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
+    EcdsaSigningAlgorithm, Ed25519KeyPair,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use forge_remote_tests::jws::{
+    APP_ID, FIRST_KID, Fit, ISSUER, b64, compact, parts, published, with_signature,
+};
+use forge_remote_tests::report::Report;
+use forge_remote_tests::rig::Rig;
+use forge_remote_tests::rsa::{RsaKey, Scheme, first, pem, stranger};
+use serde_json::{Value, json};
+
+/// The header with `alg` written by hand.
+fn with_alg(alg: &str) -> String {
+    format!(r#"{{"alg":{alg},"kid":"{FIRST_KID}"}}"#)
+}
+
+/// The token's forms without a real signature, and with one.
+fn forms(header: &str, fit: &Fit) -> Vec<(&'static str, String)> {
+    let genuine = compact(header, fit.claims_json(), first());
+    let [head, payload, _] = parts(&genuine);
+    vec![
+        ("no third part", format!("{head}.{payload}")),
+        ("empty signature", format!("{head}.{payload}.")),
+        (
+            "rubbish signature",
+            format!("{head}.{payload}.{}", b64([7; 256])),
+        ),
+        ("text signature", format!("{head}.{payload}.none")),
+        (
+            "foreign signature",
+            compact(header, fit.claims_json(), stranger()),
+        ),
+        ("genuine signature", genuine.clone()),
+    ]
+}
+
+#[tokio::test]
+async fn none() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("alg none");
+    for alg in [
+        "\"none\"",
+        "\"None\"",
+        "\"NONE\"",
+        "\"nOnE\"",
+        "\"NoNe\"",
+        "\"none \"",
+        "\" none\"",
+        "\"\\tnone\"",
+        "\"none\\u0000\"",
+        "\"\\u006eone\"",
+        "\"nonе\"",
+        "\"ｎｏｎｅ\"",
+        "\"no\\u200bne\"",
+        "\"\"",
+        "\" \"",
+        "null",
+        "\"null\"",
+        "\"undefined\"",
+        "\"plain\"",
+        "\"unsecured\"",
+        "\"*\"",
+        "\"any\"",
+        "\"dir\"",
+        "\"none,RS256\"",
+        "\"RS256,none\"",
+    ] {
+        for (form, token) in forms(&with_alg(alg), &rig.fit()) {
+            report.case(format!("{alg}, {form}"), rig.refused(&token).await);
+        }
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn missing_or_not_a_string() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("alg missing or of another type");
+    for (name, header) in [
+        ("missing", format!(r#"{{"kid":"{FIRST_KID}"}}"#)),
+        (
+            "missing, with typ",
+            format!(r#"{{"typ":"JWT","kid":"{FIRST_KID}"}}"#),
+        ),
+        ("Alg", format!(r#"{{"Alg":"RS256","kid":"{FIRST_KID}"}}"#)),
+        ("ALG", format!(r#"{{"ALG":"RS256","kid":"{FIRST_KID}"}}"#)),
+        (
+            "alg with a blank",
+            format!(r#"{{"alg ":"RS256","kid":"{FIRST_KID}"}}"#),
+        ),
+        (
+            "alg with a NUL",
+            format!(r#"{{"alg\u0000":"RS256","kid":"{FIRST_KID}"}}"#),
+        ),
+        (
+            "algorithm",
+            format!(r#"{{"algorithm":"RS256","kid":"{FIRST_KID}"}}"#),
+        ),
+        (
+            "inside another member",
+            format!(r#"{{"header":{{"alg":"RS256"}},"kid":"{FIRST_KID}"}}"#),
+        ),
+        ("number", with_alg("256")),
+        ("zero", with_alg("0")),
+        ("list", with_alg(r#"["RS256"]"#)),
+        ("list of two", with_alg(r#"["RS256","none"]"#)),
+        ("empty list", with_alg("[]")),
+        ("object", with_alg(r#"{"RS256":true}"#)),
+        ("object with its name", with_alg(r#"{"alg":"RS256"}"#)),
+        ("true", with_alg("true")),
+        ("false", with_alg("false")),
+    ] {
+        for (form, token) in forms(&header, &rig.fit()) {
+            report.case(format!("{name}, {form}"), rig.refused(&token).await);
+        }
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn other_spellings() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("RS256 spelt otherwise, with a genuine signature");
+    for alg in [
+        "rs256",
+        "Rs256",
+        "rS256",
+        "RS256 ",
+        " RS256",
+        "RS256\t",
+        "RS256\n",
+        "RS256\0",
+        "\u{feff}RS256",
+        "RS-256",
+        "RS_256",
+        "RS 256",
+        "RS0256",
+        "RS256.",
+        "RS2560",
+        "RS25",
+        "RSA256",
+        "RSA-SHA256",
+        "RSASSA-PKCS1-v1_5",
+        "SHA256withRSA",
+        "sha256WithRSAEncryption",
+        "RS256:RS256",
+        "RS256,HS256",
+        "ＲＳ256",
+        "RS２56",
+        "R\u{405}256",
+        "1.2.840.113549.1.1.11",
+        "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
+    ] {
+        let token = rig.fit().head("alg", alg).token();
+        report.case(alg, rig.refused(&token).await);
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn twice() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("alg twice");
+    for (name, members) in [
+        ("none, RS256", r#""alg":"none","alg":"RS256""#),
+        ("RS256, none", r#""alg":"RS256","alg":"none""#),
+        ("HS256, RS256", r#""alg":"HS256","alg":"RS256""#),
+        ("RS256, HS256", r#""alg":"RS256","alg":"HS256""#),
+        ("RS256, RS256", r#""alg":"RS256","alg":"RS256""#),
+        ("the second escaped", r#""alg":"RS256","\u0061lg":"none""#),
+        ("the first escaped", r#""a\u006cg":"none","alg":"RS256""#),
+        ("null, RS256", r#""alg":null,"alg":"RS256""#),
+        (
+            "far apart",
+            r#""alg":"RS256","a":1,"b":2,"c":3,"alg":"RS256""#,
+        ),
+    ] {
+        let header = format!(r#"{{{members},"kid":"{FIRST_KID}"}}"#);
+        for (form, token) in forms(&header, &rig.fit()) {
+            report.case(format!("{name}, {form}"), rig.refused(&token).await);
+        }
+    }
+    report.finish();
+}
+
+/// Every way in which somebody might feed the public key to HMAC.
+fn public_secrets(key: &RsaKey) -> Vec<(String, Vec<u8>)> {
+    let (spki, pkcs1) = (key.spki_der(), key.pkcs1_der());
+    let jwk = key.jwk(FIRST_KID);
+    let n = jwk["n"].as_str().unwrap().to_owned();
+    let mut secrets = vec![
+        ("SPKI DER".to_owned(), spki.clone()),
+        ("PKCS#1 DER".to_owned(), pkcs1.clone()),
+        (
+            "SPKI in base64".to_owned(),
+            STANDARD.encode(&spki).into_bytes(),
+        ),
+        (
+            "PKCS#1 in base64".to_owned(),
+            STANDARD.encode(&pkcs1).into_bytes(),
+        ),
+        ("SPKI in base64url".to_owned(), b64(&spki).into_bytes()),
+        ("JWK".to_owned(), jwk.to_string().into_bytes()),
+        (
+            "JWK, pretty".to_owned(),
+            serde_json::to_vec_pretty(&jwk).unwrap(),
+        ),
+        (
+            "JWK, in RFC 7638's form".to_owned(),
+            format!(r#"{{"e":"AQAB","kty":"RSA","n":"{n}"}}"#).into_bytes(),
+        ),
+        ("key set".to_owned(), published().to_string().into_bytes()),
+        ("n".to_owned(), n.clone().into_bytes()),
+        ("n's bytes".to_owned(), key.n.to_bytes_be()),
+        ("n's bytes backwards".to_owned(), key.n.to_bytes_le()),
+        ("n in decimal".to_owned(), key.n.to_string().into_bytes()),
+        (
+            "n in hexadecimal".to_owned(),
+            key.n.to_str_radix(16).into_bytes(),
+        ),
+        (
+            "n with a zero in front".to_owned(),
+            [&[0][..], &key.n.to_bytes_be()].concat(),
+        ),
+        ("e".to_owned(), b"AQAB".to_vec()),
+        ("e's bytes".to_owned(), key.e.to_bytes_be()),
+        (
+            "n and e".to_owned(),
+            [key.n.to_bytes_be(), key.e.to_bytes_be()].concat(),
+        ),
+        ("kid".to_owned(), FIRST_KID.as_bytes().to_vec()),
+    ];
+    for (label, der) in [
+        ("PUBLIC KEY", &spki),
+        ("RSA PUBLIC KEY", &pkcs1),
+        ("CERTIFICATE", &spki),
+    ] {
+        let text = pem(label, der);
+        secrets.push((format!("PEM {label}"), text.clone().into_bytes()));
+        secrets.push((
+            format!("PEM {label} without its last newline"),
+            text.trim_end().into(),
+        ));
+        secrets.push((
+            format!("PEM {label} with two newlines"),
+            format!("{text}\n").into_bytes(),
+        ));
+        secrets.push((
+            format!("PEM {label} with CRLF"),
+            text.replace('\n', "\r\n").into_bytes(),
+        ));
+        secrets.push((
+            format!("PEM {label} in one line"),
+            text.replace('\n', "").into_bytes(),
+        ));
+        secrets.push((
+            format!("PEM {label} with escaped newlines"),
+            text.replace('\n', "\\n").into_bytes(),
+        ));
+        secrets.push((
+            format!("PEM {label} with a NUL"),
+            format!("{text}\0").into_bytes(),
+        ));
+    }
+    secrets
+}
+
+fn hmac_sign(alg: &str, secret: &[u8], message: &[u8]) -> Vec<u8> {
+    let algorithm = match alg {
+        "HS256" => hmac::HMAC_SHA256,
+        "HS384" => hmac::HMAC_SHA384,
+        _ => hmac::HMAC_SHA512,
+    };
+    hmac::sign(&hmac::Key::new(algorithm, secret), message)
+        .as_ref()
+        .to_vec()
+}
+
+#[tokio::test]
+async fn hmac_with_the_public_key() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("HMAC with the public key");
+    for (name, secret) in public_secrets(first()) {
+        for alg in ["HS256", "HS384", "HS512"] {
+            let token = rig
+                .fit()
+                .head("alg", alg)
+                .sign_with(|message| hmac_sign(alg, &secret, message));
+            report.case(format!("{alg} with {name}"), rig.refused(&token).await);
+        }
+        let token = rig
+            .fit()
+            .sign_with(|message| hmac_sign("HS256", &secret, message));
+        report.case(
+            format!("RS256 that is HS256 with {name}"),
+            rig.refused(&token).await,
+        );
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn hmac_with_a_weak_secret() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("HMAC with a weak secret");
+    let zeros = [0; 64];
+    for secret in [
+        &b""[..],
+        b"secret",
+        b"password",
+        b"changeme",
+        b"key",
+        b"test",
+        b"forge",
+        b"atlassian",
+        b"jwt",
+        b"1234567890",
+        b"your-256-bit-secret",
+        b"null",
+        b"undefined",
+        b" ",
+        b"\0",
+        &zeros[..16],
+        &zeros[..32],
+        &zeros,
+        APP_ID.as_bytes(),
+        ISSUER.as_bytes(),
+    ] {
+        for alg in ["HS256", "HS384", "HS512"] {
+            for fit in [
+                rig.fit(),
+                rig.fit().headless("kid"),
+                rig.fit().head("kid", ""),
+            ] {
+                let token = fit
+                    .head("alg", alg)
+                    .sign_with(|message| hmac_sign(alg, secret, message));
+                report.case(
+                    format!("{alg} with {:?}", String::from_utf8_lossy(secret)),
+                    rig.refused(&token).await,
+                );
+            }
+        }
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn other_rsa_algorithms() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("other RSA algorithms");
+    let others = [
+        Scheme::Rs384,
+        Scheme::Rs512,
+        Scheme::Ps256,
+        Scheme::Ps384,
+        Scheme::Ps512,
+    ];
+    for scheme in others {
+        let alg = scheme.alg();
+        let token = rig.fit().sign_as(scheme, first());
+        report.case(format!("{alg}, genuine"), rig.refused(&token).await);
+        let token = rig.fit().sign_with(|message| first().sign(scheme, message));
+        report.case(
+            format!("RS256 by name, {alg} by signature"),
+            rig.refused(&token).await,
+        );
+        let token = rig.fit().head("alg", alg).token();
+        report.case(
+            format!("{alg} by name, RS256 by signature"),
+            rig.refused(&token).await,
+        );
+        let token = rig.fit().sign_as(scheme, stranger());
+        report.case(format!("{alg}, foreign"), rig.refused(&token).await);
+    }
+    report.finish();
+}
+
+fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm, message: &[u8]) -> Vec<u8> {
+    let pair = EcdsaKeyPair::generate(algorithm).unwrap();
+    pair.sign(&SystemRandom::new(), message)
+        .unwrap()
+        .as_ref()
+        .to_vec()
+}
+
+#[tokio::test]
+async fn other_families() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("other families of algorithms");
+    let fit = |alg: &str| rig.fit().head("alg", alg);
+    for alg in [
+        "ES256",
+        "ES384",
+        "ES512",
+        "ES256K",
+        "EdDSA",
+        "Ed25519",
+        "Ed448",
+        "ML-DSA-44",
+        "A256GCMKW",
+        "RS1",
+        "RSA1_5",
+        "RSA-OAEP",
+        "ESP256",
+    ] {
+        for (form, token) in forms(&with_alg(&format!("\"{alg}\"")), &rig.fit()) {
+            report.case(format!("{alg}, {form}"), rig.refused(&token).await);
+        }
+    }
+    let token = fit("ES256").sign_with(|message| ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, message));
+    report.case("ES256 of the attacker's own key", rig.refused(&token).await);
+    let token = fit("ES384").sign_with(|message| ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING, message));
+    report.case("ES384 of the attacker's own key", rig.refused(&token).await);
+    let token = fit("EdDSA").sign_with(|message| {
+        Ed25519KeyPair::generate()
+            .unwrap()
+            .sign(message)
+            .as_ref()
+            .to_vec()
+    });
+    report.case("EdDSA of the attacker's own key", rig.refused(&token).await);
+    // CVE-2022-21449: r = s = 0.
+    for (alg, length) in [("ES256", 64), ("ES384", 96), ("ES512", 132), ("RS256", 64)] {
+        let token = fit(alg).sign_with(|_| vec![0; length]);
+        report.case(format!("{alg} of zeros"), rig.refused(&token).await);
+    }
+    for alg in ["RS256", "ES256"] {
+        let token = fit(alg).sign_with(|_| vec![0x30, 6, 2, 1, 0, 2, 1, 0]);
+        report.case(format!("{alg} of zeros, in DER"), rig.refused(&token).await);
+    }
+    let token = fit("RS256").sign_with(|message| ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, message));
+    report.case(
+        "RS256 by name, ES256 by signature",
+        rig.refused(&token).await,
+    );
+    report.finish();
+}
+
+/// A JWE is not a FIT, and nothing is computed for one.
+#[tokio::test]
+async fn encrypted() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("JWE");
+    let payload = rig.fit().claims_json();
+    let headers: Vec<(&str, Value)> = vec![
+        (
+            "RSA-OAEP",
+            json!({"alg": "RSA-OAEP", "enc": "A256GCM", "kid": FIRST_KID}),
+        ),
+        (
+            "RSA-OAEP-256",
+            json!({"alg": "RSA-OAEP-256", "enc": "A256GCM", "kid": FIRST_KID}),
+        ),
+        (
+            "RSA1_5",
+            json!({"alg": "RSA1_5", "enc": "A128CBC-HS256", "kid": FIRST_KID}),
+        ),
+        (
+            "dir",
+            json!({"alg": "dir", "enc": "A256GCM", "kid": FIRST_KID}),
+        ),
+        ("A256KW", json!({"alg": "A256KW", "enc": "A256GCM"})),
+        (
+            "ECDH-ES",
+            json!({"alg": "ECDH-ES", "enc": "A256GCM", "epk": {"kty": "EC", "crv": "P-256", "x": "AAAA", "y": "AAAA"}}),
+        ),
+        (
+            "zip bomb",
+            json!({"alg": "dir", "enc": "A256GCM", "zip": "DEF"}),
+        ),
+        (
+            "RS256 with enc",
+            json!({"alg": "RS256", "enc": "A256GCM", "kid": FIRST_KID}),
+        ),
+        (
+            "PBES2, cost 2147483647",
+            json!({"alg": "PBES2-HS256+A128KW", "enc": "A128CBC-HS256", "p2s": b64([1; 16]), "p2c": 2_147_483_647_u32}),
+        ),
+        (
+            "PBES2, cost 1e300",
+            json!({"alg": "PBES2-HS512+A256KW", "enc": "A256GCM", "p2s": b64([1; 16]), "p2c": 1e300}),
+        ),
+        (
+            "PBES2, negative cost",
+            json!({"alg": "PBES2-HS256+A128KW", "enc": "A256GCM", "p2s": "", "p2c": -1}),
+        ),
+        (
+            "RS256 with a PBES2 cost",
+            json!({"alg": "RS256", "kid": FIRST_KID, "p2s": b64([1; 16]), "p2c": 2_147_483_647_u32}),
+        ),
+    ];
+    for (name, header) in headers {
+        let head = b64(header.to_string());
+        let started = Instant::now();
+        let five = format!(
+            "{head}.{}.{}.{}.{}",
+            b64([1; 256]),
+            b64([2; 12]),
+            b64(&payload),
+            b64([3; 16])
+        );
+        report.case(format!("{name}, five parts"), rig.refused(&five).await);
+        let no_key = format!(
+            "{head}..{}.{}.{}",
+            b64([2; 12]),
+            b64(&payload),
+            b64([3; 16])
+        );
+        report.case(
+            format!("{name}, five parts without a key"),
+            rig.refused(&no_key).await,
+        );
+        let three = compact(header.to_string(), &payload, first());
+        report.case(
+            format!("{name}, three parts, genuinely signed"),
+            rig.refused(&three).await,
+        );
+        let five = format!("{three}.{}.{}", b64([1; 12]), b64([1; 16]));
+        report.case(
+            format!("{name}, a genuine JWS and two parts more"),
+            rig.refused(&five).await,
+        );
+        let took = started.elapsed();
+        report.holds(
+            format!("{name}, time"),
+            took.as_secs() < 1,
+            format!("{took:?}"),
+        );
+    }
+    report.finish();
+}
+
+/// A good token whose algorithm is changed on its way.
+#[tokio::test]
+async fn changed_on_the_way() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("alg changed after signing");
+    let token = rig.fit().token();
+    let [_, payload, signature] = parts(&token);
+    for alg in ["none", "HS256", "RS384", "PS256", "ES256", "RS256 "] {
+        let head = b64(with_alg(&format!("\"{alg}\"")));
+        report.case(
+            alg,
+            rig.refused(&format!("{head}.{payload}.{signature}")).await,
+        );
+        report.case(
+            format!("{alg}, unsigned"),
+            rig.refused(&format!("{head}.{payload}.")).await,
+        );
+    }
+    report.case(
+        "signature of nothing",
+        rig.refused(&with_signature(&token, first().sign(Scheme::Rs256, b"")))
+            .await,
+    );
+    report.finish();
+}

@@ -1,0 +1,431 @@
+//! The key is one that Atlassian publishes, named by `kid`, and nothing in the token brings another.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use forge_remote_tests::jws::{FIRST_KID, SECOND_KID, b64, compact, published};
+use forge_remote_tests::report::Report;
+use forge_remote_tests::rig::Rig;
+use forge_remote_tests::rsa::{first, pem, second, stranger};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn unpublished_keys() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("unpublished keys");
+    for (name, token) in [
+        ("under the first kid", rig.fit().sign(stranger())),
+        (
+            "under the second kid",
+            rig.fit().head("kid", SECOND_KID).sign(stranger()),
+        ),
+        (
+            "under an unknown kid",
+            rig.fit().head("kid", "stranger").sign(stranger()),
+        ),
+        (
+            "under a likely kid",
+            rig.fit()
+                .head("kid", "forge/invocation-token/wf-0")
+                .sign(stranger()),
+        ),
+        (
+            "the second key under the first kid",
+            rig.fit().sign(second()),
+        ),
+        (
+            "the first key under the second kid",
+            rig.fit().head("kid", SECOND_KID).sign(first()),
+        ),
+        (
+            "the first key under an unknown kid",
+            rig.fit().head("kid", "stranger").sign(first()),
+        ),
+    ] {
+        report.case(name, rig.refused(&token).await);
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn odd_kids() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("odd kids");
+    let url = rig.trap.url();
+    let mut kids: Vec<(String, Value)> = vec![
+        ("null".into(), Value::Null),
+        ("number".into(), json!(1)),
+        ("zero".into(), json!(0)),
+        ("true".into(), json!(true)),
+        ("list".into(), json!([FIRST_KID])),
+        ("empty list".into(), json!([])),
+        ("object".into(), json!({"kid": FIRST_KID})),
+        ("query object".into(), json!({"$ne": null})),
+    ];
+    for text in [
+        "",
+        " ",
+        "0",
+        "null",
+        "undefined",
+        "*",
+        "%",
+        "__proto__",
+        "constructor",
+        "toString",
+        "keys",
+        "..",
+        "/",
+        "/dev/null",
+        "../../../../../../dev/null",
+        "../../../../etc/passwd",
+        "..\\..\\..\\windows\\win.ini",
+        "file:///dev/null",
+        "/proc/self/environ",
+        "' OR '1'='1",
+        "x' UNION SELECT 'AA",
+        "\"; DROP TABLE keys; --",
+        "| whoami",
+        "; sleep 10",
+        "`sleep 10`",
+        "$(sleep 10)",
+        "${jndi:ldap://127.0.0.1/x}",
+        "{{7*7}}",
+        "%00",
+        "\0",
+        "a\0b",
+        "\r\nX-Header: 1",
+        "\u{202e}",
+        "🦀",
+    ] {
+        kids.push((format!("{text:?}"), json!(text)));
+    }
+    for (name, text) in [
+        ("the attacker's URL", url.clone()),
+        ("the published kid and a blank", format!("{FIRST_KID} ")),
+        ("a blank and the published kid", format!(" {FIRST_KID}")),
+        ("the published kid and a NUL", format!("{FIRST_KID}\0")),
+        ("the published kid and a newline", format!("{FIRST_KID}\n")),
+        ("the published kid and a slash", format!("{FIRST_KID}/")),
+        ("the published kid and more", format!("{FIRST_KID}x")),
+        (
+            "the published kid and less",
+            FIRST_KID[..FIRST_KID.len() - 1].to_owned(),
+        ),
+        ("the published kid in capitals", FIRST_KID.to_uppercase()),
+        ("the published kid, encoded", FIRST_KID.replace('/', "%2F")),
+        (
+            "the published kid, doubled slashes",
+            FIRST_KID.replace('/', "//"),
+        ),
+        (
+            "the published kid with a path trick",
+            FIRST_KID.replace('/', "/./"),
+        ),
+        (
+            "the published kid without its prefix",
+            FIRST_KID.rsplit('/').next().unwrap().to_owned(),
+        ),
+        ("both published kids", format!("{FIRST_KID},{SECOND_KID}")),
+        (
+            "the published kid with a zero-width space",
+            format!("{FIRST_KID}\u{200b}"),
+        ),
+        ("the published kid, fullwidth", FIRST_KID.replace('0', "０")),
+        ("1,000 characters", "k".repeat(1000)),
+        ("30,000 characters", "k".repeat(30_000)),
+        (
+            "the published kid and 1,000 characters",
+            format!("{FIRST_KID}{}", " ".repeat(1000)),
+        ),
+    ] {
+        kids.push((name.to_owned(), json!(text)));
+    }
+    for (name, kid) in &kids {
+        // Signed by the real key: only the kid is wrong.
+        report.case(
+            format!("kid {name}"),
+            rig.refused(&rig.fit().head("kid", kid.clone()).token())
+                .await,
+        );
+        report.case(
+            format!("kid {name}, foreign"),
+            rig.refused(&rig.fit().head("kid", kid.clone()).sign(stranger()))
+                .await,
+        );
+    }
+    report.case(
+        "kid missing",
+        rig.refused(&rig.fit().headless("kid").token()).await,
+    );
+    report.case(
+        "kid missing, foreign",
+        rig.refused(&rig.fit().headless("kid").sign(stranger()))
+            .await,
+    );
+    for (name, header) in [
+        ("Kid", format!(r#"{{"alg":"RS256","Kid":"{FIRST_KID}"}}"#)),
+        ("KID", format!(r#"{{"alg":"RS256","KID":"{FIRST_KID}"}}"#)),
+        (
+            "twice",
+            format!(r#"{{"alg":"RS256","kid":"{FIRST_KID}","kid":"{FIRST_KID}"}}"#),
+        ),
+        (
+            "twice, the first foreign",
+            format!(r#"{{"alg":"RS256","kid":"x","kid":"{FIRST_KID}"}}"#),
+        ),
+        (
+            "twice, the second foreign",
+            format!(r#"{{"alg":"RS256","kid":"{FIRST_KID}","kid":"x"}}"#),
+        ),
+        (
+            "twice, one escaped",
+            format!(r#"{{"alg":"RS256","kid":"{FIRST_KID}","k\u0069d":"x"}}"#),
+        ),
+        (
+            "half a surrogate",
+            r#"{"alg":"RS256","kid":"\ud800"}"#.to_owned(),
+        ),
+        ("in the payload only", r#"{"alg":"RS256"}"#.to_owned()),
+    ] {
+        let fit = rig.fit().claim("/kid", FIRST_KID);
+        report.case(
+            format!("kid {name}"),
+            rig.refused(&compact(header, fit.claims_json(), first()))
+                .await,
+        );
+    }
+    report.finish();
+}
+
+/// Key material in the header: whoever signed, the token is refused, and nothing is fetched.
+#[tokio::test]
+async fn keys_in_the_header() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("keys in the header");
+    let url = rig.trap.url();
+    let certificate = base64::Engine::encode(
+        &base64::engine::general_purpose::STANDARD,
+        stranger().spki_der(),
+    );
+    let set = json!({"keys": [stranger().jwk("stranger")]});
+    let members: Vec<(&str, Value)> = vec![
+        ("jwk", stranger().jwk("stranger")),
+        ("jwk", stranger().jwk(FIRST_KID)),
+        ("jwk", first().jwk(FIRST_KID)),
+        ("jwk", json!({"kty": "oct", "k": b64("secret")})),
+        ("jwk", json!(stranger().jwk("stranger").to_string())),
+        ("jwk", Value::Null),
+        ("jwk", json!({})),
+        ("jku", json!(url)),
+        ("jku", json!(rig.source.url())),
+        (
+            "jku",
+            json!("https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json"),
+        ),
+        (
+            "jku",
+            json!(format!(
+                "https://forge.cdn.prod.atlassian-dev.net@{}/jwks.json",
+                rig.trap.authority()
+            )),
+        ),
+        ("jku", json!(format!("data:application/json,{set}"))),
+        ("jku", json!("file:///etc/passwd")),
+        ("jku", json!([url])),
+        ("jku", json!("")),
+        ("x5u", json!(url)),
+        ("x5u", json!("http://127.0.0.1:1/cert.pem")),
+        ("x5c", json!([certificate])),
+        ("x5c", json!([pem("CERTIFICATE", &stranger().spki_der())])),
+        ("x5c", json!(certificate)),
+        ("x5c", json!([])),
+        ("x5t", json!(b64([1; 20]))),
+        ("x5t", json!("")),
+        ("x5t#S256", json!(b64([1; 32]))),
+    ];
+    for (name, value) in members {
+        let described = format!(
+            "{name} {}",
+            value.to_string().chars().take(60).collect::<String>()
+        );
+        for kid in [FIRST_KID, "stranger"] {
+            let fit = rig.fit().head(name, value.clone()).head("kid", kid);
+            report.case(
+                format!("{described}, kid {kid}, foreign"),
+                rig.refused(&fit.sign(stranger())).await,
+            );
+            report.case(
+                format!("{described}, kid {kid}, genuine"),
+                rig.refused(&fit.sign(first())).await,
+            );
+        }
+        let fit = rig.fit().head(name, value).headless("kid");
+        report.case(
+            format!("{described}, no kid, foreign"),
+            rig.refused(&fit.sign(stranger())).await,
+        );
+    }
+    // All at once.
+    let fit = rig
+        .fit()
+        .head("jwk", stranger().jwk("s"))
+        .head("jku", url.clone())
+        .head("x5u", url.clone())
+        .head("x5c", json!([certificate]));
+    report.case("all of them", rig.refused(&fit.sign(stranger())).await);
+    // Escaped, so that a search for the name finds nothing.
+    let header = format!(
+        r#"{{"alg":"RS256","kid":"{FIRST_KID}","j\u0077k":{}}}"#,
+        stranger().jwk("s")
+    );
+    let token = compact(header, rig.fit().claims_json(), stranger());
+    report.case("an escaped jwk", rig.refused(&token).await);
+    // Names that no standard has, but libraries had.
+    for name in [
+        "jwks", "jwks_uri", "key", "pem", "cert", "certs", "x5u#S256", "iss",
+    ] {
+        let fit = rig.fit().head(name, json!(url));
+        report.case(
+            format!("{name}, foreign"),
+            rig.refused(&fit.sign(stranger())).await,
+        );
+    }
+    report.finish();
+}
+
+/// Claims that some verifiers choose keys by.
+#[tokio::test]
+async fn keys_by_claims() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("keys by claims");
+    let url = rig.trap.url();
+    let authority = rig.trap.authority();
+    for (name, fit) in [
+        (
+            "the attacker as issuer",
+            rig.fit().claim("/iss", url.clone()),
+        ),
+        (
+            "the attacker's host as issuer",
+            rig.fit().claim("/iss", format!("http://{authority}")),
+        ),
+        (
+            "the attacker's API",
+            rig.fit().claim("/app/apiBaseUrl", url.clone()),
+        ),
+        (
+            "Atlassian's staging",
+            rig.fit()
+                .claim("/app/apiBaseUrl", "https://api.stg.atlassian.com/ex/jira/x"),
+        ),
+        ("an isolated cloud", rig.fit().claim("/icLabel", "orange")),
+        (
+            "an isolated cloud at the attacker's",
+            rig.fit().claim("/icLabel", format!("{authority}/#")),
+        ),
+        (
+            "an isolated cloud, by path",
+            rig.fit().claim("/icLabel", "../../x"),
+        ),
+        ("an isolated cloud, empty", rig.fit().claim("/icLabel", "")),
+        ("a jwks_uri", rig.fit().claim("/jwks_uri", url.clone())),
+        ("a jku", rig.fit().claim("/jku", url.clone())),
+        (
+            "a confirmation key",
+            rig.fit().claim("/cnf", json!({"jwk": stranger().jwk("s")})),
+        ),
+    ] {
+        report.case(
+            format!("{name}, foreign"),
+            rig.refused(&fit.sign(stranger())).await,
+        );
+        let unknown = fit.head("kid", "stranger");
+        report.case(
+            format!("{name}, foreign, unknown kid"),
+            rig.refused(&unknown.sign(stranger())).await,
+        );
+    }
+    report.finish();
+    assert_eq!(
+        rig.source.last_request().lines().next(),
+        Some("GET /.well-known/jwks.json HTTP/1.1")
+    );
+}
+
+/// With an isolated cloud's key set configured, a token chooses among the two, and no more.
+#[tokio::test]
+async fn isolated_clouds() {
+    use forge_remote_tests::jws::key_set;
+    use forge_remote_tests::source::{Answer, KeySource};
+
+    let isolated = KeySource::start(Answer::Keys(key_set(&[second().jwk("isolated")]))).await;
+    let url = isolated.url();
+    let rig = Rig::with(Answer::Keys(key_set(&[first().jwk(FIRST_KID)])), |app| {
+        app.isolated_cloud("orange", url)
+    })
+    .await;
+    let mut report = Report::new("isolated clouds");
+    let orange = |kid: &str| rig.fit().head("kid", kid).claim("/icLabel", "orange");
+
+    let fit = orange("isolated");
+    report.case(
+        "its own token",
+        rig.let_in(&rig.tick(&fit.sign(second())), &fit).await,
+    );
+    let fit = rig.fit();
+    report.case(
+        "a commercial token",
+        rig.let_in(&rig.tick(&fit.token()), &fit).await,
+    );
+
+    for (name, token) in [
+        (
+            "a commercial key for the isolated cloud",
+            orange(FIRST_KID).sign(first()),
+        ),
+        (
+            "the isolated cloud's key without a label",
+            rig.fit().head("kid", "isolated").sign(second()),
+        ),
+        (
+            "the isolated cloud's key with another label",
+            orange("isolated").claim("/icLabel", "blue").sign(second()),
+        ),
+        (
+            "the isolated cloud's key with a label in capitals",
+            orange("isolated")
+                .claim("/icLabel", "ORANGE")
+                .sign(second()),
+        ),
+        (
+            "the isolated cloud's key with a list of labels",
+            orange("isolated")
+                .claim("/icLabel", json!(["orange"]))
+                .sign(second()),
+        ),
+        ("a foreign key", orange("isolated").sign(stranger())),
+    ] {
+        report.case(name, rig.refused(&token).await);
+    }
+    report.finish();
+}
+
+/// The source is asked by a plain GET without anything of the token's.
+#[tokio::test]
+async fn nothing_of_a_token_reaches_the_source() {
+    let rig = Rig::start().await;
+    let fit = rig
+        .fit()
+        .head("kid", "secret-kid")
+        .claim("/jti", "secret-jti");
+    rig.refused(&fit.sign(stranger())).await.unwrap();
+    let request = rig.source.last_request();
+    assert!(
+        request.starts_with("GET /.well-known/jwks.json HTTP/1.1\r\n"),
+        "{request}"
+    );
+    for secret in ["secret-kid", "secret-jti", "uthorization:", "ookie:", "eyJ"] {
+        assert!(!request.contains(secret), "{request}");
+    }
+    assert_eq!(published()["keys"].as_array().unwrap().len(), 2);
+}

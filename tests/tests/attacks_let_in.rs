@@ -1,0 +1,889 @@
+//! What must be let in: a verifier that turns real calls away is as broken as an open one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::Duration;
+
+use forge_remote_tests::http::{Call, Connection};
+use forge_remote_tests::jws::{
+    APP_ID, FIRST_KID, Fit, ISSUER, OTHER_APP_ID, SECOND_KID, b64, compact, key_set, later,
+    published, seconds,
+};
+use forge_remote_tests::report::Report;
+use forge_remote_tests::rig::{Rig, expected};
+use forge_remote_tests::rsa::{first, long4096, second};
+use forge_remote_tests::source::Answer;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn headers() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("headers of good tokens");
+    let kid = FIRST_KID;
+    let long = "x".repeat(1000);
+    for (name, header) in [
+        ("no typ", format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#)),
+        (
+            "typ JWT",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","typ":"JWT"}}"#),
+        ),
+        (
+            "typ jwt",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","typ":"jwt"}}"#),
+        ),
+        (
+            "typ Jwt",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","typ":"Jwt"}}"#),
+        ),
+        (
+            "typ jWT",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","typ":"jWT"}}"#),
+        ),
+        ("kid first", format!(r#"{{"kid":"{kid}","alg":"RS256"}}"#)),
+        (
+            "typ first",
+            format!(r#"{{"typ":"JWT","kid":"{kid}","alg":"RS256"}}"#),
+        ),
+        (
+            "alg last",
+            format!(r#"{{"kid":"{kid}","typ":"JWT","alg":"RS256"}}"#),
+        ),
+        (
+            "escaped alg's name",
+            format!(r#"{{"\u0061lg":"RS256","kid":"{kid}"}}"#),
+        ),
+        (
+            "escaped alg",
+            format!(r#"{{"alg":"\u0052\u0053256","kid":"{kid}"}}"#),
+        ),
+        (
+            "every name escaped",
+            format!(r#"{{"\u0061\u006c\u0067":"RS256","\u006b\u0069\u0064":"{kid}"}}"#),
+        ),
+        (
+            "escaped typ",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","\u0074yp":"\u004aWT"}}"#),
+        ),
+        (
+            "escaped slashes in kid",
+            format!(r#"{{"alg":"RS256","kid":"{}"}}"#, kid.replace('/', r"\/")),
+        ),
+        (
+            "unicode-escaped slashes in kid",
+            format!(
+                r#"{{"alg":"RS256","kid":"{}"}}"#,
+                kid.replace('/', r"\u002F")
+            ),
+        ),
+        (
+            "blanks",
+            format!("{{ \"alg\" : \"RS256\" , \"kid\" : \"{kid}\" }}"),
+        ),
+        (
+            "tabs and newlines",
+            format!("\t{{\r\n\t\"alg\":\n\"RS256\",\r\n\t\"kid\":\t\"{kid}\"\n}}\n"),
+        ),
+        (
+            "blanks around",
+            format!("   {{\"alg\":\"RS256\",\"kid\":\"{kid}\"}}   "),
+        ),
+        (
+            "unknown string",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","x-forge":"yes"}}"#),
+        ),
+        (
+            "unknown number",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","ver":1}}"#),
+        ),
+        (
+            "unknown null",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","x":null}}"#),
+        ),
+        (
+            "unknown object",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","x":{{"alg":"none","kid":[1,2]}}}}"#),
+        ),
+        (
+            "unknown list",
+            format!(r#"{{"x":["none",{{}}],"alg":"RS256","kid":"{kid}"}}"#),
+        ),
+        (
+            "unknown non-ASCII",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","größe":"日本語 🦀"}}"#),
+        ),
+        (
+            "unknown and long",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","x":"{long}"}}"#),
+        ),
+        (
+            "names in another case",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","ALG":"none","Kid":"x","CRIT":["x"]}}"#),
+        ),
+        (
+            "iss and aud replicated",
+            format!(r#"{{"alg":"RS256","kid":"{kid}","iss":"{ISSUER}","aud":"{APP_ID}"}}"#),
+        ),
+    ] {
+        let fit = rig.fit();
+        let token = compact(header, fit.claims_json(), first());
+        report.case(name, rig.let_in(&rig.tick(&token), &fit).await);
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn claims() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("claims of good tokens");
+    let now = seconds(rig.now());
+    for (name, fit) in [
+        ("aud a string", rig.fit()),
+        (
+            "aud a list of ours",
+            rig.fit().claim("/aud", json!([APP_ID])),
+        ),
+        (
+            "aud a list with ours last",
+            rig.fit().claim("/aud", json!([OTHER_APP_ID, APP_ID])),
+        ),
+        (
+            "aud a list with ours first",
+            rig.fit().claim("/aud", json!([APP_ID, "x", OTHER_APP_ID])),
+        ),
+        (
+            "aud a list with ours twice",
+            rig.fit().claim("/aud", json!([APP_ID, APP_ID])),
+        ),
+        ("nbf 5 s ahead", rig.fit().claim("/nbf", now + 5)),
+        ("iat 5 s ahead", rig.fit().claim("/iat", now + 5)),
+        ("both 9 s ahead", rig.fit().issued(later(rig.now(), 9))),
+        ("no nbf", rig.fit().without("/nbf")),
+        ("no iat", rig.fit().without("/iat")),
+        ("no jti", rig.fit().without("/jti")),
+        (
+            "no nbf, iat, jti",
+            rig.fit().without("/nbf").without("/iat").without("/jti"),
+        ),
+        ("principal null", rig.fit().claim("/principal", Value::Null)),
+        ("principal absent", rig.fit()),
+        ("context null", rig.fit().claim("/context", Value::Null)),
+        ("context empty", rig.fit().claim("/context", json!({}))),
+        ("no app.version", rig.fit().without("/app/version")),
+        ("no app.appVersion", rig.fit().without("/app/appVersion")),
+        ("no license", rig.fit().without("/app/license")),
+        ("license null", rig.fit().claim("/app/license", Value::Null)),
+        (
+            "an old license",
+            rig.fit().claim("/app/license", json!({"isActive": true})),
+        ),
+        (
+            "no contexts",
+            rig.fit().without("/app/installation/contexts"),
+        ),
+        (
+            "no cloudId",
+            rig.fit().without("/app/installation/contexts/0/cloudId"),
+        ),
+        (
+            "the module's key is the trigger's",
+            rig.fit().claim("/app/module/key", "tick-trigger"),
+        ),
+        (
+            "unknown claims",
+            rig.fit()
+                .claim("/futureClaim", json!({"a": [1, 2]}))
+                .claim("/app/more", 1),
+        ),
+        ("a sub", rig.fit().claim("/sub", "somebody")),
+        (
+            "icLabel, with no isolated cloud configured",
+            rig.fit().claim("/icLabel", "orange"),
+        ),
+        (
+            "Atlassian's staging, signed by our keys",
+            rig.fit()
+                .claim("/app/apiBaseUrl", "https://api.stg.atlassian.com/ex/jira/x"),
+        ),
+        (
+            "development",
+            rig.fit().claim("/app/environment/type", "DEVELOPMENT"),
+        ),
+        ("almost expired", rig.fit().claim("/exp", now + 1)),
+        (
+            "long-lived, but below an hour",
+            rig.fit().claim("/exp", now + 3590),
+        ),
+        (
+            "issued long ago",
+            rig.fit()
+                .claim("/iat", now - 3000)
+                .claim("/nbf", now - 3000),
+        ),
+        ("jti like another's", rig.fit().claim("/jti", "x")),
+    ] {
+        report.case(name, rig.let_in(&rig.tick(&fit.token()), &fit).await);
+    }
+
+    for (name, claim, value) in [
+        ("exp with a fraction", "exp", format!("{}.75", now + 20)),
+        ("exp with a zero fraction", "exp", format!("{}.0", now + 20)),
+        (
+            "exp with an exponent",
+            "exp",
+            format!(
+                "{}.{:09}e9",
+                (now + 20) / 1_000_000_000,
+                (now + 20) % 1_000_000_000
+            ),
+        ),
+        (
+            "exp with an integral exponent",
+            "exp",
+            format!("{}e0", now + 20),
+        ),
+        ("iat with a fraction", "iat", format!("{now}.123456789")),
+        ("nbf with a fraction", "nbf", format!("{now}.5")),
+        ("nbf with a zero fraction", "nbf", format!("{now}.0")),
+        (
+            "aud escaped",
+            "aud",
+            format!("\"{}\"", APP_ID.replace('/', r"\/").replace('a', r"\u0061")),
+        ),
+        (
+            "iss escaped",
+            "iss",
+            format!("\"{}\"", ISSUER.replace('/', r"\u002f")),
+        ),
+        (
+            "a number no type holds, in a claim of no meaning",
+            "x",
+            "123456789012345678901234567890".into(),
+        ),
+    ] {
+        let fit = rig.fit();
+        let token = compact(
+            fit.header_json(),
+            fit.claims_json_with(claim, &value),
+            first(),
+        );
+        report.case(name, rig.let_in(&rig.tick(&token), &fit).await);
+    }
+
+    let fit = rig.fit();
+    let pretty = serde_json::to_string_pretty(&fit.claims).unwrap();
+    let token = compact(fit.header_json(), format!("\r\n\t {pretty} \n"), first());
+    report.case(
+        "blanks in the payload",
+        rig.let_in(&rig.tick(&token), &fit).await,
+    );
+    report.finish();
+}
+
+#[tokio::test]
+async fn time_passes() {
+    let rig = Rig::start().await;
+    let fit = rig.fit();
+    let token = fit.token();
+    rig.clock.advance(Duration::from_secs(23));
+    rig.let_in(&rig.tick(&token), &fit).await.unwrap();
+    rig.clock.advance(Duration::from_secs(2));
+    rig.refused(&token).await.unwrap();
+}
+
+#[tokio::test]
+async fn pages() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("calls by pages");
+    let text = "Größe — 日本語 — 🦀🦀 — \u{202e}rtl — \"quoted\" \\ \u{0} \u{7f} \u{2028}";
+    let large: Vec<Value> = (0..400)
+        .map(|at| json!({"id": at, "text": "Ж".repeat(30)}))
+        .collect();
+    let nested = (0..60).fold(json!("deep"), |inside, _| json!({ "in": inside }));
+    for (name, fit) in [
+        ("Atlassian's example", rig.page()),
+        ("a license-free one", rig.page().without("/app/license")),
+        (
+            "an anonymous visitor",
+            rig.page().claim("/principal", "unidentified"),
+        ),
+        ("no principal at all", rig.page().without("/principal")),
+        ("no context", rig.page().without("/context")),
+        (
+            "a context that isn't an object",
+            rig.page().claim("/context", json!([1, "two", null])),
+        ),
+        (
+            "a non-ASCII context",
+            rig.page()
+                .claim("/context", json!({ "text": text, text: 1 })),
+        ),
+        (
+            "a large context",
+            rig.page().claim("/context/extension/rows", large),
+        ),
+        ("a nested context", rig.page().claim("/context", nested)),
+        (
+            "a context that looks like claims",
+            rig.page().claim(
+                "/context",
+                json!({"aud": "x", "exp": 0, "app": {"id": "x"}}),
+            ),
+        ),
+        (
+            "a non-ASCII principal",
+            rig.page().claim("/principal", "557058:ñandú-🦀"),
+        ),
+        (
+            "another module's key",
+            rig.page().claim("/app/module/key", "some-macro"),
+        ),
+        (
+            "another module's type",
+            rig.page().claim("/app/module/type", "jira:issuePanel"),
+        ),
+        (
+            "the documented icLabel",
+            rig.page().claim("/icLabel", "orange"),
+        ),
+        ("its own endpoint's call", Fit::backend(rig.now(), "ui")),
+    ] {
+        let call = Call::post("/ui").bearer(&fit.token());
+        report.case(name, rig.let_in(&call, &fit).await);
+    }
+
+    // Escapes that a string can be written with, or not.
+    let fit = rig.page().claim("/context", json!({"a": "/é😀\t"}));
+    let json = fit.claims_json_with("context", r#"{"\u0061":"\/\u00e9\uD83D\uDE00\t"}"#);
+    let token = compact(fit.header_json(), json, first());
+    report.case(
+        "an escaped context",
+        rig.let_in(&Call::post("/ui").bearer(&token), &fit).await,
+    );
+
+    // The same token for several calls: a page does that.
+    let fit = rig.page();
+    let call = Call::post("/ui").bearer(&fit.token());
+    for turn in ["first", "second", "third"] {
+        report.case(
+            format!("a page's token, {turn} use"),
+            rig.let_in(&call, &fit).await,
+        );
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn requests() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("requests with good tokens");
+    let fit = rig.fit();
+    let token = fit.token();
+    let body = json!({"context": {"cloudId": "x", "moduleKey": "tick-trigger"}});
+    let credentials = format!("Bearer {token}");
+    for (name, call) in [
+        ("plain", rig.tick(&token)),
+        (
+            "scheme bearer",
+            Call::post("/tick").header("Authorization", format!("bearer {token}")),
+        ),
+        (
+            "scheme BEARER",
+            Call::post("/tick").header("Authorization", format!("BEARER {token}")),
+        ),
+        (
+            "scheme bEaReR",
+            Call::post("/tick").header("Authorization", format!("bEaReR {token}")),
+        ),
+        (
+            "AUTHORIZATION",
+            Call::post("/tick").header("AUTHORIZATION", &credentials),
+        ),
+        (
+            "authorization",
+            Call::post("/tick").header("authorization", &credentials),
+        ),
+        (
+            "aUtHoRiZaTiOn",
+            Call::post("/tick").header("aUtHoRiZaTiOn", &credentials),
+        ),
+        (
+            "blanks around the value",
+            Call::post("/tick").header("Authorization", format!("   {credentials} \t ")),
+        ),
+        (
+            "X-FORGE-OAUTH-SYSTEM",
+            rig.tick(&token).header("X-FORGE-OAUTH-SYSTEM", "a.b.c"),
+        ),
+        ("a JSON body", rig.tick(&token).json(&body)),
+        ("an empty JSON body", rig.tick(&token).json(&json!({}))),
+        (
+            "a body without a content type",
+            rig.tick(&token).body(body.to_string()),
+        ),
+        (
+            "a body that isn't JSON",
+            rig.tick(&token)
+                .header("Content-Type", "text/plain")
+                .body("hello"),
+        ),
+        (
+            "a body with an odd content type",
+            rig.tick(&token)
+                .header("Content-Type", "\"?\"")
+                .body([0xff, 0]),
+        ),
+        ("no length, no body", rig.tick(&token).unframed()),
+        ("an empty chunked body", rig.tick(&token).chunked(10)),
+        ("a chunked body", rig.tick(&token).json(&body).chunked(7)),
+        (
+            "a chunked body, byte by byte",
+            rig.tick(&token).json(&body).chunked(1),
+        ),
+        (
+            "a query string",
+            Call::post("/tick?a=b&c=%2F..%2F").bearer(&token),
+        ),
+        ("an empty query string", Call::post("/tick?").bearer(&token)),
+        (
+            "a query string with a question",
+            Call::post("/tick?a=?&b=//").bearer(&token),
+        ),
+        (
+            "other cookies and credentials",
+            rig.tick(&token)
+                .header("Cookie", "a=b")
+                .header("Proxy-Authorization", "Basic eDp5"),
+        ),
+        (
+            "a method override",
+            rig.tick(&token).header("X-HTTP-Method-Override", "DELETE"),
+        ),
+        (
+            "forwarding headers",
+            rig.tick(&token)
+                .header("X-Forwarded-For", "10.0.0.1")
+                .header("Forwarded", "for=x"),
+        ),
+        (
+            "50 more headers",
+            (0..50).fold(rig.tick(&token), |call, at| {
+                call.header(format!("x-{at}"), "v")
+            }),
+        ),
+        (
+            "non-ASCII in another header",
+            rig.tick(&token).header("x-name", "Ж"),
+        ),
+    ] {
+        report.case(name, rig.let_in(&call, &fit).await);
+    }
+
+    let reply = rig
+        .send(&rig.tick(&token).header("x-forge-oauth-system", "a.b.c"))
+        .await
+        .unwrap();
+    let system = reply.json()["systemToken"].clone();
+    report.holds(
+        "the handler gets the system token",
+        system == json!(true),
+        reply.text(),
+    );
+    let page = Call::post("/ui").bearer(&rig.page().token());
+    let page = page
+        .header("x-forge-oauth-system", "a.b.c")
+        .header("X-Forge-OAuth-User", "d.e.f");
+    let reply = rig.send(&page).await.unwrap();
+    let both =
+        reply.json()["systemToken"] == json!(true) && reply.json()["userToken"] == json!(true);
+    report.holds("the handler gets both tokens", both, reply.text());
+    report.finish();
+}
+
+#[tokio::test]
+async fn chunk_extensions_and_trailers() {
+    let rig = Rig::start().await;
+    let fit = rig.page();
+    let body = "5;ext=1;q=\"a\"\r\n{\"tex\r\n8\r\nt\":\"hi\"}\r\n0\r\nX-Trailer: v\r\n\r\n";
+    let call = Call::post("/echo")
+        .bearer(&fit.token())
+        .header("Transfer-Encoding", "chunked");
+    let call = call
+        .header("Content-Type", "application/json")
+        .unframed()
+        .body(body);
+    let reply = rig.send(&call).await.unwrap();
+    assert_eq!(
+        (reply.status, reply.json()),
+        (200, json!({"length": 2})),
+        "{}",
+        reply.text()
+    );
+    rig.saw(&rig.seen.last().unwrap(), &fit).unwrap();
+}
+
+#[tokio::test]
+async fn large_tokens() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("large tokens");
+    for kilobytes in [1, 8, 16, 32, 40, 45] {
+        let filling = "x".repeat(kilobytes * 1024);
+        let fit = rig.page().claim("/context/filling", filling);
+        let token = fit.token();
+        assert!(token.len() < 64 * 1024);
+        let call = Call::post("/ui").bearer(&token);
+        report.case(
+            format!("{} bytes", token.len()),
+            rig.let_in(&call, &fit).await,
+        );
+    }
+    // With the other two tokens as large as they come.
+    let fit = rig.page().claim("/context/filling", "x".repeat(45 * 1024));
+    let call = Call::post("/ui").bearer(&fit.token());
+    let call = call
+        .header("x-forge-oauth-system", "s".repeat(8 * 1024))
+        .header("x-forge-oauth-user", "u".repeat(8 * 1024));
+    report.case("with large OAuth tokens", rig.let_in(&call, &fit).await);
+    report.finish();
+}
+
+#[tokio::test]
+async fn pipelined() {
+    let rig = Rig::start().await;
+    let fits: Vec<Fit> = (0..5).map(|_| rig.fit()).collect();
+    let mut bytes = Vec::new();
+    for (at, fit) in fits.iter().enumerate() {
+        let call = rig.tick(&fit.token()).keep_alive();
+        let call = if at % 2 == 0 {
+            call.json(&json!({"n": at}))
+        } else {
+            call
+        };
+        let call = if at == 4 {
+            call.body("{\"n\":4}").chunked(2)
+        } else {
+            call
+        };
+        bytes.extend_from_slice(&call.bytes());
+    }
+    let mut connection = Connection::open(rig.address).await.unwrap();
+    assert!(connection.send(&bytes).await);
+    for (at, fit) in fits.iter().enumerate() {
+        let reply = connection.reply().await.unwrap();
+        let reply = reply.unwrap_or_else(|| panic!("no answer to request {at}"));
+        assert_eq!(reply.status, 200, "request {at}: {}", reply.text());
+        assert_eq!(reply.json()["jti"], fit.claims["jti"], "request {at}");
+    }
+    assert_eq!(rig.seen.count(), 5);
+}
+
+/// A refused call in between doesn't hurt the others on the same connection.
+#[tokio::test]
+async fn pipelined_with_a_bad_one() {
+    let rig = Rig::start().await;
+    let good = rig.fit();
+    let mut bytes = rig.tick(&good.token()).keep_alive().bytes();
+    bytes.extend(
+        rig.tick("rubbish")
+            .keep_alive()
+            .json(&json!({"a": "b"}))
+            .bytes(),
+    );
+    bytes.extend(
+        Call::post("/nowhere")
+            .bearer("rubbish")
+            .keep_alive()
+            .bytes(),
+    );
+    bytes.extend(rig.tick(&good.token()).keep_alive().bytes());
+    let mut connection = Connection::open(rig.address).await.unwrap();
+    assert!(connection.send(&bytes).await);
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        let Some(reply) = connection.reply().await.unwrap() else {
+            break;
+        };
+        statuses.push(reply.status);
+    }
+    assert_eq!(statuses, [200, 401, 404, 200]);
+    assert_eq!(rig.seen.count(), 2);
+}
+
+#[tokio::test]
+async fn expect_continue() {
+    let rig = Rig::start().await;
+    let fit = rig.page();
+    let call = Call::post("/echo")
+        .bearer(&fit.token())
+        .header("Expect", "100-continue");
+    let bytes = call.json(&json!({"text": "hello"})).bytes();
+    let body_at = bytes
+        .windows(4)
+        .position(|four| four == b"\r\n\r\n")
+        .unwrap()
+        + 4;
+    let mut connection = Connection::open(rig.address).await.unwrap();
+    connection.send(&bytes[..body_at]).await;
+    connection.send(&bytes[body_at..]).await;
+    let reply = connection.reply().await.unwrap().unwrap();
+    assert_eq!((reply.status, reply.json()), (200, json!({"length": 5})));
+}
+
+/// A client that isn't ours, as a user would write one.
+#[tokio::test]
+async fn by_an_ordinary_client() {
+    let rig = Rig::start().await;
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .build()
+        .unwrap();
+    for turn in 0..3 {
+        let fit = rig.page();
+        let request = client.post(format!("http://{}/ui?turn={turn}", rig.address));
+        let request = request
+            .bearer_auth(fit.token())
+            .header("x-b3-traceid", "a523b7549f0b88c9");
+        let response = request
+            .body(json!({"n": turn}).to_string())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(response.status(), 200);
+        let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        rig.saw(&body, &fit).unwrap();
+    }
+    let fit = rig.page();
+    assert_eq!(expected(&fit)["jti"], fit.claims["jti"]);
+}
+
+#[tokio::test]
+async fn published_keys() {
+    let mut report = Report::new("published keys");
+    let full = first().jwk(FIRST_KID);
+    let without = |names: &[&str]| {
+        let mut jwk = full.clone();
+        for name in names {
+            jwk.as_object_mut().unwrap().remove(*name);
+        }
+        jwk
+    };
+    let with = |name: &str, value: Value| {
+        let mut jwk = full.clone();
+        jwk[name] = value;
+        jwk
+    };
+    let padded = |name: &str, zeros: usize| {
+        let mut jwk = full.clone();
+        let number = if name == "n" { &first().n } else { &first().e };
+        jwk[name] = json!(b64([vec![0; zeros], number.to_bytes_be()].concat()));
+        jwk
+    };
+    let many = |at: usize| {
+        let mut keys: Vec<Value> = (0..200)
+            .map(|other| second().jwk(&format!("other-{other}")))
+            .collect();
+        keys.insert(at, full.clone());
+        key_set(&keys)
+    };
+    let among = |others: Vec<Value>| {
+        let mut keys = others.clone();
+        keys.push(full.clone());
+        keys.extend(others);
+        key_set(&keys)
+    };
+    let second_jwk = second().jwk(SECOND_KID);
+    let incomplete = |name: &str| {
+        let mut jwk = second_jwk.clone();
+        jwk.as_object_mut().unwrap().remove(name);
+        jwk
+    };
+    let changed = |name: &str, value: Value| {
+        let mut jwk = second_jwk.clone();
+        jwk[name] = value;
+        jwk
+    };
+    let sets: Vec<(&str, Value)> = vec![
+        ("the first of two", published()),
+        ("alone", key_set(std::slice::from_ref(&full))),
+        ("without alg", key_set(&[without(&["alg"])])),
+        ("without use", key_set(&[without(&["use"])])),
+        ("without alg and use", key_set(&[without(&["alg", "use"])])),
+        (
+            "with key_ops verify",
+            key_set(&[with("key_ops", json!(["verify"]))]),
+        ),
+        (
+            "with key_ops instead of use",
+            key_set(&[{
+                let mut jwk = without(&["use"]);
+                jwk["key_ops"] = json!(["verify"]);
+                jwk
+            }]),
+        ),
+        (
+            "with key_ops sign and verify",
+            key_set(&[with("key_ops", json!(["sign", "verify"]))]),
+        ),
+        (
+            "with extra members",
+            key_set(&[
+                with("x5c", json!(["MIIB"])),
+                with("rotated", json!({"at": 1})),
+            ]),
+        ),
+        ("with ext", key_set(&[with("ext", json!(true))])),
+        ("with a leading zero in n", key_set(&[padded("n", 1)])),
+        ("with many leading zeros in n", key_set(&[padded("n", 5)])),
+        ("with a leading zero in e", key_set(&[padded("e", 1)])),
+        ("with extra members in the set", {
+            let mut set = published();
+            set["generated"] = json!("2026-11-23");
+            set["next"] = json!(null);
+            set
+        }),
+        ("first among 200 others", many(0)),
+        ("100th among 200 others", many(100)),
+        ("last among 200 others", many(200)),
+        ("beside null", among(vec![Value::Null])),
+        (
+            "beside scalars",
+            among(vec![json!(1), json!("x"), json!(true), json!(1.5e300)]),
+        ),
+        (
+            "beside a list",
+            among(vec![json!([]), json!([full.clone()])]),
+        ),
+        ("beside an empty object", among(vec![json!({})])),
+        (
+            "beside an unknown kty",
+            among(vec![changed("kty", json!("XYZ"))]),
+        ),
+        (
+            "beside a kty that isn't a string",
+            among(vec![changed("kty", json!(7))]),
+        ),
+        ("beside no kty", among(vec![incomplete("kty")])),
+        (
+            "beside an unknown alg",
+            among(vec![changed("alg", json!("XY999"))]),
+        ),
+        (
+            "beside an alg that isn't a string",
+            among(vec![changed("alg", json!(["RS256"]))]),
+        ),
+        (
+            "beside an unknown use",
+            among(vec![changed("use", json!("xyz"))]),
+        ),
+        (
+            "beside a use that isn't a string",
+            among(vec![changed("use", json!({}))]),
+        ),
+        (
+            "beside odd key_ops",
+            among(vec![
+                changed("key_ops", json!("verify")),
+                changed("key_ops", json!([1])),
+            ]),
+        ),
+        ("beside no kid", among(vec![incomplete("kid")])),
+        (
+            "beside a kid that isn't a string",
+            among(vec![changed("kid", json!(5)), changed("kid", json!(null))]),
+        ),
+        ("beside no n", among(vec![incomplete("n")])),
+        ("beside no e", among(vec![incomplete("e")])),
+        ("beside an empty n", among(vec![changed("n", json!(""))])),
+        (
+            "beside an n that isn't base64",
+            among(vec![changed("n", json!("***")), changed("n", json!(3))]),
+        ),
+        (
+            "beside an e that isn't base64",
+            among(vec![changed("e", json!("é")), changed("e", json!([]))]),
+        ),
+        (
+            "beside oct, EC and OKP keys",
+            among(vec![
+                json!({"kty": "oct", "kid": "o", "k": "AAAA", "alg": "HS256"}),
+                json!({"kty": "EC", "kid": "e", "crv": "P-256", "x": "AAAA", "y": "AAAA"}),
+                json!({"kty": "OKP", "kid": "k", "crv": "Ed25519", "x": "AAAA"}),
+                json!({"kty": "AKP", "kid": "q", "alg": "ML-DSA-44", "pub": "AAAA"}),
+            ]),
+        ),
+        (
+            "beside itself, unusable",
+            key_set(&[with("use", json!("enc")), full.clone()]),
+        ),
+        (
+            "beside itself, unusable, after",
+            key_set(&[full.clone(), with("alg", json!("RSA-OAEP"))]),
+        ),
+        ("beside itself", key_set(&[full.clone(), full.clone()])),
+    ];
+    for (name, keys) in sets {
+        let rig = Rig::with_keys(keys).await;
+        let fit = rig.fit();
+        report.case(name, rig.let_in(&rig.tick(&fit.token()), &fit).await);
+    }
+
+    let rig = Rig::start().await;
+    let fit = rig.fit().head("kid", SECOND_KID);
+    report.case(
+        "the second of two",
+        rig.let_in(&rig.tick(&fit.sign(second())), &fit).await,
+    );
+
+    let rig = Rig::with_keys(key_set(&[second_jwk, long4096().jwk("long")])).await;
+    let fit = rig.fit().head("kid", "long");
+    report.case(
+        "4096 bits",
+        rig.let_in(&rig.tick(&fit.sign(long4096())), &fit).await,
+    );
+
+    for (name, content_type) in [
+        ("text/plain", "text/plain"),
+        ("jwk-set+json", "application/jwk-set+json; charset=utf-8"),
+    ] {
+        let rig = Rig::with(
+            Answer::Text(200, content_type, published().to_string()),
+            |app| app,
+        )
+        .await;
+        let fit = rig.fit();
+        report.case(
+            format!("served as {name}"),
+            rig.let_in(&rig.tick(&fit.token()), &fit).await,
+        );
+    }
+
+    let chunked = {
+        let body = published().to_string();
+        let (one, two) = body.split_at(100);
+        format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
+            one.len(),
+            two.len()
+        )
+    };
+    let rig = Rig::with(Answer::Bytes(chunked.into_bytes()), |app| app).await;
+    let fit = rig.fit();
+    report.case(
+        "served in chunks",
+        rig.let_in(&rig.tick(&fit.token()), &fit).await,
+    );
+    let unframed = format!(
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}",
+        published()
+    );
+    let rig = Rig::with(Answer::Bytes(unframed.into_bytes()), |app| app).await;
+    report.case(
+        "served up to the end of the connection",
+        rig.let_in(
+            &rig.tick(&rig.fit().claim("/jti", "j").token()),
+            &rig.fit().claim("/jti", "j"),
+        )
+        .await,
+    );
+    report.finish();
+}

@@ -1,0 +1,731 @@
+//! The compact serialisation, and JSON as it should be.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use forge_remote_tests::http::Call;
+use forge_remote_tests::jws::{
+    APP_ID, FIRST_KID, Fit, INSTALLATION_ID, OTHER_APP_ID, b64, compact, compact_text, parts,
+    seconds, unb64,
+};
+use forge_remote_tests::report::Report;
+use forge_remote_tests::rig::Rig;
+use forge_remote_tests::rsa::first;
+use serde_json::json;
+
+#[tokio::test]
+async fn other_serialisations() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("other serialisations");
+    let token = rig.fit().token();
+    let [header, payload, signature] = parts(&token);
+    let flattened = json!({"payload": payload, "protected": header, "signature": signature});
+    let general =
+        json!({"payload": payload, "signatures": [{"protected": header, "signature": signature}]});
+    let unprotected = json!({"payload": payload, "header": {"alg": "RS256", "kid": FIRST_KID}, "signature": signature});
+    for (name, text) in [
+        ("flattened JSON", flattened.to_string()),
+        ("general JSON", general.to_string()),
+        ("JSON with an unprotected header", unprotected.to_string()),
+        ("flattened JSON in base64url", b64(flattened.to_string())),
+        ("general JSON in base64url", b64(general.to_string())),
+        ("JSON list of tokens", json!([token]).to_string()),
+        (
+            "JSON of parts",
+            json!([header, payload, signature]).to_string(),
+        ),
+        ("SD-JWT", format!("{token}~")),
+        (
+            "SD-JWT with a disclosure",
+            format!("{token}~{}~", b64(r#"["salt","principal","x"]"#)),
+        ),
+        ("PASETO", format!("v4.public.{payload}{signature}")),
+        ("a Macaroon", format!("MDAx{signature}")),
+        ("raw claims", rig.fit().claims_json()),
+        ("claims in base64url", payload.to_owned()),
+    ] {
+        report.case(name, rig.refused(&text).await);
+    }
+    // In the body, as its content type says.
+    for content_type in [
+        "application/jose",
+        "application/jwt",
+        "application/jose+json",
+    ] {
+        let body = if content_type.ends_with("json") {
+            flattened.to_string()
+        } else {
+            token.clone()
+        };
+        let call = Call::post("/tick")
+            .header("Content-Type", content_type)
+            .body(body);
+        report.case(
+            format!("a body of {content_type}"),
+            rig.refused_call(&call.bytes(), &[401]).await,
+        );
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn parts_missing_or_extra() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("missing and extra parts");
+    let token = rig.fit().token();
+    let [h, p, s] = parts(&token);
+    for (name, text) in [
+        ("h", h.to_owned()),
+        ("h.", format!("{h}.")),
+        ("h.p", format!("{h}.{p}")),
+        ("h.p.", format!("{h}.{p}.")),
+        ("h..s", format!("{h}..{s}")),
+        (".p.s", format!(".{p}.{s}")),
+        ("..s", format!("..{s}")),
+        (".p.", format!(".{p}.")),
+        ("h..", format!("{h}..")),
+        ("p.s", format!("{p}.{s}")),
+        ("h.s", format!("{h}.{s}")),
+        (".h.p.s", format!(".{h}.{p}.{s}")),
+        ("h.p.s.", format!("{h}.{p}.{s}.")),
+        ("h.p.s..", format!("{h}.{p}.{s}..")),
+        ("h.p.s.s", format!("{h}.{p}.{s}.{s}")),
+        ("h.h.p.s", format!("{h}.{h}.{p}.{s}")),
+        ("h.p.p.s", format!("{h}.{p}.{p}.{s}")),
+        ("h..p.s", format!("{h}..{p}.{s}")),
+        ("h.p..s", format!("{h}.{p}..{s}")),
+        ("h.p.s.x", format!("{h}.{p}.{s}.x")),
+        ("h.p.s.e.e", format!("{h}.{p}.{s}.e30.e30")),
+        ("p.h.s", format!("{p}.{h}.{s}")),
+        ("s.p.h", format!("{s}.{p}.{h}")),
+        ("twice", format!("{token}.{token}")),
+        ("1,000 dots", ".".repeat(1000)),
+        ("60,000 dots", ".".repeat(60_000)),
+        ("30,000 parts", "e.".repeat(30_000)),
+        ("a dot missing between h and p", format!("{h}{p}.{s}")),
+        ("a dot missing between p and s", format!("{h}.{p}{s}")),
+        ("a dot too early", format!("{}.{}{p}.{s}", &h[..4], &h[4..])),
+    ] {
+        report.case(name, rig.refused(&text).await);
+    }
+    report.finish();
+}
+
+/// A token whose three parts all have one of the alphabet's last two characters, and all need
+/// padding.
+fn telling(rig: &Rig) -> Fit {
+    loop {
+        let mut fit = rig.fit().head("x", "??>>~~").claim("/x", "??>>~~");
+        // 256 bytes need padding by themselves.
+        while fit.header_json().len().is_multiple_of(3) {
+            let length = fit.header_json().len() % 7 + 1;
+            fit = fit.head("pad", "y".repeat(length));
+        }
+        while fit.claims_json().len().is_multiple_of(3) {
+            let length = fit.claims_json().len() % 7 + 1;
+            fit = fit.claim("/pad", "y".repeat(length));
+        }
+        let token = fit.token();
+        if parts(&token).iter().all(|part| part.contains(['-', '_'])) {
+            return fit;
+        }
+    }
+}
+
+/// Every odd spelling of a part is signed as it stands: only the spelling is wrong.
+#[tokio::test]
+async fn odd_base64() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("odd base64url");
+    let fit = telling(&rig);
+    report.case(
+        "the plain one is good",
+        rig.let_in(&rig.tick(&fit.token()), &fit).await,
+    );
+    let (header, claims) = (fit.header_json(), fit.claims_json());
+    let respell = |at: usize, spell: &dyn Fn(&[u8]) -> String| -> String {
+        let head = if at == 0 {
+            spell(header.as_bytes())
+        } else {
+            b64(&header)
+        };
+        let payload = if at == 1 {
+            spell(claims.as_bytes())
+        } else {
+            b64(&claims)
+        };
+        let token = compact_text(&head, &payload, first());
+        if at < 2 {
+            return token;
+        }
+        let (signed, signature) = token.rsplit_once('.').unwrap();
+        format!("{signed}.{}", spell(&unb64(signature)))
+    };
+    // The bits that the last character has too many.
+    let stray = |bytes: &[u8]| -> String {
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        let mut text = b64(bytes).into_bytes();
+        let last = ALPHABET
+            .iter()
+            .position(|c| Some(c) == text.last())
+            .unwrap();
+        *text.last_mut().unwrap() = ALPHABET[last | 1];
+        String::from_utf8(text).unwrap()
+    };
+    type Spell<'a> = Box<dyn Fn(&[u8]) -> String + 'a>;
+    let middle = |insert: &str, bytes: &[u8]| -> String {
+        let text = b64(bytes);
+        let at = text.len() / 2 / 4 * 4;
+        format!("{}{insert}{}", &text[..at], &text[at..])
+    };
+    let spellings: Vec<(&str, Spell<'_>)> = vec![
+        ("padding", Box::new(|bytes| URL_SAFE.encode(bytes))),
+        (
+            "too much padding",
+            Box::new(|bytes| format!("{}=", URL_SAFE.encode(bytes))),
+        ),
+        (
+            "four equals signs",
+            Box::new(|bytes| format!("{}====", b64(bytes))),
+        ),
+        (
+            "encoded padding",
+            Box::new(|bytes| URL_SAFE.encode(bytes).replace('=', "%3D")),
+        ),
+        (
+            "dots for padding",
+            Box::new(|bytes| URL_SAFE.encode(bytes).replace('=', ",")),
+        ),
+        (
+            "the standard alphabet",
+            Box::new(|bytes| b64(bytes).replace('-', "+").replace('_', "/")),
+        ),
+        (
+            "the standard alphabet, padded",
+            Box::new(|bytes| STANDARD.encode(bytes)),
+        ),
+        (
+            "mixed alphabets",
+            Box::new(|bytes| b64(bytes).replacen('-', "+", 1).replacen('_', "/", 1)),
+        ),
+        ("stray bits", Box::new(stray)),
+        (
+            "a blank in front",
+            Box::new(|bytes| format!(" {}", b64(bytes))),
+        ),
+        (
+            "a blank behind",
+            Box::new(|bytes| format!("{} ", b64(bytes))),
+        ),
+        ("a blank inside", Box::new(|bytes| middle(" ", bytes))),
+        ("a tab inside", Box::new(|bytes| middle("\t", bytes))),
+        (
+            "a folded line inside",
+            Box::new(|bytes| middle("\r\n ", bytes)),
+        ),
+        (
+            "an encoded newline inside",
+            Box::new(|bytes| middle("%0A", bytes)),
+        ),
+        ("padding inside", Box::new(|bytes| middle("====", bytes))),
+        ("an asterisk inside", Box::new(|bytes| middle("*", bytes))),
+        (
+            "four characters that aren't of the alphabet",
+            Box::new(|bytes| middle("!!!!", bytes)),
+        ),
+        (
+            "a zero-width space inside",
+            Box::new(|bytes| middle("\u{200b}", bytes)),
+        ),
+        ("a NUL inside", Box::new(|bytes| middle("\0", bytes))),
+        (
+            "one character more",
+            Box::new(|bytes| {
+                let text = b64(bytes);
+                // A single character can't encode a byte.
+                format!("{text}{}", "A".repeat((5 - text.len() % 4) % 4))
+            }),
+        ),
+        (
+            "hexadecimal",
+            Box::new(|bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        ),
+        (
+            "not encoded at all",
+            Box::new(|bytes| String::from_utf8_lossy(bytes).replace('.', ",")),
+        ),
+    ];
+    for (name, spell) in &spellings {
+        for (at, part) in ["header", "payload", "signature"].iter().enumerate() {
+            let token = respell(at, spell.as_ref());
+            let bytes = rig.tick(&token).bytes();
+            // What HTTP forbids in a header is 400; blanks at the very end are not the token's.
+            if *part == "signature" && *name == "a blank behind" {
+                report.case(
+                    format!("{name}: {part}"),
+                    rig.let_in(&rig.tick(&token), &fit).await,
+                );
+                continue;
+            }
+            report.case(
+                format!("{name}: {part}"),
+                rig.refused_call(&bytes, &[400, 401]).await,
+            );
+        }
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn payloads_that_are_no_object() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("payloads that are no object");
+    let fit = rig.fit();
+    let good = fit.claims_json();
+    let with = |name: &str, json: &str| fit.claims_json_with(name, json);
+    for (name, text) in [
+        ("empty", String::new()),
+        ("blank", " ".into()),
+        ("null", "null".into()),
+        ("true", "true".into()),
+        ("number", "1".into()),
+        ("string", "\"x\"".into()),
+        ("empty list", "[]".into()),
+        ("list of the claims", format!("[{good}]")),
+        (
+            "list of values",
+            json!([APP_ID, "forge/invocation-token", 1]).to_string(),
+        ),
+        ("string of the claims", json!(good).to_string()),
+        ("empty object", "{}".into()),
+        ("truncated", good[..good.len() - 1].to_owned()),
+        ("half", good[..good.len() / 2].to_owned()),
+        ("trailing comma", format!("{},}}", &good[..good.len() - 1])),
+        ("single quotes", good.replace('"', "'")),
+        ("a comment", format!("{good}// x")),
+        ("a comment in front", format!("/**/{good}")),
+        ("two objects", format!("{good}{good}")),
+        ("two objects in lines", format!("{good}\n{good}")),
+        ("an object and a list", format!("{good}[]")),
+        ("an object and rubbish", format!("{good} x")),
+        ("an object and a comma", format!("{good},")),
+        ("an object and a brace", format!("{good}}}")),
+        ("an object and a NUL", format!("{good}\0")),
+        ("a byte order mark", format!("\u{feff}{good}")),
+        ("a byte order mark behind", format!("{good}\u{feff}")),
+        ("a form feed", format!("\u{c}{good}")),
+        ("a NUL in front", format!("\0{good}")),
+        ("form", format!("aud={APP_ID}&iss=forge")),
+        ("NaN in an unknown claim", with("x", "NaN")),
+        ("Infinity in an unknown claim", with("x", "Infinity")),
+        ("a leading zero in an unknown claim", with("x", "007")),
+        ("a hexadecimal unknown claim", with("x", "0xff")),
+        ("undefined", with("x", "undefined")),
+        ("a bad escape in an unknown claim", with("x", r#""\x41""#)),
+        (
+            "a bad unicode escape in an unknown claim",
+            with("x", r#""\u00zz""#),
+        ),
+        ("a raw newline in an unknown claim", with("x", "\"a\nb\"")),
+        (
+            "a bad escape in the context",
+            with("context", r#"{"x":"\q"}"#),
+        ),
+        (
+            "a raw control character in the context",
+            with("context", "{\"x\":\"\u{1}\"}"),
+        ),
+        (
+            "a trailing comma in the context",
+            with("context", r#"{"x":1,}"#),
+        ),
+        (
+            "unbalanced brackets in the context",
+            with("context", r#"{"x":[1}"#),
+        ),
+    ] {
+        report.case(
+            name,
+            rig.refused(&compact(fit.header_json(), text, first()))
+                .await,
+        );
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn payloads_that_are_not_utf8() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("payloads that aren't UTF-8");
+    let fit = rig.fit();
+    let insert = |name: &str, json: &str, bytes: &[u8]| -> Vec<u8> {
+        // The mark is replaced by the bytes.
+        let text = fit.claims_json_with(name, json);
+        let (before, after) = text.split_once('§').unwrap();
+        [before.as_bytes(), bytes, after.as_bytes()].concat()
+    };
+    for (name, bytes) in [
+        ("a lone continuation", &b"\x80"[..]),
+        ("a lone start", b"\xc3"),
+        ("FF", b"\xff"),
+        ("Latin-1", b"\xe9"),
+        ("overlong", b"\xc0\xaf"),
+        ("overlong NUL", b"\xc0\x80"),
+        ("half a surrogate", b"\xed\xa0\x80"),
+        ("above U+10FFFF", b"\xf4\x90\x80\x80"),
+    ] {
+        for (place, payload) in [
+            ("an unknown claim", insert("x", r#""§""#, bytes)),
+            (
+                "an unknown claim, deep",
+                insert("x", r#"[{"y":["§"]}]"#, bytes),
+            ),
+            ("an unknown claim's name", insert("x§", "1", bytes)),
+            ("the context", insert("context", r#"{"y":"§"}"#, bytes)),
+            ("jti", insert("jti", r#""§""#, bytes)),
+            (
+                "aud",
+                insert("aud", &format!("[\"{APP_ID}\",\"§\"]"), bytes),
+            ),
+        ] {
+            report.case(
+                format!("{name} in {place}"),
+                rig.refused(&compact(fit.header_json(), payload, first()))
+                    .await,
+            );
+        }
+    }
+    let utf16: Vec<u8> = fit
+        .claims_json()
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    report.case(
+        "UTF-16",
+        rig.refused(&compact(fit.header_json(), utf16, first()))
+            .await,
+    );
+    for (name, json) in [
+        (
+            "half a surrogate, escaped, in iss",
+            ("iss", r#""forge/invocation-token\ud800""#),
+        ),
+        ("half a surrogate, escaped, in aud", ("aud", r#""\udc00""#)),
+        ("half a surrogate, escaped, in jti", ("jti", r#""\ud800""#)),
+        (
+            "two halves in the wrong order in jti",
+            ("jti", r#""\udc00\ud800""#),
+        ),
+    ] {
+        let payload = fit.claims_json_with(json.0, json.1);
+        report.case(
+            name,
+            rig.refused(&compact(fit.header_json(), payload, first()))
+                .await,
+        );
+    }
+    report.finish();
+}
+
+/// What a handler can't read back must not be let in as if it were not there.
+#[tokio::test]
+async fn contexts_that_no_parser_takes() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("contexts that no parser takes");
+    let fit = rig.page();
+    for (name, context) in [
+        (
+            "half a surrogate and a number",
+            r#"{"a":"\ud800","b":1e999}"#,
+        ),
+        ("a number beyond every type", r#"{"a":1e999}"#),
+        ("a negative number beyond every type", r#"{"a":[-1e400]}"#),
+    ] {
+        let payload = fit.claims_json_with("context", context);
+        let token = compact(fit.header_json(), payload, first());
+        let call = Call::post("/ui").bearer(&token);
+        report.case(name, rig.refused_call(&call.bytes(), &[401]).await);
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn duplicate_members() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("duplicate members");
+    let fit = rig.fit();
+    let now = seconds(rig.now());
+    let good = fit.claims_json();
+    let front = |member: &str| format!("{{{member},{}", &good[1..]);
+    let behind = |member: &str| format!("{},{member}}}", &good[..good.len() - 1]);
+    let app = fit.claims["app"].to_string();
+    let other_app = app.replace(APP_ID, OTHER_APP_ID);
+    for (name, member) in [
+        (
+            "iss, the same",
+            r#""iss":"forge/invocation-token""#.to_owned(),
+        ),
+        (
+            "iss, another",
+            r#""iss":"https://attacker.example""#.to_owned(),
+        ),
+        ("iss, null", r#""iss":null"#.to_owned()),
+        (
+            "iss, escaped name",
+            r#""\u0069ss":"forge/invocation-token""#.to_owned(),
+        ),
+        ("aud, the same", format!(r#""aud":"{APP_ID}""#)),
+        ("aud, another", format!(r#""aud":"{OTHER_APP_ID}""#)),
+        ("aud, a list", format!(r#""aud":["{APP_ID}"]"#)),
+        ("aud, escaped name", format!(r#""a\u0075d":"{APP_ID}""#)),
+        ("exp, later", format!(r#""exp":{}"#, now + 100)),
+        ("exp, past", format!(r#""exp":{}"#, now - 100)),
+        ("exp, null", r#""exp":null"#.to_owned()),
+        ("exp, escaped name", format!(r#""\u0065xp":{}"#, now + 100)),
+        ("nbf", format!(r#""nbf":{now}"#)),
+        ("nbf, future", format!(r#""nbf":{}"#, now + 100)),
+        ("iat", format!(r#""iat":{now}"#)),
+        ("jti", r#""jti":"x""#.to_owned()),
+        (
+            "principal",
+            r#""principal":null,"principal":null"#.to_owned(),
+        ),
+        (
+            "principal, null and somebody",
+            r#""principal":"admin","principal":null"#.to_owned(),
+        ),
+        ("context", r#""context":null,"context":null"#.to_owned()),
+        ("app, the same", format!(r#""app":{app}"#)),
+        ("app, another", format!(r#""app":{other_app}"#)),
+        ("app, null", r#""app":null"#.to_owned()),
+        ("icLabel", r#""icLabel":"a","icLabel":"b""#.to_owned()),
+        ("an unknown claim", r#""x":1,"x":1"#.to_owned()),
+        (
+            "an unknown claim by escape",
+            r#""xy":1,"x\u0079":2"#.to_owned(),
+        ),
+        ("an empty name", r#""":1,"":2"#.to_owned()),
+    ] {
+        report.case(
+            format!("{name}, in front"),
+            rig.refused(&compact(fit.header_json(), front(&member), first()))
+                .await,
+        );
+        report.case(
+            format!("{name}, behind"),
+            rig.refused(&compact(fit.header_json(), behind(&member), first()))
+                .await,
+        );
+    }
+    // Inside `app`, what the verifier or the handler goes by.
+    let inside = |object: &str, member: &str| {
+        let at = good.find(object).unwrap() + object.len();
+        [format!("{}{member},{}", &good[..at], &good[at..])]
+    };
+    for (name, object, member) in [
+        (
+            "app.id, the same",
+            r#""app":{"#,
+            format!(r#""id":"{APP_ID}""#),
+        ),
+        (
+            "app.id, another",
+            r#""app":{"#,
+            format!(r#""id":"{OTHER_APP_ID}""#),
+        ),
+        (
+            "app.id, escaped name",
+            r#""app":{"#,
+            format!(r#""\u0069d":"{APP_ID}""#),
+        ),
+        (
+            "app.installationId",
+            r#""app":{"#,
+            format!(r#""installationId":"{INSTALLATION_ID}""#),
+        ),
+        (
+            "app.apiBaseUrl",
+            r#""app":{"#,
+            r#""apiBaseUrl":"https://attacker.example""#.to_owned(),
+        ),
+        (
+            "app.installation",
+            r#""app":{"#,
+            format!(r#""installation":{{"id":"{INSTALLATION_ID}"}}"#),
+        ),
+        (
+            "app.module",
+            r#""app":{"#,
+            r#""module":{"type":"core:endpoint","key":"tick"}"#.to_owned(),
+        ),
+        (
+            "app.environment",
+            r#""app":{"#,
+            r#""environment":{"type":"PRODUCTION"}"#.to_owned(),
+        ),
+        (
+            "app.installation.id",
+            r#""installation":{"#,
+            format!(r#""id":"{INSTALLATION_ID}""#),
+        ),
+        (
+            "app.module.key, the same",
+            r#""module":{"#,
+            r#""key":"tick""#.to_owned(),
+        ),
+        (
+            "app.module.key, another",
+            r#""module":{"#,
+            r#""key":"other""#.to_owned(),
+        ),
+        (
+            "app.module.type",
+            r#""module":{"#,
+            r#""type":"xen:macro""#.to_owned(),
+        ),
+        (
+            "app.environment.type",
+            r#""environment":{"#,
+            r#""type":"DEVELOPMENT""#.to_owned(),
+        ),
+    ] {
+        for payload in inside(object, &member) {
+            report.case(
+                name,
+                rig.refused(&compact(fit.header_json(), payload, first()))
+                    .await,
+            );
+        }
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn deep_payloads() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("deep payloads");
+    let fit = rig.fit();
+    let lists = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let objects = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+    for depth in [1000, 5000, 20_000] {
+        for (name, payload) in [
+            ("nothing but lists", lists(depth)),
+            ("lists, never closed", "[".repeat(depth)),
+            ("objects, never closed", "{\"a\":".repeat(depth / 4)),
+            (
+                "an unknown claim of lists",
+                fit.claims_json_with("x", &lists(depth)),
+            ),
+            (
+                "an unknown claim of objects",
+                fit.claims_json_with("x", &objects(depth / 4)),
+            ),
+            (
+                "the context of lists",
+                fit.claims_json_with("context", &lists(depth)),
+            ),
+            (
+                "the context of objects",
+                fit.claims_json_with("context", &objects(depth / 4)),
+            ),
+            ("aud of lists", fit.claims_json_with("aud", &lists(depth))),
+            ("exp of lists", fit.claims_json_with("exp", &lists(depth))),
+            ("app of lists", fit.claims_json_with("app", &lists(depth))),
+            (
+                "app of objects",
+                fit.claims_json_with("app", &objects(depth / 4)),
+            ),
+            (
+                "principal of lists",
+                fit.claims_json_with("principal", &lists(depth)),
+            ),
+            (
+                "icLabel of lists",
+                fit.claims_json_with("icLabel", &lists(depth)),
+            ),
+        ] {
+            let token = compact(fit.header_json(), payload, first());
+            assert!(token.len() < 64 * 1024, "{name} {depth}");
+            report.case(format!("{name}, {depth}"), rig.refused(&token).await);
+        }
+    }
+    report.finish();
+}
+
+/// Each member costs a comparison with all before it, if one isn't careful. Taking them is no
+/// fault, being slow is.
+#[tokio::test]
+async fn wide_payloads() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("wide payloads");
+    let fit = rig.fit();
+    let members: String = (0..4000).map(|at| format!("\"{at}\":0,")).collect();
+    let wide = format!("{{{members}{}", &fit.claims_json()[1..]);
+    report.case(
+        "4,000 members",
+        rig.harmless(&compact(fit.header_json(), wide, first()))
+            .await,
+    );
+    let inside = fit.claims_json_with("x", &format!("{{{members}\"last\":0}}"));
+    report.case(
+        "4,000 members inside a claim",
+        rig.harmless(&compact(fit.header_json(), inside, first()))
+            .await,
+    );
+    let audience: Vec<String> = (0..3000).map(|at| format!("aud-{at}")).collect();
+    report.case(
+        "3,000 audiences, none ours",
+        rig.refused(&fit.clone().claim("/aud", audience).token())
+            .await,
+    );
+    let members: String = (0..400).map(|at| format!("\"{at}\":0,")).collect();
+    let header = format!("{{{members}{}", &fit.header_json()[1..]);
+    report.case(
+        "400 members in the header",
+        rig.harmless(&compact(header, fit.claims_json(), first()))
+            .await,
+    );
+    let long = fit.clone().head("x", "y".repeat(40_000));
+    report.case(
+        "a header of 40,000 characters",
+        rig.harmless(&long.token()).await,
+    );
+    report.finish();
+}
+
+#[tokio::test]
+async fn large_tokens() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("too large tokens");
+    for kilobytes in [52, 64, 80, 100, 200, 1000, 4000] {
+        let fit = rig.fit().claim("/x", "y".repeat(kilobytes * 1024));
+        let token = fit.token();
+        assert!(token.len() > 64 * 1024);
+        let bytes = rig.tick(&token).bytes();
+        report.case(
+            format!("{} bytes", token.len()),
+            rig.refused_call(&bytes, &[400, 401, 413, 431]).await,
+        );
+    }
+    for (name, text) in [
+        ("300 KB of A", "A".repeat(300_000)),
+        ("300 KB of dots", ".".repeat(300_000)),
+        ("70 KB of brackets", "[".repeat(70_000)),
+    ] {
+        let bytes = rig.tick(&text).bytes();
+        report.case(name, rig.refused_call(&bytes, &[400, 401, 413, 431]).await);
+    }
+    // A signature or a header of that size.
+    let token = rig.fit().token();
+    let [h, p, s] = parts(&token);
+    report.case(
+        "a signature of 50 KB",
+        rig.refused(&format!("{h}.{p}.{}", s.repeat(150))).await,
+    );
+    report.case(
+        "a header of 50 KB",
+        rig.refused(&format!("{}.{p}.{s}", h.repeat(500))).await,
+    );
+    report.finish();
+}

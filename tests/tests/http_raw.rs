@@ -1,0 +1,678 @@
+//! Requests that no honest client sends: smuggling, floods, broken heads.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::Duration;
+
+use forge_remote_tests::http::{Call, Connection, Reply};
+use forge_remote_tests::report::Report;
+use forge_remote_tests::rig::Rig;
+
+/// Sends bytes, says that they were all, and takes every answer.
+async fn answers(rig: &Rig, bytes: &[u8]) -> Vec<Reply> {
+    let mut connection = Connection::open(rig.address).await.unwrap();
+    connection.send(bytes).await;
+    connection.finish().await;
+    let mut replies = Vec::new();
+    loop {
+        match tokio::time::timeout(Duration::from_secs(2), connection.reply()).await {
+            Ok(Ok(Some(reply))) => replies.push(reply),
+            Ok(Ok(None) | Err(_)) | Err(_) => return replies,
+        }
+    }
+}
+
+fn statuses(replies: &[Reply]) -> Vec<u16> {
+    replies.iter().map(|reply| reply.status).collect()
+}
+
+/// A request by hand, its headers as they are.
+fn by_hand(line: &str, headers: &[&str], body: &str) -> Vec<u8> {
+    let mut out = format!("{line}\r\nHost: backend.example.com\r\n");
+    for header in headers {
+        out.push_str(header);
+        out.push_str("\r\n");
+    }
+    out.push_str("\r\n");
+    out.push_str(body);
+    out.into_bytes()
+}
+
+/// A request whose body holds another one: where its end is in doubt, the other must not run.
+#[tokio::test]
+async fn smuggling() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("smuggling");
+    let token = rig.fit().token();
+    let inner = format!(
+        "POST /tick HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+    );
+    let long = format!("{:x}\r\n{inner}\r\n0\r\n\r\n", inner.len());
+    let length = inner.len();
+    let after_zero = format!("0\r\n\r\n{inner}");
+    let cases: Vec<(&str, Vec<String>, &str)> = vec![
+        (
+            "CL.TE",
+            vec![
+                format!("Content-Length: {}", after_zero.len()),
+                "Transfer-Encoding: chunked".into(),
+            ],
+            &after_zero,
+        ),
+        (
+            "TE.CL",
+            vec![
+                "Transfer-Encoding: chunked".into(),
+                "Content-Length: 4".into(),
+            ],
+            &long,
+        ),
+        (
+            "TE first, CL of all",
+            vec![
+                "Transfer-Encoding: chunked".into(),
+                format!("Content-Length: {}", after_zero.len()),
+            ],
+            &after_zero,
+        ),
+        (
+            "CL 0 and TE",
+            vec![
+                "Content-Length: 0".into(),
+                "Transfer-Encoding: chunked".into(),
+            ],
+            &after_zero,
+        ),
+        (
+            "two lengths, short first",
+            vec![
+                "Content-Length: 0".into(),
+                format!("Content-Length: {length}"),
+            ],
+            &inner,
+        ),
+        (
+            "two lengths, long first",
+            vec![
+                format!("Content-Length: {length}"),
+                "Content-Length: 0".into(),
+            ],
+            &inner,
+        ),
+        (
+            "two lengths in one",
+            vec![format!("Content-Length: 0, {length}")],
+            &inner,
+        ),
+        (
+            "two lengths in one, long first",
+            vec![format!("Content-Length: {length}, 0")],
+            &inner,
+        ),
+        ("negative length", vec!["Content-Length: -1".into()], &inner),
+        (
+            "length with a plus sign",
+            vec!["Content-Length: +0".into()],
+            &inner,
+        ),
+        (
+            "length in hexadecimal",
+            vec!["Content-Length: 0x0".into()],
+            &inner,
+        ),
+        (
+            "length with a fraction",
+            vec!["Content-Length: 0.0".into()],
+            &inner,
+        ),
+        (
+            "length with an exponent",
+            vec!["Content-Length: 0e1".into()],
+            &inner,
+        ),
+        ("length empty", vec!["Content-Length: ".into()], &inner),
+        (
+            "length with blanks inside",
+            vec!["Content-Length: 0 0".into()],
+            &inner,
+        ),
+        (
+            "length quoted",
+            vec!["Content-Length: \"0\"".into()],
+            &inner,
+        ),
+        (
+            "length beyond 64 bits",
+            vec!["Content-Length: 18446744073709551616".into()],
+            &inner,
+        ),
+        (
+            "length of non-ASCII digits",
+            vec!["Content-Length: ０".into()],
+            &inner,
+        ),
+        (
+            "a blank before the colon of the length",
+            vec!["Content-Length : 0".into()],
+            &inner,
+        ),
+        (
+            "a tab before the colon of the length",
+            vec!["Content-Length\t: 0".into()],
+            &inner,
+        ),
+        (
+            "a folded length",
+            vec!["Content-Length:\r\n 0".into()],
+            &inner,
+        ),
+        (
+            "unknown coding",
+            vec!["Transfer-Encoding: xchunked".into()],
+            &after_zero,
+        ),
+        (
+            "identity",
+            vec!["Transfer-Encoding: identity".into()],
+            &after_zero,
+        ),
+        (
+            "identity with a length",
+            vec![
+                "Transfer-Encoding: identity".into(),
+                "Content-Length: 0".into(),
+            ],
+            &inner,
+        ),
+        (
+            "chunked, then identity",
+            vec!["Transfer-Encoding: chunked, identity".into()],
+            &after_zero,
+        ),
+        (
+            "chunked, then identity, in two headers",
+            vec![
+                "Transfer-Encoding: chunked".into(),
+                "Transfer-Encoding: identity".into(),
+            ],
+            &after_zero,
+        ),
+        (
+            "chunked, then rubbish",
+            vec![
+                "Transfer-Encoding: chunked".into(),
+                "Transfer-Encoding: x".into(),
+                "Content-Length: 5".into(),
+            ],
+            &after_zero,
+        ),
+        (
+            "chunked quoted",
+            vec!["Transfer-Encoding: \"chunked\"".into()],
+            &after_zero,
+        ),
+        (
+            "chunked with a NUL",
+            vec!["Transfer-Encoding: chunked\0".into()],
+            &after_zero,
+        ),
+        (
+            "chunked after a vertical tab",
+            vec![
+                "Transfer-Encoding: \u{b}chunked".into(),
+                "Content-Length: 5".into(),
+            ],
+            &after_zero,
+        ),
+        (
+            "chunked with a parameter",
+            vec![
+                "Transfer-Encoding: chunked;x=y".into(),
+                "Content-Length: 5".into(),
+            ],
+            &after_zero,
+        ),
+        (
+            "a blank before the colon of the coding",
+            vec![
+                "Transfer-Encoding : chunked".into(),
+                "Content-Length: 5".into(),
+            ],
+            &after_zero,
+        ),
+        (
+            "a folded coding",
+            vec![
+                "Transfer-Encoding:\r\n chunked".into(),
+                "Content-Length: 5".into(),
+            ],
+            &after_zero,
+        ),
+        (
+            "a folded coding behind another header",
+            vec![
+                "X: y\r\n Transfer-Encoding: chunked".into(),
+                "Content-Length: 5".into(),
+            ],
+            &after_zero,
+        ),
+        (
+            "a bare newline before the coding",
+            vec![
+                "X: y\nTransfer-Encoding: chunked".into(),
+                format!("Content-Length: {}", after_zero.len()),
+            ],
+            &after_zero,
+        ),
+        (
+            "a bare return before the coding",
+            vec![
+                "X: y\rTransfer-Encoding: chunked".into(),
+                format!("Content-Length: {}", after_zero.len()),
+            ],
+            &after_zero,
+        ),
+        (
+            "an underscore in the coding's name",
+            vec![
+                "Transfer_Encoding: chunked".into(),
+                format!("Content-Length: {}", after_zero.len()),
+            ],
+            &after_zero,
+        ),
+    ];
+    for (name, headers, body) in &cases {
+        // Neither the outer call is good, nor may the inner one be taken for one.
+        for (form, target) in [("no token", "/tick"), ("nowhere", "/nowhere")] {
+            let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+            let bytes = by_hand(&format!("POST {target} HTTP/1.1"), &headers, body);
+            let before = rig.seen.count();
+            let replies = answers(&rig, &bytes).await;
+            let outcome = match statuses(&replies).as_slice() {
+                [400 | 401 | 404 | 411 | 501] | [] => rig.unharmed(before).await,
+                others => Err(format!(
+                    "answered {others:?}; the handler ran {} times",
+                    rig.seen.count() - before
+                )),
+            };
+            report.case(format!("{name}, {form}"), outcome);
+        }
+    }
+    report.finish();
+}
+
+/// The same behind a call that is good: a proxy that goes by the length would send the inner one
+/// as part of it, so it must not be answered as a call of its own.
+#[tokio::test]
+async fn smuggling_behind_a_good_call() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("smuggling behind a good call");
+    let inner = format!(
+        "POST /tick HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        rig.fit().token()
+    );
+    for (target, token, chunks) in [
+        ("/tick", rig.fit().token(), "0\r\n\r\n"),
+        ("/tick", rig.fit().token(), "2\r\n{}\r\n0\r\n\r\n"),
+        (
+            "/echo",
+            rig.page().token(),
+            "e\r\n{\"text\":\"abc\"}\r\n0\r\n\r\n",
+        ),
+    ] {
+        let body = format!("{chunks}{inner}");
+        let auth = format!("Authorization: Bearer {token}");
+        let length = format!("Content-Length: {}", body.len());
+        let chunked = "Transfer-Encoding: chunked";
+        for (name, headers) in [
+            ("length, then coding", [&auth, length.as_str(), chunked]),
+            ("coding, then length", [&auth, chunked, length.as_str()]),
+            (
+                "a bare newline between",
+                [&auth, length.as_str(), "X: y\nTransfer-Encoding: chunked"],
+            ),
+        ] {
+            for half_closed in [true, false] {
+                let before = rig.seen.count();
+                let bytes = by_hand(&format!("POST {target} HTTP/1.1"), &headers, &body);
+                let mut connection = rig.open().await;
+                connection.send(&bytes).await;
+                if half_closed {
+                    connection.finish().await;
+                }
+                let mut replies = Vec::new();
+                while let Ok(Ok(Some(reply))) =
+                    tokio::time::timeout(Duration::from_millis(300), connection.reply()).await
+                {
+                    replies.push(reply);
+                }
+                let outcome = match (statuses(&replies).as_slice(), rig.seen.count() - before) {
+                    ([200], 1) | ([400], 0) => rig.unharmed(rig.seen.count()).await,
+                    (others, ran) => Err(format!("answered {others:?}; handlers ran {ran} times")),
+                };
+                let form = if half_closed { "half-closed" } else { "open" };
+                report.case(
+                    format!("{target}, {} bytes: {name}, {form}", chunks.len()),
+                    outcome,
+                );
+            }
+        }
+    }
+    report.finish();
+}
+
+/// A chunked body that isn't one: what comes behind it must not be taken for a request.
+#[tokio::test]
+async fn broken_chunks() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("broken chunks");
+    let inner = format!(
+        "POST /tick HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        rig.fit().token()
+    );
+    let huge_extension = format!("2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(200_000));
+    for (name, body) in [
+        ("no size", "\r\n{}\r\n0\r\n\r\n"),
+        ("a size that is none", "g\r\n{}\r\n0\r\n\r\n"),
+        ("a negative size", "-2\r\n{}\r\n0\r\n\r\n"),
+        ("a size with a plus sign", "+2\r\n{}\r\n0\r\n\r\n"),
+        ("a size in 0x form", "0x2\r\n{}\r\n0\r\n\r\n"),
+        ("a blank before the size", " 2\r\n{}\r\n0\r\n\r\n"),
+        (
+            "a size beyond 64 bits",
+            "10000000000000002\r\n{}\r\n0\r\n\r\n",
+        ),
+        ("a size of all ones", "ffffffffffffffff\r\n{}\r\n0\r\n\r\n"),
+        ("a size with an underscore", "0_2\r\n{}\r\n0\r\n\r\n"),
+        ("too much data", "2\r\n{}}\r\n0\r\n\r\n"),
+        ("no line end behind the data", "2\r\n{}0\r\n\r\n"),
+        ("bare newlines", "2\n{}\n0\n\n"),
+        ("a bare return", "2\r{}\r0\r\r"),
+        ("a bare newline in the extension", "2;x\n{}\r\n0\r\n\r\n"),
+        ("200,000 bytes of extension", &huge_extension),
+        ("a NUL in the size", "2\0\r\n{}\r\n0\r\n\r\n"),
+    ] {
+        let before = rig.seen.count();
+        let head = Call::post("/echo")
+            .bearer(&rig.page().token())
+            .header("Transfer-Encoding", "chunked")
+            .unframed()
+            .keep_alive();
+        let bytes = [&head.bytes()[..], body.as_bytes(), inner.as_bytes()].concat();
+        let replies = answers(&rig, &bytes).await;
+        let outcome = if statuses(&replies).contains(&200) || replies.len() > 1 {
+            Err(format!("answered {:?}", statuses(&replies)))
+        } else {
+            rig.unharmed(before).await
+        };
+        report.case(name, outcome);
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn broken_heads() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("broken heads");
+    let auth = format!("Authorization: Bearer {}", rig.fit().token());
+    let auth = auth.as_str();
+    let spaced = auth.replacen("Authorization:", "Authorization :", 1);
+    let folded_name = auth.replacen("Authorization", "Author\r\n ization", 1);
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("HTTP/0.9", b"GET /tick\r\n\r\n".to_vec()),
+        ("HTTP/0.9 POST", b"POST /tick\r\n\r\n".to_vec()),
+        (
+            "HTTP/2's preface",
+            b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
+        ),
+        ("HTTP/2.0", by_hand("POST /tick HTTP/2.0", &[auth], "")),
+        ("HTTP/3", by_hand("POST /tick HTTP/3", &[auth], "")),
+        ("HTTP/1.2", by_hand("POST /tick HTTP/1.2", &[auth], "")),
+        ("HTTP/1.10", by_hand("POST /tick HTTP/1.10", &[auth], "")),
+        ("http/1.1", by_hand("POST /tick http/1.1", &[auth], "")),
+        ("HTTPS/1.1", by_hand("POST /tick HTTPS/1.1", &[auth], "")),
+        ("no version", by_hand("POST /tick", &[auth], "")),
+        ("no target", by_hand("POST  HTTP/1.1", &[auth], "")),
+        ("no method", by_hand(" /tick HTTP/1.1", &[auth], "")),
+        ("two blanks", by_hand("POST  /tick HTTP/1.1", &[auth], "")),
+        (
+            "a blank in the target",
+            by_hand("POST /ti ck HTTP/1.1", &[auth], ""),
+        ),
+        (
+            "a tab for a blank",
+            by_hand("POST\t/tick\tHTTP/1.1", &[auth], ""),
+        ),
+        (
+            "more behind the version",
+            by_hand("POST /tick HTTP/1.1 x", &[auth], ""),
+        ),
+        (
+            "a NUL in the target",
+            by_hand("POST /tick\0 HTTP/1.1", &[auth], ""),
+        ),
+        (
+            "a header without a colon",
+            by_hand("POST /tick HTTP/1.1", &[auth, "rubbish"], ""),
+        ),
+        (
+            "a header without a name",
+            by_hand("POST /tick HTTP/1.1", &[auth, ": x"], ""),
+        ),
+        (
+            "a blank before the colon",
+            by_hand("POST /tick HTTP/1.1", &[&spaced], ""),
+        ),
+        (
+            "a folded name",
+            by_hand("POST /tick HTTP/1.1", &[&folded_name], ""),
+        ),
+        (
+            "a folded header first",
+            by_hand("POST /tick HTTP/1.1\r\n x: y", &[auth], ""),
+        ),
+        (
+            "a NUL in a name",
+            by_hand("POST /tick HTTP/1.1", &[auth, "x\0y: z"], ""),
+        ),
+        (
+            "a NUL in a value",
+            by_hand("POST /tick HTTP/1.1", &[auth, "x: y\0z"], ""),
+        ),
+        (
+            "a return in a value",
+            by_hand("POST /tick HTTP/1.1", &[auth, "x: y\rz"], ""),
+        ),
+        (
+            "non-ASCII in a name",
+            by_hand("POST /tick HTTP/1.1", &[auth, "é: z"], ""),
+        ),
+        (
+            "a bracket in a name",
+            by_hand("POST /tick HTTP/1.1", &[auth, "x(y): z"], ""),
+        ),
+        (
+            "TLS",
+            b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+        ),
+        ("SSH", b"SSH-2.0-OpenSSH_9.9\r\n".to_vec()),
+        ("nothing but line ends", b"\r\n".repeat(1000)),
+        ("rubbish", b"\xff\xfe\xfd\r\n\r\n".to_vec()),
+    ];
+    for (name, bytes) in cases {
+        let before = rig.seen.count();
+        let replies = answers(&rig, &bytes).await;
+        let ok = statuses(&replies)
+            .iter()
+            .all(|status| [400, 401, 404, 405, 408, 414, 431, 501, 505].contains(status));
+        let outcome = if ok {
+            rig.unharmed(before).await
+        } else {
+            Err(format!("answered {:?}", statuses(&replies)))
+        };
+        report.case(name, outcome);
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn floods() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("floods");
+    let token = rig.fit().token();
+    let refusals = [400, 413, 414, 431];
+    for count in [150, 1000, 10_000, 100_000] {
+        let call = (0..count).fold(rig.tick(&token), |call, at| {
+            call.header(format!("x-{at}"), "v")
+        });
+        report.case(
+            format!("{count} headers"),
+            rig.refused_call(&call.bytes(), &refusals).await,
+        );
+        let call = (0..count).fold(rig.tick(&token), |call, _| call.header("x", ""));
+        report.case(
+            format!("{count} headers of one name"),
+            rig.refused_call(&call.bytes(), &refusals).await,
+        );
+    }
+    for kilobytes in [200, 1000, 10_000] {
+        let long = "v".repeat(kilobytes * 1024);
+        let call = rig.tick(&token).header("x", &long);
+        report.case(
+            format!("a value of {kilobytes} KiB"),
+            rig.refused_call(&call.bytes(), &refusals).await,
+        );
+        let call = rig.tick(&token).header(&long, "x");
+        report.case(
+            format!("a name of {kilobytes} KiB"),
+            rig.refused_call(&call.bytes(), &refusals).await,
+        );
+        let call = Call::post(&format!("/tick?{long}")).bearer(&token);
+        report.case(
+            format!("a query of {kilobytes} KiB"),
+            rig.refused_call(&call.bytes(), &refusals).await,
+        );
+        let call = Call::new(&"P".repeat(kilobytes * 1024), "/tick").bearer(&token);
+        report.case(
+            format!("a method of {kilobytes} KiB"),
+            rig.refused_call(&call.bytes(), &refusals).await,
+        );
+    }
+    report.finish();
+}
+
+/// Heads and bodies that come slowly, or not at all, keep nobody else waiting.
+#[tokio::test]
+async fn slow_clients() {
+    let rig = Rig::start().await;
+    let call = rig.tick(&rig.fit().token()).bytes();
+    let page = Call::post("/echo")
+        .bearer(&rig.page().token())
+        .header("Content-Length", "1000")
+        .unframed();
+    let mut waiting = Vec::new();
+    for at in 0..300 {
+        let mut connection = rig.open().await;
+        match at % 5 {
+            0 => {}
+            1 => drop(connection.send(b"P").await),
+            2 => drop(connection.send(&call[..call.len() / 2]).await),
+            3 => drop(connection.send(&page.bytes()).await),
+            _ => drop(connection.send(&call[..call.len() - 1]).await),
+        }
+        waiting.push(connection);
+    }
+    for _ in 0..20 {
+        let fit = rig.fit();
+        let call = rig.tick(&fit.token());
+        let answer = tokio::time::timeout(Duration::from_secs(1), rig.let_in(&call, &fit));
+        answer.await.expect("in time").unwrap();
+    }
+    // Those that were only slow are served when they get to the end.
+    let before = rig.seen.count();
+    let mut late = waiting.pop().unwrap();
+    late.send(&call[call.len() - 1..]).await;
+    assert_eq!(late.reply().await.unwrap().unwrap().status, 200);
+    assert_eq!(rig.seen.count(), before + 1);
+}
+
+/// A head that drips is cut off in the end.
+#[tokio::test]
+async fn dripping_head() {
+    use forge_remote_tests::jws::published;
+    use forge_remote_tests::source::Answer;
+
+    let rig = Rig::with(Answer::Keys(published()), |app| {
+        app.keep_alive(Duration::from_secs(1))
+    })
+    .await;
+    let call = rig.tick(&rig.fit().token()).bytes();
+    let mut connection = rig.open().await;
+    let started = std::time::Instant::now();
+    let mut at = 0;
+    while at < call.len() && connection.send(&call[at..=at]).await {
+        at += 1;
+        if connection.is_closed_within(Duration::from_millis(20)).await {
+            break;
+        }
+    }
+    let took = started.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    assert!(
+        took < Duration::from_secs(5) && at < call.len(),
+        "{took:?}, {at} of {} bytes",
+        call.len()
+    );
+    // So is a connection on which nothing comes.
+    let mut idle = rig.open().await;
+    assert!(idle.is_closed_within(Duration::from_secs(4)).await);
+    rig.unharmed(0).await.unwrap();
+}
+
+/// A body that drips is cut off in the end.
+#[tokio::test]
+#[ignore = "takes the 30 seconds that a body may take"]
+async fn dripping_body() {
+    let rig = Rig::start().await;
+    let head = Call::post("/echo")
+        .bearer(&rig.page().token())
+        .header("Content-Length", "100000")
+        .unframed();
+    let mut connection = rig.open().await;
+    connection.send(&head.bytes()).await;
+    let started = std::time::Instant::now();
+    while started.elapsed() < Duration::from_secs(60) && connection.send(b" ").await {
+        if connection
+            .has_answer_within(Duration::from_millis(100))
+            .await
+        {
+            break;
+        }
+    }
+    let took = started.elapsed();
+    let reply = connection.reply().await.unwrap();
+    assert!(
+        took > Duration::from_secs(25) && took < Duration::from_secs(40),
+        "{took:?}"
+    );
+    assert!(reply.is_none_or(|reply| [400, 408, 413].contains(&reply.status)));
+    rig.unharmed(0).await.unwrap();
+}
+
+/// The caller hangs up at any point.
+#[tokio::test]
+async fn hanging_up() {
+    let rig = Rig::start().await;
+    let before = rig.seen.count();
+    let page = Call::post("/echo")
+        .bearer(&rig.page().token())
+        .body("{\"text\":\"hello\"}")
+        .bytes();
+    // At every point before the end; the last byte would make it a request.
+    for at in (0..page.len() - 1).step_by(37) {
+        let mut connection = rig.open().await;
+        connection.send(&page[..at]).await;
+        drop(connection);
+    }
+    rig.unharmed(before).await.unwrap();
+}

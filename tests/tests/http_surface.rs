@@ -1,0 +1,585 @@
+//! Methods, paths, bodies: HTTP as one meets it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::time::{Duration, Instant};
+
+use forge_remote_tests::http::{Call, Connection};
+use forge_remote_tests::jws::published;
+use forge_remote_tests::report::Report;
+use forge_remote_tests::rig::{Rig, is_silent};
+use forge_remote_tests::source::Answer;
+use serde_json::json;
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+#[tokio::test]
+async fn methods() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("wrong methods");
+    let token = rig.fit().token();
+    for method in [
+        "GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "PROPFIND", "QUERY", "BREW",
+        "post", "Post", "POSTX", "POS", "M-SEARCH",
+    ] {
+        let call = Call::new(method, "/tick").bearer(&token);
+        report.case(
+            method,
+            rig.refused_call(&call.bytes(), &[405, 400, 501]).await,
+        );
+        let call = Call::new(method, "/tick");
+        report.case(
+            format!("{method} without a token"),
+            rig.refused_call(&call.bytes(), &[405, 401, 400, 501]).await,
+        );
+        for header in [
+            "X-HTTP-Method-Override",
+            "X-HTTP-Method",
+            "X-Method-Override",
+        ] {
+            let call = Call::new(method, "/tick?_method=POST")
+                .bearer(&token)
+                .header(header, "POST");
+            report.case(
+                format!("{method} overridden by {header}"),
+                rig.refused_call(&call.bytes(), &[405, 400, 501]).await,
+            );
+        }
+    }
+    let call = Call::new("CONNECT", "backend.example.com:443").bearer(&token);
+    report.case(
+        "CONNECT",
+        rig.refused_call(&call.bytes(), &[400, 404, 405, 501]).await,
+    );
+    let call = Call::new("CONNECT", "/tick").bearer(&token);
+    report.case(
+        "CONNECT with a path",
+        rig.refused_call(&call.bytes(), &[400, 404, 405, 501]).await,
+    );
+    let call = Call::new("OPTIONS", "*").bearer(&token);
+    report.case(
+        "OPTIONS *",
+        rig.refused_call(&call.bytes(), &[400, 404, 405, 501]).await,
+    );
+
+    let reply = rig
+        .send(&Call::new("GET", "/tick").bearer(&token))
+        .await
+        .unwrap();
+    report.holds(
+        "405 names what is allowed",
+        reply.header("allow") == Some("POST"),
+        format!("{:?}", reply.header("allow")),
+    );
+    report.finish();
+}
+
+#[tokio::test]
+async fn paths() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("wrong paths");
+    let token = rig.fit().token();
+    let expected = [400, 404, 405, 414, 431];
+    for path in [
+        "/",
+        "/nowhere",
+        "/tic",
+        "/ticks",
+        "/tick/",
+        "/tick//",
+        "//tick",
+        "///tick",
+        "/tick/tick",
+        "/tick/.",
+        "/tick/..",
+        "/tick/../tick",
+        "/./tick",
+        "/../tick",
+        "/x/../tick",
+        "/x/./../tick",
+        "/healthz/../tick",
+        "/readyz/..//tick",
+        "/..;/tick",
+        "/x/..;/tick",
+        "/;/tick",
+        "/tick;",
+        "/tick;a=b",
+        "/TICK",
+        "/Tick",
+        "/tICK",
+        "/%74ick",
+        "/%74%69%63%6b",
+        "/tic%6b",
+        "/tic%6B",
+        "/%2ftick",
+        "/%2Ftick",
+        "/tick%2f",
+        "/tick%2F",
+        "/tick%2e",
+        "/%2e/tick",
+        "/%2e%2e/tick",
+        "/x/%2e%2e/tick",
+        "/x/%2E%2E/tick",
+        "/x%2f..%2ftick",
+        "/%252e%252e/tick",
+        "/%c0%ae%c0%ae/tick",
+        "/%5ctick",
+        "/x/..%5ctick",
+        "\\tick",
+        "/\\tick",
+        "/tick%00",
+        "/tick%20",
+        "/tick%09",
+        "/tick%0a",
+        "/tick%0d%0aX:y",
+        "/tick%3f",
+        "/tick%23",
+        "/tick.json",
+        "/tick.",
+        "/tick~",
+        "/tick*",
+        "/tick%",
+        "/tick%zz",
+        "/tíck",
+        "/t%C3%ADck",
+        "/ｔick",
+        "tick",
+        "./tick",
+        "",
+        "?/tick",
+        "#/tick",
+        "*",
+        "/ui/../tick",
+        "/api/tick",
+        "/v1/tick",
+        "/.well-known/jwks.json",
+        "/{tick}",
+        "/:tick",
+        "/*",
+        "/admin",
+        "/metrics",
+        "/debug",
+        "/manifest.yml",
+        "/.env",
+        "/healthz/tick",
+        "/healthz%2f..%2ftick",
+        "/healthz?/tick",
+        "/healthz/",
+    ] {
+        // A right token doesn't make a wrong path right.
+        let call = Call::post(path).bearer(&token);
+        report.case(
+            format!("{path:?}"),
+            rig.refused_call(&call.bytes(), &expected).await,
+        );
+        let call = Call::post(path).bearer("rubbish");
+        report.case(
+            format!("{path:?} without a token"),
+            rig.refused_call(&call.bytes(), &[400, 401, 404, 405]).await,
+        );
+    }
+    let long = format!("/{}", "a".repeat(100_000));
+    report.case(
+        "100,000 characters",
+        rig.refused_call(&Call::post(&long).bearer(&token).bytes(), &expected)
+            .await,
+    );
+    let deep = "/a".repeat(20_000);
+    report.case(
+        "20,000 segments",
+        rig.refused_call(&Call::post(&deep).bearer(&token).bytes(), &expected)
+            .await,
+    );
+    for header in [
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Forwarded-Path",
+        "X-Forwarded-Uri",
+        "X-Forwarded-Prefix",
+    ] {
+        let call = Call::post("/nowhere")
+            .bearer(&token)
+            .header(header, "/tick");
+        report.case(
+            format!("/nowhere with {header}"),
+            rig.refused_call(&call.bytes(), &expected).await,
+        );
+        let call = Call::new("GET", "/healthz").header(header, "/tick");
+        let reply = rig.send(&call).await.unwrap();
+        report.holds(
+            format!("/healthz with {header}"),
+            reply.status == 200 && reply.text() == "ok\n",
+            reply.text(),
+        );
+    }
+    report.finish();
+}
+
+/// What needs no token tells nothing.
+#[tokio::test]
+async fn open_paths() {
+    let rig = Rig::start().await;
+    rig.until_status(200).await.unwrap();
+    let before = rig.seen.count();
+    for path in ["/healthz", "/readyz"] {
+        let reply = rig.send(&Call::new("GET", path)).await.unwrap();
+        assert_eq!(reply.status, 200, "{path}");
+        assert!(reply.body.len() < 100, "{path}: {}", reply.text());
+        let reply = rig.send(&Call::new("HEAD", path)).await.unwrap();
+        assert_eq!((reply.status, reply.body.len()), (200, 0), "HEAD {path}");
+        for method in ["POST", "PUT", "DELETE"] {
+            let reply = rig.send(&Call::new(method, path)).await.unwrap();
+            assert_eq!(reply.status, 405, "{method} {path}");
+        }
+    }
+    rig.unharmed(before).await.unwrap();
+}
+
+#[tokio::test]
+async fn bodies() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("bad bodies");
+    let token = rig.page().token();
+    let echo = || Call::post("/echo").bearer(&token);
+    let json = || echo().header("Content-Type", "application/json");
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let objects = "{\"text\":".repeat(100_000);
+    let mut cases: Vec<(&str, Call, &[u16])> = vec![
+        ("empty", json(), &[400]),
+        ("blank", json().body("  \n"), &[400]),
+        ("not JSON", json().body("hello"), &[400]),
+        ("truncated", json().body("{\"text\":\"x\""), &[400]),
+        ("two documents", json().body("{\"text\":\"x\"}{}"), &[400]),
+        ("trailing comma", json().body("{\"text\":\"x\",}"), &[400]),
+        (
+            "byte order mark",
+            json().body("\u{feff}{\"text\":\"x\"}"),
+            &[400],
+        ),
+        ("UTF-16", json().body([0x7b, 0, 0x22, 0]), &[400]),
+        (
+            "not UTF-8",
+            json().body(b"{\"text\":\"\xff\"}"),
+            &[400, 422],
+        ),
+        (
+            "half a surrogate",
+            json().body(r#"{"text":"\ud800"}"#),
+            &[400, 422],
+        ),
+        ("a NUL", json().body("\0"), &[400]),
+        ("NaN", json().body("{\"text\":NaN}"), &[400, 422]),
+        ("null", json().body("null"), &[422, 400]),
+        ("a list", json().body("[1,2]"), &[422, 400]),
+        ("a wrong type", json().body("{\"text\":1}"), &[422]),
+        ("a member missing", json().body("{}"), &[422]),
+        (
+            "a member twice",
+            json().body(r#"{"text":"a","text":"b"}"#),
+            &[422, 400],
+        ),
+        (
+            "a huge number",
+            json().body("{\"text\":1e999}"),
+            &[422, 400],
+        ),
+        ("100,000 lists", json().body(deep(100_000)), &[400, 422]),
+        (
+            "100,000 lists, never closed",
+            json().body("[".repeat(100_000)),
+            &[400, 422],
+        ),
+        (
+            "100,000 objects, never closed",
+            json().body(&objects),
+            &[400, 422],
+        ),
+        (
+            "deep inside a member",
+            json().body(format!("{{\"text\":\"x\",\"y\":{}}}", "[".repeat(100_000))),
+            &[400, 422],
+        ),
+    ];
+    for content_type in [
+        "text/plain",
+        "text/html",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "application/octet-stream",
+        "application/jose",
+        "application/jsonx",
+        "text/json+x",
+        "json",
+        "application/",
+        "/json",
+        "*/*",
+        "",
+    ] {
+        cases.push((
+            content_type,
+            echo()
+                .header("Content-Type", content_type)
+                .body(r#"{"text":"x"}"#),
+            &[415, 400],
+        ));
+    }
+    cases.push((
+        "a content type that isn't text",
+        echo()
+            .header("Content-Type", [0xff, 0xfe])
+            .body(r#"{"text":"x"}"#),
+        &[415, 400],
+    ));
+    for (name, call, statuses) in cases {
+        report.case(name, rig.refused_call(&call.bytes(), statuses).await);
+        // Answered in JSON, for a page's `invokeRemote` takes nothing else.
+        let reply = rig.send(&call).await.unwrap();
+        let is_json = reply.header("content-type") == Some("application/json")
+            && reply.json()["error"]["code"].is_string();
+        report.holds(format!("{name}: answered in JSON"), is_json, reply.text());
+    }
+    for (name, content_type) in [
+        ("plain", "application/json"),
+        ("charset", "application/json; charset=utf-8"),
+        ("capitals", "Application/JSON"),
+        ("problem", "application/problem+json"),
+    ] {
+        let fit = rig.page();
+        let call = Call::post("/echo")
+            .bearer(&fit.token())
+            .header("Content-Type", content_type)
+            .body(r#"{"text":"x"}"#);
+        report.case(name, rig.let_in(&call, &fit).await);
+    }
+    let fit = rig.page();
+    let call = Call::post("/echo")
+        .bearer(&fit.token())
+        .body(r#"{"text":"x"}"#);
+    report.case("no content type", rig.let_in(&call, &fit).await);
+
+    // The token comes first: whoever has none learns nothing about bodies.
+    for body in ["hello", "{}", r#"{"text":"x"}"#, "[[[["] {
+        let call = Call::post("/echo")
+            .bearer("rubbish")
+            .header("Content-Type", "text/plain")
+            .body(body);
+        report.case(
+            format!("{body} without a token"),
+            rig.refused_call(&call.bytes(), &[401]).await,
+        );
+    }
+    report.finish();
+}
+
+#[tokio::test]
+async fn large_bodies() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("large bodies");
+    let json_of = |size: usize| format!("{{\"text\":\"{}\"}}", "x".repeat(size - 11));
+
+    let fit = rig.page();
+    let call = Call::post("/echo").bearer(&fit.token());
+    report.case(
+        "the largest",
+        rig.let_in(&call.clone().body(json_of(MEBIBYTE)), &fit)
+            .await,
+    );
+    report.case(
+        "the largest in chunks",
+        rig.let_in(&call.clone().body(json_of(MEBIBYTE)).chunked(4096), &fit)
+            .await,
+    );
+    for (name, size) in [
+        ("a byte too large", MEBIBYTE + 1),
+        ("twice as large", 2 * MEBIBYTE),
+        ("16 MiB", 16 * MEBIBYTE),
+    ] {
+        let call = call.clone().body(json_of(size));
+        report.case(name, rig.refused_call(&call.bytes(), &[413]).await);
+        report.case(
+            format!("{name}, in chunks"),
+            rig.refused_call(&call.chunked(65_536).bytes(), &[413])
+                .await,
+        );
+    }
+    // The announcement alone is enough.
+    for length in [
+        "1048577",
+        "10000000",
+        "9223372036854775807",
+        "18446744073709551613",
+    ] {
+        let call = call.clone().unframed().header("Content-Length", length);
+        report.case(
+            format!("Content-Length {length}, nothing sent"),
+            rig.refused_call(&call.bytes(), &[413, 400]).await,
+        );
+        let call = rig
+            .tick(&rig.fit().token())
+            .unframed()
+            .header("Content-Length", length);
+        report.case(
+            format!("Content-Length {length}, nothing sent, to a handler that reads none"),
+            rig.refused_call(&call.bytes(), &[413, 400]).await,
+        );
+    }
+    let call = Call::post("/tick")
+        .bearer("rubbish")
+        .unframed()
+        .header("Content-Length", "1000000000000");
+    report.case(
+        "announced, without a token",
+        rig.refused_call(&call.bytes(), &[401, 413]).await,
+    );
+    let call = Call::post("/tick")
+        .bearer("rubbish")
+        .body("x".repeat(3 * MEBIBYTE));
+    report.case(
+        "sent, without a token",
+        rig.refused_call(&call.bytes(), &[401, 413]).await,
+    );
+    let call = Call::post("/nowhere").body("x".repeat(3 * MEBIBYTE));
+    report.case(
+        "sent, to nowhere",
+        rig.refused_call(&call.bytes(), &[404, 413]).await,
+    );
+    report.finish();
+}
+
+#[tokio::test]
+async fn another_body_limit() {
+    let rig = Rig::with(Answer::Keys(published()), |app| app.body_limit(100)).await;
+    let mut report = Report::new("a body limit of 100 bytes");
+    let fit = rig.page();
+    let call = |size: usize| {
+        Call::post("/echo")
+            .bearer(&fit.token())
+            .body(format!("{{\"text\":\"{}\"}}", "x".repeat(size - 11)))
+    };
+    report.case("100 bytes", rig.let_in(&call(100), &fit).await);
+    report.case(
+        "101 bytes",
+        rig.refused_call(&call(101).bytes(), &[413]).await,
+    );
+    report.case(
+        "100 bytes in chunks",
+        rig.let_in(&call(100).chunked(7), &fit).await,
+    );
+    report.case(
+        "101 bytes in chunks",
+        rig.refused_call(&call(101).chunked(7).bytes(), &[413])
+            .await,
+    );
+    report.finish();
+}
+
+/// A body without end is cut off, and costs no memory.
+#[tokio::test]
+async fn endless_body() {
+    let rig = Rig::start().await;
+    let mut connection = Connection::open(rig.address).await.unwrap();
+    let head = Call::post("/echo")
+        .bearer(&rig.page().token())
+        .header("Transfer-Encoding", "chunked")
+        .unframed();
+    connection.send(&head.bytes()).await;
+    let chunk = [&b"10000\r\n"[..], &[b' '; 0x10000], b"\r\n"].concat();
+    let mut sent = 0;
+    // The sockets' buffers hold some MiB; what goes beyond would have been read.
+    while connection.send(&chunk).await && sent < 64 * MEBIBYTE {
+        sent += chunk.len();
+        tokio::task::yield_now().await;
+    }
+    let reply = connection.reply().await.unwrap().expect("an answer");
+    assert_eq!(reply.status, 413, "{}", reply.text());
+    assert!(sent < 32 * MEBIBYTE, "{sent} bytes were taken");
+    rig.unharmed(0).await.unwrap();
+}
+
+/// Who has no token is answered before the body is there.
+#[tokio::test]
+async fn unfinished_body_without_a_token() {
+    let rig = Rig::start().await;
+    for (name, call) in [
+        (
+            "length",
+            Call::post("/echo")
+                .bearer("rubbish")
+                .unframed()
+                .header("Content-Length", "1000")
+                .body("{\"te"),
+        ),
+        (
+            "chunks",
+            Call::post("/echo")
+                .bearer("rubbish")
+                .unframed()
+                .header("Transfer-Encoding", "chunked")
+                .body("3\r\n{\"t\r\n"),
+        ),
+        (
+            "expectation",
+            Call::post("/echo")
+                .bearer("rubbish")
+                .unframed()
+                .header("Content-Length", "1000")
+                .header("Expect", "100-continue"),
+        ),
+    ] {
+        let started = Instant::now();
+        let mut connection = rig.open().await;
+        connection.send(&call.bytes()).await;
+        let reply = connection.reply().await.unwrap().expect(name);
+        assert_eq!(reply.status, 401, "{name}");
+        is_silent(&reply).expect(name);
+        assert!(started.elapsed() < Duration::from_secs(1), "{name}");
+    }
+    rig.unharmed(0).await.unwrap();
+}
+
+/// Errors of the framework are JSON, and name nothing of the inside.
+#[tokio::test]
+async fn errors_are_json() {
+    let rig = Rig::start().await;
+    for (call, status) in [
+        (Call::post("/nowhere"), 404),
+        (Call::new("GET", "/tick"), 405),
+        (Call::post("/tick"), 401),
+        (
+            Call::post("/echo").bearer(&rig.page().token()).body("x"),
+            400,
+        ),
+        (
+            rig.tick(&rig.fit().token())
+                .header("x-forge-oauth-system", "a b"),
+            400,
+        ),
+        (
+            rig.tick(&rig.fit().token())
+                .header("x-forge-oauth-system", "a")
+                .header("x-forge-oauth-system", "b"),
+            400,
+        ),
+    ] {
+        let reply = rig.send(&call).await.unwrap();
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert_eq!(
+            reply.header("content-type"),
+            Some("application/json"),
+            "{status}"
+        );
+        assert!(
+            reply.json()["error"]["code"].is_string(),
+            "{}",
+            reply.text()
+        );
+        for header in ["server", "x-powered-by"] {
+            assert_eq!(reply.header(header), None, "{status}");
+        }
+        for inside in ["axum", "hyper", "serde", "src/", "panicked", ".rs"] {
+            assert!(!reply.text().contains(inside), "{}", reply.text());
+        }
+    }
+    assert_eq!(json!(rig.seen.count()), json!(0));
+}

@@ -1,0 +1,132 @@
+//! Tokens signed by npm's `jose`, the library of Atlassian's own sample: what it signs is let in,
+//! what an attacker signs with it is not; and what our forge signs, it takes.
+//!
+//! `npm ci` in `tests/jose` puts it there. Without it, or without Node.js, this says what it left
+//! out and passes; with `CI` set it fails.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+use std::process::Stdio;
+
+use forge_remote_tests::http::Call;
+use forge_remote_tests::jws::{Fit, published, seconds};
+use forge_remote_tests::report::Report;
+use forge_remote_tests::rig::Rig;
+use forge_remote_tests::rsa::stranger;
+use forge_remote_tests::source::Answer;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+/// Runs the script; `None` where it can't be run.
+async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("jose");
+    let missing = if home.join("node_modules/jose").exists() {
+        let version = Command::new("node")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .await;
+        version
+            .err()
+            .map(|error| format!("node can't be run ({error})"))
+    } else {
+        Some("tests/jose/node_modules is not there (`npm ci` in tests/jose)".to_owned())
+    };
+    if let Some(missing) = missing {
+        assert!(std::env::var_os("CI").is_none(), "{missing}");
+        eprintln!("left out, `jose {}`: {missing}", arguments.join(" "));
+        return None;
+    }
+    let mut child = Command::new("node")
+        .arg("jose.mjs")
+        .args(arguments)
+        .current_dir(home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.to_string().as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().await.unwrap();
+    assert!(output.status.success(), "jose.mjs failed, see above");
+    Some(serde_json::from_slice(&output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn signed_by_jose() {
+    let rig = Rig::with(Answer::json("{}"), |app| app).await;
+    let now = seconds(rig.now()).to_string();
+    let Some(signed) = jose(&["sign", &now], &Value::Null).await else {
+        return;
+    };
+    rig.source.answer(Answer::Keys(signed["jwks"].clone()));
+    rig.clock.advance(std::time::Duration::from_secs(2));
+    let cases = signed["cases"].as_array().unwrap();
+    let token = |case: &Value| case["token"].as_str().unwrap().to_owned();
+    assert!(
+        rig.status_becomes(&token(&cases[0]), 200).await,
+        "the first good token"
+    );
+
+    let mut report = Report::new("tokens signed by jose");
+    let (mut good, mut bad) = (0, 0);
+    for case in cases {
+        let name = case["name"].as_str().unwrap();
+        let call = Call::post("/tick").bearer(&token(case));
+        if case["status"] == json!(200) {
+            good += 1;
+            let fit = Fit {
+                header: json!({}),
+                claims: case["claims"].clone(),
+            };
+            report.case(name, rig.let_in(&call, &fit).await);
+            continue;
+        }
+        bad += 1;
+        let before = rig.seen.count();
+        let outcome = rig.send(&call).await.and_then(|reply| {
+            let right = reply.status == 401 && rig.seen.count() == before;
+            right
+                .then_some(())
+                .ok_or(format!("{}: {}", reply.status, reply.excerpt()))
+        });
+        report.case(name, outcome);
+    }
+    report.finish();
+    assert!(good >= 6 && bad >= 30, "{good} good and {bad} bad tokens");
+    // And a good one after all of them.
+    assert_eq!(rig.status(&token(&cases[0])).await, 200);
+}
+
+/// Our own forge is no straw man: its good tokens are good to jose, its bad ones bad.
+#[tokio::test]
+async fn verified_by_jose() {
+    let now = std::time::SystemTime::now();
+    for (fit, key, ok) in [
+        (Fit::page(now), forge_remote_tests::rsa::first(), true),
+        (
+            Fit::backend(now, "tick"),
+            forge_remote_tests::rsa::first(),
+            true,
+        ),
+        (Fit::page(now), stranger(), false),
+    ] {
+        let input = json!({"jwks": published(), "token": fit.sign(key), "now": seconds(now)});
+        let Some(verified) = jose(&["verify"], &input).await else {
+            return;
+        };
+        assert_eq!(verified["ok"], json!(ok), "{verified}");
+        if ok {
+            assert_eq!(verified["payload"], fit.claims);
+        } else {
+            assert_eq!(
+                verified["error"],
+                json!("ERR_JWS_SIGNATURE_VERIFICATION_FAILED")
+            );
+        }
+    }
+}

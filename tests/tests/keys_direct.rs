@@ -1,0 +1,250 @@
+//! Key sets without a server in front: sources of one's own, and requests as the only cause of
+//! fetches (`Built::router`).
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use forge_remote::fit::{
+    AppId, FetchError, Fetched, KeyPolicy, KeyRing, KeySet, KeySource, Refusal, Target,
+    Verification, Verifier, VerifyError,
+};
+use forge_remote::http::{HeaderMap, HeaderValue};
+use forge_remote::testing::TestClock;
+use forge_remote_tests::jws::{APP_ID, FIRST_KID, Fit, SECOND_KID, key_set, published};
+use forge_remote_tests::rig::{Rig, until};
+use forge_remote_tests::rsa::{second, stranger};
+use forge_remote_tests::source::Answer;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A source without a network.
+#[derive(Clone)]
+struct InProcess {
+    /// The document; `None` fails.
+    document: Arc<Mutex<Option<Value>>>,
+    fetches: Arc<AtomicUsize>,
+}
+
+impl InProcess {
+    fn new(document: Value) -> Self {
+        Self {
+            document: Arc::new(Mutex::new(Some(document))),
+            fetches: Arc::default(),
+        }
+    }
+
+    fn set(&self, document: Option<Value>) {
+        *self.document.lock().unwrap() = document;
+    }
+
+    fn fetches(&self) -> usize {
+        self.fetches.load(Ordering::SeqCst)
+    }
+}
+
+type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send>>;
+
+impl KeySource for InProcess {
+    fn fetch(&self) -> Fetching {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        let document = self.document.lock().unwrap().clone();
+        Box::pin(async move {
+            let document = document.ok_or_else(|| FetchError::new("down"))?;
+            Ok(Fetched {
+                document: document.to_string().into(),
+                max_age: None,
+            })
+        })
+    }
+
+    fn name(&self) -> &str {
+        "in process"
+    }
+}
+
+/// A verifier that nothing keeps fresh but its own calls.
+struct Bench {
+    source: InProcess,
+    clock: TestClock,
+    verifier: Verifier,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let source = InProcess::new(published());
+        let clock = TestClock::new();
+        let shared: Arc<TestClock> = Arc::new(clock.clone());
+        let keys = KeySet::new(source.clone(), KeyPolicy::default(), shared.clone());
+        let id: AppId = APP_ID.parse().unwrap();
+        let verifier = Verifier::new(id, KeyRing::new(keys), Verification::default(), shared);
+        Self {
+            source,
+            clock,
+            verifier,
+        }
+    }
+
+    fn fit(&self) -> Fit {
+        Fit::backend(self.clock.now(), "tick")
+    }
+
+    async fn verify(&self, token: &str) -> Result<(), VerifyError> {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        headers.insert("authorization", value);
+        let target = Target {
+            endpoint: "tick".into(),
+            module: Some("tick-trigger".into()),
+            has_user: false,
+        };
+        self.verifier.verify(&headers, &target).await.map(drop)
+    }
+}
+
+/// First calls at once, at a source that answers in no time: still one fetch.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn first_calls_race() {
+    let token = Fit::backend(SystemTime::now(), "tick").token();
+    let mut rounds_with_more = 0;
+    for _ in 0..200 {
+        let bench = Arc::new(Bench::new());
+        let mut calls = JoinSet::new();
+        for _ in 0..8 {
+            let (bench, token) = (Arc::clone(&bench), token.clone());
+            calls.spawn(async move { bench.verify(&token).await });
+        }
+        for outcome in calls.join_all().await {
+            outcome.expect("a good token");
+        }
+        if bench.source.fetches() > 1 {
+            rounds_with_more += 1;
+        }
+    }
+    assert_eq!(
+        rounds_with_more, 0,
+        "rounds of 200 with more than one fetch"
+    );
+}
+
+/// The same for a key that was not there yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn unknown_keys_race() {
+    for _ in 0..100 {
+        let bench = Arc::new(Bench::new());
+        bench.verify(&bench.fit().token()).await.unwrap();
+        let token = bench.fit().head("kid", "nobody's").sign(stranger());
+        let mut calls = JoinSet::new();
+        for _ in 0..8 {
+            let (bench, token) = (Arc::clone(&bench), token.clone());
+            calls.spawn(async move { bench.verify(&token).await });
+        }
+        for outcome in calls.join_all().await {
+            assert_eq!(outcome, Err(VerifyError::Refused(Refusal::UnknownKey)));
+        }
+        assert_eq!(bench.source.fetches(), 2);
+    }
+}
+
+/// Where no task keeps the keys fresh, requests do: also after a refresh that failed.
+#[tokio::test]
+async fn a_failed_refresh_is_tried_again() {
+    let bench = Bench::new();
+    bench.verify(&bench.fit().token()).await.unwrap();
+    assert_eq!(bench.source.fetches(), 1);
+
+    // The refresh is due, and fails.
+    bench.source.set(None);
+    bench.clock.advance(HOUR.mul_f64(0.81));
+    bench.verify(&bench.fit().token()).await.unwrap();
+    assert!(until(|| bench.source.fetches() == 2).await);
+    tokio::time::sleep(Duration::from_millis(50)).await;
+
+    // The source is well again, and has withdrawn the first key.
+    bench.source.set(Some(key_set(&[second().jwk(SECOND_KID)])));
+    for _ in 0..10 {
+        bench.clock.advance(Duration::from_secs(300));
+        let _ = bench.verify(&bench.fit().token()).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let outcome = bench.verify(&bench.fit().token()).await;
+    assert_eq!(
+        outcome,
+        Err(VerifyError::Refused(Refusal::UnknownKey)),
+        "a key withdrawn 50 minutes ago, at a source that is well; {} fetches",
+        bench.source.fetches()
+    );
+}
+
+/// Calls alone refresh ahead of expiry, once.
+#[tokio::test]
+async fn calls_refresh() {
+    let bench = Bench::new();
+    for round in 1..5 {
+        bench.verify(&bench.fit().token()).await.unwrap();
+        assert!(until(|| bench.source.fetches() == round).await);
+        for _ in 0..10 {
+            bench.verify(&bench.fit().token()).await.unwrap();
+        }
+        assert_eq!(bench.source.fetches(), round);
+        bench.clock.advance(HOUR.mul_f64(0.81));
+    }
+}
+
+/// A source whose code panics is a source that is down: no hot loop, no hang, no let-in.
+#[tokio::test]
+async fn a_source_that_panics() {
+    #[derive(Clone, Default)]
+    struct Panicking(Arc<AtomicUsize>);
+    impl KeySource for Panicking {
+        fn fetch(&self) -> Fetching {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Box::pin(async { panic!("a bug in a source (part of the test)") })
+        }
+        fn name(&self) -> &str {
+            "panicking"
+        }
+    }
+    let source = Panicking::default();
+    let rig = Rig::with(Answer::Keys(published()), |app| {
+        app.key_source(source.clone())
+    })
+    .await;
+    assert_eq!(rig.status(&rig.fit().token()).await, 503);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(rig.status(&rig.fit().token()).await, 503);
+    assert_eq!(rig.seen.count(), 0);
+    assert_eq!(
+        rig.source.requests(),
+        0,
+        "the URL isn't used beside a source"
+    );
+    let fetches = source.0.load(Ordering::SeqCst);
+    assert!(fetches <= 5, "{fetches} fetches in 200 ms");
+}
+
+/// The document is data: a source of one's own is bound by the same rules.
+#[tokio::test]
+async fn a_source_of_ones_own() {
+    let source = InProcess::new(published());
+    let rig = Rig::with(Answer::Keys(published()), |app| {
+        app.key_source(source.clone())
+    })
+    .await;
+    let fit = rig.fit();
+    rig.let_in(&rig.tick(&fit.token()), &fit).await.unwrap();
+    rig.refused(&rig.fit().sign(stranger())).await.unwrap();
+    source.set(Some(key_set(&[stranger().exponent_one().jwk(FIRST_KID)])));
+    rig.clock.advance(HOUR);
+    assert!(until(|| source.fetches() == 2).await);
+    let fit = rig.fit();
+    rig.let_in(&rig.tick(&fit.token()), &fit)
+        .await
+        .expect("an unusable set replaces nothing");
+}

@@ -1,0 +1,537 @@
+//! Random manifests in every style, random handlers: what isn't ours stays byte for byte, what is
+//! says what the code says, a second run changes nothing, and the handlers' order doesn't matter.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use forge_remote::manifest::{Entry, ManifestError, ManifestFile, Scope, Sections, compare};
+use forge_remote::serde_yaml::{self, Value};
+
+/// SplitMix64: small, and the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap()
+    }
+
+    fn chance(&mut self, percent: usize) -> bool {
+        self.below(100) < percent
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len())]
+    }
+
+    fn shuffle<T>(&mut self, items: &mut [T]) {
+        for at in (1..items.len()).rev() {
+            items.swap(at, self.below(at + 1));
+        }
+    }
+}
+
+/// A handler set: up to four schedules, up to three bare endpoints.
+fn handlers(random: &mut Random) -> Sections {
+    let mut sections = Sections::default();
+    let names = ["tick", "sync", "on", "n1e3", "a-b_c", "refresh-index"];
+    let mut wanted: Vec<&str> = names.to_vec();
+    random.shuffle(&mut wanted);
+    let count = random.below(5);
+    let entry = |yaml: String| Entry {
+        item: serde_yaml::from_str(&yaml).unwrap(),
+        origins: vec!["src/main.rs:1:1".into()],
+    };
+    let mut token = false;
+    for (at, name) in wanted.iter().take(count).enumerate() {
+        let auth = if random.chance(50) {
+            token = true;
+            ", auth: {appSystemToken: {enabled: true}}"
+        } else {
+            ""
+        };
+        sections.endpoints.push(entry(format!(
+            "{{key: '{name}', remote: backend, route: {{path: '/{name}'}}{auth}}}"
+        )));
+        if at % 2 == 0 {
+            let interval = random.pick(&["fiveMinute", "hour", "day", "week"]);
+            let filter = if random.chance(30) {
+                ", filter: {appIsLicensed: true}"
+            } else {
+                ""
+            };
+            let module = entry(format!(
+                "{{key: {name}-trigger, endpoint: '{name}', interval: {interval}{filter}}}"
+            ));
+            sections
+                .modules
+                .entry("scheduledTrigger")
+                .or_default()
+                .push(module);
+        }
+    }
+    let url = if random.chance(80) {
+        ", baseUrl: 'https://b.example.com'"
+    } else {
+        ""
+    };
+    sections
+        .remotes
+        .push(entry(format!("{{key: backend{url}}}")));
+    if token {
+        sections.scopes.push(Scope {
+            name: "read:app-system-token".into(),
+            reasons: vec!["because".into()],
+        });
+        sections.scopes.push(Scope {
+            name: "read:jira-work".into(),
+            reasons: vec!["because".into()],
+        });
+    }
+    sections
+}
+
+/// A file being written, each line either ours (it may go or change) or not.
+struct Draft<'r> {
+    random: &'r mut Random,
+    lines: Vec<(String, bool)>,
+    step: usize,
+    indented: bool,
+    gap: usize,
+}
+
+impl Draft<'_> {
+    fn line(&mut self, indent: usize, text: &str, ours: bool) {
+        self.lines.push((format!("{:indent$}{text}", ""), ours));
+    }
+
+    fn noise(&mut self, indent: usize) {
+        match self.random.below(8) {
+            0 => self.line(indent, "# a comment: with {odd} [things] - 'in' it", false),
+            1 => self.line(0, "", false),
+            2 => self.line(indent, "# ünïcödé → ✓", false),
+            _ => {}
+        }
+    }
+
+    fn trailing(&mut self) -> &'static str {
+        *self
+            .random
+            .pick(&["", "", "", " # trailing", "   # - key: no"])
+    }
+
+    /// An item of a block list, as lines.
+    fn item(&mut self, indent: usize, fields: &[(String, String)], ours: bool) {
+        let gap = self.gap;
+        for (at, (name, value)) in fields.iter().enumerate() {
+            let trailing = self.trailing();
+            if at == 0 {
+                self.line(
+                    indent,
+                    &format!("-{:gap$}{name}: {value}{trailing}", ""),
+                    ours,
+                );
+            } else if value.starts_with("\n") {
+                self.line(indent + 1 + gap, &format!("{name}:{trailing}"), ours);
+                for line in value.lines().skip(1) {
+                    let depth = line.len() - line.trim_start().len();
+                    self.line(
+                        indent + 1 + gap + self.step * (1 + depth),
+                        line.trim_start(),
+                        ours,
+                    );
+                }
+            } else {
+                self.line(
+                    indent + 1 + gap,
+                    &format!("{name}: {value}{trailing}"),
+                    ours,
+                );
+            }
+        }
+    }
+
+    fn list_indent(&self, key: usize) -> usize {
+        if self.indented { key + self.step } else { key }
+    }
+}
+
+fn field(name: &str, value: impl Into<String>) -> (String, String) {
+    (name.to_owned(), value.into())
+}
+
+/// A manifest: hand-written parts, and generated ones that are fresh, changed or stale.
+fn draft(random: &mut Random, wanted: &Sections) -> Vec<(String, bool)> {
+    let step = *random.pick(&[2, 2, 4, 3]);
+    let indented = random.chance(60);
+    let gap = *random.pick(&[1, 1, 1, 3]);
+    let mut draft = Draft {
+        random,
+        lines: Vec::new(),
+        step,
+        indented,
+        gap,
+    };
+    if draft.random.chance(15) {
+        draft.line(0, "---", false);
+    }
+    let mut sections = [
+        "app",
+        "modules",
+        "permissions",
+        "remotes",
+        "resources",
+        "environment",
+    ]
+    .to_vec();
+    draft.random.shuffle(&mut sections);
+    for section in sections {
+        draft.noise(0);
+        if section != "app" && draft.random.chance(20) {
+            continue;
+        }
+        let trailing = draft.trailing();
+        match section {
+            "app" => {
+                draft.line(0, &format!("app:{trailing}"), false);
+                draft.line(
+                    step,
+                    "id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107",
+                    false,
+                );
+                draft.line(step, "runtime: {name: nodejs22.x}  # kept", false);
+            }
+            "modules" => modules(&mut draft, wanted, trailing),
+            "permissions" => permissions(&mut draft, trailing),
+            "remotes" => {
+                if draft.random.chance(15) {
+                    let empty = *draft
+                        .random
+                        .pick(&["remotes: []", "remotes:", "remotes: ~"]);
+                    draft.line(0, &format!("{empty}{trailing}"), true);
+                    continue;
+                }
+                draft.line(0, &format!("remotes:{trailing}"), false);
+                let indent = draft.list_indent(0);
+                if draft.random.chance(50) {
+                    draft.item(
+                        indent,
+                        &[
+                            field("key", "backend"),
+                            field("baseUrl", "https://old.example.com"),
+                        ],
+                        true,
+                    );
+                }
+                draft.item(
+                    indent,
+                    &[field("key", "hand"), field("baseUrl", "'${HAND_URL}'")],
+                    false,
+                );
+                draft.noise(indent);
+            }
+            "resources" => {
+                draft.line(0, &format!("resources:{trailing}"), false);
+                let indent = draft.list_indent(0);
+                draft.item(
+                    indent,
+                    &[field("key", "main"), field("path", "\"static\"")],
+                    false,
+                );
+            }
+            _ => {
+                draft.line(0, "environment:", false);
+                draft.line(
+                    step,
+                    "variables: [ HAND_URL, { key: OTHER, default: 'x' } ]",
+                    false,
+                );
+            }
+        }
+    }
+    draft.noise(0);
+    draft.lines
+}
+
+fn modules(draft: &mut Draft<'_>, wanted: &Sections, trailing: &str) {
+    let step = draft.step;
+    draft.line(0, &format!("modules:{trailing}"), false);
+    draft.line(step, "macro:", false);
+    let indent = draft.list_indent(step);
+    draft.item(
+        indent,
+        &[
+            field("key", "ui"),
+            field("title", "'a: b # c'"),
+            field("resolver", "\nfunction: resolver"),
+            field("description", "\"é\""),
+        ],
+        false,
+    );
+    draft.noise(step);
+    if draft.random.chance(70) {
+        draft.line(step, "function:", false);
+        draft.item(
+            indent,
+            &[field("key", "resolver"), field("handler", "index.run")],
+            false,
+        );
+    }
+    // Lists that may be ours in part. One that could lose its last item is wholly ours.
+    for list in ["endpoint", "scheduledTrigger"] {
+        if draft.random.chance(30) {
+            continue;
+        }
+        let by_hand = draft.random.chance(70);
+        draft.line(step, &format!("{list}:"), !by_hand);
+        let mut any = false;
+        if by_hand {
+            any = true;
+            let fields = match list {
+                "endpoint" => vec![
+                    field("key", "theirs"),
+                    field("remote", "hand"),
+                    field("route", "{path: /x}"),
+                ],
+                _ => vec![
+                    field("key", "their-schedule"),
+                    field("function", "resolver"),
+                    field("interval", "day"),
+                ],
+            };
+            draft.item(indent, &fields, false);
+            draft.noise(indent);
+        }
+        if draft.random.chance(50) || !any {
+            let fields = match list {
+                "endpoint" => vec![
+                    field("key", "gone"),
+                    field("remote", "backend"),
+                    field("route", "\npath: /gone"),
+                ],
+                _ => vec![
+                    field("key", "gone-trigger"),
+                    field("endpoint", "gone"),
+                    field("interval", "hour"),
+                ],
+            };
+            // Only an endpoint that is there tells that a schedule naming it was ours.
+            if list == "endpoint"
+                || draft
+                    .lines
+                    .iter()
+                    .any(|(line, _)| line.contains("key: gone"))
+            {
+                draft.item(indent, &fields, true);
+                any = true;
+            }
+        }
+        let ours: &[Entry] = match list {
+            "endpoint" => &wanted.endpoints,
+            _ => wanted
+                .modules
+                .get("scheduledTrigger")
+                .map(Vec::as_slice)
+                .unwrap_or_default(),
+        };
+        for entry in ours {
+            if draft.random.chance(40) {
+                continue;
+            }
+            let key = format!("'{}'", entry.key());
+            let fields = match list {
+                "endpoint" => vec![
+                    field("key", key),
+                    field("remote", "backend"),
+                    field("auth", "{appSystemToken: {enabled: false}}"),
+                ],
+                _ => {
+                    let endpoint = entry.item.get("endpoint").and_then(Value::as_str).unwrap();
+                    vec![
+                        field("key", key),
+                        field("interval", "week"),
+                        field("endpoint", format!("\"{endpoint}\"")),
+                    ]
+                }
+            };
+            draft.item(indent, &fields, true);
+            any = true;
+        }
+        if !any {
+            draft.lines.pop();
+        }
+    }
+}
+
+fn permissions(draft: &mut Draft<'_>, trailing: &str) {
+    let step = draft.step;
+    draft.line(0, &format!("permissions:{trailing}"), false);
+    match draft.random.below(4) {
+        0 => draft.line(step, "scopes: [read:jira-work, 'storage:app']", true),
+        1 => {
+            draft.line(step, "scopes:", false);
+            let indent = draft.list_indent(step);
+            draft.line(indent, "- storage:app # kept", false);
+        }
+        2 => {
+            draft.line(step, "scopes:", false);
+            draft.line(
+                step * 2,
+                "storage:app: {allowImpersonation: true} # kept",
+                false,
+            );
+        }
+        _ => {}
+    }
+    draft.line(
+        step,
+        "external: {fetch: {backend: [{remote: hand}]}}",
+        false,
+    );
+}
+
+#[test]
+fn random_manifests_keep_what_is_not_ours() {
+    let rounds: u64 = std::env::var("MANIFEST_ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(2500);
+    let mut bytes = 0;
+    let mut refused = 0;
+    for seed in 0..rounds {
+        let mut random = Random(seed);
+        let wanted = handlers(&mut random);
+        let lines = draft(&mut random, &wanted);
+        let line_end = if random.chance(20) { "\r\n" } else { "\n" };
+        let mut text = String::new();
+        if random.chance(10) {
+            text.push('\u{feff}');
+        }
+        for (line, _) in &lines {
+            let _ = write!(text, "{line}{line_end}");
+        }
+        if random.chance(15) {
+            text.truncate(text.len() - line_end.len());
+        }
+        bytes += text.len();
+        match round(&text, &wanted, &lines, line_end, &mut random) {
+            Ok(()) => {}
+            Err(Outcome::Refused) => refused += 1,
+            Err(Outcome::Wrong(what)) => panic!("seed {seed}: {what}\n--- the file\n{text}"),
+        }
+    }
+    println!("{bytes} bytes in {rounds} manifests, {refused} refused");
+    assert!(rounds < 2500 || bytes >= 1_000_000, "only {bytes} bytes");
+    assert!(
+        refused * 100 <= rounds,
+        "{refused} of {rounds} were refused"
+    );
+}
+
+enum Outcome {
+    Refused,
+    Wrong(String),
+}
+
+fn round(
+    text: &str,
+    wanted: &Sections,
+    lines: &[(String, bool)],
+    line_end: &str,
+    random: &mut Random,
+) -> Result<(), Outcome> {
+    let wrong = |what: String| Outcome::Wrong(what);
+    let file = ManifestFile::parse("manifest.yml", Some(text.to_owned()))
+        .map_err(|error| wrong(error.to_string()))?;
+    let new = match file.updated(wanted, None) {
+        Ok(new) => new,
+        Err(ManifestError::Guard { .. } | ManifestError::Unsafe { .. }) => {
+            return Err(Outcome::Refused);
+        }
+        Err(error) => return Err(wrong(error.to_string())),
+    };
+    let show = |what: &str| wrong(format!("{what}\n--- became\n{new}"));
+
+    // Every line that isn't ours is there, in order, byte for byte.
+    let mut left = new.strip_prefix('\u{feff}').unwrap_or(&new).split('\n');
+    for (line, _) in lines.iter().filter(|(_, ours)| !ours) {
+        let wanted_line = if line_end == "\r\n" {
+            format!("{line}\r")
+        } else {
+            line.clone()
+        };
+        if !left.any(|one| one == wanted_line || (one == line && new.ends_with(one))) {
+            return Err(show(&format!("lost {line:?}")));
+        }
+    }
+    // Where the last line was ours and goes, the one before ends as it did.
+    let last_is_ours = lines.last().is_some_and(|(_, ours)| *ours);
+    let ends_alike = last_is_ours || text.ends_with('\n') == new.ends_with('\n');
+    if text.starts_with('\u{feff}') != new.starts_with('\u{feff}') || !ends_alike {
+        return Err(show("the mark or the last line end changed"));
+    }
+    if line_end == "\r\n" && new.matches('\n').count() != new.matches("\r\n").count() {
+        return Err(show("mixed line ends"));
+    }
+
+    let again = ManifestFile::parse("manifest.yml", Some(new.clone()))
+        .map_err(|error| show(&error.to_string()))?;
+    let differences = compare(again.value(), wanted);
+    if !differences.is_empty() {
+        return Err(show(&format!("still differs: {}", differences[0])));
+    }
+    if again
+        .updated(wanted, None)
+        .map_err(|error| show(&error.to_string()))?
+        != new
+    {
+        return Err(show("a second run changes it"));
+    }
+    // What is left of other people's: the same keys as before.
+    let keys = |value: &Value| -> BTreeSet<String> {
+        let list = |path: [&str; 2]| {
+            value
+                .get(path[0])
+                .and_then(|one| one.get(path[1]))
+                .and_then(Value::as_sequence)
+                .cloned()
+        };
+        ["macro", "function", "endpoint", "scheduledTrigger"]
+            .into_iter()
+            .filter_map(|name| list(["modules", name]))
+            .flatten()
+            .filter_map(|item| item.get("key")?.as_str().map(str::to_owned))
+            .filter(|key| ["ui", "resolver", "theirs", "their-schedule"].contains(&key.as_str()))
+            .collect()
+    };
+    if keys(file.value()) != keys(again.value()) {
+        return Err(show("a hand-written module went"));
+    }
+
+    let mut shuffled = wanted.clone();
+    random.shuffle(&mut shuffled.endpoints);
+    for entries in shuffled.modules.values_mut() {
+        random.shuffle(entries);
+    }
+    let other = file
+        .updated(&shuffled, None)
+        .map_err(|error| show(&error.to_string()))?;
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    if sorted(&other) != sorted(&new) {
+        return Err(show("the handlers' order matters"));
+    }
+    Ok(())
+}
