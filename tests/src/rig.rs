@@ -152,10 +152,24 @@ impl Rig {
         for extra in ["systemToken", "userToken"] {
             seen.as_object_mut().map(|seen| seen.remove(extra));
         }
-        if seen == expected {
+        let differing: Vec<String> = expected
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, value)| seen.get(*name) != Some(*value))
+            .map(|(name, value)| {
+                let seen = seen.get(name).map(Value::to_string);
+                format!(
+                    "{name} {} instead of {}",
+                    brief(seen),
+                    brief(Some(value.to_string()))
+                )
+            })
+            .collect();
+        if differing.is_empty() {
             Ok(())
         } else {
-            Err(format!("the handler saw {seen} instead of {expected}"))
+            Err(format!("the handler saw {}", differing.join(", ")))
         }
     }
 
@@ -307,6 +321,13 @@ pub fn is_silent(reply: &Reply) -> Result<(), String> {
     } else {
         Err(format!("the body tells: {}", reply.excerpt()))
     }
+}
+
+fn brief(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "nothing".into())
+        .chars()
+        .take(80)
+        .collect()
 }
 
 /// What a handler sees of these claims.

@@ -360,6 +360,36 @@ async fn pages() {
         rig.let_in(&Call::post("/ui").bearer(&token), &fit).await,
     );
 
+    // A title that was cut in the middle of an emoji, as JSON.stringify writes it.
+    for (name, context, seen) in [
+        (
+            "a cut emoji",
+            r#"{"a":"cut \ud83d"}"#,
+            json!({"a": "cut \u{fffd}"}),
+        ),
+        (
+            "a cut emoji in front",
+            r#"{"a":"\ude00 cut"}"#,
+            json!({"a": "\u{fffd} cut"}),
+        ),
+        (
+            "a cut emoji in a name",
+            r#"{"\ud83d":1}"#,
+            json!({"\u{fffd}": 1}),
+        ),
+        (
+            "a cut emoji and a whole one",
+            r#"{"a":"\ud83d\ud83d\ude00\\ud83d"}"#,
+            json!({"a": "\u{fffd}😀\\ud83d"}),
+        ),
+    ] {
+        let fit = rig.page().claim("/context", seen);
+        let json = fit.claims_json_with("context", context);
+        let token = compact(fit.header_json(), json, first());
+        let call = Call::post("/ui").bearer(&token);
+        report.case(name, rig.let_in(&call, &fit).await);
+    }
+
     // The same token for several calls: a page does that.
     let fit = rig.page();
     let call = Call::post("/ui").bearer(&fit.token());

@@ -450,6 +450,61 @@ async fn contexts_that_no_parser_takes() {
     report.finish();
 }
 
+/// A payload on the border of what can be read is refused, or all of it reaches the handler.
+#[tokio::test]
+async fn all_or_nothing() {
+    let rig = Rig::start().await;
+    let mut report = Report::new("all or nothing");
+    let fit = rig.page();
+    let whole = |context: &serde_json::Value| fit.clone().claim("/context", context.clone());
+    let mut cases: Vec<(String, Fit, String)> = Vec::new();
+    for depth in 118..=134 {
+        let nested = (0..depth).fold(json!("deep"), |inside, _| json!([inside]));
+        let lists = nested.to_string();
+        let fit = whole(&nested);
+        cases.push((
+            format!("a context {depth} deep"),
+            fit.clone(),
+            fit.claims_json(),
+        ));
+        let json = with(&rig.page(), "x", &lists);
+        cases.push((format!("an unknown claim {depth} deep"), json.0, json.1));
+    }
+    for (name, value) in [
+        ("a number beyond every type", "1e999"),
+        ("half a surrogate", r#""\ud800""#),
+        ("half a surrogate in a name", r#"{"\ud800":1}"#),
+        ("a member twice", r#"{"a":1,"a":2}"#),
+        ("a very long number", &"9".repeat(400)),
+    ] {
+        let json = with(&rig.page(), "x", value);
+        cases.push((format!("an unknown claim of {name}"), json.0, json.1));
+        let mut fit = rig.page();
+        let app = fit.claims["app"].to_string();
+        let app = format!("{{\"x\":{value},{}", &app[1..]);
+        let json = fit.claims_json_with("app", &app);
+        fit = fit.claim("/app/x", 0);
+        cases.push((format!("an unknown member of app of {name}"), fit, json));
+    }
+    for (name, fit, json) in cases {
+        let token = compact(fit.header_json(), json, first());
+        let call = Call::post("/ui").bearer(&token);
+        let outcome = match rig.send(&call).await {
+            Ok(reply) if reply.status == 401 => Ok(()),
+            Ok(reply) if reply.status == 200 => rig.saw(&rig.seen.last().unwrap(), &fit),
+            Ok(reply) => Err(reply.status.to_string()),
+            Err(error) => Err(error),
+        };
+        report.case(name, outcome);
+    }
+    report.finish();
+}
+
+/// The token's claims with one more, written by hand.
+fn with(fit: &Fit, name: &str, json: &str) -> (Fit, String) {
+    (fit.clone(), fit.claims_json_with(name, json))
+}
+
 #[tokio::test]
 async fn duplicate_members() {
     let rig = Rig::start().await;

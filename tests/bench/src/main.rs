@@ -1,0 +1,284 @@
+//! Benchmarks, each one command; see README.md beside this crate.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout
+)]
+
+mod compile;
+mod load;
+mod process;
+mod tokens;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use process::{Server, ask, build, serve_key_set};
+use tokens::Signer;
+
+fn main() {
+    let rounds = std::env::var("ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(7);
+    match std::env::args().nth(1).as_deref() {
+        Some("request") => request(rounds),
+        Some("handlers") => handlers(rounds),
+        Some("check") => compile::check(rounds),
+        _ => println!("which benchmark? request, handlers or check (ROUNDS=7 by default)"),
+    }
+}
+
+/// Least, median and greatest.
+pub(crate) struct Spread(Vec<f64>);
+
+impl Spread {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<f64> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        Self(values)
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.0[self.0.len() / 2]
+    }
+}
+
+impl std::fmt::Display for Spread {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{:.2} ({:.2} to {:.2})",
+            self.median(),
+            self.0[0],
+            self.0[self.0.len() - 1]
+        )
+    }
+}
+
+/// What a server costs.
+struct Cost {
+    name: &'static str,
+    cpu: Vec<f64>,
+    rate: Vec<f64>,
+    p50: Vec<f64>,
+    p99: Vec<f64>,
+    memory: Vec<f64>,
+    cold: Vec<f64>,
+}
+
+impl Cost {
+    fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            cpu: vec![],
+            rate: vec![],
+            p50: vec![],
+            p99: vec![],
+            memory: vec![],
+            cold: vec![],
+        }
+    }
+
+    fn measure(
+        &mut self,
+        program: &str,
+        environment: &[(&str, &str)],
+        requests: &'static [Vec<u8>],
+    ) {
+        let server = Server::start(program, environment, &requests[0]);
+        self.cold.push(server.cold_start.as_secs_f64() * 1e3);
+        load::run(&server.address, &requests[..requests.len() / 10]);
+        let before = server.cpu();
+        let figures = load::run(&server.address, requests);
+        let count = requests.len() as f64;
+        self.cpu
+            .push((server.cpu() - before).as_secs_f64() * 1e6 / count);
+        self.rate.push(count / figures.took.as_secs_f64());
+        self.p50.push(figures.latency(50).as_secs_f64() * 1e3);
+        self.p99.push(figures.latency(99).as_secs_f64() * 1e3);
+        self.memory.push(server.peak_memory());
+    }
+
+    fn print(&self) {
+        let median = |values: &[f64]| Spread::of(values.iter().copied()).median();
+        println!(
+            "{:28} {:7.1} µs CPU a request  {:7.0}/s  p50 {:5.2} ms  p99 {:5.2} ms  {:5.1} MiB  cold start {:5.1} ms",
+            self.name,
+            median(&self.cpu),
+            median(&self.rate),
+            median(&self.p50),
+            median(&self.p99),
+            median(&self.memory),
+            median(&self.cold)
+        );
+    }
+
+    fn ratio(&self, other: &Self) -> Spread {
+        Spread::of(self.cpu.iter().zip(&other.cpu).map(|(a, b)| a / b))
+    }
+}
+
+/// A verified POST: the quickstart against a hand-written server, in turns.
+fn request(rounds: usize) {
+    let folder = build(&["-p", "quickstart", "-p", "forge-remote-bench", "--bins"]);
+    let signer = Signer::new();
+    let count = std::env::var("REQUESTS")
+        .ok()
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(20_000);
+    println!("signing {count} tokens …");
+    let requests: &'static [Vec<u8>] = signer
+        .requests(count, "/frc-trigger", "remote-trigger-node")
+        .leak();
+    let url = serve_key_set(signer.key_set());
+    let environment = [("FORGE_REMOTE_JWKS_URL", url.as_str())];
+    let (ours, baseline) = (format!("{folder}/quickstart"), format!("{folder}/baseline"));
+
+    let forged = Signer::new().requests(2, "/frc-trigger", "remote-trigger-node");
+    for program in [&ours, &baseline] {
+        let server = Server::start(program, &environment, &requests[0]);
+        assert_eq!(
+            ask(&server.address, &forged[0]),
+            Some(401),
+            "{program} lets a forged token in"
+        );
+    }
+
+    let mut costs = [
+        Cost::new("forge-remote (quickstart)"),
+        Cost::new("axum + jsonwebtoken, by hand"),
+        Cost::new("axum, no verification"),
+    ];
+    for round in 0..rounds {
+        // Who goes first changes: the machine's speed drifts.
+        let mut order = [0, 1, 2];
+        order.rotate_left(round % 3);
+        for at in order {
+            match at {
+                0 => costs[0].measure(&ours, &environment, requests),
+                1 => costs[1].measure(&baseline, &environment, requests),
+                _ => costs[2].measure(&baseline, &[("BASELINE_VERIFY", "off")], requests),
+            }
+        }
+    }
+    costs.iter().for_each(Cost::print);
+    println!(
+        "CPU, forge-remote : by hand = {}   (target: at most 1.00)",
+        costs[0].ratio(&costs[1])
+    );
+    println!(
+        "CPU, no verification : by hand = {}",
+        costs[2].ratio(&costs[1])
+    );
+}
+
+/// A thousand handlers: launch, `manifest --stdout`, and the cost of a request against one handler.
+fn handlers(rounds: usize) {
+    let folder = build(&[
+        "-p",
+        "forge-remote-bench",
+        "--features",
+        "thousand",
+        "--bin",
+        "thousand",
+    ]);
+    build(&["-p", "quickstart"]);
+    let signer = Signer::new();
+    let requests: &'static [Vec<u8>] = signer.requests(10_000, "/h998", "h998").leak();
+    let single: &'static [Vec<u8>] = signer
+        .requests(10_000, "/frc-trigger", "remote-trigger-node")
+        .leak();
+    let url = serve_key_set(signer.key_set());
+    let environment = [
+        ("FORGE_REMOTE_JWKS_URL", url.as_str()),
+        ("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml"),
+    ];
+    let program = format!("{folder}/thousand");
+
+    let alive = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
+    let launch = Spread::of((0..rounds).map(|_| {
+        Server::start(&program, &environment, alive)
+            .cold_start
+            .as_secs_f64()
+            * 1e3
+    }));
+    let stdout = Spread::of((0..rounds).map(|_| {
+        let started = Instant::now();
+        let output = Command::new(&program)
+            .args(["manifest", "--stdout"])
+            .output()
+            .unwrap();
+        assert!(output.status.success() && output.stdout.len() > 100_000);
+        started.elapsed().as_secs_f64() * 1e3
+    }));
+    let file = std::env::temp_dir().join(format!("forge-remote-bench-{}.yml", std::process::id()));
+    std::fs::write(&file, large_manifest()).unwrap();
+    let timed = |option: &str| {
+        let started = Instant::now();
+        let output = Command::new(&program)
+            .env("FORGE_REMOTE_MANIFEST", &file)
+            .args(["manifest", option])
+            .output()
+            .unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        started.elapsed().as_secs_f64() * 1e3
+    };
+    let write = Spread::of((0..rounds).map(|_| {
+        std::fs::write(&file, large_manifest()).unwrap();
+        timed("--write")
+    }));
+    let check = Spread::of((0..rounds).map(|_| timed("--check")));
+    let lines = std::fs::read_to_string(&file).unwrap().lines().count();
+    std::fs::remove_file(&file).unwrap();
+
+    let (mut many, mut one) = (
+        Cost::new("1,000 handlers"),
+        Cost::new("1 handler (quickstart)"),
+    );
+    for _ in 0..rounds {
+        many.measure(&program, &environment, requests);
+        one.measure(&format!("{folder}/quickstart"), &environment, single);
+    }
+    many.print();
+    one.print();
+    println!(
+        "CPU a request, 1,000 handlers : 1 = {}   (target: about 1)",
+        many.ratio(&one)
+    );
+    println!("launch to the first answer: {launch} ms   (target: under 50)");
+    println!("manifest --stdout: {stdout} ms");
+    println!(
+        "a manifest of {lines} lines: --write {write} ms, --check {check} ms   (target: under 200 each)"
+    );
+}
+
+/// 10,000 hand-written lines.
+fn large_manifest() -> String {
+    let mut text = format!(
+        "app:\n  id: {}\n  runtime:\n    name: nodejs22.x\nmodules:\n  macro:\n",
+        tokens::APP_ID
+    );
+    for at in 0..1250 {
+        text.push_str(&format!(
+            "    # The page of team {at}\n    - key: macro-{at}\n      title: \"Team {at}: its page\"\n      resource: main\n      \
+             resolver:\n        function: resolver\n      description: 'it''s {at}'\n\n"
+        ));
+    }
+    text
+}
+
+/// How long a command takes.
+pub(crate) fn time(command: &mut Command) -> Duration {
+    let started = Instant::now();
+    let status = command.status().unwrap();
+    assert!(status.success());
+    started.elapsed()
+}

@@ -1,0 +1,144 @@
+//! Servers as processes: started, watched, stopped.
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+    /// From the start of the process to the first 2xx.
+    pub(crate) cold_start: Duration,
+}
+
+impl Server {
+    /// Starts a server and sends `first` until it is answered 2xx.
+    pub(crate) fn start(program: &str, environment: &[(&str, &str)], first: &[u8]) -> Self {
+        let address = format!("127.0.0.1:{}", free_port());
+        let started = Instant::now();
+        let child = Command::new(program)
+            .envs(environment.iter().copied())
+            .env("FORGE_REMOTE_BIND", &address)
+            .env("FORGE_REMOTE_APP_ID", crate::tokens::APP_ID)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        let mut server = Self {
+            child,
+            address,
+            cold_start: Duration::ZERO,
+        };
+        loop {
+            if let Some(200..=299) = ask(&server.address, first) {
+                server.cold_start = started.elapsed();
+                return server;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(20),
+                "{program} does not answer 2xx"
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    /// User and system time used so far.
+    pub(crate) fn cpu(&self) -> Duration {
+        // In clock ticks, 100 a second on Linux: fields 14 and 15, after the name in brackets.
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("/proc");
+        let fields: Vec<&str> = stat
+            .rsplit_once(')')
+            .map_or("", |(_, rest)| rest)
+            .split_whitespace()
+            .collect();
+        let ticks = |at: usize| {
+            fields
+                .get(at)
+                .and_then(|field| field.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+
+    /// The most memory it ever had resident, in MiB.
+    pub(crate) fn peak_memory(&self) -> f64 {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .unwrap_or("0");
+        line.split_whitespace()
+            .next()
+            .and_then(|kib| kib.parse::<f64>().ok())
+            .unwrap_or(0.0)
+            / 1024.0
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .expect("a port")
+        .port()
+}
+
+/// One request on a connection of its own; the status, or nothing while nobody listens.
+pub(crate) fn ask(address: &str, request: &[u8]) -> Option<u16> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    stream.write_all(request).ok()?;
+    let mut answer = [0; 1024];
+    let read = stream.read(&mut answer).ok()?;
+    std::str::from_utf8(&answer[..read])
+        .ok()?
+        .split(' ')
+        .nth(1)?
+        .parse()
+        .ok()
+}
+
+/// Serves a key set until the process ends; gives its URL.
+pub(crate) fn serve_key_set(document: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!(
+        "http://{}/.well-known/jwks.json",
+        listener.local_addr().expect("bound")
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut request = [0; 2048];
+            let _ = stream.read(&mut request);
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                document.len()
+            );
+            let _ = stream
+                .write_all(head.as_bytes())
+                .and_then(|()| stream.write_all(document.as_bytes()));
+        }
+    });
+    url
+}
+
+/// Builds binaries in release mode, and says where they are.
+pub(crate) fn build(arguments: &[&str]) -> String {
+    let status = Command::new("cargo")
+        .args(["build", "--release", "-q"])
+        .args(arguments)
+        .status()
+        .expect("cargo");
+    assert!(status.success(), "cargo build --release {arguments:?}");
+    let me = std::env::current_exe().expect("this program");
+    me.parent().expect("its folder").display().to_string()
+}

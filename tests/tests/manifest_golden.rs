@@ -1,0 +1,63 @@
+//! Manifests in the manner of real apps, each with what `manifest --write` makes of it. The
+//! results also pass Atlassian's validation: `.ci/conformance` runs it over them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+
+use forge_remote::manifest::{ManifestFile, Remote, Sections, compare};
+use forge_remote::prelude::*;
+use forge_remote::registry::Registry;
+
+#[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:jira-work"])]
+async fn refresh_index(_token: SystemToken) -> Result<()> {
+    Ok(())
+}
+
+#[scheduled_trigger(interval = "day", licensed_only)]
+async fn sweep() -> Result<()> {
+    Ok(())
+}
+
+#[endpoint(auth = [system, user], scopes = ["read:jira-work"])]
+async fn lookup(_user: UserToken) -> Result<()> {
+    Ok(())
+}
+
+/// `UPDATE_GOLDEN=1` writes the results anew: look at the difference before you commit it.
+#[test]
+fn manifests_in_the_manner_of_real_apps() {
+    let registry = Registry::of([
+        forge_remote::handler!(refresh_index),
+        forge_remote::handler!(sweep),
+        forge_remote::handler!(lookup),
+    ]);
+    let wanted = Sections::new(
+        &registry,
+        &[Remote::new("backend").base_url("https://backend.example.com")],
+    );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
+    let mut cases = 0;
+    for case in fs::read_dir(folder).unwrap() {
+        let case = case.unwrap().path();
+        let before = fs::read_to_string(case.join("before.yml")).unwrap();
+        let file = ManifestFile::parse(case.join("before.yml"), Some(before)).unwrap();
+        let after = file.updated(&wanted, None).unwrap();
+        let golden = case.join("manifest.yml");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&golden, &after).unwrap();
+        }
+        assert_eq!(
+            after,
+            fs::read_to_string(&golden).unwrap_or_default(),
+            "{}",
+            case.display()
+        );
+        let again = ManifestFile::parse(golden, Some(after.clone())).unwrap();
+        assert_eq!(compare(again.value(), &wanted), []);
+        assert_eq!(again.updated(&wanted, None).unwrap(), after);
+        cases += 1;
+    }
+    assert!(cases >= 5);
+}

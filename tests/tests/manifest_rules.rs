@@ -1,0 +1,302 @@
+//! Each rule, shown by a manifest that violates just it; and the ways to allow it.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+
+use forge_remote::manifest::{Level, ManifestFile, RULES, Sections, check};
+
+/// A manifest without a fault, and nothing in it is the code's.
+const GOOD: &str = "\
+app:
+  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107
+modules:
+  scheduledTrigger:
+    - key: tick-trigger
+      endpoint: tick
+      interval: hour
+  trigger:
+    - key: created
+      endpoint: tick
+      events:
+        - eventType: avi:jira:created:issue
+          filter: {ignoreSelf: true}
+  macro:
+    - key: page
+      resolver:
+        endpoint: tick
+  endpoint:
+    - key: tick
+      remote: hand
+      route:
+        path: /tick
+      auth:
+        appSystemToken:
+          enabled: true
+permissions:
+  scopes:
+    - read:app-system-token
+    - read:jira-work
+remotes:
+  - key: hand
+    baseUrl: https://hand.example.com
+    operations: [storage]
+    storage: {inScopeEUD: false}
+environment:
+  variables:
+    - HAND_URL
+";
+
+fn codes(text: &str, allowed: &[&str]) -> Vec<(&'static str, usize)> {
+    let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+    let allowed: BTreeSet<String> = allowed.iter().map(|code| (*code).to_owned()).collect();
+    let findings = check(&file, &Sections::default(), &allowed);
+    findings
+        .into_iter()
+        // Nothing here is wanted by code, so every scope is one that no handler needs.
+        .filter(|one| one.level != Level::Note)
+        .map(|one| (one.code, one.manifest.unwrap().line))
+        .collect()
+}
+
+#[test]
+fn a_good_manifest_has_no_findings() {
+    assert_eq!(codes(GOOD, &[]), []);
+    assert_eq!(
+        codes(
+            &GOOD.replace("https://hand.example.com", "${HAND_URL}"),
+            &[]
+        ),
+        []
+    );
+    assert_eq!(
+        codes(
+            &GOOD.replace("https://hand.example.com", "https://hand.example.com:8443"),
+            &[]
+        ),
+        []
+    );
+}
+
+/// What is replaced by what, the code that follows, and the line it points at.
+const CASES: &[(&str, &str, &str, usize)] = &[
+    (
+        "  - key: hand\n",
+        "  - key: hand\n    baseUrl: https://hand.example.com\n  - key: hand\n",
+        "duplicate-remote-key",
+        31,
+    ),
+    ("https://hand.example.com", "\"\"", "base-url", 32),
+    (
+        "https://hand.example.com",
+        "http://hand.example.com",
+        "base-url",
+        32,
+    ),
+    (
+        "https://hand.example.com",
+        "https://localhost",
+        "base-url",
+        32,
+    ),
+    (
+        "https://hand.example.com",
+        "https://127.0.0.1:3000",
+        "base-url",
+        32,
+    ),
+    (
+        "https://hand.example.com",
+        "https://hand.example.com/",
+        "base-url",
+        32,
+    ),
+    (
+        "https://hand.example.com",
+        "https://hand.example.com/api",
+        "base-url",
+        32,
+    ),
+    (
+        "https://hand.example.com",
+        "wss://hand.example.com",
+        "base-url",
+        32,
+    ),
+    (
+        "https://hand.example.com",
+        "${OTHER_URL}",
+        "undeclared-variable",
+        32,
+    ),
+    (
+        "      route:\n        path: /tick\n",
+        "",
+        "missing-route",
+        19,
+    ),
+    ("path: /tick", "path: tick", "malformed-route", 22),
+    ("path: /tick", "path: /tick?now=1", "malformed-route", 22),
+    (
+        "      route:\n        path: /tick\n",
+        "      route:\n        path: /tick\n        method: POST\n",
+        "unknown-property",
+        23,
+    ),
+    (
+        "      remote: hand\n",
+        "      remote: hand\n      remot: hand\n",
+        "unknown-property",
+        21,
+    ),
+    (
+        "        appSystemToken:\n",
+        "        appSystemTokens:\n          enabled: true\n        appSystemToken:\n",
+        "unknown-property",
+        24,
+    ),
+    (
+        "        appSystemToken:\n",
+        "        appUserToken:\n          enabled: true\n        appSystemToken:\n",
+        "user-token-without-user",
+        24,
+    ),
+    (
+        "    - read:jira-work\n",
+        "    - read:jira-work\n    - read:jira-wrok\n",
+        "unknown-scope",
+        30,
+    ),
+    (
+        "    - read:jira-work\n",
+        "    - write:jira-work\n",
+        "event-without-scope",
+        11,
+    ),
+    (
+        "    baseUrl: https://hand.example.com\n",
+        "    baseUrl: {default: https://a.example.com, EU: https://eu.example.com}\n  - key: other\n    baseUrl: {default: https://b.example.com}\n    storage: {inScopeEUD: true}\n  - key: third\n    baseUrl: {default: https://a.example.com, EU: https://eu.example.com}\n",
+        "regions-differ",
+        34,
+    ),
+    (
+        "    storage: {inScopeEUD: false}\n",
+        "",
+        "storage-without-eud",
+        33,
+    ),
+    ("tick\n", "a-key-of-twenty-four-car\n", "key-too-long", 19),
+    (
+        "  - key: hand\n",
+        "  - key: a-remote-of-twenty-four-c\n    baseUrl: https://x.example.com\n  - key: hand\n",
+        "key-too-long",
+        31,
+    ),
+    ("interval: hour", "interval: week", "token-gap", 7),
+    (
+        "        endpoint: tick\n  endpoint",
+        "        endpoint: tock\n  endpoint",
+        "dangling-endpoint",
+        15,
+    ),
+    (
+        "      events:\n        - eventType: avi:jira:created:issue\n          filter: {ignoreSelf: true}\n",
+        "      events: []\n",
+        "crashes-validator",
+        11,
+    ),
+    (
+        "      events:\n",
+        "      filter: {ignoreSelf: true}\n      events:\n",
+        "crashes-validator",
+        12,
+    ),
+    (
+        "      resolver:\n",
+        "      icon:\n      resolver:\n",
+        "crashes-validator",
+        16,
+    ),
+];
+
+#[test]
+fn each_violation_is_found_alone_and_in_its_place() {
+    for (old, new, code, line) in CASES {
+        assert!(GOOD.contains(old), "{old}");
+        let text = GOOD.replace(old, new);
+        assert_eq!(
+            codes(&text, &[]),
+            [(*code, *line)],
+            "{old:?} → {new:?}\n{text}"
+        );
+        assert_eq!(codes(&text, &[code]), [], "allowed in the code: {code}");
+        let commented: String = text
+            .lines()
+            .enumerate()
+            .map(|(at, row)| {
+                if at + 1 == *line {
+                    format!("{row} # forge-remote: allow(x, {code})\n")
+                } else {
+                    format!("{row}\n")
+                }
+            })
+            .collect();
+        assert_eq!(
+            codes(&commented, &[]),
+            [],
+            "allowed in the file:\n{commented}"
+        );
+    }
+}
+
+#[test]
+fn schedules_are_counted() {
+    let item = |at: usize, interval: &str| {
+        format!("    - key: s{at}\n      endpoint: tick\n      interval: {interval}\n")
+    };
+    let many: String = (0..5).map(|at| item(at, "hour")).collect();
+    let text = GOOD.replace("  trigger:\n", &format!("{many}  trigger:\n"));
+    assert_eq!(codes(&text, &[]), [("too-many-schedules", 4)]);
+    let often: String = (0..2).map(|at| item(at, "fiveMinute")).collect();
+    let text = GOOD.replace("  trigger:\n", &format!("{often}  trigger:\n"));
+    assert_eq!(codes(&text, &[]), [("too-many-schedules", 4)]);
+}
+
+#[test]
+fn tokens_want_a_scope_of_their_own() {
+    let text = GOOD.replace("    - read:jira-work\n", "").replace("  trigger:", "  hand:").replace("      events:\n        - eventType: avi:jira:created:issue\n          filter: {ignoreSelf: true}\n", "");
+    assert_eq!(codes(&text, &[]), [("token-without-scope", 20)]);
+    let map = GOOD.replace(
+        "    - read:app-system-token\n    - read:jira-work\n",
+        "    read:app-system-token: {}\n    read:jira-work: {allowImpersonation: true}\n",
+    );
+    assert_eq!(codes(&map, &[]), [], "the scopes may be a mapping");
+}
+
+#[test]
+fn every_rule_is_explained_and_shown() {
+    let shown: BTreeSet<&str> = CASES.iter().map(|(_, _, code, _)| *code).collect();
+    // These come from the comparison and are shown by the tests of the commands.
+    let elsewhere = [
+        "missing",
+        "different",
+        "stale",
+        "missing-scope",
+        "unneeded-scope",
+        "schedules-reset",
+        "too-many-schedules",
+        "token-without-scope",
+    ];
+    for rule in RULES {
+        assert!(
+            shown.contains(rule.code) || elsewhere.contains(&rule.code),
+            "{} is not shown",
+            rule.code
+        );
+        assert!(
+            rule.explanation.len() > 40,
+            "{} is not explained",
+            rule.code
+        );
+    }
+}
