@@ -72,3 +72,28 @@ macro_rules! link {
         $( use ::$krate as _; )+
     };
 }
+
+/// A test that holds the manifest to the code: one line in `main.rs`, and `cargo test` says what
+/// `manifest --check` would say.
+///
+/// ```
+/// use forge_remote::prelude::*;
+///
+/// fn app() -> App {
+///     App::new().remote(Remote::new("backend").base_url("https://backend.example.com"))
+/// }
+///
+/// #[cfg(test)]
+/// forge_remote::test_manifest!(app());
+/// ```
+#[macro_export]
+macro_rules! test_manifest {
+    ($app:expr $(,)?) => {
+        #[test]
+        fn the_manifest_agrees_with_the_code() {
+            if let ::core::result::Result::Err(report) = $crate::App::check_manifest(&$app) {
+                ::core::panic!("{report}");
+            }
+        }
+    };
+}

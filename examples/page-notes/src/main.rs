@@ -109,6 +109,10 @@ async fn main() -> Result<()> {
     app().run().await
 }
 
+// `cargo test` fails when manifest.yml and the code disagree.
+#[cfg(test)]
+forge_remote::test_manifest!(app());
+
 #[cfg(test)]
 mod tests {
     use forge_remote::registry::Method;

@@ -112,7 +112,7 @@ fn every_edit_is_found_and_named() {
         (
             "    - read:app-system-token\n",
             "",
-            "permissions.scopes is missing: the code wants `read:app-system-token`",
+            "permissions.scopes lacks `read:app-system-token`",
         ),
         (
             "remote: remote-app-node",

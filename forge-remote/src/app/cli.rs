@@ -12,7 +12,7 @@ use super::serve::told_to_stop;
 use super::{App, LaunchError, logging, routes};
 use crate::dev;
 use crate::manifest::{
-    Level, ManifestError, ManifestFile, RULES, Sections, check, render, rule, to_yaml,
+    Diagnostic, Level, ManifestError, ManifestFile, RULES, Sections, check, render, rule, to_yaml,
 };
 use crate::registry::Problem;
 
@@ -324,57 +324,99 @@ fn write(app: &App, wanted: &Sections) -> Result<i32, ManifestError> {
     Ok(OK)
 }
 
-/// Prints what was found; true when nothing is wrong.
-fn show(app: &App, wanted: &Sections, json: bool) -> Result<bool, ManifestError> {
+/// How a manifest and the code compare.
+struct Report {
+    agrees: bool,
+    findings: Vec<Diagnostic>,
+    text: String,
+}
+
+fn report(app: &App, wanted: &Sections, color: bool) -> Result<Report, ManifestError> {
     let settings = app.settings();
     let file = ManifestFile::read(settings.manifest)?;
     let name = file.path().display();
     let findings = check(&file, wanted, &app.allowed);
+    if !file.exists() {
+        let sections = to_yaml(&wanted.to_value());
+        let text = format!("{name} does not exist; `manifest --write` writes it:\n\n{sections}");
+        return Ok(Report {
+            agrees: false,
+            findings,
+            text,
+        });
+    }
     let wrong = findings
         .iter()
         .filter(|one| one.level == Level::Error)
         .count();
-    let same = file.exists() && wrong == 0;
-    if json {
-        let report = serde_json::json!({ "manifest": name.to_string(), "agrees": same, "findings": findings });
-        print(&format!("{report:#}\n"));
-        return Ok(same);
-    }
-    if !file.exists() {
-        print(&format!(
-            "{name} does not exist; `manifest --write` writes it:\n\n{}",
-            to_yaml(&wanted.to_value())
-        ));
-        return Ok(false);
-    }
-    print(&render(&file, &findings, io::stdout().is_terminal()));
-    if same {
-        print(&format!("{name} agrees with the code\n"));
-        return Ok(true);
+    let mut text = render(&file, &findings, color);
+    if wrong == 0 {
+        text.push_str(&format!("{name} agrees with the code\n"));
+        return Ok(Report {
+            agrees: true,
+            findings,
+            text,
+        });
     }
     match file.updated(wanted, settings.app_id.as_deref()) {
         Ok(updated) => {
             let diff = TextDiff::from_lines(file.text(), &updated);
-            print(
+            let mut diff = diff.unified_diff();
+            text.push_str(
                 &diff
-                    .unified_diff()
                     .context_radius(3)
                     .header("manifest.yml", "the code")
                     .to_string(),
             );
         }
-        Err(error) => print(&format!("{error}\n")),
+        Err(error) => text.push_str(&format!("{error}\n")),
     }
     let problems = if wrong == 1 {
         "1 problem".to_owned()
     } else {
         format!("{wrong} problems")
     };
-    print(&format!(
+    text.push_str(&format!(
         "\n{name} does not agree with the code: {problems}. Bring it up to date with `manifest --write` (with cargo: \
          `cargo run -- manifest --write`)\n"
     ));
-    Ok(false)
+    Ok(Report {
+        agrees: false,
+        findings,
+        text,
+    })
+}
+
+/// Prints how they compare; true when nothing is wrong.
+fn show(app: &App, wanted: &Sections, json: bool) -> Result<bool, ManifestError> {
+    let Report {
+        agrees,
+        findings,
+        text,
+    } = report(app, wanted, io::stdout().is_terminal())?;
+    if json {
+        let manifest = app.settings().manifest.display().to_string();
+        let report =
+            serde_json::json!({ "manifest": manifest, "agrees": agrees, "findings": findings });
+        print(&format!("{report:#}\n"));
+    } else {
+        print(&text);
+    }
+    Ok(agrees)
+}
+
+/// The report of `manifest --check`, as an error when something is wrong.
+pub(super) fn check_manifest(app: &App) -> Result<(), String> {
+    let problems = app.declaration_problems();
+    if !problems.is_empty() {
+        return Err(LaunchError::new(problems).to_string());
+    }
+    let wanted = Sections::new(app.registry(), &app.remotes);
+    match report(app, &wanted, false) {
+        Ok(Report { agrees: true, .. }) => Ok(()),
+        Ok(Report { text, .. }) => Err(text),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// How long a command waits for an answer of its own making.

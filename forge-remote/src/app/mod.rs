@@ -349,6 +349,12 @@ impl App {
         Built::new(self)
     }
 
+    /// Compares the manifest with the code, as `manifest --check` does; the error is its report.
+    /// [`test_manifest!`](crate::test_manifest) makes a test of it.
+    pub fn check_manifest(&self) -> Result<(), String> {
+        cli::check_manifest(self)
+    }
+
     /// The handlers.
     pub fn registry(&self) -> &Registry {
         &self.registry

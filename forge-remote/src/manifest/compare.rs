@@ -1,6 +1,6 @@
 //! The manifest against the code, both ways.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde_yaml::{Mapping, Value};
@@ -196,12 +196,14 @@ fn compare_list(
     wanted: &[Entry],
     differences: &mut Vec<Difference>,
 ) {
+    let found: BTreeMap<&str, &Value> = list(manifest, path)
+        .iter()
+        .rev()
+        .filter_map(|item| Some((key(item)?, item)))
+        .collect();
     for entry in wanted {
         let place = Place::of(path).item(entry.key());
-        let Some(item) = list(manifest, path)
-            .iter()
-            .find(|item| key(item) == Some(entry.key()))
-        else {
+        let Some(item) = found.get(entry.key()) else {
             differences.push(Difference {
                 place,
                 finding: Finding::Missing {

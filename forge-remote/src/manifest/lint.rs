@@ -641,18 +641,16 @@ fn schedules(manifest: &Value, found: &mut Findings<'_>) {
         );
     }
 
-    let system_token = |item: &&Value| {
-        let wanted = text(item, "endpoint");
-        list(manifest, &["modules", "endpoint"])
-            .iter()
-            .any(|endpoint| {
-                key(endpoint) == wanted
-                    && endpoint
-                        .get("auth")
-                        .and_then(|auth| auth.get("appSystemToken")?.get("enabled")?.as_bool())
-                        .unwrap_or_default()
-            })
-    };
+    let tokens: BTreeSet<&str> = list(manifest, &["modules", "endpoint"])
+        .iter()
+        .filter(|endpoint| {
+            let enabled = |auth: &Value| auth.get("appSystemToken")?.get("enabled")?.as_bool();
+            endpoint.get("auth").and_then(enabled).unwrap_or_default()
+        })
+        .filter_map(key)
+        .collect();
+    let system_token =
+        |item: &&Value| text(item, "endpoint").is_some_and(|endpoint| tokens.contains(endpoint));
     let mut with_token = schedules.iter().filter(system_token).peekable();
     if let Some(first) = with_token.peek().copied()
         && with_token.all(|item| matches!(text(item, "interval"), Some("day" | "week")))

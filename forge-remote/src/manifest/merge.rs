@@ -1,7 +1,7 @@
 //! What has to change in a manifest for it to hold what the code wants, and the change itself:
 //! once on values, as the expectation, once on the text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::{Mapping, Value};
 
@@ -106,10 +106,16 @@ impl<'a> Plan<'a> {
             };
             items.retain(|item| !key(item).is_some_and(|key| list.remove.contains(key)));
             removed |= !list.remove.is_empty();
+            let places: BTreeMap<String, usize> = items
+                .iter()
+                .enumerate()
+                .rev()
+                .filter_map(|(at, item)| Some((key(item)?.to_owned(), at)))
+                .collect();
             for wanted in &list.set {
-                let found = items
-                    .iter_mut()
-                    .find(|item| key(item).is_some() && key(item) == key_of(wanted));
+                let found = key_of(wanted)
+                    .and_then(|key| places.get(key))
+                    .and_then(|at| items.get_mut(*at));
                 match found {
                     Some(Value::Mapping(found)) => reconcile(found, wanted, list.open),
                     _ => items.push(Value::Mapping(wanted.clone())),
@@ -328,8 +334,14 @@ impl ListPlan<'_> {
             .map(|(at, _)| at)
             .collect();
         let mut new = Vec::new();
+        let places: BTreeMap<&str, &Node> = node
+            .items()
+            .iter()
+            .rev()
+            .filter_map(|item| Some((item.get("key")?.scalar()?, item)))
+            .collect();
         for wanted in &self.set {
-            match node.keyed(key_of(wanted).unwrap_or_default()) {
+            match places.get(key_of(wanted).unwrap_or_default()) {
                 Some(item) => editor.reconcile(item, wanted, self.open)?,
                 None => new.push(Value::Mapping(wanted.clone())),
             }
@@ -397,15 +409,16 @@ fn check_taken(manifest: &Value, wanted: &Sections) -> Result<(), Taken> {
         .iter()
         .filter_map(key)
         .collect();
-    let mut wanted_keys: Vec<(&str, &str)> = Vec::new();
+    // By key, with the type.
+    let mut wanted_keys: BTreeMap<&str, &str> = BTreeMap::new();
     for (module_type, entries) in &wanted.modules {
-        wanted_keys.extend(entries.iter().map(|entry| (*module_type, entry.key())));
+        wanted_keys.extend(entries.iter().map(|entry| (entry.key(), *module_type)));
     }
     wanted_keys.extend(
         wanted
             .endpoints
             .iter()
-            .map(|entry| ("endpoint", entry.key())),
+            .map(|entry| (entry.key(), "endpoint")),
     );
 
     let modules = manifest.get("modules").and_then(Value::as_mapping);
@@ -413,8 +426,7 @@ fn check_taken(manifest: &Value, wanted: &Sections) -> Result<(), Taken> {
         let module_type = module_type.as_str().unwrap_or_default();
         for item in items.as_sequence().into_iter().flatten() {
             let Some(key) = key(item) else { continue };
-            let Some((wanted_type, _)) = wanted_keys.iter().find(|(_, wanted)| *wanted == key)
-            else {
+            let Some(wanted_type) = wanted_keys.get(key) else {
                 continue;
             };
             let ours = *wanted_type == module_type
