@@ -3,15 +3,56 @@
 use std::fmt::Display;
 
 use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote_spanned};
+
+/// From one token to another: the stable compiler can't join their spans, an error can.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) first: Span,
+    last: Span,
+}
+
+impl Place {
+    /// All of this; the attribute, if it is nothing.
+    pub(crate) fn of(written: impl ToTokens) -> Self {
+        let mut tokens = written.into_token_stream().into_iter();
+        let Some(first) = tokens.next() else {
+            return Span::call_site().into();
+        };
+        let last = tokens.last().unwrap_or_else(|| first.clone());
+        Self {
+            first: first.span(),
+            last: last.span(),
+        }
+    }
+}
+
+impl From<Span> for Place {
+    fn from(span: Span) -> Self {
+        Self {
+            first: span,
+            last: span,
+        }
+    }
+}
 
 /// Every error found so far.
 #[derive(Default)]
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    /// The same, with the fix on a line of its own.
-    pub(crate) fn help(&mut self, span: Span, message: impl Display, help: impl Display) {
-        self.push(syn::Error::new(span, format!("{message}\nhelp: {help}")));
+    /// An error, with the fix on a line of its own.
+    pub(crate) fn help(
+        &mut self,
+        place: impl Into<Place>,
+        message: impl Display,
+        help: impl Display,
+    ) {
+        let Place { first, last } = place.into();
+        let (first, last) = (quote_spanned!(first=> _), quote_spanned!(last=> _));
+        let between: TokenStream = [first, last].into_iter().collect();
+        let message = format!("{message}\nhelp: {help}");
+        self.push(syn::Error::new_spanned(between, message));
     }
 
     pub(crate) fn push(&mut self, error: syn::Error) {
@@ -54,20 +95,23 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .map(|(_, known)| known)
 }
 
-/// Levenshtein's distance.
+/// Levenshtein's distance, with two neighbours swapped as one step.
 fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for (i, x) in a.iter().enumerate() {
+        let mut row = vec![i + 1];
         for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+            let replaced = rows[i][j] + usize::from(x != y);
+            let mut least = replaced.min(rows[i][j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && *x == b[j - 1] && a[i - 1] == *y {
+                least = least.min(rows[i - 1][j - 1] + 1);
+            }
+            row.push(least);
         }
+        rows.push(row);
     }
-    row[b.len()]
+    rows[a.len()][b.len()]
 }
 
 #[cfg(test)]
@@ -80,6 +124,7 @@ mod tests {
         assert_eq!(nearest("intervall", known), Some("interval"));
         assert_eq!(nearest("scope", known), Some("scopes"));
         assert_eq!(nearest("licensedOnly", known), Some("licensed_only"));
+        assert_eq!(nearest("auht", known), Some("auth"));
         assert_eq!(nearest("timeout", known), None);
     }
 

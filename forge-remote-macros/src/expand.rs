@@ -1,24 +1,26 @@
 //! What is emitted: the function as it was written, always and first; beside it, one record.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::{LitStr, Path};
 
-use crate::diag::Errors;
+use crate::diag::{Errors, Place};
 use crate::kinds::Kind;
 use crate::model::Handler;
-use crate::parse::{self, Function, whole};
+use crate::parse::{self, Function};
 
 /// An attribute on an item.
 pub(crate) fn attribute(kind: &Kind, attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let written = parse::options(attribute, &mut errors);
     let record = match syn::parse2::<Function>(item.clone()) {
-        Ok(function) => Some(Handler::new(kind, written, function, &mut errors)),
+        Ok(function) => {
+            let written = parse::options(kind, attribute, &mut errors);
+            Some(Handler::new(kind, written, function, &mut errors))
+        }
         Err(error) => {
             let first = item.clone().into_iter().find_map(|token| match token {
-                proc_macro2::TokenTree::Ident(word) if word != "pub" => Some(word),
+                TokenTree::Ident(word) if word != "pub" => Some(word),
                 _ => None,
             });
             match first {
@@ -42,14 +44,19 @@ pub(crate) fn attribute(kind: &Kind, attribute: TokenStream, item: TokenStream) 
 
 /// `handler!(path::to::function)`.
 pub(crate) fn handler(path: TokenStream) -> TokenStream {
-    let mut path: Path = match syn::parse2(path) {
-        Ok(path) => path,
-        Err(error) => return error.into_compile_error(),
+    let Ok(mut path) = syn::parse2::<Path>(path.clone()) else {
+        let mut errors = Errors::default();
+        errors.help(
+            Place::of(path),
+            "`handler!` takes the path of one annotated function",
+            "write `handler!(refresh_index)` or `handler!(jobs::refresh_index)`",
+        );
+        return errors.into_tokens();
     };
     if let Some(last) = path.segments.last_mut() {
         last.ident = record_name(&last.ident);
     }
-    quote!(&#path)
+    path.into_token_stream()
 }
 
 /// The record's name, so that it can be named from where the function can.
@@ -61,17 +68,27 @@ fn record_name(function: &Ident) -> Ident {
     )
 }
 
-/// A place in the user's code for code that isn't theirs: lints leave it alone, and its locals are
-/// its own.
+/// A place in the user's code for code that isn't theirs: lints leave it alone, so that nothing
+/// here needs an `#[allow]`, which a crate's `#![forbid]` would refuse.
 fn at(span: Span) -> Span {
-    Span::mixed_site().located_at(span)
+    Span::call_site().located_at(span)
+}
+
+fn relocated(tokens: &TokenStream) -> TokenStream {
+    tokens
+        .clone()
+        .into_iter()
+        .map(|mut token| {
+            token.set_span(at(token.span()));
+            token
+        })
+        .collect()
 }
 
 fn registration(handler: &Handler) -> TokenStream {
     let Handler {
         private,
         name,
-        visibility,
         conditions,
         kind,
         docs,
@@ -81,6 +98,7 @@ fn registration(handler: &Handler) -> TokenStream {
         ..
     } = handler;
     let record = record_name(name);
+    let visibility = relocated(&handler.visibility);
     let auth = format_ident!("{}", handler.auth);
     let auth = quote!(#private::Auth::#auth);
     let method = format_ident!("{}", handler.method);
@@ -92,6 +110,7 @@ fn registration(handler: &Handler) -> TokenStream {
     let (path, remote) = (option(&handler.path), option(&handler.remote));
     let function = name.unraw().to_string();
     let call = call(handler);
+
     // `line!` speaks of the place it is written at.
     let place = name.span();
     let line = quote_spanned!(place=> __forge_remote_line!());
@@ -99,33 +118,35 @@ fn registration(handler: &Handler) -> TokenStream {
 
     // At the user's types: that is where their errors belong.
     let needs = arguments.iter().map(|ty| {
-        let span = at(whole(ty.to_token_stream()));
-        quote_spanned!(span=> <#private::Probe<#ty>>::NEED)
+        let span = at(Place::of(ty).first);
+        quote_spanned!(span=> <#private::Probe<#ty>>::FORGE_REMOTE_NEED)
     });
+    let needs: Vec<TokenStream> = needs.collect();
     let last = arguments.len().saturating_sub(1);
     let checks = arguments.iter().enumerate().map(|(index, ty)| {
-        let span = at(whole(ty.to_token_stream()));
+        let span = Place::of(ty).first;
+        let need = &needs[index];
         let extractor = if index == last {
             quote_spanned!(span=> #private::last_argument::<#ty, _>())
         } else {
             quote_spanned!(span=> #private::argument::<#ty>())
         };
-        quote_spanned! {span=>
+        let check = quote_spanned!(span=> #private::check_need(#need, #auth, #has_user));
+        quote! {
             const _: () = #extractor;
-            const _: () = #private::check_need(<#private::Probe<#ty>>::NEED, #auth, #has_user);
+            const _: () = #check;
         }
     });
 
+    // One item, which holds the others: where it can't stand, there is one error.
     quote! {
         #conditions
         #[doc(hidden)]
-        #[allow(non_upper_case_globals, missing_docs, unreachable_pub, unused_qualifications, clippy::all, clippy::pedantic)]
-        #visibility static #record: #private::Registration = {
-            #[allow(unused_imports)]
+        #visibility static #record: &#private::Registration = {
             use #private::{NoNeed as _, column as __forge_remote_column, line as __forge_remote_line};
             #(#checks)*
             #call
-            #private::Registration {
+            static RECORD: #private::Registration = #private::Registration {
                 docs: #docs,
                 key: #key,
                 endpoint: #endpoint,
@@ -146,12 +167,9 @@ fn registration(handler: &Handler) -> TokenStream {
                     &[#(#needs),*],
                     __forge_remote_call,
                 )
-            }
-        };
-        #conditions
-        #[allow(unused_qualifications)]
-        const _: () = {
-            #private::inventory::submit! { #private::Submission(&#record) }
+            };
+            #private::inventory::submit! { #private::Submission(&RECORD) }
+            &RECORD
         };
     }
 }
@@ -169,7 +187,7 @@ fn call(handler: &Handler) -> TokenStream {
     let local = Span::mixed_site();
     let last = arguments.len().saturating_sub(1);
     let names: Vec<Ident> = (0..arguments.len())
-        .map(|index| format_ident!("argument_{index}", span = Span::mixed_site()))
+        .map(|index| format_ident!("argument_{index}", span = local))
         .collect();
     let takes = arguments
         .iter()
@@ -177,12 +195,12 @@ fn call(handler: &Handler) -> TokenStream {
         .enumerate()
         .map(|(index, (ty, name))| {
             let take = if index == last {
-                quote_spanned!(local=> arguments.last::<#ty, _>().await)
+                quote_spanned!(local=> forge_remote_take_last(arguments))
             } else {
-                quote_spanned!(local=> arguments.next::<#ty>().await)
+                quote_spanned!(local=> forge_remote_take(&mut arguments))
             };
             quote_spanned! {local=>
-                let #name: #ty = match #take {
+                let #name: #ty = match (&&#private::Slot::<#ty>::NEW).#take.await {
                     #private::result::Result::Ok(value) => value,
                     #private::result::Result::Err(refusal) => return refusal,
                 };
@@ -193,17 +211,23 @@ fn call(handler: &Handler) -> TokenStream {
         1 => quote_spanned!(local=> let arguments = #private::Arguments::new(request, state);),
         _ => quote_spanned!(local=> let mut arguments = #private::Arguments::new(request, state);),
     };
-    let reply = quote_spanned!(at(*output)=> (&&&output).reply());
+    let reply = quote_spanned!(*output=> .forge_remote_reply());
+    let steps = quote_spanned! {local=>
+        #take_apart
+        #(#takes)*
+        let output = #private::Output::new(#name(#(#names),*).await);
+        (&&&output)#reply
+    };
+    // A future that isn't `Send` is an error at the function's name.
+    let place = name.span();
+    let future = quote_spanned!(place=> async move { #steps });
     quote_spanned! {local=>
         fn __forge_remote_call(request: #private::Request, state: #private::AppState) -> #private::BoxFuture<#private::Response> {
-            #private::boxed(async move {
-                #take_apart
-                #(#takes)*
-                let output = #private::Output::new(#name(#(#names),*).await);
-                #[allow(unused_imports)]
-                use #private::{DirectReply as _, FallibleReply as _, UnsupportedReply as _};
-                #reply
-            })
+            use #private::{
+                DirectReply as _, FallibleReply as _, TakeLast as _, TakeNothing as _, TakePart as _,
+                UnsupportedReply as _,
+            };
+            #private::boxed(#future)
         }
     }
 }

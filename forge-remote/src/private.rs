@@ -2,10 +2,10 @@
 
 use std::any::TypeId;
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, Ready, ready};
 use std::marker::PhantomData;
 
-pub use core::{assert, column, concat, convert, file, line, module_path, option, result};
+pub use core::{column, file, line, module_path, option, result};
 pub use inventory;
 pub use std::boxed::Box;
 
@@ -23,60 +23,63 @@ use crate::error::BoxError;
 use crate::extract::{State, SystemToken, UserToken};
 use crate::response;
 
+// What the macros call by method syntax, for its order of preference, is named as no trait of a
+// user's names anything: a blanket one in scope would be ambiguous.
+
 /// Asks a type what it needs: an inherent constant wins over the trait's.
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>);
 
 /// The answer for every type that has no inherent one.
 pub trait NoNeed {
-    const NEED: Option<Need> = None;
+    const FORGE_REMOTE_NEED: Option<Need> = None;
 }
 
 impl<T> NoNeed for Probe<T> {}
 
 impl Probe<SystemToken> {
-    pub const NEED: Option<Need> = Some(Need::SystemToken);
+    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::SystemToken);
 }
 
 impl Probe<Option<SystemToken>> {
-    pub const NEED: Option<Need> = Some(Need::SystemToken);
+    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::SystemToken);
 }
 
 impl Probe<UserToken> {
-    pub const NEED: Option<Need> = Some(Need::UserToken);
+    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::UserToken);
 }
 
 impl Probe<Option<UserToken>> {
-    pub const NEED: Option<Need> = Some(Need::UserToken);
+    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::UserToken);
 }
 
 impl<T: 'static> Probe<State<T>> {
-    pub const NEED: Option<Need> = Some(Need::State {
+    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::State {
         id: TypeId::of::<T>,
         name: std::any::type_name::<T>,
     });
 }
 
-/// Refuses, at compile time, a token that Forge would never send.
+/// Refuses, at compile time, a token that Forge would never send; the error is the caller's.
+#[track_caller]
 pub const fn check_need(need: Option<Need>, auth: Auth, has_user: bool) {
     match need {
-        Some(Need::SystemToken) => assert!(
-            auth.system,
-            "a `SystemToken` is taken here but not asked for, so Forge would never send it: \
-             write `auth = system` (or `auth = [system, user]`) in the attribute"
+        Some(Need::SystemToken) if !auth.system && has_user => panic!(
+            "a `SystemToken` is taken here but not asked for, so Forge would never send it: write \
+             `auth = system` (or `auth = [system, user]`) in the attribute"
         ),
-        Some(Need::UserToken) => {
-            assert!(
-                has_user,
-                "there is no user in session when Forge makes this call, so no `UserToken` ever \
-                 arrives: take a `SystemToken` and write `auth = system`"
-            );
-            assert!(
-                auth.user,
-                "a `UserToken` is taken here but not asked for, so Forge would never send it: \
-                 write `auth = user` (or `auth = [system, user]`) in the attribute"
-            );
-        }
+        Some(Need::SystemToken) if !auth.system => panic!(
+            "a `SystemToken` is taken here but not asked for, so Forge would never send it: write \
+             `auth = system` in the attribute"
+        ),
+        Some(Need::UserToken) if !has_user => panic!(
+            "there is no user in session when Forge makes this call, so no `UserToken` ever \
+             arrives: take a `SystemToken` and write `auth = system`"
+        ),
+        Some(Need::UserToken) if !auth.user => panic!(
+            "a `UserToken` is taken here but not asked for, so Forge would never send it: write \
+             `auth = user` (or `auth = [system, user]`) in the attribute"
+        ),
         _ => {}
     }
 }
@@ -88,7 +91,8 @@ pub const fn check_need(need: Option<Need>, auth: Auth, has_user: bool) {
     note = "arguments can be: `Invocation`, `SystemToken`, `UserToken`, `State<T>` and any axum \
             extractor that leaves the body alone",
     note = "what reads the body (`Json<T>`, `String`, `Bytes`, `Request`) must be the last argument",
-    note = "for a value of your own, put it in the app with `App::state(value)` and take `State<YourType>`"
+    note = "for a value of your own, put it in the app with `App::state(value)` and take `State<YourType>`; \
+            the type must be `Clone + Send + Sync + 'static`"
 )]
 pub trait Argument {}
 
@@ -102,7 +106,8 @@ impl<T: FromRequestParts<AppState>> Argument for T {}
     note = "arguments can be: `Invocation`, `SystemToken`, `UserToken`, `State<T>`, `Json<T>` (last) and \
             any axum extractor",
     note = "for the request's JSON body, take `Json<T>` where `T` implements `serde::Deserialize`",
-    note = "for a value of your own, put it in the app with `App::state(value)` and take `State<YourType>`"
+    note = "for a value of your own, put it in the app with `App::state(value)` and take `State<YourType>`; \
+            the type must be `Clone + Send + Sync + 'static`"
 )]
 pub trait LastArgument<M> {}
 
@@ -129,24 +134,72 @@ impl Arguments {
         let (parts, body) = request.into_parts();
         Self { parts, body, state }
     }
+}
 
-    /// One argument from the request's head; the error is the finished answer.
-    pub async fn next<T: FromRequestParts<AppState>>(&mut self) -> Result<T, Response> {
-        match T::from_request_parts(&mut self.parts, &self.state).await {
-            Ok(value) => Ok(value),
-            Err(rejection) => Err(response::rejected(rejection.into_response()).await),
-        }
-    }
+/// An argument to be filled: the first of the three traits below that fits is taken, by the number
+/// of references it needs. What fits the third is refused by [`argument`] or [`last_argument`]
+/// already, and once is enough.
+pub struct Slot<T>(PhantomData<fn() -> T>);
 
-    /// The last argument, which may read the body.
-    pub async fn last<T: FromRequest<AppState, M>, M>(self) -> Result<T, Response> {
-        let request = Request::from_parts(self.parts, self.body);
-        match T::from_request(request, &self.state).await {
-            Ok(value) => Ok(value),
-            Err(rejection) => Err(response::rejected(rejection.into_response()).await),
-        }
+impl<T> std::fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Slot")
     }
 }
+
+impl<T> Slot<T> {
+    pub const NEW: Self = Self(PhantomData);
+}
+
+/// 1. An argument from the request's head; the error is the finished answer.
+pub trait TakePart<T> {
+    fn forge_remote_take(
+        &self,
+        arguments: &mut Arguments,
+    ) -> impl Future<Output = Result<T, Response>> + Send;
+}
+
+impl<T: FromRequestParts<AppState>> TakePart<T> for &Slot<T> {
+    async fn forge_remote_take(&self, arguments: &mut Arguments) -> Result<T, Response> {
+        let refusal = match T::from_request_parts(&mut arguments.parts, &arguments.state).await {
+            Ok(value) => return Ok(value),
+            Err(rejection) => rejection.into_response(),
+        };
+        Err(response::rejected(refusal).await)
+    }
+}
+
+/// 2. The last argument, which may read the body.
+pub trait TakeLast<T, M> {
+    fn forge_remote_take_last(
+        &self,
+        arguments: Arguments,
+    ) -> impl Future<Output = Result<T, Response>> + Send;
+}
+
+impl<T: FromRequest<AppState, M>, M> TakeLast<T, M> for &Slot<T> {
+    async fn forge_remote_take_last(&self, arguments: Arguments) -> Result<T, Response> {
+        let request = Request::from_parts(arguments.parts, arguments.body);
+        let refusal = match T::from_request(request, &arguments.state).await {
+            Ok(value) => return Ok(value),
+            Err(rejection) => rejection.into_response(),
+        };
+        Err(response::rejected(refusal).await)
+    }
+}
+
+/// 3. No argument at all.
+pub trait TakeNothing<T> {
+    fn forge_remote_take(&self, _: &mut Arguments) -> Ready<Result<T, Response>> {
+        ready(Err(response::internal_error()))
+    }
+
+    fn forge_remote_take_last(&self, _: Arguments) -> Ready<Result<T, Response>> {
+        ready(Err(response::internal_error()))
+    }
+}
+
+impl<T> TakeNothing<T> for Slot<T> {}
 
 /// A handler's return value on its way to a response: the first of the three traits below that
 /// fits is taken, by the number of references it needs.
@@ -166,11 +219,11 @@ impl<T> Output<T> {
 
 /// 1. What is a response already.
 pub trait DirectReply {
-    fn reply(&self) -> Response;
+    fn forge_remote_reply(&self) -> Response;
 }
 
 impl<T: IntoResponse> DirectReply for &&Output<T> {
-    fn reply(&self) -> Response {
+    fn forge_remote_reply(&self) -> Response {
         self.0
             .take()
             .map_or_else(response::internal_error, IntoResponse::into_response)
@@ -179,11 +232,11 @@ impl<T: IntoResponse> DirectReply for &&Output<T> {
 
 /// 2. A `Result` whose error is any error: 500, logged, nothing revealed.
 pub trait FallibleReply {
-    fn reply(&self) -> Response;
+    fn forge_remote_reply(&self) -> Response;
 }
 
 impl<T: IntoResponse, E: Into<BoxError>> FallibleReply for &Output<Result<T, E>> {
-    fn reply(&self) -> Response {
+    fn forge_remote_reply(&self) -> Response {
         match self.0.take() {
             Some(Ok(value)) => value.into_response(),
             Some(Err(error)) => crate::error::Error::new(error).into_response(),
@@ -194,13 +247,13 @@ impl<T: IntoResponse, E: Into<BoxError>> FallibleReply for &Output<Result<T, E>>
 
 /// 3. Everything else: an error that names the fix.
 pub trait UnsupportedReply<T> {
-    fn reply(&self) -> Response
+    fn forge_remote_reply(&self) -> Response
     where
         T: HandlerOutput;
 }
 
 impl<T> UnsupportedReply<T> for Output<T> {
-    fn reply(&self) -> Response
+    fn forge_remote_reply(&self) -> Response
     where
         T: HandlerOutput,
     {
