@@ -282,6 +282,13 @@ impl App {
         self
     }
 
+    /// How long a body may take to arrive: 30 seconds unless told otherwise. The handler then sees
+    /// a body that broke off, and the caller gets 400.
+    pub fn body_timeout(mut self, time: Duration) -> Self {
+        self.limits.body_time = time;
+        self
+    }
+
     /// How long an idle connection is kept, and how long a request's head may take: 75 seconds
     /// unless told otherwise. Keep it above that of the load balancer in front, or the balancer
     /// meets connections that are just being closed.

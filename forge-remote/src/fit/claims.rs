@@ -190,9 +190,10 @@ impl Claims {
 
     /// Any top-level claim as JSON, known to this version or not.
     pub fn claim(&self, name: &str) -> Option<serde_json::Value> {
-        let mut claims: serde_json::Map<String, serde_json::Value> =
+        // Only this one is read: what another claim holds can't hide it.
+        let claims: std::collections::HashMap<String, &RawValue> =
             serde_json::from_str(&self.text).ok()?;
-        claims.remove(name)
+        serde_json::from_str(&readable(claims.get(name)?.get())?).ok()
     }
 
     fn get<'a>(&'a self, part: &'a Part) -> &'a str {

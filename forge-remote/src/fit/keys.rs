@@ -2,7 +2,7 @@
 //! kept while its source is down.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -122,6 +122,19 @@ struct Upkeep {
     forced: Option<Duration>,
 }
 
+impl Upkeep {
+    /// When a source that failed may be asked again.
+    fn retry_at(&self, has_keys: bool) -> Option<Duration> {
+        let longest = if has_keys {
+            MAX_RETRY_STALE
+        } else {
+            MAX_RETRY_COLD
+        };
+        let backoff = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
+        Some(self.failed? + backoff.min(longest))
+    }
+}
+
 impl KeySet {
     /// A key set that nothing was fetched for yet.
     pub fn new(source: impl KeySource, policy: KeyPolicy, clock: Arc<dyn Clock>) -> Self {
@@ -148,18 +161,27 @@ impl KeySet {
         let weak = Arc::downgrade(&self.inner);
         let clock = Arc::clone(&self.inner.clock);
         async move {
-            while let Some(delay) = next_fetch(&weak) {
-                if delay > Duration::ZERO {
-                    clock.sleep(delay).await;
-                    // A request may have fetched meanwhile: look again.
-                    match next_fetch(&weak) {
-                        Some(Duration::ZERO) => {}
-                        Some(_) => continue,
-                        None => return,
+            loop {
+                // Decided and started under one lock: a request may have fetched meanwhile.
+                let (inner, due) = {
+                    let Some(inner) = weak.upgrade() else { return };
+                    let mut upkeep = inner.upkeep();
+                    let delay = inner.next_fetch(&upkeep);
+                    let due = if delay > Duration::ZERO && !upkeep.in_flight {
+                        Err(delay)
+                    } else {
+                        Ok(inner.start_fetch(&mut upkeep))
+                    };
+                    drop(upkeep);
+                    (inner, due)
+                };
+                match due {
+                    Ok(waiting) => inner.fetched_or_timeout(waiting).await,
+                    Err(delay) => {
+                        drop(inner);
+                        clock.sleep(delay).await;
                     }
                 }
-                let Some(inner) = weak.upgrade() else { return };
-                inner.fetched_or_timeout(inner.start_fetch()).await;
             }
         }
     }
@@ -178,7 +200,7 @@ impl KeySet {
             if let Some(keys) = snapshot.keys.get(kid) {
                 return Ok(Arc::clone(keys));
             }
-            if !inner.wait_for_unknown_key().await? {
+            if !inner.wait_for_unknown_key(&snapshot).await? {
                 break;
             }
         }
@@ -193,28 +215,19 @@ impl KeySet {
     }
 }
 
-/// How long until the background task should fetch; `None` when nobody needs the keys any more.
-fn next_fetch(weak: &Weak<Inner>) -> Option<Duration> {
-    let inner = weak.upgrade()?;
-    let now = inner.clock.elapsed();
-    let upkeep = inner.upkeep();
-    let snapshot = inner.snapshot.load();
-    if let Some(failed) = upkeep.failed {
-        let longest = if snapshot.is_some() {
-            MAX_RETRY_STALE
-        } else {
-            MAX_RETRY_COLD
-        };
-        let backoff =
-            Duration::from_secs(1 << upkeep.failures.saturating_sub(1).min(6)).min(longest);
-        return Some((failed + backoff).saturating_sub(now));
-    }
-    Some(snapshot.as_ref().map_or(Duration::ZERO, |snapshot| {
-        snapshot.refresh_at().saturating_sub(now)
-    }))
-}
-
 impl Inner {
+    /// How long until the background task should fetch.
+    fn next_fetch(&self, upkeep: &Upkeep) -> Duration {
+        let snapshot = self.snapshot.load();
+        let due = snapshot
+            .as_ref()
+            .map_or(Duration::ZERO, |snapshot| snapshot.refresh_at());
+        upkeep
+            .retry_at(snapshot.is_some())
+            .unwrap_or(due)
+            .saturating_sub(self.clock.elapsed())
+    }
+
     fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
         self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -229,15 +242,18 @@ impl Inner {
     /// There is no usable set: wait for the one fetch that is under way, or start it.
     async fn wait_for_any_keys(self: &Arc<Self>) -> Result<(), VerifyError> {
         let waiting = {
-            let upkeep = self.upkeep();
+            let mut upkeep = self.upkeep();
+            // It may have come while nobody held the lock.
+            if self.usable().is_some() {
+                return Ok(());
+            }
             let just_failed = upkeep
                 .failed
                 .is_some_and(|at| self.clock.elapsed().saturating_sub(at) < COLD_RETRY);
             if just_failed && !upkeep.in_flight {
                 return Err(KeysUnavailable.into());
             }
-            drop(upkeep);
-            self.start_fetch()
+            self.start_fetch(&mut upkeep)
         };
         self.fetched_or_timeout(waiting).await;
         if self.usable().is_some() {
@@ -251,21 +267,42 @@ impl Inner {
     /// while its source isn't known to be down.
     async fn refresh_if_due(self: &Arc<Self>, snapshot: &Snapshot) {
         let now = self.clock.elapsed();
-        if now < snapshot.refresh_at() || self.upkeep().failed.is_some() {
+        if now < snapshot.refresh_at() {
             return;
         }
-        let waiting = self.start_fetch();
-        if now >= snapshot.fetched + snapshot.time_to_live {
-            let _ = tokio::time::timeout(STALE_WAIT, self.fetched_or_timeout(waiting)).await;
-        }
+        let waiting = {
+            let mut upkeep = self.upkeep();
+            let renewed = self
+                .usable()
+                .is_some_and(|current| now < current.refresh_at());
+            if renewed || upkeep.retry_at(true).is_some_and(|at| now < at) {
+                return;
+            }
+            let failing = upkeep.failed.is_some();
+            let waiting = self.start_fetch(&mut upkeep);
+            if failing || now < snapshot.fetched + snapshot.time_to_live {
+                return;
+            }
+            waiting
+        };
+        let _ = tokio::time::timeout(STALE_WAIT, self.fetched_or_timeout(waiting)).await;
     }
 
     /// A key isn't in the set: at most one fetch a cool-down, armed by time alone. True when one
     /// finished, so that looking again is worth it.
-    async fn wait_for_unknown_key(self: &Arc<Self>) -> Result<bool, VerifyError> {
+    async fn wait_for_unknown_key(
+        self: &Arc<Self>,
+        seen: &Arc<Snapshot>,
+    ) -> Result<bool, VerifyError> {
         let waiting = {
             let now = self.clock.elapsed();
             let mut upkeep = self.upkeep();
+            if self
+                .usable()
+                .is_some_and(|current| !Arc::ptr_eq(&current, seen))
+            {
+                return Ok(true);
+            }
             if !upkeep.in_flight {
                 let cooling = upkeep
                     .forced
@@ -279,24 +316,28 @@ impl Inner {
                 }
                 upkeep.forced = Some(now);
             }
-            drop(upkeep);
-            self.start_fetch()
+            self.start_fetch(&mut upkeep)
         };
         self.fetched_or_timeout(waiting).await;
-        Ok(true)
+        if self.upkeep().failed.is_some() {
+            Err(KeysUnavailable.into())
+        } else {
+            Ok(true)
+        }
     }
 
     /// Starts a fetch unless one is under way; returns what to wait on.
-    fn start_fetch(self: &Arc<Self>) -> watch::Receiver<u64> {
+    fn start_fetch(self: &Arc<Self>, upkeep: &mut Upkeep) -> watch::Receiver<u64> {
         let waiting = self.finished.subscribe();
-        let mut upkeep = self.upkeep();
         if !upkeep.in_flight {
             upkeep.in_flight = true;
-            drop(upkeep);
-            let landing = Landing(Arc::clone(self));
+            let inner = Arc::clone(self);
             // A task of its own: a caller that goes away doesn't take the fetch along.
             tokio::spawn(async move {
-                let inner = &landing.0;
+                let mut landing = Landing {
+                    inner: Arc::clone(&inner),
+                    reported: false,
+                };
                 let fetched =
                     tokio::time::timeout(inner.policy.fetch_timeout, inner.source.fetch());
                 match fetched.await {
@@ -307,6 +348,7 @@ impl Inner {
                     }
                     Err(_) => inner.reject("the source did not answer in time"),
                 }
+                landing.reported = true;
             });
         }
         waiting
@@ -365,11 +407,17 @@ impl Inner {
 }
 
 /// Ends a fetch however its task ends, so that nobody waits for one that panicked.
-struct Landing(Arc<Inner>);
+struct Landing {
+    inner: Arc<Inner>,
+    reported: bool,
+}
 
 impl Drop for Landing {
     fn drop(&mut self) {
-        self.0.upkeep().in_flight = false;
-        self.0.finished.send_modify(|count| *count += 1);
+        if !self.reported {
+            self.inner.reject("the source panicked");
+        }
+        self.inner.upkeep().in_flight = false;
+        self.inner.finished.send_modify(|count| *count += 1);
     }
 }

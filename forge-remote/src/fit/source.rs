@@ -160,10 +160,9 @@ impl KeySource for HttpKeySource {
                     response.status()
                 )));
             }
-            let max_age = response
-                .headers()
-                .get(reqwest::header::CACHE_CONTROL)
-                .and_then(|value| max_age(value.to_str().ok()?));
+            let lines = response.headers().get_all(reqwest::header::CACHE_CONTROL);
+            let lines: Vec<&str> = lines.iter().filter_map(|line| line.to_str().ok()).collect();
+            let max_age = max_age(&lines.join(","));
             let mut document = Vec::new();
             while let Some(chunk) = response
                 .chunk()
