@@ -202,9 +202,11 @@ impl Caller {
     /// Signs one call and sends it.
     async fn call(&self, handler: &Handler, body: Option<Vec<u8>>, query: Option<&str>) -> Outcome {
         let mut call = self.platform.call(handler);
+        let takes_body = !matches!(handler.registration().method, Method::Get | Method::Delete);
         let sample = [handler.key(), handler.endpoint()]
             .iter()
-            .find_map(|key| self.samples.get(*key));
+            .find_map(|key| self.samples.get(*key))
+            .filter(|_| takes_body);
         let has_body = body.is_some() || sample.is_some();
         if let Some(body) = body {
             call = call.body(body);

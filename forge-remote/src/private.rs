@@ -267,6 +267,7 @@ impl<T> UnsupportedReply<T> for Output<T> {
     label = "not a response",
     note = "return `Result<()>`, `Result<Json<T>>`, `Result<T, E>` with any error type, or anything that \
             implements axum's `IntoResponse`",
+    note = "the `T` of a `Json<T>` must implement `serde::Serialize`, and an error `std::error::Error + Send + Sync`",
     note = "to return a value as JSON, wrap it: `Json(value)`"
 )]
 pub trait HandlerOutput {}

@@ -124,9 +124,8 @@ impl Draft<'_> {
     }
 
     fn trailing(&mut self) -> &'static str {
-        *self
-            .random
-            .pick(&["", "", "", " # trailing", "   # - key: no"])
+        self.random
+            .pick::<&str>(&["", "", "", " # trailing", "   # - key: no"])
     }
 
     /// An item of a block list, as lines.

@@ -102,6 +102,7 @@ fn app() -> App {
     App::new()
         .remote(Remote::new("page-notes-backend").base_url("https://page-notes.example.com"))
         .state(Notes::default())
+        .sample("notes", BTreeMap::from([("text", "A note from `dev`")]))
 }
 
 #[tokio::main]

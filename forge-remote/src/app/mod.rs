@@ -304,9 +304,19 @@ impl App {
         self
     }
 
-    /// The body that `dev` sends to the handler with this key.
-    pub fn sample(mut self, key: impl Into<String>, body: serde_json::Value) -> Self {
-        self.samples.insert(key.into(), body);
+    /// The JSON body that `dev` sends to the handlers with this key, those that take one.
+    pub fn sample(mut self, key: impl Into<String>, body: impl serde::Serialize) -> Self {
+        let key = key.into();
+        match serde_json::to_value(body) {
+            Ok(body) => {
+                self.samples.insert(key, body);
+            }
+            Err(error) => self.problems.push(Problem::new(
+                "bad-sample",
+                format!("the sample for `{key}` can't be written as JSON: {error}"),
+                "give `App::sample` a value whose maps have text for keys",
+            )),
+        }
         self
     }
 
