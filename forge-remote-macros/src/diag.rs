@@ -9,7 +9,7 @@ use quote::{ToTokens, quote_spanned};
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) first: Span,
-    last: Span,
+    pub(crate) last: Span,
 }
 
 impl Place {

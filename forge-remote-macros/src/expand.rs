@@ -1,6 +1,6 @@
 //! What is emitted: the function as it was written, always and first; beside it, one record.
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
 use syn::{LitStr, Path};
@@ -59,10 +59,11 @@ pub(crate) fn handler(path: TokenStream) -> TokenStream {
     path.into_token_stream()
 }
 
-/// The record's name, so that it can be named from where the function can.
+/// The record's name, so that it can be named from where the function can. It stands in the error
+/// that `handler!` gives for a function without an attribute.
 fn record_name(function: &Ident) -> Ident {
     format_ident!(
-        "__forge_remote_handler_{}",
+        "__forge_remote_attribute_of_{}",
         function.unraw(),
         span = Span::call_site().located_at(function.span())
     )
@@ -80,6 +81,23 @@ fn relocated(tokens: &TokenStream) -> TokenStream {
         .into_iter()
         .map(|mut token| {
             token.set_span(at(token.span()));
+            token
+        })
+        .collect()
+}
+
+/// `__private`, as if written at this place in the user's code: an error that starts with it is
+/// shown there, and not at the attribute.
+fn private_at(handler: &Handler, place: Span) -> TokenStream {
+    let tokens = handler.private.clone().into_iter();
+    tokens
+        .map(|mut token| {
+            // A path that the user gave may hold a macro's `$crate`, which only its own span finds.
+            token.set_span(if handler.own_crate {
+                token.span().located_at(place)
+            } else {
+                place
+            });
             token
         })
         .collect()
@@ -121,17 +139,22 @@ fn registration(handler: &Handler) -> TokenStream {
         let span = at(Place::of(ty).first);
         quote_spanned!(span=> <#private::Probe<#ty>>::FORGE_REMOTE_NEED)
     });
-    let needs: Vec<TokenStream> = needs.collect();
     let last = arguments.len().saturating_sub(1);
     let checks = arguments.iter().enumerate().map(|(index, ty)| {
-        let span = Place::of(ty).first;
-        let need = &needs[index];
+        let Place {
+            first: span,
+            last: end,
+        } = Place::of(ty);
+        let private = private_at(handler, span);
         let extractor = if index == last {
             quote_spanned!(span=> #private::last_argument::<#ty, _>())
         } else {
             quote_spanned!(span=> #private::argument::<#ty>())
         };
-        let check = quote_spanned!(span=> #private::check_need(#need, #auth, #has_user));
+        let need = quote_spanned!(span=> <#private::Probe<#ty>>::FORGE_REMOTE_NEED);
+        let mut need = Group::new(Delimiter::Parenthesis, quote!(#need, #auth, #has_user));
+        need.set_span(end);
+        let check = quote_spanned!(span=> #private::check_need #need);
         quote! {
             const _: () = #extractor;
             const _: () = #check;
@@ -146,7 +169,7 @@ fn registration(handler: &Handler) -> TokenStream {
             use #private::{NoNeed as _, column as __forge_remote_column, line as __forge_remote_line};
             #(#checks)*
             #call
-            static RECORD: #private::Registration = #private::Registration {
+            static __FORGE_REMOTE_RECORD: #private::Registration = #private::Registration {
                 docs: #docs,
                 key: #key,
                 endpoint: #endpoint,
@@ -168,8 +191,8 @@ fn registration(handler: &Handler) -> TokenStream {
                     __forge_remote_call,
                 )
             };
-            #private::inventory::submit! { #private::Submission(&RECORD) }
-            &RECORD
+            #private::inventory::submit! { #private::Submission(&__FORGE_REMOTE_RECORD) }
+            &__FORGE_REMOTE_RECORD
         };
     }
 }
@@ -220,14 +243,51 @@ fn call(handler: &Handler) -> TokenStream {
     };
     // A future that isn't `Send` is an error at the function's name.
     let place = name.span();
-    let future = quote_spanned!(place=> async move { #steps });
+    let private_here = private_at(handler, place);
+    let future = quote_spanned!(place=> #private_here::boxed(async move { #steps }));
     quote_spanned! {local=>
         fn __forge_remote_call(request: #private::Request, state: #private::AppState) -> #private::BoxFuture<#private::Response> {
             use #private::{
                 DirectReply as _, FallibleReply as _, TakeLast as _, TakeNothing as _, TakePart as _,
                 UnsupportedReply as _,
             };
-            #private::boxed(#future)
+            #future
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::{ENDPOINT, SCHEDULED_TRIGGER};
+
+    /// Whatever is wrong, an editor still sees the function.
+    #[test]
+    fn the_item_comes_first_and_unchanged() {
+        let items = [
+            "async fn tick () { let x = ; }",
+            "fn tick (& self ,) -> u8 ;",
+            "pub struct Tick ;",
+            "# [inline] pub (crate) async fn r#type (_ : Tick) { }",
+        ];
+        for item in items {
+            for attribute in [
+                "",
+                "interval = \"hour\"",
+                "= , 5 key ((",
+                "auth = [[user]], ,",
+            ] {
+                let Ok(attribute) = attribute.parse::<TokenStream>() else {
+                    continue;
+                };
+                for kind in [&ENDPOINT, &SCHEDULED_TRIGGER] {
+                    let item: TokenStream = item.parse().expect("tokens");
+                    let written = item.to_string();
+                    let output = super::attribute(kind, attribute.clone(), item).to_string();
+                    assert!(output.starts_with(&written), "{output}");
+                    assert!(output.len() > written.len(), "nothing beside it: {output}");
+                }
+            }
         }
     }
 }

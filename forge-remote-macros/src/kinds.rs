@@ -10,6 +10,8 @@ use crate::model::Options;
 pub(crate) struct Kind {
     /// The attribute's name.
     pub(crate) name: &'static str,
+    /// The option that a string alone was probably meant for.
+    pub(crate) first: &'static str,
     /// Its options beside those that every kind has.
     pub(crate) options: &'static [&'static str],
     /// Whether Forge ever makes the call with a user in session.
@@ -33,6 +35,7 @@ pub(crate) const NAMES: [&str; 2] = [SCHEDULED_TRIGGER.name, ENDPOINT.name];
 
 pub(crate) const SCHEDULED_TRIGGER: Kind = Kind {
     name: "scheduled_trigger",
+    first: "interval",
     options: &["interval", "endpoint", "licensed_only"],
     has_user: false,
     own_module: true,
@@ -43,6 +46,7 @@ pub(crate) const SCHEDULED_TRIGGER: Kind = Kind {
 
 pub(crate) const ENDPOINT: Kind = Kind {
     name: "endpoint",
+    first: "key",
     options: &["method"],
     has_user: true,
     own_module: false,
@@ -88,11 +92,11 @@ fn scheduled_trigger(
 ) -> TokenStream {
     let names = || INTERVALS.iter().map(|(name, _)| *name);
     let mut variant = "Hour";
-    if !options.has("interval") {
+    if options.misses("interval") {
         errors.help(
             options.attribute(),
             "`interval` is missing",
-            format!("write `interval = \"hour\"`; Forge has {}", one_of(names())),
+            format!("write `interval = \"hour\"`: Forge has {}", one_of(names())),
         );
     } else if let Some(text) = options.text("interval", "\"hour\"", errors) {
         let written = text.value();
@@ -105,7 +109,7 @@ fn scheduled_trigger(
                 .find(|(word, _)| *word == folded)
                 .map(|(_, name)| *name);
             let list = format!(
-                "Forge has {} and no other, no cron expressions either",
+                "Forge has {}, no others and no cron expressions",
                 one_of(names())
             );
             let help = match synonym.or_else(|| nearest(&written, names())) {

@@ -5,9 +5,9 @@ use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
 use syn::{FnArg, LitStr, Path, Signature, Type};
 
-use crate::diag::{Errors, nearest, one_of};
+use crate::diag::{Errors, Place, nearest, one_of};
 use crate::kinds::{COMMON, Kind, NAMES};
-use crate::parse::{Function, Value, Written, whole};
+use crate::parse::{Function, Value, Written};
 
 /// Forge's limit for endpoint and remote keys.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>
@@ -25,19 +25,30 @@ const USAGE: &str = "a handler looks like this: `async fn name(call: Invocation,
 pub(crate) struct Options {
     attribute: Span,
     written: Vec<Written>,
+    /// What the unknown ones were probably meant to be.
+    misspelt: Vec<&'static str>,
 }
 
 impl Options {
     /// Keeps the known ones; the others are errors.
-    pub(crate) fn new(kind: &Kind, written: Vec<Written>, errors: &mut Errors) -> Self {
-        let known: Vec<&str> = kind.options.iter().chain(&COMMON).copied().collect();
+    pub(crate) fn new(
+        kind: &Kind,
+        function: &Ident,
+        written: Vec<Written>,
+        errors: &mut Errors,
+    ) -> Self {
+        let known: Vec<&'static str> = kind.options.iter().chain(&COMMON).copied().collect();
         let mut kept: Vec<Written> = Vec::new();
+        let mut misspelt = Vec::new();
         for option in written {
-            let name = option.name.unraw().to_string();
+            let name = option.name.to_string();
             if !known.contains(&name.as_str()) {
                 let all = format!("`#[{}]` takes {}", kind.name, one_of(known.iter().copied()));
                 let help = match nearest(&name, known.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`? {all}"),
+                    Some(near) => {
+                        misspelt.push(near);
+                        format!("did you mean `{near}`? {all}")
+                    }
                     None => all,
                 };
                 errors.help(option.name.span(), format!("unknown option `{name}`"), help);
@@ -52,8 +63,10 @@ impl Options {
             }
         }
         Self {
-            attribute: Span::call_site(),
+            // As if the user had written it all, for an error without a word about the macro.
+            attribute: Span::call_site().resolved_at(function.span()),
             written: kept,
+            misspelt,
         }
     }
 
@@ -62,27 +75,32 @@ impl Options {
         self.attribute
     }
 
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.written.iter().any(|option| option.name == name)
+    /// Neither written nor meant.
+    pub(crate) fn misses(&self, name: &str) -> bool {
+        !self.misspelt.contains(&name) && !self.written.iter().any(|option| option.name == name)
     }
 
     fn value(&mut self, name: &str, example: &str, errors: &mut Errors) -> Option<Value> {
         let at = self.written.iter().position(|option| option.name == name)?;
         let option = self.written.swap_remove(at);
-        if option.value.is_none() {
-            errors.help(
-                option.name.span(),
-                format!("`{name}` has no value"),
-                format!("write `{name} = {example}`"),
-            );
+        match option.value {
+            None => {
+                errors.help(
+                    option.name.span(),
+                    format!("`{name}` has no value"),
+                    format!("write `{name} = {example}`"),
+                );
+                None
+            }
+            Some(Value::Refused) => None,
+            value => value,
         }
-        option.value
     }
 
     fn wrong(name: &str, value: &Value, what: &str, example: &str, errors: &mut Errors) {
         errors.help(
-            value.span(),
-            format!("`{name}` is {what}"),
+            value.place(),
+            format!("`{name}` takes {what}"),
             format!("write `{name} = {example}`"),
         );
     }
@@ -96,6 +114,11 @@ impl Options {
     ) -> Option<LitStr> {
         match self.value(name, example, errors)? {
             Value::Text(text) => Some(text),
+            Value::Word(word) => {
+                let quoted = format!("\"{word}\"");
+                Self::wrong(name, &Value::Word(word), "a string", &quoted, errors);
+                None
+            }
             other => {
                 Self::wrong(name, &other, "a string", example, errors);
                 None
@@ -111,9 +134,14 @@ impl Options {
         match self.written.swap_remove(at).value {
             None => true,
             Some(Value::Flag(flag)) => flag.value,
+            Some(Value::Refused) => false,
             Some(other) => {
                 let help = format!("write `{name}` alone, or `{name} = true`");
-                errors.help(other.span(), format!("`{name}` is on or off"), help);
+                errors.help(
+                    other.place(),
+                    format!("`{name}` takes `true` or `false`"),
+                    help,
+                );
                 false
             }
         }
@@ -124,18 +152,32 @@ impl Options {
         let Some(value) = self.value(name, example, errors) else {
             return Vec::new();
         };
-        let Value::List(items, _) = value else {
-            Self::wrong(name, &value, "a list of strings", example, errors);
-            return Vec::new();
-        };
-        let mut texts = Vec::new();
-        for item in items {
-            match item {
-                Value::Text(text) => texts.push(text),
-                other => Self::wrong(name, &other, "a list of strings", example, errors),
+        match value {
+            Value::List(items, _) => {
+                let mut texts = Vec::new();
+                for item in items {
+                    match item {
+                        Value::Text(text) => texts.push(text),
+                        other => errors.help(
+                            other.place(),
+                            format!("`{name}` takes a list of strings"),
+                            "put it between quotes",
+                        ),
+                    }
+                }
+                texts
+            }
+            Value::Text(text) => {
+                let list = format!("[{}]", text.to_token_stream());
+                let what = "a list of strings";
+                Self::wrong(name, &Value::Text(text), what, &list, errors);
+                Vec::new()
+            }
+            other => {
+                Self::wrong(name, &other, "a list of strings", example, errors);
+                Vec::new()
             }
         }
-        texts
     }
 
     /// `crate = ::path`.
@@ -158,6 +200,8 @@ pub(crate) struct Handler {
     pub(crate) has_user: bool,
     /// `crate::__private`.
     pub(crate) private: TokenStream,
+    /// Whether `crate` is written.
+    pub(crate) own_crate: bool,
     pub(crate) name: Ident,
     pub(crate) visibility: TokenStream,
     /// `#[cfg]`s of the function: what is emitted beside it stands or falls with it.
@@ -182,7 +226,8 @@ impl Handler {
         function: Function,
         errors: &mut Errors,
     ) -> Self {
-        let mut options = Options::new(kind, written, errors);
+        let mut options = Options::new(kind, &function.signature.ident, written, errors);
+        let own_crate = !options.misses("crate");
         let krate = options.crate_path(errors);
         let private = quote!(#krate::__private);
         let kind_tokens = (kind.read)(&mut options, &private, errors);
@@ -195,7 +240,8 @@ impl Handler {
         let (key, endpoint) = keys(kind, &mut options, &function, errors);
         let remote = options.text("remote", "\"backend\"", errors);
         if let Some(remote) = &remote {
-            check_key("remote", remote, MAX_ENDPOINT_KEY, errors);
+            let help = "leave it out when the app has one remote";
+            check_key("remote", remote, MAX_ENDPOINT_KEY, help, errors);
         }
         let path = options.text("path", "\"/refresh\"", errors);
         if let Some(path) = &path {
@@ -218,12 +264,13 @@ impl Handler {
             .collect();
         let output = match &signature.output {
             syn::ReturnType::Default => signature.ident.span(),
-            syn::ReturnType::Type(_, output) => whole(output.to_token_stream()),
+            syn::ReturnType::Type(_, output) => Place::of(output).first,
         };
         Self {
             kind: kind_tokens,
             has_user: kind.has_user,
             private,
+            own_crate,
             name: signature.ident,
             visibility: visibility.to_token_stream(),
             conditions,
@@ -268,58 +315,66 @@ fn docs(attributes: &[syn::Attribute]) -> String {
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
+/// The manifest's words for ours.
+const AUTH_SYNONYMS: [(&str, &str); 3] = [
+    ("appSystemToken", "system"),
+    ("appUserToken", "user"),
+    ("app", "system"),
+];
+
 /// `auth = system`, `user`, `[system, user]` or `none`; gives the constant of `Auth`.
 fn auth(kind: &Kind, options: &mut Options, errors: &mut Errors) -> &'static str {
     let example = if kind.has_user { "user" } else { "system" };
     let Some(value) = options.value("auth", example, errors) else {
         return "NONE";
     };
+    let is_word = |item: &Value| matches!(item, Value::Word(_));
     let words = match value {
         Value::Word(word) => vec![word],
-        Value::Text(text) => {
-            let written = text.value();
+        Value::List(items, list) if items.is_empty() => {
             errors.help(
-                text.span(),
-                "`auth` is a word, not a string",
-                format!("write `auth = {written}`"),
+                list.span(),
+                "`auth` is an empty list",
+                "write `auth = none`, or leave it out",
             );
             return "NONE";
         }
-        Value::List(items, span) => {
-            if items.is_empty() {
-                errors.help(
-                    span,
-                    "`auth` is an empty list",
-                    "write `auth = none`, or leave it out",
-                );
-            }
-            let mut words = Vec::new();
+        Value::List(items, _) if items.iter().all(is_word) => {
+            let mut words: Vec<Ident> = Vec::new();
             for item in items {
-                match item {
-                    Value::Word(word) if word == "none" => {
-                        errors.help(
-                            word.span(),
-                            "`none` stands alone",
-                            "write `auth = none`, or leave it out",
-                        );
-                    }
-                    Value::Word(word) if words.contains(&word) => {
-                        errors.help(
-                            word.span(),
-                            format!("`{word}` is written twice"),
-                            "keep one of the two",
-                        );
-                    }
-                    Value::Word(word) => words.push(word),
-                    other => {
-                        Options::wrong("auth", &other, "a word or a list of words", example, errors)
-                    }
+                let Value::Word(word) = item else { continue };
+                if word == "none" {
+                    errors.help(
+                        word.span(),
+                        "`none` stands alone",
+                        "write `auth = none`, or leave it out",
+                    );
+                } else if words.contains(&word) {
+                    errors.help(
+                        word.span(),
+                        format!("`{word}` is written twice"),
+                        "keep one of the two",
+                    );
+                } else {
+                    words.push(word);
                 }
             }
             words
         }
         other => {
-            Options::wrong("auth", &other, "a word or a list of words", example, errors);
+            let text = other.tokens().to_string();
+            let mut meant: Vec<&str> = text
+                .split(|c: char| !c.is_alphanumeric())
+                .filter(|word| ["system", "user"].contains(word))
+                .collect();
+            meant.dedup();
+            let meant = match meant.as_slice() {
+                [] => example.to_owned(),
+                [one] => (*one).to_owned(),
+                several => format!("[{}]", several.join(", ")),
+            };
+            let what = "a word or a list of words, without quotes";
+            Options::wrong("auth", &other, what, &meant, errors);
             return "NONE";
         }
     };
@@ -341,8 +396,13 @@ fn auth(kind: &Kind, options: &mut Options, errors: &mut Errors) -> &'static str
                  (offline user impersonation)",
             ),
             other => {
-                let all = format!("it is {}", one_of(known.iter().copied()));
-                let help = match nearest(other, known.iter().copied()) {
+                let all = format!("`auth` takes {}", one_of(known.iter().copied()));
+                let synonym = AUTH_SYNONYMS
+                    .iter()
+                    .find(|(word, _)| *word == other)
+                    .map(|(_, meant)| *meant)
+                    .filter(|meant| known.contains(meant));
+                let help = match synonym.or_else(|| nearest(other, known.iter().copied())) {
                     Some(near) => format!("did you mean `{near}`? {all}"),
                     None => all,
                 };
@@ -374,6 +434,14 @@ fn method(options: &mut Options, errors: &mut Errors) -> &'static str {
     let (written, span) = match &value {
         Value::Text(text) => (text.value(), text.span()),
         Value::Word(word) => (word.to_string(), word.span()),
+        Value::List(_, list) => {
+            errors.help(
+                list.span(),
+                "`method` takes one method",
+                "write `method = \"POST\"`, and a second function for a second method",
+            );
+            return "Post";
+        }
         other => {
             Options::wrong("method", other, "a string", "\"POST\"", errors);
             return "Post";
@@ -411,11 +479,11 @@ fn keys(
         (None, key)
     };
     if let Some(module) = &module {
-        check_key("key", module, MAX_MODULE_KEY, errors);
+        check_key("key", module, MAX_MODULE_KEY, FROM_NAME, errors);
     }
     if let Some(endpoint) = &endpoint {
         let name = if kind.own_module { "endpoint" } else { "key" };
-        check_key(name, endpoint, MAX_ENDPOINT_KEY, errors);
+        check_key(name, endpoint, MAX_ENDPOINT_KEY, FROM_NAME, errors);
     }
     if let (Some(module), Some(endpoint)) = (&module, &endpoint)
         && module.value() == endpoint.value()
@@ -439,15 +507,13 @@ fn keys(
     (module, endpoint)
 }
 
-fn check_key(option: &str, key: &LitStr, longest: usize, errors: &mut Errors) {
+const FROM_NAME: &str = "leave it out to have one made of the function's name";
+
+fn check_key(option: &str, key: &LitStr, longest: usize, without: &str, errors: &mut Errors) {
     let text = key.value();
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if text.is_empty() {
-        errors.help(
-            key.span(),
-            format!("`{option}` is empty"),
-            "leave it out to have one made of the function's name",
-        );
+        errors.help(key.span(), format!("`{option}` is empty"), without);
     } else if let Some(odd) = text.chars().find(|c| !allowed(*c)) {
         let better: String = text
             .chars()
@@ -462,10 +528,10 @@ fn check_key(option: &str, key: &LitStr, longest: usize, errors: &mut Errors) {
         errors.help(
             key.span(),
             format!(
-                "`{text}` has {} characters, and Forge takes {longest} at most here",
+                "`{option}` has {longest} characters at most, and this has {}",
                 text.len()
             ),
-            "shorten it, or leave it out to have one made of the function's name",
+            format!("shorten it, or {without}"),
         );
     }
 }
@@ -473,7 +539,18 @@ fn check_key(option: &str, key: &LitStr, longest: usize, errors: &mut Errors) {
 fn check_path(path: &LitStr, errors: &mut Errors) {
     let text = path.value();
     let mut wrong = |message: &str, help: String| errors.help(path.span(), message, help);
-    if !text.starts_with('/') {
+    if text.is_empty() {
+        wrong(
+            "`path` is empty",
+            "leave it out to have one made of the key, or write `path = \"/\"`".to_owned(),
+        );
+    } else if let Some((_, address)) = text.split_once("://") {
+        let path = address.find('/').map_or("/", |at| &address[at..]);
+        wrong(
+            "a path, not an address: where the app is reached stands at its `Remote`",
+            format!("write `path = \"{path}\"`"),
+        );
+    } else if !text.starts_with('/') {
         wrong(
             "a path starts with `/`",
             format!("write `path = \"/{text}\"`"),
@@ -517,7 +594,7 @@ fn check_path(path: &LitStr, errors: &mut Errors) {
         );
     } else if text.split('/').any(|part| part == "." || part == "..") {
         wrong(
-            "a path has no `.` and `..`",
+            "a path has no segments `.` and `..`",
             "write the path that is meant".to_owned(),
         );
     } else if matches!(text.as_str(), "/healthz" | "/readyz") {
@@ -550,8 +627,8 @@ fn check_scopes(scopes: &[LitStr], errors: &mut Errors) {
                 .collect();
             errors.help(
                 scope.span(),
-                "a scope has no commas and blanks",
-                format!("write {}", parts.join(", ")),
+                "a scope has no commas and blanks: these are several",
+                format!("write each between quotes of its own: {}", parts.join(", ")),
             );
         } else if scopes[..at].iter().any(|other| other.value() == text) {
             errors.help(
@@ -564,45 +641,54 @@ fn check_scopes(scopes: &[LitStr], errors: &mut Errors) {
 }
 
 fn check_signature(signature: &Signature, errors: &mut Errors) {
-    let mut wrong = |span: Span, message: &str, help: &str| {
-        errors.help(span, message, format!("{help}\nnote: {USAGE}"))
+    let mut found: Vec<(Place, String, &str)> = Vec::new();
+    let mut wrong = |place: Place, message: &str, help: &'static str| {
+        found.push((place, message.to_owned(), help))
     };
     if signature.asyncness.is_none() {
         wrong(
-            signature.fn_token.span,
+            signature.fn_token.span.into(),
             "a handler is async",
             "write `async fn`",
         );
     }
     if let Some(token) = &signature.constness {
-        wrong(token.span, "a handler can't be `const`", "remove `const`");
+        wrong(
+            token.span.into(),
+            "a handler can't be `const`",
+            "remove `const`",
+        );
     }
     if let Some(abi) = &signature.abi {
         wrong(
-            abi.extern_token.span,
+            abi.extern_token.span.into(),
             "a handler can't be `extern`",
             "remove the `extern` and its ABI",
         );
     }
     if let Some(token) = unsafe_token(signature) {
-        wrong(token, "a handler can't be `unsafe`", "remove `unsafe`");
+        wrong(
+            token.into(),
+            "a handler can't be `unsafe`",
+            "remove `unsafe`",
+        );
     }
     if let Some(dots) = &signature.variadic {
         wrong(
-            whole(dots.to_token_stream()),
+            Place::of(dots),
             "a handler can't be variadic",
             "remove `...`",
         );
     }
-    if let Some(parameter) = signature.generics.params.first() {
+    if !signature.generics.params.is_empty() {
         wrong(
-            whole(parameter.to_token_stream()),
+            Place::of(&signature.generics.params),
             "a handler can't be generic: Forge calls it, and Forge can't choose a type",
             "write a concrete type",
         );
     } else if let Some(clause) = &signature.generics.where_clause {
         wrong(
-            clause.where_token.span,
+            clause.where_token.span.into(),
             "a handler can't have a `where` clause",
             "remove it",
         );
@@ -610,20 +696,30 @@ fn check_signature(signature: &Signature, errors: &mut Errors) {
     for argument in &signature.inputs {
         match argument {
             FnArg::Receiver(receiver) => wrong(
-                whole(receiver.to_token_stream()),
+                Place::of(receiver),
                 "a handler can't be a method: there is no object to call it on",
                 "make it a free function, and take what it needs as `State<T>`",
             ),
             FnArg::Typed(argument) => {
-                if let Some(span) = impl_trait(&argument.ty) {
+                let conditional = argument.attrs.iter().find(|attribute| {
+                    attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
+                });
+                if let Some(attribute) = conditional {
                     wrong(
-                        span,
+                        Place::of(attribute),
+                        "an argument can't come and go with a `#[cfg]`",
+                        "write the function twice, each with its `#[cfg]`",
+                    );
+                }
+                if let Some(place) = impl_trait(&argument.ty) {
+                    wrong(
+                        place,
                         "an argument can't be `impl Trait`: Forge calls the handler, and Forge can't choose a type",
                         "write a concrete type",
                     );
                 } else if let Type::Reference(reference) = &*argument.ty {
                     wrong(
-                        whole(reference.to_token_stream()),
+                        Place::of(reference),
                         "an argument can't be a reference: nobody holds the value for as long as the handler runs",
                         "take it by value",
                     );
@@ -633,10 +729,19 @@ fn check_signature(signature: &Signature, errors: &mut Errors) {
     }
     if let Some(argument) = signature.inputs.iter().nth(MAX_ARGUMENTS) {
         wrong(
-            whole(argument.to_token_stream()),
+            Place::of(argument),
             &format!("a handler has {MAX_ARGUMENTS} arguments at most"),
             "put several values into one `State<T>`",
         );
+    }
+    // One note for all.
+    let last = found.len();
+    for (index, (place, message, help)) in found.into_iter().enumerate() {
+        if index + 1 == last {
+            errors.help(place, message, format!("{help}\nnote: {USAGE}"));
+        } else {
+            errors.help(place, message, help);
+        }
     }
 }
 
@@ -647,16 +752,19 @@ fn unsafe_token(signature: &Signature) -> Option<Span> {
     }
 }
 
-/// An `impl Trait` anywhere in the type, by its tokens.
-fn impl_trait(ty: &Type) -> Option<Span> {
-    fn find(tokens: TokenStream) -> Option<Span> {
+/// An `impl Trait` anywhere in the type, by its tokens: from there to the type's end.
+fn impl_trait(ty: &Type) -> Option<Place> {
+    fn find(tokens: TokenStream) -> Option<Ident> {
         tokens.into_iter().find_map(|token| match token {
-            proc_macro2::TokenTree::Ident(word) if word == "impl" => Some(word.span()),
+            proc_macro2::TokenTree::Ident(word) if word == "impl" => Some(word),
             proc_macro2::TokenTree::Group(group) => find(group.stream()),
             _ => None,
         })
     }
-    find(ty.to_token_stream())
+    match ty {
+        Type::ImplTrait(whole) => Some(Place::of(whole)),
+        other => find(other.to_token_stream()).map(|word| word.span().into()),
+    }
 }
 
 /// One function is one handler.
@@ -675,7 +783,7 @@ fn check_other_attributes(kind: &Kind, function: &Function, errors: &mut Errors)
                 .is_some_and(|segment| segment.ident == "forge_remote");
         if ours && NAMES.contains(&last.as_str()) {
             errors.help(
-                whole(path.to_token_stream()),
+                Place::of(path),
                 format!(
                     "`#[{last}]` beside `#[{}]`: one function is one handler",
                     kind.name

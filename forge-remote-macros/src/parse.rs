@@ -1,15 +1,17 @@
 //! What is written: the attribute's options, and the function's signature. Never its body.
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
-use syn::{Attribute, LitBool, LitStr, Path, Signature, Token, Visibility};
+use syn::{Attribute, Lit, LitBool, LitStr, Path, Signature, Visibility};
 
-use crate::diag::Errors;
+use crate::diag::{Errors, Place};
+use crate::kinds::Kind;
 
 /// One option: `name` or `name = value`.
 pub(crate) struct Written {
+    /// Without `r#`.
     pub(crate) name: Ident,
     pub(crate) value: Option<Value>,
 }
@@ -20,41 +22,35 @@ pub(crate) enum Value {
     Flag(LitBool),
     Word(Ident),
     Path(Path),
-    List(Vec<Value>, Span),
+    List(Vec<Value>, Group),
     Other(TokenStream),
+    /// Not readable, and said so.
+    Refused,
 }
 
 impl Value {
-    pub(crate) fn span(&self) -> Span {
+    pub(crate) fn tokens(&self) -> TokenStream {
         match self {
-            Self::Text(text) => text.span(),
-            Self::Flag(flag) => flag.span(),
-            Self::Word(word) => word.span(),
-            Self::Path(path) => whole(path.to_token_stream()),
-            Self::List(_, span) => *span,
-            Self::Other(tokens) => whole(tokens.clone()),
+            Self::Text(text) => text.to_token_stream(),
+            Self::Flag(flag) => flag.to_token_stream(),
+            Self::Word(word) => word.to_token_stream(),
+            Self::Path(path) => path.to_token_stream(),
+            Self::List(_, list) => list.to_token_stream(),
+            Self::Other(tokens) => tokens.clone(),
+            Self::Refused => TokenStream::new(),
         }
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        Place::of(self.tokens())
     }
 }
 
-/// The span of several tokens: of the first, where the compiler can't join them.
-pub(crate) fn whole(tokens: TokenStream) -> Span {
-    let mut tokens = tokens.into_iter();
-    let Some(first) = tokens.next() else {
-        return Span::call_site();
-    };
-    let last = tokens.last().unwrap_or_else(|| first.clone());
-    first
-        .span()
-        .join(last.span())
-        .unwrap_or_else(|| first.span())
-}
-
 /// Reads the options; one that can't be read doesn't hide the next.
-pub(crate) fn options(attribute: TokenStream, errors: &mut Errors) -> Vec<Written> {
+pub(crate) fn options(kind: &Kind, attribute: TokenStream, errors: &mut Errors) -> Vec<Written> {
     split(attribute)
         .into_iter()
-        .filter_map(|tokens| syn::parse2(tokens).map_err(|error| errors.push(error)).ok())
+        .filter_map(|tokens| option(kind, tokens, errors))
         .collect()
 }
 
@@ -74,40 +70,94 @@ fn split(tokens: TokenStream) -> Vec<TokenStream> {
     parts
 }
 
-impl Parse for Written {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
-        if !input.peek(syn::Ident::peek_any) {
-            let tokens: TokenStream = input.parse()?;
-            let written = tokens.to_string();
-            return Err(syn::Error::new(
-                whole(tokens),
-                format!(
-                    "expected an option, found `{written}`\nhelp: options are written `name = value`, for example `interval = \"hour\"`"
-                ),
-            ));
+fn option(kind: &Kind, tokens: TokenStream, errors: &mut Errors) -> Option<Written> {
+    let place = Place::of(&tokens);
+    let mut rest = tokens.clone().into_iter();
+    let Some(TokenTree::Ident(word)) = rest.next() else {
+        // A value alone: the option that it was probably meant for.
+        let (name, example) = match syn::parse2::<Lit>(tokens.clone()) {
+            Ok(Lit::Str(text)) if text.value().starts_with('/') => ("path", tokens.to_string()),
+            Ok(Lit::Str(_)) => (kind.first, tokens.to_string()),
+            _ => (kind.first, "…".to_owned()),
+        };
+        errors.help(
+            place,
+            format!("expected an option, found `{tokens}`"),
+            format!("options have names: write `{name} = {example}`"),
+        );
+        let name = Ident::new(name, place.first);
+        let value = Some(Value::Refused);
+        return Some(Written { name, value });
+    };
+    let name = word.unraw();
+    let rest: TokenStream = rest.collect();
+    let value = match rest.clone().into_iter().next() {
+        None => None,
+        Some(TokenTree::Punct(punct)) if punct.as_char() == '=' => {
+            let mut value = rest.into_iter().skip(1).peekable();
+            match value.peek() {
+                None => {
+                    errors.help(
+                        place,
+                        format!("`{name} =` has no value"),
+                        format!("write `{name} = …`"),
+                    );
+                    Some(Value::Refused)
+                }
+                Some(TokenTree::Punct(again)) if matches!(again.as_char(), '=' | '>') => {
+                    let operator = [TokenTree::Punct(punct), TokenTree::Punct(again.clone())];
+                    let operator = Place::of(operator.into_iter().collect::<TokenStream>());
+                    let value: TokenStream = value.skip(1).collect();
+                    errors.help(
+                        operator,
+                        format!("expected `=` after `{name}`"),
+                        format!("write `{name} = {value}`"),
+                    );
+                    Some(Value::Refused)
+                }
+                Some(_) => Some(checked_value(value.collect(), errors)),
+            }
         }
-        let name = Ident::parse_any(input)?;
-        if input.is_empty() {
-            return Ok(Self { name, value: None });
+        Some(other) => {
+            let value = match other {
+                TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis => {
+                    group.stream().to_string()
+                }
+                TokenTree::Punct(_) => {
+                    let value: TokenStream = rest.clone().into_iter().skip(1).collect();
+                    value.to_string()
+                }
+                _ => rest.to_string(),
+            };
+            let value = if value.is_empty() { "…" } else { &value };
+            errors.help(
+                Place::of(rest),
+                format!("expected `=` or `,` after `{name}`"),
+                format!("write `{name} = {value}`"),
+            );
+            Some(Value::Refused)
         }
-        if !input.peek(Token![=]) {
-            let rest: TokenStream = input.parse()?;
-            return Err(syn::Error::new(
-                whole(rest),
-                format!("expected `=` or `,` after `{name}`\nhelp: write `{name} = …`"),
-            ));
+    };
+    Some(Written { name, value })
+}
+
+/// A value, with nothing after it but the comma.
+fn checked_value(tokens: TokenStream, errors: &mut Errors) -> Value {
+    let mut rest = tokens.clone().into_iter();
+    let (first, second) = (rest.next(), rest.next());
+    match (first, second) {
+        // `key = "a" path = "b"`
+        (Some(TokenTree::Literal(_) | TokenTree::Group(_) | TokenTree::Ident(_)), Some(next))
+            if matches!(next, TokenTree::Ident(_)) =>
+        {
+            errors.help(
+                next.span(),
+                format!("expected `,` before `{next}`"),
+                "options are separated by commas",
+            );
+            Value::Refused
         }
-        input.parse::<Token![=]>()?;
-        if input.is_empty() {
-            return Err(syn::Error::new(
-                name.span(),
-                format!("`{name} =` has no value"),
-            ));
-        }
-        Ok(Self {
-            name,
-            value: Some(value(input.parse()?)),
-        })
+        _ => value(tokens),
     }
 }
 
@@ -126,7 +176,7 @@ fn value(tokens: TokenStream) -> Value {
             && group.delimiter() == Delimiter::Bracket
         {
             let items = split(group.stream()).into_iter().map(value).collect();
-            return Some(Value::List(items, group.span()));
+            return Some(Value::List(items, group));
         }
         syn::parse2::<Path>(tokens.clone()).ok().map(Value::Path)
     };

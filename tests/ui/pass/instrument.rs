@@ -1,0 +1,45 @@
+//! `#[tracing::instrument]` above and below the attribute.
+
+use forge_remote::prelude::*;
+use forge_remote::registry::Registry;
+use forge_remote::testing::Harness;
+
+#[tracing::instrument(skip_all)]
+#[endpoint(key = "instrument-above")]
+async fn instrument_above(_: Invocation) -> Result<Json<u8>> {
+    tracing::info!("in");
+    Ok(Json(2))
+}
+
+#[endpoint(key = "instrument-below", auth = system)]
+#[tracing::instrument(skip_all, err, fields(n = number))]
+async fn instrument_below(
+    _: Invocation,
+    token: Option<SystemToken>,
+    Json(number): Json<u8>,
+) -> Result<Json<u8>> {
+    drop(token);
+    Ok(Json(number))
+}
+
+#[scheduled_trigger(interval = "hour")]
+#[tracing::instrument]
+async fn plain() {}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    assert_eq!(Registry::linked().handlers().len(), 3);
+    let app = App::new().remote(Remote::new("backend").base_url("https://x.example.com"));
+    let harness = Harness::new(app)?;
+    assert_eq!(harness.call("instrument-above").send().await.text(), "2");
+    assert_eq!(
+        harness
+            .call("instrument-below")
+            .json(&serde_json::json!(3))
+            .send()
+            .await
+            .text(),
+        "3"
+    );
+    Ok(())
+}
