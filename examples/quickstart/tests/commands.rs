@@ -278,3 +278,55 @@ fn serve_says_what_it_serves_and_stops_in_order() {
         .unwrap();
     assert!(child.wait().unwrap().success());
 }
+
+/// A write replaces the file whole: who reads meanwhile sees the old or the new one, a symbolic
+/// link stays one, and the mode stays.
+#[test]
+#[cfg(unix)]
+fn a_write_keeps_links_and_modes_and_is_whole() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let fresh = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.yml")).unwrap();
+    let stale = fresh.replace("interval: hour", "interval: day");
+    let folder = folder("link");
+    let real = folder.join("real.yml");
+    let link = folder.join("manifest.yml");
+    std::os::unix::fs::symlink("real.yml", &link).unwrap();
+    fs::write(&real, &stale).unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o640)).unwrap();
+
+    for _ in 0..20 {
+        fs::write(&real, &stale).unwrap();
+        let mut writer = app()
+            .env("FORGE_REMOTE_MANIFEST", &link)
+            .args(["manifest", "--write"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        while writer.try_wait().unwrap().is_none() {
+            let seen = fs::read_to_string(&link).unwrap();
+            assert!(seen == stale || seen == fresh, "{seen}");
+        }
+        assert_eq!(fs::read_to_string(&real).unwrap(), fresh);
+    }
+    assert!(
+        fs::symlink_metadata(&link)
+            .unwrap()
+            .file_type()
+            .is_symlink()
+    );
+    assert_eq!(
+        fs::metadata(&real).unwrap().permissions().mode() & 0o777,
+        0o640
+    );
+    // Nothing is left beside the two.
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+
+    // A folder that can't be written to: the file is as it was, and the error names it.
+    fs::write(&real, &stale).unwrap();
+    let (status, text) = run(app()
+        .env("FORGE_REMOTE_MANIFEST", folder.join("none/manifest.yml"))
+        .env("FORGE_REMOTE_APP_ID", APP_ID)
+        .args(["manifest", "--write"]));
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("can't be written"), "{text}");
+}

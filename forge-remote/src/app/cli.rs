@@ -204,12 +204,20 @@ pub(crate) fn drift(app: &App) -> Option<Problem> {
     };
     let wanted = Sections::new(app.registry(), &app.remotes);
     let mut findings = check(&file, &wanted, &app.allowed);
-    findings.retain(|one| one.level == Level::Error);
+    let path = file.path().display();
+    let line = |at: crate::manifest::Position| format!("{path}:{}:{}", at.line, at.column);
+    // A deployed app that agrees with its manifest serves, whatever else is to be said of the file.
+    for rule in findings
+        .iter()
+        .filter(|one| !one.is_difference() && one.level > Level::Note)
+    {
+        let at = rule.manifest.map(line).unwrap_or_default();
+        tracing::warn!(code = rule.code, at, "{}", rule.message);
+    }
+    findings.retain(Diagnostic::is_difference);
     if findings.is_empty() {
         return None;
     }
-    let path = file.path().display();
-    let line = |at: crate::manifest::Position| format!("{path}:{}:{}", at.line, at.column);
     let lines: Vec<String> = findings
         .iter()
         .map(|one| {

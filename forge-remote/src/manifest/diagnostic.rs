@@ -57,6 +57,14 @@ impl Diagnostic {
         }
     }
 
+    /// Whether it is a disagreement between the manifest and the code, not a rule's finding.
+    pub fn is_difference(&self) -> bool {
+        matches!(
+            self.code,
+            "missing" | "different" | "stale" | "missing-scope"
+        )
+    }
+
     pub(super) fn at(mut self, (position, span): (Position, Range<usize>)) -> Self {
         self.manifest = Some(position);
         self.span = span;

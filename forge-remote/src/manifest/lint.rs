@@ -585,16 +585,19 @@ fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
     for scope in granted(manifest) {
         let place = Place::of(&["permissions", "scopes"]).value(scope);
         if !data.scopes.contains(scope) {
-            let help = match nearest(scope, data.scopes.iter().map(String::as_str)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "see Atlassian's list of scopes".to_owned(),
-            };
-            found.error(
-                "unknown-scope",
-                &place,
-                format!("Forge has no scope `{scope}`"),
-                help,
-            );
+            let message = format!("Forge has no scope `{scope}`");
+            match nearest(scope, data.scopes.iter().map(String::as_str)) {
+                Some(near) => {
+                    let help = format!("did you mean `{near}`?");
+                    found.error("unknown-scope", &place, message, help);
+                }
+                // Our list ages: Atlassian may have added it since.
+                None => {
+                    let message = format!("{message}, as far as this version knows");
+                    let help = "see Atlassian's list of scopes; allow this if it is there";
+                    found.warning("unknown-scope", &place, message, help);
+                }
+            }
         } else if only_ours
             && !wanted.scopes.iter().any(|one| one.name == scope)
             && !events.contains(scope)
