@@ -70,6 +70,11 @@ fn a_missing_manifest_is_written_checked_and_kept() {
         .args(["manifest", "--write"]));
     assert_eq!(status, 0, "{text}");
     let written = fs::read_to_string(&path).unwrap();
+    // The bare UUID is understood, the manifest gets the whole ARI.
+    assert!(
+        written.starts_with(&format!("app:\n  id: ari:cloud:ecosystem::app/{APP_ID}\n")),
+        "{written}"
+    );
     assert_eq!(manifest("--check").0, 0);
     assert_eq!(manifest("--write").0, 0);
     assert_eq!(

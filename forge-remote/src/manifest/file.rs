@@ -13,6 +13,7 @@ use super::emit::to_yaml;
 use super::merge::Plan;
 use super::model::Sections;
 use super::tree::{self, Node, Position};
+use crate::fit::{AppId, InvalidAppId};
 
 const BOM: char = '\u{feff}';
 
@@ -39,6 +40,8 @@ pub enum ManifestError {
     #[error("{} does not exist, and a new one needs the app's id: run `forge register`, or set \
              FORGE_REMOTE_APP_ID or `App::app_id`", path.display())]
     NoAppId { path: PathBuf },
+    #[error("{} does not exist, and a new one needs the app's id: {source}", path.display())]
+    BadAppId { path: PathBuf, source: InvalidAppId },
     #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written; give the handler another \
              with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module", path.display(), at.line, at.column)]
     Taken {
@@ -263,7 +266,11 @@ impl ManifestFile {
             let app_id = app_id.ok_or_else(|| ManifestError::NoAppId {
                 path: self.path.clone(),
             })?;
-            let mut document = new_app(app_id);
+            let app_id: AppId = app_id.parse().map_err(|source| ManifestError::BadAppId {
+                path: self.path.clone(),
+                source,
+            })?;
+            let mut document = new_app(app_id.as_str());
             plan.apply_to_value(&mut document);
             return Ok(to_yaml(&Value::Mapping(document)));
         }
