@@ -365,7 +365,7 @@ async fn readiness(verifier: Arc<Verifier>) -> Response {
 async fn not_found(request: Request) -> Response {
     // The path is the caller's text: as Debug, so that it can't forge a line of the log.
     let (method, path) = (request.method(), request.uri().path());
-    tracing::warn!(%method, ?path, "no handler has this path: compare it with the table that `routes` prints");
+    tracing::info!(%method, ?path, "no handler has this path: compare it with the table that `routes` prints");
     response::json_error(
         StatusCode::NOT_FOUND,
         "not_found",
@@ -375,7 +375,7 @@ async fn not_found(request: Request) -> Response {
 
 async fn method_not_allowed(request: Request) -> Response {
     let (method, path) = (request.method(), request.uri().path());
-    tracing::warn!(%method, ?path, "the handler of this path has another method");
+    tracing::info!(%method, ?path, "the handler of this path has another method");
     response::json_error(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
