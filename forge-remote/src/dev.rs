@@ -63,7 +63,7 @@ impl Session {
             complain(&format!("warning: {}", problem.message));
         }
         let settings = app.settings();
-        if settings.app_id.is_none() {
+        if settings.app_id().is_none() {
             complain(&format!(
                 "note: the app has no id yet; while it has none, `dev` uses {UNREGISTERED}"
             ));

@@ -306,7 +306,7 @@ fn manifest(app: &App, options: &ArgMatches) -> i32 {
 fn write(app: &App, wanted: &Sections) -> Result<i32, ManifestError> {
     let settings = app.settings();
     let file = ManifestFile::read(settings.manifest)?;
-    let text = file.updated(wanted, settings.app_id.as_deref())?;
+    let text = file.updated(wanted, settings.configured_app_id.as_deref())?;
     let name = file.path().display();
     if file.exists() && text == file.text() {
         print(&format!(
@@ -366,7 +366,7 @@ fn report(app: &App, wanted: &Sections, color: bool) -> Result<Report, ManifestE
             text,
         });
     }
-    match file.updated(wanted, settings.app_id.as_deref()) {
+    match file.updated(wanted, settings.configured_app_id.as_deref()) {
         Ok(updated) => {
             let diff = TextDiff::from_lines(file.text(), &updated);
             let mut diff = diff.unified_diff();

@@ -8,7 +8,8 @@ use crate::manifest::ManifestFile;
 
 /// Settings as they apply: the environment wins over the code.
 pub(crate) struct Settings {
-    pub(crate) app_id: Option<String>,
+    /// Set by the environment or the code; see [`app_id`](Self::app_id).
+    pub(crate) configured_app_id: Option<String>,
     pub(crate) manifest: PathBuf,
     pub(crate) bind: String,
     pub(crate) jwks_url: Option<String>,
@@ -20,25 +21,31 @@ impl App {
             .map(PathBuf::from)
             .or_else(|| self.manifest.clone())
             .unwrap_or_else(find_manifest);
-        let app_id = variable("FORGE_REMOTE_APP_ID")
-            .or_else(|| self.app_id.clone())
-            .or_else(|| {
-                ManifestFile::read(&manifest)
-                    .ok()?
-                    .app_id()
-                    .map(str::to_owned)
-            });
+        let configured_app_id = variable("FORGE_REMOTE_APP_ID").or_else(|| self.app_id.clone());
         let bind = variable("FORGE_REMOTE_BIND")
             .or_else(|| variable("PORT").map(|port| format!("0.0.0.0:{port}")))
             .or_else(|| self.bind.clone())
             .unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         let jwks_url = variable("FORGE_REMOTE_JWKS_URL").or_else(|| self.jwks_url.clone());
         Settings {
-            app_id,
+            configured_app_id,
             manifest,
             bind,
             jwks_url,
         }
+    }
+}
+
+impl Settings {
+    /// The app's id: as configured, else the manifest's.
+    pub(crate) fn app_id(&self) -> Option<String> {
+        let manifest = || {
+            ManifestFile::read(&self.manifest)
+                .ok()?
+                .app_id()
+                .map(str::to_owned)
+        };
+        self.configured_app_id.clone().or_else(manifest)
     }
 }
 

@@ -386,7 +386,7 @@ impl App {
     pub(crate) fn with_platform(mut self, default_app_id: &str) -> Result<(Platform, Self)> {
         let id = self
             .settings()
-            .app_id
+            .app_id()
             .unwrap_or_else(|| default_app_id.to_owned());
         let platform = Platform::with_clock(id.parse::<AppId>()?, Arc::clone(&self.clock))?;
         self.app_id = Some(platform.app_id().as_str().to_owned());

@@ -55,7 +55,7 @@ impl Built {
         let mut problems = app.declaration_problems();
         problems.extend(app.state_problems());
         let settings = app.settings();
-        let app_id = app_id(settings.app_id.as_deref(), &mut problems);
+        let app_id = app_id(settings.app_id().as_deref(), &mut problems);
         let keys = key_ring(&mut app, settings.jwks_url.as_deref(), &mut problems);
         let (Some(app_id), Some(keys), true) = (app_id, keys, problems.is_empty()) else {
             return Err(LaunchError::new(problems));
