@@ -1,9 +1,9 @@
 //! What is emitted: the function as it was written, always and first; beside it, one record.
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens as _, format_ident, quote, quote_spanned};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::{format_ident, quote, quote_spanned};
+use syn::Path;
 use syn::ext::IdentExt as _;
-use syn::{LitStr, Path};
 
 use crate::diag::{Errors, Place};
 use crate::kinds::Kind;
@@ -56,7 +56,7 @@ pub(crate) fn handler(path: TokenStream) -> TokenStream {
     if let Some(last) = path.segments.last_mut() {
         last.ident = record_name(&last.ident);
     }
-    path.into_token_stream()
+    quote!(#path())
 }
 
 /// The record's name, so that it can be named from where the function can. It stands in the error
@@ -86,174 +86,82 @@ fn relocated(tokens: &TokenStream) -> TokenStream {
         .collect()
 }
 
-/// `__private`, as if written at this place in the user's code: an error that starts with it is
-/// shown there, and not at the attribute.
-fn private_at(handler: &Handler, place: Span) -> TokenStream {
-    let tokens = handler.private.clone().into_iter();
-    tokens
-        .map(|mut token| {
-            // A path that the user gave may hold a macro's `$crate`, which only its own span finds.
-            token.set_span(if handler.own_crate {
-                token.span().located_at(place)
-            } else {
-                place
-            });
-            token
-        })
-        .collect()
-}
-
+/// A call of the runtime's `handler!`, which holds everything that is the same for all handlers:
+/// the compiler expands it faster than it takes tokens from here.
 fn registration(handler: &Handler) -> TokenStream {
     let Handler {
         private,
         name,
         conditions,
         kind,
-        docs,
-        scopes,
         arguments,
         has_user,
+        scopes,
+        docs,
         ..
     } = handler;
     let record = record_name(name);
     let visibility = relocated(&handler.visibility);
-    let auth = format_ident!("{}", handler.auth);
-    let auth = quote!(#private::Auth::#auth);
+    let (system, user) = handler.auth;
     let method = format_ident!("{}", handler.method);
-    let option = |text: &Option<LitStr>| match text {
-        Some(text) => quote!(#private::option::Option::Some(#text)),
-        None => quote!(#private::option::Option::None),
-    };
-    let (key, endpoint) = (option(&handler.key), option(&handler.endpoint));
-    let (path, remote) = (option(&handler.path), option(&handler.remote));
     let function = name.unraw().to_string();
-    let call = call(handler);
 
-    // `line!` speaks of the place it is written at.
-    let place = name.span();
-    let line = quote_spanned!(place=> __forge_remote_line!());
-    let column = quote_spanned!(place=> __forge_remote_column!());
-
-    // At the user's types: that is where their errors belong.
-    let needs = arguments.iter().map(|ty| {
-        let span = at(Place::of(ty).first);
-        quote_spanned!(span=> <#private::Probe<#ty>>::FORGE_REMOTE_NEED)
+    let takes = arguments.iter().enumerate().map(|(index, ty)| {
+        // The place of its errors: the user's type.
+        let place = Place::of(ty);
+        let (first, last) = (at(place.first), at(place.last));
+        let is_last = index + 1 == arguments.len();
+        let take = Ident::new(if is_last { "last" } else { "part" }, first);
+        let probe = quote_spanned!(first=> <forge_remote_probe<#ty>>);
+        quote_spanned!(last=> #ty, #take #probe::FORGE_REMOTE_NEED;)
     });
-    let last = arguments.len().saturating_sub(1);
-    let checks = arguments.iter().enumerate().map(|(index, ty)| {
-        let Place {
-            first: span,
-            last: end,
-        } = Place::of(ty);
-        let private = private_at(handler, span);
-        let extractor = if index == last {
-            quote_spanned!(span=> #private::last_argument::<#ty, _>())
-        } else {
-            quote_spanned!(span=> #private::argument::<#ty>())
-        };
-        let need = quote_spanned!(span=> <#private::Probe<#ty>>::FORGE_REMOTE_NEED);
-        let mut need = Group::new(Delimiter::Parenthesis, quote!(#need, #auth, #has_user));
-        need.set_span(end);
-        let check = quote_spanned!(span=> #private::check_need #need);
-        quote! {
-            const _: () = #extractor;
-            const _: () = #check;
+    let reply = match &handler.output {
+        Some(ty) => quote!([#ty] []),
+        None => {
+            let returned = format_ident!("returned_{}", arguments.len());
+            quote!([] [#returned])
         }
-    });
+    };
+    let mount = format_ident!("mount_{}", arguments.len());
+    let (file, line, column) = location(name.span());
 
-    // One item, which holds the others: where it can't stand, there is one error.
+    // What isn't written isn't emitted.
+    let mut fields = TokenStream::new();
+    for (field, text) in [
+        ("key", &handler.key),
+        ("endpoint", &handler.endpoint),
+        ("path", &handler.path),
+        ("remote", &handler.remote),
+    ] {
+        if let Some(text) = text {
+            let field = Ident::new(field, Span::call_site());
+            fields.extend(quote!(#field: #private::option::Option::Some(#text),));
+        }
+    }
+    if !docs.is_empty() {
+        fields.extend(quote!(docs: #docs,));
+    }
+    if !scopes.is_empty() {
+        fields.extend(quote!(scopes: &[#(#scopes),*],));
+    }
     quote! {
-        #conditions
-        #[doc(hidden)]
-        #visibility static #record: &#private::Registration = {
-            use #private::{NoNeed as _, column as __forge_remote_column, line as __forge_remote_line};
-            #(#checks)*
-            #call
-            static __FORGE_REMOTE_RECORD: #private::Registration = #private::Registration {
-                docs: #docs,
-                key: #key,
-                endpoint: #endpoint,
-                path: #path,
-                remote: #remote,
-                auth: #auth,
-                scopes: &[#(#scopes),*],
-                ..#private::Registration::__new(
-                    &#kind,
-                    #function,
-                    #private::Location {
-                        module: #private::module_path!(),
-                        file: #private::file!(),
-                        line: #line,
-                        column: #column,
-                    },
-                    #private::Method::#method,
-                    &[#(#needs),*],
-                    __forge_remote_call,
-                )
-            };
-            #private::inventory::submit! { #private::Submission(&__FORGE_REMOTE_RECORD) }
-            &__FORGE_REMOTE_RECORD
-        };
+        #private::handler! {
+            [#conditions #[doc(hidden)] #visibility] #record
+            #name #function [#file #line #column] #method [#system #user #has_user] #kind,
+            #mount [#(#takes)*] #reply [#fields]
+        }
     }
 }
 
-/// Takes the request apart and calls the user's function.
-fn call(handler: &Handler) -> TokenStream {
-    let Handler {
-        private,
-        name,
-        arguments,
-        output,
-        ..
-    } = handler;
-    // The user's function may have any name: no local shadows it.
-    let local = Span::mixed_site();
-    let last = arguments.len().saturating_sub(1);
-    let names: Vec<Ident> = (0..arguments.len())
-        .map(|index| format_ident!("argument_{index}", span = local))
-        .collect();
-    let takes = arguments
-        .iter()
-        .zip(&names)
-        .enumerate()
-        .map(|(index, (ty, name))| {
-            let take = if index == last {
-                quote_spanned!(local=> forge_remote_take_last(arguments))
-            } else {
-                quote_spanned!(local=> forge_remote_take(&mut arguments))
-            };
-            quote_spanned! {local=>
-                let #name: #ty = match (&&#private::Slot::<#ty>::NEW).#take.await {
-                    #private::result::Result::Ok(value) => value,
-                    #private::result::Result::Err(refusal) => return refusal,
-                };
-            }
-        });
-    let take_apart = match arguments.len() {
-        0 => quote_spanned!(local=> let _ = (request, state);),
-        1 => quote_spanned!(local=> let arguments = #private::Arguments::new(request, state);),
-        _ => quote_spanned!(local=> let mut arguments = #private::Arguments::new(request, state);),
-    };
-    let reply = quote_spanned!(*output=> .forge_remote_reply());
-    let steps = quote_spanned! {local=>
-        #take_apart
-        #(#takes)*
-        let output = #private::Output::new(#name(#(#names),*).await);
-        (&&&output)#reply
-    };
-    // A future that isn't `Send` is an error at the function's name.
-    let place = name.span();
-    let private_here = private_at(handler, place);
-    let future = quote_spanned!(place=> #private_here::boxed(async move { #steps }));
-    quote_spanned! {local=>
-        fn __forge_remote_call(request: #private::Request, state: #private::AppState) -> #private::BoxFuture<#private::Response> {
-            use #private::{
-                DirectReply as _, FallibleReply as _, TakeLast as _, TakeNothing as _, TakePart as _,
-                UnsupportedReply as _,
-            };
-            #future
-        }
+/// Where a function stands: `file!()` and its like would speak of the attribute.
+fn location(place: Span) -> (String, u32, u32) {
+    // Outside of a compiler, in this crate's own tests, there are no files.
+    if !proc_macro::is_available() {
+        return (String::new(), 0, 0);
     }
+    let place = place.unwrap();
+    let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    (place.file(), number(place.line()), number(place.column()))
 }
 
 #[cfg(test)]

@@ -200,8 +200,6 @@ pub(crate) struct Handler {
     pub(crate) has_user: bool,
     /// `crate::__private`.
     pub(crate) private: TokenStream,
-    /// Whether `crate` is written.
-    pub(crate) own_crate: bool,
     pub(crate) name: Ident,
     pub(crate) visibility: TokenStream,
     /// `#[cfg]`s of the function: what is emitted beside it stands or falls with it.
@@ -212,11 +210,12 @@ pub(crate) struct Handler {
     pub(crate) path: Option<LitStr>,
     pub(crate) remote: Option<LitStr>,
     pub(crate) method: &'static str,
-    pub(crate) auth: &'static str,
+    /// The system token, the user token.
+    pub(crate) auth: (bool, bool),
     pub(crate) scopes: Vec<LitStr>,
     pub(crate) arguments: Vec<Type>,
-    /// Where the return type stands.
-    pub(crate) output: Span,
+    /// What the function returns; nothing for a type without a name (`impl Trait`).
+    pub(crate) output: Option<Type>,
 }
 
 impl Handler {
@@ -227,7 +226,6 @@ impl Handler {
         errors: &mut Errors,
     ) -> Self {
         let mut options = Options::new(kind, &function.signature.ident, written, errors);
-        let own_crate = !options.misses("crate");
         let krate = options.crate_path(errors);
         let private = quote!(#krate::__private);
         let kind_tokens = (kind.read)(&mut options, &private, errors);
@@ -263,14 +261,17 @@ impl Handler {
             .map(quote::ToTokens::to_token_stream)
             .collect();
         let output = match &signature.output {
-            syn::ReturnType::Default => signature.ident.span(),
-            syn::ReturnType::Type(_, output) => Place::of(output).first,
+            syn::ReturnType::Default => {
+                let span = signature.ident.span();
+                Some(syn::parse_quote_spanned!(span=> ()))
+            }
+            syn::ReturnType::Type(_, output) if impl_trait(output).is_some() => None,
+            syn::ReturnType::Type(_, output) => Some(Type::clone(output)),
         };
         Self {
             kind: kind_tokens,
             has_user: kind.has_user,
             private,
-            own_crate,
             name: signature.ident,
             visibility: visibility.to_token_stream(),
             conditions,
@@ -322,11 +323,11 @@ const AUTH_SYNONYMS: [(&str, &str); 3] = [
     ("app", "system"),
 ];
 
-/// `auth = system`, `user`, `[system, user]` or `none`; gives the constant of `Auth`.
-fn auth(kind: &Kind, options: &mut Options, errors: &mut Errors) -> &'static str {
+/// `auth = system`, `user`, `[system, user]` or `none`; gives the two tokens.
+fn auth(kind: &Kind, options: &mut Options, errors: &mut Errors) -> (bool, bool) {
     let example = if kind.has_user { "user" } else { "system" };
     let Some(value) = options.value("auth", example, errors) else {
-        return "NONE";
+        return (false, false);
     };
     let is_word = |item: &Value| matches!(item, Value::Word(_));
     let words = match value {
@@ -337,7 +338,7 @@ fn auth(kind: &Kind, options: &mut Options, errors: &mut Errors) -> &'static str
                 "`auth` is an empty list",
                 "write `auth = none`, or leave it out",
             );
-            return "NONE";
+            return (false, false);
         }
         Value::List(items, _) if items.iter().all(is_word) => {
             let mut words: Vec<Ident> = Vec::new();
@@ -375,7 +376,7 @@ fn auth(kind: &Kind, options: &mut Options, errors: &mut Errors) -> &'static str
             };
             let what = "a word or a list of words, without quotes";
             Options::wrong("auth", &other, what, &meant, errors);
-            return "NONE";
+            return (false, false);
         }
     };
     let known: &[&str] = if kind.has_user {
@@ -410,12 +411,7 @@ fn auth(kind: &Kind, options: &mut Options, errors: &mut Errors) -> &'static str
             }
         }
     }
-    match (system, user) {
-        (false, false) => "NONE",
-        (true, false) => "SYSTEM",
-        (false, true) => "USER",
-        (true, true) => "BOTH",
-    }
+    (system, user)
 }
 
 const METHODS: [(&str, &str); 5] = [

@@ -1,30 +1,82 @@
 //! What the macros' output names. Not part of the public API: no stability here.
 
 use std::any::TypeId;
-use std::cell::Cell;
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
 
-pub use core::{column, file, line, module_path, option, result};
+pub use core::option;
 pub use inventory;
-pub use std::boxed::Box;
 
-pub use axum::extract::Request;
-pub use axum::response::Response;
+pub use crate::__forge_remote_handler as handler;
 
-use axum::extract::{FromRequest, FromRequestParts};
-use axum::response::IntoResponse;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::response::{IntoResponse, Response};
 
-pub use crate::extract::AppState;
 pub use crate::kinds;
-pub use crate::registry::{Auth, BoxFuture, Location, Method, Need, Registration, Submission};
+pub use crate::registry::{Auth, Location, Method, Need, Registration, Submission};
 
 use crate::error::BoxError;
-use crate::extract::{State, SystemToken, UserToken};
+use crate::extract::{AppState, State, SystemToken, UserToken};
+use crate::registry::{BoxFuture, Mount};
 use crate::response;
 
-// What the macros call by method syntax, for its order of preference, is named as no trait of a
-// user's names anything: a blanket one in scope would be ambiguous.
+// What the macros ask of a `Probe` is named as no trait of a user's names anything: a blanket one
+// in scope would be ambiguous.
+//
+// An expansion holds no code of its own, only calls of what stands here: what a handler costs the
+// compiler is then its types.
+
+/// What a macro emits beside a function: one item, which holds the others, so that where it can't
+/// stand there is one error. A function, and not a static, which the compiler would have to
+/// evaluate.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __forge_remote_handler {
+    (
+        [$($head:tt)*] $record:ident
+        $function:ident $name:literal [$file:literal $line:literal $column:literal]
+        $method:ident [$system:literal $user:literal $has_user:literal] $kind:expr,
+        $mount:ident
+        [$($argument:ty, $take:ident $need:expr;)*] [$($output:ty)?] [$($returned:ident)?]
+        [$($fields:tt)*]
+    ) => {
+        $($head)* fn $record() -> $crate::__private::Registration {
+            use $crate::__private::{NoNeed as _, NoResponse as _, Probe as forge_remote_probe};
+            $crate::__private::inventory::submit! { $crate::__private::Submission($record) }
+            type Asks = $crate::__private::Asks<$system, $user, $has_user>;
+            $crate::__private::Registration {
+                $($fields)*
+                ..$crate::__private::Registration::__new(
+                    &$kind,
+                    $name,
+                    $crate::__private::Location {
+                        file: $file,
+                        line: $line,
+                        column: $column,
+                    },
+                    $crate::__private::Method::$method,
+                    $crate::__private::Auth {
+                        system: $system,
+                        user: $user,
+                    },
+                    $crate::__private::$mount(
+                        $function,
+                        $($crate::__private::$take::<$argument, Asks, _, _>($need),)*
+                        $($crate::__private::reply::<$output, _>(
+                            <forge_remote_probe<$output>>::FORGE_REMOTE_REPLY,
+                        ))?
+                        $({
+                            use $crate::__private::{DirectReply as _, FallibleReply as _};
+                            (&&$crate::__private::$returned(&$function)).forge_remote_reply()
+                        })?
+                    ),
+                )
+            }
+        }
+    };
+}
 
 /// Asks a type what it needs: an inherent constant wins over the trait's.
 #[derive(Debug)]
@@ -32,57 +84,119 @@ pub struct Probe<T>(PhantomData<T>);
 
 /// The answer for every type that has no inherent one.
 pub trait NoNeed {
-    const FORGE_REMOTE_NEED: Option<Need> = None;
+    const FORGE_REMOTE_NEED: Nothing = Nothing;
 }
 
 impl<T> NoNeed for Probe<T> {}
 
 impl Probe<SystemToken> {
-    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::SystemToken);
+    pub const FORGE_REMOTE_NEED: System = System;
 }
 
 impl Probe<Option<SystemToken>> {
-    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::SystemToken);
+    pub const FORGE_REMOTE_NEED: System = System;
 }
 
 impl Probe<UserToken> {
-    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::UserToken);
+    pub const FORGE_REMOTE_NEED: User = User;
 }
 
 impl Probe<Option<UserToken>> {
-    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::UserToken);
+    pub const FORGE_REMOTE_NEED: User = User;
 }
 
 impl<T: 'static> Probe<State<T>> {
-    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::State {
+    pub const FORGE_REMOTE_NEED: Value<T> = Value(PhantomData);
+}
+
+/// Nothing is needed.
+#[derive(Clone, Copy, Debug)]
+pub struct Nothing;
+
+/// The system token is needed.
+#[derive(Clone, Copy, Debug)]
+pub struct System;
+
+/// The user token is needed.
+#[derive(Clone, Copy, Debug)]
+pub struct User;
+
+/// A value of the app is needed.
+#[derive(Debug)]
+pub struct Value<T>(PhantomData<fn() -> T>);
+
+impl<T> Clone for Value<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Value<T> {}
+
+/// The tokens that a handler asks for, and whether its kind has users.
+#[derive(Debug)]
+pub struct Asks<const SYSTEM: bool, const USER: bool, const HAS_USER: bool>;
+
+/// A need that a handler's `auth` meets. A type's question, and not a constant's: the compiler
+/// answers it without evaluating anything.
+#[diagnostic::on_unimplemented(
+    message = "there is no user in session when Forge makes this call, so no `UserToken` ever arrives",
+    label = "Forge never sends it",
+    note = "take a `SystemToken` and write `auth = system` in the attribute"
+)]
+pub trait MetBy<A> {}
+
+impl<A> MetBy<A> for Nothing {}
+impl<A, T> MetBy<A> for Value<T> {}
+impl<A: AsksForSystemToken> MetBy<A> for System {}
+impl<const SYSTEM: bool, const USER: bool> MetBy<Asks<SYSTEM, USER, true>> for User where
+    Asks<SYSTEM, USER, true>: AsksForUserToken
+{
+}
+
+/// A need as the record has it.
+pub trait ToNeed: Copy + Send + Sync + 'static {
+    const NEED: Option<Need>;
+}
+
+impl ToNeed for Nothing {
+    const NEED: Option<Need> = None;
+}
+
+impl<T: 'static> ToNeed for Value<T> {
+    const NEED: Option<Need> = Some(Need::State {
         id: TypeId::of::<T>,
         name: std::any::type_name::<T>,
     });
 }
 
-/// Refuses, at compile time, a token that Forge would never send; the error is the caller's.
-#[track_caller]
-pub const fn check_need(need: Option<Need>, auth: Auth, has_user: bool) {
-    match need {
-        Some(Need::SystemToken) if !auth.system && has_user => panic!(
-            "a `SystemToken` is taken here but not asked for, so Forge would never send it: write \
-             `auth = system` (or `auth = [system, user]`) in the attribute"
-        ),
-        Some(Need::SystemToken) if !auth.system => panic!(
-            "a `SystemToken` is taken here but not asked for, so Forge would never send it: write \
-             `auth = system` in the attribute"
-        ),
-        Some(Need::UserToken) if !has_user => panic!(
-            "there is no user in session when Forge makes this call, so no `UserToken` ever \
-             arrives: take a `SystemToken` and write `auth = system`"
-        ),
-        Some(Need::UserToken) if !auth.user => panic!(
-            "a `UserToken` is taken here but not asked for, so Forge would never send it: write \
-             `auth = user` (or `auth = [system, user]`) in the attribute"
-        ),
-        _ => {}
-    }
+impl ToNeed for System {
+    const NEED: Option<Need> = Some(Need::SystemToken);
 }
+
+impl ToNeed for User {
+    const NEED: Option<Need> = Some(Need::UserToken);
+}
+
+/// `auth` has `system`.
+#[diagnostic::on_unimplemented(
+    message = "a `SystemToken` is taken here but not asked for, so Forge would never send it",
+    label = "not asked for",
+    note = "write `auth = system` in the attribute, or `auth = [system, user]` for both tokens"
+)]
+pub trait AsksForSystemToken {}
+
+impl<const USER: bool, const HAS_USER: bool> AsksForSystemToken for Asks<true, USER, HAS_USER> {}
+
+/// `auth` has `user`.
+#[diagnostic::on_unimplemented(
+    message = "a `UserToken` is taken here but not asked for, so Forge would never send it",
+    label = "not asked for",
+    note = "write `auth = user` in the attribute, or `auth = [system, user]` for both tokens"
+)]
+pub trait AsksForUserToken {}
+
+impl<const SYSTEM: bool> AsksForUserToken for Asks<SYSTEM, true, true> {}
 
 /// What can be an argument that isn't the last.
 #[diagnostic::on_unimplemented(
@@ -94,10 +208,10 @@ pub const fn check_need(need: Option<Need>, auth: Auth, has_user: bool) {
     note = "for a value of your own, put it in the app with `App::state(value)` and take `State<YourType>`; \
             the type must be `Clone + Send + Sync + 'static`"
 )]
-pub trait Argument {}
+pub trait Argument<M>: FromRequestParts<AppState> + Send {}
 
 #[diagnostic::do_not_recommend]
-impl<T: FromRequestParts<AppState>> Argument for T {}
+impl<T: FromRequestParts<AppState> + Send> Argument<()> for T {}
 
 /// What can be the last argument.
 #[diagnostic::on_unimplemented(
@@ -109,16 +223,10 @@ impl<T: FromRequestParts<AppState>> Argument for T {}
     note = "for a value of your own, put it in the app with `App::state(value)` and take `State<YourType>`; \
             the type must be `Clone + Send + Sync + 'static`"
 )]
-pub trait LastArgument<M> {}
+pub trait LastArgument<M>: FromRequest<AppState, M> {}
 
 #[diagnostic::do_not_recommend]
 impl<T: FromRequest<AppState, M>, M> LastArgument<M> for T {}
-
-/// Called, never run: makes the compiler check an argument at the user's own type.
-pub const fn argument<T: Argument>() {}
-
-/// As [`argument`], for the last one.
-pub const fn last_argument<T: LastArgument<M>, M>() {}
 
 /// A request being taken apart into arguments.
 #[derive(Debug)]
@@ -129,139 +237,90 @@ pub struct Arguments {
 }
 
 impl Arguments {
-    /// Takes the request apart.
-    pub fn new(request: Request, state: AppState) -> Self {
+    fn new(request: Request, state: AppState) -> Self {
         let (parts, body) = request.into_parts();
         Self { parts, body, state }
     }
 }
 
-/// An argument to be filled: the first of the three traits below that fits is taken, by the number
-/// of references it needs. What fits the third is refused by [`argument`] or [`last_argument`]
-/// already, and once is enough.
-pub struct Slot<T>(PhantomData<fn() -> T>);
+/// How an argument that isn't the last is taken from the request, and what it needs. The error is
+/// the finished answer.
+///
+/// A function pointer: what its type must be able to do is asked once, where it is made.
+#[allow(missing_debug_implementations)]
+pub struct Part<T> {
+    take: for<'a> fn(
+        &'a mut Arguments,
+    ) -> Pin<Box<dyn Future<Output = Result<T, Response>> + Send + 'a>>,
+    need: Option<Need>,
+}
 
-impl<T> std::fmt::Debug for Slot<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot")
+/// How the last argument is taken, which may read the body.
+#[allow(missing_debug_implementations)]
+pub struct Last<T> {
+    take: fn(Arguments) -> BoxFuture<Result<T, Response>>,
+    need: Option<Need>,
+}
+
+/// An argument that isn't the last.
+pub fn part<T: Argument<M>, A, N: MetBy<A> + ToNeed, M>(_: N) -> Part<T> {
+    Part {
+        take: |arguments| {
+            Box::pin(async {
+                let Arguments { parts, state, .. } = arguments;
+                let refusal = match T::from_request_parts(parts, state).await {
+                    Ok(value) => return Ok(value),
+                    Err(rejection) => rejection.into_response(),
+                };
+                Err(response::rejected(refusal).await)
+            })
+        },
+        need: N::NEED,
     }
 }
 
-impl<T> Slot<T> {
-    pub const NEW: Self = Self(PhantomData);
-}
-
-/// 1. An argument from the request's head; the error is the finished answer.
-pub trait TakePart<T> {
-    fn forge_remote_take(
-        &self,
-        arguments: &mut Arguments,
-    ) -> impl Future<Output = Result<T, Response>> + Send;
-}
-
-impl<T: FromRequestParts<AppState>> TakePart<T> for &Slot<T> {
-    async fn forge_remote_take(&self, arguments: &mut Arguments) -> Result<T, Response> {
-        let refusal = match T::from_request_parts(&mut arguments.parts, &arguments.state).await {
-            Ok(value) => return Ok(value),
-            Err(rejection) => rejection.into_response(),
-        };
-        Err(response::rejected(refusal).await)
+/// The last argument.
+pub fn last<T: LastArgument<M>, A, N: MetBy<A> + ToNeed, M>(_: N) -> Last<T> {
+    Last {
+        take: |arguments| {
+            Box::pin(async move {
+                let request = Request::from_parts(arguments.parts, arguments.body);
+                let refusal = match T::from_request(request, &arguments.state).await {
+                    Ok(value) => return Ok(value),
+                    Err(rejection) => rejection.into_response(),
+                };
+                Err(response::rejected(refusal).await)
+            })
+        },
+        need: N::NEED,
     }
 }
 
-/// 2. The last argument, which may read the body.
-pub trait TakeLast<T, M> {
-    fn forge_remote_take_last(
-        &self,
-        arguments: Arguments,
-    ) -> impl Future<Output = Result<T, Response>> + Send;
+/// What is a response already.
+#[derive(Clone, Copy, Debug)]
+pub struct Direct;
+
+/// A `Result` whose error is any error: 500, logged, nothing revealed.
+#[derive(Clone, Copy, Debug)]
+pub struct Fallible;
+
+impl<T: IntoResponse> Probe<T> {
+    pub const FORGE_REMOTE_REPLY: Direct = Direct;
 }
 
-impl<T: FromRequest<AppState, M>, M> TakeLast<T, M> for &Slot<T> {
-    async fn forge_remote_take_last(&self, arguments: Arguments) -> Result<T, Response> {
-        let request = Request::from_parts(arguments.parts, arguments.body);
-        let refusal = match T::from_request(request, &arguments.state).await {
-            Ok(value) => return Ok(value),
-            Err(rejection) => rejection.into_response(),
-        };
-        Err(response::rejected(refusal).await)
-    }
+/// The way of every type that isn't a response; that it is a `Result` is for [`reply`] to check.
+pub trait NoResponse {
+    const FORGE_REMOTE_REPLY: Fallible = Fallible;
 }
 
-/// 3. No argument at all.
-pub trait TakeNothing<T> {
-    fn forge_remote_take(&self, _: &mut Arguments) -> Ready<Result<T, Response>> {
-        ready(Err(response::internal_error()))
-    }
+impl<T> NoResponse for Probe<T> {}
 
-    fn forge_remote_take_last(&self, _: Arguments) -> Ready<Result<T, Response>> {
-        ready(Err(response::internal_error()))
-    }
+/// How a return value becomes a response.
+pub fn reply<T: HandlerOutput<W>, W>(_: W) -> fn(T) -> Response {
+    T::into_answer
 }
 
-impl<T> TakeNothing<T> for Slot<T> {}
-
-/// A handler's return value on its way to a response: the first of the three traits below that
-/// fits is taken, by the number of references it needs.
-pub struct Output<T>(Cell<Option<T>>);
-
-impl<T> std::fmt::Debug for Output<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Output")
-    }
-}
-
-impl<T> Output<T> {
-    pub fn new(value: T) -> Self {
-        Self(Cell::new(Some(value)))
-    }
-}
-
-/// 1. What is a response already.
-pub trait DirectReply {
-    fn forge_remote_reply(&self) -> Response;
-}
-
-impl<T: IntoResponse> DirectReply for &&Output<T> {
-    fn forge_remote_reply(&self) -> Response {
-        self.0
-            .take()
-            .map_or_else(response::internal_error, IntoResponse::into_response)
-    }
-}
-
-/// 2. A `Result` whose error is any error: 500, logged, nothing revealed.
-pub trait FallibleReply {
-    fn forge_remote_reply(&self) -> Response;
-}
-
-impl<T: IntoResponse, E: Into<BoxError>> FallibleReply for &Output<Result<T, E>> {
-    fn forge_remote_reply(&self) -> Response {
-        match self.0.take() {
-            Some(Ok(value)) => value.into_response(),
-            Some(Err(error)) => crate::error::Error::new(error).into_response(),
-            None => response::internal_error(),
-        }
-    }
-}
-
-/// 3. Everything else: an error that names the fix.
-pub trait UnsupportedReply<T> {
-    fn forge_remote_reply(&self) -> Response
-    where
-        T: HandlerOutput;
-}
-
-impl<T> UnsupportedReply<T> for Output<T> {
-    fn forge_remote_reply(&self) -> Response
-    where
-        T: HandlerOutput,
-    {
-        response::internal_error()
-    }
-}
-
-/// What a handler can return; implemented by nothing, it only carries the message.
+/// What a handler can return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not something a Forge handler can return",
     label = "not a response",
@@ -270,9 +329,167 @@ impl<T> UnsupportedReply<T> for Output<T> {
     note = "the `T` of a `Json<T>` must implement `serde::Serialize`, and an error `std::error::Error + Send + Sync`",
     note = "to return a value as JSON, wrap it: `Json(value)`"
 )]
-pub trait HandlerOutput {}
-
-/// Boxes the handler's future; the bound gives the `Send` error a place of its own.
-pub fn boxed<F: Future<Output = Response> + Send + 'static>(future: F) -> BoxFuture<Response> {
-    Box::pin(future)
+pub trait HandlerOutput<W> {
+    fn into_answer(self) -> Response;
 }
+
+#[diagnostic::do_not_recommend]
+impl<T: IntoResponse> HandlerOutput<Direct> for T {
+    fn into_answer(self) -> Response {
+        self.into_response()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: IntoResponse, E: Into<BoxError>> HandlerOutput<Fallible> for Result<T, E> {
+    fn into_answer(self) -> Response {
+        match self {
+            Ok(value) => value.into_response(),
+            Err(error) => crate::error::Error::new(error).into_response(),
+        }
+    }
+}
+
+/// What a function with `impl Trait` in its return type returns; found by method syntax, in the
+/// order of the references it needs, since the type has no name for a [`Probe`].
+#[derive(Debug)]
+pub struct Returned<T>(PhantomData<fn() -> T>);
+
+/// 1. What is a response already.
+pub trait DirectReply<T> {
+    fn forge_remote_reply(&self) -> fn(T) -> Response;
+}
+
+impl<T: IntoResponse> DirectReply<T> for &Returned<T> {
+    fn forge_remote_reply(&self) -> fn(T) -> Response {
+        reply(Direct)
+    }
+}
+
+/// 2. A `Result` whose error is any error, or a message that it isn't one.
+pub trait FallibleReply<T> {
+    fn forge_remote_reply(&self) -> fn(T) -> Response
+    where
+        T: HandlerOutput<Fallible>,
+    {
+        reply(Fallible)
+    }
+}
+
+impl<T> FallibleReply<T> for Returned<T> {}
+
+/// A user's function with the ways to its arguments and from its return value.
+struct Mounted<F, A, R> {
+    function: F,
+    arguments: A,
+    needs: Vec<Need>,
+    reply: fn(R) -> Response,
+}
+
+macro_rules! mount {
+    ($name:ident $returned:ident: $($part:ident)*; $last:ident) => {
+        /// What a function of so many arguments returns; it isn't called.
+        pub fn $returned<Function, Output, $($part,)* $last>(
+            _: &Function,
+        ) -> Returned<Output::Output>
+        where
+            Function: Fn($($part,)* $last) -> Output,
+            Output: Future,
+        {
+            Returned(PhantomData)
+        }
+
+        mount!(@ $name: $($part)*; $last);
+    };
+    (@ $name:ident: $($part:ident)*; $($last:ident)?) => {
+        /// The function on a route: how its request is taken apart, and what its value becomes.
+        #[allow(clippy::too_many_arguments, non_snake_case)]
+        pub fn $name<Function, Output, $($part,)* $($last)?>(
+            function: Function,
+            $($part: Part<$part>,)* $($last: Last<$last>,)?
+            reply: fn(Output::Output) -> Response,
+        ) -> Arc<dyn Mount>
+        where
+            Function: Fn($($part,)* $($last)?) -> Output + Send + Sync + 'static,
+            Output: Future + Send + 'static,
+            Output::Output: 'static,
+            $($part: Send + 'static,)*
+            $($last: 'static)?
+        {
+            let needs: Vec<Option<Need>> = vec![$($part.need,)* $($last.need)?];
+            Arc::new(Mounted {
+                function,
+                arguments: ($($part,)* $($last,)?),
+                needs: needs.into_iter().flatten().collect(),
+                reply,
+            })
+        }
+
+        #[allow(non_snake_case)]
+        impl<Function, Output, $($part,)* $($last)?> Mount
+            for Mounted<Function, ($(Part<$part>,)* $(Last<$last>,)?), Output::Output>
+        where
+            Function: Fn($($part,)* $($last)?) -> Output + Send + Sync + 'static,
+            Output: Future + Send + 'static,
+            Output::Output: 'static,
+            $($part: Send + 'static,)*
+            $($last: 'static)?
+        {
+            fn function(&self) -> TypeId {
+                TypeId::of::<Function>()
+            }
+
+            fn path(&self) -> &'static str {
+                std::any::type_name::<Function>()
+            }
+
+            fn needs(&self) -> &[Need] {
+                &self.needs
+            }
+
+            fn call(self: Arc<Self>, request: Request, state: AppState) -> BoxFuture<Response> {
+                Box::pin(async move {
+                    #[allow(unused_mut, unused_variables)]
+                    let mut arguments = Arguments::new(request, state);
+                    let ($($part,)* $($last,)?) = &self.arguments;
+                    $(
+                        let $part = match ($part.take)(&mut arguments).await {
+                            Ok(value) => value,
+                            Err(refusal) => return refusal,
+                        };
+                    )*
+                    $(
+                        let $last = match ($last.take)(arguments).await {
+                            Ok(value) => value,
+                            Err(refusal) => return refusal,
+                        };
+                    )?
+                    (self.reply)((self.function)($($part,)* $($last)?).await)
+                })
+            }
+        }
+    };
+}
+
+/// As the others, for a function without arguments.
+pub fn returned_0<F: Fn() -> O, O: Future>(_: &F) -> Returned<O::Output> {
+    Returned(PhantomData)
+}
+
+mount!(@ mount_0: ;);
+mount!(mount_1 returned_1: ; L);
+mount!(mount_2 returned_2: P1; L);
+mount!(mount_3 returned_3: P1 P2; L);
+mount!(mount_4 returned_4: P1 P2 P3; L);
+mount!(mount_5 returned_5: P1 P2 P3 P4; L);
+mount!(mount_6 returned_6: P1 P2 P3 P4 P5; L);
+mount!(mount_7 returned_7: P1 P2 P3 P4 P5 P6; L);
+mount!(mount_8 returned_8: P1 P2 P3 P4 P5 P6 P7; L);
+mount!(mount_9 returned_9: P1 P2 P3 P4 P5 P6 P7 P8; L);
+mount!(mount_10 returned_10: P1 P2 P3 P4 P5 P6 P7 P8 P9; L);
+mount!(mount_11 returned_11: P1 P2 P3 P4 P5 P6 P7 P8 P9 P10; L);
+mount!(mount_12 returned_12: P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11; L);
+mount!(mount_13 returned_13: P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P12; L);
+mount!(mount_14 returned_14: P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P12 P13; L);
+mount!(mount_15 returned_15: P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P12 P13 P14; L);
+mount!(mount_16 returned_16: P1 P2 P3 P4 P5 P6 P7 P8 P9 P10 P11 P12 P13 P14 P15; L);

@@ -66,7 +66,7 @@ impl App {
             ));
         }
         for handler in self.registry.handlers() {
-            for need in handler.registration().needs.iter().flatten() {
+            for need in handler.registration().mount.needs() {
                 let Need::State { id, name } = need else {
                     continue;
                 };

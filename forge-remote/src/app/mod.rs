@@ -63,7 +63,6 @@ type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
 #[must_use = "an app does nothing until it runs"]
 pub struct App {
     registry: Registry,
-    named: Vec<&'static Registration>,
     remotes: Vec<Remote>,
     state: StateMap,
     pending_state: Vec<(&'static str, PendingState)>,
@@ -134,7 +133,6 @@ impl App {
     fn with_registry(registry: Registry) -> Self {
         Self {
             registry,
-            named: Vec::new(),
             remotes: Vec::new(),
             state: StateMap::default(),
             pending_state: Vec::new(),
@@ -157,14 +155,10 @@ impl App {
 
     /// Adds one handler by name: `.handler(forge_remote::handler!(refresh_index))`. A handler that
     /// is there already isn't added twice.
-    pub fn handler(mut self, registration: &'static Registration) -> Self {
-        self.named.push(registration);
-        let linked = self
-            .registry
-            .handlers()
-            .iter()
-            .map(|handler| handler.registration());
-        self.registry = Registry::of(linked.chain(self.named.iter().copied()).collect::<Vec<_>>());
+    pub fn handler(mut self, registration: Registration) -> Self {
+        let present = self.registry.handlers().iter();
+        let present = present.map(|handler| handler.registration().clone());
+        self.registry = Registry::of(present.chain([registration]).collect::<Vec<_>>());
         self
     }
 

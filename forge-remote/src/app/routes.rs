@@ -33,7 +33,7 @@ impl<'a> Row<'a> {
             system_token: record.auth.system,
             user_token: record.auth.user,
             scopes: record.scopes,
-            function: format!("{}::{}", record.location.module, record.function),
+            function: record.mount.path().to_owned(),
             source: record.location.to_string(),
             docs: record.docs,
         }

@@ -26,7 +26,7 @@ use crate::fit::{
     Verifier, VerifyError,
 };
 use crate::manifest::{Remote, Sections};
-use crate::registry::{BoxFuture, Call, Handler, Problem, Registry};
+use crate::registry::{BoxFuture, Handler, Mount, Problem, Registry};
 use crate::response;
 
 /// An app that has passed every check and can serve. Clones share it.
@@ -187,7 +187,7 @@ fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) 
 struct Mounted {
     target: Target,
     endpoint: Arc<str>,
-    call: Call,
+    mount: Arc<dyn Mount>,
     verifier: Arc<Verifier>,
     state: AppState,
     limits: Limits,
@@ -210,7 +210,7 @@ impl Mounted {
                 has_user: registration.kind.has_user(),
             },
             endpoint: handler.key().into(),
-            call: registration.call,
+            mount: Arc::clone(&registration.mount),
             verifier: Arc::clone(verifier),
             state: state.clone(),
             limits,
@@ -256,7 +256,7 @@ impl Mounted {
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
 
         let started = Instant::now();
-        let call = (self.call)(request, self.state.clone());
+        let call = Arc::clone(&self.mount).call(request, self.state.clone());
         let handled = RunToEnd {
             call: Some(call),
             detached: self.detached.clone(),

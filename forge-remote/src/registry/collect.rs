@@ -9,14 +9,14 @@ use super::{Location, Registration, Submission};
 /// One handler with its names resolved.
 #[derive(Clone, Debug)]
 pub struct Handler {
-    registration: &'static Registration,
+    registration: Registration,
     key: String,
     endpoint: String,
     path: String,
 }
 
 impl Handler {
-    fn new(registration: &'static Registration) -> Self {
+    fn new(registration: Registration) -> Self {
         let written = registration.endpoint.or(registration.key);
         let base = written.map_or_else(|| names::kebab(registration.function), str::to_owned);
         let path = registration
@@ -49,8 +49,8 @@ impl Handler {
     }
 
     /// The record its macro wrote.
-    pub fn registration(&self) -> &'static Registration {
-        self.registration
+    pub fn registration(&self) -> &Registration {
+        &self.registration
     }
 
     /// The module's key; the endpoint's for a kind without a module of its own.
@@ -86,15 +86,16 @@ impl Registry {
     /// A crate that the binary never names is not linked: name it with
     /// [`link!`](crate::link) in `main.rs`.
     pub fn linked() -> Self {
-        Self::of(inventory::iter::<Submission>().map(|submission| submission.0))
+        Self::of(inventory::iter::<Submission>().map(|submission| submission.0()))
     }
 
     /// These handlers alone.
-    pub fn of(registrations: impl IntoIterator<Item = &'static Registration>) -> Self {
+    pub fn of(registrations: impl IntoIterator<Item = Registration>) -> Self {
         let mut handlers: Vec<Handler> = registrations.into_iter().map(Handler::new).collect();
         // The linker's order differs between builds; one function named twice is still one.
         handlers.sort_by(|a, b| order(a).cmp(&order(b)));
-        handlers.dedup_by(|a, b| std::ptr::eq(a.registration, b.registration));
+        let function = |handler: &Handler| handler.registration.mount.function();
+        handlers.dedup_by(|a, b| function(a) == function(b));
         Self { handlers }
     }
 
@@ -167,7 +168,7 @@ impl Registry {
                 continue;
             };
             let shareable = |one: &&Handler| {
-                let (a, b) = (first.registration, one.registration);
+                let (a, b) = (&first.registration, &one.registration);
                 b.kind.module_suffix().is_none() && a.auth == b.auth && a.remote == b.remote
             };
             if !rest.is_empty() && !handlers.iter().all(shareable) {
@@ -209,7 +210,7 @@ impl Registry {
 }
 
 fn order(handler: &Handler) -> (&str, &str, &str, Location) {
-    let record = handler.registration;
+    let record = &handler.registration;
     (
         record.kind.name(),
         &handler.key,

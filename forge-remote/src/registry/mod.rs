@@ -9,6 +9,7 @@ use std::any::TypeId;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 pub use collect::{Handler, Problem, Registry};
 pub use kind::{Kind, Module, Simulation};
@@ -18,14 +19,36 @@ use crate::extract::AppState;
 /// The boxed future a mounted handler answers with.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// How a mounted handler is called: the verified request and the app's state in, a response out.
-pub type Call = fn(axum::extract::Request, AppState) -> BoxFuture<axum::response::Response>;
+/// How a handler is called: the verified request and the app's state in, a response out.
+pub trait Mount: Send + Sync + 'static {
+    /// The function's type, which no other function has.
+    fn function(&self) -> TypeId;
+
+    /// What the arguments need.
+    fn needs(&self) -> &[Need];
+
+    /// The function's path: `crate::module::function`.
+    fn path(&self) -> &'static str;
+
+    /// Extracts the arguments and calls the function.
+    fn call(
+        self: Arc<Self>,
+        request: axum::extract::Request,
+        state: AppState,
+    ) -> BoxFuture<axum::response::Response>;
+}
+
+impl fmt::Debug for dyn Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mount")
+    }
+}
 
 /// One annotated function, as its macro wrote it down.
 ///
-/// Every field is `const`-constructible: nothing runs before `main`. Users don't write these; they
-/// read them through [`Handler::registration`].
-#[derive(Clone, Copy, Debug)]
+/// Nothing runs before `main`: records are made when an app is. Users don't write these; they read
+/// them through [`Handler::registration`].
+#[derive(Clone, Debug)]
 pub struct Registration {
     /// The kind of invocation and its options.
     pub kind: &'static dyn Kind,
@@ -49,22 +72,20 @@ pub struct Registration {
     pub auth: Auth,
     /// The scopes it asks for, beyond those that follow by themselves.
     pub scopes: &'static [&'static str],
-    /// What its arguments need, one entry an argument.
-    pub needs: &'static [Option<Need>],
-    /// Extracts the arguments and calls the function.
-    pub call: Call,
+    /// The function on its route.
+    pub mount: Arc<dyn Mount>,
 }
 
 impl Registration {
-    /// Used by the macros only: a record with nothing optional set.
+    /// Used by the macros only: a record with nothing set that can be left out.
     #[doc(hidden)]
-    pub const fn __new(
+    pub fn __new(
         kind: &'static dyn Kind,
         function: &'static str,
         location: Location,
         method: Method,
-        needs: &'static [Option<Need>],
-        call: Call,
+        auth: Auth,
+        mount: Arc<dyn Mount>,
     ) -> Self {
         Self {
             kind,
@@ -76,10 +97,9 @@ impl Registration {
             method,
             path: None,
             remote: None,
-            auth: Auth::NONE,
+            auth,
             scopes: &[],
-            needs,
-            call,
+            mount,
         }
     }
 }
@@ -87,8 +107,6 @@ impl Registration {
 /// Where a handler stands in the source: `src/main.rs:12:5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
-    /// The module, as `module_path!()` gives it.
-    pub module: &'static str,
     /// The file, as `file!()` gives it: relative to the workspace.
     pub file: &'static str,
     /// The line, from 1.
@@ -211,9 +229,10 @@ pub enum Need {
     },
 }
 
-/// What `inventory` collects: a pointer, so that a record can also be named explicitly.
+/// What `inventory` collects: the function that a macro wrote, so that it can also be named
+/// explicitly.
 #[derive(Debug)]
 #[doc(hidden)]
-pub struct Submission(pub &'static Registration);
+pub struct Submission(pub fn() -> Registration);
 
 inventory::collect!(Submission);

@@ -34,12 +34,12 @@ mod one {
         #[fr::endpoint(key = "one-deeper")]
         pub(in crate::one) async fn same() {}
 
-        pub(crate) fn record() -> &'static fr::registry::Registration {
+        pub(crate) fn record() -> fr::registry::Registration {
             fr::handler!(super::same)
         }
     }
 
-    pub(crate) fn deeper() -> &'static fr::registry::Registration {
+    pub(crate) fn deeper() -> fr::registry::Registration {
         fr::handler!(deeper::same)
     }
 }
@@ -49,7 +49,7 @@ mod two {
     pub(crate) async fn same() {}
 }
 
-fn in_a_function() -> &'static Registration {
+fn in_a_function() -> Registration {
     #[endpoint(key = "in-a-function")]
     async fn same() {}
 
@@ -184,7 +184,7 @@ async fn main() -> Result<()> {
     assert_eq!(keys, expected);
 
     // By path, from anywhere that the function can be named from.
-    let key = |record: &'static Registration| record.endpoint.unwrap_or(record.function);
+    let key = |record: Registration| record.endpoint.unwrap_or(record.function);
     let named = [
         (handler!(one::same), "one"),
         (handler!(crate::one::same), "one"),

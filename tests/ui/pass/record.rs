@@ -52,7 +52,7 @@ fn source(record: &Registration) -> &'static str {
 }
 
 fn main() {
-    let refresh: &Registration = handler!(refresh_index);
+    let refresh: &Registration = &handler!(refresh_index);
     assert_eq!(refresh.function, "refresh_index");
     assert_eq!(
         refresh.docs,
@@ -75,13 +75,9 @@ fn main() {
             }
         )
     );
-    let [
-        None,
-        Some(Need::SystemToken),
-        Some(Need::State { id, name }),
-    ] = refresh.needs
+    let [Need::SystemToken, Need::State { id, name }] = refresh.mount.needs()
     else {
-        panic!("{:?}", refresh.needs);
+        panic!("{:?}", refresh.mount.needs());
     };
     assert_eq!(id(), std::any::TypeId::of::<String>());
     assert_eq!(name(), std::any::type_name::<String>());
@@ -95,9 +91,9 @@ fn main() {
         "{}",
         refresh.location
     );
-    assert_eq!(refresh.location.module, module_path!());
+    assert_eq!(refresh.mount.path(), concat!(module_path!(), "::refresh_index"));
 
-    let bare = handler!(bare);
+    let bare = &handler!(bare);
     assert!(source(bare).starts_with("bare()"), "{}", bare.location);
     assert_eq!(
         (bare.docs, bare.auth, bare.method),
@@ -107,9 +103,9 @@ fn main() {
         (bare.key, bare.endpoint, bare.path, bare.remote),
         (None, None, None, None)
     );
-    assert!(bare.scopes.is_empty() && bare.needs.is_empty());
+    assert!(bare.scopes.is_empty() && bare.mount.needs().is_empty());
 
-    let everything = handler!(inner::deep::everything);
+    let everything = &handler!(inner::deep::everything);
     assert_eq!(everything.docs, "One line.");
     // Without a module of its own, a handler's key is its endpoint's.
     assert_eq!((everything.key, everything.endpoint), (None, Some("all")));
@@ -117,7 +113,7 @@ fn main() {
         (everything.auth, everything.method),
         (Auth::BOTH, Method::Get)
     );
-    assert!(everything.location.module.ends_with("::inner::deep"));
+    assert!(everything.mount.path().ends_with("::inner::deep::everything"));
     assert!(
         source(everything).starts_with("everything()"),
         "{}",
