@@ -1,7 +1,8 @@
-//! The table of attributes. A new kind is one entry here and its options' reader.
+//! The table of attributes. A new kind is one entry here; what its options mean is the runtime's.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::LitStr;
 
 use crate::diag::{Errors, nearest, one_of};
 use crate::model::Options;
@@ -10,11 +11,12 @@ use crate::model::Options;
 pub(crate) struct Kind {
     /// The attribute's name.
     pub(crate) name: &'static str,
-    /// The option that a string alone was probably meant for.
-    pub(crate) first: &'static str,
-    /// Its options beside those that every kind has.
-    pub(crate) options: &'static [&'static str],
-    /// Whether Forge ever makes the call with a user in session.
+    /// The runtime's type, in `kinds`: its fields are the options, by name.
+    pub(crate) runtime: &'static str,
+    /// Its options beside those that every kind has; the first is the one that a string alone was
+    /// probably meant for.
+    pub(crate) options: &'static [Opt],
+    /// Whether a user token can come with the call.
     pub(crate) has_user: bool,
     /// Whether it has a module of its own, so that `key` is the module's and `endpoint` the
     /// endpoint's; without one, `key` is the endpoint's.
@@ -23,37 +25,750 @@ pub(crate) struct Kind {
     pub(crate) any_method: bool,
     /// How Forge makes the call, for messages: "when …".
     pub(crate) when: &'static str,
-    /// Reads its options; gives the runtime's value, in terms of `__private`.
-    pub(crate) read: fn(&mut Options, &TokenStream, &mut Errors) -> TokenStream,
+}
+
+impl Kind {
+    /// The option that a string alone was probably meant for.
+    pub(crate) fn first(&self) -> &'static str {
+        self.options.first().map_or("key", |option| option.name)
+    }
+}
+
+/// An option of a kind.
+pub(crate) struct Opt {
+    pub(crate) name: &'static str,
+    /// What it takes, which is also what the runtime's field is.
+    pub(crate) takes: Takes,
+    pub(crate) need: Need,
+    /// A value that is right, for messages.
+    pub(crate) example: &'static str,
+}
+
+/// What an option takes.
+pub(crate) enum Takes {
+    /// `name = "text"` with so many characters at most: `&str`; without one, `Option<&str>`.
+    Text(usize),
+    /// `name`, `name = true`, `name = false`: `bool`.
+    Flag,
+    /// `name = 12`: `Option<u32>`.
+    Number,
+    /// `name = ["text", …]`, each as the reader wants it: `&[&str]`.
+    Texts(fn(&str) -> Result<(), (String, String)>),
+    /// `name = "one of these"`: `&str`, or `Option<&str>`; with other words that people write.
+    Choice(
+        fn() -> Vec<&'static str>,
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    ),
+    /// The same, several.
+    Choices(fn() -> Vec<&'static str>, &'static str),
+    /// The same as `Choice`; the runtime has an enum, and these are its variants.
+    Variant(
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        &'static [(&'static str, &'static str)],
+        &'static str,
+    ),
+}
+
+#[derive(PartialEq)]
+pub(crate) enum Need {
+    Required,
+    Optional,
+    /// Text: the function's doc comment if it is left out.
+    OrDocs,
 }
 
 /// What every kind takes.
 pub(crate) const COMMON: [&str; 6] = ["auth", "key", "path", "remote", "scopes", "crate"];
 
-/// The names of all attributes.
-pub(crate) const NAMES: [&str; 2] = [SCHEDULED_TRIGGER.name, ENDPOINT.name];
+const fn text(name: &'static str, longest: usize, example: &'static str) -> Opt {
+    Opt {
+        name,
+        takes: Takes::Text(longest),
+        need: Need::Required,
+        example,
+    }
+}
 
-pub(crate) const SCHEDULED_TRIGGER: Kind = Kind {
-    name: "scheduled_trigger",
-    first: "interval",
-    options: &["interval", "endpoint", "licensed_only"],
+const fn flag(name: &'static str) -> Opt {
+    Opt {
+        name,
+        takes: Takes::Flag,
+        need: Need::Optional,
+        example: "true",
+    }
+}
+
+const fn texts(
+    name: &'static str,
+    check: fn(&str) -> Result<(), (String, String)>,
+    example: &'static str,
+) -> Opt {
+    Opt {
+        name,
+        takes: Takes::Texts(check),
+        need: Need::Optional,
+        example,
+    }
+}
+
+const fn choice(
+    name: &'static str,
+    known: fn() -> Vec<&'static str>,
+    note: &'static str,
+    example: &'static str,
+) -> Opt {
+    Opt {
+        name,
+        takes: Takes::Choice(known, &[], note),
+        need: Need::Optional,
+        example,
+    }
+}
+
+const fn choices(
+    name: &'static str,
+    known: fn() -> Vec<&'static str>,
+    note: &'static str,
+    example: &'static str,
+) -> Opt {
+    Opt {
+        name,
+        takes: Takes::Choices(known, note),
+        need: Need::Required,
+        example,
+    }
+}
+
+impl Opt {
+    const fn required(mut self) -> Self {
+        self.need = Need::Required;
+        self
+    }
+
+    const fn optional(mut self) -> Self {
+        self.need = Need::Optional;
+        self
+    }
+
+    const fn or_docs(mut self) -> Self {
+        self.need = Need::OrDocs;
+        self
+    }
+}
+
+/// The kind that most are like: called by the platform, with a module of its own, no user.
+const PLATFORM: Kind = Kind {
+    name: "",
+    runtime: "",
+    options: &[],
     has_user: false,
     own_module: true,
     any_method: false,
+    when: "when the platform calls",
+};
+
+/// All of them.
+pub(crate) const ALL: [&Kind; 17] = [
+    &SCHEDULED_TRIGGER,
+    &TRIGGER,
+    &PRE_UNINSTALL,
+    &CONSUMER,
+    &WEB_TRIGGER,
+    &ACTION,
+    &JQL_FUNCTION,
+    &WORKFLOW_POST_FUNCTION,
+    &MERGE_CHECK,
+    &DYNAMIC_PIPELINES_PROVIDER,
+    &DESIGN_INFO_PROVIDER,
+    &SECURITY_INFO_PROVIDER,
+    &STATIC_MACRO,
+    &WIDGET_CONTEXT,
+    &AGENT_CONNECTOR,
+    &DATA_RESIDENCY,
+    &ENDPOINT,
+];
+
+pub(crate) const SCHEDULED_TRIGGER: Kind = Kind {
+    name: "scheduled_trigger",
+    runtime: "ScheduledTrigger",
+    options: &[
+        Opt {
+            name: "interval",
+            takes: Takes::Variant(
+                "Interval",
+                &INTERVALS,
+                &SYNONYMS,
+                ", no others and no cron expressions",
+            ),
+            need: Need::Required,
+            example: "\"hour\"",
+        },
+        flag("licensed_only"),
+    ],
     when: "when a schedule fires",
-    read: scheduled_trigger,
+    ..PLATFORM
+};
+
+pub(crate) const TRIGGER: Kind = Kind {
+    name: "trigger",
+    runtime: "Trigger",
+    options: &[
+        texts("events", known_event, "[\"avi:jira:created:issue\"]"),
+        texts(
+            "unknown_events",
+            unknown_event,
+            "[\"avi:jira:invented:thing\"]",
+        ),
+        text(
+            "filter",
+            10_000,
+            "\"event.issue.fields.project.key == 'ABC'\"",
+        )
+        .optional(),
+        choice(
+            "on_error",
+            || vec!["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
+            "",
+            "\"RECEIVE_AND_LOG\"",
+        ),
+        flag("ignore_self"),
+        flag("licensed_only"),
+        texts(
+            "property_paths",
+            not_empty,
+            "[\"issue.properties['my-key'].field\"]",
+        ),
+        texts("fields", not_empty, "[\"issue.fields.summary\"]"),
+    ],
+    when: "when an event happens",
+    ..PLATFORM
+};
+
+pub(crate) const PRE_UNINSTALL: Kind = Kind {
+    name: "pre_uninstall",
+    runtime: "PreUninstall",
+    when: "before the app is uninstalled",
+    ..PLATFORM
+};
+
+pub(crate) const CONSUMER: Kind = Kind {
+    name: "consumer",
+    runtime: "Consumer",
+    options: &[text("queue", 36, "\"imports\""), flag("cross_version")],
+    when: "when a queue has an event",
+    ..PLATFORM
+};
+
+pub(crate) const WEB_TRIGGER: Kind = Kind {
+    name: "web_trigger",
+    runtime: "WebTrigger",
+    options: &[
+        texts(
+            "outputs",
+            static_output,
+            "[\"accepted=202\", \"wrong=400 text/plain What?\"]",
+        ),
+        flag("hmac"),
+        choice("url_format", || vec!["v1", "v2"], "", "\"v2\""),
+    ],
+    when: "when its URL is called",
+    ..PLATFORM
+};
+
+pub(crate) const ACTION: Kind = Kind {
+    name: "action",
+    runtime: "Action",
+    options: &[
+        choice(
+            "verb",
+            || vec!["CREATE", "UPDATE", "DELETE", "TRIGGER", "GET"],
+            "",
+            "\"GET\"",
+        )
+        .required(),
+        text("name", 255, "\"Log time\"").optional(),
+        text("description", 255, "\"Logs time spent on a work item\"").or_docs(),
+        texts(
+            "inputs",
+            action_input,
+            "[\"issueKey: string - The work item's key\", \"comment?: string - A remark\"]",
+        ),
+    ],
+    has_user: true,
+    when: "when an agent acts",
+    ..PLATFORM
+};
+
+pub(crate) const JQL_FUNCTION: Kind = Kind {
+    name: "jql_function",
+    runtime: "JqlFunction",
+    options: &[
+        text("name", 255, "\"issuesWithText\""),
+        texts("arguments", argument_name, "[\"text\", \"limit?\"]"),
+        choices("types", jql_types, "", "[\"issue\"]"),
+        choices("operators", jql_operators, "", "[\"in\", \"not in\"]"),
+    ],
+    has_user: true,
+    when: "when a query is computed",
+    ..PLATFORM
+};
+
+pub(crate) const WORKFLOW_POST_FUNCTION: Kind = Kind {
+    name: "workflow_post_function",
+    runtime: "WorkflowPostFunction",
+    options: &[
+        text("name", 255, "\"Notify the team\""),
+        text("description", 1000, "\"Tells the team of the transition\"").or_docs(),
+        Opt {
+            need: Need::Optional,
+            ..choices(
+                "project_types",
+                || vec!["company-managed", "team-managed"],
+                "",
+                "[\"company-managed\"]",
+            )
+        },
+    ],
+    has_user: true,
+    when: "after a transition",
+    ..PLATFORM
+};
+
+pub(crate) const MERGE_CHECK: Kind = Kind {
+    name: "merge_check",
+    runtime: "MergeCheck",
+    options: &[
+        text("name", 255, "\"Not after five\""),
+        choices(
+            "triggers",
+            || vec!["on-merge", "on-code-pushed", "on-reviewer-status-changed"],
+            "",
+            "[\"on-merge\"]",
+        ),
+        text("description", 255, "\"Merges are closed after 5 pm\"").or_docs(),
+    ],
+    when: "when a merge is checked",
+    ..PLATFORM
+};
+
+pub(crate) const DYNAMIC_PIPELINES_PROVIDER: Kind = Kind {
+    name: "dynamic_pipelines_provider",
+    runtime: "DynamicPipelinesProvider",
+    options: &[
+        text("name", 255, "\"Common steps\""),
+        text("description", 255, "\"Adds our steps to every pipeline\"").or_docs(),
+        text("icon", 255, "\"https://example.com/icon.svg\"").optional(),
+    ],
+    when: "when a pipeline is prepared",
+    ..PLATFORM
+};
+
+pub(crate) const DESIGN_INFO_PROVIDER: Kind = Kind {
+    name: "design_info_provider",
+    runtime: "DesignInfoProvider",
+    options: &[
+        choice(
+            "function",
+            || {
+                vec![
+                    "checkAuth",
+                    "getEntityByUrl",
+                    "onEntityAssociated",
+                    "onEntityDisassociated",
+                ]
+            },
+            "",
+            "\"getEntityByUrl\"",
+        )
+        .required(),
+        text("name", 255, "\"Sketches\"").optional(),
+        text("home_url", 255, "\"https://sketches.example.com\"").optional(),
+        text("logo_url", 255, "\"https://sketches.example.com/logo.png\"").optional(),
+        text("handled_domain_name", 255, "\"sketches.example.com\"").optional(),
+        text(
+            "documentation_url",
+            255,
+            "\"https://sketches.example.com/docs\"",
+        )
+        .optional(),
+    ],
+    has_user: true,
+    when: "when a design is linked",
+    ..PLATFORM
+};
+
+pub(crate) const SECURITY_INFO_PROVIDER: Kind = Kind {
+    name: "security_info_provider",
+    runtime: "SecurityInfoProvider",
+    options: &[
+        choice(
+            "function",
+            || {
+                vec![
+                    "fetchWorkspaces",
+                    "fetchContainers",
+                    "searchContainers",
+                    "onEntityAssociated",
+                    "onEntityDisassociated",
+                ]
+            },
+            "",
+            "\"fetchWorkspaces\"",
+        )
+        .required(),
+        text("name", 255, "\"Scanner\"").optional(),
+        text("home_url", 255, "\"https://scanner.example.com\"").optional(),
+        text("logo_url", 255, "\"https://scanner.example.com/logo.png\"").optional(),
+        text(
+            "documentation_url",
+            255,
+            "\"https://scanner.example.com/docs\"",
+        )
+        .optional(),
+    ],
+    has_user: true,
+    when: "when security information is shown",
+    ..PLATFORM
+};
+
+pub(crate) const STATIC_MACRO: Kind = Kind {
+    name: "static_macro",
+    runtime: "StaticMacro",
+    has_user: true,
+    own_module: false,
+    when: "when a page with the macro is rendered",
+    ..PLATFORM
+};
+
+pub(crate) const WIDGET_CONTEXT: Kind = Kind {
+    name: "widget_context",
+    runtime: "WidgetContext",
+    has_user: true,
+    own_module: false,
+    when: "when a dashboard's widget is asked",
+    ..PLATFORM
+};
+
+pub(crate) const AGENT_CONNECTOR: Kind = Kind {
+    name: "agent_connector",
+    runtime: "AgentConnector",
+    options: &[
+        text("name", 30, "\"Triage\""),
+        choices("products", || vec!["jira", "confluence"], "", "[\"jira\"]"),
+        text("description", 255, "\"Sorts what comes in\"").or_docs(),
+        text("icon", 255, "\"resource:main;icon.svg\"").optional(),
+        texts(
+            "conversation_starters",
+            conversation_starter,
+            "[\"Sort my inbox\"]",
+        ),
+        choice("version", || vec!["1.0", "0.3"], "", "\"1.0\""),
+        flag("streaming"),
+    ],
+    has_user: true,
+    when: "when an agent is spoken to",
+    ..PLATFORM
+};
+
+pub(crate) const DATA_RESIDENCY: Kind = Kind {
+    name: "data_residency",
+    runtime: "DataResidency",
+    options: &[
+        choice(
+            "hook",
+            || vec!["schedule", "start", "status", "commit", "rollback"],
+            "",
+            "\"schedule\"",
+        )
+        .required(),
+        Opt {
+            name: "max_hours",
+            takes: Takes::Number,
+            need: Need::Optional,
+            example: "2",
+        },
+    ],
+    when: "when data moves to another region",
+    ..PLATFORM
 };
 
 pub(crate) const ENDPOINT: Kind = Kind {
     name: "endpoint",
-    first: "key",
-    options: &["method"],
+    runtime: "Endpoint",
     has_user: true,
     own_module: false,
     any_method: true,
     when: "when a page calls",
-    read: |_, private, _| quote!(#private::kinds::Endpoint),
+    ..PLATFORM
 };
+
+/// The kind's value as the runtime has it, of its options.
+pub(crate) fn read(
+    kind: &Kind,
+    options: &mut Options,
+    docs: &str,
+    private: &TokenStream,
+    errors: &mut Errors,
+) -> TokenStream {
+    let runtime = Ident::new(kind.runtime, Span::call_site());
+    let fields = kind.options.iter().map(|option| {
+        let field = Ident::new(option.name, Span::call_site());
+        let value = value(option, kind, options, docs, private, errors);
+        quote!(#field: #value,)
+    });
+    let fields: TokenStream = fields.collect();
+    if kind.name == "trigger" {
+        if options.misses_all(&["events", "unknown_events"]) {
+            errors.help(
+                options.attribute(),
+                "`events` is missing",
+                "write `events = [\"avi:jira:created:issue\"]`",
+            );
+        }
+        if !options.misses("on_error") && options.misses("filter") {
+            errors.help(
+                options.attribute(),
+                "`on_error` without a `filter`",
+                "write `filter = \"…\"`, an expression, or leave `on_error` out",
+            );
+        }
+    }
+    if kind.options.is_empty() {
+        quote!(#private::kinds::#runtime)
+    } else {
+        quote!(#private::kinds::#runtime { #fields })
+    }
+}
+
+fn value(
+    option: &Opt,
+    kind: &Kind,
+    options: &mut Options,
+    docs: &str,
+    private: &TokenStream,
+    errors: &mut Errors,
+) -> TokenStream {
+    let Opt { name, example, .. } = option;
+    let some = |value: TokenStream| quote!(#private::option::Option::Some(#value));
+    let none = || quote!(#private::option::Option::None);
+    let required = option.need == Need::Required;
+    if required && options.misses(name) {
+        let known = match &option.takes {
+            Takes::Choice(known, _, note) | Takes::Choices(known, note) => {
+                format!(": Forge has {}{note}", one_of(known().into_iter()))
+            }
+            Takes::Variant(_, known, _, _) => format!(
+                ": Forge has {}",
+                one_of(known.iter().map(|(name, _)| *name))
+            ),
+            _ => String::new(),
+        };
+        errors.help(
+            options.attribute(),
+            format!("`{name}` is missing"),
+            format!("write `{name} = {example}`{known}"),
+        );
+    }
+    match &option.takes {
+        Takes::Flag => {
+            let on = options.flag(name, errors);
+            quote!(#on)
+        }
+        Takes::Number => match options.number(name, example, errors) {
+            Some(number) => some(quote!(#number)),
+            None => none(),
+        },
+        Takes::Text(longest) => {
+            let written = options.text(name, example, errors);
+            if let Some(text) = &written {
+                check_text(name, text, *longest, example, errors);
+            }
+            let from_docs = || {
+                let paragraph = docs
+                    .split("\n\n")
+                    .next()
+                    .unwrap_or_default()
+                    .replace('\n', " ");
+                (!paragraph.is_empty()).then_some(paragraph)
+            };
+            match (written, &option.need) {
+                (Some(text), Need::Optional) => some(quote!(#text)),
+                (None, Need::Optional) => none(),
+                (Some(text), _) => quote!(#text),
+                (None, Need::OrDocs) => match from_docs() {
+                    Some(docs) if docs.chars().count() <= *longest => quote!(#docs),
+                    Some(docs) => {
+                        errors.help(
+                            options.attribute(),
+                            format!("`{name}` is missing, and the doc comment's first paragraph is too long for it: {} of {longest} characters", docs.chars().count()),
+                            format!("write `{name} = {example}`"),
+                        );
+                        quote!("")
+                    }
+                    None => {
+                        if options.misses(name) {
+                            errors.help(
+                                options.attribute(),
+                                format!("`{name}` is missing, and there is no doc comment to take it from"),
+                                format!("write `{name} = {example}`, or a doc comment above the function"),
+                            );
+                        }
+                        quote!("")
+                    }
+                },
+                (None, _) => quote!(""),
+            }
+        }
+        Takes::Texts(check) => {
+            let mut texts = Vec::new();
+            // A constant of yours stands for itself.
+            for item in options.items(name, example, errors) {
+                let Some(text) = item.text() else {
+                    texts.push(item.tokens());
+                    continue;
+                };
+                if let Err((message, help)) = check(&text.value()) {
+                    errors.help(text.span(), message, help);
+                }
+                texts.push(quote!(#text));
+            }
+            quote!(&[#(#texts),*])
+        }
+        Takes::Choice(known, synonyms, note) => {
+            let chosen = options.text(name, example, errors);
+            if let Some(text) = &chosen {
+                check_choice(name, text, &known(), synonyms, note, kind, errors);
+            }
+            match chosen {
+                Some(text) if required => quote!(#text),
+                None if required => quote!(""),
+                Some(text) => some(quote!(#text)),
+                None => none(),
+            }
+        }
+        Takes::Choices(known, note) => {
+            let chosen = options.texts(name, example, errors);
+            for (at, text) in chosen.iter().enumerate() {
+                check_choice(name, text, &known(), &[], note, kind, errors);
+                if chosen[..at]
+                    .iter()
+                    .any(|other| other.value() == text.value())
+                {
+                    errors.help(
+                        text.span(),
+                        format!("`{}` is written twice", text.value()),
+                        "keep one of the two",
+                    );
+                }
+            }
+            if chosen.is_empty() && required && !options.misses(name) {
+                errors.help(
+                    options.attribute(),
+                    format!("`{name}` has no valid item"),
+                    format!("write `{name} = {example}`"),
+                );
+            }
+            quote!(&[#(#chosen),*])
+        }
+        Takes::Variant(ty, known, synonyms, note) => {
+            let ty = Ident::new(ty, Span::call_site());
+            let chosen = options.text(name, example, errors);
+            let first = known.first().map_or("", |(_, variant)| variant);
+            let variant = chosen.map_or(first, |text| {
+                let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+                check_choice(name, &text, &names, synonyms, note, kind, errors);
+                let written = text.value();
+                known
+                    .iter()
+                    .find(|(name, _)| *name == written)
+                    .map_or(first, |(_, variant)| variant)
+            });
+            let variant = format_ident!("{variant}");
+            quote!(#private::kinds::#ty::#variant)
+        }
+    }
+}
+
+fn check_text(name: &str, text: &LitStr, longest: usize, example: &str, errors: &mut Errors) {
+    let value = text.value();
+    let length = value.chars().count();
+    if value.trim().is_empty() {
+        errors.help(
+            text.span(),
+            format!("`{name}` is empty"),
+            format!("write `{name} = {example}`"),
+        );
+    } else if length > longest {
+        errors.help(
+            text.span(),
+            format!("`{name}` has {longest} characters at most, and this has {length}"),
+            "shorten it",
+        );
+    } else if name.ends_with("home_url") || name == "documentation_url" {
+        if !value.starts_with("https://") && !value.starts_with("http://") {
+            errors.help(
+                text.span(),
+                format!("`{name}` is no URL"),
+                format!("write `{name} = {example}`"),
+            );
+        }
+    } else if name == "queue"
+        && !value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    {
+        errors.help(
+            text.span(),
+            "a queue's name has letters, digits, `_` and `-` only",
+            format!("write `{name} = {example}`"),
+        );
+    }
+}
+
+fn check_choice(
+    name: &str,
+    text: &LitStr,
+    known: &[&'static str],
+    synonyms: &[(&str, &str)],
+    note: &str,
+    kind: &Kind,
+    errors: &mut Errors,
+) {
+    let written = text.value();
+    if known.contains(&written.as_str()) {
+        return;
+    }
+    let folded = written.trim().to_ascii_lowercase().replace(['_', '-'], "");
+    let synonym = synonyms
+        .iter()
+        .find(|(word, _)| *word == folded)
+        .map(|(_, name)| *name);
+    let same = known
+        .iter()
+        .copied()
+        .find(|one| one.to_ascii_lowercase().replace(['_', '-'], "") == folded);
+    let list = format!("Forge has {}{note}", one_of(known.iter().copied()));
+    let help = match synonym
+        .or(same)
+        .or_else(|| nearest(&written, known.iter().copied()))
+    {
+        Some(near) if matches!(kind.name, "scheduled_trigger") => {
+            format!("write `{name} = \"{near}\"`: {list}")
+        }
+        Some(near) => format!("did you mean \"{near}\"? {list}"),
+        None => list,
+    };
+    errors.help(
+        text.span(),
+        format!(
+            "Forge has no {} `{written}`",
+            name.trim_end_matches('s').replace('_', " ")
+        ),
+        help,
+    );
+}
 
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
 const INTERVALS: [(&str, &str); 4] = [
@@ -85,50 +800,130 @@ const SYNONYMS: [(&str, &str); 18] = [
     ("7d", "week"),
 ];
 
-fn scheduled_trigger(
-    options: &mut Options,
-    private: &TokenStream,
-    errors: &mut Errors,
-) -> TokenStream {
-    let names = || INTERVALS.iter().map(|(name, _)| *name);
-    let mut variant = "Hour";
-    if options.misses("interval") {
-        errors.help(
-            options.attribute(),
-            "`interval` is missing",
-            format!("write `interval = \"hour\"`: Forge has {}", one_of(names())),
-        );
-    } else if let Some(text) = options.text("interval", "\"hour\"", errors) {
-        let written = text.value();
-        if let Some((_, known)) = INTERVALS.iter().find(|(name, _)| *name == written) {
-            variant = known;
-        } else {
-            let folded = written.trim().to_ascii_lowercase().replace(['_', '-'], "");
-            let synonym = SYNONYMS
-                .iter()
-                .find(|(word, _)| *word == folded)
-                .map(|(_, name)| *name);
-            let list = format!(
-                "Forge has {}, no others and no cron expressions",
-                one_of(names())
-            );
-            let help = match synonym.or_else(|| nearest(&written, names())) {
-                Some(near) => format!("write `interval = \"{near}\"`: {list}"),
-                None => list,
-            };
-            errors.help(
-                text.span(),
-                format!("Forge has no interval `{written}`"),
-                help,
-            );
-        }
+/// Forge's events: those of Atlassian's npm package, which `.ci/forge-data.mjs` writes here, and
+/// those that only its pages name.
+const EVENTS: &str = include_str!("events.txt");
+
+fn events() -> impl Iterator<Item = &'static str> + Clone {
+    EVENTS
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+}
+
+fn known_event(event: &str) -> Result<(), (String, String)> {
+    // An app's own events have names of the app's making.
+    if events().any(|known| known == event) || event.starts_with("avi:cloud:ecosystem::event/") {
+        return Ok(());
     }
-    let variant = proc_macro2::Ident::new(variant, proc_macro2::Span::call_site());
-    let licensed_only = options.flag("licensed_only", errors);
-    quote! {
-        #private::kinds::ScheduledTrigger {
-            interval: #private::kinds::Interval::#variant,
-            licensed_only: #licensed_only,
-        }
+    let help = match nearest(event, events()) {
+        Some(near) => format!(
+            "did you mean \"{near}\"? For an event that forge-remote doesn't know yet, write `unknown_events = [\"{event}\"]`"
+        ),
+        None => format!(
+            "see https://developer.atlassian.com/platform/forge/events-reference/; for an event that forge-remote doesn't know yet, write `unknown_events = [\"{event}\"]`"
+        ),
+    };
+    Err((format!("Forge has no event `{event}`"), help))
+}
+
+fn unknown_event(event: &str) -> Result<(), (String, String)> {
+    if events().any(|known| known == event) {
+        return Err((
+            format!("`{event}` is a known event"),
+            format!("write it in `events = [\"{event}\"]`, so that its scopes follow"),
+        ));
     }
+    not_empty(event)
+}
+
+fn not_empty(text: &str) -> Result<(), (String, String)> {
+    if text.trim().is_empty() || text.trim() != text {
+        return Err((
+            "this is empty, or has blanks around it".to_owned(),
+            "write what is meant, without blanks around it".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+fn conversation_starter(text: &str) -> Result<(), (String, String)> {
+    if text.chars().count() > 85 {
+        return Err((
+            "a conversation starter has 85 characters at most".to_owned(),
+            "shorten it".to_owned(),
+        ));
+    }
+    not_empty(text)
+}
+
+/// `KEY=STATUS`, `KEY=STATUS CONTENT-TYPE`, `KEY=STATUS CONTENT-TYPE BODY`.
+fn static_output(text: &str) -> Result<(), (String, String)> {
+    let parsed = text.split_once('=').and_then(|(key, rest)| {
+        let status: u16 = rest.split(' ').next()?.parse().ok()?;
+        Some(!key.trim().is_empty() && (100..600).contains(&status))
+    });
+    if parsed == Some(true) {
+        return Ok(());
+    }
+    Err((
+        format!("`{text}` is no output of a web trigger"),
+        "write `KEY=STATUS`, `KEY=STATUS CONTENT-TYPE` or `KEY=STATUS CONTENT-TYPE BODY`: \"accepted=202 text/plain Thanks\"".to_owned(),
+    ))
+}
+
+/// `NAME: TYPE - DESCRIPTION`, with `NAME?` for one that can be left out.
+fn action_input(text: &str) -> Result<(), (String, String)> {
+    let help = "write `NAME: TYPE - DESCRIPTION`, with `NAME?` for what can be left out, and a TYPE of string, integer, number or boolean: \"issueKey: string - The work item's key\"";
+    let parsed = text.split_once(':').and_then(|(name, rest)| {
+        let (ty, description) = rest.split_once(" - ")?;
+        Some((
+            name.trim().trim_end_matches('?'),
+            ty.trim(),
+            description.trim(),
+        ))
+    });
+    match parsed {
+        Some((name, ty, description)) if !name.is_empty() && !description.is_empty() => {
+            if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+                return Err((
+                    format!("`{name}` can't be an input's name: letters, digits and `_` only"),
+                    help.to_owned(),
+                ));
+            }
+            if !["string", "integer", "number", "boolean"].contains(&ty) {
+                return Err((format!("an input has no type `{ty}`"), help.to_owned()));
+            }
+            Ok(())
+        }
+        _ => Err((
+            format!("`{text}` is no input of an action"),
+            help.to_owned(),
+        )),
+    }
+}
+
+fn argument_name(text: &str) -> Result<(), (String, String)> {
+    if text.trim_end_matches('?').is_empty() || text.trim() != text {
+        return Err((
+            format!("`{text}` is no argument of a JQL function"),
+            "write its name, with a `?` for one that can be left out: \"limit?\"".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Source: `@forge/manifest`'s schema, as are the operators.
+fn jql_types() -> Vec<&'static str> {
+    "issue project project_category project_type hierarchy_level version component user group team project_role priority \
+     resolution issue_type status status_category cascading_option option saved_filter issue_security_level \
+     issue_restriction label attachment issue_list issue_link_type date text number duration url"
+        .split_whitespace()
+        .collect()
+}
+
+fn jql_operators() -> Vec<&'static str> {
+    vec![
+        "=", "!=", ">", ">=", "<", "<=", "in", "not in", "~", "!~", "is", "is not",
+    ]
 }

@@ -6,7 +6,7 @@ use syn::ext::IdentExt as _;
 use syn::{FnArg, LitStr, Path, Signature, Type};
 
 use crate::diag::{Errors, Place, nearest, one_of};
-use crate::kinds::{COMMON, Kind, NAMES};
+use crate::kinds::{self, ALL, COMMON, Kind};
 use crate::parse::{Function, Value, Written};
 
 /// Forge's limit for endpoint and remote keys.
@@ -27,6 +27,8 @@ pub(crate) struct Options {
     written: Vec<Written>,
     /// What the unknown ones were probably meant to be.
     misspelt: Vec<&'static str>,
+    /// All that were written, whether read already or not.
+    names: Vec<String>,
 }
 
 impl Options {
@@ -37,7 +39,14 @@ impl Options {
         written: Vec<Written>,
         errors: &mut Errors,
     ) -> Self {
-        let known: Vec<&'static str> = kind.options.iter().chain(&COMMON).copied().collect();
+        let mut known: Vec<&'static str> = kind.options.iter().map(|option| option.name).collect();
+        if kind.own_module {
+            known.push("endpoint");
+        }
+        if kind.any_method {
+            known.push("method");
+        }
+        known.extend(COMMON);
         let mut kept: Vec<Written> = Vec::new();
         let mut misspelt = Vec::new();
         for option in written {
@@ -65,6 +74,7 @@ impl Options {
         Self {
             // As if the user had written it all, for an error without a word about the macro.
             attribute: Span::call_site().resolved_at(function.span()),
+            names: kept.iter().map(|option| option.name.to_string()).collect(),
             written: kept,
             misspelt,
         }
@@ -77,7 +87,12 @@ impl Options {
 
     /// Neither written nor meant.
     pub(crate) fn misses(&self, name: &str) -> bool {
-        !self.misspelt.contains(&name) && !self.written.iter().any(|option| option.name == name)
+        !self.misspelt.contains(&name) && !self.names.iter().any(|written| written == name)
+    }
+
+    /// None of them is written or meant.
+    pub(crate) fn misses_all(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| self.misses(name))
     }
 
     fn value(&mut self, name: &str, example: &str, errors: &mut Errors) -> Option<Value> {
@@ -147,8 +162,58 @@ impl Options {
         }
     }
 
+    /// A whole number.
+    pub(crate) fn number(&mut self, name: &str, example: &str, errors: &mut Errors) -> Option<u32> {
+        let value = self.value(name, example, errors)?;
+        match syn::parse2::<syn::LitInt>(value.tokens()) {
+            Ok(number) if number.base10_parse::<u32>().is_ok() => number.base10_parse().ok(),
+            _ => {
+                Self::wrong(name, &value, "a whole number", example, errors);
+                None
+            }
+        }
+    }
+
+    /// A list of strings and of constants that are strings.
+    pub(crate) fn items(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Value> {
+        match self.value(name, example, errors) {
+            None => Vec::new(),
+            Some(Value::List(items, list)) => {
+                if items.is_empty() {
+                    errors.help(
+                        list.span(),
+                        format!("`{name}` is an empty list"),
+                        format!("write `{name} = {example}`, or leave it out"),
+                    );
+                }
+                let mut kept = Vec::new();
+                for item in items {
+                    if matches!(item, Value::Text(_) | Value::Word(_) | Value::Path(_)) {
+                        kept.push(item);
+                    } else {
+                        errors.help(
+                            item.place(),
+                            format!("`{name}` takes a list of strings"),
+                            "put it between quotes",
+                        );
+                    }
+                }
+                kept
+            }
+            Some(Value::Text(text)) => {
+                let list = format!("[{}]", text.to_token_stream());
+                Self::wrong(name, &Value::Text(text), "a list of strings", &list, errors);
+                Vec::new()
+            }
+            Some(other) => {
+                Self::wrong(name, &other, "a list of strings", example, errors);
+                Vec::new()
+            }
+        }
+    }
+
     /// A list of strings.
-    fn texts(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<LitStr> {
+    pub(crate) fn texts(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<LitStr> {
         let Some(value) = self.value(name, example, errors) else {
             return Vec::new();
         };
@@ -228,7 +293,8 @@ impl Handler {
         let mut options = Options::new(kind, &function.signature.ident, written, errors);
         let krate = options.crate_path(errors);
         let private = quote!(#krate::__private);
-        let kind_tokens = (kind.read)(&mut options, &private, errors);
+        let docs = docs(&function.attributes);
+        let kind_tokens = kinds::read(kind, &mut options, &docs, &private, errors);
         let auth = auth(kind, &mut options, errors);
         let method = if kind.any_method {
             method(&mut options, errors)
@@ -275,7 +341,7 @@ impl Handler {
             name: signature.ident,
             visibility: visibility.to_token_stream(),
             conditions,
-            docs: docs(&attributes),
+            docs,
             key,
             endpoint,
             path,
@@ -777,7 +843,7 @@ fn check_other_attributes(kind: &Kind, function: &Function, errors: &mut Errors)
                 .segments
                 .first()
                 .is_some_and(|segment| segment.ident == "forge_remote");
-        if ours && NAMES.contains(&last.as_str()) {
+        if ours && ALL.iter().any(|kind| kind.name == last) {
             errors.help(
                 Place::of(path),
                 format!(

@@ -41,6 +41,13 @@ impl Value {
         }
     }
 
+    pub(crate) fn text(&self) -> Option<&LitStr> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
     pub(crate) fn place(&self) -> Place {
         Place::of(self.tokens())
     }
@@ -77,8 +84,8 @@ fn option(kind: &Kind, tokens: TokenStream, errors: &mut Errors) -> Option<Writt
         // A value alone: the option that it was probably meant for.
         let (name, example) = match syn::parse2::<Lit>(tokens.clone()) {
             Ok(Lit::Str(text)) if text.value().starts_with('/') => ("path", tokens.to_string()),
-            Ok(Lit::Str(_)) => (kind.first, tokens.to_string()),
-            _ => (kind.first, "…".to_owned()),
+            Ok(Lit::Str(_)) => (kind.first(), tokens.to_string()),
+            _ => (kind.first(), "…".to_owned()),
         };
         errors.help(
             place,

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::app::{complain, drift, print, told_to_stop};
 use crate::error::Result;
-use crate::fit::HttpKeySource;
+use crate::fit::{self, HttpKeySource};
 use crate::platform::Platform;
 use crate::registry::{Auth, Handler, Method, Registry};
 use crate::{App, Built};
@@ -218,11 +218,11 @@ impl Caller {
         }
         let mut outcome = Outcome {
             key: handler.key().to_owned(),
-            method: handler.registration().method,
+            method: handler.method(),
             path: handler.path().to_owned(),
             tokens: call.auth(),
             has_body,
-            from_page: handler.registration().kind.simulation().from_page,
+            from_page: handler.registration().kind.caller() == fit::Caller::Page,
             elapsed: Duration::ZERO,
             answer: Err("not sent".to_owned()),
         };

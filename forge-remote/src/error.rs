@@ -71,6 +71,28 @@ impl Error {
         }
     }
 
+    /// An error that another try can't mend: an event that is unreadable, or about something that
+    /// is gone. It is logged as an error and answered 204, so that Forge doesn't send it again.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// #[trigger(events = ["avi:jira:updated:issue"])]
+    /// async fn follow(Event(event): Event) -> Result<()> {
+    ///     if event.get("issue").is_none() {
+    ///         return Err(Error::permanent("an update without an issue"));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn permanent(error: impl Into<BoxError>) -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            public: None,
+            source: Some(error.into()),
+        }
+    }
+
     /// What caused it, for the log.
     #[must_use]
     pub fn caused_by(mut self, cause: impl Into<BoxError>) -> Self {
@@ -127,10 +149,17 @@ impl IntoResponse for Error {
         let error = error.unwrap_or_default();
         if self.status.is_server_error() {
             tracing::error!(status, error, "the handler failed");
+        } else if self.status.is_success() {
+            tracing::error!(
+                status,
+                error,
+                "the handler gave up: Forge is told not to try again"
+            );
         } else {
             tracing::info!(status, error, "the handler refused the call");
         }
         match &self.public {
+            None if self.status.is_success() => self.status.into_response(),
             Some(message) => response::json_error(self.status, code_of(self.status), message),
             None => response::internal_error(),
         }

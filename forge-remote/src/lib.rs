@@ -31,10 +31,15 @@ pub mod __private;
 
 pub use app::{App, Built, LaunchError};
 pub use error::{BoxError, Error, Result};
-pub use extract::{AppState, Invocation, Json, State, SystemToken, UserToken};
+pub use extract::{AppState, Event, Invocation, Json, Retry, State, SystemToken, UserToken};
 pub use manifest::Remote;
 
-pub use forge_remote_macros::{endpoint, handler, scheduled_trigger};
+pub use forge_remote_macros::{
+    action, agent_connector, consumer, data_residency, design_info_provider,
+    dynamic_pipelines_provider, endpoint, handler, jql_function, merge_check, pre_uninstall,
+    scheduled_trigger, security_info_provider, static_macro, trigger, web_trigger, widget_context,
+    workflow_post_function,
+};
 
 pub use axum;
 pub use axum::http;
@@ -48,12 +53,18 @@ struct Readme;
 /// What an app's files start with: `use forge_remote::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        App, AppState, Error, Invocation, Json, Remote, Result, State, SystemToken, UserToken,
+        App, AppState, Error, Event, Invocation, Json, Remote, Result, Retry, State, SystemToken,
+        UserToken,
     };
     pub use axum::extract::{FromRequest, FromRequestParts, Query};
     pub use axum::http::StatusCode;
     pub use axum::response::IntoResponse;
-    pub use forge_remote_macros::{endpoint, scheduled_trigger};
+    pub use forge_remote_macros::{
+        action, agent_connector, consumer, data_residency, design_info_provider,
+        dynamic_pipelines_provider, endpoint, jql_function, merge_check, pre_uninstall,
+        scheduled_trigger, security_info_provider, static_macro, trigger, web_trigger,
+        widget_context, workflow_post_function,
+    };
 }
 
 /// Links crates whose handlers the app serves.

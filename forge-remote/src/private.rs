@@ -3,7 +3,6 @@
 use std::any::TypeId;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
 use std::sync::Arc;
 
 pub use core::option;
@@ -18,7 +17,7 @@ pub use crate::kinds;
 pub use crate::registry::{Auth, Location, Method, Need, Registration, Submission};
 
 use crate::error::BoxError;
-use crate::extract::{AppState, State, SystemToken, UserToken};
+use crate::extract::{AppState, Retry, State, SystemToken, UserToken};
 use crate::registry::{BoxFuture, Mount};
 use crate::response;
 
@@ -133,6 +132,14 @@ impl<T> Clone for Value<T> {
 
 impl<T> Copy for Value<T> {}
 
+/// The body is read ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Ahead;
+
+impl Probe<Retry> {
+    pub const FORGE_REMOTE_NEED: Ahead = Ahead;
+}
+
 /// The tokens that a handler asks for, and whether its kind has users.
 #[derive(Debug)]
 pub struct Asks<const SYSTEM: bool, const USER: bool, const HAS_USER: bool>;
@@ -147,6 +154,7 @@ pub struct Asks<const SYSTEM: bool, const USER: bool, const HAS_USER: bool>;
 pub trait MetBy<A> {}
 
 impl<A> MetBy<A> for Nothing {}
+impl<A> MetBy<A> for Ahead {}
 impl<A, T> MetBy<A> for Value<T> {}
 impl<A: AsksForSystemToken> MetBy<A> for System {}
 impl<const SYSTEM: bool, const USER: bool> MetBy<Asks<SYSTEM, USER, true>> for User where
@@ -168,6 +176,10 @@ impl<T: 'static> ToNeed for Value<T> {
         id: TypeId::of::<T>,
         name: std::any::type_name::<T>,
     });
+}
+
+impl ToNeed for Ahead {
+    const NEED: Option<Need> = Some(Need::Retry);
 }
 
 impl ToNeed for System {
@@ -249,11 +261,11 @@ impl Arguments {
 /// A function pointer: what its type must be able to do is asked once, where it is made.
 #[allow(missing_debug_implementations)]
 pub struct Part<T> {
-    take: for<'a> fn(
-        &'a mut Arguments,
-    ) -> Pin<Box<dyn Future<Output = Result<T, Response>> + Send + 'a>>,
+    take: for<'a> fn(&'a mut Arguments) -> Taking<'a, T>,
     need: Option<Need>,
 }
+
+type Taking<'a, T> = futures_util::future::BoxFuture<'a, Result<T, Response>>;
 
 /// How the last argument is taken, which may read the body.
 #[allow(missing_debug_implementations)]

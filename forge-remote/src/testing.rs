@@ -202,6 +202,12 @@ impl HarnessCall {
         self
     }
 
+    /// Makes it a repetition, as Forge sends an event again: for the `count`th time, and why.
+    pub fn retried(mut self, count: u32, reason: &str) -> Self {
+        self.call = self.call.retried(count, reason);
+        self
+    }
+
     /// Adds a header.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.call = self.call.header(name, value);

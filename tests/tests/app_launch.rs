@@ -155,3 +155,35 @@ fn one_option_sets_a_handler_apart_from_its_namesake() {
         ]
     );
 }
+
+#[test]
+fn functions_that_make_one_module_must_agree_and_be_whole() {
+    mod lone {
+        use forge_remote::prelude::*;
+
+        #[security_info_provider(key = "lone", function = "fetchWorkspaces", name = "A")]
+        pub(super) async fn one() {}
+
+        #[security_info_provider(key = "lone", function = "fetchWorkspaces", name = "B")]
+        pub(super) async fn two() {}
+    }
+    let registry = Registry::of([
+        forge_remote::handler!(lone::one),
+        forge_remote::handler!(lone::two),
+    ]);
+    let problems: Vec<String> = registry
+        .problems()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let all = problems.join("\n");
+    for part in [
+        "conflicting-parts",
+        "different things of `name`",
+        "different things of `fetchWorkspaces`",
+        "missing-parts",
+        "homeUrl, fetchContainers, searchContainers",
+    ] {
+        assert!(all.contains(part), "{part} is not in\n{all}");
+    }
+}

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use forge_remote::manifest::{Entry, ManifestError, ManifestFile, Scope, Sections, compare};
+use forge_remote::manifest::{Entry, ManifestError, ManifestFile, Owned, Scope, Sections, compare};
 use forge_remote::serde_yaml::{self, Value};
 
 /// SplitMix64: small, and the same on every machine.
@@ -49,6 +49,7 @@ fn handlers(random: &mut Random) -> Sections {
     let count = random.below(5);
     let entry = |yaml: String| Entry {
         item: serde_yaml::from_str(&yaml).unwrap(),
+        owned: Owned::All,
         origins: vec!["src/main.rs:1:1".into()],
     };
     let mut token = false;
@@ -84,9 +85,10 @@ fn handlers(random: &mut Random) -> Sections {
     } else {
         ""
     };
-    sections
-        .remotes
-        .push(entry(format!("{{key: backend{url}}}")));
+    sections.remotes.push(Entry {
+        owned: Owned::Present,
+        ..entry(format!("{{key: backend{url}}}"))
+    });
     if token {
         sections.scopes.push(Scope {
             name: "read:app-system-token".into(),

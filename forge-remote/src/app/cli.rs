@@ -12,7 +12,8 @@ use super::serve::told_to_stop;
 use super::{App, LaunchError, logging, routes};
 use crate::dev;
 use crate::manifest::{
-    Diagnostic, Level, ManifestError, ManifestFile, RULES, Sections, check, render, rule, to_yaml,
+    Diagnostic, Level, ManifestError, ManifestFile, RULES, Sections, bindings, check, render, rule,
+    to_yaml,
 };
 use crate::registry::Problem;
 
@@ -202,7 +203,7 @@ pub(crate) fn drift(app: &App) -> Option<Problem> {
             return Some(Problem::new("bad-manifest", error.to_string(), help));
         }
     };
-    let wanted = Sections::new(app.registry(), &app.remotes);
+    let wanted = app.sections();
     let mut findings = check(&file, &wanted, &app.allowed);
     let path = file.path().display();
     let line = |at: crate::manifest::Position| format!("{path}:{}:{}", at.line, at.column);
@@ -281,7 +282,7 @@ fn manifest(app: &App, options: &ArgMatches) -> i32 {
         complain(&LaunchError::new(problems));
         return BROKEN;
     }
-    let wanted = Sections::new(app.registry(), &app.remotes);
+    let wanted = app.sections();
     if options.get_flag("stdout") {
         print(&to_yaml(&wanted.to_value()));
         return OK;
@@ -358,6 +359,7 @@ fn report(app: &App, wanted: &Sections, color: bool) -> Result<Report, ManifestE
         .filter(|one| one.level == Level::Error)
         .count();
     let mut text = render(&file, &findings, color);
+    text.push_str(&bindings(&file, wanted));
     if wrong == 0 {
         text.push_str(&format!("{name} agrees with the code\n"));
         return Ok(Report {
@@ -419,7 +421,7 @@ pub(super) fn check_manifest(app: &App) -> Result<(), String> {
     if !problems.is_empty() {
         return Err(LaunchError::new(problems).to_string());
     }
-    let wanted = Sections::new(app.registry(), &app.remotes);
+    let wanted = app.sections();
     match report(app, &wanted, false) {
         Ok(Report { agrees: true, .. }) => Ok(()),
         Ok(Report { text, .. }) => Err(text),

@@ -25,7 +25,7 @@ pub use service::Built;
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{AppId, Clock, KeyPolicy, KeySource, SystemClock, Verification};
-use crate::manifest::Remote;
+use crate::manifest::{Remote, Sections};
 use crate::platform::Platform;
 use crate::registry::{Problem, Registration, Registry};
 
@@ -79,6 +79,7 @@ pub struct App {
     limits: Limits,
     samples: BTreeMap<String, serde_json::Value>,
     pub(crate) allowed: BTreeSet<String>,
+    granular: bool,
     problems: Vec<Problem>,
 }
 
@@ -149,6 +150,7 @@ impl App {
             limits: Limits::default(),
             samples: BTreeMap::new(),
             allowed: BTreeSet::new(),
+            granular: false,
             problems: Vec::new(),
         }
     }
@@ -312,6 +314,20 @@ impl App {
             )),
         }
         self
+    }
+
+    /// Asks for the granular scopes of events (`read:issue:jira` and its like) where the manifest
+    /// has neither them nor the current ones (`read:jira-work`), which Atlassian recommends.
+    pub fn granular_scopes(mut self) -> Self {
+        self.granular = true;
+        self
+    }
+
+    /// What the code wants in the manifest.
+    pub(crate) fn sections(&self) -> Sections {
+        let mut sections = Sections::new(&self.registry, &self.remotes);
+        sections.granular = self.granular;
+        sections
     }
 
     /// Leaves out a rule's findings about the manifest, by its code: `manifest --explain CODE`

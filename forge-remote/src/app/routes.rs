@@ -28,7 +28,7 @@ impl<'a> Row<'a> {
             kind: record.kind.name(),
             key: handler.key(),
             endpoint: handler.endpoint(),
-            method: record.method.as_str(),
+            method: handler.method().as_str(),
             path: handler.path(),
             system_token: record.auth.system,
             user_token: record.auth.user,
@@ -64,7 +64,7 @@ pub(super) fn table(registry: &Registry, docs: bool) -> String {
         cells.push([
             record.kind.name().to_owned(),
             handler.key().to_owned(),
-            record.method.to_string(),
+            handler.method().to_string(),
             handler.path().to_owned(),
             record.auth.to_string(),
             scopes,

@@ -20,13 +20,13 @@ use tracing::Instrument as _;
 
 use super::{App, LaunchError, Limits, body};
 use crate::extract::trace_id;
-use crate::extract::{AppState, SYSTEM_HEADER, USER_HEADER, Verified};
+use crate::extract::{AppState, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
     AppId, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KEYS, STAGING_KEYS, Target,
     Verifier, VerifyError,
 };
-use crate::manifest::{Remote, Sections};
-use crate::registry::{BoxFuture, Handler, Mount, Problem, Registry};
+use crate::manifest::Sections;
+use crate::registry::{BoxFuture, Handler, Mount, Need, Problem, Registry};
 use crate::response;
 
 /// An app that has passed every check and can serve. Clones share it.
@@ -35,7 +35,7 @@ pub struct Built(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    remotes: Vec<Remote>,
+    sections: Sections,
     verifier: Arc<Verifier>,
     router: Router,
     limits: Limits,
@@ -61,6 +61,7 @@ impl Built {
             return Err(LaunchError::new(problems));
         };
 
+        let sections = app.sections();
         let verifier = Arc::new(Verifier::new(app_id, keys, app.verification, app.clock));
         let state = AppState::new(app.state);
         let detached = Detached::default();
@@ -69,7 +70,7 @@ impl Built {
             let mounted = Arc::new(Mounted::new(
                 handler, &verifier, &state, app.limits, &detached,
             ));
-            let filter = handler.registration().method.filter();
+            let filter = handler.method().filter();
             let serve = move |request| Arc::clone(&mounted).serve(request);
             router = router.route(handler.path(), on(filter, serve));
         }
@@ -81,10 +82,10 @@ impl Built {
             .method_not_allowed_fallback(method_not_allowed)
             // The limit is ours: see `Mounted::serve`.
             .layer(DefaultBodyLimit::disable());
-        let (registry, remotes, limits) = (app.registry, app.remotes, app.limits);
+        let (registry, limits) = (app.registry, app.limits);
         Ok(Self(Arc::new(Inner {
             registry,
-            remotes,
+            sections,
             verifier,
             router,
             limits,
@@ -111,7 +112,7 @@ impl Built {
 
     /// What the code wants in the manifest.
     pub fn sections(&self) -> Sections {
-        Sections::new(&self.0.registry, &self.0.remotes)
+        self.0.sections.clone()
     }
 
     /// Completes once no handler goes on without its caller.
@@ -188,6 +189,7 @@ struct Mounted {
     target: Target,
     endpoint: Arc<str>,
     mount: Arc<dyn Mount>,
+    reads_ahead: bool,
     verifier: Arc<Verifier>,
     state: AppState,
     limits: Limits,
@@ -207,10 +209,15 @@ impl Mounted {
             target: Target {
                 endpoint: handler.endpoint().to_owned(),
                 module: handler.module_key().map(str::to_owned),
-                has_user: registration.kind.has_user(),
+                caller: registration.kind.caller(),
             },
             endpoint: handler.key().into(),
             mount: Arc::clone(&registration.mount),
+            reads_ahead: registration
+                .mount
+                .needs()
+                .iter()
+                .any(|need| matches!(need, Need::Retry)),
             verifier: Arc::clone(verifier),
             state: state.clone(),
             limits,
@@ -254,6 +261,15 @@ impl Mounted {
         request.extensions_mut().insert(verified);
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
+
+        let request = if self.reads_ahead {
+            match Retry::read_ahead(request).await {
+                Ok(request) => request,
+                Err(refusal) => return refusal,
+            }
+        } else {
+            request
+        };
 
         let started = Instant::now();
         let call = Arc::clone(&self.mount).call(request, self.state.clone());

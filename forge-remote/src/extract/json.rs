@@ -2,7 +2,6 @@
 
 use std::ops::{Deref, DerefMut};
 
-use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -61,33 +60,42 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        if !is_json(request.headers()) {
-            return Err(refuse(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "the body must be JSON: send `Content-Type: application/json`",
-            ));
-        }
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| too_large(&rejection))?;
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
-            let at = format!("line {} column {}", error.line(), error.column());
-            match error.classify() {
-                serde_json::error::Category::Data => refuse(
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    &format!("the JSON body does not have the expected shape: {error}"),
-                ),
-                _ if body.is_empty() => refuse(
-                    StatusCode::BAD_REQUEST,
-                    "the body is empty, but JSON is expected",
-                ),
-                _ => refuse(
-                    StatusCode::BAD_REQUEST,
-                    &format!("the body is not JSON, at {at}"),
-                ),
-            }
-        })
+        check_type(request.headers())?;
+        let body = super::whole_body(request, state).await?;
+        parse(&body).map(Self)
     }
+}
+
+/// 415 for another content type.
+pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Response> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    Err(refuse(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "the body must be JSON: send `Content-Type: application/json`",
+    ))
+}
+
+/// 400 for what isn't JSON, 422 for what doesn't fit.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
+    serde_json::from_slice(body).map_err(|error| {
+        let at = format!("line {} column {}", error.line(), error.column());
+        match error.classify() {
+            serde_json::error::Category::Data => refuse(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &format!("the JSON body does not have the expected shape: {error}"),
+            ),
+            _ if body.is_empty() => refuse(
+                StatusCode::BAD_REQUEST,
+                "the body is empty, but JSON is expected",
+            ),
+            _ => refuse(
+                StatusCode::BAD_REQUEST,
+                &format!("the body is not JSON, at {at}"),
+            ),
+        }
+    })
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -130,7 +138,7 @@ fn refuse(status: StatusCode, message: &str) -> Response {
     response::json_error(status, crate::error::code_of(status), message)
 }
 
-fn too_large(rejection: &BytesRejection) -> Response {
+pub(super) fn too_large(rejection: &BytesRejection) -> Response {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
             refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")

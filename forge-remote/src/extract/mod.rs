@@ -1,10 +1,13 @@
 //! What a handler can take: the verified invocation, its tokens, the app's state, the body.
 
+mod event;
 mod invocation;
 mod json;
 mod state;
 mod token;
 
+pub(crate) use event::whole_body;
+pub use event::{Event, Retry};
 pub use invocation::Invocation;
 pub(crate) use invocation::{Verified, trace_id};
 pub use json::Json;

@@ -104,6 +104,18 @@ pub struct Target {
     pub endpoint: String,
     /// The key of the module that points at the endpoint, where it has one of its own.
     pub module: Option<String>,
-    /// Whether Forge ever calls it with a user in session.
-    pub has_user: bool,
+    /// Who calls it.
+    pub caller: Caller,
+}
+
+/// Who makes a call, and so what its token may look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// The platform by itself: a token with a `principal` is refused.
+    Platform,
+    /// The platform because of what a user did: a `principal` is taken, from a `core:endpoint`
+    /// only, which no browser has.
+    PlatformForUser,
+    /// A page.
+    Page,
 }

@@ -11,7 +11,7 @@ use super::claims::{Claims, Expected, Origin};
 use super::clock::Clock;
 use super::jws::Compact;
 use super::keys::KeySet;
-use super::policy::{EndpointBinding, Environment, Target, Verification};
+use super::policy::{Caller, EndpointBinding, Environment, Target, Verification};
 use super::refusal::{Refusal, VerifyError};
 use super::replay::ReplayGuard;
 
@@ -122,7 +122,7 @@ impl Verifier {
         let claims = Claims::check(payload, &expected)?;
         self.check_environment(&claims)?;
         self.bind(&claims, target)?;
-        if self.policy.replay_guard && !target.has_user {
+        if self.policy.replay_guard && target.caller != Caller::Page {
             let jti = claims.jti().ok_or(Refusal::MissingClaim("jti"))?;
             if !self
                 .replay
@@ -152,14 +152,23 @@ impl Verifier {
 
     /// Ties the token to the endpoint it came to: a FIT itself names no path.
     fn bind(&self, claims: &Claims, target: &Target) -> Result<(), Refusal> {
-        if !target.has_user && claims.principal().is_some() {
+        let from_platform = claims.module_type() == Some("core:endpoint");
+        let may_have_user = match target.caller {
+            Caller::Page => true,
+            // What a browser holds names a page's module.
+            Caller::PlatformForUser => from_platform,
+            Caller::Platform => false,
+        };
+        if !may_have_user && claims.principal().is_some() {
             return Err(Refusal::HasPrincipal);
         }
         if self.policy.binding == EndpointBinding::PrincipalOnly {
             return Ok(());
         }
-        let from_platform = claims.module_type() == Some("core:endpoint");
-        if self.policy.binding == EndpointBinding::Strict && !target.has_user && !from_platform {
+        if self.policy.binding == EndpointBinding::Strict
+            && target.caller != Caller::Page
+            && !from_platform
+        {
             return Err(Refusal::WrongModuleType);
         }
         // Endpoint and module keys share one name space, so either names this endpoint alone.

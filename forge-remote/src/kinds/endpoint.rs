@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::fit::Caller;
 use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// `#[endpoint]`: its options are all in the record itself.
@@ -16,8 +17,8 @@ impl Kind for Endpoint {
         "endpoint"
     }
 
-    fn has_user(&self) -> bool {
-        true
+    fn caller(&self) -> Caller {
+        Caller::Page
     }
 
     fn module_suffix(&self) -> Option<&'static str> {
@@ -31,7 +32,6 @@ impl Kind for Endpoint {
     fn simulation(&self) -> Simulation {
         Simulation {
             module_type: "xen:macro",
-            from_page: true,
             body: None,
             timeout: Duration::from_secs(25),
         }

@@ -1,12 +1,196 @@
-//! One file for each kind of invocation: its options, its module in the manifest, its shape.
+//! One file for each kind of invocation: its options, its module in the manifest, its payload and
+//! its answer.
+//!
+//! | in the manifest | attribute | takes | answers |
+//! | --- | --- | --- | --- |
+//! | `scheduledTrigger` | [`scheduled_trigger`](macro@crate::scheduled_trigger) | nothing | nothing |
+//! | `trigger` | [`trigger`](macro@crate::trigger) | [`Event<T>`], of [`LifecycleEvent`] or a type of yours | nothing |
+//! | `preUninstall` | [`pre_uninstall`](macro@crate::pre_uninstall) | [`UninstallEvent`] | nothing |
+//! | `consumer` | [`consumer`](macro@crate::consumer) | [`QueueEvent<T>`] | nothing |
+//! | `webtrigger` | [`web_trigger`](macro@crate::web_trigger) | [`WebRequest`] | [`WebResponse`], [`StaticOutput`] |
+//! | `action` | [`action`](macro@crate::action) | [`ActionCall<T>`] | JSON |
+//! | `jira:jqlFunction` | [`jql_function`](macro@crate::jql_function) | [`JqlCall`] | [`JqlAnswer`] |
+//! | `jira:workflowPostFunction` | [`workflow_post_function`](macro@crate::workflow_post_function) | [`Transitioned`] | nothing |
+//! | `bitbucket:mergeCheck` | [`merge_check`](macro@crate::merge_check) | [`MergeCheckCall`] | [`MergeVerdict`] |
+//! | `bitbucket:dynamicPipelinesProvider` | [`dynamic_pipelines_provider`](macro@crate::dynamic_pipelines_provider) | [`PipelinesCall`] | [`PipelinesAnswer`] |
+//! | `devops:designInfoProvider` | [`design_info_provider`](macro@crate::design_info_provider), one a function | [`DesignCall`] | JSON |
+//! | `devops:securityInfoProvider` | [`security_info_provider`](macro@crate::security_info_provider), one a function | [`SecurityCall`] | [`SecurityAnswer`] |
+//! | `macro` (`static.endpoint`) | [`static_macro`](macro@crate::static_macro) | [`MacrosCall`] | [`RenderedMacros`] |
+//! | `dashboards:widget` (`aiContext.data.endpoint`) | [`widget_context`](macro@crate::widget_context) | JSON | JSON |
+//! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentCall`] | [`AgentAnswer`] |
+//! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one a hook | [`ResidencyCall`] | [`ResidencyStatus`] |
+//! | any page (`resolver.endpoint`) | [`endpoint`](macro@crate::endpoint) | what the page sends | what the page wants |
+//!
+//! A page's module (its `resource`, its title) is hand-written; so are `macro` and
+//! `dashboards:widget`. Everything else in the table `manifest --write` makes.
+//!
+//! # What is known of the bodies
+//!
+//! Atlassian documents the body that a *function* gets for each of these, and for a remote only
+//! those of product events, life-cycle events and post functions. So every payload here has its
+//! fields optional where there is any doubt, keeps the ones it doesn't know (`rest`), and takes
+//! the body as it is or under a `payload`. The documentation of each says what it rests on.
+//!
+//! # Again, or not
+//!
+//! Forge sends an event again when the answer isn't 2xx or doesn't come within 5 seconds: up to
+//! four times, a minute apart. So an error says "again, please"; [`Error::permanent`] says "don't":
+//! it is logged as the error it is and answered 204. Take [`Retry`](crate::Retry) to see whether a
+//! call is such a repetition.
+//!
+//! [`Error::permanent`]: crate::Error::permanent
 
+mod action;
+mod agent_connector;
+mod consumer;
+mod data_residency;
+mod devops;
+mod dynamic_pipelines_provider;
 mod endpoint;
+mod jql_function;
+mod merge_check;
+mod pages;
+mod pre_uninstall;
 mod scheduled_trigger;
+mod trigger;
+mod web_trigger;
+mod workflow_post_function;
 
+pub use action::{Action, ActionCall, ActionContext};
+pub use agent_connector::{AgentAnswer, AgentCall, AgentConnector, AgentError};
+pub use consumer::{Consumer, QueueEvent};
+pub use data_residency::{DataResidency, ResidencyCall, ResidencyFailure, ResidencyStatus};
+pub use devops::{
+    Associated, Container, DesignCall, DesignInfoProvider, SecurityAnswer, SecurityCall,
+    SecurityInfoProvider, Workspace,
+};
+pub use dynamic_pipelines_provider::{DynamicPipelinesProvider, PipelinesAnswer, PipelinesCall};
 pub use endpoint::Endpoint;
+pub use jql_function::{JqlAnswer, JqlCall, JqlClause, JqlFunction};
+pub use merge_check::{MergeCheck, MergeCheckCall, MergeProperties, MergeVerdict};
+pub use pages::{
+    CacheFor, MacroCall, MacrosCall, RenderedMacro, RenderedMacros, StaticMacro, WidgetContext,
+};
+pub use pre_uninstall::{PreUninstall, UninstallEvent};
 pub use scheduled_trigger::{Interval, ScheduledTrigger};
+pub use trigger::{LifecycleApp, LifecycleEvent, Trigger};
+pub use web_trigger::{StaticOutput, WebRequest, WebResponse, WebTrigger};
+pub use workflow_post_function::{Transitioned, WorkflowPostFunction};
 
+pub use crate::extract::Event;
 pub use crate::registry::Kind;
 
-/// The module types that kinds generate: what of them points at our endpoints is ours.
-pub(crate) const MODULE_TYPES: &[&str] = &["scheduledTrigger"];
+use serde_yaml::{Mapping, Value};
+
+use crate::registry::Handler;
+
+/// What a payload has beyond the fields it knows.
+pub type Rest = serde_json::Map<String, serde_json::Value>;
+
+/// A module type that kinds generate: what of them points at our endpoints is ours.
+pub(crate) struct Generated {
+    pub(crate) name: &'static str,
+    /// Where its items name endpoints; nowhere for one that names a remote.
+    pub(crate) endpoints: &'static [&'static [&'static str]],
+}
+
+impl Generated {
+    /// The endpoints that an item names.
+    pub(crate) fn endpoints_of<'a>(&self, item: &'a Value) -> impl Iterator<Item = &'a str> {
+        self.endpoints
+            .iter()
+            .filter_map(|path| endpoint_at(item, path))
+    }
+}
+
+/// The endpoint that an item names at a place.
+pub(crate) fn endpoint_at<'a>(item: &'a Value, path: &[&str]) -> Option<&'a str> {
+    path.iter()
+        .try_fold(item, |value, name| value.get(name))?
+        .as_str()
+}
+
+const fn plain(name: &'static str) -> Generated {
+    Generated {
+        name,
+        endpoints: &[&["endpoint"]],
+    }
+}
+
+/// Every module type that kinds generate.
+pub(crate) const MODULE_TYPES: &[Generated] = &[
+    plain("scheduledTrigger"),
+    plain("trigger"),
+    plain("preUninstall"),
+    plain("consumer"),
+    plain("webtrigger"),
+    plain("action"),
+    plain("jira:jqlFunction"),
+    plain("jira:workflowPostFunction"),
+    plain("bitbucket:mergeCheck"),
+    plain("bitbucket:dynamicPipelinesProvider"),
+    Generated {
+        name: "devops:designInfoProvider",
+        endpoints: devops::DESIGN_ENDPOINTS,
+    },
+    Generated {
+        name: "devops:securityInfoProvider",
+        endpoints: devops::SECURITY_ENDPOINTS,
+    },
+    Generated {
+        name: "rovo:agentConnector",
+        endpoints: &[&["protocols", "agent2Agent", "jsonRpcTransport", "endpoint"]],
+    },
+    Generated {
+        name: "migration:dataResidency",
+        endpoints: &[],
+    },
+];
+
+/// Where hand-written modules name the endpoints of handlers without a module of their own; any
+/// module of a page can have the first.
+pub(crate) const PAGE_PLACES: &[&[&str]] = &[
+    &["resolver", "endpoint"],
+    &["static", "endpoint"],
+    &["aiContext", "data", "endpoint"],
+];
+
+/// An item with its key and its endpoint.
+fn item(handler: &Handler) -> Mapping {
+    let mut item = Mapping::new();
+    item.insert("key".into(), handler.key().into());
+    item.insert("endpoint".into(), handler.endpoint().into());
+    item
+}
+
+fn texts(texts: &[&str]) -> Value {
+    Value::Sequence(texts.iter().map(|text| Value::from(*text)).collect())
+}
+
+/// Adds what is written.
+fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        item.insert(name.into(), text.into());
+    }
+}
+
+fn nested(name: &str, value: Value) -> Value {
+    let mut mapping = Mapping::new();
+    mapping.insert(name.into(), value);
+    Value::Mapping(mapping)
+}
+
+/// Where each module type can name an endpoint, as far as this version knows.
+#[doc(hidden)]
+pub fn endpoint_places() -> Vec<(&'static str, String)> {
+    let generated = MODULE_TYPES.iter().flat_map(|module| {
+        let places = module.endpoints.iter().map(|path| path.join("."));
+        places.map(|place| (module.name, place)).collect::<Vec<_>>()
+    });
+    let pages = crate::manifest::page_modules().map(|name| (name, "resolver.endpoint".to_owned()));
+    let others = [
+        ("macro", "static.endpoint".to_owned()),
+        ("dashboards:widget", "aiContext.data.endpoint".to_owned()),
+    ];
+    generated.chain(pages).chain(others).collect()
+}

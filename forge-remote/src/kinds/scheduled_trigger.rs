@@ -61,10 +61,6 @@ impl Kind for ScheduledTrigger {
         "scheduledTrigger"
     }
 
-    fn has_user(&self) -> bool {
-        false
-    }
-
     fn module_suffix(&self) -> Option<&'static str> {
         Some("trigger")
     }
@@ -82,6 +78,7 @@ impl Kind for ScheduledTrigger {
         vec![Module {
             module_type: "scheduledTrigger",
             item,
+            owned: None,
         }]
     }
 
@@ -90,12 +87,7 @@ impl Kind for ScheduledTrigger {
     }
 
     fn simulation(&self) -> Simulation {
-        Simulation {
-            module_type: "core:endpoint",
-            from_page: false,
-            // Atlassian documents no body; a handler reads none.
-            body: Some(serde_json::json!({})),
-            timeout: Duration::from_secs(5),
-        }
+        // Atlassian documents no body; a handler reads none.
+        Simulation::of_platform(serde_json::json!({}))
     }
 }

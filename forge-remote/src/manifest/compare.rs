@@ -7,7 +7,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::emit;
 use super::merge::{self, is_empty_auth, key, list, wanted_of_remote};
-use super::model::{Entry, Sections};
+use super::model::{Entry, Owned, Sections};
 
 /// One disagreement between the manifest and the code.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -163,11 +163,8 @@ pub fn compare(manifest: &Value, wanted: &Sections) -> Vec<Difference> {
     compare_list(&["remotes"], manifest, &wanted.remotes, &mut differences);
 
     let granted = scopes(manifest);
-    for scope in wanted
-        .scopes
-        .iter()
-        .filter(|scope| !granted.contains(scope.name.as_str()))
-    {
+    let missing = wanted.scopes_given(&granted).into_iter();
+    for scope in missing.filter(|scope| !granted.contains(scope.name.as_str())) {
         differences.push(Difference {
             place: Place::of(&["permissions", "scopes"]),
             finding: Finding::Missing {
@@ -218,15 +215,10 @@ fn compare_list(
         let empty = Mapping::new();
         let found = item.as_mapping().unwrap_or(&empty);
         if path == ["remotes"] {
-            compare_mapping(
-                &place,
-                found,
-                &wanted_of_remote(item, &entry.item),
-                true,
-                differences,
-            );
+            let wanted = wanted_of_remote(item, &entry.item);
+            compare_mapping(&place, found, &wanted, entry.owned, differences);
         } else {
-            compare_mapping(&place, found, &entry.item, false, differences);
+            compare_mapping(&place, found, &entry.item, entry.owned, differences);
         }
         for difference in &mut differences[before..] {
             difference.origins.clone_from(&entry.origins);
@@ -234,12 +226,12 @@ fn compare_list(
     }
 }
 
-/// Key by key; what is `open` may have more than the code says.
+/// Key by key; what isn't owned is nothing to the code.
 fn compare_mapping(
     place: &Place,
     found: &Mapping,
     wanted: &Mapping,
-    open: bool,
+    owned: Owned,
     differences: &mut Vec<Difference>,
 ) {
     let mut push = |name: &Value, finding: Finding| {
@@ -265,7 +257,7 @@ fn compare_mapping(
         }
     }
     for (name, manifest) in found.iter().filter(|(name, _)| !wanted.contains_key(*name)) {
-        if !open && !is_empty_auth(name, manifest) {
+        if owned.has(name.as_str().unwrap_or_default()) && !is_empty_auth(name, manifest) {
             push(
                 name,
                 Finding::Stale {
@@ -295,7 +287,7 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
 }
 
 /// The granted scopes, in list or in map form.
-fn scopes(manifest: &Value) -> BTreeSet<&str> {
+pub(super) fn scopes(manifest: &Value) -> BTreeSet<&str> {
     match manifest
         .get("permissions")
         .and_then(|permissions| permissions.get("scopes"))

@@ -8,6 +8,7 @@ use std::ops::Range;
 use serde_yaml::{Mapping, Value};
 
 use super::emit::{self, Layout};
+use super::model::Owned;
 use super::tree::{Entry, Node, NodeKind, Position, Style};
 
 /// A place where an edit can't be made safely, and why.
@@ -77,8 +78,8 @@ impl<'t> Editor<'t> {
     }
 
     /// Makes a mapping what is wanted: entry by entry, so that comments and order stay. What is
-    /// `open` may keep entries that aren't wanted.
-    pub(super) fn reconcile(&mut self, node: &Node, wanted: &Mapping, open: bool) -> Edited {
+    /// What isn't owned stays.
+    pub(super) fn reconcile(&mut self, node: &Node, wanted: &Mapping, owned: Owned) -> Edited {
         if let Some(at) = node.first_mark() {
             return Err(Unsafe::new(
                 at,
@@ -90,12 +91,12 @@ impl<'t> Editor<'t> {
         for (at, entry) in node.entries().iter().enumerate() {
             let name = entry.key.scalar().unwrap_or_default();
             match wanted.get(name) {
-                None if open
+                None if !owned.has(name)
                     || super::merge::is_empty_auth(&name.into(), &entry.value.to_value()) => {}
                 None => remove.push(at),
                 Some(value) if super::compare::same(&entry.value.to_value(), value) => {}
                 Some(Value::Mapping(value)) if !entry.value.entries().is_empty() => {
-                    self.reconcile(&entry.value, value, false)?;
+                    self.reconcile(&entry.value, value, Owned::All)?;
                 }
                 Some(value)
                     if is_line_scalar(&entry.value)

@@ -154,13 +154,16 @@ pub fn rule(code: &str) -> Option<&'static Rule> {
 pub(super) struct ForgeData {
     scopes: BTreeSet<String>,
     /// Each event with the sets of scopes of which one suffices.
-    events: BTreeMap<String, Vec<Vec<String>>>,
+    pub(super) events: BTreeMap<String, Vec<Vec<String>>>,
+    /// The modules of pages: those that take `resolver.endpoint`.
+    pub(super) pages: BTreeSet<String>,
 }
 
-static DATA: LazyLock<ForgeData> = LazyLock::new(|| {
+pub(super) static DATA: LazyLock<ForgeData> = LazyLock::new(|| {
     serde_json::from_str(include_str!("forge-data.json")).unwrap_or(ForgeData {
         scopes: BTreeSet::new(),
         events: BTreeMap::new(),
+        pages: BTreeSet::new(),
     })
 });
 
@@ -582,6 +585,7 @@ fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
         .flatten()
         .map(String::as_str)
         .collect();
+    let needed = wanted.scopes_given(&granted(manifest).into_iter().collect());
     for scope in granted(manifest) {
         let place = Place::of(&["permissions", "scopes"]).value(scope);
         if !data.scopes.contains(scope) {
@@ -599,7 +603,7 @@ fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
                 }
             }
         } else if only_ours
-            && !wanted.scopes.iter().any(|one| one.name == scope)
+            && !needed.iter().any(|one| one.name == scope)
             && !events.contains(scope)
         {
             // A function or a page may need it: then nothing is said.
@@ -836,4 +840,9 @@ fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&
         .filter(|(ratio, _)| *ratio >= 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
+}
+
+/// The modules of pages: those that take `resolver.endpoint`.
+pub(crate) fn page_modules() -> impl Iterator<Item = &'static str> {
+    DATA.pages.iter().map(String::as_str)
 }

@@ -7,21 +7,19 @@ use serde_yaml::{Mapping, Value};
 
 use super::compare::{Place, same};
 use super::edit::{Editor, Unsafe};
-use super::model::{Entry, Sections};
+use super::model::{Entry, Owned, Sections};
 use super::tree::Node;
 
 /// The changes of one list of keyed items.
 pub(super) struct ListPlan<'a> {
     path: Vec<&'a str>,
     remove: BTreeSet<String>,
-    set: Vec<Mapping>,
-    /// Items may have more than is wanted.
-    open: bool,
+    set: Vec<(Mapping, Owned)>,
 }
 
 pub(super) struct Plan<'a> {
     lists: Vec<ListPlan<'a>>,
-    scopes: Vec<&'a str>,
+    scopes: Vec<String>,
 }
 
 /// A key that the code wants, and that something hand-written has.
@@ -35,20 +33,21 @@ impl<'a> Plan<'a> {
     pub(super) fn new(manifest: &'a Value, wanted: &'a Sections) -> Result<Self, Taken> {
         check_taken(manifest, wanted)?;
         let mut lists: Vec<ListPlan<'a>> = Vec::new();
-        let mut plan = |path: Vec<&'a str>, entries: &'a [Entry], open: bool| {
-            let set = entries.iter().map(|entry| entry.item.clone()).collect();
+        let mut plan = |path: Vec<&'a str>, entries: &'a [Entry]| {
+            let set = entries
+                .iter()
+                .map(|entry| (entry.item.clone(), entry.owned));
             lists.push(ListPlan {
                 path,
                 remove: BTreeSet::new(),
-                set,
-                open,
+                set: set.collect(),
             });
         };
         for (module_type, entries) in &wanted.modules {
-            plan(vec!["modules", module_type], entries, false);
+            plan(vec!["modules", module_type], entries);
         }
-        plan(vec!["modules", "endpoint"], &wanted.endpoints, false);
-        plan(vec!["remotes"], &wanted.remotes, true);
+        plan(vec!["modules", "endpoint"], &wanted.endpoints);
+        plan(vec!["remotes"], &wanted.remotes);
         for (path, item) in stale_items(manifest, wanted) {
             let key = key(item).unwrap_or_default().to_owned();
             match lists.iter_mut().find(|list| list.path == path) {
@@ -59,12 +58,11 @@ impl<'a> Plan<'a> {
                     path,
                     remove: [key].into(),
                     set: Vec::new(),
-                    open: false,
                 }),
             }
         }
-        for list in lists.iter_mut().filter(|list| list.open) {
-            for item in &mut list.set {
+        for list in lists.iter_mut().filter(|list| list.path == ["remotes"]) {
+            for (item, _) in &mut list.set {
                 let found = key_of(item).and_then(|wanted| {
                     self::list(manifest, &list.path)
                         .iter()
@@ -78,9 +76,9 @@ impl<'a> Plan<'a> {
         Ok(Self {
             lists,
             scopes: wanted
-                .scopes
-                .iter()
-                .map(|scope| scope.name.as_str())
+                .scopes_given(&super::compare::scopes(manifest))
+                .into_iter()
+                .map(|scope| scope.name)
                 .collect(),
         })
     }
@@ -112,12 +110,12 @@ impl<'a> Plan<'a> {
                 .rev()
                 .filter_map(|(at, item)| Some((key(item)?.to_owned(), at)))
                 .collect();
-            for wanted in &list.set {
+            for (wanted, owned) in &list.set {
                 let found = key_of(wanted)
                     .and_then(|key| places.get(key))
                     .and_then(|at| items.get_mut(*at));
                 match found {
-                    Some(Value::Mapping(found)) => reconcile(found, wanted, list.open),
+                    Some(Value::Mapping(found)) => reconcile(found, wanted, *owned),
                     _ => items.push(Value::Mapping(wanted.clone())),
                 }
             }
@@ -145,7 +143,7 @@ impl<'a> Plan<'a> {
             Value::Mapping(names) => {
                 for name in &self.scopes {
                     names
-                        .entry((*name).into())
+                        .entry(name.as_str().into())
                         .or_insert_with(|| Value::Mapping(Mapping::new()));
                 }
             }
@@ -154,7 +152,7 @@ impl<'a> Plan<'a> {
                 names.extend(
                     self.scopes
                         .iter()
-                        .map(|name| Value::from(*name))
+                        .map(|name| Value::from(name.as_str()))
                         .filter(|name| !scopes_has(scopes, name)),
                 );
                 *scopes = Value::Sequence(names);
@@ -241,7 +239,14 @@ impl<'a> Plan<'a> {
         if self.scopes.is_empty() {
             return Ok(());
         }
-        let names = || Value::Sequence(self.scopes.iter().map(|name| Value::from(*name)).collect());
+        let names = || {
+            Value::Sequence(
+                self.scopes
+                    .iter()
+                    .map(|name| Value::from(name.as_str()))
+                    .collect(),
+            )
+        };
         let Some(entry) = root.entry("permissions") else {
             let mut permissions = Mapping::new();
             permissions.insert("scopes".into(), names());
@@ -264,7 +269,7 @@ impl<'a> Plan<'a> {
                 .iter()
                 .filter(|name| scopes.entry(name).is_none());
             let add = missing
-                .map(|name| ((*name).to_owned(), Value::Mapping(Mapping::new())))
+                .map(|name| (name.clone(), Value::Mapping(Mapping::new())))
                 .collect();
             return editor.edit_entries(scopes, &[], add);
         }
@@ -273,7 +278,7 @@ impl<'a> Plan<'a> {
             let map = || {
                 self.scopes
                     .iter()
-                    .map(|name| (Value::from(*name), Value::Mapping(Mapping::new())))
+                    .map(|name| (Value::from(name.as_str()), Value::Mapping(Mapping::new())))
                     .collect()
             };
             return editor.fill(
@@ -290,8 +295,8 @@ impl<'a> Plan<'a> {
         let add: Vec<Value> = self
             .scopes
             .iter()
-            .filter(|name| !held.contains(**name))
-            .map(|name| Value::from(*name))
+            .filter(|name| !held.contains(name.as_str()))
+            .map(|name| Value::from(name.as_str()))
             .collect();
         editor.edit_items(scopes, &[], &add)
     }
@@ -299,7 +304,11 @@ impl<'a> Plan<'a> {
 
 impl ListPlan<'_> {
     fn items(&self) -> Value {
-        Value::Sequence(self.set.iter().cloned().map(Value::Mapping).collect())
+        let items = self
+            .set
+            .iter()
+            .map(|(item, _)| Value::Mapping(item.clone()));
+        Value::Sequence(items.collect())
     }
 
     /// Edits one list; what becomes of it as a whole is left to the parent's `remove` and `add`.
@@ -340,9 +349,9 @@ impl ListPlan<'_> {
             .rev()
             .filter_map(|item| Some((item.get("key")?.scalar()?, item)))
             .collect();
-        for wanted in &self.set {
+        for (wanted, owned) in &self.set {
             match places.get(key_of(wanted).unwrap_or_default()) {
-                Some(item) => editor.reconcile(item, wanted, self.open)?,
+                Some(item) => editor.reconcile(item, wanted, *owned)?,
                 None => new.push(Value::Mapping(wanted.clone())),
             }
         }
@@ -365,15 +374,21 @@ impl ListPlan<'_> {
 }
 
 /// The same as `Editor::reconcile`, on values.
-fn reconcile(found: &mut Mapping, wanted: &Mapping, open: bool) {
-    if !open {
-        found.retain(|name, value| wanted.contains_key(name) || is_empty_auth(name, value));
-    }
+fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: Owned) {
+    found.retain(|name, value| {
+        wanted.contains_key(name)
+            || !owned.has(name.as_str().unwrap_or_default())
+            || is_empty_auth(name, value)
+    });
     for (name, value) in wanted {
         match found.get_mut(name) {
             Some(old) if same(old, value) => {}
             Some(Value::Mapping(old)) if !old.is_empty() && value.is_mapping() => {
-                reconcile(old, value.as_mapping().unwrap_or(&Mapping::new()), false);
+                reconcile(
+                    old,
+                    value.as_mapping().unwrap_or(&Mapping::new()),
+                    Owned::All,
+                );
             }
             Some(old) => *old = value.clone(),
             None => {
@@ -436,7 +451,7 @@ fn check_taken(manifest: &Value, wanted: &Sections) -> Result<(), Taken> {
                     .get("remote")
                     .and_then(Value::as_str)
                     .is_none_or(|remote| {
-                        module_type != "endpoint"
+                        !matches!(module_type, "endpoint" | "migration:dataResidency")
                             || remotes.contains(remote)
                             || !declared.contains(remote)
                     });
@@ -473,19 +488,34 @@ pub(super) fn stale_items<'a>(
         .filter(|key| !kept.contains(key))
         .collect();
 
+    let pages = &wanted.pages;
     let mut stale = Vec::new();
-    for module_type in crate::kinds::MODULE_TYPES {
+    for generated in crate::kinds::MODULE_TYPES {
+        let module_type = generated.name;
         let wanted: BTreeSet<&str> = wanted
             .modules
-            .get(*module_type)
+            .get(module_type)
             .into_iter()
             .flatten()
             .map(Entry::key)
             .collect();
         for item in list(manifest, &["modules", module_type]) {
-            let endpoint = item.get("endpoint").and_then(Value::as_str);
-            let ours =
-                endpoint.is_some_and(|endpoint| gone.contains(endpoint) || kept.contains(endpoint));
+            let ours = if generated.endpoints.is_empty() {
+                item.get("remote")
+                    .and_then(Value::as_str)
+                    .is_some_and(|remote| remotes.contains(remote))
+            } else {
+                generated.endpoints_of(item).any(|endpoint| {
+                    // An action, say, that calls a page's handler is hand-written, unless its
+                    // key is one that we make.
+                    let made = || {
+                        let key = key(item).and_then(|key| key.strip_prefix(endpoint));
+                        key.is_some_and(|rest| rest.starts_with('-'))
+                    };
+                    gone.contains(endpoint)
+                        || (kept.contains(endpoint) && (!pages.contains(endpoint) || made()))
+                })
+            };
             if ours && !key(item).is_some_and(|key| wanted.contains(key)) {
                 stale.push((vec!["modules", module_type], item));
             }

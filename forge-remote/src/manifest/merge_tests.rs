@@ -2,13 +2,14 @@
 
 use serde_yaml::Value;
 
-use super::model::{Entry, Scope, Sections};
+use super::model::{Entry, Owned, Scope, Sections};
 use super::{ManifestFile, compare};
 
 /// What a small app wants: one schedule, one endpoint, one remote, two scopes.
 fn wanted() -> Sections {
     let entry = |yaml: &str| Entry {
         item: serde_yaml::from_str(yaml).unwrap(),
+        owned: Owned::All,
         origins: vec!["src/main.rs:1:1".into()],
     };
     let scope = |name: &str| Scope {
@@ -23,9 +24,10 @@ fn wanted() -> Sections {
     sections.endpoints.push(entry(
         "{key: tick, remote: backend, route: {path: /tick}, auth: {appSystemToken: {enabled: true}}}",
     ));
-    sections
-        .remotes
-        .push(entry("{key: backend, baseUrl: 'https://b.example.com'}"));
+    sections.remotes.push(Entry {
+        owned: Owned::Present,
+        ..entry("{key: backend, baseUrl: 'https://b.example.com'}")
+    });
     sections.scopes = vec![scope("read:app-system-token"), scope("read:jira-work")];
     sections
 }

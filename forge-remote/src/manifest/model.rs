@@ -1,10 +1,11 @@
 //! What the code wants in the manifest, as values: no text, no file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::{Mapping, Value};
 
-use crate::registry::{Auth, Handler, Registry};
+use super::lint::DATA;
+use crate::registry::{Auth, Handler, Module, Registry};
 
 /// A remote: a backend of yours that Forge calls, as `remotes` in the manifest names it.
 ///
@@ -78,8 +79,32 @@ impl Remote {
 pub struct Entry {
     /// The item; `key` comes first.
     pub item: Mapping,
+    /// The properties that the code decides.
+    pub owned: Owned,
     /// `file:line:column` of the handlers; empty for what the app itself declares.
     pub origins: Vec<String>,
+}
+
+/// Which of an item's properties the code decides; the others are the user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owned {
+    /// All of them.
+    All,
+    /// These.
+    Named(&'static [&'static str]),
+    /// Those that the item has.
+    Present,
+}
+
+impl Owned {
+    /// Whether a property is the code's even when the code wants none.
+    pub(super) fn has(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(&name),
+            Self::Present => false,
+        }
+    }
 }
 
 impl Entry {
@@ -110,8 +135,14 @@ pub struct Sections {
     pub endpoints: Vec<Entry>,
     /// `remotes`.
     pub remotes: Vec<Entry>,
-    /// `permissions.scopes`.
+    /// `permissions.scopes`, those of events aside.
     pub scopes: Vec<Scope>,
+    /// The events that handlers are called for, and the handlers.
+    pub events: BTreeMap<&'static str, Vec<String>>,
+    /// The endpoints of handlers without a module of their own: hand-written modules name them.
+    pub pages: BTreeSet<String>,
+    /// Whether the scopes of events are to be the granular ones.
+    pub granular: bool,
 }
 
 impl Sections {
@@ -120,19 +151,27 @@ impl Sections {
         let default = remotes.first().map_or("", Remote::key);
         let mut sections = Self::default();
         for handler in registry.handlers() {
-            for module in handler.registration().kind.modules(handler) {
-                let origins = vec![origin(handler)];
-                let entry = Entry {
-                    item: module.item,
-                    origins,
-                };
-                sections
-                    .modules
-                    .entry(module.module_type)
-                    .or_default()
-                    .push(entry);
+            let record = handler.registration();
+            for mut module in record.kind.modules(handler) {
+                if !record.kind.has_endpoint() {
+                    let remote = record.remote.unwrap_or(default);
+                    module.item.insert("remote".into(), remote.into());
+                }
+                sections.add_module(module, origin(handler));
             }
-            sections.add_endpoint(handler, default);
+            if record.kind.module_suffix().is_none() {
+                sections.pages.insert(handler.endpoint().to_owned());
+            }
+            if record.kind.has_endpoint() {
+                sections.add_endpoint(handler, default);
+            }
+            for event in record.kind.events() {
+                let at = format!(
+                    "`{}` ({}) is called for `{event}`",
+                    record.function, record.location
+                );
+                sections.events.entry(event).or_default().push(at);
+            }
         }
         sections.endpoints.sort_by(|a, b| a.key().cmp(b.key()));
         for remote in remotes {
@@ -143,11 +182,64 @@ impl Sections {
             }
             sections.remotes.push(Entry {
                 item,
+                owned: Owned::Present,
                 origins: Vec::new(),
             });
         }
         sections.scopes = scopes(registry);
         sections
+    }
+
+    /// Adds a module, or a function's part of one that several make.
+    fn add_module(&mut self, module: Module, origin: String) {
+        let entries = self.modules.entry(module.module_type).or_default();
+        let key = module.item.get("key");
+        if let Some(shared) = entries.iter_mut().find(|one| one.item.get("key") == key) {
+            for (name, value) in module.item {
+                shared.item.entry(name).or_insert(value);
+            }
+            shared.origins.push(origin);
+        } else {
+            entries.push(Entry {
+                item: module.item,
+                owned: module.owned.map_or(Owned::All, Owned::Named),
+                origins: vec![origin],
+            });
+        }
+    }
+
+    /// The scopes the code needs, of a manifest that has these: an event is content with either
+    /// of its sets, and where it has neither it wants Atlassian's current one, or the granular.
+    pub fn scopes_given(&self, granted: &BTreeSet<&str>) -> Vec<Scope> {
+        let mut scopes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (event, reasons) in &self.events {
+            let Some(sets) = DATA.events.get(*event) else {
+                continue;
+            };
+            let has = |set: &&Vec<String>| set.iter().all(|scope| granted.contains(scope.as_str()));
+            let preferred = if self.granular {
+                sets.last()
+            } else {
+                sets.first()
+            };
+            for scope in sets.iter().find(has).or(preferred).into_iter().flatten() {
+                scopes
+                    .entry(scope)
+                    .or_default()
+                    .extend(reasons.iter().cloned());
+            }
+        }
+        let mut all = self.scopes.clone();
+        for (name, reasons) in scopes {
+            match all.iter_mut().find(|scope| scope.name == name) {
+                Some(scope) => scope.reasons.extend(reasons),
+                None => all.push(Scope {
+                    name: name.to_owned(),
+                    reasons,
+                }),
+            }
+        }
+        all
     }
 
     fn add_endpoint(&mut self, handler: &Handler, default_remote: &str) {
@@ -176,6 +268,7 @@ impl Sections {
         }
         self.endpoints.push(Entry {
             item,
+            owned: Owned::All,
             origins: vec![origin(handler)],
         });
     }
@@ -201,9 +294,9 @@ impl Sections {
         if !modules.is_empty() {
             document.insert("modules".into(), Value::Mapping(modules));
         }
-        if !self.scopes.is_empty() {
-            let names = self
-                .scopes
+        let scopes = self.scopes_given(&BTreeSet::new());
+        if !scopes.is_empty() {
+            let names = scopes
                 .iter()
                 .map(|scope| scope.name.as_str().into())
                 .collect();
@@ -259,6 +352,12 @@ fn scopes(registry: &Registry) -> Vec<Scope> {
                 .entry(scope)
                 .or_default()
                 .push(format!("{at} lists it"));
+        }
+        for scope in record.kind.scopes() {
+            others
+                .entry(scope)
+                .or_default()
+                .push(format!("{at} is a {}, which needs it", record.kind.name()));
         }
     }
     let mut scopes = Vec::new();

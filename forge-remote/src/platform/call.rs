@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
 use super::{Fit, Platform, random_hex};
 use crate::extract::{SYSTEM_HEADER, USER_HEADER};
+use crate::fit::Caller;
 use crate::registry::{Auth, Handler, Method};
 
 /// The account that local pages act as.
@@ -48,22 +49,24 @@ impl Platform {
         let record = handler.registration();
         let simulation = record.kind.simulation();
         let mut fit = self.fit();
-        if simulation.from_page {
+        fit = match record.kind.caller() {
             // A page's token names its UI module, whose key the code doesn't know.
-            fit = fit
+            Caller::Page => fit
                 .module(simulation.module_type, "local-page")
-                .by_user(USER);
-        } else {
-            fit = fit.module(simulation.module_type, handler.endpoint());
-        }
-        let reads_body = !matches!(record.method, Method::Get | Method::Delete);
+                .by_user(USER),
+            Caller::PlatformForUser => fit
+                .module(simulation.module_type, handler.endpoint())
+                .set("/principal", USER.into()),
+            Caller::Platform => fit.module(simulation.module_type, handler.endpoint()),
+        };
+        let reads_body = !matches!(handler.method(), Method::Get | Method::Delete);
         let body = simulation
             .body
             .or_else(|| reads_body.then(|| serde_json::json!({})));
         Call {
             platform: self.clone(),
             fit,
-            method: record.method,
+            method: handler.method(),
             path: handler.path().to_owned(),
             headers: HeaderMap::new(),
             body: body.map(|body| body.to_string().into_bytes()),
@@ -89,6 +92,23 @@ impl Call {
     /// Sends these bytes.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
+        self
+    }
+
+    /// Makes it a repetition, as Forge sends an event again: for the `count`th time, and why. A
+    /// body that isn't a JSON object is left as it is.
+    pub fn retried(mut self, count: u32, reason: &str) -> Self {
+        let body = self
+            .body
+            .as_deref()
+            .map(serde_json::from_slice::<serde_json::Value>);
+        if let Some(Ok(serde_json::Value::Object(mut body))) = body {
+            let context = serde_json::json!({
+                "retryCount": count, "retryReason": reason, "retryData": null,
+            });
+            body.insert("retryContext".to_owned(), context);
+            self.body = Some(serde_json::Value::Object(body).to_string().into_bytes());
+        }
         self
     }
 

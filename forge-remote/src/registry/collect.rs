@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::names;
-use super::{Location, Registration, Submission};
+use super::{Location, Method, Registration, Submission};
 
 /// One handler with its names resolved.
 #[derive(Clone, Debug)]
@@ -13,24 +13,31 @@ pub struct Handler {
     key: String,
     endpoint: String,
     path: String,
+    method: Method,
 }
 
 impl Handler {
     fn new(registration: Registration) -> Self {
-        let written = registration.endpoint.or(registration.key);
+        // Several functions that make one module have its key in common, and endpoints of their own.
+        let shared = registration.kind.shared_key().is_some();
+        let written = registration
+            .endpoint
+            .or(registration.key.filter(|_| !shared));
         let base = written.map_or_else(|| names::kebab(registration.function), str::to_owned);
-        let path = registration
-            .path
-            .map_or_else(|| format!("/{base}"), str::to_owned);
+        let path = match registration.path {
+            Some(path) => path.to_owned(),
+            None if registration.kind.has_endpoint() => format!("/{base}"),
+            None => format!("/{}", registration.kind.shared_key().unwrap_or(&base)),
+        };
         let (key, endpoint) = match registration.kind.module_suffix() {
             None => {
                 let endpoint = names::endpoint_key(&base);
                 (endpoint.clone(), endpoint)
             }
             Some(suffix) => {
-                let key = registration
-                    .key
-                    .map_or_else(|| format!("{base}-{suffix}"), str::to_owned);
+                let shared = registration.kind.shared_key().map(str::to_owned);
+                let key = registration.key.map(str::to_owned).or(shared);
+                let key = key.unwrap_or_else(|| format!("{base}-{suffix}"));
                 // Modules and endpoints share one name space.
                 let endpoint = if base == key {
                     names::endpoint_key(&format!("{base}-endpoint"))
@@ -40,11 +47,14 @@ impl Handler {
                 (key, endpoint)
             }
         };
+        let path = registration.kind.path(path);
+        let method = registration.kind.method().unwrap_or(registration.method);
         Self {
             registration,
             key,
             endpoint,
             path,
+            method,
         }
     }
 
@@ -66,6 +76,11 @@ impl Handler {
     /// The path it is mounted at.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The method it answers.
+    pub fn method(&self) -> Method {
+        self.method
     }
 
     /// The module's key, when it has a module of its own.
@@ -123,8 +138,57 @@ impl Registry {
             ));
         }
         self.check_keys(&mut problems);
+        self.check_shared_modules(&mut problems);
         self.check_routes(&mut problems);
         problems
+    }
+
+    /// Modules that several functions make: each part once, none missing, none told twice.
+    fn check_shared_modules(&self, problems: &mut Vec<Problem>) {
+        let mut modules: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
+        for handler in &self.handlers {
+            let kind = handler.registration.kind;
+            if kind.shared_key().is_some() {
+                let key = (kind.name(), handler.key());
+                modules.entry(key).or_default().push(handler);
+            }
+        }
+        for ((name, key), handlers) in modules {
+            let mut whole = serde_yaml::Mapping::new();
+            for handler in &handlers {
+                let parts = handler.registration.kind.modules(handler);
+                for (part, value) in parts.into_iter().flat_map(|module| module.item) {
+                    let part_name = part.as_str().unwrap_or_default().to_owned();
+                    match whole.insert(part, value.clone()) {
+                        Some(other) if other != value => problems.push(
+                            Problem::new(
+                                "conflicting-parts",
+                                format!("the functions of {name} `{key}` say different things of `{part_name}`"),
+                                "write it at one of them, or give one function another `key`",
+                            )
+                            .at(&handlers),
+                        ),
+                        _ => {}
+                    }
+                }
+            }
+            let parts = handlers[0].registration.kind.shared_parts();
+            let missing: Vec<&str> = parts
+                .iter()
+                .copied()
+                .filter(|part| !whole.contains_key(*part))
+                .collect();
+            if !missing.is_empty() {
+                problems.push(
+                    Problem::new(
+                        "missing-parts",
+                        format!("{name} `{key}` lacks {}", missing.join(", ")),
+                        "annotate a function for each (`function = \"…\"`), and write `name` and `home_url` at one of them",
+                    )
+                    .at(&handlers),
+                );
+            }
+        }
     }
 
     fn check_keys(&self, problems: &mut Vec<Problem>) {
@@ -134,13 +198,19 @@ impl Registry {
             if let Some(key) = handler.module_key() {
                 modules.entry(key).or_default().push(handler);
             }
-            endpoints
-                .entry(handler.endpoint())
-                .or_default()
-                .push(handler);
+            if handler.registration.kind.has_endpoint() {
+                endpoints
+                    .entry(handler.endpoint())
+                    .or_default()
+                    .push(handler);
+            }
         }
         for (key, handlers) in &modules {
-            if handlers.len() > 1 {
+            let together = |one: &&Handler| {
+                one.registration.kind.shared_key().is_some()
+                    && one.registration.kind.name() == handlers[0].registration.kind.name()
+            };
+            if handlers.len() > 1 && !handlers.iter().all(together) {
                 problems.push(
                     Problem::new(
                         "duplicate-key",

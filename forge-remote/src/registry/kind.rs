@@ -5,21 +5,59 @@ use std::time::Duration;
 
 use serde_yaml::Mapping;
 
-use super::Handler;
+use super::{Handler, Method};
+use crate::fit::Caller;
 
 /// A kind of invocation with a handler's options for it: the one place that knows its shape.
 pub trait Kind: fmt::Debug + Send + Sync + 'static {
     /// The module type in `manifest.yml`, e.g. `scheduledTrigger`.
     fn name(&self) -> &'static str;
 
-    /// Whether Forge ever makes this call with a user in session.
-    fn has_user(&self) -> bool;
+    /// Who makes the call.
+    fn caller(&self) -> Caller {
+        Caller::Platform
+    }
 
     /// The suffix of a generated module key; `None` for a kind without a module of its own.
     fn module_suffix(&self) -> Option<&'static str>;
 
+    /// The key of a module that several functions make together.
+    fn shared_key(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What that module must have, and can only have from all of them together.
+    fn shared_parts(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The modules in `manifest.yml` that point at the handler's endpoint.
     fn modules(&self, handler: &Handler) -> Vec<Module>;
+
+    /// Whether Forge finds the handler by an item of `modules.endpoint`.
+    fn has_endpoint(&self) -> bool {
+        true
+    }
+
+    /// The path the handler is called at, of the path that stands in the manifest.
+    fn path(&self, base: String) -> String {
+        base
+    }
+
+    /// The method, where it is neither POST nor the page's choice.
+    fn method(&self) -> Option<Method> {
+        None
+    }
+
+    /// The events it is called for; Forge delivers them with their scopes only.
+    fn events(&self) -> &[&'static str] {
+        &[]
+    }
+
+    /// The scopes without which Forge takes no such module.
+    fn scopes(&self) -> &[&'static str] {
+        &[]
+    }
 
     /// How often the platform calls by itself.
     fn interval(&self) -> Option<Duration> {
@@ -37,6 +75,9 @@ pub struct Module {
     pub module_type: &'static str,
     /// The item; its `key` comes first.
     pub item: Mapping,
+    /// The properties that the code decides; what else stands in the item is the user's (its
+    /// page, its icon). `None` for all of them.
+    pub owned: Option<&'static [&'static str]>,
 }
 
 /// What a simulated call of a kind carries.
@@ -44,10 +85,19 @@ pub struct Module {
 pub struct Simulation {
     /// The FIT's `app.module.type`.
     pub module_type: &'static str,
-    /// Whether a page makes the call: the FIT then has `context` and `principal`.
-    pub from_page: bool,
     /// The body, unless the caller gives one.
     pub body: Option<serde_json::Value>,
     /// How long Forge waits for the answer.
     pub timeout: Duration,
+}
+
+impl Simulation {
+    /// A call of the platform's with this body; Forge waits 5 seconds.
+    pub fn of_platform(body: serde_json::Value) -> Self {
+        Self {
+            module_type: "core:endpoint",
+            body: Some(body),
+            timeout: Duration::from_secs(5),
+        }
+    }
 }

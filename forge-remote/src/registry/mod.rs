@@ -220,6 +220,8 @@ pub enum Need {
     SystemToken,
     /// A `UserToken`: the handler must ask for it, and the kind must have users.
     UserToken,
+    /// A `Retry`: the body is read ahead.
+    Retry,
     /// A `State<T>`: the app must hold a `T`.
     State {
         /// The type's identity.

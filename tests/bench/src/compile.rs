@@ -50,7 +50,7 @@ pub(crate) fn check(rounds: usize) {
     }
     let ratio = Spread::of(measured.0.iter().zip(&measured.1).map(|(a, b)| a / b));
     println!(
-        "cargo check of {HANDLERS} handlers: {} s",
+        "cargo check of {HANDLERS} handlers of mixed kinds: {} s",
         Spread::of(measured.0.iter().copied())
     );
     println!(
@@ -81,20 +81,48 @@ fn package(work: &Path, name: &str, root: &Path, dependency: &str, code: &str) -
 
 const BODY: &str = "#[derive(serde::Deserialize, serde::Serialize)]\nstruct Body { value: u32 }\n#[derive(Clone)]\nstruct Db;\n";
 
+/// Handlers of mixed kinds: the attribute, and what comes after the function's name.
+const KINDS: [(&str, &str); 8] = [
+    (
+        "#[scheduled_trigger(interval = \"hour\", auth = system)]",
+        "(call: Invocation, token: SystemToken, State(_): State<Db>) -> Result<()> { let _ = (call, token); Ok(()) }",
+    ),
+    (
+        "#[endpoint]",
+        "(call: Invocation, State(_): State<Db>, Json(body): Json<Body>) -> Result<Json<Body>> { let _ = call; Ok(Json(body)) }",
+    ),
+    (
+        "#[trigger(events = [\"avi:jira:created:issue\", \"avi:jira:updated:issue\"], ignore_self)]",
+        "(retry: Retry, State(_): State<Db>, Event(body): Event<Body>) -> Result<()> { let _ = (retry, body); Ok(()) }",
+    ),
+    (
+        "#[consumer(queue = \"q\")]",
+        "(call: Invocation, State(_): State<Db>, Event(body): Event<Body>) -> Result<()> { let _ = (call, body); Ok(()) }",
+    ),
+    (
+        "#[action(verb = \"GET\", description = \"d\", inputs = [\"value: integer - A value\"])]",
+        "(call: Invocation, State(_): State<Db>, Event(body): Event<Body>) -> Result<Json<Body>> { let _ = call; Ok(Json(body)) }",
+    ),
+    (
+        "#[web_trigger(outputs = [\"ok=200\"])]",
+        "(call: Invocation, State(_): State<Db>, Json(body): Json<Body>) -> Result<Json<Body>> { let _ = call; Ok(Json(body)) }",
+    ),
+    (
+        "#[jql_function(name = \"fNUMBER\", types = [\"issue\"], operators = [\"in\"])]",
+        "(call: Invocation, State(_): State<Db>, Json(body): Json<Body>) -> Result<Json<Body>> { let _ = call; Ok(Json(body)) }",
+    ),
+    (
+        "#[merge_check(name = \"n\", description = \"d\", triggers = [\"on-merge\"])]",
+        "(call: Invocation, State(_): State<Db>, Json(body): Json<Body>) -> Result<Json<Body>> { let _ = call; Ok(Json(body)) }",
+    ),
+];
+
 fn with_macros() -> String {
     let mut code = format!("use forge_remote::prelude::*;\n{BODY}");
     for at in 0..HANDLERS {
-        let _ = if at % 2 == 0 {
-            writeln!(
-                code,
-                "#[scheduled_trigger(interval = \"hour\", auth = system)]\nasync fn h{at}(call: Invocation, token: SystemToken, State(_): State<Db>) -> Result<()> {{ let _ = (call, token); Ok(()) }}"
-            )
-        } else {
-            writeln!(
-                code,
-                "#[endpoint]\nasync fn h{at}(call: Invocation, State(_): State<Db>, Json(body): Json<Body>) -> Result<Json<Body>> {{ let _ = call; Ok(Json(body)) }}"
-            )
-        };
+        let (attribute, rest) = KINDS[at % KINDS.len()];
+        let attribute = attribute.replace("NUMBER", &at.to_string());
+        let _ = writeln!(code, "{attribute}\nasync fn h{at}{rest}");
     }
     code.push_str("#[tokio::main]\nasync fn main() -> Result<()> { App::new().remote(Remote::new(\"b\")).state(Db).run().await }\n");
     code

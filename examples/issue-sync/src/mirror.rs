@@ -1,0 +1,117 @@
+//! The copies. In memory, to keep the example to its subject: a product has a database here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+/// The copies of all sites.
+#[derive(Clone, Debug, Default)]
+pub struct Mirror(Arc<Mutex<BTreeMap<String, Site>>>);
+
+#[derive(Debug, Default)]
+struct Site {
+    items: BTreeMap<String, Item>,
+    /// When each work item was deleted or last written, in Jira's milliseconds.
+    deleted: BTreeSet<String>,
+    checked: u32,
+}
+
+/// A work item's copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// Its key.
+    pub key: String,
+    /// Its summary.
+    pub summary: String,
+    /// Where the other tracker has it.
+    pub link: Option<String>,
+    /// The transitions that were noted.
+    pub transitions: BTreeSet<String>,
+    #[serde(skip)]
+    at: u64,
+}
+
+impl Mirror {
+    fn site<T>(&self, installation: &str, change: impl FnOnce(&mut Site) -> T) -> T {
+        let mut sites = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change(sites.entry(installation.to_owned()).or_default())
+    }
+
+    pub(crate) fn begin(&self, installation: &str) {
+        self.site(installation, |_| ());
+    }
+
+    pub(crate) fn forget(&self, installation: &str) {
+        let mut sites = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sites.remove(installation);
+    }
+
+    pub(crate) fn mark_checked(&self, installation: &str) {
+        self.site(installation, |site| site.checked += 1);
+    }
+
+    pub(crate) fn write(
+        &self,
+        installation: &str,
+        id: String,
+        key: String,
+        summary: String,
+        at: u64,
+    ) {
+        self.site(installation, |site| {
+            // An update that comes after the deletion is an old one.
+            if site.deleted.contains(&id) {
+                return;
+            }
+            let item = site.items.entry(id).or_default();
+            if item.key.is_empty() || at >= item.at {
+                (item.key, item.summary, item.at) = (key, summary, at);
+            }
+        });
+    }
+
+    pub(crate) fn delete(&self, installation: &str, id: &str) {
+        self.site(installation, |site| {
+            site.items.remove(id);
+            site.deleted.insert(id.to_owned());
+        });
+    }
+
+    pub(crate) fn link(&self, installation: &str, id: &str, link: String) -> bool {
+        self.site(installation, |site| match site.items.get_mut(id) {
+            Some(item) => {
+                item.link = Some(link);
+                true
+            }
+            None => false,
+        })
+    }
+
+    pub(crate) fn note(&self, installation: &str, id: &str, execution: String) {
+        self.site(installation, |site| {
+            if let Some(item) = site.items.get_mut(id) {
+                item.transitions.insert(execution);
+            }
+        });
+    }
+
+    pub(crate) fn by_key(&self, installation: &str, key: &str) -> Option<Item> {
+        self.site(installation, |site| {
+            site.items.values().find(|item| item.key == key).cloned()
+        })
+    }
+
+    pub(crate) fn linked(&self, installation: &str) -> Vec<String> {
+        self.site(installation, |site| {
+            let linked = site.items.iter().filter(|(_, item)| item.link.is_some());
+            linked.map(|(id, _)| id.clone()).collect()
+        })
+    }
+
+    pub(crate) fn overview(&self, installation: &str) -> (Vec<Item>, u32) {
+        self.site(installation, |site| {
+            (site.items.values().cloned().collect(), site.checked)
+        })
+    }
+}

@@ -1,0 +1,168 @@
+//! `action`: what Rovo agents and automation can do with the app.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_yaml::{Mapping, Value};
+
+use super::{Rest, item, set};
+use crate::fit::Caller;
+use crate::registry::{Handler, Kind, Module, Simulation};
+
+/// The options of `#[action]`. `description` is the doc comment's first paragraph unless written.
+///
+/// An input is `NAME: TYPE - DESCRIPTION`, with `NAME?` for one that can be left out; types are
+/// `string`, `integer`, `number` and `boolean`. They are made by a language model: check them, and
+/// never let them decide who may do what ([`Invocation`](crate::Invocation) says who asks).
+///
+/// ```
+/// use forge_remote::kinds::ActionCall;
+/// use forge_remote::prelude::*;
+///
+/// #[derive(serde::Deserialize)]
+/// #[serde(rename_all = "camelCase")]
+/// struct LogTime { issue_key: String, hours: f64 }
+///
+/// /// Logs time spent on a work item.
+/// #[action(verb = "CREATE", inputs = ["issueKey: string - The work item's key", "hours: number - The hours spent"])]
+/// async fn log_time(Event(call): Event<ActionCall<LogTime>>) -> Result<Json<String>> {
+///     Ok(Json(format!("{} hours on {}", call.inputs.hours, call.inputs.issue_key)))
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/rovo-action/>;
+/// that a remote gets the body a function gets is an inference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Action {
+    /// What it does: `CREATE`, `UPDATE`, `DELETE`, `TRIGGER` or `GET`.
+    pub verb: &'static str,
+    /// Its name, for people.
+    pub name: Option<&'static str>,
+    /// What it does, for the model.
+    pub description: &'static str,
+    /// What it takes.
+    pub inputs: &'static [&'static str],
+}
+
+impl Kind for Action {
+    fn name(&self) -> &'static str {
+        "action"
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::PlatformForUser
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("action")
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        let mut item = item(handler);
+        set(&mut item, "name", self.name);
+        item.insert("description".into(), self.description.into());
+        item.insert("actionVerb".into(), self.verb.into());
+        let inputs: Mapping = self.inputs.iter().filter_map(|text| input(text)).collect();
+        if !inputs.is_empty() {
+            item.insert("inputs".into(), Value::Mapping(inputs));
+        }
+        vec![Module {
+            module_type: "action",
+            item,
+            owned: Some(&[
+                "key",
+                "endpoint",
+                "function",
+                "description",
+                "actionVerb",
+                "inputs",
+            ]),
+        }]
+    }
+
+    fn simulation(&self) -> Simulation {
+        let mut body =
+            serde_json::json!({ "context": { "cloudId": "local", "moduleKey": "local" } });
+        for text in self.inputs {
+            let (name, ty) = name_and_type(text);
+            body[name.trim_end_matches('?')] = match ty {
+                "integer" => 1.into(),
+                "number" => 1.5.into(),
+                "boolean" => true.into(),
+                _ => "text".into(),
+            };
+        }
+        Simulation {
+            timeout: Duration::from_secs(55),
+            ..Simulation::of_platform(body)
+        }
+    }
+}
+
+fn name_and_type(text: &str) -> (&str, &str) {
+    let (name, rest) = text.split_once(':').unwrap_or((text, "string"));
+    let ty = rest.split_once(" - ").map_or(rest, |(ty, _)| ty);
+    (name.trim(), ty.trim())
+}
+
+/// `NAME: TYPE - DESCRIPTION`, as the macro has checked it.
+fn input(text: &str) -> Option<(Value, Value)> {
+    let (_, description) = text.split_once(" - ")?;
+    let (name, ty) = name_and_type(text);
+    let (name, required) = match name.strip_suffix('?') {
+        Some(name) => (name, false),
+        None => (name, true),
+    };
+    let mut input = Mapping::new();
+    input.insert("title".into(), title(name).into());
+    input.insert("type".into(), ty.into());
+    input.insert("required".into(), required.into());
+    input.insert("description".into(), description.trim().into());
+    Some((name.into(), Value::Mapping(input)))
+}
+
+/// `issueKey` and `issue_key` → `Issue key`.
+fn title(name: &str) -> String {
+    let mut title = String::new();
+    for c in name.chars() {
+        if c == '_' {
+            title.push(' ');
+        } else if title.is_empty() {
+            title.extend(c.to_uppercase());
+        } else if c.is_ascii_uppercase() {
+            title.push(' ');
+            title.extend(c.to_lowercase());
+        } else {
+            title.push(c);
+        }
+    }
+    title
+}
+
+/// A call of an action: its inputs, and where it was asked for.
+#[derive(Clone, Debug, Deserialize)]
+pub struct ActionCall<T = Rest> {
+    /// The inputs, of your type.
+    #[serde(flatten)]
+    pub inputs: T,
+    /// Where it was asked for.
+    #[serde(default)]
+    pub context: ActionContext,
+}
+
+/// Where an action was asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ActionContext {
+    /// The site.
+    pub cloud_id: Option<String>,
+    /// The action's key.
+    pub module_key: Option<String>,
+    /// Jira's page: `issueKey`, `projectKey`, …
+    pub jira: Option<Rest>,
+    /// Confluence's page: `contentId`, `spaceKey`, …
+    pub confluence: Option<Rest>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}

@@ -1,0 +1,81 @@
+//! `consumer`: the events of an async event queue.
+
+use serde::Deserialize;
+
+use super::{Rest, item};
+use crate::registry::{Handler, Kind, Module, Simulation};
+
+/// The options of `#[consumer]`.
+///
+/// The manifest's schema allows an endpoint here; Atlassian's page documents functions only. So the
+/// body is known of functions, and how long Forge waits is not: answer fast. Not 2xx means again
+/// (with a growing pause, for 24 hours). Events come at least once: `event_id` tells them apart.
+///
+/// ```
+/// use forge_remote::kinds::QueueEvent;
+/// use forge_remote::prelude::*;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Import { file: String }
+///
+/// #[consumer(queue = "imports")]
+/// async fn import(Event(event): Event<QueueEvent<Import>>) -> Result<()> {
+///     println!("{} of job {:?}", event.body.file, event.job_id);
+///     Ok(())
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/runtime-reference/async-events-api/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consumer {
+    /// The queue's name.
+    pub queue: &'static str,
+    /// Whether events of other versions of the app are taken.
+    pub cross_version: bool,
+}
+
+impl Kind for Consumer {
+    fn name(&self) -> &'static str {
+        "consumer"
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("consumer")
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        let mut item = item(handler);
+        item.insert("queue".into(), self.queue.into());
+        if self.cross_version {
+            item.insert("crossVersion".into(), true.into());
+        }
+        vec![Module {
+            module_type: "consumer",
+            item,
+            owned: None,
+        }]
+    }
+
+    fn simulation(&self) -> Simulation {
+        Simulation::of_platform(serde_json::json!({
+            "queueName": self.queue, "jobId": "local-job", "eventId": "local-event", "body": {},
+        }))
+    }
+}
+
+/// An event of a queue, with the body that was pushed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueEvent<T = serde_json::Value> {
+    /// What was pushed.
+    pub body: T,
+    /// The queue.
+    pub queue_name: Option<String>,
+    /// The job that the events pushed together make.
+    pub job_id: Option<String>,
+    /// The event: the same each time it is sent again.
+    pub event_id: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}

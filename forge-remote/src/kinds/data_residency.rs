@@ -1,0 +1,192 @@
+//! `migration:dataResidency`: an installation's data moves to another region. Forge calls the
+//! remote itself, without an endpoint.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_yaml::Mapping;
+
+use super::Rest;
+use crate::registry::{Handler, Kind, Method, Module, Simulation};
+
+/// The options of `#[data_residency]`: one hook of the move. `path` is what all of them have in
+/// front of their own: `/data-residency` unless written, the same at each.
+///
+/// `schedule` and `start` take a [`ResidencyCall`] with the times and the region; `commit` and
+/// `rollback` one with the id alone. `status` is asked by GET every 5 minutes: take
+/// `Query<ResidencyCall>`, answer a [`ResidencyStatus`]. A [`ResidencyFailure`] as an answer ends
+/// the move; any other error is tried twice more, 5 seconds apart.
+///
+/// ```
+/// use forge_remote::kinds::{ResidencyCall, ResidencyFailure, ResidencyStatus};
+/// use forge_remote::prelude::*;
+///
+/// #[data_residency(hook = "schedule", max_hours = 2)]
+/// async fn schedule(Json(call): Json<ResidencyCall>) -> Result<(), ResidencyFailure> {
+///     if call.location.as_deref() == Some("EU") { Ok(()) } else { Err(ResidencyFailure::REGION) }
+/// }
+///
+/// #[data_residency(hook = "status")]
+/// async fn status(Query(call): Query<ResidencyCall>) -> Json<ResidencyStatus> {
+///     println!("{:?}", call.migration_id);
+///     Json(ResidencyStatus::ready())
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/remote/remote-realm-migration/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataResidency {
+    /// `schedule`, `start`, `status`, `commit` or `rollback`.
+    pub hook: &'static str,
+    /// How long a move may take, in hours; written at one of the hooks.
+    pub max_hours: Option<u32>,
+}
+
+impl Kind for DataResidency {
+    fn name(&self) -> &'static str {
+        "migration:dataResidency"
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("residency")
+    }
+
+    fn shared_key(&self) -> Option<&'static str> {
+        Some("data-residency")
+    }
+
+    fn has_endpoint(&self) -> bool {
+        false
+    }
+
+    fn path(&self, base: String) -> String {
+        format!("{base}/{}", self.hook)
+    }
+
+    fn method(&self) -> Option<Method> {
+        Some(if self.hook == "status" {
+            Method::Get
+        } else {
+            Method::Post
+        })
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        let mut item = Mapping::new();
+        item.insert("key".into(), handler.key().into());
+        let path = handler.path().strip_suffix(self.hook).unwrap_or_default();
+        item.insert("path".into(), path.trim_end_matches('/').into());
+        if let Some(hours) = self.max_hours {
+            item.insert("maxMigrationDurationHours".into(), hours.into());
+        }
+        vec![Module {
+            module_type: "migration:dataResidency",
+            item,
+            owned: None,
+        }]
+    }
+
+    fn simulation(&self) -> Simulation {
+        let body = match self.hook {
+            "schedule" | "start" => serde_json::json!({
+                "startTime": "2026-12-26T00:00:00.000Z", "endTime": "2026-12-26T02:00:00.000Z",
+                "location": "EU", "migrationId": 57500,
+            }),
+            "status" => {
+                return Simulation {
+                    body: None,
+                    ..Simulation::of_platform(serde_json::Value::Null)
+                };
+            }
+            _ => serde_json::json!({ "migrationId": 57500 }),
+        };
+        Simulation::of_platform(body)
+    }
+}
+
+/// What a hook is told.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResidencyCall {
+    /// The move's id: a number in a body, text in a query.
+    #[serde(deserialize_with = "number_or_text")]
+    pub migration_id: Option<String>,
+    /// When it may begin, as ISO 8601.
+    pub start_time: Option<String>,
+    /// When it must be done.
+    pub end_time: Option<String>,
+    /// Where to: `EU`, `US`, …
+    pub location: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+fn number_or_text<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(reader)? {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Null => None,
+        other => Some(other.to_string()),
+    })
+}
+
+/// How far a move is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResidencyStatus {
+    status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_response_code: Option<&'static str>,
+}
+
+impl ResidencyStatus {
+    /// Everything is copied; Atlassian may go on.
+    pub fn ready() -> Self {
+        Self::of("ready-to-commit")
+    }
+
+    /// Still at it.
+    pub fn in_progress() -> Self {
+        Self::of("in-progress")
+    }
+
+    /// It can't be done.
+    pub fn failed(why: ResidencyFailure) -> Self {
+        Self {
+            error_response_code: Some(why.0),
+            ..Self::of("failed")
+        }
+    }
+
+    fn of(status: &str) -> Self {
+        Self {
+            status: status.to_owned(),
+            error_response_code: None,
+        }
+    }
+}
+
+/// Why a move can't be made; ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResidencyFailure(&'static str);
+
+impl ResidencyFailure {
+    /// It was never scheduled.
+    pub const NOT_SCHEDULED: Self = Self("E0001");
+    /// The region isn't offered.
+    pub const REGION: Self = Self("E0002");
+    /// Such a move isn't offered.
+    pub const UNSUPPORTED: Self = Self("E0003");
+    /// Too many at once.
+    pub const TOO_MANY: Self = Self("E0004");
+    /// Anything else.
+    pub const OTHER: Self = Self("E9999");
+}
+
+impl IntoResponse for ResidencyFailure {
+    fn into_response(self) -> Response {
+        tracing::warn!(code = self.0, "the move to another region was refused");
+        let body = crate::Json(serde_json::json!({ "errorResponseCode": self.0 }));
+        (StatusCode::CONFLICT, body).into_response()
+    }
+}

@@ -1,0 +1,332 @@
+//! `devops:designInfoProvider` and `devops:securityInfoProvider`: several functions make one
+//! module.
+
+use serde::{Deserialize, Serialize};
+use serde_yaml::Mapping;
+
+use super::{Rest, nested, set};
+use crate::fit::Caller;
+use crate::registry::{Handler, Kind, Module, Simulation};
+
+pub(super) const DESIGN_ENDPOINTS: &[&[&str]] = &[
+    &["checkAuth", "endpoint"],
+    &["getEntityByUrl", "endpoint"],
+    &["onEntityAssociated", "endpoint"],
+    &["onEntityDisassociated", "endpoint"],
+];
+
+pub(super) const SECURITY_ENDPOINTS: &[&[&str]] = &[
+    &["fetchWorkspaces", "endpoint"],
+    &["fetchContainers", "endpoint"],
+    &["searchContainers", "endpoint"],
+    &["onEntityAssociated", "endpoint"],
+    &["onEntityDisassociated", "endpoint"],
+];
+
+/// The options of `#[design_info_provider]`: one function of the provider. `name` and `home_url`
+/// are written at one of them; all have the same `key`, or none. Forge wants all four functions.
+///
+/// ```
+/// use forge_remote::kinds::DesignCall;
+/// use forge_remote::prelude::*;
+///
+/// #[design_info_provider(function = "getEntityByUrl", name = "Sketches", home_url = "https://sketches.example.com")]
+/// async fn by_url(Event(call): Event<DesignCall>) -> Result<Json<serde_json::Value>> {
+///     Ok(Json(serde_json::json!({ "id": "1", "url": call.url() })))
+/// }
+/// ```
+///
+/// No page of Atlassian's has this contract for Forge: the bodies are those of Connect, as
+/// `atlassian/figma-for-jira` has them, and everything in them is optional.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DesignInfoProvider {
+    /// `checkAuth`, `getEntityByUrl`, `onEntityAssociated` or `onEntityDisassociated`.
+    pub function: &'static str,
+    /// The provider's name.
+    pub name: Option<&'static str>,
+    /// Its home page.
+    pub home_url: Option<&'static str>,
+    /// Its logo.
+    pub logo_url: Option<&'static str>,
+    /// The domain whose links it knows.
+    pub handled_domain_name: Option<&'static str>,
+    /// Its documentation.
+    pub documentation_url: Option<&'static str>,
+}
+
+impl Kind for DesignInfoProvider {
+    fn name(&self) -> &'static str {
+        "devops:designInfoProvider"
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::PlatformForUser
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("designs")
+    }
+
+    fn shared_key(&self) -> Option<&'static str> {
+        Some("design-info-provider")
+    }
+
+    fn shared_parts(&self) -> &'static [&'static str] {
+        &[
+            "name",
+            "homeUrl",
+            "checkAuth",
+            "getEntityByUrl",
+            "onEntityAssociated",
+            "onEntityDisassociated",
+        ]
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        let mut item = function(handler, self.function, self.name, self.home_url);
+        set(&mut item, "logoUrl", self.logo_url);
+        set(&mut item, "handledDomainName", self.handled_domain_name);
+        set(&mut item, "documentationUrl", self.documentation_url);
+        vec![Module {
+            module_type: "devops:designInfoProvider",
+            item,
+            owned: None,
+        }]
+    }
+
+    fn simulation(&self) -> Simulation {
+        Simulation::of_platform(match self.function {
+            "getEntityByUrl" => serde_json::json!({
+                "entity": { "url": "https://sketches.example.com/1" }, "user": { "id": "557058:local" },
+            }),
+            "checkAuth" => serde_json::json!({ "user": { "id": "557058:local" } }),
+            other => association(other),
+        })
+    }
+}
+
+/// The options of `#[security_info_provider]`: one function of the provider. `name` and `home_url`
+/// are written at one of them; all have the same `key`, or none. Forge wants the first three.
+///
+/// ```
+/// use forge_remote::kinds::{SecurityAnswer, SecurityCall, Workspace};
+/// use forge_remote::prelude::*;
+///
+/// #[security_info_provider(function = "fetchWorkspaces", name = "Scanner", home_url = "https://scanner.example.com")]
+/// async fn workspaces(Event(call): Event<SecurityCall>) -> Result<Json<SecurityAnswer>> {
+///     let workspaces = call.ids.into_iter().map(|id| Workspace {
+///         name: format!("Workspace {id}"),
+///         url: format!("https://scanner.example.com/{id}"),
+///         avatar_url: None,
+///         id,
+///     });
+///     Ok(Json(SecurityAnswer::Workspaces { workspaces: workspaces.collect() }))
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/jira-software-security-info/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SecurityInfoProvider {
+    /// `fetchWorkspaces`, `fetchContainers`, `searchContainers`, `onEntityAssociated` or
+    /// `onEntityDisassociated`.
+    pub function: &'static str,
+    /// The provider's name.
+    pub name: Option<&'static str>,
+    /// Its home page.
+    pub home_url: Option<&'static str>,
+    /// Its logo.
+    pub logo_url: Option<&'static str>,
+    /// Its documentation.
+    pub documentation_url: Option<&'static str>,
+}
+
+impl Kind for SecurityInfoProvider {
+    fn name(&self) -> &'static str {
+        "devops:securityInfoProvider"
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::PlatformForUser
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("security")
+    }
+
+    fn shared_key(&self) -> Option<&'static str> {
+        Some("security-info-provider")
+    }
+
+    fn shared_parts(&self) -> &'static [&'static str] {
+        &[
+            "name",
+            "homeUrl",
+            "fetchWorkspaces",
+            "fetchContainers",
+            "searchContainers",
+        ]
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        let mut item = function(handler, self.function, self.name, self.home_url);
+        set(&mut item, "logoUrl", self.logo_url);
+        set(&mut item, "documentationUrl", self.documentation_url);
+        vec![Module {
+            module_type: "devops:securityInfoProvider",
+            item,
+            owned: None,
+        }]
+    }
+
+    fn simulation(&self) -> Simulation {
+        Simulation::of_platform(match self.function {
+            "fetchWorkspaces" | "fetchContainers" => serde_json::json!({ "ids": ["local"] }),
+            "searchContainers" => serde_json::json!({
+                "cloudId": "local", "workspaceId": "local", "searchQuery": "",
+            }),
+            other => association(other),
+        })
+    }
+}
+
+/// The part of the module that one function makes.
+fn function(handler: &Handler, function: &str, name: Option<&str>, home: Option<&str>) -> Mapping {
+    let mut item = Mapping::new();
+    item.insert("key".into(), handler.key().into());
+    if let Some(name) = name {
+        item.insert("name".into(), nested("value", name.into()));
+    }
+    set(&mut item, "homeUrl", home);
+    item.insert(
+        function.into(),
+        nested("endpoint", handler.endpoint().into()),
+    );
+    item
+}
+
+fn association(function: &str) -> serde_json::Value {
+    let with = serde_json::json!({
+        "ati": "ati:cloud:jira:issue", "ari": "ari:cloud:jira:local:issue/10000",
+        "cloudId": "local", "id": "10000",
+    });
+    let mut body = serde_json::json!({ "entity": { "ari": "ari:local", "id": "1" } });
+    let name = if function == "onEntityAssociated" {
+        "associatedWith"
+    } else {
+        "disassociatedFrom"
+    };
+    body[name] = with;
+    body
+}
+
+/// What a design function is asked.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DesignCall {
+    /// `url`, or `ari` and `id`.
+    pub entity: Rest,
+    /// `id`: the account.
+    pub user: Option<Rest>,
+    /// What the design is linked to.
+    pub associated_with: Option<Associated>,
+    /// What it is no longer linked to.
+    pub disassociated_from: Option<Associated>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+impl DesignCall {
+    /// The design's URL.
+    pub fn url(&self) -> Option<&str> {
+        self.entity.get("url")?.as_str()
+    }
+}
+
+/// What an entity is linked to.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Associated {
+    /// The kind: `ati:cloud:jira:issue`.
+    pub ati: Option<String>,
+    /// The thing.
+    pub ari: Option<String>,
+    /// The site.
+    pub cloud_id: Option<String>,
+    /// The thing's id.
+    pub id: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// What a security function is asked.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SecurityCall {
+    /// Of workspaces or containers.
+    pub ids: Vec<String>,
+    /// Where to search.
+    pub cloud_id: Option<String>,
+    /// Where to search.
+    pub workspace_id: Option<String>,
+    /// What to search for.
+    pub search_query: Option<String>,
+    /// A vulnerability: `ari` and `id`.
+    pub entity: Option<Rest>,
+    /// What it is linked to.
+    pub associated_with: Option<Associated>,
+    /// What it is no longer linked to.
+    pub disassociated_from: Option<Associated>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// What a security function answers; nothing for the two about links.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum SecurityAnswer {
+    /// To `fetchWorkspaces`.
+    Workspaces {
+        /// Those asked for.
+        workspaces: Vec<Workspace>,
+    },
+    /// To `fetchContainers` and `searchContainers`.
+    Containers {
+        /// Those asked for.
+        containers: Vec<Container>,
+    },
+}
+
+/// A workspace of the provider's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Workspace {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// A picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+}
+
+/// A container of the provider's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Container {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// A picture.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avatar_url: Option<String>,
+    /// When it last changed, as `2022-01-19T23:27:25+00:00`.
+    pub last_updated_date: String,
+}

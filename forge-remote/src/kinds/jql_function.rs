@@ -1,0 +1,161 @@
+//! `jira:jqlFunction`: a function in Jira's queries.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_yaml::{Mapping, Value};
+
+use super::{Rest, item, texts};
+use crate::fit::Caller;
+use crate::registry::{Handler, Kind, Module, Simulation};
+
+/// The options of `#[jql_function]`.
+///
+/// ```
+/// use forge_remote::kinds::{JqlAnswer, JqlCall};
+/// use forge_remote::prelude::*;
+///
+/// #[jql_function(name = "urgent", arguments = ["team", "limit?"], types = ["issue"], operators = ["in", "not in"])]
+/// async fn urgent(Event(call): Event<JqlCall>) -> Result<Json<JqlAnswer>> {
+///     let Some(team) = call.clause.arguments.first() else {
+///         return Ok(Json(JqlAnswer::error("which team?")));
+///     };
+///     Ok(Json(JqlAnswer::jql(format!("team = {team:?} and priority = Highest"))))
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/jql-function/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JqlFunction {
+    /// The name in queries.
+    pub name: &'static str,
+    /// The arguments' names, with a `?` after those that can be left out.
+    pub arguments: &'static [&'static str],
+    /// The types of fields it can stand for.
+    pub types: &'static [&'static str],
+    /// The operators it can follow.
+    pub operators: &'static [&'static str],
+}
+
+impl Kind for JqlFunction {
+    fn name(&self) -> &'static str {
+        "jira:jqlFunction"
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::PlatformForUser
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("jql")
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        let mut item = item(handler);
+        item.insert("name".into(), self.name.into());
+        let arguments = self.arguments.iter().map(|name| {
+            let mut argument = Mapping::new();
+            argument.insert("name".into(), name.trim_end_matches('?').into());
+            argument.insert("required".into(), (!name.ends_with('?')).into());
+            Value::Mapping(argument)
+        });
+        item.insert("arguments".into(), Value::Sequence(arguments.collect()));
+        item.insert("types".into(), texts(self.types));
+        item.insert("operators".into(), texts(self.operators));
+        vec![Module {
+            module_type: "jira:jqlFunction",
+            item,
+            owned: Some(&[
+                "key",
+                "endpoint",
+                "function",
+                "name",
+                "arguments",
+                "types",
+                "operators",
+            ]),
+        }]
+    }
+
+    fn simulation(&self) -> Simulation {
+        let arguments: Vec<&str> = self.arguments.iter().map(|_| "text").collect();
+        let body = serde_json::json!({
+            "precomputationId": "00000000-0000-4000-a000-000000000007",
+            "clause": {
+                "field": "key", "type": self.types, "operator": self.operators.first(),
+                "functionName": self.name, "arguments": arguments,
+            },
+        });
+        Simulation {
+            timeout: Duration::from_secs(25),
+            ..Simulation::of_platform(body)
+        }
+    }
+}
+
+/// A query's use of the function.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JqlCall {
+    /// The precomputation's id, by which Jira's API can be told a new result later.
+    pub precomputation_id: Option<String>,
+    /// The clause.
+    pub clause: JqlClause,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// `key in urgent("team")`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct JqlClause {
+    /// The field before the operator.
+    pub field: Option<String>,
+    /// The field's types.
+    #[serde(rename = "type")]
+    pub types: Vec<String>,
+    /// The operator.
+    pub operator: Option<String>,
+    /// The function's name.
+    pub function_name: Option<String>,
+    /// The arguments.
+    pub arguments: Vec<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// What stands for the function in the query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum JqlAnswer {
+    /// JQL.
+    Jql {
+        /// The JQL, with 1,000 values on a right-hand side at most.
+        jql: String,
+    },
+    /// A message for the user.
+    #[serde(rename_all = "camelCase")]
+    Error {
+        /// The message.
+        error: String,
+        /// Whether the failure is kept as the result, not asked for again.
+        store_error_as_precomputation: bool,
+    },
+}
+
+impl JqlAnswer {
+    /// JQL.
+    pub fn jql(jql: impl Into<String>) -> Self {
+        Self::Jql { jql: jql.into() }
+    }
+
+    /// A message for the user; Jira asks again another time.
+    pub fn error(message: impl Into<String>) -> Self {
+        Self::Error {
+            error: message.into(),
+            store_error_as_precomputation: false,
+        }
+    }
+}

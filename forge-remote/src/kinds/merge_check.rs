@@ -1,0 +1,156 @@
+//! `bitbucket:mergeCheck`: whether a pull request may be merged.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Rest, item, texts};
+use crate::registry::{Handler, Kind, Module, Simulation};
+
+/// The options of `#[merge_check]`. `description` is the doc comment's first paragraph unless
+/// written. Forge takes an error for a failed check.
+///
+/// ```
+/// use forge_remote::kinds::{MergeCheckCall, MergeVerdict};
+/// use forge_remote::prelude::*;
+///
+/// /// Pull requests with an odd number wait.
+/// #[merge_check(name = "Even only", triggers = ["on-merge"])]
+/// async fn even(Event(call): Event<MergeCheckCall>) -> Result<Json<MergeVerdict>> {
+///     Ok(Json(match call.pull_request_id() {
+///         Some(id) if id % 2 == 0 => MergeVerdict::pass(),
+///         _ => MergeVerdict::fail("odd"),
+///     }))
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/bitbucket-merge-check/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MergeCheck {
+    /// Its name.
+    pub name: &'static str,
+    /// When it is asked: `on-merge`, `on-code-pushed`, `on-reviewer-status-changed`.
+    pub triggers: &'static [&'static str],
+    /// What it checks.
+    pub description: &'static str,
+}
+
+impl Kind for MergeCheck {
+    fn name(&self) -> &'static str {
+        "bitbucket:mergeCheck"
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("merge-check")
+    }
+
+    fn scopes(&self) -> &[&'static str] {
+        &["read:pullrequest:bitbucket"]
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        let mut item = item(handler);
+        item.insert("name".into(), self.name.into());
+        item.insert("description".into(), self.description.into());
+        item.insert("triggers".into(), texts(self.triggers));
+        vec![Module {
+            module_type: "bitbucket:mergeCheck",
+            item,
+            owned: Some(&[
+                "key",
+                "endpoint",
+                "function",
+                "name",
+                "description",
+                "triggers",
+            ]),
+        }]
+    }
+
+    fn simulation(&self) -> Simulation {
+        let trigger = self.triggers.first().copied().unwrap_or("on-merge");
+        let mut body = serde_json::json!({
+            "workspace": { "uuid": "{00000000-0000-4000-a000-000000000006}" },
+            "repository": { "uuid": "{00000000-0000-4000-a000-000000000004}" },
+            "pullrequest": { "id": 1 },
+            "trigger": { "type": trigger },
+        });
+        if trigger == "on-merge" {
+            body["mergeProperties"] = serde_json::json!({
+                "commitMessage": "Merge", "commitMessageTruncated": false,
+                "mergeStrategy": "merge_commit", "closeSourceBranch": true,
+            });
+        }
+        Simulation::of_platform(body)
+    }
+}
+
+/// What is to be merged.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MergeCheckCall {
+    /// `uuid`, in braces.
+    pub workspace: Rest,
+    /// `uuid`, in braces.
+    pub repository: Rest,
+    /// `id`.
+    pub pullrequest: Rest,
+    /// `type`; an example of Atlassian's names the wrong one, so see whether there are
+    /// `merge_properties`.
+    pub trigger: Rest,
+    /// At a merge only.
+    pub merge_properties: Option<MergeProperties>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+impl MergeCheckCall {
+    /// The pull request's number.
+    pub fn pull_request_id(&self) -> Option<u64> {
+        self.pullrequest.get("id")?.as_u64()
+    }
+}
+
+/// How it is to be merged.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MergeProperties {
+    /// The commit's message, perhaps cut.
+    pub commit_message: Option<String>,
+    /// Whether it is cut.
+    pub commit_message_truncated: bool,
+    /// `merge_commit`, `squash`, …
+    pub merge_strategy: Option<String>,
+    /// Whether the branch goes.
+    pub close_source_branch: bool,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// Whether it may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MergeVerdict {
+    /// Whether it may.
+    pub success: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl MergeVerdict {
+    /// It may.
+    pub fn pass() -> Self {
+        Self {
+            success: true,
+            message: None,
+        }
+    }
+
+    /// It may not, and why.
+    pub fn fail(message: impl Into<String>) -> Self {
+        Self {
+            success: false,
+            message: Some(message.into()),
+        }
+    }
+}

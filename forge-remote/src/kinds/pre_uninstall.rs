@@ -1,0 +1,63 @@
+//! `preUninstall`: Forge calls before the app is removed, and waits.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Rest, item};
+use crate::registry::{Handler, Kind, Module, Simulation};
+
+/// `#[pre_uninstall]`: the last call of an installation. Forge holds the removal for 55 seconds;
+/// the answer makes no difference to it.
+///
+/// ```
+/// use forge_remote::prelude::*;
+///
+/// #[pre_uninstall(auth = system)]
+/// async fn farewell(call: Invocation, token: Option<SystemToken>) -> Result<()> {
+///     println!("{} goes ({token:?})", call.installation_id());
+///     Ok(())
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/pre-uninstall-trigger/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PreUninstall;
+
+impl Kind for PreUninstall {
+    fn name(&self) -> &'static str {
+        "preUninstall"
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("pre-uninstall")
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        vec![Module {
+            module_type: "preUninstall",
+            item: item(handler),
+            owned: None,
+        }]
+    }
+
+    fn simulation(&self) -> Simulation {
+        let body = serde_json::json!({ "context": { "cloudId": "local", "moduleKey": "local" } });
+        Simulation {
+            timeout: Duration::from_secs(55),
+            ..Simulation::of_platform(body)
+        }
+    }
+}
+
+/// What comes with it. Known of functions only: take the installation from the
+/// [`Invocation`](crate::Invocation).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct UninstallEvent {
+    /// `cloudId` and `moduleKey`, as far as is known.
+    pub context: Option<serde_json::Value>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}

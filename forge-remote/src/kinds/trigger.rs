@@ -1,0 +1,229 @@
+//! `trigger`: Forge calls when an event of a product, or of the app's own life, happens.
+
+use serde::Deserialize;
+use serde_yaml::{Mapping, Value};
+
+use super::{Rest, item, set, texts};
+use crate::registry::{Handler, Kind, Module, Simulation};
+
+/// The options of `#[trigger]`.
+///
+/// The scopes that Forge asks for each event follow by themselves; see
+/// [`App::granular_scopes`](crate::App::granular_scopes) for which set of them. A misspelt event
+/// doesn't compile; one that this version doesn't know yet is written as `unknown_events`. Several
+/// events of one handler are told apart by an enum of yours:
+///
+/// ```
+/// use forge_remote::prelude::*;
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// #[serde(tag = "eventType")]
+/// enum Change {
+///     #[serde(rename = "avi:jira:created:issue")]
+///     Created { issue: Issue },
+///     #[serde(rename = "avi:jira:deleted:issue")]
+///     Deleted { issue: Issue },
+/// }
+///
+/// #[derive(Deserialize)]
+/// struct Issue { key: String }
+///
+/// /// Keeps our copy of the issues.
+/// #[trigger(events = ["avi:jira:created:issue", "avi:jira:deleted:issue"], ignore_self, auth = system)]
+/// async fn follow(retry: Retry, token: SystemToken, Event(change): Event<Change>) -> Result<()> {
+///     match change {
+///         Change::Created { issue } => println!("{} is new ({token:?}, {retry:?})", issue.key),
+///         Change::Deleted { issue } => println!("{} is gone", issue.key),
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// Forge waits 5 seconds, and sends the event again up to four times, a minute apart; there is no
+/// id that tells a repetition from a new event, and no order. Source:
+/// <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The events.
+    pub events: &'static [&'static str],
+    /// Events that this version doesn't know, and whose scopes so don't follow.
+    pub unknown_events: &'static [&'static str],
+    /// An expression that must be true of the event (`filter.expression`).
+    pub filter: Option<&'static str>,
+    /// What becomes of an event when the expression fails: `IGNORE`, `IGNORE_AND_LOG` (Forge's
+    /// default), `RECEIVE` or `RECEIVE_AND_LOG`.
+    pub on_error: Option<&'static str>,
+    /// Whether what the app itself did is left out (Jira only).
+    pub ignore_self: bool,
+    /// Whether sites without an active licence are left out.
+    pub licensed_only: bool,
+    /// Entity properties that come along (`payload.include.propertyPaths`).
+    pub property_paths: &'static [&'static str],
+    /// Fields that come along (`payload.include.fields`).
+    pub fields: &'static [&'static str],
+}
+
+impl Kind for Trigger {
+    fn name(&self) -> &'static str {
+        "trigger"
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("trigger")
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        let mut item = item(handler);
+        item.insert(
+            "events".into(),
+            texts(&[self.events, self.unknown_events].concat()),
+        );
+        let mut filter = Mapping::new();
+        if self.ignore_self {
+            filter.insert("ignoreSelf".into(), true.into());
+        }
+        set(&mut filter, "expression", self.filter);
+        set(&mut filter, "onError", self.on_error);
+        if self.licensed_only {
+            filter.insert("appIsLicensed".into(), true.into());
+        }
+        if !filter.is_empty() {
+            item.insert("filter".into(), Value::Mapping(filter));
+        }
+        let mut include = Mapping::new();
+        for (name, paths) in [
+            ("propertyPaths", self.property_paths),
+            ("fields", self.fields),
+        ] {
+            if !paths.is_empty() {
+                include.insert(name.into(), texts(paths));
+            }
+        }
+        if !include.is_empty() {
+            item.insert(
+                "payload".into(),
+                super::nested("include", Value::Mapping(include)),
+            );
+        }
+        vec![Module {
+            module_type: "trigger",
+            item,
+            owned: None,
+        }]
+    }
+
+    fn events(&self) -> &[&'static str] {
+        self.events
+    }
+
+    fn simulation(&self) -> Simulation {
+        let event = self.events.iter().chain(self.unknown_events).next();
+        Simulation::of_platform(sample(event.copied().unwrap_or_default()))
+    }
+}
+
+/// An event of the shape its product's have.
+fn sample(event: &str) -> serde_json::Value {
+    use serde_json::json;
+    let mut parts = event.split(':').skip(1);
+    let (product, _, what) = (parts.next(), parts.next(), parts.next().unwrap_or_default());
+    match product {
+        Some("forge") => json!({
+            "eventType": event,
+            "id": "00000000-0000-4000-a000-000000000001",
+            "context": "ari:cloud:jira::site/00000000-0000-4000-a000-000000000002",
+            "installerAccountId": "557058:local",
+            "app": { "id": "00000000-0000-4000-a000-000000000000", "version": "1.0.0" },
+            "environment": { "id": "00000000-0000-4000-a000-000000000003" },
+        }),
+        Some("confluence") => json!({
+            "eventType": event,
+            "eventCreatedDate": "2026-01-01T12:00:00.000Z",
+            "atlassianId": "557058:local",
+            "suppressNotifications": false,
+            "selfGenerated": false,
+            "content": {
+                "id": "98304", "type": what, "status": "current", "title": "A page",
+                "space": { "id": 65538, "key": "DEV", "name": "Development" },
+            },
+        }),
+        Some("bitbucket") => json!({
+            "eventType": event,
+            "timestamp": "2026-01-01T12:00:00.000000Z",
+            "actor": { "type": "user", "accountId": "557058:local" },
+            "repository": { "uuid": "{00000000-0000-4000-a000-000000000004}", "slug": "code" },
+            "project": { "uuid": "{00000000-0000-4000-a000-000000000005}" },
+            "workspace": { "uuid": "{00000000-0000-4000-a000-000000000006}" },
+        }),
+        Some("jsm-entity") => json!({
+            "eventType": event, "entityId": "10001", "entityType": what, "activationId": "local",
+            "entityUpdateTimeStamp": "2026-01-01T12:00:00.000Z", "sequenceNumber": 1,
+        }),
+        Some("compass") => json!({
+            "eventType": event, "selfGenerated": false,
+            "component": { "id": "ari:cloud:compass:local:component/local" },
+        }),
+        _ => json!({
+            "eventType": event,
+            "selfGenerated": false,
+            "timestamp": "1767268800000",
+            "atlassianId": "557058:local",
+            "issue": {
+                "id": "10000", "key": "DEV-1",
+                "fields": { "summary": "A work item", "project": { "id": "10000", "key": "DEV" } },
+            },
+        }),
+    }
+}
+
+/// What comes with `avi:forge:installed:app` and `avi:forge:upgraded:app` (major versions only).
+/// There is no event for removal: see [`PreUninstall`](super::PreUninstall).
+///
+/// Right after an installation the app's own calls may be refused for some minutes.
+/// Source: <https://developer.atlassian.com/platform/forge/events-reference/life-cycle/>
+///
+/// ```
+/// use forge_remote::kinds::LifecycleEvent;
+/// use forge_remote::prelude::*;
+///
+/// #[trigger(events = ["avi:forge:installed:app", "avi:forge:upgraded:app"])]
+/// async fn welcome(call: Invocation, Event(event): Event<LifecycleEvent>) -> Result<()> {
+///     println!("{} is there, with version {:?}", call.installation_id(), event.app.version);
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LifecycleEvent {
+    /// `avi:forge:installed:app` or `avi:forge:upgraded:app`; Atlassian's examples leave it out.
+    pub event_type: Option<String>,
+    /// The installation: the bare UUID, where the FIT has the ARI.
+    pub id: Option<String>,
+    /// The site's ARI, as far as has been seen.
+    pub context: Option<serde_json::Value>,
+    /// Who installed it.
+    pub installer_account_id: Option<String>,
+    /// Who upgraded it.
+    pub upgrader_account_id: Option<String>,
+    /// The app.
+    #[serde(default)]
+    pub app: LifecycleApp,
+    /// Everything else: `environment`, `permissions`, …
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// The app in a [`LifecycleEvent`].
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LifecycleApp {
+    /// Its UUID, where the FIT has the ARI.
+    pub id: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its owner's account.
+    pub owner_account_id: Option<String>,
+}

@@ -1,0 +1,115 @@
+//! `jira:workflowPostFunction`: Jira calls after a transition.
+
+use serde::Deserialize;
+
+use super::{Rest, item, texts};
+use crate::fit::Caller;
+use crate::registry::{Handler, Kind, Module, Simulation};
+
+/// The options of `#[workflow_post_function]`. `description` is the doc comment's first paragraph
+/// unless written. The pages that configure it (`view`, `edit`, `create`, `resolver`) are
+/// hand-written in the same item of the manifest, and stay.
+///
+/// Delivered as an event: 5 seconds, up to four repetitions. `transition.executionId` is the same
+/// in all of them.
+///
+/// ```
+/// use forge_remote::kinds::Transitioned;
+/// use forge_remote::prelude::*;
+///
+/// /// Tells the team of the transition.
+/// #[workflow_post_function(name = "Notify the team")]
+/// async fn notify(retry: Retry, Event(done): Event<Transitioned>) -> Result<()> {
+///     println!("{:?} {:?} {:?}", done.issue.get("key"), done.execution_id(), retry.count);
+///     Ok(())
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/events-reference/jira/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkflowPostFunction {
+    /// Its name in the workflow's editor.
+    pub name: &'static str,
+    /// What it does.
+    pub description: &'static str,
+    /// `company-managed` (the default), `team-managed`.
+    pub project_types: &'static [&'static str],
+}
+
+impl Kind for WorkflowPostFunction {
+    fn name(&self) -> &'static str {
+        "jira:workflowPostFunction"
+    }
+
+    fn caller(&self) -> Caller {
+        Caller::PlatformForUser
+    }
+
+    fn module_suffix(&self) -> Option<&'static str> {
+        Some("post-function")
+    }
+
+    fn scopes(&self) -> &[&'static str] {
+        &["manage:jira-configuration", "read:jira-work"]
+    }
+
+    fn modules(&self, handler: &Handler) -> Vec<Module> {
+        let mut item = item(handler);
+        item.insert("name".into(), self.name.into());
+        item.insert("description".into(), self.description.into());
+        if !self.project_types.is_empty() {
+            item.insert("projectTypes".into(), texts(self.project_types));
+        }
+        vec![Module {
+            module_type: "jira:workflowPostFunction",
+            item,
+            owned: Some(&[
+                "key",
+                "endpoint",
+                "function",
+                "name",
+                "description",
+                "projectTypes",
+            ]),
+        }]
+    }
+
+    fn simulation(&self) -> Simulation {
+        Simulation::of_platform(serde_json::json!({
+            "issue": { "id": "10000", "key": "DEV-1" },
+            "transition": {
+                "id": "11", "executionId": "local-execution", "from": { "id": "1" }, "to": { "id": "3" },
+            },
+            "workflow": { "id": "local", "name": "Local" },
+            "atlassianId": "557058:local",
+            "configuration": {},
+            "postFunction": { "id": "local" },
+        }))
+    }
+}
+
+/// A transition that has been made.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Transitioned {
+    /// `id` and `key`, at least.
+    pub issue: Rest,
+    /// `id`, `executionId`, `from`, `to`.
+    pub transition: Rest,
+    /// `id` and `name`.
+    pub workflow: Rest,
+    /// Who made it.
+    pub atlassian_id: Option<String>,
+    /// What the configuration page stored.
+    pub configuration: Option<serde_json::Value>,
+    /// Everything else: `changelog`, `comment`, `postFunction`, …
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+impl Transitioned {
+    /// The transition's own id: the same in every repetition, and for every post function of it.
+    pub fn execution_id(&self) -> Option<&str> {
+        self.transition.get("executionId")?.as_str()
+    }
+}

@@ -1,0 +1,757 @@
+//! Every kind from outside: what Forge sends reaches the function with its types, what it returns
+//! reaches Forge, and the manifest has the module.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use forge_remote::kinds::*;
+use forge_remote::manifest::{ManifestFile, Sections, compare};
+use forge_remote::prelude::*;
+use forge_remote::registry::Registry;
+use forge_remote::testing::Harness;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+#[scheduled_trigger(interval = "hour", licensed_only)]
+async fn tick() {}
+
+#[derive(Deserialize)]
+#[serde(tag = "eventType")]
+enum Change {
+    #[serde(rename = "avi:jira:created:issue")]
+    Created { issue: Issue },
+    #[serde(rename = "avi:jira:deleted:issue")]
+    Deleted { issue: Issue },
+}
+
+#[derive(Deserialize)]
+struct Issue {
+    key: String,
+}
+
+const CREATED: &str = "avi:jira:created:issue";
+
+/// Answers what it saw, so that a test can look at it; Forge doesn't.
+#[trigger(
+    events = [CREATED, "avi:jira:deleted:issue"],
+    filter = "event.issue.fields.project.key == 'DEV'",
+    on_error = "RECEIVE_AND_LOG",
+    ignore_self,
+    property_paths = ["issue.properties['k'].f"],
+    auth = system
+)]
+async fn follow(
+    retry: Retry,
+    _token: SystemToken,
+    Event(change): Event<Change>,
+) -> Result<Json<Value>> {
+    let (what, issue) = match change {
+        Change::Created { issue } => ("created", issue),
+        Change::Deleted { issue } => ("deleted", issue),
+    };
+    Ok(Json(json!([what, issue.key, retry.count, retry.reason])))
+}
+
+#[trigger(events = ["avi:forge:installed:app", "avi:forge:upgraded:app"])]
+async fn installed(Event(event): Event<LifecycleEvent>) -> Result<Json<Value>> {
+    Ok(Json(json!([
+        event.event_type,
+        event.app.version,
+        event.rest.get("environment").is_some()
+    ])))
+}
+
+#[trigger(unknown_events = ["avi:jira:invented:thing"])]
+async fn unheard_of(Event(event): Event) -> Result<()> {
+    if event.get("hopeless").is_some() {
+        return Err(Error::permanent("nothing can be made of it"));
+    }
+    Err(Error::new("the database is down"))
+}
+
+#[pre_uninstall(auth = system)]
+async fn farewell(Event(event): Event<UninstallEvent>) -> Result<()> {
+    assert!(event.context.is_some());
+    Ok(())
+}
+
+#[consumer(queue = "imports", cross_version)]
+async fn import(retry: Retry, Event(event): Event<QueueEvent>) -> Result<Json<Value>> {
+    Ok(Json(json!([
+        event.queue_name,
+        event.event_id,
+        event.body,
+        retry.is_retry()
+    ])))
+}
+
+#[web_trigger(outputs = ["accepted=202", "wrong=400 text/plain What do you mean?"], hmac, url_format = "v2")]
+async fn hook(request: WebRequest) -> Json<StaticOutput> {
+    let right = request.header("x-kind") == Some("right");
+    Json(StaticOutput::new(if right { "accepted" } else { "wrong" }))
+}
+
+#[web_trigger]
+async fn echo(request: WebRequest) -> WebResponse {
+    let query = request
+        .query_parameters
+        .get("q")
+        .and_then(|all| all.first());
+    let text = format!("{} {} {:?}", request.method, request.body, query);
+    WebResponse::new(200, text).header("Content-Type", "text/plain")
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LogTime {
+    issue_key: String,
+    hours: f64,
+    remark: Option<String>,
+}
+
+/// Logs time
+/// spent on a work item.
+///
+/// Not in the manifest.
+#[action(
+    verb = "CREATE",
+    name = "Log time",
+    inputs = [
+        "issueKey: string - The work item's key",
+        "hours: number - The hours spent",
+        "remark?: string - What was done",
+    ],
+    auth = user,
+    scopes = ["write:jira-work"]
+)]
+async fn log_time(
+    call: Invocation,
+    token: Option<UserToken>,
+    Event(asked): Event<ActionCall<LogTime>>,
+) -> Result<Json<Value>> {
+    let LogTime {
+        issue_key,
+        hours,
+        remark,
+    } = asked.inputs;
+    let who = (call.principal(), token.is_some());
+    Ok(Json(json!([
+        issue_key,
+        hours,
+        remark,
+        asked.context.cloud_id,
+        who
+    ])))
+}
+
+#[jql_function(name = "urgent", arguments = ["team", "limit?"], types = ["issue"], operators = ["in", "not in"])]
+async fn urgent(Event(call): Event<JqlCall>) -> Json<JqlAnswer> {
+    Json(match call.clause.arguments.first() {
+        Some(team) => JqlAnswer::jql(format!("team = {team:?}")),
+        None => JqlAnswer::error("which team?"),
+    })
+}
+
+/// Tells the team of the transition.
+#[workflow_post_function(name = "Notify the team", project_types = ["company-managed", "team-managed"])]
+async fn notify(retry: Retry, Event(done): Event<Transitioned>) -> Json<Value> {
+    Json(json!([
+        done.issue.get("key"),
+        done.execution_id(),
+        retry.count
+    ]))
+}
+
+/// Pull requests with an odd number wait.
+#[merge_check(name = "Even only", triggers = ["on-merge", "on-code-pushed"])]
+async fn even(Event(call): Event<MergeCheckCall>) -> Json<MergeVerdict> {
+    Json(match call.pull_request_id() {
+        Some(id) if id % 2 == 0 => MergeVerdict::pass(),
+        _ => MergeVerdict::fail("odd"),
+    })
+}
+
+/// Leaves every pipeline as it is.
+#[dynamic_pipelines_provider(name = "Nothing")]
+async fn pipelines(Event(call): Event<PipelinesCall>) -> Json<PipelinesAnswer> {
+    Json(PipelinesAnswer::of(call.pipelines_configuration))
+}
+
+#[design_info_provider(
+    function = "getEntityByUrl",
+    name = "Sketches",
+    home_url = "https://sketches.example.com"
+)]
+async fn by_url(Event(call): Event<DesignCall>) -> Json<Value> {
+    Json(json!({ "url": call.url() }))
+}
+
+#[design_info_provider(function = "checkAuth")]
+async fn check_auth() {}
+
+#[design_info_provider(function = "onEntityAssociated")]
+async fn design_linked(Event(call): Event<DesignCall>) -> Json<Value> {
+    Json(json!(call.associated_with.and_then(|with| with.id)))
+}
+
+#[design_info_provider(function = "onEntityDisassociated")]
+async fn design_unlinked(Event(call): Event<DesignCall>) -> Json<Value> {
+    Json(json!(call.disassociated_from.and_then(|from| from.id)))
+}
+
+#[security_info_provider(
+    function = "fetchWorkspaces",
+    name = "Scanner",
+    home_url = "https://scanner.example.com"
+)]
+async fn workspaces(Event(call): Event<SecurityCall>) -> Json<SecurityAnswer> {
+    let workspaces = call.ids.into_iter().map(|id| Workspace {
+        name: id.clone(),
+        url: format!("https://scanner.example.com/{id}"),
+        avatar_url: None,
+        id,
+    });
+    Json(SecurityAnswer::Workspaces {
+        workspaces: workspaces.collect(),
+    })
+}
+
+#[security_info_provider(function = "fetchContainers")]
+async fn containers() -> Json<SecurityAnswer> {
+    Json(SecurityAnswer::Containers {
+        containers: Vec::new(),
+    })
+}
+
+#[security_info_provider(function = "searchContainers")]
+async fn search(Event(call): Event<SecurityCall>) -> Json<Value> {
+    Json(json!([call.workspace_id, call.search_query]))
+}
+
+#[static_macro]
+async fn render(Event(call): Event<MacrosCall>) -> Json<RenderedMacros> {
+    Json(call.render(|one| format!("<p>{}</p>", one.config.len())))
+}
+
+#[widget_context]
+async fn widget(Json(asked): Json<Value>) -> Json<Value> {
+    Json(asked)
+}
+
+/// Sorts what comes in.
+#[agent_connector(name = "Triage", products = ["jira", "confluence"], conversation_starters = ["Sort it"], streaming)]
+async fn triage(Json(call): Json<AgentCall>) -> AgentAnswer {
+    match call.method() {
+        "message/send" => AgentAnswer::result(&call, json!({ "text": call.text() })),
+        "tasks/get" => AgentAnswer::error(&call, AgentError::TASK_NOT_FOUND),
+        _ => AgentAnswer::error(&call, AgentError::UNSUPPORTED),
+    }
+}
+
+#[data_residency(hook = "schedule", max_hours = 2)]
+async fn schedule(Json(call): Json<ResidencyCall>) -> Result<(), ResidencyFailure> {
+    if call.location.as_deref() == Some("EU") {
+        Ok(())
+    } else {
+        Err(ResidencyFailure::REGION)
+    }
+}
+
+#[data_residency(hook = "start")]
+async fn start(Json(call): Json<ResidencyCall>) -> Json<Value> {
+    Json(json!(call.migration_id))
+}
+
+#[data_residency(hook = "status")]
+async fn status(Query(call): Query<ResidencyCall>) -> Json<ResidencyStatus> {
+    Json(match call.migration_id.as_deref() {
+        Some("57500") => ResidencyStatus::ready(),
+        _ => ResidencyStatus::failed(ResidencyFailure::NOT_SCHEDULED),
+    })
+}
+
+#[data_residency(hook = "commit")]
+async fn commit(Json(_call): Json<ResidencyCall>) {}
+
+#[data_residency(hook = "rollback")]
+async fn rollback(Json(_call): Json<ResidencyCall>) {}
+
+fn app() -> App {
+    App::new()
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+        .app_id("ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107")
+}
+
+fn harness() -> Harness {
+    Harness::new(app()).unwrap()
+}
+
+async fn answer(harness: &Harness, key: &str, body: Value) -> (u16, Value) {
+    let answer = harness.call(key).json(&body).send().await;
+    let json = serde_json::from_str(&answer.text()).unwrap_or(Value::Null);
+    (answer.status(), json)
+}
+
+#[tokio::test]
+async fn the_local_platforms_call_of_every_kind_is_understood() {
+    let harness = harness();
+    let mut count = 0;
+    for handler in harness.app().registry().handlers() {
+        let answer = harness.call(handler.endpoint()).send().await;
+        let expected = if handler.key().starts_with("unheard-of") {
+            500
+        } else {
+            200
+        };
+        let name = handler.registration().function;
+        assert_eq!(answer.status(), expected, "{name}: {}", answer.text());
+        count += 1;
+    }
+    assert_eq!(count, 28);
+}
+
+#[tokio::test]
+async fn an_event_is_told_apart_by_its_type_bare_and_wrapped_with_its_repetitions() {
+    let harness = harness();
+    let event =
+        json!({ "eventType": "avi:jira:deleted:issue", "issue": { "key": "DEV-2" }, "new": [1] });
+    assert_eq!(
+        answer(&harness, "follow", event.clone()).await,
+        (200, json!(["deleted", "DEV-2", 0, null]))
+    );
+
+    let again = harness
+        .call("follow")
+        .json(&event)
+        .retried(2, "TIMEOUT_ERROR")
+        .send()
+        .await;
+    assert_eq!(
+        again.json(),
+        json!(["deleted", "DEV-2", 2, "TIMEOUT_ERROR"])
+    );
+
+    let mut inner = event.clone();
+    inner["retryContext"] =
+        json!({ "retryCount": 3, "retryReason": "INVALID_REMOTE_INVOCATION_ERROR" });
+    let (status, seen) = answer(&harness, "follow", json!({ "payload": inner })).await;
+    assert_eq!(
+        (status, seen),
+        (
+            200,
+            json!(["deleted", "DEV-2", 3, "INVALID_REMOTE_INVOCATION_ERROR"])
+        )
+    );
+
+    // Chunked, by a body of unknown length, the same.
+    let life =
+        json!({ "eventType": "avi:forge:upgraded:app", "id": "x", "app": { "version": "5.2.0" } });
+    assert_eq!(
+        answer(&harness, "installed", life).await,
+        (200, json!(["avi:forge:upgraded:app", "5.2.0", false]))
+    );
+    assert_eq!(
+        answer(&harness, "installed", json!({})).await,
+        (200, json!([null, null, false]))
+    );
+}
+
+#[tokio::test]
+async fn a_body_that_cant_be_read_says_why_and_never_reaches_the_handler() {
+    let harness = harness();
+    for (key, body, content_type, status) in [
+        ("follow", "{", "application/json", 400),
+        ("follow", "", "application/json", 400),
+        ("follow", "[]", "application/json", 422),
+        (
+            "follow",
+            r#"{"eventType":"avi:jira:created:issue"}"#,
+            "application/json",
+            422,
+        ),
+        (
+            "follow",
+            r#"{"eventType":"avi:jira:moved:issue"}"#,
+            "application/json",
+            422,
+        ),
+        (
+            "follow",
+            "eventType=x",
+            "application/x-www-form-urlencoded",
+            415,
+        ),
+        (
+            "import",
+            r#"{"queueName":"imports"}"#,
+            "application/json",
+            422,
+        ),
+        (
+            "urgent",
+            r#"{"clause":{"arguments":"team"}}"#,
+            "application/json",
+            422,
+        ),
+        (
+            "log-time",
+            r#"{"issueKey":"DEV-1"}"#,
+            "application/json",
+            422,
+        ),
+        ("triage", r#"{"jsonrpc":"2.0"}"#, "application/json", 422),
+    ] {
+        let call = harness
+            .call(key)
+            .body(body)
+            .header("content-type", content_type);
+        let answer = call.send().await;
+        assert_eq!(answer.status(), status, "{key} {body}: {}", answer.text());
+        let message = answer.json()["error"]["message"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(message.len() > 10, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_says_whether_it_is_worth_another_try() {
+    let harness = harness();
+    let (status, _) = answer(&harness, "unheard-of", json!({})).await;
+    assert_eq!(status, 500);
+    let (status, body) = answer(&harness, "unheard-of", json!({ "hopeless": true })).await;
+    assert_eq!((status, body), (204, Value::Null));
+}
+
+#[tokio::test]
+async fn answers_have_the_shape_that_forge_reads() {
+    let harness = harness();
+    let queue = json!({ "body": { "a": 1 }, "queueName": "imports", "eventId": "e1", "retryContext": { "retryCount": 1 } });
+    assert_eq!(
+        answer(&harness, "import", queue).await.1,
+        json!(["imports", "e1", { "a": 1 }, true])
+    );
+
+    let clause =
+        |arguments: Value| json!({ "precomputationId": "p", "clause": { "arguments": arguments } });
+    assert_eq!(
+        answer(&harness, "urgent", clause(json!(["x"]))).await.1,
+        json!({ "jql": "team = \"x\"" })
+    );
+    assert_eq!(
+        answer(&harness, "urgent", clause(json!([]))).await.1,
+        json!({ "error": "which team?", "storeErrorAsPrecomputation": false })
+    );
+
+    let pull = |id: u32| json!({ "pullrequest": { "id": id }, "trigger": { "type": "on-merge" } });
+    assert_eq!(
+        answer(&harness, "even", pull(2)).await.1,
+        json!({ "success": true })
+    );
+    assert_eq!(
+        answer(&harness, "even", pull(3)).await.1,
+        json!({ "success": false, "message": "odd" })
+    );
+
+    let configuration = json!({ "pipelines": { "default": [] } });
+    let asked = json!({ "workspace": "{w}", "pipelines_configuration": configuration });
+    assert_eq!(
+        answer(&harness, "pipelines", asked).await.1,
+        json!({ "pipelines_configuration": configuration })
+    );
+
+    let macros = json!({ "macros": [{ "localId": "m1", "config": { "a": 1, "b": 2 } }] });
+    assert_eq!(
+        answer(&harness, "render", macros).await.1,
+        json!({ "renderedMacros": [{ "localId": "m1", "contentType": "xhtml", "value": "<p>2</p>" }] })
+    );
+
+    for (method, result) in [
+        (
+            "SendMessage",
+            json!({ "jsonrpc": "2.0", "id": 7, "result": { "text": "hello\nyou" } }),
+        ),
+        (
+            "tasks/get",
+            json!({ "jsonrpc": "2.0", "id": 7, "error": { "code": -32001, "message": "Task not found" } }),
+        ),
+    ] {
+        let parts = json!([{ "text": "hello" }, { "data": {} }, { "text": "you" }]);
+        let asked = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": { "message": { "parts": parts } } });
+        assert_eq!(answer(&harness, "triage", asked).await.1, result);
+    }
+
+    assert_eq!(
+        answer(&harness, "workspaces", json!({ "ids": ["w"] }))
+            .await
+            .1["workspaces"][0]["id"],
+        "w"
+    );
+}
+
+#[tokio::test]
+async fn a_web_trigger_takes_the_request_and_its_description() {
+    let harness = harness();
+    let described = json!({
+        "method": "PUT", "headers": { "X-Kind": ["right"] }, "body": "b", "path": "/x1/1", "userPath": "",
+        "queryParameters": { "q": ["1"] },
+    });
+    assert_eq!(
+        answer(&harness, "hook", described.clone()).await.1,
+        json!({ "outputKey": "accepted" })
+    );
+    let text = harness.call("echo").json(&described).send().await.json();
+    assert_eq!(text["body"], "PUT b Some(\"1\")");
+    assert_eq!(text["headers"]["Content-Type"], json!(["text/plain"]));
+
+    let passed_on = harness
+        .call("hook")
+        .body("raw")
+        .header("X-Kind", "right")
+        .send()
+        .await;
+    assert_eq!(passed_on.json(), json!({ "outputKey": "accepted" }));
+    let passed_on = harness
+        .call("echo")
+        .body("raw")
+        .query("q=2")
+        .send()
+        .await
+        .json();
+    assert_eq!(passed_on["body"], "POST raw Some(\"2\")");
+}
+
+#[tokio::test]
+async fn the_hooks_of_a_move_have_their_paths_methods_and_final_failures() {
+    let harness = harness();
+    let handlers = harness.app().registry().handlers().iter();
+    let routes: BTreeSet<String> = handlers
+        .filter(|handler| handler.key() == "data-residency")
+        .map(|handler| format!("{} {}", handler.method(), handler.path()))
+        .collect();
+    let hooks = [
+        "POST commit",
+        "POST rollback",
+        "POST schedule",
+        "POST start",
+        "GET status",
+    ];
+    let expected = hooks.map(|hook| hook.replace(' ', " /data-residency/"));
+    assert_eq!(routes, expected.into_iter().collect());
+
+    let (status, body) = answer(
+        &harness,
+        "schedule",
+        json!({ "location": "US", "migrationId": 1 }),
+    )
+    .await;
+    assert_eq!(
+        (status, body),
+        (409, json!({ "errorResponseCode": "E0002" }))
+    );
+    assert_eq!(
+        answer(&harness, "start", json!({ "migrationId": 57500 }))
+            .await
+            .1,
+        json!("57500")
+    );
+    let ready = harness
+        .call("status")
+        .query("migrationId=57500")
+        .send()
+        .await;
+    assert_eq!(ready.json(), json!({ "status": "ready-to-commit" }));
+    let failed = harness.call("status").query("migrationId=1").send().await;
+    assert_eq!(
+        failed.json(),
+        json!({ "status": "failed", "errorResponseCode": "E0001" })
+    );
+}
+
+#[tokio::test]
+async fn a_users_token_reaches_what_the_platform_calls_for_a_user_and_no_browsers_does() {
+    let harness = harness();
+    let inputs = json!({ "issueKey": "DEV-1", "hours": 2 });
+    let answer = harness.call("log-time").json(&inputs).send().await;
+    assert_eq!(answer.json()[4][1], true, "{}", answer.text());
+    assert!(answer.json()[4][0].is_string(), "{}", answer.text());
+
+    let from_a_page = harness.call("log-time").json(&inputs);
+    let from_a_page = from_a_page
+        .fit(|fit| fit.module("xen:macro", "some-page"))
+        .send()
+        .await;
+    assert_eq!(from_a_page.status(), 401);
+    // What has no user at all refuses one from anywhere.
+    let event = harness
+        .call("follow")
+        .fit(|fit| fit.set("/principal", "557058:x".into()));
+    assert_eq!(event.send().await.status(), 401);
+}
+
+/// `UPDATE_GOLDEN=1` writes the result anew. `.ci/conformance` has Atlassian validate it.
+#[test]
+fn every_kind_has_its_module_in_the_manifest() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds");
+    let wanted = sections();
+    let before = fs::read_to_string(folder.join("before.yml")).unwrap();
+    let file = ManifestFile::parse(folder.join("before.yml"), Some(before)).unwrap();
+    let after = file.updated(&wanted, None).unwrap();
+    let golden = folder.join("manifest.yml");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&golden, &after).unwrap();
+    }
+    assert_eq!(after, fs::read_to_string(&golden).unwrap_or_default());
+    let again = ManifestFile::parse(golden.clone(), Some(after.clone())).unwrap();
+    assert_eq!(compare(again.value(), &wanted), []);
+    assert_eq!(again.updated(&wanted, None).unwrap(), after);
+
+    // Without its handlers, nothing of theirs stays but what was hand-written.
+    let nothing = Sections {
+        remotes: wanted.remotes.clone(),
+        ..Sections::default()
+    };
+    let empty = again.updated(&nothing, None).unwrap();
+    for trace in [
+        "endpoint: log-time",
+        "scheduledTrigger",
+        "devops:",
+        "agentConnector",
+        "data-residency",
+    ] {
+        assert!(!empty.contains(trace), "{trace} is in\n{empty}");
+    }
+    assert!(empty.contains("confluence:globalPage"), "{empty}");
+}
+
+fn sections() -> Sections {
+    Sections::new(
+        &Registry::linked(),
+        &[Remote::new("backend").base_url("https://backend.example.com")],
+    )
+}
+
+#[test]
+fn an_events_scopes_follow_from_either_of_its_sets() {
+    let names = |sections: &Sections, granted: &[&str]| -> Vec<String> {
+        let granted = granted.iter().copied().collect();
+        sections
+            .scopes_given(&granted)
+            .into_iter()
+            .map(|scope| scope.name)
+            .collect()
+    };
+    let current = sections();
+    let granular = [
+        "read:issue:jira",
+        "read:issue-type:jira",
+        "read:user:jira",
+        "read:project:jira",
+        "read:status:jira",
+    ];
+    let mut bare = current.clone();
+    bare.scopes.clear();
+    assert_eq!(names(&bare, &[]), ["read:jira-work"]);
+    assert_eq!(names(&bare, &["read:jira-work"]), ["read:jira-work"]);
+    let mut expected = granular.map(str::to_owned);
+    expected.sort();
+    assert_eq!(names(&bare, &granular), expected);
+    // Half of a set is none.
+    assert_eq!(names(&bare, &granular[..2]), ["read:jira-work"]);
+    bare.granular = true;
+    assert_eq!(names(&bare, &[]), expected);
+}
+
+/// Atlassian's schema knows no module that names an endpoint and isn't written here somehow. Set
+/// `FORGE_MANIFEST_PACKAGE` to the folder of `@forge/manifest`; `.ci/conformance` does.
+#[test]
+fn every_module_of_atlassians_schema_that_takes_an_endpoint_is_here() {
+    let Some(package) = std::env::var_os("FORGE_MANIFEST_PACKAGE") else {
+        println!("left out: FORGE_MANIFEST_PACKAGE names no folder of @forge/manifest");
+        return;
+    };
+    let schema = PathBuf::from(package).join("out/schema/manifest-schema.json");
+    let schema: Value = serde_json::from_str(&fs::read_to_string(schema).unwrap()).unwrap();
+    let modules = followed(&schema, &schema["properties"]["modules"]);
+    let mut found = BTreeSet::new();
+    for (module_type, definition) in modules["properties"].as_object().unwrap() {
+        places(
+            &schema,
+            definition,
+            &mut Vec::new(),
+            &mut Vec::new(),
+            &mut |place| {
+                found.insert((module_type.clone(), place.to_owned()));
+            },
+        );
+    }
+    assert!(found.len() > 90, "{}", found.len());
+    let here: BTreeSet<(String, String)> = forge_remote::kinds::endpoint_places()
+        .into_iter()
+        .map(|(module_type, place)| (module_type.to_owned(), place))
+        .collect();
+    let missing: Vec<_> = found.difference(&here).collect();
+    assert!(missing.is_empty(), "no attribute is there for {missing:?}");
+    // And the table in the docs names each type.
+    let table = include_str!("../../forge-remote/src/kinds/mod.rs");
+    for (module_type, place) in here
+        .iter()
+        .filter(|(_, place)| place != "resolver.endpoint")
+    {
+        assert!(
+            table.contains(&format!("| `{module_type}`")),
+            "{module_type} ({place})"
+        );
+    }
+}
+
+fn followed<'a>(schema: &'a Value, mut node: &'a Value) -> &'a Value {
+    while let Some(path) = node["$ref"]
+        .as_str()
+        .and_then(|path| path.strip_prefix('#'))
+        .filter(|path| path.starts_with('/'))
+    {
+        match schema.pointer(path) {
+            Some(next) if !std::ptr::eq(next, node) => node = next,
+            _ => return &Value::Null,
+        }
+    }
+    node
+}
+
+fn places<'a>(
+    schema: &'a Value,
+    node: &'a Value,
+    path: &mut Vec<&'a str>,
+    above: &mut Vec<*const Value>,
+    found: &mut impl FnMut(&str),
+) {
+    let node = followed(schema, node);
+    let here: *const Value = node;
+    if above.contains(&here) {
+        return;
+    }
+    above.push(here);
+    for name in ["anyOf", "oneOf", "allOf"] {
+        for part in node[name].as_array().into_iter().flatten() {
+            places(schema, part, path, above, found);
+        }
+    }
+    if node.get("items").is_some() {
+        places(schema, &node["items"], path, above, found);
+    }
+    for (name, part) in node["properties"].as_object().into_iter().flatten() {
+        path.push(name);
+        if name == "endpoint" {
+            found(&path.join("."));
+        } else {
+            places(schema, part, path, above, found);
+        }
+        path.pop();
+    }
+    above.pop();
+}

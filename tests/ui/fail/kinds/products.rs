@@ -1,0 +1,61 @@
+use forge_remote::prelude::*;
+
+/// Logs time.
+#[action(verb = "LOG")]
+async fn verb() {}
+
+#[action(verb = "CREATE")]
+async fn no_description() {}
+
+/// Logs time.
+#[action(verb = "CREATE", inputs = ["issueKey"])]
+async fn input_shape() {}
+
+/// Logs time.
+#[action(verb = "CREATE", inputs = ["issueKey: text - The key"])]
+async fn input_type() {}
+
+/// Logs time.
+#[action(verb = "CREATE", inputs = ["issue-key: string - The key"])]
+async fn input_name() {}
+
+#[jql_function(types = ["issue"], operators = ["in"])]
+async fn no_name() {}
+
+#[jql_function(name = "f", types = ["issues"], operators = ["=="])]
+async fn types() {}
+
+#[jql_function(name = "f", types = [], operators = ["in", "in"])]
+async fn lists() {}
+
+#[workflow_post_function(description = "x", project_types = ["teammanaged"])]
+async fn post_function() {}
+
+/// Checks.
+#[merge_check(name = "x", triggers = ["on-merged"])]
+async fn merge_check_trigger() {}
+
+/// Checks.
+#[merge_check(name = "x", triggers = ["on-merge"], auth = user)]
+async fn merge_check_user() {}
+
+#[dynamic_pipelines_provider]
+async fn provider() {}
+
+#[design_info_provider(function = "getEntityByURL")]
+async fn design() {}
+
+#[security_info_provider(function = "fetchWorkspaces", home_url = "scanner.example.com")]
+async fn security() {}
+
+/// Talks.
+#[agent_connector(name = "A name that is much too long for it", products = ["bitbucket"], version = "2.0")]
+async fn agent() {}
+
+#[static_macro(endpoint = "x")]
+async fn static_macro_endpoint() {}
+
+#[widget_context(method = "GET")]
+async fn widget_method() {}
+
+fn main() {}
