@@ -24,6 +24,7 @@ pub mod registry;
 mod response;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod token;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -33,6 +34,7 @@ pub use app::{App, Built, LaunchError};
 pub use error::{BoxError, Error, Result};
 pub use extract::{AppState, Invocation, Json, State, SystemToken, UserToken};
 pub use manifest::Remote;
+pub use token::Tokens;
 
 pub use forge_remote_macros::{endpoint, handler, scheduled_trigger};
 
@@ -48,7 +50,8 @@ struct Readme;
 /// What an app's files start with: `use forge_remote::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        App, AppState, Error, Invocation, Json, Remote, Result, State, SystemToken, UserToken,
+        App, AppState, Error, Invocation, Json, Remote, Result, State, SystemToken, Tokens,
+        UserToken,
     };
     pub use axum::extract::{FromRequest, FromRequestParts, Query};
     pub use axum::http::StatusCode;

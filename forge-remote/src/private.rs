@@ -22,6 +22,7 @@ pub use crate::registry::{Auth, BoxFuture, Location, Method, Need, Registration,
 use crate::error::BoxError;
 use crate::extract::{State, SystemToken, UserToken};
 use crate::response;
+use crate::token::Tokens;
 
 // What the macros call by method syntax, for its order of preference, is named as no trait of a
 // user's names anything: a blanket one in scope would be ambiguous.
@@ -51,6 +52,10 @@ impl Probe<UserToken> {
 
 impl Probe<Option<UserToken>> {
     pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::UserToken);
+}
+
+impl Probe<Tokens> {
+    pub const FORGE_REMOTE_NEED: Option<Need> = Some(Need::Tokens);
 }
 
 impl<T: 'static> Probe<State<T>> {

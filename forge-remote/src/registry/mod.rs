@@ -209,6 +209,8 @@ pub enum Need {
         /// The type's name, for the message.
         name: fn() -> &'static str,
     },
+    /// The kept tokens: the app must have a store for them.
+    Tokens,
 }
 
 /// What `inventory` collects: a pointer, so that a record can also be named explicitly.
