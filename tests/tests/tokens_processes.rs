@@ -153,6 +153,41 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
     assert_eq!(app.ask().await, mark(&token));
 }
 
+#[tokio::test]
+async fn commands_need_neither_store_nor_key() {
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let run = async |arguments: &[&str]| {
+        let command = Command::new(env!("CARGO_BIN_EXE_tokens_app"))
+            .args(arguments)
+            .env("SQLITE", &file)
+            .env("FORGE_REMOTE_APP_ID", APP_ID)
+            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .env_remove("FORGE_REMOTE_TOKEN_KEY")
+            .stdin(Stdio::null())
+            .output();
+        let output = command.await.unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap(), text)
+    };
+    for arguments in [
+        &["routes"][..],
+        &["manifest", "--stdout"],
+        &["dev", "--once"],
+    ] {
+        let (status, text) = run(arguments).await;
+        assert_eq!(status, 0, "{arguments:?}: {text}");
+    }
+    // Without a key it does not serve, and says how to get one.
+    let (status, text) = run(&[]).await;
+    assert_eq!(status, 1);
+    assert!(
+        text.contains("FORGE_REMOTE_TOKEN_KEY") && text.contains("openssl rand -base64 32"),
+        "{text}"
+    );
+    assert!(!file.exists());
+}
+
 /// What one instance is given, the other has.
 async fn two_instances(store: &[(&str, &str)]) {
     let keys = KeySource::start(Answer::Keys(published())).await;

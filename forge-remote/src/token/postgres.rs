@@ -110,6 +110,11 @@ impl PostgresTokens {
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
+        // That a table is there already is no news.
+        sqlx::query("SET LOCAL client_min_messages = warning")
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
         sqlx::query("CREATE TABLE IF NOT EXISTS forge_remote_schema (version BIGINT NOT NULL)")
             .execute(&mut *transaction)
             .await
