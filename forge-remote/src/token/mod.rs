@@ -113,7 +113,7 @@ pub use sqlite::SqliteTokens;
 pub use store::{Listed, Page, SealedToken, StoreError, Stored, TokenStore};
 
 use crate::app::variable;
-use crate::extract::{AppState, SystemToken, delivered_system_token};
+use crate::extract::{AppState, SystemToken, new_system_token};
 use crate::fit::{Claims, Clock, SystemClock};
 use crate::response;
 use expiring::Watcher;
@@ -674,18 +674,22 @@ impl Tokens {
     /// Looks at a verified request of an endpoint that asks for a system token, and keeps the one
     /// it brings. Costs a look-up when the token is known.
     pub(crate) fn observe(&self, claims: &Claims, headers: &HeaderMap, by_platform: bool) {
-        let (Some(keeper), Some(token)) = (self.0.keeper.get(), delivered_system_token(headers))
-        else {
+        let Some(keeper) = self.0.keeper.get() else {
             return;
         };
         let now = keeper.clock.now();
-        let known = keeper.knows(claims.installation_id(), |entry| {
-            entry.token.as_str() == token
-                && entry.about.agrees_with(claims)
-                // One of unknown life is good for another 2 hours whenever it is delivered.
-                && entry.expires_at > now + UNKNOWN_LIFE / 2
-        });
-        if known || !(by_platform || self.takes_from_pages()) {
+        let known = |token: &[u8]| {
+            keeper.knows(claims.installation_id(), |entry| {
+                entry.token.as_bytes() == token
+                    && entry.about.agrees_with(claims)
+                    // One of unknown life is good for another 2 hours whenever it is delivered.
+                    && entry.expires_at > now + UNKNOWN_LIFE / 2
+            })
+        };
+        let Some(token) = new_system_token(headers, known) else {
+            return;
+        };
+        if !by_platform && !self.takes_from_pages() {
             return;
         }
         let read = SystemToken::kept(token).expires_at();

@@ -317,7 +317,7 @@ fn kept_tokens(rounds: usize) {
         with.print();
         without.print();
         println!(
-            "CPU, kept : not kept = {}   (target: at most 1.15)",
+            "CPU, kept : not kept = {}   (target: at most 1.15 with known tokens)",
             with.ratio(&without)
         );
     }
