@@ -18,7 +18,7 @@ async fn main() {
         seconds += 1;
         let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
         // One by one, and all at once.
-        if seconds % 2 == 0 {
+        if seconds.is_multiple_of(2) {
             for at in 0..20 {
                 store.put(vec![sealed(at, ends)]).await.unwrap();
             }
