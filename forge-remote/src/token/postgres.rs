@@ -125,7 +125,7 @@ impl PostgresTokens {
             .map_err(failed)?;
         let steps = steps_left(row.try_get(0).map_err(failed)?, MIGRATIONS)?;
         for (version, step) in steps {
-            for statement in step {
+            for &statement in step {
                 let statement = sqlx::query(statement);
                 statement.execute(&mut *transaction).await.map_err(failed)?;
             }
