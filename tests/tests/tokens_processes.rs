@@ -98,14 +98,15 @@ fn mark(token: &str) -> String {
     format!("token {}", b64(hash))
 }
 
-/// Waits until the file holds a token that ends then.
-async fn written(file: &Path, ends: SystemTime) {
+/// Waits until the file holds a token that ends then. What comes back keeps the file open: whoever
+/// closes it last removes its log.
+async fn written(file: &Path, ends: SystemTime) -> SqliteTokens {
     let store = SqliteTokens::at(file);
     let patience = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         let kept = store.get(INSTALLATION_ID).await.unwrap();
         if kept.is_some_and(|kept| kept.expires_at == ends) {
-            return;
+            return store;
         }
         assert!(tokio::time::Instant::now() < patience, "it isn't written");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -124,7 +125,7 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
     let ends = in_seconds(7200);
     let token = oauth(ends, "plainly-visible");
     app.deliver(&token).await;
-    written(&file, ends).await;
+    let still_open = written(&file, ends).await;
     app.kill().await;
 
     // Nothing of it can be read in the files, log and all.
@@ -148,6 +149,7 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
         let mode = std::fs::metadata(folder.file(name)).unwrap().permissions();
         assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
     }
+    drop(still_open);
 
     let mut app = App::start(&keys, &store).await;
     assert_eq!(app.ask().await, mark(&token));
