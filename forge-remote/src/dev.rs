@@ -69,7 +69,8 @@ impl Session {
             ));
         }
         let samples = app.samples();
-        let (platform, app) = app.connect().await?.with_platform(UNREGISTERED)?;
+        let app = app.tokens_in_memory().connect().await?;
+        let (platform, app) = app.with_platform(UNREGISTERED)?;
 
         // --once is for scripts: ports that are free, whatever else runs.
         let port = |wanted: u16| if options.once { 0 } else { wanted };

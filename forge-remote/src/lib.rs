@@ -24,6 +24,7 @@ pub mod registry;
 mod response;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod token;
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -33,6 +34,7 @@ pub use app::{App, Built, LaunchError};
 pub use error::{BoxError, Error, Result};
 pub use extract::{AppState, Event, Invocation, Json, Retry, State, SystemToken, UserToken};
 pub use manifest::Remote;
+pub use token::Tokens;
 
 pub use forge_remote_macros::{
     action, agent_connector, consumer, data_residency, design_info_provider,
@@ -54,7 +56,7 @@ struct Readme;
 pub mod prelude {
     pub use crate::{
         App, AppState, Error, Event, Invocation, Json, Remote, Result, Retry, State, SystemToken,
-        UserToken,
+        Tokens, UserToken,
     };
     pub use axum::extract::{FromRequest, FromRequestParts, Query};
     pub use axum::http::StatusCode;

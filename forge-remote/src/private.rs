@@ -20,6 +20,7 @@ use crate::error::BoxError;
 use crate::extract::{AppState, Retry, State, SystemToken, UserToken};
 use crate::registry::{BoxFuture, Mount};
 use crate::response;
+use crate::token::Tokens;
 
 // What the macros ask of a `Probe` is named as no trait of a user's names anything: a blanket one
 // in scope would be ambiguous.
@@ -104,6 +105,10 @@ impl Probe<Option<UserToken>> {
     pub const FORGE_REMOTE_NEED: User = User;
 }
 
+impl Probe<Tokens> {
+    pub const FORGE_REMOTE_NEED: Kept = Kept;
+}
+
 impl<T: 'static> Probe<State<T>> {
     pub const FORGE_REMOTE_NEED: Value<T> = Value(PhantomData);
 }
@@ -132,6 +137,10 @@ impl<T> Clone for Value<T> {
 
 impl<T> Copy for Value<T> {}
 
+/// The app keeps tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept;
+
 /// The body is read ahead.
 #[derive(Clone, Copy, Debug)]
 pub struct Ahead;
@@ -155,6 +164,7 @@ pub trait MetBy<A> {}
 
 impl<A> MetBy<A> for Nothing {}
 impl<A> MetBy<A> for Ahead {}
+impl<A> MetBy<A> for Kept {}
 impl<A, T> MetBy<A> for Value<T> {}
 impl<A: AsksForSystemToken> MetBy<A> for System {}
 impl<const SYSTEM: bool, const USER: bool> MetBy<Asks<SYSTEM, USER, true>> for User where
@@ -180,6 +190,10 @@ impl<T: 'static> ToNeed for Value<T> {
 
 impl ToNeed for Ahead {
     const NEED: Option<Need> = Some(Need::Retry);
+}
+
+impl ToNeed for Kept {
+    const NEED: Option<Need> = Some(Need::Tokens);
 }
 
 impl ToNeed for System {

@@ -65,10 +65,32 @@ impl App {
                 "call `App::connect().await` before `App::build()`; `App::run()` does it by itself",
             ));
         }
+        if let Some(tokens) = &self.tokens {
+            tokens.use_clock(&self.clock);
+            if !tokens.open_at_once() {
+                problems.push(Problem::new(
+                    "unopened-tokens",
+                    "the store given to `App::tokens` is not connected",
+                    "call `App::connect().await` before `App::build()`; `App::run()` does it by itself",
+                ));
+            }
+        }
         for handler in self.registry.handlers() {
             for need in handler.registration().mount.needs() {
-                let Need::State { id, name } = need else {
-                    continue;
+                let function = handler.registration().function;
+                let (id, name) = match need {
+                    Need::State { id, name } => (id, name),
+                    Need::Tokens if self.tokens.is_none() => {
+                        let problem = Problem::new(
+                            "no-tokens",
+                            format!("`{function}` takes `Tokens`, but the app keeps none"),
+                            "give the app a store: `.tokens(SqliteTokens::at(\"tokens.db\"))`; \
+                             `forge_remote::token` lists them",
+                        );
+                        problems.push(problem.at([&handler]));
+                        continue;
+                    }
+                    _ => continue,
                 };
                 if !self.state.contains(id())
                     && self
@@ -81,8 +103,7 @@ impl App {
                         Problem::new(
                             "missing-state",
                             format!(
-                                "`{}` takes `State<{name}>`, but the app has no such value",
-                                handler.registration().function
+                                "`{function}` takes `State<{name}>`, but the app has no such value"
                             ),
                             "give it to the app: `.state(value)`, or `.state_from(async { … })`",
                         )

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use cli::{PATIENCE, complain, drift, print};
+pub(crate) use config::variable;
 pub use launch::LaunchError;
 pub(crate) use serve::told_to_stop;
 pub use service::Built;
@@ -28,6 +29,7 @@ use crate::fit::{AppId, Clock, KeyPolicy, KeySource, SystemClock, Verification};
 use crate::manifest::{Remote, Sections};
 use crate::platform::Platform;
 use crate::registry::{Problem, Registration, Registry};
+use crate::token::Tokens;
 
 type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
 type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
@@ -60,12 +62,14 @@ type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
 /// | `FORGE_REMOTE_MANIFEST` | the manifest's path | `manifest.yml` in the working directory, else beside Cargo.toml |
 /// | `FORGE_REMOTE_BIND` | the address to listen on | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` |
 /// | `FORGE_REMOTE_JWKS_URL` | Atlassian's key set (https, or http on loopback) | the commercial cloud's |
+/// | `FORGE_REMOTE_TOKEN_KEY` | what kept [`tokens`](Self::tokens) are sealed with | [`Tokens::keys`] |
 #[must_use = "an app does nothing until it runs"]
 pub struct App {
     registry: Registry,
     remotes: Vec<Remote>,
     state: StateMap,
     pending_state: Vec<(&'static str, PendingState)>,
+    tokens: Option<Tokens>,
     app_id: Option<String>,
     manifest: Option<PathBuf>,
     bind: Option<String>,
@@ -137,6 +141,7 @@ impl App {
             remotes: Vec::new(),
             state: StateMap::default(),
             pending_state: Vec::new(),
+            tokens: None,
             app_id: None,
             manifest: None,
             bind: None,
@@ -206,6 +211,50 @@ impl App {
         self.pending_state
             .push((std::any::type_name::<T>(), Box::pin(pending)));
         self
+    }
+
+    /// Keeps the system tokens that Forge delivers, for work outside of requests and in other
+    /// instances; handlers take them as [`Tokens`], everything else as a clone of the `Tokens` given
+    /// here. See [`token`](crate::token) for stores, keys and the whole picture.
+    ///
+    /// The store is connected when the app starts to serve, and not for commands such as
+    /// `manifest`. `dev` keeps tokens in memory.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::token::MemoryTokens;
+    ///
+    /// let tokens = Tokens::new(MemoryTokens::new());
+    /// let app = App::new().tokens(tokens.clone());
+    /// # let _ = app;
+    /// ```
+    pub fn tokens(mut self, tokens: impl Into<Tokens>) -> Self {
+        let tokens = tokens.into();
+        if !self.state.insert(tokens.clone()) {
+            self.problems.push(twice(std::any::type_name::<Tokens>()));
+        }
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// Has Forge bring a system token of every installation in time, as Atlassian recommends: an
+    /// hourly call, one at each installation and major upgrade, and one before an uninstallation,
+    /// which removes the token. With their sections of the manifest: the modules
+    /// `tokens-hourly-trigger`, `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`.
+    ///
+    /// Forge counts five scheduled triggers per app at most; this is one of them.
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::token::MemoryTokens;
+    ///
+    /// let app = App::new().tokens(MemoryTokens::new()).keep_tokens_fresh();
+    /// # let _ = app;
+    /// ```
+    pub fn keep_tokens_fresh(self) -> Self {
+        let handlers = crate::token::fresh_registrations().into_iter();
+        handlers.fold(self, Self::handler)
     }
 
     /// The app's id, where it is neither in the environment nor in the manifest.
@@ -355,7 +404,7 @@ impl App {
         }
     }
 
-    /// Connects what [`state_from`](Self::state_from) holds. `run` does it by itself; an app that
+    /// Connects what [`state_from`](Self::state_from) and [`tokens`](Self::tokens) hold. `run` does it by itself; an app that
     /// is built by hand does it before [`build`](Self::build).
     pub async fn connect(mut self) -> Result<Self> {
         for (name, pending) in std::mem::take(&mut self.pending_state) {
@@ -367,6 +416,10 @@ impl App {
             if !insert(&mut self.state) {
                 self.problems.push(twice(name));
             }
+        }
+        if let Some(tokens) = &self.tokens {
+            tokens.use_clock(&self.clock);
+            tokens.open().await?;
         }
         Ok(self)
     }
@@ -390,6 +443,14 @@ impl App {
     /// The bodies that `dev` sends.
     pub(crate) fn samples(&self) -> BTreeMap<String, serde_json::Value> {
         self.samples.clone()
+    }
+
+    /// For a local platform, whose tokens no API takes: they stay out of the app's store.
+    pub(crate) fn tokens_in_memory(self) -> Self {
+        if let Some(tokens) = &self.tokens {
+            tokens.use_memory();
+        }
+        self
     }
 
     /// Puts a local platform's key set in place of Atlassian's.

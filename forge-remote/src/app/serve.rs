@@ -14,11 +14,14 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::Built;
-use crate::error::Result;
+use crate::error::{Result, chain};
 use crate::fit::MAX_TOKEN_BYTES;
 
 /// The largest request head, in bytes: a FIT, two OAuth tokens and the rest.
 const MAX_HEAD: usize = MAX_TOKEN_BYTES + 64 * 1024;
+
+/// How long tokens may take to be written at the end.
+const LAST_WRITES: Duration = Duration::from_secs(5);
 
 impl Built {
     /// Serves until `shutdown` completes; calls under way may then finish, within
@@ -31,6 +34,9 @@ impl Built {
         let mut upkeep = JoinSet::new();
         for keys in self.verifier().keys().all() {
             upkeep.spawn(keys.keep_fresh());
+        }
+        if let Some(tokens) = self.tokens() {
+            tokens.start_watchers();
         }
         let limits = self.limits();
         let mut http = http1::Builder::new();
@@ -77,6 +83,15 @@ impl Built {
             .is_err()
         {
             tracing::warn!("calls were still under way and are cut off");
+        }
+        if let Some(tokens) = self.tokens() {
+            match tokio::time::timeout(LAST_WRITES, tokens.flush()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(error = %format_args!("{error}{}", chain(&error)), "tokens are lost")
+                }
+                Err(_) => tracing::error!("tokens are lost: their store did not answer in time"),
+            }
         }
         Ok(())
     }

@@ -22,12 +22,13 @@ use super::{App, LaunchError, Limits, body};
 use crate::extract::trace_id;
 use crate::extract::{AppState, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
-    AppId, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KEYS, STAGING_KEYS, Target,
-    Verifier, VerifyError,
+    AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KEYS,
+    STAGING_KEYS, Target, Verifier, VerifyError,
 };
 use crate::manifest::Sections;
 use crate::registry::{BoxFuture, Handler, Mount, Need, Problem, Registry};
 use crate::response;
+use crate::token::Tokens;
 
 /// An app that has passed every check and can serve. Clones share it.
 #[derive(Clone)]
@@ -40,6 +41,7 @@ struct Inner {
     router: Router,
     limits: Limits,
     detached: Detached,
+    tokens: Option<Tokens>,
 }
 
 impl fmt::Debug for Built {
@@ -62,14 +64,21 @@ impl Built {
         };
 
         let sections = app.sections();
+        if let Some(tokens) = &app.tokens {
+            tokens.belong_to(app_id.as_str());
+        }
         let verifier = Arc::new(Verifier::new(app_id, keys, app.verification, app.clock));
         let state = AppState::new(app.state);
         let detached = Detached::default();
         let mut router = Router::new();
         for handler in app.registry.handlers() {
-            let mounted = Arc::new(Mounted::new(
-                handler, &verifier, &state, app.limits, &detached,
-            ));
+            let mut mounted = Mounted::new(handler, &verifier, &state, app.limits, &detached);
+            // Where it isn't asked for, Forge sends none: such a header is somebody else's.
+            mounted.tokens = app
+                .tokens
+                .clone()
+                .filter(|_| handler.registration().auth.system);
+            let mounted = Arc::new(mounted);
             let filter = handler.method().filter();
             let serve = move |request| Arc::clone(&mounted).serve(request);
             router = router.route(handler.path(), on(filter, serve));
@@ -83,6 +92,7 @@ impl Built {
             // The limit is ours: see `Mounted::serve`.
             .layer(DefaultBodyLimit::disable());
         let (registry, limits) = (app.registry, app.limits);
+        let tokens = app.tokens;
         Ok(Self(Arc::new(Inner {
             registry,
             sections,
@@ -90,6 +100,7 @@ impl Built {
             router,
             limits,
             detached,
+            tokens,
         })))
     }
 
@@ -120,6 +131,10 @@ impl Built {
         let mut running = self.0.detached.0.subscribe();
         // An error can't be: the sender is held here.
         let _ = running.wait_for(|running| *running == 0).await;
+    }
+
+    pub(super) fn tokens(&self) -> Option<&Tokens> {
+        self.0.tokens.as_ref()
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -194,6 +209,7 @@ struct Mounted {
     state: AppState,
     limits: Limits,
     detached: Detached,
+    tokens: Option<Tokens>,
 }
 
 impl Mounted {
@@ -222,7 +238,15 @@ impl Mounted {
             state: state.clone(),
             limits,
             detached: detached.clone(),
+            tokens: None,
         }
+    }
+
+    /// Whether the platform itself makes this call, so that its headers are the platform's.
+    fn is_by_platform(&self, claims: &Claims) -> bool {
+        let by_module =
+            self.target.caller == Caller::Platform || claims.module_type() == Some("core:endpoint");
+        by_module && claims.principal().is_none()
     }
 
     /// Size, token, handler: in this order, and no way round.
@@ -257,6 +281,9 @@ impl Mounted {
                 return response::keys_unavailable();
             }
         };
+        if let Some(tokens) = &self.tokens {
+            tokens.observe(&claims, request.headers(), self.is_by_platform(&claims));
+        }
         let verified = Verified::new(claims, Arc::clone(&self.endpoint), request.headers());
         request.extensions_mut().insert(verified);
         let request =

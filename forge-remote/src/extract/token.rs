@@ -45,18 +45,23 @@ impl Secret {
     }
 }
 
-/// The one token in a header: `Ok(None)` when it isn't there, an answer when it can't be one.
-fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Secret>, Response> {
+/// The one token in a header: `Some(None)` when it isn't there, `None` when it can't be one.
+fn one_token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else {
-        return Ok(None);
+        return Some(None);
     };
     let text = value.to_str().ok().filter(|text| {
         !text.is_empty() && text.len() <= MAX_TOKEN_BYTES && !text.contains([' ', '\t', ','])
-    });
-    match (text, values.next()) {
-        (Some(text), None) => Ok(Some(Secret(Zeroizing::new(text.to_owned())))),
-        _ => {
+    })?;
+    values.next().is_none().then_some(Some(text))
+}
+
+/// The one token in a header; an answer when it can't be one.
+fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Secret>, Response> {
+    match one_token(headers, name) {
+        Some(text) => Ok(text.map(|text| Secret(Zeroizing::new(text.to_owned())))),
+        None => {
             tracing::warn!(
                 header = name.as_str(),
                 "the header does not hold exactly one token"
@@ -82,6 +87,26 @@ fn missing(parts: &Parts, name: &HeaderName, hint: &'static str) -> Response {
         "Forge sent no token"
     );
     response::internal_error()
+}
+
+/// The system token that a request brings, when it brings exactly one; `None` too when its bytes
+/// are `known`, which is mostly so and saves looking at them one by one.
+pub(crate) fn new_system_token(
+    headers: &HeaderMap,
+    known: impl FnOnce(&[u8]) -> bool,
+) -> Option<&str> {
+    let token = headers.get(SYSTEM_HEADER)?;
+    if known(token.as_bytes()) {
+        return None;
+    }
+    one_token(headers, &SYSTEM_HEADER)?
+}
+
+impl SystemToken {
+    /// One that was kept.
+    pub(crate) fn kept(token: &str) -> Self {
+        Self(Secret(Zeroizing::new(token.to_owned())))
+    }
 }
 
 macro_rules! token {

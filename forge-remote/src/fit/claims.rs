@@ -183,6 +183,11 @@ impl Claims {
             .unwrap_or_default()
     }
 
+    /// The same, as the claim has it.
+    pub(crate) fn installation_contexts_json(&self) -> Option<&str> {
+        self.optional(&self.installation_contexts)
+    }
+
     /// The licence. `None` for a free app, outside production, and where it can't be read.
     pub fn license(&self) -> Option<License> {
         serde_json::from_str(self.optional(&self.license)?).ok()

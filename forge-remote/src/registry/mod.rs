@@ -229,6 +229,8 @@ pub enum Need {
         /// The type's name, for the message.
         name: fn() -> &'static str,
     },
+    /// The kept tokens: the app must have a store for them.
+    Tokens,
 }
 
 /// What `inventory` collects: the function that a macro wrote, so that it can also be named

@@ -27,7 +27,8 @@ fn main() {
         Some("request") => request(rounds),
         Some("handlers") => handlers(rounds),
         Some("check") => compile::check(rounds),
-        _ => println!("which benchmark? request, handlers or check (ROUNDS=7 by default)"),
+        Some("tokens") => kept_tokens(rounds),
+        _ => println!("which benchmark? request, handlers, check or tokens (ROUNDS=7 by default)"),
     }
 }
 
@@ -258,6 +259,68 @@ fn handlers(rounds: usize) {
     println!(
         "a manifest of {lines} lines: --write {write} ms, --check {check} ms   (target: under 200 each)"
     );
+}
+
+/// A verified POST with its token kept in SQLite against the same without, of 1,000 installations:
+/// once with tokens that are known already, once with a new token in every second request.
+fn kept_tokens(rounds: usize) {
+    let folder = build(&[
+        "-p",
+        "forge-remote-bench",
+        "--bin",
+        "kept",
+        "--features",
+        "kept",
+    ]);
+    let program = format!("{folder}/kept");
+    let signer = Signer::new();
+    let url = serve_key_set(signer.key_set());
+    let count = 20_000;
+    println!("signing {count} tokens twice …");
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let end = now.unwrap().as_secs() + 3 * 3600;
+    let installation = |at: usize| format!("00000000-0000-4000-a000-{:012}", at % 1000);
+    // The warm-up is the first tenth: it brings each installation's token.
+    let known: &'static [Vec<u8>] = signer
+        .requests_of(count, "/kept", "kept", |at| {
+            (installation(at), tokens::oauth(end))
+        })
+        .leak();
+    let renewed: &'static [Vec<u8>] = signer
+        .requests_of(count, "/kept", "kept", |at| {
+            (installation(at), tokens::oauth(end + at as u64 / 2000))
+        })
+        .leak();
+
+    let file = std::env::temp_dir().join(format!("forge-remote-bench-{}.db", std::process::id()));
+    let kept = [
+        ("FORGE_REMOTE_JWKS_URL", url.as_str()),
+        ("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml"),
+        ("KEPT", file.to_str().unwrap()),
+    ];
+    for (name, requests) in [("known", known), ("renewed", renewed)] {
+        let mut with = Cost::new("kept in SQLite");
+        let mut without = Cost::new("not kept");
+        for round in 0..rounds {
+            for turn in 0..2 {
+                if (round + turn) % 2 == 0 {
+                    with.measure(&program, &kept, requests);
+                    for end in ["", "-wal", "-shm"] {
+                        let _ = std::fs::remove_file(format!("{}{end}", file.display()));
+                    }
+                } else {
+                    without.measure(&program, &kept[..2], requests);
+                }
+            }
+        }
+        println!("tokens are {name}:");
+        with.print();
+        without.print();
+        println!(
+            "CPU, kept : not kept = {}   (target: at most 1.15 with known tokens)",
+            with.ratio(&without)
+        );
+    }
 }
 
 /// 10,000 hand-written lines.

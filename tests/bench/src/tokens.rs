@@ -9,6 +9,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::json;
 
+/// An OAuth token of the true size that ends then.
+pub(crate) fn oauth(ends: u64) -> String {
+    let claims = json!({ "exp": ends, "padding": "p".repeat(640) }).to_string();
+    format!(
+        "{}.{}.{}",
+        "h".repeat(60),
+        BASE64.encode(claims),
+        "s".repeat(340)
+    )
+}
+
 pub(crate) const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
 const KID: &str = "forge/invocation-token/wf-f641e7a7-0000-4000-a000-000000000000";
 
@@ -48,12 +59,12 @@ impl Signer {
     }
 
     /// A FIT of Atlassian's full shape, about 1.9 KB; each has a `jti` of its own.
-    fn fit(&self, at: usize, endpoint: &str) -> String {
+    fn fit(&self, at: usize, endpoint: &str, installation: &str) -> String {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .expect("after 1970")
             .as_secs();
-        let installation = "ari:cloud:ecosystem::installation/0a3a7799-53ae-4a5b-9e7e-03338980abb5";
+        let installation = format!("ari:cloud:ecosystem::installation/{installation}");
         let api = "https://api.atlassian.com/ex/confluence/d0d52620-3203-4cfa-8db5-f2587155f0dd";
         self.sign(&json!({
             "app": {
@@ -71,15 +82,30 @@ impl Signer {
         }))
     }
 
-    /// Whole requests, ready to be written to a socket.
+    /// Whole requests, ready to be written to a socket: of one installation, with one OAuth token.
     pub(crate) fn requests(&self, count: usize, path: &str, endpoint: &str) -> Vec<Vec<u8>> {
         let oauth = format!("{}.{}.{}", "h".repeat(60), "p".repeat(900), "s".repeat(340));
+        let installation = "0a3a7799-53ae-4a5b-9e7e-03338980abb5";
+        self.requests_of(count, path, endpoint, |_| {
+            (installation.to_owned(), oauth.clone())
+        })
+    }
+
+    /// The same, of installations and with OAuth tokens by the request's number.
+    pub(crate) fn requests_of(
+        &self,
+        count: usize,
+        path: &str,
+        endpoint: &str,
+        of: impl Fn(usize) -> (String, String) + Sync,
+    ) -> Vec<Vec<u8>> {
         let body = format!("{{\"data\":\"{}\"}}", "x".repeat(1024 - 11));
         let request = |at: usize| {
+            let (installation, oauth) = of(at);
             format!(
                 "POST {path} HTTP/1.1\r\nhost: backend.example.com\r\nauthorization: Bearer {}\r\nx-forge-oauth-system: {oauth}\r\n\
                  x-b3-traceid: {at:032x}\r\nx-b3-spanid: {at:016x}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                self.fit(at, endpoint),
+                self.fit(at, endpoint, &installation),
                 body.len(),
             )
             .into_bytes()

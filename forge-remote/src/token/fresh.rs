@@ -1,0 +1,85 @@
+//! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh): records made by hand,
+//! for a macro would add them to every app.
+
+use crate::__private::{Asks, Direct, Kept, Nothing, System, last, mount_1, mount_2, part, reply};
+use crate::error::Result;
+use crate::extract::{Invocation, SystemToken};
+use crate::kinds::{Interval, PreUninstall, ScheduledTrigger, Trigger};
+use crate::registry::{Auth, Location, Method, Mount, Registration};
+use crate::token::Tokens;
+
+const HERE: Location = Location {
+    file: file!(),
+    line: line!(),
+    column: column!(),
+};
+
+/// An hourly call, one at each installation and major upgrade, and one before an uninstallation.
+pub(crate) fn registrations() -> [Registration; 3] {
+    // Keeping the token is the app's own doing, with every call that brings one.
+    let hourly = mount_1(
+        hourly,
+        last::<_, Asks<true, false, false>, _, _>(System),
+        reply(Direct),
+    );
+    let begins = mount_1(
+        begins,
+        last::<_, Asks<true, false, false>, _, _>(System),
+        reply(Direct),
+    );
+    let removes = mount_2(
+        removes,
+        part::<_, Asks<false, false, false>, _, _>(Nothing),
+        last::<_, Asks<false, false, false>, _, _>(Kept),
+        reply(Direct),
+    );
+    let record = |kind, key, docs, auth, mount: std::sync::Arc<dyn Mount>| Registration {
+        docs,
+        endpoint: Some(key),
+        auth,
+        ..Registration::__new(kind, "keep_tokens_fresh", HERE, Method::Post, auth, mount)
+    };
+    [
+        record(
+            &ScheduledTrigger {
+                interval: Interval::Hour,
+                licensed_only: false,
+            },
+            "tokens-hourly",
+            "Brings a new system token once an hour.",
+            Auth::SYSTEM,
+            hourly,
+        ),
+        record(
+            &Trigger {
+                events: &["avi:forge:installed:app", "avi:forge:upgraded:app"],
+                unknown_events: &[],
+                filter: None,
+                on_error: None,
+                ignore_self: false,
+                licensed_only: false,
+                property_paths: &[],
+                fields: &[],
+            },
+            "tokens-life",
+            "Brings the first system token of an installation.",
+            Auth::SYSTEM,
+            begins,
+        ),
+        record(
+            &PreUninstall,
+            "tokens-goodbye",
+            "Forgets the system token of an installation that goes.",
+            Auth::NONE,
+            removes,
+        ),
+    ]
+}
+
+async fn hourly(_: Option<SystemToken>) {}
+
+async fn begins(_: Option<SystemToken>) {}
+
+async fn removes(call: Invocation, tokens: Tokens) -> Result<()> {
+    Ok(tokens.remove(call.installation_id()).await?)
+}

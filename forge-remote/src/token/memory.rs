@@ -1,0 +1,114 @@
+//! Tokens in memory, for tests and for apps that need none after a restart.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use super::store::{Listed, Page, SealedToken, Stored, TokenStore};
+
+/// Keeps tokens for as long as the process lives. Clones share them.
+///
+/// ```
+/// use forge_remote::prelude::*;
+/// use forge_remote::token::MemoryTokens;
+///
+/// let app = App::new().tokens(MemoryTokens::new());
+/// # let _ = app;
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryTokens(Arc<Mutex<BTreeMap<String, SealedToken>>>);
+
+impl MemoryTokens {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn tokens(&self) -> MutexGuard<'_, BTreeMap<String, SealedToken>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemoryTokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryTokens")
+            .field("tokens", &self.tokens().len())
+            .finish()
+    }
+}
+
+fn done<T: Send + 'static>(value: T) -> Stored<T> {
+    Box::pin(std::future::ready(Ok(value)))
+}
+
+impl TokenStore for MemoryTokens {
+    fn name(&self) -> String {
+        "the process's memory".to_owned()
+    }
+
+    fn outlives_process(&self) -> bool {
+        false
+    }
+
+    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+        let mut kept = self.tokens();
+        for token in tokens {
+            let later = kept
+                .get(&token.installation_id)
+                .is_some_and(|kept| kept.expires_at > token.expires_at);
+            if !later {
+                kept.insert(token.installation_id.clone(), token);
+            }
+        }
+        done(())
+    }
+
+    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+        done(self.tokens().get(installation_id).cloned())
+    }
+
+    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
+        let kept = self.tokens();
+        let found = kept
+            .values()
+            .filter(|token| token.cloud_ids.iter().any(|one| one == cloud_id));
+        done(found.cloned().collect())
+    }
+
+    fn list(&self, page: Page) -> Stored<Listed> {
+        let kept = self.tokens();
+        let start = match page.after {
+            Some(after) => Bound::Excluded(after),
+            None => Bound::Unbounded,
+        };
+        let mut rest = kept.range((start, Bound::Unbounded)).filter(|(_, token)| {
+            page.ends_before
+                .is_none_or(|before| token.expires_at < before)
+        });
+        let tokens: Vec<_> = rest
+            .by_ref()
+            .take(page.limit as usize)
+            .map(|(_, token)| token.clone())
+            .collect();
+        let more = rest.next().is_some();
+        let next = tokens.last().filter(|_| more);
+        done(Listed {
+            next: next.map(|token| token.installation_id.clone()),
+            tokens,
+        })
+    }
+
+    fn remove(&self, installation_id: &str) -> Stored<()> {
+        self.tokens().remove(installation_id);
+        done(())
+    }
+
+    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+        let mut kept = self.tokens();
+        let before = kept.len();
+        kept.retain(|_, token| token.expires_at >= ended_before);
+        done((before - kept.len()) as u64)
+    }
+}

@@ -1,0 +1,30 @@
+//! Writes newer and newer tokens of 20 installations into an SQLite file, until it is killed.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+use std::time::{Duration, SystemTime};
+
+use forge_remote::token::{SqliteTokens, TokenStore as _};
+use forge_remote_tests::stores::sealed;
+
+#[tokio::main]
+async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let store = SqliteTokens::at(arguments.next().unwrap());
+    let mut seconds: u64 = arguments.next().unwrap().parse().unwrap();
+    store.open().await.unwrap();
+    println!("writing");
+    loop {
+        seconds += 1;
+        let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        // One by one, and all at once.
+        if seconds.is_multiple_of(2) {
+            for at in 0..20 {
+                store.put(vec![sealed(at, ends)]).await.unwrap();
+            }
+        } else {
+            let all = (0..20).map(|at| sealed(at, ends));
+            store.put(all.collect()).await.unwrap();
+        }
+    }
+}

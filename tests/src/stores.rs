@@ -1,0 +1,259 @@
+//! Stores of tokens, each test's own: the same tests run over all of them.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use forge_remote::token::{
+    Listed, MemoryTokens, Page, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, StoreError,
+    Stored, TokenStore, Tokens,
+};
+
+use crate::jws::{b64, seconds, unique_id};
+
+/// A key for tokens, and another.
+pub const KEYS: [&str; 2] = [
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=",
+];
+
+/// A folder that goes with its owner.
+#[derive(Debug)]
+pub struct Folder(PathBuf);
+
+impl Default for Folder {
+    fn default() -> Self {
+        let path = std::env::temp_dir().join(format!("forge-remote-tokens-{}", unique_id()));
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Folder {
+    /// A file in it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The bytes of every file in it.
+    pub fn bytes(&self) -> Vec<u8> {
+        let files = std::fs::read_dir(&self.0).unwrap();
+        files
+            .flat_map(|file| std::fs::read(file.unwrap().path()).unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A store with nothing in it, to be connected to any number of times.
+pub struct Place {
+    /// What it is called in messages.
+    pub name: &'static str,
+    connect: Box<dyn Fn() -> Box<dyn TokenStore> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Place {
+    /// A connection of its own, as another instance has one.
+    pub fn connect(&self) -> Box<dyn TokenStore> {
+        (self.connect)()
+    }
+
+    /// A connection, opened.
+    pub async fn open(&self) -> Box<dyn TokenStore> {
+        let store = self.connect();
+        store.open().await.unwrap();
+        store
+    }
+
+    /// Kept tokens on a connection, opened.
+    pub async fn tokens(&self) -> Tokens {
+        let tokens = Tokens::new(self.connect()).keys(KEYS[0]);
+        tokens.open().await.unwrap();
+        tokens
+    }
+}
+
+/// Memory that counts as outliving the process, so that it is sealed with a key from outside.
+fn memory() -> Place {
+    let shared = Flaky::default();
+    Place {
+        name: "memory",
+        connect: Box::new(move || Box::new(shared.clone())),
+    }
+}
+
+fn sqlite() -> Place {
+    let folder = Folder::default();
+    Place {
+        name: "SQLite",
+        connect: Box::new(move || Box::new(SqliteTokens::at(folder.file("tokens.db")))),
+    }
+}
+
+/// The URL of a PostgreSQL schema of the test's own; `None` without a server.
+pub async fn postgres_url() -> Option<String> {
+    let url = server("FORGE_REMOTE_TEST_POSTGRES")?;
+    let schema = format!("test_{}", unique_id());
+    let pool = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&url)
+        .await
+        .unwrap();
+    // A name of letters and digits, made here.
+    let create = format!("CREATE SCHEMA {schema}");
+    sqlx::Executor::execute(&pool, create.as_str())
+        .await
+        .unwrap();
+    pool.close().await;
+    let joint = if url.contains('?') { '&' } else { '?' };
+    Some(format!("{url}{joint}options[search_path]={schema}"))
+}
+
+/// The URL of a Redis server, and a prefix of the test's own; `None` without a server.
+pub fn redis_url() -> Option<(String, String)> {
+    let url = server("FORGE_REMOTE_TEST_REDIS")?;
+    Some((url, format!("test-{}", unique_id())))
+}
+
+fn server(variable: &str) -> Option<String> {
+    let url = std::env::var(variable).ok().filter(|url| !url.is_empty());
+    if url.is_none() {
+        // Not captured by the test harness: whoever runs the tests is to see it.
+        let line = format!(
+            "left out: {variable} is not set, so nothing is tested on that server; `tests/servers cargo test` starts one\n"
+        );
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    }
+    url
+}
+
+/// Every kind of store that can be had here.
+pub async fn places() -> Vec<Place> {
+    let mut places = vec![memory(), sqlite()];
+    if let Some(url) = postgres_url().await {
+        places.push(Place {
+            name: "PostgreSQL",
+            connect: Box::new(move || Box::new(PostgresTokens::at(&url))),
+        });
+    }
+    if let Some((url, prefix)) = redis_url() {
+        places.push(Place {
+            name: "Redis",
+            connect: Box::new(move || Box::new(RedisTokens::at(&url).prefix(&prefix))),
+        });
+    }
+    places
+}
+
+/// A store in memory that can be down, and remembers what it was asked.
+#[derive(Clone, Debug, Default)]
+pub struct Flaky(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    store: MemoryTokens,
+    is_down: AtomicBool,
+    gets: AtomicU32,
+    puts: Mutex<Vec<usize>>,
+}
+
+impl Flaky {
+    /// Takes it down, or brings it back.
+    pub fn down(&self, is_down: bool) {
+        self.0.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    /// How often it was asked for one token.
+    pub fn gets(&self) -> u32 {
+        self.0.gets.load(Ordering::SeqCst)
+    }
+
+    /// How many tokens each writing brought.
+    pub fn puts(&self) -> Vec<usize> {
+        self.0.puts.lock().unwrap().clone()
+    }
+
+    fn unless_down<T: Send + 'static>(&self, answer: impl FnOnce() -> Stored<T>) -> Stored<T> {
+        if self.0.is_down.load(Ordering::SeqCst) {
+            Box::pin(async { Err(StoreError::new("it is down")) })
+        } else {
+            answer()
+        }
+    }
+}
+
+impl TokenStore for Flaky {
+    fn name(&self) -> String {
+        "a flaky store".to_owned()
+    }
+
+    fn open(&self) -> Stored<()> {
+        self.unless_down(|| self.0.store.open())
+    }
+
+    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+        self.0.puts.lock().unwrap().push(tokens.len());
+        self.unless_down(|| self.0.store.put(tokens))
+    }
+
+    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+        self.0.gets.fetch_add(1, Ordering::SeqCst);
+        self.unless_down(|| self.0.store.get(installation_id))
+    }
+
+    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
+        self.unless_down(|| self.0.store.on_site(cloud_id))
+    }
+
+    fn list(&self, page: Page) -> Stored<Listed> {
+        self.unless_down(|| self.0.store.list(page))
+    }
+
+    fn remove(&self, installation_id: &str) -> Stored<()> {
+        self.unless_down(|| self.0.store.remove(installation_id))
+    }
+
+    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+        self.unless_down(|| self.0.store.purge(ended_before))
+    }
+}
+
+/// The ARI of a test's installation.
+pub fn installation(at: usize) -> String {
+    format!("ari:cloud:ecosystem::installation/00000000-0000-4000-a000-{at:012}")
+}
+
+/// A sealed token as a store sees one; its bytes tell which it is.
+pub fn sealed(at: usize, ends: SystemTime) -> SealedToken {
+    let installation_id = installation(at);
+    SealedToken {
+        sealed: format!("{installation_id} {}", seconds(ends)).into_bytes(),
+        cloud_ids: vec![format!("cloud-{}", at / 2), "everywhere".to_owned()],
+        expires_at: ends,
+        installation_id,
+    }
+}
+
+/// Whole seconds from now: what every store can write.
+pub fn in_seconds(from_now: u64) -> SystemTime {
+    let now = u64::try_from(seconds(SystemTime::now())).unwrap();
+    SystemTime::UNIX_EPOCH + Duration::from_secs(now + from_now)
+}
+
+/// An OAuth token with this end, as far as anybody can read it.
+pub fn oauth(ends: SystemTime, mark: &str) -> String {
+    let claims = format!(r#"{{"exp":{},"mark":"{mark}"}}"#, seconds(ends));
+    format!("{}.{}.{}", b64("{}"), b64(claims), b64(mark))
+}

@@ -1,0 +1,277 @@
+//! Kept tokens across processes: killed, started again, several at once.
+
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use forge_remote::token::{Page, SqliteTokens, TokenStore as _};
+use forge_remote_tests::http::{Call, send};
+use forge_remote_tests::jws::{APP_ID, Fit, INSTALLATION_ID, b64, published, seconds};
+use forge_remote_tests::source::{Answer, KeySource};
+use forge_remote_tests::stores::{
+    Folder, KEYS, in_seconds, oauth, postgres_url, redis_url, sealed,
+};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+/// The app as a process.
+struct App {
+    child: Child,
+    input: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+    address: std::net::SocketAddr,
+}
+
+impl App {
+    async fn start(keys: &KeySource, store: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tokens_app"))
+            .envs(store.iter().copied())
+            .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
+            .env("FORGE_REMOTE_APP_ID", APP_ID)
+            .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
+            .env("FORGE_REMOTE_JWKS_URL", keys.url())
+            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let input = child.stdin.take().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next_line().await.unwrap().unwrap();
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                break address.parse().unwrap();
+            }
+        };
+        Self {
+            child,
+            input,
+            lines,
+            address,
+        }
+    }
+
+    /// Delivers a system token with a real signature.
+    async fn deliver(&self, token: &str) {
+        let fit = Fit::backend(SystemTime::now(), "tick").token();
+        let call = Call::post("/tick")
+            .bearer(&fit)
+            .header("x-forge-oauth-system", token);
+        let reply = send(self.address, &call).await.unwrap();
+        assert_eq!(reply.status, 200, "{}", reply.excerpt());
+    }
+
+    /// What the background task has for the installation.
+    async fn ask(&mut self) -> String {
+        let line = format!("{INSTALLATION_ID}\n");
+        self.input.write_all(line.as_bytes()).await.unwrap();
+        self.lines.next_line().await.unwrap().unwrap()
+    }
+
+    /// Asks until this is the answer.
+    async fn comes_to_answer(&mut self, expected: &str) {
+        let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+        loop {
+            let answer = self.ask().await;
+            if answer == expected {
+                return;
+            }
+            assert!(
+                tokio::time::Instant::now() < patience,
+                "{answer} instead of {expected}"
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// SIGKILL.
+    async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+}
+
+fn mark(token: &str) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    format!("token {}", b64(hash))
+}
+
+/// Waits until the file holds a token that ends then. What comes back keeps the file open: whoever
+/// closes it last removes its log.
+async fn written(file: &Path, ends: SystemTime) -> SqliteTokens {
+    let store = SqliteTokens::at(file);
+    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    loop {
+        let kept = store.get(INSTALLATION_ID).await.unwrap();
+        if kept.is_some_and(|kept| kept.expires_at == ends) {
+            return store;
+        }
+        assert!(tokio::time::Instant::now() < patience, "it isn't written");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_killed_app_has_its_token_when_it_is_started_again() {
+    let keys = KeySource::start(Answer::Keys(published())).await;
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let store = [("SQLITE", file.to_str().unwrap())];
+
+    let mut app = App::start(&keys, &store).await;
+    assert!(app.ask().await.starts_with("none: no system token is kept"));
+    let ends = in_seconds(7200);
+    let token = oauth(ends, "plainly-visible");
+    app.deliver(&token).await;
+    let still_open = written(&file, ends).await;
+    app.kill().await;
+
+    // Nothing of it can be read in the files, log and all.
+    let bytes = folder.bytes();
+    for secret in [
+        &token,
+        &b64("plainly-visible"),
+        "plainly-visible",
+        "apiBaseUrl",
+    ] {
+        assert!(
+            !bytes
+                .windows(secret.len())
+                .any(|at| at == secret.as_bytes()),
+            "{secret}"
+        );
+    }
+    #[cfg(unix)]
+    for name in ["tokens.db", "tokens.db-wal", "tokens.db-shm"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::metadata(folder.file(name)).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
+    }
+    drop(still_open);
+
+    let mut app = App::start(&keys, &store).await;
+    assert_eq!(app.ask().await, mark(&token));
+}
+
+#[tokio::test]
+async fn commands_need_neither_store_nor_key() {
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let run = async |arguments: &[&str]| {
+        let command = Command::new(env!("CARGO_BIN_EXE_tokens_app"))
+            .args(arguments)
+            .env("SQLITE", &file)
+            .env("FORGE_REMOTE_APP_ID", APP_ID)
+            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .env_remove("FORGE_REMOTE_TOKEN_KEY")
+            .stdin(Stdio::null())
+            .output();
+        let output = command.await.unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap(), text)
+    };
+    for arguments in [
+        &["routes"][..],
+        &["manifest", "--stdout"],
+        &["dev", "--once"],
+    ] {
+        let (status, text) = run(arguments).await;
+        assert_eq!(status, 0, "{arguments:?}: {text}");
+    }
+    // Without a key it does not serve, and says how to get one.
+    let (status, text) = run(&[]).await;
+    assert_eq!(status, 1);
+    assert!(
+        text.contains("FORGE_REMOTE_TOKEN_KEY") && text.contains("openssl rand -base64 32"),
+        "{text}"
+    );
+    assert!(!file.exists());
+}
+
+/// What one instance is given, the other has.
+async fn two_instances(store: &[(&str, &str)]) {
+    let keys = KeySource::start(Answer::Keys(published())).await;
+    let mut one = App::start(&keys, store).await;
+    let mut other = App::start(&keys, store).await;
+    let token = oauth(in_seconds(7200), "first");
+    one.deliver(&token).await;
+    assert_eq!(one.ask().await, mark(&token));
+    other.comes_to_answer(&mark(&token)).await;
+    one.kill().await;
+    other.kill().await;
+
+    let mut again = App::start(&keys, store).await;
+    assert_eq!(again.ask().await, mark(&token));
+}
+
+#[tokio::test]
+async fn two_instances_share_one_sqlite_file() {
+    let folder = Folder::default();
+    two_instances(&[("SQLITE", folder.file("tokens.db").to_str().unwrap())]).await;
+}
+
+#[tokio::test]
+async fn two_instances_share_one_postgresql() {
+    if let Some(url) = postgres_url().await {
+        two_instances(&[("POSTGRES", &url)]).await;
+    }
+}
+
+#[tokio::test]
+async fn two_instances_share_one_redis() {
+    if let Some((url, prefix)) = redis_url() {
+        two_instances(&[("REDIS", &url), ("REDIS_PREFIX", &prefix)]).await;
+    }
+}
+
+/// A writer is killed 200 times, at a moment of chance: each time every installation has a token,
+/// whole, and none older than before.
+#[tokio::test]
+async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token() {
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let start = in_seconds(10_000);
+    let store = SqliteTokens::at(&file);
+    store.open().await.unwrap();
+    let first = (0..20).map(|at| sealed(at, start));
+    store.put(first.collect()).await.unwrap();
+    drop(store);
+
+    let mut before = [start; 20];
+    let mut moved = 0;
+    for round in 0..200_u64 {
+        let newest = before.iter().max().unwrap();
+        let mut writer = Command::new(env!("CARGO_BIN_EXE_tokens_writer"))
+            .arg(&file)
+            .arg(seconds(*newest).to_string())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next_line().await.unwrap().unwrap(), "writing");
+        let mut chance = [0];
+        aws_lc_rs::rand::fill(&mut chance).unwrap();
+        // Up to 6 ms: the moment is what is tested, nothing is waited for.
+        tokio::time::sleep(Duration::from_micros(u64::from(chance[0]) * 25)).await;
+        writer.kill().await.unwrap();
+
+        let store = SqliteTokens::at(&file);
+        store.open().await.unwrap();
+        let listed = store.list(Page::first(100)).await.unwrap();
+        assert_eq!(listed.tokens.len(), 20, "round {round}");
+        for (at, token) in listed.tokens.iter().enumerate() {
+            assert!(
+                *token == sealed(at, token.expires_at),
+                "round {round}: {at}"
+            );
+            assert!(token.expires_at >= before[at], "round {round}: {at}");
+            moved += u32::from(token.expires_at > before[at]);
+            before[at] = token.expires_at;
+        }
+    }
+    // Or nothing was ever written, and nothing shown.
+    assert!(moved > 200, "{moved}");
+}
