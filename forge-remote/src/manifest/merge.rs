@@ -13,7 +13,8 @@ use super::tree::Node;
 /// The changes of one list of keyed items.
 pub(super) struct ListPlan<'a> {
     path: Vec<&'a str>,
-    remove: BTreeSet<String>,
+    /// By index: a key may stand twice, once by hand.
+    remove: BTreeSet<usize>,
     set: Vec<Mapping>,
     /// Items may have more than is wanted.
     open: bool,
@@ -49,15 +50,14 @@ impl<'a> Plan<'a> {
         }
         plan(vec!["modules", "endpoint"], &wanted.endpoints, false);
         plan(vec!["remotes"], &wanted.remotes, true);
-        for (path, item) in stale_items(manifest, wanted) {
-            let key = key(item).unwrap_or_default().to_owned();
+        for Stale { path, index, .. } in stale_items(manifest, wanted) {
             match lists.iter_mut().find(|list| list.path == path) {
                 Some(list) => {
-                    list.remove.insert(key);
+                    list.remove.insert(index);
                 }
                 None => lists.push(ListPlan {
                     path,
-                    remove: [key].into(),
+                    remove: [index].into(),
                     set: Vec::new(),
                     open: false,
                 }),
@@ -104,7 +104,12 @@ impl<'a> Plan<'a> {
                 Value::Sequence(items) => items,
                 _ => Vec::new(),
             };
-            items.retain(|item| !key(item).is_some_and(|key| list.remove.contains(key)));
+            let mut index = 0..;
+            items.retain(|_| {
+                index
+                    .next()
+                    .is_none_or(|index| !list.remove.contains(&index))
+            });
             removed |= !list.remove.is_empty();
             let places: BTreeMap<String, usize> = items
                 .iter()
@@ -325,20 +330,12 @@ impl ListPlan<'_> {
                 editor.fill(parent, entry, &self.items())
             };
         }
-        let key = |item: &Node| item.get("key").and_then(Node::scalar).map(str::to_owned);
-        let gone: Vec<usize> = node
-            .items()
-            .iter()
-            .enumerate()
-            .filter(|(_, item)| key(item).is_some_and(|key| self.remove.contains(&key)))
-            .map(|(at, _)| at)
-            .collect();
+        let gone: Vec<usize> = self.remove.iter().copied().collect();
         let mut new = Vec::new();
-        let places: BTreeMap<&str, &Node> = node
-            .items()
-            .iter()
-            .rev()
-            .filter_map(|item| Some((item.get("key")?.scalar()?, item)))
+        let kept = node.items().iter().enumerate().rev();
+        let places: BTreeMap<&str, &Node> = kept
+            .filter(|(index, _)| !self.remove.contains(index))
+            .filter_map(|(_, item)| Some((item.get("key")?.scalar()?, item)))
             .collect();
         for wanted in &self.set {
             match places.get(key_of(wanted).unwrap_or_default()) {
@@ -452,25 +449,31 @@ fn check_taken(manifest: &Value, wanted: &Sections) -> Result<(), Taken> {
     Ok(())
 }
 
+/// An item that was generated once and is wanted no more.
+pub(super) struct Stale<'a> {
+    pub(super) path: Vec<&'a str>,
+    pub(super) index: usize,
+    pub(super) item: &'a Value,
+}
+
 /// What was generated once and is wanted no more. Ownership is read from the file itself: an
 /// endpoint of one of our remotes is ours, and so is a module of a generated kind that names
 /// nothing but such an endpoint.
-pub(super) fn stale_items<'a>(
-    manifest: &'a Value,
-    wanted: &Sections,
-) -> Vec<(Vec<&'a str>, &'a Value)> {
+pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Stale<'a>> {
     let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
     let kept: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
-    let endpoints = list(manifest, &["modules", "endpoint"]);
-    let gone: BTreeSet<&str> = endpoints
+    let gone: BTreeMap<usize, &Value> = list(manifest, &["modules", "endpoint"])
         .iter()
-        .filter(|item| {
-            item.get("remote")
-                .and_then(Value::as_str)
-                .is_some_and(|remote| remotes.contains(remote))
+        .enumerate()
+        .filter(|(_, item)| {
+            let remote = item.get("remote").and_then(Value::as_str);
+            remote.is_some_and(|remote| remotes.contains(remote))
+                && key(item).is_some_and(|key| !kept.contains(key))
         })
-        .filter_map(key)
-        .filter(|key| !kept.contains(key))
+        .collect();
+    let ours: BTreeSet<&str> = kept
+        .into_iter()
+        .chain(gone.values().filter_map(|item| key(item)))
         .collect();
 
     let mut stale = Vec::new();
@@ -482,19 +485,21 @@ pub(super) fn stale_items<'a>(
             .flatten()
             .map(Entry::key)
             .collect();
-        for item in list(manifest, &["modules", module_type]) {
+        for (index, item) in list(manifest, &["modules", module_type]).iter().enumerate() {
             let endpoint = item.get("endpoint").and_then(Value::as_str);
-            let ours =
-                endpoint.is_some_and(|endpoint| gone.contains(endpoint) || kept.contains(endpoint));
-            if ours && !key(item).is_some_and(|key| wanted.contains(key)) {
-                stale.push((vec!["modules", module_type], item));
+            if endpoint.is_some_and(|endpoint| ours.contains(endpoint))
+                && key(item).is_some_and(|key| !wanted.contains(key))
+            {
+                let path = vec!["modules", module_type];
+                stale.push(Stale { path, index, item });
             }
         }
     }
-    let gone_items = endpoints
-        .iter()
-        .filter(|item| key(item).is_some_and(|key| gone.contains(key)));
-    stale.extend(gone_items.map(|item| (vec!["modules", "endpoint"], item)));
+    stale.extend(gone.into_iter().map(|(index, item)| Stale {
+        path: vec!["modules", "endpoint"],
+        index,
+        item,
+    }));
     stale
 }
 

@@ -145,6 +145,31 @@ fn what_no_handler_wants_goes_and_nothing_else() {
 }
 
 #[test]
+fn a_hand_written_item_with_a_stale_ones_key_stays() {
+    let theirs = "modules:\n  scheduledTrigger:\n    - key: old\n      function: f\n    - endpoint: old\n  endpoint:\n    - key: old\n      remote: hand\nremotes:\n  - key: hand\n";
+    let ours = theirs
+        .replace(
+            "    - endpoint: old\n",
+            "    - key: old\n      endpoint: old\n    - endpoint: old\n",
+        )
+        .replace(
+            "remotes:\n",
+            "    - key: old\n      remote: backend\nremotes:\n",
+        );
+    let nothing = Sections {
+        remotes: vec![Entry {
+            item: serde_yaml::from_str("{key: backend}").unwrap(),
+            origins: Vec::new(),
+        }],
+        ..Sections::default()
+    };
+    assert_eq!(
+        updated_to(&ours, &nothing).unwrap(),
+        format!("{theirs}  - key: backend\n")
+    );
+}
+
+#[test]
 fn line_ends_marks_and_a_missing_last_line_end_stay() {
     let text = "\u{feff}%YAML 1.2\n---\napp: {id: x}  # ünïcödé\nmodules:\n- x\n...\n";
     assert!(updated(text).is_err(), "modules must be a mapping");
