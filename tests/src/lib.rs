@@ -13,3 +13,4 @@ pub mod report;
 pub mod rig;
 pub mod rsa;
 pub mod source;
+pub mod writes;
