@@ -285,6 +285,13 @@ impl ManifestFile {
         }
 
         let body = self.body();
+        if let Some(at) = lone_return(body) {
+            return Err(ManifestError::Unsafe {
+                path: self.path.clone(),
+                at,
+                reason: "a carriage return without a line feed ends a line for YAML and for nothing else".into(),
+            });
+        }
         let line_end = if body.contains("\r\n") { "\r\n" } else { "\n" };
         let ended = if body.ends_with('\n') {
             body.to_owned()
@@ -372,6 +379,20 @@ fn readable(file: &fs::File) -> io::Result<()> {
 #[cfg(not(unix))]
 fn readable(_: &fs::File) -> io::Result<()> {
     Ok(())
+}
+
+/// The first carriage return that no line feed follows.
+fn lone_return(text: &str) -> Option<Position> {
+    let at = text
+        .match_indices('\r')
+        .map(|(at, _)| at)
+        .find(|at| !text[at + 1..].starts_with('\n'))?;
+    let before = &text[..at];
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    Some(Position {
+        line: before.matches('\n').count() + 1,
+        column: before[start..].chars().count() + 1,
+    })
 }
 
 /// A new manifest's `app`; Forge asks for a runtime even where no function runs.

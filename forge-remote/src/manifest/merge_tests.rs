@@ -233,6 +233,8 @@ fn what_cannot_be_edited_safely_is_refused_with_its_place() {
         ),
         ("permissions: x\n", "1:14", "not a mapping"),
         ("- a\n", "1:1", "not a mapping"),
+        ("app:\n  id: x\r  name: y\n", "2:8", "carriage return"),
+        ("a: b # c\r", "1:9", "carriage return"),
         ("? modules\n: macro:\n    - key: m\n", "", "can't be made"),
     ] {
         let error = updated(text).unwrap_err();
