@@ -58,10 +58,12 @@ pub fn write(text: &str, wanted: &Sections) -> Result<Outcome, String> {
         return Ok(Outcome::Written(new));
     }
 
-    let (before, after) = (
-        by_hand(file.value(), wanted),
-        by_hand(again.value(), wanted),
-    );
+    let before = by_hand(file.value(), wanted);
+    let mut after = by_hand(again.value(), wanted);
+    if let (true, Some(after)) = (is_empty(file.value()), after.as_mapping_mut()) {
+        // A file that said nothing got its `app`.
+        after.shift_remove("app");
+    }
     if before != after {
         return Err(broken(&format!(
             "hand-written values were\n{before:?}\nand are\n{after:?}"

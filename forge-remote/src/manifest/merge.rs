@@ -167,11 +167,16 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The change on the text.
-    pub(super) fn apply_to_text(&self, text: &str, root: Option<&Node>) -> Result<String, Unsafe> {
+    /// The change on the text; `new` is what a text without a value gets besides.
+    pub(super) fn apply_to_text(
+        &self,
+        text: &str,
+        root: Option<&Node>,
+        new: Mapping,
+    ) -> Result<String, Unsafe> {
         let mut editor = Editor::new(text, root);
         let Some(root) = root.filter(|root| !root.is_null()) else {
-            let mut document = Mapping::new();
+            let mut document = new;
             self.apply_to_value(&mut document);
             if !document.is_empty() {
                 editor.append_document(&Value::Mapping(document));
@@ -418,11 +423,18 @@ fn check_taken(manifest: &Value, wanted: &Sections) -> Result<(), Taken> {
             .map(|entry| (entry.key(), "endpoint")),
     );
 
+    // What goes anyway leaves its key free: a handler that became one of another kind.
+    let goes: BTreeSet<(&str, usize)> = stale_items(manifest, wanted)
+        .iter()
+        .filter_map(|stale| Some((*stale.path.last()?, stale.index)))
+        .collect();
     let modules = manifest.get("modules").and_then(Value::as_mapping);
     for (module_type, items) in modules.into_iter().flatten() {
         let module_type = module_type.as_str().unwrap_or_default();
-        for item in items.as_sequence().into_iter().flatten() {
-            let Some(key) = key(item) else { continue };
+        for (index, item) in items.as_sequence().into_iter().flatten().enumerate() {
+            let Some(key) = key(item).filter(|_| !goes.contains(&(module_type, index))) else {
+                continue;
+            };
             let Some(wanted_type) = wanted_keys.get(key) else {
                 continue;
             };

@@ -170,6 +170,28 @@ fn a_hand_written_item_with_a_stale_ones_key_stays() {
 }
 
 #[test]
+fn a_handler_of_another_kind_may_keep_its_key() {
+    let before = "modules:\n  scheduledTrigger:\n    - key: tick\n      endpoint: tick-endpoint\n      interval: hour\n  endpoint:\n    - key: tick-endpoint\n      remote: backend\n      route: {path: /tick}\nremotes:\n  - key: backend\n";
+    let endpoint = Entry {
+        item: serde_yaml::from_str("{key: tick, remote: backend, route: {path: /tick}}").unwrap(),
+        origins: Vec::new(),
+    };
+    let remote = Entry {
+        item: serde_yaml::from_str("{key: backend}").unwrap(),
+        origins: Vec::new(),
+    };
+    let wanted = Sections {
+        endpoints: vec![endpoint],
+        remotes: vec![remote],
+        ..Sections::default()
+    };
+    assert_eq!(
+        updated_to(before, &wanted).unwrap(),
+        "modules:\n  endpoint:\n    - key: tick\n      remote: backend\n      route:\n        path: /tick\nremotes:\n  - key: backend\n"
+    );
+}
+
+#[test]
 fn line_ends_marks_and_a_missing_last_line_end_stay() {
     let text = "\u{feff}%YAML 1.2\n---\napp: {id: x}  # ünïcödé\nmodules:\n- x\n...\n";
     assert!(updated(text).is_err(), "modules must be a mapping");
