@@ -14,3 +14,4 @@ pub mod rig;
 pub mod rsa;
 pub mod source;
 pub mod stores;
+pub mod writes;

@@ -8,6 +8,8 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use forge_remote::serde_yaml::{self, Value};
+
 const APP_ID: &str = "8db33809-1f32-48bb-8c52-5877dab48107";
 
 /// A folder of this test's own.
@@ -82,6 +84,24 @@ fn a_missing_manifest_is_written_checked_and_kept() {
         written,
         "the second write changes nothing"
     );
+    // A file of comments says nothing either: it gets the same, and keeps them.
+    for comments in ["# Our app.\n", "---\n", "\u{feff}# ours"] {
+        fs::write(&path, comments).unwrap();
+        assert_eq!(manifest("--write").0, 2, "no app id, {comments:?}");
+        let (status, text) = run(app()
+            .env("FORGE_REMOTE_MANIFEST", &path)
+            .env("FORGE_REMOTE_APP_ID", APP_ID)
+            .args(["manifest", "--write"]));
+        assert_eq!(status, 0, "{text}");
+        let whole = fs::read_to_string(&path).unwrap();
+        let comments = comments.trim_end();
+        assert_eq!(
+            whole.trim_end(),
+            format!("{comments}\n{}", written.trim_end()),
+            "{comments:?}"
+        );
+        assert_eq!(manifest("--check").0, 0);
+    }
     assert!(written.contains("\n    - key: remote-scheduled-trigger-node\n      endpoint: remote-trigger-node\n      interval: hour\n"), "{written}");
 }
 
@@ -163,6 +183,24 @@ fn every_edit_is_found_and_named() {
 }
 
 #[test]
+fn a_problem_that_a_write_does_not_correct_is_not_sent_to_it() {
+    let fresh = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.yml")).unwrap();
+    let path = folder("undeclared").join("manifest.yml");
+    let url = "https://forge-remote-refapp-nodejs.services.atlassian.com";
+    fs::write(&path, fresh.replace(url, "${BASE_URL}")).unwrap();
+    let (status, text) = run(app()
+        .env("FORGE_REMOTE_MANIFEST", &path)
+        .args(["manifest", "--check"]));
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("undeclared-variable"), "{text}");
+    assert!(!text.contains("--write"), "{text}");
+    assert!(
+        text.contains("1 problem that only you can correct"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_cannot_be_read_is_not_touched() {
     for (name, text) in [
         ("broken", "app:\n  id: [\n"),
@@ -179,6 +217,14 @@ fn what_cannot_be_read_is_not_touched() {
             assert_eq!(status, 2, "{name} {option}: {message}");
             assert!(message.contains("manifest.yml"), "{message}");
         }
+        let output = app()
+            .env("FORGE_REMOTE_MANIFEST", &path)
+            .args(["manifest", "--check", "--json"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let report: Value = serde_yaml::from_slice(&output.stdout).unwrap();
+        assert!(report["error"].as_str().unwrap().contains("manifest.yml:"));
         assert_eq!(fs::read_to_string(&path).unwrap(), text);
     }
 }
@@ -325,6 +371,27 @@ fn a_write_keeps_links_and_modes_and_is_whole() {
     );
     // Nothing is left beside the two.
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+
+    // A link whose file doesn't exist yet leads to the new one.
+    fs::remove_file(&real).unwrap();
+    let (status, text) = run(app()
+        .env("FORGE_REMOTE_MANIFEST", &link)
+        .env("FORGE_REMOTE_APP_ID", APP_ID)
+        .args(["manifest", "--write"]));
+    assert_eq!(status, 0, "{text}");
+    assert!(fs::symlink_metadata(&real).unwrap().is_file());
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+
+    // Who marks a file read-only means it.
+    fs::write(&real, &stale).unwrap();
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o444)).unwrap();
+    let (status, text) = run(app()
+        .env("FORGE_REMOTE_MANIFEST", &link)
+        .args(["manifest", "--write"]));
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("read-only"), "{text}");
+    assert_eq!(fs::read_to_string(&real).unwrap(), stale);
+    fs::set_permissions(&real, fs::Permissions::from_mode(0o644)).unwrap();
 
     // A folder that can't be written to: the file is as it was, and the error names it.
     fs::write(&real, &stale).unwrap();

@@ -368,6 +368,21 @@ fn report(app: &App, wanted: &Sections, color: bool) -> Result<Report, ManifestE
             text,
         });
     }
+    let problems = if wrong == 1 {
+        "1 problem".to_owned()
+    } else {
+        format!("{wrong} problems")
+    };
+    if !findings.iter().any(Diagnostic::is_difference) {
+        text.push_str(&format!(
+            "{name} says what the code says, but has {problems} that only you can correct, in the file or in the code\n"
+        ));
+        return Ok(Report {
+            agrees: false,
+            findings,
+            text,
+        });
+    }
     match file.updated(wanted, settings.configured_app_id.as_deref()) {
         Ok(updated) => {
             let diff = TextDiff::from_lines(file.text(), &updated);
@@ -381,11 +396,6 @@ fn report(app: &App, wanted: &Sections, color: bool) -> Result<Report, ManifestE
         }
         Err(error) => text.push_str(&format!("{error}\n")),
     }
-    let problems = if wrong == 1 {
-        "1 problem".to_owned()
-    } else {
-        format!("{wrong} problems")
-    };
     text.push_str(&format!(
         "\n{name} does not agree with the code: {problems}. Bring it up to date with `manifest --write` (with cargo: \
          `cargo run -- manifest --write`)\n"
@@ -403,7 +413,18 @@ fn show(app: &App, wanted: &Sections, json: bool) -> Result<bool, ManifestError>
         agrees,
         findings,
         text,
-    } = report(app, wanted, io::stdout().is_terminal())?;
+    } = match report(app, wanted, io::stdout().is_terminal()) {
+        // A machine that asked for JSON gets JSON, whatever is wrong.
+        Err(error) if json => {
+            let manifest = app.settings().manifest.display().to_string();
+            let report = serde_json::json!({
+                "manifest": manifest, "agrees": false, "findings": [], "error": error.to_string()
+            });
+            print(&format!("{report:#}\n"));
+            return Err(error);
+        }
+        report => report?,
+    };
     if json {
         let manifest = app.settings().manifest.display().to_string();
         let report =

@@ -9,6 +9,9 @@ use serde_yaml::Mapping;
 use super::Rest;
 use crate::registry::{Handler, Kind, Method, Module, Simulation};
 
+/// The module's key unless another is written.
+pub(crate) const DATA_RESIDENCY_KEY: &str = "data-residency";
+
 /// The options of `#[data_residency]`: one hook of the move. `path` is what all of them have in
 /// front of their own: `/data-residency` unless written, the same at each.
 ///
@@ -52,7 +55,7 @@ impl Kind for DataResidency {
     }
 
     fn shared_key(&self) -> Option<&'static str> {
-        Some("data-residency")
+        Some(DATA_RESIDENCY_KEY)
     }
 
     fn has_endpoint(&self) -> bool {

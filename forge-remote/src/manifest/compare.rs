@@ -174,7 +174,7 @@ pub fn compare(manifest: &Value, wanted: &Sections) -> Vec<Difference> {
             reasons: scope.reasons.clone(),
         });
     }
-    for (path, item) in merge::stale_items(manifest, wanted) {
+    for merge::Stale { path, item, .. } in merge::stale_items(manifest, wanted) {
         differences.push(Difference {
             place: Place::of(&path).item(key(item).unwrap_or_default()),
             finding: Finding::Stale {

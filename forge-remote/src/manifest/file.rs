@@ -37,10 +37,10 @@ pub enum ManifestError {
         place: String,
         expected: &'static str,
     },
-    #[error("{} does not exist, and a new one needs the app's id: run `forge register`, or set \
+    #[error("{} does not exist or is empty, and a new one needs the app's id: run `forge register`, or set \
              FORGE_REMOTE_APP_ID or `App::app_id`", path.display())]
     NoAppId { path: PathBuf },
-    #[error("{} does not exist, and a new one needs the app's id: {source}", path.display())]
+    #[error("{} does not exist or is empty, and a new one needs the app's id: {source}", path.display())]
     BadAppId { path: PathBuf, source: InvalidAppId },
     #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written; give the handler another \
              with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module", path.display(), at.line, at.column)]
@@ -250,7 +250,7 @@ impl ManifestFile {
         self.text().strip_prefix(BOM).unwrap_or(self.text())
     }
 
-    /// The text it should have; `app_id` is for a file that doesn't exist yet.
+    /// The text it should have; `app_id` is for a file that doesn't exist yet, or says nothing.
     pub fn updated(
         &self,
         wanted: &Sections,
@@ -262,42 +262,51 @@ impl ManifestFile {
             key: taken.key,
             place: taken.place.to_string(),
         })?;
-        if self.text().trim().is_empty() {
-            let app_id = app_id.ok_or_else(|| ManifestError::NoAppId {
-                path: self.path.clone(),
-            })?;
-            let app_id: AppId = app_id.parse().map_err(|source| ManifestError::BadAppId {
-                path: self.path.clone(),
-                source,
-            })?;
-            let mut document = new_app(app_id.as_str());
-            plan.apply_to_value(&mut document);
-            return Ok(to_yaml(&Value::Mapping(document)));
-        }
+        let mark = if self.text().starts_with(BOM) {
+            "\u{feff}"
+        } else {
+            ""
+        };
+        // Nothing but comments is nothing as well; they stay.
+        let new = match &self.root {
+            Some(root) if !root.is_null() => Mapping::new(),
+            _ => self.new_app(app_id)?,
+        };
         let apply = |value: &Value| {
-            let mut document = value.as_mapping().cloned().unwrap_or_default();
+            let mut document = new.clone();
+            document.extend(value.as_mapping().cloned().unwrap_or_default());
             plan.apply_to_value(&mut document);
             Value::Mapping(document)
         };
+        if self.body().trim().is_empty() {
+            return Ok(format!("{mark}{}", to_yaml(&apply(&Value::Null))));
+        }
         let expected = apply(&self.value);
         if expected == self.value {
             return Ok(self.text().to_owned());
         }
 
         let body = self.body();
+        if let Some(at) = lone_return(body) {
+            return Err(ManifestError::Unsafe {
+                path: self.path.clone(),
+                at,
+                reason: "a carriage return without a line feed ends a line for YAML and for nothing else".into(),
+            });
+        }
         let line_end = if body.contains("\r\n") { "\r\n" } else { "\n" };
         let ended = if body.ends_with('\n') {
             body.to_owned()
         } else {
             format!("{body}{line_end}")
         };
-        let edited =
-            plan.apply_to_text(&ended, self.root.as_ref())
-                .map_err(|Unsafe { at, reason }| ManifestError::Unsafe {
-                    path: self.path.clone(),
-                    at,
-                    reason,
-                })?;
+        let edited = plan
+            .apply_to_text(&ended, self.root.as_ref(), new.clone())
+            .map_err(|Unsafe { at, reason }| ManifestError::Unsafe {
+                path: self.path.clone(),
+                at,
+                reason,
+            })?;
         let edited = if body.ends_with('\n') {
             &edited
         } else {
@@ -320,16 +329,23 @@ impl ManifestFile {
                 return Err(guard());
             }
         }
-        let mark = if self.text().starts_with(BOM) {
-            "\u{feff}"
-        } else {
-            ""
-        };
         Ok(format!("{mark}{edited}"))
     }
 
+    /// What a file that says nothing yet begins with.
+    fn new_app(&self, app_id: Option<&str>) -> Result<Mapping, ManifestError> {
+        let app_id = app_id.ok_or_else(|| ManifestError::NoAppId {
+            path: self.path.clone(),
+        })?;
+        let app_id: AppId = app_id.parse().map_err(|source| ManifestError::BadAppId {
+            path: self.path.clone(),
+            source,
+        })?;
+        Ok(new_app(app_id.as_str()))
+    }
+
     /// Writes the text whole or not at all: into a new file beside it, then in its place. A
-    /// symbolic link stays one, the file's mode stays.
+    /// symbolic link stays one, the file's mode stays, and a read-only file is left alone.
     pub fn write(&self, text: &str) -> Result<(), ManifestError> {
         let failed = |source| ManifestError::Write {
             path: self.path.clone(),
@@ -338,8 +354,19 @@ impl ManifestFile {
         let target = if self.exists() {
             fs::canonicalize(&self.path).map_err(failed)?
         } else {
-            self.path.clone()
+            link_target(&self.path)
         };
+        let metadata = fs::metadata(&target).ok();
+        if metadata
+            .as_ref()
+            .is_some_and(|metadata| metadata.permissions().readonly())
+        {
+            let reason = "it is marked read-only";
+            return Err(failed(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                reason,
+            )));
+        }
         let folder = target
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
@@ -349,16 +376,26 @@ impl ManifestFile {
             .tempfile_in(folder)
             .map_err(failed)?;
         new.write_all(text.as_bytes()).map_err(failed)?;
-        match fs::metadata(&target) {
-            Ok(metadata) => new
+        match metadata {
+            Some(metadata) => new
                 .as_file()
                 .set_permissions(metadata.permissions())
                 .map_err(failed)?,
-            Err(_) => readable(new.as_file()).map_err(failed)?,
+            None => readable(new.as_file()).map_err(failed)?,
         }
         new.as_file().sync_all().map_err(failed)?;
         new.persist(&target).map_err(|error| failed(error.error))?;
         Ok(())
+    }
+}
+
+/// Where a link leads whose file doesn't exist yet.
+fn link_target(path: &Path) -> PathBuf {
+    match fs::read_link(path) {
+        Ok(target) => path
+            .parent()
+            .map_or_else(|| target.clone(), |folder| folder.join(&target)),
+        Err(_) => path.to_owned(),
     }
 }
 
@@ -372,6 +409,20 @@ fn readable(file: &fs::File) -> io::Result<()> {
 #[cfg(not(unix))]
 fn readable(_: &fs::File) -> io::Result<()> {
     Ok(())
+}
+
+/// The first carriage return that no line feed follows.
+fn lone_return(text: &str) -> Option<Position> {
+    let at = text
+        .match_indices('\r')
+        .map(|(at, _)| at)
+        .find(|at| !text[at + 1..].starts_with('\n'))?;
+    let before = &text[..at];
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    Some(Position {
+        line: before.matches('\n').count() + 1,
+        column: before[start..].chars().count() + 1,
+    })
 }
 
 /// A new manifest's `app`; Forge asks for a runtime even where no function runs.

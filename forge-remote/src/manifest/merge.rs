@@ -13,7 +13,8 @@ use super::tree::Node;
 /// The changes of one list of keyed items.
 pub(super) struct ListPlan<'a> {
     path: Vec<&'a str>,
-    remove: BTreeSet<String>,
+    /// By index: a key may stand twice, once by hand.
+    remove: BTreeSet<usize>,
     set: Vec<(Mapping, Owned)>,
 }
 
@@ -48,15 +49,14 @@ impl<'a> Plan<'a> {
         }
         plan(vec!["modules", "endpoint"], &wanted.endpoints);
         plan(vec!["remotes"], &wanted.remotes);
-        for (path, item) in stale_items(manifest, wanted) {
-            let key = key(item).unwrap_or_default().to_owned();
+        for Stale { path, index, .. } in stale_items(manifest, wanted) {
             match lists.iter_mut().find(|list| list.path == path) {
                 Some(list) => {
-                    list.remove.insert(key);
+                    list.remove.insert(index);
                 }
                 None => lists.push(ListPlan {
                     path,
-                    remove: [key].into(),
+                    remove: [index].into(),
                     set: Vec::new(),
                 }),
             }
@@ -102,7 +102,12 @@ impl<'a> Plan<'a> {
                 Value::Sequence(items) => items,
                 _ => Vec::new(),
             };
-            items.retain(|item| !key(item).is_some_and(|key| list.remove.contains(key)));
+            let mut index = 0..;
+            items.retain(|_| {
+                index
+                    .next()
+                    .is_none_or(|index| !list.remove.contains(&index))
+            });
             removed |= !list.remove.is_empty();
             let places: BTreeMap<String, usize> = items
                 .iter()
@@ -160,11 +165,16 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The change on the text.
-    pub(super) fn apply_to_text(&self, text: &str, root: Option<&Node>) -> Result<String, Unsafe> {
+    /// The change on the text; `new` is what a text without a value gets besides.
+    pub(super) fn apply_to_text(
+        &self,
+        text: &str,
+        root: Option<&Node>,
+        new: Mapping,
+    ) -> Result<String, Unsafe> {
         let mut editor = Editor::new(text, root);
         let Some(root) = root.filter(|root| !root.is_null()) else {
-            let mut document = Mapping::new();
+            let mut document = new;
             self.apply_to_value(&mut document);
             if !document.is_empty() {
                 editor.append_document(&Value::Mapping(document));
@@ -334,20 +344,12 @@ impl ListPlan<'_> {
                 editor.fill(parent, entry, &self.items())
             };
         }
-        let key = |item: &Node| item.get("key").and_then(Node::scalar).map(str::to_owned);
-        let gone: Vec<usize> = node
-            .items()
-            .iter()
-            .enumerate()
-            .filter(|(_, item)| key(item).is_some_and(|key| self.remove.contains(&key)))
-            .map(|(at, _)| at)
-            .collect();
+        let gone: Vec<usize> = self.remove.iter().copied().collect();
         let mut new = Vec::new();
-        let places: BTreeMap<&str, &Node> = node
-            .items()
-            .iter()
-            .rev()
-            .filter_map(|item| Some((item.get("key")?.scalar()?, item)))
+        let kept = node.items().iter().enumerate().rev();
+        let places: BTreeMap<&str, &Node> = kept
+            .filter(|(index, _)| !self.remove.contains(index))
+            .filter_map(|(_, item)| Some((item.get("key")?.scalar()?, item)))
             .collect();
         for (wanted, owned) in &self.set {
             match places.get(key_of(wanted).unwrap_or_default()) {
@@ -436,11 +438,18 @@ fn check_taken(manifest: &Value, wanted: &Sections) -> Result<(), Taken> {
             .map(|entry| (entry.key(), "endpoint")),
     );
 
+    // What goes anyway leaves its key free: a handler that became one of another kind.
+    let goes: BTreeSet<(&str, usize)> = stale_items(manifest, wanted)
+        .iter()
+        .filter_map(|stale| Some((*stale.path.last()?, stale.index)))
+        .collect();
     let modules = manifest.get("modules").and_then(Value::as_mapping);
     for (module_type, items) in modules.into_iter().flatten() {
         let module_type = module_type.as_str().unwrap_or_default();
-        for item in items.as_sequence().into_iter().flatten() {
-            let Some(key) = key(item) else { continue };
+        for (index, item) in items.as_sequence().into_iter().flatten().enumerate() {
+            let Some(key) = key(item).filter(|_| !goes.contains(&(module_type, index))) else {
+                continue;
+            };
             let Some(wanted_type) = wanted_keys.get(key) else {
                 continue;
             };
@@ -467,25 +476,31 @@ fn check_taken(manifest: &Value, wanted: &Sections) -> Result<(), Taken> {
     Ok(())
 }
 
+/// An item that was generated once and is wanted no more.
+pub(super) struct Stale<'a> {
+    pub(super) path: Vec<&'a str>,
+    pub(super) index: usize,
+    pub(super) item: &'a Value,
+}
+
 /// What was generated once and is wanted no more. Ownership is read from the file itself: an
 /// endpoint of one of our remotes is ours, and so is a module of a generated kind that names
 /// nothing but such an endpoint.
-pub(super) fn stale_items<'a>(
-    manifest: &'a Value,
-    wanted: &Sections,
-) -> Vec<(Vec<&'a str>, &'a Value)> {
+pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Stale<'a>> {
     let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
     let kept: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
-    let endpoints = list(manifest, &["modules", "endpoint"]);
-    let gone: BTreeSet<&str> = endpoints
+    let gone: BTreeMap<usize, &Value> = list(manifest, &["modules", "endpoint"])
         .iter()
-        .filter(|item| {
-            item.get("remote")
-                .and_then(Value::as_str)
-                .is_some_and(|remote| remotes.contains(remote))
+        .enumerate()
+        .filter(|(_, item)| {
+            let remote = item.get("remote").and_then(Value::as_str);
+            remote.is_some_and(|remote| remotes.contains(remote))
+                && key(item).is_some_and(|key| !kept.contains(key))
         })
-        .filter_map(key)
-        .filter(|key| !kept.contains(key))
+        .collect();
+    let ours: BTreeSet<&str> = kept
+        .into_iter()
+        .chain(gone.values().filter_map(|item| key(item)))
         .collect();
 
     let pages = &wanted.pages;
@@ -499,11 +514,12 @@ pub(super) fn stale_items<'a>(
             .flatten()
             .map(Entry::key)
             .collect();
-        for item in list(manifest, &["modules", module_type]) {
+        for (index, item) in list(manifest, &["modules", module_type]).iter().enumerate() {
             let ours = if generated.endpoints.is_empty() {
-                item.get("remote")
-                    .and_then(Value::as_str)
-                    .is_some_and(|remote| remotes.contains(remote))
+                // It names a remote alone, as a hand-written one may: its key tells.
+                let remote = item.get("remote").and_then(Value::as_str);
+                remote.is_some_and(|remote| remotes.contains(remote))
+                    && key(item) == Some(crate::kinds::DATA_RESIDENCY_KEY)
             } else {
                 generated.endpoints_of(item).any(|endpoint| {
                     // An action, say, that calls a page's handler is hand-written, unless its
@@ -512,19 +528,20 @@ pub(super) fn stale_items<'a>(
                         let key = key(item).and_then(|key| key.strip_prefix(endpoint));
                         key.is_some_and(|rest| rest.starts_with('-'))
                     };
-                    gone.contains(endpoint)
-                        || (kept.contains(endpoint) && (!pages.contains(endpoint) || made()))
+                    ours.contains(endpoint) && (!pages.contains(endpoint) || made())
                 })
             };
-            if ours && !key(item).is_some_and(|key| wanted.contains(key)) {
-                stale.push((vec!["modules", module_type], item));
+            if ours && key(item).is_some_and(|key| !wanted.contains(key)) {
+                let path = vec!["modules", module_type];
+                stale.push(Stale { path, index, item });
             }
         }
     }
-    let gone_items = endpoints
-        .iter()
-        .filter(|item| key(item).is_some_and(|key| gone.contains(key)));
-    stale.extend(gone_items.map(|item| (vec!["modules", "endpoint"], item)));
+    stale.extend(gone.into_iter().map(|(index, item)| Stale {
+        path: vec!["modules", "endpoint"],
+        index,
+        item,
+    }));
     stale
 }
 

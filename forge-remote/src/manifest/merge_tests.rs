@@ -147,6 +147,56 @@ fn what_no_handler_wants_goes_and_nothing_else() {
 }
 
 #[test]
+fn a_hand_written_item_with_a_stale_ones_key_stays() {
+    let theirs = "modules:\n  scheduledTrigger:\n    - key: old\n      function: f\n    - endpoint: old\n  endpoint:\n    - key: old\n      remote: hand\nremotes:\n  - key: hand\n";
+    let ours = theirs
+        .replace(
+            "    - endpoint: old\n",
+            "    - key: old\n      endpoint: old\n    - endpoint: old\n",
+        )
+        .replace(
+            "remotes:\n",
+            "    - key: old\n      remote: backend\nremotes:\n",
+        );
+    let nothing = Sections {
+        remotes: vec![Entry {
+            owned: Owned::Present,
+            item: serde_yaml::from_str("{key: backend}").unwrap(),
+            origins: Vec::new(),
+        }],
+        ..Sections::default()
+    };
+    assert_eq!(
+        updated_to(&ours, &nothing).unwrap(),
+        format!("{theirs}  - key: backend\n")
+    );
+}
+
+#[test]
+fn a_handler_of_another_kind_may_keep_its_key() {
+    let before = "modules:\n  scheduledTrigger:\n    - key: tick\n      endpoint: tick-endpoint\n      interval: hour\n  endpoint:\n    - key: tick-endpoint\n      remote: backend\n      route: {path: /tick}\nremotes:\n  - key: backend\n";
+    let endpoint = Entry {
+        owned: Owned::All,
+        item: serde_yaml::from_str("{key: tick, remote: backend, route: {path: /tick}}").unwrap(),
+        origins: Vec::new(),
+    };
+    let remote = Entry {
+        owned: Owned::Present,
+        item: serde_yaml::from_str("{key: backend}").unwrap(),
+        origins: Vec::new(),
+    };
+    let wanted = Sections {
+        endpoints: vec![endpoint],
+        remotes: vec![remote],
+        ..Sections::default()
+    };
+    assert_eq!(
+        updated_to(before, &wanted).unwrap(),
+        "modules:\n  endpoint:\n    - key: tick\n      remote: backend\n      route:\n        path: /tick\nremotes:\n  - key: backend\n"
+    );
+}
+
+#[test]
 fn line_ends_marks_and_a_missing_last_line_end_stay() {
     let text = "\u{feff}%YAML 1.2\n---\napp: {id: x}  # ünïcödé\nmodules:\n- x\n...\n";
     assert!(updated(text).is_err(), "modules must be a mapping");
@@ -210,6 +260,8 @@ fn what_cannot_be_edited_safely_is_refused_with_its_place() {
         ),
         ("permissions: x\n", "1:14", "not a mapping"),
         ("- a\n", "1:1", "not a mapping"),
+        ("app:\n  id: x\r  name: y\n", "2:8", "carriage return"),
+        ("a: b # c\r", "1:9", "carriage return"),
         ("? modules\n: macro:\n    - key: m\n", "", "can't be made"),
     ] {
         let error = updated(text).unwrap_err();

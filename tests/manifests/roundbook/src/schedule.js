@@ -1,0 +1,2 @@
+export const reminders = () => {};
+export const summary = () => {};

@@ -1,0 +1,2 @@
+export const sensor = () => {};
+export const calendar = () => {};

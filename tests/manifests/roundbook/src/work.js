@@ -1,0 +1,3 @@
+export const exports = () => {};
+export const reminders = () => {};
+export const photos = () => {};
