@@ -9,4 +9,5 @@ pub use scheduled_trigger::{Interval, ScheduledTrigger};
 pub use crate::registry::Kind;
 
 /// The module types that kinds generate: what of them points at our endpoints is ours.
-pub(crate) const MODULE_TYPES: &[&str] = &["scheduledTrigger"];
+#[doc(hidden)]
+pub const MODULE_TYPES: &[&str] = &["scheduledTrigger"];

@@ -3,48 +3,28 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::names;
+use super::names::{Names, Written};
 use super::{Location, Registration, Submission};
 
 /// One handler with its names resolved.
 #[derive(Clone, Debug)]
 pub struct Handler {
     registration: &'static Registration,
-    key: String,
-    endpoint: String,
-    path: String,
+    names: Names,
 }
 
 impl Handler {
     fn new(registration: &'static Registration) -> Self {
-        let written = registration.endpoint.or(registration.key);
-        let base = written.map_or_else(|| names::kebab(registration.function), str::to_owned);
-        let path = registration
-            .path
-            .map_or_else(|| format!("/{base}"), str::to_owned);
-        let (key, endpoint) = match registration.kind.module_suffix() {
-            None => {
-                let endpoint = names::endpoint_key(&base);
-                (endpoint.clone(), endpoint)
-            }
-            Some(suffix) => {
-                let key = registration
-                    .key
-                    .map_or_else(|| format!("{base}-{suffix}"), str::to_owned);
-                // Modules and endpoints share one name space.
-                let endpoint = if base == key {
-                    names::endpoint_key(&format!("{base}-endpoint"))
-                } else {
-                    names::endpoint_key(&base)
-                };
-                (key, endpoint)
-            }
+        let written = Written {
+            function: registration.function,
+            key: registration.key,
+            endpoint: registration.endpoint,
+            path: registration.path,
         };
+        let names = Names::new(written, registration.kind.module_suffix());
         Self {
             registration,
-            key,
-            endpoint,
-            path,
+            names,
         }
     }
 
@@ -55,17 +35,17 @@ impl Handler {
 
     /// The module's key; the endpoint's for a kind without a module of its own.
     pub fn key(&self) -> &str {
-        &self.key
+        &self.names.key
     }
 
     /// The endpoint's key.
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        &self.names.endpoint
     }
 
     /// The path it is mounted at.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.names.path
     }
 
     /// The module's key, when it has a module of its own.
@@ -107,7 +87,7 @@ impl Registry {
     pub fn find<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Handler> {
         self.handlers
             .iter()
-            .filter(move |handler| handler.key == key || handler.endpoint == key)
+            .filter(move |handler| handler.key() == key || handler.endpoint() == key)
     }
 
     /// What is wrong with the handlers taken together.
@@ -212,8 +192,8 @@ fn order(handler: &Handler) -> (&str, &str, &str, Location) {
     let record = handler.registration;
     (
         record.kind.name(),
-        &handler.key,
-        &handler.path,
+        handler.key(),
+        handler.path(),
         record.location,
     )
 }
