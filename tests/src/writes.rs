@@ -268,7 +268,8 @@ fn lost_line(text: &str, new: &str, wanted: &Sections) -> Option<String> {
             }
         };
         // A text may end with fewer line ends where its last part was ours.
-        if !found && !(bare.is_empty() && at == text.len()) {
+        let last_and_empty = bare.is_empty() && at == text.len();
+        if !found && !last_and_empty {
             return Some(line.to_owned());
         }
     }
@@ -277,12 +278,13 @@ fn lost_line(text: &str, new: &str, wanted: &Sections) -> Option<String> {
 
 /// The spans that an edit may change or remove.
 fn touchable(text: &str, root: &Node, wanted: &Sections) -> Vec<Range<usize>> {
+    let mut spans = Vec::new();
     if root.is_flow() {
-        return vec![0..text.len()];
+        spans.push(0..text.len());
+        return spans;
     }
     let manifest = root.to_value();
     let owners = Owners::new(&manifest, wanted);
-    let mut spans = Vec::new();
     let whole = |entry: &tree::Entry| {
         let end = entry.value.span.end.max(entry.key.span.end);
         entry.key.span.start..end.max(entry.key.span.start + 1)

@@ -755,3 +755,44 @@ fn places<'a>(
     }
     above.pop();
 }
+
+/// The build script's helper reads sources and not records: its table has to agree with them.
+#[test]
+fn the_build_scripts_table_is_the_runtimes() {
+    use forge_remote_build::kinds::KINDS;
+
+    let registry = Registry::linked();
+    let mut seen = BTreeSet::new();
+    for handler in registry.handlers() {
+        let kind = handler.registration().kind;
+        let modules = kind.modules(handler);
+        let module = modules.first();
+        let found = KINDS.iter().find(|one| match (one.module, module) {
+            (Some((name, _)), Some(module)) => name == module.module_type,
+            (None, None) => one.attribute.starts_with(match kind.name() {
+                "macro" => "static_macro",
+                "dashboards:widget" => "widget_context",
+                other => other,
+            }),
+            _ => false,
+        });
+        let found = found.unwrap_or_else(|| panic!("{} isn't in the table", kind.name()));
+        assert_eq!(found.module.map(|(_, suffix)| suffix), kind.module_suffix());
+        assert_eq!(found.shared, kind.shared_key(), "{}", found.attribute);
+        assert_eq!(
+            found.below.is_some(),
+            kind.below().is_some(),
+            "{}",
+            found.attribute
+        );
+        let item = module.map(|module| &module.item);
+        let names = item.is_some_and(|item| item.contains_key("endpoint"));
+        assert_eq!(found.names_endpoint, names, "{}", found.attribute);
+        seen.insert(found.attribute);
+    }
+    let all = KINDS.iter().map(|kind| kind.attribute);
+    assert_eq!(
+        all.filter(|one| !seen.contains(one)).collect::<Vec<_>>(),
+        ["endpoint"]
+    );
+}

@@ -58,12 +58,8 @@ impl Kind for DataResidency {
         Some(DATA_RESIDENCY_KEY)
     }
 
-    fn has_endpoint(&self) -> bool {
-        false
-    }
-
-    fn path(&self, base: String) -> String {
-        format!("{base}/{}", self.hook)
+    fn below(&self) -> Option<&'static str> {
+        Some(self.hook)
     }
 
     fn method(&self) -> Option<Method> {

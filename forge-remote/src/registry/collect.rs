@@ -3,57 +3,36 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::names;
+use super::names::{Names, Shape, Written};
 use super::{Location, Method, Registration, Submission};
 
 /// One handler with its names resolved.
 #[derive(Clone, Debug)]
 pub struct Handler {
     registration: Registration,
-    key: String,
-    endpoint: String,
-    path: String,
+    names: Names,
     method: Method,
 }
 
 impl Handler {
     fn new(registration: Registration) -> Self {
-        // Several functions that make one module have its key in common, and endpoints of their own.
-        let shared = registration.kind.shared_key().is_some();
-        let written = registration
-            .endpoint
-            .or(registration.key.filter(|_| !shared));
-        let base = written.map_or_else(|| names::kebab(registration.function), str::to_owned);
-        let path = match registration.path {
-            Some(path) => path.to_owned(),
-            None if registration.kind.has_endpoint() => format!("/{base}"),
-            None => format!("/{}", registration.kind.shared_key().unwrap_or(&base)),
+        let written = Written {
+            function: registration.function,
+            key: registration.key,
+            endpoint: registration.endpoint,
+            path: registration.path,
         };
-        let (key, endpoint) = match registration.kind.module_suffix() {
-            None => {
-                let endpoint = names::endpoint_key(&base);
-                (endpoint.clone(), endpoint)
-            }
-            Some(suffix) => {
-                let shared = registration.kind.shared_key().map(str::to_owned);
-                let key = registration.key.map(str::to_owned).or(shared);
-                let key = key.unwrap_or_else(|| format!("{base}-{suffix}"));
-                // Modules and endpoints share one name space.
-                let endpoint = if base == key {
-                    names::endpoint_key(&format!("{base}-endpoint"))
-                } else {
-                    names::endpoint_key(&base)
-                };
-                (key, endpoint)
-            }
+        let kind = registration.kind;
+        let shape = Shape {
+            suffix: kind.module_suffix(),
+            shared: kind.shared_key(),
+            below: kind.below(),
         };
-        let path = registration.kind.path(path);
-        let method = registration.kind.method().unwrap_or(registration.method);
+        let names = Names::new(written, shape);
+        let method = kind.method().unwrap_or(registration.method);
         Self {
             registration,
-            key,
-            endpoint,
-            path,
+            names,
             method,
         }
     }
@@ -65,17 +44,17 @@ impl Handler {
 
     /// The module's key; the endpoint's for a kind without a module of its own.
     pub fn key(&self) -> &str {
-        &self.key
+        &self.names.key
     }
 
     /// The endpoint's key.
     pub fn endpoint(&self) -> &str {
-        &self.endpoint
+        &self.names.endpoint
     }
 
     /// The path it is mounted at.
     pub fn path(&self) -> &str {
-        &self.path
+        &self.names.path
     }
 
     /// The method it answers.
@@ -123,7 +102,7 @@ impl Registry {
     pub fn find<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Handler> {
         self.handlers
             .iter()
-            .filter(move |handler| handler.key == key || handler.endpoint == key)
+            .filter(move |handler| handler.key() == key || handler.endpoint() == key)
     }
 
     /// What is wrong with the handlers taken together.
@@ -283,8 +262,8 @@ fn order(handler: &Handler) -> (&str, &str, &str, Location) {
     let record = &handler.registration;
     (
         record.kind.name(),
-        &handler.key,
-        &handler.path,
+        handler.key(),
+        handler.path(),
         record.location,
     )
 }

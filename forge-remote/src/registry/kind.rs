@@ -36,12 +36,12 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
 
     /// Whether Forge finds the handler by an item of `modules.endpoint`.
     fn has_endpoint(&self) -> bool {
-        true
+        self.below().is_none()
     }
 
-    /// The path the handler is called at, of the path that stands in the manifest.
-    fn path(&self, base: String) -> String {
-        base
+    /// What the handler's path ends with, below the path that stands in the manifest.
+    fn below(&self) -> Option<&'static str> {
+        None
     }
 
     /// The method, where it is neither POST nor the page's choice.

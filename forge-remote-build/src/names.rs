@@ -1,0 +1,1 @@
+../../forge-remote/src/registry/names.rs

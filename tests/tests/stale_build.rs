@@ -1,0 +1,208 @@
+//! A build script's warning of a stale manifest, from a real package that cargo builds.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use forge_remote::prelude::*;
+use forge_remote::registry::Registry;
+use forge_remote_build::kinds::KINDS;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+#[endpoint]
+async fn page() -> Result<()> {
+    Ok(())
+}
+
+#[endpoint]
+async fn rebuild_the_search_index_of_everything() -> Result<()> {
+    Ok(())
+}
+
+#[scheduled_trigger(interval = "day")]
+async fn tick() -> Result<()> {
+    Ok(())
+}
+
+#[test]
+fn the_attributes_are_those_of_the_macros_and_the_runtime() {
+    let macros = fs::read_to_string(root().join("forge-remote-macros/src/lib.rs")).unwrap();
+    let (_, table) = macros.split_once("\nattributes! {").unwrap();
+    let (table, _) = table.split_once("\n}").unwrap();
+    let macros: BTreeSet<&str> = table
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+        .filter_map(|line| Some(line.split_once(" = ")?.0))
+        .collect();
+    let ours: BTreeSet<&str> = KINDS.iter().map(|kind| kind.attribute).collect();
+    assert_eq!(ours, macros);
+}
+
+#[test]
+fn the_examples_have_nothing_stale() {
+    for example in ["quickstart", "page-notes", "issue-sync"] {
+        let package = root().join("examples").join(example);
+        let manifest = package.join("manifest.yml");
+        assert_eq!(forge_remote_build::problems(&package, &manifest), [""; 0]);
+        // And the check is not blind.
+        let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{example}.yml"));
+        fs::write(&empty, "app: {}\n").unwrap();
+        assert!(!forge_remote_build::problems(&package, &empty).is_empty());
+    }
+}
+
+const MAIN: &str = r#"
+use forge_remote::{endpoint, scheduled_trigger};
+
+mod deeper;
+
+/// Every hour.
+#[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:jira-work"])]
+async fn refresh_index() {}
+
+#[cfg(feature = "never")]
+#[endpoint]
+async fn conditional() {}
+
+fn main() {
+    let _ = (Remote::new("backend"), refresh_index());
+}
+
+struct Remote;
+impl Remote {
+    fn new(_: &str) {}
+}
+"#;
+
+const DEEPER: &str = r#"
+#[forge_remote::endpoint(key = "page", path = "/page/load")]
+pub async fn load() {}
+#[forge_remote::endpoint(key = "page", path = "/page/save")]
+pub async fn save() {}
+#[forge_remote::endpoint]
+pub async fn rebuild_the_search_index_of_everything() {}
+"#;
+
+const STALE: &str = "modules:
+  scheduledTrigger:
+    - key: refresh-index-trigger
+      endpoint: refresh-index
+      interval: day
+  endpoint:
+    - key: refresh-index
+      remote: backend
+      route: {path: /old}
+    - key: gone
+      remote: backend
+    - key: theirs
+      remote: elsewhere
+";
+
+/// Cargo's warnings for a package with this manifest; the package compiles all the same.
+fn warnings(package: &Path, manifest: &str) -> Vec<String> {
+    fs::write(package.join("manifest.yml"), manifest).unwrap();
+    let output = Command::new(env!("CARGO"))
+        .args(["check", "--offline", "--color=never"])
+        .current_dir(package)
+        .env("CARGO_TARGET_DIR", package.join("target"))
+        .env_remove("FORGE_REMOTE_MANIFEST")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{text}");
+    text.lines()
+        .filter_map(|line| line.strip_prefix("warning: app@0.0.0: "))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_build_warns_of_a_stale_manifest_until_it_is_not() {
+    let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-build");
+    let write = |name: &str, text: &str| {
+        let path = package.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let build = root().join("forge-remote-build").canonicalize().unwrap();
+    write(
+        "Cargo.toml",
+        &format!(
+            "[package]\nname = 'app'\nversion = '0.0.0'\nedition = '2024'\n\
+             [features]\nnever = []\n\
+             [dependencies]\nforge-remote = {{ path = 'stand-in' }}\n\
+             [build-dependencies]\nforge-remote-build = {{ path = '{}' }}\n[workspace]\n",
+            build.display()
+        ),
+    );
+    write(
+        "build.rs",
+        "fn main() { forge_remote_build::warn_if_stale(); }\n",
+    );
+    write("src/main.rs", MAIN);
+    write("src/deeper.rs", DEEPER);
+    // The attributes alone: a build script reads what is written, and this compiles in a moment.
+    write(
+        "stand-in/Cargo.toml",
+        "[package]\nname = 'forge-remote'\nversion = '0.0.0'\nedition = '2024'\n[lib]\nproc-macro = true\n",
+    );
+    let attribute = |name: &str| {
+        format!(
+            "#[proc_macro_attribute]\npub fn {name}(_: TokenStream, item: TokenStream) -> TokenStream {{ item }}\n"
+        )
+    };
+    let attributes = attribute("endpoint") + &attribute("scheduled_trigger");
+    write(
+        "stand-in/src/lib.rs",
+        &format!("use proc_macro::TokenStream;\n{attributes}"),
+    );
+    fs::copy(root().join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
+
+    // The runtime's own name for it.
+    let long = Registry::of([forge_remote::handler!(
+        rebuild_the_search_index_of_everything
+    )]);
+    let long = long.handlers()[0].endpoint();
+    let lacks_long = format!(
+        "modules.endpoint lacks `{long}` of `rebuild_the_search_index_of_everything` in src/deeper.rs"
+    );
+    let found = warnings(&package, STALE);
+    let expected = [
+        "modules.endpoint lacks `page` of `load` in src/deeper.rs",
+        &lacks_long,
+        "modules.scheduledTrigger[refresh-index-trigger].interval is not `hour`, as `refresh_index` in src/main.rs says",
+        "modules.endpoint[refresh-index].route.path is not `/refresh-index`, as `refresh_index` in src/main.rs says",
+        "modules.endpoint[gone] has no handler in src",
+    ]
+    .map(|problem| {
+        format!("manifest.yml is stale: {problem}: run `cargo run -- manifest --write`")
+    });
+    assert_eq!(found, expected);
+
+    let mut fresh = STALE
+        .replace("interval: day", "interval: hour")
+        .replace("/old", "/refresh-index")
+        .replace("key: gone", "key: page");
+    fresh.push_str(&format!("    - key: {long}\n      remote: backend\n      route: {{path: /rebuild-the-search-index-of-everything}}\n"));
+    assert_eq!(warnings(&package, &fresh), [""; 0]);
+    // What can't be read is not said; what may have its handler elsewhere neither.
+    assert_eq!(warnings(&package, "modules: [\n"), [""; 0]);
+    write(
+        "src/deeper.rs",
+        &format!("{DEEPER}\nmacro_rules! link {{ () => {{}} }}\nlink!();\n"),
+    );
+    assert_eq!(
+        warnings(
+            &package,
+            &format!("{fresh}    - key: gone\n      remote: backend\n")
+        ),
+        [""; 0]
+    );
+}
