@@ -57,7 +57,7 @@ async fn number() -> Result<()> {
 }
 
 fn wanted(handlers: u8, remotes: u8) -> Sections {
-    let all: [&'static Registration; 8] = [
+    let all: [Registration; 8] = [
         forge_remote::handler!(tick),
         forge_remote::handler!(sweep),
         forge_remote::handler!(words),
@@ -69,7 +69,7 @@ fn wanted(handlers: u8, remotes: u8) -> Sections {
     ];
     let chosen = (0..8)
         .filter(|at| handlers >> at & 1 == 1)
-        .map(|at| all[at]);
+        .map(|at| all[at].clone());
     let backend = Remote::new("backend");
     let backend = match remotes & 3 {
         0 => backend,

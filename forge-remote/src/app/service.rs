@@ -1,5 +1,6 @@
 //! The service: every handler behind verification, on one router.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -11,9 +12,9 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, on};
+use axum::routing::{MethodFilter, get, on};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tracing::Instrument as _;
@@ -71,6 +72,7 @@ impl Built {
         let state = AppState::new(app.state);
         let detached = Detached::default();
         let mut router = Router::new();
+        let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for handler in app.registry.handlers() {
             let mut mounted = Mounted::new(handler, &verifier, &state, app.limits, &detached);
             // Where it isn't asked for, Forge sends none: such a header is somebody else's.
@@ -82,6 +84,15 @@ impl Built {
             let filter = handler.method().filter();
             let serve = move |request| Arc::clone(&mounted).serve(request);
             router = router.route(handler.path(), on(filter, serve));
+            if handler.registration().kind.caller() == Caller::Page {
+                let methods = pages.entry(handler.path()).or_default();
+                methods.push(handler.method().as_str());
+            }
+        }
+        for (path, methods) in pages {
+            let methods = methods.join(", ");
+            let answer = move |request: Request| std::future::ready(preflight(&request, &methods));
+            router = router.route(path, on(MethodFilter::OPTIONS, answer));
         }
         let ready = Arc::clone(&verifier);
         let router = router
@@ -257,7 +268,17 @@ impl Mounted {
             handler = &*self.endpoint,
             trace_id = trace_id(request.headers()).unwrap_or("-"),
         );
-        self.serve_in_span(request).instrument(span).await
+        let is_page = self.target.caller == Caller::Page;
+        let mut response = self.serve_in_span(request).instrument(span).await;
+        if is_page {
+            // Any page may read it: what it needs is the token, which no browser adds by itself.
+            let any = HeaderValue::from_static("*");
+            let headers = response.headers_mut();
+            headers
+                .entry(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+                .or_insert(any);
+        }
+        response
     }
 
     async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
@@ -389,6 +410,39 @@ fn hide_secrets(headers: &mut HeaderMap) {
             entry.iter_mut().for_each(|value| value.set_sensitive(true));
         }
     }
+}
+
+/// Answers the browser's question before a `requestRemote`, which carries no token yet.
+fn preflight(request: &Request, methods: &str) -> Response {
+    let headers = request.headers();
+    if !headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        let mut response = response::json_error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "the handler of this path has another method",
+        );
+        if let Ok(methods) = HeaderValue::from_str(methods) {
+            response.headers_mut().insert(header::ALLOW, methods);
+        }
+        return response;
+    }
+    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
+    let asked = asked.unwrap_or_else(|| HeaderValue::from_static("authorization, content-type"));
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+    headers.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("600"),
+    );
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    }
+    response
 }
 
 async fn readiness(verifier: Arc<Verifier>) -> Response {

@@ -7,8 +7,14 @@ use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// `#[endpoint]`: its options are all in the record itself.
 ///
+/// `invokeRemote` comes by way of Forge, with the tokens that `auth` asks for. `requestRemote` comes
+/// straight from the user's browser, with a Forge Invocation Token and never with OAuth tokens: a
+/// handler for both takes `Option<UserToken>`. The browser's preflight (CORS) is answered for any
+/// origin, since only a token opens the door; what Atlassian's pages demand there isn't documented.
+///
 /// The module that points at it (`resolver.endpoint`) is a UI module and hand-written.
-/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>
+/// Sources: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>,
+/// <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/requestRemote/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint;
 

@@ -1,0 +1,56 @@
+//! `requestRemote`: a page's call straight from the user's browser.
+
+#![allow(clippy::unwrap_used)]
+
+use forge_remote::prelude::*;
+use forge_remote::testing::Harness;
+use serde_json::json;
+
+#[scheduled_trigger(interval = "hour")]
+async fn tick() {}
+
+/// Straight from a browser: a preflight without a token, then the call with it, to be read by any
+/// page. What isn't a page's has none of it.
+#[tokio::test]
+async fn a_page_can_call_from_the_browser() {
+    #[endpoint(path = "/browser", auth = user)]
+    async fn browser(token: Option<UserToken>) -> Json<bool> {
+        Json(token.is_some())
+    }
+
+    let app = App::empty()
+        .handler(forge_remote::handler!(browser))
+        .handler(forge_remote::handler!(tick))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    let harness = Harness::new(app).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let router = harness.app().router();
+    tokio::spawn(async move { forge_remote::axum::serve(listener, router).await });
+    let client = reqwest::Client::new();
+    let asks = |path: &str| {
+        client
+            .request(reqwest::Method::OPTIONS, format!("{origin}{path}"))
+            .header("Origin", "https://example.atlassian.net")
+            .header("Access-Control-Request-Method", "POST")
+            .header("Access-Control-Request-Headers", "authorization,x-mine")
+            .send()
+    };
+    let preflight = asks("/browser").await.unwrap();
+    assert_eq!(preflight.status(), 204);
+    let header = |name: &str| preflight.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("access-control-allow-origin"), "*");
+    assert_eq!(header("access-control-allow-methods"), "POST");
+    assert_eq!(
+        header("access-control-allow-headers"),
+        "authorization,x-mine"
+    );
+    assert_eq!(asks("/tick").await.unwrap().status(), 405);
+
+    let none = forge_remote::registry::Auth::NONE;
+    let call = harness.call("browser").tokens(none).send().await;
+    assert_eq!((call.status(), call.json()), (200, json!(false)));
+    assert_eq!(call.headers()["access-control-allow-origin"], "*");
+    let call = harness.call("tick").send().await;
+    assert!(!call.headers().contains_key("access-control-allow-origin"));
+}
