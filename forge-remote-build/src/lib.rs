@@ -11,14 +11,17 @@
 //! ```
 //!
 //! A build script runs before there are handlers, so this reads the sources: it sees what is
-//! written there, in this package's `src`. Handlers that a macro by example writes, that stand in
-//! another crate or under a `cfg`, and attributes under another name are not seen; where the
-//! sources hint at such, it keeps quiet about what has no handler. It says what it is sure of and
-//! never fails a build. `manifest --check` and `forge_remote::test_manifest!` know everything: they
-//! decide, this reminds.
+//! written in this package's `src`. It does not see handlers that a macro by example writes or that
+//! stand in another crate, nor attributes under another name; under a `cfg` and in `src/bin` it
+//! asks nothing of them. Where the package depends on others of the same workspace, or the sources
+//! hint at handlers elsewhere, it says nothing of endpoints without a handler. Tokens, scopes and
+//! options that are no text are not compared. It never fails a build: what it can't read, it does
+//! not mention. `manifest --check` and `forge_remote::test_manifest!` know everything: they decide,
+//! this reminds.
 
 #[doc(hidden)]
 pub mod kinds;
+mod lock;
 mod manifest;
 mod names;
 mod sources;
@@ -57,7 +60,8 @@ pub fn warn_if_stale() {
     rerun(&package.join("build.rs"));
     rerun(&package.join("src"));
     rerun(&file);
-    let problems = problems(&package, &file);
+    let package_name = env::var("CARGO_PKG_NAME").unwrap_or_default();
+    let problems = problems(&package, &package_name, &file);
     let name = file.strip_prefix(&package).unwrap_or(&file).display();
     for problem in problems.iter().take(MOST) {
         println!("cargo::warning={name} is stale: {problem}: run `cargo run -- manifest --write`");
@@ -66,8 +70,11 @@ pub fn warn_if_stale() {
 
 /// What would be said of a package and a manifest; for tests.
 #[doc(hidden)]
-pub fn problems(package: &Path, manifest: &Path) -> Vec<String> {
-    Manifest::read(manifest).map_or_else(Vec::new, |manifest| {
-        manifest.problems(&Sources::read(package))
-    })
+pub fn problems(package: &Path, name: &str, manifest: &Path) -> Vec<String> {
+    let Some(manifest) = Manifest::read(manifest) else {
+        return Vec::new();
+    };
+    let mut sources = Sources::read(package);
+    sources.more |= lock::may_have_local_dependencies(package, name);
+    manifest.problems(&sources)
 }

@@ -103,7 +103,8 @@ fn check_route(handler: &Handler, found: &Value, sources: &Sources, problems: &m
         .iter()
         .all(|one| one.names.endpoint != names.endpoint || one.names.path == names.path);
     let route = found.get("route").and_then(|route| text(route, "path"));
-    if alone && route != Some(names.path.as_str()) {
+    let unsure = route.is_none() && sources.more;
+    if alone && !unsure && route != Some(names.path.as_str()) {
         problems.push(format!(
             "modules.endpoint[{}].route.path is not `{}`, as {} says",
             names.endpoint, names.path, handler.place

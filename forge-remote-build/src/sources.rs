@@ -46,23 +46,53 @@ pub(crate) struct Sources {
 impl Sources {
     pub(crate) fn read(package: &Path) -> Self {
         let mut sources = Self::default();
-        let mut files = Vec::new();
-        find(&package.join("src"), &mut files);
+        let mut paths = Vec::new();
+        find(&package.join("src"), &mut paths);
         // In the same order on every machine.
-        files.sort();
-        for file in files {
-            let name = file.strip_prefix(package).unwrap_or(&file).display();
-            let text = fs::read_to_string(&file).unwrap_or_default();
-            match syn::parse_file(&text) {
-                Ok(parsed) => sources.take_items(&parsed.items, &name.to_string(), false),
-                // Half-typed: the compiler says so.
-                Err(_) => sources.more = true,
-            }
+        paths.sort();
+        let mut files = Vec::new();
+        let mut conditional = BTreeSet::new();
+        for path in paths {
+            let text = fs::read_to_string(&path).unwrap_or_default();
             if let Ok(tokens) = text.parse() {
                 sources.take_remotes(tokens);
             }
+            match syn::parse_file(&text) {
+                Ok(file) => {
+                    sources.look_for_files(&file.items, &mut conditional);
+                    let path = path.strip_prefix(package).unwrap_or(&path).to_owned();
+                    files.push((path, file));
+                }
+                // Half-typed: the compiler says so.
+                Err(_) => sources.more = true,
+            }
+        }
+        for (path, file) in files {
+            // `src/bin` has binaries that this manifest may not be about.
+            let conditional = is_conditional(&file.attrs)
+                || path.starts_with("src/bin")
+                || path
+                    .with_extension("")
+                    .iter()
+                    .filter_map(|part| part.to_str())
+                    .any(|part| conditional.contains(part));
+            sources.take_items(&file.items, &path.display().to_string(), conditional);
         }
         sources
+    }
+
+    /// The names of modules with a file that stand under a `cfg`.
+    fn look_for_files(&mut self, items: &[Item], conditional: &mut BTreeSet<String>) {
+        for item in items {
+            let Item::Mod(module) = item else { continue };
+            if let Some((_, items)) = &module.content {
+                self.look_for_files(items, conditional);
+            } else if is_conditional(&module.attrs) {
+                conditional.insert(module.ident.unraw().to_string());
+            }
+            // The file may be outside `src`, or have another name.
+            self.more |= module.attrs.iter().any(|one| one.path().is_ident("path"));
+        }
     }
 
     fn take_items(&mut self, items: &[Item], file: &str, conditional: bool) {

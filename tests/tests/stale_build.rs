@@ -50,11 +50,14 @@ fn the_examples_have_nothing_stale() {
     for example in ["quickstart", "page-notes", "issue-sync"] {
         let package = root().join("examples").join(example);
         let manifest = package.join("manifest.yml");
-        assert_eq!(forge_remote_build::problems(&package, &manifest), [""; 0]);
+        assert_eq!(
+            forge_remote_build::problems(&package, example, &manifest),
+            [""; 0]
+        );
         // And the check is not blind.
         let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{example}.yml"));
         fs::write(&empty, "app: {}\n").unwrap();
-        assert!(!forge_remote_build::problems(&package, &empty).is_empty());
+        assert!(!forge_remote_build::problems(&package, example, &empty).is_empty());
     }
 }
 
@@ -62,6 +65,9 @@ const MAIN: &str = r#"
 use forge_remote::{endpoint, scheduled_trigger};
 
 mod deeper;
+
+#[cfg(test)]
+mod checks;
 
 /// Every hour.
 #[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:jira-work"])]
@@ -89,6 +95,12 @@ pub async fn save() {}
 #[forge_remote::endpoint]
 pub async fn rebuild_the_search_index_of_everything() {}
 "#;
+
+/// In the tests' build alone: the manifest has nothing of it.
+const CHECKS: &str = "
+#[forge_remote::endpoint]
+async fn only_in_tests() {}
+";
 
 const STALE: &str = "modules:
   scheduledTrigger:
@@ -126,28 +138,30 @@ fn warnings(package: &Path, manifest: &str) -> Vec<String> {
 #[test]
 fn a_build_warns_of_a_stale_manifest_until_it_is_not() {
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-build");
+    // What an earlier run left.
+    let _ = fs::remove_dir_all(package.join("src"));
     let write = |name: &str, text: &str| {
         let path = package.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     };
     let build = root().join("forge-remote-build").canonicalize().unwrap();
-    write(
-        "Cargo.toml",
-        &format!(
-            "[package]\nname = 'app'\nversion = '0.0.0'\nedition = '2024'\n\
+    let cargo_toml = format!(
+        "[package]\nname = 'app'\nversion = '0.0.0'\nedition = '2024'\n\
              [features]\nnever = []\n\
              [dependencies]\nforge-remote = {{ path = 'stand-in' }}\n\
              [build-dependencies]\nforge-remote-build = {{ path = '{}' }}\n[workspace]\n",
-            build.display()
-        ),
+        build.display()
     );
+    write("Cargo.toml", &cargo_toml);
     write(
         "build.rs",
         "fn main() { forge_remote_build::warn_if_stale(); }\n",
     );
     write("src/main.rs", MAIN);
     write("src/deeper.rs", DEEPER);
+    write("src/checks.rs", CHECKS);
+    write("src/bin/other.rs", &format!("{CHECKS}fn main() {{}}\n"));
     // The attributes alone: a build script reads what is written, and this compiles in a moment.
     write(
         "stand-in/Cargo.toml",
@@ -192,17 +206,30 @@ fn a_build_warns_of_a_stale_manifest_until_it_is_not() {
         .replace("key: gone", "key: page");
     fresh.push_str(&format!("    - key: {long}\n      remote: backend\n      route: {{path: /rebuild-the-search-index-of-everything}}\n"));
     assert_eq!(warnings(&package, &fresh), [""; 0]);
-    // What can't be read is not said; what may have its handler elsewhere neither.
+    // What can't be read is not said.
     assert_eq!(warnings(&package, "modules: [\n"), [""; 0]);
+
+    let more = format!("{fresh}    - key: gone\n      remote: backend\n");
+    assert_eq!(warnings(&package, &more).len(), 1);
+    // What may have its handler elsewhere isn't said: not with a macro that may write some,
+    let link = "macro_rules! link { () => {} }\nlink!();\n";
+    write("src/deeper.rs", &format!("{DEEPER}{link}"));
+    assert_eq!(warnings(&package, &more), [""; 0]);
+    // which may also be why an endpoint has more paths than are seen,
+    let two = "#[forge_remote::endpoint(key = \"page\", path = \"/page/save\")]\n";
+    assert!(DEEPER.contains(two));
+    let one = DEEPER.replace(two, "");
+    write("src/deeper.rs", &format!("{one}{link}"));
+    assert_eq!(warnings(&package, &more), [""; 0]);
+    write("src/deeper.rs", DEEPER);
+    assert_eq!(warnings(&package, &more).len(), 1);
+    // nor with a package of the same workspace.
     write(
-        "src/deeper.rs",
-        &format!("{DEEPER}\nmacro_rules! link {{ () => {{}} }}\nlink!();\n"),
+        "handlers/Cargo.toml",
+        "[package]\nname = 'handlers'\nversion = '0.0.0'\nedition = '2024'\n",
     );
-    assert_eq!(
-        warnings(
-            &package,
-            &format!("{fresh}    - key: gone\n      remote: backend\n")
-        ),
-        [""; 0]
-    );
+    write("handlers/src/lib.rs", "");
+    let on_handlers = format!("{cargo_toml}[dependencies.handlers]\npath = 'handlers'\n");
+    write("Cargo.toml", &on_handlers);
+    assert_eq!(warnings(&package, &more), [""; 0]);
 }
