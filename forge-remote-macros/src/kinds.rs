@@ -310,7 +310,6 @@ pub(crate) const JQL_FUNCTION: Kind = Kind {
         choices("types", jql_types, "", "[\"issue\"]"),
         choices("operators", jql_operators, "", "[\"in\", \"not in\"]"),
     ],
-    has_user: true,
     when: "when a query is computed",
     ..PLATFORM
 };
@@ -331,7 +330,6 @@ pub(crate) const WORKFLOW_POST_FUNCTION: Kind = Kind {
             )
         },
     ],
-    has_user: true,
     when: "after a transition",
     ..PLATFORM
 };

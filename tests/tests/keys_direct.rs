@@ -102,6 +102,7 @@ impl Bench {
         let target = Target {
             endpoint: "tick".into(),
             module: Some("tick-trigger".into()),
+            named: true,
             caller: forge_remote::fit::Caller::Platform,
         };
         self.verifier.verify(&headers, &target).await.map(drop)

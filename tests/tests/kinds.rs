@@ -559,6 +559,16 @@ async fn the_hooks_of_a_move_have_their_paths_methods_and_final_failures() {
             .1,
         json!("57500")
     );
+    // Which module its token names isn't documented; that no user is in it, is.
+    let call = || {
+        harness
+            .call("start")
+            .json(&serde_json::json!({ "migrationId": 1 }))
+    };
+    let odd = call().fit(|fit| fit.module("core:endpoint", "somebody"));
+    assert_eq!(odd.send().await.status(), 200);
+    let user = call().fit(|fit| fit.set("/principal", "557058:x".into()));
+    assert_eq!(user.send().await.status(), 401);
     let ready = harness
         .call("status")
         .query("migrationId=57500")

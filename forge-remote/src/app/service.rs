@@ -236,6 +236,7 @@ impl Mounted {
             target: Target {
                 endpoint: handler.endpoint().to_owned(),
                 module: handler.module_key().map(str::to_owned),
+                named: registration.kind.has_endpoint(),
                 caller: registration.kind.caller(),
             },
             endpoint: handler.key().into(),

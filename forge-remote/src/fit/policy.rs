@@ -104,6 +104,9 @@ pub struct Target {
     pub endpoint: String,
     /// The key of the module that points at the endpoint, where it has one of its own.
     pub module: Option<String>,
+    /// Whether a token of a `core:endpoint` must name it. Not so for what Forge calls without an
+    /// endpoint, by a token whose module isn't documented.
+    pub named: bool,
     /// Who calls it.
     pub caller: Caller,
 }

@@ -173,7 +173,7 @@ impl Verifier {
         }
         // Endpoint and module keys share one name space, so either names this endpoint alone.
         let ours = |key: &str| key == target.endpoint || target.module.as_deref() == Some(key);
-        if from_platform && !claims.module_key().is_some_and(ours) {
+        if from_platform && target.named && !claims.module_key().is_some_and(ours) {
             return Err(Refusal::WrongEndpoint);
         }
         Ok(())
