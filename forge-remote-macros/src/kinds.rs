@@ -889,6 +889,13 @@ fn action_input(text: &str) -> Result<(), (String, String)> {
                     help.to_owned(),
                 ));
             }
+            if name == "context" {
+                return Err((
+                    "an input can't be named `context`: Forge tells there where it was asked for"
+                        .to_owned(),
+                    "give it another name".to_owned(),
+                ));
+            }
             if !["string", "integer", "number", "boolean"].contains(&ty) {
                 return Err((format!("an input has no type `{ty}`"), help.to_owned()));
             }

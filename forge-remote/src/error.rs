@@ -74,6 +74,9 @@ impl Error {
     /// An error that another try can't mend: an event that is unreadable, or about something that
     /// is gone. It is logged as an error and answered 204, so that Forge doesn't send it again.
     ///
+    /// For what Forge sends again only (events, schedules, queues, post functions): where Forge
+    /// waits for an answer, as with a merge check or a hook of `data_residency`, 204 says yes.
+    ///
     /// ```
     /// use forge_remote::prelude::*;
     ///

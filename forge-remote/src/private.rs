@@ -40,40 +40,39 @@ macro_rules! __forge_remote_handler {
         $method:ident [$system:literal $user:literal $has_user:literal] $kind:expr,
         $mount:ident
         [$($argument:ty, $take:ident $need:expr;)*] [$($output:ty)?] [$($returned:ident)?]
-        [$($fields:tt)*]
+        [$($field:ident: $value:expr,)*]
     ) => {
         $($head)* fn $record() -> $crate::__private::Registration {
             use $crate::__private::{NoNeed as _, NoResponse as _, Probe as forge_remote_probe};
             $crate::__private::inventory::submit! { $crate::__private::Submission($record) }
-            type Asks = $crate::__private::Asks<$system, $user, $has_user>;
-            $crate::__private::Registration {
-                $($fields)*
-                ..$crate::__private::Registration::__new(
-                    &$kind,
-                    $name,
-                    $crate::__private::Location {
-                        file: $file,
-                        line: $line,
-                        column: $column,
-                    },
-                    $crate::__private::Method::$method,
-                    $crate::__private::Auth {
-                        system: $system,
-                        user: $user,
-                    },
-                    $crate::__private::$mount(
-                        $function,
-                        $($crate::__private::$take::<$argument, Asks, _, _>($need),)*
-                        $($crate::__private::reply::<$output, _>(
-                            <forge_remote_probe<$output>>::FORGE_REMOTE_REPLY,
-                        ))?
-                        $({
-                            use $crate::__private::{DirectReply as _, FallibleReply as _};
-                            (&&$crate::__private::$returned(&$function)).forge_remote_reply()
-                        })?
-                    ),
-                )
-            }
+            let asks = $crate::__private::Asks::<$system, $user, $has_user>;
+            let mut record = $crate::__private::Registration::__new(
+                &$kind,
+                $name,
+                $crate::__private::Location {
+                    file: $file,
+                    line: $line,
+                    column: $column,
+                },
+                $crate::__private::Method::$method,
+                $crate::__private::Auth {
+                    system: $system,
+                    user: $user,
+                },
+                $crate::__private::$mount(
+                    $function,
+                    $($crate::__private::$take::<$argument, _, _, _>(asks, $need),)*
+                    $($crate::__private::reply::<$output, _>(
+                        <forge_remote_probe<$output>>::FORGE_REMOTE_REPLY,
+                    ))?
+                    $({
+                        use $crate::__private::{DirectReply as _, FallibleReply as _};
+                        (&&$crate::__private::$returned(&$function)).forge_remote_reply()
+                    })?
+                ),
+            );
+            $(record.$field = $value;)*
+            record
         }
     };
 }
@@ -150,7 +149,7 @@ impl Probe<Retry> {
 }
 
 /// The tokens that a handler asks for, and whether its kind has users.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Asks<const SYSTEM: bool, const USER: bool, const HAS_USER: bool>;
 
 /// A need that a handler's `auth` meets. A type's question, and not a constant's: the compiler
@@ -289,7 +288,7 @@ pub struct Last<T> {
 }
 
 /// An argument that isn't the last.
-pub fn part<T: Argument<M>, A, N: MetBy<A> + ToNeed, M>(_: N) -> Part<T> {
+pub fn part<T: Argument<M>, A, N: MetBy<A> + ToNeed, M>(_: A, _: N) -> Part<T> {
     Part {
         take: |arguments| {
             Box::pin(async {
@@ -306,7 +305,7 @@ pub fn part<T: Argument<M>, A, N: MetBy<A> + ToNeed, M>(_: N) -> Part<T> {
 }
 
 /// The last argument.
-pub fn last<T: LastArgument<M>, A, N: MetBy<A> + ToNeed, M>(_: N) -> Last<T> {
+pub fn last<T: LastArgument<M>, A, N: MetBy<A> + ToNeed, M>(_: A, _: N) -> Last<T> {
     Last {
         take: |arguments| {
             Box::pin(async move {

@@ -308,7 +308,7 @@ async fn a_token_is_tied_to_its_endpoint_as_the_policy_says() {
             Some("user"),
             401,
         ),
-        (EndpointBinding::Key, "xen:macro", "any", None, 200),
+        (EndpointBinding::Key, "xen:macro", "any", None, 401),
         (EndpointBinding::Strict, "xen:macro", "any", None, 401),
         (EndpointBinding::Strict, "core:endpoint", "plain", None, 200),
         (

@@ -184,7 +184,7 @@ async fn find_copy(
 }
 
 /// Stands for the work items that the other tracker has.
-#[jql_function(name = "mirrored", types = ["issue"], operators = ["in", "not in"])]
+#[jql_function(name = "mirrored", types = ["issue"], operators = ["in"])]
 async fn mirrored(
     call: Invocation,
     State(mirror): State<Mirror>,
@@ -196,7 +196,7 @@ async fn mirrored(
         .take(1000)
         .collect();
     Ok(Json(if ids.is_empty() {
-        JqlAnswer::jql("issue is empty")
+        JqlAnswer::error("nothing is mirrored yet")
     } else {
         JqlAnswer::jql(format!("id in ({})", ids.join(", ")))
     }))

@@ -256,8 +256,10 @@ impl Mounted {
 
     /// Whether the platform itself makes this call, so that its headers are the platform's.
     fn is_by_platform(&self, claims: &Claims) -> bool {
-        let by_module =
-            self.target.caller == Caller::Platform || claims.module_type() == Some("core:endpoint");
+        let by_module = match claims.module_type() {
+            Some(module_type) => module_type == "core:endpoint",
+            None => self.target.caller == Caller::Platform,
+        };
         by_module && claims.principal().is_none()
     }
 

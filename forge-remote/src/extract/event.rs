@@ -92,19 +92,15 @@ pub(crate) async fn whole_body<S: Send + Sync>(
 /// ```
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Retry {
     /// How often it was sent before: 0 for the first time.
-    #[serde(rename = "retryCount")]
     pub count: u32,
     /// `INVALID_REMOTE_INVOCATION_ERROR` (an answer that isn't 2xx), `TIMEOUT_ERROR`,
     /// `INVALID_FORGE_INVOCATION_TOKEN` (an answer of 401), or another of Forge's words.
-    #[serde(rename = "retryReason")]
     pub reason: Option<String>,
     /// What a function asked to have sent along; nothing for a remote, as far as is known.
-    #[serde(rename = "retryData")]
     pub data: Option<serde_json::Value>,
 }
 
@@ -116,22 +112,28 @@ impl Retry {
 
     /// Of a body; the first time where it doesn't say.
     fn of(body: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Body {
-            #[serde(rename = "retryContext")]
-            retry: Option<Retry>,
-            payload: Option<Payload>,
-        }
-        #[derive(Deserialize)]
-        struct Payload {
-            #[serde(rename = "retryContext")]
-            retry: Option<Retry>,
-        }
-        let Ok(body) = serde_json::from_slice::<Body>(body) else {
+        let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else {
             return Self::default();
         };
-        let inner = || body.payload.and_then(|payload| payload.retry);
-        body.retry.or_else(inner).unwrap_or_default()
+        let places = ["/retryContext", "/payload/retryContext"];
+        let Some(context) = places.iter().find_map(|place| body.pointer(place)) else {
+            return Self::default();
+        };
+        // Field by field: an odd one doesn't hide the others.
+        let count = context
+            .get("retryCount")
+            .and_then(serde_json::Value::as_u64);
+        let reason = context
+            .get("retryReason")
+            .and_then(serde_json::Value::as_str);
+        Self {
+            count: count.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
+            reason: reason.map(str::to_owned),
+            data: context
+                .get("retryData")
+                .filter(|data| !data.is_null())
+                .cloned(),
+        }
     }
 
     /// Reads the body ahead of the handler, and keeps what it says of repetition.

@@ -165,6 +165,13 @@ impl Verifier {
         if self.policy.binding == EndpointBinding::PrincipalOnly {
             return Ok(());
         }
+        // A page's token may have no principal: an anonymous visitor's.
+        let from_page = claims
+            .module_type()
+            .is_some_and(|ty| ty.starts_with("xen:"));
+        if target.caller != Caller::Page && from_page {
+            return Err(Refusal::WrongModuleType);
+        }
         if self.policy.binding == EndpointBinding::Strict
             && target.caller != Caller::Page
             && !from_platform

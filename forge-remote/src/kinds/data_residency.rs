@@ -81,7 +81,8 @@ impl Kind for DataResidency {
         vec![Module {
             module_type: "migration:dataResidency",
             item,
-            owned: None,
+            // The length of a move can stand in the manifest alone, with its half hours.
+            owned: Some(&["key", "remote", "path"]),
         }]
     }
 

@@ -15,7 +15,7 @@ use crate::registry::{Handler, Kind, Module, Simulation};
 /// use forge_remote::kinds::{JqlAnswer, JqlCall};
 /// use forge_remote::prelude::*;
 ///
-/// #[jql_function(name = "urgent", arguments = ["team", "limit?"], types = ["issue"], operators = ["in", "not in"])]
+/// #[jql_function(name = "urgent", arguments = ["team", "limit?"], types = ["issue"], operators = ["in"])]
 /// async fn urgent(Event(call): Event<JqlCall>) -> Result<Json<JqlAnswer>> {
 ///     let Some(team) = call.clause.arguments.first() else {
 ///         return Ok(Json(JqlAnswer::error("which team?")));

@@ -27,9 +27,9 @@
 //! # What is known of the bodies
 //!
 //! Atlassian documents the body that a *function* gets for each of these, and for a remote only
-//! those of product events, life-cycle events and post functions. So every payload here has its
-//! fields optional where there is any doubt, keeps the ones it doesn't know (`rest`), and takes
-//! the body as it is or under a `payload`. The documentation of each says what it rests on.
+//! those of product events, life-cycle events and post functions. So the payloads here have their
+//! fields optional where there is any doubt and keep the ones they don't know (`rest`), and
+//! [`Event<T>`] takes the body as it is or under a `payload`. The documentation of each says what it rests on.
 //!
 //! # Again, or not
 //!
@@ -91,6 +91,8 @@ pub type Rest = serde_json::Map<String, serde_json::Value>;
 /// A module type that kinds generate: what of them points at our endpoints is ours.
 pub(crate) struct Generated {
     pub(crate) name: &'static str,
+    /// What ends the keys that are made of an endpoint's.
+    pub(crate) suffix: &'static str,
     /// Where its items name endpoints; nowhere for one that names a remote.
     pub(crate) endpoints: &'static [&'static [&'static str]],
 }
@@ -111,39 +113,44 @@ pub(crate) fn endpoint_at<'a>(item: &'a Value, path: &[&str]) -> Option<&'a str>
         .as_str()
 }
 
-const fn plain(name: &'static str) -> Generated {
+const fn plain(name: &'static str, suffix: &'static str) -> Generated {
     Generated {
         name,
+        suffix,
         endpoints: &[&["endpoint"]],
     }
 }
 
 /// Every module type that kinds generate.
 pub(crate) const MODULE_TYPES: &[Generated] = &[
-    plain("scheduledTrigger"),
-    plain("trigger"),
-    plain("preUninstall"),
-    plain("consumer"),
-    plain("webtrigger"),
-    plain("action"),
-    plain("jira:jqlFunction"),
-    plain("jira:workflowPostFunction"),
-    plain("bitbucket:mergeCheck"),
-    plain("bitbucket:dynamicPipelinesProvider"),
+    plain("scheduledTrigger", "trigger"),
+    plain("trigger", "trigger"),
+    plain("preUninstall", "pre-uninstall"),
+    plain("consumer", "consumer"),
+    plain("webtrigger", "webtrigger"),
+    plain("action", "action"),
+    plain("jira:jqlFunction", "jql"),
+    plain("jira:workflowPostFunction", "post-function"),
+    plain("bitbucket:mergeCheck", "merge-check"),
+    plain("bitbucket:dynamicPipelinesProvider", "pipelines"),
     Generated {
         name: "devops:designInfoProvider",
+        suffix: "designs",
         endpoints: devops::DESIGN_ENDPOINTS,
     },
     Generated {
         name: "devops:securityInfoProvider",
+        suffix: "security",
         endpoints: devops::SECURITY_ENDPOINTS,
     },
     Generated {
         name: "rovo:agentConnector",
+        suffix: "agent",
         endpoints: &[&["protocols", "agent2Agent", "jsonRpcTransport", "endpoint"]],
     },
     Generated {
         name: "migration:dataResidency",
+        suffix: "residency",
         endpoints: &[],
     },
 ];

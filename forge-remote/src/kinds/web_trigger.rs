@@ -77,14 +77,8 @@ impl Kind for WebTrigger {
         vec![Module {
             module_type: "webtrigger",
             item,
-            owned: Some(&[
-                "key",
-                "endpoint",
-                "function",
-                "request",
-                "response",
-                "urlFormat",
-            ]),
+            // A hand-written demand for an HMAC stays.
+            owned: Some(&["key", "endpoint", "function", "response", "urlFormat"]),
         }]
     }
 

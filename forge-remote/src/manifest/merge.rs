@@ -525,8 +525,8 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Sta
                     // An action, say, that calls a page's handler is hand-written, unless its
                     // key is one that we make.
                     let made = || {
-                        let key = key(item).and_then(|key| key.strip_prefix(endpoint));
-                        key.is_some_and(|rest| rest.starts_with('-'))
+                        let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
+                        rest.and_then(|rest| rest.strip_prefix('-')) == Some(generated.suffix)
                     };
                     ours.contains(endpoint) && (!pages.contains(endpoint) || made())
                 })

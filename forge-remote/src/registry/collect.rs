@@ -218,7 +218,9 @@ impl Registry {
             };
             let shareable = |one: &&Handler| {
                 let (a, b) = (&first.registration, &one.registration);
-                b.kind.module_suffix().is_none() && a.auth == b.auth && a.remote == b.remote
+                b.kind.caller() == crate::fit::Caller::Page
+                    && a.auth == b.auth
+                    && a.remote == b.remote
             };
             if !rest.is_empty() && !handlers.iter().all(shareable) {
                 problems.push(
@@ -237,7 +239,7 @@ impl Registry {
     fn check_routes(&self, problems: &mut Vec<Problem>) {
         let mut routes: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
         for handler in &self.handlers {
-            let method = handler.registration.method.as_str();
+            let method = handler.method().as_str();
             routes
                 .entry((handler.path(), method))
                 .or_default()

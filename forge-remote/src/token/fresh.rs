@@ -17,20 +17,14 @@ const HERE: Location = Location {
 /// An hourly call, one at each installation and major upgrade, and one before an uninstallation.
 pub(crate) fn registrations() -> [Registration; 3] {
     // Keeping the token is the app's own doing, with every call that brings one.
-    let hourly = mount_1(
-        hourly,
-        last::<_, Asks<true, false, false>, _, _>(System),
-        reply(Direct),
-    );
-    let begins = mount_1(
-        begins,
-        last::<_, Asks<true, false, false>, _, _>(System),
-        reply(Direct),
-    );
+    let asks = Asks::<true, false, false>;
+    let asks_nothing = Asks::<false, false, false>;
+    let hourly = mount_1(hourly, last::<_, _, _, _>(asks, System), reply(Direct));
+    let begins = mount_1(begins, last::<_, _, _, _>(asks, System), reply(Direct));
     let removes = mount_2(
         removes,
-        part::<_, Asks<false, false, false>, _, _>(Nothing),
-        last::<_, Asks<false, false, false>, _, _>(Kept),
+        part(asks_nothing, Nothing),
+        last(asks_nothing, Kept),
         reply(Direct),
     );
     let record = |kind, key, docs, auth, mount: std::sync::Arc<dyn Mount>| Registration {
