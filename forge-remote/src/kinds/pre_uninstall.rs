@@ -15,7 +15,7 @@ use crate::registry::{Handler, Kind, Module, Simulation};
 ///
 /// #[pre_uninstall(auth = system)]
 /// async fn farewell(call: Invocation, token: Option<SystemToken>) -> Result<()> {
-///     println!("{} goes ({token:?})", call.installation_id());
+///     println!("{} goes; a token came: {}", call.installation_id(), token.is_some());
 ///     Ok(())
 /// }
 /// ```

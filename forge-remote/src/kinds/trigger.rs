@@ -31,9 +31,9 @@ use crate::registry::{Handler, Kind, Module, Simulation};
 ///
 /// /// Keeps our copy of the issues.
 /// #[trigger(events = ["avi:jira:created:issue", "avi:jira:deleted:issue"], ignore_self, auth = system)]
-/// async fn follow(retry: Retry, token: SystemToken, Event(change): Event<Change>) -> Result<()> {
+/// async fn follow(retry: Retry, _token: SystemToken, Event(change): Event<Change>) -> Result<()> {
 ///     match change {
-///         Change::Created { issue } => println!("{} is new ({token:?}, {retry:?})", issue.key),
+///         Change::Created { issue } => println!("{} is new ({retry:?})", issue.key),
 ///         Change::Deleted { issue } => println!("{} is gone", issue.key),
 ///     }
 ///     Ok(())
