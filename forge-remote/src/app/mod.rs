@@ -471,6 +471,11 @@ impl App {
         self
     }
 
+    /// How it calls Atlassian.
+    pub(crate) fn atlassian_of(&self) -> &Atlassian {
+        &self.atlassian
+    }
+
     /// Puts a local platform's key set in place of Atlassian's.
     pub(crate) fn with_platform(mut self, default_app_id: &str) -> Result<(Platform, Self)> {
         let id = self

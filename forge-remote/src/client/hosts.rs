@@ -13,7 +13,10 @@ pub(crate) const STAGING: &str = "https://api.stg.atlassian.com";
 
 /// Origins: scheme, host and port.
 #[derive(Clone, Debug)]
-pub(super) struct Hosts(BTreeSet<String>);
+pub(super) struct Hosts {
+    origins: BTreeSet<String>,
+    only_loopback: bool,
+}
 
 /// Why a URL can't be a place for tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +42,10 @@ pub(super) struct Refused {
 
 impl Default for Hosts {
     fn default() -> Self {
-        Self([PLATFORM, BITBUCKET].map(str::to_owned).into())
+        Self {
+            origins: [PLATFORM, BITBUCKET].map(str::to_owned).into(),
+            only_loopback: false,
+        }
     }
 }
 
@@ -50,7 +56,7 @@ impl Hosts {
         if url.scheme() != "https" {
             return Err(InvalidHost::NotHttps(origin(&url)));
         }
-        self.0.insert(origin(&url));
+        self.origins.insert(origin(&url));
         Ok(())
     }
 
@@ -61,8 +67,13 @@ impl Hosts {
             return Err(InvalidHost::NotLoopback(origin(&url)));
         }
         let origin = origin(&url);
-        self.0.insert(origin.clone());
+        self.origins.insert(origin.clone());
         Ok(origin)
+    }
+
+    /// Nothing but loopback.
+    pub(super) fn forbid_others(&mut self) {
+        self.only_loopback = true;
     }
 
     /// The URL, when a token may go there.
@@ -81,7 +92,12 @@ impl Hosts {
         if url.scheme() != "https" && !is_plain_loopback(&url) {
             return Err(refused("it is not https"));
         }
-        if !self.0.contains(&origin(&url)) {
+        if self.only_loopback && !is_plain_loopback(&url) {
+            return Err(refused(
+                "a local platform's tokens stay on this machine; in tests `Harness::with_apis` plays the APIs",
+            ));
+        }
+        if !self.origins.contains(&origin(&url)) {
             return Err(refused("it is none of the hosts that this app calls"));
         }
         Ok(url)

@@ -214,6 +214,11 @@ impl Atlassian {
         })
     }
 
+    /// Nothing but loopback from now on: a local platform's tokens are of no use elsewhere.
+    pub(crate) fn forbid_others(&self) {
+        self.change(|settings| settings.hosts.forbid_others());
+    }
+
     /// Lets tokens go to this host too, e.g. `https://api.stg.atlassian.com`, or an isolated
     /// cloud's. Whoever runs it can then act as the app.
     pub fn allow_host(self, url: &str) -> Result<Self, InvalidHost> {
@@ -499,7 +504,7 @@ impl Product {
                 let base = own.unwrap_or_else(|| format!("{platform}/forge/storage/kvs"));
                 (Some(base), None)
             }
-            Api::Compass => (Some(platform.clone()), found("compass").1),
+            Api::Compass => (Some(platform.clone()), found("compass").1.or_else(|| found("").1)),
             Api::GraphQl | Api::Platform => (Some(platform.clone()), found("").1),
         };
         let present = || {
