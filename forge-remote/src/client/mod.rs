@@ -504,7 +504,10 @@ impl Product {
                 let base = own.unwrap_or_else(|| format!("{platform}/forge/storage/kvs"));
                 (Some(base), None)
             }
-            Api::Compass => (Some(platform.clone()), found("compass").1.or_else(|| found("").1)),
+            Api::Compass => (
+                Some(platform.clone()),
+                found("compass").1.or_else(|| found("").1),
+            ),
             Api::GraphQl | Api::Platform => (Some(platform.clone()), found("").1),
         };
         let present = || {
