@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use crate::app::{complain, drift, print, told_to_stop};
 use crate::error::Result;
 use crate::fit::{self, HttpKeySource};
-use crate::platform::Platform;
+use crate::platform::{self, Platform};
 use crate::registry::{Auth, Handler, Method, Registry};
 use crate::{App, Built};
 
@@ -84,7 +84,11 @@ impl Session {
         let app_listener = listen(port(app_port), "FORGE_REMOTE_BIND").await?;
         let app_address = app_listener.local_addr()?;
 
-        let key_set = format!("http://{platform_address}/.well-known/jwks.json");
+        let origin = format!("http://{platform_address}");
+        platform.serves_apis_at(&origin);
+        app.atlassian_of().forbid_others();
+        app.atlassian_of().use_loopback(&origin)?;
+        let key_set = format!("{origin}/.well-known/jwks.json");
         let built = app.key_source(HttpKeySource::new(&key_set)?).build()?;
         let caller = Arc::new(Caller {
             platform,
@@ -265,6 +269,7 @@ impl Caller {
             )
             .route("/invoke/{key}", post(invoke_on_request))
             .with_state(Arc::clone(self))
+            .fallback_service(platform::router(self.platform.clone()))
     }
 }
 

@@ -4,6 +4,7 @@
 extern crate self as forge_remote;
 
 mod app;
+pub mod client;
 mod dev;
 mod error;
 mod extract;

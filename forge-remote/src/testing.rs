@@ -29,15 +29,18 @@
 //! ```
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tower_service::Service as _;
 
-pub use crate::platform::{Call, Fit, NoKey, Platform, Tokens};
+pub use crate::platform::{ApiCall, Apis, Call, Fit, NoKey, Platform, Tokens};
 
 use crate::fit::Clock;
 use crate::registry::{Auth, BoxFuture, Method};
@@ -106,6 +109,8 @@ impl Clock for TestClock {
 pub struct Harness {
     platform: Platform,
     app: Built,
+    /// The APIs' server, for as long as somebody has it.
+    _apis: Option<Arc<JoinSet<()>>>,
 }
 
 impl Harness {
@@ -113,9 +118,59 @@ impl Harness {
     /// app gets [`TEST_APP_ID`].
     pub fn new(app: App) -> Result<Self> {
         let (platform, app) = app.with_platform(TEST_APP_ID)?;
+        app.atlassian_of().forbid_others();
         Ok(Self {
             platform,
             app: app.build()?,
+            _apis: None,
+        })
+    }
+
+    /// As [`new`](Self::new), with stand-ins for Jira, Confluence, GraphQL and storage, served on
+    /// loopback: what the app calls back is answered, by the [`Apis`] of the
+    /// [`platform`](Self::platform). (Without, such a call is an error: no test reaches Atlassian.)
+    ///
+    /// ```
+    /// use forge_remote::{path, prelude::*};
+    /// use forge_remote::testing::Harness;
+    /// use serde_json::Value;
+    ///
+    /// #[endpoint(method = "GET", auth = user, scopes = ["read:jira-work"])]
+    /// async fn summary(call: Invocation, token: UserToken) -> Result<Json<Value>> {
+    ///     let issue: Value = call.jira().as_user(&token).get(path!("/rest/api/3/issue/{}", "DEV-2")).fetch().await?;
+    ///     Ok(Json(issue["fields"]["summary"].clone()))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let app = App::empty()
+    ///     .handler(forge_remote::handler!(summary))
+    ///     .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    /// let harness = Harness::with_apis(app).await?;
+    /// harness.platform().apis().add_issue(serde_json::json!({ "summary": "Water the plants" }));
+    ///
+    /// let answer = harness.call("summary").send().await;
+    /// assert_eq!(answer.json(), "Water the plants");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn with_apis(app: App) -> Result<Self> {
+        let (platform, app) = app.with_platform(TEST_APP_ID)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let origin = format!("http://{}", listener.local_addr()?);
+        platform.serves_apis_at(&origin);
+        app.atlassian_of().forbid_others();
+        app.atlassian_of().use_loopback(&origin)?;
+        let router = crate::platform::router(platform.clone());
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            // It ends with the set.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self {
+            platform,
+            app: app.connect().await?.build()?,
+            _apis: Some(Arc::new(server)),
         })
     }
 

@@ -23,6 +23,7 @@ pub use launch::LaunchError;
 pub(crate) use serve::told_to_stop;
 pub use service::Built;
 
+use crate::client::Atlassian;
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{AppId, Clock, KeyPolicy, KeySource, SystemClock, Verification};
@@ -70,6 +71,7 @@ pub struct App {
     state: StateMap,
     pending_state: Vec<(&'static str, PendingState)>,
     tokens: Option<Tokens>,
+    atlassian: Atlassian,
     app_id: Option<String>,
     manifest: Option<PathBuf>,
     bind: Option<String>,
@@ -142,6 +144,7 @@ impl App {
             state: StateMap::default(),
             pending_state: Vec::new(),
             tokens: None,
+            atlassian: Atlassian::new(),
             app_id: None,
             manifest: None,
             bind: None,
@@ -255,6 +258,21 @@ impl App {
     pub fn keep_tokens_fresh(self) -> Self {
         let handlers = crate::token::fresh_registrations().into_iter();
         handlers.fold(self, Self::handler)
+    }
+
+    /// How Atlassian's APIs are called by [`Invocation`](crate::Invocation) and by whoever has a
+    /// clone of this: other hosts, timeouts, retries. See [`client`](crate::client).
+    ///
+    /// ```
+    /// use forge_remote::client::{Atlassian, Retries};
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().atlassian(Atlassian::new().retries(Retries::none()));
+    /// # let _ = app;
+    /// ```
+    pub fn atlassian(mut self, atlassian: Atlassian) -> Self {
+        self.atlassian = atlassian;
+        self
     }
 
     /// The app's id, where it is neither in the environment nor in the manifest.
@@ -451,6 +469,11 @@ impl App {
             tokens.use_memory();
         }
         self
+    }
+
+    /// How it calls Atlassian.
+    pub(crate) fn atlassian_of(&self) -> &Atlassian {
+        &self.atlassian
     }
 
     /// Puts a local platform's key set in place of Atlassian's.

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::{App, LaunchError, Limits, body};
+use crate::client::Atlassian;
 use crate::extract::trace_id;
 use crate::extract::{AppState, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
@@ -68,13 +69,21 @@ impl Built {
         if let Some(tokens) = &app.tokens {
             tokens.belong_to(app_id.as_str());
         }
+        let atlassian = app.atlassian.clone();
+        atlassian.use_clock(&app.clock);
         let verifier = Arc::new(Verifier::new(app_id, keys, app.verification, app.clock));
+        if app.staging {
+            atlassian.allow_staging();
+        }
+        app.state.insert(atlassian.clone());
         let state = AppState::new(app.state);
         let detached = Detached::default();
         let mut router = Router::new();
         let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for handler in app.registry.handlers() {
-            let mut mounted = Mounted::new(handler, &verifier, &state, app.limits, &detached);
+            let mut mounted = Mounted::new(
+                handler, &verifier, &state, &atlassian, app.limits, &detached,
+            );
             // Where it isn't asked for, Forge sends none: such a header is somebody else's.
             mounted.tokens = app
                 .tokens
@@ -221,6 +230,7 @@ struct Mounted {
     limits: Limits,
     detached: Detached,
     tokens: Option<Tokens>,
+    atlassian: Atlassian,
 }
 
 impl Mounted {
@@ -228,6 +238,7 @@ impl Mounted {
         handler: &Handler,
         verifier: &Arc<Verifier>,
         state: &AppState,
+        atlassian: &Atlassian,
         limits: Limits,
         detached: &Detached,
     ) -> Self {
@@ -251,6 +262,7 @@ impl Mounted {
             limits,
             detached: detached.clone(),
             tokens: None,
+            atlassian: atlassian.clone(),
         }
     }
 
@@ -308,7 +320,9 @@ impl Mounted {
         if let Some(tokens) = &self.tokens {
             tokens.observe(&claims, request.headers(), self.is_by_platform(&claims));
         }
-        let verified = Verified::new(claims, Arc::clone(&self.endpoint), request.headers());
+        let endpoint = Arc::clone(&self.endpoint);
+        let atlassian = self.atlassian.clone();
+        let verified = Verified::new(claims, endpoint, atlassian, request.headers());
         request.extensions_mut().insert(verified);
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));

@@ -10,6 +10,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::AppState;
+use crate::client::Atlassian;
 use crate::fit::Claims;
 use crate::response;
 
@@ -21,15 +22,22 @@ pub(crate) struct Verified(Arc<Inner>);
 struct Inner {
     claims: Claims,
     endpoint: Arc<str>,
+    atlassian: Atlassian,
     trace_id: Option<Box<str>>,
     span_id: Option<Box<str>>,
 }
 
 impl Verified {
-    pub(crate) fn new(claims: Claims, endpoint: Arc<str>, headers: &HeaderMap) -> Self {
+    pub(crate) fn new(
+        claims: Claims,
+        endpoint: Arc<str>,
+        atlassian: Atlassian,
+        headers: &HeaderMap,
+    ) -> Self {
         Self(Arc::new(Inner {
             claims,
             endpoint,
+            atlassian,
             trace_id: trace_id(headers).map(Into::into),
             span_id: hex_header(headers, "x-b3-spanid").map(Into::into),
         }))
@@ -86,6 +94,12 @@ impl Invocation {
     /// The claims.
     pub fn claims(&self) -> &Claims {
         &self.0.0.claims
+    }
+
+    /// Atlassian's APIs, for calls to other installations; for this one there are
+    /// [`jira`](Self::jira), [`confluence`](Self::confluence) and the rest.
+    pub fn atlassian(&self) -> &Atlassian {
+        &self.0.0.atlassian
     }
 }
 

@@ -109,6 +109,13 @@ impl SystemToken {
     }
 }
 
+impl UserToken {
+    /// One that was exchanged for the app's.
+    pub(crate) fn obtained(token: &str) -> Self {
+        Self(Secret(Zeroizing::new(token.to_owned())))
+    }
+}
+
 macro_rules! token {
     ($(#[$doc:meta])* $name:ident, $header:expr, $hint:literal) => {
         $(#[$doc])*

@@ -167,6 +167,12 @@ pub(super) static DATA: LazyLock<ForgeData> = LazyLock::new(|| {
     })
 });
 
+/// Whether Forge has a scope of this name.
+#[cfg(test)]
+pub(crate) fn is_scope(name: &str) -> bool {
+    DATA.scopes.contains(name)
+}
+
 /// Modules that the platform calls by itself, without a user in session.
 const WITHOUT_USER: [&str; 8] = [
     "scheduledTrigger",

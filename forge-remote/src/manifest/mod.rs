@@ -22,6 +22,8 @@ pub use compare::{Difference, Finding, Place, compare};
 pub use diagnostic::{Diagnostic, Level, render};
 pub use emit::to_yaml;
 pub use file::{ManifestError, ManifestFile};
+#[cfg(test)]
+pub(crate) use lint::is_scope;
 pub(crate) use lint::page_modules;
 pub use lint::{RULES, Rule, rule};
 pub use model::{Entry, Owned, Remote, Scope, Sections};

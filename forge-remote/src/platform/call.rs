@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
+use super::oauth::{Kind, OAuth};
 use super::{Fit, Platform, random_hex};
 use crate::extract::{SYSTEM_HEADER, USER_HEADER};
 use crate::fit::Caller;
@@ -181,11 +182,25 @@ impl Call {
         );
         set(HeaderName::from_static("x-b3-traceid"), &random_hex(16));
         set(HeaderName::from_static("x-b3-spanid"), &random_hex(8));
+        let claim = |pointer: &str| {
+            self.fit
+                .claims()
+                .pointer(pointer)?
+                .as_str()
+                .map(str::to_owned)
+        };
+        let oauth = |kind, account_id| {
+            self.platform.token(&OAuth {
+                kind,
+                installation: claim("/app/installationId").unwrap_or_default(),
+                account_id,
+            })
+        };
         if auth.system {
-            set(SYSTEM_HEADER, &self.platform.oauth_token());
+            set(SYSTEM_HEADER, &oauth(Kind::System, None));
         }
         if auth.user {
-            set(USER_HEADER, &self.platform.oauth_token());
+            set(USER_HEADER, &oauth(Kind::User, claim("/principal")));
         }
         headers.extend(self.headers);
         request

@@ -18,13 +18,13 @@ impl Fit {
     pub(super) fn new(platform: Platform) -> Self {
         let inner = &platform.0;
         let (app, now) = (&inner.app_id, platform.now());
-        let installation = format!("ari:cloud:ecosystem::installation/{}", inner.installation);
+        let installation = platform.installation_ari();
         let environment = format!(
             "ari:cloud:ecosystem::environment/{}/{}",
             app.uuid(),
             inner.environment
         );
-        let api = format!("https://api.atlassian.com/ex/confluence/{}", inner.cloud_id);
+        let [api, jira] = ["confluence", "jira"].map(|name| platform.api_base_url(name));
         let claims = json!({
             "app": {
                 "id": app.as_str(),
@@ -34,7 +34,10 @@ impl Fit {
                 "apiBaseUrl": api,
                 "installation": {
                     "id": installation,
-                    "contexts": [{ "name": "confluence", "apiBaseUrl": api, "cloudId": inner.cloud_id }],
+                    "contexts": [
+                        { "name": "confluence", "apiBaseUrl": api, "cloudId": inner.cloud_id },
+                        { "name": "jira", "apiBaseUrl": jira, "cloudId": inner.cloud_id },
+                    ],
                 },
                 "environment": { "type": "DEVELOPMENT", "id": environment },
                 "module": { "type": "core:endpoint", "key": "" },

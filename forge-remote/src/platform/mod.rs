@@ -1,17 +1,21 @@
 //! A Forge platform of one's own, for `dev` and for tests: it has its own key and signs for real,
 //! so that the app verifies as it does in production.
 
+mod apis;
 mod call;
 mod fit;
+mod oauth;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+pub(crate) use apis::router;
+pub use apis::{ApiCall, Apis};
 pub use call::{Call, Tokens};
 pub use fit::Fit;
 
@@ -31,6 +35,9 @@ struct Inner {
     installation: String,
     cloud_id: String,
     environment: String,
+    /// Where its APIs are served, once they are.
+    origin: OnceLock<String>,
+    apis: Apis,
 }
 
 impl fmt::Debug for Platform {
@@ -64,6 +71,8 @@ impl Platform {
             installation: uuid(),
             cloud_id: uuid(),
             environment: uuid(),
+            origin: OnceLock::new(),
+            apis: Apis::default(),
         })))
     }
 
@@ -95,16 +104,28 @@ impl Platform {
         Fit::new(self.clone())
     }
 
-    /// An OAuth token of the true shape: a JWT that ends in 4 hours. No Atlassian API takes it.
-    pub fn oauth_token(&self) -> String {
-        let now = self.now();
-        self.sign(&serde_json::json!({
-            "aud": self.0.cloud_id,
-            "iss": "https://forge-remote.invalid/local-platform",
-            "iat": now,
-            "exp": now + 4 * 3600,
-            "jti": random_hex(16),
-        }))
+    /// The data of its APIs.
+    pub fn apis(&self) -> &Apis {
+        &self.0.apis
+    }
+
+    /// Its tokens say from now on that its APIs are here.
+    pub(crate) fn serves_apis_at(&self, origin: &str) {
+        let _ = self.0.origin.set(origin.to_owned());
+    }
+
+    /// A product's base URL, as in Atlassian's tokens.
+    fn api_base_url(&self, product: &str) -> String {
+        let origin = self
+            .0
+            .origin
+            .get()
+            .map_or("https://api.atlassian.com", String::as_str);
+        format!("{origin}/ex/{product}/{}", self.0.cloud_id)
+    }
+
+    fn installation_ari(&self) -> String {
+        format!("ari:cloud:ecosystem::installation/{}", self.0.installation)
     }
 
     /// A compact JWS over these claims, by the platform's key.
@@ -113,6 +134,11 @@ impl Platform {
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
         token.push('.');
         token.push_str(&URL_SAFE_NO_PAD.encode(claims.to_string()));
+        self.sign_text(token)
+    }
+
+    /// The text and its signature.
+    fn sign_text(&self, mut token: String) -> String {
         let mut signature = vec![0; self.0.key.public_modulus_len()];
         let random = aws_lc_rs::rand::SystemRandom::new();
         // Fails only for a buffer of another length; the token would then be refused.

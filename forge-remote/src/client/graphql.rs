@@ -1,0 +1,271 @@
+//! Atlassian's GraphQL gateway.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::error::{self, ClientError};
+use super::request::{Request, Response};
+use super::{Api, Atlassian, Client, Invocation, Product, SystemToken, Tenant, UserToken};
+
+/// Messages of an answer's errors that are kept.
+const MESSAGES: usize = 5;
+
+/// GraphQL, before it is said who asks.
+///
+/// ```
+/// use forge_remote::prelude::*;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Me { me: User }
+/// #[derive(serde::Deserialize)]
+/// struct User { user: Name }
+/// #[derive(serde::Deserialize)]
+/// struct Name { name: String }
+///
+/// #[endpoint(auth = user, scopes = ["read:me"])]
+/// async fn name(call: Invocation, token: UserToken) -> Result<Json<String>> {
+///     let graphql = call.graphql().as_user(&token);
+///     let answer: Me = graphql.ask("query { me { user { name } } }").fetch().await?;
+///     Ok(Json(answer.me.user.name))
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct GraphQl(pub(super) Product);
+
+/// GraphQL, as the app or as a user.
+#[derive(Clone, Debug)]
+pub struct GraphQlClient(Client);
+
+impl Atlassian {
+    /// The GraphQL gateway, `https://api.atlassian.com/graphql`.
+    pub fn graphql(&self, tenant: &impl Tenant) -> GraphQl {
+        GraphQl(Product::new(self, Api::GraphQl, tenant))
+    }
+
+    /// Compass, whose API is GraphQL: most of its questions need the [`cloud_id`](GraphQl::cloud_id).
+    pub fn compass(&self, tenant: &impl Tenant) -> GraphQl {
+        GraphQl(Product::new(self, Api::Compass, tenant))
+    }
+}
+
+impl Invocation {
+    /// The GraphQL gateway: see [`Atlassian::graphql`].
+    pub fn graphql(&self) -> GraphQl {
+        self.atlassian().graphql(self)
+    }
+
+    /// Compass: see [`Atlassian::compass`].
+    pub fn compass(&self) -> GraphQl {
+        self.atlassian().compass(self)
+    }
+}
+
+impl GraphQl {
+    /// Asks as the app.
+    pub fn as_app(&self, token: &SystemToken) -> GraphQlClient {
+        GraphQlClient(self.0.as_app(token))
+    }
+
+    /// Asks as the user.
+    pub fn as_user(&self, token: &UserToken) -> GraphQlClient {
+        GraphQlClient(self.0.as_user(token))
+    }
+
+    /// The site's id, as far as Forge says it.
+    pub fn cloud_id(&self) -> Option<&str> {
+        self.0.cloud_id()
+    }
+}
+
+impl GraphQlClient {
+    /// A question: a GraphQL document with one operation. What varies goes into
+    /// [`variable`](Question::variable), never into the text.
+    pub fn ask(&self, document: &str) -> Question {
+        let mut request = self.0.post("/graphql");
+        if is_query(document) {
+            request = request.idempotent();
+        }
+        Question {
+            request,
+            document: document.to_owned(),
+            variables: Map::new(),
+            problem: None,
+        }
+    }
+}
+
+/// Only reads: a document with nothing but queries.
+fn is_query(document: &str) -> bool {
+    let mut code = document
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default());
+    let first = code.find_map(|line| line.split_whitespace().next());
+    let reads = first.is_some_and(|word| word.starts_with("query") || word.starts_with('{'));
+    reads && !document.contains("mutation")
+}
+
+/// A GraphQL operation, before it is sent. A query is made again like a `GET`, a mutation is made
+/// once.
+#[must_use = "a question does nothing until it is sent"]
+pub struct Question {
+    request: Request,
+    document: String,
+    variables: Map<String, Value>,
+    problem: Option<String>,
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Question({:?})", self.request)
+    }
+}
+
+/// What GraphQL answers: the data, perhaps in part, and what went wrong with the rest.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Answer<T> {
+    /// The data.
+    pub data: Option<T>,
+    /// The errors' messages: a few, cut short.
+    pub errors: Vec<String>,
+    /// Atlassian's trace id.
+    pub trace_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    query: &'a str,
+    variables: &'a Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow)]
+    data: Option<&'a serde_json::value::RawValue>,
+    errors: Option<Vec<RawError>>,
+}
+
+#[derive(Deserialize)]
+struct RawError {
+    message: Option<String>,
+}
+
+impl Question {
+    /// Gives a variable its value.
+    pub fn variable(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        let name = name.into();
+        match serde_json::to_value(value) {
+            Ok(value) => {
+                self.variables.insert(name, value);
+            }
+            Err(error) => {
+                let problem = format!("the variable `{name}` can't be written as JSON: {error}");
+                self.problem = Some(problem);
+            }
+        }
+        self
+    }
+
+    /// Sets a header: parts of the API ask for one, such as `X-ExperimentalApi`.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    /// Says that doing it twice does no harm, for a mutation.
+    pub fn idempotent(mut self) -> Self {
+        self.request = self.request.idempotent();
+        self
+    }
+
+    pub(super) fn secret(mut self) -> Self {
+        self.request = self.request.secret();
+        self
+    }
+
+    /// Sends it and reads the data; errors in the answer are an error, even with some data.
+    pub async fn fetch<T: DeserializeOwned>(self) -> Result<T, ClientError> {
+        let response = self.send().await?;
+        let answer: Answer<T> = read(&response)?;
+        match answer.data {
+            Some(data) if answer.errors.is_empty() => Ok(data),
+            _ => Err(failed(&response, answer.errors)),
+        }
+    }
+
+    /// Sends it and reads whatever there is.
+    pub async fn answer<T: DeserializeOwned>(self) -> Result<Answer<T>, ClientError> {
+        read(&self.send().await?)
+    }
+
+    pub(super) async fn send(self) -> Result<Response, ClientError> {
+        if let Some(problem) = self.problem {
+            return Err(self.request.invalid(problem));
+        }
+        let body = Body {
+            query: &self.document,
+            variables: &self.variables,
+        };
+        self.request.json(&body).send().await
+    }
+}
+
+pub(super) fn failed(response: &Response, mut messages: Vec<String>) -> ClientError {
+    if messages.is_empty() {
+        messages.push("the answer has neither data nor errors".to_owned());
+    }
+    ClientError::GraphQl {
+        call: response.call().clone(),
+        messages,
+        trace_id: response.trace_id(),
+    }
+}
+
+pub(super) fn read<T: DeserializeOwned>(response: &Response) -> Result<Answer<T>, ClientError> {
+    let unreadable = |error| response.unreadable(std::any::type_name::<T>(), &error);
+    let raw: Raw<'_> = serde_json::from_slice(response.bytes()).map_err(unreadable)?;
+    let errors: Vec<String> = raw
+        .errors
+        .into_iter()
+        .flatten()
+        .take(MESSAGES)
+        .map(|one| {
+            one.message
+                .unwrap_or_else(|| "an error without a message".to_owned())
+        })
+        .map(|message| error::plain(&message, response.secret()))
+        .collect();
+    let data = match raw.data {
+        Some(data) if data.get() != "null" => match serde_json::from_str(data.get()) {
+            Ok(data) => Some(data),
+            // Partial data need not fit: then the errors say more.
+            Err(_) if !errors.is_empty() => None,
+            Err(error) => return Err(unreadable(error)),
+        },
+        _ => None,
+    };
+    Ok(Answer {
+        data,
+        errors,
+        trace_id: response.trace_id(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_query;
+
+    #[test]
+    fn only_queries_are_repeated() {
+        assert!(is_query("{ me { name } }"));
+        assert!(is_query("# who\n  query Me { me { name } }"));
+        assert!(is_query("query($a: ID!) { b(c: $a) { d } }"));
+        assert!(!is_query("mutation Forget { forget }"));
+        assert!(!is_query("fragment A on B { c } mutation D { e }"));
+        assert!(!is_query("query A { b } mutation C { d }"));
+        assert!(!is_query(""));
+    }
+}

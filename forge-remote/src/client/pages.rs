@@ -1,0 +1,285 @@
+//! Pages, as one stream of items.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::http::header;
+use futures_util::Stream;
+use reqwest::Url;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::error::ClientError;
+use super::hosts;
+use super::request::{Request, Response};
+use crate::registry::BoxFuture;
+
+/// Members that hold a page's items, in the products' various answers.
+const ITEMS: [&str; 4] = ["values", "results", "issues", "data"];
+/// An API that gives pages without end is broken.
+const MOST_PAGES: u32 = 100_000;
+
+/// The items of every page of an answer, fetched page by page as they are needed.
+///
+/// It is a [`Stream`], and has a [`next`](Self::next) of its own, so that no further crate is
+/// needed. The style is recognised from the answer:
+///
+/// | style | where |
+/// | --- | --- |
+/// | `startAt`, `maxResults`, `total`, `isLast` | Jira |
+/// | `nextPageToken` | Jira's search |
+/// | `_links.next`, or a `Link` header | Confluence, Jira Service Management |
+/// | `next`, an address | Bitbucket; never followed to another host |
+///
+/// The items are those of `values`, `results`, `issues` or `data`, or of the member that
+/// [`Request::pages_of`] names. An answer of another shape is an error; one that is a bare list is
+/// the only page. After an error it ends.
+///
+/// ```
+/// use forge_remote::client::Client;
+/// use forge_remote::Result;
+/// # #[derive(serde::Deserialize)] struct Issue { key: String }
+///
+/// async fn keys(jira: &Client) -> Result<Vec<String>> {
+///     let search = jira.get("/rest/api/3/search/jql").query("jql", "updated > -1d").query("fields", "key");
+///     let mut issues = search.pages::<Issue>();
+///     let mut keys = Vec::new();
+///     while let Some(issue) = issues.next().await {
+///         keys.push(issue?.key);
+///     }
+///     Ok(keys)
+/// }
+/// ```
+#[must_use = "pages are fetched when they are asked for"]
+pub struct Pages<T> {
+    items: Option<&'static str>,
+    ready: VecDeque<T>,
+    fetched: u32,
+    state: State,
+}
+
+enum State {
+    /// The next page, not asked for yet.
+    Next(Box<Request>),
+    Fetching(BoxFuture<(Request, Result<Response, ClientError>)>),
+    /// After the items that came before it.
+    Failed(ClientError),
+    Done,
+}
+
+impl<T> fmt::Debug for Pages<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pages")
+            .field("fetched", &self.fetched)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> Unpin for Pages<T> {}
+
+impl<T: DeserializeOwned> Pages<T> {
+    pub(super) fn new(request: Request, items: Option<&'static str>) -> Self {
+        Self {
+            items,
+            ready: VecDeque::new(),
+            fetched: 0,
+            state: State::Next(Box::new(request)),
+        }
+    }
+
+    /// The next item; `None` after the last of the last page.
+    pub async fn next(&mut self) -> Option<Result<T, ClientError>> {
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// Takes a page's items in, and says what comes after them.
+    fn take(&mut self, request: &Request, response: &Response) -> Result<State, ClientError> {
+        let page = Page::read(request, response, self.items)?;
+        let items: Vec<T> = page
+            .items
+            .iter()
+            .map(|item| serde_json::from_str(item.get()))
+            .collect::<Result<_, _>>()
+            .map_err(|error| response.unreadable(std::any::type_name::<T>(), &error))?;
+        let count = items.len();
+        self.ready.extend(items);
+        self.fetched += 1;
+        Ok(match page.next(request, count) {
+            Ok(Some(_)) if self.fetched >= MOST_PAGES => {
+                State::Failed(request.invalid("there is no end of pages"))
+            }
+            Ok(Some(next)) => State::Next(Box::new(next)),
+            Ok(None) => State::Done,
+            Err(error) => State::Failed(error),
+        })
+    }
+}
+
+impl<T: DeserializeOwned> Stream for Pages<T> {
+    type Item = Result<T, ClientError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(item)));
+            }
+            match std::mem::replace(&mut self.state, State::Done) {
+                State::Done => return Poll::Ready(None),
+                State::Failed(error) => return Poll::Ready(Some(Err(error))),
+                State::Next(request) => {
+                    self.state = State::Fetching(Box::pin(async move {
+                        let sent = request.copy().send().await;
+                        (*request, sent)
+                    }));
+                }
+                State::Fetching(mut fetching) => {
+                    let Poll::Ready((request, sent)) = fetching.as_mut().poll(context) else {
+                        self.state = State::Fetching(fetching);
+                        return Poll::Pending;
+                    };
+                    let taken = sent.and_then(|response| self.take(&request, &response));
+                    self.state = taken.unwrap_or_else(State::Failed);
+                }
+            }
+        }
+    }
+}
+
+/// One page, its items unread.
+struct Page<'a> {
+    items: Vec<&'a RawValue>,
+    members: std::collections::HashMap<String, &'a RawValue>,
+    link: Option<String>,
+}
+
+impl<'a> Page<'a> {
+    fn read(
+        request: &Request,
+        response: &'a Response,
+        items: Option<&'static str>,
+    ) -> Result<Self, ClientError> {
+        let unreadable = |error| response.unreadable("a page", &error);
+        let body = response.bytes();
+        if body.trim_ascii_start().starts_with(b"[") {
+            return Ok(Self {
+                items: serde_json::from_slice(body).map_err(unreadable)?,
+                members: std::collections::HashMap::new(),
+                link: None,
+            });
+        }
+        let members: std::collections::HashMap<String, &RawValue> =
+            serde_json::from_slice(body).map_err(unreadable)?;
+        let name = match items {
+            Some(name) => Some(name),
+            None => ITEMS.into_iter().find(|name| members.contains_key(*name)),
+        };
+        let Some(list) = name.and_then(|name| members.get(name)) else {
+            let wanted = items.map_or_else(|| ITEMS.join("`, `"), str::to_owned);
+            return Err(request.invalid(format!(
+                "the answer is no page: it has no member `{wanted}`; name it with `pages_of`"
+            )));
+        };
+        Ok(Self {
+            items: serde_json::from_str(list.get()).map_err(unreadable)?,
+            link: next_link(response),
+            members,
+        })
+    }
+
+    fn value(&self, name: &str) -> Option<Value> {
+        serde_json::from_str(self.members.get(name)?.get()).ok()
+    }
+
+    /// The call for the page after this one, if there is one.
+    fn next(&self, request: &Request, count: usize) -> Result<Option<Request>, ClientError> {
+        let is = |name| self.value(name).and_then(|value| value.as_bool());
+        if is("isLast") == Some(true) || is("isLastPage") == Some(true) {
+            return Ok(None);
+        }
+        let text = |value: Option<Value>| {
+            value?
+                .as_str()
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned)
+        };
+
+        if let Some(token) = text(self.value("nextPageToken")) {
+            return follow(request, vec![("nextPageToken".to_owned(), token)]).map(Some);
+        }
+        if let Some(next) = text(self.value("next")) {
+            return at_address(request, &next).map(Some);
+        }
+        let in_links = text(self.value("_links").map(|mut links| links["next"].take()));
+        if let Some(next) = in_links.or_else(|| self.link.clone()) {
+            // Relative to one of several bases, or an address of the site itself: what counts is
+            // the query.
+            let query = next.split_once('?').map_or("", |(_, query)| query);
+            let query = query.split('#').next().unwrap_or_default();
+            let pairs = Url::parse(&format!("https://next.invalid/?{query}"))
+                .map(|url| url.query_pairs().into_owned().collect::<Vec<_>>())
+                .unwrap_or_default();
+            return follow(request, pairs).map(Some);
+        }
+        let number = |name| self.value(name).and_then(|value| value.as_u64());
+        let Some(start) = number("startAt") else {
+            return Ok(None);
+        };
+        let end = start.saturating_add(count as u64);
+        let is_last = match (number("total"), is("isLast")) {
+            (_, Some(is_last)) => is_last,
+            (Some(total), None) => end >= total,
+            // Nothing says where it ends: a page that isn't full is the last.
+            (None, None) => number("maxResults").is_none_or(|most| (count as u64) < most),
+        };
+        if is_last || count == 0 {
+            return Ok(None);
+        }
+        follow(request, vec![("startAt".to_owned(), end.to_string())]).map(Some)
+    }
+}
+
+/// The same call with this in its query; a call that would get the same page again is an error.
+fn follow(request: &Request, pairs: Vec<(String, String)>) -> Result<Request, ClientError> {
+    let same = |(name, value): &(String, String)| request.query_value(name) == Some(value.as_str());
+    if pairs.iter().all(same) {
+        return Err(request.invalid("the next page is the same page again"));
+    }
+    Ok(request.with_query(pairs))
+}
+
+/// The page at this address of the same host.
+fn at_address(request: &Request, next: &str) -> Result<Request, ClientError> {
+    let here = request.origin()?;
+    let url = here
+        .join(next)
+        .map_err(|_| request.invalid("the next page's address is no URL"))?;
+    if hosts::origin(&url) != hosts::origin(&here) {
+        return Err(ClientError::HostRefused {
+            call: request.name(),
+            origin: hosts::origin(&url),
+            reason: "the next page is said to be on another host",
+        });
+    }
+    if url == here {
+        return Err(request.invalid("the next page is the same page again"));
+    }
+    Ok(request.at(url))
+}
+
+/// `Link: <…>; rel="next"`.
+fn next_link(response: &Response) -> Option<String> {
+    let lines = response.headers().get_all(header::LINK).iter();
+    let lines = lines.filter_map(|line| line.to_str().ok());
+    let mut links = lines.flat_map(|line| line.split(','));
+    let next = links.find(|link| {
+        let mut parameters = link.split(';').skip(1).map(str::trim);
+        parameters.any(|one| {
+            one.eq_ignore_ascii_case("rel=\"next\"") || one.eq_ignore_ascii_case("rel=next")
+        })
+    })?;
+    let (_, rest) = next.split_once('<')?;
+    rest.split_once('>').map(|(link, _)| link.to_owned())
+}

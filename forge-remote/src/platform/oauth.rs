@@ -1,0 +1,80 @@
+//! The local platform's OAuth tokens: JWTs by its own key, which its own APIs take.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Platform, random_hex};
+use crate::extract::{SystemToken, UserToken};
+
+/// Who a token is for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct OAuth {
+    pub(crate) kind: Kind,
+    /// The installation's ARI.
+    pub(crate) installation: String,
+    pub(crate) account_id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Kind {
+    System,
+    User,
+}
+
+#[derive(Deserialize)]
+struct Payload {
+    exp: u64,
+    #[serde(rename = "forge-remote")]
+    oauth: OAuth,
+}
+
+impl Platform {
+    /// An OAuth token of the true shape: the app's, for the platform's usual installation, a JWT
+    /// that ends in 4 hours. Only the local platform's APIs take it.
+    pub fn oauth_token(&self) -> String {
+        self.token(&OAuth {
+            kind: Kind::System,
+            installation: self.installation_ari(),
+            account_id: None,
+        })
+    }
+
+    /// The same, as handlers take it: to test a function that calls Atlassian as the app.
+    pub fn system_token(&self) -> SystemToken {
+        SystemToken::kept(&self.oauth_token())
+    }
+
+    /// A user's, as handlers take it: to test a function that calls Atlassian as this account.
+    pub fn user_token(&self, account_id: &str) -> UserToken {
+        UserToken::obtained(&self.token(&OAuth {
+            kind: Kind::User,
+            installation: self.installation_ari(),
+            account_id: Some(account_id.to_owned()),
+        }))
+    }
+
+    pub(crate) fn token(&self, oauth: &OAuth) -> String {
+        let now = self.now();
+        self.sign(&json!({
+            "aud": self.0.cloud_id,
+            "iss": "https://forge-remote.invalid/local-platform",
+            "iat": now,
+            "exp": now + 4 * 3600,
+            "jti": random_hex(16),
+            "forge-remote": oauth,
+        }))
+    }
+
+    /// Who a token of this platform is for, while it lives.
+    pub(crate) fn read_token(&self, token: &str) -> Option<OAuth> {
+        let (text, _) = token.rsplit_once('.')?;
+        let payload = URL_SAFE_NO_PAD.decode(text.split('.').nth(1)?).ok()?;
+        let payload: Payload = serde_json::from_slice(&payload).ok()?;
+        // Its signatures have one form (PKCS #1 v1.5): signing again compares them.
+        let own = self.sign_text(text.to_owned()) == token;
+        (own && payload.exp > self.now()).then_some(payload.oauth)
+    }
+}

@@ -1,0 +1,290 @@
+//! A stand-in for Atlassian's APIs that answers as it is told and writes down what it was asked,
+//! a call to make requests from, and a clock that only counts.
+
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use forge_remote::axum::body::Bytes;
+use forge_remote::axum::extract::State as Shared;
+use forge_remote::axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use forge_remote::axum::response::{IntoResponse, Response};
+use forge_remote::axum::{Router, serve};
+use forge_remote::client::Atlassian;
+use forge_remote::fit::Clock;
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::registry::BoxFuture;
+use forge_remote::testing::Harness;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// The site of every call here.
+pub const SITE: &str = "d0d52620-3203-4cfa-8db5-f2587155f0dd";
+
+/// What the server was asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The method.
+    pub method: String,
+    /// Path and query, as they came.
+    pub target: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, `null` when it isn't JSON.
+    pub body: Value,
+}
+
+impl Asked {
+    /// A header, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default()
+    }
+}
+
+/// What the server answers.
+#[derive(Clone, Debug)]
+pub struct Told {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+    delay: Duration,
+}
+
+/// An answer of this status and JSON.
+pub fn told(status: u16, body: Value) -> Told {
+    Told {
+        status,
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: body.to_string(),
+        delay: Duration::ZERO,
+    }
+}
+
+impl Told {
+    /// With this header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With this body.
+    #[must_use]
+    pub fn text(mut self, body: &str) -> Self {
+        self.body = body.to_owned();
+        self
+    }
+
+    /// After this time.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+}
+
+type Answers = dyn Fn(usize, &Asked) -> Told + Send + Sync;
+
+/// The server. It stops when it is dropped.
+pub struct Server {
+    /// `http://127.0.0.1:…`
+    pub origin: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    _task: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.origin)
+    }
+}
+
+#[derive(Clone)]
+struct Inner {
+    asked: Arc<Mutex<Vec<Asked>>>,
+    answers: Arc<Answers>,
+}
+
+impl Server {
+    /// Answers each request, which are counted from 0.
+    pub async fn start(answers: impl Fn(usize, &Asked) -> Told + Send + Sync + 'static) -> Self {
+        let asked = Arc::default();
+        let inner = Inner {
+            asked: Arc::clone(&asked),
+            answers: Arc::new(answers),
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let router = Router::new().fallback(answer).with_state(inner);
+        let mut task = JoinSet::new();
+        task.spawn(async move { serve(listener, router).await.unwrap() });
+        Self {
+            origin,
+            asked,
+            _task: task,
+        }
+    }
+
+    /// Answers the requests one after the other; the last answer stays.
+    pub async fn in_turn(answers: Vec<Told>) -> Self {
+        Self::start(move |count, _| answers[count.min(answers.len() - 1)].clone()).await
+    }
+
+    /// What it was asked so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// Method, path and query of what it was asked so far.
+    pub fn lines(&self) -> Vec<String> {
+        let asked = self.asked();
+        asked
+            .iter()
+            .map(|one| format!("{} {}", one.method, one.target))
+            .collect()
+    }
+}
+
+async fn answer(
+    Shared(inner): Shared<Inner>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let one = Asked {
+        method: method.to_string(),
+        target: uri.to_string(),
+        headers,
+        body: serde_json::from_slice(&body).unwrap_or_default(),
+    };
+    let count = {
+        let mut asked = inner.asked.lock().unwrap();
+        asked.push(one.clone());
+        asked.len() - 1
+    };
+    let told = (inner.answers)(count, &one);
+    tokio::time::sleep(told.delay).await;
+    let mut response = told.body.into_response();
+    *response.status_mut() = StatusCode::from_u16(told.status).unwrap();
+    response.headers_mut().clear();
+    for (name, value) in told.headers {
+        let name: HeaderName = name.parse().unwrap();
+        response
+            .headers_mut()
+            .append(name, HeaderValue::from_str(&value).unwrap());
+    }
+    response
+}
+
+/// A verified call and the tokens that came with it.
+#[derive(Clone)]
+#[allow(missing_debug_implementations)]
+pub struct Came {
+    /// The call.
+    pub call: Invocation,
+    /// The app's token.
+    pub system: SystemToken,
+    /// The user's token.
+    pub user: UserToken,
+}
+
+#[derive(Clone, Default)]
+struct Opened(Arc<Mutex<Option<Came>>>);
+
+#[endpoint(auth = [system, user])]
+async fn open(call: Invocation, system: SystemToken, user: UserToken, State(into): State<Opened>) {
+    *into.0.lock().unwrap() = Some(Came { call, system, user });
+}
+
+/// A call of an installation with these products, each a name and a base URL.
+pub async fn came(products: &[(&str, &str)]) -> Came {
+    came_to(Atlassian::new(), products).await
+}
+
+/// The same, of an app that calls back so.
+pub async fn came_to(atlassian: Atlassian, products: &[(&str, &str)]) -> Came {
+    let into = Opened::default();
+    let app = App::empty()
+        .handler(handler!(open))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+        .atlassian(atlassian)
+        .state(into.clone());
+    let harness = Harness::new(app).unwrap();
+    let contexts: Vec<Value> = products
+        .iter()
+        .map(|(name, url)| json!({ "name": name, "apiBaseUrl": url, "cloudId": SITE }))
+        .collect();
+    let answer = harness
+        .call("open")
+        .fit(|fit| {
+            let first = products.first().map_or("", |(_, url)| url);
+            fit.set("/app/installation/contexts", contexts.into())
+                .set("/app/apiBaseUrl", first.into())
+        })
+        .send()
+        .await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+    into.0.lock().unwrap().take().unwrap()
+}
+
+/// A call of an installation whose products are this server's.
+pub async fn came_from(server: &Server) -> Came {
+    let [jira, confluence] =
+        ["jira", "confluence"].map(|name| format!("{}/ex/{name}/{SITE}", server.origin));
+    let bitbucket = server.origin.as_str();
+    came(&[
+        ("jira", &jira),
+        ("confluence", &confluence),
+        ("bitbucket", bitbucket),
+    ])
+    .await
+}
+
+/// A clock on which nobody waits: it moves on by what it is asked to wait.
+#[derive(Clone, Debug)]
+pub struct Counting {
+    start: SystemTime,
+    waits: Arc<Mutex<(Duration, Vec<Duration>)>>,
+}
+
+impl Default for Counting {
+    fn default() -> Self {
+        Self {
+            start: SystemTime::now(),
+            waits: Arc::default(),
+        }
+    }
+}
+
+impl Counting {
+    /// The waits so far.
+    pub fn waits(&self) -> Vec<Duration> {
+        self.waits.lock().unwrap().1.clone()
+    }
+
+    /// Moves on.
+    pub fn advance(&self, time: Duration) {
+        self.waits.lock().unwrap().0 += time;
+    }
+}
+
+impl Clock for Counting {
+    fn now(&self) -> SystemTime {
+        self.start + self.elapsed()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.waits.lock().unwrap().0
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        let mut waits = self.waits.lock().unwrap();
+        waits.0 += duration;
+        waits.1.push(duration);
+        Box::pin(std::future::ready(()))
+    }
+}

@@ -1,0 +1,226 @@
+//! An app that calls back, whole: under the test kit, whose platform plays the APIs.
+
+#![allow(clippy::unwrap_used)]
+
+use forge_remote::client::Atlassian;
+use forge_remote::prelude::*;
+use forge_remote::testing::Harness;
+use forge_remote::token::MemoryTokens;
+use forge_remote::{handler, path};
+use serde_json::{Value, json};
+
+/// Everything a handler can call.
+#[endpoint(auth = [system, user], scopes = ["read:jira-work", "storage:app"])]
+async fn everything(
+    call: Invocation,
+    system: SystemToken,
+    user: UserToken,
+    atlassian: Atlassian,
+) -> Result<Json<Value>> {
+    let jira = call.jira();
+    let me: Value = jira
+        .as_user(&user)
+        .get("/rest/api/3/myself")
+        .fetch()
+        .await?;
+    let app: Value = atlassian
+        .jira(&call)
+        .as_app(&system)
+        .get("/rest/api/3/myself")
+        .fetch()
+        .await?;
+    let new: Value = jira
+        .as_user(&user)
+        .post("/rest/api/3/issue")
+        .json(&json!({ "fields": { "summary": "New" } }))
+        .fetch()
+        .await?;
+    let key = new["key"].as_str().unwrap_or_default().to_owned();
+
+    let other = jira.impersonate(&system, "another-account").await?;
+    let other = jira.as_user(&other);
+    let comment: Value = other
+        .post(path!("/rest/api/2/issue/{}/comment", key))
+        .json(&json!({ "body": "Hello" }))
+        .fetch()
+        .await?;
+    let missing = other
+        .get(path!("/rest/api/3/issue/{}", "DEV-99"))
+        .send()
+        .await;
+
+    let search = other
+        .get("/rest/api/3/search/jql")
+        .query("jql", "")
+        .query("maxResults", 2);
+    let mut issues = search.pages::<Value>();
+    let mut keys = Vec::new();
+    while let Some(issue) = issues.next().await {
+        keys.push(issue?["key"].clone());
+    }
+
+    let storage = call.storage(&system);
+    let before: Option<u32> = storage.get("count").await?;
+    storage
+        .set("count", &before.map_or(1, |count| count + 1))
+        .await?;
+    for number in 0..60 {
+        storage.set(&format!("many:{number:02}"), &number).await?;
+    }
+    let mut many = 0;
+    let mut query = storage.query::<u32>().prefix("many:");
+    while let Some(item) = query.next().await {
+        item?;
+        many += 1;
+    }
+    storage.secrets().set("s", "hidden").await?;
+    storage
+        .entity("employee")
+        .set("e", &json!({ "name": "Ada" }))
+        .await?;
+    let again = storage.put("count", &0).if_absent().send().await;
+    let got = storage.get_all::<u32>(["count", "nowhere"]).await?;
+
+    Ok(Json(json!({
+        "me": me["accountId"],
+        "app": app["accountType"],
+        "author": comment["author"]["accountId"],
+        "missing": missing.is_err_and(|error| error.is_not_found()),
+        "keys": keys,
+        "before": before,
+        "many": many,
+        "conflict": again.is_err_and(|error| error.answer().and_then(|a| a.code()) == Some("KEY_CONFLICT")),
+        "got": got.len(),
+    })))
+}
+
+#[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:page:confluence"])]
+async fn renew(_token: SystemToken) {}
+
+fn app() -> App {
+    App::empty()
+        .handler(handler!(everything))
+        .handler(handler!(renew))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+}
+
+#[tokio::test]
+async fn a_handler_calls_everything() {
+    let harness = Harness::with_apis(app()).await.unwrap();
+    let apis = harness.platform().apis();
+    apis.add_issue(json!({ "summary": "Second" }));
+    let answer = harness.call("everything").send().await;
+    let expected = json!({
+        "me": "712020:00000000-0000-4000-a000-000000000001",
+        "app": "app",
+        "author": "another-account",
+        "missing": true,
+        "keys": ["DEV-1", "DEV-2", "DEV-3"],
+        "before": null,
+        "many": 60,
+        "conflict": true,
+        "got": 1,
+    });
+    assert_eq!(answer.json(), expected, "{answer:?}");
+    assert_eq!(apis.stored("kvs", "count"), [json!(1)]);
+    assert_eq!(apis.stored("secret", "s"), [json!("hidden")]);
+    assert_eq!(
+        apis.stored("entity:employee", "e"),
+        [json!({ "name": "Ada" })]
+    );
+    assert_eq!(apis.issue("DEV-3").unwrap()["fields"]["summary"], "New");
+    let calls = apis.calls();
+    assert!(calls[0].line.ends_with("/rest/api/3/myself") && calls[0].status == 200);
+    assert!(
+        calls
+            .iter()
+            .any(|call| call.as_user.as_deref() == Some("another-account"))
+    );
+
+    // Another installation has a storage of its own.
+    let other = "0a3a7799-53ae-4a5b-9e7e-03338980abb5";
+    let answer = harness
+        .call("everything")
+        .fit(|fit| fit.installation(other))
+        .send()
+        .await;
+    assert_eq!(answer.json()["before"], Value::Null);
+    assert_eq!(apis.stored("kvs", "count").len(), 2);
+    let answer = harness.call("everything").send().await;
+    assert_eq!(answer.json()["before"], 1);
+}
+
+#[tokio::test]
+async fn background_work_calls_with_a_kept_token() {
+    let (atlassian, tokens) = (Atlassian::new(), Tokens::new(MemoryTokens::new()));
+    let app = app().atlassian(atlassian.clone()).tokens(tokens.clone());
+    let harness = Harness::with_apis(app).await.unwrap();
+    for title in ["One", "Two", "Three"] {
+        harness.platform().apis().add_page(title);
+    }
+    assert_eq!(harness.call("renew").send().await.status(), 200);
+
+    let mut titles = Vec::new();
+    for installation in tokens.installations().await.unwrap() {
+        let token = tokens.system(installation.installation_id()).await.unwrap();
+        let confluence = atlassian.confluence(&installation).as_app(&token);
+        let mut pages = confluence
+            .get("/wiki/api/v2/pages")
+            .query("limit", 2)
+            .pages::<Value>();
+        while let Some(page) = pages.next().await {
+            titles.push(page.unwrap()["title"].clone());
+        }
+        let jira = atlassian.jira(&installation).as_app(&token);
+        jira.get("/rest/api/3/issue/DEV-1").send().await.unwrap();
+    }
+    assert_eq!(titles, ["A local page", "One", "Two", "Three"]);
+}
+
+#[tokio::test]
+async fn the_local_apis_take_their_own_tokens_only() {
+    let ours = Harness::with_apis(app()).await.unwrap();
+    let theirs = Harness::with_apis(app()).await.unwrap();
+    let base = ours.platform().fit().claims()["app"]["apiBaseUrl"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let origin = base.split("/ex/").next().unwrap().to_owned();
+    let http = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([])
+        .build()
+        .unwrap();
+    let status = async |path: &str, token: &str| {
+        let call = http
+            .get(format!("{origin}{path}"))
+            .bearer_auth(token)
+            .send();
+        call.await.unwrap().status().as_u16()
+    };
+    let path = format!("{}/wiki/api/v2/pages", base.strip_prefix(&origin).unwrap());
+    let token = ours.platform().system_token();
+    assert_eq!(status(&path, token.expose_secret()).await, 200);
+    assert_eq!(
+        status(&path, theirs.platform().system_token().expose_secret()).await,
+        401
+    );
+    assert_eq!(status(&path, &ours.platform().fit().sign()).await, 401);
+    assert_eq!(status(&path, "x").await, 401);
+    let mut forged = token.expose_secret().to_owned();
+    forged.truncate(forged.len() - 4);
+    assert_eq!(status(&path, &forged).await, 401);
+    let elsewhere = "/ex/confluence/another-site/wiki/api/v2/pages";
+    assert_eq!(status(elsewhere, token.expose_secret()).await, 401);
+    assert_eq!(status("/rest/unknown", token.expose_secret()).await, 501);
+}
+
+#[tokio::test]
+async fn without_apis_no_test_reaches_atlassian() {
+    let harness = Harness::new(app()).unwrap();
+    let answer = harness.call("everything").send().await;
+    assert_eq!(answer.status(), 500);
+
+    let platform = Harness::with_apis(app()).await.unwrap();
+    assert_eq!(platform.call("everything").send().await.status(), 200);
+}
