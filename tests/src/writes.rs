@@ -203,12 +203,28 @@ fn by_hand(manifest: &Value, wanted: &Sections) -> Value {
     }
     drop_empty(&mut left, "remotes");
     if let Some(Value::Mapping(permissions)) = left.get_mut("permissions") {
-        let ours = |name: &Value| {
-            wanted
-                .scopes
-                .iter()
-                .any(|one| Some(&*one.name) == name.as_str())
+        let of = |name: &Value| {
+            let mut scopes = wanted.scopes.iter();
+            scopes.find(|one| Some(&*one.name) == name.as_str())
         };
+        let ours = |name: &Value| of(name).is_some();
+        if impersonates(wanted) {
+            // A list becomes a mapping.
+            if let Some(Value::Sequence(names)) = permissions.get("scopes") {
+                let empty = || Value::Mapping(Mapping::new());
+                let names = names.iter().map(|name| (name.clone(), empty()));
+                permissions.insert("scopes".into(), Value::Mapping(names.collect()));
+            }
+            if let Some(Value::Mapping(names)) = permissions.get_mut("scopes") {
+                for (name, options) in names.iter_mut() {
+                    if let (Some(scope), Value::Mapping(options)) = (of(name), options)
+                        && scope.impersonation
+                    {
+                        options.shift_remove("allowImpersonation");
+                    }
+                }
+            }
+        }
         match permissions.get_mut("scopes") {
             Some(Value::Sequence(names)) => names.retain(|name| !ours(name)),
             Some(Value::Mapping(names)) => {
@@ -220,6 +236,10 @@ fn by_hand(manifest: &Value, wanted: &Sections) -> Value {
     }
     drop_empty(&mut left, "permissions");
     Value::Mapping(left)
+}
+
+fn impersonates(wanted: &Sections) -> bool {
+    wanted.scopes.iter().any(|scope| scope.impersonation)
 }
 
 fn is_empty(value: &Value) -> bool {
@@ -325,7 +345,7 @@ fn touchable(text: &str, root: &Node, wanted: &Sections) -> Vec<Range<usize>> {
             spans.push(whole(permissions));
         }
         if let Some(scopes) = permissions.value.entry("scopes")
-            && open(&scopes.value)
+            && (open(&scopes.value) || impersonates(wanted))
         {
             spans.push(whole(scopes));
         }

@@ -330,7 +330,7 @@ fn httpdate(time: SystemTime) -> String {
     let (mut day, rest) = (seconds / 86_400, seconds % 86_400);
     let weekday = days[usize::try_from(day % 7).unwrap()];
     let mut year = 1970;
-    let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     while day >= 365 + u64::from(leap(year)) {
         day -= 365 + u64::from(leap(year));
         year += 1;
@@ -574,7 +574,7 @@ async fn atlassians_messages_are_read_in_every_shape_and_bounded() {
     }
     let many: Vec<&str> = std::iter::repeat_n(long.as_str(), 1000).collect();
     let server = Server::in_turn(vec![
-        told(400, json!({ "errorMessages": many })).header("atl-traceid", &format!("{long}")),
+        told(400, json!({ "errorMessages": many })).header("atl-traceid", &long.to_string()),
         told(502, Value::Null).text("<html>"),
     ])
     .await;

@@ -118,9 +118,33 @@ async fn jiras_search_tokens() {
 }
 
 #[tokio::test]
+async fn a_search_by_post_goes_on_in_its_body() {
+    let server = Server::in_turn(vec![
+        told(200, json!({ "issues": [1], "nextPageToken": "a b" })),
+        told(200, json!({ "issues": [2] })),
+    ])
+    .await;
+    let came = came_from(&server).await;
+    let search = jira(&local(&server), &came)
+        .post("/rest/api/3/search/jql")
+        .json(&json!({ "jql": "updated > -1d", "maxResults": 1 }));
+    assert_eq!(numbers(search.pages()).await.unwrap(), [1, 2]);
+    let asked = server.asked();
+    let [first, second] = asked.as_slice() else {
+        panic!("{asked:?}");
+    };
+    assert_eq!(first.target, second.target);
+    assert_eq!(first.body.get("nextPageToken"), None);
+    assert_eq!(
+        second.body,
+        json!({ "jql": "updated > -1d", "maxResults": 1, "nextPageToken": "a b" })
+    );
+}
+
+#[tokio::test]
 async fn confluences_links() {
     let (found, asked) = pages(confluence, "/wiki/api/v2/pages", |origin| {
-        let header = format!("<{origin}/else?limit=2&cursor=y%3D>; rel=\"next\", <x>; rel=\"base\"");
+        let header = format!("<x;rel=next,y>; rel=\"base\", <{origin}/else?limit=2&ids=1,2&cursor=y%3D>; rel=\"next last\"");
         vec![
             told(200, json!({ "results": [1], "_links": { "next": "/wiki/api/v2/pages?limit=2&cursor=x%3D" } })),
             told(200, json!({ "results": [2], "_links": { "base": "https://site.atlassian.net/wiki" } })).header("link", &header),
@@ -131,7 +155,11 @@ async fn confluences_links() {
     assert_eq!(found.unwrap(), [1, 2, 3]);
     assert_eq!(
         asked,
-        ["?limit=2", "?limit=2&cursor=x%3D", "?limit=2&cursor=y%3D"]
+        [
+            "?limit=2",
+            "?limit=2&cursor=x%3D",
+            "?limit=2&ids=1%2C2&cursor=y%3D"
+        ]
     );
 
     // As Jira Service Management has it: an address of the site, to which no token goes.
@@ -190,6 +218,19 @@ async fn bitbuckets_addresses() {
         assert_eq!((before, asked.len()), (vec![1], 1));
         assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
     }
+}
+
+#[tokio::test]
+async fn no_page_is_outside_of_the_installation() {
+    let (found, asked) = pages(jira, "/rest/x", |origin| {
+        let next = format!("{origin}/ex/jira/another-site/rest/x?page=2");
+        vec![told(200, json!({ "values": [1], "next": next }))]
+    })
+    .await;
+    let (before, error) = found.unwrap_err();
+    assert_eq!((before, asked.len()), (vec![1], 1));
+    let error = error.to_string();
+    assert!(error.contains("outside of the installation"), "{error}");
 }
 
 #[tokio::test]

@@ -215,12 +215,33 @@ async fn the_local_apis_take_their_own_tokens_only() {
     assert_eq!(status("/rest/unknown", token.expose_secret()).await, 501);
 }
 
-#[tokio::test]
-async fn without_apis_no_test_reaches_atlassian() {
-    let harness = Harness::new(app()).unwrap();
-    let answer = harness.call("everything").send().await;
-    assert_eq!(answer.status(), 500);
+#[endpoint(auth = system)]
+async fn why_not(call: Invocation, token: SystemToken) -> Json<Vec<String>> {
+    let mut errors = Vec::new();
+    for client in [call.jira(), call.bitbucket(), call.platform()] {
+        let sent = client.as_app(&token).get("/rest/x").send().await;
+        errors.push(sent.unwrap_err().to_string());
+    }
+    Json(errors)
+}
 
-    let platform = Harness::with_apis(app()).await.unwrap();
-    assert_eq!(platform.call("everything").send().await.status(), 200);
+#[tokio::test]
+async fn no_test_reaches_atlassian() {
+    let app = || {
+        App::empty()
+            .handler(handler!(why_not))
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+    };
+    let without = Harness::new(app()).unwrap();
+    let with = Harness::with_apis(app()).await.unwrap();
+    let errors = |answer: Value| serde_json::from_value::<Vec<String>>(answer).unwrap();
+
+    for error in errors(without.call("why-not").send().await.json()) {
+        assert!(error.contains("stay on this machine"), "{error}");
+    }
+    // The stand-ins play no Bitbucket, and no test reaches the true one.
+    let errors = errors(with.call("why-not").send().await.json());
+    assert!(errors[0].contains("answered 501"), "{}", errors[0]);
+    assert!(errors[1].contains("stay on this machine"), "{}", errors[1]);
+    assert!(errors[2].contains("answered 501"), "{}", errors[2]);
 }

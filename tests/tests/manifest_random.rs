@@ -91,13 +91,11 @@ fn handlers(random: &mut Random) -> Sections {
         ..entry(format!("{{key: backend{url}}}"))
     });
     if token {
+        let scope = |name: &str| Scope::new(name, vec!["because".into()]);
+        sections.scopes.push(scope("read:app-system-token"));
         sections.scopes.push(Scope {
-            name: "read:app-system-token".into(),
-            reasons: vec!["because".into()],
-        });
-        sections.scopes.push(Scope {
-            name: "read:jira-work".into(),
-            reasons: vec!["because".into()],
+            impersonation: random.chance(40),
+            ..scope("read:jira-work")
         });
     }
     sections
@@ -213,7 +211,7 @@ fn draft(random: &mut Random, wanted: &Sections) -> Vec<(String, bool)> {
                 draft.line(step, "runtime: {name: nodejs22.x}  # kept", false);
             }
             "modules" => modules(&mut draft, wanted, trailing),
-            "permissions" => permissions(&mut draft, trailing),
+            "permissions" => permissions(&mut draft, wanted, trailing),
             "remotes" => {
                 if draft.random.chance(15) {
                     let empty = *draft
@@ -374,15 +372,16 @@ fn modules(draft: &mut Draft<'_>, wanted: &Sections, trailing: &str) {
     }
 }
 
-fn permissions(draft: &mut Draft<'_>, trailing: &str) {
+fn permissions(draft: &mut Draft<'_>, wanted: &Sections, trailing: &str) {
     let step = draft.step;
+    let rewritten = wanted.scopes.iter().any(|scope| scope.impersonation);
     draft.line(0, &format!("permissions:{trailing}"), false);
     match draft.random.below(4) {
         0 => draft.line(step, "scopes: [read:jira-work, 'storage:app']", true),
         1 => {
             draft.line(step, "scopes:", false);
             let indent = draft.list_indent(step);
-            draft.line(indent, "- storage:app # kept", false);
+            draft.line(indent, "- storage:app # kept", rewritten);
         }
         2 => {
             draft.line(step, "scopes:", false);

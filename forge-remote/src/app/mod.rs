@@ -86,6 +86,8 @@ pub struct App {
     samples: BTreeMap<String, serde_json::Value>,
     pub(crate) allowed: BTreeSet<String>,
     granular: bool,
+    /// Scopes, and where the code says so.
+    impersonation: BTreeMap<String, String>,
     problems: Vec<Problem>,
 }
 
@@ -159,6 +161,7 @@ impl App {
             samples: BTreeMap::new(),
             allowed: BTreeSet::new(),
             granular: false,
+            impersonation: BTreeMap::new(),
             problems: Vec::new(),
         }
     }
@@ -390,10 +393,37 @@ impl App {
         self
     }
 
+    /// The scopes with which the app acts for users who aren't in session, by
+    /// [`Product::impersonate`](crate::client::Product::impersonate): the manifest gets them with
+    /// `allowImpersonation: true`. Atlassian's admins are told of it when they install the app.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().impersonation(["read:jira-work", "write:jira-work"]);
+    /// # let _ = app;
+    /// ```
+    ///
+    /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/permissions/>
+    #[track_caller]
+    pub fn impersonation(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let at = std::panic::Location::caller();
+        let at = format!(
+            "`App::impersonation`, {}:{}:{}",
+            at.file(),
+            at.line(),
+            at.column()
+        );
+        let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
+        self.impersonation.extend(scopes);
+        self
+    }
+
     /// What the code wants in the manifest.
     pub(crate) fn sections(&self) -> Sections {
         let mut sections = Sections::new(&self.registry, &self.remotes);
         sections.granular = self.granular;
+        sections.impersonate(&self.impersonation);
         sections
     }
 

@@ -47,7 +47,8 @@ struct Kept {
     good_until: Duration,
 }
 
-type Exchange = Shared<BoxFuture<Result<Kept, Arc<ClientError>>>>;
+type Exchanging = BoxFuture<Result<Kept, Arc<ClientError>>>;
+type Exchange = Shared<Exchanging>;
 
 /// Users' tokens, and the exchanges under way.
 #[derive(Default)]
@@ -57,7 +58,7 @@ pub(super) struct Cache(Mutex<Entries>);
 struct Entries {
     kept: HashMap<Key, Kept>,
     /// Weak: when all who wait have gone, nobody drives it, and the next one starts anew.
-    running: HashMap<Key, WeakShared<BoxFuture<Result<Kept, Arc<ClientError>>>>>,
+    running: HashMap<Key, WeakShared<Exchanging>>,
 }
 
 impl Product {
@@ -158,6 +159,8 @@ async fn exchange(
     key: Key,
 ) -> Result<Kept, Arc<ClientError>> {
     let atlassian = product.0.atlassian.clone();
+    // From before it was asked for: the answer's way takes from the token's life.
+    let asked = atlassian.settings().clock.elapsed();
     let exchanged = ask(&product, &token, &key).await;
     let kept = match exchanged {
         Ok((token, life)) => {
@@ -165,7 +168,7 @@ async fn exchange(
             let usable = life.saturating_sub(MARGIN.min(life / 10));
             Ok(Kept {
                 token: Arc::new(token),
-                good_until: atlassian.settings().clock.elapsed() + usable,
+                good_until: asked.saturating_add(usable),
             })
         }
         Err(error) => Err(Arc::new(error)),

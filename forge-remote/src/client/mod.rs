@@ -198,8 +198,8 @@ impl Atlassian {
         }))
     }
 
-    /// Calls a stand-in on this machine too, by http: for tests. Installations whose base URLs
-    /// point there are called there, and so are GraphQL and storage.
+    /// Calls a stand-in on this machine, by http, and nothing else: for tests. Installations whose
+    /// base URLs point there are called there, and so are GraphQL and storage.
     pub fn on_loopback(origin: &str) -> Result<Self, InvalidHost> {
         let this = Self::new();
         this.use_loopback(origin)?;
@@ -208,6 +208,7 @@ impl Atlassian {
 
     /// As [`on_loopback`](Self::on_loopback), for the app's own, which clones have already.
     pub(crate) fn use_loopback(&self, origin: &str) -> Result<(), InvalidHost> {
+        self.forbid_others();
         self.try_change(|settings| {
             settings.platform = settings.hosts.allow_loopback(origin)?;
             Ok(())

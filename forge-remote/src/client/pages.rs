@@ -207,7 +207,7 @@ impl<'a> Page<'a> {
         };
 
         if let Some(token) = text(self.value("nextPageToken")) {
-            return follow(request, vec![("nextPageToken".to_owned(), token)]).map(Some);
+            return from_place(request, "nextPageToken", token.into()).map(Some);
         }
         if let Some(next) = text(self.value("next")) {
             return at_address(request, &next).map(Some);
@@ -237,22 +237,30 @@ impl<'a> Page<'a> {
         if is_last || count == 0 {
             return Ok(None);
         }
-        follow(request, vec![("startAt".to_owned(), end.to_string())]).map(Some)
+        from_place(request, "startAt", end.into()).map(Some)
     }
 }
 
-/// The same call with this in its query; a call that would get the same page again is an error.
+const SAME_AGAIN: &str = "the next page is the same page again";
+
+/// The same call from this place on; one that would get the same page again is an error.
+fn from_place(request: &Request, name: &str, place: Value) -> Result<Request, ClientError> {
+    let next = request.continued(name, &place);
+    next.ok_or_else(|| request.invalid(SAME_AGAIN))
+}
+
+/// The same call with this in its query; one that would get the same page again is an error.
 fn follow(request: &Request, pairs: Vec<(String, String)>) -> Result<Request, ClientError> {
     let same = |(name, value): &(String, String)| request.query_value(name) == Some(value.as_str());
     if pairs.iter().all(same) {
-        return Err(request.invalid("the next page is the same page again"));
+        return Err(request.invalid(SAME_AGAIN));
     }
     Ok(request.with_query(pairs))
 }
 
-/// The page at this address of the same host.
+/// The page at this address, of the same host and installation.
 fn at_address(request: &Request, next: &str) -> Result<Request, ClientError> {
-    let here = request.origin()?;
+    let (here, base) = request.address()?;
     let url = here
         .join(next)
         .map_err(|_| request.invalid("the next page's address is no URL"))?;
@@ -263,23 +271,44 @@ fn at_address(request: &Request, next: &str) -> Result<Request, ClientError> {
             reason: "the next page is said to be on another host",
         });
     }
+    if !url.path().starts_with(&base) {
+        return Err(request.invalid("the next page is said to be outside of the installation"));
+    }
     if url == here {
-        return Err(request.invalid("the next page is the same page again"));
+        return Err(request.invalid(SAME_AGAIN));
     }
     Ok(request.at(url))
 }
 
-/// `Link: <…>; rel="next"`.
+/// `Link: <…>; rel="next"` (RFC 8288). An address may hold commas and semicolons.
 fn next_link(response: &Response) -> Option<String> {
     let lines = response.headers().get_all(header::LINK).iter();
-    let lines = lines.filter_map(|line| line.to_str().ok());
-    let mut links = lines.flat_map(|line| line.split(','));
-    let next = links.find(|link| {
-        let mut parameters = link.split(';').skip(1).map(str::trim);
-        parameters.any(|one| {
-            one.eq_ignore_ascii_case("rel=\"next\"") || one.eq_ignore_ascii_case("rel=next")
-        })
-    })?;
-    let (_, rest) = next.split_once('<')?;
-    rest.split_once('>').map(|(link, _)| link.to_owned())
+    lines
+        .filter_map(|line| line.to_str().ok())
+        .find_map(next_of)
+        .map(str::to_owned)
+}
+
+fn next_of(line: &str) -> Option<&str> {
+    let mut rest = line;
+    while let Some((_, tail)) = rest.split_once('<') {
+        let (address, tail) = tail.split_once('>')?;
+        // Up to the next address; a `<` can't stand in what describes a page's.
+        let parameters = tail.split('<').next().unwrap_or_default();
+        let mut parameters = parameters.split([';', ',']).map(str::trim);
+        let is_next = parameters.any(|one| {
+            let relation = one
+                .split_once('=')
+                .filter(|(name, _)| name.trim().eq_ignore_ascii_case("rel"));
+            relation.is_some_and(|(_, value)| {
+                let mut names = value.trim().trim_matches('"').split_ascii_whitespace();
+                names.any(|name| name.eq_ignore_ascii_case("next"))
+            })
+        });
+        if is_next {
+            return Some(address);
+        }
+        rest = tail;
+    }
+    None
 }

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use reqwest::Url;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::error::{self, CallName, ClientError, RateLimit, StatusError};
 use super::pages::Pages;
@@ -51,6 +52,9 @@ impl fmt::Debug for Request {
         write!(f, "Request({})", self.name())
     }
 }
+
+/// The largest body of a failure that is read, in bytes: it holds a message or two.
+const ERROR_BODY: usize = 64 * 1024;
 
 /// Headers that are the client's.
 const OURS: [HeaderName; 6] = [
@@ -189,6 +193,28 @@ impl Request {
         }
     }
 
+    /// The same call from this place on: in its body where it has one, as a search by `POST` does,
+    /// else in its query. `None` when it asked for that already.
+    pub(super) fn continued(&self, name: &str, place: &Value) -> Option<Self> {
+        let body = self.body.as_deref().map(serde_json::from_slice::<Value>);
+        if let Some(Ok(Value::Object(mut body))) = body {
+            if body.insert(name.to_owned(), place.clone()).as_ref() == Some(place) {
+                return None;
+            }
+            return Some(Self {
+                body: Some(Value::Object(body).to_string().into()),
+                ..self.copy()
+            });
+        }
+        let text = place
+            .as_str()
+            .map_or_else(|| place.to_string(), str::to_owned);
+        if self.query_value(name) == Some(&*text) {
+            return None;
+        }
+        Some(self.with_query(vec![(name.to_owned(), text)]))
+    }
+
     /// The same call with this address, which the API gave; it is checked before it is used.
     pub(super) fn at(&self, url: Url) -> Self {
         Self {
@@ -218,8 +244,12 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn origin(&self) -> Result<Url, ClientError> {
-        self.url(&self.client.settings())
+    /// Where it goes, and the path that all of the installation's are below.
+    pub(super) fn address(&self) -> Result<(Url, String), ClientError> {
+        let url = self.url(&self.client.settings())?;
+        let base = Url::parse(self.client.base_url()?);
+        let base = base.map_err(|_| self.invalid("the API's base URL can't be read"))?;
+        Ok((url, format!("{}/", base.path().trim_end_matches('/'))))
     }
 
     /// Where it goes, checked: a token may go there.
@@ -317,7 +347,12 @@ impl Request {
         };
         let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
-        let body = read(&mut answer, settings.response_limit).await;
+        let limit = if status.is_success() {
+            settings.response_limit
+        } else {
+            settings.response_limit.min(ERROR_BODY)
+        };
+        let body = read(&mut answer, limit).await;
         let retry_after = retry::retry_after(&headers, settings.clock.now());
         if !status.is_success() {
             // The status counts, whether its body came or not.

@@ -4,6 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, StatusCode, header};
 
+/// No wait is longer, whatever was asked for.
+const LONGEST: Duration = Duration::from_secs(24 * 3600);
+
 /// How failed calls are made again.
 ///
 /// Only calls that may be repeated are: `GET`, `HEAD`, `OPTIONS`, `PUT`, `DELETE`, and those marked
@@ -84,7 +87,8 @@ impl Retries {
         }
         let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1).min(16));
         let ceiling = self.first.saturating_mul(doubled).min(self.longest);
-        let jitter = ceiling.mul_f64(random_share());
+        // A float of the longest durations rounds up to more than a duration can be.
+        let jitter = ceiling.min(LONGEST).mul_f64(random_share());
         let wait = match retry_after {
             // Those who were told the same time must not all come back at once.
             Some(told) => told.saturating_add(jitter.min(self.first)),
@@ -141,5 +145,9 @@ mod tests {
         assert_eq!(wait, None);
         let patient = retries.attempts(u32::MAX).total(Duration::MAX);
         assert!(patient.wait(4_000_000_000, Duration::ZERO, None) <= Some(Duration::from_secs(10)));
+        let endless = patient.waits(Duration::MAX, Duration::MAX);
+        for _ in 0..100 {
+            assert!(endless.wait(1, Duration::ZERO, told) > told);
+        }
     }
 }

@@ -7,7 +7,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::emit;
 use super::merge::{self, is_empty_auth, key, list, wanted_of_remote};
-use super::model::{Entry, Owned, Sections};
+use super::model::{ALLOW_IMPERSONATION, Entry, Owned, Sections, scope_options};
 
 /// One disagreement between the manifest and the code.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -163,15 +163,20 @@ pub fn compare(manifest: &Value, wanted: &Sections) -> Vec<Difference> {
     compare_list(&["remotes"], manifest, &wanted.remotes, &mut differences);
 
     let granted = scopes(manifest);
-    let missing = wanted.scopes_given(&granted).into_iter();
-    for scope in missing.filter(|scope| !granted.contains(scope.name.as_str())) {
+    for scope in wanted.scopes_given(&granted) {
+        let place = Place::of(&["permissions", "scopes"]);
+        let (place, code) = if !granted.contains(scope.name.as_str()) {
+            (place, Value::from(scope.name.as_str()))
+        } else if scope.impersonation && !allows_impersonation(manifest, &scope.name) {
+            (place.value(&scope.name), scope_options(true))
+        } else {
+            continue;
+        };
         differences.push(Difference {
-            place: Place::of(&["permissions", "scopes"]),
-            finding: Finding::Missing {
-                code: scope.name.as_str().into(),
-            },
+            place,
+            finding: Finding::Missing { code },
             origins: Vec::new(),
-            reasons: scope.reasons.clone(),
+            reasons: scope.reasons,
         });
     }
     for merge::Stale { path, item, .. } in merge::stale_items(manifest, wanted) {
@@ -284,6 +289,15 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
         Some(names)
     }
     a == b || matches!((enabled(a), enabled(b)), (Some(a), Some(b)) if a == b)
+}
+
+/// Whether a granted scope may be used for users who aren't in session.
+pub(super) fn allows_impersonation(manifest: &Value, scope: &str) -> bool {
+    let path = ["permissions", "scopes", scope, ALLOW_IMPERSONATION];
+    let found = path
+        .iter()
+        .try_fold(manifest, |value, name| value.get(*name));
+    found.and_then(Value::as_bool) == Some(true)
 }
 
 /// The granted scopes, in list or in map form.

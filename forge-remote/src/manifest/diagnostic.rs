@@ -61,7 +61,7 @@ impl Diagnostic {
     pub fn is_difference(&self) -> bool {
         matches!(
             self.code,
-            "missing" | "different" | "stale" | "missing-scope"
+            "missing" | "different" | "stale" | "missing-scope" | "impersonation-not-allowed"
         )
     }
 
@@ -80,6 +80,11 @@ impl Diagnostic {
     pub(super) fn difference(file: &ManifestFile, difference: &Difference) -> Self {
         let whole_item = matches!(difference.place.0.last(), Some(Step::Item(_)));
         let (code, help) = match &difference.finding {
+            Finding::Missing { .. }
+                if matches!(difference.place.0.last(), Some(Step::Value(_))) =>
+            {
+                ("impersonation-not-allowed", None)
+            }
             Finding::Missing { .. } if !difference.reasons.is_empty() => ("missing-scope", None),
             Finding::Missing { .. } => ("missing", None),
             Finding::Different { .. } => ("different", None),

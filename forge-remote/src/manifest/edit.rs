@@ -318,6 +318,105 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
+    /// Sets one entry of a mapping's value, which may have none.
+    pub(super) fn set_option(
+        &mut self,
+        parent: &Node,
+        entry: &Entry,
+        name: &str,
+        value: &Value,
+    ) -> Edited {
+        let wanted = Mapping::from_iter([(name.into(), value.clone())]);
+        if !entry.value.entries().is_empty() {
+            return self.reconcile(&entry.value, &wanted, Owned::Present);
+        }
+        let wanted = Value::Mapping(wanted);
+        if is_line_scalar(&entry.value) && !entry.value.is_null() {
+            return Err(Unsafe::new(entry.value.at, "a mapping is expected here"));
+        }
+        if entry.value.span.is_empty() || entry.value.marked {
+            return self.fill(parent, entry, &wanted);
+        }
+        // `{}` stays on its line.
+        self.splices
+            .push((entry.value.span.clone(), flow(&wanted, false)));
+        Ok(())
+    }
+
+    /// Makes a list of names a mapping of them, each with a value, and adds entries at the end.
+    pub(super) fn list_to_mapping(
+        &mut self,
+        entry: &Entry,
+        value: impl Fn(&str) -> Value,
+        add: Vec<(String, Value)>,
+    ) -> Edited {
+        let node = &entry.value;
+        let (Some(first), Some(last)) = (node.items().first(), node.items().last()) else {
+            return Err(Unsafe::new(node.at, "there is nothing here to rewrite"));
+        };
+        if let Some(at) = node.first_mark() {
+            return Err(Unsafe::new(
+                at,
+                "an anchor, alias or tag stands in the part to rewrite",
+            ));
+        }
+        let quoted = node.items().iter().any(is_double_quoted);
+        for item in node.items() {
+            let Some(name) = item.scalar().filter(|_| is_line_scalar(item)) else {
+                return Err(Unsafe::new(item.at, "a name is expected here"));
+            };
+            let value = flow(&value(name), quoted && node.is_flow());
+            self.splices
+                .push((item.span.end..item.span.end, format!(": {value}")));
+        }
+        if node.is_flow() {
+            let (open, close) = (node.span.start, node.span.end.saturating_sub(1));
+            let mut more = String::new();
+            for (name, value) in add {
+                more.push_str(&format!(
+                    ", {}: {}",
+                    flow(&name.into(), quoted),
+                    flow(&value, quoted)
+                ));
+            }
+            self.splices.push((open..open + 1, "{".to_owned()));
+            self.splices.push((last.span.end..last.span.end, more));
+            self.splices.push((close..close + 1, "}".to_owned()));
+            return Ok(());
+        }
+        let own = self.column(entry.key.span.start);
+        let dash = self.column(self.dash(first)?);
+        // A list may stand as far left as its key, a mapping may not.
+        let column = if dash > own {
+            dash
+        } else {
+            own + self.layout.step
+        };
+        for item in node.items() {
+            let dash = self.dash(item)?;
+            if self.text[dash..item.span.start].contains('\n') {
+                return Err(Unsafe::new(
+                    item.at,
+                    "this name stands on another line than its dash",
+                ));
+            }
+            let blank = " ".repeat(column - self.column(dash).min(column));
+            self.splices.push((dash..item.span.start, blank));
+        }
+        if !add.is_empty() {
+            let lines: String = add
+                .iter()
+                .map(|(name, value)| {
+                    let name = emit::inline(&name.as_str().into());
+                    format!("{:column$}{name}: {}\n", "", flow(value, false))
+                })
+                .collect();
+            let at = self.after(last.span.end, self.column(self.dash(first)?));
+            self.insert_lines(at, &lines);
+        }
+        Ok(())
+    }
+
     /// New lines at the end of the text, before an end marker.
     pub(super) fn append_document(&mut self, value: &Value) {
         let end = self

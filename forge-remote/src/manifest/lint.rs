@@ -48,6 +48,12 @@ pub const RULES: &[Rule] = &[
         there would be none. `manifest --write` adds it; adding a scope asks each site's admin for consent.",
     },
     Rule {
+        code: "impersonation-not-allowed",
+        explanation: "`App::impersonation` says that the app acts with this scope for users who aren't in session, and the \
+        manifest doesn't allow it: Atlassian would refuse the exchange of the app's token for theirs. As soon as one scope is written \
+        as `NAME: { allowImpersonation: true }`, the others are `NAME: {}`. `manifest --write` rewrites them all.",
+    },
+    Rule {
         code: "unneeded-scope",
         explanation: "No handler needs this scope. Something else may: a function, a page, a call that the code makes \
         without listing its scope. Scopes are never removed by themselves, as consent hangs on them.",

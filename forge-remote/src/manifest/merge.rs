@@ -7,7 +7,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::compare::{Place, same};
 use super::edit::{Editor, Unsafe};
-use super::model::{Entry, Owned, Sections};
+use super::model::{ALLOW_IMPERSONATION, Entry, Owned, Scope, Sections, listed, scope_options};
 use super::tree::Node;
 
 /// The changes of one list of keyed items.
@@ -20,7 +20,7 @@ pub(super) struct ListPlan<'a> {
 
 pub(super) struct Plan<'a> {
     lists: Vec<ListPlan<'a>>,
-    scopes: Vec<String>,
+    scopes: Vec<Scope>,
 }
 
 /// A key that the code wants, and that something hand-written has.
@@ -75,11 +75,7 @@ impl<'a> Plan<'a> {
         }
         Ok(Self {
             lists,
-            scopes: wanted
-                .scopes_given(&super::compare::scopes(manifest))
-                .into_iter()
-                .map(|scope| scope.name)
-                .collect(),
+            scopes: wanted.scopes_given(&super::compare::scopes(manifest)),
         })
     }
 
@@ -144,24 +140,37 @@ impl<'a> Plan<'a> {
         }
         let permissions = child(document, "permissions");
         let scopes = permissions.entry("scopes".into()).or_insert(Value::Null);
+        let impersonation = self.scopes.iter().any(|scope| scope.impersonation);
+        if let Value::Sequence(names) = scopes
+            && impersonation
+        {
+            let names = std::mem::take(names).into_iter();
+            *scopes = Value::Mapping(names.map(|name| (name, scope_options(false))).collect());
+        }
         match scopes {
             Value::Mapping(names) => {
-                for name in &self.scopes {
-                    names
-                        .entry(name.as_str().into())
-                        .or_insert_with(|| Value::Mapping(Mapping::new()));
+                for scope in &self.scopes {
+                    let options = names.entry(scope.name.as_str().into());
+                    let options = options.or_insert_with(|| scope_options(false));
+                    if scope.impersonation {
+                        if !options.is_mapping() {
+                            *options = scope_options(true);
+                        }
+                        if let Value::Mapping(options) = options {
+                            options.insert(ALLOW_IMPERSONATION.into(), true.into());
+                        }
+                    }
                 }
             }
-            _ => {
-                let mut names = scopes.as_sequence().cloned().unwrap_or_default();
-                names.extend(
-                    self.scopes
-                        .iter()
-                        .map(|name| Value::from(name.as_str()))
-                        .filter(|name| !scopes_has(scopes, name)),
-                );
-                *scopes = Value::Sequence(names);
+            Value::Sequence(names) => {
+                for scope in &self.scopes {
+                    let name = Value::from(scope.name.as_str());
+                    if !names.contains(&name) {
+                        names.push(name);
+                    }
+                }
             }
+            _ => *scopes = listed(&self.scopes),
         }
     }
 
@@ -249,14 +258,7 @@ impl<'a> Plan<'a> {
         if self.scopes.is_empty() {
             return Ok(());
         }
-        let names = || {
-            Value::Sequence(
-                self.scopes
-                    .iter()
-                    .map(|name| Value::from(name.as_str()))
-                    .collect(),
-            )
-        };
+        let names = || listed(&self.scopes);
         let Some(entry) = root.entry("permissions") else {
             let mut permissions = Mapping::new();
             permissions.insert("scopes".into(), names());
@@ -274,39 +276,44 @@ impl<'a> Plan<'a> {
         };
         let scopes = &entry.value;
         if !scopes.entries().is_empty() {
-            let missing = self
-                .scopes
-                .iter()
-                .filter(|name| scopes.entry(name).is_none());
-            let add = missing
-                .map(|name| (name.clone(), Value::Mapping(Mapping::new())))
-                .collect();
+            let mut add = Vec::new();
+            for scope in &self.scopes {
+                match scopes.entry(&scope.name) {
+                    None => add.push((scope.name.clone(), scope_options(scope.impersonation))),
+                    Some(entry) if scope.impersonation => {
+                        editor.set_option(scopes, entry, ALLOW_IMPERSONATION, &true.into())?;
+                    }
+                    Some(_) => {}
+                }
+            }
             return editor.edit_entries(scopes, &[], add);
         }
         if scopes.items().is_empty() {
             let is_map = matches!(scopes.to_value(), Value::Mapping(_));
-            let map = || {
-                self.scopes
-                    .iter()
-                    .map(|name| (Value::from(name.as_str()), Value::Mapping(Mapping::new())))
-                    .collect()
+            let value = match names() {
+                Value::Sequence(names) if is_map => {
+                    let names = names.into_iter();
+                    Value::Mapping(names.map(|name| (name, scope_options(false))).collect())
+                }
+                other => other,
             };
-            return editor.fill(
-                permissions,
-                entry,
-                &if is_map {
-                    Value::Mapping(map())
-                } else {
-                    names()
-                },
-            );
+            return editor.fill(permissions, entry, &value);
         }
         let held: BTreeSet<&str> = scopes.items().iter().filter_map(Node::scalar).collect();
-        let add: Vec<Value> = self
+        let missing = self
             .scopes
             .iter()
-            .filter(|name| !held.contains(name.as_str()))
-            .map(|name| Value::from(name.as_str()))
+            .filter(|scope| !held.contains(scope.name.as_str()));
+        if self.scopes.iter().any(|scope| scope.impersonation) {
+            let allowed = |name: &str| {
+                let mut scopes = self.scopes.iter();
+                scope_options(scopes.any(|scope| scope.name == name && scope.impersonation))
+            };
+            let add = missing.map(|scope| (scope.name.clone(), allowed(&scope.name)));
+            return editor.list_to_mapping(entry, allowed, add.collect());
+        }
+        let add: Vec<Value> = missing
+            .map(|scope| Value::from(scope.name.as_str()))
             .collect();
         editor.edit_items(scopes, &[], &add)
     }
@@ -559,12 +566,6 @@ pub(super) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     found
         .and_then(Value::as_sequence)
         .map_or(&[], Vec::as_slice)
-}
-
-fn scopes_has(scopes: &Value, name: &Value) -> bool {
-    scopes
-        .as_sequence()
-        .is_some_and(|names| names.contains(name))
 }
 
 /// The mapping under a key; made where there is none.

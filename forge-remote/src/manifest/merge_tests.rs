@@ -12,10 +12,7 @@ fn wanted() -> Sections {
         owned: Owned::All,
         origins: vec!["src/main.rs:1:1".into()],
     };
-    let scope = |name: &str| Scope {
-        name: name.into(),
-        reasons: vec!["because".into()],
-    };
+    let scope = |name: &str| Scope::new(name, vec!["because".into()]);
     let mut sections = Sections::default();
     sections.modules.insert(
         "scheduledTrigger",
@@ -300,4 +297,73 @@ fn numbers_and_words_are_read_as_forge_reads_them() {
     let expected: Value =
         serde_yaml::from_str("{a: 1, b: 'on', c: 31, d: 1000.0, e: null, f: '1', g: '-0o7', h: '1_000', i: 0.5, j: true, k: '12:30'}").unwrap();
     assert_eq!(file.value(), &expected);
+}
+
+/// The scopes alone, before and after, where users are impersonated with `read:jira-work`.
+#[track_caller]
+fn scopes_become(before: &str, after: &str) {
+    let wanted = Sections {
+        scopes: vec![
+            Scope::new("read:app-system-token", vec!["because".into()]),
+            Scope {
+                impersonation: true,
+                ..Scope::new("read:jira-work", vec!["because".into()])
+            },
+        ],
+        ..Sections::default()
+    };
+    for line_end in ["\n", "\r\n"] {
+        let [before, after] = [before, after].map(|text| text.replace('\n', line_end));
+        let new = updated_to(&before, &wanted).unwrap_or_else(|error| panic!("{error}\n{before}"));
+        assert!(new == after, "--- expected\n{after}\n--- found\n{new}");
+    }
+}
+
+#[test]
+fn scopes_become_a_mapping_where_users_are_impersonated() {
+    let allowed = "{ allowImpersonation: true }";
+    scopes_become(
+        "a: 1\n",
+        "a: 1\npermissions:\n  scopes:\n    read:app-system-token: {}\n    read:jira-work:\n      allowImpersonation: true\n",
+    );
+    scopes_become(
+        "permissions:\n  scopes: # which\n    # why\n    - read:me # who\n    - 'read:jira-work'   # work\n    # more\n  external: {}\n",
+        &format!(
+            "permissions:\n  scopes: # which\n    # why\n    read:me: {{}} # who\n    'read:jira-work': {allowed}   # work\n    read:app-system-token: {{}}\n    # more\n  external: {{}}\n"
+        ),
+    );
+    scopes_become(
+        "permissions:\n  scopes:\n  -   read:me\n  - \"read:jira-work\"\nx: 1\n",
+        &format!(
+            "permissions:\n  scopes:\n    read:me: {{}}\n    \"read:jira-work\": {allowed}\n    read:app-system-token: {{}}\nx: 1\n"
+        ),
+    );
+    scopes_become(
+        "permissions: {scopes: [read:me, read:app-system-token]}\n",
+        &format!(
+            "permissions: {{scopes: {{read:me: {{}}, read:app-system-token: {{}}, read:jira-work: {allowed}}}}}\n"
+        ),
+    );
+    scopes_become(
+        "{\"permissions\": {\"scopes\": [\"read:jira-work\"]}}\n",
+        "{\"permissions\": {\"scopes\": {\"read:jira-work\": {\"allowImpersonation\":true}, \"read:app-system-token\": {}}}}\n",
+    );
+    scopes_become(
+        "permissions:\n  scopes:\n    read:jira-work: {}\n    read:app-system-token:\n",
+        &format!(
+            "permissions:\n  scopes:\n    read:jira-work: {allowed}\n    read:app-system-token:\n"
+        ),
+    );
+    scopes_become(
+        "permissions:\n  scopes:\n    read:app-system-token: {}\n    read:jira-work:\n      # not yet\n      allowImpersonation: false # ask\n",
+        "permissions:\n  scopes:\n    read:app-system-token: {}\n    read:jira-work:\n      # not yet\n      allowImpersonation: true # ask\n",
+    );
+    scopes_become(
+        "permissions:\n  scopes:\n    read:app-system-token: {allowImpersonation: true}\n    read:jira-work:\n",
+        "permissions:\n  scopes:\n    read:app-system-token: {allowImpersonation: true}\n    read:jira-work:\n      allowImpersonation: true\n",
+    );
+    scopes_become(
+        "permissions:\n  scopes: []\n",
+        "permissions:\n  scopes:\n    read:app-system-token: {}\n    read:jira-work:\n      allowImpersonation: true\n",
+    );
 }

@@ -124,6 +124,19 @@ pub struct Scope {
     pub name: String,
     /// One line a reason.
     pub reasons: Vec<String>,
+    /// Whether the app acts with it for users who aren't in session: `allowImpersonation: true`.
+    pub impersonation: bool,
+}
+
+impl Scope {
+    /// A scope for calls as the app, or as the user in session.
+    pub fn new(name: impl Into<String>, reasons: Vec<String>) -> Self {
+        Self {
+            name: name.into(),
+            reasons,
+            impersonation: false,
+        }
+    }
 }
 
 /// Everything the code wants in the manifest.
@@ -233,13 +246,36 @@ impl Sections {
         for (name, reasons) in scopes {
             match all.iter_mut().find(|scope| scope.name == name) {
                 Some(scope) => scope.reasons.extend(reasons),
-                None => all.push(Scope {
-                    name: name.to_owned(),
-                    reasons,
-                }),
+                None => all.push(Scope::new(name, reasons)),
             }
         }
         all
+    }
+
+    /// Adds that the app acts for users with these scopes.
+    pub(crate) fn impersonate(&mut self, scopes: &BTreeMap<String, String>) {
+        if scopes.is_empty() {
+            return;
+        }
+        let at = scopes.values().next().cloned().unwrap_or_default();
+        let exchanged = format!("the app's token is exchanged for users' ({at})");
+        self.scope("read:app-system-token").reasons.push(exchanged);
+        for (name, at) in scopes {
+            let scope = self.scope(name);
+            scope.impersonation = true;
+            scope
+                .reasons
+                .push(format!("the app acts for users with it ({at})"));
+        }
+    }
+
+    fn scope(&mut self, name: &str) -> &mut Scope {
+        let at = self.scopes.iter().position(|scope| scope.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.scopes.push(Scope::new(name, Vec::new()));
+            self.scopes.len() - 1
+        });
+        &mut self.scopes[at]
     }
 
     fn add_endpoint(&mut self, handler: &Handler, default_remote: &str) {
@@ -296,14 +332,7 @@ impl Sections {
         }
         let scopes = self.scopes_given(&BTreeSet::new());
         if !scopes.is_empty() {
-            let names = scopes
-                .iter()
-                .map(|scope| scope.name.as_str().into())
-                .collect();
-            document.insert(
-                "permissions".into(),
-                mapping("scopes", Value::Sequence(names)),
-            );
+            document.insert("permissions".into(), mapping("scopes", listed(&scopes)));
         }
         if !self.remotes.is_empty() {
             document.insert("remotes".into(), list(&self.remotes));
@@ -311,6 +340,31 @@ impl Sections {
         Value::Mapping(document)
     }
 }
+
+/// `permissions.scopes`: a list, or a mapping where one of them needs it.
+pub(super) fn listed(scopes: &[Scope]) -> Value {
+    let names = scopes.iter().map(|scope| Value::from(scope.name.as_str()));
+    if scopes.iter().any(|scope| scope.impersonation) {
+        let options = scopes
+            .iter()
+            .map(|scope| scope_options(scope.impersonation));
+        Value::Mapping(names.zip(options).collect())
+    } else {
+        Value::Sequence(names.collect())
+    }
+}
+
+/// What stands at a scope's name in a mapping of them.
+pub(super) fn scope_options(impersonation: bool) -> Value {
+    let mut options = Mapping::new();
+    if impersonation {
+        options.insert(ALLOW_IMPERSONATION.into(), true.into());
+    }
+    Value::Mapping(options)
+}
+
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/permissions/>
+pub(super) const ALLOW_IMPERSONATION: &str = "allowImpersonation";
 
 fn origin(handler: &Handler) -> String {
     handler.registration().location.to_string()
@@ -368,15 +422,13 @@ fn scopes(registry: &Registry) -> Vec<Scope> {
         let mut reasons = reasons;
         reasons.extend(others.remove(name).unwrap_or_default());
         if !reasons.is_empty() {
-            scopes.push(Scope {
-                name: name.to_owned(),
-                reasons,
-            });
+            scopes.push(Scope::new(name, reasons));
         }
     }
-    scopes.extend(others.into_iter().map(|(name, reasons)| Scope {
-        name: name.to_owned(),
-        reasons,
-    }));
+    scopes.extend(
+        others
+            .into_iter()
+            .map(|(name, reasons)| Scope::new(name, reasons)),
+    );
     scopes
 }
