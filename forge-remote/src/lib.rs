@@ -31,7 +31,7 @@ pub mod token;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use app::{App, Built, LaunchError};
+pub use app::{App, Background, Built, LaunchError};
 pub use error::{BoxError, Error, Result};
 pub use extract::{AppState, Event, Invocation, Json, Retry, State, SystemToken, UserToken};
 pub use manifest::Remote;

@@ -139,6 +139,25 @@ fn server(variable: &str) -> Option<String> {
     url
 }
 
+/// The store that a process of its own is told of: `SQLITE` (a path), `POSTGRES` or `REDIS` (URLs),
+/// with `REDIS_PREFIX`.
+pub fn of_environment() -> Box<dyn TokenStore> {
+    let variable = |name| std::env::var(name).ok();
+    match (
+        variable("SQLITE"),
+        variable("POSTGRES"),
+        variable("REDIS"),
+        variable("REDIS_PREFIX"),
+    ) {
+        (Some(path), ..) => Box::new(SqliteTokens::at(path)),
+        (_, Some(url), ..) => Box::new(PostgresTokens::at(url)),
+        (.., Some(url), prefix) => {
+            Box::new(RedisTokens::at(url).prefix(&prefix.unwrap_or_default()))
+        }
+        _ => Box::new(MemoryTokens::new()),
+    }
+}
+
 /// Every kind of store that can be had here.
 pub async fn places() -> Vec<Place> {
     let mut places = vec![memory(), sqlite()];

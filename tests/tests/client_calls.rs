@@ -330,7 +330,9 @@ fn httpdate(time: SystemTime) -> String {
     let (mut day, rest) = (seconds / 86_400, seconds % 86_400);
     let weekday = days[usize::try_from(day % 7).unwrap()];
     let mut year = 1970;
-    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
     while day >= 365 + u64::from(leap(year)) {
         day -= 365 + u64::from(leap(year));
         year += 1;

@@ -6,15 +6,35 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use forge_remote::token::{Page, SqliteTokens, TokenStore as _};
+use forge_remote::token::{Page, PostgresTokens, RedisTokens, SqliteTokens, TokenStore};
+use forge_remote_tests::back::{SITE, Server, told};
 use forge_remote_tests::http::{Call, send};
 use forge_remote_tests::jws::{APP_ID, Fit, INSTALLATION_ID, b64, published, seconds};
 use forge_remote_tests::source::{Answer, KeySource};
 use forge_remote_tests::stores::{
     Folder, KEYS, in_seconds, oauth, postgres_url, redis_url, sealed,
 };
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+/// A Confluence whose only page's title tells which token it was asked with.
+async fn confluence() -> Server {
+    Server::start(|_, asked| {
+        let path = format!("/ex/confluence/{SITE}/wiki/api/v2/pages");
+        assert_eq!(
+            (asked.method.as_str(), asked.target.as_str()),
+            ("GET", path.as_str())
+        );
+        let token = asked.header("authorization").strip_prefix("Bearer ");
+        let title = mark(token.unwrap_or_default());
+        told(
+            200,
+            json!({ "results": [{ "title": title }], "_links": {} }),
+        )
+    })
+    .await
+}
 
 /// The app as a process.
 struct App {
@@ -22,13 +42,15 @@ struct App {
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     address: std::net::SocketAddr,
+    confluence: String,
 }
 
 impl App {
-    async fn start(keys: &KeySource, store: &[(&str, &str)]) -> Self {
+    async fn start(keys: &KeySource, confluence: &Server, store: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tokens_app"))
             .envs(store.iter().copied())
             .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
+            .env("CONFLUENCE", &confluence.origin)
             .env("FORGE_REMOTE_APP_ID", APP_ID)
             .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
             .env("FORGE_REMOTE_JWKS_URL", keys.url())
@@ -51,12 +73,18 @@ impl App {
             input,
             lines,
             address,
+            confluence: format!("{}/ex/confluence/{SITE}", confluence.origin),
         }
     }
 
     /// Delivers a system token with a real signature.
     async fn deliver(&self, token: &str) {
-        let fit = Fit::backend(SystemTime::now(), "tick").token();
+        let context =
+            json!([{ "name": "confluence", "apiBaseUrl": self.confluence, "cloudId": SITE }]);
+        let fit = Fit::backend(SystemTime::now(), "tick")
+            .claim("/app/apiBaseUrl", self.confluence.as_str())
+            .claim("/app/installation/contexts", context)
+            .token();
         let call = Call::post("/tick")
             .bearer(&fit)
             .header("x-forge-oauth-system", token);
@@ -64,7 +92,7 @@ impl App {
         assert_eq!(reply.status, 200, "{}", reply.excerpt());
     }
 
-    /// What the background task has for the installation.
+    /// What Confluence tells the background task for the installation.
     async fn ask(&mut self) -> String {
         let line = format!("{INSTALLATION_ID}\n");
         self.input.write_all(line.as_bytes()).await.unwrap();
@@ -116,11 +144,12 @@ async fn written(file: &Path, ends: SystemTime) -> SqliteTokens {
 #[tokio::test]
 async fn a_killed_app_has_its_token_when_it_is_started_again() {
     let keys = KeySource::start(Answer::Keys(published())).await;
+    let confluence = confluence().await;
     let folder = Folder::default();
     let file = folder.file("tokens.db");
     let store = [("SQLITE", file.to_str().unwrap())];
 
-    let mut app = App::start(&keys, &store).await;
+    let mut app = App::start(&keys, &confluence, &store).await;
     assert!(app.ask().await.starts_with("none: no system token is kept"));
     let ends = in_seconds(7200);
     let token = oauth(ends, "plainly-visible");
@@ -151,7 +180,7 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
     }
     drop(still_open);
 
-    let mut app = App::start(&keys, &store).await;
+    let mut app = App::start(&keys, &confluence, &store).await;
     assert_eq!(app.ask().await, mark(&token));
 }
 
@@ -193,8 +222,9 @@ async fn commands_need_neither_store_nor_key() {
 /// What one instance is given, the other has.
 async fn two_instances(store: &[(&str, &str)]) {
     let keys = KeySource::start(Answer::Keys(published())).await;
-    let mut one = App::start(&keys, store).await;
-    let mut other = App::start(&keys, store).await;
+    let confluence = confluence().await;
+    let mut one = App::start(&keys, &confluence, store).await;
+    let mut other = App::start(&keys, &confluence, store).await;
     let token = oauth(in_seconds(7200), "first");
     one.deliver(&token).await;
     assert_eq!(one.ask().await, mark(&token));
@@ -202,7 +232,7 @@ async fn two_instances(store: &[(&str, &str)]) {
     one.kill().await;
     other.kill().await;
 
-    let mut again = App::start(&keys, store).await;
+    let mut again = App::start(&keys, &confluence, store).await;
     assert_eq!(again.ask().await, mark(&token));
 }
 
@@ -228,13 +258,12 @@ async fn two_instances_share_one_redis() {
 
 /// A writer is killed 200 times, at a moment of chance: each time every installation has a token,
 /// whole, and none older than before.
-#[tokio::test]
-async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token() {
-    let folder = Folder::default();
-    let file = folder.file("tokens.db");
+async fn killed_at_any_moment(
+    connect: impl AsyncFn() -> Box<dyn TokenStore>,
+    variables: &[(&str, &str)],
+) {
     let start = in_seconds(10_000);
-    let store = SqliteTokens::at(&file);
-    store.open().await.unwrap();
+    let store = connect().await;
     let first = (0..20).map(|at| sealed(at, start));
     store.put(first.collect()).await.unwrap();
     drop(store);
@@ -244,7 +273,7 @@ async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token() {
     for round in 0..200_u64 {
         let newest = before.iter().max().unwrap();
         let mut writer = Command::new(env!("CARGO_BIN_EXE_tokens_writer"))
-            .arg(&file)
+            .envs(variables.iter().copied())
             .arg(seconds(*newest).to_string())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -258,8 +287,7 @@ async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token() {
         tokio::time::sleep(Duration::from_micros(u64::from(chance[0]) * 25)).await;
         writer.kill().await.unwrap();
 
-        let store = SqliteTokens::at(&file);
-        store.open().await.unwrap();
+        let store = connect().await;
         let listed = store.list(Page::first(100)).await.unwrap();
         assert_eq!(listed.tokens.len(), 20, "round {round}");
         for (at, token) in listed.tokens.iter().enumerate() {
@@ -274,4 +302,34 @@ async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token() {
     }
     // Or nothing was ever written, and nothing shown.
     assert!(moved > 200, "{moved}");
+}
+
+async fn opened(store: impl TokenStore) -> Box<dyn TokenStore> {
+    store.open().await.unwrap();
+    Box::new(store)
+}
+
+#[tokio::test]
+async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token_in_sqlite() {
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let variables = [("SQLITE", file.to_str().unwrap())];
+    killed_at_any_moment(async || opened(SqliteTokens::at(&file)).await, &variables).await;
+}
+
+#[tokio::test]
+async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token_in_postgresql() {
+    if let Some(url) = postgres_url().await {
+        let connect = async || opened(PostgresTokens::at(&url)).await;
+        killed_at_any_moment(connect, &[("POSTGRES", &url)]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token_in_redis() {
+    if let Some((url, prefix)) = redis_url() {
+        let connect = async || opened(RedisTokens::at(&url).prefix(&prefix)).await;
+        let variables = [("REDIS", url.as_str()), ("REDIS_PREFIX", &prefix)];
+        killed_at_any_moment(connect, &variables).await;
+    }
 }

@@ -76,43 +76,45 @@ impl App {
             }
         }
         for handler in self.registry.handlers() {
-            for need in handler.registration().mount.needs() {
-                let function = handler.registration().function;
-                let (id, name) = match need {
-                    Need::State { id, name } => (id, name),
-                    Need::Tokens if self.tokens.is_none() => {
-                        let problem = Problem::new(
-                            "no-tokens",
-                            format!("`{function}` takes `Tokens`, but the app keeps none"),
-                            "give the app a store: `.tokens(SqliteTokens::at(\"tokens.db\"))`; \
-                             `forge_remote::token` lists them",
-                        );
-                        problems.push(problem.at([&handler]));
-                        continue;
-                    }
-                    _ => continue,
-                };
-                if !self.state.contains(id())
-                    && self
-                        .pending_state
-                        .iter()
-                        .all(|(pending, _)| *pending != name())
-                {
-                    let name = name();
-                    problems.push(
-                        Problem::new(
-                            "missing-state",
-                            format!(
-                                "`{function}` takes `State<{name}>`, but the app has no such value"
-                            ),
-                            "give it to the app: `.state(value)`, or `.state_from(async { … })`",
-                        )
-                        .at([&handler]),
-                    );
-                }
+            let record = handler.registration();
+            for need in record.mount.needs() {
+                let who = format!("`{}`", record.function);
+                let problem = self.lacks(&who, &need);
+                problems.extend(problem.map(|problem| problem.at([&handler])));
+            }
+        }
+        for task in &self.background {
+            for need in &task.needs {
+                let problem = self.lacks("the background task", need);
+                problems.extend(problem.map(|problem| problem.at_place(task.place)));
             }
         }
         problems
+    }
+
+    /// What the app hasn't got that somebody takes.
+    fn lacks(&self, who: &str, need: &Need) -> Option<Problem> {
+        match need {
+            Need::Tokens if self.tokens.is_none() => Some(Problem::new(
+                "no-tokens",
+                format!("{who} takes `Tokens`, but the app keeps none"),
+                "give the app a store: `.tokens(SqliteTokens::at(\"tokens.db\"))`; \
+                 `forge_remote::token` lists them",
+            )),
+            Need::State { id, name } => {
+                let (id, name) = (id(), name());
+                let mut pending = self.pending_state.iter();
+                if self.state.contains(id) || pending.any(|(pending, _)| *pending == name) {
+                    return None;
+                }
+                Some(Problem::new(
+                    "missing-state",
+                    format!("{who} takes `State<{name}>`, but the app has no such value"),
+                    "give it to the app: `.state(value)`, or `.state_from(async { … })`",
+                ))
+            }
+            _ => None,
+        }
     }
 
     fn check_remotes(&self, problems: &mut Vec<Problem>) {

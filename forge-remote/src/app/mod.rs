@@ -1,5 +1,6 @@
 //! The app: what a binary's `main` puts together and runs.
 
+mod background;
 mod body;
 mod cli;
 mod config;
@@ -17,6 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use background::Background;
 pub(crate) use cli::{PATIENCE, complain, drift, print};
 pub(crate) use config::variable;
 pub use launch::LaunchError;
@@ -87,7 +89,9 @@ pub struct App {
     pub(crate) allowed: BTreeSet<String>,
     granular: bool,
     /// Scopes, and where the code says so.
+    scopes: BTreeMap<String, String>,
     impersonation: BTreeMap<String, String>,
+    background: Vec<background::Task>,
     problems: Vec<Problem>,
 }
 
@@ -161,7 +165,9 @@ impl App {
             samples: BTreeMap::new(),
             allowed: BTreeSet::new(),
             granular: false,
+            scopes: BTreeMap::new(),
             impersonation: BTreeMap::new(),
+            background: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -261,6 +267,41 @@ impl App {
     pub fn keep_tokens_fresh(self) -> Self {
         let handlers = crate::token::fresh_registrations().into_iter();
         handlers.fold(self, Self::handler)
+    }
+
+    /// Work beside requests, for as long as the app serves: it starts once the state is connected,
+    /// not for commands such as `manifest`, and is dropped where it waits after the last request
+    /// has been answered. `dev` runs it too, with its own tokens and APIs.
+    ///
+    /// The function's arguments are [`State<T>`](crate::State), [`Tokens`](crate::Tokens) and
+    /// [`Atlassian`](crate::client::Atlassian), up to six; that they are there is checked when the
+    /// app starts. When it fails or panics, that is logged and it begins anew, after a second at
+    /// first, a minute at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use forge_remote::client::Atlassian;
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::token::MemoryTokens;
+    ///
+    /// async fn sync(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
+    ///     loop {
+    ///         for installation in tokens.installations().await? {
+    ///             let token = tokens.system(installation.installation_id()).await?;
+    ///             let _confluence = atlassian.confluence(&installation).as_app(&token);
+    ///         }
+    ///         tokio::time::sleep(Duration::from_secs(600)).await;
+    ///     }
+    /// }
+    ///
+    /// let app = App::new().tokens(MemoryTokens::new()).keep_tokens_fresh().background(sync);
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn background<A>(mut self, task: impl Background<A>) -> Self {
+        let place = std::panic::Location::caller();
+        self.background.push(background::Task::new(place, task));
+        self
     }
 
     /// How Atlassian's APIs are called by [`Invocation`](crate::Invocation) and by whoever has a
@@ -393,6 +434,23 @@ impl App {
         self
     }
 
+    /// Scopes that calls outside of handlers need, in the background for example; a handler lists
+    /// its own in its attribute. They go into the manifest.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().scopes(["read:page:confluence", "storage:app"]);
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let at = place("App::scopes", std::panic::Location::caller());
+        let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
+        self.scopes.extend(scopes);
+        self
+    }
+
     /// The scopes with which the app acts for users who aren't in session, by
     /// [`Product::impersonate`](crate::client::Product::impersonate): the manifest gets them with
     /// `allowImpersonation: true`. Atlassian's admins are told of it when they install the app.
@@ -407,13 +465,7 @@ impl App {
     /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/permissions/>
     #[track_caller]
     pub fn impersonation(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let at = std::panic::Location::caller();
-        let at = format!(
-            "`App::impersonation`, {}:{}:{}",
-            at.file(),
-            at.line(),
-            at.column()
-        );
+        let at = place("App::impersonation", std::panic::Location::caller());
         let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
         self.impersonation.extend(scopes);
         self
@@ -423,6 +475,7 @@ impl App {
     pub(crate) fn sections(&self) -> Sections {
         let mut sections = Sections::new(&self.registry, &self.remotes);
         sections.granular = self.granular;
+        sections.add_scopes(&self.scopes);
         sections.impersonate(&self.impersonation);
         sections
     }
@@ -525,4 +578,9 @@ fn twice(name: &str) -> Problem {
         format!("the app was given two values of type `{name}`"),
         "give each type once; to hold two alike, wrap one in a type of its own",
     )
+}
+
+/// `App::scopes` (src/main.rs:1:1)
+fn place(method: &str, at: &std::panic::Location<'_>) -> String {
+    format!("`{method}` ({at})")
 }

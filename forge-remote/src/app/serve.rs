@@ -38,6 +38,7 @@ impl Built {
         if let Some(tokens) = self.tokens() {
             tokens.start_watchers();
         }
+        let background = self.background().start();
         let limits = self.limits();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -84,6 +85,7 @@ impl Built {
         {
             tracing::warn!("calls were still under way and are cut off");
         }
+        drop(background);
         if let Some(tokens) = self.tokens() {
             match tokio::time::timeout(LAST_WRITES, tokens.flush()).await {
                 Ok(Ok(())) => {}

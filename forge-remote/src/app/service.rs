@@ -19,6 +19,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
+use super::background::Tasks;
 use super::{App, LaunchError, Limits, body};
 use crate::client::Atlassian;
 use crate::extract::trace_id;
@@ -44,6 +45,7 @@ struct Inner {
     limits: Limits,
     detached: Detached,
     tokens: Option<Tokens>,
+    background: Tasks,
 }
 
 impl fmt::Debug for Built {
@@ -71,6 +73,7 @@ impl Built {
         }
         let atlassian = app.atlassian.clone();
         atlassian.use_clock(&app.clock);
+        let clock = Arc::clone(&app.clock);
         let verifier = Arc::new(Verifier::new(app_id, keys, app.verification, app.clock));
         if app.staging {
             atlassian.allow_staging();
@@ -121,6 +124,7 @@ impl Built {
             limits,
             detached,
             tokens,
+            background: Tasks::new(app.background, state, clock),
         })))
     }
 
@@ -151,6 +155,10 @@ impl Built {
         let mut running = self.0.detached.0.subscribe();
         // An error can't be: the sender is held here.
         let _ = running.wait_for(|running| *running == 0).await;
+    }
+
+    pub(super) fn background(&self) -> &Tasks {
+        &self.0.background
     }
 
     pub(super) fn tokens(&self) -> Option<&Tokens> {

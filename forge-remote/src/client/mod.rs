@@ -17,8 +17,9 @@
 //! }
 //! ```
 //!
-//! Outside of requests, from a kept [`Installation`]. An [`Atlassian`] that was given to
-//! [`App::atlassian`](crate::App::atlassian) also works under `dev`:
+//! Outside of requests, from a kept [`Installation`], with the [`Atlassian`] that
+//! [`App::background`](crate::App::background) hands in, or a clone of the one that was given to
+//! [`App::atlassian`](crate::App::atlassian):
 //!
 //! ```
 //! use forge_remote::client::Atlassian;
@@ -41,9 +42,7 @@
 //!     Ok(())
 //! }
 //!
-//! let (atlassian, tokens) = (Atlassian::new(), Tokens::new(MemoryTokens::new()));
-//! let _task = count_pages(atlassian.clone(), tokens.clone());
-//! let app = App::new().atlassian(atlassian).tokens(tokens);
+//! let app = App::new().tokens(MemoryTokens::new()).keep_tokens_fresh().background(count_pages);
 //! # let _ = app;
 //! ```
 //!

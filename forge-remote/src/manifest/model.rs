@@ -252,20 +252,28 @@ impl Sections {
         all
     }
 
+    /// Adds scopes that the app lists beside its handlers'.
+    pub(crate) fn add_scopes(&mut self, scopes: &BTreeMap<String, String>) {
+        for (name, at) in scopes {
+            let reason = format!("{at} lists it");
+            self.scope(name).reasons.push(reason);
+        }
+    }
+
     /// Adds that the app acts for users with these scopes.
     pub(crate) fn impersonate(&mut self, scopes: &BTreeMap<String, String>) {
         if scopes.is_empty() {
             return;
         }
         let at = scopes.values().next().cloned().unwrap_or_default();
-        let exchanged = format!("the app's token is exchanged for users' ({at})");
+        let exchanged = format!("{at} has its token exchanged for users'");
         self.scope("read:app-system-token").reasons.push(exchanged);
         for (name, at) in scopes {
             let scope = self.scope(name);
             scope.impersonation = true;
             scope
                 .reasons
-                .push(format!("the app acts for users with it ({at})"));
+                .push(format!("{at} lists it to act for users"));
         }
     }
 

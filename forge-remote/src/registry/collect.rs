@@ -309,6 +309,13 @@ impl Problem {
             .collect();
         self
     }
+
+    /// The same, with a place of the source.
+    #[must_use]
+    pub(crate) fn at_place(mut self, place: &std::panic::Location<'_>) -> Self {
+        self.locations.push(place.to_string());
+        self
+    }
 }
 
 impl fmt::Display for Problem {

@@ -5,21 +5,24 @@
 //! An app that is given a store keeps the newest of each installation:
 //!
 //! ```no_run
+//! use forge_remote::client::Atlassian;
 //! use forge_remote::prelude::*;
 //! use forge_remote::token::SqliteTokens;
 //! # use std::time::Duration;
 //!
-//! /// Brings a new token to every installation.
-//! #[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:confluence-content.summary"])]
-//! async fn renew_token() {}
+//! #[derive(serde::Deserialize)]
+//! struct Page { title: String }
 //!
-//! /// Runs for as long as the process.
-//! async fn sync_all(tokens: Tokens) -> Result<()> {
+//! /// Runs for as long as the app serves.
+//! async fn sync_all(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
 //!     loop {
 //!         for installation in tokens.installations().await? {
 //!             let token = tokens.system(installation.installation_id()).await?;
-//!             // Call `{installation.api_base_url()}/wiki/rest/api/…` with `token.authorization()`.
-//!             # let _ = token;
+//!             let confluence = atlassian.confluence(&installation).as_app(&token);
+//!             let mut pages = confluence.get("/wiki/api/v2/pages").pages::<Page>();
+//!             while let Some(page) = pages.next().await {
+//!                 println!("{}", page?.title);
+//!             }
 //!         }
 //!         tokio::time::sleep(Duration::from_secs(600)).await;
 //!     }
@@ -27,12 +30,12 @@
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<()> {
-//!     let tokens = Tokens::new(SqliteTokens::at("tokens.db"));
-//!     // It waits until the app serves, so commands such as `manifest` need no database.
-//!     tokio::spawn(sync_all(tokens.clone()));
 //!     App::new()
 //!         .remote(Remote::new("backend").base_url("https://backend.example.com"))
-//!         .tokens(tokens)
+//!         .tokens(SqliteTokens::at("tokens.db"))
+//!         .keep_tokens_fresh()
+//!         .scopes(["read:page:confluence"])
+//!         .background(sync_all)
 //!         .run()
 //!         .await
 //! }

@@ -1,17 +1,16 @@
-//! Writes newer and newer tokens of 20 installations into an SQLite file, until it is killed.
+//! Writes newer and newer tokens of 20 installations into a store, until it is killed.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::time::{Duration, SystemTime};
 
-use forge_remote::token::{SqliteTokens, TokenStore as _};
-use forge_remote_tests::stores::sealed;
+use forge_remote::token::TokenStore as _;
+use forge_remote_tests::stores::{self, sealed};
 
 #[tokio::main]
 async fn main() {
-    let mut arguments = std::env::args().skip(1);
-    let store = SqliteTokens::at(arguments.next().unwrap());
-    let mut seconds: u64 = arguments.next().unwrap().parse().unwrap();
+    let store = stores::of_environment();
+    let mut seconds: u64 = std::env::args().nth(1).unwrap().parse().unwrap();
     store.open().await.unwrap();
     println!("writing");
     loop {

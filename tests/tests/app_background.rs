@@ -1,0 +1,149 @@
+//! Work beside requests: when it runs, what it is given, and what comes of a failure.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_remote::client::Atlassian;
+use forge_remote::prelude::*;
+use forge_remote::token::MemoryTokens;
+use forge_remote::{BoxError, handler};
+use forge_remote_tests::jws::published;
+use forge_remote_tests::rig::Rig;
+use forge_remote_tests::source::Answer;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// What a task tells: when it starts, and, by its drop, when it ends.
+#[derive(Clone)]
+struct Told(UnboundedSender<&'static str>);
+
+struct Ends(Told);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.0.send("ended");
+    }
+}
+
+async fn fails(State(told): State<Told>) -> Result<()> {
+    told.0.send("started")?;
+    Err("the site is down".into())
+}
+
+async fn panics(State(told): State<Told>) -> Result<()> {
+    told.0.send("started")?;
+    panic!("boom");
+}
+
+async fn goes_on(State(told): State<Told>, _: Tokens, _: Atlassian) -> Result<()> {
+    told.0.send("started")?;
+    let _ends = Ends(told);
+    std::future::pending().await
+}
+
+async fn served(change: impl FnOnce(App) -> App) -> (Rig, UnboundedReceiver<&'static str>) {
+    let (send, receive) = unbounded_channel();
+    let rig = Rig::with(Answer::Keys(published()), |app| {
+        change(app.tokens(MemoryTokens::new()).state(Told(send)))
+    })
+    .await;
+    (rig, receive)
+}
+
+/// Gives every other task its turn: nothing may come.
+async fn nothing_comes(told: &mut UnboundedReceiver<&'static str>) {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    assert!(told.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_task_that_fails_or_panics_begins_anew_later_and_later() {
+    for panicking in [false, true] {
+        let (rig, mut told) = served(|app| {
+            if panicking {
+                app.background(panics)
+            } else {
+                app.background(fails)
+            }
+        })
+        .await;
+        assert_eq!(told.recv().await, Some("started"));
+        for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+            // Until it sleeps: its failure is told before.
+            nothing_comes(&mut told).await;
+            rig.clock
+                .advance(Duration::from_secs(seconds) - Duration::from_millis(1));
+            nothing_comes(&mut told).await;
+            rig.clock.advance(Duration::from_millis(1));
+            assert_eq!(told.recv().await, Some("started"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_task_ends_with_the_server() {
+    let (rig, mut told) = served(|app| app.background(goes_on)).await;
+    assert_eq!(told.recv().await, Some("started"));
+    // The app answers beside it.
+    assert_eq!(rig.status(&rig.fit().token()).await, 200);
+    assert!(told.try_recv().is_err());
+    drop(rig);
+    assert_eq!(told.recv().await, Some("ended"));
+}
+
+#[endpoint]
+async fn page() {}
+
+fn app() -> App {
+    App::empty()
+        .handler(handler!(page))
+        .app_id("ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107")
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+}
+
+#[test]
+fn what_a_task_takes_is_checked_at_launch() {
+    let error = app().background(goes_on).build().map(drop).unwrap_err();
+    let codes: Vec<&str> = error.problems().iter().map(|one| one.code).collect();
+    assert_eq!(codes, ["missing-state", "no-tokens"]);
+    for problem in error.problems() {
+        assert!(
+            problem.message.contains("the background task takes"),
+            "{problem}"
+        );
+        let at = problem.locations.first().unwrap();
+        assert!(at.contains("app_background.rs:"), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_does_not_run_before_the_state_is_connected() {
+    let (send, mut told) = unbounded_channel();
+    let connected = Arc::new(tokio::sync::Notify::new());
+    let wait = Arc::clone(&connected);
+    let app = app()
+        .tokens(MemoryTokens::new())
+        .state_from(async move {
+            wait.notified().await;
+            Ok::<_, BoxError>(Told(send))
+        })
+        .background(goes_on);
+    let connecting = tokio::spawn(app.connect());
+    nothing_comes(&mut told).await;
+    connected.notify_one();
+    let built = connecting.await.unwrap().unwrap().build().unwrap();
+    // Only what serves runs it.
+    nothing_comes(&mut told).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(built.serve(listener, async {
+        let _ = stopped.await;
+    }));
+    assert_eq!(told.recv().await, Some("started"));
+    stop.send(()).unwrap();
+    server.await.unwrap().unwrap();
+    assert_eq!(told.recv().await, Some("ended"));
+}
