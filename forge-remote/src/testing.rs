@@ -174,6 +174,13 @@ impl Harness {
         })
     }
 
+    /// Starts the app's [`background`](App::background) tasks, which otherwise only run while it
+    /// serves. They end when what comes back is dropped.
+    #[must_use = "the tasks end when it is dropped"]
+    pub fn start_background(&self) -> JoinSet<()> {
+        self.app.background().start()
+    }
+
     /// The platform.
     pub fn platform(&self) -> &Platform {
         &self.platform

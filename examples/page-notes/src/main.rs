@@ -79,6 +79,13 @@ struct NewNote {
     text: String,
 }
 
+/// Whoever a user token is for, as Confluence says it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct User {
+    display_name: String,
+}
+
 /// Adds a note as the user who is looking at the page.
 #[endpoint(key = "notes", path = "/notes", auth = user, scopes = ["read:confluence-user"])]
 async fn add(
@@ -87,11 +94,13 @@ async fn add(
     State(notes): State<Notes>,
     Json(new): Json<NewNote>,
 ) -> Result<(StatusCode, Json<Note>)> {
-    // With this header, `GET {call.api_base_url()}/wiki/rest/api/user/current` names the author.
-    let _authorization = user.authorization();
-    let author = call.principal().unwrap_or("anonymous").to_owned();
+    let confluence = call.confluence().as_user(&user);
+    let me: User = confluence
+        .get("/wiki/rest/api/user/current")
+        .fetch()
+        .await?;
     let note = Note {
-        author,
+        author: me.display_name,
         text: new.text,
     };
     notes.add(place(&call)?, note.clone());
@@ -124,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn notes_are_kept_by_page_and_installation() -> Result<()> {
-        let harness = Harness::new(app())?;
+        let harness = Harness::with_apis(app()).await?;
         let call = |method| harness.call_method(method, "notes");
 
         let added = call(Method::Post)
@@ -133,7 +142,10 @@ mod tests {
             .await;
         assert_eq!(added.status(), 201, "{added:?}");
         let listed = call(Method::Get).send().await;
-        assert_eq!(listed.json()[0]["text"], "first");
+        assert_eq!(
+            listed.json(),
+            json!([{ "author": "A local user", "text": "first" }])
+        );
 
         let elsewhere = "0a3a7799-53ae-4a5b-9e7e-03338980abb5";
         let listed = call(Method::Get)

@@ -154,7 +154,7 @@ impl Task {
 }
 
 /// An app's tasks, and what they run with.
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     tasks: Vec<Task>,
     state: AppState,
     clock: Arc<dyn Clock>,
@@ -170,7 +170,7 @@ impl Tasks {
     }
 
     /// They run until the set is dropped.
-    pub(super) fn start(&self) -> JoinSet<()> {
+    pub(crate) fn start(&self) -> JoinSet<()> {
         let tasks = self.tasks.iter().cloned();
         tasks
             .map(|task| task.run(self.state.clone(), Arc::clone(&self.clock)))

@@ -79,7 +79,7 @@ impl App {
             let record = handler.registration();
             for need in record.mount.needs() {
                 let who = format!("`{}`", record.function);
-                let problem = self.lacks(&who, &need);
+                let problem = self.lacks(&who, need);
                 problems.extend(problem.map(|problem| problem.at([&handler])));
             }
         }

@@ -157,7 +157,7 @@ impl Built {
         let _ = running.wait_for(|running| *running == 0).await;
     }
 
-    pub(super) fn background(&self) -> &Tasks {
+    pub(crate) fn background(&self) -> &Tasks {
         &self.0.background
     }
 

@@ -25,7 +25,7 @@ const PAGE: usize = 25;
 /// Confluence page, `98304`.
 ///
 /// What they answer has Atlassian's shapes, but they are small: Jira has issues (get, create,
-/// edit, comment, search) and `myself`; Confluence's v2 API has pages (list, get, create); GraphQL
+/// edit, comment, search) and `myself`; Confluence's v2 API has pages (list, get, create), v1 the current user; GraphQL
 /// has the exchange for users' tokens; storage has keys, secrets, entities, transactions and
 /// batches. A search finds every issue, whatever its JQL; no scope and no permission is checked. Anything else is
 /// answered 501.
@@ -357,6 +357,16 @@ impl Call<'_> {
     }
 
     fn confluence(&self, method: &str, path: &[&str]) -> Answer {
+        if let ("GET", ["wiki", "rest", "api", "user", "current"]) = (method, path) {
+            return match &self.token.account_id {
+                Some(account) => ok(
+                    json!({ "type": "known", "accountId": account, "displayName": "A local user" }),
+                ),
+                None => {
+                    ok(json!({ "type": "known", "accountId": "app", "displayName": "The app" }))
+                }
+            };
+        }
         let ["wiki", "api", "v2", rest @ ..] = path else {
             return unknown();
         };

@@ -1,0 +1,11 @@
+//! Serves the app; `cargo run -p page-search -- dev` plays Forge and Confluence as well.
+
+use forge_remote::token::SqliteTokens;
+
+#[tokio::main]
+async fn main() -> forge_remote::Result<()> {
+    page_search::app(SqliteTokens::at("tokens.db")).run().await
+}
+
+#[cfg(test)]
+forge_remote::test_manifest!(page_search::app(forge_remote::token::MemoryTokens::new()));

@@ -1,0 +1,109 @@
+//! The whole app, with Confluences played by the test kit.
+
+#![allow(clippy::unwrap_used)]
+
+use forge_remote::client::Atlassian;
+use forge_remote::prelude::*;
+use forge_remote::testing::Harness;
+use forge_remote::token::MemoryTokens;
+use page_search::{Index, app, read_all};
+use serde_json::json;
+
+const ANOTHER: &str = "ari:cloud:ecosystem::installation/0a3a7799-53ae-4a5b-9e7e-03338980abb5";
+
+struct Test {
+    harness: Harness,
+    tokens: Tokens,
+    atlassian: Atlassian,
+    index: Index,
+}
+
+async fn start() -> Test {
+    let (tokens, atlassian) = (Tokens::new(MemoryTokens::new()), Atlassian::new());
+    let index = Index::default();
+    let app = app(tokens.clone()).atlassian(atlassian.clone());
+    Test {
+        harness: Harness::with_apis(app).await.unwrap(),
+        tokens,
+        atlassian,
+        index,
+    }
+}
+
+impl Test {
+    /// Forge calls every hour, and brings a token.
+    async fn hour(&self, installation: Option<&str>) {
+        let call = self.harness.call("tokens-hourly");
+        let call = match installation {
+            Some(installation) => call.fit(|fit| fit.installation(installation)),
+            None => call,
+        };
+        assert_eq!(call.send().await.status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn every_installations_pages_are_indexed_without_a_request() {
+    let test = start().await;
+    let Test {
+        harness,
+        tokens,
+        atlassian,
+        index,
+    } = &test;
+    read_all(tokens, atlassian, index).await.unwrap();
+    assert_eq!(harness.platform().apis().calls().len(), 0);
+
+    for at in 0..600 {
+        harness.platform().apis().add_page(&format!("Page {at}"));
+    }
+    test.hour(None).await;
+    test.hour(Some(ANOTHER)).await;
+    read_all(tokens, atlassian, index).await.unwrap();
+
+    let installations = tokens.installations().await.unwrap();
+    assert_eq!(installations.len(), 2);
+    for installation in &installations {
+        let found = index.find(installation.installation_id(), "page");
+        assert_eq!(found.len(), 601);
+        // 42, 142 and so on, and 420 to 429.
+        let found = index.find(installation.installation_id(), "42 PAGE");
+        assert_eq!(found.len(), 6 + 10);
+    }
+    assert_eq!(index.find("elsewhere", "page").len(), 0);
+    // 250 on a page: three calls for each.
+    let calls = harness.platform().apis().calls();
+    assert_eq!(calls.len(), 6);
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.as_user.is_none() && call.status == 200)
+    );
+
+    // Who leaves is forgotten.
+    tokens.remove(ANOTHER).await.unwrap();
+    read_all(tokens, atlassian, index).await.unwrap();
+    assert_eq!(index.find(ANOTHER, "page").len(), 0);
+    let left = tokens.installations().await.unwrap();
+    assert_eq!(index.find(left[0].installation_id(), "page").len(), 601);
+}
+
+#[tokio::test]
+async fn a_new_installations_pages_are_found_soon() {
+    let test = start().await;
+    let _background = test.harness.start_background();
+    let event =
+        json!({ "eventType": "avi:forge:installed:app", "id": "x", "app": { "version": "1.0.0" } });
+    let installed = test.harness.call("installed").json(&event).send().await;
+    assert_eq!(installed.status(), 200);
+
+    let search = async |words: &str| {
+        let call = test.harness.call("search").json(&json!({ "words": words }));
+        call.send().await.json().as_array().map(Vec::len)
+    };
+    // As soon as the task has had its turn.
+    while search("local page").await != Some(1) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(search("another").await, Some(0));
+}
