@@ -13,7 +13,7 @@ use crate::parse::{self, Function};
 /// An attribute on an item.
 pub(crate) fn attribute(kind: &Kind, attribute: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
-    let record = match syn::parse2::<Function>(item.clone()) {
+    let record = match Function::read(item.clone()) {
         Ok(function) => {
             let written = parse::options(kind, attribute, &mut errors);
             Some(Handler::new(kind, written, function, &mut errors))

@@ -169,25 +169,22 @@ fn checked_value(tokens: TokenStream, errors: &mut Errors) -> Value {
 }
 
 fn value(tokens: TokenStream) -> Value {
-    let parsed = |tokens: &TokenStream| -> Option<Value> {
-        if let Ok(text) = syn::parse2::<LitStr>(tokens.clone()) {
-            return Some(Value::Text(text));
+    let mut rest = tokens.clone().into_iter();
+    // By its first token, and not by trying one parser after the other: each would cost a buffer.
+    let parsed = match (rest.next(), rest.next()) {
+        (Some(TokenTree::Literal(_)), None) => syn::parse2(tokens.clone()).ok().map(Value::Text),
+        (Some(TokenTree::Ident(word)), None) if word == "true" || word == "false" => {
+            Some(Value::Flag(LitBool::new(word == "true", word.span())))
         }
-        if let Ok(flag) = syn::parse2::<LitBool>(tokens.clone()) {
-            return Some(Value::Flag(flag));
-        }
-        if let Ok(word) = syn::parse2::<Ident>(tokens.clone()) {
-            return Some(Value::Word(word));
-        }
-        if let Ok(group) = syn::parse2::<Group>(tokens.clone())
-            && group.delimiter() == Delimiter::Bracket
-        {
+        (Some(TokenTree::Ident(_)), None) => syn::parse2(tokens.clone()).ok().map(Value::Word),
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::Bracket => {
             let items = split(group.stream()).into_iter().map(value).collect();
-            return Some(Value::List(items, group));
+            return Value::List(items, group);
         }
-        syn::parse2::<Path>(tokens.clone()).ok().map(Value::Path)
+        _ => None,
     };
-    parsed(&tokens).unwrap_or(Value::Other(tokens))
+    let parsed = parsed.or_else(|| syn::parse2(tokens.clone()).ok().map(Value::Path));
+    parsed.unwrap_or(Value::Other(tokens))
 }
 
 /// A function up to its body.
@@ -197,12 +194,24 @@ pub(crate) struct Function {
     pub(crate) signature: Signature,
 }
 
+impl Function {
+    /// Reads an item. Its body isn't even looked at: it may be half-typed, and it may be long.
+    pub(crate) fn read(item: TokenStream) -> syn::Result<Self> {
+        let mut tokens: Vec<TokenTree> = item.into_iter().collect();
+        let is_body = |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
+        if tokens.last().is_some_and(is_body) {
+            tokens.pop();
+        }
+        syn::parse2(tokens.into_iter().collect())
+    }
+}
+
 impl Parse for Function {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
         let signature = input.parse()?;
-        // The body stays as it is, half-typed or not.
+        // `;` in place of a body.
         input.parse::<TokenStream>()?;
         Ok(Self {
             attributes,

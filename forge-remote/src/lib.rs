@@ -11,6 +11,7 @@ mod extract;
 pub mod fit;
 pub mod kinds;
 pub mod manifest;
+mod opaque;
 #[cfg_attr(
     not(feature = "testing"),
     allow(

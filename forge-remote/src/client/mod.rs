@@ -88,7 +88,7 @@ pub use hosts::InvalidHost;
 use hosts::STAGING;
 pub use pages::Pages;
 pub use path::Path;
-pub use request::{Request, Response};
+pub use request::{Request, Response, Sending};
 pub use retry::Retries;
 pub use storage::{
     Batch, Entities, FailedKey, FailedKeyError, Found, Item, Put, Query, Secrets, Storage,
@@ -97,6 +97,7 @@ pub use storage::{
 
 use crate::extract::{AppState, Invocation, SystemToken, UserToken};
 use crate::fit::{Claims, Clock, InstallationContext, SystemClock};
+use crate::opaque::Opaque;
 use crate::response;
 use crate::token::Installation;
 use hosts::Hosts;
@@ -139,7 +140,7 @@ impl fmt::Display for Api {
 /// Handlers have the app's through [`Invocation`] and can take it as an argument. Background work
 /// gets a clone: see the [module](self).
 #[derive(Clone)]
-pub struct Atlassian(Arc<Shared>);
+pub struct Atlassian(Opaque<Shared>);
 
 struct Shared {
     settings: Mutex<Arc<Settings>>,
@@ -189,7 +190,7 @@ impl Atlassian {
             retries: Retries::new(),
             clock: Arc::new(SystemClock::default()),
         };
-        Self(Arc::new(Shared {
+        Self(Opaque::new(Shared {
             settings: Mutex::new(Arc::new(settings)),
             https: OnceLock::new(),
             loopback: OnceLock::new(),
@@ -465,7 +466,7 @@ impl FromRequestParts<AppState> for Atlassian {
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Product(Arc<Place>);
+pub struct Product(Opaque<Place>);
 
 struct Place {
     atlassian: Atlassian,
@@ -519,7 +520,7 @@ impl Product {
             }
         };
         let header = |text: Option<&str>| HeaderValue::from_str(text?).ok();
-        Self(Arc::new(Place {
+        Self(Opaque::new(Place {
             atlassian: atlassian.clone(),
             api,
             base: base.ok_or_else(present),
@@ -548,7 +549,7 @@ impl Product {
     /// GraphQL for the same installation.
     fn gateway(&self) -> Self {
         let place = &self.0;
-        Self(Arc::new(Place {
+        Self(Opaque::new(Place {
             atlassian: place.atlassian.clone(),
             api: Api::GraphQl,
             base: Ok(place.platform.clone()),
@@ -561,7 +562,7 @@ impl Product {
 
     fn client(&self, authorization: HeaderValue, is_user: bool) -> Client {
         Client {
-            place: Arc::clone(&self.0),
+            place: self.0.clone(),
             authorization,
             is_user,
         }
@@ -622,7 +623,7 @@ fn platform(
 /// It has no `Debug` output beyond its API: it holds the token.
 #[derive(Clone)]
 pub struct Client {
-    place: Arc<Place>,
+    place: Opaque<Place>,
     authorization: HeaderValue,
     is_user: bool,
 }

@@ -1,6 +1,7 @@
 //! One call: what is sent, and what comes back.
 
 use std::fmt::{self, Display};
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -52,6 +53,10 @@ impl fmt::Debug for Request {
         write!(f, "Request({})", self.name())
     }
 }
+
+/// A call under way. Boxed, so that the compiler need not look into it, anew for every handler that
+/// makes one, to see that it can be sent between threads.
+pub type Sending<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
 
 /// The largest body of a failure that is read, in bytes: it holds a message or two.
 const ERROR_BODY: usize = 64 * 1024;
@@ -147,13 +152,13 @@ impl Request {
     }
 
     /// Sends it; anything but 2xx is an error. The body has been read when this returns.
-    pub async fn send(self) -> Result<Response, ClientError> {
-        self.perform().await
+    pub fn send(self) -> Sending<'static, Response> {
+        Box::pin(self.perform())
     }
 
     /// Sends it and reads the answer's JSON.
-    pub async fn fetch<T: DeserializeOwned>(self) -> Result<T, ClientError> {
-        self.send().await?.json()
+    pub fn fetch<'a, T: DeserializeOwned + 'a>(self) -> Sending<'a, T> {
+        Box::pin(async move { self.send().await?.json() })
     }
 
     /// The items of every page, one after the other, each page fetched when it is needed. See

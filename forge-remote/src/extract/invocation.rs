@@ -12,11 +12,12 @@ use axum::response::Response;
 use super::AppState;
 use crate::client::Atlassian;
 use crate::fit::Claims;
+use crate::opaque::Opaque;
 use crate::response;
 
 /// What verification leaves in a request for the extractors.
 #[derive(Clone, Debug)]
-pub(crate) struct Verified(Arc<Inner>);
+pub(crate) struct Verified(Opaque<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -34,7 +35,7 @@ impl Verified {
         atlassian: Atlassian,
         headers: &HeaderMap,
     ) -> Self {
-        Self(Arc::new(Inner {
+        Self(Opaque::new(Inner {
             claims,
             endpoint,
             atlassian,

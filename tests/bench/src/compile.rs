@@ -134,17 +134,20 @@ fn by_hand() -> String {
     );
     let mut routes = String::new();
     for at in 0..HANDLERS {
-        let _ = if at % 2 == 0 {
-            writeln!(
-                code,
-                "async fn h{at}(headers: HeaderMap, method: Method, State(_): State<Db>) -> Result<(), StatusCode> {{ let _ = (headers, method); Ok(()) }}"
-            )
-        } else {
-            writeln!(
-                code,
-                "async fn h{at}(headers: HeaderMap, State(_): State<Db>, Json(body): Json<Body>) -> Result<Json<Body>, StatusCode> {{ let _ = headers; Ok(Json(body)) }}"
-            )
+        let (_, ours) = KINDS[at % KINDS.len()];
+        // The same arguments and answers, as axum has them.
+        let rest = match (ours.contains("body"), ours.contains("Ok(Json")) {
+            (false, _) => {
+                "headers: HeaderMap, method: Method, State(_): State<Db>) -> Result<(), StatusCode> { let _ = (headers, method); Ok(()) }"
+            }
+            (true, false) => {
+                "headers: HeaderMap, State(_): State<Db>, Json(body): Json<Body>) -> Result<(), StatusCode> { let _ = (headers, body); Ok(()) }"
+            }
+            (true, true) => {
+                "headers: HeaderMap, State(_): State<Db>, Json(body): Json<Body>) -> Result<Json<Body>, StatusCode> { let _ = headers; Ok(Json(body)) }"
+            }
         };
+        let _ = writeln!(code, "async fn h{at}({rest}");
         let _ = write!(routes, ".route(\"/h{at}\", post(h{at}))");
     }
     let _ = writeln!(

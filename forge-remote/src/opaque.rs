@@ -1,0 +1,44 @@
+//! Shared data whose insides the compiler need not look at.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+/// An `Arc` that says by itself that it can be sent. What handlers take is such a one: else the
+/// compiler asks that of everything inside, anew for every handler's future.
+pub(crate) struct Opaque<T>(Arc<dyn Holds<T>>);
+
+trait Holds<T>: Send + Sync {
+    fn get(&self) -> &T;
+}
+
+impl<T: Send + Sync> Holds<T> for T {
+    fn get(&self) -> &T {
+        self
+    }
+}
+
+impl<T: Send + Sync + 'static> Opaque<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(Arc::new(value))
+    }
+}
+
+impl<T> Clone for Opaque<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Deref for Opaque<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().get()
+    }
+}
+
+impl<T: std::fmt::Debug> std::fmt::Debug for Opaque<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.as_ref().get().fmt(f)
+    }
+}
