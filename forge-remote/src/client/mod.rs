@@ -87,7 +87,7 @@ pub use graphql::{Answer, GraphQl, GraphQlClient, Question};
 pub use hosts::InvalidHost;
 use hosts::STAGING;
 pub use pages::Pages;
-pub use path::Path;
+pub use path::{IntoPath, Path};
 pub use request::{Request, Response, Sending};
 pub use retry::Retries;
 pub use storage::{
@@ -636,33 +636,33 @@ impl fmt::Debug for Client {
 
 impl Client {
     /// A `GET`. See [`Path`] for what a path can be.
-    pub fn get(&self, path: impl Into<Path>) -> Request {
+    pub fn get(&self, path: impl IntoPath) -> Request {
         self.request(Method::GET, path)
     }
 
     /// A `POST`. It is made once, unless it is marked [`idempotent`](Request::idempotent).
-    pub fn post(&self, path: impl Into<Path>) -> Request {
+    pub fn post(&self, path: impl IntoPath) -> Request {
         self.request(Method::POST, path)
     }
 
     /// A `PUT`.
-    pub fn put(&self, path: impl Into<Path>) -> Request {
+    pub fn put(&self, path: impl IntoPath) -> Request {
         self.request(Method::PUT, path)
     }
 
     /// A `PATCH`. It is made once, unless it is marked [`idempotent`](Request::idempotent).
-    pub fn patch(&self, path: impl Into<Path>) -> Request {
+    pub fn patch(&self, path: impl IntoPath) -> Request {
         self.request(Method::PATCH, path)
     }
 
     /// A `DELETE`.
-    pub fn delete(&self, path: impl Into<Path>) -> Request {
+    pub fn delete(&self, path: impl IntoPath) -> Request {
         self.request(Method::DELETE, path)
     }
 
     /// A call with this method.
-    pub fn request(&self, method: Method, path: impl Into<Path>) -> Request {
-        Request::new(self.clone(), method, path.into())
+    pub fn request(&self, method: Method, path: impl IntoPath) -> Request {
+        Request::new(self.clone(), method, path.into_path())
     }
 
     /// The installation's base URL of this API, for another crate's client: an error where the

@@ -135,6 +135,29 @@ impl Path {
     }
 }
 
+/// What a call's path can be: fixed text of the program's own, or a [`Path`].
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` can't be the path of a call: what varies in it has to be encoded",
+    label = "put together at run time",
+    note = "write `path!(\"/rest/api/3/issue/{{}}\", key)`, or `Path::from(\"/rest/api/3/issue\").segment(key)`"
+)]
+pub trait IntoPath {
+    /// The path.
+    fn into_path(self) -> Path;
+}
+
+impl IntoPath for Path {
+    fn into_path(self) -> Path {
+        self
+    }
+}
+
+impl IntoPath for &'static str {
+    fn into_path(self) -> Path {
+        Path::from(self)
+    }
+}
+
 /// What the program itself says is taken as it stands.
 impl From<&'static str> for Path {
     fn from(path: &'static str) -> Self {
