@@ -146,7 +146,7 @@ pub struct ActionCall<T = Rest> {
     #[serde(flatten)]
     pub inputs: T,
     /// Where it was asked for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub context: ActionContext,
 }
 

@@ -131,7 +131,7 @@ pub struct AgentCall {
     #[serde(rename = "method")]
     pub raw_method: String,
     /// What for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub params: Rest,
 }
 

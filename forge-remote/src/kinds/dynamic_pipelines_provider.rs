@@ -79,6 +79,7 @@ pub struct PipelinesCall {
     /// `definitions`, `push`, `manual`, `schedule`, `parent_step`.
     pub trigger: Option<String>,
     /// What it runs on: `type`, `commit`, `ref_name`, …
+    #[serde(deserialize_with = "super::or_default")]
     pub target: Rest,
     /// The configuration, as `bitbucket-pipelines.yml` has it.
     pub pipelines_configuration: Value,

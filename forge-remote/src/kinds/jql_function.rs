@@ -114,12 +114,14 @@ pub struct JqlClause {
     pub field: Option<String>,
     /// The field's types.
     #[serde(rename = "type")]
+    #[serde(deserialize_with = "super::or_default")]
     pub types: Vec<String>,
     /// The operator.
     pub operator: Option<String>,
     /// The function's name.
     pub function_name: Option<String>,
     /// The arguments.
+    #[serde(deserialize_with = "super::or_default")]
     pub arguments: Vec<String>,
     /// Everything else.
     #[serde(flatten)]

@@ -81,6 +81,7 @@ pub use workflow_post_function::{Transitioned, WorkflowPostFunction};
 pub use crate::extract::Event;
 pub use crate::registry::Kind;
 
+use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
 use crate::registry::Handler;
@@ -169,6 +170,15 @@ fn item(handler: &Handler) -> Mapping {
     item.insert("key".into(), handler.key().into());
     item.insert("endpoint".into(), handler.endpoint().into());
     item
+}
+
+/// A field of a payload that may as well be left out: `null` says the same.
+fn or_default<'de, D, T>(reader: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
 }
 
 fn texts(texts: &[&str]) -> Value {

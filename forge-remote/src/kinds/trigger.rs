@@ -207,7 +207,7 @@ pub struct LifecycleEvent {
     /// Who upgraded it.
     pub upgrader_account_id: Option<String>,
     /// The app.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub app: LifecycleApp,
     /// Everything else: `environment`, `permissions`, …
     #[serde(flatten)]

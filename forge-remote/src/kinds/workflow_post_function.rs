@@ -93,10 +93,13 @@ impl Kind for WorkflowPostFunction {
 #[serde(rename_all = "camelCase", default)]
 pub struct Transitioned {
     /// `id` and `key`, at least.
+    #[serde(deserialize_with = "super::or_default")]
     pub issue: Rest,
     /// `id`, `executionId`, `from`, `to`.
+    #[serde(deserialize_with = "super::or_default")]
     pub transition: Rest,
     /// `id` and `name`.
+    #[serde(deserialize_with = "super::or_default")]
     pub workflow: Rest,
     /// Who made it.
     pub atlassian_id: Option<String>,
