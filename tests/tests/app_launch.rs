@@ -187,3 +187,55 @@ fn functions_that_make_one_module_must_agree_and_be_whole() {
         assert!(all.contains(part), "{part} is not in\n{all}");
     }
 }
+
+mod hooks {
+    use forge_remote::kinds::{WebRequest, WebResponse};
+    use forge_remote::prelude::*;
+
+    #[web_trigger]
+    pub(crate) async fn hook(request: WebRequest) -> WebResponse {
+        WebResponse::new(200, request.user_path)
+    }
+
+    #[endpoint(path = "/hook", method = "GET")]
+    pub(crate) async fn the_same_path() {}
+
+    #[endpoint(path = "/hook/deeper/still")]
+    pub(crate) async fn below() {}
+
+    #[endpoint(path = "/hooks")]
+    pub(crate) async fn beside() {}
+
+    #[web_trigger(path = "/")]
+    pub(crate) async fn everything(request: WebRequest) -> WebResponse {
+        WebResponse::new(200, request.user_path)
+    }
+}
+
+#[test]
+fn no_other_handler_is_on_a_web_triggers_path_or_below() {
+    let app = || App::empty().app_id(APP_ID).remote(backend());
+    let hook = app().handler(handler!(hooks::hook));
+    hook.handler(handler!(hooks::beside)).build().unwrap();
+    app().handler(handler!(hooks::everything)).build().unwrap();
+
+    let hook = app().handler(handler!(hooks::hook));
+    let hook = hook.handler(handler!(hooks::the_same_path));
+    let text = problems(hook.handler(handler!(hooks::below)));
+    for part in [
+        "error[duplicate-path]: 2 handlers answer `/hook`, one of them with any method",
+        "error[covered-path]: `/hook/deeper/still` is below `/hook`, where a webtrigger answers every path",
+        "(the_same_path)",
+        "(below)",
+        "(hook)",
+        "2 problems",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let text = problems(
+        app()
+            .handler(handler!(hooks::everything))
+            .handler(handler!(hooks::beside)),
+    );
+    assert!(text.contains("`/hooks` is below `/`"), "{text}");
+}

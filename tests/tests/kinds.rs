@@ -14,6 +14,7 @@ use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 #[scheduled_trigger(interval = "hour", licensed_only)]
 async fn tick() {}
@@ -100,7 +101,12 @@ async fn echo(request: WebRequest) -> WebResponse {
         .query_parameters
         .get("q")
         .and_then(|all| all.first());
-    let text = format!("{} {} {:?}", request.method, request.body, query);
+    let body = match request.text() {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("{:02x?}", &request.body[..]),
+    };
+    let path = &request.user_path;
+    let text = format!("{} {body} {query:?} {path}", request.method);
     WebResponse::new(200, text).header("Content-Type", "text/plain")
 }
 
@@ -497,15 +503,15 @@ async fn answers_have_the_shape_that_forge_reads() {
 async fn a_web_trigger_takes_the_request_and_its_description() {
     let harness = harness();
     let described = json!({
-        "method": "PUT", "headers": { "X-Kind": ["right"] }, "body": "b", "path": "/x1/1", "userPath": "",
-        "queryParameters": { "q": ["1"] },
+        "method": "PUT", "headers": { "X-Kind": ["right"] }, "body": "b", "path": "/x1/1/deeper",
+        "userPath": "/deeper", "queryParameters": { "q": ["1"] },
     });
     assert_eq!(
         answer(&harness, "hook", described.clone()).await.1,
         json!({ "outputKey": "accepted" })
     );
     let text = harness.call("echo").json(&described).send().await.json();
-    assert_eq!(text["body"], "PUT b Some(\"1\")");
+    assert_eq!(text["body"], "PUT b Some(\"1\") /deeper");
     assert_eq!(text["headers"]["Content-Type"], json!(["text/plain"]));
 
     let passed_on = harness
@@ -522,7 +528,145 @@ async fn a_web_trigger_takes_the_request_and_its_description() {
         .send()
         .await
         .json();
-    assert_eq!(passed_on["body"], "POST raw Some(\"2\")");
+    assert_eq!(passed_on["body"], "POST raw Some(\"2\") ");
+}
+
+/// A call of a handler's, with another method and another path.
+async fn elsewhere(
+    harness: &Harness,
+    key: &str,
+    method: &str,
+    path: &str,
+    body: &'static [u8],
+) -> (u16, Value) {
+    let handler = harness.app().registry().find(key).next().unwrap();
+    let call = harness.platform().call(handler).body(body);
+    let mut request = call.into_request();
+    *request.method_mut() = method.parse().unwrap();
+    *request.uri_mut() = path.parse().unwrap();
+    let response = harness.app().router().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = forge_remote::axum::body::to_bytes(response.into_body(), usize::MAX).await;
+    (
+        status,
+        serde_json::from_slice(&body.unwrap()).unwrap_or(Value::Null),
+    )
+}
+
+#[tokio::test]
+async fn a_web_trigger_answers_every_method_on_its_path_and_below() {
+    let harness = harness();
+    for (method, path, expected) in [
+        ("GET", "/echo?q=1", "GET b Some(\"1\") "),
+        ("DELETE", "/echo/", "DELETE b None /"),
+        ("PUT", "/echo/a%20b/c?q=2", "PUT b Some(\"2\") /a%20b/c"),
+        ("PROPFIND", "/echo//d/", "PROPFIND b None //d/"),
+        ("OPTIONS", "/echo/e", "OPTIONS b None /e"),
+    ] {
+        let (status, answer) = elsewhere(&harness, "echo", method, path, b"b").await;
+        assert_eq!((status, &answer["body"]), (200, &json!(expected)), "{path}");
+    }
+    // The bytes that were sent, text or not.
+    let (_, answer) = elsewhere(&harness, "echo", "POST", "/echo/x", b"\xff\x00").await;
+    assert_eq!(answer["body"], "POST [ff, 00] None /x");
+    // What looks like a description, but can't be one, is a body.
+    let faked = br#"{"method":"GET","headers":{},"path":"/x"}"#;
+    let (_, answer) = elsewhere(&harness, "echo", "POST", "/echo/x", faked).await;
+    assert!(
+        answer["body"].as_str().unwrap().starts_with("POST {"),
+        "{answer}"
+    );
+    // A path that only begins alike is nobody's, and another handler has its method alone.
+    for (path, status) in [("/echoes", 404), ("/follow/x", 404), ("/urgent", 405)] {
+        assert_eq!(
+            elsewhere(&harness, "echo", "GET", path, b"").await.0,
+            status,
+            "{path}"
+        );
+    }
+    // Nor is it open to anybody.
+    let unsigned =
+        forge_remote::http::Request::get("/echo/x").body(forge_remote::axum::body::Body::empty());
+    let answer = harness
+        .app()
+        .router()
+        .oneshot(unsigned.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 401);
+}
+
+#[tokio::test]
+async fn a_providers_functions_answer_any_method() {
+    let harness = harness();
+    for method in ["GET", "POST", "PUT"] {
+        let path = "/check-auth?userId=1";
+        assert_eq!(
+            elsewhere(&harness, "check-auth", method, path, b"").await.0,
+            200
+        );
+    }
+    let linked = br#"{"associatedWith":{"id":"1"}}"#;
+    let answer = elsewhere(&harness, "design-linked", "PUT", "/design-linked", linked).await;
+    assert_eq!(answer, (200, json!("1")));
+}
+
+#[tokio::test]
+async fn null_says_what_a_left_out_field_says() {
+    let harness = harness();
+    for (key, body) in [
+        ("installed", json!({ "eventType": null, "app": null })),
+        (
+            "log-time",
+            json!({ "issueKey": "A-1", "hours": 1, "remark": null, "context": null }),
+        ),
+        (
+            "urgent",
+            json!({ "clause": { "type": null, "arguments": null } }),
+        ),
+        (
+            "notify",
+            json!({ "issue": null, "transition": null, "workflow": null }),
+        ),
+        (
+            "even",
+            json!({ "workspace": null, "repository": null, "pullrequest": { "id": 2 }, "trigger": null,
+                "mergeProperties": { "commitMessageTruncated": null, "closeSourceBranch": null } }),
+        ),
+        (
+            "even",
+            json!({ "pullrequest": null, "mergeProperties": null }),
+        ),
+        (
+            "pipelines",
+            json!({ "target": null, "pipelines_configuration": null }),
+        ),
+        ("by-url", json!({ "entity": null, "user": null })),
+        ("design-linked", json!({ "associatedWith": null })),
+        ("workspaces", json!({ "ids": null })),
+        ("render", json!({ "macros": null })),
+        (
+            "render",
+            json!({ "macros": [{ "localId": null, "context": null, "config": null }] }),
+        ),
+        (
+            "triage",
+            json!({ "id": null, "method": "message/send", "params": null }),
+        ),
+        ("farewell", json!({ "context": {} })),
+        ("start", json!({ "migrationId": null, "location": null })),
+        (
+            "echo",
+            json!({ "method": "GET", "headers": {}, "path": "/x", "body": null, "userPath": null,
+                "queryParameters": null }),
+        ),
+    ] {
+        let (status, answer) = answer(&harness, key, body.clone()).await;
+        assert_eq!(status, 200, "{key} {body}: {answer}");
+    }
+    // What has no default is still wanted.
+    let (status, _) = answer(&harness, "urgent", json!({ "clause": null })).await;
+    assert_eq!(status, 422);
 }
 
 #[tokio::test]

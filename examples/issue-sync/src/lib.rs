@@ -154,7 +154,7 @@ async fn hear(
     State(mirror): State<Mirror>,
     request: WebRequest,
 ) -> Result<Json<StaticOutput>> {
-    let Ok(Linked { id, link }) = serde_json::from_str(&request.body) else {
+    let Ok(Linked { id, link }) = request.json() else {
         return Ok(Json(StaticOutput::new("unreadable")));
     };
     let known = mirror.link(call.installation_id(), &id, link);

@@ -14,20 +14,20 @@ use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::{MethodFilter, any, get, on};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::{App, LaunchError, Limits, body};
 use crate::extract::trace_id;
-use crate::extract::{AppState, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
+use crate::extract::{AppState, Below, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
     AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KEYS,
     STAGING_KEYS, Target, Verifier, VerifyError,
 };
 use crate::manifest::Sections;
-use crate::registry::{BoxFuture, Handler, Mount, Need, Problem, Registry};
+use crate::registry::{BoxFuture, Handler, Mount, Need, Problem, Reach, Registry};
 use crate::response;
 use crate::token::Tokens;
 
@@ -81,9 +81,7 @@ impl Built {
                 .clone()
                 .filter(|_| handler.registration().auth.system);
             let mounted = Arc::new(mounted);
-            let filter = handler.method().filter();
-            let serve = move |request| Arc::clone(&mounted).serve(request);
-            router = router.route(handler.path(), on(filter, serve));
+            router = mount(router, handler, mounted);
             if handler.registration().kind.caller() == Caller::Page {
                 let methods = pages.entry(handler.path()).or_default();
                 methods.push(handler.method().as_str());
@@ -150,6 +148,38 @@ impl Built {
 
     pub(super) fn limits(&self) -> Limits {
         self.0.limits
+    }
+}
+
+/// Every route of a handler.
+fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
+    let path = handler.path();
+    let base = path.trim_end_matches('/').to_owned();
+    let below = format!("{base}/{{*rest}}");
+    let slash = format!("{base}/");
+    let serve = {
+        let mounted = Arc::clone(&mounted);
+        move |request| Arc::clone(&mounted).serve(request)
+    };
+    match handler.reach() {
+        Reach::Exact => router.route(path, on(handler.method().filter(), serve)),
+        Reach::AnyMethod => router.route(path, any(serve)),
+        Reach::Below => {
+            let serve_below = move |mut request: Request| {
+                let rest = request.uri().path().strip_prefix(base.as_str());
+                let rest = Below(rest.unwrap_or_default().to_owned());
+                request.extensions_mut().insert(rest);
+                Arc::clone(&mounted).serve(request)
+            };
+            let router = if path == slash {
+                router
+            } else {
+                router.route(&slash, any(serve_below.clone()))
+            };
+            router
+                .route(path, any(serve))
+                .route(&below, any(serve_below))
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::names::{Names, Shape, Written};
-use super::{Location, Method, Registration, Submission};
+use super::{Location, Method, Reach, Registration, Submission};
 
 /// One handler with its names resolved.
 #[derive(Clone, Debug)]
@@ -57,9 +57,31 @@ impl Handler {
         &self.names.path
     }
 
-    /// The method it answers.
+    /// The method it is called with; it may answer others too, see [`reach`](Self::reach).
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// Which requests it answers.
+    pub fn reach(&self) -> Reach {
+        self.registration.kind.reach()
+    }
+
+    /// The methods it answers, for people: `POST`, `any`.
+    pub fn methods(&self) -> &'static str {
+        match self.reach() {
+            Reach::Exact => self.method.as_str(),
+            Reach::AnyMethod | Reach::Below => "any",
+        }
+    }
+
+    /// Whether a path is below this handler's own, and so this handler's.
+    fn covers(&self, path: &str) -> bool {
+        let base = self.path().trim_end_matches('/');
+        self.reach() == Reach::Below
+            && path
+                .strip_prefix(base)
+                .is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
     }
 
     /// The module's key, when it has a module of its own.
@@ -237,24 +259,47 @@ impl Registry {
     }
 
     fn check_routes(&self, problems: &mut Vec<Problem>) {
-        let mut routes: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
+        const HELP: &str = "give all but one a path of its own: `path = \"/…\"` in the attribute";
+        let mut paths: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
         for handler in &self.handlers {
-            let method = handler.method().as_str();
-            routes
-                .entry((handler.path(), method))
-                .or_default()
-                .push(handler);
+            paths.entry(handler.path()).or_default().push(handler);
         }
-        for ((path, method), handlers) in routes {
-            if handlers.len() > 1 {
-                problems.push(
-                    Problem::new(
-                        "duplicate-path",
-                        format!("{} handlers answer `{method} {path}`", handlers.len()),
-                        "give all but one a path of its own: `path = \"/…\"` in the attribute",
-                    )
-                    .at(&handlers),
+        for (path, handlers) in &paths {
+            let mut methods: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+            // One that answers any method leaves none to others.
+            let any = handlers.iter().any(|one| one.reach() != Reach::Exact);
+            for handler in handlers {
+                let method = if any { "any" } else { handler.methods() };
+                methods.entry(method).or_default().push(handler);
+            }
+            for (method, handlers) in methods.iter().filter(|(_, all)| all.len() > 1) {
+                let message = match *method {
+                    "any" => format!(
+                        "{} handlers answer `{path}`, one of them with any method",
+                        handlers.len()
+                    ),
+                    method => format!("{} handlers answer `{method} {path}`", handlers.len()),
+                };
+                problems.push(Problem::new("duplicate-path", message, HELP).at(handlers));
+            }
+        }
+        for above in self
+            .handlers
+            .iter()
+            .filter(|one| one.reach() == Reach::Below)
+        {
+            let below = paths.iter().filter(|(path, _)| above.covers(path));
+            for (path, handlers) in below {
+                let all: Vec<&Handler> = [above]
+                    .into_iter()
+                    .chain(handlers.iter().copied())
+                    .collect();
+                let message = format!(
+                    "`{path}` is below `{}`, where a {} answers every path",
+                    above.path(),
+                    above.registration.kind.name()
                 );
+                problems.push(Problem::new("covered-path", message, HELP).at(&all));
             }
         }
     }

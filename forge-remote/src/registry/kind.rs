@@ -44,6 +44,11 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Which requests are the handler's.
+    fn reach(&self) -> Reach {
+        Reach::Exact
+    }
+
     /// The method, where it is neither POST nor the page's choice.
     fn method(&self) -> Option<Method> {
         None
@@ -66,6 +71,17 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
 
     /// The call as a local platform makes it.
     fn simulation(&self) -> Simulation;
+}
+
+/// Which requests are a handler's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those with its method on its path.
+    Exact,
+    /// Those with any method on its path.
+    AnyMethod,
+    /// Those with any method on its path and on every path below it.
+    Below,
 }
 
 /// One item of a module list in the manifest.
