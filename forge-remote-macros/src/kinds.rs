@@ -6,6 +6,7 @@ use syn::LitStr;
 
 use crate::diag::{Errors, nearest, one_of};
 use crate::model::Options;
+use crate::parse;
 
 /// One attribute.
 pub(crate) struct Kind {
@@ -60,9 +61,11 @@ pub(crate) enum Takes {
         &'static [(&'static str, &'static str)],
         &'static str,
     ),
-    /// The same, several.
+    /// `name = [(option = …, …), …]`: `&[Type]`, each as this reads its options.
+    Groups(&'static Kind),
+    /// The same as `Choice`, several.
     Choices(fn() -> Vec<&'static str>, &'static str),
-    /// The same as `Choice`; the runtime has an enum, and these are its variants.
+    /// The same as `Choice` for one; the runtime has an enum, and these are its variants.
     Variant(
         &'static str,
         &'static [(&'static str, &'static str)],
@@ -211,6 +214,28 @@ pub(crate) const SCHEDULED_TRIGGER: Kind = Kind {
     ..PLATFORM
 };
 
+const FILTER: Opt = text(
+    "filter",
+    10_000,
+    "\"event.issue.fields.project.key == 'ABC'\"",
+)
+.optional();
+
+const ON_ERROR: Opt = choice(
+    "on_error",
+    || vec!["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
+    "",
+    "\"RECEIVE_AND_LOG\"",
+);
+
+const PROPERTY_PATHS: Opt = texts(
+    "property_paths",
+    not_empty,
+    "[\"issue.properties['my-key'].field\"]",
+);
+
+const FIELDS: Opt = texts("fields", not_empty, "[\"issue.fields.summary\"]");
+
 pub(crate) const TRIGGER: Kind = Kind {
     name: "trigger",
     runtime: "Trigger",
@@ -221,30 +246,42 @@ pub(crate) const TRIGGER: Kind = Kind {
             unknown_event,
             "[\"avi:jira:invented:thing\"]",
         ),
-        text(
-            "filter",
-            10_000,
-            "\"event.issue.fields.project.key == 'ABC'\"",
-        )
-        .optional(),
-        choice(
-            "on_error",
-            || vec!["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
-            "",
-            "\"RECEIVE_AND_LOG\"",
-        ),
+        Opt {
+            name: "filtered_events",
+            takes: Takes::Groups(&FILTERED_EVENT),
+            need: Need::Optional,
+            example: "[(event = \"avi:jira:updated:issue\", ignore_self)]",
+        },
+        FILTER,
+        ON_ERROR,
         flag("ignore_self"),
         flag("licensed_only"),
-        texts(
-            "property_paths",
-            not_empty,
-            "[\"issue.properties['my-key'].field\"]",
-        ),
-        texts("fields", not_empty, "[\"issue.fields.summary\"]"),
+        PROPERTY_PATHS,
+        FIELDS,
     ],
     when: "when an event happens",
     ..PLATFORM
 };
+
+/// One event of a trigger's `filtered_events`; not an attribute.
+const FILTERED_EVENT: Kind = Kind {
+    name: "filtered_events",
+    runtime: "FilteredEvent",
+    options: &[
+        text("event", 255, "\"avi:jira:updated:issue\"").optional(),
+        text("unknown_event", 255, "\"avi:jira:invented:thing\"").optional(),
+        FILTER,
+        ON_ERROR,
+        flag("ignore_self"),
+        flag("licensed_only"),
+        PROPERTY_PATHS,
+        FIELDS,
+    ],
+    ..PLATFORM
+};
+
+/// What makes a filter: Forge takes none without one of them.
+const FILTERS: [&str; 3] = ["filter", "ignore_self", "licensed_only"];
 
 pub(crate) const PRE_UNINSTALL: Kind = Kind {
     name: "pre_uninstall",
@@ -517,26 +554,86 @@ pub(crate) fn read(
         quote!(#field: #value,)
     });
     let fields: TokenStream = fields.collect();
-    if kind.name == "trigger" {
-        if options.misses_all(&["events", "unknown_events"]) {
-            errors.help(
-                options.attribute(),
-                "`events` is missing",
-                "write `events = [\"avi:jira:created:issue\"]`",
-            );
-        }
-        if !options.misses("on_error") && options.misses("filter") {
-            errors.help(
-                options.attribute(),
-                "`on_error` without a `filter`",
-                "write `filter = \"…\"`, an expression, or leave `on_error` out",
-            );
-        }
+    match kind.name {
+        "trigger" => check_trigger(options, errors),
+        "filtered_events" => check_filtered_event(options, errors),
+        _ => {}
     }
     if kind.options.is_empty() {
         quote!(#private::kinds::#runtime)
     } else {
         quote!(#private::kinds::#runtime { #fields })
+    }
+}
+
+fn check_trigger(options: &Options, errors: &mut Errors) {
+    if options.misses_all(&["events", "unknown_events", "filtered_events"]) {
+        errors.help(
+            options.attribute(),
+            "`events` is missing",
+            "write `events = [\"avi:jira:created:issue\"]`",
+        );
+    }
+    if options.misses("filtered_events") {
+        check_on_error(options, errors);
+        return;
+    }
+    // Forge takes either form, not both.
+    for name in ["events", "unknown_events"] {
+        if !options.misses(name) {
+            errors.help(
+                options.place(name),
+                format!("`{name}` beside `filtered_events`"),
+                "write all of them into `filtered_events`, or into a second function",
+            );
+        }
+    }
+    for name in FILTERS
+        .iter()
+        .chain(&["on_error", "property_paths", "fields"])
+    {
+        if !options.misses(name) {
+            errors.help(
+                options.place(name),
+                format!("`{name}` beside `filtered_events`"),
+                "write it into each of the events that it is for",
+            );
+        }
+    }
+}
+
+fn check_filtered_event(options: &Options, errors: &mut Errors) {
+    match (options.misses("event"), options.misses("unknown_event")) {
+        (true, true) => errors.help(
+            options.attribute(),
+            "`event` is missing",
+            "write `event = \"avi:jira:updated:issue\"`",
+        ),
+        (false, false) => errors.help(
+            options.place("unknown_event"),
+            "`unknown_event` beside `event`",
+            "each event has parentheses of its own",
+        ),
+        _ => {}
+    }
+    if options.misses_all(&FILTERS) {
+        errors.help(
+            options.attribute(),
+            "an event without a filter",
+            "write `filter = \"…\"`, `ignore_self` or `licensed_only`, or move the event to `events` of a second function",
+        );
+    } else {
+        check_on_error(options, errors);
+    }
+}
+
+fn check_on_error(options: &Options, errors: &mut Errors) {
+    if !options.misses("on_error") && options.misses_all(&FILTERS) {
+        errors.help(
+            options.place("on_error"),
+            "`on_error` without a filter",
+            "write `filter = \"…\"`, `ignore_self` or `licensed_only`, or leave `on_error` out",
+        );
     }
 }
 
@@ -634,6 +731,23 @@ fn value(
             }
             quote!(&[#(#texts),*])
         }
+        Takes::Groups(inner) => {
+            let ty = Ident::new(inner.runtime, Span::call_site());
+            let groups = options.groups(name, example, errors).into_iter();
+            let items = groups.map(|group| {
+                let written = parse::options(inner, group.stream(), errors);
+                let taker = format!("an item of `{name}`");
+                let known = inner.options.iter().map(|option| option.name).collect();
+                let mut options = Options::of(known, &taker, group.span(), written, errors);
+                read(inner, &mut options, "", private, errors)
+            });
+            let items: Vec<TokenStream> = items.collect();
+            if items.is_empty() {
+                let none = quote!(&[] as &[#private::kinds::#ty]);
+                return none;
+            }
+            quote!(&[#(#items),*])
+        }
         Takes::Choice(known, synonyms, note) => {
             let chosen = options.text(name, example, errors);
             if let Some(text) = &chosen {
@@ -704,6 +818,14 @@ fn check_text(name: &str, text: &LitStr, longest: usize, example: &str, errors: 
             format!("`{name}` has {longest} characters at most, and this has {length}"),
             "shorten it",
         );
+    } else if let Some(check) = match name {
+        "event" => Some(known_event as fn(&str) -> Result<(), (String, String)>),
+        "unknown_event" => Some(unknown_event as _),
+        _ => None,
+    } {
+        if let Err((message, help)) = check(&value) {
+            errors.help(text.span(), message, help);
+        }
     } else if name.ends_with("home_url") || name == "documentation_url" {
         if !value.starts_with("https://") && !value.starts_with("http://") {
             errors.help(

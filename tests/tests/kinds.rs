@@ -73,6 +73,20 @@ async fn unheard_of(Event(event): Event) -> Result<()> {
     Err(Error::new("the database is down"))
 }
 
+#[trigger(filtered_events = [
+    (event = "avi:jira:created:version", ignore_self),
+    (
+        event = "avi:jira:updated:version",
+        filter = "event.version.released",
+        on_error = "RECEIVE",
+        fields = ["version.name"],
+    ),
+    (unknown_event = "avi:jira:invented:version", licensed_only),
+])]
+async fn versions(Event(event): Event) -> Json<Value> {
+    Json(event["eventType"].clone())
+}
+
 #[pre_uninstall(auth = system)]
 async fn farewell(Event(event): Event<UninstallEvent>) -> Result<()> {
     assert!(event.context.is_some());
@@ -316,7 +330,7 @@ async fn the_local_platforms_call_of_every_kind_is_understood() {
         assert_eq!(answer.status(), expected, "{name}: {}", answer.text());
         count += 1;
     }
-    assert_eq!(count, 28);
+    assert_eq!(count, 29);
 }
 
 #[tokio::test]
@@ -809,6 +823,10 @@ fn an_events_scopes_follow_from_either_of_its_sets() {
     ];
     let mut bare = current.clone();
     bare.scopes.clear();
+    // Those of events in object form follow as well.
+    let versions = |event: &&&str| event.ends_with(":version");
+    assert_eq!(bare.events.keys().filter(versions).count(), 2);
+    bare.events.retain(|event, _| !versions(&event));
     assert_eq!(names(&bare, &[]), ["read:jira-work"]);
     assert_eq!(names(&bare, &["read:jira-work"]), ["read:jira-work"]);
     let mut expected = granular.map(str::to_owned);
@@ -818,6 +836,72 @@ fn an_events_scopes_follow_from_either_of_its_sets() {
     assert_eq!(names(&bare, &granular[..2]), ["read:jira-work"]);
     bare.granular = true;
     assert_eq!(names(&bare, &[]), expected);
+}
+
+/// The golden manifest with another trigger under `follow-trigger`'s and `versions-trigger`'s keys.
+fn with_events(key: &str, events: &str) -> (ManifestFile, String) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
+    let text = fs::read_to_string(&golden).unwrap();
+    let (before, item) = text.split_once(&format!("    - key: {key}\n")).unwrap();
+    let end = item.find("\n    - key").unwrap_or(item.len()) + 1;
+    let end = item
+        .find("\n  webtrigger")
+        .map_or(end, |next| end.min(next + 1));
+    let (item, after) = item.split_at(end);
+    let endpoint = item.lines().next().unwrap();
+    let text = format!("{before}    - key: {key}\n{endpoint}\n{events}{after}");
+    (
+        ManifestFile::parse(golden, Some(text.clone())).unwrap(),
+        text,
+    )
+}
+
+#[test]
+fn events_in_the_other_form_that_mean_the_same_stay() {
+    let wanted = sections();
+    const FOLLOW: &str = "      events:
+        - eventType: avi:jira:deleted:issue # by hand
+          filter:
+            onError: RECEIVE_AND_LOG
+            expression: event.issue.fields.project.key == 'DEV'
+            ignoreSelf: true
+          payload:
+            include: {propertyPaths: [\"issue.properties['k'].f\"]}
+        - eventType: avi:jira:created:issue
+          filter: {ignoreSelf: true, expression: event.issue.fields.project.key == 'DEV', onError: RECEIVE_AND_LOG, appIsLicensed: false}
+          payload:
+            include: {propertyPaths: [\"issue.properties['k'].f\"]}
+";
+    let (file, text) = with_events("follow-trigger", FOLLOW);
+    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.updated(&wanted, None).unwrap(), text);
+
+    // And back: names for what the code has in objects. Without a filter an object says no more.
+    const INSTALLED: &str = "      events:
+        - {eventType: avi:forge:installed:app, filter: {ignoreSelf: false}}
+        - {eventType: avi:forge:upgraded:app, filter: {ignoreSelf: false}}
+";
+    let (file, text) = with_events("installed-trigger", INSTALLED);
+    let differences = compare(file.value(), &wanted);
+    assert_eq!(differences, [], "{text}");
+
+    for (old, new) in [
+        ("avi:jira:deleted:issue", "avi:jira:updated:issue"),
+        ("ignoreSelf: true\n", "ignoreSelf: false\n"),
+        ("onError: RECEIVE_AND_LOG\n", "onError: RECEIVE\n"),
+        ("['k'].f\"]}\n        -", "['k'].g\"]}\n        -"),
+        ("appIsLicensed: false", "appIsLicensed: true"),
+    ] {
+        assert!(FOLLOW.contains(old), "{old}");
+        let (file, _) = with_events("follow-trigger", &FOLLOW.replacen(old, new, 1));
+        assert!(!compare(file.value(), &wanted).is_empty(), "{new}");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
+        let golden = ManifestFile::parse(golden.clone(), Some(fs::read_to_string(golden).unwrap()));
+        let updated = file.updated(&wanted, None).unwrap();
+        let updated = ManifestFile::parse("manifest.yml", Some(updated)).unwrap();
+        let triggers = |file: &ManifestFile| file.value()["modules"]["trigger"].clone();
+        assert_eq!(triggers(&updated), triggers(&golden.unwrap()), "{new}");
+    }
 }
 
 /// Atlassian's schema knows no module that names an endpoint and isn't written here somehow. Set

@@ -74,7 +74,8 @@ pub use pages::{
 };
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
 pub use scheduled_trigger::{Interval, ScheduledTrigger};
-pub use trigger::{LifecycleApp, LifecycleEvent, Trigger};
+pub(crate) use trigger::wanted_of_trigger;
+pub use trigger::{FilteredEvent, LifecycleApp, LifecycleEvent, Trigger};
 pub use web_trigger::{StaticOutput, WebRequest, WebResponse, WebTrigger};
 pub use workflow_post_function::{Transitioned, WorkflowPostFunction};
 

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_yaml::{Mapping, Value};
 
 use super::emit;
-use super::merge::{self, is_empty_auth, key, list, wanted_of_remote};
+use super::merge::{self, is_empty_auth, key, list, wanted_of};
 use super::model::{Entry, Owned, Sections};
 
 /// One disagreement between the manifest and the code.
@@ -214,12 +214,8 @@ fn compare_list(
         let before = differences.len();
         let empty = Mapping::new();
         let found = item.as_mapping().unwrap_or(&empty);
-        if path == ["remotes"] {
-            let wanted = wanted_of_remote(item, &entry.item);
-            compare_mapping(&place, found, &wanted, entry.owned, differences);
-        } else {
-            compare_mapping(&place, found, &entry.item, entry.owned, differences);
-        }
+        let wanted = wanted_of(path, item, &entry.item);
+        compare_mapping(&place, found, &wanted, entry.owned, differences);
         for difference in &mut differences[before..] {
             difference.origins.clone_from(&entry.origins);
         }

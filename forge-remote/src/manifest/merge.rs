@@ -61,7 +61,8 @@ impl<'a> Plan<'a> {
                 }),
             }
         }
-        for list in lists.iter_mut().filter(|list| list.path == ["remotes"]) {
+        let adapted = |path: &[&str]| matches!(path, ["remotes"] | ["modules", "trigger"]);
+        for list in lists.iter_mut().filter(|list| adapted(&list.path)) {
             for (item, _) in &mut list.set {
                 let found = key_of(item).and_then(|wanted| {
                     self::list(manifest, &list.path)
@@ -69,7 +70,7 @@ impl<'a> Plan<'a> {
                         .find(|found| key(found) == Some(wanted))
                 });
                 if let Some(found) = found {
-                    *item = wanted_of_remote(found, item);
+                    *item = wanted_of(&list.path, found, item);
                 }
             }
         }
@@ -405,8 +406,17 @@ pub(super) fn is_empty_auth(name: &Value, value: &Value) -> bool {
     name.as_str() == Some("auth") && same(value, &Value::Mapping(Mapping::new()))
 }
 
+/// What is wanted of an item, given the one that is there.
+pub(super) fn wanted_of(path: &[&str], found: &Value, wanted: &Mapping) -> Mapping {
+    match path {
+        ["remotes"] => wanted_of_remote(found, wanted),
+        ["modules", "trigger"] => crate::kinds::wanted_of_trigger(found, wanted),
+        _ => wanted.clone(),
+    }
+}
+
 /// A remote's address that the code can't know better: a manifest variable, or one for each region.
-pub(super) fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
+fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
     let mut wanted = wanted.clone();
     let kept = match found.get("baseUrl") {
         Some(Value::String(url)) => url.contains("${"),

@@ -55,8 +55,8 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
     }
 
     /// The events it is called for; Forge delivers them with their scopes only.
-    fn events(&self) -> &[&'static str] {
-        &[]
+    fn events(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 
     /// The scopes without which Forge takes no such module.
