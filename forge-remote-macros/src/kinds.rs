@@ -51,8 +51,8 @@ pub(crate) enum Takes {
     Text(usize),
     /// `name`, `name = true`, `name = false`: `bool`.
     Flag,
-    /// `name = 12`: `Option<u32>`.
-    Number,
+    /// `name = 1.5`: `Option<HalfHours>`, with so many half hours at most.
+    HalfHours(u32),
     /// `name = ["text", …]`, each as the reader wants it: `&[&str]`.
     Texts(fn(&str) -> Result<(), (String, String)>),
     /// `name = "one of these"`: `&str`, or `Option<&str>`; with other words that people write.
@@ -520,7 +520,7 @@ pub(crate) const DATA_RESIDENCY: Kind = Kind {
         .required(),
         Opt {
             name: "max_hours",
-            takes: Takes::Number,
+            takes: Takes::HalfHours(48),
             need: Need::Optional,
             example: "2",
         },
@@ -671,8 +671,8 @@ fn value(
             let on = options.flag(name, errors);
             quote!(#on)
         }
-        Takes::Number => match options.number(name, example, errors) {
-            Some(number) => some(quote!(#number)),
+        Takes::HalfHours(most) => match options.half_hours(name, *most, example, errors) {
+            Some(halves) => some(quote!(#private::kinds::HalfHours(#halves))),
             None => none(),
         },
         Takes::Text(longest) => {

@@ -184,16 +184,26 @@ impl Options {
         }
     }
 
-    /// A whole number.
-    pub(crate) fn number(&mut self, name: &str, example: &str, errors: &mut Errors) -> Option<u32> {
+    /// Hours in steps of a half, from the first to `most` of these steps; gives the steps.
+    pub(crate) fn half_hours(
+        &mut self,
+        name: &str,
+        most: u32,
+        example: &str,
+        errors: &mut Errors,
+    ) -> Option<u32> {
         let value = self.value(name, example, errors)?;
-        match syn::parse2::<syn::LitInt>(value.tokens()) {
-            Ok(number) if number.base10_parse::<u32>().is_ok() => number.base10_parse().ok(),
-            _ => {
-                Self::wrong(name, &value, "a whole number", example, errors);
-                None
-            }
+        let hours = match syn::parse2::<syn::Lit>(value.tokens()) {
+            Ok(syn::Lit::Int(hours)) => hours.base10_parse::<f64>().ok(),
+            Ok(syn::Lit::Float(hours)) => hours.base10_parse().ok(),
+            _ => None,
+        };
+        let found = (1..=most).find(|halves| hours == Some(f64::from(*halves) / 2.0));
+        if found.is_none() {
+            let what = format!("0.5 to {} hours in steps of 0.5", most / 2);
+            Self::wrong(name, &value, &what, example, errors);
         }
+        found
     }
 
     /// A list of strings and of constants that are strings.

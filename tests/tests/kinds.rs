@@ -271,7 +271,7 @@ async fn triage(Json(call): Json<AgentCall>) -> AgentAnswer {
     }
 }
 
-#[data_residency(hook = "schedule", max_hours = 2)]
+#[data_residency(hook = "schedule", max_hours = 1.5)]
 async fn schedule(Json(call): Json<ResidencyCall>) -> Result<(), ResidencyFailure> {
     if call.location.as_deref() == Some("EU") {
         Ok(())

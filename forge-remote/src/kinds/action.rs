@@ -7,7 +7,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::{Rest, item, set};
 use crate::fit::Caller;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[action]`. `description` is the doc comment's first paragraph unless written.
 ///
@@ -69,7 +69,7 @@ impl Kind for Action {
         vec![Module {
             module_type: "action",
             item,
-            owned: Some(&[
+            owned: Owned::Named(&[
                 "key",
                 "endpoint",
                 "function",

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{Rest, item};
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[consumer]`.
 ///
@@ -52,7 +52,7 @@ impl Kind for Consumer {
         vec![Module {
             module_type: "consumer",
             item,
-            owned: None,
+            owned: Owned::All,
         }]
     }
 

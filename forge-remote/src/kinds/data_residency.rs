@@ -4,10 +4,10 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_yaml::Mapping;
+use serde_yaml::{Mapping, Value};
 
 use super::Rest;
-use crate::registry::{Handler, Kind, Method, Module, Simulation};
+use crate::registry::{Handler, Kind, Method, Module, Owned, Simulation};
 
 /// The module's key unless another is written.
 pub(crate) const DATA_RESIDENCY_KEY: &str = "data-residency";
@@ -41,8 +41,22 @@ pub(crate) const DATA_RESIDENCY_KEY: &str = "data-residency";
 pub struct DataResidency {
     /// `schedule`, `start`, `status`, `commit` or `rollback`.
     pub hook: &'static str,
-    /// How long a move may take, in hours; written at one of the hooks.
-    pub max_hours: Option<u32>,
+    /// How long a move may take: 0.5 to 24 hours in steps of 0.5; written at one of the hooks.
+    pub max_hours: Option<HalfHours>,
+}
+
+/// Hours in steps of a half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HalfHours(pub u32);
+
+impl From<HalfHours> for Value {
+    fn from(HalfHours(halves): HalfHours) -> Self {
+        if halves % 2 == 0 {
+            (halves / 2).into()
+        } else {
+            (f64::from(halves) / 2.0).into()
+        }
+    }
 }
 
 impl Kind for DataResidency {
@@ -82,7 +96,7 @@ impl Kind for DataResidency {
             module_type: "migration:dataResidency",
             item,
             // The length of a move can stand in the manifest alone, with its half hours.
-            owned: Some(&["key", "remote", "path"]),
+            owned: Owned::Named(&["key", "remote", "path"]),
         }]
     }
 

@@ -6,7 +6,7 @@ use serde_yaml::Mapping;
 
 use super::{Rest, nested, set};
 use crate::fit::Caller;
-use crate::registry::{Handler, Kind, Module, Reach, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
 
 pub(super) const DESIGN_ENDPOINTS: &[&[&str]] = &[
     &["checkAuth", "endpoint"],
@@ -96,7 +96,7 @@ impl Kind for DesignInfoProvider {
         vec![Module {
             module_type: "devops:designInfoProvider",
             item,
-            owned: None,
+            owned: Owned::All,
         }]
     }
 
@@ -185,7 +185,7 @@ impl Kind for SecurityInfoProvider {
         vec![Module {
             module_type: "devops:securityInfoProvider",
             item,
-            owned: None,
+            owned: Owned::All,
         }]
     }
 

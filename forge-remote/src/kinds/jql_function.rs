@@ -7,7 +7,7 @@ use serde_yaml::{Mapping, Value};
 
 use super::{Rest, item, texts};
 use crate::fit::Caller;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[jql_function]`.
 ///
@@ -65,7 +65,7 @@ impl Kind for JqlFunction {
         vec![Module {
             module_type: "jira:jqlFunction",
             item,
-            owned: Some(&[
+            owned: Owned::Named(&[
                 "key",
                 "endpoint",
                 "function",

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Rest, item, texts};
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[merge_check]`. `description` is the doc comment's first paragraph unless
 /// written. Forge takes an error for a failed check.
@@ -54,7 +54,7 @@ impl Kind for MergeCheck {
         vec![Module {
             module_type: "bitbucket:mergeCheck",
             item,
-            owned: Some(&[
+            owned: Owned::Named(&[
                 "key",
                 "endpoint",
                 "function",

@@ -60,7 +60,9 @@ pub use action::{Action, ActionCall, ActionContext};
 pub use agent_connector::{AgentAnswer, AgentCall, AgentConnector, AgentError};
 pub use consumer::{Consumer, QueueEvent};
 pub(crate) use data_residency::DATA_RESIDENCY_KEY;
-pub use data_residency::{DataResidency, ResidencyCall, ResidencyFailure, ResidencyStatus};
+pub use data_residency::{
+    DataResidency, HalfHours, ResidencyCall, ResidencyFailure, ResidencyStatus,
+};
 pub use devops::{
     Associated, Container, DesignCall, DesignInfoProvider, SecurityAnswer, SecurityCall,
     SecurityInfoProvider, Workspace,

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
 use super::{Rest, item, set, texts};
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[trigger]`.
 ///
@@ -99,7 +99,7 @@ impl Kind for Trigger {
         vec![Module {
             module_type: "trigger",
             item,
-            owned: None,
+            owned: Owned::All,
         }]
     }
 

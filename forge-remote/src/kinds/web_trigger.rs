@@ -15,7 +15,7 @@ use serde_yaml::{Mapping, Value};
 use super::{item, nested, set};
 use crate::Json;
 use crate::extract::Below;
-use crate::registry::{Handler, Kind, Module, Reach, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
 
 /// The options of `#[web_trigger]`.
 ///
@@ -89,7 +89,7 @@ impl Kind for WebTrigger {
             module_type: "webtrigger",
             item,
             // A hand-written demand for an HMAC stays.
-            owned: Some(&["key", "endpoint", "function", "response", "urlFormat"]),
+            owned: Owned::Named(&["key", "endpoint", "function", "response", "urlFormat"]),
         }]
     }
 

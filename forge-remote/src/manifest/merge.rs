@@ -7,8 +7,9 @@ use serde_yaml::{Mapping, Value};
 
 use super::compare::{Place, same};
 use super::edit::{Editor, Unsafe};
-use super::model::{Entry, Owned, Sections};
+use super::model::{Entry, Sections};
 use super::tree::Node;
+use crate::registry::Owned;
 
 /// The changes of one list of keyed items.
 pub(super) struct ListPlan<'a> {
@@ -390,7 +391,7 @@ fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: Owned) {
                 reconcile(
                     old,
                     value.as_mapping().unwrap_or(&Mapping::new()),
-                    Owned::All,
+                    owned.inside(name.as_str().unwrap_or_default()),
                 );
             }
             Some(old) => *old = value.clone(),

@@ -17,6 +17,7 @@ mod tree;
 #[cfg(test)]
 mod merge_tests;
 
+pub use crate::registry::Owned;
 pub(crate) use bindings::bindings;
 pub use compare::{Difference, Finding, Place, compare};
 pub use diagnostic::{Diagnostic, Level, render};
@@ -24,7 +25,7 @@ pub use emit::to_yaml;
 pub use file::{ManifestError, ManifestFile};
 pub(crate) use lint::page_modules;
 pub use lint::{RULES, Rule, rule};
-pub use model::{Entry, Owned, Remote, Scope, Sections};
+pub use model::{Entry, Remote, Scope, Sections};
 pub use tree::Position;
 
 /// Every finding about a manifest: where it disagrees with the code, and what the rules say, in

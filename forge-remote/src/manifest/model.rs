@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_yaml::{Mapping, Value};
 
 use super::lint::DATA;
-use crate::registry::{Auth, Handler, Module, Registry};
+use crate::registry::{Auth, Handler, Module, Owned, Registry};
 
 /// A remote: a backend of yours that Forge calls, as `remotes` in the manifest names it.
 ///
@@ -83,28 +83,6 @@ pub struct Entry {
     pub owned: Owned,
     /// `file:line:column` of the handlers; empty for what the app itself declares.
     pub origins: Vec<String>,
-}
-
-/// Which of an item's properties the code decides; the others are the user's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owned {
-    /// All of them.
-    All,
-    /// These.
-    Named(&'static [&'static str]),
-    /// Those that the item has.
-    Present,
-}
-
-impl Owned {
-    /// Whether a property is the code's even when the code wants none.
-    pub(super) fn has(self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.contains(&name),
-            Self::Present => false,
-        }
-    }
 }
 
 impl Entry {
@@ -202,7 +180,7 @@ impl Sections {
         } else {
             entries.push(Entry {
                 item: module.item,
-                owned: module.owned.map_or(Owned::All, Owned::Named),
+                owned: module.owned,
                 origins: vec![origin],
             });
         }

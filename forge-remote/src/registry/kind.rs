@@ -92,8 +92,44 @@ pub struct Module {
     /// The item; its `key` comes first.
     pub item: Mapping,
     /// The properties that the code decides; what else stands in the item is the user's (its
-    /// page, its icon). `None` for all of them.
-    pub owned: Option<&'static [&'static str]>,
+    /// page, its icon).
+    pub owned: Owned,
+}
+
+/// Which of an item's properties the code decides; the others are the user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owned {
+    /// All of them.
+    All,
+    /// These, each as a whole.
+    Named(&'static [&'static str]),
+    /// These, and of each what is said here.
+    Parts(&'static [(&'static str, Owned)]),
+    /// Those that the item has.
+    Present,
+}
+
+impl Owned {
+    /// Whether a property is the code's even when the code wants none.
+    pub(crate) fn has(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(&name),
+            Self::Parts(parts) => parts.iter().any(|(part, _)| *part == name),
+            Self::Present => false,
+        }
+    }
+
+    /// What of a property's own properties is the code's.
+    pub(crate) fn inside(self, name: &str) -> Self {
+        match self {
+            Self::Parts(parts) => {
+                let found = parts.iter().find(|(part, _)| *part == name);
+                found.map_or(Self::All, |(_, inside)| *inside)
+            }
+            _ => Self::All,
+        }
+    }
 }
 
 /// What a simulated call of a kind carries.

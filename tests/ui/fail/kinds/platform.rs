@@ -36,4 +36,13 @@ async fn odd_hook() {}
 #[data_residency(hook = "start", max_hours = "two")]
 async fn hours() {}
 
+#[data_residency(hook = "start", max_hours = 0)]
+async fn no_hours() {}
+
+#[data_residency(hook = "start", max_hours = 24.5)]
+async fn too_many_hours() {}
+
+#[data_residency(hook = "start", max_hours = 1.25)]
+async fn quarters() {}
+
 fn main() {}
