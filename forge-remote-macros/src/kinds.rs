@@ -4,9 +4,10 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::LitStr;
 
+use crate::checks::{self, List};
 use crate::diag::{Errors, nearest, one_of};
 use crate::model::Options;
-use crate::parse;
+use crate::parse::{self, Value};
 
 /// One attribute.
 pub(crate) struct Kind {
@@ -54,7 +55,7 @@ pub(crate) enum Takes {
     /// `name = 1.5`: `Option<HalfHours>`, with so many half hours at most.
     HalfHours(u32),
     /// `name = ["text", …]`, each as the reader wants it: `&[&str]`.
-    Texts(fn(&str) -> Result<(), (String, String)>),
+    Texts(&'static List),
     /// `name = "one of these"`: `&str`, or `Option<&str>`; with other words that people write.
     Choice(
         fn() -> Vec<&'static str>,
@@ -103,14 +104,10 @@ const fn flag(name: &'static str) -> Opt {
     }
 }
 
-const fn texts(
-    name: &'static str,
-    check: fn(&str) -> Result<(), (String, String)>,
-    example: &'static str,
-) -> Opt {
+const fn texts(name: &'static str, list: &'static List, example: &'static str) -> Opt {
     Opt {
         name,
-        takes: Takes::Texts(check),
+        takes: Takes::Texts(list),
         need: Need::Optional,
         example,
     }
@@ -230,20 +227,20 @@ const ON_ERROR: Opt = choice(
 
 const PROPERTY_PATHS: Opt = texts(
     "property_paths",
-    not_empty,
+    &checks::PATHS,
     "[\"issue.properties['my-key'].field\"]",
 );
 
-const FIELDS: Opt = texts("fields", not_empty, "[\"issue.fields.summary\"]");
+const FIELDS: Opt = texts("fields", &checks::PATHS, "[\"issue.fields.summary\"]");
 
 pub(crate) const TRIGGER: Kind = Kind {
     name: "trigger",
     runtime: "Trigger",
     options: &[
-        texts("events", known_event, "[\"avi:jira:created:issue\"]"),
+        texts("events", &checks::EVENTS, "[\"avi:jira:created:issue\"]"),
         texts(
             "unknown_events",
-            unknown_event,
+            &checks::UNKNOWN_EVENTS,
             "[\"avi:jira:invented:thing\"]",
         ),
         Opt {
@@ -304,7 +301,7 @@ pub(crate) const WEB_TRIGGER: Kind = Kind {
     options: &[
         texts(
             "outputs",
-            static_output,
+            &checks::OUTPUTS,
             "[\"accepted=202\", \"wrong=400 text/plain What?\"]",
         ),
         flag("hmac"),
@@ -329,7 +326,7 @@ pub(crate) const ACTION: Kind = Kind {
         text("description", 255, "\"Logs time spent on a work item\"").or_docs(),
         texts(
             "inputs",
-            action_input,
+            &checks::INPUTS,
             "[\"issueKey: string - The work item's key\", \"comment?: string - A remark\"]",
         ),
     ],
@@ -343,7 +340,7 @@ pub(crate) const JQL_FUNCTION: Kind = Kind {
     runtime: "JqlFunction",
     options: &[
         text("name", 255, "\"issuesWithText\""),
-        texts("arguments", argument_name, "[\"text\", \"limit?\"]"),
+        texts("arguments", &checks::ARGUMENTS, "[\"text\", \"limit?\"]"),
         choices("types", jql_types, "", "[\"issue\"]"),
         choices("operators", jql_operators, "", "[\"in\", \"not in\"]"),
     ],
@@ -496,7 +493,7 @@ pub(crate) const AGENT_CONNECTOR: Kind = Kind {
         text("icon", 255, "\"resource:main;icon.svg\"").optional(),
         texts(
             "conversation_starters",
-            conversation_starter,
+            &checks::STARTERS,
             "[\"Sort my inbox\"]",
         ),
         choice("version", || vec!["1.0", "0.3"], "", "\"1.0\""),
@@ -716,20 +713,21 @@ fn value(
                 (None, _) => quote!(""),
             }
         }
-        Takes::Texts(check) => {
-            let mut texts = Vec::new();
-            // A constant of yours stands for itself.
-            for item in options.items(name, example, errors) {
-                let Some(text) = item.text() else {
-                    texts.push(item.tokens());
-                    continue;
-                };
-                if let Err((message, help)) = check(&text.value()) {
-                    errors.help(text.span(), message, help);
-                }
-                texts.push(quote!(#text));
+        Takes::Texts(list) => {
+            // A constant stands for itself; its value is checked when the app starts.
+            let items = options.items(name, example, errors);
+            let texts: Vec<Option<String>> = items
+                .iter()
+                .map(|item| item.text().map(LitStr::value))
+                .collect();
+            let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
+            for (at, (message, help)) in list.wrong(name, &texts) {
+                let item = at.and_then(|at| items.get(at));
+                let place = item.map_or_else(|| options.place(name), Value::place);
+                errors.help(place, message, help);
             }
-            quote!(&[#(#texts),*])
+            let items = items.iter().map(Value::tokens);
+            quote!(&[#(#items),*])
         }
         Takes::Groups(inner) => {
             let ty = Ident::new(inner.runtime, Span::call_site());
@@ -819,11 +817,16 @@ fn check_text(name: &str, text: &LitStr, longest: usize, example: &str, errors: 
             "shorten it",
         );
     } else if let Some(check) = match name {
-        "event" => Some(known_event as fn(&str) -> Result<(), (String, String)>),
-        "unknown_event" => Some(unknown_event as _),
+        "event" => Some(&checks::EVENTS),
+        "unknown_event" => Some(&checks::UNKNOWN_EVENTS),
         _ => None,
     } {
-        if let Err((message, help)) = check(&value) {
+        for (_, (message, help)) in check.wrong(name, &[Some(&value)]) {
+            // One event here, a list of them there.
+            let help = help.replace(
+                &format!("events = [\"{value}\"]"),
+                &format!("event = \"{value}\""),
+            );
             errors.help(text.span(), message, help);
         }
     } else if name.ends_with("home_url") || name == "documentation_url" {
@@ -919,126 +922,6 @@ const SYNONYMS: [(&str, &str); 18] = [
     ("weekly", "week"),
     ("7d", "week"),
 ];
-
-/// Forge's events: those of Atlassian's npm package, which `.ci/forge-data.mjs` writes here, and
-/// those that only its pages name.
-const EVENTS: &str = include_str!("events.txt");
-
-fn events() -> impl Iterator<Item = &'static str> + Clone {
-    EVENTS
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-}
-
-fn known_event(event: &str) -> Result<(), (String, String)> {
-    // An app's own events have names of the app's making.
-    if events().any(|known| known == event) || event.starts_with("avi:cloud:ecosystem::event/") {
-        return Ok(());
-    }
-    let help = match nearest(event, events()) {
-        Some(near) => format!(
-            "did you mean \"{near}\"? For an event that forge-remote doesn't know yet, write `unknown_events = [\"{event}\"]`"
-        ),
-        None => format!(
-            "see https://developer.atlassian.com/platform/forge/events-reference/; for an event that forge-remote doesn't know yet, write `unknown_events = [\"{event}\"]`"
-        ),
-    };
-    Err((format!("Forge has no event `{event}`"), help))
-}
-
-fn unknown_event(event: &str) -> Result<(), (String, String)> {
-    if events().any(|known| known == event) {
-        return Err((
-            format!("`{event}` is a known event"),
-            format!("write it in `events = [\"{event}\"]`, so that its scopes follow"),
-        ));
-    }
-    not_empty(event)
-}
-
-fn not_empty(text: &str) -> Result<(), (String, String)> {
-    if text.trim().is_empty() || text.trim() != text {
-        return Err((
-            "this is empty, or has blanks around it".to_owned(),
-            "write what is meant, without blanks around it".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-fn conversation_starter(text: &str) -> Result<(), (String, String)> {
-    if text.chars().count() > 85 {
-        return Err((
-            "a conversation starter has 85 characters at most".to_owned(),
-            "shorten it".to_owned(),
-        ));
-    }
-    not_empty(text)
-}
-
-/// `KEY=STATUS`, `KEY=STATUS CONTENT-TYPE`, `KEY=STATUS CONTENT-TYPE BODY`.
-fn static_output(text: &str) -> Result<(), (String, String)> {
-    let parsed = text.split_once('=').and_then(|(key, rest)| {
-        let status: u16 = rest.split(' ').next()?.parse().ok()?;
-        Some(!key.trim().is_empty() && (100..600).contains(&status))
-    });
-    if parsed == Some(true) {
-        return Ok(());
-    }
-    Err((
-        format!("`{text}` is no output of a web trigger"),
-        "write `KEY=STATUS`, `KEY=STATUS CONTENT-TYPE` or `KEY=STATUS CONTENT-TYPE BODY`: \"accepted=202 text/plain Thanks\"".to_owned(),
-    ))
-}
-
-/// `NAME: TYPE - DESCRIPTION`, with `NAME?` for one that can be left out.
-fn action_input(text: &str) -> Result<(), (String, String)> {
-    let help = "write `NAME: TYPE - DESCRIPTION`, with `NAME?` for what can be left out, and a TYPE of string, integer, number or boolean: \"issueKey: string - The work item's key\"";
-    let parsed = text.split_once(':').and_then(|(name, rest)| {
-        let (ty, description) = rest.split_once(" - ")?;
-        Some((
-            name.trim().trim_end_matches('?'),
-            ty.trim(),
-            description.trim(),
-        ))
-    });
-    match parsed {
-        Some((name, ty, description)) if !name.is_empty() && !description.is_empty() => {
-            if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                return Err((
-                    format!("`{name}` can't be an input's name: letters, digits and `_` only"),
-                    help.to_owned(),
-                ));
-            }
-            if name == "context" {
-                return Err((
-                    "an input can't be named `context`: Forge tells there where it was asked for"
-                        .to_owned(),
-                    "give it another name".to_owned(),
-                ));
-            }
-            if !["string", "integer", "number", "boolean"].contains(&ty) {
-                return Err((format!("an input has no type `{ty}`"), help.to_owned()));
-            }
-            Ok(())
-        }
-        _ => Err((
-            format!("`{text}` is no input of an action"),
-            help.to_owned(),
-        )),
-    }
-}
-
-fn argument_name(text: &str) -> Result<(), (String, String)> {
-    if text.trim_end_matches('?').is_empty() || text.trim() != text {
-        return Err((
-            format!("`{text}` is no argument of a JQL function"),
-            "write its name, with a `?` for one that can be left out: \"limit?\"".to_owned(),
-        ));
-    }
-    Ok(())
-}
 
 /// Source: `@forge/manifest`'s schema, as are the operators.
 fn jql_types() -> Vec<&'static str> {

@@ -239,3 +239,67 @@ fn no_other_handler_is_on_a_web_triggers_path_or_below() {
     );
     assert!(text.contains("`/hooks` is below `/`"), "{text}");
 }
+
+mod constants {
+    use forge_remote::kinds::{JqlAnswer, WebRequest, WebResponse};
+    use forge_remote::prelude::*;
+
+    const MISSPELT: &str = "avi:jira:create:issue";
+    const CREATED: &str = "avi:jira:created:issue";
+    const INPUT: &str = "issueKey";
+    const OUTPUT: &str = "accepted";
+    const STARTER: &str = "Sort it";
+    const TEAM: &str = "team";
+
+    #[trigger(events = [MISSPELT, CREATED, "avi:jira:created:issue"], unknown_events = [CREATED], ignore_self = false, on_error = "RECEIVE")]
+    pub(crate) async fn follow() {}
+
+    /// Logs.
+    #[action(verb = "CREATE", inputs = [INPUT])]
+    pub(crate) async fn log() {}
+
+    #[web_trigger(outputs = [OUTPUT])]
+    pub(crate) async fn hook(_request: WebRequest) -> WebResponse {
+        WebResponse::new(200, "")
+    }
+
+    /// Talks.
+    #[agent_connector(name = "Triage", products = ["jira"], conversation_starters = [STARTER, STARTER])]
+    pub(crate) async fn talk() {}
+
+    #[jql_function(name = "f", arguments = ["team?", TEAM], types = ["issue"], operators = ["in"])]
+    pub(crate) async fn jql() -> Json<JqlAnswer> {
+        Json(JqlAnswer::jql(""))
+    }
+
+    #[trigger(events = [CREATED])]
+    pub(crate) async fn right() {}
+}
+
+#[test]
+fn the_values_of_constants_are_checked_as_what_is_written_out() {
+    let app = || App::empty().app_id(APP_ID).remote(backend());
+    app().handler(handler!(constants::right)).build().unwrap();
+    let text = problems(
+        app()
+            .handler(handler!(constants::follow))
+            .handler(handler!(constants::log))
+            .handler(handler!(constants::hook))
+            .handler(handler!(constants::talk))
+            .handler(handler!(constants::jql)),
+    );
+    for part in [
+        "error[bad-option]: Forge has no event `avi:jira:create:issue`\n  --> tests/tests/app_launch.rs:",
+        "did you mean \"avi:jira:created:issue\"?",
+        "`avi:jira:created:issue` is twice in `events`",
+        "`avi:jira:created:issue` is a known event",
+        "without a filter",
+        "`issueKey` is no input of an action",
+        "`accepted` is no output of a web trigger",
+        "`Sort it` is twice in `conversation_starters`",
+        "`team` is twice in `arguments`",
+        "8 problems",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, item, set};
+use super::{Rest, checks, item, set, wrong};
 use crate::fit::Caller;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
@@ -78,6 +78,10 @@ impl Kind for Action {
                 "inputs",
             ]),
         }]
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        wrong(&[("inputs", &checks::INPUTS, self.inputs)])
     }
 
     fn simulation(&self) -> Simulation {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, nested, set, texts};
+use super::{Rest, checks, nested, set, texts, wrong};
 use crate::fit::Caller;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
@@ -123,6 +123,11 @@ impl Kind for AgentConnector {
             item,
             owned: OWNED,
         }]
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        let starters = self.conversation_starters;
+        wrong(&[("conversation_starters", &checks::STARTERS, starters)])
     }
 
     fn simulation(&self) -> Simulation {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, item, texts};
+use super::{Rest, checks, item, texts, wrong};
 use crate::fit::Caller;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
@@ -75,6 +75,10 @@ impl Kind for JqlFunction {
                 "operators",
             ]),
         }]
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        wrong(&[("arguments", &checks::ARGUMENTS, self.arguments)])
     }
 
     fn simulation(&self) -> Simulation {

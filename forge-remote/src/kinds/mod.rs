@@ -42,6 +42,7 @@
 
 mod action;
 mod agent_connector;
+mod checks;
 mod consumer;
 mod data_residency;
 mod devops;
@@ -87,6 +88,7 @@ pub use crate::registry::Kind;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
+use crate::manifest::nearest;
 use crate::registry::Handler;
 
 /// What a payload has beyond the fields it knows.
@@ -193,6 +195,15 @@ fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
     if let Some(text) = text {
         item.insert(name.into(), text.into());
     }
+}
+
+/// What is wrong with the lists of these options.
+fn wrong(lists: &[(&str, &checks::List, &[&str])]) -> Vec<checks::Wrong> {
+    let wrong = lists.iter().flat_map(|(option, list, texts)| {
+        let texts: Vec<Option<&str>> = texts.iter().copied().map(Some).collect();
+        list.wrong(option, &texts)
+    });
+    wrong.map(|(_, wrong)| wrong).collect()
 }
 
 fn nested(name: &str, value: Value) -> Value {

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, item, set, texts};
+use super::{Rest, checks, item, set, texts, wrong};
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[trigger]`.
@@ -106,6 +106,41 @@ impl Kind for Trigger {
     fn events(&self) -> Vec<&'static str> {
         let filtered = self.filtered_events.iter().filter_map(|one| one.event);
         self.events.iter().copied().chain(filtered).collect()
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        let mut found = wrong(&[
+            ("events", &checks::EVENTS, self.events),
+            (
+                "unknown_events",
+                &checks::UNKNOWN_EVENTS,
+                self.unknown_events,
+            ),
+            ("property_paths", &checks::PATHS, self.property_paths),
+            ("fields", &checks::PATHS, self.fields),
+        ]);
+        for event in self.filtered_events {
+            found.extend(wrong(&[
+                ("event", &checks::EVENTS, event.event.as_slice()),
+                ("property_paths", &checks::PATHS, event.property_paths),
+                ("fields", &checks::PATHS, event.fields),
+            ]));
+        }
+        // `ignore_self = false` is written, and is no filter.
+        let has_filter =
+            |filter: Option<&str>, flags: [bool; 2]| filter.is_some() || flags.contains(&true);
+        let own = has_filter(self.filter, [self.ignore_self, self.licensed_only]);
+        let each = self
+            .filtered_events
+            .iter()
+            .all(|one| has_filter(one.filter, [one.ignore_self, one.licensed_only]));
+        if !each || (self.on_error.is_some() && !own) {
+            found.push((
+                "`on_error`, or an event of `filtered_events`, without a filter".to_owned(),
+                "write `filter = \"…\"`, `ignore_self` or `licensed_only`".to_owned(),
+            ));
+        }
+        found
     }
 
     fn simulation(&self) -> Simulation {

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::{item, nested, set};
+use super::{checks, item, nested, set, wrong};
 use crate::Json;
 use crate::extract::Below;
 use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
@@ -91,6 +91,10 @@ impl Kind for WebTrigger {
             // A hand-written demand for an HMAC stays.
             owned: Owned::Named(&["key", "endpoint", "function", "response", "urlFormat"]),
         }]
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        wrong(&[("outputs", &checks::OUTPUTS, self.outputs)])
     }
 
     fn simulation(&self) -> Simulation {

@@ -23,8 +23,8 @@ pub use compare::{Difference, Finding, Place, compare};
 pub use diagnostic::{Diagnostic, Level, render};
 pub use emit::to_yaml;
 pub use file::{ManifestError, ManifestFile};
-pub(crate) use lint::page_modules;
 pub use lint::{RULES, Rule, rule};
+pub(crate) use lint::{nearest, page_modules};
 pub use model::{Entry, Remote, Scope, Sections};
 pub use tree::Position;
 

@@ -138,6 +138,15 @@ impl Registry {
                  if the handlers are in another crate, name it: `forge_remote::link!(that_crate);`",
             ));
         }
+        for handler in &self.handlers {
+            let wrong = handler.registration.kind.wrong_options();
+            let wrong = wrong.into_iter();
+            problems.extend(
+                wrong.map(|(message, help)| {
+                    Problem::new("bad-option", message, help).at([&handler])
+                }),
+            );
+        }
         self.check_keys(&mut problems);
         self.check_shared_modules(&mut problems);
         self.check_routes(&mut problems);

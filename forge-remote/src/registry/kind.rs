@@ -69,6 +69,12 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// What is wrong with the options, and what to do: for what the macros can't see, the values
+    /// of constants.
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// The call as a local platform makes it.
     fn simulation(&self) -> Simulation;
 }
