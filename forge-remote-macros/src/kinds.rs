@@ -23,6 +23,8 @@ pub(crate) struct Kind {
     /// Whether it has a module of its own, so that `key` is the module's and `endpoint` the
     /// endpoint's; without one, `key` is the endpoint's.
     pub(crate) own_module: bool,
+    /// Whether Forge finds it by an endpoint, which has a key and tokens.
+    pub(crate) has_endpoint: bool,
     /// Whether the caller chooses the method.
     pub(crate) any_method: bool,
     /// How Forge makes the call, for messages: "when …".
@@ -165,6 +167,7 @@ const PLATFORM: Kind = Kind {
     options: &[],
     has_user: false,
     own_module: true,
+    has_endpoint: true,
     any_method: false,
     when: "when the platform calls",
 };
@@ -522,6 +525,7 @@ pub(crate) const DATA_RESIDENCY: Kind = Kind {
             example: "2",
         },
     ],
+    has_endpoint: false,
     when: "when data moves to another region",
     ..PLATFORM
 };

@@ -40,13 +40,14 @@ impl Options {
         errors: &mut Errors,
     ) -> Self {
         let mut known: Vec<&'static str> = kind.options.iter().map(|option| option.name).collect();
-        if kind.own_module {
+        if kind.own_module && kind.has_endpoint {
             known.push("endpoint");
         }
         if kind.any_method {
             known.push("method");
         }
-        known.extend(COMMON);
+        let useless = |name: &str| name == "auth" && !kind.has_endpoint;
+        known.extend(COMMON.into_iter().filter(|name| !useless(name)));
         // As if the user had written it all, for an error without a word about the macro.
         let attribute = Span::call_site().resolved_at(function.span());
         let taker = format!("`#[{}]`", kind.name);
@@ -362,6 +363,13 @@ impl Handler {
         let path = options.text("path", "\"/refresh\"", errors);
         if let Some(path) = &path {
             check_path(path, errors);
+            if path.value() == "/" && !kind.has_endpoint {
+                errors.help(
+                    path.span(),
+                    "Forge adds the hook's name to this path, and `/` would give two slashes",
+                    "write a path such as \"/data-residency\"",
+                );
+            }
         }
         let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
         check_scopes(&scopes, errors);

@@ -303,3 +303,65 @@ fn the_values_of_constants_are_checked_as_what_is_written_out() {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
 }
+
+mod moves {
+    use forge_remote::prelude::*;
+
+    macro_rules! hooks {
+        ($($name:ident = $hook:literal $(, $option:ident = $value:literal)?;)*) => {
+            $(
+                #[data_residency(hook = $hook $(, $option = $value)?)]
+                pub(crate) async fn $name() {}
+            )*
+        };
+    }
+
+    hooks! {
+        schedule = "schedule";
+        start = "start";
+        status = "status";
+        commit = "commit";
+        rollback = "rollback";
+        elsewhere = "rollback", remote = "other";
+        of_another = "rollback", key = "another";
+        of_another_path = "rollback", path = "/moves";
+    }
+}
+
+#[test]
+fn an_apps_data_moves_by_one_module_of_one_remote() {
+    let hooks = || {
+        App::empty()
+            .app_id(APP_ID)
+            .remote(backend())
+            .remote(Remote::new("other").base_url("https://other.example.com"))
+            .handler(handler!(moves::schedule))
+            .handler(handler!(moves::start))
+            .handler(handler!(moves::status))
+            .handler(handler!(moves::commit))
+    };
+    hooks().handler(handler!(moves::rollback)).build().unwrap();
+    let lacking = "migration:dataResidency `data-residency` lacks rollback";
+    assert!(problems(hooks()).contains(lacking));
+
+    let text = problems(hooks().handler(handler!(moves::elsewhere)));
+    for part in [
+        "say different things of `remote`",
+        "(elsewhere)",
+        "(commit)",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let text = problems(hooks().handler(handler!(moves::of_another)));
+    for part in [
+        "Forge takes one migration:dataResidency, and these are 2",
+        "(of_another)",
+        "(commit)",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let text = problems(hooks().handler(handler!(moves::of_another_path)));
+    for part in ["say different things of `path`", "(of_another_path)"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}

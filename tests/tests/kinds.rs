@@ -261,6 +261,9 @@ async fn widget(Json(asked): Json<Value>) -> Json<Value> {
     Json(asked)
 }
 
+#[endpoint]
+async fn overview() {}
+
 /// Sorts what comes in.
 #[agent_connector(name = "Triage", products = ["jira", "confluence"], conversation_starters = ["Sort it"], streaming)]
 async fn triage(Json(call): Json<AgentCall>) -> AgentAnswer {
@@ -330,7 +333,7 @@ async fn the_local_platforms_call_of_every_kind_is_understood() {
         assert_eq!(answer.status(), expected, "{name}: {}", answer.text());
         count += 1;
     }
-    assert_eq!(count, 29);
+    assert_eq!(count, 30);
 }
 
 #[tokio::test]
@@ -761,6 +764,37 @@ async fn a_users_token_reaches_what_the_platform_calls_for_a_user_and_no_browser
     assert_eq!(event.send().await.status(), 401);
 }
 
+#[tokio::test]
+async fn a_token_of_a_hand_written_module_is_taken_where_that_is_the_only_one() {
+    let harness = harness();
+    let call = |key: &str, module: &str| {
+        let call = harness.call(key).json(&json!({}));
+        call.fit(|fit| fit.module("core:endpoint", module)).send()
+    };
+    for key in ["render", "widget", "overview"] {
+        // The endpoint's own, and the page's that only the manifest knows.
+        for module in [key, "notes", "numbers"] {
+            assert_eq!(call(key, module).await.status(), 200, "{module} at {key}");
+        }
+        // Another handler's endpoint, another's module, none at all.
+        for module in ["follow", "follow-trigger", "data-residency", "triage", ""] {
+            assert_eq!(call(key, module).await.status(), 401, "{module} at {key}");
+        }
+        let nothing = harness
+            .call(key)
+            .json(&json!({}))
+            .fit(|fit| fit.module("core:endpoint", key).without("/app/module/key"));
+        assert_eq!(nothing.send().await.status(), 401, "{key}");
+    }
+    // What has a module of its own takes its two keys alone.
+    let body = json!({ "queueName": "imports", "body": {} });
+    for (module, status) in [("import", 200), ("import-consumer", 200), ("notes", 401)] {
+        let call = harness.call("import").json(&body);
+        let call = call.fit(|fit| fit.module("core:endpoint", module));
+        assert_eq!(call.send().await.status(), status, "{module}");
+    }
+}
+
 /// `UPDATE_GOLDEN=1` writes the result anew. `.ci/conformance` has Atlassian validate it.
 #[test]
 fn every_kind_has_its_module_in_the_manifest() {
@@ -1031,6 +1065,6 @@ fn the_build_scripts_table_is_the_runtimes() {
     let all = KINDS.iter().map(|kind| kind.attribute);
     assert_eq!(
         all.filter(|one| !seen.contains(one)).collect::<Vec<_>>(),
-        ["endpoint"]
+        [""; 0]
     );
 }

@@ -1,6 +1,6 @@
 //! The service: every handler behind verification, on one router.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -23,7 +23,7 @@ use super::{App, LaunchError, Limits, body};
 use crate::extract::trace_id;
 use crate::extract::{AppState, Below, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
-    AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KEYS,
+    AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, Named, PRODUCTION_KEYS,
     STAGING_KEYS, Target, Verifier, VerifyError,
 };
 use crate::manifest::Sections;
@@ -71,10 +71,12 @@ impl Built {
         let verifier = Arc::new(Verifier::new(app_id, keys, app.verification, app.clock));
         let state = AppState::new(app.state);
         let detached = Detached::default();
+        let keys = Arc::new(app.registry.keys());
         let mut router = Router::new();
         let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for handler in app.registry.handlers() {
-            let mut mounted = Mounted::new(handler, &verifier, &state, app.limits, &detached);
+            let mut mounted =
+                Mounted::new(handler, &keys, &verifier, &state, app.limits, &detached);
             // Where it isn't asked for, Forge sends none: such a header is somebody else's.
             mounted.tokens = app
                 .tokens
@@ -256,6 +258,7 @@ struct Mounted {
 impl Mounted {
     fn new(
         handler: &Handler,
+        keys: &Arc<BTreeSet<String>>,
         verifier: &Arc<Verifier>,
         state: &AppState,
         limits: Limits,
@@ -266,7 +269,13 @@ impl Mounted {
             target: Target {
                 endpoint: handler.endpoint().to_owned(),
                 module: handler.module_key().map(str::to_owned),
-                named: registration.kind.has_endpoint(),
+                named: if !registration.kind.has_endpoint() {
+                    Named::Anything
+                } else if handler.module_key().is_some() {
+                    Named::Own
+                } else {
+                    Named::OwnOrUnknown(Arc::clone(keys))
+                },
                 caller: registration.kind.caller(),
             },
             endpoint: handler.key().into(),

@@ -13,7 +13,8 @@ use crate::registry::{Handler, Kind, Method, Module, Owned, Simulation};
 pub(crate) const DATA_RESIDENCY_KEY: &str = "data-residency";
 
 /// The options of `#[data_residency]`: one hook of the move. `path` is what all of them have in
-/// front of their own: `/data-residency` unless written, the same at each.
+/// front of their own: `/data-residency` unless written, the same at each, as are `key` and
+/// `remote`. An app has one such module, with all five hooks; the two here are half of one.
 ///
 /// `schedule` and `start` take a [`ResidencyCall`] with the times and the region; `commit` and
 /// `rollback` one with the id alone. `status` is asked by GET every 5 minutes: take
@@ -70,6 +71,14 @@ impl Kind for DataResidency {
 
     fn shared_key(&self) -> Option<&'static str> {
         Some(DATA_RESIDENCY_KEY)
+    }
+
+    fn shared_parts(&self) -> &'static [&'static str] {
+        &["schedule", "start", "status", "commit", "rollback"]
+    }
+
+    fn alone(&self) -> bool {
+        true
     }
 
     fn below(&self) -> Option<&'static str> {

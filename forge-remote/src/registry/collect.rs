@@ -1,6 +1,6 @@
 //! The handlers of an app: every record found, its names resolved, sorted, and checked together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::names::{Names, Shape, Written};
@@ -127,6 +127,13 @@ impl Registry {
             .filter(move |handler| handler.key() == key || handler.endpoint() == key)
     }
 
+    /// The keys of all their modules and endpoints.
+    pub(crate) fn keys(&self) -> BTreeSet<String> {
+        let all = self.handlers.iter();
+        all.flat_map(|one| [one.key().to_owned(), one.endpoint().to_owned()])
+            .collect()
+    }
+
     /// What is wrong with the handlers taken together.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -163,6 +170,23 @@ impl Registry {
                 modules.entry(key).or_default().push(handler);
             }
         }
+        let mut alone: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+        for handlers in modules.values() {
+            let kind = handlers[0].registration.kind;
+            if kind.alone() {
+                alone.entry(kind.name()).or_default().push(handlers[0]);
+            }
+        }
+        for (name, handlers) in alone.iter().filter(|(_, all)| all.len() > 1) {
+            problems.push(
+                Problem::new(
+                    "several-modules",
+                    format!("Forge takes one {name}, and these are {}", handlers.len()),
+                    "write the same `key` at all of them, or none",
+                )
+                .at(handlers),
+            );
+        }
         for ((name, key), handlers) in modules {
             let mut whole = serde_yaml::Mapping::new();
             for handler in &handlers {
@@ -182,18 +206,38 @@ impl Registry {
                     }
                 }
             }
+            // It names a remote itself, so there is one for all.
+            let remote = handlers[0].registration.remote;
+            let other = handlers
+                .iter()
+                .find(|one| one.registration.remote != remote);
+            if let Some(other) = other.filter(|one| !one.registration.kind.has_endpoint()) {
+                problems.push(
+                    Problem::new(
+                        "conflicting-parts",
+                        format!("the functions of {name} `{key}` say different things of `remote`"),
+                        "write the same `remote` at all of them, or none",
+                    )
+                    .at([&handlers[0], other]),
+                );
+            }
             let parts = handlers[0].registration.kind.shared_parts();
             let missing: Vec<&str> = parts
                 .iter()
                 .copied()
                 .filter(|part| !whole.contains_key(*part))
+                .filter(|part| {
+                    let mut below = handlers.iter().map(|one| one.registration.kind.below());
+                    below.all(|below| below != Some(part))
+                })
                 .collect();
             if !missing.is_empty() {
                 problems.push(
                     Problem::new(
                         "missing-parts",
                         format!("{name} `{key}` lacks {}", missing.join(", ")),
-                        "annotate a function for each (`function = \"…\"`), and write `name` and `home_url` at one of them",
+                        "annotate a function for each (`function = \"…\"`, `hook = \"…\"`); what is the whole module's \
+                         (`name`, `home_url`) is written at one of them",
                     )
                     .at(&handlers),
                 );

@@ -26,7 +26,13 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// What that module must have, and can only have from all of them together.
+    /// Whether an app can have one such module only.
+    fn alone(&self) -> bool {
+        false
+    }
+
+    /// What that module must have, and can only have from all of them together: properties, or
+    /// what is [`below`](Self::below) its path.
     fn shared_parts(&self) -> &'static [&'static str] {
         &[]
     }
