@@ -48,4 +48,7 @@ async fn inside() {}
 #[trigger(filtered_events = [(event = "avi:jira:deleted:issue"), (event = "avi:jira:created:issue", on_error = "RECEIVE", fields = [])])]
 async fn no_filter() {}
 
+#[trigger(events = ["avi:jira:created:issue", "avi:jira:created:issue"], ignore_self, on_error = "RECEIVE")]
+async fn twice() {}
+
 fn main() {}
