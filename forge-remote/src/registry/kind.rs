@@ -151,12 +151,13 @@ pub struct Simulation {
     pub module_type: &'static str,
     /// The body, unless the caller gives one.
     pub body: Option<serde_json::Value>,
-    /// How long Forge waits for the answer.
+    /// How long the local platform waits for the answer: as long as Forge, where that is known; see
+    /// [`kinds`](crate::kinds).
     pub timeout: Duration,
 }
 
 impl Simulation {
-    /// A call of the platform's with this body; Forge waits 5 seconds.
+    /// A call of the platform's with this body, and 5 seconds for the answer.
     pub fn of_platform(body: serde_json::Value) -> Self {
         Self {
             module_type: "core:endpoint",
