@@ -938,6 +938,70 @@ fn events_in_the_other_form_that_mean_the_same_stay() {
     }
 }
 
+#[test]
+fn a_page_that_names_a_handler_it_cant_call_is_warned_of() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
+    let golden = fs::read_to_string(golden).unwrap();
+    // Something to report, so that there is a report.
+    let text = golden.replace("interval: hour", "interval: day");
+    let page = |endpoint: &str| {
+        let text = text.replace(
+            "        function: resolver",
+            &format!("        endpoint: {endpoint}"),
+        );
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages.yml");
+        fs::write(&path, text).unwrap();
+        app().manifest_path(&path).check_manifest().unwrap_err()
+    };
+    let report = page("overview");
+    assert!(report.contains("confluence:globalPage `page`"), "{report}");
+    assert!(!report.contains("will answer 401"), "{report}");
+    for endpoint in ["follow", "log-time", "render"] {
+        let report = page(endpoint);
+        let warning = format!(
+            "warning: `{endpoint}` will answer 401 to `resolver.endpoint`: only an `#[endpoint]` takes a page's calls"
+        );
+        assert!(report.contains(&warning), "{warning} is not in\n{report}");
+    }
+}
+
+#[test]
+fn a_provider_of_several_endpoints_goes_only_when_all_were_ours() {
+    let provider = |last: &str| {
+        format!(
+            "modules:
+  devops:designInfoProvider:
+    - key: sketches
+      name: {{value: Sketches}}
+      homeUrl: https://sketches.example.com
+      checkAuth: {{endpoint: check-auth}}
+      getEntityByUrl: {{endpoint: by-url}}
+      onEntityAssociated: {{endpoint: linked}}
+      onEntityDisassociated: {{endpoint: {last}}}
+  endpoint:
+    - {{key: check-auth, remote: backend}}
+    - {{key: by-url, remote: backend}}
+    - {{key: linked, remote: backend}}
+    - {{key: unlinked, remote: backend}}
+    - {{key: theirs, service: containers}}
+remotes:
+  - key: backend
+"
+        )
+    };
+    let wanted = Sections::new(&Registry::default(), &[Remote::new("backend")]);
+    let updated = |text: String| {
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        file.updated(&wanted, None).unwrap()
+    };
+    assert!(!updated(provider("unlinked")).contains("sketches"));
+    let kept = updated(provider("theirs"));
+    assert!(
+        kept.contains("onEntityDisassociated: {endpoint: theirs}"),
+        "{kept}"
+    );
+}
+
 /// Atlassian's schema knows no module that names an endpoint and isn't written here somehow. Set
 /// `FORGE_MANIFEST_PACKAGE` to the folder of `@forge/manifest`; `.ci/conformance` does.
 #[test]

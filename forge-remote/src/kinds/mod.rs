@@ -31,6 +31,14 @@
 //! fields optional where there is any doubt and keep the ones they don't know (`rest`), and
 //! [`Event<T>`] takes the body as it is or under a `payload`. The documentation of each says what it rests on.
 //!
+//! # How long Forge waits
+//!
+//! Atlassian documents 5 seconds for events and schedules, 25 for pages, 55 for an agent's answer,
+//! and 55 for the function of a `preUninstall`. For every other kind at a remote no page says it:
+//! `dev` waits 55 seconds for an action and a web trigger and 25 for a JQL function and a static
+//! macro, as long as functions are known or said to get, and 5 for the rest. These are inferences:
+//! answer fast, and work on afterwards.
+//!
 //! # Again, or not
 //!
 //! Forge sends an event again when the answer isn't 2xx or doesn't come within 5 seconds: up to
@@ -161,10 +169,13 @@ pub(crate) const MODULE_TYPES: &[Generated] = &[
     },
 ];
 
+/// Where a page names what its own calls go to.
+pub(crate) const RESOLVER: &[&str] = &["resolver", "endpoint"];
+
 /// Where hand-written modules name the endpoints of handlers without a module of their own; any
 /// module of a page can have the first.
 pub(crate) const PAGE_PLACES: &[&[&str]] = &[
-    &["resolver", "endpoint"],
+    RESOLVER,
     &["static", "endpoint"],
     &["aiContext", "data", "endpoint"],
 ];

@@ -532,15 +532,19 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Sta
                 remote.is_some_and(|remote| remotes.contains(remote))
                     && key(item) == Some(crate::kinds::DATA_RESIDENCY_KEY)
             } else {
-                generated.endpoints_of(item).any(|endpoint| {
-                    // An action, say, that calls a page's handler is hand-written, unless its
-                    // key is one that we make.
-                    let made = || {
-                        let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
-                        rest.and_then(|rest| rest.strip_prefix('-')) == Some(generated.suffix)
-                    };
-                    ours.contains(endpoint) && (!pages.contains(endpoint) || made())
-                })
+                let mut endpoints = generated.endpoints_of(item).peekable();
+                let names_one = endpoints.peek().is_some();
+                // A provider names several: with one of somebody else's it isn't ours to remove.
+                names_one
+                    && endpoints.all(|endpoint| {
+                        // An action, say, that calls a page's handler is hand-written, unless its
+                        // key is one that we make.
+                        let made = || {
+                            let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
+                            rest.and_then(|rest| rest.strip_prefix('-')) == Some(generated.suffix)
+                        };
+                        ours.contains(endpoint) && (!pages.contains(endpoint) || made())
+                    })
             };
             if ours && key(item).is_some_and(|key| !wanted.contains(key)) {
                 let path = vec!["modules", module_type];

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_yaml::{Mapping, Value};
 
 use super::lint::DATA;
+use crate::fit::Caller;
 use crate::registry::{Auth, Handler, Module, Owned, Registry};
 
 /// A remote: a backend of yours that Forge calls, as `remotes` in the manifest names it.
@@ -119,6 +120,8 @@ pub struct Sections {
     pub events: BTreeMap<&'static str, Vec<String>>,
     /// The endpoints of handlers without a module of their own: hand-written modules name them.
     pub pages: BTreeSet<String>,
+    /// Those of them that take the calls of pages themselves (`resolver.endpoint`).
+    pub resolvers: BTreeSet<String>,
     /// Whether the scopes of events are to be the granular ones.
     pub granular: bool,
 }
@@ -139,6 +142,9 @@ impl Sections {
             }
             if record.kind.module_suffix().is_none() {
                 sections.pages.insert(handler.endpoint().to_owned());
+            }
+            if record.kind.caller() == Caller::Page {
+                sections.resolvers.insert(handler.endpoint().to_owned());
             }
             if record.kind.has_endpoint() {
                 sections.add_endpoint(handler, default);
