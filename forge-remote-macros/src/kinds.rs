@@ -734,7 +734,6 @@ fn value(
             quote!(&[#(#items),*])
         }
         Takes::Groups(inner) => {
-            let ty = Ident::new(inner.runtime, Span::call_site());
             let groups = options.groups(name, example, errors).into_iter();
             let items = groups.map(|group| {
                 let written = parse::options(inner, group.stream(), errors);
@@ -744,10 +743,6 @@ fn value(
                 read(inner, &mut options, "", private, errors)
             });
             let items: Vec<TokenStream> = items.collect();
-            if items.is_empty() {
-                let none = quote!(&[] as &[#private::kinds::#ty]);
-                return none;
-            }
             quote!(&[#(#items),*])
         }
         Takes::Choice(known, synonyms, note) => {
