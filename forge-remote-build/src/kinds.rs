@@ -16,6 +16,8 @@ pub struct Kind {
     pub below: Option<&'static str>,
     /// Whether the module's item has `endpoint` itself.
     pub names_endpoint: bool,
+    /// The option whose value names the property that has it instead.
+    pub part: Option<&'static str>,
     /// Options with a string, each with the module's property that says the same.
     pub properties: &'static [(&'static str, &'static str)],
 }
@@ -27,6 +29,7 @@ const fn kind(attribute: &'static str) -> Kind {
         shared: None,
         below: None,
         names_endpoint: false,
+        part: None,
         properties: &[],
     }
 }
@@ -47,6 +50,13 @@ const fn shared(kind: Kind, key: &'static str) -> Kind {
     Kind {
         shared: Some(key),
         names_endpoint: false,
+        ..kind
+    }
+}
+
+const fn in_parts(kind: Kind, option: &'static str) -> Kind {
+    Kind {
+        part: Some(option),
         ..kind
     }
 }
@@ -97,21 +107,27 @@ pub const KINDS: &[Kind] = &[
         ),
         NAME,
     ),
-    shared(
-        module(
-            "design_info_provider",
-            "devops:designInfoProvider",
-            "designs",
+    in_parts(
+        shared(
+            module(
+                "design_info_provider",
+                "devops:designInfoProvider",
+                "designs",
+            ),
+            "design-info-provider",
         ),
-        "design-info-provider",
+        "function",
     ),
-    shared(
-        module(
-            "security_info_provider",
-            "devops:securityInfoProvider",
-            "security",
+    in_parts(
+        shared(
+            module(
+                "security_info_provider",
+                "devops:securityInfoProvider",
+                "security",
+            ),
+            "security-info-provider",
         ),
-        "security-info-provider",
+        "function",
     ),
     with(
         Kind {

@@ -71,6 +71,14 @@ impl Manifest {
             Some((*name, code))
         });
         let endpoint = ("endpoint", handler.names.endpoint.as_str());
+        if let Some(part) = handler.kind.part.and_then(|option| handler.option(option)) {
+            let (name, code) = endpoint;
+            if found.get(part).and_then(|part| text(part, name)) != Some(code) {
+                problems.push(format!(
+                    "modules.{module_type}[{key}].{part}.{name} is not `{code}`, as {place} says"
+                ));
+            }
+        }
         let endpoint = handler.kind.names_endpoint.then_some(endpoint);
         for (name, code) in written.chain(endpoint) {
             if text(found, name) != Some(code) {

@@ -4,8 +4,10 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::LitStr;
 
+use crate::checks::{self, List};
 use crate::diag::{Errors, nearest, one_of};
 use crate::model::Options;
+use crate::parse::{self, Value};
 
 /// One attribute.
 pub(crate) struct Kind {
@@ -21,6 +23,8 @@ pub(crate) struct Kind {
     /// Whether it has a module of its own, so that `key` is the module's and `endpoint` the
     /// endpoint's; without one, `key` is the endpoint's.
     pub(crate) own_module: bool,
+    /// Whether Forge finds it by an endpoint, which has a key and tokens.
+    pub(crate) has_endpoint: bool,
     /// Whether the caller chooses the method.
     pub(crate) any_method: bool,
     /// How Forge makes the call, for messages: "when …".
@@ -50,19 +54,21 @@ pub(crate) enum Takes {
     Text(usize),
     /// `name`, `name = true`, `name = false`: `bool`.
     Flag,
-    /// `name = 12`: `Option<u32>`.
-    Number,
+    /// `name = 1.5`: `Option<HalfHours>`, with so many half hours at most.
+    HalfHours(u32),
     /// `name = ["text", …]`, each as the reader wants it: `&[&str]`.
-    Texts(fn(&str) -> Result<(), (String, String)>),
+    Texts(&'static List),
     /// `name = "one of these"`: `&str`, or `Option<&str>`; with other words that people write.
     Choice(
         fn() -> Vec<&'static str>,
         &'static [(&'static str, &'static str)],
         &'static str,
     ),
-    /// The same, several.
+    /// `name = [(option = …, …), …]`: `&[Type]`, each as this reads its options.
+    Groups(&'static Kind),
+    /// The same as `Choice`, several.
     Choices(fn() -> Vec<&'static str>, &'static str),
-    /// The same as `Choice`; the runtime has an enum, and these are its variants.
+    /// The same as `Choice` for one; the runtime has an enum, and these are its variants.
     Variant(
         &'static str,
         &'static [(&'static str, &'static str)],
@@ -100,14 +106,10 @@ const fn flag(name: &'static str) -> Opt {
     }
 }
 
-const fn texts(
-    name: &'static str,
-    check: fn(&str) -> Result<(), (String, String)>,
-    example: &'static str,
-) -> Opt {
+const fn texts(name: &'static str, list: &'static List, example: &'static str) -> Opt {
     Opt {
         name,
-        takes: Takes::Texts(check),
+        takes: Takes::Texts(list),
         need: Need::Optional,
         example,
     }
@@ -165,6 +167,7 @@ const PLATFORM: Kind = Kind {
     options: &[],
     has_user: false,
     own_module: true,
+    has_endpoint: true,
     any_method: false,
     when: "when the platform calls",
 };
@@ -211,40 +214,74 @@ pub(crate) const SCHEDULED_TRIGGER: Kind = Kind {
     ..PLATFORM
 };
 
+const FILTER: Opt = text(
+    "filter",
+    10_000,
+    "\"event.issue.fields.project.key == 'ABC'\"",
+)
+.optional();
+
+const ON_ERROR: Opt = choice(
+    "on_error",
+    || vec!["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
+    "",
+    "\"RECEIVE_AND_LOG\"",
+);
+
+const PROPERTY_PATHS: Opt = texts(
+    "property_paths",
+    &checks::PATHS,
+    "[\"issue.properties['my-key'].field\"]",
+);
+
+const FIELDS: Opt = texts("fields", &checks::PATHS, "[\"issue.fields.summary\"]");
+
 pub(crate) const TRIGGER: Kind = Kind {
     name: "trigger",
     runtime: "Trigger",
     options: &[
-        texts("events", known_event, "[\"avi:jira:created:issue\"]"),
+        texts("events", &checks::EVENTS, "[\"avi:jira:created:issue\"]"),
         texts(
             "unknown_events",
-            unknown_event,
+            &checks::UNKNOWN_EVENTS,
             "[\"avi:jira:invented:thing\"]",
         ),
-        text(
-            "filter",
-            10_000,
-            "\"event.issue.fields.project.key == 'ABC'\"",
-        )
-        .optional(),
-        choice(
-            "on_error",
-            || vec!["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
-            "",
-            "\"RECEIVE_AND_LOG\"",
-        ),
+        Opt {
+            name: "filtered_events",
+            takes: Takes::Groups(&FILTERED_EVENT),
+            need: Need::Optional,
+            example: "[(event = \"avi:jira:updated:issue\", ignore_self)]",
+        },
+        FILTER,
+        ON_ERROR,
         flag("ignore_self"),
         flag("licensed_only"),
-        texts(
-            "property_paths",
-            not_empty,
-            "[\"issue.properties['my-key'].field\"]",
-        ),
-        texts("fields", not_empty, "[\"issue.fields.summary\"]"),
+        PROPERTY_PATHS,
+        FIELDS,
     ],
     when: "when an event happens",
     ..PLATFORM
 };
+
+/// One event of a trigger's `filtered_events`; not an attribute.
+const FILTERED_EVENT: Kind = Kind {
+    name: "filtered_events",
+    runtime: "FilteredEvent",
+    options: &[
+        text("event", 255, "\"avi:jira:updated:issue\"").optional(),
+        text("unknown_event", 255, "\"avi:jira:invented:thing\"").optional(),
+        FILTER,
+        ON_ERROR,
+        flag("ignore_self"),
+        flag("licensed_only"),
+        PROPERTY_PATHS,
+        FIELDS,
+    ],
+    ..PLATFORM
+};
+
+/// What makes a filter: Forge takes none without one of them.
+const FILTERS: [&str; 3] = ["filter", "ignore_self", "licensed_only"];
 
 pub(crate) const PRE_UNINSTALL: Kind = Kind {
     name: "pre_uninstall",
@@ -267,7 +304,7 @@ pub(crate) const WEB_TRIGGER: Kind = Kind {
     options: &[
         texts(
             "outputs",
-            static_output,
+            &checks::OUTPUTS,
             "[\"accepted=202\", \"wrong=400 text/plain What?\"]",
         ),
         flag("hmac"),
@@ -292,7 +329,7 @@ pub(crate) const ACTION: Kind = Kind {
         text("description", 255, "\"Logs time spent on a work item\"").or_docs(),
         texts(
             "inputs",
-            action_input,
+            &checks::INPUTS,
             "[\"issueKey: string - The work item's key\", \"comment?: string - A remark\"]",
         ),
     ],
@@ -306,7 +343,7 @@ pub(crate) const JQL_FUNCTION: Kind = Kind {
     runtime: "JqlFunction",
     options: &[
         text("name", 255, "\"issuesWithText\""),
-        texts("arguments", argument_name, "[\"text\", \"limit?\"]"),
+        texts("arguments", &checks::ARGUMENTS, "[\"text\", \"limit?\"]"),
         choices("types", jql_types, "", "[\"issue\"]"),
         choices("operators", jql_operators, "", "[\"in\", \"not in\"]"),
     ],
@@ -459,7 +496,7 @@ pub(crate) const AGENT_CONNECTOR: Kind = Kind {
         text("icon", 255, "\"resource:main;icon.svg\"").optional(),
         texts(
             "conversation_starters",
-            conversation_starter,
+            &checks::STARTERS,
             "[\"Sort my inbox\"]",
         ),
         choice("version", || vec!["1.0", "0.3"], "", "\"1.0\""),
@@ -483,11 +520,12 @@ pub(crate) const DATA_RESIDENCY: Kind = Kind {
         .required(),
         Opt {
             name: "max_hours",
-            takes: Takes::Number,
+            takes: Takes::HalfHours(48),
             need: Need::Optional,
             example: "2",
         },
     ],
+    has_endpoint: false,
     when: "when data moves to another region",
     ..PLATFORM
 };
@@ -517,26 +555,86 @@ pub(crate) fn read(
         quote!(#field: #value,)
     });
     let fields: TokenStream = fields.collect();
-    if kind.name == "trigger" {
-        if options.misses_all(&["events", "unknown_events"]) {
-            errors.help(
-                options.attribute(),
-                "`events` is missing",
-                "write `events = [\"avi:jira:created:issue\"]`",
-            );
-        }
-        if !options.misses("on_error") && options.misses("filter") {
-            errors.help(
-                options.attribute(),
-                "`on_error` without a `filter`",
-                "write `filter = \"…\"`, an expression, or leave `on_error` out",
-            );
-        }
+    match kind.name {
+        "trigger" => check_trigger(options, errors),
+        "filtered_events" => check_filtered_event(options, errors),
+        _ => {}
     }
     if kind.options.is_empty() {
         quote!(#private::kinds::#runtime)
     } else {
         quote!(#private::kinds::#runtime { #fields })
+    }
+}
+
+fn check_trigger(options: &Options, errors: &mut Errors) {
+    if options.misses_all(&["events", "unknown_events", "filtered_events"]) {
+        errors.help(
+            options.attribute(),
+            "`events` is missing",
+            "write `events = [\"avi:jira:created:issue\"]`",
+        );
+    }
+    if options.misses("filtered_events") {
+        check_on_error(options, errors);
+        return;
+    }
+    // Forge takes either form, not both.
+    for name in ["events", "unknown_events"] {
+        if !options.misses(name) {
+            errors.help(
+                options.place(name),
+                format!("`{name}` beside `filtered_events`"),
+                "write all of them into `filtered_events`, or into a second function",
+            );
+        }
+    }
+    for name in FILTERS
+        .iter()
+        .chain(&["on_error", "property_paths", "fields"])
+    {
+        if !options.misses(name) {
+            errors.help(
+                options.place(name),
+                format!("`{name}` beside `filtered_events`"),
+                "write it into each of the events that it is for",
+            );
+        }
+    }
+}
+
+fn check_filtered_event(options: &Options, errors: &mut Errors) {
+    match (options.misses("event"), options.misses("unknown_event")) {
+        (true, true) => errors.help(
+            options.attribute(),
+            "`event` is missing",
+            "write `event = \"avi:jira:updated:issue\"`",
+        ),
+        (false, false) => errors.help(
+            options.place("unknown_event"),
+            "`unknown_event` beside `event`",
+            "each event has parentheses of its own",
+        ),
+        _ => {}
+    }
+    if options.misses_all(&FILTERS) {
+        errors.help(
+            options.attribute(),
+            "an event without a filter",
+            "write `filter = \"…\"`, `ignore_self` or `licensed_only`, or move the event to `events` of a second function",
+        );
+    } else {
+        check_on_error(options, errors);
+    }
+}
+
+fn check_on_error(options: &Options, errors: &mut Errors) {
+    if !options.misses("on_error") && options.misses_all(&FILTERS) {
+        errors.help(
+            options.place("on_error"),
+            "`on_error` without a filter",
+            "write `filter = \"…\"`, `ignore_self` or `licensed_only`, or leave `on_error` out",
+        );
     }
 }
 
@@ -574,8 +672,8 @@ fn value(
             let on = options.flag(name, errors);
             quote!(#on)
         }
-        Takes::Number => match options.number(name, example, errors) {
-            Some(number) => some(quote!(#number)),
+        Takes::HalfHours(most) => match options.half_hours(name, *most, example, errors) {
+            Some(halves) => some(quote!(#private::kinds::HalfHours(#halves))),
             None => none(),
         },
         Takes::Text(longest) => {
@@ -619,20 +717,33 @@ fn value(
                 (None, _) => quote!(""),
             }
         }
-        Takes::Texts(check) => {
-            let mut texts = Vec::new();
-            // A constant of yours stands for itself.
-            for item in options.items(name, example, errors) {
-                let Some(text) = item.text() else {
-                    texts.push(item.tokens());
-                    continue;
-                };
-                if let Err((message, help)) = check(&text.value()) {
-                    errors.help(text.span(), message, help);
-                }
-                texts.push(quote!(#text));
+        Takes::Texts(list) => {
+            // A constant stands for itself; its value is checked when the app starts.
+            let items = options.items(name, example, errors);
+            let texts: Vec<Option<String>> = items
+                .iter()
+                .map(|item| item.text().map(LitStr::value))
+                .collect();
+            let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
+            for (at, (message, help)) in list.wrong(name, &texts) {
+                let item = at.and_then(|at| items.get(at));
+                let place = item.map_or_else(|| options.place(name), Value::place);
+                errors.help(place, message, help);
             }
-            quote!(&[#(#texts),*])
+            let items = items.iter().map(Value::tokens);
+            quote!(&[#(#items),*])
+        }
+        Takes::Groups(inner) => {
+            let groups = options.groups(name, example, errors).into_iter();
+            let items = groups.map(|group| {
+                let written = parse::options(inner, group.stream(), errors);
+                let taker = format!("an item of `{name}`");
+                let known = inner.options.iter().map(|option| option.name).collect();
+                let mut options = Options::of(known, &taker, group.span(), written, errors);
+                read(inner, &mut options, "", private, errors)
+            });
+            let items: Vec<TokenStream> = items.collect();
+            quote!(&[#(#items),*])
         }
         Takes::Choice(known, synonyms, note) => {
             let chosen = options.text(name, example, errors);
@@ -704,6 +815,19 @@ fn check_text(name: &str, text: &LitStr, longest: usize, example: &str, errors: 
             format!("`{name}` has {longest} characters at most, and this has {length}"),
             "shorten it",
         );
+    } else if let Some(check) = match name {
+        "event" => Some(&checks::EVENTS),
+        "unknown_event" => Some(&checks::UNKNOWN_EVENTS),
+        _ => None,
+    } {
+        for (_, (message, help)) in check.wrong(name, &[Some(&value)]) {
+            // One event here, a list of them there.
+            let help = help.replace(
+                &format!("events = [\"{value}\"]"),
+                &format!("event = \"{value}\""),
+            );
+            errors.help(text.span(), message, help);
+        }
     } else if name.ends_with("home_url") || name == "documentation_url" {
         if !value.starts_with("https://") && !value.starts_with("http://") {
             errors.help(
@@ -797,126 +921,6 @@ const SYNONYMS: [(&str, &str); 18] = [
     ("weekly", "week"),
     ("7d", "week"),
 ];
-
-/// Forge's events: those of Atlassian's npm package, which `.ci/forge-data.mjs` writes here, and
-/// those that only its pages name.
-const EVENTS: &str = include_str!("events.txt");
-
-fn events() -> impl Iterator<Item = &'static str> + Clone {
-    EVENTS
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-}
-
-fn known_event(event: &str) -> Result<(), (String, String)> {
-    // An app's own events have names of the app's making.
-    if events().any(|known| known == event) || event.starts_with("avi:cloud:ecosystem::event/") {
-        return Ok(());
-    }
-    let help = match nearest(event, events()) {
-        Some(near) => format!(
-            "did you mean \"{near}\"? For an event that forge-remote doesn't know yet, write `unknown_events = [\"{event}\"]`"
-        ),
-        None => format!(
-            "see https://developer.atlassian.com/platform/forge/events-reference/; for an event that forge-remote doesn't know yet, write `unknown_events = [\"{event}\"]`"
-        ),
-    };
-    Err((format!("Forge has no event `{event}`"), help))
-}
-
-fn unknown_event(event: &str) -> Result<(), (String, String)> {
-    if events().any(|known| known == event) {
-        return Err((
-            format!("`{event}` is a known event"),
-            format!("write it in `events = [\"{event}\"]`, so that its scopes follow"),
-        ));
-    }
-    not_empty(event)
-}
-
-fn not_empty(text: &str) -> Result<(), (String, String)> {
-    if text.trim().is_empty() || text.trim() != text {
-        return Err((
-            "this is empty, or has blanks around it".to_owned(),
-            "write what is meant, without blanks around it".to_owned(),
-        ));
-    }
-    Ok(())
-}
-
-fn conversation_starter(text: &str) -> Result<(), (String, String)> {
-    if text.chars().count() > 85 {
-        return Err((
-            "a conversation starter has 85 characters at most".to_owned(),
-            "shorten it".to_owned(),
-        ));
-    }
-    not_empty(text)
-}
-
-/// `KEY=STATUS`, `KEY=STATUS CONTENT-TYPE`, `KEY=STATUS CONTENT-TYPE BODY`.
-fn static_output(text: &str) -> Result<(), (String, String)> {
-    let parsed = text.split_once('=').and_then(|(key, rest)| {
-        let status: u16 = rest.split(' ').next()?.parse().ok()?;
-        Some(!key.trim().is_empty() && (100..600).contains(&status))
-    });
-    if parsed == Some(true) {
-        return Ok(());
-    }
-    Err((
-        format!("`{text}` is no output of a web trigger"),
-        "write `KEY=STATUS`, `KEY=STATUS CONTENT-TYPE` or `KEY=STATUS CONTENT-TYPE BODY`: \"accepted=202 text/plain Thanks\"".to_owned(),
-    ))
-}
-
-/// `NAME: TYPE - DESCRIPTION`, with `NAME?` for one that can be left out.
-fn action_input(text: &str) -> Result<(), (String, String)> {
-    let help = "write `NAME: TYPE - DESCRIPTION`, with `NAME?` for what can be left out, and a TYPE of string, integer, number or boolean: \"issueKey: string - The work item's key\"";
-    let parsed = text.split_once(':').and_then(|(name, rest)| {
-        let (ty, description) = rest.split_once(" - ")?;
-        Some((
-            name.trim().trim_end_matches('?'),
-            ty.trim(),
-            description.trim(),
-        ))
-    });
-    match parsed {
-        Some((name, ty, description)) if !name.is_empty() && !description.is_empty() => {
-            if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                return Err((
-                    format!("`{name}` can't be an input's name: letters, digits and `_` only"),
-                    help.to_owned(),
-                ));
-            }
-            if name == "context" {
-                return Err((
-                    "an input can't be named `context`: Forge tells there where it was asked for"
-                        .to_owned(),
-                    "give it another name".to_owned(),
-                ));
-            }
-            if !["string", "integer", "number", "boolean"].contains(&ty) {
-                return Err((format!("an input has no type `{ty}`"), help.to_owned()));
-            }
-            Ok(())
-        }
-        _ => Err((
-            format!("`{text}` is no input of an action"),
-            help.to_owned(),
-        )),
-    }
-}
-
-fn argument_name(text: &str) -> Result<(), (String, String)> {
-    if text.trim_end_matches('?').is_empty() || text.trim() != text {
-        return Err((
-            format!("`{text}` is no argument of a JQL function"),
-            "write its name, with a `?` for one that can be left out: \"limit?\"".to_owned(),
-        ));
-    }
-    Ok(())
-}
 
 /// Source: `@forge/manifest`'s schema, as are the operators.
 fn jql_types() -> Vec<&'static str> {

@@ -1,14 +1,17 @@
 //! The attribute macros of forge-remote. Use them through that crate, which documents them.
 //!
 //! One file for each step: `parse` (what is written) → `model` (what it means, checked) →
-//! `expand` (what is emitted); `kinds` is the table of attributes, `diag` collects the errors.
+//! `expand` (what is emitted); `kinds` is the table of attributes, `checks` (the runtime's too) knows what
+//! their lists may hold, `diag` collects the errors.
 
+mod checks;
 mod diag;
 mod expand;
 mod kinds;
 mod model;
 mod parse;
 
+use diag::nearest;
 use proc_macro::TokenStream;
 
 macro_rules! attributes {

@@ -1,6 +1,6 @@
 //! What is written, checked: options by name, and the handler they make.
 
-use proc_macro2::{Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
 use syn::{FnArg, LitStr, Path, Signature, Type};
@@ -24,11 +24,11 @@ const USAGE: &str = "a handler looks like this: `async fn name(call: Invocation,
 /// The options of an attribute, each taken once.
 pub(crate) struct Options {
     attribute: Span,
+    /// Where each was written.
+    places: Vec<(String, Place)>,
     written: Vec<Written>,
     /// What the unknown ones were probably meant to be.
     misspelt: Vec<&'static str>,
-    /// All that were written, whether read already or not.
-    names: Vec<String>,
 }
 
 impl Options {
@@ -40,19 +40,34 @@ impl Options {
         errors: &mut Errors,
     ) -> Self {
         let mut known: Vec<&'static str> = kind.options.iter().map(|option| option.name).collect();
-        if kind.own_module {
+        if kind.own_module && kind.has_endpoint {
             known.push("endpoint");
         }
         if kind.any_method {
             known.push("method");
         }
-        known.extend(COMMON);
+        let useless = |name: &str| name == "auth" && !kind.has_endpoint;
+        known.extend(COMMON.into_iter().filter(|name| !useless(name)));
+        // As if the user had written it all, for an error without a word about the macro.
+        let attribute = Span::call_site().resolved_at(function.span());
+        let taker = format!("`#[{}]`", kind.name);
+        Self::of(known, &taker, attribute, written, errors)
+    }
+
+    /// Keeps the known ones; the others are errors.
+    pub(crate) fn of(
+        known: Vec<&'static str>,
+        taker: &str,
+        attribute: Span,
+        written: Vec<Written>,
+        errors: &mut Errors,
+    ) -> Self {
         let mut kept: Vec<Written> = Vec::new();
         let mut misspelt = Vec::new();
         for option in written {
             let name = option.name.to_string();
             if !known.contains(&name.as_str()) {
-                let all = format!("`#[{}]` takes {}", kind.name, one_of(known.iter().copied()));
+                let all = format!("{taker} takes {}", one_of(known.iter().copied()));
                 let help = match nearest(&name, known.iter().copied()) {
                     Some(near) => {
                         misspelt.push(near);
@@ -72,9 +87,11 @@ impl Options {
             }
         }
         Self {
-            // As if the user had written it all, for an error without a word about the macro.
-            attribute: Span::call_site().resolved_at(function.span()),
-            names: kept.iter().map(|option| option.name.to_string()).collect(),
+            attribute,
+            places: kept
+                .iter()
+                .map(|option| (option.name.to_string(), option.name.span().into()))
+                .collect(),
             written: kept,
             misspelt,
         }
@@ -87,7 +104,13 @@ impl Options {
 
     /// Neither written nor meant.
     pub(crate) fn misses(&self, name: &str) -> bool {
-        !self.misspelt.contains(&name) && !self.names.iter().any(|written| written == name)
+        !self.misspelt.contains(&name) && !self.places.iter().any(|(written, _)| written == name)
+    }
+
+    /// Where it is written; the attribute if it isn't.
+    pub(crate) fn place(&self, name: &str) -> Place {
+        let found = self.places.iter().find(|(written, _)| written == name);
+        found.map_or_else(|| self.attribute.into(), |(_, place)| *place)
     }
 
     /// None of them is written or meant.
@@ -162,16 +185,26 @@ impl Options {
         }
     }
 
-    /// A whole number.
-    pub(crate) fn number(&mut self, name: &str, example: &str, errors: &mut Errors) -> Option<u32> {
+    /// Hours in steps of a half, from the first to `most` of these steps; gives the steps.
+    pub(crate) fn half_hours(
+        &mut self,
+        name: &str,
+        most: u32,
+        example: &str,
+        errors: &mut Errors,
+    ) -> Option<u32> {
         let value = self.value(name, example, errors)?;
-        match syn::parse2::<syn::LitInt>(value.tokens()) {
-            Ok(number) if number.base10_parse::<u32>().is_ok() => number.base10_parse().ok(),
-            _ => {
-                Self::wrong(name, &value, "a whole number", example, errors);
-                None
-            }
+        let hours = match syn::parse2::<syn::Lit>(value.tokens()) {
+            Ok(syn::Lit::Int(hours)) => hours.base10_parse::<f64>().ok(),
+            Ok(syn::Lit::Float(hours)) => hours.base10_parse().ok(),
+            _ => None,
+        };
+        let found = (1..=most).find(|halves| hours == Some(f64::from(*halves) / 2.0));
+        if found.is_none() {
+            let what = format!("0.5 to {} hours in steps of 0.5", most / 2);
+            Self::wrong(name, &value, &what, example, errors);
         }
+        found
     }
 
     /// A list of strings and of constants that are strings.
@@ -210,6 +243,26 @@ impl Options {
                 Vec::new()
             }
         }
+    }
+
+    /// A list of parentheses with options of their own.
+    pub(crate) fn groups(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Group> {
+        let items = match self.value(name, example, errors) {
+            None => return Vec::new(),
+            Some(Value::List(items, _)) if !items.is_empty() => items,
+            Some(other) => {
+                Self::wrong(name, &other, "a list of parentheses", example, errors);
+                return Vec::new();
+            }
+        };
+        let mut groups = Vec::new();
+        for item in items {
+            match syn::parse2::<Group>(item.tokens()) {
+                Ok(group) if group.delimiter() == Delimiter::Parenthesis => groups.push(group),
+                _ => Self::wrong(name, &item, "parentheses with options", example, errors),
+            }
+        }
+        groups
     }
 
     /// A list of strings.
@@ -310,6 +363,13 @@ impl Handler {
         let path = options.text("path", "\"/refresh\"", errors);
         if let Some(path) = &path {
             check_path(path, errors);
+            if path.value() == "/" && !kind.has_endpoint {
+                errors.help(
+                    path.span(),
+                    "Forge adds the hook's name to this path, and `/` would give two slashes",
+                    "write a path such as \"/data-residency\"",
+                );
+            }
         }
         let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
         check_scopes(&scopes, errors);

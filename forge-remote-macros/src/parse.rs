@@ -181,6 +181,10 @@ fn value(tokens: TokenStream) -> Value {
             let items = split(group.stream()).into_iter().map(value).collect();
             return Value::List(items, group);
         }
+        // What a declarative macro was given (`$interval:literal`) comes in a group without brackets.
+        (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
+            return value(group.stream());
+        }
         _ => None,
     };
     let parsed = parsed.or_else(|| syn::parse2(tokens.clone()).ok().map(Value::Path));

@@ -74,8 +74,16 @@ impl Error {
     /// An error that another try can't mend: an event that is unreadable, or about something that
     /// is gone. It is logged as an error and answered 204, so that Forge doesn't send it again.
     ///
-    /// For what Forge sends again only (events, schedules, queues, post functions): where Forge
-    /// waits for an answer, as with a merge check or a hook of `data_residency`, 204 says yes.
+    /// For what Forge sends again only: events, queues, post functions. Elsewhere it is a success
+    /// without an answer, which is hardly what an error should be:
+    ///
+    /// - a hook of `data_residency`: yes, go on (answer a `ResidencyFailure`);
+    /// - a page's call: the page sees 204 and no reason (answer [`Error::status`]);
+    /// - a merge check, an action, a JQL function, a pipeline, a provider, a static macro, an agent,
+    ///   a web trigger: an answer that Forge can't read, of which it makes what it likes. Their own
+    ///   types have a way to say no (`MergeVerdict::fail`, `JqlAnswer::error`, …);
+    /// - a schedule and `pre_uninstall`: as [`Error::new`], but for the status: Forge isn't known to
+    ///   repeat a schedule, and reads no answer to the other.
     ///
     /// ```
     /// use forge_remote::prelude::*;

@@ -187,3 +187,181 @@ fn functions_that_make_one_module_must_agree_and_be_whole() {
         assert!(all.contains(part), "{part} is not in\n{all}");
     }
 }
+
+mod hooks {
+    use forge_remote::kinds::{WebRequest, WebResponse};
+    use forge_remote::prelude::*;
+
+    #[web_trigger]
+    pub(crate) async fn hook(request: WebRequest) -> WebResponse {
+        WebResponse::new(200, request.user_path)
+    }
+
+    #[endpoint(path = "/hook", method = "GET")]
+    pub(crate) async fn the_same_path() {}
+
+    #[endpoint(path = "/hook/deeper/still")]
+    pub(crate) async fn below() {}
+
+    #[endpoint(path = "/hooks")]
+    pub(crate) async fn beside() {}
+
+    #[web_trigger(path = "/")]
+    pub(crate) async fn everything(request: WebRequest) -> WebResponse {
+        WebResponse::new(200, request.user_path)
+    }
+}
+
+#[test]
+fn no_other_handler_is_on_a_web_triggers_path_or_below() {
+    let app = || App::empty().app_id(APP_ID).remote(backend());
+    let hook = app().handler(handler!(hooks::hook));
+    hook.handler(handler!(hooks::beside)).build().unwrap();
+    app().handler(handler!(hooks::everything)).build().unwrap();
+
+    let hook = app().handler(handler!(hooks::hook));
+    let hook = hook.handler(handler!(hooks::the_same_path));
+    let text = problems(hook.handler(handler!(hooks::below)));
+    for part in [
+        "error[duplicate-path]: 2 handlers answer `/hook`, one of them with any method",
+        "error[covered-path]: `/hook/deeper/still` is below `/hook`, where a webtrigger answers every path",
+        "(the_same_path)",
+        "(below)",
+        "(hook)",
+        "2 problems",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let text = problems(
+        app()
+            .handler(handler!(hooks::everything))
+            .handler(handler!(hooks::beside)),
+    );
+    assert!(text.contains("`/hooks` is below `/`"), "{text}");
+}
+
+mod constants {
+    use forge_remote::kinds::{JqlAnswer, WebRequest, WebResponse};
+    use forge_remote::prelude::*;
+
+    const MISSPELT: &str = "avi:jira:create:issue";
+    const CREATED: &str = "avi:jira:created:issue";
+    const INPUT: &str = "issueKey";
+    const OUTPUT: &str = "accepted";
+    const STARTER: &str = "Sort it";
+    const TEAM: &str = "team";
+
+    #[trigger(events = [MISSPELT, CREATED, "avi:jira:created:issue"], unknown_events = [CREATED], ignore_self = false, on_error = "RECEIVE")]
+    pub(crate) async fn follow() {}
+
+    /// Logs.
+    #[action(verb = "CREATE", inputs = [INPUT])]
+    pub(crate) async fn log() {}
+
+    #[web_trigger(outputs = [OUTPUT])]
+    pub(crate) async fn hook(_request: WebRequest) -> WebResponse {
+        WebResponse::new(200, "")
+    }
+
+    /// Talks.
+    #[agent_connector(name = "Triage", products = ["jira"], conversation_starters = [STARTER, STARTER])]
+    pub(crate) async fn talk() {}
+
+    #[jql_function(name = "f", arguments = ["team?", TEAM], types = ["issue"], operators = ["in"])]
+    pub(crate) async fn jql() -> Json<JqlAnswer> {
+        Json(JqlAnswer::jql(""))
+    }
+
+    #[trigger(events = [CREATED])]
+    pub(crate) async fn right() {}
+}
+
+#[test]
+fn the_values_of_constants_are_checked_as_what_is_written_out() {
+    let app = || App::empty().app_id(APP_ID).remote(backend());
+    app().handler(handler!(constants::right)).build().unwrap();
+    let text = problems(
+        app()
+            .handler(handler!(constants::follow))
+            .handler(handler!(constants::log))
+            .handler(handler!(constants::hook))
+            .handler(handler!(constants::talk))
+            .handler(handler!(constants::jql)),
+    );
+    for part in [
+        "error[bad-option]: Forge has no event `avi:jira:create:issue`\n  --> tests/tests/app_launch.rs:",
+        "did you mean \"avi:jira:created:issue\"?",
+        "`avi:jira:created:issue` is twice in `events`",
+        "`avi:jira:created:issue` is a known event",
+        "without a filter",
+        "`issueKey` is no input of an action",
+        "`accepted` is no output of a web trigger",
+        "`Sort it` is twice in `conversation_starters`",
+        "`team` is twice in `arguments`",
+        "8 problems",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+mod moves {
+    use forge_remote::prelude::*;
+
+    macro_rules! hooks {
+        ($($name:ident = $hook:literal $(, $option:ident = $value:literal)?;)*) => {
+            $(
+                #[data_residency(hook = $hook $(, $option = $value)?)]
+                pub(crate) async fn $name() {}
+            )*
+        };
+    }
+
+    hooks! {
+        schedule = "schedule";
+        start = "start";
+        status = "status";
+        commit = "commit";
+        rollback = "rollback";
+        elsewhere = "rollback", remote = "other";
+        of_another = "rollback", key = "another";
+        of_another_path = "rollback", path = "/moves";
+    }
+}
+
+#[test]
+fn an_apps_data_moves_by_one_module_of_one_remote() {
+    let hooks = || {
+        App::empty()
+            .app_id(APP_ID)
+            .remote(backend())
+            .remote(Remote::new("other").base_url("https://other.example.com"))
+            .handler(handler!(moves::schedule))
+            .handler(handler!(moves::start))
+            .handler(handler!(moves::status))
+            .handler(handler!(moves::commit))
+    };
+    hooks().handler(handler!(moves::rollback)).build().unwrap();
+    let lacking = "migration:dataResidency `data-residency` lacks rollback";
+    assert!(problems(hooks()).contains(lacking));
+
+    let text = problems(hooks().handler(handler!(moves::elsewhere)));
+    for part in [
+        "say different things of `remote`",
+        "(elsewhere)",
+        "(commit)",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let text = problems(hooks().handler(handler!(moves::of_another)));
+    for part in [
+        "Forge takes one migration:dataResidency, and these are 2",
+        "(of_another)",
+        "(commit)",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    let text = problems(hooks().handler(handler!(moves::of_another_path)));
+    for part in ["say different things of `path`", "(of_another_path)"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}

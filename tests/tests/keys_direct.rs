@@ -102,7 +102,7 @@ impl Bench {
         let target = Target {
             endpoint: "tick".into(),
             module: Some("tick-trigger".into()),
-            named: true,
+            named: forge_remote::fit::Named::Own,
             caller: forge_remote::fit::Caller::Platform,
         };
         self.verifier.verify(&headers, &target).await.map(drop)

@@ -14,6 +14,7 @@ use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 #[scheduled_trigger(interval = "hour", licensed_only)]
 async fn tick() {}
@@ -72,6 +73,20 @@ async fn unheard_of(Event(event): Event) -> Result<()> {
     Err(Error::new("the database is down"))
 }
 
+#[trigger(filtered_events = [
+    (event = "avi:jira:created:version", ignore_self),
+    (
+        event = "avi:jira:updated:version",
+        filter = "event.version.released",
+        on_error = "RECEIVE",
+        fields = ["version.name"],
+    ),
+    (unknown_event = "avi:jira:invented:version", licensed_only),
+])]
+async fn versions(Event(event): Event) -> Json<Value> {
+    Json(event["eventType"].clone())
+}
+
 #[pre_uninstall(auth = system)]
 async fn farewell(Event(event): Event<UninstallEvent>) -> Result<()> {
     assert!(event.context.is_some());
@@ -100,7 +115,12 @@ async fn echo(request: WebRequest) -> WebResponse {
         .query_parameters
         .get("q")
         .and_then(|all| all.first());
-    let text = format!("{} {} {:?}", request.method, request.body, query);
+    let body = match request.text() {
+        Ok(text) => text.to_owned(),
+        Err(_) => format!("{:02x?}", &request.body[..]),
+    };
+    let path = &request.user_path;
+    let text = format!("{} {body} {query:?} {path}", request.method);
     WebResponse::new(200, text).header("Content-Type", "text/plain")
 }
 
@@ -241,6 +261,9 @@ async fn widget(Json(asked): Json<Value>) -> Json<Value> {
     Json(asked)
 }
 
+#[endpoint]
+async fn overview() {}
+
 /// Sorts what comes in.
 #[agent_connector(name = "Triage", products = ["jira", "confluence"], conversation_starters = ["Sort it"], streaming)]
 async fn triage(Json(call): Json<AgentCall>) -> AgentAnswer {
@@ -251,7 +274,7 @@ async fn triage(Json(call): Json<AgentCall>) -> AgentAnswer {
     }
 }
 
-#[data_residency(hook = "schedule", max_hours = 2)]
+#[data_residency(hook = "schedule", max_hours = 1.5)]
 async fn schedule(Json(call): Json<ResidencyCall>) -> Result<(), ResidencyFailure> {
     if call.location.as_deref() == Some("EU") {
         Ok(())
@@ -310,7 +333,7 @@ async fn the_local_platforms_call_of_every_kind_is_understood() {
         assert_eq!(answer.status(), expected, "{name}: {}", answer.text());
         count += 1;
     }
-    assert_eq!(count, 28);
+    assert_eq!(count, 30);
 }
 
 #[tokio::test]
@@ -497,15 +520,15 @@ async fn answers_have_the_shape_that_forge_reads() {
 async fn a_web_trigger_takes_the_request_and_its_description() {
     let harness = harness();
     let described = json!({
-        "method": "PUT", "headers": { "X-Kind": ["right"] }, "body": "b", "path": "/x1/1", "userPath": "",
-        "queryParameters": { "q": ["1"] },
+        "method": "PUT", "headers": { "X-Kind": ["right"] }, "body": "b", "path": "/x1/1/deeper",
+        "userPath": "/deeper", "queryParameters": { "q": ["1"] },
     });
     assert_eq!(
         answer(&harness, "hook", described.clone()).await.1,
         json!({ "outputKey": "accepted" })
     );
     let text = harness.call("echo").json(&described).send().await.json();
-    assert_eq!(text["body"], "PUT b Some(\"1\")");
+    assert_eq!(text["body"], "PUT b Some(\"1\") /deeper");
     assert_eq!(text["headers"]["Content-Type"], json!(["text/plain"]));
 
     let passed_on = harness
@@ -522,7 +545,145 @@ async fn a_web_trigger_takes_the_request_and_its_description() {
         .send()
         .await
         .json();
-    assert_eq!(passed_on["body"], "POST raw Some(\"2\")");
+    assert_eq!(passed_on["body"], "POST raw Some(\"2\") ");
+}
+
+/// A call of a handler's, with another method and another path.
+async fn elsewhere(
+    harness: &Harness,
+    key: &str,
+    method: &str,
+    path: &str,
+    body: &'static [u8],
+) -> (u16, Value) {
+    let handler = harness.app().registry().find(key).next().unwrap();
+    let call = harness.platform().call(handler).body(body);
+    let mut request = call.into_request();
+    *request.method_mut() = method.parse().unwrap();
+    *request.uri_mut() = path.parse().unwrap();
+    let response = harness.app().router().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = forge_remote::axum::body::to_bytes(response.into_body(), usize::MAX).await;
+    (
+        status,
+        serde_json::from_slice(&body.unwrap()).unwrap_or(Value::Null),
+    )
+}
+
+#[tokio::test]
+async fn a_web_trigger_answers_every_method_on_its_path_and_below() {
+    let harness = harness();
+    for (method, path, expected) in [
+        ("GET", "/echo?q=1", "GET b Some(\"1\") "),
+        ("DELETE", "/echo/", "DELETE b None /"),
+        ("PUT", "/echo/a%20b/c?q=2", "PUT b Some(\"2\") /a%20b/c"),
+        ("PROPFIND", "/echo//d/", "PROPFIND b None //d/"),
+        ("OPTIONS", "/echo/e", "OPTIONS b None /e"),
+    ] {
+        let (status, answer) = elsewhere(&harness, "echo", method, path, b"b").await;
+        assert_eq!((status, &answer["body"]), (200, &json!(expected)), "{path}");
+    }
+    // The bytes that were sent, text or not.
+    let (_, answer) = elsewhere(&harness, "echo", "POST", "/echo/x", b"\xff\x00").await;
+    assert_eq!(answer["body"], "POST [ff, 00] None /x");
+    // What looks like a description, but can't be one, is a body.
+    let faked = br#"{"method":"GET","headers":{},"path":"/x"}"#;
+    let (_, answer) = elsewhere(&harness, "echo", "POST", "/echo/x", faked).await;
+    assert!(
+        answer["body"].as_str().unwrap().starts_with("POST {"),
+        "{answer}"
+    );
+    // A path that only begins alike is nobody's, and another handler has its method alone.
+    for (path, status) in [("/echoes", 404), ("/follow/x", 404), ("/urgent", 405)] {
+        assert_eq!(
+            elsewhere(&harness, "echo", "GET", path, b"").await.0,
+            status,
+            "{path}"
+        );
+    }
+    // Nor is it open to anybody.
+    let unsigned =
+        forge_remote::http::Request::get("/echo/x").body(forge_remote::axum::body::Body::empty());
+    let answer = harness
+        .app()
+        .router()
+        .oneshot(unsigned.unwrap())
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 401);
+}
+
+#[tokio::test]
+async fn a_providers_functions_answer_any_method() {
+    let harness = harness();
+    for method in ["GET", "POST", "PUT"] {
+        let path = "/check-auth?userId=1";
+        assert_eq!(
+            elsewhere(&harness, "check-auth", method, path, b"").await.0,
+            200
+        );
+    }
+    let linked = br#"{"associatedWith":{"id":"1"}}"#;
+    let answer = elsewhere(&harness, "design-linked", "PUT", "/design-linked", linked).await;
+    assert_eq!(answer, (200, json!("1")));
+}
+
+#[tokio::test]
+async fn null_says_what_a_left_out_field_says() {
+    let harness = harness();
+    for (key, body) in [
+        ("installed", json!({ "eventType": null, "app": null })),
+        (
+            "log-time",
+            json!({ "issueKey": "A-1", "hours": 1, "remark": null, "context": null }),
+        ),
+        (
+            "urgent",
+            json!({ "clause": { "type": null, "arguments": null } }),
+        ),
+        (
+            "notify",
+            json!({ "issue": null, "transition": null, "workflow": null }),
+        ),
+        (
+            "even",
+            json!({ "workspace": null, "repository": null, "pullrequest": { "id": 2 }, "trigger": null,
+                "mergeProperties": { "commitMessageTruncated": null, "closeSourceBranch": null } }),
+        ),
+        (
+            "even",
+            json!({ "pullrequest": null, "mergeProperties": null }),
+        ),
+        (
+            "pipelines",
+            json!({ "target": null, "pipelines_configuration": null }),
+        ),
+        ("by-url", json!({ "entity": null, "user": null })),
+        ("design-linked", json!({ "associatedWith": null })),
+        ("workspaces", json!({ "ids": null })),
+        ("render", json!({ "macros": null })),
+        (
+            "render",
+            json!({ "macros": [{ "localId": null, "context": null, "config": null }] }),
+        ),
+        (
+            "triage",
+            json!({ "id": null, "method": "message/send", "params": null }),
+        ),
+        ("farewell", json!({ "context": {} })),
+        ("start", json!({ "migrationId": null, "location": null })),
+        (
+            "echo",
+            json!({ "method": "GET", "headers": {}, "path": "/x", "body": null, "userPath": null,
+                "queryParameters": null }),
+        ),
+    ] {
+        let (status, answer) = answer(&harness, key, body.clone()).await;
+        assert_eq!(status, 200, "{key} {body}: {answer}");
+    }
+    // What has no default is still wanted.
+    let (status, _) = answer(&harness, "urgent", json!({ "clause": null })).await;
+    assert_eq!(status, 422);
 }
 
 #[tokio::test]
@@ -603,6 +764,37 @@ async fn a_users_token_reaches_what_the_platform_calls_for_a_user_and_no_browser
     assert_eq!(event.send().await.status(), 401);
 }
 
+#[tokio::test]
+async fn a_token_of_a_hand_written_module_is_taken_where_that_is_the_only_one() {
+    let harness = harness();
+    let call = |key: &str, module: &str| {
+        let call = harness.call(key).json(&json!({}));
+        call.fit(|fit| fit.module("core:endpoint", module)).send()
+    };
+    for key in ["render", "widget", "overview"] {
+        // The endpoint's own, and the page's that only the manifest knows.
+        for module in [key, "notes", "numbers"] {
+            assert_eq!(call(key, module).await.status(), 200, "{module} at {key}");
+        }
+        // Another handler's endpoint, another's module, none at all.
+        for module in ["follow", "follow-trigger", "data-residency", "triage", ""] {
+            assert_eq!(call(key, module).await.status(), 401, "{module} at {key}");
+        }
+        let nothing = harness
+            .call(key)
+            .json(&json!({}))
+            .fit(|fit| fit.module("core:endpoint", key).without("/app/module/key"));
+        assert_eq!(nothing.send().await.status(), 401, "{key}");
+    }
+    // What has a module of its own takes its two keys alone.
+    let body = json!({ "queueName": "imports", "body": {} });
+    for (module, status) in [("import", 200), ("import-consumer", 200), ("notes", 401)] {
+        let call = harness.call("import").json(&body);
+        let call = call.fit(|fit| fit.module("core:endpoint", module));
+        assert_eq!(call.send().await.status(), status, "{module}");
+    }
+}
+
 /// `UPDATE_GOLDEN=1` writes the result anew. `.ci/conformance` has Atlassian validate it.
 #[test]
 fn every_kind_has_its_module_in_the_manifest() {
@@ -665,6 +857,10 @@ fn an_events_scopes_follow_from_either_of_its_sets() {
     ];
     let mut bare = current.clone();
     bare.scopes.clear();
+    // Those of events in object form follow as well.
+    let versions = |event: &&&str| event.ends_with(":version");
+    assert_eq!(bare.events.keys().filter(versions).count(), 2);
+    bare.events.retain(|event, _| !versions(&event));
     assert_eq!(names(&bare, &[]), ["read:jira-work"]);
     assert_eq!(names(&bare, &["read:jira-work"]), ["read:jira-work"]);
     let mut expected = granular.map(str::to_owned);
@@ -674,6 +870,136 @@ fn an_events_scopes_follow_from_either_of_its_sets() {
     assert_eq!(names(&bare, &granular[..2]), ["read:jira-work"]);
     bare.granular = true;
     assert_eq!(names(&bare, &[]), expected);
+}
+
+/// The golden manifest with another trigger under `follow-trigger`'s and `versions-trigger`'s keys.
+fn with_events(key: &str, events: &str) -> (ManifestFile, String) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
+    let text = fs::read_to_string(&golden).unwrap();
+    let (before, item) = text.split_once(&format!("    - key: {key}\n")).unwrap();
+    let end = item.find("\n    - key").unwrap_or(item.len()) + 1;
+    let end = item
+        .find("\n  webtrigger")
+        .map_or(end, |next| end.min(next + 1));
+    let (item, after) = item.split_at(end);
+    let endpoint = item.lines().next().unwrap();
+    let text = format!("{before}    - key: {key}\n{endpoint}\n{events}{after}");
+    (
+        ManifestFile::parse(golden, Some(text.clone())).unwrap(),
+        text,
+    )
+}
+
+#[test]
+fn events_in_the_other_form_that_mean_the_same_stay() {
+    let wanted = sections();
+    const FOLLOW: &str = "      events:
+        - eventType: avi:jira:deleted:issue # by hand
+          filter:
+            onError: RECEIVE_AND_LOG
+            expression: event.issue.fields.project.key == 'DEV'
+            ignoreSelf: true
+          payload:
+            include: {propertyPaths: [\"issue.properties['k'].f\"]}
+        - eventType: avi:jira:created:issue
+          filter: {ignoreSelf: true, expression: event.issue.fields.project.key == 'DEV', onError: RECEIVE_AND_LOG, appIsLicensed: false}
+          payload:
+            include: {propertyPaths: [\"issue.properties['k'].f\"]}
+";
+    let (file, text) = with_events("follow-trigger", FOLLOW);
+    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.updated(&wanted, None).unwrap(), text);
+
+    // And back: names for what the code has in objects. Without a filter an object says no more.
+    const INSTALLED: &str = "      events:
+        - {eventType: avi:forge:installed:app, filter: {ignoreSelf: false}}
+        - {eventType: avi:forge:upgraded:app, filter: {ignoreSelf: false}}
+";
+    let (file, text) = with_events("installed-trigger", INSTALLED);
+    let differences = compare(file.value(), &wanted);
+    assert_eq!(differences, [], "{text}");
+
+    for (old, new) in [
+        ("avi:jira:deleted:issue", "avi:jira:updated:issue"),
+        ("ignoreSelf: true\n", "ignoreSelf: false\n"),
+        ("onError: RECEIVE_AND_LOG\n", "onError: RECEIVE\n"),
+        ("['k'].f\"]}\n        -", "['k'].g\"]}\n        -"),
+        ("appIsLicensed: false", "appIsLicensed: true"),
+    ] {
+        assert!(FOLLOW.contains(old), "{old}");
+        let (file, _) = with_events("follow-trigger", &FOLLOW.replacen(old, new, 1));
+        assert!(!compare(file.value(), &wanted).is_empty(), "{new}");
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
+        let golden = ManifestFile::parse(golden.clone(), Some(fs::read_to_string(golden).unwrap()));
+        let updated = file.updated(&wanted, None).unwrap();
+        let updated = ManifestFile::parse("manifest.yml", Some(updated)).unwrap();
+        let triggers = |file: &ManifestFile| file.value()["modules"]["trigger"].clone();
+        assert_eq!(triggers(&updated), triggers(&golden.unwrap()), "{new}");
+    }
+}
+
+#[test]
+fn a_page_that_names_a_handler_it_cant_call_is_warned_of() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
+    let golden = fs::read_to_string(golden).unwrap();
+    // Something to report, so that there is a report.
+    let text = golden.replace("interval: hour", "interval: day");
+    let page = |endpoint: &str| {
+        let text = text.replace(
+            "        function: resolver",
+            &format!("        endpoint: {endpoint}"),
+        );
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pages.yml");
+        fs::write(&path, text).unwrap();
+        app().manifest_path(&path).check_manifest().unwrap_err()
+    };
+    let report = page("overview");
+    assert!(report.contains("confluence:globalPage `page`"), "{report}");
+    assert!(!report.contains("will answer 401"), "{report}");
+    for endpoint in ["follow", "log-time", "render"] {
+        let report = page(endpoint);
+        let warning = format!(
+            "warning: `{endpoint}` will answer 401 to `resolver.endpoint`: only an `#[endpoint]` takes a page's calls"
+        );
+        assert!(report.contains(&warning), "{warning} is not in\n{report}");
+    }
+}
+
+#[test]
+fn a_provider_of_several_endpoints_goes_only_when_all_were_ours() {
+    let provider = |last: &str| {
+        format!(
+            "modules:
+  devops:designInfoProvider:
+    - key: sketches
+      name: {{value: Sketches}}
+      homeUrl: https://sketches.example.com
+      checkAuth: {{endpoint: check-auth}}
+      getEntityByUrl: {{endpoint: by-url}}
+      onEntityAssociated: {{endpoint: linked}}
+      onEntityDisassociated: {{endpoint: {last}}}
+  endpoint:
+    - {{key: check-auth, remote: backend}}
+    - {{key: by-url, remote: backend}}
+    - {{key: linked, remote: backend}}
+    - {{key: unlinked, remote: backend}}
+    - {{key: theirs, service: containers}}
+remotes:
+  - key: backend
+"
+        )
+    };
+    let wanted = Sections::new(&Registry::default(), &[Remote::new("backend")]);
+    let updated = |text: String| {
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        file.updated(&wanted, None).unwrap()
+    };
+    assert!(!updated(provider("unlinked")).contains("sketches"));
+    let kept = updated(provider("theirs"));
+    assert!(
+        kept.contains("onEntityDisassociated: {endpoint: theirs}"),
+        "{kept}"
+    );
 }
 
 /// Atlassian's schema knows no module that names an endpoint and isn't written here somehow. Set
@@ -803,6 +1129,6 @@ fn the_build_scripts_table_is_the_runtimes() {
     let all = KINDS.iter().map(|kind| kind.attribute);
     assert_eq!(
         all.filter(|one| !seen.contains(one)).collect::<Vec<_>>(),
-        ["endpoint"]
+        [""; 0]
     );
 }

@@ -61,6 +61,49 @@ fn the_examples_have_nothing_stale() {
     }
 }
 
+#[test]
+fn each_function_of_a_provider_is_looked_for() {
+    let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-provider");
+    fs::create_dir_all(package.join("src")).unwrap();
+    let source = r#"
+#[forge_remote::security_info_provider(function = "fetchWorkspaces", name = "S", home_url = "https://s.example.com")]
+async fn workspaces() {}
+#[forge_remote::security_info_provider(function = "fetchContainers")]
+async fn containers() {}
+fn main() { forge_remote::Remote::new("backend"); }
+"#;
+    fs::write(package.join("src/main.rs"), source).unwrap();
+    let manifest = package.join("manifest.yml");
+    let problems = |text: &str| {
+        fs::write(&manifest, text).unwrap();
+        forge_remote_build::problems(&package, "app", &manifest)
+    };
+    const FRESH: &str = "modules:
+  devops:securityInfoProvider:
+    - key: security-info-provider
+      fetchWorkspaces: {endpoint: workspaces}
+      fetchContainers: {endpoint: containers}
+  endpoint:
+    - {key: containers, remote: backend, route: {path: /containers}}
+    - {key: workspaces, remote: backend, route: {path: /workspaces}}
+";
+    assert_eq!(problems(FRESH), [""; 0]);
+    for stale in [
+        FRESH.replace(
+            "fetchContainers: {endpoint: containers}",
+            "fetchContainers: {endpoint: workspaces}",
+        ),
+        FRESH.replace("      fetchContainers: {endpoint: containers}\n", ""),
+    ] {
+        assert_eq!(
+            problems(&stale),
+            [
+                "modules.devops:securityInfoProvider[security-info-provider].fetchContainers.endpoint is not `containers`, as `containers` in src/main.rs says"
+            ]
+        );
+    }
+}
+
 const MAIN: &str = r#"
 use forge_remote::{endpoint, scheduled_trigger};
 

@@ -2,6 +2,7 @@
 //! own would: ten ways in which Forge calls a remote, in one app.
 
 mod mirror;
+mod signature;
 
 use forge_remote::kinds::{
     ActionCall, JqlAnswer, JqlCall, LifecycleEvent, QueueEvent, StaticOutput, Transitioned,
@@ -11,6 +12,7 @@ use forge_remote::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use mirror::{Item, Mirror};
+pub use signature::{Guessable, SECRET_VARIABLE, SIGNATURE_HEADER, Secret};
 
 /// What Jira says of a work item.
 #[derive(Clone, Debug, Deserialize)]
@@ -147,14 +149,24 @@ struct Linked {
     link: String,
 }
 
-/// Hears from the other tracker where its copy of a work item is.
-#[web_trigger(outputs = ["linked=200", "unknown=404", "unreadable=400 text/plain id and link, as JSON"])]
+/// Hears from the other tracker where its copy of a work item is. That Forge passed the call on
+/// says nothing of who made it: the sender's signature does.
+#[web_trigger(outputs = [
+    "linked=200",
+    "unsigned=401 text/plain sign the body with the secret",
+    "unknown=404",
+    "unreadable=400 text/plain id and link, as JSON",
+])]
 async fn hear(
     call: Invocation,
     State(mirror): State<Mirror>,
+    State(secret): State<Secret>,
     request: WebRequest,
 ) -> Result<Json<StaticOutput>> {
-    let Ok(Linked { id, link }) = serde_json::from_str(&request.body) else {
+    if !secret.signed(request.header(SIGNATURE_HEADER), &request.body) {
+        return Ok(Json(StaticOutput::new("unsigned")));
+    }
+    let Ok(Linked { id, link }) = request.json() else {
         return Ok(Json(StaticOutput::new("unreadable")));
     };
     let known = mirror.link(call.installation_id(), &id, link);

@@ -1,12 +1,14 @@
-//! Serves the app; `cargo run -p issue-sync -- dev` plays Forge as well.
+//! Serves the app; `cargo run -p issue-sync -- dev` plays Forge as well. `TRACKER_SECRET` is what
+//! the other tracker signs its webhooks with.
 
 #[tokio::main]
 async fn main() -> forge_remote::Result<()> {
     issue_sync::app()
         .state(issue_sync::Mirror::default())
+        .state_from(async { issue_sync::Secret::from_env() })
         .run()
         .await
 }
 
 #[cfg(test)]
-forge_remote::test_manifest!(issue_sync::app().state(issue_sync::Mirror::default()));
+forge_remote::test_manifest!(issue_sync::app());

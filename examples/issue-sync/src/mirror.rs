@@ -12,7 +12,7 @@ pub struct Mirror(Arc<Mutex<BTreeMap<String, Site>>>);
 #[derive(Debug, Default)]
 struct Site {
     items: BTreeMap<String, Item>,
-    /// When each work item was deleted or last written, in Jira's milliseconds.
+    /// The work items that are gone: what still comes about one is old.
     deleted: BTreeSet<String>,
     checked: u32,
 }
@@ -28,6 +28,7 @@ pub struct Item {
     pub link: Option<String>,
     /// The transitions that were noted.
     pub transitions: BTreeSet<String>,
+    /// When it was last written, in Jira's milliseconds.
     #[serde(skip)]
     at: u64,
 }
@@ -60,7 +61,6 @@ impl Mirror {
         at: u64,
     ) {
         self.site(installation, |site| {
-            // An update that comes after the deletion is an old one.
             if site.deleted.contains(&id) {
                 return;
             }

@@ -2,12 +2,37 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::testing::Harness;
-use issue_sync::{Mirror, app};
+use aws_lc_rs::hmac;
+use forge_remote::testing::{Harness, HarnessCall};
+use issue_sync::{Guessable, Mirror, SIGNATURE_HEADER, Secret, app};
 use serde_json::{Value, json};
 
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
 fn harness() -> Harness {
-    Harness::new(app().state(Mirror::default())).unwrap()
+    with(Secret::new(SECRET).unwrap())
+}
+
+fn with(secret: Secret) -> Harness {
+    Harness::new(app().state(Mirror::default()).state(secret)).unwrap()
+}
+
+/// What the other tracker signs with a secret.
+fn signature(secret: &str, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, body.as_bytes());
+    let hex: String = tag
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("sha256={hex}")
+}
+
+/// The other tracker's call of the web trigger's URL, as Forge passes it on.
+fn hook(harness: &Harness, body: &str) -> HarnessCall {
+    let call = harness.call("hear").body(body);
+    call.header(SIGNATURE_HEADER, &signature(SECRET, body))
 }
 
 async fn send(harness: &Harness, key: &str, body: Value) -> (u16, Value) {
@@ -62,13 +87,15 @@ async fn a_work_item_is_followed_through_its_life() {
     assert_eq!(items(&harness).await[0]["summary"], "three");
     assert_eq!(items(&harness).await[1]["summary"], "old");
 
-    let hook = |id: &str| json!({ "id": id, "link": "https://other.example.com/7" }).to_string();
-    let answer = harness.call("hear").body(hook("10000")).send().await.json();
-    assert_eq!(answer, json!({ "outputKey": "linked" }));
-    let answer = harness.call("hear").body(hook("1")).send().await.json();
-    assert_eq!(answer, json!({ "outputKey": "unknown" }));
-    let answer = harness.call("hear").body("{").send().await.json();
-    assert_eq!(answer, json!({ "outputKey": "unreadable" }));
+    let link = |id: &str| json!({ "id": id, "link": "https://other.example.com/7" }).to_string();
+    for (body, output) in [
+        (link("10000"), "linked"),
+        (link("1"), "unknown"),
+        ("{".to_owned(), "unreadable"),
+    ] {
+        let answer = hook(&harness, &body).send().await.json();
+        assert_eq!(answer, json!({ "outputKey": output }));
+    }
 
     let found = send(
         &harness,
@@ -119,6 +146,85 @@ async fn a_work_item_is_followed_through_its_life() {
 }
 
 #[tokio::test]
+async fn only_the_other_trackers_own_word_is_taken() {
+    let harness = harness();
+    send(&harness, "follow", event("created", "one", "1000")).await;
+    let body = json!({ "id": "10000", "link": "https://evil.example.com" }).to_string();
+    let right = signature(SECRET, &body);
+    let wrong = [
+        signature("another secret, of 32 characters", &body),
+        signature(SECRET, "another body"),
+        right.replace("sha256=", ""),
+        right.replace("sha256=", "sha1="),
+        right[..right.len() - 2].to_owned(),
+        format!("{right}00"),
+        "sha256=".to_owned(),
+        "sha256=+f".to_owned(),
+        String::new(),
+    ];
+    for signature in &wrong {
+        let call = harness.call("hear").body(body.as_str());
+        let answer = call.header(SIGNATURE_HEADER, signature).send().await.json();
+        assert_eq!(answer, json!({ "outputKey": "unsigned" }), "{signature}");
+    }
+    let unsigned = harness.call("hear").body(body.as_str()).send().await;
+    assert_eq!(unsigned.json(), json!({ "outputKey": "unsigned" }));
+    assert_eq!(items(&harness).await[0]["link"], Value::Null);
+
+    // In Forge's description the same signature is as good.
+    let described = json!({
+        "method": "POST", "path": "/x1/1", "userPath": "", "queryParameters": {}, "body": body,
+        "headers": { SIGNATURE_HEADER.to_ascii_lowercase(): [right] },
+    });
+    assert_eq!(
+        send(&harness, "hear", described).await.1,
+        json!({ "outputKey": "linked" })
+    );
+
+    // Without a secret nobody is believed, whatever is signed with.
+    let harness = with(Secret::default());
+    let answer = hook(&harness, &body).send().await.json();
+    assert_eq!(answer, json!({ "outputKey": "unsigned" }));
+    assert_eq!(Secret::new("short").unwrap_err(), Guessable);
+}
+
+#[tokio::test]
+async fn what_is_sent_again_changes_nothing() {
+    let harness = harness();
+    let life = json!({ "eventType": "avi:forge:upgraded:app", "app": { "version": "2.0.0" } });
+    let batch = json!({ "queueName": "imports", "eventId": "e", "body": { "issues": [
+        { "id": "10000", "key": "DEV-1", "fields": { "summary": "old" } },
+    ] } });
+    let transition = json!({
+        "issue": { "id": "10000" }, "transition": { "executionId": "x1" },
+    });
+    for count in 0..3 {
+        for (key, body) in [
+            ("begin", &life),
+            ("follow", &event("created", "one", "1000")),
+            ("import", &batch),
+            ("tell", &transition),
+        ] {
+            let call = harness.call(key).json(body);
+            let answer = call.retried(count, "TIMEOUT_ERROR").send().await;
+            assert_eq!(answer.status(), 200, "{key}: {}", answer.text());
+        }
+        let items = items(&harness).await;
+        assert_eq!(items.as_array().unwrap().len(), 1, "{items}");
+        assert_eq!(items[0]["summary"], "one");
+        assert_eq!(items[0]["transitions"], json!(["x1"]));
+    }
+    for count in 0..3 {
+        let call = harness.call("follow").json(&event("deleted", "", "4000"));
+        assert_eq!(
+            call.retried(count, "TIMEOUT_ERROR").send().await.status(),
+            200
+        );
+        assert_eq!(items(&harness).await, json!([]));
+    }
+}
+
+#[tokio::test]
 async fn what_cant_be_read_is_refused_with_a_reason_and_loses_nothing() {
     let harness = harness();
     assert_eq!(
@@ -127,36 +233,59 @@ async fn what_cant_be_read_is_refused_with_a_reason_and_loses_nothing() {
             .0,
         200
     );
-    for (body, content_type, status) in [
-        ("{", "application/json", 400),
-        ("", "application/json", 400),
+    let before = items(&harness).await;
+    const JSON: &str = "application/json";
+    // Of each kind that reads a body.
+    for (key, misfit) in [
+        ("follow", r#"{"eventType":"avi:jira:created:issue"}"#),
         (
-            r#"{"eventType":"avi:jira:created:issue"}"#,
-            "application/json",
-            422,
-        ),
-        (
+            "follow",
             r#"{"eventType":"avi:jira:created:issue","issue":{"id":1}}"#,
-            "application/json",
-            422,
         ),
-        ("a=b", "application/x-www-form-urlencoded", 415),
+        ("follow", r#"{"eventType":"avi:jira:moved:issue"}"#),
+        ("begin", r#"{"app":"2.0.0"}"#),
+        ("import", r#"{"queueName":"imports"}"#),
+        ("import", r#"{"body":{"issues":{}}}"#),
+        ("find-copy", r#"{"context":{}}"#),
+        ("mirrored", r#"{"clause":[]}"#),
+        ("tell", r#"{"issue":"DEV-1"}"#),
     ] {
-        let call = harness
-            .call("follow")
-            .body(body)
-            .header("content-type", content_type);
-        let answer = call.send().await;
-        assert_eq!(answer.status(), status, "{body}: {}", answer.text());
-        assert!(
-            answer.json()["error"]["message"].is_string(),
-            "{}",
-            answer.text()
+        for (body, content_type, status) in [
+            ("{", JSON, 400),
+            ("", JSON, 400),
+            ("\u{0}", JSON, 400),
+            ("[]", JSON, 422),
+            ("null", JSON, 422),
+            (misfit, JSON, 422),
+            (misfit, "text/plain", 415),
+            ("a=b", "application/x-www-form-urlencoded", 415),
+        ] {
+            let call = harness.call(key).body(body);
+            let answer = call.header("content-type", content_type).send().await;
+            let text = answer.text();
+            assert_eq!(answer.status(), status, "{key} {body}: {text}");
+            assert!(answer.json()["error"]["message"].is_string(), "{text}");
+        }
+    }
+    // A web trigger's caller gets the reason by way of Forge.
+    for body in ["{", "", "[]", r#"{"id":"10000"}"#] {
+        let answer = hook(&harness, body).header("content-type", "text/plain");
+        let answer = answer.send().await;
+        assert_eq!(
+            answer.json(),
+            json!({ "outputKey": "unreadable" }),
+            "{body}"
         );
     }
     // Hopeless, and said so: Forge doesn't send it again.
     assert_eq!(send(&harness, "tell", json!({ "issue": {} })).await.0, 204);
-    assert_eq!(items(&harness).await[0]["summary"], "one");
+    assert_eq!(items(&harness).await, before);
+
+    // A schedule has nothing to read.
+    let call = harness.call("reconcile").body("{");
+    let answer = call.header("content-type", "text/plain").send().await;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(items(&harness).await, before);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::registry::{Handler, Registry};
+use crate::registry::{Handler, Reach, Registry};
 
 /// A row of `routes --json`.
 #[derive(serde::Serialize)]
@@ -28,7 +28,7 @@ impl<'a> Row<'a> {
             kind: record.kind.name(),
             key: handler.key(),
             endpoint: handler.endpoint(),
-            method: handler.method().as_str(),
+            method: handler.methods(),
             path: handler.path(),
             system_token: record.auth.system,
             user_token: record.auth.user,
@@ -64,8 +64,11 @@ pub(super) fn table(registry: &Registry, docs: bool) -> String {
         cells.push([
             record.kind.name().to_owned(),
             handler.key().to_owned(),
-            handler.method().to_string(),
-            handler.path().to_owned(),
+            handler.methods().to_owned(),
+            match handler.reach() {
+                Reach::Below => format!("{}/*", handler.path().trim_end_matches('/')),
+                _ => handler.path().to_owned(),
+            },
             record.auth.to_string(),
             scopes,
             format!("{}:{}", record.location.file, record.location.line),

@@ -1,6 +1,6 @@
 //! The service: every handler behind verification, on one router.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -14,7 +14,7 @@ use axum::body::HttpBody as _;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::{MethodFilter, any, get, on};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
 use tracing::Instrument as _;
@@ -23,13 +23,13 @@ use super::background::Tasks;
 use super::{App, LaunchError, Limits, body};
 use crate::client::Atlassian;
 use crate::extract::trace_id;
-use crate::extract::{AppState, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
+use crate::extract::{AppState, Below, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
-    AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KEYS,
+    AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, Named, PRODUCTION_KEYS,
     STAGING_KEYS, Target, Verifier, VerifyError,
 };
 use crate::manifest::Sections;
-use crate::registry::{BoxFuture, Handler, Mount, Need, Problem, Registry};
+use crate::registry::{BoxFuture, Handler, Mount, Need, Problem, Reach, Registry};
 use crate::response;
 use crate::token::Tokens;
 
@@ -81,11 +81,12 @@ impl Built {
         app.state.insert(atlassian.clone());
         let state = AppState::new(app.state);
         let detached = Detached::default();
+        let keys = Arc::new(app.registry.keys());
         let mut router = Router::new();
         let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for handler in app.registry.handlers() {
             let mut mounted = Mounted::new(
-                handler, &verifier, &state, &atlassian, app.limits, &detached,
+                handler, &keys, &verifier, &state, &atlassian, app.limits, &detached,
             );
             // Where it isn't asked for, Forge sends none: such a header is somebody else's.
             mounted.tokens = app
@@ -93,9 +94,7 @@ impl Built {
                 .clone()
                 .filter(|_| handler.registration().auth.system);
             let mounted = Arc::new(mounted);
-            let filter = handler.method().filter();
-            let serve = move |request| Arc::clone(&mounted).serve(request);
-            router = router.route(handler.path(), on(filter, serve));
+            router = mount(router, handler, mounted);
             if handler.registration().kind.caller() == Caller::Page {
                 let methods = pages.entry(handler.path()).or_default();
                 methods.push(handler.method().as_str());
@@ -167,6 +166,38 @@ impl Built {
 
     pub(super) fn limits(&self) -> Limits {
         self.0.limits
+    }
+}
+
+/// Every route of a handler.
+fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
+    let path = handler.path();
+    let base = path.trim_end_matches('/').to_owned();
+    let below = format!("{base}/{{*rest}}");
+    let slash = format!("{base}/");
+    let serve = {
+        let mounted = Arc::clone(&mounted);
+        move |request| Arc::clone(&mounted).serve(request)
+    };
+    match handler.reach() {
+        Reach::Exact => router.route(path, on(handler.method().filter(), serve)),
+        Reach::AnyMethod => router.route(path, any(serve)),
+        Reach::Below => {
+            let serve_below = move |mut request: Request| {
+                let rest = request.uri().path().strip_prefix(base.as_str());
+                let rest = Below(rest.unwrap_or_default().to_owned());
+                request.extensions_mut().insert(rest);
+                Arc::clone(&mounted).serve(request)
+            };
+            let router = if path == slash {
+                router
+            } else {
+                router.route(&slash, any(serve_below.clone()))
+            };
+            router
+                .route(path, any(serve))
+                .route(&below, any(serve_below))
+        }
     }
 }
 
@@ -244,6 +275,7 @@ struct Mounted {
 impl Mounted {
     fn new(
         handler: &Handler,
+        keys: &Arc<BTreeSet<String>>,
         verifier: &Arc<Verifier>,
         state: &AppState,
         atlassian: &Atlassian,
@@ -255,7 +287,13 @@ impl Mounted {
             target: Target {
                 endpoint: handler.endpoint().to_owned(),
                 module: handler.module_key().map(str::to_owned),
-                named: registration.kind.has_endpoint(),
+                named: if !registration.kind.has_endpoint() {
+                    Named::Anything
+                } else if handler.module_key().is_some() {
+                    Named::Own
+                } else {
+                    Named::OwnOrUnknown(Arc::clone(keys))
+                },
                 caller: registration.kind.caller(),
             },
             endpoint: handler.key().into(),

@@ -28,6 +28,10 @@ struct Inner {
     span_id: Option<Box<str>>,
 }
 
+/// What of a request's path is below its handler's, as it was sent: in requests that are.
+#[derive(Clone, Debug)]
+pub(crate) struct Below(pub(crate) String);
+
 impl Verified {
     pub(crate) fn new(
         claims: Claims,

@@ -9,7 +9,7 @@ mod token;
 pub(crate) use event::whole_body;
 pub use event::{Event, Retry};
 pub use invocation::Invocation;
-pub(crate) use invocation::{Verified, trace_id};
+pub(crate) use invocation::{Below, Verified, trace_id};
 pub use json::Json;
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};

@@ -19,7 +19,7 @@ pub use app_id::{AppId, InvalidAppId};
 pub use claims::{Claims, InstallationContext, License};
 pub use clock::{Clock, SystemClock};
 pub use keys::{KeyPolicy, KeySet, KeysUnavailable};
-pub use policy::{Caller, EndpointBinding, Environment, Target, Verification};
+pub use policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
 pub use refusal::{Refusal, VerifyError};
 pub(crate) use source::is_loopback;
 pub use source::{

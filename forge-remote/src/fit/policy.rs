@@ -1,5 +1,7 @@
 //! What a deployment may adjust about verification. None of it switches verification off.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The Forge environments an installation can be in (`app.environment.type`).
@@ -30,6 +32,8 @@ impl Environment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndpointBinding {
     /// Where the token's module is a `core:endpoint`, its key must be the handler's (the default).
+    /// A handler whose module is hand-written in the manifest takes that key too: any but those of
+    /// other handlers.
     #[default]
     Key,
     /// As [`Key`](Self::Key), and what only the platform calls must come from a `core:endpoint`.
@@ -104,11 +108,34 @@ pub struct Target {
     pub endpoint: String,
     /// The key of the module that points at the endpoint, where it has one of its own.
     pub module: Option<String>,
-    /// Whether a token of a `core:endpoint` must name it. Not so for what Forge calls without an
-    /// endpoint, by a token whose module isn't documented.
-    pub named: bool,
+    /// What a token of a `core:endpoint` may name.
+    pub named: Named,
     /// Who calls it.
     pub caller: Caller,
+}
+
+/// What a token of a `core:endpoint` may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Its own endpoint or module.
+    Own,
+    /// Those, and a module that no code knows; not one of these keys, which are other handlers'.
+    /// For handlers whose module is hand-written in the manifest, of whatever key.
+    OwnOrUnknown(Arc<BTreeSet<String>>),
+    /// Anything: for what Forge calls without an endpoint, by a token whose module isn't
+    /// documented.
+    Anything,
+}
+
+impl Named {
+    /// Whether it may name this key, which isn't its own.
+    pub(super) fn takes(&self, key: &str) -> bool {
+        match self {
+            Self::Own => false,
+            Self::OwnOrUnknown(others) => !key.is_empty() && !others.contains(key),
+            Self::Anything => true,
+        }
+    }
 }
 
 /// Who makes a call, and so what its token may look like.

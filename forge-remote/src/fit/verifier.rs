@@ -11,7 +11,7 @@ use super::claims::{Claims, Expected, Origin};
 use super::clock::Clock;
 use super::jws::Compact;
 use super::keys::KeySet;
-use super::policy::{Caller, EndpointBinding, Environment, Target, Verification};
+use super::policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
 use super::refusal::{Refusal, VerifyError};
 use super::replay::ReplayGuard;
 
@@ -179,8 +179,13 @@ impl Verifier {
             return Err(Refusal::WrongModuleType);
         }
         // Endpoint and module keys share one name space, so either names this endpoint alone.
-        let ours = |key: &str| key == target.endpoint || target.module.as_deref() == Some(key);
-        if from_platform && target.named && !claims.module_key().is_some_and(ours) {
+        let ours = |key: &str| {
+            key == target.endpoint
+                || target.module.as_deref() == Some(key)
+                || target.named.takes(key)
+        };
+        let named = target.named != Named::Anything;
+        if from_platform && named && !claims.module_key().is_some_and(ours) {
             return Err(Refusal::WrongEndpoint);
         }
         Ok(())

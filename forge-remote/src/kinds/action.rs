@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, item, set};
+use super::{Rest, checks, item, set, wrong};
 use crate::fit::Caller;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[action]`. `description` is the doc comment's first paragraph unless written.
 ///
@@ -69,7 +69,7 @@ impl Kind for Action {
         vec![Module {
             module_type: "action",
             item,
-            owned: Some(&[
+            owned: Owned::Named(&[
                 "key",
                 "endpoint",
                 "function",
@@ -78,6 +78,10 @@ impl Kind for Action {
                 "inputs",
             ]),
         }]
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        wrong(&[("inputs", &checks::INPUTS, self.inputs)])
     }
 
     fn simulation(&self) -> Simulation {
@@ -146,7 +150,7 @@ pub struct ActionCall<T = Rest> {
     #[serde(flatten)]
     pub inputs: T,
     /// Where it was asked for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub context: ActionContext,
 }
 

@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, nested, set, texts};
+use super::{Rest, checks, nested, set, texts, wrong};
 use crate::fit::Caller;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[agent_connector]`. `description` is the doc comment's first paragraph unless
-/// written. An early-access feature: not for staging and production yet.
+/// written. An early-access feature: not for staging and production yet. `pushNotifications` and
+/// `extensions` of the protocol are hand-written in the same item of the manifest, and stay.
 ///
 /// ```
 /// use forge_remote::kinds::{AgentAnswer, AgentCall, AgentError};
@@ -48,6 +49,24 @@ pub struct AgentConnector {
     /// Whether answers can be streamed.
     pub streaming: bool,
 }
+
+/// What else the protocol's part of the schema has (`pushNotifications`, `extensions`) is
+/// hand-written, and stays.
+const OWNED: Owned = Owned::Parts(&[
+    ("key", Owned::All),
+    ("name", Owned::All),
+    ("description", Owned::All),
+    ("icon", Owned::All),
+    ("productContexts", Owned::All),
+    ("conversationStarters", Owned::All),
+    (
+        "protocols",
+        Owned::Parts(&[(
+            "agent2Agent",
+            Owned::Parts(&[("version", Owned::All), ("jsonRpcTransport", Owned::All)]),
+        )]),
+    ),
+]);
 
 impl Kind for AgentConnector {
     fn name(&self) -> &'static str {
@@ -102,8 +121,13 @@ impl Kind for AgentConnector {
         vec![Module {
             module_type: "rovo:agentConnector",
             item,
-            owned: None,
+            owned: OWNED,
         }]
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        let starters = self.conversation_starters;
+        wrong(&[("conversation_starters", &checks::STARTERS, starters)])
     }
 
     fn simulation(&self) -> Simulation {
@@ -131,7 +155,7 @@ pub struct AgentCall {
     #[serde(rename = "method")]
     pub raw_method: String,
     /// What for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub params: Rest,
 }
 

@@ -3,13 +3,15 @@
 use serde::Deserialize;
 
 use super::{Rest, item};
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[consumer]`.
 ///
 /// The manifest's schema allows an endpoint here; Atlassian's page documents functions only. So the
-/// body is known of functions, and how long Forge waits is not: answer fast. Not 2xx means again
-/// (with a growing pause, for 24 hours). Events come at least once: `event_id` tells them apart.
+/// body is known of functions, and how long Forge waits is not: answer fast. That an answer other
+/// than 2xx means again, with a growing pause and for 24 hours, is an inference too: Atlassian says
+/// so of functions that fail, and nothing of remotes. Events come at least once: `event_id` tells
+/// them apart.
 ///
 /// ```
 /// use forge_remote::kinds::QueueEvent;
@@ -52,7 +54,7 @@ impl Kind for Consumer {
         vec![Module {
             module_type: "consumer",
             item,
-            owned: None,
+            owned: Owned::All,
         }]
     }
 

@@ -4,16 +4,17 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_yaml::Mapping;
+use serde_yaml::{Mapping, Value};
 
 use super::Rest;
-use crate::registry::{Handler, Kind, Method, Module, Simulation};
+use crate::registry::{Handler, Kind, Method, Module, Owned, Simulation};
 
 /// The module's key unless another is written.
 pub(crate) const DATA_RESIDENCY_KEY: &str = "data-residency";
 
 /// The options of `#[data_residency]`: one hook of the move. `path` is what all of them have in
-/// front of their own: `/data-residency` unless written, the same at each.
+/// front of their own: `/data-residency` unless written, the same at each, as are `key` and
+/// `remote`. An app has one such module, with all five hooks; the two here are half of one.
 ///
 /// `schedule` and `start` take a [`ResidencyCall`] with the times and the region; `commit` and
 /// `rollback` one with the id alone. `status` is asked by GET every 5 minutes: take
@@ -41,8 +42,22 @@ pub(crate) const DATA_RESIDENCY_KEY: &str = "data-residency";
 pub struct DataResidency {
     /// `schedule`, `start`, `status`, `commit` or `rollback`.
     pub hook: &'static str,
-    /// How long a move may take, in hours; written at one of the hooks.
-    pub max_hours: Option<u32>,
+    /// How long a move may take: 0.5 to 24 hours in steps of 0.5; written at one of the hooks.
+    pub max_hours: Option<HalfHours>,
+}
+
+/// Hours in steps of a half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HalfHours(pub u32);
+
+impl From<HalfHours> for Value {
+    fn from(HalfHours(halves): HalfHours) -> Self {
+        if halves % 2 == 0 {
+            (halves / 2).into()
+        } else {
+            (f64::from(halves) / 2.0).into()
+        }
+    }
 }
 
 impl Kind for DataResidency {
@@ -56,6 +71,14 @@ impl Kind for DataResidency {
 
     fn shared_key(&self) -> Option<&'static str> {
         Some(DATA_RESIDENCY_KEY)
+    }
+
+    fn shared_parts(&self) -> &'static [&'static str] {
+        &["schedule", "start", "status", "commit", "rollback"]
+    }
+
+    fn alone(&self) -> bool {
+        true
     }
 
     fn below(&self) -> Option<&'static str> {
@@ -82,7 +105,7 @@ impl Kind for DataResidency {
             module_type: "migration:dataResidency",
             item,
             // The length of a move can stand in the manifest alone, with its half hours.
-            owned: Some(&["key", "remote", "path"]),
+            owned: Owned::Named(&["key", "remote", "path"]),
         }]
     }
 

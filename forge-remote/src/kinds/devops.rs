@@ -6,7 +6,7 @@ use serde_yaml::Mapping;
 
 use super::{Rest, nested, set};
 use crate::fit::Caller;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
 
 pub(super) const DESIGN_ENDPOINTS: &[&[&str]] = &[
     &["checkAuth", "endpoint"],
@@ -37,7 +37,9 @@ pub(super) const SECURITY_ENDPOINTS: &[&[&str]] = &[
 /// ```
 ///
 /// No page of Atlassian's has this contract for Forge: the bodies are those of Connect, as
-/// `atlassian/figma-for-jira` has them, and everything in them is optional.
+/// `atlassian/figma-for-jira` has them, and everything in them is optional. Connect calls
+/// `checkAuth` by GET with `?userId=` and no body, and tells of links by PUT; what Forge does isn't
+/// known, so any method is answered: take `Query` or nothing for `checkAuth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DesignInfoProvider {
     /// `checkAuth`, `getEntityByUrl`, `onEntityAssociated` or `onEntityDisassociated`.
@@ -67,6 +69,10 @@ impl Kind for DesignInfoProvider {
         Some("designs")
     }
 
+    fn reach(&self) -> Reach {
+        Reach::AnyMethod
+    }
+
     fn shared_key(&self) -> Option<&'static str> {
         Some("design-info-provider")
     }
@@ -90,7 +96,7 @@ impl Kind for DesignInfoProvider {
         vec![Module {
             module_type: "devops:designInfoProvider",
             item,
-            owned: None,
+            owned: Owned::All,
         }]
     }
 
@@ -124,6 +130,7 @@ impl Kind for DesignInfoProvider {
 /// }
 /// ```
 ///
+/// Atlassian's page has the bodies and not the method: any is answered.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/jira-software-security-info/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityInfoProvider {
@@ -153,6 +160,10 @@ impl Kind for SecurityInfoProvider {
         Some("security")
     }
 
+    fn reach(&self) -> Reach {
+        Reach::AnyMethod
+    }
+
     fn shared_key(&self) -> Option<&'static str> {
         Some("security-info-provider")
     }
@@ -174,7 +185,7 @@ impl Kind for SecurityInfoProvider {
         vec![Module {
             module_type: "devops:securityInfoProvider",
             item,
-            owned: None,
+            owned: Owned::All,
         }]
     }
 
@@ -224,6 +235,7 @@ fn association(function: &str) -> serde_json::Value {
 #[serde(rename_all = "camelCase", default)]
 pub struct DesignCall {
     /// `url`, or `ari` and `id`.
+    #[serde(deserialize_with = "super::or_default")]
     pub entity: Rest,
     /// `id`: the account.
     pub user: Option<Rest>,
@@ -265,6 +277,7 @@ pub struct Associated {
 #[serde(rename_all = "camelCase", default)]
 pub struct SecurityCall {
     /// Of workspaces or containers.
+    #[serde(deserialize_with = "super::or_default")]
     pub ids: Vec<String>,
     /// Where to search.
     pub cloud_id: Option<String>,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Rest, item, set};
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[dynamic_pipelines_provider]`. `description` is the doc comment's first
 /// paragraph unless written. Bitbucket may ask again.
@@ -48,7 +48,7 @@ impl Kind for DynamicPipelinesProvider {
         vec![Module {
             module_type: "bitbucket:dynamicPipelinesProvider",
             item,
-            owned: Some(&["key", "endpoint", "function", "name", "description"]),
+            owned: Owned::Named(&["key", "endpoint", "function", "name", "description"]),
         }]
     }
 
@@ -79,6 +79,7 @@ pub struct PipelinesCall {
     /// `definitions`, `push`, `manual`, `schedule`, `parent_step`.
     pub trigger: Option<String>,
     /// What it runs on: `type`, `commit`, `ref_name`, …
+    #[serde(deserialize_with = "super::or_default")]
     pub target: Rest,
     /// The configuration, as `bitbucket-pipelines.yml` has it.
     pub pipelines_configuration: Value,

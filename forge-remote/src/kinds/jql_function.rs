@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, item, texts};
+use super::{Rest, checks, item, texts, wrong};
 use crate::fit::Caller;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[jql_function]`.
 ///
@@ -65,7 +65,7 @@ impl Kind for JqlFunction {
         vec![Module {
             module_type: "jira:jqlFunction",
             item,
-            owned: Some(&[
+            owned: Owned::Named(&[
                 "key",
                 "endpoint",
                 "function",
@@ -75,6 +75,10 @@ impl Kind for JqlFunction {
                 "operators",
             ]),
         }]
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        wrong(&[("arguments", &checks::ARGUMENTS, self.arguments)])
     }
 
     fn simulation(&self) -> Simulation {
@@ -114,12 +118,14 @@ pub struct JqlClause {
     pub field: Option<String>,
     /// The field's types.
     #[serde(rename = "type")]
+    #[serde(deserialize_with = "super::or_default")]
     pub types: Vec<String>,
     /// The operator.
     pub operator: Option<String>,
     /// The function's name.
     pub function_name: Option<String>,
     /// The arguments.
+    #[serde(deserialize_with = "super::or_default")]
     pub arguments: Vec<String>,
     /// Everything else.
     #[serde(flatten)]

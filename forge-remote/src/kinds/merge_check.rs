@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Rest, item, texts};
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[merge_check]`. `description` is the doc comment's first paragraph unless
 /// written. Forge takes an error for a failed check.
@@ -54,7 +54,7 @@ impl Kind for MergeCheck {
         vec![Module {
             module_type: "bitbucket:mergeCheck",
             item,
-            owned: Some(&[
+            owned: Owned::Named(&[
                 "key",
                 "endpoint",
                 "function",
@@ -88,13 +88,17 @@ impl Kind for MergeCheck {
 #[serde(rename_all = "camelCase", default)]
 pub struct MergeCheckCall {
     /// `uuid`, in braces.
+    #[serde(deserialize_with = "super::or_default")]
     pub workspace: Rest,
     /// `uuid`, in braces.
+    #[serde(deserialize_with = "super::or_default")]
     pub repository: Rest,
     /// `id`.
+    #[serde(deserialize_with = "super::or_default")]
     pub pullrequest: Rest,
     /// `type`; an example of Atlassian's names the wrong one, so see whether there are
     /// `merge_properties`.
+    #[serde(deserialize_with = "super::or_default")]
     pub trigger: Rest,
     /// At a merge only.
     pub merge_properties: Option<MergeProperties>,
@@ -117,10 +121,12 @@ pub struct MergeProperties {
     /// The commit's message, perhaps cut.
     pub commit_message: Option<String>,
     /// Whether it is cut.
+    #[serde(deserialize_with = "super::or_default")]
     pub commit_message_truncated: bool,
     /// `merge_commit`, `squash`, …
     pub merge_strategy: Option<String>,
     /// Whether the branch goes.
+    #[serde(deserialize_with = "super::or_default")]
     pub close_source_branch: bool,
     /// Everything else.
     #[serde(flatten)]

@@ -31,6 +31,14 @@
 //! fields optional where there is any doubt and keep the ones they don't know (`rest`), and
 //! [`Event<T>`] takes the body as it is or under a `payload`. The documentation of each says what it rests on.
 //!
+//! # How long Forge waits
+//!
+//! Atlassian documents 5 seconds for events and schedules, 25 for pages, 55 for an agent's answer,
+//! and 55 for the function of a `preUninstall`. For every other kind at a remote no page says it:
+//! `dev` waits 55 seconds for an action and a web trigger and 25 for a JQL function and a static
+//! macro, as long as functions are known or said to get, and 5 for the rest. These are inferences:
+//! answer fast, and work on afterwards.
+//!
 //! # Again, or not
 //!
 //! Forge sends an event again when the answer isn't 2xx or doesn't come within 5 seconds: up to
@@ -42,6 +50,7 @@
 
 mod action;
 mod agent_connector;
+mod checks;
 mod consumer;
 mod data_residency;
 mod devops;
@@ -60,7 +69,9 @@ pub use action::{Action, ActionCall, ActionContext};
 pub use agent_connector::{AgentAnswer, AgentCall, AgentConnector, AgentError};
 pub use consumer::{Consumer, QueueEvent};
 pub(crate) use data_residency::DATA_RESIDENCY_KEY;
-pub use data_residency::{DataResidency, ResidencyCall, ResidencyFailure, ResidencyStatus};
+pub use data_residency::{
+    DataResidency, HalfHours, ResidencyCall, ResidencyFailure, ResidencyStatus,
+};
 pub use devops::{
     Associated, Container, DesignCall, DesignInfoProvider, SecurityAnswer, SecurityCall,
     SecurityInfoProvider, Workspace,
@@ -74,15 +85,18 @@ pub use pages::{
 };
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
 pub use scheduled_trigger::{Interval, ScheduledTrigger};
-pub use trigger::{LifecycleApp, LifecycleEvent, Trigger};
+pub(crate) use trigger::wanted_of_trigger;
+pub use trigger::{FilteredEvent, LifecycleApp, LifecycleEvent, Trigger};
 pub use web_trigger::{StaticOutput, WebRequest, WebResponse, WebTrigger};
 pub use workflow_post_function::{Transitioned, WorkflowPostFunction};
 
 pub use crate::extract::Event;
 pub use crate::registry::Kind;
 
+use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
+use crate::manifest::nearest;
 use crate::registry::Handler;
 
 /// What a payload has beyond the fields it knows.
@@ -155,10 +169,13 @@ pub(crate) const MODULE_TYPES: &[Generated] = &[
     },
 ];
 
+/// Where a page names what its own calls go to.
+pub(crate) const RESOLVER: &[&str] = &["resolver", "endpoint"];
+
 /// Where hand-written modules name the endpoints of handlers without a module of their own; any
 /// module of a page can have the first.
 pub(crate) const PAGE_PLACES: &[&[&str]] = &[
-    &["resolver", "endpoint"],
+    RESOLVER,
     &["static", "endpoint"],
     &["aiContext", "data", "endpoint"],
 ];
@@ -171,6 +188,15 @@ fn item(handler: &Handler) -> Mapping {
     item
 }
 
+/// A field of a payload that may as well be left out: `null` says the same.
+fn or_default<'de, D, T>(reader: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
+}
+
 fn texts(texts: &[&str]) -> Value {
     Value::Sequence(texts.iter().map(|text| Value::from(*text)).collect())
 }
@@ -180,6 +206,15 @@ fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
     if let Some(text) = text {
         item.insert(name.into(), text.into());
     }
+}
+
+/// What is wrong with the lists of these options.
+fn wrong(lists: &[(&str, &checks::List, &[&str])]) -> Vec<checks::Wrong> {
+    let wrong = lists.iter().flat_map(|(option, list, texts)| {
+        let texts: Vec<Option<&str>> = texts.iter().copied().map(Some).collect();
+        list.wrong(option, &texts)
+    });
+    wrong.map(|(_, wrong)| wrong).collect()
 }
 
 fn nested(name: &str, value: Value) -> Value {

@@ -103,6 +103,7 @@ impl Kind for WidgetContext {
 #[serde(default)]
 pub struct MacrosCall {
     /// Each of them.
+    #[serde(deserialize_with = "super::or_default")]
     pub macros: Vec<MacroCall>,
     /// Everything else.
     #[serde(flatten)]
@@ -129,10 +130,13 @@ impl MacrosCall {
 #[serde(rename_all = "camelCase", default)]
 pub struct MacroCall {
     /// Which it is.
+    #[serde(deserialize_with = "super::or_default")]
     pub local_id: String,
     /// `content` and `space`.
+    #[serde(deserialize_with = "super::or_default")]
     pub context: Rest,
     /// What its author configured.
+    #[serde(deserialize_with = "super::or_default")]
     pub config: Rest,
     /// Everything else.
     #[serde(flatten)]
@@ -152,6 +156,7 @@ pub struct RenderedMacros {
 #[serde(rename_all = "camelCase")]
 pub struct RenderedMacro {
     /// Which it is.
+    #[serde(deserialize_with = "super::or_default")]
     pub local_id: String,
     /// `xhtml`, or `adf`: then the value is JSON in a string.
     pub content_type: &'static str,

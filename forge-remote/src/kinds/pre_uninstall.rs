@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{Rest, item};
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// `#[pre_uninstall]`: the last call of an installation. Forge holds the removal for 55 seconds;
 /// the answer makes no difference to it.
@@ -37,7 +37,7 @@ impl Kind for PreUninstall {
         vec![Module {
             module_type: "preUninstall",
             item: item(handler),
-            owned: None,
+            owned: Owned::All,
         }]
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
 
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[scheduled_trigger]`.
 ///
@@ -78,7 +78,7 @@ impl Kind for ScheduledTrigger {
         vec![Module {
             module_type: "scheduledTrigger",
             item,
-            owned: None,
+            owned: Owned::All,
         }]
     }
 

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, item, set, texts};
-use crate::registry::{Handler, Kind, Module, Simulation};
+use super::{Rest, checks, item, set, texts, wrong};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[trigger]`.
 ///
@@ -49,6 +49,9 @@ pub struct Trigger {
     pub events: &'static [&'static str],
     /// Events that this version doesn't know, and whose scopes so don't follow.
     pub unknown_events: &'static [&'static str],
+    /// Events with a filter each, in place of the other two and of everything below:
+    /// `filtered_events = [(event = "avi:jira:updated:issue", filter = "…", ignore_self), …]`.
+    pub filtered_events: &'static [FilteredEvent],
     /// An expression that must be true of the event (`filter.expression`).
     pub filter: Option<&'static str>,
     /// What becomes of an event when the expression fails: `IGNORE`, `IGNORE_AND_LOG` (Forge's
@@ -75,10 +78,146 @@ impl Kind for Trigger {
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
         let mut item = item(handler);
-        item.insert(
-            "events".into(),
-            texts(&[self.events, self.unknown_events].concat()),
-        );
+        if self.filtered_events.is_empty() {
+            item.insert(
+                "events".into(),
+                texts(&[self.events, self.unknown_events].concat()),
+            );
+            let conditions = Conditions {
+                filter: self.filter,
+                on_error: self.on_error,
+                ignore_self: self.ignore_self,
+                licensed_only: self.licensed_only,
+                property_paths: self.property_paths,
+                fields: self.fields,
+            };
+            conditions.write(&mut item);
+        } else {
+            let events = self.filtered_events.iter().map(FilteredEvent::item);
+            item.insert("events".into(), Value::Sequence(events.collect()));
+        }
+        vec![Module {
+            module_type: "trigger",
+            item,
+            owned: Owned::All,
+        }]
+    }
+
+    fn events(&self) -> Vec<&'static str> {
+        let filtered = self.filtered_events.iter().filter_map(|one| one.event);
+        self.events.iter().copied().chain(filtered).collect()
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        let mut found = wrong(&[
+            ("events", &checks::EVENTS, self.events),
+            (
+                "unknown_events",
+                &checks::UNKNOWN_EVENTS,
+                self.unknown_events,
+            ),
+            ("property_paths", &checks::PATHS, self.property_paths),
+            ("fields", &checks::PATHS, self.fields),
+        ]);
+        for event in self.filtered_events {
+            found.extend(wrong(&[
+                ("event", &checks::EVENTS, event.event.as_slice()),
+                ("property_paths", &checks::PATHS, event.property_paths),
+                ("fields", &checks::PATHS, event.fields),
+            ]));
+        }
+        // `ignore_self = false` is written, and is no filter.
+        let has_filter =
+            |filter: Option<&str>, flags: [bool; 2]| filter.is_some() || flags.contains(&true);
+        let own = has_filter(self.filter, [self.ignore_self, self.licensed_only]);
+        let each = self
+            .filtered_events
+            .iter()
+            .all(|one| has_filter(one.filter, [one.ignore_self, one.licensed_only]));
+        if !each || (self.on_error.is_some() && !own) {
+            found.push((
+                "`on_error`, or an event of `filtered_events`, without a filter".to_owned(),
+                "write `filter = \"…\"`, `ignore_self` or `licensed_only`".to_owned(),
+            ));
+        }
+        found
+    }
+
+    fn simulation(&self) -> Simulation {
+        let events = self.events.iter().chain(self.unknown_events).copied();
+        let filtered = self.filtered_events.iter().map(FilteredEvent::name);
+        let event = events.chain(filtered).next();
+        Simulation::of_platform(sample(event.unwrap_or_default()))
+    }
+}
+
+/// One event with a filter of its own, in a trigger's `filtered_events`.
+///
+/// ```
+/// use forge_remote::prelude::*;
+///
+/// #[trigger(filtered_events = [
+///     (event = "avi:jira:created:issue", ignore_self),
+///     (event = "avi:jira:updated:issue", filter = "event.issue.fields.project.key == 'DEV'"),
+/// ])]
+/// async fn follow(Event(event): Event) -> Result<()> {
+///     println!("{event}");
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilteredEvent {
+    /// The event,
+    pub event: Option<&'static str>,
+    /// or one that this version doesn't know.
+    pub unknown_event: Option<&'static str>,
+    /// As a trigger's. Forge wants one of `filter`, `ignore_self` and `licensed_only`.
+    pub filter: Option<&'static str>,
+    /// As a trigger's.
+    pub on_error: Option<&'static str>,
+    /// As a trigger's.
+    pub ignore_self: bool,
+    /// As a trigger's.
+    pub licensed_only: bool,
+    /// As a trigger's.
+    pub property_paths: &'static [&'static str],
+    /// As a trigger's.
+    pub fields: &'static [&'static str],
+}
+
+impl FilteredEvent {
+    fn name(&self) -> &'static str {
+        self.event.or(self.unknown_event).unwrap_or_default()
+    }
+
+    fn item(&self) -> Value {
+        let mut item = Mapping::new();
+        item.insert("eventType".into(), self.name().into());
+        let conditions = Conditions {
+            filter: self.filter,
+            on_error: self.on_error,
+            ignore_self: self.ignore_self,
+            licensed_only: self.licensed_only,
+            property_paths: self.property_paths,
+            fields: self.fields,
+        };
+        conditions.write(&mut item);
+        Value::Mapping(item)
+    }
+}
+
+/// `filter` and `payload`, of a trigger or of one of its events.
+struct Conditions {
+    filter: Option<&'static str>,
+    on_error: Option<&'static str>,
+    ignore_self: bool,
+    licensed_only: bool,
+    property_paths: &'static [&'static str],
+    fields: &'static [&'static str],
+}
+
+impl Conditions {
+    fn write(&self, item: &mut Mapping) {
         let mut filter = Mapping::new();
         if self.ignore_self {
             filter.insert("ignoreSelf".into(), true.into());
@@ -101,26 +240,70 @@ impl Kind for Trigger {
             }
         }
         if !include.is_empty() {
-            item.insert(
-                "payload".into(),
-                super::nested("include", Value::Mapping(include)),
-            );
+            let include = super::nested("include", Value::Mapping(include));
+            item.insert("payload".into(), include);
         }
-        vec![Module {
-            module_type: "trigger",
-            item,
-            owned: None,
-        }]
     }
+}
 
-    fn events(&self) -> &[&'static str] {
-        self.events
+/// What a trigger's item in a manifest says of each event, in whichever form: its filter and its
+/// payload. `None` where Atlassian doesn't say what it means.
+fn meaning(item: &Value) -> Option<Vec<(&str, Mapping, &Value)>> {
+    // Forge's defaults say nothing.
+    let spoken = |filter: &Value| -> Mapping {
+        let parts = filter.as_mapping().into_iter().flatten();
+        let parts = parts.filter(|(name, value)| {
+            **value != Value::Bool(false)
+                && !(*name == "onError" && value.as_str() == Some("IGNORE_AND_LOG"))
+        });
+        parts
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    const NOTHING: &Value = &Value::Null;
+    let events = item.get("events")?.as_sequence()?;
+    let mut said = Vec::new();
+    for event in events {
+        let (name, of) = match event {
+            Value::String(name) => (name.as_str(), item),
+            event => {
+                // Whether the trigger's own count too isn't documented.
+                if item.get("filter").is_some() || item.get("payload").is_some() {
+                    return None;
+                }
+                (event.get("eventType")?.as_str()?, event)
+            }
+        };
+        let filter = spoken(of.get("filter").unwrap_or(NOTHING));
+        said.push((name, filter, of.get("payload").unwrap_or(NOTHING)));
     }
+    said.sort_by_key(|(name, ..)| *name);
+    Some(said)
+}
 
-    fn simulation(&self) -> Simulation {
-        let event = self.events.iter().chain(self.unknown_events).next();
-        Simulation::of_platform(sample(event.copied().unwrap_or_default()))
+/// What is wanted of a trigger's item where the one that is there says the same in the other
+/// form: that it stays.
+pub(crate) fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
+    let in_objects = |item: &Value| {
+        let events = item.get("events").and_then(Value::as_sequence);
+        events.is_some_and(|events| events.iter().any(Value::is_mapping))
+    };
+    let whole = Value::Mapping(wanted.clone());
+    let mut wanted = wanted.clone();
+    let one_has_objects = in_objects(found) || in_objects(&whole);
+    let same = match (meaning(found), meaning(&whole)) {
+        (Some(found), Some(wanted)) => found == wanted,
+        _ => false,
+    };
+    if one_has_objects && same {
+        for name in ["events", "filter", "payload"] {
+            match found.get(name) {
+                Some(value) => wanted.insert(name.into(), value.clone()),
+                None => wanted.shift_remove(name),
+            };
+        }
     }
+    wanted
 }
 
 /// An event of the shape its product's have.
@@ -207,7 +390,7 @@ pub struct LifecycleEvent {
     /// Who upgraded it.
     pub upgrader_account_id: Option<String>,
     /// The app.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::or_default")]
     pub app: LifecycleApp,
     /// Everything else: `environment`, `permissions`, …
     #[serde(flatten)]

@@ -1,16 +1,21 @@
 //! `webtrigger`: a URL of the app's that anybody can call.
 
 use std::collections::BTreeMap;
+use std::str::Utf8Error;
 use std::time::Duration;
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::{item, nested, set};
+use super::{checks, item, nested, set, wrong};
 use crate::Json;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::extract::Below;
+use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
 
 /// The options of `#[web_trigger]`.
 ///
@@ -18,7 +23,9 @@ use crate::registry::{Handler, Kind, Module, Simulation};
 /// asks Forge to demand a shared secret's HMAC; the schema has it, no page documents it.
 ///
 /// Whether a remote gets the request itself or Forge's description of it isn't documented:
-/// [`WebRequest`] takes both. Without `outputs` the answer is a [`WebResponse`]; with them, the
+/// [`WebRequest`] takes both. A request itself has the caller's method, and the rest of the
+/// caller's path behind the trigger's own: so every method is answered, on `path` and on everything
+/// below it, and no other handler can be there. Without `outputs` the answer is a [`WebResponse`]; with them, the
 /// [`StaticOutput`] of one of their keys.
 ///
 /// ```
@@ -53,6 +60,10 @@ impl Kind for WebTrigger {
         Some("webtrigger")
     }
 
+    fn reach(&self) -> Reach {
+        Reach::Below
+    }
+
     fn modules(&self, handler: &Handler) -> Vec<Module> {
         let mut item = item(handler);
         if self.hmac {
@@ -78,8 +89,12 @@ impl Kind for WebTrigger {
             module_type: "webtrigger",
             item,
             // A hand-written demand for an HMAC stays.
-            owned: Some(&["key", "endpoint", "function", "response", "urlFormat"]),
+            owned: Owned::Named(&["key", "endpoint", "function", "response", "urlFormat"]),
         }]
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        wrong(&[("outputs", &checks::OUTPUTS, self.outputs)])
     }
 
     fn simulation(&self) -> Simulation {
@@ -111,22 +126,19 @@ fn output(text: &str) -> Mapping {
 }
 
 /// What the URL was called with: an extractor, for the last argument.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
+///
+/// Whoever called can have written any of it, whichever form it comes in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebRequest {
     /// The method.
     pub method: String,
-    /// The headers, names as they were sent.
-    #[serde(default)]
+    /// The headers, names as they were sent. A value that isn't UTF-8 is read as Latin-1.
     pub headers: BTreeMap<String, Vec<String>>,
-    /// The body.
-    #[serde(default)]
-    pub body: String,
-    /// What of the path came after the trigger's own.
-    #[serde(default)]
+    /// The body, byte for byte: what a signature is over.
+    pub body: Bytes,
+    /// What of the path came after the trigger's own: empty, or `/…` as it was sent.
     pub user_path: String,
     /// The query.
-    #[serde(default)]
     pub query_parameters: BTreeMap<String, Vec<String>>,
 }
 
@@ -139,6 +151,33 @@ impl WebRequest {
             .find(|(one, _)| one.eq_ignore_ascii_case(name));
         found?.1.first().map(String::as_str)
     }
+
+    /// The body as text; an error where it is none.
+    pub fn text(&self) -> Result<&str, Utf8Error> {
+        std::str::from_utf8(&self.body)
+    }
+
+    /// The body as JSON, whatever its content type says.
+    pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_slice(&self.body)
+    }
+}
+
+/// Forge's description of a request, as functions get it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Described {
+    method: String,
+    headers: BTreeMap<String, Vec<String>>,
+    // It is always there, and tells a description from a body of the caller's.
+    #[serde(rename = "path")]
+    _path: String,
+    #[serde(default, deserialize_with = "super::or_default")]
+    body: String,
+    #[serde(default, deserialize_with = "super::or_default")]
+    user_path: String,
+    #[serde(default, deserialize_with = "super::or_default")]
+    query_parameters: BTreeMap<String, Vec<String>>,
 }
 
 impl<S: Send + Sync> FromRequest<S> for WebRequest {
@@ -148,26 +187,29 @@ impl<S: Send + Sync> FromRequest<S> for WebRequest {
         let (parts, body) = request.into_parts();
         let body =
             crate::extract::whole_body(Request::from_parts(parts.clone(), body), state).await?;
-        // Forge's description of the request.
-        if let Ok(described) = serde_json::from_slice::<Self>(&body)
-            && serde_json::from_slice::<serde_json::Value>(&body)
-                .is_ok_and(|value| value.get("headers").is_some() && value.get("path").is_some())
+        let below = parts.extensions.get::<Below>();
+        // A description comes by POST, to the trigger's own path.
+        if below.is_none()
+            && parts.method == Method::POST
+            && let Ok(described) = serde_json::from_slice::<Described>(&body)
         {
-            return Ok(described);
+            return Ok(Self {
+                method: described.method,
+                headers: described.headers,
+                body: described.body.into(),
+                user_path: described.user_path,
+                query_parameters: described.query_parameters,
+            });
         }
         // The request itself, passed on.
         let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (name, value) in parts
-            .headers
-            .iter()
-            .filter(|(_, value)| !value.is_sensitive())
-        {
-            if let Ok(value) = value.to_str() {
-                headers
-                    .entry(name.to_string())
-                    .or_default()
-                    .push(value.to_owned());
-            }
+        let values = parts.headers.iter();
+        for (name, value) in values.filter(|(_, value)| !value.is_sensitive()) {
+            let value = match std::str::from_utf8(value.as_bytes()) {
+                Ok(text) => text.to_owned(),
+                Err(_) => value.as_bytes().iter().copied().map(char::from).collect(),
+            };
+            headers.entry(name.to_string()).or_default().push(value);
         }
         let mut query_parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
@@ -177,8 +219,8 @@ impl<S: Send + Sync> FromRequest<S> for WebRequest {
         Ok(Self {
             method: parts.method.to_string(),
             headers,
-            body: String::from_utf8_lossy(&body).into_owned(),
-            user_path: String::new(),
+            body,
+            user_path: below.map(|below| below.0.clone()).unwrap_or_default(),
             query_parameters,
         })
     }

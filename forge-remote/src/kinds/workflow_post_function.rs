@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::{Rest, item, texts};
 use crate::fit::Caller;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[workflow_post_function]`. `description` is the doc comment's first paragraph
 /// unless written. The pages that configure it (`view`, `edit`, `create`, `resolver`) are
@@ -63,7 +63,7 @@ impl Kind for WorkflowPostFunction {
         vec![Module {
             module_type: "jira:workflowPostFunction",
             item,
-            owned: Some(&[
+            owned: Owned::Named(&[
                 "key",
                 "endpoint",
                 "function",
@@ -93,10 +93,13 @@ impl Kind for WorkflowPostFunction {
 #[serde(rename_all = "camelCase", default)]
 pub struct Transitioned {
     /// `id` and `key`, at least.
+    #[serde(deserialize_with = "super::or_default")]
     pub issue: Rest,
     /// `id`, `executionId`, `from`, `to`.
+    #[serde(deserialize_with = "super::or_default")]
     pub transition: Rest,
     /// `id` and `name`.
+    #[serde(deserialize_with = "super::or_default")]
     pub workflow: Rest,
     /// Who made it.
     pub atlassian_id: Option<String>,

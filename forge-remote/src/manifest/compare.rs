@@ -6,8 +6,9 @@ use std::fmt;
 use serde_yaml::{Mapping, Value};
 
 use super::emit;
-use super::merge::{self, is_empty_auth, key, list, wanted_of_remote};
-use super::model::{ALLOW_IMPERSONATION, Entry, Owned, Sections, scope_options};
+use super::merge::{self, is_empty_auth, key, list, wanted_of};
+use super::model::{ALLOW_IMPERSONATION, Entry, Sections, scope_options};
+use crate::registry::Owned;
 
 /// One disagreement between the manifest and the code.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
@@ -219,12 +220,8 @@ fn compare_list(
         let before = differences.len();
         let empty = Mapping::new();
         let found = item.as_mapping().unwrap_or(&empty);
-        if path == ["remotes"] {
-            let wanted = wanted_of_remote(item, &entry.item);
-            compare_mapping(&place, found, &wanted, entry.owned, differences);
-        } else {
-            compare_mapping(&place, found, &entry.item, entry.owned, differences);
-        }
+        let wanted = wanted_of(path, item, &entry.item);
+        compare_mapping(&place, found, &wanted, entry.owned, differences);
         for difference in &mut differences[before..] {
             difference.origins.clone_from(&entry.origins);
         }
@@ -239,7 +236,7 @@ fn compare_mapping(
     owned: Owned,
     differences: &mut Vec<Difference>,
 ) {
-    let mut push = |name: &Value, finding: Finding| {
+    let push = |name: &Value, finding: Finding, differences: &mut Vec<Difference>| {
         let place = place.clone().name(name.as_str().unwrap_or_default());
         differences.push(Difference {
             place,
@@ -251,29 +248,36 @@ fn compare_mapping(
     for (name, code) in wanted {
         match found.get(name) {
             Some(manifest) if same(manifest, code) => {}
-            Some(manifest) => push(
-                name,
-                Finding::Different {
+            Some(manifest) => {
+                let text = name.as_str().unwrap_or_default();
+                let inside = owned.inside(text);
+                if let (Owned::Parts(_), Value::Mapping(found), Value::Mapping(wanted)) =
+                    (inside, manifest, code)
+                {
+                    let place = place.clone().name(text);
+                    compare_mapping(&place, found, wanted, inside, differences);
+                    continue;
+                }
+                let finding = Finding::Different {
                     manifest: manifest.clone(),
                     code: code.clone(),
-                },
-            ),
-            None => push(name, Finding::Missing { code: code.clone() }),
+                };
+                push(name, finding, differences);
+            }
+            None => push(name, Finding::Missing { code: code.clone() }, differences),
         }
     }
     for (name, manifest) in found.iter().filter(|(name, _)| !wanted.contains_key(*name)) {
         if owned.has(name.as_str().unwrap_or_default()) && !is_empty_auth(name, manifest) {
-            push(
-                name,
-                Finding::Stale {
-                    manifest: manifest.clone(),
-                },
-            );
+            let finding = Finding::Stale {
+                manifest: manifest.clone(),
+            };
+            push(name, finding, differences);
         }
     }
 }
 
-/// Equal for Forge: a token that isn't enabled is no token.
+/// Equal for Forge: a token that isn't enabled is no token, and `2.0` is `2`.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
     fn enabled(value: &Value) -> Option<BTreeSet<&str>> {
         let mut names = BTreeSet::new();
@@ -288,7 +292,9 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
         }
         Some(names)
     }
-    a == b || matches!((enabled(a), enabled(b)), (Some(a), Some(b)) if a == b)
+    a == b
+        || matches!((enabled(a), enabled(b)), (Some(a), Some(b)) if a == b)
+        || matches!((a.as_f64(), b.as_f64()), (Some(a), Some(b)) if a == b)
 }
 
 /// Whether a granted scope may be used for users who aren't in session.

@@ -8,8 +8,8 @@ use std::ops::Range;
 use serde_yaml::{Mapping, Value};
 
 use super::emit::{self, Layout};
-use super::model::Owned;
 use super::tree::{Entry, Node, NodeKind, Position, Style};
+use crate::registry::Owned;
 
 /// A place where an edit can't be made safely, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl<'t> Editor<'t> {
                 None => remove.push(at),
                 Some(value) if super::compare::same(&entry.value.to_value(), value) => {}
                 Some(Value::Mapping(value)) if !entry.value.entries().is_empty() => {
-                    self.reconcile(&entry.value, value, Owned::All)?;
+                    self.reconcile(&entry.value, value, owned.inside(name))?;
                 }
                 Some(value)
                     if is_line_scalar(&entry.value)

@@ -843,7 +843,7 @@ pub(super) fn schedules_reset(file: &ManifestFile, wanted: &Sections) -> Option<
 }
 
 /// The name that was probably meant.
-fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let close = |known: &str| similar::TextDiff::from_chars(name, known).ratio();
     known
         .into_iter()

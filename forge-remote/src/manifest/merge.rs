@@ -7,8 +7,9 @@ use serde_yaml::{Mapping, Value};
 
 use super::compare::{Place, same};
 use super::edit::{Editor, Unsafe};
-use super::model::{ALLOW_IMPERSONATION, Entry, Owned, Scope, Sections, listed, scope_options};
+use super::model::{ALLOW_IMPERSONATION, Entry, Scope, Sections, listed, scope_options};
 use super::tree::Node;
+use crate::registry::Owned;
 
 /// The changes of one list of keyed items.
 pub(super) struct ListPlan<'a> {
@@ -61,7 +62,8 @@ impl<'a> Plan<'a> {
                 }),
             }
         }
-        for list in lists.iter_mut().filter(|list| list.path == ["remotes"]) {
+        let adapted = |path: &[&str]| matches!(path, ["remotes"] | ["modules", "trigger"]);
+        for list in lists.iter_mut().filter(|list| adapted(&list.path)) {
             for (item, _) in &mut list.set {
                 let found = key_of(item).and_then(|wanted| {
                     self::list(manifest, &list.path)
@@ -69,7 +71,7 @@ impl<'a> Plan<'a> {
                         .find(|found| key(found) == Some(wanted))
                 });
                 if let Some(found) = found {
-                    *item = wanted_of_remote(found, item);
+                    *item = wanted_of(&list.path, found, item);
                 }
             }
         }
@@ -396,7 +398,7 @@ fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: Owned) {
                 reconcile(
                     old,
                     value.as_mapping().unwrap_or(&Mapping::new()),
-                    Owned::All,
+                    owned.inside(name.as_str().unwrap_or_default()),
                 );
             }
             Some(old) => *old = value.clone(),
@@ -412,8 +414,17 @@ pub(super) fn is_empty_auth(name: &Value, value: &Value) -> bool {
     name.as_str() == Some("auth") && same(value, &Value::Mapping(Mapping::new()))
 }
 
+/// What is wanted of an item, given the one that is there.
+pub(super) fn wanted_of(path: &[&str], found: &Value, wanted: &Mapping) -> Mapping {
+    match path {
+        ["remotes"] => wanted_of_remote(found, wanted),
+        ["modules", "trigger"] => crate::kinds::wanted_of_trigger(found, wanted),
+        _ => wanted.clone(),
+    }
+}
+
 /// A remote's address that the code can't know better: a manifest variable, or one for each region.
-pub(super) fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
+fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
     let mut wanted = wanted.clone();
     let kept = match found.get("baseUrl") {
         Some(Value::String(url)) => url.contains("${"),
@@ -528,15 +539,19 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Sta
                 remote.is_some_and(|remote| remotes.contains(remote))
                     && key(item) == Some(crate::kinds::DATA_RESIDENCY_KEY)
             } else {
-                generated.endpoints_of(item).any(|endpoint| {
-                    // An action, say, that calls a page's handler is hand-written, unless its
-                    // key is one that we make.
-                    let made = || {
-                        let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
-                        rest.and_then(|rest| rest.strip_prefix('-')) == Some(generated.suffix)
-                    };
-                    ours.contains(endpoint) && (!pages.contains(endpoint) || made())
-                })
+                let mut endpoints = generated.endpoints_of(item).peekable();
+                let names_one = endpoints.peek().is_some();
+                // A provider names several: with one of somebody else's it isn't ours to remove.
+                names_one
+                    && endpoints.all(|endpoint| {
+                        // An action, say, that calls a page's handler is hand-written, unless its
+                        // key is one that we make.
+                        let made = || {
+                            let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
+                            rest.and_then(|rest| rest.strip_prefix('-')) == Some(generated.suffix)
+                        };
+                        ours.contains(endpoint) && (!pages.contains(endpoint) || made())
+                    })
             };
             if ours && key(item).is_some_and(|key| !wanted.contains(key)) {
                 let path = vec!["modules", module_type];

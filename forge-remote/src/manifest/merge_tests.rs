@@ -2,8 +2,9 @@
 
 use serde_yaml::Value;
 
-use super::model::{Entry, Owned, Scope, Sections};
+use super::model::{Entry, Scope, Sections};
 use super::{ManifestFile, compare};
+use crate::registry::Owned;
 
 /// What a small app wants: one schedule, one endpoint, one remote, two scopes.
 fn wanted() -> Sections {

@@ -17,6 +17,7 @@ mod tree;
 #[cfg(test)]
 mod merge_tests;
 
+pub use crate::registry::Owned;
 pub(crate) use bindings::bindings;
 pub use compare::{Difference, Finding, Place, compare};
 pub use diagnostic::{Diagnostic, Level, render};
@@ -24,9 +25,9 @@ pub use emit::to_yaml;
 pub use file::{ManifestError, ManifestFile};
 #[cfg(test)]
 pub(crate) use lint::is_scope;
-pub(crate) use lint::page_modules;
 pub use lint::{RULES, Rule, rule};
-pub use model::{Entry, Owned, Remote, Scope, Sections};
+pub(crate) use lint::{nearest, page_modules};
+pub use model::{Entry, Remote, Scope, Sections};
 pub use tree::Position;
 
 /// Every finding about a manifest: where it disagrees with the code, and what the rules say, in

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_yaml::{Mapping, Value};
 
 use super::lint::DATA;
-use crate::registry::{Auth, Handler, Module, Registry};
+use crate::fit::Caller;
+use crate::registry::{Auth, Handler, Module, Owned, Registry};
 
 /// A remote: a backend of yours that Forge calls, as `remotes` in the manifest names it.
 ///
@@ -85,28 +86,6 @@ pub struct Entry {
     pub origins: Vec<String>,
 }
 
-/// Which of an item's properties the code decides; the others are the user's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owned {
-    /// All of them.
-    All,
-    /// These.
-    Named(&'static [&'static str]),
-    /// Those that the item has.
-    Present,
-}
-
-impl Owned {
-    /// Whether a property is the code's even when the code wants none.
-    pub(super) fn has(self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.contains(&name),
-            Self::Present => false,
-        }
-    }
-}
-
 impl Entry {
     /// The item's key.
     pub fn key(&self) -> &str {
@@ -154,6 +133,8 @@ pub struct Sections {
     pub events: BTreeMap<&'static str, Vec<String>>,
     /// The endpoints of handlers without a module of their own: hand-written modules name them.
     pub pages: BTreeSet<String>,
+    /// Those of them that take the calls of pages themselves (`resolver.endpoint`).
+    pub resolvers: BTreeSet<String>,
     /// Whether the scopes of events are to be the granular ones.
     pub granular: bool,
 }
@@ -174,6 +155,9 @@ impl Sections {
             }
             if record.kind.module_suffix().is_none() {
                 sections.pages.insert(handler.endpoint().to_owned());
+            }
+            if record.kind.caller() == Caller::Page {
+                sections.resolvers.insert(handler.endpoint().to_owned());
             }
             if record.kind.has_endpoint() {
                 sections.add_endpoint(handler, default);
@@ -215,7 +199,7 @@ impl Sections {
         } else {
             entries.push(Entry {
                 item: module.item,
-                owned: module.owned.map_or(Owned::All, Owned::Named),
+                owned: module.owned,
                 origins: vec![origin],
             });
         }

@@ -1,10 +1,10 @@
 //! The handlers of an app: every record found, its names resolved, sorted, and checked together.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::names::{Names, Shape, Written};
-use super::{Location, Method, Registration, Submission};
+use super::{Location, Method, Reach, Registration, Submission};
 
 /// One handler with its names resolved.
 #[derive(Clone, Debug)]
@@ -57,9 +57,31 @@ impl Handler {
         &self.names.path
     }
 
-    /// The method it answers.
+    /// The method it is called with; it may answer others too, see [`reach`](Self::reach).
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// Which requests it answers.
+    pub fn reach(&self) -> Reach {
+        self.registration.kind.reach()
+    }
+
+    /// The methods it answers, for people: `POST`, `any`.
+    pub fn methods(&self) -> &'static str {
+        match self.reach() {
+            Reach::Exact => self.method.as_str(),
+            Reach::AnyMethod | Reach::Below => "any",
+        }
+    }
+
+    /// Whether a path is below this handler's own, and so this handler's.
+    fn covers(&self, path: &str) -> bool {
+        let base = self.path().trim_end_matches('/');
+        self.reach() == Reach::Below
+            && path
+                .strip_prefix(base)
+                .is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
     }
 
     /// The module's key, when it has a module of its own.
@@ -105,6 +127,13 @@ impl Registry {
             .filter(move |handler| handler.key() == key || handler.endpoint() == key)
     }
 
+    /// The keys of all their modules and endpoints.
+    pub(crate) fn keys(&self) -> BTreeSet<String> {
+        let all = self.handlers.iter();
+        all.flat_map(|one| [one.key().to_owned(), one.endpoint().to_owned()])
+            .collect()
+    }
+
     /// What is wrong with the handlers taken together.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
@@ -115,6 +144,15 @@ impl Registry {
                 "annotate an async function, for example with `#[scheduled_trigger(interval = \"hour\")]`; \
                  if the handlers are in another crate, name it: `forge_remote::link!(that_crate);`",
             ));
+        }
+        for handler in &self.handlers {
+            let wrong = handler.registration.kind.wrong_options();
+            let wrong = wrong.into_iter();
+            problems.extend(
+                wrong.map(|(message, help)| {
+                    Problem::new("bad-option", message, help).at([&handler])
+                }),
+            );
         }
         self.check_keys(&mut problems);
         self.check_shared_modules(&mut problems);
@@ -131,6 +169,23 @@ impl Registry {
                 let key = (kind.name(), handler.key());
                 modules.entry(key).or_default().push(handler);
             }
+        }
+        let mut alone: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+        for handlers in modules.values() {
+            let kind = handlers[0].registration.kind;
+            if kind.alone() {
+                alone.entry(kind.name()).or_default().push(handlers[0]);
+            }
+        }
+        for (name, handlers) in alone.iter().filter(|(_, all)| all.len() > 1) {
+            problems.push(
+                Problem::new(
+                    "several-modules",
+                    format!("Forge takes one {name}, and these are {}", handlers.len()),
+                    "write the same `key` at all of them, or none",
+                )
+                .at(handlers),
+            );
         }
         for ((name, key), handlers) in modules {
             let mut whole = serde_yaml::Mapping::new();
@@ -151,18 +206,38 @@ impl Registry {
                     }
                 }
             }
+            // It names a remote itself, so there is one for all.
+            let remote = handlers[0].registration.remote;
+            let other = handlers
+                .iter()
+                .find(|one| one.registration.remote != remote);
+            if let Some(other) = other.filter(|one| !one.registration.kind.has_endpoint()) {
+                problems.push(
+                    Problem::new(
+                        "conflicting-parts",
+                        format!("the functions of {name} `{key}` say different things of `remote`"),
+                        "write the same `remote` at all of them, or none",
+                    )
+                    .at([&handlers[0], other]),
+                );
+            }
             let parts = handlers[0].registration.kind.shared_parts();
             let missing: Vec<&str> = parts
                 .iter()
                 .copied()
                 .filter(|part| !whole.contains_key(*part))
+                .filter(|part| {
+                    let mut below = handlers.iter().map(|one| one.registration.kind.below());
+                    below.all(|below| below != Some(part))
+                })
                 .collect();
             if !missing.is_empty() {
                 problems.push(
                     Problem::new(
                         "missing-parts",
                         format!("{name} `{key}` lacks {}", missing.join(", ")),
-                        "annotate a function for each (`function = \"…\"`), and write `name` and `home_url` at one of them",
+                        "annotate a function for each (`function = \"…\"`, `hook = \"…\"`); what is the whole module's \
+                         (`name`, `home_url`) is written at one of them",
                     )
                     .at(&handlers),
                 );
@@ -237,24 +312,47 @@ impl Registry {
     }
 
     fn check_routes(&self, problems: &mut Vec<Problem>) {
-        let mut routes: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
+        const HELP: &str = "give all but one a path of its own: `path = \"/…\"` in the attribute";
+        let mut paths: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
         for handler in &self.handlers {
-            let method = handler.method().as_str();
-            routes
-                .entry((handler.path(), method))
-                .or_default()
-                .push(handler);
+            paths.entry(handler.path()).or_default().push(handler);
         }
-        for ((path, method), handlers) in routes {
-            if handlers.len() > 1 {
-                problems.push(
-                    Problem::new(
-                        "duplicate-path",
-                        format!("{} handlers answer `{method} {path}`", handlers.len()),
-                        "give all but one a path of its own: `path = \"/…\"` in the attribute",
-                    )
-                    .at(&handlers),
+        for (path, handlers) in &paths {
+            let mut methods: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+            // One that answers any method leaves none to others.
+            let any = handlers.iter().any(|one| one.reach() != Reach::Exact);
+            for handler in handlers {
+                let method = if any { "any" } else { handler.methods() };
+                methods.entry(method).or_default().push(handler);
+            }
+            for (method, handlers) in methods.iter().filter(|(_, all)| all.len() > 1) {
+                let message = match *method {
+                    "any" => format!(
+                        "{} handlers answer `{path}`, one of them with any method",
+                        handlers.len()
+                    ),
+                    method => format!("{} handlers answer `{method} {path}`", handlers.len()),
+                };
+                problems.push(Problem::new("duplicate-path", message, HELP).at(handlers));
+            }
+        }
+        for above in self
+            .handlers
+            .iter()
+            .filter(|one| one.reach() == Reach::Below)
+        {
+            let below = paths.iter().filter(|(path, _)| above.covers(path));
+            for (path, handlers) in below {
+                let all: Vec<&Handler> = [above]
+                    .into_iter()
+                    .chain(handlers.iter().copied())
+                    .collect();
+                let message = format!(
+                    "`{path}` is below `{}`, where a {} answers every path",
+                    above.path(),
+                    above.registration.kind.name()
                 );
+                problems.push(Problem::new("covered-path", message, HELP).at(&all));
             }
         }
     }

@@ -26,7 +26,13 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// What that module must have, and can only have from all of them together.
+    /// Whether an app can have one such module only.
+    fn alone(&self) -> bool {
+        false
+    }
+
+    /// What that module must have, and can only have from all of them together: properties, or
+    /// what is [`below`](Self::below) its path.
     fn shared_parts(&self) -> &'static [&'static str] {
         &[]
     }
@@ -44,14 +50,19 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Which requests are the handler's.
+    fn reach(&self) -> Reach {
+        Reach::Exact
+    }
+
     /// The method, where it is neither POST nor the page's choice.
     fn method(&self) -> Option<Method> {
         None
     }
 
     /// The events it is called for; Forge delivers them with their scopes only.
-    fn events(&self) -> &[&'static str] {
-        &[]
+    fn events(&self) -> Vec<&'static str> {
+        Vec::new()
     }
 
     /// The scopes without which Forge takes no such module.
@@ -64,8 +75,25 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// What is wrong with the options, and what to do: for what the macros can't see, the values
+    /// of constants.
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// The call as a local platform makes it.
     fn simulation(&self) -> Simulation;
+}
+
+/// Which requests are a handler's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Those with its method on its path.
+    Exact,
+    /// Those with any method on its path.
+    AnyMethod,
+    /// Those with any method on its path and on every path below it.
+    Below,
 }
 
 /// One item of a module list in the manifest.
@@ -76,8 +104,44 @@ pub struct Module {
     /// The item; its `key` comes first.
     pub item: Mapping,
     /// The properties that the code decides; what else stands in the item is the user's (its
-    /// page, its icon). `None` for all of them.
-    pub owned: Option<&'static [&'static str]>,
+    /// page, its icon).
+    pub owned: Owned,
+}
+
+/// Which of an item's properties the code decides; the others are the user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owned {
+    /// All of them.
+    All,
+    /// These, each as a whole.
+    Named(&'static [&'static str]),
+    /// These, and of each what is said here.
+    Parts(&'static [(&'static str, Owned)]),
+    /// Those that the item has.
+    Present,
+}
+
+impl Owned {
+    /// Whether a property is the code's even when the code wants none.
+    pub(crate) fn has(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(&name),
+            Self::Parts(parts) => parts.iter().any(|(part, _)| *part == name),
+            Self::Present => false,
+        }
+    }
+
+    /// What of a property's own properties is the code's.
+    pub(crate) fn inside(self, name: &str) -> Self {
+        match self {
+            Self::Parts(parts) => {
+                let found = parts.iter().find(|(part, _)| *part == name);
+                found.map_or(Self::All, |(_, inside)| *inside)
+            }
+            _ => Self::All,
+        }
+    }
 }
 
 /// What a simulated call of a kind carries.
@@ -87,12 +151,13 @@ pub struct Simulation {
     pub module_type: &'static str,
     /// The body, unless the caller gives one.
     pub body: Option<serde_json::Value>,
-    /// How long Forge waits for the answer.
+    /// How long the local platform waits for the answer: as long as Forge, where that is known; see
+    /// [`kinds`](crate::kinds).
     pub timeout: Duration,
 }
 
 impl Simulation {
-    /// A call of the platform's with this body; Forge waits 5 seconds.
+    /// A call of the platform's with this body, and 5 seconds for the answer.
     pub fn of_platform(body: serde_json::Value) -> Self {
         Self {
             module_type: "core:endpoint",

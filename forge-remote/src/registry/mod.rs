@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use collect::{Handler, Problem, Registry};
-pub use kind::{Kind, Module, Simulation};
+pub use kind::{Kind, Module, Owned, Reach, Simulation};
 
 use crate::extract::AppState;
 

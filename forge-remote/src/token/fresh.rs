@@ -46,6 +46,7 @@ pub(crate) fn registrations() -> [Registration; 3] {
         ),
         record(
             &Trigger {
+                filtered_events: &[],
                 events: &["avi:forge:installed:app", "avi:forge:upgraded:app"],
                 unknown_events: &[],
                 filter: None,

@@ -36,4 +36,22 @@ async fn odd_hook() {}
 #[data_residency(hook = "start", max_hours = "two")]
 async fn hours() {}
 
+#[data_residency(hook = "start", max_hours = 0)]
+async fn no_hours() {}
+
+#[data_residency(hook = "start", max_hours = 24.5)]
+async fn too_many_hours() {}
+
+#[data_residency(hook = "start", max_hours = 1.25)]
+async fn quarters() {}
+
+#[web_trigger(outputs = ["accepted=200", "accepted=202 text/plain Thanks"])]
+async fn output_twice() {}
+
+#[data_residency(hook = "start", auth = system, endpoint = "start")]
+async fn no_token() {}
+
+#[data_residency(hook = "start", path = "/")]
+async fn no_endpoint() {}
+
 fn main() {}

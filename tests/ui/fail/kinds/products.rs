@@ -58,4 +58,25 @@ async fn static_macro_endpoint() {}
 #[widget_context(method = "GET")]
 async fn widget_method() {}
 
+/// Logs time.
+#[action(verb = "CREATE", inputs = ["a: string - A", "a?: number - A again"])]
+async fn input_twice() {}
+
+/// Logs time.
+#[action(
+    verb = "CREATE",
+    inputs = [
+        "a: string - A", "b: string - B", "c: string - C", "d: string - D", "e: string - E", "f: string - F",
+        "g: string - G", "h: string - H", "i: string - I", "j: string - J", "k: string - K",
+    ]
+)]
+async fn too_many_inputs() {}
+
+#[jql_function(name = "f", arguments = ["team", "team?"], types = ["issue"], operators = ["in"])]
+async fn argument_twice() {}
+
+/// Talks.
+#[agent_connector(name = "a", products = ["jira"], conversation_starters = ["a", "b", "c", "d"])]
+async fn too_many_starters() {}
+
 fn main() {}

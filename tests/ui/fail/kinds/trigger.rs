@@ -36,4 +36,19 @@ async fn misspelt_option() {}
 #[trigger(events = ["avi:jira:created:issue"], auth = user)]
 async fn user() {}
 
+#[trigger(events = ["avi:jira:created:issue"], filtered_events = [(event = "avi:jira:deleted:issue", ignore_self)], ignore_self)]
+async fn both_forms() {}
+
+#[trigger(filtered_events = ["avi:jira:deleted:issue"])]
+async fn no_parentheses() {}
+
+#[trigger(filtered_events = [(event = "avi:jira:delete:issue", ignore_self, auth = system), (ignore_self)])]
+async fn inside() {}
+
+#[trigger(filtered_events = [(event = "avi:jira:deleted:issue"), (event = "avi:jira:created:issue", on_error = "RECEIVE", fields = [])])]
+async fn no_filter() {}
+
+#[trigger(events = ["avi:jira:created:issue", "avi:jira:created:issue"], ignore_self, on_error = "RECEIVE")]
+async fn twice() {}
+
 fn main() {}

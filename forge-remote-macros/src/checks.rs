@@ -1,0 +1,1 @@
+../../forge-remote/src/kinds/checks.rs
