@@ -4,7 +4,8 @@
 //! Forge delivers a system token with each call of an endpoint that asks for one (`auth = system`).
 //! An app that is given a store keeps the newest of each installation:
 //!
-//! ```no_run
+#![cfg_attr(feature = "sqlite", doc = "```no_run")]
+#![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 //! use forge_remote::client::Atlassian;
 //! use forge_remote::prelude::*;
 //! use forge_remote::token::SqliteTokens;
