@@ -80,7 +80,11 @@ fn wanted(handlers: u8, remotes: u8) -> Sections {
     if remotes & 4 != 0 || handlers & 64 != 0 {
         declared.push(Remote::new("other").base_url("https://other.example.com"));
     }
-    Sections::new(&Registry::of(chosen), &declared)
+    let mut sections = Sections::new(&Registry::of(chosen), &declared);
+    for scope in &mut sections.scopes {
+        scope.impersonation = remotes & 8 != 0 && scope.name.ends_with("jira-work");
+    }
+    sections
 }
 
 fuzz_target!(|input: &[u8]| -> Corpus {
