@@ -939,7 +939,7 @@ fn events_in_the_other_form_that_mean_the_same_stay() {
 }
 
 #[test]
-fn a_page_that_names_a_handler_it_cant_call_is_warned_of() {
+fn a_page_that_names_a_handler_it_cant_call_is_told() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
     let golden = fs::read_to_string(golden).unwrap();
     // Something to report, so that there is a report.
@@ -955,13 +955,13 @@ fn a_page_that_names_a_handler_it_cant_call_is_warned_of() {
     };
     let report = page("overview");
     assert!(report.contains("confluence:globalPage `page`"), "{report}");
-    assert!(!report.contains("will answer 401"), "{report}");
+    assert!(!report.contains("refused-caller"), "{report}");
     for endpoint in ["follow", "log-time", "render"] {
         let report = page(endpoint);
-        let warning = format!(
-            "warning: `{endpoint}` will answer 401 to `resolver.endpoint`: only an `#[endpoint]` takes a page's calls"
+        let error = format!(
+            "error[refused-caller]: the handler of `{endpoint}` answers 401 to modules.confluence:globalPage[page].resolver.endpoint"
         );
-        assert!(report.contains(&warning), "{warning} is not in\n{report}");
+        assert!(report.contains(&error), "{error} is not in\n{report}");
     }
 }
 

@@ -282,6 +282,7 @@ fn every_rule_is_explained_and_shown() {
         "different",
         "stale",
         "missing-scope",
+        "refused-caller",
         "impersonation-not-allowed",
         "unneeded-scope",
         "schedules-reset",

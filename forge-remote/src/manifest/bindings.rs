@@ -9,7 +9,7 @@ use super::file::ManifestFile;
 use super::lint::DATA;
 use super::merge::key;
 use super::model::Sections;
-use crate::kinds::{PAGE_PLACES, RESOLVER, endpoint_at};
+use crate::kinds::{PAGE_PLACES, endpoint_at};
 
 /// One line for each module that can name an endpoint, and one for each handler that waits for a
 /// page and is named by none.
@@ -20,11 +20,10 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &Sections) -> String {
     for (module_type, items) in modules.into_iter().flatten() {
         let module_type = module_type.as_str().unwrap_or_default();
         for item in items.as_sequence().into_iter().flatten() {
-            let places = PAGE_PLACES
+            let endpoints = PAGE_PLACES
                 .iter()
-                .filter_map(|path| Some((*path, endpoint_at(item, path)?)));
-            let places: Vec<(&[&str], &str)> = places.collect();
-            let endpoints: Vec<&str> = places.iter().map(|(_, endpoint)| *endpoint).collect();
+                .filter_map(|path| endpoint_at(item, path));
+            let endpoints: Vec<&str> = endpoints.collect();
             // An action's or a post function's own endpoint is no page's.
             let is_page = DATA.pages.contains(module_type) && item.get("endpoint").is_none();
             if endpoints.is_empty() && !is_page {
@@ -38,27 +37,6 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &Sections) -> String {
                 [] => writeln!(lines, "no handler"),
                 some => writeln!(lines, "{}", handlers(some, wanted)),
             };
-            for (path, endpoint) in places {
-                let by_page = path == RESOLVER;
-                let takes = if by_page {
-                    &wanted.resolvers
-                } else {
-                    &wanted.pages
-                };
-                let is_ours = wanted.endpoints.iter().any(|entry| entry.key() == endpoint);
-                if is_ours && !takes.contains(endpoint) {
-                    let help = if by_page {
-                        "only an `#[endpoint]` takes a page's calls"
-                    } else {
-                        "it belongs to a module of its own"
-                    };
-                    let _ = writeln!(
-                        lines,
-                        "    warning: `{endpoint}` will answer 401 to `{}`: {help}",
-                        path.join(".")
-                    );
-                }
-            }
             named.extend(endpoints);
         }
     }

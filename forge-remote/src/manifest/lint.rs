@@ -13,6 +13,7 @@ use super::diagnostic::{Diagnostic, Level};
 use super::file::ManifestFile;
 use super::merge::{key, list};
 use super::model::{Entry, Sections};
+use crate::kinds::{PAGE_PLACES, RESOLVER, endpoint_at};
 
 /// A rule's name and what it is about.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +145,12 @@ pub const RULES: &[Rule] = &[
         `forge deploy` refuses it.",
     },
     Rule {
+        code: "refused-caller",
+        explanation: "A hand-written module names an endpoint whose handler is for other calls: a page's resolver names a handler \
+        that only the platform calls, or a macro's static export names one that belongs to another module. The handler would refuse each \
+        call with 401. Name the handler that is meant, or write an `#[endpoint]`.",
+    },
+    Rule {
         code: "crashes-validator",
         explanation: "Atlassian's validator crashes on this shape and then reports nothing at all, not even the \
         faults elsewhere in the file.",
@@ -210,6 +217,7 @@ pub(super) fn lint(file: &ManifestFile, wanted: &Sections) -> Vec<Diagnostic> {
     schedules(manifest, &mut found);
     references(manifest, &mut found);
     triggers(manifest, &mut found);
+    callers(manifest, wanted, &mut found);
     found.found
 }
 
@@ -268,6 +276,33 @@ fn modules(manifest: &Value) -> impl Iterator<Item = (&str, &Value)> {
             .flatten()
             .map(move |item| (name, item))
     })
+}
+
+/// Modules that name a handler which isn't for their calls.
+fn callers(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
+    for (module_type, item) in modules(manifest) {
+        for path in PAGE_PLACES {
+            let Some(endpoint) = endpoint_at(item, path) else {
+                continue;
+            };
+            let (takes, help) = if *path == RESOLVER {
+                (
+                    &wanted.resolvers,
+                    "only an `#[endpoint]` takes a page's calls",
+                )
+            } else {
+                (&wanted.pages, "it belongs to a module of its own")
+            };
+            let is_ours = wanted.endpoints.iter().any(|entry| entry.key() == endpoint);
+            if is_ours && !takes.contains(endpoint) {
+                let place = path
+                    .iter()
+                    .fold(of_module(module_type, item), |place, name| place.name(name));
+                let message = format!("the handler of `{endpoint}` answers 401 to {place}");
+                found.error("refused-caller", &place, message, help);
+            }
+        }
+    }
 }
 
 fn of_module(module_type: &str, item: &Value) -> Place {
