@@ -118,6 +118,9 @@ impl Scope {
     }
 }
 
+/// Where an item is, by its list and key.
+type Places = BTreeMap<(&'static str, String), usize>;
+
 /// Everything the code wants in the manifest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sections {
@@ -144,6 +147,7 @@ impl Sections {
     pub fn new(registry: &Registry, remotes: &[Remote]) -> Self {
         let default = remotes.first().map_or("", Remote::key);
         let mut sections = Self::default();
+        let mut places = Places::new();
         for handler in registry.handlers() {
             let record = handler.registration();
             for mut module in record.kind.modules(handler) {
@@ -151,7 +155,7 @@ impl Sections {
                     let remote = record.remote.unwrap_or(default);
                     module.item.insert("remote".into(), remote.into());
                 }
-                sections.add_module(module, origin(handler));
+                sections.add_module(module, origin(handler), &mut places);
             }
             if record.kind.module_suffix().is_none() {
                 sections.pages.insert(handler.endpoint().to_owned());
@@ -160,7 +164,7 @@ impl Sections {
                 sections.resolvers.insert(handler.endpoint().to_owned());
             }
             if record.kind.has_endpoint() {
-                sections.add_endpoint(handler, default);
+                sections.add_endpoint(handler, default, &mut places);
             }
             for event in record.kind.events() {
                 let at = format!(
@@ -188,10 +192,12 @@ impl Sections {
     }
 
     /// Adds a module, or a function's part of one that several make.
-    fn add_module(&mut self, module: Module, origin: String) {
+    fn add_module(&mut self, module: Module, origin: String, places: &mut Places) {
         let entries = self.modules.entry(module.module_type).or_default();
-        let key = module.item.get("key");
-        if let Some(shared) = entries.iter_mut().find(|one| one.item.get("key") == key) {
+        let key = module.item.get("key").and_then(Value::as_str);
+        let place = (module.module_type, key.unwrap_or_default().to_owned());
+        let at = *places.entry(place).or_insert(entries.len());
+        if let Some(shared) = entries.get_mut(at) {
             for (name, value) in module.item {
                 shared.item.entry(name).or_insert(value);
             }
@@ -270,12 +276,10 @@ impl Sections {
         &mut self.scopes[at]
     }
 
-    fn add_endpoint(&mut self, handler: &Handler, default_remote: &str) {
-        if let Some(shared) = self
-            .endpoints
-            .iter_mut()
-            .find(|one| one.key() == handler.endpoint())
-        {
+    fn add_endpoint(&mut self, handler: &Handler, default_remote: &str, places: &mut Places) {
+        let place = ("endpoint", handler.endpoint().to_owned());
+        let at = *places.entry(place).or_insert(self.endpoints.len());
+        if let Some(shared) = self.endpoints.get_mut(at) {
             shared.origins.push(origin(handler));
             // Several paths of one page: the page's call names the path, so there is no route.
             if shared.item.get("route") != Some(&mapping("path", handler.path().into())) {
