@@ -398,6 +398,25 @@ async fn attempts_and_their_waits_are_bounded() {
 }
 
 #[tokio::test]
+async fn a_clones_retries_are_its_own_and_its_hosts_are_not() {
+    let server = Server::in_turn(vec![told(503, Value::Null)]).await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server).clock(Counting::default());
+    let impatient = atlassian.clone().retries(Retries::none());
+    let calls = async |atlassian: &Atlassian| {
+        let before = server.lines().len();
+        let jira = atlassian.jira(&came.call).as_app(&came.system);
+        jira.get("/rest/api/3/myself").send().await.unwrap_err();
+        server.lines().len() - before
+    };
+    assert_eq!(calls(&impatient).await, 1);
+    assert_eq!(calls(&atlassian).await, 4);
+    let elsewhere = impatient.allow_host("https://cloud.example.com").unwrap();
+    assert!(format!("{elsewhere:?}").contains("cloud.example.com"));
+    assert!(format!("{atlassian:?}").contains("cloud.example.com"));
+}
+
+#[tokio::test]
 async fn only_what_may_be_repeated_is() {
     let server = Server::in_turn(vec![told(503, json!({})).header("retry-after", "1")]).await;
     let came = came_from(&server).await;

@@ -108,7 +108,7 @@ impl Product {
                 .boxed()
                 .shared()
         };
-        let exchange = match self.0.atlassian.0.acting.get(&key, now, start) {
+        let exchange = match self.0.atlassian.shared.acting.get(&key, now, start) {
             Ok(kept) => return Ok(UserToken::obtained(&kept.token)),
             Err(exchange) => exchange,
         };
@@ -175,7 +175,7 @@ async fn exchange(
     };
     let now = atlassian.settings().clock.elapsed();
     atlassian
-        .0
+        .shared
         .acting
         .finish(key, kept.as_ref().ok().cloned(), now);
     kept

@@ -134,13 +134,24 @@ impl fmt::Display for Api {
     }
 }
 
-/// Atlassian's APIs, for every installation: the connections, and how calls are made. Clones share
-/// them; an app needs one.
+/// Atlassian's APIs, for every installation: the connections, the hosts that tokens may go to, and
+/// how calls are made. Clones share the first two; a clone's timeout and retries are its own.
 ///
 /// Handlers have the app's through [`Invocation`] and can take it as an argument. Background work
 /// gets a clone: see the [module](self).
 #[derive(Clone)]
-pub struct Atlassian(Opaque<Shared>);
+pub struct Atlassian {
+    shared: Opaque<Shared>,
+    manner: Manner,
+}
+
+/// How calls are made: each handle's own.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    timeout: Duration,
+    response_limit: usize,
+    retries: Retries,
+}
 
 struct Shared {
     settings: Mutex<Arc<Settings>>,
@@ -155,9 +166,6 @@ struct Settings {
     /// Where GraphQL and Forge's own APIs are.
     platform: String,
     storage: Option<String>,
-    timeout: Duration,
-    response_limit: usize,
-    retries: Retries,
     clock: Arc<dyn Clock>,
 }
 
@@ -166,7 +174,7 @@ impl fmt::Debug for Atlassian {
         let settings = self.settings();
         f.debug_struct("Atlassian")
             .field("hosts", &settings.hosts)
-            .field("retries", &settings.retries)
+            .field("manner", &self.manner)
             .finish_non_exhaustive()
     }
 }
@@ -185,17 +193,21 @@ impl Atlassian {
             hosts: Hosts::default(),
             platform: hosts::PLATFORM.to_owned(),
             storage: None,
-            timeout: Duration::from_secs(10),
-            response_limit: 16 * 1024 * 1024,
-            retries: Retries::new(),
             clock: Arc::new(SystemClock::default()),
         };
-        Self(Opaque::new(Shared {
-            settings: Mutex::new(Arc::new(settings)),
-            https: OnceLock::new(),
-            loopback: OnceLock::new(),
-            acting: impersonation::Cache::default(),
-        }))
+        Self {
+            shared: Opaque::new(Shared {
+                settings: Mutex::new(Arc::new(settings)),
+                https: OnceLock::new(),
+                loopback: OnceLock::new(),
+                acting: impersonation::Cache::default(),
+            }),
+            manner: Manner {
+                timeout: Duration::from_secs(10),
+                response_limit: 16 * 1024 * 1024,
+                retries: Retries::new(),
+            },
+        }
     }
 
     /// Calls a stand-in on this machine, by http, and nothing else: for tests. Installations whose
@@ -252,22 +264,22 @@ impl Atlassian {
     /// How long one attempt of a call may take, its answer included: 10 seconds unless told
     /// otherwise. (Connecting may take 5 of them.)
     #[must_use]
-    pub fn timeout(self, timeout: Duration) -> Self {
-        self.change(|settings| settings.timeout = timeout);
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.manner.timeout = timeout;
         self
     }
 
     /// The largest answer taken, in bytes: 16 MiB unless told otherwise.
     #[must_use]
-    pub fn response_limit(self, bytes: usize) -> Self {
-        self.change(|settings| settings.response_limit = bytes);
+    pub fn response_limit(mut self, bytes: usize) -> Self {
+        self.manner.response_limit = bytes;
         self
     }
 
     /// How failed calls are made again.
     #[must_use]
-    pub fn retries(self, retries: Retries) -> Self {
-        self.change(|settings| settings.retries = retries);
+    pub fn retries(mut self, retries: Retries) -> Self {
+        self.manner.retries = retries;
         self
     }
 
@@ -289,7 +301,7 @@ impl Atlassian {
     }
 
     fn change(&self, change: impl FnOnce(&mut Settings)) {
-        let settings = self.0.settings.lock();
+        let settings = self.shared.settings.lock();
         change(Arc::make_mut(
             &mut settings.unwrap_or_else(PoisonError::into_inner),
         ));
@@ -305,7 +317,7 @@ impl Atlassian {
     }
 
     fn settings(&self) -> Arc<Settings> {
-        let settings = self.0.settings.lock();
+        let settings = self.shared.settings.lock();
         Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -320,11 +332,11 @@ impl Atlassian {
         };
         let (place, builder): (_, &dyn Fn() -> reqwest::ClientBuilder) =
             if hosts::is_plain_loopback(url) {
-                (&self.0.loopback, &|| {
+                (&self.shared.loopback, &|| {
                     builder().no_proxy().tls_certs_only([])
                 })
             } else {
-                (&self.0.https, &|| builder().https_only(true))
+                (&self.shared.https, &|| builder().https_only(true))
             };
         let made = place.get_or_init(|| builder().build().map_err(|error| error.to_string()));
         made.as_ref().map_err(Clone::clone)
@@ -722,6 +734,10 @@ impl Client {
 
     fn settings(&self) -> Arc<Settings> {
         self.place.atlassian.settings()
+    }
+
+    fn manner(&self) -> Manner {
+        self.place.atlassian.manner
     }
 
     fn http(&self, url: &Url) -> Result<&reqwest::Client, String> {

@@ -301,7 +301,12 @@ impl Request {
                 other => return other.map_err(|failed| failed.error),
             };
             let spent = settings.clock.elapsed().saturating_sub(started);
-            let Some(wait) = settings.retries.wait(attempt, spent, retry_after) else {
+            let Some(wait) = self
+                .client
+                .manner()
+                .retries
+                .wait(attempt, spent, retry_after)
+            else {
                 return Err(failed.error);
             };
             let (call, wait_ms) = (self.name(), wait.as_millis());
@@ -325,7 +330,8 @@ impl Request {
             },
             may_pass,
         };
-        let timeout = self.timeout.unwrap_or(settings.timeout);
+        let manner = self.client.manner();
+        let timeout = self.timeout.unwrap_or(manner.timeout);
         let http = match self.client.http(&url) {
             Ok(http) => http,
             Err(reason) => {
@@ -353,9 +359,9 @@ impl Request {
         let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
         let limit = if status.is_success() {
-            settings.response_limit
+            manner.response_limit
         } else {
-            settings.response_limit.min(ERROR_BODY)
+            manner.response_limit.min(ERROR_BODY)
         };
         let body = read(&mut answer, limit).await;
         let retry_after = retry::retry_after(&headers, settings.clock.now());
