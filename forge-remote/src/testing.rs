@@ -129,6 +129,7 @@ impl Harness {
     /// As [`new`](Self::new), with stand-ins for Jira, Confluence, GraphQL and storage, served on
     /// loopback: what the app calls back is answered, by the [`Apis`] of the
     /// [`platform`](Self::platform). (Without, such a call is an error: no test reaches Atlassian.)
+    /// Tokens are kept in memory, whatever store the app has: these are of no use to it.
     ///
     /// ```
     /// use forge_remote::{path, prelude::*};
@@ -169,7 +170,7 @@ impl Harness {
         });
         Ok(Self {
             platform,
-            app: app.connect().await?.build()?,
+            app: app.tokens_in_memory().connect().await?.build()?,
             _apis: Some(Arc::new(server)),
         })
     }
@@ -178,7 +179,7 @@ impl Harness {
     /// serves. They end when what comes back is dropped.
     #[must_use = "the tasks end when it is dropped"]
     pub fn start_background(&self) -> JoinSet<()> {
-        self.app.background().start()
+        self.app.start_background()
     }
 
     /// The platform.

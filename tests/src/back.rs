@@ -207,6 +207,10 @@ pub async fn came(products: &[(&str, &str)]) -> Came {
 
 /// The same, of an app that calls back so.
 pub async fn came_to(atlassian: Atlassian, products: &[(&str, &str)]) -> Came {
+    opened(atlassian, products, None).await
+}
+
+async fn opened(atlassian: Atlassian, products: &[(&str, &str)], token: Option<&str>) -> Came {
     let into = Opened::default();
     let app = App::empty()
         .handler(handler!(open))
@@ -218,30 +222,40 @@ pub async fn came_to(atlassian: Atlassian, products: &[(&str, &str)]) -> Came {
         .iter()
         .map(|(name, url)| json!({ "name": name, "apiBaseUrl": url, "cloudId": SITE }))
         .collect();
-    let answer = harness
-        .call("open")
-        .fit(|fit| {
-            let first = products.first().map_or("", |(_, url)| url);
-            fit.set("/app/installation/contexts", contexts.into())
-                .set("/app/apiBaseUrl", first.into())
-        })
-        .send()
-        .await;
+    let call = harness.call("open").fit(|fit| {
+        let first = products.first().map_or("", |(_, url)| url);
+        fit.set("/app/installation/contexts", contexts.into())
+            .set("/app/apiBaseUrl", first.into())
+    });
+    let call = match token {
+        Some(token) => call.header("x-forge-oauth-system", token),
+        None => call,
+    };
+    let answer = call.send().await;
     assert_eq!(answer.status(), 200, "{answer:?}");
     into.0.lock().unwrap().take().unwrap()
 }
 
 /// A call of an installation whose products are this server's.
 pub async fn came_from(server: &Server) -> Came {
+    came_of(server, None).await
+}
+
+/// The same, with this system token.
+pub async fn came_with(server: &Server, token: &str) -> Came {
+    came_of(server, Some(token)).await
+}
+
+async fn came_of(server: &Server, token: Option<&str>) -> Came {
     let [jira, confluence] =
         ["jira", "confluence"].map(|name| format!("{}/ex/{name}/{SITE}", server.origin));
     let bitbucket = server.origin.as_str();
-    came(&[
-        ("jira", &jira),
-        ("confluence", &confluence),
+    let products = [
+        ("jira", jira.as_str()),
+        ("confluence", confluence.as_str()),
         ("bitbucket", bitbucket),
-    ])
-    .await
+    ];
+    opened(Atlassian::new(), &products, token).await
 }
 
 /// A clock on which nobody waits: it moves on by what it is asked to wait.

@@ -83,7 +83,34 @@ pub fn write(text: &str, wanted: &Sections) -> Result<Outcome, String> {
     if let Some(lost) = lost_line(text, &new, wanted) {
         return Err(broken(&format!("lost {lost:?}")));
     }
+    if let Some(lost) = lost_comment(text, &new) {
+        return Err(broken(&format!("lost the comment {lost:?} of a scope")));
+    }
     Ok(Outcome::Written(new))
+}
+
+/// The first comment among the scopes, which may be rewritten whole, that is gone or has moved.
+fn lost_comment(text: &str, new: &str) -> Option<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let Ok(Some(root)) = tree::parse(text) else {
+        return None;
+    };
+    let scopes = root.get("permissions")?.get("scopes")?;
+    if scopes.is_flow() || root.get("permissions")?.is_flow() || root.is_flow() {
+        return None;
+    }
+    // Plain names hold no quotes: what follows ` #` is a comment, or the test's own text has one.
+    let lines = text.get(scopes.span.clone())?.lines();
+    let comments = lines.filter_map(|line| {
+        let (before, comment) = line.split_once(" #")?;
+        (!before.contains(['"', '\''])).then(|| comment.trim_end().to_owned())
+    });
+    let mut left = new.lines();
+    let mut comments = comments;
+    comments.find(|comment| {
+        let ends = |line: &str| line.trim_end().ends_with(&format!(" #{comment}"));
+        !left.by_ref().any(ends)
+    })
 }
 
 /// Whose an item is.

@@ -10,7 +10,7 @@ use forge_remote::prelude::*;
 use forge_remote::token::MemoryTokens;
 use forge_remote::{BoxError, handler};
 use forge_remote_tests::jws::published;
-use forge_remote_tests::rig::Rig;
+use forge_remote_tests::rig::{Rig, SOON};
 use forge_remote_tests::source::Answer;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -36,6 +36,12 @@ async fn panics(State(told): State<Told>) -> Result<()> {
     panic!("boom");
 }
 
+/// Panics before there is a future to wait for.
+fn panics_at_once(State(told): State<Told>) -> std::future::Ready<Result<()>> {
+    told.0.send("started").unwrap();
+    panic!("boom");
+}
+
 async fn goes_on(State(told): State<Told>, _: Tokens, _: Atlassian) -> Result<()> {
     told.0.send("started")?;
     let _ends = Ends(told);
@@ -51,6 +57,12 @@ async fn served(change: impl FnOnce(App) -> App) -> (Rig, UnboundedReceiver<&'st
     (rig, receive)
 }
 
+/// What is told next, or nothing in good time.
+async fn next(told: &mut UnboundedReceiver<&'static str>) -> Option<&'static str> {
+    let told = tokio::time::timeout(SOON, told.recv()).await;
+    told.unwrap_or(Some("nothing"))
+}
+
 /// Gives every other task its turn: nothing may come.
 async fn nothing_comes(told: &mut UnboundedReceiver<&'static str>) {
     for _ in 0..50 {
@@ -61,16 +73,14 @@ async fn nothing_comes(told: &mut UnboundedReceiver<&'static str>) {
 
 #[tokio::test]
 async fn a_task_that_fails_or_panics_begins_anew_later_and_later() {
-    for panicking in [false, true] {
-        let (rig, mut told) = served(|app| {
-            if panicking {
-                app.background(panics)
-            } else {
-                app.background(fails)
-            }
-        })
-        .await;
-        assert_eq!(told.recv().await, Some("started"));
+    let tasks: [fn(App) -> App; 3] = [
+        |app| app.background(fails),
+        |app| app.background(panics),
+        |app| app.background(panics_at_once),
+    ];
+    for task in tasks {
+        let (rig, mut told) = served(task).await;
+        assert_eq!(next(&mut told).await, Some("started"));
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             // Until it sleeps: its failure is told before.
             nothing_comes(&mut told).await;
@@ -78,7 +88,7 @@ async fn a_task_that_fails_or_panics_begins_anew_later_and_later() {
                 .advance(Duration::from_secs(seconds) - Duration::from_millis(1));
             nothing_comes(&mut told).await;
             rig.clock.advance(Duration::from_millis(1));
-            assert_eq!(told.recv().await, Some("started"));
+            assert_eq!(next(&mut told).await, Some("started"));
         }
     }
 }
@@ -86,12 +96,12 @@ async fn a_task_that_fails_or_panics_begins_anew_later_and_later() {
 #[tokio::test]
 async fn a_task_ends_with_the_server() {
     let (rig, mut told) = served(|app| app.background(goes_on)).await;
-    assert_eq!(told.recv().await, Some("started"));
+    assert_eq!(next(&mut told).await, Some("started"));
     // The app answers beside it.
     assert_eq!(rig.status(&rig.fit().token()).await, 200);
     assert!(told.try_recv().is_err());
     drop(rig);
-    assert_eq!(told.recv().await, Some("ended"));
+    assert_eq!(next(&mut told).await, Some("ended"));
 }
 
 #[endpoint]
@@ -142,8 +152,21 @@ async fn a_task_does_not_run_before_the_state_is_connected() {
     let server = tokio::spawn(built.serve(listener, async {
         let _ = stopped.await;
     }));
-    assert_eq!(told.recv().await, Some("started"));
+    assert_eq!(next(&mut told).await, Some("started"));
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
-    assert_eq!(told.recv().await, Some("ended"));
+    assert_eq!(next(&mut told).await, Some("ended"));
+}
+
+#[tokio::test]
+async fn whoever_serves_the_router_starts_the_tasks() {
+    let (send, mut told) = unbounded_channel();
+    let app = app().tokens(MemoryTokens::new()).state(Told(send));
+    let built = app.background(goes_on).build().unwrap();
+    let _router = built.router();
+    nothing_comes(&mut told).await;
+    let tasks = built.start_background();
+    assert_eq!(next(&mut told).await, Some("started"));
+    drop(tasks);
+    assert_eq!(next(&mut told).await, Some("ended"));
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use forge_remote::client::{Atlassian, ClientError, Path, Retries};
 use forge_remote::path;
-use forge_remote_tests::back::{Came, Counting, SITE, Server, came, came_from, told};
+use forge_remote_tests::back::{Came, Counting, SITE, Server, came, came_from, came_with, told};
 use serde_json::{Value, json};
 
 fn local(server: &Server) -> Atlassian {
@@ -612,6 +612,108 @@ async fn atlassians_messages_are_read_in_every_shape_and_bounded() {
     );
     let error = jira.post("/rest").send().await.unwrap_err().to_string();
     assert!(error.ends_with("502 Bad Gateway"), "{error}");
+}
+
+/// What a customer wrote is in no message about an answer of another shape.
+#[tokio::test]
+async fn no_error_quotes_what_it_read() {
+    let server = Server::in_turn(vec![
+        told(200, json!({ "number": "a customer's summary" })),
+        told(200, json!({ "key": "k", "value": "a customer's value" })),
+        told(200, json!({ "values": ["a customer's item"] })),
+        told(200, json!({ "other": "a customer's field" })),
+    ])
+    .await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server);
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    #[derive(Debug, serde::Deserialize)]
+    struct Wanted {
+        #[allow(dead_code)]
+        number: u32,
+    }
+    let storage = atlassian.storage(&came.call, &came.system);
+    let errors = [
+        jira.get("/shape").fetch::<Wanted>().await.unwrap_err(),
+        storage.get::<u32>("k").await.unwrap_err(),
+        jira.get("/x")
+            .pages::<u32>()
+            .next()
+            .await
+            .unwrap()
+            .unwrap_err(),
+        jira.get("/shape").fetch::<Wanted>().await.unwrap_err(),
+    ];
+    for error in &errors {
+        let all = words(error);
+        assert!(
+            !all.contains("customer") && all.contains(" line 1 column"),
+            "{all}"
+        );
+    }
+    assert!(words(&errors[3]).contains("missing field `number`"));
+}
+
+#[tokio::test]
+async fn a_token_that_has_run_out_is_named_as_the_cause() {
+    let server = Server::in_turn(vec![told(401, json!({ "message": "Unauthorized" }))]).await;
+    let came = came_from(&server).await;
+    let clock = Counting::default();
+    let atlassian = local(&server).clock(clock.clone());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let error = jira
+        .get("/rest/api/3/myself")
+        .send()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("probably lacks"), "{error}");
+    clock.advance(Duration::from_secs(5 * 3600));
+    let error = jira
+        .get("/rest/api/3/myself")
+        .send()
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("had run out") && !error.contains("lacks"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_header_that_echoes_a_short_token_is_dropped() {
+    let server = Server::start(|_, asked| {
+        let got = asked
+            .header("authorization")
+            .trim_start_matches("Bearer ")
+            .to_owned();
+        told(400, json!({}))
+            .header("x-trace-id", &got)
+            .header("x-request-id", "abc")
+    })
+    .await;
+    let came = came_with(&server, "short-opaque-token").await;
+    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let error = jira.get("/rest").send().await.unwrap_err();
+    assert!(!words(&error).contains("short-opaque-token"), "{error}");
+    assert_eq!(error.trace_id(), Some("abc"));
+}
+
+/// A handler can't widen where the app's tokens go.
+#[tokio::test]
+async fn hosts_are_fixed_once_the_app_is_built() {
+    let server = Server::in_turn(vec![told(200, json!({}))]).await;
+    let came = came_from(&server).await;
+    let own = || came.call.atlassian().clone();
+    for changed in [
+        own().allow_host("https://evil.example"),
+        own().platform_url("https://evil.example"),
+        own().storage_url("https://evil.example"),
+    ] {
+        let error = changed.unwrap_err().to_string();
+        assert!(error.contains("before `App::atlassian`"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -79,18 +79,78 @@ async fn jiras_offsets() {
         ["?limit=2", "?limit=2&startAt=2", "?limit=2&startAt=4"]
     );
 
-    // Neither total nor isLast: a page that isn't full ends it. An empty one does too.
+    // Neither total nor isLast: a page that isn't full ends it.
     let (found, asked) = pages(jira, "/rest/x", |_| {
         vec![
             told(200, json!({ "startAt": 0, "maxResults": 1, "values": [1] })),
-            told(
-                200,
-                json!({ "startAt": 1, "maxResults": 1, "total": 9, "values": [] }),
-            ),
+            told(200, json!({ "startAt": 1, "maxResults": 1, "values": [] })),
         ]
     })
     .await;
     assert_eq!((found.unwrap(), asked.len()), (vec![1], 2));
+
+    // The same by other names.
+    let (found, asked) = pages(jira, "/rest/x", |_| {
+        vec![
+            told(
+                200,
+                json!({ "offset": 0, "limit": 2, "total": 3, "values": [1, 2] }),
+            ),
+            told(
+                200,
+                json!({ "offset": 2, "limit": 2, "total": 3, "values": [3] }),
+            ),
+        ]
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1, 2, 3]);
+    assert_eq!(asked, ["?limit=2", "?limit=2&offset=2"]);
+
+    // The address beside it is the site's, as Jira's dashboards have it: not looked at.
+    let (found, asked) = pages(jira, "/rest/x", |_| {
+        let next = "https://site.atlassian.net/rest/x?startAt=1";
+        vec![
+            told(
+                200,
+                json!({ "startAt": 0, "maxResults": 1, "total": 2, "next": next, "values": [1] }),
+            ),
+            told(
+                200,
+                json!({ "startAt": 1, "maxResults": 1, "total": 2, "values": [2] }),
+            ),
+        ]
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1, 2]);
+    assert_eq!(asked, ["?limit=2", "?limit=2&startAt=1"]);
+}
+
+/// What ends without a word would pass for the whole: a sync would delete the rest.
+#[tokio::test]
+async fn a_list_that_only_seems_to_end_is_an_error() {
+    for (first, count) in [
+        (json!({ "issues": [1], "isLast": false }), 1),
+        (json!({ "values": [1], "isLastPage": false }), 1),
+        (json!({ "startAt": 0, "total": 9, "values": [] }), 0),
+        (json!([1, 2]), 2),
+    ] {
+        let (found, asked) = pages(jira, "/rest/x", |_| vec![told(200, first.clone())]).await;
+        let (before, error) = found.unwrap_err();
+        assert_eq!((before.len(), asked.len()), (count, 1), "{first}");
+        let error = error.to_string();
+        assert!(error.contains("there are more items"), "{first}: {error}");
+    }
+    // A bare list goes on by its header.
+    let (found, asked) = pages(jira, "/rest/x", |_| {
+        let link = "<https://site.atlassian.net/rest/x?limit=2&startAt=2>; rel=\"next\"";
+        vec![
+            told(200, json!([1, 2])).header("link", link),
+            told(200, json!([3])),
+        ]
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1, 2, 3]);
+    assert_eq!(asked, ["?limit=2", "?limit=2&startAt=2"]);
 }
 
 #[tokio::test]
@@ -236,7 +296,7 @@ async fn no_page_is_outside_of_the_installation() {
 #[tokio::test]
 async fn pages_that_are_none_end() {
     let cases: [(&str, Vec<Told>, usize, &str); 4] = [
-        ("one list", vec![told(200, json!([1, 2]))], 2, ""),
+        ("one list", vec![told(200, json!([1]))], 1, ""),
         (
             "another shape",
             vec![told(200, json!({ "worklogs": [1] }))],
@@ -418,6 +478,61 @@ async fn storage_keys_are_checked_before_anything_is_sent() {
 }
 
 #[tokio::test]
+async fn many_keys_go_in_batches_of_25() {
+    let server = Server::start(|_, asked| {
+        let items = asked.body.as_array().cloned().unwrap_or_default();
+        assert!(items.len() <= 25, "Atlassian takes no more");
+        let done = items
+            .iter()
+            .map(|item| json!({ "key": item["key"], "value": 1 }));
+        let failed = [json!({ "key": items[0]["key"], "error": { "code": "MAX_SIZE" } })];
+        let is_get = asked.target.ends_with("/get");
+        let failed: &[Value] = if is_get { &[] } else { &failed };
+        told(
+            200,
+            json!({ "successfulKeys": done.collect::<Vec<_>>(), "failedKeys": failed }),
+        )
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let keys: Vec<String> = (0..60).map(|at| format!("k{at}")).collect();
+    let set = storage
+        .set_all(keys.iter().map(|key| (key, 1)))
+        .await
+        .unwrap();
+    let failed: Vec<&str> = set.failed_keys.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(failed, ["k0", "k25", "k50"]);
+    let got = storage.get_all::<u32>(&keys).await.unwrap();
+    let got: Vec<String> = got.into_iter().map(|item| item.key).collect();
+    assert_eq!(got, keys);
+    storage.delete_all(&keys).await.unwrap();
+    assert_eq!(server.lines().len(), 9);
+
+    let transaction = keys[..26]
+        .iter()
+        .fold(storage.transaction(), |all, key| all.set(key, &1));
+    let error = transaction.send().await.unwrap_err().to_string();
+    assert!(error.contains("25 operations"), "{error}");
+    assert_eq!(server.lines().len(), 9);
+}
+
+#[tokio::test]
+async fn a_storage_query_that_goes_in_circles_is_an_error() {
+    let page = json!({ "data": [{ "key": "a", "value": 1 }], "cursor": "same" });
+    let server = Server::in_turn(vec![told(200, page)]).await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let mut query = storage.query::<u32>();
+    for _ in 0..2 {
+        assert_eq!(query.next().await.unwrap().unwrap().value, 1);
+    }
+    let error = query.next().await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("no end of pages"), "{error}");
+    assert!(query.next().await.is_none());
+}
+
+#[tokio::test]
 async fn storage_sends_what_atlassian_documents() {
     let server = Server::start(|_, asked| match asked.target.as_str() {
         "/forge/storage/kvs/v1/query" if asked.body.get("after").is_none() => {
@@ -590,6 +705,14 @@ async fn a_users_token_is_exchanged_once_for_all_and_kept() {
     let next = jira.impersonate(&came.system, "account-1").await.unwrap();
     assert_eq!(next.expose_secret(), "user-token-1");
 
+    // What was forgotten is exchanged anew, and only that.
+    jira.forget("somebody-else");
+    jira.impersonate(&came.system, "account-1").await.unwrap();
+    assert_eq!(server.lines().len(), 2);
+    jira.forget("account-1");
+    let anew = jira.impersonate(&came.system, "account-1").await.unwrap();
+    assert_eq!(anew.expose_secret(), "user-token-2");
+
     // Another user, product, or token is another exchange.
     jira.impersonate(&came.system, "account-2").await.unwrap();
     atlassian
@@ -597,11 +720,11 @@ async fn a_users_token_is_exchanged_once_for_all_and_kept() {
         .impersonate(&came.system, "account-1")
         .await
         .unwrap();
-    let context = server.asked()[3].body["variables"]["input"]["contextIds"][0].clone();
+    let context = server.asked()[4].body["variables"]["input"]["contextIds"][0].clone();
     assert_eq!(context, format!("ari:cloud:confluence::site/{SITE}"));
     let other = came_from(&server).await;
     jira.impersonate(&other.system, "account-1").await.unwrap();
-    assert_eq!(server.lines().len(), 5);
+    assert_eq!(server.lines().len(), 6);
 }
 
 #[tokio::test]

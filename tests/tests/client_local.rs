@@ -5,8 +5,9 @@
 use forge_remote::client::Atlassian;
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
-use forge_remote::token::MemoryTokens;
+use forge_remote::token::{MemoryTokens, SqliteTokens};
 use forge_remote::{handler, path};
+use forge_remote_tests::jws::unique_id;
 use serde_json::{Value, json};
 
 /// Everything a handler can call.
@@ -177,20 +178,27 @@ async fn background_work_calls_with_a_kept_token() {
     assert_eq!(titles, ["A local page", "One", "Two", "Three"]);
 }
 
+/// Where the stand-ins play a product.
+fn base(harness: &Harness, product: &str) -> String {
+    let fit = harness.platform().fit();
+    let contexts = fit.claims()["app"]["installation"]["contexts"].as_array();
+    let mut contexts = contexts.unwrap().iter();
+    let found = contexts.find(|one| one["name"] == product).unwrap();
+    found["apiBaseUrl"].as_str().unwrap().to_owned()
+}
+
+fn local_http() -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().tls_certs_only([]);
+    builder.build().unwrap()
+}
+
 #[tokio::test]
 async fn the_local_apis_take_their_own_tokens_only() {
     let ours = Harness::with_apis(app()).await.unwrap();
     let theirs = Harness::with_apis(app()).await.unwrap();
-    let base = ours.platform().fit().claims()["app"]["apiBaseUrl"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let base = base(&ours, "confluence");
     let origin = base.split("/ex/").next().unwrap().to_owned();
-    let http = reqwest::Client::builder()
-        .no_proxy()
-        .tls_certs_only([])
-        .build()
-        .unwrap();
+    let http = local_http();
     let status = async |path: &str, token: &str| {
         let call = http
             .get(format!("{origin}{path}"))
@@ -244,4 +252,69 @@ async fn no_test_reaches_atlassian() {
     assert!(errors[0].contains("answered 501"), "{}", errors[0]);
     assert!(errors[1].contains("stay on this machine"), "{}", errors[1]);
     assert!(errors[2].contains("answered 501"), "{}", errors[2]);
+}
+
+#[tokio::test]
+async fn local_tokens_stay_out_of_the_apps_store() {
+    let file = std::env::temp_dir().join(format!("local-{}.db", unique_id()));
+    let tokens = Tokens::new(SqliteTokens::at(&file));
+    let harness = Harness::with_apis(app().tokens(tokens.clone()))
+        .await
+        .unwrap();
+    assert_eq!(harness.call("renew").send().await.status(), 200);
+    assert_eq!(tokens.installations().await.unwrap().len(), 1);
+    tokens.flush().await.unwrap();
+    assert!(!file.exists());
+}
+
+/// Whatever comes first in the list of what the app is installed in.
+#[tokio::test]
+async fn a_site_is_found_behind_a_product_without_one() {
+    let harness = Harness::new(
+        App::empty()
+            .handler(handler!(which_site))
+            .remote(Remote::new("backend").base_url("https://backend.example.com")),
+    )
+    .unwrap();
+    let contexts = json!([
+        { "name": "bitbucket", "apiBaseUrl": "https://api.bitbucket.org" },
+        { "name": "jira", "apiBaseUrl": "https://api.atlassian.com/ex/jira/the-site" },
+    ]);
+    let call = harness.call("which-site");
+    let call = call.fit(|fit| fit.set("/app/installation/contexts", contexts));
+    assert_eq!(call.send().await.json(), json!(["the-site", "the-site"]));
+}
+
+#[endpoint]
+async fn which_site(call: Invocation) -> Json<[Option<String>; 2]> {
+    let sites = [call.graphql(), call.compass()];
+    Json(sites.map(|one| one.cloud_id().map(str::to_owned)))
+}
+
+/// Odd bodies are refused by the stand-ins, or kept: none ends them.
+#[tokio::test]
+async fn the_stand_ins_take_odd_bodies() {
+    let harness = Harness::with_apis(app()).await.unwrap();
+    let key = harness.platform().apis().add_issue(json!("no object"));
+    let (base, client) = (base(&harness, "jira"), local_http());
+    let token = harness.platform().system_token();
+    let send = async |method: reqwest::Method, path: String, body: Value| {
+        let call = client.request(method, format!("{base}{path}"));
+        let call = call.bearer_auth(token.expose_secret());
+        let call = call.header("content-type", "application/json");
+        call.body(body.to_string()).send().await.unwrap().status()
+    };
+    let issue = format!("/rest/api/3/issue/{key}");
+    let edit = json!({ "fields": { "comment": "no object", "summary": 1 } });
+    assert_eq!(send(reqwest::Method::PUT, issue.clone(), edit).await, 204);
+    let comment = json!({ "body": ["?"] });
+    assert_eq!(
+        send(reqwest::Method::POST, format!("{issue}/comment"), comment).await,
+        201
+    );
+    let held = harness.platform().apis().issue(&key).unwrap();
+    assert_eq!(
+        held["fields"]["comment"]["comments"][0]["body"],
+        json!(["?"])
+    );
 }

@@ -382,6 +382,7 @@ fn permissions(draft: &mut Draft<'_>, wanted: &Sections, trailing: &str) {
             draft.line(step, "scopes:", false);
             let indent = draft.list_indent(step);
             draft.line(indent, "- storage:app # kept", rewritten);
+            draft.line(indent, "- read:me   # and this", rewritten);
         }
         2 => {
             draft.line(step, "scopes:", false);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use forge_remote::manifest::{Level, ManifestFile, RULES, Sections, check};
+use forge_remote::manifest::{Level, ManifestFile, RULES, Scope, Sections, check};
 
 /// A manifest without a fault, and nothing in it is the code's.
 const GOOD: &str = "\
@@ -283,6 +283,7 @@ fn every_rule_is_explained_and_shown() {
         "stale",
         "missing-scope",
         "refused-caller",
+        "unneeded-impersonation",
         "impersonation-not-allowed",
         "unneeded-scope",
         "schedules-reset",
@@ -301,4 +302,39 @@ fn every_rule_is_explained_and_shown() {
             rule.code
         );
     }
+}
+
+#[test]
+fn an_impersonation_that_nothing_does_is_noted() {
+    let only_endpoints = "modules:
+  endpoint:
+    - {key: tick, remote: hand, route: {path: /tick}}
+permissions:
+  scopes:
+    read:jira-work: {allowImpersonation: true}
+    write:jira-work: {allowImpersonation: true}
+remotes:
+  - {key: hand, baseUrl: 'https://hand.example.com'}
+";
+    let file = ManifestFile::parse("manifest.yml", Some(only_endpoints.to_owned())).unwrap();
+    let because = |name| Scope::new(name, vec!["because".to_owned()]);
+    let mut wanted = Sections {
+        scopes: ["read:jira-work", "write:jira-work"].map(because).into(),
+        ..Sections::default()
+    };
+    let noted = |wanted: &Sections| -> Vec<(String, usize)> {
+        let found = check(&file, wanted, &BTreeSet::new());
+        let found = found
+            .into_iter()
+            .filter(|one| one.code == "unneeded-impersonation");
+        found
+            .map(|one| (one.message, one.manifest.unwrap().line))
+            .collect()
+    };
+    assert_eq!(noted(&wanted).len(), 2);
+    wanted.scopes[0].impersonation = true;
+    let noted = noted(&wanted);
+    assert_eq!(noted.len(), 1);
+    assert!(noted[0].0.contains("`write:jira-work`"), "{noted:?}");
+    assert_eq!(noted[0].1, 7);
 }

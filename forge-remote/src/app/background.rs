@@ -129,14 +129,18 @@ impl Task {
         let mut wait = Duration::from_secs(1);
         loop {
             let began = clock.elapsed();
-            let Some(running) = (self.start)(&state) else {
-                return;
-            };
             let task = self.place;
+            // A function may panic before it gives its future.
+            let running = async {
+                match (self.start)(&state) {
+                    Some(running) => running.await,
+                    None => Err("an argument isn't there".into()),
+                }
+            };
             // What it was given is shared and may be half changed; so it is for handlers.
             let error = match AssertUnwindSafe(running).catch_unwind().await {
                 Ok(Ok(())) => {
-                    tracing::debug!(%task, "a background task has finished");
+                    tracing::info!(%task, "a background task has finished");
                     return;
                 }
                 Ok(Err(error)) => format!("{error:?}"),
@@ -154,7 +158,7 @@ impl Task {
 }
 
 /// An app's tasks, and what they run with.
-pub(crate) struct Tasks {
+pub(super) struct Tasks {
     tasks: Vec<Task>,
     state: AppState,
     clock: Arc<dyn Clock>,
@@ -170,7 +174,7 @@ impl Tasks {
     }
 
     /// They run until the set is dropped.
-    pub(crate) fn start(&self) -> JoinSet<()> {
+    pub(super) fn start(&self) -> JoinSet<()> {
         let tasks = self.tasks.iter().cloned();
         tasks
             .map(|task| task.run(self.state.clone(), Arc::clone(&self.clock)))

@@ -38,7 +38,7 @@ impl Built {
         if let Some(tokens) = self.tokens() {
             tokens.start_watchers();
         }
-        let background = self.background().start();
+        let background = self.start_background();
         let limits = self.limits();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any, get, on};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
 use super::background::Tasks;
@@ -78,6 +79,7 @@ impl Built {
         if app.staging {
             atlassian.allow_staging();
         }
+        atlassian.fix_hosts();
         app.state.insert(atlassian.clone());
         let state = AppState::new(app.state);
         let detached = Detached::default();
@@ -129,7 +131,8 @@ impl Built {
 
     /// The routes, as an axum router: to be nested into another or called in tests. Requests are
     /// verified all the same. Served this way, keys are fetched when requests need them; see
-    /// [`KeySet::keep_fresh`] for doing it ahead.
+    /// [`KeySet::keep_fresh`] for doing it ahead. Background tasks run when
+    /// [`start_background`](Self::start_background) is called.
     pub fn router(&self) -> Router {
         self.0.router.clone()
     }
@@ -156,8 +159,11 @@ impl Built {
         let _ = running.wait_for(|running| *running == 0).await;
     }
 
-    pub(crate) fn background(&self) -> &Tasks {
-        &self.0.background
+    /// Starts the app's [`background`](App::background) tasks, for a [`router`](Self::router) that
+    /// is served by somebody else; `serve` starts them by itself. They end when the set is dropped.
+    #[must_use = "the tasks end when it is dropped"]
+    pub fn start_background(&self) -> JoinSet<()> {
+        self.0.background.start()
     }
 
     pub(super) fn tokens(&self) -> Option<&Tokens> {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 
 use super::Api;
@@ -175,6 +175,8 @@ pub struct StatusError {
     pub(super) retry_after: Option<Duration>,
     pub(super) attempts: u32,
     pub(super) as_user: bool,
+    /// The token had ended when the call was made.
+    pub(super) token_ended: bool,
     pub(super) location: Option<String>,
 }
 
@@ -253,14 +255,19 @@ impl fmt::Display for StatusError {
         }
         f.write_str(&tries(self.attempts))?;
         match self.status.as_u16() {
+            401 if self.token_ended => f.write_str(
+                ". The token had run out: take one from `Tokens` just before it is used, which hands \
+                 out none that is about to end",
+            ),
             401 | 403 => {
                 match self.likely_scope() {
                     Some(scope) => write!(f, ". The token probably lacks the scope `{scope}`")?,
                     None => f.write_str(". The token probably lacks a scope")?,
                 }
                 f.write_str(
-                    ": list it in the handler's `scopes = […]`, run `manifest --write`, deploy, \
-                     and have the installation upgraded; ",
+                    ": list it in the handler's `scopes = […]` or in `App::scopes` (for users who \
+                     aren't in session in `App::impersonation`), run `manifest --write`, deploy, and \
+                     have the installation upgraded; ",
                 )?;
                 f.write_str(if self.as_user {
                     "or the user may not do this"
@@ -324,8 +331,10 @@ pub struct RateLimit {
 impl fmt::Display for RateLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.reason.as_deref().unwrap_or("not named"))?;
-        if let (Some(limit), remaining) = (self.limit, self.remaining.unwrap_or(0)) {
-            write!(f, ", {remaining} of {limit} left")?;
+        match (self.remaining, self.limit) {
+            (Some(remaining), Some(limit)) => write!(f, ", {remaining} of {limit} left")?,
+            (None, Some(limit)) => write!(f, ", {limit} in all")?,
+            _ => {}
         }
         match &self.reset {
             Some(reset) => write!(f, ", starts anew at {reset}"),
@@ -362,6 +371,20 @@ pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
         "x-request-id",
     ];
     NAMES.iter().find_map(|name| short(headers, name))
+}
+
+/// The headers without those that echo the token.
+pub(super) fn without(headers: HeaderMap, secret: &str) -> HeaderMap {
+    let echoes = |value: &HeaderValue| {
+        let (value, secret) = (value.as_bytes(), secret.as_bytes());
+        !secret.is_empty() && value.windows(secret.len()).any(|part| part == secret)
+    };
+    if !headers.values().any(echoes) {
+        return headers;
+    }
+    let kept = headers.iter().filter(|(_, value)| !echoes(value));
+    kept.map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }
 
 /// A header of a few plain characters: it goes into logs.

@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use super::error::{self, ClientError};
 use super::request::{Request, Response};
-use super::{Api, Atlassian, Client, Invocation, Product, SystemToken, Tenant, UserToken};
+use super::{Api, Atlassian, Client, Product, Tenant};
+use crate::extract::{Invocation, SystemToken, UserToken};
 
 /// Messages of an answer's errors that are kept.
 const MESSAGES: usize = 5;

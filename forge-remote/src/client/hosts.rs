@@ -31,6 +31,8 @@ pub enum InvalidHost {
     NotLoopback(String),
     #[error("the URL of {0} has a user or password in it")]
     HasCredentials(String),
+    #[error("the app runs already: hosts are allowed before `App::atlassian` gets them")]
+    TooLate,
 }
 
 /// A URL that tokens don't go to: its origin, and why.

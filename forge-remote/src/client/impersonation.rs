@@ -65,7 +65,8 @@ impl Product {
     /// A token to act as this user (an account id), who isn't in session: for background work on
     /// Jira and Confluence.
     ///
-    /// The app's token is exchanged for it once for as long as it lives, however many ask. The
+    /// The app's token is exchanged for it once for as long as both live, however many ask: a new
+    /// system token means a new exchange. The
     /// manifest must list the scopes with `allowImpersonation: true`, which
     /// [`App::impersonation`](crate::App::impersonation) sees to. Service accounts can't be
     /// impersonated, and Atlassian allows 1,000 exchanges a minute for each app.
@@ -116,6 +117,17 @@ impl Product {
             Ok(kept) => Ok(UserToken::obtained(&kept.token)),
             Err(error) => Err(ClientError::Impersonation(error)),
         }
+    }
+
+    /// Forgets the tokens of a user of this installation: after a 401 or 403, or when what they may
+    /// do has changed, the next [`impersonate`](Self::impersonate) exchanges anew.
+    pub fn forget(&self, account_id: &str) {
+        let installation_id = &self.0.installation_id;
+        self.0
+            .atlassian
+            .shared
+            .acting
+            .forget(|key| key.installation_id == *installation_id && key.account_id == account_id);
     }
 
     /// What the token is for.
@@ -279,6 +291,17 @@ impl Cache {
             }
         }
         entries.kept.insert(key, kept);
+    }
+
+    pub(super) fn forget_all(&self) {
+        self.forget(|_| true);
+    }
+
+    /// What is under way goes on for those who wait, and isn't handed to others.
+    fn forget(&self, which: impl Fn(&Key) -> bool) {
+        let mut entries = self.entries();
+        entries.kept.retain(|key, _| !which(key));
+        entries.running.retain(|key, _| !which(key));
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, Entries> {

@@ -19,6 +19,10 @@ use crate::registry::BoxFuture;
 
 /// Members that hold a page's items, in the products' various answers.
 const ITEMS: [&str; 4] = ["values", "results", "issues", "data"];
+/// Where a page begins, and how many items it may have, in answers that count them.
+const POSITIONS: [(&str, &str); 2] = [("startAt", "maxResults"), ("offset", "limit")];
+/// What a call says of a page's size.
+const SIZES: [&str; 2] = ["maxResults", "limit"];
 /// An API that gives pages without end is broken.
 const MOST_PAGES: u32 = 100_000;
 
@@ -29,14 +33,18 @@ const MOST_PAGES: u32 = 100_000;
 ///
 /// | style | where |
 /// | --- | --- |
-/// | `startAt`, `maxResults`, `total`, `isLast` | Jira |
+/// | `startAt`, `maxResults`, `total`, `isLast`; `offset`, `limit`, `total` | Jira |
 /// | `nextPageToken` | Jira's search |
 /// | `_links.next`, or a `Link` header | Confluence, Jira Service Management |
 /// | `next`, an address | Bitbucket; never followed to another host |
 ///
 /// The items are those of `values`, `results`, `issues` or `data`, or of the member that
-/// [`Request::pages_of`] names. An answer of another shape is an error; one that is a bare list is
-/// the only page. After an error it ends.
+/// [`Request::pages_of`] names. An answer of another shape is an error, and so is one that has more
+/// than it gives a way to: a list that only seems to end could cost a sync its data. After an error
+/// it ends.
+///
+/// A bare list (`/rest/api/3/users/search`) goes on by its `Link` header. Without one nothing says
+/// whether there is more; it is an error when it is as long as the call's `maxResults` or `limit`.
 ///
 /// ```
 /// use forge_remote::client::Client;
@@ -153,6 +161,8 @@ struct Page<'a> {
     items: Vec<&'a RawValue>,
     members: std::collections::HashMap<String, &'a RawValue>,
     link: Option<String>,
+    /// A list, without anything beside it.
+    is_bare: bool,
 }
 
 impl<'a> Page<'a> {
@@ -167,7 +177,8 @@ impl<'a> Page<'a> {
             return Ok(Self {
                 items: serde_json::from_slice(body).map_err(unreadable)?,
                 members: std::collections::HashMap::new(),
-                link: None,
+                link: next_link(response),
+                is_bare: true,
             });
         }
         let members: std::collections::HashMap<String, &RawValue> =
@@ -186,6 +197,7 @@ impl<'a> Page<'a> {
             items: serde_json::from_str(list.get()).map_err(unreadable)?,
             link: next_link(response),
             members,
+            is_bare: false,
         })
     }
 
@@ -196,7 +208,8 @@ impl<'a> Page<'a> {
     /// The call for the page after this one, if there is one.
     fn next(&self, request: &Request, count: usize) -> Result<Option<Request>, ClientError> {
         let is = |name| self.value(name).and_then(|value| value.as_bool());
-        if is("isLast") == Some(true) || is("isLastPage") == Some(true) {
+        let is_last = is("isLast").or_else(|| is("isLastPage"));
+        if is_last == Some(true) {
             return Ok(None);
         }
         let text = |value: Option<Value>| {
@@ -208,6 +221,10 @@ impl<'a> Page<'a> {
 
         if let Some(token) = text(self.value("nextPageToken")) {
             return from_place(request, "nextPageToken", token.into()).map(Some);
+        }
+        // Before addresses: Jira's are of the site, to which no token goes.
+        if let Some(next) = self.by_position(request, count, is_last) {
+            return next;
         }
         if let Some(next) = text(self.value("next")) {
             return at_address(request, &next).map(Some);
@@ -223,24 +240,45 @@ impl<'a> Page<'a> {
                 .unwrap_or_default();
             return follow(request, pairs).map(Some);
         }
-        let number = |name| self.value(name).and_then(|value| value.as_u64());
-        let Some(start) = number("startAt") else {
-            return Ok(None);
+        let is_full = |name: &str| {
+            let most: Option<usize> = request.query_value(name).and_then(|most| most.parse().ok());
+            most.is_some_and(|most| count >= most)
         };
+        if is_last == Some(false) || (self.is_bare && SIZES.into_iter().any(is_full)) {
+            return Err(request.invalid(NO_WAY_ON));
+        }
+        Ok(None)
+    }
+
+    /// Where the next page begins, of an answer that counts its items; `None` for another.
+    fn by_position(
+        &self,
+        request: &Request,
+        count: usize,
+        is_last: Option<bool>,
+    ) -> Option<Result<Option<Request>, ClientError>> {
+        let number = |name| self.value(name).and_then(|value| value.as_u64());
+        let (place, start, most) = POSITIONS
+            .into_iter()
+            .find_map(|(place, most)| Some((place, number(place)?, number(most))))?;
         let end = start.saturating_add(count as u64);
-        let is_last = match (number("total"), is("isLast")) {
+        let is_last = match (number("total"), is_last) {
             (_, Some(is_last)) => is_last,
             (Some(total), None) => end >= total,
             // Nothing says where it ends: a page that isn't full is the last.
-            (None, None) => number("maxResults").is_none_or(|most| (count as u64) < most),
+            (None, None) => most.is_none_or(|most| (count as u64) < most),
         };
-        if is_last || count == 0 {
-            return Ok(None);
-        }
-        from_place(request, "startAt", end.into()).map(Some)
+        Some(match (is_last, count) {
+            (true, _) => Ok(None),
+            // Ending here would pass for the end of the list.
+            (false, 0) => Err(request.invalid(NO_WAY_ON)),
+            (false, _) => from_place(request, place, end.into()).map(Some),
+        })
     }
 }
 
+const NO_WAY_ON: &str = "there are more items than this page has, and the answer doesn't say how to get \
+                         them: page through it with `fetch`";
 const SAME_AGAIN: &str = "the next page is the same page again";
 
 /// The same call from this place on; one that would get the same page again is an error.

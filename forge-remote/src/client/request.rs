@@ -11,9 +11,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::atlassian::Settings;
 use super::error::{self, CallName, ClientError, RateLimit, StatusError};
 use super::pages::Pages;
-use super::{Client, Path, Settings, hosts, retry};
+use super::{Client, Path, hosts, retry};
 
 /// A call to one of Atlassian's APIs, before it is sent.
 ///
@@ -358,6 +359,7 @@ impl Request {
         };
         let status = answer.status();
         let headers = std::mem::take(answer.headers_mut());
+        let headers = error::without(headers, self.client.secret());
         let limit = if status.is_success() {
             manner.response_limit
         } else {
@@ -399,7 +401,6 @@ impl Request {
             status,
             headers,
             body,
-            secret: self.secret,
             client: self.client.clone(),
         };
         (Ok(response), None)
@@ -426,6 +427,8 @@ impl Request {
             retry_after,
             attempts,
             as_user: self.client.is_user(),
+            token_ended: crate::extract::ends_at(self.client.secret())
+                .is_some_and(|ends| ends <= self.client.settings().clock.now()),
             location: location
                 .filter(|_| status.is_redirection())
                 .map(str::to_owned),
@@ -470,7 +473,6 @@ pub struct Response {
     status: StatusCode,
     headers: HeaderMap,
     body: Bytes,
-    secret: bool,
     client: Client,
 }
 
@@ -524,12 +526,17 @@ impl Response {
         wanted: &'static str,
         error: &serde_json::Error,
     ) -> ClientError {
-        // Its text can quote what it read.
-        let reason = if self.secret {
-            format!("at line {} column {}", error.line(), error.column())
+        // Its text quotes what it read, which is customers' data; only what names a field of the
+        // type's own doesn't.
+        let text = error.to_string();
+        let what = if text.starts_with("missing field") {
+            text.split(" at line").next().unwrap_or_default()
+        } else if error.is_data() {
+            "a value of another type"
         } else {
-            error::plain(&error.to_string(), self.client.secret())
+            "it is not JSON"
         };
+        let reason = format!("{what} at line {} column {}", error.line(), error.column());
         ClientError::Unreadable {
             call: self.call.clone(),
             status: self.status,

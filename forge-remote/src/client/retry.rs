@@ -36,7 +36,8 @@ impl Default for Retries {
 }
 
 impl Retries {
-    /// Four attempts, waits that begin with up to half a second, 30 seconds in all.
+    /// Four attempts, waits that begin with up to half a second, the last attempt within 30 seconds
+    /// of the first.
     pub const fn new() -> Self {
         Self {
             attempts: 4,

@@ -16,6 +16,22 @@ const fn rule(api: Api, path: &'static str, scopes: [&'static str; 3]) -> Rule {
     Rule { api, path, scopes }
 }
 
+const PAGE: [&str; 3] = [
+    "read:page:confluence",
+    "write:page:confluence",
+    "delete:page:confluence",
+];
+const COMMENT: [&str; 3] = [
+    "read:comment:confluence",
+    "write:comment:confluence",
+    "delete:comment:confluence",
+];
+const ATTACHMENT: [&str; 3] = [
+    "read:attachment:confluence",
+    "write:attachment:confluence",
+    "delete:attachment:confluence",
+];
+
 /// The first that fits counts.
 ///
 /// Source: the reference pages of each product's REST API below
@@ -78,15 +94,25 @@ const RULES: &[Rule] = &[
         "/rest/",
         ["read:jira-work", "write:jira-work", "write:jira-work"],
     ),
+    // What belongs to a page or a post, wherever it hangs.
     rule(
         Api::Confluence,
-        "/wiki/api/*/pages",
-        [
-            "read:page:confluence",
-            "write:page:confluence",
-            "delete:page:confluence",
-        ],
+        "/wiki/api/*/{}/{}/footer-comments",
+        COMMENT,
     ),
+    rule(
+        Api::Confluence,
+        "/wiki/api/*/{}/{}/inline-comments",
+        COMMENT,
+    ),
+    rule(Api::Confluence, "/wiki/api/*/{}/{}/attachments", ATTACHMENT),
+    rule(Api::Confluence, "/wiki/api/*/spaces/{}/pages", PAGE),
+    rule(
+        Api::Confluence,
+        "/wiki/rest/api/user",
+        ["read:confluence-user"; 3],
+    ),
+    rule(Api::Confluence, "/wiki/api/*/pages", PAGE),
     rule(
         Api::Confluence,
         "/wiki/api/*/spaces",
@@ -96,33 +122,9 @@ const RULES: &[Rule] = &[
             "delete:space:confluence",
         ],
     ),
-    rule(
-        Api::Confluence,
-        "/wiki/api/*/footer-comments",
-        [
-            "read:comment:confluence",
-            "write:comment:confluence",
-            "delete:comment:confluence",
-        ],
-    ),
-    rule(
-        Api::Confluence,
-        "/wiki/api/*/inline-comments",
-        [
-            "read:comment:confluence",
-            "write:comment:confluence",
-            "delete:comment:confluence",
-        ],
-    ),
-    rule(
-        Api::Confluence,
-        "/wiki/api/*/attachments",
-        [
-            "read:attachment:confluence",
-            "write:attachment:confluence",
-            "delete:attachment:confluence",
-        ],
-    ),
+    rule(Api::Confluence, "/wiki/api/*/footer-comments", COMMENT),
+    rule(Api::Confluence, "/wiki/api/*/inline-comments", COMMENT),
+    rule(Api::Confluence, "/wiki/api/*/attachments", ATTACHMENT),
     rule(
         Api::Confluence,
         "/wiki/rest/api/search",
@@ -238,6 +240,22 @@ mod tests {
         assert_eq!(
             likely(confluence, Method::DELETE, "/wiki/api/v2/pages/{}"),
             "delete:page:confluence"
+        );
+        assert_eq!(
+            likely(confluence, Method::GET, "/wiki/api/v2/spaces/{}/pages"),
+            "read:page:confluence"
+        );
+        assert_eq!(
+            likely(
+                confluence,
+                Method::POST,
+                "/wiki/api/v2/pages/{}/footer-comments"
+            ),
+            "write:comment:confluence"
+        );
+        assert_eq!(
+            likely(confluence, Method::GET, "/wiki/rest/api/user/current"),
+            "read:confluence-user"
         );
         assert_eq!(
             likely(

@@ -11,10 +11,17 @@ use serde_json::{Map, Value, json};
 
 use super::error::ClientError;
 use super::request::{Request, Response};
-use super::{Api, Atlassian, Client, Invocation, Path, Product, SystemToken, Tenant};
+use super::{Api, Atlassian, Client, Path, Product, Tenant};
+use crate::extract::{Invocation, SystemToken};
 
 /// The longest key, in characters.
 const MAX_KEY: usize = 500;
+/// How many keys a batch has at most, and how many operations a transaction.
+/// Sources: <https://developer.atlassian.com/platform/forge/storage-reference/kvs-batch/>,
+/// <https://developer.atlassian.com/platform/forge/storage-reference/entities-transactions/>
+const MOST: usize = 25;
+/// A query that gives pages without end is broken.
+const MOST_PAGES: u32 = 100_000;
 
 impl Atlassian {
     /// Forge's storage of an installation. It is the app's: only the system token opens it, with
@@ -106,7 +113,8 @@ impl Storage {
         }
     }
 
-    /// Sets many keys; each stands for itself.
+    /// Sets many keys, 25 with one call; each stands for itself. Those of calls before one that
+    /// failed are set.
     pub async fn set_all<T: Serialize>(
         &self,
         items: impl IntoIterator<Item = (impl Into<String>, T)>,
@@ -122,40 +130,36 @@ impl Storage {
         self.batch("/v1/batch/set", list).await
     }
 
-    /// Gets many keys; those that aren't there are left out.
+    /// Gets many keys, 25 with one call; those that aren't there are left out.
     pub async fn get_all<T: DeserializeOwned>(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<Item<T>>, ClientError> {
-        let list = self.keys("/v1/batch/get", keys)?;
-        if list.is_empty() {
-            return Ok(Vec::new());
-        }
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Got {
-            #[serde(default)]
-            successful_keys: Vec<Value>,
+        struct Got<T> {
+            #[serde(default = "Vec::new")]
+            successful_keys: Vec<Item<T>>,
             #[serde(default)]
             failed_keys: Vec<FailedKey>,
         }
-        let request = self.call("/v1/batch/get", &[]).idempotent();
-        let (again, response) = (request.copy(), request.json(&list).send().await?);
-        let got: Got = response.json()?;
         let missing = |failed: &FailedKey| failed.code().is_some_and(is_missing);
-        if let Some(failed) = got.failed_keys.iter().find(|failed| !missing(failed)) {
-            let code = failed.code().unwrap_or("no code");
-            return Err(again.invalid(format!("a key could not be read: {code}")));
+        let mut items = Vec::new();
+        for part in self.keys("/v1/batch/get", keys)?.chunks(MOST) {
+            let request = self.call("/v1/batch/get", &[]).idempotent();
+            let again = request.copy();
+            let got: Got<T> = request.json(&part).fetch().await?;
+            if let Some(failed) = got.failed_keys.iter().find(|failed| !missing(failed)) {
+                let code = failed.code().unwrap_or("no code");
+                return Err(again.invalid(format!("a key could not be read: {code}")));
+            }
+            items.extend(got.successful_keys);
         }
-        let has_value = |item: &Value| item.get("value").is_some();
-        let items = got.successful_keys.into_iter().filter(has_value);
-        items
-            .map(serde_json::from_value)
-            .collect::<Result<_, _>>()
-            .map_err(|error| response.unreadable(std::any::type_name::<T>(), &error))
+        Ok(items)
     }
 
-    /// Removes many keys; each stands for itself.
+    /// Removes many keys, 25 with one call; each stands for itself. Those of calls before one that
+    /// failed are removed.
     pub async fn delete_all(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
@@ -179,10 +183,13 @@ impl Storage {
     }
 
     async fn batch(&self, path: &'static str, list: Vec<Value>) -> Result<Batch, ClientError> {
-        if list.is_empty() {
-            return Ok(Batch::default());
+        let mut all = Batch::default();
+        for part in list.chunks(MOST) {
+            let call = self.call(path, &[]).idempotent();
+            let done: Batch = call.json(&part).fetch().await?;
+            all.failed_keys.extend(done.failed_keys);
         }
-        self.call(path, &[]).idempotent().json(&list).fetch().await
+        Ok(all)
     }
 
     /// A call, which fails before it is sent when a key is wrong. Storage knows only `POST`.
@@ -404,9 +411,9 @@ impl Put {
         }
     }
 
-    /// Removes it by itself after this time, in whole seconds.
+    /// Removes it by itself after this time, in whole seconds, one at least.
     pub fn expires_in(mut self, time: Duration) -> Self {
-        let ttl = json!({ "value": time.as_secs(), "unit": "SECONDS" });
+        let ttl = json!({ "value": time.as_secs().max(1), "unit": "SECONDS" });
         self.options.insert("ttl".to_owned(), ttl);
         self
     }
@@ -509,7 +516,10 @@ pub struct Query<T> {
     body: Value,
     cursor: &'static str,
     ready: std::collections::VecDeque<Item<T>>,
+    fetched: u32,
     is_done: bool,
+    /// What is said after the items that came.
+    problem: Option<&'static str>,
 }
 
 impl<T> fmt::Debug for Query<T> {
@@ -525,7 +535,9 @@ impl<T: DeserializeOwned> Query<T> {
             body,
             cursor,
             ready: std::collections::VecDeque::new(),
+            fetched: 0,
             is_done: false,
+            problem: None,
         }
     }
 
@@ -571,7 +583,8 @@ impl<T: DeserializeOwned> Query<T> {
                 return Some(Ok(item));
             }
             if self.is_done {
-                return None;
+                let problem = self.problem.take()?;
+                return Some(Err(self.call.request.invalid(problem)));
             }
             let page = match self.page().await {
                 Ok(page) => page,
@@ -581,13 +594,16 @@ impl<T: DeserializeOwned> Query<T> {
                 }
             };
             self.ready.extend(page.data);
-            match page.cursor.filter(|cursor| !cursor.is_empty()) {
-                // The same cursor again would be the same page again.
-                Some(cursor) if self.body[self.cursor] != cursor.as_str() => {
-                    self.body[self.cursor] = cursor.into();
-                }
-                _ => self.is_done = true,
+            self.fetched += 1;
+            let Some(cursor) = page.cursor.filter(|cursor| !cursor.is_empty()) else {
+                self.is_done = true;
+                continue;
+            };
+            if self.body[self.cursor] == cursor.as_str() || self.fetched >= MOST_PAGES {
+                self.problem = Some("there is no end of pages");
+                self.is_done = true;
             }
+            self.body[self.cursor] = cursor.into();
         }
     }
 }
@@ -672,8 +688,14 @@ impl Transaction {
         self
     }
 
-    /// Makes the changes. It is sent once: made again, a condition may no longer hold.
+    /// Makes the changes, 25 at most. It is sent once: made again, a condition may no longer hold.
     pub async fn send(self) -> Result<(), ClientError> {
+        if self.parts.iter().map(Vec::len).sum::<usize>() > MOST {
+            return Err(self
+                .request
+                .request
+                .invalid("a transaction has 25 operations at most"));
+        }
         let mut body = Map::new();
         for (name, part) in ["set", "delete", "check"].into_iter().zip(self.parts) {
             if !part.is_empty() {

@@ -25,14 +25,7 @@ struct Secret(Zeroizing<String>);
 
 impl Secret {
     fn expires_at(&self) -> Option<SystemTime> {
-        #[derive(serde::Deserialize)]
-        struct Expiry {
-            exp: u64,
-        }
-        let payload = self.0.split('.').nth(1)?;
-        let json = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
-        let expiry: Expiry = serde_json::from_slice(&json).ok()?;
-        SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry.exp))
+        ends_at(&self.0)
     }
 
     fn authorization(&self) -> HeaderValue {
@@ -43,6 +36,18 @@ impl Secret {
         value.set_sensitive(true);
         value
     }
+}
+
+/// When a token ends, as far as it can be read.
+pub(crate) fn ends_at(token: &str) -> Option<SystemTime> {
+    #[derive(serde::Deserialize)]
+    struct Expiry {
+        exp: u64,
+    }
+    let payload = token.split('.').nth(1)?;
+    let json = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
+    let expiry: Expiry = serde_json::from_slice(&json).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry.exp))
 }
 
 /// The one token in a header: `Some(None)` when it isn't there, `None` when it can't be one.

@@ -337,6 +337,12 @@ impl<'t> Editor<'t> {
         if entry.value.span.is_empty() || entry.value.marked {
             return self.fill(parent, entry, &wanted);
         }
+        if self.text[entry.value.span.clone()].contains(['#', '\n']) {
+            return Err(Unsafe::new(
+                entry.value.at,
+                "a comment or a line end stands in the empty mapping",
+            ));
+        }
         // `{}` stays on its line.
         self.splices
             .push((entry.value.span.clone(), flow(&wanted, false)));

@@ -8,11 +8,11 @@ use std::sync::LazyLock;
 
 use serde_yaml::Value;
 
-use super::compare::Place;
+use super::compare::{Place, allows_impersonation};
 use super::diagnostic::{Diagnostic, Level};
 use super::file::ManifestFile;
 use super::merge::{key, list};
-use super::model::{Entry, Sections};
+use super::model::{Entry, Scope, Sections};
 use crate::kinds::{PAGE_PLACES, RESOLVER, endpoint_at};
 
 /// A rule's name and what it is about.
@@ -53,6 +53,11 @@ pub const RULES: &[Rule] = &[
         explanation: "`App::impersonation` says that the app acts with this scope for users who aren't in session, and the \
         manifest doesn't allow it: Atlassian would refuse the exchange of the app's token for theirs. As soon as one scope is written \
         as `NAME: { allowImpersonation: true }`, the others are `NAME: {}`. `manifest --write` rewrites them all.",
+    },
+    Rule {
+        code: "unneeded-impersonation",
+        explanation: "The manifest allows to act for users who aren't in session with this scope, and `App::impersonation` \
+        doesn't list it: whoever gets hold of the system token could act as any user. Remove `allowImpersonation`, or list the scope.",
     },
     Rule {
         code: "unneeded-scope",
@@ -649,7 +654,18 @@ fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
                     found.warning("unknown-scope", &place, message, help);
                 }
             }
-        } else if only_ours
+        }
+        let acts = |one: &&Scope| one.name == scope && one.impersonation;
+        if only_ours
+            && allows_impersonation(manifest, scope)
+            && !needed.iter().any(|one| acts(&one))
+        {
+            let message = format!("nothing in the code acts for users with the scope `{scope}`");
+            let help = "remove `allowImpersonation`, or list the scope in `App::impersonation`";
+            found.add(Level::Note, "unneeded-impersonation", &place, message, help);
+        }
+        if data.scopes.contains(scope)
+            && only_ours
             && !needed.iter().any(|one| one.name == scope)
             && !events.contains(scope)
         {

@@ -368,3 +368,17 @@ fn scopes_become_a_mapping_where_users_are_impersonated() {
         "permissions:\n  scopes:\n    read:app-system-token: {}\n    read:jira-work:\n      allowImpersonation: true\n",
     );
 }
+
+#[test]
+fn a_comment_in_an_empty_scope_is_not_lost() {
+    let wanted = Sections {
+        scopes: vec![Scope {
+            impersonation: true,
+            ..Scope::new("read:jira-work", vec!["because".into()])
+        }],
+        ..Sections::default()
+    };
+    let text = "permissions:\n  scopes:\n    read:jira-work: {\n      # ask Jane first\n    }\n";
+    let error = updated_to(text, &wanted).unwrap_err();
+    assert!(error.contains("comment"), "{error}");
+}

@@ -307,6 +307,9 @@ impl Call<'_> {
                 let Some(issue) = data.issues.get_mut(*key) else {
                     return no_issue();
                 };
+                if !issue["fields"].is_object() {
+                    issue["fields"] = json!({});
+                }
                 for (name, value) in self
                     .body
                     .get("fields")
@@ -323,10 +326,16 @@ impl Call<'_> {
                     return no_issue();
                 };
                 let body = self.body.get("body").cloned().unwrap_or_default();
-                let comments = &mut issue["fields"]["comment"]["comments"];
-                if !comments.is_array() {
-                    *comments = json!([]);
+                let held = issue.pointer("/fields/comment/comments").cloned();
+                let mut held = held.unwrap_or_default();
+                if !held.is_array() {
+                    held = json!([]);
                 }
+                if !issue["fields"].is_object() {
+                    issue["fields"] = json!({});
+                }
+                issue["fields"]["comment"] = json!({ "comments": held });
+                let comments = &mut issue["fields"]["comment"]["comments"];
                 let author =
                     json!({ "accountId": self.token.account_id.as_deref().unwrap_or("app") });
                 let mut comment = json!({ "body": body, "author": author });
@@ -465,6 +474,9 @@ impl Call<'_> {
             ["secret", "delete"] => self.stored_delete("secret", &mut data, &self.body),
             ["query"] | ["entity", "query"] => self.stored_query(&data),
             ["batch", what @ ("get" | "set" | "delete")] => {
+                if self.body.as_array().is_none_or(|items| items.len() > 25) {
+                    return storage_error(StatusCode::BAD_REQUEST, "TOO_MANY_KEYS");
+                }
                 let (mut done, mut failed) = (Vec::new(), Vec::new());
                 for item in self.body.as_array().into_iter().flatten() {
                     let (status, mut answer) = match *what {

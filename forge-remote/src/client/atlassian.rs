@@ -1,0 +1,286 @@
+//! The connections, the hosts that tokens may go to, and how calls are made.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::Response as HttpResponse;
+use reqwest::Url;
+
+use super::hosts::{self, Hosts, InvalidHost, STAGING};
+use super::{Api, Product, Retries, Tenant, impersonation};
+use crate::extract::AppState;
+use crate::fit::{Clock, SystemClock};
+use crate::opaque::Opaque;
+use crate::response;
+
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Atlassian's APIs, for every installation: the connections, the hosts that tokens may go to, and
+/// how calls are made. Clones share the first two; a clone's timeout and retries are its own. The
+/// hosts are fixed once the app is built.
+///
+/// Handlers have the app's through [`Invocation`](crate::Invocation) and can take it as an argument. Background work
+/// gets a clone: see the [module](super).
+#[derive(Clone)]
+pub struct Atlassian {
+    pub(super) shared: Opaque<Shared>,
+    pub(super) manner: Manner,
+}
+
+/// How calls are made: each handle's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Manner {
+    pub(super) timeout: Duration,
+    pub(super) response_limit: usize,
+    pub(super) retries: Retries,
+}
+
+pub(super) struct Shared {
+    settings: Mutex<Arc<Settings>>,
+    https: OnceLock<Result<reqwest::Client, String>>,
+    loopback: OnceLock<Result<reqwest::Client, String>>,
+    pub(super) acting: impersonation::Cache,
+}
+
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) hosts: Hosts,
+    /// Where GraphQL and Forge's own APIs are.
+    pub(super) platform: String,
+    pub(super) storage: Option<String>,
+    are_fixed: bool,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+impl fmt::Debug for Atlassian {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings = self.settings();
+        f.debug_struct("Atlassian")
+            .field("hosts", &settings.hosts)
+            .field("manner", &self.manner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Atlassian {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Setting up.
+impl Atlassian {
+    /// Calls `https://api.atlassian.com` and `https://api.bitbucket.org`, and nothing else.
+    pub fn new() -> Self {
+        let settings = Settings {
+            hosts: Hosts::default(),
+            platform: hosts::PLATFORM.to_owned(),
+            storage: None,
+            are_fixed: false,
+            clock: Arc::new(SystemClock::default()),
+        };
+        Self {
+            shared: Opaque::new(Shared {
+                settings: Mutex::new(Arc::new(settings)),
+                https: OnceLock::new(),
+                loopback: OnceLock::new(),
+                acting: impersonation::Cache::default(),
+            }),
+            manner: Manner {
+                timeout: Duration::from_secs(10),
+                response_limit: 16 * 1024 * 1024,
+                retries: Retries::new(),
+            },
+        }
+    }
+
+    /// Calls a stand-in on this machine, by http, and nothing else: for tests. Installations whose
+    /// base URLs point there are called there, and so are GraphQL and storage.
+    pub fn on_loopback(origin: &str) -> Result<Self, InvalidHost> {
+        let this = Self::new();
+        this.use_loopback(origin)?;
+        Ok(this)
+    }
+
+    /// As [`on_loopback`](Self::on_loopback), for the app's own, which clones have already.
+    pub(crate) fn use_loopback(&self, origin: &str) -> Result<(), InvalidHost> {
+        self.forbid_others();
+        self.try_change(|settings| {
+            settings.platform = settings.hosts.allow_loopback(origin)?;
+            settings.storage = None;
+            Ok(())
+        })
+    }
+
+    /// Nothing but loopback from now on: a local platform's tokens are of no use elsewhere.
+    pub(crate) fn forbid_others(&self) {
+        self.change(|settings| settings.hosts.forbid_others());
+    }
+
+    /// Lets tokens go to this host too, e.g. `https://api.stg.atlassian.com`, or an isolated
+    /// cloud's. Whoever runs it can then act as the app.
+    pub fn allow_host(self, url: &str) -> Result<Self, InvalidHost> {
+        self.configure(|settings| settings.hosts.allow(url))?;
+        Ok(self)
+    }
+
+    /// Where GraphQL and Forge's own APIs are, in place of `https://api.atlassian.com`: for an
+    /// isolated cloud. The host is allowed with it.
+    pub fn platform_url(self, url: &str) -> Result<Self, InvalidHost> {
+        self.configure(|settings| {
+            settings.hosts.allow(url)?;
+            settings.platform = url.trim_end_matches('/').to_owned();
+            Ok(())
+        })?;
+        Ok(self)
+    }
+
+    /// Where Forge's storage is, in place of `https://api.atlassian.com/forge/storage/kvs`: for an
+    /// isolated cloud. The host is allowed with it.
+    pub fn storage_url(self, url: &str) -> Result<Self, InvalidHost> {
+        self.configure(|settings| {
+            settings.hosts.allow(url)?;
+            settings.storage = Some(url.trim_end_matches('/').to_owned());
+            Ok(())
+        })?;
+        Ok(self)
+    }
+
+    /// How long one attempt of a call may take, its answer included: 10 seconds unless told
+    /// otherwise. (Connecting may take 5 of them.)
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.manner.timeout = timeout;
+        self
+    }
+
+    /// The largest answer taken, in bytes: 16 MiB unless told otherwise.
+    #[must_use]
+    pub fn response_limit(mut self, bytes: usize) -> Self {
+        self.manner.response_limit = bytes;
+        self
+    }
+
+    /// How failed calls are made again.
+    #[must_use]
+    pub fn retries(mut self, retries: Retries) -> Self {
+        self.manner.retries = retries;
+        self
+    }
+
+    /// Another clock, for tests. An app gives its own.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        self.use_clock(&(Arc::new(clock) as Arc<dyn Clock>));
+        self
+    }
+
+    /// An app of the staging cloud calls that cloud.
+    pub(crate) fn allow_staging(&self) {
+        // It is an https URL.
+        let _ = self.try_change(|settings| settings.hosts.allow(STAGING));
+    }
+
+    pub(crate) fn use_clock(&self, clock: &Arc<dyn Clock>) {
+        self.change(|settings| settings.clock = Arc::clone(clock));
+        // Their ends were counted on the other clock.
+        self.shared.acting.forget_all();
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Settings)) {
+        let settings = self.shared.settings.lock();
+        change(Arc::make_mut(
+            &mut settings.unwrap_or_else(PoisonError::into_inner),
+        ));
+    }
+
+    /// An app's handles, once it is built: no handler lets tokens go elsewhere.
+    pub(crate) fn fix_hosts(&self) {
+        self.change(|settings| settings.are_fixed = true);
+    }
+
+    fn configure(
+        &self,
+        change: impl FnOnce(&mut Settings) -> Result<(), InvalidHost>,
+    ) -> Result<(), InvalidHost> {
+        self.try_change(|settings| {
+            if settings.are_fixed {
+                return Err(InvalidHost::TooLate);
+            }
+            change(settings)
+        })
+    }
+
+    fn try_change(
+        &self,
+        change: impl FnOnce(&mut Settings) -> Result<(), InvalidHost>,
+    ) -> Result<(), InvalidHost> {
+        let mut result = Ok(());
+        self.change(|settings| result = change(settings));
+        result
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        let settings = self.shared.settings.lock();
+        Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The connections for this URL. Loopback needs neither a proxy nor the system's certificates.
+    pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, String> {
+        let builder = || {
+            reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(CONNECT)
+                .user_agent(concat!("forge-remote/", env!("CARGO_PKG_VERSION")))
+        };
+        let (place, builder): (_, &dyn Fn() -> reqwest::ClientBuilder) =
+            if hosts::is_plain_loopback(url) {
+                (&self.shared.loopback, &|| {
+                    builder().no_proxy().tls_certs_only([])
+                })
+            } else {
+                (&self.shared.https, &|| builder().https_only(true))
+            };
+        let made = place.get_or_init(|| builder().build().map_err(|error| error.to_string()));
+        made.as_ref().map_err(Clone::clone)
+    }
+}
+
+/// What can be called for an installation.
+impl Atlassian {
+    /// Jira (and Jira Service Management), at the installation's base URL. Paths begin with
+    /// `/rest/`.
+    pub fn jira(&self, tenant: &impl Tenant) -> Product {
+        Product::new(self, Api::Jira, tenant)
+    }
+
+    /// Confluence, at the installation's base URL. Paths begin with `/wiki/`.
+    pub fn confluence(&self, tenant: &impl Tenant) -> Product {
+        Product::new(self, Api::Confluence, tenant)
+    }
+
+    /// Bitbucket. Paths begin with `/2.0/`.
+    pub fn bitbucket(&self, tenant: &impl Tenant) -> Product {
+        Product::new(self, Api::Bitbucket, tenant)
+    }
+
+    /// Forge's own REST APIs, at `https://api.atlassian.com`: `/forge/app/v1/license`.
+    pub fn platform(&self, tenant: &impl Tenant) -> Product {
+        Product::new(self, Api::Platform, tenant)
+    }
+}
+
+/// The app's, as an argument of a handler.
+impl FromRequestParts<AppState> for Atlassian {
+    type Rejection = HttpResponse;
+
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, HttpResponse> {
+        // Every app has one.
+        state.get().ok_or_else(response::internal_error)
+    }
+}

@@ -1,0 +1,316 @@
+//! A product of an installation, and who calls it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use reqwest::Url;
+
+use super::atlassian::{Manner, Settings};
+use super::error::{CallName, ClientError};
+use super::hosts::{self, STAGING};
+use super::{Api, Atlassian, IntoPath, Request, Tenant};
+use crate::extract::{SystemToken, UserToken};
+use crate::fit::InstallationContext;
+use crate::opaque::Opaque;
+
+/// A product of an installation, before it is said who calls it.
+///
+/// A user's calls need the user's token:
+///
+/// ```compile_fail
+/// # use forge_remote::prelude::*;
+/// fn wrong(call: &Invocation, token: &SystemToken) {
+///     call.jira().as_user(token);
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Product(pub(super) Opaque<Place>);
+
+pub(super) struct Place {
+    pub(super) atlassian: Atlassian,
+    pub(super) api: Api,
+    /// The names of the products there are, where this isn't among them.
+    pub(super) base: Result<String, String>,
+    pub(super) cloud_id: Option<String>,
+    /// Where GraphQL is for this installation.
+    pub(super) platform: String,
+    pub(super) installation_id: String,
+    pub(super) trace: [Option<HeaderValue>; 2],
+}
+
+impl fmt::Debug for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Product({})", self.0.api)
+    }
+}
+
+impl Product {
+    pub(super) fn new(atlassian: &Atlassian, api: Api, tenant: &impl Tenant) -> Self {
+        let settings = atlassian.settings();
+        let contexts = tenant.contexts();
+        let found = |name: &str| find(name, &contexts, tenant.api_base_url());
+        let platform = platform(&settings, &contexts, tenant.api_base_url());
+        let (base, cloud_id) = match api {
+            Api::Jira => found("jira"),
+            Api::Confluence => found("confluence"),
+            Api::Bitbucket => {
+                let (base, _) = found("bitbucket");
+                // One of the app's other products may act on Bitbucket too: it has one address.
+                (base.or_else(|| Some(hosts::BITBUCKET.to_owned())), None)
+            }
+            Api::Storage => {
+                let own = settings.storage.clone();
+                let base = own.unwrap_or_else(|| format!("{platform}/forge/storage/kvs"));
+                (Some(base), None)
+            }
+            Api::Compass => (
+                Some(platform.clone()),
+                found("compass").1.or_else(|| found("").1),
+            ),
+            Api::GraphQl | Api::Platform => (Some(platform.clone()), found("").1),
+        };
+        let present = || {
+            let names: Vec<&str> = contexts.iter().map(|one| one.name.as_str()).collect();
+            if names.is_empty() {
+                "none named".to_owned()
+            } else {
+                names.join(", ")
+            }
+        };
+        let header = |text: Option<&str>| HeaderValue::from_str(text?).ok();
+        Self(Opaque::new(Place {
+            atlassian: atlassian.clone(),
+            api,
+            base: base.ok_or_else(present),
+            cloud_id,
+            platform,
+            installation_id: tenant.installation_id().to_owned(),
+            trace: tenant.trace().map(header),
+        }))
+    }
+
+    /// Calls it as the app.
+    pub fn as_app(&self, token: &SystemToken) -> Client {
+        self.client(token.authorization(), false)
+    }
+
+    /// Calls it as the user whose token this is: the acting one, or one [impersonated](Self::impersonate).
+    pub fn as_user(&self, token: &UserToken) -> Client {
+        self.client(token.authorization(), true)
+    }
+
+    /// The site's id, as far as Forge says it: some paths and GraphQL need it.
+    pub fn cloud_id(&self) -> Option<&str> {
+        self.0.cloud_id.as_deref()
+    }
+
+    /// GraphQL for the same installation.
+    pub(super) fn gateway(&self) -> Self {
+        let place = &self.0;
+        Self(Opaque::new(Place {
+            atlassian: place.atlassian.clone(),
+            api: Api::GraphQl,
+            base: Ok(place.platform.clone()),
+            cloud_id: place.cloud_id.clone(),
+            platform: place.platform.clone(),
+            installation_id: place.installation_id.clone(),
+            trace: place.trace.clone(),
+        }))
+    }
+
+    fn client(&self, authorization: HeaderValue, is_user: bool) -> Client {
+        Client {
+            place: self.0.clone(),
+            authorization,
+            is_user,
+        }
+    }
+}
+
+/// A product's base URL and site. An empty name takes any site.
+fn find(
+    name: &str,
+    contexts: &[InstallationContext],
+    api_base_url: Option<&str>,
+) -> (Option<String>, Option<String>) {
+    let has_site = |one: &&InstallationContext| {
+        let url = one.api_base_url.as_deref();
+        one.cloud_id.is_some() || url.and_then(cloud_id_of).is_some()
+    };
+    let context = if name.is_empty() {
+        contexts.iter().find(has_site)
+    } else {
+        contexts.iter().find(|one| one.name == name)
+    };
+    let from_url = api_base_url.filter(|url| {
+        let wanted = if name.is_empty() {
+            "/ex/".to_owned()
+        } else {
+            format!("/ex/{name}/")
+        };
+        url.contains(&wanted) || (name == "bitbucket" && *url == hosts::BITBUCKET)
+    });
+    let base = context
+        .and_then(|one| one.api_base_url.as_deref())
+        .or(from_url)
+        .map(|url| url.trim_end_matches('/').to_owned());
+    let cloud_id = context
+        .and_then(|one| one.cloud_id.clone())
+        .or_else(|| base.as_deref().and_then(cloud_id_of).map(str::to_owned));
+    (base, cloud_id)
+}
+
+/// `https://api.atlassian.com/ex/jira/<cloudId>` → the id.
+fn cloud_id_of(url: &str) -> Option<&str> {
+    let (_, path) = url.split_once("/ex/")?;
+    path.split('/').nth(1).filter(|id| !id.is_empty())
+}
+
+/// Where Forge's own APIs are for an installation: in the staging cloud they are the staging ones.
+fn platform(
+    settings: &Settings,
+    contexts: &[InstallationContext],
+    api_base_url: Option<&str>,
+) -> String {
+    let urls = contexts
+        .iter()
+        .filter_map(|one| one.api_base_url.as_deref());
+    let staging = |url: &str| url.starts_with(&format!("{STAGING}/"));
+    if settings.platform == hosts::PLATFORM && urls.chain(api_base_url).any(staging) {
+        return STAGING.to_owned();
+    }
+    settings.platform.clone()
+}
+
+/// A product that is called as the app or as a user.
+///
+/// It has no `Debug` output beyond its API: it holds the token.
+#[derive(Clone)]
+pub struct Client {
+    place: Opaque<Place>,
+    authorization: HeaderValue,
+    is_user: bool,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({})", self.place.api)
+    }
+}
+
+impl Client {
+    /// A `GET`. See [`Path`](super::Path) for what a path can be.
+    pub fn get(&self, path: impl IntoPath) -> Request {
+        self.request(Method::GET, path)
+    }
+
+    /// A `POST`. It is made once, unless it is marked [`idempotent`](Request::idempotent).
+    pub fn post(&self, path: impl IntoPath) -> Request {
+        self.request(Method::POST, path)
+    }
+
+    /// A `PUT`.
+    pub fn put(&self, path: impl IntoPath) -> Request {
+        self.request(Method::PUT, path)
+    }
+
+    /// A `PATCH`. It is made once, unless it is marked [`idempotent`](Request::idempotent).
+    pub fn patch(&self, path: impl IntoPath) -> Request {
+        self.request(Method::PATCH, path)
+    }
+
+    /// A `DELETE`.
+    pub fn delete(&self, path: impl IntoPath) -> Request {
+        self.request(Method::DELETE, path)
+    }
+
+    /// A call with this method.
+    pub fn request(&self, method: Method, path: impl IntoPath) -> Request {
+        Request::new(self.clone(), method, path.into_path())
+    }
+
+    /// The installation's base URL of this API, for another crate's client: an error where the
+    /// app isn't installed in the product, and where it is a host that tokens don't go to.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// fn configure(call: &Invocation, token: &SystemToken) -> Result<(String, String)> {
+    ///     let jira = call.jira().as_app(token);
+    ///     Ok((jira.base_url()?.to_owned(), token.expose_secret().to_owned()))
+    /// }
+    /// ```
+    pub fn base_url(&self) -> Result<&str, ClientError> {
+        let api = self.place.api;
+        let base = self
+            .place
+            .base
+            .as_ref()
+            .map_err(|present| ClientError::NotInstalled {
+                api,
+                present: present.clone(),
+            })?;
+        self.settings()
+            .hosts
+            .check(base)
+            .map_err(|refused| ClientError::HostRefused {
+                call: CallName {
+                    api,
+                    method: Method::GET,
+                    path: "/".to_owned(),
+                },
+                origin: refused.origin,
+                reason: refused.reason,
+            })?;
+        Ok(base)
+    }
+
+    /// `Bearer …`, for the `Authorization` header of another crate's client; marked sensitive.
+    pub fn authorization(&self) -> &HeaderValue {
+        &self.authorization
+    }
+
+    pub(super) fn api(&self) -> Api {
+        self.place.api
+    }
+
+    pub(super) fn is_user(&self) -> bool {
+        self.is_user
+    }
+
+    /// The token, to be taken out of what goes into messages.
+    pub(super) fn secret(&self) -> &str {
+        let text = self.authorization.to_str().unwrap_or_default();
+        text.strip_prefix("Bearer ").unwrap_or(text)
+    }
+
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        self.place.atlassian.settings()
+    }
+
+    pub(super) fn manner(&self) -> Manner {
+        self.place.atlassian.manner
+    }
+
+    pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, String> {
+        self.place.atlassian.http(url)
+    }
+
+    /// The headers of a call.
+    pub(super) fn headers(&self, given: &HeaderMap) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        let names = ["x-b3-traceid", "x-b3-spanid"].map(HeaderName::from_static);
+        for (name, value) in names.into_iter().zip(&self.place.trace) {
+            if let Some(value) = value {
+                headers.insert(name, value.clone());
+            }
+        }
+        for (name, value) in given {
+            headers.insert(name, value.clone());
+        }
+        headers.insert(header::AUTHORIZATION, self.authorization.clone());
+        headers
+    }
+}
