@@ -1,8 +1,9 @@
 //! What the tests of forge-remote from outside share: a forge of tokens, a key-set server that can
 //! misbehave, an HTTP client that sends any bytes, and an app under test with witnesses.
 //!
-//! Nothing here but `back`, whose tests are of calls going out, uses forge-remote's own test kit: a
-//! fault in the one must not hide in the other.
+//! Nothing here but `back`, whose tests are of calls going out, and `kept`, whose tests are of tokens
+//! after verification, uses forge-remote's own test kit: a fault in the one must not hide in the
+//! other.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
@@ -10,6 +11,7 @@ pub mod back;
 pub mod handlers;
 pub mod http;
 pub mod jws;
+pub mod kept;
 pub mod padding;
 pub mod report;
 pub mod rig;

@@ -176,14 +176,16 @@ pub async fn places() -> Vec<Place> {
     places
 }
 
-/// A store in memory that can be down, and remembers what it was asked.
+/// A store in memory that can be down, slow or forgetful, and remembers what it was asked.
 #[derive(Clone, Debug, Default)]
 pub struct Flaky(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    store: MemoryTokens,
+    store: Mutex<MemoryTokens>,
     is_down: AtomicBool,
+    never_purges: AtomicBool,
+    holds_puts: tokio::sync::watch::Sender<bool>,
     gets: AtomicU32,
     puts: Mutex<Vec<usize>>,
 }
@@ -192,6 +194,25 @@ impl Flaky {
     /// Takes it down, or brings it back.
     pub fn down(&self, is_down: bool) {
         self.0.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    /// Loses everything, as a server that keeps nothing on its disk does at a restart.
+    pub fn lose_everything(&self) {
+        *self.0.store.lock().unwrap() = MemoryTokens::new();
+    }
+
+    /// Makes purging fail, and nothing else.
+    pub fn never_purges(&self) {
+        self.0.never_purges.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes whoever writes wait, or lets them go on.
+    pub fn hold_puts(&self, holds: bool) {
+        self.0.holds_puts.send_replace(holds);
+    }
+
+    fn store(&self) -> MemoryTokens {
+        self.0.store.lock().unwrap().clone()
     }
 
     /// How often it was asked for one token.
@@ -219,33 +240,41 @@ impl TokenStore for Flaky {
     }
 
     fn open(&self) -> Stored<()> {
-        self.unless_down(|| self.0.store.open())
+        self.unless_down(|| self.store().open())
     }
 
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
         self.0.puts.lock().unwrap().push(tokens.len());
-        self.unless_down(|| self.0.store.put(tokens))
+        let this = self.clone();
+        let mut holds = self.0.holds_puts.subscribe();
+        Box::pin(async move {
+            holds.wait_for(|holds| !holds).await.unwrap();
+            this.unless_down(|| this.store().put(tokens)).await
+        })
     }
 
     fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
         self.0.gets.fetch_add(1, Ordering::SeqCst);
-        self.unless_down(|| self.0.store.get(installation_id))
+        self.unless_down(|| self.store().get(installation_id))
     }
 
     fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
-        self.unless_down(|| self.0.store.on_site(cloud_id))
+        self.unless_down(|| self.store().on_site(cloud_id))
     }
 
     fn list(&self, page: Page) -> Stored<Listed> {
-        self.unless_down(|| self.0.store.list(page))
+        self.unless_down(|| self.store().list(page))
     }
 
     fn remove(&self, installation_id: &str) -> Stored<()> {
-        self.unless_down(|| self.0.store.remove(installation_id))
+        self.unless_down(|| self.store().remove(installation_id))
     }
 
     fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
-        self.unless_down(|| self.0.store.purge(ended_before))
+        if self.0.never_purges.load(Ordering::SeqCst) {
+            return Box::pin(async { Err(StoreError::new("it does not purge")) });
+        }
+        self.unless_down(|| self.store().purge(ended_before))
     }
 }
 

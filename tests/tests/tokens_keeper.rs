@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::Auth;
-use forge_remote::testing::{Harness, TestClock};
+use forge_remote::testing::Harness;
 use forge_remote::token::{MemoryTokens, OpenError, SqliteTokens, TokenError, TokenStore as _};
+use forge_remote_tests::kept::{HOUR, Kept, MINUTE, ONE, OTHER, ari, instance, tokens_in};
 use forge_remote_tests::rig::until;
 use forge_remote_tests::stores::{Flaky, Folder, KEYS, oauth, places};
 use serde_json::json;
@@ -29,15 +29,6 @@ async fn life(call: Invocation, tokens: Tokens) -> Result<Json<u64>> {
     Ok(Json(kept.remaining().as_secs()))
 }
 
-const HOUR: Duration = Duration::from_secs(3600);
-const MINUTE: Duration = Duration::from_secs(60);
-const ONE: &str = "0a3a7799-0000-4000-a000-000000000001";
-const OTHER: &str = "0a3a7799-0000-4000-a000-000000000002";
-
-fn ari(uuid: &str) -> String {
-    format!("ari:cloud:ecosystem::installation/{uuid}")
-}
-
 fn app() -> App {
     App::empty()
         .handler(handler!(renew))
@@ -47,49 +38,18 @@ fn app() -> App {
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
 
-/// An app with its tokens, and a hand on its clock.
-struct Kept {
-    harness: Harness,
-    tokens: Tokens,
-    clock: TestClock,
+async fn kept_with(tokens: Tokens) -> Kept {
+    Kept::new(app(), tokens).await
 }
 
-impl Kept {
-    async fn new(tokens: Tokens) -> Self {
-        let clock = TestClock::new();
-        let app = app().clock(clock.clone()).tokens(tokens.clone());
-        let harness = Harness::new(app.connect().await.unwrap()).unwrap();
-        Self {
-            harness,
-            tokens,
-            clock,
-        }
-    }
-
-    async fn on(store: &Flaky) -> Self {
-        Self::new(Tokens::new(store.clone()).keys(KEYS[0])).await
-    }
-
-    fn token(&self, life: Duration, mark: &str) -> String {
-        oauth(self.clock.now() + life, mark)
-    }
-
-    async fn deliver(&self, uuid: &str, token: &str) {
-        let call = self.harness.call("renew").fit(|fit| fit.installation(uuid));
-        let answer = call.header("x-forge-oauth-system", token).send().await;
-        assert_eq!(answer.status(), 200, "{answer:?}");
-    }
-
-    async fn system(&self, uuid: &str) -> Result<String, TokenError> {
-        let token = self.tokens.system(&ari(uuid)).await;
-        token.map(|token| token.expose_secret().to_owned())
-    }
+async fn kept_on(store: &Flaky) -> Kept {
+    kept_with(tokens_in(store)).await
 }
 
 #[tokio::test]
 async fn the_token_that_ends_later_wins_and_none_erases_none() {
     for place in places().await {
-        let kept = Kept::new(Tokens::new(place.connect()).keys(KEYS[0])).await;
+        let kept = kept_with(Tokens::new(place.connect()).keys(KEYS[0])).await;
         assert!(matches!(
             kept.system(ONE).await,
             Err(TokenError::NeverSeen { .. })
@@ -125,7 +85,7 @@ async fn the_token_that_ends_later_wins_and_none_erases_none() {
 
 #[tokio::test]
 async fn handlers_take_kept_tokens() {
-    let kept = Kept::on(&Flaky::default()).await;
+    let kept = kept_on(&Flaky::default()).await;
     let call = || kept.harness.call("life").fit(|fit| fit.installation(ONE));
     assert_eq!(call().send().await.status(), 500);
     kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
@@ -139,7 +99,7 @@ async fn handlers_take_kept_tokens() {
 #[tokio::test]
 async fn what_belongs_to_an_installation_is_kept_with_it() {
     let store = Flaky::default();
-    let kept = Kept::on(&store).await;
+    let kept = kept_on(&store).await;
     let deliver = |uuid, contexts: serde_json::Value, environment, api: String| {
         let call = kept.harness.call("renew").fit(|fit| {
             fit.installation(uuid)
@@ -214,7 +174,7 @@ async fn what_belongs_to_an_installation_is_kept_with_it() {
 async fn no_token_is_handed_out_near_its_end() {
     let store = Flaky::default();
     let tokens = Tokens::new(store.clone()).keys(KEYS[0]).margin(2 * MINUTE);
-    let kept = Kept::new(tokens).await;
+    let kept = kept_with(tokens).await;
     kept.deliver(ONE, &kept.token(HOUR, "")).await;
     kept.clock.advance(57 * MINUTE);
     assert!(kept.system(ONE).await.is_ok());
@@ -231,21 +191,20 @@ async fn no_token_is_handed_out_near_its_end() {
         error.to_string().contains("ended 10 minutes ago"),
         "{error}"
     );
-    // Purged after a day, with the next token that is written.
+    // Purged after a day, though nothing comes any more.
     kept.clock.advance(25 * HOUR);
-    kept.deliver(OTHER, &kept.token(HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
+    assert!(until(|| kept.tokens.counts().purged == 1).await);
     assert!(matches!(
         kept.system(ONE).await,
         Err(TokenError::NeverSeen { .. })
     ));
     assert!(store.get(&ari(ONE)).await.unwrap().is_none());
-    assert_eq!(kept.tokens.counts().purged, 1);
 }
 
 #[tokio::test]
 async fn a_token_that_does_not_tell_its_end_counts_for_two_hours() {
-    let kept = Kept::on(&Flaky::default()).await;
+    let store = Flaky::default();
+    let kept = kept_on(&store).await;
     kept.deliver(ONE, "opaque").await;
     let life = kept
         .tokens
@@ -259,20 +218,26 @@ async fn a_token_that_does_not_tell_its_end_counts_for_two_hours() {
     kept.deliver(ONE, "opaque").await;
     kept.clock.advance(90 * MINUTE);
     assert_eq!(kept.system(ONE).await.unwrap(), "opaque");
-    // An end that can't be doesn't keep newer tokens out for ever.
-    kept.deliver(ONE, &kept.token(1000 * HOUR, "wrong")).await;
-    let life = kept
-        .tokens
-        .installation(&ari(ONE))
-        .await
-        .unwrap()
-        .remaining();
-    assert!(life <= 24 * HOUR, "{life:?}");
+    // An end that can't be is read wrongly: the next real token takes its place, here and in the
+    // store, and nothing is handed out for longer than it may live.
+    let left = async || {
+        let kept = kept.tokens.installation(&ari(OTHER)).await;
+        kept.unwrap().remaining()
+    };
+    kept.deliver(OTHER, &kept.token(20 * HOUR, "wrong")).await;
+    assert!(left().await <= 2 * HOUR, "{:?}", left().await);
+    let real = kept.token(3 * HOUR, "real");
+    kept.deliver(OTHER, &real).await;
+    assert_eq!(kept.system(OTHER).await.unwrap(), real);
+    kept.tokens.flush().await.unwrap();
+    let later = Kept::at(kept.clock.clone(), app(), tokens_in(&store)).await;
+    assert_eq!(later.system(OTHER).await.unwrap(), real);
     // One that has ended isn't kept at all.
+    const THIRD: &str = "0a3a7799-0000-4000-a000-000000000003";
     let ended = oauth(kept.clock.now() - MINUTE, "ended");
-    kept.deliver(OTHER, &ended).await;
+    kept.deliver(THIRD, &ended).await;
     assert!(matches!(
-        kept.system(OTHER).await,
+        kept.system(THIRD).await,
         Err(TokenError::NeverSeen { .. })
     ));
 }
@@ -280,7 +245,7 @@ async fn a_token_that_does_not_tell_its_end_counts_for_two_hours() {
 #[tokio::test]
 async fn only_the_platforms_own_calls_bring_tokens() {
     let from_pages = |tokens: Tokens| async {
-        let kept = Kept::new(tokens).await;
+        let kept = kept_with(tokens).await;
         let planted = kept.token(3 * HOUR, "planted");
         let call = kept.harness.call("page").fit(|fit| fit.installation(ONE));
         call.header("x-forge-oauth-system", &planted).send().await;
@@ -301,7 +266,7 @@ async fn only_the_platforms_own_calls_bring_tokens() {
     assert_eq!(from_pages(store().from_pages()).await, (true, true));
 
     // Forge sends none where none is asked for: such a header is somebody else's.
-    let kept = Kept::on(&Flaky::default()).await;
+    let kept = kept_on(&Flaky::default()).await;
     let call = kept
         .harness
         .call("asks-for-none")
@@ -333,7 +298,7 @@ async fn only_the_platforms_own_calls_bring_tokens() {
 #[tokio::test]
 async fn a_store_that_is_down_costs_no_request_and_no_token() {
     let store = Flaky::default();
-    let kept = Kept::on(&store).await;
+    let kept = kept_on(&store).await;
     kept.deliver(ONE, &kept.token(2 * HOUR, "old")).await;
     kept.tokens.flush().await.unwrap();
     store.down(true);
@@ -378,7 +343,7 @@ async fn a_store_that_is_down_costs_no_request_and_no_token() {
 #[tokio::test]
 async fn the_same_token_is_written_once_and_read_from_memory() {
     let store = Flaky::default();
-    let kept = Kept::on(&store).await;
+    let kept = kept_on(&store).await;
     let token = kept.token(3 * HOUR, "");
     for _ in 0..20 {
         kept.deliver(ONE, &token).await;
@@ -398,7 +363,7 @@ async fn the_same_token_is_written_once_and_read_from_memory() {
 #[tokio::test]
 async fn other_instances_renew_and_remove() {
     let store = Flaky::default();
-    let (one, other) = (Kept::on(&store).await, Kept::on(&store).await);
+    let (one, other) = (kept_on(&store).await, kept_on(&store).await);
     one.deliver(ONE, &one.token(HOUR, "first")).await;
     one.tokens.flush().await.unwrap();
     let renewed = other.token(3 * HOUR, "renewed");
@@ -418,7 +383,7 @@ async fn other_instances_renew_and_remove() {
 async fn memory_is_bounded() {
     let store = Flaky::default();
     let tokens = Tokens::new(store.clone()).keys(KEYS[0]).memory_limit(10);
-    let kept = Kept::new(tokens).await;
+    let kept = kept_with(tokens).await;
     let uuid = |at: usize| format!("0a3a7799-0000-4000-a000-{at:012}");
     let token = kept.token(2 * HOUR, "");
     for at in 0..50 {
@@ -431,65 +396,24 @@ async fn memory_is_bounded() {
     }
     assert!(store.gets() >= 40, "{}", store.gets());
     store.down(true);
+    // Those that end first make room, whenever they came.
     for at in 50..80 {
-        kept.deliver(&uuid(at), &token).await;
+        let minutes = 3 * 60 - u32::try_from(at).unwrap();
+        kept.deliver(&uuid(at), &kept.token(minutes * MINUTE, ""))
+            .await;
     }
     let counts = kept.tokens.counts();
     assert_eq!((counts.pending, counts.dropped), (10, 20));
-}
-
-#[tokio::test]
-async fn one_is_told_before_a_token_runs_out() {
-    let store = Flaky::default();
-    let tokens = Tokens::new(store).keys(KEYS[0]);
-    let told: Arc<Mutex<Vec<String>>> = Arc::default();
-    let telling = Arc::clone(&told);
-    tokens.on_expiring(30 * MINUTE, move |installation| {
-        let minutes = installation.remaining().as_secs().div_ceil(60);
-        let line = format!("{} {minutes}", installation.installation_id());
-        telling.lock().unwrap().push(line);
-        async {}
-    });
-    let kept = Kept::new(tokens).await;
-    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
-    kept.deliver(OTHER, &kept.token(HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
-    let lines = || told.lock().unwrap().clone();
-    // A minute at a time, as the look-outs go.
-    let minutes = async |count: u32| {
-        for _ in 0..count {
-            kept.clock.advance(MINUTE);
-            for _ in 0..20 {
-                tokio::task::yield_now().await;
-            }
-        }
-    };
-    minutes(29).await;
-    assert_eq!(lines(), Vec::<String>::new());
-    minutes(3).await;
-    let first = lines();
-    assert_eq!(first.len(), 1, "{first:?}");
-    assert!(
-        first[0].starts_with(&format!("{} ", ari(OTHER))),
-        "{first:?}"
-    );
-    // Once for each token.
-    minutes(3).await;
-    assert_eq!(lines(), first);
-    kept.deliver(OTHER, &kept.token(31 * MINUTE, "")).await;
-    minutes(5).await;
-    assert_eq!(lines().len(), 2, "{:?}", lines());
-    minutes(60).await;
-    let all = lines();
-    assert_eq!(all.len(), 3, "{all:?}");
-    assert!(all[2].starts_with(&ari(ONE)), "{all:?}");
+    for at in 50..80 {
+        assert_eq!(kept.system(&uuid(at)).await.is_ok(), at < 60, "{at}");
+    }
 }
 
 #[tokio::test]
 async fn a_wrong_key_ends_the_launch_and_loses_nothing() {
     let folder = Folder::default();
     let store = || SqliteTokens::at(folder.file("tokens.db"));
-    let kept = Kept::new(Tokens::new(store()).keys(KEYS[0])).await;
+    let kept = kept_with(Tokens::new(store()).keys(KEYS[0])).await;
     let token = kept.token(2 * HOUR, "");
     kept.deliver(ONE, &token).await;
     kept.tokens.flush().await.unwrap();
@@ -513,7 +437,7 @@ async fn a_wrong_key_ends_the_launch_and_loses_nothing() {
 
     // Rotation: the old one opens, the new one seals.
     let both = format!("{},{}", KEYS[1], KEYS[0]);
-    let kept = Kept::new(Tokens::new(store()).keys(both)).await;
+    let kept = kept_with(Tokens::new(store()).keys(both)).await;
     assert_eq!(kept.system(ONE).await.unwrap(), token);
     let newer = kept.token(3 * HOUR, "newer");
     kept.deliver(OTHER, &newer).await;
@@ -549,24 +473,108 @@ async fn a_store_that_can_not_be_opened_ends_the_launch() {
 
     use forge_remote::token::{PostgresTokens, RedisTokens};
     for tokens in [
-        Tokens::new(PostgresTokens::at("postgres://app:hunter2@127.0.0.1:1/app")),
         Tokens::new(PostgresTokens::at("postgres://app:hunter2@[/")),
-        Tokens::new(RedisTokens::at("redis://:hunter2@127.0.0.1:1")),
         Tokens::new(RedisTokens::at("hunter2")),
     ] {
         let tokens = tokens.keys(KEYS[0]);
-        let error = app()
-            .tokens(tokens.clone())
-            .connect()
-            .await
-            .map(drop)
-            .unwrap_err();
+        let app = app().tokens(tokens.clone());
+        let error = app.connect().await.map(drop).unwrap_err();
         let text = format!("{error:?} {tokens:?}");
         assert!(
             text.contains("can't be opened") && !text.contains("hunter2"),
             "{text}"
         );
     }
+    // One that is only down ends no launch, but is told to who opens it by hand.
+    for tokens in [
+        Tokens::new(PostgresTokens::at("postgres://app:hunter2@127.0.0.1:1/app")),
+        Tokens::new(RedisTokens::at("redis://:hunter2@127.0.0.1:1")),
+    ] {
+        let tokens = tokens.keys(KEYS[0]);
+        let error = tokens.open().await.unwrap_err();
+        assert!(error.may_pass(), "{error}");
+        let text = format!("{error:?} {tokens:?}");
+        assert!(!text.contains("hunter2"), "{text}");
+        assert!(app().tokens(tokens.clone()).connect().await.is_ok());
+        assert!(tokens.counts().store_failures > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_nobody_opens_are_an_error() {
+    let tokens = tokens_in(&Flaky::default());
+    let error = tokens.system(&ari(ONE)).await.err().unwrap();
+    assert!(matches!(error, TokenError::NotOpen), "{error}");
+    assert!(error.to_string().contains("App::tokens"), "{error}");
+    assert!(matches!(
+        tokens.installations().await,
+        Err(TokenError::NotOpen)
+    ));
+    assert!(matches!(
+        tokens.remove(&ari(ONE)).await,
+        Err(TokenError::NotOpen)
+    ));
+    // Who asks a little early is served.
+    let early = {
+        let tokens = tokens.clone();
+        tokio::spawn(async move { tokens.installations().await })
+    };
+    tokio::task::yield_now().await;
+    tokens.open().await.unwrap();
+    assert_eq!(early.await.unwrap().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_set_too_late_is_an_error() {
+    let tokens = instance(&Flaky::default()).await;
+    let _ = tokens.clone().margin(5 * MINUTE);
+    let error = tokens.open().await.unwrap_err();
+    assert!(error.to_string().contains("Tokens::margin"), "{error}");
+    let error = app().tokens(tokens).connect().await.map(drop).unwrap_err();
+    assert!(format!("{error:?}").contains("Tokens::margin"), "{error:?}");
+
+    let tokens = Tokens::new(MemoryTokens::new());
+    tokens.open().await.unwrap();
+    let app = app().tokens(tokens.clone().memory_limit(5));
+    let text = app.build().map(drop).unwrap_err().to_string();
+    assert!(text.contains("Tokens::memory_limit"), "{text}");
+}
+
+#[tokio::test]
+async fn the_margin_has_a_least_value() {
+    let tokens = tokens_in(&Flaky::default()).margin(Duration::ZERO);
+    let kept = kept_with(tokens).await;
+    kept.deliver(ONE, &kept.token(HOUR, "")).await;
+    kept.clock.advance(HOUR - Duration::from_secs(15));
+    assert!(kept.system(ONE).await.is_ok());
+    kept.clock.advance(Duration::from_secs(8));
+    assert!(matches!(
+        kept.system(ONE).await,
+        Err(TokenError::Ended { .. })
+    ));
+}
+
+/// A local platform's tokens are of no use to the app: they must not get into its store.
+#[tokio::test]
+async fn an_opened_store_is_none_for_a_local_platform() {
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let kept = kept_with(Tokens::new(SqliteTokens::at(&file)).keys(KEYS[0])).await;
+    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
+    kept.tokens.flush().await.unwrap();
+    drop(kept);
+
+    let tokens = Tokens::new(SqliteTokens::at(&file)).keys(KEYS[0]);
+    tokens.open().await.unwrap();
+    let before = folder.bytes();
+    let error = Harness::with_apis(app().tokens(tokens.clone())).await;
+    let text = error.map(drop).unwrap_err().to_string();
+    assert!(text.contains("opened-tokens"), "{text}");
+    // Not opened, it is left alone.
+    let closed = Tokens::new(SqliteTokens::at(&file)).keys(KEYS[0]);
+    let harness = Harness::with_apis(app().tokens(closed)).await.unwrap();
+    assert_eq!(harness.call("renew").send().await.status(), 200);
+    assert!(folder.bytes() == before);
 }
 
 #[tokio::test]
@@ -594,7 +602,7 @@ async fn what_is_missing_is_said_at_launch() {
 #[tokio::test]
 async fn another_apps_tokens_in_the_store_are_passed_over() {
     let store = Flaky::default();
-    let one = Kept::on(&store).await;
+    let one = kept_on(&store).await;
     one.deliver(ONE, &one.token(2 * HOUR, "")).await;
     one.tokens.flush().await.unwrap();
     let tokens = Tokens::new(store).keys(KEYS[0]);
@@ -608,7 +616,7 @@ async fn another_apps_tokens_in_the_store_are_passed_over() {
 #[tokio::test]
 async fn an_app_that_is_told_to_stop_writes_what_waits() {
     let store = Flaky::default();
-    let kept = Kept::on(&store).await;
+    let kept = kept_on(&store).await;
     store.down(true);
     let token = kept.token(2 * HOUR, "");
     kept.deliver(ONE, &token).await;
@@ -619,6 +627,42 @@ async fn an_app_that_is_told_to_stop_writes_what_waits() {
     served.await.unwrap();
     assert_eq!(kept.tokens.counts().pending, 0);
     assert!(store.get(&ari(ONE)).await.unwrap().is_some());
+}
+
+/// What fails once is tried again until the time is over.
+#[tokio::test]
+async fn an_app_that_stops_gives_its_store_another_chance() {
+    let store = Flaky::default();
+    let kept = kept_on(&store).await;
+    store.down(true);
+    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
+    assert!(kept.tokens.flush().await.is_err());
+    // Whoever serves the router says when it is over.
+    let app = kept.harness.app().clone();
+    let failures = kept.tokens.counts().store_failures;
+    let finishing = tokio::spawn(async move { app.finish().await });
+    assert!(until(|| kept.tokens.counts().store_failures > failures + 1).await);
+    store.down(false);
+    finishing.await.unwrap();
+    assert_eq!(kept.tokens.counts().pending, 0);
+    assert!(store.get(&ari(ONE)).await.unwrap().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_does_not_keep_an_app_from_stopping() {
+    let store = Flaky::default();
+    let kept = kept_on(&store).await;
+    store.hold_puts(true);
+    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
+    let began = tokio::time::Instant::now();
+    kept.harness.app().finish().await;
+    // Less than the 30 seconds after which Kubernetes kills.
+    assert!(
+        began.elapsed() < Duration::from_secs(26),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(kept.tokens.counts().pending, 1);
 }
 
 /// One line in the app: the calls that bring tokens, their modules, and the removal.

@@ -67,12 +67,18 @@ impl App {
         }
         if let Some(tokens) = &self.tokens {
             tokens.use_clock(&self.clock);
-            if !tokens.open_at_once() {
-                problems.push(Problem::new(
+            match tokens.open_at_once() {
+                Ok(true) => {}
+                Ok(false) => problems.push(Problem::new(
                     "unopened-tokens",
                     "the store given to `App::tokens` is not connected",
                     "call `App::connect().await` before `App::build()`; `App::run()` does it by itself",
-                ));
+                )),
+                Err(error) => problems.push(Problem::new(
+                    "bad-tokens",
+                    error.to_string(),
+                    "correct what is given to `App::tokens`",
+                )),
             }
         }
         for handler in self.registry.handlers() {

@@ -110,7 +110,7 @@ impl Default for Limits {
             body: 1024 * 1024,
             body_time: Duration::from_secs(30),
             keep_alive: Duration::from_secs(75),
-            shutdown: Duration::from_secs(25),
+            shutdown: Duration::from_secs(20),
         }
     }
 }
@@ -404,8 +404,9 @@ impl App {
         self
     }
 
-    /// How long calls under way may still take once the app is told to stop: 25 seconds unless
-    /// told otherwise.
+    /// How long calls under way may still take once the app is told to stop: 20 seconds unless
+    /// told otherwise. Kept tokens that wait for their store have 5 more. Keep the sum below what
+    /// the process is given: 30 seconds by Kubernetes, 10 by Docker.
     pub fn shutdown_grace(mut self, time: Duration) -> Self {
         self.limits.shutdown = time;
         self
@@ -520,7 +521,7 @@ impl App {
         }
         if let Some(tokens) = &self.tokens {
             tokens.use_clock(&self.clock);
-            tokens.open().await?;
+            tokens.open_or_wait().await?;
         }
         Ok(self)
     }
@@ -547,9 +548,18 @@ impl App {
     }
 
     /// For a local platform, whose tokens no API takes: they stay out of the app's store.
-    pub(crate) fn tokens_in_memory(self) -> Self {
-        if let Some(tokens) = &self.tokens {
-            tokens.use_memory();
+    pub(crate) fn tokens_in_memory(mut self) -> Self {
+        if self
+            .tokens
+            .as_ref()
+            .is_some_and(|tokens| !tokens.use_memory())
+        {
+            self.problems.push(Problem::new(
+                "opened-tokens",
+                "a local platform keeps its tokens in memory, but the store given to `App::tokens` is \
+                 open already: they would get into it",
+                "don't call `Tokens::open`; the app opens its tokens when it starts",
+            ));
         }
         self
     }

@@ -20,8 +20,11 @@ use crate::fit::MAX_TOKEN_BYTES;
 /// The largest request head, in bytes: a FIT, two OAuth tokens and the rest.
 const MAX_HEAD: usize = MAX_TOKEN_BYTES + 64 * 1024;
 
-/// How long tokens may take to be written at the end.
+/// How long tokens may take to be written at the end. With the grace for calls it is less than the
+/// 30 seconds after which Kubernetes kills.
 const LAST_WRITES: Duration = Duration::from_secs(5);
+/// Between two attempts to write them while calls finish.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 impl Built {
     /// Serves until `shutdown` completes; calls under way may then finish, within
@@ -75,27 +78,71 @@ impl Built {
         }
         drop(listener);
         tracing::info!(grace = ?limits.shutdown, "stopping: calls under way may finish");
+        self.await_calls(graceful.shutdown()).await;
+        drop(background);
+        self.write_tokens().await;
+        Ok(())
+    }
+
+    /// The orderly end, for a [`router`](Self::router) that is served by somebody else: call it once
+    /// that server has answered its last request. [`serve`](Self::serve) does the same by itself.
+    ///
+    /// Handlers that go on without their caller may finish, within
+    /// [`App::shutdown_grace`](crate::App::shutdown_grace), and kept tokens are written, within
+    /// another 5 seconds. Without it, tokens of the last moments are lost, and all that wait for a
+    /// store that is down.
+    ///
+    /// ```
+    /// # use forge_remote::prelude::*;
+    /// # async fn serve(listener: tokio::net::TcpListener, built: forge_remote::Built) -> Result<()> {
+    /// axum::serve(listener, built.router()).with_graceful_shutdown(async {
+    ///     let _ = tokio::signal::ctrl_c().await;
+    /// }).await?;
+    /// built.finish().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn finish(&self) {
+        self.await_calls(std::future::ready(())).await;
+        self.write_tokens().await;
+    }
+
+    /// Waits for the server and for handlers without a caller, for as long as the grace is. What
+    /// tokens wait for their store use the time as well.
+    async fn await_calls(&self, server: impl Future<Output = ()>) {
         let finished = async {
-            graceful.shutdown().await;
+            server.await;
             self.all_finished().await;
         };
-        if tokio::time::timeout(limits.shutdown, finished)
-            .await
-            .is_err()
-        {
+        let writing = async {
+            if let Some(tokens) = self.tokens() {
+                while tokens.flush().await.is_err() {
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let either = async {
+            tokio::select! {
+                () = finished => {}
+                () = writing => {}
+            }
+        };
+        let in_time = tokio::time::timeout(self.limits().shutdown, either).await;
+        if in_time.is_err() {
             tracing::warn!("calls were still under way and are cut off");
         }
-        drop(background);
-        if let Some(tokens) = self.tokens() {
-            match tokio::time::timeout(LAST_WRITES, tokens.flush()).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(error = %format_args!("{error}{}", chain(&error)), "tokens are lost")
-                }
-                Err(_) => tracing::error!("tokens are lost: their store did not answer in time"),
-            }
+    }
+
+    async fn write_tokens(&self) {
+        let Some(tokens) = self.tokens() else {
+            return;
+        };
+        if let Err(error) = tokens.flush_within(LAST_WRITES).await {
+            let lost = tokens.counts().pending;
+            let error = format_args!("{error}{}", chain(&error));
+            tracing::error!(%error, lost, "tokens are lost: their store did not take them in time");
         }
-        Ok(())
     }
 }
 

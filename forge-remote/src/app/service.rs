@@ -70,7 +70,8 @@ impl Built {
 
         let sections = app.sections();
         if let Some(tokens) = &app.tokens {
-            tokens.belong_to(app_id.as_str());
+            let environments = app.verification.environments.as_deref();
+            tokens.belong_to(app_id.as_str(), environments);
         }
         let atlassian = app.atlassian.clone();
         atlassian.use_clock(&app.clock);
@@ -90,11 +91,11 @@ impl Built {
             let mut mounted = Mounted::new(
                 handler, &keys, &verifier, &state, &atlassian, app.limits, &detached,
             );
-            // Where it isn't asked for, Forge sends none: such a header is somebody else's.
-            mounted.tokens = app
-                .tokens
-                .clone()
-                .filter(|_| handler.registration().auth.system);
+            // Where it isn't asked for, Forge sends none; and where the caller's own headers may
+            // come along, it may be the caller's: such a header is somebody else's.
+            let registration = handler.registration();
+            let is_forges = registration.auth.system && !registration.kind.passes_headers_on();
+            mounted.tokens = app.tokens.clone().filter(|_| is_forges);
             let mounted = Arc::new(mounted);
             router = mount(router, handler, mounted);
             if handler.registration().kind.caller() == Caller::Page {
@@ -108,9 +109,13 @@ impl Built {
             router = router.route(path, on(MethodFilter::OPTIONS, answer));
         }
         let ready = Arc::clone(&verifier);
+        let kept = app.tokens.clone();
         let router = router
             .route("/healthz", get(|| async { "ok\n" }))
-            .route("/readyz", get(move || readiness(Arc::clone(&ready))))
+            .route(
+                "/readyz",
+                get(move || readiness(Arc::clone(&ready), kept.clone())),
+            )
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
             // The limit is ours: see `Mounted::serve`.
@@ -132,7 +137,8 @@ impl Built {
     /// The routes, as an axum router: to be nested into another or called in tests. Requests are
     /// verified all the same. Served this way, keys are fetched when requests need them; see
     /// [`KeySet::keep_fresh`] for doing it ahead. Background tasks run when
-    /// [`start_background`](Self::start_background) is called.
+    /// [`start_background`](Self::start_background) is called, and kept tokens are written at the
+    /// end by [`finish`](Self::finish).
     pub fn router(&self) -> Router {
         self.0.router.clone()
     }
@@ -514,10 +520,13 @@ fn preflight(request: &Request, methods: &str) -> Response {
     response
 }
 
-async fn readiness(verifier: Arc<Verifier>) -> Response {
+async fn readiness(verifier: Arc<Verifier>, tokens: Option<Tokens>) -> Response {
     // Requests of the main cloud can be verified; a staging or isolated cloud that is down isn't
-    // a reason to take them away.
+    // a reason to take them away. Nor is a tokens' store: requests are served without it.
     if verifier.keys().commercial.is_ready() {
+        if tokens.is_some_and(|tokens| !tokens.is_connected()) {
+            return "ready, but the tokens' store is not open: see the log\n".into_response();
+        }
         "ready\n".into_response()
     } else {
         (

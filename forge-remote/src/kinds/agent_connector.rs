@@ -77,6 +77,11 @@ impl Kind for AgentConnector {
         Caller::PlatformForUser
     }
 
+    /// Unknown: no page says what of a caller's headers comes through.
+    fn passes_headers_on(&self) -> bool {
+        true
+    }
+
     fn module_suffix(&self) -> Option<&'static str> {
         Some("agent")
     }

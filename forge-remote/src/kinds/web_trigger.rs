@@ -56,6 +56,11 @@ impl Kind for WebTrigger {
         "webtrigger"
     }
 
+    /// The request itself, where Forge passes it on, has whatever its caller wrote.
+    fn passes_headers_on(&self) -> bool {
+        true
+    }
+
     fn module_suffix(&self) -> Option<&'static str> {
         Some("webtrigger")
     }

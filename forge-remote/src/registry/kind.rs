@@ -18,6 +18,12 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         Caller::Platform
     }
 
+    /// Whether Forge may pass the headers of its own caller on. A token in one of them isn't proven
+    /// to be Forge's then, and is never kept ([`App::tokens`](crate::App::tokens)).
+    fn passes_headers_on(&self) -> bool {
+        false
+    }
+
     /// The suffix of a generated module key; `None` for a kind without a module of its own.
     fn module_suffix(&self) -> Option<&'static str>;
 

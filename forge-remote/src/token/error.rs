@@ -9,6 +9,12 @@ use super::store::StoreError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
+    /// Nobody has opened these tokens.
+    #[error(
+        "these kept tokens are not open: give them to `App::tokens` and let the app serve, or call \
+         `Tokens::open` first"
+    )]
+    NotOpen,
     /// None is kept.
     #[error(
         "no system token is kept for {subject}: Forge has delivered none yet, or the app was \
@@ -33,14 +39,16 @@ pub enum TokenError {
     },
     /// Several installations are on this site: one for each environment and product of the app.
     #[error(
-        "{} installations are on the site {cloud_id}: name the one you mean with \
-         `Tokens::system(installation_id)`; `Tokens::on_site` lists them",
-        .installation_ids.len()
+        "{} installations are kept for the site {cloud_id}: {}. Name the one you mean: with its \
+         environment (and product), `Site::new(cloud_id).environment(…)`, or with \
+         `Tokens::system(installation_id)`",
+        .installation_ids.len(),
+        .installation_ids.join(", ")
     )]
     Ambiguous {
         /// The site.
         cloud_id: String,
-        /// The installations with a token.
+        /// The installations, those too whose token has ended or can't be opened.
         installation_ids: Vec<String>,
     },
     /// The kept token does not open with the app's keys.
@@ -59,7 +67,8 @@ pub enum TokenError {
     Store(#[from] StoreError),
 }
 
-/// Why tokens can't be kept at all. It ends the launch.
+/// Why tokens can't be kept as they should. It ends the launch, unless it
+/// [may pass](Self::may_pass).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -88,6 +97,15 @@ pub enum OpenError {
         /// The id of the key that is missing; a part of its hash.
         key_id: String,
     },
+    /// A setting of [`Tokens`](super::Tokens) came when they were open already.
+    #[error(
+        "`Tokens::{setting}` was called when the tokens were open already, and changes nothing: set \
+         it before `Tokens::open` and before the app starts"
+    )]
+    TooLate {
+        /// The setting.
+        setting: &'static str,
+    },
     /// The store can't be reached or set up.
     #[error("the tokens' store, {store}, can't be opened")]
     Store {
@@ -96,6 +114,14 @@ pub enum OpenError {
         /// Why.
         source: StoreError,
     },
+}
+
+impl OpenError {
+    /// Whether it may be gone by itself, as when the store is down: then an app starts all the
+    /// same, and tries again.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Store { source, .. } if !source.is_setup())
+    }
 }
 
 fn minutes(since: Duration) -> String {

@@ -127,7 +127,7 @@ impl About {
             && self.app_id == claims.app_id()
     }
 
-    fn contexts(&self) -> Vec<InstallationContext> {
+    pub(super) fn contexts(&self) -> Vec<InstallationContext> {
         self.contexts
             .as_deref()
             .and_then(|text| serde_json::from_str(text).ok())

@@ -91,7 +91,7 @@ impl PostgresTokens {
     fn pool(&self) -> Result<PgPool, StoreError> {
         let options = match &self.options {
             Ok(options) => options,
-            Err(problem) => return Err(StoreError::new(&**problem)),
+            Err(problem) => return Err(StoreError::new(&**problem).of_setup()),
         };
         let pool = self.pool.get_or_init(|| {
             PgPoolOptions::new()
@@ -181,7 +181,16 @@ impl PostgresTokens {
 }
 
 fn failed(error: sqlx::Error) -> StoreError {
-    StoreError::new("PostgreSQL failed").caused_by(error)
+    // SQLSTATE: who one is (28), a database that isn't there (3D), a schema (3F), rights (42501).
+    let code = error.as_database_error().and_then(|error| error.code());
+    let is_setup = code.is_some_and(|code| {
+        code == "42501"
+            || ["28", "3D", "3F"]
+                .iter()
+                .any(|class| code.starts_with(class))
+    });
+    let error = StoreError::new("PostgreSQL failed").caused_by(error);
+    if is_setup { error.of_setup() } else { error }
 }
 
 /// A row of `select!`.

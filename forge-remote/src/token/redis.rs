@@ -105,7 +105,7 @@ impl RedisTokens {
     async fn connection(&self) -> Result<ConnectionManager, StoreError> {
         let client = match &self.client {
             Ok(client) => client.clone(),
-            Err(problem) => return Err(StoreError::new(&**problem)),
+            Err(problem) => return Err(StoreError::new(&**problem).of_setup()),
         };
         let connection = self.connection.get_or_try_init(|| async {
             // Without one, and with two in the graph, building a TLS connection would panic.
@@ -249,8 +249,14 @@ impl RedisTokens {
 fn failed(error: redis::RedisError) -> StoreError {
     let detail = error.detail().unwrap_or_default();
     // What the server says (`NOAUTH …`, `OOM …`) names no value; what the client says may.
-    if error.code().is_some() {
-        StoreError::new(format!("Redis refused: {} {detail}", error.category()))
+    if let Some(code) = error.code() {
+        let refused = StoreError::new(format!("Redis refused: {} {detail}", error.category()));
+        match code {
+            "NOAUTH" | "WRONGPASS" | "NOPERM" => refused.of_setup(),
+            _ => refused,
+        }
+    } else if error.kind() == redis::ErrorKind::AuthenticationFailed {
+        StoreError::new(format!("Redis failed: {}", error.category())).of_setup()
     } else {
         StoreError::new(format!("Redis failed: {}", error.category()))
     }

@@ -100,7 +100,9 @@ impl SqliteTokens {
 
     async fn migrate(self) -> Result<(), StoreError> {
         make_private(&self.path).map_err(|error| {
-            StoreError::new("the file can't be made or written").caused_by(error)
+            StoreError::new("the file can't be made or written")
+                .caused_by(error)
+                .of_setup()
         })?;
         // One instance at a time; the others find it done.
         let mut transaction = self
@@ -179,7 +181,13 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 }
 
 fn failed(error: sqlx::Error) -> StoreError {
-    StoreError::new("SQLite failed").caused_by(error)
+    // By the primary code: read-only, can't be opened, not a database.
+    let code = error
+        .as_database_error()
+        .and_then(|error| error.code()?.parse::<u32>().ok());
+    let is_setup = code.is_some_and(|code| matches!(code & 0xff, 8 | 14 | 26));
+    let error = StoreError::new("SQLite failed").caused_by(error);
+    if is_setup { error.of_setup() } else { error }
 }
 
 /// A row of `select!`.

@@ -70,6 +70,7 @@ pub struct StoreError {
     message: String,
     #[source]
     source: Option<BoxError>,
+    is_setup: bool,
 }
 
 impl StoreError {
@@ -78,6 +79,7 @@ impl StoreError {
         Self {
             message: message.into(),
             source: None,
+            is_setup: false,
         }
     }
 
@@ -86,6 +88,19 @@ impl StoreError {
     pub fn caused_by(mut self, cause: impl Into<BoxError>) -> Self {
         self.source = Some(cause.into());
         self
+    }
+
+    /// It won't pass by itself: a URL that can't be read, a wrong password, a newer schema. From
+    /// [`TokenStore::open`] it ends the launch of an app; without this the app serves, and it is
+    /// tried again.
+    #[must_use]
+    pub fn of_setup(mut self) -> Self {
+        self.is_setup = true;
+        self
+    }
+
+    pub(super) fn is_setup(&self) -> bool {
+        self.is_setup
     }
 }
 
@@ -209,7 +224,8 @@ pub(super) fn steps_left(
         return Err(StoreError::new(format!(
             "its schema has version {done}, and this version of forge-remote knows {known} at \
              most: update forge-remote"
-        )));
+        ))
+        .of_setup());
     }
     Ok((1..=known)
         .zip(steps.iter().copied())

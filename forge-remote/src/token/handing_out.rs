@@ -1,0 +1,152 @@
+//! Handing out: what tokens are asked for.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::error::TokenError;
+use super::installation::Installation;
+use super::keeper::{Found, Keeper};
+use super::remembered::{Entry, TokenCounts};
+use super::{PATIENCE, Tokens};
+use crate::extract::SystemToken;
+
+/// Using them. Before the app serves (or [`open`](Tokens::open) was called), these wait for 10
+/// seconds; then they are errors.
+impl Tokens {
+    /// The system token of an installation: one that lives longer than [`margin`](Self::margin).
+    ///
+    /// Mostly from memory. The store is asked when memory has none, and now and then to learn what
+    /// other instances did.
+    pub async fn system(&self, installation_id: &str) -> Result<SystemToken, TokenError> {
+        let (entry, _) = self.find(installation_id).await?;
+        Ok(SystemToken::kept(&entry.token))
+    }
+
+    /// As [`system`](Self::system), with what belongs to the installation instead of the token.
+    pub async fn installation(&self, installation_id: &str) -> Result<Installation, TokenError> {
+        let (entry, now) = self.find(installation_id).await?;
+        Ok(installation(&entry, now))
+    }
+
+    /// Removes an installation's token, here and in the store: for when the app is uninstalled.
+    /// [`on_removed`](Self::on_removed) tells who wants to know.
+    ///
+    /// With an error the token is forgotten here, and is removed from the store once that is back.
+    ///
+    /// In the store a sealed note of the removal takes the token's place, for 28 hours: so no
+    /// instance writes a token again that it still has. A call that Forge makes within two minutes
+    /// from then on brings none either; one that comes later shows that the installation lives on.
+    pub async fn remove(&self, installation_id: &str) -> Result<(), TokenError> {
+        let keeper = self.keeper().await?;
+        Ok(keeper.remove(installation_id).await?)
+    }
+
+    /// Completes once every token that has come so far is in the store. With an error, writing goes
+    /// on behind. An app that is told to stop does so by itself.
+    pub async fn flush(&self) -> Result<(), TokenError> {
+        let keeper = self.keeper().await?;
+        Ok(keeper.flush().await?)
+    }
+
+    /// As [`flush`](Self::flush), at the end of a process: failures are tried again for this long.
+    pub(crate) async fn flush_within(&self, time: Duration) -> Result<(), TokenError> {
+        match self.0.keeper.get() {
+            Some(keeper) => Ok(keeper.flush_within(time).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// What was seen, written, and what failed, in this process.
+    pub fn counts(&self) -> TokenCounts {
+        let keeper = self.0.keeper.get();
+        keeper.map(|keeper| keeper.counts()).unwrap_or_default()
+    }
+
+    /// The keeper, once there is one.
+    pub(super) async fn keeper(&self) -> Result<&Arc<Keeper>, TokenError> {
+        if let Some(keeper) = self.0.keeper.get() {
+            return Ok(keeper);
+        }
+        let mut is_open = self.0.is_open.subscribe();
+        let opened = is_open.wait_for(|is_open| *is_open);
+        // Late or an error, either way it is looked at once more.
+        let _ = tokio::time::timeout(PATIENCE, opened).await;
+        self.0.keeper.get().ok_or(TokenError::NotOpen)
+    }
+
+    /// A token that can be handed out, and the time at which that was so.
+    async fn find(&self, installation_id: &str) -> Result<(Entry, SystemTime), TokenError> {
+        let keeper = self.keeper().await?;
+        let (now, elapsed) = (keeper.clock.now(), keeper.clock.elapsed());
+        let remembered = keeper.remembered(installation_id);
+        let enough = now + keeper.margin;
+        if let Some(entry) = &remembered
+            && entry.expires_at > enough
+            && entry.is_trusted(now, elapsed)
+        {
+            return Ok((entry.clone(), now));
+        }
+        if remembered.is_none() && keeper.is_removed(installation_id) {
+            return Err(never_seen(installation_id));
+        }
+        let error = match keeper.look_up(installation_id).await {
+            Ok(Found::Entry(entry)) => return alive(entry, now, enough),
+            Ok(Found::Nothing) => return Err(never_seen(installation_id)),
+            Ok(Found::Shut(reason)) => TokenError::Sealed {
+                installation_id: installation_id.to_owned(),
+                reason,
+            },
+            Err(error) => error.into(),
+        };
+        match remembered {
+            // Memory's own still serves.
+            Some(entry) if entry.expires_at > enough => Ok((entry, now)),
+            _ => Err(error),
+        }
+    }
+
+    /// An installation with its token, whether that can be handed out or not; `None` where there is
+    /// none, and where it can't be told.
+    pub(super) async fn as_it_is(&self, installation_id: &str) -> Option<Installation> {
+        let keeper = self.0.keeper.get()?;
+        let remembered = keeper.remembered(installation_id);
+        let entry = match keeper.look_up(installation_id).await {
+            Ok(Found::Entry(entry)) => Some(entry),
+            Ok(Found::Nothing | Found::Shut(_)) => None,
+            Err(_) => remembered,
+        };
+        entry.map(|entry| installation(&entry, keeper.clock.now()))
+    }
+}
+
+fn never_seen(installation_id: &str) -> TokenError {
+    TokenError::NeverSeen {
+        subject: installation_id.to_owned(),
+    }
+}
+
+fn alive(
+    entry: Entry,
+    now: SystemTime,
+    enough: SystemTime,
+) -> Result<(Entry, SystemTime), TokenError> {
+    if entry.expires_at > enough {
+        return Ok((entry, now));
+    }
+    Err(ended(&entry, now))
+}
+
+pub(super) fn ended(entry: &Entry, now: SystemTime) -> TokenError {
+    TokenError::Ended {
+        installation_id: entry.id().to_owned(),
+        since: now.duration_since(entry.expires_at).unwrap_or_default(),
+    }
+}
+
+pub(super) fn installation(entry: &Entry, now: SystemTime) -> Installation {
+    Installation {
+        about: Arc::clone(&entry.about),
+        expires_at: entry.expires_at,
+        remaining: entry.expires_at.duration_since(now).unwrap_or_default(),
+    }
+}

@@ -1,0 +1,207 @@
+//! Listing: every installation, a page of the store at a time.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::iter::Peekable;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::error::TokenError;
+use super::handing_out::installation;
+use super::installation::Installation;
+use super::keeper::{Keeper, Opened};
+use super::remembered::Entry;
+use super::store::StoreError;
+use super::{PAGE, Page, Tokens};
+
+impl Tokens {
+    /// Every installation with a token that can be handed out, by id: those that a background task
+    /// works for. [`each_installation`](Self::each_installation) is for apps that have many.
+    ///
+    /// An installation that is missing has no token *now*. It need not have left: only
+    /// [`on_removed`](Self::on_removed) says so. While the store is down, those are listed whose
+    /// tokens are in this process's memory, and a warning is logged.
+    pub async fn installations(&self) -> Result<Vec<Installation>, TokenError> {
+        let mut each = self.each_installation();
+        let mut all = Vec::new();
+        while let Some(installation) = each.next().await {
+            all.push(installation?);
+        }
+        Ok(all)
+    }
+
+    /// As [`installations`](Self::installations), one after the other: however many there are, some
+    /// hundreds are in memory at a time.
+    ///
+    /// ```
+    /// # use forge_remote::token::{MemoryTokens, Tokens};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> forge_remote::Result<()> {
+    /// # let tokens = Tokens::new(MemoryTokens::new());
+    /// # tokens.open().await?;
+    /// let mut each = tokens.each_installation();
+    /// while let Some(installation) = each.next().await {
+    ///     println!("{}", installation?.installation_id());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn each_installation(&self) -> EachInstallation {
+        EachInstallation {
+            tokens: self.clone(),
+            listing: None,
+            page: VecDeque::new(),
+        }
+    }
+
+    /// For those who want to be told: tokens that seem to end before this, the ended ones too.
+    pub(super) async fn ending_before(
+        &self,
+        time: SystemTime,
+    ) -> Result<Vec<(String, SystemTime)>, TokenError> {
+        let keeper = self.keeper().await?;
+        let mut listing = Listing::new(keeper, Some(time));
+        let mut ending = Vec::new();
+        while let Some(page) = listing.page().await? {
+            let page = page.into_iter().filter(|entry| entry.expires_at < time);
+            ending.extend(page.map(|entry| (entry.id().to_owned(), entry.expires_at)));
+        }
+        Ok(ending)
+    }
+}
+
+/// Installations, one after the other: [`Tokens::each_installation`].
+pub struct EachInstallation {
+    tokens: Tokens,
+    /// Once it has begun.
+    listing: Option<Listing>,
+    page: VecDeque<Entry>,
+}
+
+impl fmt::Debug for EachInstallation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EachInstallation").finish_non_exhaustive()
+    }
+}
+
+impl EachInstallation {
+    /// The next one; `None` at the end, and after an error.
+    pub async fn next(&mut self) -> Option<Result<Installation, TokenError>> {
+        if self.listing.is_none() {
+            match self.tokens.keeper().await {
+                Ok(keeper) => self.listing = Some(Listing::new(keeper, None)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+        let listing = self.listing.as_mut()?;
+        loop {
+            while let Some(entry) = self.page.pop_front() {
+                let now = listing.keeper.clock.now();
+                if entry.expires_at > now + listing.keeper.margin {
+                    return Some(Ok(installation(&entry, now)));
+                }
+            }
+            match listing.page().await {
+                Ok(Some(page)) => self.page.extend(page),
+                Ok(None) => return None,
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
+    }
+}
+
+/// A way through the store's records, with what memory has beside them.
+struct Listing {
+    keeper: Arc<Keeper>,
+    ends_before: Option<SystemTime>,
+    after: Option<String>,
+    /// What memory has beyond `after`, by id.
+    mine: Peekable<std::vec::IntoIter<Entry>>,
+    /// By the clock's `elapsed`.
+    began: Duration,
+    is_over: bool,
+}
+
+impl Listing {
+    fn new(keeper: &Arc<Keeper>, ends_before: Option<SystemTime>) -> Self {
+        let wanted = |entry: &Entry| ends_before.is_none_or(|before| entry.expires_at < before);
+        let mut mine = keeper.remembered_where(wanted);
+        mine.sort_unstable_by(|one, other| one.id().cmp(other.id()));
+        Self {
+            keeper: Arc::clone(keeper),
+            ends_before,
+            after: None,
+            mine: mine.into_iter().peekable(),
+            began: keeper.clock.elapsed(),
+            is_over: false,
+        }
+    }
+
+    /// The next page, by id; `None` when there is none.
+    async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let page = Page {
+            after: self.after.take(),
+            limit: PAGE,
+            ends_before: self.ends_before,
+        };
+        let listed = match self.keeper.read(self.keeper.store().list(page)).await {
+            Ok(listed) => listed,
+            Err(error) => {
+                self.is_over = true;
+                let mine: Vec<Entry> = self.mine.by_ref().collect();
+                if mine.is_empty() {
+                    return Err(error);
+                }
+                tracing::warn!(
+                    tokens = mine.len(),
+                    "the tokens' store is down: those that memory has are listed, others may be missing"
+                );
+                return Ok(Some(mine));
+            }
+        };
+        let ids: BTreeSet<&str> = listed
+            .tokens
+            .iter()
+            .map(|token| token.installation_id.as_str())
+            .collect();
+        let mut entries = BTreeMap::new();
+        let end = listed.next.as_deref();
+        while let Some(entry) = self
+            .mine
+            .next_if(|entry| end.is_none_or(|end| entry.id() <= end))
+        {
+            if ids.contains(entry.id()) {
+                // Opening that record tells which of the two is the later.
+                continue;
+            }
+            if let Some(entry) = self.beside_the_store(entry) {
+                entries.insert(entry.id().to_owned(), entry);
+            }
+        }
+        for token in &listed.tokens {
+            if let Opened::Entry(entry) = self.keeper.open_record(token, false) {
+                entries.insert(token.installation_id.clone(), entry);
+            }
+        }
+        self.is_over = listed.next.is_none();
+        self.after = listed.next;
+        Ok(Some(entries.into_values().collect()))
+    }
+
+    /// What memory has of an installation that the store didn't list.
+    fn beside_the_store(&self, entry: Entry) -> Option<Entry> {
+        let id = entry.id();
+        if self.keeper.is_removed(id) {
+            return None;
+        }
+        // Among those that end soon it may be missing because its token was renewed.
+        let is_new = entry.unwritten || entry.confirmed >= self.began;
+        if self.ends_before.is_some() || is_new {
+            return Some(self.keeper.remembered(id).unwrap_or(entry));
+        }
+        self.keeper.not_in_store(id)
+    }
+}

@@ -1,0 +1,224 @@
+//! Finding an installation by its site.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Tokens;
+use super::error::TokenError;
+use super::handing_out::{ended, installation};
+use super::installation::Installation;
+use super::keeper::{Found, Keeper, Opened};
+use super::remembered::Entry;
+use super::store::StoreError;
+use crate::extract::SystemToken;
+use crate::fit::Environment;
+
+/// A site, by its cloud id, and which of the app's installations there: for
+/// [`Tokens::system_for_cloud`] and [`Tokens::on_site`]. A cloud id alone does where there is only
+/// one.
+///
+/// ```
+/// use forge_remote::fit::Environment;
+/// use forge_remote::token::Site;
+///
+/// let site = Site::new("11111111-2222-3333-4444-555555555555")
+///     .environment(Environment::Production)
+///     .product("jira");
+/// # let _ = site;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    cloud_id: String,
+    environment: Option<Environment>,
+    product: Option<String>,
+}
+
+impl Site {
+    /// The site with this cloud id.
+    pub fn new(cloud_id: impl Into<String>) -> Self {
+        Self {
+            cloud_id: cloud_id.into(),
+            environment: None,
+            product: None,
+        }
+    }
+
+    /// Only the installation of this environment of the app.
+    #[must_use]
+    pub fn environment(mut self, environment: Environment) -> Self {
+        self.environment = Some(environment);
+        self
+    }
+
+    /// Only the installation in this product, as the claims name it: `jira`, `confluence`.
+    #[must_use]
+    pub fn product(mut self, name: impl Into<String>) -> Self {
+        self.product = Some(name.into());
+        self
+    }
+
+    /// By what is sealed with the token; the store's index can be changed by whoever writes to it.
+    fn has(&self, entry: &Entry) -> bool {
+        entry.about.cloud_ids().contains(&self.cloud_id)
+    }
+
+    fn names(&self, entry: &Entry) -> bool {
+        let environment = entry.about.environment_type.as_deref();
+        let product = |name: &String| entry.about.contexts().iter().any(|one| one.name == *name);
+        self.environment
+            .is_none_or(|one| environment == Some(one.as_str()))
+            && self.product.as_ref().is_none_or(product)
+    }
+}
+
+impl From<&str> for Site {
+    fn from(cloud_id: &str) -> Self {
+        Self::new(cloud_id)
+    }
+}
+
+impl From<&String> for Site {
+    fn from(cloud_id: &String) -> Self {
+        Self::new(cloud_id)
+    }
+}
+
+impl From<String> for Site {
+    fn from(cloud_id: String) -> Self {
+        Self::new(cloud_id)
+    }
+}
+
+/// The records of a site.
+struct Records {
+    /// Those that could be read, ended or not, by id.
+    entries: Vec<Entry>,
+    /// The others: id and reason.
+    shut: Vec<(String, String)>,
+}
+
+impl Tokens {
+    /// The system token of the only installation on this site, or of the only one that the
+    /// [`Site`] means.
+    ///
+    /// Where several are kept, it is an error that names them: also when one's token has ended or
+    /// can't be opened, for another installation's token must not take its place. An
+    /// [`environment`](Site::environment) leaves out what can't be opened; with a
+    /// [`product`](Site::product) as well, what has ended is left out too where another hasn't.
+    pub async fn system_for_cloud(&self, site: impl Into<Site>) -> Result<SystemToken, TokenError> {
+        let site = site.into();
+        let keeper = self.keeper().await?;
+        let Records {
+            mut entries,
+            mut shut,
+        } = records(keeper, &site).await?;
+        let now = keeper.clock.now();
+        let is_usable = |entry: &Entry| entry.expires_at > now + keeper.margin;
+        entries.retain(|entry| site.names(entry));
+        if site.environment.is_some() && !entries.is_empty() {
+            shut.clear();
+            if site.product.is_some() && entries.iter().any(is_usable) {
+                entries.retain(is_usable);
+            }
+        }
+        match (entries.as_slice(), shut.as_slice()) {
+            ([], []) => Err(TokenError::NeverSeen {
+                subject: format!("the site {}", site.cloud_id),
+            }),
+            ([only], []) if is_usable(only) => self.system(only.id()).await,
+            ([], [(installation_id, reason)]) => Err(TokenError::Sealed {
+                installation_id: installation_id.clone(),
+                reason: reason.clone(),
+            }),
+            (all @ [first, ..], []) if !all.iter().any(is_usable) => {
+                let last = all.iter().max_by_key(|entry| entry.expires_at);
+                Err(ended(last.unwrap_or(first), now))
+            }
+            (all, shut) => Err(TokenError::Ambiguous {
+                cloud_id: site.cloud_id.clone(),
+                installation_ids: all
+                    .iter()
+                    .map(Entry::id)
+                    .chain(shut.iter().map(|(id, _)| id.as_str()))
+                    .map(str::to_owned)
+                    .collect(),
+            }),
+        }
+    }
+
+    /// The installations on this site that have a token now: one for each environment of the app,
+    /// and perhaps one for each product.
+    pub async fn on_site(&self, site: impl Into<Site>) -> Result<Vec<Installation>, TokenError> {
+        let site = site.into();
+        let keeper = self.keeper().await?;
+        let found = records(keeper, &site).await?;
+        let now = keeper.clock.now();
+        let enough = now + keeper.margin;
+        let entries = found.entries.iter();
+        Ok(entries
+            .filter(|entry| entry.expires_at > enough && site.names(entry))
+            .map(|entry| installation(entry, now))
+            .collect())
+    }
+}
+
+/// Every record of a site, in the store and in memory, whatever its environment and product.
+async fn records(keeper: &Arc<Keeper>, site: &Site) -> Result<Records, StoreError> {
+    // Roughly first: this runs under the lock.
+    let mentioned = |text: &Option<String>| {
+        let text = text.as_deref();
+        text.is_some_and(|text| text.contains(&site.cloud_id))
+    };
+    let mut mine: BTreeMap<String, Entry> = keeper
+        .remembered_where(|entry| {
+            mentioned(&entry.about.contexts) || mentioned(&entry.about.api_base_url)
+        })
+        .into_iter()
+        .filter(|entry| site.has(entry))
+        .map(|entry| (entry.id().to_owned(), entry))
+        .collect();
+    let sealed = match keeper.read(keeper.store().on_site(&site.cloud_id)).await {
+        Ok(sealed) => sealed,
+        Err(error) if mine.is_empty() => return Err(error),
+        Err(_) => {
+            tracing::warn!(
+                "the tokens' store is down: a site's installations are those that memory has"
+            );
+            return Ok(Records {
+                entries: mine.into_values().collect(),
+                shut: Vec::new(),
+            });
+        }
+    };
+    let mut entries = BTreeMap::new();
+    let mut shut = Vec::new();
+    for token in &sealed {
+        let id = &token.installation_id;
+        match (keeper.open_record(token, true), mine.remove(id)) {
+            (Opened::Entry(entry), _) | (Opened::Shut(_), Some(entry)) => {
+                entries.insert(id.clone(), entry);
+            }
+            (Opened::Shut(reason), None) => shut.push((id.clone(), reason)),
+            (Opened::Removed | Opened::Foreign, _) => {}
+        }
+    }
+    let (now, elapsed) = (keeper.clock.now(), keeper.clock.elapsed());
+    for (id, entry) in mine {
+        let entry = if entry.unwritten || entry.is_trusted(now, elapsed) {
+            keeper.remembered(&id)
+        } else {
+            // Moved, removed, or lost by the store.
+            match keeper.look_up(&id).await {
+                Ok(Found::Entry(entry)) => Some(entry),
+                Ok(Found::Nothing) => None,
+                Ok(Found::Shut(_)) | Err(_) => Some(entry),
+            }
+        };
+        if let Some(entry) = entry {
+            entries.insert(id, entry);
+        }
+    }
+    let mut entries: Vec<Entry> = entries.into_values().collect();
+    entries.retain(|entry| site.has(entry));
+    Ok(Records { entries, shut })
+}

@@ -1,0 +1,55 @@
+//! Taking in: the tokens that requests bring.
+
+use axum::http::HeaderMap;
+use zeroize::Zeroizing;
+
+use super::installation::About;
+use super::{LONGEST_LIFE, Tokens, UNKNOWN_LIFE};
+use crate::extract::{SystemToken, new_system_token};
+use crate::fit::Claims;
+
+/// Taking them in.
+impl Tokens {
+    /// Looks at a verified request of an endpoint that asks for a system token, and keeps the one
+    /// it brings. Costs a look-up when the token is known.
+    pub(crate) fn observe(&self, claims: &Claims, headers: &HeaderMap, by_platform: bool) {
+        let Some(keeper) = self.0.keeper.get() else {
+            return;
+        };
+        let now = keeper.clock.now();
+        let known = |token: &[u8]| {
+            keeper.knows(claims.installation_id(), |entry| {
+                entry.token.as_bytes() == token
+                    && entry.about.agrees_with(claims)
+                    // One of unknown life is good for another 2 hours whenever it is delivered.
+                    && entry.expires_at > now + UNKNOWN_LIFE / 2
+            })
+        };
+        let Some(token) = new_system_token(headers, known) else {
+            return;
+        };
+        if !by_platform && !self.takes_from_pages() {
+            return;
+        }
+        // A later end than can be is read wrongly: believed, it would keep newer tokens out.
+        let read = SystemToken::kept(token).expires_at();
+        let read = read.filter(|ends| *ends <= now + LONGEST_LIFE);
+        let expires_at = read.unwrap_or(now + UNKNOWN_LIFE);
+        if expires_at <= now {
+            tracing::warn!("a delivered system token has ended already; it is not kept");
+            return;
+        }
+        let token = Zeroizing::new(token.to_owned());
+        keeper.keep(About::of(claims), token, expires_at);
+    }
+
+    fn takes_from_pages(&self) -> bool {
+        let takes = self.settings().from_pages;
+        if !takes && self.0.told_about_pages.set(()).is_ok() {
+            tracing::info!(
+                "system tokens that come with pages' calls are not kept: see `Tokens::from_pages`"
+            );
+        }
+        takes
+    }
+}

@@ -1,0 +1,169 @@
+//! An installation that is removed stays removed.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::token::TokenError;
+use forge_remote_tests::kept::{HOUR, Kept, MINUTE, ONE, OTHER, ari, instance, tokens_in, turns};
+use forge_remote_tests::rig::until;
+use forge_remote_tests::stores::{Flaky, KEYS, places};
+
+#[scheduled_trigger(interval = "hour", auth = system)]
+async fn renew() {}
+
+fn app() -> App {
+    App::empty()
+        .handler(handler!(renew))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+}
+
+async fn kept_on(store: &Flaky) -> Kept {
+    Kept::new(app(), tokens_in(store)).await
+}
+
+/// An app that has written a token.
+async fn written(store: &Flaky) -> Kept {
+    let kept = kept_on(store).await;
+    kept.deliver(ONE, &kept.token(3 * HOUR, "")).await;
+    kept.tokens.flush().await.unwrap();
+    kept
+}
+
+async fn is_gone(tokens: &Tokens) -> bool {
+    let one = tokens.system(&ari(ONE)).await;
+    let listed = tokens.installations().await.unwrap();
+    matches!(one, Err(TokenError::NeverSeen { .. }))
+        && !listed.iter().any(|one| one.installation_id() == ari(ONE))
+}
+
+#[tokio::test]
+async fn a_removal_that_nobody_waits_for_is_done() {
+    let store = Flaky::default();
+    let kept = written(&store).await;
+    store.hold_puts(true);
+    let id = ari(ONE);
+    // The request that asked for it is cut off.
+    tokio::select! {
+        biased;
+        _ = kept.tokens.remove(&id) => unreachable!("the store holds it"),
+        () = std::future::ready(()) => {}
+    }
+    store.hold_puts(false);
+    assert!(until(|| kept.tokens.counts().pending == 0).await);
+    assert!(is_gone(&kept.tokens).await);
+    assert!(is_gone(&instance(&store).await).await);
+}
+
+#[tokio::test]
+async fn what_is_being_removed_is_not_read_again() {
+    let store = Flaky::default();
+    let kept = written(&store).await;
+    store.hold_puts(true);
+    let removing = {
+        let tokens = kept.tokens.clone();
+        tokio::spawn(async move { tokens.remove(&ari(ONE)).await })
+    };
+    turns().await;
+    // The store still has it.
+    assert!(!is_gone(&instance(&store).await).await);
+    assert!(is_gone(&kept.tokens).await);
+    store.hold_puts(false);
+    removing.await.unwrap().unwrap();
+    assert!(is_gone(&kept.tokens).await);
+    kept.clock.advance(5 * MINUTE);
+    assert!(is_gone(&kept.tokens).await);
+    assert!(is_gone(&instance(&store).await).await);
+}
+
+#[tokio::test]
+async fn a_removal_that_fails_is_done_later() {
+    let store = Flaky::default();
+    let kept = written(&store).await;
+    kept.deliver(OTHER, &kept.token(2 * HOUR, "")).await;
+    kept.tokens.flush().await.unwrap();
+    store.down(true);
+    assert!(kept.tokens.remove(&ari(ONE)).await.is_err());
+    assert!(is_gone(&kept.tokens).await);
+    store.down(false);
+    // Asked before it is written.
+    assert!(is_gone(&kept.tokens).await);
+    kept.clock.advance(MINUTE);
+    assert!(until(|| kept.tokens.counts().pending == 0).await);
+    assert!(is_gone(&instance(&store).await).await);
+    assert_eq!(kept.listed().await, [ari(OTHER)]);
+}
+
+/// Forge may call while an app is being uninstalled; but an uninstallation may also fail.
+#[tokio::test]
+async fn late_calls_bring_nothing_back_and_later_ones_do() {
+    for place in places().await {
+        let tokens = Tokens::new(place.connect()).keys(KEYS[0]);
+        let kept = Kept::new(app(), tokens).await;
+        let token = kept.token(3 * HOUR, "");
+        kept.deliver(ONE, &token).await;
+        kept.tokens.flush().await.unwrap();
+        kept.tokens.remove(&ari(ONE)).await.unwrap();
+        let later = kept.token(4 * HOUR, "later");
+        for token in [&token, &later] {
+            kept.deliver(ONE, token).await;
+            kept.clock.advance(Duration::from_secs(50));
+        }
+        assert!(is_gone(&kept.tokens).await, "{place:?}");
+        assert_eq!(kept.tokens.counts().refused, 2);
+
+        kept.clock.advance(MINUTE);
+        kept.deliver(ONE, &token).await;
+        assert_eq!(kept.system(ONE).await.unwrap(), token);
+        kept.tokens.flush().await.unwrap();
+        kept.clock.advance(5 * MINUTE);
+        assert_eq!(kept.system(ONE).await.unwrap(), token, "{place:?}");
+        let other = place.tokens().await;
+        let seen = other.system(&ari(ONE)).await.unwrap();
+        assert_eq!(seen.expose_secret(), token, "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn another_instance_does_not_bring_it_back() {
+    let store = Flaky::default();
+    let one = written(&store).await;
+    let other = Kept::at(one.clock.clone(), app(), tokens_in(&store)).await;
+    // It has a newer one, which it can't write.
+    store.down(true);
+    other.deliver(ONE, &other.token(4 * HOUR, "newer")).await;
+    assert!(other.tokens.flush().await.is_err());
+    store.down(false);
+    one.tokens.remove(&ari(ONE)).await.unwrap();
+    other.tokens.flush().await.unwrap();
+    assert!(is_gone(&instance(&store).await).await);
+    // And forgets it when it looks.
+    one.clock.advance(MINUTE);
+    assert!(is_gone(&other.tokens).await);
+    assert!(is_gone(&one.tokens).await);
+    // It too refuses what comes late.
+    other.deliver(ONE, &other.token(4 * HOUR, "newest")).await;
+    assert!(is_gone(&other.tokens).await);
+}
+
+/// An uninstallation that failed, seen by an instance that knows of no removal.
+#[tokio::test]
+async fn an_installation_that_lives_on_gets_its_token_everywhere() {
+    let store = Flaky::default();
+    let one = written(&store).await;
+    let other = Kept::at(one.clock.clone(), app(), tokens_in(&store)).await;
+    one.tokens.remove(&ari(ONE)).await.unwrap();
+    one.clock.advance(3 * MINUTE);
+    let token = other.token(3 * HOUR, "again");
+    other.deliver(ONE, &token).await;
+    other.tokens.flush().await.unwrap();
+    // The store held to the removal; once that is read, the token takes its place.
+    other.clock.advance(MINUTE);
+    assert_eq!(other.system(ONE).await.unwrap(), token);
+    other.tokens.flush().await.unwrap();
+    assert_eq!(one.system(ONE).await.unwrap(), token);
+    let seen = instance(&store).await.system(&ari(ONE)).await.unwrap();
+    assert_eq!(seen.expose_secret(), token);
+}

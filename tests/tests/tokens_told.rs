@@ -1,0 +1,215 @@
+//! Who is told of tokens that run out and of installations that go.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::sync::{Arc, Mutex};
+
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote_tests::kept::{HOUR, Kept, MINUTE, ONE, OTHER, ari, tokens_in, turns};
+use forge_remote_tests::rig::until;
+use forge_remote_tests::stores::Flaky;
+
+#[scheduled_trigger(interval = "hour", auth = system)]
+async fn renew() {}
+
+fn app() -> App {
+    App::empty()
+        .handler(handler!(renew))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+}
+
+/// What was told, a line each.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn add(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Writes down whose token runs out, and how many minutes are left.
+    fn expiring(tokens: &Tokens) -> Self {
+        let told = Self::default();
+        let telling = told.clone();
+        tokens.on_expiring(30 * MINUTE, move |installation| {
+            let minutes = installation.remaining().as_secs().div_ceil(60);
+            telling.add(format!("{} {minutes}", installation.installation_id()));
+            async {}
+        });
+        told
+    }
+
+    /// Writes down who goes.
+    fn removed(tokens: &Tokens) -> Self {
+        let told = Self::default();
+        let telling = told.clone();
+        tokens.on_removed(move |installation_id| {
+            telling.add(installation_id);
+            async {}
+        });
+        told
+    }
+}
+
+#[tokio::test]
+async fn one_is_told_before_a_token_runs_out() {
+    let tokens = tokens_in(&Flaky::default());
+    let told = Told::expiring(&tokens);
+    let kept = Kept::new(app(), tokens).await;
+    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
+    kept.deliver(OTHER, &kept.token(HOUR, "")).await;
+    kept.tokens.flush().await.unwrap();
+    kept.minutes(29).await;
+    assert_eq!(told.lines(), Vec::<String>::new());
+    kept.minutes(3).await;
+    let first = told.lines();
+    assert_eq!(first.len(), 1, "{first:?}");
+    assert!(
+        first[0].starts_with(&format!("{} ", ari(OTHER))),
+        "{first:?}"
+    );
+    // Once for each token.
+    kept.minutes(3).await;
+    assert_eq!(told.lines(), first);
+    kept.deliver(OTHER, &kept.token(31 * MINUTE, "")).await;
+    kept.minutes(5).await;
+    assert_eq!(told.lines().len(), 2, "{:?}", told.lines());
+    kept.minutes(60).await;
+    let all = told.lines();
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert!(all[2].starts_with(&ari(ONE)), "{all:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_ended_unseen_is_told_of_once() {
+    let store = Flaky::default();
+    let one = Kept::new(app(), tokens_in(&store)).await;
+    one.deliver(ONE, &one.token(HOUR, "")).await;
+    one.deliver(OTHER, &one.token(4 * HOUR, "")).await;
+    one.tokens.flush().await.unwrap();
+
+    // A process that was down meanwhile.
+    one.clock.advance(90 * MINUTE);
+    let tokens = tokens_in(&store);
+    let told = Told::expiring(&tokens);
+    let late = Kept::at(one.clock.clone(), app(), tokens).await;
+    late.minutes(5).await;
+    assert_eq!(told.lines(), [format!("{} 0", ari(ONE))]);
+    // And one that didn't look for a while.
+    late.clock.advance(5 * HOUR);
+    late.minutes(5).await;
+    assert_eq!(told.lines()[1..], [format!("{} 0", ari(OTHER))]);
+}
+
+#[tokio::test]
+async fn one_is_told_while_the_store_is_down() {
+    let store = Flaky::default();
+    let tokens = tokens_in(&store);
+    let told = Told::expiring(&tokens);
+    let kept = Kept::new(app(), tokens).await;
+    kept.deliver(ONE, &kept.token(HOUR, "")).await;
+    kept.tokens.flush().await.unwrap();
+    store.down(true);
+    kept.minutes(35).await;
+    assert_eq!(told.lines().len(), 1, "{:?}", told.lines());
+}
+
+#[tokio::test]
+async fn what_another_instance_renewed_is_not_told_of() {
+    let store = Flaky::default();
+    let tokens = tokens_in(&store);
+    let told = Told::expiring(&tokens);
+    let kept = Kept::new(app(), tokens).await;
+    kept.deliver(ONE, &kept.token(HOUR, "")).await;
+    kept.tokens.flush().await.unwrap();
+    let other = Kept::at(kept.clock.clone(), app(), tokens_in(&store)).await;
+    other.deliver(ONE, &other.token(3 * HOUR, "")).await;
+    other.tokens.flush().await.unwrap();
+    kept.minutes(100).await;
+    assert_eq!(told.lines(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_callback_that_panics_ends_nothing() {
+    let tokens = tokens_in(&Flaky::default());
+    let calls = Told::default();
+    let calling = calls.clone();
+    tokens.on_expiring(30 * MINUTE, move |installation| {
+        calling.add(installation.installation_id().to_owned());
+        // One before there is a future, the next in it.
+        assert!(calling.lines().len() > 1, "the first");
+        async { panic!("the others") }
+    });
+    let removals = Told::default();
+    let removing = removals.clone();
+    tokens.on_removed(move |installation_id| {
+        removing.add(installation_id);
+        async { panic!("it always does") }
+    });
+    let kept = Kept::new(app(), tokens).await;
+    kept.deliver(ONE, &kept.token(HOUR, "")).await;
+    kept.deliver(OTHER, &kept.token(2 * HOUR, "")).await;
+    kept.minutes(100).await;
+    assert_eq!(calls.lines(), [ari(ONE), ari(OTHER)]);
+    for uuid in [ONE, OTHER] {
+        kept.tokens.remove(&ari(uuid)).await.unwrap();
+    }
+    assert!(until(|| removals.lines().len() == 2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callback_that_hangs_is_dropped() {
+    let tokens = tokens_in(&Flaky::default());
+    let calls = Told::default();
+    let calling = calls.clone();
+    tokens.on_removed(move |installation_id| {
+        calling.add(installation_id);
+        std::future::pending()
+    });
+    let kept = Kept::new(app(), tokens).await;
+    for uuid in [ONE, OTHER] {
+        kept.tokens.remove(&ari(uuid)).await.unwrap();
+    }
+    // Time goes on by itself: a minute for the first.
+    tokio::time::sleep(MINUTE * 2).await;
+    assert_eq!(calls.lines(), [ari(ONE), ari(OTHER)]);
+}
+
+#[tokio::test]
+async fn every_instance_learns_who_goes() {
+    let store = Flaky::default();
+    let (tokens, others) = (tokens_in(&store), tokens_in(&store));
+    let (here, there) = (Told::removed(&tokens), Told::removed(&others));
+    let kept = Kept::new(app(), tokens).await;
+    let other = Kept::at(kept.clock.clone(), app(), others).await;
+    for uuid in [ONE, OTHER] {
+        kept.deliver(uuid, &kept.token(3 * HOUR, "")).await;
+    }
+    kept.tokens.flush().await.unwrap();
+    assert_eq!(other.listed().await.len(), 2);
+
+    kept.tokens.remove(&ari(ONE)).await.unwrap();
+    assert!(until(|| here.lines() == [ari(ONE)]).await);
+    turns().await;
+    assert_eq!(there.lines(), Vec::<String>::new());
+    // When it reads that there is nothing left.
+    assert_eq!(other.listed().await, [ari(OTHER)]);
+    assert!(until(|| there.lines() == [ari(ONE)]).await);
+    // Once is enough, however often it is read, and however often Forge calls.
+    kept.tokens.remove(&ari(ONE)).await.unwrap();
+    other.clock.advance(MINUTE);
+    assert_eq!(other.listed().await, [ari(OTHER)]);
+    turns().await;
+    assert_eq!((here.lines().len(), there.lines().len()), (1, 1));
+    // One that starts later learns it as well.
+    let tokens = tokens_in(&store);
+    let later = Told::removed(&tokens);
+    let third = Kept::at(kept.clock.clone(), app(), tokens).await;
+    assert_eq!(third.listed().await, [ari(OTHER)]);
+    assert!(until(|| later.lines() == [ari(ONE)]).await);
+}
