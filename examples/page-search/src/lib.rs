@@ -1,7 +1,7 @@
 //! Finds Confluence pages by the words of their titles. A background task keeps an index of every
 //! installation's pages, with the system tokens that Forge has brought: nobody has to be there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -45,14 +45,10 @@ impl Index {
         all.insert(installation_id.to_owned(), pages);
     }
 
-    /// Forgets those who have left.
-    fn keep_only(&self, installations: &[Installation]) {
-        let left: BTreeSet<&str> = installations
-            .iter()
-            .map(Installation::installation_id)
-            .collect();
+    /// Forgets one that has left.
+    fn forget(&self, installation_id: &str) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|installation_id, _| left.contains(installation_id.as_str()));
+        all.remove(installation_id);
     }
 }
 
@@ -68,7 +64,10 @@ pub async fn keep_index(
     State(soon): State<Soon>,
 ) -> Result<()> {
     loop {
-        read_all(&tokens, &atlassian, &index).await?;
+        // Whatever is wrong now, there is a next time.
+        if let Err(error) = read_all(&tokens, &atlassian, &index).await {
+            tracing::warn!(%error, "the installations could not be listed");
+        }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = soon.0.notified() => {}
@@ -76,13 +75,14 @@ pub async fn keep_index(
     }
 }
 
-/// Reads every installation's pages; one that fails keeps what was known of it.
+/// Reads every installation's pages. One that fails, or has no token just now, keeps what was known
+/// of it, and keeps no other waiting.
 pub async fn read_all(tokens: &Tokens, atlassian: &Atlassian, index: &Index) -> Result<()> {
-    let installations = tokens.installations().await?;
-    index.keep_only(&installations);
-    for installation in &installations {
+    let mut installations = tokens.each_installation();
+    while let Some(installation) = installations.next().await {
+        let installation = installation?;
         let installation_id = installation.installation_id();
-        match read(tokens, atlassian, installation).await {
+        match read(tokens, atlassian, &installation).await {
             Ok(pages) => {
                 let count = pages.len();
                 tracing::info!(installation_id, count, "the pages are indexed");
@@ -144,12 +144,23 @@ async fn refresh(State(soon): State<Soon>) -> StatusCode {
 
 /// The app, with a store for its tokens.
 pub fn app(tokens: impl Into<Tokens>) -> App {
+    app_with(tokens, Index::default())
+}
+
+/// The app, with this index.
+pub fn app_with(tokens: impl Into<Tokens>, index: Index) -> App {
+    let tokens = tokens.into();
+    let leaving = index.clone();
+    tokens.on_removed(move |installation_id| {
+        leaving.forget(&installation_id);
+        std::future::ready(())
+    });
     App::new()
         .remote(Remote::new("page-search-backend").base_url("https://page-search.example.com"))
         .tokens(tokens)
         .keep_tokens_fresh()
         .scopes(["read:page:confluence"])
-        .state(Index::default())
+        .state(index)
         .state(Soon::default())
         .background(keep_index)
         .sample("search", BTreeMap::from([("words", "local")]))

@@ -4,9 +4,9 @@
 
 use forge_remote::client::Atlassian;
 use forge_remote::prelude::*;
-use forge_remote::testing::Harness;
+use forge_remote::testing::{Harness, TestClock};
 use forge_remote::token::MemoryTokens;
-use page_search::{Index, app, read_all};
+use page_search::{Index, app_with, read_all};
 use serde_json::json;
 
 const ANOTHER: &str = "ari:cloud:ecosystem::installation/0a3a7799-53ae-4a5b-9e7e-03338980abb5";
@@ -21,7 +21,7 @@ struct Test {
 async fn start() -> Test {
     let (tokens, atlassian) = (Tokens::new(MemoryTokens::new()), Atlassian::new());
     let index = Index::default();
-    let app = app(tokens.clone()).atlassian(atlassian.clone());
+    let app = app_with(tokens.clone(), index.clone()).atlassian(atlassian.clone());
     Test {
         harness: Harness::with_apis(app).await.unwrap(),
         tokens,
@@ -81,7 +81,12 @@ async fn every_installations_pages_are_indexed_without_a_request() {
     );
 
     // Who leaves is forgotten.
-    tokens.remove(ANOTHER).await.unwrap();
+    let goodbye = harness.call("tokens-goodbye");
+    let goodbye = goodbye.fit(|fit| fit.installation(ANOTHER)).send().await;
+    assert_eq!(goodbye.status(), 200);
+    while !index.find(ANOTHER, "page").is_empty() {
+        tokio::task::yield_now().await;
+    }
     read_all(tokens, atlassian, index).await.unwrap();
     assert_eq!(index.find(ANOTHER, "page").len(), 0);
     let left = tokens.installations().await.unwrap();
@@ -106,4 +111,29 @@ async fn a_new_installations_pages_are_found_soon() {
         tokio::task::yield_now().await;
     }
     assert_eq!(search("another").await, Some(0));
+}
+
+/// A token that has run out is no goodbye.
+#[tokio::test]
+async fn an_index_outlives_its_installations_token() {
+    let (tokens, atlassian, clock) = (
+        Tokens::new(MemoryTokens::new()),
+        Atlassian::new(),
+        TestClock::new(),
+    );
+    let index = Index::default();
+    let app = app_with(tokens.clone(), index.clone())
+        .atlassian(atlassian.clone())
+        .clock(clock.clone());
+    let harness = Harness::with_apis(app).await.unwrap();
+    assert_eq!(harness.call("tokens-hourly").send().await.status(), 200);
+    read_all(&tokens, &atlassian, &index).await.unwrap();
+    let installations = tokens.installations().await.unwrap();
+    let installation_id = installations[0].installation_id();
+    assert_eq!(index.find(installation_id, "page").len(), 1);
+
+    clock.advance(std::time::Duration::from_secs(5 * 3600));
+    assert_eq!(tokens.installations().await.unwrap().len(), 0);
+    read_all(&tokens, &atlassian, &index).await.unwrap();
+    assert_eq!(index.find(installation_id, "page").len(), 1);
 }

@@ -230,7 +230,8 @@ impl App {
     /// here. See [`token`](crate::token) for stores, keys and the whole picture.
     ///
     /// The store is connected when the app starts to serve, and not for commands such as
-    /// `manifest`. `dev` keeps tokens in memory.
+    /// `manifest`. One that is down then is tried again while the app serves; `/readyz` says so,
+    /// and stays 200, for requests are served. `dev` keeps tokens in memory.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -282,16 +283,24 @@ impl App {
     /// use std::time::Duration;
     /// use forge_remote::client::Atlassian;
     /// use forge_remote::prelude::*;
-    /// use forge_remote::token::MemoryTokens;
+    /// use forge_remote::token::{Installation, MemoryTokens};
     ///
     /// async fn sync(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
     ///     loop {
     ///         for installation in tokens.installations().await? {
-    ///             let token = tokens.system(installation.installation_id()).await?;
-    ///             let _confluence = atlassian.confluence(&installation).as_app(&token);
+    ///             // With `?`, one customer's failure would end the others' turn.
+    ///             if let Err(error) = sync_one(&installation, &tokens, &atlassian).await {
+    ///                 eprintln!("{}: {error}", installation.installation_id());
+    ///             }
     ///         }
     ///         tokio::time::sleep(Duration::from_secs(600)).await;
     ///     }
+    /// }
+    ///
+    /// async fn sync_one(one: &Installation, tokens: &Tokens, atlassian: &Atlassian) -> Result<()> {
+    ///     let token = tokens.system(one.installation_id()).await?;
+    ///     let _confluence = atlassian.confluence(one).as_app(&token);
+    ///     Ok(())
     /// }
     ///
     /// let app = App::new().tokens(MemoryTokens::new()).keep_tokens_fresh().background(sync);

@@ -24,22 +24,30 @@
 //! ```
 //! use forge_remote::client::Atlassian;
 //! use forge_remote::prelude::*;
-//! use forge_remote::token::MemoryTokens;
+//! use forge_remote::token::{Installation, MemoryTokens};
 //! # use serde_json::Value;
 //!
 //! async fn count_pages(atlassian: Atlassian, tokens: Tokens) -> Result<()> {
 //!     for installation in tokens.installations().await? {
-//!         let token = tokens.system(installation.installation_id()).await?;
-//!         let confluence = atlassian.confluence(&installation).as_app(&token);
-//!         let mut pages = confluence.get("/wiki/api/v2/pages").query("limit", 250).pages::<Value>();
-//!         let mut count = 0;
-//!         while let Some(page) = pages.next().await {
-//!             page?;
-//!             count += 1;
+//!         // One customer's failure is no other's.
+//!         match pages_of(&installation, &tokens, &atlassian).await {
+//!             Ok(count) => println!("{count} pages"),
+//!             Err(error) => eprintln!("{}: {error}", installation.installation_id()),
 //!         }
-//!         println!("{count} pages");
 //!     }
 //!     Ok(())
+//! }
+//!
+//! async fn pages_of(one: &Installation, tokens: &Tokens, atlassian: &Atlassian) -> Result<usize> {
+//!     let token = tokens.system(one.installation_id()).await?;
+//!     let confluence = atlassian.confluence(one).as_app(&token);
+//!     let mut pages = confluence.get("/wiki/api/v2/pages").query("limit", 250).pages::<Value>();
+//!     let mut count = 0;
+//!     while let Some(page) = pages.next().await {
+//!         page?;
+//!         count += 1;
+//!     }
+//!     Ok(count)
 //! }
 //!
 //! let app = App::new().tokens(MemoryTokens::new()).keep_tokens_fresh().background(count_pages);

@@ -22,6 +22,11 @@ use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
 /// Who called the URL is for you to find out: the FIT says only that Forge passed it on. `hmac`
 /// asks Forge to demand a shared secret's HMAC; the schema has it, no page documents it.
 ///
+/// Nor is a [`SystemToken`](crate::SystemToken) that such a call brings proven to be Forge's: where
+/// Forge passes the caller's headers on, the caller may have written it, and the app would work with
+/// a token of the caller's choice, on the caller's own site perhaps. So it is never
+/// [kept](crate::token); take the kept one instead, `tokens.system(call.installation_id())`.
+///
 /// Whether a remote gets the request itself or Forge's description of it isn't documented:
 /// [`WebRequest`] takes both. A request itself has the caller's method, and the rest of the
 /// caller's path behind the trigger's own: so every method is answered, on `path` and on everything

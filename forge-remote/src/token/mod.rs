@@ -8,7 +8,7 @@
 #![cfg_attr(not(feature = "sqlite"), doc = "```ignore")]
 //! use forge_remote::client::Atlassian;
 //! use forge_remote::prelude::*;
-//! use forge_remote::token::SqliteTokens;
+//! use forge_remote::token::{Installation, SqliteTokens};
 //! # use std::time::Duration;
 //!
 //! #[derive(serde::Deserialize)]
@@ -18,15 +18,23 @@
 //! async fn sync_all(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
 //!     loop {
 //!         for installation in tokens.installations().await? {
-//!             let token = tokens.system(installation.installation_id()).await?;
-//!             let confluence = atlassian.confluence(&installation).as_app(&token);
-//!             let mut pages = confluence.get("/wiki/api/v2/pages").pages::<Page>();
-//!             while let Some(page) = pages.next().await {
-//!                 println!("{}", page?.title);
+//!             // One customer's failure is no other's: no `?` in this loop.
+//!             if let Err(error) = sync(&installation, &tokens, &atlassian).await {
+//!                 eprintln!("{}: {error}", installation.installation_id());
 //!             }
 //!         }
 //!         tokio::time::sleep(Duration::from_secs(600)).await;
 //!     }
+//! }
+//!
+//! async fn sync(installation: &Installation, tokens: &Tokens, atlassian: &Atlassian) -> Result<()> {
+//!     let token = tokens.system(installation.installation_id()).await?;
+//!     let confluence = atlassian.confluence(installation).as_app(&token);
+//!     let mut pages = confluence.get("/wiki/api/v2/pages").pages::<Page>();
+//!     while let Some(page) = pages.next().await {
+//!         println!("{}", page?.title);
+//!     }
+//!     Ok(())
 //! }
 //!
 //! #[tokio::main]
@@ -52,10 +60,22 @@
 //!
 //! Only the platform's own calls count: schedules, events, functions. What a page sends may come
 //! from whoever sits in front of it, and the token isn't signed together with the request; see
-//! [`Tokens::from_pages`].
+//! [`Tokens::from_pages`]. A web trigger's caller is anybody, and Forge may pass the headers on, so
+//! its calls never bring a token into the store; nor do an agent's, until it is known what comes
+//! through.
 //!
 //! Storing is off the request's path: the request leaves the token in memory, a task writes it. A
-//! store that is down costs no request; the tokens wait in memory and are written once it is back.
+//! store that is down costs no request, not even at launch; the tokens wait in memory and are
+//! written once it is back. A store that has lost tokens (Redis that keeps nothing on its disk, or
+//! fails over) gets them again from every instance that still has them, when they are listed, asked
+//! for or delivered again. Launch ends for what won't pass: a wrong key, no right, a newer schema.
+//!
+//! # Removing
+//!
+//! [`Tokens::remove`], which [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls before
+//! an uninstallation, puts a note of the removal in the token's place: so no instance brings it
+//! back. [`Tokens::on_removed`] is where the app deletes what it keeps for a customer. Don't do that
+//! for an installation that just isn't listed: it has no token at the moment, which passes.
 //!
 //! # Stores
 //!

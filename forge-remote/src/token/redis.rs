@@ -53,8 +53,9 @@ const PURGE: &str = "
 /// instances (feature `redis`).
 ///
 /// Each ends with its expiry by itself. The server must not evict keys (`maxmemory-policy
-/// noeviction` or a `volatile-` one with room to spare); one that forgets at a restart costs the
-/// tokens until Forge's next hourly calls. Redis Cluster isn't supported.
+/// noeviction` or a `volatile-` one with room to spare). One that forgets at a restart gets its
+/// tokens again from the instances that have them in memory; those that nobody has come with
+/// Forge's next hourly calls. Redis Cluster isn't supported.
 ///
 /// ```
 /// use forge_remote::prelude::*;
