@@ -17,12 +17,6 @@ use serde_json::json;
 #[scheduled_trigger(interval = "hour", auth = system)]
 async fn renew() {}
 
-#[scheduled_trigger(interval = "hour")]
-async fn asks_for_none() {}
-
-#[endpoint(auth = system)]
-async fn page() {}
-
 #[endpoint(method = "GET")]
 async fn life(call: Invocation, tokens: Tokens) -> Result<Json<u64>> {
     let kept = tokens.installation(call.installation_id()).await?;
@@ -32,8 +26,6 @@ async fn life(call: Invocation, tokens: Tokens) -> Result<Json<u64>> {
 fn app() -> App {
     App::empty()
         .handler(handler!(renew))
-        .handler(handler!(asks_for_none))
-        .handler(handler!(page))
         .handler(handler!(life))
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
@@ -240,59 +232,6 @@ async fn a_token_that_does_not_tell_its_end_counts_for_two_hours() {
         kept.system(THIRD).await,
         Err(TokenError::NeverSeen { .. })
     ));
-}
-
-#[tokio::test]
-async fn only_the_platforms_own_calls_bring_tokens() {
-    let from_pages = |tokens: Tokens| async {
-        let kept = kept_with(tokens).await;
-        let planted = kept.token(3 * HOUR, "planted");
-        let call = kept.harness.call("page").fit(|fit| fit.installation(ONE));
-        call.header("x-forge-oauth-system", &planted).send().await;
-        let call = kept.harness.call("page").fit(|fit| {
-            // The platform calls an endpoint that pages call too.
-            fit.installation(OTHER)
-                .module("core:endpoint", "page")
-                .without("/principal")
-        });
-        call.header("x-forge-oauth-system", &planted).send().await;
-        (
-            kept.system(ONE).await.is_ok(),
-            kept.system(OTHER).await.is_ok(),
-        )
-    };
-    let store = || Tokens::new(Flaky::default()).keys(KEYS[0]);
-    assert_eq!(from_pages(store()).await, (false, true));
-    assert_eq!(from_pages(store().from_pages()).await, (true, true));
-
-    // Forge sends none where none is asked for: such a header is somebody else's.
-    let kept = kept_on(&Flaky::default()).await;
-    let call = kept
-        .harness
-        .call("asks-for-none")
-        .fit(|fit| fit.installation(ONE));
-    let planted = kept.token(3 * HOUR, "planted");
-    assert_eq!(
-        call.header("x-forge-oauth-system", &planted)
-            .send()
-            .await
-            .status(),
-        200
-    );
-    assert!(kept.system(ONE).await.is_err());
-    // Nor with a Forge Invocation Token that is refused.
-    let call = kept
-        .harness
-        .call("renew")
-        .fit(|fit| fit.set("/aud", "x".into()).installation(ONE));
-    assert_eq!(
-        call.header("x-forge-oauth-system", &planted)
-            .send()
-            .await
-            .status(),
-        401
-    );
-    assert!(kept.system(ONE).await.is_err());
 }
 
 #[tokio::test]
