@@ -112,7 +112,7 @@ impl Memory {
 /// What is kept open while tokens are kept.
 pub(super) struct Keeper {
     store: Arc<dyn TokenStore>,
-    keys: Keys,
+    pub(super) keys: Keys,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) margin: Duration,
     limit: usize,
@@ -590,9 +590,9 @@ impl Drop for Writing {
     }
 }
 
-/// Opens a store within its time.
-pub(super) async fn open_in_time(opening: Stored<()>) -> Result<(), StoreError> {
-    timed(WRITE_TIME, opening).await
+/// What a launch asks of a store, within its time.
+pub(super) async fn in_time<T>(asked: Stored<T>) -> Result<T, StoreError> {
+    timed(WRITE_TIME, asked).await
 }
 
 async fn timed<T>(time: Duration, asked: Stored<T>) -> Result<T, StoreError> {

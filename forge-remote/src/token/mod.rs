@@ -81,6 +81,7 @@ mod expiring;
 mod fresh;
 mod installation;
 mod keeper;
+mod key_check;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -309,8 +310,11 @@ impl Tokens {
             store: store.name(),
             source,
         };
-        keeper::open_in_time(store.open()).await.map_err(failed)?;
+        keeper::in_time(store.open()).await.map_err(failed)?;
         check_keys(&keeper).await?;
+        if store.outlives_process() {
+            key_check::agree(&keeper).await?;
+        }
         self.start(keeper);
         Ok(())
     }
