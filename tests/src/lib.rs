@@ -14,6 +14,7 @@ pub mod padding;
 pub mod report;
 pub mod rig;
 pub mod rsa;
+pub mod servers;
 pub mod source;
 pub mod stores;
 pub mod writes;
