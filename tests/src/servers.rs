@@ -114,23 +114,20 @@ impl OwnServer {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// The bytes of all its files.
-    pub fn bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        read_all(self.folder.path(), &mut bytes);
-        bytes
-    }
-}
-
-fn read_all(folder: &Path, bytes: &mut Vec<u8>) {
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
-            read_all(&entry.path(), bytes);
-        } else if kind.is_file() {
-            // One may be gone by now.
-            bytes.extend(std::fs::read(entry.path()).unwrap_or_default());
-        }
+    /// Which of these texts its files hold.
+    pub async fn held(&self, texts: &[String]) -> Vec<String> {
+        let grep = Command::new("grep")
+            .args(["--recursive", "--text", "--fixed-strings"])
+            .args(["--only-matching", "--no-filename"])
+            .args(texts.iter().flat_map(|text| ["-e", text]))
+            .arg(self.folder.path())
+            .output();
+        let found = grep.await.unwrap().stdout;
+        let found = String::from_utf8_lossy(&found);
+        let mut found: Vec<String> = found.lines().map(str::to_owned).collect();
+        found.sort();
+        found.dedup();
+        found
     }
 }
 
