@@ -47,6 +47,8 @@ impl OwnServer {
         run(&program, make).await;
         words.extend([&path("postgres"), "-D", text(&data), "-h", "127.0.0.1"].map(str::to_owned));
         words.extend(["-p", &port.to_string(), "-k", text(&data)].map(str::to_owned));
+        // Else it syncs each of its thousand files after a crash.
+        words.extend(["-c", "recovery_init_sync_method=syncfs"].map(str::to_owned));
         Some(Self::start(words, folder, port).await)
     }
 
