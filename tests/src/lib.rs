@@ -10,6 +10,7 @@ pub mod back;
 pub mod handlers;
 pub mod http;
 pub mod jws;
+pub mod logged;
 pub mod padding;
 pub mod report;
 pub mod rig;

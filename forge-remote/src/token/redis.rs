@@ -78,7 +78,8 @@ const SWAP: &str = "
 /// Each ends with its expiry by itself. The server must not evict keys: with a `maxmemory`, its
 /// `maxmemory-policy` has to be `noeviction` (the `volatile-` ones evict tokens first, for tokens
 /// have an end). A server that forgets at a restart costs the tokens until Forge's next hourly
-/// calls. Redis Cluster isn't supported.
+/// calls; with `appendonly yes` it has them still, but for those of the last second (none is lost
+/// with `appendfsync always`). Redis Cluster isn't supported.
 ///
 /// When the app starts, the server's version is looked at, and everything the store does is tried
 /// on keys of its own: a missing permission or a replica ends the launch, not the first write.

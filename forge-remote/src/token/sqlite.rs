@@ -168,8 +168,8 @@ impl SqliteTokens {
                  ON CONFLICT (installation_id) DO UPDATE
                  SET expires_at = excluded.expires_at, sealed = excluded.sealed
                  WHERE forge_remote_tokens.expires_at <= excluded.expires_at
-                    OR forge_remote_tokens.expires_at > excluded.expires_at + ?4
-                    OR typeof(forge_remote_tokens.expires_at) <> 'integer'",
+                    -- as is all that is no number
+                    OR forge_remote_tokens.expires_at > excluded.expires_at + ?4",
             )
             .bind(&token.installation_id)
             .bind(to_millis(token.expires_at))

@@ -131,13 +131,13 @@ pub trait TokenStore: Send + Sync + 'static {
     /// days after the new one (none lives longer than one).
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()>;
 
-    /// The token of an installation.
+    /// The token of an installation; an error when what is there can't be read.
     fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>>;
 
-    /// The tokens of the installations on a site.
+    /// The tokens of the installations on a site; what can't be read is passed over.
     fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>>;
 
-    /// A page of the tokens.
+    /// A page of the tokens; what can't be read is passed over.
     fn list(&self, page: Page) -> Stored<Listed>;
 
     /// Removes the token of an installation. One that isn't there is removed already.
