@@ -36,6 +36,11 @@ impl Folder {
         self.0.join(name)
     }
 
+    /// The folder itself.
+    pub fn path(&self) -> &std::path::Path {
+        &self.0
+    }
+
     /// The bytes of every file in it.
     pub fn bytes(&self) -> Vec<u8> {
         let files = std::fs::read_dir(&self.0).unwrap();
@@ -104,7 +109,7 @@ fn sqlite() -> Place {
 
 /// The URL of a PostgreSQL schema of the test's own; `None` without a server.
 pub async fn postgres_url() -> Option<String> {
-    let url = server("FORGE_REMOTE_TEST_POSTGRES")?;
+    let url = variable("FORGE_REMOTE_TEST_POSTGRES")?;
     let schema = format!("test_{}", unique_id());
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
@@ -123,20 +128,27 @@ pub async fn postgres_url() -> Option<String> {
 
 /// The URL of a Redis server, and a prefix of the test's own; `None` without a server.
 pub fn redis_url() -> Option<(String, String)> {
-    let url = server("FORGE_REMOTE_TEST_REDIS")?;
+    let url = variable("FORGE_REMOTE_TEST_REDIS")?;
     Some((url, format!("test-{}", unique_id())))
 }
 
-fn server(variable: &str) -> Option<String> {
-    let url = std::env::var(variable).ok().filter(|url| !url.is_empty());
-    if url.is_none() {
-        // Not captured by the test harness: whoever runs the tests is to see it.
+/// What `tests/servers` tells of a server. Without it, whoever runs the tests is told what is left
+/// out; in CI, where nobody would read that, it is a failure.
+pub fn variable(name: &str) -> Option<String> {
+    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
+    if value.is_none() {
+        let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+        assert!(
+            !is_ci,
+            "{name} is not set: CI has to run the tests with `tests/servers`"
+        );
+        // Not captured by the test harness.
         let line = format!(
-            "left out: {variable} is not set, so nothing is tested on that server; `tests/servers cargo test` starts one\n"
+            "left out: {name} is not set, so nothing is tested on that server; `tests/servers cargo test` starts one\n"
         );
         let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
     }
-    url
+    value
 }
 
 /// The store that a process of its own is told of: `SQLITE` (a path), `POSTGRES` or `REDIS` (URLs),
@@ -241,6 +253,10 @@ impl TokenStore for Flaky {
 
     fn open(&self) -> Stored<()> {
         self.unless_down(|| self.store().open())
+    }
+
+    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+        self.unless_down(|| self.0.store.swap_key_check(there, new))
     }
 
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {

@@ -47,7 +47,17 @@ struct App {
 
 impl App {
     async fn start(keys: &KeySource, confluence: &Server, store: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tokens_app"))
+        let program = Command::new(env!("CARGO_BIN_EXE_tokens_app"));
+        Self::start_as(program, keys, confluence, store).await
+    }
+
+    async fn start_as(
+        mut program: Command,
+        keys: &KeySource,
+        confluence: &Server,
+        store: &[(&str, &str)],
+    ) -> Self {
+        let mut child = program
             .envs(store.iter().copied())
             .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
             .env("CONFLUENCE", &confluence.origin)
@@ -94,7 +104,11 @@ impl App {
 
     /// What Confluence tells the background task for the installation.
     async fn ask(&mut self) -> String {
-        let line = format!("{INSTALLATION_ID}\n");
+        self.tell(INSTALLATION_ID).await
+    }
+
+    async fn tell(&mut self, line: &str) -> String {
+        let line = format!("{line}\n");
         self.input.write_all(line.as_bytes()).await.unwrap();
         self.lines.next_line().await.unwrap().unwrap()
     }
@@ -254,6 +268,131 @@ async fn two_instances_share_one_redis() {
     if let Some((url, prefix)) = redis_url() {
         two_instances(&[("REDIS", &url), ("REDIS_PREFIX", &prefix)]).await;
     }
+}
+
+/// Several processes launch at once where nothing is yet, again and again.
+async fn launched_at_once(variables: &[(&str, &str)]) {
+    let launch = |_| {
+        Command::new(env!("CARGO_BIN_EXE_tokens_writer"))
+            .envs(variables.iter().copied())
+            .arg("9999999999")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    };
+    let mut writers: Vec<Child> = (0..6).map(launch).collect();
+    for mut writer in writers.drain(..) {
+        let mut lines = BufReader::new(writer.stdout.take().unwrap()).lines();
+        let line = lines.next_line().await.unwrap();
+        writer.start_kill().unwrap();
+        let output = writer.wait_with_output().await.unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(line.as_deref(), Some("writing"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn processes_launch_at_once_on_an_sqlite_file() {
+    let folder = Folder::default();
+    for round in 0..8 {
+        let file = folder.file(&format!("{round}.db"));
+        launched_at_once(&[("SQLITE", file.to_str().unwrap())]).await;
+    }
+}
+
+/// The file is the app's own as well, which has it open and writes, without a write-ahead log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_launch_at_once_on_an_sqlite_file_that_the_app_uses() {
+    let folder = Folder::default();
+    for round in 0..3 {
+        let file = folder.file(&format!("{round}.db"));
+        let options = sqlx::sqlite::SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true);
+        let app = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let create = sqlx::query("CREATE TABLE of_the_app (number INTEGER)");
+        create.execute(&app).await.unwrap();
+        let writing = app.clone();
+        let writer = tokio::spawn(async move {
+            for number in 0_i64.. {
+                let mut transaction = writing.begin_with("BEGIN IMMEDIATE").await.unwrap();
+                let insert = sqlx::query("INSERT INTO of_the_app VALUES (?1)").bind(number);
+                insert.execute(&mut *transaction).await.unwrap();
+                transaction.commit().await.unwrap();
+            }
+        });
+        launched_at_once(&[("SQLITE", file.to_str().unwrap())]).await;
+        assert!(!writer.is_finished());
+        writer.abort();
+        let check: (String,) = sqlx::query_as("PRAGMA integrity_check")
+            .fetch_one(&app)
+            .await
+            .unwrap();
+        assert_eq!(check.0, "ok");
+    }
+}
+
+#[tokio::test]
+async fn processes_launch_at_once_on_an_empty_postgresql() {
+    for _ in 0..4 {
+        if let Some(url) = postgres_url().await {
+            launched_at_once(&[("POSTGRES", &url)]).await;
+        }
+    }
+}
+
+/// As on a full disk: the app's files may not grow beyond a limit, until they may again.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_full_disk_costs_no_request_and_no_token() {
+    let keys = KeySource::start(Answer::Keys(published())).await;
+    let confluence = confluence().await;
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let store = [("SQLITE", file.to_str().unwrap())];
+    let mut program = Command::new("sh");
+    // In units of 512 bytes, or of 1024: shells differ.
+    let limited = "trap '' XFSZ; ulimit -S -f 300; exec \"$0\"";
+    program.args(["-c", limited, env!("CARGO_BIN_EXE_tokens_app")]);
+    program.stderr(Stdio::piped());
+    let mut app = App::start_as(program, &keys, &confluence, &store).await;
+    let mut log = BufReader::new(app.child.stderr.take().unwrap()).lines();
+
+    for turn in 1.. {
+        let token = oauth(in_seconds(7200 + turn), &turn.to_string());
+        app.deliver(&token).await;
+        // The background task has it, written or not.
+        assert_eq!(app.ask().await, mark(&token));
+        if app.tell("failures").await != "0" {
+            break;
+        }
+        assert!(turn < 1000, "its disk is never full");
+    }
+    let line = loop {
+        let line = log.next_line().await.unwrap().unwrap();
+        if line.contains("tokens can't be written") {
+            break line;
+        }
+    };
+    assert!(line.contains("disk"), "{line}");
+    // What is written there is a token still.
+    let kept = SqliteTokens::at(&file);
+    assert!(kept.get(INSTALLATION_ID).await.unwrap().is_some());
+
+    let unlimited = Command::new("prlimit")
+        .args(["--fsize=unlimited", "--pid"])
+        .arg(app.child.id().unwrap().to_string())
+        .status();
+    assert!(unlimited.await.unwrap().success());
+    let ends = in_seconds(9000);
+    let newest = oauth(ends, "newest");
+    app.deliver(&newest).await;
+    written(&file, ends).await;
+    app.kill().await;
+    let mut app = App::start(&keys, &confluence, &store).await;
+    assert_eq!(app.ask().await, mark(&newest));
 }
 
 /// A writer is killed 200 times, at a moment of chance: each time every installation has a token,

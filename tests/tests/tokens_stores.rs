@@ -6,8 +6,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use forge_remote::token::{Page, SealedToken, TokenStore};
-use forge_remote_tests::stores::{Place, in_seconds, installation, places, sealed};
+use forge_remote::token::{
+    OpenError, Page, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, TokenStore, Tokens,
+};
+use forge_remote_tests::servers::tell_redis;
+use forge_remote_tests::stores::{
+    Folder, KEYS, Place, in_seconds, installation, places, postgres_url, redis_url, sealed,
+};
+use sqlx::Executor as _;
 
 async fn get(store: &dyn TokenStore, at: usize) -> Option<SealedToken> {
     store.get(&installation(at)).await.unwrap()
@@ -132,6 +138,316 @@ async fn instances_may_open_at_once() {
         let store = place.open().await;
         assert_eq!(all(&*store, 100, None).await.len(), 12, "{place:?}");
     }
+}
+
+/// One that no token can have doesn't keep newer ones out.
+#[tokio::test]
+async fn an_end_that_can_not_be_is_in_nobodys_way() {
+    const DAY: u64 = 24 * 3600;
+    for place in places().await {
+        let store = place.open().await;
+        let token = sealed(1, in_seconds(3600));
+        store
+            .put(vec![sealed(1, in_seconds(1000 * DAY))])
+            .await
+            .unwrap();
+        store.put(vec![token.clone()]).await.unwrap();
+        assert!(get(&*store, 1).await == Some(token), "{place:?}");
+        // A day is what a wrong token may have.
+        let late = sealed(1, in_seconds(DAY));
+        store.put(vec![late.clone()]).await.unwrap();
+        store.put(vec![sealed(1, in_seconds(60))]).await.unwrap();
+        assert!(get(&*store, 1).await == Some(late), "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_check_is_swapped_in_one_step_and_is_no_token() {
+    let record = |text: &str| text.as_bytes().to_vec();
+    for place in places().await {
+        let (store, other) = (place.open().await, place.open().await);
+        let swap = async |there: Option<&str>, new| {
+            let now = store.swap_key_check(there.map(record), record(new)).await;
+            String::from_utf8(now.unwrap()).unwrap()
+        };
+        assert_eq!(swap(None, "one").await, "one", "{place:?}");
+        assert_eq!(swap(None, "two").await, "one", "{place:?}");
+        assert_eq!(swap(Some("two"), "three").await, "one", "{place:?}");
+        assert_eq!(swap(Some("one"), "two").await, "two", "{place:?}");
+        let seen = other.swap_key_check(None, record("three")).await.unwrap();
+        assert_eq!(seen, record("two"), "{place:?}");
+
+        // It stays, and nobody takes it for a token.
+        other.purge(in_seconds(100_000)).await.unwrap();
+        assert!(all(&*other, 10, None).await.is_empty(), "{place:?}");
+        let soon = Some(in_seconds(100_000));
+        assert!(all(&*other, 10, soon).await.is_empty(), "{place:?}");
+        assert_eq!(swap(None, "four").await, "two", "{place:?}");
+    }
+}
+
+/// An empty store is no place for two keys either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn instances_with_different_keys_do_not_start_on_one_store() {
+    let open = async |place: &Place, keys: String| {
+        let opened = Tokens::new(place.connect()).keys(keys).open().await;
+        match opened {
+            Ok(()) => true,
+            Err(OpenError::OtherKey { .. }) => false,
+            Err(error) => panic!("{place:?}: {error:?}"),
+        }
+    };
+    let [one, other] = KEYS.map(str::to_owned);
+    let rotating = [format!("{one},{other}"), format!("{other},{one}")];
+    for place in places().await {
+        let place = Arc::new(place);
+        // At once: those with the key of whoever was first start, and nobody else.
+        let opening: Vec<_> = (0..12)
+            .map(|at| {
+                let (place, keys) = (Arc::clone(&place), KEYS[at % 2].to_owned());
+                tokio::spawn(async move {
+                    let tokens = Tokens::new(place.connect()).keys(keys);
+                    (at % 2, tokens.open().await.is_ok())
+                })
+            })
+            .collect();
+        let mut started = [0, 0];
+        for opened in opening {
+            let (key, is_open) = opened.await.unwrap();
+            started[key] += u32::from(is_open);
+        }
+        assert!(
+            started == [6, 0] || started == [0, 6],
+            "{place:?}: {started:?}"
+        );
+        let (old, new) = if started[0] > 0 {
+            (&one, &other)
+        } else {
+            (&other, &one)
+        };
+        let (before, after) = if started[0] > 0 {
+            (&rotating[0], &rotating[1])
+        } else {
+            (&rotating[1], &rotating[0])
+        };
+
+        // `old`, then `old,new`, then `new,old`, then `new`.
+        assert!(!open(&place, new.clone()).await, "{place:?}");
+        assert!(open(&place, before.clone()).await, "{place:?}");
+        assert!(open(&place, old.clone()).await, "{place:?}");
+        assert!(!open(&place, new.clone()).await, "{place:?}");
+        assert!(open(&place, after.clone()).await, "{place:?}");
+        assert!(!open(&place, old.clone()).await, "{place:?}");
+        assert!(open(&place, new.clone()).await, "{place:?}");
+
+        // A damaged record is nobody's key.
+        let store = place.open().await;
+        let record = store.swap_key_check(None, Vec::new()).await.unwrap();
+        store
+            .swap_key_check(Some(record), b"?".to_vec())
+            .await
+            .unwrap();
+        assert!(open(&place, new.clone()).await, "{place:?}");
+        assert!(!open(&place, old.clone()).await, "{place:?}");
+    }
+}
+
+/// What is no token is passed over by those who look for others, told to who asks for it, and
+/// overwritten by the next one.
+async fn rows_that_can_not_be_read(store: &dyn TokenStore, bad: &[usize]) {
+    let ids = all(store, 3, None).await;
+    let expected: Vec<_> = (0..10)
+        .filter(|at| !bad.contains(at))
+        .map(installation)
+        .collect();
+    assert_eq!(ids, expected);
+    assert_eq!(
+        store.on_site("everywhere").await.unwrap().len(),
+        expected.len()
+    );
+    for &at in bad {
+        let error = store.get(&installation(at)).await.unwrap_err().to_string();
+        assert!(
+            error.contains(&installation(at)) && error.contains("can't be read"),
+            "{error}"
+        );
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    let tokens: Vec<_> = (0..10).map(|at| sealed(at, in_seconds(2000))).collect();
+    store.put(tokens.clone()).await.unwrap();
+    assert!(store.list(Page::first(10)).await.unwrap().tokens == tokens);
+    assert_eq!(store.on_site("everywhere").await.unwrap().len(), 10);
+}
+
+fn ten() -> Vec<SealedToken> {
+    (0..10).map(|at| sealed(at, in_seconds(1000))).collect()
+}
+
+#[tokio::test]
+async fn bad_rows_in_sqlite_cost_no_other() {
+    let folder = Folder::default();
+    let store = SqliteTokens::at(folder.file("tokens.db"));
+    store.open().await.unwrap();
+    store.put(ten()).await.unwrap();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.file("tokens.db"));
+    let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    for (at, change) in [(2, "expires_at = 'hunter2'"), (3, "expires_at = x'00'")] {
+        let id = installation(at);
+        let update =
+            format!("UPDATE forge_remote_tokens SET {change} WHERE installation_id = '{id}'");
+        pool.execute(update.as_str()).await.unwrap();
+    }
+    rows_that_can_not_be_read(&store, &[2, 3]).await;
+}
+
+#[tokio::test]
+async fn bad_rows_in_postgresql_cost_no_other() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let store = PostgresTokens::at(&url);
+    store.open().await.unwrap();
+    store.put(ten()).await.unwrap();
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    let free = "ALTER TABLE forge_remote_tokens ALTER sealed DROP NOT NULL";
+    pool.execute(free).await.unwrap();
+    for (at, change) in [
+        (2, "sealed = NULL"),
+        (9, "cloud_ids = ARRAY['everywhere', NULL]"),
+    ] {
+        let id = installation(at);
+        let update =
+            format!("UPDATE forge_remote_tokens SET {change} WHERE installation_id = '{id}'");
+        pool.execute(update.as_str()).await.unwrap();
+    }
+    rows_that_can_not_be_read(&store, &[2, 9]).await;
+}
+
+#[tokio::test]
+async fn bad_rows_in_redis_cost_no_other() {
+    let Some((url, prefix)) = redis_url() else {
+        return;
+    };
+    let store = RedisTokens::at(&url).prefix(&prefix);
+    store.open().await.unwrap();
+    store.put(ten()).await.unwrap();
+    let key = |at| format!("{prefix}:token:{}", installation(at));
+    tell_redis(&url, &["HSET", &key(2), "expires_at", "hunter2"]);
+    tell_redis(&url, &["SET", &key(3), "hunter2"]);
+    tell_redis(&url, &["HDEL", &key(4), "sealed"]);
+    tell_redis(&url, &["SET", &format!("{prefix}:site:cloud-4"), "hunter2"]);
+    rows_that_can_not_be_read(&store, &[2, 3, 4]).await;
+    assert_eq!(store.on_site("cloud-4").await.unwrap().len(), 2);
+}
+
+/// A role that may not make tables needs them made, and no more than it is granted.
+#[tokio::test]
+async fn a_postgresql_role_with_few_rights_is_enough() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let owner = sqlx::PgPool::connect(&url).await.unwrap();
+    let (schema,): (String,) = sqlx::query_as("SELECT current_schema()::TEXT")
+        .fetch_one(&owner)
+        .await
+        .unwrap();
+    let role = format!("role_{schema}");
+    let run = async |statement: &str| {
+        owner.execute(statement).await.unwrap();
+    };
+    run(&format!("CREATE ROLE {role} LOGIN")).await;
+    run(&format!("GRANT USAGE ON SCHEMA {schema} TO {role}")).await;
+    let store = || PostgresTokens::at(url.replacen("test@", &format!("{role}@"), 1));
+
+    let error = store().open().await.unwrap_err().to_string();
+    assert!(
+        error.contains("CREATE on the schema")
+            && error.contains("documentation of `PostgresTokens`"),
+        "{error}"
+    );
+    run(&PostgresTokens::schema()).await;
+    let error = store().open().await.unwrap_err().to_string();
+    assert!(error.contains("lacks a right"), "{error}");
+
+    // As the documentation has them.
+    run(&format!("GRANT SELECT ON forge_remote_schema TO {role}")).await;
+    run(&format!(
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON forge_remote_tokens TO {role}"
+    ))
+    .await;
+    Tokens::new(store()).keys(KEYS[0]).open().await.unwrap();
+    let store = store();
+    for ends in [100, 200] {
+        store.put(vec![sealed(1, in_seconds(ends))]).await.unwrap();
+    }
+    assert_eq!(all(&store, 10, None).await.len(), 1);
+    store.purge(in_seconds(150)).await.unwrap();
+    store.remove(&installation(1)).await.unwrap();
+    assert!(all(&store, 10, None).await.is_empty());
+    run(&format!("DROP OWNED BY {role}")).await;
+    run(&format!("DROP ROLE {role}")).await;
+}
+
+/// A write that waits for a lock ends before its caller gives up: nothing is written later.
+#[tokio::test]
+async fn a_postgresql_write_that_can_not_end_in_time_is_not_done_later() {
+    let Some(url) = postgres_url().await else {
+        return;
+    };
+    let store = PostgresTokens::at(&url);
+    store.open().await.unwrap();
+    let (old, new) = (sealed(1, in_seconds(100)), sealed(1, in_seconds(200)));
+    store.put(vec![old.clone()]).await.unwrap();
+    let other = sqlx::PgPool::connect(&url).await.unwrap();
+    let mut transaction = other.begin().await.unwrap();
+    let lock = "SELECT 1 FROM forge_remote_tokens FOR UPDATE";
+    transaction.execute(lock).await.unwrap();
+    // The keeper waits for 10 seconds.
+    let put = tokio::time::timeout(Duration::from_secs(9), store.put(vec![new])).await;
+    let error = put.unwrap().unwrap_err().to_string();
+    assert!(error.contains("another client holds its rows"), "{error}");
+    transaction.rollback().await.unwrap();
+    assert!(get(&store, 1).await == Some(old));
+}
+
+/// The file may be one that the app has open: the system drops all of a process's locks on a file
+/// when it closes any handle of that file, and then two may write at once.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn opening_an_sqlite_file_leaves_the_apps_locks_on_it() {
+    let folder = Folder::default();
+    let file = folder.file("app.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&file)
+        .create_if_missing(true);
+    let app = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let mut transaction = app.begin_with("BEGIN EXCLUSIVE").await.unwrap();
+    transaction
+        .execute("CREATE TABLE of_the_app (x)")
+        .await
+        .unwrap();
+    let locks = || {
+        let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(&file).unwrap());
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let ours = format!(":{inode} ");
+        locks.lines().filter(|line| line.contains(&ours)).count()
+    };
+    let before = locks();
+    assert!(before > 0);
+    let store = SqliteTokens::at(&file);
+    let mut opening = store.open();
+    // As far as it comes without waiting.
+    tokio::select! {
+        biased;
+        _ = &mut opening => panic!("the app holds the file"),
+        () = std::future::ready(()) => {}
+    }
+    assert_eq!(locks(), before);
+    transaction.commit().await.unwrap();
+    opening.await.unwrap();
+    let tables = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table'";
+    let (tables,): (i64,) = sqlx::query_as(tables).fetch_one(&app).await.unwrap();
+    assert_eq!(tables, 4);
 }
 
 /// Numbers in no order; always the same.

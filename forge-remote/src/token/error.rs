@@ -84,12 +84,13 @@ pub enum OpenError {
     /// The key is none.
     #[error("FORGE_REMOTE_TOKEN_KEY (or `Tokens::keys`) can't be used: {0}")]
     BadKey(#[from] InvalidKeys),
-    /// The store holds tokens, and none of them opens.
+    /// The store is used with a key that isn't among the given ones: its record of the newest key
+    /// doesn't open, or none of its tokens does.
     #[error(
-        "the tokens in {store} were sealed under another key (id {key_id}); they are kept as they \
-         are. Give that key as well, after the new one and a comma, in FORGE_REMOTE_TOKEN_KEY; \
-         if it is lost, delete the store's tokens: they live 4 hours at most, and Forge's hourly \
-         calls bring new ones. Each app needs a store of its own"
+        "what {store} holds was sealed under another key (id {key_id}); it is kept as it is. Give \
+         that key as well, after the new one and a comma, in FORGE_REMOTE_TOKEN_KEY; if it is lost, \
+         empty the store (its tables, or the keys with its prefix): tokens live 4 hours at most, \
+         and Forge's hourly calls bring new ones. Each app needs a store of its own"
     )]
     OtherKey {
         /// The store.

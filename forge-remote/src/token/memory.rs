@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::store::{Listed, Page, SealedToken, Stored, TokenStore};
+use super::store::{LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, Stored, TokenStore};
 
 /// Keeps tokens for as long as the process lives. Clones share them.
 ///
@@ -18,7 +18,13 @@ use super::store::{Listed, Page, SealedToken, Stored, TokenStore};
 /// # let _ = app;
 /// ```
 #[derive(Clone, Default)]
-pub struct MemoryTokens(Arc<Mutex<BTreeMap<String, SealedToken>>>);
+pub struct MemoryTokens(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    tokens: Mutex<BTreeMap<String, SealedToken>>,
+    key_check: Mutex<Option<Vec<u8>>>,
+}
 
 impl MemoryTokens {
     /// An empty store.
@@ -27,7 +33,8 @@ impl MemoryTokens {
     }
 
     fn tokens(&self) -> MutexGuard<'_, BTreeMap<String, SealedToken>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let tokens = self.0.tokens.lock();
+        tokens.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -52,12 +59,23 @@ impl TokenStore for MemoryTokens {
         false
     }
 
+    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+        let key_check = self.0.key_check.lock();
+        let mut key_check = key_check.unwrap_or_else(PoisonError::into_inner);
+        if *key_check == there {
+            *key_check = None;
+        }
+        done(key_check.get_or_insert(new).clone())
+    }
+
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
         let mut kept = self.tokens();
         for token in tokens {
-            let later = kept
-                .get(&token.installation_id)
-                .is_some_and(|kept| kept.expires_at > token.expires_at);
+            let ends = token.expires_at_millis();
+            let later = kept.get(&token.installation_id).is_some_and(|kept| {
+                let lead = kept.expires_at_millis().saturating_sub(ends);
+                (1..=LONGEST_LEAD_MILLIS).contains(&lead)
+            });
             if !later {
                 kept.insert(token.installation_id.clone(), token);
             }

@@ -93,8 +93,9 @@
 //! Tokens leave the process sealed by AES-256-GCM, under `FORGE_REMOTE_TOKEN_KEY`: 32 bytes in base64,
 //! as `openssl rand -base64 32` prints them, the same for every instance. To change it, put the new
 //! one after the old one (`old,new`) on every instance, then `new,old`, then, 4 hours later, `new`:
-//! the first seals, all open. With a key that opens nothing the app doesn't start, and the tokens
-//! stay as they are.
+//! the first seals, all open. The store has a record of the first key, so that instances with
+//! different keys don't start on it, even while it is empty: with a key that doesn't open the
+//! record, or none of the tokens, the app doesn't start, and what is kept stays as it is.
 
 mod error;
 mod expiring;
@@ -102,6 +103,7 @@ mod fresh;
 mod handing_out;
 mod installation;
 mod keeper;
+mod key_check;
 mod listing;
 mod memory;
 #[cfg(feature = "postgres")]
@@ -398,7 +400,11 @@ async fn connect(keeper: &Keeper) -> Result<(), OpenError> {
         source,
     };
     keeper::in_time(store.open()).await.map_err(failed)?;
-    check_keys(keeper).await
+    check_keys(keeper).await?;
+    if store.outlives_process() {
+        key_check::agree(keeper).await?;
+    }
+    Ok(())
 }
 
 /// A store with tokens of which none opens: the key is wrong.

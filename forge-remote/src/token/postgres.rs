@@ -5,12 +5,13 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use sqlx::Row as _;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgExecutor, PgPool, PgPoolOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::{Postgres, Row as _};
 
 use super::store::{
-    Listed, Page, SealedToken, StoreError, Stored, TokenStore, from_millis, listed, steps_left,
-    to_millis,
+    BadRow, LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, StoreError, Stored, TokenStore,
+    from_millis, listed, readable, steps_left, to_millis,
 };
 
 /// How long a connection may take.
@@ -29,6 +30,16 @@ const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE INDEX forge_remote_tokens_by_site ON forge_remote_tokens USING GIN (cloud_ids)",
 ]];
 
+const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS forge_remote_schema (version BIGINT NOT NULL)";
+/// Begins a write. With the time that a connection may take, it ends before its caller gives up
+/// waiting: what the caller believes to have failed must not be done after all, perhaps after a
+/// later removal. Only for this transaction: a proxy may give the connection to somebody else next.
+const BEGIN_WRITE: &str =
+    "BEGIN; SET LOCAL statement_timeout = '4s'; SET LOCAL lock_timeout = '3s'";
+/// The key check has the place of a token that nobody has: who deletes all rows, because the key is
+/// lost, deletes it as well.
+const NOBODY: &str = "";
+
 /// What [`token`] reads.
 macro_rules! select {
     ($rest:literal) => {
@@ -41,8 +52,17 @@ macro_rules! select {
 
 /// Keeps tokens in PostgreSQL, for apps of several instances (feature `postgres`).
 ///
-/// The tables are made when they aren't there, by whichever instance comes first. A proxy that
-/// hands out connections by transaction (PgBouncer) has to support prepared statements.
+/// The tables are made when they aren't there, by whichever instance comes first. Where the app's
+/// role may not create tables, somebody else runs what [`schema`](Self::schema) returns; then the
+/// role needs these, and `USAGE` on the schema:
+///
+/// ```sql
+/// GRANT SELECT ON forge_remote_schema TO app;
+/// GRANT SELECT, INSERT, UPDATE, DELETE ON forge_remote_tokens TO app;
+/// ```
+///
+/// A proxy that hands out connections by transaction has to support prepared statements, as
+/// PgBouncer does from 1.21 on with a `max_prepared_statements` above 0.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -102,8 +122,37 @@ impl PostgresTokens {
         Ok(pool.clone())
     }
 
+    /// The statements that make the tables, for a role that may: in the schema that comes first in
+    /// the `search_path` of the app's role. A newer version may have more of them.
+    ///
+    /// ```
+    /// println!("{}", forge_remote::token::PostgresTokens::schema());
+    /// ```
+    pub fn schema() -> String {
+        let versions = (1..).zip(MIGRATIONS).flat_map(|(version, step)| {
+            let done = format!("INSERT INTO forge_remote_schema (version) VALUES ({version})");
+            step.iter().map(|&part| part.to_owned()).chain([done])
+        });
+        std::iter::once(SCHEMA.to_owned())
+            .chain(versions)
+            .map(|statement| statement + ";\n")
+            .collect()
+    }
+
     async fn migrate(self) -> Result<(), StoreError> {
-        let mut transaction = self.pool()?.begin().await.map_err(failed)?;
+        let pool = self.pool()?;
+        // Mostly it is done, and then nobody needs the right to create anything.
+        let row = sqlx::query("SELECT to_regclass('forge_remote_schema') IS NOT NULL")
+            .fetch_one(&pool)
+            .await
+            .map_err(failed)?;
+        if row.try_get(0).map_err(failed)? {
+            let done = version(&pool).await?;
+            if steps_left(done, MIGRATIONS)?.next().is_none() {
+                return Ok(());
+            }
+        }
+        let mut transaction = pool.begin().await.map_err(failed)?;
         // One instance at a time; the others find it done.
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(SCHEMA_LOCK)
@@ -115,16 +164,12 @@ impl PostgresTokens {
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-        sqlx::query("CREATE TABLE IF NOT EXISTS forge_remote_schema (version BIGINT NOT NULL)")
+        sqlx::query(SCHEMA)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-        let row = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM forge_remote_schema")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        let steps = steps_left(row.try_get(0).map_err(failed)?, MIGRATIONS)?;
-        for (version, step) in steps {
+        let done = version(&mut *transaction).await?;
+        for (version, step) in steps_left(done, MIGRATIONS)? {
             for &statement in step {
                 let statement = sqlx::query(statement);
                 statement.execute(&mut *transaction).await.map_err(failed)?;
@@ -136,6 +181,15 @@ impl PostgresTokens {
                 .map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)
+    }
+
+    /// One statement that writes; comes back with how many rows it changed.
+    async fn write(&self, statement: Query<'_, Postgres, PgArguments>) -> Result<u64, StoreError> {
+        let begin = self.pool()?.begin_with(BEGIN_WRITE).await;
+        let mut transaction = begin.map_err(failed)?;
+        let done = statement.execute(&mut *transaction).await.map_err(failed)?;
+        transaction.commit().await.map_err(failed)?;
+        Ok(done.rows_affected())
     }
 
     async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
@@ -158,7 +212,7 @@ impl PostgresTokens {
             columns.2.push(token.cloud_ids.join(","));
             columns.3.push(token.sealed);
         }
-        sqlx::query(
+        let put = sqlx::query(
             "INSERT INTO forge_remote_tokens (installation_id, expires_at, cloud_ids, sealed)
              SELECT id, ends, string_to_array(sites, ','), sealed
              FROM UNNEST($1::TEXT[], $2::BIGINT[], $3::TEXT[], $4::BYTEA[])
@@ -167,47 +221,64 @@ impl PostgresTokens {
              ON CONFLICT (installation_id) DO UPDATE
              SET expires_at = EXCLUDED.expires_at, cloud_ids = EXCLUDED.cloud_ids,
                  sealed = EXCLUDED.sealed
-             WHERE forge_remote_tokens.expires_at <= EXCLUDED.expires_at",
+             WHERE forge_remote_tokens.expires_at <= EXCLUDED.expires_at
+                OR forge_remote_tokens.expires_at > EXCLUDED.expires_at + $5",
         )
         .bind(columns.0)
         .bind(columns.1)
         .bind(columns.2)
         .bind(columns.3)
-        .execute(&self.pool()?)
-        .await
-        .map(drop)
-        .map_err(failed)
+        .bind(LONGEST_LEAD_MILLIS);
+        self.write(put).await.map(drop)
     }
 }
 
+/// Which version the schema has.
+async fn version(executor: impl PgExecutor<'_>) -> Result<i64, StoreError> {
+    sqlx::query("SELECT COALESCE(MAX(version), 0) FROM forge_remote_schema")
+        .fetch_one(executor)
+        .await
+        .and_then(|row| row.try_get(0))
+        .map_err(failed)
+}
+
+/// Source: <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn failed(error: sqlx::Error) -> StoreError {
-    // SQLSTATE: who one is (28), a database that isn't there (3D), a schema (3F), rights (42501).
     let code = error.as_database_error().and_then(|error| error.code());
-    let is_setup = code.is_some_and(|code| {
-        code == "42501"
-            || ["28", "3D", "3F"]
-                .iter()
-                .any(|class| code.starts_with(class))
-    });
-    let error = StoreError::new("PostgreSQL failed").caused_by(error);
-    if is_setup { error.of_setup() } else { error }
+    let code = code.as_deref().unwrap_or_default();
+    let advice = match code {
+        "42501" => {
+            "; its role lacks a right: to have the tables made, CREATE on the schema; else let \
+             another role make them, and grant what the documentation of `PostgresTokens` names"
+        }
+        "42P01" => "; were its tables dropped? They are made when the app starts",
+        "55P03" | "57014" => "; another client holds its rows, or the server is too slow",
+        "26000" | "42P05" => {
+            "; is there a proxy that hands out connections by transaction? It has to support \
+             prepared statements (PgBouncer: `max_prepared_statements`)"
+        }
+        "25006" => "; this is a standby: its URL must lead to the primary",
+        _ => "",
+    };
+    // Who one is (28), a database that isn't there (3D), a schema (3F), rights.
+    let classes = ["28", "3D", "3F", "42501"];
+    let is_setup = classes.iter().any(|class| code.starts_with(class));
+    let failed = StoreError::new(format!("PostgreSQL failed{advice}")).caused_by(error);
+    if is_setup { failed.of_setup() } else { failed }
 }
 
 /// A row of `select!`.
-fn token(row: &PgRow) -> Result<SealedToken, sqlx::Error> {
+fn token(row: &PgRow) -> Result<SealedToken, BadRow> {
+    let id: String = row
+        .try_get(0)
+        .map_err(|error| BadRow::of("", error.to_string()))?;
+    let bad = |error: sqlx::Error| BadRow::of(&id, error.to_string());
     Ok(SealedToken {
-        installation_id: row.try_get(0)?,
-        expires_at: from_millis(row.try_get(1)?),
-        cloud_ids: row.try_get(2)?,
-        sealed: row.try_get(3)?,
+        expires_at: from_millis(row.try_get(1).map_err(bad)?),
+        cloud_ids: row.try_get(2).map_err(bad)?,
+        sealed: row.try_get(3).map_err(bad)?,
+        installation_id: id,
     })
-}
-
-fn tokens(rows: &[PgRow]) -> Result<Vec<SealedToken>, StoreError> {
-    rows.iter()
-        .map(token)
-        .collect::<Result<_, _>>()
-        .map_err(failed)
 }
 
 impl TokenStore for PostgresTokens {
@@ -225,6 +296,26 @@ impl TokenStore for PostgresTokens {
         Box::pin(self.clone().migrate())
     }
 
+    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let swap = sqlx::query(
+                "INSERT INTO forge_remote_tokens (installation_id, expires_at, cloud_ids, sealed)
+                 VALUES ($1, $2, '{}', $3)
+                 ON CONFLICT (installation_id) DO UPDATE SET sealed = EXCLUDED.sealed
+                 WHERE forge_remote_tokens.sealed = $4",
+            );
+            let swap = swap.bind(NOBODY).bind(i64::MAX).bind(new).bind(there);
+            this.write(swap).await?;
+            sqlx::query("SELECT sealed FROM forge_remote_tokens WHERE installation_id = $1")
+                .bind(NOBODY)
+                .fetch_one(&this.pool()?)
+                .await
+                .and_then(|row| row.try_get(0))
+                .map_err(failed)
+        })
+    }
+
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
         Box::pin(self.clone().put_all(tokens))
     }
@@ -237,7 +328,7 @@ impl TokenStore for PostgresTokens {
                 .fetch_all(&this.pool()?)
                 .await
                 .map_err(failed)?;
-            Ok(tokens(&rows)?.pop())
+            Ok(rows.first().map(token).transpose()?)
         })
     }
 
@@ -249,7 +340,7 @@ impl TokenStore for PostgresTokens {
                 .fetch_all(&this.pool()?)
                 .await
                 .map_err(failed)?;
-            tokens(&rows)
+            Ok(readable(&this.name(), rows.iter().map(token).collect()))
         })
     }
 
@@ -259,37 +350,30 @@ impl TokenStore for PostgresTokens {
             let rows = sqlx::query(select!(
                 "WHERE installation_id > $1 AND expires_at < $2 ORDER BY installation_id LIMIT $3"
             ))
-            .bind(page.after.unwrap_or_default())
+            .bind(page.after.unwrap_or_else(|| NOBODY.to_owned()))
             .bind(page.ends_before.map_or(i64::MAX, to_millis))
             .bind(i64::from(page.limit))
             .fetch_all(&this.pool()?)
             .await
             .map_err(failed)?;
-            Ok(listed(tokens(&rows)?, page.limit))
+            let rows = rows.iter().map(token).collect();
+            Ok(listed(&this.name(), rows, page.limit))
         })
     }
 
     fn remove(&self, installation_id: &str) -> Stored<()> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
-            sqlx::query("DELETE FROM forge_remote_tokens WHERE installation_id = $1")
-                .bind(id)
-                .execute(&this.pool()?)
-                .await
-                .map(drop)
-                .map_err(failed)
+            let remove = sqlx::query("DELETE FROM forge_remote_tokens WHERE installation_id = $1");
+            this.write(remove.bind(id)).await.map(drop)
         })
     }
 
     fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
         let this = self.clone();
         Box::pin(async move {
-            sqlx::query("DELETE FROM forge_remote_tokens WHERE expires_at < $1")
-                .bind(to_millis(ended_before))
-                .execute(&this.pool()?)
-                .await
-                .map(|deleted| deleted.rows_affected())
-                .map_err(failed)
+            let purge = sqlx::query("DELETE FROM forge_remote_tokens WHERE expires_at < $1");
+            this.write(purge.bind(to_millis(ended_before))).await
         })
     }
 }

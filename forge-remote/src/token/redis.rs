@@ -1,33 +1,44 @@
 //! Tokens in Redis.
 
+mod link;
+
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, Pipeline, Script};
-use tokio::sync::OnceCell;
+use redis::{Pipeline, RedisError, RedisResult, Script};
 
 use super::store::{
-    Listed, Page, SealedToken, StoreError, Stored, TokenStore, from_millis, to_millis,
+    BadRow, LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, StoreError, Stored, TokenStore,
+    from_millis, readable, to_millis,
 };
+use link::Link;
 
-const CONNECT: Duration = Duration::from_secs(3);
-const ANSWER: Duration = Duration::from_secs(3);
 /// An ended token stays this long, as in the other stores.
 const KEPT_AFTER_END_MILLIS: i64 = 24 * 3600 * 1000;
 
-/// Compares and writes in one step: Redis runs one script at a time.
+/// Compares and writes in one step: Redis runs one script at a time. What is no token (another
+/// type, an end that is no number or too far off) is in nobody's way.
 ///
 /// Keys: the token's, the index by id, the index by end, the token's sites.
 const PUT: &str = "
-    local kept = redis.call('HGET', KEYS[1], 'expires_at')
-    if kept and tonumber(kept) > tonumber(ARGV[2]) then return 0 end
+    local function is(key, wanted)
+        local type = redis.call('TYPE', key).ok
+        if type ~= wanted and type ~= 'none' then redis.call('DEL', key) end
+    end
+    is(KEYS[1], 'hash')
+    is(KEYS[2], 'zset')
+    is(KEYS[3], 'zset')
+    local ends = tonumber(ARGV[2])
+    local kept = tonumber(redis.call('HGET', KEYS[1], 'expires_at') or '')
+    if kept and kept > ends and kept <= ends + tonumber(ARGV[6]) then return 0 end
     redis.call('HSET', KEYS[1], 'expires_at', ARGV[2], 'sites', ARGV[3], 'sealed', ARGV[4])
     redis.call('PEXPIREAT', KEYS[1], ARGV[5])
     redis.call('ZADD', KEYS[2], 0, ARGV[1])
     redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
     for at = 4, #KEYS do
+        is(KEYS[at], 'set')
         redis.call('SADD', KEYS[at], ARGV[1])
         redis.call('PEXPIREAT', KEYS[at], ARGV[5], 'NX')
         redis.call('PEXPIREAT', KEYS[at], ARGV[5], 'GT')
@@ -49,13 +60,30 @@ const PURGE: &str = "
     return #ended
 ";
 
+/// Puts a new key check in the place of this one, or of none; says which is there now.
+///
+/// Keys: the key check.
+const SWAP: &str = "
+    local there = redis.call('GET', KEYS[1])
+    if not there or there == ARGV[2] then
+        redis.call('SET', KEYS[1], ARGV[1])
+        return ARGV[1]
+    end
+    return there
+";
+
 /// Keeps tokens in Redis (7 or newer) or Valkey, for apps of several
 /// instances (feature `redis`).
 ///
-/// Each ends with its expiry by itself. The server must not evict keys (`maxmemory-policy
-/// noeviction` or a `volatile-` one with room to spare). One that forgets at a restart gets its
-/// tokens again from the instances that have them in memory; those that nobody has come with
-/// Forge's next hourly calls. Redis Cluster isn't supported.
+/// Each ends with its expiry by itself. The server must not evict keys: with a `maxmemory`, its
+/// `maxmemory-policy` has to be `noeviction` (the `volatile-` ones evict tokens first, for tokens
+/// have an end). A server that forgets at a restart gets its tokens again from the instances that
+/// have them in memory; those that nobody has come with Forge's next hourly calls. With
+/// `appendonly yes` it has them still, but for those of the last second (none is lost with
+/// `appendfsync always`). Redis Cluster isn't supported.
+///
+/// When the app starts, the server's version is looked at, and everything the store does is tried
+/// on keys of its own: a missing permission ends the launch, not the first write.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -66,9 +94,8 @@ const PURGE: &str = "
 /// ```
 #[derive(Clone)]
 pub struct RedisTokens {
-    client: Result<Client, Arc<str>>,
+    link: Arc<Link>,
     prefix: Arc<str>,
-    connection: Arc<OnceCell<ConnectionManager>>,
 }
 
 impl fmt::Debug for RedisTokens {
@@ -81,16 +108,9 @@ impl RedisTokens {
     /// A store in the server with this URL: `redis://:password@host:6379/0`, `rediss://…` for TLS.
     /// Nothing is connected yet; each instance then uses one connection.
     pub fn at(url: impl AsRef<str>) -> Self {
-        // The error can hold a part of the URL, and with it the password.
-        let client = url
-            .as_ref()
-            .into_connection_info()
-            .and_then(Client::open)
-            .map_err(|_| Arc::from("its URL can't be read: expected redis://:password@host:6379"));
         Self {
-            client,
+            link: Arc::new(Link::to(url.as_ref())),
             prefix: Arc::from("forge-remote"),
-            connection: Arc::default(),
         }
     }
 
@@ -100,27 +120,6 @@ impl RedisTokens {
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = Arc::from(prefix);
         self
-    }
-
-    /// The one connection, which comes back by itself after a failure.
-    async fn connection(&self) -> Result<ConnectionManager, StoreError> {
-        let client = match &self.client {
-            Ok(client) => client.clone(),
-            Err(problem) => return Err(StoreError::new(&**problem).of_setup()),
-        };
-        let connection = self.connection.get_or_try_init(|| async {
-            // Without one, and with two in the graph, building a TLS connection would panic.
-            // Already set is as good.
-            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-            let config = ConnectionManagerConfig::new()
-                // The keeper tries again, with pauses of its own.
-                .set_number_of_retries(1)
-                .set_max_delay(Duration::from_millis(100))
-                .set_connection_timeout(Some(CONNECT))
-                .set_response_timeout(Some(ANSWER));
-            ConnectionManager::new_with_config(client, config).await
-        });
-        connection.await.cloned().map_err(failed)
     }
 
     fn token_prefix(&self) -> String {
@@ -143,8 +142,69 @@ impl RedisTokens {
         format!("{}:by-end", self.prefix)
     }
 
+    /// Looks at the server, and tries what will be done.
+    async fn open_now(self) -> Result<(), StoreError> {
+        let mut ask = redis::pipe();
+        ask.cmd("INFO").arg("server").cmd("INFO").arg("memory");
+        let told: Vec<RedisResult<String>> = self.link.ask(ask.ignore_errors()).await?;
+        // Not everybody may ask; what is tried below tells as well.
+        let told: Vec<String> = told.into_iter().filter_map(Result::ok).collect();
+        let told: HashMap<&str, &str> = told
+            .iter()
+            .flat_map(|text| text.lines())
+            .filter_map(|line| line.split_once(':'))
+            .collect();
+        if let Some(&version) = told.get("redis_version") {
+            let major = version.split('.').next().and_then(|word| word.parse().ok());
+            if major.is_some_and(|major: u32| major < 7) {
+                return Err(StoreError::new(format!(
+                    "it is Redis {version}: 7 or newer is needed, or Valkey"
+                ))
+                .of_setup());
+            }
+        }
+        if let (Some(&limit), Some(&policy)) = (told.get("maxmemory"), told.get("maxmemory_policy"))
+            && limit != "0"
+            && policy != "noeviction"
+        {
+            tracing::warn!(
+                store = self.name(),
+                policy,
+                "Redis may evict kept tokens when its memory is full: set `maxmemory-policy noeviction`"
+            );
+        }
+        self.probe().await
+    }
+
+    /// Everything that is done later, on a token beside the others that ended long ago: Redis keeps
+    /// nothing of it. Several instances may do so at once, so what is read doesn't count.
+    async fn probe(&self) -> Result<(), StoreError> {
+        let probe = Self {
+            link: Arc::clone(&self.link),
+            prefix: Arc::from(format!("{}:probe", self.prefix)),
+        };
+        let token = SealedToken {
+            installation_id: "probe".to_owned(),
+            expires_at: from_millis(1),
+            cloud_ids: vec!["probe".to_owned()],
+            sealed: Vec::new(),
+        };
+        let (id, site) = (token.installation_id.clone(), token.cloud_ids[0].clone());
+        probe.clone().put_all(vec![token]).await?;
+        probe.get(&id).await?;
+        probe.clone().on_site_now(site).await?;
+        for ends_before in [None, Some(from_millis(2))] {
+            let page = Page {
+                ends_before,
+                ..Page::first(1)
+            };
+            probe.clone().list_now(page).await?;
+        }
+        probe.remove(&id).await?;
+        probe.purge(from_millis(2)).await.map(drop)
+    }
+
     async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
-        let mut connection = self.connection().await?;
         let script = Script::new(PUT);
         let mut pipeline = Pipeline::with_capacity(tokens.len() + 1);
         // Known to the server from here on, in the same round trip.
@@ -164,17 +224,14 @@ impl RedisTokens {
                 .arg(token.cloud_ids.join(","))
                 .arg(&token.sealed)
                 .arg(ends.saturating_add(KEPT_AFTER_END_MILLIS))
+                .arg(LONGEST_LEAD_MILLIS)
                 .ignore();
         }
-        pipeline.exec_async(&mut connection).await.map_err(failed)
+        self.link.ask(&pipeline).await
     }
 
-    /// The tokens with these ids, those that are still there.
-    async fn read(
-        &self,
-        connection: &mut ConnectionManager,
-        ids: &[String],
-    ) -> Result<Vec<SealedToken>, StoreError> {
+    /// What is there for these ids; what isn't there any more is passed over.
+    async fn rows(&self, ids: &[String]) -> Result<Vec<Result<SealedToken, BadRow>>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -185,104 +242,122 @@ impl RedisTokens {
                 .arg(self.token_key(id))
                 .arg(&["expires_at", "sites", "sealed"]);
         }
-        type Fields = (Option<i64>, Option<String>, Option<Vec<u8>>);
-        let rows: Vec<Fields> = pipeline.query_async(connection).await.map_err(failed)?;
-        let tokens = ids.iter().zip(rows).filter_map(|(id, fields)| {
-            let (Some(ends), sites, Some(sealed)) = fields else {
-                return None;
-            };
-            Some(SealedToken {
-                installation_id: id.clone(),
-                expires_at: from_millis(ends),
-                cloud_ids: sites
-                    .iter()
-                    .flat_map(|sites| sites.split(','))
-                    .filter(|site| !site.is_empty())
-                    .map(str::to_owned)
-                    .collect(),
-                sealed,
-            })
-        });
-        Ok(tokens.collect())
+        // One that is something else than a hash is no reason to lose the others.
+        let rows: Vec<RedisResult<Fields>> = self.link.ask(pipeline.ignore_errors()).await?;
+        let refused = |error: &&RedisError| error.code() != Some("WRONGTYPE");
+        if let Some(error) = rows
+            .iter()
+            .filter_map(|row| row.as_ref().err())
+            .find(refused)
+        {
+            return Err(self.link.failed(error).await);
+        }
+        let rows = ids.iter().zip(rows);
+        Ok(rows.filter_map(|(id, row)| token(id, row)).collect())
     }
 
     async fn on_site_now(self, cloud_id: String) -> Result<Vec<SealedToken>, StoreError> {
-        let mut connection = self.connection().await?;
-        let mut ids: Vec<String> = redis::cmd("SMEMBERS")
-            .arg(self.site_key(&cloud_id))
-            .query_async(&mut connection)
-            .await
-            .map_err(failed)?;
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("SMEMBERS").arg(self.site_key(&cloud_id));
+        let (mut ids,): (Vec<String>,) = self.link.ask(&pipeline).await?;
         ids.sort();
-        let mut tokens = self.read(&mut connection, &ids).await?;
+        let mut tokens = readable(&self.name(), self.rows(&ids).await?);
         // The set may still name one that has moved on.
         tokens.retain(|token| token.cloud_ids.contains(&cloud_id));
         Ok(tokens)
     }
 
     async fn list_now(self, page: Page) -> Result<Listed, StoreError> {
-        let mut connection = self.connection().await?;
-        let start = match &page.after {
-            Some(after) => format!("({after}"),
-            None => "-".to_owned(),
+        let limit = page.limit as usize;
+        let mut pipeline = redis::pipe();
+        let ids: Vec<String> = match page.ends_before {
+            None => {
+                let start = match &page.after {
+                    Some(after) => format!("({after}"),
+                    None => "-".to_owned(),
+                };
+                pipeline.cmd("ZRANGEBYLEX").arg(self.by_id()).arg(start);
+                pipeline.arg("+").arg("LIMIT").arg(0).arg(limit);
+                let (ids,): (Vec<String>,) = self.link.ask(&pipeline).await?;
+                ids
+            }
+            // By end, which is few of them; the order and the page are made here.
+            Some(before) => {
+                pipeline.cmd("ZRANGEBYSCORE").arg(self.by_end()).arg("-inf");
+                pipeline.arg(format!("({}", to_millis(before)));
+                let (mut ids,): (Vec<String>,) = self.link.ask(&pipeline).await?;
+                ids.retain(|id| page.after.as_ref().is_none_or(|after| id > after));
+                ids.sort();
+                ids.truncate(limit);
+                ids
+            }
         };
-        let ids: Vec<String> = redis::cmd("ZRANGEBYLEX")
-            .arg(self.by_id())
-            .arg(start)
-            .arg("+")
-            .arg("LIMIT")
-            .arg(0)
-            .arg(page.limit)
-            .query_async(&mut connection)
-            .await
-            .map_err(failed)?;
-        let mut tokens = self.read(&mut connection, &ids).await?;
+        let mut tokens = readable(&self.name(), self.rows(&ids).await?);
         if let Some(before) = page.ends_before {
+            // One may have been renewed meanwhile.
             tokens.retain(|token| token.expires_at < before);
         }
-        let full = ids.len() >= page.limit as usize;
+        let full = ids.len() >= limit;
         let next = ids.last().filter(|_| full).cloned();
         Ok(Listed { tokens, next })
     }
 }
 
-/// Redis's own errors can quote what was sent; only their kind is told.
-fn failed(error: redis::RedisError) -> StoreError {
-    let detail = error.detail().unwrap_or_default();
-    // What the server says (`NOAUTH …`, `OOM …`) names no value; what the client says may.
-    if let Some(code) = error.code() {
-        let refused = StoreError::new(format!("Redis refused: {} {detail}", error.category()));
-        match code {
-            "NOAUTH" | "WRONGPASS" | "NOPERM" => refused.of_setup(),
-            _ => refused,
-        }
-    } else if error.kind() == redis::ErrorKind::AuthenticationFailed {
-        StoreError::new(format!("Redis failed: {}", error.category())).of_setup()
-    } else {
-        StoreError::new(format!("Redis failed: {}", error.category()))
-    }
+/// The end, the sites, the sealed token.
+type Fields = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// The token in a row; `None` when it isn't there.
+fn token(id: &str, row: RedisResult<Fields>) -> Option<Result<SealedToken, BadRow>> {
+    let bad = |problem: &str| Some(Err(BadRow::of(id, problem)));
+    let (ends, sites, sealed) = match row {
+        Ok((None, None, None)) => return None,
+        Ok((Some(ends), sites, Some(sealed))) => (ends, sites, sealed),
+        Ok(_) => return bad("a part of it is missing"),
+        Err(_) => return bad("its key is of another type"),
+    };
+    let Some(ends) = std::str::from_utf8(&ends)
+        .ok()
+        .and_then(|text| text.parse().ok())
+    else {
+        return bad("its end is no number");
+    };
+    let Ok(sites) = String::from_utf8(sites.unwrap_or_default()) else {
+        return bad("its sites are no text");
+    };
+    Some(Ok(SealedToken {
+        installation_id: id.to_owned(),
+        expires_at: from_millis(ends),
+        cloud_ids: sites
+            .split(',')
+            .filter(|site| !site.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        sealed,
+    }))
 }
 
 impl TokenStore for RedisTokens {
     fn name(&self) -> String {
-        let Ok(client) = &self.client else {
-            return "Redis".to_owned();
-        };
-        let address = match client.get_connection_info().addr() {
-            ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
-                format!("{host}:{port}")
-            }
-            _ => "a socket".to_owned(),
-        };
-        format!("Redis on {address}, `{}`", self.prefix)
+        match self.link.address() {
+            Some(address) => format!("Redis on {address}, `{}`", self.prefix),
+            None => "Redis".to_owned(),
+        }
     }
 
     fn open(&self) -> Stored<()> {
+        Box::pin(self.clone().open_now())
+    }
+
+    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
         let this = self.clone();
         Box::pin(async move {
-            let mut connection = this.connection().await?;
-            let ping = redis::cmd("PING");
-            ping.exec_async(&mut connection).await.map_err(failed)
+            let mut pipeline = redis::pipe();
+            let call = pipeline.cmd("EVAL").arg(SWAP).arg(1);
+            call.arg(format!("{}:key-check", this.prefix))
+                .arg(new)
+                .arg(there);
+            let (now,): (Vec<u8>,) = this.link.ask(&pipeline).await?;
+            Ok(now)
         })
     }
 
@@ -293,8 +368,8 @@ impl TokenStore for RedisTokens {
     fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
-            let mut connection = this.connection().await?;
-            Ok(this.read(&mut connection, &[id]).await?.pop())
+            let row = this.rows(&[id]).await?.pop();
+            Ok(row.transpose()?)
         })
     }
 
@@ -309,36 +384,27 @@ impl TokenStore for RedisTokens {
     fn remove(&self, installation_id: &str) -> Stored<()> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
-            let mut connection = this.connection().await?;
             // The sets of sites end by themselves.
-            redis::pipe()
-                .atomic()
-                .cmd("DEL")
-                .arg(this.token_key(&id))
-                .cmd("ZREM")
-                .arg(this.by_id())
-                .arg(&id)
-                .cmd("ZREM")
-                .arg(this.by_end())
-                .arg(&id)
-                .exec_async(&mut connection)
-                .await
-                .map_err(failed)
+            let mut pipeline = redis::pipe();
+            pipeline.atomic();
+            pipeline.cmd("DEL").arg(this.token_key(&id)).ignore();
+            pipeline.cmd("ZREM").arg(this.by_id()).arg(&id).ignore();
+            pipeline.cmd("ZREM").arg(this.by_end()).arg(&id).ignore();
+            this.link.ask(&pipeline).await
         })
     }
 
     fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
         let this = self.clone();
         Box::pin(async move {
-            let mut connection = this.connection().await?;
-            Script::new(PURGE)
-                .key(this.by_id())
-                .key(this.by_end())
+            let mut pipeline = redis::pipe();
+            let call = pipeline.cmd("EVAL").arg(PURGE).arg(2);
+            call.arg(this.by_id())
+                .arg(this.by_end())
                 .arg(to_millis(ended_before))
-                .arg(this.token_prefix())
-                .invoke_async(&mut connection)
-                .await
-                .map_err(failed)
+                .arg(this.token_prefix());
+            let (purged,): (u64,) = this.link.ask(&pipeline).await?;
+            Ok(purged)
         })
     }
 }

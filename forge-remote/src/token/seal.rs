@@ -83,6 +83,11 @@ impl Subject<'_> {
     }
 }
 
+/// What a key check is bound to: no token can be taken for one.
+fn key_check_bound() -> Aad<Vec<u8>> {
+    Aad::from(b"forge-remote/key-check/1\0".to_vec())
+}
+
 impl Keys {
     /// Reads keys as `FORGE_REMOTE_TOKEN_KEY` has them: base64 of either alphabet, by commas.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidKeys> {
@@ -127,18 +132,27 @@ impl Keys {
     }
 
     /// Seals under the first key; `None` when the system gives no random nonce.
-    pub(super) fn seal(
-        &self,
-        subject: Subject<'_>,
-        mut plain: Zeroizing<Vec<u8>>,
-    ) -> Option<Vec<u8>> {
+    pub(super) fn seal(&self, subject: Subject<'_>, plain: Zeroizing<Vec<u8>>) -> Option<Vec<u8>> {
+        self.seal_bound(subject.bound(), plain)
+    }
+
+    /// A record that opens for those who have the first key.
+    pub(super) fn key_check(&self) -> Option<Vec<u8>> {
+        self.seal_bound(key_check_bound(), Zeroizing::default())
+    }
+
+    /// Whether such a record is sealed under the first key; an error when it doesn't open.
+    pub(super) fn opens_key_check(&self, record: &[u8]) -> Result<bool, Shut> {
+        self.open_bound(key_check_bound(), record)?;
+        let id = record.get(1..1 + ID_BYTES);
+        Ok(self.0.first().is_some_and(|key| id == Some(&key.id.0[..])))
+    }
+
+    fn seal_bound(&self, bound: Aad<Vec<u8>>, mut plain: Zeroizing<Vec<u8>>) -> Option<Vec<u8>> {
         let key = self.0.first()?;
         // In its place, so that growing leaves no copy behind.
         plain.reserve_exact(AES_256_GCM.tag_len());
-        let nonce = key
-            .key
-            .seal_in_place_append_tag(subject.bound(), &mut *plain)
-            .ok()?;
+        let nonce = key.key.seal_in_place_append_tag(bound, &mut *plain).ok()?;
         let mut sealed = Vec::with_capacity(HEAD + plain.len());
         sealed.push(FORMAT);
         sealed.extend(key.id.0);
@@ -153,6 +167,10 @@ impl Keys {
         subject: Subject<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, Shut> {
+        self.open_bound(subject.bound(), sealed)
+    }
+
+    fn open_bound(&self, bound: Aad<Vec<u8>>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Shut> {
         let (head, body) = sealed.split_at_checked(HEAD).ok_or(Shut::Damaged)?;
         let (&[format], rest) = head.split_first_chunk().ok_or(Shut::Damaged)?;
         let (id, nonce) = rest.split_first_chunk().ok_or(Shut::Damaged)?;
@@ -169,7 +187,7 @@ impl Keys {
         let mut body = Zeroizing::new(body.to_vec());
         let length = key
             .key
-            .open_in_place(nonce, subject.bound(), &mut body)
+            .open_in_place(nonce, bound, &mut body)
             .map_err(|_| Shut::Damaged)?
             .len();
         body.truncate(length);
@@ -242,6 +260,23 @@ mod tests {
             .seal(subject("a", 1), Zeroizing::new(b"secret".to_vec()))
             .unwrap();
         assert!(open(&other, subject("a", 1), &newer) == Ok(b"secret".to_vec()));
+    }
+
+    #[test]
+    fn a_key_check_opens_for_those_who_have_the_key() {
+        let (one, other) = (Keys::parse(ONE).unwrap(), Keys::parse(OTHER).unwrap());
+        let record = one.key_check().unwrap();
+        let rotated = Keys::parse(&format!("{OTHER},{ONE}")).unwrap();
+        assert!(one.opens_key_check(&record) == Ok(true));
+        assert!(rotated.opens_key_check(&record) == Ok(false));
+        assert!(matches!(
+            other.opens_key_check(&record),
+            Err(Shut::OtherKey(_))
+        ));
+        assert!(one.opens_key_check(&record[..20]) == Err(Shut::Damaged));
+        // A sealed token is none.
+        let sealed = one.seal(subject("", 0), Zeroizing::default()).unwrap();
+        assert!(one.opens_key_check(&sealed) == Err(Shut::Damaged));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Tokens in an SQLite file.
 
+use std::error::Error as _;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -12,11 +13,15 @@ use sqlx::sqlite::{
 };
 
 use super::store::{
-    Page, SealedToken, StoreError, Stored, TokenStore, from_millis, listed, steps_left, to_millis,
+    BadRow, LONGEST_LEAD_MILLIS, Page, SealedToken, StoreError, Stored, TokenStore, from_millis,
+    listed, readable, steps_left, to_millis,
 };
 
 /// How long a writer waits for another.
 const BUSY: Duration = Duration::from_secs(5);
+/// How long a launch tries to open the file while others use it, and the pause between.
+const OPENING: Duration = Duration::from_secs(8);
+const AGAIN: Duration = Duration::from_millis(20);
 const CONNECTIONS: u32 = 4;
 /// The schema, step by step: only ever added to.
 const MIGRATIONS: &[&[&str]] = &[&[
@@ -35,6 +40,10 @@ const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE INDEX forge_remote_token_sites_of ON forge_remote_token_sites (installation_id)",
 ]];
 
+/// The key check has the place of a token that nobody has: who deletes all rows, because the key is
+/// lost, deletes it as well.
+const NOBODY: &str = "";
+
 /// What [`token`] reads.
 macro_rules! select {
     () => {
@@ -48,7 +57,9 @@ macro_rules! select {
 /// Keeps tokens in an SQLite file, for apps on one machine (feature `sqlite`).
 ///
 /// The file is made when it isn't there, readable by its owner alone. Several processes of that
-/// machine may share it; it must not lie on a network file system.
+/// machine may share it; it must not lie on a network file system. It may be a database that the
+/// app has already: the tables' names begin with `forge_remote_`, and it is switched to a
+/// write-ahead log (`journal_mode = WAL`), which takes a moment in which nobody else uses it.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -84,6 +95,8 @@ impl SqliteTokens {
         let pool = self.pool.get_or_init(|| {
             let options = SqliteConnectOptions::new()
                 .filename(&self.path)
+                // Where the file is a link that leads nowhere yet.
+                .create_if_missing(true)
                 .busy_timeout(BUSY)
                 .foreign_keys(true)
                 .journal_mode(SqliteJournalMode::Wal)
@@ -98,12 +111,28 @@ impl SqliteTokens {
         pool.clone()
     }
 
-    async fn migrate(self) -> Result<(), StoreError> {
-        make_private(&self.path).map_err(|error| {
-            StoreError::new("the file can't be made or written")
-                .caused_by(error)
-                .of_setup()
-        })?;
+    async fn open_now(self) -> Result<(), StoreError> {
+        make_private(&self.path)
+            .map_err(|error| {
+                StoreError::new("the file can't be made or written")
+                    .caused_by(error)
+                    .of_setup()
+            })?;
+        // SQLite doesn't wait for others by itself when the journal's mode is to change, as it
+        // does with the first of several processes, or while the app uses the file in another
+        // mode.
+        let started = tokio::time::Instant::now();
+        loop {
+            match self.migrate().await {
+                Err(error) if is_busy(&error) && started.elapsed() < OPENING => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
         // One instance at a time; the others find it done.
         let mut transaction = self
             .pool()
@@ -142,11 +171,14 @@ impl SqliteTokens {
                  VALUES (?1, ?2, ?3)
                  ON CONFLICT (installation_id) DO UPDATE
                  SET expires_at = excluded.expires_at, sealed = excluded.sealed
-                 WHERE forge_remote_tokens.expires_at <= excluded.expires_at",
+                 WHERE forge_remote_tokens.expires_at <= excluded.expires_at
+                    -- as is all that is no number
+                    OR forge_remote_tokens.expires_at > excluded.expires_at + ?4",
             )
             .bind(&token.installation_id)
             .bind(to_millis(token.expires_at))
             .bind(&token.sealed)
+            .bind(LONGEST_LEAD_MILLIS)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
@@ -171,45 +203,69 @@ impl SqliteTokens {
     }
 }
 
-/// Made before SQLite makes it: the file's mode is also that of its log.
+/// Made before SQLite makes it: the file's mode is also that of its log. One that is there is not
+/// opened: closing it would take SQLite's locks from every connection that this process has to it.
+/// Source: <https://sqlite.org/howtocorrupt.html>, section 2.2
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
+    options.create_new(true).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn failed(error: sqlx::Error) -> StoreError {
-    // By the primary code: read-only, can't be opened, not a database.
-    let code = error
-        .as_database_error()
-        .and_then(|error| error.code()?.parse::<u32>().ok());
-    let is_setup = code.is_some_and(|code| matches!(code & 0xff, 8 | 14 | 26));
-    let error = StoreError::new("SQLite failed").caused_by(error);
-    if is_setup { error.of_setup() } else { error }
+    let code = error.as_database_error().and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    // The primary code.
+    let code = code.map(|code| code & 0xff);
+    let advice = match code {
+        Some(SQLITE_BUSY) => "; another process or the app itself holds the file for too long",
+        Some(SQLITE_READONLY) => "; the file and its folder have to be writable",
+        Some(SQLITE_FULL) => "; the disk is full",
+        _ => "",
+    };
+    let is_setup = matches!(code, Some(SQLITE_READONLY | SQLITE_CANTOPEN | SQLITE_NOTADB));
+    let failed = StoreError::new(format!("SQLite failed{advice}")).caused_by(error);
+    if is_setup { failed.of_setup() } else { failed }
+}
+
+/// Source: <https://sqlite.org/rescode.html>; the low byte of every code
+const SQLITE_BUSY: u32 = 5;
+const SQLITE_READONLY: u32 = 8;
+const SQLITE_FULL: u32 = 13;
+const SQLITE_CANTOPEN: u32 = 14;
+const SQLITE_NOTADB: u32 = 26;
+
+fn is_busy(error: &StoreError) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    let code = cause
+        .and_then(sqlx::Error::as_database_error)
+        .and_then(|error| error.code());
+    let code = code.and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
 /// A row of `select!`.
-fn token(row: &SqliteRow) -> Result<SealedToken, sqlx::Error> {
-    let sites: Option<String> = row.try_get(3)?;
+fn token(row: &SqliteRow) -> Result<SealedToken, BadRow> {
+    let id: String = row
+        .try_get(0)
+        .map_err(|error| BadRow::of("", error.to_string()))?;
+    let bad = |error: sqlx::Error| BadRow::of(&id, error.to_string());
+    let sites: Option<String> = row.try_get(3).map_err(bad)?;
     Ok(SealedToken {
-        installation_id: row.try_get(0)?,
-        expires_at: from_millis(row.try_get(1)?),
-        sealed: row.try_get(2)?,
+        expires_at: from_millis(row.try_get(1).map_err(bad)?),
+        sealed: row.try_get(2).map_err(bad)?,
         cloud_ids: sites
             .iter()
             .flat_map(|sites| sites.split(','))
             .map(str::to_owned)
             .collect(),
+        installation_id: id,
     })
-}
-
-fn tokens(rows: &[SqliteRow]) -> Result<Vec<SealedToken>, StoreError> {
-    rows.iter()
-        .map(token)
-        .collect::<Result<_, _>>()
-        .map_err(failed)
 }
 
 impl TokenStore for SqliteTokens {
@@ -218,7 +274,32 @@ impl TokenStore for SqliteTokens {
     }
 
     fn open(&self) -> Stored<()> {
-        Box::pin(self.clone().migrate())
+        Box::pin(self.clone().open_now())
+    }
+
+    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let swap = sqlx::query(
+                "INSERT INTO forge_remote_tokens (installation_id, expires_at, sealed)
+                 VALUES (?1, ?2, ?3)
+                 ON CONFLICT (installation_id) DO UPDATE SET sealed = excluded.sealed
+                 WHERE forge_remote_tokens.sealed = ?4",
+            );
+            swap.bind(NOBODY)
+                .bind(i64::MAX)
+                .bind(new)
+                .bind(there)
+                .execute(&this.pool())
+                .await
+                .map_err(failed)?;
+            sqlx::query("SELECT sealed FROM forge_remote_tokens WHERE installation_id = ?1")
+                .bind(NOBODY)
+                .fetch_one(&this.pool())
+                .await
+                .and_then(|row| row.try_get(0))
+                .map_err(failed)
+        })
     }
 
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
@@ -233,7 +314,7 @@ impl TokenStore for SqliteTokens {
                 .fetch_all(&this.pool())
                 .await
                 .map_err(failed)?;
-            Ok(tokens(&rows)?.pop())
+            Ok(rows.first().map(token).transpose()?)
         })
     }
 
@@ -250,7 +331,7 @@ impl TokenStore for SqliteTokens {
             .fetch_all(&this.pool())
             .await
             .map_err(failed)?;
-            tokens(&rows)
+            Ok(readable(&this.name(), rows.iter().map(token).collect()))
         })
     }
 
@@ -259,16 +340,17 @@ impl TokenStore for SqliteTokens {
         Box::pin(async move {
             let rows = sqlx::query(concat!(
                 select!(),
-                " WHERE installation_id > ?1 AND expires_at < ?2
+                " WHERE installation_id > ?1 AND (?2 IS NULL OR expires_at < ?2)
                   ORDER BY installation_id LIMIT ?3"
             ))
-            .bind(page.after.unwrap_or_default())
-            .bind(page.ends_before.map_or(i64::MAX, to_millis))
+            .bind(page.after.unwrap_or_else(|| NOBODY.to_owned()))
+            .bind(page.ends_before.map(to_millis))
             .bind(i64::from(page.limit))
             .fetch_all(&this.pool())
             .await
             .map_err(failed)?;
-            Ok(listed(tokens(&rows)?, page.limit))
+            let rows = rows.iter().map(token).collect();
+            Ok(listed(&this.name(), rows, page.limit))
         })
     }
 

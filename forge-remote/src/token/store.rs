@@ -120,6 +120,18 @@ pub trait TokenStore: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Keeps one record besides the tokens: when the app starts, it tells whether the keys are
+    /// those of the other instances. Puts `new` in the place of `there`, or of nothing, and comes
+    /// back with it; when something else is there, that stays, and comes back. The comparison and
+    /// the write are one step.
+    ///
+    /// A store without a place for it takes every `new` for the one that is there, as this does:
+    /// then only the tokens tell whether a key is missing.
+    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+        let _ = there;
+        Box::pin(std::future::ready(Ok(new)))
+    }
+
     /// Whether what it holds outlives the process. Then a key from outside is needed.
     fn outlives_process(&self) -> bool {
         true
@@ -129,15 +141,18 @@ pub trait TokenStore: Send + Sync + 'static {
     /// comparison and the write are one step, whoever else writes: a token that is there is never
     /// lost, and never replaced by one that ends earlier. Each token stands for itself; after an
     /// error some may have been kept.
+    ///
+    /// What can't be a token is in no token's way: a row that is damaged, or that ends more than 2
+    /// days after the new one (none lives longer than one).
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()>;
 
-    /// The token of an installation.
+    /// The token of an installation; an error when what is there can't be read.
     fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>>;
 
-    /// The tokens of the installations on a site.
+    /// The tokens of the installations on a site; what can't be read is passed over.
     fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>>;
 
-    /// A page of the tokens.
+    /// A page of the tokens; what can't be read is passed over.
     fn list(&self, page: Page) -> Stored<Listed>;
 
     /// Removes the token of an installation. One that isn't there is removed already.
@@ -155,6 +170,10 @@ impl TokenStore for Box<dyn TokenStore> {
 
     fn open(&self) -> Stored<()> {
         (**self).open()
+    }
+
+    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+        (**self).swap_key_check(there, new)
     }
 
     fn outlives_process(&self) -> bool {
@@ -202,14 +221,65 @@ pub(super) fn from_millis(millis: i64) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// A page of rows in order: there may be a next one when it is full.
+/// A kept token that ends this much later than a new one is none: no token lives longer than a day.
+pub(super) const LONGEST_LEAD_MILLIS: i64 = 2 * 24 * 3600 * 1000;
+
+/// A row of which no token can be made.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+#[derive(Debug, thiserror::Error)]
+#[error("the kept token of {installation_id} can't be read: {problem}")]
+pub(super) struct BadRow {
+    installation_id: String,
+    problem: String,
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+impl BadRow {
+    /// The problem in words without anything of the row's content.
+    pub(super) fn of(installation_id: &str, problem: impl Into<String>) -> Self {
+        Self {
+            installation_id: installation_id.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+impl From<BadRow> for StoreError {
+    fn from(bad: BadRow) -> Self {
+        Self::new(bad.to_string())
+    }
+}
+
+/// The tokens among rows. One that can't be read is told of and passed over: it must not keep the
+/// others from being read.
+#[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
+pub(super) fn readable(store: &str, rows: Vec<Result<SealedToken, BadRow>>) -> Vec<SealedToken> {
+    let told = |bad: &BadRow| {
+        tracing::warn!(
+            store,
+            installation = bad.installation_id,
+            problem = bad.problem,
+            "a kept token can't be read; the next one that Forge delivers takes its place"
+        );
+    };
+    let rows = rows.into_iter();
+    rows.filter_map(|row| row.inspect_err(told).ok()).collect()
+}
+
+/// A page of rows in order, of which the last has this id: there may be a next one when it is full.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(super) fn listed(tokens: Vec<SealedToken>, limit: u32) -> Listed {
-    let full = tokens.len() >= limit as usize;
-    let next = tokens.last().filter(|_| full);
+pub(super) fn listed(store: &str, rows: Vec<Result<SealedToken, BadRow>>, limit: u32) -> Listed {
+    let full = rows.len() >= limit as usize;
+    let id = |row: &Result<SealedToken, BadRow>| match row {
+        Ok(token) => token.installation_id.clone(),
+        Err(bad) => bad.installation_id.clone(),
+    };
+    // One without an id leads nowhere.
+    let last = rows.iter().rev().map(id).find(|id| !id.is_empty());
     Listed {
-        next: next.map(|token| token.installation_id.clone()),
-        tokens,
+        next: last.filter(|_| full),
+        tokens: readable(store, rows),
     }
 }
 

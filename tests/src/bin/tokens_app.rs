@@ -1,5 +1,6 @@
 //! An app that keeps tokens, as a process of its own. A line on its standard input is an
-//! installation: a task outside of any request asks its Confluence with what it has for it.
+//! installation: a task outside of any request asks its Confluence with what it has for it. Or it is
+//! `failures`, and the task says how often the store failed.
 
 #![allow(clippy::print_stdout)]
 
@@ -35,6 +36,10 @@ async fn answer(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
         }
     });
     while let Some(line) = lines.recv().await {
+        if line == "failures" {
+            println!("{}", tokens.counts().store_failures);
+            continue;
+        }
         match ask(&tokens, &atlassian, &line).await {
             Ok(title) => println!("{title}"),
             Err(error) => println!("none: {error}"),
