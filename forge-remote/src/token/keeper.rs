@@ -409,7 +409,7 @@ impl Keeper {
         if let Some(entry) = memory.entries.get_mut(id) {
             entry.asked = elapsed;
             // Forge has called for it since: it wasn't uninstalled after all.
-            if entry.delivered.is_some_and(|when| when > at + SETTLES) {
+            if entry.delivered.is_some_and(|when| when >= at + SETTLES) {
                 entry.replaces = true;
                 let entry = entry.clone();
                 memory.queue(id);
