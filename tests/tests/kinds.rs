@@ -857,6 +857,7 @@ fn an_events_scopes_follow_from_either_of_its_sets() {
     ];
     let mut bare = current.clone();
     bare.scopes.clear();
+    bare.alternatives.clear();
     // Those of events in object form follow as well.
     let versions = |event: &&&str| event.ends_with(":version");
     assert_eq!(bare.events.keys().filter(versions).count(), 2);

@@ -152,6 +152,9 @@ pub struct ActionCall<T = Rest> {
     /// Where it was asked for.
     #[serde(default, deserialize_with = "super::or_default")]
     pub context: ActionContext,
+    /// What is neither. Where `T` is a map, it takes everything, and this has the same again.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 /// Where an action was asked for.

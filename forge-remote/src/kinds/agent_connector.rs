@@ -81,14 +81,14 @@ impl Kind for AgentConnector {
         Some("agent")
     }
 
-    fn scopes(&self) -> &[&'static str] {
+    fn scopes(&self) -> &'static [&'static [&'static str]] {
         match (
             self.products.contains(&"jira"),
             self.products.contains(&"confluence"),
         ) {
-            (true, true) => &["read:confluence-content.all", "read:jira-work"],
-            (true, false) => &["read:jira-work"],
-            (false, true) => &["read:confluence-content.all"],
+            (true, true) => &[&["read:confluence-content.all", "read:jira-work"]],
+            (true, false) => &[&["read:jira-work"]],
+            (false, true) => &[&["read:confluence-content.all"]],
             (false, false) => &[],
         }
     }

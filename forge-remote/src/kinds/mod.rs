@@ -76,23 +76,30 @@ pub use devops::{
     Associated, Container, DesignCall, DesignInfoProvider, SecurityAnswer, SecurityCall,
     SecurityInfoProvider, Workspace,
 };
-pub use dynamic_pipelines_provider::{DynamicPipelinesProvider, PipelinesAnswer, PipelinesCall};
+pub use dynamic_pipelines_provider::{
+    Commit, DynamicPipelinesProvider, PipelineTarget, PipelineVariable, PipelinesAnswer,
+    PipelinesCall, TriggerContext,
+};
 pub use endpoint::Endpoint;
 pub use jql_function::{JqlAnswer, JqlCall, JqlClause, JqlFunction};
-pub use merge_check::{MergeCheck, MergeCheckCall, MergeProperties, MergeVerdict};
+pub use merge_check::{
+    MergeCheck, MergeCheckCall, MergeProperties, MergeTrigger, MergeVerdict, PullRequest, WithUuid,
+};
 pub use pages::{
-    CacheFor, MacroCall, MacrosCall, RenderedMacro, RenderedMacros, StaticMacro, WidgetContext,
+    CacheFor, MacroCall, MacroFormat, MacrosCall, RenderedMacro, RenderedMacros, StaticMacro,
+    WidgetContext,
 };
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
 pub use scheduled_trigger::{Interval, ScheduledTrigger};
 pub(crate) use trigger::wanted_of_trigger;
 pub use trigger::{FilteredEvent, LifecycleApp, LifecycleEvent, Trigger};
 pub use web_trigger::{StaticOutput, WebRequest, WebResponse, WebTrigger};
-pub use workflow_post_function::{Transitioned, WorkflowPostFunction};
+pub use workflow_post_function::{Transitioned, WithId, WorkflowPostFunction};
 
 pub use crate::extract::Event;
 pub use crate::registry::Kind;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
@@ -195,6 +202,40 @@ where
     T: Default + Deserialize<'de>,
 {
     Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
+}
+
+/// A field that a call isn't refused for: what doesn't fit the type is as if it were left out.
+fn if_it_fits<'de, D, T>(reader: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + DeserializeOwned,
+{
+    let value = Option::<serde_json::Value>::deserialize(reader)?.unwrap_or_default();
+    if value.is_null() {
+        return Ok(T::default());
+    }
+    // Not what it says: a customer's data has no place in a log.
+    Ok(T::deserialize(value).unwrap_or_else(|_| {
+        tracing::debug!("a field of the body isn't of the documented shape, and is left out");
+        T::default()
+    }))
+}
+
+/// Text; of a number, its digits.
+fn text_if_any<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(reader)? {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Null => None,
+        other => Some(other.to_string()),
+    })
+}
+
+/// A number; of text, what it says.
+fn number_if_any<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<u64>, D::Error> {
+    Ok(match serde_json::Value::deserialize(reader)? {
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        other => other.as_u64(),
+    })
 }
 
 fn texts(texts: &[&str]) -> Value {

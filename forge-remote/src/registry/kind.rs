@@ -65,9 +65,15 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The scopes without which Forge takes no such module.
-    fn scopes(&self) -> &[&'static str] {
+    /// The scopes without which Forge takes no such module, or calls for none: sets of them, of
+    /// which one is enough. Atlassian's current set comes first, the granular one last.
+    fn scopes(&self) -> &'static [&'static [&'static str]] {
         &[]
+    }
+
+    /// A name that no other of the kind may have, in whatever case.
+    fn unique_name(&self) -> Option<&'static str> {
+        None
     }
 
     /// How often the platform calls by itself.

@@ -1,0 +1,106 @@
+//! What the options of kinds make of the manifest and of the launch.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use forge_remote::handler;
+use forge_remote::kinds::*;
+use forge_remote::manifest::Sections;
+use forge_remote::prelude::*;
+use forge_remote::registry::{Registration, Registry};
+
+/// Tells the team.
+#[workflow_post_function(name = "Tell")]
+async fn tell() {}
+
+/// Passes.
+#[merge_check(name = "Pass", triggers = ["on-merge"])]
+async fn pass() {}
+
+#[jql_function(name = "urgent", types = ["issue"], operators = ["in"])]
+async fn urgent() -> Json<JqlAnswer> {
+    Json(JqlAnswer::jql(""))
+}
+
+#[jql_function(name = "Urgent", types = ["issue"], operators = ["in"])]
+async fn urgent_too() -> Json<JqlAnswer> {
+    Json(JqlAnswer::jql(""))
+}
+
+#[jql_function(name = "mine", types = ["issue"], operators = ["in"])]
+async fn mine() -> Json<JqlAnswer> {
+    Json(JqlAnswer::jql(""))
+}
+
+fn sections(handlers: impl IntoIterator<Item = Registration>) -> Sections {
+    let backend = Remote::new("backend").base_url("https://backend.example.com");
+    Sections::new(&Registry::of(handlers), &[backend])
+}
+
+fn scopes(sections: &Sections, granted: &[&str]) -> Vec<String> {
+    let granted: BTreeSet<&str> = granted.iter().copied().collect();
+    let all = sections.scopes_given(&granted).into_iter();
+    all.map(|scope| scope.name).collect()
+}
+
+#[test]
+fn a_post_function_is_content_with_the_granular_scopes() {
+    const CURRENT: [&str; 2] = ["manage:jira-configuration", "read:jira-work"];
+    let mut wanted = sections([handler!(tell), handler!(pass)]);
+    let merge = "read:pullrequest:bitbucket";
+    let with_merge = |set: &[&str]| -> BTreeSet<String> {
+        let all = set.iter().chain([&merge]);
+        all.map(|scope| (*scope).to_owned()).collect()
+    };
+    let found = |wanted: &Sections, granted: &[&str]| -> BTreeSet<String> {
+        scopes(wanted, granted).into_iter().collect()
+    };
+    assert_eq!(found(&wanted, &[]), with_merge(&CURRENT));
+    assert_eq!(found(&wanted, &CURRENT), with_merge(&CURRENT));
+
+    wanted.granular = true;
+    let granular: Vec<String> = scopes(&wanted, &[]);
+    let granular: Vec<&str> = granular.iter().map(String::as_str).collect();
+    assert_eq!(granular.len(), 20, "{granular:?}");
+    assert!(granular.contains(&"read:issue.changelog:jira"));
+    // What the manifest has decides, whatever the app prefers.
+    assert_eq!(found(&wanted, &CURRENT), with_merge(&CURRENT));
+    wanted.granular = false;
+    assert_eq!(found(&wanted, &granular), with_merge(&granular));
+    // Half of a set is none.
+    let half = &granular[..5];
+    assert_eq!(found(&wanted, half), with_merge(&CURRENT));
+
+    let reasons = wanted.scopes_given(&granular.iter().copied().collect());
+    let of_comments = reasons.iter().find(|one| one.name == "read:comment:jira");
+    let reason = &of_comments.unwrap().reasons[0];
+    assert!(
+        reason.contains("`tell`") && reason.contains("jira:workflowPostFunction"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn names_of_jql_functions_are_told_apart_whatever_their_case() {
+    let app = || {
+        App::empty()
+            .app_id("ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107")
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+            .handler(handler!(urgent))
+            .handler(handler!(mine))
+    };
+    app().build().unwrap();
+    let error = app().handler(handler!(urgent_too)).build().unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains(
+            "error[duplicate-name]: 2 jira:jqlFunction have the name `Urgent`, `urgent`\n  --> "
+        ),
+        "{text}"
+    );
+    for place in ["(urgent)", "(urgent_too)"] {
+        assert!(text.contains(place), "{text}");
+    }
+    assert!(!text.contains("(mine)"), "{text}");
+}
