@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 
 use forge_remote::handler;
 use forge_remote::kinds::*;
-use forge_remote::manifest::Sections;
+use forge_remote::manifest::{ManifestFile, Sections, compare};
 use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
+use serde_json::json;
 
 /// Tells the team.
 #[workflow_post_function(name = "Tell")]
@@ -17,6 +18,14 @@ async fn tell() {}
 /// Passes.
 #[merge_check(name = "Pass", triggers = ["on-merge"])]
 async fn pass() {}
+
+/// Logs time.
+#[action(verb = "CREATE", name = "Log", inputs = [
+    (name = "issue-key", title = "Work item", type = "string", description = "Its key"),
+    (name = "hours", type = "number", description = "Spent: all of them - or some", optional),
+    "what-for?: string - Why",
+])]
+async fn log_time() {}
 
 #[jql_function(name = "urgent", types = ["issue"], operators = ["in"])]
 async fn urgent() -> Json<JqlAnswer> {
@@ -103,4 +112,60 @@ fn names_of_jql_functions_are_told_apart_whatever_their_case() {
         assert!(text.contains(place), "{text}");
     }
     assert!(!text.contains("(mine)"), "{text}");
+}
+
+#[test]
+fn an_input_has_its_title_and_what_its_name_may_have() {
+    let wanted = sections([handler!(log_time)]);
+    let inputs = serde_json::to_value(&wanted.modules["action"][0].item["inputs"]).unwrap();
+    let expected = json!({
+        "issue-key": { "title": "Work item", "type": "string", "required": true, "description": "Its key" },
+        "hours": { "title": "Hours", "type": "number", "required": false,
+            "description": "Spent: all of them - or some" },
+        "what-for": { "title": "What for", "type": "string", "required": false, "description": "Why" },
+    });
+    assert_eq!(inputs, expected);
+}
+
+#[test]
+fn a_translated_name_stays() {
+    let wanted = sections([handler!(tell), handler!(pass)]);
+    let text = wanted_text(&wanted);
+    assert!(text.contains("name: Tell\n"), "{text}");
+    let translated = text
+        .replace("name: Tell\n", "name: {i18n: tell.name} # by hand\n")
+        .replace(
+            "description: Tells the team.",
+            "description:\n        i18n: tell.description",
+        )
+        .replace("description: Passes.", "description: {i18n: pass}");
+    let file = ManifestFile::parse("manifest.yml", Some(translated.clone())).unwrap();
+    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.updated(&wanted, None).unwrap(), translated);
+
+    // Another text, or another object, is what the code has another of.
+    for other in ["name: Telling\n", "name: {value: tell}\n"] {
+        let text = text.replace("name: Tell\n", other);
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        assert_eq!(compare(file.value(), &wanted).len(), 1, "{other}");
+    }
+}
+
+#[test]
+fn tokens_that_a_remote_asks_for_by_hand_stay() {
+    let wanted = sections([handler!(pass)]);
+    let text = wanted_text(&wanted);
+    let auth = "    baseUrl: https://backend.example.com\n    auth:\n      appUserToken: {enabled: true}\n";
+    let by_hand = text.replace("    baseUrl: https://backend.example.com\n", auth);
+    assert_ne!(by_hand, text);
+    let file = ManifestFile::parse("manifest.yml", Some(by_hand.clone())).unwrap();
+    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.updated(&wanted, None).unwrap(), by_hand);
+}
+
+/// A manifest with nothing but what is wanted.
+fn wanted_text(wanted: &Sections) -> String {
+    let id = "app:\n  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107\n";
+    let file = ManifestFile::parse("manifest.yml", Some(id.to_owned())).unwrap();
+    file.updated(wanted, None).unwrap()
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use forge_remote::handler;
@@ -94,11 +95,15 @@ async fn render(Event(call): Event<MacrosCall>) -> Json<RenderedMacros> {
     Json(rendered.await)
 }
 
-fn harness() -> Harness {
-    let app = App::empty().remote(Remote::new("backend").base_url("https://backend.example.com"));
-    let app = app.handler(handler!(merge)).handler(handler!(pipeline));
-    let app = app.handler(handler!(transition)).handler(handler!(act));
-    Harness::new(app.handler(handler!(render))).unwrap()
+fn harness() -> &'static Harness {
+    static HARNESS: OnceLock<Harness> = OnceLock::new();
+    HARNESS.get_or_init(|| {
+        let backend = Remote::new("backend").base_url("https://backend.example.com");
+        let app = App::empty().remote(backend);
+        let app = app.handler(handler!(merge)).handler(handler!(pipeline));
+        let app = app.handler(handler!(transition)).handler(handler!(act));
+        Harness::new(app.handler(handler!(render))).unwrap()
+    })
 }
 
 async fn answer(key: &str, body: Value) -> Value {

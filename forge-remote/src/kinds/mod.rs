@@ -17,7 +17,7 @@
 //! | `devops:securityInfoProvider` | [`security_info_provider`](macro@crate::security_info_provider), one a function | [`SecurityCall`] | [`SecurityAnswer`] |
 //! | `macro` (`static.endpoint`) | [`static_macro`](macro@crate::static_macro) | [`MacrosCall`] | [`RenderedMacros`] |
 //! | `dashboards:widget` (`aiContext.data.endpoint`) | [`widget_context`](macro@crate::widget_context) | JSON | JSON |
-//! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentCall`] | [`AgentAnswer`] |
+//! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentCall`] | [`AgentAnswer`], [`AgentStream`] |
 //! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one a hook | [`ResidencyCall`] | [`ResidencyStatus`] |
 //! | any page (`resolver.endpoint`) | [`endpoint`](macro@crate::endpoint) | what the page sends | what the page wants |
 //!
@@ -49,7 +49,9 @@
 //! [`Error::permanent`]: crate::Error::permanent
 
 mod action;
+mod agent_bodies;
 mod agent_connector;
+mod agent_stream;
 mod checks;
 mod consumer;
 mod data_residency;
@@ -65,8 +67,10 @@ mod trigger;
 mod web_trigger;
 mod workflow_post_function;
 
-pub use action::{Action, ActionCall, ActionContext};
-pub use agent_connector::{AgentAnswer, AgentCall, AgentConnector, AgentError};
+pub use action::{Action, ActionCall, ActionContext, ActionInput};
+pub use agent_bodies::{AgentAnswer, AgentCall, AgentError, AgentReply};
+pub use agent_connector::AgentConnector;
+pub use agent_stream::{AgentStream, AgentUpdate, AgentUpdates, HungUp};
 pub use consumer::{Consumer, QueueEvent};
 pub(crate) use data_residency::DATA_RESIDENCY_KEY;
 pub use data_residency::{
@@ -93,7 +97,7 @@ pub use pre_uninstall::{PreUninstall, UninstallEvent};
 pub use scheduled_trigger::{Interval, ScheduledTrigger};
 pub(crate) use trigger::wanted_of_trigger;
 pub use trigger::{FilteredEvent, LifecycleApp, LifecycleEvent, Trigger};
-pub use web_trigger::{StaticOutput, WebRequest, WebResponse, WebTrigger};
+pub use web_trigger::{StaticOutput, WebOutput, WebRequest, WebResponse, WebTrigger};
 pub use workflow_post_function::{Transitioned, WithId, WorkflowPostFunction};
 
 pub use crate::extract::Event;
@@ -247,6 +251,17 @@ fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
     if let Some(text) = text {
         item.insert(name.into(), text.into());
     }
+}
+
+/// What is wrong with a list of texts and parentheses.
+fn wrong_items<'a>(
+    option: &str,
+    list: &checks::List,
+    items: impl Iterator<Item = checks::Item<'a>>,
+) -> Vec<checks::Wrong> {
+    let items: Vec<Option<checks::Item<'a>>> = items.map(Some).collect();
+    let wrong = list.wrong_items(option, &items).into_iter();
+    wrong.map(|(_, wrong)| wrong).collect()
 }
 
 /// What is wrong with the lists of these options.

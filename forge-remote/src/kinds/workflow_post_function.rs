@@ -8,7 +8,8 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[workflow_post_function]`. `description` is the doc comment's first paragraph
 /// unless written. The pages that configure it (`view`, `edit`, `create`, `resolver`) are
-/// hand-written in the same item of the manifest, and stay.
+/// hand-written in the same item of the manifest, and stay. So does an `i18n` object in place of the
+/// name or the description.
 ///
 /// Jira's current scopes or its granular ones follow by themselves, as with events: those that the
 /// manifest has are enough.

@@ -87,6 +87,17 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Whether [`wrong_answer`](Self::wrong_answer) is to be asked.
+    fn looks_at_answers(&self) -> bool {
+        false
+    }
+
+    /// What is wrong with the body of an answer, and what to do, where the options say what it must
+    /// be: Forge would make an error of it.
+    fn wrong_answer(&self, _answer: &[u8]) -> Option<(String, String)> {
+        None
+    }
+
     /// The call as a local platform makes it.
     fn simulation(&self) -> Simulation;
 }
