@@ -33,8 +33,8 @@
 //!
 //! # How long Forge waits
 //!
-//! Atlassian documents 5 seconds for events and schedules, 25 for pages, 55 for an agent's answer,
-//! and 55 for the function of a `preUninstall`. For every other kind at a remote no page says it:
+//! Atlassian documents 5 seconds for events and schedules, 25 for pages, 55 for an agent's answer and
+//! 15 minutes for its stream, and 55 for the function of a `preUninstall`. For every other kind at a remote no page says it:
 //! `dev` waits 55 seconds for an action and a web trigger and 25 for a JQL function and a static
 //! macro, as long as functions are known or said to get, and 5 for the rest. These are inferences:
 //! answer fast, and work on afterwards.
