@@ -35,10 +35,11 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 ///
 /// # Streaming
 ///
-/// With `streaming` Jira sends `SendStreamingMessage` in place of `SendMessage`, and wants a stream
-/// for it ([`AgentStream`]), which may last 15 minutes; `SubscribeToTask` takes it up again after
-/// the connection broke. So does `dev`. A [`AgentAnswer::result`] for one of the two is answered
-/// 500, with the reason in the log.
+/// With `streaming` Jira sends `SendStreamingMessage` in place of `SendMessage`, and so does `dev`:
+/// the answer is a stream ([`AgentStream`](super::AgentStream)), which may last 15 minutes.
+/// `SubscribeToTask` takes it up again after the connection broke. A single
+/// [`AgentAnswer::result`](super::AgentAnswer::result) for one of the two is answered 500, with the
+/// reason in the log.
 ///
 /// # An early-access feature
 ///
