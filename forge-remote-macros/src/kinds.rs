@@ -1,12 +1,12 @@
 //! The table of attributes. A new kind is one entry here; what its options mean is the runtime's.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
-use syn::LitStr;
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens as _, format_ident, quote};
+use syn::{LitStr, ReturnType};
 
-use crate::checks::{self, List};
+use crate::checks::{self, Item, List};
 use crate::diag::{Errors, nearest, one_of};
-use crate::model::Options;
+use crate::model::{Entry, Options};
 use crate::parse::{self, Value};
 
 /// One attribute.
@@ -66,6 +66,11 @@ pub(crate) enum Takes {
     ),
     /// `name = [(option = …, …), …]`: `&[Type]`, each as this reads its options.
     Groups(&'static Kind),
+    /// `name = ["text", (option = …, …), …]`: `&[Type]`, with a variant `Short` for texts and the
+    /// one that this reads for parentheses, which are told apart by the option that is named last.
+    Entries(&'static List, &'static Kind, &'static str),
+    /// `name = 200`: `u16`.
+    Status,
     /// The same as `Choice`, several.
     Choices(fn() -> Vec<&'static str>, &'static str),
     /// The same as `Choice` for one; the runtime has an enum, and these are its variants.
@@ -110,6 +115,21 @@ const fn texts(name: &'static str, list: &'static List, example: &'static str) -
     Opt {
         name,
         takes: Takes::Texts(list),
+        need: Need::Optional,
+        example,
+    }
+}
+
+const fn entries(
+    name: &'static str,
+    list: &'static List,
+    inner: &'static Kind,
+    named: &'static str,
+    example: &'static str,
+) -> Opt {
+    Opt {
+        name,
+        takes: Takes::Entries(list, inner, named),
         need: Need::Optional,
         example,
     }
@@ -302,15 +322,35 @@ pub(crate) const WEB_TRIGGER: Kind = Kind {
     name: "web_trigger",
     runtime: "WebTrigger",
     options: &[
-        texts(
+        entries(
             "outputs",
             &checks::OUTPUTS,
-            "[\"accepted=202\", \"wrong=400 text/plain What?\"]",
+            &OUTPUT,
+            "key",
+            "[\"accepted=202\", (key = \"wrong\", status = 400, content_type = \"text/plain\", body = \"What?\")]",
         ),
         flag("hmac"),
         choice("url_format", || vec!["v1", "v2"], "", "\"v2\""),
     ],
     when: "when its URL is called",
+    ..PLATFORM
+};
+
+/// One answer of a web trigger's `outputs`; not an attribute.
+const OUTPUT: Kind = Kind {
+    name: "outputs",
+    runtime: "WebOutput::Full",
+    options: &[
+        text("key", 255, "\"wrong\""),
+        Opt {
+            name: "status",
+            takes: Takes::Status,
+            need: Need::Required,
+            example: "400",
+        },
+        text("content_type", 255, "\"text/plain\"").optional(),
+        text("body", 1024, "\"What?\"").optional(),
+    ],
     ..PLATFORM
 };
 
@@ -327,14 +367,36 @@ pub(crate) const ACTION: Kind = Kind {
         .required(),
         text("name", 255, "\"Log time\"").optional(),
         text("description", 255, "\"Logs time spent on a work item\"").or_docs(),
-        texts(
+        entries(
             "inputs",
             &checks::INPUTS,
+            &INPUT,
+            "name",
             "[\"issueKey: string - The work item's key\", \"comment?: string - A remark\"]",
         ),
     ],
     has_user: true,
     when: "when an agent acts",
+    ..PLATFORM
+};
+
+/// One of an action's `inputs`; not an attribute.
+const INPUT: Kind = Kind {
+    name: "inputs",
+    runtime: "ActionInput::Full",
+    options: &[
+        text("name", 255, "\"issueKey\""),
+        text("title", 255, "\"Work item\"").optional(),
+        choice(
+            "type",
+            || vec!["string", "integer", "number", "boolean"],
+            "",
+            "\"string\"",
+        )
+        .required(),
+        text("description", 10_000, "\"The work item's key\""),
+        flag("optional"),
+    ],
     ..PLATFORM
 };
 
@@ -548,9 +610,14 @@ pub(crate) fn read(
     private: &TokenStream,
     errors: &mut Errors,
 ) -> TokenStream {
-    let runtime = Ident::new(kind.runtime, Span::call_site());
+    let runtime = kind.runtime.split("::");
+    let runtime = runtime.map(|name| Ident::new(name, Span::call_site()));
+    let runtime = quote!(#(#runtime)::*);
     let fields = kind.options.iter().map(|option| {
-        let field = Ident::new(option.name, Span::call_site());
+        let field = match option.name {
+            "type" => Ident::new_raw("type", Span::call_site()),
+            name => Ident::new(name, Span::call_site()),
+        };
         let value = value(option, kind, options, docs, private, errors);
         quote!(#field: #value,)
     });
@@ -736,14 +803,54 @@ fn value(
         Takes::Groups(inner) => {
             let groups = options.groups(name, example, errors).into_iter();
             let items = groups.map(|group| {
-                let written = parse::options(inner, group.stream(), errors);
-                let taker = format!("an item of `{name}`");
-                let known = inner.options.iter().map(|option| option.name).collect();
-                let mut options = Options::of(known, &taker, group.span(), written, errors);
+                let mut options = group_options(name, inner, &group, errors);
                 read(inner, &mut options, "", private, errors)
             });
             let items: Vec<TokenStream> = items.collect();
             quote!(&[#(#items),*])
+        }
+        Takes::Entries(list, inner, named) => {
+            let entries = options.entries(name, example, errors);
+            let mut items = TokenStream::new();
+            let mut checked = Vec::new();
+            let variants = inner.runtime.split("::").next().unwrap_or_default();
+            let variants = Ident::new(variants, Span::call_site());
+            for entry in &entries {
+                match entry {
+                    Entry::Text(text) => {
+                        checked.push(text.text().map(|text| (false, text.value())));
+                        let text = text.tokens();
+                        items.extend(quote!(#private::kinds::#variants::Short(#text),));
+                    }
+                    Entry::Group(group) => {
+                        let mut options = group_options(name, inner, group, errors);
+                        checked.push(options.written_text(named).map(|text| (true, text)));
+                        let item = read(inner, &mut options, "", private, errors);
+                        items.extend(quote!(#item,));
+                    }
+                }
+            }
+            let checked: Vec<Option<Item<'_>>> = checked
+                .iter()
+                .map(|item| {
+                    let (is_group, text) = item.as_ref()?;
+                    Some(if *is_group {
+                        Item::Group(text)
+                    } else {
+                        Item::Text(text)
+                    })
+                })
+                .collect();
+            for (at, (message, help)) in list.wrong_items(name, &checked) {
+                let entry = at.and_then(|at| entries.get(at));
+                let place = entry.map_or_else(|| options.place(name), Entry::place);
+                errors.help(place, message, help);
+            }
+            quote!(&[#items])
+        }
+        Takes::Status => {
+            let status = options.status(name, example, errors);
+            quote!(#status)
         }
         Takes::Choice(known, synonyms, note) => {
             let chosen = options.text(name, example, errors);
@@ -800,6 +907,50 @@ fn value(
     }
 }
 
+/// The options in parentheses, in a list of them.
+fn group_options(name: &str, inner: &Kind, group: &Group, errors: &mut Errors) -> Options {
+    let written = parse::options(inner, group.stream(), errors);
+    let taker = format!("an item of `{name}`");
+    let known = inner.options.iter().map(|option| option.name).collect();
+    Options::of(known, &taker, group.span(), written, errors)
+}
+
+/// Whether what the function returns is what its options say, as far as its type's names tell.
+pub(crate) fn check_output(
+    kind: &Kind,
+    options: &Options,
+    output: &ReturnType,
+    errors: &mut Errors,
+) {
+    if kind.name != "web_trigger" {
+        return;
+    }
+    let (other, message, help) = if options.misses("outputs") {
+        (
+            "StaticOutput",
+            "a `StaticOutput` names one of the trigger's `outputs`, and there are none",
+            "write `outputs = [\"accepted=202\"]`, or return a `WebResponse`",
+        )
+    } else {
+        (
+            "WebResponse",
+            "a web trigger with `outputs` answers by the key of one of them, and with nothing else",
+            "return a `StaticOutput`, or remove `outputs`",
+        )
+    };
+    if let Some(word) = find_word(output.to_token_stream(), other) {
+        errors.help(word.span(), message, help);
+    }
+}
+
+pub(crate) fn find_word(tokens: TokenStream, wanted: &str) -> Option<Ident> {
+    tokens.into_iter().find_map(|token| match token {
+        TokenTree::Ident(word) if word == wanted => Some(word),
+        TokenTree::Group(group) => find_word(group.stream(), wanted),
+        _ => None,
+    })
+}
+
 fn check_text(name: &str, text: &LitStr, longest: usize, example: &str, errors: &mut Errors) {
     let value = text.value();
     let length = value.chars().count();
@@ -836,6 +987,12 @@ fn check_text(name: &str, text: &LitStr, longest: usize, example: &str, errors: 
                 format!("write `{name} = {example}`"),
             );
         }
+    } else if name == "content_type" && !value.contains('/') {
+        errors.help(
+            text.span(),
+            format!("`{value}` is no content type"),
+            format!("write `{name} = {example}`, or leave it out"),
+        );
     } else if name == "queue"
         && !value
             .chars()

@@ -209,6 +209,48 @@ impl Options {
 
     /// A list of strings and of constants that are strings.
     pub(crate) fn items(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Value> {
+        let mut kept = Vec::new();
+        for item in self.list(name, example, errors) {
+            if matches!(item, Value::Text(_) | Value::Word(_) | Value::Path(_)) {
+                kept.push(item);
+            } else {
+                errors.help(
+                    item.place(),
+                    format!("`{name}` takes a list of strings"),
+                    "put it between quotes",
+                );
+            }
+        }
+        kept
+    }
+
+    /// A list of strings, of constants that are strings, and of parentheses with options of their
+    /// own.
+    pub(crate) fn entries(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Entry> {
+        let mut kept = Vec::new();
+        for item in self.list(name, example, errors) {
+            if matches!(item, Value::Text(_) | Value::Word(_) | Value::Path(_)) {
+                kept.push(Entry::Text(item));
+                continue;
+            }
+            match syn::parse2::<Group>(item.tokens()) {
+                Ok(group) if group.delimiter() == Delimiter::Parenthesis => {
+                    kept.push(Entry::Group(group));
+                }
+                _ => Self::wrong(
+                    name,
+                    &item,
+                    "strings, and parentheses with options",
+                    example,
+                    errors,
+                ),
+            }
+        }
+        kept
+    }
+
+    /// A list of whatever.
+    fn list(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Value> {
         match self.value(name, example, errors) {
             None => Vec::new(),
             Some(Value::List(items, list)) => {
@@ -219,19 +261,7 @@ impl Options {
                         format!("write `{name} = {example}`, or leave it out"),
                     );
                 }
-                let mut kept = Vec::new();
-                for item in items {
-                    if matches!(item, Value::Text(_) | Value::Word(_) | Value::Path(_)) {
-                        kept.push(item);
-                    } else {
-                        errors.help(
-                            item.place(),
-                            format!("`{name}` takes a list of strings"),
-                            "put it between quotes",
-                        );
-                    }
-                }
-                kept
+                items
             }
             Some(Value::Text(text)) => {
                 let list = format!("[{}]", text.to_token_stream());
@@ -243,6 +273,29 @@ impl Options {
                 Vec::new()
             }
         }
+    }
+
+    /// What is written, if it is a string: without taking it.
+    pub(crate) fn written_text(&self, name: &str) -> Option<String> {
+        let option = self.written.iter().find(|option| option.name == name)?;
+        Some(option.value.as_ref()?.text()?.value())
+    }
+
+    /// A status of HTTP.
+    pub(crate) fn status(&mut self, name: &str, example: &str, errors: &mut Errors) -> u16 {
+        let Some(value) = self.value(name, example, errors) else {
+            return 200;
+        };
+        let status = match syn::parse2::<syn::Lit>(value.tokens()) {
+            Ok(syn::Lit::Int(status)) => status.base10_parse::<u16>().ok(),
+            _ => None,
+        };
+        status
+            .filter(|status| (100..600).contains(status))
+            .unwrap_or_else(|| {
+                Self::wrong(name, &value, "a status from 100 to 599", example, errors);
+                200
+            })
     }
 
     /// A list of parentheses with options of their own.
@@ -312,6 +365,23 @@ impl Options {
     }
 }
 
+/// An item of a list that takes more than strings.
+pub(crate) enum Entry {
+    /// A string, or a constant.
+    Text(Value),
+    /// Parentheses with options.
+    Group(Group),
+}
+
+impl Entry {
+    pub(crate) fn place(&self) -> Place {
+        match self {
+            Self::Text(text) => text.place(),
+            Self::Group(group) => group.span().into(),
+        }
+    }
+}
+
 /// Everything an expansion needs, checked.
 pub(crate) struct Handler {
     pub(crate) kind: TokenStream,
@@ -374,6 +444,7 @@ impl Handler {
         let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
         check_scopes(&scopes, errors);
         check_signature(&function.signature, errors);
+        kinds::check_output(kind, &options, &function.signature.output, errors);
         check_other_attributes(kind, &function, errors);
 
         let Function {
@@ -876,16 +947,12 @@ fn unsafe_token(signature: &Signature) -> Option<Span> {
 
 /// An `impl Trait` anywhere in the type, by its tokens: from there to the type's end.
 fn impl_trait(ty: &Type) -> Option<Place> {
-    fn find(tokens: TokenStream) -> Option<Ident> {
-        tokens.into_iter().find_map(|token| match token {
-            proc_macro2::TokenTree::Ident(word) if word == "impl" => Some(word),
-            proc_macro2::TokenTree::Group(group) => find(group.stream()),
-            _ => None,
-        })
-    }
     match ty {
         Type::ImplTrait(whole) => Some(Place::of(whole)),
-        other => find(other.to_token_stream()).map(|word| word.span().into()),
+        other => {
+            let word = kinds::find_word(other.to_token_stream(), "impl")?;
+            Some(word.span().into())
+        }
     }
 }
 

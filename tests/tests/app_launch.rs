@@ -241,7 +241,7 @@ fn no_other_handler_is_on_a_web_triggers_path_or_below() {
 }
 
 mod constants {
-    use forge_remote::kinds::{JqlAnswer, WebRequest, WebResponse};
+    use forge_remote::kinds::{JqlAnswer, StaticOutput, WebRequest};
     use forge_remote::prelude::*;
 
     const MISSPELT: &str = "avi:jira:create:issue";
@@ -259,8 +259,8 @@ mod constants {
     pub(crate) async fn log() {}
 
     #[web_trigger(outputs = [OUTPUT])]
-    pub(crate) async fn hook(_request: WebRequest) -> WebResponse {
-        WebResponse::new(200, "")
+    pub(crate) async fn hook(_request: WebRequest) -> StaticOutput {
+        StaticOutput::new("accepted")
     }
 
     /// Talks.

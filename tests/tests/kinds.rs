@@ -103,7 +103,14 @@ async fn import(retry: Retry, Event(event): Event<QueueEvent>) -> Result<Json<Va
     ])))
 }
 
-#[web_trigger(outputs = ["accepted=202", "wrong=400 text/plain What do you mean?"], hmac, url_format = "v2")]
+#[web_trigger(
+    outputs = [
+        "accepted=202",
+        (key = "wrong", status = 400, content_type = "text/plain", body = "What do you mean?"),
+    ],
+    hmac,
+    url_format = "v2"
+)]
 async fn hook(request: WebRequest) -> Json<StaticOutput> {
     let right = request.header("x-kind") == Some("right");
     Json(StaticOutput::new(if right { "accepted" } else { "wrong" }))
@@ -266,11 +273,15 @@ async fn overview() {}
 
 /// Sorts what comes in.
 #[agent_connector(name = "Triage", products = ["jira", "confluence"], conversation_starters = ["Sort it"], streaming)]
-async fn triage(Json(call): Json<AgentCall>) -> AgentAnswer {
+async fn triage(Json(call): Json<AgentCall>) -> AgentReply {
     match call.method() {
-        "message/send" => AgentAnswer::result(&call, json!({ "text": call.text() })),
-        "tasks/get" => AgentAnswer::error(&call, AgentError::TASK_NOT_FOUND),
-        _ => AgentAnswer::error(&call, AgentError::UNSUPPORTED),
+        "message/stream" => {
+            let message = json!({ "role": "ROLE_AGENT", "parts": [{ "text": call.text() }] });
+            let said = futures_util::stream::iter([AgentUpdate::Message(message)]);
+            AgentStream::new(&call, said).into()
+        }
+        "tasks/get" => AgentAnswer::error(&call, AgentError::TASK_NOT_FOUND).into(),
+        _ => AgentAnswer::error(&call, AgentError::METHOD_NOT_FOUND).into(),
     }
 }
 
@@ -493,20 +504,20 @@ async fn answers_have_the_shape_that_forge_reads() {
         json!({ "renderedMacros": [{ "localId": "m1", "contentType": "xhtml", "value": "<p>2</p>" }] })
     );
 
-    for (method, result) in [
-        (
-            "SendMessage",
-            json!({ "jsonrpc": "2.0", "id": 7, "result": { "text": "hello\nyou" } }),
-        ),
-        (
-            "tasks/get",
-            json!({ "jsonrpc": "2.0", "id": 7, "error": { "code": -32001, "message": "Task not found" } }),
-        ),
-    ] {
-        let parts = json!([{ "text": "hello" }, { "data": {} }, { "text": "you" }]);
-        let asked = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": { "message": { "parts": parts } } });
-        assert_eq!(answer(&harness, "triage", asked).await.1, result);
-    }
+    let parts = json!([{ "text": "hello" }, { "data": {} }, { "text": "you" }]);
+    let asked = |method: &str| json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": { "message": { "parts": parts } } });
+    let streamed = harness.call("triage").json(&asked("SendStreamingMessage"));
+    let text = streamed.send().await.text();
+    let said = json!({ "message": { "role": "ROLE_AGENT", "parts": [{ "text": "hello\nyou" }] } });
+    let expected = json!({ "jsonrpc": "2.0", "id": 7, "result": said });
+    let event = text.strip_prefix("data: ").unwrap();
+    let event: Value = serde_json::from_str(event.strip_suffix("\n\n").unwrap()).unwrap();
+    assert_eq!(event, expected);
+    let (_, lost) = answer(&harness, "triage", asked("tasks/get")).await;
+    assert_eq!(
+        (&lost["id"], &lost["error"]["code"]),
+        (&json!(7), &json!(-32001))
+    );
 
     assert_eq!(
         answer(&harness, "workspaces", json!({ "ids": ["w"] }))
@@ -668,7 +679,7 @@ async fn null_says_what_a_left_out_field_says() {
         ),
         (
             "triage",
-            json!({ "id": null, "method": "message/send", "params": null }),
+            json!({ "id": null, "method": "message/stream", "params": null }),
         ),
         ("farewell", json!({ "context": {} })),
         ("start", json!({ "migrationId": null, "location": null })),
@@ -857,6 +868,7 @@ fn an_events_scopes_follow_from_either_of_its_sets() {
     ];
     let mut bare = current.clone();
     bare.scopes.clear();
+    bare.alternatives.clear();
     // Those of events in object form follow as well.
     let versions = |event: &&&str| event.ends_with(":version");
     assert_eq!(bare.events.keys().filter(versions).count(), 2);

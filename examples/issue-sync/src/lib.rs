@@ -153,28 +153,24 @@ struct Linked {
 /// says nothing of who made it: the sender's signature does.
 #[web_trigger(outputs = [
     "linked=200",
-    "unsigned=401 text/plain sign the body with the secret",
+    (key = "unsigned", status = 401, content_type = "text/plain", body = "sign the body with the secret"),
     "unknown=404",
-    "unreadable=400 text/plain id and link, as JSON",
+    (key = "unreadable", status = 400, content_type = "text/plain", body = "id and link, as JSON"),
 ])]
 async fn hear(
     call: Invocation,
     State(mirror): State<Mirror>,
     State(secret): State<Secret>,
     request: WebRequest,
-) -> Result<Json<StaticOutput>> {
+) -> Result<StaticOutput> {
     if !secret.signed(request.header(SIGNATURE_HEADER), &request.body) {
-        return Ok(Json(StaticOutput::new("unsigned")));
+        return Ok(StaticOutput::new("unsigned"));
     }
     let Ok(Linked { id, link }) = request.json() else {
-        return Ok(Json(StaticOutput::new("unreadable")));
+        return Ok(StaticOutput::new("unreadable"));
     };
     let known = mirror.link(call.installation_id(), &id, link);
-    Ok(Json(StaticOutput::new(if known {
-        "linked"
-    } else {
-        "unknown"
-    })))
+    Ok(StaticOutput::new(if known { "linked" } else { "unknown" }))
 }
 
 #[derive(Debug, Deserialize)]

@@ -30,7 +30,7 @@ use crate::fit::{
     STAGING_KEYS, Target, Verifier, VerifyError,
 };
 use crate::manifest::Sections;
-use crate::registry::{BoxFuture, Handler, Mount, Need, Problem, Reach, Registry};
+use crate::registry::{BoxFuture, Handler, Kind, Mount, Need, Problem, Reach, Registry};
 use crate::response;
 use crate::token::Tokens;
 
@@ -274,6 +274,7 @@ fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) 
 struct Mounted {
     target: Target,
     endpoint: Arc<str>,
+    kind: &'static dyn Kind,
     mount: Arc<dyn Mount>,
     reads_ahead: bool,
     verifier: Arc<Verifier>,
@@ -309,6 +310,7 @@ impl Mounted {
                 caller: registration.kind.caller(),
             },
             endpoint: handler.key().into(),
+            kind: registration.kind,
             mount: Arc::clone(&registration.mount),
             reads_ahead: registration
                 .mount
@@ -407,10 +409,35 @@ impl Mounted {
                 response::internal_error()
             }
         };
+        let response = self.checked(response).await;
         tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");
         response
     }
+
+    /// An answer that Forge would make an error of is one here already, with the reason in the log.
+    async fn checked(&self, response: Response) -> Response {
+        let size = response.body().size_hint().exact();
+        if !self.kind.looks_at_answers()
+            || !response.status().is_success()
+            || size.is_none_or(|size| size > MAX_CHECKED)
+        {
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+            tracing::error!("the handler's answer could not be read to its end");
+            return response::internal_error();
+        };
+        if let Some((reason, help)) = self.kind.wrong_answer(&body) {
+            tracing::error!(reason, help, "Forge can't use the handler's answer");
+            return response::internal_error();
+        }
+        Response::from_parts(parts, body.into())
+    }
 }
+
+/// An answer of more bytes isn't looked at.
+const MAX_CHECKED: u64 = 64 * 1024;
 
 /// A handler that has begun runs to its end: when the caller hangs up (Forge does after 5
 /// seconds), the rest of it goes on as a task of its own, so that a job isn't cut in half.

@@ -5,14 +5,15 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, checks, item, set, wrong};
+use super::{Rest, checks, item, set, wrong_items};
 use crate::fit::Caller;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[action]`. `description` is the doc comment's first paragraph unless written.
 ///
-/// An input is `NAME: TYPE - DESCRIPTION`, with `NAME?` for one that can be left out; types are
-/// `string`, `integer`, `number` and `boolean`. They are made by a language model: check them, and
+/// An input is `"NAME: TYPE - DESCRIPTION"`, with `NAME?` for one that can be left out; types are
+/// `string`, `integer`, `number` and `boolean`. Its title is made of its name; one with another has
+/// parentheses, and a name for each part. Inputs are made by a language model: check them, and
 /// never let them decide who may do what ([`Invocation`](crate::Invocation) says who asks).
 ///
 /// ```
@@ -24,7 +25,10 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 /// struct LogTime { issue_key: String, hours: f64 }
 ///
 /// /// Logs time spent on a work item.
-/// #[action(verb = "CREATE", inputs = ["issueKey: string - The work item's key", "hours: number - The hours spent"])]
+/// #[action(verb = "CREATE", inputs = [
+///     (name = "issueKey", title = "Work item", type = "string", description = "The work item's key"),
+///     "hours: number - The hours spent",
+/// ])]
 /// async fn log_time(Event(call): Event<ActionCall<LogTime>>) -> Result<Json<String>> {
 ///     Ok(Json(format!("{} hours on {}", call.inputs.hours, call.inputs.issue_key)))
 /// }
@@ -40,8 +44,69 @@ pub struct Action {
     pub name: Option<&'static str>,
     /// What it does, for the model.
     pub description: &'static str,
-    /// What it takes.
-    pub inputs: &'static [&'static str],
+    /// What it takes, 10 at most.
+    pub inputs: &'static [ActionInput],
+}
+
+/// Something that an action takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionInput {
+    /// `"NAME: TYPE - DESCRIPTION"`, with `NAME?` for one that can be left out.
+    Short(&'static str),
+    /// `(name = "…", type = "…", description = "…")`, with `title` and `optional`.
+    Full {
+        /// Its name in the body.
+        name: &'static str,
+        /// Its name for people: made of `name` unless written.
+        title: Option<&'static str>,
+        /// `string`, `integer`, `number` or `boolean`.
+        r#type: &'static str,
+        /// What it is, for the model.
+        description: &'static str,
+        /// Whether it can be left out.
+        optional: bool,
+    },
+}
+
+impl ActionInput {
+    /// Its parts; of a text that the launch refuses, what can be made of it.
+    fn parts(&self) -> Parts {
+        match *self {
+            Self::Short(text) => {
+                let (name, rest) = text.split_once(':').unwrap_or((text, "string"));
+                let (ty, description) = rest.split_once(" - ").unwrap_or((rest, ""));
+                let name = name.trim();
+                Parts {
+                    name: name.trim_end_matches('?'),
+                    title: None,
+                    ty: ty.trim(),
+                    description: description.trim(),
+                    required: !name.ends_with('?'),
+                }
+            }
+            Self::Full {
+                name,
+                title,
+                r#type,
+                description,
+                optional,
+            } => Parts {
+                name,
+                title,
+                ty: r#type,
+                description,
+                required: !optional,
+            },
+        }
+    }
+}
+
+struct Parts {
+    name: &'static str,
+    title: Option<&'static str>,
+    ty: &'static str,
+    description: &'static str,
+    required: bool,
 }
 
 impl Kind for Action {
@@ -62,7 +127,11 @@ impl Kind for Action {
         set(&mut item, "name", self.name);
         item.insert("description".into(), self.description.into());
         item.insert("actionVerb".into(), self.verb.into());
-        let inputs: Mapping = self.inputs.iter().filter_map(|text| input(text)).collect();
+        let inputs = self.inputs.iter().map(|input| {
+            let parts = input.parts();
+            (parts.name.into(), Value::Mapping(parts.item()))
+        });
+        let inputs: Mapping = inputs.collect();
         if !inputs.is_empty() {
             item.insert("inputs".into(), Value::Mapping(inputs));
         }
@@ -81,15 +150,19 @@ impl Kind for Action {
     }
 
     fn wrong_options(&self) -> Vec<(String, String)> {
-        wrong(&[("inputs", &checks::INPUTS, self.inputs)])
+        let items = self.inputs.iter().map(|input| match input {
+            ActionInput::Short(text) => checks::Item::Text(text),
+            ActionInput::Full { name, .. } => checks::Item::Group(name),
+        });
+        wrong_items("inputs", &checks::INPUTS, items)
     }
 
     fn simulation(&self) -> Simulation {
         let mut body =
             serde_json::json!({ "context": { "cloudId": "local", "moduleKey": "local" } });
-        for text in self.inputs {
-            let (name, ty) = name_and_type(text);
-            body[name.trim_end_matches('?')] = match ty {
+        for input in self.inputs {
+            let Parts { name, ty, .. } = input.parts();
+            body[name] = match ty {
                 "integer" => 1.into(),
                 "number" => 1.5.into(),
                 "boolean" => true.into(),
@@ -103,33 +176,23 @@ impl Kind for Action {
     }
 }
 
-fn name_and_type(text: &str) -> (&str, &str) {
-    let (name, rest) = text.split_once(':').unwrap_or((text, "string"));
-    let ty = rest.split_once(" - ").map_or(rest, |(ty, _)| ty);
-    (name.trim(), ty.trim())
+impl Parts {
+    fn item(&self) -> Mapping {
+        let title = self.title.map_or_else(|| title(self.name), str::to_owned);
+        let mut item = Mapping::new();
+        item.insert("title".into(), title.into());
+        item.insert("type".into(), self.ty.into());
+        item.insert("required".into(), self.required.into());
+        item.insert("description".into(), self.description.into());
+        item
+    }
 }
 
-/// `NAME: TYPE - DESCRIPTION`, as the macro has checked it.
-fn input(text: &str) -> Option<(Value, Value)> {
-    let (_, description) = text.split_once(" - ")?;
-    let (name, ty) = name_and_type(text);
-    let (name, required) = match name.strip_suffix('?') {
-        Some(name) => (name, false),
-        None => (name, true),
-    };
-    let mut input = Mapping::new();
-    input.insert("title".into(), title(name).into());
-    input.insert("type".into(), ty.into());
-    input.insert("required".into(), required.into());
-    input.insert("description".into(), description.trim().into());
-    Some((name.into(), Value::Mapping(input)))
-}
-
-/// `issueKey` and `issue_key` → `Issue key`.
+/// `issueKey`, `issue_key` and `issue-key` → `Issue key`.
 fn title(name: &str) -> String {
     let mut title = String::new();
     for c in name.chars() {
-        if c == '_' {
+        if c == '_' || c == '-' {
             title.push(' ');
         } else if title.is_empty() {
             title.extend(c.to_uppercase());
@@ -152,6 +215,9 @@ pub struct ActionCall<T = Rest> {
     /// Where it was asked for.
     #[serde(default, deserialize_with = "super::or_default")]
     pub context: ActionContext,
+    /// What is neither. Where `T` is a map, it takes everything, and this has the same again.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 /// Where an action was asked for.

@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
-use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
-use serde_json::Value as Json;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, checks, nested, set, texts, wrong};
+use super::{checks, nested, set, texts, wrong};
 use crate::fit::Caller;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[agent_connector]`. `description` is the doc comment's first paragraph unless
-/// written. An early-access feature: not for staging and production yet. `pushNotifications` and
-/// `extensions` of the protocol are hand-written in the same item of the manifest, and stay.
+/// written. `pushNotifications` and `extensions` of the protocol are hand-written in the same item
+/// of the manifest, and stay.
 ///
 /// ```
 /// use forge_remote::kinds::{AgentAnswer, AgentCall, AgentError};
@@ -21,22 +18,56 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 ///
 /// /// Sorts what comes in.
 /// #[agent_connector(name = "Triage", products = ["jira"])]
-/// async fn triage(Json(call): Json<AgentCall>) -> AgentAnswer {
+/// async fn triage(call: AgentCall) -> AgentAnswer {
 ///     match call.method() {
 ///         "message/send" => AgentAnswer::result(&call, serde_json::json!({
 ///             "id": "task-1", "contextId": "context-1", "status": { "state": "TASK_STATE_WORKING" },
 ///         })),
-///         _ => AgentAnswer::error(&call, AgentError::UNSUPPORTED),
+///         "tasks/get" => AgentAnswer::error(&call, AgentError::TASK_NOT_FOUND),
+///         "tasks/cancel" => AgentAnswer::error(&call, AgentError::TASK_NOT_CANCELABLE),
+///         _ => AgentAnswer::error(&call, AgentError::METHOD_NOT_FOUND),
 ///     }
 /// }
 /// ```
 ///
-/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/rovo-agent-connector/>
+/// Jira waits 55 seconds for an answer, and asks for the task's state again and again
+/// (`tasks/get`) until it has come to an end.
+///
+/// # Streaming
+///
+/// With `streaming` Jira sends `SendStreamingMessage` in place of `SendMessage`, and so does `dev`:
+/// the answer is a stream ([`AgentStream`](super::AgentStream)), which may last 15 minutes.
+/// `SubscribeToTask` takes it up again after the connection broke. A single
+/// [`AgentAnswer::result`](super::AgentAnswer::result) for one of the two is answered 500, with the
+/// reason in the log.
+///
+/// # An early-access feature
+///
+/// It is for development environments yet, not for staging and production, and of the `products`
+/// Atlassian takes `jira` alone, though its schema has `confluence` too.
+///
+/// # Tokens
+///
+/// `auth` asks for tokens at the endpoint, as everywhere else. The guide to remote agents has them
+/// in the remote's `auth` instead, which otherwise is for calls by functions. If none arrives at an
+/// agent that asks for one, write the guide's lines into the remote's item in the manifest: they
+/// stay.
+///
+/// ```yaml
+/// remotes:
+///   - key: backend
+///     auth:
+///       appUserToken:
+///         enabled: true
+/// ```
+///
+/// Sources: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/rovo-agent-connector/>,
+/// <https://developer.atlassian.com/platform/forge/remote-agents-in-jira/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentConnector {
     /// Its name.
     pub name: &'static str,
-    /// Where it is spoken to: `jira`, `confluence`.
+    /// Where it is spoken to: `jira`; `confluence`, which Atlassian doesn't offer yet.
     pub products: &'static [&'static str],
     /// What it does.
     pub description: &'static str,
@@ -46,7 +77,7 @@ pub struct AgentConnector {
     pub conversation_starters: &'static [&'static str],
     /// The protocol's version: `1.0` unless it is written.
     pub version: Option<&'static str>,
-    /// Whether answers can be streamed.
+    /// Whether answers to messages are streamed: then all of them are.
     pub streaming: bool,
 }
 
@@ -86,14 +117,14 @@ impl Kind for AgentConnector {
         Some("agent")
     }
 
-    fn scopes(&self) -> &[&'static str] {
+    fn scopes(&self) -> &'static [&'static [&'static str]] {
         match (
             self.products.contains(&"jira"),
             self.products.contains(&"confluence"),
         ) {
-            (true, true) => &["read:confluence-content.all", "read:jira-work"],
-            (true, false) => &["read:jira-work"],
-            (false, true) => &["read:confluence-content.all"],
+            (true, true) => &[&["read:confluence-content.all", "read:jira-work"]],
+            (true, false) => &[&["read:jira-work"]],
+            (false, true) => &[&["read:confluence-content.all"]],
             (false, false) => &[],
         }
     }
@@ -136,133 +167,22 @@ impl Kind for AgentConnector {
     }
 
     fn simulation(&self) -> Simulation {
+        // The pages' examples have the spelling with a slash, but for streams.
+        let method = match (self.streaming, self.version) {
+            (false, _) => "message/send",
+            (true, Some("0.3")) => "message/stream",
+            (true, _) => "SendStreamingMessage",
+        };
         let body = serde_json::json!({
-            "jsonrpc": "2.0", "id": "local-call", "method": "message/send",
+            "jsonrpc": "2.0", "id": "local-call", "method": method,
             "params": { "message": {
                 "role": "ROLE_USER", "messageId": "local-message",
                 "parts": [{ "text": "A user has assigned you to a work item." }],
             } },
         });
         Simulation {
-            timeout: Duration::from_secs(55),
+            timeout: Duration::from_secs(if self.streaming { 900 } else { 55 }),
             ..Simulation::of_platform(body)
         }
-    }
-}
-
-/// A JSON-RPC request.
-#[derive(Clone, Debug, Deserialize)]
-pub struct AgentCall {
-    /// Which it is; the answer has the same.
-    #[serde(default)]
-    pub id: Json,
-    /// The method as it was sent; see [`AgentCall::method`].
-    #[serde(rename = "method")]
-    pub raw_method: String,
-    /// What for.
-    #[serde(default, deserialize_with = "super::or_default")]
-    pub params: Rest,
-}
-
-impl AgentCall {
-    /// The method, in the spelling with a slash: Atlassian's pages use both that and the one of
-    /// their headings (`SendMessage`).
-    pub fn method(&self) -> &str {
-        match self.raw_method.as_str() {
-            "SendMessage" => "message/send",
-            "SendStreamingMessage" => "message/stream",
-            "GetTask" => "tasks/get",
-            "CancelTask" => "tasks/cancel",
-            "SubscribeToTask" => "tasks/resubscribe",
-            other => other,
-        }
-    }
-
-    /// The task that is meant: `params.taskId` or `params.id`, as both are seen.
-    pub fn task_id(&self) -> Option<&str> {
-        let id = self.params.get("taskId").or_else(|| self.params.get("id"));
-        id?.as_str()
-    }
-
-    /// The text of the message's parts.
-    pub fn text(&self) -> String {
-        let parts = self
-            .params
-            .get("message")
-            .and_then(|message| message.get("parts"));
-        let parts = parts.and_then(Json::as_array).into_iter().flatten();
-        let texts: Vec<&str> = parts
-            .filter_map(|part| part.get("text")?.as_str())
-            .collect();
-        texts.join("\n")
-    }
-}
-
-/// A JSON-RPC answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AgentAnswer {
-    jsonrpc: &'static str,
-    id: Json,
-    #[serde(flatten)]
-    outcome: Outcome,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    Result(Json),
-    Error(AgentError),
-}
-
-/// A JSON-RPC error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct AgentError {
-    /// Its code.
-    pub code: i32,
-    /// Its message.
-    pub message: &'static str,
-}
-
-impl AgentError {
-    /// There is no such task.
-    pub const TASK_NOT_FOUND: Self = Self {
-        code: -32001,
-        message: "Task not found",
-    };
-    /// The task can't be cancelled.
-    pub const TASK_NOT_CANCELABLE: Self = Self {
-        code: -32002,
-        message: "Task cannot be canceled",
-    };
-    /// The method isn't offered.
-    pub const UNSUPPORTED: Self = Self {
-        code: -32004,
-        message: "This operation is not supported",
-    };
-}
-
-impl AgentAnswer {
-    /// What came of it: a task, for most methods.
-    pub fn result(call: &AgentCall, result: Json) -> Self {
-        Self::new(call, Outcome::Result(result))
-    }
-
-    /// Why nothing did.
-    pub fn error(call: &AgentCall, error: AgentError) -> Self {
-        Self::new(call, Outcome::Error(error))
-    }
-
-    fn new(call: &AgentCall, outcome: Outcome) -> Self {
-        Self {
-            jsonrpc: "2.0",
-            id: call.id.clone(),
-            outcome,
-        }
-    }
-}
-
-impl IntoResponse for AgentAnswer {
-    fn into_response(self) -> Response {
-        crate::Json(self).into_response()
     }
 }

@@ -6,10 +6,21 @@ use super::nearest;
 /// What is wrong, and what to do.
 pub(crate) type Wrong = (String, String);
 
+/// An item of a list that is checked.
+#[derive(Clone, Copy)]
+pub(crate) enum Item<'a> {
+    /// A text.
+    Text(&'a str),
+    /// Parentheses with options: the option that no other may have the value of.
+    Group(&'a str),
+}
+
 /// What a list of texts must be.
 pub(crate) struct List {
     /// Each text.
     check: fn(&str) -> Result<(), Wrong>,
+    /// Each name, where it stands in parentheses.
+    check_name: fn(&str) -> Result<(), Wrong>,
     /// What of each no other may have.
     name: fn(&str) -> &str,
     /// So many at most, by Forge's schema.
@@ -19,6 +30,7 @@ pub(crate) struct List {
 const fn list(check: fn(&str) -> Result<(), Wrong>) -> List {
     List {
         check,
+        check_name: |_| Ok(()),
         name: whole,
         most: None,
     }
@@ -32,11 +44,12 @@ pub(crate) const ARGUMENTS: List = List {
     ..list(argument_name)
 };
 pub(crate) const OUTPUTS: List = List {
-    name: before_equals,
+    name: output_key,
     most: Some(20),
     ..list(static_output)
 };
 pub(crate) const INPUTS: List = List {
+    check_name: check_input_name,
     name: input_name,
     most: Some(10),
     ..list(action_input)
@@ -54,18 +67,29 @@ impl List {
         option: &str,
         texts: &[Option<&str>],
     ) -> Vec<(Option<usize>, Wrong)> {
+        let items: Vec<_> = texts.iter().map(|text| text.map(Item::Text)).collect();
+        self.wrong_items(option, &items)
+    }
+
+    /// The same of a list that has parentheses too.
+    pub(crate) fn wrong_items(
+        &self,
+        option: &str,
+        items: &[Option<Item<'_>>],
+    ) -> Vec<(Option<usize>, Wrong)> {
         let mut wrong = Vec::new();
-        for (at, text) in texts.iter().enumerate() {
-            let Some(text) = text else { continue };
-            if let Err(why) = (self.check)(text) {
+        for (at, item) in items.iter().enumerate() {
+            let Some(item) = item else { continue };
+            let checked = match item {
+                Item::Text(text) => (self.check)(text),
+                Item::Group(name) => (self.check_name)(name),
+            };
+            if let Err(why) = checked {
                 wrong.push((Some(at), why));
             }
-            let name = (self.name)(text);
-            let earlier = texts[..at].iter().flatten();
-            if earlier
-                .map(|other| (self.name)(other))
-                .any(|other| other == name)
-            {
+            let name = self.name_of(*item);
+            let mut earlier = items[..at].iter().flatten();
+            if earlier.any(|other| self.name_of(*other) == name) {
                 let why = (
                     format!("`{name}` is twice in `{option}`"),
                     "keep one of the two".to_owned(),
@@ -73,17 +97,24 @@ impl List {
                 wrong.push((Some(at), why));
             }
         }
-        if let Some(most) = self.most.filter(|most| texts.len() > *most) {
+        if let Some(most) = self.most.filter(|most| items.len() > *most) {
             let why = (
                 format!(
                     "`{option}` has {} items, and Forge takes {most}",
-                    texts.len()
+                    items.len()
                 ),
                 "leave some out".to_owned(),
             );
             wrong.push((None, why));
         }
         wrong
+    }
+
+    fn name_of<'a>(&self, item: Item<'a>) -> &'a str {
+        match item {
+            Item::Text(text) => (self.name)(text),
+            Item::Group(name) => name,
+        }
     }
 }
 
@@ -95,8 +126,8 @@ fn argument(text: &str) -> &str {
     text.trim_end_matches('?')
 }
 
-fn before_equals(text: &str) -> &str {
-    text.split('=').next().unwrap_or_default().trim()
+fn output_key(text: &str) -> &str {
+    short_output(text).map_or(text, |(key, _)| key)
 }
 
 fn input_name(text: &str) -> &str {
@@ -161,33 +192,62 @@ fn conversation_starter(text: &str) -> Result<(), (String, String)> {
     not_empty(text)
 }
 
-/// `KEY=STATUS`, `KEY=STATUS CONTENT-TYPE`, `KEY=STATUS CONTENT-TYPE BODY`.
+/// `KEY=STATUS`.
+pub(crate) fn short_output(text: &str) -> Option<(&str, u16)> {
+    let (key, status) = text.split_once('=')?;
+    let (key, status) = (key.trim(), status.trim().parse().ok()?);
+    (!key.is_empty() && (100..600).contains(&status)).then_some((key, status))
+}
+
 fn static_output(text: &str) -> Result<(), (String, String)> {
-    let parsed = text.split_once('=').and_then(|(key, rest)| {
-        let status: u16 = rest.split(' ').next()?.parse().ok()?;
-        Some(!key.trim().is_empty() && (100..600).contains(&status))
-    });
-    if parsed == Some(true) {
-        let (key, rest) = text.split_once('=').unwrap_or_default();
-        let mut rest = rest.splitn(3, ' ').skip(1);
-        let parts = [
-            ("the key", key.trim(), 255),
-            ("the content type", rest.next().unwrap_or_default(), 255),
-            ("the body", rest.next().unwrap_or_default(), 1024),
-        ];
-        let long = |(_, part, most): &&(&str, &str, usize)| part.chars().count() > *most;
-        return match parts.iter().find(long) {
-            None => Ok(()),
-            Some((part, _, most)) => Err((
-                format!("{part} of an output has {most} characters at most"),
+    if let Some((key, _)) = short_output(text) {
+        if key.chars().count() > 255 {
+            return Err((
+                "the key of an output has 255 characters at most".to_owned(),
                 "shorten it".to_owned(),
-            )),
-        };
+            ));
+        }
+        return Ok(());
+    }
+    let longer = text.split_once('=').and_then(|(key, rest)| {
+        let (status, more) = rest.trim().split_once(' ')?;
+        let head = format!("{}={status}", key.trim());
+        let (key, status) = short_output(&head)?;
+        Some(format!("(key = {key:?}, status = {status}{})", parts(more)))
+    });
+    if let Some(group) = longer {
+        return Err((
+            format!(
+                "`{text}` says more than a key and a status, and where each part ends is a guess"
+            ),
+            format!("write its parts, each with its name: `{group}`"),
+        ));
     }
     Err((
         format!("`{text}` is no output of a web trigger"),
-        "write `KEY=STATUS`, `KEY=STATUS CONTENT-TYPE` or `KEY=STATUS CONTENT-TYPE BODY`: \"accepted=202 text/plain Thanks\"".to_owned(),
+        "write `KEY=STATUS`, like \"accepted=202\", or with more: `(key = \"accepted\", status = 202, content_type = \"text/plain\", body = \"Thanks\")`".to_owned(),
     ))
+}
+
+/// What was probably meant: a type with its parameters, and the body.
+fn parts(more: &str) -> String {
+    let mut rest = more.trim();
+    let mut content_type = String::new();
+    while !rest.is_empty() && (content_type.ends_with(';') || content_type.is_empty()) {
+        let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
+        if content_type.is_empty() && !word.contains('/') {
+            break;
+        }
+        content_type.extend([if content_type.is_empty() { "" } else { " " }, word]);
+        rest = after.trim_start();
+    }
+    let mut parts = String::new();
+    for (name, text) in [("content_type", content_type.as_str()), ("body", rest)] {
+        if !text.is_empty() {
+            parts.push_str(&format!(", {name} = {text:?}"));
+        }
+    }
+    parts
 }
 
 /// `NAME: TYPE - DESCRIPTION`, with `NAME?` for one that can be left out.
@@ -203,19 +263,7 @@ fn action_input(text: &str) -> Result<(), (String, String)> {
     });
     match parsed {
         Some((name, ty, description)) if !name.is_empty() && !description.is_empty() => {
-            if !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
-                return Err((
-                    format!("`{name}` can't be an input's name: letters, digits and `_` only"),
-                    help.to_owned(),
-                ));
-            }
-            if name == "context" {
-                return Err((
-                    "an input can't be named `context`: Forge tells there where it was asked for"
-                        .to_owned(),
-                    "give it another name".to_owned(),
-                ));
-            }
+            check_input_name(name)?;
             if !["string", "integer", "number", "boolean"].contains(&ty) {
                 return Err((format!("an input has no type `{ty}`"), help.to_owned()));
             }
@@ -226,6 +274,24 @@ fn action_input(text: &str) -> Result<(), (String, String)> {
             help.to_owned(),
         )),
     }
+}
+
+fn check_input_name(name: &str) -> Result<(), Wrong> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(allowed) {
+        return Err((
+            format!("`{name}` can't be an input's name: letters, digits, `_` and `-` only"),
+            "write a name like `issueKey`".to_owned(),
+        ));
+    }
+    if name == "context" {
+        return Err((
+            "an input can't be named `context`: Forge tells there where it was asked for"
+                .to_owned(),
+            "give it another name".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 fn argument_name(text: &str) -> Result<(), (String, String)> {

@@ -27,7 +27,7 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/jql-function/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JqlFunction {
-    /// The name in queries.
+    /// The name in queries: no other function of the app has it, in whatever case.
     pub name: &'static str,
     /// The arguments' names, with a `?` after those that can be left out.
     pub arguments: &'static [&'static str],
@@ -75,6 +75,10 @@ impl Kind for JqlFunction {
                 "operators",
             ]),
         }]
+    }
+
+    fn unique_name(&self) -> Option<&'static str> {
+        Some(self.name)
     }
 
     fn wrong_options(&self) -> Vec<(String, String)> {

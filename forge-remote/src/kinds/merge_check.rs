@@ -42,8 +42,8 @@ impl Kind for MergeCheck {
         Some("merge-check")
     }
 
-    fn scopes(&self) -> &[&'static str] {
-        &["read:pullrequest:bitbucket"]
+    fn scopes(&self) -> &'static [&'static [&'static str]] {
+        &[&["read:pullrequest:bitbucket"]]
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -83,24 +83,26 @@ impl Kind for MergeCheck {
     }
 }
 
-/// What is to be merged.
+/// What is to be merged. A field whose value isn't of the documented shape is as if it were left
+/// out.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MergeCheckCall {
-    /// `uuid`, in braces.
-    #[serde(deserialize_with = "super::or_default")]
-    pub workspace: Rest,
-    /// `uuid`, in braces.
-    #[serde(deserialize_with = "super::or_default")]
-    pub repository: Rest,
-    /// `id`.
-    #[serde(deserialize_with = "super::or_default")]
-    pub pullrequest: Rest,
-    /// `type`; an example of Atlassian's names the wrong one, so see whether there are
+    /// The workspace.
+    #[serde(deserialize_with = "super::if_it_fits")]
+    pub workspace: WithUuid,
+    /// The repository.
+    #[serde(deserialize_with = "super::if_it_fits")]
+    pub repository: WithUuid,
+    /// The pull request.
+    #[serde(deserialize_with = "super::if_it_fits")]
+    pub pullrequest: PullRequest,
+    /// When it is asked; an example of Atlassian's names the wrong one, so see whether there are
     /// `merge_properties`.
-    #[serde(deserialize_with = "super::or_default")]
-    pub trigger: Rest,
+    #[serde(deserialize_with = "super::if_it_fits")]
+    pub trigger: MergeTrigger,
     /// At a merge only.
+    #[serde(deserialize_with = "super::if_it_fits")]
     pub merge_properties: Option<MergeProperties>,
     /// Everything else.
     #[serde(flatten)]
@@ -110,23 +112,61 @@ pub struct MergeCheckCall {
 impl MergeCheckCall {
     /// The pull request's number.
     pub fn pull_request_id(&self) -> Option<u64> {
-        self.pullrequest.get("id")?.as_u64()
+        self.pullrequest.id
     }
+}
+
+/// Something of Bitbucket's that has a UUID.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct WithUuid {
+    /// The UUID, in braces.
+    #[serde(deserialize_with = "super::text_if_any")]
+    pub uuid: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// A pull request.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PullRequest {
+    /// Its number in the repository.
+    #[serde(deserialize_with = "super::number_if_any")]
+    pub id: Option<u64>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// When a merge check is asked.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MergeTrigger {
+    /// `on-merge`, `on-code-pushed`, `on-reviewer-status-changed`.
+    #[serde(rename = "type", deserialize_with = "super::text_if_any")]
+    pub trigger_type: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
 }
 
 /// How it is to be merged.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MergeProperties {
-    /// The commit's message, perhaps cut.
+    /// The commit's message, cut after 1,000 characters.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub commit_message: Option<String>,
     /// Whether it is cut.
-    #[serde(deserialize_with = "super::or_default")]
+    #[serde(deserialize_with = "super::if_it_fits")]
     pub commit_message_truncated: bool,
     /// `merge_commit`, `squash`, …
+    #[serde(deserialize_with = "super::text_if_any")]
     pub merge_strategy: Option<String>,
     /// Whether the branch goes.
-    #[serde(deserialize_with = "super::or_default")]
+    #[serde(deserialize_with = "super::if_it_fits")]
     pub close_source_branch: bool,
     /// Everything else.
     #[serde(flatten)]

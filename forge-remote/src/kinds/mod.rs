@@ -17,7 +17,7 @@
 //! | `devops:securityInfoProvider` | [`security_info_provider`](macro@crate::security_info_provider), one a function | [`SecurityCall`] | [`SecurityAnswer`] |
 //! | `macro` (`static.endpoint`) | [`static_macro`](macro@crate::static_macro) | [`MacrosCall`] | [`RenderedMacros`] |
 //! | `dashboards:widget` (`aiContext.data.endpoint`) | [`widget_context`](macro@crate::widget_context) | JSON | JSON |
-//! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentCall`] | [`AgentAnswer`] |
+//! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentCall`] | [`AgentAnswer`], [`AgentStream`] |
 //! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one a hook | [`ResidencyCall`] | [`ResidencyStatus`] |
 //! | any page (`resolver.endpoint`) | [`endpoint`](macro@crate::endpoint) | what the page sends | what the page wants |
 //!
@@ -33,8 +33,8 @@
 //!
 //! # How long Forge waits
 //!
-//! Atlassian documents 5 seconds for events and schedules, 25 for pages, 55 for an agent's answer,
-//! and 55 for the function of a `preUninstall`. For every other kind at a remote no page says it:
+//! Atlassian documents 5 seconds for events and schedules, 25 for pages, 55 for an agent's answer and
+//! 15 minutes for its stream, and 55 for the function of a `preUninstall`. For every other kind at a remote no page says it:
 //! `dev` waits 55 seconds for an action and a web trigger and 25 for a JQL function and a static
 //! macro, as long as functions are known or said to get, and 5 for the rest. These are inferences:
 //! answer fast, and work on afterwards.
@@ -49,7 +49,9 @@
 //! [`Error::permanent`]: crate::Error::permanent
 
 mod action;
+mod agent_bodies;
 mod agent_connector;
+mod agent_stream;
 mod checks;
 mod consumer;
 mod data_residency;
@@ -65,8 +67,10 @@ mod trigger;
 mod web_trigger;
 mod workflow_post_function;
 
-pub use action::{Action, ActionCall, ActionContext};
-pub use agent_connector::{AgentAnswer, AgentCall, AgentConnector, AgentError};
+pub use action::{Action, ActionCall, ActionContext, ActionInput};
+pub use agent_bodies::{AgentAnswer, AgentCall, AgentError, AgentReply};
+pub use agent_connector::AgentConnector;
+pub use agent_stream::{AgentStream, AgentUpdate, AgentUpdates, HungUp};
 pub use consumer::{Consumer, QueueEvent};
 pub(crate) use data_residency::DATA_RESIDENCY_KEY;
 pub use data_residency::{
@@ -76,23 +80,30 @@ pub use devops::{
     Associated, Container, DesignCall, DesignInfoProvider, SecurityAnswer, SecurityCall,
     SecurityInfoProvider, Workspace,
 };
-pub use dynamic_pipelines_provider::{DynamicPipelinesProvider, PipelinesAnswer, PipelinesCall};
+pub use dynamic_pipelines_provider::{
+    Commit, DynamicPipelinesProvider, PipelineTarget, PipelineVariable, PipelinesAnswer,
+    PipelinesCall, TriggerContext,
+};
 pub use endpoint::Endpoint;
 pub use jql_function::{JqlAnswer, JqlCall, JqlClause, JqlFunction};
-pub use merge_check::{MergeCheck, MergeCheckCall, MergeProperties, MergeVerdict};
+pub use merge_check::{
+    MergeCheck, MergeCheckCall, MergeProperties, MergeTrigger, MergeVerdict, PullRequest, WithUuid,
+};
 pub use pages::{
-    CacheFor, MacroCall, MacrosCall, RenderedMacro, RenderedMacros, StaticMacro, WidgetContext,
+    CacheFor, MacroCall, MacroFormat, MacrosCall, RenderedMacro, RenderedMacros, StaticMacro,
+    WidgetContext,
 };
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
 pub use scheduled_trigger::{Interval, ScheduledTrigger};
 pub(crate) use trigger::wanted_of_trigger;
 pub use trigger::{FilteredEvent, LifecycleApp, LifecycleEvent, Trigger};
-pub use web_trigger::{StaticOutput, WebRequest, WebResponse, WebTrigger};
-pub use workflow_post_function::{Transitioned, WorkflowPostFunction};
+pub use web_trigger::{StaticOutput, WebOutput, WebRequest, WebResponse, WebTrigger};
+pub use workflow_post_function::{Transitioned, WithId, WorkflowPostFunction};
 
 pub use crate::extract::Event;
 pub use crate::registry::Kind;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
@@ -197,6 +208,40 @@ where
     Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
 }
 
+/// A field that a call isn't refused for: what doesn't fit the type is as if it were left out.
+fn if_it_fits<'de, D, T>(reader: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + DeserializeOwned,
+{
+    let value = Option::<serde_json::Value>::deserialize(reader)?.unwrap_or_default();
+    if value.is_null() {
+        return Ok(T::default());
+    }
+    // Not what it says: a customer's data has no place in a log.
+    Ok(T::deserialize(value).unwrap_or_else(|_| {
+        tracing::debug!("a field of the body isn't of the documented shape, and is left out");
+        T::default()
+    }))
+}
+
+/// Text; of a number, its digits.
+fn text_if_any<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
+    Ok(match serde_json::Value::deserialize(reader)? {
+        serde_json::Value::String(text) => Some(text),
+        serde_json::Value::Null => None,
+        other => Some(other.to_string()),
+    })
+}
+
+/// A number; of text, what it says.
+fn number_if_any<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<u64>, D::Error> {
+    Ok(match serde_json::Value::deserialize(reader)? {
+        serde_json::Value::String(text) => text.trim().parse().ok(),
+        other => other.as_u64(),
+    })
+}
+
 fn texts(texts: &[&str]) -> Value {
     Value::Sequence(texts.iter().map(|text| Value::from(*text)).collect())
 }
@@ -206,6 +251,17 @@ fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
     if let Some(text) = text {
         item.insert(name.into(), text.into());
     }
+}
+
+/// What is wrong with a list of texts and parentheses.
+fn wrong_items<'a>(
+    option: &str,
+    list: &checks::List,
+    items: impl Iterator<Item = checks::Item<'a>>,
+) -> Vec<checks::Wrong> {
+    let items: Vec<Option<checks::Item<'a>>> = items.map(Some).collect();
+    let wrong = list.wrong_items(option, &items).into_iter();
+    wrong.map(|(_, wrong)| wrong).collect()
 }
 
 /// What is wrong with the lists of these options.

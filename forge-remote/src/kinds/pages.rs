@@ -113,15 +113,38 @@ pub struct MacrosCall {
 impl MacrosCall {
     /// Renders each as XHTML.
     pub fn render(&self, mut each: impl FnMut(&MacroCall) -> String) -> RenderedMacros {
-        let rendered = self.macros.iter().map(|one| RenderedMacro {
-            local_id: one.local_id.clone(),
-            content_type: "xhtml",
-            value: each(one),
-            cache: None,
-        });
+        let rendered = self.macros.iter().map(|one| one.xhtml(each(one)));
         RenderedMacros {
             rendered_macros: rendered.collect(),
         }
+    }
+
+    /// Renders each, one after the other, with work that takes time or can fail; what gives `None`
+    /// keeps its page.
+    ///
+    /// ```
+    /// use forge_remote::kinds::{MacrosCall, RenderedMacros};
+    /// use forge_remote::prelude::*;
+    ///
+    /// # async fn title_of(_: Option<&str>) -> Option<String> { None }
+    /// #[static_macro]
+    /// async fn render(Event(call): Event<MacrosCall>) -> Result<Json<RenderedMacros>> {
+    ///     let rendered = call.render_with(|one| async move {
+    ///         let title = title_of(one.config.get("id").and_then(|id| id.as_str())).await?;
+    ///         Some(one.xhtml(format!("<p>{title}</p>")).kept_for(60))
+    ///     });
+    ///     Ok(Json(rendered.await))
+    /// }
+    /// ```
+    pub async fn render_with<F>(self, mut each: impl FnMut(MacroCall) -> F) -> RenderedMacros
+    where
+        F: Future<Output = Option<RenderedMacro>>,
+    {
+        let mut rendered_macros = Vec::with_capacity(self.macros.len());
+        for one in self.macros {
+            rendered_macros.extend(each(one).await);
+        }
+        RenderedMacros { rendered_macros }
     }
 }
 
@@ -143,6 +166,27 @@ pub struct MacroCall {
     pub rest: Rest,
 }
 
+impl MacroCall {
+    /// This macro as XHTML, Confluence's storage format.
+    pub fn xhtml(&self, value: impl Into<String>) -> RenderedMacro {
+        self.rendered(MacroFormat::Xhtml, value.into())
+    }
+
+    /// This macro as a document in the Atlassian Document Format.
+    pub fn adf(&self, document: &serde_json::Value) -> RenderedMacro {
+        self.rendered(MacroFormat::Adf, document.to_string())
+    }
+
+    fn rendered(&self, content_type: MacroFormat, value: String) -> RenderedMacro {
+        RenderedMacro {
+            local_id: self.local_id.clone(),
+            content_type,
+            value,
+            cache: None,
+        }
+    }
+}
+
 /// The macros, rendered. One that is left out keeps its page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -156,15 +200,33 @@ pub struct RenderedMacros {
 #[serde(rename_all = "camelCase")]
 pub struct RenderedMacro {
     /// Which it is.
-    #[serde(deserialize_with = "super::or_default")]
     pub local_id: String,
-    /// `xhtml`, or `adf`: then the value is JSON in a string.
-    pub content_type: &'static str,
+    /// What the value is.
+    pub content_type: MacroFormat,
     /// What it looks like.
     pub value: String,
     /// `ttlSeconds`: how long Confluence keeps it; 600 if it isn't said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheFor>,
+}
+
+impl RenderedMacro {
+    /// The same, kept for so many seconds; 0 for not at all.
+    #[must_use]
+    pub fn kept_for(mut self, ttl_seconds: u32) -> Self {
+        self.cache = Some(CacheFor { ttl_seconds });
+        self
+    }
+}
+
+/// What a rendered macro's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MacroFormat {
+    /// Confluence's storage format.
+    Xhtml,
+    /// The Atlassian Document Format: JSON in a string.
+    Adf,
 }
 
 /// How long Confluence keeps a rendered macro.

@@ -1,5 +1,6 @@
 //! `webtrigger`: a URL of the app's that anybody can call.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::str::Utf8Error;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::{checks, item, nested, set, wrong};
+use super::{checks, item, nested, set, wrong_items};
 use crate::Json;
 use crate::extract::Below;
 use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
@@ -30,26 +31,36 @@ use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
 /// Whether a remote gets the request itself or Forge's description of it isn't documented:
 /// [`WebRequest`] takes both. A request itself has the caller's method, and the rest of the
 /// caller's path behind the trigger's own: so every method is answered, on `path` and on everything
-/// below it, and no other handler can be there. Without `outputs` the answer is a [`WebResponse`]; with them, the
-/// [`StaticOutput`] of one of their keys.
+/// below it, and no other handler can be there.
+///
+/// Without `outputs` the answer is a [`WebResponse`]; with them, the [`StaticOutput`] of one of
+/// their keys. An output without a body is `"KEY=STATUS"`; one with more has parentheses, and a
+/// name for each part.
 ///
 /// ```
 /// use forge_remote::kinds::{StaticOutput, WebRequest};
 /// use forge_remote::prelude::*;
 ///
-/// #[web_trigger(outputs = ["accepted=202", "wrong=400 text/plain What?"])]
-/// async fn hook(request: WebRequest) -> Result<Json<StaticOutput>> {
+/// #[web_trigger(outputs = [
+///     "accepted=202",
+///     (key = "wrong", status = 400, content_type = "text/plain", body = "What?"),
+/// ])]
+/// async fn hook(request: WebRequest) -> Result<StaticOutput> {
 ///     let key = if request.body.is_empty() { "wrong" } else { "accepted" };
-///     Ok(Json(StaticOutput::new(key)))
+///     Ok(StaticOutput::new(key))
 /// }
 /// ```
+///
+/// A key that isn't among the `outputs` is answered 500, as Forge itself does, and logged with the
+/// keys that are: so that `dev` and a test show it. The same goes for a [`WebResponse`] of a
+/// trigger with `outputs`, and for a [`StaticOutput`] of one without. Bodies over 64 KiB aren't
+/// looked at.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/runtime-reference/web-trigger/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebTrigger {
-    /// The answers of a static web trigger: `KEY=STATUS`, with a content type and a body if there
-    /// is one. Empty for a dynamic one.
-    pub outputs: &'static [&'static str],
+    /// The answers of a static web trigger, 20 at most. Empty for a dynamic one.
+    pub outputs: &'static [WebOutput],
     /// Whether Forge demands an HMAC by a shared secret (`request.authentication`).
     pub hmac: bool,
     /// The form of the URL: `v1` or `v2`.
@@ -90,7 +101,7 @@ impl Kind for WebTrigger {
         };
         response.insert("type".into(), kind.into());
         if !self.outputs.is_empty() {
-            let outputs = self.outputs.iter().map(|text| Value::Mapping(output(text)));
+            let outputs = self.outputs.iter().map(WebOutput::item);
             response.insert("outputs".into(), Value::Sequence(outputs.collect()));
         }
         item.insert("response".into(), Value::Mapping(response));
@@ -104,7 +115,38 @@ impl Kind for WebTrigger {
     }
 
     fn wrong_options(&self) -> Vec<(String, String)> {
-        wrong(&[("outputs", &checks::OUTPUTS, self.outputs)])
+        let items = self.outputs.iter().map(|output| match output {
+            WebOutput::Short(text) => checks::Item::Text(text),
+            WebOutput::Full { key, .. } => checks::Item::Group(key),
+        });
+        wrong_items("outputs", &checks::OUTPUTS, items)
+    }
+
+    fn looks_at_answers(&self) -> bool {
+        true
+    }
+
+    fn wrong_answer(&self, answer: &[u8]) -> Option<(String, String)> {
+        let Answered {
+            output_key,
+            status_code,
+        } = object(answer)?;
+        let keys: Vec<&str> = self.outputs.iter().map(WebOutput::key).collect();
+        match output_key {
+            Some(key) if keys.is_empty() && status_code.is_none() => Some((
+                format!("the answer names the output {key:?}, and the web trigger has no `outputs`"),
+                "write `outputs` in the attribute, or answer a `WebResponse`".to_owned(),
+            )),
+            Some(key) if !keys.is_empty() && !keys.contains(&&*key) => Some((
+                format!("the web trigger has no output {key:?}"),
+                format!("answer one of its `outputs`, {}, or add it to them", keys.join(", ")),
+            )),
+            None if !keys.is_empty() && status_code.is_some() => Some((
+                "the web trigger has `outputs`, and the answer names none of them but is one of its own".to_owned(),
+                format!("answer the `StaticOutput` of one of {}, or remove `outputs`", keys.join(", ")),
+            )),
+            _ => None,
+        }
     }
 
     fn simulation(&self) -> Simulation {
@@ -119,20 +161,71 @@ impl Kind for WebTrigger {
     }
 }
 
-/// `KEY=STATUS CONTENT-TYPE BODY`, as the macro has checked it.
-fn output(text: &str) -> Mapping {
-    let (key, rest) = text.split_once('=').unwrap_or((text, "200"));
-    let mut rest = rest.splitn(3, ' ');
-    let status: u16 = rest
-        .next()
-        .and_then(|status| status.parse().ok())
-        .unwrap_or(200);
-    let mut output = Mapping::new();
-    output.insert("key".into(), key.trim().into());
-    output.insert("statusCode".into(), status.into());
-    set(&mut output, "contentType", rest.next());
-    set(&mut output, "body", rest.next());
-    output
+/// An object in JSON: a list would be taken for its values.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    if !json.trim_ascii_start().starts_with(b"{") {
+        return None;
+    }
+    serde_json::from_slice(json).ok()
+}
+
+/// What an answer says of itself.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Answered<'a> {
+    #[serde(borrow)]
+    output_key: Option<Cow<'a, str>>,
+    status_code: Option<IgnoredAny>,
+}
+
+/// An answer of a static web trigger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebOutput {
+    /// `"KEY=STATUS"`: without a body.
+    Short(&'static str),
+    /// `(key = "…", status = …)`, with `content_type` and `body` if there is one.
+    Full {
+        /// What a [`StaticOutput`] names it by: 255 characters at most.
+        key: &'static str,
+        /// The status.
+        status: u16,
+        /// The body's type, with its parameters: 255 characters at most.
+        content_type: Option<&'static str>,
+        /// The body: 1,024 characters at most.
+        body: Option<&'static str>,
+    },
+}
+
+impl WebOutput {
+    /// What a [`StaticOutput`] names it by.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::Short(text) => checks::short_output(text).map_or(*text, |(key, _)| key),
+            Self::Full { key, .. } => key,
+        }
+    }
+
+    fn item(&self) -> Value {
+        let (status, content_type, body) = match *self {
+            // What is none, the launch refuses.
+            Self::Short(text) => {
+                let status = checks::short_output(text).map_or(200, |(_, status)| status);
+                (status, None, None)
+            }
+            Self::Full {
+                status,
+                content_type,
+                body,
+                ..
+            } => (status, content_type, body),
+        };
+        let mut item = Mapping::new();
+        item.insert("key".into(), self.key().into());
+        item.insert("statusCode".into(), status.into());
+        set(&mut item, "contentType", content_type);
+        set(&mut item, "body", body);
+        Value::Mapping(item)
+    }
 }
 
 /// What the URL was called with: an extractor, for the last argument.
@@ -174,20 +267,88 @@ impl WebRequest {
 }
 
 /// Forge's description of a request, as functions get it.
+///
+/// Its page calls `method`, `path` and `userPath` required. One without `userPath` but with
+/// `headers` is taken as well: so it was before there was a `userPath`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Described {
     method: String,
-    headers: BTreeMap<String, Vec<String>>,
     // It is always there, and tells a description from a body of the caller's.
     #[serde(rename = "path")]
     _path: String,
     #[serde(default, deserialize_with = "super::or_default")]
     body: String,
-    #[serde(default, deserialize_with = "super::or_default")]
-    user_path: String,
-    #[serde(default, deserialize_with = "super::or_default")]
-    query_parameters: BTreeMap<String, Vec<String>>,
+    user_path: Option<String>,
+    headers: Option<Values>,
+    query_parameters: Option<Values>,
+}
+
+/// Names with their values; a single one may stand without a list.
+#[derive(Default, Deserialize)]
+#[serde(from = "BTreeMap<String, Several>")]
+struct Values(BTreeMap<String, Vec<String>>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Several {
+    All(Vec<String>),
+    One(String),
+}
+
+impl From<BTreeMap<String, Several>> for Values {
+    fn from(values: BTreeMap<String, Several>) -> Self {
+        let all = values.into_iter().map(|(name, value)| match value {
+            Several::All(all) => (name, all),
+            Several::One(one) => (name, vec![one]),
+        });
+        Self(all.collect())
+    }
+}
+
+impl Described {
+    /// A description, if the body is one.
+    fn of(body: &[u8]) -> Option<Self> {
+        match object::<Self>(body) {
+            Some(one) if one.user_path.is_some() || one.headers.is_some() => Some(one),
+            _ => {
+                warn_of_near(body);
+                None
+            }
+        }
+    }
+}
+
+/// A body that is nearly a description is taken as the caller's own: somebody should know.
+fn warn_of_near(body: &[u8]) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Near {
+        method: Option<IgnoredAny>,
+        path: Option<IgnoredAny>,
+        user_path: Option<IgnoredAny>,
+        headers: Option<IgnoredAny>,
+        query_parameters: Option<IgnoredAny>,
+    }
+    let Some(near) = object::<Near>(body) else {
+        return;
+    };
+    let fields = [
+        ("method", &near.method),
+        ("path", &near.path),
+        ("userPath", &near.user_path),
+        ("headers", &near.headers),
+        ("queryParameters", &near.query_parameters),
+    ];
+    let there = fields.iter().filter(|(_, field)| field.is_some());
+    let there: Vec<&str> = there.map(|(name, _)| *name).collect();
+    // Not what they say: it is the caller's.
+    if there.len() >= 3 {
+        tracing::warn!(
+            fields = there.join(", "),
+            "the body looks like Forge's description of a request and can't be read as one, so it is taken as the request's own"
+        );
+    }
 }
 
 impl<S: Send + Sync> FromRequest<S> for WebRequest {
@@ -201,14 +362,14 @@ impl<S: Send + Sync> FromRequest<S> for WebRequest {
         // A description comes by POST, to the trigger's own path.
         if below.is_none()
             && parts.method == Method::POST
-            && let Ok(described) = serde_json::from_slice::<Described>(&body)
+            && let Some(described) = Described::of(&body)
         {
             return Ok(Self {
                 method: described.method,
-                headers: described.headers,
+                headers: described.headers.unwrap_or_default().0,
                 body: described.body.into(),
-                user_path: described.user_path,
-                query_parameters: described.query_parameters,
+                user_path: described.user_path.unwrap_or_default(),
+                query_parameters: described.query_parameters.unwrap_or_default().0,
             });
         }
         // The request itself, passed on.
@@ -244,11 +405,16 @@ impl<S: Send + Sync> FromRequest<S> for WebRequest {
 /// let answer = WebResponse::new(200, "hello").header("Content-Type", "text/plain");
 /// assert_eq!(answer.status_code, 200);
 /// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/events-reference/web-trigger/#response>
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebResponse {
     /// The status.
     pub status_code: u16,
+    /// The status in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_text: Option<String>,
     /// The headers.
     pub headers: BTreeMap<String, Vec<String>>,
     /// The body.
@@ -260,9 +426,17 @@ impl WebResponse {
     pub fn new(status: u16, body: impl Into<String>) -> Self {
         Self {
             status_code: status,
+            status_text: None,
             headers: BTreeMap::new(),
             body: body.into(),
         }
+    }
+
+    /// The same, with the status in words.
+    #[must_use]
+    pub fn status_text(mut self, text: impl Into<String>) -> Self {
+        self.status_text = Some(text.into());
+        self
     }
 
     /// Adds a header.
@@ -296,5 +470,11 @@ impl StaticOutput {
         Self {
             output_key: key.into(),
         }
+    }
+}
+
+impl IntoResponse for StaticOutput {
+    fn into_response(self) -> Response {
+        Json(self).into_response()
     }
 }

@@ -8,7 +8,11 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[workflow_post_function]`. `description` is the doc comment's first paragraph
 /// unless written. The pages that configure it (`view`, `edit`, `create`, `resolver`) are
-/// hand-written in the same item of the manifest, and stay.
+/// hand-written in the same item of the manifest, and stay. So does an `i18n` object in place of the
+/// name or the description.
+///
+/// Jira's current scopes or its granular ones follow by themselves, as with events: those that the
+/// manifest has are enough.
 ///
 /// Delivered as an event: 5 seconds, up to four repetitions. `transition.executionId` is the same
 /// in all of them.
@@ -36,6 +40,29 @@ pub struct WorkflowPostFunction {
     pub project_types: &'static [&'static str],
 }
 
+/// Source: <https://developer.atlassian.com/platform/forge/events-reference/jira/#run-post-function-event>
+const GRANULAR: &[&str] = &[
+    "read:avatar:jira",
+    "read:comment.property:jira",
+    "read:comment:jira",
+    "read:field-configuration:jira",
+    "read:group:jira",
+    "read:issue-meta:jira",
+    "read:issue-security-level:jira",
+    "read:issue.changelog:jira",
+    "read:issue.transition:jira",
+    "read:issue.vote:jira",
+    "read:issue:jira",
+    "read:project-category:jira",
+    "read:project-role:jira",
+    "read:project:jira",
+    "read:screen:jira",
+    "read:status:jira",
+    "read:user:jira",
+    "read:webhook:jira",
+    "read:workflow:jira",
+];
+
 impl Kind for WorkflowPostFunction {
     fn name(&self) -> &'static str {
         "jira:workflowPostFunction"
@@ -49,8 +76,8 @@ impl Kind for WorkflowPostFunction {
         Some("post-function")
     }
 
-    fn scopes(&self) -> &[&'static str] {
-        &["manage:jira-configuration", "read:jira-work"]
+    fn scopes(&self) -> &'static [&'static [&'static str]] {
+        &[&["manage:jira-configuration", "read:jira-work"], GRANULAR]
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -103,9 +130,30 @@ pub struct Transitioned {
     pub workflow: Rest,
     /// Who made it.
     pub atlassian_id: Option<String>,
+    /// What it changed, by the id that Jira's `changelog/list` takes.
+    #[serde(deserialize_with = "super::if_it_fits")]
+    pub changelog: Option<WithId>,
+    /// The comment that was written with it.
+    #[serde(deserialize_with = "super::if_it_fits")]
+    pub comment: Option<WithId>,
     /// What the configuration page stored.
     pub configuration: Option<serde_json::Value>,
-    /// Everything else: `changelog`, `comment`, `postFunction`, …
+    /// This post function in the workflow.
+    #[serde(deserialize_with = "super::if_it_fits")]
+    pub post_function: Option<WithId>,
+    /// Everything else.
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+/// Something of Jira's that has an id.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct WithId {
+    /// The id; as text, also where a number was sent.
+    #[serde(deserialize_with = "super::text_if_any")]
+    pub id: Option<String>,
+    /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,
 }

@@ -631,11 +631,15 @@ fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
     let data = &*DATA;
     let only_ours = modules(manifest)
         .all(|(module_type, item)| module_type == "endpoint" || item.get("endpoint").is_some());
-    let events: BTreeSet<&str> = events(manifest)
+    // What would do as well: a manifest may have more than one of the sets.
+    let of_events = events(manifest)
         .filter_map(|(_, event)| data.events.get(event))
         .flatten()
         .flatten()
-        .map(String::as_str)
+        .map(String::as_str);
+    let of_modules = wanted.alternatives.iter().flat_map(|one| one.sets);
+    let useful: BTreeSet<&str> = of_events
+        .chain(of_modules.copied().flatten().copied())
         .collect();
     let needed = wanted.scopes_given(&granted(manifest).into_iter().collect());
     for scope in granted(manifest) {
@@ -667,7 +671,7 @@ fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
         if data.scopes.contains(scope)
             && only_ours
             && !needed.iter().any(|one| one.name == scope)
-            && !events.contains(scope)
+            && !useful.contains(scope)
         {
             // A function or a page may need it: then nothing is said.
             let message = format!("no handler needs the scope `{scope}`");

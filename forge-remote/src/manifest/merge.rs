@@ -62,15 +62,13 @@ impl<'a> Plan<'a> {
                 }),
             }
         }
-        let adapted = |path: &[&str]| matches!(path, ["remotes"] | ["modules", "trigger"]);
-        for list in lists.iter_mut().filter(|list| adapted(&list.path)) {
+        for list in &mut lists {
+            // The first of a key counts.
+            let items = self::list(manifest, &list.path).iter().rev();
+            let found: BTreeMap<&str, &Value> =
+                items.filter_map(|item| Some((key(item)?, item))).collect();
             for (item, _) in &mut list.set {
-                let found = key_of(item).and_then(|wanted| {
-                    self::list(manifest, &list.path)
-                        .iter()
-                        .find(|found| key(found) == Some(wanted))
-                });
-                if let Some(found) = found {
+                if let Some(found) = key_of(item).and_then(|wanted| found.get(wanted)) {
                     *item = wanted_of(&list.path, found, item);
                 }
             }
@@ -419,8 +417,21 @@ pub(super) fn wanted_of(path: &[&str], found: &Value, wanted: &Mapping) -> Mappi
     match path {
         ["remotes"] => wanted_of_remote(found, wanted),
         ["modules", "trigger"] => crate::kinds::wanted_of_trigger(found, wanted),
+        ["modules", module_type] if *module_type != "endpoint" => wanted_of_texts(found, wanted),
         _ => wanted.clone(),
     }
+}
+
+/// Texts that are translated: `{i18n: KEY}` stands for the text that the code has.
+fn wanted_of_texts(found: &Value, wanted: &Mapping) -> Mapping {
+    let mut wanted = wanted.clone();
+    for name in ["name", "description"] {
+        let translated = found.get(name).filter(|text| text.get("i18n").is_some());
+        if let (Some(translated), Some(Value::String(_))) = (translated, wanted.get(name)) {
+            wanted.insert(name.into(), translated.clone());
+        }
+    }
+    wanted
 }
 
 /// A remote's address that the code can't know better: a manifest variable, or one for each region.

@@ -27,7 +27,7 @@ pub use file::{ManifestError, ManifestFile};
 pub(crate) use lint::is_scope;
 pub use lint::{RULES, Rule, rule};
 pub(crate) use lint::{nearest, page_modules};
-pub use model::{Entry, Remote, Scope, Sections};
+pub use model::{Alternatives, Entry, Remote, Scope, Sections};
 pub use tree::Position;
 
 /// Every finding about a manifest: where it disagrees with the code, and what the rules say, in

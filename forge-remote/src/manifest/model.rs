@@ -118,6 +118,15 @@ impl Scope {
     }
 }
 
+/// Sets of scopes of which one is enough, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternatives {
+    /// The sets: Atlassian's current one first, the granular one last.
+    pub sets: &'static [&'static [&'static str]],
+    /// One line.
+    pub reason: String,
+}
+
 /// Where an item is, by its list and key.
 type Places = BTreeMap<(&'static str, String), usize>;
 
@@ -130,15 +139,17 @@ pub struct Sections {
     pub endpoints: Vec<Entry>,
     /// `remotes`.
     pub remotes: Vec<Entry>,
-    /// `permissions.scopes`, those of events aside.
+    /// `permissions.scopes`, those aside of which there is more than one set.
     pub scopes: Vec<Scope>,
+    /// The scopes of modules that are content with any of several sets.
+    pub alternatives: Vec<Alternatives>,
     /// The events that handlers are called for, and the handlers.
     pub events: BTreeMap<&'static str, Vec<String>>,
     /// The endpoints of handlers without a module of their own: hand-written modules name them.
     pub pages: BTreeSet<String>,
     /// Those of them that take the calls of pages themselves (`resolver.endpoint`).
     pub resolvers: BTreeSet<String>,
-    /// Whether the scopes of events are to be the granular ones.
+    /// Whether the sets of scopes are to be the granular ones.
     pub granular: bool,
 }
 
@@ -188,6 +199,7 @@ impl Sections {
             });
         }
         sections.scopes = scopes(registry);
+        sections.alternatives = alternatives(registry);
         sections
     }
 
@@ -211,26 +223,23 @@ impl Sections {
         }
     }
 
-    /// The scopes the code needs, of a manifest that has these: an event is content with either
-    /// of its sets, and where it has neither it wants Atlassian's current one, or the granular.
+    /// The scopes the code needs, of a manifest that has these: an event or a module is content
+    /// with any of its sets, and where it has none it wants Atlassian's current one, or the
+    /// granular.
     pub fn scopes_given(&self, granted: &BTreeSet<&str>) -> Vec<Scope> {
         let mut scopes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (event, reasons) in &self.events {
-            let Some(sets) = DATA.events.get(*event) else {
-                continue;
-            };
-            let has = |set: &&Vec<String>| set.iter().all(|scope| granted.contains(scope.as_str()));
-            let preferred = if self.granular {
-                sets.last()
-            } else {
-                sets.first()
-            };
-            for scope in sets.iter().find(has).or(preferred).into_iter().flatten() {
-                scopes
-                    .entry(scope)
-                    .or_default()
-                    .extend(reasons.iter().cloned());
+        let mut need = |set: Vec<&'static str>, reasons: &[String]| {
+            for scope in set {
+                let all = scopes.entry(scope).or_default();
+                all.extend_from_slice(reasons);
             }
+        };
+        for (event, reasons) in &self.events {
+            let sets = DATA.events.get(*event).map_or(&[][..], Vec::as_slice);
+            need(self.set_of(sets, granted), reasons);
+        }
+        for Alternatives { sets, reason } in &self.alternatives {
+            need(self.set_of(sets, granted), std::slice::from_ref(reason));
         }
         let mut all = self.scopes.clone();
         for (name, reasons) in scopes {
@@ -240,6 +249,23 @@ impl Sections {
             }
         }
         all
+    }
+
+    /// The one of these sets that the manifest has, or else is to have.
+    fn set_of<S: AsRef<[T]>, T: AsRef<str> + 'static>(
+        &self,
+        sets: &'static [S],
+        granted: &BTreeSet<&str>,
+    ) -> Vec<&'static str> {
+        let names = |set: &'static S| set.as_ref().iter().map(AsRef::as_ref);
+        let has = |set: &&'static S| names(set).all(|scope| granted.contains(scope));
+        let preferred = if self.granular {
+            sets.last()
+        } else {
+            sets.first()
+        };
+        let chosen = sets.iter().find(has).or(preferred);
+        chosen.into_iter().flat_map(names).collect()
     }
 
     /// Adds scopes that the app lists beside its handlers'.
@@ -403,11 +429,11 @@ fn scopes(registry: &Registry) -> Vec<Scope> {
                 .or_default()
                 .push(format!("{at} lists it"));
         }
-        for scope in record.kind.scopes() {
-            others
-                .entry(scope)
-                .or_default()
-                .push(format!("{at} is a {}, which needs it", record.kind.name()));
+        // Several sets of which one is enough depend on what the manifest has.
+        if let [only] = record.kind.scopes() {
+            for scope in *only {
+                others.entry(scope).or_default().push(needed_by(handler));
+            }
         }
     }
     let mut scopes = Vec::new();
@@ -427,4 +453,23 @@ fn scopes(registry: &Registry) -> Vec<Scope> {
             .map(|(name, reasons)| Scope::new(name, reasons)),
     );
     scopes
+}
+
+/// The scopes of which there are several sets.
+fn alternatives(registry: &Registry) -> Vec<Alternatives> {
+    let several = |handler: &Handler| {
+        let sets = handler.registration().kind.scopes();
+        let reason = needed_by(handler);
+        (sets.len() > 1).then_some(Alternatives { sets, reason })
+    };
+    registry.handlers().iter().filter_map(several).collect()
+}
+
+fn needed_by(handler: &Handler) -> String {
+    let record = handler.registration();
+    let (function, location) = (record.function, record.location);
+    format!(
+        "`{function}` ({location}) is a {}, which needs it",
+        record.kind.name()
+    )
 }

@@ -155,6 +155,7 @@ impl Registry {
             );
         }
         self.check_keys(&mut problems);
+        self.check_names(&mut problems);
         self.check_shared_modules(&mut problems);
         self.check_routes(&mut problems);
         problems
@@ -308,6 +309,33 @@ impl Registry {
                     .at(handlers),
                 );
             }
+        }
+    }
+
+    /// Names that Forge wants once in an app, whatever their case.
+    fn check_names(&self, problems: &mut Vec<Problem>) {
+        let mut names: BTreeMap<(&str, String), Vec<&Handler>> = BTreeMap::new();
+        for handler in &self.handlers {
+            let kind = handler.registration.kind;
+            if let Some(name) = kind.unique_name() {
+                let same = (kind.name(), name.to_lowercase());
+                names.entry(same).or_default().push(handler);
+            }
+        }
+        for ((kind, _), handlers) in names.iter().filter(|(_, all)| all.len() > 1) {
+            let written = handlers
+                .iter()
+                .filter_map(|one| one.registration.kind.unique_name());
+            let written: BTreeSet<String> = written.map(|name| format!("`{name}`")).collect();
+            let written: Vec<String> = written.into_iter().collect();
+            problems.push(
+                Problem::new(
+                    "duplicate-name",
+                    format!("{} {kind} have the name {}", handlers.len(), written.join(", ")),
+                    "give all but one a name of its own: `name = \"…\"` in the attribute; upper and lower case are the same to Forge",
+                )
+                .at(handlers),
+            );
         }
     }
 

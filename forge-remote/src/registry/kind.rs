@@ -71,9 +71,15 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The scopes without which Forge takes no such module.
-    fn scopes(&self) -> &[&'static str] {
+    /// The scopes without which Forge takes no such module, or calls for none: sets of them, of
+    /// which one is enough. Atlassian's current set comes first, the granular one last.
+    fn scopes(&self) -> &'static [&'static [&'static str]] {
         &[]
+    }
+
+    /// A name that no other of the kind may have, in whatever case.
+    fn unique_name(&self) -> Option<&'static str> {
+        None
     }
 
     /// How often the platform calls by itself.
@@ -85,6 +91,17 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
     /// of constants.
     fn wrong_options(&self) -> Vec<(String, String)> {
         Vec::new()
+    }
+
+    /// Whether [`wrong_answer`](Self::wrong_answer) is to be asked.
+    fn looks_at_answers(&self) -> bool {
+        false
+    }
+
+    /// What is wrong with the body of an answer, and what to do, where the options say what it must
+    /// be: Forge would make an error of it.
+    fn wrong_answer(&self, _answer: &[u8]) -> Option<(String, String)> {
+        None
     }
 
     /// The call as a local platform makes it.

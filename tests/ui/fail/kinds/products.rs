@@ -16,7 +16,7 @@ async fn input_shape() {}
 async fn input_type() {}
 
 /// Logs time.
-#[action(verb = "CREATE", inputs = ["issue-key: string - The key"])]
+#[action(verb = "CREATE", inputs = ["issue key: string - The key"])]
 async fn input_name() {}
 
 #[jql_function(types = ["issue"], operators = ["in"])]
@@ -78,5 +78,35 @@ async fn argument_twice() {}
 /// Talks.
 #[agent_connector(name = "a", products = ["jira"], conversation_starters = ["a", "b", "c", "d"])]
 async fn too_many_starters() {}
+
+/// Talks.
+#[agent_connector(name = "a", products = ["jira"], streaming = "yes")]
+async fn streaming() {}
+
+/// Talks.
+#[agent_connector(name = "a", products = [])]
+async fn no_products() {}
+
+#[jql_function(name = "f", arguments = ["?", " team"], types = ["issue"], operators = ["in"])]
+async fn argument_shape() {}
+
+/// Logs time.
+#[action(name = "Log time")]
+async fn no_verb() {}
+
+/// Logs time.
+#[action(verb = "CREATE", inputs = [(name = "issue key", type = "text"), (name = "context", type = "string", description = "c")])]
+async fn input_parts() {}
+
+/// Logs time.
+#[action(verb = "CREATE", inputs = ["hours?: number - Spent", (name = "hours", type = "number", description = "Spent")])]
+async fn input_in_both_forms() {}
+
+/// Checks.
+#[merge_check(name = "x")]
+async fn no_merge_check_trigger() {}
+
+#[design_info_provider(function = "checkAuth", documentation_url = "sketches.example.com/docs")]
+async fn documentation() {}
 
 fn main() {}

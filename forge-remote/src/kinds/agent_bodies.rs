@@ -1,0 +1,331 @@
+//! What an agent and Jira say to each other: Agent2Agent over JSON-RPC 2.0, one answer or a stream.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value as Json;
+
+use super::Rest;
+use super::agent_stream::{AgentStream, AgentUpdate};
+use crate::response;
+
+/// A JSON-RPC request: an extractor, for the last argument.
+///
+/// A body that is no such request is answered with a JSON-RPC error (`-32700`, `-32600`, `-32602`)
+/// and status 200, as every other JSON-RPC error: Atlassian's pages name no other status, and what
+/// isn't 2xx is to Forge a call that failed, whatever its body says. As `Json<AgentCall>` it is
+/// answered 400 or 422.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AgentCall {
+    /// Which it is; the answer has the same.
+    #[serde(default)]
+    pub id: Json,
+    /// The method as it was sent; see [`AgentCall::method`].
+    #[serde(rename = "method")]
+    pub raw_method: String,
+    /// What for.
+    #[serde(default, deserialize_with = "super::or_default")]
+    pub params: Rest,
+    /// Everything else: `jsonrpc`, …
+    #[serde(flatten)]
+    pub rest: Rest,
+}
+
+impl AgentCall {
+    /// The method, in the spelling with a slash: Atlassian's pages use both that and the one of
+    /// their headings (`SendMessage`).
+    pub fn method(&self) -> &str {
+        match self.raw_method.as_str() {
+            "SendMessage" => "message/send",
+            "SendStreamingMessage" => "message/stream",
+            "GetTask" => "tasks/get",
+            "CancelTask" => "tasks/cancel",
+            "SubscribeToTask" => "tasks/resubscribe",
+            other => other,
+        }
+    }
+
+    /// Whether it is to be answered with a stream: `message/stream` and `tasks/resubscribe` are.
+    pub fn wants_stream(&self) -> bool {
+        matches!(self.method(), "message/stream" | "tasks/resubscribe")
+    }
+
+    /// The task that is meant: `params.taskId` or `params.id`, as both are seen.
+    pub fn task_id(&self) -> Option<&str> {
+        let id = self.params.get("taskId").or_else(|| self.params.get("id"));
+        id?.as_str()
+    }
+
+    /// The text of the message's parts.
+    pub fn text(&self) -> String {
+        let parts = self
+            .params
+            .get("message")
+            .and_then(|message| message.get("parts"));
+        let parts = parts.and_then(Json::as_array).into_iter().flatten();
+        let texts: Vec<&str> = parts
+            .filter_map(|part| part.get("text")?.as_str())
+            .collect();
+        texts.join("\n")
+    }
+
+    /// The request in a body, or what its sender is told.
+    fn read(body: &[u8]) -> Result<Self, AgentAnswer> {
+        let refuse = |id, error| AgentAnswer::of(id, false, Outcome::Error(error));
+        let Ok(body) = serde_json::from_slice::<Json>(body) else {
+            return Err(refuse(Json::Null, AgentError::PARSE_ERROR));
+        };
+        let id = body
+            .get("id")
+            .filter(|id| id.is_string() || id.is_number())
+            .cloned();
+        let id = id.unwrap_or_default();
+        if body.get("method").and_then(Json::as_str).is_none() {
+            return Err(refuse(id, AgentError::INVALID_REQUEST));
+        }
+        serde_json::from_value(body).map_err(|_| refuse(id, AgentError::INVALID_PARAMS))
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for AgentCall {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let body = crate::extract::whole_body(request, state).await?;
+        Self::read(&body).map_err(|answer| {
+            if let Outcome::Error(error) = &answer.outcome {
+                tracing::warn!(
+                    code = error.code,
+                    "the body is no request of JSON-RPC: {}",
+                    error.message
+                );
+            }
+            answer.into_response()
+        })
+    }
+}
+
+/// A JSON-RPC answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AgentAnswer {
+    jsonrpc: &'static str,
+    id: Json,
+    #[serde(flatten)]
+    outcome: Outcome,
+    /// Whether the call wants a stream.
+    #[serde(skip)]
+    streamed: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Outcome {
+    Result(Json),
+    Error(AgentError),
+}
+
+impl AgentAnswer {
+    /// What came of it: a task, for most methods. Not for a call that
+    /// [wants a stream](AgentCall::wants_stream): see [`AgentStream`].
+    pub fn result(call: &AgentCall, result: Json) -> Self {
+        Self::new(call, Outcome::Result(result))
+    }
+
+    /// Why nothing did. Where the call wants a stream, it is a stream of this alone.
+    pub fn error(call: &AgentCall, error: AgentError) -> Self {
+        Self::new(call, Outcome::Error(error))
+    }
+
+    fn new(call: &AgentCall, outcome: Outcome) -> Self {
+        Self::of(call.id.clone(), call.wants_stream(), outcome)
+    }
+
+    fn of(id: Json, streamed: bool, outcome: Outcome) -> Self {
+        Self {
+            jsonrpc: "2.0",
+            id,
+            outcome,
+            streamed,
+        }
+    }
+
+    /// One answer of a stream.
+    pub(super) fn in_stream(id: Json, update: AgentUpdate) -> Self {
+        let outcome = match update.into_result() {
+            Ok(result) => Outcome::Result(result),
+            Err(error) => Outcome::Error(error),
+        };
+        Self::of(id, true, outcome)
+    }
+}
+
+impl IntoResponse for AgentAnswer {
+    fn into_response(self) -> Response {
+        match self.outcome {
+            Outcome::Error(error) if self.streamed => {
+                AgentStream::only(self.id, AgentUpdate::Error(error)).into_response()
+            }
+            Outcome::Result(_) if self.streamed => {
+                tracing::error!(
+                    "the agent gave one answer, and the call wants a stream: answer an `AgentStream`, or remove `streaming`"
+                );
+                response::internal_error()
+            }
+            _ => crate::Json(self).into_response(),
+        }
+    }
+}
+
+/// An [`AgentAnswer`] or an [`AgentStream`]: what an agent returns that gives both.
+#[derive(Debug)]
+pub enum AgentReply {
+    /// One answer.
+    Answer(AgentAnswer),
+    /// One after the other.
+    Stream(AgentStream),
+}
+
+impl From<AgentAnswer> for AgentReply {
+    fn from(answer: AgentAnswer) -> Self {
+        Self::Answer(answer)
+    }
+}
+
+impl From<AgentStream> for AgentReply {
+    fn from(stream: AgentStream) -> Self {
+        Self::Stream(stream)
+    }
+}
+
+impl IntoResponse for AgentReply {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Answer(answer) => answer.into_response(),
+            Self::Stream(stream) => stream.into_response(),
+        }
+    }
+}
+
+/// A JSON-RPC error. Those of Agent2Agent say in `data`, as its version 1.0 wants it, what they are
+/// (`google.rpc.ErrorInfo`).
+///
+/// ```
+/// use forge_remote::kinds::AgentError;
+///
+/// let error = AgentError::TASK_NOT_FOUND.metadata("taskId", "task-123");
+/// assert_eq!(serde_json::to_value(&error).unwrap()["data"][0]["reason"], "TASK_NOT_FOUND");
+/// let own = AgentError::new(-32050, "The model is asleep").detail(serde_json::json!({ "until": "noon" }));
+/// assert_eq!(own.message, "The model is asleep");
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/remote-agents-in-jira/#error-codes>
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentError {
+    /// Its code. Those from -32099 to -32000 are for applications, and Agent2Agent has taken some.
+    pub code: i32,
+    /// Its message.
+    pub message: Cow<'static, str>,
+    /// Agent2Agent's word for it.
+    reason: Option<&'static str>,
+    metadata: BTreeMap<String, String>,
+    details: Vec<Json>,
+}
+
+impl AgentError {
+    /// There is no such task: for `tasks/get`.
+    pub const TASK_NOT_FOUND: Self = Self::known(-32001, "Task not found", Some("TASK_NOT_FOUND"));
+    /// The task can't be cancelled: for `tasks/cancel`.
+    pub const TASK_NOT_CANCELABLE: Self = Self::known(
+        -32002,
+        "Task cannot be canceled",
+        Some("TASK_NOT_CANCELABLE"),
+    );
+    /// The agent doesn't cancel tasks: for `tasks/cancel`, and Jira knows it for nothing else. A
+    /// method that isn't there is [`METHOD_NOT_FOUND`](Self::METHOD_NOT_FOUND).
+    pub const UNSUPPORTED: Self = Self::known(
+        -32004,
+        "This operation is not supported",
+        Some("UNSUPPORTED_OPERATION"),
+    );
+    /// The body isn't JSON.
+    pub const PARSE_ERROR: Self = Self::known(-32700, "Parse error", None);
+    /// The body is no request.
+    pub const INVALID_REQUEST: Self = Self::known(-32600, "Invalid Request", None);
+    /// There is no such method.
+    pub const METHOD_NOT_FOUND: Self = Self::known(-32601, "Method not found", None);
+    /// The `params` don't fit the method.
+    pub const INVALID_PARAMS: Self = Self::known(-32602, "Invalid params", None);
+    /// The agent failed.
+    pub const INTERNAL_ERROR: Self = Self::known(-32603, "Internal error", None);
+
+    const fn known(code: i32, message: &'static str, reason: Option<&'static str>) -> Self {
+        Self {
+            code,
+            message: Cow::Borrowed(message),
+            reason,
+            metadata: BTreeMap::new(),
+            details: Vec::new(),
+        }
+    }
+
+    /// An error of your own.
+    pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            message: message.into(),
+            ..Self::known(code, "", None)
+        }
+    }
+
+    /// The same with another message.
+    #[must_use]
+    pub fn message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    /// Adds to what `data` says of an error of Agent2Agent's; an error of JSON-RPC's or of your own
+    /// has no place for it, and takes a [`detail`](Self::detail).
+    #[must_use]
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Adds to `data`, which is a list.
+    #[must_use]
+    pub fn detail(mut self, detail: Json) -> Self {
+        self.details.push(detail);
+        self
+    }
+
+    fn data(&self) -> Vec<Json> {
+        let info = self.reason.map(|reason| {
+            serde_json::json!({
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": reason,
+                "domain": "a2a-protocol.org",
+                "metadata": self.metadata,
+            })
+        });
+        info.into_iter()
+            .chain(self.details.iter().cloned())
+            .collect()
+    }
+}
+
+impl Serialize for AgentError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("code", &self.code)?;
+        map.serialize_entry("message", &self.message)?;
+        let data = self.data();
+        if !data.is_empty() {
+            map.serialize_entry("data", &data)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,361 @@
+//! Agents: what Jira asks, one answer or a stream, and what a body that is no request gets.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_remote::axum::body::BodyDataStream;
+use forge_remote::handler;
+use forge_remote::kinds::*;
+use forge_remote::prelude::*;
+use forge_remote::testing::{Harness, TEST_APP_ID};
+use futures_util::{Stream, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, Notify, mpsc};
+use tower::ServiceExt as _;
+
+/// What the test has the agent send.
+type Told = Arc<Mutex<Option<mpsc::Receiver<AgentUpdate>>>>;
+
+fn task(state: &str) -> Value {
+    json!({ "id": "t", "contextId": "c", "status": { "state": state } })
+}
+
+fn status(state: &str) -> AgentUpdate {
+    AgentUpdate::StatusUpdate(
+        json!({ "taskId": "t", "contextId": "c", "status": { "state": state } }),
+    )
+}
+
+/// Streams.
+#[agent_connector(name = "Streaming", products = ["jira"], streaming)]
+async fn streaming(
+    State(told): State<Told>,
+    State(ended): State<Arc<Notify>>,
+    call: AgentCall,
+) -> AgentReply {
+    match (call.method(), call.text().as_str()) {
+        ("message/stream", "tell") => {
+            let mut told = told.lock().await.take().unwrap();
+            let (updates, stream) = AgentStream::channel(&call);
+            tokio::spawn(async move {
+                while let Some(update) = told.recv().await {
+                    if updates.send(update).await == Err(HungUp) {
+                        ended.notify_one();
+                    }
+                }
+            });
+            stream.into()
+        }
+        ("message/stream", "one answer") => {
+            AgentAnswer::result(&call, task("TASK_STATE_WORKING")).into()
+        }
+        ("message/stream", "nothing") => AgentStream::channel(&call).1.into(),
+        ("message/stream", "panic") => {
+            let panics = stream_of(|| panic!("on purpose"));
+            AgentStream::new(&call, panics).into()
+        }
+        ("message/stream", _) => {
+            let mut said = [
+                AgentUpdate::Task(task("TASK_STATE_SUBMITTED")),
+                status("TASK_STATE_WORKING"),
+                AgentUpdate::ArtifactUpdate(json!({ "taskId": "t", "artifact": {} })),
+                status("TASK_STATE_COMPLETED"),
+                status("TASK_STATE_WORKING"),
+            ]
+            .into_iter();
+            AgentStream::new(&call, stream_of(move || said.next())).into()
+        }
+        ("tasks/get", _) => AgentAnswer::result(&call, task("TASK_STATE_WORKING")).into(),
+        ("tasks/resubscribe", _) => AgentAnswer::error(&call, AgentError::TASK_NOT_FOUND).into(),
+        _ => AgentAnswer::error(&call, AgentError::METHOD_NOT_FOUND).into(),
+    }
+}
+
+fn stream_of(
+    mut next: impl FnMut() -> Option<AgentUpdate> + Send,
+) -> impl Stream<Item = AgentUpdate> + Send {
+    futures_util::stream::poll_fn(move |_| std::task::Poll::Ready(next()))
+}
+
+/// Doesn't.
+#[agent_connector(name = "Single", products = ["jira"])]
+async fn single(call: AgentCall) -> AgentAnswer {
+    let seen = json!([call.method(), call.id, call.params, call.rest]);
+    AgentAnswer::result(&call, seen)
+}
+
+struct Rig {
+    harness: Harness,
+    told: Told,
+    ended: Arc<Notify>,
+}
+
+fn rig() -> Rig {
+    let (told, ended) = (Told::default(), Arc::new(Notify::new()));
+    let app = App::empty()
+        .app_id(TEST_APP_ID)
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+        .handler(handler!(streaming))
+        .handler(handler!(single))
+        .state(Arc::clone(&told))
+        .state(Arc::clone(&ended));
+    Rig {
+        harness: Harness::new(app).unwrap(),
+        told,
+        ended,
+    }
+}
+
+fn asked(method: &str, text: &str) -> Value {
+    let message = json!({ "role": "ROLE_USER", "parts": [{ "text": text }] });
+    json!({ "jsonrpc": "2.0", "id": "7", "method": method, "params": { "message": message } })
+}
+
+/// The JSON of the events; each stands on one line.
+fn events(text: &str) -> Vec<Value> {
+    let events = text.strip_suffix("\n\n").unwrap().split("\n\n");
+    events
+        .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
+        .collect()
+}
+
+impl Rig {
+    async fn ask(&self, key: &str, method: &str, text: &str) -> (u16, String, String) {
+        let call = self.harness.call(key).json(&asked(method, text));
+        let answer = call.send().await;
+        let kind = answer.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (answer.status(), kind, answer.text())
+    }
+
+    /// A stream whose updates are sent by the test.
+    async fn open(&self) -> (mpsc::Sender<AgentUpdate>, BodyDataStream) {
+        let (sender, receiver) = mpsc::channel(1);
+        *self.told.lock().await = Some(receiver);
+        let handler = self
+            .harness
+            .app()
+            .registry()
+            .find("streaming")
+            .next()
+            .unwrap();
+        let call = self.harness.platform().call(handler);
+        let request = call
+            .json(&asked("SendStreamingMessage", "tell"))
+            .into_request();
+        let response = self.harness.app().router().oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200);
+        (sender, response.into_body().into_data_stream())
+    }
+}
+
+async fn next(body: &mut BodyDataStream) -> Option<Value> {
+    let frame = body.next().await?.unwrap();
+    let mut events = events(std::str::from_utf8(&frame).unwrap());
+    assert_eq!(events.len(), 1);
+    events.pop()
+}
+
+#[tokio::test]
+async fn a_streaming_agent_is_called_as_jira_calls_one() {
+    let rig = rig();
+    let of = |key: &str| {
+        rig.harness
+            .app()
+            .registry()
+            .find(key)
+            .next()
+            .unwrap()
+            .clone()
+    };
+    let timeout = |key: &str| rig.harness.platform().call(&of(key)).timeout();
+    assert_eq!(timeout("streaming"), Duration::from_secs(900));
+    assert_eq!(timeout("single"), Duration::from_secs(55));
+
+    let answer = rig.harness.call("streaming").send().await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    assert_eq!(answer.headers()["cache-control"], "no-cache");
+    let events = events(&answer.text());
+    let results: Vec<&Value> = events.iter().map(|event| &event["result"]).collect();
+    let completed =
+        json!({ "taskId": "t", "contextId": "c", "status": { "state": "TASK_STATE_COMPLETED" } });
+    assert_eq!(results.len(), 4, "{results:?}");
+    assert_eq!(*results[0], json!({ "task": task("TASK_STATE_SUBMITTED") }));
+    assert_eq!(
+        results[1]["statusUpdate"]["status"]["state"],
+        "TASK_STATE_WORKING"
+    );
+    assert_eq!(
+        *results[2],
+        json!({ "artifactUpdate": { "taskId": "t", "artifact": {} } })
+    );
+    // The last, although the agent says more.
+    assert_eq!(*results[3], json!({ "statusUpdate": completed }));
+    for event in &events {
+        assert_eq!(
+            (&event["jsonrpc"], &event["id"]),
+            (&json!("2.0"), &json!("local-call"))
+        );
+    }
+
+    let single = rig.harness.call("single").send().await.json();
+    assert_eq!(single["result"][0], "message/send");
+    assert_eq!(single["result"][3], json!({ "jsonrpc": "2.0" }));
+}
+
+#[tokio::test]
+async fn updates_arrive_one_by_one_and_end_with_the_task() {
+    let rig = rig();
+    let (tell, mut body) = rig.open().await;
+    for (update, name) in [
+        (AgentUpdate::Task(task("TASK_STATE_WORKING")), "task"),
+        (status("TASK_STATE_INPUT_REQUIRED"), "statusUpdate"),
+    ] {
+        tell.send(update).await.unwrap();
+        // It is there before the next is sent.
+        let event = next(&mut body).await.unwrap();
+        assert!(event["result"][name].is_object(), "{event}");
+        assert_eq!(event["id"], "7");
+    }
+    tell.send(status("TASK_STATE_REJECTED")).await.unwrap();
+    assert!(next(&mut body).await.is_some());
+    assert_eq!(next(&mut body).await, None);
+    // The agent learns that nobody hears it any more.
+    tell.send(status("TASK_STATE_WORKING")).await.unwrap();
+    rig.ended.notified().await;
+}
+
+#[tokio::test]
+async fn an_agent_learns_that_jira_hung_up() {
+    let rig = rig();
+    let (tell, mut body) = rig.open().await;
+    tell.send(AgentUpdate::Task(task("TASK_STATE_WORKING")))
+        .await
+        .unwrap();
+    assert!(next(&mut body).await.is_some());
+    drop(body);
+    tell.send(status("TASK_STATE_WORKING")).await.unwrap();
+    rig.ended.notified().await;
+}
+
+#[tokio::test]
+async fn a_message_or_an_error_is_the_last_update() {
+    let rig = rig();
+    for update in [
+        AgentUpdate::Message(json!({ "role": "ROLE_AGENT", "parts": [] })),
+        AgentUpdate::Error(AgentError::INTERNAL_ERROR),
+        AgentUpdate::Other(json!({ "kind": "status-update", "status": { "state": "completed" } })),
+    ] {
+        let (tell, mut body) = rig.open().await;
+        tell.send(update.clone()).await.unwrap();
+        let event = next(&mut body).await.unwrap();
+        let expected = match update {
+            AgentUpdate::Message(message) => json!({ "result": { "message": message } }),
+            AgentUpdate::Other(result) => json!({ "result": result }),
+            _ => json!({ "error": { "code": -32603, "message": "Internal error" } }),
+        };
+        for (name, value) in expected.as_object().unwrap() {
+            assert_eq!(&event[name], value);
+        }
+        assert_eq!(next(&mut body).await, None, "{event}");
+    }
+}
+
+#[tokio::test]
+async fn one_answer_in_place_of_a_stream_is_a_failure_that_is_seen() {
+    let rig = rig();
+    let (status, _, text) = rig
+        .ask("streaming", "SendStreamingMessage", "one answer")
+        .await;
+    assert_eq!(status, 500, "{text}");
+    // An error can be said in either way.
+    let (status, kind, text) = rig.ask("streaming", "SubscribeToTask", "").await;
+    assert_eq!((status, kind.as_str()), (200, "text/event-stream"));
+    assert_eq!(events(&text)[0]["error"]["code"], -32001);
+    // What wants no stream gets none.
+    let (status, kind, _) = rig.ask("streaming", "GetTask", "").await;
+    assert_eq!((status, kind.as_str()), (200, "application/json"));
+    let (status, kind, text) = rig.ask("streaming", "SendMessage", "").await;
+    assert_eq!((status, kind.as_str()), (200, "application/json"));
+    assert!(text.contains("-32601"), "{text}");
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_says_so() {
+    let rig = rig();
+    for text in ["nothing", "panic"] {
+        let (status, kind, text) = rig.ask("streaming", "message/stream", text).await;
+        assert_eq!((status, kind.as_str()), (200, "text/event-stream"));
+        let expected = json!({ "jsonrpc": "2.0", "id": "7", "error": { "code": -32603, "message": "Internal error" } });
+        assert_eq!(events(&text), [expected]);
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_request_gets_an_error_of_json_rpc() {
+    let rig = rig();
+    for (body, id, code) in [
+        ("{", Value::Null, -32700),
+        ("", Value::Null, -32700),
+        ("[]", Value::Null, -32600),
+        (r#"{"jsonrpc":"2.0","id":5}"#, json!(5), -32600),
+        (r#"{"id":"a","method":7}"#, json!("a"), -32600),
+        (r#"{"id":{},"method":7}"#, Value::Null, -32600),
+        (
+            r#"{"id":"a","method":"message/send","params":[1]}"#,
+            json!("a"),
+            -32602,
+        ),
+    ] {
+        let answer = rig.harness.call("single").body(body).send().await;
+        assert_eq!(answer.status(), 200, "{body}");
+        let answer = answer.json();
+        assert_eq!(
+            (&answer["jsonrpc"], &answer["id"]),
+            (&json!("2.0"), &id),
+            "{body}"
+        );
+        assert_eq!(answer["error"]["code"], code, "{body}");
+    }
+    let fine = r#"{"id":null,"method":"message/send","params":null}"#;
+    let fine = rig.harness.call("single").body(fine).send().await.json();
+    assert_eq!(fine["result"], json!(["message/send", null, {}, {}]));
+}
+
+#[test]
+fn errors_say_in_data_what_they_are() {
+    let written = |error: AgentError| serde_json::to_value(error).unwrap();
+    let info = |reason: &str, metadata: Value| {
+        json!({ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason,
+            "domain": "a2a-protocol.org", "metadata": metadata })
+    };
+    let not_found = AgentError::TASK_NOT_FOUND.metadata("taskId", "task-123");
+    assert_eq!(
+        written(not_found),
+        json!({ "code": -32001, "message": "Task not found",
+            "data": [info("TASK_NOT_FOUND", json!({ "taskId": "task-123" }))] })
+    );
+    let busy = AgentError::UNSUPPORTED.message(String::from("not while it runs"));
+    let busy = busy.detail(json!({ "retry": false }));
+    assert_eq!(
+        written(busy),
+        json!({ "code": -32004, "message": "not while it runs",
+            "data": [info("UNSUPPORTED_OPERATION", json!({})), { "retry": false }] })
+    );
+    assert_eq!(
+        written(AgentError::METHOD_NOT_FOUND),
+        json!({ "code": -32601, "message": "Method not found" })
+    );
+    assert_eq!(
+        written(AgentError::new(
+            -32050,
+            format!("{} is asleep", "the model")
+        )),
+        json!({ "code": -32050, "message": "the model is asleep" })
+    );
+}

@@ -1,0 +1,171 @@
+//! What the options of kinds make of the manifest and of the launch.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use forge_remote::handler;
+use forge_remote::kinds::*;
+use forge_remote::manifest::{ManifestFile, Sections, compare};
+use forge_remote::prelude::*;
+use forge_remote::registry::{Registration, Registry};
+use serde_json::json;
+
+/// Tells the team.
+#[workflow_post_function(name = "Tell")]
+async fn tell() {}
+
+/// Passes.
+#[merge_check(name = "Pass", triggers = ["on-merge"])]
+async fn pass() {}
+
+/// Logs time.
+#[action(verb = "CREATE", name = "Log", inputs = [
+    (name = "issue-key", title = "Work item", type = "string", description = "Its key"),
+    (name = "hours", type = "number", description = "Spent: all of them - or some", optional),
+    "what-for?: string - Why",
+])]
+async fn log_time() {}
+
+#[jql_function(name = "urgent", types = ["issue"], operators = ["in"])]
+async fn urgent() -> Json<JqlAnswer> {
+    Json(JqlAnswer::jql(""))
+}
+
+#[jql_function(name = "Urgent", types = ["issue"], operators = ["in"])]
+async fn urgent_too() -> Json<JqlAnswer> {
+    Json(JqlAnswer::jql(""))
+}
+
+#[jql_function(name = "mine", types = ["issue"], operators = ["in"])]
+async fn mine() -> Json<JqlAnswer> {
+    Json(JqlAnswer::jql(""))
+}
+
+fn sections(handlers: impl IntoIterator<Item = Registration>) -> Sections {
+    let backend = Remote::new("backend").base_url("https://backend.example.com");
+    Sections::new(&Registry::of(handlers), &[backend])
+}
+
+fn scopes(sections: &Sections, granted: &[&str]) -> Vec<String> {
+    let granted: BTreeSet<&str> = granted.iter().copied().collect();
+    let all = sections.scopes_given(&granted).into_iter();
+    all.map(|scope| scope.name).collect()
+}
+
+#[test]
+fn a_post_function_is_content_with_the_granular_scopes() {
+    const CURRENT: [&str; 2] = ["manage:jira-configuration", "read:jira-work"];
+    let mut wanted = sections([handler!(tell), handler!(pass)]);
+    let merge = "read:pullrequest:bitbucket";
+    let with_merge = |set: &[&str]| -> BTreeSet<String> {
+        let all = set.iter().chain([&merge]);
+        all.map(|scope| (*scope).to_owned()).collect()
+    };
+    let found = |wanted: &Sections, granted: &[&str]| -> BTreeSet<String> {
+        scopes(wanted, granted).into_iter().collect()
+    };
+    assert_eq!(found(&wanted, &[]), with_merge(&CURRENT));
+    assert_eq!(found(&wanted, &CURRENT), with_merge(&CURRENT));
+
+    wanted.granular = true;
+    let granular: Vec<String> = scopes(&wanted, &[]);
+    let granular: Vec<&str> = granular.iter().map(String::as_str).collect();
+    assert_eq!(granular.len(), 20, "{granular:?}");
+    assert!(granular.contains(&"read:issue.changelog:jira"));
+    // What the manifest has decides, whatever the app prefers.
+    assert_eq!(found(&wanted, &CURRENT), with_merge(&CURRENT));
+    wanted.granular = false;
+    assert_eq!(found(&wanted, &granular), with_merge(&granular));
+    // Half of a set is none.
+    let half = &granular[..5];
+    assert_eq!(found(&wanted, half), with_merge(&CURRENT));
+
+    let reasons = wanted.scopes_given(&granular.iter().copied().collect());
+    let of_comments = reasons.iter().find(|one| one.name == "read:comment:jira");
+    let reason = &of_comments.unwrap().reasons[0];
+    assert!(
+        reason.contains("`tell`") && reason.contains("jira:workflowPostFunction"),
+        "{reason}"
+    );
+}
+
+#[test]
+fn names_of_jql_functions_are_told_apart_whatever_their_case() {
+    let app = || {
+        App::empty()
+            .app_id("ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107")
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+            .handler(handler!(urgent))
+            .handler(handler!(mine))
+    };
+    app().build().unwrap();
+    let error = app().handler(handler!(urgent_too)).build().unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains(
+            "error[duplicate-name]: 2 jira:jqlFunction have the name `Urgent`, `urgent`\n  --> "
+        ),
+        "{text}"
+    );
+    for place in ["(urgent)", "(urgent_too)"] {
+        assert!(text.contains(place), "{text}");
+    }
+    assert!(!text.contains("(mine)"), "{text}");
+}
+
+#[test]
+fn an_input_has_its_title_and_what_its_name_may_have() {
+    let wanted = sections([handler!(log_time)]);
+    let inputs = serde_json::to_value(&wanted.modules["action"][0].item["inputs"]).unwrap();
+    let expected = json!({
+        "issue-key": { "title": "Work item", "type": "string", "required": true, "description": "Its key" },
+        "hours": { "title": "Hours", "type": "number", "required": false,
+            "description": "Spent: all of them - or some" },
+        "what-for": { "title": "What for", "type": "string", "required": false, "description": "Why" },
+    });
+    assert_eq!(inputs, expected);
+}
+
+#[test]
+fn a_translated_name_stays() {
+    let wanted = sections([handler!(tell), handler!(pass)]);
+    let text = wanted_text(&wanted);
+    assert!(text.contains("name: Tell\n"), "{text}");
+    let translated = text
+        .replace("name: Tell\n", "name: {i18n: tell.name} # by hand\n")
+        .replace(
+            "description: Tells the team.",
+            "description:\n        i18n: tell.description",
+        )
+        .replace("description: Passes.", "description: {i18n: pass}");
+    let file = ManifestFile::parse("manifest.yml", Some(translated.clone())).unwrap();
+    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.updated(&wanted, None).unwrap(), translated);
+
+    // Another text, or another object, is what the code has another of.
+    for other in ["name: Telling\n", "name: {value: tell}\n"] {
+        let text = text.replace("name: Tell\n", other);
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        assert_eq!(compare(file.value(), &wanted).len(), 1, "{other}");
+    }
+}
+
+#[test]
+fn tokens_that_a_remote_asks_for_by_hand_stay() {
+    let wanted = sections([handler!(pass)]);
+    let text = wanted_text(&wanted);
+    let auth = "    baseUrl: https://backend.example.com\n    auth:\n      appUserToken: {enabled: true}\n";
+    let by_hand = text.replace("    baseUrl: https://backend.example.com\n", auth);
+    assert_ne!(by_hand, text);
+    let file = ManifestFile::parse("manifest.yml", Some(by_hand.clone())).unwrap();
+    assert_eq!(compare(file.value(), &wanted), []);
+    assert_eq!(file.updated(&wanted, None).unwrap(), by_hand);
+}
+
+/// A manifest with nothing but what is wanted.
+fn wanted_text(wanted: &Sections) -> String {
+    let id = "app:\n  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107\n";
+    let file = ManifestFile::parse("manifest.yml", Some(id.to_owned())).unwrap();
+    file.updated(wanted, None).unwrap()
+}

@@ -1,0 +1,257 @@
+//! Web triggers: what is taken for Forge's description of a request, and answers that Forge would
+//! make an error of.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Arc, Mutex};
+
+use forge_remote::axum::response::Response;
+use forge_remote::handler;
+use forge_remote::kinds::*;
+use forge_remote::manifest::Sections;
+use forge_remote::prelude::*;
+use forge_remote::registry::Registry;
+use forge_remote::testing::Harness;
+use serde_json::{Value, json};
+use tracing::field::{Field, Visit};
+use tracing::span;
+
+/// Answers what it is told to.
+#[web_trigger(outputs = [
+    "accepted = 202",
+    (key = "a = b", status = 200, content_type = "text/html; charset=utf-8", body = "<p>a = b</p>"),
+    (key = "gone", status = 410, body = "gone for good"),
+])]
+async fn chosen(request: WebRequest) -> Response {
+    match request.json::<Value>() {
+        Ok(answer) => Json(answer).into_response(),
+        Err(_) => StaticOutput::new(request.text().unwrap()).into_response(),
+    }
+}
+
+#[web_trigger]
+async fn free(request: WebRequest) -> Response {
+    match request.json::<Value>() {
+        Ok(answer) => Json(answer).into_response(),
+        Err(_) => WebResponse::new(404, "")
+            .status_text("Nothing here")
+            .into_response(),
+    }
+}
+
+/// Answers what it saw.
+#[web_trigger]
+async fn seen(request: WebRequest) -> WebResponse {
+    let seen = json!([
+        request.method,
+        request.headers,
+        request.text().unwrap(),
+        request.user_path,
+        request.query_parameters
+    ]);
+    WebResponse::new(200, seen.to_string())
+}
+
+fn harness() -> Harness {
+    let app = App::empty().remote(Remote::new("backend").base_url("https://backend.example.com"));
+    let app = app.handler(handler!(chosen)).handler(handler!(free));
+    Harness::new(app.handler(handler!(seen))).unwrap()
+}
+
+#[test]
+fn outputs_are_what_their_parts_say() {
+    let backend = Remote::new("backend").base_url("https://backend.example.com");
+    let wanted = Sections::new(&Registry::of([handler!(chosen)]), &[backend]);
+    let item = &wanted.modules["webtrigger"][0].item;
+    let response = serde_json::to_value(&item["response"]).unwrap();
+    let outputs = json!([
+        { "key": "accepted", "statusCode": 202 },
+        { "key": "a = b", "statusCode": 200, "contentType": "text/html; charset=utf-8", "body": "<p>a = b</p>" },
+        { "key": "gone", "statusCode": 410, "body": "gone for good" },
+    ]);
+    assert_eq!(response, json!({ "type": "static", "outputs": outputs }));
+}
+
+#[tokio::test]
+async fn an_answer_that_the_options_exclude_is_an_error_before_forge_makes_it_one() {
+    let harness = harness();
+    let large = "x".repeat(100_000);
+    for (key, answer, status) in [
+        ("chosen", json!({ "outputKey": "accepted" }), 200),
+        ("chosen", json!({ "outputKey": "a = b" }), 200),
+        ("chosen", json!({ "outputKey": "accepted = 202" }), 500),
+        ("chosen", json!({ "outputKey": "acepted" }), 500),
+        (
+            "chosen",
+            json!({ "statusCode": 200, "body": "x", "headers": {} }),
+            500,
+        ),
+        // It names an output, whatever else it says.
+        (
+            "chosen",
+            json!({ "outputKey": "gone", "statusCode": 410 }),
+            200,
+        ),
+        ("chosen", json!(["anything", "else"]), 200),
+        ("free", json!({ "statusCode": 200, "body": "x" }), 200),
+        ("free", json!({ "outputKey": "accepted" }), 500),
+        ("free", json!({ "statusCode": 200, "body": large }), 200),
+    ] {
+        let call = harness.call(key).json(&answer).send().await;
+        let shown = answer.to_string();
+        assert_eq!(
+            call.status(),
+            status,
+            "{key} {}",
+            &shown[..shown.len().min(80)]
+        );
+        if status == 200 {
+            assert_eq!(call.json(), answer);
+        } else {
+            // Why, the log says.
+            assert!(!call.text().contains("output"), "{}", call.text());
+        }
+    }
+    for (answer, status) in [("gone", 200), ("goner", 500)] {
+        let call = harness.call("chosen").body(answer).send().await;
+        assert_eq!(call.status(), status, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_status_has_words_where_they_are_written() {
+    let answer = harness().call("free").body("-").send().await;
+    let expected =
+        json!({ "statusCode": 404, "statusText": "Nothing here", "headers": {}, "body": "" });
+    assert_eq!(answer.json(), expected);
+    let answer = harness().call("seen").send().await;
+    assert_eq!(answer.json().get("statusText"), None);
+}
+
+#[tokio::test]
+async fn a_description_is_known_by_what_it_always_has() {
+    let harness = harness();
+    let seen = async |body: Value| -> Value {
+        let answer = harness.call("seen").json(&body).send().await;
+        serde_json::from_str(answer.json()["body"].as_str().unwrap()).unwrap()
+    };
+    // Headers, a body and a query aren't required.
+    let least = json!({ "method": "GET", "path": "/x1/a", "userPath": "" });
+    assert_eq!(seen(least).await, json!(["GET", {}, "", "", {}]));
+    let before =
+        json!({ "method": "GET", "path": "/x1/a", "headers": { "A": ["1", "2"], "B": "3" } });
+    let headers = json!({ "A": ["1", "2"], "B": ["3"] });
+    assert_eq!(seen(before).await, json!(["GET", headers, "", "", {}]));
+    let nothing = json!({ "method": "PUT", "path": "/x1/a/b", "userPath": "/b", "headers": null, "body": null,
+        "queryParameters": null, "later": [1] });
+    assert_eq!(seen(nothing).await, json!(["PUT", {}, "", "/b", {}]));
+    let query = json!({ "method": "PUT", "path": "/x1/a", "userPath": "", "queryParameters": { "q": ["1"] } });
+    assert_eq!(seen(query).await[4], json!({ "q": ["1"] }));
+
+    // Not what lacks one of them, or has another shape: that is somebody's body.
+    for body in [
+        json!({ "method": "GET", "userPath": "/a" }),
+        json!({ "path": "/x1/a", "userPath": "/a", "headers": {} }),
+        json!({ "method": "GET", "path": "/a" }),
+        json!({ "method": "GET", "path": "/a", "userPath": 1 }),
+        json!({ "method": "GET", "path": "/a", "userPath": "", "body": {} }),
+        json!([]),
+        json!(["GET", "/a", "body", "", {}, {}]),
+    ] {
+        let seen = seen(body.clone()).await;
+        assert_eq!(
+            (&seen[0], &seen[2]),
+            (&json!("POST"), &json!(body.to_string()))
+        );
+    }
+}
+
+/// The events of a thread, with their fields.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    fn take(&self) -> String {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+struct Fields<'a>(&'a mut String);
+
+impl Visit for Fields<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.push_str(&format!(" {field}={value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.0.push_str(&format!(" {field}={value:?}"));
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut text = self.0.lock().unwrap();
+        let level = event.metadata().level();
+        text.push_str(&format!("\n{level}"));
+        event.record(&mut Fields(&mut text));
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[tokio::test]
+async fn what_is_nearly_a_description_is_told_without_a_word_of_it() {
+    let harness = harness();
+    let log = Log::default();
+    let _logging = tracing::subscriber::set_default(log.clone());
+    const WARNING: &str = "looks like Forge's description of a request";
+    for (body, warned) in [
+        (
+            json!({ "method": "secret", "path": "secret", "userPath": 1, "body": "secret" }),
+            true,
+        ),
+        (
+            json!({ "method": "secret", "userPath": "secret", "headers": { "a": ["secret"] } }),
+            true,
+        ),
+        (
+            json!({ "method": "secret", "path": "secret", "body": "secret" }),
+            false,
+        ),
+        (
+            json!({ "method": "GET", "path": "secret", "userPath": "" }),
+            false,
+        ),
+        (json!(["secret", "secret", "secret"]), false),
+    ] {
+        log.take();
+        assert_eq!(harness.call("seen").json(&body).send().await.status(), 200);
+        let text = log.take();
+        assert_eq!(text.contains(WARNING), warned, "{body}: {text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+    // The reason for a 500 is there as well.
+    let typo = harness.call("chosen").body("acepted").send().await;
+    assert_eq!(typo.status(), 500);
+    let text = log.take();
+    assert!(
+        text.contains("ERROR")
+            && text.contains("no output \"acepted\"")
+            && text.contains("accepted, a = b, gone"),
+        "{text}"
+    );
+}
