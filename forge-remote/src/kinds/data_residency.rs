@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use super::Rest;
@@ -132,7 +132,7 @@ impl Kind for DataResidency {
 #[serde(rename_all = "camelCase", default)]
 pub struct ResidencyCall {
     /// The move's id: a number in a body, text in a query.
-    #[serde(deserialize_with = "number_or_text")]
+    #[serde(deserialize_with = "super::number_or_text")]
     pub migration_id: Option<String>,
     /// When it may begin, as ISO 8601.
     pub start_time: Option<String>,
@@ -143,14 +143,6 @@ pub struct ResidencyCall {
     /// Everything else.
     #[serde(flatten)]
     pub rest: Rest,
-}
-
-fn number_or_text<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
-    Ok(match serde_json::Value::deserialize(reader)? {
-        serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Null => None,
-        other => Some(other.to_string()),
-    })
 }
 
 /// How far a move is.
