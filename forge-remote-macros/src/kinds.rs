@@ -1,4 +1,5 @@
-//! The table of attributes. A new kind is one entry here; what its options mean is the runtime's.
+//! The table of attributes. A new kind is one entry here and its name in `lib.rs`; what its options
+//! mean is the runtime's.
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote};
@@ -18,6 +19,8 @@ pub(crate) struct Kind {
     /// Its options beside those that every kind has; the first is the one that a string alone was
     /// probably meant for.
     pub(crate) options: &'static [Opt],
+    /// More of them, which the runtime's type has in a field of this name, as a type of their own.
+    pub(crate) within: Option<(&'static str, &'static Kind)>,
     /// Whether a user token can come with the call.
     pub(crate) has_user: bool,
     /// Whether it has a module of its own, so that `key` is the module's and `endpoint` the
@@ -34,7 +37,13 @@ pub(crate) struct Kind {
 impl Kind {
     /// The option that a string alone was probably meant for.
     pub(crate) fn first(&self) -> &'static str {
-        self.options.first().map_or("key", |option| option.name)
+        self.names().next().unwrap_or("key")
+    }
+
+    /// The names of its options.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        let within = self.within.map_or(&[][..], |(_, kind)| kind.options);
+        self.options.iter().chain(within).map(|option| option.name)
     }
 }
 
@@ -185,33 +194,13 @@ const PLATFORM: Kind = Kind {
     name: "",
     runtime: "",
     options: &[],
+    within: None,
     has_user: false,
     own_module: true,
     has_endpoint: true,
     any_method: false,
     when: "when the platform calls",
 };
-
-/// All of them.
-pub(crate) const ALL: [&Kind; 17] = [
-    &SCHEDULED_TRIGGER,
-    &TRIGGER,
-    &PRE_UNINSTALL,
-    &CONSUMER,
-    &WEB_TRIGGER,
-    &ACTION,
-    &JQL_FUNCTION,
-    &WORKFLOW_POST_FUNCTION,
-    &MERGE_CHECK,
-    &DYNAMIC_PIPELINES_PROVIDER,
-    &DESIGN_INFO_PROVIDER,
-    &SECURITY_INFO_PROVIDER,
-    &STATIC_MACRO,
-    &WIDGET_CONTEXT,
-    &AGENT_CONNECTOR,
-    &DATA_RESIDENCY,
-    &ENDPOINT,
-];
 
 pub(crate) const SCHEDULED_TRIGGER: Kind = Kind {
     name: "scheduled_trigger",
@@ -234,27 +223,34 @@ pub(crate) const SCHEDULED_TRIGGER: Kind = Kind {
     ..PLATFORM
 };
 
-const FILTER: Opt = text(
-    "filter",
-    10_000,
-    "\"event.issue.fields.project.key == 'ABC'\"",
-)
-.optional();
-
-const ON_ERROR: Opt = choice(
-    "on_error",
-    || vec!["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
-    "",
-    "\"RECEIVE_AND_LOG\"",
-);
-
-const PROPERTY_PATHS: Opt = texts(
-    "property_paths",
-    &checks::PATHS,
-    "[\"issue.properties['my-key'].field\"]",
-);
-
-const FIELDS: Opt = texts("fields", &checks::PATHS, "[\"issue.fields.summary\"]");
+/// What a trigger and each of its `filtered_events` can say of its events; not an attribute.
+const CONDITIONS: Kind = Kind {
+    name: "conditions",
+    runtime: "Conditions",
+    options: &[
+        text(
+            "filter",
+            10_000,
+            "\"event.issue.fields.project.key == 'ABC'\"",
+        )
+        .optional(),
+        choice(
+            "on_error",
+            || vec!["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
+            "",
+            "\"RECEIVE_AND_LOG\"",
+        ),
+        flag("ignore_self"),
+        flag("licensed_only"),
+        texts(
+            "property_paths",
+            &checks::PROPERTY_PATHS,
+            "[\"issue.properties['my-key'].field\"]",
+        ),
+        texts("fields", &checks::PATHS, "[\"issue.fields.summary\"]"),
+    ],
+    ..PLATFORM
+};
 
 pub(crate) const TRIGGER: Kind = Kind {
     name: "trigger",
@@ -272,13 +268,8 @@ pub(crate) const TRIGGER: Kind = Kind {
             need: Need::Optional,
             example: "[(event = \"avi:jira:updated:issue\", ignore_self)]",
         },
-        FILTER,
-        ON_ERROR,
-        flag("ignore_self"),
-        flag("licensed_only"),
-        PROPERTY_PATHS,
-        FIELDS,
     ],
+    within: Some(("conditions", &CONDITIONS)),
     when: "when an event happens",
     ..PLATFORM
 };
@@ -290,18 +281,10 @@ const FILTERED_EVENT: Kind = Kind {
     options: &[
         text("event", 255, "\"avi:jira:updated:issue\"").optional(),
         text("unknown_event", 255, "\"avi:jira:invented:thing\"").optional(),
-        FILTER,
-        ON_ERROR,
-        flag("ignore_self"),
-        flag("licensed_only"),
-        PROPERTY_PATHS,
-        FIELDS,
     ],
+    within: Some(("conditions", &CONDITIONS)),
     ..PLATFORM
 };
-
-/// What makes a filter: Forge takes none without one of them.
-const FILTERS: [&str; 3] = ["filter", "ignore_self", "licensed_only"];
 
 pub(crate) const PRE_UNINSTALL: Kind = Kind {
     name: "pre_uninstall",
@@ -610,6 +593,11 @@ pub(crate) fn read(
     private: &TokenStream,
     errors: &mut Errors,
 ) -> TokenStream {
+    match kind.name {
+        "trigger" => check_trigger(options, errors),
+        "filtered_events" => check_filtered_event(options, errors),
+        _ => {}
+    }
     let runtime = kind.runtime.split("::");
     let runtime = runtime.map(|name| Ident::new(name, Span::call_site()));
     let runtime = quote!(#(#runtime)::*);
@@ -621,13 +609,13 @@ pub(crate) fn read(
         let value = value(option, kind, options, docs, private, errors);
         quote!(#field: #value,)
     });
-    let fields: TokenStream = fields.collect();
-    match kind.name {
-        "trigger" => check_trigger(options, errors),
-        "filtered_events" => check_filtered_event(options, errors),
-        _ => {}
+    let mut fields: TokenStream = fields.collect();
+    if let Some((field, within)) = kind.within {
+        let field = Ident::new(field, Span::call_site());
+        let value = read(within, options, docs, private, errors);
+        fields.extend(quote!(#field: #value,));
     }
-    if kind.options.is_empty() {
+    if fields.is_empty() {
         quote!(#private::kinds::#runtime)
     } else {
         quote!(#private::kinds::#runtime { #fields })
@@ -643,7 +631,12 @@ fn check_trigger(options: &Options, errors: &mut Errors) {
         );
     }
     if options.misses("filtered_events") {
-        check_on_error(options, errors);
+        let [events, unknown] = ["events", "unknown_events"].map(|name| options.peek(name).items());
+        let texts = |list: &[LitStr]| list.iter().map(LitStr::value).collect::<Vec<String>>();
+        for (at, (message, help)) in checks::in_both(&texts(&events), &texts(&unknown)) {
+            errors.help(unknown[at].span(), message, help);
+        }
+        check_filter(options, &[events, unknown].concat(), false, errors);
         return;
     }
     // Forge takes either form, not both.
@@ -656,17 +649,12 @@ fn check_trigger(options: &Options, errors: &mut Errors) {
             );
         }
     }
-    for name in FILTERS
-        .iter()
-        .chain(&["on_error", "property_paths", "fields"])
-    {
-        if !options.misses(name) {
-            errors.help(
-                options.place(name),
-                format!("`{name}` beside `filtered_events`"),
-                "write it into each of the events that it is for",
-            );
-        }
+    for name in CONDITIONS.names().filter(|name| !options.misses(name)) {
+        errors.help(
+            options.place(name),
+            format!("`{name}` beside `filtered_events`"),
+            "write it into each of the events that it is for",
+        );
     }
 }
 
@@ -684,24 +672,25 @@ fn check_filtered_event(options: &Options, errors: &mut Errors) {
         ),
         _ => {}
     }
-    if options.misses_all(&FILTERS) {
-        errors.help(
-            options.attribute(),
-            "an event without a filter",
-            "write `filter = \"…\"`, `ignore_self` or `licensed_only`, or move the event to `events` of a second function",
-        );
-    } else {
-        check_on_error(options, errors);
-    }
+    let events = ["event", "unknown_event"].map(|name| options.peek(name).text());
+    let events: Vec<LitStr> = events.into_iter().flatten().collect();
+    check_filter(options, &events, true, errors);
 }
 
-fn check_on_error(options: &Options, errors: &mut Errors) {
-    if !options.misses("on_error") && options.misses_all(&FILTERS) {
-        errors.help(
-            options.place("on_error"),
-            "`on_error` without a filter",
-            "write `filter = \"…\"`, `ignore_self` or `licensed_only`, or leave `on_error` out",
-        );
+fn check_filter(options: &Options, events: &[LitStr], required: bool, errors: &mut Errors) {
+    let events: Vec<String> = events.iter().map(LitStr::value).collect();
+    // One that is misspelt is meant: its own error is enough.
+    let filter = checks::Filter {
+        events: events.iter().map(|event| Some(event.as_str())).collect(),
+        expression: !options.misses("filter"),
+        on_error: !options.misses("on_error"),
+        ignore_self: options.peek("ignore_self").is_on(),
+        licensed_only: options.peek("licensed_only").is_on(),
+        required,
+    };
+    for (option, (message, help)) in filter.wrong() {
+        let place = option.map_or_else(|| options.attribute().into(), |name| options.place(name));
+        errors.help(place, message, help);
     }
 }
 
@@ -801,9 +790,18 @@ fn value(
             quote!(&[#(#items),*])
         }
         Takes::Groups(inner) => {
+            let mut seen: Vec<String> = Vec::new();
             let groups = options.groups(name, example, errors).into_iter();
             let items = groups.map(|group| {
                 let mut options = group_options(name, inner, &group, errors);
+                let named = ["event", "unknown_event"].map(|name| options.peek(name).text());
+                for event in named.into_iter().flatten() {
+                    if seen.contains(&event.value()) {
+                        let message = format!("`{}` is twice in `{name}`", event.value());
+                        errors.help(event.span(), message, checks::ONE_FILTER);
+                    }
+                    seen.push(event.value());
+                }
                 read(inner, &mut options, "", private, errors)
             });
             let items: Vec<TokenStream> = items.collect();
@@ -911,7 +909,7 @@ fn value(
 fn group_options(name: &str, inner: &Kind, group: &Group, errors: &mut Errors) -> Options {
     let written = parse::options(inner, group.stream(), errors);
     let taker = format!("an item of `{name}`");
-    let known = inner.options.iter().map(|option| option.name).collect();
+    let known = inner.names().collect();
     Options::of(known, &taker, group.span(), written, errors)
 }
 

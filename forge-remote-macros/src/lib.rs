@@ -23,6 +23,9 @@ macro_rules! attributes {
                 expand::attribute(&kinds::$kind, attribute.into(), item.into()).into()
             }
         )*
+
+        /// The names of all of them.
+        const ATTRIBUTES: &[&str] = &[$(stringify!($name)),*];
     };
 }
 

@@ -5,8 +5,9 @@ use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
 use syn::{FnArg, LitStr, Path, Signature, Type};
 
+use crate::ATTRIBUTES;
 use crate::diag::{Errors, Place, nearest, one_of};
-use crate::kinds::{self, ALL, COMMON, Kind};
+use crate::kinds::{self, COMMON, Kind};
 use crate::parse::{Function, Value, Written};
 
 /// Forge's limit for endpoint and remote keys.
@@ -39,7 +40,7 @@ impl Options {
         written: Vec<Written>,
         errors: &mut Errors,
     ) -> Self {
-        let mut known: Vec<&'static str> = kind.options.iter().map(|option| option.name).collect();
+        let mut known: Vec<&'static str> = kind.names().collect();
         if kind.own_module && kind.has_endpoint {
             known.push("endpoint");
         }
@@ -116,6 +117,13 @@ impl Options {
     /// None of them is written or meant.
     pub(crate) fn misses_all(&self, names: &[&str]) -> bool {
         names.iter().all(|name| self.misses(name))
+    }
+
+    /// What is written, for a look ahead of the option's own reading: nothing is wrong here yet.
+    pub(crate) fn peek(&self, name: &str) -> Peek<'_> {
+        let meant = self.misspelt.contains(&name);
+        let written = self.written.iter().find(|option| option.name == name);
+        Peek { meant, written }
     }
 
     fn value(&mut self, name: &str, example: &str, errors: &mut Errors) -> Option<Value> {
@@ -378,6 +386,35 @@ impl Entry {
         match self {
             Self::Text(text) => text.place(),
             Self::Group(group) => group.span().into(),
+        }
+    }
+}
+
+/// An option that isn't read yet.
+pub(crate) struct Peek<'a> {
+    meant: bool,
+    written: Option<&'a Written>,
+}
+
+impl Peek<'_> {
+    /// Whether a flag is set, or one that is misspelt.
+    pub(crate) fn is_on(&self) -> bool {
+        let off = |flag: &Written| matches!(&flag.value, Some(Value::Flag(on)) if !on.value);
+        self.meant || self.written.is_some_and(|flag| !off(flag))
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<LitStr> {
+        self.written?.value.as_ref()?.text().cloned()
+    }
+
+    /// The texts of a list: its constants aren't known yet.
+    pub(crate) fn items(&self) -> Vec<LitStr> {
+        match self.written.map(|option| &option.value) {
+            Some(Some(Value::List(items, _))) => {
+                items.iter().filter_map(Value::text).cloned().collect()
+            }
+            _ => Vec::new(),
         }
     }
 }
@@ -970,7 +1007,7 @@ fn check_other_attributes(kind: &Kind, function: &Function, errors: &mut Errors)
                 .segments
                 .first()
                 .is_some_and(|segment| segment.ident == "forge_remote");
-        if ours && ALL.iter().any(|kind| kind.name == last) {
+        if ours && ATTRIBUTES.contains(&last.as_str()) {
             errors.help(
                 Place::of(path),
                 format!(

@@ -1,9 +1,9 @@
 //! The `dev` and `invoke` commands: the app on loopback, together with a Forge platform of its
 //! own that signs for real. The same verification runs as in production.
 
+mod outcome;
+
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io::{self, IsTerminal as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,11 +18,12 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use self::outcome::{Outcome, Verdict};
 use crate::app::{complain, drift, print, told_to_stop};
 use crate::error::Result;
 use crate::fit::{self, HttpKeySource};
-use crate::platform::{self, Platform};
-use crate::registry::{Auth, Handler, Method, Registry};
+use crate::platform::{self, Platform, has_body};
+use crate::registry::{Handler, Method, Registry, Simulation};
 use crate::{App, Built};
 
 /// Where `invoke` looks for the platform of a running `dev`.
@@ -129,7 +130,7 @@ impl Session {
         let _ = self.app_task.await;
     }
 
-    /// Every handler once.
+    /// Every handler once, and a trigger's once for each event.
     async fn once(self) -> i32 {
         let mut failed = 0_u32;
         let mut width = 0;
@@ -137,9 +138,14 @@ impl Session {
             width = width.max(handler.key().len());
         }
         for handler in self.caller.app.registry().handlers() {
-            let outcome = self.caller.call(handler, None, None).await;
-            print(&format!("{}\n", outcome.line(width)));
-            failed += u32::from(outcome.verdict() == Verdict::Failed);
+            for simulation in self.caller.simulations(handler) {
+                let outcome = self
+                    .caller
+                    .call(handler, simulation, &Wishes::default())
+                    .await;
+                print(&format!("{}\n", outcome.line(width)));
+                failed += u32::from(outcome.verdict() == Verdict::Failed);
+            }
         }
         self.end().await;
         i32::from(failed > 0)
@@ -165,14 +171,14 @@ impl Session {
             schedules.spawn(async move {
                 loop {
                     ticks.tick().await;
-                    print(&format!(
-                        "{}\n",
-                        caller.call(&handler, None, None).await.line(width)
-                    ));
+                    let simulation = caller.simulation(&handler, None);
+                    let wishes = Wishes::default();
+                    let outcome = caller.call(&handler, simulation, &wishes).await;
+                    print(&format!("{}\n", outcome.line(width)));
                 }
             });
         }
-        let callable: Vec<&str> = handlers.iter().map(Handler::key).collect();
+        let callable = self.caller.app.registry().labels();
         print(&format!(
             "call a handler with `cargo run -- invoke KEY [--body JSON]`, from another terminal; the keys: {}\n\
              stop with Ctrl-C\n\n",
@@ -199,34 +205,80 @@ struct Caller {
     platform: Platform,
     app: Built,
     origin: String,
-    samples: BTreeMap<String, serde_json::Value>,
+    samples: BTreeMap<String, Vec<serde_json::Value>>,
     client: reqwest::Client,
 }
 
 impl Caller {
-    /// Signs one call and sends it.
-    async fn call(&self, handler: &Handler, body: Option<Vec<u8>>, query: Option<&str>) -> Outcome {
-        let mut call = self.platform.call(handler);
-        let takes_body = !matches!(handler.registration().method, Method::Get | Method::Delete);
-        let sample = [handler.key(), handler.endpoint()]
-            .iter()
-            .find_map(|key| self.samples.get(*key))
-            .filter(|_| takes_body);
-        let has_body = body.is_some() || sample.is_some();
-        if let Some(body) = body {
-            call = call.body(body);
-        } else if let Some(sample) = sample {
-            call = call.json(sample);
+    /// The calls of a handler: its kind's, with the app's own bodies in place of the made-up ones.
+    fn simulations(&self, handler: &Handler) -> Vec<Simulation> {
+        let kind = handler.registration().kind;
+        let mut simulations = kind.simulations();
+        if simulations.is_empty() {
+            simulations.push(kind.simulation());
         }
-        if let Some(query) = query {
+        if !has_body(handler.method()) {
+            return simulations;
+        }
+        let samples = [handler.key(), handler.endpoint()];
+        let samples = samples.iter().find_map(|key| self.samples.get(*key));
+        for sample in samples.into_iter().flatten() {
+            let event = |simulation: &Simulation| {
+                let named = sample.get("eventType").or_else(|| sample.get("type"));
+                simulation.event.is_some()
+                    && named.and_then(|name| name.as_str()) == simulation.event
+            };
+            // One that is of none of the events stands for all.
+            let at = simulations.iter().position(event);
+            if at.is_none() {
+                simulations.truncate(1);
+                simulations[0].event = None;
+            }
+            let simulation = &mut simulations[at.unwrap_or_default()];
+            simulation.body = Some(sample.clone());
+            simulation.is_guess = false;
+        }
+        simulations
+    }
+
+    /// The call for this event; the first where none is named, or none of the handler's.
+    fn simulation(&self, handler: &Handler, event: Option<&str>) -> Simulation {
+        let mut all = self.simulations(handler);
+        let named = all
+            .iter()
+            .position(|one| event.is_some() && one.event == event);
+        all.swap_remove(named.unwrap_or_default())
+    }
+
+    /// Signs one call and sends it.
+    async fn call(&self, handler: &Handler, simulation: Simulation, wishes: &Wishes) -> Outcome {
+        let is_guess = simulation.is_guess;
+        let made_up = simulation.event.filter(|_| wishes.body.is_none());
+        let event = wishes.event.clone().or(made_up.map(str::to_owned));
+        let has_body = wishes.body.is_some() || simulation.body.is_some();
+        let mut call = self.platform.call_as(handler, simulation);
+        let method = wishes.method.unwrap_or(handler.method());
+        call = call.method(method);
+        if let Some(body) = &wishes.body {
+            call = call.json(body);
+        }
+        if let Some(path) = &wishes.below {
+            call = call.below(path);
+        }
+        if let Some(query) = &wishes.query {
             call = call.query(query);
+        }
+        if let Some(count) = wishes.retry {
+            call = call.retried(count, "INVALID_REMOTE_INVOCATION_ERROR");
         }
         let mut outcome = Outcome {
             key: handler.key().to_owned(),
-            method: handler.method(),
-            path: handler.path().to_owned(),
+            method,
+            path: call.path().to_owned(),
+            event,
             tokens: call.auth(),
             has_body,
+            is_guess: is_guess && wishes.body.is_none(),
             from_page: handler.registration().kind.caller() == fit::Caller::Page,
             elapsed: Duration::ZERO,
             answer: Err("not sent".to_owned()),
@@ -287,11 +339,43 @@ fn is_from_a_tool(headers: &HeaderMap) -> bool {
     json && loopback && !headers.contains_key("origin")
 }
 
-#[derive(serde::Deserialize, serde::Serialize)]
-struct InvokeRequest {
-    method: Option<String>,
+/// How a call is to differ from the one that the platform makes.
+#[derive(Default, serde::Deserialize, serde::Serialize)]
+#[serde(default)]
+struct Wishes {
+    #[serde(with = "method")]
+    method: Option<Method>,
     body: Option<serde_json::Value>,
+    below: Option<String>,
     query: Option<String>,
+    event: Option<String>,
+    retry: Option<u32>,
+}
+
+/// A method by its name.
+mod method {
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::registry::Method;
+
+    pub(super) fn serialize<S: Serializer>(
+        method: &Option<Method>,
+        writer: S,
+    ) -> Result<S::Ok, S::Error> {
+        method.map(Method::as_str).serialize(writer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        reader: D,
+    ) -> Result<Option<Method>, D::Error> {
+        let Some(name) = Option::<String>::deserialize(reader)? else {
+            return Ok(None);
+        };
+        let known = Method::named(&name);
+        known.map(Some).ok_or_else(|| {
+            serde::de::Error::custom(format!("`{name}` is no method that Forge calls with"))
+        })
+    }
 }
 
 #[derive(serde::Deserialize, serde::Serialize)]
@@ -314,8 +398,8 @@ async fn invoke_on_request(
             "POST application/json from this machine, not from a page".to_owned(),
         );
     }
-    let request: InvokeRequest = match serde_json::from_slice(&body) {
-        Ok(request) => request,
+    let wishes: Wishes = match serde_json::from_slice(&body) {
+        Ok(wishes) => wishes,
         Err(error) => {
             return refuse(
                 StatusCode::BAD_REQUEST,
@@ -323,21 +407,29 @@ async fn invoke_on_request(
             );
         }
     };
-    let wanted = |handler: &&Handler| {
-        let method = handler.registration().method.as_str();
-        request
-            .method
-            .as_ref()
-            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
-    };
+    let wanted = |handler: &&Handler| wishes.method.is_none_or(|method| handler.answers(method));
     let Some(handler) = caller.app.registry().find(&key).find(wanted) else {
         return refuse(
             StatusCode::NOT_FOUND,
             unknown_key(&key, caller.app.registry()),
         );
     };
-    let body = request.body.map(|body| body.to_string().into_bytes());
-    let outcome = caller.call(handler, body, request.query.as_deref()).await;
+    let simulation = caller.simulation(handler, wishes.event.as_deref());
+    let wishes = match &wishes.event {
+        Some(event) if !is_for_events(handler) => {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                format!("`{key}` isn't called for events, so not for `{event}`"),
+            );
+        }
+        // One that the handler doesn't declare: to see what it would make of it.
+        Some(event) if simulation.event != Some(event) && wishes.body.is_none() => Wishes {
+            body: Some(crate::kinds::event_sample(event)),
+            ..wishes
+        },
+        _ => wishes,
+    };
+    let outcome = caller.call(handler, simulation, &wishes).await;
     let line = outcome.line(0);
     print(&format!("{line}\n"));
     let failed = outcome.verdict() != Verdict::Passed;
@@ -345,12 +437,14 @@ async fn invoke_on_request(
     axum::Json(InvokeAnswer { line, failed, body }).into_response()
 }
 
+fn is_for_events(handler: &Handler) -> bool {
+    let simulations = handler.registration().kind.simulations();
+    simulations.iter().any(|one| one.event.is_some())
+}
+
 fn unknown_key(key: &str, registry: &Registry) -> String {
-    let keys: Vec<&str> = registry.handlers().iter().map(Handler::key).collect();
-    format!(
-        "no handler has the key `{key}`; there are: {}",
-        keys.join(", ")
-    )
+    let keys = registry.labels().join(", ");
+    format!("no handler has the key `{key}`; there are: {keys}")
 }
 
 /// The `invoke` command: asks the platform of a running `dev`, which alone holds its key.
@@ -385,15 +479,18 @@ async fn try_invoke(options: &ArgMatches) -> Result<bool> {
         .no_proxy()
         .timeout(crate::app::PATIENCE)
         .build()?;
-    let request = InvokeRequest {
-        method: text("method"),
+    let wishes = Wishes {
+        method: text("method").and_then(|name| Method::named(&name)),
         body,
+        below: text("below"),
         query: text("query"),
+        event: text("event"),
+        retry: options.get_one::<u32>("retry").copied(),
     };
     let response = client
         .post(url)
         .header("content-type", "application/json")
-        .body(serde_json::to_vec(&request)?)
+        .body(serde_json::to_vec(&wishes)?)
         .send()
         .await
         .map_err(|error| {
@@ -413,106 +510,4 @@ async fn try_invoke(options: &ArgMatches) -> Result<bool> {
         print(&format!("{}\n", answer.body));
     }
     Ok(answer.failed)
-}
-
-/// What came of a call.
-struct Outcome {
-    key: String,
-    method: Method,
-    path: String,
-    tokens: Auth,
-    has_body: bool,
-    from_page: bool,
-    elapsed: Duration,
-    answer: Result<(StatusCode, String), String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Passed,
-    /// Verified, but the made-up body didn't fit.
-    NeedsSample,
-    Failed,
-}
-
-impl Outcome {
-    fn verdict(&self) -> Verdict {
-        match &self.answer {
-            Ok((status, _)) if status.is_success() => Verdict::Passed,
-            Ok((status, _))
-                if self.from_page
-                    && !self.has_body
-                    && matches!(status.as_u16(), 400 | 415 | 422) =>
-            {
-                Verdict::NeedsSample
-            }
-            _ => Verdict::Failed,
-        }
-    }
-
-    /// A line for people: what was called, what came back, in which time, with which tokens.
-    fn line(&self, width: usize) -> String {
-        let color = io::stdout().is_terminal();
-        let paint = |code: &str, text: &str| {
-            if color {
-                format!("\u{1b}[{code}m{text}\u{1b}[0m")
-            } else {
-                text.to_owned()
-            }
-        };
-        let verdict = match self.verdict() {
-            Verdict::Passed => paint("32", "ok  "),
-            Verdict::NeedsSample => paint("33", "body"),
-            Verdict::Failed => paint("31", "FAIL"),
-        };
-        let status = match &self.answer {
-            Ok((status, _)) => status.as_u16().to_string(),
-            Err(_) => "---".to_owned(),
-        };
-        let Self {
-            key,
-            method,
-            path,
-            elapsed,
-            tokens,
-            ..
-        } = self;
-        let tokens = if tokens.any() {
-            format!("tokens: {tokens}")
-        } else {
-            "no tokens".to_owned()
-        };
-        let call = format!("{method} {path}");
-        let mut line = format!(
-            "{verdict}  {key:width$}  {call}  {status}  {} ms  {tokens}",
-            Millis(*elapsed)
-        );
-        match (&self.answer, self.verdict()) {
-            (Err(reason), _) => line.push_str(&format!("\n      {reason}")),
-            (_, Verdict::NeedsSample) => {
-                line.push_str(&format!(
-                    "\n      verified, but it needs a body: give `dev` one with `App::sample(\"{key}\", json)`"
-                ));
-            }
-            (Ok((_, body)), Verdict::Failed) if !body.is_empty() => {
-                line.push_str(&format!("\n      {body}"))
-            }
-            _ => {}
-        }
-        line
-    }
-}
-
-/// Milliseconds with one decimal below ten.
-struct Millis(Duration);
-
-impl fmt::Display for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.0.as_secs_f64() * 1000.0;
-        if millis < 10.0 {
-            write!(f, "{millis:.1}")
-        } else {
-            write!(f, "{millis:.0}")
-        }
-    }
 }

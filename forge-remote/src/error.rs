@@ -82,8 +82,13 @@ impl Error {
     /// - a merge check, an action, a JQL function, a pipeline, a provider, a static macro, an agent,
     ///   a web trigger: an answer that Forge can't read, of which it makes what it likes. Their own
     ///   types have a way to say no (`MergeVerdict::fail`, `JqlAnswer::error`, …);
-    /// - a schedule and `pre_uninstall`: as [`Error::new`], but for the status: Forge isn't known to
-    ///   repeat a schedule, and reads no answer to the other.
+    /// - a schedule: no repetition, if Forge makes any. Its pages disagree: one gives events and
+    ///   scheduled triggers at a remote 4 retries, another says of functions that a failed run isn't
+    ///   repeated before the next is due. So a schedule's handler does no harm when it runs twice;
+    /// - `pre_uninstall`: as [`Error::new`], but for the status: Forge reads no answer.
+    ///
+    /// Sources for schedules: <https://developer.atlassian.com/platform/forge/remote/essentials/>,
+    /// <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
     ///
     /// ```
     /// use forge_remote::prelude::*;

@@ -9,6 +9,7 @@ mod dev;
 mod error;
 mod extract;
 pub mod fit;
+mod forge_data;
 pub mod kinds;
 pub mod manifest;
 mod opaque;
@@ -34,16 +35,24 @@ pub mod __private;
 
 pub use app::{App, Background, Built, LaunchError};
 pub use error::{BoxError, Error, Result};
-pub use extract::{AppState, Event, Invocation, Json, Retry, State, SystemToken, UserToken};
+pub use extract::{
+    AppState, Event, Invocation, Json, RetentionWindow, Retry, State, SystemToken, UserToken,
+};
 pub use manifest::Remote;
 pub use token::Tokens;
 
-pub use forge_remote_macros::{
-    action, agent_connector, consumer, data_residency, design_info_provider,
-    dynamic_pipelines_provider, endpoint, handler, jql_function, merge_check, pre_uninstall,
-    scheduled_trigger, security_info_provider, static_macro, trigger, web_trigger, widget_context,
-    workflow_post_function,
-};
+pub use attributes::*;
+pub use forge_remote_macros::handler;
+
+/// The attributes, for the root and the prelude.
+mod attributes {
+    pub use forge_remote_macros::{
+        action, agent_connector, consumer, data_residency, design_info_provider,
+        dynamic_pipelines_provider, endpoint, jql_function, merge_check, pre_uninstall,
+        scheduled_trigger, security_info_provider, static_macro, trigger, web_trigger,
+        widget_context, workflow_post_function,
+    };
+}
 
 pub use axum;
 pub use axum::http;
@@ -56,6 +65,7 @@ struct Readme;
 
 /// What an app's files start with: `use forge_remote::prelude::*;`
 pub mod prelude {
+    pub use crate::attributes::*;
     pub use crate::{
         App, AppState, Error, Event, Invocation, Json, Remote, Result, Retry, State, SystemToken,
         Tokens, UserToken,
@@ -63,12 +73,6 @@ pub mod prelude {
     pub use axum::extract::{FromRequest, FromRequestParts, Query};
     pub use axum::http::StatusCode;
     pub use axum::response::IntoResponse;
-    pub use forge_remote_macros::{
-        action, agent_connector, consumer, data_residency, design_info_provider,
-        dynamic_pipelines_provider, endpoint, jql_function, merge_check, pre_uninstall,
-        scheduled_trigger, security_info_provider, static_macro, trigger, web_trigger,
-        widget_context, workflow_post_function,
-    };
 }
 
 /// Links crates whose handlers the app serves.

@@ -219,7 +219,8 @@ impl Harness {
         }
     }
 
-    /// As [`call`](Self::call), where several handlers share an endpoint's key.
+    /// As [`call`](Self::call), with this method: where several handlers share a key, or for one that
+    /// answers any.
     ///
     /// # Panics
     ///
@@ -228,11 +229,11 @@ impl Harness {
     #[allow(clippy::panic)]
     pub fn call_method(&self, method: Method, key: &str) -> HarnessCall {
         let mut found = self.app.registry().find(key);
-        let Some(handler) = found.find(|handler| handler.registration().method == method) else {
+        let Some(handler) = found.find(|handler| handler.answers(method)) else {
             panic!("no handler answers {method} under the key `{key}`");
         };
         HarnessCall {
-            call: self.platform.call(handler),
+            call: self.platform.call(handler).method(method),
             app: self.app.clone(),
         }
     }
@@ -247,6 +248,48 @@ pub struct HarnessCall {
 }
 
 impl HarnessCall {
+    /// Calls with another method: for handlers that answer any (web triggers, design and security
+    /// information providers). GET and DELETE have no body, unless one is given after this.
+    ///
+    /// ```
+    /// use forge_remote::kinds::{WebRequest, WebResponse};
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::registry::Method;
+    /// use forge_remote::testing::Harness;
+    ///
+    /// #[web_trigger]
+    /// async fn orders(request: WebRequest) -> WebResponse {
+    ///     WebResponse::new(200, format!("{} {}", request.method, request.user_path))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::empty()
+    /// #     .handler(forge_remote::handler!(orders))
+    /// #     .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    /// # let harness = Harness::new(app)?;
+    /// let answer = harness.call("orders").method(Method::Get).below("/7").send().await;
+    /// assert_eq!(answer.json()["body"], "GET /7");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn method(mut self, method: Method) -> Self {
+        self.call = self.call.method(method);
+        self
+    }
+
+    /// Calls a path below the handler's own: `/orders/7`, as what calls a web trigger's URL can.
+    pub fn below(mut self, path: &str) -> Self {
+        self.call = self.call.below(path);
+        self
+    }
+
+    /// Sends what comes with this event, as `dev` does, in place of the handler's first.
+    pub fn event(mut self, event: &str) -> Self {
+        self.call = self.call.event(event);
+        self
+    }
+
     /// Changes the token.
     pub fn fit(mut self, change: impl FnOnce(Fit) -> Fit) -> Self {
         self.call = self.call.fit(change);

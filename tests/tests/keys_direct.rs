@@ -102,6 +102,7 @@ impl Bench {
         let target = Target {
             endpoint: "tick".into(),
             module: Some("tick-trigger".into()),
+            module_type: "scheduledTrigger",
             named: forge_remote::fit::Named::Own,
             caller: forge_remote::fit::Caller::Platform,
         };

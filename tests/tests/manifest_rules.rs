@@ -174,6 +174,25 @@ const CASES: &[(&str, &str, &str, usize)] = &[
         11,
     ),
     (
+        "avi:jira:created:issue",
+        "avi:forge:installed:app",
+        "ignore-self",
+        11,
+    ),
+    (
+        "filter: {ignoreSelf: true}",
+        "filter: {ignoreSelf: true, onError: RECEIVE}",
+        "on-error-alone",
+        9,
+    ),
+    (
+        "filter: {ignoreSelf: true}",
+        "filter: {expression: \"event.runtime.issue.properties['a'].f == event.runtime.issue.properties['b']\"}
+          payload: {include: {propertyPaths: [\"issue.properties['a'].f\", a.c, a.d, a.e, a.g]}}",
+        "too-many-properties",
+        8,
+    ),
+    (
         "    baseUrl: https://hand.example.com\n",
         "    baseUrl: {default: https://a.example.com, EU: https://eu.example.com}\n  - key: other\n    baseUrl: {default: https://b.example.com}\n    storage: {inScopeEUD: true}\n  - key: third\n    baseUrl: {default: https://a.example.com, EU: https://eu.example.com}\n",
         "regions-differ",
@@ -289,6 +308,7 @@ fn every_rule_is_explained_and_shown() {
         "schedules-reset",
         "too-many-schedules",
         "token-without-scope",
+        "known-event",
     ];
     for rule in RULES {
         assert!(
@@ -337,4 +357,46 @@ remotes:
     assert_eq!(noted.len(), 1);
     assert!(noted[0].0.contains("`write:jira-work`"), "{noted:?}");
     assert_eq!(noted[0].1, 7);
+}
+
+#[test]
+fn an_event_that_only_a_page_gives_scopes_is_a_warning() {
+    let text = GOOD.replace(
+        "avi:jira:created:issue",
+        "avi:confluence:created:whiteboard",
+    );
+    let text = text.replace("ignoreSelf: true", "appIsLicensed: true");
+    let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+    let found = check(&file, &Sections::default(), &BTreeSet::new());
+    let found = found.iter().find(|one| one.code == "event-without-scope");
+    assert_eq!(found.unwrap().level, Level::Warning);
+    assert!(
+        found.unwrap().message.ends_with("`avi:confluence:created:whiteboard` is not delivered without the scope read:confluence-content.summary"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn five_properties_are_allowed_however_often_each_is_named() {
+    let filter =
+        "filter: {expression: \"event.runtime.issue.properties['a'].f == 1 || event.runtime.a.b\"}
+          payload: {include: {propertyPaths: [\"issue.properties['a'].f\", a.b, a.c, a.d, a.e]}}";
+    let text = GOOD.replace("filter: {ignoreSelf: true}", filter);
+    assert_eq!(codes(&text, &[]), []);
+}
+
+/// A name that a later version knows is no error for those who wrote it as unknown.
+#[test]
+fn an_unknown_event_that_is_known_by_now_may_stay() {
+    let file = ManifestFile::parse("manifest.yml", Some(GOOD.to_owned())).unwrap();
+    let mut wanted = Sections::default();
+    let levels = |wanted: &Sections| -> Vec<Level> {
+        let found = check(&file, wanted, &BTreeSet::new());
+        let found = found.iter().filter(|one| one.code == "known-event");
+        found.map(|one| one.level).collect()
+    };
+    wanted.unknown_events.insert("avi:jira:invented:thing");
+    assert_eq!(levels(&wanted), []);
+    wanted.unknown_events.insert("avi:jira:created:issue");
+    assert_eq!(levels(&wanted), [Level::Warning]);
 }

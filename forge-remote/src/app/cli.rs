@@ -57,9 +57,26 @@ fn command() -> Command {
                 .arg(
                     Arg::new("method")
                         .long("method")
-                        .help("Which handler, where several share an endpoint: GET, POST, …")
+                        .help("The method: which handler, where several share a key; of any, for one that answers all")
                         .ignore_case(true)
                         .value_parser(["GET", "POST", "PUT", "PATCH", "DELETE"]),
+                )
+                .arg(
+                    Arg::new("below")
+                        .long("below")
+                        .help("A path below the handler's own, for a web trigger: /orders/7"),
+                )
+                .arg(
+                    Arg::new("event")
+                        .long("event")
+                        .help("Which event, for a trigger; the first that it declares unless named"),
+                )
+                .arg(
+                    Arg::new("retry")
+                        .long("retry")
+                        .help("Send it as Forge sends an event again, for the Nth time")
+                        .value_name("N")
+                        .value_parser(clap::value_parser!(u32).range(1..)),
                 )
                 .arg(
                     Arg::new("platform")

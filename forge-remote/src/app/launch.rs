@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde_yaml::Value;
+
 use super::App;
-use crate::manifest::Remote;
+use crate::manifest::{MAX_PROPERTIES, Remote, included_paths};
 use crate::registry::{Need, Problem};
 
 /// Why an app doesn't start: every problem, not the first.
@@ -52,7 +54,31 @@ impl App {
         let mut problems = self.problems.clone();
         problems.extend(self.registry.problems());
         self.check_remotes(&mut problems);
+        self.check_properties(&mut problems);
         problems
+    }
+
+    /// More entity properties in all triggers' `property_paths` than Forge adds to events.
+    fn check_properties(&self, problems: &mut Vec<Problem>) {
+        let mut paths = BTreeSet::new();
+        let mut naming = Vec::new();
+        for handler in self.registry.handlers() {
+            for module in handler.registration().kind.modules(handler) {
+                let item = Value::Mapping(module.item);
+                if included_paths(&item).next().is_some() {
+                    naming.push(handler);
+                }
+                paths.extend(included_paths(&item).map(str::to_owned));
+            }
+        }
+        if paths.len() > MAX_PROPERTIES {
+            let message = format!(
+                "the app's triggers have {} different `property_paths`, and Forge takes {MAX_PROPERTIES} of an app",
+                paths.len()
+            );
+            let help = "name fewer, or read the properties when the event is there";
+            problems.push(Problem::new("too-many-properties", message, help).at(&naming));
+        }
     }
 
     /// What is wrong with what the handlers need at run time.

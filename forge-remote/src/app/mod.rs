@@ -85,7 +85,7 @@ pub struct App {
     verification: Verification,
     clock: Arc<dyn Clock>,
     limits: Limits,
-    samples: BTreeMap<String, serde_json::Value>,
+    samples: BTreeMap<String, Vec<serde_json::Value>>,
     pub(crate) allowed: BTreeSet<String>,
     granular: bool,
     /// Scopes, and where the code says so.
@@ -421,12 +421,14 @@ impl App {
         self
     }
 
-    /// The JSON body that `dev` sends to the handlers with this key, those that take one.
+    /// The JSON body that `dev` sends to the handlers with this key, those that take one. For a
+    /// trigger with several events there can be one for each, told by its `eventType`; one without
+    /// is sent in place of all.
     pub fn sample(mut self, key: impl Into<String>, body: impl serde::Serialize) -> Self {
         let key = key.into();
         match serde_json::to_value(body) {
             Ok(body) => {
-                self.samples.insert(key, body);
+                self.samples.entry(key).or_default().push(body);
             }
             Err(error) => self.problems.push(Problem::new(
                 "bad-sample",
@@ -552,7 +554,7 @@ impl App {
     }
 
     /// The bodies that `dev` sends.
-    pub(crate) fn samples(&self) -> BTreeMap<String, serde_json::Value> {
+    pub(crate) fn samples(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
         self.samples.clone()
     }
 

@@ -24,7 +24,7 @@ use super::background::Tasks;
 use super::{App, LaunchError, Limits, body};
 use crate::client::Atlassian;
 use crate::extract::trace_id;
-use crate::extract::{AppState, Below, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
+use crate::extract::{AppState, Below, MayLackBody, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
     AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, Named, PRODUCTION_KEYS,
     STAGING_KEYS, Target, Verifier, VerifyError,
@@ -277,6 +277,7 @@ struct Mounted {
     kind: &'static dyn Kind,
     mount: Arc<dyn Mount>,
     reads_ahead: bool,
+    may_lack_body: bool,
     verifier: Arc<Verifier>,
     state: AppState,
     limits: Limits,
@@ -300,6 +301,7 @@ impl Mounted {
             target: Target {
                 endpoint: handler.endpoint().to_owned(),
                 module: handler.module_key().map(str::to_owned),
+                module_type: registration.kind.name(),
                 named: if !registration.kind.has_endpoint() {
                     Named::Anything
                 } else if handler.module_key().is_some() {
@@ -317,6 +319,7 @@ impl Mounted {
                 .needs()
                 .iter()
                 .any(|need| matches!(need, Need::Retry)),
+            may_lack_body: registration.kind.may_lack_body(),
             verifier: Arc::clone(verifier),
             state: state.clone(),
             limits,
@@ -384,6 +387,9 @@ impl Mounted {
         let atlassian = self.atlassian.clone();
         let verified = Verified::new(claims, endpoint, atlassian, request.headers());
         request.extensions_mut().insert(verified);
+        if self.may_lack_body {
+            request.extensions_mut().insert(MayLackBody);
+        }
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
 

@@ -1,5 +1,7 @@
 //! The body of an event, and whether it is a repetition.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
@@ -7,6 +9,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::json;
@@ -34,14 +37,13 @@ use crate::response;
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Event<T = serde_json::Value>(pub T);
+pub struct Event<T = Value>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Event<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        json::check_type(request.headers())?;
-        let body = whole_body(request, state).await?;
+        let body = json::read(request, state).await?;
         json::parse(payload(&body)).map(Self)
     }
 }
@@ -84,55 +86,81 @@ pub(crate) async fn whole_body<S: Send + Sync>(
 ///
 /// #[trigger(events = ["avi:confluence:created:page"])]
 /// async fn index(retry: Retry, Event(page): Event) -> Result<()> {
-///     if retry.count > 0 {
-///         println!("for the {}. time, because of {:?}: {page}", retry.count + 1, retry.reason);
+///     if retry.is_retry() {
+///         println!("again, because of {:?}: {page}", retry.reason);
 ///     }
 ///     Ok(())
 /// }
 /// ```
 ///
-/// Source: <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>
+/// Sources: <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>,
+/// <https://developer.atlassian.com/platform/forge/runtime-reference/async-events-api/>
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Retry {
-    /// How often it was sent before: 0 for the first time.
+    /// How often it was sent before, as Forge counts: 0 for the first time, and for a repetition
+    /// whose fault was Forge's own (those of queues aren't counted). See
+    /// [`is_retry`](Self::is_retry).
     pub count: u32,
     /// `INVALID_REMOTE_INVOCATION_ERROR` (an answer that isn't 2xx), `TIMEOUT_ERROR`,
     /// `INVALID_FORGE_INVOCATION_TOKEN` (an answer of 401), or another of Forge's words.
     pub reason: Option<String>,
     /// What a function asked to have sent along; nothing for a remote, as far as is known.
-    pub data: Option<serde_json::Value>,
+    pub data: Option<Value>,
+    /// How long a queue keeps the event: with the repetitions of a `consumer`.
+    pub retention_window: Option<RetentionWindow>,
+    /// Whether a retry context came.
+    came: bool,
+}
+
+/// How long a queue keeps an event: 24 hours from when it was pushed, and up to 96 where Forge is
+/// at fault.
+///
+/// Source: <https://developer.atlassian.com/platform/forge/runtime-reference/async-events-api/>
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetentionWindow {
+    /// When the event was pushed, as ISO 8601.
+    pub start_time: Option<String>,
+    /// What is left before the event is dropped (`remainingTimeMs`).
+    pub remaining: Option<Duration>,
 }
 
 impl Retry {
-    /// Whether it was sent before.
+    /// Whether it was sent before, whatever `count` says.
     pub fn is_retry(&self) -> bool {
-        self.count > 0
+        self.came || self.count > 0
     }
 
     /// Of a body; the first time where it doesn't say.
     fn of(body: &[u8]) -> Self {
-        let Ok(body) = serde_json::from_slice::<serde_json::Value>(body) else {
+        let Ok(body) = serde_json::from_slice::<Value>(body) else {
             return Self::default();
         };
         let places = ["/retryContext", "/payload/retryContext"];
-        let Some(context) = places.iter().find_map(|place| body.pointer(place)) else {
+        let contexts = places.iter().filter_map(|place| body.pointer(place));
+        let Some(context) = contexts.into_iter().find(|context| context.is_object()) else {
             return Self::default();
         };
         // Field by field: an odd one doesn't hide the others.
-        let count = context
-            .get("retryCount")
-            .and_then(serde_json::Value::as_u64);
-        let reason = context
-            .get("retryReason")
-            .and_then(serde_json::Value::as_str);
+        let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
+        let count = context.get("retryCount").and_then(Value::as_u64);
+        let window = context.get("retentionWindow").filter(|one| one.is_object());
         Self {
             count: count.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
-            reason: reason.map(str::to_owned),
+            reason: text(context, "retryReason"),
             data: context
                 .get("retryData")
                 .filter(|data| !data.is_null())
                 .cloned(),
+            retention_window: window.map(|window| RetentionWindow {
+                start_time: text(window, "startTime"),
+                remaining: window
+                    .get("remainingTimeMs")
+                    .and_then(Value::as_f64)
+                    .and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok()),
+            }),
+            came: true,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -17,6 +18,9 @@ use crate::response;
 /// (the platform documents none), and a body that doesn't fit is answered in JSON, which a page's
 /// `invokeRemote` insists on: 400 for what isn't JSON, 422 for what doesn't fit `T`, 415 for
 /// another content type, 413 for a body over [`App::body_limit`](crate::App::body_limit).
+///
+/// Where nothing is known of the body that a remote gets (`scheduled_trigger`, `pre_uninstall`,
+/// `widget_context`), no body at all is read as `{}`.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -60,14 +64,31 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        check_type(request.headers())?;
-        let body = super::whole_body(request, state).await?;
-        parse(&body).map(Self)
+        parse(&read(request, state).await?).map(Self)
     }
 }
 
+/// Marks a request whose kind has no known body: none at all is `{}` then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MayLackBody;
+
+/// The body, which is said to be JSON.
+pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Response> {
+    let may_lack = request.extensions().get::<MayLackBody>().is_some();
+    let typed = check_type(request.headers());
+    if !may_lack {
+        typed?;
+        return super::whole_body(request, state).await;
+    }
+    let body = super::whole_body(request, state).await?;
+    if body.is_empty() {
+        return Ok(Bytes::from_static(b"{}"));
+    }
+    typed.map(|()| body)
+}
+
 /// 415 for another content type.
-pub(super) fn check_type(headers: &HeaderMap) -> Result<(), Response> {
+fn check_type(headers: &HeaderMap) -> Result<(), Response> {
     if is_json(headers) {
         return Ok(());
     }

@@ -7,10 +7,11 @@ mod state;
 mod token;
 
 pub(crate) use event::whole_body;
-pub use event::{Event, Retry};
+pub use event::{Event, RetentionWindow, Retry};
 pub use invocation::Invocation;
 pub(crate) use invocation::{Below, Verified, trace_id};
 pub use json::Json;
+pub(crate) use json::MayLackBody;
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};
 pub(crate) use token::{SYSTEM_HEADER, USER_HEADER, ends_at, new_system_token};

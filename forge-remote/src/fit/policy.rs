@@ -28,7 +28,9 @@ impl Environment {
 ///
 /// A FIT names no path. One that a user's browser holds (`requestRemote`) could be sent to the
 /// route of a scheduled trigger within its 25 seconds, so endpoints that only the platform calls
-/// always refuse a FIT with a `principal`. On top of that:
+/// always refuse a FIT with a `principal`. An anonymous visitor's has none, so they refuse one that
+/// names a page's module too (`xen:…`, or a type of Atlassian's schema that takes
+/// `resolver.endpoint`), unless the binding is `PrincipalOnly`. On top of that:
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndpointBinding {
     /// Where the token's module is a `core:endpoint`, its key must be the handler's (the default).
@@ -108,6 +110,8 @@ pub struct Target {
     pub endpoint: String,
     /// The key of the module that points at the endpoint, where it has one of its own.
     pub module: Option<String>,
+    /// The type of that module, as the manifest has it: `trigger`, `macro`, …
+    pub module_type: &'static str,
     /// What a token of a `core:endpoint` may name.
     pub named: Named,
     /// Who calls it.

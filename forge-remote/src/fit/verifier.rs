@@ -14,6 +14,7 @@ use super::keys::KeySet;
 use super::policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
 use super::refusal::{Refusal, VerifyError};
 use super::replay::ReplayGuard;
+use crate::forge_data;
 
 /// Tokens longer than this are refused, in bytes. A FIT has about 2 KB; a page's context can grow.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
@@ -165,10 +166,11 @@ impl Verifier {
         if self.policy.binding == EndpointBinding::PrincipalOnly {
             return Ok(());
         }
-        // A page's token may have no principal: an anonymous visitor's.
+        // A page's token may have no principal: an anonymous visitor's. A module that is no page
+        // alone may be named by the platform where the handler is that module's.
         let from_page = claims
             .module_type()
-            .is_some_and(|ty| ty.starts_with("xen:"));
+            .is_some_and(|ty| ty != target.module_type && forge_data::is_page(ty));
         if target.caller != Caller::Page && from_page {
             return Err(Refusal::WrongModuleType);
         }

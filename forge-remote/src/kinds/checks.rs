@@ -37,8 +37,9 @@ const fn list(check: fn(&str) -> Result<(), Wrong>) -> List {
 }
 
 pub(crate) const EVENTS: List = list(known_event);
-pub(crate) const UNKNOWN_EVENTS: List = list(unknown_event);
+pub(crate) const UNKNOWN_EVENTS: List = list(not_empty);
 pub(crate) const PATHS: List = list(not_empty);
+pub(crate) const PROPERTY_PATHS: List = list(property_path);
 pub(crate) const ARGUMENTS: List = List {
     name: argument,
     ..list(argument_name)
@@ -58,6 +59,72 @@ pub(crate) const STARTERS: List = List {
     most: Some(3),
     ..list(conversation_starter)
 };
+
+/// What a trigger, or one of its `filtered_events`, says beside its lists.
+#[derive(Default)]
+pub(crate) struct Filter<'a> {
+    /// Its events; `None` is one that isn't known yet.
+    pub(crate) events: Vec<Option<&'a str>>,
+    pub(crate) expression: bool,
+    pub(crate) on_error: bool,
+    pub(crate) ignore_self: bool,
+    pub(crate) licensed_only: bool,
+    /// Whether Forge takes none without a filter.
+    pub(crate) required: bool,
+}
+
+impl Filter<'_> {
+    /// What is wrong, each with the option that it is about; `None` for the whole.
+    ///
+    /// Sources: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/trigger/>,
+    /// and the validation of `@forge/manifest` for `ignoreSelf`.
+    pub(crate) fn wrong(&self) -> Vec<(Option<&'static str>, Wrong)> {
+        let mut wrong = Vec::new();
+        if self.required && !(self.expression || self.ignore_self || self.licensed_only) {
+            let why = (
+                "an event without a filter".to_owned(),
+                "write `filter = \"…\"`, `ignore_self` or `licensed_only`, or move the event to `events` of a second function"
+                    .to_owned(),
+            );
+            wrong.push((None, why));
+        } else if self.on_error && !self.expression {
+            let why = (
+                "`on_error` without `filter`: it says what becomes of an event when the expression fails"
+                    .to_owned(),
+                "write `filter = \"…\"`, or leave `on_error` out".to_owned(),
+            );
+            wrong.push((Some("on_error"), why));
+        }
+        let others = self.events.iter().flatten();
+        // As the validation has it.
+        let other = others.copied().find(|event| !event.contains("jira"));
+        if let Some(event) = other.filter(|_| self.ignore_self) {
+            let why = (
+                format!("`ignore_self` with `{event}`: Forge's validation takes it with Jira's events only"),
+                "leave it out, and look at the payload's `selfGenerated`; Jira's events can have it in a function of their own, or in `filtered_events`"
+                    .to_owned(),
+            );
+            wrong.push((Some("ignore_self"), why));
+        }
+        wrong
+    }
+}
+
+/// The events of `unknown_events` that are in `events` too, each with its place.
+pub(crate) fn in_both<T: AsRef<str>>(events: &[T], unknown: &[T]) -> Vec<(usize, Wrong)> {
+    let all = unknown.iter().enumerate();
+    let all = all.map(|(at, event)| (at, event.as_ref()));
+    let both = all.filter(|(_, event)| events.iter().any(|known| known.as_ref() == *event));
+    let wrong = both.map(|(at, event)| {
+        let message = format!("`{event}` is in `events` already");
+        (at, (message, "keep it there".to_owned()))
+    });
+    wrong.collect()
+}
+
+/// What to do about an event with two filters of one function.
+pub(crate) const ONE_FILTER: &str =
+    "which of its filters counts isn't documented: join them with `||`, or write a second function";
 
 impl List {
     /// What is wrong with the list of this option, each with the text's place if it is one's.
@@ -135,20 +202,23 @@ fn input_name(text: &str) -> &str {
     name.trim().trim_end_matches('?')
 }
 
-/// Forge's events: those of Atlassian's npm package, which `.ci/forge-data.mjs` writes here, and
-/// those that only its pages name.
+/// Forge's events: those of Atlassian's npm package, and those that only its pages name.
 const NAMES: &str = include_str!("events.txt");
 
-fn events() -> impl Iterator<Item = &'static str> + Clone {
+pub(crate) fn events() -> impl Iterator<Item = &'static str> + Clone {
     NAMES
         .lines()
-        .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_once(" = ").map_or(line, |(event, _)| event))
+}
+
+/// Whether this is one of Forge's events, or an app's own, whose names are of the app's making.
+pub(crate) fn is_event(event: &str) -> bool {
+    events().any(|known| known == event) || event.starts_with("avi:cloud:ecosystem::event/")
 }
 
 fn known_event(event: &str) -> Result<(), (String, String)> {
-    // An app's own events have names of the app's making.
-    if events().any(|known| known == event) || event.starts_with("avi:cloud:ecosystem::event/") {
+    if is_event(event) {
         return Ok(());
     }
     let help = match nearest(event, events()) {
@@ -162,16 +232,6 @@ fn known_event(event: &str) -> Result<(), (String, String)> {
     Err((format!("Forge has no event `{event}`"), help))
 }
 
-fn unknown_event(event: &str) -> Result<(), (String, String)> {
-    if events().any(|known| known == event) {
-        return Err((
-            format!("`{event}` is a known event"),
-            format!("write it in `events = [\"{event}\"]`, so that its scopes follow"),
-        ));
-    }
-    not_empty(event)
-}
-
 fn not_empty(text: &str) -> Result<(), (String, String)> {
     if text.trim().is_empty() || text.trim() != text {
         return Err((
@@ -180,6 +240,17 @@ fn not_empty(text: &str) -> Result<(), (String, String)> {
         ));
     }
     Ok(())
+}
+
+fn property_path(text: &str) -> Result<(), (String, String)> {
+    if let Some(path) = text.strip_prefix("event.runtime.") {
+        return Err((
+            "a property's path begins with its entity here; `event.runtime.` is for filters"
+                .to_owned(),
+            format!("write \"{path}\""),
+        ));
+    }
+    not_empty(text)
 }
 
 fn conversation_starter(text: &str) -> Result<(), (String, String)> {

@@ -8,10 +8,14 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 /// The options of `#[consumer]`.
 ///
 /// The manifest's schema allows an endpoint here; Atlassian's page documents functions only. So the
-/// body is known of functions, and how long Forge waits is not: answer fast. That an answer other
-/// than 2xx means again, with a growing pause and for 24 hours, is an inference too: Atlassian says
-/// so of functions that fail, and nothing of remotes. Events come at least once: `event_id` tells
-/// them apart.
+/// body is known of functions, and how long Forge waits is not: answer fast.
+///
+/// To have an event sent again later, return an error: an answer other than 2xx is the only means
+/// known for a remote (events have it documented, queues say of functions that fail that they are
+/// called again with a growing pause, for 24 hours). What a function returns for it,
+/// `{"_retry": true, …}`, may well count as done when a remote answers it with 200. Events come at
+/// least once: `event_id` tells them apart, and [`Retry`](crate::Retry) tells repetitions, with the
+/// time that is left.
 ///
 /// ```
 /// use forge_remote::kinds::QueueEvent;
@@ -32,7 +36,9 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 pub struct Consumer {
     /// The queue's name.
     pub queue: &'static str,
-    /// Whether events of other versions of the app are taken.
+    /// Whether events that were pushed by another version of the app are taken (`crossVersion`).
+    /// Atlassian calls it temporary, to be removed after 21 November 2025, and still lists it.
+    /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/consumer/>
     pub cross_version: bool,
 }
 

@@ -40,6 +40,7 @@ impl Kind for Endpoint {
             module_type: "xen:macro",
             body: None,
             timeout: Duration::from_secs(25),
+            ..Simulation::of_platform(serde_json::Value::Null)
         }
     }
 }

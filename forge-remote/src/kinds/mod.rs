@@ -3,8 +3,8 @@
 //!
 //! | in the manifest | attribute | takes | answers |
 //! | --- | --- | --- | --- |
-//! | `scheduledTrigger` | [`scheduled_trigger`](macro@crate::scheduled_trigger) | nothing | nothing |
-//! | `trigger` | [`trigger`](macro@crate::trigger) | [`Event<T>`], of [`LifecycleEvent`] or a type of yours | nothing |
+//! | `scheduledTrigger` | [`scheduled_trigger`](macro@crate::scheduled_trigger) | nothing, or [`ScheduledEvent`] | nothing |
+//! | `trigger` | [`trigger`](macro@crate::trigger) | [`Event<T>`], of [`LifecycleEvent`], [`ChangedIssue`], [`ChangedPage`] or a type of yours | nothing |
 //! | `preUninstall` | [`pre_uninstall`](macro@crate::pre_uninstall) | [`UninstallEvent`] | nothing |
 //! | `consumer` | [`consumer`](macro@crate::consumer) | [`QueueEvent<T>`] | nothing |
 //! | `webtrigger` | [`web_trigger`](macro@crate::web_trigger) | [`WebRequest`] | [`WebResponse`], [`StaticOutput`] |
@@ -19,7 +19,7 @@
 //! | `dashboards:widget` (`aiContext.data.endpoint`) | [`widget_context`](macro@crate::widget_context) | JSON | JSON |
 //! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentCall`] | [`AgentAnswer`], [`AgentStream`] |
 //! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one a hook | [`ResidencyCall`] | [`ResidencyStatus`] |
-//! | any page (`resolver.endpoint`) | [`endpoint`](macro@crate::endpoint) | what the page sends | what the page wants |
+//! | any page (`resolver.endpoint`), [listed below](#the-modules-of-pages) | [`endpoint`](macro@crate::endpoint) | what the page sends | what the page wants |
 //!
 //! A page's module (its `resource`, its title) is hand-written; so are `macro` and
 //! `dashboards:widget`. Everything else in the table `manifest --write` makes.
@@ -42,11 +42,14 @@
 //! # Again, or not
 //!
 //! Forge sends an event again when the answer isn't 2xx or doesn't come within 5 seconds: up to
-//! four times, a minute apart. So an error says "again, please"; [`Error::permanent`] says "don't":
+//! four times, a minute apart. (A schedule too, by one of Atlassian's pages and not by another: let
+//! it do no harm when it runs twice.) So an error says "again, please"; [`Error::permanent`] says "don't":
 //! it is logged as the error it is and answered 204. Take [`Retry`](crate::Retry) to see whether a
 //! call is such a repetition.
 //!
 //! [`Error::permanent`]: crate::Error::permanent
+//!
+#![doc = include_str!("pages.md")]
 
 mod action;
 mod agent_bodies;
@@ -58,10 +61,12 @@ mod data_residency;
 mod devops;
 mod dynamic_pipelines_provider;
 mod endpoint;
+mod events;
 mod jql_function;
 mod merge_check;
 mod pages;
 mod pre_uninstall;
+mod samples;
 mod scheduled_trigger;
 mod trigger;
 mod web_trigger;
@@ -71,6 +76,7 @@ pub use action::{Action, ActionCall, ActionContext, ActionInput};
 pub use agent_bodies::{AgentAnswer, AgentCall, AgentError, AgentReply};
 pub use agent_connector::AgentConnector;
 pub use agent_stream::{AgentStream, AgentUpdate, AgentUpdates, HungUp};
+pub(crate) use checks::is_event;
 pub use consumer::{Consumer, QueueEvent};
 pub(crate) use data_residency::DATA_RESIDENCY_KEY;
 pub use data_residency::{
@@ -85,6 +91,10 @@ pub use dynamic_pipelines_provider::{
     PipelinesCall, TriggerContext,
 };
 pub use endpoint::Endpoint;
+pub use events::{
+    ChangedIssue, ChangedPage, EventContent, EventIssue, EventSpace, LifecycleApp,
+    LifecycleEnvironment, LifecycleEvent, LifecyclePermissions, WithProperties,
+};
 pub use jql_function::{JqlAnswer, JqlCall, JqlClause, JqlFunction};
 pub use merge_check::{
     MergeCheck, MergeCheckCall, MergeProperties, MergeTrigger, MergeVerdict, PullRequest, WithUuid,
@@ -94,9 +104,10 @@ pub use pages::{
     WidgetContext,
 };
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
-pub use scheduled_trigger::{Interval, ScheduledTrigger};
+pub(crate) use samples::event_sample;
+pub use scheduled_trigger::{Interval, ScheduledEvent, ScheduledTrigger};
 pub(crate) use trigger::wanted_of_trigger;
-pub use trigger::{FilteredEvent, LifecycleApp, LifecycleEvent, Trigger};
+pub use trigger::{Conditions, FilteredEvent, Trigger};
 pub use web_trigger::{StaticOutput, WebOutput, WebRequest, WebResponse, WebTrigger};
 pub use workflow_post_function::{Transitioned, WithId, WorkflowPostFunction};
 
@@ -208,6 +219,13 @@ where
     Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
 }
 
+/// What isn't known, but for the token that functions get for Forge's own use.
+fn without_token<'de, D: Deserializer<'de>>(reader: D) -> Result<Rest, D::Error> {
+    let mut rest = Rest::deserialize(reader)?;
+    rest.remove("contextToken");
+    Ok(rest)
+}
+
 /// A field that a call isn't refused for: what doesn't fit the type is as if it were left out.
 fn if_it_fits<'de, D, T>(reader: D) -> Result<T, D::Error>
 where
@@ -225,12 +243,12 @@ where
     }))
 }
 
-/// Text; of a number, its digits.
+/// Text; of a number, its digits; nothing for anything else.
 fn text_if_any<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
     Ok(match serde_json::Value::deserialize(reader)? {
         serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Null => None,
-        other => Some(other.to_string()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
     })
 }
 
@@ -286,10 +304,28 @@ pub fn endpoint_places() -> Vec<(&'static str, String)> {
         let places = module.endpoints.iter().map(|path| path.join("."));
         places.map(|place| (module.name, place)).collect::<Vec<_>>()
     });
-    let pages = crate::manifest::page_modules().map(|name| (name, "resolver.endpoint".to_owned()));
+    let pages =
+        crate::forge_data::page_modules().map(|name| (name, "resolver.endpoint".to_owned()));
     let others = [
         ("macro", "static.endpoint".to_owned()),
         ("dashboards:widget", "aiContext.data.endpoint".to_owned()),
     ];
     generated.chain(pages).chain(others).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_documentation_lists_the_modules_of_pages() {
+        let text = include_str!("pages.md");
+        let listed: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("- "))
+            .flat_map(|line| line.split(", "))
+            .map(|name| name.trim_matches('`'))
+            .collect();
+        assert_eq!(listed, crate::forge_data::page_modules().collect());
+    }
 }

@@ -93,6 +93,10 @@ impl Kind for WidgetContext {
         Vec::new()
     }
 
+    fn may_lack_body(&self) -> bool {
+        true
+    }
+
     fn simulation(&self) -> Simulation {
         Simulation::of_platform(serde_json::json!({}))
     }

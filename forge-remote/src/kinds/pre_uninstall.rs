@@ -41,6 +41,10 @@ impl Kind for PreUninstall {
         }]
     }
 
+    fn may_lack_body(&self) -> bool {
+        true
+    }
+
     fn simulation(&self) -> Simulation {
         let body = serde_json::json!({ "context": { "cloudId": "local", "moduleKey": "local" } });
         Simulation {
@@ -50,14 +54,14 @@ impl Kind for PreUninstall {
     }
 }
 
-/// What comes with it. Known of functions only: take the installation from the
-/// [`Invocation`](crate::Invocation).
+/// What comes with it. Known of functions only, so nothing at all is taken too: take the
+/// installation from the [`Invocation`](crate::Invocation).
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct UninstallEvent {
     /// `cloudId` and `moduleKey`, as far as is known.
     pub context: Option<serde_json::Value>,
-    /// Everything else.
-    #[serde(flatten)]
+    /// Everything else, without the `contextToken` that functions get.
+    #[serde(flatten, deserialize_with = "super::without_token")]
     pub rest: Rest,
 }

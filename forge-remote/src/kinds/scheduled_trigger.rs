@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use serde_yaml::{Mapping, Value};
+use serde::Deserialize;
 
+use super::{Rest, item, nested};
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
-/// The options of `#[scheduled_trigger]`.
+/// The options of `#[scheduled_trigger]`. A handler that wants to see the body takes
+/// `Event<`[`ScheduledEvent`]`>`.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,14 +68,10 @@ impl Kind for ScheduledTrigger {
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = Mapping::new();
-        item.insert("key".into(), handler.key().into());
-        item.insert("endpoint".into(), handler.endpoint().into());
+        let mut item = item(handler);
         item.insert("interval".into(), self.interval.as_str().into());
         if self.licensed_only {
-            let mut filter = Mapping::new();
-            filter.insert("appIsLicensed".into(), true.into());
-            item.insert("filter".into(), Value::Mapping(filter));
+            item.insert("filter".into(), nested("appIsLicensed", true.into()));
         }
         vec![Module {
             module_type: "scheduledTrigger",
@@ -86,8 +84,37 @@ impl Kind for ScheduledTrigger {
         Some(self.interval.duration())
     }
 
+    fn may_lack_body(&self) -> bool {
+        true
+    }
+
     fn simulation(&self) -> Simulation {
-        // Atlassian documents no body; a handler reads none.
+        // Atlassian documents no body for a remote.
         Simulation::of_platform(serde_json::json!({}))
     }
+}
+
+/// What may come with it: Atlassian documents a body for functions only, and none for a remote, so
+/// everything here can be missing, the body as a whole too.
+///
+/// ```
+/// use forge_remote::kinds::ScheduledEvent;
+/// use forge_remote::prelude::*;
+///
+/// #[scheduled_trigger(interval = "day")]
+/// async fn tidy(call: Invocation, Event(event): Event<ScheduledEvent>) -> Result<()> {
+///     println!("{}: {:?}", call.installation_id(), event.context);
+///     Ok(())
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/events-reference/scheduled-trigger/>
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct ScheduledEvent {
+    /// `cloudId` and `moduleKey`, as far as is known.
+    pub context: Option<serde_json::Value>,
+    /// Everything else, without the `contextToken` that functions get.
+    #[serde(flatten, deserialize_with = "super::without_token")]
+    pub rest: Rest,
 }

@@ -1,9 +1,10 @@
 //! `trigger`: Forge calls when an event of a product, or of the app's own life, happens.
 
-use serde::Deserialize;
+use std::collections::BTreeSet;
+
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, checks, item, set, texts, wrong};
+use super::{checks, item, samples, set, texts, wrong};
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[trigger]`.
@@ -41,30 +42,27 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 /// ```
 ///
 /// Forge waits 5 seconds, and sends the event again up to four times, a minute apart; there is no
-/// id that tells a repetition from a new event, and no order. Source:
-/// <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>
+/// id that tells a repetition from a new event, and no order.
+///
+/// The events are those of Jira, Jira Software, Jira Service Management, Confluence, Bitbucket and
+/// Compass, of the app's own life, of data security policies, of app migrations, and those that
+/// apps publish (`avi:cloud:ecosystem::event/…`).
+///
+/// Sources: <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>,
+/// <https://developer.atlassian.com/platform/forge/events-reference/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trigger {
     /// The events.
     pub events: &'static [&'static str],
-    /// Events that this version doesn't know, and whose scopes so don't follow.
+    /// Events that this version doesn't know: their scopes don't follow. One that a later version
+    /// knows may stay here; `manifest --check` says that it can move.
     pub unknown_events: &'static [&'static str],
-    /// Events with a filter each, in place of the other two and of everything below:
+    /// Events with conditions of their own each, in place of everything else here:
     /// `filtered_events = [(event = "avi:jira:updated:issue", filter = "…", ignore_self), …]`.
     pub filtered_events: &'static [FilteredEvent],
-    /// An expression that must be true of the event (`filter.expression`).
-    pub filter: Option<&'static str>,
-    /// What becomes of an event when the expression fails: `IGNORE`, `IGNORE_AND_LOG` (Forge's
-    /// default), `RECEIVE` or `RECEIVE_AND_LOG`.
-    pub on_error: Option<&'static str>,
-    /// Whether what the app itself did is left out (Jira only).
-    pub ignore_self: bool,
-    /// Whether sites without an active licence are left out.
-    pub licensed_only: bool,
-    /// Entity properties that come along (`payload.include.propertyPaths`).
-    pub property_paths: &'static [&'static str],
-    /// Fields that come along (`payload.include.fields`).
-    pub fields: &'static [&'static str],
+    /// What else is said of `events` and `unknown_events`: `filter`, `on_error`, `ignore_self`,
+    /// `licensed_only`, `property_paths` and `fields`, each written beside them.
+    pub conditions: Conditions,
 }
 
 impl Kind for Trigger {
@@ -83,15 +81,7 @@ impl Kind for Trigger {
                 "events".into(),
                 texts(&[self.events, self.unknown_events].concat()),
             );
-            let conditions = Conditions {
-                filter: self.filter,
-                on_error: self.on_error,
-                ignore_self: self.ignore_self,
-                licensed_only: self.licensed_only,
-                property_paths: self.property_paths,
-                fields: self.fields,
-            };
-            conditions.write(&mut item);
+            self.conditions.write(&mut item);
         } else {
             let events = self.filtered_events.iter().map(FilteredEvent::item);
             item.insert("events".into(), Value::Sequence(events.collect()));
@@ -108,6 +98,18 @@ impl Kind for Trigger {
         self.events.iter().copied().chain(filtered).collect()
     }
 
+    fn unknown_events(&self) -> Vec<&'static str> {
+        let filtered = self
+            .filtered_events
+            .iter()
+            .filter_map(|one| one.unknown_event);
+        self.unknown_events
+            .iter()
+            .copied()
+            .chain(filtered)
+            .collect()
+    }
+
     fn wrong_options(&self) -> Vec<(String, String)> {
         let mut found = wrong(&[
             ("events", &checks::EVENTS, self.events),
@@ -116,38 +118,37 @@ impl Kind for Trigger {
                 &checks::UNKNOWN_EVENTS,
                 self.unknown_events,
             ),
-            ("property_paths", &checks::PATHS, self.property_paths),
-            ("fields", &checks::PATHS, self.fields),
         ]);
-        for event in self.filtered_events {
-            found.extend(wrong(&[
-                ("event", &checks::EVENTS, event.event.as_slice()),
-                ("property_paths", &checks::PATHS, event.property_paths),
-                ("fields", &checks::PATHS, event.fields),
-            ]));
-        }
-        // `ignore_self = false` is written, and is no filter.
-        let has_filter =
-            |filter: Option<&str>, flags: [bool; 2]| filter.is_some() || flags.contains(&true);
-        let own = has_filter(self.filter, [self.ignore_self, self.licensed_only]);
-        let each = self
-            .filtered_events
-            .iter()
-            .all(|one| has_filter(one.filter, [one.ignore_self, one.licensed_only]));
-        if !each || (self.on_error.is_some() && !own) {
-            found.push((
-                "`on_error`, or an event of `filtered_events`, without a filter".to_owned(),
-                "write `filter = \"…\"`, `ignore_self` or `licensed_only`".to_owned(),
-            ));
+        let both = checks::in_both(self.events, self.unknown_events);
+        found.extend(both.into_iter().map(|(_, wrong)| wrong));
+        let events = [self.events, self.unknown_events].concat();
+        found.extend(self.conditions.wrong(&events, false));
+        let mut seen = BTreeSet::new();
+        for one in self.filtered_events {
+            found.extend(wrong(&[("event", &checks::EVENTS, one.event.as_slice())]));
+            found.extend(one.conditions.wrong(&[one.name()], true));
+            if !seen.insert(one.name()) {
+                let message = format!("`{}` is twice in `filtered_events`", one.name());
+                found.push((message, checks::ONE_FILTER.to_owned()));
+            }
         }
         found
     }
 
     fn simulation(&self) -> Simulation {
-        let events = self.events.iter().chain(self.unknown_events).copied();
-        let filtered = self.filtered_events.iter().map(FilteredEvent::name);
-        let event = events.chain(filtered).next();
-        Simulation::of_platform(sample(event.unwrap_or_default()))
+        samples::simulation(self.all_events().next().unwrap_or_default())
+    }
+
+    fn simulations(&self) -> Vec<Simulation> {
+        self.all_events().map(samples::simulation).collect()
+    }
+}
+
+impl Trigger {
+    /// Whatever the form, and whether known or not.
+    fn all_events(&self) -> impl Iterator<Item = &'static str> {
+        let plain = self.events.iter().chain(self.unknown_events).copied();
+        plain.chain(self.filtered_events.iter().map(FilteredEvent::name))
     }
 }
 
@@ -171,18 +172,8 @@ pub struct FilteredEvent {
     pub event: Option<&'static str>,
     /// or one that this version doesn't know.
     pub unknown_event: Option<&'static str>,
-    /// As a trigger's. Forge wants one of `filter`, `ignore_self` and `licensed_only`.
-    pub filter: Option<&'static str>,
-    /// As a trigger's.
-    pub on_error: Option<&'static str>,
-    /// As a trigger's.
-    pub ignore_self: bool,
-    /// As a trigger's.
-    pub licensed_only: bool,
-    /// As a trigger's.
-    pub property_paths: &'static [&'static str],
-    /// As a trigger's.
-    pub fields: &'static [&'static str],
+    /// What is said of it: Forge wants one of `filter`, `ignore_self` and `licensed_only`.
+    pub conditions: Conditions,
 }
 
 impl FilteredEvent {
@@ -193,30 +184,66 @@ impl FilteredEvent {
     fn item(&self) -> Value {
         let mut item = Mapping::new();
         item.insert("eventType".into(), self.name().into());
-        let conditions = Conditions {
-            filter: self.filter,
-            on_error: self.on_error,
-            ignore_self: self.ignore_self,
-            licensed_only: self.licensed_only,
-            property_paths: self.property_paths,
-            fields: self.fields,
-        };
-        conditions.write(&mut item);
+        self.conditions.write(&mut item);
         Value::Mapping(item)
     }
 }
 
-/// `filter` and `payload`, of a trigger or of one of its events.
-struct Conditions {
-    filter: Option<&'static str>,
-    on_error: Option<&'static str>,
-    ignore_self: bool,
-    licensed_only: bool,
-    property_paths: &'static [&'static str],
-    fields: &'static [&'static str],
+/// What a trigger says of its events, or of one of its `filtered_events`: each an option of
+/// `#[trigger]`, or of the event's parentheses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    /// An expression that must be true of the event (`filter.expression`).
+    pub filter: Option<&'static str>,
+    /// What becomes of an event when the expression of `filter` fails: `IGNORE`, `IGNORE_AND_LOG`
+    /// (Forge's default), `RECEIVE` or `RECEIVE_AND_LOG`.
+    pub on_error: Option<&'static str>,
+    /// Whether what the app itself did is left out. Atlassian's validation takes it with Jira's
+    /// events only; the others say in their payload whether they are the app's own doing
+    /// (`selfGenerated`).
+    pub ignore_self: bool,
+    /// Whether sites without an active licence are left out.
+    pub licensed_only: bool,
+    /// Entity properties that come along (`payload.include.propertyPaths`), as
+    /// `issue.properties['key'].field`; see [`WithProperties`](super::WithProperties). An app has
+    /// five different ones at most, those in the filters of its triggers included.
+    pub property_paths: &'static [&'static str],
+    /// Fields that come along (`payload.include.fields`).
+    pub fields: &'static [&'static str],
 }
 
 impl Conditions {
+    /// None: every event, with nothing added.
+    pub const NONE: Self = Self {
+        filter: None,
+        on_error: None,
+        ignore_self: false,
+        licensed_only: false,
+        property_paths: &[],
+        fields: &[],
+    };
+
+    fn wrong(&self, events: &[&str], required: bool) -> Vec<checks::Wrong> {
+        let mut found = wrong(&[
+            (
+                "property_paths",
+                &checks::PROPERTY_PATHS,
+                self.property_paths,
+            ),
+            ("fields", &checks::PATHS, self.fields),
+        ]);
+        let filter = checks::Filter {
+            events: events.iter().copied().map(Some).collect(),
+            expression: self.filter.is_some(),
+            on_error: self.on_error.is_some(),
+            ignore_self: self.ignore_self,
+            licensed_only: self.licensed_only,
+            required,
+        };
+        found.extend(filter.wrong().into_iter().map(|(_, wrong)| wrong));
+        found
+    }
+
     fn write(&self, item: &mut Mapping) {
         let mut filter = Mapping::new();
         if self.ignore_self {
@@ -304,109 +331,4 @@ pub(crate) fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
         }
     }
     wanted
-}
-
-/// An event of the shape its product's have.
-fn sample(event: &str) -> serde_json::Value {
-    use serde_json::json;
-    let mut parts = event.split(':').skip(1);
-    let (product, _, what) = (parts.next(), parts.next(), parts.next().unwrap_or_default());
-    match product {
-        Some("forge") => json!({
-            "eventType": event,
-            "id": "00000000-0000-4000-a000-000000000001",
-            "context": "ari:cloud:jira::site/00000000-0000-4000-a000-000000000002",
-            "installerAccountId": "557058:local",
-            "app": { "id": "00000000-0000-4000-a000-000000000000", "version": "1.0.0" },
-            "environment": { "id": "00000000-0000-4000-a000-000000000003" },
-        }),
-        Some("confluence") => json!({
-            "eventType": event,
-            "eventCreatedDate": "2026-01-01T12:00:00.000Z",
-            "atlassianId": "557058:local",
-            "suppressNotifications": false,
-            "selfGenerated": false,
-            "content": {
-                "id": "98304", "type": what, "status": "current", "title": "A page",
-                "space": { "id": 65538, "key": "DEV", "name": "Development" },
-            },
-        }),
-        Some("bitbucket") => json!({
-            "eventType": event,
-            "timestamp": "2026-01-01T12:00:00.000000Z",
-            "actor": { "type": "user", "accountId": "557058:local" },
-            "repository": { "uuid": "{00000000-0000-4000-a000-000000000004}", "slug": "code" },
-            "project": { "uuid": "{00000000-0000-4000-a000-000000000005}" },
-            "workspace": { "uuid": "{00000000-0000-4000-a000-000000000006}" },
-        }),
-        Some("jsm-entity") => json!({
-            "eventType": event, "entityId": "10001", "entityType": what, "activationId": "local",
-            "entityUpdateTimeStamp": "2026-01-01T12:00:00.000Z", "sequenceNumber": 1,
-        }),
-        Some("compass") => json!({
-            "eventType": event, "selfGenerated": false,
-            "component": { "id": "ari:cloud:compass:local:component/local" },
-        }),
-        _ => json!({
-            "eventType": event,
-            "selfGenerated": false,
-            "timestamp": "1767268800000",
-            "atlassianId": "557058:local",
-            "issue": {
-                "id": "10000", "key": "DEV-1",
-                "fields": { "summary": "A work item", "project": { "id": "10000", "key": "DEV" } },
-            },
-        }),
-    }
-}
-
-/// What comes with `avi:forge:installed:app` and `avi:forge:upgraded:app` (major versions only).
-/// There is no event for removal: see [`PreUninstall`](super::PreUninstall).
-///
-/// Right after an installation the app's own calls may be refused for some minutes.
-/// Source: <https://developer.atlassian.com/platform/forge/events-reference/life-cycle/>
-///
-/// ```
-/// use forge_remote::kinds::LifecycleEvent;
-/// use forge_remote::prelude::*;
-///
-/// #[trigger(events = ["avi:forge:installed:app", "avi:forge:upgraded:app"])]
-/// async fn welcome(call: Invocation, Event(event): Event<LifecycleEvent>) -> Result<()> {
-///     println!("{} is there, with version {:?}", call.installation_id(), event.app.version);
-///     Ok(())
-/// }
-/// ```
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LifecycleEvent {
-    /// `avi:forge:installed:app` or `avi:forge:upgraded:app`; Atlassian's examples leave it out.
-    pub event_type: Option<String>,
-    /// The installation: the bare UUID, where the FIT has the ARI.
-    pub id: Option<String>,
-    /// The site's ARI, as far as has been seen.
-    pub context: Option<serde_json::Value>,
-    /// Who installed it.
-    pub installer_account_id: Option<String>,
-    /// Who upgraded it.
-    pub upgrader_account_id: Option<String>,
-    /// The app.
-    #[serde(default, deserialize_with = "super::or_default")]
-    pub app: LifecycleApp,
-    /// Everything else: `environment`, `permissions`, …
-    #[serde(flatten)]
-    pub rest: Rest,
-}
-
-/// The app in a [`LifecycleEvent`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LifecycleApp {
-    /// Its UUID, where the FIT has the ARI.
-    pub id: Option<String>,
-    /// Its version.
-    pub version: Option<String>,
-    /// Its name.
-    pub name: Option<String>,
-    /// Its owner's account.
-    pub owner_account_id: Option<String>,
 }

@@ -6,9 +6,9 @@ use serde_yaml::Value;
 
 use super::compare::Place;
 use super::file::ManifestFile;
-use super::lint::DATA;
 use super::merge::key;
 use super::model::Sections;
+use crate::forge_data::DATA;
 use crate::kinds::{PAGE_PLACES, endpoint_at};
 
 /// One line for each module that can name an endpoint, and one for each handler that waits for a

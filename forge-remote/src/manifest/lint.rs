@@ -4,7 +4,6 @@
 //! is, hand-written parts included.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 use serde_yaml::Value;
 
@@ -13,6 +12,8 @@ use super::diagnostic::{Diagnostic, Level};
 use super::file::ManifestFile;
 use super::merge::{key, list};
 use super::model::{Entry, Scope, Sections};
+use super::triggers;
+use crate::forge_data::DATA;
 use crate::kinds::{PAGE_PLACES, RESOLVER, endpoint_at};
 
 /// A rule's name and what it is about.
@@ -119,6 +120,26 @@ pub const RULES: &[Rule] = &[
         doesn't look at events in object form.",
     },
     Rule {
+        code: "known-event",
+        explanation: "An event stands in `unknown_events` that this version knows. It is called for all the same, and its scopes \
+        don't follow by themselves: move it to `events`, and they do.",
+    },
+    Rule {
+        code: "ignore-self",
+        explanation: "Atlassian's validation takes `ignoreSelf` only where every event of the trigger is one of Jira's, though \
+        a page of theirs shows it with one of Confluence's. Elsewhere the payload says it: `selfGenerated`.",
+    },
+    Rule {
+        code: "on-error-alone",
+        explanation: "`filter.onError` says what becomes of an event when `filter.expression` fails; without an expression \
+        it says nothing, and Atlassian's page wants both.",
+    },
+    Rule {
+        code: "too-many-properties",
+        explanation: "All triggers of an app together name five different entity properties at most, in their filters \
+        (`event.runtime.…`) and in `payload.include.propertyPaths`. The validation doesn't count.",
+    },
+    Rule {
         code: "regions-differ",
         explanation: "All remotes that hold user data must have a URL for the same regions, or residency can't be \
         promised; `forge deploy` refuses it.",
@@ -167,24 +188,6 @@ pub fn rule(code: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.code == code)
 }
 
-/// Atlassian's scopes and events; `.ci/forge-data.mjs` makes the file of their npm package.
-#[derive(serde::Deserialize)]
-pub(super) struct ForgeData {
-    scopes: BTreeSet<String>,
-    /// Each event with the sets of scopes of which one suffices.
-    pub(super) events: BTreeMap<String, Vec<Vec<String>>>,
-    /// The modules of pages: those that take `resolver.endpoint`.
-    pub(super) pages: BTreeSet<String>,
-}
-
-pub(super) static DATA: LazyLock<ForgeData> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("forge-data.json")).unwrap_or(ForgeData {
-        scopes: BTreeSet::new(),
-        events: BTreeMap::new(),
-        pages: BTreeSet::new(),
-    })
-});
-
 /// Whether Forge has a scope of this name.
 #[cfg(test)]
 pub(crate) fn is_scope(name: &str) -> bool {
@@ -221,18 +224,19 @@ pub(super) fn lint(file: &ManifestFile, wanted: &Sections) -> Vec<Diagnostic> {
     scopes(manifest, wanted, &mut found);
     schedules(manifest, &mut found);
     references(manifest, &mut found);
-    triggers(manifest, &mut found);
+    triggers::lint(manifest, wanted, &mut found);
+    nulls(manifest, &mut found);
     callers(manifest, wanted, &mut found);
     found.found
 }
 
-struct Findings<'a> {
+pub(super) struct Findings<'a> {
     file: &'a ManifestFile,
     found: Vec<Diagnostic>,
 }
 
 impl Findings<'_> {
-    fn add(
+    pub(super) fn add(
         &mut self,
         level: Level,
         code: &'static str,
@@ -245,7 +249,7 @@ impl Findings<'_> {
             .push(Diagnostic::new(code, level, message).at(at).help(help));
     }
 
-    fn error(
+    pub(super) fn error(
         &mut self,
         code: &'static str,
         place: &Place,
@@ -255,7 +259,7 @@ impl Findings<'_> {
         self.add(Level::Error, code, place, message, help);
     }
 
-    fn warning(
+    pub(super) fn warning(
         &mut self,
         code: &'static str,
         place: &Place,
@@ -310,7 +314,7 @@ fn callers(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
     }
 }
 
-fn of_module(module_type: &str, item: &Value) -> Place {
+pub(super) fn of_module(module_type: &str, item: &Value) -> Place {
     Place::of(&["modules", module_type]).item(key(item).unwrap_or_default())
 }
 
@@ -616,7 +620,7 @@ fn unknown(item: &Value, place: &Place, known: &[&str], found: &mut Findings<'_>
     }
 }
 
-fn granted(manifest: &Value) -> Vec<&str> {
+pub(super) fn granted(manifest: &Value) -> Vec<&str> {
     match manifest
         .get("permissions")
         .and_then(|permissions| permissions.get("scopes"))
@@ -632,7 +636,7 @@ fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
     let only_ours = modules(manifest)
         .all(|(module_type, item)| module_type == "endpoint" || item.get("endpoint").is_some());
     // What would do as well: a manifest may have more than one of the sets.
-    let of_events = events(manifest)
+    let of_events = triggers::events(manifest)
         .filter_map(|(_, event)| data.events.get(event))
         .flatten()
         .flatten()
@@ -781,79 +785,8 @@ fn references(manifest: &Value, found: &mut Findings<'_>) {
     }
 }
 
-/// The events of hand-written triggers, in both forms.
-fn events(manifest: &Value) -> impl Iterator<Item = (&Value, &str)> {
-    list(manifest, &["modules", "trigger"])
-        .iter()
-        .flat_map(|item| {
-            let events = item.get("events").and_then(Value::as_sequence);
-            events.into_iter().flatten().filter_map(move |event| {
-                Some((
-                    item,
-                    event
-                        .as_str()
-                        .or_else(|| event.get("eventType")?.as_str())?,
-                ))
-            })
-        })
-}
-
-fn triggers(manifest: &Value, found: &mut Findings<'_>) {
-    let scopes: BTreeSet<&str> = granted(manifest).into_iter().collect();
-    for (item, event) in events(manifest) {
-        let Some(sets) = DATA.events.get(event) else {
-            continue;
-        };
-        if sets
-            .iter()
-            .any(|set| set.iter().all(|scope| scopes.contains(scope.as_str())))
-        {
-            continue;
-        }
-        let missing: Vec<&str> = sets
-            .first()
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .filter(|scope| !scopes.contains(scope))
-            .collect();
-        let message = format!(
-            "the event `{event}` is not delivered without the scope {}",
-            missing.join(" and ")
-        );
-        found.error(
-            "event-without-scope",
-            &of_module("trigger", item).name("events"),
-            message,
-            "add it to `permissions.scopes`",
-        );
-    }
-    for item in list(manifest, &["modules", "trigger"]) {
-        let place = of_module("trigger", item).name("events");
-        let events = item.get("events").and_then(Value::as_sequence);
-        let crash = match events {
-            Some(events) if events.is_empty() => Some("an empty list of events"),
-            Some(events)
-                if events.iter().any(Value::is_mapping)
-                    && item
-                        .get("filter")
-                        .is_some_and(|filter| filter.get("ignoreSelf").is_some()) =>
-            {
-                Some("`filter.ignoreSelf` beside events in object form")
-            }
-            _ => None,
-        };
-        if let Some(shape) = crash {
-            let message =
-                format!("{shape} crashes Atlassian's validator, which then reports nothing");
-            found.error(
-                "crashes-validator",
-                &place,
-                message,
-                "write the filter into each event, or the events as plain names",
-            );
-        }
-    }
+/// Properties without a value.
+fn nulls(manifest: &Value, found: &mut Findings<'_>) {
     for (module_type, item) in modules(manifest) {
         let null = item
             .as_mapping()
@@ -907,9 +840,4 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .filter(|(ratio, _)| *ratio >= 0.7)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
-}
-
-/// The modules of pages: those that take `resolver.endpoint`.
-pub(crate) fn page_modules() -> impl Iterator<Item = &'static str> {
-    DATA.pages.iter().map(String::as_str)
 }

@@ -13,6 +13,7 @@ mod lint;
 mod merge;
 mod model;
 mod tree;
+mod triggers;
 
 #[cfg(test)]
 mod merge_tests;
@@ -25,10 +26,11 @@ pub use emit::to_yaml;
 pub use file::{ManifestError, ManifestFile};
 #[cfg(test)]
 pub(crate) use lint::is_scope;
+pub(crate) use lint::nearest;
 pub use lint::{RULES, Rule, rule};
-pub(crate) use lint::{nearest, page_modules};
 pub use model::{Alternatives, Entry, Remote, Scope, Sections};
 pub use tree::Position;
+pub(crate) use triggers::{MAX_PROPERTIES, included_paths};
 
 /// Every finding about a manifest: where it disagrees with the code, and what the rules say, in
 /// the order of its lines.

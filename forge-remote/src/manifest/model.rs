@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::{Mapping, Value};
 
-use super::lint::DATA;
 use crate::fit::Caller;
+use crate::forge_data::DATA;
 use crate::registry::{Auth, Handler, Module, Owned, Registry};
 
 /// A remote: a backend of yours that Forge calls, as `remotes` in the manifest names it.
@@ -145,6 +145,8 @@ pub struct Sections {
     pub alternatives: Vec<Alternatives>,
     /// The events that handlers are called for, and the handlers.
     pub events: BTreeMap<&'static str, Vec<String>>,
+    /// The events that the code calls unknown.
+    pub unknown_events: BTreeSet<&'static str>,
     /// The endpoints of handlers without a module of their own: hand-written modules name them.
     pub pages: BTreeSet<String>,
     /// Those of them that take the calls of pages themselves (`resolver.endpoint`).
@@ -177,6 +179,7 @@ impl Sections {
             if record.kind.has_endpoint() {
                 sections.add_endpoint(handler, default, &mut places);
             }
+            sections.unknown_events.extend(record.kind.unknown_events());
             for event in record.kind.events() {
                 let at = format!(
                     "`{}` ({}) is called for `{event}`",

@@ -10,7 +10,7 @@ use super::oauth::{Kind, OAuth};
 use super::{Fit, Platform, random_hex};
 use crate::extract::{SYSTEM_HEADER, USER_HEADER};
 use crate::fit::Caller;
-use crate::registry::{Auth, Handler, Method};
+use crate::registry::{Auth, Handler, Method, Simulation};
 
 /// The account that local pages act as.
 const USER: &str = "712020:00000000-0000-4000-a000-000000000001";
@@ -45,10 +45,15 @@ impl fmt::Debug for Call {
 }
 
 impl Platform {
-    /// The call that Forge would make to this handler.
+    /// The call that Forge would make to this handler; for the first of its events, where it has
+    /// several.
     pub fn call(&self, handler: &Handler) -> Call {
+        self.call_as(handler, handler.registration().kind.simulation())
+    }
+
+    /// The call of a handler as one of its kind's simulations has it.
+    pub(crate) fn call_as(&self, handler: &Handler, simulation: Simulation) -> Call {
         let record = handler.registration();
-        let simulation = record.kind.simulation();
         let mut fit = self.fit();
         fit = match record.kind.caller() {
             // A page's token names its UI module, whose key the code doesn't know.
@@ -60,10 +65,9 @@ impl Platform {
                 .set("/principal", USER.into()),
             Caller::Platform => fit.module(simulation.module_type, handler.endpoint()),
         };
-        let reads_body = !matches!(handler.method(), Method::Get | Method::Delete);
         let body = simulation
             .body
-            .or_else(|| reads_body.then(|| serde_json::json!({})));
+            .or_else(|| has_body(handler.method()).then(|| serde_json::json!({})));
         Call {
             platform: self.clone(),
             fit,
@@ -78,7 +82,38 @@ impl Platform {
     }
 }
 
+/// Whether a call with this method carries a body.
+pub(crate) fn has_body(method: Method) -> bool {
+    !matches!(method, Method::Get | Method::Delete)
+}
+
 impl Call {
+    /// Calls with another method: for handlers that answer any (web triggers, design and security
+    /// information providers). GET and DELETE have no body, unless one is given after this.
+    pub fn method(mut self, method: Method) -> Self {
+        self.method = method;
+        if !has_body(method) {
+            self.body = None;
+        }
+        self
+    }
+
+    /// Calls a path below the handler's own: `/orders/7`, as what calls a web trigger's URL can.
+    pub fn below(mut self, path: &str) -> Self {
+        let (base, query) = match self.path.split_once('?') {
+            Some((base, query)) => (base, format!("?{query}")),
+            None => (self.path.as_str(), String::new()),
+        };
+        let (base, path) = (base.trim_end_matches('/'), path.trim_start_matches('/'));
+        self.path = format!("{base}/{path}{query}");
+        self
+    }
+
+    /// Sends what comes with this event, as `dev` does, in place of the handler's first.
+    pub fn event(self, event: &str) -> Self {
+        self.json(&crate::kinds::event_sample(event))
+    }
+
     /// Changes the token.
     pub fn fit(mut self, change: impl FnOnce(Fit) -> Fit) -> Self {
         self.fit = change(self.fit);
@@ -123,7 +158,8 @@ impl Call {
 
     /// Adds a query, without the `?`.
     pub fn query(mut self, query: &str) -> Self {
-        self.path = format!("{}?{query}", self.path);
+        let mark = if self.path.contains('?') { '&' } else { '?' };
+        self.path = format!("{}{mark}{query}", self.path);
         self
     }
 
@@ -131,6 +167,11 @@ impl Call {
     pub fn tokens(mut self, tokens: Tokens) -> Self {
         self.tokens = tokens;
         self
+    }
+
+    /// The path, with its query.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
     }
 
     /// The OAuth tokens that will come along.

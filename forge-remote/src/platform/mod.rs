@@ -16,6 +16,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub(crate) use apis::router;
 pub use apis::{ApiCall, Apis};
+pub(crate) use call::has_body;
 pub use call::{Call, Tokens};
 pub use fit::Fit;
 

@@ -75,6 +75,11 @@ impl Handler {
         }
     }
 
+    /// Whether it answers this method.
+    pub fn answers(&self, method: Method) -> bool {
+        self.reach() != Reach::Exact || self.method == method
+    }
+
     /// Whether a path is below this handler's own, and so this handler's.
     fn covers(&self, path: &str) -> bool {
         let base = self.path().trim_end_matches('/');
@@ -125,6 +130,25 @@ impl Registry {
         self.handlers
             .iter()
             .filter(move |handler| handler.key() == key || handler.endpoint() == key)
+    }
+
+    /// A name for each handler, in their order, that tells it from the others: its key, or its
+    /// endpoint's where several make one module, or what it answers too where several share both.
+    pub(crate) fn labels(&self) -> Vec<String> {
+        let all = &self.handlers;
+        let once = |key: &str, of: fn(&Handler) -> &str| {
+            all.iter().filter(|one| of(one) == key).count() == 1
+        };
+        let label = |one: &Handler| {
+            if once(one.key(), Handler::key) {
+                one.key().to_owned()
+            } else if once(one.endpoint(), Handler::endpoint) {
+                one.endpoint().to_owned()
+            } else {
+                format!("{} ({} {})", one.key(), one.methods(), one.path())
+            }
+        };
+        all.iter().map(label).collect()
     }
 
     /// The keys of all their modules and endpoints.

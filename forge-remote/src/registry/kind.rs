@@ -71,6 +71,11 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         Vec::new()
     }
 
+    /// The events it is called for whose scopes don't follow.
+    fn unknown_events(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// The scopes without which Forge takes no such module, or calls for none: sets of them, of
     /// which one is enough. Atlassian's current set comes first, the granular one last.
     fn scopes(&self) -> &'static [&'static [&'static str]] {
@@ -104,8 +109,19 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Whether nothing is known of the body that a remote gets, so that none at all is taken as
+    /// `{}`. Where it is known, an empty one is a fault.
+    fn may_lack_body(&self) -> bool {
+        false
+    }
+
     /// The call as a local platform makes it.
     fn simulation(&self) -> Simulation;
+
+    /// Every call that differs from it: one for each event.
+    fn simulations(&self) -> Vec<Simulation> {
+        vec![self.simulation()]
+    }
 }
 
 /// Which requests are a handler's.
@@ -177,6 +193,10 @@ pub struct Simulation {
     /// How long the local platform waits for the answer: as long as Forge, where that is known; see
     /// [`kinds`](crate::kinds).
     pub timeout: Duration,
+    /// The event it is about.
+    pub event: Option<&'static str>,
+    /// Whether no page of Atlassian's describes the body.
+    pub is_guess: bool,
 }
 
 impl Simulation {
@@ -186,6 +206,8 @@ impl Simulation {
             module_type: "core:endpoint",
             body: Some(body),
             timeout: Duration::from_secs(5),
+            event: None,
+            is_guess: false,
         }
     }
 }

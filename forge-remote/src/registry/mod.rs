@@ -195,6 +195,13 @@ impl Method {
         }
     }
 
+    /// The method of this name, in whichever case.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let all = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
+        all.into_iter()
+            .find(|method| method.as_str().eq_ignore_ascii_case(name))
+    }
+
     pub(crate) fn filter(self) -> axum::routing::MethodFilter {
         use axum::routing::MethodFilter;
         match self {

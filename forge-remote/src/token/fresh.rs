@@ -4,7 +4,7 @@
 use crate::__private::{Asks, Direct, Kept, Nothing, System, last, mount_1, mount_2, part, reply};
 use crate::error::Result;
 use crate::extract::{Invocation, SystemToken};
-use crate::kinds::{Interval, PreUninstall, ScheduledTrigger, Trigger};
+use crate::kinds::{Conditions, Interval, PreUninstall, ScheduledTrigger, Trigger};
 use crate::registry::{Auth, Location, Method, Mount, Registration};
 use crate::token::Tokens;
 
@@ -49,12 +49,7 @@ pub(crate) fn registrations() -> [Registration; 3] {
                 filtered_events: &[],
                 events: &["avi:forge:installed:app", "avi:forge:upgraded:app"],
                 unknown_events: &[],
-                filter: None,
-                on_error: None,
-                ignore_self: false,
-                licensed_only: false,
-                property_paths: &[],
-                fields: &[],
+                conditions: Conditions::NONE,
             },
             "tokens-life",
             "Brings the first system token of an installation.",

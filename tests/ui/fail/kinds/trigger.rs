@@ -15,8 +15,11 @@ async fn no_list() {}
 #[trigger(events = [1])]
 async fn number() {}
 
-#[trigger(unknown_events = ["avi:jira:created:issue"])]
-async fn known() {}
+#[trigger(events = ["avi:jira:created:issue"], unknown_events = ["avi:jira:invented:thing", "avi:jira:created:issue"])]
+async fn in_both() {}
+
+#[trigger(events = ["avi:confluence:created:whitebord"])]
+async fn misspelt_on_a_page() {}
 
 #[trigger(events = ["avi:jira:created:issue"], on_error = "RECEIVE")]
 async fn on_error_without_filter() {}
@@ -50,5 +53,52 @@ async fn no_filter() {}
 
 #[trigger(events = ["avi:jira:created:issue", "avi:jira:created:issue"], ignore_self, on_error = "RECEIVE")]
 async fn twice() {}
+
+#[trigger(events = ["avi:jira:created:issue", "avi:confluence:created:page"], ignore_self)]
+async fn others_than_jiras() {}
+
+#[trigger(unknown_events = ["avi:forge:invented:app"], ignore_self)]
+async fn unknown_others() {}
+
+#[trigger(filtered_events = [
+    (event = "avi:jira-software:created:board", ignore_self),
+    (event = "avi:jsm-entity:created:portal", ignore_self),
+    (event = "avi:confluence:created:page", ignore_self, licensed_only),
+])]
+async fn others_filtered() {}
+
+#[trigger(events = ["avi:jira:created:issue"], licensed_only = "yes")]
+async fn licensed_only_text() {}
+
+#[trigger(events = ["avi:jira:created:issue"], licensed_only = false, on_error = "RECEIVE")]
+async fn on_error_without_expression() {}
+
+#[trigger(filtered_events = [
+    (event = "avi:jira:created:issue", licensed_only = false),
+    (event = "avi:jira:updated:issue", filter = "a", on_error = "RETRY"),
+    (event = "avi:jira:deleted:issue", ignore_self, on_error = "IGNORE"),
+    (event = "avi:jira:viewed:issue", ignore_self, property_paths = ["event.runtime.issue.properties['a'].b"]),
+    (event = "avi:jira:assigned:issue", ignore_self = "a", property_paths = "issue.properties['a'].b"),
+])]
+async fn inside_filtered() {}
+
+#[trigger(filtered_events = [
+    (event = "avi:jira:created:issue", filter = "a"),
+    (event = "avi:jira:created:issue", filter = "b"),
+    (unknown_event = "avi:jira:created:issue", ignore_self),
+])]
+async fn filtered_twice() {}
+
+#[trigger(events = ["avi:jira:created:issue"], property_paths = ["event.runtime.project.properties['a'].b", "issue.properties['a'].b", "issue.properties['a'].b"])]
+async fn property_paths() {}
+
+#[trigger(events = ["avi:jira:created:issue"], filtre = "a", on_error = "RECEIVE")]
+async fn misspelt_filter() {}
+
+#[scheduled_trigger(interval = "hour", licensed_only = 1)]
+async fn licensed_only_number() {}
+
+#[consumer(queue = "imports", cross_version = "true")]
+async fn cross_version_text() {}
 
 fn main() {}

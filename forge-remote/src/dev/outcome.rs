@@ -1,0 +1,122 @@
+//! What came of a call, and a line about it.
+
+use std::fmt;
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use crate::registry::{Auth, Method};
+
+/// What came of a call.
+pub(super) struct Outcome {
+    pub(super) key: String,
+    pub(super) method: Method,
+    pub(super) path: String,
+    /// The event that it was about.
+    pub(super) event: Option<String>,
+    pub(super) tokens: Auth,
+    pub(super) has_body: bool,
+    /// Whether the body was made up, of nothing that Atlassian says.
+    pub(super) is_guess: bool,
+    pub(super) from_page: bool,
+    pub(super) elapsed: Duration,
+    pub(super) answer: Result<(StatusCode, String), String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Passed,
+    /// Verified, but the made-up body didn't fit.
+    NeedsSample,
+    Failed,
+}
+
+impl Outcome {
+    pub(super) fn verdict(&self) -> Verdict {
+        match &self.answer {
+            Ok((status, _)) if status.is_success() => Verdict::Passed,
+            Ok((status, _))
+                if (self.is_guess || (self.from_page && !self.has_body))
+                    && matches!(status.as_u16(), 400 | 415 | 422) =>
+            {
+                Verdict::NeedsSample
+            }
+            _ => Verdict::Failed,
+        }
+    }
+
+    /// A line for people: what was called, what came back, in which time, with which tokens.
+    pub(super) fn line(&self, width: usize) -> String {
+        let color = io::stdout().is_terminal();
+        let paint = |code: &str, text: &str| {
+            if color {
+                format!("\u{1b}[{code}m{text}\u{1b}[0m")
+            } else {
+                text.to_owned()
+            }
+        };
+        let verdict = match self.verdict() {
+            Verdict::Passed => paint("32", "ok  "),
+            Verdict::NeedsSample => paint("33", "body"),
+            Verdict::Failed => paint("31", "FAIL"),
+        };
+        let status = match &self.answer {
+            Ok((status, _)) => status.as_u16().to_string(),
+            Err(_) => "---".to_owned(),
+        };
+        let Self {
+            key,
+            method,
+            path,
+            elapsed,
+            tokens,
+            ..
+        } = self;
+        let tokens = if tokens.any() {
+            format!("tokens: {tokens}")
+        } else {
+            "no tokens".to_owned()
+        };
+        let call = format!("{method} {path}");
+        let mut line = format!(
+            "{verdict}  {key:width$}  {call}  {status}  {} ms  {tokens}",
+            Millis(*elapsed)
+        );
+        if let Some(event) = &self.event {
+            line.push_str(&format!("  {event}"));
+        }
+        match (&self.answer, self.verdict()) {
+            (Err(reason), _) => line.push_str(&format!("\n      {reason}")),
+            (_, Verdict::NeedsSample) => {
+                line.push_str(&format!(
+                    "\n      verified, but it needs a body: give `dev` one with `App::sample(\"{key}\", json)`"
+                ));
+            }
+            (Ok((status, body)), Verdict::Failed) if !body.is_empty() => {
+                line.push_str(&format!("\n      {body}"));
+                if *status == StatusCode::UNPROCESSABLE_ENTITY {
+                    line.push_str(&format!(
+                        "\n      for another body, give `dev` one with `App::sample(\"{key}\", json)`"
+                    ));
+                }
+            }
+            _ => {}
+        }
+        line
+    }
+}
+
+/// Milliseconds with one decimal below ten.
+struct Millis(Duration);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_secs_f64() * 1000.0;
+        if millis < 10.0 {
+            write!(f, "{millis:.1}")
+        } else {
+            write!(f, "{millis:.0}")
+        }
+    }
+}

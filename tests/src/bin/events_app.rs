@@ -1,0 +1,78 @@
+//! An app that is called for several events and by several hooks, for `dev` and `invoke`.
+
+#![allow(clippy::print_stdout)]
+
+use forge_remote::kinds::{ResidencyStatus, WebRequest, WebResponse};
+use forge_remote::prelude::*;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Named {
+    id: String,
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct Keyed {
+    key: String,
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "eventType")]
+enum Change {
+    #[serde(rename = "avi:jira:created:version")]
+    Version { version: Named },
+    #[serde(rename = "avi:jira:deleted:issue")]
+    Issue { issue: Keyed },
+    #[serde(rename = "avi:jira:invented:thing")]
+    Thing { thing: Named },
+}
+
+#[trigger(
+    events = ["avi:jira:created:version", "avi:jira:deleted:issue"],
+    unknown_events = ["avi:jira:invented:thing"]
+)]
+async fn follow(retry: Retry, Event(change): Event<Change>) -> Json<String> {
+    let what = match change {
+        Change::Version { version } => format!("version {} {}", version.id, version.name),
+        Change::Issue { issue } => format!("issue {}", issue.key),
+        Change::Thing { thing } => format!("thing {} {}", thing.id, thing.name),
+    };
+    Json(format!("{what}, for the {}. time again", retry.count))
+}
+
+#[web_trigger]
+async fn hook(request: WebRequest) -> WebResponse {
+    let text = format!("{} {}", request.method, request.user_path);
+    WebResponse::new(200, text)
+}
+
+#[data_residency(hook = "schedule")]
+async fn schedule() {}
+
+#[data_residency(hook = "start")]
+async fn start() {}
+
+#[data_residency(hook = "status")]
+async fn status() -> Json<ResidencyStatus> {
+    Json(ResidencyStatus::ready())
+}
+
+#[data_residency(hook = "commit")]
+async fn commit() {}
+
+#[data_residency(hook = "rollback")]
+async fn rollback() {}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let mut app = App::new().remote(Remote::new("backend").base_url("https://backend.example.com"));
+    if std::env::var_os("WITH_SAMPLE").is_some() {
+        let thing = serde_json::json!({ "id": "7", "name": "A thing" });
+        app = app.sample(
+            "follow",
+            serde_json::json!({ "eventType": "avi:jira:invented:thing", "thing": thing }),
+        );
+    }
+    app.run().await
+}

@@ -1,0 +1,176 @@
+//! `dev` and `invoke` from outside: each event of a trigger, each hook of a module, repetitions.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+fn app(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_events_app"));
+    command
+        .args(arguments)
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
+        .env("FORGE_REMOTE_MANIFEST", "none/manifest.yml")
+        .env_remove("WITH_SAMPLE");
+    command
+}
+
+fn run(command: &mut Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+fn line<'a>(text: &'a str, what: &str) -> &'a str {
+    let found = text.lines().find(|line| line.contains(what));
+    found.unwrap_or_else(|| panic!("{what} is not in\n{text}"))
+}
+
+#[test]
+fn each_event_of_a_trigger_is_called_once_with_a_body_of_its_own() {
+    let (good, text) = run(&mut app(&["dev", "--once"]));
+    assert!(good, "{text}");
+    for event in ["avi:jira:created:version", "avi:jira:deleted:issue"] {
+        assert!(line(&text, event).starts_with("ok "), "{text}");
+    }
+    // What no page describes is a name alone: that a handler wants more is no failure.
+    assert!(
+        line(&text, "avi:jira:invented:thing").starts_with("body"),
+        "{text}"
+    );
+    line(&text, "App::sample(\"follow-trigger\", json)");
+    for call in [
+        "POST /data-residency/schedule",
+        "GET /data-residency/status",
+        "POST /data-residency/rollback",
+    ] {
+        assert!(line(&text, call).starts_with("ok "), "{text}");
+    }
+}
+
+#[test]
+fn a_sample_is_for_the_event_that_it_names() {
+    let (good, text) = run(app(&["dev", "--once"]).env("WITH_SAMPLE", "1"));
+    assert!(good, "{text}");
+    for event in [
+        "avi:jira:created:version",
+        "avi:jira:deleted:issue",
+        "avi:jira:invented:thing",
+    ] {
+        assert!(line(&text, event).starts_with("ok "), "{text}");
+    }
+}
+
+/// A `dev` that goes on until it is dropped.
+struct Dev {
+    child: Child,
+    platform: String,
+    keys: String,
+}
+
+impl Dev {
+    fn start() -> Self {
+        let mut child = app(&["dev", "--platform-port", "0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut until = |start: &str| loop {
+            let line = lines.next().unwrap().unwrap();
+            if let Some(rest) = line.strip_prefix(start) {
+                break rest.to_owned();
+            }
+        };
+        let platform = until("local Forge platform: ");
+        let keys = until("call a handler with ");
+        // What it prints from here on is read, so that it never waits for a reader.
+        std::thread::spawn(move || lines.count());
+        Self {
+            child,
+            platform: platform.split(' ').next().unwrap().to_owned(),
+            keys,
+        }
+    }
+
+    fn invoke(&self, arguments: &[&str]) -> (bool, String) {
+        let all = [&["invoke", "--platform", &self.platform], arguments].concat();
+        run(&mut app(&all))
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn invoke_reaches_every_hook_event_method_and_repetition() {
+    let dev = Dev::start();
+    // Five hooks make one module: each is listed by the name that reaches it.
+    let (_, keys) = dev.keys.rsplit_once("the keys: ").unwrap();
+    let mut keys: Vec<&str> = keys.split(", ").collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "commit",
+            "follow-trigger",
+            "hook-webtrigger",
+            "rollback",
+            "schedule",
+            "start",
+            "status"
+        ]
+    );
+    for (arguments, expected) in [
+        (
+            &["data-residency", "--method", "GET"][..],
+            "ready-to-commit",
+        ),
+        (&["status"], "GET /data-residency/status"),
+        (&["commit"], "POST /data-residency/commit"),
+        (&["follow"], "version 10200 1.0, for the 0. time again"),
+        (
+            &[
+                "follow",
+                "--event",
+                "avi:jira:deleted:issue",
+                "--retry",
+                "3",
+            ],
+            "issue DEV-1, for the 3. time again",
+        ),
+        (
+            &["hook", "--method", "put", "--below", "orders/7"],
+            "PUT /orders/7",
+        ),
+    ] {
+        let (good, text) = dev.invoke(arguments);
+        assert!(good && text.contains(expected), "{arguments:?}\n{text}");
+    }
+    for (arguments, expected) in [
+        (
+            &["data-residency", "--method", "PATCH"][..],
+            "no handler has the key",
+        ),
+        (
+            &["hook", "--event", "avi:jira:deleted:issue"],
+            "isn't called for events",
+        ),
+        (&["follow", "--retry", "0"], "0 is not in"),
+        (&["nobody"], "there are: "),
+    ] {
+        let (good, text) = dev.invoke(arguments);
+        assert!(!good && text.contains(expected), "{arguments:?}\n{text}");
+    }
+    // One that the handler doesn't declare, to see what it makes of it.
+    let (good, text) = dev.invoke(&["follow", "--event", "avi:jira:created:board"]);
+    assert!(!good && text.contains(" 422 "), "{text}");
+}
