@@ -1,7 +1,7 @@
 //! What is emitted: the function as it was written, always and first; beside it, one record.
 
-use proc_macro2::{Ident, Span, TokenStream, TokenTree};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Ident, Punct, Spacing, Span, TokenStream, TokenTree};
+use quote::{format_ident, quote};
 use syn::Path;
 use syn::ext::IdentExt as _;
 
@@ -39,7 +39,9 @@ pub(crate) fn attribute(kind: &Kind, attribute: TokenStream, item: TokenStream) 
         Some(handler) if errors.is_empty() => registration(&handler),
         _ => errors.into_tokens(),
     };
-    quote!(#item #rest)
+    let mut all = item;
+    all.extend(rest);
+    all
 }
 
 /// `handler!(path::to::function)`.
@@ -102,21 +104,28 @@ fn registration(handler: &Handler) -> TokenStream {
     } = handler;
     let record = record_name(name);
     let visibility = relocated(&handler.visibility);
-    let (system, user) = handler.auth;
+    let asks = match (has_user, handler.auth) {
+        (false, (true, _)) => "NoUserAsksSystem",
+        (false, (false, _)) => "NoUserAsksNone",
+        (true, (true, true)) => "AsksBoth",
+        (true, (true, false)) => "AsksSystem",
+        (true, (false, true)) => "AsksUser",
+        (true, (false, false)) => "AsksNone",
+    };
+    let asks = Ident::new(asks, Span::call_site());
     let method = format_ident!("{}", handler.method);
     let function = name.unraw().to_string();
 
-    let takes = arguments.iter().enumerate().map(|(index, ty)| {
-        // The place of its errors: the user's type.
-        let place = Place::of(ty);
-        let (first, last) = (at(place.first), at(place.last));
+    let takes = arguments.iter().enumerate().flat_map(|(index, ty)| {
         let is_last = index + 1 == arguments.len();
-        let take = Ident::new(if is_last { "last" } else { "part" }, first);
-        let probe = quote_spanned!(first=> <forge_remote_probe<#ty>>);
-        quote_spanned!(last=> #ty, #take #probe::FORGE_REMOTE_NEED;)
+        let way = if is_last { "last" } else { "part" };
+        probe(ty, &format!("forge_remote_{way}"), Some(';'))
     });
     let reply = match &handler.output {
-        Some(ty) => quote!([#ty] []),
+        Some(ty) => {
+            let reply = probe(ty, "forge_remote_reply", None);
+            quote!([#(#reply)*] [])
+        }
         None => {
             let returned = format_ident!("returned_{}", arguments.len());
             quote!([] [#returned])
@@ -126,7 +135,7 @@ fn registration(handler: &Handler) -> TokenStream {
     let (file, line, column) = location(name.span());
 
     // What isn't written isn't emitted.
-    let mut fields = TokenStream::new();
+    let mut texts = TokenStream::new();
     for (field, text) in [
         ("key", &handler.key),
         ("endpoint", &handler.endpoint),
@@ -135,9 +144,10 @@ fn registration(handler: &Handler) -> TokenStream {
     ] {
         if let Some(text) = text {
             let field = Ident::new(field, Span::call_site());
-            fields.extend(quote!(#field: #private::option::Option::Some(#text),));
+            texts.extend(quote!(#field: #text,));
         }
     }
+    let mut fields = TokenStream::new();
     if !docs.is_empty() {
         fields.extend(quote!(docs: #docs,));
     }
@@ -147,10 +157,38 @@ fn registration(handler: &Handler) -> TokenStream {
     quote! {
         #private::handler! {
             [#conditions #[doc(hidden)] #visibility] #record
-            #name #function [#file #line #column] #method [#system #user #has_user] #kind,
-            #mount [#(#takes)*] #reply [#fields]
+            #name #function [#file #line #column] #method #asks #kind,
+            #mount [#(#takes)*] #reply [#texts] [#fields]
         }
     }
+}
+
+/// `<forge_remote_probe<ty>>::way`, at the place of the user's type, where its errors are shown.
+/// Token by token: putting streams together is what costs a macro its time.
+fn probe(ty: &[TokenTree], way: &str, end: Option<char>) -> Vec<TokenTree> {
+    let place = |token: Option<&TokenTree>| at(token.map_or_else(Span::call_site, TokenTree::span));
+    let (first, last) = (place(ty.first()), place(ty.last()));
+    let punct = |sign: char, spacing: Spacing| {
+        let mut sign = Punct::new(sign, spacing);
+        sign.set_span(first);
+        TokenTree::from(sign)
+    };
+    let mut tokens = Vec::with_capacity(ty.len() + 9);
+    tokens.extend([
+        punct('<', Spacing::Alone),
+        Ident::new("forge_remote_probe", first).into(),
+        punct('<', Spacing::Alone),
+    ]);
+    tokens.extend(ty.iter().cloned());
+    tokens.extend([
+        punct('>', Spacing::Joint),
+        punct('>', Spacing::Joint),
+        punct(':', Spacing::Joint),
+        punct(':', Spacing::Alone),
+        Ident::new(way, last).into(),
+    ]);
+    tokens.extend(end.map(|end| punct(end, Spacing::Alone)));
+    tokens
 }
 
 /// Where a function stands: `file!()` and its like would speak of the attribute.

@@ -2,8 +2,8 @@
 //! mean is the runtime's.
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
-use quote::{ToTokens as _, format_ident, quote};
-use syn::{LitStr, ReturnType};
+use quote::{format_ident, quote};
+use syn::LitStr;
 
 use crate::checks::{self, Item, List};
 use crate::diag::{Errors, nearest, one_of};
@@ -917,7 +917,7 @@ fn group_options(name: &str, inner: &Kind, group: &Group, errors: &mut Errors) -
 pub(crate) fn check_output(
     kind: &Kind,
     options: &Options,
-    output: &ReturnType,
+    output: &[TokenTree],
     errors: &mut Errors,
 ) {
     if kind.name != "web_trigger" {
@@ -936,17 +936,9 @@ pub(crate) fn check_output(
             "return a `StaticOutput`, or remove `outputs`",
         )
     };
-    if let Some(word) = find_word(output.to_token_stream(), other) {
+    if let Some(word) = parse::find_word(output.iter().cloned(), other) {
         errors.help(word.span(), message, help);
     }
-}
-
-pub(crate) fn find_word(tokens: TokenStream, wanted: &str) -> Option<Ident> {
-    tokens.into_iter().find_map(|token| match token {
-        TokenTree::Ident(word) if word == wanted => Some(word),
-        TokenTree::Group(group) => find_word(group.stream(), wanted),
-        _ => None,
-    })
 }
 
 fn check_text(name: &str, text: &LitStr, longest: usize, example: &str, errors: &mut Errors) {

@@ -1,6 +1,6 @@
 //! What is written, checked: options by name, and the handler they make.
 
-use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
 use syn::{FnArg, LitStr, Path, Signature, Type};
@@ -8,7 +8,7 @@ use syn::{FnArg, LitStr, Path, Signature, Type};
 use crate::ATTRIBUTES;
 use crate::diag::{Errors, Place, nearest, one_of};
 use crate::kinds::{self, COMMON, Kind};
-use crate::parse::{Function, Value, Written};
+use crate::parse::{Function, MAX_ARGUMENTS, Value, Written, impl_trait};
 
 /// Forge's limit for endpoint and remote keys.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>
@@ -16,8 +16,6 @@ const MAX_ENDPOINT_KEY: usize = 23;
 /// Modules refer to each other with 255 characters at most.
 const MAX_MODULE_KEY: usize = 255;
 const MAX_PATH: usize = 255;
-/// What an argument list can reasonably hold, as in axum.
-const MAX_ARGUMENTS: usize = 16;
 
 const USAGE: &str = "a handler looks like this: `async fn name(call: Invocation, token: SystemToken, State(db): \
                      State<Db>, Json(body): Json<Body>) -> Result<()>`, with any or none of the arguments";
@@ -438,9 +436,10 @@ pub(crate) struct Handler {
     /// The system token, the user token.
     pub(crate) auth: (bool, bool),
     pub(crate) scopes: Vec<LitStr>,
-    pub(crate) arguments: Vec<Type>,
+    /// The types of the arguments.
+    pub(crate) arguments: Vec<Vec<TokenTree>>,
     /// What the function returns; nothing for a type without a name (`impl Trait`).
-    pub(crate) output: Option<Type>,
+    pub(crate) output: Option<Vec<TokenTree>>,
 }
 
 impl Handler {
@@ -450,7 +449,7 @@ impl Handler {
         function: Function,
         errors: &mut Errors,
     ) -> Self {
-        let mut options = Options::new(kind, &function.signature.ident, written, errors);
+        let mut options = Options::new(kind, &function.name, written, errors);
         let krate = options.crate_path(errors);
         let private = quote!(#krate::__private);
         let docs = docs(&function.attributes);
@@ -480,33 +479,32 @@ impl Handler {
         }
         let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
         check_scopes(&scopes, errors);
-        check_signature(&function.signature, errors);
-        kinds::check_output(kind, &options, &function.signature.output, errors);
+        if let Some(signature) = &function.signature {
+            check_signature(signature, errors);
+        }
+        if let Some(output) = &function.output {
+            kinds::check_output(kind, &options, output, errors);
+        }
         check_other_attributes(kind, &function, errors);
 
         let Function {
             attributes,
             visibility,
-            signature,
+            name,
+            arguments,
+            output,
+            ..
         } = function;
         let conditions = attributes
             .iter()
             .filter(|attribute| attribute.path().is_ident("cfg"))
             .map(quote::ToTokens::to_token_stream)
             .collect();
-        let output = match &signature.output {
-            syn::ReturnType::Default => {
-                let span = signature.ident.span();
-                Some(syn::parse_quote_spanned!(span=> ()))
-            }
-            syn::ReturnType::Type(_, output) if impl_trait(output).is_some() => None,
-            syn::ReturnType::Type(_, output) => Some(Type::clone(output)),
-        };
         Self {
             kind: kind_tokens,
             has_user: kind.has_user,
             private,
-            name: signature.ident,
+            name,
             visibility: visibility.to_token_stream(),
             conditions,
             docs,
@@ -517,14 +515,7 @@ impl Handler {
             method,
             auth,
             scopes,
-            arguments: signature
-                .inputs
-                .into_iter()
-                .filter_map(|argument| match argument {
-                    FnArg::Typed(argument) => Some(*argument.ty),
-                    FnArg::Receiver(_) => None,
-                })
-                .collect(),
+            arguments,
             output,
         }
     }
@@ -724,7 +715,7 @@ fn keys(
             "Forge keeps the keys of modules and endpoints in one name space: write another `endpoint`, or leave it out",
         );
     }
-    let name = function.signature.ident.unraw();
+    let name = function.name.unraw();
     let usable =
         name.to_string().chars().any(|c| c.is_ascii_alphanumeric()) && name.to_string().is_ascii();
     if !usable && module.is_none() && endpoint.is_none() {
@@ -979,17 +970,6 @@ fn unsafe_token(signature: &Signature) -> Option<Span> {
     match &signature.safety {
         syn::Safety::Unsafe(token) => Some(token.span),
         _ => None,
-    }
-}
-
-/// An `impl Trait` anywhere in the type, by its tokens: from there to the type's end.
-fn impl_trait(ty: &Type) -> Option<Place> {
-    match ty {
-        Type::ImplTrait(whole) => Some(Place::of(whole)),
-        other => {
-            let word = kinds::find_word(other.to_token_stream(), "impl")?;
-            Some(word.span().into())
-        }
     }
 }
 

@@ -37,171 +37,134 @@ macro_rules! __forge_remote_handler {
     (
         [$($head:tt)*] $record:ident
         $function:ident $name:literal [$file:literal $line:literal $column:literal]
-        $method:ident [$system:literal $user:literal $has_user:literal] $kind:expr,
+        $method:ident $asks:ident $kind:expr,
         $mount:ident
-        [$($argument:ty, $take:ident $need:expr;)*] [$($output:ty)?] [$($returned:ident)?]
-        [$($field:ident: $value:expr,)*]
+        [$($argument:expr;)*] [$($reply:expr)?] [$($returned:ident)?]
+        [$($text:ident: $written:literal,)*] [$($field:ident: $value:expr,)*]
     ) => {
         $($head)* fn $record() -> $crate::__private::Registration {
-            use $crate::__private::{NoNeed as _, NoResponse as _, Probe as forge_remote_probe};
+            use $crate::__private::{Fallible as _, NoNeed as _, Probe as forge_remote_probe};
             $crate::__private::inventory::submit! { $crate::__private::Submission($record) }
-            let asks = $crate::__private::Asks::<$system, $user, $has_user>;
-            let mut record = $crate::__private::Registration::__new(
+            let asks = $crate::__private::$asks;
+            let mut record = $crate::__private::record(
+                asks,
                 &$kind,
                 $name,
-                $crate::__private::Location {
-                    file: $file,
-                    line: $line,
-                    column: $column,
-                },
+                ($file, $line, $column),
                 $crate::__private::Method::$method,
-                $crate::__private::Auth {
-                    system: $system,
-                    user: $user,
-                },
                 $crate::__private::$mount(
                     $function,
-                    $($crate::__private::$take::<$argument, _, _, _>(asks, $need),)*
-                    $($crate::__private::reply::<$output, _>(
-                        <forge_remote_probe<$output>>::FORGE_REMOTE_REPLY,
-                    ))?
+                    $($argument(asks),)*
+                    $($reply)?
                     $({
                         use $crate::__private::{DirectReply as _, FallibleReply as _};
                         (&&$crate::__private::$returned(&$function)).forge_remote_reply()
                     })?
                 ),
             );
+            $(record.$text = $crate::__private::option::Option::Some($written);)*
             $(record.$field = $value;)*
             record
         }
     };
 }
 
-/// Asks a type what it needs: an inherent constant wins over the trait's.
+/// Asks a type how it becomes an argument and a response: an inherent function wins over a trait's.
 #[derive(Debug)]
 pub struct Probe<T>(PhantomData<T>);
 
-/// The answer for every type that has no inherent one.
-pub trait NoNeed {
-    const FORGE_REMOTE_NEED: Nothing = Nothing;
-}
+/// The way of every type that has no inherent one: nothing is needed.
+pub trait NoNeed<T> {
+    fn forge_remote_part<A, M>(_: A) -> Part<T>
+    where
+        T: Argument<M>,
+    {
+        part(None)
+    }
 
-impl<T> NoNeed for Probe<T> {}
-
-impl Probe<SystemToken> {
-    pub const FORGE_REMOTE_NEED: System = System;
-}
-
-impl Probe<Option<SystemToken>> {
-    pub const FORGE_REMOTE_NEED: System = System;
-}
-
-impl Probe<UserToken> {
-    pub const FORGE_REMOTE_NEED: User = User;
-}
-
-impl Probe<Option<UserToken>> {
-    pub const FORGE_REMOTE_NEED: User = User;
-}
-
-impl Probe<Tokens> {
-    pub const FORGE_REMOTE_NEED: Kept = Kept;
-}
-
-impl<T: 'static> Probe<State<T>> {
-    pub const FORGE_REMOTE_NEED: Value<T> = Value(PhantomData);
-}
-
-/// Nothing is needed.
-#[derive(Clone, Copy, Debug)]
-pub struct Nothing;
-
-/// The system token is needed.
-#[derive(Clone, Copy, Debug)]
-pub struct System;
-
-/// The user token is needed.
-#[derive(Clone, Copy, Debug)]
-pub struct User;
-
-/// A value of the app is needed.
-#[derive(Debug)]
-pub struct Value<T>(PhantomData<fn() -> T>);
-
-impl<T> Clone for Value<T> {
-    fn clone(&self) -> Self {
-        *self
+    fn forge_remote_last<A, M>(_: A) -> Last<T>
+    where
+        T: LastArgument<M>,
+    {
+        last(None)
     }
 }
 
-impl<T> Copy for Value<T> {}
+impl<T> NoNeed<T> for Probe<T> {}
 
-/// The app keeps tokens.
-#[derive(Clone, Copy, Debug)]
-pub struct Kept;
+macro_rules! needs {
+    ($([$($generic:tt)*] $ty:ty: $need:expr $(, $asks:ident)*;)*) => {
+        $(
+            impl<$($generic)*> Probe<$ty> {
+                pub fn forge_remote_part<A: Asks $(+ $asks)*>(_: A) -> Part<$ty> {
+                    part(Some($need))
+                }
 
-/// The body is read ahead.
-#[derive(Clone, Copy, Debug)]
-pub struct Ahead;
-
-impl Probe<Retry> {
-    pub const FORGE_REMOTE_NEED: Ahead = Ahead;
+                pub fn forge_remote_last<A: Asks $(+ $asks)*>(_: A) -> Last<$ty> {
+                    last(Some($need))
+                }
+            }
+        )*
+    };
 }
 
-/// The tokens that a handler asks for, and whether its kind has users.
-#[derive(Clone, Copy, Debug)]
-pub struct Asks<const SYSTEM: bool, const USER: bool, const HAS_USER: bool>;
+needs! {
+    [] SystemToken: Need::SystemToken, AsksForSystemToken;
+    [] Option<SystemToken>: Need::SystemToken, AsksForSystemToken;
+    [] UserToken: Need::UserToken, HasUser, AsksForUserToken;
+    [] Option<UserToken>: Need::UserToken, HasUser, AsksForUserToken;
+    [] Tokens: Need::Tokens;
+    [] Retry: Need::Retry;
+    [T: Clone + Send + Sync + 'static] State<T>: Need::State {
+        id: TypeId::of::<T>,
+        name: std::any::type_name::<T>,
+    };
+}
 
-/// A need that a handler's `auth` meets. A type's question, and not a constant's: the compiler
-/// answers it without evaluating anything.
+/// The tokens that a handler asks for. Types, and not constants, which would each be a body of its
+/// own to the compiler.
+pub trait Asks: Copy {
+    const AUTH: Auth;
+}
+
+macro_rules! asks {
+    ($($(#[$docs:meta])* $name:ident = $auth:ident: $($token:ident)*;)*) => {
+        $(
+            $(#[$docs])*
+            #[derive(Clone, Copy, Debug)]
+            pub struct $name;
+
+            impl Asks for $name {
+                const AUTH: Auth = Auth::$auth;
+            }
+
+            $(impl $token for $name {})*
+        )*
+    };
+}
+
+asks! {
+    /// No token, where there is a user.
+    AsksNone = NONE: HasUser;
+    /// `auth = system`, where there is a user.
+    AsksSystem = SYSTEM: HasUser AsksForSystemToken;
+    /// `auth = user`.
+    AsksUser = USER: HasUser AsksForUserToken;
+    /// `auth = [system, user]`.
+    AsksBoth = BOTH: HasUser AsksForSystemToken AsksForUserToken;
+    /// No token, where there is never a user.
+    NoUserAsksNone = NONE:;
+    /// `auth = system`, where there is never a user.
+    NoUserAsksSystem = SYSTEM: AsksForSystemToken;
+}
+
+/// The kind has users.
 #[diagnostic::on_unimplemented(
     message = "there is no user in session when Forge makes this call, so no `UserToken` ever arrives",
     label = "Forge never sends it",
     note = "take a `SystemToken` and write `auth = system` in the attribute"
 )]
-pub trait MetBy<A> {}
-
-impl<A> MetBy<A> for Nothing {}
-impl<A> MetBy<A> for Ahead {}
-impl<A> MetBy<A> for Kept {}
-impl<A, T> MetBy<A> for Value<T> {}
-impl<A: AsksForSystemToken> MetBy<A> for System {}
-impl<const SYSTEM: bool, const USER: bool> MetBy<Asks<SYSTEM, USER, true>> for User where
-    Asks<SYSTEM, USER, true>: AsksForUserToken
-{
-}
-
-/// A need as the record has it.
-pub trait ToNeed: Copy + Send + Sync + 'static {
-    const NEED: Option<Need>;
-}
-
-impl ToNeed for Nothing {
-    const NEED: Option<Need> = None;
-}
-
-impl<T: 'static> ToNeed for Value<T> {
-    const NEED: Option<Need> = Some(Need::State {
-        id: TypeId::of::<T>,
-        name: std::any::type_name::<T>,
-    });
-}
-
-impl ToNeed for Ahead {
-    const NEED: Option<Need> = Some(Need::Retry);
-}
-
-impl ToNeed for Kept {
-    const NEED: Option<Need> = Some(Need::Tokens);
-}
-
-impl ToNeed for System {
-    const NEED: Option<Need> = Some(Need::SystemToken);
-}
-
-impl ToNeed for User {
-    const NEED: Option<Need> = Some(Need::UserToken);
-}
+pub trait HasUser {}
 
 /// `auth` has `system`.
 #[diagnostic::on_unimplemented(
@@ -211,8 +174,6 @@ impl ToNeed for User {
 )]
 pub trait AsksForSystemToken {}
 
-impl<const USER: bool, const HAS_USER: bool> AsksForSystemToken for Asks<true, USER, HAS_USER> {}
-
 /// `auth` has `user`.
 #[diagnostic::on_unimplemented(
     message = "a `UserToken` is taken here but not asked for, so Forge would never send it",
@@ -221,7 +182,18 @@ impl<const USER: bool, const HAS_USER: bool> AsksForSystemToken for Asks<true, U
 )]
 pub trait AsksForUserToken {}
 
-impl<const SYSTEM: bool> AsksForUserToken for Asks<SYSTEM, true, true> {}
+/// A record with nothing set that can be left out.
+pub fn record<A: Asks>(
+    _: A,
+    kind: &'static dyn kinds::Kind,
+    function: &'static str,
+    (file, line, column): (&'static str, u32, u32),
+    method: Method,
+    mount: Arc<dyn Mount>,
+) -> Registration {
+    let location = Location { file, line, column };
+    Registration::__new(kind, function, location, method, A::AUTH, mount)
+}
 
 /// What can be an argument that isn't the last.
 #[diagnostic::on_unimplemented(
@@ -288,7 +260,7 @@ pub struct Last<T> {
 }
 
 /// An argument that isn't the last.
-pub fn part<T: Argument<M>, A, N: MetBy<A> + ToNeed, M>(_: A, _: N) -> Part<T> {
+fn part<T: FromRequestParts<AppState> + Send>(need: Option<Need>) -> Part<T> {
     Part {
         take: |arguments| {
             Box::pin(async {
@@ -300,12 +272,12 @@ pub fn part<T: Argument<M>, A, N: MetBy<A> + ToNeed, M>(_: A, _: N) -> Part<T> {
                 Err(response::rejected(refusal).await)
             })
         },
-        need: N::NEED,
+        need,
     }
 }
 
 /// The last argument.
-pub fn last<T: LastArgument<M>, A, N: MetBy<A> + ToNeed, M>(_: A, _: N) -> Last<T> {
+fn last<T: FromRequest<AppState, M>, M>(need: Option<Need>) -> Last<T> {
     Last {
         take: |arguments| {
             Box::pin(async move {
@@ -317,33 +289,29 @@ pub fn last<T: LastArgument<M>, A, N: MetBy<A> + ToNeed, M>(_: A, _: N) -> Last<
                 Err(response::rejected(refusal).await)
             })
         },
-        need: N::NEED,
+        need,
     }
 }
 
-/// What is a response already.
-#[derive(Clone, Copy, Debug)]
-pub struct Direct;
-
-/// A `Result` whose error is any error: 500, logged, nothing revealed.
-#[derive(Clone, Copy, Debug)]
-pub struct Fallible;
-
 impl<T: IntoResponse> Probe<T> {
-    pub const FORGE_REMOTE_REPLY: Direct = Direct;
+    /// What is a response already.
+    pub fn forge_remote_reply(value: T) -> Response {
+        value.into_response()
+    }
 }
 
-/// The way of every type that isn't a response; that it is a `Result` is for [`reply`] to check.
-pub trait NoResponse {
-    const FORGE_REMOTE_REPLY: Fallible = Fallible;
+/// The way of every type that isn't a response: a `Result` whose error is any error (500, logged,
+/// nothing revealed), or a message that it isn't one.
+pub trait Fallible<T> {
+    fn forge_remote_reply(value: T) -> Response
+    where
+        T: HandlerOutput,
+    {
+        value.into_answer()
+    }
 }
 
-impl<T> NoResponse for Probe<T> {}
-
-/// How a return value becomes a response.
-pub fn reply<T: HandlerOutput<W>, W>(_: W) -> fn(T) -> Response {
-    T::into_answer
-}
+impl<T> Fallible<T> for Probe<T> {}
 
 /// What a handler can return.
 #[diagnostic::on_unimplemented(
@@ -354,19 +322,12 @@ pub fn reply<T: HandlerOutput<W>, W>(_: W) -> fn(T) -> Response {
     note = "the `T` of a `Json<T>` must implement `serde::Serialize`, and an error `std::error::Error + Send + Sync`",
     note = "to return a value as JSON, wrap it: `Json(value)`"
 )]
-pub trait HandlerOutput<W> {
+pub trait HandlerOutput {
     fn into_answer(self) -> Response;
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: IntoResponse> HandlerOutput<Direct> for T {
-    fn into_answer(self) -> Response {
-        self.into_response()
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<T: IntoResponse, E: Into<BoxError>> HandlerOutput<Fallible> for Result<T, E> {
+impl<T: IntoResponse, E: Into<BoxError>> HandlerOutput for Result<T, E> {
     fn into_answer(self) -> Response {
         match self {
             Ok(value) => value.into_response(),
@@ -387,7 +348,7 @@ pub trait DirectReply<T> {
 
 impl<T: IntoResponse> DirectReply<T> for &Returned<T> {
     fn forge_remote_reply(&self) -> fn(T) -> Response {
-        reply(Direct)
+        Probe::<T>::forge_remote_reply
     }
 }
 
@@ -395,9 +356,9 @@ impl<T: IntoResponse> DirectReply<T> for &Returned<T> {
 pub trait FallibleReply<T> {
     fn forge_remote_reply(&self) -> fn(T) -> Response
     where
-        T: HandlerOutput<Fallible>,
+        T: HandlerOutput,
     {
-        reply(Fallible)
+        <Probe<T> as Fallible<T>>::forge_remote_reply
     }
 }
 

@@ -1,7 +1,7 @@
 //! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh): records made by hand,
 //! for a macro would add them to every app.
 
-use crate::__private::{Asks, Direct, Kept, Nothing, System, last, mount_1, mount_2, part, reply};
+use crate::__private::{NoNeed as _, NoUserAsksNone, NoUserAsksSystem, Probe, mount_1, mount_2};
 use crate::error::Result;
 use crate::extract::{Invocation, SystemToken};
 use crate::kinds::{Conditions, Interval, PreUninstall, ScheduledTrigger, Trigger};
@@ -17,15 +17,15 @@ const HERE: Location = Location {
 /// An hourly call, one at each installation and major upgrade, and one before an uninstallation.
 pub(crate) fn registrations() -> [Registration; 3] {
     // Keeping the token is the app's own doing, with every call that brings one.
-    let asks = Asks::<true, false, false>;
-    let asks_nothing = Asks::<false, false, false>;
-    let hourly = mount_1(hourly, last::<_, _, _, _>(asks, System), reply(Direct));
-    let begins = mount_1(begins, last::<_, _, _, _>(asks, System), reply(Direct));
+    let token = || Probe::<Option<SystemToken>>::forge_remote_last(NoUserAsksSystem);
+    let nothing = Probe::<()>::forge_remote_reply;
+    let hourly = mount_1(hourly, token(), nothing);
+    let begins = mount_1(begins, token(), nothing);
     let removes = mount_2(
         removes,
-        part(asks_nothing, Nothing),
-        last(asks_nothing, Kept),
-        reply(Direct),
+        Probe::<Invocation>::forge_remote_part(NoUserAsksNone),
+        Probe::<Tokens>::forge_remote_last(NoUserAsksNone),
+        Probe::<Result<()>>::forge_remote_reply,
     );
     let record = |kind, key, docs, auth, mount: std::sync::Arc<dyn Mount>| Registration {
         docs,

@@ -112,12 +112,11 @@ impl SqliteTokens {
     }
 
     async fn open_now(self) -> Result<(), StoreError> {
-        make_private(&self.path)
-            .map_err(|error| {
-                StoreError::new("the file can't be made or written")
-                    .caused_by(error)
-                    .of_setup()
-            })?;
+        make_private(&self.path).map_err(|error| {
+            StoreError::new("the file can't be made or written")
+                .caused_by(error)
+                .of_setup()
+        })?;
         // SQLite doesn't wait for others by itself when the journal's mode is to change, as it
         // does with the first of several processes, or while the app uses the file in another
         // mode.
@@ -228,7 +227,10 @@ fn failed(error: sqlx::Error) -> StoreError {
         Some(SQLITE_FULL) => "; the disk is full",
         _ => "",
     };
-    let is_setup = matches!(code, Some(SQLITE_READONLY | SQLITE_CANTOPEN | SQLITE_NOTADB));
+    let is_setup = matches!(
+        code,
+        Some(SQLITE_READONLY | SQLITE_CANTOPEN | SQLITE_NOTADB)
+    );
     let failed = StoreError::new(format!("SQLite failed{advice}")).caused_by(error);
     if is_setup { failed.of_setup() } else { failed }
 }
