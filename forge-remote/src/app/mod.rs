@@ -25,7 +25,7 @@ pub use launch::LaunchError;
 pub(crate) use serve::told_to_stop;
 pub use service::Built;
 
-use crate::client::Atlassian;
+use crate::client::{Atlassian, IsolatedCloud};
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{AppId, Clock, KeyPolicy, KeySource, SystemClock, Verification};
@@ -80,7 +80,7 @@ pub struct App {
     jwks_url: Option<String>,
     key_source: Option<Box<dyn KeySource>>,
     staging: bool,
-    isolated: BTreeMap<String, String>,
+    isolated: BTreeMap<String, IsolatedCloud>,
     key_policy: KeyPolicy,
     verification: Verification,
     clock: Arc<dyn Clock>,
@@ -357,10 +357,27 @@ impl App {
         self
     }
 
-    /// Accepts tokens of an isolated cloud, by its own key set. `label` is the `icLabel` of its
-    /// tokens; both come with the cloud's onboarding.
-    pub fn isolated_cloud(mut self, label: impl Into<String>, jwks_url: impl Into<String>) -> Self {
-        self.isolated.insert(label.into(), jwks_url.into());
+    /// Accepts tokens of an isolated cloud, by its own key set, and calls its installations back
+    /// there. `label` is the `icLabel` of its tokens; all of it comes with the cloud's onboarding.
+    /// One app can serve the commercial cloud and any number of these.
+    ///
+    /// The key set's URL alone will do for an app that calls nothing back.
+    ///
+    /// ```
+    /// use forge_remote::client::IsolatedCloud;
+    /// use forge_remote::prelude::*;
+    ///
+    /// let orange = IsolatedCloud::new("https://keys.orange.example/jwks.json")
+    ///     .api_url("https://api.orange.example");
+    /// let app = App::new().isolated_cloud("orange", orange);
+    /// # let _ = app;
+    /// ```
+    pub fn isolated_cloud(
+        mut self,
+        label: impl Into<String>,
+        cloud: impl Into<IsolatedCloud>,
+    ) -> Self {
+        self.isolated.insert(label.into(), cloud.into());
         self
     }
 

@@ -22,7 +22,7 @@ use tracing::Instrument as _;
 
 use super::background::Tasks;
 use super::{App, LaunchError, Limits, body};
-use crate::client::Atlassian;
+use crate::client::{Atlassian, is_label};
 use crate::extract::trace_id;
 use crate::extract::{AppState, Below, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
@@ -79,6 +79,7 @@ impl Built {
         if app.staging {
             atlassian.allow_staging();
         }
+        atlassian.impersonates(!app.impersonation.is_empty());
         atlassian.fix_hosts();
         app.state.insert(atlassian.clone());
         let state = AppState::new(app.state);
@@ -245,19 +246,22 @@ fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) 
     if app.staging {
         ring.staging = set(http(STAGING_KEYS), problems);
     }
-    for (label, url) in &app.isolated {
-        // Source: https://developer.atlassian.com/platform/forge/remote/essentials/ (isolated cloud)
-        let allowed =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if label.is_empty() || label.len() > 50 || !label.chars().all(allowed) {
+    for (label, cloud) in &app.isolated {
+        if !is_label(label) {
             let message = format!("`{label}` can't be an isolated cloud's label");
             problems.push(Problem::new(
                 "bad-cloud-label",
                 message,
                 "it is 1 to 50 of `a-z`, `0-9`, `_` and `-`",
             ));
+        } else if let Err(error) = app.atlassian.use_cloud(label, cloud) {
+            problems.push(Problem::new(
+                "bad-cloud-url",
+                format!("the isolated cloud `{label}`: {error}"),
+                "correct the URLs given to `IsolatedCloud`",
+            ));
         }
-        if let Some(keys) = set(http(url), problems) {
+        if let Some(keys) = set(http(&cloud.jwks_url), problems) {
             ring.isolated.insert(label.clone(), keys);
         }
     }
@@ -369,12 +373,13 @@ impl Mounted {
                 return response::keys_unavailable();
             }
         };
+        let by_platform = self.is_by_platform(&claims);
         if let Some(tokens) = &self.tokens {
-            tokens.observe(&claims, request.headers(), self.is_by_platform(&claims));
+            tokens.observe(&claims, request.headers(), by_platform);
         }
         let endpoint = Arc::clone(&self.endpoint);
         let atlassian = self.atlassian.clone();
-        let verified = Verified::new(claims, endpoint, atlassian, request.headers());
+        let verified = Verified::new(claims, endpoint, atlassian, request.headers(), by_platform);
         request.extensions_mut().insert(verified);
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));

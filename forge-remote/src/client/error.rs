@@ -49,6 +49,30 @@ pub enum ClientError {
         present: String,
     },
 
+    /// The installation is in an isolated cloud whose addresses the app doesn't have. Nothing was
+    /// sent.
+    #[error(
+        "{api}: the installation is in the isolated cloud `{label}`, and {problem}: give its addresses \
+         to `App::isolated_cloud`, or to `Atlassian::isolated_cloud` in a program without an app"
+    )]
+    IsolatedCloud {
+        /// The API that was wanted.
+        api: Api,
+        /// The cloud's label.
+        label: String,
+        /// What the app doesn't have.
+        problem: &'static str,
+    },
+
+    /// The token isn't for the place that would be called. Nothing was sent.
+    #[error("{api}: nothing was sent, for {reason}")]
+    WrongToken {
+        /// The API that was wanted.
+        api: Api,
+        /// Why not.
+        reason: &'static str,
+    },
+
     /// The token would have gone to a host that isn't Atlassian's. Nothing was sent.
     #[error(
         "{call}: refused to send the token to {origin}: {reason}. Staging and isolated clouds are \

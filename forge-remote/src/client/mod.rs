@@ -49,7 +49,9 @@
 //! It is thin: methods, paths and bodies are those of Atlassian's reference pages. What it does is
 //! what is easily got wrong:
 //!
-//! - The base URL is the one that Forge gave for this installation and product.
+//! - The base URL is the one that Forge gave for this installation and product; GraphQL and storage
+//!   are those of its cloud: [`IsolatedCloud`].
+//! - A token is used for its own installation only, and an impersonated user's for its product.
 //! - A token goes to Atlassian's hosts only, by https; see [`Atlassian::allow_host`]. Another base
 //!   URL is refused before anything is sent, and redirects aren't followed.
 //! - What varies in a path is encoded: [`Path`]. A path that was put together by hand doesn't compile.
@@ -62,6 +64,7 @@
 //! `expose_secret()`, or [`Client::authorization`].
 
 mod atlassian;
+mod clouds;
 mod error;
 mod graphql;
 mod hosts;
@@ -78,6 +81,8 @@ mod tenant;
 use std::fmt;
 
 pub use atlassian::Atlassian;
+pub use clouds::IsolatedCloud;
+pub(crate) use clouds::is_label;
 pub use error::{CallName, ClientError, RateLimit, StatusError};
 pub use graphql::{Answer, GraphQl, GraphQlClient, Question};
 pub use hosts::InvalidHost;
@@ -90,7 +95,7 @@ pub use storage::{
     Batch, Entities, FailedKey, FailedKeyError, Found, Item, Put, Query, Secrets, Storage,
     Transaction,
 };
-pub use tenant::Tenant;
+pub use tenant::{Site, Tenant};
 
 /// An API, as messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -414,6 +414,9 @@ impl Request {
         retry_after: Option<Duration>,
         attempts: u32,
     ) -> StatusError {
+        if status == StatusCode::UNAUTHORIZED {
+            self.client.token_was_refused();
+        }
         let (code, messages) = error::messages(body, self.client.secret());
         let location = headers.get(header::LOCATION);
         let location = location.and_then(|value| value.to_str().ok());

@@ -13,5 +13,5 @@ pub(crate) use invocation::{Below, Verified, trace_id};
 pub use json::Json;
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};
-pub(crate) use token::{SYSTEM_HEADER, USER_HEADER, ends_at, new_system_token};
+pub(crate) use token::{Owner, SYSTEM_HEADER, USER_HEADER, ends_at, new_system_token};
 pub use token::{SystemToken, UserToken};
