@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use background::Background;
+pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
 pub(crate) use cli::{PATIENCE, complain, drift, print};
 pub(crate) use config::variable;
 pub use launch::LaunchError;
@@ -270,13 +270,14 @@ impl App {
     }
 
     /// Work beside requests, for as long as the app serves: it starts once the state is connected,
-    /// not for commands such as `manifest`, and is dropped where it waits after the last request
-    /// has been answered. `dev` runs it too, with its own tokens and APIs.
+    /// not for commands such as `manifest`. When the app stops, a task that takes [`Shutdown`] is
+    /// told and waited for; another is dropped where it waits after the last request has been
+    /// answered. `dev` runs it too, with its own tokens and APIs.
     ///
-    /// The function's arguments are [`State<T>`](crate::State), [`Tokens`](crate::Tokens) and
-    /// [`Atlassian`](crate::client::Atlassian), up to six; that they are there is checked when the
-    /// app starts. When it fails or panics, that is logged and it begins anew, after a second at
-    /// first, a minute at most.
+    /// The function's arguments are [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
+    /// [`Atlassian`](crate::client::Atlassian) and [`Shutdown`], up to six; that they are there is
+    /// checked when the app starts. When it fails or panics, that is logged and it begins anew,
+    /// after a second at first, a minute at most.
     ///
     /// ```
     /// use std::time::Duration;
@@ -421,8 +422,8 @@ impl App {
         self
     }
 
-    /// How long calls under way may still take once the app is told to stop: 25 seconds unless
-    /// told otherwise.
+    /// How long calls under way, and background tasks that take [`Shutdown`], may still take once
+    /// the app is told to stop: 25 seconds unless told otherwise.
     pub fn shutdown_grace(mut self, time: Duration) -> Self {
         self.limits.shutdown = time;
         self

@@ -17,10 +17,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any, get, on};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use super::background::Tasks;
+use super::background::{BackgroundError, BackgroundTasks, Tasks};
 use super::{App, LaunchError, Limits, body};
 use crate::client::{Atlassian, is_label};
 use crate::extract::trace_id;
@@ -161,9 +160,10 @@ impl Built {
     }
 
     /// Starts the app's [`background`](App::background) tasks, for a [`router`](Self::router) that
-    /// is served by somebody else; `serve` starts them by itself. They end when the set is dropped.
-    #[must_use = "the tasks end when it is dropped"]
-    pub fn start_background(&self) -> JoinSet<()> {
+    /// is served by somebody else; `serve` starts them by itself. They run once for all clones of
+    /// this, and end when what comes back is dropped; end them by [`BackgroundTasks::stop`] before
+    /// [`Tokens::flush`].
+    pub fn start_background(&self) -> Result<BackgroundTasks, BackgroundError> {
         self.0.background.start()
     }
 
