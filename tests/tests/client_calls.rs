@@ -793,10 +793,9 @@ async fn graphql_gives_data_or_errors() {
     let error = ask().fetch::<Value>().await.unwrap_err();
     assert_eq!(error.to_string(), "Compass POST /graphql: half (trace t1)");
     let answer = ask().answer::<Value>().await.unwrap();
-    assert_eq!(
-        (answer.data, answer.errors),
-        (Some(json!({ "n": 1 })), vec!["half".to_owned()])
-    );
+    assert_eq!(answer.data, Some(json!({ "n": 1 })));
+    assert_eq!(answer.errors[0].message, "half");
+    assert_eq!(answer.errors.len(), 1);
     // A query is made again, a mutation isn't.
     let error = ask().fetch::<Value>().await.unwrap_err();
     assert!(

@@ -7,8 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 
-use super::Api;
-use super::scopes;
+use super::{Api, GraphQlError, graphql, scopes};
 
 /// Messages of an answer that are kept, and how long each may be.
 const MESSAGES: usize = 5;
@@ -130,12 +129,12 @@ pub enum ClientError {
     },
 
     /// A GraphQL answer with errors in it.
-    #[error("{call}: {}{}", messages.join("; "), trace(trace_id.as_deref()))]
+    #[error("{call}: {}{}", graphql::told(errors), trace(trace_id.as_deref()))]
     GraphQl {
         /// The call.
         call: CallName,
         /// The errors.
-        messages: Vec<String>,
+        errors: Vec<GraphQlError>,
         /// Atlassian's trace id.
         trace_id: Option<String>,
     },
@@ -146,11 +145,14 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The answer's status, where one came.
+    /// The answer's status, where one came. In GraphQL's, which is 200, the errors' own counts.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Status(error) => Some(error.status),
             Self::Unreadable { status, .. } => Some(*status),
+            Self::GraphQl { errors, .. } => {
+                graphql::status(errors).and_then(|code| StatusCode::from_u16(code).ok())
+            }
             Self::Impersonation(error) => error.status(),
             _ => None,
         }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::error::{self, ClientError};
-use super::{Api, Product, graphql};
+use super::{Api, GraphQlError, Product, graphql};
 use crate::extract::{Owner, SystemToken, UserToken, ends_at};
 use crate::registry::BoxFuture;
 
@@ -270,22 +270,23 @@ async fn ask(
             let own = outcome.get("errors").and_then(Value::as_array);
             let own = own.into_iter().flatten();
             let own = own.filter_map(|error| error.get("message").and_then(Value::as_str));
-            let mut messages = answer.errors;
-            messages.extend(
-                own.take(5)
-                    .map(|message| error::plain(message, token.expose_secret())),
-            );
-            if messages.is_empty() {
-                messages.push("the exchange gave no token, and no reason".to_owned());
+            let mut errors = answer.errors;
+            let own = own
+                .take(5)
+                .map(|message| error::plain(message, token.expose_secret()));
+            errors.extend(own.map(GraphQlError::new));
+            if errors.is_empty() {
+                let nothing = "the exchange gave no token, and no reason";
+                errors.push(GraphQlError::new(nothing));
             }
-            messages.push(if product.0.atlassian.settings().impersonates == Some(false) {
-                UNDECLARED.to_owned()
+            let declared = product.0.atlassian.settings().impersonates;
+            errors.push(GraphQlError::new(if declared == Some(false) {
+                UNDECLARED
             } else {
                 "are the scopes listed with `allowImpersonation: true` (`App::impersonation`), and \
                  may the user use the product?"
-                    .to_owned()
-            });
-            Err(graphql::failed(&response, messages))
+            }));
+            Err(graphql::failed(&response, errors))
         }
     }
 }

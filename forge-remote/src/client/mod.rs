@@ -84,7 +84,7 @@ pub use atlassian::Atlassian;
 pub use clouds::IsolatedCloud;
 pub(crate) use clouds::is_label;
 pub use error::{CallName, ClientError, RateLimit, StatusError};
-pub use graphql::{Answer, GraphQl, GraphQlClient, Question};
+pub use graphql::{Answer, GraphQl, GraphQlClient, GraphQlError, Question};
 pub use hosts::InvalidHost;
 pub use pages::Pages;
 pub use path::{IntoPath, Path};
