@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use forge_remote::axum::body::Bytes;
-use forge_remote::axum::extract::State as Shared;
+use forge_remote::axum::extract::{DefaultBodyLimit, State as Shared};
 use forge_remote::axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use forge_remote::axum::response::{IntoResponse, Response};
 use forge_remote::axum::{Router, serve};
@@ -126,7 +126,10 @@ impl Server {
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(inner);
+        let router = Router::new()
+            .fallback(answer)
+            .layer(DefaultBodyLimit::disable())
+            .with_state(inner);
         let mut task = JoinSet::new();
         task.spawn(async move { serve(listener, router).await.unwrap() });
         Self {
@@ -216,8 +219,11 @@ impl Came {
     }
 }
 
+/// What a handler leaves.
+type Left = (Invocation, SystemToken, Option<UserToken>);
+
 #[derive(Clone, Default)]
-struct Opened(Arc<Mutex<Option<(Invocation, SystemToken, Option<UserToken>)>>>);
+struct Opened(Arc<Mutex<Option<Left>>>);
 
 #[endpoint(auth = [system, user])]
 async fn open(call: Invocation, system: SystemToken, user: UserToken, State(into): State<Opened>) {

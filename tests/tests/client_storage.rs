@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use forge_remote::client::{Atlassian, ClientError};
+use forge_remote::client::{Atlassian, BatchError, BatchKey, ClientError};
 use forge_remote_tests::back::{Counting, Server, came_from, told};
 use serde_json::{Value, json};
 
@@ -101,8 +101,20 @@ async fn storage_keys_are_checked_before_anything_is_sent() {
             storage.delete(key).await.unwrap_err(),
             storage.secrets().get::<u32>(key).await.unwrap_err(),
             storage.entity("e").set(key, &1).await.unwrap_err(),
-            storage.set_all([("good", 1), (key, 2)]).await.unwrap_err(),
-            storage.get_all::<u32>([key]).await.unwrap_err(),
+            storage.get_item::<u32>(key).await.unwrap_err(),
+            *storage
+                .set_all([("good", 1), (key, 2)])
+                .await
+                .unwrap_err()
+                .error,
+            *storage.get_all::<u32>([key]).await.unwrap_err().error,
+            *storage.delete_all([key]).await.unwrap_err().error,
+            *storage
+                .entity("e")
+                .get_items::<u32>([key])
+                .await
+                .unwrap_err()
+                .error,
             storage
                 .transaction()
                 .set("good", &1)
@@ -134,10 +146,10 @@ async fn many_keys_go_in_batches_of_25() {
             .map(|item| json!({ "key": item["key"], "value": 1 }));
         let failed = [json!({ "key": items[0]["key"], "error": { "code": "MAX_SIZE" } })];
         let is_get = asked.target.ends_with("/get");
-        let failed: &[Value] = if is_get { &[] } else { &failed };
+        let (failed, most): (&[Value], _) = if is_get { (&[], 0) } else { (&failed, 1) };
         told(
             200,
-            json!({ "successfulKeys": done.collect::<Vec<_>>(), "failedKeys": failed }),
+            json!({ "successfulKeys": done.skip(most).collect::<Vec<_>>(), "failedKeys": failed }),
         )
     })
     .await;
@@ -150,6 +162,8 @@ async fn many_keys_go_in_batches_of_25() {
         .unwrap();
     let failed: Vec<&str> = set.failed_keys.iter().map(|one| one.key.as_str()).collect();
     assert_eq!(failed, ["k0", "k25", "k50"]);
+    let done: Vec<&str> = set.done.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!((done.len(), done[0], done[24]), (57, "k1", "k26"));
     let got = storage.get_all::<u32>(&keys).await.unwrap();
     let got: Vec<String> = got.into_iter().map(|item| item.key).collect();
     assert_eq!(got, keys);
@@ -259,21 +273,343 @@ async fn storage_sends_what_atlassian_documents() {
         [("a", 1)]
     );
 
+    let minute = Duration::from_secs(60);
     storage
         .transaction()
         .set("a", &1)
+        .expires_in(minute)
         .set_entity("e", "b", &2)
+        .only_if(json!({ "or": [] }))
         .delete("c")
+        .delete_entity("e", "c")
+        .only_if(json!({ "and": [1] }))
         .check("e", "d", json!({ "and": [] }))
         .send()
         .await
         .unwrap();
-    let set = json!([{ "key": "a", "value": 1 }, { "key": "b", "value": 2, "entityName": "e" }]);
+    let ttl = json!({ "ttl": { "value": 60, "unit": "SECONDS" } });
+    let set = json!([
+        { "key": "a", "value": 1, "options": ttl },
+        { "key": "b", "value": 2, "entityName": "e", "conditions": { "or": [] } },
+    ]);
+    let delete = json!([
+        { "key": "c" },
+        { "key": "c", "entityName": "e", "conditions": { "and": [1] } },
+    ]);
     let check = json!([{ "key": "d", "entityName": "e", "conditions": { "and": [] } }]);
     assert_eq!(
         body(),
-        json!({ "set": set, "delete": [{ "key": "c" }], "check": check })
+        json!({ "set": set, "delete": delete, "check": check })
     );
+
+    let batch = storage.batch().set("k", &1).set_entity("e", "k", &2);
+    let _ = batch.expires_in(minute).send().await.unwrap();
+    let entity = json!({ "key": "k", "value": 2, "entityName": "e", "options": ttl });
+    assert_eq!(body(), json!([{ "key": "k", "value": 1 }, entity]));
+    let _ = storage.entity("e").delete_all(["a", "b", "a"]).await;
+    let [a, b] = ["a", "b"].map(|key| json!({ "key": key, "entityName": "e" }));
+    assert_eq!(body(), json!([a, b]));
+}
+
+/// What storage knows of an item besides its value.
+#[tokio::test]
+async fn items_have_their_times() {
+    let fields = json!(["CREATED_AT", "UPDATED_AT", "EXPIRE_TIME"]);
+    let server = Server::start(|_, asked| {
+        let item = json!({
+            "key": "k", "value": 1, "createdAt": 1_753_750_184_233_u64,
+            "updatedAt": 1_753_750_200_296_u64, "expireTime": "2026-01-15T16:12:19.000Z",
+        });
+        match asked.target.rsplit('/').next() {
+            Some("query") => told(200, json!({ "data": [item] })),
+            _ if asked.target.contains("/batch/") => {
+                told(200, json!({ "successfulKeys": [item], "failedKeys": [] }))
+            }
+            _ => told(200, item),
+        }
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let options = || {
+        let body = server.asked().last().unwrap().body.clone();
+        body.get("options")
+            .or(body.pointer("/0/options"))
+            .cloned()
+            .unwrap()
+    };
+    let asked = json!({ "metadataFields": fields });
+    let mut items = Vec::new();
+    items.push(storage.get_item::<u32>("k").await.unwrap().unwrap());
+    assert_eq!(options(), asked);
+    items.push(storage.entity("e").get_item("k").await.unwrap().unwrap());
+    assert_eq!(options(), asked);
+    items.push(storage.secrets().get_item("k").await.unwrap().unwrap());
+    assert_eq!(options(), asked);
+    items.push(
+        storage
+            .query()
+            .with_metadata()
+            .next()
+            .await
+            .unwrap()
+            .unwrap(),
+    );
+    assert_eq!(options(), asked);
+    items.push(storage.get_items(["k"]).await.unwrap().remove(0));
+    assert_eq!(options(), asked);
+    items.push(storage.put("k", &1).latest().await.unwrap());
+    assert_eq!(
+        options(),
+        json!({ "returnValue": "LATEST", "returnMetadataFields": fields })
+    );
+    items.push(storage.put("k", &1).previous().await.unwrap().unwrap());
+    assert_eq!(
+        options(),
+        json!({ "returnValue": "PREVIOUS", "returnMetadataFields": fields })
+    );
+    let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+    let ends = at(1_768_493_539_000);
+    for item in items {
+        assert_eq!((item.key.as_str(), item.value), ("k", 1));
+        assert_eq!(item.created_at, Some(at(1_753_750_184_233)));
+        assert_eq!(item.updated_at, Some(at(1_753_750_200_296)));
+        assert_eq!(item.expire_time, Some(ends));
+        // Storage gives it for a while more.
+        assert!(item.has_expired(ends) && !item.has_expired(ends - Duration::from_millis(1)));
+    }
+}
+
+#[tokio::test]
+async fn nothing_was_there_before() {
+    let server = Server::in_turn(vec![
+        told(204, Value::Null).text(""),
+        told(200, json!({ "key": "k" })),
+        told(200, json!({ "key": "k", "value": null })),
+    ])
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    for _ in 0..3 {
+        assert_eq!(storage.put("k", &1).replace::<u32>().await.unwrap(), None);
+    }
+    assert!(
+        storage
+            .put("k", &1)
+            .previous::<u32>()
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+/// A sync goes on where it was, instead of doing all of it again.
+#[tokio::test]
+async fn a_batch_that_ends_early_says_how_far_it_came() {
+    let server = Server::start(|_, asked| {
+        let items = asked.body.as_array().unwrap();
+        match items[0]["key"].as_str() {
+            Some("k0") => {
+                let done: Vec<&Value> = items[2..].iter().collect();
+                let failed =
+                    json!({ "key": "k0", "entityName": "e", "error": { "code": "MAX_SIZE" } });
+                told(
+                    200,
+                    json!({ "successfulKeys": done, "failedKeys": [failed] }),
+                )
+            }
+            _ => told(
+                400,
+                json!({ "code": "INVALID_ENTITY_VALUE", "message": "no" }),
+            ),
+        }
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let keys: Vec<String> = (0..60).map(|at| format!("k{at}")).collect();
+    let ends = |error: &BatchError| {
+        let [done, unsure, not_tried] = [&error.done, &error.unsure, &error.not_tried];
+        let ends = |keys: &[BatchKey]| {
+            (
+                keys.len(),
+                keys.first().unwrap().key.clone(),
+                keys.last().unwrap().key.clone(),
+            )
+        };
+        [done, unsure, not_tried].map(|keys| ends(keys))
+    };
+    let expected = [(23, "k2", "k24"), (25, "k25", "k49"), (10, "k50", "k59")]
+        .map(|(count, first, last)| (count, first.to_owned(), last.to_owned()));
+    let set = storage
+        .set_all(keys.iter().map(|key| (key, 1)))
+        .await
+        .unwrap_err();
+    let deleted = storage.delete_all(&keys).await.unwrap_err();
+    for error in [set, deleted] {
+        assert_eq!(ends(&error), expected);
+        // One failed, and of one nothing was said.
+        let failed: Vec<_> = error
+            .failed_keys
+            .iter()
+            .map(|one| (one.key.as_str(), one.code()))
+            .collect();
+        assert_eq!(failed, [("k0", Some("MAX_SIZE")), ("k1", None)]);
+        assert_eq!(error.failed_keys[0].entity_name.as_deref(), Some("e"));
+        assert_eq!(
+            error.error.answer().unwrap().code(),
+            Some("INVALID_ENTITY_VALUE")
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains("23 done, 2 failed, 25 perhaps done, 10 not tried"),
+            "{text}"
+        );
+        // For those who only want to know that it failed.
+        let error: ClientError = error.into();
+        assert!(matches!(error, ClientError::Status(_)), "{error}");
+    }
+}
+
+/// One key that can't be read neither passes for missing nor hides the others.
+#[tokio::test]
+async fn keys_that_can_not_be_read_are_an_error() {
+    let server = Server::start(|_, _| {
+        let failed = [("b", "KEY_NOT_FOUND"), ("c", "INTERNAL")]
+            .map(|(key, code)| json!({ "key": key, "error": { "code": code } }));
+        told(
+            200,
+            json!({ "successfulKeys": [{ "key": "a", "value": 1 }], "failedKeys": failed }),
+        )
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let error = storage.get_all::<u32>(["a", "b", "c"]).await.unwrap_err();
+    assert_eq!(error.done.len(), 1);
+    let failed: Vec<&str> = error
+        .failed_keys
+        .iter()
+        .map(|one| one.key.as_str())
+        .collect();
+    assert_eq!(failed, ["c"]);
+    // An answer came: it isn't a call that was never sent.
+    assert!(
+        !matches!(*error.error, ClientError::Invalid { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("INTERNAL"), "{error}");
+    // One that isn't there is deleted.
+    let deleted = storage.delete_all(["a", "b", "c"]).await.unwrap();
+    let done: Vec<&str> = deleted.done.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!((done, deleted.failed_keys.len()), (vec!["a", "b"], 1));
+}
+
+#[tokio::test]
+async fn a_batch_is_split_by_its_size_too() {
+    let server = Server::start(|_, asked| {
+        let bytes = asked.body.to_string().len();
+        assert!(bytes <= 4_000_000, "Atlassian takes no more: {bytes}");
+        told(
+            200,
+            json!({ "successfulKeys": asked.body, "failedKeys": [] }),
+        )
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let large = "x".repeat(240 * 1024);
+    let set = storage
+        .set_all((0..25).map(|at| (format!("k{at}"), &large)))
+        .await
+        .unwrap();
+    assert_eq!(set.done.len(), 25);
+    assert_eq!(server.lines().len(), 2);
+}
+
+/// What Atlassian always refuses is refused before.
+#[tokio::test]
+async fn impossible_changes_are_not_sent() {
+    let server = Server::in_turn(vec![told(200, json!({}))]).await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let second = Duration::from_secs(1);
+    let errors = [
+        (
+            storage.transaction().set("k", &1).delete("k").send().await,
+            "each key once",
+        ),
+        (
+            storage
+                .transaction()
+                .delete("k")
+                .expires_in(second)
+                .send()
+                .await,
+            "`expires_in`",
+        ),
+        (
+            storage.transaction().expires_in(second).send().await,
+            "`expires_in`",
+        ),
+        (
+            storage
+                .transaction()
+                .set("k", &1)
+                .only_if(json!({}))
+                .send()
+                .await,
+            "`only_if`",
+        ),
+        (
+            storage
+                .transaction()
+                .check("e", "k", json!({}))
+                .only_if(json!({}))
+                .send()
+                .await,
+            "`only_if`",
+        ),
+        (
+            storage
+                .set_all([("k", 1), ("k", 2)])
+                .await
+                .map(drop)
+                .map_err(Into::into),
+            "each key once",
+        ),
+        (
+            storage
+                .batch()
+                .expires_in(second)
+                .send()
+                .await
+                .map(drop)
+                .map_err(Into::into),
+            "`expires_in`",
+        ),
+        (
+            storage.set("k", &BTreeMap::from([(vec![1], 1)])).await,
+            "as JSON",
+        ),
+    ];
+    for (result, words) in errors {
+        let error = result.unwrap_err();
+        assert!(matches!(error, ClientError::Invalid { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert_eq!(server.lines(), [""; 0]);
+    // The same key of a type and of none are two.
+    let both = storage.batch().set("k", &1).set_entity("e", "k", &2);
+    let _ = both.send().await;
+    storage
+        .transaction()
+        .set("k", &1)
+        .delete_entity("e", "k")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(server.lines().len(), 2);
 }
 
 #[tokio::test]

@@ -156,7 +156,8 @@ async fn a_token_is_used_for_its_own_installation_and_product() {
             atlassian
                 .storage(&here.call, &there.system)
                 .set_all([("k", 1)])
-                .await,
+                .await
+                .map_err(ClientError::from),
         ),
         failed(
             atlassian

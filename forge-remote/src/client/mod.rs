@@ -92,8 +92,8 @@ pub use product::{Client, Product};
 pub use request::{Request, Response, Sending};
 pub use retry::Retries;
 pub use storage::{
-    Batch, Entities, FailedKey, FailedKeyError, Found, Item, Put, Query, Secrets, Storage,
-    Transaction,
+    Batch, BatchError, BatchKey, Entities, FailedKey, FailedKeyError, Found, Item, Put,
+    PutIfAbsent, Query, Secrets, SetBatch, Storage, Transaction,
 };
 pub use tenant::{Site, Tenant};
 
