@@ -40,7 +40,9 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
-pub use crate::platform::{ApiCall, Apis, Call, Fit, NoKey, Platform, Tokens};
+pub use crate::platform::{
+    ApiAnswer, ApiCall, ApiRequest, Apis, Call, Fit, NoKey, Platform, Tokens,
+};
 
 use crate::fit::Clock;
 use crate::registry::{Auth, BoxFuture, Method};

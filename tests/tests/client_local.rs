@@ -102,6 +102,7 @@ fn app() -> App {
     App::empty()
         .handler(handler!(everything))
         .handler(handler!(renew))
+        .impersonation(["read:jira-work", "write:jira-work"])
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
 

@@ -29,8 +29,8 @@ use crate::client::{Atlassian, IsolatedCloud};
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{AppId, Clock, KeyPolicy, KeySource, SystemClock, Verification};
-use crate::manifest::{Remote, Sections};
-use crate::platform::Platform;
+use crate::manifest::{ManifestFile, Remote, Sections};
+use crate::platform::{Declared, Platform};
 use crate::registry::{Problem, Registration, Registry};
 use crate::token::Tokens;
 
@@ -577,6 +577,14 @@ impl App {
         &self.atlassian
     }
 
+    /// What a local platform holds the app to.
+    fn declared(&self) -> Declared {
+        let manifest = ManifestFile::read(self.settings().manifest).ok();
+        let manifest = manifest.filter(ManifestFile::exists);
+        let manifest = manifest.and_then(|file| serde_json::to_value(file.value()).ok());
+        Declared::new(!self.impersonation.is_empty(), manifest.as_ref())
+    }
+
     /// Puts a local platform's key set in place of Atlassian's.
     pub(crate) fn with_platform(mut self, default_app_id: &str) -> Result<(Platform, Self)> {
         let id = self
@@ -584,6 +592,7 @@ impl App {
             .app_id()
             .unwrap_or_else(|| default_app_id.to_owned());
         let platform = Platform::with_clock(id.parse::<AppId>()?, Arc::clone(&self.clock))?;
+        platform.apis().hold_to(self.declared());
         self.app_id = Some(platform.app_id().as_str().to_owned());
         self.key_source = Some(Box::new(platform.key_source()));
         Ok((platform, self))
