@@ -33,7 +33,7 @@ pub mod token;
 #[path = "private.rs"]
 pub mod __private;
 
-pub use app::{App, Background, Built, LaunchError};
+pub use app::{App, Background, BackgroundError, BackgroundTasks, Built, LaunchError, Shutdown};
 pub use error::{BoxError, Error, Result};
 pub use extract::{
     AppState, Event, Invocation, Json, RetentionWindow, Retry, State, SystemToken, UserToken,

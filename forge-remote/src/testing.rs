@@ -40,11 +40,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
-pub use crate::platform::{ApiCall, Apis, Call, Fit, NoKey, Platform, Tokens};
+pub use crate::platform::{
+    ApiAnswer, ApiCall, ApiRequest, Apis, Call, Fit, NoKey, Platform, Tokens,
+};
 
 use crate::fit::Clock;
 use crate::registry::{Auth, BoxFuture, Method};
-use crate::{App, Built, Result};
+use crate::{App, BackgroundError, BackgroundTasks, Built, Result};
 
 /// The app id of tests that set none.
 pub const TEST_APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
@@ -176,9 +178,9 @@ impl Harness {
     }
 
     /// Starts the app's [`background`](App::background) tasks, which otherwise only run while it
-    /// serves. They end when what comes back is dropped.
-    #[must_use = "the tasks end when it is dropped"]
-    pub fn start_background(&self) -> JoinSet<()> {
+    /// serves. They end when what comes back is dropped, or in good order by
+    /// [`stop`](BackgroundTasks::stop).
+    pub fn start_background(&self) -> Result<BackgroundTasks, BackgroundError> {
         self.app.start_background()
     }
 

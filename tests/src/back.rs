@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use forge_remote::axum::body::Bytes;
-use forge_remote::axum::extract::State as Shared;
+use forge_remote::axum::extract::{DefaultBodyLimit, State as Shared};
 use forge_remote::axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use forge_remote::axum::response::{IntoResponse, Response};
 use forge_remote::axum::{Router, serve};
@@ -18,6 +18,7 @@ use forge_remote::registry::BoxFuture;
 use forge_remote::testing::Harness;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// The site of every call here.
@@ -86,7 +87,7 @@ impl Told {
     }
 }
 
-type Answers = dyn Fn(usize, &Asked) -> Told + Send + Sync;
+type Answers = dyn Fn(usize, &Asked) -> (Told, Option<Arc<Semaphore>>) + Send + Sync;
 
 /// The server. It stops when it is dropped.
 pub struct Server {
@@ -111,6 +112,13 @@ struct Inner {
 impl Server {
     /// Answers each request, which are counted from 0.
     pub async fn start(answers: impl Fn(usize, &Asked) -> Told + Send + Sync + 'static) -> Self {
+        Self::gated(move |count, asked| (answers(count, asked), None)).await
+    }
+
+    /// The same, each once there is a permit where it waits for one.
+    pub async fn gated(
+        answers: impl Fn(usize, &Asked) -> (Told, Option<Arc<Semaphore>>) + Send + Sync + 'static,
+    ) -> Self {
         let asked = Arc::default();
         let inner = Inner {
             asked: Arc::clone(&asked),
@@ -118,7 +126,10 @@ impl Server {
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
-        let router = Router::new().fallback(answer).with_state(inner);
+        let router = Router::new()
+            .fallback(answer)
+            .layer(DefaultBodyLimit::disable())
+            .with_state(inner);
         let mut task = JoinSet::new();
         task.spawn(async move { serve(listener, router).await.unwrap() });
         Self {
@@ -166,7 +177,10 @@ async fn answer(
         asked.push(one.clone());
         asked.len() - 1
     };
-    let told = (inner.answers)(count, &one);
+    let (told, gate) = (inner.answers)(count, &one);
+    if let Some(gate) = gate {
+        let _permit = gate.acquire().await.unwrap();
+    }
     tokio::time::sleep(told.delay).await;
     let mut response = told.body.into_response();
     *response.status_mut() = StatusCode::from_u16(told.status).unwrap();
@@ -188,65 +202,120 @@ pub struct Came {
     pub call: Invocation,
     /// The app's token.
     pub system: SystemToken,
-    /// The user's token.
+    /// A user's token.
     pub user: UserToken,
+    from: Installed,
 }
 
+impl Came {
+    /// Another call of the same kind by the same installation, with other tokens.
+    pub async fn again(&self) -> Self {
+        self.from.call(self.from.key, None).await
+    }
+
+    /// A page's call of the same installation, with this for the app's token.
+    pub async fn from_page(&self, token: &str) -> Self {
+        self.from.call("open", Some(token)).await
+    }
+}
+
+/// What a handler leaves.
+type Left = (Invocation, SystemToken, Option<UserToken>);
+
 #[derive(Clone, Default)]
-struct Opened(Arc<Mutex<Option<Came>>>);
+struct Opened(Arc<Mutex<Option<Left>>>);
 
 #[endpoint(auth = [system, user])]
 async fn open(call: Invocation, system: SystemToken, user: UserToken, State(into): State<Opened>) {
-    *into.0.lock().unwrap() = Some(Came { call, system, user });
+    *into.0.lock().unwrap() = Some((call, system, Some(user)));
 }
 
-/// A call of an installation with these products, each a name and a base URL.
+#[scheduled_trigger(interval = "hour", auth = system)]
+async fn hourly(call: Invocation, system: SystemToken, State(into): State<Opened>) {
+    *into.0.lock().unwrap() = Some((call, system, None));
+}
+/// An installation of an app whose handlers leave what came.
+#[derive(Clone)]
+struct Installed {
+    harness: Harness,
+    into: Opened,
+    /// The app's API, and what it is installed in.
+    claims: (Value, Value),
+    /// The handler that is called.
+    key: &'static str,
+}
+
+impl Installed {
+    fn new(atlassian: Atlassian, products: &[(&str, &str)], key: &'static str) -> Self {
+        let into = Opened::default();
+        let app = App::empty()
+            .handler(handler!(open))
+            .handler(handler!(hourly))
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+            .atlassian(atlassian)
+            .state(into.clone());
+        let contexts: Vec<Value> = products
+            .iter()
+            .map(|(name, url)| json!({ "name": name, "apiBaseUrl": url, "cloudId": SITE }))
+            .collect();
+        let first = products.first().map_or("", |(_, url)| url);
+        Self {
+            harness: Harness::new(app).unwrap(),
+            into,
+            claims: (first.into(), contexts.into()),
+            key,
+        }
+    }
+
+    async fn call(&self, key: &str, token: Option<&str>) -> Came {
+        let (first, contexts) = self.claims.clone();
+        let call = self.harness.call(key).fit(|fit| {
+            fit.set("/app/installation/contexts", contexts)
+                .set("/app/apiBaseUrl", first)
+        });
+        let call = match token {
+            Some(token) => call.header("x-forge-oauth-system", token),
+            None => call,
+        };
+        let answer = call.send().await;
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        let (call, system, user) = self.into.0.lock().unwrap().take().unwrap();
+        Came {
+            call,
+            system,
+            user: user.unwrap_or_else(|| self.harness.platform().user_token("somebody")),
+            from: self.clone(),
+        }
+    }
+}
+
+/// A page's call of an installation with these products, each a name and a base URL.
 pub async fn came(products: &[(&str, &str)]) -> Came {
     came_to(Atlassian::new(), products).await
 }
 
 /// The same, of an app that calls back so.
 pub async fn came_to(atlassian: Atlassian, products: &[(&str, &str)]) -> Came {
-    opened(atlassian, products, None).await
+    let installed = Installed::new(atlassian, products, "open");
+    installed.call("open", None).await
 }
 
-async fn opened(atlassian: Atlassian, products: &[(&str, &str)], token: Option<&str>) -> Came {
-    let into = Opened::default();
-    let app = App::empty()
-        .handler(handler!(open))
-        .remote(Remote::new("backend").base_url("https://backend.example.com"))
-        .atlassian(atlassian)
-        .state(into.clone());
-    let harness = Harness::new(app).unwrap();
-    let contexts: Vec<Value> = products
-        .iter()
-        .map(|(name, url)| json!({ "name": name, "apiBaseUrl": url, "cloudId": SITE }))
-        .collect();
-    let call = harness.call("open").fit(|fit| {
-        let first = products.first().map_or("", |(_, url)| url);
-        fit.set("/app/installation/contexts", contexts.into())
-            .set("/app/apiBaseUrl", first.into())
-    });
-    let call = match token {
-        Some(token) => call.header("x-forge-oauth-system", token),
-        None => call,
-    };
-    let answer = call.send().await;
-    assert_eq!(answer.status(), 200, "{answer:?}");
-    into.0.lock().unwrap().take().unwrap()
-}
-
-/// A call of an installation whose products are this server's.
+/// A page's call of an installation whose products are this server's.
 pub async fn came_from(server: &Server) -> Came {
-    came_of(server, None).await
+    installed_in(server, "open").call("open", None).await
 }
 
 /// The same, with this system token.
 pub async fn came_with(server: &Server, token: &str) -> Came {
-    came_of(server, Some(token)).await
+    installed_in(server, "open").call("open", Some(token)).await
 }
 
-async fn came_of(server: &Server, token: Option<&str>) -> Came {
+/// A schedule's call, whose tokens Forge itself delivers.
+pub async fn delivered_from(server: &Server) -> Came {
+    installed_in(server, "hourly").call("hourly", None).await
+}
+
+fn installed_in(server: &Server, key: &'static str) -> Installed {
     let [jira, confluence] =
         ["jira", "confluence"].map(|name| format!("{}/ex/{name}/{SITE}", server.origin));
     let bitbucket = server.origin.as_str();
@@ -255,7 +324,7 @@ async fn came_of(server: &Server, token: Option<&str>) -> Came {
         ("confluence", confluence.as_str()),
         ("bitbucket", bitbucket),
     ];
-    opened(Atlassian::new(), &products, token).await
+    Installed::new(Atlassian::new(), &products, key)
 }
 
 /// A clock on which nobody waits: it moves on by what it is asked to wait.

@@ -8,11 +8,13 @@ use std::time::Duration;
 use forge_remote::client::Atlassian;
 use forge_remote::prelude::*;
 use forge_remote::token::MemoryTokens;
-use forge_remote::{BoxError, handler};
+use forge_remote::{BackgroundError, BoxError, Built, Shutdown, handler};
 use forge_remote_tests::jws::published;
 use forge_remote_tests::rig::{Rig, SOON};
 use forge_remote_tests::source::Answer;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::task::JoinHandle;
 
 /// What a task tells: when it starts, and, by its drop, when it ends.
 #[derive(Clone)]
@@ -147,11 +149,7 @@ async fn a_task_does_not_run_before_the_state_is_connected() {
     let built = connecting.await.unwrap().unwrap().build().unwrap();
     // Only what serves runs it.
     nothing_comes(&mut told).await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(built.serve(listener, async {
-        let _ = stopped.await;
-    }));
+    let (stop, server) = serving(&built).await;
     assert_eq!(next(&mut told).await, Some("started"));
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
@@ -165,8 +163,127 @@ async fn whoever_serves_the_router_starts_the_tasks() {
     let built = app.background(goes_on).build().unwrap();
     let _router = built.router();
     nothing_comes(&mut told).await;
-    let tasks = built.start_background();
+    let tasks = built.start_background().unwrap();
     assert_eq!(next(&mut told).await, Some("started"));
     drop(tasks);
     assert_eq!(next(&mut told).await, Some("ended"));
+}
+
+/// Started twice, every installation would be worked for twice.
+#[tokio::test]
+async fn tasks_run_once() {
+    let (send, mut told) = unbounded_channel();
+    let app = app().tokens(MemoryTokens::new()).state(Told(send));
+    let built = app.background(goes_on).build().unwrap();
+    let tasks = built.start_background().unwrap();
+    assert_eq!(next(&mut told).await, Some("started"));
+    let again = built.clone().start_background().unwrap_err();
+    assert_eq!(again, BackgroundError::AlreadyRunning);
+    assert!(again.to_string().contains("run already"), "{again}");
+    // Who serves beside it serves, and leaves the tasks to those who began them.
+    let (stop, server) = serving(&built).await;
+    nothing_comes(&mut told).await;
+    stop.send(()).unwrap();
+    server.await.unwrap().unwrap();
+    nothing_comes(&mut told).await;
+    tasks.stop(SOON).await;
+    // Nothing of them runs any more: they have been dropped by now.
+    assert_eq!(told.try_recv(), Ok("ended"));
+    let _anew = built.start_background().unwrap();
+    assert_eq!(next(&mut told).await, Some("started"));
+}
+
+#[test]
+fn without_a_runtime_there_is_an_error() {
+    let built = app().build().unwrap();
+    let error = built.start_background().unwrap_err();
+    assert_eq!(error, BackgroundError::NoRuntime);
+}
+
+async fn serving(built: &Built) -> (oneshot::Sender<()>, JoinHandle<Result<()>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let server = tokio::spawn(built.clone().serve(listener, async {
+        let _ = stopped.await;
+    }));
+    (stop, server)
+}
+
+/// Lets a task go on.
+#[derive(Clone)]
+struct Gate(Arc<Semaphore>);
+
+/// A round of work is finished, and a token that came last is kept.
+async fn ends_well(
+    shutdown: Shutdown,
+    State(told): State<Told>,
+    State(gate): State<Gate>,
+) -> Result<()> {
+    told.0.send("started")?;
+    let _ends = Ends(told.clone());
+    shutdown.requested().await;
+    assert!(shutdown.is_requested());
+    told.0.send("told")?;
+    let _permit = gate.0.acquire().await?;
+    told.0.send("finished")?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_task_is_told_of_the_end_and_waited_for() {
+    let (send, mut told) = unbounded_channel();
+    let gate = Gate(Arc::new(Semaphore::new(0)));
+    let app = app().state(Told(send)).state(gate.clone());
+    let built = app.background(ends_well).build().unwrap();
+    let (stop, server) = serving(&built).await;
+    assert_eq!(next(&mut told).await, Some("started"));
+    nothing_comes(&mut told).await;
+    stop.send(()).unwrap();
+    assert_eq!(next(&mut told).await, Some("told"));
+    nothing_comes(&mut told).await;
+    assert!(!server.is_finished());
+    gate.0.add_permits(1);
+    server.await.unwrap().unwrap();
+    // Before the server's last word.
+    assert_eq!(told.try_recv(), Ok("finished"));
+    assert_eq!(told.try_recv(), Ok("ended"));
+}
+
+#[tokio::test]
+async fn a_task_that_does_not_end_in_time_is_cut_off() {
+    let (send, mut told) = unbounded_channel();
+    let gate = Gate(Arc::new(Semaphore::new(0)));
+    let app = app().state(Told(send)).state(gate.clone());
+    let app = app.shutdown_grace(Duration::from_millis(50));
+    let built = app.background(ends_well).build().unwrap();
+    let (stop, server) = serving(&built).await;
+    assert_eq!(next(&mut told).await, Some("started"));
+    stop.send(()).unwrap();
+    server.await.unwrap().unwrap();
+    assert_eq!(told.try_recv(), Ok("told"));
+    assert_eq!(told.try_recv(), Ok("ended"));
+}
+
+/// Fails once it is told.
+async fn fails_at_the_end(shutdown: Shutdown, State(told): State<Told>) -> Result<()> {
+    told.0.send("started")?;
+    shutdown.requested().await;
+    Err("too late".into())
+}
+
+#[tokio::test]
+async fn nothing_begins_anew_at_the_end() {
+    let (send, mut told) = unbounded_channel();
+    let app = app().state(Told(send));
+    // The other one waits to begin anew.
+    let built = app
+        .background(fails_at_the_end)
+        .background(fails)
+        .build()
+        .unwrap();
+    let tasks = built.start_background().unwrap();
+    assert_eq!(next(&mut told).await, Some("started"));
+    assert_eq!(next(&mut told).await, Some("started"));
+    tasks.stop(SOON).await;
+    assert!(told.try_recv().is_err());
 }

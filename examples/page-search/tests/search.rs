@@ -96,7 +96,7 @@ async fn every_installations_pages_are_indexed_without_a_request() {
 #[tokio::test]
 async fn a_new_installations_pages_are_found_soon() {
     let test = start().await;
-    let _background = test.harness.start_background();
+    let _background = test.harness.start_background().unwrap();
     let event =
         json!({ "eventType": "avi:forge:installed:app", "id": "x", "app": { "version": "1.0.0" } });
     let installed = test.harness.call("installed").json(&event).send().await;

@@ -1,12 +1,17 @@
 //! Work that goes on beside requests.
 
+use std::any::Any;
+use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::client::Atlassian;
 use crate::error::Result;
@@ -17,31 +22,110 @@ use crate::token::Tokens;
 
 /// A failing task waits this long at most before it begins anew.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// How long tasks may take to be dropped: one that never waits can't be.
+const LAST_DROPS: Duration = Duration::from_secs(5);
 
 /// A function for [`App::background`](crate::App::background): async, with up to six arguments, each
-/// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens) or
-/// [`Atlassian`](crate::client::Atlassian), and a [`Result<()>`](crate::Result).
+/// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens), [`Atlassian`](crate::client::Atlassian)
+/// or [`Shutdown`], and a [`Result<()>`](crate::Result).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a background task",
-    note = "an async function of `State<T>`, `Tokens` and `Atlassian` that returns `forge_remote::Result<()>` can"
+    note = "an async function of `State<T>`, `Tokens`, `Atlassian` and `Shutdown` that returns `forge_remote::Result<()>` can"
 )]
 pub trait Background<Arguments>: Send + Sync + 'static {
     #[doc(hidden)]
     fn needs(&self) -> Vec<Need>;
+    /// Whether it wants to be told when the app stops, and ends then by itself.
+    #[doc(hidden)]
+    fn ends_itself(&self) -> bool;
     /// `None` when an argument isn't there, which launch checks.
     #[doc(hidden)]
-    fn start(&self, state: &AppState) -> Option<BoxFuture<Result<()>>>;
+    fn start(&self, given: &Given) -> Option<BoxFuture<Result<()>>>;
+}
+
+/// What there is to give.
+#[doc(hidden)]
+#[derive(Clone, Debug)]
+pub struct Given {
+    state: AppState,
+    shutdown: Shutdown,
 }
 
 /// What a background task can be given.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a background task can't take `{Self}`",
-    note = "it can take `State<T>`, `Tokens` and `Atlassian`: there is no request to take anything from"
+    note = "it can take `State<T>`, `Tokens`, `Atlassian` and `Shutdown`: there is no request to take anything from"
 )]
 pub trait FromApp: Sized {
+    const IS_SHUTDOWN: bool = false;
     fn need() -> Option<Need>;
-    fn from_app(state: &AppState) -> Option<Self>;
+    fn from_app(given: &Given) -> Option<Self>;
+}
+
+/// The app's end, as an argument of a [`background`](crate::App::background) task: it is told when
+/// the app is told to stop, and has [`App::shutdown_grace`](crate::App::shutdown_grace) to come to
+/// an end, while requests do. A task that doesn't take it is dropped where it waits.
+///
+/// ```
+/// use std::time::Duration;
+/// use forge_remote::prelude::*;
+/// use forge_remote::Shutdown;
+///
+/// async fn sync(shutdown: Shutdown) -> Result<()> {
+///     while !shutdown.is_requested() {
+///         // A round of work, which is never cut off.
+///         tokio::select! {
+///             () = shutdown.requested() => {}
+///             () = tokio::time::sleep(Duration::from_secs(600)) => {}
+///         }
+///     }
+///     Ok(())
+/// }
+///
+/// let app = App::new().background(sync);
+/// # let _ = app;
+/// ```
+#[derive(Clone)]
+pub struct Shutdown(Arc<watch::Sender<bool>>);
+
+impl fmt::Debug for Shutdown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Shutdown({})", self.is_requested())
+    }
+}
+
+impl Shutdown {
+    fn new() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+
+    /// Completes when the app is told to stop.
+    pub async fn requested(&self) {
+        // An error can't be: the sender is held here.
+        let _ = self.0.subscribe().wait_for(|requested| *requested).await;
+    }
+
+    /// Whether the app has been told to stop.
+    pub fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    fn request(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl FromApp for Shutdown {
+    const IS_SHUTDOWN: bool = true;
+
+    fn need() -> Option<Need> {
+        None
+    }
+
+    fn from_app(given: &Given) -> Option<Self> {
+        Some(given.shutdown.clone())
+    }
 }
 
 impl<T: Clone + Send + Sync + 'static> FromApp for State<T> {
@@ -52,8 +136,8 @@ impl<T: Clone + Send + Sync + 'static> FromApp for State<T> {
         })
     }
 
-    fn from_app(state: &AppState) -> Option<Self> {
-        state.get().map(Self)
+    fn from_app(given: &Given) -> Option<Self> {
+        given.state.get().map(Self)
     }
 }
 
@@ -62,8 +146,8 @@ impl FromApp for Tokens {
         Some(Need::Tokens)
     }
 
-    fn from_app(state: &AppState) -> Option<Self> {
-        state.get()
+    fn from_app(given: &Given) -> Option<Self> {
+        given.state.get()
     }
 }
 
@@ -72,8 +156,8 @@ impl FromApp for Atlassian {
         None
     }
 
-    fn from_app(state: &AppState) -> Option<Self> {
-        state.get()
+    fn from_app(given: &Given) -> Option<Self> {
+        given.state.get()
     }
 }
 
@@ -89,9 +173,13 @@ macro_rules! background {
                 needs.into_iter().flatten().collect()
             }
 
+            fn ends_itself(&self) -> bool {
+                false $(|| $argument::IS_SHUTDOWN)*
+            }
+
             #[allow(unused_variables, reason = "without arguments there is nothing to take")]
-            fn start(&self, state: &AppState) -> Option<BoxFuture<Result<()>>> {
-                Some(Box::pin(self($($argument::from_app(state)?),*)))
+            fn start(&self, given: &Given) -> Option<BoxFuture<Result<()>>> {
+                Some(Box::pin(self($($argument::from_app(given)?),*)))
             }
         }
     };
@@ -105,13 +193,14 @@ background!(A B C D);
 background!(A B C D E);
 background!(A B C D E G);
 
-type Start = dyn Fn(&AppState) -> Option<BoxFuture<Result<()>>> + Send + Sync;
+type Start = dyn Fn(&Given) -> Option<BoxFuture<Result<()>>> + Send + Sync;
 
 /// A task as the app has it.
 #[derive(Clone)]
 pub(crate) struct Task {
     pub(super) place: &'static Location<'static>,
     pub(super) needs: Vec<Need>,
+    ends_itself: bool,
     start: Arc<Start>,
 }
 
@@ -120,19 +209,19 @@ impl Task {
         Self {
             place,
             needs: task.needs(),
-            start: Arc::new(move |state: &AppState| task.start(state)),
+            ends_itself: task.ends_itself(),
+            start: Arc::new(move |given: &Given| task.start(given)),
         }
     }
 
-    /// Runs it to its end; after a failure it begins anew, later and later.
-    pub(super) async fn run(self, state: AppState, clock: Arc<dyn Clock>) {
+    /// Runs it to its end; after a failure it begins anew, later and later, until the app stops.
+    async fn run(self, given: Given, clock: Arc<dyn Clock>) {
         let mut wait = Duration::from_secs(1);
         loop {
             let began = clock.elapsed();
-            let task = self.place;
             // A function may panic before it gives its future.
             let running = async {
-                match (self.start)(&state) {
+                match (self.start)(&given) {
                     Some(running) => running.await,
                     None => Err("an argument isn't there".into()),
                 }
@@ -140,21 +229,38 @@ impl Task {
             // What it was given is shared and may be half changed; so it is for handlers.
             let error = match AssertUnwindSafe(running).catch_unwind().await {
                 Ok(Ok(())) => {
-                    tracing::info!(%task, "a background task has finished");
+                    tracing::info!("a background task has finished");
                     return;
                 }
                 Ok(Err(error)) => format!("{error:?}"),
-                Err(_) => "it panicked".to_owned(),
+                Err(panic) => format!("it panicked: {}", panic_text(&*panic)),
             };
+            if given.shutdown.is_requested() {
+                tracing::error!(error, "a background task failed while the app stops");
+                return;
+            }
             if clock.elapsed().saturating_sub(began) > LONGEST_WAIT {
                 wait = Duration::from_secs(1);
             }
             let seconds = wait.as_secs();
-            tracing::error!(%task, error, "a background task failed, and begins anew in {seconds} s");
-            clock.sleep(wait).await;
+            tracing::error!(
+                error,
+                "a background task failed, and begins anew in {seconds} s"
+            );
+            tokio::select! {
+                () = clock.sleep(wait) => {}
+                () = given.shutdown.requested() => return,
+            }
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
+}
+
+/// What `panic!` was given.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref().map(String::as_str))
+        .unwrap_or("with something that isn't text")
 }
 
 /// An app's tasks, and what they run with.
@@ -162,6 +268,22 @@ pub(super) struct Tasks {
     tasks: Vec<Task>,
     state: AppState,
     clock: Arc<dyn Clock>,
+    are_running: Arc<AtomicBool>,
+}
+
+/// Why background tasks don't start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackgroundError {
+    /// They run already, for another server or clone of this app.
+    #[error(
+        "the app's background tasks run already: they run once, started by `Built::serve` or by one \
+         `start_background` whose result is still there"
+    )]
+    AlreadyRunning,
+    /// There is nothing to run them on.
+    #[error("background tasks need a Tokio runtime: call `start_background` from async code")]
+    NoRuntime,
 }
 
 impl Tasks {
@@ -170,14 +292,95 @@ impl Tasks {
             tasks,
             state,
             clock,
+            are_running: Arc::default(),
         }
     }
 
-    /// They run until the set is dropped.
-    pub(super) fn start(&self) -> JoinSet<()> {
-        let tasks = self.tasks.iter().cloned();
-        tasks
-            .map(|task| task.run(self.state.clone(), Arc::clone(&self.clock)))
-            .collect()
+    pub(super) fn start(&self) -> Result<BackgroundTasks, BackgroundError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(BackgroundError::NoRuntime);
+        }
+        if self.are_running.swap(true, Ordering::SeqCst) {
+            return Err(BackgroundError::AlreadyRunning);
+        }
+        let mut running = BackgroundTasks {
+            ending: JoinSet::new(),
+            others: JoinSet::new(),
+            shutdown: Shutdown::new(),
+            _running: Running(Arc::clone(&self.are_running)),
+        };
+        for task in self.tasks.iter().cloned() {
+            let given = Given {
+                state: self.state.clone(),
+                shutdown: running.shutdown.clone(),
+            };
+            let set = if task.ends_itself {
+                &mut running.ending
+            } else {
+                &mut running.others
+            };
+            let span = tracing::info_span!("background", task = %task.place);
+            set.spawn(task.run(given, Arc::clone(&self.clock)).instrument(span));
+        }
+        Ok(running)
+    }
+}
+
+/// An app's background tasks, as they run: see
+/// [`Built::start_background`](crate::Built::start_background). They are dropped with it, wherever
+/// they wait; [`stop`](Self::stop) ends them in good order.
+#[must_use = "the tasks end when it is dropped"]
+pub struct BackgroundTasks {
+    /// Those that take [`Shutdown`].
+    ending: JoinSet<()>,
+    others: JoinSet<()>,
+    shutdown: Shutdown,
+    _running: Running,
+}
+
+impl fmt::Debug for BackgroundTasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "BackgroundTasks({})",
+            self.ending.len() + self.others.len()
+        )
+    }
+}
+
+/// From its drop on, they may be started anew.
+struct Running(Arc<AtomicBool>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+impl BackgroundTasks {
+    /// Tells the tasks that take [`Shutdown`] that the app stops.
+    pub(super) fn tell(&self) {
+        self.shutdown.request();
+    }
+
+    /// Tells the tasks that take [`Shutdown`], waits this long for them to end, and drops what goes
+    /// on where it waits. Nothing of them runs any more when this returns.
+    pub async fn stop(mut self, grace: Duration) {
+        self.tell();
+        let ended = async { while self.ending.join_next().await.is_some() {} };
+        if tokio::time::timeout(grace, ended).await.is_err() {
+            let tasks = self.ending.len();
+            tracing::warn!(
+                tasks,
+                "background tasks have not ended in time, and are cut off"
+            );
+        }
+        let dropped = async {
+            self.ending.shutdown().await;
+            self.others.shutdown().await;
+        };
+        if tokio::time::timeout(LAST_DROPS, dropped).await.is_err() {
+            tracing::error!("a background task can't be ended: it blocks its thread");
+        }
     }
 }

@@ -18,19 +18,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use background::Background;
+pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
 pub(crate) use cli::{PATIENCE, complain, drift, print};
 pub(crate) use config::variable;
 pub use launch::LaunchError;
 pub(crate) use serve::told_to_stop;
 pub use service::Built;
 
-use crate::client::Atlassian;
+use crate::client::{Atlassian, IsolatedCloud};
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{AppId, Clock, KeyPolicy, KeySource, SystemClock, Verification};
-use crate::manifest::{Remote, Sections};
-use crate::platform::Platform;
+use crate::manifest::{ManifestFile, Remote, Sections};
+use crate::platform::{Declared, Platform};
 use crate::registry::{Problem, Registration, Registry};
 use crate::token::Tokens;
 
@@ -80,7 +80,7 @@ pub struct App {
     jwks_url: Option<String>,
     key_source: Option<Box<dyn KeySource>>,
     staging: bool,
-    isolated: BTreeMap<String, String>,
+    isolated: BTreeMap<String, IsolatedCloud>,
     key_policy: KeyPolicy,
     verification: Verification,
     clock: Arc<dyn Clock>,
@@ -271,13 +271,14 @@ impl App {
     }
 
     /// Work beside requests, for as long as the app serves: it starts once the state is connected,
-    /// not for commands such as `manifest`, and is dropped where it waits after the last request
-    /// has been answered. `dev` runs it too, with its own tokens and APIs.
+    /// not for commands such as `manifest`. When the app stops, a task that takes [`Shutdown`] is
+    /// told and waited for; another is dropped where it waits after the last request has been
+    /// answered. `dev` runs it too, with its own tokens and APIs.
     ///
-    /// The function's arguments are [`State<T>`](crate::State), [`Tokens`](crate::Tokens) and
-    /// [`Atlassian`](crate::client::Atlassian), up to six; that they are there is checked when the
-    /// app starts. When it fails or panics, that is logged and it begins anew, after a second at
-    /// first, a minute at most.
+    /// The function's arguments are [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
+    /// [`Atlassian`](crate::client::Atlassian) and [`Shutdown`], up to six; that they are there is
+    /// checked when the app starts. When it fails or panics, that is logged and it begins anew,
+    /// after a second at first, a minute at most.
     ///
     /// ```
     /// use std::time::Duration;
@@ -366,10 +367,27 @@ impl App {
         self
     }
 
-    /// Accepts tokens of an isolated cloud, by its own key set. `label` is the `icLabel` of its
-    /// tokens; both come with the cloud's onboarding.
-    pub fn isolated_cloud(mut self, label: impl Into<String>, jwks_url: impl Into<String>) -> Self {
-        self.isolated.insert(label.into(), jwks_url.into());
+    /// Accepts tokens of an isolated cloud, by its own key set, and calls its installations back
+    /// there. `label` is the `icLabel` of its tokens; all of it comes with the cloud's onboarding.
+    /// One app can serve the commercial cloud and any number of these.
+    ///
+    /// The key set's URL alone will do for an app that calls nothing back.
+    ///
+    /// ```
+    /// use forge_remote::client::IsolatedCloud;
+    /// use forge_remote::prelude::*;
+    ///
+    /// let orange = IsolatedCloud::new("https://keys.orange.example/jwks.json")
+    ///     .api_url("https://api.orange.example");
+    /// let app = App::new().isolated_cloud("orange", orange);
+    /// # let _ = app;
+    /// ```
+    pub fn isolated_cloud(
+        mut self,
+        label: impl Into<String>,
+        cloud: impl Into<IsolatedCloud>,
+    ) -> Self {
+        self.isolated.insert(label.into(), cloud.into());
         self
     }
 
@@ -413,9 +431,10 @@ impl App {
         self
     }
 
-    /// How long calls under way may still take once the app is told to stop: 20 seconds unless
-    /// told otherwise. Kept tokens that wait for their store have 5 more. Keep the sum below what
-    /// the process is given: 30 seconds by Kubernetes, 10 by Docker.
+    /// How long calls under way, and background tasks that take [`Shutdown`], may still take once
+    /// the app is told to stop: 20 seconds unless told otherwise. Kept tokens that wait for their
+    /// store have 5 more. Keep the sum below what the process is given: 30 seconds by Kubernetes,
+    /// 10 by Docker.
     pub fn shutdown_grace(mut self, time: Duration) -> Self {
         self.limits.shutdown = time;
         self
@@ -580,6 +599,14 @@ impl App {
         &self.atlassian
     }
 
+    /// What a local platform holds the app to.
+    fn declared(&self) -> Declared {
+        let manifest = ManifestFile::read(self.settings().manifest).ok();
+        let manifest = manifest.filter(ManifestFile::exists);
+        let manifest = manifest.and_then(|file| serde_json::to_value(file.value()).ok());
+        Declared::new(!self.impersonation.is_empty(), manifest.as_ref())
+    }
+
     /// Puts a local platform's key set in place of Atlassian's.
     pub(crate) fn with_platform(mut self, default_app_id: &str) -> Result<(Platform, Self)> {
         let id = self
@@ -587,6 +614,7 @@ impl App {
             .app_id()
             .unwrap_or_else(|| default_app_id.to_owned());
         let platform = Platform::with_clock(id.parse::<AppId>()?, Arc::clone(&self.clock))?;
+        platform.apis().hold_to(self.declared());
         self.app_id = Some(platform.app_id().as_str().to_owned());
         self.key_source = Some(Box::new(platform.key_source()));
         Ok((platform, self))

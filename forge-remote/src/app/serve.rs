@@ -4,7 +4,7 @@ use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -41,7 +41,13 @@ impl Built {
         if let Some(tokens) = self.tokens() {
             tokens.start_watchers();
         }
-        let background = self.start_background();
+        let background = match self.start_background() {
+            Ok(background) => Some(background),
+            Err(already) => {
+                tracing::info!("{already}");
+                None
+            }
+        };
         let limits = self.limits();
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -78,8 +84,15 @@ impl Built {
         }
         drop(listener);
         tracing::info!(grace = ?limits.shutdown, "stopping: calls under way may finish");
+        let told = Instant::now();
+        if let Some(background) = &background {
+            background.tell();
+        }
         self.await_calls(graceful.shutdown()).await;
-        drop(background);
+        if let Some(background) = background {
+            let left = limits.shutdown.saturating_sub(told.elapsed());
+            background.stop(left).await;
+        }
         self.write_tokens().await;
         Ok(())
     }

@@ -17,12 +17,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any, get, on};
 use futures_util::FutureExt as _;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tracing::Instrument as _;
 
-use super::background::Tasks;
+use super::background::{BackgroundError, BackgroundTasks, Tasks};
 use super::{App, LaunchError, Limits, body};
-use crate::client::Atlassian;
+use crate::client::{Atlassian, is_label};
 use crate::extract::trace_id;
 use crate::extract::{AppState, Below, MayLackBody, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
@@ -80,6 +79,7 @@ impl Built {
         if app.staging {
             atlassian.allow_staging();
         }
+        atlassian.impersonates(!app.impersonation.is_empty());
         atlassian.fix_hosts();
         app.state.insert(atlassian.clone());
         let state = AppState::new(app.state);
@@ -166,9 +166,10 @@ impl Built {
     }
 
     /// Starts the app's [`background`](App::background) tasks, for a [`router`](Self::router) that
-    /// is served by somebody else; `serve` starts them by itself. They end when the set is dropped.
-    #[must_use = "the tasks end when it is dropped"]
-    pub fn start_background(&self) -> JoinSet<()> {
+    /// is served by somebody else; `serve` starts them by itself. They run once for all clones of
+    /// this, and end when what comes back is dropped; end them by [`BackgroundTasks::stop`] before
+    /// [`Tokens::flush`].
+    pub fn start_background(&self) -> Result<BackgroundTasks, BackgroundError> {
         self.0.background.start()
     }
 
@@ -251,19 +252,22 @@ fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) 
     if app.staging {
         ring.staging = set(http(STAGING_KEYS), problems);
     }
-    for (label, url) in &app.isolated {
-        // Source: https://developer.atlassian.com/platform/forge/remote/essentials/ (isolated cloud)
-        let allowed =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
-        if label.is_empty() || label.len() > 50 || !label.chars().all(allowed) {
+    for (label, cloud) in &app.isolated {
+        if !is_label(label) {
             let message = format!("`{label}` can't be an isolated cloud's label");
             problems.push(Problem::new(
                 "bad-cloud-label",
                 message,
                 "it is 1 to 50 of `a-z`, `0-9`, `_` and `-`",
             ));
+        } else if let Err(error) = app.atlassian.use_cloud(label, cloud) {
+            problems.push(Problem::new(
+                "bad-cloud-url",
+                format!("the isolated cloud `{label}`: {error}"),
+                "correct the URLs given to `IsolatedCloud`",
+            ));
         }
-        if let Some(keys) = set(http(url), problems) {
+        if let Some(keys) = set(http(&cloud.jwks_url), problems) {
             ring.isolated.insert(label.clone(), keys);
         }
     }
@@ -380,12 +384,13 @@ impl Mounted {
                 return response::keys_unavailable();
             }
         };
+        let by_platform = self.is_by_platform(&claims);
         if let Some(tokens) = &self.tokens {
-            tokens.observe(&claims, request.headers(), self.is_by_platform(&claims));
+            tokens.observe(&claims, request.headers(), by_platform);
         }
         let endpoint = Arc::clone(&self.endpoint);
         let atlassian = self.atlassian.clone();
-        let verified = Verified::new(claims, endpoint, atlassian, request.headers());
+        let verified = Verified::new(claims, endpoint, atlassian, request.headers(), by_platform);
         request.extensions_mut().insert(verified);
         if self.may_lack_body {
             request.extensions_mut().insert(MayLackBody);

@@ -1,5 +1,6 @@
 //! The connections, the hosts that tokens may go to, and how calls are made.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use axum::http::request::Parts;
 use axum::response::Response as HttpResponse;
 use reqwest::Url;
 
-use super::hosts::{self, Hosts, InvalidHost, STAGING};
-use super::{Api, Product, Retries, Tenant, impersonation};
+use super::clouds::{self, Addresses};
+use super::hosts::{self, Hosts, InvalidHost};
+use super::{Api, IsolatedCloud, Product, Retries, Tenant, impersonation};
 use crate::extract::AppState;
 use crate::fit::{Clock, SystemClock};
 use crate::opaque::Opaque;
@@ -21,7 +23,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Atlassian's APIs, for every installation: the connections, the hosts that tokens may go to, and
 /// how calls are made. Clones share the first two; a clone's timeout and retries are its own. The
-/// hosts are fixed once the app is built.
+/// hosts and the clock are fixed once the app is built.
 ///
 /// Handlers have the app's through [`Invocation`](crate::Invocation) and can take it as an argument. Background work
 /// gets a clone: see the [module](super).
@@ -41,17 +43,20 @@ pub(super) struct Manner {
 
 pub(super) struct Shared {
     settings: Mutex<Arc<Settings>>,
-    https: OnceLock<Result<reqwest::Client, String>>,
-    loopback: OnceLock<Result<reqwest::Client, String>>,
+    https: OnceLock<reqwest::Client>,
+    loopback: OnceLock<reqwest::Client>,
     pub(super) acting: impersonation::Cache,
 }
 
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) hosts: Hosts,
-    /// Where GraphQL and Forge's own APIs are.
+    /// Where GraphQL and Forge's own APIs are, outside of isolated clouds.
     pub(super) platform: String,
-    pub(super) storage: Option<String>,
+    /// The isolated clouds, by their labels.
+    pub(super) clouds: BTreeMap<String, Addresses>,
+    /// Whether the app declares scopes for [`Product::impersonate`]; unknown without an app.
+    pub(super) impersonates: Option<bool>,
     are_fixed: bool,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -79,7 +84,8 @@ impl Atlassian {
         let settings = Settings {
             hosts: Hosts::default(),
             platform: hosts::PLATFORM.to_owned(),
-            storage: None,
+            clouds: BTreeMap::new(),
+            impersonates: None,
             are_fixed: false,
             clock: Arc::new(SystemClock::default()),
         };
@@ -111,7 +117,6 @@ impl Atlassian {
         self.forbid_others();
         self.try_change(|settings| {
             settings.platform = settings.hosts.allow_loopback(origin)?;
-            settings.storage = None;
             Ok(())
         })
     }
@@ -121,32 +126,22 @@ impl Atlassian {
         self.change(|settings| settings.hosts.forbid_others());
     }
 
-    /// Lets tokens go to this host too, e.g. `https://api.stg.atlassian.com`, or an isolated
-    /// cloud's. Whoever runs it can then act as the app.
+    /// Lets tokens of every installation go to this host too, e.g. a proxy of yours. Whoever runs
+    /// it can then act as the app.
     pub fn allow_host(self, url: &str) -> Result<Self, InvalidHost> {
         self.configure(|settings| settings.hosts.allow(url))?;
         Ok(self)
     }
 
-    /// Where GraphQL and Forge's own APIs are, in place of `https://api.atlassian.com`: for an
-    /// isolated cloud. The host is allowed with it.
-    pub fn platform_url(self, url: &str) -> Result<Self, InvalidHost> {
-        self.configure(|settings| {
-            settings.hosts.allow(url)?;
-            settings.platform = url.trim_end_matches('/').to_owned();
-            Ok(())
-        })?;
-        Ok(self)
-    }
-
-    /// Where Forge's storage is, in place of `https://api.atlassian.com/forge/storage/kvs`: for an
-    /// isolated cloud. The host is allowed with it.
-    pub fn storage_url(self, url: &str) -> Result<Self, InvalidHost> {
-        self.configure(|settings| {
-            settings.hosts.allow(url)?;
-            settings.storage = Some(url.trim_end_matches('/').to_owned());
-            Ok(())
-        })?;
+    /// Where the installations of an isolated cloud are called, for a program without an
+    /// [`App`](crate::App); an app tells its own: [`App::isolated_cloud`](crate::App::isolated_cloud).
+    pub fn isolated_cloud(
+        self,
+        label: &str,
+        cloud: impl Into<IsolatedCloud>,
+    ) -> Result<Self, InvalidHost> {
+        let cloud = cloud.into();
+        self.configure(|settings| settings.add_cloud(label, &cloud))?;
         Ok(self)
     }
 
@@ -172,17 +167,31 @@ impl Atlassian {
         self
     }
 
-    /// Another clock, for tests. An app gives its own.
+    /// Another clock, for tests. An app gives its own, and keeps it: once the app is built, this
+    /// changes nothing.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
+        if self.settings().are_fixed {
+            tracing::warn!("`Atlassian::clock` changes nothing: the app runs already");
+            return self;
+        }
         self.use_clock(&(Arc::new(clock) as Arc<dyn Clock>));
         self
     }
 
     /// An app of the staging cloud calls that cloud.
     pub(crate) fn allow_staging(&self) {
-        // It is an https URL.
-        let _ = self.try_change(|settings| settings.hosts.allow(STAGING));
+        self.change(|settings| settings.hosts.allow_staging());
+    }
+
+    /// The app's isolated clouds.
+    pub(crate) fn use_cloud(&self, label: &str, cloud: &IsolatedCloud) -> Result<(), InvalidHost> {
+        self.try_change(|settings| settings.add_cloud(label, cloud))
+    }
+
+    /// Whether the app declares scopes for users who aren't in session.
+    pub(crate) fn impersonates(&self, declared: bool) {
+        self.change(|settings| settings.impersonates = Some(declared));
     }
 
     pub(crate) fn use_clock(&self, clock: &Arc<dyn Clock>) {
@@ -230,6 +239,7 @@ impl Atlassian {
     }
 
     /// The connections for this URL. Loopback needs neither a proxy nor the system's certificates.
+    /// What fails (no certificates were found, say) is tried anew with the next call.
     pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, String> {
         let builder = || {
             reqwest::Client::builder()
@@ -246,8 +256,31 @@ impl Atlassian {
             } else {
                 (&self.shared.https, &|| builder().https_only(true))
             };
-        let made = place.get_or_init(|| builder().build().map_err(|error| error.to_string()));
-        made.as_ref().map_err(Clone::clone)
+        if let Some(made) = place.get() {
+            return Ok(made);
+        }
+        let made = builder().build().map_err(|error| error.to_string())?;
+        // Another call's may be first.
+        Ok(place.get_or_init(|| made))
+    }
+}
+
+impl Settings {
+    fn add_cloud(&mut self, label: &str, cloud: &IsolatedCloud) -> Result<(), InvalidHost> {
+        if !clouds::is_label(label) {
+            return Err(InvalidHost::NotLabel(label.to_owned()));
+        }
+        self.clouds.insert(label.to_owned(), cloud.addresses()?);
+        Ok(())
+    }
+
+    /// As an installation of this isolated cloud sees them: tokens go to its hosts.
+    pub(super) fn of_cloud(&self, label: &str) -> Self {
+        let own = self.clouds.get(label).map(|cloud| &cloud.origins);
+        Self {
+            hosts: self.hosts.of_cloud(own.unwrap_or(&Default::default())),
+            ..self.clone()
+        }
     }
 }
 
@@ -264,7 +297,8 @@ impl Atlassian {
         Product::new(self, Api::Confluence, tenant)
     }
 
-    /// Bitbucket. Paths begin with `/2.0/`.
+    /// Bitbucket, where the installation has it. Paths begin with `/2.0/`. Elsewhere a
+    /// [`Site`](super::Site) can say where it is.
     pub fn bitbucket(&self, tenant: &impl Tenant) -> Product {
         Product::new(self, Api::Bitbucket, tenant)
     }

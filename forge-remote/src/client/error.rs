@@ -7,8 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use serde_json::Value;
 
-use super::Api;
-use super::scopes;
+use super::{Api, GraphQlError, graphql, scopes};
 
 /// Messages of an answer that are kept, and how long each may be.
 const MESSAGES: usize = 5;
@@ -47,6 +46,30 @@ pub enum ClientError {
         api: Api,
         /// The products there are.
         present: String,
+    },
+
+    /// The installation is in an isolated cloud whose addresses the app doesn't have. Nothing was
+    /// sent.
+    #[error(
+        "{api}: the installation is in the isolated cloud `{label}`, and {problem}: give its addresses \
+         to `App::isolated_cloud`, or to `Atlassian::isolated_cloud` in a program without an app"
+    )]
+    IsolatedCloud {
+        /// The API that was wanted.
+        api: Api,
+        /// The cloud's label.
+        label: String,
+        /// What the app doesn't have.
+        problem: &'static str,
+    },
+
+    /// The token isn't for the place that would be called. Nothing was sent.
+    #[error("{api}: nothing was sent, for {reason}")]
+    WrongToken {
+        /// The API that was wanted.
+        api: Api,
+        /// Why not.
+        reason: &'static str,
     },
 
     /// The token would have gone to a host that isn't Atlassian's. Nothing was sent.
@@ -106,12 +129,12 @@ pub enum ClientError {
     },
 
     /// A GraphQL answer with errors in it.
-    #[error("{call}: {}{}", messages.join("; "), trace(trace_id.as_deref()))]
+    #[error("{call}: {}{}", graphql::told(errors), trace(trace_id.as_deref()))]
     GraphQl {
         /// The call.
         call: CallName,
         /// The errors.
-        messages: Vec<String>,
+        errors: Vec<GraphQlError>,
         /// Atlassian's trace id.
         trace_id: Option<String>,
     },
@@ -122,11 +145,14 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The answer's status, where one came.
+    /// The answer's status, where one came. In GraphQL's, which is 200, the errors' own counts.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Status(error) => Some(error.status),
             Self::Unreadable { status, .. } => Some(*status),
+            Self::GraphQl { errors, .. } => {
+                graphql::status(errors).and_then(|code| StatusCode::from_u16(code).ok())
+            }
             Self::Impersonation(error) => error.status(),
             _ => None,
         }

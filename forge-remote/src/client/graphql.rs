@@ -11,8 +11,9 @@ use super::request::{Request, Response};
 use super::{Api, Atlassian, Client, Product, Tenant};
 use crate::extract::{Invocation, SystemToken, UserToken};
 
-/// Messages of an answer's errors that are kept.
-const MESSAGES: usize = 5;
+/// Errors of an answer that are kept, and those that a message names.
+const KEPT: usize = 100;
+const NAMED: usize = 5;
 
 /// GraphQL, before it is said who asks.
 ///
@@ -130,10 +131,83 @@ impl fmt::Debug for Question {
 pub struct Answer<T> {
     /// The data.
     pub data: Option<T>,
-    /// The errors' messages: a few, cut short.
-    pub errors: Vec<String>,
+    /// What went wrong, the first hundred.
+    pub errors: Vec<GraphQlError>,
     /// Atlassian's trace id.
     pub trace_id: Option<String>,
+}
+
+/// An error in GraphQL's answer. Its `Debug` and `Display` leave the extensions out, which may hold
+/// anything.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct GraphQlError {
+    /// The message, cut short and without the token.
+    pub message: String,
+    /// Where in the answer: `jira.issueByKey.fields.0`. Empty where it is about all of it.
+    pub path: String,
+    /// `extensions.classification`, or `extensions.errorType`: what kind of error it is.
+    pub classification: Option<String>,
+    /// `extensions.statusCode`: 403 where something is missing to see it, 429 for a rate limit, …
+    pub status_code: Option<u16>,
+    /// Everything that was said besides.
+    pub extensions: Map<String, Value>,
+}
+
+impl fmt::Display for GraphQlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        let status = self.status_code.map(|code| code.to_string());
+        let path = (!self.path.is_empty()).then(|| format!("at {}", self.path));
+        let known = [self.classification.clone(), status, path];
+        let known: Vec<String> = known.into_iter().flatten().collect();
+        if known.is_empty() {
+            return Ok(());
+        }
+        write!(f, " ({})", known.join(", "))
+    }
+}
+
+impl fmt::Debug for GraphQlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl GraphQlError {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            path: String::new(),
+            classification: None,
+            status_code: None,
+            extensions: Map::new(),
+        }
+    }
+}
+
+/// The errors as a message names them, with what to do.
+pub(super) fn told(errors: &[GraphQlError]) -> String {
+    let named: Vec<String> = errors.iter().take(NAMED).map(ToString::to_string).collect();
+    let mut text = named.join("; ");
+    if errors.len() > NAMED {
+        text.push_str(&format!("; and {} more", errors.len() - NAMED));
+    }
+    match status(errors) {
+        Some(401 | 403) => text.push_str(
+            ". The token probably lacks a scope: list it in the handler's `scopes = […]` or in \
+             `App::scopes`, run `manifest --write`, deploy, and have the installation upgraded; or \
+             who asks may not see this",
+        ),
+        Some(429) => text.push_str(". A rate limit was hit: ask again later, and for less at once"),
+        _ => {}
+    }
+    text
+}
+
+/// What the first error that has a status says of it.
+pub(super) fn status(errors: &[GraphQlError]) -> Option<u16> {
+    errors.iter().find_map(|error| error.status_code)
 }
 
 #[derive(Serialize)]
@@ -149,9 +223,43 @@ struct Raw<'a> {
     errors: Option<Vec<RawError>>,
 }
 
+/// Whatever its members hold: what can't be read says nothing.
 #[derive(Deserialize)]
 struct RawError {
-    message: Option<String>,
+    #[serde(default)]
+    message: Value,
+    #[serde(default)]
+    path: Value,
+    #[serde(default)]
+    extensions: Value,
+}
+
+impl RawError {
+    fn read(self, secret: &str) -> GraphQlError {
+        let plain = |text: &str| error::plain(text, secret);
+        let message = self.message.as_str().map(plain);
+        let steps = self.path.as_array().into_iter().flatten();
+        let steps = steps.map(|step| {
+            step.as_str()
+                .map_or_else(|| step.to_string(), str::to_owned)
+        });
+        let extensions = match self.extensions {
+            Value::Object(extensions) => extensions,
+            _ => Map::new(),
+        };
+        let text = |name: &str| extensions.get(name).and_then(Value::as_str).map(plain);
+        let code = extensions.get("statusCode").and_then(|code| match code {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_u64(),
+        });
+        GraphQlError {
+            message: message.unwrap_or_else(|| "an error without a message".to_owned()),
+            path: plain(&steps.collect::<Vec<_>>().join(".")),
+            classification: text("classification").or_else(|| text("errorType")),
+            status_code: code.and_then(|code| u16::try_from(code).ok()),
+            extensions,
+        }
+    }
 }
 
 impl Question {
@@ -214,13 +322,13 @@ impl Question {
     }
 }
 
-pub(super) fn failed(response: &Response, mut messages: Vec<String>) -> ClientError {
-    if messages.is_empty() {
-        messages.push("the answer has neither data nor errors".to_owned());
+pub(super) fn failed(response: &Response, mut errors: Vec<GraphQlError>) -> ClientError {
+    if errors.is_empty() {
+        errors.push(GraphQlError::new("the answer has neither data nor errors"));
     }
     ClientError::GraphQl {
         call: response.call().clone(),
-        messages,
+        errors,
         trace_id: response.trace_id(),
     }
 }
@@ -228,17 +336,8 @@ pub(super) fn failed(response: &Response, mut messages: Vec<String>) -> ClientEr
 pub(super) fn read<T: DeserializeOwned>(response: &Response) -> Result<Answer<T>, ClientError> {
     let unreadable = |error| response.unreadable(std::any::type_name::<T>(), &error);
     let raw: Raw<'_> = serde_json::from_slice(response.bytes()).map_err(unreadable)?;
-    let errors: Vec<String> = raw
-        .errors
-        .into_iter()
-        .flatten()
-        .take(MESSAGES)
-        .map(|one| {
-            one.message
-                .unwrap_or_else(|| "an error without a message".to_owned())
-        })
-        .map(|message| error::plain(&message, response.secret()))
-        .collect();
+    let errors = raw.errors.into_iter().flatten().take(KEPT);
+    let errors: Vec<GraphQlError> = errors.map(|one| one.read(response.secret())).collect();
     let data = match raw.data {
         Some(data) if data.get() != "null" => match serde_json::from_str(data.get()) {
             Ok(data) => Some(data),

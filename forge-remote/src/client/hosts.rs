@@ -14,7 +14,10 @@ pub(crate) const STAGING: &str = "https://api.stg.atlassian.com";
 /// Origins: scheme, host and port.
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
-    origins: BTreeSet<String>,
+    /// Those of the installation's cloud.
+    own: BTreeSet<String>,
+    /// Those that the app allows besides.
+    allowed: BTreeSet<String>,
     only_loopback: bool,
 }
 
@@ -33,6 +36,8 @@ pub enum InvalidHost {
     HasCredentials(String),
     #[error("the app runs already: hosts are allowed before `App::atlassian` gets them")]
     TooLate,
+    #[error("`{0}` can't be an isolated cloud's label: it is 1 to 50 of `a-z`, `0-9`, `_` and `-`")]
+    NotLabel(String),
 }
 
 /// A URL that tokens don't go to: its origin, and why.
@@ -45,7 +50,8 @@ pub(super) struct Refused {
 impl Default for Hosts {
     fn default() -> Self {
         Self {
-            origins: [PLATFORM, BITBUCKET].map(str::to_owned).into(),
+            own: [PLATFORM, BITBUCKET].map(str::to_owned).into(),
+            allowed: BTreeSet::new(),
             only_loopback: false,
         }
     }
@@ -58,8 +64,22 @@ impl Hosts {
         if url.scheme() != "https" {
             return Err(InvalidHost::NotHttps(origin(&url)));
         }
-        self.origins.insert(origin(&url));
+        self.allowed.insert(origin(&url));
         Ok(())
+    }
+
+    /// The staging cloud's host, beside the commercial ones.
+    pub(super) fn allow_staging(&mut self) {
+        self.own.insert(STAGING.to_owned());
+    }
+
+    /// The same for the installations of another cloud, which has these hosts.
+    pub(super) fn of_cloud(&self, origins: &BTreeSet<String>) -> Self {
+        Self {
+            own: origins.clone(),
+            allowed: self.allowed.clone(),
+            only_loopback: self.only_loopback,
+        }
     }
 
     /// Allows one origin on this machine.
@@ -69,7 +89,7 @@ impl Hosts {
             return Err(InvalidHost::NotLoopback(origin(&url)));
         }
         let origin = origin(&url);
-        self.origins.insert(origin.clone());
+        self.own.insert(origin.clone());
         Ok(origin)
     }
 
@@ -99,8 +119,11 @@ impl Hosts {
                 "a local platform's tokens stay on this machine; in tests `Harness::with_apis` plays the APIs",
             ));
         }
-        if !self.origins.contains(&origin(&url)) {
-            return Err(refused("it is none of the hosts that this app calls"));
+        let origin = origin(&url);
+        if !self.own.contains(&origin) && !self.allowed.contains(&origin) {
+            return Err(refused(
+                "it is none of the hosts that this app calls for the installation's cloud",
+            ));
         }
         Ok(url)
     }
@@ -113,6 +136,15 @@ pub(super) fn origin(url: &Url) -> String {
 /// Plain http, to this machine.
 pub(super) fn is_plain_loopback(url: &Url) -> bool {
     url.scheme() == "http" && crate::fit::is_loopback(url)
+}
+
+/// A cloud's own address: https, or plain http on this machine.
+pub(super) fn for_tokens(text: &str) -> Result<Url, InvalidHost> {
+    let url = without_credentials(text)?;
+    if url.scheme() != "https" && !is_plain_loopback(&url) {
+        return Err(InvalidHost::NotHttps(origin(&url)));
+    }
+    Ok(url)
 }
 
 fn without_credentials(text: &str) -> Result<Url, InvalidHost> {

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::FutureExt as _;
@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::error::{self, ClientError};
-use super::{Api, Product, graphql};
-use crate::extract::{SystemToken, UserToken};
+use super::{Api, GraphQlError, Product, graphql};
+use crate::extract::{Owner, SystemToken, UserToken, ends_at};
 use crate::registry::BoxFuture;
 
 /// The documented exchange.
@@ -23,6 +23,10 @@ const MUTATION: &str =
   offlineUserAuthToken(input: $input) { success errors { message } authToken { token ttl } }
 }";
 
+const UNDECLARED: &str = "the app declares no scopes for users who aren't in session: list them in \
+                          `App::impersonation`, run `manifest --write`, deploy, and have the \
+                          installation upgraded";
+
 /// No token is handed out within this time of its end, or a tenth of its life.
 const MARGIN: Duration = Duration::from_secs(60);
 /// A life longer than this isn't believed.
@@ -30,21 +34,42 @@ const LONGEST: Duration = Duration::from_secs(4 * 3600);
 /// How many users' tokens are remembered. Those that end first make room.
 const LIMIT: usize = 10_000;
 
-/// Whose token, obtained with which. The system token is part of it: a call with another one
-/// neither gets what this one fetched nor spoils it.
+/// A token that is refused so soon after its exchange isn't refused for its age.
+const YOUNG: Duration = Duration::from_secs(60);
+
+/// Whose token, and what for.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     installation_id: String,
     account_id: String,
     context: String,
-    system: [u8; 32],
+    /// The system token that it is obtained with, where Forge didn't deliver that itself: it may be
+    /// of a page's own making, so it neither gets what others fetched nor spoils it. Forge's own
+    /// are all as good: a new one needs no new exchange.
+    system: Option<[u8; 32]>,
 }
 
 #[derive(Clone)]
 struct Kept {
     token: Arc<Zeroizing<String>>,
     /// On the clock's `elapsed`.
+    since: Duration,
     good_until: Duration,
+    /// The same on the wall clock, which goes on while a machine sleeps.
+    ends_at: SystemTime,
+}
+
+/// Both of a clock's times.
+#[derive(Clone, Copy)]
+struct Now {
+    elapsed: Duration,
+    wall: SystemTime,
+}
+
+impl Kept {
+    fn is_good(&self, now: Now) -> bool {
+        self.good_until > now.elapsed && self.ends_at > now.wall
+    }
 }
 
 type Exchanging = BoxFuture<Result<Kept, Arc<ClientError>>>;
@@ -57,17 +82,22 @@ pub(super) struct Cache(Mutex<Entries>);
 #[derive(Default)]
 struct Entries {
     kept: HashMap<Key, Kept>,
-    /// Weak: when all who wait have gone, nobody drives it, and the next one starts anew.
-    running: HashMap<Key, WeakShared<Exchanging>>,
+    /// By its number: one that was forgotten meanwhile leaves nothing behind. Weak: when all who
+    /// wait have gone, nobody drives it, and the next one starts anew.
+    running: HashMap<Key, (u64, WeakShared<Exchanging>)>,
+    started: u64,
 }
 
 impl Product {
     /// A token to act as this user (an account id), who isn't in session: for background work on
     /// Jira and Confluence.
     ///
-    /// The app's token is exchanged for it once for as long as both live, however many ask: a new
-    /// system token means a new exchange. The
-    /// manifest must list the scopes with `allowImpersonation: true`, which
+    /// The app's token is exchanged for it once for each installation, product and user, however
+    /// many ask, and again when it ends. (A system token that came with a page's call may be of the
+    /// page's own making: what it is exchanged for serves only those who come with the same.) A 401
+    /// makes an older one be exchanged anew, and so does [`forget`](Self::forget).
+    ///
+    /// The manifest must list the scopes with `allowImpersonation: true`, which
     /// [`App::impersonation`](crate::App::impersonation) sees to. Service accounts can't be
     /// impersonated, and Atlassian allows 1,000 exchanges a minute for each app.
     ///
@@ -90,37 +120,42 @@ impl Product {
         token: &SystemToken,
         account_id: &str,
     ) -> Result<UserToken, ClientError> {
-        let context = self.context()?;
+        let context = self.exchanged_for()?;
         if account_id.is_empty() || account_id.len() > 256 {
             return Err(self.no_exchange("an account id is 1 to 256 bytes long"));
         }
-        let mut system = [0; 32];
-        let hash = digest(&SHA256, token.expose_secret().as_bytes());
-        system.copy_from_slice(hash.as_ref());
+        if let Some(reason) = self.mismatch(token.owner()) {
+            return Err(ClientError::WrongToken {
+                api: self.0.api,
+                reason,
+            });
+        }
+        let is_forges = token.owner().is_some_and(|owner| owner.is_forges);
         let key = Key {
             installation_id: self.0.installation_id.clone(),
             account_id: account_id.to_owned(),
             context,
-            system,
+            system: (!is_forges).then(|| hash(token.expose_secret())),
         };
-        let now = self.0.atlassian.settings().clock.elapsed();
-        let start = || {
-            exchange(self.clone(), token.clone(), key.clone())
+        let owner = Owner {
+            installation_id: key.installation_id.as_str().into(),
+            context: Some(key.context.as_str().into()),
+            is_forges,
+        };
+        let start = |number| {
+            exchange(self.clone(), token.clone(), key.clone(), number)
                 .boxed()
                 .shared()
         };
-        let exchange = match self.0.atlassian.shared.acting.get(&key, now, start) {
-            Ok(kept) => return Ok(UserToken::obtained(&kept.token)),
-            Err(exchange) => exchange,
+        let kept = match self.0.atlassian.shared.acting.get(&key, self.now(), start) {
+            Ok(kept) => kept,
+            Err(exchange) => exchange.await.map_err(ClientError::Impersonation)?,
         };
-        match exchange.await {
-            Ok(kept) => Ok(UserToken::obtained(&kept.token)),
-            Err(error) => Err(ClientError::Impersonation(error)),
-        }
+        Ok(UserToken::obtained(&kept.token, owner))
     }
 
-    /// Forgets the tokens of a user of this installation: after a 401 or 403, or when what they may
-    /// do has changed, the next [`impersonate`](Self::impersonate) exchanges anew.
+    /// Forgets the tokens of a user of this installation: after a 403, or when what they may do has
+    /// changed, the next [`impersonate`](Self::impersonate) exchanges anew.
     pub fn forget(&self, account_id: &str) {
         let installation_id = &self.0.installation_id;
         self.0
@@ -131,26 +166,23 @@ impl Product {
     }
 
     /// What the token is for.
-    fn context(&self) -> Result<String, ClientError> {
-        let product = match self.0.api {
-            Api::Jira => "jira",
-            Api::Confluence => "confluence",
-            _ => {
-                return Err(
-                    self.no_exchange("users can be impersonated on Jira and Confluence only")
-                );
-            }
-        };
-        if let Err(present) = &self.0.base {
-            return Err(ClientError::NotInstalled {
-                api: self.0.api,
-                present: present.clone(),
-            });
+    fn exchanged_for(&self) -> Result<String, ClientError> {
+        if !matches!(self.0.api, Api::Jira | Api::Confluence) {
+            return Err(self.no_exchange("users can be impersonated on Jira and Confluence only"));
         }
-        let Some(cloud_id) = self.cloud_id() else {
-            return Err(self.no_exchange("Forge gave no cloud id for this installation"));
-        };
-        Ok(format!("ari:cloud:{product}::site/{cloud_id}"))
+        if let Err(nowhere) = &self.0.base {
+            return Err(nowhere.error(self.0.api));
+        }
+        self.context()
+            .ok_or_else(|| self.no_exchange("Forge gave no cloud id for this installation"))
+    }
+
+    fn now(&self) -> Now {
+        let clock = &self.0.atlassian.settings().clock;
+        Now {
+            elapsed: clock.elapsed(),
+            wall: clock.now(),
+        }
     }
 
     fn no_exchange(&self, reason: &str) -> ClientError {
@@ -165,31 +197,40 @@ impl Product {
     }
 }
 
+fn hash(text: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    hash
+}
+
 async fn exchange(
     product: Product,
     token: SystemToken,
     key: Key,
+    number: u64,
 ) -> Result<Kept, Arc<ClientError>> {
-    let atlassian = product.0.atlassian.clone();
     // From before it was asked for: the answer's way takes from the token's life.
-    let asked = atlassian.settings().clock.elapsed();
+    let asked = product.now();
     let exchanged = ask(&product, &token, &key).await;
-    let kept = match exchanged {
-        Ok((token, life)) => {
-            let life = life.min(LONGEST);
-            let usable = life.saturating_sub(MARGIN.min(life / 10));
-            Ok(Kept {
-                token: Arc::new(token),
-                good_until: asked.saturating_add(usable),
-            })
+    let kept = exchanged.map_err(Arc::new).map(|(token, life)| {
+        // What the token says of its own end counts too: it may have been handed out before.
+        let own = ends_at(&token).map(|ends| ends.duration_since(asked.wall).unwrap_or_default());
+        let life = match (life, own) {
+            (Some(life), Some(own)) => life.min(own),
+            (Some(life), None) | (None, Some(life)) => life,
+            (None, None) => Duration::ZERO,
+        };
+        let life = life.min(LONGEST);
+        let usable = life.saturating_sub(MARGIN.min(life / 10));
+        Kept {
+            token: Arc::new(token),
+            since: asked.elapsed,
+            good_until: asked.elapsed.saturating_add(usable),
+            ends_at: asked.wall + usable,
         }
-        Err(error) => Err(Arc::new(error)),
-    };
-    let now = atlassian.settings().clock.elapsed();
-    atlassian
-        .shared
-        .acting
-        .finish(key, kept.as_ref().ok().cloned(), now);
+    });
+    let cache = &product.0.atlassian.shared.acting;
+    cache.finish(key, number, kept.as_ref().ok().cloned(), product.now());
     kept
 }
 
@@ -198,7 +239,7 @@ async fn ask(
     product: &Product,
     token: &SystemToken,
     key: &Key,
-) -> Result<(Zeroizing<String>, Duration), ClientError> {
+) -> Result<(Zeroizing<String>, Option<Duration>), ClientError> {
     let gateway = graphql::GraphQl(product.gateway());
     let input = json!({ "contextIds": [key.context], "userId": key.account_id });
     let response = gateway
@@ -223,26 +264,29 @@ async fn ask(
     match text("/authToken/token").filter(is_token) {
         Some(token) if succeeded && answer.errors.is_empty() => Ok((
             Zeroizing::new(token.to_owned()),
-            Duration::from_secs(life.unwrap_or(0)),
+            life.map(Duration::from_secs),
         )),
         _ => {
             let own = outcome.get("errors").and_then(Value::as_array);
             let own = own.into_iter().flatten();
             let own = own.filter_map(|error| error.get("message").and_then(Value::as_str));
-            let mut messages = answer.errors;
-            messages.extend(
-                own.take(5)
-                    .map(|message| error::plain(message, token.expose_secret())),
-            );
-            if messages.is_empty() {
-                messages.push("the exchange gave no token, and no reason".to_owned());
+            let mut errors = answer.errors;
+            let own = own
+                .take(5)
+                .map(|message| error::plain(message, token.expose_secret()));
+            errors.extend(own.map(GraphQlError::new));
+            if errors.is_empty() {
+                let nothing = "the exchange gave no token, and no reason";
+                errors.push(GraphQlError::new(nothing));
             }
-            messages.push(
+            let declared = product.0.atlassian.settings().impersonates;
+            errors.push(GraphQlError::new(if declared == Some(false) {
+                UNDECLARED
+            } else {
                 "are the scopes listed with `allowImpersonation: true` (`App::impersonation`), and \
                  may the user use the product?"
-                    .to_owned(),
-            );
-            Err(graphql::failed(&response, messages))
+            }));
+            Err(graphql::failed(&response, errors))
         }
     }
 }
@@ -252,37 +296,44 @@ impl Cache {
     fn get(
         &self,
         key: &Key,
-        now: Duration,
-        start: impl FnOnce() -> Exchange,
+        now: Now,
+        start: impl FnOnce(u64) -> Exchange,
     ) -> Result<Kept, Exchange> {
         let mut entries = self.entries();
-        if let Some(kept) = entries.kept.get(key).filter(|kept| kept.good_until > now) {
+        if let Some(kept) = entries.kept.get(key).filter(|kept| kept.is_good(now)) {
             return Ok(kept.clone());
         }
-        if let Some(running) = entries.running.get(key).and_then(WeakShared::upgrade) {
+        let running = entries.running.get(key);
+        if let Some(running) = running.and_then(|(_, running)| running.upgrade()) {
             return Err(running);
         }
         if entries.running.len() >= LIMIT {
             entries
                 .running
-                .retain(|_, running| running.upgrade().is_some());
+                .retain(|_, (_, running)| running.upgrade().is_some());
         }
-        let exchange = start();
+        entries.started += 1;
+        let number = entries.started;
+        let exchange = start(number);
         // It has just been made and never polled to its end.
         if let Some(weak) = exchange.downgrade() {
-            entries.running.insert(key.clone(), weak);
+            entries.running.insert(key.clone(), (number, weak));
         }
         Err(exchange)
     }
 
-    fn finish(&self, key: Key, kept: Option<Kept>, now: Duration) {
+    /// The end of an exchange. One that was forgotten, or followed by another, changes nothing.
+    fn finish(&self, key: Key, number: u64, kept: Option<Kept>, now: Now) {
         let mut entries = self.entries();
+        if entries.running.get(&key).map(|(number, _)| *number) != Some(number) {
+            return;
+        }
         entries.running.remove(&key);
         let Some(kept) = kept else {
             return;
         };
         if entries.kept.len() >= LIMIT {
-            entries.kept.retain(|_, kept| kept.good_until > now);
+            entries.kept.retain(|_, kept| kept.is_good(now));
         }
         if entries.kept.len() >= LIMIT {
             let first = entries.kept.iter().min_by_key(|(_, kept)| kept.good_until);
@@ -302,6 +353,14 @@ impl Cache {
         let mut entries = self.entries();
         entries.kept.retain(|key, _| !which(key));
         entries.running.retain(|key, _| !which(key));
+    }
+
+    /// Atlassian refused this token (401). One that was just obtained stays: another would fare no
+    /// better, and exchanges are counted.
+    pub(super) fn refused(&self, token: &str, now: Duration) {
+        let is_it =
+            |kept: &Kept| kept.token.as_str() == token && now.saturating_sub(kept.since) >= YOUNG;
+        self.entries().kept.retain(|_, kept| !is_it(kept));
     }
 
     fn entries(&self) -> std::sync::MutexGuard<'_, Entries> {

@@ -57,7 +57,9 @@
 //! It is thin: methods, paths and bodies are those of Atlassian's reference pages. What it does is
 //! what is easily got wrong:
 //!
-//! - The base URL is the one that Forge gave for this installation and product.
+//! - The base URL is the one that Forge gave for this installation and product; GraphQL and storage
+//!   are those of its cloud: [`IsolatedCloud`].
+//! - A token is used for its own installation only, and an impersonated user's for its product.
 //! - A token goes to Atlassian's hosts only, by https; see [`Atlassian::allow_host`]. Another base
 //!   URL is refused before anything is sent, and redirects aren't followed.
 //! - What varies in a path is encoded: [`Path`]. A path that was put together by hand doesn't compile.
@@ -70,6 +72,7 @@
 //! `expose_secret()`, or [`Client::authorization`].
 
 mod atlassian;
+mod clouds;
 mod error;
 mod graphql;
 mod hosts;
@@ -86,8 +89,10 @@ mod tenant;
 use std::fmt;
 
 pub use atlassian::Atlassian;
+pub use clouds::IsolatedCloud;
+pub(crate) use clouds::is_label;
 pub use error::{CallName, ClientError, RateLimit, StatusError};
-pub use graphql::{Answer, GraphQl, GraphQlClient, Question};
+pub use graphql::{Answer, GraphQl, GraphQlClient, GraphQlError, Question};
 pub use hosts::InvalidHost;
 pub use pages::Pages;
 pub use path::{IntoPath, Path};
@@ -95,10 +100,10 @@ pub use product::{Client, Product};
 pub use request::{Request, Response, Sending};
 pub use retry::Retries;
 pub use storage::{
-    Batch, Entities, FailedKey, FailedKeyError, Found, Item, Put, Query, Secrets, Storage,
-    Transaction,
+    Batch, BatchError, BatchKey, Entities, FailedKey, FailedKeyError, Found, Item, Put,
+    PutIfAbsent, Query, Secrets, SetBatch, Storage, Transaction,
 };
-pub use tenant::Tenant;
+pub use tenant::{Site, Tenant};
 
 /// An API, as messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,7 +10,7 @@ use super::atlassian::{Manner, Settings};
 use super::error::{CallName, ClientError};
 use super::hosts::{self, STAGING};
 use super::{Api, Atlassian, IntoPath, Request, Tenant};
-use crate::extract::{SystemToken, UserToken};
+use crate::extract::{Owner, SystemToken, UserToken};
 use crate::fit::InstallationContext;
 use crate::opaque::Opaque;
 
@@ -30,13 +30,22 @@ pub struct Product(pub(super) Opaque<Place>);
 pub(super) struct Place {
     pub(super) atlassian: Atlassian,
     pub(super) api: Api,
-    /// The names of the products there are, where this isn't among them.
-    pub(super) base: Result<String, String>,
+    pub(super) base: Result<String, Nowhere>,
     pub(super) cloud_id: Option<String>,
     /// Where GraphQL is for this installation.
-    pub(super) platform: String,
+    platform: Result<String, Nowhere>,
     pub(super) installation_id: String,
-    pub(super) trace: [Option<HeaderValue>; 2],
+    /// The label of the isolated cloud it is in.
+    isolated_cloud: Option<String>,
+    trace: [Option<HeaderValue>; 2],
+}
+
+/// Why an API can't be called for an installation.
+#[derive(Clone, Debug)]
+pub(super) enum Nowhere {
+    /// The names of the products there are, where this isn't among them.
+    NotInstalled(String),
+    IsolatedCloud(String, &'static str),
 }
 
 impl fmt::Debug for Product {
@@ -50,54 +59,77 @@ impl Product {
         let settings = atlassian.settings();
         let contexts = tenant.contexts();
         let found = |name: &str| find(name, &contexts, tenant.api_base_url());
-        let platform = platform(&settings, &contexts, tenant.api_base_url());
-        let (base, cloud_id) = match api {
-            Api::Jira => found("jira"),
-            Api::Confluence => found("confluence"),
-            Api::Bitbucket => {
-                let (base, _) = found("bitbucket");
-                // One of the app's other products may act on Bitbucket too: it has one address.
-                (base.or_else(|| Some(hosts::BITBUCKET.to_owned())), None)
+        let label = tenant.isolated_cloud_label();
+        let cloud = label.map(|label| settings.clouds.get(label).ok_or(label));
+        let nowhere =
+            |problem| Nowhere::IsolatedCloud(label.unwrap_or_default().to_owned(), problem);
+        let platform = match &cloud {
+            None => Ok(platform(&settings, &contexts, tenant.api_base_url())),
+            Some(Err(_)) => Err(nowhere("the app knows no such cloud")),
+            Some(Ok(cloud)) => {
+                let given = cloud.platform.clone();
+                given.ok_or_else(|| nowhere("it has neither `api_url` nor `platform_url`"))
             }
-            Api::Storage => {
-                let own = settings.storage.clone();
-                let base = own.unwrap_or_else(|| format!("{platform}/forge/storage/kvs"));
-                (Some(base), None)
-            }
-            Api::Compass => (
-                Some(platform.clone()),
-                found("compass").1.or_else(|| found("").1),
-            ),
-            Api::GraphQl | Api::Platform => (Some(platform.clone()), found("").1),
         };
         let present = || {
             let names: Vec<&str> = contexts.iter().map(|one| one.name.as_str()).collect();
-            if names.is_empty() {
+            Nowhere::NotInstalled(if names.is_empty() {
                 "none named".to_owned()
             } else {
                 names.join(", ")
+            })
+        };
+        let product = |name: &str| {
+            let (base, cloud_id) = found(name);
+            (base.ok_or_else(present), cloud_id)
+        };
+        let (base, cloud_id) = match api {
+            Api::Jira => product("jira"),
+            Api::Confluence => product("confluence"),
+            Api::Bitbucket => (product("bitbucket").0, None),
+            Api::Storage => {
+                let base = match &cloud {
+                    Some(Ok(cloud)) => {
+                        let given = cloud.storage.clone();
+                        given.ok_or_else(|| nowhere("it has neither `api_url` nor `storage_url`"))
+                    }
+                    _ => platform
+                        .clone()
+                        .map(|url| format!("{url}/forge/storage/kvs")),
+                };
+                (base, None)
             }
+            Api::Compass => (platform.clone(), found("compass").1.or_else(|| found("").1)),
+            Api::GraphQl | Api::Platform => (platform.clone(), found("").1),
+        };
+        let base = match cloud {
+            Some(Err(_)) => Err(nowhere("the app knows no such cloud")),
+            _ => base,
         };
         let header = |text: Option<&str>| HeaderValue::from_str(text?).ok();
         Self(Opaque::new(Place {
             atlassian: atlassian.clone(),
             api,
-            base: base.ok_or_else(present),
+            base,
             cloud_id,
             platform,
             installation_id: tenant.installation_id().to_owned(),
+            isolated_cloud: label.map(str::to_owned),
             trace: tenant.trace().map(header),
         }))
     }
 
-    /// Calls it as the app.
+    /// Calls it as the app. A token of another installation is an error when a call is made, before
+    /// anything is sent.
     pub fn as_app(&self, token: &SystemToken) -> Client {
-        self.client(token.authorization(), false)
+        self.client(token.authorization(), false, self.mismatch(token.owner()))
     }
 
-    /// Calls it as the user whose token this is: the acting one, or one [impersonated](Self::impersonate).
+    /// Calls it as the user whose token this is: the acting one, or one
+    /// [impersonated](Self::impersonate) for this product. A token of another installation is an
+    /// error when a call is made, before anything is sent.
     pub fn as_user(&self, token: &UserToken) -> Client {
-        self.client(token.authorization(), true)
+        self.client(token.authorization(), true, self.mismatch(token.owner()))
     }
 
     /// The site's id, as far as Forge says it: some paths and GraphQL need it.
@@ -111,19 +143,68 @@ impl Product {
         Self(Opaque::new(Place {
             atlassian: place.atlassian.clone(),
             api: Api::GraphQl,
-            base: Ok(place.platform.clone()),
+            base: place.platform.clone(),
             cloud_id: place.cloud_id.clone(),
             platform: place.platform.clone(),
             installation_id: place.installation_id.clone(),
+            isolated_cloud: place.isolated_cloud.clone(),
             trace: place.trace.clone(),
         }))
     }
 
-    fn client(&self, authorization: HeaderValue, is_user: bool) -> Client {
+    /// What a user's token is exchanged for: `ari:cloud:jira::site/<cloudId>`.
+    pub(super) fn context(&self) -> Option<String> {
+        let product = match self.0.api {
+            Api::Jira => "jira",
+            Api::Confluence => "confluence",
+            _ => return None,
+        };
+        let cloud_id = self.cloud_id()?;
+        Some(format!("ari:cloud:{product}::site/{cloud_id}"))
+    }
+
+    /// Why a token isn't for this.
+    pub(super) fn mismatch(&self, owner: Option<&Owner>) -> Option<&'static str> {
+        let owner = owner?;
+        if *owner.installation_id != *self.0.installation_id {
+            return Some("the token is another installation's");
+        }
+        let exchanged = owner.context.as_deref()?;
+        // What else it opens, Atlassian doesn't say.
+        let is_product = matches!(self.0.api, Api::Jira | Api::Confluence | Api::Bitbucket);
+        (is_product && self.context().as_deref() != Some(exchanged)).then_some(
+            "the user's token was obtained for another product or site: \
+             call `impersonate` of the product that is called",
+        )
+    }
+
+    fn client(
+        &self,
+        authorization: HeaderValue,
+        is_user: bool,
+        mismatch: Option<&'static str>,
+    ) -> Client {
         Client {
             place: self.0.clone(),
             authorization,
             is_user,
+            mismatch,
+        }
+    }
+}
+
+impl Nowhere {
+    pub(super) fn error(&self, api: Api) -> ClientError {
+        match self {
+            Self::NotInstalled(present) => ClientError::NotInstalled {
+                api,
+                present: present.clone(),
+            },
+            Self::IsolatedCloud(label, problem) => ClientError::IsolatedCloud {
+                api,
+                label: label.clone(),
+                problem,
+            },
         }
     }
 }
@@ -191,6 +272,8 @@ pub struct Client {
     place: Opaque<Place>,
     authorization: HeaderValue,
     is_user: bool,
+    /// Why the token isn't for this place.
+    mismatch: Option<&'static str>,
 }
 
 impl fmt::Debug for Client {
@@ -231,7 +314,8 @@ impl Client {
     }
 
     /// The installation's base URL of this API, for another crate's client: an error where the
-    /// app isn't installed in the product, and where it is a host that tokens don't go to.
+    /// app isn't installed in the product, where the token is another installation's, and where it
+    /// is a host that tokens don't go to.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -243,14 +327,11 @@ impl Client {
     /// ```
     pub fn base_url(&self) -> Result<&str, ClientError> {
         let api = self.place.api;
-        let base = self
-            .place
-            .base
-            .as_ref()
-            .map_err(|present| ClientError::NotInstalled {
-                api,
-                present: present.clone(),
-            })?;
+        if let Some(reason) = self.mismatch {
+            return Err(ClientError::WrongToken { api, reason });
+        }
+        let base = self.place.base.as_ref();
+        let base = base.map_err(|nowhere| nowhere.error(api))?;
         self.settings()
             .hosts
             .check(base)
@@ -285,8 +366,25 @@ impl Client {
         text.strip_prefix("Bearer ").unwrap_or(text)
     }
 
+    /// As the installation's cloud sees them.
     pub(super) fn settings(&self) -> Arc<Settings> {
-        self.place.atlassian.settings()
+        let settings = self.place.atlassian.settings();
+        match &self.place.isolated_cloud {
+            Some(label) => Arc::new(settings.of_cloud(label)),
+            None => settings,
+        }
+    }
+
+    /// Atlassian answered 401: an impersonated user's token is obtained anew.
+    pub(super) fn token_was_refused(&self) {
+        if self.is_user {
+            let now = self.settings().clock.elapsed();
+            self.place
+                .atlassian
+                .shared
+                .acting
+                .refused(self.secret(), now);
+        }
     }
 
     pub(super) fn manner(&self) -> Manner {

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -154,7 +155,27 @@ impl Request {
 
     /// Sends it; anything but 2xx is an error. The body has been read when this returns.
     pub fn send(self) -> Sending<'static, Response> {
-        Box::pin(self.perform())
+        Box::pin(self.perform_and_tell())
+    }
+
+    /// One line of the log for each call, its attempts together.
+    async fn perform_and_tell(self) -> Result<Response, ClientError> {
+        let (call, clock) = (self.name(), Arc::clone(&self.client.settings().clock));
+        let started = clock.elapsed();
+        let result = self.perform().await;
+        let status = match &result {
+            Ok(response) => Some(response.status()),
+            Err(error) => error.status(),
+        };
+        tracing::debug!(
+            api = %call.api,
+            method = %call.method,
+            path = call.path,
+            status = status.map(|status| status.as_u16()),
+            elapsed = ?clock.elapsed().saturating_sub(started),
+            "called Atlassian"
+        );
+        result
     }
 
     /// Sends it and reads the answer's JSON.
@@ -414,6 +435,9 @@ impl Request {
         retry_after: Option<Duration>,
         attempts: u32,
     ) -> StatusError {
+        if status == StatusCode::UNAUTHORIZED {
+            self.client.token_was_refused();
+        }
         let (code, messages) = error::messages(body, self.client.secret());
         let location = headers.get(header::LOCATION);
         let location = location.and_then(|value| value.to_str().ok());

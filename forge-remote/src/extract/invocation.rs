@@ -9,7 +9,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::AppState;
+use super::{AppState, Owner};
 use crate::client::Atlassian;
 use crate::fit::Claims;
 use crate::opaque::Opaque;
@@ -24,6 +24,7 @@ struct Inner {
     claims: Claims,
     endpoint: Arc<str>,
     atlassian: Atlassian,
+    is_by_platform: bool,
     trace_id: Option<Box<str>>,
     span_id: Option<Box<str>>,
 }
@@ -38,11 +39,13 @@ impl Verified {
         endpoint: Arc<str>,
         atlassian: Atlassian,
         headers: &HeaderMap,
+        is_by_platform: bool,
     ) -> Self {
         Self(Opaque::new(Inner {
             claims,
             endpoint,
             atlassian,
+            is_by_platform,
             trace_id: trace_id(headers).map(Into::into),
             span_id: hex_header(headers, "x-b3-spanid").map(Into::into),
         }))
@@ -50,6 +53,15 @@ impl Verified {
 
     pub(crate) fn endpoint(&self) -> &str {
         &self.0.endpoint
+    }
+
+    /// Whose the tokens beside the FIT are.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner {
+            installation_id: self.0.claims.installation_id().into(),
+            context: None,
+            is_forges: self.0.is_by_platform,
+        }
     }
 }
 

@@ -14,5 +14,5 @@ pub use json::Json;
 pub(crate) use json::MayLackBody;
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};
-pub(crate) use token::{SYSTEM_HEADER, USER_HEADER, ends_at, new_system_token};
+pub(crate) use token::{Owner, SYSTEM_HEADER, USER_HEADER, ends_at, new_system_token};
 pub use token::{SystemToken, UserToken};

@@ -1,5 +1,6 @@
 //! The OAuth tokens that come beside a FIT.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
@@ -19,17 +20,37 @@ pub(crate) const USER_HEADER: HeaderName = HeaderName::from_static("x-forge-oaut
 /// An OAuth token is about 2 KB; more than this is none, in bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// A secret string: no `Debug`, no `Display`, wiped when dropped.
+/// A secret string and whose it is: no `Debug`, no `Display`, wiped when dropped.
 #[derive(Clone)]
-struct Secret(Zeroizing<String>);
+struct Secret {
+    text: Zeroizing<String>,
+    owner: Option<Owner>,
+}
+
+/// Whose a token is. It is used for nobody else.
+#[derive(Clone)]
+pub(crate) struct Owner {
+    pub(crate) installation_id: Arc<str>,
+    /// What an impersonated user's was exchanged for: `ari:cloud:jira::site/<cloudId>`.
+    pub(crate) context: Option<Arc<str>>,
+    /// Forge itself delivered it. One that came with a page's call may be of the page's own making.
+    pub(crate) is_forges: bool,
+}
 
 impl Secret {
+    fn new(text: &str, owner: Option<Owner>) -> Self {
+        Self {
+            text: Zeroizing::new(text.to_owned()),
+            owner,
+        }
+    }
+
     fn expires_at(&self) -> Option<SystemTime> {
-        ends_at(&self.0)
+        ends_at(&self.text)
     }
 
     fn authorization(&self) -> HeaderValue {
-        let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
+        let text = Zeroizing::new(format!("Bearer {}", self.text.as_str()));
         // Taken from a header, so it fits into one.
         let mut value =
             HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
@@ -63,9 +84,9 @@ fn one_token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a
 }
 
 /// The one token in a header; an answer when it can't be one.
-fn read(headers: &HeaderMap, name: &HeaderName) -> Result<Option<Secret>, Response> {
+fn read<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Response> {
     match one_token(headers, name) {
-        Some(text) => Ok(text.map(|text| Secret(Zeroizing::new(text.to_owned())))),
+        Some(text) => Ok(text),
         None => {
             tracing::warn!(
                 header = name.as_str(),
@@ -110,14 +131,24 @@ pub(crate) fn new_system_token(
 impl SystemToken {
     /// One that was kept.
     pub(crate) fn kept(token: &str) -> Self {
-        Self(Secret(Zeroizing::new(token.to_owned())))
+        Self(Secret::new(token, None))
+    }
+
+    /// It is this installation's, by Forge's word.
+    pub(crate) fn of(mut self, installation_id: &str) -> Self {
+        self.0.owner = Some(Owner {
+            installation_id: installation_id.into(),
+            context: None,
+            is_forges: true,
+        });
+        self
     }
 }
 
 impl UserToken {
     /// One that was exchanged for the app's.
-    pub(crate) fn obtained(token: &str) -> Self {
-        Self(Secret(Zeroizing::new(token.to_owned())))
+    pub(crate) fn obtained(token: &str, owner: Owner) -> Self {
+        Self(Secret::new(token, Some(owner)))
     }
 }
 
@@ -131,7 +162,11 @@ macro_rules! token {
         impl $name {
             /// The token itself. Never log it, never send it anywhere but to Atlassian's APIs.
             pub fn expose_secret(&self) -> &str {
-                &self.0.0
+                &self.0.text
+            }
+
+            pub(crate) fn owner(&self) -> Option<&Owner> {
+                self.0.owner.as_ref()
             }
 
             /// When it ends, as far as the token can be read: a hint, for Atlassian calls these
@@ -172,10 +207,11 @@ macro_rules! token {
 
 /// Tokens are taken from verified requests only.
 fn read_verified(parts: &Parts, name: &HeaderName) -> Result<Option<Secret>, Response> {
-    if parts.extensions.get::<Verified>().is_none() {
+    let Some(verified) = parts.extensions.get::<Verified>() else {
         return Err(super::invocation::unverified());
-    }
-    read(&parts.headers, name)
+    };
+    let text = read(&parts.headers, name)?;
+    Ok(text.map(|text| Secret::new(text, Some(verified.owner()))))
 }
 
 token! {

@@ -14,8 +14,8 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaPublicKeyComponent
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-pub(crate) use apis::router;
-pub use apis::{ApiCall, Apis};
+pub use apis::{ApiAnswer, ApiCall, ApiRequest, Apis};
+pub(crate) use apis::{Declared, router};
 pub(crate) use call::has_body;
 pub use call::{Call, Tokens};
 pub use fit::Fit;
@@ -110,6 +110,14 @@ impl Platform {
         &self.0.apis
     }
 
+    /// Where its APIs are: on this machine, once they are served; before, Atlassian's address. A
+    /// product that its FITs don't name, Bitbucket say, can be there by
+    /// `fit.set("/app/installation/contexts", …)`.
+    pub fn apis_url(&self) -> &str {
+        let origin = self.0.origin.get();
+        origin.map_or("https://api.atlassian.com", String::as_str)
+    }
+
     /// Its tokens say from now on that its APIs are here.
     pub(crate) fn serves_apis_at(&self, origin: &str) {
         let _ = self.0.origin.set(origin.to_owned());
@@ -117,11 +125,7 @@ impl Platform {
 
     /// A product's base URL, as in Atlassian's tokens.
     fn api_base_url(&self, product: &str) -> String {
-        let origin = self
-            .0
-            .origin
-            .get()
-            .map_or("https://api.atlassian.com", String::as_str);
+        let origin = self.apis_url();
         format!("{origin}/ex/{product}/{}", self.0.cloud_id)
     }
 

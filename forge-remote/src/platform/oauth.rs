@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Platform, random_hex};
-use crate::extract::{SystemToken, UserToken};
+use crate::extract::{Owner, SystemToken, UserToken};
 
 /// Who a token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,16 +44,22 @@ impl Platform {
 
     /// The same, as handlers take it: to test a function that calls Atlassian as the app.
     pub fn system_token(&self) -> SystemToken {
-        SystemToken::kept(&self.oauth_token())
+        SystemToken::kept(&self.oauth_token()).of(&self.installation_ari())
     }
 
     /// A user's, as handlers take it: to test a function that calls Atlassian as this account.
     pub fn user_token(&self, account_id: &str) -> UserToken {
-        UserToken::obtained(&self.token(&OAuth {
+        let token = self.token(&OAuth {
             kind: Kind::User,
             installation: self.installation_ari(),
             account_id: Some(account_id.to_owned()),
-        }))
+        });
+        let owner = Owner {
+            installation_id: self.installation_ari().into(),
+            context: None,
+            is_forges: true,
+        };
+        UserToken::obtained(&token, owner)
     }
 
     pub(crate) fn token(&self, oauth: &OAuth) -> String {

@@ -19,7 +19,7 @@ impl Tokens {
     /// other instances did.
     pub async fn system(&self, installation_id: &str) -> Result<SystemToken, TokenError> {
         let (entry, _) = self.find(installation_id).await?;
-        Ok(SystemToken::kept(&entry.token))
+        Ok(SystemToken::kept(&entry.token).of(&entry.about.installation_id))
     }
 
     /// As [`system`](Self::system), with what belongs to the installation instead of the token.

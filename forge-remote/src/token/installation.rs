@@ -66,6 +66,11 @@ impl Installation {
         contexts.find(|context| context.name == name)
     }
 
+    /// The isolated cloud it is in: see [`App::isolated_cloud`](crate::App::isolated_cloud).
+    pub fn isolated_cloud_label(&self) -> Option<&str> {
+        self.about.isolated_cloud_label.as_deref()
+    }
+
     /// When the token ends.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
@@ -87,6 +92,7 @@ pub(super) struct About {
     pub(super) api_base_url: Option<String>,
     /// As the claim has it.
     pub(super) contexts: Option<String>,
+    pub(super) isolated_cloud_label: Option<String>,
 }
 
 /// What is sealed. Absent members stay absent, so that versions can add some.
@@ -103,6 +109,8 @@ struct Plain<'a> {
     api_base_url: Option<std::borrow::Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     contexts: Option<&'a RawValue>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    isolated_cloud_label: Option<std::borrow::Cow<'a, str>>,
 }
 
 impl About {
@@ -115,6 +123,7 @@ impl About {
             environment_id: own(claims.environment_id()),
             api_base_url: own(claims.api_base_url()),
             contexts: own(claims.installation_contexts_json()),
+            isolated_cloud_label: own(claims.isolated_cloud_label()),
         }
     }
 
@@ -124,6 +133,7 @@ impl About {
             && self.contexts.as_deref() == claims.installation_contexts_json()
             && self.environment_id.as_deref() == claims.environment_id()
             && self.environment_type.as_deref() == claims.environment_type()
+            && self.isolated_cloud_label.as_deref() == claims.isolated_cloud_label()
             && self.app_id == claims.app_id()
     }
 
@@ -168,6 +178,7 @@ impl About {
             environment_id: cow(&self.environment_id),
             api_base_url: cow(&self.api_base_url),
             contexts,
+            isolated_cloud_label: cow(&self.isolated_cloud_label),
         };
         // Large enough that it never moves and leaves a copy behind.
         let size = token.len() * 2 + self.contexts.as_ref().map_or(0, String::len) + 2048;
@@ -186,6 +197,7 @@ impl About {
             environment_id: plain.environment_id.map(Into::into),
             api_base_url: plain.api_base_url.map(Into::into),
             contexts: plain.contexts.map(|raw| raw.get().to_owned()),
+            isolated_cloud_label: plain.isolated_cloud_label.map(Into::into),
         };
         Some((Zeroizing::new(plain.token.into_owned()), about))
     }
@@ -221,10 +233,15 @@ mod tests {
             contexts: Some(
                 r#"[{"name":"confluence","cloudId":"c-2","new":"\n"},{"name":"bitbucket"}]"#.into(),
             ),
+            isolated_cloud_label: Some("orange".into()),
         };
         let plain = about.plain("a \"token\"").unwrap();
         let (token, read) = About::read("ari:x", &plain).unwrap();
         assert!(read == about && *token == "a \"token\"");
         assert_eq!(about.cloud_ids(), ["c-1", "c-2"]);
+        // As versions before the label wrote it.
+        let old = br#"{"token":"t","appId":"app"}"#;
+        let (_, read) = About::read("ari:x", old).unwrap();
+        assert_eq!(read.isolated_cloud_label, None);
     }
 }

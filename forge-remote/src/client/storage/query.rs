@@ -1,0 +1,149 @@
+//! Questions to storage.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::item::{Item, METADATA};
+use super::{Call, unusable};
+use crate::client::error::ClientError;
+use crate::client::request::Response;
+
+/// A query that gives pages without end is broken.
+const MOST_PAGES: u32 = 100_000;
+
+/// A page of what a query found.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Found<T> {
+    /// Keys and values.
+    pub data: Vec<Item<T>>,
+    /// Where the next page begins: for [`Query::after`].
+    pub cursor: Option<String>,
+}
+
+/// A question to storage: [`Storage::query`](super::Storage::query),
+/// [`Entities::query`](super::Entities::query).
+///
+/// ```
+/// use forge_remote::client::Storage;
+/// use forge_remote::Result;
+///
+/// async fn notes(storage: &Storage) -> Result<Vec<String>> {
+///     let mut notes = Vec::new();
+///     let mut query = storage.query::<String>().prefix("note:");
+///     while let Some(note) = query.next().await {
+///         notes.push(note?.value);
+///     }
+///     Ok(notes)
+/// }
+/// ```
+#[must_use = "a query does nothing until it is asked"]
+pub struct Query<T> {
+    call: Call,
+    body: Value,
+    cursor: &'static str,
+    ready: VecDeque<Item<T>>,
+    fetched: u32,
+    is_done: bool,
+    /// What is said after the items that came.
+    problem: Option<ClientError>,
+}
+
+impl<T> fmt::Debug for Query<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Query({:?})", self.call.request)
+    }
+}
+
+impl<T: DeserializeOwned> Query<T> {
+    pub(super) fn new(call: Call, body: Value, cursor: &'static str) -> Self {
+        Self {
+            call,
+            body,
+            cursor,
+            ready: VecDeque::new(),
+            fetched: 0,
+            is_done: false,
+            problem: None,
+        }
+    }
+
+    /// How many come with one page: Atlassian allows fewer than 100.
+    pub fn limit(mut self, limit: u32) -> Self {
+        self.body["limit"] = limit.into();
+        self
+    }
+
+    /// Begins after this cursor of an earlier page.
+    pub fn after(mut self, cursor: impl Into<String>) -> Self {
+        self.body[self.cursor] = cursor.into().into();
+        self
+    }
+
+    /// Keys that begin so; not for entities.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        let begins = json!({ "property": "key", "condition": "BEGINS_WITH", "values": [prefix] });
+        self.body["where"] = json!([begins]);
+        self
+    }
+
+    /// With when each was created and updated, and when it expires.
+    pub fn with_metadata(mut self) -> Self {
+        self.body["options"]["metadataFields"] = json!(METADATA);
+        self
+    }
+
+    /// A member of the question that has no method here, as Atlassian's reference has it:
+    /// `partition`, `range`, `filters`, `sort` of an entity's query.
+    pub fn with(mut self, name: &str, value: Value) -> Self {
+        self.body[name] = value;
+        self
+    }
+
+    /// One page.
+    pub async fn page(&self) -> Result<Found<T>, ClientError> {
+        self.ask().await?.json()
+    }
+
+    async fn ask(&self) -> Result<Response, ClientError> {
+        let call = self.call.copy().idempotent();
+        call.json(&self.body).send().await
+    }
+
+    /// The next item, from page after page; `None` after the last, and after an error.
+    pub async fn next(&mut self) -> Option<Result<Item<T>, ClientError>> {
+        loop {
+            if let Some(item) = self.ready.pop_front() {
+                return Some(Ok(item));
+            }
+            if self.is_done {
+                return self.problem.take().map(Err);
+            }
+            let answer = self.ask().await;
+            let page = answer.and_then(|answer| Ok((answer.json::<Found<T>>()?, answer)));
+            let (page, answer) = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    self.is_done = true;
+                    return Some(Err(error));
+                }
+            };
+            self.ready.extend(page.data);
+            self.fetched += 1;
+            let Some(cursor) = page.cursor.filter(|cursor| !cursor.is_empty()) else {
+                self.is_done = true;
+                continue;
+            };
+            if self.body[self.cursor] == cursor.as_str() || self.fetched >= MOST_PAGES {
+                let reason = "there is no end of pages".to_owned();
+                self.problem = Some(unusable(&answer, reason));
+                self.is_done = true;
+            }
+            self.body[self.cursor] = cursor.into();
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The exchange for a user's token; the gateway's other questions aren't known here.
+
+use serde_json::{Value, json};
+
+use super::{Answer, Call, ok};
+use crate::platform::oauth::{Kind, OAuth};
+
+impl Call<'_> {
+    pub(super) fn graphql(&self) -> Answer {
+        let text = self.body().get("query").and_then(Value::as_str);
+        if !text.unwrap_or_default().contains("offlineUserAuthToken") {
+            let message = "the local platform knows the exchange offlineUserAuthToken only: give \
+                           other questions an answer by `Apis::respond`";
+            return ok(json!({ "data": null, "errors": [{ "message": message }] }));
+        }
+        let asked = |name: &str| {
+            let value = self.body().pointer(&format!("/variables/input/{name}"));
+            value.and_then(Value::as_str).unwrap_or_default()
+        };
+        let (account, context) = (asked("userId"), asked("contextIds/0"));
+        let site = &self.platform.0.cloud_id;
+        let contexts = ["jira", "confluence"].map(|name| format!("ari:cloud:{name}::site/{site}"));
+        let problem = if self.token.kind != Kind::System {
+            Some("only the app can ask for a user's token")
+        } else if !self.data().declared.impersonates {
+            Some("the app lists no scope with `allowImpersonation: true`")
+        } else if account.is_empty() {
+            Some("no such user")
+        } else if !contexts.iter().any(|one| one == context) {
+            Some("the app isn't installed in this context")
+        } else {
+            None
+        };
+        let outcome = match problem {
+            Some(message) => {
+                json!({ "success": false, "errors": [{ "message": message }], "authToken": null })
+            }
+            None => {
+                let token = self.platform.token(&OAuth {
+                    kind: Kind::User,
+                    installation: self.token.installation.clone(),
+                    account_id: Some(account.to_owned()),
+                });
+                let token = json!({ "token": token, "ttl": 4 * 3600 });
+                json!({ "success": true, "errors": null, "authToken": token })
+            }
+        };
+        ok(json!({ "data": { "offlineUserAuthToken": outcome } }))
+    }
+}

@@ -1,0 +1,620 @@
+//! Forge's storage, with its limits.
+//!
+//! Sources: <https://developer.atlassian.com/platform/forge/remote/accessing-storage/>,
+//! <https://developer.atlassian.com/platform/forge/limits-kvs-ce/>
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use axum::http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use super::conditions::{Condition, Filter, compared};
+use super::declared::{Entity, Index};
+use super::{Answer, Call, Data, ok, part, unknown};
+
+const MAX_KEY: usize = 500;
+const MAX_VALUE: usize = 240 * 1024;
+const MAX_DEPTH: usize = 31;
+/// Of a batch's keys, and of a transaction's operations.
+const MOST: usize = 25;
+/// Of a batch, and of a transaction.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// The items of a page, unless the call says how many.
+const PAGE: usize = 10;
+const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+/// What has expired may be given for so long.
+const LINGERS: Duration = Duration::from_secs(48 * 3600);
+
+/// By installation, by kind, by key.
+type Place = (String, String, String);
+
+/// A value and its times.
+#[derive(Clone)]
+pub(super) struct Stored {
+    pub(super) value: Value,
+    created: SystemTime,
+    updated: SystemTime,
+    expires: Option<SystemTime>,
+}
+
+/// What is to be done with a place.
+enum Change {
+    Set(Place, Stored),
+    Delete(Place),
+}
+
+/// Which options a value can have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Options {
+    All,
+    /// In batches and transactions.
+    OnlyTtl,
+}
+
+/// Storage's errors have a code in words.
+fn error(status: u16, code: &str, message: &str) -> Answer {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    (status, json!({ "code": code, "message": message }))
+}
+
+fn wrong(code: &str, message: &str) -> Answer {
+    error(400, code, message)
+}
+
+fn missing() -> Answer {
+    error(404, "KEY_NOT_FOUND", "there is no such key")
+}
+
+/// A condition that can't be.
+fn misput(code: &'static str) -> Answer {
+    if code == "UNPROCESSABLE" {
+        let message = "attributes of the type `any` can't be in conditions";
+        return error(422, code, message);
+    }
+    wrong(code, "a condition that can't be")
+}
+
+impl Call<'_> {
+    pub(super) fn storage(&self, path: &[&str]) -> Answer {
+        let mut data = self.data();
+        let (now, body) = (self.now(), self.body());
+        data.stored.retain(|_, stored| {
+            let expires = stored.expires;
+            expires.is_none_or(|expires| expires + LINGERS > now)
+        });
+        let answer = match path {
+            ["get"] => self.get("kvs", &data, body),
+            ["set"] => self.set("kvs", &mut data, body, Options::All),
+            ["delete"] => self.delete("kvs", &mut data, body),
+            ["secret", "get"] => self.get("secret", &data, body),
+            ["secret", "set"] => self.set("secret", &mut data, body, Options::All),
+            ["secret", "delete"] => self.delete("secret", &mut data, body),
+            ["entity", what] if body.get("entityName").is_none() && *what != "query" => {
+                Err(wrong("INVALID_ENTITY_TYPE", "`entityName` is missing"))
+            }
+            ["entity", "get"] => self.get("", &data, body),
+            ["entity", "set"] => self.set("", &mut data, body, Options::All),
+            ["entity", "delete"] => self.delete("", &mut data, body),
+            ["query"] => self.query_keys(&data),
+            ["entity", "query"] => self.query_entities(&data),
+            ["batch", what @ ("get" | "set" | "delete")] => self.batch(what, &mut data),
+            ["transaction"] => self.transaction(&mut data),
+            _ => return unknown(),
+        };
+        answer.unwrap_or_else(|answer| answer)
+    }
+
+    /// Where an item is, if it can be there.
+    fn place(&self, kind: &str, data: &Data, item: &Value) -> Result<Place, Answer> {
+        let text = |name: &str| item.get(name).and_then(Value::as_str);
+        let key = text("key").unwrap_or_default();
+        let allowed =
+            |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || ":._-#".contains(c);
+        if key.is_empty() {
+            return Err(wrong("KEY_TOO_SHORT", "a key has a character or more"));
+        }
+        if key.chars().nth(MAX_KEY).is_some() {
+            return Err(wrong("KEY_TOO_LONG", "a key has 500 characters at most"));
+        }
+        if key.trim().is_empty() || !key.chars().all(allowed) {
+            return Err(wrong(
+                "INVALID_KEY",
+                "a key has letters, digits, whitespace and `:._-#`",
+            ));
+        }
+        let kind = match text("entityName") {
+            None => kind.to_owned(),
+            Some(name) => {
+                entity(data, name)?;
+                format!("entity:{name}")
+            }
+        };
+        Ok((self.token.installation.clone(), kind, key.to_owned()))
+    }
+
+    fn get(&self, kind: &str, data: &Data, item: &Value) -> Result<Answer, Answer> {
+        let place = self.place(kind, data, item)?;
+        let fields = item.pointer("/options/metadataFields");
+        Ok(match data.stored.get(&place) {
+            Some(stored) => ok(shown(&place, stored, fields)),
+            None => missing(),
+        })
+    }
+
+    fn set(
+        &self,
+        kind: &str,
+        data: &mut Data,
+        item: &Value,
+        options: Options,
+    ) -> Result<Answer, Answer> {
+        let place = self.place(kind, data, item)?;
+        let new = self.to_store(data, &place, item, options)?;
+        let option = |name: &str| item.pointer("/options")?.get(name)?.as_str();
+        let before = data.stored.get(&place).cloned();
+        if option("keyPolicy") == Some("FAIL_IF_EXISTS") && before.is_some() {
+            return Err(error(409, "KEY_CONFLICT", "there is such a key"));
+        }
+        let fields = item.pointer("/options/returnMetadataFields");
+        let answer = match (option("returnValue"), before) {
+            (Some("PREVIOUS"), Some(before)) => ok(shown(&place, &before, fields)),
+            (Some("LATEST"), _) => ok(shown(&place, &new, fields)),
+            _ => (StatusCode::NO_CONTENT, Value::Null),
+        };
+        data.apply(Change::Set(place, new));
+        Ok(answer)
+    }
+
+    fn delete(&self, kind: &str, data: &mut Data, item: &Value) -> Result<Answer, Answer> {
+        let place = self.place(kind, data, item)?;
+        data.apply(Change::Delete(place));
+        Ok((StatusCode::NO_CONTENT, Value::Null))
+    }
+
+    /// A value as it will be stored, if it can be.
+    fn to_store(
+        &self,
+        data: &Data,
+        place: &Place,
+        item: &Value,
+        options: Options,
+    ) -> Result<Stored, Answer> {
+        let Some(value) = item.get("value") else {
+            return Err(wrong("INVALID_VALUE", "`value` is missing"));
+        };
+        if value.to_string().len() > MAX_VALUE {
+            return Err(wrong("MAX_SIZE", "a value has 240 KiB at most"));
+        }
+        if depth(value) > MAX_DEPTH {
+            return Err(wrong("MAX_DEPTH", "a value has 31 levels at most"));
+        }
+        if let Some(name) = place.1.strip_prefix("entity:") {
+            if !value.is_object() {
+                return Err(wrong("INVALID_ENTITY_VALUE", "an entity is an object"));
+            }
+            let misfit = entity(data, name)?.and_then(|entity| entity.misfit(value));
+            if let Some(attribute) = misfit {
+                let message = format!("`{attribute}` has another type than is declared");
+                return Err(wrong("INVALID_ENTITY_VALUE", &message));
+            }
+        }
+        let (now, life) = (self.now(), life(item, options)?);
+        let before = data.stored.get(place);
+        Ok(Stored {
+            value: value.clone(),
+            created: before.map_or(now, |before| before.created),
+            updated: now,
+            expires: life.map(|life| now + life),
+        })
+    }
+
+    fn batch(&self, what: &str, data: &mut Data) -> Result<Answer, Answer> {
+        let items = self.body().as_array().cloned().unwrap_or_default();
+        if items.is_empty() || items.len() > MOST {
+            return Err(wrong("INVALID_BATCH", "a batch has 1 to 25 keys"));
+        }
+        self.check_size_and_keys(&items)?;
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        for item in &items {
+            let result = match what {
+                "get" => self.get("kvs", data, item),
+                "set" => self.set("kvs", data, item, Options::OnlyTtl),
+                _ => self.delete("kvs", data, item),
+            };
+            let (status, answer) = result.unwrap_or_else(|answer| answer);
+            let mut one = if status.is_success() && answer.is_object() {
+                answer.clone()
+            } else {
+                json!({ "key": item["key"] })
+            };
+            if let Some(name) = item.get("entityName") {
+                one["entityName"] = name.clone();
+            }
+            if status.is_success() {
+                done.push(one);
+            } else {
+                one["error"] = answer;
+                failed.push(one);
+            }
+        }
+        Ok(ok(json!({ "successfulKeys": done, "failedKeys": failed })))
+    }
+
+    /// What makes a whole batch or transaction fail.
+    fn check_size_and_keys(&self, items: &[Value]) -> Result<(), Answer> {
+        let mut seen = BTreeSet::new();
+        let name = |item: &Value| (item["key"].to_string(), item["entityName"].to_string());
+        if !items.iter().all(|item| seen.insert(name(item))) {
+            return Err(wrong("DUPLICATE_KEY", "each key can be there once"));
+        }
+        if self.bytes > MOST_BYTES {
+            return Err(wrong("MAX_SIZE", "4 MB at most can be sent at once"));
+        }
+        Ok(())
+    }
+
+    fn transaction(&self, data: &mut Data) -> Result<Answer, Answer> {
+        let items = |name: &str| {
+            let items = self.body().get(name).and_then(Value::as_array);
+            items.cloned().unwrap_or_default()
+        };
+        let [set, delete, check] = ["set", "delete", "check"].map(items);
+        let all: Vec<Value> = [&set, &delete, &check]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        if all.is_empty() || all.len() > MOST {
+            return Err(wrong(
+                "INVALID_TRANSACTION",
+                "a transaction has 1 to 25 operations",
+            ));
+        }
+        self.check_size_and_keys(&all)?;
+        let mut changes = Vec::new();
+        for item in &set {
+            let place = self.place("kvs", data, item)?;
+            self.meets(data, &place, item)?;
+            let new = self.to_store(data, &place, item, Options::OnlyTtl)?;
+            changes.push(Change::Set(place, new));
+        }
+        for item in &delete {
+            let place = self.place("kvs", data, item)?;
+            self.meets(data, &place, item)?;
+            changes.push(Change::Delete(place));
+        }
+        for item in &check {
+            let place = self.place("kvs", data, item)?;
+            if item.get("conditions").is_none() {
+                return Err(wrong(
+                    "INVALID_FILTER_CONDITION",
+                    "a check needs conditions",
+                ));
+            }
+            if !data.stored.contains_key(&place) {
+                return Err(unmet());
+            }
+            self.meets(data, &place, item)?;
+        }
+        for change in changes {
+            data.apply(change);
+        }
+        Ok((StatusCode::NO_CONTENT, Value::Null))
+    }
+
+    /// Whether an item's conditions hold of what is stored; of an entity that isn't there, those
+    /// hold that hold of one without attributes.
+    fn meets(&self, data: &Data, place: &Place, item: &Value) -> Result<(), Answer> {
+        let Some(conditions) = item.get("conditions") else {
+            return Ok(());
+        };
+        let Some(name) = place.1.strip_prefix("entity:") else {
+            let message = "conditions are for entities";
+            return Err(wrong("INVALID_FILTER_CONDITION", message));
+        };
+        let filter = Filter::read(conditions, entity(data, name)?).map_err(misput)?;
+        let stored = data.stored.get(place).map(|stored| &stored.value);
+        if filter.holds(stored.unwrap_or(&json!({}))) {
+            Ok(())
+        } else {
+            Err(unmet())
+        }
+    }
+
+    fn query_keys(&self, data: &Data) -> Result<Answer, Answer> {
+        let clauses = self.body().get("where").and_then(Value::as_array);
+        let prefix = match clauses.map(Vec::as_slice) {
+            None | Some([]) => "",
+            Some([clause]) => {
+                let is = |name: &str, text: &str| clause.get(name) == Some(&text.into());
+                if !is("property", "key") {
+                    return Err(wrong(
+                        "QUERY_WHERE_FIELD_INVALID",
+                        "only `key` can be asked for",
+                    ));
+                }
+                if !is("condition", "BEGINS_WITH") {
+                    let message = "only BEGINS_WITH can be asked for";
+                    return Err(wrong("INVALID_FILTER_CONDITION", message));
+                }
+                let values = clause.get("values").and_then(Value::as_array);
+                match values.map(Vec::as_slice) {
+                    Some([Value::String(prefix)]) => prefix,
+                    _ => return Err(wrong("INVALID_FILTER_VALUES", "one text is needed")),
+                }
+            }
+            Some(_) => return Err(wrong("QUERY_WHERE_INVALID", "one clause at most")),
+        };
+        let here = self.of_kind(data, "kvs");
+        let found: Vec<_> = here
+            .filter(|(place, _)| place.2.starts_with(prefix))
+            .collect();
+        self.page(&found, "after", None)
+    }
+
+    fn query_entities(&self, data: &Data) -> Result<Answer, Answer> {
+        let body = self.body();
+        let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (name, index_name) = (text("entityName"), text("indexName"));
+        let declared = entity(data, name)?;
+        let simple;
+        // By key: `None`.
+        let index = match declared {
+            _ if index_name == "by-key" => None,
+            Some(declared) => {
+                let index = declared.index(index_name);
+                let message = "the entity has no such index";
+                Some(index.ok_or_else(|| wrong("INVALID_ENTITY_INDEX", message))?)
+            }
+            None if index_name.is_empty() => {
+                return Err(wrong("INVALID_ENTITY_INDEX", "`indexName` is missing"));
+            }
+            // Taken for an attribute's, as long as nothing more is asked of it.
+            None if body.get("partition").is_none() => {
+                simple = Index::simple(index_name);
+                Some(&simple)
+            }
+            None => {
+                let message = "the local platform must know the index: declare the entity in the \
+                               manifest, or by `Apis::declare_entity`";
+                return Err(error(501, "NOT_IMPLEMENTED", message));
+            }
+        };
+        let partition = body.get("partition").and_then(Value::as_array);
+        let partition = partition.cloned().unwrap_or_default();
+        if partition.len() != index.map_or(0, |index| index.partition.len()) {
+            let message = "each attribute of the index's partition needs a value";
+            return Err(wrong("INVALID_FILTER_VALUES", message));
+        }
+        let range = body.get("range").filter(|range| !range.is_null());
+        let range = range.map(|range| Condition::read(range, true));
+        let range = range.transpose().map_err(misput)?;
+        let filter = body.get("filters").filter(|filter| !filter.is_null());
+        let filter = filter.map(|filter| Filter::read(filter, declared));
+        let filter = filter.transpose().map_err(misput)?;
+
+        let mut found = Vec::new();
+        for (place, stored) in self.of_kind(data, &format!("entity:{name}")) {
+            // What an index orders by, for what is in it.
+            let ordered = match index {
+                None => Some(Value::from(place.2.as_str())),
+                Some(index) => {
+                    let mut parts = index.partition.iter().zip(&partition);
+                    let is_in = parts.all(|(name, wanted)| {
+                        let value = stored.value.get(name);
+                        value
+                            .is_some_and(|value| compared(value, wanted).is_some_and(|o| o.is_eq()))
+                    });
+                    let value = index
+                        .range
+                        .as_ref()
+                        .map_or(Some(&Value::Null), |name| stored.value.get(name));
+                    value.filter(|_| is_in).cloned()
+                }
+            };
+            let Some(ordered) = ordered else {
+                continue;
+            };
+            if range
+                .as_ref()
+                .is_none_or(|range| range.holds(Some(&ordered)))
+            {
+                found.push((ordered, (place, stored)));
+            }
+        }
+        found.sort_by(|(one, _), (other, _)| {
+            compared(one, other).unwrap_or(std::cmp::Ordering::Equal)
+        });
+        match text("sort") {
+            "" | "ASC" => {}
+            "DESC" => found.reverse(),
+            _ => return Err(wrong("INVALID_SORT", "`sort` is ASC or DESC")),
+        }
+        let found: Vec<_> = found.into_iter().map(|(_, item)| item).collect();
+        self.page(&found, "cursor", filter.as_ref())
+    }
+
+    fn of_kind<'d>(
+        &self,
+        data: &'d Data,
+        kind: &str,
+    ) -> impl Iterator<Item = (&'d Place, &'d Stored)> {
+        let (installation, kind) = (self.token.installation.clone(), kind.to_owned());
+        let stored = data.stored.iter();
+        stored.filter(move |(place, _)| place.0 == installation && place.1 == kind)
+    }
+
+    /// A page of what was found. A filter is for what is on it, as Atlassian's is: a page may be
+    /// empty, and more may follow.
+    fn page(
+        &self,
+        found: &[(&Place, &Stored)],
+        cursor: &str,
+        filter: Option<&Filter>,
+    ) -> Result<Answer, Answer> {
+        let body = self.body();
+        let from = body.get(cursor).and_then(Value::as_str);
+        let from = match from.map(str::parse) {
+            None => 0,
+            Some(Ok(from)) => from,
+            Some(Err(_)) => return Err(wrong("INVALID_CURSOR", "the cursor is of no page here")),
+        };
+        let limit = match body.get("limit") {
+            None => Some(PAGE),
+            Some(limit) => limit.as_u64().and_then(|limit| usize::try_from(limit).ok()),
+        };
+        let Some(limit) = limit.filter(|limit| (1..100).contains(limit)) else {
+            return Err(wrong("LIST_QUERY_LIMIT_EXCEEDED", "the limit is below 100"));
+        };
+        let (items, next) = part(found, from, limit);
+        let fields = body.pointer("/options/metadataFields");
+        let items = items.into_iter();
+        let items = items.filter(|(_, stored)| filter.is_none_or(|one| one.holds(&stored.value)));
+        let items: Vec<Value> = items
+            .map(|(place, stored)| shown(place, stored, fields))
+            .collect();
+        let mut answer = Map::from_iter([("data".to_owned(), items.into())]);
+        if let Some(next) = next {
+            answer.insert("cursor".to_owned(), next.to_string().into());
+        }
+        Ok(ok(answer.into()))
+    }
+}
+
+impl Data {
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Set(place, stored) => self.stored.insert(place, stored),
+            Change::Delete(place) => self.stored.remove(&place),
+        };
+    }
+}
+
+fn entity<'d>(data: &'d Data, name: &str) -> Result<Option<&'d Entity>, Answer> {
+    let entity = data.declared.entity(name);
+    entity.map_err(|problem| wrong("INVALID_ENTITY_TYPE", problem))
+}
+
+fn unmet() -> Answer {
+    error(
+        409,
+        "CONDITION_FAILED",
+        "a condition isn't met, and nothing was changed",
+    )
+}
+
+/// An item as it is given.
+fn shown(place: &Place, stored: &Stored, fields: Option<&Value>) -> Value {
+    let mut item = json!({ "key": place.2, "value": stored.value });
+    let fields = fields.and_then(Value::as_array);
+    for field in fields.into_iter().flatten() {
+        match field.as_str() {
+            Some("CREATED_AT") => item["createdAt"] = milliseconds(stored.created).into(),
+            Some("UPDATED_AT") => item["updatedAt"] = milliseconds(stored.updated).into(),
+            Some("EXPIRE_TIME") => {
+                if let Some(expires) = stored.expires {
+                    item["expireTime"] = iso_8601(expires).into();
+                }
+            }
+            _ => {}
+        }
+    }
+    item
+}
+
+/// How long it lives, if its options are ones that it can have.
+fn life(item: &Value, allowed: Options) -> Result<Option<Duration>, Answer> {
+    let Some(options) = item.get("options").and_then(Value::as_object) else {
+        return Ok(None);
+    };
+    let invalid = |message: &str| wrong("INVALID_OPTIONS", message);
+    let takes = |name: &str| match name {
+        "ttl" => true,
+        "keyPolicy" | "returnValue" | "returnMetadataFields" => allowed == Options::All,
+        _ => false,
+    };
+    if !options.keys().all(|name| takes(name)) {
+        return Err(invalid("an option that isn't known here"));
+    }
+    let has = |name: &str| options.contains_key(name);
+    if has("returnValue") && options.get("keyPolicy") == Some(&"FAIL_IF_EXISTS".into()) {
+        return Err(invalid("`returnValue` is for a `keyPolicy` of OVERRIDE"));
+    }
+    if has("returnMetadataFields") && !has("returnValue") {
+        return Err(invalid("`returnMetadataFields` needs `returnValue`"));
+    }
+    let Some(ttl) = options.get("ttl") else {
+        return Ok(None);
+    };
+    let unit = match ttl.get("unit").and_then(Value::as_str) {
+        Some("SECONDS") => 1,
+        Some("MINUTES") => 60,
+        Some("HOURS") => 3600,
+        Some("DAYS") => 24 * 3600,
+        _ => return Err(invalid("`ttl.unit` is SECONDS, MINUTES, HOURS or DAYS")),
+    };
+    let count = ttl
+        .get("value")
+        .and_then(Value::as_u64)
+        .filter(|count| *count > 0);
+    let life = count
+        .and_then(|count| count.checked_mul(unit))
+        .map(Duration::from_secs);
+    match life.filter(|life| *life <= YEAR) {
+        Some(life) => Ok(Some(life)),
+        None => Err(invalid("`ttl.value` is a whole number, and a year at most")),
+    }
+}
+
+/// How many objects and lists are inside each other.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+fn milliseconds(time: SystemTime) -> u64 {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `2026-01-15T16:12:19.000Z`.
+fn iso_8601(time: SystemTime) -> String {
+    let milliseconds = milliseconds(time);
+    let (seconds, thousandths) = (milliseconds / 1000, milliseconds % 1000);
+    let (days, seconds) = (seconds / (24 * 3600), seconds % (24 * 3600));
+    // Days since 1 March 0000 of the proleptic Gregorian calendar; years counted from March.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 {
+        (month + 3, 0)
+    } else {
+        (month - 9, 1)
+    };
+    let year = era * 400 + year + next;
+    let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{thousandths:03}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_atlassian_writes_them() {
+        let at = |ms| iso_8601(SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
+        assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(at(1_768_493_539_000), "2026-01-15T16:12:19.000Z");
+        assert_eq!(at(1_709_251_199_500), "2024-02-29T23:59:59.500Z");
+        assert_eq!(at(951_868_800_123), "2000-03-01T00:00:00.123Z");
+    }
+}

@@ -1,0 +1,137 @@
+//! What GraphQL's errors say, and that a call leaves a line in the log.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Arc, Mutex};
+
+use forge_remote::client::{Answer, Atlassian, ClientError};
+use forge_remote::path;
+use forge_remote_tests::back::{Counting, Server, came_from, told};
+use serde_json::{Value, json};
+
+fn local(server: &Server) -> Atlassian {
+    Atlassian::on_loopback(&server.origin)
+        .unwrap()
+        .clock(Counting::default())
+}
+
+#[tokio::test]
+async fn every_error_is_there_with_what_it_says() {
+    let server = Server::start(|_, asked| {
+        let token = asked.header("authorization").trim_start_matches("Bearer ").to_owned();
+        let mut errors = vec![
+            json!({
+                "message": format!("no access for {token}"),
+                "path": ["jira", "issues", 0, "key"],
+                "extensions": { "classification": "DataFetchingException", "statusCode": 403, "more": [1] },
+            }),
+            json!({ "message": null, "path": "odd", "extensions": "odd" }),
+            json!({ "message": "x", "extensions": { "errorType": "LIMIT", "statusCode": "429" } }),
+        ];
+        errors.extend((0..7).map(|at| json!({ "message": format!("error {at}") })));
+        told(200, json!({ "data": { "a": 1 }, "errors": errors }))
+    })
+    .await;
+    let came = came_from(&server).await;
+    let graphql = local(&server).graphql(&came.call).as_app(&came.system);
+    let answer: Answer<Value> = graphql.ask("{ a }").answer().await.unwrap();
+    assert_eq!(answer.data, Some(json!({ "a": 1 })));
+    assert_eq!(answer.errors.len(), 10);
+    let first = &answer.errors[0];
+    assert_eq!(first.message, "no access for ***");
+    assert_eq!(first.path, "jira.issues.0.key");
+    assert_eq!(
+        first.classification.as_deref(),
+        Some("DataFetchingException")
+    );
+    assert_eq!(first.status_code, Some(403));
+    assert_eq!(first.extensions["more"], json!([1]));
+    assert_eq!(answer.errors[1].message, "an error without a message");
+    assert_eq!(
+        (answer.errors[1].path.as_str(), answer.errors[1].status_code),
+        ("", None)
+    );
+    assert_eq!(answer.errors[2].classification.as_deref(), Some("LIMIT"));
+    assert_eq!(answer.errors[2].status_code, Some(429));
+
+    let error = graphql.ask("{ a }").fetch::<Value>().await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 403);
+    let text = error.to_string();
+    let named = "no access for *** (DataFetchingException, 403, at jira.issues.0.key)";
+    assert!(
+        text.contains(named) && text.contains("and 5 more"),
+        "{text}"
+    );
+    assert!(text.contains("probably lacks a scope"), "{text}");
+    let ClientError::GraphQl { errors, .. } = error else {
+        panic!("{text}");
+    };
+    assert_eq!(errors.len(), 10);
+    assert!(!format!("{errors:?}").contains(came.system.expose_secret()));
+}
+
+#[tokio::test]
+async fn a_rate_limit_within_an_answer_is_named() {
+    let limit = json!({ "message": "slow down", "extensions": { "statusCode": 429 } });
+    let server = Server::in_turn(vec![told(200, json!({ "errors": [limit] }))]).await;
+    let came = came_from(&server).await;
+    let graphql = local(&server).graphql(&came.call).as_user(&came.user);
+    let error = graphql.ask("{ a }").fetch::<Value>().await.unwrap_err();
+    assert_eq!(error.status().unwrap(), 429);
+    assert!(error.to_string().contains("rate limit"), "{error}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What it was, how it went, how long it took; nothing of a customer's.
+#[tokio::test]
+async fn a_call_leaves_one_line_in_the_log() {
+    let server = Server::in_turn(vec![told(503, json!({})), told(200, json!({}))]).await;
+    let came = came_from(&server).await;
+    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let log = Log::default();
+    let into = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(move || into.clone())
+        .finish();
+    let logging = tracing::subscriber::set_default(subscriber);
+    let call = jira
+        .get(path!("/rest/api/3/issue/{}", "SECRET-1"))
+        .query("jql", "secret");
+    call.send().await.unwrap();
+    drop(logging);
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("called Atlassian"))
+        .collect();
+    let [line] = lines.as_slice() else {
+        panic!("{log}");
+    };
+    for part in [
+        "api=Jira",
+        "method=GET",
+        "/rest/api/3/issue/{}",
+        "status=200",
+        "elapsed=",
+    ] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    for part in ["SECRET-1", "secret", came.system.expose_secret()] {
+        assert!(!log.contains(part), "{part}");
+    }
+}

@@ -1,0 +1,640 @@
+//! Forge's storage: what is sent, what comes back, and what is refused before.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+use forge_remote::client::{Atlassian, BatchError, BatchKey, ClientError};
+use forge_remote_tests::back::{Counting, Server, came_from, told};
+use serde_json::{Value, json};
+
+fn local(server: &Server) -> Atlassian {
+    Atlassian::on_loopback(&server.origin)
+        .unwrap()
+        .clock(Counting::default())
+}
+
+#[tokio::test]
+async fn storage_has_typed_values_and_no_value() {
+    let kept: Mutex<BTreeMap<String, Value>> = Mutex::default();
+    let server = Server::start(move |_, asked| {
+        let key = asked.body["key"].as_str().unwrap_or_default().to_owned();
+        let mut kept = kept.lock().unwrap();
+        match asked.target.rsplit('/').next() {
+            Some("set") => {
+                kept.insert(key, asked.body["value"].clone());
+                told(204, Value::Null).text("")
+            }
+            Some("delete") => match kept.remove(&key) {
+                Some(_) => told(204, Value::Null).text(""),
+                None => told(
+                    404,
+                    json!({ "code": "NOT_FOUND", "message": "no such key" }),
+                ),
+            },
+            _ => match kept.get(&key) {
+                Some(value) => told(200, json!({ "key": key, "value": value })),
+                None if key == "old" => told(404, json!({ "code": "NOT_FOUND", "message": "no" })),
+                None => told(404, json!({ "code": "KEY_NOT_FOUND", "message": "no" })),
+            },
+        }
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    assert_eq!(storage.get::<Vec<u32>>("new").await.unwrap(), None);
+    assert_eq!(storage.get::<Vec<u32>>("old").await.unwrap(), None);
+    storage.set("k:1", &[1, 2]).await.unwrap();
+    assert_eq!(
+        storage.get::<Vec<u32>>("k:1").await.unwrap(),
+        Some(vec![1, 2])
+    );
+    let error = storage.get::<String>("k:1").await.unwrap_err();
+    assert!(matches!(error, ClientError::Unreadable { .. }), "{error}");
+    storage.delete("k:1").await.unwrap();
+    storage.delete("k:1").await.unwrap();
+
+    let entities = storage.entity("employee");
+    entities.set("e1", &json!({ "name": "Ada" })).await.unwrap();
+    assert_eq!(
+        entities.get::<Value>("e1").await.unwrap(),
+        Some(json!({ "name": "Ada" }))
+    );
+    assert_eq!(
+        server.asked().last().unwrap().body,
+        json!({ "entityName": "employee", "key": "e1" })
+    );
+
+    let secrets = storage.secrets();
+    secrets.set("s", "hunter2").await.unwrap();
+    let error = secrets.get::<u32>("s").await.unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    assert!(
+        server
+            .lines()
+            .iter()
+            .all(|line| line.starts_with("POST /forge/storage/kvs/v1/"))
+    );
+}
+
+#[tokio::test]
+async fn storage_keys_are_checked_before_anything_is_sent() {
+    let server = Server::in_turn(vec![told(200, json!({ "key": "k", "value": 1 }))]).await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let (longest, too_long) = ("k".repeat(500), "k".repeat(501));
+    for key in [
+        "",
+        "  ",
+        "\t\n",
+        "a/b",
+        "a\"b",
+        "ä",
+        "a%",
+        too_long.as_str(),
+    ] {
+        let errors = [
+            storage.get::<u32>(key).await.unwrap_err(),
+            storage.set(key, &1).await.unwrap_err(),
+            storage.delete(key).await.unwrap_err(),
+            storage.secrets().get::<u32>(key).await.unwrap_err(),
+            storage.entity("e").set(key, &1).await.unwrap_err(),
+            storage.get_item::<u32>(key).await.unwrap_err(),
+            *storage
+                .set_all([("good", 1), (key, 2)])
+                .await
+                .unwrap_err()
+                .error,
+            *storage.get_all::<u32>([key]).await.unwrap_err().error,
+            *storage.delete_all([key]).await.unwrap_err().error,
+            *storage
+                .entity("e")
+                .get_items::<u32>([key])
+                .await
+                .unwrap_err()
+                .error,
+            storage
+                .transaction()
+                .set("good", &1)
+                .delete(key)
+                .send()
+                .await
+                .unwrap_err(),
+        ];
+        for error in errors {
+            assert!(
+                error.to_string().contains("a storage key"),
+                "{key:?}: {error}"
+            );
+        }
+    }
+    assert_eq!(server.lines(), [""; 0]);
+    for key in [longest.as_str(), "a b", "a:b.c_d-e#1"] {
+        storage.get::<u32>(key).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn many_keys_go_in_batches_of_25() {
+    let server = Server::start(|_, asked| {
+        let items = asked.body.as_array().cloned().unwrap_or_default();
+        assert!(items.len() <= 25, "Atlassian takes no more");
+        let done = items
+            .iter()
+            .map(|item| json!({ "key": item["key"], "value": 1 }));
+        let failed = [json!({ "key": items[0]["key"], "error": { "code": "MAX_SIZE" } })];
+        let is_get = asked.target.ends_with("/get");
+        let (failed, most): (&[Value], _) = if is_get { (&[], 0) } else { (&failed, 1) };
+        told(
+            200,
+            json!({ "successfulKeys": done.skip(most).collect::<Vec<_>>(), "failedKeys": failed }),
+        )
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let keys: Vec<String> = (0..60).map(|at| format!("k{at}")).collect();
+    let set = storage
+        .set_all(keys.iter().map(|key| (key, 1)))
+        .await
+        .unwrap();
+    let failed: Vec<&str> = set.failed_keys.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(failed, ["k0", "k25", "k50"]);
+    let done: Vec<&str> = set.done.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!((done.len(), done[0], done[24]), (57, "k1", "k26"));
+    let got = storage.get_all::<u32>(&keys).await.unwrap();
+    let got: Vec<String> = got.into_iter().map(|item| item.key).collect();
+    assert_eq!(got, keys);
+    storage.delete_all(&keys).await.unwrap();
+    assert_eq!(server.lines().len(), 9);
+
+    let transaction = keys[..26]
+        .iter()
+        .fold(storage.transaction(), |all, key| all.set(key, &1));
+    let error = transaction.send().await.unwrap_err().to_string();
+    assert!(error.contains("25 operations"), "{error}");
+    assert_eq!(server.lines().len(), 9);
+}
+
+#[tokio::test]
+async fn a_storage_query_that_goes_in_circles_is_an_error() {
+    let page = json!({ "data": [{ "key": "a", "value": 1 }], "cursor": "same" });
+    let server = Server::in_turn(vec![told(200, page)]).await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let mut query = storage.query::<u32>();
+    for _ in 0..2 {
+        assert_eq!(query.next().await.unwrap().unwrap().value, 1);
+    }
+    let error = query.next().await.unwrap().unwrap_err().to_string();
+    assert!(error.contains("no end of pages"), "{error}");
+    assert!(query.next().await.is_none());
+}
+
+#[tokio::test]
+async fn storage_sends_what_atlassian_documents() {
+    let server = Server::start(|_, asked| match asked.target.as_str() {
+        "/forge/storage/kvs/v1/query" if asked.body.get("after").is_none() => {
+            told(200, json!({ "data": [{ "key": "p1", "value": 1 }], "cursor": "c" }))
+        }
+        "/forge/storage/kvs/v1/query" => told(200, json!({ "data": [{ "key": "p2", "value": 2 }] })),
+        "/forge/storage/kvs/v1/entity/query" => told(200, json!({ "data": [] })),
+        "/forge/storage/kvs/v1/batch/set" => told(
+            200,
+            json!({ "successfulKeys": [{ "key": "a" }], "failedKeys": [{ "key": "b", "error": { "code": "MAX_SIZE", "message": "m" } }] }),
+        ),
+        "/forge/storage/kvs/v1/batch/get" => told(
+            200,
+            json!({ "successfulKeys": [{ "key": "a", "value": 1 }], "failedKeys": [{ "key": "b", "error": { "code": "KEY_NOT_FOUND" } }] }),
+        ),
+        _ => told(200, json!({ "key": "k", "value": 7 })),
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let body = || server.asked().last().unwrap().body.clone();
+
+    storage
+        .put("k", &1)
+        .expires_in(Duration::from_secs(90))
+        .if_absent()
+        .send()
+        .await
+        .unwrap();
+    let options =
+        json!({ "ttl": { "value": 90, "unit": "SECONDS" }, "keyPolicy": "FAIL_IF_EXISTS" });
+    assert_eq!(
+        body(),
+        json!({ "key": "k", "value": 1, "options": options })
+    );
+    let before: Option<u32> = storage.put("k", &1).replace().await.unwrap();
+    assert_eq!(
+        (before, body()["options"].clone()),
+        (Some(7), json!({ "returnValue": "PREVIOUS" }))
+    );
+
+    let mut query = storage.query::<u32>().prefix("p").limit(1);
+    let mut found = Vec::new();
+    while let Some(item) = query.next().await {
+        found.push(item.unwrap().value);
+    }
+    assert_eq!(found, [1, 2]);
+    let starts = json!([{ "property": "key", "condition": "BEGINS_WITH", "values": ["p"] }]);
+    assert_eq!(body(), json!({ "limit": 1, "where": starts, "after": "c" }));
+
+    let page = storage
+        .entity("e")
+        .query::<Value>("by-name")
+        .with("partition", json!(["x"]))
+        .after("c")
+        .page()
+        .await
+        .unwrap();
+    assert!(page.data.is_empty());
+    assert_eq!(
+        body(),
+        json!({ "entityName": "e", "indexName": "by-name", "partition": ["x"], "cursor": "c" })
+    );
+
+    let done = storage.set_all([("a", 1), ("b", 2)]).await.unwrap();
+    assert!(!done.is_complete());
+    assert_eq!(done.failed_keys[0].code(), Some("MAX_SIZE"));
+    assert_eq!(
+        body(),
+        json!([{ "key": "a", "value": 1 }, { "key": "b", "value": 2 }])
+    );
+    let got = storage.get_all::<u32>(["a", "b"]).await.unwrap();
+    assert_eq!(
+        got.iter()
+            .map(|item| (item.key.as_str(), item.value))
+            .collect::<Vec<_>>(),
+        [("a", 1)]
+    );
+
+    let minute = Duration::from_secs(60);
+    storage
+        .transaction()
+        .set("a", &1)
+        .expires_in(minute)
+        .set_entity("e", "b", &2)
+        .only_if(json!({ "or": [] }))
+        .delete("c")
+        .delete_entity("e", "c")
+        .only_if(json!({ "and": [1] }))
+        .check("e", "d", json!({ "and": [] }))
+        .send()
+        .await
+        .unwrap();
+    let ttl = json!({ "ttl": { "value": 60, "unit": "SECONDS" } });
+    let set = json!([
+        { "key": "a", "value": 1, "options": ttl },
+        { "key": "b", "value": 2, "entityName": "e", "conditions": { "or": [] } },
+    ]);
+    let delete = json!([
+        { "key": "c" },
+        { "key": "c", "entityName": "e", "conditions": { "and": [1] } },
+    ]);
+    let check = json!([{ "key": "d", "entityName": "e", "conditions": { "and": [] } }]);
+    assert_eq!(
+        body(),
+        json!({ "set": set, "delete": delete, "check": check })
+    );
+
+    let batch = storage.batch().set("k", &1).set_entity("e", "k", &2);
+    let _ = batch.expires_in(minute).send().await.unwrap();
+    let entity = json!({ "key": "k", "value": 2, "entityName": "e", "options": ttl });
+    assert_eq!(body(), json!([{ "key": "k", "value": 1 }, entity]));
+    let _ = storage.entity("e").delete_all(["a", "b", "a"]).await;
+    let [a, b] = ["a", "b"].map(|key| json!({ "key": key, "entityName": "e" }));
+    assert_eq!(body(), json!([a, b]));
+}
+
+/// What storage knows of an item besides its value.
+#[tokio::test]
+async fn items_have_their_times() {
+    let fields = json!(["CREATED_AT", "UPDATED_AT", "EXPIRE_TIME"]);
+    let server = Server::start(|_, asked| {
+        let item = json!({
+            "key": "k", "value": 1, "createdAt": 1_753_750_184_233_u64,
+            "updatedAt": 1_753_750_200_296_u64, "expireTime": "2026-01-15T16:12:19.000Z",
+        });
+        match asked.target.rsplit('/').next() {
+            Some("query") => told(200, json!({ "data": [item] })),
+            _ if asked.target.contains("/batch/") => {
+                told(200, json!({ "successfulKeys": [item], "failedKeys": [] }))
+            }
+            _ => told(200, item),
+        }
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let options = || {
+        let body = server.asked().last().unwrap().body.clone();
+        body.get("options")
+            .or(body.pointer("/0/options"))
+            .cloned()
+            .unwrap()
+    };
+    let asked = json!({ "metadataFields": fields });
+    let mut items = Vec::new();
+    items.push(storage.get_item::<u32>("k").await.unwrap().unwrap());
+    assert_eq!(options(), asked);
+    items.push(storage.entity("e").get_item("k").await.unwrap().unwrap());
+    assert_eq!(options(), asked);
+    items.push(storage.secrets().get_item("k").await.unwrap().unwrap());
+    assert_eq!(options(), asked);
+    items.push(
+        storage
+            .query()
+            .with_metadata()
+            .next()
+            .await
+            .unwrap()
+            .unwrap(),
+    );
+    assert_eq!(options(), asked);
+    items.push(storage.get_items(["k"]).await.unwrap().remove(0));
+    assert_eq!(options(), asked);
+    items.push(storage.put("k", &1).latest().await.unwrap());
+    assert_eq!(
+        options(),
+        json!({ "returnValue": "LATEST", "returnMetadataFields": fields })
+    );
+    items.push(storage.put("k", &1).previous().await.unwrap().unwrap());
+    assert_eq!(
+        options(),
+        json!({ "returnValue": "PREVIOUS", "returnMetadataFields": fields })
+    );
+    let at = |ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms);
+    let ends = at(1_768_493_539_000);
+    for item in items {
+        assert_eq!((item.key.as_str(), item.value), ("k", 1));
+        assert_eq!(item.created_at, Some(at(1_753_750_184_233)));
+        assert_eq!(item.updated_at, Some(at(1_753_750_200_296)));
+        assert_eq!(item.expire_time, Some(ends));
+        // Storage gives it for a while more.
+        assert!(item.has_expired(ends) && !item.has_expired(ends - Duration::from_millis(1)));
+    }
+}
+
+#[tokio::test]
+async fn nothing_was_there_before() {
+    let server = Server::in_turn(vec![
+        told(204, Value::Null).text(""),
+        told(200, json!({ "key": "k" })),
+        told(200, json!({ "key": "k", "value": null })),
+    ])
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    for _ in 0..3 {
+        assert_eq!(storage.put("k", &1).replace::<u32>().await.unwrap(), None);
+    }
+    assert!(
+        storage
+            .put("k", &1)
+            .previous::<u32>()
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+/// A sync goes on where it was, instead of doing all of it again.
+#[tokio::test]
+async fn a_batch_that_ends_early_says_how_far_it_came() {
+    let server = Server::start(|_, asked| {
+        let items = asked.body.as_array().unwrap();
+        match items[0]["key"].as_str() {
+            Some("k0") => {
+                let done: Vec<&Value> = items[2..].iter().collect();
+                let failed =
+                    json!({ "key": "k0", "entityName": "e", "error": { "code": "MAX_SIZE" } });
+                told(
+                    200,
+                    json!({ "successfulKeys": done, "failedKeys": [failed] }),
+                )
+            }
+            _ => told(
+                400,
+                json!({ "code": "INVALID_ENTITY_VALUE", "message": "no" }),
+            ),
+        }
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let keys: Vec<String> = (0..60).map(|at| format!("k{at}")).collect();
+    let ends = |error: &BatchError| {
+        let [done, unsure, not_tried] = [&error.done, &error.unsure, &error.not_tried];
+        let ends = |keys: &[BatchKey]| {
+            (
+                keys.len(),
+                keys.first().unwrap().key.clone(),
+                keys.last().unwrap().key.clone(),
+            )
+        };
+        [done, unsure, not_tried].map(|keys| ends(keys))
+    };
+    let expected = [(23, "k2", "k24"), (25, "k25", "k49"), (10, "k50", "k59")]
+        .map(|(count, first, last)| (count, first.to_owned(), last.to_owned()));
+    let set = storage
+        .set_all(keys.iter().map(|key| (key, 1)))
+        .await
+        .unwrap_err();
+    let deleted = storage.delete_all(&keys).await.unwrap_err();
+    for error in [set, deleted] {
+        assert_eq!(ends(&error), expected);
+        // One failed, and of one nothing was said.
+        let failed: Vec<_> = error
+            .failed_keys
+            .iter()
+            .map(|one| (one.key.as_str(), one.code()))
+            .collect();
+        assert_eq!(failed, [("k0", Some("MAX_SIZE")), ("k1", None)]);
+        assert_eq!(error.failed_keys[0].entity_name.as_deref(), Some("e"));
+        assert_eq!(
+            error.error.answer().unwrap().code(),
+            Some("INVALID_ENTITY_VALUE")
+        );
+        let text = error.to_string();
+        assert!(
+            text.contains("23 done, 2 failed, 25 perhaps done, 10 not tried"),
+            "{text}"
+        );
+        // For those who only want to know that it failed.
+        let error: ClientError = error.into();
+        assert!(matches!(error, ClientError::Status(_)), "{error}");
+    }
+}
+
+/// One key that can't be read neither passes for missing nor hides the others.
+#[tokio::test]
+async fn keys_that_can_not_be_read_are_an_error() {
+    let server = Server::start(|_, _| {
+        let failed = [("b", "KEY_NOT_FOUND"), ("c", "INTERNAL")]
+            .map(|(key, code)| json!({ "key": key, "error": { "code": code } }));
+        told(
+            200,
+            json!({ "successfulKeys": [{ "key": "a", "value": 1 }], "failedKeys": failed }),
+        )
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let error = storage.get_all::<u32>(["a", "b", "c"]).await.unwrap_err();
+    assert_eq!(error.done.len(), 1);
+    let failed: Vec<&str> = error
+        .failed_keys
+        .iter()
+        .map(|one| one.key.as_str())
+        .collect();
+    assert_eq!(failed, ["c"]);
+    // An answer came: it isn't a call that was never sent.
+    assert!(
+        !matches!(*error.error, ClientError::Invalid { .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("INTERNAL"), "{error}");
+    // One that isn't there is deleted.
+    let deleted = storage.delete_all(["a", "b", "c"]).await.unwrap();
+    let done: Vec<&str> = deleted.done.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!((done, deleted.failed_keys.len()), (vec!["a", "b"], 1));
+}
+
+#[tokio::test]
+async fn a_batch_is_split_by_its_size_too() {
+    let server = Server::start(|_, asked| {
+        let bytes = asked.body.to_string().len();
+        assert!(bytes <= 4_000_000, "Atlassian takes no more: {bytes}");
+        told(
+            200,
+            json!({ "successfulKeys": asked.body, "failedKeys": [] }),
+        )
+    })
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let large = "x".repeat(240 * 1024);
+    let set = storage
+        .set_all((0..25).map(|at| (format!("k{at}"), &large)))
+        .await
+        .unwrap();
+    assert_eq!(set.done.len(), 25);
+    assert_eq!(server.lines().len(), 2);
+}
+
+/// What Atlassian always refuses is refused before.
+#[tokio::test]
+async fn impossible_changes_are_not_sent() {
+    let server = Server::in_turn(vec![told(200, json!({}))]).await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let second = Duration::from_secs(1);
+    let errors = [
+        (
+            storage.transaction().set("k", &1).delete("k").send().await,
+            "each key once",
+        ),
+        (
+            storage
+                .transaction()
+                .delete("k")
+                .expires_in(second)
+                .send()
+                .await,
+            "`expires_in`",
+        ),
+        (
+            storage.transaction().expires_in(second).send().await,
+            "`expires_in`",
+        ),
+        (
+            storage
+                .transaction()
+                .set("k", &1)
+                .only_if(json!({}))
+                .send()
+                .await,
+            "`only_if`",
+        ),
+        (
+            storage
+                .transaction()
+                .check("e", "k", json!({}))
+                .only_if(json!({}))
+                .send()
+                .await,
+            "`only_if`",
+        ),
+        (
+            storage
+                .set_all([("k", 1), ("k", 2)])
+                .await
+                .map(drop)
+                .map_err(Into::into),
+            "each key once",
+        ),
+        (
+            storage
+                .batch()
+                .expires_in(second)
+                .send()
+                .await
+                .map(drop)
+                .map_err(Into::into),
+            "`expires_in`",
+        ),
+        (
+            storage.set("k", &BTreeMap::from([(vec![1], 1)])).await,
+            "as JSON",
+        ),
+    ];
+    for (result, words) in errors {
+        let error = result.unwrap_err();
+        assert!(matches!(error, ClientError::Invalid { .. }), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+    assert_eq!(server.lines(), [""; 0]);
+    // The same key of a type and of none are two.
+    let both = storage.batch().set("k", &1).set_entity("e", "k", &2);
+    let _ = both.send().await;
+    storage
+        .transaction()
+        .set("k", &1)
+        .delete_entity("e", "k")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(server.lines().len(), 2);
+}
+
+#[tokio::test]
+async fn storage_is_asked_again_where_that_does_no_harm() {
+    let server = Server::in_turn(vec![told(
+        429,
+        json!({ "code": "RATE_LIMIT_EXCEEDED", "message": "slow" }),
+    )])
+    .await;
+    let came = came_from(&server).await;
+    let storage = local(&server).storage(&came.call, &came.system);
+    let mut before = 0;
+    let mut attempts = || {
+        let now = server.lines().len();
+        std::mem::replace(&mut before, now).abs_diff(now)
+    };
+    let error = storage.get::<u32>("k").await.unwrap_err();
+    assert!(error.to_string().contains("RATE_LIMIT_EXCEEDED"), "{error}");
+    assert_eq!(attempts(), 4);
+    storage.set("k", &1).await.unwrap_err();
+    assert_eq!(attempts(), 4);
+    storage.put("k", &1).if_absent().send().await.unwrap_err();
+    assert_eq!(attempts(), 1);
+    storage.put("k", &1).replace::<u32>().await.unwrap_err();
+    assert_eq!(attempts(), 1);
+    storage.transaction().delete("k").send().await.unwrap_err();
+    assert_eq!(attempts(), 1);
+}
