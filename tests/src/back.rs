@@ -10,7 +10,7 @@ use forge_remote::axum::extract::State as Shared;
 use forge_remote::axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use forge_remote::axum::response::{IntoResponse, Response};
 use forge_remote::axum::{Router, serve};
-use forge_remote::client::Atlassian;
+use forge_remote::client::{Atlassian, ClientError};
 use forge_remote::fit::Clock;
 use forge_remote::handler;
 use forge_remote::prelude::*;
@@ -148,6 +148,22 @@ impl Server {
     }
 }
 
+/// What calls this server.
+pub fn local(server: &Server) -> Atlassian {
+    Atlassian::on_loopback(&server.origin).unwrap()
+}
+
+/// Everything that can be read of an error.
+pub fn words(error: &ClientError) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(" {error} {error:?}"));
+        cause = error.source();
+    }
+    text
+}
+
 async fn answer(
     Shared(inner): Shared<Inner>,
     method: Method,
@@ -190,6 +206,16 @@ pub struct Came {
     pub system: SystemToken,
     /// The user's token.
     pub user: UserToken,
+}
+
+impl Came {
+    /// Whether one of its tokens is in a text.
+    pub fn is_in(&self, text: &str) -> bool {
+        let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
+        [self.system.expose_secret(), self.user.expose_secret()]
+            .iter()
+            .any(|token| text.contains(&signature(token)))
+    }
 }
 
 #[derive(Clone, Default)]

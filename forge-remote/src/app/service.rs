@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::HttpBody as _;
@@ -276,6 +276,8 @@ struct Mounted {
     detached: Detached,
     tokens: Option<Tokens>,
     atlassian: Atlassian,
+    /// How long Forge waits for the answer.
+    patience: Duration,
 }
 
 impl Mounted {
@@ -315,6 +317,7 @@ impl Mounted {
             detached: detached.clone(),
             tokens: None,
             atlassian: atlassian.clone(),
+            patience: registration.kind.simulation().timeout,
         }
     }
 
@@ -349,6 +352,7 @@ impl Mounted {
     }
 
     async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
+        let atlassian = self.atlassian.clone().answered_within(self.patience);
         if request.body().size_hint().lower() > self.limits.body as u64 {
             tracing::warn!(limit = self.limits.body, "refused: the body is too large");
             let message = "the body is too large";
@@ -373,7 +377,6 @@ impl Mounted {
             tokens.observe(&claims, request.headers(), self.is_by_platform(&claims));
         }
         let endpoint = Arc::clone(&self.endpoint);
-        let atlassian = self.atlassian.clone();
         let verified = Verified::new(claims, endpoint, atlassian, request.headers());
         request.extensions_mut().insert(verified);
         let request =

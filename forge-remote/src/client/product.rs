@@ -13,6 +13,7 @@ use super::{Api, Atlassian, IntoPath, Request, Tenant};
 use crate::extract::{SystemToken, UserToken};
 use crate::fit::InstallationContext;
 use crate::opaque::Opaque;
+use crate::token::Tokens;
 
 /// A product of an installation, before it is said who calls it.
 ///
@@ -124,6 +125,7 @@ impl Product {
             place: self.0.clone(),
             authorization,
             is_user,
+            tokens: None,
         }
     }
 }
@@ -188,9 +190,11 @@ fn platform(
 /// It has no `Debug` output beyond its API: it holds the token.
 #[derive(Clone)]
 pub struct Client {
-    place: Opaque<Place>,
-    authorization: HeaderValue,
+    pub(super) place: Opaque<Place>,
+    pub(super) authorization: HeaderValue,
     is_user: bool,
+    /// Where each call takes a new token from.
+    pub(super) tokens: Option<Tokens>,
 }
 
 impl fmt::Debug for Client {
@@ -307,9 +311,7 @@ impl Client {
                 headers.insert(name, value.clone());
             }
         }
-        for (name, value) in given {
-            headers.insert(name, value.clone());
-        }
+        headers.extend(given.clone());
         headers.insert(header::AUTHORIZATION, self.authorization.clone());
         headers
     }
