@@ -34,6 +34,8 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// The body, `null` when it isn't JSON.
     pub body: Value,
+    /// The body, as it came.
+    pub bytes: Bytes,
 }
 
 impl Asked {
@@ -176,6 +178,7 @@ async fn answer(
         target: uri.to_string(),
         headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        bytes: body,
     };
     let count = {
         let mut asked = inner.asked.lock().unwrap();
