@@ -2,6 +2,7 @@
 //! a call to make requests from, and a clock that only counts.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +18,7 @@ use forge_remote::prelude::*;
 use forge_remote::registry::BoxFuture;
 use forge_remote::testing::Harness;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -164,6 +166,55 @@ pub fn words(error: &ClientError) -> String {
         cause = error.source();
     }
     text
+}
+
+/// A server whose answers are bytes: for those that no HTTP library would send.
+#[derive(Debug)]
+pub struct Raw {
+    /// `http://127.0.0.1:…`
+    pub origin: String,
+    answered: Arc<AtomicUsize>,
+    _task: JoinSet<()>,
+}
+
+impl Raw {
+    /// Answers each connection's first request with `begin` and as many of `piece`; then it closes
+    /// the connection, or says nothing more.
+    pub async fn start(begin: &str, piece: String, pieces: usize, closes: bool) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let begin = begin.to_owned();
+        let answered = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&answered);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.read(&mut [0; 8192]).await;
+                let mut sent = stream.write_all(begin.as_bytes()).await;
+                for _ in 0..pieces {
+                    if sent.is_err() {
+                        break;
+                    }
+                    sent = stream.write_all(piece.as_bytes()).await;
+                }
+                if !closes {
+                    open.push(stream);
+                }
+            }
+        });
+        Self {
+            origin,
+            answered,
+            _task: task,
+        }
+    }
+
+    /// How many connections there were.
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
 }
 
 async fn answer(

@@ -177,6 +177,171 @@ fn hosts_are_https_or_loopback() {
 }
 
 #[tokio::test]
+async fn queries_and_headers_have_as_many_values_as_they_are_given() {
+    #[derive(serde::Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Wanted<'a> {
+        body_format: &'a str,
+        id: &'a [u64],
+        none: Option<u32>,
+        is_draft: bool,
+    }
+    let server = Server::in_turn(vec![told(200, json!({}))]).await;
+    let came = came_from(&server).await;
+    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let wanted = Wanted {
+        body_format: "a b",
+        id: &[1, 2],
+        none: None,
+        is_draft: true,
+    };
+    jira.get("/rest")
+        .query("first", 0)
+        .queries(&wanted)
+        .header("x-one", "dropped")
+        .header("x-one", "kept")
+        .append_header("x-two", "a")
+        .append_header("x-two", "b")
+        .header("accept", "text/plain")
+        .send()
+        .await
+        .unwrap();
+    let asked = server.asked().pop().unwrap();
+    let (_, query) = asked.target.split_once('?').unwrap();
+    let mut pairs: Vec<&str> = query.split('&').collect();
+    pairs.sort_unstable();
+    assert_eq!(
+        pairs,
+        ["bodyFormat=a+b", "first=0", "id=1", "id=2", "isDraft=true"]
+    );
+    let all = |name: &str| {
+        let values = asked.headers.get_all(name).iter();
+        values
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(all("x-one"), ["kept"]);
+    assert_eq!(all("x-two"), ["a", "b"]);
+    assert_eq!(all("accept"), ["text/plain"]);
+    assert_eq!(all("authorization").len(), 1);
+    for wrong in [
+        json!([1]),
+        json!("x"),
+        json!({ "a": { "b": 1 } }),
+        json!({ "a": [[1]] }),
+    ] {
+        let error = jira.get("/rest").queries(&wrong).send().await.unwrap_err();
+        assert!(
+            matches!(error, ClientError::Invalid { .. }),
+            "{wrong}: {error}"
+        );
+    }
+    assert_eq!(server.lines().len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_may_be_that_nothing_has_changed() {
+    let server = Server::start(|_, asked| match asked.header("if-none-match") {
+        "\"v1\"" => told(304, Value::Null).text("").header("etag", "\"v1\""),
+        _ => told(200, json!({ "n": 1 })).header("etag", "\"v1\""),
+    })
+    .await;
+    let came = came_from(&server).await;
+    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let first = jira.get("/rest").send().await.unwrap();
+    let tag = first.headers()["etag"].to_str().unwrap();
+    let call = || jira.get("/rest").header("if-none-match", tag);
+    let again = call().send().await.unwrap();
+    assert_eq!((again.status().as_u16(), again.bytes().len()), (304, 0));
+    assert_eq!(call().fetch::<Option<Value>>().await.unwrap(), None);
+
+    // Unasked for, it is an error, and no redirect.
+    let server = Server::in_turn(vec![told(304, Value::Null).text("")]).await;
+    let came = came_from(&server).await;
+    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let error = jira.get("/rest").send().await.unwrap_err().to_string();
+    assert!(
+        error.contains("304") && !error.contains("edirect"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_answers_text_is_read() {
+    let server = Server::in_turn(vec![told(200, Value::Null).text("ü")]).await;
+    let came = came_from(&server).await;
+    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    assert_eq!(jira.get("/rest").send().await.unwrap().text().unwrap(), "ü");
+}
+
+/// Atlassian's own addresses lead where this installation is, and the token nowhere else.
+#[tokio::test]
+async fn an_answers_links_can_be_called() {
+    let trap = Server::in_turn(vec![told(200, json!({}))]).await;
+    let server = Server::in_turn(vec![told(200, json!({}))]).await;
+    let came = came_from(&server).await;
+    let confluence = local(&server).confluence(&came.call).as_app(&came.system);
+    let base = format!("{}/ex/confluence/{SITE}", server.origin);
+    let target = format!("/ex/confluence/{SITE}/wiki/download/a%20b%2F..?version=1&q=x+y");
+    for link in [
+        format!("{base}/wiki/download/a%20b%2F..?version=1&q=x%20y#part"),
+        "/wiki/download/a b%2F..?version=1&q=x+y".to_owned(),
+    ] {
+        let call = confluence.get_link(&link);
+        assert_eq!(format!("{call:?}"), "Request(Confluence GET /{})");
+        call.send().await.unwrap();
+        assert_eq!(server.asked().pop().unwrap().target, target, "{link}");
+    }
+    // More can be asked for, and it is paged as every call.
+    confluence
+        .get_link("/wiki/x?a=1")
+        .query("b", 2)
+        .send()
+        .await
+        .unwrap();
+    assert!(server.lines().pop().unwrap().ends_with("/wiki/x?a=1&b=2"));
+
+    // A path below the base, whatever it looks like.
+    confluence
+        .get_link("/\\evil.example/x")
+        .send()
+        .await
+        .unwrap();
+    assert!(
+        server
+            .lines()
+            .pop()
+            .unwrap()
+            .ends_with(&format!("{SITE}//evil.example/x"))
+    );
+
+    let before = server.lines().len();
+    for link in [
+        format!("{}/wiki/x", trap.origin),
+        format!("{}/ex/confluence/another-site/wiki/x", server.origin),
+        format!("{}/ex/confluence/{SITE}x/wiki", server.origin),
+        format!("{base}/../another-site/x"),
+        format!("{base}/%2e%2e/another-site/x"),
+        format!("{base}\\..\\..\\x"),
+        format!("http://{SITE}@127.0.0.1:1/ex/confluence/{SITE}/x"),
+        "/../x".to_owned(),
+        "//evil.example/x".to_owned(),
+        "https://site.atlassian.net/wiki/x".to_owned(),
+        "wiki/x".to_owned(),
+        String::new(),
+    ] {
+        let error = confluence.get_link(&link).send().await.unwrap_err();
+        let is_refused = matches!(
+            error,
+            ClientError::HostRefused { .. } | ClientError::Invalid { .. }
+        );
+        assert!(is_refused, "{link}: {error}");
+        assert!(!came.is_in(&words(&error)), "{error}");
+    }
+    assert_eq!((server.lines().len(), trap.lines().len()), (before, 0));
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let trap = Server::in_turn(vec![told(200, json!({}))]).await;
     for status in [301, 302, 303, 307, 308] {
@@ -255,6 +420,9 @@ async fn the_clients_headers_are_its_own() {
         ("Authorization", "Basic x"),
         ("host", "evil.example"),
         ("cookie", "a"),
+        ("connection", "close"),
+        ("keep-alive", "timeout=5"),
+        ("te", "trailers"),
         ("a b", "c"),
         ("x", "a\nb"),
     ] {

@@ -4,8 +4,11 @@
 
 use std::time::Duration;
 
+use forge_remote::client::{Atlassian, ClientError};
 use forge_remote::path;
-use forge_remote_tests::back::{Counting, SITE, Server, came_from, came_with, local, told, words};
+use forge_remote_tests::back::{
+    Counting, Raw, SITE, Server, came, came_from, came_with, local, told, words,
+};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -98,6 +101,10 @@ async fn atlassians_messages_are_read_in_every_shape_and_bounded() {
         (
             json!({ "type": "error", "error": { "message": "six", "detail": "seven" } }),
             "six; seven",
+        ),
+        (
+            json!({ "errors": [{ "status": 404, "code": "NOT_FOUND", "title": "none", "detail": null }] }),
+            "NOT_FOUND: none",
         ),
         (
             json!({ "code": "KEY_TOO_LONG", "message": "eight" }),
@@ -266,4 +273,114 @@ async fn no_error_holds_a_token() {
     }
     let response = jira.get("/ok").send().await.unwrap();
     assert!(!came.is_in(&format!("{response:?} {atlassian:?}")));
+}
+
+/// What the program needs of a failure is there, and in no message.
+#[tokio::test]
+async fn a_failures_answer_can_be_read() {
+    #[derive(serde::Deserialize)]
+    struct Refused {
+        errors: std::collections::BTreeMap<String, String>,
+    }
+    let body = json!({ "errors": { "summary": "too long" }, "private": "a customer's summary" });
+    let server = Server::in_turn(vec![
+        told(400, body.clone()).header("x-custom", "there"),
+        told(400, Value::Null).text(&"y".repeat(100_000)),
+        told(400, json!({ "message": "no" })),
+    ])
+    .await;
+    let came = came_from(&server).await;
+    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let error = jira.post("/rest").send().await.unwrap_err();
+    let answer = error.answer().unwrap();
+    assert_eq!(answer.headers()["x-custom"], "there");
+    assert_eq!(answer.body(), body.to_string().as_bytes());
+    assert_eq!(
+        answer.json::<Refused>().unwrap().errors["summary"],
+        "too long"
+    );
+    assert!(answer.json::<Vec<u32>>().is_none());
+    assert!(!words(&error).contains("customer"), "{}", words(&error));
+
+    // Of a long one, the beginning.
+    let error = jira.post("/rest").send().await.unwrap_err();
+    let body = error.answer().unwrap().body().clone();
+    assert_eq!(body, "y".repeat(64 * 1024).as_bytes());
+
+    // Of what is secret, nothing.
+    let storage = local(&server).storage(&came.call, &came.system);
+    let error = storage.secrets().set("k", "hunter2").await.unwrap_err();
+    assert!(error.answer().unwrap().body().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_echoes_the_token_is_kept_without_it() {
+    let server = Server::start(|_, asked| {
+        let got = asked.header("authorization").to_owned();
+        told(400, json!({ "got": got, "twice": [got], "end": 1 }))
+    })
+    .await;
+    let came = came_from(&server).await;
+    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let error = jira.get("/rest").send().await.unwrap_err();
+    let body: Value = error.answer().unwrap().json().unwrap();
+    assert_eq!(
+        body,
+        json!({ "got": "Bearer ***", "twice": ["Bearer ***"], "end": 1 })
+    );
+    assert!(!came.is_in(&format!("{:?}", error.answer().unwrap().body())));
+}
+
+/// An answer came: it isn't told as if none had, and not as if nothing had been sent.
+#[tokio::test]
+async fn an_answer_that_is_of_no_use_has_its_status() {
+    let server = Server::in_turn(vec![
+        told(201, json!("x".repeat(5000))).header("atl-traceid", "t1"),
+        told(200, json!({ "other": 1 })).header("atl-traceid", "t2"),
+        told(200, json!({ "values": [], "isLast": false })),
+    ])
+    .await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server).response_limit(1000);
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let error = jira.post("/rest").send().await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "Jira POST /rest: the answer (201 Created) can't be used: it is too large: see \
+         `Atlassian::response_limit`, or `download` (trace t1)"
+    );
+    assert_eq!(
+        (error.status().unwrap().as_u16(), error.trace_id()),
+        (201, Some("t1"))
+    );
+    for _ in 0..2 {
+        let error = jira
+            .get("/rest")
+            .pages::<u32>()
+            .next()
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert!(matches!(error, ClientError::Unusable { .. }), "{error}");
+        assert_eq!(error.status().unwrap().as_u16(), 200);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_asked_for_again() {
+    let begin = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{";
+    let server = Raw::start(begin, String::new(), 0, true).await;
+    let came = came(&[("jira", &server.origin)]).await;
+    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = atlassian.clock(Counting::default());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let error = jira.get("/rest").send().await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("(200 OK) can't be used: it broke off after 4 attempts"),
+        "{text}"
+    );
+    assert_eq!(server.answered(), 4);
+    jira.post("/rest").send().await.unwrap_err();
+    assert_eq!(server.answered(), 5);
 }

@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
-use forge_remote::client::{ClientError, Download, Form, Retries};
+use forge_remote::client::{Atlassian, ClientError, Download, Form};
 use forge_remote::path;
-use forge_remote_tests::back::{Came, Counting, SITE, Server, came, came_from, local, told, words};
+use forge_remote_tests::back::{
+    Came, Counting, Raw, SITE, Server, came, came_from, local, told, words,
+};
 use serde_json::{Value, json};
 
 async fn content(mut download: Download) -> Result<Vec<u8>, ClientError> {
@@ -120,9 +122,9 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
 /// What isn't announced is counted; what stands still ends.
 #[tokio::test]
 async fn a_download_without_end_ends() {
-    let server = Streaming::start("100\r\n", 256, usize::MAX).await;
+    let server = unmeasured(usize::MAX).await;
     let came = came_at(&server.origin).await;
-    let atlassian = server.atlassian();
+    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
     let jira = atlassian.jira(&came.call).as_app(&came.system);
     let mut download = jira.get("/rest").download(10_000).await.unwrap();
     assert_eq!(download.length(), None);
@@ -141,8 +143,8 @@ async fn a_download_without_end_ends() {
     );
     assert!(download.chunk().await.is_err(), "and stays so");
 
-    let server = Streaming::start("100\r\n", 256, 1).await;
-    let atlassian = server.atlassian();
+    let server = unmeasured(1).await;
+    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
     let came = came_at(&server.origin).await;
     let jira = atlassian.jira(&came.call).as_app(&came.system);
     let call = jira.get("/rest").timeout(Duration::from_millis(50));
@@ -289,40 +291,14 @@ async fn came_at(origin: &str) -> Came {
     came(&[("jira", &format!("{origin}/ex/jira/{SITE}"))]).await
 }
 
-/// Answers one request with pieces of a body, and then says nothing more.
-struct Streaming {
-    origin: String,
-    _task: tokio::task::JoinSet<()>,
-}
-
-impl Streaming {
-    async fn start(head: &'static str, size: usize, pieces: usize) -> Self {
-        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let origin = format!("http://{}", listener.local_addr().unwrap());
-        let mut task = tokio::task::JoinSet::new();
-        task.spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut request = [0; 4096];
-            let _ = stream.read(&mut request).await.unwrap();
-            let begin = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-            stream.write_all(begin.as_bytes()).await.unwrap();
-            let piece = format!("{head}{}\r\n", "x".repeat(size));
-            for _ in 0..pieces {
-                if stream.write_all(piece.as_bytes()).await.is_err() {
-                    return;
-                }
-            }
-            std::future::pending::<()>().await;
-        });
-        Self {
-            origin,
-            _task: task,
-        }
-    }
-
-    fn atlassian(&self) -> forge_remote::client::Atlassian {
-        let atlassian = forge_remote::client::Atlassian::on_loopback(&self.origin).unwrap();
-        atlassian.retries(Retries::none())
-    }
+/// An answer without a length, of pieces of 256 bytes.
+async fn unmeasured(pieces: usize) -> Raw {
+    let begin = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    Raw::start(
+        begin,
+        format!("100\r\n{}\r\n", "x".repeat(256)),
+        pieces,
+        false,
+    )
+    .await
 }

@@ -2,10 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use forge_remote::client::{Atlassian, Retries};
-use forge_remote_tests::back::{Counting, SITE, Server, came_from, local, told, words};
+use forge_remote::fit::Clock as _;
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::testing::Harness;
+use forge_remote_tests::back::{
+    Came, Counting, Raw, SITE, Server, came, came_from, local, told, words,
+};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -195,4 +202,133 @@ async fn every_call_ends() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("can't be reached"), "{error}");
+}
+
+/// The server never heard of it, so it can be made again whatever it is.
+#[tokio::test]
+async fn what_was_never_sent_is_made_again() {
+    let server = Server::in_turn(vec![told(200, json!({}))]).await;
+    let came = came_from(&server).await;
+    let clock = Counting::default();
+    let atlassian = local(&server).clock(clock.clone());
+    drop(server);
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let error = jira.post("/rest").send().await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("can't be reached after 4 attempts"), "{text}");
+    assert_eq!(clock.waits().len(), 3);
+    // A server that hangs up may have done it.
+    let server = Raw::start("", String::new(), 0, true).await;
+    let came = came_at(&server).await;
+    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = atlassian.clock(clock.clone());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    jira.post("/rest").send().await.unwrap_err();
+    assert_eq!((server.answered(), clock.waits().len()), (1, 3));
+}
+
+async fn came_at(server: &Raw) -> Came {
+    came(&[("jira", &server.origin)]).await
+}
+
+#[tokio::test]
+async fn a_calls_retries_are_its_own() {
+    let server = Server::in_turn(vec![told(503, json!({}))]).await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server).clock(Counting::default());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let call = || jira.get("/rest");
+    for (retries, attempts) in [(Retries::none(), 1), (Retries::new().attempts(6), 6)] {
+        let before = server.lines().len();
+        call().retries(retries).send().await.unwrap_err();
+        assert_eq!(server.lines().len() - before, attempts);
+    }
+}
+
+/// Where a call of the platform's is answered, to which one is made that fails.
+#[derive(Clone)]
+struct Outside {
+    clock: Counting,
+    seen: Arc<Mutex<Vec<Duration>>>,
+}
+
+/// Calls with `Retry-After: 2`, at once, and then when Forge has hung up.
+async fn call_out(call: &Invocation, token: &SystemToken, outside: &Outside, handle: &Atlassian) {
+    let jira = handle.jira(call).as_app(token);
+    for pause in [Duration::ZERO, Duration::from_secs(100)] {
+        outside.clock.advance(pause);
+        let before = outside.clock.elapsed();
+        jira.get("/rest").send().await.unwrap_err();
+        outside
+            .seen
+            .lock()
+            .unwrap()
+            .push(outside.clock.elapsed() - before);
+    }
+}
+
+#[scheduled_trigger(interval = "hour", auth = system)]
+async fn event(call: Invocation, token: SystemToken, State(outside): State<Outside>) {
+    call_out(&call, &token, &outside, call.atlassian()).await;
+}
+
+#[endpoint(auth = system)]
+async fn page(call: Invocation, token: SystemToken, State(outside): State<Outside>) {
+    call_out(&call, &token, &outside, call.atlassian()).await;
+}
+
+#[scheduled_trigger(interval = "day", auth = system)]
+async fn detached(call: Invocation, token: SystemToken, State(outside): State<Outside>) {
+    let handle = call.atlassian().clone().without_deadline();
+    call_out(&call, &token, &outside, &handle).await;
+}
+
+#[scheduled_trigger(interval = "week", auth = system)]
+async fn extracted(
+    call: Invocation,
+    token: SystemToken,
+    handle: Atlassian,
+    State(outside): State<Outside>,
+) {
+    call_out(&call, &token, &outside, &handle).await;
+}
+
+/// While Forge waits, nothing is made again later than that.
+#[tokio::test]
+async fn retries_end_when_forge_stops_waiting() {
+    let server = Server::in_turn(vec![told(503, json!({})).header("retry-after", "2")]).await;
+    // Seconds that a call waits in all, of which each wait is 2 to 2.5: before the deadline, and
+    // after it.
+    let all = 18.0..=22.5;
+    for (key, within) in [
+        ("event", 2.0..=5.0),
+        ("page", all.clone()),
+        ("detached", all.clone()),
+        ("extracted", all.clone()),
+    ] {
+        let outside = Outside {
+            clock: Counting::default(),
+            seen: Arc::default(),
+        };
+        let retries = Retries::new().attempts(10).total(Duration::from_secs(60));
+        let app = App::empty()
+            .handler(handler!(event))
+            .handler(handler!(page))
+            .handler(handler!(detached))
+            .handler(handler!(extracted))
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+            .atlassian(local(&server).retries(retries))
+            .clock(outside.clock.clone())
+            .state(outside.clone());
+        let harness = Harness::new(app).unwrap();
+        let jira = format!("{}/ex/jira/{SITE}", server.origin);
+        let call = harness.call(key);
+        let contexts = json!([{ "name": "jira", "apiBaseUrl": jira, "cloudId": SITE }]);
+        let call = call.fit(|fit| fit.set("/app/installation/contexts", contexts));
+        let answer = call.send().await;
+        assert!(answer.status() < 300, "{answer:?}");
+        let seen = outside.seen.lock().unwrap().clone();
+        assert!(within.contains(&seen[0].as_secs_f64()), "{key}: {seen:?}");
+        assert!(all.contains(&seen[1].as_secs_f64()), "{key}: {seen:?}");
+    }
 }
