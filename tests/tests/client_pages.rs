@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forge_remote::client::{Atlassian, Client, ClientError, Pages, Position};
-use forge_remote_tests::back::{Came, Counting, Server, Told, came_from, told};
+use forge_remote_tests::back::{Came, Counting, SITE, Server, Told, came_from, told};
 use serde_json::json;
 
 fn local(server: &Server) -> Atlassian {
@@ -745,5 +745,93 @@ async fn a_position_leaves_nothing_out() {
         let found = numbers(client.get("/wiki/x").pages().begin_at(position)).await;
         assert!(found.is_err(), "{address}");
         assert_eq!((server.lines().len(), elsewhere.lines().len()), (before, 0));
+    }
+}
+
+/// A list of `items`, some of which are never shown, cut into pages as one of the styles has them.
+fn cut(items: &[u64], style: u64, at: u64, size: u64, origin: &str) -> serde_json::Value {
+    let total = items.len() as u64;
+    let end = total.min(at + size);
+    let from = usize::try_from(at.min(total)).unwrap();
+    let to = usize::try_from(end).unwrap();
+    // Multiples of seven are left out after the page was cut.
+    let shown = items[from..to].iter().filter(|item| *item % 7 != 0);
+    let shown: Vec<u64> = shown.copied().collect();
+    let is_last = end >= total;
+    let next = (!is_last).then(|| end.to_string());
+    let address = |host: &str| next.as_ref().map(|next| format!("{host}/rest/x?at={next}"));
+    let site = "https://site.atlassian.net";
+    match style {
+        0 => json!({ "startAt": at, "maxResults": size, "isLast": is_last, "values": shown }),
+        1 => json!({ "startAt": at, "maxResults": size, "total": total, "values": shown }),
+        2 => json!({ "startAt": at, "maxResults": size, "isLast": is_last, "values": shown,
+                     "nextPage": next.map(|next| format!("{site}/rest/x?startAt={next}")) }),
+        3 => json!({ "issues": shown, "nextPageToken": next }),
+        4 => json!({ "values": shown, "last": is_last, "nextPageCursor": next }),
+        5 => json!({ "values": shown, "lastPage": is_last, "nextPage": address(site) }),
+        6 => json!({ "results": shown, "_links": { "next": address("") } }),
+        _ => json!({ "values": shown, "next": address(&format!("{origin}/ex/jira/{SITE}")) }),
+    }
+}
+
+/// Whatever the style, the sizes of the pages and the failures, each item comes, in order.
+#[tokio::test]
+async fn nothing_is_left_out_of_a_list_of_any_style() {
+    let origin = Arc::new(std::sync::OnceLock::<String>::new());
+    let at_origin = Arc::clone(&origin);
+    let server = Server::start(move |count, asked| {
+        let place = |name: &str| {
+            let (_, rest) = asked.target.split_once(&format!("{name}="))?;
+            rest.split('&').next()?.parse::<u64>().ok()
+        };
+        let names = ["startAt", "nextPageToken", "cursor", "at"];
+        let at = names.into_iter().find_map(place).unwrap_or(0);
+        let [style, length, seed] = asked
+            .header("x-case")
+            .split('-')
+            .map(|n| n.parse().unwrap())
+            .collect::<Vec<u64>>()[..]
+        else {
+            panic!("{asked:?}");
+        };
+        if (count as u64 * 31 + seed) % 5 == 0 {
+            return told(500, json!({ "message": "for once" }));
+        }
+        let items: Vec<u64> = (1..=length).collect();
+        // Each page is of another size.
+        let size = 1 + (at * 7 + seed) % 9;
+        told(200, cut(&items, style, at, size, at_origin.get().unwrap()))
+    })
+    .await;
+    origin.set(server.origin.clone()).unwrap();
+    let came = came_from(&server).await;
+    let client = jira(&local(&server), &came);
+    for style in 0..8_u64 {
+        for length in [0, 1, 6, 7, 8, 60] {
+            for seed in 0..4_u64 {
+                let case = format!("{style}-{length}-{seed}");
+                let call = || client.get("/rest/x").header("x-case", &case).pages::<u64>();
+                let mut pages = call();
+                let mut found = Vec::new();
+                loop {
+                    match pages.next().await {
+                        Some(Ok(item)) => found.push(item),
+                        // Now in this process, now in another.
+                        Some(Err(error)) if seed % 2 == 0 => assert!(pages.try_again(), "{error}"),
+                        Some(Err(_)) => {
+                            let position = serde_json::to_string(&pages.position()).unwrap();
+                            let position: Position = serde_json::from_str(&position).unwrap();
+                            pages = call().begin_at(position);
+                        }
+                        None => break,
+                    }
+                }
+                // Where Jira leaves items out, some may come twice.
+                found.sort_unstable();
+                found.dedup();
+                let all = (1..=length).filter(|item| item % 7 != 0);
+                assert_eq!(found, all.collect::<Vec<_>>(), "{case}");
+            }
+        }
     }
 }
