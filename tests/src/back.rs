@@ -11,7 +11,7 @@ use forge_remote::axum::extract::State as Shared;
 use forge_remote::axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use forge_remote::axum::response::{IntoResponse, Response};
 use forge_remote::axum::{Router, serve};
-use forge_remote::client::{Atlassian, ClientError};
+use forge_remote::client::{Atlassian, ClientError, Pages};
 use forge_remote::fit::Clock;
 use forge_remote::handler;
 use forge_remote::prelude::*;
@@ -166,6 +166,21 @@ pub fn words(error: &ClientError) -> String {
         cause = error.source();
     }
     text
+}
+
+/// What pages hold; with an error, what came before it. After that they end.
+pub async fn numbers(mut pages: Pages<u64>) -> Result<Vec<u64>, (Vec<u64>, ClientError)> {
+    let mut found = Vec::new();
+    while let Some(item) = pages.next().await {
+        match item {
+            Ok(item) => found.push(item),
+            Err(error) => {
+                assert!(pages.next().await.is_none(), "it goes on after an error");
+                return Err((found, error));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// A server whose answers are bytes: for those that no HTTP library would send.

@@ -383,6 +383,10 @@ async fn every_way_an_exchange_fails_is_told_and_not_kept() {
             "answered 401 Unauthorized",
         ),
         (
+            told(403, json!({ "message": "no impersonation here" })),
+            "answered 403 Forbidden: no impersonation here",
+        ),
+        (
             told(
                 200,
                 json!({ "data": null, "errors": [{ "message": "no such field" }] }),

@@ -29,8 +29,7 @@
 //!
 //! async fn count_pages(atlassian: Atlassian, tokens: Tokens) -> Result<()> {
 //!     for installation in tokens.installations().await? {
-//!         let token = tokens.system(installation.installation_id()).await?;
-//!         let confluence = atlassian.confluence(&installation).as_app(&token);
+//!         let confluence = atlassian.confluence(&installation).as_app_with(&tokens).await?;
 //!         let mut pages = confluence.get("/wiki/api/v2/pages").query("limit", 250).pages::<Value>();
 //!         let mut count = 0;
 //!         while let Some(page) = pages.next().await {
