@@ -339,6 +339,14 @@ async fn an_answers_links_can_be_called() {
         assert!(!came.is_in(&words(&error)), "{error}");
     }
     assert_eq!((server.lines().len(), trap.lines().len()), (before, 0));
+
+    // Not even to another of Atlassian's, which has another product's token.
+    let base = format!("https://api.atlassian.com/ex/jira/{SITE}");
+    let came = crate::came(&[("jira", &base)]).await;
+    let jira = Atlassian::new().jira(&came.call).as_app(&came.system);
+    let link = format!("https://api.bitbucket.org/ex/jira/{SITE}/rest");
+    let error = jira.get_link(&link).send().await.unwrap_err();
+    assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
 }
 
 #[tokio::test]
