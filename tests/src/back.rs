@@ -2,6 +2,7 @@
 //! a call to make requests from, and a clock that only counts.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -10,13 +11,14 @@ use forge_remote::axum::extract::{DefaultBodyLimit, State as Shared};
 use forge_remote::axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use forge_remote::axum::response::{IntoResponse, Response};
 use forge_remote::axum::{Router, serve};
-use forge_remote::client::Atlassian;
+use forge_remote::client::{Atlassian, ClientError, Pages};
 use forge_remote::fit::Clock;
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::BoxFuture;
 use forge_remote::testing::Harness;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -35,6 +37,8 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// The body, `null` when it isn't JSON.
     pub body: Value,
+    /// The body, as it came.
+    pub bytes: Bytes,
 }
 
 impl Asked {
@@ -159,6 +163,86 @@ impl Server {
     }
 }
 
+/// What calls this server.
+pub fn local(server: &Server) -> Atlassian {
+    Atlassian::on_loopback(&server.origin).unwrap()
+}
+
+/// Everything that can be read of an error.
+pub fn words(error: &ClientError) -> String {
+    let mut text = format!("{error} {error:?}");
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(&format!(" {error} {error:?}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// What pages hold; with an error, what came before it. After that they end.
+pub async fn numbers(mut pages: Pages<u64>) -> Result<Vec<u64>, (Vec<u64>, ClientError)> {
+    let mut found = Vec::new();
+    while let Some(item) = pages.next().await {
+        match item {
+            Ok(item) => found.push(item),
+            Err(error) => {
+                assert!(pages.next().await.is_none(), "it goes on after an error");
+                return Err((found, error));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// A server whose answers are bytes: for those that no HTTP library would send.
+#[derive(Debug)]
+pub struct Raw {
+    /// `http://127.0.0.1:…`
+    pub origin: String,
+    answered: Arc<AtomicUsize>,
+    _task: JoinSet<()>,
+}
+
+impl Raw {
+    /// Answers each connection's first request with `begin` and as many of `piece`; then it closes
+    /// the connection, or says nothing more.
+    pub async fn start(begin: &str, piece: String, pieces: usize, closes: bool) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let begin = begin.to_owned();
+        let answered = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&answered);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.read(&mut [0; 8192]).await;
+                let mut sent = stream.write_all(begin.as_bytes()).await;
+                for _ in 0..pieces {
+                    if sent.is_err() {
+                        break;
+                    }
+                    sent = stream.write_all(piece.as_bytes()).await;
+                }
+                if !closes {
+                    open.push(stream);
+                }
+            }
+        });
+        Self {
+            origin,
+            answered,
+            _task: task,
+        }
+    }
+
+    /// How many connections there were.
+    pub fn answered(&self) -> usize {
+        self.answered.load(Ordering::SeqCst)
+    }
+}
+
 async fn answer(
     Shared(inner): Shared<Inner>,
     method: Method,
@@ -171,6 +255,7 @@ async fn answer(
         target: uri.to_string(),
         headers,
         body: serde_json::from_slice(&body).unwrap_or_default(),
+        bytes: body,
     };
     let count = {
         let mut asked = inner.asked.lock().unwrap();
@@ -216,6 +301,14 @@ impl Came {
     /// A page's call of the same installation, with this for the app's token.
     pub async fn from_page(&self, token: &str) -> Self {
         self.from.call("open", Some(token)).await
+    }
+
+    /// Whether one of its tokens is in a text.
+    pub fn is_in(&self, text: &str) -> bool {
+        let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
+        [self.system.expose_secret(), self.user.expose_secret()]
+            .iter()
+            .any(|token| text.contains(&signature(token)))
     }
 }
 

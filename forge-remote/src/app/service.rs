@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::HttpBody as _;
@@ -288,6 +288,8 @@ struct Mounted {
     detached: Detached,
     tokens: Option<Tokens>,
     atlassian: Atlassian,
+    /// How long Forge waits for the answer.
+    patience: Duration,
 }
 
 impl Mounted {
@@ -330,6 +332,7 @@ impl Mounted {
             detached: detached.clone(),
             tokens: None,
             atlassian: atlassian.clone(),
+            patience: registration.kind.simulation().timeout,
         }
     }
 
@@ -364,6 +367,7 @@ impl Mounted {
     }
 
     async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
+        let atlassian = self.atlassian.clone().answered_within(self.patience);
         if request.body().size_hint().lower() > self.limits.body as u64 {
             tracing::warn!(limit = self.limits.body, "refused: the body is too large");
             let message = "the body is too large";
@@ -389,7 +393,6 @@ impl Mounted {
             tokens.observe(&claims, request.headers(), by_platform);
         }
         let endpoint = Arc::clone(&self.endpoint);
-        let atlassian = self.atlassian.clone();
         let verified = Verified::new(claims, endpoint, atlassian, request.headers(), by_platform);
         request.extensions_mut().insert(verified);
         if self.may_lack_body {

@@ -39,6 +39,8 @@ pub(super) struct Manner {
     pub(super) timeout: Duration,
     pub(super) response_limit: usize,
     pub(super) retries: Retries,
+    /// When nobody waits any more, on the clock's `elapsed`.
+    pub(super) deadline: Option<Duration>,
 }
 
 pub(super) struct Shared {
@@ -100,6 +102,7 @@ impl Atlassian {
                 timeout: Duration::from_secs(10),
                 response_limit: 16 * 1024 * 1024,
                 retries: Retries::new(),
+                deadline: None,
             },
         }
     }

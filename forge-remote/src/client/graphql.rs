@@ -290,11 +290,6 @@ impl Question {
         self
     }
 
-    pub(super) fn secret(mut self) -> Self {
-        self.request = self.request.secret();
-        self
-    }
-
     /// Sends it and reads the data; errors in the answer are an error, even with some data.
     pub async fn fetch<T: DeserializeOwned>(self) -> Result<T, ClientError> {
         let response = self.send().await?;

@@ -61,12 +61,16 @@
 //!   are those of its cloud: [`IsolatedCloud`].
 //! - A token is used for its own installation only, and an impersonated user's for its product.
 //! - A token goes to Atlassian's hosts only, by https; see [`Atlassian::allow_host`]. Another base
-//!   URL is refused before anything is sent, and redirects aren't followed.
+//!   URL is refused before anything is sent, and no token follows a redirect.
 //! - What varies in a path is encoded: [`Path`]. A path that was put together by hand doesn't compile.
 //! - Every call ends: [`Atlassian::timeout`]. 429 and 503 are waited out where a call may be
 //!   repeated: [`Retries`].
 //! - Errors name the scope, the limit and the trace id: [`ClientError`].
-//! - Pages come as a stream: [`Pages`].
+//! - Pages come as a stream, which leaves nothing out: [`Pages`]. A long one outlives its token:
+//!   [`Product::as_app_with`].
+//! - Attachments are uploaded by a [`Form`], and downloaded in pieces, the token never sent to where
+//!   the API redirects: [`Request::follow_without_token`].
+//! - The addresses in answers (`self`, `_links`) can be called: [`Client::get_link`].
 //!
 //! Another crate's client gets the same credentials from [`Client::base_url`] and the token's
 //! `expose_secret()`, or [`Client::authorization`].
@@ -74,15 +78,21 @@
 mod atlassian;
 mod clouds;
 mod error;
+mod form;
 mod graphql;
 mod hosts;
 mod impersonation;
+mod kept;
+mod page;
 mod pages;
 mod path;
 mod product;
 mod request;
+mod response;
 mod retry;
 mod scopes;
+mod send;
+mod status;
 mod storage;
 mod tenant;
 
@@ -91,14 +101,17 @@ use std::fmt;
 pub use atlassian::Atlassian;
 pub use clouds::IsolatedCloud;
 pub(crate) use clouds::is_label;
-pub use error::{CallName, ClientError, RateLimit, StatusError};
+pub use error::{CallName, ClientError};
+pub use form::Form;
 pub use graphql::{Answer, GraphQl, GraphQlClient, GraphQlError, Question};
 pub use hosts::InvalidHost;
-pub use pages::Pages;
+pub use pages::{Pages, Position};
 pub use path::{IntoPath, Path};
 pub use product::{Client, Product};
-pub use request::{Request, Response, Sending};
+pub use request::{Request, Sending};
+pub use response::{Download, Response};
 pub use retry::Retries;
+pub use status::{RateLimit, StatusError};
 pub use storage::{
     Batch, BatchError, BatchKey, Entities, FailedKey, FailedKeyError, Found, Item, Put,
     PutIfAbsent, Query, Secrets, SetBatch, Storage, Transaction,

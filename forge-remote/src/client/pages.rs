@@ -5,24 +5,17 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use axum::http::header;
+use bytes::Bytes;
 use futures_util::Stream;
-use reqwest::Url;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
 use super::error::ClientError;
-use super::hosts;
-use super::request::{Request, Response};
+use super::page::{Page, Place};
+use super::request::Request;
+use super::response::Response;
 use crate::registry::BoxFuture;
 
-/// Members that hold a page's items, in the products' various answers.
-const ITEMS: [&str; 4] = ["values", "results", "issues", "data"];
-/// Where a page begins, and how many items it may have, in answers that count them.
-const POSITIONS: [(&str, &str); 2] = [("startAt", "maxResults"), ("offset", "limit")];
-/// What a call says of a page's size.
-const SIZES: [&str; 2] = ["maxResults", "limit"];
 /// An API that gives pages without end is broken.
 const MOST_PAGES: u32 = 100_000;
 
@@ -34,17 +27,33 @@ const MOST_PAGES: u32 = 100_000;
 /// | style | where |
 /// | --- | --- |
 /// | `startAt`, `maxResults`, `total`, `isLast`; `offset`, `limit`, `total` | Jira |
+/// | `nextPage`, an address whose query counts; `lastPage` | Jira's newer lists, `worklog/updated` |
 /// | `nextPageToken` | Jira's search |
+/// | `nextPageCursor`, `last` | Jira's plans |
+/// | `startingAfter` | Jira's bulk operations |
 /// | `_links.next`, or a `Link` header | Confluence, Jira Service Management |
 /// | `next`, an address | Bitbucket; never followed to another host |
 ///
 /// The items are those of `values`, `results`, `issues` or `data`, or of the member that
-/// [`Request::pages_of`] names. An answer of another shape is an error, and so is one that has more
-/// than it gives a way to: a list that only seems to end could cost a sync its data. After an error
-/// it ends.
+/// [`Request::pages_of`] names.
 ///
-/// A bare list (`/rest/api/3/users/search`) goes on by its `Link` header. Without one nothing says
-/// whether there is more; it is an error when it is as long as the call's `maxResults` or `limit`.
+/// # Nothing is left out
+///
+/// A list that only seems to end could cost a sync its data. So it ends where the answer says so
+/// (`isLast`, all of its `total`, no way on in a style that has one), and otherwise goes on until an
+/// empty page. An answer of another shape is an error ([`ClientError::Unusable`]), and so are one
+/// that has more than it gives a way to, one with a member that looks like an unknown way on, the
+/// same page again, and a bare list, in which nothing says whether it is whole:
+/// [`Request::pages_by_start`] is for those.
+///
+/// An item may come twice: when items were added meanwhile, or where Jira leaves some out of a page
+/// that it has cut already.
+///
+/// # After an error
+///
+/// It ends. [`try_again`](Self::try_again) takes it up where it failed; a [`Position`] does so in
+/// another process. For listings that outlive a token, make the client by
+/// [`Product::as_app_with`](super::Product::as_app_with).
 ///
 /// ```
 /// use forge_remote::client::Client;
@@ -63,20 +72,51 @@ const MOST_PAGES: u32 = 100_000;
 /// ```
 #[must_use = "pages are fetched when they are asked for"]
 pub struct Pages<T> {
+    request: Request,
     items: Option<&'static str>,
+    /// A bare list goes on by `startAt`.
+    by_start: bool,
     ready: VecDeque<T>,
     fetched: u32,
+    /// Of the page whose items are ready.
+    current: Position,
+    /// The last bare list, which must not come again.
+    before: Bytes,
     state: State,
+}
+
+/// A page of a listing, to begin with another time: [`Pages::position`].
+///
+/// It can be written down by serde. What is in it are parts of the call's query as the API gave
+/// them: keep it where the listing's items are kept, and out of the log. It holds no token and no
+/// host: with another installation's client it asks that installation.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    place: Place,
+    /// How many items came before it.
+    #[serde(default)]
+    seen: u64,
+}
+
+impl fmt::Debug for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Position(after {} items)", self.seen)
+    }
 }
 
 enum State {
     /// The next page, not asked for yet.
-    Next(Box<Request>),
-    Fetching(BoxFuture<(Request, Result<Response, ClientError>)>),
-    /// After the items that came before it.
-    Failed(ClientError),
+    Next(Position),
+    Fetching(Position, BoxFuture<Fetched>),
+    /// After the items that came before it; and the page to ask for again, where that may help.
+    Failed(ClientError, Option<Position>),
+    /// After the error was told.
+    Ended(Option<Position>),
     Done,
 }
+
+/// The call for a page, and what came of it.
+type Fetched = (Request, Result<Response, ClientError>);
 
 impl<T> fmt::Debug for Pages<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,43 +128,200 @@ impl<T> fmt::Debug for Pages<T> {
 
 impl<T> Unpin for Pages<T> {}
 
-impl<T: DeserializeOwned> Pages<T> {
+impl<T> Pages<T> {
     pub(super) fn new(request: Request, items: Option<&'static str>) -> Self {
         Self {
+            request,
             items,
+            by_start: false,
             ready: VecDeque::new(),
             fetched: 0,
-            state: State::Next(Box::new(request)),
+            current: Position::default(),
+            before: Bytes::new(),
+            state: State::Next(Position::default()),
         }
     }
 
-    /// The next item; `None` after the last of the last page.
+    pub(super) fn by_start(request: Request) -> Self {
+        Self {
+            by_start: true,
+            ..Self::new(request, None)
+        }
+    }
+
+    /// Begins with this page, of the same call's listing.
+    ///
+    /// ```
+    /// use forge_remote::client::{Client, ClientError, Position};
+    /// # struct Db;
+    /// # impl Db {
+    /// #     async fn read(&self) -> Option<Position> { None }
+    /// #     async fn write(&self, _: Option<Position>) {}
+    /// #     async fn save(&self, _: serde_json::Value) {}
+    /// # }
+    ///
+    /// async fn sync(jira: &Client, db: &Db) -> Result<(), ClientError> {
+    ///     let search = jira.get("/rest/api/3/search/jql").query("jql", "project = A");
+    ///     let mut issues = search.pages().begin_at(db.read().await.unwrap_or_default());
+    ///     while let Some(issue) = issues.next().await {
+    ///         db.save(issue?).await;
+    ///         db.write(issues.position()).await;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn begin_at(mut self, position: Position) -> Self {
+        self.current = position.clone();
+        self.state = State::Next(position);
+        self
+    }
+
+    /// The page to begin with when it is taken up another time; `None` once all items were taken.
+    ///
+    /// It is the page of the first item that wasn't taken yet: those of its items that were come
+    /// again. How long the API knows the place is the API's: Jira's search tokens last some days.
+    pub fn position(&self) -> Option<Position> {
+        if !self.ready.is_empty() {
+            return Some(self.current.clone());
+        }
+        match &self.state {
+            State::Next(position) | State::Fetching(position, _) => Some(position.clone()),
+            State::Failed(_, again) | State::Ended(again) => {
+                Some(again.as_ref().unwrap_or(&self.current).clone())
+            }
+            State::Done => None,
+        }
+    }
+
+    /// After an error: makes [`next`](Self::next) ask once more for the page that failed. False
+    /// where that can't help, and before an error.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use forge_remote::client::{ClientError, Pages};
+    ///
+    /// async fn count(mut pages: Pages<serde_json::Value>) -> Result<u64, ClientError> {
+    ///     let (mut count, mut failures) = (0, 0);
+    ///     while let Some(item) = pages.next().await {
+    ///         match item {
+    ///             Ok(_) => count += 1,
+    ///             Err(error) => {
+    ///                 failures += 1;
+    ///                 if failures > 5 || !pages.try_again() {
+    ///                     return Err(error);
+    ///                 }
+    ///                 let wait = error.retry_after().unwrap_or(Duration::from_secs(60));
+    ///                 tokio::time::sleep(wait).await;
+    ///             }
+    ///         }
+    ///     }
+    ///     Ok(count)
+    /// }
+    /// ```
+    pub fn try_again(&mut self) -> bool {
+        match &mut self.state {
+            State::Ended(again) => match again.take() {
+                Some(position) => {
+                    self.state = State::Next(position);
+                    true
+                }
+                None => false,
+            },
+            _ => false,
+        }
+    }
+}
+
+impl<T: DeserializeOwned> Pages<T> {
+    /// The next item; `None` after the last of the last page, and after an error.
     pub async fn next(&mut self) -> Option<Result<T, ClientError>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
     /// Takes a page's items in, and says what comes after them.
-    fn take(&mut self, request: &Request, response: &Response) -> Result<State, ClientError> {
-        let page = Page::read(request, response, self.items)?;
+    fn take(
+        &mut self,
+        position: &Position,
+        request: &Request,
+        response: &Response,
+    ) -> Result<State, ClientError> {
+        let page = Page::read(response, self.items)?;
         let items: Vec<T> = page
             .items
             .iter()
             .map(|item| serde_json::from_str(item.get()))
             .collect::<Result<_, _>>()
             .map_err(|error| response.unreadable(std::any::type_name::<T>(), &error))?;
-        let count = items.len();
+        let next = self.after(&page, position, request, response);
+        let seen = position.seen.saturating_add(items.len() as u64);
         self.ready.extend(items);
+        self.current = position.clone();
         self.fetched += 1;
-        Ok(match page.next(request, count) {
-            Ok(Some(_)) if self.fetched >= MOST_PAGES => {
-                State::Failed(request.invalid("there is no end of pages"))
-            }
-            Ok(Some(next)) => State::Next(Box::new(next)),
+        Ok(match next {
+            Ok(Some(place)) => State::Next(Position { place, seen }),
             Ok(None) => State::Done,
-            Err(error) => State::Failed(error),
+            Err(error) => State::Failed(error, None),
         })
     }
+
+    /// Where the page after this one is.
+    fn after(
+        &mut self,
+        page: &Page<'_>,
+        position: &Position,
+        request: &Request,
+        response: &Response,
+    ) -> Result<Option<Place>, ClientError> {
+        let next = match page.next(request, position.seen)? {
+            None if page.is_bare => self.after_bare(page, position, request, response)?,
+            next => next,
+        };
+        let Some(place) = next else {
+            return Ok(None);
+        };
+        if self.fetched + 1 >= MOST_PAGES {
+            return Err(response.unusable("there is no end of pages"));
+        }
+        match place.request(&self.request) {
+            Ok(next) if next.asks_as(request) => Err(response.unusable(SAME_AGAIN)),
+            Ok(_) => Ok(Some(place)),
+            Err(ClientError::Invalid { reason, .. }) => Err(response.unusable(reason)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same of a list without a way on.
+    fn after_bare(
+        &mut self,
+        page: &Page<'_>,
+        position: &Position,
+        request: &Request,
+        response: &Response,
+    ) -> Result<Option<Place>, ClientError> {
+        if !self.by_start {
+            // One that was reached by a link has none because it is the last.
+            return match position.place {
+                Place::First => Err(response.unusable(BARE)),
+                _ => Ok(None),
+            };
+        }
+        if page.items.is_empty() {
+            return Ok(None);
+        }
+        if self.before == response.bytes() {
+            return Err(response.unusable(SAME_AGAIN));
+        }
+        self.before = response.bytes().clone();
+        let start = request.query_value("startAt").unwrap_or("0").parse::<u64>();
+        let start = start.map_err(|_| request.invalid("its `startAt` is no number"))?;
+        let next = start.saturating_add(page.items.len() as u64);
+        Ok(Some(Place::From("startAt".to_owned(), next.into())))
+    }
 }
+
+const SAME_AGAIN: &str = "the next page is the same page again";
+const BARE: &str = "it is a bare list, in which nothing says whether there is more: `pages_by_start` \
+                    goes on until an empty page, `fetch` reads a list that has no pages";
 
 impl<T: DeserializeOwned> Stream for Pages<T> {
     type Item = Result<T, ClientError>;
@@ -136,217 +333,35 @@ impl<T: DeserializeOwned> Stream for Pages<T> {
             }
             match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return Poll::Ready(None),
-                State::Failed(error) => return Poll::Ready(Some(Err(error))),
-                State::Next(request) => {
-                    self.state = State::Fetching(Box::pin(async move {
-                        let sent = request.copy().send().await;
-                        (*request, sent)
-                    }));
+                State::Ended(again) => {
+                    self.state = State::Ended(again);
+                    return Poll::Ready(None);
                 }
-                State::Fetching(mut fetching) => {
+                State::Failed(error, again) => {
+                    self.state = State::Ended(again);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                State::Next(position) => {
+                    self.state = match position.place.request(&self.request) {
+                        Ok(request) => State::Fetching(
+                            position,
+                            Box::pin(async move {
+                                let sent = request.copy().send().await;
+                                (request, sent)
+                            }),
+                        ),
+                        Err(error) => State::Failed(error, None),
+                    };
+                }
+                State::Fetching(position, mut fetching) => {
                     let Poll::Ready((request, sent)) = fetching.as_mut().poll(context) else {
-                        self.state = State::Fetching(fetching);
+                        self.state = State::Fetching(position, fetching);
                         return Poll::Pending;
                     };
-                    let taken = sent.and_then(|response| self.take(&request, &response));
-                    self.state = taken.unwrap_or_else(State::Failed);
+                    let taken = sent.and_then(|response| self.take(&position, &request, &response));
+                    self.state = taken.unwrap_or_else(|error| State::Failed(error, Some(position)));
                 }
             }
         }
     }
-}
-
-/// One page, its items unread.
-struct Page<'a> {
-    items: Vec<&'a RawValue>,
-    members: std::collections::HashMap<String, &'a RawValue>,
-    link: Option<String>,
-    /// A list, without anything beside it.
-    is_bare: bool,
-}
-
-impl<'a> Page<'a> {
-    fn read(
-        request: &Request,
-        response: &'a Response,
-        items: Option<&'static str>,
-    ) -> Result<Self, ClientError> {
-        let unreadable = |error| response.unreadable("a page", &error);
-        let body = response.bytes();
-        if body.trim_ascii_start().starts_with(b"[") {
-            return Ok(Self {
-                items: serde_json::from_slice(body).map_err(unreadable)?,
-                members: std::collections::HashMap::new(),
-                link: next_link(response),
-                is_bare: true,
-            });
-        }
-        let members: std::collections::HashMap<String, &RawValue> =
-            serde_json::from_slice(body).map_err(unreadable)?;
-        let name = match items {
-            Some(name) => Some(name),
-            None => ITEMS.into_iter().find(|name| members.contains_key(*name)),
-        };
-        let Some(list) = name.and_then(|name| members.get(name)) else {
-            let wanted = items.map_or_else(|| ITEMS.join("`, `"), str::to_owned);
-            return Err(request.invalid(format!(
-                "the answer is no page: it has no member `{wanted}`; name it with `pages_of`"
-            )));
-        };
-        Ok(Self {
-            items: serde_json::from_str(list.get()).map_err(unreadable)?,
-            link: next_link(response),
-            members,
-            is_bare: false,
-        })
-    }
-
-    fn value(&self, name: &str) -> Option<Value> {
-        serde_json::from_str(self.members.get(name)?.get()).ok()
-    }
-
-    /// The call for the page after this one, if there is one.
-    fn next(&self, request: &Request, count: usize) -> Result<Option<Request>, ClientError> {
-        let is = |name| self.value(name).and_then(|value| value.as_bool());
-        let is_last = is("isLast").or_else(|| is("isLastPage"));
-        if is_last == Some(true) {
-            return Ok(None);
-        }
-        let text = |value: Option<Value>| {
-            value?
-                .as_str()
-                .filter(|text| !text.is_empty())
-                .map(str::to_owned)
-        };
-
-        if let Some(token) = text(self.value("nextPageToken")) {
-            return from_place(request, "nextPageToken", token.into()).map(Some);
-        }
-        // Before addresses: Jira's are of the site, to which no token goes.
-        if let Some(next) = self.by_position(request, count, is_last) {
-            return next;
-        }
-        if let Some(next) = text(self.value("next")) {
-            return at_address(request, &next).map(Some);
-        }
-        let in_links = text(self.value("_links").map(|mut links| links["next"].take()));
-        if let Some(next) = in_links.or_else(|| self.link.clone()) {
-            // Relative to one of several bases, or an address of the site itself: what counts is
-            // the query.
-            let query = next.split_once('?').map_or("", |(_, query)| query);
-            let query = query.split('#').next().unwrap_or_default();
-            let pairs = Url::parse(&format!("https://next.invalid/?{query}"))
-                .map(|url| url.query_pairs().into_owned().collect::<Vec<_>>())
-                .unwrap_or_default();
-            return follow(request, pairs).map(Some);
-        }
-        let is_full = |name: &str| {
-            let most: Option<usize> = request.query_value(name).and_then(|most| most.parse().ok());
-            most.is_some_and(|most| count >= most)
-        };
-        if is_last == Some(false) || (self.is_bare && SIZES.into_iter().any(is_full)) {
-            return Err(request.invalid(NO_WAY_ON));
-        }
-        Ok(None)
-    }
-
-    /// Where the next page begins, of an answer that counts its items; `None` for another.
-    fn by_position(
-        &self,
-        request: &Request,
-        count: usize,
-        is_last: Option<bool>,
-    ) -> Option<Result<Option<Request>, ClientError>> {
-        let number = |name| self.value(name).and_then(|value| value.as_u64());
-        let (place, start, most) = POSITIONS
-            .into_iter()
-            .find_map(|(place, most)| Some((place, number(place)?, number(most))))?;
-        let end = start.saturating_add(count as u64);
-        let is_last = match (number("total"), is_last) {
-            (_, Some(is_last)) => is_last,
-            (Some(total), None) => end >= total,
-            // Nothing says where it ends: a page that isn't full is the last.
-            (None, None) => most.is_none_or(|most| (count as u64) < most),
-        };
-        Some(match (is_last, count) {
-            (true, _) => Ok(None),
-            // Ending here would pass for the end of the list.
-            (false, 0) => Err(request.invalid(NO_WAY_ON)),
-            (false, _) => from_place(request, place, end.into()).map(Some),
-        })
-    }
-}
-
-const NO_WAY_ON: &str = "there are more items than this page has, and the answer doesn't say how to get \
-                         them: page through it with `fetch`";
-const SAME_AGAIN: &str = "the next page is the same page again";
-
-/// The same call from this place on; one that would get the same page again is an error.
-fn from_place(request: &Request, name: &str, place: Value) -> Result<Request, ClientError> {
-    let next = request.continued(name, &place);
-    next.ok_or_else(|| request.invalid(SAME_AGAIN))
-}
-
-/// The same call with this in its query; one that would get the same page again is an error.
-fn follow(request: &Request, pairs: Vec<(String, String)>) -> Result<Request, ClientError> {
-    let same = |(name, value): &(String, String)| request.query_value(name) == Some(value.as_str());
-    if pairs.iter().all(same) {
-        return Err(request.invalid(SAME_AGAIN));
-    }
-    Ok(request.with_query(pairs))
-}
-
-/// The page at this address, of the same host and installation.
-fn at_address(request: &Request, next: &str) -> Result<Request, ClientError> {
-    let (here, base) = request.address()?;
-    let url = here
-        .join(next)
-        .map_err(|_| request.invalid("the next page's address is no URL"))?;
-    if hosts::origin(&url) != hosts::origin(&here) {
-        return Err(ClientError::HostRefused {
-            call: request.name(),
-            origin: hosts::origin(&url),
-            reason: "the next page is said to be on another host",
-        });
-    }
-    if !url.path().starts_with(&base) {
-        return Err(request.invalid("the next page is said to be outside of the installation"));
-    }
-    if url == here {
-        return Err(request.invalid(SAME_AGAIN));
-    }
-    Ok(request.at(url))
-}
-
-/// `Link: <…>; rel="next"` (RFC 8288). An address may hold commas and semicolons.
-fn next_link(response: &Response) -> Option<String> {
-    let lines = response.headers().get_all(header::LINK).iter();
-    lines
-        .filter_map(|line| line.to_str().ok())
-        .find_map(next_of)
-        .map(str::to_owned)
-}
-
-fn next_of(line: &str) -> Option<&str> {
-    let mut rest = line;
-    while let Some((_, tail)) = rest.split_once('<') {
-        let (address, tail) = tail.split_once('>')?;
-        // Up to the next address; a `<` can't stand in what describes a page's.
-        let parameters = tail.split('<').next().unwrap_or_default();
-        let mut parameters = parameters.split([';', ',']).map(str::trim);
-        let is_next = parameters.any(|one| {
-            let relation = one
-                .split_once('=')
-                .filter(|(name, _)| name.trim().eq_ignore_ascii_case("rel"));
-            relation.is_some_and(|(_, value)| {
-                let mut names = value.trim().trim_matches('"').split_ascii_whitespace();
-                names.any(|name| name.eq_ignore_ascii_case("next"))
-            })
-        });
-        if is_next {
-            return Some(address);
-        }
-        rest = tail;
-    }
-    None
 }

@@ -13,6 +13,7 @@ use super::{Api, Atlassian, IntoPath, Request, Tenant};
 use crate::extract::{Owner, SystemToken, UserToken};
 use crate::fit::InstallationContext;
 use crate::opaque::Opaque;
+use crate::token::Tokens;
 
 /// A product of an installation, before it is said who calls it.
 ///
@@ -189,6 +190,7 @@ impl Product {
             authorization,
             is_user,
             mismatch,
+            tokens: None,
         }
     }
 }
@@ -269,11 +271,13 @@ fn platform(
 /// It has no `Debug` output beyond its API: it holds the token.
 #[derive(Clone)]
 pub struct Client {
-    place: Opaque<Place>,
-    authorization: HeaderValue,
+    pub(super) place: Opaque<Place>,
+    pub(super) authorization: HeaderValue,
     is_user: bool,
     /// Why the token isn't for this place.
     mismatch: Option<&'static str>,
+    /// Where each call takes a new token from.
+    pub(super) tokens: Option<Tokens>,
 }
 
 impl fmt::Debug for Client {
@@ -405,9 +409,7 @@ impl Client {
                 headers.insert(name, value.clone());
             }
         }
-        for (name, value) in given {
-            headers.insert(name, value.clone());
-        }
+        headers.extend(given.clone());
         headers.insert(header::AUTHORIZATION, self.authorization.clone());
         headers
     }

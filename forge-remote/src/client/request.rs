@@ -1,21 +1,24 @@
-//! One call: what is sent, and what comes back.
+//! One call: what is sent.
 
 use std::fmt::{self, Display};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use bytes::{Bytes, BytesMut};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use bytes::Bytes;
 use reqwest::Url;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::atlassian::Settings;
-use super::error::{self, CallName, ClientError, RateLimit, StatusError};
+use super::error::{CallName, ClientError};
+use super::form::{Body, Form};
 use super::pages::Pages;
-use super::{Client, Path, hosts, retry};
+use super::response::Download;
+pub(super) use super::response::Response;
+use super::{Client, Path, Retries, hosts};
 
 /// A call to one of Atlassian's APIs, before it is sent.
 ///
@@ -35,19 +38,29 @@ use super::{Client, Path, hosts, retry};
 /// ```
 #[must_use = "a call does nothing until it is sent"]
 pub struct Request {
-    client: Client,
-    method: Method,
+    pub(super) client: Client,
+    pub(super) method: Method,
     path: Path,
     query: Vec<(String, String)>,
-    /// In place of base URL and path: a further page, whose address the API gave.
+    /// In place of base URL and path: an address that the API gave, without its query.
     url: Option<Url>,
-    headers: HeaderMap,
-    body: Option<Bytes>,
-    may_repeat: bool,
-    timeout: Option<Duration>,
-    problem: Option<String>,
-    /// What the body says goes into no message.
-    secret: bool,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Body>,
+    pub(super) may_repeat: bool,
+    pub(super) timeout: Option<Duration>,
+    pub(super) retries: Option<Retries>,
+    /// A redirect is followed, without the token.
+    pub(super) follows: bool,
+    problem: Option<Problem>,
+    /// What the answer's body says goes into no message.
+    pub(super) secret: bool,
+}
+
+/// Why it can't be sent.
+#[derive(Clone)]
+enum Problem {
+    Invalid(String),
+    Host(String, &'static str),
 }
 
 impl fmt::Debug for Request {
@@ -60,17 +73,20 @@ impl fmt::Debug for Request {
 /// makes one, to see that it can be sent between threads.
 pub type Sending<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
 
-/// The largest body of a failure that is read, in bytes: it holds a message or two.
-const ERROR_BODY: usize = 64 * 1024;
-
-/// Headers that are the client's.
-const OURS: [HeaderName; 6] = [
+/// Headers that are the client's, and the connection's.
+const OURS: [HeaderName; 12] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
     header::HOST,
     header::COOKIE,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::EXPECT,
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+    HeaderName::from_static("keep-alive"),
 ];
 
 impl Request {
@@ -80,7 +96,9 @@ impl Request {
             Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
         );
         Self {
-            problem: path.problem().map(str::to_owned),
+            problem: path
+                .problem()
+                .map(|problem| Problem::Invalid(problem.to_owned())),
             client,
             method,
             path,
@@ -90,8 +108,17 @@ impl Request {
             body: None,
             may_repeat,
             timeout: None,
+            retries: None,
+            follows: false,
             secret: false,
         }
+    }
+
+    /// Where something is wrong already, the first counts.
+    fn wrong(mut self, problem: impl Into<String>) -> Self {
+        let problem = Problem::Invalid(problem.into());
+        self.problem = self.problem.or(Some(problem));
+        self
     }
 
     /// Adds to the query; both parts are encoded.
@@ -100,44 +127,145 @@ impl Request {
         self
     }
 
+    /// Adds every member of a struct to the query: its name, and its value as text. A `None` is left
+    /// out, and a list is given as often as it has items.
+    ///
+    /// ```
+    /// use forge_remote::client::{Client, Request};
+    ///
+    /// #[derive(serde::Serialize)]
+    /// #[serde(rename_all = "camelCase")]
+    /// struct Wanted<'a> { space_id: &'a [u64], limit: u32, title: Option<&'a str> }
+    ///
+    /// fn pages(confluence: &Client) -> Request {
+    ///     let wanted = Wanted { space_id: &[1, 2], limit: 50, title: None };
+    ///     confluence.get("/wiki/api/v2/pages").queries(&wanted) // ?limit=50&spaceId=1&spaceId=2
+    /// }
+    /// ```
+    pub fn queries(mut self, members: &(impl Serialize + ?Sized)) -> Self {
+        let text = |value: Value| match value {
+            Value::String(text) => Some(text),
+            Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+            _ => None,
+        };
+        let Ok(Value::Object(members)) = serde_json::to_value(members) else {
+            return self.wrong("only a struct or a map can be a query");
+        };
+        for (name, value) in members {
+            let values = match value {
+                Value::Null => continue,
+                Value::Array(values) => values,
+                value => vec![value],
+            };
+            for value in values {
+                let Some(value) = text(value) else {
+                    return self.wrong(format!("`{name}` of the query is no text, number or flag"));
+                };
+                self.query.push((name.clone(), value));
+            }
+        }
+        self
+    }
+
     /// Sends this as JSON.
-    pub fn json(mut self, body: &(impl Serialize + ?Sized)) -> Self {
+    pub fn json(self, body: &(impl Serialize + ?Sized)) -> Self {
         match serde_json::to_vec(body) {
             Ok(json) => self.bytes("application/json", json),
-            Err(error) => {
-                self.problem = Some(format!("the body can't be written as JSON: {error}"));
-                self
-            }
+            Err(error) => self.wrong(format!("the body can't be written as JSON: {error}")),
         }
     }
 
     /// Sends these bytes.
     pub fn bytes(self, content_type: &str, body: impl Into<Bytes>) -> Self {
         let mut this = self.header(header::CONTENT_TYPE.as_str(), content_type);
-        this.body = Some(body.into());
+        this.body = Some(Body::Whole(body.into()));
         this
     }
 
-    /// Sets a header. `Authorization` and those of the connection are the client's own.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    /// Sends a form with files, and `X-Atlassian-Token: no-check`, without which Jira and Confluence
+    /// refuse one. See [`Form`].
+    pub fn multipart(self, form: Form) -> Self {
+        match form.encode() {
+            Ok((content_type, body)) => {
+                let mut this = self
+                    .header(header::CONTENT_TYPE.as_str(), &content_type)
+                    .header("x-atlassian-token", "no-check");
+                this.body = Some(body);
+                this
+            }
+            Err(problem) => self.wrong(problem),
+        }
+    }
+
+    /// Sets a header, in place of what it was. `Authorization` and those of the connection are the
+    /// client's own.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.with_header(name, value, |headers, name, value| {
+            headers.insert(name, value);
+        })
+    }
+
+    /// Adds a header that may be there already.
+    pub fn append_header(self, name: &str, value: &str) -> Self {
+        self.with_header(name, value, |headers, name, value| {
+            headers.append(name, value);
+        })
+    }
+
+    fn with_header(
+        mut self,
+        name: &str,
+        value: &str,
+        set: fn(&mut HeaderMap, HeaderName, HeaderValue),
+    ) -> Self {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             (Ok(name), _) if OURS.contains(&name) => {
-                self.problem = Some(format!("the header `{name}` is set by the client itself"));
+                self.wrong(format!("the header `{name}` is set by the client itself"))
             }
             (Ok(name), Ok(value)) => {
-                self.headers.insert(name, value);
+                set(&mut self.headers, name, value);
+                self
             }
-            (Ok(name), Err(_)) => {
-                self.problem = Some(format!("the header `{name}` can't have this value"));
-            }
-            (Err(_), _) => self.problem = Some("a header can't have this name".to_owned()),
+            (Ok(name), Err(_)) => self.wrong(format!("the header `{name}` can't have this value")),
+            (Err(_), _) => self.wrong("a header can't have this name"),
         }
-        self
     }
 
     /// How long one attempt may take, where it differs from [`Atlassian::timeout`](super::Atlassian::timeout).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// When it is made again, where that differs from [`Atlassian::retries`](super::Atlassian::retries).
+    pub fn retries(mut self, retries: Retries) -> Self {
+        self.retries = Some(retries);
+        self
+    }
+
+    /// Follows a redirect, **without the token**: how attachments are downloaded, which the API
+    /// answers with an address that is signed by itself and good for a short time.
+    ///
+    /// For `GET` and `HEAD`, up to three redirects. They must lead to a host's name, by https (from
+    /// loopback to loopback, in tests). None of the call's headers go there but `Accept` and
+    /// `Range`.
+    ///
+    /// ```no_run
+    /// use forge_remote::client::Client;
+    /// use forge_remote::{Result, path};
+    /// # async fn write(piece: &[u8]) -> Result<()> { Ok(()) }
+    ///
+    /// async fn save(jira: &Client, attachment: &str) -> Result<()> {
+    ///     let content = jira.get(path!("/rest/api/3/attachment/content/{}", attachment));
+    ///     let mut file = content.follow_without_token().download(100 << 20).await?;
+    ///     while let Some(piece) = file.chunk().await? {
+    ///         write(&piece).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn follow_without_token(mut self) -> Self {
+        self.follows = true;
         self
     }
 
@@ -153,18 +281,22 @@ impl Request {
         self
     }
 
-    /// Sends it; anything but 2xx is an error. The body has been read when this returns.
+    /// Sends it; anything but 2xx is an error, and so is a 304 that the call didn't ask for by
+    /// `If-None-Match` or `If-Modified-Since`. The body has been read when this returns.
     pub fn send(self) -> Sending<'static, Response> {
-        Box::pin(self.perform_and_tell())
+        Box::pin(async move { Ok(self.perform_and_tell(None).await?.0) })
     }
 
     /// One line of the log for each call, its attempts together.
-    async fn perform_and_tell(self) -> Result<Response, ClientError> {
+    async fn perform_and_tell(
+        self,
+        limit: Option<u64>,
+    ) -> Result<(Response, reqwest::Response), ClientError> {
         let (call, clock) = (self.name(), Arc::clone(&self.client.settings().clock));
         let started = clock.elapsed();
-        let result = self.perform().await;
+        let result = self.perform(limit).await;
         let status = match &result {
-            Ok(response) => Some(response.status()),
+            Ok((response, _)) => Some(response.status()),
             Err(error) => error.status(),
         };
         tracing::debug!(
@@ -178,6 +310,25 @@ impl Request {
         result
     }
 
+    /// Sends it and leaves the body to be read piece by piece, up to `limit` bytes in all. The
+    /// call's timeout is that of the answer's beginning, and then of each piece.
+    pub fn download(mut self, limit: u64) -> Sending<'static, Download> {
+        if !self.headers.contains_key(header::ACCEPT) {
+            let any = HeaderValue::from_static("*/*");
+            self.headers.insert(header::ACCEPT, any);
+        }
+        Box::pin(async move {
+            let patience = self.patience();
+            let (response, rest) = self.perform_and_tell(Some(limit)).await?;
+            Ok(Download {
+                response,
+                rest,
+                left: limit,
+                patience,
+            })
+        })
+    }
+
     /// Sends it and reads the answer's JSON.
     pub fn fetch<'a, T: DeserializeOwned + 'a>(self) -> Sending<'a, T> {
         Box::pin(async move { self.send().await?.json() })
@@ -187,6 +338,35 @@ impl Request {
     /// [`Pages`] for the styles it knows.
     pub fn pages<T: DeserializeOwned>(self) -> Pages<T> {
         Pages::new(self, None)
+    }
+
+    /// The items of a bare list (`/rest/api/3/users/search`), from one `startAt` to the next until
+    /// an empty page: nothing in such a list says whether there is more. A list that the API gives
+    /// as a whole, whatever `startAt` says (`/rest/api/3/field`), is read by [`fetch`](Self::fetch).
+    ///
+    /// Jira's searches for users (`/rest/api/3/user/search`, `/user/assignable/search`) can't be
+    /// listed so: an error says it. Jira cuts a page of the first thousand users and only then
+    /// leaves out those that don't match, so that any page may be empty. Atlassian's advice is to
+    /// go through `/users/search`.
+    /// Source: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-user-search/>
+    pub fn pages_by_start<T: DeserializeOwned>(self) -> Pages<T> {
+        const FILTERED: [&str; 5] = [
+            "/user/search",
+            "/user/assignable/search",
+            "/user/assignable/multiProjectSearch",
+            "/user/permission/search",
+            "/user/viewissue/search",
+        ];
+        let path = self.path.template();
+        let this = if FILTERED.iter().any(|end| path.ends_with(end)) {
+            self.wrong(
+                "Jira filters this list after it has cut the page, so its end can't be seen: page \
+                 through `/rest/api/3/users/search`, or take what one page has by `fetch`",
+            )
+        } else {
+            self
+        };
+        Pages::by_start(this)
     }
 
     /// As [`pages`](Self::pages), where the items are in a member of this name: `worklogs`.
@@ -210,10 +390,10 @@ impl Request {
     }
 
     /// The same call with this in its query, in place of what had the name.
-    pub(super) fn with_query(&self, pairs: Vec<(String, String)>) -> Self {
+    pub(super) fn with_query(&self, pairs: &[(String, String)]) -> Self {
         let mut query = self.query.clone();
         query.retain(|(name, _)| pairs.iter().all(|(other, _)| other != name));
-        query.extend(pairs);
+        query.extend_from_slice(pairs);
         Self {
             query,
             ..self.copy()
@@ -221,33 +401,95 @@ impl Request {
     }
 
     /// The same call from this place on: in its body where it has one, as a search by `POST` does,
-    /// else in its query. `None` when it asked for that already.
-    pub(super) fn continued(&self, name: &str, place: &Value) -> Option<Self> {
-        let body = self.body.as_deref().map(serde_json::from_slice::<Value>);
-        if let Some(Ok(Value::Object(mut body))) = body {
-            if body.insert(name.to_owned(), place.clone()).as_ref() == Some(place) {
-                return None;
-            }
-            return Some(Self {
-                body: Some(Value::Object(body).to_string().into()),
+    /// else in its query.
+    pub(super) fn continued(&self, name: &str, place: &Value) -> Self {
+        if let Some(mut body) = self.json_body() {
+            body.insert(name.to_owned(), place.clone());
+            let body = Value::Object(body).to_string();
+            return Self {
+                body: Some(Body::Whole(body.into())),
                 ..self.copy()
-            });
+            };
         }
         let text = place
             .as_str()
             .map_or_else(|| place.to_string(), str::to_owned);
-        if self.query_value(name) == Some(&*text) {
-            return None;
-        }
-        Some(self.with_query(vec![(name.to_owned(), text)]))
+        self.with_query(&[(name.to_owned(), text)])
     }
 
-    /// The same call with this address, which the API gave; it is checked before it is used.
-    pub(super) fn at(&self, url: Url) -> Self {
-        Self {
-            url: Some(url),
-            ..self.copy()
+    /// Its JSON, where that has members.
+    pub(super) fn json_body(&self) -> Option<serde_json::Map<String, Value>> {
+        match &self.body {
+            Some(Body::Whole(body)) => serde_json::from_slice(body).ok(),
+            _ => None,
         }
+    }
+
+    /// Whether it asks for the same thing.
+    pub(super) fn asks_as(&self, other: &Self) -> bool {
+        let sorted = |request: &Self| {
+            let mut query = request.query.clone();
+            query.sort();
+            query
+        };
+        self.url == other.url
+            && sorted(self) == sorted(other)
+            && self.json_body() == other.json_body()
+    }
+
+    /// The same call with an address that the API gave: of its own host, below the installation's
+    /// base URL. A relative one is taken from here.
+    pub(super) fn at(&self, address: &str) -> Result<Self, ClientError> {
+        let (here, base) = self.address()?;
+        let url = self.below(here.join(address).ok(), &here, &base)?;
+        Ok(self.copy().at_url(url))
+    }
+
+    /// As [`at`](Self::at), from the base URL on.
+    pub(super) fn link(mut self, address: &str) -> Self {
+        let found = self.address().and_then(|(here, base)| {
+            let url = if address.starts_with('/') && !address.starts_with("//") {
+                // Below the base, as every path.
+                here.join(&format!("{}{address}", base.trim_end_matches('/')))
+            } else {
+                Url::parse(address)
+            };
+            self.below(url.ok(), &here, &base)
+        });
+        match found {
+            Ok(url) => self.at_url(url),
+            Err(ClientError::HostRefused { origin, reason, .. }) => {
+                self.problem = Some(Problem::Host(origin, reason));
+                self
+            }
+            Err(error) => self.wrong(match error {
+                ClientError::Invalid { reason, .. } => reason,
+                other => other.to_string(),
+            }),
+        }
+    }
+
+    fn at_url(mut self, mut url: Url) -> Self {
+        self.query = url.query_pairs().into_owned().collect();
+        url.set_query(None);
+        url.set_fragment(None);
+        self.url = Some(url);
+        self
+    }
+
+    fn below(&self, url: Option<Url>, here: &Url, base: &str) -> Result<Url, ClientError> {
+        let url = url.ok_or_else(|| self.invalid("the API's address is no URL"))?;
+        if hosts::origin(&url) != hosts::origin(here) {
+            return Err(ClientError::HostRefused {
+                call: self.name(),
+                origin: hosts::origin(&url),
+                reason: "the API's address is on another host than the installation's",
+            });
+        }
+        if !url.path().starts_with(base) {
+            return Err(self.invalid("the API's address is outside of the installation"));
+        }
+        Ok(url)
     }
 
     pub(super) fn copy(&self) -> Self {
@@ -261,6 +503,8 @@ impl Request {
             body: self.body.clone(),
             may_repeat: self.may_repeat,
             timeout: self.timeout,
+            retries: self.retries,
+            follows: self.follows,
             problem: self.problem.clone(),
             secret: self.secret,
         }
@@ -287,7 +531,8 @@ impl Request {
             reason: refused.reason,
         };
         if let Some(url) = &self.url {
-            return settings.hosts.check(url.as_str()).map_err(refused);
+            let url = settings.hosts.check(url.as_str()).map_err(refused)?;
+            return Ok(self.queried(url));
         }
         let base = self.client.base_url()?;
         let mut url = settings.hosts.check(base).map_err(refused)?;
@@ -300,282 +545,31 @@ impl Request {
         if url.path() != path {
             return Err(self.invalid("the path would lead elsewhere"));
         }
+        Ok(self.queried(url))
+    }
+
+    fn queried(&self, mut url: Url) -> Url {
         if !self.query.is_empty() {
             url.query_pairs_mut().extend_pairs(&self.query);
         }
-        Ok(url)
+        url
     }
 
-    /// Attempt after attempt, as far as the call may be repeated.
-    async fn perform(self) -> Result<Response, ClientError> {
-        if let Some(problem) = &self.problem {
-            return Err(self.invalid(problem.clone()));
-        }
-        let settings = self.client.settings();
-        let url = self.url(&settings)?;
-        let started = settings.clock.elapsed();
-        let mut attempt = 0;
-        loop {
-            attempt += 1;
-            let (outcome, retry_after) = self.attempt(&settings, url.clone(), attempt).await;
-            let failed = match outcome {
-                Err(failed) if self.may_repeat && failed.may_pass => failed,
-                other => return other.map_err(|failed| failed.error),
-            };
-            let spent = settings.clock.elapsed().saturating_sub(started);
-            let Some(wait) = self
-                .client
-                .manner()
-                .retries
-                .wait(attempt, spent, retry_after)
-            else {
-                return Err(failed.error);
-            };
-            let (call, wait_ms) = (self.name(), wait.as_millis());
-            tracing::debug!(%call, attempt, wait_ms, status = failed.error.status().map(|s| s.as_u16()), "a call will be made again");
-            settings.clock.sleep(wait).await;
-        }
-    }
-
-    async fn attempt(
-        &self,
-        settings: &Settings,
-        url: Url,
-        attempts: u32,
-    ) -> (Result<Response, Failed>, Option<Duration>) {
-        let no_answer = |reason, source: Option<reqwest::Error>, may_pass| Failed {
-            error: ClientError::NoAnswer {
+    /// Where it goes, when nothing is wrong with it.
+    pub(super) fn ready(&self, settings: &Settings) -> Result<Url, ClientError> {
+        match &self.problem {
+            None => self.url(settings),
+            Some(Problem::Invalid(reason)) => Err(self.invalid(reason.clone())),
+            Some(Problem::Host(origin, reason)) => Err(ClientError::HostRefused {
                 call: self.name(),
+                origin: origin.clone(),
                 reason,
-                attempts,
-                source: source.map(|error| error.without_url().into()),
-            },
-            may_pass,
-        };
-        let manner = self.client.manner();
-        let timeout = self.timeout.unwrap_or(manner.timeout);
-        let http = match self.client.http(&url) {
-            Ok(http) => http,
-            Err(reason) => {
-                let error = self.invalid(format!("no HTTP client: {reason}"));
-                return (Err(Failed::for_good(error)), None);
-            }
-        };
-        let mut request = reqwest::Request::new(self.method.clone(), url);
-        *request.timeout_mut() = Some(timeout);
-        *request.headers_mut() = self.client.headers(&self.headers);
-        *request.body_mut() = self.body.clone().map(reqwest::Body::from);
-        let mut answer = match http.execute(request).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let reason = if error.is_timeout() {
-                    "no answer in time"
-                } else if error.is_connect() {
-                    "the host can't be reached"
-                } else {
-                    "the connection broke off"
-                };
-                return (Err(no_answer(reason, Some(error), true)), None);
-            }
-        };
-        let status = answer.status();
-        let headers = std::mem::take(answer.headers_mut());
-        let headers = error::without(headers, self.client.secret());
-        let limit = if status.is_success() {
-            manner.response_limit
-        } else {
-            manner.response_limit.min(ERROR_BODY)
-        };
-        let body = read(&mut answer, limit).await;
-        let retry_after = retry::retry_after(&headers, settings.clock.now());
-        if !status.is_success() {
-            // The status counts, whether its body came or not.
-            let body = body.unwrap_or_default();
-            let error = self.refused(status, &headers, &body, retry_after, attempts);
-            let failed = Failed {
-                error: ClientError::Status(Box::new(error)),
-                may_pass: retry::is_transient(status),
-            };
-            return (Err(failed), retry_after);
-        }
-        let body = match body {
-            Ok(body) => body,
-            Err(Unread::TooLarge) => {
-                return (
-                    Err(no_answer(
-                        "the answer is too large: see `Atlassian::response_limit`",
-                        None,
-                        false,
-                    )),
-                    None,
-                );
-            }
-            Err(Unread::Broken(error)) => {
-                return (
-                    Err(no_answer("the answer broke off", Some(error), true)),
-                    None,
-                );
-            }
-        };
-        let response = Response {
-            call: self.name(),
-            status,
-            headers,
-            body,
-            client: self.client.clone(),
-        };
-        (Ok(response), None)
-    }
-
-    fn refused(
-        &self,
-        status: StatusCode,
-        headers: &HeaderMap,
-        body: &[u8],
-        retry_after: Option<Duration>,
-        attempts: u32,
-    ) -> StatusError {
-        if status == StatusCode::UNAUTHORIZED {
-            self.client.token_was_refused();
-        }
-        let (code, messages) = error::messages(body, self.client.secret());
-        let location = headers.get(header::LOCATION);
-        let location = location.and_then(|value| value.to_str().ok());
-        StatusError {
-            call: self.name(),
-            status,
-            code,
-            messages: if self.secret { Vec::new() } else { messages },
-            trace_id: error::trace_id(headers),
-            limit: (status == StatusCode::TOO_MANY_REQUESTS).then(|| RateLimit::of(headers)),
-            retry_after,
-            attempts,
-            as_user: self.client.is_user(),
-            token_ended: crate::extract::ends_at(self.client.secret())
-                .is_some_and(|ends| ends <= self.client.settings().clock.now()),
-            location: location
-                .filter(|_| status.is_redirection())
-                .map(str::to_owned),
-        }
-    }
-}
-
-/// An attempt that came to nothing.
-struct Failed {
-    error: ClientError,
-    may_pass: bool,
-}
-
-impl Failed {
-    fn for_good(error: ClientError) -> Self {
-        Self {
-            error,
-            may_pass: false,
-        }
-    }
-}
-
-enum Unread {
-    TooLarge,
-    Broken(reqwest::Error),
-}
-
-async fn read(answer: &mut reqwest::Response, limit: usize) -> Result<Bytes, Unread> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await.map_err(Unread::Broken)? {
-        if body.len().saturating_add(chunk.len()) > limit {
-            return Err(Unread::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
-
-/// An answer: 2xx, its body read.
-pub struct Response {
-    call: CallName,
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-    client: Client,
-}
-
-/// Without its body, which is customers' data.
-impl fmt::Debug for Response {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Response({}: {}, {} bytes)",
-            self.call,
-            self.status,
-            self.body.len()
-        )
-    }
-}
-
-impl Response {
-    /// The status.
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// The headers.
-    pub fn headers(&self) -> &HeaderMap {
-        &self.headers
-    }
-
-    /// The body.
-    pub fn bytes(&self) -> &Bytes {
-        &self.body
-    }
-
-    /// Atlassian's trace id.
-    pub fn trace_id(&self) -> Option<String> {
-        error::trace_id(&self.headers)
-    }
-
-    /// The body, read as JSON. No body at all (204) counts as `null`.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
-        let body: &[u8] = if self.body.is_empty() {
-            b"null"
-        } else {
-            &self.body
-        };
-        serde_json::from_slice(body)
-            .map_err(|error| self.unreadable(std::any::type_name::<T>(), &error))
-    }
-
-    pub(super) fn unreadable(
-        &self,
-        wanted: &'static str,
-        error: &serde_json::Error,
-    ) -> ClientError {
-        // Its text quotes what it read, which is customers' data; only what names a field of the
-        // type's own doesn't.
-        let text = error.to_string();
-        let what = if text.starts_with("missing field") {
-            text.split(" at line").next().unwrap_or_default()
-        } else if error.is_data() {
-            "a value of another type"
-        } else {
-            "it is not JSON"
-        };
-        let reason = format!("{what} at line {} column {}", error.line(), error.column());
-        ClientError::Unreadable {
-            call: self.call.clone(),
-            status: self.status,
-            wanted,
-            trace_id: self.trace_id(),
-            reason,
+            }),
         }
     }
 
-    pub(super) fn call(&self) -> &CallName {
-        &self.call
-    }
-
-    /// The token it was asked with.
-    pub(super) fn secret(&self) -> &str {
-        self.client.secret()
+    /// How long an attempt may take.
+    pub(super) fn patience(&self) -> Duration {
+        self.timeout.unwrap_or(self.client.manner().timeout)
     }
 }

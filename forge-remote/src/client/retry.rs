@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, StatusCode, header};
 
-/// No wait is longer, whatever was asked for.
+use super::Atlassian;
+
+/// No wait is longer, whatever was allowed or asked for.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// How failed calls are made again.
@@ -12,7 +14,19 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// Only calls that may be repeated are: `GET`, `HEAD`, `OPTIONS`, `PUT`, `DELETE`, and those marked
 /// with [`Request::idempotent`](super::Request::idempotent). They are made again after a 429, 502,
 /// 503 or 504 and when there was no answer, `Retry-After` obeyed; else after an exponentially
-/// growing time with full jitter.
+/// growing time with full jitter. A call whose connection was never made is made again whatever it
+/// is.
+///
+/// # While Forge waits
+///
+/// Forge hangs up on an event after 5 seconds and delivers it again, on a page after 25: see
+/// [`kinds`](crate::kinds). So what a handler calls through its [`Invocation`](crate::Invocation) is
+/// not made again later than that, counted from the request's arrival: a call that fails then fails
+/// at once, while somebody can still be told. An attempt that has begun is left to its
+/// [`timeout`](super::Atlassian::timeout), for it may do its work yet. Once the time is over nobody
+/// waits any more, and calls that begin then are repeated as they are said to be here. For work that
+/// doesn't answer anybody there is [`Atlassian::without_deadline`](super::Atlassian::without_deadline);
+/// an `Atlassian` that is a handler's argument has no deadline either.
 ///
 /// ```
 /// use std::time::Duration;
@@ -69,7 +83,7 @@ impl Retries {
 
     /// No attempt begins later than this after the first. When Atlassian asks for a longer wait,
     /// the call fails at once: [`ClientError::retry_after`](super::ClientError::retry_after) has
-    /// it. A platform's call has 5 seconds before Forge hangs up; the handler goes on without.
+    /// it. No single wait is longer than a day, whatever is allowed here.
     #[must_use]
     pub const fn total(mut self, total: Duration) -> Self {
         self.total = total;
@@ -95,7 +109,36 @@ impl Retries {
             Some(told) => told.saturating_add(jitter.min(self.first)),
             None => jitter,
         };
-        (spent.saturating_add(wait) <= self.total).then_some(wait)
+        (wait <= LONGEST && spent.saturating_add(wait) <= self.total).then_some(wait)
+    }
+}
+
+/// How long somebody waits for what a handle's calls are for.
+impl Atlassian {
+    /// The same, for work that goes on after the handler has answered, or that answers nobody: its
+    /// calls are made again as [`Retries`] say, whether Forge still waits or not.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// #[endpoint(auth = system)]
+    /// async fn import(call: Invocation, token: SystemToken) {
+    ///     let atlassian = call.atlassian().clone().without_deadline();
+    ///     let jira = atlassian.jira(&call).as_app(&token);
+    ///     tokio::spawn(async move { jira.get("/rest/api/3/project/search").send().await });
+    /// }
+    /// ```
+    #[must_use]
+    pub fn without_deadline(mut self) -> Self {
+        self.manner.deadline = None;
+        self
+    }
+
+    /// Somebody waits for this long from now.
+    pub(crate) fn answered_within(mut self, time: Duration) -> Self {
+        let now = self.settings().clock.elapsed();
+        self.manner.deadline = Some(now.saturating_add(time));
+        self
     }
 }
 
@@ -148,7 +191,12 @@ mod tests {
         assert!(patient.wait(4_000_000_000, Duration::ZERO, None) <= Some(Duration::from_secs(10)));
         let endless = patient.waits(Duration::MAX, Duration::MAX);
         for _ in 0..100 {
-            assert!(endless.wait(1, Duration::ZERO, told) > told);
+            let wait = endless.wait(1, Duration::ZERO, told);
+            assert!(wait.is_none_or(|wait| wait > Duration::from_secs(7) && wait <= LONGEST));
+            assert!(endless.wait(1, Duration::ZERO, None) <= Some(LONGEST));
         }
+        let ever = Some(Duration::from_secs(u64::MAX));
+        assert_eq!(patient.wait(1, Duration::ZERO, ever), None);
+        assert!(patient.wait(1, Duration::ZERO, Some(LONGEST / 2)).is_some());
     }
 }

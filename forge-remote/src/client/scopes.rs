@@ -4,10 +4,11 @@ use axum::http::Method;
 
 use super::Api;
 
-/// What a call below a path needs, to read, to write and to delete.
+/// What a call of a path and of those below it needs, to read, to write and to delete; nothing where
+/// it isn't one scope, or an administrator's.
 struct Rule {
     api: Api,
-    /// The beginning of the path; a version is written `*`, a segment that varies `{}`.
+    /// Whole segments; one that varies is written `{}`.
     path: &'static str,
     scopes: [&'static str; 3],
 }
@@ -16,6 +17,22 @@ const fn rule(api: Api, path: &'static str, scopes: [&'static str; 3]) -> Rule {
     Rule { api, path, scopes }
 }
 
+const fn jira(path: &'static str, scopes: [&'static str; 3]) -> Rule {
+    rule(Api::Jira, path, scopes)
+}
+
+const fn confluence(path: &'static str, scopes: [&'static str; 3]) -> Rule {
+    rule(Api::Confluence, path, scopes)
+}
+
+const WORK: [&str; 3] = ["read:jira-work", "write:jira-work", "write:jira-work"];
+const READ_WORK: [&str; 3] = ["read:jira-work", "", ""];
+const READ_USER: [&str; 3] = ["read:jira-user", "", ""];
+const PROJECT: [&str; 3] = [
+    "read:jira-work",
+    "manage:jira-project",
+    "manage:jira-project",
+];
 const PAGE: [&str; 3] = [
     "read:page:confluence",
     "write:page:confluence",
@@ -31,108 +48,157 @@ const ATTACHMENT: [&str; 3] = [
     "write:attachment:confluence",
     "delete:attachment:confluence",
 ];
+const CUSTOM: [&str; 3] = [
+    "read:custom-content:confluence",
+    "write:custom-content:confluence",
+    "delete:custom-content:confluence",
+];
+const SPACE: [&str; 3] = [
+    "read:space:confluence",
+    "write:space:confluence",
+    // Spaces are deleted by the v1 API; what is deleted below one is a part of it.
+    "write:space:confluence",
+];
 
 /// The first that fits counts.
 ///
 /// Source: the reference pages of each product's REST API below
 /// <https://developer.atlassian.com/cloud/>, and <https://developer.atlassian.com/platform/forge/manifest-reference/scopes-forge/>
 const RULES: &[Rule] = &[
-    rule(Api::Jira, "/rest/api/*/user", ["read:jira-user"; 3]),
-    rule(Api::Jira, "/rest/api/*/myself", ["read:jira-user"; 3]),
-    rule(
-        Api::Jira,
-        "/rest/api/*/project",
-        [
-            "read:jira-work",
-            "manage:jira-project",
-            "manage:jira-project",
-        ],
+    jira("/rest/api/{}/user/properties", ["", "", ""]),
+    jira("/rest/api/{}/user/email", ["", "", ""]),
+    jira("/rest/api/{}/user", READ_USER),
+    jira("/rest/api/{}/users", READ_USER),
+    jira("/rest/api/{}/myself", READ_USER),
+    jira("/rest/api/{}/groups", READ_USER),
+    jira("/rest/api/{}/issue", WORK),
+    jira("/rest/api/{}/issueLink", WORK),
+    jira("/rest/api/{}/issueLinkType", READ_WORK),
+    jira("/rest/api/{}/search", READ_WORK),
+    jira("/rest/api/{}/comment/{}", WORK),
+    jira("/rest/api/{}/attachment", WORK),
+    jira("/rest/api/{}/worklog", ["read:jira-work"; 3]),
+    jira("/rest/api/{}/dashboard", WORK),
+    jira("/rest/api/{}/filter", WORK),
+    jira("/rest/api/{}/label", READ_WORK),
+    jira("/rest/api/{}/status", READ_WORK),
+    jira("/rest/api/{}/statuscategory", READ_WORK),
+    jira("/rest/api/{}/resolution", READ_WORK),
+    jira("/rest/api/{}/issuetype", READ_WORK),
+    // Creating and deleting one is an administrator's.
+    jira("/rest/api/{}/project/{}/properties", PROJECT),
+    jira("/rest/api/{}/project/{}/email", ["", "", ""]),
+    jira("/rest/api/{}/project/{}/{}", READ_WORK),
+    jira("/rest/api/{}/project/search", READ_WORK),
+    jira(
+        "/rest/api/{}/project/{}",
+        ["read:jira-work", "manage:jira-project", ""],
     ),
-    rule(
-        Api::Jira,
-        "/rest/api/*/field",
-        [
-            "read:jira-work",
-            "manage:jira-configuration",
-            "manage:jira-configuration",
-        ],
+    jira("/rest/api/{}/project", READ_WORK),
+    jira("/rest/api/{}/component", PROJECT),
+    jira("/rest/api/{}/version", PROJECT),
+    jira(
+        "/rest/agile/{}/sprint/{}/issue",
+        ["", "write:sprint:jira-software", ""],
     ),
-    rule(
-        Api::Jira,
-        "/rest/api/*/workflow",
-        ["manage:jira-configuration"; 3],
-    ),
-    rule(
-        Api::Jira,
-        "/rest/agile/*/sprint",
+    jira(
+        "/rest/agile/{}/sprint",
         [
             "read:sprint:jira-software",
             "write:sprint:jira-software",
             "delete:sprint:jira-software",
         ],
     ),
-    rule(
-        Api::Jira,
-        "/rest/agile/*/board",
+    jira(
+        "/rest/agile/{}/board/{}/sprint",
+        ["read:sprint:jira-software", "", ""],
+    ),
+    jira("/rest/agile/{}/board/{}/{}", ["", "", ""]),
+    jira(
+        "/rest/agile/{}/board",
         [
             "read:board-scope:jira-software",
             "write:board-scope:jira-software",
-            "write:board-scope:jira-software",
+            "",
         ],
     ),
-    rule(
-        Api::Jira,
-        "/rest/servicedeskapi",
+    jira(
+        "/rest/servicedeskapi/request",
         [
             "read:servicedesk-request",
             "write:servicedesk-request",
             "write:servicedesk-request",
         ],
     ),
-    rule(
-        Api::Jira,
-        "/rest/",
-        ["read:jira-work", "write:jira-work", "write:jira-work"],
+    jira(
+        "/rest/servicedeskapi/servicedesk",
+        ["read:servicedesk-request", "", ""],
     ),
-    // What belongs to a page or a post, wherever it hangs.
-    rule(
-        Api::Confluence,
-        "/wiki/api/*/{}/{}/footer-comments",
-        COMMENT,
+    // What belongs to something of Confluence's, wherever it hangs.
+    confluence("/wiki/api/v2/{}/{}/footer-comments", COMMENT),
+    confluence("/wiki/api/v2/{}/{}/inline-comments", COMMENT),
+    confluence("/wiki/api/v2/{}/{}/attachments", ATTACHMENT),
+    confluence("/wiki/api/v2/{}/{}/custom-content", CUSTOM),
+    confluence("/wiki/api/v2/{}/{}/pages", PAGE),
+    confluence("/wiki/api/v2/{}/{}/blogposts", PAGE),
+    confluence(
+        "/wiki/api/v2/{}/{}/ancestors",
+        ["read:content.metadata:confluence", "", ""],
     ),
-    rule(
-        Api::Confluence,
-        "/wiki/api/*/{}/{}/inline-comments",
-        COMMENT,
+    confluence("/wiki/api/v2/{}/{}/role-assignments", ["", "", ""]),
+    confluence("/wiki/api/v2/pages", PAGE),
+    confluence("/wiki/api/v2/blogposts", PAGE),
+    confluence("/wiki/api/v2/spaces", SPACE),
+    confluence("/wiki/api/v2/footer-comments", COMMENT),
+    confluence("/wiki/api/v2/inline-comments", COMMENT),
+    confluence("/wiki/api/v2/comments", COMMENT),
+    confluence("/wiki/api/v2/attachments", ATTACHMENT),
+    confluence("/wiki/api/v2/custom-content", CUSTOM),
+    confluence("/wiki/api/v2/labels", ["read:label:confluence", "", ""]),
+    confluence(
+        "/wiki/api/v2/tasks",
+        ["read:task:confluence", "write:task:confluence", ""],
     ),
-    rule(Api::Confluence, "/wiki/api/*/{}/{}/attachments", ATTACHMENT),
-    rule(Api::Confluence, "/wiki/api/*/spaces/{}/pages", PAGE),
-    rule(
-        Api::Confluence,
-        "/wiki/rest/api/user",
-        ["read:confluence-user"; 3],
-    ),
-    rule(Api::Confluence, "/wiki/api/*/pages", PAGE),
-    rule(
-        Api::Confluence,
-        "/wiki/api/*/spaces",
+    confluence(
+        "/wiki/api/v2/whiteboards",
         [
-            "read:space:confluence",
-            "write:space:confluence",
-            "delete:space:confluence",
+            "read:whiteboard:confluence",
+            "write:whiteboard:confluence",
+            "delete:whiteboard:confluence",
         ],
     ),
-    rule(Api::Confluence, "/wiki/api/*/footer-comments", COMMENT),
-    rule(Api::Confluence, "/wiki/api/*/inline-comments", COMMENT),
-    rule(Api::Confluence, "/wiki/api/*/attachments", ATTACHMENT),
-    rule(
-        Api::Confluence,
-        "/wiki/rest/api/search",
-        ["search:confluence"; 3],
+    confluence(
+        "/wiki/api/v2/databases",
+        [
+            "read:database:confluence",
+            "write:database:confluence",
+            "delete:database:confluence",
+        ],
     ),
-    rule(
-        Api::Confluence,
-        "/wiki/rest/",
+    confluence(
+        "/wiki/api/v2/embeds",
+        [
+            "read:embed:confluence",
+            "write:embed:confluence",
+            "delete:embed:confluence",
+        ],
+    ),
+    confluence(
+        "/wiki/api/v2/folders",
+        [
+            "read:folder:confluence",
+            "write:folder:confluence",
+            "delete:folder:confluence",
+        ],
+    ),
+    confluence("/wiki/rest/api/user", ["read:confluence-user", "", ""]),
+    confluence("/wiki/rest/api/search", ["search:confluence", "", ""]),
+    confluence(
+        "/wiki/rest/api/content/{}/child/attachment",
+        ["", "write:confluence-file", ""],
+    ),
+    confluence(
+        "/wiki/rest/api/content",
         [
             "read:confluence-content.all",
             "write:confluence-content",
@@ -141,7 +207,7 @@ const RULES: &[Rule] = &[
     ),
     rule(
         Api::Bitbucket,
-        "/*/repositories/{}/{}/pullrequests",
+        "/2.0/repositories/{}/{}/pullrequests",
         [
             "read:pullrequest:bitbucket",
             "write:pullrequest:bitbucket",
@@ -150,7 +216,7 @@ const RULES: &[Rule] = &[
     ),
     rule(
         Api::Bitbucket,
-        "/*/repositories/{}/{}/pipelines",
+        "/2.0/repositories/{}/{}/pipelines",
         [
             "read:pipeline:bitbucket",
             "write:pipeline:bitbucket",
@@ -159,24 +225,32 @@ const RULES: &[Rule] = &[
     ),
     rule(
         Api::Bitbucket,
-        "/*/repositories",
+        "/2.0/repositories/{}/{}/{}",
         [
             "read:repository:bitbucket",
             "write:repository:bitbucket",
+            "write:repository:bitbucket",
+        ],
+    ),
+    rule(
+        Api::Bitbucket,
+        "/2.0/repositories",
+        [
+            "read:repository:bitbucket",
+            "",
             "delete:repository:bitbucket",
         ],
     ),
     rule(
         Api::Bitbucket,
-        "/*/workspaces",
-        [
-            "read:workspace:bitbucket",
-            "admin:workspace:bitbucket",
-            "admin:workspace:bitbucket",
-        ],
+        "/2.0/workspaces",
+        ["read:workspace:bitbucket", "", ""],
     ),
     rule(Api::Storage, "/", ["storage:app"; 3]),
 ];
+
+/// Segments of paths that are asked by `POST`.
+const ASKS: [&str; 4] = ["search", "list", "watching", "bulkfetch"];
 
 /// The scope that this call usually needs. The path is a template: what varies is `{}`.
 pub(super) fn likely(api: Api, method: &Method, path: &str) -> Option<&'static str> {
@@ -184,33 +258,26 @@ pub(super) fn likely(api: Api, method: &Method, path: &str) -> Option<&'static s
         .iter()
         .find(|rule| rule.api == api && begins(path, rule.path))?;
     let [read, write, delete] = rule.scopes;
-    Some(match *method {
+    let scope = match *method {
         Method::GET | Method::HEAD | Method::OPTIONS => read,
-        // A search may be a POST.
-        Method::POST if path.contains("/search") => read,
+        // A question may be a POST.
+        Method::POST if path.split('/').any(|segment| ASKS.contains(&segment)) => read,
+        // A property belongs to what it is of.
+        Method::DELETE if api == Api::Confluence && path.contains("/properties/") => write,
         Method::DELETE => delete,
         _ => write,
-    })
+    };
+    Some(scope).filter(|scope| !scope.is_empty())
 }
 
-/// Segment by segment; the pattern's last may be the beginning of one (`user` and `users`).
+/// Whether the pattern's segments are the path's first.
 fn begins(path: &str, pattern: &str) -> bool {
-    let mut have = path.split('/');
-    let mut wanted = pattern.split('/').peekable();
-    while let Some(want) = wanted.next() {
-        let Some(segment) = have.next() else {
-            return false;
-        };
-        let fits = match want {
-            "*" => true,
-            _ if wanted.peek().is_none() => segment.starts_with(want),
-            _ => segment == want || want == "{}",
-        };
-        if !fits {
-            return false;
-        }
-    }
-    true
+    let mut have = path.trim_matches('/').split('/');
+    let mut wanted = pattern.trim_matches('/').split('/');
+    wanted.all(|want| match have.next() {
+        Some(segment) => want.is_empty() || want == "{}" || segment == want,
+        None => want.is_empty(),
+    })
 }
 
 #[cfg(test)]
@@ -269,9 +336,68 @@ mod tests {
     }
 
     #[test]
+    fn whole_segments_and_nothing_that_is_guessed() {
+        let likely = |api, method: Method, path| likely(api, &method, path);
+        let (jira, confluence) = (Api::Jira, Api::Confluence);
+        // As the caller may write it.
+        assert_eq!(
+            likely(jira, Method::GET, "rest/api/3/issue/{}"),
+            Some("read:jira-work")
+        );
+        assert_eq!(
+            likely(Api::Bitbucket, Method::GET, "2.0/workspaces"),
+            Some("read:workspace:bitbucket")
+        );
+        assert_eq!(
+            likely(Api::Storage, Method::POST, "/v1/get"),
+            Some("storage:app")
+        );
+        // An administrator's, or more than one.
+        for path in [
+            "/rest/api/3/field",
+            "/rest/api/3/fieldconfiguration",
+            "/rest/api/3/userx",
+            "/rest/api/3/workflow/search",
+            "/rest/api/3/group/member",
+            "/rest/agile/1.0/board/{}/issue",
+            "/rest/agile/1.0/sprint/{}/issue",
+            "/{}",
+        ] {
+            assert_eq!(likely(jira, Method::GET, path), None, "{path}");
+        }
+        assert_eq!(likely(jira, Method::POST, "/rest/api/3/project"), None);
+        for (path, scope) in [
+            ("/wiki/api/v2/blogposts/{}", "read:page:confluence"),
+            ("/wiki/api/v2/labels", "read:label:confluence"),
+            ("/wiki/api/v2/labels/{}/blogposts", "read:page:confluence"),
+            ("/wiki/api/v2/tasks/{}", "read:task:confluence"),
+            (
+                "/wiki/api/v2/pages/{}/custom-content",
+                "read:custom-content:confluence",
+            ),
+            ("/wiki/api/v2/footer-comments/{}", "read:comment:confluence"),
+            (
+                "/wiki/api/v2/pages/{}/ancestors",
+                "read:content.metadata:confluence",
+            ),
+        ] {
+            assert_eq!(likely(confluence, Method::GET, path), Some(scope), "{path}");
+        }
+        assert_eq!(
+            likely(
+                confluence,
+                Method::DELETE,
+                "/wiki/api/v2/pages/{}/properties/{}"
+            ),
+            Some("write:page:confluence")
+        );
+    }
+
+    #[test]
     fn every_scope_exists() {
         for scope in RULES.iter().flat_map(|rule| rule.scopes) {
-            assert!(crate::manifest::is_scope(scope), "{scope}");
+            let said = scope.is_empty() || crate::manifest::is_scope(scope);
+            assert!(said, "{scope}");
         }
     }
 }

@@ -1,32 +1,17 @@
-//! Pages as streams.
+//! Pages as streams: each style, and that nothing is left out.
 
 #![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use forge_remote::client::{Atlassian, Client, ClientError, Pages};
-use forge_remote_tests::back::{Came, Counting, Server, Told, came_from, told};
+use forge_remote_tests::back::{Came, Counting, Server, Told, came_from, numbers, told};
 use serde_json::json;
 
 fn local(server: &Server) -> Atlassian {
     Atlassian::on_loopback(&server.origin)
         .unwrap()
         .clock(Counting::default())
-}
-
-async fn numbers(mut pages: Pages<u64>) -> Result<Vec<u64>, (Vec<u64>, ClientError)> {
-    let mut found = Vec::new();
-    while let Some(item) = pages.next().await {
-        match item {
-            Ok(item) => found.push(item),
-            Err(error) => {
-                assert!(pages.next().await.is_none(), "it goes on after an error");
-                return Err((found, error));
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// What a product's client finds in these answers, and what it asked for, without the base.
@@ -130,7 +115,6 @@ async fn a_list_that_only_seems_to_end_is_an_error() {
         (json!({ "issues": [1], "isLast": false }), 1),
         (json!({ "values": [1], "isLastPage": false }), 1),
         (json!({ "startAt": 0, "total": 9, "values": [] }), 0),
-        (json!([1, 2]), 2),
     ] {
         let (found, asked) = pages(jira, "/rest/x", |_| vec![told(200, first.clone())]).await;
         let (before, error) = found.unwrap_err();
@@ -293,8 +277,7 @@ async fn no_page_is_outside_of_the_installation() {
 
 #[tokio::test]
 async fn pages_that_are_none_end() {
-    let cases: [(&str, Vec<Told>, usize, &str); 4] = [
-        ("one list", vec![told(200, json!([1]))], 1, ""),
+    let cases: [(&str, Vec<Told>, usize, &str); 3] = [
         (
             "another shape",
             vec![told(200, json!({ "worklogs": [1] }))],
@@ -342,27 +325,265 @@ async fn pages_that_are_none_end() {
     assert_eq!(numbers(worklogs).await.unwrap(), [7]);
 }
 
+/// What `request` finds in the answers, one after the other.
+async fn found_by(
+    answers: Vec<Told>,
+    make: impl FnOnce(&Client) -> Pages<u64>,
+) -> (Result<Vec<u64>, (Vec<u64>, ClientError)>, Vec<String>) {
+    let server = Server::in_turn(answers).await;
+    let came = came_from(&server).await;
+    let found = numbers(make(&jira(&local(&server), &came))).await;
+    let lines = server.lines();
+    let asked = lines
+        .iter()
+        .map(|line| line.split("/rest/").nth(1).unwrap_or(line).to_owned());
+    (found, asked.collect())
+}
+
+/// It ends where the answer says so, or at an empty page: never at one that is merely short.
 #[tokio::test]
-async fn a_page_is_fetched_when_it_is_needed() {
-    let server = Server::start(|count, _| {
-        told(
-            200,
-            json!({ "values": [count], "nextPageToken": count.to_string() }),
-        )
+async fn a_short_page_is_not_the_end() {
+    let (found, asked) = pages(jira, "/rest/x", |_| {
+        vec![
+            told(
+                200,
+                json!({ "startAt": 0, "maxResults": 50, "values": [1, 2] }),
+            ),
+            told(
+                200,
+                json!({ "startAt": 2, "maxResults": 50, "values": [3] }),
+            ),
+            told(200, json!({ "startAt": 3, "maxResults": 50, "values": [] })),
+        ]
     })
     .await;
+    assert_eq!(found.unwrap(), [1, 2, 3]);
+    assert_eq!(asked.last().unwrap(), "?limit=2&startAt=3");
+
+    // All of a page's items were left out after it was cut: the next is behind it.
+    let (found, asked) = pages(jira, "/rest/x", |_| {
+        vec![
+            told(
+                200,
+                json!({ "startAt": 0, "maxResults": 2, "isLast": false, "values": [1] }),
+            ),
+            told(
+                200,
+                json!({ "startAt": 1, "maxResults": 2, "isLast": false, "values": [] }),
+            ),
+            told(
+                200,
+                json!({ "startAt": 3, "maxResults": 2, "total": 6, "values": [] }),
+            ),
+            told(
+                200,
+                json!({ "startAt": 5, "maxResults": 2, "total": 6, "values": [6] }),
+            ),
+        ]
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1, 6]);
+    assert_eq!(
+        asked,
+        [
+            "?limit=2",
+            "?limit=2&startAt=1",
+            "?limit=2&startAt=3",
+            "?limit=2&startAt=5"
+        ]
+    );
+}
+
+/// Jira says itself where its next page begins, by an address of the site.
+#[tokio::test]
+async fn jiras_next_page_counts_more_than_what_came() {
+    let trap = Server::in_turn(vec![told(200, json!({}))]).await;
+    let next = format!("{}/rest/x?startAt=50&maxResults=50", trap.origin);
+    let (found, asked) = pages(jira, "/rest/x", |_| {
+        vec![
+            told(
+                200,
+                json!({ "startAt": 0, "maxResults": 50, "total": 51, "isLast": false, "nextPage": next, "values": [1] }),
+            ),
+            told(200, json!({ "startAt": 50, "maxResults": 50, "isLast": true, "values": [51] })),
+        ]
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1, 51]);
+    assert_eq!(asked, ["?limit=2", "?limit=2&startAt=50&maxResults=50"]);
+
+    // As `worklog/updated` has it: without a position, and with the next place on the last page.
+    let next = |since: u64| format!("{}/rest/x?since={since}", trap.origin);
+    let (found, asked) = pages(jira, "/rest/x", |_| {
+        vec![
+            told(200, json!({ "since": 0, "until": 5, "lastPage": false, "nextPage": next(5), "values": [1] })),
+            told(200, json!({ "since": 5, "until": 9, "lastPage": true, "nextPage": next(9), "values": [2] })),
+        ]
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1, 2]);
+    assert_eq!(asked, ["?limit=2", "?limit=2&since=5"]);
+
+    // `webhook/failed` calls it `next`.
+    let next = format!("{}/rest/x?after=7", trap.origin);
+    let (found, asked) = pages(jira, "/rest/x", |_| {
+        vec![
+            told(
+                200,
+                json!({ "maxResults": 100, "next": next, "values": [1] }),
+            ),
+            told(200, json!({ "maxResults": 100, "values": [2] })),
+        ]
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1, 2]);
+    assert_eq!(asked, ["?limit=2", "?limit=2&after=7"]);
+    assert_eq!(trap.lines(), [""; 0]);
+
+    // A call with a body takes its place there.
+    let server = Server::in_turn(vec![
+        told(200, json!({ "startAt": 0, "total": 2, "nextPage": "https://a.example/?startAt=1", "values": [1] })),
+        told(200, json!({ "startAt": 1, "total": 2, "values": [2] })),
+    ])
+    .await;
     let came = came_from(&server).await;
-    let mut pages: Pages<u64> = jira(&local(&server), &came).get("/rest/x").pages();
-    assert_eq!(server.lines().len(), 0);
-    for expected in 0..3 {
-        assert_eq!(pages.next().await.unwrap().unwrap(), expected);
-        assert_eq!(server.lines().len() as u64, expected + 1);
+    let search = jira(&local(&server), &came)
+        .post("/rest/x")
+        .json(&json!({ "a": 1 }));
+    assert_eq!(numbers(search.pages()).await.unwrap(), [1, 2]);
+    let last = server.asked().pop().unwrap();
+    assert_eq!(last.body, json!({ "a": 1, "startAt": 1 }));
+    assert!(!last.target.contains('?'), "{}", last.target);
+}
+
+#[tokio::test]
+async fn jiras_other_cursors() {
+    let (found, asked) = pages(jira, "/rest/api/3/plans/plan", |_| {
+        vec![
+            told(200, json!({ "cursor": "", "last": false, "nextPageCursor": "a b", "size": 1, "total": 2, "values": [1] })),
+            told(200, json!({ "cursor": "a b", "last": true, "nextPageCursor": "c", "size": 1, "total": 2, "values": [2] })),
+        ]
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1, 2]);
+    assert_eq!(asked, ["?limit=2", "?limit=2&cursor=a+b"]);
+
+    let answers = vec![
+        told(200, json!({ "fields": [1], "startingAfter": "x" })),
+        told(200, json!({ "fields": [2], "endingBefore": "y" })),
+    ];
+    let (found, asked) = found_by(answers, |jira| jira.get("/rest/bulk").pages_of("fields")).await;
+    assert_eq!(found.unwrap(), [1, 2]);
+    assert_eq!(asked, ["bulk", "bulk?startingAfter=x"]);
+}
+
+/// Each of them has more than it says how to get, or may have.
+#[tokio::test]
+async fn what_may_lead_to_more_is_no_end() {
+    for (last, word) in [
+        (json!({ "values": [1], "last": false }), "doesn't say how"),
+        (
+            json!({ "values": [1], "lastPage": false, "nextPage": "" }),
+            "doesn't say how",
+        ),
+        (
+            json!({ "values": [1], "total": 2 }),
+            "counts 2 items, and 1 came",
+        ),
+        (json!({ "values": [1], "nextSlice": "x" }), "`nextSlice`"),
+        (json!({ "values": [1], "endCursor": 5 }), "`endCursor`"),
+        (
+            json!({ "values": [1], "resumeAfter": { "a": 1 } }),
+            "`resumeAfter`",
+        ),
+        (
+            json!({ "values": [1], "hasNextPage": true }),
+            "`hasNextPage`",
+        ),
+        (json!({ "values": [1], "hasMore": true }), "`hasMore`"),
+    ] {
+        let (found, asked) = pages(jira, "/rest/x", |_| vec![told(200, last.clone())]).await;
+        let (before, error) = found.unwrap_err();
+        assert_eq!((before, asked.len()), (vec![1], 1), "{last}");
+        assert!(matches!(error, ClientError::Unusable { .. }), "{error}");
+        assert!(error.to_string().contains(word), "{last}: {error}");
     }
-    // Dropped amid a fetch and asked again, nothing is lost.
-    let waiting = tokio::time::timeout(Duration::ZERO, pages.next()).await;
-    let next = match waiting {
-        Ok(next) => next,
-        Err(_) => pages.next().await,
-    };
-    assert_eq!(next.unwrap().unwrap(), 3);
+    // These don't.
+    for last in [
+        json!({ "values": [1], "total": 1, "nextPageToken": null, "hasNextPage": false }),
+        json!({ "values": [1], "total": 5, "isLast": true, "nextSlice": "x" }),
+        json!({ "values": [1], "previousCursor": "x", "nextSlice": "", "retryAfter": 3 }),
+        json!({ "values": [1], "limit": "2" }),
+    ] {
+        let (found, _) = pages(jira, "/rest/x", |_| vec![told(200, last.clone())]).await;
+        assert_eq!(found.unwrap(), [1], "{last}");
+    }
+    // What the call said itself is no way on.
+    let answers = vec![told(200, json!({ "values": [1], "createdAfter": "2026" }))];
+    let (found, _) = found_by(answers, |jira| {
+        jira.get("/rest/x").query("createdAfter", "2026").pages()
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1]);
+}
+
+#[tokio::test]
+async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
+    let bare = |items: &[u64]| told(200, json!(items));
+    let users = || vec![bare(&[1, 2]), bare(&[3]), bare(&[])];
+    let (found, asked) = found_by(users(), |jira| {
+        jira.get("/rest/api/3/users/search")
+            .query("maxResults", 2)
+            .pages_by_start()
+    })
+    .await;
+    assert_eq!(found.unwrap(), [1, 2, 3]);
+    assert_eq!(
+        asked,
+        [
+            "api/3/users/search?maxResults=2",
+            "api/3/users/search?maxResults=2&startAt=2",
+            "api/3/users/search?maxResults=2&startAt=3"
+        ]
+    );
+    // From where the call begins.
+    let (found, asked) = found_by(vec![bare(&[7]), bare(&[])], |jira| {
+        jira.get("/rest/x").query("startAt", 6).pages_by_start()
+    })
+    .await;
+    assert_eq!(found.unwrap(), [7]);
+    assert_eq!(asked, ["x?startAt=6", "x?startAt=7"]);
+
+    // Otherwise it is an error, short or full or empty, that names the way.
+    for list in [json!([]), json!([1]), json!([1, 2])] {
+        let answers = vec![told(200, list.clone())];
+        let (found, asked) = found_by(answers, |jira| {
+            jira.get("/rest/x").query("maxResults", 2).pages()
+        })
+        .await;
+        let (items, error) = found.unwrap_err();
+        assert_eq!((json!(items), asked.len()), (list, 1));
+        assert!(error.to_string().contains("`pages_by_start`"), "{error}");
+    }
+    // A list that doesn't look at `startAt` would go on for ever.
+    let (found, asked) = found_by(vec![bare(&[1, 2])], |jira| {
+        jira.get("/rest/field").pages_by_start()
+    })
+    .await;
+    let (items, error) = found.unwrap_err();
+    assert_eq!((items.len(), asked.len()), (4, 2));
+    assert!(error.to_string().contains("same page again"), "{error}");
+
+    // Those that Jira filters behind the page can't be listed, and aren't.
+    for path in [
+        "/rest/api/3/user/search",
+        "/rest/api/2/user/assignable/search",
+    ] {
+        let (found, asked) =
+            found_by(vec![bare(&[1])], |jira| jira.get(path).pages_by_start()).await;
+        let (items, error) = found.unwrap_err();
+        assert_eq!((items.len(), asked.len()), (0, 0));
+        assert!(matches!(error, ClientError::Invalid { .. }), "{error}");
+        assert!(error.to_string().contains("users/search"), "{error}");
+    }
 }

@@ -1,0 +1,185 @@
+//! Answers: read as a whole, or piece by piece.
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::error::{CallName, ClientError};
+use super::{Client, status};
+
+/// An answer: 2xx, its body read; or 304, to a call that asked for it (`If-None-Match`).
+pub struct Response {
+    pub(super) call: CallName,
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) client: Client,
+    pub(super) attempts: u32,
+}
+
+/// Without its body, which is customers' data.
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Response({}: {}, {} bytes)",
+            self.call,
+            self.status,
+            self.body.len()
+        )
+    }
+}
+
+impl Response {
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// The body.
+    pub fn bytes(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body, read as UTF-8.
+    pub fn text(&self) -> Result<&str, ClientError> {
+        std::str::from_utf8(&self.body).map_err(|_| self.unusable("it is no text in UTF-8"))
+    }
+
+    /// Atlassian's trace id.
+    pub fn trace_id(&self) -> Option<String> {
+        status::trace_id(&self.headers)
+    }
+
+    /// The body, read as JSON. No body at all (204, 304) counts as `null`.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
+        let body: &[u8] = if self.body.is_empty() {
+            b"null"
+        } else {
+            &self.body
+        };
+        serde_json::from_slice(body)
+            .map_err(|error| self.unreadable(std::any::type_name::<T>(), &error))
+    }
+
+    pub(super) fn unreadable(
+        &self,
+        wanted: &'static str,
+        error: &serde_json::Error,
+    ) -> ClientError {
+        // Its text quotes what it read, which is customers' data; only what names a field of the
+        // type's own doesn't.
+        let text = error.to_string();
+        let what = if text.starts_with("missing field") {
+            text.split(" at line").next().unwrap_or_default()
+        } else if error.is_data() {
+            "a value of another type"
+        } else {
+            "it is not JSON"
+        };
+        let reason = format!("{what} at line {} column {}", error.line(), error.column());
+        ClientError::Unreadable {
+            call: self.call.clone(),
+            status: self.status,
+            wanted,
+            trace_id: self.trace_id(),
+            reason,
+        }
+    }
+
+    /// It came, and is of no use.
+    pub(super) fn unusable(&self, reason: impl Into<String>) -> ClientError {
+        self.unusable_for(reason, None)
+    }
+
+    pub(super) fn unusable_for(
+        &self,
+        reason: impl Into<String>,
+        source: Option<reqwest::Error>,
+    ) -> ClientError {
+        ClientError::Unusable {
+            call: self.call.clone(),
+            status: self.status,
+            trace_id: self.trace_id(),
+            reason: reason.into(),
+            attempts: self.attempts,
+            source: source.map(|error| error.without_url().into()),
+        }
+    }
+
+    pub(super) fn call(&self) -> &CallName {
+        &self.call
+    }
+
+    /// The token it was asked with.
+    pub(super) fn secret(&self) -> &str {
+        self.client.secret()
+    }
+}
+
+/// An answer whose body is read piece by piece: [`Request::download`](super::Request::download).
+pub struct Download {
+    pub(super) response: Response,
+    pub(super) rest: reqwest::Response,
+    /// How many bytes may come yet.
+    pub(super) left: u64,
+    /// How long the next piece may take.
+    pub(super) patience: Duration,
+}
+
+impl fmt::Debug for Download {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Download({}: {})", self.response.call, self.status())
+    }
+}
+
+impl Download {
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.response.status
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.response.headers
+    }
+
+    /// How many bytes are announced.
+    pub fn length(&self) -> Option<u64> {
+        let length = self.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?;
+        length.parse().ok()
+    }
+
+    /// The next piece; `None` after the last. An error when more comes than was allowed, when the
+    /// connection breaks off, and when nothing comes within the call's timeout.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
+        let Ok(chunk) = tokio::time::timeout(self.patience, self.rest.chunk()).await else {
+            return Err(self
+                .response
+                .unusable("its next piece did not come in time"));
+        };
+        let Some(chunk) = chunk.map_err(|error| {
+            let reason = "it broke off";
+            self.response.unusable_for(reason, Some(error))
+        })?
+        else {
+            return Ok(None);
+        };
+        let left = self.left.checked_sub(chunk.len() as u64);
+        self.left = left.unwrap_or(0);
+        match left {
+            Some(_) => Ok(Some(chunk)),
+            None => Err(self.response.unusable(TOO_LARGE)),
+        }
+    }
+}
+
+pub(super) const TOO_LARGE: &str = "it is larger than the call allows";

@@ -1,0 +1,304 @@
+//! Attachments: forms with files, downloads in pieces, and redirects that the token doesn't follow.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use forge_remote::client::{Atlassian, ClientError, Download, Form};
+use forge_remote::path;
+use forge_remote_tests::back::{
+    Came, Counting, Raw, SITE, Server, came, came_from, local, told, words,
+};
+use serde_json::{Value, json};
+
+async fn content(mut download: Download) -> Result<Vec<u8>, ClientError> {
+    let mut content = Vec::new();
+    while let Some(piece) = download.chunk().await? {
+        content.extend_from_slice(&piece);
+    }
+    Ok(content)
+}
+
+#[tokio::test]
+async fn a_form_is_sent_as_browsers_do() {
+    let server = Server::in_turn(vec![
+        told(503, json!({})),
+        told(200, json!([{ "id": "1" }])),
+    ])
+    .await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server).clock(Counting::default());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let form = Form::new()
+        .text("comment", "ü\r\n")
+        .file(
+            "file",
+            "a \"quoted\"\r\nX-Evil: ü.txt",
+            "text/plain; charset=utf-8",
+            "one\r\ntwo",
+        )
+        .file("file", "empty", "application/octet-stream", Vec::new());
+    assert_eq!(format!("{form:?}"), "Form(3 parts)");
+    let upload = jira
+        .post(path!("/rest/api/3/issue/{}/attachments", "A-1"))
+        .multipart(form)
+        .idempotent();
+    let attached: Value = upload.fetch().await.unwrap();
+    assert_eq!(attached[0]["id"], "1");
+
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2, "an idempotent one is sent again");
+    for one in asked {
+        assert_eq!(one.header("x-atlassian-token"), "no-check");
+        let content_type = one.header("content-type");
+        let boundary = content_type
+            .strip_prefix("multipart/form-data; boundary=")
+            .unwrap();
+        let expected = [
+            "",
+            "\r\nContent-Disposition: form-data; name=\"comment\"\r\n\r\nü\r\n\r\n",
+            "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a %22quoted%22%0D%0AX-Evil: ü.txt\"\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\r\none\r\ntwo\r\n",
+            "\r\nContent-Disposition: form-data; name=\"file\"; filename=\"empty\"\r\n\
+             Content-Type: application/octet-stream\r\n\r\n\r\n",
+            "--\r\n",
+        ];
+        let expected = expected.join(&format!("--{boundary}"));
+        assert_eq!(String::from_utf8(one.bytes.to_vec()).unwrap(), expected);
+        assert_eq!(one.header("content-length"), expected.len().to_string());
+        assert_eq!(one.header("transfer-encoding"), "");
+    }
+
+    let wrong = Form::new().file("file", "x", "text/plain\r\nX-Evil: 1", "x");
+    let error = jira
+        .post("/rest")
+        .multipart(wrong)
+        .send()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ClientError::Invalid { .. }), "{error}");
+    assert_eq!(server.lines().len(), 2);
+}
+
+#[tokio::test]
+async fn a_download_comes_in_pieces_up_to_its_limit() {
+    let text = "0123456789".repeat(20_000);
+    let answer = told(200, Value::Null)
+        .text(&text)
+        .header("content-type", "text/plain");
+    let server = Server::in_turn(vec![answer]).await;
+    let came = came_from(&server).await;
+    // Larger than what is taken as a whole.
+    let atlassian = local(&server).response_limit(1000);
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let call = || jira.get(path!("/rest/api/3/attachment/content/{}", 1));
+    let download = call().download(200_000).await.unwrap();
+    assert_eq!(download.length(), Some(200_000));
+    assert_eq!(download.status(), 200);
+    assert!(!came.is_in(&format!("{download:?}")));
+    assert_eq!(content(download).await.unwrap(), text.as_bytes());
+    assert_eq!(server.asked()[0].header("accept"), "*/*");
+
+    // Refused by what is announced already.
+    let error = call().download(199_999).await.unwrap_err();
+    assert!(matches!(error, ClientError::Unusable { .. }), "{error}");
+    assert!(
+        error.to_string().contains("larger than the call allows"),
+        "{error}"
+    );
+
+    // An error's status is known before anything is read.
+    let server = Server::in_turn(vec![told(404, json!({ "message": "gone" }))]).await;
+    let jira = local(&server)
+        .jira(&came_from(&server).await.call)
+        .as_app(&came.system);
+    let error = jira.get("/rest").download(10).await.unwrap_err();
+    assert!(
+        error.is_not_found() && error.to_string().contains("gone"),
+        "{error}"
+    );
+}
+
+/// What isn't announced is counted; what stands still ends.
+#[tokio::test]
+async fn a_download_without_end_ends() {
+    let server = unmeasured(usize::MAX).await;
+    let came = came_at(&server.origin).await;
+    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let mut download = jira.get("/rest").download(10_000).await.unwrap();
+    assert_eq!(download.length(), None);
+    let mut read = 0;
+    let error = loop {
+        match download.chunk().await {
+            Ok(Some(piece)) => read += piece.len(),
+            Ok(None) => panic!("it ended after {read} bytes"),
+            Err(error) => break error,
+        }
+    };
+    assert!(read <= 10_000, "{read}");
+    assert!(
+        error.to_string().contains("larger than the call allows"),
+        "{error}"
+    );
+    assert!(download.chunk().await.is_err(), "and stays so");
+
+    let server = unmeasured(1).await;
+    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let came = came_at(&server.origin).await;
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let call = jira.get("/rest").timeout(Duration::from_millis(50));
+    let mut download = call.download(10_000).await.unwrap();
+    let error = loop {
+        match download.chunk().await {
+            Ok(piece) => assert!(piece.is_some()),
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        error.to_string().contains("did not come in time"),
+        "{error}"
+    );
+}
+
+/// A second server that would see the token, if it went there.
+#[tokio::test]
+async fn a_redirect_is_followed_without_the_token() {
+    let media = Server::start(|_, asked| match asked.target.as_str() {
+        "/file/1?signature=s" => told(302, Value::Null)
+            .text("")
+            .header("location", "/file/2"),
+        "/file/2" => told(200, Value::Null).text("content"),
+        _ => told(302, Value::Null).text("").header("location", "/again"),
+    })
+    .await;
+    for status in [301, 302, 303, 307, 308] {
+        let to = format!("{}/file/1?signature=s", media.origin);
+        let api = Server::in_turn(vec![told(status, json!({})).header("location", &to)]).await;
+        let came = came_from(&api).await;
+        let jira = local(&api).jira(&came.call).as_app(&came.system);
+        let call = || {
+            jira.get(path!("/rest/api/3/attachment/content/{}", 1))
+                .header("range", "bytes=0-9")
+                .header("x-own", "secret")
+        };
+        let before = media.lines().len();
+        let download = call().follow_without_token().download(100).await.unwrap();
+        assert_eq!(content(download).await.unwrap(), b"content");
+        let text = call().follow_without_token().send().await.unwrap();
+        assert_eq!(text.text().unwrap(), "content");
+        let seen = media.asked().split_off(before);
+        assert_eq!(seen.len(), 4);
+        for one in seen {
+            assert_eq!(one.method, "GET");
+            assert_eq!(one.header("range"), "bytes=0-9");
+            assert!(!came.is_in(&format!("{one:?}")), "{one:?}");
+            for header in [
+                "authorization",
+                "cookie",
+                "x-own",
+                "x-b3-traceid",
+                "referer",
+            ] {
+                assert_eq!(one.header(header), "", "{header}");
+            }
+        }
+        // The API itself saw it.
+        assert!(came.is_in(api.asked()[0].header("authorization")));
+
+        // Nothing but reading is followed, and only where it was asked for.
+        let posted = jira
+            .post("/rest")
+            .follow_without_token()
+            .send()
+            .await
+            .unwrap_err();
+        assert_eq!(posted.status().unwrap().as_u16(), status);
+        let error = call().send().await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("`Request::follow_without_token`"),
+            "{error}"
+        );
+    }
+
+    // In circles.
+    let to = format!("{}/again", media.origin);
+    let api = Server::in_turn(vec![told(303, json!({})).header("location", &to)]).await;
+    let came = came_from(&api).await;
+    let jira = local(&api).jira(&came.call).as_app(&came.system);
+    let before = media.lines().len();
+    let error = jira
+        .get("/rest")
+        .follow_without_token()
+        .send()
+        .await
+        .unwrap_err();
+    assert_eq!(error.status().unwrap().as_u16(), 302);
+    assert_eq!(media.lines().len() - before, 3);
+}
+
+#[tokio::test]
+async fn a_redirect_leads_to_no_place_of_another_kind() {
+    for to in [
+        "https://media.example/x",
+        "http://192.168.0.1/x",
+        "http://u:p@127.0.0.1/x",
+        "file:///etc/passwd",
+        "//evil.example/x",
+        "http://[",
+    ] {
+        let api = Server::in_turn(vec![told(302, json!({})).header("location", to)]).await;
+        let came = came_from(&api).await;
+        let jira = local(&api).jira(&came.call).as_app(&came.system);
+        let error = jira
+            .get("/rest")
+            .follow_without_token()
+            .send()
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, ClientError::Unusable { .. }),
+            "{to}: {error}"
+        );
+        assert!(error.to_string().contains("redirects to"), "{to}: {error}");
+        assert!(!words(&error).contains("u:p@"), "{error}");
+        assert_eq!(api.lines().len(), 1);
+    }
+}
+
+/// What the other place answers isn't put down to the app's scopes.
+#[tokio::test]
+async fn an_expired_address_is_told_as_one() {
+    let media = Server::in_turn(vec![told(403, json!({ "message": "expired" }))]).await;
+    let to = format!("{}/file?signature=s3cret", media.origin);
+    let api = Server::in_turn(vec![told(303, json!({})).header("location", &to)]).await;
+    let came = came_from(&api).await;
+    let jira = local(&api).jira(&came.call).as_app(&came.system);
+    let content = jira.get(path!("/rest/api/3/attachment/content/{}", 1));
+    let error = content.follow_without_token().send().await.unwrap_err();
+    let text = words(&error);
+    assert!(
+        text.contains("ask the API again") && !text.contains("scope"),
+        "{text}"
+    );
+    assert!(!text.contains("s3cret"), "{text}");
+    assert_eq!(error.answer().unwrap().likely_scope(), None);
+}
+
+async fn came_at(origin: &str) -> Came {
+    came(&[("jira", &format!("{origin}/ex/jira/{SITE}"))]).await
+}
+
+/// An answer without a length, of pieces of 256 bytes.
+async fn unmeasured(pieces: usize) -> Raw {
+    let begin = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    Raw::start(
+        begin,
+        format!("100\r\n{}\r\n", "x".repeat(256)),
+        pieces,
+        false,
+    )
+    .await
+}

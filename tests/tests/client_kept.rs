@@ -1,0 +1,141 @@
+//! Clients that take the app's newest token for each call.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use forge_remote::client::{Atlassian, ClientError};
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::testing::{Harness, TestClock};
+use forge_remote::token::{Installation, MemoryTokens, TokenError};
+use forge_remote_tests::back::{SITE, Server, came, told, words};
+use forge_remote_tests::stores::oauth;
+use serde_json::json;
+
+#[scheduled_trigger(interval = "hour", auth = system)]
+async fn renew() {}
+
+const HOUR: Duration = Duration::from_secs(3600);
+const HERE: &str = "0a3a7799-0000-4000-a000-000000000001";
+
+/// An app that keeps tokens, an installation of it on a server, and a hand on its clock.
+struct Kept {
+    harness: Harness,
+    tokens: Tokens,
+    clock: TestClock,
+    jira: String,
+}
+
+impl Kept {
+    async fn on(server: &Server) -> Self {
+        let tokens = Tokens::new(MemoryTokens::new());
+        let clock = TestClock::new();
+        let app = App::empty()
+            .handler(handler!(renew))
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+            .clock(clock.clone())
+            .tokens(tokens.clone());
+        let harness = Harness::new(app.connect().await.unwrap()).unwrap();
+        Self {
+            harness,
+            tokens,
+            clock,
+            jira: format!("{}/ex/jira/{SITE}", server.origin),
+        }
+    }
+
+    /// Forge's hourly call with a token that lives so long.
+    async fn deliver(&self, life: Duration, mark: &str) {
+        let contexts = json!([{ "name": "jira", "apiBaseUrl": self.jira, "cloudId": SITE }]);
+        let call = self.harness.call("renew").fit(|fit| {
+            fit.installation(HERE)
+                .set("/app/installation/contexts", contexts)
+        });
+        let token = oauth(self.clock.now() + life, mark);
+        let answer = call.header("x-forge-oauth-system", &token).send().await;
+        assert_eq!(answer.status(), 200, "{answer:?}");
+    }
+
+    async fn installation(&self) -> Installation {
+        self.tokens.installations().await.unwrap().pop().unwrap()
+    }
+}
+
+/// The last part of the token that a call came with.
+fn mark(authorization: &str) -> String {
+    authorization.rsplit('.').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_listing_outlives_its_tokens() {
+    let served = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&served);
+    let server = Server::start(move |_, asked| {
+        let at = asked.target.split("nextPageToken=").nth(1);
+        let at: usize = at.map_or(0, |at| at.parse().unwrap());
+        count.fetch_add(1, Ordering::SeqCst);
+        let next = (at < 5).then(|| (at + 1).to_string());
+        told(200, json!({ "issues": [at], "nextPageToken": next }))
+    })
+    .await;
+    let kept = Kept::on(&server).await;
+    kept.deliver(HOUR, "token-0").await;
+    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let jira = atlassian.jira(&kept.installation().await);
+    let client = jira.as_app_with(&kept.tokens).await.unwrap();
+    let mut pages = client.get("/rest/api/3/search/jql").pages::<usize>();
+    for page in 0..=5_usize {
+        assert_eq!(pages.next().await.unwrap().unwrap(), page);
+        // Each page takes longer than a token lives.
+        kept.clock.advance(HOUR);
+        kept.deliver(HOUR, &format!("token-{}", page + 1)).await;
+    }
+    assert!(pages.next().await.is_none());
+    let came: Vec<String> = server
+        .asked()
+        .iter()
+        .map(|one| mark(one.header("authorization")))
+        .collect();
+    let delivered = (0..=5).map(|at| mark(&oauth(kept.clock.now(), &format!("token-{at}"))));
+    assert_eq!(came, delivered.collect::<Vec<_>>());
+    assert_eq!(served.load(Ordering::SeqCst), 6);
+
+    // Nothing is sent with one that has ended; once there is another, it goes on.
+    let mut pages = client.get("/rest/api/3/search/jql").pages::<usize>();
+    assert_eq!(pages.next().await.unwrap().unwrap(), 0);
+    kept.clock.advance(HOUR);
+    let error = pages.next().await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, ClientError::Token(TokenError::Ended { .. })),
+        "{error}"
+    );
+    assert!(
+        words(&error).contains("no token to act as the app"),
+        "{error}"
+    );
+    assert_eq!(server.lines().len(), 7);
+    kept.deliver(HOUR, "token-7").await;
+    assert!(pages.try_again());
+    assert_eq!(pages.next().await.unwrap().unwrap(), 1);
+}
+
+#[tokio::test]
+async fn without_a_token_there_is_no_client() {
+    let server = Server::in_turn(vec![told(200, json!({}))]).await;
+    let kept = Kept::on(&server).await;
+    let came = came(&[("jira", &kept.jira)]).await;
+    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let error = atlassian
+        .jira(&came.call)
+        .as_app_with(&kept.tokens)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, ClientError::Token(TokenError::NeverSeen { .. })),
+        "{error}"
+    );
+    assert_eq!(server.lines(), [""; 0]);
+}

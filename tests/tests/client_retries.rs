@@ -1,0 +1,334 @@
+//! Calls back to Atlassian: when they are made again, and that each of them ends.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use forge_remote::client::{Atlassian, Retries};
+use forge_remote::fit::Clock as _;
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::testing::Harness;
+use forge_remote_tests::back::{
+    Came, Counting, Raw, SITE, Server, came, came_from, local, told, words,
+};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn retry_after_is_obeyed_in_seconds_and_as_a_date() {
+    let clock = Counting::default();
+    let date = httpdate(SystemTime::now() + Duration::from_secs(60));
+    let server = Server::in_turn(vec![
+        told(429, json!({})).header("retry-after", "7"),
+        told(503, json!({})).header("retry-after", &date),
+        told(200, json!({})),
+    ])
+    .await;
+    let came = came_from(&server).await;
+    let retries = Retries::new().total(Duration::from_secs(120));
+    let atlassian = local(&server).clock(clock.clone()).retries(retries);
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    jira.get("/rest/api/3/myself").send().await.unwrap();
+    let waits = clock.waits();
+    assert!((7.0..=7.5).contains(&waits[0].as_secs_f64()), "{waits:?}");
+    // Of the minute, what the first wait left.
+    assert!((50.0..=54.5).contains(&waits[1].as_secs_f64()), "{waits:?}");
+    assert_eq!(server.lines().len(), 3);
+}
+
+fn httpdate(time: SystemTime) -> String {
+    let days = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let months = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let seconds = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    let (mut day, rest) = (seconds / 86_400, seconds % 86_400);
+    let weekday = days[usize::try_from(day % 7).unwrap()];
+    let mut year = 1970;
+    let leap = |year: u64| {
+        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
+    };
+    while day >= 365 + u64::from(leap(year)) {
+        day -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let lengths = [
+        31,
+        28 + u64::from(leap(year)),
+        31,
+        30,
+        31,
+        30,
+        31,
+        31,
+        30,
+        31,
+        30,
+        31,
+    ];
+    let mut month = 0;
+    while day >= lengths[month] {
+        day -= lengths[month];
+        month += 1;
+    }
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!(
+        "{weekday}, {:02} {} {year} {hour:02}:{minute:02}:{second:02} GMT",
+        day + 1,
+        months[month]
+    )
+}
+
+#[tokio::test]
+async fn too_long_a_wait_is_the_callers_to_decide() {
+    let clock = Counting::default();
+    let server = Server::in_turn(vec![told(429, json!({})).header("retry-after", "3600")]).await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server).clock(clock.clone());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let error = jira.get("/rest/api/3/myself").send().await.unwrap_err();
+    assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
+    assert_eq!((server.lines().len(), clock.waits().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn attempts_and_their_waits_are_bounded() {
+    let clock = Counting::default();
+    let server = Server::in_turn(vec![told(503, json!({}))]).await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server).clock(clock.clone());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let error = jira
+        .delete("/rest/api/3/issue/A-1")
+        .send()
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("after 4 attempts"), "{error}");
+    assert_eq!(server.lines().len(), 4);
+    let waits = clock.waits();
+    for (wait, most) in waits.iter().zip([500, 1000, 2000]) {
+        assert!(*wait <= Duration::from_millis(most), "{waits:?}");
+    }
+    assert_eq!(waits.len(), 3);
+}
+
+#[tokio::test]
+async fn a_clones_retries_are_its_own_and_its_hosts_are_not() {
+    let server = Server::in_turn(vec![told(503, Value::Null)]).await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server).clock(Counting::default());
+    let impatient = atlassian.clone().retries(Retries::none());
+    let calls = async |atlassian: &Atlassian| {
+        let before = server.lines().len();
+        let jira = atlassian.jira(&came.call).as_app(&came.system);
+        jira.get("/rest/api/3/myself").send().await.unwrap_err();
+        server.lines().len() - before
+    };
+    assert_eq!(calls(&impatient).await, 1);
+    assert_eq!(calls(&atlassian).await, 4);
+    let elsewhere = impatient.allow_host("https://cloud.example.com").unwrap();
+    assert!(format!("{elsewhere:?}").contains("cloud.example.com"));
+    assert!(format!("{atlassian:?}").contains("cloud.example.com"));
+}
+
+#[tokio::test]
+async fn only_what_may_be_repeated_is() {
+    let server = Server::in_turn(vec![told(503, json!({})).header("retry-after", "1")]).await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server).clock(Counting::default());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let mut before = 0;
+    let calls = [
+        (jira.post("/rest/api/3/issue"), 1),
+        (jira.patch("/rest/api/3/issue"), 1),
+        (jira.post("/rest/api/3/search/jql").idempotent(), 4),
+        (jira.put("/rest/api/3/issue/A-1"), 4),
+        (jira.get("/rest/api/3/issue/A-1"), 4),
+    ];
+    for (call, attempts) in calls {
+        let shown = format!("{call:?}");
+        call.send().await.unwrap_err();
+        assert_eq!(server.lines().len() - before, attempts, "{shown}");
+        before = server.lines().len();
+    }
+
+    // What can't get better isn't tried again.
+    for status in [400, 401, 403, 404, 409, 500] {
+        let server = Server::in_turn(vec![told(status, json!({}))]).await;
+        let came = came_from(&server).await;
+        let jira = local(&server)
+            .clock(Counting::default())
+            .jira(&came.call)
+            .as_app(&came.system);
+        jira.get("/rest/api/3/issue/A-1").send().await.unwrap_err();
+        assert_eq!(server.lines().len(), 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn every_call_ends() {
+    let slow = told(200, json!({})).after(Duration::from_secs(60));
+    let server = Server::in_turn(vec![slow]).await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server)
+        .clock(Counting::default())
+        .timeout(Duration::from_millis(50));
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let error = jira.get("/rest/api/3/myself").send().await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("no answer in time after 4 attempts"),
+        "{error}"
+    );
+    assert!(!words(&error).contains(SITE), "{}", words(&error));
+    let error = jira.post("/rest/api/3/issue").send().await.unwrap_err();
+    assert!(error.to_string().ends_with("no answer in time"), "{error}");
+
+    let origin = server.origin.clone();
+    drop(server);
+    let atlassian = Atlassian::on_loopback(&origin)
+        .unwrap()
+        .clock(Counting::default());
+    let error = atlassian
+        .jira(&came.call)
+        .as_app(&came.system)
+        .post("/rest")
+        .send()
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("can't be reached"), "{error}");
+}
+
+/// The server never heard of it, so it can be made again whatever it is.
+#[tokio::test]
+async fn what_was_never_sent_is_made_again() {
+    let server = Server::in_turn(vec![told(200, json!({}))]).await;
+    let came = came_from(&server).await;
+    let clock = Counting::default();
+    let atlassian = local(&server).clock(clock.clone());
+    drop(server);
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let error = jira.post("/rest").send().await.unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("can't be reached after 4 attempts"), "{text}");
+    assert_eq!(clock.waits().len(), 3);
+    // A server that hangs up may have done it.
+    let server = Raw::start("", String::new(), 0, true).await;
+    let came = came_at(&server).await;
+    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = atlassian.clock(clock.clone());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    jira.post("/rest").send().await.unwrap_err();
+    assert_eq!((server.answered(), clock.waits().len()), (1, 3));
+}
+
+async fn came_at(server: &Raw) -> Came {
+    came(&[("jira", &server.origin)]).await
+}
+
+#[tokio::test]
+async fn a_calls_retries_are_its_own() {
+    let server = Server::in_turn(vec![told(503, json!({}))]).await;
+    let came = came_from(&server).await;
+    let atlassian = local(&server).clock(Counting::default());
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let call = || jira.get("/rest");
+    for (retries, attempts) in [(Retries::none(), 1), (Retries::new().attempts(6), 6)] {
+        let before = server.lines().len();
+        call().retries(retries).send().await.unwrap_err();
+        assert_eq!(server.lines().len() - before, attempts);
+    }
+}
+
+/// Where a call of the platform's is answered, to which one is made that fails.
+#[derive(Clone)]
+struct Outside {
+    clock: Counting,
+    seen: Arc<Mutex<Vec<Duration>>>,
+}
+
+/// Calls with `Retry-After: 2`, at once, and then when Forge has hung up.
+async fn call_out(call: &Invocation, token: &SystemToken, outside: &Outside, handle: &Atlassian) {
+    let jira = handle.jira(call).as_app(token);
+    for pause in [Duration::ZERO, Duration::from_secs(100)] {
+        outside.clock.advance(pause);
+        let before = outside.clock.elapsed();
+        jira.get("/rest").send().await.unwrap_err();
+        outside
+            .seen
+            .lock()
+            .unwrap()
+            .push(outside.clock.elapsed() - before);
+    }
+}
+
+#[scheduled_trigger(interval = "hour", auth = system)]
+async fn event(call: Invocation, token: SystemToken, State(outside): State<Outside>) {
+    call_out(&call, &token, &outside, call.atlassian()).await;
+}
+
+#[endpoint(auth = system)]
+async fn page(call: Invocation, token: SystemToken, State(outside): State<Outside>) {
+    call_out(&call, &token, &outside, call.atlassian()).await;
+}
+
+#[scheduled_trigger(interval = "day", auth = system)]
+async fn detached(call: Invocation, token: SystemToken, State(outside): State<Outside>) {
+    let handle = call.atlassian().clone().without_deadline();
+    call_out(&call, &token, &outside, &handle).await;
+}
+
+#[scheduled_trigger(interval = "week", auth = system)]
+async fn extracted(
+    call: Invocation,
+    token: SystemToken,
+    handle: Atlassian,
+    State(outside): State<Outside>,
+) {
+    call_out(&call, &token, &outside, &handle).await;
+}
+
+/// While Forge waits, nothing is made again later than that.
+#[tokio::test]
+async fn retries_end_when_forge_stops_waiting() {
+    let server = Server::in_turn(vec![told(503, json!({})).header("retry-after", "2")]).await;
+    // Seconds that a call waits in all, of which each wait is 2 to 2.5: before the deadline, and
+    // after it.
+    let all = 18.0..=22.5;
+    for (key, within) in [
+        ("event", 2.0..=5.0),
+        ("page", all.clone()),
+        ("detached", all.clone()),
+        ("extracted", all.clone()),
+    ] {
+        let outside = Outside {
+            clock: Counting::default(),
+            seen: Arc::default(),
+        };
+        let retries = Retries::new().attempts(10).total(Duration::from_secs(60));
+        let app = App::empty()
+            .handler(handler!(event))
+            .handler(handler!(page))
+            .handler(handler!(detached))
+            .handler(handler!(extracted))
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+            .atlassian(local(&server).retries(retries))
+            .clock(outside.clock.clone())
+            .state(outside.clone());
+        let harness = Harness::new(app).unwrap();
+        let jira = format!("{}/ex/jira/{SITE}", server.origin);
+        let call = harness.call(key);
+        let contexts = json!([{ "name": "jira", "apiBaseUrl": jira, "cloudId": SITE }]);
+        let call = call.fit(|fit| fit.set("/app/installation/contexts", contexts));
+        let answer = call.send().await;
+        assert!(answer.status() < 300, "{answer:?}");
+        let seen = outside.seen.lock().unwrap().clone();
+        assert!(within.contains(&seen[0].as_secs_f64()), "{key}: {seen:?}");
+        assert!(all.contains(&seen[1].as_secs_f64()), "{key}: {seen:?}");
+    }
+}
