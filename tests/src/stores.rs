@@ -256,7 +256,7 @@ impl TokenStore for Flaky {
     }
 
     fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
-        self.unless_down(|| self.0.store.swap_key_check(there, new))
+        self.unless_down(|| self.store().swap_key_check(there, new))
     }
 
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {

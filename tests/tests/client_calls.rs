@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::time::{Duration, SystemTime};
-
-use forge_remote::client::{Atlassian, ClientError, IsolatedCloud, Path, Site};
+use forge_remote::client::{Addresses, Atlassian, ClientError, IsolatedCloud, Path};
 use forge_remote::path;
 use forge_remote_tests::back::{Counting, SITE, Server, came, came_from, local, told, words};
 use serde_json::{Value, json};
@@ -108,7 +106,7 @@ async fn credentials_are_handed_on() {
     let bitbucket = atlassian.bitbucket(&came.call).as_app(&came.system);
     let error = bitbucket.base_url().unwrap_err();
     assert!(matches!(error, ClientError::NotInstalled { .. }), "{error}");
-    let site = Site::from(&came.call).bitbucket("https://api.bitbucket.org");
+    let site = Addresses::from(&came.call).bitbucket("https://api.bitbucket.org");
     let bitbucket = atlassian.bitbucket(&site).as_app(&came.system);
     assert_eq!(bitbucket.base_url().unwrap(), "https://api.bitbucket.org");
 }

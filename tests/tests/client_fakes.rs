@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use forge_remote::client::{Atlassian, Retries, Site};
+use forge_remote::client::{Addresses, Atlassian, Retries};
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{ApiAnswer, Harness, TestClock};
@@ -610,7 +610,7 @@ async fn what_has_expired_is_given_for_a_while() {
     let storage = Storage::of(app().atlassian(atlassian.clone())).await;
     let platform = storage.harness.platform();
     let installation = platform.fit().claims()["app"]["installationId"].clone();
-    let site = Site::new(installation.as_str().unwrap());
+    let site = Addresses::new(installation.as_str().unwrap());
     let client = atlassian.storage(&site, &platform.system_token());
     let put = client.put("k", &1).expires_in(Duration::from_secs(60));
     let stored = put.latest::<u32>().await.unwrap();

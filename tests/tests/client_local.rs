@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::client::{Atlassian, Site};
+use forge_remote::client::{Addresses, Atlassian};
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
 use forge_remote::token::{MemoryTokens, SqliteTokens};
@@ -227,7 +227,7 @@ async fn the_local_apis_take_their_own_tokens_only() {
 #[endpoint(auth = system)]
 async fn why_not(call: Invocation, token: SystemToken) -> Json<Vec<String>> {
     let mut errors = Vec::new();
-    let site = Site::from(&call).bitbucket("https://api.bitbucket.org");
+    let site = Addresses::from(&call).bitbucket("https://api.bitbucket.org");
     let bitbucket = call.atlassian().bitbucket(&site);
     for client in [call.jira(), bitbucket, call.platform()] {
         let sent = client.as_app(&token).get("/rest/x").send().await;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use forge_remote::client::{Atlassian, ClientError, Site};
+use forge_remote::client::{Addresses, Atlassian, ClientError};
 use forge_remote::fit::Clock;
 use forge_remote::registry::BoxFuture;
 use forge_remote_tests::back::{
@@ -198,7 +198,7 @@ async fn a_site_is_an_installation_by_what_one_knows() {
     let came = came_from(&server).await;
     let atlassian = local(&server);
     let jira = format!("{}/ex/jira/{SITE}", server.origin);
-    let site = Site::new(came.call.installation_id()).jira(jira.as_str());
+    let site = Addresses::new(came.call.installation_id()).jira(jira.as_str());
     let client = atlassian.jira(&site).as_app(&came.system);
     client.get("/rest/x").send().await.unwrap();
     atlassian
@@ -224,7 +224,7 @@ async fn a_site_is_an_installation_by_what_one_knows() {
         let error = failed(atlassian.jira(&site).as_app(&came.system).base_url());
         assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
     }
-    let other = Site::new("ari:cloud:ecosystem::installation/another").jira(jira);
+    let other = Addresses::new("ari:cloud:ecosystem::installation/another").jira(jira);
     let error = failed(atlassian.jira(&other).as_app(&came.system).base_url());
     assert!(matches!(error, ClientError::WrongToken { .. }), "{error}");
     assert_eq!(server.lines().len(), 2);

@@ -301,7 +301,7 @@ impl Atlassian {
     }
 
     /// Bitbucket, where the installation has it. Paths begin with `/2.0/`. Elsewhere a
-    /// [`Site`](super::Site) can say where it is.
+    /// [`Addresses`](super::Addresses) can say where it is.
     pub fn bitbucket(&self, tenant: &impl Tenant) -> Product {
         Product::new(self, Api::Bitbucket, tenant)
     }

@@ -116,7 +116,7 @@ pub use storage::{
     Batch, BatchError, BatchKey, Entities, FailedKey, FailedKeyError, Found, Item, Put,
     PutIfAbsent, Query, Secrets, SetBatch, Storage, Transaction,
 };
-pub use tenant::{Site, Tenant};
+pub use tenant::{Addresses, Tenant};
 
 /// An API, as messages name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

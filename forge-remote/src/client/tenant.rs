@@ -6,7 +6,7 @@ use crate::fit::{Claims, InstallationContext};
 use crate::token::Installation;
 
 /// Where calls are made for: a verified call ([`Invocation`], [`Claims`]), a kept [`Installation`],
-/// or a [`Site`] that you put together.
+/// or [`Addresses`] that you put together.
 pub trait Tenant: sealed::Tenant {}
 
 impl<T: sealed::Tenant> Tenant for T {}
@@ -74,7 +74,7 @@ mod sealed {
         }
     }
 
-    impl Tenant for Site {
+    impl Tenant for Addresses {
         fn installation_id(&self) -> &str {
             &self.installation_id
         }
@@ -97,31 +97,31 @@ mod sealed {
 /// a kept token. Base URLs are checked as those of a call are: tokens go to Atlassian's hosts only.
 ///
 /// ```
-/// use forge_remote::client::{Atlassian, Site};
+/// use forge_remote::client::{Addresses, Atlassian};
 /// use forge_remote::prelude::*;
 /// # use serde_json::Value;
 ///
 /// async fn me(atlassian: &Atlassian, tokens: &Tokens, installation_id: &str, jira: &str) -> Result<Value> {
-///     let site = Site::new(installation_id).jira(jira);
+///     let site = Addresses::new(installation_id).jira(jira);
 ///     let token = tokens.system(installation_id).await?;
 ///     Ok(atlassian.jira(&site).as_app(&token).get("/rest/api/3/myself").fetch().await?)
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Site {
+pub struct Addresses {
     installation_id: String,
     contexts: Vec<InstallationContext>,
     isolated_cloud_label: Option<String>,
 }
 
 /// Only its name: the rest is customers' data.
-impl std::fmt::Debug for Site {
+impl std::fmt::Debug for Addresses {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Site").finish_non_exhaustive()
+        f.debug_struct("Addresses").finish_non_exhaustive()
     }
 }
 
-impl Site {
+impl Addresses {
     /// An installation by its ARI, as [`Claims::installation_id`] gave it: a token of another isn't
     /// used for it.
     pub fn new(installation_id: impl Into<String>) -> Self {
@@ -174,7 +174,7 @@ impl Site {
 }
 
 /// What a call or a kept installation says, to be completed: a Bitbucket that it doesn't name, say.
-impl<T: Tenant> From<&T> for Site {
+impl<T: Tenant> From<&T> for Addresses {
     fn from(tenant: &T) -> Self {
         let mut contexts = tenant.contexts();
         // The one product of calls that name none.
