@@ -1,6 +1,6 @@
 //! What is emitted: the function as it was written, always and first; beside it, one record.
 
-use proc_macro2::{Ident, Punct, Spacing, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 use quote::{format_ident, quote};
 use syn::Path;
 use syn::ext::IdentExt as _;
@@ -119,11 +119,11 @@ fn registration(handler: &Handler) -> TokenStream {
     let takes = arguments.iter().enumerate().flat_map(|(index, ty)| {
         let is_last = index + 1 == arguments.len();
         let way = if is_last { "last" } else { "part" };
-        probe(ty, &format!("forge_remote_{way}"), Some(';'))
+        probe(ty, &format!("forge_remote_{way}"), true)
     });
     let reply = match &handler.output {
         Some(ty) => {
-            let reply = probe(ty, "forge_remote_reply", None);
+            let reply = probe(ty, "forge_remote_reply", false);
             quote!([#(#reply)*] [])
         }
         None => {
@@ -163,9 +163,10 @@ fn registration(handler: &Handler) -> TokenStream {
     }
 }
 
-/// `<forge_remote_probe<ty>>::way`, at the place of the user's type, where its errors are shown.
-/// Token by token: putting streams together is what costs a macro its time.
-fn probe(ty: &[TokenTree], way: &str, end: Option<char>) -> Vec<TokenTree> {
+/// `<forge_remote_probe<ty>>::way`, called with what is asked for if it is an argument's, at the
+/// place of the user's type, where its errors are shown. Token by token: putting streams together is
+/// what costs a macro its time.
+fn probe(ty: &[TokenTree], way: &str, is_argument: bool) -> Vec<TokenTree> {
     let place = |token: Option<&TokenTree>| at(token.map_or_else(Span::call_site, TokenTree::span));
     let (first, last) = (place(ty.first()), place(ty.last()));
     let punct = |sign: char, spacing: Spacing| {
@@ -173,7 +174,7 @@ fn probe(ty: &[TokenTree], way: &str, end: Option<char>) -> Vec<TokenTree> {
         sign.set_span(first);
         TokenTree::from(sign)
     };
-    let mut tokens = Vec::with_capacity(ty.len() + 9);
+    let mut tokens = Vec::with_capacity(ty.len() + 11);
     tokens.extend([
         punct('<', Spacing::Alone),
         Ident::new("forge_remote_probe", first).into(),
@@ -187,7 +188,12 @@ fn probe(ty: &[TokenTree], way: &str, end: Option<char>) -> Vec<TokenTree> {
         punct(':', Spacing::Alone),
         Ident::new(way, last).into(),
     ]);
-    tokens.extend(end.map(|end| punct(end, Spacing::Alone)));
+    if is_argument {
+        let asks = TokenTree::from(Ident::new("forge_remote_asks", last));
+        let mut call = Group::new(Delimiter::Parenthesis, asks.into());
+        call.set_span(last);
+        tokens.extend([call.into(), punct(';', Spacing::Alone)]);
+    }
     tokens
 }
 

@@ -43,18 +43,19 @@ macro_rules! __forge_remote_handler {
         [$($text:ident: $written:literal,)*] [$($field:ident: $value:expr,)*]
     ) => {
         $($head)* fn $record() -> $crate::__private::Registration {
-            use $crate::__private::{Fallible as _, NoNeed as _, Probe as forge_remote_probe};
+            use $crate::__private::{
+                $asks as forge_remote_asks, Fallible as _, NoNeed as _, Probe as forge_remote_probe,
+            };
             $crate::__private::inventory::submit! { $crate::__private::Submission($record) }
-            let asks = $crate::__private::$asks;
             let mut record = $crate::__private::record(
-                asks,
+                forge_remote_asks,
                 &$kind,
                 $name,
                 ($file, $line, $column),
                 $crate::__private::Method::$method,
                 $crate::__private::$mount(
                     $function,
-                    $($argument(asks),)*
+                    $($argument,)*
                     $($reply)?
                     $({
                         use $crate::__private::{DirectReply as _, FallibleReply as _};

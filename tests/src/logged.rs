@@ -2,14 +2,23 @@
 
 use std::sync::{Arc, Mutex};
 
-/// What is logged on this thread, as text.
+/// What is logged on this thread, by any crate, down to `DEBUG`.
 #[derive(Clone, Debug, Default)]
 pub struct Logged(Arc<Mutex<String>>);
 
 impl Logged {
     /// From now on, until what comes back is dropped.
     pub fn listen(&self) -> tracing::subscriber::DefaultGuard {
-        tracing::subscriber::set_default(self.clone())
+        let guard = tracing::subscriber::set_default(self.clone());
+        // A place that another test reached for the first time just then may have missed it.
+        tracing::callsite::rebuild_interest_cache();
+        guard
+    }
+
+    /// What was logged so far, a line for each event; then it begins anew.
+    pub fn take(&self) -> String {
+        tracing::callsite::rebuild_interest_cache();
+        std::mem::take(&mut *self.0.lock().unwrap())
     }
 
     /// Whether this was logged.
@@ -20,7 +29,7 @@ impl Logged {
 
 impl tracing::Subscriber for Logged {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target().starts_with("forge_remote")
+        *metadata.level() <= tracing::Level::DEBUG
     }
 
     fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
@@ -34,11 +43,16 @@ impl tracing::Subscriber for Logged {
     fn event(&self, event: &tracing::Event<'_>) {
         struct Fields<'a>(&'a mut String);
         impl tracing::field::Visit for Fields<'_> {
+            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+                self.0.push_str(&format!("{field}={value} "));
+            }
+
             fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
                 self.0.push_str(&format!("{field}={value:?} "));
             }
         }
         let mut text = self.0.lock().unwrap();
+        text.push_str(&format!("{} ", event.metadata().level()));
         event.record(&mut Fields(&mut text));
         text.push('\n');
     }

@@ -109,9 +109,8 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
 
     // An error's status is known before anything is read.
     let server = Server::in_turn(vec![told(404, json!({ "message": "gone" }))]).await;
-    let jira = local(&server)
-        .jira(&came_from(&server).await.call)
-        .as_app(&came.system);
+    let came = came_from(&server).await;
+    let jira = local(&server).jira(&came.call).as_app(&came.system);
     let error = jira.get("/rest").download(10).await.unwrap_err();
     assert!(
         error.is_not_found() && error.to_string().contains("gone"),

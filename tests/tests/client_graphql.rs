@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Arc, Mutex};
-
 use forge_remote::client::{Answer, Atlassian, ClientError};
 use forge_remote::path;
 use forge_remote_tests::back::{Counting, Server, came_from, told};
+use forge_remote_tests::logged::Logged;
 use serde_json::{Value, json};
 
 fn local(server: &Server) -> Atlassian {
@@ -81,40 +80,20 @@ async fn a_rate_limit_within_an_answer_is_named() {
     assert!(error.to_string().contains("rate limit"), "{error}");
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// What it was, how it went, how long it took; nothing of a customer's.
 #[tokio::test]
 async fn a_call_leaves_one_line_in_the_log() {
     let server = Server::in_turn(vec![told(503, json!({})), told(200, json!({}))]).await;
     let came = came_from(&server).await;
     let jira = local(&server).jira(&came.call).as_app(&came.system);
-    let log = Log::default();
-    let into = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::DEBUG)
-        .with_ansi(false)
-        .with_writer(move || into.clone())
-        .finish();
-    let logging = tracing::subscriber::set_default(subscriber);
+    let logged = Logged::default();
+    let logging = logged.listen();
     let call = jira
         .get(path!("/rest/api/3/issue/{}", "SECRET-1"))
         .query("jql", "secret");
     call.send().await.unwrap();
     drop(logging);
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = logged.take();
     let lines: Vec<&str> = log
         .lines()
         .filter(|line| line.contains("called Atlassian"))

@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::{Arc, Mutex};
-
 use forge_remote::axum::response::Response;
 use forge_remote::handler;
 use forge_remote::kinds::*;
@@ -12,9 +10,8 @@ use forge_remote::manifest::Sections;
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
+use forge_remote_tests::logged::Logged;
 use serde_json::{Value, json};
-use tracing::field::{Field, Visit};
-use tracing::span;
 
 /// Answers what it is told to.
 #[web_trigger(outputs = [
@@ -166,58 +163,11 @@ async fn a_description_is_known_by_what_it_always_has() {
     }
 }
 
-/// The events of a thread, with their fields.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
-
-impl Log {
-    fn take(&self) -> String {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-}
-
-struct Fields<'a>(&'a mut String);
-
-impl Visit for Fields<'_> {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.push_str(&format!(" {field}={value}"));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.0.push_str(&format!(" {field}={value:?}"));
-    }
-}
-
-impl tracing::Subscriber for Log {
-    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
-        true
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        let mut text = self.0.lock().unwrap();
-        let level = event.metadata().level();
-        text.push_str(&format!("\n{level}"));
-        event.record(&mut Fields(&mut text));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
 #[tokio::test]
 async fn what_is_nearly_a_description_is_told_without_a_word_of_it() {
     let harness = harness();
-    let log = Log::default();
-    let _logging = tracing::subscriber::set_default(log.clone());
+    let log = Logged::default();
+    let _logging = log.listen();
     const WARNING: &str = "looks like Forge's description of a request";
     for (body, warned) in [
         (

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use forge_remote::Shutdown;
 use forge_remote::client::Atlassian;
 use forge_remote::prelude::*;
 use forge_remote::token::Installation;
@@ -62,8 +63,9 @@ pub async fn keep_index(
     atlassian: Atlassian,
     State(index): State<Index>,
     State(soon): State<Soon>,
+    shutdown: Shutdown,
 ) -> Result<()> {
-    loop {
+    while !shutdown.is_requested() {
         // Whatever is wrong now, there is a next time.
         if let Err(error) = read_all(&tokens, &atlassian, &index).await {
             tracing::warn!(%error, "the installations could not be listed");
@@ -71,8 +73,10 @@ pub async fn keep_index(
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
             () = soon.0.notified() => {}
+            () = shutdown.requested() => {}
         }
     }
+    Ok(())
 }
 
 /// Reads every installation's pages. One that fails, or has no token just now, keeps what was known
@@ -99,8 +103,11 @@ async fn read(
     atlassian: &Atlassian,
     installation: &Installation,
 ) -> Result<Vec<Page>> {
-    let token = tokens.system(installation.installation_id()).await?;
-    let confluence = atlassian.confluence(installation).as_app(&token);
+    // Each page of the listing is asked for with the newest token: it may take longer than one lives.
+    let confluence = atlassian
+        .confluence(installation)
+        .as_app_with(tokens)
+        .await?;
     let mut pages = confluence
         .get("/wiki/api/v2/pages")
         .query("limit", 250)

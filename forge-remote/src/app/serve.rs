@@ -102,7 +102,8 @@ impl Built {
     ///
     /// Handlers that go on without their caller may finish, within
     /// [`App::shutdown_grace`](crate::App::shutdown_grace), and kept tokens are written, within
-    /// another 5 seconds. Without it, tokens of the last moments are lost, and all that wait for a
+    /// another 5 seconds. Background tasks that were [started](Self::start_background) end with what
+    /// that gave. Without it, tokens of the last moments are lost, and all that wait for a
     /// store that is down.
     ///
     /// ```

@@ -300,7 +300,7 @@ impl Atlassian {
         Product::new(self, Api::Confluence, tenant)
     }
 
-    /// Bitbucket, where the installation has it. Paths begin with `/2.0/`. Elsewhere a
+    /// Bitbucket, where the installation has it. Paths begin with `/2.0/`. Elsewhere
     /// [`Addresses`](super::Addresses) can say where it is.
     pub fn bitbucket(&self, tenant: &impl Tenant) -> Product {
         Product::new(self, Api::Bitbucket, tenant)

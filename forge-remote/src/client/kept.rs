@@ -14,15 +14,14 @@ impl Product {
     /// ```
     /// use forge_remote::client::Atlassian;
     /// use forge_remote::prelude::*;
+    /// use forge_remote::token::Installation;
     /// # use serde_json::Value;
     ///
-    /// async fn sync_all(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
-    ///     for installation in tokens.installations().await? {
-    ///         let jira = atlassian.jira(&installation).as_app_with(&tokens).await?;
-    ///         let mut issues = jira.get("/rest/api/3/search/jql").query("jql", "updated > -30d").pages::<Value>();
-    ///         while let Some(issue) = issues.next().await {
-    ///             println!("{}", issue?["key"]);
-    ///         }
+    /// async fn sync(installation: &Installation, tokens: &Tokens, atlassian: &Atlassian) -> Result<()> {
+    ///     let jira = atlassian.jira(installation).as_app_with(tokens).await?;
+    ///     let mut issues = jira.get("/rest/api/3/search/jql").query("jql", "updated > -30d").pages::<Value>();
+    ///     while let Some(issue) = issues.next().await {
+    ///         println!("{}", issue?["key"]);
     ///     }
     ///     Ok(())
     /// }

@@ -28,8 +28,7 @@
 //! }
 //!
 //! async fn sync(installation: &Installation, tokens: &Tokens, atlassian: &Atlassian) -> Result<()> {
-//!     let token = tokens.system(installation.installation_id()).await?;
-//!     let confluence = atlassian.confluence(installation).as_app(&token);
+//!     let confluence = atlassian.confluence(installation).as_app_with(tokens).await?;
 //!     let mut pages = confluence.get("/wiki/api/v2/pages").pages::<Page>();
 //!     while let Some(page) = pages.next().await {
 //!         println!("{}", page?.title);
