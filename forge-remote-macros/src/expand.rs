@@ -105,15 +105,14 @@ fn registration(handler: &Handler) -> TokenStream {
     let record = record_name(name);
     let visibility = relocated(&handler.visibility);
     let asks = match (has_user, handler.auth) {
-        (false, (true, _)) => "NoUserAsksSystem",
-        (false, (false, _)) => "NoUserAsksNone",
-        (true, (true, true)) => "AsksBoth",
-        (true, (true, false)) => "AsksSystem",
-        (true, (false, true)) => "AsksUser",
-        (true, (false, false)) => "AsksNone",
+        (false, (true, _)) => "no_user_asks_system",
+        (false, (false, _)) => "no_user_asks_none",
+        (true, (true, true)) => "asks_both",
+        (true, (true, false)) => "asks_system",
+        (true, (false, true)) => "asks_user",
+        (true, (false, false)) => "asks_none",
     };
     let asks = Ident::new(asks, Span::call_site());
-    let method = format_ident!("{}", handler.method);
     let function = name.unraw().to_string();
 
     let takes = arguments.iter().enumerate().flat_map(|(index, ty)| {
@@ -132,7 +131,7 @@ fn registration(handler: &Handler) -> TokenStream {
         }
     };
     let mount = format_ident!("mount_{}", arguments.len());
-    let (file, line, column) = location(name.span());
+    let place = location(name.span());
 
     // What isn't written isn't emitted.
     let mut texts = TokenStream::new();
@@ -148,22 +147,33 @@ fn registration(handler: &Handler) -> TokenStream {
         }
     }
     let mut fields = TokenStream::new();
+    if handler.method != "Post" {
+        let method = format_ident!("{}", handler.method);
+        fields.extend(quote!(method: #private::Method::#method,));
+    }
     if !docs.is_empty() {
         fields.extend(quote!(docs: #docs,));
     }
     if !scopes.is_empty() {
         fields.extend(quote!(scopes: &[#(#scopes),*],));
     }
+    let written = if texts.is_empty() && fields.is_empty() {
+        quote!(NOTHING)
+    } else {
+        quote!(Written { [#texts] #fields })
+    };
+    // What isn't seen from outside is in no documentation.
+    let hidden = (!visibility.is_empty()).then(|| quote!(#[doc(hidden)]));
     quote! {
         #private::handler! {
-            [#conditions #[doc(hidden)] #visibility] #record
-            #name #function [#file #line #column] #method #asks #kind,
-            #mount [#(#takes)*] #reply [#texts] [#fields]
+            [#conditions #hidden #visibility] #record
+            #name #function #place #asks #kind,
+            #mount [#(#takes)*] #reply #written
         }
     }
 }
 
-/// `<forge_remote_probe<ty>>::way`, called with what is asked for if it is an argument's, at the
+/// `<forge_remote_probe<ty>>::way`, called if it is an argument's, at the
 /// place of the user's type, where its errors are shown. Token by token: putting streams together is
 /// what costs a macro its time.
 fn probe(ty: &[TokenTree], way: &str, is_argument: bool) -> Vec<TokenTree> {
@@ -189,23 +199,22 @@ fn probe(ty: &[TokenTree], way: &str, is_argument: bool) -> Vec<TokenTree> {
         Ident::new(way, last).into(),
     ]);
     if is_argument {
-        let asks = TokenTree::from(Ident::new("forge_remote_asks", last));
-        let mut call = Group::new(Delimiter::Parenthesis, asks.into());
+        let mut call = Group::new(Delimiter::Parenthesis, TokenStream::new());
         call.set_span(last);
         tokens.extend([call.into(), punct(';', Spacing::Alone)]);
     }
     tokens
 }
 
-/// Where a function stands: `file!()` and its like would speak of the attribute.
-fn location(place: Span) -> (String, u32, u32) {
+/// Where a function stands, as `file:line:column`: `file!()` and its like would speak of the
+/// attribute.
+fn location(place: Span) -> String {
     // Outside of a compiler, in this crate's own tests, there are no files.
     if !proc_macro::is_available() {
-        return (String::new(), 0, 0);
+        return String::new();
     }
     let place = place.unwrap();
-    let number = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-    (place.file(), number(place.line()), number(place.column()))
+    format!("{}:{}:{}", place.file(), place.line(), place.column())
 }
 
 #[cfg(test)]

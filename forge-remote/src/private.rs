@@ -12,12 +12,13 @@ pub use crate::__forge_remote_handler as handler;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 
 pub use crate::kinds;
 pub use crate::registry::{Auth, Location, Method, Need, Registration, Submission};
 
 use crate::error::BoxError;
-use crate::extract::{AppState, Retry, State, SystemToken, UserToken};
+use crate::extract::{AppState, Event, Invocation, Json, Retry, State, SystemToken, UserToken};
 use crate::registry::{BoxFuture, Mount};
 use crate::response;
 use crate::token::Tokens;
@@ -36,23 +37,20 @@ use crate::token::Tokens;
 macro_rules! __forge_remote_handler {
     (
         [$($head:tt)*] $record:ident
-        $function:ident $name:literal [$file:literal $line:literal $column:literal]
-        $method:ident $asks:ident $kind:expr,
+        $function:ident $name:literal $place:literal
+        $asks:ident $kind:expr,
         $mount:ident
         [$($argument:expr;)*] [$($reply:expr)?] [$($returned:ident)?]
-        [$($text:ident: $written:literal,)*] [$($field:ident: $value:expr,)*]
+        $written:ident $({ [$($text:ident: $literal:literal,)*] $($field:ident: $value:expr,)* })?
     ) => {
         $($head)* fn $record() -> $crate::__private::Registration {
-            use $crate::__private::{
-                $asks as forge_remote_asks, Fallible as _, NoNeed as _, Probe as forge_remote_probe,
-            };
+            use $crate::__private::{$asks::forge_remote_probe, Way as _};
             $crate::__private::inventory::submit! { $crate::__private::Submission($record) }
-            let mut record = $crate::__private::record(
-                forge_remote_asks,
+            $crate::__private::record(
                 &$kind,
                 $name,
-                ($file, $line, $column),
-                $crate::__private::Method::$method,
+                $place,
+                $crate::__private::$asks::AUTH,
                 $crate::__private::$mount(
                     $function,
                     $($argument,)*
@@ -62,47 +60,67 @@ macro_rules! __forge_remote_handler {
                         (&&$crate::__private::$returned(&$function)).forge_remote_reply()
                     })?
                 ),
-            );
-            $(record.$text = $crate::__private::option::Option::Some($written);)*
-            $(record.$field = $value;)*
-            record
+                $crate::__private::$written $({
+                    $($text: $crate::__private::option::Option::Some($literal),)*
+                    $($field: $value,)*
+                    ..$crate::__private::NOTHING
+                })?,
+            )
         }
     };
 }
 
-/// Asks a type how it becomes an argument and a response: an inherent function wins over a trait's.
+/// Asks a type how it becomes an argument of a handler that asks for the tokens `A`, and how it
+/// becomes a response: an inherent function wins over a trait's.
 #[derive(Debug)]
-pub struct Probe<T>(PhantomData<T>);
+pub struct Probe<T, A>(PhantomData<fn() -> (T, A)>);
 
-/// The way of every type that has no inherent one: nothing is needed.
-pub trait NoNeed<T> {
-    fn forge_remote_part<A, M>(_: A) -> Part<T>
+/// The way of every type that has no inherent one.
+pub trait Way<T> {
+    /// Nothing is needed.
+    fn forge_remote_part<M>() -> Part<T>
     where
         T: Argument<M>,
     {
         part(None)
     }
 
-    fn forge_remote_last<A, M>(_: A) -> Last<T>
+    /// Nothing is needed.
+    fn forge_remote_last<M>() -> Last<T>
     where
         T: LastArgument<M>,
     {
         last(None)
     }
+
+    /// What isn't a response: a `Result` whose error is any error (500, logged, nothing revealed), or
+    /// a message that it isn't one.
+    fn forge_remote_reply(value: T) -> Response
+    where
+        T: HandlerOutput,
+    {
+        value.into_answer()
+    }
 }
 
-impl<T> NoNeed<T> for Probe<T> {}
+impl<T, A> Way<T> for Probe<T, A> {}
 
 macro_rules! needs {
     ($([$($generic:tt)*] $ty:ty: $need:expr $(, $asks:ident)*;)*) => {
         $(
-            impl<$($generic)*> Probe<$ty> {
-                pub fn forge_remote_part<A: Asks $(+ $asks)*>(_: A) -> Part<$ty> {
-                    part(Some($need))
+            impl<A, $($generic)*> Probe<$ty, A> {
+                pub fn forge_remote_part() -> Part<$ty>
+                where
+                    $(A: $asks,)*
+                {
+                    part($need)
                 }
 
-                pub fn forge_remote_last<A: Asks $(+ $asks)*>(_: A) -> Last<$ty> {
-                    last(Some($need))
+                pub fn forge_remote_last() -> Last<$ty>
+                where
+                    $(A: $asks,)*
+                {
+                    last($need)
                 }
             }
         )*
@@ -110,53 +128,73 @@ macro_rules! needs {
 }
 
 needs! {
-    [] SystemToken: Need::SystemToken, AsksForSystemToken;
-    [] Option<SystemToken>: Need::SystemToken, AsksForSystemToken;
-    [] UserToken: Need::UserToken, HasUser, AsksForUserToken;
-    [] Option<UserToken>: Need::UserToken, HasUser, AsksForUserToken;
-    [] Tokens: Need::Tokens;
-    [] Retry: Need::Retry;
-    [T: Clone + Send + Sync + 'static] State<T>: Need::State {
+    // It needs nothing, and nearly every handler takes it: so the compiler is done with it sooner.
+    [] Invocation: None;
+    [] SystemToken: Some(Need::SystemToken), AsksForSystemToken;
+    [] Option<SystemToken>: Some(Need::SystemToken), AsksForSystemToken;
+    [] UserToken: Some(Need::UserToken), HasUser, AsksForUserToken;
+    [] Option<UserToken>: Some(Need::UserToken), HasUser, AsksForUserToken;
+    [] Tokens: Some(Need::Tokens);
+    [] Retry: Some(Need::Retry);
+    [T: Clone + Send + Sync + 'static] State<T>: Some(Need::State {
         id: TypeId::of::<T>,
         name: std::any::type_name::<T>,
-    };
+    });
 }
 
-/// The tokens that a handler asks for. Types, and not constants, which would each be a body of its
-/// own to the compiler.
-pub trait Asks: Copy {
-    const AUTH: Auth;
+// As `Invocation`: of a body's readers the compiler need not ask which of axum's two ways is theirs.
+impl<T: DeserializeOwned, A> Probe<Json<T>, A> {
+    pub fn forge_remote_last() -> Last<Json<T>> {
+        last(None)
+    }
 }
+
+impl<T: DeserializeOwned, A> Probe<Event<T>, A> {
+    pub fn forge_remote_last() -> Last<Event<T>> {
+        last(None)
+    }
+}
+
+/// The tokens that a handler asks for, system and user, and whether there is a user. Types, since a
+/// constant would be a body of its own to the compiler, in each handler.
+#[derive(Debug)]
+pub struct Asks<System, User, HasUser>(PhantomData<(System, User, HasUser)>);
+
+#[derive(Debug)]
+pub struct Yes;
+
+#[derive(Debug)]
+pub struct No;
 
 macro_rules! asks {
-    ($($(#[$docs:meta])* $name:ident = $auth:ident: $($token:ident)*;)*) => {
+    ($($(#[$docs:meta])* $name:ident = $auth:ident: $system:ident $user:ident $has_user:ident;)*) => {
         $(
             $(#[$docs])*
-            #[derive(Clone, Copy, Debug)]
-            pub struct $name;
+            pub mod $name {
+                use super::*;
 
-            impl Asks for $name {
-                const AUTH: Auth = Auth::$auth;
+                #[allow(non_camel_case_types, reason = "no type of a user's is named so")]
+                pub type forge_remote_probe<T> = Probe<T, Asks<$system, $user, $has_user>>;
+
+                pub const AUTH: Auth = Auth::$auth;
             }
-
-            $(impl $token for $name {})*
         )*
     };
 }
 
 asks! {
     /// No token, where there is a user.
-    AsksNone = NONE: HasUser;
+    asks_none = NONE: No No Yes;
     /// `auth = system`, where there is a user.
-    AsksSystem = SYSTEM: HasUser AsksForSystemToken;
+    asks_system = SYSTEM: Yes No Yes;
     /// `auth = user`.
-    AsksUser = USER: HasUser AsksForUserToken;
+    asks_user = USER: No Yes Yes;
     /// `auth = [system, user]`.
-    AsksBoth = BOTH: HasUser AsksForSystemToken AsksForUserToken;
+    asks_both = BOTH: Yes Yes Yes;
     /// No token, where there is never a user.
-    NoUserAsksNone = NONE:;
+    no_user_asks_none = NONE: No No No;
     /// `auth = system`, where there is never a user.
-    NoUserAsksSystem = SYSTEM: AsksForSystemToken;
+    no_user_asks_system = SYSTEM: Yes No No;
 }
 
 /// The kind has users.
@@ -167,6 +205,8 @@ asks! {
 )]
 pub trait HasUser {}
 
+impl<S, U> HasUser for Asks<S, U, Yes> {}
+
 /// `auth` has `system`.
 #[diagnostic::on_unimplemented(
     message = "a `SystemToken` is taken here but not asked for, so Forge would never send it",
@@ -174,6 +214,8 @@ pub trait HasUser {}
     note = "write `auth = system` in the attribute, or `auth = [system, user]` for both tokens"
 )]
 pub trait AsksForSystemToken {}
+
+impl<U, H> AsksForSystemToken for Asks<Yes, U, H> {}
 
 /// `auth` has `user`.
 #[diagnostic::on_unimplemented(
@@ -183,17 +225,57 @@ pub trait AsksForSystemToken {}
 )]
 pub trait AsksForUserToken {}
 
-/// A record with nothing set that can be left out.
-pub fn record<A: Asks>(
-    _: A,
+impl<S, H> AsksForUserToken for Asks<S, Yes, H> {}
+
+/// What of a record can be left out.
+#[derive(Debug)]
+pub struct Written {
+    pub docs: &'static str,
+    pub key: Option<&'static str>,
+    pub endpoint: Option<&'static str>,
+    pub path: Option<&'static str>,
+    pub remote: Option<&'static str>,
+    pub method: Method,
+    pub scopes: &'static [&'static str],
+}
+
+pub const NOTHING: Written = Written {
+    docs: "",
+    key: None,
+    endpoint: None,
+    path: None,
+    remote: None,
+    method: Method::Post,
+    scopes: &[],
+};
+
+/// The record; `place` is `file:line:column`.
+pub fn record(
     kind: &'static dyn kinds::Kind,
     function: &'static str,
-    (file, line, column): (&'static str, u32, u32),
-    method: Method,
+    place: &'static str,
+    auth: Auth,
     mount: Arc<dyn Mount>,
+    written: Written,
 ) -> Registration {
-    let location = Location { file, line, column };
-    Registration::__new(kind, function, location, method, A::AUTH, mount)
+    let mut parts = place.rsplitn(3, ':');
+    let mut number = || parts.next().and_then(|part| part.parse().ok());
+    let (column, line) = (number().unwrap_or(0), number().unwrap_or(0));
+    let file = parts.next().unwrap_or_default();
+    Registration {
+        kind,
+        function,
+        docs: written.docs,
+        location: Location { file, line, column },
+        key: written.key,
+        endpoint: written.endpoint,
+        method: written.method,
+        path: written.path,
+        remote: written.remote,
+        auth,
+        scopes: written.scopes,
+        mount,
+    }
 }
 
 /// What can be an argument that isn't the last.
@@ -294,25 +376,12 @@ fn last<T: FromRequest<AppState, M>, M>(need: Option<Need>) -> Last<T> {
     }
 }
 
-impl<T: IntoResponse> Probe<T> {
+impl<T: IntoResponse, A> Probe<T, A> {
     /// What is a response already.
     pub fn forge_remote_reply(value: T) -> Response {
         value.into_response()
     }
 }
-
-/// The way of every type that isn't a response: a `Result` whose error is any error (500, logged,
-/// nothing revealed), or a message that it isn't one.
-pub trait Fallible<T> {
-    fn forge_remote_reply(value: T) -> Response
-    where
-        T: HandlerOutput,
-    {
-        value.into_answer()
-    }
-}
-
-impl<T> Fallible<T> for Probe<T> {}
 
 /// What a handler can return.
 #[diagnostic::on_unimplemented(
@@ -349,7 +418,7 @@ pub trait DirectReply<T> {
 
 impl<T: IntoResponse> DirectReply<T> for &Returned<T> {
     fn forge_remote_reply(&self) -> fn(T) -> Response {
-        Probe::<T>::forge_remote_reply
+        asks_none::forge_remote_probe::<T>::forge_remote_reply
     }
 }
 
@@ -359,7 +428,7 @@ pub trait FallibleReply<T> {
     where
         T: HandlerOutput,
     {
-        <Probe<T> as Fallible<T>>::forge_remote_reply
+        <asks_none::forge_remote_probe<T> as Way<T>>::forge_remote_reply
     }
 }
 

@@ -214,7 +214,18 @@ pub(crate) fn events() -> impl Iterator<Item = &'static str> + Clone {
 
 /// Whether this is one of Forge's events, or an app's own, whose names are of the app's making.
 pub(crate) fn is_event(event: &str) -> bool {
-    events().any(|known| known == event) || event.starts_with("avi:cloud:ecosystem::event/")
+    // One search of the whole text: it is done at each build, and line by line it would take long.
+    let starts_line = |(at, _): (usize, &str)| NAMES[..at].ends_with('\n');
+    let ends = |(at, _): (usize, &str)| {
+        let rest = &NAMES[at + event.len()..];
+        rest.starts_with('\n') || rest.starts_with(" = ")
+    };
+    let is_name = event.starts_with("avi:") && !event.contains(['\n', ' ']);
+    is_name
+        && NAMES
+            .match_indices(event)
+            .any(|found| starts_line(found) && ends(found))
+        || event.starts_with("avi:cloud:ecosystem::event/")
 }
 
 fn known_event(event: &str) -> Result<(), (String, String)> {

@@ -76,34 +76,6 @@ pub struct Registration {
     pub mount: Arc<dyn Mount>,
 }
 
-impl Registration {
-    /// Used by the macros only: a record with nothing set that can be left out.
-    #[doc(hidden)]
-    pub fn __new(
-        kind: &'static dyn Kind,
-        function: &'static str,
-        location: Location,
-        method: Method,
-        auth: Auth,
-        mount: Arc<dyn Mount>,
-    ) -> Self {
-        Self {
-            kind,
-            function,
-            docs: "",
-            location,
-            key: None,
-            endpoint: None,
-            method,
-            path: None,
-            remote: None,
-            auth,
-            scopes: &[],
-            mount,
-        }
-    }
-}
-
 /// Where a handler stands in the source: `src/main.rs:12:5`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {

@@ -1,37 +1,36 @@
 //! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh): records made by hand,
 //! for a macro would add them to every app.
 
-use crate::__private::{NoNeed as _, NoUserAsksNone, NoUserAsksSystem, Probe, mount_1, mount_2};
+use crate::__private::{
+    NOTHING, Written, mount_1, mount_2, no_user_asks_none, no_user_asks_system, record,
+};
 use crate::error::Result;
 use crate::extract::{Invocation, SystemToken};
 use crate::kinds::{Conditions, Interval, PreUninstall, ScheduledTrigger, Trigger};
-use crate::registry::{Auth, Location, Method, Mount, Registration};
+use crate::registry::Registration;
 use crate::token::Tokens;
 
-const HERE: Location = Location {
-    file: file!(),
-    line: line!(),
-    column: column!(),
-};
+const NAME: &str = "keep_tokens_fresh";
+const HERE: &str = concat!(file!(), ":", line!(), ":", column!());
 
 /// An hourly call, one at each installation and major upgrade, and one before an uninstallation.
 pub(crate) fn registrations() -> [Registration; 3] {
     // Keeping the token is the app's own doing, with every call that brings one.
-    let token = || Probe::<Option<SystemToken>>::forge_remote_last(NoUserAsksSystem);
-    let nothing = Probe::<()>::forge_remote_reply;
+    let token =
+        || no_user_asks_system::forge_remote_probe::<Option<SystemToken>>::forge_remote_last();
+    let nothing = no_user_asks_none::forge_remote_probe::<()>::forge_remote_reply;
     let hourly = mount_1(hourly, token(), nothing);
     let begins = mount_1(begins, token(), nothing);
     let removes = mount_2(
         removes,
-        Probe::<Invocation>::forge_remote_part(NoUserAsksNone),
-        Probe::<Tokens>::forge_remote_last(NoUserAsksNone),
-        Probe::<Result<()>>::forge_remote_reply,
+        no_user_asks_none::forge_remote_probe::<Invocation>::forge_remote_part(),
+        no_user_asks_none::forge_remote_probe::<Tokens>::forge_remote_last(),
+        no_user_asks_none::forge_remote_probe::<Result<()>>::forge_remote_reply,
     );
-    let record = |kind, key, docs, auth, mount: std::sync::Arc<dyn Mount>| Registration {
+    let written = |key, docs| Written {
         docs,
         endpoint: Some(key),
-        auth,
-        ..Registration::__new(kind, "keep_tokens_fresh", HERE, Method::Post, auth, mount)
+        ..NOTHING
     };
     [
         record(
@@ -39,10 +38,11 @@ pub(crate) fn registrations() -> [Registration; 3] {
                 interval: Interval::Hour,
                 licensed_only: false,
             },
-            "tokens-hourly",
-            "Brings a new system token once an hour.",
-            Auth::SYSTEM,
+            NAME,
+            HERE,
+            no_user_asks_system::AUTH,
             hourly,
+            written("tokens-hourly", "Brings a new system token once an hour."),
         ),
         record(
             &Trigger {
@@ -51,17 +51,25 @@ pub(crate) fn registrations() -> [Registration; 3] {
                 unknown_events: &[],
                 conditions: Conditions::NONE,
             },
-            "tokens-life",
-            "Brings the first system token of an installation.",
-            Auth::SYSTEM,
+            NAME,
+            HERE,
+            no_user_asks_system::AUTH,
             begins,
+            written(
+                "tokens-life",
+                "Brings the first system token of an installation.",
+            ),
         ),
         record(
             &PreUninstall,
-            "tokens-goodbye",
-            "Forgets the system token of an installation that goes.",
-            Auth::NONE,
+            NAME,
+            HERE,
+            no_user_asks_none::AUTH,
             removes,
+            written(
+                "tokens-goodbye",
+                "Forgets the system token of an installation that goes.",
+            ),
         ),
     ]
 }
