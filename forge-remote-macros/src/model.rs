@@ -482,6 +482,9 @@ impl Handler {
         if let Some(signature) = &function.signature {
             check_signature(signature, errors);
         }
+        for argument in &function.arguments {
+            check_tuple(argument, errors);
+        }
         if let Some(output) = &function.output {
             kinds::check_output(kind, &options, output, errors);
         }
@@ -963,6 +966,22 @@ fn check_signature(signature: &Signature, errors: &mut Errors) {
         } else {
             errors.help(place, message, help);
         }
+    }
+}
+
+/// What the parts of a tuple need couldn't be seen at launch.
+fn check_tuple(argument: &[TokenTree], errors: &mut Errors) {
+    let is_comma =
+        |token: TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',');
+    if let [TokenTree::Group(group)] = argument
+        && group.delimiter() == Delimiter::Parenthesis
+        && group.stream().into_iter().any(is_comma)
+    {
+        errors.help(
+            group.span(),
+            "an argument can't be a tuple",
+            "take each of its parts as an argument of its own",
+        );
     }
 }
 

@@ -303,6 +303,12 @@ impl Came {
         self.from.call("open", Some(token)).await
     }
 
+    /// A call of a web trigger of the same installation, with this for the app's token: anybody can
+    /// make one.
+    pub async fn from_anybody(&self, token: &str) -> Self {
+        self.from.call("hook", Some(token)).await
+    }
+
     /// Whether one of its tokens is in a text.
     pub fn is_in(&self, text: &str) -> bool {
         let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
@@ -327,6 +333,12 @@ async fn open(call: Invocation, system: SystemToken, user: UserToken, State(into
 async fn hourly(call: Invocation, system: SystemToken, State(into): State<Opened>) {
     *into.0.lock().unwrap() = Some((call, system, None));
 }
+
+#[web_trigger(auth = system)]
+async fn hook(call: Invocation, system: SystemToken, State(into): State<Opened>) {
+    *into.0.lock().unwrap() = Some((call, system, None));
+}
+
 /// An installation of an app whose handlers leave what came.
 #[derive(Clone)]
 struct Installed {
@@ -344,6 +356,7 @@ impl Installed {
         let app = App::empty()
             .handler(handler!(open))
             .handler(handler!(hourly))
+            .handler(handler!(hook))
             .remote(Remote::new("backend").base_url("https://backend.example.com"))
             .atlassian(atlassian)
             .state(into.clone());

@@ -121,10 +121,18 @@ async fn a_new_token_of_forges_needs_no_new_exchange() {
     assert_eq!(first.expose_secret(), same.expose_secret());
     assert_eq!(server.lines().len(), 2);
 
+    // And so can whoever calls a web trigger.
+    let forged = schedule.from_anybody("something-else").await;
+    let own = jira.impersonate(&forged.system, "account").await.unwrap();
+    assert_ne!(own.expose_secret(), first.expose_secret());
+    let same = jira.impersonate(&next.system, "account").await.unwrap();
+    assert_eq!(first.expose_secret(), same.expose_secret());
+    assert_eq!(server.lines().len(), 3);
+
     // Another installation's is refused before anything is sent.
     let error = failed(jira.impersonate(&page.system, "account").await);
     assert!(matches!(error, ClientError::WrongToken { .. }), "{error}");
-    assert_eq!(server.lines().len(), 2);
+    assert_eq!(server.lines().len(), 3);
 }
 
 fn failed<T>(result: Result<T, ClientError>) -> ClientError {

@@ -138,10 +138,15 @@ fn a_translated_name_stays() {
             "description: Tells the team.",
             "description:\n        i18n: tell.description",
         )
-        .replace("description: Passes.", "description: {i18n: pass}");
+        .replace("description: Passes.", "description: Passes. # by hand");
     let file = ManifestFile::parse("manifest.yml", Some(translated.clone())).unwrap();
     assert_eq!(compare(file.value(), &wanted), []);
     assert_eq!(file.updated(&wanted, None).unwrap(), translated);
+
+    // Atlassian takes no translated text of a merge check.
+    let refused = text.replace("description: Passes.", "description: {i18n: pass}");
+    let file = ManifestFile::parse("manifest.yml", Some(refused)).unwrap();
+    assert_eq!(compare(file.value(), &wanted).len(), 1);
 
     // Another text, or another object, is what the code has another of.
     for other in ["name: Telling\n", "name: {value: tell}\n"] {

@@ -26,14 +26,14 @@ pub struct Page {
 
 /// Every installation's pages, in memory: it is made anew at each start. Another store goes here.
 #[derive(Clone, Debug, Default)]
-pub struct Index(Arc<RwLock<BTreeMap<String, Vec<Page>>>>);
+pub struct Index(Arc<RwLock<BTreeMap<String, Option<Vec<Page>>>>>);
 
 impl Index {
     /// The pages of an installation that have every word in their title.
     pub fn find(&self, installation_id: &str, words: &str) -> Vec<Page> {
         let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let pages = all.get(installation_id).into_iter().flatten();
+        let pages = all.get(installation_id).into_iter().flatten().flatten();
         let found = pages.filter(|page| {
             let title = page.title.to_lowercase();
             words.iter().all(|word| title.contains(word))
@@ -43,13 +43,19 @@ impl Index {
 
     fn put(&self, installation_id: &str, pages: Vec<Page>) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        all.insert(installation_id.to_owned(), pages);
+        let there = all
+            .entry(installation_id.to_owned())
+            .or_insert(Some(Vec::new()));
+        // It may have left while it was read.
+        if let Some(there) = there {
+            *there = pages;
+        }
     }
 
-    /// Forgets one that has left.
+    /// Forgets one that has left, for good: installed again, it has another id.
     fn forget(&self, installation_id: &str) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        all.remove(installation_id);
+        all.insert(installation_id.to_owned(), None);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::token::Tokens;
 /// A failing task waits this long at most before it begins anew.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// How long tasks may take to be dropped: one that never waits can't be.
-const LAST_DROPS: Duration = Duration::from_secs(5);
+const LAST_DROPS: Duration = Duration::from_secs(2);
 
 /// A function for [`App::background`](crate::App::background): async, with up to six arguments, each
 /// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens), [`Atlassian`](crate::client::Atlassian)

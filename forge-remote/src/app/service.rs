@@ -388,7 +388,8 @@ impl Mounted {
                 return response::keys_unavailable();
             }
         };
-        let by_platform = self.is_by_platform(&claims);
+        // A token that the caller may have written himself is nobody's to share.
+        let by_platform = self.is_by_platform(&claims) && !self.kind.passes_headers_on();
         if let Some(tokens) = &self.tokens {
             tokens.observe(&claims, request.headers(), by_platform);
         }

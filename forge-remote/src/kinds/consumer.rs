@@ -78,10 +78,13 @@ pub struct QueueEvent<T = serde_json::Value> {
     /// What was pushed.
     pub body: T,
     /// The queue.
+    #[serde(default, deserialize_with = "super::text_if_any")]
     pub queue_name: Option<String>,
     /// The job that the events pushed together make.
+    #[serde(default, deserialize_with = "super::text_if_any")]
     pub job_id: Option<String>,
     /// The event: the same each time it is sent again.
+    #[serde(default, deserialize_with = "super::text_if_any")]
     pub event_id: Option<String>,
     /// Everything else.
     #[serde(flatten)]

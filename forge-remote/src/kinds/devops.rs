@@ -260,12 +260,16 @@ impl DesignCall {
 #[serde(rename_all = "camelCase", default)]
 pub struct Associated {
     /// The kind: `ati:cloud:jira:issue`.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub ati: Option<String>,
     /// The thing.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub ari: Option<String>,
     /// The site.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub cloud_id: Option<String>,
     /// The thing's id.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// Everything else.
     #[serde(flatten)]
@@ -280,10 +284,13 @@ pub struct SecurityCall {
     #[serde(deserialize_with = "super::or_default")]
     pub ids: Vec<String>,
     /// Where to search.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub cloud_id: Option<String>,
     /// Where to search.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub workspace_id: Option<String>,
     /// What to search for.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub search_query: Option<String>,
     /// A vulnerability: `ari` and `id`.
     pub entity: Option<Rest>,

@@ -26,14 +26,18 @@ use super::Rest;
 #[serde(rename_all = "camelCase", default)]
 pub struct LifecycleEvent {
     /// `avi:forge:installed:app` or `avi:forge:upgraded:app`; Atlassian's examples leave it out.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub event_type: Option<String>,
     /// The installation: the bare UUID, where the FIT has the ARI.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// The site's ARI, as far as has been seen.
     pub context: Option<Value>,
     /// Who installed it.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub installer_account_id: Option<String>,
     /// Who upgraded it.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub upgrader_account_id: Option<String>,
     /// The app.
     #[serde(deserialize_with = "super::or_default")]
@@ -54,12 +58,16 @@ pub struct LifecycleEvent {
 #[serde(rename_all = "camelCase", default)]
 pub struct LifecycleApp {
     /// Its UUID, where the FIT has the ARI.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// Its version.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub version: Option<String>,
     /// Its name.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub name: Option<String>,
     /// Its owner's account.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub owner_account_id: Option<String>,
 }
 
@@ -68,6 +76,7 @@ pub struct LifecycleApp {
 #[serde(default)]
 pub struct LifecycleEnvironment {
     /// Its UUID, where the FIT has the ARI.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// Everything else.
     #[serde(flatten)]
@@ -109,6 +118,7 @@ pub struct LifecyclePermissions {
 #[serde(rename_all = "camelCase", default)]
 pub struct ChangedIssue {
     /// The event.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub event_type: Option<String>,
     /// Whether the app itself did it; with the filter `ignore_self` it isn't said.
     #[serde(deserialize_with = "super::if_it_fits")]
@@ -183,6 +193,7 @@ pub struct EventIssue {
 #[serde(rename_all = "camelCase", default)]
 pub struct ChangedPage {
     /// The event.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub event_type: Option<String>,
     /// Who did it; nobody for an anonymous visitor.
     #[serde(deserialize_with = "super::text_if_any")]

@@ -106,6 +106,7 @@ impl Kind for JqlFunction {
 #[serde(rename_all = "camelCase")]
 pub struct JqlCall {
     /// The precomputation's id, by which Jira's API can be told a new result later.
+    #[serde(default, deserialize_with = "super::text_if_any")]
     pub precomputation_id: Option<String>,
     /// The clause.
     pub clause: JqlClause,
@@ -119,14 +120,17 @@ pub struct JqlCall {
 #[serde(rename_all = "camelCase", default)]
 pub struct JqlClause {
     /// The field before the operator.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub field: Option<String>,
     /// The field's types.
     #[serde(rename = "type")]
     #[serde(deserialize_with = "super::or_default")]
     pub types: Vec<String>,
     /// The operator.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub operator: Option<String>,
     /// The function's name.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub function_name: Option<String>,
     /// The arguments.
     #[serde(deserialize_with = "super::or_default")]

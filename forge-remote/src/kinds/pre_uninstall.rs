@@ -7,8 +7,8 @@ use serde::Deserialize;
 use super::{Rest, item};
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
-/// `#[pre_uninstall]`: the last call of an installation. Forge holds the removal for 55 seconds;
-/// the answer makes no difference to it.
+/// `#[pre_uninstall]`: the last call of an installation. A function has 55 seconds for it, and
+/// its answer makes no difference to the removal; for a remote no page says either.
 ///
 /// ```
 /// use forge_remote::prelude::*;

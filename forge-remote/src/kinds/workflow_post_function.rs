@@ -129,6 +129,7 @@ pub struct Transitioned {
     #[serde(deserialize_with = "super::or_default")]
     pub workflow: Rest,
     /// Who made it.
+    #[serde(deserialize_with = "super::text_if_any")]
     pub atlassian_id: Option<String>,
     /// What it changed, by the id that Jira's `changelog/list` takes.
     #[serde(deserialize_with = "super::if_it_fits")]

@@ -417,7 +417,8 @@ pub(super) fn wanted_of(path: &[&str], found: &Value, wanted: &Mapping) -> Mappi
     match path {
         ["remotes"] => wanted_of_remote(found, wanted),
         ["modules", "trigger"] => crate::kinds::wanted_of_trigger(found, wanted),
-        ["modules", module_type] if *module_type != "endpoint" => wanted_of_texts(found, wanted),
+        // Only its endpoint form takes translated texts, by Atlassian's schema.
+        ["modules", "jira:workflowPostFunction"] => wanted_of_texts(found, wanted),
         _ => wanted.clone(),
     }
 }

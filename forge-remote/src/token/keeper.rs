@@ -8,10 +8,10 @@ use zeroize::Zeroizing;
 
 use super::installation::About;
 use super::remembered::{Entry, Link, Memory, TokenCounts, said_now};
+use super::removal;
 use super::removal::{Announcer, Removal, SETTLES};
 use super::seal::{Keys, Shut, Subject};
 use super::store::{SealedToken, StoreError, Stored, TokenStore, from_millis, to_millis};
-use super::{LONGEST_LIFE, removal};
 use crate::error::chain;
 use crate::fit::{Clock, Environment};
 
@@ -36,6 +36,9 @@ impl Admission {
                 || admitted.any(|one| environment == Some(one.as_str())))
     }
 }
+
+/// No clock is so wrong that a token seems to last this long.
+const ABSURD_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// What is kept open while tokens are kept.
 pub(super) struct Keeper {
@@ -184,6 +187,7 @@ impl Keeper {
             }
         }
         let replaces = replaces || memory.entries.get(&id).is_some_and(|entry| entry.replaces);
+        let is_first = memory.entries.get(&id).is_none_or(|entry| entry.is_first);
         memory.counts.seen += 1;
         memory.insert(Entry {
             token: Arc::new(token),
@@ -191,6 +195,7 @@ impl Keeper {
             expires_at,
             delivered: Some(now),
             unwritten: true,
+            is_first,
             replaces,
             confirmed: elapsed,
             asked: elapsed,
@@ -317,6 +322,7 @@ impl Keeper {
                             expires_at: sealed.expires_at,
                             delivered: None,
                             unwritten: false,
+                            is_first: false,
                             replaces: false,
                             confirmed: elapsed,
                             asked: elapsed,
@@ -356,8 +362,8 @@ impl Keeper {
     fn remember(self: &Arc<Self>, mut from_store: Entry, all: bool) -> Opened {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let id = from_store.id().to_owned();
-        // Written with a wrong end by an older version: newer ones must not wait for it.
-        let lasts_too_long = from_store.expires_at > now + LONGEST_LIFE;
+        // A wrong end, and not just another machine's clock: newer ones must not wait for it.
+        let lasts_too_long = from_store.expires_at > now + ABSURD_LIFE;
         let mut memory = self.memory();
         if let Some(removal) = memory.removals.get(&id) {
             // Read before the removal was written, or written by an instance that didn't know.
@@ -456,6 +462,26 @@ impl Keeper {
         self.start_writing();
         self.settle(|memory| usize::from(memory.unremoved.contains(installation_id)))
             .await
+    }
+
+    /// Whether the store's record has to go before this entry can be written: a removal that Forge's
+    /// later calls have overtaken, or what can't be a token. Whatever else is there may be newer than
+    /// what was seen, and is left to the store's own comparison.
+    pub(super) fn gives_way(&self, sealed: &SealedToken, entry: &Entry) -> bool {
+        let subject = Subject {
+            installation_id: &sealed.installation_id,
+            expires_at: sealed.expires_at,
+        };
+        if sealed.expires_at > self.clock.now() + ABSURD_LIFE {
+            return true;
+        }
+        let Ok(plain) = self.keys.open(subject, &sealed.sealed) else {
+            return false;
+        };
+        removal::read(&plain).is_some_and(|at| {
+            let delivered = entry.delivered;
+            delivered.is_some_and(|delivered| delivered >= at + removal::SETTLES)
+        })
     }
 
     /// Whether an installation was removed, and nothing has come for it since.

@@ -168,6 +168,7 @@ impl Listing {
             .map(|token| token.installation_id.as_str())
             .collect();
         let mut entries = BTreeMap::new();
+        let mut listed_too = BTreeMap::new();
         let end = listed.next.as_deref();
         while let Some(entry) = self
             .mine
@@ -175,6 +176,7 @@ impl Listing {
         {
             if ids.contains(entry.id()) {
                 // Opening that record tells which of the two is the later.
+                listed_too.insert(entry.id().to_owned(), entry);
                 continue;
             }
             if let Some(entry) = self.beside_the_store(entry) {
@@ -182,9 +184,13 @@ impl Listing {
             }
         }
         for token in &listed.tokens {
-            if let Opened::Entry(entry) = self.keeper.open_record(token, false) {
-                entries.insert(token.installation_id.clone(), entry);
-            }
+            let entry = match self.keeper.open_record(token, false) {
+                Opened::Entry(entry) => Some(entry),
+                // Memory's own still serves.
+                Opened::Shut(_) => listed_too.remove(&token.installation_id),
+                Opened::Removed | Opened::Foreign => None,
+            };
+            entries.extend(entry.map(|entry| (token.installation_id.clone(), entry)));
         }
         self.is_over = listed.next.is_none();
         self.after = listed.next;

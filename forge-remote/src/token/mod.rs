@@ -91,7 +91,7 @@
 //!
 //! Tokens leave the process sealed by AES-256-GCM, under `FORGE_REMOTE_TOKEN_KEY`: 32 bytes in base64,
 //! as `openssl rand -base64 32` prints them, the same for every instance. To change it, put the new
-//! one after the old one (`old,new`) on every instance, then `new,old`, then, 4 hours later, `new`:
+//! one after the old one (`old,new`) on every instance, then `new,old`, then, two days later, `new` (records of removals last longer than tokens):
 //! the first seals, all open. The store has a record of the first key, so that instances with
 //! different keys don't start on it, even while it is empty: with a key that doesn't open the
 //! record, or none of the tokens, the app doesn't start, and what is kept stays as it is.

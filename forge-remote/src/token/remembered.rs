@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use super::installation::About;
-use super::removal::Removal;
+use super::removal::{self, Removal};
 use super::seal::{Keys, Subject};
 use super::store::SealedToken;
 
@@ -59,6 +59,9 @@ pub(super) struct Entry {
     pub(super) delivered: Option<SystemTime>,
     /// Waits to be written.
     pub(super) unwritten: bool,
+    /// Nothing was known of its installation when it came: the store may have a record of a removal,
+    /// which would win.
+    pub(super) is_first: bool,
     /// The store has a record that would win though it must not: it goes before this is written.
     pub(super) replaces: bool,
     /// When it was last known to be what the store has, by the clock's `elapsed`.
@@ -130,6 +133,24 @@ pub(super) struct Memory {
 }
 
 impl Memory {
+    /// What has ended while it waited is of no use to the store any more; written late, it could
+    /// even take the place of what came meanwhile.
+    pub(super) fn pass_over_ended(&mut self, now: SystemTime) {
+        while let Some((expires_at, id)) = self.unwritten.first().cloned()
+            && expires_at <= now
+        {
+            self.unwritten.pop_first();
+            if let Some(entry) = self.entries.get_mut(&id) {
+                entry.unwritten = false;
+            }
+        }
+        let removals = &self.removals;
+        self.unremoved.retain(|id| {
+            let removal = removals.get(id);
+            removal.is_some_and(|removal| now < removal::end(removal.at))
+        });
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.unwritten.len() + self.unremoved.len()
     }

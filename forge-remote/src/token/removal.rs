@@ -48,6 +48,11 @@ struct Plain {
 /// What every such record begins with.
 const BEGINNING: &[u8] = b"{\"removedAt\":";
 
+/// When the record of a removal ends: no token that was delivered before lives longer.
+pub(super) fn end(removal: SystemTime) -> SystemTime {
+    removal + SETTLES + LONGEST_LIFE + Duration::from_secs(60)
+}
+
 /// The record of a removal. It ends later than any token that was delivered before, so that in
 /// every store it wins.
 pub(super) fn sealed(
@@ -55,8 +60,7 @@ pub(super) fn sealed(
     removal: SystemTime,
     keys: &Keys,
 ) -> Option<SealedToken> {
-    let ends = removal + SETTLES + LONGEST_LIFE + Duration::from_secs(60);
-    let expires_at = from_millis(to_millis(ends));
+    let expires_at = from_millis(to_millis(end(removal)));
     let plain = Plain {
         removed_at: to_millis(removal),
     };

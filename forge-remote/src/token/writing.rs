@@ -62,9 +62,10 @@ impl Keeper {
 
     /// One round: removals and tokens, some of each. Only the task that writes calls it, so that
     /// no two changes of the store cross.
-    async fn write_some(&self) -> Result<(), StoreError> {
+    async fn write_some(self: &Arc<Self>) -> Result<(), StoreError> {
         let (removals, entries) = {
-            let memory = self.memory();
+            let mut memory = self.memory();
+            memory.pass_over_ended(self.clock.now());
             let removals = memory.unremoved.iter().take(BATCH).filter_map(|id| {
                 let removal = memory.removals.get(id)?;
                 Some((id.clone(), removal.at))
@@ -89,9 +90,26 @@ impl Keeper {
             ));
         };
         for entry in entries.iter().filter(|entry| entry.replaces) {
-            self.in_write_time(self.store.remove(entry.id())).await?;
+            // What can't be read is in no token's way.
+            let there = self.in_write_time(self.store.get(entry.id())).await;
+            if let Ok(Some(there)) = there
+                && self.gives_way(&there, entry)
+            {
+                self.in_write_time(self.store.remove(entry.id())).await?;
+            }
         }
         self.in_write_time(self.store.put(records)).await?;
+        self.mark_written(removals, &entries);
+        // Where a record of a removal has won, it has to be known here.
+        for first in entries.iter().filter(|entry| entry.is_first) {
+            if let Err(error) = self.look_up(first.id()).await {
+                tracing::debug!(%error, "a first token could not be read again");
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_written(&self, removals: Vec<(String, SystemTime)>, entries: &[Entry]) {
         let elapsed = self.clock.elapsed();
         let mut memory = self.memory();
         memory.counts.written += entries.len() as u64;
@@ -101,7 +119,7 @@ impl Keeper {
                 memory.unremoved.remove(&id);
             }
         }
-        for written in &entries {
+        for written in entries {
             // A newer one may have come meanwhile: it still waits.
             if let Some(entry) = memory
                 .entries
@@ -109,6 +127,7 @@ impl Keeper {
                 .filter(|entry| Arc::ptr_eq(&entry.token, &written.token))
             {
                 entry.unwritten = false;
+                entry.is_first = false;
                 entry.replaces = false;
                 entry.confirmed = elapsed;
                 entry.asked = elapsed;
@@ -116,7 +135,6 @@ impl Keeper {
                 memory.unwritten.remove(&key);
             }
         }
-        Ok(())
     }
 
     /// Completes once nothing waits to be written; the error is that of a round which failed.
