@@ -1,5 +1,5 @@
 //! The attributes and what each makes of a handler: one line a kind, as the macros and the runtime
-//! have it. A test of the workspace (`tests/tests/stale_build.rs`) holds the three together.
+//! have it. A test of the workspace (`tests/tests/manifest/stale_build.rs`) holds the three together.
 
 /// One attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

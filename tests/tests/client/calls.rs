@@ -346,7 +346,7 @@ async fn an_answers_links_can_be_called() {
 
     // Not even to another of Atlassian's, which has another product's token.
     let base = format!("https://api.atlassian.com/ex/jira/{SITE}");
-    let came = crate::came(&[("jira", &base)]).await;
+    let came = forge_remote_tests::back::came(&[("jira", &base)]).await;
     let jira = Atlassian::new().jira(&came.call).as_app(&came.system);
     let link = format!("https://api.bitbucket.org/ex/jira/{SITE}/rest");
     let error = jira.get_link(&link).send().await.unwrap_err();

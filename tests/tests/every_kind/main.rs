@@ -1047,8 +1047,8 @@ fn every_module_of_atlassians_schema_that_takes_an_endpoint_is_here() {
     let gone: Vec<_> = here.difference(&found).collect();
     assert!(gone.is_empty(), "Atlassian's schema has no {gone:?}");
     // And the docs name each type: in the table, pages in a list.
-    let table = include_str!("../../forge-remote/src/kinds/mod.rs");
-    let pages = include_str!("../../forge-remote/src/kinds/pages.md");
+    let table = include_str!("../../../forge-remote/src/kinds/mod.rs");
+    let pages = include_str!("../../../forge-remote/src/kinds/pages.md");
     for (module_type, place) in &here {
         let named = if place == "resolver.endpoint" {
             pages.contains(&format!("`{module_type}`"))

@@ -1,0 +1,15 @@
+//! Calls to Atlassian: requests, retries, listings, storage, files, users.
+
+mod calls;
+mod clouds;
+mod errors;
+mod files;
+mod graphql;
+mod listings;
+mod newest_token;
+mod pages;
+mod retries;
+mod stand_ins;
+mod storage;
+mod users;
+mod whole_app;

@@ -1,0 +1,10 @@
+//! The server from outside: launch, requests, responses, the local platform.
+
+mod background;
+mod browser;
+mod dev_calls;
+mod events_launch;
+mod http_raw;
+mod http_surface;
+mod launch;
+mod responses;

@@ -1,0 +1,12 @@
+//! Kept tokens: the keeper, the stores, removals, processes.
+
+mod callbacks;
+mod keeper;
+mod outages;
+mod processes;
+mod redis;
+mod removal;
+mod sites;
+mod sources;
+mod store_down;
+mod stores;
