@@ -1,0 +1,78 @@
+//! Rooms import downwards only, and files form no circle.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::modules::Crate;
+
+/// The rooms of forge-remote, lowest first. A room may import those before it.
+const ROOMS: &[&str] = &[
+    "opaque",
+    "response",
+    "error",
+    "fit",
+    "credentials",
+    "token",
+    "client",
+    "extract",
+    "registry",
+    "kinds",
+    "app",
+    "platform",
+    "dev",
+    "testing",
+    "private",
+    "lib",
+];
+
+/// Files that import a room above theirs, which shrinks to zero.
+const UPWARDS: usize = 46;
+/// Files in circles, which shrinks to zero.
+const IN_CIRCLES: usize = 73;
+
+fn source(krate: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(krate)
+        .join("src")
+}
+
+/// The first part of a file's path: `token` of `token/keeper.rs` and of `token.rs`.
+fn room_of(file: &str) -> &str {
+    let first = file.split('/').next().unwrap_or(file);
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+#[test]
+fn rooms_import_downwards_only() {
+    let rank = |file: &str| ROOMS.iter().position(|room| *room == room_of(file));
+    let mut upwards = BTreeSet::new();
+    let mut lines = Vec::new();
+    for arrow in Crate::read(&source("forge-remote")).arrows() {
+        let (from, to) = (room_of(&arrow.from), room_of(&arrow.to));
+        if from != to && rank(&arrow.from) <= rank(&arrow.to) {
+            lines.push(format!("{}:{} -> {}", arrow.from, arrow.line, arrow.to));
+            upwards.insert(format!("{} -> {to}", arrow.from));
+        }
+    }
+    let lines = lines.join("\n");
+    assert!(
+        upwards.len() <= UPWARDS,
+        "{} imports run upwards:\n{lines}",
+        upwards.len()
+    );
+}
+
+#[test]
+fn files_form_no_circle() {
+    let crates = ["forge-remote", "forge-remote-macros", "forge-remote-build"];
+    let circles: Vec<_> = crates
+        .iter()
+        .flat_map(|krate| Crate::read(&source(krate)).circles())
+        .collect();
+    let files = circles.iter().flatten().count();
+    assert!(
+        files <= IN_CIRCLES,
+        "{files} files import one another in circles: {circles:#?}"
+    );
+}

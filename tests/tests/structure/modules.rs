@@ -1,0 +1,369 @@
+//! The modules of a crate, and which of them import which.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+
+use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+/// A path into a module, from the crate's root: `["app", "serve"]`.
+type ModulePath = Vec<String>;
+
+/// One path that a module names, with its line.
+#[derive(Debug)]
+struct Named {
+    line: usize,
+    segments: Vec<String>,
+    is_reexport: bool,
+}
+
+/// One source file as a module.
+#[derive(Debug)]
+pub(crate) struct Module {
+    /// The file, from the crate's `src`.
+    pub(crate) file: String,
+    /// Lines of source, without the lines of inline test modules.
+    pub(crate) lines: usize,
+    named: Vec<Named>,
+    /// What `pub use` makes of other modules' items: the item's name and its path.
+    reexports: BTreeMap<String, ModulePath>,
+}
+
+/// An import: the file and line that names an item, and the file that holds it.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Arrow {
+    pub(crate) from: String,
+    pub(crate) line: usize,
+    pub(crate) to: String,
+}
+
+/// A crate's modules by their path.
+#[derive(Debug)]
+pub(crate) struct Crate {
+    pub(crate) modules: BTreeMap<ModulePath, Module>,
+}
+
+impl Crate {
+    /// Reads the modules below `src`, a crate's source folder.
+    pub(crate) fn read(src: &Path) -> Self {
+        let mut files = Vec::new();
+        rust_files(src, &mut files);
+        let mut modules = BTreeMap::new();
+        for file in files {
+            let path = module_path(src, &file);
+            let text = fs::read_to_string(&file).expect("a readable file");
+            let name = file.strip_prefix(src).expect("a file below src");
+            let name = name.to_string_lossy().replace('\\', "/");
+            modules.insert(path.clone(), Module::parse(name, &path, &text));
+        }
+        Self { modules }
+    }
+
+    /// The imports between this crate's files. Items that a module re-exports count as imports of
+    /// the file that defines them.
+    pub(crate) fn arrows(&self) -> BTreeSet<Arrow> {
+        let mut arrows = BTreeSet::new();
+        for module in self.modules.values() {
+            for named in module.named.iter().filter(|one| !one.is_reexport) {
+                let Some(to) = self.resolve(&named.segments, 0) else {
+                    continue;
+                };
+                if to.file != module.file {
+                    arrows.insert(Arrow {
+                        from: module.file.clone(),
+                        line: named.line,
+                        to: to.file.clone(),
+                    });
+                }
+            }
+        }
+        arrows
+    }
+
+    /// The module that holds the item at this path.
+    fn resolve(&self, path: &[String], depth: usize) -> Option<&Module> {
+        let length = (0..=path.len())
+            .rev()
+            .find(|length| self.modules.contains_key(&path[..*length]))?;
+        let module = &self.modules[&path[..length]];
+        let Some(item) = path.get(length).filter(|_| depth < 8) else {
+            return Some(module);
+        };
+        if let Some(origin) = module.reexports.get(item) {
+            let rest = path[length + 1..].iter();
+            let origin: Vec<String> = origin.iter().chain(rest).cloned().collect();
+            return self.resolve(&origin, depth + 1);
+        }
+        Some(module)
+    }
+
+    /// Groups of files that import one another in a circle.
+    pub(crate) fn circles(&self) -> Vec<Vec<String>> {
+        let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for arrow in self.arrows() {
+            imports.entry(arrow.from).or_default().insert(arrow.to);
+        }
+        let reach = |from: &str| {
+            let mut seen = BTreeSet::new();
+            let mut left = vec![from.to_owned()];
+            while let Some(file) = left.pop() {
+                for next in imports.get(&file).into_iter().flatten() {
+                    if seen.insert(next.clone()) {
+                        left.push(next.clone());
+                    }
+                }
+            }
+            seen
+        };
+        let reached: BTreeMap<&String, BTreeSet<String>> =
+            imports.keys().map(|file| (file, reach(file))).collect();
+        let mut circles = BTreeSet::new();
+        for (file, there) in &reached {
+            if !there.contains(*file) {
+                continue;
+            }
+            let circle: Vec<String> = there
+                .iter()
+                .filter(|other| reached.get(other).is_some_and(|back| back.contains(*file)))
+                .cloned()
+                .collect();
+            circles.insert(circle);
+        }
+        circles.into_iter().collect()
+    }
+}
+
+impl Module {
+    fn parse(file: String, path: &ModulePath, text: &str) -> Self {
+        let tokens = TokenStream::from_str(text).expect("Rust source");
+        let mut module = Self {
+            file,
+            lines: text.lines().count(),
+            named: Vec::new(),
+            reexports: BTreeMap::new(),
+        };
+        let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+        let children: BTreeSet<String> = children(&tokens);
+        module.collect(&tokens, path, &children);
+        module
+    }
+
+    fn collect(&mut self, tokens: &[TokenTree], path: &ModulePath, children: &BTreeSet<String>) {
+        let mut at = 0;
+        let mut is_public = false;
+        while at < tokens.len() {
+            if let Some(after) = test_only(tokens, at) {
+                if let (Some(first), Some(last)) = (tokens.get(at), tokens.get(after - 1)) {
+                    let span = last.span().end().line - first.span().start().line;
+                    self.lines = self.lines.saturating_sub(span + 1);
+                }
+                at = after;
+                continue;
+            }
+            match &tokens[at] {
+                TokenTree::Ident(ident) => {
+                    let word = ident.to_string();
+                    let follows_path = at > 0
+                        && (is_punct(&tokens[at - 1], ':') || is_punct(&tokens[at - 1], '$'));
+                    let is_use = at > 0 && is_word(&tokens[at - 1], "use");
+                    if word == "pub" {
+                        is_public = true;
+                    }
+                    let starts = matches!(word.as_str(), "crate" | "super" | "self")
+                        || children.contains(&word);
+                    if starts && !follows_path && path_follows(tokens, at) {
+                        let is_reexport = is_use && is_public;
+                        self.tree(tokens, &mut at, Vec::new(), path, is_reexport);
+                        continue;
+                    }
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ';' => is_public = false,
+                TokenTree::Group(group) => {
+                    let inner: Vec<TokenTree> = group.stream().into_iter().collect();
+                    self.collect(&inner, path, children);
+                    if group.delimiter() == Delimiter::Brace {
+                        is_public = false;
+                    }
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+    }
+
+    /// Reads one path or tree of paths that starts at `at`.
+    fn tree(
+        &mut self,
+        tokens: &[TokenTree],
+        at: &mut usize,
+        mut segments: Vec<String>,
+        path: &ModulePath,
+        is_reexport: bool,
+    ) {
+        let mut line = 0;
+        loop {
+            match tokens.get(*at) {
+                Some(TokenTree::Ident(ident)) => {
+                    line = ident.span().start().line;
+                    segments.push(ident.to_string());
+                    *at += 1;
+                }
+                Some(TokenTree::Punct(star)) if star.as_char() == '*' => {
+                    *at += 1;
+                    self.add(line, segments, path, is_reexport, None);
+                    return;
+                }
+                Some(TokenTree::Group(group)) if group.delimiter() == Delimiter::Brace => {
+                    let inner: Vec<TokenTree> = group.stream().into_iter().collect();
+                    let mut inside = 0;
+                    while inside < inner.len() {
+                        self.tree(&inner, &mut inside, segments.clone(), path, is_reexport);
+                        while inside < inner.len() && !is_punct(&inner[inside], ',') {
+                            inside += 1;
+                        }
+                        inside += 1;
+                    }
+                    *at += 1;
+                    return;
+                }
+                _ => break,
+            }
+            let is_path = tokens.get(*at).is_some_and(|one| is_punct(one, ':'))
+                && tokens.get(*at + 1).is_some_and(|one| is_punct(one, ':'));
+            if !is_path {
+                break;
+            }
+            *at += 2;
+        }
+        let alias = match (tokens.get(*at), tokens.get(*at + 1)) {
+            (Some(word), Some(TokenTree::Ident(alias))) if is_word(word, "as") => {
+                Some(alias.to_string())
+            }
+            _ => None,
+        };
+        self.add(line, segments, path, is_reexport, alias);
+    }
+
+    fn add(
+        &mut self,
+        line: usize,
+        segments: Vec<String>,
+        path: &ModulePath,
+        is_reexport: bool,
+        alias: Option<String>,
+    ) {
+        let Some(absolute) = absolute(segments, path) else {
+            return;
+        };
+        if is_reexport && let Some(item) = absolute.last() {
+            let item = alias.unwrap_or_else(|| item.clone());
+            self.reexports.insert(item, absolute.clone());
+        }
+        self.named.push(Named {
+            line,
+            segments: absolute,
+            is_reexport,
+        });
+    }
+}
+
+/// A path from the crate's root. `crate`, `super` and `self` are resolved.
+fn absolute(segments: Vec<String>, path: &ModulePath) -> Option<ModulePath> {
+    let mut base = match segments.first().map(String::as_str) {
+        Some("crate") => Vec::new(),
+        _ => path.clone(),
+    };
+    for segment in segments {
+        match segment.as_str() {
+            "crate" | "self" => {}
+            "super" => {
+                base.pop()?;
+            }
+            _ => base.push(segment),
+        }
+    }
+    Some(base)
+}
+
+/// The names of the modules that a file declares in files of their own.
+fn children(tokens: &[TokenTree]) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for window in tokens.windows(3) {
+        if let [word, TokenTree::Ident(name), end] = window
+            && is_word(word, "mod")
+            && is_punct(end, ';')
+        {
+            names.insert(name.to_string());
+        }
+    }
+    names
+}
+
+/// Where an item behind `#[cfg(test)]` that begins at `at` ends.
+fn test_only(tokens: &[TokenTree], at: usize) -> Option<usize> {
+    let TokenTree::Group(attribute) = tokens.get(at + 1)? else {
+        return None;
+    };
+    let text = attribute.stream().to_string().replace(' ', "");
+    if !is_punct(&tokens[at], '#') || text != "cfg(test)" {
+        return None;
+    }
+    let mut end = at + 2;
+    loop {
+        match tokens.get(end)? {
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => break,
+            one if is_punct(one, ';') => break,
+            _ => end += 1,
+        }
+    }
+    Some(end + 1)
+}
+
+fn path_follows(tokens: &[TokenTree], at: usize) -> bool {
+    tokens.get(at + 1).is_some_and(|one| is_punct(one, ':'))
+        && tokens.get(at + 2).is_some_and(|one| is_punct(one, ':'))
+}
+
+fn is_punct(token: &TokenTree, char: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == char)
+}
+
+fn is_word(token: &TokenTree, word: &str) -> bool {
+    matches!(token, TokenTree::Ident(ident) if ident == word)
+}
+
+/// The module that a file holds. Files of unit tests are modules of their own.
+fn module_path(src: &Path, file: &Path) -> ModulePath {
+    let inside = file.strip_prefix(src).expect("a file below src");
+    let mut path: ModulePath = inside
+        .with_extension("")
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    if matches!(
+        path.last().map(String::as_str),
+        Some("mod" | "lib" | "main")
+    ) {
+        path.pop();
+    }
+    path
+}
+
+fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(folder).expect("a readable folder");
+    for entry in entries {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() {
+            rust_files(&path, files);
+        } else if path.extension().is_some_and(|end| end == "rs") && !is_test_file(&path) {
+            files.push(path);
+        }
+    }
+}
+
+/// Unit tests in files of their own: `tests.rs`, `merge_tests.rs`.
+fn is_test_file(path: &Path) -> bool {
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    name == "tests" || name.ends_with("_tests")
+}
