@@ -10,6 +10,7 @@ mod error;
 mod extract;
 pub mod fit;
 mod forge_data;
+mod json;
 pub mod kinds;
 pub mod manifest;
 mod opaque;

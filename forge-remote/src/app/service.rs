@@ -23,7 +23,7 @@ use super::background::{BackgroundError, BackgroundTasks, Tasks};
 use super::{App, LaunchError, Limits, body};
 use crate::client::{Atlassian, is_label};
 use crate::extract::trace_id;
-use crate::extract::{AppState, Below, MayLackBody, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
+use crate::extract::{AppState, Below, PlatformBody, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
     AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, Named, PRODUCTION_KEYS,
     STAGING_KEYS, Target, Verifier, VerifyError,
@@ -396,8 +396,11 @@ impl Mounted {
         let endpoint = Arc::clone(&self.endpoint);
         let verified = Verified::new(claims, endpoint, atlassian, request.headers(), by_platform);
         request.extensions_mut().insert(verified);
-        if self.may_lack_body {
-            request.extensions_mut().insert(MayLackBody);
+        if self.target.caller != Caller::Page {
+            let may_be_empty = self.may_lack_body;
+            request
+                .extensions_mut()
+                .insert(PlatformBody { may_be_empty });
         }
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));

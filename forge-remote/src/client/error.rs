@@ -78,8 +78,8 @@ pub enum ClientError {
 
     /// The token would have gone to a host that isn't Atlassian's. Nothing was sent.
     #[error(
-        "{call}: refused to send the token to {origin}: {reason}. Staging and isolated clouds are \
-         allowed by `Atlassian::allow_host`"
+        "{call}: refused to send the token to {origin}: {reason}. Configure Atlassian's staging or an \
+         isolated cloud with `App::staging_cloud` or `App::isolated_cloud`"
     )]
     HostRefused {
         /// The call.

@@ -10,6 +10,7 @@ use super::error::{self, ClientError};
 use super::request::{Request, Response};
 use super::{Api, Atlassian, Client, Product, Tenant};
 use crate::extract::{Invocation, SystemToken, UserToken};
+use crate::json::repair;
 
 /// Errors of an answer that are kept, and those that a message names.
 const KEPT: usize = 100;
@@ -330,7 +331,8 @@ pub(super) fn failed(response: &Response, mut errors: Vec<GraphQlError>) -> Clie
 
 pub(super) fn read<T: DeserializeOwned>(response: &Response) -> Result<Answer<T>, ClientError> {
     let unreadable = |error| response.unreadable(std::any::type_name::<T>(), &error);
-    let raw: Raw<'_> = serde_json::from_slice(response.bytes()).map_err(unreadable)?;
+    let body = repair(response.bytes());
+    let raw: Raw<'_> = serde_json::from_slice(&body).map_err(unreadable)?;
     let errors = raw.errors.into_iter().flatten().take(KEPT);
     let errors: Vec<GraphQlError> = errors.map(|one| one.read(response.secret())).collect();
     let data = match raw.data {

@@ -77,6 +77,7 @@
 
 mod atlassian;
 mod clouds;
+mod cursors;
 mod error;
 mod form;
 mod graphql;

@@ -36,7 +36,7 @@ const KNOWN: [&str; 5] = [
 const POSITIONS: [(&str, &str); 2] = [("startAt", "maxResults"), ("offset", "limit")];
 
 /// What a page is asked for with, beside what the call says itself.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) enum Place {
     /// The first.
@@ -73,12 +73,13 @@ pub(super) struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
+    /// Reads a response's repaired body.
     pub(super) fn read(
         response: &'a Response,
+        body: &'a [u8],
         items: Option<&'static str>,
     ) -> Result<Self, ClientError> {
         let unreadable = |error| response.unreadable("a page", &error);
-        let body = response.bytes();
         let link = next_link(response);
         if body.trim_ascii_start().starts_with(b"[") {
             return Ok(Self {
@@ -150,7 +151,7 @@ impl<'a> Page<'a> {
         if let Some(next) = self.text("next").or(next_page) {
             return self.by_address(request, next).map(Some);
         }
-        let linked = |name| not_empty(self.value(name).map(|mut links| links["next"].take()));
+        let linked = |name| not_empty(self.value(name)?.get_mut("next").map(Value::take));
         let linked = linked("_links").or_else(|| linked("links"));
         if let Some(next) = linked.or_else(|| self.link.clone()) {
             // Relative to one of several bases, or an address of the site itself.

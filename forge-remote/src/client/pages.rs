@@ -10,14 +10,13 @@ use futures_util::Stream;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::cursors::{Cursors, SAME_AGAIN};
 use super::error::ClientError;
 use super::page::{Page, Place};
 use super::request::Request;
 use super::response::Response;
+use crate::json::repair;
 use crate::registry::BoxFuture;
-
-/// An API that gives pages without end is broken.
-const MOST_PAGES: u32 = 100_000;
 
 /// The items of every page of an answer, fetched page by page as they are needed.
 ///
@@ -42,9 +41,10 @@ const MOST_PAGES: u32 = 100_000;
 /// A list that only seems to end could cost a sync its data. So it ends where the answer says so
 /// (`isLast`, all of its `total`, no way on in a style that has one), and otherwise goes on until an
 /// empty page. An answer of another shape is an error ([`ClientError::Unusable`]), and so are one
-/// that has more than it gives a way to, one with a member that looks like an unknown way on, the
-/// same page again, and a bare list, in which nothing says whether it is whole:
-/// [`Request::pages_by_start`] is for those.
+/// that has more than it gives a way to, one with a member that looks like an unknown way on, a
+/// cursor that came before (cycles of any length), 1,000 pages without an item in a row, 100,000 pages
+/// at all, and a bare list, in which nothing says whether it is whole: [`Request::pages_by_start`] is
+/// for those.
 ///
 /// An item may come twice: when items were added meanwhile, or where Jira leaves some out of a page
 /// that it has cut already.
@@ -78,6 +78,7 @@ pub struct Pages<T> {
     by_start: bool,
     ready: VecDeque<T>,
     fetched: u32,
+    cursors: Cursors,
     /// Of the page whose items are ready.
     current: Position,
     /// The last bare list, which must not come again.
@@ -136,6 +137,7 @@ impl<T> Pages<T> {
             by_start: false,
             ready: VecDeque::new(),
             fetched: 0,
+            cursors: Cursors::default(),
             current: Position::default(),
             before: Bytes::new(),
             state: State::Next(Position::default()),
@@ -245,7 +247,8 @@ impl<T: DeserializeOwned> Pages<T> {
         request: &Request,
         response: &Response,
     ) -> Result<State, ClientError> {
-        let page = Page::read(response, self.items)?;
+        let body = repair(response.bytes());
+        let page = Page::read(response, &body, self.items)?;
         let items: Vec<T> = page
             .items
             .iter()
@@ -279,9 +282,8 @@ impl<T: DeserializeOwned> Pages<T> {
         let Some(place) = next else {
             return Ok(None);
         };
-        if self.fetched + 1 >= MOST_PAGES {
-            return Err(response.unusable("there is no end of pages"));
-        }
+        let followed = self.cursors.follow(&place, page.items.len());
+        followed.map_err(|reason| response.unusable(reason))?;
         match place.request(&self.request) {
             Ok(next) if next.asks_as(request) => Err(response.unusable(SAME_AGAIN)),
             Ok(_) => Ok(Some(place)),
@@ -319,7 +321,6 @@ impl<T: DeserializeOwned> Pages<T> {
     }
 }
 
-const SAME_AGAIN: &str = "the next page is the same page again";
 const BARE: &str = "it is a bare list, in which nothing says whether there is more: `pages_by_start` \
                     goes on until an empty page, `fetch` reads a list that has no pages";
 

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::{CallName, ClientError};
 use super::{Client, status};
+use crate::json::repair;
 
 /// An answer: 2xx, its body read; or 304, to a call that asked for it (`If-None-Match`).
 pub struct Response {
@@ -59,14 +60,15 @@ impl Response {
         status::trace_id(&self.headers)
     }
 
-    /// The body, read as JSON. No body at all (204, 304) counts as `null`.
+    /// The body, read as JSON. No body at all (204, 304) counts as `null`. Half a surrogate pair, of
+    /// text that was cut inside an emoji, is read as U+FFFD.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         let body: &[u8] = if self.body.is_empty() {
             b"null"
         } else {
             &self.body
         };
-        serde_json::from_slice(body)
+        serde_json::from_slice(&repair(body))
             .map_err(|error| self.unreadable(std::any::type_name::<T>(), &error))
     }
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::error::{CallName, plain, trace, tries};
 use super::scopes;
+use crate::json::repair;
 
 /// Messages of an answer that are kept.
 const MESSAGES: usize = 5;
@@ -69,7 +70,7 @@ impl StatusError {
 
     /// The body, where it is JSON of this shape.
     pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_slice(&self.body).ok()
+        serde_json::from_slice(&repair(&self.body)).ok()
     }
 
     /// Atlassian's own code for what went wrong (`KEY_TOO_LONG`), where it gives one.
@@ -279,7 +280,7 @@ fn short(headers: &HeaderMap, name: &str) -> Option<String> {
 /// The code and the messages in an answer's body, in any of the products' shapes. `secret` is
 /// taken out, should a server echo it.
 pub(super) fn messages(body: &[u8], secret: &str) -> (Option<String>, Vec<String>) {
-    let Ok(body) = serde_json::from_slice::<Value>(body) else {
+    let Ok(body) = serde_json::from_slice::<Value>(&repair(body)) else {
         // HTML of a proxy says nothing that the status doesn't.
         return (None, Vec::new());
     };

@@ -7,12 +7,14 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
+use memchr::memmem;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::json;
+use crate::json::repair;
 use crate::response;
 
 /// What Forge sends with an event, an action, a check: the body as a `T` of yours, or of
@@ -48,8 +50,19 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Event<T> {
     }
 }
 
+/// Reads a body as [`Event`] does on a route that the platform calls.
+pub(crate) fn read_event<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+    serde_json::from_slice(payload(&repair(body)))
+}
+
 /// The payload, out of its wrapper if it has one.
 fn payload(body: &[u8]) -> &[u8] {
+    // One search is cheaper than reading the body twice.
+    let has_one =
+        body.trim_ascii_start().starts_with(b"{") && memmem::find(body, br#""payload""#).is_some();
+    if !has_one {
+        return body;
+    }
     #[derive(Deserialize)]
     struct Wrapped<'a> {
         #[serde(borrow)]
@@ -132,9 +145,13 @@ impl Retry {
         self.came || self.count > 0
     }
 
-    /// Of a body; the first time where it doesn't say.
-    fn of(body: &[u8]) -> Self {
-        let Ok(body) = serde_json::from_slice::<Value>(body) else {
+    /// Reads a body's retry context; the first delivery where it has none.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        // Most deliveries are the first.
+        if memmem::find(body, b"retryContext").is_none() {
+            return Self::default();
+        }
+        let Ok(body) = serde_json::from_slice::<Value>(&repair(body)) else {
             return Self::default();
         };
         let places = ["/retryContext", "/payload/retryContext"];

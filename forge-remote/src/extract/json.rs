@@ -10,17 +10,25 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::json::repair_bytes;
 use crate::response;
 
 /// The request's body as JSON, or a response's.
 ///
-/// As axum's, with two differences that Forge asks for: a request without `Content-Type` is taken
-/// (the platform documents none), and a body that doesn't fit is answered in JSON, which a page's
-/// `invokeRemote` insists on: 400 for what isn't JSON, 422 for what doesn't fit `T`, 415 for
-/// another content type, 413 for a body over [`App::body_limit`](crate::App::body_limit).
+/// As axum's, but a refused body is answered in JSON, which a page's `invokeRemote` insists on:
 ///
-/// Where nothing is known of the body that a remote gets (`scheduled_trigger`, `pre_uninstall`,
-/// `widget_context`), no body at all is read as `{}`.
+/// | response | body |
+/// | --- | --- |
+/// | 400 | not JSON, or empty |
+/// | 413 | over [`App::body_limit`](crate::App::body_limit) |
+/// | 415 | a page's, with a `Content-Type` that isn't JSON; none at all is accepted |
+/// | 422 | JSON that doesn't fit `T` |
+///
+/// Where the platform calls (every attribute but `endpoint`), the body is read whatever its content
+/// type is, since Atlassian documents none, and half a surrogate pair in it (text that was cut inside
+/// an emoji) is read as U+FFFD. Forge counts every response that isn't 2xx as a failure, 422 included,
+/// and sends an event up to four times more. Where the body of a remote's call isn't documented
+/// (`scheduled_trigger`, `pre_uninstall`, `widget_context`), an empty one is read as `{}`.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -68,23 +76,24 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-/// Marks a request whose kind has no known body: none at all is `{}` then.
+/// Marks a request that the platform makes: its body is JSON, whatever its content type says.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MayLackBody;
+pub(crate) struct PlatformBody {
+    /// Whether an empty body is read as `{}`: the kind's isn't documented.
+    pub(crate) may_be_empty: bool,
+}
 
-/// The body, which is said to be JSON.
+/// Reads the body: a page's if it is declared to be JSON, the platform's in any case.
 pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Response> {
-    let may_lack = request.extensions().get::<MayLackBody>().is_some();
-    let typed = check_type(request.headers());
-    if !may_lack {
-        typed?;
+    let Some(platform) = request.extensions().get::<PlatformBody>().copied() else {
+        check_type(request.headers())?;
         return super::whole_body(request, state).await;
-    }
+    };
     let body = super::whole_body(request, state).await?;
-    if body.is_empty() {
+    if body.is_empty() && platform.may_be_empty {
         return Ok(Bytes::from_static(b"{}"));
     }
-    typed.map(|()| body)
+    Ok(repair_bytes(body))
 }
 
 /// 415 for another content type.

@@ -6,12 +6,12 @@ mod json;
 mod state;
 mod token;
 
-pub(crate) use event::whole_body;
 pub use event::{Event, RetentionWindow, Retry};
+pub(crate) use event::{read_event, whole_body};
 pub use invocation::Invocation;
 pub(crate) use invocation::{Below, Verified, trace_id};
 pub use json::Json;
-pub(crate) use json::MayLackBody;
+pub(crate) use json::PlatformBody;
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};
 pub(crate) use token::{Owner, SYSTEM_HEADER, USER_HEADER, ends_at, new_system_token};

@@ -7,6 +7,8 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use crate::json::repair_str;
+
 /// Deeper nesting than this is refused, as serde_json does where it parses.
 const MAX_DEPTH: usize = 128;
 
@@ -37,46 +39,13 @@ pub(super) fn is_too_deep(text: &str) -> bool {
     false
 }
 
-/// A JSON text that is kept unparsed, once it is known that it can be read later.
-///
-/// Half a surrogate pair (a title that was cut in the middle of an emoji) is no reason to turn a
-/// call away: it becomes U+FFFD, as everywhere where such text meets UTF-8.
+/// A JSON text that is kept unparsed, once it is known that it can be read later. Half a surrogate
+/// pair in it becomes U+FFFD.
 pub(super) fn readable(text: &str) -> Option<Cow<'_, str>> {
-    if serde_json::from_str::<Readable>(text).is_ok() {
-        return Some(Cow::Borrowed(text));
-    }
-    let repaired = without_lone_surrogates(text);
-    serde_json::from_str::<Readable>(&repaired)
+    let text = repair_str(text);
+    serde_json::from_str::<Readable>(&text)
         .is_ok()
-        .then_some(Cow::Owned(repaired))
-}
-
-fn without_lone_surrogates(text: &str) -> String {
-    /// The code unit of an escape `\\uXXXX` at the start.
-    fn unit(text: &str) -> Option<u16> {
-        u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
-    }
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let taken = match (unit(rest), rest.get(6..).and_then(unit)) {
-            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
-            (Some(0xd800..=0xdfff), _) => {
-                out.push('\u{fffd}');
-                rest = &rest[6..];
-                continue;
-            }
-            (Some(_), _) => 6,
-            // Any other escape: the backslash and what it escapes.
-            (None, _) => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
-        };
-        out.push_str(&rest[..taken]);
-        rest = &rest[taken..];
-    }
-    out.push_str(rest);
-    out
+        .then_some(text)
 }
 
 /// Reads any JSON in full and keeps nothing of it.
@@ -208,20 +177,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_of_surrogate_pairs_are_replaced_and_nothing_else() {
-        let cases = [
-            (
-                r#"{"a":"\ud83d\ude00 \\ud800 \n"}"#,
-                Some(r#"{"a":"\ud83d\ude00 \\ud800 \n"}"#),
-            ),
-            (r#"{"a":"\ud800"}"#, Some("{\"a\":\"\u{fffd}\"}")),
-            (
-                r#"{"\udfffx":"\ud800\u0041"}"#,
-                Some("{\"\u{fffd}x\":\"\u{fffd}\\u0041\"}"),
-            ),
+    fn what_no_parser_takes_is_not_readable() {
+        for (text, expected) in [
+            (r#"{"a":"\ud83d\ude00"}"#, Some(r#"{"a":"\ud83d\ude00"}"#)),
+            (r#"{"a":"\ud800"}"#, Some(r#"{"a":"\ufffd"}"#)),
+            (r#"{"a":"\ud800","b":1e999}"#, None),
             (r#"{"a":1e999}"#, None),
-        ];
-        for (text, expected) in cases {
+            ("{", None),
+        ] {
             assert_eq!(readable(text).as_deref(), expected, "{text}");
         }
     }

@@ -46,6 +46,8 @@ pub enum Refusal {
     WrongApp,
     #[error("`app.installationId` and `app.installation.id` differ")]
     InstallationMismatch,
+    #[error("`app.installationId` is not an ARI of at most 512 printable ASCII characters")]
+    BadInstallation,
     #[error("the token has expired")]
     Expired,
     #[error("the token lives longer than any FIT (is `exp` in milliseconds?)")]
@@ -87,6 +89,7 @@ impl Refusal {
             Self::WrongAudience => "wrong_audience",
             Self::WrongApp => "wrong_app",
             Self::InstallationMismatch => "installation_mismatch",
+            Self::BadInstallation => "bad_installation",
             Self::Expired => "expired",
             Self::LivesTooLong => "lives_too_long",
             Self::NotYetValid => "not_yet_valid",

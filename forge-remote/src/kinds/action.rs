@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
 use super::{Rest, checks, item, set, wrong_items};
 use crate::fit::Caller;
+use crate::json::{Members, payload};
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[action]`. `description` is the doc comment's first paragraph unless written.
@@ -207,22 +209,42 @@ fn title(name: &str) -> String {
 }
 
 /// A call of an action: its inputs, and where it was asked for.
-#[derive(Clone, Debug, Deserialize)]
+///
+/// Inputs that don't fit `T` are answered 422; everything else refuses no call.
+#[derive(Clone, Debug)]
 pub struct ActionCall<T = Rest> {
     /// The inputs, of your type.
-    #[serde(flatten)]
     pub inputs: T,
     /// Where it was asked for.
-    #[serde(default, deserialize_with = "super::or_default")]
     pub context: ActionContext,
     /// What is neither. Where `T` is a map, it takes everything, and this has the same again.
-    #[serde(flatten)]
     pub rest: Rest,
 }
 
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ActionCall<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// `rest` has what the fields of `T` don't name: serde alone knows those.
+        #[derive(Deserialize)]
+        struct Inputs<T> {
+            #[serde(flatten)]
+            inputs: T,
+            #[serde(flatten)]
+            rest: Rest,
+        }
+        let mut members = Members::deserialize(deserializer)?;
+        let context = members.take(&["context"]);
+        let Inputs { inputs, rest } =
+            Inputs::deserialize(members.into_value()).map_err(D::Error::custom)?;
+        Ok(Self {
+            inputs,
+            context,
+            rest,
+        })
+    }
+}
+
 /// Where an action was asked for.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct ActionContext {
     /// The site.
     pub cloud_id: Option<String>,
@@ -233,6 +255,12 @@ pub struct ActionContext {
     /// Confluence's page: `contentId`, `spaceKey`, …
     pub confluence: Option<Rest>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(ActionContext {
+    cloud_id: "cloudId",
+    module_key: "moduleKey",
+    jira: "jira",
+    confluence: "confluence",
+});

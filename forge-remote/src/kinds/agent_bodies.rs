@@ -6,34 +6,37 @@ use std::collections::BTreeMap;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use serde::ser::SerializeMap as _;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
 use super::Rest;
 use super::agent_stream::{AgentStream, AgentUpdate};
+use crate::json::{Lenient, payload, repair};
 use crate::response;
 
 /// A JSON-RPC request: an extractor, for the last argument.
 ///
 /// A body that is no such request is answered with a JSON-RPC error (`-32700`, `-32600`, `-32602`)
 /// and status 200, as every other JSON-RPC error: Atlassian's pages name no other status, and what
-/// isn't 2xx is to Forge a call that failed, whatever its body says. As `Json<AgentCall>` it is
-/// answered 400 or 422.
-#[derive(Clone, Debug, Deserialize)]
+/// isn't 2xx is to Forge a call that failed, whatever its body says. As `Json<AgentCall>` only a body
+/// that isn't JSON is refused, with 400: `raw_method` may be empty.
+#[derive(Clone, Debug, Default)]
 pub struct AgentCall {
     /// Which it is; the answer has the same.
-    #[serde(default)]
     pub id: Json,
     /// The method as it was sent; see [`AgentCall::method`].
-    #[serde(rename = "method")]
     pub raw_method: String,
     /// What for.
-    #[serde(default, deserialize_with = "super::or_default")]
     pub params: Rest,
     /// Everything else: `jsonrpc`, …
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(AgentCall {
+    id: "id",
+    raw_method: "method",
+    params: "params",
+});
 
 impl AgentCall {
     /// The method, in the spelling with a slash: Atlassian's pages use both that and the one of
@@ -73,10 +76,10 @@ impl AgentCall {
         texts.join("\n")
     }
 
-    /// The request in a body, or what its sender is told.
-    fn read(body: &[u8]) -> Result<Self, AgentAnswer> {
+    /// The request in a body, or the response to its sender.
+    pub(super) fn read(body: &[u8]) -> Result<Self, AgentAnswer> {
         let refuse = |id, error| AgentAnswer::of(id, false, Outcome::Error(error));
-        let Ok(body) = serde_json::from_slice::<Json>(body) else {
+        let Ok(body) = serde_json::from_slice::<Json>(&repair(body)) else {
             return Err(refuse(Json::Null, AgentError::PARSE_ERROR));
         };
         let id = body
@@ -87,7 +90,11 @@ impl AgentCall {
         if body.get("method").and_then(Json::as_str).is_none() {
             return Err(refuse(id, AgentError::INVALID_REQUEST));
         }
-        serde_json::from_value(body).map_err(|_| refuse(id, AgentError::INVALID_PARAMS))
+        match body.get("params") {
+            None | Some(Json::Null | Json::Object(_)) => {}
+            Some(_) => return Err(refuse(id, AgentError::INVALID_PARAMS)),
+        }
+        <Self as Lenient>::read(body).map_err(|_| refuse(id, AgentError::INVALID_REQUEST))
     }
 }
 

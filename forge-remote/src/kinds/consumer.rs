@@ -1,8 +1,11 @@
 //! `consumer`: the events of an async event queue.
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::{Rest, item};
+use crate::json::Members;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[consumer]`.
@@ -72,21 +75,36 @@ impl Kind for Consumer {
 }
 
 /// An event of a queue, with the body that was pushed.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueEvent<T = serde_json::Value> {
+///
+/// A `body` that doesn't fit `T` is answered 422; a queue sends such an event again. Everything else
+/// refuses no call.
+#[derive(Clone, Debug)]
+pub struct QueueEvent<T = Value> {
     /// What was pushed.
     pub body: T,
     /// The queue.
-    #[serde(default, deserialize_with = "super::text_if_any")]
     pub queue_name: Option<String>,
     /// The job that the events pushed together make.
-    #[serde(default, deserialize_with = "super::text_if_any")]
     pub job_id: Option<String>,
     /// The event: the same each time it is sent again.
-    #[serde(default, deserialize_with = "super::text_if_any")]
     pub event_id: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for QueueEvent<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut members = Members::deserialize(deserializer)?;
+        let body = match members.remove("body") {
+            Some(body) => T::deserialize(body).map_err(D::Error::custom)?,
+            None => T::deserialize(Value::Null).map_err(|_| D::Error::missing_field("body"))?,
+        };
+        Ok(Self {
+            body,
+            queue_name: members.take(&["queueName"]),
+            job_id: members.take(&["jobId"]),
+            event_id: members.take(&["eventId"]),
+            rest: members.rest(),
+        })
+    }
 }

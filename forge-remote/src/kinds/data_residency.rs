@@ -3,10 +3,11 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
 use super::Rest;
+use crate::json::payload;
 use crate::registry::{Handler, Kind, Method, Module, Owned, Simulation};
 
 /// The module's key unless another is written.
@@ -128,11 +129,9 @@ impl Kind for DataResidency {
 }
 
 /// What a hook is told.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct ResidencyCall {
     /// The move's id: a number in a body, text in a query.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub migration_id: Option<String>,
     /// When it may begin, as ISO 8601.
     pub start_time: Option<String>,
@@ -141,9 +140,15 @@ pub struct ResidencyCall {
     /// Where to: `EU`, `US`, …
     pub location: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(ResidencyCall {
+    migration_id: "migrationId",
+    start_time: "startTime",
+    end_time: "endTime",
+    location: "location",
+});
 
 /// How far a move is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,11 +1,12 @@
 //! `devops:designInfoProvider` and `devops:securityInfoProvider`: several functions make one
 //! module.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_yaml::Mapping;
 
 use super::{Rest, nested, set};
 use crate::fit::Caller;
+use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
 
 pub(super) const DESIGN_ENDPOINTS: &[&[&str]] = &[
@@ -231,11 +232,9 @@ fn association(function: &str) -> serde_json::Value {
 }
 
 /// What a design function is asked.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct DesignCall {
     /// `url`, or `ari` and `id`.
-    #[serde(deserialize_with = "super::or_default")]
     pub entity: Rest,
     /// `id`: the account.
     pub user: Option<Rest>,
@@ -244,9 +243,15 @@ pub struct DesignCall {
     /// What it is no longer linked to.
     pub disassociated_from: Option<Associated>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(DesignCall {
+    entity: "entity",
+    user: "user",
+    associated_with: "associatedWith",
+    disassociated_from: "disassociatedFrom",
+});
 
 impl DesignCall {
     /// The design's URL.
@@ -256,41 +261,37 @@ impl DesignCall {
 }
 
 /// What an entity is linked to.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct Associated {
     /// The kind: `ati:cloud:jira:issue`.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub ati: Option<String>,
     /// The thing.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub ari: Option<String>,
     /// The site.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub cloud_id: Option<String>,
     /// The thing's id.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
 
+payload!(Associated {
+    ati: "ati",
+    ari: "ari",
+    cloud_id: "cloudId",
+    id: "id",
+});
+
 /// What a security function is asked.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct SecurityCall {
     /// Of workspaces or containers.
-    #[serde(deserialize_with = "super::or_default")]
     pub ids: Vec<String>,
     /// Where to search.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub cloud_id: Option<String>,
     /// Where to search.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub workspace_id: Option<String>,
     /// What to search for.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub search_query: Option<String>,
     /// A vulnerability: `ari` and `id`.
     pub entity: Option<Rest>,
@@ -299,9 +300,18 @@ pub struct SecurityCall {
     /// What it is no longer linked to.
     pub disassociated_from: Option<Associated>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(SecurityCall {
+    ids: "ids",
+    cloud_id: "cloudId",
+    workspace_id: "workspaceId",
+    search_query: "searchQuery",
+    entity: "entity",
+    associated_with: "associatedWith",
+    disassociated_from: "disassociatedFrom",
+});
 
 /// What a security function answers; nothing for the two about links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::{PullRequest, Rest, item, set};
+use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[dynamic_pipelines_provider]`. `description` is the doc comment's first
@@ -71,84 +72,88 @@ impl Kind for DynamicPipelinesProvider {
 /// A pipeline that is prepared, or, for the trigger `definitions`, the question which ones there
 /// are; the names are Bitbucket's. A field whose value isn't of the documented shape is as if it
 /// were left out.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct PipelinesCall {
     /// The workspace's UUID, in braces.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub workspace: Option<String>,
     /// The repository's.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub repository: Option<String>,
     /// The creator's.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub creator: Option<String>,
     /// `definitions`, `push`, `manual`, `schedule`, `parent_step`.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub trigger: Option<String>,
     /// Which step began it, for `parent_step`.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub trigger_context: Option<TriggerContext>,
     /// The pipeline's UUID, in braces; not for `definitions`.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub pipeline: Option<String>,
     /// The pipeline's number; for `manual` and `schedule`.
-    #[serde(deserialize_with = "super::number_if_any")]
     pub build_number: Option<u64>,
     /// When the pipeline was made, in ISO 8601.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub created_on: Option<String>,
     /// Its variables.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub variables: Vec<PipelineVariable>,
     /// Whether there are more variables than were sent.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub variables_truncated: bool,
     /// What it runs on.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub target: PipelineTarget,
     /// The configuration, as `bitbucket-pipelines.yml` has it.
     pub pipelines_configuration: Value,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(PipelinesCall {
+    workspace: "workspace",
+    repository: "repository",
+    creator: "creator",
+    trigger: "trigger",
+    trigger_context: "trigger_context",
+    pipeline: "pipeline",
+    build_number: "build_number",
+    created_on: "created_on",
+    variables: "variables",
+    variables_truncated: "variables_truncated",
+    target: "target",
+    pipelines_configuration: "pipelines_configuration",
+});
 
 /// Which step began a pipeline: UUIDs, in braces.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct TriggerContext {
     /// The step's pipeline.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub parent_pipeline_uuid: Option<String>,
     /// The run of it.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub parent_pipeline_run_uuid: Option<String>,
     /// The step.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub parent_step_uuid: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
 
+payload!(TriggerContext {
+    parent_pipeline_uuid: "parent_pipeline_uuid",
+    parent_pipeline_run_uuid: "parent_pipeline_run_uuid",
+    parent_step_uuid: "parent_step_uuid",
+});
+
 /// A variable of a pipeline. Its value may be a secret, so `Debug` leaves it out.
-#[derive(Clone, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Default)]
 pub struct PipelineVariable {
     /// Its name.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub key: Option<String>,
     /// Its value.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub value: Option<String>,
     /// Where it is set: `PIPELINE`, `REPOSITORY`, `WORKSPACE`, `STEP`, `DEPLOYMENT`.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub scope: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(PipelineVariable {
+    key: "key",
+    value: "value",
+    scope: "scope",
+});
 
 impl fmt::Debug for PipelineVariable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,52 +165,52 @@ impl fmt::Debug for PipelineVariable {
 }
 
 /// What a pipeline runs on.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct PipelineTarget {
     /// `pipeline_commit_target`, `pipeline_ref_target`, `pipeline_pullrequest_target`.
-    #[serde(rename = "type", deserialize_with = "super::text_if_any")]
     pub target_type: Option<String>,
     /// The commit.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub commit: Option<Commit>,
     /// `branch` or `tag`, of a ref.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub ref_type: Option<String>,
     /// The branch's or the tag's name, of a ref.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub ref_name: Option<String>,
     /// The branch that a pull request comes from.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub source: Option<String>,
     /// The branch that it goes to.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub destination: Option<String>,
     /// That branch's newest commit.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub destination_commit: Option<Commit>,
     /// The pull request.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub pullrequest: Option<PullRequest>,
     /// Which of the configuration's pipelines fits: `type`, `pattern`, `imported_from`.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub selector: Option<Rest>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
 
+payload!(PipelineTarget {
+    target_type: "type",
+    commit: "commit",
+    ref_type: "ref_type",
+    ref_name: "ref_name",
+    source: "source",
+    destination: "destination",
+    destination_commit: "destination_commit",
+    pullrequest: "pullrequest",
+    selector: "selector",
+});
+
 /// A commit.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// Its SHA-1.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub hash: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(Commit { hash: "hash" });
 
 /// What is run instead.
 #[derive(Clone, Debug, PartialEq, Serialize)]

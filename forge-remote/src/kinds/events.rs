@@ -1,10 +1,11 @@
 //! The bodies of events: life-cycle, and the most used of the products. Every field can be missing,
 //! and what isn't known is kept.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::Rest;
+use crate::json::{Members, payload};
 
 /// What comes with `avi:forge:installed:app` and `avi:forge:upgraded:app` (major versions only).
 /// There is no event for removal: see [`PreUninstall`](super::PreUninstall).
@@ -22,81 +23,87 @@ use super::Rest;
 ///     Ok(())
 /// }
 /// ```
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct LifecycleEvent {
     /// `avi:forge:installed:app` or `avi:forge:upgraded:app`; Atlassian's examples leave it out.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub event_type: Option<String>,
     /// The installation: the bare UUID, where the FIT has the ARI.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// The site's ARI, as far as has been seen.
     pub context: Option<Value>,
     /// Who installed it.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub installer_account_id: Option<String>,
     /// Who upgraded it.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub upgrader_account_id: Option<String>,
     /// The app.
-    #[serde(deserialize_with = "super::or_default")]
     pub app: LifecycleApp,
     /// Where it is installed.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub environment: Option<LifecycleEnvironment>,
     /// What the app may do: with an upgrade.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub permissions: Option<LifecyclePermissions>,
     /// Everything else.
-    #[serde(flatten, deserialize_with = "super::without_token")]
     pub rest: Rest,
 }
+
+payload!(LifecycleEvent {
+    event_type: "eventType",
+    id: "id",
+    context: "context",
+    installer_account_id: "installerAccountId",
+    upgrader_account_id: "upgraderAccountId",
+    app: "app",
+    environment: "environment",
+    permissions: "permissions",
+});
 
 /// The app in a [`LifecycleEvent`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct LifecycleApp {
     /// Its UUID, where the FIT has the ARI.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// Its version.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub version: Option<String>,
     /// Its name.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub name: Option<String>,
     /// Its owner's account.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub owner_account_id: Option<String>,
+    /// Everything else.
+    pub rest: Rest,
 }
+
+payload!(LifecycleApp {
+    id: "id",
+    version: "version",
+    name: "name",
+    owner_account_id: "ownerAccountId",
+});
 
 /// The app's environment in a [`LifecycleEvent`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct LifecycleEnvironment {
     /// Its UUID, where the FIT has the ARI.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
 
+payload!(LifecycleEnvironment { id: "id" });
+
 /// The permissions in a [`LifecycleEvent`], as in the manifest of the app's new version.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct LifecyclePermissions {
     /// The scopes.
-    #[serde(deserialize_with = "super::or_default")]
     pub scopes: Vec<String>,
     /// Where its data may go: `fetch` with `client` and `backend`, `images`, …
-    #[serde(deserialize_with = "super::or_default")]
     pub external: Rest,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(LifecyclePermissions {
+    scopes: "scopes",
+    external: "external",
+});
 
 /// What comes with the events of Jira's work items and their comments: `avi:jira:created:issue`,
 /// `updated`, `deleted`, `assigned`, `viewed`, `mentioned`, `commented`, and
@@ -114,33 +121,25 @@ pub struct LifecyclePermissions {
 /// ```
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/jira/>
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct ChangedIssue {
     /// The event.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub event_type: Option<String>,
     /// Whether the app itself did it; with the filter `ignore_self` it isn't said.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub self_generated: Option<bool>,
     /// When it happened, in milliseconds since 1970.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub timestamp: Option<String>,
     /// Who did it.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub atlassian_id: Option<String>,
     /// What sort of update it was: `issue_generic`, `issue_moved`, …
-    #[serde(deserialize_with = "super::text_if_any")]
     pub jira_event_type_name: Option<String>,
     /// The work item.
-    #[serde(deserialize_with = "super::or_default")]
     pub issue: EventIssue,
     /// What changed: with `updated` and `assigned`.
     pub changelog: Option<Value>,
     /// The comment: with `commented` and the events of comments.
     pub comment: Option<Value>,
     /// Who is mentioned.
-    #[serde(deserialize_with = "super::or_default")]
     pub mentioned_account_ids: Vec<String>,
     /// What the work item was copied from.
     pub cloned_from: Option<Value>,
@@ -149,27 +148,42 @@ pub struct ChangedIssue {
     /// The statuses before and after.
     pub associated_statuses: Option<Value>,
     /// Everything else.
-    #[serde(flatten, deserialize_with = "super::without_token")]
     pub rest: Rest,
 }
 
+payload!(ChangedIssue {
+    event_type: "eventType",
+    self_generated: "selfGenerated",
+    timestamp: "timestamp",
+    atlassian_id: "atlassianId",
+    jira_event_type_name: "jiraEventTypeName",
+    issue: "issue",
+    changelog: "changelog",
+    comment: "comment",
+    mentioned_account_ids: "mentionedAccountIds",
+    cloned_from: "clonedFrom",
+    associated_users: "associatedUsers",
+    associated_statuses: "associatedStatuses",
+});
+
 /// The work item in a [`ChangedIssue`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct EventIssue {
     /// Its id.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// Its key, like `DEV-1`.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub key: Option<String>,
     /// Some of its fields: `summary`, `project`, `status`, …
-    #[serde(deserialize_with = "super::or_default")]
     pub fields: Rest,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(EventIssue {
+    id: "id",
+    key: "key",
+    fields: "fields",
+});
 
 /// What comes with the events of Confluence's pages, live docs and blog posts, whiteboards,
 /// databases, smart links, folders, comments and custom content.
@@ -189,85 +203,88 @@ pub struct EventIssue {
 /// ```
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/confluence/>
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct ChangedPage {
     /// The event.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub event_type: Option<String>,
     /// Who did it; nobody for an anonymous visitor.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub atlassian_id: Option<String>,
     /// When it happened, as ISO 8601.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub event_created_date: Option<String>,
     /// Whether nobody is notified.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub suppress_notifications: Option<bool>,
     /// Whether the app itself did it.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub self_generated: Option<bool>,
     /// Why it was updated.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub update_trigger: Option<String>,
     /// The page.
-    #[serde(deserialize_with = "super::or_default")]
     pub content: EventContent,
     /// What it was before a move.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub prev_content: Option<EventContent>,
     /// What it was copied from.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub origin_content_id: Option<String>,
     /// Everything else: the order of children, …
-    #[serde(flatten, deserialize_with = "super::without_token")]
     pub rest: Rest,
 }
+
+payload!(ChangedPage {
+    event_type: "eventType",
+    atlassian_id: "atlassianId",
+    event_created_date: "eventCreatedDate",
+    suppress_notifications: "suppressNotifications",
+    self_generated: "selfGenerated",
+    update_trigger: "updateTrigger",
+    content: "content",
+    prev_content: "prevContent",
+    origin_content_id: "originContentId",
+});
 
 /// The page in a [`ChangedPage`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct EventContent {
     /// Its id.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// `page`, `blogpost`, …
-    #[serde(rename = "type", deserialize_with = "super::text_if_any")]
     pub content_type: Option<String>,
     /// `live` for a live doc.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub sub_type: Option<String>,
     /// `current`, `trashed`, `historical`, `draft` or `archived`.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub status: Option<String>,
     /// Its title.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub title: Option<String>,
     /// Its space.
-    #[serde(deserialize_with = "super::or_default")]
     pub space: EventSpace,
     /// Everything else: `history`, `version`, …
-    #[serde(flatten)]
     pub rest: Rest,
 }
 
+payload!(EventContent {
+    id: "id",
+    content_type: "type",
+    sub_type: "subType",
+    status: "status",
+    title: "title",
+    space: "space",
+});
+
 /// The space of an [`EventContent`].
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct EventSpace {
     /// Its id.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// Its key.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub key: Option<String>,
     /// Its name.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub name: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(EventSpace {
+    id: "id",
+    key: "key",
+    name: "name",
+});
 
 /// An event with the entity properties that the trigger's `property_paths` name.
 ///
@@ -284,15 +301,22 @@ pub struct EventSpace {
 /// ```
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/product_events/>
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct WithProperties<T> {
     /// The values by their paths. A path that leads nowhere is missing or `null`.
-    #[serde(default, deserialize_with = "super::or_default")]
     pub payload_include_properties: Rest,
     /// The event itself.
-    #[serde(flatten)]
     pub event: T,
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for WithProperties<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut members = Members::deserialize(deserializer)?;
+        Ok(Self {
+            payload_include_properties: members.take(&["payloadIncludeProperties"]),
+            event: T::deserialize(members.into_value()).map_err(serde::de::Error::custom)?,
+        })
+    }
 }
 
 impl<T> WithProperties<T> {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
 use super::{Rest, checks, item, texts, wrong};
 use crate::fit::Caller;
+use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[jql_function]`.
@@ -102,43 +103,45 @@ impl Kind for JqlFunction {
 }
 
 /// A query's use of the function.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Default)]
 pub struct JqlCall {
     /// The precomputation's id, by which Jira's API can be told a new result later.
-    #[serde(default, deserialize_with = "super::text_if_any")]
     pub precomputation_id: Option<String>,
     /// The clause.
     pub clause: JqlClause,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
 
+payload!(JqlCall {
+    precomputation_id: "precomputationId",
+    clause: "clause",
+});
+
 /// `key in urgent("team")`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct JqlClause {
     /// The field before the operator.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub field: Option<String>,
     /// The field's types.
-    #[serde(rename = "type")]
-    #[serde(deserialize_with = "super::or_default")]
     pub types: Vec<String>,
     /// The operator.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub operator: Option<String>,
     /// The function's name.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub function_name: Option<String>,
     /// The arguments.
-    #[serde(deserialize_with = "super::or_default")]
     pub arguments: Vec<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(JqlClause {
+    field: "field",
+    types: "type",
+    operator: "operator",
+    function_name: "functionName",
+    arguments: "arguments",
+});
 
 /// What stands for the function in the query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

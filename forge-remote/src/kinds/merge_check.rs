@@ -1,8 +1,9 @@
 //! `bitbucket:mergeCheck`: whether a pull request may be merged.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Rest, item, texts};
+use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[merge_check]`. `description` is the doc comment's first paragraph unless
@@ -85,29 +86,30 @@ impl Kind for MergeCheck {
 
 /// What is to be merged. A field whose value isn't of the documented shape is as if it were left
 /// out.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct MergeCheckCall {
     /// The workspace.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub workspace: WithUuid,
     /// The repository.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub repository: WithUuid,
     /// The pull request.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub pullrequest: PullRequest,
     /// When it is asked; an example of Atlassian's names the wrong one, so see whether there are
     /// `merge_properties`.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub trigger: MergeTrigger,
     /// At a merge only.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub merge_properties: Option<MergeProperties>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(MergeCheckCall {
+    workspace: "workspace",
+    repository: "repository",
+    pullrequest: "pullrequest",
+    trigger: "trigger",
+    merge_properties: "mergeProperties",
+});
 
 impl MergeCheckCall {
     /// The pull request's number.
@@ -117,61 +119,61 @@ impl MergeCheckCall {
 }
 
 /// Something of Bitbucket's that has a UUID.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct WithUuid {
     /// The UUID, in braces.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub uuid: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(WithUuid { uuid: "uuid" });
 
 /// A pull request.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct PullRequest {
     /// Its number in the repository.
-    #[serde(deserialize_with = "super::number_if_any")]
     pub id: Option<u64>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(PullRequest { id: "id" });
 
 /// When a merge check is asked.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct MergeTrigger {
     /// `on-merge`, `on-code-pushed`, `on-reviewer-status-changed`.
-    #[serde(rename = "type", deserialize_with = "super::text_if_any")]
     pub trigger_type: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
 
+payload!(MergeTrigger {
+    trigger_type: "type",
+});
+
 /// How it is to be merged.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct MergeProperties {
     /// The commit's message, cut after 1,000 characters.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub commit_message: Option<String>,
     /// Whether it is cut.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub commit_message_truncated: bool,
     /// `merge_commit`, `squash`, …
-    #[serde(deserialize_with = "super::text_if_any")]
     pub merge_strategy: Option<String>,
     /// Whether the branch goes.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub close_source_branch: bool,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(MergeProperties {
+    commit_message: "commitMessage",
+    commit_message_truncated: "commitMessageTruncated",
+    merge_strategy: "mergeStrategy",
+    close_source_branch: "closeSourceBranch",
+});
 
 /// Whether it may.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -27,9 +27,17 @@
 //! # What is known of the bodies
 //!
 //! Atlassian documents the body that a *function* gets for each of these, and for a remote only
-//! those of product events, life-cycle events and post functions. So the payloads here have their
-//! fields optional where there is any doubt and keep the ones they don't know (`rest`), and
-//! [`Event<T>`] takes the body as it is or under a `payload`. The documentation of each says what it rests on.
+//! those of product events, life-cycle events and post functions. So every field of the payloads here
+//! may be missing, members they don't know are kept (`rest`), and [`Event<T>`] takes the body as it is
+//! or under a `payload`. The documentation of each says what it rests on.
+//!
+//! No body of JSON refuses a call that takes one of these payloads. A field of another shape than
+//! documented is empty and its value is in `rest`; an odd entry of a list is left out, and the others
+//! are kept; a body that is no object has no fields. Half a surrogate pair (text that was cut inside an
+//! emoji) is read as U+FFFD, and the content type doesn't count. A type of your own
+//! (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionCall`]) is held to: a body that doesn't fit
+//! is answered 422. Forge counts it as failed like any response that isn't 2xx and sends an event up to
+//! four times more, a minute apart, so give fields that may be missing a default.
 //!
 //! # How long Forge waits
 //!
@@ -114,8 +122,6 @@ pub use workflow_post_function::{Transitioned, WithId, WorkflowPostFunction};
 pub use crate::extract::Event;
 pub use crate::registry::Kind;
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
 use crate::manifest::nearest;
@@ -210,56 +216,6 @@ fn item(handler: &Handler) -> Mapping {
     item
 }
 
-/// A field of a payload that may as well be left out: `null` says the same.
-fn or_default<'de, D, T>(reader: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
-}
-
-/// What isn't known, but for the token that functions get for Forge's own use.
-fn without_token<'de, D: Deserializer<'de>>(reader: D) -> Result<Rest, D::Error> {
-    let mut rest = Rest::deserialize(reader)?;
-    rest.remove("contextToken");
-    Ok(rest)
-}
-
-/// A field that a call isn't refused for: what doesn't fit the type is as if it were left out.
-fn if_it_fits<'de, D, T>(reader: D) -> Result<T, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Default + DeserializeOwned,
-{
-    let value = Option::<serde_json::Value>::deserialize(reader)?.unwrap_or_default();
-    if value.is_null() {
-        return Ok(T::default());
-    }
-    // Not what it says: a customer's data has no place in a log.
-    Ok(T::deserialize(value).unwrap_or_else(|_| {
-        tracing::debug!("a field of the body isn't of the documented shape, and is left out");
-        T::default()
-    }))
-}
-
-/// Text; of a number, its digits; nothing for anything else.
-fn text_if_any<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<String>, D::Error> {
-    Ok(match serde_json::Value::deserialize(reader)? {
-        serde_json::Value::String(text) => Some(text),
-        serde_json::Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    })
-}
-
-/// A number; of text, what it says.
-fn number_if_any<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<u64>, D::Error> {
-    Ok(match serde_json::Value::deserialize(reader)? {
-        serde_json::Value::String(text) => text.trim().parse().ok(),
-        other => other.as_u64(),
-    })
-}
-
 fn texts(texts: &[&str]) -> Value {
     Value::Sequence(texts.iter().map(|text| Value::from(*text)).collect())
 }
@@ -295,6 +251,47 @@ fn nested(name: &str, value: Value) -> Value {
     let mut mapping = Mapping::new();
     mapping.insert(name.into(), value);
     Value::Mapping(mapping)
+}
+
+/// Reads a body as every payload type, as the extractors do, and returns the types that refuse it;
+/// `None` for a body that isn't JSON. For fuzzing.
+#[doc(hidden)]
+pub fn refusing_payloads(body: &[u8]) -> Option<Vec<(&'static str, serde_json::Error)>> {
+    use crate::extract::{Retry, read_event};
+
+    let mut refusing = Vec::new();
+    macro_rules! read {
+        ($($payload:ty),+ $(,)?) => {
+            $( if let Err(error) = read_event::<$payload>(body) {
+                refusing.push((stringify!($payload), error));
+            } )+
+        };
+    }
+    read!(
+        ActionCall,
+        AgentCall,
+        ChangedIssue,
+        ChangedPage,
+        DesignCall,
+        JqlCall,
+        LifecycleEvent,
+        MacrosCall,
+        MergeCheckCall,
+        PipelinesCall,
+        QueueEvent,
+        ResidencyCall,
+        ScheduledEvent,
+        SecurityCall,
+        Transitioned,
+        UninstallEvent,
+        WithProperties<ChangedIssue>,
+        WithProperties<ChangedPage>,
+    );
+    // These refuse nothing: they must not panic.
+    let _ = Retry::of(body);
+    let _ = AgentCall::read(body);
+    let _ = web_trigger::is_description(body);
+    read_event::<serde_json::Value>(body).ok().map(|_| refusing)
 }
 
 /// Where each module type can name an endpoint, as far as this version knows.

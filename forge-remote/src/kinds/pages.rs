@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Rest;
 use crate::fit::Caller;
+use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// `#[static_macro]`: renders a Confluence macro where its page can't run. The macro is
@@ -103,16 +104,15 @@ impl Kind for WidgetContext {
 }
 
 /// The macros of one page.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct MacrosCall {
     /// Each of them.
-    #[serde(deserialize_with = "super::or_default")]
     pub macros: Vec<MacroCall>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(MacrosCall { macros: "macros" });
 
 impl MacrosCall {
     /// Renders each as XHTML.
@@ -153,22 +153,23 @@ impl MacrosCall {
 }
 
 /// One macro on a page.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct MacroCall {
     /// Which it is.
-    #[serde(deserialize_with = "super::or_default")]
     pub local_id: String,
     /// `content` and `space`.
-    #[serde(deserialize_with = "super::or_default")]
     pub context: Rest,
     /// What its author configured.
-    #[serde(deserialize_with = "super::or_default")]
     pub config: Rest,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(MacroCall {
+    local_id: "localId",
+    context: "context",
+    config: "config",
+});
 
 impl MacroCall {
     /// This macro as XHTML, Confluence's storage format.

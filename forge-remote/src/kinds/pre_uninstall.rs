@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::{Rest, item};
+use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// `#[pre_uninstall]`: the last call of an installation. A function has 55 seconds for it, and
@@ -56,12 +55,12 @@ impl Kind for PreUninstall {
 
 /// What comes with it. Known of functions only, so nothing at all is taken too: take the
 /// installation from the [`Invocation`](crate::Invocation).
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct UninstallEvent {
     /// `cloudId` and `moduleKey`, as far as is known.
     pub context: Option<serde_json::Value>,
     /// Everything else, without the `contextToken` that functions get.
-    #[serde(flatten, deserialize_with = "super::without_token")]
     pub rest: Rest,
 }
+
+payload!(UninstallEvent { context: "context" });

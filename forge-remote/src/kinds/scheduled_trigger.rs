@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-
 use super::{Rest, item, nested};
+use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[scheduled_trigger]`. A handler that wants to see the body takes
@@ -109,12 +108,12 @@ impl Kind for ScheduledTrigger {
 /// ```
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/scheduled-trigger/>
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct ScheduledEvent {
     /// `cloudId` and `moduleKey`, as far as is known.
     pub context: Option<serde_json::Value>,
     /// Everything else, without the `contextToken` that functions get.
-    #[serde(flatten, deserialize_with = "super::without_token")]
     pub rest: Rest,
 }
+
+payload!(ScheduledEvent { context: "context" });

@@ -16,6 +16,7 @@ use serde_yaml::{Mapping, Value};
 use super::{checks, item, nested, set, wrong_items};
 use crate::Json;
 use crate::extract::Below;
+use crate::json::{Lenient as _, repair};
 use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
 
 /// The options of `#[web_trigger]`.
@@ -260,10 +261,15 @@ impl WebRequest {
         std::str::from_utf8(&self.body)
     }
 
-    /// The body as JSON, whatever its content type says.
+    /// The body as JSON, whatever its content type says; half a surrogate pair is read as U+FFFD.
     pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
-        serde_json::from_slice(&self.body)
+        serde_json::from_slice(&repair(&self.body))
     }
+}
+
+/// Whether a body is read as Forge's description of a request.
+pub(super) fn is_description(body: &[u8]) -> bool {
+    Described::of(&repair(body)).is_some()
 }
 
 /// Forge's description of a request, as functions get it.
@@ -277,31 +283,27 @@ struct Described {
     // It is always there, and tells a description from a body of the caller's.
     #[serde(rename = "path")]
     _path: String,
-    #[serde(default, deserialize_with = "super::or_default")]
-    body: String,
+    body: Option<String>,
     user_path: Option<String>,
     headers: Option<Values>,
     query_parameters: Option<Values>,
 }
 
-/// Names with their values; a single one may stand without a list.
+/// Names with their values; a single one may stand without a list. A value that isn't text is left
+/// out.
 #[derive(Default, Deserialize)]
-#[serde(from = "BTreeMap<String, Several>")]
+#[serde(from = "BTreeMap<String, serde_json::Value>")]
 struct Values(BTreeMap<String, Vec<String>>);
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Several {
-    All(Vec<String>),
-    One(String),
-}
-
-impl From<BTreeMap<String, Several>> for Values {
-    fn from(values: BTreeMap<String, Several>) -> Self {
-        let all = values.into_iter().map(|(name, value)| match value {
-            Several::All(all) => (name, all),
-            Several::One(one) => (name, vec![one]),
-        });
+impl From<BTreeMap<String, serde_json::Value>> for Values {
+    fn from(values: BTreeMap<String, serde_json::Value>) -> Self {
+        let texts = |value| match Vec::read(value) {
+            Ok(all) => Some(all),
+            Err(one) => String::read(one).ok().map(|one| vec![one]),
+        };
+        let all = values
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, texts(value)?)));
         Self(all.collect())
     }
 }
@@ -362,12 +364,12 @@ impl<S: Send + Sync> FromRequest<S> for WebRequest {
         // A description comes by POST, to the trigger's own path.
         if below.is_none()
             && parts.method == Method::POST
-            && let Some(described) = Described::of(&body)
+            && let Some(described) = Described::of(&repair(&body))
         {
             return Ok(Self {
                 method: described.method,
                 headers: described.headers.unwrap_or_default().0,
-                body: described.body.into(),
+                body: described.body.unwrap_or_default().into(),
                 user_path: described.user_path.unwrap_or_default(),
                 query_parameters: described.query_parameters.unwrap_or_default().0,
             });

@@ -1,9 +1,8 @@
 //! `jira:workflowPostFunction`: Jira calls after a transition.
 
-use serde::Deserialize;
-
 use super::{Rest, item, texts};
 use crate::fit::Caller;
+use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[workflow_post_function]`. `description` is the doc comment's first paragraph
@@ -116,48 +115,49 @@ impl Kind for WorkflowPostFunction {
 }
 
 /// A transition that has been made.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default)]
 pub struct Transitioned {
     /// `id` and `key`, at least.
-    #[serde(deserialize_with = "super::or_default")]
     pub issue: Rest,
     /// `id`, `executionId`, `from`, `to`.
-    #[serde(deserialize_with = "super::or_default")]
     pub transition: Rest,
     /// `id` and `name`.
-    #[serde(deserialize_with = "super::or_default")]
     pub workflow: Rest,
     /// Who made it.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub atlassian_id: Option<String>,
     /// What it changed, by the id that Jira's `changelog/list` takes.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub changelog: Option<WithId>,
     /// The comment that was written with it.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub comment: Option<WithId>,
     /// What the configuration page stored.
     pub configuration: Option<serde_json::Value>,
     /// This post function in the workflow.
-    #[serde(deserialize_with = "super::if_it_fits")]
     pub post_function: Option<WithId>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
 
+payload!(Transitioned {
+    issue: "issue",
+    transition: "transition",
+    workflow: "workflow",
+    atlassian_id: "atlassianId",
+    changelog: "changelog",
+    comment: "comment",
+    configuration: "configuration",
+    post_function: "postFunction",
+});
+
 /// Something of Jira's that has an id.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default)]
 pub struct WithId {
     /// The id; as text, also where a number was sent.
-    #[serde(deserialize_with = "super::text_if_any")]
     pub id: Option<String>,
     /// Everything else.
-    #[serde(flatten)]
     pub rest: Rest,
 }
+
+payload!(WithId { id: "id" });
 
 impl Transitioned {
     /// The transition's own id: the same in every repetition, and for every post function of it.

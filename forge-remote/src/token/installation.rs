@@ -140,7 +140,7 @@ impl About {
     pub(super) fn contexts(&self) -> Vec<InstallationContext> {
         self.contexts
             .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok())
+            .map(InstallationContext::read_all)
             .unwrap_or_default()
     }
 

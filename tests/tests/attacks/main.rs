@@ -5,6 +5,7 @@ mod claims;
 mod header;
 mod jose;
 mod key_choice;
+mod odd_claims;
 mod page_types;
 mod presence;
 mod serialisation;

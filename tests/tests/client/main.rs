@@ -7,6 +7,7 @@ mod files;
 mod graphql;
 mod listings;
 mod newest_token;
+mod odd_answers;
 mod pages;
 mod retries;
 mod stand_ins;

@@ -2,5 +2,6 @@
 
 mod agent;
 mod modules;
+mod odd_bodies;
 mod payloads;
 mod web;

@@ -10,7 +10,7 @@ mod transaction;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 pub use batch::{Batch, BatchError, BatchKey, FailedKey, FailedKeyError, SetBatch};
 pub use item::Item;
@@ -106,7 +106,7 @@ impl Storage {
 
     /// The keys and values, in pages.
     pub fn query<T: DeserializeOwned>(&self) -> Query<T> {
-        Query::new(self.call("/v1/query", &[]), json!({}), "after")
+        Query::new(self.call("/v1/query", &[]), Map::new(), "after")
     }
 
     /// Values that are encrypted and can't be queried.
@@ -235,8 +235,10 @@ impl Entities {
 
     /// The entities by an index, in pages.
     pub fn query<T: DeserializeOwned>(&self, index: &str) -> Query<T> {
-        let body = json!({ "entityName": self.name, "indexName": index });
-        Query::new(self.storage.call("/v1/entity/query", &[]), body, "cursor")
+        let named = [("entityName", &*self.name), ("indexName", index)];
+        let body = named.map(|(name, text)| (name.to_owned(), text.into()));
+        let call = self.storage.call("/v1/entity/query", &[]);
+        Query::new(call, body.into_iter().collect(), "cursor")
     }
 
     fn named(&self, key: &str) -> Value {

@@ -5,15 +5,13 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::Call;
 use super::item::{Item, METADATA};
-use super::{Call, unusable};
+use crate::client::cursors::Cursors;
 use crate::client::error::ClientError;
 use crate::client::request::Response;
-
-/// A query that gives pages without end is broken.
-const MOST_PAGES: u32 = 100_000;
 
 /// A page of what a query found.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -44,10 +42,10 @@ pub struct Found<T> {
 #[must_use = "a query does nothing until it is asked"]
 pub struct Query<T> {
     call: Call,
-    body: Value,
+    body: Map<String, Value>,
     cursor: &'static str,
     ready: VecDeque<Item<T>>,
-    fetched: u32,
+    cursors: Cursors,
     is_done: bool,
     /// What is said after the items that came.
     problem: Option<ClientError>,
@@ -60,13 +58,13 @@ impl<T> fmt::Debug for Query<T> {
 }
 
 impl<T: DeserializeOwned> Query<T> {
-    pub(super) fn new(call: Call, body: Value, cursor: &'static str) -> Self {
+    pub(super) fn new(call: Call, body: Map<String, Value>, cursor: &'static str) -> Self {
         Self {
             call,
             body,
             cursor,
             ready: VecDeque::new(),
-            fetched: 0,
+            cursors: Cursors::default(),
             is_done: false,
             problem: None,
         }
@@ -74,33 +72,41 @@ impl<T: DeserializeOwned> Query<T> {
 
     /// How many come with one page: Atlassian allows fewer than 100.
     pub fn limit(mut self, limit: u32) -> Self {
-        self.body["limit"] = limit.into();
+        self.body.insert("limit".to_owned(), limit.into());
         self
     }
 
     /// Begins after this cursor of an earlier page.
     pub fn after(mut self, cursor: impl Into<String>) -> Self {
-        self.body[self.cursor] = cursor.into().into();
+        self.set_cursor(cursor.into());
         self
+    }
+
+    fn set_cursor(&mut self, cursor: String) {
+        self.body.insert(self.cursor.to_owned(), cursor.into());
     }
 
     /// Keys that begin so; not for entities.
     pub fn prefix(mut self, prefix: &str) -> Self {
         let begins = json!({ "property": "key", "condition": "BEGINS_WITH", "values": [prefix] });
-        self.body["where"] = json!([begins]);
+        self.body.insert("where".to_owned(), json!([begins]));
         self
     }
 
     /// With when each was created and updated, and when it expires.
     pub fn with_metadata(mut self) -> Self {
-        self.body["options"]["metadataFields"] = json!(METADATA);
+        let options = self.body.entry("options").or_insert_with(|| json!({}));
+        // What `with` has put there may be anything.
+        if let Some(options) = options.as_object_mut() {
+            options.insert("metadataFields".to_owned(), json!(METADATA));
+        }
         self
     }
 
     /// A member of the question that has no method here, as Atlassian's reference has it:
     /// `partition`, `range`, `filters`, `sort` of an entity's query.
     pub fn with(mut self, name: &str, value: Value) -> Self {
-        self.body[name] = value;
+        self.body.insert(name.to_owned(), value);
         self
     }
 
@@ -114,7 +120,9 @@ impl<T: DeserializeOwned> Query<T> {
         call.json(&self.body).send().await
     }
 
-    /// The next item, from page after page; `None` after the last, and after an error.
+    /// The next item, from page after page; `None` after the last, and after an error. Cursors that
+    /// come again, 1,000 pages without an item in a row and 100,000 pages at all are an error
+    /// ([`ClientError::Unusable`]).
     pub async fn next(&mut self) -> Option<Result<Item<T>, ClientError>> {
         loop {
             if let Some(item) = self.ready.pop_front() {
@@ -132,18 +140,17 @@ impl<T: DeserializeOwned> Query<T> {
                     return Some(Err(error));
                 }
             };
+            let items = page.data.len();
             self.ready.extend(page.data);
-            self.fetched += 1;
             let Some(cursor) = page.cursor.filter(|cursor| !cursor.is_empty()) else {
                 self.is_done = true;
                 continue;
             };
-            if self.body[self.cursor] == cursor.as_str() || self.fetched >= MOST_PAGES {
-                let reason = "there is no end of pages".to_owned();
-                self.problem = Some(unusable(&answer, reason));
+            if let Err(reason) = self.cursors.follow(&cursor, items) {
+                self.problem = Some(answer.unusable(reason));
                 self.is_done = true;
             }
-            self.body[self.cursor] = cursor.into();
+            self.set_cursor(cursor);
         }
     }
 }

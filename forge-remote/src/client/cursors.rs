@@ -1,0 +1,40 @@
+//! The cursors that a listing has had: one without an end ends with an error.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, Hash, RandomState};
+
+/// More pages than this are no listing.
+const MAX_PAGES: usize = 100_000;
+/// A listing may cut its pages before it filters them, but not so many in a row.
+const MAX_EMPTY_PAGES: u32 = 1_000;
+
+/// The cursors of one listing. It keeps a hash of each: 8 bytes a page, at most a few MiB.
+#[derive(Default)]
+pub(super) struct Cursors {
+    hasher: RandomState,
+    seen: HashSet<u64>,
+    empty: u32,
+}
+
+impl Cursors {
+    /// Follows a page of so many items to the next one. An error says why the listing has no end.
+    pub(super) fn follow(&mut self, next: &impl Hash, items: usize) -> Result<(), String> {
+        self.empty = if items > 0 { 0 } else { self.empty + 1 };
+        if self.empty >= MAX_EMPTY_PAGES {
+            return Err(format!(
+                "there is no end of pages: {} pages without an item came in a row",
+                self.empty
+            ));
+        }
+        if !self.seen.insert(self.hasher.hash_one(next)) {
+            return Err(SAME_AGAIN.to_owned());
+        }
+        if self.seen.len() >= MAX_PAGES {
+            return Err(format!("there is no end of pages: {MAX_PAGES} came"));
+        }
+        Ok(())
+    }
+}
+
+pub(super) const SAME_AGAIN: &str =
+    "there is no end of pages: the next page is the same page again";

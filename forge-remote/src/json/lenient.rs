@@ -1,0 +1,158 @@
+//! Values that refuse nothing: what the platform sends in another shape than documented is left out
+//! of its field and kept beside it.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+/// A type that is read from JSON of any shape. [`payload!`](crate::json::payload) implements it.
+pub(crate) trait Lenient: Sized {
+    /// Reads a value; one of another shape is returned as it is.
+    fn read(value: Value) -> Result<Self, Value>;
+}
+
+/// Text, and the digits of a number.
+impl Lenient for String {
+    fn read(value: Value) -> Result<Self, Value> {
+        match value {
+            Value::String(text) => Ok(text),
+            Value::Number(number) => Ok(number.to_string()),
+            other => Err(other),
+        }
+    }
+}
+
+/// A number, also where it is written as text.
+impl Lenient for u64 {
+    fn read(value: Value) -> Result<Self, Value> {
+        let number = match &value {
+            Value::String(text) => text.trim().parse().ok(),
+            other => other.as_u64(),
+        };
+        number.ok_or(value)
+    }
+}
+
+impl Lenient for bool {
+    fn read(value: Value) -> Result<Self, Value> {
+        value.as_bool().ok_or(value)
+    }
+}
+
+impl Lenient for Value {
+    fn read(value: Value) -> Result<Self, Value> {
+        Ok(value)
+    }
+}
+
+impl Lenient for Map<String, Value> {
+    fn read(value: Value) -> Result<Self, Value> {
+        match value {
+            Value::Object(members) => Ok(members),
+            other => Err(other),
+        }
+    }
+}
+
+/// A list without the entries of another shape.
+impl<T: Lenient> Lenient for Vec<T> {
+    fn read(value: Value) -> Result<Self, Value> {
+        match value {
+            Value::Array(items) => Ok(items
+                .into_iter()
+                .filter_map(|item| T::read(item).ok())
+                .collect()),
+            other => Err(other),
+        }
+    }
+}
+
+impl<T: Lenient> Lenient for Option<T> {
+    fn read(value: Value) -> Result<Self, Value> {
+        T::read(value).map(Some)
+    }
+}
+
+/// The members of an object that are not read yet.
+#[derive(Default)]
+pub(crate) struct Members(Map<String, Value>);
+
+impl Members {
+    /// The members of an object; any other value is returned as it is.
+    pub(crate) fn read(value: Value) -> Result<Self, Value> {
+        Map::read(value).map(Self)
+    }
+
+    /// The members of what comes next; none where it is no object.
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
+        Ok(Self::read(Value::deserialize(deserializer)?).unwrap_or_default())
+    }
+
+    /// Takes the field that has these names, the first of which that fits counts. A missing one,
+    /// `null` and a value of another shape are the default; the latter stays in the rest.
+    pub(crate) fn take<T: Lenient + Default>(&mut self, names: &[&'static str]) -> T {
+        let mut taken = None;
+        for name in names {
+            let value = self.0.remove(*name).filter(|value| !value.is_null());
+            match value.map(T::read) {
+                None => {}
+                Some(Ok(field)) => taken = taken.or(Some(field)),
+                Some(Err(odd)) => {
+                    // Not the value: a customer's data has no place in a log.
+                    tracing::debug!(
+                        field = name,
+                        "a field isn't of the documented shape, and is left out"
+                    );
+                    self.0.insert((*name).to_owned(), odd);
+                }
+            }
+        }
+        taken.unwrap_or_default()
+    }
+
+    /// Takes a member as it is.
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name)
+    }
+
+    /// Everything that wasn't taken, without the token that functions get for Forge's own use.
+    pub(crate) fn rest(mut self) -> Map<String, Value> {
+        self.0.remove("contextToken");
+        self.0
+    }
+
+    /// Everything that wasn't taken.
+    pub(crate) fn into_value(self) -> Value {
+        Value::Object(self.0)
+    }
+}
+
+/// Reads a payload from JSON of any shape: `payload!(Type { field: "name in JSON", … })`, with
+/// `"name" or "another"` for a field that has several. The type has a default, and a field `rest`
+/// for every other member.
+macro_rules! payload {
+    ($name:ident { $($field:ident: $first:literal $(or $other:literal)*),+ $(,)? }) => {
+        impl $crate::json::Lenient for $name {
+            fn read(value: ::serde_json::Value) -> Result<Self, ::serde_json::Value> {
+                let mut members = $crate::json::Members::read(value)?;
+                Ok(Self {
+                    $($field: members.take(&[$first $(, $other)*]),)+
+                    rest: members.rest(),
+                })
+            }
+        }
+
+        impl<'de> ::serde::Deserialize<'de> for $name {
+            fn deserialize<D>(deserializer: D) -> Result<Self, D::Error>
+            where
+                D: ::serde::Deserializer<'de>,
+            {
+                let value = ::serde_json::Value::deserialize(deserializer)?;
+                Ok(<Self as $crate::json::Lenient>::read(value).unwrap_or_default())
+            }
+        }
+    };
+}
+
+pub(crate) use payload;

@@ -1,0 +1,445 @@
+//! Bodies as the platform really sends them: any content type, text that was cut inside a surrogate
+//! pair, and fields, list entries or whole bodies of another shape. None of them refuses a call.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::OnceLock;
+
+use forge_remote::handler;
+use forge_remote::kinds::*;
+use forge_remote::prelude::*;
+use forge_remote::testing::Harness;
+use serde_json::{Value, json};
+
+/// Handlers that return the `Debug` text of what they read.
+macro_rules! seen {
+    ($($(#[$attribute:meta])+ $name:ident: $payload:ty;)+) => {
+        $(
+            /// Returns what it read.
+            $(#[$attribute])+
+            async fn $name(Event(payload): Event<$payload>) -> Json<Value> {
+                Json(json!({ "read": format!("{payload:?}") }))
+            }
+        )+
+
+        fn app() -> App {
+            let app = App::empty().remote(Remote::new("backend").base_url("https://backend.example.com"));
+            let app = app.handler(handler!(agent)).handler(handler!(hook));
+            let app = app.handler(handler!(page)).handler(handler!(retried)).handler(handler!(typed));
+            $( let app = app.handler(handler!($name)); )+
+            app
+        }
+    };
+}
+
+seen! {
+    #[trigger(events = ["avi:forge:installed:app"])]
+    lifecycle: LifecycleEvent;
+    #[trigger(events = ["avi:jira:created:issue"])]
+    issue: ChangedIssue;
+    #[trigger(events = ["avi:confluence:created:page"])]
+    content: ChangedPage;
+    #[trigger(events = ["avi:jira:updated:issue"], property_paths = ["issue.properties['a'].b"])]
+    properties: WithProperties<ChangedIssue>;
+    #[trigger(events = ["avi:jira:deleted:issue"])]
+    any: Value;
+    #[scheduled_trigger(interval = "day")]
+    schedule: ScheduledEvent;
+    #[pre_uninstall]
+    farewell: UninstallEvent;
+    #[consumer(queue = "work")]
+    queue: QueueEvent;
+    #[action(verb = "GET", inputs = ["a: string - An input"])]
+    act: ActionCall;
+    #[jql_function(name = "mine", arguments = ["team"], types = ["issue"], operators = ["in"])]
+    jql: JqlCall;
+    #[workflow_post_function(name = "Seen")]
+    transition: Transitioned;
+    #[merge_check(name = "Seen", triggers = ["on-merge"])]
+    merge: MergeCheckCall;
+    #[dynamic_pipelines_provider(name = "Seen")]
+    pipeline: PipelinesCall;
+    #[static_macro]
+    macros: MacrosCall;
+    #[widget_context]
+    widget: Value;
+}
+
+/// Answers an agent's call.
+#[agent_connector(name = "Seen", products = ["jira"])]
+async fn agent(call: AgentCall) -> AgentAnswer {
+    AgentAnswer::result(&call, json!({ "text": call.text() }))
+}
+
+#[web_trigger]
+async fn hook(request: WebRequest) -> WebResponse {
+    WebResponse::new(200, format!("{request:?}"))
+}
+
+#[derive(Debug, serde::Deserialize)]
+struct Text {
+    text: String,
+}
+
+#[endpoint]
+async fn page(Json(body): Json<Text>) -> Json<Value> {
+    Json(json!(body.text))
+}
+
+#[trigger(events = ["avi:jira:viewed:issue"])]
+async fn retried(retry: Retry, Event(_): Event) -> Json<Value> {
+    Json(json!([retry.count, retry.reason]))
+}
+
+#[trigger(events = ["avi:jira:assigned:issue"])]
+async fn typed(Event(body): Event<Text>) -> Json<Value> {
+    Json(json!(body.text))
+}
+
+fn harness() -> &'static Harness {
+    static HARNESS: OnceLock<Harness> = OnceLock::new();
+    HARNESS.get_or_init(|| Harness::new(app()).unwrap())
+}
+
+async fn read(key: &str, body: impl Into<Vec<u8>>) -> (u16, String) {
+    let answer = harness().call(key).body(body).send().await;
+    let seen = answer.json();
+    let text = seen["read"].as_str().map(str::to_owned);
+    (answer.status(), text.unwrap_or_else(|| answer.text()))
+}
+
+/// A body with every field that a kind's payload knows.
+fn samples() -> Vec<(&'static str, Value)> {
+    let content = json!({ "id": "1", "type": "page", "subType": "live", "status": "current", "title": "T",
+        "space": { "id": "2", "key": "S", "name": "N", "more": 1 }, "more": 1 });
+    let issue = json!({ "eventType": "e", "selfGenerated": true, "timestamp": 1, "atlassianId": "a",
+        "jiraEventTypeName": "j", "issue": { "id": "1", "key": "K-1", "fields": { "summary": "S" }, "more": 1 },
+        "changelog": {}, "comment": {}, "mentionedAccountIds": ["a", "b"], "clonedFrom": {},
+        "associatedUsers": [], "associatedStatuses": [], "more": 1 });
+    let mut properties = issue.clone();
+    properties["payloadIncludeProperties"] = json!({ "issue.properties['a'].b": 1 });
+    vec![
+        (
+            "lifecycle",
+            json!({ "eventType": "e", "id": "i", "context": "c", "installerAccountId": "a",
+                "upgraderAccountId": "a", "app": { "id": "i", "version": "1", "name": "n", "ownerAccountId": "o" },
+                "environment": { "id": "e", "more": 1 },
+                "permissions": { "scopes": ["s", "t"], "external": { "images": [] }, "more": 1 }, "more": 1 }),
+        ),
+        ("issue", issue),
+        (
+            "content",
+            json!({ "eventType": "e", "atlassianId": "a", "eventCreatedDate": "d", "suppressNotifications": true,
+                "selfGenerated": false, "updateTrigger": "u", "content": content, "prevContent": content,
+                "originContentId": "o", "more": 1 }),
+        ),
+        ("properties", properties),
+        (
+            "schedule",
+            json!({ "context": { "cloudId": "c" }, "more": 1 }),
+        ),
+        (
+            "farewell",
+            json!({ "context": { "cloudId": "c" }, "more": 1 }),
+        ),
+        (
+            "queue",
+            json!({ "body": { "a": 1 }, "queueName": "q", "jobId": "j", "eventId": "e", "more": 1 }),
+        ),
+        (
+            "act",
+            json!({ "a": "x", "context": { "cloudId": "c", "moduleKey": "m", "jira": { "issueKey": "K" },
+                "confluence": { "contentId": "1" }, "more": 1 } }),
+        ),
+        (
+            "jql",
+            json!({ "precomputationId": "p", "clause": { "field": "key", "type": ["issue"], "operator": "in",
+                "functionName": "mine", "arguments": ["a", "b"], "more": 1 }, "more": 1 }),
+        ),
+        (
+            "transition",
+            json!({ "issue": { "id": "1" }, "transition": { "executionId": "x" }, "workflow": { "id": "w" },
+                "atlassianId": "a", "changelog": { "id": "1" }, "comment": { "id": "1" }, "configuration": {},
+                "postFunction": { "id": "1" }, "more": 1 }),
+        ),
+        (
+            "merge",
+            json!({ "workspace": { "uuid": "w" }, "repository": { "uuid": "r" }, "pullrequest": { "id": 1 },
+                "trigger": { "type": "on-merge" }, "mergeProperties": { "commitMessage": "m",
+                "commitMessageTruncated": false, "mergeStrategy": "squash", "closeSourceBranch": true }, "more": 1 }),
+        ),
+        (
+            "pipeline",
+            json!({ "workspace": "w", "repository": "r", "creator": "c", "trigger": "push",
+                "trigger_context": { "parent_pipeline_uuid": "p", "parent_pipeline_run_uuid": "r", "parent_step_uuid": "s" },
+                "pipeline": "p", "build_number": 1, "created_on": "d",
+                "variables": [{ "key": "k", "value": "v", "scope": "PIPELINE" }], "variables_truncated": false,
+                "target": { "type": "t", "commit": { "hash": "h" }, "ref_type": "branch", "ref_name": "main",
+                    "source": "s", "destination": "d", "destination_commit": { "hash": "h" },
+                    "pullrequest": { "id": 1 }, "selector": { "type": "t" } },
+                "pipelines_configuration": {}, "more": 1 }),
+        ),
+        (
+            "macros",
+            json!({ "macros": [{ "localId": "l", "context": {}, "config": {}, "more": 1 }], "more": 1 }),
+        ),
+        ("widget", json!({ "a": 1 })),
+        (
+            "agent",
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "message/send",
+                "params": { "message": { "parts": [{ "text": "t" }] } } }),
+        ),
+        (
+            "hook",
+            json!({ "method": "GET", "path": "/x", "userPath": "/y", "headers": { "A": ["1", "2"], "B": "3" },
+                "body": "b", "queryParameters": { "q": ["1"] } }),
+        ),
+    ]
+}
+
+/// Every place of a JSON value, the whole included.
+fn places(value: &Value) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let members: Vec<(String, &Value)> = match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), value))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .map(|(at, item)| (at.to_string(), item))
+            .collect(),
+        _ => Vec::new(),
+    };
+    for (name, value) in members {
+        let name = name.replace('~', "~0").replace('/', "~1");
+        found.extend(places(value).iter().map(|below| format!("/{name}{below}")));
+    }
+    found
+}
+
+fn odd_values() -> Vec<Value> {
+    vec![
+        json!(null),
+        json!("x"),
+        json!(""),
+        json!(-1),
+        json!(1.5e300),
+        json!(true),
+        json!([]),
+        json!([null, 1, "x", [], {}]),
+        json!({}),
+        json!({ "id": [], "type": {}, "x": [null] }),
+    ]
+}
+
+#[tokio::test]
+async fn no_value_of_any_shape_refuses_a_call() {
+    let mut refused = Vec::new();
+    for (key, sample) in samples() {
+        for place in places(&sample) {
+            for odd in odd_values() {
+                let mut body = sample.clone();
+                *body.pointer_mut(&place).unwrap() = odd;
+                let (status, answer) = read(key, body.to_string()).await;
+                if status != 200 {
+                    refused.push(format!("{key} {body}: {status} {answer}"));
+                }
+            }
+        }
+    }
+    let count = refused.len();
+    refused.truncate(20);
+    assert!(
+        refused.is_empty(),
+        "{count} refused: {}",
+        refused.join("\n")
+    );
+}
+
+#[tokio::test]
+async fn a_repeated_member_refuses_no_call() {
+    for (key, sample) in samples() {
+        let Value::Object(members) = sample else {
+            continue;
+        };
+        for (name, value) in &members {
+            let body = format!("{{{name:?}:{value},{name:?}:{value}}}");
+            let (status, answer) = read(key, body.clone()).await;
+            assert_eq!(status, 200, "{key} {body}: {answer}");
+        }
+    }
+}
+
+/// One odd entry of a list leaves the others, and one odd field its neighbours.
+#[tokio::test]
+async fn what_is_read_beside_an_odd_value_is_kept() {
+    for (key, body, seen) in [
+        (
+            "issue",
+            json!({ "mentionedAccountIds": [null, "557058:a", {}, 7], "issue": { "key": "K-1", "fields": [] } }),
+            vec![r#""557058:a", "7""#, r#"Some("K-1")"#],
+        ),
+        (
+            "lifecycle",
+            json!({ "app": { "version": {}, "name": "mine" }, "permissions": { "scopes": ["read:me", {}], "external": 1 } }),
+            vec![r#"name: Some("mine")"#, r#"scopes: ["read:me"]"#],
+        ),
+        (
+            "jql",
+            json!({ "clause": { "arguments": ["a", null, 5], "type": "issue", "operator": "in" } }),
+            vec![r#"arguments: ["a", "5"]"#, r#"operator: Some("in")"#],
+        ),
+        (
+            "pipeline",
+            json!({ "variables": ["x", { "key": "K", "scope": [] }, null] }),
+            vec![r#"key: Some("K")"#],
+        ),
+        (
+            "macros",
+            json!({ "macros": ["x", { "localId": 7, "config": [] }, { "localId": "b" }] }),
+            vec![r#"local_id: "7""#, r#"local_id: "b""#],
+        ),
+        (
+            "act",
+            json!({ "context": { "cloudId": {}, "moduleKey": "m", "jira": "x", "confluence": { "contentId": "1" } } }),
+            vec![r#"module_key: Some("m")"#, r#""contentId": String("1")"#],
+        ),
+        (
+            "hook",
+            json!({ "method": "GET", "path": "/x", "userPath": "/y", "headers": { "A": ["1", null], "B": {}, "C": "3" } }),
+            vec![r#"user_path: "/y""#, r#""A": ["1"]"#, r#""C": ["3"]"#],
+        ),
+    ] {
+        let (status, text) = read(key, body.to_string()).await;
+        assert_eq!(status, 200, "{key}: {text}");
+        let text = if key == "hook" {
+            serde_json::from_str::<Value>(&text).unwrap()["body"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        } else {
+            text
+        };
+        for seen in seen {
+            assert!(text.contains(seen), "{key}: {seen} in {text}");
+        }
+    }
+}
+
+/// `JSON.stringify("cut 😀".slice(0, 5))`.
+const CUT: &str = r"cut \ud83d";
+
+#[tokio::test]
+async fn text_that_was_cut_inside_a_surrogate_pair_is_read() {
+    for (key, body) in [
+        ("content", format!(r#"{{"content":{{"title":"{CUT}"}}}}"#)),
+        (
+            "issue",
+            format!(r#"{{"issue":{{"fields":{{"summary":"{CUT}"}}}}}}"#),
+        ),
+        (
+            "issue",
+            format!(r#"{{"payload":{{"issue":{{"key":"{CUT}"}}}}}}"#),
+        ),
+        ("any", format!(r#"{{"title":"{CUT}"}}"#)),
+        ("any", format!(r#"{{"{CUT}":1}}"#)),
+        ("queue", format!(r#"{{"body":"{CUT}"}}"#)),
+        ("act", format!(r#"{{"a":"{CUT}"}}"#)),
+        ("jql", format!(r#"{{"clause":{{"arguments":["{CUT}"]}}}}"#)),
+        ("lifecycle", format!(r#"{{"app":{{"name":"{CUT}"}}}}"#)),
+        ("typed", format!(r#"{{"text":"{CUT}"}}"#)),
+        (
+            "hook",
+            format!(r#"{{"method":"GET","path":"/x","userPath":"/{CUT}"}}"#),
+        ),
+        (
+            "agent",
+            format!(
+                r#"{{"id":1,"method":"message/send","params":{{"message":{{"parts":[{{"text":"{CUT}"}}]}}}}}}"#
+            ),
+        ),
+    ] {
+        let (status, text) = read(key, body.clone()).await;
+        assert_eq!(status, 200, "{key} {body}: {text}");
+        assert!(text.contains("cut \u{fffd}"), "{key} {body}: {text}");
+    }
+    // Not the body of a web trigger's own caller: a signature is over its bytes.
+    let (_, text) = read("hook", format!(r#"{{"text":"{CUT}"}}"#)).await;
+    assert!(
+        text.contains("ud83d") && !text.contains('\u{fffd}'),
+        "{text}"
+    );
+    // Whole pairs, and what only looks like an escape, are left alone.
+    let (_, text) = read("typed", r#"{"text":"\ud83d\ude00 \\ud83d \\\ud83d"}"#).await;
+    assert_eq!(
+        serde_json::from_str::<String>(&text).unwrap(),
+        "😀 \\ud83d \\\u{fffd}"
+    );
+}
+
+#[tokio::test]
+async fn a_retry_is_known_whatever_the_body_holds_beside_it() {
+    let context = r#""retryContext":{"retryCount":2,"retryReason":"TIMEOUT_ERROR"}"#;
+    for body in [
+        format!(r#"{{"title":"{CUT}",{context}}}"#),
+        format!(r#"{{"payload":{{"title":"{CUT}",{context}}}}}"#),
+    ] {
+        let (status, text) = read("retried", body.clone()).await;
+        assert_eq!((status, &*text), (200, r#"[2,"TIMEOUT_ERROR"]"#), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_platforms_body_may_have_any_content_type_or_none() {
+    for content_type in [
+        "text/plain",
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "*/*",
+        "x",
+    ] {
+        for (key, sample) in samples() {
+            let call = harness().call(key).json(&sample);
+            let answer = call.header("content-type", content_type).send().await;
+            assert_eq!(
+                answer.status(),
+                200,
+                "{key} {content_type}: {}",
+                answer.text()
+            );
+        }
+    }
+    // A page's stays what it says.
+    let body = json!({ "text": "x" });
+    let plain = harness()
+        .call("page")
+        .json(&body)
+        .header("content-type", "text/plain");
+    assert_eq!(plain.send().await.status(), 415);
+    assert_eq!(
+        harness().call("page").json(&body).send().await.status(),
+        200
+    );
+    let cut = harness()
+        .call("page")
+        .body(format!(r#"{{"text":"{CUT}"}}"#))
+        .send()
+        .await;
+    assert_eq!(cut.status(), 400);
+}
+
+/// What isn't JSON at all, and what doesn't fit the app's own type, is still refused.
+#[tokio::test]
+async fn a_type_of_the_apps_own_is_held_to() {
+    for (key, body, status) in [
+        ("typed", r#"{"text":1}"#, 422),
+        ("typed", "[]", 422),
+        ("typed", "{", 400),
+        ("issue", "{", 400),
+        ("issue", "", 400),
+    ] {
+        assert_eq!(read(key, body).await.0, status, "{key} {body}");
+    }
+}
