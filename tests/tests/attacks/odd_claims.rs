@@ -14,10 +14,16 @@ async fn licensed(call: Invocation) -> Json<Value> {
         None => Value::Null,
         Some(license) => json!({
             "active": license.active,
-            "evaluation": license.is_evaluation,
-            "period": license.billing_period,
-            "capabilities": license.capability_set,
+            "isEvaluation": license.is_evaluation,
+            "billingPeriod": license.billing_period,
+            "capabilitySet": license.capability_set,
+            "ccpEntitlementId": license.ccp_entitlement_id,
+            "ccpEntitlementSlug": license.ccp_entitlement_slug,
+            "modes": license.modes,
+            "subscriptionEndDate": license.subscription_end_date,
+            "trialEndDate": license.trial_end_date,
             "type": license.license_type,
+            "rest": license.rest,
         }),
     })
 }
@@ -61,47 +67,54 @@ async fn one_odd_member_hides_no_licence() {
         let seen = seen(&harness, "licensed", "/app/license", &license).await;
         assert_eq!(seen.get("active"), Some(&active), "{license}");
     }
+    // The example of Atlassian's page.
     let whole = json!({ "active": true, "billingPeriod": "MONTHLY", "capabilitySet": "capabilityAdvanced",
-        "isEvaluation": false, "type": "commercial" });
-    let expected = json!({ "active": true, "period": "MONTHLY", "capabilities": "capabilityAdvanced",
-        "evaluation": false, "type": "commercial" });
-    let names = [
-        ("active", "active"),
-        ("billingPeriod", "period"),
-        ("capabilitySet", "capabilities"),
-        ("isEvaluation", "evaluation"),
-        ("type", "type"),
-        ("modes", ""),
-        ("supportEntitlementNumber", ""),
-        ("ccpEntitlementId", ""),
-        ("trialEndDate", ""),
-        ("later", ""),
-    ];
-    for (name, shown) in names {
+        "ccpEntitlementId": "5e176cc2-6fa0-3c7b-8fc4-302443a16e86", "ccpEntitlementSlug": "X-3SH-1A6-33A-AS0",
+        "isEvaluation": false, "subscriptionEndDate": "2026-12-08T00:00:00.000Z",
+        "trialEndDate": "2027-06-08T00:00:00.000Z", "type": "commercial", "modes": ["USER_ACCESS"] });
+    let seen_of = async |license: &Value| seen(&harness, "licensed", "/app/license", license).await;
+    let mut claim = whole.clone();
+    claim["supportEntitlementNumber"] = Value::Null;
+    let mut expected = whole.clone();
+    expected["rest"] = json!({});
+    assert_eq!(seen_of(&claim).await, expected);
+
+    // A member of another type is kept beside its field, and so is one that isn't known.
+    let names = whole.as_object().unwrap().keys().map(String::as_str);
+    for name in names.chain(["later", "supportEntitlementNumber"]) {
         for odd in [
-            json!([]),
             json!({}),
             json!({ "a": [null] }),
-            json!(1.5e300),
-            json!([null, 1]),
+            json!(true),
+            json!([null, {}]),
         ] {
-            let mut license = whole.clone();
-            license[name] = odd;
+            let fits = match name {
+                "active" | "isEvaluation" => odd.is_boolean(),
+                "modes" => odd.is_array(),
+                _ => false,
+            };
+            let mut claim = whole.clone();
+            claim[name] = odd.clone();
             let mut expected = expected.clone();
-            if !shown.is_empty() {
-                expected[shown] = match name {
-                    "active" | "isEvaluation" => Value::Null,
-                    _ if license[name].is_number() => json!(license[name].to_string()),
+            if expected.get(name).is_some() {
+                expected[name] = match &odd {
+                    Value::Bool(_) if fits => odd.clone(),
+                    _ if name == "modes" => json!([]),
                     _ => Value::Null,
                 };
             }
-            assert_eq!(
-                seen(&harness, "licensed", "/app/license", &license).await,
-                expected,
-                "{license}"
-            );
+            if !fits {
+                expected["rest"][name] = odd;
+            }
+            assert_eq!(seen_of(&claim).await, expected, "{claim}");
         }
     }
+    let claim = json!({ "active": true, "modes": [null, "USER_ACCESS", {}], "later": [1] });
+    let seen_now = seen_of(&claim).await;
+    assert_eq!(
+        (&seen_now["modes"], &seen_now["rest"]),
+        (&json!(["USER_ACCESS"]), &json!({ "later": [1] }))
+    );
     // What is no object is no licence.
     for none in [
         json!(null),
