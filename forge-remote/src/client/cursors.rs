@@ -1,14 +1,15 @@
-//! The cursors that a listing has had: one without an end ends with an error.
+//! The cursors of a listing, so that an endless one ends with an error.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher as _, Hash, RandomState};
 
-/// More pages than this are no listing.
+/// Upper bound on the pages of one listing.
 const MAX_PAGES: usize = 100_000;
-/// A listing may cut its pages before it filters them, but not so many in a row.
+/// Upper bound on pages without an item in a row. A few are normal: an API may cut a page before it
+/// filters it.
 const MAX_EMPTY_PAGES: u32 = 1_000;
 
-/// The cursors of one listing. It keeps a hash of each: 8 bytes a page, at most a few MiB.
+/// The cursors that one listing has had. Only their hashes are kept: 8 bytes a page, at most a few MiB.
 #[derive(Default)]
 pub(super) struct Cursors {
     hasher: RandomState,
@@ -17,7 +18,7 @@ pub(super) struct Cursors {
 }
 
 impl Cursors {
-    /// Follows a page of so many items to the next one. An error says why the listing has no end.
+    /// Records the cursor after a page of so many items. The error is why the listing has no end.
     pub(super) fn follow(&mut self, next: &impl Hash, items: usize) -> Result<(), String> {
         self.empty = if items > 0 { 0 } else { self.empty + 1 };
         if self.empty >= MAX_EMPTY_PAGES {

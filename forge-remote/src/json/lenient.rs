@@ -1,10 +1,10 @@
-//! Values that refuse nothing: what the platform sends in another shape than documented is left out
-//! of its field and kept beside it.
+//! Payload types that any JSON fits: a value of another shape than documented leaves its field empty
+//! and is kept in the rest.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-/// A type that is read from JSON of any shape. [`payload!`](crate::json::payload) implements it.
+/// A type that is read from JSON of any shape; the macro `payload!` implements it.
 pub(crate) trait Lenient: Sized {
     /// Reads a value; one of another shape is returned as it is.
     fn read(value: Value) -> Result<Self, Value>;
@@ -82,15 +82,15 @@ impl Members {
         Map::read(value).map(Self)
     }
 
-    /// The members of what comes next; none where it is no object.
+    /// Reads an object's members; a value of another type has none.
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Self, D::Error> {
         Ok(Self::read(Value::deserialize(deserializer)?).unwrap_or_default())
     }
 
-    /// Takes the field that has these names, the first of which that fits counts. A missing one,
-    /// `null` and a value of another shape are the default; the latter stays in the rest.
+    /// Takes a field by its names; the first whose value fits counts. The field has its default where
+    /// the value is missing, `null` or of another shape; one of another shape stays in the rest.
     pub(crate) fn take<T: Lenient + Default>(&mut self, names: &[&'static str]) -> T {
         let mut taken = None;
         for name in names {
@@ -116,13 +116,14 @@ impl Members {
         self.0.remove(name)
     }
 
-    /// Everything that wasn't taken, without the token that functions get for Forge's own use.
+    /// Returns the members that were not taken, without the token that functions get for Forge's own
+    /// use.
     pub(crate) fn rest(mut self) -> Map<String, Value> {
         self.0.remove("contextToken");
         self.0
     }
 
-    /// Everything that wasn't taken.
+    /// Returns the members that were not taken.
     pub(crate) fn into_value(self) -> Value {
         Value::Object(self.0)
     }

@@ -32,7 +32,7 @@ pub(crate) fn repair(text: &[u8]) -> Cow<'_, [u8]> {
     repaired.map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// The same of text.
+/// Repairs a `str`: see [`repair`].
 pub(crate) fn repair_str(text: &str) -> Cow<'_, str> {
     match repair(text.as_bytes()) {
         Cow::Borrowed(_) => Cow::Borrowed(text),
@@ -40,7 +40,7 @@ pub(crate) fn repair_str(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The same of a body.
+/// Repairs a body: see [`repair`].
 pub(crate) fn repair_bytes(body: Bytes) -> Bytes {
     match repair(&body) {
         Cow::Borrowed(_) => body,

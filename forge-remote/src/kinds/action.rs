@@ -210,7 +210,7 @@ fn title(name: &str) -> String {
 
 /// A call of an action: its inputs, and where it was asked for.
 ///
-/// Inputs that don't fit `T` are answered 422; everything else refuses no call.
+/// Inputs that don't fit `T` are refused with 422. Nothing else in it refuses a call.
 #[derive(Clone, Debug)]
 pub struct ActionCall<T = Rest> {
     /// The inputs, of your type.

@@ -76,8 +76,8 @@ impl Kind for Consumer {
 
 /// An event of a queue, with the body that was pushed.
 ///
-/// A `body` that doesn't fit `T` is answered 422; a queue sends such an event again. Everything else
-/// refuses no call.
+/// A `body` that doesn't fit `T` is refused with 422, and the queue sends the event again. Nothing else
+/// in it refuses a call.
 #[derive(Clone, Debug)]
 pub struct QueueEvent<T = Value> {
     /// What was pushed.

@@ -35,8 +35,8 @@
 //! documented is empty and its value is in `rest`; an odd entry of a list is left out, and the others
 //! are kept; a body that is no object has no fields. Half a surrogate pair (text that was cut inside an
 //! emoji) is read as U+FFFD, and the content type doesn't count. A type of your own
-//! (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionCall`]) is held to: a body that doesn't fit
-//! is answered 422. Forge counts it as failed like any response that isn't 2xx and sends an event up to
+//! (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionCall`]) must fit: another body is refused
+//! with 422. Forge counts it as failed like any response that isn't 2xx and sends an event up to
 //! four times more, a minute apart, so give fields that may be missing a default.
 //!
 //! # How long Forge waits
@@ -287,7 +287,7 @@ pub fn refusing_payloads(body: &[u8]) -> Option<Vec<(&'static str, serde_json::E
         WithProperties<ChangedIssue>,
         WithProperties<ChangedPage>,
     );
-    // These refuse nothing: they must not panic.
+    // These return no error: they must not panic.
     let _ = Retry::of(body);
     let _ = AgentCall::read(body);
     let _ = web_trigger::is_description(body);

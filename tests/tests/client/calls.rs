@@ -351,6 +351,13 @@ async fn an_answers_links_can_be_called() {
     let link = format!("https://api.bitbucket.org/ex/jira/{SITE}/rest");
     let error = jira.get_link(&link).send().await.unwrap_err();
     assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
+    // Not `allow_host`, which opens a host to every installation's token.
+    let text = error.to_string();
+    assert!(
+        text.contains("`App::staging_cloud` or `App::isolated_cloud`")
+            && !text.contains("allow_host"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
