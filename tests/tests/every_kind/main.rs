@@ -418,12 +418,8 @@ async fn a_body_that_cant_be_read_says_why_and_never_reaches_the_handler() {
             "application/x-www-form-urlencoded",
             400,
         ),
-        (
-            "import",
-            r#"{"queueName":"imports"}"#,
-            "application/json",
-            422,
-        ),
+        // Without an object there are no inputs for the app's own type.
+        ("log-time", "[]", "application/json", 422),
         (
             "log-time",
             r#"{"issueKey":"DEV-1"}"#,
