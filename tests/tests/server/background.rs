@@ -127,7 +127,7 @@ fn what_a_task_takes_is_checked_at_launch() {
             "{problem}"
         );
         let at = problem.locations.first().unwrap();
-        assert!(at.contains("app_background.rs:"), "{at}");
+        assert!(at.contains("server/background.rs:"), "{at}");
     }
 }
 

@@ -70,7 +70,7 @@ fn every_problem_is_told_at_once() {
     let text = problems(app);
     for expected in [
         "missing-state",
-        "takes `State<app_launch::Db>`",
+        "takes `State<server::launch::Db>`",
         "2 modules have the key `sweep-trigger`",
         "3 endpoints have the key `sweep`",
         "`sweep-trigger` is the key of a module and of an endpoint",
@@ -80,7 +80,7 @@ fn every_problem_is_told_at_once() {
         "unknown-remote",
         "bad-app-id",
         "bad-key-url",
-        "tests/app_launch.rs:",
+        "tests/server/launch.rs:",
         "help: ",
     ] {
         assert!(text.contains(expected), "{expected}:\n{text}");
@@ -289,7 +289,7 @@ fn the_values_of_constants_are_checked_as_what_is_written_out() {
             .handler(handler!(constants::jql)),
     );
     for part in [
-        "error[bad-option]: Forge has no event `avi:jira:create:issue`\n  --> tests/tests/app_launch.rs:",
+        "error[bad-option]: Forge has no event `avi:jira:create:issue`\n  --> tests/tests/server/launch.rs:",
         "did you mean \"avi:jira:created:issue\"?",
         "`avi:jira:created:issue` is twice in `events`",
         "`avi:jira:created:issue` is in `events` already",
