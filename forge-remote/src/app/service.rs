@@ -497,11 +497,7 @@ fn preflight(request: &Request, methods: &str) -> Response {
     response
 }
 
-async fn readiness(
-    work: Arc<Work>,
-    verifier: Arc<Verifier>,
-    tokens: Option<Tokens>,
-) -> Response {
+async fn readiness(work: Arc<Work>, verifier: Arc<Verifier>, tokens: Option<Tokens>) -> Response {
     if work.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }

@@ -33,11 +33,13 @@ pub(super) struct Connections {
     max: usize,
     tasks: JoinSet<()>,
     known: HashMap<Id, Known>,
+    accepted: u64,
     is_stopping: bool,
 }
 
 /// What is known of one connection.
 struct Known {
+    number: u64,
     activity: Arc<Activity>,
     seen: Snapshot,
     /// When it was first seen in this state.
@@ -59,6 +61,7 @@ impl Connections {
             max,
             tasks: JoinSet::new(),
             known: HashMap::new(),
+            accepted: 0,
             is_stopping: false,
         }
     }
@@ -75,10 +78,9 @@ impl Connections {
         // Small responses leave at once.
         let _ = stream.set_nodelay(true);
         let activity = Arc::new(Activity::new());
-        if self.is_stopping {
-            activity.stop();
-        }
+        self.accepted += 1;
         let known = Known {
+            number: self.accepted,
             seen: activity.snapshot(),
             since: Instant::now(),
             activity: Arc::clone(&activity),
@@ -112,6 +114,9 @@ impl Connections {
             if age >= self.limits.of(known.seen, self.is_stopping) {
                 known.activity.close_if(known.seen);
             }
+            if self.is_stopping && age >= FRESH {
+                known.activity.stop();
+            }
         }
     }
 
@@ -134,14 +139,15 @@ impl Connections {
                 Phase::Idle | Phase::Head => (age >= FRESH).then_some(1),
                 Phase::Call | Phase::Flush => None,
             };
-            Some((rank?, known.since, known))
+            Some(((rank?, known.since, known.number), known))
         });
-        if let Some((.., known)) = spared.min_by_key(|(rank, since, _)| (*rank, *since)) {
+        if let Some((_, known)) = spared.min_by_key(|(order, _)| *order) {
             known.activity.close_if(known.seen);
         }
     }
 
-    /// Has every connection end: at once without a call, else after its response.
+    /// Has every connection end: at once without a call, else after its response. One that is
+    /// accepted later has a moment to send its request.
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
         for known in self.known.values() {
@@ -151,7 +157,7 @@ impl Connections {
 
     /// Completes when the last connection has ended.
     pub(super) async fn all_ended(&mut self) {
-        let mut ticks = tokio::time::interval(self.period());
+        let mut ticks = tokio::time::interval(FRESH);
         while !self.tasks.is_empty() {
             tokio::select! {
                 () = self.one_ended() => {}

@@ -83,9 +83,7 @@ impl Built {
         if !limits.drain.is_zero() {
             serving.drain();
             tracing::info!(drain = ?limits.drain, "stopping: /readyz is 503, calls are still served");
-            server
-                .accept_until(tokio::time::sleep(limits.drain))
-                .await;
+            server.accept_until(tokio::time::sleep(limits.drain)).await;
         }
         tracing::info!(grace = ?limits.shutdown, "stopping: calls in flight may finish");
         let stopped = Instant::now();
@@ -230,7 +228,10 @@ impl Server {
         ) {
             return;
         }
-        if self.logged.is_none_or(|logged| logged.elapsed() >= LOG_AGAIN) {
+        if self
+            .logged
+            .is_none_or(|logged| logged.elapsed() >= LOG_AGAIN)
+        {
             self.logged = Some(Instant::now());
             tracing::error!(%error, "no connection can be accepted: is `ulimit -n` too low?");
         }
