@@ -106,7 +106,7 @@ impl Activity {
     }
 
     /// Records that writing is blocked, or no longer. For the connection's task alone.
-    pub(super) fn blocked(&self) {
+    pub(super) fn toggle_blocked(&self) {
         let writes = self.writes.load(Ordering::Relaxed);
         self.writes.store(writes + 1, Ordering::Relaxed);
     }
@@ -164,14 +164,14 @@ mod tests {
         assert!(!activity.must_close());
 
         activity.enter(Phase::Call);
-        activity.blocked();
+        activity.toggle_blocked();
         let blocked = activity.snapshot();
         assert!(blocked.is_blocked());
         activity.close_if(blocked);
         assert!(activity.must_close());
         // One byte is read by the peer, and it stops again.
-        activity.blocked();
-        activity.blocked();
+        activity.toggle_blocked();
+        activity.toggle_blocked();
         assert!(!activity.must_close() && activity.snapshot() != blocked);
     }
 }

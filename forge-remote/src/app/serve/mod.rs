@@ -13,7 +13,6 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -35,8 +34,9 @@ const ROOM_AGAIN: Duration = Duration::from_millis(20);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Between two log lines about connections that could not be accepted.
 const LOG_AGAIN: Duration = Duration::from_secs(60);
-/// The most connections that are taken from the kernel's queue once the server stops.
-const LAST_ACCEPTS: usize = 1024;
+/// How long connections are taken from the kernel's queue once the server stops.
+const LAST_ACCEPTS: Duration = Duration::from_millis(10);
+const MAX_LAST_ACCEPTS: usize = 1024;
 
 impl Built {
     /// Serves until `shutdown` completes, then lets calls in flight finish.
@@ -90,7 +90,7 @@ impl Built {
         if let Some(background) = &background {
             background.request_stop();
         }
-        let mut connections = server.stop_accepting();
+        let mut connections = server.stop_accepting().await;
         self.await_calls(connections.all_ended()).await;
         drop(serving);
         connections.cut_off().await;
@@ -243,17 +243,20 @@ impl Server {
     }
 
     /// Closes the listener, and has every connection end that has no call.
-    fn stop_accepting(mut self) -> Connections {
+    async fn stop_accepting(mut self) -> Connections {
         self.connections.stop();
         // Requests may wait on connections that the kernel has accepted.
-        for _ in 0..LAST_ACCEPTS {
-            match self.listener.accept().now_or_never() {
-                Some(Ok((stream, _))) if !self.connections.are_full() => {
-                    self.connections.serve(stream);
+        let queued = async {
+            for _ in 0..MAX_LAST_ACCEPTS {
+                match self.listener.accept().await {
+                    Ok((stream, _)) if !self.connections.are_full() => {
+                        self.connections.serve(stream);
+                    }
+                    _ => break,
                 }
-                _ => break,
             }
-        }
+        };
+        let _ = tokio::time::timeout(LAST_ACCEPTS, queued).await;
         self.connections
     }
 }

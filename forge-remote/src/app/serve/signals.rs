@@ -1,5 +1,7 @@
 //! The signals that stop the process: Ctrl-C and SIGTERM.
 
+use std::future::Future;
+
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -14,7 +16,7 @@ impl StopSignals {
     pub(crate) fn listen() -> Self {
         let (sender, count) = watch::channel(0);
         let mut listening = JoinSet::new();
-        listening.spawn(count_signals(sender));
+        listening.spawn(counted(sender));
         Self {
             count,
             _listening: listening,
@@ -40,35 +42,39 @@ impl StopSignals {
     }
 }
 
+/// Counts signals. They are received from the call on, not from the first poll on.
 #[cfg(unix)]
-async fn count_signals(count: watch::Sender<usize>) {
-    use tokio::signal::unix::{SignalKind, signal};
+fn counted(count: watch::Sender<usize>) -> impl Future<Output = ()> + Send {
+    use tokio::signal::unix::{Signal, SignalKind, signal};
 
-    let listen = |kind| {
+    let receive = |kind| {
         signal(kind)
             .inspect_err(|error| tracing::error!(%error, "a signal to stop can't be received"))
             .ok()
     };
-    let (mut interrupt, mut terminate) = (
-        listen(SignalKind::interrupt()),
-        listen(SignalKind::terminate()),
-    );
-    loop {
-        let (interrupt, terminate) = (interrupt.as_mut(), terminate.as_mut());
-        let received = async |signal: Option<&mut tokio::signal::unix::Signal>| match signal {
-            Some(signal) => signal.recv().await,
+    let mut interrupt = receive(SignalKind::interrupt());
+    let mut terminate = receive(SignalKind::terminate());
+    async fn next(signal: &mut Option<Signal>) {
+        match signal {
+            Some(signal) => {
+                signal.recv().await;
+            }
             None => std::future::pending().await,
-        };
-        tokio::select! {
-            _ = received(interrupt) => {}
-            _ = received(terminate) => {}
         }
-        count.send_modify(|count| *count += 1);
+    }
+    async move {
+        loop {
+            tokio::select! {
+                () = next(&mut interrupt) => {}
+                () = next(&mut terminate) => {}
+            }
+            count.send_modify(|count| *count += 1);
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn count_signals(count: watch::Sender<usize>) {
+async fn counted(count: watch::Sender<usize>) {
     while tokio::signal::ctrl_c().await.is_ok() {
         count.send_modify(|count| *count += 1);
     }

@@ -29,14 +29,9 @@ impl Socket {
 
     /// Records whether the peer lets us write.
     fn wrote<T>(&mut self, written: Poll<T>) -> Poll<T> {
-        if self.is_blocked || written.is_pending() {
-            if self.is_blocked {
-                self.activity.blocked();
-            }
-            if written.is_pending() {
-                self.activity.blocked();
-            }
+        if self.is_blocked != written.is_pending() {
             self.is_blocked = written.is_pending();
+            self.activity.toggle_blocked();
         }
         written
     }
