@@ -92,12 +92,16 @@ async fn calls_in_flight_are_bounded() {
     let (harness, gate) = harness(|app| app.max_in_flight(2));
     let calls = [(); 2].map(|()| tokio::spawn(harness.call("held").send()));
     // The third gets in only if the others have not.
-    let refused = loop {
-        let answer = tokio::time::timeout(Duration::from_millis(20), harness.call("held").send());
-        if let Ok(answer) = answer.await {
-            break answer;
+    let refused = async {
+        loop {
+            let call = harness.call("held").send();
+            if let Ok(answer) = tokio::time::timeout(Duration::from_millis(20), call).await {
+                break answer;
+            }
         }
     };
+    let refused = tokio::time::timeout(SOON, refused).await;
+    let refused = refused.expect("no call is refused");
     assert_eq!(refused.status(), 503);
     assert_eq!(refused.headers()["retry-after"], "5");
     assert_eq!(refused.json()["error"]["code"], "overloaded");
@@ -118,7 +122,8 @@ async fn calls_in_flight_are_bounded() {
 #[tokio::test]
 async fn an_overdue_handler_runs_to_its_end_and_its_caller_gets_503() {
     let (harness, gate) = harness(|app| app.response_timeout(Duration::from_millis(50)));
-    let answer = harness.call("held").send().await;
+    let answer = tokio::time::timeout(SOON, harness.call("held").send()).await;
+    let answer = answer.expect("it has no deadline");
     assert_eq!(answer.status(), 503);
     assert_eq!(answer.headers()["retry-after"], "5");
     assert_eq!(answer.json()["error"]["code"], "overdue");

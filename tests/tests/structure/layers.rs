@@ -10,6 +10,7 @@ const ROOMS: &[&str] = &[
     "opaque",
     "response",
     "error",
+    "work",
     "fit",
     "credentials",
     "token",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::App;
+use super::super::App;
 
 /// The most handlers that run at the same time by default.
 pub(crate) const MAX_IN_FLIGHT: usize = 1024;
