@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use self::outcome::{Outcome, Verdict};
-use crate::app::{complain, drift, print, told_to_stop};
+use crate::app::{StopSignals, complain, drift, print};
 use crate::error::Result;
 use crate::fit::{self, HttpKeySource};
 use crate::platform::{self, Platform, has_body};
@@ -179,15 +179,20 @@ impl Session {
             });
         }
         let callable = self.caller.app.registry().labels();
+        let signals = StopSignals::listen();
         print(&format!(
             "call a handler with `cargo run -- invoke KEY [--body JSON]`, from another terminal; the keys: {}\n\
              stop with Ctrl-C\n\n",
             callable.join(", ")
         ));
-        told_to_stop().await;
-        schedules.shutdown().await;
-        self.end().await;
-        0
+        signals.first().await;
+        tokio::select! {
+            () = async {
+                schedules.shutdown().await;
+                self.end().await;
+            } => 0,
+            () = signals.second() => 1,
+        }
     }
 }
 

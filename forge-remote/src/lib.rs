@@ -29,6 +29,7 @@ mod response;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
+mod work;
 
 #[doc(hidden)]
 #[path = "private.rs"]

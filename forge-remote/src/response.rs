@@ -42,13 +42,33 @@ pub(crate) fn unauthorized() -> Response {
     response
 }
 
-/// 503: try again, nothing is known about the token.
+/// 503: the token could be neither accepted nor refused.
 pub(crate) fn keys_unavailable() -> Response {
-    let mut response = json_error(
-        StatusCode::SERVICE_UNAVAILABLE,
+    unavailable(
         "keys_unavailable",
         "the remote can't verify tokens at the moment; try again",
-    );
+    )
+}
+
+/// 503: as many handlers run as may.
+pub(crate) fn overloaded() -> Response {
+    unavailable(
+        "overloaded",
+        "the remote has as many calls in flight as it accepts; try again",
+    )
+}
+
+/// 503: the handler takes longer than its caller waits.
+pub(crate) fn overdue() -> Response {
+    unavailable(
+        "overdue",
+        "the remote has not finished this call in time; it continues",
+    )
+}
+
+/// 503 with `Retry-After`.
+fn unavailable(code: &str, message: &str) -> Response {
+    let mut response = json_error(StatusCode::SERVICE_UNAVAILABLE, code, message);
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));

@@ -1,9 +1,9 @@
 //! What the tests of forge-remote from outside share: a forge of tokens, a key-set server that can
 //! misbehave, an HTTP client that sends any bytes, and an app under test with witnesses.
 //!
-//! Nothing here but `back`, whose tests are of calls going out, and `kept`, whose tests are of tokens
-//! after verification, uses forge-remote's own test kit: a fault in the one must not hide in the
-//! other.
+//! Nothing here uses forge-remote's own test kit, because a fault in the one must not hide in the
+//! other. The exceptions test what comes after verification: `back` calls going out, `kept` tokens,
+//! `served` the server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
@@ -14,9 +14,11 @@ pub mod jws;
 pub mod kept;
 pub mod logged;
 pub mod padding;
+pub mod plain;
 pub mod report;
 pub mod rig;
 pub mod rsa;
+pub mod served;
 pub mod servers;
 pub mod source;
 pub mod stores;

@@ -1,6 +1,5 @@
 //! Work that goes on beside requests.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location};
@@ -9,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::client::Atlassian;
@@ -19,11 +18,10 @@ use crate::extract::{AppState, State};
 use crate::fit::Clock;
 use crate::registry::{BoxFuture, Need};
 use crate::token::Tokens;
+use crate::work::{LAST_DROPS, panic_text};
 
 /// A failing task waits this long at most before it begins anew.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
-/// How long tasks may take to be dropped: one that never waits can't be.
-const LAST_DROPS: Duration = Duration::from_secs(2);
 
 /// A function for [`App::background`](crate::App::background): async, with up to six arguments, each
 /// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens), [`Atlassian`](crate::client::Atlassian)
@@ -87,7 +85,7 @@ pub trait FromApp: Sized {
 /// # let _ = app;
 /// ```
 #[derive(Clone)]
-pub struct Shutdown(Arc<watch::Sender<bool>>);
+pub struct Shutdown(CancellationToken);
 
 impl fmt::Debug for Shutdown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -97,22 +95,21 @@ impl fmt::Debug for Shutdown {
 
 impl Shutdown {
     fn new() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self(CancellationToken::new())
     }
 
     /// Completes when the app is told to stop.
     pub async fn requested(&self) {
-        // An error can't be: the sender is held here.
-        let _ = self.0.subscribe().wait_for(|requested| *requested).await;
+        self.0.cancelled().await;
     }
 
     /// Whether the app has been told to stop.
     pub fn is_requested(&self) -> bool {
-        *self.0.borrow()
+        self.0.is_cancelled()
     }
 
     fn request(&self) {
-        self.0.send_replace(true);
+        self.0.cancel();
     }
 }
 
@@ -256,13 +253,6 @@ impl Task {
     }
 }
 
-/// What `panic!` was given.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref().map(String::as_str))
-        .unwrap_or("with something that isn't text")
-}
-
 /// An app's tasks, and what they run with.
 pub(super) struct Tasks {
     tasks: Vec<Task>,
@@ -358,15 +348,15 @@ impl Drop for Running {
 }
 
 impl BackgroundTasks {
-    /// Tells the tasks that take [`Shutdown`] that the app stops.
-    pub(super) fn tell(&self) {
+    /// Completes [`Shutdown::requested`].
+    pub(super) fn request_stop(&self) {
         self.shutdown.request();
     }
 
     /// Tells the tasks that take [`Shutdown`], waits this long for them to end, and drops what goes
     /// on where it waits. Nothing of them runs any more when this returns.
     pub async fn stop(mut self, grace: Duration) {
-        self.tell();
+        self.request_stop();
         let ended = async { while self.ending.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, ended).await.is_err() {
             let tasks = self.ending.len();

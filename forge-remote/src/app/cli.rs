@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use similar::TextDiff;
 use tokio::net::TcpListener;
 
-use super::serve::told_to_stop;
+use super::serve::StopSignals;
 use super::{App, LaunchError, logging, routes};
 use crate::dev;
 use crate::manifest::{
@@ -197,11 +197,19 @@ async fn serve(app: App) -> i32 {
             return NO;
         }
     };
+    let signals = StopSignals::listen();
     print(&table);
     if let Ok(address) = listener.local_addr() {
         print(&format!("listening on http://{address}\n"));
     }
-    match built.serve(listener, told_to_stop()).await {
+    let served = tokio::select! {
+        served = built.serve(listener, signals.first()) => served,
+        () = signals.second() => {
+            complain(&"stopped at once by a second signal: calls in flight were cut off");
+            return NO;
+        }
+    };
+    match served {
         Ok(()) => OK,
         Err(error) => {
             complain(&format!("error: {error:?}"));

@@ -16,15 +16,15 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
 pub(crate) use cli::{PATIENCE, complain, drift, print};
 pub(crate) use config::variable;
 pub use launch::LaunchError;
-pub(crate) use serve::told_to_stop;
+pub(crate) use serve::StopSignals;
 pub use service::Built;
 
+use self::serve::limits::Limits;
 use crate::client::{Atlassian, IsolatedCloud};
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
@@ -93,26 +93,6 @@ pub struct App {
     impersonation: BTreeMap<String, String>,
     background: Vec<background::Task>,
     problems: Vec<Problem>,
-}
-
-/// What bounds a request and a shutdown.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) body: usize,
-    pub(crate) body_time: Duration,
-    pub(crate) keep_alive: Duration,
-    pub(crate) shutdown: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body: 1024 * 1024,
-            body_time: Duration::from_secs(30),
-            keep_alive: Duration::from_secs(75),
-            shutdown: Duration::from_secs(20),
-        }
-    }
 }
 
 impl fmt::Debug for App {
@@ -406,37 +386,6 @@ impl App {
     /// Another clock, for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
-        self
-    }
-
-    /// The largest body taken, in bytes: 1 MiB unless told otherwise. (Forge itself sends 500 KB
-    /// at most from a page and 200 kB with an event.) A larger one is answered 413.
-    pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.limits.body = bytes;
-        self
-    }
-
-    /// How long a body may take to arrive: 30 seconds unless told otherwise. The handler then sees
-    /// a body that broke off, and the caller gets 400.
-    pub fn body_timeout(mut self, time: Duration) -> Self {
-        self.limits.body_time = time;
-        self
-    }
-
-    /// How long an idle connection is kept, and how long a request's head may take: 75 seconds
-    /// unless told otherwise. Keep it above that of the load balancer in front, or the balancer
-    /// meets connections that are just being closed.
-    pub fn keep_alive(mut self, time: Duration) -> Self {
-        self.limits.keep_alive = time;
-        self
-    }
-
-    /// How long calls under way, and background tasks that take [`Shutdown`], may still take once
-    /// the app is told to stop: 20 seconds unless told otherwise. Kept tokens that wait for their
-    /// store have 5 more. Keep the sum below what the process is given: 30 seconds by Kubernetes,
-    /// 10 by Docker.
-    pub fn shutdown_grace(mut self, time: Duration) -> Self {
-        self.limits.shutdown = time;
         self
     }
 

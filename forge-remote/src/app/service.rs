@@ -2,11 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -15,12 +11,11 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, any, get, on};
-use futures_util::FutureExt as _;
-use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::background::{BackgroundError, BackgroundTasks, Tasks};
-use super::{App, LaunchError, Limits, body};
+use super::serve::limits::{Limits, MAX_IN_FLIGHT};
+use super::{App, LaunchError, body};
 use crate::client::{Atlassian, is_label};
 use crate::extract::trace_id;
 use crate::extract::{AppState, Below, PlatformBody, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
@@ -29,9 +24,10 @@ use crate::fit::{
     STAGING_KEYS, Target, Verifier, VerifyError,
 };
 use crate::manifest::Sections;
-use crate::registry::{BoxFuture, Handler, Kind, Mount, Need, Problem, Reach, Registry};
+use crate::registry::{Handler, Kind, Mount, Need, Problem, Reach, Registry};
 use crate::response;
 use crate::token::Tokens;
+use crate::work::Work;
 
 /// An app that has passed every check and can serve. Clones share it.
 #[derive(Clone)]
@@ -43,7 +39,7 @@ struct Inner {
     verifier: Arc<Verifier>,
     router: Router,
     limits: Limits,
-    detached: Detached,
+    work: Arc<Work>,
     tokens: Option<Tokens>,
     background: Tasks,
 }
@@ -83,13 +79,13 @@ impl Built {
         atlassian.fix_hosts();
         app.state.insert(atlassian.clone());
         let state = AppState::new(app.state);
-        let detached = Detached::default();
+        let work = Arc::new(Work::new(app.limits.in_flight.unwrap_or(MAX_IN_FLIGHT)));
         let keys = Arc::new(app.registry.keys());
         let mut router = Router::new();
         let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for handler in app.registry.handlers() {
             let mut mounted = Mounted::new(
-                handler, &keys, &verifier, &state, &atlassian, app.limits, &detached,
+                handler, &keys, &verifier, &state, &atlassian, app.limits, &work,
             );
             // Where it isn't asked for, Forge sends none; and where the caller's own headers may
             // come along, it may be the caller's: such a header is somebody else's.
@@ -110,11 +106,12 @@ impl Built {
         }
         let ready = Arc::clone(&verifier);
         let kept = app.tokens.clone();
+        let working = Arc::clone(&work);
         let router = router
             .route("/healthz", get(|| async { "ok\n" }))
             .route(
                 "/readyz",
-                get(move || readiness(Arc::clone(&ready), kept.clone())),
+                get(move || readiness(Arc::clone(&working), Arc::clone(&ready), kept.clone())),
             )
             .fallback(not_found)
             .method_not_allowed_fallback(method_not_allowed)
@@ -128,7 +125,7 @@ impl Built {
             verifier,
             router,
             limits,
-            detached,
+            work,
             tokens,
             background: Tasks::new(app.background, state, clock),
         })))
@@ -158,11 +155,8 @@ impl Built {
         self.0.sections.clone()
     }
 
-    /// Completes once no handler goes on without its caller.
-    pub(super) async fn all_finished(&self) {
-        let mut running = self.0.detached.0.subscribe();
-        // An error can't be: the sender is held here.
-        let _ = running.wait_for(|running| *running == 0).await;
+    pub(super) fn work(&self) -> &Arc<Work> {
+        &self.0.work
     }
 
     /// Starts the app's [`background`](App::background) tasks, for a [`router`](Self::router) that
@@ -285,11 +279,13 @@ struct Mounted {
     verifier: Arc<Verifier>,
     state: AppState,
     limits: Limits,
-    detached: Detached,
+    work: Arc<Work>,
     tokens: Option<Tokens>,
     atlassian: Atlassian,
     /// How long Forge waits for the answer.
     patience: Duration,
+    /// How long the caller waits for a response of the handler.
+    response_time: Duration,
 }
 
 impl Mounted {
@@ -300,7 +296,7 @@ impl Mounted {
         state: &AppState,
         atlassian: &Atlassian,
         limits: Limits,
-        detached: &Detached,
+        work: &Arc<Work>,
     ) -> Self {
         let registration = handler.registration();
         Self {
@@ -329,10 +325,14 @@ impl Mounted {
             verifier: Arc::clone(verifier),
             state: state.clone(),
             limits,
-            detached: detached.clone(),
+            work: Arc::clone(work),
             tokens: None,
             atlassian: atlassian.clone(),
             patience: registration.kind.simulation().timeout,
+            response_time: limits.response.unwrap_or_else(|| {
+                let documented = registration.kind.documented_timeout();
+                documented.unwrap_or(LONGEST_TIMEOUT)
+            }),
         }
     }
 
@@ -394,7 +394,14 @@ impl Mounted {
             tokens.observe(&claims, request.headers(), by_platform);
         }
         let endpoint = Arc::clone(&self.endpoint);
-        let verified = Verified::new(claims, endpoint, atlassian, request.headers(), by_platform);
+        let verified = Verified::new(
+            claims,
+            endpoint,
+            atlassian,
+            request.headers(),
+            by_platform,
+            Arc::clone(&self.work),
+        );
         request.extensions_mut().insert(verified);
         if self.target.caller != Caller::Page {
             let may_be_empty = self.may_lack_body;
@@ -415,19 +422,11 @@ impl Mounted {
         };
 
         let started = Instant::now();
-        let call = Arc::clone(&self.mount).call(request, self.state.clone());
-        let handled = RunToEnd {
-            call: Some(call),
-            detached: self.detached.clone(),
+        let handling = || Arc::clone(&self.mount).call(request, self.state.clone());
+        let Some(call) = self.work.handle(self.response_time, handling) else {
+            return response::overloaded();
         };
-        let response = match AssertUnwindSafe(handled).catch_unwind().await {
-            Ok(response) => response,
-            Err(_) => {
-                tracing::error!("the handler panicked");
-                response::internal_error()
-            }
-        };
-        let response = self.checked(response).await;
+        let response = self.checked(call.await).await;
         tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");
         response
     }
@@ -454,74 +453,10 @@ impl Mounted {
     }
 }
 
+/// How long a caller waits where Atlassian documents nothing: as long as it waits for any function.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(55);
 /// An answer of more bytes isn't looked at.
 const MAX_CHECKED: u64 = 64 * 1024;
-
-/// A handler that has begun runs to its end: when the caller hangs up (Forge does after 5
-/// seconds), the rest of it goes on as a task of its own, so that a job isn't cut in half.
-struct RunToEnd {
-    call: Option<BoxFuture<Response>>,
-    detached: Detached,
-}
-
-/// How many handlers go on without their caller; the server waits for them when it stops.
-#[derive(Clone, Default)]
-struct Detached(Arc<watch::Sender<usize>>);
-
-impl Future for RunToEnd {
-    type Output = Response;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
-        let Some(call) = &mut self.call else {
-            return Poll::Ready(response::internal_error());
-        };
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(context)));
-        match polled {
-            Ok(polled) => {
-                let response = ready!(polled);
-                self.call = None;
-                Poll::Ready(response)
-            }
-            Err(panic) => {
-                // What panicked must not be polled again.
-                self.call = None;
-                std::panic::resume_unwind(panic)
-            }
-        }
-    }
-}
-
-impl Drop for RunToEnd {
-    fn drop(&mut self) {
-        if let (Some(call), Ok(runtime)) = (self.call.take(), tokio::runtime::Handle::try_current())
-        {
-            tracing::info!("the caller hung up; the handler goes on");
-            let running = Running::new(self.detached.clone());
-            let rest = async move {
-                let status = call.await.status().as_u16();
-                tracing::info!(status, "the handler has finished without its caller");
-                drop(running);
-            };
-            runtime.spawn(rest.in_current_span());
-        }
-    }
-}
-
-/// Counts one handler for as long as it goes on.
-struct Running(Detached);
-
-impl Running {
-    fn new(detached: Detached) -> Self {
-        detached.0.send_modify(|running| *running += 1);
-        Self(detached)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.0.0.send_modify(|running| *running -= 1);
-    }
-}
 
 /// Tokens in headers are left out when anything prints the request.
 fn hide_secrets(headers: &mut HeaderMap) {
@@ -565,7 +500,10 @@ fn preflight(request: &Request, methods: &str) -> Response {
     response
 }
 
-async fn readiness(verifier: Arc<Verifier>, tokens: Option<Tokens>) -> Response {
+async fn readiness(work: Arc<Work>, verifier: Arc<Verifier>, tokens: Option<Tokens>) -> Response {
+    if work.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
     // Requests of the main cloud can be verified; a staging or isolated cloud that is down isn't
     // a reason to take them away. Nor is a tokens' store: requests are served without it.
     if verifier.keys().commercial.is_ready() {

@@ -125,7 +125,10 @@ impl Atlassian {
     /// async fn import(call: Invocation, token: SystemToken) {
     ///     let atlassian = call.atlassian().clone().without_deadline();
     ///     let jira = atlassian.jira(&call).as_app(&token);
-    ///     tokio::spawn(async move { jira.get("/rest/api/3/project/search").send().await });
+    ///     call.spawn(async move {
+    ///         jira.get("/rest/api/3/project/search").send().await?;
+    ///         Ok(())
+    ///     });
     /// }
     /// ```
     #[must_use]

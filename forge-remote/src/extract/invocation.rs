@@ -1,6 +1,7 @@
 //! The verified invocation.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::client::Atlassian;
 use crate::fit::Claims;
 use crate::opaque::Opaque;
 use crate::response;
+use crate::work::Work;
 
 /// What verification leaves in a request for the extractors.
 #[derive(Clone, Debug)]
@@ -25,6 +27,7 @@ struct Inner {
     endpoint: Arc<str>,
     atlassian: Atlassian,
     is_by_platform: bool,
+    work: Arc<Work>,
     trace_id: Option<Box<str>>,
     span_id: Option<Box<str>>,
 }
@@ -40,12 +43,14 @@ impl Verified {
         atlassian: Atlassian,
         headers: &HeaderMap,
         is_by_platform: bool,
+        work: Arc<Work>,
     ) -> Self {
         Self(Opaque::new(Inner {
             claims,
             endpoint,
             atlassian,
             is_by_platform,
+            work,
             trace_id: trace_id(headers).map(Into::into),
             span_id: hex_header(headers, "x-b3-spanid").map(Into::into),
         }))
@@ -111,6 +116,34 @@ impl Invocation {
     /// The claims.
     pub fn claims(&self) -> &Claims {
         &self.0.0.claims
+    }
+
+    /// Runs work that the response does not wait for.
+    ///
+    /// The server waits for it when it stops, within
+    /// [`App::shutdown_grace`](crate::App::shutdown_grace), and cuts off what takes longer. Errors
+    /// and panics are logged, in the call's span. Work that must survive a crash needs a store of
+    /// its own: after a response of 2xx, Forge does not send the call again.
+    ///
+    /// Calls to Atlassian are not retried past the time that Forge waits for the response: take
+    /// [`without_deadline`](Atlassian::without_deadline) for the work.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// #[endpoint(auth = system)]
+    /// async fn import(call: Invocation, token: SystemToken) -> StatusCode {
+    ///     let atlassian = call.atlassian().clone().without_deadline();
+    ///     let jira = atlassian.jira(&call).as_app(&token);
+    ///     call.spawn(async move {
+    ///         jira.get("/rest/api/3/project/search").send().await?;
+    ///         Ok(())
+    ///     });
+    ///     StatusCode::ACCEPTED
+    /// }
+    /// ```
+    pub fn spawn(&self, work: impl Future<Output = crate::Result<()>> + Send + 'static) {
+        self.0.0.work.spawn(work);
     }
 
     /// Atlassian's APIs, for calls to other installations; for this one there are

@@ -166,6 +166,10 @@ impl Kind for AgentConnector {
         wrong(&[("conversation_starters", &checks::STARTERS, starters)])
     }
 
+    fn documented_timeout(&self) -> Option<Duration> {
+        Some(self.simulation().timeout)
+    }
+
     fn simulation(&self) -> Simulation {
         // The pages' examples have the spelling with a slash, but for streams.
         let method = match (self.streaming, self.version) {

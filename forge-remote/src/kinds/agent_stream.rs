@@ -31,11 +31,11 @@ use super::{AgentAnswer, AgentCall, AgentError};
 ///
 /// /// Sorts what comes in.
 /// #[agent_connector(name = "Triage", products = ["jira"], streaming)]
-/// async fn triage(call: AgentCall) -> AgentReply {
+/// async fn triage(invocation: Invocation, call: AgentCall) -> AgentReply {
 ///     match call.method() {
 ///         "message/stream" => {
 ///             let (updates, stream) = AgentStream::channel(&call);
-///             tokio::spawn(async move {
+///             invocation.spawn(async move {
 ///                 let ids = json!({ "taskId": "task-1", "contextId": "context-1" });
 ///                 let working = json!({ "state": "TASK_STATE_WORKING" });
 ///                 let task = json!({ "id": ids["taskId"], "contextId": ids["contextId"], "status": working });
@@ -45,6 +45,7 @@ use super::{AgentAnswer, AgentCall, AgentError};
 ///                 done["status"] = json!({ "state": "TASK_STATE_COMPLETED" });
 ///                 done["message"] = json!({ "role": "ROLE_AGENT", "parts": [{ "text": "Sorted." }] });
 ///                 let _ = updates.send(AgentUpdate::StatusUpdate(done)).await;
+///                 Ok(())
 ///             });
 ///             stream.into()
 ///         }

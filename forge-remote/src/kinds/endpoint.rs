@@ -35,6 +35,10 @@ impl Kind for Endpoint {
         Vec::new()
     }
 
+    fn documented_timeout(&self) -> Option<Duration> {
+        Some(Duration::from_secs(25))
+    }
+
     fn simulation(&self) -> Simulation {
         Simulation {
             module_type: "xen:macro",

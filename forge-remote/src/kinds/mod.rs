@@ -45,7 +45,8 @@
 //! 15 minutes for its stream, and 55 for the function of a `preUninstall`. For every other kind at a remote no page says it:
 //! `dev` waits 55 seconds for an action and a web trigger and 25 for a JQL function and a static
 //! macro, as long as functions are known or said to get, and 5 for the rest. These are inferences:
-//! answer fast, and work on afterwards.
+//! respond fast, and leave the rest to
+//! [`Invocation::spawn`](crate::Invocation::spawn).
 //!
 //! # Again, or not
 //!

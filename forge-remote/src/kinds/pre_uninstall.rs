@@ -44,6 +44,10 @@ impl Kind for PreUninstall {
         true
     }
 
+    fn documented_timeout(&self) -> Option<Duration> {
+        Some(Duration::from_secs(55))
+    }
+
     fn simulation(&self) -> Simulation {
         let body = serde_json::json!({ "context": { "cloudId": "local", "moduleKey": "local" } });
         Simulation {

@@ -87,6 +87,10 @@ impl Kind for ScheduledTrigger {
         true
     }
 
+    fn documented_timeout(&self) -> Option<Duration> {
+        Some(Duration::from_secs(5))
+    }
+
     fn simulation(&self) -> Simulation {
         // Atlassian documents no body for a remote.
         Simulation::of_platform(serde_json::json!({}))

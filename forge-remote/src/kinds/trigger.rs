@@ -1,6 +1,7 @@
 //! `trigger`: Forge calls when an event of a product, or of the app's own life, happens.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_yaml::{Mapping, Value};
 
@@ -133,6 +134,10 @@ impl Kind for Trigger {
             }
         }
         found
+    }
+
+    fn documented_timeout(&self) -> Option<Duration> {
+        Some(Duration::from_secs(5))
     }
 
     fn simulation(&self) -> Simulation {

@@ -115,6 +115,11 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// How long Forge waits for a remote's response, where Atlassian documents it.
+    fn documented_timeout(&self) -> Option<Duration> {
+        None
+    }
+
     /// The call as a local platform makes it.
     fn simulation(&self) -> Simulation;
 

@@ -606,7 +606,8 @@ async fn dripping_head() {
     use forge_remote_tests::source::Answer;
 
     let rig = Rig::with(Answer::Keys(published()), |app| {
-        app.keep_alive(Duration::from_secs(1))
+        let second = Duration::from_secs(1);
+        app.header_timeout(second).keep_alive(second)
     })
     .await;
     let call = rig.tick(&rig.fit().token()).bytes();

@@ -7,4 +7,7 @@ mod events_launch;
 mod http_raw;
 mod http_surface;
 mod launch;
+mod overload;
+mod peers;
 mod responses;
+mod shutdown;

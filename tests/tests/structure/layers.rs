@@ -11,6 +11,7 @@ const ROOMS: &[&str] = &[
     "response",
     "error",
     "json",
+    "work",
     "fit",
     "credentials",
     "token",

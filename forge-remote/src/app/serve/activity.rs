@@ -1,0 +1,177 @@
+//! What a connection is doing, as its own task records it and the server reads it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::Waker;
+
+/// Between which events of HTTP a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It waits for the first byte of a request.
+    Idle,
+    /// A request's head is incomplete.
+    Head,
+    /// A request was passed to its handler; its response is not complete.
+    Call,
+    /// The response is complete but not yet passed to the kernel.
+    Flush,
+}
+
+const PHASE_BITS: u32 = 2;
+
+impl Phase {
+    fn of(phases: u64) -> Self {
+        match phases & 0b11 {
+            0 => Self::Idle,
+            1 => Self::Head,
+            2 => Self::Call,
+            _ => Self::Flush,
+        }
+    }
+}
+
+/// The activity of one connection.
+///
+/// Only the connection's task changes the first two, so that a change is a load and a store. Both
+/// count their changes: the server compares the numbers over time and needs no clock reading from
+/// the task.
+#[derive(Debug)]
+pub(super) struct Activity {
+    /// How often the phase has changed, and the phase.
+    phases: AtomicU64,
+    /// How often writing began and ceased to be blocked by the peer; odd while it is blocked.
+    writes: AtomicU64,
+    /// The connection closes if it is still in this state of `phases`; 0: no request to close.
+    close_in_phase: AtomicU64,
+    /// The connection closes if it is still in this state of `writes`; 0: no request to close.
+    close_in_write: AtomicU64,
+    /// The connection ends after its call, or at once without one.
+    is_stopping: AtomicBool,
+    /// The connection's task, once it has been polled.
+    task: Mutex<Option<Waker>>,
+}
+
+/// A state of a connection: it is equal to a later one only if nothing has happened in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Snapshot {
+    phases: u64,
+    writes: u64,
+}
+
+impl Snapshot {
+    pub(super) fn phase(self) -> Phase {
+        Phase::of(self.phases)
+    }
+
+    /// Whether the connection has completed a call.
+    pub(super) fn is_used(self) -> bool {
+        self.phases >> PHASE_BITS > 1
+    }
+
+    /// Whether the peer does not read what is written.
+    pub(super) fn is_blocked(self) -> bool {
+        self.writes & 1 == 1
+    }
+}
+
+impl Activity {
+    pub(super) fn new() -> Self {
+        Self {
+            // No state is 0, which stands for no request.
+            phases: AtomicU64::new(1 << PHASE_BITS),
+            writes: AtomicU64::new(2),
+            close_in_phase: AtomicU64::new(0),
+            close_in_write: AtomicU64::new(0),
+            is_stopping: AtomicBool::new(false),
+            task: Mutex::new(None),
+        }
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        Phase::of(self.phases.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            phases: self.phases.load(Ordering::Relaxed),
+            writes: self.writes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Records a change of phase. For the connection's task alone.
+    pub(super) fn enter(&self, phase: Phase) {
+        let changes = self.phases.load(Ordering::Relaxed) >> PHASE_BITS;
+        let phases = (changes + 1) << PHASE_BITS | phase as u64;
+        self.phases.store(phases, Ordering::Relaxed);
+    }
+
+    /// Records that writing is blocked, or no longer. For the connection's task alone.
+    pub(super) fn toggle_blocked(&self) {
+        let writes = self.writes.load(Ordering::Relaxed);
+        self.writes.store(writes + 1, Ordering::Relaxed);
+    }
+
+    /// Asks the connection to close, unless something happens on it first.
+    pub(super) fn close_if(&self, still: Snapshot) {
+        if still.is_blocked() {
+            self.close_in_write.store(still.writes, Ordering::Relaxed);
+        } else {
+            self.close_in_phase.store(still.phases, Ordering::Relaxed);
+        }
+        self.wake();
+    }
+
+    /// Asks the connection to end after its call, or at once when it has none.
+    pub(super) fn stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Whether the connection must close now, with what it holds.
+    pub(super) fn must_close(&self) -> bool {
+        self.close_in_phase.load(Ordering::Relaxed) == self.phases.load(Ordering::Relaxed)
+            || self.close_in_write.load(Ordering::Relaxed) == self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Sets the task that requests wake. It looks for requests after this.
+    pub(super) fn set_task(&self, task: &Waker) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
+    }
+
+    fn wake(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = &*task {
+            task.wake_by_ref();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_to_close_is_void_once_something_happens() {
+        let activity = Activity::new();
+        let idle = activity.snapshot();
+        activity.close_if(idle);
+        assert!(activity.must_close());
+        activity.enter(Phase::Head);
+        assert!(!activity.must_close());
+
+        activity.enter(Phase::Call);
+        activity.toggle_blocked();
+        let blocked = activity.snapshot();
+        assert!(blocked.is_blocked());
+        activity.close_if(blocked);
+        assert!(activity.must_close());
+        // One byte is read by the peer, and it stops again.
+        activity.toggle_blocked();
+        activity.toggle_blocked();
+        assert!(!activity.must_close() && activity.snapshot() != blocked);
+    }
+}

@@ -1,0 +1,179 @@
+//! One connection: HTTP/1.1 on a socket, until the peer or the server ends it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use axum::Router;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::http::{Request, Response, StatusCode, Version, header};
+use axum::routing::future::RouteFuture;
+use hyper::body::{Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tower_service::Service as _;
+
+use super::activity::{Activity, Phase};
+use super::socket::Socket;
+use crate::response;
+
+/// A connection as the task that serves it.
+pub(super) struct Connection {
+    http: http1::Connection<TokioIo<Socket>, Calls>,
+    activity: Arc<Activity>,
+    waker: Option<Waker>,
+    is_last_call: bool,
+}
+
+impl Connection {
+    pub(super) fn new(
+        http: &http1::Builder,
+        stream: TcpStream,
+        router: Router,
+        activity: Arc<Activity>,
+    ) -> Self {
+        let socket = Socket::new(stream, Arc::clone(&activity));
+        let calls = Calls {
+            router,
+            activity: Arc::clone(&activity),
+        };
+        Self {
+            http: http.serve_connection(TokioIo::new(socket), calls),
+            activity,
+            waker: None,
+            is_last_call: false,
+        }
+    }
+}
+
+impl Future for Connection {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let is_known = |waker: &Waker| waker.will_wake(context.waker());
+        if !this.waker.as_ref().is_some_and(is_known) {
+            this.activity.set_task(context.waker());
+            this.waker = Some(context.waker().clone());
+        }
+        loop {
+            if let Poll::Ready(ended) = Pin::new(&mut this.http).poll(context) {
+                if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection ended early");
+                }
+                return Poll::Ready(());
+            }
+            if this.activity.must_close() {
+                return Poll::Ready(());
+            }
+            if !this.activity.is_stopping() || this.is_last_call {
+                return Poll::Pending;
+            }
+            if matches!(this.activity.phase(), Phase::Idle | Phase::Head) {
+                return Poll::Ready(());
+            }
+            this.is_last_call = true;
+            Pin::new(&mut this.http).graceful_shutdown();
+        }
+    }
+}
+
+/// Passes a connection's requests to the routes.
+struct Calls {
+    router: Router,
+    activity: Arc<Activity>,
+}
+
+impl hyper::service::Service<Request<Incoming>> for Calls {
+    type Response = Response<Tracked>;
+    type Error = Infallible;
+    type Future = Call;
+
+    fn call(&self, request: Request<Incoming>) -> Call {
+        self.activity.enter(Phase::Call);
+        let routed = if has_host(&request) {
+            Routed::Route(self.router.clone().call(request))
+        } else {
+            Routed::Refused(Some(response::json_error(
+                StatusCode::BAD_REQUEST,
+                "bad_request",
+                "a request has one Host header",
+            )))
+        };
+        Call {
+            routed,
+            activity: Arc::clone(&self.activity),
+        }
+    }
+}
+
+/// Whether a request names its host once.
+///
+/// Source: RFC 9112, section 3.2
+fn has_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    match hosts.next() {
+        Some(_) => hosts.next().is_none(),
+        None => request.version() < Version::HTTP_11,
+    }
+}
+
+/// A request's response, as it is made.
+struct Call {
+    routed: Routed,
+    activity: Arc<Activity>,
+}
+
+enum Routed {
+    Route(RouteFuture<Infallible>),
+    Refused(Option<Response<Body>>),
+}
+
+impl Future for Call {
+    type Output = Result<Response<Tracked>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = match &mut self.routed {
+            Routed::Route(route) => ready!(Pin::new(route).poll(context)),
+            Routed::Refused(response) => Ok(response.take().unwrap_or_default()),
+        };
+        let Ok(response) = response;
+        let activity = Arc::clone(&self.activity);
+        Poll::Ready(Ok(response.map(|body| Tracked { body, activity })))
+    }
+}
+
+/// A response's body, whose end is the end of the call.
+struct Tracked {
+    body: Body,
+    activity: Arc<Activity>,
+}
+
+impl Drop for Tracked {
+    fn drop(&mut self) {
+        self.activity.enter(Phase::Flush);
+    }
+}
+
+impl HttpBody for Tracked {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

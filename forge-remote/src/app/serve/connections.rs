@@ -1,0 +1,203 @@
+//! A server's connections: how many there are, and which of them have to go.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use tokio::net::TcpStream;
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
+
+use super::activity::{Activity, Phase, Snapshot};
+use super::connection::Connection;
+use super::limits::Limits;
+use crate::fit::MAX_TOKEN_BYTES;
+use crate::work::LAST_DROPS;
+
+/// The largest request head, in bytes: a FIT, two OAuth tokens and the rest.
+const MAX_HEAD: usize = MAX_TOKEN_BYTES + 64 * 1024;
+/// A peer that has just connected has this long to send its request before it makes room.
+const FRESH: Duration = Duration::from_millis(100);
+/// A peer that does not read makes room after this.
+const UNREAD: Duration = Duration::from_secs(1);
+/// How long a peer may not read once the server stops.
+const LAST_WRITE: Duration = Duration::from_secs(2);
+
+/// The connections that a server has accepted. One task owns it, so nothing is locked.
+pub(super) struct Connections {
+    http: http1::Builder,
+    router: Router,
+    limits: Limits,
+    max: usize,
+    tasks: JoinSet<()>,
+    known: HashMap<Id, Known>,
+    accepted: u64,
+    is_stopping: bool,
+}
+
+/// What is known of one connection.
+struct Known {
+    number: u64,
+    activity: Arc<Activity>,
+    seen: Snapshot,
+    /// When it was first seen in this state.
+    since: Instant,
+}
+
+impl Connections {
+    pub(super) fn new(router: Router, limits: Limits, max: usize) -> Self {
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MAX_HEAD)
+            // `check` has the time limits, without a timer for each request.
+            .header_read_timeout(None)
+            // A caller that has sent its request and closed its side still gets its response.
+            .half_close(true);
+        Self {
+            http,
+            router,
+            limits,
+            max,
+            tasks: JoinSet::new(),
+            known: HashMap::new(),
+            accepted: 0,
+            is_stopping: false,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tasks.is_empty()
+    }
+
+    pub(super) fn are_full(&self) -> bool {
+        self.tasks.len() >= self.max
+    }
+
+    pub(super) fn serve(&mut self, stream: TcpStream) {
+        // Small responses leave at once.
+        let _ = stream.set_nodelay(true);
+        let activity = Arc::new(Activity::new());
+        self.accepted += 1;
+        let known = Known {
+            number: self.accepted,
+            seen: activity.snapshot(),
+            since: Instant::now(),
+            activity: Arc::clone(&activity),
+        };
+        let router = self.router.clone();
+        let connection = Connection::new(&self.http, stream, router, activity);
+        let task = self.tasks.spawn(connection);
+        self.known.insert(task.id(), known);
+    }
+
+    /// Completes when a connection has ended; never when there is none.
+    pub(super) async fn one_ended(&mut self) {
+        let id = match self.tasks.join_next_with_id().await {
+            None => return std::future::pending().await,
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => {
+                if error.is_panic() {
+                    tracing::error!("a connection's task panicked");
+                }
+                error.id()
+            }
+        };
+        self.known.remove(&id);
+    }
+
+    /// Closes connections that have exceeded a time limit.
+    pub(super) fn check(&mut self) {
+        let now = Instant::now();
+        for known in self.known.values_mut() {
+            let age = known.look(now);
+            if age >= self.limits.of(known.seen, self.is_stopping) {
+                known.activity.close_if(known.seen);
+            }
+            if self.is_stopping && age >= FRESH {
+                known.activity.stop();
+            }
+        }
+    }
+
+    /// How often [`check`](Self::check) is due.
+    pub(super) fn period(&self) -> Duration {
+        let limits = &self.limits;
+        let shortest = limits.header.min(limits.keep_alive).min(limits.write);
+        (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
+    }
+
+    /// Closes the connection that can best be spared: the oldest idle one, else the oldest without
+    /// a complete request, else one whose peer does not read. Not one with a call.
+    pub(super) fn close_oldest(&mut self) {
+        let now = Instant::now();
+        let spared = self.known.values_mut().filter_map(|known| {
+            let age = known.look(now);
+            let rank = match known.seen.phase() {
+                _ if known.seen.is_blocked() => (age >= UNREAD).then_some(2),
+                Phase::Idle if known.seen.is_used() => Some(0),
+                Phase::Idle | Phase::Head => (age >= FRESH).then_some(1),
+                Phase::Call | Phase::Flush => None,
+            };
+            Some(((rank?, known.since, known.number), known))
+        });
+        if let Some((_, known)) = spared.min_by_key(|(order, _)| *order) {
+            known.activity.close_if(known.seen);
+        }
+    }
+
+    /// Has every connection end: at once without a call, else after its response. One that is
+    /// accepted later has a moment to send its request.
+    pub(super) fn stop(&mut self) {
+        self.is_stopping = true;
+        for known in self.known.values() {
+            known.activity.stop();
+        }
+    }
+
+    /// Completes when the last connection has ended.
+    pub(super) async fn all_ended(&mut self) {
+        let mut ticks = tokio::time::interval(FRESH);
+        while !self.tasks.is_empty() {
+            tokio::select! {
+                () = self.one_ended() => {}
+                _ = ticks.tick() => self.check(),
+            }
+        }
+    }
+
+    /// Drops every connection where it stands.
+    pub(super) async fn cut_off(&mut self) {
+        let dropped = tokio::time::timeout(LAST_DROPS, self.tasks.shutdown()).await;
+        if dropped.is_err() {
+            tracing::error!("a connection can't be ended: its handler blocks its thread");
+        }
+        self.known.clear();
+    }
+}
+
+impl Known {
+    /// Notes the connection's state, and returns for how long it has been in it.
+    fn look(&mut self, now: Instant) -> Duration {
+        let seen = self.activity.snapshot();
+        if seen != self.seen {
+            self.seen = seen;
+            self.since = now;
+        }
+        now.saturating_duration_since(self.since)
+    }
+}
+
+impl Limits {
+    /// How long a connection may stay in this state.
+    fn of(&self, state: Snapshot, is_stopping: bool) -> Duration {
+        match state.phase() {
+            _ if state.is_blocked() && is_stopping => self.write.min(LAST_WRITE),
+            _ if state.is_blocked() => self.write,
+            Phase::Idle => self.keep_alive,
+            Phase::Head => self.header,
+            // A handler has its own limits, and a response is flushed or blocked.
+            Phase::Call | Phase::Flush => Duration::MAX,
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What the operating system allows: files, and how long a silent peer is kept.
+
+use tokio::net::TcpListener;
+
+use super::limits::Limits;
+
+/// The most files that the soft limit is raised to.
+#[cfg(unix)]
+const MAX_FILES: u64 = 65_536;
+
+/// Raises the soft limit of open files, and returns it.
+#[cfg(unix)]
+pub(super) fn raise_limit() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+
+    let mut limit = getrlimit(Resource::Nofile);
+    let soft = limit.current?;
+    let wanted = limit.maximum.unwrap_or(MAX_FILES).min(MAX_FILES);
+    if soft >= wanted {
+        return Some(soft);
+    }
+    limit.current = Some(wanted);
+    match setrlimit(Resource::Nofile, limit) {
+        Ok(()) => Some(wanted),
+        Err(error) => {
+            tracing::debug!(%error, soft, "the limit of open files could not be raised");
+            Some(soft)
+        }
+    }
+}
+
+#[cfg(not(unix))]
+pub(super) fn raise_limit() -> Option<u64> {
+    None
+}
+
+/// Has the kernel notice peers that have vanished, on the connections of this listener.
+///
+/// Connections inherit these options on Linux. Where they do not, or where an option is refused,
+/// the server's own time limits close such connections later.
+#[cfg(target_os = "linux")]
+pub(super) fn watch_peers(listener: &TcpListener, limits: &Limits) {
+    use rustix::net::sockopt::{
+        set_socket_keepalive, set_tcp_keepidle, set_tcp_keepintvl, set_tcp_user_timeout,
+    };
+    use std::time::Duration;
+
+    let silence = u32::try_from(limits.write.as_millis()).unwrap_or(0);
+    let _ = set_tcp_user_timeout(listener, silence);
+    let _ = set_socket_keepalive(listener, true);
+    let _ = set_tcp_keepidle(listener, Duration::from_secs(60));
+    let _ = set_tcp_keepintvl(listener, Duration::from_secs(15));
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn watch_peers(_: &TcpListener, _: &Limits) {}

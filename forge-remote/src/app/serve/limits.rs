@@ -1,0 +1,173 @@
+//! What bounds requests, connections and a shutdown, and the app's settings for it.
+
+use std::time::Duration;
+
+use super::super::App;
+
+/// The most handlers that run at the same time by default.
+pub(crate) const MAX_IN_FLIGHT: usize = 1024;
+/// The most connections by default; fewer files mean fewer connections.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// What bounds a request, a connection and a shutdown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) body: usize,
+    pub(crate) body_time: Duration,
+    pub(crate) header: Duration,
+    pub(crate) keep_alive: Duration,
+    pub(crate) write: Duration,
+    pub(crate) connections: Option<usize>,
+    pub(crate) in_flight: Option<usize>,
+    pub(crate) response: Option<Duration>,
+    pub(crate) drain: Duration,
+    pub(crate) shutdown: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 1024 * 1024,
+            body_time: Duration::from_secs(30),
+            header: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(75),
+            write: Duration::from_secs(30),
+            connections: None,
+            in_flight: None,
+            response: None,
+            drain: Duration::ZERO,
+            shutdown: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Limits {
+    /// The most connections, when the process may have this many files open: half of them, because
+    /// calls to Atlassian, stores and the app itself need files too.
+    pub(super) fn max_connections(&self, files: Option<u64>) -> usize {
+        let by_files = files.map_or(MAX_CONNECTIONS, |files| {
+            usize::try_from(files / 2).unwrap_or(MAX_CONNECTIONS)
+        });
+        let default = by_files.min(MAX_CONNECTIONS);
+        self.connections.unwrap_or(default).max(1)
+    }
+
+    /// The most handlers in flight beside this many connections: fewer, so that a connection is
+    /// left for `/healthz` and for the answer that the app is overloaded.
+    pub(super) fn max_in_flight(&self, connections: usize) -> usize {
+        let default = MAX_IN_FLIGHT.min(connections - connections / 4);
+        self.in_flight.unwrap_or(default)
+    }
+}
+
+/// Limits of requests, connections and shutdown.
+impl App {
+    /// Sets the largest request body, in bytes (default: 1 MiB). A larger one gets 413.
+    ///
+    /// Forge sends at most 500 KB from a page and 200 kB with an event.
+    pub fn body_limit(mut self, bytes: usize) -> Self {
+        self.limits.body = bytes;
+        self
+    }
+
+    /// Sets how long a request body may take to arrive (default: 30 seconds). After that, the
+    /// handler sees a body that broke off, and the caller gets 400.
+    pub fn body_timeout(mut self, time: Duration) -> Self {
+        self.limits.body_time = time;
+        self
+    }
+
+    /// Sets how long a request's head may take, from its first byte to its last (default: 10
+    /// seconds). After that, the connection is closed.
+    pub fn header_timeout(mut self, time: Duration) -> Self {
+        self.limits.header = time;
+        self
+    }
+
+    /// Sets how long a connection without a request is kept (default: 75 seconds). Use more than
+    /// the load balancer in front: else it sends requests on connections that are being closed.
+    pub fn keep_alive(mut self, time: Duration) -> Self {
+        self.limits.keep_alive = time;
+        self
+    }
+
+    /// Sets how long a peer may read nothing of its response (default: 30 seconds). After that,
+    /// the connection is closed.
+    pub fn write_timeout(mut self, time: Duration) -> Self {
+        self.limits.write = time;
+        self
+    }
+
+    /// Sets how many connections are open at the same time.
+    ///
+    /// At the limit, a new connection replaces another: the oldest idle one, else the oldest whose
+    /// request is incomplete, else one whose peer does not read. While all have a call in flight,
+    /// new connections wait.
+    ///
+    /// Default: half of the files that the process may open, at most 4,096. The app raises its
+    /// soft file limit (`ulimit -n`) to the hard one, at most 65,536, when it starts to serve.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.limits.connections = Some(connections);
+        self
+    }
+
+    /// Sets how many handlers run at the same time, those included that continue without their
+    /// caller. At the limit, a verified call gets 503 with `Retry-After`.
+    ///
+    /// Default: 1,024, at most three quarters of [`max_connections`](Self::max_connections).
+    pub fn max_in_flight(mut self, calls: usize) -> Self {
+        self.limits.in_flight = Some(calls);
+        self
+    }
+
+    /// Sets how long a caller waits for a handler. After that, it gets 503 with `Retry-After`, and
+    /// the handler continues without it.
+    ///
+    /// Default: as long as Forge waits for this kind of call, where Atlassian documents it (5
+    /// seconds for events and schedules, 25 for pages, 55 for agents, 900 for those that stream),
+    /// else 55 seconds.
+    ///
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+    pub fn response_timeout(mut self, time: Duration) -> Self {
+        self.limits.response = Some(time);
+        self
+    }
+
+    /// Sets how long the app serves as usual after it was asked to stop, with `/readyz` at 503, so
+    /// that a load balancer stops sending requests first (default: not at all).
+    ///
+    /// Use a little more than the balancer's interval between two checks. The time comes before
+    /// [`shutdown_grace`](Self::shutdown_grace).
+    pub fn drain(mut self, time: Duration) -> Self {
+        self.limits.drain = time;
+        self
+    }
+
+    /// Sets how long calls in flight, their [spawned](crate::Invocation::spawn) work, and background
+    /// tasks that take [`Shutdown`](crate::Shutdown) may still run when the app stops (default: 20
+    /// seconds). What runs longer is cut off.
+    ///
+    /// Kept tokens that wait for their store have 5 seconds more. Keep the sum, with
+    /// [`drain`](Self::drain), below what the process is given: 30 seconds by Kubernetes, 10 by
+    /// Docker. A second Ctrl-C or SIGTERM ends the process at once.
+    pub fn shutdown_grace(mut self, time: Duration) -> Self {
+        self.limits.shutdown = time;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_left_beside_all_calls() {
+        let limits = Limits::default();
+        assert_eq!(limits.max_connections(Some(300)), 150);
+        assert_eq!(limits.max_connections(Some(u64::MAX)), MAX_CONNECTIONS);
+        assert_eq!(limits.max_connections(None), MAX_CONNECTIONS);
+        for connections in [4, 150, 4096] {
+            assert!(limits.max_in_flight(connections) < connections);
+        }
+    }
+}

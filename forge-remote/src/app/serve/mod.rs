@@ -1,0 +1,262 @@
+//! The server: connections in, and an orderly end.
+
+mod activity;
+mod connection;
+mod connections;
+mod files;
+pub(super) mod limits;
+mod signals;
+mod socket;
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior};
+
+pub(crate) use signals::StopSignals;
+
+use self::connections::Connections;
+use super::Built;
+use crate::error::{Result, chain};
+
+/// How long tokens may take to be written at the end. With the grace for calls it is less than the
+/// 30 seconds after which Kubernetes kills.
+const LAST_WRITES: Duration = Duration::from_secs(5);
+/// Between two attempts to write them while calls finish.
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
+/// Between two looks for a connection that can make room.
+const ROOM_AGAIN: Duration = Duration::from_millis(20);
+/// The pause after a connection could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Between two log lines about connections that could not be accepted.
+const LOG_AGAIN: Duration = Duration::from_secs(60);
+/// How long connections are taken from the kernel's queue once the server stops.
+const LAST_ACCEPTS: Duration = Duration::from_millis(10);
+const MAX_LAST_ACCEPTS: usize = 1024;
+
+impl Built {
+    /// Serves until `shutdown` completes, then lets calls in flight finish.
+    ///
+    /// After `shutdown`, the app serves for [`App::drain`](crate::App::drain) with `/readyz` at
+    /// 503, and then closes its listener and every connection that has no call. Calls in flight,
+    /// handlers that continue without their caller, and [spawned](crate::Invocation::spawn) work
+    /// may finish within [`App::shutdown_grace`](crate::App::shutdown_grace). The rest is cut off:
+    /// nothing of the app runs after this has returned, unless another server of it does.
+    ///
+    /// Dropping the future ends the server at once, without the last writes of kept tokens.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<()> {
+        let limits = self.limits();
+        let mut upkeep = JoinSet::new();
+        for keys in self.verifier().keys().all() {
+            upkeep.spawn(keys.keep_fresh());
+        }
+        if let Some(tokens) = self.tokens() {
+            tokens.start_watchers();
+        }
+        let background = match self.start_background() {
+            Ok(background) => Some(background),
+            Err(already) => {
+                tracing::info!("{already}");
+                None
+            }
+        };
+        files::watch_peers(&listener, &limits);
+        let max = limits.max_connections(files::raise_limit());
+        self.work().limit_calls(limits.max_in_flight(max));
+        let mut server = Server {
+            listener,
+            connections: Connections::new(self.router(), limits, max),
+            logged: None,
+        };
+        // Dropped before the server: calls that are cut off with it do not continue.
+        let serving = self.work().serve();
+
+        server.accept_until(shutdown).await;
+        if !limits.drain.is_zero() {
+            serving.drain();
+            tracing::info!(drain = ?limits.drain, "stopping: /readyz is 503, calls are still served");
+            server.accept_until(tokio::time::sleep(limits.drain)).await;
+        }
+        tracing::info!(grace = ?limits.shutdown, "stopping: calls in flight may finish");
+        let stopped = Instant::now();
+        if let Some(background) = &background {
+            background.request_stop();
+        }
+        let mut connections = server.stop_accepting().await;
+        self.await_calls(connections.all_ended()).await;
+        drop(serving);
+        connections.cut_off().await;
+        self.work().cut_off().await;
+        if let Some(background) = background {
+            let left = limits.shutdown.saturating_sub(stopped.elapsed());
+            background.stop(left).await;
+        }
+        self.write_tokens().await;
+        Ok(())
+    }
+
+    /// Finishes the work of a [`router`](Self::router) that another server serves: call it after
+    /// that server has sent its last response. [`serve`](Self::serve) does the same.
+    ///
+    /// Handlers that continue without their caller and [spawned](crate::Invocation::spawn) work may
+    /// finish, within [`App::shutdown_grace`](crate::App::shutdown_grace); the rest is cut off. Kept
+    /// tokens are written, within another 5 seconds: without this, those of the last moments are
+    /// lost, and all that wait for a store that is down. Background tasks that were
+    /// [started](Self::start_background) end when their handle is dropped.
+    ///
+    /// ```
+    /// # use forge_remote::prelude::*;
+    /// # async fn serve(listener: tokio::net::TcpListener, built: forge_remote::Built) -> Result<()> {
+    /// axum::serve(listener, built.router()).with_graceful_shutdown(async {
+    ///     let _ = tokio::signal::ctrl_c().await;
+    /// }).await?;
+    /// built.finish().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn finish(&self) {
+        self.await_calls(std::future::ready(())).await;
+        self.work().cut_off().await;
+        self.write_tokens().await;
+    }
+
+    /// Waits for the connections and for the app's work, at most for the grace. Tokens that wait
+    /// for their store use the time as well.
+    async fn await_calls(&self, connections: impl Future<Output = ()>) {
+        let finished = async {
+            connections.await;
+            self.work().finished().await;
+        };
+        let writing = async {
+            if let Some(tokens) = self.tokens() {
+                while tokens.flush().await.is_err() {
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let either = async {
+            tokio::select! {
+                () = finished => {}
+                () = writing => {}
+            }
+        };
+        let in_time = tokio::time::timeout(self.limits().shutdown, either).await;
+        if in_time.is_err() {
+            let work = self.work();
+            tracing::warn!(?work, "calls are still in flight and are cut off");
+        }
+    }
+
+    async fn write_tokens(&self) {
+        let Some(tokens) = self.tokens() else {
+            return;
+        };
+        if let Err(error) = tokens.flush_within(LAST_WRITES).await {
+            let lost = tokens.counts().pending;
+            let error = format_args!("{error}{}", chain(&error));
+            tracing::error!(%error, lost, "tokens are lost: their store did not take them in time");
+        }
+    }
+}
+
+/// A listener and its connections.
+struct Server {
+    listener: TcpListener,
+    connections: Connections,
+    /// When it was last logged that no connection can be accepted.
+    logged: Option<Instant>,
+}
+
+impl Server {
+    /// Accepts and watches connections until `end` completes.
+    async fn accept_until(&mut self, end: impl Future<Output = ()>) {
+        let mut end = pin!(end);
+        let mut ticks = tokio::time::interval(self.connections.period());
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut end => return,
+                () = self.connections.one_ended() => continue,
+                _ = ticks.tick(), if !self.connections.is_empty() => {
+                    self.connections.check();
+                    continue;
+                }
+                accepted = self.listener.accept() => accepted,
+            };
+            let admitted = async {
+                match accepted {
+                    Ok((stream, _)) => self.admit(stream).await,
+                    Err(error) => self.recover(&error).await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = &mut end => return,
+                () = admitted => {}
+            }
+        }
+    }
+
+    /// Serves a connection once there is room for it.
+    async fn admit(&mut self, stream: TcpStream) {
+        while self.connections.are_full() {
+            self.connections.close_oldest();
+            tokio::select! {
+                () = self.connections.one_ended() => {}
+                () = tokio::time::sleep(ROOM_AGAIN) => self.connections.check(),
+            }
+        }
+        self.connections.serve(stream);
+    }
+
+    /// One connection's error is not the listener's. Too many open files pass, but not at once.
+    async fn recover(&mut self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+        if matches!(
+            error.kind(),
+            ConnectionAborted | ConnectionRefused | ConnectionReset
+        ) {
+            return;
+        }
+        if self
+            .logged
+            .is_none_or(|logged| logged.elapsed() >= LOG_AGAIN)
+        {
+            self.logged = Some(Instant::now());
+            tracing::error!(%error, "no connection can be accepted: is `ulimit -n` too low?");
+        }
+        self.connections.close_oldest();
+        tokio::select! {
+            () = self.connections.one_ended() => {}
+            () = tokio::time::sleep(ACCEPT_AGAIN) => {}
+        }
+    }
+
+    /// Closes the listener, and has every connection end that has no call.
+    async fn stop_accepting(mut self) -> Connections {
+        self.connections.stop();
+        // Requests may wait on connections that the kernel has accepted.
+        let queued = async {
+            for _ in 0..MAX_LAST_ACCEPTS {
+                match self.listener.accept().await {
+                    Ok((stream, _)) if !self.connections.are_full() => {
+                        self.connections.serve(stream);
+                    }
+                    _ => break,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LAST_ACCEPTS, queued).await;
+        self.connections
+    }
+}

@@ -1,0 +1,108 @@
+//! A connection's socket, which records what happens on it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::activity::{Activity, Phase};
+
+/// A socket whose reads and writes are seen in its [`Activity`].
+pub(super) struct Socket {
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    is_blocked: bool,
+}
+
+impl Socket {
+    pub(super) fn new(stream: TcpStream, activity: Arc<Activity>) -> Self {
+        Self {
+            stream,
+            activity,
+            is_blocked: false,
+        }
+    }
+
+    /// Records whether the peer lets us write.
+    fn wrote<T>(&mut self, written: Poll<T>) -> Poll<T> {
+        if self.is_blocked != written.is_pending() {
+            self.is_blocked = written.is_pending();
+            self.activity.toggle_blocked();
+        }
+        written
+    }
+
+    /// Whether the peer has reset the connection. Wakes the task when it does, or when it sends.
+    ///
+    /// A peer that has only closed its own side still waits for its response.
+    fn poll_reset(&self, context: &mut Context<'_>) -> bool {
+        if self.stream.poll_read_ready(context).is_pending() {
+            return false;
+        }
+        let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
+        match self.stream.ready(interest).now_or_never() {
+            Some(Ok(ready)) => ready.is_error() || ready.is_write_closed(),
+            Some(Err(_)) => true,
+            None => false,
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if buffer.filled().len() > before && self.activity.phase() == Phase::Idle {
+            self.activity.enter(Phase::Head);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// The HTTP layer calls this whenever it is polled and has nothing left to write.
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.activity.phase() {
+            Phase::Flush => self.activity.enter(Phase::Idle),
+            Phase::Call if self.poll_reset(context) => {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+            _ => {}
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

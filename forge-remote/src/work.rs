@@ -1,0 +1,277 @@
+//! Handlers in flight and the work they leave behind: counted, bounded, and ended with the server.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::response::Response;
+use futures_util::FutureExt as _;
+use tokio::runtime::Handle;
+use tokio::time::Sleep;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Instrument as _;
+
+use crate::error::Result;
+use crate::response;
+
+type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// How long cancelled work may take to be dropped: work that never awaits cannot be cancelled.
+pub(crate) const LAST_DROPS: Duration = Duration::from_secs(2);
+
+/// The work of one app, shared by its routes and its servers.
+pub(crate) struct Work {
+    /// Handlers that run, with a caller or without.
+    calls: TaskTracker,
+    /// Work that handlers have spawned.
+    spawned: TaskTracker,
+    max_calls: AtomicUsize,
+    servers: AtomicUsize,
+    is_draining: AtomicBool,
+    /// Cancelled when the last server ends; work that begins later has another one.
+    end: Mutex<CancellationToken>,
+}
+
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Work")
+            .field("calls", &self.calls.len())
+            .field("spawned", &self.spawned.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Work {
+    pub(crate) fn new(max_calls: usize) -> Self {
+        let (calls, spawned) = (TaskTracker::new(), TaskTracker::new());
+        // A closed tracker still takes work, and its `wait` completes whenever it is empty.
+        calls.close();
+        spawned.close();
+        Self {
+            calls,
+            spawned,
+            max_calls: AtomicUsize::new(max_calls),
+            servers: AtomicUsize::new(0),
+            is_draining: AtomicBool::new(false),
+            end: Mutex::new(CancellationToken::new()),
+        }
+    }
+
+    /// Changes how many handlers may run at the same time.
+    pub(crate) fn limit_calls(&self, max_calls: usize) {
+        self.max_calls.store(max_calls, Ordering::Relaxed);
+    }
+
+    /// Runs a handler, unless as many run as may.
+    ///
+    /// A handler that has begun runs to its end: when its caller hangs up, or when it has not
+    /// responded after `patience`, it continues as a task of its own.
+    pub(crate) fn handle(
+        self: &Arc<Self>,
+        patience: Duration,
+        handling: impl FnOnce() -> Handling,
+    ) -> Option<InFlight> {
+        let token = self.calls.token();
+        if self.calls.len() > self.max_calls.load(Ordering::Relaxed) {
+            return None;
+        }
+        Some(InFlight {
+            handling: Some((handling(), token)),
+            work: Arc::clone(self),
+            patience,
+            deadline: None,
+        })
+    }
+
+    /// Runs work that nobody waits for, except the server when it stops.
+    pub(crate) fn spawn(&self, work: impl Future<Output = Result<()>> + Send + 'static) {
+        let token = self.spawned.token();
+        self.run(token, async move {
+            match AssertUnwindSafe(work).catch_unwind().await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::error!(?error, "the work that a handler spawned failed");
+                }
+                Err(panic) => {
+                    let panic = panic_text(&*panic);
+                    tracing::error!(panic, "the work that a handler spawned panicked");
+                }
+            }
+        });
+    }
+
+    /// Runs a task until it completes or the last server ends.
+    fn run(&self, token: TaskTrackerToken, task: impl Future<Output = ()> + Send + 'static) {
+        let end = self.end().clone();
+        if end.is_cancelled() {
+            tracing::warn!("the app has stopped: the rest of a call's work is dropped");
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            tracing::error!("there is no Tokio runtime: the rest of a call's work is dropped");
+            return;
+        };
+        let until_end = async move {
+            if end.run_until_cancelled(task).await.is_none() {
+                tracing::warn!("the app has stopped: the rest of a call's work is cut off");
+            }
+            drop(token);
+        };
+        runtime.spawn(until_end.in_current_span());
+    }
+
+    /// Completes when no handler runs and nothing that one has spawned.
+    pub(crate) async fn finished(&self) {
+        self.calls.wait().await;
+        // Spawned work may spawn more, but runs no handler.
+        self.spawned.wait().await;
+    }
+
+    /// Registers a server; the guard's drop ends its share.
+    pub(crate) fn serve(self: &Arc<Self>) -> Serving {
+        if self.servers.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.renew();
+        }
+        Serving(Arc::clone(self))
+    }
+
+    /// Whether a server is about to stop, so that no more calls should be sent to it.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Ends what still runs, unless a server needs it.
+    pub(crate) async fn cut_off(&self) {
+        if self.servers.load(Ordering::SeqCst) > 0 {
+            return;
+        }
+        self.end().cancel();
+        if tokio::time::timeout(LAST_DROPS, self.finished())
+            .await
+            .is_err()
+        {
+            tracing::error!("a call can't be ended: it blocks its thread");
+        }
+        self.renew();
+    }
+
+    fn renew(&self) {
+        let mut end = self.end();
+        if end.is_cancelled() {
+            *end = CancellationToken::new();
+        }
+    }
+
+    fn end(&self) -> std::sync::MutexGuard<'_, CancellationToken> {
+        self.end.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One server's share of an app's [`Work`].
+pub(crate) struct Serving(Arc<Work>);
+
+impl Serving {
+    /// Has `/readyz` refuse while connections are still accepted.
+    pub(crate) fn drain(&self) {
+        self.0.is_draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.is_draining.store(false, Ordering::Relaxed);
+        if self.0.servers.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.end().cancel();
+        }
+    }
+}
+
+/// A handler in flight: its response, or 503 when it takes longer than its caller waits.
+pub(crate) struct InFlight {
+    handling: Option<(Handling, TaskTrackerToken)>,
+    work: Arc<Work>,
+    patience: Duration,
+    /// Made once the handler has to wait for something.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl InFlight {
+    /// Has the handler continue without its caller.
+    fn detach(&mut self) {
+        let Some((handling, token)) = self.handling.take() else {
+            return;
+        };
+        self.work.run(token, async move {
+            match AssertUnwindSafe(handling).catch_unwind().await {
+                Ok(response) => {
+                    let status = response.status().as_u16();
+                    tracing::info!(status, "the handler has finished without its caller");
+                }
+                Err(panic) => {
+                    let panic = panic_text(&*panic);
+                    tracing::error!(panic, "the handler panicked without its caller");
+                }
+            }
+        });
+    }
+}
+
+impl Future for InFlight {
+    type Output = Response;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response> {
+        let this = &mut *self;
+        let Some((handling, _)) = &mut this.handling else {
+            return Poll::Ready(response::internal_error());
+        };
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context)));
+        match polled {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(response)) => {
+                this.handling = None;
+                return Poll::Ready(response);
+            }
+            Err(panic) => {
+                // A future that has panicked must not be polled again.
+                this.handling = None;
+                tracing::error!(panic = panic_text(&*panic), "the handler panicked");
+                return Poll::Ready(response::internal_error());
+            }
+        }
+        let patience = this.patience;
+        let deadline = this
+            .deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(deadline.as_mut().poll(context));
+        tracing::warn!(
+            ?patience,
+            "the handler has not responded in time: its caller gets 503, and it continues"
+        );
+        this.detach();
+        Poll::Ready(response::overdue())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.handling.is_some() {
+            tracing::info!("the caller hung up; the handler continues");
+            self.detach();
+        }
+    }
+}
+
+/// The text of a panic.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref().map(String::as_str))
+        .unwrap_or("a value that is not text")
+}

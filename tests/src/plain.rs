@@ -1,0 +1,81 @@
+//! The process of `plain_app`.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+
+use crate::jws::APP_ID;
+use crate::source::KeySource;
+
+/// A running `plain_app`.
+#[derive(Debug)]
+pub struct Plain {
+    /// The process.
+    pub child: Child,
+    /// Where the app listens.
+    pub address: SocketAddr,
+    /// What it logs.
+    pub log: Lines<BufReader<ChildStderr>>,
+    _output: Lines<BufReader<ChildStdout>>,
+}
+
+impl Plain {
+    /// Starts the command, which runs the program, with this key set.
+    pub async fn start(mut command: Command, keys: &KeySource) -> Self {
+        let mut child = command
+            .env("FORGE_REMOTE_APP_ID", APP_ID)
+            .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
+            .env("FORGE_REMOTE_JWKS_URL", keys.url())
+            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = loop {
+            let line = output.next_line().await.unwrap().unwrap();
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                break address.parse().unwrap();
+            }
+        };
+        Self {
+            child,
+            address,
+            log,
+            _output: output,
+        }
+    }
+
+    /// Sends the process a signal, by its name.
+    pub async fn signal(&self, name: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status().await;
+        assert!(sent.unwrap().success());
+    }
+
+    /// Completes when this is logged.
+    pub async fn logs(&mut self, text: &str) {
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            if line.contains(text) {
+                return;
+            }
+        }
+        panic!("`{text}` is not logged");
+    }
+
+    /// Ends the process, and returns what it has logged since.
+    pub async fn end(mut self) -> Vec<String> {
+        self.child.kill().await.unwrap();
+        let mut lines = Vec::new();
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            lines.push(line);
+        }
+        lines
+    }
+}

@@ -1,0 +1,188 @@
+//! More calls than the app takes, handlers that take too long, and work after the response: with
+//! the app's own server and on another one.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::testing::Harness;
+use forge_remote_tests::logged::Logged;
+use forge_remote_tests::rig::SOON;
+use tokio::sync::Semaphore;
+
+/// Handlers take a permit of the first to end, and add one to the second then.
+#[derive(Clone)]
+struct Gate(Arc<Semaphore>, Arc<Semaphore>);
+
+impl Gate {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)))
+    }
+
+    async fn pass(&self) {
+        self.0.acquire().await.unwrap().forget();
+        self.1.add_permits(1);
+    }
+
+    async fn passed(&self) {
+        let passed = tokio::time::timeout(SOON, self.1.acquire()).await;
+        passed.expect("it is not done").unwrap().forget();
+    }
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn held(State(gate): State<Gate>) {
+    gate.pass().await;
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn panics_late(State(gate): State<Gate>) {
+    gate.pass().await;
+    panic!("on purpose");
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn spawns(call: Invocation, State(gate): State<Gate>) {
+    call.spawn(async move {
+        gate.pass().await;
+        Ok(())
+    });
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn spawns_failures(call: Invocation, State(gate): State<Gate>) {
+    let other = gate.clone();
+    call.spawn(async move {
+        gate.pass().await;
+        Err("the index is locked".into())
+    });
+    call.spawn(async move {
+        other.pass().await;
+        panic!("on purpose");
+    });
+}
+
+fn harness(change: impl FnOnce(App) -> App) -> (Harness, Gate) {
+    let gate = Gate::new();
+    let app = App::empty()
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+        .handler(handler!(held))
+        .handler(handler!(panics_late))
+        .handler(handler!(spawns))
+        .handler(handler!(spawns_failures))
+        .state(gate.clone());
+    (Harness::new(change(app)).unwrap(), gate)
+}
+
+async fn logs(logged: &Logged, text: &str) {
+    let logs = async {
+        while !logged.has(text) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let logs = tokio::time::timeout(SOON, logs).await;
+    assert!(logs.is_ok(), "`{text}` is not logged: {}", logged.take());
+}
+
+#[tokio::test]
+async fn calls_in_flight_are_bounded() {
+    let (harness, gate) = harness(|app| app.max_in_flight(2));
+    let calls = [(); 2].map(|()| tokio::spawn(harness.call("held").send()));
+    // The third gets in only if the others have not.
+    let refused = async {
+        loop {
+            let call = harness.call("held").send();
+            if let Ok(answer) = tokio::time::timeout(Duration::from_millis(20), call).await {
+                break answer;
+            }
+        }
+    };
+    let refused = tokio::time::timeout(SOON, refused).await;
+    let refused = refused.expect("no call is refused");
+    assert_eq!(refused.status(), 503);
+    assert_eq!(refused.headers()["retry-after"], "5");
+    assert_eq!(refused.json()["error"]["code"], "overloaded");
+    gate.0.add_permits(10);
+    for call in calls {
+        let _ = call.await;
+    }
+    gate.passed().await;
+    gate.passed().await;
+    let after = async {
+        while harness.call("held").send().await.status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, after).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_overdue_handler_runs_to_its_end_and_its_caller_gets_503() {
+    let (harness, gate) = harness(|app| app.response_timeout(Duration::from_millis(50)));
+    let answer = tokio::time::timeout(SOON, harness.call("held").send()).await;
+    let answer = answer.expect("it has no deadline");
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.headers()["retry-after"], "5");
+    assert_eq!(answer.json()["error"]["code"], "overdue");
+    gate.0.add_permits(1);
+    gate.passed().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_waits_as_long_as_forge() {
+    let (harness, _) = harness(|app| app);
+    let started = tokio::time::Instant::now();
+    assert_eq!(harness.call("held").send().await.status(), 503);
+    let took = started.elapsed();
+    assert!((5..6).contains(&took.as_secs()), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_panic_after_the_response_is_logged() {
+    let logged = Logged::default();
+    let _listening = logged.listen();
+    let (harness, gate) = harness(|app| app.response_timeout(Duration::from_millis(50)));
+    assert_eq!(
+        harness.call("panics-late-trigger").send().await.status(),
+        503
+    );
+    gate.0.add_permits(1);
+    logs(&logged, "panicked without its caller").await;
+}
+
+#[tokio::test]
+async fn failures_of_spawned_work_are_logged() {
+    let logged = Logged::default();
+    let _listening = logged.listen();
+    let (harness, gate) = harness(|app| app);
+    assert_eq!(
+        harness
+            .call("spawns-failures-trigger")
+            .send()
+            .await
+            .status(),
+        200
+    );
+    gate.0.add_permits(2);
+    logs(&logged, "the index is locked").await;
+    logs(&logged, "the work that a handler spawned panicked").await;
+}
+
+#[tokio::test]
+async fn another_servers_end_waits_for_spawned_work() {
+    let (harness, gate) = harness(|app| app);
+    assert_eq!(harness.call("spawns").send().await.status(), 200);
+    let app = harness.app().clone();
+    let finishing = tokio::spawn(async move { app.finish().await });
+    tokio::task::yield_now().await;
+    assert!(!finishing.is_finished());
+    gate.0.add_permits(1);
+    gate.passed().await;
+    tokio::time::timeout(SOON, finishing)
+        .await
+        .unwrap()
+        .unwrap();
+}

@@ -1,0 +1,253 @@
+//! Peers that are slow, many, or gone: the connections of a server.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote_tests::http::{Connection, exchange};
+use forge_remote_tests::jws::published;
+use forge_remote_tests::logged::Logged;
+use forge_remote_tests::plain::Plain;
+use forge_remote_tests::rig::SOON;
+use forge_remote_tests::served::{Served, peer_with_small_buffer, small_buffers};
+use forge_remote_tests::source::{Answer, KeySource};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+
+const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: app\r\n\r\n";
+const HALF: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: ";
+const SHORT: Duration = Duration::from_millis(200);
+
+/// Handlers add a permit to the first when they begin, and take one of the second to end.
+#[derive(Clone)]
+struct Gate(Arc<Semaphore>, Arc<Semaphore>);
+
+impl Gate {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)))
+    }
+
+    async fn begun(&self) {
+        let begun = tokio::time::timeout(SOON, self.0.acquire()).await;
+        begun.expect("no handler begins").unwrap().forget();
+    }
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn held(State(gate): State<Gate>) -> StatusCode {
+    gate.0.add_permits(1);
+    gate.1.acquire().await.unwrap().forget();
+    StatusCode::OK
+}
+
+async fn served(change: impl FnOnce(App) -> App) -> (Served, Gate) {
+    let gate = Gate::new();
+    let app = App::empty().handler(handler!(held)).state(gate.clone());
+    (Served::start(change(app)).await, gate)
+}
+
+async fn status(connection: &mut Connection) -> u16 {
+    connection
+        .reply()
+        .await
+        .unwrap()
+        .expect("a response")
+        .status
+}
+
+async fn health(connection: &mut Connection) -> u16 {
+    assert!(connection.send(HEALTH).await);
+    status(connection).await
+}
+
+/// A process that may open 300 files.
+async fn with_300_files() -> (Plain, KeySource) {
+    let keys = KeySource::start(Answer::Keys(published())).await;
+    let mut command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_plain_app");
+    command.args(["-c", &format!("ulimit -n 300; exec {program}")]);
+    (Plain::start(command, &keys).await, keys)
+}
+
+async fn is_healthy(address: SocketAddr) {
+    let started = Instant::now();
+    let reply = exchange(address, HEALTH).await.unwrap().unwrap();
+    assert_eq!(reply.status, 200);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+}
+
+#[tokio::test]
+async fn half_heads_do_not_starve_a_healthy_call() {
+    let (app, _keys) = with_300_files().await;
+    let mut peers = Vec::new();
+    for _ in 0..400 {
+        let mut peer = TcpStream::connect(app.address).await.unwrap();
+        peer.write_all(HALF).await.unwrap();
+        peers.push(peer);
+    }
+    is_healthy(app.address).await;
+    let log = app.end().await;
+    let errors = log.iter().filter(|line| line.contains("can be accepted"));
+    assert!(errors.count() <= 1, "{log:#?}");
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_starve_a_healthy_call() {
+    let (app, _keys) = with_300_files().await;
+    let mut peers = Vec::new();
+    for number in 0..400 {
+        let mut peer = Connection::open(app.address).await.unwrap();
+        assert_eq!(health(&mut peer).await, 200, "connection {number}");
+        peers.push(peer);
+    }
+    is_healthy(app.address).await;
+}
+
+#[tokio::test]
+async fn a_head_and_an_idle_connection_have_limits_of_their_own() {
+    let (served, _) = served(|app| app.header_timeout(SHORT)).await;
+    let (mut half, mut idle) = (served.open().await, served.open().await);
+    assert_eq!(health(&mut idle).await, 200);
+    half.send(HALF).await;
+    assert!(half.is_closed_within(SOON).await);
+    // The next head has the time from its first byte on, not from the last response.
+    assert_eq!(health(&mut idle).await, 200);
+
+    let (served, _) = self::served(|app| app.keep_alive(SHORT)).await;
+    let (mut half, mut idle) = (served.open().await, served.open().await);
+    half.send(HALF).await;
+    assert_eq!(health(&mut idle).await, 200);
+    assert!(idle.is_closed_within(SOON).await);
+    half.send(b"app\r\n\r\n").await;
+    assert_eq!(status(&mut half).await, 200);
+}
+
+#[tokio::test]
+async fn a_handler_may_take_longer_than_a_head_or_an_idle_connection() {
+    let short = Duration::from_millis(40);
+    let limits = |app: App| {
+        let app = app.header_timeout(short).keep_alive(short);
+        app.write_timeout(short).body_timeout(short)
+    };
+    let (served, gate) = served(limits).await;
+    let mut call = served.begin("held").await;
+    gate.begun().await;
+    // Others come and go by these limits meanwhile.
+    for _ in 0..3 {
+        assert!(served.open().await.is_closed_within(SOON).await);
+    }
+    gate.1.add_permits(1);
+    assert_eq!(status(&mut call).await, 200);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_is_closed() {
+    let app = App::empty().handler(handler!(held)).state(Gate::new());
+    let served = Served::start_on(small_buffers(), app.write_timeout(SHORT)).await;
+    let mut peer = peer_with_small_buffer(served.address).await;
+    // The server stops reading once it can't write, and then this can't write either.
+    let requests = HEALTH.repeat(1000);
+    let closed = async { while peer.write_all(&requests).await.is_ok() {} };
+    let closed = tokio::time::timeout(SOON, closed).await;
+    assert!(closed.is_ok(), "it is kept");
+    // One that reads slowly is served.
+    let mut slow = peer_with_small_buffer(served.address).await;
+    slow.write_all(&HEALTH.repeat(3)).await.unwrap();
+    let mut text = String::new();
+    while text.matches("ok\n").count() < 3 {
+        let byte = slow.read_u8().await.unwrap();
+        text.push(byte.into());
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_idle_connection_makes_room_and_a_call_never_does() {
+    let (served, gate) = served(|app| app.max_connections(3)).await;
+    let mut call = served.begin("held").await;
+    gate.begun().await;
+    let (mut older, mut newer) = (served.open().await, served.open().await);
+    assert_eq!(health(&mut older).await, 200);
+    assert_eq!(health(&mut newer).await, 200);
+
+    let mut new = served.open().await;
+    assert_eq!(health(&mut new).await, 200);
+    assert!(older.is_closed_within(SOON).await);
+    assert_eq!(health(&mut newer).await, 200);
+    gate.1.add_permits(1);
+    assert_eq!(status(&mut call).await, 200);
+}
+
+#[tokio::test]
+async fn a_connection_waits_while_all_have_calls() {
+    let limits = |app: App| app.max_connections(2).max_in_flight(2);
+    let (served, gate) = served(limits).await;
+    let (mut first, mut second) = (served.begin("held").await, served.begin("held").await);
+    gate.begun().await;
+    gate.begun().await;
+    let mut waiting = served.open().await;
+    assert!(waiting.send(HEALTH).await);
+    assert!(!waiting.has_answer_within(SHORT).await);
+    gate.1.add_permits(2);
+    assert_eq!(status(&mut first).await, 200);
+    assert_eq!(status(&mut second).await, 200);
+    assert_eq!(status(&mut waiting).await, 200);
+}
+
+#[tokio::test]
+async fn a_request_has_one_host() {
+    let (served, _) = served(|app| app).await;
+    for (head, expected) in [
+        ("GET /healthz HTTP/1.1\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\nHost: a\r\n", 400),
+        ("GET /healthz HTTP/1.0\r\nHost: a\r\nHost: b\r\n", 400),
+        ("GET /healthz HTTP/1.1\r\nHost: a\r\n", 200),
+        ("GET /healthz HTTP/1.1\r\nhOST:\r\n", 200),
+        ("GET /healthz HTTP/1.0\r\n", 200),
+    ] {
+        let bytes = format!("{head}Connection: close\r\n\r\n");
+        let reply = exchange(served.address, bytes.as_bytes()).await.unwrap();
+        assert_eq!(reply.unwrap().status, expected, "{head}");
+    }
+}
+
+#[tokio::test]
+async fn a_reset_is_noticed_and_a_half_closed_caller_gets_its_response() {
+    let logged = Logged::default();
+    let _listening = logged.listen();
+    let (served, gate) = served(|app| app).await;
+
+    let mut half_closed = served.begin("held").await;
+    gate.begun().await;
+    half_closed.finish().await;
+
+    let mut reset = TcpStream::connect(served.address).await.unwrap();
+    reset.write_all(&served.call("held").await).await.unwrap();
+    gate.begun().await;
+    reset.set_zero_linger().unwrap();
+    drop(reset);
+    let noticed = async {
+        while !logged.has("the caller hung up") {
+            tokio::task::yield_now().await;
+        }
+    };
+    let noticed = tokio::time::timeout(SOON, noticed).await;
+    assert!(noticed.is_ok(), "the reset is not noticed");
+
+    // Both handlers run to their end.
+    gate.1.add_permits(2);
+    assert_eq!(status(&mut half_closed).await, 200);
+    let finished = async {
+        while !logged.has("finished without its caller") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, finished).await.unwrap();
+    assert!(half_closed.is_closed_within(SOON).await);
+}

@@ -1,0 +1,253 @@
+//! How a server stops: what it waits for, what it does not wait for, and what is left of it.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote_tests::http::exchange;
+use forge_remote_tests::jws::published;
+use forge_remote_tests::plain::Plain;
+use forge_remote_tests::rig::SOON;
+use forge_remote_tests::served::{Served, peer_with_small_buffer, small_buffers};
+use forge_remote_tests::source::{Answer, KeySource};
+use tokio::process::Command;
+use tokio::sync::Semaphore;
+
+/// Work adds a permit to the first when it begins, takes one of the second to end, and adds one to
+/// the third when it is dropped.
+#[derive(Clone)]
+struct Gate(Arc<Semaphore>, Arc<Semaphore>, Arc<Semaphore>);
+
+struct Dropped(Arc<Semaphore>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.add_permits(1);
+    }
+}
+
+impl Gate {
+    async fn pass(self) {
+        let _dropped = Dropped(self.2);
+        self.0.add_permits(1);
+        self.1.acquire().await.unwrap().forget();
+    }
+
+    async fn begun(&self) {
+        let begun = tokio::time::timeout(SOON, self.0.acquire()).await;
+        begun.expect("nothing begins").unwrap().forget();
+    }
+
+    fn dropped(&self) -> usize {
+        self.2.available_permits()
+    }
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn held(State(gate): State<Gate>) {
+    gate.pass().await;
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn spawns(call: Invocation, State(gate): State<Gate>) {
+    call.spawn(async move {
+        gate.pass().await;
+        Ok(())
+    });
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn tick() {}
+
+async fn served(change: impl FnOnce(App) -> App) -> (Served, Gate) {
+    let none = || Arc::new(Semaphore::new(0));
+    let gate = Gate(none(), none(), none());
+    let app = App::empty()
+        .handler(handler!(held))
+        .handler(handler!(spawns))
+        .state(gate.clone());
+    (Served::start(change(app)).await, gate)
+}
+
+fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: app\r\n\r\n").into_bytes()
+}
+
+#[tokio::test]
+async fn half_a_head_and_idle_connections_do_not_delay_the_end() {
+    let (mut served, _) = served(|app| app).await;
+    let (mut half, mut idle) = (served.open().await, served.open().await);
+    idle.send(&get("/healthz")).await;
+    assert_eq!(idle.reply().await.unwrap().unwrap().status, 200);
+    half.send(b"GET /healthz HTTP/1.1\r\n").await;
+    // The server has read the half once it answers a later connection.
+    exchange(served.address, &get("/healthz")).await.unwrap();
+    let started = Instant::now();
+    served.stop();
+    served.ended().await;
+    assert!(started.elapsed() < Duration::from_secs(1));
+    // It is not served later.
+    half.send(b"Host: app\r\n\r\n").await;
+    assert!(half.reply().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_hardly_delays_the_end() {
+    use tokio::io::AsyncWriteExt as _;
+
+    let mut served = Served::start_on(small_buffers(), App::empty().handler(handler!(tick))).await;
+    let mut peer = peer_with_small_buffer(served.address).await;
+    let requests = get("/healthz").repeat(1000);
+    let short = Duration::from_millis(300);
+    while tokio::time::timeout(short, peer.write_all(&requests))
+        .await
+        .is_ok()
+    {}
+    served.stop();
+    served.ended().await;
+}
+
+#[tokio::test]
+async fn a_call_in_flight_gets_its_response() {
+    let (mut served, gate) = served(|app| app).await;
+    let mut call = served.begin("held").await;
+    gate.begun().await;
+    served.stop_accepting().await;
+    assert!(served.is_serving());
+    gate.1.add_permits(1);
+    let reply = call.reply().await.unwrap().unwrap();
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("connection"), Some("close"));
+    served.ended().await;
+}
+
+#[tokio::test]
+async fn a_call_that_the_kernel_has_accepted_is_served() {
+    let (mut served, gate) = served(|app| app).await;
+    gate.1.add_permits(1);
+    // Nothing of the server runs between these and the stop.
+    let call = served.call("held").await;
+    let mut connection = std::net::TcpStream::connect(served.address).unwrap();
+    std::io::Write::write_all(&mut connection, &call).unwrap();
+    served.stop();
+    served.ended().await;
+    let mut reply = [0; 12];
+    std::io::Read::read_exact(&mut connection, &mut reply).unwrap();
+    assert_eq!(reply, *b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn spawned_work_is_waited_for() {
+    let (mut served, gate) = served(|app| app).await;
+    let mut call = served.begin("spawns").await;
+    assert_eq!(call.reply().await.unwrap().unwrap().status, 200);
+    gate.begun().await;
+    served.stop_accepting().await;
+    assert!(served.is_serving() && gate.dropped() == 0);
+    gate.1.add_permits(1);
+    served.ended().await;
+    assert_eq!(gate.dropped(), 1);
+}
+
+#[tokio::test]
+async fn nothing_runs_after_the_grace() {
+    let limits = |app: App| {
+        let app = app.shutdown_grace(Duration::from_millis(100));
+        app.response_timeout(Duration::from_millis(50))
+    };
+    let (mut served, gate) = served(limits).await;
+    let mut overdue = served.begin("held").await;
+    assert_eq!(overdue.reply().await.unwrap().unwrap().status, 503);
+    let mut spawned = served.begin("spawns").await;
+    assert_eq!(spawned.reply().await.unwrap().unwrap().status, 200);
+    gate.begun().await;
+    gate.begun().await;
+    let mut in_flight = served.begin("held").await;
+    gate.begun().await;
+    served.stop();
+    served.ended().await;
+    assert_eq!(gate.dropped(), 3, "work runs after the server has ended");
+    assert!(in_flight.reply().await.is_ok());
+
+    // The app can be served again.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    served.address = listener.local_addr().unwrap();
+    let again = served.harness.app().clone();
+    let again = tokio::spawn(again.serve(listener, std::future::pending()));
+    gate.1.add_permits(1);
+    let mut call = served.begin("spawns").await;
+    assert_eq!(call.reply().await.unwrap().unwrap().status, 200);
+    gate.begun().await;
+    again.abort();
+}
+
+#[tokio::test]
+async fn nothing_runs_after_the_server_is_dropped() {
+    let (served, gate) = served(|app| app).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // The other server of the app has ended.
+    let mut served = served;
+    served.stop();
+    served.ended().await;
+    let app = served.harness.app().clone();
+    let server = tokio::spawn(app.serve(listener, std::future::pending()));
+    served.address = address;
+    let mut spawned = served.begin("spawns").await;
+    assert_eq!(spawned.reply().await.unwrap().unwrap().status, 200);
+    let _in_flight = served.begin("held").await;
+    gate.begun().await;
+    gate.begun().await;
+    server.abort();
+    let all = tokio::time::timeout(SOON, gate.2.acquire_many(2)).await;
+    assert!(all.is_ok(), "work runs after its server was dropped");
+}
+
+#[tokio::test]
+async fn a_draining_app_serves_and_is_not_ready() {
+    let (mut served, gate) = served(|app| app.drain(Duration::from_secs(2))).await;
+    gate.1.add_permits(10);
+    let mut kept = served.begin("held").await;
+    assert_eq!(kept.reply().await.unwrap().unwrap().status, 200);
+    let status = async |path: &str| {
+        let reply = exchange(served.address, &get(path)).await.unwrap();
+        reply.unwrap().status
+    };
+    while status("/readyz").await != 200 {
+        tokio::task::yield_now().await;
+    }
+    served.stop();
+    let status = async |path: &str| {
+        let reply = exchange(served.address, &get(path)).await.unwrap();
+        reply.unwrap().status
+    };
+    while status("/readyz").await != 503 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(status("/healthz").await, 200);
+    let mut new = served.begin("held").await;
+    assert_eq!(new.reply().await.unwrap().unwrap().status, 200);
+    assert!(kept.send(&served.call("held").await).await);
+    assert_eq!(kept.reply().await.unwrap().unwrap().status, 200);
+    assert!(served.is_serving());
+    served.ended().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_process_at_once() {
+    let keys = KeySource::start(Answer::Keys(published())).await;
+    for second in ["TERM", "INT"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+        command.env("STAYS", "1");
+        let mut app = Plain::start(command, &keys).await;
+        app.signal("TERM").await;
+        app.logs("stopping").await;
+        app.signal(second).await;
+        let ended = tokio::time::timeout(Duration::from_secs(2), app.child.wait()).await;
+        let status = ended.expect("it still runs").unwrap();
+        assert_eq!(status.code(), Some(1), "{second}");
+    }
+}
