@@ -10,7 +10,9 @@ mod error;
 mod extract;
 pub mod fit;
 mod forge_data;
+mod http_client;
 pub mod kinds;
+mod log;
 pub mod manifest;
 mod opaque;
 #[cfg_attr(

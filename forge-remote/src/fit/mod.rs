@@ -13,6 +13,7 @@ mod policy;
 mod refusal;
 mod replay;
 mod source;
+mod unknown_keys;
 mod verifier;
 
 pub use app_id::{AppId, InvalidAppId};
