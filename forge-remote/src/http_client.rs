@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Url};
 
@@ -27,6 +28,19 @@ impl Network {
         } else {
             Self::Https
         }
+    }
+
+    /// The environment's proxy for a URL, without its password; `None` for none, and for a source
+    /// that is not a URL.
+    pub(crate) fn proxy_of(url: &str) -> Option<String> {
+        let parsed = Url::parse(url).ok()?;
+        if Self::of(&parsed) == Self::Loopback {
+            return None;
+        }
+        // As reqwest reads it.
+        let proxy = Matcher::from_env().intercept(&url.parse().ok()?)?;
+        let proxy = proxy.uri();
+        Some(format!("{}://{}", proxy.scheme_str()?, proxy.authority()?))
     }
 
     /// A client's settings: no redirects, no referrer, this crate's name.

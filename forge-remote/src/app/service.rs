@@ -28,6 +28,7 @@ use crate::fit::{
     AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, Named, PRODUCTION_KEYS,
     STAGING_KEYS, Target, Verifier, VerifyError,
 };
+use crate::http_client::Network;
 use crate::log::{Foreign, LogLimits, Permit};
 use crate::manifest::Sections;
 use crate::registry::{BoxFuture, Handler, Kind, Mount, Need, Problem, Reach, Registry};
@@ -285,7 +286,25 @@ fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) 
             ring.isolated.insert(label.clone(), keys);
         }
     }
+    log_key_sources(&ring);
     Some(ring)
+}
+
+/// Logs where keys come from when it is not Atlassian's own address, directly: whoever controls
+/// that decides who is let in.
+fn log_key_sources(ring: &KeyRing) {
+    for keys in ring.all() {
+        let source = keys.source_name();
+        if ![PRODUCTION_KEYS, STAGING_KEYS].contains(&source) {
+            tracing::info!(
+                source,
+                "FITs are verified with the keys of this source, which is not Atlassian's default"
+            );
+        }
+        if let Some(proxy) = Network::proxy_of(source) {
+            tracing::info!(source, proxy, "the key set is fetched through a proxy");
+        }
+    }
 }
 
 /// One handler on its route, with everything between the two.

@@ -14,6 +14,7 @@ mod refusal;
 mod replay;
 mod source;
 mod unknown_keys;
+mod verified_time;
 mod verifier;
 
 pub use app_id::{AppId, InvalidAppId};

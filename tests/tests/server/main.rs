@@ -7,4 +7,6 @@ mod events_launch;
 mod http_raw;
 mod http_surface;
 mod launch;
+mod logs;
+mod process_logs;
 mod responses;
