@@ -23,7 +23,7 @@ pub(crate) enum Network {
 impl Network {
     /// The network that a URL is in.
     pub(crate) fn of(url: &Url) -> Self {
-        if url.scheme() == "http" && crate::fit::is_loopback(url) {
+        if url.scheme() == "http" && is_loopback(url) {
             Self::Loopback
         } else {
             Self::Https
@@ -53,6 +53,17 @@ impl Network {
             Self::Loopback => builder.no_proxy().tls_certs_only([]),
             Self::Https => builder.https_only(true),
         }
+    }
+}
+
+/// Whether a URL names this machine.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host_str() {
+        Some("localhost" | "[::1]") => true,
+        Some(host) => host
+            .parse::<std::net::Ipv4Addr>()
+            .is_ok_and(|ip| ip.is_loopback()),
+        None => false,
     }
 }
 

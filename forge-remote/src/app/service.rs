@@ -86,7 +86,10 @@ impl Built {
         app.state.insert(atlassian.clone());
         let state = AppState::new(app.state);
         let detached = Detached::default();
-        let log_limits = LogLimits::new(Arc::clone(&clock));
+        let log_limits = LogLimits::new({
+            let clock = Arc::clone(&clock);
+            move || clock.elapsed()
+        });
         let keys = Arc::new(app.registry.keys());
         let mut router = Router::new();
         let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::http_client::{LazyClient, Network};
+use crate::http_client::{LazyClient, Network, is_loopback};
 use crate::registry::BoxFuture;
 
 /// Atlassian's commercial cloud.
@@ -124,16 +124,6 @@ impl HttpKeySource {
             reason: "the key set can't be fetched".to_owned(),
             source: Some(Box::new(error)),
         })
-    }
-}
-
-pub(crate) fn is_loopback(url: &reqwest::Url) -> bool {
-    match url.host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host
-            .parse::<std::net::Ipv4Addr>()
-            .is_ok_and(|ip| ip.is_loopback()),
-        None => false,
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::task::futures::TaskLocalFuture;
 
-use crate::fit::Clock;
 
 /// The time that a limit counts lines in.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -62,8 +61,8 @@ impl LogLimit {
         }
     }
 
-    /// Returns a permit to log a line now, or counts the line as suppressed. `now` is a clock's
-    /// [`elapsed`](Clock::elapsed).
+    /// Returns a permit to log a line now, or counts the line as suppressed. `now` is a monotonic
+    /// clock's.
     pub(crate) fn permit(&mut self, now: Duration) -> Option<Permit> {
         let is_over = self
             .window_start
@@ -96,7 +95,7 @@ impl Default for LogLimit {
 pub(crate) struct LogLimits(Arc<Limits>);
 
 struct Limits {
-    clock: Arc<dyn Clock>,
+    elapsed: Box<dyn Fn() -> Duration + Send + Sync>,
     by_code: Mutex<HashMap<&'static str, LogLimit>>,
 }
 
@@ -107,9 +106,10 @@ impl fmt::Debug for LogLimits {
 }
 
 impl LogLimits {
-    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+    /// Limits whose time is `elapsed`, a monotonic clock's.
+    pub(crate) fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self(Arc::new(Limits {
-            clock,
+            elapsed: Box::new(elapsed),
             by_code: Mutex::default(),
         }))
     }
@@ -122,7 +122,7 @@ impl LogLimits {
     /// Returns a permit to log a line with this code, or counts the line as suppressed. The count
     /// is in the next line of the same code. Codes are the program's own: no caller can add one.
     pub(crate) fn permit(&self, code: &'static str) -> Option<Permit> {
-        let now = self.0.clock.elapsed();
+        let now = (self.0.elapsed)();
         let by_code = self.0.by_code.lock();
         by_code
             .unwrap_or_else(PoisonError::into_inner)
