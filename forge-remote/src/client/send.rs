@@ -286,7 +286,7 @@ fn next_hop(here: &Url, from: &Response) -> Result<Url, String> {
         return Err("it redirects to what is no URL".to_owned());
     };
     let is_local = hosts::is_plain_loopback(here);
-    let has_name = next.domain().is_some() && !crate::fit::is_loopback(&next);
+    let has_name = next.domain().is_some() && !crate::http_client::is_loopback(&next);
     let is_fit = if is_local {
         hosts::is_plain_loopback(&next)
     } else {

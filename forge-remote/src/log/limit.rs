@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use tokio::task::futures::TaskLocalFuture;
 
-
 /// The time that a limit counts lines in.
 const WINDOW: Duration = Duration::from_secs(60);
 /// How many lines a code may have in that time.

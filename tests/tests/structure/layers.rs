@@ -8,8 +8,10 @@ use crate::modules::Crate;
 /// The rooms of forge-remote, lowest first. A room may import those before it.
 const ROOMS: &[&str] = &[
     "opaque",
+    "log",
     "response",
     "error",
+    "http_client",
     "fit",
     "credentials",
     "token",
