@@ -22,6 +22,7 @@ use self::outcome::{Outcome, Verdict};
 use crate::app::{StopSignals, complain, drift, print};
 use crate::error::Result;
 use crate::fit::{self, HttpKeySource};
+use crate::http_client::Network;
 use crate::platform::{self, Platform, has_body};
 use crate::registry::{Handler, Method, Registry, Simulation};
 use crate::{App, Built};
@@ -96,11 +97,7 @@ impl Session {
             app: built.clone(),
             origin: format!("http://{app_address}"),
             samples,
-            client: reqwest::Client::builder()
-                .no_proxy()
-                .tls_certs_only([])
-                .redirect(reqwest::redirect::Policy::none())
-                .build()?,
+            client: Network::Loopback.client().build()?,
         });
         let mut platform_task = JoinSet::new();
         let router = caller.router();

@@ -6,6 +6,7 @@ use std::fmt;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use crate::log::Foreign;
 use crate::response;
 
 /// Any error, boxed.
@@ -163,16 +164,18 @@ impl IntoResponse for Error {
             .map(|source| format!("{source}{}", chain(source)));
         let (status, error) = (self.status.as_u16(), causes.or_else(|| self.public.clone()));
         let error = error.unwrap_or_default();
+        // A handler's error may quote the caller.
+        let error = Foreign(&error);
         if self.status.is_server_error() {
-            tracing::error!(status, error, "the handler failed");
+            tracing::error!(status, %error, "the handler failed");
         } else if self.status.is_success() {
             tracing::error!(
                 status,
-                error,
+                %error,
                 "the handler gave up: Forge is told not to try again"
             );
         } else {
-            tracing::info!(status, error, "the handler refused the call");
+            tracing::info!(status, %error, "the handler refused the call");
         }
         match &self.public {
             None if self.status.is_success() => self.status.into_response(),

@@ -10,8 +10,10 @@ mod error;
 mod extract;
 pub mod fit;
 mod forge_data;
+mod http_client;
 mod json;
 pub mod kinds;
+mod log;
 pub mod manifest;
 mod opaque;
 #[cfg_attr(

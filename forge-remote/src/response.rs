@@ -5,6 +5,8 @@ use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 
+use crate::log::{self, Foreign, Permit};
+
 /// The longest text of a foreign rejection that is passed on, in bytes.
 const MAX_REJECTION: usize = 4096;
 
@@ -94,7 +96,7 @@ pub(crate) async fn rejected(rejection: Response) -> Response {
         .await
         .unwrap_or_default();
     let message = String::from_utf8_lossy(&text);
-    tracing::warn!(status = status.as_u16(), reason = %message, "an argument could not be taken from the request");
+    log_rejection(status, &message);
     let mut response = if status.is_server_error() {
         internal_error()
     } else {
@@ -107,4 +109,22 @@ pub(crate) async fn rejected(rejection: Response) -> Response {
     }
     *response.status_mut() = status;
     response
+}
+
+/// Logs why an argument could not be taken. The reason may quote the caller, who can also cause
+/// any number of these lines; a fault of the app's own is logged each time.
+fn log_rejection(status: StatusCode, reason: &str) {
+    let permit = if status.is_server_error() {
+        Some(Permit { suppressed: None })
+    } else {
+        log::permit(status.canonical_reason().unwrap_or("rejected"))
+    };
+    if let Some(Permit { suppressed }) = permit {
+        tracing::warn!(
+            status = status.as_u16(),
+            reason = %Foreign(reason),
+            suppressed,
+            "an argument could not be taken from the request"
+        );
+    }
 }

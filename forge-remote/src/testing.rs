@@ -30,7 +30,7 @@
 
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use axum::body::Body;
@@ -57,7 +57,8 @@ pub struct TestClock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    start: SystemTime,
+    /// What the wall clock shows when nothing has elapsed.
+    start: Mutex<SystemTime>,
     elapsed: watch::Sender<Duration>,
 }
 
@@ -71,7 +72,7 @@ impl TestClock {
     /// A clock that shows the present.
     pub fn new() -> Self {
         Self(Arc::new(Inner {
-            start: SystemTime::now(),
+            start: Mutex::new(SystemTime::now()),
             elapsed: watch::Sender::new(Duration::ZERO),
         }))
     }
@@ -81,9 +82,29 @@ impl TestClock {
         self.0.elapsed.send_modify(|elapsed| *elapsed += duration);
     }
 
+    /// Sets the wall clock, as an operator does or a virtual machine that resumes: time that was
+    /// slept through has not [elapsed](Clock::elapsed).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use forge_remote::fit::Clock as _;
+    /// use forge_remote::testing::TestClock;
+    ///
+    /// let clock = TestClock::new();
+    /// clock.set(clock.now() - Duration::from_secs(3600));
+    /// assert_eq!(clock.elapsed(), Duration::ZERO);
+    /// ```
+    pub fn set(&self, now: SystemTime) {
+        *self.start() = now - *self.0.elapsed.borrow();
+    }
+
     /// The time it shows.
     pub fn now(&self) -> SystemTime {
-        self.0.start + *self.0.elapsed.borrow()
+        *self.start() + *self.0.elapsed.borrow()
+    }
+
+    fn start(&self) -> MutexGuard<'_, SystemTime> {
+        self.0.start.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -141,6 +141,8 @@ pub(crate) fn print(text: &str) {
 
 /// Prints to standard error.
 pub(crate) fn complain(error: &impl std::fmt::Display) {
+    // After what was logged before it.
+    logging::flush();
     let _ = writeln!(io::stderr(), "{error}");
 }
 

@@ -1,20 +1,33 @@
 //! Logs for apps that bring no subscriber of their own.
 
 use std::io::IsTerminal as _;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
-/// Lines on standard error: text on a terminal, JSON elsewhere; `RUST_LOG` filters, `info` unless
-/// set. An app that has set a subscriber keeps it.
+use crate::log::LogWriter;
+
+/// The framework's own writer, where the app has no subscriber.
+static WRITER: OnceLock<LogWriter> = OnceLock::new();
+
+/// Lines on standard error: text on a terminal, JSON elsewhere; `RUST_LOG` filters, default: `info`.
+/// An app that has set a subscriber keeps it.
+///
+/// An event is one line whatever its values hold, and a standard error that nobody reads loses lines
+/// instead of stopping the app: see [`LogWriter`].
 pub(crate) fn init() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
+    let writer = LogWriter::stderr(terminal);
+    let make_writer = {
+        let writer = writer.clone();
+        move || writer.clone()
+    };
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(make_writer)
         .with_ansi(terminal);
-    // An error means that there is a subscriber already: the app's own.
-    let _ = if terminal {
+    let set = if terminal {
         builder.try_init()
     } else {
         builder
@@ -23,4 +36,22 @@ pub(crate) fn init() {
             .with_span_list(false)
             .try_init()
     };
+    // An error means that there is a subscriber already: the app's own.
+    if set.is_ok() {
+        let _ = WRITER.set(writer);
+    }
+}
+
+/// Waits until what was logged is written, for a second at most.
+pub(crate) fn flush() {
+    if let Some(writer) = WRITER.get() {
+        writer.flush();
+    }
+}
+
+/// Flushes before the process ends; what is logged after it is written at once.
+pub(crate) fn close() {
+    if let Some(writer) = WRITER.get() {
+        writer.close();
+    }
 }

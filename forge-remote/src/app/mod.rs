@@ -479,7 +479,9 @@ impl App {
     /// `routes`, `invoke`, `dev`; `--help` lists them. What fails is printed and ends the process
     /// with a status of its own; see each command.
     pub async fn run(self) -> Result<()> {
-        match cli::run(self, std::env::args_os()).await {
+        let status = cli::run(self, std::env::args_os()).await;
+        logging::close();
+        match status {
             0 => Ok(()),
             status => std::process::exit(status),
         }

@@ -23,6 +23,8 @@ use crate::fit::{
     AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, Named, PRODUCTION_KEYS,
     STAGING_KEYS, Target, Verifier, VerifyError,
 };
+use crate::http_client::Network;
+use crate::log::{Foreign, LogLimits, Permit};
 use crate::manifest::Sections;
 use crate::registry::{Handler, Kind, Mount, Need, Problem, Reach, Registry};
 use crate::response;
@@ -80,12 +82,23 @@ impl Built {
         app.state.insert(atlassian.clone());
         let state = AppState::new(app.state);
         let work = Arc::new(Work::new(app.limits.in_flight.unwrap_or(MAX_IN_FLIGHT)));
+        let log_limits = LogLimits::new({
+            let clock = Arc::clone(&clock);
+            move || clock.elapsed()
+        });
         let keys = Arc::new(app.registry.keys());
         let mut router = Router::new();
         let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for handler in app.registry.handlers() {
             let mut mounted = Mounted::new(
-                handler, &keys, &verifier, &state, &atlassian, app.limits, &work,
+                handler,
+                &keys,
+                &verifier,
+                &state,
+                &atlassian,
+                app.limits,
+                &work,
+                &log_limits,
             );
             // Where it isn't asked for, Forge sends none; and where the caller's own headers may
             // come along, it may be the caller's: such a header is somebody else's.
@@ -113,8 +126,13 @@ impl Built {
                 "/readyz",
                 get(move || readiness(Arc::clone(&working), Arc::clone(&ready), kept.clone())),
             )
-            .fallback(not_found)
-            .method_not_allowed_fallback(method_not_allowed)
+            .fallback({
+                let limits = log_limits.clone();
+                async move |request: Request| not_found(&request, &limits)
+            })
+            .method_not_allowed_fallback(async move |request: Request| {
+                method_not_allowed(&request, &log_limits)
+            })
             // The limit is ours: see `Mounted::serve`.
             .layer(DefaultBodyLimit::disable());
         let (registry, limits) = (app.registry, app.limits);
@@ -265,7 +283,25 @@ fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) 
             ring.isolated.insert(label.clone(), keys);
         }
     }
+    log_key_sources(&ring);
     Some(ring)
+}
+
+/// Logs where keys come from when it is not Atlassian's own address, directly: whoever controls
+/// that decides who is let in.
+fn log_key_sources(ring: &KeyRing) {
+    for keys in ring.all() {
+        let source = keys.source_name();
+        if ![PRODUCTION_KEYS, STAGING_KEYS].contains(&source) {
+            tracing::info!(
+                source,
+                "FITs are verified with the keys of this source, which is not Atlassian's default"
+            );
+        }
+        if let Some(proxy) = Network::proxy_of(source) {
+            tracing::info!(source, proxy, "the key set is fetched through a proxy");
+        }
+    }
 }
 
 /// One handler on its route, with everything between the two.
@@ -280,6 +316,7 @@ struct Mounted {
     state: AppState,
     limits: Limits,
     work: Arc<Work>,
+    log_limits: LogLimits,
     tokens: Option<Tokens>,
     atlassian: Atlassian,
     /// How long Forge waits for the answer.
@@ -289,6 +326,7 @@ struct Mounted {
 }
 
 impl Mounted {
+    #[allow(clippy::too_many_arguments)]
     fn new(
         handler: &Handler,
         keys: &Arc<BTreeSet<String>>,
@@ -297,6 +335,7 @@ impl Mounted {
         atlassian: &Atlassian,
         limits: Limits,
         work: &Arc<Work>,
+        log_limits: &LogLimits,
     ) -> Self {
         let registration = handler.registration();
         Self {
@@ -326,6 +365,7 @@ impl Mounted {
             state: state.clone(),
             limits,
             work: Arc::clone(work),
+            log_limits: log_limits.clone(),
             tokens: None,
             atlassian: atlassian.clone(),
             patience: registration.kind.simulation().timeout,
@@ -369,7 +409,10 @@ impl Mounted {
     async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
         let atlassian = self.atlassian.clone().answered_within(self.patience);
         if request.body().size_hint().lower() > self.limits.body as u64 {
-            tracing::warn!(limit = self.limits.body, "refused: the body is too large");
+            if let Some(Permit { suppressed }) = self.log_limits.permit("payload_too_large") {
+                let limit = self.limits.body;
+                tracing::warn!(limit, suppressed, "refused: the body is too large");
+            }
             let message = "the body is too large";
             return response::json_error(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -380,11 +423,16 @@ impl Mounted {
         let claims = match self.verifier.verify(request.headers(), &self.target).await {
             Ok(claims) => claims,
             Err(VerifyError::Refused(refusal)) => {
-                tracing::warn!(code = refusal.code(), reason = %refusal, "refused: no valid Forge Invocation Token");
+                let code = refusal.code();
+                if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
+                    tracing::warn!(code, reason = %refusal, suppressed, "refused: no valid Forge Invocation Token");
+                }
                 return response::unauthorized();
             }
             Err(VerifyError::KeysUnavailable(error)) => {
-                tracing::error!(%error, "refused for now");
+                if let Some(Permit { suppressed }) = self.log_limits.permit(error.code()) {
+                    tracing::error!(%error, suppressed, "refused for now");
+                }
                 return response::keys_unavailable();
             }
         };
@@ -422,7 +470,10 @@ impl Mounted {
         };
 
         let started = Instant::now();
-        let handling = || Arc::clone(&self.mount).call(request, self.state.clone());
+        let handling = || {
+            let call = Arc::clone(&self.mount).call(request, self.state.clone());
+            Box::pin(self.log_limits.scope(call)) as _
+        };
         let Some(call) = self.work.handle(self.response_time, handling) else {
             return response::overloaded();
         };
@@ -520,10 +571,16 @@ async fn readiness(work: Arc<Work>, verifier: Arc<Verifier>, tokens: Option<Toke
     }
 }
 
-async fn not_found(request: Request) -> Response {
-    // The path is the caller's text: as Debug, so that it can't forge a line of the log.
-    let (method, path) = (request.method(), request.uri().path());
-    tracing::info!(%method, ?path, "no handler has this path: compare it with the table that `routes` prints");
+fn not_found(request: &Request, limits: &LogLimits) -> Response {
+    if let Some(Permit { suppressed }) = limits.permit("not_found") {
+        let (method, path) = (request.method(), Foreign(request.uri().path()));
+        tracing::info!(
+            %method,
+            %path,
+            suppressed,
+            "no handler has this path: compare it with the table that `routes` prints"
+        );
+    }
     response::json_error(
         StatusCode::NOT_FOUND,
         "not_found",
@@ -531,9 +588,16 @@ async fn not_found(request: Request) -> Response {
     )
 }
 
-async fn method_not_allowed(request: Request) -> Response {
-    let (method, path) = (request.method(), request.uri().path());
-    tracing::info!(%method, ?path, "the handler of this path has another method");
+fn method_not_allowed(request: &Request, limits: &LogLimits) -> Response {
+    if let Some(Permit { suppressed }) = limits.permit("method_not_allowed") {
+        let (method, path) = (request.method(), Foreign(request.uri().path()));
+        tracing::info!(
+            %method,
+            %path,
+            suppressed,
+            "the handler of this path has another method"
+        );
+    }
     response::json_error(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -15,6 +15,7 @@ use super::hosts::{self, Hosts, InvalidHost};
 use super::{Api, IsolatedCloud, Product, Retries, Tenant, impersonation};
 use crate::extract::AppState;
 use crate::fit::{Clock, SystemClock};
+use crate::http_client::{ClientBuildError, LazyClient, Network};
 use crate::opaque::Opaque;
 use crate::response;
 
@@ -45,8 +46,8 @@ pub(super) struct Manner {
 
 pub(super) struct Shared {
     settings: Mutex<Arc<Settings>>,
-    https: OnceLock<reqwest::Client>,
-    loopback: OnceLock<reqwest::Client>,
+    https: LazyClient,
+    loopback: LazyClient,
     pub(super) acting: impersonation::Cache,
 }
 
@@ -94,8 +95,8 @@ impl Atlassian {
         Self {
             shared: Opaque::new(Shared {
                 settings: Mutex::new(Arc::new(settings)),
-                https: OnceLock::new(),
-                loopback: OnceLock::new(),
+                https: LazyClient::default(),
+                loopback: LazyClient::default(),
                 acting: impersonation::Cache::default(),
             }),
             manner: Manner {
@@ -241,30 +242,15 @@ impl Atlassian {
         Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The connections for this URL. Loopback needs neither a proxy nor the system's certificates.
-    /// What fails (no certificates were found, say) is tried anew with the next call.
-    pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, String> {
-        let builder = || {
-            reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .referer(false)
-                .connect_timeout(CONNECT)
-                .user_agent(concat!("forge-remote/", env!("CARGO_PKG_VERSION")))
+    /// The connections for this URL. A client that could not be built (no certificates were found,
+    /// say) is built again when it is next needed.
+    pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, ClientBuildError> {
+        let network = Network::of(url);
+        let client = match network {
+            Network::Loopback => &self.shared.loopback,
+            Network::Https => &self.shared.https,
         };
-        let (place, builder): (_, &dyn Fn() -> reqwest::ClientBuilder) =
-            if hosts::is_plain_loopback(url) {
-                (&self.shared.loopback, &|| {
-                    builder().no_proxy().tls_certs_only([])
-                })
-            } else {
-                (&self.shared.https, &|| builder().https_only(true))
-            };
-        if let Some(made) = place.get() {
-            return Ok(made);
-        }
-        let made = builder().build().map_err(|error| error.to_string())?;
-        // Another call's may be first.
-        Ok(place.get_or_init(|| made))
+        client.get(|| network.client().connect_timeout(CONNECT))
     }
 }
 

@@ -135,7 +135,7 @@ pub(super) fn origin(url: &Url) -> String {
 
 /// Plain http, to this machine.
 pub(super) fn is_plain_loopback(url: &Url) -> bool {
-    url.scheme() == "http" && crate::fit::is_loopback(url)
+    url.scheme() == "http" && crate::http_client::is_loopback(url)
 }
 
 /// A cloud's own address: https, or plain http on this machine.

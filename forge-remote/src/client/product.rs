@@ -12,6 +12,7 @@ use super::hosts::{self, STAGING};
 use super::{Api, Atlassian, IntoPath, Request, Tenant};
 use crate::extract::{Owner, SystemToken, UserToken};
 use crate::fit::InstallationContext;
+use crate::http_client::ClientBuildError;
 use crate::opaque::Opaque;
 use crate::token::Tokens;
 
@@ -395,7 +396,7 @@ impl Client {
         self.place.atlassian.manner
     }
 
-    pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, String> {
+    pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, ClientBuildError> {
         self.place.atlassian.http(url)
     }
 

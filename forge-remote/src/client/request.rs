@@ -311,7 +311,8 @@ impl Request {
     }
 
     /// Sends it and leaves the body to be read piece by piece, up to `limit` bytes in all. The
-    /// call's timeout is that of the answer's beginning, and then of each piece.
+    /// call's timeout is that of the response's beginning, and then of each piece; a download slower
+    /// than 16 KiB a second ends with an error ([`Download::chunk`]).
     pub fn download(mut self, limit: u64) -> Sending<'static, Download> {
         if !self.headers.contains_key(header::ACCEPT) {
             let any = HeaderValue::from_static("*/*");
@@ -325,6 +326,7 @@ impl Request {
                 rest,
                 left: limit,
                 patience,
+                budget: patience,
             })
         })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, header};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use super::error::{CallName, ClientError};
 use super::{Client, status};
@@ -135,7 +136,13 @@ pub struct Download {
     pub(super) left: u64,
     /// How long the next piece may take.
     pub(super) patience: Duration,
+    /// How long the pieces may be waited for in all.
+    pub(super) budget: Duration,
 }
+
+/// A download that is slower than this on average ends with an error, in bytes a second. (100 MiB
+/// may take 1 hour 47 minutes.)
+const MIN_THROUGHPUT: f64 = 16.0 * 1024.0;
 
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,14 +167,26 @@ impl Download {
         length.parse().ok()
     }
 
-    /// The next piece; `None` after the last. An error when more comes than was allowed, when the
-    /// connection breaks off, and when nothing comes within the call's timeout.
+    /// Returns the next piece; `None` after the last.
+    ///
+    /// # Errors
+    ///
+    /// When more comes than was allowed, when the connection breaks off, when nothing comes within
+    /// the call's timeout, and when the download makes too little progress: the pieces may be
+    /// waited for as long as the call's timeout and another second for every 16 KiB that came. What
+    /// the caller does between two pieces does not count.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
-        let Ok(chunk) = tokio::time::timeout(self.patience, self.rest.chunk()).await else {
-            return Err(self
-                .response
-                .unusable("its next piece did not come in time"));
+        let wait = self.patience.min(self.budget);
+        let started = Instant::now();
+        let Ok(chunk) = tokio::time::timeout(wait, self.rest.chunk()).await else {
+            let reason = if wait < self.patience {
+                "it makes too little progress: less than 16 KiB a second"
+            } else {
+                "its next piece did not come in time"
+            };
+            return Err(self.response.unusable(reason));
         };
+        self.budget = self.budget.saturating_sub(started.elapsed());
         let Some(chunk) = chunk.map_err(|error| {
             let reason = "it broke off";
             self.response.unusable_for(reason, Some(error))
@@ -175,6 +194,7 @@ impl Download {
         else {
             return Ok(None);
         };
+        self.budget += Duration::from_secs_f64(chunk.len() as f64 / MIN_THROUGHPUT);
         let left = self.left.checked_sub(chunk.len() as u64);
         self.left = left.unwrap_or(0);
         match left {

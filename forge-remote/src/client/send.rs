@@ -151,16 +151,20 @@ impl Request {
         limit: Option<u64>,
         attempts: u32,
     ) -> Result<reqwest::Response, Failed> {
-        let no_answer = |reason, source: Option<reqwest::Error>| {
+        let failed = |reason, source: Option<crate::BoxError>| {
             Failed::for_now(ClientError::NoAnswer {
                 call: self.name(),
                 reason,
                 attempts,
-                source: source.map(|error| error.without_url().into()),
+                source,
             })
         };
-        let http = self.client.http(request.url()).map_err(|reason| {
-            Failed::for_good(self.invalid(format!("no HTTP client: {reason}")))
+        let no_answer = |reason, source: Option<reqwest::Error>| {
+            failed(reason, source.map(|error| error.without_url().into()))
+        };
+        let http = self.client.http(request.url()).map_err(|error| Failed {
+            is_unsent: true,
+            ..failed("there is no HTTP client", Some(error.into()))
         })?;
         if limit.is_none() {
             // The whole answer's; a body that is taken piece by piece has a time for each.
@@ -282,7 +286,7 @@ fn next_hop(here: &Url, from: &Response) -> Result<Url, String> {
         return Err("it redirects to what is no URL".to_owned());
     };
     let is_local = hosts::is_plain_loopback(here);
-    let has_name = next.domain().is_some() && !crate::fit::is_loopback(&next);
+    let has_name = next.domain().is_some() && !crate::http_client::is_loopback(&next);
     let is_fit = if is_local {
         hosts::is_plain_loopback(&next)
     } else {

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::json::repair_bytes;
+use crate::log::{self, Permit};
 use crate::response;
 
 /// The request's body as JSON, or a response's.
@@ -164,7 +165,9 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn refuse(status: StatusCode, message: &str) -> Response {
-    tracing::warn!(status = status.as_u16(), "the body was refused");
+    if let Some(Permit { suppressed }) = log::permit("body_refused") {
+        tracing::warn!(status = status.as_u16(), suppressed, "the body was refused");
+    }
     response::json_error(status, crate::error::code_of(status), message)
 }
 

@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::{AppState, Verified};
+use crate::log::{self, Permit};
 use crate::response;
 
 pub(crate) const SYSTEM_HEADER: HeaderName = HeaderName::from_static("x-forge-oauth-system");
@@ -88,10 +89,13 @@ fn read<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
     match one_token(headers, name) {
         Some(text) => Ok(text),
         None => {
-            tracing::warn!(
-                header = name.as_str(),
-                "the header does not hold exactly one token"
-            );
+            if let Some(Permit { suppressed }) = log::permit("malformed_token_header") {
+                tracing::warn!(
+                    header = name.as_str(),
+                    suppressed,
+                    "the header does not hold exactly one token"
+                );
+            }
             Err(response::json_error(
                 StatusCode::BAD_REQUEST,
                 "bad_request",

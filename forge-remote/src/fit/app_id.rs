@@ -7,7 +7,8 @@ const PREFIX: &str = "ari:cloud:ecosystem::app/";
 
 /// A Forge app's ARI, `ari:cloud:ecosystem::app/<uuid>`; `app.id` in `manifest.yml`.
 ///
-/// The bare UUID is understood too.
+/// The bare UUID is understood too. Its case does not matter: it is kept in lower case, as Forge
+/// writes it in tokens.
 ///
 /// ```
 /// use forge_remote::fit::AppId;
@@ -50,7 +51,7 @@ impl FromStr for AppId {
                 _ => byte.is_ascii_hexdigit(),
             });
         if shaped {
-            Ok(Self(format!("{PREFIX}{uuid}")))
+            Ok(Self(format!("{PREFIX}{}", uuid.to_ascii_lowercase())))
         } else {
             Err(InvalidAppId(text.to_owned()))
         }

@@ -23,6 +23,30 @@ pub trait Clock: Send + Sync + 'static {
     fn sleep(&self, duration: Duration) -> BoxFuture<()>;
 }
 
+/// A moment by both clocks. The monotonic one stops while a virtual machine is suspended, the wall
+/// clock can be set: the longer of the two ages counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    elapsed: Duration,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// The present.
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
+        Self {
+            elapsed: clock.elapsed(),
+            wall: clock.now(),
+        }
+    }
+
+    /// How long ago it was.
+    pub(crate) fn age(&self, clock: &dyn Clock) -> Duration {
+        let by_wall = clock.now().duration_since(self.wall).unwrap_or_default();
+        clock.elapsed().saturating_sub(self.elapsed).max(by_wall)
+    }
+}
+
 /// The machine's clock.
 #[derive(Clone, Copy, Debug)]
 pub struct SystemClock {

@@ -8,10 +8,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::watch;
 
-use super::clock::Clock;
+use super::clock::{Clock, Moment};
 use super::jwk::{self, Key, Keys};
 use super::refusal::{Refusal, VerifyError};
-use super::source::KeySource;
+use super::source::{KeySource, LONGEST_FETCH};
+use super::unknown_keys::UnknownKeys;
 
 /// How a key set is kept fresh. The defaults suit Atlassian's: keys rotate often, without notice.
 #[derive(Clone, Debug)]
@@ -28,37 +29,56 @@ impl Default for KeyPolicy {
             time_to_live: Duration::from_secs(3600),
             max_stale: Duration::from_secs(24 * 3600),
             unknown_key_cooldown: Duration::from_secs(5),
-            fetch_timeout: Duration::from_secs(4),
+            fetch_timeout: Duration::from_secs(3),
         }
     }
 }
 
 impl KeyPolicy {
-    /// How long a fetched set keeps where its source doesn't say (1 hour unless told otherwise).
-    /// It is refreshed when 80 % of it have passed. A source's `max-age` counts from 60 seconds
-    /// to 24 hours.
+    /// The longest cache lifetime of a fetched set (default: 1 hour; at least 60 seconds). The set
+    /// is refreshed when 80 % of it have passed, so a key that Atlassian withdraws is refused
+    /// within 48 minutes by default. A source's shorter `max-age` is followed, down to 60 seconds;
+    /// a longer one is not: it would keep a withdrawn key alive for as long.
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
         self.time_to_live = ttl.max(MIN_TTL);
         self
     }
 
-    /// How long the last good set is used while its source is down (24 hours unless told
-    /// otherwise). After that, requests get 503.
+    /// How long the last good set is used while its source is down (default: 24 hours). After
+    /// that, requests are answered 503.
     pub fn max_stale(mut self, limit: Duration) -> Self {
         self.max_stale = limit;
         self
     }
 
-    /// The least time between two fetches for keys that are not in the set (5 seconds unless told
-    /// otherwise, 1 at least), however many tokens name such keys.
+    /// The least time between two fetches for keys that are not in the set (default: 5 seconds, at
+    /// least 1), however many tokens name such keys. A token whose key could not be looked for
+    /// within that time is answered 503, not 401: the key may have been published meanwhile.
     pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
         self.unknown_key_cooldown = cooldown.max(Duration::from_secs(1));
+        self
+    }
+
+    /// How long one fetch may take (default: 3 seconds; from 1 to 60). Behind a slow proxy, set it
+    /// higher: the request that caused a fetch is answered 503 after 4 seconds (Forge waits 5 for
+    /// an event), and the keys are there for the next ones.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use forge_remote::fit::KeyPolicy;
+    /// use forge_remote::prelude::*;
+    ///
+    /// let policy = KeyPolicy::default().fetch_timeout(Duration::from_secs(15));
+    /// let app = App::new().key_policy(policy);
+    /// # let _ = app;
+    /// ```
+    pub fn fetch_timeout(mut self, timeout: Duration) -> Self {
+        self.fetch_timeout = timeout.clamp(Duration::from_secs(1), LONGEST_FETCH);
         self
     }
 }
 
 const MIN_TTL: Duration = Duration::from_secs(60);
-const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
 /// With no keys at all, a request may cause a fetch this soon after the last one failed.
 const COLD_RETRY: Duration = Duration::from_secs(1);
 /// The background task's longest wait between two failing fetches: without keys, and with stale ones.
@@ -66,15 +86,39 @@ const MAX_RETRY_COLD: Duration = Duration::from_secs(5);
 const MAX_RETRY_STALE: Duration = Duration::from_secs(60);
 /// A request that could be answered with the keys at hand waits no longer than this for newer ones.
 const STALE_WAIT: Duration = Duration::from_secs(1);
+/// No request waits longer than this for a fetch: Forge waits 5 seconds for an event.
+const REQUEST_WAIT: Duration = Duration::from_secs(4);
+/// The background task looks at the wall clock this often: its own sleep stops with the machine's.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// The keys can't be had: nothing can be said about any token.
+/// Why no key could be looked up, so that nothing is known about a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "Atlassian's key set can't be had, so no token can be verified: can this machine reach the \
-     key set's URL (see the log of the last fetch)?"
-)]
 #[non_exhaustive]
-pub struct KeysUnavailable;
+pub enum KeysUnavailable {
+    /// There is no key set that can be trusted, or the last fetch failed.
+    #[default]
+    #[error(
+        "Atlassian's key set can't be fetched, so no token can be verified: can this machine reach \
+         the key set's URL (see the log of the last fetch)?"
+    )]
+    NotFetched,
+    /// The token names a key that is not in the set, and the set may not be fetched again yet.
+    #[error(
+        "the token's key is not in the key set, which was fetched for another unknown key within \
+         `KeyPolicy::unknown_key_cooldown`; it is looked for again after that"
+    )]
+    Cooldown,
+}
+
+impl KeysUnavailable {
+    /// A short, stable name for metrics and searches.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFetched => "keys_unavailable",
+            Self::Cooldown => "unknown_key_cooldown",
+        }
+    }
+}
 
 /// A key set and its upkeep; clones share it.
 #[derive(Clone)]
@@ -102,13 +146,20 @@ struct Inner {
 
 struct Snapshot {
     keys: Keys,
-    fetched: Duration,
+    fetched: Moment,
     time_to_live: Duration,
 }
 
 impl Snapshot {
-    fn refresh_at(&self) -> Duration {
-        self.fetched + self.time_to_live.mul_f64(0.8)
+    fn age(&self, clock: &dyn Clock) -> Duration {
+        self.fetched.age(clock)
+    }
+
+    /// How long until it should be fetched again; zero when that is due.
+    fn due_in(&self, clock: &dyn Clock) -> Duration {
+        self.time_to_live
+            .mul_f64(0.8)
+            .saturating_sub(self.age(clock))
     }
 }
 
@@ -120,6 +171,10 @@ struct Upkeep {
     failures: u32,
     /// When an unknown key last caused a fetch.
     forced: Option<Duration>,
+    /// How many fetches were started, and the number of the last that brought a set.
+    started: u64,
+    accepted: u64,
+    unknown: UnknownKeys,
 }
 
 impl Upkeep {
@@ -155,6 +210,11 @@ impl KeySet {
         self.inner.usable().is_some()
     }
 
+    /// What the source calls itself: its URL, for one behind HTTP.
+    pub fn source_name(&self) -> &str {
+        self.inner.source.name()
+    }
+
     /// Fetches now and then, ahead of expiry, until every clone is gone. Without it, requests
     /// cause the fetches.
     pub fn keep_fresh(&self) -> impl Future<Output = ()> + Send + 'static {
@@ -176,10 +236,14 @@ impl KeySet {
                     (inner, due)
                 };
                 match due {
-                    Ok(waiting) => inner.fetched_or_timeout(waiting).await,
+                    Ok(waiting) => {
+                        // The fetch bounds itself; this is for a source that blocks its thread.
+                        let bound = inner.policy.fetch_timeout * 2;
+                        fetched_within(bound, waiting).await;
+                    }
                     Err(delay) => {
                         drop(inner);
-                        clock.sleep(delay).await;
+                        clock.sleep(delay.min(LONGEST_SLEEP)).await;
                     }
                 }
             }
@@ -200,18 +264,14 @@ impl KeySet {
             if let Some(keys) = snapshot.keys.get(kid) {
                 return Ok(Arc::clone(keys));
             }
-            if !inner.wait_for_unknown_key(&snapshot).await? {
+            if !inner.wait_for_unknown_key(&snapshot, kid).await? {
                 break;
             }
         }
-        match inner
+        let found = inner
             .usable()
-            .and_then(|snapshot| snapshot.keys.get(kid).cloned())
-        {
-            Some(keys) => Ok(keys),
-            None if inner.upkeep().failed.is_some() => Err(KeysUnavailable.into()),
-            None => Err(Refusal::UnknownKey.into()),
-        }
+            .and_then(|snapshot| snapshot.keys.get(kid).cloned());
+        found.ok_or_else(|| inner.missing(&mut inner.upkeep(), kid))
     }
 }
 
@@ -219,13 +279,26 @@ impl Inner {
     /// How long until the background task should fetch.
     fn next_fetch(&self, upkeep: &Upkeep) -> Duration {
         let snapshot = self.snapshot.load();
-        let due = snapshot
-            .as_ref()
-            .map_or(Duration::ZERO, |snapshot| snapshot.refresh_at());
-        upkeep
-            .retry_at(snapshot.is_some())
-            .unwrap_or(due)
-            .saturating_sub(self.clock.elapsed())
+        match upkeep.retry_at(snapshot.is_some()) {
+            Some(retry_at) => retry_at.saturating_sub(self.clock.elapsed()),
+            None => snapshot
+                .as_ref()
+                .map_or(Duration::ZERO, |snapshot| snapshot.due_in(&*self.clock)),
+        }
+    }
+
+    /// Why a key that is not in the set can't be used: it is known to be unpublished only if the
+    /// set was fetched since a token first named it.
+    fn missing(&self, upkeep: &mut Upkeep, kid: &str) -> VerifyError {
+        let now = self.clock.elapsed();
+        let first_seen = upkeep.unknown.first_seen(kid, upkeep.started, now);
+        if upkeep.failed.is_some() {
+            KeysUnavailable::NotFetched.into()
+        } else if upkeep.accepted > first_seen {
+            Refusal::UnknownKey.into()
+        } else {
+            KeysUnavailable::Cooldown.into()
+        }
     }
 
     fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
@@ -236,7 +309,7 @@ impl Inner {
     fn usable(&self) -> Option<Arc<Snapshot>> {
         let snapshot = self.snapshot.load_full()?;
         let limit = self.policy.max_stale.max(snapshot.time_to_live);
-        (self.clock.elapsed().saturating_sub(snapshot.fetched) <= limit).then_some(snapshot)
+        (snapshot.age(&*self.clock) <= limit).then_some(snapshot)
     }
 
     /// There is no usable set: wait for the one fetch that is under way, or start it.
@@ -251,41 +324,40 @@ impl Inner {
                 .failed
                 .is_some_and(|at| self.clock.elapsed().saturating_sub(at) < COLD_RETRY);
             if just_failed && !upkeep.in_flight {
-                return Err(KeysUnavailable.into());
+                return Err(KeysUnavailable::NotFetched.into());
             }
             self.start_fetch(&mut upkeep)
         };
-        self.fetched_or_timeout(waiting).await;
+        fetched_within(REQUEST_WAIT, waiting).await;
         if self.usable().is_some() {
             Ok(())
         } else {
-            Err(KeysUnavailable.into())
+            Err(KeysUnavailable::NotFetched.into())
         }
     }
 
-    /// Past 80 % of its life a set is fetched anew, past its end that is waited for, but only
+    /// Past 80 % of its lifetime a set is fetched again, past its end that is waited for, but only
     /// while its source isn't known to be down.
     async fn refresh_if_due(self: &Arc<Self>, snapshot: &Snapshot) {
-        let now = self.clock.elapsed();
-        if now < snapshot.refresh_at() {
+        let is_due = |snapshot: &Snapshot| snapshot.due_in(&*self.clock).is_zero();
+        if !is_due(snapshot) {
             return;
         }
+        let now = self.clock.elapsed();
         let waiting = {
             let mut upkeep = self.upkeep();
-            let renewed = self
-                .usable()
-                .is_some_and(|current| now < current.refresh_at());
+            let renewed = self.usable().is_some_and(|current| !is_due(&current));
             if renewed || upkeep.retry_at(true).is_some_and(|at| now < at) {
                 return;
             }
             let failing = upkeep.failed.is_some();
             let waiting = self.start_fetch(&mut upkeep);
-            if failing || now < snapshot.fetched + snapshot.time_to_live {
+            if failing || snapshot.age(&*self.clock) < snapshot.time_to_live {
                 return;
             }
             waiting
         };
-        let _ = tokio::time::timeout(STALE_WAIT, self.fetched_or_timeout(waiting)).await;
+        fetched_within(STALE_WAIT, waiting).await;
     }
 
     /// A key isn't in the set: at most one fetch a cool-down, armed by time alone. True when one
@@ -293,6 +365,7 @@ impl Inner {
     async fn wait_for_unknown_key(
         self: &Arc<Self>,
         seen: &Arc<Snapshot>,
+        kid: &str,
     ) -> Result<bool, VerifyError> {
         let waiting = {
             let now = self.clock.elapsed();
@@ -303,24 +376,22 @@ impl Inner {
             {
                 return Ok(true);
             }
+            let started = upkeep.started;
+            upkeep.unknown.first_seen(kid, started, now);
             if !upkeep.in_flight {
                 let cooling = upkeep
                     .forced
                     .is_some_and(|at| now.saturating_sub(at) < self.policy.unknown_key_cooldown);
                 if cooling {
-                    return if upkeep.failed.is_some() {
-                        Err(KeysUnavailable.into())
-                    } else {
-                        Ok(false)
-                    };
+                    return Ok(false);
                 }
                 upkeep.forced = Some(now);
             }
             self.start_fetch(&mut upkeep)
         };
-        self.fetched_or_timeout(waiting).await;
-        if self.upkeep().failed.is_some() {
-            Err(KeysUnavailable.into())
+        let in_time = fetched_within(REQUEST_WAIT, waiting).await;
+        if !in_time || self.upkeep().failed.is_some() {
+            Err(KeysUnavailable::NotFetched.into())
         } else {
             Ok(true)
         }
@@ -331,6 +402,8 @@ impl Inner {
         let waiting = self.finished.subscribe();
         if !upkeep.in_flight {
             upkeep.in_flight = true;
+            upkeep.started += 1;
+            let number = upkeep.started;
             let inner = Arc::clone(self);
             // A task of its own: a caller that goes away doesn't take the fetch along.
             tokio::spawn(async move {
@@ -341,12 +414,17 @@ impl Inner {
                 let fetched =
                     tokio::time::timeout(inner.policy.fetch_timeout, inner.source.fetch());
                 match fetched.await {
-                    Ok(Ok(fetched)) => inner.accept(&fetched.document, fetched.max_age),
+                    Ok(Ok(fetched)) => inner.accept(number, &fetched.document, fetched.max_age),
                     Ok(Err(error)) => {
                         let causes = crate::error::chain(&error);
                         inner.reject(&format!("{error}{causes}"));
                     }
-                    Err(_) => inner.reject("the source did not answer in time"),
+                    Err(_) => {
+                        let limit = inner.policy.fetch_timeout;
+                        inner.reject(&format!(
+                            "no answer within {limit:?} (`KeyPolicy::fetch_timeout`)"
+                        ));
+                    }
                 }
                 landing.reported = true;
             });
@@ -354,12 +432,7 @@ impl Inner {
         waiting
     }
 
-    async fn fetched_or_timeout(&self, mut waiting: watch::Receiver<u64>) {
-        // The fetch bounds itself; this bound is for a source that blocks its thread.
-        let _ = tokio::time::timeout(self.policy.fetch_timeout * 2, waiting.changed()).await;
-    }
-
-    fn accept(&self, document: &[u8], max_age: Option<Duration>) {
+    fn accept(&self, number: u64, document: &[u8], max_age: Option<Duration>) {
         let keys = match jwk::parse(document) {
             Some(keys) if !keys.is_empty() => keys,
             Some(_) => return self.reject("the document has no key that could verify a FIT"),
@@ -367,13 +440,13 @@ impl Inner {
         };
         let time_to_live = max_age
             .unwrap_or(self.policy.time_to_live)
-            .clamp(MIN_TTL, MAX_TTL);
+            .clamp(MIN_TTL, self.policy.time_to_live);
         tracing::debug!(
             keys = keys.len(),
             source = self.source.name(),
             "key set fetched"
         );
-        let fetched = self.clock.elapsed();
+        let fetched = Moment::now(&*self.clock);
         self.snapshot.store(Some(Arc::new(Snapshot {
             keys,
             fetched,
@@ -382,6 +455,7 @@ impl Inner {
         let mut upkeep = self.upkeep();
         upkeep.failed = None;
         upkeep.failures = 0;
+        upkeep.accepted = number;
     }
 
     fn reject(&self, reason: &str) {
@@ -404,6 +478,11 @@ impl Inner {
             },
         );
     }
+}
+
+/// Waits until the fetch under way ends; false when that takes longer.
+async fn fetched_within(time: Duration, mut fetch: watch::Receiver<u64>) -> bool {
+    tokio::time::timeout(time, fetch.changed()).await.is_ok()
 }
 
 /// Ends a fetch however its task ends, so that nobody waits for one that panicked.

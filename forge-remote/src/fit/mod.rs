@@ -13,6 +13,8 @@ mod policy;
 mod refusal;
 mod replay;
 mod source;
+mod unknown_keys;
+mod verified_time;
 mod verifier;
 
 pub use app_id::{AppId, InvalidAppId};
@@ -21,7 +23,6 @@ pub use clock::{Clock, SystemClock};
 pub use keys::{KeyPolicy, KeySet, KeysUnavailable};
 pub use policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
 pub use refusal::{Refusal, VerifyError};
-pub(crate) use source::is_loopback;
 pub use source::{
     FetchError, Fetched, HttpKeySource, InvalidKeyUrl, KeySource, PRODUCTION_KEYS, STAGING_KEYS,
 };

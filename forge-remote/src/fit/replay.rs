@@ -7,6 +7,10 @@ use std::time::{Duration, SystemTime};
 /// More live ids than this are never kept: 25 seconds at 40,000 calls a second.
 const MAX_IDS: usize = 1_000_000;
 
+/// An id is kept this much longer than its token: the time that expiry is judged by can be set back
+/// by as much, see [`VerifiedTime`](super::verified_time::VerifiedTime).
+const KEPT_LONGER: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Default)]
 pub(crate) struct ReplayGuard {
     seen: Mutex<Seen>,
@@ -19,14 +23,14 @@ struct Seen {
 }
 
 impl ReplayGuard {
-    /// True when `id` is new; it is then remembered until `expires`.
+    /// True when `id` is new; it is then remembered until its token has expired.
     pub(crate) fn first_use(&self, id: &str, expires: SystemTime, now: SystemTime) -> bool {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let due = seen
             .purged
             .is_none_or(|at| now.duration_since(at).unwrap_or_default() >= Duration::from_secs(30));
         if due || seen.ids.len() >= MAX_IDS {
-            seen.ids.retain(|_, expiry| *expiry > now);
+            seen.ids.retain(|_, expiry| *expiry + KEPT_LONGER > now);
             seen.purged = Some(now);
         }
         // A full guard can't promise anything: deny.

@@ -1,9 +1,11 @@
 //! Where key sets come from.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::http_client::{LazyClient, Network, is_loopback};
 use crate::registry::BoxFuture;
 
 /// Atlassian's commercial cloud.
@@ -16,8 +18,8 @@ pub const STAGING_KEYS: &str = "https://forge.cdn.stg.atlassian-dev.net/.well-kn
 /// A key-set document larger than this is refused, in bytes.
 const MAX_DOCUMENT: usize = 1024 * 1024;
 
-/// A whole fetch takes no longer than this: an event has 5 seconds in all.
-const TIMEOUT: Duration = Duration::from_secs(3);
+/// No fetch takes longer than this, whatever the caller allows.
+pub(super) const LONGEST_FETCH: Duration = Duration::from_secs(60);
 
 /// A key-set document and how long its source says it keeps.
 #[derive(Clone, Debug)]
@@ -68,11 +70,15 @@ impl KeySource for Box<dyn KeySource> {
 
 /// A key set behind a URL: `https`, or `http` on loopback.
 ///
-/// Redirects are not followed, the whole fetch takes at most 3 seconds and 1 MiB.
+/// Redirects are not followed, a document has at most 1 MiB, and an HTTP client that could not be
+/// built (certificates that are mounted late, say) is built again with the next fetch. The time is
+/// bounded by the caller ([`KeyPolicy::fetch_timeout`](super::KeyPolicy::fetch_timeout)), 60 seconds
+/// at most. A proxy is taken from the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), except
+/// on loopback.
 #[derive(Clone, Debug)]
 pub struct HttpKeySource {
     url: reqwest::Url,
-    client: std::sync::Arc<std::sync::OnceLock<Result<reqwest::Client, String>>>,
+    client: Arc<LazyClient>,
 }
 
 /// Why a URL can't be a key source.
@@ -104,38 +110,20 @@ impl HttpKeySource {
         }
         Ok(Self {
             url,
-            client: std::sync::Arc::default(),
+            client: Arc::default(),
         })
     }
 
     fn client(&self) -> Result<&reqwest::Client, FetchError> {
-        self.client
-            .get_or_init(|| {
-                let builder = reqwest::Client::builder()
-                    .redirect(reqwest::redirect::Policy::none())
-                    .timeout(TIMEOUT)
-                    .pool_max_idle_per_host(1)
-                    .user_agent(concat!("forge-remote/", env!("CARGO_PKG_VERSION")));
-                // Loopback needs neither a proxy nor the system's certificates.
-                let builder = if is_loopback(&self.url) && self.url.scheme() == "http" {
-                    builder.no_proxy().tls_certs_only([])
-                } else {
-                    builder.https_only(true)
-                };
-                builder.build().map_err(|error| error.to_string())
-            })
-            .as_ref()
-            .map_err(|reason| FetchError::new(format!("no HTTP client: {reason}")))
-    }
-}
-
-pub(crate) fn is_loopback(url: &reqwest::Url) -> bool {
-    match url.host_str() {
-        Some("localhost" | "[::1]") => true,
-        Some(host) => host
-            .parse::<std::net::Ipv4Addr>()
-            .is_ok_and(|ip| ip.is_loopback()),
-        None => false,
+        let network = Network::of(&self.url);
+        let settings = || {
+            let client = network.client().pool_max_idle_per_host(1);
+            client.timeout(LONGEST_FETCH)
+        };
+        self.client.get(settings).map_err(|error| FetchError {
+            reason: "the key set can't be fetched".to_owned(),
+            source: Some(Box::new(error)),
+        })
     }
 }
 

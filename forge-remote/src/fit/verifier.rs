@@ -14,6 +14,7 @@ use super::keys::KeySet;
 use super::policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
 use super::refusal::{Refusal, VerifyError};
 use super::replay::ReplayGuard;
+use super::verified_time::VerifiedTime;
 use crate::forge_data;
 
 /// Tokens longer than this are refused, in bytes. A FIT has about 2 KB; a page's context can grow.
@@ -66,6 +67,7 @@ pub struct Verifier {
     keys: KeyRing,
     policy: Verification,
     clock: Arc<dyn Clock>,
+    time: VerifiedTime,
     replay: ReplayGuard,
 }
 
@@ -85,6 +87,7 @@ impl Verifier {
             keys,
             policy,
             clock,
+            time: VerifiedTime::default(),
             replay: ReplayGuard::default(),
         }
     }
@@ -116,11 +119,14 @@ impl Verifier {
 
         let expected = Expected {
             app_id: self.app_id.as_str(),
-            now: self.clock.now(),
+            now: self.time.now(&*self.clock),
             clock_skew: self.policy.clock_skew,
             max_lifetime: self.policy.max_lifetime,
         };
         let claims = Claims::check(payload, &expected)?;
+        if let Some(issued_at) = claims.issued_at() {
+            self.time.observe(issued_at, expected.now, &*self.clock);
+        }
         self.check_environment(&claims)?;
         self.bind(&claims, target)?;
         if self.policy.replay_guard && target.caller != Caller::Page {

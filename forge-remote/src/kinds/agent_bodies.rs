@@ -12,6 +12,7 @@ use serde_json::Value as Json;
 use super::Rest;
 use super::agent_stream::{AgentStream, AgentUpdate};
 use crate::json::{Lenient, payload, repair};
+use crate::log::{self, Foreign, Permit};
 use crate::response;
 
 /// A JSON-RPC request: an extractor, for the last argument.
@@ -105,11 +106,14 @@ impl<S: Send + Sync> FromRequest<S> for AgentCall {
         let body = crate::extract::whole_body(request, state).await?;
         Self::read(&body).map_err(|answer| {
             if let Outcome::Error(error) = &answer.outcome {
-                tracing::warn!(
-                    code = error.code,
-                    "the body is no request of JSON-RPC: {}",
-                    error.message
-                );
+                if let Some(Permit { suppressed }) = log::permit("not_json_rpc") {
+                    tracing::warn!(
+                        code = error.code,
+                        suppressed,
+                        "the body is not a JSON-RPC request: {}",
+                        Foreign(&error.message)
+                    );
+                }
             }
             answer.into_response()
         })

@@ -61,6 +61,9 @@ pub enum ManifestError {
              sections that `manifest --stdout` prints into it by hand, and please report the file's shape",
             path.display())]
     Guard { path: PathBuf },
+    #[error("{} was changed by another program since it was read; nothing was written: run the command again",
+            path.display())]
+    Changed { path: PathBuf },
     #[error("{} can't be written, and is as it was: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -344,8 +347,13 @@ impl ManifestFile {
         Ok(new_app(app_id.as_str()))
     }
 
-    /// Writes the text whole or not at all: into a new file beside it, then in its place. A
-    /// symbolic link stays one, the file's mode stays, and a read-only file is left alone.
+    /// Writes the text whole or not at all: into a new file beside it, then in its place. What
+    /// another program has saved since the file was [read](Self::read) is not overwritten: that is
+    /// [`ManifestError::Changed`].
+    ///
+    /// A symbolic link stays one, the file's mode stays, and its owner where the process may set it;
+    /// a read-only file is left alone. The file is a new one, though: hard links keep the old text,
+    /// and access control lists are not copied.
     pub fn write(&self, text: &str) -> Result<(), ManifestError> {
         let failed = |source| ManifestError::Write {
             path: self.path.clone(),
@@ -377,17 +385,58 @@ impl ManifestFile {
             .map_err(failed)?;
         new.write_all(text.as_bytes()).map_err(failed)?;
         match metadata {
-            Some(metadata) => new
-                .as_file()
-                .set_permissions(metadata.permissions())
-                .map_err(failed)?,
+            Some(metadata) => {
+                // The owner first: changing it may clear bits of the mode.
+                keep_owner(new.as_file(), &metadata);
+                new.as_file()
+                    .set_permissions(metadata.permissions())
+                    .map_err(failed)?;
+            }
             None => readable(new.as_file()).map_err(failed)?,
         }
         new.as_file().sync_all().map_err(failed)?;
-        new.persist(&target).map_err(|error| failed(error.error))?;
+        let changed = || ManifestError::Changed {
+            path: self.path.clone(),
+        };
+        match &self.text {
+            Some(text) => {
+                if fs::read(&target).ok().as_deref() != Some(text.as_bytes()) {
+                    return Err(changed());
+                }
+                new.persist(&target).map_err(|error| failed(error.error))?;
+            }
+            None => {
+                new.persist_noclobber(&target)
+                    .map_err(|error| match error.error.kind() {
+                        io::ErrorKind::AlreadyExists => changed(),
+                        _ => failed(error.error),
+                    })?;
+            }
+        }
+        // The file is written; this is for it to outlast a power cut.
+        sync_folder(folder);
         Ok(())
     }
 }
+
+#[cfg(unix)]
+fn keep_owner(file: &fs::File, metadata: &fs::Metadata) {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    // Only root may give a file away, and a group the process is not in is refused as well.
+    let _ = fchown(file, Some(metadata.uid()), Some(metadata.gid()));
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &fs::File, _: &fs::Metadata) {}
+
+/// Some file systems can't, and nothing is lost by it but that.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) {
+    let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) {}
 
 /// Where a link leads whose file doesn't exist yet.
 fn link_target(path: &Path) -> PathBuf {

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
 use super::installation::About;
-use super::remembered::{Entry, Link, Memory, TokenCounts, said_now};
+use super::remembered::{Entry, Link, Memory, TokenCounts};
 use super::removal;
 use super::removal::{Announcer, Removal, SETTLES};
 use super::seal::{Keys, Shut, Subject};
@@ -213,7 +213,7 @@ impl Keeper {
         {
             memory.forget(&id);
             memory.counts.dropped += 1;
-            if said_now(&mut memory.said_full, self.clock.elapsed()) {
+            if memory.full_limit.permit(self.clock.elapsed()).is_some() {
                 tracing::error!(
                     dropped = memory.counts.dropped,
                     "tokens are dropped, those that end first: the store is down, and memory is \
@@ -291,7 +291,7 @@ impl Keeper {
     fn restore(&self, memory: &mut Memory, id: &str) {
         memory.counts.restored += 1;
         memory.queue(id);
-        if said_now(&mut memory.said_lost, self.clock.elapsed()) {
+        if memory.lost_limit.permit(self.clock.elapsed()).is_some() {
             tracing::warn!(
                 store = self.store.name(),
                 restored = memory.counts.restored,

@@ -10,6 +10,7 @@ use super::installation::About;
 use super::removal::{self, Removal};
 use super::seal::{Keys, Subject};
 use super::store::SealedToken;
+use crate::log::LogLimit;
 
 /// After this long a token in memory is compared with the store's: another instance may have
 /// renewed or removed it.
@@ -19,8 +20,6 @@ const TRUSTED_NEAR_END: Duration = Duration::from_secs(5);
 const NEAR_END: Duration = Duration::from_secs(10 * 60);
 /// A token that is delivered again after this long is written again: the store may have lost it.
 const CONFIRMED: Duration = Duration::from_secs(10 * 60);
-/// What goes on and on is logged once in this time.
-const SAID_AGAIN: Duration = Duration::from_secs(60);
 
 /// What the keeper has done so far, in this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -128,8 +127,9 @@ pub(super) struct Memory {
     pub(super) writing: bool,
     pub(super) counts: TokenCounts,
     pub(super) failed_rounds: u64,
-    pub(super) said_full: Option<Duration>,
-    pub(super) said_lost: Option<Duration>,
+    /// For lines about tokens that are dropped, and about those that the store lost.
+    pub(super) full_limit: LogLimit,
+    pub(super) lost_limit: LogLimit,
 }
 
 impl Memory {
@@ -178,13 +178,4 @@ impl Memory {
             self.unwritten.remove(&(entry.expires_at, id.to_owned()));
         }
     }
-}
-
-/// Whether it is time to say again what goes on and on.
-pub(super) fn said_now(said: &mut Option<Duration>, elapsed: Duration) -> bool {
-    let now = said.is_none_or(|said| elapsed.saturating_sub(said) >= SAID_AGAIN);
-    if now {
-        *said = Some(elapsed);
-    }
-    now
 }

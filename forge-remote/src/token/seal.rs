@@ -53,6 +53,16 @@ pub enum InvalidKeys {
         /// How many there are.
         count: usize,
     },
+    /// One of them was typed rather than generated: one or a few bytes repeated.
+    #[error(
+        "key {position} of {count} is not random (a few bytes repeat), so anyone can guess it: replace it by what `openssl rand -base64 32` prints"
+    )]
+    NotRandom {
+        /// Which one, from 1.
+        position: usize,
+        /// How many there are.
+        count: usize,
+    },
     /// The system gave no random bytes.
     #[error("no random key could be made: is the system's random source working?")]
     NoRandom,
@@ -105,15 +115,15 @@ impl Keys {
             } else {
                 &STANDARD
             };
-            GeneralPurpose::new(alphabet, config)
-                .decode(word)
-                .ok()
-                .map(Zeroizing::new)
-                .and_then(|bytes| Key::new(&bytes))
-                .ok_or(InvalidKeys::Malformed {
-                    position: at + 1,
-                    count: words.len(),
-                })
+            let (position, count) = (at + 1, words.len());
+            let bytes = GeneralPurpose::new(alphabet, config).decode(word);
+            let bytes = Zeroizing::new(bytes.unwrap_or_default());
+            let key = Key::new(&bytes).ok_or(InvalidKeys::Malformed { position, count })?;
+            if is_random(&bytes) {
+                Ok(key)
+            } else {
+                Err(InvalidKeys::NotRandom { position, count })
+            }
         };
         words
             .iter()
@@ -210,6 +220,16 @@ impl Key {
     }
 }
 
+/// Whether bytes may come from a random source: those have about 30 different ones among 32, and 8
+/// or fewer never happen.
+fn is_random(bytes: &[u8]) -> bool {
+    let mut different = bytes.to_vec();
+    different.sort_unstable();
+    different.dedup();
+    let different = Zeroizing::new(different);
+    different.len() > 8
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -224,6 +244,28 @@ mod tests {
             installation_id,
             expires_at: SystemTime::UNIX_EPOCH + Duration::from_secs(seconds),
         }
+    }
+
+    #[test]
+    fn a_key_that_is_not_random_is_refused() {
+        let encode = |bytes: [u8; 32]| base64::engine::general_purpose::STANDARD.encode(bytes);
+        let refused = |bytes| {
+            matches!(
+                Keys::parse(&format!("{ONE},{}", encode(bytes))),
+                Err(InvalidKeys::NotRandom {
+                    position: 2,
+                    count: 2
+                })
+            )
+        };
+        assert!(refused([0; 32]));
+        assert!(refused([0xa5; 32]));
+        let mut few = [0; 32];
+        for (at, byte) in few.iter_mut().enumerate() {
+            *byte = b"deadbeef"[at % 8];
+        }
+        assert!(refused(few));
+        assert!(Keys::random().is_ok() && Keys::parse(ONE).is_ok());
     }
 
     #[test]

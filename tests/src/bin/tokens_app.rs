@@ -2,7 +2,7 @@
 //! installation: a task outside of any request asks its Confluence with what it has for it. Or it is
 //! `failures`, and the task says how often the store failed.
 
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::BufRead as _;
 
@@ -48,8 +48,27 @@ async fn answer(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
     Ok(())
 }
 
+/// Prints what crates log by `log` (reqwest and rustls do), which no subscriber here sees.
+struct ToStderr;
+
+impl log::Log for ToStderr {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("{} {}: {}", record.level(), record.target(), record.args());
+    }
+
+    fn flush(&self) {}
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
+    if std::env::var_os("LOG_EVERYTHING").is_some() {
+        let _ = log::set_boxed_logger(Box::new(ToStderr));
+        log::set_max_level(log::LevelFilter::Trace);
+    }
     let atlassian = match std::env::var("CONFLUENCE") {
         Ok(origin) => Atlassian::on_loopback(&origin)?,
         Err(_) => Atlassian::new(),

@@ -10,6 +10,7 @@ use forge_remote_tests::back::{
     Came, Counting, Raw, SITE, Server, came, came_from, local, told, words,
 };
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
 
 async fn content(mut download: Download) -> Result<Vec<u8>, ClientError> {
     let mut content = Vec::new();
@@ -158,6 +159,33 @@ async fn a_download_without_end_ends() {
         error.to_string().contains("did not come in time"),
         "{error}"
     );
+}
+
+/// A byte now and then is no progress: the download ends, though each byte is in time.
+#[tokio::test]
+async fn a_download_that_drips_ends() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let dripping = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let begin = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";
+        let mut sent = stream.write_all(begin).await;
+        while sent.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            sent = stream.write_all(b"x").await;
+        }
+    });
+    let came = came_at(&origin).await;
+    let atlassian = Atlassian::on_loopback(&origin).unwrap();
+    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let call = jira.get("/rest").timeout(Duration::from_millis(400));
+    let started = std::time::Instant::now();
+    let error = content(call.download(10_000).await.unwrap())
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("too little progress"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(5));
+    dripping.abort();
 }
 
 /// A second server that would see the token, if it went there.

@@ -4,3 +4,4 @@ mod golden;
 mod random;
 mod rules;
 mod stale_build;
+mod writing;

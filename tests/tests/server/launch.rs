@@ -5,6 +5,8 @@
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
+use forge_remote_tests::jws::{APP_ID, Fit, published};
+use forge_remote_tests::source::{Answer, KeySource};
 
 #[derive(Clone)]
 struct Db;
@@ -40,8 +42,6 @@ fn backend() -> Remote {
 fn problems(app: App) -> String {
     app.build().map(drop).unwrap_err().to_string()
 }
-
-const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
 
 #[test]
 fn an_app_without_handlers_does_not_start() {
@@ -85,6 +85,49 @@ fn every_problem_is_told_at_once() {
     ] {
         assert!(text.contains(expected), "{expected}:\n{text}");
     }
+}
+
+/// A key that anyone can guess keeps the app from starting.
+#[test]
+fn a_token_key_that_is_not_random_is_a_problem() {
+    use forge_remote::token::SqliteTokens;
+    let zero = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let folder = forge_remote_tests::stores::Folder::default();
+    let app = App::empty()
+        .handler(handler!(sweep))
+        .app_id(APP_ID)
+        .remote(backend())
+        .state(Db)
+        .tokens(Tokens::new(SqliteTokens::at(folder.file("tokens.db"))).keys(zero));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let error = runtime.block_on(app.connect()).map(drop).unwrap_err();
+    let text = format!("{error:?}");
+    assert!(
+        text.contains("key 1 of 1 is not random") && text.contains("openssl rand -base64 32"),
+        "{text}"
+    );
+}
+
+/// A UUID has no case: an id in capitals is the same app.
+#[tokio::test]
+async fn an_app_id_in_capitals() {
+    let uuid = APP_ID.rsplit('/').next().unwrap();
+    let app = App::empty()
+        .handler(handler!(elsewhere::sweep))
+        .remote(backend())
+        .app_id(uuid.to_uppercase());
+    let source = KeySource::start(Answer::Keys(published())).await;
+    let router = app.jwks_url(source.url()).build().unwrap().router();
+    let fit = Fit::backend(std::time::SystemTime::now(), "sweep").token();
+    let request = forge_remote::http::Request::post("/sweep")
+        .header("authorization", format!("Bearer {fit}"))
+        .body(forge_remote::axum::body::Body::empty())
+        .unwrap();
+    let status = tower::ServiceExt::oneshot(router, request).await.unwrap();
+    assert_eq!(status.status(), 200);
 }
 
 #[test]

@@ -8,10 +8,12 @@ use crate::modules::Crate;
 /// The rooms of forge-remote, lowest first. A room may import those before it.
 const ROOMS: &[&str] = &[
     "opaque",
+    "log",
     "response",
     "error",
     "json",
     "work",
+    "http_client",
     "fit",
     "credentials",
     "token",

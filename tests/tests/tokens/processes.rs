@@ -88,7 +88,7 @@ impl App {
     }
 
     /// Delivers a system token with a real signature.
-    async fn deliver(&self, token: &str) {
+    async fn deliver(&self, token: &str) -> String {
         let context =
             json!([{ "name": "confluence", "apiBaseUrl": self.confluence, "cloudId": SITE }]);
         let fit = Fit::backend(SystemTime::now(), "tick")
@@ -100,6 +100,7 @@ impl App {
             .header("x-forge-oauth-system", token);
         let reply = send(self.address, &call).await.unwrap();
         assert_eq!(reply.status, 200, "{}", reply.excerpt());
+        fit
     }
 
     /// What Confluence tells the background task for the installation.
@@ -196,6 +197,61 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
 
     let mut app = App::start(&keys, &confluence, &store).await;
     assert_eq!(app.ask().await, mark(&token));
+}
+
+/// With everything logged by every crate, in and out and to the store, no token is in the log.
+#[tokio::test]
+async fn no_token_is_logged_at_trace() {
+    let keys = KeySource::start(Answer::Keys(published())).await;
+    let confluence = confluence().await;
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let mut stores = vec![vec![("SQLITE", file.to_str().unwrap().to_owned())]];
+    if let Some(url) = postgres_url().await {
+        stores.push(vec![("POSTGRES", url)]);
+    }
+    if let Some((url, _)) = redis_url() {
+        let prefix = format!("trace-{}:", std::process::id());
+        stores.push(vec![("REDIS", url), ("REDIS_PREFIX", prefix)]);
+    }
+    for (at, store) in stores.iter().enumerate() {
+        let store: Vec<(&str, &str)> = store
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let log = folder.file(&format!("log-{at}"));
+        let mut program = Command::new(env!("CARGO_BIN_EXE_tokens_app"));
+        program
+            .env("RUST_LOG", "trace")
+            .env("LOG_EVERYTHING", "1")
+            .stderr(std::fs::File::create(&log).unwrap());
+        let mut app = App::start_as(program, &keys, &confluence, &store).await;
+        let token = oauth(in_seconds(7200), "plainly-visible");
+        let fit = app.deliver(&token).await;
+        app.comes_to_answer(&mark(&token)).await;
+        // The token is on its way to the store, and read from there by another process.
+        let mut program = Command::new(env!("CARGO_BIN_EXE_tokens_app"));
+        program
+            .env("RUST_LOG", "trace")
+            .env("LOG_EVERYTHING", "1")
+            .stderr(std::fs::File::options().append(true).open(&log).unwrap());
+        let mut other = App::start_as(program, &keys, &confluence, &store).await;
+        other.comes_to_answer(&mark(&token)).await;
+        app.kill().await;
+        other.kill().await;
+
+        let text = std::fs::read_to_string(&log).unwrap();
+        for target in ["hyper", "reqwest"] {
+            assert!(text.contains(target), "nothing of {target} was logged");
+        }
+        if at < 2 && !store.iter().any(|(name, _)| *name == "REDIS") {
+            assert!(text.contains("sqlx"), "nothing of sqlx was logged");
+        }
+        let parts = [&token, &fit].map(|token| token.rsplit('.').next().unwrap().to_owned());
+        for secret in [&token, &fit, &parts[0], &parts[1]] {
+            assert!(!text.contains(secret.as_str()), "{store:?}: {secret}");
+        }
+    }
 }
 
 #[tokio::test]

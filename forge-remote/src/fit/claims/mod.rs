@@ -30,6 +30,7 @@ pub struct Claims {
     /// The payload's JSON; every [`Part`] points into it.
     text: String,
     pub(super) expires: NumericDate,
+    issued_at: Option<NumericDate>,
     app_id: Part,
     installation_id: Part,
     app_version: Option<Part>,
@@ -118,6 +119,11 @@ impl Claims {
     /// When the token ends.
     pub fn expires_at(&self) -> SystemTime {
         self.expires.to_time()
+    }
+
+    /// When the token was issued (`iat`, else `nbf`).
+    pub(super) fn issued_at(&self) -> Option<SystemTime> {
+        self.issued_at.map(NumericDate::to_time)
     }
 
     /// The page's context, for calls from a page: free-form JSON.
@@ -313,6 +319,7 @@ impl Claims {
         };
         Ok(Self {
             expires,
+            issued_at: raw.issued_at.or(raw.not_before),
             app_id: part(app_id),
             installation_id: part(installation_id),
             app_version: app.app_version.0.map(part),

@@ -1,0 +1,67 @@
+//! Writing the file: whole, in its place, and never over what another program saved.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+
+use forge_remote::manifest::{ManifestError, ManifestFile};
+use forge_remote_tests::stores::Folder;
+
+const BEFORE: &str = "app:\n  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107\n";
+
+#[test]
+fn what_an_editor_saved_meanwhile_stays() {
+    let folder = Folder::default();
+    let path = folder.file("manifest.yml");
+    fs::write(&path, BEFORE).unwrap();
+    let file = ManifestFile::read(&path).unwrap();
+    let saved = format!("{BEFORE}# saved by an editor\n");
+    fs::write(&path, &saved).unwrap();
+    let error = file.write("app: {}\n").unwrap_err();
+    assert!(matches!(error, ManifestError::Changed { .. }), "{error}");
+    assert!(
+        error.to_string().contains("run the command again"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), saved);
+
+    // Also a file that was not there, and one that is gone.
+    let new = folder.file("new.yml");
+    let file = ManifestFile::read(&new).unwrap();
+    fs::write(&new, BEFORE).unwrap();
+    let error = file.write("app: {}\n").unwrap_err();
+    assert!(matches!(error, ManifestError::Changed { .. }), "{error}");
+    assert_eq!(fs::read_to_string(&new).unwrap(), BEFORE);
+    let file = ManifestFile::read(&new).unwrap();
+    fs::remove_file(&new).unwrap();
+    assert!(file.write("app: {}\n").is_err());
+    assert!(!new.exists());
+
+    // Read again, it is written, and nothing is left beside it.
+    let file = ManifestFile::read(&path).unwrap();
+    file.write("app: {}\n").unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "app: {}\n");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn mode_owner_and_link_stay() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+    let folder = Folder::default();
+    let path = folder.file("real.yml");
+    fs::write(&path, BEFORE).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    // Only root may; elsewhere the owner is the one it was anyway.
+    let _ = chown(&path, Some(12_345), Some(54_321));
+    let before = fs::metadata(&path).unwrap();
+    let link = folder.file("manifest.yml");
+    symlink(&path, &link).unwrap();
+    let file = ManifestFile::read(&link).unwrap();
+    file.write("app: {}\n").unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!(after.mode(), before.mode());
+    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "app: {}\n");
+}

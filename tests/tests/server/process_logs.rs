@@ -1,0 +1,161 @@
+//! An app as a process: certificates that come late, and a standard error that nobody reads.
+
+#![allow(clippy::unwrap_used)]
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use forge_remote_tests::http::{Call, Connection, send};
+use forge_remote_tests::jws::{APP_ID, published};
+use forge_remote_tests::rig::until;
+use forge_remote_tests::source::{Answer, KeySource};
+use forge_remote_tests::stores::Folder;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, Command};
+
+/// A root certificate; its key is nobody's.
+const ROOT: &str = "-----BEGIN CERTIFICATE-----
+MIIBmTCCAT+gAwIBAgIUARtHeefQ2uiWMtMtHMw487feq4gwCgYIKoZIzj0EAwIw
+ITEfMB0GA1UEAwwWZm9yZ2UtcmVtb3RlIHRlc3Qgcm9vdDAgFw0yNjExMjgxMDM4
+MjdaGA8yMTI2MTEwNDEwMzgyN1owITEfMB0GA1UEAwwWZm9yZ2UtcmVtb3RlIHRl
+c3Qgcm9vdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABMSKMpbcrKZc1kgDu43G
+Tl41BFSPPfw9c6TeKQ6lEKFzmog2A34Z0np4PYpKeJMVlJA9MBB48jTv9C6cbBLr
+slajUzBRMB0GA1UdDgQWBBRsw6K73sYO+C1PRh5hXk7RW3Fq5jAfBgNVHSMEGDAW
+gBRsw6K73sYO+C1PRh5hXk7RW3Fq5jAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49
+BAMCA0gAMEUCIG+Lx5mFU2b9r6kpAAVIUd0RJDr5UghRfP0jbmV6LZyzAiEAjlrO
+imu7PU472yF2GDo7jZc0nJsgqnz3AzZzcv56RXQ=
+-----END CERTIFICATE-----
+";
+
+struct App {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl App {
+    async fn start(keys: &str, variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_events_app"))
+            .env("FORGE_REMOTE_APP_ID", APP_ID)
+            .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
+            .env("FORGE_REMOTE_JWKS_URL", keys)
+            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .env_remove("SSL_CERT_DIR")
+            .env_remove("RUST_LOG")
+            .envs(variables.iter().copied())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next_line().await.unwrap().unwrap();
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                break address.parse().unwrap();
+            }
+        };
+        Self { child, address }
+    }
+
+    /// What the process logs from now on, as it comes.
+    fn log(&mut self) -> Arc<Mutex<String>> {
+        let mut lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let writes = Arc::clone(&log);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut log = writes.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        log
+    }
+}
+
+/// The HTTP client is built when certificates can be read, however late, and the log says what was
+/// wrong.
+#[tokio::test]
+async fn certificates_that_come_late() {
+    let folder = Folder::default();
+    let certificates = folder.path().join("ca.pem");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/jwks.json", listener.local_addr().unwrap());
+    let variables = [
+        ("SSL_CERT_FILE", certificates.to_str().unwrap()),
+        ("NO_PROXY", "127.0.0.1"),
+    ];
+    let mut app = App::start(&url, &variables).await;
+    let log = app.log();
+    let has = |text: &str| log.lock().unwrap().contains(text);
+    assert!(
+        until(|| has("No CA certificates were loaded")).await,
+        "{log:?}"
+    );
+    assert!(has(&url) && has("not Atlassian's default"), "{log:?}");
+    let ready = send(app.address, &Call::new("GET", "/readyz"));
+    assert_eq!(ready.await.unwrap().status, 503);
+
+    std::fs::write(&certificates, ROOT).unwrap();
+    // A TLS handshake begins: the client was built. Its back-off is 5 seconds at most.
+    let hello = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_u8().await.unwrap()
+    };
+    let first = tokio::time::timeout(Duration::from_secs(10), hello).await;
+    assert_eq!(first.expect("no attempt after 10 s"), 22, "a TLS handshake");
+}
+
+/// The proxy is logged, without its password.
+#[tokio::test]
+async fn a_proxy_is_logged() {
+    let variables = [("HTTPS_PROXY", "http://user:s3cret@127.0.0.1:9")];
+    let mut app = App::start("https://keys.example.com/jwks.json", &variables).await;
+    let log = app.log();
+    let has = |text: &str| log.lock().unwrap().contains(text);
+    assert!(until(|| has("through a proxy")).await, "{log:?}");
+    assert!(has("http://127.0.0.1:9") && !has("s3cret"), "{log:?}");
+}
+
+/// Nobody reads the log: the app serves on, and counts what it could not write.
+#[tokio::test]
+async fn a_log_that_nobody_reads() {
+    let keys = KeySource::start(Answer::Keys(published())).await;
+    let mut app = App::start(&keys.url(), &[("RUST_LOG", "trace")]).await;
+    // With everything logged, far more than a pipe holds (64 KiB) and may wait (4 MiB).
+    let call = Call::post("/follow").keep_alive().bytes();
+    let calls = (0..4).map(|_| async {
+        let mut connection = Connection::open(app.address).await.unwrap();
+        for _ in 0..2_500 {
+            assert!(connection.send(&call).await);
+            assert_eq!(connection.reply().await.unwrap().unwrap().status, 401);
+        }
+    });
+    let started = Instant::now();
+    let all = futures_util::future::join_all(calls);
+    tokio::time::timeout(Duration::from_secs(60), all)
+        .await
+        .expect("the app stands still");
+    let health = send(app.address, &Call::new("GET", "/healthz"));
+    let health = tokio::time::timeout(Duration::from_secs(5), health).await;
+    assert_eq!(health.expect("/healthz stands still").unwrap().status, 200);
+    assert!(started.elapsed() < Duration::from_secs(60));
+
+    // Read at last, it says how much is missing; and nothing is lost at the end.
+    let log = app.log();
+    let has = |text: &str| log.lock().unwrap().contains(text);
+    assert!(until(|| has("log lines were lost")).await);
+    let pid = app.child.id().unwrap().to_string();
+    let killed = Command::new("kill").args(["-TERM", &pid]).status().await;
+    assert!(killed.unwrap().success());
+    assert!(app.child.wait().await.unwrap().success());
+    assert!(until(|| has("stopping")).await);
+    for line in log.lock().unwrap().lines() {
+        let line: Result<serde_json::Value, _> = serde_json::from_str(line);
+        assert!(line.is_ok(), "{line:?}");
+    }
+}
