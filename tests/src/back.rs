@@ -406,8 +406,14 @@ pub async fn came_to(atlassian: Atlassian, products: &[(&str, &str)]) -> Came {
     installed.call("open", None).await
 }
 
-/// A page's call of an installation whose products are this server's.
+/// A call of an installation whose products are this server's, whose tokens nobody but the platform
+/// could choose.
 pub async fn came_from(server: &Server) -> Came {
+    delivered_from(server).await
+}
+
+/// The same from a page.
+pub async fn came_from_page(server: &Server) -> Came {
     installed_in(server, "open").call("open", None).await
 }
 

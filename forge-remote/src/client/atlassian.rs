@@ -11,12 +11,14 @@ use axum::response::Response as HttpResponse;
 use reqwest::Url;
 
 use super::clouds::{self, Addresses};
+use super::flight::Flights;
 use super::hosts::{self, Hosts, InvalidHost};
-use super::{Api, IsolatedCloud, Product, Retries, Tenant, impersonation};
+use super::{Api, IsolatedCloud, Product, Retries, Tenant, impersonation, proof};
 use crate::extract::AppState;
 use crate::fit::{Clock, SystemClock};
 use crate::opaque::Opaque;
 use crate::response;
+use crate::token::Tokens;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -48,6 +50,10 @@ pub(super) struct Shared {
     https: OnceLock<reqwest::Client>,
     loopback: OnceLock<reqwest::Client>,
     pub(super) acting: impersonation::Cache,
+    /// What Atlassian said of the tokens that pages brought.
+    pub(super) proofs: Flights<proof::Question, proof::Verdict>,
+    /// The app's kept tokens, where it keeps some.
+    pub(super) tokens: OnceLock<Tokens>,
 }
 
 #[derive(Clone)]
@@ -97,6 +103,8 @@ impl Atlassian {
                 https: OnceLock::new(),
                 loopback: OnceLock::new(),
                 acting: impersonation::Cache::default(),
+                proofs: Flights::default(),
+                tokens: OnceLock::new(),
             }),
             manner: Manner {
                 timeout: Duration::from_secs(10),
@@ -201,6 +209,13 @@ impl Atlassian {
         self.change(|settings| settings.clock = Arc::clone(clock));
         // Their ends were counted on the other clock.
         self.shared.acting.forget_all();
+        self.shared.proofs.forget_all();
+    }
+
+    /// The app's kept tokens: pages' tokens are compared with them, and refusals are reported there.
+    pub(crate) fn use_tokens(&self, tokens: &Tokens) {
+        // The first app's, where several share this.
+        let _ = self.shared.tokens.set(tokens.clone());
     }
 
     fn change(&self, change: impl FnOnce(&mut Settings)) {

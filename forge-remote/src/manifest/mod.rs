@@ -12,6 +12,7 @@ mod file;
 mod lint;
 mod merge;
 mod model;
+mod pages;
 mod tree;
 mod triggers;
 
