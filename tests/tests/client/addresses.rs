@@ -35,9 +35,15 @@ async fn a_token_goes_to_no_other_site_than_its_installations() {
                 matches!(error, ClientError::WrongToken { .. }),
                 "{other}: {error}"
             );
-            let user = atlassian.jira(&site).as_user(&came.user);
-            assert!(user.base_url().is_err(), "{other}");
             assert_eq!(server.asked().len(), before, "{other}");
         }
     }
+    let came = came_from_page(&server).await;
+    let other = format!(
+        "{}/ex/jira/d0d52620-0000-4000-a000-000000000000",
+        server.origin
+    );
+    let other = Addresses::new(came.call.installation_id()).jira(other);
+    let user = atlassian.jira(&other).as_user(&came.user);
+    assert!(user.base_url().is_err());
 }

@@ -89,7 +89,11 @@ impl Clouds {
     }
 
     fn orange_fit(&self, jira: &str) -> String {
+        // Of an installation of its own: each is bound to its cloud.
+        let installation = "ari:cloud:ecosystem::installation/0a3a7799-0000-4000-a000-00000000000a";
         let fit = self.fit(jira).head("kid", "isolated");
+        let fit = fit.claim("/app/installationId", installation);
+        let fit = fit.claim("/app/installation/id", installation);
         fit.claim("/icLabel", "orange").sign(second())
     }
 
