@@ -7,11 +7,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use futures_util::future::{Shared, WeakShared};
+use futures_util::future::{BoxFuture, Shared, WeakShared};
 
 use super::error::ClientError;
 use crate::fit::Clock;
-use crate::registry::BoxFuture;
 
 /// How many outcomes are remembered. Those that end first make room.
 const LIMIT: usize = 10_000;
@@ -67,7 +66,7 @@ impl<V> Timed<V> {
 }
 
 type Outcome<V> = Result<Timed<V>, Arc<ClientError>>;
-type Running<V> = BoxFuture<Outcome<V>>;
+type Running<V> = BoxFuture<'static, Outcome<V>>;
 /// A call under way, for all who wait for it.
 pub(super) type Flight<V> = Shared<Running<V>>;
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::error::ClientError;
 use super::flight::{Now, Timed, hash};
-use super::{Api, Client, GraphQlClient, Product};
+use super::{Api, Client, GraphQlClient, Path, Product};
 use crate::extract::{Verified, ends_at};
 
 /// How long a proof holds where the token's end cannot be read.
@@ -201,11 +201,9 @@ async fn is_installations(client: &Client, call: &Verified) -> Result<bool, Clie
     if environment.is_empty() {
         return Ok(false);
     }
-    let path = crate::path!(
+    let path = Path::__fill(
         "/forge/installation/v1/{}/{}/installation/{}",
-        app,
-        environment,
-        installation
+        &[&app, &environment, &installation],
     );
     let forge = client.at(client.place.on_platform(Api::Platform));
     match forge.get(path).send().await {

@@ -12,7 +12,7 @@ use super::diagnostic::{Diagnostic, Level};
 use super::file::ManifestFile;
 use super::merge::{key, list};
 use super::model::{Entry, Scope, Sections};
-use super::{pages, triggers};
+use super::{bindings, triggers};
 use crate::forge_data::DATA;
 use crate::kinds::{PAGE_PLACES, RESOLVER, endpoint_at};
 
@@ -237,7 +237,7 @@ pub(super) fn lint(file: &ManifestFile, wanted: &Sections) -> Vec<Diagnostic> {
     triggers::lint(manifest, wanted, &mut found);
     nulls(manifest, &mut found);
     callers(manifest, wanted, &mut found);
-    pages::lint(manifest, wanted, &mut found);
+    bindings::lint(manifest, wanted, &mut found);
     found.found
 }
 

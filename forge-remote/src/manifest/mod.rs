@@ -12,7 +12,6 @@ mod file;
 mod lint;
 mod merge;
 mod model;
-mod pages;
 mod tree;
 mod triggers;
 
