@@ -578,6 +578,7 @@ pub(crate) const DATA_RESIDENCY: Kind = Kind {
 pub(crate) const ENDPOINT: Kind = Kind {
     name: "endpoint",
     runtime: "Endpoint",
+    options: &[texts("pages", &checks::PAGES, "[\"admin-page\"]")],
     has_user: true,
     own_module: false,
     any_method: true,

@@ -395,19 +395,25 @@ impl Installed {
     }
 }
 
-/// A page's call of an installation with these products, each a name and a base URL.
+/// A schedule's call of an installation with these products, each a name and a base URL.
 pub async fn came(products: &[(&str, &str)]) -> Came {
     came_to(Atlassian::new(), products).await
 }
 
 /// The same, of an app that calls back so.
 pub async fn came_to(atlassian: Atlassian, products: &[(&str, &str)]) -> Came {
-    let installed = Installed::new(atlassian, products, "open");
-    installed.call("open", None).await
+    let installed = Installed::new(atlassian, products, "hourly");
+    installed.call("hourly", None).await
 }
 
-/// A page's call of an installation whose products are this server's.
+/// A call of an installation whose products are this server's, whose tokens nobody but the platform
+/// could choose.
 pub async fn came_from(server: &Server) -> Came {
+    delivered_from(server).await
+}
+
+/// The same from a page.
+pub async fn came_from_page(server: &Server) -> Came {
     installed_in(server, "open").call("open", None).await
 }
 

@@ -321,3 +321,8 @@ pub fn oauth(ends: SystemTime, mark: &str) -> String {
     let claims = format!(r#"{{"exp":{},"mark":"{mark}"}}"#, seconds(ends));
     format!("{}.{}.{}", b64("{}"), b64(claims), b64(mark))
 }
+
+/// A mark as it stands at the end of a token of [`oauth`].
+pub fn b64_of(mark: &str) -> String {
+    b64(mark)
+}

@@ -21,7 +21,7 @@ use crate::extract::trace_id;
 use crate::extract::{AppState, Below, PlatformBody, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
     AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, Named, PRODUCTION_KEYS,
-    STAGING_KEYS, Target, Verifier, VerifyError,
+    Provenance, Refusal, STAGING_KEYS, Target, Verifier, VerifyError,
 };
 use crate::http_client::Network;
 use crate::log::{Foreign, LogLimits, Permit};
@@ -78,6 +78,9 @@ impl Built {
             atlassian.allow_staging();
         }
         atlassian.impersonates(!app.impersonation.is_empty());
+        if let Some(tokens) = &app.tokens {
+            atlassian.use_tokens(tokens);
+        }
         atlassian.fix_hosts();
         app.state.insert(atlassian.clone());
         let state = AppState::new(app.state);
@@ -100,11 +103,7 @@ impl Built {
                 &work,
                 &log_limits,
             );
-            // Where it isn't asked for, Forge sends none; and where the caller's own headers may
-            // come along, it may be the caller's: such a header is somebody else's.
-            let registration = handler.registration();
-            let is_forges = registration.auth.system && !registration.kind.passes_headers_on();
-            mounted.tokens = app.tokens.clone().filter(|_| is_forges);
+            mounted.tokens = app.tokens.clone();
             let mounted = Arc::new(mounted);
             router = mount(router, handler, mounted);
             if handler.registration().kind.caller() == Caller::Page {
@@ -304,6 +303,24 @@ fn log_key_sources(ring: &KeyRing) {
     }
 }
 
+/// What a token must be like to reach a handler.
+fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> Target {
+    let kind = handler.registration().kind;
+    let mut target = Target::new(handler.endpoint(), kind.name(), kind.caller());
+    target.module = handler.module_key().map(str::to_owned);
+    target.named = if !kind.has_endpoint() {
+        Named::Anything
+    } else if handler.module_key().is_some() {
+        Named::Own
+    } else {
+        Named::OwnOrUnknown(Arc::clone(keys))
+    };
+    target.forwards_headers = kind.passes_headers_on();
+    target.ends_installation = kind.ends_installation();
+    target.pages = kind.pages().iter().map(|&page| page.to_owned()).collect();
+    target
+}
+
 /// One handler on its route, with everything between the two.
 struct Mounted {
     target: Target,
@@ -318,6 +335,11 @@ struct Mounted {
     work: Arc<Work>,
     log_limits: LogLimits,
     tokens: Option<Tokens>,
+    /// Whether Forge is asked for a system token: otherwise it sends none, and such a header is
+    /// somebody else's.
+    takes_system_token: bool,
+    /// Whether tokens of more than one cloud are accepted.
+    has_clouds: bool,
     atlassian: Atlassian,
     /// How long Forge waits for the answer.
     patience: Duration,
@@ -339,19 +361,8 @@ impl Mounted {
     ) -> Self {
         let registration = handler.registration();
         Self {
-            target: Target {
-                endpoint: handler.endpoint().to_owned(),
-                module: handler.module_key().map(str::to_owned),
-                module_type: registration.kind.name(),
-                named: if !registration.kind.has_endpoint() {
-                    Named::Anything
-                } else if handler.module_key().is_some() {
-                    Named::Own
-                } else {
-                    Named::OwnOrUnknown(Arc::clone(keys))
-                },
-                caller: registration.kind.caller(),
-            },
+            target: target(handler, keys),
+            takes_system_token: registration.auth.system,
             endpoint: handler.key().into(),
             kind: registration.kind,
             mount: Arc::clone(&registration.mount),
@@ -367,6 +378,7 @@ impl Mounted {
             work: Arc::clone(work),
             log_limits: log_limits.clone(),
             tokens: None,
+            has_clouds: verifier.keys().all().count() > 1,
             atlassian: atlassian.clone(),
             patience: registration.kind.simulation().timeout,
             response_time: limits.response.unwrap_or_else(|| {
@@ -374,15 +386,6 @@ impl Mounted {
                 documented.unwrap_or(LONGEST_TIMEOUT)
             }),
         }
-    }
-
-    /// Whether the platform itself makes this call, so that its headers are the platform's.
-    fn is_by_platform(&self, claims: &Claims) -> bool {
-        let by_module = match claims.module_type() {
-            Some(module_type) => module_type == "core:endpoint",
-            None => self.target.caller == Caller::Platform,
-        };
-        by_module && claims.principal().is_none()
     }
 
     /// Size, token, handler: in this order, and no way round.
@@ -420,26 +423,15 @@ impl Mounted {
                 message,
             );
         }
-        let claims = match self.verifier.verify(request.headers(), &self.target).await {
+        let claims = match self.verified(request.headers()).await {
             Ok(claims) => claims,
-            Err(VerifyError::Refused(refusal)) => {
-                let code = refusal.code();
-                if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
-                    tracing::warn!(code, reason = %refusal, suppressed, "refused: no valid Forge Invocation Token");
-                }
-                return response::unauthorized();
-            }
-            Err(VerifyError::KeysUnavailable(error)) => {
-                if let Some(Permit { suppressed }) = self.log_limits.permit(error.code()) {
-                    tracing::error!(%error, suppressed, "refused for now");
-                }
-                return response::keys_unavailable();
-            }
+            Err(refusal) => return refusal,
         };
-        // A token that the caller may have written himself is nobody's to share.
-        let by_platform = self.is_by_platform(&claims) && !self.kind.passes_headers_on();
-        if let Some(tokens) = &self.tokens {
-            tokens.observe(&claims, request.headers(), by_platform);
+        let provenance = Provenance::of(&claims, &self.target);
+        if self.takes_system_token
+            && let Some(tokens) = &self.tokens
+        {
+            tokens.observe(&claims, request.headers(), provenance);
         }
         let endpoint = Arc::clone(&self.endpoint);
         let verified = Verified::new(
@@ -447,7 +439,7 @@ impl Mounted {
             endpoint,
             atlassian,
             request.headers(),
-            by_platform,
+            provenance,
             Arc::clone(&self.work),
         );
         request.extensions_mut().insert(verified);
@@ -480,6 +472,48 @@ impl Mounted {
         let response = self.checked(call.await).await;
         tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");
         response
+    }
+
+    /// The claims of a request's token, or the response that rejects it.
+    async fn verified(&self, headers: &HeaderMap) -> Result<Claims, Response> {
+        let mut verified = self.verifier.verify(headers, &self.target).await;
+        if let (Ok(claims), Some(tokens), true) = (&verified, &self.tokens, self.has_clouds) {
+            // What changes the kept token waits for what other instances know.
+            let brings_token = self.takes_system_token
+                && Provenance::of(claims, &self.target) == Provenance::Platform;
+            let ask_store = brings_token || self.target.ends_installation;
+            if tokens.is_of_another_cloud(claims, ask_store).await {
+                verified = Err(Refusal::OtherCloud.into());
+            }
+        }
+        match verified {
+            Ok(claims) => Ok(claims),
+            Err(VerifyError::Refused(Refusal::WrongPage)) => {
+                let code = Refusal::WrongPage.code();
+                if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
+                    tracing::warn!(
+                        code,
+                        suppressed,
+                        "refused: a page that is not in the handler's `#[endpoint(pages = […])]`"
+                    );
+                }
+                let message = "this page may not call the handler";
+                Err(response::json_error(StatusCode::FORBIDDEN, code, message))
+            }
+            Err(VerifyError::Refused(refusal)) => {
+                let code = refusal.code();
+                if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
+                    tracing::warn!(code, reason = %refusal, suppressed, "refused: no valid Forge Invocation Token");
+                }
+                Err(response::unauthorized())
+            }
+            Err(VerifyError::KeysUnavailable(error)) => {
+                if let Some(Permit { suppressed }) = self.log_limits.permit(error.code()) {
+                    tracing::error!(%error, suppressed, "refused for now");
+                }
+                Err(response::keys_unavailable())
+            }
+        }
     }
 
     /// An answer that Forge would make an error of is one here already, with the reason in the log.
@@ -532,8 +566,11 @@ fn preflight(request: &Request, methods: &str) -> Response {
         }
         return response;
     }
-    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
-    let asked = asked.unwrap_or_else(|| HeaderValue::from_static("authorization, content-type"));
+    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let asked = asked.map_or_else(
+        || HeaderValue::from_static("authorization, content-type"),
+        without_oauth_headers,
+    );
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     headers.insert(
@@ -549,6 +586,19 @@ fn preflight(request: &Request, methods: &str) -> Response {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
     }
     response
+}
+
+/// The names of headers that a page's script may set: those that it asks for, without the headers
+/// that only Forge sets.
+fn without_oauth_headers(asked: &HeaderValue) -> HeaderValue {
+    let is_forges = |name: &&str| {
+        [SYSTEM_HEADER, USER_HEADER]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own.as_str()))
+    };
+    let names = asked.to_str().unwrap_or_default().split(',').map(str::trim);
+    let names: Vec<&str> = names.filter(|name| !is_forges(name)).collect();
+    HeaderValue::from_str(&names.join(",")).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 async fn readiness(work: Arc<Work>, verifier: Arc<Verifier>, tokens: Option<Tokens>) -> Response {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -11,13 +11,15 @@ use axum::response::Response as HttpResponse;
 use reqwest::Url;
 
 use super::clouds::{self, Addresses};
+use super::flight::Flights;
 use super::hosts::{self, Hosts, InvalidHost};
-use super::{Api, IsolatedCloud, Product, Retries, Tenant, impersonation};
+use super::{Api, IsolatedCloud, Product, Retries, Tenant, impersonation, proof};
 use crate::extract::AppState;
 use crate::fit::{Clock, SystemClock};
 use crate::http_client::{ClientBuildError, LazyClient, Network};
 use crate::opaque::Opaque;
 use crate::response;
+use crate::token::Tokens;
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -49,6 +51,10 @@ pub(super) struct Shared {
     https: LazyClient,
     loopback: LazyClient,
     pub(super) acting: impersonation::Cache,
+    /// What Atlassian said of the tokens that pages brought.
+    pub(super) proofs: Flights<proof::Question, proof::Verdict>,
+    /// The app's kept tokens, where it keeps some.
+    pub(super) tokens: OnceLock<Tokens>,
 }
 
 #[derive(Clone)]
@@ -98,6 +104,8 @@ impl Atlassian {
                 https: LazyClient::default(),
                 loopback: LazyClient::default(),
                 acting: impersonation::Cache::default(),
+                proofs: Flights::default(),
+                tokens: OnceLock::new(),
             }),
             manner: Manner {
                 timeout: Duration::from_secs(10),
@@ -202,6 +210,13 @@ impl Atlassian {
         self.change(|settings| settings.clock = Arc::clone(clock));
         // Their ends were counted on the other clock.
         self.shared.acting.forget_all();
+        self.shared.proofs.forget_all();
+    }
+
+    /// The app's kept tokens: pages' tokens are compared with them, and refusals are reported there.
+    pub(crate) fn use_tokens(&self, tokens: &Tokens) {
+        // The first app's, where several share this.
+        let _ = self.shared.tokens.set(tokens.clone());
     }
 
     fn change(&self, change: impl FnOnce(&mut Settings)) {

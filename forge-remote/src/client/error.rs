@@ -76,6 +76,25 @@ pub enum ClientError {
         reason: &'static str,
     },
 
+    /// The token came with a page's call, a web trigger's or an agent's, and is not proven to be this
+    /// installation's, where the token alone names the tenant. Nothing was sent there. See
+    /// [`SystemToken`](crate::SystemToken#on-a-pages-call).
+    #[error(
+        "{api}: nothing was sent, for the token came in a header that anybody may have written and is \
+         not proven to be this installation's: {reason}. {fix}"
+    )]
+    UnprovenToken {
+        /// The API that was wanted.
+        api: Api,
+        /// Why it is not proven.
+        reason: &'static str,
+        /// What to do.
+        fix: &'static str,
+        /// Why Atlassian could not be asked, where it could not.
+        #[source]
+        source: Option<Arc<ClientError>>,
+    },
+
     /// The token would have gone to a host that isn't Atlassian's. Nothing was sent.
     #[error(
         "{call}: refused to send the token to {origin}: {reason}. Configure Atlassian's staging or an \
@@ -180,7 +199,11 @@ impl ClientError {
             Self::GraphQl { errors, .. } => {
                 graphql::status(errors).and_then(|code| StatusCode::from_u16(code).ok())
             }
-            Self::Impersonation(error) => error.status(),
+            Self::Impersonation(error)
+            | Self::UnprovenToken {
+                source: Some(error),
+                ..
+            } => error.status(),
             _ => None,
         }
     }
@@ -194,7 +217,11 @@ impl ClientError {
     pub fn answer(&self) -> Option<&StatusError> {
         match self {
             Self::Status(error) => Some(error),
-            Self::Impersonation(error) => error.answer(),
+            Self::Impersonation(error)
+            | Self::UnprovenToken {
+                source: Some(error),
+                ..
+            } => error.answer(),
             _ => None,
         }
     }
@@ -206,7 +233,11 @@ impl ClientError {
             Self::Unreadable { trace_id, .. }
             | Self::Unusable { trace_id, .. }
             | Self::GraphQl { trace_id, .. } => trace_id.as_deref(),
-            Self::Impersonation(error) => error.trace_id(),
+            Self::Impersonation(error)
+            | Self::UnprovenToken {
+                source: Some(error),
+                ..
+            } => error.trace_id(),
             _ => None,
         }
     }

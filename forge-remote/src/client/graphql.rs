@@ -40,7 +40,7 @@ pub struct GraphQl(pub(super) Product);
 
 /// GraphQL, as the app or as a user.
 #[derive(Clone, Debug)]
-pub struct GraphQlClient(Client);
+pub struct GraphQlClient(pub(super) Client);
 
 impl Atlassian {
     /// The GraphQL gateway, `https://api.atlassian.com/graphql`.

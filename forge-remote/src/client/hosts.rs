@@ -98,6 +98,11 @@ impl Hosts {
         self.only_loopback = true;
     }
 
+    /// Whether the app allows this URL's host besides Atlassian's.
+    pub(super) fn is_added(&self, url: &str) -> bool {
+        Url::parse(url).is_ok_and(|url| self.allowed.contains(&origin(&url)))
+    }
+
     /// The URL, when a token may go there.
     pub(super) fn check(&self, url: &str) -> Result<Url, Refused> {
         let url = Url::parse(url).map_err(|_| Refused {

@@ -2,20 +2,17 @@
 //!
 //! Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use futures_util::FutureExt as _;
-use futures_util::future::{Shared, WeakShared};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::error::{self, ClientError};
+use super::flight::{Flights, Now, Timed, hash};
 use super::{Api, GraphQlError, Product, graphql};
 use crate::extract::{Owner, SystemToken, UserToken, ends_at};
-use crate::registry::BoxFuture;
 
 /// The documented exchange.
 const MUTATION: &str =
@@ -31,15 +28,13 @@ const UNDECLARED: &str = "the app declares no scopes for users who aren't in ses
 const MARGIN: Duration = Duration::from_secs(60);
 /// A life longer than this isn't believed.
 const LONGEST: Duration = Duration::from_secs(4 * 3600);
-/// How many users' tokens are remembered. Those that end first make room.
-const LIMIT: usize = 10_000;
 
 /// A token that is refused so soon after its exchange isn't refused for its age.
 const YOUNG: Duration = Duration::from_secs(60);
 
 /// Whose token, and what for.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     installation_id: String,
     account_id: String,
     context: String,
@@ -49,53 +44,16 @@ struct Key {
     system: Option<[u8; 32]>,
 }
 
-#[derive(Clone)]
-struct Kept {
-    token: Arc<Zeroizing<String>>,
-    /// On the clock's `elapsed`.
-    since: Duration,
-    good_until: Duration,
-    /// The same on the wall clock, which goes on while a machine sleeps.
-    ends_at: SystemTime,
-}
-
-/// Both of a clock's times.
-#[derive(Clone, Copy)]
-struct Now {
-    elapsed: Duration,
-    wall: SystemTime,
-}
-
-impl Kept {
-    fn is_good(&self, now: Now) -> bool {
-        self.good_until > now.elapsed && self.ends_at > now.wall
-    }
-}
-
-type Exchanging = BoxFuture<Result<Kept, Arc<ClientError>>>;
-type Exchange = Shared<Exchanging>;
-
 /// Users' tokens, and the exchanges under way.
-#[derive(Default)]
-pub(super) struct Cache(Mutex<Entries>);
-
-#[derive(Default)]
-struct Entries {
-    kept: HashMap<Key, Kept>,
-    /// By its number: one that was forgotten meanwhile leaves nothing behind. Weak: when all who
-    /// wait have gone, nobody drives it, and the next one starts anew.
-    running: HashMap<Key, (u64, WeakShared<Exchanging>)>,
-    started: u64,
-}
+pub(super) type Cache = Flights<Key, Arc<Zeroizing<String>>>;
 
 impl Product {
     /// A token to act as this user (an account id), who isn't in session: for background work on
     /// Jira and Confluence.
     ///
     /// The app's token is exchanged for it once for each installation, product and user, however
-    /// many ask, and again when it ends. (A system token that came with a page's call may be of the
-    /// page's own making: what it is exchanged for serves only those who come with the same.) A 401
-    /// makes an older one be exchanged anew, and so does [`forget`](Self::forget).
+    /// many ask, and again when it ends. A system token that came with a page's call must be proven
+    /// first (see [`SystemToken`]). A 401 makes an older one be exchanged anew, and so does [`forget`](Self::forget).
     ///
     /// The manifest must list the scopes with `allowImpersonation: true`, which
     /// [`App::impersonation`](crate::App::impersonation) sees to. Service accounts can't be
@@ -130,18 +88,16 @@ impl Product {
                 reason,
             });
         }
-        let is_forges = token.owner().is_some_and(|owner| owner.is_forges);
+        // Another app's could be exchanged for what others fetched.
+        let is_proven = |owner: &Owner| owner.unproven().is_none();
+        let owner = token.owner().filter(|owner| is_proven(owner));
         let key = Key {
             installation_id: self.0.installation_id.clone(),
             account_id: account_id.to_owned(),
             context,
-            system: (!is_forges).then(|| hash(token.expose_secret())),
+            system: owner.is_none().then(|| hash(token.expose_secret())),
         };
-        let owner = Owner {
-            installation_id: key.installation_id.as_str().into(),
-            context: Some(key.context.as_str().into()),
-            is_forges,
-        };
+        let owner = token.owner().map(|owner| owner.exchanged_for(&key.context));
         let start = |number| {
             exchange(self.clone(), token.clone(), key.clone(), number)
                 .boxed()
@@ -151,7 +107,7 @@ impl Product {
             Ok(kept) => kept,
             Err(exchange) => exchange.await.map_err(ClientError::Impersonation)?,
         };
-        Ok(UserToken::obtained(&kept.token, owner))
+        Ok(UserToken::obtained(&kept.value, owner))
     }
 
     /// Forgets the tokens of a user of this installation: after a 403, or when what they may do has
@@ -178,11 +134,7 @@ impl Product {
     }
 
     fn now(&self) -> Now {
-        let clock = &self.0.atlassian.settings().clock;
-        Now {
-            elapsed: clock.elapsed(),
-            wall: clock.now(),
-        }
+        Now::of(&*self.0.atlassian.settings().clock)
     }
 
     fn no_exchange(&self, reason: &str) -> ClientError {
@@ -197,18 +149,12 @@ impl Product {
     }
 }
 
-fn hash(text: &str) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
-    hash
-}
-
 async fn exchange(
     product: Product,
     token: SystemToken,
     key: Key,
     number: u64,
-) -> Result<Kept, Arc<ClientError>> {
+) -> Result<Timed<Arc<Zeroizing<String>>>, Arc<ClientError>> {
     // From before it was asked for: the answer's way takes from the token's life.
     let asked = product.now();
     let exchanged = ask(&product, &token, &key).await;
@@ -222,12 +168,7 @@ async fn exchange(
         };
         let life = life.min(LONGEST);
         let usable = life.saturating_sub(MARGIN.min(life / 10));
-        Kept {
-            token: Arc::new(token),
-            since: asked.elapsed,
-            good_until: asked.elapsed.saturating_add(usable),
-            ends_at: asked.wall + usable,
-        }
+        Timed::new(Arc::new(token), asked, usable)
     });
     let cache = &product.0.atlassian.shared.acting;
     cache.finish(key, number, kept.as_ref().ok().cloned(), product.now());
@@ -290,79 +231,10 @@ async fn ask(
     }
 }
 
-impl Cache {
-    /// The token; or the exchange to wait for, which is started if none is under way.
-    fn get(
-        &self,
-        key: &Key,
-        now: Now,
-        start: impl FnOnce(u64) -> Exchange,
-    ) -> Result<Kept, Exchange> {
-        let mut entries = self.entries();
-        if let Some(kept) = entries.kept.get(key).filter(|kept| kept.is_good(now)) {
-            return Ok(kept.clone());
-        }
-        let running = entries.running.get(key);
-        if let Some(running) = running.and_then(|(_, running)| running.upgrade()) {
-            return Err(running);
-        }
-        if entries.running.len() >= LIMIT {
-            entries
-                .running
-                .retain(|_, (_, running)| running.upgrade().is_some());
-        }
-        entries.started += 1;
-        let number = entries.started;
-        let exchange = start(number);
-        // It has just been made and never polled to its end.
-        if let Some(weak) = exchange.downgrade() {
-            entries.running.insert(key.clone(), (number, weak));
-        }
-        Err(exchange)
-    }
-
-    /// The end of an exchange. One that was forgotten, or followed by another, changes nothing.
-    fn finish(&self, key: Key, number: u64, kept: Option<Kept>, now: Now) {
-        let mut entries = self.entries();
-        if entries.running.get(&key).map(|(number, _)| *number) != Some(number) {
-            return;
-        }
-        entries.running.remove(&key);
-        let Some(kept) = kept else {
-            return;
-        };
-        if entries.kept.len() >= LIMIT {
-            entries.kept.retain(|_, kept| kept.is_good(now));
-        }
-        if entries.kept.len() >= LIMIT {
-            let first = entries.kept.iter().min_by_key(|(_, kept)| kept.good_until);
-            if let Some(first) = first.map(|(key, _)| key.clone()) {
-                entries.kept.remove(&first);
-            }
-        }
-        entries.kept.insert(key, kept);
-    }
-
-    pub(super) fn forget_all(&self) {
-        self.forget(|_| true);
-    }
-
-    /// What is under way goes on for those who wait, and isn't handed to others.
-    fn forget(&self, which: impl Fn(&Key) -> bool) {
-        let mut entries = self.entries();
-        entries.kept.retain(|key, _| !which(key));
-        entries.running.retain(|key, _| !which(key));
-    }
-
-    /// Atlassian refused this token (401). One that was just obtained stays: another would fare no
-    /// better, and exchanges are counted.
-    pub(super) fn refused(&self, token: &str, now: Duration) {
-        let is_it =
-            |kept: &Kept| kept.token.as_str() == token && now.saturating_sub(kept.since) >= YOUNG;
-        self.entries().kept.retain(|_, kept| !is_it(kept));
-    }
-
-    fn entries(&self) -> std::sync::MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Atlassian refused this token (401). One that was just obtained stays: another would fare no
+/// better, and exchanges are counted.
+pub(super) fn refused(cache: &Cache, token: &str, now: Duration) {
+    cache.forget_outcomes(|kept| {
+        kept.value.as_str() == token && now.saturating_sub(kept.since) >= YOUNG
+    });
 }

@@ -59,7 +59,9 @@
 //!
 //! - The base URL is the one that Forge gave for this installation and product; GraphQL and storage
 //!   are those of its cloud: [`IsolatedCloud`].
-//! - A token is used for its own installation only, and an impersonated user's for its product.
+//! - A token is used for its own installation only, and an impersonated user's for its product. Where
+//!   a page brought it and the token alone names the tenant, it is proven first:
+//!   [`SystemToken`](crate::SystemToken#on-a-pages-call).
 //! - A token goes to Atlassian's hosts only, by https; see [`Atlassian::allow_host`]. Another base
 //!   URL is refused before anything is sent, and no token follows a redirect.
 //! - What varies in a path is encoded: [`Path`]. A path that was put together by hand doesn't compile.
@@ -79,6 +81,7 @@ mod atlassian;
 mod clouds;
 mod cursors;
 mod error;
+mod flight;
 mod form;
 mod graphql;
 mod hosts;
@@ -88,6 +91,7 @@ mod page;
 mod pages;
 mod path;
 mod product;
+mod proof;
 mod request;
 mod response;
 mod retry;
@@ -132,6 +136,16 @@ pub enum Api {
     Storage,
     /// Forge's own, at `https://api.atlassian.com`.
     Platform,
+}
+
+impl Api {
+    /// Whether its URL names no site, so that the token alone says whose data it is.
+    fn knows_tenant_by_token(self) -> bool {
+        match self {
+            Self::GraphQl | Self::Compass | Self::Storage | Self::Platform => true,
+            Self::Jira | Self::Confluence | Self::Bitbucket => false,
+        }
+    }
 }
 
 impl fmt::Display for Api {

@@ -9,9 +9,9 @@ use reqwest::Url;
 use super::atlassian::{Manner, Settings};
 use super::error::{CallName, ClientError};
 use super::hosts::{self, STAGING};
-use super::{Api, Atlassian, IntoPath, Request, Tenant};
-use crate::extract::{Owner, SystemToken, UserToken};
-use crate::fit::InstallationContext;
+use super::{Api, Atlassian, IntoPath, Request, Tenant, impersonation};
+use crate::extract::{Owner, SystemToken, UserToken, Verified};
+use crate::fit::{InstallationContext, cloud_id_of};
 use crate::http_client::ClientBuildError;
 use crate::opaque::Opaque;
 use crate::token::Tokens;
@@ -39,6 +39,8 @@ pub(super) struct Place {
     pub(super) installation_id: String,
     /// The label of the isolated cloud it is in.
     isolated_cloud: Option<String>,
+    /// Whether the app supplied the base URL.
+    is_supplied: bool,
     trace: [Option<HeaderValue>; 2],
 }
 
@@ -117,6 +119,7 @@ impl Product {
             platform,
             installation_id: tenant.installation_id().to_owned(),
             isolated_cloud: label.map(str::to_owned),
+            is_supplied: tenant.is_supplied(),
             trace: tenant.trace().map(header),
         }))
     }
@@ -124,14 +127,14 @@ impl Product {
     /// Calls it as the app. A token of another installation is an error when a call is made, before
     /// anything is sent.
     pub fn as_app(&self, token: &SystemToken) -> Client {
-        self.client(token.authorization(), false, self.mismatch(token.owner()))
+        self.client(token.authorization(), false, token.owner())
     }
 
     /// Calls it as the user whose token this is: the acting one, or one
     /// [impersonated](Self::impersonate) for this product. A token of another installation is an
     /// error when a call is made, before anything is sent.
     pub fn as_user(&self, token: &UserToken) -> Client {
-        self.client(token.authorization(), true, self.mismatch(token.owner()))
+        self.client(token.authorization(), true, token.owner())
     }
 
     /// The site's id, as far as Forge says it: some paths and GraphQL need it.
@@ -141,17 +144,7 @@ impl Product {
 
     /// GraphQL for the same installation.
     pub(super) fn gateway(&self) -> Self {
-        let place = &self.0;
-        Self(Opaque::new(Place {
-            atlassian: place.atlassian.clone(),
-            api: Api::GraphQl,
-            base: place.platform.clone(),
-            cloud_id: place.cloud_id.clone(),
-            platform: place.platform.clone(),
-            installation_id: place.installation_id.clone(),
-            isolated_cloud: place.isolated_cloud.clone(),
-            trace: place.trace.clone(),
-        }))
+        self.0.on_platform(Api::GraphQl)
     }
 
     /// What a user's token is exchanged for: `ari:cloud:jira::site/<cloudId>`.
@@ -171,6 +164,9 @@ impl Product {
         if *owner.installation_id != *self.0.installation_id {
             return Some("the token is another installation's");
         }
+        if self.0.is_supplied && !self.0.is_on(&owner.sites()) {
+            return Some("the base URL is of another site than the token's installation");
+        }
         let exchanged = owner.context.as_deref()?;
         // What else it opens, Atlassian doesn't say.
         let is_product = matches!(self.0.api, Api::Jira | Api::Confluence | Api::Bitbucket);
@@ -180,18 +176,51 @@ impl Product {
         )
     }
 
-    fn client(
-        &self,
-        authorization: HeaderValue,
-        is_user: bool,
-        mismatch: Option<&'static str>,
-    ) -> Client {
+    fn client(&self, authorization: HeaderValue, is_user: bool, owner: Option<&Owner>) -> Client {
+        let unproven = owner.and_then(Owner::unproven);
         Client {
             place: self.0.clone(),
             authorization,
             is_user,
-            mismatch,
+            mismatch: self.mismatch(owner),
+            unproven: unproven
+                .filter(|_| self.0.api.knows_tenant_by_token())
+                .cloned(),
             tokens: None,
+        }
+    }
+}
+
+impl Place {
+    /// One of the APIs that are where GraphQL is, for the same installation.
+    pub(super) fn on_platform(&self, api: Api) -> Product {
+        Product(Opaque::new(Place {
+            atlassian: self.atlassian.clone(),
+            api,
+            base: self.platform.clone(),
+            cloud_id: self.cloud_id.clone(),
+            platform: self.platform.clone(),
+            installation_id: self.installation_id.clone(),
+            isolated_cloud: self.isolated_cloud.clone(),
+            is_supplied: self.is_supplied,
+            trace: self.trace.clone(),
+        }))
+    }
+
+    /// Whether its base URL is of one of these sites. Other APIs than products have no site in
+    /// their URLs, and where no site is known none is wrong.
+    fn is_on(&self, sites: &[String]) -> bool {
+        let names_site = matches!(self.api, Api::Jira | Api::Confluence);
+        let Ok(base) = &self.base else {
+            return true;
+        };
+        if !names_site || sites.is_empty() {
+            return true;
+        }
+        match cloud_id_of(base) {
+            Some(id) => sites.iter().any(|site| site == id),
+            // Only Atlassian's own hosts are known to need one.
+            None => self.atlassian.settings().hosts.is_added(base),
         }
     }
 }
@@ -245,12 +274,6 @@ fn find(
     (base, cloud_id)
 }
 
-/// `https://api.atlassian.com/ex/jira/<cloudId>` → the id.
-fn cloud_id_of(url: &str) -> Option<&str> {
-    let (_, path) = url.split_once("/ex/")?;
-    path.split('/').nth(1).filter(|id| !id.is_empty())
-}
-
 /// Where Forge's own APIs are for an installation: in the staging cloud they are the staging ones.
 fn platform(
     settings: &Settings,
@@ -274,9 +297,12 @@ fn platform(
 pub struct Client {
     pub(super) place: Opaque<Place>,
     pub(super) authorization: HeaderValue,
-    is_user: bool,
+    pub(super) is_user: bool,
     /// Why the token isn't for this place.
-    mismatch: Option<&'static str>,
+    pub(super) mismatch: Option<&'static str>,
+    /// The call that brought the token, where the token alone names the tenant and somebody other
+    /// than the platform may have chosen it.
+    pub(super) unproven: Option<Verified>,
     /// Where each call takes a new token from.
     pub(super) tokens: Option<Tokens>,
 }
@@ -319,8 +345,8 @@ impl Client {
     }
 
     /// The installation's base URL of this API, for another crate's client: an error where the
-    /// app isn't installed in the product, where the token is another installation's, and where it
-    /// is a host that tokens don't go to.
+    /// app isn't installed in the product, where the token is another installation's or not proven
+    /// (see [`SystemToken`]), and where it is a host that tokens don't go to.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -331,6 +357,15 @@ impl Client {
     /// }
     /// ```
     pub fn base_url(&self) -> Result<&str, ClientError> {
+        if !self.is_proven() {
+            let reason = "this client has made no call with it yet, which would prove it";
+            return Err(self.unproven(reason, None));
+        }
+        self.base()
+    }
+
+    /// The base URL, for calls that have been proven.
+    pub(super) fn base(&self) -> Result<&str, ClientError> {
         let api = self.place.api;
         if let Some(reason) = self.mismatch {
             return Err(ClientError::WrongToken { api, reason });
@@ -380,15 +415,15 @@ impl Client {
         }
     }
 
-    /// Atlassian answered 401: an impersonated user's token is obtained anew.
+    /// Atlassian answered 401: an impersonated user's token is exchanged again, a kept token gives
+    /// way to the next one.
     pub(super) fn token_was_refused(&self) {
+        let shared = &self.place.atlassian.shared;
         if self.is_user {
             let now = self.settings().clock.elapsed();
-            self.place
-                .atlassian
-                .shared
-                .acting
-                .refused(self.secret(), now);
+            impersonation::refused(&shared.acting, self.secret(), now);
+        } else if let Some(tokens) = self.tokens.as_ref().or(shared.tokens.get()) {
+            tokens.was_refused(&self.place.installation_id, self.secret());
         }
     }
 

@@ -520,7 +520,7 @@ impl Request {
     /// Where it goes, and the path that all of the installation's are below.
     pub(super) fn address(&self) -> Result<(Url, String), ClientError> {
         let url = self.url(&self.client.settings())?;
-        let base = Url::parse(self.client.base_url()?);
+        let base = Url::parse(self.client.base()?);
         let base = base.map_err(|_| self.invalid("the API's base URL can't be read"))?;
         Ok((url, format!("{}/", base.path().trim_end_matches('/'))))
     }
@@ -536,7 +536,7 @@ impl Request {
             let url = settings.hosts.check(url.as_str()).map_err(refused)?;
             return Ok(self.queried(url));
         }
-        let base = self.client.base_url()?;
+        let base = self.client.base()?;
         let mut url = settings.hosts.check(base).map_err(refused)?;
         if url.query().is_some() || url.fragment().is_some() {
             return Err(self.invalid("the API's base URL has a query"));

@@ -56,6 +56,7 @@ impl Request {
     ) -> Result<(Response, reqwest::Response), ClientError> {
         let settings = self.client.settings();
         let url = self.ready(&settings)?;
+        self.client.prove().await?;
         let manner = self.client.manner();
         let retries = self.retries.unwrap_or(manner.retries);
         let started = settings.clock.elapsed();

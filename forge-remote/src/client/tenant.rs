@@ -20,6 +20,10 @@ mod sealed {
         fn api_base_url(&self) -> Option<&str>;
         fn contexts(&self) -> Vec<InstallationContext>;
         fn isolated_cloud_label(&self) -> Option<&str>;
+        /// Whether the app supplied the addresses, rather than a verified call.
+        fn is_supplied(&self) -> bool {
+            false
+        }
         /// The trace to go on with: trace id and span id.
         fn trace(&self) -> [Option<&str>; 2] {
             [None, None]
@@ -90,11 +94,17 @@ mod sealed {
         fn isolated_cloud_label(&self) -> Option<&str> {
             self.isolated_cloud_label.as_deref()
         }
+
+        fn is_supplied(&self) -> bool {
+            true
+        }
     }
 }
 
 /// An installation by what you know of it, from your own database say, rather than from a call or
 /// a kept token. Base URLs are checked as those of a call are: tokens go to Atlassian's hosts only.
+/// The cloud id in them must be one of the sites of the token's installation, where Forge names
+/// those: otherwise a call fails with [`ClientError::WrongToken`](super::ClientError::WrongToken).
 ///
 /// ```
 /// use forge_remote::client::{Addresses, Atlassian};

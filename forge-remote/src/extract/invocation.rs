@@ -12,7 +12,7 @@ use axum::response::Response;
 
 use super::{AppState, Owner};
 use crate::client::Atlassian;
-use crate::fit::Claims;
+use crate::fit::{Claims, Provenance};
 use crate::opaque::Opaque;
 use crate::response;
 use crate::work::Work;
@@ -26,7 +26,7 @@ struct Inner {
     claims: Claims,
     endpoint: Arc<str>,
     atlassian: Atlassian,
-    is_by_platform: bool,
+    provenance: Provenance,
     work: Arc<Work>,
     trace_id: Option<Box<str>>,
     span_id: Option<Box<str>>,
@@ -42,14 +42,14 @@ impl Verified {
         endpoint: Arc<str>,
         atlassian: Atlassian,
         headers: &HeaderMap,
-        is_by_platform: bool,
+        provenance: Provenance,
         work: Arc<Work>,
     ) -> Self {
         Self(Opaque::new(Inner {
             claims,
             endpoint,
             atlassian,
-            is_by_platform,
+            provenance,
             work,
             trace_id: trace_id(headers).map(Into::into),
             span_id: hex_header(headers, "x-b3-spanid").map(Into::into),
@@ -60,13 +60,18 @@ impl Verified {
         &self.0.endpoint
     }
 
+    pub(crate) fn claims(&self) -> &Claims {
+        &self.0.claims
+    }
+
+    /// Where the headers come from, and with them the tokens beside the FIT.
+    pub(crate) fn provenance(&self) -> Provenance {
+        self.0.provenance
+    }
+
     /// Whose the tokens beside the FIT are.
     pub(crate) fn owner(&self) -> Owner {
-        Owner {
-            installation_id: self.0.claims.installation_id().into(),
-            context: None,
-            is_forges: self.0.is_by_platform,
-        }
+        Owner::of_call(self)
     }
 }
 
@@ -111,6 +116,12 @@ impl Invocation {
     /// The key of the endpoint that was called.
     pub fn endpoint(&self) -> &str {
         self.0.endpoint()
+    }
+
+    /// Where the call's headers come from: an OAuth token that a page brings may be the user's own
+    /// choice.
+    pub fn provenance(&self) -> Provenance {
+        self.0.provenance()
     }
 
     /// The claims.

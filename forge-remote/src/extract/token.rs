@@ -12,8 +12,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
 use super::{AppState, Verified};
+use crate::fit::Provenance;
 use crate::log::{self, Permit};
 use crate::response;
+use crate::token::{Installation, Tokens};
 
 pub(crate) const SYSTEM_HEADER: HeaderName = HeaderName::from_static("x-forge-oauth-system");
 pub(crate) const USER_HEADER: HeaderName = HeaderName::from_static("x-forge-oauth-user");
@@ -34,8 +36,65 @@ pub(crate) struct Owner {
     pub(crate) installation_id: Arc<str>,
     /// What an impersonated user's was exchanged for: `ari:cloud:jira::site/<cloudId>`.
     pub(crate) context: Option<Arc<str>>,
-    /// Forge itself delivered it. One that came with a page's call may be of the page's own making.
-    pub(crate) is_forges: bool,
+    source: Source,
+}
+
+/// How a token came here.
+#[derive(Clone)]
+enum Source {
+    /// In a header of this call.
+    Call(Verified),
+    /// From the app's own store.
+    Kept(Installation),
+    /// From the local platform.
+    Local,
+}
+
+impl Owner {
+    /// The owner of the tokens that a call brings.
+    pub(crate) fn of_call(call: &Verified) -> Self {
+        Self {
+            installation_id: call.claims().installation_id().into(),
+            context: None,
+            source: Source::Call(call.clone()),
+        }
+    }
+
+    /// The owner of a token that the local platform made.
+    pub(crate) fn of_local(installation_id: &str) -> Self {
+        Self {
+            installation_id: installation_id.into(),
+            context: None,
+            source: Source::Local,
+        }
+    }
+
+    /// The owner of a user's token that Atlassian gave in exchange for this one's.
+    pub(crate) fn exchanged_for(&self, context: &str) -> Self {
+        Self {
+            context: Some(context.into()),
+            ..self.clone()
+        }
+    }
+
+    /// The call that brought the token, where somebody other than the platform may have chosen it.
+    pub(crate) fn unproven(&self) -> Option<&Verified> {
+        match &self.source {
+            // What was exchanged was proven before.
+            _ if self.context.is_some() => None,
+            Source::Call(call) if call.provenance() != Provenance::Platform => Some(call),
+            Source::Call(_) | Source::Kept(_) | Source::Local => None,
+        }
+    }
+
+    /// The ids of the sites that the installation is on; empty where Forge names none.
+    pub(crate) fn sites(&self) -> Vec<String> {
+        match &self.source {
+            Source::Call(call) => call.claims().cloud_ids(),
+            Source::Kept(installation) => installation.cloud_ids(),
+            Source::Local => Vec::new(),
+        }
+    }
 }
 
 impl Secret {
@@ -133,26 +192,43 @@ pub(crate) fn new_system_token(
 }
 
 impl SystemToken {
-    /// One that was kept.
-    pub(crate) fn kept(token: &str) -> Self {
-        Self(Secret::new(token, None))
+    /// One that was kept for this installation.
+    pub(crate) fn kept(token: &str, installation: Installation) -> Self {
+        let owner = Owner {
+            installation_id: installation.installation_id().into(),
+            context: None,
+            source: Source::Kept(installation),
+        };
+        Self(Secret::new(token, Some(owner)))
     }
 
-    /// It is this installation's, by Forge's word.
-    pub(crate) fn of(mut self, installation_id: &str) -> Self {
-        self.0.owner = Some(Owner {
-            installation_id: installation_id.into(),
-            context: None,
-            is_forges: true,
-        });
-        self
+    /// One that the local platform made for this installation.
+    pub(crate) fn local(token: &str, installation_id: &str) -> Self {
+        Self(Secret::new(token, Some(Owner::of_local(installation_id))))
+    }
+
+    /// The token for a handler of this call. The one that is kept for the installation, where the
+    /// call's own header may be anybody's; otherwise the header's.
+    async fn for_call(parts: &Parts, state: &AppState) -> Result<Option<Self>, Response> {
+        let brought = read_verified(parts, &SYSTEM_HEADER)?.map(Self);
+        let call = parts.extensions.get::<Verified>();
+        let call = call.filter(|call| call.provenance() != Provenance::Platform);
+        let (Some(call), Some(tokens)) = (call, state.get::<Tokens>()) else {
+            return Ok(brought);
+        };
+        Ok(tokens.of_platform(call.claims()).await.or(brought))
     }
 }
 
 impl UserToken {
     /// One that was exchanged for the app's.
-    pub(crate) fn obtained(token: &str, owner: Owner) -> Self {
-        Self(Secret::new(token, Some(owner)))
+    pub(crate) fn obtained(token: &str, owner: impl Into<Option<Owner>>) -> Self {
+        Self(Secret::new(token, owner.into()))
+    }
+
+    /// The token for a handler of this call: the header's.
+    async fn for_call(parts: &Parts, _: &AppState) -> Result<Option<Self>, Response> {
+        Ok(read_verified(parts, &USER_HEADER)?.map(Self))
     }
 }
 
@@ -167,6 +243,13 @@ macro_rules! token {
             /// The token itself. Never log it, never send it anywhere but to Atlassian's APIs.
             pub fn expose_secret(&self) -> &str {
                 &self.0.text
+            }
+
+            /// Where the token's header comes from: [`Provenance::Platform`] for a kept token, and for
+            /// one that Atlassian gave in exchange.
+            pub fn provenance(&self) -> Provenance {
+                let call = self.0.owner.as_ref().and_then(Owner::unproven);
+                call.map_or(Provenance::Platform, Verified::provenance)
             }
 
             pub(crate) fn owner(&self) -> Option<&Owner> {
@@ -188,9 +271,12 @@ macro_rules! token {
         impl FromRequestParts<AppState> for $name {
             type Rejection = Response;
 
-            async fn from_request_parts(parts: &mut Parts, _: &AppState) -> Result<Self, Response> {
-                match read_verified(parts, &$header)? {
-                    Some(secret) => Ok(Self(secret)),
+            async fn from_request_parts(
+                parts: &mut Parts,
+                state: &AppState,
+            ) -> Result<Self, Response> {
+                match Self::for_call(parts, state).await? {
+                    Some(token) => Ok(token),
                     None => Err(missing(parts, &$header, $hint)),
                 }
             }
@@ -201,9 +287,9 @@ macro_rules! token {
 
             async fn from_request_parts(
                 parts: &mut Parts,
-                _: &AppState,
+                state: &AppState,
             ) -> Result<Option<Self>, Response> {
-                Ok(read_verified(parts, &$header)?.map(Self))
+                Self::for_call(parts, state).await
             }
         }
     };
@@ -222,8 +308,22 @@ token! {
     /// The app's system token (`x-forge-oauth-system`): calls Atlassian's APIs as the app.
     ///
     /// A handler that takes it says `auth = system`. Forge sends it with at least 2 and at most
-    /// 4 hours of life; it may be kept until it ends. Take `Option<SystemToken>` to go on without.
+    /// 4 hours of life; it may be kept until it ends. Take `Option<SystemToken>` where it may be
+    /// missing.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
+    ///
+    /// # On a page's call
+    ///
+    /// OAuth headers are not signed. A page's user can call the handler with the token of another
+    /// app, and of another site ([`Provenance`](crate::fit::Provenance)). So where the app keeps
+    /// tokens ([`App::tokens`](crate::App::tokens)), a page's call gets the kept token, whatever its
+    /// header holds. Without a kept one, the header's token works for Jira, Confluence and Bitbucket,
+    /// whose URLs name the site. Forge storage, GraphQL and Forge's own APIs know the tenant by the
+    /// token alone: they are called once Atlassian's installation-details API has accepted the token
+    /// for this app and installation, which is asked once per token; otherwise the call fails with
+    /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken). The same holds for web
+    /// triggers and agents. What [`expose_secret`](Self::expose_secret) returns has not been proven.
+    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
     ///
     /// It can't be printed:
     ///
@@ -245,6 +345,13 @@ token! {
     /// A handler that takes it says `auth = user`. It lives 4 hours at most, perhaps much less.
     /// Take `Option<UserToken>` where nobody may be logged in.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+    ///
+    /// On a page's call the header may hold another account's token, of another app. Jira, Confluence
+    /// and Bitbucket refuse it where that app is not installed. GraphQL is called only once Atlassian
+    /// has said that the token's account is the call's [`principal`](crate::fit::Claims::principal):
+    /// the installation's Jira (`read:jira-user`), its Confluence (`read:confluence-user`) or GraphQL
+    /// itself (`read:me`) is asked, once per token. Otherwise the call fails with
+    /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken).
     UserToken,
     USER_HEADER,
     "the manifest's endpoint must enable `auth.appUserToken`, `permissions.scopes` needs a scope \

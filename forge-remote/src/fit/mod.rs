@@ -5,11 +5,13 @@
 mod app_id;
 mod claims;
 mod clock;
+mod cloud;
 mod json;
 mod jwk;
 mod jws;
 mod keys;
 mod policy;
+mod provenance;
 mod refusal;
 mod replay;
 mod source;
@@ -20,8 +22,10 @@ mod verifier;
 pub use app_id::{AppId, InvalidAppId};
 pub use claims::{Claims, InstallationContext, License};
 pub use clock::{Clock, SystemClock};
+pub(crate) use cloud::{Cloud, cloud_id_of, cloud_ids};
 pub use keys::{KeyPolicy, KeySet, KeysUnavailable};
 pub use policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
+pub use provenance::Provenance;
 pub use refusal::{Refusal, VerifyError};
 pub use source::{
     FetchError, Fetched, HttpKeySource, InvalidKeyUrl, KeySource, PRODUCTION_KEYS, STAGING_KEYS,

@@ -27,20 +27,29 @@ impl Environment {
 /// How firmly a FIT is tied to the endpoint it is sent to.
 ///
 /// A FIT names no path. One that a user's browser holds (`requestRemote`) could be sent to the
-/// route of a scheduled trigger within its 25 seconds, so endpoints that only the platform calls
-/// always refuse a FIT with a `principal`. An anonymous visitor's has none, so they refuse one that
-/// names a page's module too (`xen:…`, or a type of Atlassian's schema that takes
-/// `resolver.endpoint`), unless the binding is `PrincipalOnly`. On top of that:
+/// route of a scheduled trigger within its 25 seconds, so handlers that only the platform calls
+/// always refuse a FIT with a `principal`. The FIT of an anonymous visitor has none, so the module
+/// type counts too: the platform's own calls name `core:endpoint`.
+///
+/// A refused module type is logged once, with the setting that accepts it. Whatever is set here,
+/// `preUninstall` is bound by [`Key`](Self::Key) at least: its handler deletes what the app has of
+/// an installation.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndpointBinding {
-    /// Where the token's module is a `core:endpoint`, its key must be the handler's (the default).
-    /// A handler whose module is hand-written in the manifest takes that key too: any but those of
-    /// other handlers.
+    /// Default: handlers that only the platform calls accept `core:endpoint` and the type of their
+    /// own module, and the token's key must be the handler's. A handler whose module is hand-written
+    /// in the manifest accepts that module's key: any but those of other handlers.
     #[default]
     Key,
-    /// As [`Key`](Self::Key), and what only the platform calls must come from a `core:endpoint`.
+    /// As [`Key`](Self::Key), and handlers that only the platform calls accept `core:endpoint` alone.
     Strict,
-    /// Neither. For a platform change that this version doesn't know yet.
+    /// As [`Key`](Self::Key), and handlers that only the platform calls also accept module types that
+    /// this version does not know as a page's. Their tokens count as brought by a page. For a
+    /// platform that names its calls otherwise than documented.
+    UnknownModules,
+    /// Neither type nor key: only the `principal` counts. For a platform change that this version
+    /// does not know yet.
     PrincipalOnly,
 }
 
@@ -104,7 +113,16 @@ impl Verification {
 }
 
 /// The endpoint a token is verified for.
+///
+/// ```
+/// use forge_remote::fit::{Caller, Target};
+///
+/// let mut target = Target::new("refresh-index", "scheduledTrigger", Caller::Platform);
+/// target.module = Some("refresh-index-trigger".into());
+/// # let _ = target;
+/// ```
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Target {
     /// The endpoint's key.
     pub endpoint: String,
@@ -114,8 +132,31 @@ pub struct Target {
     pub module_type: &'static str,
     /// What a token of a `core:endpoint` may name.
     pub named: Named,
-    /// Who calls it.
+    /// Who may call it.
     pub caller: Caller,
+    /// Whether Forge may forward the headers of its own caller.
+    pub forwards_headers: bool,
+    /// Whether the call ends an installation, so that no lenient binding applies.
+    pub ends_installation: bool,
+    /// The keys of the pages that may call it; empty for any page.
+    pub pages: Vec<String>,
+}
+
+impl Target {
+    /// An endpoint with this key, the type of the module that points at it, and who may call it. It
+    /// accepts its own key, and any page where pages may call.
+    pub fn new(endpoint: impl Into<String>, module_type: &'static str, caller: Caller) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            module: None,
+            module_type,
+            named: Named::Own,
+            caller,
+            forwards_headers: false,
+            ends_installation: false,
+            pages: Vec::new(),
+        }
+    }
 }
 
 /// What a token of a `core:endpoint` may name.
@@ -142,7 +183,8 @@ impl Named {
     }
 }
 
-/// Who makes a call, and so what its token may look like.
+/// Who may call a kind of handler, and so what a token may look like. Who made one call is its
+/// [`Provenance`](super::Provenance).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// The platform by itself: a token with a `principal` is refused.

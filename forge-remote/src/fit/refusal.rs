@@ -4,7 +4,8 @@ use crate::fit::keys::KeysUnavailable;
 
 /// Why a FIT was refused.
 ///
-/// For the log only: the caller learns nothing but `401`. No text here carries a token or a claim.
+/// For the log only: the caller learns nothing but `401`, and `403` for [`WrongPage`](Self::WrongPage),
+/// where the token itself is valid. No text here carries a token or a claim.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -64,6 +65,12 @@ pub enum Refusal {
     WrongEndpoint,
     #[error("the token comes from a module, not from the platform (`app.module.type`)")]
     WrongModuleType,
+    #[error("the token's page is not in the handler's `pages` (`app.module.key`)")]
+    WrongPage,
+    #[error(
+        "the installation belongs to another Atlassian cloud than the one that signed the token"
+    )]
+    OtherCloud,
     #[error("the token was used before")]
     Replayed,
 }
@@ -98,6 +105,8 @@ impl Refusal {
             Self::HasPrincipal => "has_principal",
             Self::WrongEndpoint => "wrong_endpoint",
             Self::WrongModuleType => "wrong_module_type",
+            Self::WrongPage => "wrong_page",
+            Self::OtherCloud => "other_cloud",
             Self::Replayed => "replayed",
         }
     }

@@ -1,8 +1,8 @@
 //! The verifier: one Authorization header and one target in, claims or a refusal out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::{HeaderMap, header};
 
@@ -12,6 +12,7 @@ use super::clock::Clock;
 use super::jws::Compact;
 use super::keys::KeySet;
 use super::policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
+use super::provenance::{PLATFORM_MODULE, Provenance};
 use super::refusal::{Refusal, VerifyError};
 use super::replay::ReplayGuard;
 use super::verified_time::VerifiedTime;
@@ -19,6 +20,10 @@ use crate::forge_data;
 
 /// Tokens longer than this are refused, in bytes. A FIT has about 2 KB; a page's context can grow.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
+
+/// How many refused module types are logged, and how much of each.
+const MAX_LOGGED_TYPES: usize = 32;
+const MAX_LOGGED_CHARS: usize = 64;
 
 /// The key sets a deployment trusts. A token may choose among them, never name another.
 #[derive(Clone, Debug)]
@@ -69,6 +74,8 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     time: VerifiedTime,
     replay: ReplayGuard,
+    /// The module types whose refusal was logged.
+    refused_types: Mutex<BTreeSet<String>>,
 }
 
 impl fmt::Debug for Verifier {
@@ -89,6 +96,7 @@ impl Verifier {
             clock,
             time: VerifiedTime::default(),
             replay: ReplayGuard::default(),
+            refused_types: Mutex::default(),
         }
     }
 
@@ -159,7 +167,7 @@ impl Verifier {
 
     /// Ties the token to the endpoint it came to: a FIT itself names no path.
     fn bind(&self, claims: &Claims, target: &Target) -> Result<(), Refusal> {
-        let from_platform = claims.module_type() == Some("core:endpoint");
+        let from_platform = claims.module_type() == Some(PLATFORM_MODULE);
         let may_have_user = match target.caller {
             Caller::Page => true,
             // What a browser holds names a page's module.
@@ -169,22 +177,25 @@ impl Verifier {
         if !may_have_user && claims.principal().is_some() {
             return Err(Refusal::HasPrincipal);
         }
-        if self.policy.binding == EndpointBinding::PrincipalOnly {
-            return Ok(());
-        }
-        // A page's token may have no principal: an anonymous visitor's. A module that is no page
-        // alone may be named by the platform where the handler is that module's.
-        let from_page = claims
-            .module_type()
-            .is_some_and(|ty| ty != target.module_type && forge_data::is_page(ty));
-        if target.caller != Caller::Page && from_page {
-            return Err(Refusal::WrongModuleType);
-        }
-        if self.policy.binding == EndpointBinding::Strict
-            && target.caller != Caller::Page
+        let binding = match self.policy.binding {
+            EndpointBinding::UnknownModules | EndpointBinding::PrincipalOnly
+                if target.ends_installation =>
+            {
+                EndpointBinding::Key
+            }
+            binding => binding,
+        };
+        let is_own =
+            target.caller != Caller::Page && claims.module_type() == Some(target.module_type);
+        if target.caller != Caller::Page
             && !from_platform
+            && !accepts_type(claims.module_type(), target, binding)
         {
+            self.log_type(claims.module_type(), target);
             return Err(Refusal::WrongModuleType);
+        }
+        if binding == EndpointBinding::PrincipalOnly {
+            return check_page(claims, target);
         }
         // Endpoint and module keys share one name space, so either names this endpoint alone.
         let ours = |key: &str| {
@@ -193,10 +204,68 @@ impl Verifier {
                 || target.named.takes(key)
         };
         let named = target.named != Named::Anything;
-        if from_platform && named && !claims.module_key().is_some_and(ours) {
+        if (from_platform || is_own) && named && !claims.module_key().is_some_and(ours) {
             return Err(Refusal::WrongEndpoint);
         }
+        check_page(claims, target)
+    }
+
+    /// Logs a module type that is refused, once, for whoever has to decide whether it is the
+    /// platform's.
+    fn log_type(&self, module_type: Option<&str>, target: &Target) {
+        let module_type = module_type.unwrap_or("none");
+        let shown: String = module_type.chars().take(MAX_LOGGED_CHARS).collect();
+        {
+            let seen = self.refused_types.lock();
+            let mut seen = seen.unwrap_or_else(PoisonError::into_inner);
+            if seen.len() >= MAX_LOGGED_TYPES || !seen.insert(shown.clone()) {
+                return;
+            }
+        }
+        let setting = if target.ends_installation {
+            "no setting accepts it at a handler that ends an installation"
+        } else if forge_data::is_page(module_type) {
+            "it is a page's; only `Verification::binding(EndpointBinding::PrincipalOnly)` accepts it"
+        } else {
+            "if Forge itself makes these calls, accept it by \
+             `Verification::binding(EndpointBinding::UnknownModules)`"
+        };
+        tracing::warn!(
+            module_type = ?shown,
+            endpoint = target.endpoint,
+            setting,
+            "a module type is refused at a handler that only the platform calls; this is logged once \
+             for each type"
+        );
+    }
+}
+
+/// Whether a handler that only the platform calls accepts a token of this module type, which is
+/// not `core:endpoint`.
+fn accepts_type(module_type: Option<&str>, target: &Target, binding: EndpointBinding) -> bool {
+    let is_own = module_type == Some(target.module_type);
+    match binding {
+        EndpointBinding::Strict => false,
+        // The tokens of calls without an endpoint in the manifest are not documented.
+        EndpointBinding::Key => {
+            is_own || (module_type.is_none() && target.named == Named::Anything)
+        }
+        EndpointBinding::UnknownModules => is_own || !module_type.is_some_and(forge_data::is_page),
+        EndpointBinding::PrincipalOnly => true,
+    }
+}
+
+/// Checks that the page may call the handler, where that names its pages.
+fn check_page(claims: &Claims, target: &Target) -> Result<(), Refusal> {
+    let is_open = target.pages.is_empty() || target.caller != Caller::Page;
+    if is_open || Provenance::of(claims, target) != Provenance::Page {
+        return Ok(());
+    }
+    let may = |key: &str| target.pages.iter().any(|page| page == key);
+    if claims.module_key().is_some_and(may) {
         Ok(())
+    } else {
+        Err(Refusal::WrongPage)
     }
 }
 

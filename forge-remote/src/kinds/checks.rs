@@ -40,6 +40,7 @@ pub(crate) const EVENTS: List = list(known_event);
 pub(crate) const UNKNOWN_EVENTS: List = list(not_empty);
 pub(crate) const PATHS: List = list(not_empty);
 pub(crate) const PROPERTY_PATHS: List = list(property_path);
+pub(crate) const PAGES: List = list(page_key);
 pub(crate) const ARGUMENTS: List = List {
     name: argument,
     ..list(argument_name)
@@ -241,6 +242,19 @@ fn known_event(event: &str) -> Result<(), (String, String)> {
         ),
     };
     Err((format!("Forge has no event `{event}`"), help))
+}
+
+/// The key of a page's module.
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/>
+fn page_key(key: &str) -> Result<(), Wrong> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !key.is_empty() && key.chars().all(allowed) {
+        return Ok(());
+    }
+    Err((
+        format!("`{key}` cannot be the key of a page's module"),
+        "write the `key` of the module as `modules` in the manifest has it".to_owned(),
+    ))
 }
 
 fn not_empty(text: &str) -> Result<(), (String, String)> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{checks, wrong_items};
 use crate::fit::Caller;
 use crate::registry::{Handler, Kind, Module, Simulation};
 
@@ -12,11 +13,30 @@ use crate::registry::{Handler, Kind, Module, Simulation};
 /// handler for both takes `Option<UserToken>`. The browser's preflight (CORS) is answered for any
 /// origin, since only a token opens the door; what Atlassian's pages demand there isn't documented.
 ///
-/// The module that points at it (`resolver.endpoint`) is a UI module and hand-written.
+/// The module that points at it (`resolver.endpoint`) is a UI module and hand-written. It does not
+/// decide who calls: a page names any path, so each page of the app reaches each `#[endpoint]`, and a
+/// page that only administrators see protects none. `pages` restricts a handler to the pages with
+/// these module keys; another page gets 403, which is logged. Modules that are created at run time
+/// (dynamic modules) have keys of the server's making, so they cannot be named. Calls of the app's
+/// own functions are not restricted.
+///
+/// ```
+/// use forge_remote::prelude::*;
+///
+/// #[endpoint(pages = ["admin-page"])]
+/// async fn save_settings(Json(theme): Json<String>) -> Result<()> {
+///     println!("the theme is {theme}");
+///     Ok(())
+/// }
+/// ```
+///
 /// Sources: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>,
 /// <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/requestRemote/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Endpoint;
+pub struct Endpoint {
+    /// The keys of the pages that may call it; empty for any page.
+    pub pages: &'static [&'static str],
+}
 
 impl Kind for Endpoint {
     fn name(&self) -> &'static str {
@@ -25,6 +45,15 @@ impl Kind for Endpoint {
 
     fn caller(&self) -> Caller {
         Caller::Page
+    }
+
+    fn pages(&self) -> &'static [&'static str] {
+        self.pages
+    }
+
+    fn wrong_options(&self) -> Vec<(String, String)> {
+        let pages = self.pages.iter().map(|page| checks::Item::Text(page));
+        wrong_items("pages", &checks::PAGES, pages)
     }
 
     fn module_suffix(&self) -> Option<&'static str> {

@@ -28,6 +28,10 @@ impl Kind for PreUninstall {
         "preUninstall"
     }
 
+    fn ends_installation(&self) -> bool {
+        true
+    }
+
     fn module_suffix(&self) -> Option<&'static str> {
         Some("pre-uninstall")
     }

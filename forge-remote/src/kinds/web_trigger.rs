@@ -25,9 +25,9 @@ use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
 /// asks Forge to demand a shared secret's HMAC; the schema has it, no page documents it.
 ///
 /// Nor is a [`SystemToken`](crate::SystemToken) that such a call brings proven to be Forge's: where
-/// Forge passes the caller's headers on, the caller may have written it, and the app would work with
-/// a token of the caller's choice, on the caller's own site perhaps. So it is never
-/// [kept](crate::token); take the kept one instead, `tokens.system(call.installation_id())`.
+/// Forge passes the caller's headers on, the caller may have written it. So it is never
+/// [kept](crate::token). Where the app keeps tokens, the handler gets the kept one; otherwise the
+/// token is [proven](crate::SystemToken#on-a-pages-call) where it alone names the tenant.
 ///
 /// Whether a remote gets the request itself or Forge's description of it isn't documented:
 /// [`WebRequest`] takes both. A request itself has the caller's method, and the rest of the

@@ -12,7 +12,7 @@ use super::diagnostic::{Diagnostic, Level};
 use super::file::ManifestFile;
 use super::merge::{key, list};
 use super::model::{Entry, Scope, Sections};
-use super::triggers;
+use super::{bindings, triggers};
 use crate::forge_data::DATA;
 use crate::kinds::{PAGE_PLACES, RESOLVER, endpoint_at};
 
@@ -177,6 +177,16 @@ pub const RULES: &[Rule] = &[
         call with 401. Name the handler that is meant, or write an `#[endpoint]`.",
     },
     Rule {
+        code: "unknown-page",
+        explanation: "`#[endpoint(pages = […])]` names a page that the manifest does not have: no call comes from it. Correct the \
+        key, or add the module.",
+    },
+    Rule {
+        code: "open-admin-page",
+        explanation: "A page that only administrators see names a handler, and other pages of the app can call it too: a page's call \
+        names any path, whatever `resolver` says. List the pages that may call it: `#[endpoint(pages = [\"admin-page\"])]`.",
+    },
+    Rule {
         code: "crashes-validator",
         explanation: "Atlassian's validator crashes on this shape and then reports nothing at all, not even the \
         faults elsewhere in the file.",
@@ -227,6 +237,7 @@ pub(super) fn lint(file: &ManifestFile, wanted: &Sections) -> Vec<Diagnostic> {
     triggers::lint(manifest, wanted, &mut found);
     nulls(manifest, &mut found);
     callers(manifest, wanted, &mut found);
+    bindings::lint(manifest, wanted, &mut found);
     found.found
 }
 
@@ -275,7 +286,7 @@ fn text<'a>(item: &'a Value, name: &str) -> Option<&'a str> {
 }
 
 /// The modules by type, with their items.
-fn modules(manifest: &Value) -> impl Iterator<Item = (&str, &Value)> {
+pub(super) fn modules(manifest: &Value) -> impl Iterator<Item = (&str, &Value)> {
     let modules = manifest.get("modules").and_then(Value::as_mapping);
     modules.into_iter().flatten().flat_map(|(name, items)| {
         let name = name.as_str().unwrap_or_default();

@@ -151,6 +151,8 @@ pub struct Sections {
     pub pages: BTreeSet<String>,
     /// Those of them that take the calls of pages themselves (`resolver.endpoint`).
     pub resolvers: BTreeSet<String>,
+    /// The pages that may call these endpoints; the others take the calls of any page.
+    pub allowed_pages: BTreeMap<String, BTreeSet<String>>,
     /// Whether the sets of scopes are to be the granular ones.
     pub granular: bool,
 }
@@ -175,6 +177,7 @@ impl Sections {
             }
             if record.kind.caller() == Caller::Page {
                 sections.resolvers.insert(handler.endpoint().to_owned());
+                sections.allow_pages(handler);
             }
             if record.kind.has_endpoint() {
                 sections.add_endpoint(handler, default, &mut places);
@@ -204,6 +207,17 @@ impl Sections {
         sections.scopes = scopes(registry);
         sections.alternatives = alternatives(registry);
         sections
+    }
+
+    /// Notes the pages that may call a handler; those of one endpoint together.
+    fn allow_pages(&mut self, handler: &Handler) {
+        let pages = handler.registration().kind.pages();
+        let pages = pages.iter().map(|&page| page.to_owned());
+        let endpoint = handler.endpoint().to_owned();
+        self.allowed_pages
+            .entry(endpoint)
+            .or_default()
+            .extend(pages);
     }
 
     /// Adds a module, or a function's part of one that several make.

@@ -56,10 +56,12 @@ impl Platform {
         let record = handler.registration();
         let mut fit = self.fit();
         fit = match record.kind.caller() {
-            // A page's token names its UI module, whose key the code doesn't know.
-            Caller::Page => fit
-                .module(simulation.module_type, "local-page")
-                .by_user(USER),
+            // A page's token names its UI module, whose key the code may not know.
+            Caller::Page => {
+                let page = record.kind.pages().first().copied();
+                fit.module(simulation.module_type, page.unwrap_or("local-page"))
+                    .by_user(USER)
+            }
             Caller::PlatformForUser => fit
                 .module(simulation.module_type, handler.endpoint())
                 .set("/principal", USER.into()),

@@ -44,7 +44,7 @@ impl Platform {
 
     /// The same, as handlers take it: to test a function that calls Atlassian as the app.
     pub fn system_token(&self) -> SystemToken {
-        SystemToken::kept(&self.oauth_token()).of(&self.installation_ari())
+        SystemToken::local(&self.oauth_token(), &self.installation_ari())
     }
 
     /// A user's, as handlers take it: to test a function that calls Atlassian as this account.
@@ -54,12 +54,7 @@ impl Platform {
             installation: self.installation_ari(),
             account_id: Some(account_id.to_owned()),
         });
-        let owner = Owner {
-            installation_id: self.installation_ari().into(),
-            context: None,
-            is_forges: true,
-        };
-        UserToken::obtained(&token, owner)
+        UserToken::obtained(&token, Owner::of_local(&self.installation_ari()))
     }
 
     pub(crate) fn token(&self, oauth: &OAuth) -> String {

@@ -24,6 +24,17 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         false
     }
 
+    /// Whether the call ends an installation, so that its handler deletes what belongs to it. Such
+    /// a handler accepts no token that the platform might not have sent, whatever is set.
+    fn ends_installation(&self) -> bool {
+        false
+    }
+
+    /// The keys of the pages that may call the handler; empty for any page.
+    fn pages(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// The suffix of a generated module key; `None` for a kind without a module of its own.
     fn module_suffix(&self) -> Option<&'static str>;
 

@@ -9,6 +9,7 @@ use super::keeper::{Found, Keeper};
 use super::remembered::{Entry, TokenCounts};
 use super::{PATIENCE, Tokens};
 use crate::extract::SystemToken;
+use crate::fit::Claims;
 
 /// Using them. Before the app serves (or [`open`](Tokens::open) was called), these wait for 10
 /// seconds; then they are errors.
@@ -18,8 +19,42 @@ impl Tokens {
     /// Mostly from memory. The store is asked when memory has none, and now and then to learn what
     /// other instances did.
     pub async fn system(&self, installation_id: &str) -> Result<SystemToken, TokenError> {
-        let (entry, _) = self.find(installation_id).await?;
-        Ok(SystemToken::kept(&entry.token).of(&entry.about.installation_id))
+        let (entry, now) = self.find(installation_id).await?;
+        Ok(SystemToken::kept(&entry.token, installation(&entry, now)))
+    }
+
+    /// The kept token of a call's installation, where the platform itself brought it; `None` where
+    /// there is none, where the store is not open, and where pages bring tokens too.
+    pub(crate) async fn of_platform(&self, claims: &Claims) -> Option<SystemToken> {
+        if self.0.keeper.get().is_none() || self.settings().from_pages {
+            return None;
+        }
+        let (entry, now) = self.find(claims.installation_id()).await.ok()?;
+        let is_ours = entry.about.cloud() == claims.cloud();
+        is_ours.then(|| SystemToken::kept(&entry.token, installation(&entry, now)))
+    }
+
+    /// Whether a call's installation is known to be in another cloud than the one that signed the
+    /// call. The store is asked only where `ask_store` says so.
+    pub(crate) async fn is_of_another_cloud(&self, claims: &Claims, ask_store: bool) -> bool {
+        let Some(keeper) = self.0.keeper.get() else {
+            return false;
+        };
+        let mut entry = keeper.remembered(claims.installation_id());
+        if entry.is_none() && ask_store {
+            entry = match keeper.look_up(claims.installation_id()).await {
+                Ok(Found::Entry(entry)) => Some(entry),
+                Ok(Found::Nothing | Found::Shut(_)) | Err(_) => None,
+            };
+        }
+        entry.is_some_and(|entry| entry.about.cloud() != claims.cloud())
+    }
+
+    /// Atlassian refused this token of an installation (401).
+    pub(crate) fn was_refused(&self, installation_id: &str, token: &str) {
+        if let Some(keeper) = self.0.keeper.get() {
+            keeper.doubt(installation_id, token);
+        }
     }
 
     /// As [`system`](Self::system), with what belongs to the installation instead of the token.

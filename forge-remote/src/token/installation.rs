@@ -4,11 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
-use crate::fit::{Claims, InstallationContext};
+use crate::fit::{Claims, Cloud, InstallationContext, cloud_ids};
 
 /// An installation with a kept token: who it is and where its products are called.
 ///
@@ -71,6 +73,11 @@ impl Installation {
         self.about.isolated_cloud_label.as_deref()
     }
 
+    /// The ids of the sites it is on.
+    pub(crate) fn cloud_ids(&self) -> Vec<String> {
+        self.about.cloud_ids()
+    }
+
     /// When the token ends.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
@@ -95,6 +102,29 @@ pub(super) struct About {
     pub(super) isolated_cloud_label: Option<String>,
 }
 
+/// How Atlassian took a kept token, as far as an instance knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Atlassian refused it (401): the next one takes its place, whatever its end.
+    pub(super) refused: bool,
+    /// The [`fingerprint`] of the refused token whose place it took.
+    pub(super) supersedes: Option<String>,
+}
+
+impl Standing {
+    /// Whether the token with this standing took the place of another.
+    pub(super) fn supersedes(&self, token: &str) -> bool {
+        let superseded = self.supersedes.as_deref();
+        superseded.is_some_and(|superseded| superseded == fingerprint(token))
+    }
+}
+
+/// What a token is recognised by where the token itself need not be.
+pub(super) fn fingerprint(token: &str) -> String {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+    URL_SAFE_NO_PAD.encode(hash)
+}
+
 /// What is sealed. Absent members stay absent, so that versions can add some.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,6 +141,10 @@ struct Plain<'a> {
     contexts: Option<&'a RawValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     isolated_cloud_label: Option<std::borrow::Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    refused: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    supersedes: Option<std::borrow::Cow<'a, str>>,
 }
 
 impl About {
@@ -144,26 +178,21 @@ impl About {
             .unwrap_or_default()
     }
 
-    /// The sites it is on. Before mid-2026 contexts had no `cloudId`: then the base URLs tell.
+    /// The ids of the sites it is on.
     pub(super) fn cloud_ids(&self) -> Vec<String> {
-        let contexts = self.contexts();
-        let named = contexts
-            .iter()
-            .filter_map(|context| context.cloud_id.as_deref());
-        let urls = contexts
-            .iter()
-            .map(|context| context.api_base_url.as_deref())
-            .chain([self.api_base_url.as_deref()]);
-        let from_urls = urls.flatten().filter_map(cloud_id_of);
-        let mut ids: Vec<String> = named.chain(from_urls).map(str::to_owned).collect();
-        ids.retain(|id| is_cloud_id(id));
-        ids.sort();
-        ids.dedup();
-        ids
+        cloud_ids(&self.contexts(), self.api_base_url.as_deref())
+    }
+
+    /// The cloud that the installation is in.
+    pub(super) fn cloud(&self) -> Cloud<'_> {
+        Cloud::of(
+            self.isolated_cloud_label.as_deref(),
+            self.api_base_url.as_deref(),
+        )
     }
 
     /// What is to be sealed.
-    pub(super) fn plain(&self, token: &str) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn plain(&self, token: &str, standing: &Standing) -> Option<Zeroizing<Vec<u8>>> {
         let contexts: Option<&RawValue> = match &self.contexts {
             Some(text) => serde_json::from_str(text).ok(),
             None => None,
@@ -179,6 +208,8 @@ impl About {
             api_base_url: cow(&self.api_base_url),
             contexts,
             isolated_cloud_label: cow(&self.isolated_cloud_label),
+            refused: standing.refused,
+            supersedes: cow(&standing.supersedes),
         };
         // Large enough that it never moves and leaves a copy behind.
         let size = token.len() * 2 + self.contexts.as_ref().map_or(0, String::len) + 2048;
@@ -188,7 +219,10 @@ impl About {
     }
 
     /// The token and what belongs to it, from what was sealed.
-    pub(super) fn read(installation_id: &str, plain: &[u8]) -> Option<(Zeroizing<String>, Self)> {
+    pub(super) fn read(
+        installation_id: &str,
+        plain: &[u8],
+    ) -> Option<(Zeroizing<String>, Self, Standing)> {
         let plain: Plain<'_> = serde_json::from_slice(plain).ok()?;
         let about = Self {
             installation_id: installation_id.to_owned(),
@@ -199,22 +233,12 @@ impl About {
             contexts: plain.contexts.map(|raw| raw.get().to_owned()),
             isolated_cloud_label: plain.isolated_cloud_label.map(Into::into),
         };
-        Some((Zeroizing::new(plain.token.into_owned()), about))
+        let standing = Standing {
+            refused: plain.refused,
+            supersedes: plain.supersedes.map(Into::into),
+        };
+        Some((Zeroizing::new(plain.token.into_owned()), about, standing))
     }
-}
-
-/// `https://api.atlassian.com/ex/jira/<cloudId>` → the id.
-fn cloud_id_of(url: &str) -> Option<&str> {
-    let (_, path) = url.split_once("/ex/")?;
-    path.split('/').nth(1)
-}
-
-/// A UUID, by its letters: stores build lists of them.
-fn is_cloud_id(id: &str) -> bool {
-    (1..=64).contains(&id.len())
-        && id
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
 #[cfg(test)]
@@ -235,13 +259,18 @@ mod tests {
             ),
             isolated_cloud_label: Some("orange".into()),
         };
-        let plain = about.plain("a \"token\"").unwrap();
-        let (token, read) = About::read("ari:x", &plain).unwrap();
-        assert!(read == about && *token == "a \"token\"");
+        let standing = Standing {
+            refused: true,
+            supersedes: Some(fingerprint("another")),
+        };
+        let plain = about.plain("a \"token\"", &standing).unwrap();
+        let (token, read, stood) = About::read("ari:x", &plain).unwrap();
+        assert!(read == about && *token == "a \"token\"" && stood == standing);
         assert_eq!(about.cloud_ids(), ["c-1", "c-2"]);
         // As versions before the label wrote it.
         let old = br#"{"token":"t","appId":"app"}"#;
-        let (_, read) = About::read("ari:x", old).unwrap();
+        let (_, read, standing) = About::read("ari:x", old).unwrap();
         assert_eq!(read.isolated_cloud_label, None);
+        assert_eq!(standing, Standing::default());
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
-use super::installation::About;
+use super::installation::{About, Standing, fingerprint};
 use super::remembered::{Entry, Link, Memory, TokenCounts};
 use super::removal;
 use super::removal::{Announcer, Removal, SETTLES};
@@ -167,13 +167,37 @@ impl Keeper {
             );
             return;
         }
+        // An installation stays in the cloud that it was first called from.
+        if let Some(entry) = memory.entries.get(&id)
+            && entry.about.cloud() != about.cloud()
+        {
+            memory.counts.refused += 1;
+            drop(memory);
+            tracing::warn!(
+                installation = id,
+                "a token is not kept: another Atlassian cloud signed its call than the one that the \
+                 installation is in"
+            );
+            return;
+        }
         // Forge goes on calling for it: it wasn't uninstalled after all.
         let replaces = memory.removals.remove(&id).is_some();
         memory.unremoved.remove(&id);
+        let mut standing = Standing::default();
+        let mut supersedes = false;
         if let Some(entry) = memory.entries.get_mut(&id) {
-            let same =
-                entry.expires_at == expires_at && *entry.token == token && *entry.about == about;
-            if entry.expires_at > expires_at || same {
+            let same_token = *entry.token == token;
+            let same = entry.expires_at == expires_at && same_token && *entry.about == about;
+            if same_token {
+                standing = entry.standing.clone();
+            } else if entry.standing.refused {
+                standing.supersedes = Some(fingerprint(&entry.token));
+                supersedes = true;
+            } else if entry.expires_at > now && entry.standing.supersedes(&token) {
+                // The refused one, delivered again.
+                return;
+            }
+            if (entry.expires_at > expires_at && !supersedes) || same {
                 if same {
                     entry.delivered = Some(now);
                 }
@@ -186,13 +210,15 @@ impl Keeper {
                 return;
             }
         }
-        let replaces = replaces || memory.entries.get(&id).is_some_and(|entry| entry.replaces);
+        let replaces =
+            replaces || supersedes || memory.entries.get(&id).is_some_and(|entry| entry.replaces);
         let is_first = memory.entries.get(&id).is_none_or(|entry| entry.is_first);
         memory.counts.seen += 1;
         memory.insert(Entry {
             token: Arc::new(token),
             about: Arc::new(about),
             expires_at,
+            standing,
             delivered: Some(now),
             unwritten: true,
             is_first,
@@ -202,6 +228,27 @@ impl Keeper {
         });
         self.bound(&mut memory);
         drop(memory);
+        self.start_writing();
+    }
+
+    /// Atlassian refused a token (401). It is handed out until there is another, for a scope may be
+    /// what is missing; but the next one takes its place, whatever its end, here and in the store.
+    pub(super) fn doubt(self: &Arc<Self>, installation_id: &str, token: &str) {
+        let mut memory = self.memory();
+        let entry = memory.entries.get_mut(installation_id);
+        let Some(entry) = entry.filter(|entry| entry.token.as_str() == token) else {
+            return;
+        };
+        if std::mem::replace(&mut entry.standing.refused, true) {
+            return;
+        }
+        memory.queue(installation_id);
+        drop(memory);
+        tracing::warn!(
+            installation = installation_id,
+            "Atlassian refused the kept system token (401); the next one that Forge delivers takes its \
+             place"
+        );
         self.start_writing();
     }
 
@@ -313,13 +360,16 @@ impl Keeper {
                     return self.learn_removal(&sealed.installation_id, at);
                 }
                 match About::read(&sealed.installation_id, &plain) {
-                    Some((_, about)) if !self.admission.admits(&about) => return Opened::Foreign,
-                    Some((token, about)) => {
+                    Some((_, about, _)) if !self.admission.admits(&about) => {
+                        return Opened::Foreign;
+                    }
+                    Some((token, about, standing)) => {
                         let elapsed = self.clock.elapsed();
                         let entry = Entry {
                             token: Arc::new(token),
                             about: Arc::new(about),
                             expires_at: sealed.expires_at,
+                            standing,
                             delivered: None,
                             unwritten: false,
                             is_first: false,
@@ -376,12 +426,21 @@ impl Keeper {
         if let Some(entry) = memory.entries.get_mut(&id) {
             let same_end = entry.expires_at == from_store.expires_at;
             entry.asked = elapsed;
-            if lasts_too_long {
+            let same_token = *entry.token == *from_store.token;
+            if same_token && from_store.standing.refused {
+                entry.standing.refused = true;
+            }
+            let (ours, theirs) = (&entry.standing, &from_store.standing);
+            let is_superseded = ours.supersedes(&from_store.token);
+            let supersedes =
+                theirs.supersedes(&entry.token) || (!same_token && ours.refused && !theirs.refused);
+            if lasts_too_long || is_superseded {
                 entry.replaces = true;
             }
             if lasts_too_long
-                || entry.expires_at > from_store.expires_at
-                || (same_end && entry.unwritten)
+                || is_superseded
+                || (!supersedes
+                    && (entry.expires_at > from_store.expires_at || (same_end && entry.unwritten)))
             {
                 if !entry.unwritten && entry.expires_at > now {
                     self.restore(&mut memory, &id);
@@ -465,7 +524,7 @@ impl Keeper {
     }
 
     /// Whether the store's record has to go before this entry can be written: a removal that Forge's
-    /// later calls have overtaken, or what can't be a token. Whatever else is there may be newer than
+    /// later calls have overtaken, a refused token, or what can't be a token. Whatever else is there may be newer than
     /// what was seen, and is left to the store's own comparison.
     pub(super) fn gives_way(&self, sealed: &SealedToken, entry: &Entry) -> bool {
         let subject = Subject {
@@ -478,10 +537,12 @@ impl Keeper {
         let Ok(plain) = self.keys.open(subject, &sealed.sealed) else {
             return false;
         };
-        removal::read(&plain).is_some_and(|at| {
+        if let Some(at) = removal::read(&plain) {
             let delivered = entry.delivered;
-            delivered.is_some_and(|delivered| delivered >= at + removal::SETTLES)
-        })
+            return delivered.is_some_and(|delivered| delivered >= at + removal::SETTLES);
+        }
+        About::read(&sealed.installation_id, &plain)
+            .is_some_and(|(token, ..)| entry.standing.supersedes(&token))
     }
 
     /// Whether an installation was removed, and nothing has come for it since.

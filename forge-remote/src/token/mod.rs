@@ -53,6 +53,11 @@
 //!
 //! - The newest token of each installation: a later expiry wins, in whatever order requests arrive
 //!   and whichever instance they reach. A request without a token changes nothing.
+//! - A token that Atlassian refused (401) gives way to the next one, whatever its expiry; other
+//!   instances learn of it from the store. Until then it is handed out, for a 401 may also mean that a
+//!   scope is missing.
+//! - An installation's token comes from the Atlassian cloud that signed its first call; a call that
+//!   another cloud signed neither replaces nor removes it.
 //! - The expiry is read from the token, where it can be; else it counts as 2 hours. No token is
 //!   handed out within [`Tokens::margin`] of its end.
 //! - With it, what a call needs to know: the installation, app, environment and base URLs.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use zeroize::Zeroizing;
 
-use super::installation::About;
+use super::installation::{About, Standing};
 use super::removal::{self, Removal};
 use super::seal::{Keys, Subject};
 use super::store::SealedToken;
@@ -54,6 +54,7 @@ pub(super) struct Entry {
     pub(super) token: Arc<Zeroizing<String>>,
     pub(super) about: Arc<About>,
     pub(super) expires_at: SystemTime,
+    pub(super) standing: Standing,
     /// When a request last brought it to this process; never, for one that came from the store.
     pub(super) delivered: Option<SystemTime>,
     /// Waits to be written.
@@ -80,7 +81,7 @@ impl Entry {
             installation_id: self.id(),
             expires_at: self.expires_at,
         };
-        let sealed = keys.seal(subject, self.about.plain(&self.token)?)?;
+        let sealed = keys.seal(subject, self.about.plain(&self.token, &self.standing)?)?;
         Some(SealedToken {
             installation_id: self.id().to_owned(),
             expires_at: self.expires_at,
@@ -92,7 +93,12 @@ impl Entry {
     /// Whether it can be handed out without asking the store.
     pub(super) fn is_trusted(&self, now: SystemTime, elapsed: Duration) -> bool {
         let near_end = self.expires_at < now + NEAR_END;
-        let trusted = if near_end { TRUSTED_NEAR_END } else { TRUSTED };
+        // Another instance may have the next one already.
+        let trusted = if near_end || self.standing.refused {
+            TRUSTED_NEAR_END
+        } else {
+            TRUSTED
+        };
         elapsed.saturating_sub(self.asked) < trusted
     }
 

@@ -88,6 +88,9 @@ impl Tokens {
     /// Invocation Token, sends any header with it, and could so plant a token of his own for the
     /// app's background work. Turn this on for apps without a schedule or event, whose users are
     /// all trusted with what the app may do.
+    ///
+    /// Kept tokens then prove nothing about a page's own: pages' handlers get the header's token, which
+    /// is proven as [`SystemToken`](crate::SystemToken#on-a-pages-call) says.
     #[must_use]
     pub fn from_pages(self) -> Self {
         self.settings().from_pages = true;

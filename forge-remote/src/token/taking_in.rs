@@ -5,14 +5,14 @@ use zeroize::Zeroizing;
 
 use super::installation::About;
 use super::{LONGEST_LIFE, Tokens, UNKNOWN_LIFE};
-use crate::extract::{SystemToken, new_system_token};
-use crate::fit::Claims;
+use crate::extract::{ends_at, new_system_token};
+use crate::fit::{Claims, Provenance};
 
 /// Taking them in.
 impl Tokens {
     /// Looks at a verified request of an endpoint that asks for a system token, and keeps the one
     /// it brings. Costs a look-up when the token is known.
-    pub(crate) fn observe(&self, claims: &Claims, headers: &HeaderMap, by_platform: bool) {
+    pub(crate) fn observe(&self, claims: &Claims, headers: &HeaderMap, provenance: Provenance) {
         let Some(keeper) = self.0.keeper.get() else {
             return;
         };
@@ -28,11 +28,13 @@ impl Tokens {
         let Some(token) = new_system_token(headers, known) else {
             return;
         };
-        if !by_platform && !self.takes_from_pages() {
-            return;
+        match provenance {
+            Provenance::Platform => {}
+            Provenance::Page if self.takes_from_pages() => {}
+            Provenance::Page | Provenance::Forwarded => return,
         }
         // A later end than can be is read wrongly: believed, it would keep newer tokens out.
-        let read = SystemToken::kept(token).expires_at();
+        let read = ends_at(token);
         let read = read.filter(|ends| *ends <= now + LONGEST_LIFE);
         let expires_at = read.unwrap_or(now + UNKNOWN_LIFE);
         if expires_at <= now {

@@ -1,10 +1,13 @@
-//! An anonymous visitor's token has no principal: what tells it from the platform's is its module's
-//! type, and Atlassian's pages don't say that each begins with `xen:`.
+//! An anonymous visitor's token has no principal: what distinguishes it from the platform's is its
+//! module's type.
 
 #![allow(clippy::unwrap_used)]
 
 use forge_remote::fit::{EndpointBinding, Verification};
+use forge_remote::prelude::*;
+use forge_remote::testing::{Fit, Harness};
 use forge_remote_tests::jws::published;
+use forge_remote_tests::logged::Logged;
 use forge_remote_tests::report::Report;
 use forge_remote_tests::rig::Rig;
 use forge_remote_tests::source::Answer;
@@ -35,24 +38,128 @@ async fn a_pages_type_is_refused_where_only_the_platform_calls() {
     report.finish();
 }
 
-/// What isn't known to be a page's is let in as before: no token of an event has been seen.
+/// The platform names `core:endpoint`, or the module that points at the handler.
 #[tokio::test]
-async fn another_type_is_let_in_unless_the_binding_is_strict() {
+async fn no_other_type_is_let_in_where_only_the_platform_calls() {
     let rig = Rig::start().await;
-    let strict = Verification::default().binding(EndpointBinding::Strict);
-    let strict = with(strict).await;
-    for module_type in [
-        "core:trigger",
-        "trigger",
-        "jiraServiceManagement:invented",
-        "Macro",
-        "xen",
-    ] {
+    let mut report = Report::new("types of modules");
+    let own = rig.fit().claim("/app/module/type", "scheduledTrigger");
+    report.case("its own", rig.let_in(&rig.tick(&own.token()), &own).await);
+    let other = own.claim("/app/module/key", "other");
+    report.case("its own, another's key", rig.refused(&other.token()).await);
+    for module_type in OTHERS {
+        let fit = rig.fit().claim("/app/module/type", module_type);
+        report.case(module_type, rig.refused(&fit.token()).await);
+    }
+    report.case(
+        "no module",
+        rig.refused(&rig.fit().without("/app/module").token()).await,
+    );
+    report.case(
+        "no type",
+        rig.refused(&rig.fit().without("/app/module/type").token())
+            .await,
+    );
+    report.finish();
+}
+
+/// Types that are in no list of pages: new modules, and what might be an event's.
+const OTHERS: [&str; 8] = [
+    "core:trigger",
+    "trigger",
+    "confluence:customContent",
+    "rovo:mcp",
+    "jiraServiceManagement:invented",
+    "Macro",
+    "xen",
+    "",
+];
+
+/// The setting for a platform that names modules which this version doesn't know.
+#[tokio::test]
+async fn an_unknown_type_is_let_in_where_the_binding_says_so() {
+    let lenient = Verification::default().binding(EndpointBinding::UnknownModules);
+    let rig = with(lenient).await;
+    for module_type in OTHERS {
         let fit = rig.fit().claim("/app/module/type", module_type);
         assert_eq!(rig.status(&fit.token()).await, 200, "{module_type}");
-        let fit = strict.fit().claim("/app/module/type", module_type);
-        assert_eq!(strict.status(&fit.token()).await, 401, "{module_type}");
+        let fit = fit.claim("/principal", "712020:someone");
+        assert_eq!(rig.status(&fit.token()).await, 401, "{module_type}");
     }
+    let page = rig.fit().claim("/app/module/type", "confluence:globalPage");
+    assert_eq!(rig.status(&page.token()).await, 401);
+    // Strictly, not even its own.
+    let strict = with(Verification::default().binding(EndpointBinding::Strict)).await;
+    let own = strict.fit().claim("/app/module/type", "scheduledTrigger");
+    assert_eq!(strict.status(&own.token()).await, 401);
+}
+
+#[pre_uninstall]
+async fn goodbye() {}
+
+#[scheduled_trigger(interval = "hour")]
+async fn hourly() {}
+
+/// What deletes a customer's data takes no token that the platform might not have sent.
+#[tokio::test]
+async fn no_binding_is_lenient_with_a_removal() {
+    for binding in [
+        EndpointBinding::UnknownModules,
+        EndpointBinding::PrincipalOnly,
+    ] {
+        let app = App::empty()
+            .handler(forge_remote::handler!(goodbye))
+            .handler(forge_remote::handler!(hourly))
+            .verification(Verification::default().binding(binding))
+            .remote(Remote::new("backend").base_url("https://backend.example.com"));
+        let harness = Harness::new(app).unwrap();
+        for (module_type, key) in [
+            ("rovo:mcp", "goodbye"),
+            ("confluence:customContent", "page"),
+            ("core:endpoint", "hourly"),
+            ("", "goodbye"),
+        ] {
+            let fit = |fit: Fit| fit.module(module_type, key);
+            let answer = harness.call("goodbye").fit(fit).send().await;
+            assert_eq!(answer.status(), 401, "{binding:?} {module_type}");
+        }
+        for module_type in ["core:endpoint", "preUninstall"] {
+            let fit = |fit: Fit| fit.module(module_type, "goodbye");
+            let answer = harness.call("goodbye").fit(fit).send().await;
+            assert_eq!(answer.status(), 200, "{binding:?} {module_type}");
+        }
+    }
+}
+
+/// A change of the platform's is to be seen in the log, once for each type.
+#[tokio::test]
+async fn a_refused_type_is_logged_once_with_the_setting_that_accepts_it() {
+    let app = App::empty()
+        .handler(forge_remote::handler!(hourly))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    let harness = Harness::new(app).unwrap();
+    let logged = Logged::default();
+    let _guard = logged.listen();
+    let call = |module_type: &str| {
+        let call = harness.call("hourly");
+        call.fit(|fit| fit.module(module_type, "hourly")).send()
+    };
+    for _ in 0..3 {
+        assert_eq!(call("core:trigger\n").await.status(), 401);
+    }
+    let lines = logged.take();
+    let named: Vec<&str> = lines
+        .lines()
+        .filter(|line| line.contains("UnknownModules"))
+        .collect();
+    assert_eq!(named.len(), 1, "{lines}");
+    assert!(named[0].contains("core:trigger\\n"), "{lines}");
+    for at in 0..100 {
+        call(&format!("core:type-{at}")).await;
+    }
+    let lines = logged.take();
+    let named = lines.lines().filter(|line| line.contains("UnknownModules"));
+    assert!(named.count() < 40, "{lines}");
 }
 
 /// The escape hatch for a change of the platform's.

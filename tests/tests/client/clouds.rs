@@ -10,13 +10,16 @@ use forge_remote::prelude::*;
 use forge_remote::token::MemoryTokens;
 use forge_remote_tests::back::{SITE, Server, told};
 use forge_remote_tests::http::Call;
-use forge_remote_tests::jws::{APP_ID, FIRST_KID, Fit, INSTALLATION_ID, key_set};
+use forge_remote_tests::jws::{APP_ID, FIRST_KID, Fit, key_set};
 use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::{first, second};
 use forge_remote_tests::source::{Answer, KeySource};
 use serde_json::{Value, json};
 
 /// What a call of one tenant came to.
+/// The isolated cloud's installation.
+const ORANGE_ID: &str = "ari:cloud:ecosystem::installation/0a3a7799-0000-4000-a000-00000000000a";
+
 #[derive(Clone, Default)]
 struct Errors(Arc<Mutex<Vec<ClientError>>>);
 
@@ -89,7 +92,10 @@ impl Clouds {
     }
 
     fn orange_fit(&self, jira: &str) -> String {
+        // Of an installation of its own: each is bound to its cloud.
         let fit = self.fit(jira).head("kid", "isolated");
+        let fit = fit.claim("/app/installationId", ORANGE_ID);
+        let fit = fit.claim("/app/installation/id", ORANGE_ID);
         fit.claim("/icLabel", "orange").sign(second())
     }
 
@@ -158,9 +164,9 @@ async fn the_background_knows_the_cloud() {
     let all = clouds(|cloud, url| cloud.api_url(url)).await;
     let token = all.orange_fit(&all.orange.origin);
     all.call(&token, "oranges").await;
-    let kept = all.tokens.installation(INSTALLATION_ID).await.unwrap();
+    let kept = all.tokens.installation(ORANGE_ID).await.unwrap();
     assert_eq!(kept.isolated_cloud_label(), Some("orange"));
-    let token = all.tokens.system(INSTALLATION_ID).await.unwrap();
+    let token = all.tokens.system(ORANGE_ID).await.unwrap();
     let before = all.orange.lines().len();
     all.atlassian
         .storage(&kept, &token)

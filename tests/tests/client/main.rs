@@ -1,5 +1,6 @@
 //! Calls to Atlassian: requests, retries, listings, storage, files, users.
 
+mod addresses;
 mod calls;
 mod clouds;
 mod errors;
@@ -8,6 +9,7 @@ mod graphql;
 mod listings;
 mod newest_token;
 mod odd_answers;
+mod page_tokens;
 mod pages;
 mod retries;
 mod stand_ins;

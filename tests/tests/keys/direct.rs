@@ -99,13 +99,9 @@ impl Bench {
         let mut headers = HeaderMap::new();
         let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         headers.insert("authorization", value);
-        let target = Target {
-            endpoint: "tick".into(),
-            module: Some("tick-trigger".into()),
-            module_type: "scheduledTrigger",
-            named: forge_remote::fit::Named::Own,
-            caller: forge_remote::fit::Caller::Platform,
-        };
+        let caller = forge_remote::fit::Caller::Platform;
+        let mut target = Target::new("tick", "scheduledTrigger", caller);
+        target.module = Some("tick-trigger".into());
         self.verifier.verify(&headers, &target).await.map(drop)
     }
 }

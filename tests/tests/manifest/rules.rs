@@ -302,6 +302,8 @@ fn every_rule_is_explained_and_shown() {
         "stale",
         "missing-scope",
         "refused-caller",
+        "unknown-page",
+        "open-admin-page",
         "unneeded-impersonation",
         "impersonation-not-allowed",
         "unneeded-scope",
@@ -322,6 +324,55 @@ fn every_rule_is_explained_and_shown() {
             rule.code
         );
     }
+}
+
+/// The pages that the code names for the endpoint `save`, and what the check finds.
+fn page_findings(pages: &[&str], modules: &str) -> Vec<(&'static str, String)> {
+    let text = format!("modules:\n{modules}");
+    let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+    let pages = pages.iter().map(|page| (*page).to_owned()).collect();
+    let wanted = Sections {
+        allowed_pages: [("save".to_owned(), pages)].into(),
+        ..Sections::default()
+    };
+    let found = check(&file, &wanted, &BTreeSet::new());
+    let about_pages = |code| ["unknown-page", "open-admin-page"].contains(&code);
+    let found = found.into_iter().filter(|one| about_pages(one.code));
+    found.map(|one| (one.code, one.message)).collect()
+}
+
+#[test]
+fn pages_that_reach_an_administrators_handler_are_named() {
+    let admin = "  jira:adminPage:\n    - {key: admin, resolver: {endpoint: save}}\n";
+    let panel = "  jira:issuePanel:\n    - {key: panel, resource: main}\n";
+    let both = format!("{admin}{panel}");
+    let open = page_findings(&[], &both);
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert_eq!(open[0].0, "open-admin-page");
+    assert!(
+        open[0].1.contains("`panel`") && open[0].1.contains("`save`"),
+        "{open:?}"
+    );
+    for (pages, modules) in [
+        // Restricted.
+        (&["admin"][..], both.as_str()),
+        (&["admin", "panel"], both.as_str()),
+        // Nobody else is there.
+        (&[], admin),
+        // No administrators' page is there.
+        (&[], panel),
+    ] {
+        assert_eq!(page_findings(pages, modules), [], "{pages:?}");
+    }
+    let unknown = page_findings(&["admin", "amdin"], &both);
+    assert_eq!(unknown.len(), 1, "{unknown:?}");
+    assert!(
+        unknown[0].0 == "unknown-page" && unknown[0].1.contains("`amdin`"),
+        "{unknown:?}"
+    );
+    // A module that is no page.
+    let trigger = format!("{admin}  trigger:\n    - {{key: follow, endpoint: follow}}\n");
+    assert_eq!(page_findings(&["follow"], &trigger)[0].0, "unknown-page");
 }
 
 #[test]

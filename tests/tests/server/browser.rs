@@ -33,7 +33,10 @@ async fn a_page_can_call_from_the_browser() {
             .request(reqwest::Method::OPTIONS, format!("{origin}{path}"))
             .header("Origin", "https://example.atlassian.net")
             .header("Access-Control-Request-Method", "POST")
-            .header("Access-Control-Request-Headers", "authorization,x-mine")
+            .header(
+                "Access-Control-Request-Headers",
+                "authorization, X-Forge-OAuth-System,x-forge-oauth-user ,x-mine",
+            )
             .send()
     };
     let preflight = asks("/browser").await.unwrap();
@@ -43,7 +46,8 @@ async fn a_page_can_call_from_the_browser() {
     assert_eq!(header("access-control-allow-methods"), "POST");
     assert_eq!(
         header("access-control-allow-headers"),
-        "authorization,x-mine"
+        "authorization,x-mine",
+        "a script may set no header that is Forge's"
     );
     assert_eq!(asks("/tick").await.unwrap().status(), 405);
 

@@ -1,5 +1,6 @@
 //! The server from outside: launch, requests, responses, the local platform.
 
+mod allowed_pages;
 mod background;
 mod browser;
 mod dev_calls;

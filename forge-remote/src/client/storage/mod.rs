@@ -32,8 +32,9 @@ const MOST: usize = 25;
 
 impl Atlassian {
     /// Forge's storage of an installation. It is the app's: only the system token opens it, with
-    /// the scope `storage:app`. A token of another installation is an error when a call is made,
-    /// before anything is sent: the token alone says whose storage it is.
+    /// the scope `storage:app`. The token alone says whose storage it is, so a token of another
+    /// installation is an error when a call is made, before anything is sent; and one that a page
+    /// brought is [proven](SystemToken#on-a-pages-call) first.
     pub fn storage(&self, tenant: &impl Tenant, token: &SystemToken) -> Storage {
         Storage(Product::new(self, Api::Storage, tenant).as_app(token))
     }

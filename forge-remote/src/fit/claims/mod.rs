@@ -217,9 +217,14 @@ impl Origin {
             is_staging: raw
                 .app
                 .and_then(|Object(app)| app.api_base_url.0)
-                .is_some_and(|url| url.0.starts_with("https://api.stg.atlassian.com/")),
+                .is_some_and(|url| is_staging(&url.0)),
         }
     }
+}
+
+/// Whether a base URL is of Atlassian's staging cloud.
+pub(in crate::fit) fn is_staging(api_base_url: &str) -> bool {
+    api_base_url.starts_with("https://api.stg.atlassian.com/")
 }
 
 impl Claims {

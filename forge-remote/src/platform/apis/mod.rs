@@ -456,8 +456,43 @@ impl Call<'_> {
                 }
                 self.storage(rest)
             }
+            (
+                "GET",
+                [
+                    "forge",
+                    "installation",
+                    "v1",
+                    app,
+                    environment,
+                    "installation",
+                    id,
+                ],
+            ) => self.installation(app, environment, id),
             _ => unknown(),
         }
+    }
+
+    /// The details of an installation, for the app's token of that installation alone.
+    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
+    fn installation(&self, app: &str, environment: &str, id: &str) -> Answer {
+        let platform = &self.platform.0;
+        let ari = format!("ari:cloud:ecosystem::installation/{id}");
+        let is_own = app == platform.app_id.uuid() && environment == platform.environment;
+        if !is_own || self.token.kind != Kind::System || self.token.installation != ari {
+            return (
+                StatusCode::UNAUTHORIZED,
+                json!({ "type": "AuthorizationError", "code": 401, "message": "Authorization failed" }),
+            );
+        }
+        let site =
+            |product| json!({ "id": format!("ari:cloud:{product}::site/{}", platform.cloud_id) });
+        ok(json!({
+            "version": "1.0.0",
+            "installationContext": site("confluence"),
+            "secondaryInstallationContexts": [site("jira")],
+            "permissions": { "scopes": [], "external": {} },
+            "isSandbox": false,
+        }))
     }
 
     fn body(&self) -> &Value {

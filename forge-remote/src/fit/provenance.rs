@@ -1,0 +1,68 @@
+//! Where the headers of a verified call come from.
+
+use super::claims::Claims;
+use super::policy::{Caller, Target};
+use crate::forge_data;
+
+/// The module type of the platform's own calls.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+pub(crate) const PLATFORM_MODULE: &str = "core:endpoint";
+
+/// Where the headers of a verified call come from.
+///
+/// The Forge Invocation Token (FIT) is signed, the headers beside it are not: an OAuth token in
+/// `x-forge-oauth-system` or `x-forge-oauth-user` is Forge's only when nobody else could write the
+/// header. [`Caller`] says who may call a handler; this says who made one verified call. Every rule
+/// about tokens reads it: what is kept, what is handed out, and what must be proven first.
+///
+/// ```
+/// use forge_remote::fit::Provenance;
+/// use forge_remote::prelude::*;
+///
+/// #[endpoint]
+/// async fn origin(call: Invocation) -> Json<bool> {
+///     Json(call.provenance() == Provenance::Page)
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Provenance {
+    /// The platform made the call and wrote every header.
+    Platform,
+    /// A page made the call: `invokeRemote` passes its headers through Atlassian, `requestRemote`
+    /// sends them straight from the browser, and the two cannot be distinguished. A header may be
+    /// the user's own text.
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+    Page,
+    /// Forge may forward the headers of its own caller: web triggers and agents, which anybody on
+    /// the web may reach.
+    Forwarded,
+}
+
+impl Provenance {
+    /// Determines it for claims that were verified for this target.
+    pub(crate) fn of(claims: &Claims, target: &Target) -> Self {
+        if target.forwards_headers {
+            return Self::Forwarded;
+        }
+        let by_platform = match (target.caller, claims.module_type()) {
+            // No browser holds a token of this type.
+            (Caller::PlatformForUser, Some(PLATFORM_MODULE)) => true,
+            (_, Some(PLATFORM_MODULE)) => claims.principal().is_none(),
+            (Caller::Page, _) => false,
+            // Some modules are pages and platform calls at once.
+            (_, Some(own)) => {
+                own == target.module_type
+                    && !forge_data::is_page(own)
+                    && claims.principal().is_none()
+            }
+            (Caller::Platform, None) => claims.principal().is_none(),
+            (Caller::PlatformForUser, None) => false,
+        };
+        if by_platform {
+            Self::Platform
+        } else {
+            Self::Page
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! `#[endpoint(pages = […])]`: which pages reach a handler.
+
+#![allow(clippy::unwrap_used)]
+
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::testing::{Fit, Harness};
+use forge_remote_tests::logged::Logged;
+use serde_json::json;
+
+#[endpoint(pages = ["admin-page", "setup"])]
+async fn save_settings() -> Json<bool> {
+    Json(true)
+}
+
+#[endpoint]
+async fn show() -> Json<bool> {
+    Json(true)
+}
+
+fn harness() -> Harness {
+    let app = App::empty()
+        .handler(handler!(save_settings))
+        .handler(handler!(show))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    Harness::new(app).unwrap()
+}
+
+#[tokio::test]
+async fn only_the_named_pages_reach_the_handler() {
+    let harness = harness();
+    let logged = Logged::default();
+    let _guard = logged.listen();
+    for (module_type, key, status) in [
+        ("jira:adminPage", "admin-page", 200),
+        ("xen:macro", "setup", 200),
+        ("jira:issuePanel", "panel", 403),
+        ("jira:issuePanel", "", 403),
+        ("jira:issuePanel", "Admin-page", 403),
+        // The app's own function calls it.
+        ("core:endpoint", "save-settings", 200),
+    ] {
+        let fit = |fit: Fit| match module_type {
+            "core:endpoint" => fit.module(module_type, key).without("/principal"),
+            _ => fit.module(module_type, key),
+        };
+        let answer = harness.call("save-settings").fit(fit).send().await;
+        assert_eq!(answer.status(), status, "{module_type} {key}");
+        if status == 403 {
+            assert_eq!(answer.json()["error"]["code"], "wrong_page", "{answer:?}");
+            assert!(logged.take().contains("pages"), "the option is named");
+        }
+        // CORS: the page reads why.
+        assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+        let answer = harness.call("show").fit(|fit| fit.module(module_type, key));
+        let show = if module_type == "core:endpoint" {
+            401
+        } else {
+            200
+        };
+        assert_eq!(answer.send().await.status(), show);
+    }
+    let without = harness.call("save-settings");
+    let without = without.fit(|fit| fit.without("/app/module/key"));
+    assert_eq!(without.send().await.status(), 403);
+    // The local platform calls as a page that may.
+    let answer = harness.call("save-settings").send().await;
+    assert_eq!((answer.status(), answer.json()), (200, json!(true)));
+}

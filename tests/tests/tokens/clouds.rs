@@ -1,0 +1,108 @@
+//! An installation is bound to the cloud whose keys signed its first call.
+
+#![allow(clippy::unwrap_used)]
+
+use forge_remote::fit::AppId;
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote::testing::{Platform, TEST_APP_ID};
+use forge_remote_tests::kept::{HOUR, Kept, ONE, OTHER, ari, instance, tokens_in};
+use forge_remote_tests::source::{Answer, KeySource};
+use forge_remote_tests::stores::Flaky;
+
+#[scheduled_trigger(interval = "hour", auth = system)]
+async fn renew() {}
+
+#[pre_uninstall]
+async fn goodbye(call: Invocation, tokens: Tokens) -> Result<()> {
+    tokens.remove(call.installation_id()).await?;
+    Ok(())
+}
+
+/// An isolated cloud with a key of its own.
+struct Orange {
+    platform: Platform,
+    keys: KeySource,
+}
+
+impl Orange {
+    async fn new() -> Self {
+        let app_id: AppId = TEST_APP_ID.parse().unwrap();
+        let platform = Platform::new(app_id).unwrap();
+        let keys = KeySource::start(Answer::Keys(platform.key_set())).await;
+        Self { platform, keys }
+    }
+
+    async fn app(&self, store: &Flaky) -> Kept {
+        let app = App::empty()
+            .handler(handler!(renew))
+            .handler(handler!(goodbye))
+            .isolated_cloud("orange", self.keys.url())
+            .remote(Remote::new("backend").base_url("https://backend.example.com"));
+        Kept::new(app, tokens_in(store)).await
+    }
+
+    /// The status of a call that this cloud signs, with a token.
+    async fn call(&self, kept: &Kept, key: &str, uuid: &str, token: &str) -> u16 {
+        let fit = self.platform.fit().module("core:endpoint", key);
+        let fit = fit.installation(uuid).set("/icLabel", "orange".into());
+        let call = kept.harness.call(key).fit(|_| fit);
+        let call = call.header("x-forge-oauth-system", token);
+        call.send().await.status()
+    }
+}
+
+#[tokio::test]
+async fn another_cloud_neither_replaces_nor_removes_an_installations_token() {
+    let (store, orange) = (Flaky::default(), Orange::new().await);
+    let kept = orange.app(&store).await;
+    let (own, planted) = (kept.token(2 * HOUR, "own"), kept.token(3 * HOUR, "orange"));
+    kept.deliver(ONE, &own).await;
+    kept.tokens.flush().await.unwrap();
+    let removed = |uuid: &'static str| {
+        let tokens = kept.tokens.clone();
+        async move { tokens.system(&ari(uuid)).await.is_err() }
+    };
+
+    assert_eq!(orange.call(&kept, "renew", ONE, &planted).await, 401);
+    assert_eq!(kept.system(ONE).await.unwrap(), own);
+    assert_eq!(orange.call(&kept, "goodbye", ONE, &planted).await, 401);
+    assert_eq!(kept.system(ONE).await.unwrap(), own);
+    assert!(!removed(ONE).await);
+    let site = kept.tokens.installation(&ari(ONE)).await.unwrap();
+    assert_eq!(site.isolated_cloud_label(), None);
+
+    // Its own installations are its own, and safe from the commercial cloud's keys too.
+    assert_eq!(orange.call(&kept, "renew", OTHER, &planted).await, 200);
+    assert_eq!(kept.system(OTHER).await.unwrap(), planted);
+    let call = kept
+        .harness
+        .call("goodbye")
+        .fit(|fit| fit.installation(OTHER));
+    assert_eq!(call.send().await.status(), 401);
+    assert_eq!(kept.system(OTHER).await.unwrap(), planted);
+    assert_eq!(orange.call(&kept, "goodbye", OTHER, &planted).await, 200);
+    assert!(removed(OTHER).await);
+}
+
+/// An instance that has just started knows the binding from the store.
+#[tokio::test]
+async fn the_binding_is_the_stores() {
+    let (store, orange) = (Flaky::default(), Orange::new().await);
+    let first = orange.app(&store).await;
+    let (own, planted) = (
+        first.token(2 * HOUR, "own"),
+        first.token(3 * HOUR, "orange"),
+    );
+    first.deliver(ONE, &own).await;
+    first.tokens.flush().await.unwrap();
+    for key in ["goodbye", "renew"] {
+        let second = orange.app(&store).await;
+        orange.call(&second, key, ONE, &planted).await;
+        second.tokens.flush().await.unwrap();
+        assert_eq!(second.system(ONE).await.unwrap(), own, "{key}");
+        let third = instance(&store).await;
+        let seen = third.system(&ari(ONE)).await.unwrap();
+        assert_eq!(seen.expose_secret(), own, "{key}");
+    }
+}
