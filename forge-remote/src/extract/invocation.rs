@@ -153,7 +153,7 @@ impl Invocation {
     ///     StatusCode::ACCEPTED
     /// }
     /// ```
-    pub fn spawn(&self, work: impl Future<Output = crate::Result<()>> + Send + 'static) {
+    pub fn spawn(&self, work: impl Future<Output = crate::error::Result<()>> + Send + 'static) {
         self.0.0.work.spawn(work);
     }
 
