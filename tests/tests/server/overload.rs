@@ -1,7 +1,7 @@
 //! More calls than the app takes, handlers that take too long, and work after the response: with
 //! the app's own server and on another one.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Peers that are slow, many, or gone: the connections of a server.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! How a server stops: what it waits for, what it does not wait for, and what is left of it.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
