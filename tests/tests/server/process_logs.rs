@@ -97,8 +97,8 @@ async fn certificates_that_come_late() {
         "{log:?}"
     );
     assert!(has(&url) && has("not Atlassian's default"), "{log:?}");
-    let ready = send(app.address, &Call::new("GET", "/readyz"));
-    assert_eq!(ready.await.unwrap().status, 503);
+    let ready = Call::new("GET", "/readyz");
+    assert_eq!(send(app.address, &ready).await.unwrap().status, 503);
 
     std::fs::write(&certificates, ROOT).unwrap();
     // A TLS handshake begins: the client was built. Its back-off is 5 seconds at most.
@@ -140,7 +140,8 @@ async fn a_log_that_nobody_reads() {
     tokio::time::timeout(Duration::from_secs(60), all)
         .await
         .expect("the app stands still");
-    let health = send(app.address, &Call::new("GET", "/healthz"));
+    let health = Call::new("GET", "/healthz");
+    let health = send(app.address, &health);
     let health = tokio::time::timeout(Duration::from_secs(5), health).await;
     assert_eq!(health.expect("/healthz stands still").unwrap().status, 200);
     assert!(started.elapsed() < Duration::from_secs(60));
