@@ -4,6 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine as _;
 use forge_remote::prelude::*;
 use forge_remote::testing::TestClock;
 use serde_json::{Value, json};
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::handlers::Seen;
 use crate::http::{Call, Connection, Reply, exchange, send};
-use crate::jws::{APP_ID, Fit, published};
+use crate::jws::{APP_ID, FIRST_KID, Fit, SECOND_KID, published};
 use crate::source::{Answer, KeySource};
 
 /// How long a condition may take to come true.
@@ -173,9 +174,15 @@ impl Rig {
         }
     }
 
-    /// The token must be refused with 401 at `/tick`, and nothing else may come of it.
+    /// The token must be refused with 401 at `/tick`, and nothing else may come of it. Where it names
+    /// a key that is not published, 503 will do: the key may not be looked for with each token.
     pub async fn refused(&self, token: &str) -> Result<(), String> {
-        self.refused_call(&self.tick(token).bytes(), &[401]).await
+        let statuses: &[u16] = if names_unpublished_key(token) {
+            &[401, 503]
+        } else {
+            &[401]
+        };
+        self.refused_call(&self.tick(token).bytes(), statuses).await
     }
 
     /// These bytes must be answered with one of these statuses, and nothing else may come of it:
@@ -283,6 +290,15 @@ pub async fn until(mut condition: impl FnMut() -> bool) -> bool {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     true
+}
+
+/// Whether a token's header names a key, and not one of [`published`].
+fn names_unpublished_key(token: &str) -> bool {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header);
+    let header: Option<Value> = serde_json::from_slice(&header.unwrap_or_default()).ok();
+    let kid = header.as_ref().and_then(|header| header["kid"].as_str());
+    kid.is_some_and(|kid| ![FIRST_KID, SECOND_KID].contains(&kid))
 }
 
 /// The app without a clock of its own.

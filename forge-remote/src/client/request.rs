@@ -326,7 +326,7 @@ impl Request {
                 rest,
                 left: limit,
                 patience,
-                budget: patience,
+                budget: patience * 2,
             })
         })
     }

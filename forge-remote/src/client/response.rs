@@ -173,7 +173,7 @@ impl Download {
     ///
     /// When more comes than was allowed, when the connection breaks off, when nothing comes within
     /// the call's timeout, and when the download makes too little progress: the pieces may be
-    /// waited for as long as the call's timeout and another second for every 16 KiB that came. What
+    /// waited for as long as twice the call's timeout and another second for every 16 KiB that came. What
     /// the caller does between two pieces does not count.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
         let wait = self.patience.min(self.budget);

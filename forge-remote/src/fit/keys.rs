@@ -446,13 +446,19 @@ impl Inner {
             source = self.source.name(),
             "key set fetched"
         );
-        let fetched = Moment::now(&*self.clock);
+        // Under the lock, so that who misses a key in the new set finds it withdrawn.
+        let mut upkeep = self.upkeep();
+        let now = self.clock.elapsed();
+        if let Some(old) = &*self.snapshot.load() {
+            for kid in old.keys.keys().filter(|kid| !keys.contains_key(*kid)) {
+                upkeep.unknown.withdrawn(kid, number, now);
+            }
+        }
         self.snapshot.store(Some(Arc::new(Snapshot {
             keys,
-            fetched,
+            fetched: Moment::now(&*self.clock),
             time_to_live,
         })));
-        let mut upkeep = self.upkeep();
         upkeep.failed = None;
         upkeep.failures = 0;
         upkeep.accepted = number;

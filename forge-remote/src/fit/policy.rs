@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The most that [`Verification::clock_skew`] allows.
+pub(super) const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
 /// The Forge environments an installation can be in (`app.environment.type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)]
@@ -86,7 +89,7 @@ impl Verification {
     /// How far this machine's clock may be behind Atlassian's: 10 seconds unless told otherwise,
     /// 60 at most. It applies to `nbf` and `iat`; an expired token is expired.
     pub fn clock_skew(mut self, skew: Duration) -> Self {
-        self.clock_skew = skew.min(Duration::from_secs(60));
+        self.clock_skew = skew.min(MAX_CLOCK_SKEW);
         self
     }
 

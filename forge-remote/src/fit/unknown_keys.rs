@@ -31,6 +31,18 @@ impl UnknownKeys {
         {
             return *first;
         }
+        self.remember(id, started, now);
+        started
+    }
+
+    /// Takes note of a key that a set had and the one brought by this fetch has not: it is known to
+    /// be withdrawn.
+    pub(super) fn withdrawn(&mut self, kid: &str, fetch: u64, now: Duration) {
+        self.remember(self.hasher.hash_one(kid), fetch.saturating_sub(1), now);
+    }
+
+    fn remember(&mut self, id: u64, started: u64, now: Duration) {
+        let is_fresh = |at: Duration| now.saturating_sub(at) < REMEMBERED;
         if self.seen.len() >= MAX_KEYS {
             self.seen.retain(|_, (_, at)| is_fresh(*at));
             if self.seen.len() >= MAX_KEYS {
@@ -38,6 +50,5 @@ impl UnknownKeys {
             }
         }
         self.seen.insert(id, (started, now));
-        started
     }
 }

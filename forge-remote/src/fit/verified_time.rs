@@ -36,19 +36,23 @@ impl Default for VerifiedTime {
 
 impl VerifiedTime {
     /// Returns the time to judge expiry by: the wall clock's, unless that is known to be behind.
-    pub(super) fn now(&self, clock: &dyn Clock) -> SystemTime {
+    /// True with it when it is: then this is the earliest time it can be, and it may be later.
+    pub(super) fn now(&self, clock: &dyn Clock) -> (SystemTime, bool) {
         let wall = clock.now();
         let offset = self.offset.load(Ordering::Relaxed);
         if offset == i64::MIN {
-            return wall;
+            return (wall, false);
         }
         let elapsed = clock.elapsed();
         let earliest = u64::try_from(offset.saturating_add(counted(elapsed))).unwrap_or(0);
         let earliest = SystemTime::UNIX_EPOCH + Duration::from_millis(earliest);
-        if earliest > wall {
-            self.log_set_back(earliest.duration_since(wall).unwrap_or_default(), elapsed);
+        let Ok(behind) = earliest.duration_since(wall) else {
+            return (wall, false);
+        };
+        if !behind.is_zero() {
+            self.log_set_back(behind, elapsed);
         }
-        wall.max(earliest)
+        (earliest, !behind.is_zero())
     }
 
     /// Takes note of a verified token's `iat`; `now` is the time it was judged by.

@@ -11,7 +11,9 @@ use super::claims::{Claims, Expected, Origin};
 use super::clock::Clock;
 use super::jws::Compact;
 use super::keys::KeySet;
-use super::policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
+use super::policy::{
+    Caller, EndpointBinding, Environment, MAX_CLOCK_SKEW, Named, Target, Verification,
+};
 use super::provenance::{PLATFORM_MODULE, Provenance};
 use super::refusal::{Refusal, VerifyError};
 use super::replay::ReplayGuard;
@@ -125,10 +127,15 @@ impl Verifier {
             return Err(Refusal::BadSignature.into());
         }
 
+        let (now, is_behind) = self.time.now(&*self.clock);
         let expected = Expected {
             app_id: self.app_id.as_str(),
-            now: self.time.now(&*self.clock),
-            clock_skew: self.policy.clock_skew,
+            now,
+            clock_skew: if is_behind {
+                MAX_CLOCK_SKEW
+            } else {
+                self.policy.clock_skew
+            },
             max_lifetime: self.policy.max_lifetime,
         };
         let claims = Claims::check(payload, &expected)?;

@@ -36,7 +36,7 @@ async fn keys_age_while_the_machine_sleeps() {
     rig.clock.set(rig.now() + 19 * HOUR);
     // The first call past the end of the set's life waits for a new one.
     assert_eq!(rig.status(&issued(rig.now())).await, 401);
-    assert_eq!(rig.source.requests(), 2);
+    assert!((2..=3).contains(&rig.source.requests()));
     let fit = rig.fit().head("kid", SECOND_KID);
     rig.let_in(&rig.tick(&fit.sign(second())), &fit)
         .await

@@ -5,10 +5,10 @@
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use forge_remote_tests::http::{Call, Connection, send};
-use forge_remote_tests::jws::{APP_ID, published};
+use forge_remote_tests::jws::{APP_ID, Fit, published};
 use forge_remote_tests::rig::until;
 use forge_remote_tests::source::{Answer, KeySource};
 use forge_remote_tests::stores::Folder;
@@ -37,7 +37,7 @@ struct App {
 
 impl App {
     async fn start(keys: &str, variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_events_app"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_logs_app"))
             .env("FORGE_REMOTE_APP_ID", APP_ID)
             .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
             .env("FORGE_REMOTE_JWKS_URL", keys)
@@ -97,8 +97,8 @@ async fn certificates_that_come_late() {
         "{log:?}"
     );
     assert!(has(&url) && has("not Atlassian's default"), "{log:?}");
-    let ready = send(app.address, &Call::new("GET", "/readyz"));
-    assert_eq!(ready.await.unwrap().status, 503);
+    let ready = Call::new("GET", "/readyz");
+    assert_eq!(send(app.address, &ready).await.unwrap().status, 503);
 
     std::fs::write(&certificates, ROOT).unwrap();
     // A TLS handshake begins: the client was built. Its back-off is 5 seconds at most.
@@ -125,14 +125,20 @@ async fn a_proxy_is_logged() {
 #[tokio::test]
 async fn a_log_that_nobody_reads() {
     let keys = KeySource::start(Answer::Keys(published())).await;
-    let mut app = App::start(&keys.url(), &[("RUST_LOG", "trace")]).await;
-    // With everything logged, far more than a pipe holds (64 KiB) and may wait (4 MiB).
-    let call = Call::post("/follow").keep_alive().bytes();
+    let mut app = App::start(&keys.url(), &[]).await;
+    // 10 MB of lines, far more than a pipe holds (64 KiB) and may wait (4 MiB).
+    let body = "x".repeat(3_900);
     let calls = (0..4).map(|_| async {
         let mut connection = Connection::open(app.address).await.unwrap();
-        for _ in 0..2_500 {
+        let mut call = Vec::new();
+        for at in 0..650 {
+            if at % 100 == 0 {
+                let fit = Fit::page(SystemTime::now()).token();
+                let post = Call::post("/quote").bearer(&fit).body(&body);
+                call = post.keep_alive().bytes();
+            }
             assert!(connection.send(&call).await);
-            assert_eq!(connection.reply().await.unwrap().unwrap().status, 401);
+            assert_eq!(connection.reply().await.unwrap().unwrap().status, 500);
         }
     });
     let started = Instant::now();
@@ -140,7 +146,8 @@ async fn a_log_that_nobody_reads() {
     tokio::time::timeout(Duration::from_secs(60), all)
         .await
         .expect("the app stands still");
-    let health = send(app.address, &Call::new("GET", "/healthz"));
+    let health = Call::new("GET", "/healthz");
+    let health = send(app.address, &health);
     let health = tokio::time::timeout(Duration::from_secs(5), health).await;
     assert_eq!(health.expect("/healthz stands still").unwrap().status, 200);
     assert!(started.elapsed() < Duration::from_secs(60));
