@@ -2,7 +2,7 @@
 //!
 //! Source: npm @forge/manifest 13.7.0, read on 2026-11-23.
 
-use crate::events::{Event, event};
+use crate::event::{Event, event};
 
 /// Every scope, sorted.
 #[rustfmt::skip]

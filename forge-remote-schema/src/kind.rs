@@ -1,8 +1,7 @@
 //! The shape of a row in the table of kinds.
 
-use crate::events::ScopeSet;
-use crate::kinds::KINDS;
-use crate::options::{Combination, OptionSet, OptionSpec};
+use crate::event::ScopeSet;
+use crate::options::{COMMON, Combination, OptionSet, OptionSpec};
 
 /// A kind of invocation: an attribute, and the module it declares.
 #[derive(Clone, Copy, Debug)]
@@ -43,8 +42,11 @@ pub struct KindSpec {
     /// Whether Forge may forward the headers of its own caller. A token in one of them is not
     /// proven to be Forge's then.
     pub forwards_caller_headers: bool,
+    /// Whether the call ends an installation, so that its handler deletes the installation's data.
+    /// Such a handler accepts only tokens that the platform is known to send.
+    pub ends_installation: bool,
     /// The requests that belong to a handler.
-    pub routes: Routes,
+    pub routes: RouteScope,
     /// Whether the caller chooses the method, so that the attribute takes `method`.
     pub any_method: bool,
     /// Whether an empty body is accepted as `{}`, because Atlassian documents no body.
@@ -73,7 +75,7 @@ pub enum Caller {
 
 /// The requests that belong to a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Routes {
+pub enum RouteScope {
     /// Requests with its method to its path.
     Exact,
     /// Requests with any method to its path.
@@ -103,26 +105,14 @@ impl KindSpec {
         caller: Caller::Platform,
         has_user: false,
         forwards_caller_headers: false,
-        routes: Routes::Exact,
+        ends_installation: false,
+        routes: RouteScope::Exact,
         any_method: false,
         body_optional: false,
         checks_responses: false,
         scopes: &[],
         when: "",
     };
-
-    /// Returns the kind of this attribute.
-    ///
-    /// ```
-    /// use forge_remote_schema::KindSpec;
-    ///
-    /// let kind = KindSpec::find("merge_check").ok_or("unknown")?;
-    /// assert_eq!(kind.module_type, "bitbucket:mergeCheck");
-    /// # Ok::<(), &str>(())
-    /// ```
-    pub fn find(attribute: &str) -> Option<&'static Self> {
-        KINDS.iter().find(|kind| kind.attribute == attribute)
-    }
 
     /// Whether the code declares the module, so that `key` is the module's.
     pub const fn has_module(&self) -> bool {
@@ -149,7 +139,7 @@ impl KindSpec {
         let endpoint = (self.has_module() && self.has_endpoint()).then_some("endpoint");
         let method = self.any_method.then_some("method");
         let has_endpoint = self.has_endpoint();
-        let common = crate::options::COMMON.into_iter();
+        let common = COMMON.into_iter();
         self.option_set()
             .names()
             .chain(endpoint)

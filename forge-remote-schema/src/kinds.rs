@@ -4,8 +4,8 @@
 //! `forge_remote::kinds`, and what differs from [`KindSpec::DEFAULT`]. The attribute, its re-export,
 //! and what the manifest's rules and the build script know are made of it.
 
-use crate::events::ScopeSet;
-use crate::kind::{Caller, KindSpec, Place, Routes};
+use crate::event::ScopeSet;
+use crate::kind::{Caller, KindSpec, Place, RouteScope};
 use crate::lists;
 use crate::options::{Combination, OptionSet, OptionSpec, Shape, TextRule, Variants};
 
@@ -62,6 +62,7 @@ macro_rules! for_each_kind {
         PRE_UNINSTALL = pre_uninstall as PreUninstall {
             module_type: "preUninstall",
             key_suffix: Some("pre-uninstall"),
+            ends_installation: true,
             body_optional: true,
             when: "before the app is uninstalled",
         }
@@ -90,7 +91,7 @@ macro_rules! for_each_kind {
             ],
             // Where Forge forwards the request itself, its headers are the caller's.
             forwards_caller_headers: true,
-            routes: Routes::Below,
+            routes: RouteScope::Below,
             checks_responses: true,
             when: "when its URL is requested",
         }
@@ -200,7 +201,7 @@ macro_rules! for_each_kind {
             ],
             caller: Caller::PlatformForUser,
             has_user: true,
-            routes: Routes::AnyMethod,
+            routes: RouteScope::AnyMethod,
             when: "when a design is linked",
         }
         /// Makes the function one of the functions of a security information provider.
@@ -239,7 +240,7 @@ macro_rules! for_each_kind {
             ],
             caller: Caller::PlatformForUser,
             has_user: true,
-            routes: Routes::AnyMethod,
+            routes: RouteScope::AnyMethod,
             when: "when security information is shown",
         }
         /// Renders a Confluence macro where its page cannot run.
@@ -299,6 +300,7 @@ macro_rules! for_each_kind {
         ENDPOINT = endpoint as Endpoint {
             module_type: "endpoint",
             endpoint_places: &[RESOLVER],
+            options: &[OptionSpec::texts("pages", &lists::PAGES, "[\"admin-page\"]")],
             caller: Caller::Page,
             has_user: true,
             any_method: true,
@@ -464,6 +466,19 @@ const POST_FUNCTION_GRANULAR: ScopeSet = &[
     "read:webhook:jira",
     "read:workflow:jira",
 ];
+
+/// Returns the kind of this attribute.
+///
+/// ```
+/// use forge_remote_schema::kinds;
+///
+/// let kind = kinds::find("merge_check").ok_or("unknown")?;
+/// assert_eq!(kind.module_type, "bitbucket:mergeCheck");
+/// # Ok::<(), &str>(())
+/// ```
+pub fn find(attribute: &str) -> Option<&'static KindSpec> {
+    KINDS.iter().find(|kind| kind.attribute == attribute)
+}
 
 /// The kinds whose module the code declares.
 pub fn declared() -> impl Iterator<Item = &'static KindSpec> {

@@ -44,6 +44,8 @@ pub const UNKNOWN_EVENTS: ListRules = list(not_blank);
 pub const PATHS: ListRules = list(not_blank);
 /// Paths of entity properties in a payload.
 pub const PROPERTY_PATHS: ListRules = list(property_path);
+/// Keys of the modules of pages.
+pub const PAGES: ListRules = list(page_key);
 /// Arguments of a JQL function.
 pub const ARGUMENTS: ListRules = ListRules {
     identity: argument_name,
@@ -211,6 +213,17 @@ pub(crate) fn not_blank(text: &str) -> Result<(), Mistake> {
     } else {
         Ok(())
     }
+}
+
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/>
+fn page_key(key: &str) -> Result<(), Mistake> {
+    if !key.is_empty() && key.chars().all(is_key_char) {
+        return Ok(());
+    }
+    Err(Mistake::new(
+        format!("`{key}` cannot be the key of a page's module"),
+        "write the `key` of the module as `modules` in the manifest has it",
+    ))
 }
 
 fn property_path(text: &str) -> Result<(), Mistake> {

@@ -1,4 +1,4 @@
-//! "Did you mean": the one place that decides which known name is close to an unknown one.
+//! Names in messages: "did you mean", and lists in words.
 
 /// Returns the known name that was probably meant, or `None` when no name is close.
 ///
@@ -29,6 +29,32 @@ fn folded(text: &str) -> String {
     text.to_ascii_lowercase().replace(['-', '_'], "")
 }
 
+/// The names in back-ticks, joined in words: `` `a`, `b` or `c` ``.
+///
+/// ```
+/// assert_eq!(forge_remote_schema::one_of(["a", "b", "c"]), "`a`, `b` or `c`");
+/// ```
+pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [init @ .., last] => format!("{} or {last}", init.join(", ")),
+    }
+}
+
+/// `did you mean …?` where a known name is close.
+///
+/// ```
+/// assert_eq!(
+///     forge_remote_schema::did_you_mean("scope", ["auth", "scopes"]).as_deref(),
+///     Some("did you mean `scopes`?"),
+/// );
+/// ```
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(name, known).map(|near| format!("did you mean `{near}`?"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +67,12 @@ mod tests {
         assert_eq!(nearest("licensedOnly", known), Some("licensed_only"));
         assert_eq!(nearest("auht", known), Some("auth"));
         assert_eq!(nearest("timeout", known), None);
+    }
+
+    #[test]
+    fn names_are_listed_in_words() {
+        assert_eq!(one_of(["a"]), "`a`");
+        assert_eq!(one_of(["a", "b", "c"]), "`a`, `b` or `c`");
     }
 
     #[test]

@@ -9,7 +9,6 @@ mod dev;
 mod error;
 mod extract;
 pub mod fit;
-mod forge_data;
 mod http_client;
 mod json;
 pub mod kinds;
@@ -50,12 +49,22 @@ pub use forge_remote_macros::handler;
 
 /// The attributes, for the root and the prelude.
 mod attributes {
-    pub use forge_remote_macros::{
-        action, agent_connector, consumer, data_residency, design_info_provider,
-        dynamic_pipelines_provider, endpoint, jql_function, merge_check, pre_uninstall,
-        scheduled_trigger, security_info_provider, static_macro, trigger, web_trigger,
-        widget_context, workflow_post_function,
-    };
+    macro_rules! attributes {
+        ($(
+            $(#[doc = $docs:literal])+
+            $constant:ident = $attribute:ident as $runtime:ident $spec:tt
+        )*) => {
+            $(
+                #[doc = concat!(
+                    "\n\nIts options, an example and the payload: [`kinds::", stringify!($runtime),
+                    "`](crate::kinds::", stringify!($runtime), ").",
+                )]
+                pub use forge_remote_macros::$attribute;
+            )*
+        };
+    }
+
+    forge_remote_schema::for_each_kind!(attributes);
 }
 
 pub use axum;
