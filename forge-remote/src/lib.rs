@@ -25,6 +25,8 @@ mod opaque;
     )
 )]
 mod platform;
+#[doc(hidden)]
+mod private;
 pub mod registry;
 mod response;
 #[cfg(feature = "testing")]
@@ -32,9 +34,11 @@ pub mod testing;
 pub mod token;
 mod work;
 
+/// Paths for the macros' output. Not part of the public API.
 #[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
+pub mod __private {
+    pub use crate::private::*;
+}
 
 pub use app::{App, Background, BackgroundError, BackgroundTasks, Built, LaunchError, Shutdown};
 pub use error::{BoxError, Error, Result};
