@@ -276,7 +276,8 @@ fn every_module_without_a_user_needs_a_route_and_gets_no_user_token() {
     const AUTH: &str = "        appSystemToken:\n";
     let codes_of = |module_type: &str| {
         let named = format!("  {module_type}:\n    - key: tick-module\n      endpoint: tick\n");
-        let head = GOOD.find("  scheduledTrigger:").unwrap()..GOOD.find("  endpoint:").unwrap();
+        let head =
+            GOOD.find("  scheduledTrigger:").unwrap()..GOOD.find("\n  endpoint:\n").unwrap() + 1;
         let text = GOOD
             .replace(&GOOD[head], &named)
             .replace(ROUTE, "")

@@ -93,8 +93,12 @@ fn main() { forge_remote::Remote::new("backend"); }
 /// what `App` no longer adds is reported.
 #[test]
 fn the_frameworks_own_handlers_are_known() {
+    const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-built-in");
     fs::create_dir_all(package.join("src")).unwrap();
+    // Without other packages of a workspace, whose handlers would not be seen.
+    let lock = "[[package]]\nname = \"app\"\nversion = \"0.0.0\"\n";
+    fs::write(package.join("Cargo.lock"), lock).unwrap();
     let manifest = package.join("manifest.yml");
     let handlers = |builder: &str| {
         let source = format!(
@@ -106,12 +110,12 @@ fn the_frameworks_own_handlers_are_known() {
     let fresh = {
         let file = ManifestFile::parse("manifest.yml", None).unwrap();
         let app = App::empty()
-            .app_id("ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107")
+            .app_id(APP_ID)
             .remote(Remote::new("backend").base_url("https://backend.example.com"))
             .tokens(MemoryTokens::new())
             .keep_tokens_fresh();
         let app = app.build().unwrap();
-        file.updated(&app.sections(), None).unwrap()
+        file.updated(&app.sections(), Some(APP_ID)).unwrap()
     };
     fs::write(&manifest, &fresh).unwrap();
     handlers(".keep_tokens_fresh()");
