@@ -10,20 +10,23 @@
 //! forge_remote_build::warn_if_stale();
 //! ```
 //!
-//! A build script runs before there are handlers, so this reads the sources: it sees what is
-//! written in this package's `src`. It does not see handlers that a macro by example writes or that
-//! stand in another crate, nor attributes under another name; under a `cfg` and in `src/bin` it
-//! asks nothing of them. Where the package depends on others of the same workspace, or the sources
-//! hint at handlers elsewhere, it says nothing of endpoints without a handler. Tokens, scopes and
-//! options that are no text are not compared. It never fails a build: what it can't read, it does
-//! not mention. `manifest --check` and `forge_remote::test_manifest!` know everything: they decide,
-//! this reminds.
+//! A build script runs before the handlers exist, so this reads the sources in the package's `src`,
+//! with the same table of attributes and the same rules for names as the macros and the runtime.
+//! These are its limits:
+//!
+//! - It does not see handlers in other crates, handlers that a declarative macro writes, and
+//!   attributes under another name.
+//! - It does not require handlers under a `cfg` or in `src/bin` to be in the manifest.
+//! - It does not report endpoints without a handler where the package depends on others of the same
+//!   workspace, or where the sources may have handlers that it does not see.
+//! - It does not compare tokens, scopes, and options other than texts.
+//!
+//! The handlers that the framework adds itself (`App::keep_tokens_fresh`) are known. A build never
+//! fails because of it: a file that cannot be read is skipped. `manifest --check` and
+//! `forge_remote::test_manifest!` compare everything; this is a reminder.
 
-#[doc(hidden)]
-pub mod kinds;
 mod lock;
 mod manifest;
-mod names;
 mod sources;
 
 use std::env;
@@ -32,19 +35,19 @@ use std::path::{Path, PathBuf};
 use manifest::Manifest;
 use sources::Sources;
 
-/// More warnings than this say no more.
-const MOST: usize = 10;
+/// The largest number of warnings.
+const MAX_WARNINGS: usize = 10;
 
-/// Prints a cargo warning for each thing in which `manifest.yml` differs from the handlers in the
+/// Prints a cargo warning for each difference between `manifest.yml` and the handlers in the
 /// package's `src`, ten at most. For `build.rs`; elsewhere it does nothing.
 ///
-/// The file is that of `FORGE_REMOTE_MANIFEST`, else the one beside `Cargo.toml`. What can't be
-/// read is passed over in silence.
+/// The file is `FORGE_REMOTE_MANIFEST`, or the one beside `Cargo.toml`. Files that cannot be read
+/// are skipped.
 pub fn warn_if_stale() {
     let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {
         return;
     };
-    // Cargo runs what names a missing file at every build.
+    // Cargo would run the script at every build for a missing file.
     let rerun = |path: &Path| {
         if path.exists() {
             println!("cargo::rerun-if-changed={}", path.display());
@@ -63,12 +66,12 @@ pub fn warn_if_stale() {
     let package_name = env::var("CARGO_PKG_NAME").unwrap_or_default();
     let problems = problems(&package, &package_name, &file);
     let name = file.strip_prefix(&package).unwrap_or(&file).display();
-    for problem in problems.iter().take(MOST) {
+    for problem in problems.iter().take(MAX_WARNINGS) {
         println!("cargo::warning={name} is stale: {problem}: run `cargo run -- manifest --write`");
     }
 }
 
-/// What would be said of a package and a manifest; for tests.
+/// Returns the differences between a package and a manifest; for tests.
 #[doc(hidden)]
 pub fn problems(package: &Path, name: &str, manifest: &Path) -> Vec<String> {
     let Some(manifest) = Manifest::read(manifest) else {

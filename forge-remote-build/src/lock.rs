@@ -1,13 +1,13 @@
-//! What Cargo.lock knows: whether handlers may stand in another package of the same workspace.
+//! `Cargo.lock`: whether handlers may be in another package of the same workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// These have no handlers.
-const OURS: [&str; 3] = ["forge-remote", "forge-remote-build", "forge-remote-macros"];
+/// These and their dependencies have no handlers.
+const OURS: [&str; 2] = ["forge-remote", "forge-remote-build"];
 
-/// Whether a package depends on others by path, forge-remote aside; `true` when that isn't known.
+/// Whether a package depends on others by path, except forge-remote; `true` when that is not known.
 pub(crate) fn may_have_local_dependencies(folder: &Path, package: &str) -> bool {
     let lock = folder
         .ancestors()
@@ -31,7 +31,8 @@ fn depends_on_local(lock: &str, package: &str) -> bool {
     let mut left = vec![package];
     while let Some(name) = left.pop() {
         match local.get(name) {
-            Some(_) if name != package && !OURS.contains(&name) => return true,
+            Some(_) if OURS.contains(&name) => {}
+            Some(_) if name != package => return true,
             Some(dependencies) if seen.insert(name) => left.extend(dependencies),
             // Cargo has every package that it builds in its lock file.
             None if name == package => return true,
@@ -73,6 +74,13 @@ dependencies = [
 [[package]]
 name = "forge-remote-macros"
 version = "0.1.0"
+dependencies = [
+ "forge-remote-schema",
+]
+
+[[package]]
+name = "forge-remote-schema"
+version = "0.1.0"
 
 [[package]]
 name = "serde"
@@ -88,7 +96,7 @@ dependencies = [
 "#;
 
     #[test]
-    fn packages_by_path_are_found_and_ours_are_not_meant() {
+    fn packages_by_path_are_found_except_ours() {
         assert!(!depends_on_local(LOCK, "app"));
         assert!(depends_on_local(LOCK, "server"));
         assert!(depends_on_local(LOCK, "unknown"));

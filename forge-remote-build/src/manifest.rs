@@ -1,9 +1,10 @@
-//! The manifest, and what in it is stale.
+//! The manifest, and its differences from the sources.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use forge_remote_schema::Place;
 use serde_yaml::Value;
 
 use crate::sources::{Handler, Sources};
@@ -32,13 +33,13 @@ impl Manifest {
             .find(|item| text(item, "key") == Some(key))
     }
 
-    /// One line for each thing that isn't as the sources say.
+    /// Returns one line for each difference from the sources.
     pub(crate) fn problems(&self, sources: &Sources) -> Vec<String> {
         let mut problems = Vec::new();
         let mut missing = BTreeSet::new();
         for handler in sources.handlers.iter().filter(|one| !one.conditional) {
             self.check_module(handler, &mut problems);
-            if handler.kind.below.is_some() {
+            if !handler.kind.has_endpoint() {
                 continue;
             }
             let endpoint = handler.names.endpoint.as_str();
@@ -51,6 +52,13 @@ impl Manifest {
                 None => {}
             }
         }
+        for (method, endpoint) in &sources.built_in {
+            if self.module("endpoint", endpoint).is_none() {
+                problems.push(format!(
+                    "modules.endpoint lacks `{endpoint}` of `App::{method}`"
+                ));
+            }
+        }
         if !sources.more {
             self.check_gone(sources, &mut problems);
         }
@@ -58,52 +66,60 @@ impl Manifest {
     }
 
     fn check_module(&self, handler: &Handler, problems: &mut Vec<String>) {
-        let Some((module_type, _)) = handler.kind.module else {
+        let (kind, module_type) = (handler.kind, handler.kind.module_type);
+        if !kind.has_module() {
             return;
-        };
+        }
         let (key, place) = (&handler.names.key, &handler.place);
         let Some(found) = self.module(module_type, key) else {
             problems.push(format!("modules.{module_type} lacks `{key}` of {place}"));
             return;
         };
-        let written = handler.kind.properties.iter().filter_map(|(option, name)| {
-            let code = handler.option(option)?;
-            Some((*name, code))
-        });
-        let endpoint = ("endpoint", handler.names.endpoint.as_str());
-        if let Some(part) = handler.kind.part.and_then(|option| handler.option(option)) {
-            let (name, code) = endpoint;
-            if found.get(part).and_then(|part| text(part, name)) != Some(code) {
+        let mut check = |path: &[&str], code: &str| {
+            let value = path.iter().try_fold(found, |value, name| value.get(name));
+            if value.and_then(Value::as_str) != Some(code) {
+                let path = path.join(".");
                 problems.push(format!(
-                    "modules.{module_type}[{key}].{part}.{name} is not `{code}`, as {place} says"
+                    "modules.{module_type}[{key}].{path} is not `{code}`, as {place} says"
                 ));
+            }
+        };
+        for option in kind.options {
+            if let (Some(property), Some(code)) = (option.property, handler.option(option.name)) {
+                check(&[property], code);
             }
         }
-        let endpoint = handler.kind.names_endpoint.then_some(endpoint);
-        for (name, code) in written.chain(endpoint) {
-            if text(found, name) != Some(code) {
-                problems.push(format!(
-                    "modules.{module_type}[{key}].{name} is not `{code}`, as {place} says"
-                ));
-            }
+        if let Some(path) = place_of_endpoint(handler) {
+            check(path, &handler.names.endpoint);
         }
     }
 
-    /// An endpoint of our remote that no handler has.
+    /// Reports endpoints of the app's remotes that no handler has.
     fn check_gone(&self, sources: &Sources, problems: &mut Vec<String>) {
         for item in self.modules("endpoint") {
             let (Some(key), Some(remote)) = (text(item, "key"), text(item, "remote")) else {
                 continue;
             };
             let ours = sources.remotes.contains(remote);
-            if ours && sources.handlers.iter().all(|one| one.names.endpoint != key) {
+            let has_handler = sources.handlers.iter().any(|one| one.names.endpoint == key)
+                || sources.may_be_built_in(key);
+            if ours && !has_handler {
                 problems.push(format!("modules.endpoint[{key}] has no handler in src"));
             }
         }
     }
 }
 
-/// An endpoint of several paths has no route.
+/// Where the module's item names the handler's endpoint: at its only place, or at that of the part
+/// that the handler makes.
+fn place_of_endpoint(handler: &Handler) -> Option<Place> {
+    let part = handler.kind.part_option;
+    let part = part.map(|option| handler.option(option));
+    let mut places = handler.kind.endpoint_places.iter().copied();
+    places.find(|place| part.is_none_or(|part| place.first().copied() == part))
+}
+
+/// Checks an endpoint's route. An endpoint of several paths has none.
 fn check_route(handler: &Handler, found: &Value, sources: &Sources, problems: &mut Vec<String>) {
     let names = &handler.names;
     let alone = sources

@@ -1,22 +1,23 @@
-//! The handlers as the sources write them.
+//! The handlers, as the sources write them.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use forge_remote_schema::built_in::BUILT_IN;
+use forge_remote_schema::names::{Names, WrittenNames};
+use forge_remote_schema::{KindSpec, kinds};
 use proc_macro2::{TokenStream, TokenTree};
+use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Ident, Item, Lit, Meta, Token};
 
-use crate::kinds::{KINDS, Kind};
-use crate::names::{Names, Shape, Written};
-
 /// A handler that is written out.
 #[derive(Debug)]
 pub(crate) struct Handler {
-    pub(crate) kind: &'static Kind,
+    pub(crate) kind: &'static KindSpec,
     pub(crate) names: Names,
     /// Options with a string, by name.
     pub(crate) options: Vec<(String, String)>,
@@ -33,13 +34,18 @@ impl Handler {
     }
 }
 
-/// What a package's `src` says.
+/// The handlers of a package's `src`.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
     pub(crate) handlers: Vec<Handler>,
     /// The keys of remotes: `Remote::new("…")`, `remote = "…"`.
     pub(crate) remotes: BTreeSet<String>,
-    /// There may be handlers that are not seen.
+    /// The endpoints that the framework adds itself, each with the method of `App` that adds it, as
+    /// a function of the app calls that.
+    pub(crate) built_in: BTreeSet<(&'static str, &'static str)>,
+    /// The same, for calls that may not be in this build.
+    conditionally_built_in: BTreeSet<&'static str>,
+    /// Whether there may be handlers that are not seen.
     pub(crate) more: bool,
 }
 
@@ -54,7 +60,11 @@ impl Sources {
         let mut conditional = BTreeSet::new();
         for path in paths {
             let text = fs::read_to_string(&path).unwrap_or_default();
-            if let Ok(tokens) = text.parse() {
+            if let Ok(tokens) = text.parse::<TokenStream>() {
+                for built_in in BUILT_IN.iter().filter(|one| names(&tokens, one.method)) {
+                    let endpoints = built_in.endpoints.iter().copied();
+                    sources.conditionally_built_in.extend(endpoints);
+                }
                 sources.take_remotes(tokens);
             }
             match syn::parse_file(&text) {
@@ -63,12 +73,12 @@ impl Sources {
                     let path = path.strip_prefix(package).unwrap_or(&path).to_owned();
                     files.push((path, file));
                 }
-                // Half-typed: the compiler says so.
+                // Incomplete: the compiler reports it.
                 Err(_) => sources.more = true,
             }
         }
         for (path, file) in files {
-            // `src/bin` has binaries that this manifest may not be about.
+            // The manifest may not be that of a binary in `src/bin`.
             let conditional = is_conditional(&file.attrs)
                 || path.starts_with("src/bin")
                 || path
@@ -81,7 +91,12 @@ impl Sources {
         sources
     }
 
-    /// The names of modules with a file that stand under a `cfg`.
+    /// Whether the framework may add an endpoint of this key.
+    pub(crate) fn may_be_built_in(&self, endpoint: &str) -> bool {
+        self.conditionally_built_in.contains(endpoint)
+    }
+
+    /// Collects the names of modules with a file that are under a `cfg`.
     fn look_for_files(&mut self, items: &[Item], conditional: &mut BTreeSet<String>) {
         for item in items {
             let Item::Mod(module) = item else { continue };
@@ -104,13 +119,21 @@ impl Sources {
                     for attribute in &function.attrs {
                         self.take_attribute(attribute, name, file, conditional);
                     }
+                    if !conditional && !is_test(&function.attrs) {
+                        let body = function.block.to_token_stream();
+                        for built_in in BUILT_IN.iter().filter(|one| names(&body, one.method)) {
+                            let endpoints = built_in.endpoints.iter();
+                            self.built_in
+                                .extend(endpoints.map(|endpoint| (built_in.method, *endpoint)));
+                        }
+                    }
                 }
                 Item::Mod(module) => {
                     let conditional = conditional || is_conditional(&module.attrs);
                     let items = module.content.as_ref().map(|(_, items)| items.as_slice());
                     self.take_items(items.unwrap_or_default(), file, conditional);
                 }
-                // A macro may write handlers, `link!` name a crate that has some.
+                // A macro may write handlers, and `link!` names a crate with handlers.
                 Item::Macro(call) if !writes_none(&call.mac.path) => self.more = true,
                 _ => {}
             }
@@ -129,10 +152,7 @@ impl Sources {
         if name.as_deref() == Some("cfg_attr") {
             self.more = true;
         }
-        let Some(kind) = KINDS
-            .iter()
-            .find(|kind| Some(kind.attribute) == name.as_deref())
-        else {
+        let Some(kind) = name.as_deref().and_then(kinds::find) else {
             return;
         };
         let options = match &attribute.meta {
@@ -143,7 +163,7 @@ impl Sources {
                 .and_then(strings),
         };
         let Some(options) = options else {
-            // The macro refuses it, or knows more than this does.
+            // The macro rejects it, or a constant gives a name.
             self.more = true;
             return;
         };
@@ -154,17 +174,14 @@ impl Sources {
         };
         self.remotes.extend(option("remote").map(str::to_owned));
         let names = Names::new(
-            Written {
+            kind,
+            WrittenNames {
                 function: &function,
                 key: option("key"),
                 endpoint: option("endpoint"),
                 path: option("path"),
             },
-            Shape {
-                suffix: kind.module.map(|(_, suffix)| suffix),
-                shared: kind.shared,
-                below: kind.below.and_then(option),
-            },
+            kind.path_option.and_then(option),
         );
         self.handlers.push(Handler {
             kind,
@@ -227,7 +244,7 @@ fn strings(written: Punctuated<Setting, Token![,]>) -> Option<Vec<(String, Strin
     Some(options)
 }
 
-/// Whether a macro is known to write no handlers.
+/// Whether a macro is known not to write handlers.
 fn writes_none(path: &syn::Path) -> bool {
     let name = path.segments.last().map(|last| last.ident.to_string());
     matches!(
@@ -236,13 +253,30 @@ fn writes_none(path: &syn::Path) -> bool {
     )
 }
 
+/// Whether these tokens have this word, in their groups too.
+fn names(tokens: &TokenStream, word: &str) -> bool {
+    tokens.clone().into_iter().any(|token| match token {
+        TokenTree::Ident(ident) => ident == word,
+        TokenTree::Group(group) => names(&group.stream(), word),
+        _ => false,
+    })
+}
+
+/// Whether a function is a test, by any framework's attribute.
+fn is_test(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| {
+        let last = attribute.path().segments.last();
+        last.is_some_and(|last| last.ident == "test")
+    })
+}
+
 fn is_conditional(attributes: &[Attribute]) -> bool {
     attributes
         .iter()
         .any(|attribute| attribute.path().is_ident("cfg"))
 }
 
-/// The Rust files below a folder; links are not followed.
+/// Collects the Rust files below a folder, without following links.
 fn find(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();

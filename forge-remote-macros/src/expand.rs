@@ -1,22 +1,32 @@
-//! What is emitted: the function as it was written, always and first; beside it, one record.
+//! Stage 5, the output: the function as it was written, always and first, and one record beside it.
 
+use forge_remote_schema::KindSpec;
 use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
-use quote::{format_ident, quote};
+use quote::{ToTokens as _, format_ident, quote};
 use syn::Path;
 use syn::ext::IdentExt as _;
 
 use crate::diag::{Errors, Place};
-use crate::kinds::Kind;
 use crate::model::Handler;
-use crate::parse::{self, Function};
+use crate::options::Options;
+use crate::signature::Function;
+use crate::{parse, validate};
 
-/// An attribute on an item.
-pub(crate) fn attribute(kind: &Kind, attribute: TokenStream, item: TokenStream) -> TokenStream {
+/// Expands an attribute on an item.
+pub(crate) fn attribute(
+    kind: &'static KindSpec,
+    attribute: TokenStream,
+    item: TokenStream,
+) -> TokenStream {
     let mut errors = Errors::default();
     let record = match Function::read(item.clone()) {
         Ok(function) => {
-            let written = parse::options(kind, attribute, &mut errors);
-            Some(Handler::new(kind, written, function, &mut errors))
+            let first = kind.option_set().first();
+            let written = parse::options(first, attribute, &mut errors);
+            let mut options = Options::new(kind, &function.name, written, &mut errors);
+            let handler = Handler::new(kind, &mut options, function, &mut errors);
+            validate::handler(&handler, &options, &mut errors);
+            Some(handler)
         }
         Err(error) => {
             let first = item.clone().into_iter().find_map(|token| match token {
@@ -24,11 +34,11 @@ pub(crate) fn attribute(kind: &Kind, attribute: TokenStream, item: TokenStream) 
                 _ => None,
             });
             match first {
-                // A function that is being typed: its own error says more.
+                // An incomplete function: the parser's error is more specific.
                 Some(word) if word == "fn" || word == "async" => errors.push(error),
                 _ => errors.help(
                     first.map_or_else(Span::call_site, |word| word.span()),
-                    format!("`#[{}]` belongs on a function", kind.name),
+                    format!("`#[{}]` belongs on a function", kind.attribute),
                     "write it above an `async fn`",
                 ),
             }
@@ -61,8 +71,8 @@ pub(crate) fn handler(path: TokenStream) -> TokenStream {
     quote!(#path())
 }
 
-/// The record's name, so that it can be named from where the function can. It stands in the error
-/// that `handler!` gives for a function without an attribute.
+/// The name of the record, which is in scope wherever the function is. The compiler's error for
+/// `handler!` with a function without an attribute shows it.
 fn record_name(function: &Ident) -> Ident {
     format_ident!(
         "__forge_remote_attribute_of_{}",
@@ -71,8 +81,8 @@ fn record_name(function: &Ident) -> Ident {
     )
 }
 
-/// A place in the user's code for code that isn't theirs: lints leave it alone, so that nothing
-/// here needs an `#[allow]`, which a crate's `#![forbid]` would refuse.
+/// A span in the user's code for generated code: lints ignore it, so that nothing here needs an
+/// `#[allow]`, which a crate's `#![forbid]` would reject.
 fn at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
@@ -89,22 +99,27 @@ fn relocated(tokens: &TokenStream) -> TokenStream {
 }
 
 /// A call of the runtime's `handler!`, which holds everything that is the same for all handlers:
-/// the compiler expands it faster than it takes tokens from here.
+/// the compiler expands that faster than tokens from here.
 fn registration(handler: &Handler) -> TokenStream {
     let Handler {
         private,
-        name,
         conditions,
         kind,
-        arguments,
-        has_user,
         scopes,
         docs,
+        function:
+            Function {
+                name,
+                arguments,
+                output,
+                visibility,
+                ..
+            },
         ..
     } = handler;
     let record = record_name(name);
-    let visibility = relocated(&handler.visibility);
-    let asks = match (has_user, handler.auth) {
+    let visibility = relocated(&visibility.to_token_stream());
+    let asks = match (handler.spec.has_user, handler.auth) {
         (false, (true, _)) => "no_user_asks_system",
         (false, (false, _)) => "no_user_asks_none",
         (true, (true, true)) => "asks_both",
@@ -120,7 +135,7 @@ fn registration(handler: &Handler) -> TokenStream {
         let way = if is_last { "last" } else { "part" };
         probe(ty, &format!("forge_remote_{way}"), true)
     });
-    let reply = match &handler.output {
+    let reply = match output {
         Some(ty) => {
             let reply = probe(ty, "forge_remote_reply", false);
             quote!([#(#reply)*] [])
@@ -133,7 +148,7 @@ fn registration(handler: &Handler) -> TokenStream {
     let mount = format_ident!("mount_{}", arguments.len());
     let place = location(name.span());
 
-    // What isn't written isn't emitted.
+    // Only written options are emitted.
     let mut texts = TokenStream::new();
     for (field, text) in [
         ("key", &handler.key),
@@ -162,7 +177,7 @@ fn registration(handler: &Handler) -> TokenStream {
     } else {
         quote!(Written { [#texts] #fields })
     };
-    // What isn't seen from outside is in no documentation.
+    // A private record is in no documentation.
     let hidden = (!visibility.is_empty()).then(|| quote!(#[doc(hidden)]));
     quote! {
         #private::handler! {
@@ -173,9 +188,8 @@ fn registration(handler: &Handler) -> TokenStream {
     }
 }
 
-/// `<forge_remote_probe<ty>>::way`, called if it is an argument's, at the
-/// place of the user's type, where its errors are shown. Token by token: putting streams together is
-/// what costs a macro its time.
+/// `<forge_remote_probe<ty>>::way`, called for an argument, at the place of the user's type, where
+/// its errors are shown. Made token by token: joining streams takes most of a macro's time.
 fn probe(ty: &[TokenTree], way: &str, is_argument: bool) -> Vec<TokenTree> {
     let place = |token: Option<&TokenTree>| at(token.map_or_else(Span::call_site, TokenTree::span));
     let (first, last) = (place(ty.first()), place(ty.last()));
@@ -206,10 +220,9 @@ fn probe(ty: &[TokenTree], way: &str, is_argument: bool) -> Vec<TokenTree> {
     tokens
 }
 
-/// Where a function stands, as `file:line:column`: `file!()` and its like would speak of the
-/// attribute.
+/// The place of a function, as `file:line:column`: `file!()` would be the attribute's.
 fn location(place: Span) -> String {
-    // Outside of a compiler, in this crate's own tests, there are no files.
+    // In this crate's own tests, outside of a compiler, there are no files.
     if !proc_macro::is_available() {
         return String::new();
     }
@@ -220,9 +233,9 @@ fn location(place: Span) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kinds::{ENDPOINT, SCHEDULED_TRIGGER};
+    use forge_remote_schema::kinds::{ENDPOINT, SCHEDULED_TRIGGER};
 
-    /// Whatever is wrong, an editor still sees the function.
+    /// An editor sees the function, whatever is wrong.
     #[test]
     fn the_item_comes_first_and_unchanged() {
         let items = [

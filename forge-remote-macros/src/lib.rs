@@ -1,72 +1,48 @@
 //! The attribute macros of forge-remote. Use them through that crate, which documents them.
 //!
-//! One file for each step: `parse` (what is written) → `model` (what it means, checked) →
-//! `expand` (what is emitted); `kinds` is the table of attributes, `checks` (the runtime's too) knows what
-//! their lists may hold, `diag` collects the errors.
+//! One file for each stage, and imports run upwards in this list only:
+//!
+//! 1. `parse` and `signature`: the attribute's tokens and the function's signature;
+//! 2. `options`: the options by name, with the readers of their shapes; `combinations` and `words`;
+//! 3. `values` and `model`: the runtime's value of the options, and the handler;
+//! 4. `validate`: the handler's names, scopes and signature;
+//! 5. `expand`: the function as it was written, and its record.
+//!
+//! `diag` collects the errors of all stages. The table of attributes, and the rules for texts, are in
+//! the crate `forge-remote-schema`.
 
-mod checks;
+mod combinations;
 mod diag;
 mod expand;
-mod kinds;
 mod model;
+mod options;
 mod parse;
+mod signature;
+mod validate;
+mod values;
+mod words;
 
-use diag::nearest;
+use forge_remote_schema::kinds;
 use proc_macro::TokenStream;
 
 macro_rules! attributes {
-    ($($(#[$docs:meta])* $name:ident = $kind:ident;)*) => {
+    ($(
+        $(#[doc = $docs:literal])+
+        $constant:ident = $attribute:ident as $runtime:ident $spec:tt
+    )*) => {
         $(
-            $(#[$docs])*
+            $(#[doc = $docs])+
             #[proc_macro_attribute]
-            pub fn $name(attribute: TokenStream, item: TokenStream) -> TokenStream {
-                expand::attribute(&kinds::$kind, attribute.into(), item.into()).into()
+            pub fn $attribute(attribute: TokenStream, item: TokenStream) -> TokenStream {
+                expand::attribute(&kinds::$constant, attribute.into(), item.into()).into()
             }
         )*
-
-        /// The names of all of them.
-        const ATTRIBUTES: &[&str] = &[$(stringify!($name)),*];
     };
 }
 
-attributes! {
-    /// Calls the function at an interval, once for each installation; see `forge_remote::kinds`.
-    scheduled_trigger = SCHEDULED_TRIGGER;
-    /// Calls the function when a product or life-cycle event happens; see `forge_remote::kinds`.
-    trigger = TRIGGER;
-    /// Calls the function before the app is uninstalled; see `forge_remote::kinds`.
-    pre_uninstall = PRE_UNINSTALL;
-    /// Calls the function for each event of an async event queue; see `forge_remote::kinds`.
-    consumer = CONSUMER;
-    /// Calls the function when the URL of a web trigger is called; see `forge_remote::kinds`.
-    web_trigger = WEB_TRIGGER;
-    /// Makes the function an action of Rovo agents and automation; see `forge_remote::kinds`.
-    action = ACTION;
-    /// Makes the function a JQL function; see `forge_remote::kinds`.
-    jql_function = JQL_FUNCTION;
-    /// Calls the function after a workflow transition; see `forge_remote::kinds`.
-    workflow_post_function = WORKFLOW_POST_FUNCTION;
-    /// Asks the function whether a pull request may be merged; see `forge_remote::kinds`.
-    merge_check = MERGE_CHECK;
-    /// Lets the function change a Bitbucket pipeline before it runs; see `forge_remote::kinds`.
-    dynamic_pipelines_provider = DYNAMIC_PIPELINES_PROVIDER;
-    /// One of the functions of a design information provider; see `forge_remote::kinds`.
-    design_info_provider = DESIGN_INFO_PROVIDER;
-    /// One of the functions of a security information provider; see `forge_remote::kinds`.
-    security_info_provider = SECURITY_INFO_PROVIDER;
-    /// Renders a Confluence macro without its page; see `forge_remote::kinds`.
-    static_macro = STATIC_MACRO;
-    /// Gives a dashboard widget's context to an agent; see `forge_remote::kinds`.
-    widget_context = WIDGET_CONTEXT;
-    /// Answers for a remote agent (Agent2Agent over JSON-RPC); see `forge_remote::kinds`.
-    agent_connector = AGENT_CONNECTOR;
-    /// One of the hooks of a move to another region; see `forge_remote::kinds`.
-    data_residency = DATA_RESIDENCY;
-    /// Serves a page's `invokeRemote` and `requestRemote`; see `forge_remote::kinds`.
-    endpoint = ENDPOINT;
-}
+forge_remote_schema::for_each_kind!(attributes);
 
-/// The registration of an annotated function, by its path; see `forge_remote::App::handler`.
+/// Returns the registration of an annotated function, by its path; see `forge_remote::App::handler`.
 #[proc_macro]
 pub fn handler(path: TokenStream) -> TokenStream {
     expand::handler(path.into()).into()

@@ -9,7 +9,6 @@ mod dev;
 mod error;
 mod extract;
 pub mod fit;
-mod forge_data;
 mod http_client;
 mod json;
 pub mod kinds;
@@ -26,6 +25,8 @@ mod opaque;
     )
 )]
 mod platform;
+#[doc(hidden)]
+mod private;
 pub mod registry;
 mod response;
 #[cfg(feature = "testing")]
@@ -33,9 +34,11 @@ pub mod testing;
 pub mod token;
 mod work;
 
+/// Paths for the macros' output. Not part of the public API.
 #[doc(hidden)]
-#[path = "private.rs"]
-pub mod __private;
+pub mod __private {
+    pub use crate::private::*;
+}
 
 pub use app::{App, Background, BackgroundError, BackgroundTasks, Built, LaunchError, Shutdown};
 pub use error::{BoxError, Error, Result};
@@ -50,12 +53,22 @@ pub use forge_remote_macros::handler;
 
 /// The attributes, for the root and the prelude.
 mod attributes {
-    pub use forge_remote_macros::{
-        action, agent_connector, consumer, data_residency, design_info_provider,
-        dynamic_pipelines_provider, endpoint, jql_function, merge_check, pre_uninstall,
-        scheduled_trigger, security_info_provider, static_macro, trigger, web_trigger,
-        widget_context, workflow_post_function,
-    };
+    macro_rules! attributes {
+        ($(
+            $(#[doc = $docs:literal])+
+            $constant:ident = $attribute:ident as $runtime:ident $spec:tt
+        )*) => {
+            $(
+                #[doc = concat!(
+                    "\n\nIts options, an example and the payload: [`kinds::", stringify!($runtime),
+                    "`](crate::kinds::", stringify!($runtime), ").",
+                )]
+                pub use forge_remote_macros::$attribute;
+            )*
+        };
+    }
+
+    forge_remote_schema::for_each_kind!(attributes);
 }
 
 pub use axum;

@@ -396,7 +396,7 @@ mod tests {
     #[test]
     fn every_scope_exists() {
         for scope in RULES.iter().flat_map(|rule| rule.scopes) {
-            let said = scope.is_empty() || crate::manifest::is_scope(scope);
+            let said = scope.is_empty() || forge_remote_schema::scopes::is_known(scope);
             assert!(said, "{scope}");
         }
     }

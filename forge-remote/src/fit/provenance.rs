@@ -1,8 +1,9 @@
 //! Where the headers of a verified call come from.
 
+use forge_remote_schema::pages::is_token_module_type;
+
 use super::claims::Claims;
 use super::policy::{Caller, Target};
-use crate::forge_data;
 
 /// The module type of the platform's own calls.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
@@ -53,7 +54,7 @@ impl Provenance {
             // Some modules are pages and platform calls at once.
             (_, Some(own)) => {
                 own == target.module_type
-                    && !forge_data::is_page(own)
+                    && !is_token_module_type(own)
                     && claims.principal().is_none()
             }
             (Caller::Platform, None) => claims.principal().is_none(),

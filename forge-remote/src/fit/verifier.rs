@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::{HeaderMap, header};
+use forge_remote_schema::pages::is_token_module_type;
 
 use super::app_id::AppId;
 use super::claims::{Claims, Expected, Origin};
@@ -18,7 +19,6 @@ use super::provenance::{PLATFORM_MODULE, Provenance};
 use super::refusal::{Refusal, VerifyError};
 use super::replay::ReplayGuard;
 use super::verified_time::VerifiedTime;
-use crate::forge_data;
 
 /// Tokens longer than this are refused, in bytes. A FIT has about 2 KB; a page's context can grow.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
@@ -231,7 +231,7 @@ impl Verifier {
         }
         let setting = if target.ends_installation {
             "no setting accepts it at a handler that ends an installation"
-        } else if forge_data::is_page(module_type) {
+        } else if is_token_module_type(module_type) {
             "it is a page's; only `Verification::binding(EndpointBinding::PrincipalOnly)` accepts it"
         } else {
             "if Forge itself makes these calls, accept it by \
@@ -257,7 +257,7 @@ fn accepts_type(module_type: Option<&str>, target: &Target, binding: EndpointBin
         EndpointBinding::Key => {
             is_own || (module_type.is_none() && target.named == Named::Anything)
         }
-        EndpointBinding::UnknownModules => is_own || !module_type.is_some_and(forge_data::is_page),
+        EndpointBinding::UnknownModules => is_own || !module_type.is_some_and(is_token_module_type),
         EndpointBinding::PrincipalOnly => true,
     }
 }

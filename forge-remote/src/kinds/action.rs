@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, checks, item, set, wrong_items};
-use crate::fit::Caller;
+use super::{Rest, item, set, wrong_items};
 use crate::json::{Members, payload};
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
@@ -112,16 +112,8 @@ struct Parts {
 }
 
 impl Kind for Action {
-    fn name(&self) -> &'static str {
-        "action"
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::PlatformForUser
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("action")
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::ACTION
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -138,7 +130,7 @@ impl Kind for Action {
             item.insert("inputs".into(), Value::Mapping(inputs));
         }
         vec![Module {
-            module_type: "action",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::Named(&[
                 "key",
@@ -151,12 +143,12 @@ impl Kind for Action {
         }]
     }
 
-    fn wrong_options(&self) -> Vec<(String, String)> {
+    fn wrong_options(&self) -> Vec<Mistake> {
         let items = self.inputs.iter().map(|input| match input {
-            ActionInput::Short(text) => checks::Item::Text(text),
-            ActionInput::Full { name, .. } => checks::Item::Group(name),
+            ActionInput::Short(text) => lists::ListItem::Text(text),
+            ActionInput::Full { name, .. } => lists::ListItem::Group(name),
         });
-        wrong_items("inputs", &checks::INPUTS, items)
+        wrong_items("inputs", &lists::INPUTS, items)
     }
 
     fn simulation(&self) -> Simulation {

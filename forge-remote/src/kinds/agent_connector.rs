@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
-use super::{checks, nested, set, texts, wrong};
-use crate::fit::Caller;
+use super::{nested, set, texts, wrong};
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[agent_connector]`. `description` is the doc comment's first paragraph unless
@@ -100,21 +100,8 @@ const OWNED: Owned = Owned::Parts(&[
 ]);
 
 impl Kind for AgentConnector {
-    fn name(&self) -> &'static str {
-        "rovo:agentConnector"
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::PlatformForUser
-    }
-
-    /// Unknown: no page says what of a caller's headers comes through.
-    fn passes_headers_on(&self) -> bool {
-        true
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("agent")
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::AGENT_CONNECTOR
     }
 
     fn scopes(&self) -> &'static [&'static [&'static str]] {
@@ -155,15 +142,15 @@ impl Kind for AgentConnector {
             nested("agent2Agent", Value::Mapping(agent)),
         );
         vec![Module {
-            module_type: "rovo:agentConnector",
+            module_type: self.spec().module_type,
             item,
             owned: OWNED,
         }]
     }
 
-    fn wrong_options(&self) -> Vec<(String, String)> {
+    fn wrong_options(&self) -> Vec<Mistake> {
         let starters = self.conversation_starters;
-        wrong(&[("conversation_starters", &checks::STARTERS, starters)])
+        wrong(&[("conversation_starters", &lists::STARTERS, starters)])
     }
 
     fn documented_timeout(&self) -> Option<Duration> {

@@ -1,5 +1,6 @@
 //! `consumer`: the events of an async event queue.
 
+use forge_remote_schema::{KindSpec, kinds};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -46,12 +47,8 @@ pub struct Consumer {
 }
 
 impl Kind for Consumer {
-    fn name(&self) -> &'static str {
-        "consumer"
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("consumer")
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::CONSUMER
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -61,7 +58,7 @@ impl Kind for Consumer {
             item.insert("crossVersion".into(), true.into());
         }
         vec![Module {
-            module_type: "consumer",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::All,
         }]

@@ -3,15 +3,13 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
 use super::Rest;
 use crate::json::payload;
 use crate::registry::{Handler, Kind, Method, Module, Owned, Simulation};
-
-/// The module's key unless another is written.
-pub(crate) const DATA_RESIDENCY_KEY: &str = "data-residency";
 
 /// The options of `#[data_residency]`: one hook of the move. `path` is what all of them have in
 /// front of their own: `/data-residency` unless written, the same at each, as are `key` and
@@ -62,24 +60,8 @@ impl From<HalfHours> for Value {
 }
 
 impl Kind for DataResidency {
-    fn name(&self) -> &'static str {
-        "migration:dataResidency"
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("residency")
-    }
-
-    fn shared_key(&self) -> Option<&'static str> {
-        Some(DATA_RESIDENCY_KEY)
-    }
-
-    fn shared_parts(&self) -> &'static [&'static str] {
-        &["schedule", "start", "status", "commit", "rollback"]
-    }
-
-    fn alone(&self) -> bool {
-        true
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::DATA_RESIDENCY
     }
 
     fn below(&self) -> Option<&'static str> {
@@ -103,7 +85,7 @@ impl Kind for DataResidency {
             item.insert("maxMigrationDurationHours".into(), hours.into());
         }
         vec![Module {
-            module_type: "migration:dataResidency",
+            module_type: self.spec().module_type,
             item,
             // The length of a move can stand in the manifest alone, with its half hours.
             owned: Owned::Named(&["key", "remote", "path"]),

@@ -1,28 +1,13 @@
 //! `devops:designInfoProvider` and `devops:securityInfoProvider`: several functions make one
 //! module.
 
+use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 use serde_yaml::Mapping;
 
 use super::{Rest, nested, set};
-use crate::fit::Caller;
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
-
-pub(super) const DESIGN_ENDPOINTS: &[&[&str]] = &[
-    &["checkAuth", "endpoint"],
-    &["getEntityByUrl", "endpoint"],
-    &["onEntityAssociated", "endpoint"],
-    &["onEntityDisassociated", "endpoint"],
-];
-
-pub(super) const SECURITY_ENDPOINTS: &[&[&str]] = &[
-    &["fetchWorkspaces", "endpoint"],
-    &["fetchContainers", "endpoint"],
-    &["searchContainers", "endpoint"],
-    &["onEntityAssociated", "endpoint"],
-    &["onEntityDisassociated", "endpoint"],
-];
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[design_info_provider]`: one function of the provider. `name` and `home_url`
 /// are written at one of them; all have the same `key`, or none. Forge wants all four functions.
@@ -58,35 +43,8 @@ pub struct DesignInfoProvider {
 }
 
 impl Kind for DesignInfoProvider {
-    fn name(&self) -> &'static str {
-        "devops:designInfoProvider"
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::PlatformForUser
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("designs")
-    }
-
-    fn reach(&self) -> Reach {
-        Reach::AnyMethod
-    }
-
-    fn shared_key(&self) -> Option<&'static str> {
-        Some("design-info-provider")
-    }
-
-    fn shared_parts(&self) -> &'static [&'static str] {
-        &[
-            "name",
-            "homeUrl",
-            "checkAuth",
-            "getEntityByUrl",
-            "onEntityAssociated",
-            "onEntityDisassociated",
-        ]
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::DESIGN_INFO_PROVIDER
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -95,7 +53,7 @@ impl Kind for DesignInfoProvider {
         set(&mut item, "handledDomainName", self.handled_domain_name);
         set(&mut item, "documentationUrl", self.documentation_url);
         vec![Module {
-            module_type: "devops:designInfoProvider",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::All,
         }]
@@ -149,34 +107,8 @@ pub struct SecurityInfoProvider {
 }
 
 impl Kind for SecurityInfoProvider {
-    fn name(&self) -> &'static str {
-        "devops:securityInfoProvider"
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::PlatformForUser
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("security")
-    }
-
-    fn reach(&self) -> Reach {
-        Reach::AnyMethod
-    }
-
-    fn shared_key(&self) -> Option<&'static str> {
-        Some("security-info-provider")
-    }
-
-    fn shared_parts(&self) -> &'static [&'static str] {
-        &[
-            "name",
-            "homeUrl",
-            "fetchWorkspaces",
-            "fetchContainers",
-            "searchContainers",
-        ]
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::SECURITY_INFO_PROVIDER
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -184,7 +116,7 @@ impl Kind for SecurityInfoProvider {
         set(&mut item, "logoUrl", self.logo_url);
         set(&mut item, "documentationUrl", self.documentation_url);
         vec![Module {
-            module_type: "devops:securityInfoProvider",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::All,
         }]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -35,12 +36,8 @@ pub struct DynamicPipelinesProvider {
 }
 
 impl Kind for DynamicPipelinesProvider {
-    fn name(&self) -> &'static str {
-        "bitbucket:dynamicPipelinesProvider"
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("pipelines")
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::DYNAMIC_PIPELINES_PROVIDER
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -49,7 +46,7 @@ impl Kind for DynamicPipelinesProvider {
         item.insert("description".into(), self.description.into());
         set(&mut item, "icon", self.icon);
         vec![Module {
-            module_type: "bitbucket:dynamicPipelinesProvider",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::Named(&["key", "endpoint", "function", "name", "description"]),
         }]

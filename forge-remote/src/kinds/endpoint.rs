@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use super::{checks, wrong_items};
-use crate::fit::Caller;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
+
+use super::wrong_items;
+use crate::registry::{Kind, Simulation};
 
 /// `#[endpoint]`: its options are all in the record itself.
 ///
@@ -39,29 +40,17 @@ pub struct Endpoint {
 }
 
 impl Kind for Endpoint {
-    fn name(&self) -> &'static str {
-        "endpoint"
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::Page
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::ENDPOINT
     }
 
     fn pages(&self) -> &'static [&'static str] {
         self.pages
     }
 
-    fn wrong_options(&self) -> Vec<(String, String)> {
-        let pages = self.pages.iter().map(|page| checks::Item::Text(page));
-        wrong_items("pages", &checks::PAGES, pages)
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        None
-    }
-
-    fn modules(&self, _: &Handler) -> Vec<Module> {
-        Vec::new()
+    fn wrong_options(&self) -> Vec<Mistake> {
+        let pages = self.pages.iter().map(|page| lists::ListItem::Text(page));
+        wrong_items("pages", &lists::PAGES, pages)
     }
 
     fn documented_timeout(&self) -> Option<Duration> {

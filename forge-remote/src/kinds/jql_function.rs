@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, checks, item, texts, wrong};
-use crate::fit::Caller;
+use super::{Rest, item, texts, wrong};
 use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
@@ -39,16 +39,8 @@ pub struct JqlFunction {
 }
 
 impl Kind for JqlFunction {
-    fn name(&self) -> &'static str {
-        "jira:jqlFunction"
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::PlatformForUser
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("jql")
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::JQL_FUNCTION
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -64,7 +56,7 @@ impl Kind for JqlFunction {
         item.insert("types".into(), texts(self.types));
         item.insert("operators".into(), texts(self.operators));
         vec![Module {
-            module_type: "jira:jqlFunction",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::Named(&[
                 "key",
@@ -82,8 +74,8 @@ impl Kind for JqlFunction {
         Some(self.name)
     }
 
-    fn wrong_options(&self) -> Vec<(String, String)> {
-        wrong(&[("arguments", &checks::ARGUMENTS, self.arguments)])
+    fn wrong_options(&self) -> Vec<Mistake> {
+        wrong(&[("arguments", &lists::ARGUMENTS, self.arguments)])
     }
 
     fn simulation(&self) -> Simulation {

@@ -1,5 +1,6 @@
 //! `bitbucket:mergeCheck`: whether a pull request may be merged.
 
+use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 
 use super::{Rest, item, texts};
@@ -35,16 +36,8 @@ pub struct MergeCheck {
 }
 
 impl Kind for MergeCheck {
-    fn name(&self) -> &'static str {
-        "bitbucket:mergeCheck"
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("merge-check")
-    }
-
-    fn scopes(&self) -> &'static [&'static [&'static str]] {
-        &[&["read:pullrequest:bitbucket"]]
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::MERGE_CHECK
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -53,7 +46,7 @@ impl Kind for MergeCheck {
         item.insert("description".into(), self.description.into());
         item.insert("triggers".into(), texts(self.triggers));
         vec![Module {
-            module_type: "bitbucket:mergeCheck",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::Named(&[
                 "key",

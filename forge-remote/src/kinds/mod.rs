@@ -64,7 +64,6 @@ mod action;
 mod agent_bodies;
 mod agent_connector;
 mod agent_stream;
-mod checks;
 mod consumer;
 mod data_residency;
 mod devops;
@@ -85,9 +84,7 @@ pub use action::{Action, ActionCall, ActionContext, ActionInput};
 pub use agent_bodies::{AgentAnswer, AgentCall, AgentError, AgentReply};
 pub use agent_connector::AgentConnector;
 pub use agent_stream::{AgentStream, AgentUpdate, AgentUpdates, HungUp};
-pub(crate) use checks::is_event;
 pub use consumer::{Consumer, QueueEvent};
-pub(crate) use data_residency::DATA_RESIDENCY_KEY;
 pub use data_residency::{
     DataResidency, HalfHours, ResidencyCall, ResidencyFailure, ResidencyStatus,
 };
@@ -123,31 +120,15 @@ pub use workflow_post_function::{Transitioned, WithId, WorkflowPostFunction};
 pub use crate::extract::Event;
 pub use crate::registry::Kind;
 
+use forge_remote_schema::Mistake;
+use forge_remote_schema::kinds::{KINDS, RESOLVER};
+use forge_remote_schema::lists::{ListItem, ListRules};
 use serde_yaml::{Mapping, Value};
 
-use crate::manifest::nearest;
 use crate::registry::Handler;
 
 /// What a payload has beyond the fields it knows.
 pub type Rest = serde_json::Map<String, serde_json::Value>;
-
-/// A module type that kinds generate: what of them points at our endpoints is ours.
-pub(crate) struct Generated {
-    pub(crate) name: &'static str,
-    /// What ends the keys that are made of an endpoint's.
-    pub(crate) suffix: &'static str,
-    /// Where its items name endpoints; nowhere for one that names a remote.
-    pub(crate) endpoints: &'static [&'static [&'static str]],
-}
-
-impl Generated {
-    /// The endpoints that an item names.
-    pub(crate) fn endpoints_of<'a>(&self, item: &'a Value) -> impl Iterator<Item = &'a str> {
-        self.endpoints
-            .iter()
-            .filter_map(|path| endpoint_at(item, path))
-    }
-}
 
 /// The endpoint that an item names at a place.
 pub(crate) fn endpoint_at<'a>(item: &'a Value, path: &[&str]) -> Option<&'a str> {
@@ -155,59 +136,6 @@ pub(crate) fn endpoint_at<'a>(item: &'a Value, path: &[&str]) -> Option<&'a str>
         .try_fold(item, |value, name| value.get(name))?
         .as_str()
 }
-
-const fn plain(name: &'static str, suffix: &'static str) -> Generated {
-    Generated {
-        name,
-        suffix,
-        endpoints: &[&["endpoint"]],
-    }
-}
-
-/// Every module type that kinds generate.
-pub(crate) const MODULE_TYPES: &[Generated] = &[
-    plain("scheduledTrigger", "trigger"),
-    plain("trigger", "trigger"),
-    plain("preUninstall", "pre-uninstall"),
-    plain("consumer", "consumer"),
-    plain("webtrigger", "webtrigger"),
-    plain("action", "action"),
-    plain("jira:jqlFunction", "jql"),
-    plain("jira:workflowPostFunction", "post-function"),
-    plain("bitbucket:mergeCheck", "merge-check"),
-    plain("bitbucket:dynamicPipelinesProvider", "pipelines"),
-    Generated {
-        name: "devops:designInfoProvider",
-        suffix: "designs",
-        endpoints: devops::DESIGN_ENDPOINTS,
-    },
-    Generated {
-        name: "devops:securityInfoProvider",
-        suffix: "security",
-        endpoints: devops::SECURITY_ENDPOINTS,
-    },
-    Generated {
-        name: "rovo:agentConnector",
-        suffix: "agent",
-        endpoints: &[&["protocols", "agent2Agent", "jsonRpcTransport", "endpoint"]],
-    },
-    Generated {
-        name: "migration:dataResidency",
-        suffix: "residency",
-        endpoints: &[],
-    },
-];
-
-/// Where a page names what its own calls go to.
-pub(crate) const RESOLVER: &[&str] = &["resolver", "endpoint"];
-
-/// Where hand-written modules name the endpoints of handlers without a module of their own; any
-/// module of a page can have the first.
-pub(crate) const PAGE_PLACES: &[&[&str]] = &[
-    RESOLVER,
-    &["static", "endpoint"],
-    &["aiContext", "data", "endpoint"],
-];
 
 /// An item with its key and its endpoint.
 fn item(handler: &Handler) -> Mapping {
@@ -228,24 +156,24 @@ fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
     }
 }
 
-/// What is wrong with a list of texts and parentheses.
+/// Returns the mistakes in a list of texts and parentheses.
 fn wrong_items<'a>(
     option: &str,
-    list: &checks::List,
-    items: impl Iterator<Item = checks::Item<'a>>,
-) -> Vec<checks::Wrong> {
-    let items: Vec<Option<checks::Item<'a>>> = items.map(Some).collect();
-    let wrong = list.wrong_items(option, &items).into_iter();
-    wrong.map(|(_, wrong)| wrong).collect()
+    rules: &ListRules,
+    items: impl Iterator<Item = ListItem<'a>>,
+) -> Vec<Mistake> {
+    let items: Vec<Option<ListItem<'a>>> = items.map(Some).collect();
+    let mistakes = rules.mistakes_of_items(option, &items).into_iter();
+    mistakes.map(|(_, mistake)| mistake).collect()
 }
 
-/// What is wrong with the lists of these options.
-fn wrong(lists: &[(&str, &checks::List, &[&str])]) -> Vec<checks::Wrong> {
-    let wrong = lists.iter().flat_map(|(option, list, texts)| {
+/// Returns the mistakes in the lists of these options.
+fn wrong(lists: &[(&str, &ListRules, &[&str])]) -> Vec<Mistake> {
+    let mistakes = lists.iter().flat_map(|(option, rules, texts)| {
         let texts: Vec<Option<&str>> = texts.iter().copied().map(Some).collect();
-        list.wrong(option, &texts)
+        rules.mistakes(option, &texts)
     });
-    wrong.map(|(_, wrong)| wrong).collect()
+    mistakes.map(|(_, mistake)| mistake).collect()
 }
 
 fn nested(name: &str, value: Value) -> Value {
@@ -298,17 +226,15 @@ pub fn refusing_payloads(body: &[u8]) -> Option<Vec<(&'static str, serde_json::E
 /// Where each module type can name an endpoint, as far as this version knows.
 #[doc(hidden)]
 pub fn endpoint_places() -> Vec<(&'static str, String)> {
-    let generated = MODULE_TYPES.iter().flat_map(|module| {
-        let places = module.endpoints.iter().map(|path| path.join("."));
-        places.map(|place| (module.name, place)).collect::<Vec<_>>()
+    let of_kinds = KINDS
+        .iter()
+        .filter(|kind| kind.endpoint_places != [RESOLVER]);
+    let of_kinds = of_kinds.flat_map(|kind| {
+        let places = kind.endpoint_places.iter();
+        places.map(|place| (kind.module_type, place.join(".")))
     });
-    let pages =
-        crate::forge_data::page_modules().map(|name| (name, "resolver.endpoint".to_owned()));
-    let others = [
-        ("macro", "static.endpoint".to_owned()),
-        ("dashboards:widget", "aiContext.data.endpoint".to_owned()),
-    ];
-    generated.chain(pages).chain(others).collect()
+    let pages = forge_remote_schema::pages::module_types().map(|name| (name, RESOLVER.join(".")));
+    of_kinds.chain(pages).collect()
 }
 
 #[cfg(test)]
@@ -324,6 +250,6 @@ mod tests {
             .flat_map(|line| line.split(", "))
             .map(|name| name.trim_matches('`'))
             .collect();
-        assert_eq!(listed, crate::forge_data::page_modules().collect());
+        assert_eq!(listed, forge_remote_schema::pages::module_types().collect());
     }
 }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 
 use super::Rest;
-use crate::fit::Caller;
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Simulation};
 
 /// `#[static_macro]`: renders a Confluence macro where its page can't run. The macro is
 /// hand-written in the manifest, with `static: { endpoint: KEY }`. An early-access feature: the
@@ -29,20 +29,8 @@ use crate::registry::{Handler, Kind, Module, Simulation};
 pub struct StaticMacro;
 
 impl Kind for StaticMacro {
-    fn name(&self) -> &'static str {
-        "macro"
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::PlatformForUser
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        None
-    }
-
-    fn modules(&self, _: &Handler) -> Vec<Module> {
-        Vec::new()
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::STATIC_MACRO
     }
 
     fn simulation(&self) -> Simulation {
@@ -78,24 +66,8 @@ impl Kind for StaticMacro {
 pub struct WidgetContext;
 
 impl Kind for WidgetContext {
-    fn name(&self) -> &'static str {
-        "dashboards:widget"
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::PlatformForUser
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        None
-    }
-
-    fn modules(&self, _: &Handler) -> Vec<Module> {
-        Vec::new()
-    }
-
-    fn may_lack_body(&self) -> bool {
-        true
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::WIDGET_CONTEXT
     }
 
     fn simulation(&self) -> Simulation {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::{KindSpec, kinds};
+
 use super::{Rest, item};
 use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
@@ -24,28 +26,16 @@ use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 pub struct PreUninstall;
 
 impl Kind for PreUninstall {
-    fn name(&self) -> &'static str {
-        "preUninstall"
-    }
-
-    fn ends_installation(&self) -> bool {
-        true
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("pre-uninstall")
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::PRE_UNINSTALL
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
         vec![Module {
-            module_type: "preUninstall",
+            module_type: self.spec().module_type,
             item: item(handler),
             owned: Owned::All,
         }]
-    }
-
-    fn may_lack_body(&self) -> bool {
-        true
     }
 
     fn documented_timeout(&self) -> Option<Duration> {

@@ -90,6 +90,8 @@ fn filled(value: &Value, entity: &str, parts: &Map<String, Value>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use forge_remote_schema::events;
+
     use super::*;
 
     /// Those that no page describes.
@@ -100,7 +102,7 @@ mod tests {
 
     #[test]
     fn every_event_has_a_body_but_those_that_no_page_describes() {
-        let events = super::super::checks::events();
+        let events = events::all().map(|event| event.name);
         let without: Vec<&str> = events.filter(|event| body(event).is_none()).collect();
         assert_eq!(without, UNKNOWN);
     }
@@ -110,12 +112,11 @@ mod tests {
         let mut unused: Vec<&str> = Vec::new();
         for product in SAMPLES.values() {
             for event in product.also.keys() {
-                let mut events = super::super::checks::events();
-                assert!(events.any(|known| known == event), "{event}");
+                assert!(events::find(event).is_some(), "{event}");
             }
             unused.extend(product.of.keys().map(String::as_str));
         }
-        for event in super::super::checks::events() {
+        for event in events::all().map(|event| event.name) {
             let Some(body) = body(event) else { continue };
             assert!(!body.to_string().contains("\"@"), "{body}");
             assert!(

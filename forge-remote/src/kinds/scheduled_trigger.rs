@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::{KindSpec, kinds};
+
 use super::{Rest, item, nested};
 use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
@@ -58,12 +60,8 @@ impl Interval {
 }
 
 impl Kind for ScheduledTrigger {
-    fn name(&self) -> &'static str {
-        "scheduledTrigger"
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("trigger")
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::SCHEDULED_TRIGGER
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -73,7 +71,7 @@ impl Kind for ScheduledTrigger {
             item.insert("filter".into(), nested("appIsLicensed", true.into()));
         }
         vec![Module {
-            module_type: "scheduledTrigger",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::All,
         }]
@@ -81,10 +79,6 @@ impl Kind for ScheduledTrigger {
 
     fn interval(&self) -> Option<Duration> {
         Some(self.interval.duration())
-    }
-
-    fn may_lack_body(&self) -> bool {
-        true
     }
 
     fn documented_timeout(&self) -> Option<Duration> {

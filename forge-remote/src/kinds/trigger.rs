@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
-use super::{checks, item, samples, set, texts, wrong};
+use super::{item, samples, set, texts, wrong};
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[trigger]`.
@@ -67,12 +68,8 @@ pub struct Trigger {
 }
 
 impl Kind for Trigger {
-    fn name(&self) -> &'static str {
-        "trigger"
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("trigger")
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::TRIGGER
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -88,7 +85,7 @@ impl Kind for Trigger {
             item.insert("events".into(), Value::Sequence(events.collect()));
         }
         vec![Module {
-            module_type: "trigger",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::All,
         }]
@@ -111,26 +108,25 @@ impl Kind for Trigger {
             .collect()
     }
 
-    fn wrong_options(&self) -> Vec<(String, String)> {
+    fn wrong_options(&self) -> Vec<Mistake> {
         let mut found = wrong(&[
-            ("events", &checks::EVENTS, self.events),
+            ("events", &lists::EVENTS, self.events),
             (
                 "unknown_events",
-                &checks::UNKNOWN_EVENTS,
+                &lists::UNKNOWN_EVENTS,
                 self.unknown_events,
             ),
         ]);
-        let both = checks::in_both(self.events, self.unknown_events);
+        let both = lists::in_both(self.events, self.unknown_events);
         found.extend(both.into_iter().map(|(_, wrong)| wrong));
         let events = [self.events, self.unknown_events].concat();
         found.extend(self.conditions.wrong(&events, false));
         let mut seen = BTreeSet::new();
         for one in self.filtered_events {
-            found.extend(wrong(&[("event", &checks::EVENTS, one.event.as_slice())]));
+            found.extend(wrong(&[("event", &lists::EVENTS, one.event.as_slice())]));
             found.extend(one.conditions.wrong(&[one.name()], true));
             if !seen.insert(one.name()) {
-                let message = format!("`{}` is twice in `filtered_events`", one.name());
-                found.push((message, checks::ONE_FILTER.to_owned()));
+                found.push(lists::second_filter(one.name()));
             }
         }
         found
@@ -228,24 +224,25 @@ impl Conditions {
         fields: &[],
     };
 
-    fn wrong(&self, events: &[&str], required: bool) -> Vec<checks::Wrong> {
+    fn wrong(&self, events: &[&str], filter_required: bool) -> Vec<Mistake> {
         let mut found = wrong(&[
             (
                 "property_paths",
-                &checks::PROPERTY_PATHS,
+                &lists::PROPERTY_PATHS,
                 self.property_paths,
             ),
-            ("fields", &checks::PATHS, self.fields),
+            ("fields", &lists::PATHS, self.fields),
         ]);
-        let filter = checks::Filter {
+        let conditions = lists::Conditions {
             events: events.iter().copied().map(Some).collect(),
-            expression: self.filter.is_some(),
+            filter: self.filter.is_some(),
             on_error: self.on_error.is_some(),
             ignore_self: self.ignore_self,
             licensed_only: self.licensed_only,
-            required,
+            filter_required,
         };
-        found.extend(filter.wrong().into_iter().map(|(_, wrong)| wrong));
+        let mistakes = conditions.mistakes().into_iter();
+        found.extend(mistakes.map(|(_, mistake)| mistake));
         found
     }
 

@@ -9,15 +9,16 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
+use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::{checks, item, nested, set, wrong_items};
+use super::{item, nested, set, wrong_items};
 use crate::Json;
 use crate::extract::Below;
 use crate::json::{Lenient as _, repair};
-use crate::registry::{Handler, Kind, Module, Owned, Reach, Simulation};
+use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
 /// The options of `#[web_trigger]`.
 ///
@@ -69,21 +70,8 @@ pub struct WebTrigger {
 }
 
 impl Kind for WebTrigger {
-    fn name(&self) -> &'static str {
-        "webtrigger"
-    }
-
-    /// The request itself, where Forge passes it on, has whatever its caller wrote.
-    fn passes_headers_on(&self) -> bool {
-        true
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("webtrigger")
-    }
-
-    fn reach(&self) -> Reach {
-        Reach::Below
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::WEB_TRIGGER
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -108,23 +96,19 @@ impl Kind for WebTrigger {
         item.insert("response".into(), Value::Mapping(response));
         set(&mut item, "urlFormat", self.url_format);
         vec![Module {
-            module_type: "webtrigger",
+            module_type: self.spec().module_type,
             item,
             // A hand-written demand for an HMAC stays.
             owned: Owned::Named(&["key", "endpoint", "function", "response", "urlFormat"]),
         }]
     }
 
-    fn wrong_options(&self) -> Vec<(String, String)> {
+    fn wrong_options(&self) -> Vec<Mistake> {
         let items = self.outputs.iter().map(|output| match output {
-            WebOutput::Short(text) => checks::Item::Text(text),
-            WebOutput::Full { key, .. } => checks::Item::Group(key),
+            WebOutput::Short(text) => lists::ListItem::Text(text),
+            WebOutput::Full { key, .. } => lists::ListItem::Group(key),
         });
-        wrong_items("outputs", &checks::OUTPUTS, items)
-    }
-
-    fn looks_at_answers(&self) -> bool {
-        true
+        wrong_items("outputs", &lists::OUTPUTS, items)
     }
 
     fn wrong_answer(&self, answer: &[u8]) -> Option<(String, String)> {
@@ -201,7 +185,7 @@ impl WebOutput {
     /// What a [`StaticOutput`] names it by.
     pub fn key(&self) -> &'static str {
         match self {
-            Self::Short(text) => checks::short_output(text).map_or(*text, |(key, _)| key),
+            Self::Short(text) => lists::short_output(text).map_or(*text, |(key, _)| key),
             Self::Full { key, .. } => key,
         }
     }
@@ -210,7 +194,7 @@ impl WebOutput {
         let (status, content_type, body) = match *self {
             // What is none, the launch refuses.
             Self::Short(text) => {
-                let status = checks::short_output(text).map_or(200, |(_, status)| status);
+                let status = lists::short_output(text).map_or(200, |(_, status)| status);
                 (status, None, None)
             }
             Self::Full {

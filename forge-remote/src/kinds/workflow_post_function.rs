@@ -1,7 +1,8 @@
 //! `jira:workflowPostFunction`: Jira calls after a transition.
 
+use forge_remote_schema::{KindSpec, kinds};
+
 use super::{Rest, item, texts};
-use crate::fit::Caller;
 use crate::json::payload;
 use crate::registry::{Handler, Kind, Module, Owned, Simulation};
 
@@ -39,44 +40,9 @@ pub struct WorkflowPostFunction {
     pub project_types: &'static [&'static str],
 }
 
-/// Source: <https://developer.atlassian.com/platform/forge/events-reference/jira/#run-post-function-event>
-const GRANULAR: &[&str] = &[
-    "read:avatar:jira",
-    "read:comment.property:jira",
-    "read:comment:jira",
-    "read:field-configuration:jira",
-    "read:group:jira",
-    "read:issue-meta:jira",
-    "read:issue-security-level:jira",
-    "read:issue.changelog:jira",
-    "read:issue.transition:jira",
-    "read:issue.vote:jira",
-    "read:issue:jira",
-    "read:project-category:jira",
-    "read:project-role:jira",
-    "read:project:jira",
-    "read:screen:jira",
-    "read:status:jira",
-    "read:user:jira",
-    "read:webhook:jira",
-    "read:workflow:jira",
-];
-
 impl Kind for WorkflowPostFunction {
-    fn name(&self) -> &'static str {
-        "jira:workflowPostFunction"
-    }
-
-    fn caller(&self) -> Caller {
-        Caller::PlatformForUser
-    }
-
-    fn module_suffix(&self) -> Option<&'static str> {
-        Some("post-function")
-    }
-
-    fn scopes(&self) -> &'static [&'static [&'static str]] {
-        &[&["manage:jira-configuration", "read:jira-work"], GRANULAR]
+    fn spec(&self) -> &'static KindSpec {
+        &kinds::WORKFLOW_POST_FUNCTION
     }
 
     fn modules(&self, handler: &Handler) -> Vec<Module> {
@@ -87,7 +53,7 @@ impl Kind for WorkflowPostFunction {
             item.insert("projectTypes".into(), texts(self.project_types));
         }
         vec![Module {
-            module_type: "jira:workflowPostFunction",
+            module_type: self.spec().module_type,
             item,
             owned: Owned::Named(&[
                 "key",

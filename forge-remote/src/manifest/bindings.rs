@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use forge_remote_schema::kinds::{RESOLVER, page_places};
+use forge_remote_schema::pages;
 use serde_yaml::Value;
 
 use super::compare::Place;
@@ -10,8 +12,7 @@ use super::file::ManifestFile;
 use super::lint::{Findings, modules, of_module};
 use super::merge::key;
 use super::model::Sections;
-use crate::forge_data::DATA;
-use crate::kinds::{PAGE_PLACES, RESOLVER, endpoint_at};
+use crate::kinds::endpoint_at;
 
 /// One line for each module that can name an endpoint, and one for each handler that waits for a
 /// page and is named by none.
@@ -22,12 +23,10 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &Sections) -> String {
     for (module_type, items) in modules.into_iter().flatten() {
         let module_type = module_type.as_str().unwrap_or_default();
         for item in items.as_sequence().into_iter().flatten() {
-            let endpoints = PAGE_PLACES
-                .iter()
-                .filter_map(|path| endpoint_at(item, path));
+            let endpoints = page_places().filter_map(|path| endpoint_at(item, path));
             let endpoints: Vec<&str> = endpoints.collect();
             // An action's or a post function's own endpoint is no page's.
-            let is_page = DATA.pages.contains(module_type) && item.get("endpoint").is_none();
+            let is_page = pages::is_module_type(module_type) && item.get("endpoint").is_none();
             if endpoints.is_empty() && !is_page {
                 continue;
             }
@@ -73,49 +72,36 @@ fn handlers(endpoints: &[&str], wanted: &Sections) -> String {
     endpoints.iter().map(one).collect::<Vec<_>>().join(" and ")
 }
 
-/// The modules of pages that the product shows to administrators alone: of a site, a project, a
-/// space, a repository or a workspace.
-/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/>
-const ADMIN_PAGES: [&str; 8] = [
-    "bitbucket:projectSettingsMenuPage",
-    "bitbucket:repoSettingsMenuPage",
-    "bitbucket:workspaceSettingsMenuPage",
-    "compass:adminPage",
-    "confluence:globalSettings",
-    "confluence:spaceSettings",
-    "jira:adminPage",
-    "jira:projectSettingsPage",
-];
-
 /// Checks the pages that the code names, and those that it should name.
 pub(super) fn lint(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
-    let pages: BTreeMap<&str, &str> = modules(manifest)
-        .filter(|(module_type, _)| DATA.pages.contains(*module_type))
+    let all_pages: BTreeMap<&str, &str> = modules(manifest)
+        .filter(|(module_type, _)| pages::is_module_type(module_type))
         .filter_map(|(module_type, item)| Some((key(item)?, module_type)))
         .collect();
     for (endpoint, allowed) in &wanted.allowed_pages {
         for page in allowed
             .iter()
-            .filter(|page| !pages.contains_key(page.as_str()))
+            .filter(|page| !all_pages.contains_key(page.as_str()))
         {
             let place = Place::of(&["modules", "endpoint"]).item(endpoint);
             let message =
                 format!("`{page}`, a page that may call `{endpoint}`, is no page's module");
-            let known: Vec<&str> = pages.keys().copied().collect();
+            let known: Vec<&str> = all_pages.keys().copied().collect();
             let help = format!("the manifest's pages are: {}", known.join(", "));
             found.warning("unknown-page", &place, message, help);
         }
     }
-    let is_admins = |module_type: &str| ADMIN_PAGES.contains(&module_type);
-    let others: BTreeSet<&str> = pages
+    let others: BTreeSet<&str> = all_pages
         .iter()
-        .filter(|(_, module_type)| !is_admins(module_type))
+        .filter(|(_, module_type)| !pages::is_for_administrators(module_type))
         .map(|(page, _)| *page)
         .collect();
     let Some(other) = others.first() else {
         return;
     };
-    for (module_type, item) in modules(manifest).filter(|(module_type, _)| is_admins(module_type)) {
+    for (module_type, item) in
+        modules(manifest).filter(|(module_type, _)| pages::is_for_administrators(module_type))
+    {
         let Some(endpoint) = endpoint_at(item, RESOLVER) else {
             continue;
         };

@@ -5,6 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use forge_remote_schema::kinds::{RESOLVER, is_called_without_user, page_places};
+use forge_remote_schema::rules::MAX_ENDPOINT_KEY;
+use forge_remote_schema::{did_you_mean, events, scopes as forge_scopes};
 use serde_yaml::Value;
 
 use super::compare::{Place, allows_impersonation};
@@ -13,8 +16,7 @@ use super::file::ManifestFile;
 use super::merge::{key, list};
 use super::model::{Entry, Scope, Sections};
 use super::{bindings, triggers};
-use crate::forge_data::DATA;
-use crate::kinds::{PAGE_PLACES, RESOLVER, endpoint_at};
+use crate::kinds::endpoint_at;
 
 /// A rule's name and what it is about.
 #[derive(Clone, Copy, Debug)]
@@ -198,28 +200,9 @@ pub fn rule(code: &str) -> Option<&'static Rule> {
     RULES.iter().find(|rule| rule.code == code)
 }
 
-/// Whether Forge has a scope of this name.
-#[cfg(test)]
-pub(crate) fn is_scope(name: &str) -> bool {
-    DATA.scopes.contains(name)
-}
-
-/// Modules that the platform calls by itself, without a user in session.
-const WITHOUT_USER: [&str; 8] = [
-    "scheduledTrigger",
-    "trigger",
-    "consumer",
-    "preUninstall",
-    "bitbucket:mergeCheck",
-    "bitbucket:dynamicPipelinesProvider",
-    "jira:workflowPostFunction",
-    "jira:jqlFunction",
-];
-
 /// Forge's published limits.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
 const MAX_SCHEDULES: usize = 5;
-const MAX_KEY: usize = 23;
 
 /// Everything the rules find in a file.
 pub(super) fn lint(file: &ManifestFile, wanted: &Sections) -> Vec<Diagnostic> {
@@ -301,11 +284,11 @@ pub(super) fn modules(manifest: &Value) -> impl Iterator<Item = (&str, &Value)> 
 /// Modules that name a handler which isn't for their calls.
 fn callers(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
     for (module_type, item) in modules(manifest) {
-        for path in PAGE_PLACES {
+        for path in page_places() {
             let Some(endpoint) = endpoint_at(item, path) else {
                 continue;
             };
-            let (takes, help) = if *path == RESOLVER {
+            let (takes, help) = if path == RESOLVER {
                 (
                     &wanted.resolvers,
                     "only an `#[endpoint]` takes a page's calls",
@@ -359,7 +342,7 @@ fn remotes(manifest: &Value, found: &mut Findings<'_>) {
                 "give one of them another key",
             );
         }
-        if key.len() > MAX_KEY {
+        if key.len() > MAX_ENDPOINT_KEY {
             found.error(
                 "key-too-long",
                 &place,
@@ -416,7 +399,7 @@ fn remotes(manifest: &Value, found: &mut Findings<'_>) {
 
 fn too_long(what: &str, key: &str) -> String {
     format!(
-        "the {what} key `{key}` has {} characters, and Forge takes {MAX_KEY}",
+        "the {what} key `{key}` has {} characters, and Forge takes {MAX_ENDPOINT_KEY}",
         key.len()
     )
 }
@@ -510,7 +493,7 @@ fn endpoints(manifest: &Value, found: &mut Findings<'_>) {
     let mut callers: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
     for (module_type, item) in modules(manifest) {
         if let (true, Some(endpoint)) =
-            (WITHOUT_USER.contains(&module_type), text(item, "endpoint"))
+            (is_called_without_user(module_type), text(item, "endpoint"))
         {
             callers.insert(endpoint, (module_type, key(item).unwrap_or_default()));
         }
@@ -519,7 +502,7 @@ fn endpoints(manifest: &Value, found: &mut Findings<'_>) {
     for item in list(manifest, &["modules", "endpoint"]) {
         let name = key(item).unwrap_or_default();
         let place = of_module("endpoint", item);
-        if name.len() > MAX_KEY {
+        if name.len() > MAX_ENDPOINT_KEY {
             found.error(
                 "key-too-long",
                 &place,
@@ -602,7 +585,7 @@ fn endpoints(manifest: &Value, found: &mut Findings<'_>) {
     }
     for item in list(manifest, &["modules", "function"]) {
         let name = key(item).unwrap_or_default();
-        if name.len() > MAX_KEY {
+        if name.len() > MAX_ENDPOINT_KEY {
             found.error(
                 "key-too-long",
                 &of_module("function", item),
@@ -621,10 +604,8 @@ fn unknown(item: &Value, place: &Place, known: &[&str], found: &mut Findings<'_>
         .filter_map(Value::as_str)
     {
         if !known.contains(&name) {
-            let help = match nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("it may have: {}", known.join(", ")),
-            };
+            let help = did_you_mean(name, known.iter().copied())
+                .unwrap_or_else(|| format!("it may have: {}", known.join(", ")));
             let message = format!("`{name}` is no property of {place}, and has no effect");
             found.error("unknown-property", &place.clone().name(name), message, help);
         }
@@ -643,15 +624,12 @@ pub(super) fn granted(manifest: &Value) -> Vec<&str> {
 }
 
 fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
-    let data = &*DATA;
     let only_ours = modules(manifest)
         .all(|(module_type, item)| module_type == "endpoint" || item.get("endpoint").is_some());
     // What would do as well: a manifest may have more than one of the sets.
-    let of_events = triggers::events(manifest)
-        .filter_map(|(_, event)| data.events.get(event))
-        .flatten()
-        .flatten()
-        .map(String::as_str);
+    let of_events = triggers::named_events(manifest)
+        .filter_map(|(_, event)| events::find(event))
+        .flat_map(|event| event.scopes.iter().copied().flatten().copied());
     let of_modules = wanted.alternatives.iter().flat_map(|one| one.sets);
     let useful: BTreeSet<&str> = of_events
         .chain(of_modules.copied().flatten().copied())
@@ -659,11 +637,10 @@ fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
     let needed = wanted.scopes_given(&granted(manifest).into_iter().collect());
     for scope in granted(manifest) {
         let place = Place::of(&["permissions", "scopes"]).value(scope);
-        if !data.scopes.contains(scope) {
+        if !forge_scopes::is_known(scope) {
             let message = format!("Forge has no scope `{scope}`");
-            match nearest(scope, data.scopes.iter().map(String::as_str)) {
-                Some(near) => {
-                    let help = format!("did you mean `{near}`?");
+            match did_you_mean(scope, forge_scopes::all()) {
+                Some(help) => {
                     found.error("unknown-scope", &place, message, help);
                 }
                 // Our list ages: Atlassian may have added it since.
@@ -683,7 +660,7 @@ fn scopes(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
             let help = "remove `allowImpersonation`, or list the scope in `App::impersonation`";
             found.add(Level::Note, "unneeded-impersonation", &place, message, help);
         }
-        if data.scopes.contains(scope)
+        if forge_scopes::is_known(scope)
             && only_ours
             && !needed.iter().any(|one| one.name == scope)
             && !useful.contains(scope)
@@ -780,12 +757,11 @@ fn references(manifest: &Value, found: &mut Findings<'_>) {
                 "{module_type} `{}` calls the endpoint `{name}`, which doesn't exist",
                 key(item).unwrap_or_default()
             );
-            let help = match nearest(name, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!(
+            let help = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
+                format!(
                     "annotate a handler with `#[endpoint(key = \"{name}\")]`, or remove the module"
-                ),
-            };
+                )
+            });
             found.error(
                 "dangling-endpoint",
                 &of_module(module_type, item),
@@ -839,16 +815,4 @@ pub(super) fn schedules_reset(file: &ManifestFile, wanted: &Sections) -> Option<
     let message =
         "this changes the scheduled triggers, so all of them start anew with the next deployment";
     Some(Diagnostic::new("schedules-reset", Level::Note, message).at(file.locate(&place)))
-}
-
-/// The name that was probably meant.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let close = |known: &str| similar::TextDiff::from_chars(name, known).ratio();
-    known
-        .into_iter()
-        .filter(|known| known.len().abs_diff(name.len()) <= 8)
-        .map(|known| (close(known), known))
-        .filter(|(ratio, _)| *ratio >= 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, known)| known)
 }

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use forge_remote_schema::KindSpec;
 use serde_yaml::{Mapping, Value};
 
 use super::compare::{Place, same};
 use super::edit::{Editor, Unsafe};
 use super::model::{ALLOW_IMPERSONATION, Entry, Scope, Sections, listed, scope_options};
 use super::tree::Node;
+use crate::kinds::endpoint_at;
 use crate::registry::Owned;
 
 /// The changes of one list of keyed items.
@@ -535,8 +537,8 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Sta
 
     let pages = &wanted.pages;
     let mut stale = Vec::new();
-    for generated in crate::kinds::MODULE_TYPES {
-        let module_type = generated.name;
+    for kind in forge_remote_schema::kinds::declared() {
+        let module_type = kind.module_type;
         let wanted: BTreeSet<&str> = wanted
             .modules
             .get(module_type)
@@ -545,13 +547,13 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Sta
             .map(Entry::key)
             .collect();
         for (index, item) in list(manifest, &["modules", module_type]).iter().enumerate() {
-            let ours = if generated.endpoints.is_empty() {
+            let ours = if !kind.has_endpoint() {
                 // It names a remote alone, as a hand-written one may: its key tells.
                 let remote = item.get("remote").and_then(Value::as_str);
                 remote.is_some_and(|remote| remotes.contains(remote))
-                    && key(item) == Some(crate::kinds::DATA_RESIDENCY_KEY)
+                    && key(item) == kind.shared_key
             } else {
-                let mut endpoints = generated.endpoints_of(item).peekable();
+                let mut endpoints = endpoints_of(kind, item).peekable();
                 let names_one = endpoints.peek().is_some();
                 // A provider names several: with one of somebody else's it isn't ours to remove.
                 names_one
@@ -560,7 +562,7 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Sta
                         // key is one that we make.
                         let made = || {
                             let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
-                            rest.and_then(|rest| rest.strip_prefix('-')) == Some(generated.suffix)
+                            rest.and_then(|rest| rest.strip_prefix('-')) == kind.key_suffix
                         };
                         ours.contains(endpoint) && (!pages.contains(endpoint) || made())
                     })
@@ -577,6 +579,12 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Sta
         item,
     }));
     stale
+}
+
+/// The endpoints that a module's item names.
+fn endpoints_of<'a>(kind: &'static KindSpec, item: &'a Value) -> impl Iterator<Item = &'a str> {
+    let places = kind.endpoint_places.iter();
+    places.filter_map(|place| endpoint_at(item, place))
 }
 
 pub(super) fn key(item: &Value) -> Option<&str> {

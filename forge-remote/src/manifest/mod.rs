@@ -24,9 +24,6 @@ pub use compare::{Difference, Finding, Place, compare};
 pub use diagnostic::{Diagnostic, Level, render};
 pub use emit::to_yaml;
 pub use file::{ManifestError, ManifestFile};
-#[cfg(test)]
-pub(crate) use lint::is_scope;
-pub(crate) use lint::nearest;
 pub use lint::{RULES, Rule, rule};
 pub use model::{Alternatives, Entry, Remote, Scope, Sections};
 pub use tree::Position;

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use forge_remote_schema::events::{self, ScopeSet};
 use serde_yaml::{Mapping, Value};
 
 use crate::fit::Caller;
-use crate::forge_data::DATA;
 use crate::registry::{Auth, Handler, Module, Owned, Registry};
 
 /// A remote: a backend of yours that Forge calls, as `remotes` in the manifest names it.
@@ -245,14 +245,14 @@ impl Sections {
     /// granular.
     pub fn scopes_given(&self, granted: &BTreeSet<&str>) -> Vec<Scope> {
         let mut scopes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        let mut need = |set: Vec<&'static str>, reasons: &[String]| {
+        let mut need = |set: ScopeSet, reasons: &[String]| {
             for scope in set {
                 let all = scopes.entry(scope).or_default();
                 all.extend_from_slice(reasons);
             }
         };
         for (event, reasons) in &self.events {
-            let sets = DATA.events.get(*event).map_or(&[][..], Vec::as_slice);
+            let sets = events::find(event).map_or(&[][..], |event| event.scopes);
             need(self.set_of(sets, granted), reasons);
         }
         for Alternatives { sets, reason } in &self.alternatives {
@@ -269,20 +269,15 @@ impl Sections {
     }
 
     /// The one of these sets that the manifest has, or else is to have.
-    fn set_of<S: AsRef<[T]>, T: AsRef<str> + 'static>(
-        &self,
-        sets: &'static [S],
-        granted: &BTreeSet<&str>,
-    ) -> Vec<&'static str> {
-        let names = |set: &'static S| set.as_ref().iter().map(AsRef::as_ref);
-        let has = |set: &&'static S| names(set).all(|scope| granted.contains(scope));
+    fn set_of(&self, sets: &'static [ScopeSet], granted: &BTreeSet<&str>) -> ScopeSet {
+        let has = |set: &&ScopeSet| set.iter().all(|scope| granted.contains(scope));
         let preferred = if self.granular {
             sets.last()
         } else {
             sets.first()
         };
         let chosen = sets.iter().find(has).or(preferred);
-        chosen.into_iter().flat_map(names).collect()
+        chosen.copied().unwrap_or_default()
     }
 
     /// Adds scopes that the app lists beside its handlers'.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use forge_remote_schema::events;
 use serde_yaml::Value;
 
 use super::compare::Place;
@@ -9,7 +10,6 @@ use super::diagnostic::Level;
 use super::lint::{Findings, granted, of_module};
 use super::merge::list;
 use super::model::Sections;
-use crate::forge_data::DATA;
 
 /// So many entity properties can the triggers of an app name.
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/product_events/>
@@ -26,7 +26,7 @@ pub(super) fn lint(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>
 }
 
 /// The events of a manifest's triggers, in both forms.
-pub(super) fn events(manifest: &Value) -> impl Iterator<Item = (&Value, &str)> {
+pub(super) fn named_events(manifest: &Value) -> impl Iterator<Item = (&Value, &str)> {
     list(manifest, &["modules", "trigger"])
         .iter()
         .flat_map(|item| {
@@ -45,21 +45,23 @@ pub(super) fn events(manifest: &Value) -> impl Iterator<Item = (&Value, &str)> {
 /// Events that aren't delivered.
 fn scopes(manifest: &Value, found: &mut Findings<'_>) {
     let scopes: BTreeSet<&str> = granted(manifest).into_iter().collect();
-    for (item, event) in events(manifest) {
-        let Some(sets) = DATA.events.get(event) else {
+    for (item, event) in named_events(manifest) {
+        let Some(known) = events::find(event).filter(|event| !event.scopes.is_empty()) else {
             continue;
         };
+        let sets = known.scopes;
         if sets
             .iter()
-            .any(|set| set.iter().all(|scope| scopes.contains(scope.as_str())))
+            .any(|set| set.iter().all(|scope| scopes.contains(scope)))
         {
             continue;
         }
         let missing: Vec<&str> = sets
             .first()
             .into_iter()
+            .copied()
             .flatten()
-            .map(String::as_str)
+            .copied()
             .filter(|scope| !scopes.contains(scope))
             .collect();
         let message = format!(
@@ -67,7 +69,7 @@ fn scopes(manifest: &Value, found: &mut Findings<'_>) {
             missing.join(" and ")
         );
         // What a page alone says may not be the whole: a granular set may do as well.
-        let level = if DATA.only_documented.contains(event) {
+        let level = if known.documented_only {
             Level::Warning
         } else {
             Level::Error
@@ -84,8 +86,8 @@ fn scopes(manifest: &Value, found: &mut Findings<'_>) {
 
 /// Events that the code calls unknown, and that aren't any more.
 fn known(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
-    for (item, event) in events(manifest) {
-        if wanted.unknown_events.contains(event) && crate::kinds::is_event(event) {
+    for (item, event) in named_events(manifest) {
+        if wanted.unknown_events.contains(event) && events::is_known(event) {
             found.warning(
                 "known-event",
                 &of_module("trigger", item).name("events"),

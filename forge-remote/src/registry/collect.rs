@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::names::{Names, Shape, Written};
+use forge_remote_schema::names::{Names, WrittenNames};
+
 use super::{Location, Method, Reach, Registration, Submission};
 
 /// One handler with its names resolved.
@@ -16,19 +17,14 @@ pub struct Handler {
 
 impl Handler {
     fn new(registration: Registration) -> Self {
-        let written = Written {
+        let written = WrittenNames {
             function: registration.function,
             key: registration.key,
             endpoint: registration.endpoint,
             path: registration.path,
         };
         let kind = registration.kind;
-        let shape = Shape {
-            suffix: kind.module_suffix(),
-            shared: kind.shared_key(),
-            below: kind.below(),
-        };
-        let names = Names::new(written, shape);
+        let names = Names::new(kind.spec(), written, kind.below());
         let method = kind.method().unwrap_or(registration.method);
         Self {
             registration,
@@ -172,11 +168,9 @@ impl Registry {
         for handler in &self.handlers {
             let wrong = handler.registration.kind.wrong_options();
             let wrong = wrong.into_iter();
-            problems.extend(
-                wrong.map(|(message, help)| {
-                    Problem::new("bad-option", message, help).at([&handler])
-                }),
-            );
+            problems.extend(wrong.map(|mistake| {
+                Problem::new("bad-option", mistake.message, mistake.help).at([&handler])
+            }));
         }
         self.check_keys(&mut problems);
         self.check_names(&mut problems);

@@ -1,155 +1,167 @@
-//! What a kind of invocation has to tell about itself.
+//! What the runtime knows of a kind of invocation.
 
 use std::fmt;
 use std::time::Duration;
 
+use forge_remote_schema::{KindSpec, Mistake};
 use serde_yaml::Mapping;
 
 use super::{Handler, Method};
 use crate::fit::Caller;
 
-/// A kind of invocation with a handler's options for it: the one place that knows its shape.
+/// A kind of invocation with a handler's options for it.
+///
+/// What is the same for every handler of a kind is a row of the table, its [`spec`](Self::spec).
+/// The other methods depend on the options.
 pub trait Kind: fmt::Debug + Send + Sync + 'static {
-    /// The module type in `manifest.yml`, e.g. `scheduledTrigger`.
-    fn name(&self) -> &'static str;
+    /// Returns the kind's row in the table.
+    fn spec(&self) -> &'static KindSpec;
 
-    /// Who makes the call.
-    fn caller(&self) -> Caller {
-        Caller::Platform
+    /// Returns the modules in `manifest.yml` that point at the handler's endpoint; a kind whose
+    /// module is hand-written has none.
+    fn modules(&self, _handler: &Handler) -> Vec<Module> {
+        Vec::new()
     }
 
-    /// Whether Forge may pass the headers of its own caller on. A token in one of them isn't proven
-    /// to be Forge's then, and is never kept ([`App::tokens`](crate::App::tokens)).
-    fn passes_headers_on(&self) -> bool {
-        false
-    }
-
-    /// Whether the call ends an installation, so that its handler deletes what belongs to it. Such
-    /// a handler accepts no token that the platform might not have sent, whatever is set.
-    fn ends_installation(&self) -> bool {
-        false
-    }
-
-    /// The keys of the pages that may call the handler; empty for any page.
+    /// Returns the keys of the pages that may call the handler; empty for any page.
     fn pages(&self) -> &'static [&'static str] {
         &[]
     }
 
-    /// The suffix of a generated module key; `None` for a kind without a module of its own.
-    fn module_suffix(&self) -> Option<&'static str>;
-
-    /// The key of a module that several functions make together.
-    fn shared_key(&self) -> Option<&'static str> {
-        None
-    }
-
-    /// Whether an app can have one such module only.
-    fn alone(&self) -> bool {
-        false
-    }
-
-    /// What that module must have, and can only have from all of them together: properties, or
-    /// what is [`below`](Self::below) its path.
-    fn shared_parts(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    /// The modules in `manifest.yml` that point at the handler's endpoint.
-    fn modules(&self, handler: &Handler) -> Vec<Module>;
-
-    /// Whether Forge finds the handler by an item of `modules.endpoint`.
-    fn has_endpoint(&self) -> bool {
-        self.below().is_none()
-    }
-
-    /// What the handler's path ends with, below the path that stands in the manifest.
+    /// Returns the last segment of the handler's path, below the path in the manifest.
     fn below(&self) -> Option<&'static str> {
         None
     }
 
-    /// Which requests are the handler's.
-    fn reach(&self) -> Reach {
-        Reach::Exact
-    }
-
-    /// The method, where it is neither POST nor the page's choice.
+    /// Returns the method, where it is neither POST nor the page's choice.
     fn method(&self) -> Option<Method> {
         None
     }
 
-    /// The events it is called for; Forge delivers them with their scopes only.
+    /// Returns the events it is called for. Forge delivers them only with their scopes.
     fn events(&self) -> Vec<&'static str> {
         Vec::new()
     }
 
-    /// The events it is called for whose scopes don't follow.
+    /// Returns the events it is called for that this version does not know, nor their scopes.
     fn unknown_events(&self) -> Vec<&'static str> {
         Vec::new()
     }
 
-    /// The scopes without which Forge takes no such module, or calls for none: sets of them, of
-    /// which one is enough. Atlassian's current set comes first, the granular one last.
+    /// Returns alternative scope sets, any one of which Forge requires for this module. Atlassian's
+    /// current set comes first, the granular one last.
     fn scopes(&self) -> &'static [&'static [&'static str]] {
-        &[]
+        self.spec().scopes
     }
 
-    /// A name that no other of the kind may have, in whatever case.
+    /// Returns a name that no other module of the kind may have, whatever the case.
     fn unique_name(&self) -> Option<&'static str> {
         None
     }
 
-    /// How often the platform calls by itself.
+    /// Returns the interval at which the platform calls automatically.
     fn interval(&self) -> Option<Duration> {
         None
     }
 
-    /// What is wrong with the options, and what to do: for what the macros can't see, the values
-    /// of constants.
-    fn wrong_options(&self) -> Vec<(String, String)> {
+    /// Returns the mistakes in the options that the macros cannot see: those in the values of
+    /// constants.
+    fn wrong_options(&self) -> Vec<Mistake> {
         Vec::new()
     }
 
-    /// Whether [`wrong_answer`](Self::wrong_answer) is to be asked.
-    fn looks_at_answers(&self) -> bool {
-        false
-    }
-
-    /// What is wrong with the body of an answer, and what to do, where the options say what it must
-    /// be: Forge would make an error of it.
+    /// Returns what is wrong with a response's body, and the fix, where the options restrict it.
+    /// Called for kinds whose spec [checks responses](KindSpec::checks_responses).
     fn wrong_answer(&self, _answer: &[u8]) -> Option<(String, String)> {
         None
     }
 
-    /// Whether nothing is known of the body that a remote gets, so that none at all is taken as
-    /// `{}`. Where it is known, an empty one is a fault.
-    fn may_lack_body(&self) -> bool {
-        false
-    }
-
-    /// How long Forge waits for a remote's response, where Atlassian documents it.
+    /// Returns how long Forge waits for a remote's response, where Atlassian documents it.
     fn documented_timeout(&self) -> Option<Duration> {
         None
     }
 
-    /// The call as a local platform makes it.
+    /// Returns the call as a local platform makes it.
     fn simulation(&self) -> Simulation;
 
-    /// Every call that differs from it: one for each event.
+    /// Returns every call that differs from it: one for each event.
     fn simulations(&self) -> Vec<Simulation> {
         vec![self.simulation()]
     }
 }
 
-/// Which requests are a handler's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// Those with its method on its path.
-    Exact,
-    /// Those with any method on its path.
-    AnyMethod,
-    /// Those with any method on its path and on every path below it.
-    Below,
+/// The columns of the kind's row in the table.
+impl dyn Kind {
+    /// Returns the module type in `manifest.yml`, such as `scheduledTrigger`.
+    pub fn name(&self) -> &'static str {
+        self.spec().module_type
+    }
+
+    /// Returns who makes the call.
+    pub fn caller(&self) -> Caller {
+        match self.spec().caller {
+            forge_remote_schema::Caller::Platform => Caller::Platform,
+            forge_remote_schema::Caller::PlatformForUser => Caller::PlatformForUser,
+            forge_remote_schema::Caller::Page => Caller::Page,
+        }
+    }
+
+    /// Whether Forge may forward the headers of its own caller. A token in one of them is not proven
+    /// to be Forge's, and is never kept ([`App::tokens`](crate::App::tokens)).
+    pub fn passes_headers_on(&self) -> bool {
+        self.spec().forwards_caller_headers
+    }
+
+    /// Whether the call ends an installation, so that its handler deletes the installation's data.
+    /// Such a handler accepts only tokens that the platform is known to send, whatever is set.
+    pub fn ends_installation(&self) -> bool {
+        self.spec().ends_installation
+    }
+
+    /// Returns the suffix of a generated module key; `None` for a kind whose module is hand-written.
+    pub fn module_suffix(&self) -> Option<&'static str> {
+        self.spec().key_suffix
+    }
+
+    /// Returns the default key of a module that several functions make together.
+    pub fn shared_key(&self) -> Option<&'static str> {
+        self.spec().shared_key
+    }
+
+    /// Whether an app can have one such module only.
+    pub fn alone(&self) -> bool {
+        self.spec().singleton
+    }
+
+    /// Returns the properties or path suffixes that the shared module needs, each from one of its
+    /// functions.
+    pub fn shared_parts(&self) -> &'static [&'static str] {
+        self.spec().shared_parts
+    }
+
+    /// Whether Forge finds the handler by an item of `modules.endpoint`.
+    pub fn has_endpoint(&self) -> bool {
+        self.spec().has_endpoint()
+    }
+
+    /// Returns which requests belong to the handler.
+    pub fn reach(&self) -> Reach {
+        self.spec().routes
+    }
+
+    /// Whether an empty body is accepted as `{}`, because Atlassian documents no body.
+    pub fn may_lack_body(&self) -> bool {
+        self.spec().body_optional
+    }
+
+    /// Whether responses are checked by [`wrong_answer`](Kind::wrong_answer).
+    pub fn looks_at_answers(&self) -> bool {
+        self.spec().checks_responses
+    }
 }
+
+/// The requests that belong to a handler.
+pub use forge_remote_schema::RouteScope as Reach;
 
 /// One item of a module list in the manifest.
 #[derive(Clone, Debug, PartialEq)]

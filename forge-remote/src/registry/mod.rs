@@ -3,7 +3,6 @@
 
 mod collect;
 mod kind;
-mod names;
 
 use std::any::TypeId;
 use std::fmt;

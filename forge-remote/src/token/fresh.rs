@@ -1,6 +1,8 @@
 //! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh): records made by hand,
 //! for a macro would add them to every app.
 
+use forge_remote_schema::built_in;
+
 use crate::__private::{
     NOTHING, Written, mount_1, mount_2, no_user_asks_none, no_user_asks_system, record,
 };
@@ -42,7 +44,10 @@ pub(crate) fn registrations() -> [Registration; 3] {
             HERE,
             no_user_asks_system::AUTH,
             hourly,
-            written("tokens-hourly", "Brings a new system token once an hour."),
+            written(
+                built_in::TOKENS_HOURLY,
+                "Brings a new system token once an hour.",
+            ),
         ),
         record(
             &Trigger {
@@ -56,7 +61,7 @@ pub(crate) fn registrations() -> [Registration; 3] {
             no_user_asks_system::AUTH,
             begins,
             written(
-                "tokens-life",
+                built_in::TOKENS_LIFE,
                 "Brings the first system token of an installation.",
             ),
         ),
@@ -67,7 +72,7 @@ pub(crate) fn registrations() -> [Registration; 3] {
             no_user_asks_none::AUTH,
             removes,
             written(
-                "tokens-goodbye",
+                built_in::TOKENS_GOODBYE,
                 "Forgets the system token of an installation that goes.",
             ),
         ),

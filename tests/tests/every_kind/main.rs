@@ -12,6 +12,7 @@ use forge_remote::manifest::{ManifestFile, Sections, compare};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
+use forge_remote_schema::kinds::KINDS;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -1094,43 +1095,60 @@ fn places<'a>(
     above.pop();
 }
 
-/// The build script's helper reads sources and not records: its table has to agree with them.
+/// Every row of the table has a handler here, and the module that each handler declares is the one
+/// of its row: its type, and the place where it names the endpoint.
 #[test]
-fn the_build_scripts_table_is_the_runtimes() {
-    use forge_remote_build::kinds::KINDS;
-
+fn every_row_of_the_table_is_what_its_kind_declares() {
     let registry = Registry::linked();
     let mut seen = BTreeSet::new();
     for handler in registry.handlers() {
         let kind = handler.registration().kind;
+        let spec = kind.spec();
+        seen.insert(spec.attribute);
         let modules = kind.modules(handler);
-        let module = modules.first();
-        let found = KINDS.iter().find(|one| match (one.module, module) {
-            (Some((name, _)), Some(module)) => name == module.module_type,
-            (None, None) => one.attribute.starts_with(match kind.name() {
-                "macro" => "static_macro",
-                "dashboards:widget" => "widget_context",
-                other => other,
-            }),
-            _ => false,
-        });
-        let found = found.unwrap_or_else(|| panic!("{} isn't in the table", kind.name()));
-        assert_eq!(found.module.map(|(_, suffix)| suffix), kind.module_suffix());
-        assert_eq!(found.shared, kind.shared_key(), "{}", found.attribute);
-        assert_eq!(
-            found.below.is_some(),
-            kind.below().is_some(),
-            "{}",
-            found.attribute
-        );
-        let item = module.map(|module| &module.item);
-        let names = item.is_some_and(|item| item.contains_key("endpoint"));
-        assert_eq!(found.names_endpoint, names, "{}", found.attribute);
-        seen.insert(found.attribute);
+        assert_eq!(modules.len(), usize::from(spec.has_module()));
+        for module in modules {
+            assert_eq!(module.module_type, spec.module_type);
+            let item = serde_yaml::Value::Mapping(module.item);
+            let named = spec.endpoint_places.iter().filter(|place| {
+                let found = place.iter().try_fold(&item, |value, name| value.get(name));
+                found.and_then(|found| found.as_str()) == Some(handler.endpoint())
+            });
+            let expected = usize::from(spec.has_endpoint());
+            assert_eq!(named.count(), expected, "{}", spec.attribute);
+        }
     }
     let all = KINDS.iter().map(|kind| kind.attribute);
     assert_eq!(
         all.filter(|one| !seen.contains(one)).collect::<Vec<_>>(),
         [""; 0]
     );
+}
+
+/// What the options write to the manifest is where their row says, as the build script reads it.
+#[test]
+fn options_that_are_properties_of_the_module_are_named_by_their_row() {
+    let registry = Registry::linked();
+    let mut seen = BTreeSet::new();
+    for handler in registry.handlers() {
+        let kind = handler.registration().kind;
+        let options = kind.spec().options.iter();
+        for property in options.filter_map(|option| option.property) {
+            for module in kind.modules(handler) {
+                if module.item.contains_key(property) {
+                    seen.insert((kind.spec().attribute, property));
+                }
+            }
+        }
+    }
+    for kind in KINDS {
+        for property in kind.options.iter().filter_map(|option| option.property) {
+            let found = seen.contains(&(kind.attribute, property));
+            assert!(
+                found,
+                "no handler writes `{property}` of {}",
+                kind.attribute
+            );
+        }
+    }
 }

@@ -268,6 +268,41 @@ fn each_violation_is_found_alone_and_in_its_place() {
     }
 }
 
+/// The modules whose endpoint needs a route, and never gets a user token, follow from the table of
+/// kinds.
+#[test]
+fn every_module_without_a_user_needs_a_route_and_gets_no_user_token() {
+    const ROUTE: &str = "      route:\n        path: /tick\n";
+    const AUTH: &str = "        appSystemToken:\n";
+    let codes_of = |module_type: &str| {
+        let named = format!("  {module_type}:\n    - key: tick-module\n      endpoint: tick\n");
+        let head =
+            GOOD.find("  scheduledTrigger:").unwrap()..GOOD.find("\n  endpoint:\n").unwrap() + 1;
+        let text = GOOD
+            .replace(&GOOD[head], &named)
+            .replace(ROUTE, "")
+            .replace(
+                AUTH,
+                &format!("        appUserToken: {{enabled: true}}\n{AUTH}"),
+            );
+        let codes = codes(&text, &[]).into_iter();
+        codes.map(|(code, _)| code).collect::<Vec<_>>()
+    };
+    let both = ["missing-route", "user-token-without-user"];
+    for module_type in [
+        "webtrigger",
+        "consumer",
+        "jira:jqlFunction",
+        "bitbucket:mergeCheck",
+    ] {
+        assert_eq!(codes_of(module_type), both, "{module_type}");
+    }
+    // These have users, or are pages.
+    for module_type in ["action", "jira:issuePanel"] {
+        assert_eq!(codes_of(module_type), [""; 0], "{module_type}");
+    }
+}
+
 #[test]
 fn schedules_are_counted() {
     let item = |at: usize, interval: &str| {

@@ -1,15 +1,15 @@
-//! A build script's warning of a stale manifest, from a real package that cargo builds.
+//! The build script's warning about a stale manifest, from a real package that cargo builds.
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use forge_remote::manifest::ManifestFile;
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
-use forge_remote_build::kinds::KINDS;
+use forge_remote::token::MemoryTokens;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -31,23 +31,8 @@ async fn tick() -> Result<()> {
 }
 
 #[test]
-fn the_attributes_are_those_of_the_macros_and_the_runtime() {
-    let macros = fs::read_to_string(root().join("forge-remote-macros/src/lib.rs")).unwrap();
-    let (_, table) = macros.split_once("\nattributes! {").unwrap();
-    let (table, _) = table.split_once("\n}").unwrap();
-    let macros: BTreeSet<&str> = table
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.starts_with("//"))
-        .filter_map(|line| Some(line.split_once(" = ")?.0))
-        .collect();
-    let ours: BTreeSet<&str> = KINDS.iter().map(|kind| kind.attribute).collect();
-    assert_eq!(ours, macros);
-}
-
-#[test]
 fn the_examples_have_nothing_stale() {
-    for example in ["quickstart", "page-notes", "issue-sync"] {
+    for example in ["quickstart", "page-notes", "issue-sync", "page-search"] {
         let package = root().join("examples").join(example);
         let manifest = package.join("manifest.yml");
         assert_eq!(
@@ -102,6 +87,66 @@ fn main() { forge_remote::Remote::new("backend"); }
             ]
         );
     }
+}
+
+/// The framework's own handlers are known: after `manifest --write` there is nothing to report, and
+/// what `App` no longer adds is reported.
+#[test]
+fn the_frameworks_own_handlers_are_known() {
+    const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
+    let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-built-in");
+    fs::create_dir_all(package.join("src")).unwrap();
+    // Without other packages of a workspace, whose handlers would not be seen.
+    let lock = "[[package]]\nname = \"app\"\nversion = \"0.0.0\"\n";
+    fs::write(package.join("Cargo.lock"), lock).unwrap();
+    let manifest = package.join("manifest.yml");
+    let handlers = |builder: &str| {
+        let source = format!(
+            "fn app() -> App {{ App::new().remote(Remote::new(\"backend\")){builder} }}\nfn main() {{}}\n"
+        );
+        fs::write(package.join("src/main.rs"), source).unwrap();
+    };
+    let problems = || forge_remote_build::problems(&package, "app", &manifest);
+    let fresh = {
+        let file = ManifestFile::parse("manifest.yml", None).unwrap();
+        let app = App::empty()
+            .app_id(APP_ID)
+            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+            .tokens(MemoryTokens::new())
+            .keep_tokens_fresh();
+        let app = app.build().unwrap();
+        file.updated(&app.sections(), Some(APP_ID)).unwrap()
+    };
+    fs::write(&manifest, &fresh).unwrap();
+    handlers(".keep_tokens_fresh()");
+    assert_eq!(problems(), [""; 0]);
+
+    fs::write(
+        &manifest,
+        fresh.replace("key: tokens-life", "key: tokens-deaf"),
+    )
+    .unwrap();
+    assert_eq!(
+        problems(),
+        [
+            "modules.endpoint lacks `tokens-life` of `App::keep_tokens_fresh`",
+            "modules.endpoint[tokens-deaf] has no handler in src"
+        ]
+    );
+
+    fs::write(&manifest, &fresh).unwrap();
+    handlers("");
+    let gone = ["goodbye", "hourly", "life"];
+    let gone = gone.map(|one| format!("modules.endpoint[tokens-{one}] has no handler in src"));
+    assert_eq!(problems(), gone);
+
+    // A call in a test does not make the app have them, nor their entries stale.
+    let test = "#[test]\nfn kept() { App::new().keep_tokens_fresh(); }\n";
+    let main = fs::read_to_string(package.join("src/main.rs")).unwrap();
+    fs::write(package.join("src/main.rs"), format!("{main}{test}")).unwrap();
+    assert_eq!(problems(), [""; 0]);
+    fs::write(&manifest, "app: {}\n").unwrap();
+    assert_eq!(problems(), [""; 0]);
 }
 
 const MAIN: &str = r#"

@@ -69,7 +69,12 @@ fn rooms_import_downwards_only() {
 
 #[test]
 fn files_form_no_circle() {
-    let crates = ["forge-remote", "forge-remote-macros", "forge-remote-build"];
+    let crates = [
+        "forge-remote",
+        "forge-remote-macros",
+        "forge-remote-schema",
+        "forge-remote-build",
+    ];
     let circles: Vec<_> = crates
         .iter()
         .flat_map(|krate| Crate::read(&source(krate)).circles())

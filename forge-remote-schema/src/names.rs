@@ -1,52 +1,62 @@
-//! The keys and paths a handler gets when it doesn't write them. `forge-remote-build` has this same
-//! file by a link: it knows nothing but text.
+//! The keys and paths that a handler gets where its attribute does not write them.
 
-/// What a handler writes of its names.
+use crate::KindSpec;
+use crate::rules::MAX_ENDPOINT_KEY;
+
+/// The names that an attribute writes, and the function's own.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Written<'a> {
-    pub(crate) function: &'a str,
-    pub(crate) key: Option<&'a str>,
-    pub(crate) endpoint: Option<&'a str>,
-    pub(crate) path: Option<&'a str>,
+pub struct WrittenNames<'a> {
+    /// The function's name.
+    pub function: &'a str,
+    /// `key = "…"`.
+    pub key: Option<&'a str>,
+    /// `endpoint = "…"`.
+    pub endpoint: Option<&'a str>,
+    /// `path = "…"`.
+    pub path: Option<&'a str>,
 }
 
-/// A handler's names, all of them.
+/// The names of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Names {
+pub struct Names {
     /// The module's key; the endpoint's for a kind without a module of its own.
-    pub(crate) key: String,
-    pub(crate) endpoint: String,
-    pub(crate) path: String,
-}
-
-/// What a kind's names are like.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Shape<'a> {
-    /// What ends the key of a module of its own, and tells it from the endpoint's.
-    pub(crate) suffix: Option<&'a str>,
-    /// The key of a module that several functions make together.
-    pub(crate) shared: Option<&'a str>,
-    /// What the path ends with, below the one that stands in the manifest; such a kind has no
-    /// endpoint.
-    pub(crate) below: Option<&'a str>,
+    pub key: String,
+    /// The endpoint's key.
+    pub endpoint: String,
+    /// The path that is served.
+    pub path: String,
 }
 
 impl Names {
-    pub(crate) fn new(written: Written<'_>, shape: Shape<'_>) -> Self {
-        // Several functions that make one module have its key in common, and endpoints of their
-        // own.
-        let own_key = written.key.filter(|_| shape.shared.is_none());
+    /// Completes the written names of a handler.
+    ///
+    /// `path_suffix` is the last segment of the path, for a kind whose manifest path is shared by
+    /// several handlers ([`KindSpec::path_option`]).
+    ///
+    /// ```
+    /// use forge_remote_schema::kinds::SCHEDULED_TRIGGER;
+    /// use forge_remote_schema::names::{Names, WrittenNames};
+    ///
+    /// let written = WrittenNames { function: "refresh_index", ..WrittenNames::default() };
+    /// let names = Names::new(&SCHEDULED_TRIGGER, written, None);
+    /// assert_eq!(names.key, "refresh-index-trigger");
+    /// assert_eq!(names.endpoint, "refresh-index");
+    /// assert_eq!(names.path, "/refresh-index");
+    /// ```
+    pub fn new(kind: &KindSpec, written: WrittenNames<'_>, path_suffix: Option<&str>) -> Self {
+        // Functions that make one module together share its key, and have endpoints of their own.
+        let own_key = written.key.filter(|_| kind.shared_key.is_none());
         let base = written
             .endpoint
             .or(own_key)
             .map_or_else(|| kebab(written.function), str::to_owned);
-        let path = match (written.path, shape.below) {
+        let path = match (written.path, path_suffix) {
             (Some(path), None) => path.to_owned(),
             (None, None) => format!("/{base}"),
-            (Some(path), Some(below)) => format!("{path}/{below}"),
-            (None, Some(below)) => format!("/{}/{below}", shape.shared.unwrap_or(&base)),
+            (Some(path), Some(suffix)) => format!("{path}/{suffix}"),
+            (None, Some(suffix)) => format!("/{}/{suffix}", kind.shared_key.unwrap_or(&base)),
         };
-        let Some(suffix) = shape.suffix else {
+        let Some(suffix) = kind.key_suffix else {
             let endpoint = endpoint_key(&base);
             return Self {
                 key: endpoint.clone(),
@@ -56,7 +66,7 @@ impl Names {
         };
         let key = written
             .key
-            .or(shape.shared)
+            .or(kind.shared_key)
             .map_or_else(|| format!("{base}-{suffix}"), str::to_owned);
         // Modules and endpoints share one name space.
         let endpoint = if base == key {
@@ -72,11 +82,8 @@ impl Names {
     }
 }
 
-/// Endpoint keys are at most this long.
-/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>
-const MAX_ENDPOINT_KEY: usize = 23;
-
-/// `refresh_index` → `refresh-index`; what isn't a letter or digit separates words.
+/// Turns `refresh_index` into `refresh-index`: other characters than letters and digits separate
+/// words.
 fn kebab(function: &str) -> String {
     let function = function.strip_prefix("r#").unwrap_or(function);
     let words = function
@@ -85,8 +92,8 @@ fn kebab(function: &str) -> String {
     words.collect::<Vec<_>>().join("-").to_ascii_lowercase()
 }
 
-/// At most 23 characters; what is cut is replaced by a hash, so that the key depends on the whole
-/// name and on nothing else.
+/// Shortens a name to Forge's limit. A hash of the whole name replaces the end, so that different
+/// names stay different, in every build.
 fn endpoint_key(name: &str) -> String {
     if name.len() <= MAX_ENDPOINT_KEY {
         return name.to_owned();

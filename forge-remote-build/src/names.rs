@@ -1,1 +1,0 @@
-../../forge-remote/src/registry/names.rs

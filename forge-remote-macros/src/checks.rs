@@ -1,1 +1,0 @@
-../../forge-remote/src/kinds/checks.rs

@@ -1,0 +1,96 @@
+//! Stage 2b: the rules about several options of a set, before they are read one by one.
+
+use forge_remote_schema::lists::{Conditions, in_both};
+use forge_remote_schema::options::{Combination, OptionSet};
+use syn::LitStr;
+
+use crate::diag::Errors;
+use crate::options::Options;
+
+/// Checks the rule of a set.
+pub(crate) fn check(set: OptionSet, options: &Options, errors: &mut Errors) {
+    match set.combination {
+        Combination::Any => {}
+        Combination::TriggerEvents => trigger(set, options, errors),
+        Combination::FilteredEvent => filtered_event(options, errors),
+    }
+}
+
+/// The event in the parentheses of a `filtered_events`: one, unless both options are written.
+pub(crate) fn events_of_group(options: &Options) -> Vec<LitStr> {
+    let events = ["event", "unknown_event"].map(|name| options.peek(name).text());
+    events.into_iter().flatten().collect()
+}
+
+fn trigger(set: OptionSet, options: &Options, errors: &mut Errors) {
+    if options.misses_all(&["events", "unknown_events", "filtered_events"]) {
+        errors.help(
+            options.attribute(),
+            "`events` is missing",
+            "write `events = [\"avi:jira:created:issue\"]`",
+        );
+    }
+    if options.misses("filtered_events") {
+        let [events, unknown] = ["events", "unknown_events"].map(|name| options.peek(name).items());
+        let texts = |list: &[LitStr]| list.iter().map(LitStr::value).collect::<Vec<String>>();
+        for (at, mistake) in in_both(&texts(&events), &texts(&unknown)) {
+            errors.mistake(unknown[at].span(), mistake);
+        }
+        conditions(options, &[events, unknown].concat(), false, errors);
+        return;
+    }
+    // Forge takes either form, not both.
+    for name in ["events", "unknown_events"] {
+        if !options.misses(name) {
+            errors.help(
+                options.place(name),
+                format!("`{name}` beside `filtered_events`"),
+                "move all events into `filtered_events`, or into a second function",
+            );
+        }
+    }
+    let nested = set.nested.map(|(_, conditions)| conditions.names());
+    for name in nested.into_iter().flatten() {
+        if !options.misses(name) {
+            errors.help(
+                options.place(name),
+                format!("`{name}` beside `filtered_events`"),
+                "write it in the parentheses of each event that needs it",
+            );
+        }
+    }
+}
+
+fn filtered_event(options: &Options, errors: &mut Errors) {
+    match (options.misses("event"), options.misses("unknown_event")) {
+        (true, true) => errors.help(
+            options.attribute(),
+            "`event` is missing",
+            "write `event = \"avi:jira:updated:issue\"`",
+        ),
+        (false, false) => errors.help(
+            options.place("unknown_event"),
+            "`unknown_event` beside `event`",
+            "write each event in its own parentheses",
+        ),
+        _ => {}
+    }
+    conditions(options, &events_of_group(options), true, errors);
+}
+
+fn conditions(options: &Options, events: &[LitStr], filter_required: bool, errors: &mut Errors) {
+    let events: Vec<String> = events.iter().map(LitStr::value).collect();
+    // A misspelt option counts as written: its own error is enough.
+    let conditions = Conditions {
+        events: events.iter().map(|event| Some(event.as_str())).collect(),
+        filter: !options.misses("filter"),
+        on_error: !options.misses("on_error"),
+        ignore_self: options.peek("ignore_self").is_on(),
+        licensed_only: options.peek("licensed_only").is_on(),
+        filter_required,
+    };
+    for (option, mistake) in conditions.mistakes() {
+        let place = option.map_or_else(|| options.attribute().into(), |name| options.place(name));
+        errors.mistake(place, mistake);
+    }
+}

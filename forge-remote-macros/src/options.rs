@@ -1,0 +1,416 @@
+//! Stage 2: the options by name, known and written once, and the readers of their shapes.
+
+use forge_remote_schema::options::OptionSet;
+use forge_remote_schema::{KindSpec, nearest, one_of};
+use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
+use quote::{ToTokens as _, quote};
+use syn::LitStr;
+
+use crate::diag::{Errors, Place};
+use crate::parse::{self, Value, WrittenOption};
+
+/// The options of an attribute. Reading one takes it.
+pub(crate) struct Options {
+    attribute: Span,
+    /// The place of each.
+    places: Vec<(String, Place)>,
+    written: Vec<WrittenOption>,
+    /// The options that the unknown ones were probably meant to be.
+    misspelt: Vec<&'static str>,
+}
+
+impl Options {
+    /// The options of an attribute above this function.
+    pub(crate) fn new(
+        kind: &KindSpec,
+        function: &Ident,
+        written: Vec<WrittenOption>,
+        errors: &mut Errors,
+    ) -> Self {
+        // A span as if the user had written the whole, for errors without a note about the macro.
+        let attribute = Span::call_site().resolved_at(function.span());
+        let owner = format!("`#[{}]`", kind.attribute);
+        Self::of(
+            kind.option_names().collect(),
+            &owner,
+            attribute,
+            written,
+            errors,
+        )
+    }
+
+    /// The options in parentheses, in the list of the option `name`.
+    pub(crate) fn of_group(name: &str, set: OptionSet, group: &Group, errors: &mut Errors) -> Self {
+        let written = parse::options(set.first(), group.stream(), errors);
+        let owner = format!("an item of `{name}`");
+        Self::of(set.names().collect(), &owner, group.span(), written, errors)
+    }
+
+    /// Keeps the known options; the others are errors.
+    fn of(
+        known: Vec<&'static str>,
+        owner: &str,
+        attribute: Span,
+        written: Vec<WrittenOption>,
+        errors: &mut Errors,
+    ) -> Self {
+        let mut kept: Vec<WrittenOption> = Vec::new();
+        let mut misspelt = Vec::new();
+        for option in written {
+            let name = option.name.to_string();
+            if !known.contains(&name.as_str()) {
+                let all = format!("{owner} takes {}", one_of(known.iter().copied()));
+                let help = match nearest(&name, known.iter().copied()) {
+                    Some(near) => {
+                        misspelt.push(near);
+                        format!("did you mean `{near}`? {all}")
+                    }
+                    None => all,
+                };
+                errors.help(option.name.span(), format!("unknown option `{name}`"), help);
+            } else if kept.iter().any(|other| other.name == option.name) {
+                errors.help(
+                    option.name.span(),
+                    format!("`{name}` is written twice"),
+                    "keep one of the two",
+                );
+            } else {
+                kept.push(option);
+            }
+        }
+        Self {
+            attribute,
+            places: kept
+                .iter()
+                .map(|option| (option.name.to_string(), option.name.span().into()))
+                .collect(),
+            written: kept,
+            misspelt,
+        }
+    }
+
+    /// The attribute as a whole.
+    pub(crate) fn attribute(&self) -> Span {
+        self.attribute
+    }
+
+    /// Whether an option is neither written nor meant.
+    pub(crate) fn misses(&self, name: &str) -> bool {
+        !self.misspelt.contains(&name) && !self.places.iter().any(|(written, _)| written == name)
+    }
+
+    /// The place of an option; the attribute's where it is not written.
+    pub(crate) fn place(&self, name: &str) -> Place {
+        let found = self.places.iter().find(|(written, _)| written == name);
+        found.map_or_else(|| self.attribute.into(), |(_, place)| *place)
+    }
+
+    /// Whether none of these options is written or meant.
+    pub(crate) fn misses_all(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| self.misses(name))
+    }
+
+    /// An option that stays to be read: nothing is reported yet.
+    pub(crate) fn peek(&self, name: &str) -> Peek<'_> {
+        let meant = self.misspelt.contains(&name);
+        let written = self.written.iter().find(|option| option.name == name);
+        Peek { meant, written }
+    }
+
+    /// The value of an option that has one.
+    pub(crate) fn value(
+        &mut self,
+        name: &str,
+        example: &str,
+        errors: &mut Errors,
+    ) -> Option<Value> {
+        let at = self.written.iter().position(|option| option.name == name)?;
+        let option = self.written.swap_remove(at);
+        match option.value {
+            None => {
+                errors.help(
+                    option.name.span(),
+                    format!("`{name}` has no value"),
+                    format!("write `{name} = {example}`"),
+                );
+                None
+            }
+            Some(Value::Invalid) => None,
+            value => value,
+        }
+    }
+
+    /// Reports a value of another shape than the option takes.
+    pub(crate) fn wrong(name: &str, value: &Value, what: &str, example: &str, errors: &mut Errors) {
+        errors.help(
+            value.place(),
+            format!("`{name}` takes {what}"),
+            format!("write `{name} = {example}`"),
+        );
+    }
+
+    /// A string.
+    pub(crate) fn text(
+        &mut self,
+        name: &str,
+        example: &str,
+        errors: &mut Errors,
+    ) -> Option<LitStr> {
+        match self.value(name, example, errors)? {
+            Value::Text(text) => Some(text),
+            Value::Word(word) => {
+                let quoted = format!("\"{word}\"");
+                Self::wrong(name, &Value::Word(word), "a string", &quoted, errors);
+                None
+            }
+            other => {
+                Self::wrong(name, &other, "a string", example, errors);
+                None
+            }
+        }
+    }
+
+    /// `name`, `name = true` or `name = false`.
+    pub(crate) fn flag(&mut self, name: &str, errors: &mut Errors) -> bool {
+        let Some(at) = self.written.iter().position(|option| option.name == name) else {
+            return false;
+        };
+        match self.written.swap_remove(at).value {
+            None => true,
+            Some(Value::Flag(flag)) => flag.value,
+            Some(Value::Invalid) => false,
+            Some(other) => {
+                let help = format!("write `{name}` alone, or `{name} = true`");
+                errors.help(
+                    other.place(),
+                    format!("`{name}` takes `true` or `false`"),
+                    help,
+                );
+                false
+            }
+        }
+    }
+
+    /// Hours in steps of a half; returns their number of halves, `max` at most.
+    pub(crate) fn half_hours(
+        &mut self,
+        name: &str,
+        max: u32,
+        example: &str,
+        errors: &mut Errors,
+    ) -> Option<u32> {
+        let value = self.value(name, example, errors)?;
+        let hours = match syn::parse2::<syn::Lit>(value.tokens()) {
+            Ok(syn::Lit::Int(hours)) => hours.base10_parse::<f64>().ok(),
+            Ok(syn::Lit::Float(hours)) => hours.base10_parse().ok(),
+            _ => None,
+        };
+        let found = (1..=max).find(|halves| hours == Some(f64::from(*halves) / 2.0));
+        if found.is_none() {
+            let what = format!("0.5 to {} hours in steps of 0.5", max / 2);
+            Self::wrong(name, &value, &what, example, errors);
+        }
+        found
+    }
+
+    /// A list of strings, and of constants that are strings.
+    pub(crate) fn items(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Value> {
+        let mut kept = Vec::new();
+        for item in self.list(name, example, errors) {
+            if matches!(item, Value::Text(_) | Value::Word(_) | Value::Path(_)) {
+                kept.push(item);
+            } else {
+                errors.help(
+                    item.place(),
+                    format!("`{name}` takes a list of strings"),
+                    "write it in quotes",
+                );
+            }
+        }
+        kept
+    }
+
+    /// A list of strings, of constants that are strings, and of parentheses with options.
+    pub(crate) fn entries(
+        &mut self,
+        name: &str,
+        example: &str,
+        errors: &mut Errors,
+    ) -> Vec<ListEntry> {
+        let mut kept = Vec::new();
+        for item in self.list(name, example, errors) {
+            if matches!(item, Value::Text(_) | Value::Word(_) | Value::Path(_)) {
+                kept.push(ListEntry::Text(item));
+                continue;
+            }
+            match syn::parse2::<Group>(item.tokens()) {
+                Ok(group) if group.delimiter() == Delimiter::Parenthesis => {
+                    kept.push(ListEntry::Group(group));
+                }
+                _ => Self::wrong(
+                    name,
+                    &item,
+                    "strings, and parentheses with options",
+                    example,
+                    errors,
+                ),
+            }
+        }
+        kept
+    }
+
+    /// A list of any values.
+    fn list(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Value> {
+        match self.value(name, example, errors) {
+            None => Vec::new(),
+            Some(Value::List(items, list)) => {
+                if items.is_empty() {
+                    errors.help(
+                        list.span(),
+                        format!("`{name}` is an empty list"),
+                        format!("write `{name} = {example}`, or leave it out"),
+                    );
+                }
+                items
+            }
+            Some(Value::Text(text)) => {
+                let list = format!("[{}]", text.to_token_stream());
+                Self::wrong(name, &Value::Text(text), "a list of strings", &list, errors);
+                Vec::new()
+            }
+            Some(other) => {
+                Self::wrong(name, &other, "a list of strings", example, errors);
+                Vec::new()
+            }
+        }
+    }
+
+    /// An HTTP status.
+    pub(crate) fn status(&mut self, name: &str, example: &str, errors: &mut Errors) -> u16 {
+        let Some(value) = self.value(name, example, errors) else {
+            return 200;
+        };
+        let status = match syn::parse2::<syn::Lit>(value.tokens()) {
+            Ok(syn::Lit::Int(status)) => status.base10_parse::<u16>().ok(),
+            _ => None,
+        };
+        status
+            .filter(|status| (100..600).contains(status))
+            .unwrap_or_else(|| {
+                Self::wrong(name, &value, "a status from 100 to 599", example, errors);
+                200
+            })
+    }
+
+    /// A list of parentheses with options.
+    pub(crate) fn groups(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Group> {
+        let items = match self.value(name, example, errors) {
+            None => return Vec::new(),
+            Some(Value::List(items, _)) if !items.is_empty() => items,
+            Some(other) => {
+                Self::wrong(name, &other, "a list of parentheses", example, errors);
+                return Vec::new();
+            }
+        };
+        let mut groups = Vec::new();
+        for item in items {
+            match syn::parse2::<Group>(item.tokens()) {
+                Ok(group) if group.delimiter() == Delimiter::Parenthesis => groups.push(group),
+                _ => Self::wrong(name, &item, "parentheses with options", example, errors),
+            }
+        }
+        groups
+    }
+
+    /// A list of strings.
+    pub(crate) fn texts(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<LitStr> {
+        let Some(value) = self.value(name, example, errors) else {
+            return Vec::new();
+        };
+        match value {
+            Value::List(items, _) => {
+                let mut texts = Vec::new();
+                for item in items {
+                    match item {
+                        Value::Text(text) => texts.push(text),
+                        other => errors.help(
+                            other.place(),
+                            format!("`{name}` takes a list of strings"),
+                            "write it in quotes",
+                        ),
+                    }
+                }
+                texts
+            }
+            Value::Text(text) => {
+                let list = format!("[{}]", text.to_token_stream());
+                let what = "a list of strings";
+                Self::wrong(name, &Value::Text(text), what, &list, errors);
+                Vec::new()
+            }
+            other => {
+                Self::wrong(name, &other, "a list of strings", example, errors);
+                Vec::new()
+            }
+        }
+    }
+
+    /// `crate = ::path`.
+    pub(crate) fn crate_path(&mut self, errors: &mut Errors) -> TokenStream {
+        match self.value("crate", "::forge_remote", errors) {
+            None => quote!(::forge_remote),
+            Some(Value::Path(path)) => path.to_token_stream(),
+            Some(Value::Word(word)) => word.to_token_stream(),
+            Some(other) => {
+                Self::wrong("crate", &other, "a path", "::forge_remote", errors);
+                quote!(::forge_remote)
+            }
+        }
+    }
+}
+
+/// An item of a list that takes strings and parentheses.
+pub(crate) enum ListEntry {
+    /// A string, or a constant.
+    Text(Value),
+    /// Parentheses with options.
+    Group(Group),
+}
+
+impl ListEntry {
+    pub(crate) fn place(&self) -> Place {
+        match self {
+            Self::Text(text) => text.place(),
+            Self::Group(group) => group.span().into(),
+        }
+    }
+}
+
+/// An option that is not read yet.
+pub(crate) struct Peek<'a> {
+    meant: bool,
+    written: Option<&'a WrittenOption>,
+}
+
+impl Peek<'_> {
+    /// Whether a flag is set, or misspelt.
+    pub(crate) fn is_on(&self) -> bool {
+        let off = |flag: &WrittenOption| matches!(&flag.value, Some(Value::Flag(on)) if !on.value);
+        self.meant || self.written.is_some_and(|flag| !off(flag))
+    }
+
+    /// The option's text, where it has one.
+    pub(crate) fn text(&self) -> Option<LitStr> {
+        self.written?.value.as_ref()?.text().cloned()
+    }
+
+    /// The texts of a list, without its constants, which are not known yet.
+    pub(crate) fn items(&self) -> Vec<LitStr> {
+        match self.written.map(|option| &option.value) {
+            Some(Some(Value::List(items, _))) => {
+                items.iter().filter_map(Value::text).cloned().collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}

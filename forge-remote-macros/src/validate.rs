@@ -1,0 +1,281 @@
+//! Stage 4: the handler's names, scopes, signature and surroundings, checked.
+
+use forge_remote_schema::kinds::KINDS;
+use forge_remote_schema::rules::{self, MAX_ENDPOINT_KEY, MAX_MODULE_KEY};
+use forge_remote_schema::scopes;
+use proc_macro2::{Delimiter, Span, TokenTree};
+use syn::ext::IdentExt as _;
+use syn::{FnArg, LitStr, Path, Signature, Type};
+
+use crate::diag::{Errors, Place};
+use crate::model::Handler;
+use crate::options::Options;
+use crate::signature::{MAX_ARGUMENTS, find_word, impl_trait};
+
+const USAGE: &str = "a handler looks like this: `async fn name(call: Invocation, token: SystemToken, State(db): \
+                     State<Db>, Json(body): Json<Body>) -> Result<()>`, with any or none of the arguments";
+
+/// Checks a handler. `options` says which options were written.
+pub(crate) fn handler(handler: &Handler, options: &Options, errors: &mut Errors) {
+    keys(handler, errors);
+    path(handler, errors);
+    all_scopes(&handler.scopes, errors);
+    if let Some(whole) = &handler.function.signature {
+        signature(whole, errors);
+    }
+    for argument in &handler.function.arguments {
+        tuple(argument, errors);
+    }
+    if handler.spec.checks_responses {
+        output(handler, options, errors);
+    }
+    other_attributes(handler, errors);
+}
+
+const FROM_NAME: &str = "leave it out to have one made of the function's name";
+
+fn keys(handler: &Handler, errors: &mut Errors) {
+    let endpoint_option = if handler.spec.has_module() {
+        "endpoint"
+    } else {
+        "key"
+    };
+    for (option, key, max, otherwise) in [
+        ("key", &handler.key, MAX_MODULE_KEY, FROM_NAME),
+        (
+            endpoint_option,
+            &handler.endpoint,
+            MAX_ENDPOINT_KEY,
+            FROM_NAME,
+        ),
+        (
+            "remote",
+            &handler.remote,
+            MAX_ENDPOINT_KEY,
+            "leave it out when the app has one remote",
+        ),
+    ] {
+        let Some(key) = key else { continue };
+        if let Err(mistake) = rules::check_key(option, &key.value(), max, otherwise) {
+            errors.mistake(key.span(), mistake);
+        }
+    }
+    if let (Some(module), Some(endpoint)) = (&handler.key, &handler.endpoint)
+        && module.value() == endpoint.value()
+    {
+        errors.help(
+            endpoint.span(),
+            format!("`{}` is the module's key already", endpoint.value()),
+            "Forge keeps the keys of modules and endpoints in one name space: write another `endpoint`, or leave it out",
+        );
+    }
+    let name = handler.function.name.unraw();
+    let text = name.to_string();
+    let usable = text.is_ascii() && text.chars().any(|c| c.is_ascii_alphanumeric());
+    if !usable && handler.key.is_none() && handler.endpoint.is_none() {
+        errors.help(
+            name.span(),
+            format!("no key can be made of the name `{name}`"),
+            "write one: `key = \"…\"`, of letters, digits, `_` and `-`",
+        );
+    }
+}
+
+fn path(handler: &Handler, errors: &mut Errors) {
+    let Some(path) = &handler.path else { return };
+    if let Err(mistake) = rules::check_path(&path.value()) {
+        errors.mistake(path.span(), mistake);
+    } else if path.value() == "/" && !handler.spec.has_endpoint() {
+        errors.help(
+            path.span(),
+            "Forge appends the hook's name to this path, and `/` would give two slashes",
+            "write a path such as \"/data-residency\"",
+        );
+    }
+}
+
+fn all_scopes(written: &[LitStr], errors: &mut Errors) {
+    for (at, scope) in written.iter().enumerate() {
+        let text = scope.value();
+        if let Err(mistake) = scopes::check(&text) {
+            errors.mistake(scope.span(), mistake);
+        } else if written[..at].iter().any(|other| other.value() == text) {
+            errors.help(
+                scope.span(),
+                format!("the scope `{text}` is written twice"),
+                "keep one of the two",
+            );
+        }
+    }
+}
+
+fn signature(signature: &Signature, errors: &mut Errors) {
+    let mut found: Vec<(Place, String, &str)> = Vec::new();
+    let mut wrong = |place: Place, message: &str, help: &'static str| {
+        found.push((place, message.to_owned(), help))
+    };
+    if signature.asyncness.is_none() {
+        wrong(
+            signature.fn_token.span.into(),
+            "a handler must be async",
+            "write `async fn`",
+        );
+    }
+    if let Some(token) = &signature.constness {
+        wrong(
+            token.span.into(),
+            "a handler cannot be `const`",
+            "remove `const`",
+        );
+    }
+    if let Some(abi) = &signature.abi {
+        wrong(
+            abi.extern_token.span.into(),
+            "a handler cannot be `extern`",
+            "remove the `extern` and its ABI",
+        );
+    }
+    if let Some(token) = unsafe_token(signature) {
+        wrong(
+            token.into(),
+            "a handler cannot be `unsafe`",
+            "remove `unsafe`",
+        );
+    }
+    if let Some(dots) = &signature.variadic {
+        wrong(
+            Place::of(dots),
+            "a handler cannot be variadic",
+            "remove `...`",
+        );
+    }
+    if !signature.generics.params.is_empty() {
+        wrong(
+            Place::of(&signature.generics.params),
+            "a handler cannot be generic: Forge calls it, and cannot choose a type",
+            "write a concrete type",
+        );
+    } else if let Some(clause) = &signature.generics.where_clause {
+        wrong(
+            clause.where_token.span.into(),
+            "a handler cannot have a `where` clause",
+            "remove it",
+        );
+    }
+    for argument in &signature.inputs {
+        match argument {
+            FnArg::Receiver(receiver) => wrong(
+                Place::of(receiver),
+                "a handler cannot be a method: there is no value to call it on",
+                "make it a free function, and take what it needs as `State<T>`",
+            ),
+            FnArg::Typed(argument) => {
+                let conditional = argument.attrs.iter().find(|attribute| {
+                    attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
+                });
+                if let Some(attribute) = conditional {
+                    wrong(
+                        Place::of(attribute),
+                        "an argument cannot depend on a `#[cfg]`",
+                        "write the function twice, each with its `#[cfg]`",
+                    );
+                }
+                if let Some(place) = impl_trait(&argument.ty) {
+                    wrong(
+                        place,
+                        "an argument cannot be `impl Trait`: Forge calls the handler, and cannot choose a type",
+                        "write a concrete type",
+                    );
+                } else if let Type::Reference(reference) = &*argument.ty {
+                    wrong(
+                        Place::of(reference),
+                        "an argument cannot be a reference: nothing owns the value while the handler runs",
+                        "take it by value",
+                    );
+                }
+            }
+        }
+    }
+    if let Some(argument) = signature.inputs.iter().nth(MAX_ARGUMENTS) {
+        wrong(
+            Place::of(argument),
+            &format!("a handler has {MAX_ARGUMENTS} arguments at most"),
+            "put several values into one `State<T>`",
+        );
+    }
+    // One note for all errors.
+    let last = found.len();
+    for (index, (place, message, help)) in found.into_iter().enumerate() {
+        if index + 1 == last {
+            errors.help(place, message, format!("{help}\nnote: {USAGE}"));
+        } else {
+            errors.help(place, message, help);
+        }
+    }
+}
+
+/// Rejects a tuple as an argument: the launch cannot see the needs of its parts.
+fn tuple(argument: &[TokenTree], errors: &mut Errors) {
+    let is_comma =
+        |token: TokenTree| matches!(token, TokenTree::Punct(sign) if sign.as_char() == ',');
+    if let [TokenTree::Group(group)] = argument
+        && group.delimiter() == Delimiter::Parenthesis
+        && group.stream().into_iter().any(is_comma)
+    {
+        errors.help(
+            group.span(),
+            "an argument cannot be a tuple",
+            "take each of its parts as a separate argument",
+        );
+    }
+}
+
+fn unsafe_token(signature: &Signature) -> Option<Span> {
+    match &signature.safety {
+        syn::Safety::Unsafe(token) => Some(token.span),
+        _ => None,
+    }
+}
+
+/// Checks the names in the returned type against a web trigger's `outputs`.
+fn output(handler: &Handler, options: &Options, errors: &mut Errors) {
+    let Some(output) = &handler.function.output else {
+        return;
+    };
+    let (other, message, help) = if options.misses("outputs") {
+        (
+            "StaticOutput",
+            "a `StaticOutput` names one of the trigger's `outputs`, and the attribute has none",
+            "write `outputs = [\"accepted=202\"]`, or return a `WebResponse`",
+        )
+    } else {
+        (
+            "WebResponse",
+            "a web trigger with `outputs` can only respond with one of them",
+            "return a `StaticOutput`, or remove `outputs`",
+        )
+    };
+    if let Some(word) = find_word(output.iter().cloned(), other) {
+        errors.help(word.span(), message, help);
+    }
+}
+
+/// Rejects a second attribute of ours: one function is one handler.
+fn other_attributes(handler: &Handler, errors: &mut Errors) {
+    for attribute in &handler.function.attributes {
+        let path: &Path = attribute.path();
+        let name = path.segments.last().map(|last| last.ident.to_string());
+        let name = name.unwrap_or_default();
+        let first = path.segments.first();
+        let ours = path.segments.len() == 1
+            || first.is_some_and(|segment| segment.ident == "forge_remote");
+        if ours && KINDS.iter().any(|kind| kind.attribute == name) {
+            let own = handler.spec.attribute;
+            errors.help(
+                Place::of(path),
+                format!("`#[{name}]` beside `#[{own}]`: one function is one handler"),
+                "write a second function that calls the first",
+            );
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Stage 3a: the options of a set, read into the runtime's value.
+
+use forge_remote_schema::lists::{ListItem, ListRules, second_filter};
+use forge_remote_schema::options::{OptionSet, OptionSpec, Presence, Shape, Variants};
+use forge_remote_schema::{nearest, one_of};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote};
+use syn::LitStr;
+
+use crate::combinations;
+use crate::diag::Errors;
+use crate::options::{ListEntry, Options};
+use crate::parse::Value;
+
+/// What the options of one attribute are read with.
+pub(crate) struct Reader<'a> {
+    /// The function's doc comment.
+    pub(crate) docs: &'a str,
+    /// `crate::__private`.
+    pub(crate) private: &'a TokenStream,
+    pub(crate) errors: &'a mut Errors,
+}
+
+impl Reader<'_> {
+    /// Reads a set: `Runtime { option: value, … }`.
+    pub(crate) fn set(&mut self, set: OptionSet, options: &mut Options) -> TokenStream {
+        combinations::check(set, options, self.errors);
+        let private = self.private;
+        let runtime = set.runtime.split("::");
+        let runtime = runtime.map(|name| Ident::new(name, Span::call_site()));
+        let runtime = quote!(#private::kinds::#(#runtime)::*);
+        let mut fields = TokenStream::new();
+        for option in set.options {
+            let field = match option.name {
+                "type" => Ident::new_raw("type", Span::call_site()),
+                name => Ident::new(name, Span::call_site()),
+            };
+            let value = self.value(option, options);
+            fields.extend(quote!(#field: #value,));
+        }
+        if let Some((field, nested)) = set.nested {
+            let field = Ident::new(field, Span::call_site());
+            let value = self.set(*nested, options);
+            fields.extend(quote!(#field: #value,));
+        }
+        if fields.is_empty() {
+            runtime
+        } else {
+            quote!(#runtime { #fields })
+        }
+    }
+
+    fn value(&mut self, option: &OptionSpec, options: &mut Options) -> TokenStream {
+        let OptionSpec { name, example, .. } = *option;
+        if option.presence == Presence::Required && options.misses(name) {
+            self.errors.help(
+                options.attribute(),
+                format!("`{name}` is missing"),
+                format!("write `{name} = {example}`{}", known_values(option.shape)),
+            );
+        }
+        match option.shape {
+            Shape::Flag => {
+                let on = options.flag(name, self.errors);
+                quote!(#on)
+            }
+            Shape::HalfHours { max } => {
+                let private = self.private;
+                let halves = options.half_hours(name, max, example, self.errors);
+                let hours = halves.map(|halves| quote!(#private::kinds::HalfHours(#halves)));
+                self.optional(hours)
+            }
+            Shape::Status => {
+                let status = options.status(name, example, self.errors);
+                quote!(#status)
+            }
+            Shape::Text { max, .. } => self.text(option, max, options),
+            Shape::Texts(rules) => self.texts(option, rules, options),
+            Shape::Choice(values) => {
+                let chosen = options.text(name, example, self.errors);
+                if let Some(text) = &chosen {
+                    self.check_choice(name, text, values, &[], "");
+                }
+                self.presence(option, chosen)
+            }
+            Shape::Choices(values) => self.choices(option, values, options),
+            Shape::Variant(variants) => self.variant(option, variants, options),
+            Shape::Groups(set) => self.groups(option, *set, options),
+            Shape::Entries {
+                list,
+                group,
+                identity,
+            } => self.entries(option, list, *group, identity, options),
+        }
+    }
+
+    /// An optional field's value.
+    fn optional(&self, value: Option<TokenStream>) -> TokenStream {
+        let private = self.private;
+        match value {
+            Some(value) => quote!(#private::option::Option::Some(#value)),
+            None => quote!(#private::option::Option::None),
+        }
+    }
+
+    /// A text's field: an `Option` where it can be left out. What is missing is reported already.
+    fn presence(&self, option: &OptionSpec, text: Option<LitStr>) -> TokenStream {
+        match (option.presence, text) {
+            (Presence::Optional, text) => self.optional(text.map(|text| quote!(#text))),
+            (_, Some(text)) => quote!(#text),
+            (_, None) => quote!(""),
+        }
+    }
+
+    fn text(&mut self, option: &OptionSpec, max: usize, options: &mut Options) -> TokenStream {
+        let OptionSpec { name, example, .. } = *option;
+        let written = options.text(name, example, self.errors);
+        if let Some(text) = &written
+            && let Err(mistake) = option.check_text(&text.value())
+        {
+            self.errors.mistake(text.span(), mistake);
+        }
+        if written.is_some() || option.presence != Presence::OrDocs {
+            return self.presence(option, written);
+        }
+        let docs = first_paragraph(self.docs);
+        let length = docs.chars().count();
+        let (message, help) = if docs.is_empty() {
+            // A misspelt option is reported already.
+            if !options.misses(name) {
+                return quote!("");
+            }
+            (
+                format!("`{name}` is missing, and there is no doc comment to take it from"),
+                format!("write `{name} = {example}`, or a doc comment above the function"),
+            )
+        } else if length > max {
+            (
+                format!(
+                    "`{name}` is missing, and the doc comment's first paragraph is too long for it: {length} of {max} characters"
+                ),
+                format!("write `{name} = {example}`"),
+            )
+        } else {
+            return quote!(#docs);
+        };
+        self.errors.help(options.attribute(), message, help);
+        quote!("")
+    }
+
+    fn texts(
+        &mut self,
+        option: &OptionSpec,
+        rules: &ListRules,
+        options: &mut Options,
+    ) -> TokenStream {
+        let name = option.name;
+        // The launch checks the values of constants.
+        let items = options.items(name, option.example, self.errors);
+        let texts = items.iter().map(|item| item.text().map(LitStr::value));
+        let texts: Vec<Option<String>> = texts.collect();
+        let texts: Vec<Option<&str>> = texts.iter().map(Option::as_deref).collect();
+        for (at, mistake) in rules.mistakes(name, &texts) {
+            let item = at.and_then(|at| items.get(at));
+            let place = item.map_or_else(|| options.place(name), Value::place);
+            self.errors.mistake(place, mistake);
+        }
+        let items = items.iter().map(Value::tokens);
+        quote!(&[#(#items),*])
+    }
+
+    fn choices(
+        &mut self,
+        option: &OptionSpec,
+        values: &[&'static str],
+        options: &mut Options,
+    ) -> TokenStream {
+        let OptionSpec { name, example, .. } = *option;
+        let chosen = options.texts(name, example, self.errors);
+        for (at, text) in chosen.iter().enumerate() {
+            self.check_choice(name, text, values, &[], "");
+            let mut earlier = chosen[..at].iter();
+            if earlier.any(|other| other.value() == text.value()) {
+                let message = format!("`{}` is written twice", text.value());
+                self.errors
+                    .help(text.span(), message, "keep one of the two");
+            }
+        }
+        let required = option.presence == Presence::Required;
+        if chosen.is_empty() && required && !options.misses(name) {
+            self.errors.help(
+                options.attribute(),
+                format!("`{name}` has no valid item"),
+                format!("write `{name} = {example}`"),
+            );
+        }
+        quote!(&[#(#chosen),*])
+    }
+
+    fn variant(
+        &mut self,
+        option: &OptionSpec,
+        variants: &Variants,
+        options: &mut Options,
+    ) -> TokenStream {
+        let private = self.private;
+        let values = variants.values;
+        let chosen = options.text(option.name, option.example, self.errors);
+        let written = chosen.as_ref().map(LitStr::value).unwrap_or_default();
+        if let Some(text) = &chosen {
+            let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
+            let (synonyms, remark) = (variants.synonyms, variants.remark);
+            self.check_choice(option.name, text, &names, synonyms, remark);
+        }
+        // Any will do where there was an error.
+        let found = values.iter().find(|(name, _)| *name == written);
+        let variant = found.or(values.first()).map_or("", |(_, variant)| variant);
+        let (ty, variant) = (
+            format_ident!("{}", variants.runtime),
+            format_ident!("{variant}"),
+        );
+        quote!(#private::kinds::#ty::#variant)
+    }
+
+    fn groups(
+        &mut self,
+        option: &OptionSpec,
+        set: OptionSet,
+        options: &mut Options,
+    ) -> TokenStream {
+        let name = option.name;
+        let mut seen: Vec<String> = Vec::new();
+        let mut items = TokenStream::new();
+        for group in options.groups(name, option.example, self.errors) {
+            let mut options = Options::of_group(name, set, &group, self.errors);
+            for event in combinations::events_of_group(&options) {
+                if seen.contains(&event.value()) {
+                    self.errors
+                        .mistake(event.span(), second_filter(&event.value()));
+                }
+                seen.push(event.value());
+            }
+            let item = self.set(set, &mut options);
+            items.extend(quote!(#item,));
+        }
+        quote!(&[#items])
+    }
+
+    fn entries(
+        &mut self,
+        option: &OptionSpec,
+        list: &ListRules,
+        set: OptionSet,
+        identity: &str,
+        options: &mut Options,
+    ) -> TokenStream {
+        let (name, private) = (option.name, self.private);
+        let entries = options.entries(name, option.example, self.errors);
+        let mut items = TokenStream::new();
+        let mut identities = Vec::new();
+        let ty = set.runtime.split("::").next().unwrap_or_default();
+        let ty = Ident::new(ty, Span::call_site());
+        for entry in &entries {
+            match entry {
+                ListEntry::Text(text) => {
+                    identities.push(text.text().map(|text| (false, text.value())));
+                    let text = text.tokens();
+                    items.extend(quote!(#private::kinds::#ty::Short(#text),));
+                }
+                ListEntry::Group(group) => {
+                    let mut options = Options::of_group(name, set, group, self.errors);
+                    identities.push(
+                        options
+                            .peek(identity)
+                            .text()
+                            .map(|text| (true, text.value())),
+                    );
+                    let item = self.set(set, &mut options);
+                    items.extend(quote!(#item,));
+                }
+            }
+        }
+        let identities = identities.iter().map(|item| {
+            let (is_group, text) = item.as_ref()?;
+            Some(match is_group {
+                true => ListItem::Group(text),
+                false => ListItem::Text(text),
+            })
+        });
+        let identities: Vec<Option<ListItem<'_>>> = identities.collect();
+        for (at, mistake) in list.mistakes_of_items(name, &identities) {
+            let entry = at.and_then(|at| entries.get(at));
+            let place = entry.map_or_else(|| options.place(name), ListEntry::place);
+            self.errors.mistake(place, mistake);
+        }
+        quote!(&[#items])
+    }
+
+    fn check_choice(
+        &mut self,
+        name: &str,
+        text: &LitStr,
+        known: &[&'static str],
+        synonyms: &[(&str, &'static str)],
+        remark: &str,
+    ) {
+        let written = text.value();
+        if known.contains(&written.as_str()) {
+            return;
+        }
+        let folded = written.trim().to_ascii_lowercase().replace(['_', '-'], "");
+        let synonym = synonyms.iter().find(|(word, _)| *word == folded);
+        let meant = synonym.map(|(_, meant)| *meant);
+        let all = format!("Forge has {}{remark}", one_of(known.iter().copied()));
+        let help = match meant.or_else(|| nearest(&written, known.iter().copied())) {
+            Some(near) => format!("did you mean \"{near}\"? {all}"),
+            None => all,
+        };
+        let what = name.trim_end_matches('s').replace('_', " ");
+        let message = format!("Forge has no {what} `{written}`");
+        self.errors.help(text.span(), message, help);
+    }
+}
+
+/// The values of a choice, for the message that it is missing.
+fn known_values(shape: Shape) -> String {
+    let (all, remark) = match shape {
+        Shape::Choice(values) | Shape::Choices(values) => (one_of(values.iter().copied()), ""),
+        Shape::Variant(variants) => {
+            let names = variants.values.iter().map(|(name, _)| *name);
+            (one_of(names), variants.remark)
+        }
+        _ => return String::new(),
+    };
+    format!(": Forge has {all}{remark}")
+}
+
+fn first_paragraph(docs: &str) -> String {
+    let paragraph = docs.split("\n\n").next().unwrap_or_default();
+    paragraph.replace('\n', " ")
+}

@@ -1,0 +1,149 @@
+//! The shape of a row in the table of kinds.
+
+use crate::event::ScopeSet;
+use crate::options::{COMMON, Combination, OptionSet, OptionSpec};
+
+/// A kind of invocation: an attribute, and the module it declares.
+#[derive(Clone, Copy, Debug)]
+pub struct KindSpec {
+    /// The attribute's name.
+    pub attribute: &'static str,
+    /// The attribute's documentation.
+    pub docs: &'static str,
+    /// The runtime's type in `forge_remote::kinds`: its fields are the options, by name.
+    pub runtime: &'static str,
+    /// Its options beside the [common ones](crate::options::COMMON).
+    pub options: &'static [OptionSpec],
+    /// Further options, which the runtime has in a field of this name, as a type of their own.
+    pub nested: Option<(&'static str, &'static OptionSet)>,
+    /// A rule about several of the options.
+    pub combination: Combination,
+    /// The module type in `manifest.yml`.
+    pub module_type: &'static str,
+    /// The suffix of a generated module key; `None` for a kind whose module is hand-written.
+    pub key_suffix: Option<&'static str>,
+    /// The module's default key, where several functions make one module.
+    pub shared_key: Option<&'static str>,
+    /// Properties or path suffixes that the shared module needs, each from one of its functions.
+    pub shared_parts: &'static [&'static str],
+    /// Whether an app can have one such module only.
+    pub singleton: bool,
+    /// Where the module's items name endpoints. Empty for a module that names a remote.
+    pub endpoint_places: &'static [Place],
+    /// The option whose value is the property that names the endpoint, where there are several.
+    pub part_option: Option<&'static str>,
+    /// The option whose value ends the path. Such a kind has no endpoint: its module names a remote
+    /// and the path above.
+    pub path_option: Option<&'static str>,
+    /// Who makes the call.
+    pub caller: Caller,
+    /// Whether a user token can come with the call.
+    pub has_user: bool,
+    /// Whether Forge may forward the headers of its own caller. A token in one of them is not
+    /// proven to be Forge's then.
+    pub forwards_caller_headers: bool,
+    /// Whether the call ends an installation, so that its handler deletes the installation's data.
+    /// Such a handler accepts only tokens that the platform is known to send.
+    pub ends_installation: bool,
+    /// The requests that belong to a handler.
+    pub routes: RouteScope,
+    /// Whether the caller chooses the method, so that the attribute takes `method`.
+    pub any_method: bool,
+    /// Whether an empty body is accepted as `{}`, because Atlassian documents no body.
+    pub body_optional: bool,
+    /// Whether the handler's options restrict its responses.
+    pub checks_responses: bool,
+    /// Alternative sets of scopes, one of which Forge requires for the module.
+    pub scopes: &'static [ScopeSet],
+    /// How Forge makes the call, for messages: "when …".
+    pub when: &'static str,
+}
+
+/// The path of a property in a module's item.
+pub type Place = &'static [&'static str];
+
+/// Who calls a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Forge itself: there is no user.
+    Platform,
+    /// Forge itself, on behalf of a user.
+    PlatformForUser,
+    /// A page, in a user's browser.
+    Page,
+}
+
+/// The requests that belong to a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteScope {
+    /// Requests with its method to its path.
+    Exact,
+    /// Requests with any method to its path.
+    AnyMethod,
+    /// Requests with any method to its path and to every path below it.
+    Below,
+}
+
+impl KindSpec {
+    /// The kind that most others resemble: called by the platform, without a user, for a module of
+    /// its own that names one endpoint.
+    pub const DEFAULT: Self = Self {
+        attribute: "",
+        docs: "",
+        runtime: "",
+        options: &[],
+        nested: None,
+        combination: Combination::Any,
+        module_type: "",
+        key_suffix: None,
+        shared_key: None,
+        shared_parts: &[],
+        singleton: false,
+        endpoint_places: &[&["endpoint"]],
+        part_option: None,
+        path_option: None,
+        caller: Caller::Platform,
+        has_user: false,
+        forwards_caller_headers: false,
+        ends_installation: false,
+        routes: RouteScope::Exact,
+        any_method: false,
+        body_optional: false,
+        checks_responses: false,
+        scopes: &[],
+        when: "",
+    };
+
+    /// Whether the code declares the module, so that `key` is the module's.
+    pub const fn has_module(&self) -> bool {
+        self.key_suffix.is_some()
+    }
+
+    /// Whether Forge finds the handler by an item of `modules.endpoint`, which has a key and tokens.
+    pub const fn has_endpoint(&self) -> bool {
+        self.path_option.is_none()
+    }
+
+    /// Its own options, as the set that makes the runtime's value.
+    pub const fn option_set(&self) -> OptionSet {
+        OptionSet {
+            runtime: self.runtime,
+            options: self.options,
+            nested: self.nested,
+            combination: self.combination,
+        }
+    }
+
+    /// The names of the options that the attribute takes.
+    pub fn option_names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let endpoint = (self.has_module() && self.has_endpoint()).then_some("endpoint");
+        let method = self.any_method.then_some("method");
+        let has_endpoint = self.has_endpoint();
+        let common = COMMON.into_iter();
+        self.option_set()
+            .names()
+            .chain(endpoint)
+            .chain(method)
+            .chain(common.filter(move |name| has_endpoint || *name != "auth"))
+    }
+}

@@ -1,0 +1,588 @@
+//! The table of kinds: one row for each attribute.
+//!
+//! A row is the documentation of the attribute, its constant here, its name, the runtime's type in
+//! `forge_remote::kinds`, and what differs from [`KindSpec::DEFAULT`]. The attribute, its re-export,
+//! and what the manifest's rules and the build script know are made of it.
+
+use crate::event::ScopeSet;
+use crate::kind::{Caller, KindSpec, Place, RouteScope};
+use crate::lists;
+use crate::options::{Combination, OptionSet, OptionSpec, Shape, TextRule, Variants};
+
+/// Where a page's module names the endpoint of its own calls.
+pub const RESOLVER: Place = &["resolver", "endpoint"];
+
+/// Calls a macro with every row of the table.
+///
+/// A row is `#[doc = "…"] CONSTANT = attribute as RuntimeType { … }`. The braces are for this crate;
+/// other macros match them as one token tree:
+///
+/// ```
+/// macro_rules! names {
+///     ($($(#[doc = $docs:literal])+ $constant:ident = $attribute:ident as $runtime:ident $spec:tt)*) => {
+///         const NAMES: &[&str] = &[$(stringify!($attribute)),*];
+///     };
+/// }
+/// forge_remote_schema::for_each_kind!(names);
+///
+/// assert!(NAMES.contains(&"merge_check"));
+/// ```
+#[macro_export]
+macro_rules! for_each_kind {
+    ($then:ident) => { $then! {
+        /// Calls the function at an interval, once for each installation.
+        SCHEDULED_TRIGGER = scheduled_trigger as ScheduledTrigger {
+            module_type: "scheduledTrigger",
+            key_suffix: Some("trigger"),
+            options: &[
+                OptionSpec::shaped("interval", Shape::Variant(&INTERVALS), "\"hour\"").required().property("interval"),
+                OptionSpec::flag("licensed_only"),
+            ],
+            body_optional: true,
+            when: "when a schedule fires",
+        }
+        /// Calls the function when a product event or an event of the app's own life cycle happens.
+        TRIGGER = trigger as Trigger {
+            module_type: "trigger",
+            key_suffix: Some("trigger"),
+            options: &[
+                OptionSpec::texts("events", &lists::EVENTS, "[\"avi:jira:created:issue\"]"),
+                OptionSpec::texts("unknown_events", &lists::UNKNOWN_EVENTS, "[\"avi:jira:invented:thing\"]"),
+                OptionSpec::shaped(
+                    "filtered_events",
+                    Shape::Groups(&FILTERED_EVENT),
+                    "[(event = \"avi:jira:updated:issue\", ignore_self)]",
+                ),
+            ],
+            nested: Some(("conditions", &CONDITIONS)),
+            combination: Combination::TriggerEvents,
+            when: "when an event happens",
+        }
+        /// Calls the function before the app is uninstalled.
+        PRE_UNINSTALL = pre_uninstall as PreUninstall {
+            module_type: "preUninstall",
+            key_suffix: Some("pre-uninstall"),
+            ends_installation: true,
+            body_optional: true,
+            when: "before the app is uninstalled",
+        }
+        /// Calls the function for each event of an async event queue.
+        CONSUMER = consumer as Consumer {
+            module_type: "consumer",
+            key_suffix: Some("consumer"),
+            options: &[
+                OptionSpec::text("queue", 36, "\"imports\"").rule(TextRule::QueueName).property("queue"),
+                OptionSpec::flag("cross_version"),
+            ],
+            when: "when a queue has an event",
+        }
+        /// Calls the function when the URL of a web trigger is requested.
+        WEB_TRIGGER = web_trigger as WebTrigger {
+            module_type: "webtrigger",
+            key_suffix: Some("webtrigger"),
+            options: &[
+                OptionSpec::shaped(
+                    "outputs",
+                    Shape::Entries { list: &lists::OUTPUTS, group: &OUTPUT, identity: "key" },
+                    "[\"accepted=202\", (key = \"wrong\", status = 400, content_type = \"text/plain\", body = \"What?\")]",
+                ),
+                OptionSpec::flag("hmac"),
+                OptionSpec::choice("url_format", &["v1", "v2"], "\"v2\"").property("urlFormat"),
+            ],
+            // Where Forge forwards the request itself, its headers are the caller's.
+            forwards_caller_headers: true,
+            routes: RouteScope::Below,
+            checks_responses: true,
+            when: "when its URL is requested",
+        }
+        /// Makes the function an action of Rovo agents and automation.
+        ACTION = action as Action {
+            module_type: "action",
+            key_suffix: Some("action"),
+            options: &[
+                OptionSpec::choice("verb", &["CREATE", "UPDATE", "DELETE", "TRIGGER", "GET"], "\"GET\"")
+                    .required()
+                    .property("actionVerb"),
+                OptionSpec::text("name", 255, "\"Log time\"").optional().property("name"),
+                OptionSpec::text("description", 255, "\"Logs time spent on a work item\"").or_docs(),
+                OptionSpec::shaped(
+                    "inputs",
+                    Shape::Entries { list: &lists::INPUTS, group: &INPUT, identity: "name" },
+                    "[\"issueKey: string - The work item's key\", \"comment?: string - A remark\"]",
+                ),
+            ],
+            caller: Caller::PlatformForUser,
+            has_user: true,
+            when: "when an agent acts",
+        }
+        /// Makes the function a JQL function.
+        JQL_FUNCTION = jql_function as JqlFunction {
+            module_type: "jira:jqlFunction",
+            key_suffix: Some("jql"),
+            options: &[
+                OptionSpec::text("name", 255, "\"issuesWithText\"").property("name"),
+                OptionSpec::texts("arguments", &lists::ARGUMENTS, "[\"text\", \"limit?\"]"),
+                OptionSpec::choices("types", JQL_TYPES, "[\"issue\"]").required(),
+                OptionSpec::choices("operators", JQL_OPERATORS, "[\"in\", \"not in\"]").required(),
+            ],
+            caller: Caller::PlatformForUser,
+            when: "when a query is computed",
+        }
+        /// Calls the function after a workflow transition.
+        WORKFLOW_POST_FUNCTION = workflow_post_function as WorkflowPostFunction {
+            module_type: "jira:workflowPostFunction",
+            key_suffix: Some("post-function"),
+            options: &[
+                OptionSpec::text("name", 255, "\"Notify the team\"").property("name"),
+                OptionSpec::text("description", 1000, "\"Notifies the team of the transition\"").or_docs(),
+                OptionSpec::choices("project_types", &["company-managed", "team-managed"], "[\"company-managed\"]"),
+            ],
+            caller: Caller::PlatformForUser,
+            scopes: &[&["manage:jira-configuration", "read:jira-work"], POST_FUNCTION_GRANULAR],
+            when: "after a transition",
+        }
+        /// Asks the function whether a pull request may be merged.
+        MERGE_CHECK = merge_check as MergeCheck {
+            module_type: "bitbucket:mergeCheck",
+            key_suffix: Some("merge-check"),
+            options: &[
+                OptionSpec::text("name", 255, "\"Not after five\"").property("name"),
+                OptionSpec::choices(
+                    "triggers",
+                    &["on-merge", "on-code-pushed", "on-reviewer-status-changed"],
+                    "[\"on-merge\"]",
+                )
+                .required(),
+                OptionSpec::text("description", 255, "\"Merges are closed after 5 pm\"").or_docs(),
+            ],
+            scopes: &[&["read:pullrequest:bitbucket"]],
+            when: "when a merge is checked",
+        }
+        /// Lets the function change a Bitbucket pipeline before it runs.
+        DYNAMIC_PIPELINES_PROVIDER = dynamic_pipelines_provider as DynamicPipelinesProvider {
+            module_type: "bitbucket:dynamicPipelinesProvider",
+            key_suffix: Some("pipelines"),
+            options: &[
+                OptionSpec::text("name", 255, "\"Common steps\"").property("name"),
+                OptionSpec::text("description", 255, "\"Adds our steps to every pipeline\"").or_docs(),
+                OptionSpec::text("icon", 255, "\"https://example.com/icon.svg\"").optional(),
+            ],
+            when: "when a pipeline is prepared",
+        }
+        /// Makes the function one of the functions of a design information provider.
+        DESIGN_INFO_PROVIDER = design_info_provider as DesignInfoProvider {
+            module_type: "devops:designInfoProvider",
+            key_suffix: Some("designs"),
+            shared_key: Some("design-info-provider"),
+            shared_parts: &[
+                "name", "homeUrl", "checkAuth", "getEntityByUrl", "onEntityAssociated", "onEntityDisassociated",
+            ],
+            endpoint_places: &[
+                &["checkAuth", "endpoint"],
+                &["getEntityByUrl", "endpoint"],
+                &["onEntityAssociated", "endpoint"],
+                &["onEntityDisassociated", "endpoint"],
+            ],
+            part_option: Some("function"),
+            options: &[
+                OptionSpec::choice(
+                    "function",
+                    &["checkAuth", "getEntityByUrl", "onEntityAssociated", "onEntityDisassociated"],
+                    "\"getEntityByUrl\"",
+                )
+                .required(),
+                OptionSpec::text("name", 255, "\"Sketches\"").optional(),
+                OptionSpec::text("home_url", 255, "\"https://sketches.example.com\"").optional().rule(TextRule::Url),
+                OptionSpec::text("logo_url", 255, "\"https://sketches.example.com/logo.png\"").optional(),
+                OptionSpec::text("handled_domain_name", 255, "\"sketches.example.com\"").optional(),
+                OptionSpec::text("documentation_url", 255, "\"https://sketches.example.com/docs\"")
+                    .optional()
+                    .rule(TextRule::Url),
+            ],
+            caller: Caller::PlatformForUser,
+            has_user: true,
+            routes: RouteScope::AnyMethod,
+            when: "when a design is linked",
+        }
+        /// Makes the function one of the functions of a security information provider.
+        SECURITY_INFO_PROVIDER = security_info_provider as SecurityInfoProvider {
+            module_type: "devops:securityInfoProvider",
+            key_suffix: Some("security"),
+            shared_key: Some("security-info-provider"),
+            shared_parts: &["name", "homeUrl", "fetchWorkspaces", "fetchContainers", "searchContainers"],
+            endpoint_places: &[
+                &["fetchWorkspaces", "endpoint"],
+                &["fetchContainers", "endpoint"],
+                &["searchContainers", "endpoint"],
+                &["onEntityAssociated", "endpoint"],
+                &["onEntityDisassociated", "endpoint"],
+            ],
+            part_option: Some("function"),
+            options: &[
+                OptionSpec::choice(
+                    "function",
+                    &[
+                        "fetchWorkspaces",
+                        "fetchContainers",
+                        "searchContainers",
+                        "onEntityAssociated",
+                        "onEntityDisassociated",
+                    ],
+                    "\"fetchWorkspaces\"",
+                )
+                .required(),
+                OptionSpec::text("name", 255, "\"Scanner\"").optional(),
+                OptionSpec::text("home_url", 255, "\"https://scanner.example.com\"").optional().rule(TextRule::Url),
+                OptionSpec::text("logo_url", 255, "\"https://scanner.example.com/logo.png\"").optional(),
+                OptionSpec::text("documentation_url", 255, "\"https://scanner.example.com/docs\"")
+                    .optional()
+                    .rule(TextRule::Url),
+            ],
+            caller: Caller::PlatformForUser,
+            has_user: true,
+            routes: RouteScope::AnyMethod,
+            when: "when security information is shown",
+        }
+        /// Renders a Confluence macro where its page cannot run.
+        STATIC_MACRO = static_macro as StaticMacro {
+            module_type: "macro",
+            endpoint_places: &[&["static", "endpoint"]],
+            caller: Caller::PlatformForUser,
+            has_user: true,
+            when: "when a page with the macro is rendered",
+        }
+        /// Returns the context of a dashboard's widget to an agent.
+        WIDGET_CONTEXT = widget_context as WidgetContext {
+            module_type: "dashboards:widget",
+            endpoint_places: &[&["aiContext", "data", "endpoint"]],
+            caller: Caller::PlatformForUser,
+            has_user: true,
+            body_optional: true,
+            when: "when the context of a dashboard's widget is requested",
+        }
+        /// Answers for a remote agent, by Agent2Agent over JSON-RPC.
+        AGENT_CONNECTOR = agent_connector as AgentConnector {
+            module_type: "rovo:agentConnector",
+            key_suffix: Some("agent"),
+            endpoint_places: &[&["protocols", "agent2Agent", "jsonRpcTransport", "endpoint"]],
+            options: &[
+                OptionSpec::text("name", 30, "\"Triage\"").property("name"),
+                OptionSpec::choices("products", &["jira", "confluence"], "[\"jira\"]").required(),
+                OptionSpec::text("description", 255, "\"Sorts new work items\"").or_docs(),
+                OptionSpec::text("icon", 255, "\"resource:main;icon.svg\"").optional(),
+                OptionSpec::texts("conversation_starters", &lists::STARTERS, "[\"Sort my inbox\"]"),
+                OptionSpec::choice("version", &["1.0", "0.3"], "\"1.0\""),
+                OptionSpec::flag("streaming"),
+            ],
+            caller: Caller::PlatformForUser,
+            has_user: true,
+            // Unknown: no page says which headers of a caller arrive.
+            forwards_caller_headers: true,
+            when: "when a user writes to an agent",
+        }
+        /// Makes the function one of the hooks of a move to another region.
+        DATA_RESIDENCY = data_residency as DataResidency {
+            module_type: "migration:dataResidency",
+            key_suffix: Some("residency"),
+            shared_key: Some("data-residency"),
+            shared_parts: &["schedule", "start", "status", "commit", "rollback"],
+            singleton: true,
+            endpoint_places: &[],
+            path_option: Some("hook"),
+            options: &[
+                OptionSpec::choice("hook", &["schedule", "start", "status", "commit", "rollback"], "\"schedule\"")
+                    .required(),
+                OptionSpec::shaped("max_hours", Shape::HalfHours { max: 48 }, "2"),
+            ],
+            when: "when data moves to another region",
+        }
+        /// Serves a page's `invokeRemote` and `requestRemote`.
+        ENDPOINT = endpoint as Endpoint {
+            module_type: "endpoint",
+            endpoint_places: &[RESOLVER],
+            options: &[OptionSpec::texts("pages", &lists::PAGES, "[\"admin-page\"]")],
+            caller: Caller::Page,
+            has_user: true,
+            any_method: true,
+            when: "when a page calls",
+        }
+    } };
+}
+
+macro_rules! table {
+    ($(
+        $(#[doc = $docs:literal])+
+        $constant:ident = $attribute:ident as $runtime:ident { $($spec:tt)* }
+    )*) => {
+        $(
+            $(#[doc = $docs])+
+            pub const $constant: KindSpec = KindSpec {
+                attribute: stringify!($attribute),
+                docs: concat!($($docs),+),
+                runtime: stringify!($runtime),
+                $($spec)*
+                ..KindSpec::DEFAULT
+            };
+        )*
+
+        /// Every kind, in the order of the table.
+        pub static KINDS: &[KindSpec] = &[$($constant),*];
+    };
+}
+
+for_each_kind!(table);
+
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
+const INTERVALS: Variants = Variants {
+    runtime: "Interval",
+    values: &[
+        ("fiveMinute", "FiveMinute"),
+        ("hour", "Hour"),
+        ("day", "Day"),
+        ("week", "Week"),
+    ],
+    synonyms: &[
+        ("fiveminutes", "fiveMinute"),
+        ("5m", "fiveMinute"),
+        ("5min", "fiveMinute"),
+        ("5minutes", "fiveMinute"),
+        ("5 minutes", "fiveMinute"),
+        ("minute", "fiveMinute"),
+        ("minutely", "fiveMinute"),
+        ("300s", "fiveMinute"),
+        ("hourly", "hour"),
+        ("1h", "hour"),
+        ("60m", "hour"),
+        ("hours", "hour"),
+        ("daily", "day"),
+        ("1d", "day"),
+        ("24h", "day"),
+        ("days", "day"),
+        ("weekly", "week"),
+        ("7d", "week"),
+    ],
+    remark: ", no others and no cron expressions",
+};
+
+/// The conditions of a trigger, and of each of its `filtered_events`.
+const CONDITIONS: OptionSet = OptionSet::of(
+    "Conditions",
+    &[
+        OptionSpec::text(
+            "filter",
+            10_000,
+            "\"event.issue.fields.project.key == 'ABC'\"",
+        )
+        .optional(),
+        OptionSpec::choice(
+            "on_error",
+            &["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
+            "\"RECEIVE_AND_LOG\"",
+        ),
+        OptionSpec::flag("ignore_self"),
+        OptionSpec::flag("licensed_only"),
+        OptionSpec::texts(
+            "property_paths",
+            &lists::PROPERTY_PATHS,
+            "[\"issue.properties['my-key'].field\"]",
+        ),
+        OptionSpec::texts("fields", &lists::PATHS, "[\"issue.fields.summary\"]"),
+    ],
+);
+
+/// One event of a trigger's `filtered_events`.
+const FILTERED_EVENT: OptionSet = OptionSet {
+    runtime: "FilteredEvent",
+    options: &[
+        OptionSpec::text("event", 255, "\"avi:jira:updated:issue\"")
+            .optional()
+            .rule(TextRule::Event),
+        OptionSpec::text("unknown_event", 255, "\"avi:jira:invented:thing\"")
+            .optional()
+            .rule(TextRule::UnknownEvent),
+    ],
+    nested: Some(("conditions", &CONDITIONS)),
+    combination: Combination::FilteredEvent,
+};
+
+/// One response of a web trigger's `outputs`.
+const OUTPUT: OptionSet = OptionSet::of(
+    "WebOutput::Full",
+    &[
+        OptionSpec::text("key", 255, "\"wrong\""),
+        OptionSpec::shaped("status", Shape::Status, "400").required(),
+        OptionSpec::text("content_type", 255, "\"text/plain\"")
+            .optional()
+            .rule(TextRule::ContentType),
+        OptionSpec::text("body", 1024, "\"What?\"").optional(),
+    ],
+);
+
+/// One of an action's `inputs`.
+const INPUT: OptionSet = OptionSet::of(
+    "ActionInput::Full",
+    &[
+        OptionSpec::text("name", 255, "\"issueKey\""),
+        OptionSpec::text("title", 255, "\"Work item\"").optional(),
+        OptionSpec::choice("type", lists::INPUT_TYPES, "\"string\"").required(),
+        OptionSpec::text("description", 10_000, "\"The work item's key\""),
+        OptionSpec::flag("optional"),
+    ],
+);
+
+/// Source: the schema of `@forge/manifest`.
+#[rustfmt::skip]
+const JQL_TYPES: &[&str] = &[
+    "issue", "project", "project_category", "project_type", "hierarchy_level", "version", "component", "user",
+    "group", "team", "project_role", "priority", "resolution", "issue_type", "status", "status_category",
+    "cascading_option", "option", "saved_filter", "issue_security_level", "issue_restriction", "label",
+    "attachment", "issue_list", "issue_link_type", "date", "text", "number", "duration", "url",
+];
+
+/// Source: the schema of `@forge/manifest`.
+const JQL_OPERATORS: &[&str] = &[
+    "=", "!=", ">", ">=", "<", "<=", "in", "not in", "~", "!~", "is", "is not",
+];
+
+/// Source: <https://developer.atlassian.com/platform/forge/events-reference/jira/#run-post-function-event>
+const POST_FUNCTION_GRANULAR: ScopeSet = &[
+    "read:avatar:jira",
+    "read:comment.property:jira",
+    "read:comment:jira",
+    "read:field-configuration:jira",
+    "read:group:jira",
+    "read:issue-meta:jira",
+    "read:issue-security-level:jira",
+    "read:issue.changelog:jira",
+    "read:issue.transition:jira",
+    "read:issue.vote:jira",
+    "read:issue:jira",
+    "read:project-category:jira",
+    "read:project-role:jira",
+    "read:project:jira",
+    "read:screen:jira",
+    "read:status:jira",
+    "read:user:jira",
+    "read:webhook:jira",
+    "read:workflow:jira",
+];
+
+/// Returns the kind of this attribute.
+///
+/// ```
+/// use forge_remote_schema::kinds;
+///
+/// let kind = kinds::find("merge_check").ok_or("unknown")?;
+/// assert_eq!(kind.module_type, "bitbucket:mergeCheck");
+/// # Ok::<(), &str>(())
+/// ```
+pub fn find(attribute: &str) -> Option<&'static KindSpec> {
+    KINDS.iter().find(|kind| kind.attribute == attribute)
+}
+
+/// The kinds whose module the code declares.
+pub fn declared() -> impl Iterator<Item = &'static KindSpec> {
+    KINDS.iter().filter(|kind| kind.has_module())
+}
+
+/// Where hand-written modules name the endpoints of handlers; the modules of pages have the first.
+///
+/// ```
+/// use forge_remote_schema::kinds::{RESOLVER, page_places};
+///
+/// assert!(page_places().any(|place| place == RESOLVER));
+/// ```
+pub fn page_places() -> impl Iterator<Item = Place> {
+    let kinds = KINDS.iter().filter(|kind| !kind.has_module());
+    kinds.flat_map(|kind| kind.endpoint_places).copied()
+}
+
+/// Whether modules of this type name an endpoint that the platform calls without a user, so that a
+/// user token never arrives and the endpoint needs a route.
+pub fn is_called_without_user(module_type: &str) -> bool {
+    let places: &[Place] = &[&["endpoint"]];
+    declared().any(|kind| {
+        kind.module_type == module_type && !kind.has_user && kind.endpoint_places == places
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{pages, scopes};
+
+    #[test]
+    fn attributes_and_module_types_are_unique() {
+        let attributes: BTreeSet<_> = KINDS.iter().map(|kind| kind.attribute).collect();
+        let types: BTreeSet<_> = KINDS.iter().map(|kind| kind.module_type).collect();
+        assert_eq!((attributes.len(), types.len()), (KINDS.len(), KINDS.len()));
+    }
+
+    #[test]
+    fn every_row_is_complete_and_consistent() {
+        for kind in KINDS {
+            let name = kind.attribute;
+            assert!(
+                kind.docs.starts_with(' ') && kind.docs.ends_with('.'),
+                "{name}"
+            );
+            assert!(
+                !kind.module_type.is_empty() && !kind.when.is_empty(),
+                "{name}"
+            );
+            for scope in kind.scopes.iter().copied().flatten() {
+                assert!(scopes::is_known(scope), "{name} needs {scope}");
+            }
+            // A row that names an option names one that there is.
+            let mut options: Vec<_> = kind.option_names().collect();
+            for option in [kind.part_option, kind.path_option].into_iter().flatten() {
+                assert!(options.contains(&option), "{name} has no `{option}`");
+            }
+            assert_eq!(
+                kind.endpoint_places.is_empty(),
+                !kind.has_endpoint(),
+                "{name}"
+            );
+            options.sort_unstable();
+            assert!(
+                options.is_sorted_by(|a, b| a < b),
+                "{name} has an option twice"
+            );
+        }
+    }
+
+    #[test]
+    fn hand_written_modules_are_those_of_pages() {
+        let hand_written = KINDS.iter().filter(|kind| !kind.has_module());
+        for kind in hand_written.filter(|kind| kind.attribute != "endpoint") {
+            assert!(
+                pages::is_module_type(kind.module_type),
+                "{}",
+                kind.attribute
+            );
+        }
+    }
+
+    #[test]
+    fn modules_that_are_called_without_a_user_follow_from_the_rows() {
+        let found: BTreeSet<_> = KINDS
+            .iter()
+            .map(|kind| kind.module_type)
+            .filter(|name| is_called_without_user(name))
+            .collect();
+        let expected = [
+            "bitbucket:dynamicPipelinesProvider",
+            "bitbucket:mergeCheck",
+            "consumer",
+            "jira:jqlFunction",
+            "jira:workflowPostFunction",
+            "preUninstall",
+            "scheduledTrigger",
+            "trigger",
+            "webtrigger",
+        ];
+        assert_eq!(found, expected.into());
+    }
+}

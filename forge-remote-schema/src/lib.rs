@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod atlassian;
+pub mod built_in;
+mod event;
+pub mod events;
+mod kind;
+pub mod kinds;
+pub mod lists;
+mod mistake;
+pub mod names;
+mod nearest;
+pub mod options;
+pub mod pages;
+pub mod rules;
+pub mod scopes;
+
+pub use kind::{Caller, KindSpec, Place, RouteScope};
+pub use mistake::Mistake;
+pub use nearest::{did_you_mean, nearest, one_of};

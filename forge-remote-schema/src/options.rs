@@ -1,0 +1,276 @@
+//! The options of attributes: names, shapes, and the rules for single values.
+//!
+//! The documentation of an option is that of the runtime's field of the same name, in
+//! `forge_remote::kinds`: the macros emit one field for each option, so the two cannot differ.
+
+use crate::lists::ListRules;
+use crate::{Mistake, events, lists, rules};
+
+/// The options of every attribute.
+pub const COMMON: [&str; 6] = ["auth", "key", "path", "remote", "scopes", "crate"];
+
+/// Options that make one value of the runtime.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionSet {
+    /// The runtime's type in `forge_remote::kinds`, or one of its variants: its fields are the
+    /// options, by name.
+    pub runtime: &'static str,
+    /// The options. A value without a name was probably meant for the first.
+    pub options: &'static [OptionSpec],
+    /// Further options, which the runtime has in a field of this name, as a type of their own.
+    pub nested: Option<(&'static str, &'static OptionSet)>,
+    /// A rule about several of the options.
+    pub combination: Combination,
+}
+
+/// A rule about several options of a set, which the macros check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combination {
+    /// None.
+    Any,
+    /// A trigger has events, in one of two forms.
+    TriggerEvents,
+    /// Each of a trigger's `filtered_events` has one event, and a filter.
+    FilteredEvent,
+}
+
+impl OptionSet {
+    pub(crate) const fn of(runtime: &'static str, options: &'static [OptionSpec]) -> Self {
+        Self {
+            runtime,
+            options,
+            nested: None,
+            combination: Combination::Any,
+        }
+    }
+
+    /// The names of all options, nested ones included.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let nested = self.nested.map_or(&[][..], |(_, set)| set.options);
+        self.options.iter().chain(nested).map(|option| option.name)
+    }
+
+    /// The option that a value without a name was probably meant for.
+    pub fn first(self) -> &'static str {
+        self.names().next().unwrap_or("key")
+    }
+}
+
+/// One option.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionSpec {
+    /// Its name, in the attribute and in the runtime.
+    pub name: &'static str,
+    /// The values it takes.
+    pub shape: Shape,
+    /// Whether it can be left out.
+    pub presence: Presence,
+    /// A valid value, for messages.
+    pub example: &'static str,
+    /// The property of the module's item in the manifest that has the same text, if one has.
+    pub property: Option<&'static str>,
+}
+
+/// Whether an option can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// It must be written.
+    Required,
+    /// It can be left out.
+    Optional,
+    /// It can be left out where the function has a doc comment, whose first paragraph is used.
+    OrDocs,
+}
+
+/// The values of an option, and the type of the runtime's field.
+#[derive(Clone, Copy, Debug)]
+pub enum Shape {
+    /// `name = "text"`: `&str`, or `Option<&str>` where it is optional.
+    Text {
+        /// The limit, in characters.
+        max: usize,
+        /// The rule for the text.
+        rule: TextRule,
+    },
+    /// `name`, `name = true` or `name = false`: `bool`.
+    Flag,
+    /// `name = 1.5`: `Option<HalfHours>`.
+    HalfHours {
+        /// The limit, in half hours.
+        max: u32,
+    },
+    /// `name = ["text", …]`: `&[&str]`.
+    Texts(&'static ListRules),
+    /// `name = "one of these"`: `&str`, or `Option<&str>` where it is optional.
+    Choice(&'static [&'static str]),
+    /// `name = ["of", "these"]`: `&[&str]`.
+    Choices(&'static [&'static str]),
+    /// As `Choice`; the runtime has an enum.
+    Variant(&'static Variants),
+    /// `name = 200`, an HTTP status: `u16`.
+    Status,
+    /// `name = [(option = …, …), …]`: `&[Type]`.
+    Groups(&'static OptionSet),
+    /// `name = ["text", (option = …, …), …]`: `&[Type]`, with a variant `Short` for texts.
+    Entries {
+        /// The rules of the list.
+        list: &'static ListRules,
+        /// The options in parentheses.
+        group: &'static OptionSet,
+        /// The option in parentheses that identifies an item.
+        identity: &'static str,
+    },
+}
+
+/// A choice that is an enum in the runtime.
+#[derive(Clone, Copy, Debug)]
+pub struct Variants {
+    /// The enum.
+    pub runtime: &'static str,
+    /// Each text with its variant.
+    pub values: &'static [(&'static str, &'static str)],
+    /// Other words that people write, in lower case without `-` and `_`, with the text they mean.
+    pub synonyms: &'static [(&'static str, &'static str)],
+    /// A remark after the list of values, in messages.
+    pub remark: &'static str,
+}
+
+/// The rule for a single text, beside its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextRule {
+    /// Any text that is not blank.
+    Any,
+    /// The name of a known event.
+    Event,
+    /// The name of an event that this version does not know.
+    UnknownEvent,
+    /// An `http` or `https` URL.
+    Url,
+    /// A media type.
+    ContentType,
+    /// Letters, digits, `_` and `-`.
+    QueueName,
+}
+
+impl OptionSpec {
+    const fn new(name: &'static str, shape: Shape, example: &'static str) -> Self {
+        Self {
+            name,
+            shape,
+            presence: Presence::Optional,
+            example,
+            property: None,
+        }
+    }
+
+    pub(crate) const fn text(name: &'static str, max: usize, example: &'static str) -> Self {
+        let rule = TextRule::Any;
+        Self::new(name, Shape::Text { max, rule }, example).required()
+    }
+
+    pub(crate) const fn flag(name: &'static str) -> Self {
+        Self::new(name, Shape::Flag, "true")
+    }
+
+    pub(crate) const fn texts(
+        name: &'static str,
+        list: &'static ListRules,
+        example: &'static str,
+    ) -> Self {
+        Self::new(name, Shape::Texts(list), example)
+    }
+
+    pub(crate) const fn choice(
+        name: &'static str,
+        values: &'static [&'static str],
+        example: &'static str,
+    ) -> Self {
+        Self::new(name, Shape::Choice(values), example)
+    }
+
+    pub(crate) const fn choices(
+        name: &'static str,
+        values: &'static [&'static str],
+        example: &'static str,
+    ) -> Self {
+        Self::new(name, Shape::Choices(values), example)
+    }
+
+    pub(crate) const fn shaped(name: &'static str, shape: Shape, example: &'static str) -> Self {
+        Self::new(name, shape, example)
+    }
+
+    pub(crate) const fn required(mut self) -> Self {
+        self.presence = Presence::Required;
+        self
+    }
+
+    pub(crate) const fn optional(mut self) -> Self {
+        self.presence = Presence::Optional;
+        self
+    }
+
+    pub(crate) const fn or_docs(mut self) -> Self {
+        self.presence = Presence::OrDocs;
+        self
+    }
+
+    pub(crate) const fn rule(mut self, rule: TextRule) -> Self {
+        if let Shape::Text { max, .. } = self.shape {
+            self.shape = Shape::Text { max, rule };
+        }
+        self
+    }
+
+    pub(crate) const fn property(mut self, property: &'static str) -> Self {
+        self.property = Some(property);
+        self
+    }
+
+    /// Checks a text against the option's limit and rule.
+    ///
+    /// # Errors
+    ///
+    /// A text that is blank, too long, or breaks the rule; texts of other shapes pass.
+    pub fn check_text(&self, text: &str) -> Result<(), Mistake> {
+        let Shape::Text { max, rule } = self.shape else {
+            return Ok(());
+        };
+        let Self { name, example, .. } = self;
+        let instead = format!("write `{name} = {example}`");
+        let length = text.chars().count();
+        if text.trim().is_empty() {
+            return Err(Mistake::new(format!("`{name}` is empty"), instead));
+        }
+        if length > max {
+            return Err(Mistake::new(
+                format!("`{name}` has {length} characters, and Forge takes {max} at most"),
+                "shorten it",
+            ));
+        }
+        match rule {
+            TextRule::Any => Ok(()),
+            TextRule::UnknownEvent => lists::not_blank(text),
+            TextRule::Event => events::check(text).map_err(|mistake| {
+                // The help is for a list of events; here is one.
+                let list = format!("unknown_events = [\"{text}\"]");
+                let help = mistake
+                    .help
+                    .replace(&list, &format!("unknown_event = \"{text}\""));
+                Mistake::new(mistake.message, help)
+            }),
+            TextRule::Url if text.starts_with("https://") || text.starts_with("http://") => Ok(()),
+            TextRule::Url => Err(Mistake::new(format!("`{name}` is not a URL"), instead)),
+            TextRule::ContentType if text.contains('/') => Ok(()),
+            TextRule::ContentType => Err(Mistake::new(
+                format!("`{text}` is not a content type"),
+                format!("{instead}, or leave it out"),
+            )),
+            TextRule::QueueName if text.chars().all(rules::is_key_char) => Ok(()),
+            TextRule::QueueName => Err(Mistake::new(
+                "the name of a queue has letters, digits, `_` and `-` only",
+                instead,
+            )),
+        }
+    }
+}

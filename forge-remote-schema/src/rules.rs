@@ -1,0 +1,138 @@
+//! The rules for keys and paths.
+
+use crate::Mistake;
+
+/// Forge's limit for the keys of endpoints, functions and remotes, in characters.
+///
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>
+pub const MAX_ENDPOINT_KEY: usize = 23;
+
+/// The limit for module keys, in characters: modules refer to each other with 255 at most.
+pub const MAX_MODULE_KEY: usize = 255;
+
+/// The limit for paths, in characters.
+pub const MAX_PATH: usize = 255;
+
+/// The paths that the framework serves itself.
+pub const RESERVED_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Whether a key may contain this character.
+pub fn is_key_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_' || c == '-'
+}
+
+/// Checks a key that is written in `option`. `otherwise` is what the user can do instead of
+/// writing one.
+///
+/// ```
+/// use forge_remote_schema::rules::{MAX_ENDPOINT_KEY, check_key};
+///
+/// assert!(check_key("remote", "backend", MAX_ENDPOINT_KEY, "leave it out").is_ok());
+/// ```
+///
+/// # Errors
+///
+/// A key that is empty, too long, or has other characters than letters, digits, `_` and `-`.
+pub fn check_key(option: &str, key: &str, max: usize, otherwise: &str) -> Result<(), Mistake> {
+    if key.is_empty() {
+        Err(Mistake::new(format!("`{option}` is empty"), otherwise))
+    } else if let Some(odd) = key.chars().find(|c| !is_key_char(*c)) {
+        let better: String = key
+            .chars()
+            .map(|c| if is_key_char(c) { c } else { '-' })
+            .collect();
+        Err(Mistake::new(
+            format!("a key cannot contain `{odd}`"),
+            format!("keys have letters, digits, `_` and `-` only: \"{better}\""),
+        ))
+    } else if key.len() > max {
+        Err(Mistake::new(
+            format!(
+                "`{option}` has {} characters, and Forge takes {max} at most",
+                key.len()
+            ),
+            format!("shorten it, or {otherwise}"),
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Checks a handler's path.
+///
+/// ```
+/// use forge_remote_schema::rules::check_path;
+///
+/// assert!(check_path("/refresh").is_ok());
+/// assert!(check_path("refresh").is_err());
+/// ```
+///
+/// # Errors
+///
+/// A path that Forge cannot call as it is written, or that the framework serves itself.
+pub fn check_path(path: &str) -> Result<(), Mistake> {
+    const PLAIN: &str = "write a path of plain letters, digits, `-`, `_` and `.`";
+    let wrong = |message: &str, help: &str| Err(Mistake::new(message, help));
+    if path.is_empty() {
+        wrong(
+            "`path` is empty",
+            "leave it out to have one made of the key, or write `path = \"/\"`",
+        )
+    } else if let Some((_, address)) = path.split_once("://") {
+        let path = address.find('/').map_or("/", |at| &address[at..]);
+        wrong(
+            "expected a path, found a URL: the app's address is set on its `Remote`",
+            &format!("write `path = \"{path}\"`"),
+        )
+    } else if !path.starts_with('/') {
+        wrong(
+            "a path starts with `/`",
+            &format!("write `path = \"/{path}\"`"),
+        )
+    } else if let Some(at) = path.find(['?', '#']) {
+        let path = &path[..at];
+        wrong(
+            "a path has no query and no fragment",
+            &format!("write `path = \"{path}\"`, and take the query as `Query<T>`"),
+        )
+    } else if path.contains(['*', '{', '}']) || path.contains("/:") {
+        wrong(
+            "a path has no wildcards: Forge calls one fixed path, which is also in the manifest",
+            "write the whole path; variable parts belong in the query or the body",
+        )
+    } else if path.contains('%') {
+        wrong("a path has no percent-encoding", PLAIN)
+    } else if let Some(odd) = path
+        .chars()
+        .find(|c| !c.is_ascii_graphic() || "\"<>\\^`|".contains(*c))
+    {
+        wrong(
+            &format!("a path cannot contain `{}`", odd.escape_debug()),
+            PLAIN,
+        )
+    } else if path != "/" && path.split('/').skip(1).any(str::is_empty) {
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        let parts = parts.collect::<Vec<_>>().join("/");
+        wrong(
+            "a path has no empty segments and does not end with `/`",
+            &format!("write `path = \"/{parts}\"`"),
+        )
+    } else if path.split('/').any(|part| part == "." || part == "..") {
+        wrong(
+            "a path has no segments `.` and `..`",
+            "write the resolved path",
+        )
+    } else if RESERVED_PATHS.contains(&path) {
+        wrong(
+            "forge-remote serves this path itself",
+            "choose another: load balancers check the app's health there",
+        )
+    } else if path.len() > MAX_PATH {
+        wrong(
+            &format!("a path has {MAX_PATH} characters at most"),
+            "shorten it",
+        )
+    } else {
+        Ok(())
+    }
+}
