@@ -29,6 +29,8 @@ mod platform;
 mod private;
 pub mod registry;
 mod response;
+#[doc = include_str!("docs/security.md")]
+pub mod security {}
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
