@@ -10,6 +10,14 @@ mod error;
 mod extract;
 pub mod fit;
 mod forge_data;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+#[allow(
+    missing_docs,
+    clippy::expect_used,
+    reason = "for the fuzz targets alone"
+)]
+pub mod fuzzing;
 mod http_client;
 mod json;
 pub mod kinds;
