@@ -8,6 +8,7 @@ use bytes::Bytes;
 use reqwest::Url;
 use serde_json::Value;
 
+use super::error::ClientError;
 use super::page::{Page, Place};
 use super::response::Response;
 use super::retry::{Retries, retry_after as read_retry_after};
@@ -65,7 +66,7 @@ pub fn pages(input: &[u8]) {
         let line = format!("</a?b=1,2;c>; rel=prev; title=\"x\", <{address}>; rel=\"next\"");
         let line = HeaderValue::try_from(line).expect("it is one already");
         let response = response(&request, Some(&line), br#"{"values":[]}"#);
-        let page = Page::read(&response, None).expect("it is a page");
+        let page = read(&response, None).expect("it is a page");
         let next = page.next(&request, 0).expect("it has a next page");
         let query = address.split_once('?').map_or("", |(_, query)| query);
         let query = query.split('#').next().unwrap_or_default();
@@ -88,6 +89,10 @@ fn response(request: &Request, link: Option<&HeaderValue>, body: &[u8]) -> Respo
     }
 }
 
+fn read<'a>(response: &'a Response, items: Option<&'static str>) -> Result<Page<'a>, ClientError> {
+    Page::read(response, items)
+}
+
 /// The same answer to each call: three pages suffice to see where they lead.
 fn follow(first: &Request, link: Option<&HeaderValue>, body: &[u8]) {
     let response = response(first, link, body);
@@ -96,7 +101,7 @@ fn follow(first: &Request, link: Option<&HeaderValue>, body: &[u8]) {
         let mut request = first.copy();
         let mut seen = 0;
         for _ in 0..3 {
-            let page = match Page::read(&response, items) {
+            let page = match read(&response, items) {
                 Ok(page) => page,
                 Err(error) => return assert!(!error.to_string().is_empty()),
             };
