@@ -1,5 +1,7 @@
 //! Promises of the calls to Atlassian, held against any bytes.
 
+#![allow(clippy::expect_used, reason = "a broken promise is a panic")]
+
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 

@@ -1,5 +1,7 @@
 //! Promises of the payloads, held against any bytes.
 
+#![allow(clippy::expect_used, reason = "a broken promise is a panic")]
+
 use axum::body::Body;
 use axum::extract::FromRequest;
 use axum::http::{HeaderName, HeaderValue, Request};
