@@ -92,7 +92,7 @@ fn response(request: &Request, link: Option<&HeaderValue>, body: &[u8]) -> Respo
 }
 
 fn read<'a>(response: &'a Response, items: Option<&'static str>) -> Result<Page<'a>, ClientError> {
-    Page::read(response, items)
+    Page::read(response, response.bytes(), items)
 }
 
 /// The same answer to each call: three pages suffice to see where they lead.
