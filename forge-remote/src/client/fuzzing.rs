@@ -284,7 +284,8 @@ pub fn paths(input: &[u8]) {
     let settings = client.settings();
     let text = String::from_utf8_lossy(input);
     let (first, second) = text.split_once('\n').unwrap_or((&text, "second"));
-    let path = crate::path!("/rest/api/3/issue/{}/comment/{}", first, second);
+    // What `path!` expands to.
+    let path = Path::__fill("/rest/api/3/issue/{}/comment/{}", &[&first, &second]);
     let encoded = path.as_str().to_owned();
     let by_hand = Path::from("/rest/api/3/issue").segment(first);
     let by_hand = by_hand.segment("comment").segment(second);
