@@ -121,17 +121,12 @@ impl Rig {
     }
 
     fn verify(&self, authorization: HeaderValue, caller: Caller) -> Option<Claims> {
-        let target = Target {
-            endpoint: "tick".to_owned(),
-            module: Some("tick-trigger".to_owned()),
-            module_type: "scheduledTrigger",
-            // A page's call may name any module.
-            named: match caller {
-                Caller::Page => Named::Anything,
-                _ => Named::Own,
-            },
-            caller,
-        };
+        let mut target = Target::new("tick", "scheduledTrigger", caller);
+        target.module = Some("tick-trigger".to_owned());
+        if target.caller == Caller::Page {
+            // Any module's key.
+            target.named = Named::Anything;
+        }
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
         let verified = self.verifier.verify(&headers, &target);
         match self.runtime.block_on(verified) {
@@ -153,7 +148,8 @@ fn bearer(token: &str) -> HeaderValue {
 /// - No token without the key's signature is accepted.
 /// - A signed one is accepted if and only if its header and its claims each pass, and both say what
 ///   another JSON reader finds in them.
-/// - A handler that only the platform calls gets no token with a principal.
+/// - A handler that only the platform calls gets no token with a principal, and none of another
+///   module type than `core:endpoint` and its own.
 pub fn verifier(input: &[u8]) {
     if input.len() > MAX_INPUT {
         return;
@@ -200,6 +196,8 @@ pub fn verifier(input: &[u8]) {
     assert_eq!(accepted.is_some(), claims.is_ok(), "a page's call");
     if let Some(claims) = rig.verify(bearer(&token), Caller::Platform) {
         assert!(passes && claims.principal().is_none(), "a platform's call");
+        let types = [Some("core:endpoint"), Some("scheduledTrigger")];
+        assert!(types.contains(&claims.module_type()), "a platform's call");
     }
 }
 

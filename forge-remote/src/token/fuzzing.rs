@@ -43,14 +43,13 @@ pub fn sealed(input: &[u8]) {
     record[at] ^= input.last().map_or(1, |byte| byte | 1);
     assert!(keys.open(own, &record).is_err(), "it was changed");
 
-    if let Some((token, about)) = About::read(own.installation_id, input) {
+    if let Some((token, about, standing)) = About::read(own.installation_id, input) {
         for id in about.cloud_ids() {
             assert!(!id.is_empty() && id.len() <= 64, "`{id}` is no site's");
         }
-        let plain = about.plain(&token).expect("it can be written");
+        let plain = about.plain(&token, &standing).expect("it can be written");
         let again = About::read(own.installation_id, &plain);
-        let is_same = again.is_some_and(|(again, other)| *again == *token && other == about);
-        assert!(is_same, "it is another one");
+        assert!(again == Some((token, about, standing)), "it is another one");
         assert!(removal::read(&plain).is_none(), "it is a token's");
     }
     if removal::read(input).is_some() {
