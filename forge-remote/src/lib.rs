@@ -9,6 +9,14 @@ mod dev;
 mod error;
 mod extract;
 pub mod fit;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+#[allow(
+    missing_docs,
+    clippy::expect_used,
+    reason = "for the fuzz targets alone"
+)]
+pub mod fuzzing;
 mod http_client;
 mod json;
 pub mod kinds;

@@ -83,6 +83,8 @@ mod cursors;
 mod error;
 mod flight;
 mod form;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod graphql;
 mod hosts;
 mod impersonation;

@@ -176,6 +176,12 @@ impl Product {
         )
     }
 
+    /// Calls it with this text for a token.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn with_token(&self, token: &str) -> Client {
+        self.as_app(&SystemToken::local(token, &self.0.installation_id))
+    }
+
     fn client(&self, authorization: HeaderValue, is_user: bool, owner: Option<&Owner>) -> Client {
         let unproven = owner.and_then(Owner::unproven);
         Client {

@@ -41,6 +41,14 @@ impl Key {
     }
 }
 
+#[cfg(feature = "fuzzing")]
+impl Key {
+    /// Whether it has these numbers.
+    pub(super) fn is(&self, modulus: &[u8], exponent: &[u8]) -> bool {
+        self.modulus == modulus && self.exponent == exponent
+    }
+}
+
 #[derive(serde::Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]

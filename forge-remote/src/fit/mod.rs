@@ -6,6 +6,8 @@ mod app_id;
 mod claims;
 mod clock;
 mod cloud;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod json;
 mod jwk;
 mod jws;

@@ -70,6 +70,8 @@ mod devops;
 mod dynamic_pipelines_provider;
 mod endpoint;
 mod events;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod jql_function;
 mod merge_check;
 mod pages;

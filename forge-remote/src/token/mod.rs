@@ -104,6 +104,8 @@
 mod error;
 mod expiring;
 mod fresh;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod handing_out;
 mod installation;
 mod keeper;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use forge_remote::manifest::{Entry, ManifestError, ManifestFile, Owned, Scope, Sections};
 use forge_remote::serde_yaml::{self, Value};
-use forge_remote_tests::writes;
+use forge_remote_fuzz::writes;
 
 /// SplitMix64: small, and the same on every machine.
 struct Random(u64);

@@ -1,0 +1,22 @@
+//! What the fuzz targets run (feature `fuzzing`, which is not for apps): one function for each reader
+//! of foreign input. Each takes any bytes and panics where a promise is broken.
+//!
+//! The functions stand beside what they examine. `fuzz/README.md` has the list, and how to run them.
+
+pub use crate::client::fuzzing::{dates, pages, paths, retry_after};
+pub use crate::fit::fuzzing::{key_set, verifier};
+pub use crate::kinds::fuzzing::{payloads, web_trigger};
+pub use crate::token::fuzzing::sealed;
+
+/// The input's first line, and the rest; an input without a line end is all rest.
+pub(crate) fn first_line(input: &[u8]) -> (Option<&[u8]>, &[u8]) {
+    match input.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (Some(&input[..end]), &input[end + 1..]),
+        None => (None, input),
+    }
+}
+
+/// Runs a future that has nothing to wait for.
+pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {
+    futures_util::FutureExt::now_or_never(future).expect("it waits for nothing")
+}
