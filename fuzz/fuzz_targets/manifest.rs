@@ -6,15 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use forge_remote::manifest::{ManifestFile, Remote, Sections, check, render};
+use forge_remote::manifest::{ManifestFile, Remote, DesiredManifest, check, render};
 use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 use libfuzzer_sys::{Corpus, fuzz_target};
 
-use writes::Outcome;
-
-#[path = "../../tests/src/writes.rs"]
-mod writes;
+use forge_remote_manifest_promises::{Outcome, write};
 
 #[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:jira-work"])]
 async fn tick(_token: SystemToken) -> Result<()> {
@@ -56,7 +53,7 @@ async fn number() -> Result<()> {
     Ok(())
 }
 
-fn wanted(handlers: u8, remotes: u8) -> Sections {
+fn wanted(handlers: u8, remotes: u8) -> DesiredManifest {
     let all: [Registration; 8] = [
         forge_remote::handler!(tick),
         forge_remote::handler!(sweep),
@@ -80,7 +77,7 @@ fn wanted(handlers: u8, remotes: u8) -> Sections {
     if remotes & 4 != 0 || handlers & 64 != 0 {
         declared.push(Remote::new("other").base_url("https://other.example.com"));
     }
-    let mut sections = Sections::new(&Registry::of(chosen), &declared);
+    let mut sections = Registry::of(chosen).desired_manifest(&declared);
     for scope in &mut sections.scopes {
         scope.impersonation = remotes & 8 != 0 && scope.name.ends_with("jira-work");
     }
@@ -96,7 +93,7 @@ fuzz_target!(|input: &[u8]| -> Corpus {
         return Corpus::Reject;
     };
     let wanted = wanted(*handlers, *remotes);
-    match writes::write(text, &wanted) {
+    match write(text, &wanted) {
         Ok(Outcome::Written(new)) => drop(new),
         Ok(Outcome::Refused(error)) => assert!(!error.to_string().is_empty()),
         Err(broken) => panic!("{broken}\n--- of\n{text}"),

@@ -22,4 +22,3 @@ pub mod served;
 pub mod servers;
 pub mod source;
 pub mod stores;
-pub mod writes;
