@@ -62,7 +62,7 @@ struct Session {
 impl Session {
     async fn start(app: App, options: &Options) -> Result<Self> {
         if let Some(problem) = drift(&app) {
-            complain(&format!("warning: {}", problem.message));
+            complain(&problem.into_warning());
         }
         let settings = app.settings();
         if settings.app_id().is_none() {

@@ -6,6 +6,7 @@ extern crate self as forge_remote;
 mod app;
 pub mod client;
 mod dev;
+pub mod diagnostic;
 mod error;
 mod extract;
 pub mod fit;

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use forge_remote::manifest::{ManifestFile, Remote, Sections, check, render};
+use forge_remote::manifest::{DesiredManifest, ManifestFile, Remote, check, render};
 use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 
@@ -50,7 +50,7 @@ async fn number() -> Result<()> {
     Ok(())
 }
 
-fn wanted(handlers: u8, remotes: u8) -> Sections {
+fn wanted(handlers: u8, remotes: u8) -> DesiredManifest {
     let all: [Registration; 8] = [
         forge_remote::handler!(tick),
         forge_remote::handler!(sweep),
@@ -74,7 +74,7 @@ fn wanted(handlers: u8, remotes: u8) -> Sections {
     if remotes & 4 != 0 || handlers & 64 != 0 {
         declared.push(Remote::new("other").base_url("https://other.example.com"));
     }
-    let mut sections = Sections::new(&Registry::of(chosen), &declared);
+    let mut sections = Registry::of(chosen).desired_manifest(&declared);
     for scope in &mut sections.scopes {
         scope.impersonation = remotes & 8 != 0 && scope.name.ends_with("jira-work");
     }

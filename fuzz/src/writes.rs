@@ -1,18 +1,12 @@
-//! What a write of a manifest promises, held against any text: the random tests and the fuzz target
-//! share it. It finds the hand-written parts in its own way, not by the merger's plan.
+//! What an edit of a manifest promises, checked against any text: the random tests and the fuzz
+//! target share it. It finds the hand-written parts in its own way, not by the library's plan.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use forge_remote::manifest::{Entry, ManifestError, ManifestFile, Sections, compare};
+use forge_remote::manifest::tree::{self, Node};
+use forge_remote::manifest::{DesiredManifest, Entry, ManifestError, ManifestFile, compare};
 use forge_remote::serde_yaml::{Mapping, Value};
-
-use tree::Node;
-
-// The reader's own tree: its places are what lines are told apart by.
-#[allow(dead_code, missing_docs, unreachable_pub)]
-#[path = "../../forge-remote/src/manifest/tree.rs"]
-mod tree;
 
 /// The lists whose items may be ours, beside `endpoint` and `remotes`.
 const GENERATED: &[&str] = &["scheduledTrigger"];
@@ -29,13 +23,13 @@ pub enum Outcome {
 }
 
 /// Brings a text up to date; an error is a promise broken.
-pub fn write(text: &str, wanted: &Sections) -> Result<Outcome, String> {
+pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
     let read = |text: &str| ManifestFile::parse("manifest.yml", Some(text.to_owned()));
     let file = match read(text) {
         Ok(file) => file,
         Err(error) => return Ok(Outcome::Refused(error)),
     };
-    let updated = file.updated(wanted, Some(APP_ID));
+    let updated = file.merged_with(wanted, Some(APP_ID));
     if file.text() != text {
         return Err("the text in hand changed".to_owned());
     }
@@ -49,7 +43,7 @@ pub fn write(text: &str, wanted: &Sections) -> Result<Outcome, String> {
     if let Some(difference) = compare(again.value(), wanted).first() {
         return Err(broken(&format!("still differs: {difference}")));
     }
-    match again.updated(wanted, Some(APP_ID)) {
+    match again.merged_with(wanted, Some(APP_ID)) {
         Ok(twice) if twice == new => {}
         Ok(twice) => return Err(broken(&format!("a second run makes it\n{twice}"))),
         Err(error) => return Err(broken(&format!("a second run fails: {error}"))),
@@ -124,7 +118,7 @@ enum Owner {
 }
 
 struct Owners<'a> {
-    wanted: &'a Sections,
+    wanted: &'a DesiredManifest,
     /// The keys of endpoints that call a remote of ours, wanted or not.
     endpoints: BTreeSet<&'a str>,
 }
@@ -138,7 +132,7 @@ fn has(entries: &[Entry], key: &str) -> bool {
 }
 
 impl<'a> Owners<'a> {
-    fn new(manifest: &'a Value, wanted: &'a Sections) -> Self {
+    fn new(manifest: &'a Value, wanted: &'a DesiredManifest) -> Self {
         let list = manifest
             .get("modules")
             .and_then(|modules| modules.get("endpoint")?.as_sequence());
@@ -201,7 +195,7 @@ impl<'a> Owners<'a> {
 }
 
 /// A manifest without what is ours, and without what is empty: the same before and after.
-fn by_hand(manifest: &Value, wanted: &Sections) -> Value {
+fn by_hand(manifest: &Value, wanted: &DesiredManifest) -> Value {
     let owners = Owners::new(manifest, wanted);
     let mut left = manifest.as_mapping().cloned().unwrap_or_default();
     let strip = |parent: &mut Mapping, name: &str| {
@@ -265,7 +259,7 @@ fn by_hand(manifest: &Value, wanted: &Sections) -> Value {
     Value::Mapping(left)
 }
 
-fn impersonates(wanted: &Sections) -> bool {
+fn impersonates(wanted: &DesiredManifest) -> bool {
     wanted.scopes.iter().any(|scope| scope.impersonation)
 }
 
@@ -285,7 +279,7 @@ fn drop_empty(parent: &mut Mapping, name: &str) {
 }
 
 /// The first line of the text that no edit had a right to, and that is gone or has moved.
-fn lost_line(text: &str, new: &str, wanted: &Sections) -> Option<String> {
+fn lost_line(text: &str, new: &str, wanted: &DesiredManifest) -> Option<String> {
     let mark = |text: &str| text.strip_prefix('\u{feff}').unwrap_or(text).to_owned();
     let (text, new) = (mark(text), mark(new));
     let Ok(Some(root)) = tree::parse(&text) else {
@@ -324,7 +318,7 @@ fn lost_line(text: &str, new: &str, wanted: &Sections) -> Option<String> {
 }
 
 /// The spans that an edit may change or remove.
-fn touchable(text: &str, root: &Node, wanted: &Sections) -> Vec<Range<usize>> {
+fn touchable(text: &str, root: &Node, wanted: &DesiredManifest) -> Vec<Range<usize>> {
     let mut spans = Vec::new();
     if root.is_flow() {
         spans.push(0..text.len());

@@ -264,6 +264,31 @@ fn dev_once_calls_everything_with_its_tokens() {
 }
 
 #[test]
+fn every_code_is_explained() {
+    // One finding of the manifest's rules, one difference, one problem at launch.
+    for (code, part) in [
+        ("base-url", "# forge-remote: allow(base-url)"),
+        ("missing", "can't be allowed"),
+        ("no-remote", "keeps the app from starting"),
+    ] {
+        let (status, text) = run(app().args(["explain", code]));
+        assert_eq!(status, 0, "{text}");
+        assert!(text.starts_with(&format!("{code}: ")), "{text}");
+        assert!(text.contains(part), "{text}");
+        assert_eq!(
+            (status, text),
+            run(app().args(["manifest", "--explain", code]))
+        );
+    }
+    let (status, codes) = run(app().arg("explain"));
+    assert_eq!(status, 0);
+    assert!(codes.lines().any(|code| code == "no-remote"), "{codes}");
+    let (status, text) = run(app().args(["explain", "no-such-code"]));
+    assert_eq!(status, 2);
+    assert!(text.contains("no-remote, "), "{text}");
+}
+
+#[test]
 fn a_port_in_use_and_a_bad_app_id_are_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -8,14 +8,15 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use similar::TextDiff;
 use tokio::net::TcpListener;
 
+use super::drift::drift;
+use super::explain::explain;
 use super::serve::StopSignals;
 use super::{App, LaunchError, logging, routes};
 use crate::dev;
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
-    Diagnostic, Level, ManifestError, ManifestFile, RULES, Sections, bindings, check, render, rule,
-    to_yaml,
+    DesiredManifest, ManifestError, ManifestFile, bindings, check, render, to_yaml,
 };
-use crate::registry::Problem;
 
 /// All is well.
 const OK: i32 = 0;
@@ -38,10 +39,15 @@ fn command() -> Command {
             Command::new("manifest")
                 .about("Show how manifest.yml differs from the code")
                 .arg(flag("write", "Bring manifest.yml up to date"))
-                .arg(flag("check", "Change nothing; exit 1 on a difference, 2 when it can't be told").conflicts_with("write"))
+                .arg(flag("check", "Change nothing; exit 1 on a difference, 2 if the manifest can't be compared").conflicts_with("write"))
                 .arg(flag("stdout", "Print the generated sections alone").conflicts_with_all(["write", "check"]))
-                .arg(Arg::new("explain").long("explain").value_name("CODE").help("Say what a finding's code means").exclusive(true))
-                .arg(flag("json", "Print what was found as JSON, for machines").conflicts_with_all(["write", "stdout"])),
+                .arg(Arg::new("explain").long("explain").value_name("CODE").help("Explain a code, as `explain` does").exclusive(true))
+                .arg(flag("json", "Print the findings and problems as JSON, for machines").conflicts_with_all(["write", "stdout"])),
+        )
+        .subcommand(
+            Command::new("explain")
+                .about("Explain the code of a problem or a finding; without a code, list the codes")
+                .arg(Arg::new("code").value_name("CODE")),
         )
         .subcommand(
             Command::new("routes")
@@ -118,6 +124,7 @@ pub(super) async fn run(app: App, arguments: impl IntoIterator<Item = OsString>)
     match matches.subcommand() {
         Some(("manifest", options)) => manifest(&app, options),
         Some(("routes", options)) => list(&app, options),
+        Some(("explain", options)) => explained(options.get_one("code")),
         Some(("invoke", options)) => dev::invoke(options).await,
         Some(("dev", options)) => {
             logging::init();
@@ -169,11 +176,7 @@ async fn serve(app: App) -> i32 {
     let mut problems = app.declaration_problems();
     problems.extend(drift);
     if !problems.is_empty() {
-        problems.extend(
-            app.state_problems()
-                .into_iter()
-                .filter(|one| !matches!(one.code, "unconnected-state" | "unopened-tokens")),
-        );
+        problems.extend(app.missing_needs());
         complain(&LaunchError::new(problems));
         return NO;
     }
@@ -220,96 +223,33 @@ async fn serve(app: App) -> i32 {
     }
 }
 
-/// A manifest that is there and disagrees keeps the app from starting.
-pub(crate) fn drift(app: &App) -> Option<Problem> {
-    let file = match ManifestFile::read(app.settings().manifest) {
-        Ok(file) if file.exists() => file,
-        Ok(_) => return None,
-        Err(error) => {
-            let help = "correct the file, or name another with FORGE_REMOTE_MANIFEST";
-            return Some(Problem::new("bad-manifest", error.to_string(), help));
+/// Prints a code's explanation, or every code.
+fn explained(code: Option<&String>) -> i32 {
+    match explain(code.map(String::as_str)) {
+        Ok(text) => {
+            print(&text);
+            OK
         }
-    };
-    let wanted = app.sections();
-    let mut findings = check(&file, &wanted, &app.allowed);
-    let path = file.path().display();
-    let line = |at: crate::manifest::Position| format!("{path}:{}:{}", at.line, at.column);
-    // A deployed app that agrees with its manifest serves, whatever else is to be said of the file.
-    for rule in findings
-        .iter()
-        .filter(|one| !one.is_difference() && one.level > Level::Note)
-    {
-        let at = rule.manifest.map(line).unwrap_or_default();
-        tracing::warn!(code = rule.code, at, "{}", rule.message);
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            BROKEN
+        }
     }
-    findings.retain(Diagnostic::is_difference);
-    if findings.is_empty() {
-        return None;
-    }
-    let lines: Vec<String> = findings
-        .iter()
-        .map(|one| {
-            format!(
-                "\n  - {}: {}",
-                one.manifest.map(line).unwrap_or_default(),
-                one.message
-            )
-        })
-        .collect();
-    Some(Problem::new(
-        "manifest-drift",
-        format!(
-            "{} does not agree with the code:{}",
-            file.path().display(),
-            lines.concat()
-        ),
-        "run the `manifest --write` command (with cargo: `cargo run -- manifest --write`), then `forge deploy`",
-    ))
-}
-
-/// What a code means.
-fn explain(code: &str) -> i32 {
-    if let Some(rule) = rule(code) {
-        let lines = format!("{code}: {}", rule.explanation)
-            .split_whitespace()
-            .fold(String::new(), wrap);
-        print(&format!(
-            "{lines}\n\nTo allow it: `App::allow(\"{code}\")`, or a comment `# forge-remote: allow({code})` on the line it is \
-             about or the line above. (Disagreements between the manifest and the code can't be allowed.)\n"
-        ));
-        return OK;
-    }
-    let codes: Vec<&str> = RULES.iter().map(|rule| rule.code).collect();
-    complain(&format!(
-        "error: no finding has the code `{code}`\n  help: the codes are {}",
-        codes.join(", ")
-    ));
-    BROKEN
-}
-
-/// Words into lines of 100 characters.
-fn wrap(mut lines: String, word: &str) -> String {
-    let column = lines
-        .rsplit('\n')
-        .next()
-        .map_or(0, |line| line.chars().count());
-    if column > 0 {
-        lines.push(if column + word.len() < 100 { ' ' } else { '\n' });
-    }
-    lines.push_str(word);
-    lines
 }
 
 fn manifest(app: &App, options: &ArgMatches) -> i32 {
     if let Some(code) = options.get_one::<String>("explain") {
-        return explain(code);
+        return explained(Some(code));
     }
     let problems = app.declaration_problems();
     if !problems.is_empty() {
+        if options.get_flag("json") {
+            print_report(app, false, &problems, None);
+        }
         complain(&LaunchError::new(problems));
         return BROKEN;
     }
-    let wanted = app.sections();
+    let wanted = app.desired_manifest();
     if options.get_flag("stdout") {
         print(&to_yaml(&wanted.to_value()));
         return OK;
@@ -331,22 +271,21 @@ fn manifest(app: &App, options: &ArgMatches) -> i32 {
     })
 }
 
-fn write(app: &App, wanted: &Sections) -> Result<i32, ManifestError> {
+fn write(app: &App, wanted: &DesiredManifest) -> Result<i32, ManifestError> {
     let settings = app.settings();
     let file = ManifestFile::read(settings.manifest)?;
-    let text = file.updated(wanted, settings.configured_app_id.as_deref())?;
+    let merged = file.merge(wanted, settings.configured_app_id.as_deref())?;
     let name = file.path().display();
-    if file.exists() && text == file.text() {
+    let Some(merged) = merged else {
         print(&format!(
             "{name} agrees with the code; nothing was written\n"
         ));
         return Ok(OK);
-    }
-    file.write(&text)?;
-    let written = ManifestFile::read(file.path())?;
+    };
+    file.write(merged.text())?;
     print(&render(
-        &written,
-        &check(&written, wanted, &app.allowed),
+        &merged,
+        &check(&merged, wanted, &app.allowed),
         io::stdout().is_terminal(),
     ));
     print(&format!(
@@ -367,7 +306,7 @@ struct Report {
     text: String,
 }
 
-fn report(app: &App, wanted: &Sections, color: bool) -> Result<Report, ManifestError> {
+fn report(app: &App, wanted: &DesiredManifest, color: bool) -> Result<Report, ManifestError> {
     let settings = app.settings();
     let file = ManifestFile::read(settings.manifest)?;
     let name = file.path().display();
@@ -383,7 +322,7 @@ fn report(app: &App, wanted: &Sections, color: bool) -> Result<Report, ManifestE
     }
     let wrong = findings
         .iter()
-        .filter(|one| one.level == Level::Error)
+        .filter(|one| one.severity == Severity::Error)
         .count();
     let mut text = render(&file, &findings, color);
     text.push_str(&bindings(&file, wanted));
@@ -410,7 +349,7 @@ fn report(app: &App, wanted: &Sections, color: bool) -> Result<Report, ManifestE
             text,
         });
     }
-    match file.updated(wanted, settings.configured_app_id.as_deref()) {
+    match file.merged_with(wanted, settings.configured_app_id.as_deref()) {
         Ok(updated) => {
             let diff = TextDiff::from_lines(file.text(), &updated);
             let mut diff = diff.unified_diff();
@@ -435,32 +374,36 @@ fn report(app: &App, wanted: &Sections, color: bool) -> Result<Report, ManifestE
 }
 
 /// Prints how they compare; true when nothing is wrong.
-fn show(app: &App, wanted: &Sections, json: bool) -> Result<bool, ManifestError> {
+fn show(app: &App, wanted: &DesiredManifest, json: bool) -> Result<bool, ManifestError> {
     let Report {
         agrees,
         findings,
         text,
     } = match report(app, wanted, io::stdout().is_terminal()) {
-        // A machine that asked for JSON gets JSON, whatever is wrong.
+        // A script that asked for JSON gets JSON, whatever is wrong.
         Err(error) if json => {
-            let manifest = app.settings().manifest.display().to_string();
-            let report = serde_json::json!({
-                "manifest": manifest, "agrees": false, "findings": [], "error": error.to_string()
-            });
-            print(&format!("{report:#}\n"));
+            print_report(app, false, &[], Some(&error.to_string()));
             return Err(error);
         }
         report => report?,
     };
     if json {
-        let manifest = app.settings().manifest.display().to_string();
-        let report =
-            serde_json::json!({ "manifest": manifest, "agrees": agrees, "findings": findings });
-        print(&format!("{report:#}\n"));
+        print_report(app, agrees, &findings, None);
     } else {
         print(&text);
     }
     Ok(agrees)
+}
+
+/// Prints the report of `manifest --json`: findings, or the problems of the code.
+fn print_report(app: &App, agrees: bool, findings: &[Diagnostic], error: Option<&str>) {
+    let manifest = app.settings().manifest.display().to_string();
+    let mut report =
+        serde_json::json!({ "manifest": manifest, "agrees": agrees, "findings": findings });
+    if let (Some(error), Some(report)) = (error, report.as_object_mut()) {
+        report.insert("error".to_owned(), error.into());
+    }
+    print(&format!("{report:#}\n"));
 }
 
 /// The report of `manifest --check`, as an error when something is wrong.
@@ -469,7 +412,7 @@ pub(super) fn check_manifest(app: &App) -> Result<(), String> {
     if !problems.is_empty() {
         return Err(LaunchError::new(problems).to_string());
     }
-    let wanted = app.sections();
+    let wanted = app.desired_manifest();
     match report(app, &wanted, false) {
         Ok(Report { agrees: true, .. }) => Ok(()),
         Ok(Report { text, .. }) => Err(text),

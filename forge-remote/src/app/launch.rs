@@ -1,4 +1,5 @@
-//! What is checked before an app serves: everything, and all problems at once.
+//! The checks before an app serves, each with the rule it reports. They change nothing, and every
+//! problem is reported at once.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,31 +7,45 @@ use std::fmt;
 use serde_yaml::Value;
 
 use super::App;
-use crate::manifest::{MAX_PROPERTIES, Remote, included_paths};
-use crate::registry::{Need, Problem};
+use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
+use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
+use crate::registry::Need;
+use crate::token::Tokens;
 
-/// Why an app doesn't start: every problem, not the first.
-#[derive(Clone, PartialEq, Eq)]
+/// The rules of this file.
+pub(super) const RULES: &[&Rule] = &[
+    &UNCONNECTED_STATE,
+    &UNOPENED_TOKENS,
+    &BAD_TOKENS,
+    &NO_TOKENS,
+    &MISSING_STATE,
+    &NO_REMOTE,
+    &BAD_REMOTE,
+    &DUPLICATE_REMOTE,
+    &UNKNOWN_REMOTE,
+];
+
+/// Why an app doesn't start: every problem, each with its code and fix. `explain CODE` prints more
+/// about a code.
+#[derive(Clone, PartialEq)]
 pub struct LaunchError {
-    problems: Vec<Problem>,
+    problems: Vec<Diagnostic>,
 }
 
 impl LaunchError {
-    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+    pub(crate) fn new(problems: Vec<Diagnostic>) -> Self {
         Self { problems }
     }
 
-    /// The problems.
-    pub fn problems(&self) -> &[Problem] {
+    /// Returns the problems.
+    pub fn problems(&self) -> &[Diagnostic] {
         &self.problems
     }
 }
 
 impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for problem in &self.problems {
-            write!(f, "{problem}\n\n")?;
-        }
+        f.write_str(&render(None, &self.problems, false))?;
         let count = self.problems.len();
         write!(
             f,
@@ -49,8 +64,8 @@ impl fmt::Debug for LaunchError {
 impl std::error::Error for LaunchError {}
 
 impl App {
-    /// What is wrong with what the code declares: enough to know before writing a manifest.
-    pub(crate) fn declaration_problems(&self) -> Vec<Problem> {
+    /// Returns the problems of the code's declarations, which a manifest is made from.
+    pub(crate) fn declaration_problems(&self) -> Vec<Diagnostic> {
         let mut problems = self.problems.clone();
         problems.extend(self.registry.problems());
         self.check_remotes(&mut problems);
@@ -58,77 +73,115 @@ impl App {
         problems
     }
 
-    /// More entity properties in all triggers' `property_paths` than Forge adds to events.
-    fn check_properties(&self, problems: &mut Vec<Problem>) {
+    /// Checks the number of entity properties in all triggers' `property_paths`.
+    fn check_properties(&self, problems: &mut Vec<Diagnostic>) {
         let mut paths = BTreeSet::new();
         let mut naming = Vec::new();
         for handler in self.registry.handlers() {
             for module in handler.registration().kind.modules(handler) {
                 let item = Value::Mapping(module.item);
                 if included_paths(&item).next().is_some() {
-                    naming.push(handler);
+                    naming.push(CodeLocation::from(handler));
                 }
                 paths.extend(included_paths(&item).map(str::to_owned));
             }
         }
         if paths.len() > MAX_PROPERTIES {
             let message = format!(
-                "the app's triggers have {} different `property_paths`, and Forge takes {MAX_PROPERTIES} of an app",
+                "the app's triggers have {} different `property_paths`, and Forge accepts {MAX_PROPERTIES} of an app",
                 paths.len()
             );
-            let help = "name fewer, or read the properties when the event is there";
-            problems.push(Problem::new("too-many-properties", message, help).at(&naming));
+            let help = "name fewer, or fetch the properties when the event arrives";
+            problems.push(Diagnostic::error(&TOO_MANY_PROPERTIES, message, help).at(naming));
         }
     }
+}
 
-    /// What is wrong with what the handlers need at run time.
-    pub(super) fn state_problems(&self) -> Vec<Problem> {
+const UNCONNECTED_STATE: Rule = Rule::launch(
+    "unconnected-state",
+    "`App::state_from` was given a future, and the app was built before the future ran. `App::run()` runs it \
+    automatically; a program that builds the app itself calls `App::connect().await` before.",
+);
+
+const UNOPENED_TOKENS: Rule = Rule::launch(
+    "unopened-tokens",
+    "The store given to `App::tokens` is a database, and the app was built before it was connected. `App::run()` \
+    connects it automatically; a program that builds the app itself calls `App::connect().await` before.",
+);
+
+const BAD_TOKENS: Rule = Rule::launch(
+    "bad-tokens",
+    "The tokens given to `App::tokens` can't be opened with their settings, for example because a setting was changed \
+    after they had been opened.",
+);
+
+const NO_TOKENS: Rule = Rule::launch(
+    "no-tokens",
+    "A handler or a background task takes `Tokens`, and the app has no store of tokens. Give it one with `App::tokens`.",
+);
+
+const MISSING_STATE: Rule = Rule::launch(
+    "missing-state",
+    "A handler or a background task takes `State<T>`, and the app holds no value of that type. Give it one with \
+    `App::state`, or with `App::state_from` where making it takes time or can fail.",
+);
+
+impl App {
+    /// Returns what handlers and background tasks need at run time and the app lacks.
+    pub(super) fn missing_needs(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
-        for (name, _) in &self.pending_state {
-            problems.push(Problem::new(
-                "unconnected-state",
-                format!("the state `{name}` is not connected"),
-                "call `App::connect().await` before `App::build()`; `App::run()` does it by itself",
-            ));
-        }
-        if let Some(tokens) = &self.tokens {
-            tokens.use_clock(&self.clock);
-            match tokens.open_at_once() {
-                Ok(true) => {}
-                Ok(false) => problems.push(Problem::new(
-                    "unopened-tokens",
-                    "the store given to `App::tokens` is not connected",
-                    "call `App::connect().await` before `App::build()`; `App::run()` does it by itself",
-                )),
-                Err(error) => problems.push(Problem::new(
-                    "bad-tokens",
-                    error.to_string(),
-                    "correct what is given to `App::tokens`",
-                )),
-            }
+        if let Some(Err(error)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
+            let help = "correct what is given to `App::tokens`";
+            problems.push(Diagnostic::error(&BAD_TOKENS, error.to_string(), help));
         }
         for handler in self.registry.handlers() {
             let record = handler.registration();
             for need in record.mount.needs() {
                 let who = format!("`{}`", record.function);
                 let problem = self.lacks(&who, need);
-                problems.extend(problem.map(|problem| problem.at([&handler])));
+                problems.extend(problem.map(|problem| problem.at([handler])));
             }
         }
         for task in &self.background {
             for need in &task.needs {
                 let problem = self.lacks("the background task", need);
-                problems.extend(problem.map(|problem| problem.at_place(task.place)));
+                let place = Location::from(task.place);
+                problems.extend(problem.map(|problem| problem.at([place])));
             }
         }
         problems
     }
 
-    /// What the app hasn't got that somebody takes.
-    fn lacks(&self, who: &str, need: &Need) -> Option<Problem> {
+    /// Returns what [`App::connect`] has to connect before the app is built.
+    pub(super) fn unconnected(&self) -> Vec<Diagnostic> {
+        const HELP: &str = "call `App::connect().await` before `App::build()`; `App::run()` connects automatically";
+        let mut problems = Vec::new();
+        for (name, _) in &self.pending_state {
+            let message = format!("the state `{name}` is not connected");
+            problems.push(Diagnostic::error(&UNCONNECTED_STATE, message, HELP));
+        }
+        if let Some(Ok(false)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
+            let message = "the store given to `App::tokens` is not connected";
+            problems.push(Diagnostic::error(&UNOPENED_TOKENS, message, HELP));
+        }
+        problems
+    }
+
+    /// Opens tokens whose store needs no connection, and returns why they can't be opened. The checks
+    /// come before: they change nothing.
+    pub(super) fn open_tokens(&self) -> Option<Diagnostic> {
+        let tokens = self.tokens.as_ref()?;
+        tokens.use_clock(&self.clock);
+        let error = tokens.open_at_once().err()?;
+        let help = "correct what is given to `App::tokens`";
+        Some(Diagnostic::error(&BAD_TOKENS, error.to_string(), help))
+    }
+
+    /// Returns the problem of a need that the app does not satisfy.
+    fn lacks(&self, who: &str, need: &Need) -> Option<Diagnostic> {
         match need {
-            Need::Tokens if self.tokens.is_none() => Some(Problem::new(
-                "no-tokens",
+            Need::Tokens if self.tokens.is_none() => Some(Diagnostic::error(
+                &NO_TOKENS,
                 format!("{who} takes `Tokens`, but the app keeps none"),
                 "give the app a store: `.tokens(SqliteTokens::at(\"tokens.db\"))`; \
                  `forge_remote::token` lists them",
@@ -139,8 +192,8 @@ impl App {
                 if self.state.contains(id) || pending.any(|(pending, _)| *pending == name) {
                     return None;
                 }
-                Some(Problem::new(
-                    "missing-state",
+                Some(Diagnostic::error(
+                    &MISSING_STATE,
                     format!("{who} takes `State<{name}>`, but the app has no such value"),
                     "give it to the app: `.state(value)`, or `.state_from(async { … })`",
                 ))
@@ -148,28 +201,50 @@ impl App {
             _ => None,
         }
     }
+}
 
-    fn check_remotes(&self, problems: &mut Vec<Problem>) {
+const NO_REMOTE: Rule = Rule::launch(
+    "no-remote",
+    "Forge calls handlers by a remote's address, and the app has no remote. Add one with `App::remote`.",
+);
+
+const BAD_REMOTE: Rule = Rule::launch(
+    "bad-remote",
+    "A remote given to the app has a key or an address that Forge would reject. The key is 1 to 23 letters, digits, `_` \
+    and `-`; the address is `https://` and a host, without a path or a trailing slash.",
+);
+
+const DUPLICATE_REMOTE: Rule = Rule::launch(
+    "duplicate-remote",
+    "Two remotes given to the app have the same key. Forge would use the first without a warning.",
+);
+
+const UNKNOWN_REMOTE: Rule = Rule::launch(
+    "unknown-remote",
+    "A handler's `remote = \"…\"` names a remote that the app does not have. Add it with `App::remote`, or name another.",
+);
+
+impl App {
+    fn check_remotes(&self, problems: &mut Vec<Diagnostic>) {
         let mut keys = BTreeSet::new();
         for remote in &self.remotes {
             if let Some(problem) = remote.problem() {
-                problems.push(Problem::new(
-                    "bad-remote",
+                problems.push(Diagnostic::error(
+                    &BAD_REMOTE,
                     problem,
                     "correct the `Remote` given to the app",
                 ));
             }
             if !keys.insert(remote.key()) {
-                problems.push(Problem::new(
-                    "duplicate-remote",
+                problems.push(Diagnostic::error(&DUPLICATE_REMOTE,
                     format!("two remotes have the key `{}`", remote.key()),
-                    "give each remote a key of its own; Forge would take the first without a word",
+                    "give each remote a key of its own; Forge would use the first without a warning",
                 ));
             }
         }
         if self.remotes.is_empty() && !self.registry.handlers().is_empty() {
-            problems.push(Problem::new(
-                "no-remote",
+            problems.push(Diagnostic::error(
+                &NO_REMOTE,
                 "the app has no remote, so Forge would not know where to call",
                 "add `.remote(Remote::new(\"backend\").base_url(\"https://backend.example.com\"))`",
             ));
@@ -181,15 +256,15 @@ impl App {
             };
             if !self.remotes.is_empty() && !names.contains(&remote) {
                 problems.push(
-                    Problem::new(
-                        "unknown-remote",
+                    Diagnostic::error(
+                        &UNKNOWN_REMOTE,
                         format!(
                             "`{}` names the remote `{remote}`, which the app doesn't have",
                             handler.registration().function
                         ),
                         format!("the app's remotes are: {}", names.join(", ")),
                     )
-                    .at([&handler]),
+                    .at([handler]),
                 );
             }
         }

@@ -4,6 +4,8 @@ mod background;
 mod body;
 mod cli;
 mod config;
+mod drift;
+mod explain;
 mod launch;
 mod logging;
 mod routes;
@@ -18,20 +20,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
-pub(crate) use cli::{PATIENCE, complain, drift, print};
+pub(crate) use cli::{PATIENCE, complain, print};
 pub(crate) use config::variable;
+pub(crate) use drift::drift;
 pub use launch::LaunchError;
 pub(crate) use serve::StopSignals;
 pub use service::Built;
 
 use self::serve::limits::Limits;
 use crate::client::{Atlassian, IsolatedCloud};
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{AppId, Clock, KeyPolicy, KeySource, SystemClock, Verification};
-use crate::manifest::{ManifestFile, Remote, Sections};
+use crate::manifest::{DesiredManifest, ManifestFile, Remote};
 use crate::platform::{Declared, Platform};
-use crate::registry::{Problem, Registration, Registry};
+use crate::registry::{Registration, Registry};
 use crate::token::Tokens;
 
 type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
@@ -92,7 +96,7 @@ pub struct App {
     scopes: BTreeMap<String, String>,
     impersonation: BTreeMap<String, String>,
     background: Vec<background::Task>,
-    problems: Vec<Problem>,
+    problems: Vec<Diagnostic>,
 }
 
 impl fmt::Debug for App {
@@ -398,8 +402,8 @@ impl App {
             Ok(body) => {
                 self.samples.entry(key).or_default().push(body);
             }
-            Err(error) => self.problems.push(Problem::new(
-                "bad-sample",
+            Err(error) => self.problems.push(Diagnostic::error(
+                &BAD_SAMPLE,
                 format!("the sample for `{key}` can't be written as JSON: {error}"),
                 "give `App::sample` a value whose maps have text for keys",
             )),
@@ -451,24 +455,23 @@ impl App {
         self
     }
 
-    /// What the code wants in the manifest.
-    pub(crate) fn sections(&self) -> Sections {
-        let mut sections = Sections::new(&self.registry, &self.remotes);
-        sections.granular = self.granular;
-        sections.add_scopes(&self.scopes);
-        sections.impersonate(&self.impersonation);
-        sections
+    /// Returns what the code wants in the manifest.
+    pub(crate) fn desired_manifest(&self) -> DesiredManifest {
+        let mut desired = self.registry.desired_manifest(&self.remotes);
+        desired.granular = self.granular;
+        desired.add_scopes(&self.scopes);
+        desired.impersonate(&self.impersonation);
+        desired
     }
 
-    /// Leaves out a rule's findings about the manifest, by its code: `manifest --explain CODE`
-    /// says what each is about.
+    /// Turns off a rule about the manifest, by its code. `explain CODE` explains each rule.
     pub fn allow(mut self, code: impl Into<String>) -> Self {
         let code = code.into();
-        if crate::manifest::rule(&code).is_none() {
-            self.problems.push(Problem::new(
-                "unknown-rule",
+        if crate::manifest::find_rule(&code).is_none() {
+            self.problems.push(Diagnostic::error(
+                &UNKNOWN_RULE,
                 format!("`App::allow(\"{code}\")` names no rule"),
-                "`manifest --explain x` lists the codes",
+                "`explain` lists the codes",
             ));
         }
         self.allowed.insert(code);
@@ -476,7 +479,7 @@ impl App {
     }
 
     /// Runs the command that the program's arguments name: `serve` (the default), `manifest`,
-    /// `routes`, `invoke`, `dev`; `--help` lists them. What fails is printed and ends the process
+    /// `explain`, `routes`, `invoke`, `dev`; `--help` lists them. What fails is printed and ends the process
     /// with a status of its own; see each command.
     pub async fn run(self) -> Result<()> {
         let status = cli::run(self, std::env::args_os()).await;
@@ -535,8 +538,7 @@ impl App {
             .as_ref()
             .is_some_and(|tokens| !tokens.use_memory())
         {
-            self.problems.push(Problem::new(
-                "opened-tokens",
+            self.problems.push(Diagnostic::error(&OPENED_TOKENS,
                 "a local platform keeps its tokens in memory, but the store given to `App::tokens` is \
                  open already: they would get into it",
                 "don't call `Tokens::open`; the app opens its tokens when it starts",
@@ -572,9 +574,33 @@ impl App {
     }
 }
 
-fn twice(name: &str) -> Problem {
-    Problem::new(
-        "duplicate-state",
+/// The rules of this file.
+const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &OPENED_TOKENS, &DUPLICATE_STATE];
+
+const BAD_SAMPLE: Rule = Rule::launch(
+    "bad-sample",
+    "The value given to `App::sample` can't be written as JSON, for example because a map has keys that are not text.",
+);
+
+const UNKNOWN_RULE: Rule = Rule::launch(
+    "unknown-rule",
+    "`App::allow` turns off a rule about the manifest by its code, and there is no rule with this code.",
+);
+
+const OPENED_TOKENS: Rule = Rule::launch(
+    "opened-tokens",
+    "The local platform's tokens are not Atlassian's, so they must not get into the app's store; but the store was open \
+    before the local platform could replace it. The app opens its tokens when it starts: don't call `Tokens::open`.",
+);
+
+const DUPLICATE_STATE: Rule = Rule::launch(
+    "duplicate-state",
+    "The app was given two values of one type, and `State<T>` could mean either. Wrap one in a type of its own.",
+);
+
+fn twice(name: &str) -> Diagnostic {
+    Diagnostic::error(
+        &DUPLICATE_STATE,
         format!("the app was given two values of type `{name}`"),
         "give each type once; to hold two alike, wrap one in a type of its own",
     )

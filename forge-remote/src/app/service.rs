@@ -17,6 +17,7 @@ use super::background::{BackgroundError, BackgroundTasks, Tasks};
 use super::serve::limits::{Limits, MAX_IN_FLIGHT};
 use super::{App, LaunchError, body};
 use crate::client::{Atlassian, is_label};
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::extract::trace_id;
 use crate::extract::{AppState, Below, PlatformBody, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
 use crate::fit::{
@@ -25,8 +26,8 @@ use crate::fit::{
 };
 use crate::http_client::Network;
 use crate::log::{Foreign, LogLimits, Permit};
-use crate::manifest::Sections;
-use crate::registry::{Handler, Kind, Mount, Need, Problem, Reach, Registry};
+use crate::manifest::DesiredManifest;
+use crate::registry::{Handler, Kind, Mount, Need, Reach, Registry};
 use crate::response;
 use crate::token::Tokens;
 use crate::work::Work;
@@ -37,7 +38,7 @@ pub struct Built(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    sections: Sections,
+    desired: DesiredManifest,
     verifier: Arc<Verifier>,
     router: Router,
     limits: Limits,
@@ -57,7 +58,8 @@ impl fmt::Debug for Built {
 impl Built {
     pub(super) fn new(mut app: App) -> Result<Self, LaunchError> {
         let mut problems = app.declaration_problems();
-        problems.extend(app.state_problems());
+        problems.extend(app.unconnected());
+        problems.extend(app.missing_needs());
         let settings = app.settings();
         let app_id = app_id(settings.app_id().as_deref(), &mut problems);
         let keys = key_ring(&mut app, settings.jwks_url.as_deref(), &mut problems);
@@ -65,7 +67,10 @@ impl Built {
             return Err(LaunchError::new(problems));
         };
 
-        let sections = app.sections();
+        if let Some(problem) = app.open_tokens() {
+            return Err(LaunchError::new(vec![problem]));
+        }
+        let desired = app.desired_manifest();
         if let Some(tokens) = &app.tokens {
             let environments = app.verification.environments.as_deref();
             tokens.belong_to(app_id.as_str(), environments);
@@ -138,7 +143,7 @@ impl Built {
         let tokens = app.tokens;
         Ok(Self(Arc::new(Inner {
             registry,
-            sections,
+            desired,
             verifier,
             router,
             limits,
@@ -167,9 +172,9 @@ impl Built {
         &self.0.verifier
     }
 
-    /// What the code wants in the manifest.
-    pub fn sections(&self) -> Sections {
-        self.0.sections.clone()
+    /// Returns what the code wants in the manifest.
+    pub fn desired_manifest(&self) -> DesiredManifest {
+        self.0.desired.clone()
     }
 
     pub(super) fn work(&self) -> &Arc<Work> {
@@ -225,22 +230,61 @@ fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
     }
 }
 
-fn app_id(configured: Option<&str>, problems: &mut Vec<Problem>) -> Option<AppId> {
+/// The rules of this file.
+pub(super) const RULES: &[&Rule] = &[
+    &NO_APP_ID,
+    &BAD_APP_ID,
+    &BAD_KEY_URL,
+    &BAD_CLOUD_LABEL,
+    &BAD_CLOUD_URL,
+];
+
+const NO_APP_ID: Rule = Rule::launch(
+    "no-app-id",
+    "A Forge Invocation Token names the app it is for, and without the app's id that could not be checked. `forge \
+    register` writes the id into manifest.yml; FORGE_REMOTE_APP_ID and `App::app_id` set it too.",
+);
+
+const BAD_APP_ID: Rule = Rule::launch(
+    "bad-app-id",
+    "The configured app id is not valid. It has the form `ari:cloud:ecosystem::app/` and a UUID.",
+);
+
+const BAD_KEY_URL: Rule = Rule::launch(
+    "bad-key-url",
+    "The URL of a key set is not valid: it is `https://` (or `http://` on this machine) and a host.",
+);
+
+const BAD_CLOUD_LABEL: Rule = Rule::launch(
+    "bad-cloud-label",
+    "The label of an isolated cloud is not valid: it is 1 to 50 of `a-z`, `0-9`, `_` and `-`.",
+);
+
+const BAD_CLOUD_URL: Rule = Rule::launch(
+    "bad-cloud-url",
+    "A URL of an isolated cloud is not valid, or belongs to another cloud already.",
+);
+
+fn app_id(configured: Option<&str>, problems: &mut Vec<Diagnostic>) -> Option<AppId> {
     const HELP: &str = "set FORGE_REMOTE_APP_ID, or `App::app_id`, or put manifest.yml with `app.id` (written by \
                         `forge register`) beside Cargo.toml";
     let Some(configured) = configured else {
         let message = "the app's id is not known, so no token's audience could be checked";
-        problems.push(Problem::new("no-app-id", message, HELP));
+        problems.push(Diagnostic::error(&NO_APP_ID, message, HELP));
         return None;
     };
     configured
         .parse()
-        .map_err(|error| problems.push(Problem::new("bad-app-id", format!("{error}"), HELP)))
+        .map_err(|error| problems.push(Diagnostic::error(&BAD_APP_ID, format!("{error}"), HELP)))
         .ok()
 }
 
-fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) -> Option<KeyRing> {
-    let set = |source: Result<Box<dyn KeySource>, _>, problems: &mut Vec<Problem>| match source {
+fn key_ring(
+    app: &mut App,
+    jwks_url: Option<&str>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<KeyRing> {
+    let set = |source: Result<Box<dyn KeySource>, _>, problems: &mut Vec<Diagnostic>| match source {
         Ok(source) => Some(KeySet::new(
             source,
             app.key_policy.clone(),
@@ -248,7 +292,7 @@ fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) 
         )),
         Err(error) => {
             let help = "correct the key set's URL (FORGE_REMOTE_JWKS_URL or the builder's)";
-            problems.push(Problem::new("bad-key-url", format!("{error}"), help));
+            problems.push(Diagnostic::error(&BAD_KEY_URL, format!("{error}"), help));
             None
         }
     };
@@ -266,14 +310,14 @@ fn key_ring(app: &mut App, jwks_url: Option<&str>, problems: &mut Vec<Problem>) 
     for (label, cloud) in &app.isolated {
         if !is_label(label) {
             let message = format!("`{label}` can't be an isolated cloud's label");
-            problems.push(Problem::new(
-                "bad-cloud-label",
+            problems.push(Diagnostic::error(
+                &BAD_CLOUD_LABEL,
                 message,
                 "it is 1 to 50 of `a-z`, `0-9`, `_` and `-`",
             ));
         } else if let Err(error) = app.atlassian.use_cloud(label, cloud) {
-            problems.push(Problem::new(
-                "bad-cloud-url",
+            problems.push(Diagnostic::error(
+                &BAD_CLOUD_URL,
                 format!("the isolated cloud `{label}`: {error}"),
                 "correct the URLs given to `IsolatedCloud`",
             ));

@@ -9,7 +9,8 @@ use serde_yaml::{Mapping, Value};
 
 use super::{Rest, item, set, wrong_items};
 use crate::json::{Members, payload};
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[action]`. `description` is the doc comment's first paragraph unless written.
 ///
@@ -132,7 +133,7 @@ impl Kind for Action {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::Named(&[
+            owned: OwnedProperties::Named(&[
                 "key",
                 "endpoint",
                 "function",

@@ -6,7 +6,8 @@ use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
 use super::{nested, set, texts, wrong};
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[agent_connector]`. `description` is the doc comment's first paragraph unless
 /// written. `pushNotifications` and `extensions` of the protocol are hand-written in the same item
@@ -83,18 +84,21 @@ pub struct AgentConnector {
 
 /// What else the protocol's part of the schema has (`pushNotifications`, `extensions`) is
 /// hand-written, and stays.
-const OWNED: Owned = Owned::Parts(&[
-    ("key", Owned::All),
-    ("name", Owned::All),
-    ("description", Owned::All),
-    ("icon", Owned::All),
-    ("productContexts", Owned::All),
-    ("conversationStarters", Owned::All),
+const OWNED: OwnedProperties = OwnedProperties::Parts(&[
+    ("key", OwnedProperties::All),
+    ("name", OwnedProperties::All),
+    ("description", OwnedProperties::All),
+    ("icon", OwnedProperties::All),
+    ("productContexts", OwnedProperties::All),
+    ("conversationStarters", OwnedProperties::All),
     (
         "protocols",
-        Owned::Parts(&[(
+        OwnedProperties::Parts(&[(
             "agent2Agent",
-            Owned::Parts(&[("version", Owned::All), ("jsonRpcTransport", Owned::All)]),
+            OwnedProperties::Parts(&[
+                ("version", OwnedProperties::All),
+                ("jsonRpcTransport", OwnedProperties::All),
+            ]),
         )]),
     ),
 ]);

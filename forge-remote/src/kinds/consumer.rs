@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{Rest, item};
 use crate::json::Members;
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[consumer]`.
 ///
@@ -60,7 +61,7 @@ impl Kind for Consumer {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::All,
+            owned: OwnedProperties::All,
         }]
     }
 

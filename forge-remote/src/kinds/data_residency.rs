@@ -9,7 +9,8 @@ use serde_yaml::{Mapping, Value};
 
 use super::Rest;
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Method, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Method, Module, Simulation};
 
 /// The options of `#[data_residency]`: one hook of the move. `path` is what all of them have in
 /// front of their own: `/data-residency` unless written, the same at each, as are `key` and
@@ -88,7 +89,7 @@ impl Kind for DataResidency {
             module_type: self.spec().module_type,
             item,
             // The length of a move can stand in the manifest alone, with its half hours.
-            owned: Owned::Named(&["key", "remote", "path"]),
+            owned: OwnedProperties::Named(&["key", "remote", "path"]),
         }]
     }
 

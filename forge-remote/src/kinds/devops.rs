@@ -7,7 +7,8 @@ use serde_yaml::Mapping;
 
 use super::{Rest, nested, set};
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[design_info_provider]`: one function of the provider. `name` and `home_url`
 /// are written at one of them; all have the same `key`, or none. Forge wants all four functions.
@@ -55,7 +56,7 @@ impl Kind for DesignInfoProvider {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::All,
+            owned: OwnedProperties::All,
         }]
     }
 
@@ -118,7 +119,7 @@ impl Kind for SecurityInfoProvider {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::All,
+            owned: OwnedProperties::All,
         }]
     }
 

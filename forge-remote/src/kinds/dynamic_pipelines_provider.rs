@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::{PullRequest, Rest, item, set};
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[dynamic_pipelines_provider]`. `description` is the doc comment's first
 /// paragraph unless written. Bitbucket may ask again.
@@ -48,7 +49,7 @@ impl Kind for DynamicPipelinesProvider {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::Named(&["key", "endpoint", "function", "name", "description"]),
+            owned: OwnedProperties::Named(&["key", "endpoint", "function", "name", "description"]),
         }]
     }
 

@@ -8,7 +8,8 @@ use serde_yaml::{Mapping, Value};
 
 use super::{Rest, item, texts, wrong};
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[jql_function]`.
 ///
@@ -58,7 +59,7 @@ impl Kind for JqlFunction {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::Named(&[
+            owned: OwnedProperties::Named(&[
                 "key",
                 "endpoint",
                 "function",

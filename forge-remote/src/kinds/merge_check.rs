@@ -5,7 +5,8 @@ use serde::Serialize;
 
 use super::{Rest, item, texts};
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[merge_check]`. `description` is the doc comment's first paragraph unless
 /// written. Forge takes an error for a failed check.
@@ -48,7 +49,7 @@ impl Kind for MergeCheck {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::Named(&[
+            owned: OwnedProperties::Named(&[
                 "key",
                 "endpoint",
                 "function",

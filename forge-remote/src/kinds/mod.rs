@@ -114,7 +114,6 @@ pub use pages::{
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
 pub(crate) use samples::event_sample;
 pub use scheduled_trigger::{Interval, ScheduledEvent, ScheduledTrigger};
-pub(crate) use trigger::wanted_of_trigger;
 pub use trigger::{Conditions, FilteredEvent, Trigger};
 pub use web_trigger::{StaticOutput, WebOutput, WebRequest, WebResponse, WebTrigger};
 pub use workflow_post_function::{Transitioned, WithId, WorkflowPostFunction};
@@ -131,13 +130,6 @@ use crate::registry::Handler;
 
 /// What a payload has beyond the fields it knows.
 pub type Rest = serde_json::Map<String, serde_json::Value>;
-
-/// The endpoint that an item names at a place.
-pub(crate) fn endpoint_at<'a>(item: &'a Value, path: &[&str]) -> Option<&'a str> {
-    path.iter()
-        .try_fold(item, |value, name| value.get(name))?
-        .as_str()
-}
 
 /// An item with its key and its endpoint.
 fn item(handler: &Handler) -> Mapping {

@@ -6,7 +6,8 @@ use forge_remote_schema::{KindSpec, kinds};
 
 use super::{Rest, item};
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// `#[pre_uninstall]`: the last call of an installation. A function has 55 seconds for it, and
 /// its answer makes no difference to the removal; for a remote no page says either.
@@ -34,7 +35,7 @@ impl Kind for PreUninstall {
         vec![Module {
             module_type: self.spec().module_type,
             item: item(handler),
-            owned: Owned::All,
+            owned: OwnedProperties::All,
         }]
     }
 

@@ -6,7 +6,8 @@ use forge_remote_schema::{KindSpec, kinds};
 
 use super::{Rest, item, nested};
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[scheduled_trigger]`. A handler that wants to see the body takes
 /// `Event<`[`ScheduledEvent`]`>`.
@@ -73,7 +74,7 @@ impl Kind for ScheduledTrigger {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::All,
+            owned: OwnedProperties::All,
         }]
     }
 

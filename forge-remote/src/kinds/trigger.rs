@@ -7,7 +7,8 @@ use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
 use super::{item, samples, set, texts, wrong};
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[trigger]`.
 ///
@@ -87,7 +88,7 @@ impl Kind for Trigger {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::All,
+            owned: OwnedProperties::All,
         }]
     }
 
@@ -273,64 +274,4 @@ impl Conditions {
             item.insert("payload".into(), include);
         }
     }
-}
-
-/// What a trigger's item in a manifest says of each event, in whichever form: its filter and its
-/// payload. `None` where Atlassian doesn't say what it means.
-fn meaning(item: &Value) -> Option<Vec<(&str, Mapping, &Value)>> {
-    // Forge's defaults say nothing.
-    let spoken = |filter: &Value| -> Mapping {
-        let parts = filter.as_mapping().into_iter().flatten();
-        let parts = parts.filter(|(name, value)| {
-            **value != Value::Bool(false)
-                && !(*name == "onError" && value.as_str() == Some("IGNORE_AND_LOG"))
-        });
-        parts
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect()
-    };
-    const NOTHING: &Value = &Value::Null;
-    let events = item.get("events")?.as_sequence()?;
-    let mut said = Vec::new();
-    for event in events {
-        let (name, of) = match event {
-            Value::String(name) => (name.as_str(), item),
-            event => {
-                // Whether the trigger's own count too isn't documented.
-                if item.get("filter").is_some() || item.get("payload").is_some() {
-                    return None;
-                }
-                (event.get("eventType")?.as_str()?, event)
-            }
-        };
-        let filter = spoken(of.get("filter").unwrap_or(NOTHING));
-        said.push((name, filter, of.get("payload").unwrap_or(NOTHING)));
-    }
-    said.sort_by_key(|(name, ..)| *name);
-    Some(said)
-}
-
-/// What is wanted of a trigger's item where the one that is there says the same in the other
-/// form: that it stays.
-pub(crate) fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
-    let in_objects = |item: &Value| {
-        let events = item.get("events").and_then(Value::as_sequence);
-        events.is_some_and(|events| events.iter().any(Value::is_mapping))
-    };
-    let whole = Value::Mapping(wanted.clone());
-    let mut wanted = wanted.clone();
-    let one_has_objects = in_objects(found) || in_objects(&whole);
-    let same = match (meaning(found), meaning(&whole)) {
-        (Some(found), Some(wanted)) => found == wanted,
-        _ => false,
-    };
-    if one_has_objects && same {
-        for name in ["events", "filter", "payload"] {
-            match found.get(name) {
-                Some(value) => wanted.insert(name.into(), value.clone()),
-                None => wanted.shift_remove(name),
-            };
-        }
-    }
-    wanted
 }

@@ -18,7 +18,8 @@ use super::{item, nested, set, wrong_items};
 use crate::Json;
 use crate::extract::Below;
 use crate::json::{Lenient as _, repair};
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[web_trigger]`.
 ///
@@ -99,7 +100,13 @@ impl Kind for WebTrigger {
             module_type: self.spec().module_type,
             item,
             // A hand-written demand for an HMAC stays.
-            owned: Owned::Named(&["key", "endpoint", "function", "response", "urlFormat"]),
+            owned: OwnedProperties::Named(&[
+                "key",
+                "endpoint",
+                "function",
+                "response",
+                "urlFormat",
+            ]),
         }]
     }
 

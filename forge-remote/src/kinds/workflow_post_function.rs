@@ -4,7 +4,8 @@ use forge_remote_schema::{KindSpec, kinds};
 
 use super::{Rest, item, texts};
 use crate::json::payload;
-use crate::registry::{Handler, Kind, Module, Owned, Simulation};
+use crate::manifest::OwnedProperties;
+use crate::registry::{Handler, Kind, Module, Simulation};
 
 /// The options of `#[workflow_post_function]`. `description` is the doc comment's first paragraph
 /// unless written. The pages that configure it (`view`, `edit`, `create`, `resolver`) are
@@ -55,7 +56,7 @@ impl Kind for WorkflowPostFunction {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            owned: Owned::Named(&[
+            owned: OwnedProperties::Named(&[
                 "key",
                 "endpoint",
                 "function",

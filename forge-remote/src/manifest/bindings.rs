@@ -1,24 +1,27 @@
-//! Which hand-written modules of pages call which handlers, and whether that is meant.
+//! The handlers that hand-written modules of pages call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use forge_remote_schema::kinds::{RESOLVER, page_places};
+use forge_remote_schema::kinds::page_places;
 use forge_remote_schema::pages;
 use serde_yaml::Value;
 
-use super::compare::Place;
+use super::desired::{DesiredManifest, Entry};
 use super::file::ManifestFile;
-use super::lint::{Findings, modules, of_module};
-use super::merge::key;
-use super::model::Sections;
-use crate::kinds::endpoint_at;
+use super::path::ManifestPath;
+use super::values::{endpoint_at, key};
 
-/// One line for each module that can name an endpoint, and one for each handler that waits for a
-/// page and is named by none.
-pub(crate) fn bindings(file: &ManifestFile, wanted: &Sections) -> String {
+/// Returns one line for each module that can name an endpoint, and one for each page's handler that
+/// no module names.
+pub(crate) fn bindings(file: &ManifestFile, wanted: &DesiredManifest) -> String {
     let mut lines = String::new();
-    let mut named = Vec::new();
+    let mut named = BTreeSet::new();
+    let entries: BTreeMap<&str, &Entry> = wanted
+        .endpoints
+        .iter()
+        .map(|entry| (entry.key(), entry))
+        .collect();
     let modules = file.value().get("modules").and_then(Value::as_mapping);
     for (module_type, items) in modules.into_iter().flatten() {
         let module_type = module_type.as_str().unwrap_or_default();
@@ -31,12 +34,12 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &Sections) -> String {
                 continue;
             }
             let name = key(item).unwrap_or_default();
-            let at = file.position(&Place::of(&["modules", module_type]).item(name));
+            let at = file.position(&ManifestPath::of(&["modules", module_type]).item(name));
             let at = format!("{}:{}:{}", file.path().display(), at.line, at.column);
             let _ = write!(lines, "  {module_type} `{name}` ({at}) calls ");
             let _ = match endpoints.as_slice() {
                 [] => writeln!(lines, "no handler"),
-                some => writeln!(lines, "{}", handlers(some, wanted)),
+                some => writeln!(lines, "{}", handlers(some, &entries)),
             };
             named.extend(endpoints);
         }
@@ -44,12 +47,12 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &Sections) -> String {
     for endpoint in wanted
         .pages
         .iter()
-        .filter(|key| !named.contains(&key.as_str()))
+        .filter(|key| !named.contains(key.as_str()))
     {
         let _ = writeln!(
             lines,
             "  {} is called by no module of a page (`requestRemote` needs none)",
-            handlers(&[endpoint], wanted)
+            handlers(&[endpoint], &entries)
         );
     }
     if lines.is_empty() {
@@ -58,66 +61,15 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &Sections) -> String {
     format!("pages:\n{lines}")
 }
 
-fn handlers(endpoints: &[&str], wanted: &Sections) -> String {
-    let one = |endpoint: &&str| {
-        let entry = wanted
-            .endpoints
-            .iter()
-            .find(|entry| entry.key() == *endpoint);
-        match entry {
-            Some(entry) => format!("`{endpoint}` ({})", entry.origins.join(", ")),
-            None => format!("`{endpoint}`, which isn't a handler of this binary"),
-        }
+fn handlers(endpoints: &[&str], entries: &BTreeMap<&str, &Entry>) -> String {
+    let one = |endpoint: &&str| match entries.get(endpoint) {
+        Some(entry) => format!("`{endpoint}` ({})", locations(entry)),
+        None => format!("`{endpoint}`, which isn't a handler of this binary"),
     };
     endpoints.iter().map(one).collect::<Vec<_>>().join(" and ")
 }
 
-/// Checks the pages that the code names, and those that it should name.
-pub(super) fn lint(manifest: &Value, wanted: &Sections, found: &mut Findings<'_>) {
-    let all_pages: BTreeMap<&str, &str> = modules(manifest)
-        .filter(|(module_type, _)| pages::is_module_type(module_type))
-        .filter_map(|(module_type, item)| Some((key(item)?, module_type)))
-        .collect();
-    for (endpoint, allowed) in &wanted.allowed_pages {
-        for page in allowed
-            .iter()
-            .filter(|page| !all_pages.contains_key(page.as_str()))
-        {
-            let place = Place::of(&["modules", "endpoint"]).item(endpoint);
-            let message =
-                format!("`{page}`, a page that may call `{endpoint}`, is no page's module");
-            let known: Vec<&str> = all_pages.keys().copied().collect();
-            let help = format!("the manifest's pages are: {}", known.join(", "));
-            found.warning("unknown-page", &place, message, help);
-        }
-    }
-    let others: BTreeSet<&str> = all_pages
-        .iter()
-        .filter(|(_, module_type)| !pages::is_for_administrators(module_type))
-        .map(|(page, _)| *page)
-        .collect();
-    let Some(other) = others.first() else {
-        return;
-    };
-    for (module_type, item) in
-        modules(manifest).filter(|(module_type, _)| pages::is_for_administrators(module_type))
-    {
-        let Some(endpoint) = endpoint_at(item, RESOLVER) else {
-            continue;
-        };
-        let is_open = wanted
-            .allowed_pages
-            .get(endpoint)
-            .is_some_and(BTreeSet::is_empty);
-        if is_open {
-            let place = RESOLVER
-                .iter()
-                .fold(of_module(module_type, item), |place, name| place.name(name));
-            let page = key(item).unwrap_or_default();
-            let message =
-                format!("`{other}`, which is not for administrators, can call `{endpoint}` too");
-            let help = format!("restrict the handler: `#[endpoint(pages = [\"{page}\"])]`");
-            found.warning("open-admin-page", &place, message, help);
-        }
-    }
+fn locations(entry: &Entry) -> String {
+    let origins: Vec<String> = entry.origins.iter().map(ToString::to_string).collect();
+    origins.join(", ")
 }

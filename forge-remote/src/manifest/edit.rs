@@ -1,17 +1,21 @@
-//! Edits of a manifest's text: what is added, changed or removed, and not a byte beside it.
+//! Edits of a manifest's text: properties are added, changed or removed, and every other byte is
+//! preserved.
 //!
-//! An edit is a list of splices at places that the tree gives. New text follows the file's own
+//! An edit is a list of splices at positions from the tree. New text follows the file's own
 //! indentation, line ends and quotes.
 
 use std::ops::Range;
 
 use serde_yaml::{Mapping, Value};
 
-use super::emit::{self, Layout};
-use super::tree::{Entry, Node, NodeKind, Position, Style};
-use crate::registry::Owned;
+use super::emit;
+use super::layout::Layout;
+use super::owned::OwnedProperties;
+use super::tree::{Entry, Node, NodeKind, Style};
+use super::values::{is_empty_auth, same};
+use crate::diagnostic::Position;
 
-/// A place where an edit can't be made safely, and why.
+/// A position where an edit is not safe, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unsafe {
     pub(super) at: Position,
@@ -37,7 +41,7 @@ pub(super) struct Editor<'t> {
 }
 
 impl<'t> Editor<'t> {
-    /// An editor of a text that ends with a line end.
+    /// Creates an editor of a text that ends with a line end.
     pub(super) fn new(text: &'t str, root: Option<&Node>) -> Self {
         let first_line = text.split_inclusive('\n').next().unwrap_or_default();
         let line_end = if first_line.ends_with("\r\n") {
@@ -45,28 +49,22 @@ impl<'t> Editor<'t> {
         } else {
             "\n"
         };
-        let mut layout = Layout::default();
-        if let Some(root) = root {
-            let (step, indented) = habits(text, root);
-            layout.step = step.unwrap_or(layout.step);
-            layout.indented_sequences = indented.unwrap_or(layout.indented_sequences);
-        }
         Self {
             text,
             line_end,
-            layout,
+            layout: root.map(|root| Layout::of(text, root)).unwrap_or_default(),
             splices: Vec::new(),
         }
     }
 
-    /// The text with every edit made.
+    /// Returns the edited text.
     pub(super) fn finish(mut self) -> String {
-        // Stable: what was added first at a place stands first there.
+        // A stable sort: splices at one position keep their order.
         self.splices.sort_by_key(|(range, _)| range.start);
         let mut out = String::with_capacity(self.text.len() + 256);
         let mut at = 0;
         for (range, with) in &self.splices {
-            // Removals may overlap; what is removed twice is gone once.
+            // Removals may overlap.
             if range.start > at {
                 out.push_str(&self.text[at..range.start]);
             }
@@ -77,9 +75,14 @@ impl<'t> Editor<'t> {
         out
     }
 
-    /// Makes a mapping what is wanted: entry by entry, so that comments and order stay. What is
-    /// What isn't owned stays.
-    pub(super) fn reconcile(&mut self, node: &Node, wanted: &Mapping, owned: Owned) -> Edited {
+    /// Makes a mapping equal to the wanted one, entry by entry. Comments and order are preserved.
+    /// Properties the code does not own are left alone.
+    pub(super) fn reconcile(
+        &mut self,
+        node: &Node,
+        wanted: &Mapping,
+        owned: OwnedProperties,
+    ) -> Edited {
         if let Some(at) = node.first_mark() {
             return Err(Unsafe::new(
                 at,
@@ -92,9 +95,9 @@ impl<'t> Editor<'t> {
             let name = entry.key.scalar().unwrap_or_default();
             match wanted.get(name) {
                 None if !owned.has(name)
-                    || super::merge::is_empty_auth(&name.into(), &entry.value.to_value()) => {}
+                    || is_empty_auth(&name.into(), &entry.value.to_value()) => {}
                 None => remove.push(at),
-                Some(value) if super::compare::same(&entry.value.to_value(), value) => {}
+                Some(value) if same(&entry.value.to_value(), value) => {}
                 Some(Value::Mapping(value)) if !entry.value.entries().is_empty() => {
                     self.reconcile(&entry.value, value, owned.inside(name))?;
                 }
@@ -120,7 +123,7 @@ impl<'t> Editor<'t> {
         self.edit_entries(node, &remove, add)
     }
 
-    /// A scalar in its place; quotes stay as they are.
+    /// Replaces a scalar; its quotes are preserved.
     fn set_scalar(&mut self, node: &Node, value: &Value) {
         let style = match node.kind {
             NodeKind::Scalar { style, .. } => style,
@@ -133,13 +136,13 @@ impl<'t> Editor<'t> {
             }
             _ => emit::inline(value),
         };
-        // An absent value stands right behind its colon.
+        // An absent value is placed directly behind its colon.
         let gap = if node.span.is_empty() { " " } else { "" };
         self.splices
             .push((node.span.clone(), format!("{gap}{text}")));
     }
 
-    /// Removes entries by their index, and adds entries at the end.
+    /// Removes entries by index, and adds entries at the end.
     pub(super) fn edit_entries(
         &mut self,
         node: &Node,
@@ -202,7 +205,7 @@ impl<'t> Editor<'t> {
                 .push((start..self.line_end_after(entry_end(entry)), String::new()));
             return Ok(());
         }
-        // The first entry stands beside a dash: the next one moves up to it.
+        // The first entry shares its line with a dash: the next one moves up to the dash.
         match entries.get(at + 1) {
             Some(next) => {
                 self.splices
@@ -211,12 +214,12 @@ impl<'t> Editor<'t> {
             }
             None => Err(Unsafe::new(
                 entry.key.at,
-                "this entry shares its line with what stays",
+                "this entry shares its line with an entry that is kept",
             )),
         }
     }
 
-    /// Removes items by their index, and adds items at the end.
+    /// Removes items by index, and adds items at the end.
     pub(super) fn edit_items(&mut self, node: &Node, remove: &[usize], add: &[Value]) -> Edited {
         if remove.is_empty() && add.is_empty() {
             return Ok(());
@@ -282,7 +285,7 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    /// Gives an entry without a value (nothing, `null`, `[]`, `{}`) one.
+    /// Sets the value of an entry whose value is absent, `null`, `[]` or `{}`.
     pub(super) fn fill(&mut self, parent: &Node, entry: &Entry, value: &Value) -> Edited {
         self.refuse_marked(&entry.value)?;
         let node = &entry.value;
@@ -308,7 +311,7 @@ impl<'t> Editor<'t> {
                     "this empty value stands on a line of its own",
                 ));
             }
-            // With the blanks before it, so that none are left at the line's end.
+            // Including the blanks before it, so that the line ends without blanks.
             let start = entry.key.span.end + written.trim_end().len();
             self.splices.push((start..node.span.end, String::new()));
         }
@@ -318,7 +321,7 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    /// Sets one entry of a mapping's value, which may have none.
+    /// Sets one entry of a mapping's value; the value may be absent or empty.
     pub(super) fn set_option(
         &mut self,
         parent: &Node,
@@ -328,7 +331,7 @@ impl<'t> Editor<'t> {
     ) -> Edited {
         let wanted = Mapping::from_iter([(name.into(), value.clone())]);
         if !entry.value.entries().is_empty() {
-            return self.reconcile(&entry.value, &wanted, Owned::Present);
+            return self.reconcile(&entry.value, &wanted, OwnedProperties::Present);
         }
         let wanted = Value::Mapping(wanted);
         if is_line_scalar(&entry.value) && !entry.value.is_null() {
@@ -349,7 +352,7 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    /// Makes a list of names a mapping of them, each with a value, and adds entries at the end.
+    /// Turns a list of names into a mapping from each name to a value, and adds entries at the end.
     pub(super) fn list_to_mapping(
         &mut self,
         entry: &Entry,
@@ -392,7 +395,7 @@ impl<'t> Editor<'t> {
         }
         let own = self.column(entry.key.span.start);
         let dash = self.column(self.dash(first)?);
-        // A list may stand as far left as its key, a mapping may not.
+        // A list may be indented like its key, a mapping may not.
         let column = if dash > own {
             dash
         } else {
@@ -423,7 +426,7 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    /// New lines at the end of the text, before an end marker.
+    /// Adds lines at the end of the text, before an end marker.
     pub(super) fn append_document(&mut self, value: &Value) {
         let end = self
             .text
@@ -433,7 +436,7 @@ impl<'t> Editor<'t> {
         self.insert_lines(end, &lines);
     }
 
-    /// Items or entries of `[…]` or `{…}`.
+    /// Edits the items or entries of `[…]` or `{…}`.
     fn edit_flow(
         &mut self,
         node: &Node,
@@ -488,7 +491,7 @@ impl<'t> Editor<'t> {
         self.splices.push((at..at, lines));
     }
 
-    /// The dash of a block sequence's item.
+    /// Returns the position of the dash of a block sequence's item.
     fn dash(&self, item: &Node) -> Result<usize, Unsafe> {
         let mut line = self.line_start(item.span.start);
         let before = &self.text[line..item.span.start];
@@ -498,7 +501,7 @@ impl<'t> Editor<'t> {
         {
             return Ok(line + at);
         }
-        // On a line of its own, above.
+        // The dash is on a line of its own, above.
         while line > 0 {
             let above = self.line_start(line - 1);
             let written = self.text[above..line].trim();
@@ -512,14 +515,14 @@ impl<'t> Editor<'t> {
             }
             line = above;
         }
-        Err(Unsafe::new(item.at, "this item's dash can't be made out"))
+        Err(Unsafe::new(item.at, "this item's dash can't be found"))
     }
 
     fn line_start(&self, at: usize) -> usize {
         self.text[..at].rfind('\n').map_or(0, |end| end + 1)
     }
 
-    /// Behind the line end of the line that holds the last byte before `at`.
+    /// Returns the position behind the line end of the line that holds the last byte before `at`.
     fn line_end_after(&self, at: usize) -> usize {
         if at > 0 && self.text[..at].ends_with('\n') {
             return at;
@@ -529,8 +532,8 @@ impl<'t> Editor<'t> {
             .map_or(self.text.len(), |end| at + end + 1)
     }
 
-    /// Where new lines go after content that ends at `end`: behind comments that are indented
-    /// deeper than `column`, for they belong to that content.
+    /// Returns the position for new lines after content that ends at `end`: behind comments that are
+    /// indented deeper than `column`, because they belong to that content.
     fn after(&self, end: usize, column: usize) -> usize {
         let mut at = self.line_end_after(end);
         let mut next = at;
@@ -558,7 +561,7 @@ impl<'t> Editor<'t> {
     }
 }
 
-/// Where an entry's last content ends.
+/// Returns the end of an entry's last content.
 fn entry_end(entry: &Entry) -> usize {
     entry.value.span.end.max(entry.key.span.end)
 }
@@ -583,50 +586,11 @@ fn is_double_quoted(node: &Node) -> bool {
     }
 }
 
-/// A value in flow style; in JSON where its neighbours are.
+/// Returns a value in flow style; in JSON where its neighbours are JSON.
 fn flow(value: &Value, quoted: bool) -> String {
     if quoted {
         serde_json::to_string(value).unwrap_or_else(|_| emit::inline(value))
     } else {
         emit::inline(value)
     }
-}
-
-/// The file's step of indentation, and whether its lists are indented; `None` where none shows.
-fn habits(text: &str, node: &Node) -> (Option<usize>, Option<bool>) {
-    let column = |at: usize| at - text[..at].rfind('\n').map_or(0, |end| end + 1);
-    let (mut step, mut indented) = (None, None);
-    for entry in node.entries() {
-        if entry.value.is_flow() || node.is_flow() {
-            continue;
-        }
-        let own = column(entry.key.span.start);
-        match &entry.value.kind {
-            NodeKind::Mapping { entries, .. } => {
-                let inner = entries.first().map(|inner| column(inner.key.span.start));
-                step = step.or(inner
-                    .and_then(|inner| inner.checked_sub(own))
-                    .filter(|step| *step > 0));
-            }
-            NodeKind::Sequence { items, .. } => {
-                let line = items.first().map(|item| {
-                    let start = text[..item.span.start].rfind('\n').map_or(0, |end| end + 1);
-                    text[start..].len() - text[start..].trim_start_matches(' ').len()
-                });
-                indented = indented.or(line.map(|dash| dash > own));
-            }
-            NodeKind::Scalar { .. } => {}
-        }
-        let inner = match &entry.value.kind {
-            NodeKind::Sequence { items, .. } => items
-                .iter()
-                .map(|item| habits(text, item))
-                .reduce(|a, b| (a.0.or(b.0), a.1.or(b.1)))
-                .unwrap_or_default(),
-            _ => habits(text, &entry.value),
-        };
-        step = step.or(inner.0);
-        indented = indented.or(inner.1);
-    }
-    (step, indented)
 }

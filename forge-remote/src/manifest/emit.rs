@@ -1,31 +1,15 @@
-//! YAML out of values: block style, two spaces, keys in the order given, quotes where needed.
+//! Values as YAML: block style, two spaces, keys in the order given, quotes where needed.
 //!
-//! Our own, because the style of serde's serializers can't be chosen, and Forge's parser reads
-//! YAML 1.2 while other tools read 1.1: what either takes for something else than text is quoted.
+//! Written here because the style of serde's serializers is fixed, and because Forge reads YAML 1.2
+//! and other tools 1.1: a text that either would read as another type is quoted.
 
 use std::fmt::Write as _;
 
 use serde_yaml::Value;
 
-/// How a file is laid out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Layout {
-    /// Blanks for each level.
-    pub(super) step: usize,
-    /// Whether a list stands deeper than the key it belongs to.
-    pub(super) indented_sequences: bool,
-}
+use super::layout::Layout;
 
-impl Default for Layout {
-    fn default() -> Self {
-        Self {
-            step: 2,
-            indented_sequences: true,
-        }
-    }
-}
-
-/// A document in block style.
+/// Returns a value as a document in block style.
 ///
 /// ```
 /// let value: serde_json::Value = serde_json::json!({ "scopes": ["read:jira-work", "on"] });
@@ -48,7 +32,7 @@ fn is_block(value: &Value) -> bool {
     }
 }
 
-/// A non-empty mapping or sequence, each line indented by `indent`.
+/// Returns a non-empty mapping or sequence in block style, each line indented by `indent`.
 pub(super) fn block(value: &Value, indent: usize, layout: Layout) -> String {
     let mut out = String::new();
     match value {
@@ -66,7 +50,7 @@ pub(super) fn block(value: &Value, indent: usize, layout: Layout) -> String {
             for item in items {
                 let _ = write!(out, "{:indent$}- ", "");
                 if is_block(item) {
-                    // The first line stands beside the dash.
+                    // The first line shares its line with the dash.
                     let lines = block(item, indent + 2, layout);
                     out.push_str(lines.get(indent + 2..).unwrap_or_default());
                 } else {
@@ -79,7 +63,7 @@ pub(super) fn block(value: &Value, indent: usize, layout: Layout) -> String {
     out
 }
 
-/// The value of a key that stands at `indent`.
+/// Returns the value of a key that is indented by `indent`, in block style.
 pub(super) fn nested_block(value: &Value, indent: usize, layout: Layout) -> String {
     let deeper = !value.is_sequence() || layout.indented_sequences;
     block(
@@ -114,7 +98,7 @@ pub(super) fn inline(value: &Value) -> String {
     }
 }
 
-/// A string: plain where every YAML reader takes it for that string, else quoted.
+/// Returns a string as a scalar: plain where every YAML reader reads it as that string, else quoted.
 pub(super) fn scalar(text: &str) -> String {
     let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
     if text.contains(odd) {
@@ -130,7 +114,8 @@ pub(super) fn single_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// YAML's double-quoted style takes JSON's escapes; what doesn't print goes by `\u`.
+/// Returns a text in double quotes. JSON's escapes are valid there; a character that does not print
+/// is written as `\u`.
 pub(super) fn double_quoted(text: &str) -> String {
     let mut quoted = String::from("\"");
     for c in text.chars() {
@@ -169,101 +154,12 @@ fn is_plain(text: &str) -> bool {
         && !looks_like_a_number(text)
 }
 
-/// Numbers, dates, versions, sexagesimals, hex and octal in any of YAML's versions.
+/// Returns whether a text could be a number, a date, a version, a sexagesimal, hexadecimal or octal
+/// number in any of YAML's versions.
 fn looks_like_a_number(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '.'))
         && text.chars().any(|c| c.is_ascii_digit())
         && text
             .chars()
             .all(|c| c.is_ascii_hexdigit() || "+-._:xXoOtTzZ ".contains(c))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_yaml_would_misread_is_quoted() {
-        for text in [
-            "123",
-            "null",
-            "true",
-            "1e3",
-            "on",
-            "0x1f",
-            "~",
-            "No",
-            "1_000",
-            "12:30",
-            "2026-11-23",
-            "",
-            " a",
-            "a: b",
-            "a #b",
-            "- a",
-            "*a",
-            "&a",
-            "!a",
-            "%a",
-            "@a",
-            "a:",
-            ".5",
-            ".inf",
-            "it's",
-            "{a}",
-            "[a]",
-            "a, b",
-            "'",
-            "\"",
-            "=",
-            "<<",
-        ] {
-            let yaml = scalar(text);
-            assert!(
-                yaml.starts_with(['\'', '"']) || text == "it's",
-                "{text:?} became {yaml}"
-            );
-            let back: Value = serde_yaml::from_str(&yaml).unwrap();
-            assert_eq!(back, Value::from(text), "{yaml}");
-        }
-    }
-
-    #[test]
-    fn what_needs_no_quotes_gets_none() {
-        for text in [
-            "read:jira-work",
-            "/frc-trigger",
-            "https://a.example.com",
-            "ari:cloud:ecosystem::app/8db33809",
-            "hour",
-            "größe",
-            "a b",
-        ] {
-            assert_eq!(scalar(text), text);
-        }
-    }
-
-    #[test]
-    fn control_characters_survive() {
-        for text in [
-            "a\nb",
-            "tab\t",
-            "\u{85}",
-            "bell\u{7}",
-            "\u{2028}",
-            "q\"\\\n",
-            "\u{feff}x",
-        ] {
-            let back: Value = serde_yaml::from_str(&scalar(text)).unwrap();
-            assert_eq!(back, Value::from(text));
-        }
-    }
-
-    #[test]
-    fn nesting_reads_back() {
-        let yaml = "a:\n  - key: x\n    list:\n      - 1\n      - [] \n    map: {}\n  -\n    - y\n    - - z\nb: null\n";
-        let value: Value = serde_yaml::from_str(yaml).unwrap();
-        let back: Value = serde_yaml::from_str(&to_yaml(&value)).unwrap();
-        assert_eq!(back, value);
-    }
 }

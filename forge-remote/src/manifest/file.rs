@@ -1,85 +1,46 @@
-//! The file on disk: read, brought up to date, written whole or not at all.
+//! The manifest file: reading, merging with the code, and writing it atomically.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_yaml::{Mapping, Value};
 
-use super::compare::{Place, Step};
+use super::desired::DesiredManifest;
 use super::edit::Unsafe;
 use super::emit::to_yaml;
-use super::merge::Plan;
-use super::model::Sections;
-use super::tree::{self, Node, Position};
-use crate::fit::{AppId, InvalidAppId};
+use super::error::ManifestError;
+use super::path::{ManifestPath, Step};
+use super::plan::Plan;
+use super::tree::{self, Node};
+use crate::diagnostic::Position;
+use crate::fit::AppId;
 
 const BOM: char = '\u{feff}';
 
-/// Why a manifest could not be read, compared or written. The file is as it was.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum ManifestError {
-    #[error("{} can't be read: {source}", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("{}:{}:{}: not YAML that Forge would take: {reason}", path.display(), at.line, at.column)]
-    Yaml {
-        path: PathBuf,
-        at: Position,
-        reason: String,
-    },
-    #[error("{}:{}:{}: `{place}` is not {expected}; correct it by hand", path.display(), at.line, at.column)]
-    Shape {
-        path: PathBuf,
-        at: Position,
-        place: String,
-        expected: &'static str,
-    },
-    #[error("{} does not exist or is empty, and a new one needs the app's id: run `forge register`, or set \
-             FORGE_REMOTE_APP_ID or `App::app_id`", path.display())]
-    NoAppId { path: PathBuf },
-    #[error("{} does not exist or is empty, and a new one needs the app's id: {source}", path.display())]
-    BadAppId { path: PathBuf, source: InvalidAppId },
-    #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written; give the handler another \
-             with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module", path.display(), at.line, at.column)]
-    Taken {
-        path: PathBuf,
-        at: Position,
-        key: String,
-        place: String,
-    },
-    #[error("{}:{}:{}: {reason}; nothing was written: make this change by hand, as `manifest` shows it",
-            path.display(), at.line, at.column)]
-    Unsafe {
-        path: PathBuf,
-        at: Position,
-        reason: String,
-    },
-    #[error("{}: the change can't be made without touching more than it should; nothing was written. Put the \
-             sections that `manifest --stdout` prints into it by hand, and please report the file's shape",
-            path.display())]
-    Guard { path: PathBuf },
-    #[error("{} was changed by another program since it was read; nothing was written: run the command again",
-            path.display())]
-    Changed { path: PathBuf },
-    #[error("{} can't be written, and is as it was: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-}
-
-/// A manifest file: its path, its text and what the text says.
+/// A manifest file: its path, its text and its value.
 #[derive(Clone, Debug)]
 pub struct ManifestFile {
     path: PathBuf,
-    /// `None` when there is no file.
+    /// `None` where there is no file.
     text: Option<String>,
     root: Option<Node>,
     value: Value,
+    indices: OnceLock<Indices>,
 }
 
+/// The index of each keyed item in its list, by the list's path and by the key.
+type Indices = BTreeMap<String, BTreeMap<String, usize>>;
+
 impl ManifestFile {
-    /// Reads a file; one that doesn't exist is empty.
+    /// Reads a file. A file that does not exist counts as empty.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, or is not a valid manifest document.
     pub fn read(path: impl Into<PathBuf>) -> Result<Self, ManifestError> {
         let path = path.into();
         match fs::read_to_string(&path) {
@@ -89,7 +50,19 @@ impl ManifestFile {
         }
     }
 
-    /// Takes a text as the file's; `None` for a file that doesn't exist.
+    /// Parses a text as the file's; `None` for a file that does not exist.
+    ///
+    /// ```
+    /// use forge_remote::manifest::ManifestFile;
+    ///
+    /// let text = "app:\n  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107\n";
+    /// let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+    /// assert!(file.app_id().unwrap().ends_with("dab48107"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The text is not a valid manifest document.
     pub fn parse(path: impl Into<PathBuf>, text: Option<String>) -> Result<Self, ManifestError> {
         let path = path.into();
         let body = text.as_deref().unwrap_or_default();
@@ -108,13 +81,14 @@ impl ManifestFile {
             text,
             root,
             value,
+            indices: OnceLock::new(),
         };
         file.check_shape()?;
         Ok(file)
     }
 
     fn check_shape(&self) -> Result<(), ManifestError> {
-        let wrong = |place: Place, expected| {
+        let wrong = |place: ManifestPath, expected| {
             let at = self.position(&place);
             Err(ManifestError::Shape {
                 path: self.path.clone(),
@@ -139,7 +113,7 @@ impl ManifestFile {
                 .get(name)
                 .is_some_and(|value| !value.is_mapping() && !value.is_null())
             {
-                return wrong(Place::of(&[name]), "a mapping");
+                return wrong(ManifestPath::of(&[name]), "a mapping");
             }
         }
         if self
@@ -147,7 +121,7 @@ impl ManifestFile {
             .get("remotes")
             .is_some_and(|value| !value.is_sequence() && !value.is_null())
         {
-            return wrong(Place::of(&["remotes"]), "a list");
+            return wrong(ManifestPath::of(&["remotes"]), "a list");
         }
         for (name, value) in self
             .value
@@ -158,7 +132,7 @@ impl ManifestFile {
         {
             if !value.is_sequence() && !value.is_null() {
                 return wrong(
-                    Place::of(&["modules", name.as_str().unwrap_or("?")]),
+                    ManifestPath::of(&["modules", name.as_str().unwrap_or("?")]),
                     "a list",
                 );
             }
@@ -171,52 +145,52 @@ impl ManifestFile {
             .is_some_and(|value| !value.is_sequence() && !value.is_mapping() && !value.is_null())
         {
             return wrong(
-                Place::of(&["permissions", "scopes"]),
+                ManifestPath::of(&["permissions", "scopes"]),
                 "a list, or a mapping of scopes",
             );
         }
         Ok(())
     }
 
-    /// Where it is.
+    /// Returns the file's path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Whether there is a file.
+    /// Returns whether there is a file.
     pub fn exists(&self) -> bool {
         self.text.is_some()
     }
 
-    /// Its text; empty when there is no file.
+    /// Returns the text; empty where there is no file.
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
     }
 
-    /// What it says.
+    /// Returns the value.
     pub fn value(&self) -> &Value {
         &self.value
     }
 
-    /// `app.id`.
+    /// Returns `app.id`.
     pub fn app_id(&self) -> Option<&str> {
         self.value.get("app")?.get("id")?.as_str()
     }
 
-    /// Where a place is, or where what would hold it is.
-    pub fn position(&self, place: &Place) -> Position {
+    /// Returns the position of a path, or of the closest part that would contain it.
+    pub fn position(&self, place: &ManifestPath) -> Position {
         self.locate(place).0
     }
 
-    /// The same, with the bytes to point at in [`text`](Self::text).
-    pub(crate) fn locate(&self, place: &Place) -> (Position, Range<usize>) {
+    /// Returns the position of a path, and the bytes to underline in [`text`](Self::text).
+    pub(crate) fn locate(&self, place: &ManifestPath) -> (Position, Range<usize>) {
         let offset = self.text().len() - self.body().len();
         let start = (Position { line: 1, column: 1 }, 0..0);
         let Some(mut node) = self.root.as_ref() else {
             return start;
         };
         let mut found = start;
-        for step in &place.0 {
+        for (depth, step) in place.steps().iter().enumerate() {
             let next = match step {
                 Step::Name(name) => node.entry(name).map(|entry| {
                     let shown = if entry.value.scalar().is_some() && !entry.value.span.is_empty() {
@@ -235,10 +209,12 @@ impl ManifestFile {
                             found = (shown.at, shown.span.start + offset..shown.span.end + offset);
                         })
                 }
-                Step::Item(key) => node.keyed(key).inspect(|item| {
-                    let shown = item.get("key").unwrap_or(item);
-                    found = (shown.at, shown.span.start + offset..shown.span.end + offset);
-                }),
+                Step::Item(key) => self
+                    .item(node, &place.steps()[..depth], key)
+                    .inspect(|item| {
+                        let shown = item.get("key").unwrap_or(item);
+                        found = (shown.at, shown.span.start + offset..shown.span.end + offset);
+                    }),
             };
             match next {
                 Some(next) => node = next,
@@ -248,29 +224,80 @@ impl ManifestFile {
         found
     }
 
-    /// The text without its byte order mark.
+    /// Returns the item of the list at a path that has this key: the first of several.
+    fn item<'a>(&self, list: &'a Node, path: &[Step], key: &str) -> Option<&'a Node> {
+        let names = match path {
+            [Step::Name(remotes)] => ["", remotes.as_str()],
+            [Step::Name(modules), Step::Name(module_type)] => {
+                [modules.as_str(), module_type.as_str()]
+            }
+            _ => return None,
+        };
+        let index = *self.indices().get(&names.join("."))?.get(key)?;
+        list.items().get(index)
+    }
+
+    /// Returns the indices of the keyed items of `remotes` and of every list of modules.
+    fn indices(&self) -> &Indices {
+        self.indices.get_or_init(|| {
+            let root = self.root.as_ref();
+            let modules = root.and_then(|root| root.get("modules"));
+            let modules = modules.map(Node::entries).unwrap_or_default();
+            let modules = modules.iter().map(|entry| ("modules", entry));
+            let remotes = root.and_then(|root| root.entry("remotes"));
+            let mut indices = Indices::new();
+            for (parent, entry) in modules.chain(remotes.map(|entry| ("", entry))) {
+                let name = [parent, entry.key.scalar().unwrap_or_default()].join(".");
+                let keys = indices.entry(name).or_default();
+                for (index, item) in entry.value.items().iter().enumerate() {
+                    if let Some(key) = item.get("key").and_then(Node::scalar) {
+                        keys.entry(key.to_owned()).or_insert(index);
+                    }
+                }
+            }
+            indices
+        })
+    }
+
+    /// Returns the text without its byte order mark.
     fn body(&self) -> &str {
         self.text().strip_prefix(BOM).unwrap_or(self.text())
     }
 
-    /// The text it should have; `app_id` is for a file that doesn't exist yet, or says nothing.
-    pub fn updated(
+    /// Returns the text merged with what the code wants: every other byte is preserved.
+    ///
+    /// `app_id` is used where the file does not exist or is empty.
+    ///
+    /// # Errors
+    ///
+    /// A hand-written item has a wanted key, the edit is not safe, or a new file has no app id.
+    pub fn merged_with(
         &self,
-        wanted: &Sections,
+        wanted: &DesiredManifest,
         app_id: Option<&str>,
     ) -> Result<String, ManifestError> {
+        let merged = self.merge(wanted, app_id)?;
+        Ok(merged.as_ref().unwrap_or(self).text().to_owned())
+    }
+
+    /// Returns the file merged with what the code wants; `None` where it does not change.
+    pub(crate) fn merge(
+        &self,
+        wanted: &DesiredManifest,
+        app_id: Option<&str>,
+    ) -> Result<Option<Self>, ManifestError> {
         let plan = Plan::new(&self.value, wanted).map_err(|taken| ManifestError::Taken {
             path: self.path.clone(),
-            at: self.position(&taken.place),
+            at: self.position(&taken.path),
             key: taken.key,
-            place: taken.place.to_string(),
+            place: taken.path.to_string(),
         })?;
         let mark = if self.text().starts_with(BOM) {
             "\u{feff}"
         } else {
             ""
         };
-        // Nothing but comments is nothing as well; they stay.
+        // A file of comments alone counts as empty; the comments are preserved.
         let new = match &self.root {
             Some(root) if !root.is_null() => Mapping::new(),
             _ => self.new_app(app_id)?,
@@ -282,11 +309,12 @@ impl ManifestFile {
             Value::Mapping(document)
         };
         if self.body().trim().is_empty() {
-            return Ok(format!("{mark}{}", to_yaml(&apply(&Value::Null))));
+            let text = format!("{mark}{}", to_yaml(&apply(&Value::Null)));
+            return Self::parse(&self.path, Some(text)).map(Some);
         }
         let expected = apply(&self.value);
         if expected == self.value {
-            return Ok(self.text().to_owned());
+            return Ok(None);
         }
 
         let body = self.body();
@@ -294,7 +322,7 @@ impl ManifestFile {
             return Err(ManifestError::Unsafe {
                 path: self.path.clone(),
                 at,
-                reason: "a carriage return without a line feed ends a line for YAML and for nothing else".into(),
+                reason: "a carriage return without a line feed ends a line for YAML only".into(),
             });
         }
         let line_end = if body.contains("\r\n") { "\r\n" } else { "\n" };
@@ -316,26 +344,32 @@ impl ManifestFile {
             edited.strip_suffix(line_end).unwrap_or(&edited)
         };
 
-        // Two readers have to agree that the text says what it should, ours and serde's.
-        let says = |text: &str| tree::parse(text).ok().flatten().map(|root| root.to_value());
+        // Two parsers, this one and serde's, must read the expected value from the new text.
         let guard = || ManifestError::Guard {
             path: self.path.clone(),
         };
-        if says(edited).as_ref() != Some(&expected) {
+        let root = tree::parse(edited).map_err(|_| guard())?;
+        if root.as_ref().map(Node::to_value).as_ref() != Some(&expected) {
             return Err(guard());
         }
         let after: Value = serde_yaml::from_str(edited).map_err(|_| guard())?;
         if after != expected {
-            // The two may read an odd scalar differently: then serde's has to be as odd before.
+            // They may read an odd scalar differently: then serde's result must differ before too.
             let before: Value = serde_yaml::from_str(body).map_err(|_| guard())?;
             if after != apply(&before) {
                 return Err(guard());
             }
         }
-        Ok(format!("{mark}{edited}"))
+        Ok(Some(Self {
+            path: self.path.clone(),
+            text: Some(format!("{mark}{edited}")),
+            root,
+            value: expected,
+            indices: OnceLock::new(),
+        }))
     }
 
-    /// What a file that says nothing yet begins with.
+    /// Returns the first section of a new file.
     fn new_app(&self, app_id: Option<&str>) -> Result<Mapping, ManifestError> {
         let app_id = app_id.ok_or_else(|| ManifestError::NoAppId {
             path: self.path.clone(),
@@ -346,121 +380,9 @@ impl ManifestFile {
         })?;
         Ok(new_app(app_id.as_str()))
     }
-
-    /// Writes the text whole or not at all: into a new file beside it, then in its place. What
-    /// another program has saved since the file was [read](Self::read) is not overwritten: that is
-    /// [`ManifestError::Changed`].
-    ///
-    /// A symbolic link stays one, the file's mode stays, and its owner where the process may set it;
-    /// a read-only file is left alone. The file is a new one, though: hard links keep the old text,
-    /// and access control lists are not copied.
-    pub fn write(&self, text: &str) -> Result<(), ManifestError> {
-        let failed = |source| ManifestError::Write {
-            path: self.path.clone(),
-            source,
-        };
-        let target = if self.exists() {
-            fs::canonicalize(&self.path).map_err(failed)?
-        } else {
-            link_target(&self.path)
-        };
-        let metadata = fs::metadata(&target).ok();
-        if metadata
-            .as_ref()
-            .is_some_and(|metadata| metadata.permissions().readonly())
-        {
-            let reason = "it is marked read-only";
-            return Err(failed(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                reason,
-            )));
-        }
-        let folder = target
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
-        let mut new = tempfile::Builder::new()
-            .prefix(".manifest.yml.")
-            .tempfile_in(folder)
-            .map_err(failed)?;
-        new.write_all(text.as_bytes()).map_err(failed)?;
-        match metadata {
-            Some(metadata) => {
-                // The owner first: changing it may clear bits of the mode.
-                keep_owner(new.as_file(), &metadata);
-                new.as_file()
-                    .set_permissions(metadata.permissions())
-                    .map_err(failed)?;
-            }
-            None => readable(new.as_file()).map_err(failed)?,
-        }
-        new.as_file().sync_all().map_err(failed)?;
-        let changed = || ManifestError::Changed {
-            path: self.path.clone(),
-        };
-        match &self.text {
-            Some(text) => {
-                if fs::read(&target).ok().as_deref() != Some(text.as_bytes()) {
-                    return Err(changed());
-                }
-                new.persist(&target).map_err(|error| failed(error.error))?;
-            }
-            None => {
-                new.persist_noclobber(&target)
-                    .map_err(|error| match error.error.kind() {
-                        io::ErrorKind::AlreadyExists => changed(),
-                        _ => failed(error.error),
-                    })?;
-            }
-        }
-        // The file is written; this is for it to outlast a power cut.
-        sync_folder(folder);
-        Ok(())
-    }
 }
 
-#[cfg(unix)]
-fn keep_owner(file: &fs::File, metadata: &fs::Metadata) {
-    use std::os::unix::fs::{MetadataExt as _, fchown};
-    // Only root may give a file away, and a group the process is not in is refused as well.
-    let _ = fchown(file, Some(metadata.uid()), Some(metadata.gid()));
-}
-
-#[cfg(not(unix))]
-fn keep_owner(_: &fs::File, _: &fs::Metadata) {}
-
-/// Some file systems can't, and nothing is lost by it but that.
-#[cfg(unix)]
-fn sync_folder(folder: &Path) {
-    let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) {}
-
-/// Where a link leads whose file doesn't exist yet.
-fn link_target(path: &Path) -> PathBuf {
-    match fs::read_link(path) {
-        Ok(target) => path
-            .parent()
-            .map_or_else(|| target.clone(), |folder| folder.join(&target)),
-        Err(_) => path.to_owned(),
-    }
-}
-
-/// Temporary files are the owner's alone; a new manifest is like any other new file.
-#[cfg(unix)]
-fn readable(file: &fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &fs::File) -> io::Result<()> {
-    Ok(())
-}
-
-/// The first carriage return that no line feed follows.
+/// Returns the position of the first carriage return without a line feed.
 fn lone_return(text: &str) -> Option<Position> {
     let at = text
         .match_indices('\r')
@@ -474,7 +396,7 @@ fn lone_return(text: &str) -> Option<Position> {
     })
 }
 
-/// A new manifest's `app`; Forge asks for a runtime even where no function runs.
+/// Returns a new manifest's `app`. Forge requires a runtime even without functions.
 fn new_app(app_id: &str) -> Mapping {
     let mut runtime = Mapping::new();
     runtime.insert("name".into(), "nodejs22.x".into());

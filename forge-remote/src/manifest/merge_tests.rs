@@ -2,19 +2,22 @@
 
 use serde_yaml::Value;
 
-use super::model::{Entry, Scope, Sections};
-use super::{ManifestFile, compare};
-use crate::registry::Owned;
+use super::{DesiredManifest, Entry, ManifestFile, OwnedProperties, Scope, compare};
+use crate::diagnostic::Location;
 
 /// What a small app wants: one schedule, one endpoint, one remote, two scopes.
-fn wanted() -> Sections {
+fn wanted() -> DesiredManifest {
     let entry = |yaml: &str| Entry {
         item: serde_yaml::from_str(yaml).unwrap(),
-        owned: Owned::All,
-        origins: vec!["src/main.rs:1:1".into()],
+        owned: OwnedProperties::All,
+        origins: vec![Location {
+            file: "src/main.rs",
+            line: 1,
+            column: 1,
+        }],
     };
     let scope = |name: &str| Scope::new(name, vec!["because".into()]);
-    let mut sections = Sections::default();
+    let mut sections = DesiredManifest::default();
     sections.modules.insert(
         "scheduledTrigger",
         vec![entry("{key: tick-trigger, endpoint: tick, interval: hour}")],
@@ -23,7 +26,7 @@ fn wanted() -> Sections {
         "{key: tick, remote: backend, route: {path: /tick}, auth: {appSystemToken: {enabled: true}}}",
     ));
     sections.remotes.push(Entry {
-        owned: Owned::Present,
+        owned: OwnedProperties::Present,
         ..entry("{key: backend, baseUrl: 'https://b.example.com'}")
     });
     sections.scopes = vec![scope("read:app-system-token"), scope("read:jira-work")];
@@ -34,15 +37,15 @@ fn updated(text: &str) -> Result<String, String> {
     updated_to(text, &wanted())
 }
 
-fn updated_to(text: &str, wanted: &Sections) -> Result<String, String> {
+fn updated_to(text: &str, wanted: &DesiredManifest) -> Result<String, String> {
     let file = ManifestFile::parse("manifest.yml", Some(text.to_owned()))
         .map_err(|error| error.to_string())?;
     let new = file
-        .updated(wanted, None)
+        .merged_with(wanted, None)
         .map_err(|error| error.to_string())?;
     // Twice changes nothing, and the check is clean.
     let again = ManifestFile::parse("manifest.yml", Some(new.clone())).unwrap();
-    assert_eq!(again.updated(wanted, None).unwrap(), new);
+    assert_eq!(again.merged_with(wanted, None).unwrap(), new);
     assert_eq!(compare(again.value(), wanted), []);
     Ok(new)
 }
@@ -130,9 +133,9 @@ fn what_no_handler_wants_goes_and_nothing_else() {
         &FRESH.replace("  endpoint:\n", "    # gone\n    # after\n  endpoint:\n"),
     );
 
-    let nothing = Sections {
+    let nothing = DesiredManifest {
         remotes: wanted().remotes,
-        ..Sections::default()
+        ..DesiredManifest::default()
     };
     let left = updated_to(FRESH, &nothing).unwrap();
     assert_eq!(
@@ -156,13 +159,13 @@ fn a_hand_written_item_with_a_stale_ones_key_stays() {
             "remotes:\n",
             "    - key: old\n      remote: backend\nremotes:\n",
         );
-    let nothing = Sections {
+    let nothing = DesiredManifest {
         remotes: vec![Entry {
-            owned: Owned::Present,
+            owned: OwnedProperties::Present,
             item: serde_yaml::from_str("{key: backend}").unwrap(),
             origins: Vec::new(),
         }],
-        ..Sections::default()
+        ..DesiredManifest::default()
     };
     assert_eq!(
         updated_to(&ours, &nothing).unwrap(),
@@ -174,19 +177,19 @@ fn a_hand_written_item_with_a_stale_ones_key_stays() {
 fn a_handler_of_another_kind_may_keep_its_key() {
     let before = "modules:\n  scheduledTrigger:\n    - key: tick\n      endpoint: tick-endpoint\n      interval: hour\n  endpoint:\n    - key: tick-endpoint\n      remote: backend\n      route: {path: /tick}\nremotes:\n  - key: backend\n";
     let endpoint = Entry {
-        owned: Owned::All,
+        owned: OwnedProperties::All,
         item: serde_yaml::from_str("{key: tick, remote: backend, route: {path: /tick}}").unwrap(),
         origins: Vec::new(),
     };
     let remote = Entry {
-        owned: Owned::Present,
+        owned: OwnedProperties::Present,
         item: serde_yaml::from_str("{key: backend}").unwrap(),
         origins: Vec::new(),
     };
-    let wanted = Sections {
+    let wanted = DesiredManifest {
         endpoints: vec![endpoint],
         remotes: vec![remote],
-        ..Sections::default()
+        ..DesiredManifest::default()
     };
     assert_eq!(
         updated_to(before, &wanted).unwrap(),
@@ -303,7 +306,7 @@ fn numbers_and_words_are_read_as_forge_reads_them() {
 /// The scopes alone, before and after, where users are impersonated with `read:jira-work`.
 #[track_caller]
 fn scopes_become(before: &str, after: &str) {
-    let wanted = Sections {
+    let wanted = DesiredManifest {
         scopes: vec![
             Scope::new("read:app-system-token", vec!["because".into()]),
             Scope {
@@ -311,7 +314,7 @@ fn scopes_become(before: &str, after: &str) {
                 ..Scope::new("read:jira-work", vec!["because".into()])
             },
         ],
-        ..Sections::default()
+        ..DesiredManifest::default()
     };
     for line_end in ["\n", "\r\n"] {
         let [before, after] = [before, after].map(|text| text.replace('\n', line_end));
@@ -371,12 +374,12 @@ fn scopes_become_a_mapping_where_users_are_impersonated() {
 
 #[test]
 fn a_comment_in_an_empty_scope_is_not_lost() {
-    let wanted = Sections {
+    let wanted = DesiredManifest {
         scopes: vec![Scope {
             impersonation: true,
             ..Scope::new("read:jira-work", vec!["because".into()])
         }],
-        ..Sections::default()
+        ..DesiredManifest::default()
     };
     let text = "permissions:\n  scopes:\n    read:jira-work: {\n      # ask Jane first\n    }\n";
     let error = updated_to(text, &wanted).unwrap_err();

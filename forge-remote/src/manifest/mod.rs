@@ -1,69 +1,103 @@
-//! `manifest.yml`: the sections the code declares, the file that should hold them, and the
-//! differences between the two. This room never knows HTTP.
+//! `manifest.yml`: the items the code wants in it, the file, the differences between the two, and
+//! the lints. This room imports neither HTTP nor handlers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod bindings;
 mod compare;
-mod diagnostic;
+mod desired;
+mod differences;
 mod edit;
 mod emit;
+mod equivalent;
+mod error;
 mod file;
+mod layout;
 mod lint;
-mod merge;
-mod model;
-mod tree;
-mod triggers;
+mod owned;
+mod ownership;
+mod path;
+mod plan;
+mod remote;
+#[doc(hidden)]
+pub mod tree;
+mod values;
+mod write;
 
+#[cfg(test)]
+mod emit_tests;
 #[cfg(test)]
 mod merge_tests;
 
-pub use crate::registry::Owned;
 pub(crate) use bindings::bindings;
-pub use compare::{Difference, Finding, Place, compare};
-pub use diagnostic::{Diagnostic, Level, render};
+pub use compare::{Difference, Mismatch, compare};
+pub use desired::{DesiredManifest, Entry, Scope, ScopeAlternatives};
 pub use emit::to_yaml;
-pub use file::{ManifestError, ManifestFile};
-pub use lint::{RULES, Rule, rule};
-pub use model::{Alternatives, Entry, Remote, Scope, Sections};
-pub use tree::Position;
-pub(crate) use triggers::{MAX_PROPERTIES, included_paths};
+pub use error::ManifestError;
+pub use file::ManifestFile;
+pub(crate) use lint::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};
+pub use owned::OwnedProperties;
+pub use path::ManifestPath;
+pub use remote::Remote;
 
-/// Every finding about a manifest: where it disagrees with the code, and what the rules say, in
-/// the order of its lines.
+use crate::diagnostic::{self, SourceText};
+pub use crate::diagnostic::{Diagnostic, Position, Rule, Severity};
+
+/// Returns every rule that [`check`] can report.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    differences::RULES.iter().copied().chain(lint::rules())
+}
+
+/// Returns the manifest's rule with this code.
+pub fn find_rule(code: &str) -> Option<&'static Rule> {
+    rules().find(|rule| rule.code == code)
+}
+
+/// Checks a manifest: its differences from the code and the findings of the lints, in the order of
+/// its lines.
 ///
-/// A rule's finding is left out when its code is among `allowed`, or when the line it is about, or
-/// the one above, has a comment `# forge-remote: allow(CODE)`.
+/// A lint's finding is left out where its code is among `allowed`, or where its line or the line
+/// above has a comment `# forge-remote: allow(CODE)`.
 pub fn check(
     file: &ManifestFile,
-    wanted: &Sections,
+    wanted: &DesiredManifest,
     allowed: &BTreeSet<String>,
 ) -> Vec<Diagnostic> {
-    let mut findings: Vec<Diagnostic> = lint::lint(file, wanted);
-    findings.extend(lint::schedules_reset(file, wanted));
-    findings.retain(|one| !allowed.contains(one.code) && !allowed_in_file(file, one));
+    let mut findings = lint::lint(file, wanted);
+    let comments = allowed_in_file(file.text());
+    let has_comment = |one: &Diagnostic| {
+        // On the finding's line or the line above.
+        one.manifest.is_some_and(|at| {
+            let mut near = comments.range(at.line.saturating_sub(1)..=at.line);
+            near.any(|(_, codes)| codes.contains(one.code))
+        })
+    };
+    findings.retain(|one| !allowed.contains(one.code) && !has_comment(one));
     findings.extend(
         compare(file.value(), wanted)
             .iter()
-            .map(|one| Diagnostic::difference(file, one)),
+            .map(|one| differences::diagnostic(file, one)),
     );
-    findings.sort_by_key(|one| (one.manifest, std::cmp::Reverse(one.level)));
+    findings.sort_by_key(|one| (one.manifest, std::cmp::Reverse(one.severity)));
     findings
 }
 
-fn allowed_in_file(file: &ManifestFile, finding: &Diagnostic) -> bool {
-    let Some(at) = finding.manifest else {
-        return false;
+/// Renders findings in rustc's style, with excerpts of the manifest.
+pub fn render(file: &ManifestFile, findings: &[Diagnostic], color: bool) -> String {
+    let path = file.path().display().to_string();
+    let manifest = SourceText {
+        path: &path,
+        text: file.text(),
     };
-    let lines = file
-        .text()
-        .lines()
-        .skip(at.line.saturating_sub(2))
-        .take(2.min(at.line));
-    lines
-        .filter_map(|line| line.split_once("# forge-remote: allow("))
-        .any(|(_, rest)| {
-            let codes = rest.split(')').next().unwrap_or_default();
-            codes.split(',').any(|code| code.trim() == finding.code)
-        })
+    diagnostic::render(Some(manifest), findings, color)
+}
+
+/// Returns the codes that comments `# forge-remote: allow(CODE, …)` allow, by line.
+fn allowed_in_file(text: &str) -> BTreeMap<usize, BTreeSet<&str>> {
+    let comments = text.lines().enumerate().filter_map(|(index, line)| {
+        let (_, rest) = line.split_once("# forge-remote: allow(")?;
+        let codes = rest.split(')').next().unwrap_or_default().split(',');
+        Some((index + 1, codes.map(str::trim).collect()))
+    });
+    comments.collect()
 }

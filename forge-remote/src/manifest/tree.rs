@@ -1,46 +1,39 @@
-//! A manifest's text as a tree whose every node knows its place: for edits that leave the rest
-//! alone, and for messages with line and column.
+//! A manifest's text as a tree whose nodes know their positions, for edits that preserve the rest of
+//! the text and for messages with line and column.
 
 use std::ops::Range;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle};
 use serde_yaml::{Mapping, Value};
 
-/// Deeper nesting than this is no manifest.
+use crate::diagnostic::Position;
+
+/// Upper bound on the nesting depth; deeper documents are rejected.
 const MAX_DEPTH: usize = 64;
-/// Aliases that unfold to more nodes than this are an attack or a mistake.
+/// Upper bound on the nodes that aliases unfold to: more is an attack or a mistake.
 const MAX_ALIASED: usize = 100_000;
 
-/// A place in a file, both from 1; columns count characters.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-pub struct Position {
-    /// The line.
-    pub line: usize,
-    /// The column.
-    pub column: usize,
-}
-
-/// Why a text can't be read, and where.
+/// Why a text is not a valid manifest document, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct TreeError {
-    pub(super) at: Position,
-    pub(super) reason: String,
+pub struct TreeError {
+    pub at: Position,
+    pub reason: String,
 }
 
 /// A node of the document.
 #[derive(Clone, Debug)]
-pub(super) struct Node {
-    /// Its bytes. For a block collection: from its first to its last content.
-    pub(super) span: Range<usize>,
-    pub(super) at: Position,
-    /// Carries an anchor, an alias or a tag, so that editing it could change something elsewhere.
-    pub(super) marked: bool,
-    pub(super) kind: NodeKind,
+pub struct Node {
+    /// The node's bytes. For a block collection: from its first to its last content.
+    pub span: Range<usize>,
+    pub at: Position,
+    /// Whether it has an anchor, an alias or a tag: editing it could change another part.
+    pub marked: bool,
+    pub kind: NodeKind,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum NodeKind {
-    /// A scalar; plain ones are resolved by YAML 1.2's core schema.
+pub enum NodeKind {
+    /// A scalar. Plain scalars are resolved by YAML 1.2's core schema.
     Scalar {
         text: String,
         style: Style,
@@ -57,7 +50,7 @@ pub(super) enum NodeKind {
 
 /// How a scalar is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Style {
+pub enum Style {
     Plain,
     Single,
     Double,
@@ -67,13 +60,13 @@ pub(super) enum Style {
 
 /// A key and its value.
 #[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub(super) key: Node,
-    pub(super) value: Node,
+pub struct Entry {
+    pub key: Node,
+    pub value: Node,
 }
 
-/// Reads the one document of a text. `None` for an empty one.
-pub(super) fn parse(text: &str) -> Result<Option<Node>, TreeError> {
+/// Parses the one document of a text; `None` for an empty text.
+pub fn parse(text: &str) -> Result<Option<Node>, TreeError> {
     let mut builder = Builder {
         text,
         open: Vec::new(),
@@ -104,7 +97,7 @@ struct Builder<'t> {
     open: Vec<Open>,
     root: Option<Node>,
     documents: usize,
-    /// Values by anchor, for aliases.
+    /// The values by anchor, for aliases.
     anchors: Vec<(usize, NodeKind)>,
     aliased: usize,
 }
@@ -112,7 +105,7 @@ struct Builder<'t> {
 struct Open {
     node: Node,
     anchor: usize,
-    /// A mapping's key that waits for its value.
+    /// A mapping's key whose value has not been parsed yet.
     key: Option<Node>,
 }
 
@@ -143,7 +136,7 @@ impl Builder<'_> {
                 };
                 let mut text = text.into_owned();
                 if range.is_empty() && style == Style::Plain {
-                    // An absent value: no text, not the `~` that it stands for.
+                    // An absent value has the empty text, not the `~` it stands for.
                     text.clear();
                 }
                 let mut scalar = node(
@@ -266,7 +259,7 @@ impl Builder<'_> {
                     }
                     let mut value = node;
                     if value.span.is_empty() {
-                        // An absent value stands right behind its colon, before any comment.
+                        // An absent value is placed directly behind its colon, before a comment.
                         let rest = self.text.get(key.span.end..).unwrap_or_default();
                         if let Some(colon) = rest.find(':') {
                             let at = key.span.end + colon + 1;
@@ -281,15 +274,15 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// The parser counts blank lines that follow; they belong to the text around, unless the
-    /// scalar keeps them (`|+`).
+    /// Returns the end of a block scalar without the blank lines that follow it, which the parser
+    /// counts as the scalar's. A scalar that keeps them (`|+`) includes them.
     fn block_scalar_end(&self, scalar: &Node) -> usize {
         let body = self.text.get(scalar.span.clone()).unwrap_or_default();
         let keeps = scalar
             .scalar()
             .is_some_and(|text| text.ends_with("\n\n") || text == "\n");
         if keeps {
-            // To the start of the line that the next token stands in.
+            // Up to the start of the next token's line.
             return scalar.span.start + body.rfind('\n').map_or(body.len(), |at| at + 1);
         }
         scalar.span.start + body.trim_end().len()
@@ -310,58 +303,52 @@ impl NodeKind {
 }
 
 impl Node {
-    pub(super) fn scalar(&self) -> Option<&str> {
+    pub fn scalar(&self) -> Option<&str> {
         match &self.kind {
             NodeKind::Scalar { text, .. } => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
+    pub fn entries(&self) -> &[Entry] {
         match &self.kind {
             NodeKind::Mapping { entries, .. } => entries,
             _ => &[],
         }
     }
 
-    pub(super) fn items(&self) -> &[Node] {
+    pub fn items(&self) -> &[Node] {
         match &self.kind {
             NodeKind::Sequence { items, .. } => items,
             _ => &[],
         }
     }
 
-    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries()
             .iter()
             .find(|entry| entry.key.scalar() == Some(name))
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+    pub fn get(&self, name: &str) -> Option<&Node> {
         self.entry(name).map(|entry| &entry.value)
     }
 
-    /// The item of a list whose `key` this is.
-    pub(super) fn keyed(&self, key: &str) -> Option<&Node> {
-        self.items()
-            .iter()
-            .find(|item| item.get("key").and_then(Node::scalar) == Some(key))
-    }
-
-    /// No value is written, or one that says nothing: `null`, `~`.
-    pub(super) fn is_null(&self) -> bool {
+    /// Returns whether the value is absent, `null` or `~`.
+    pub fn is_null(&self) -> bool {
         matches!(&self.kind, NodeKind::Scalar { text, style: Style::Plain } if is_null(text))
     }
 
-    pub(super) fn is_flow(&self) -> bool {
+    pub fn is_flow(&self) -> bool {
         matches!(
             &self.kind,
             NodeKind::Sequence { flow: true, .. } | NodeKind::Mapping { flow: true, .. }
         )
     }
 
-    /// Whether an edit inside could reach beyond it: an anchor, an alias, a tag, a merge key.
-    pub(super) fn first_mark(&self) -> Option<Position> {
+    /// Returns the position of the first anchor, alias, tag or merge key: an edit inside could change
+    /// another part.
+    pub fn first_mark(&self) -> Option<Position> {
         if self.marked {
             return Some(self.at);
         }
@@ -379,8 +366,8 @@ impl Node {
         }
     }
 
-    /// The value, by YAML 1.2's core schema, as Forge reads it.
-    pub(super) fn to_value(&self) -> Value {
+    /// Returns the value by YAML 1.2's core schema, as Forge reads it.
+    pub fn to_value(&self) -> Value {
         match &self.kind {
             NodeKind::Scalar {
                 text,
@@ -404,7 +391,7 @@ fn is_null(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")
 }
 
-/// YAML 1.2.2, §10.3.2.
+/// Resolves a plain scalar by YAML 1.2.2, §10.3.2.
 fn resolve(text: &str) -> Value {
     if is_null(text) {
         return Value::Null;

@@ -8,6 +8,7 @@ use serde_yaml::Mapping;
 
 use super::{Handler, Method};
 use crate::fit::Caller;
+use crate::manifest::OwnedProperties;
 
 /// A kind of invocation with a handler's options for it.
 ///
@@ -170,45 +171,8 @@ pub struct Module {
     pub module_type: &'static str,
     /// The item; its `key` comes first.
     pub item: Mapping,
-    /// The properties that the code decides; what else stands in the item is the user's (its
-    /// page, its icon).
-    pub owned: Owned,
-}
-
-/// Which of an item's properties the code decides; the others are the user's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owned {
-    /// All of them.
-    All,
-    /// These, each as a whole.
-    Named(&'static [&'static str]),
-    /// These, and of each what is said here.
-    Parts(&'static [(&'static str, Owned)]),
-    /// Those that the item has.
-    Present,
-}
-
-impl Owned {
-    /// Whether a property is the code's even when the code wants none.
-    pub(crate) fn has(self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.contains(&name),
-            Self::Parts(parts) => parts.iter().any(|(part, _)| *part == name),
-            Self::Present => false,
-        }
-    }
-
-    /// What of a property's own properties is the code's.
-    pub(crate) fn inside(self, name: &str) -> Self {
-        match self {
-            Self::Parts(parts) => {
-                let found = parts.iter().find(|(part, _)| *part == name);
-                found.map_or(Self::All, |(_, inside)| *inside)
-            }
-            _ => Self::All,
-        }
-    }
+    /// The properties the code decides; the item's others (its page, its icon) are the user's.
+    pub owned: OwnedProperties,
 }
 
 /// What a simulated call of a kind carries.

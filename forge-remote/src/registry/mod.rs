@@ -1,7 +1,9 @@
 //! The registration record: what a macro writes down about a handler, and what everything else
 //! (routes, manifest, simulator, route table) reads.
 
+mod checks;
 mod collect;
+mod declare;
 mod kind;
 
 use std::any::TypeId;
@@ -10,9 +12,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-pub use collect::{Handler, Problem, Registry};
-pub use kind::{Kind, Module, Owned, Reach, Simulation};
+pub(crate) use checks::RULES;
+pub use collect::{Handler, Registry};
+pub use kind::{Kind, Module, Reach, Simulation};
 
+pub use crate::diagnostic::Location;
 use crate::extract::AppState;
 
 /// The boxed future a mounted handler answers with.
@@ -55,7 +59,7 @@ pub struct Registration {
     pub function: &'static str,
     /// The function's doc comment, line breaks kept.
     pub docs: &'static str,
-    /// Where the function stands.
+    /// The function's position.
     pub location: Location,
     /// The module's key, when written.
     pub key: Option<&'static str>,
@@ -73,23 +77,6 @@ pub struct Registration {
     pub scopes: &'static [&'static str],
     /// The function on its route.
     pub mount: Arc<dyn Mount>,
-}
-
-/// Where a handler stands in the source: `src/main.rs:12:5`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Location {
-    /// The file, as `file!()` gives it: relative to the workspace.
-    pub file: &'static str,
-    /// The line, from 1.
-    pub line: u32,
-    /// The column, from 1.
-    pub column: u32,
-}
-
-impl fmt::Display for Location {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.file, self.line, self.column)
-    }
 }
 
 /// The tokens an endpoint asks Forge for (`endpoint.auth` in the manifest).

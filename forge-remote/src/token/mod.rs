@@ -283,16 +283,17 @@ impl Tokens {
         Ok(())
     }
 
-    /// As [`open`](Self::open) for a store that has nothing to connect; false for others.
-    pub(crate) fn open_at_once(&self) -> Result<bool, OpenError> {
-        if self.opened()?.is_some() {
-            return Ok(true);
+    /// Returns whether the tokens are open, or can be opened without connecting a store.
+    pub(crate) fn can_open_at_once(&self) -> Result<bool, OpenError> {
+        Ok(self.opened()?.is_some() || !self.settings().store.outlives_process())
+    }
+
+    /// Opens tokens whose store needs no connection, and leaves open ones open.
+    pub(crate) fn open_at_once(&self) -> Result<(), OpenError> {
+        if self.opened()?.is_none() {
+            self.start(self.new_keeper()?);
         }
-        if self.settings().store.outlives_process() {
-            return Ok(false);
-        }
-        self.start(self.new_keeper()?);
-        Ok(true)
+        Ok(())
     }
 
     /// The keeper, where there is one already: what was set since was set in vain.

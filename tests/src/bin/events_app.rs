@@ -74,5 +74,8 @@ async fn main() -> Result<()> {
             serde_json::json!({ "eventType": "avi:jira:invented:thing", "thing": thing }),
         );
     }
+    if std::env::var_os("WITH_UNKNOWN_RULE").is_some() {
+        app = app.allow("no-such-rule");
+    }
     app.run().await
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use forge_remote::kinds::*;
-use forge_remote::manifest::{ManifestFile, Sections, compare};
+use forge_remote::manifest::{DesiredManifest, ManifestFile, compare};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
@@ -802,7 +802,7 @@ fn every_kind_has_its_module_in_the_manifest() {
     let wanted = sections();
     let before = fs::read_to_string(folder.join("before.yml")).unwrap();
     let file = ManifestFile::parse(folder.join("before.yml"), Some(before)).unwrap();
-    let after = file.updated(&wanted, None).unwrap();
+    let after = file.merged_with(&wanted, None).unwrap();
     let golden = folder.join("manifest.yml");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&golden, &after).unwrap();
@@ -810,14 +810,14 @@ fn every_kind_has_its_module_in_the_manifest() {
     assert_eq!(after, fs::read_to_string(&golden).unwrap_or_default());
     let again = ManifestFile::parse(golden.clone(), Some(after.clone())).unwrap();
     assert_eq!(compare(again.value(), &wanted), []);
-    assert_eq!(again.updated(&wanted, None).unwrap(), after);
+    assert_eq!(again.merged_with(&wanted, None).unwrap(), after);
 
     // Without its handlers, nothing of theirs stays but what was hand-written.
-    let nothing = Sections {
+    let nothing = DesiredManifest {
         remotes: wanted.remotes.clone(),
-        ..Sections::default()
+        ..DesiredManifest::default()
     };
-    let empty = again.updated(&nothing, None).unwrap();
+    let empty = again.merged_with(&nothing, None).unwrap();
     for trace in [
         "endpoint: log-time",
         "scheduledTrigger",
@@ -830,16 +830,14 @@ fn every_kind_has_its_module_in_the_manifest() {
     assert!(empty.contains("confluence:globalPage"), "{empty}");
 }
 
-fn sections() -> Sections {
-    Sections::new(
-        &Registry::linked(),
-        &[Remote::new("backend").base_url("https://backend.example.com")],
-    )
+fn sections() -> DesiredManifest {
+    Registry::linked()
+        .desired_manifest(&[Remote::new("backend").base_url("https://backend.example.com")])
 }
 
 #[test]
 fn an_events_scopes_follow_from_either_of_its_sets() {
-    let names = |sections: &Sections, granted: &[&str]| -> Vec<String> {
+    let names = |sections: &DesiredManifest, granted: &[&str]| -> Vec<String> {
         let granted = granted.iter().copied().collect();
         sections
             .scopes_given(&granted)
@@ -909,7 +907,7 @@ fn events_in_the_other_form_that_mean_the_same_stay() {
 ";
     let (file, text) = with_events("follow-trigger", FOLLOW);
     assert_eq!(compare(file.value(), &wanted), []);
-    assert_eq!(file.updated(&wanted, None).unwrap(), text);
+    assert_eq!(file.merged_with(&wanted, None).unwrap(), text);
 
     // And back: names for what the code has in objects. Without a filter an object says no more.
     const INSTALLED: &str = "      events:
@@ -932,7 +930,7 @@ fn events_in_the_other_form_that_mean_the_same_stay() {
         assert!(!compare(file.value(), &wanted).is_empty(), "{new}");
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
         let golden = ManifestFile::parse(golden.clone(), Some(fs::read_to_string(golden).unwrap()));
-        let updated = file.updated(&wanted, None).unwrap();
+        let updated = file.merged_with(&wanted, None).unwrap();
         let updated = ManifestFile::parse("manifest.yml", Some(updated)).unwrap();
         let triggers = |file: &ManifestFile| file.value()["modules"]["trigger"].clone();
         assert_eq!(triggers(&updated), triggers(&golden.unwrap()), "{new}");
@@ -990,10 +988,10 @@ remotes:
 "
         )
     };
-    let wanted = Sections::new(&Registry::default(), &[Remote::new("backend")]);
+    let wanted = Registry::default().desired_manifest(&[Remote::new("backend")]);
     let updated = |text: String| {
         let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
-        file.updated(&wanted, None).unwrap()
+        file.merged_with(&wanted, None).unwrap()
     };
     assert!(!updated(provider("unlinked")).contains("sketches"));
     let kept = updated(provider("theirs"));

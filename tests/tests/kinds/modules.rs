@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use forge_remote::handler;
 use forge_remote::kinds::*;
-use forge_remote::manifest::{ManifestFile, Sections, compare};
+use forge_remote::manifest::{DesiredManifest, ManifestFile, compare};
 use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 use serde_json::json;
@@ -42,12 +42,12 @@ async fn mine() -> Json<JqlAnswer> {
     Json(JqlAnswer::jql(""))
 }
 
-fn sections(handlers: impl IntoIterator<Item = Registration>) -> Sections {
+fn sections(handlers: impl IntoIterator<Item = Registration>) -> DesiredManifest {
     let backend = Remote::new("backend").base_url("https://backend.example.com");
-    Sections::new(&Registry::of(handlers), &[backend])
+    Registry::of(handlers).desired_manifest(&[backend])
 }
 
-fn scopes(sections: &Sections, granted: &[&str]) -> Vec<String> {
+fn scopes(sections: &DesiredManifest, granted: &[&str]) -> Vec<String> {
     let granted: BTreeSet<&str> = granted.iter().copied().collect();
     let all = sections.scopes_given(&granted).into_iter();
     all.map(|scope| scope.name).collect()
@@ -62,7 +62,7 @@ fn a_post_function_is_content_with_the_granular_scopes() {
         let all = set.iter().chain([&merge]);
         all.map(|scope| (*scope).to_owned()).collect()
     };
-    let found = |wanted: &Sections, granted: &[&str]| -> BTreeSet<String> {
+    let found = |wanted: &DesiredManifest, granted: &[&str]| -> BTreeSet<String> {
         scopes(wanted, granted).into_iter().collect()
     };
     assert_eq!(found(&wanted, &[]), with_merge(&CURRENT));
@@ -104,7 +104,7 @@ fn names_of_jql_functions_are_told_apart_whatever_their_case() {
     let text = error.to_string();
     assert!(
         text.contains(
-            "error[duplicate-name]: 2 jira:jqlFunction have the name `Urgent`, `urgent`\n  --> "
+            "error[duplicate-name]: 2 jira:jqlFunction have the name `Urgent`, `urgent`\n--> "
         ),
         "{text}"
     );
@@ -141,7 +141,7 @@ fn a_translated_name_stays() {
         .replace("description: Passes.", "description: Passes. # by hand");
     let file = ManifestFile::parse("manifest.yml", Some(translated.clone())).unwrap();
     assert_eq!(compare(file.value(), &wanted), []);
-    assert_eq!(file.updated(&wanted, None).unwrap(), translated);
+    assert_eq!(file.merged_with(&wanted, None).unwrap(), translated);
 
     // Atlassian takes no translated text of a merge check.
     let refused = text.replace("description: Passes.", "description: {i18n: pass}");
@@ -165,12 +165,12 @@ fn tokens_that_a_remote_asks_for_by_hand_stay() {
     assert_ne!(by_hand, text);
     let file = ManifestFile::parse("manifest.yml", Some(by_hand.clone())).unwrap();
     assert_eq!(compare(file.value(), &wanted), []);
-    assert_eq!(file.updated(&wanted, None).unwrap(), by_hand);
+    assert_eq!(file.merged_with(&wanted, None).unwrap(), by_hand);
 }
 
 /// A manifest with nothing but what is wanted.
-fn wanted_text(wanted: &Sections) -> String {
+fn wanted_text(wanted: &DesiredManifest) -> String {
     let id = "app:\n  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107\n";
     let file = ManifestFile::parse("manifest.yml", Some(id.to_owned())).unwrap();
-    file.updated(wanted, None).unwrap()
+    file.merged_with(wanted, None).unwrap()
 }

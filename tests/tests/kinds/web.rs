@@ -6,7 +6,6 @@
 use forge_remote::axum::response::Response;
 use forge_remote::handler;
 use forge_remote::kinds::*;
-use forge_remote::manifest::Sections;
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
@@ -58,7 +57,7 @@ fn harness() -> Harness {
 #[test]
 fn outputs_are_what_their_parts_say() {
     let backend = Remote::new("backend").base_url("https://backend.example.com");
-    let wanted = Sections::new(&Registry::of([handler!(chosen)]), &[backend]);
+    let wanted = Registry::of([handler!(chosen)]).desired_manifest(&[backend]);
     let item = &wanted.modules["webtrigger"][0].item;
     let response = serde_json::to_value(&item["response"]).unwrap();
     let outputs = json!([

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use forge_remote::manifest::{Level, ManifestFile, Remote, Sections, check, compare, render};
+use forge_remote::manifest::{ManifestFile, Remote, Severity, check, compare, render};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 
@@ -34,17 +34,15 @@ fn manifests_in_the_manner_of_real_apps() {
         forge_remote::handler!(sweep),
         forge_remote::handler!(lookup),
     ]);
-    let wanted = Sections::new(
-        &registry,
-        &[Remote::new("backend").base_url("https://backend.example.com")],
-    );
+    let wanted = registry
+        .desired_manifest(&[Remote::new("backend").base_url("https://backend.example.com")]);
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
     let mut cases = 0;
     for case in fs::read_dir(folder).unwrap() {
         let case = case.unwrap().path();
         let before = fs::read_to_string(case.join("before.yml")).unwrap();
         let file = ManifestFile::parse(case.join("before.yml"), Some(before)).unwrap();
-        let after = file.updated(&wanted, None).unwrap();
+        let after = file.merged_with(&wanted, None).unwrap();
         let golden = case.join("manifest.yml");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&golden, &after).unwrap();
@@ -59,9 +57,9 @@ fn manifests_in_the_manner_of_real_apps() {
         assert_eq!(compare(again.value(), &wanted), []);
         // Atlassian takes these manifests, so no rule of ours may complain of them.
         let mut findings = check(&again, &wanted, &BTreeSet::new());
-        findings.retain(|one| one.level > Level::Note);
+        findings.retain(|one| one.severity > Severity::Note);
         assert!(findings.is_empty(), "{}", render(&again, &findings, false));
-        assert_eq!(again.updated(&wanted, None).unwrap(), after);
+        assert_eq!(again.merged_with(&wanted, None).unwrap(), after);
         cases += 1;
     }
     assert!(cases >= 6);

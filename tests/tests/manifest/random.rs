@@ -6,7 +6,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use forge_remote::manifest::{Entry, ManifestError, ManifestFile, Owned, Scope, Sections};
+use forge_remote::manifest::{
+    DesiredManifest, Entry, ManifestError, ManifestFile, OwnedProperties, Scope,
+};
+use forge_remote::registry::Location;
 use forge_remote::serde_yaml::{self, Value};
 use forge_remote_fuzz::writes;
 
@@ -42,16 +45,20 @@ impl Random {
 }
 
 /// A handler set: up to four schedules, up to three bare endpoints.
-fn handlers(random: &mut Random) -> Sections {
-    let mut sections = Sections::default();
+fn handlers(random: &mut Random) -> DesiredManifest {
+    let mut sections = DesiredManifest::default();
     let names = ["tick", "sync", "on", "n1e3", "a-b_c", "refresh-index"];
     let mut wanted: Vec<&str> = names.to_vec();
     random.shuffle(&mut wanted);
     let count = random.below(5);
     let entry = |yaml: String| Entry {
         item: serde_yaml::from_str(&yaml).unwrap(),
-        owned: Owned::All,
-        origins: vec!["src/main.rs:1:1".into()],
+        owned: OwnedProperties::All,
+        origins: vec![Location {
+            file: "src/main.rs",
+            line: 1,
+            column: 1,
+        }],
     };
     let mut token = false;
     for (at, name) in wanted.iter().take(count).enumerate() {
@@ -87,7 +94,7 @@ fn handlers(random: &mut Random) -> Sections {
         ""
     };
     sections.remotes.push(Entry {
-        owned: Owned::Present,
+        owned: OwnedProperties::Present,
         ..entry(format!("{{key: backend{url}}}"))
     });
     if token {
@@ -170,7 +177,7 @@ fn field(name: &str, value: impl Into<String>) -> (String, String) {
 }
 
 /// A manifest: hand-written parts, and generated ones that are fresh, changed or stale.
-fn draft(random: &mut Random, wanted: &Sections) -> Vec<(String, bool)> {
+fn draft(random: &mut Random, wanted: &DesiredManifest) -> Vec<(String, bool)> {
     let step = *random.pick(&[2, 2, 4, 3]);
     let indented = random.chance(60);
     let gap = *random.pick(&[1, 1, 1, 3]);
@@ -262,7 +269,7 @@ fn draft(random: &mut Random, wanted: &Sections) -> Vec<(String, bool)> {
     draft.lines
 }
 
-fn modules(draft: &mut Draft<'_>, wanted: &Sections, trailing: &str) {
+fn modules(draft: &mut Draft<'_>, wanted: &DesiredManifest, trailing: &str) {
     let step = draft.step;
     draft.line(0, &format!("modules:{trailing}"), false);
     draft.line(step, "macro:", false);
@@ -372,7 +379,7 @@ fn modules(draft: &mut Draft<'_>, wanted: &Sections, trailing: &str) {
     }
 }
 
-fn permissions(draft: &mut Draft<'_>, wanted: &Sections, trailing: &str) {
+fn permissions(draft: &mut Draft<'_>, wanted: &DesiredManifest, trailing: &str) {
     let step = draft.step;
     let rewritten = wanted.scopes.iter().any(|scope| scope.impersonation);
     draft.line(0, &format!("permissions:{trailing}"), false);
@@ -446,7 +453,7 @@ enum Outcome {
 
 fn round(
     text: &str,
-    wanted: &Sections,
+    wanted: &DesiredManifest,
     lines: &[(String, bool)],
     line_end: &str,
     random: &mut Random,
@@ -514,7 +521,7 @@ fn round(
         random.shuffle(entries);
     }
     let other = file
-        .updated(&shuffled, None)
+        .merged_with(&shuffled, None)
         .map_err(|error| show(&error.to_string()))?;
     let sorted = |text: &str| {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use forge_remote::manifest::{Level, ManifestFile, RULES, Scope, Sections, check};
+use forge_remote::manifest::{DesiredManifest, ManifestFile, Scope, Severity, check, rules};
 
 /// A manifest without a fault, and nothing in it is the code's.
 const GOOD: &str = "\
@@ -50,11 +50,11 @@ environment:
 fn codes(text: &str, allowed: &[&str]) -> Vec<(&'static str, usize)> {
     let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
     let allowed: BTreeSet<String> = allowed.iter().map(|code| (*code).to_owned()).collect();
-    let findings = check(&file, &Sections::default(), &allowed);
+    let findings = check(&file, &DesiredManifest::default(), &allowed);
     findings
         .into_iter()
         // Nothing here is wanted by code, so every scope is one that no handler needs.
-        .filter(|one| one.level != Level::Note)
+        .filter(|one| one.severity != Severity::Note)
         .map(|one| (one.code, one.manifest.unwrap().line))
         .collect()
 }
@@ -347,7 +347,7 @@ fn every_rule_is_explained_and_shown() {
         "token-without-scope",
         "known-event",
     ];
-    for rule in RULES {
+    for rule in rules() {
         assert!(
             shown.contains(rule.code) || elsewhere.contains(&rule.code),
             "{} is not shown",
@@ -366,9 +366,9 @@ fn page_findings(pages: &[&str], modules: &str) -> Vec<(&'static str, String)> {
     let text = format!("modules:\n{modules}");
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
     let pages = pages.iter().map(|page| (*page).to_owned()).collect();
-    let wanted = Sections {
+    let wanted = DesiredManifest {
         allowed_pages: [("save".to_owned(), pages)].into(),
-        ..Sections::default()
+        ..DesiredManifest::default()
     };
     let found = check(&file, &wanted, &BTreeSet::new());
     let about_pages = |code| ["unknown-page", "open-admin-page"].contains(&code);
@@ -424,11 +424,11 @@ remotes:
 ";
     let file = ManifestFile::parse("manifest.yml", Some(only_endpoints.to_owned())).unwrap();
     let because = |name| Scope::new(name, vec!["because".to_owned()]);
-    let mut wanted = Sections {
+    let mut wanted = DesiredManifest {
         scopes: ["read:jira-work", "write:jira-work"].map(because).into(),
-        ..Sections::default()
+        ..DesiredManifest::default()
     };
-    let noted = |wanted: &Sections| -> Vec<(String, usize)> {
+    let noted = |wanted: &DesiredManifest| -> Vec<(String, usize)> {
         let found = check(&file, wanted, &BTreeSet::new());
         let found = found
             .into_iter()
@@ -453,9 +453,9 @@ fn an_event_that_only_a_page_gives_scopes_is_a_warning() {
     );
     let text = text.replace("ignoreSelf: true", "appIsLicensed: true");
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
-    let found = check(&file, &Sections::default(), &BTreeSet::new());
+    let found = check(&file, &DesiredManifest::default(), &BTreeSet::new());
     let found = found.iter().find(|one| one.code == "event-without-scope");
-    assert_eq!(found.unwrap().level, Level::Warning);
+    assert_eq!(found.unwrap().severity, Severity::Warning);
     assert!(
         found.unwrap().message.ends_with("`avi:confluence:created:whiteboard` is not delivered without the scope read:confluence-content.summary"),
         "{found:?}"
@@ -475,14 +475,14 @@ fn five_properties_are_allowed_however_often_each_is_named() {
 #[test]
 fn an_unknown_event_that_is_known_by_now_may_stay() {
     let file = ManifestFile::parse("manifest.yml", Some(GOOD.to_owned())).unwrap();
-    let mut wanted = Sections::default();
-    let levels = |wanted: &Sections| -> Vec<Level> {
+    let mut wanted = DesiredManifest::default();
+    let levels = |wanted: &DesiredManifest| -> Vec<Severity> {
         let found = check(&file, wanted, &BTreeSet::new());
         let found = found.iter().filter(|one| one.code == "known-event");
-        found.map(|one| one.level).collect()
+        found.map(|one| one.severity).collect()
     };
     wanted.unknown_events.insert("avi:jira:invented:thing");
     assert_eq!(levels(&wanted), []);
     wanted.unknown_events.insert("avi:jira:created:issue");
-    assert_eq!(levels(&wanted), [Level::Warning]);
+    assert_eq!(levels(&wanted), [Severity::Warning]);
 }

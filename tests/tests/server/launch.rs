@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::process::Command;
+
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
+use forge_remote::token::MemoryTokens;
 use forge_remote_tests::jws::{APP_ID, Fit, published};
 use forge_remote_tests::source::{Answer, KeySource};
 
@@ -131,6 +134,44 @@ async fn an_app_id_in_capitals() {
 }
 
 #[test]
+fn a_failed_check_leaves_the_tokens_closed() {
+    let tokens = Tokens::new(MemoryTokens::new());
+    let text = problems(
+        App::empty()
+            .handler(handler!(sweep))
+            .app_id(APP_ID)
+            .remote(backend())
+            .tokens(tokens.clone()),
+    );
+    assert!(text.contains("missing-state"), "{text}");
+    assert!(
+        format!("{tokens:?}").contains("is_open: false"),
+        "{tokens:?}"
+    );
+}
+
+#[test]
+fn problems_are_json_for_machines() {
+    let output = Command::new(env!("CARGO_BIN_EXE_events_app"))
+        .args(["manifest", "--json"])
+        .env("WITH_UNKNOWN_RULE", "1")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["agrees"], false);
+    let problem = &report["findings"][0];
+    assert_eq!(problem["code"], "unknown-rule");
+    assert_eq!(problem["level"], "error");
+    assert!(
+        problem["help"].as_str().unwrap().contains("explain"),
+        "{report}"
+    );
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("error[unknown-rule]: "), "{text}");
+}
+
+#[test]
 fn no_remote_and_no_app_id_are_problems() {
     let text = problems(App::empty().handler(handler!(elsewhere::sweep)));
     assert!(
@@ -222,8 +263,8 @@ fn functions_that_make_one_module_must_agree_and_be_whole() {
     let all = problems.join("\n");
     for part in [
         "conflicting-parts",
-        "different things of `name`",
-        "different things of `fetchWorkspaces`",
+        "disagree on `name`",
+        "disagree on `fetchWorkspaces`",
         "missing-parts",
         "homeUrl, fetchContainers, searchContainers",
     ] {
@@ -332,7 +373,7 @@ fn the_values_of_constants_are_checked_as_what_is_written_out() {
             .handler(handler!(constants::jql)),
     );
     for part in [
-        "error[bad-option]: Forge has no event `avi:jira:create:issue`\n  --> tests/tests/server/launch.rs:",
+        "error[bad-option]: Forge has no event `avi:jira:create:issue`\n--> tests/tests/server/launch.rs:",
         "did you mean \"avi:jira:created:issue\"?",
         "`avi:jira:created:issue` is twice in `events`",
         "`avi:jira:created:issue` is in `events` already",
@@ -387,11 +428,7 @@ fn an_apps_data_moves_by_one_module_of_one_remote() {
     assert!(problems(hooks()).contains(lacking));
 
     let text = problems(hooks().handler(handler!(moves::elsewhere)));
-    for part in [
-        "say different things of `remote`",
-        "(elsewhere)",
-        "(commit)",
-    ] {
+    for part in ["disagree on `remote`", "(elsewhere)", "(commit)"] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     let text = problems(hooks().handler(handler!(moves::of_another)));
@@ -403,7 +440,7 @@ fn an_apps_data_moves_by_one_module_of_one_remote() {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
     let text = problems(hooks().handler(handler!(moves::of_another_path)));
-    for part in ["say different things of `path`", "(of_another_path)"] {
+    for part in ["disagree on `path`", "(of_another_path)"] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
 }

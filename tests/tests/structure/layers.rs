@@ -9,12 +9,14 @@ use crate::modules::Crate;
 const ROOMS: &[&str] = &[
     "opaque",
     "log",
+    "diagnostic",
     "response",
     "error",
     "json",
     "work",
     "http_client",
     "fit",
+    "manifest",
     "credentials",
     "token",
     "client",
@@ -30,9 +32,9 @@ const ROOMS: &[&str] = &[
 ];
 
 /// Files that import a room above theirs, which shrinks to zero.
-const UPWARDS: usize = 46;
+const UPWARDS: usize = 32;
 /// Files in circles, which shrinks to zero.
-const IN_CIRCLES: usize = 73;
+const IN_CIRCLES: usize = 64;
 
 fn source(krate: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -627,7 +627,7 @@ async fn tokens_are_brought_in_time_and_removed_with_the_installation() {
         .tokens(tokens.clone())
         .keep_tokens_fresh();
     let harness = Harness::new(app).unwrap();
-    let yaml = forge_remote::manifest::to_yaml(&harness.app().sections().to_value());
+    let yaml = forge_remote::manifest::to_yaml(&harness.app().desired_manifest().to_value());
     for part in [
         "interval: hour",
         "avi:forge:installed:app",

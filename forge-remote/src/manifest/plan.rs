@@ -1,41 +1,40 @@
-//! What has to change in a manifest for it to hold what the code wants, and the change itself:
-//! once on values, as the expectation, once on the text.
+//! The changes that bring a manifest up to date with the code. They are applied twice: to values,
+//! which is the expected result, and to the text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use forge_remote_schema::KindSpec;
 use serde_yaml::{Mapping, Value};
 
-use super::compare::{Place, same};
+use super::desired::{DesiredManifest, Entry, Scope, scopes_value};
 use super::edit::{Editor, Unsafe};
-use super::model::{ALLOW_IMPERSONATION, Entry, Scope, Sections, listed, scope_options};
+use super::equivalent::wanted_of;
+use super::owned::OwnedProperties;
+use super::ownership::{Stale, Taken, check_taken, stale_items};
 use super::tree::Node;
-use crate::kinds::endpoint_at;
-use crate::registry::Owned;
+use super::values::{
+    ALLOW_IMPERSONATION, granted, is_empty_auth, key, key_of, list, same, scope_options,
+};
 
 /// The changes of one list of keyed items.
-pub(super) struct ListPlan<'a> {
+struct ListPlan<'a> {
     path: Vec<&'a str>,
-    /// By index: a key may stand twice, once by hand.
+    /// The indices of the items to remove: a hand-written item may have the same key.
     remove: BTreeSet<usize>,
-    set: Vec<(Mapping, Owned)>,
+    /// The items to add or to change, with the properties the code decides.
+    set: Vec<(Mapping, OwnedProperties)>,
 }
 
+/// The changes of a whole manifest.
 pub(super) struct Plan<'a> {
     lists: Vec<ListPlan<'a>>,
     scopes: Vec<Scope>,
 }
 
-/// A key that the code wants, and that something hand-written has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Taken {
-    pub(super) place: Place,
-    pub(super) key: String,
-}
-
 impl<'a> Plan<'a> {
-    pub(super) fn new(manifest: &'a Value, wanted: &'a Sections) -> Result<Self, Taken> {
-        check_taken(manifest, wanted)?;
+    /// Compares a manifest with the code; fails where a hand-written item has a wanted key.
+    pub(super) fn new(manifest: &'a Value, wanted: &'a DesiredManifest) -> Result<Self, Taken> {
+        let stale = stale_items(manifest, wanted);
+        check_taken(manifest, wanted, &stale)?;
         let mut lists: Vec<ListPlan<'a>> = Vec::new();
         let mut plan = |path: Vec<&'a str>, entries: &'a [Entry]| {
             let set = entries
@@ -52,7 +51,7 @@ impl<'a> Plan<'a> {
         }
         plan(vec!["modules", "endpoint"], &wanted.endpoints);
         plan(vec!["remotes"], &wanted.remotes);
-        for Stale { path, index, .. } in stale_items(manifest, wanted) {
+        for Stale { path, index, .. } in stale {
             match lists.iter_mut().find(|list| list.path == path) {
                 Some(list) => {
                     list.remove.insert(index);
@@ -64,24 +63,24 @@ impl<'a> Plan<'a> {
                 }),
             }
         }
-        for list in &mut lists {
-            // The first of a key counts.
-            let items = self::list(manifest, &list.path).iter().rev();
+        for change in &mut lists {
+            // Of several items with one key the first counts.
+            let items = list(manifest, &change.path).iter().rev();
             let found: BTreeMap<&str, &Value> =
                 items.filter_map(|item| Some((key(item)?, item))).collect();
-            for (item, _) in &mut list.set {
+            for (item, _) in &mut change.set {
                 if let Some(found) = key_of(item).and_then(|wanted| found.get(wanted)) {
-                    *item = wanted_of(&list.path, found, item);
+                    *item = wanted_of(&change.path, found, item);
                 }
             }
         }
         Ok(Self {
             lists,
-            scopes: wanted.scopes_given(&super::compare::scopes(manifest)),
+            scopes: wanted.scopes_given(&granted(manifest).collect()),
         })
     }
 
-    /// The change on values: what the changed text has to say.
+    /// Applies the changes to the manifest's value.
     pub(super) fn apply_to_value(&self, document: &mut Mapping) {
         let mut removed = false;
         for list in self
@@ -122,7 +121,7 @@ impl<'a> Plan<'a> {
                     _ => items.push(Value::Mapping(wanted.clone())),
                 }
             }
-            // Forge takes no empty list.
+            // Forge rejects an empty list.
             if items.is_empty() {
                 parent.shift_remove(*name);
             } else {
@@ -172,11 +171,12 @@ impl<'a> Plan<'a> {
                     }
                 }
             }
-            _ => *scopes = listed(&self.scopes),
+            _ => *scopes = scopes_value(&self.scopes),
         }
     }
 
-    /// The change on the text; `new` is what a text without a value gets besides.
+    /// Applies the changes to the manifest's text. `new` is what a document without a value gets in
+    /// addition.
     pub(super) fn apply_to_text(
         &self,
         text: &str,
@@ -260,7 +260,7 @@ impl<'a> Plan<'a> {
         if self.scopes.is_empty() {
             return Ok(());
         }
-        let names = || listed(&self.scopes);
+        let names = || scopes_value(&self.scopes);
         let Some(entry) = root.entry("permissions") else {
             let mut permissions = Mapping::new();
             permissions.insert("scopes".into(), names());
@@ -330,7 +330,8 @@ impl ListPlan<'_> {
         Value::Sequence(items.collect())
     }
 
-    /// Edits one list; what becomes of it as a whole is left to the parent's `remove` and `add`.
+    /// Edits one list. Where the whole list is added or removed, the parent's `remove` and `add` get
+    /// it.
     fn edit(
         &self,
         editor: &mut Editor<'_>,
@@ -384,8 +385,8 @@ impl ListPlan<'_> {
     }
 }
 
-/// The same as `Editor::reconcile`, on values.
-fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: Owned) {
+/// Does the same as `Editor::reconcile`, on values.
+fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: OwnedProperties) {
     found.retain(|name, value| {
         wanted.contains_key(name)
             || !owned.has(name.as_str().unwrap_or_default())
@@ -409,201 +410,7 @@ fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: Owned) {
     }
 }
 
-/// `auth` without an enabled token says what no `auth` says.
-pub(super) fn is_empty_auth(name: &Value, value: &Value) -> bool {
-    name.as_str() == Some("auth") && same(value, &Value::Mapping(Mapping::new()))
-}
-
-/// What is wanted of an item, given the one that is there.
-pub(super) fn wanted_of(path: &[&str], found: &Value, wanted: &Mapping) -> Mapping {
-    match path {
-        ["remotes"] => wanted_of_remote(found, wanted),
-        ["modules", "trigger"] => crate::kinds::wanted_of_trigger(found, wanted),
-        // Only its endpoint form takes translated texts, by Atlassian's schema.
-        ["modules", "jira:workflowPostFunction"] => wanted_of_texts(found, wanted),
-        _ => wanted.clone(),
-    }
-}
-
-/// Texts that are translated: `{i18n: KEY}` stands for the text that the code has.
-fn wanted_of_texts(found: &Value, wanted: &Mapping) -> Mapping {
-    let mut wanted = wanted.clone();
-    for name in ["name", "description"] {
-        let translated = found.get(name).filter(|text| text.get("i18n").is_some());
-        if let (Some(translated), Some(Value::String(_))) = (translated, wanted.get(name)) {
-            wanted.insert(name.into(), translated.clone());
-        }
-    }
-    wanted
-}
-
-/// A remote's address that the code can't know better: a manifest variable, or one for each region.
-fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
-    let mut wanted = wanted.clone();
-    let kept = match found.get("baseUrl") {
-        Some(Value::String(url)) => url.contains("${"),
-        Some(Value::Mapping(_)) => true,
-        _ => false,
-    };
-    if kept {
-        wanted.shift_remove("baseUrl");
-    }
-    wanted
-}
-
-/// A wanted key that something else in the file has: an edit would take it away.
-fn check_taken(manifest: &Value, wanted: &Sections) -> Result<(), Taken> {
-    let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
-    let declared: BTreeSet<&str> = list(manifest, &["remotes"])
-        .iter()
-        .filter_map(key)
-        .collect();
-    // By key, with the type.
-    let mut wanted_keys: BTreeMap<&str, &str> = BTreeMap::new();
-    for (module_type, entries) in &wanted.modules {
-        wanted_keys.extend(entries.iter().map(|entry| (entry.key(), *module_type)));
-    }
-    wanted_keys.extend(
-        wanted
-            .endpoints
-            .iter()
-            .map(|entry| (entry.key(), "endpoint")),
-    );
-
-    // What goes anyway leaves its key free: a handler that became one of another kind.
-    let goes: BTreeSet<(&str, usize)> = stale_items(manifest, wanted)
-        .iter()
-        .filter_map(|stale| Some((*stale.path.last()?, stale.index)))
-        .collect();
-    let modules = manifest.get("modules").and_then(Value::as_mapping);
-    for (module_type, items) in modules.into_iter().flatten() {
-        let module_type = module_type.as_str().unwrap_or_default();
-        for (index, item) in items.as_sequence().into_iter().flatten().enumerate() {
-            let Some(key) = key(item).filter(|_| !goes.contains(&(module_type, index))) else {
-                continue;
-            };
-            let Some(wanted_type) = wanted_keys.get(key) else {
-                continue;
-            };
-            let ours = *wanted_type == module_type
-                && item.get("function").is_none()
-                && item.get("service").is_none()
-                && item
-                    .get("remote")
-                    .and_then(Value::as_str)
-                    .is_none_or(|remote| {
-                        !matches!(module_type, "endpoint" | "migration:dataResidency")
-                            || remotes.contains(remote)
-                            || !declared.contains(remote)
-                    });
-            if !ours {
-                let place = Place::of(&["modules", module_type]).item(key);
-                return Err(Taken {
-                    place,
-                    key: key.to_owned(),
-                });
-            }
-        }
-    }
-    Ok(())
-}
-
-/// An item that was generated once and is wanted no more.
-pub(super) struct Stale<'a> {
-    pub(super) path: Vec<&'a str>,
-    pub(super) index: usize,
-    pub(super) item: &'a Value,
-}
-
-/// What was generated once and is wanted no more. Ownership is read from the file itself: an
-/// endpoint of one of our remotes is ours, and so is a module of a generated kind that names
-/// nothing but such an endpoint.
-pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &Sections) -> Vec<Stale<'a>> {
-    let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
-    let kept: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
-    let gone: BTreeMap<usize, &Value> = list(manifest, &["modules", "endpoint"])
-        .iter()
-        .enumerate()
-        .filter(|(_, item)| {
-            let remote = item.get("remote").and_then(Value::as_str);
-            remote.is_some_and(|remote| remotes.contains(remote))
-                && key(item).is_some_and(|key| !kept.contains(key))
-        })
-        .collect();
-    let ours: BTreeSet<&str> = kept
-        .into_iter()
-        .chain(gone.values().filter_map(|item| key(item)))
-        .collect();
-
-    let pages = &wanted.pages;
-    let mut stale = Vec::new();
-    for kind in forge_remote_schema::kinds::declared() {
-        let module_type = kind.module_type;
-        let wanted: BTreeSet<&str> = wanted
-            .modules
-            .get(module_type)
-            .into_iter()
-            .flatten()
-            .map(Entry::key)
-            .collect();
-        for (index, item) in list(manifest, &["modules", module_type]).iter().enumerate() {
-            let ours = if !kind.has_endpoint() {
-                // It names a remote alone, as a hand-written one may: its key tells.
-                let remote = item.get("remote").and_then(Value::as_str);
-                remote.is_some_and(|remote| remotes.contains(remote))
-                    && key(item) == kind.shared_key
-            } else {
-                let mut endpoints = endpoints_of(kind, item).peekable();
-                let names_one = endpoints.peek().is_some();
-                // A provider names several: with one of somebody else's it isn't ours to remove.
-                names_one
-                    && endpoints.all(|endpoint| {
-                        // An action, say, that calls a page's handler is hand-written, unless its
-                        // key is one that we make.
-                        let made = || {
-                            let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
-                            rest.and_then(|rest| rest.strip_prefix('-')) == kind.key_suffix
-                        };
-                        ours.contains(endpoint) && (!pages.contains(endpoint) || made())
-                    })
-            };
-            if ours && key(item).is_some_and(|key| !wanted.contains(key)) {
-                let path = vec!["modules", module_type];
-                stale.push(Stale { path, index, item });
-            }
-        }
-    }
-    stale.extend(gone.into_iter().map(|(index, item)| Stale {
-        path: vec!["modules", "endpoint"],
-        index,
-        item,
-    }));
-    stale
-}
-
-/// The endpoints that a module's item names.
-fn endpoints_of<'a>(kind: &'static KindSpec, item: &'a Value) -> impl Iterator<Item = &'a str> {
-    let places = kind.endpoint_places.iter();
-    places.filter_map(|place| endpoint_at(item, place))
-}
-
-pub(super) fn key(item: &Value) -> Option<&str> {
-    item.get("key")?.as_str()
-}
-
-fn key_of(item: &Mapping) -> Option<&str> {
-    item.get("key")?.as_str()
-}
-
-/// The list at a path; empty where there is none.
-pub(super) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
-    let found = path.iter().try_fold(value, |value, name| value.get(name));
-    found
-        .and_then(Value::as_sequence)
-        .map_or(&[], Vec::as_slice)
-}
-
-/// The mapping under a key; made where there is none.
+/// Returns the mapping under a key; inserts one where there is no mapping.
 fn child<'a>(parent: &'a mut Mapping, name: &str) -> &'a mut Mapping {
     let slot = parent.entry(name.into()).or_insert(Value::Null);
     if !slot.is_mapping() {

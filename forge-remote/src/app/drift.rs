@@ -1,0 +1,55 @@
+//! The check that the manifest agrees with the code before an app serves.
+
+use super::App;
+use crate::diagnostic::{Diagnostic, Position, Rule, Severity};
+use crate::manifest::{ManifestFile, check};
+
+/// The rules of this file.
+pub(super) const RULES: &[&Rule] = &[&BAD_MANIFEST, &MANIFEST_DRIFT];
+
+const BAD_MANIFEST: Rule = Rule::launch(
+    "bad-manifest",
+    "The manifest can't be read, so it can't be compared with the code. Correct it, or name another file with \
+    FORGE_REMOTE_MANIFEST.",
+);
+
+const MANIFEST_DRIFT: Rule = Rule::launch(
+    "manifest-drift",
+    "The manifest and the code differ. Forge calls the app as the deployed manifest declares, so handlers would not be \
+    called, or be called differently. `manifest` shows the differences, `manifest --write` resolves them.",
+);
+
+/// Returns the problem that keeps the app from starting where a manifest differs from the code.
+pub(crate) fn drift(app: &App) -> Option<Diagnostic> {
+    let file = match ManifestFile::read(app.settings().manifest) {
+        Ok(file) if file.exists() => file,
+        Ok(_) => return None,
+        Err(error) => {
+            let help = "correct the file, or name another with FORGE_REMOTE_MANIFEST";
+            return Some(Diagnostic::error(&BAD_MANIFEST, error.to_string(), help));
+        }
+    };
+    let wanted = app.desired_manifest();
+    let mut findings = check(&file, &wanted, &app.allowed);
+    let path = file.path().display();
+    let line = |at: Position| format!("{path}:{}:{}", at.line, at.column);
+    // A deployed app that agrees with its manifest serves, whatever the lints find.
+    for rule in findings
+        .iter()
+        .filter(|one| !one.is_difference() && one.severity > Severity::Note)
+    {
+        let at = rule.manifest.map(line).unwrap_or_default();
+        tracing::warn!(code = rule.code, at, "{}", rule.message);
+    }
+    findings.retain(Diagnostic::is_difference);
+    if findings.is_empty() {
+        return None;
+    }
+    let notes = findings.iter().map(|one| {
+        let at = one.manifest.map(line).unwrap_or_default();
+        format!("{at}: {}", one.message)
+    });
+    let message = format!("{path} does not agree with the code");
+    let help = "run the `manifest --write` command (with cargo: `cargo run -- manifest --write`), then `forge deploy`";
+    Some(Diagnostic::error(&MANIFEST_DRIFT, message, help).notes(notes))
+}

@@ -1,0 +1,100 @@
+//! Every code that a check reports, and what it means.
+
+use crate::diagnostic::{Rule, RuleKind};
+use crate::{manifest, registry};
+
+/// Returns every rule: of the manifest, of the handlers, of the app.
+pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
+    let launch = [
+        registry::RULES,
+        super::RULES,
+        super::drift::RULES,
+        super::launch::RULES,
+        super::service::RULES,
+    ];
+    manifest::rules().chain(launch.into_iter().flatten().copied())
+}
+
+/// Returns a code's explanation, or the list of the codes where no code is given.
+pub(super) fn explain(code: Option<&str>) -> Result<String, String> {
+    let Some(code) = code else {
+        return Ok(rules().map(|rule| format!("{}\n", rule.code)).collect());
+    };
+    let Some(rule) = rules().find(|rule| rule.code == code) else {
+        let codes: Vec<&str> = rules().map(|rule| rule.code).collect();
+        return Err(format!(
+            "there is no code `{code}`\n  help: the codes are {}",
+            codes.join(", ")
+        ));
+    };
+    let lines = format!("{code}: {}", rule.explanation)
+        .split_whitespace()
+        .fold(String::new(), wrap);
+    let allow = match rule.kind {
+        RuleKind::Lint => format!(
+            "To allow it: `App::allow(\"{code}\")`, or a comment `# forge-remote: allow({code})` on its line or the line \
+             above."
+        ),
+        RuleKind::Difference => {
+            "A difference between the manifest and the code can't be allowed.".to_owned()
+        }
+        RuleKind::Launch => "It keeps the app from starting and can't be allowed.".to_owned(),
+    };
+    Ok(format!("{lines}\n\n{allow}\n"))
+}
+
+/// Appends a word, in lines of at most 100 characters.
+fn wrap(mut lines: String, word: &str) -> String {
+    let column = lines
+        .rsplit('\n')
+        .next()
+        .map_or(0, |line| line.chars().count());
+    if column > 0 {
+        lines.push(if column + word.len() < 100 { ' ' } else { '\n' });
+    }
+    lines.push_str(word);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    /// Collects the codes of every `Rule` in the source.
+    fn codes_in(folder: &Path, codes: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                codes_in(&path, codes);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            for (_, rest) in text
+                .match_indices(concat!(": Rule", " = Rule::"))
+                .map(|(at, found)| text.split_at(at + found.len()))
+            {
+                let code = rest.split('"').nth(1).unwrap();
+                codes.insert(code.to_owned());
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_in_the_source_can_be_explained() {
+        let mut written = BTreeSet::new();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        codes_in(&source, &mut written);
+        let listed: Vec<&str> = rules().map(|rule| rule.code).collect();
+        let once: BTreeSet<String> = listed.iter().map(|code| (*code).to_owned()).collect();
+        assert_eq!(once.len(), listed.len(), "a code is listed twice");
+        assert_eq!(once, written);
+        for rule in rules() {
+            let text = explain(Some(rule.code)).unwrap();
+            assert!(text.len() > rule.code.len() + 60, "{text}");
+            assert!(!text.contains("  "), "{text}");
+        }
+    }
+}

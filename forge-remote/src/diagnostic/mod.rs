@@ -1,0 +1,129 @@
+//! What a check reports, and the codes it reports with: problems that keep an app from starting,
+//! differences between the manifest and the code, and findings of the manifest's lints.
+//!
+//! Every code is a [`Rule`]: `explain CODE` prints its explanation. A rule's text stands beside the
+//! check that reports it.
+
+mod location;
+mod render;
+mod rule;
+
+use std::ops::Range;
+
+pub use location::{CodeLocation, Location, Position};
+pub use render::{SourceText, render};
+pub use rule::{Rule, RuleKind};
+
+/// How much a diagnostic weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing; nothing is wrong.
+    Note,
+    /// Probably wrong.
+    Warning,
+    /// Wrong: the check fails.
+    Error,
+}
+
+/// One report of a check: what is wrong, where, why, and what to do.
+///
+/// As JSON it has the keys `code`, `level`, `message`, `manifest` (`{line, column}` or `null`),
+/// `code_positions` (a list of `file:line:column`), `notes` and `help`.
+///
+/// ```
+/// use forge_remote::App;
+///
+/// let error = App::empty().build().map(drop).unwrap_err();
+/// let problem = &error.problems()[0];
+/// assert_eq!(problem.code, "no-handlers");
+/// assert!(problem.to_string().starts_with("error[no-handlers]: there are no handlers"));
+/// ```
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Diagnostic {
+    /// The rule's stable code.
+    pub code: &'static str,
+    /// How much it weighs.
+    #[serde(rename = "level")]
+    pub severity: Severity,
+    /// What is wrong.
+    pub message: String,
+    /// The position in the manifest.
+    pub manifest: Option<Position>,
+    /// The positions in the code.
+    #[serde(rename = "code_positions")]
+    pub locations: Vec<CodeLocation>,
+    /// The reasons, one each.
+    pub notes: Vec<String>,
+    /// The fix.
+    pub help: Option<String>,
+    /// The bytes to underline in the manifest.
+    #[serde(skip)]
+    span: Range<usize>,
+    #[serde(skip)]
+    kind: RuleKind,
+}
+
+impl Diagnostic {
+    /// A diagnostic without a place.
+    pub(crate) fn new(rule: &Rule, severity: Severity, message: impl Into<String>) -> Self {
+        Self {
+            code: rule.code,
+            severity,
+            message: message.into(),
+            manifest: None,
+            locations: Vec::new(),
+            notes: Vec::new(),
+            help: None,
+            span: 0..0,
+            kind: rule.kind,
+        }
+    }
+
+    /// An error, and its fix.
+    pub(crate) fn error(rule: &Rule, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self::new(rule, Severity::Error, message).help(help)
+    }
+
+    /// Returns whether the manifest and the code disagree, as opposed to a finding of a lint.
+    pub fn is_difference(&self) -> bool {
+        self.kind == RuleKind::Difference
+    }
+
+    /// Returns the same as a warning.
+    #[must_use]
+    pub(crate) fn into_warning(mut self) -> Self {
+        self.severity = Severity::Warning;
+        self
+    }
+
+    /// Adds the position in the manifest, and the bytes to underline there.
+    #[must_use]
+    pub(crate) fn in_manifest(mut self, (position, span): (Position, Range<usize>)) -> Self {
+        self.manifest = Some(position);
+        self.span = span;
+        self
+    }
+
+    /// Adds positions in the code.
+    #[must_use]
+    pub(crate) fn at(mut self, places: impl IntoIterator<Item = impl Into<CodeLocation>>) -> Self {
+        self.locations.extend(places.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds reasons.
+    #[must_use]
+    pub(crate) fn notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+
+    /// Adds the fix.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}

@@ -1,0 +1,81 @@
+//! Diagnostics as people read them, in rustc's style.
+
+use std::fmt;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+
+use super::{CodeLocation, Diagnostic, Severity};
+
+/// The manifest that diagnostics have positions in.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceText<'a> {
+    /// The path to print.
+    pub path: &'a str,
+    /// The text to print excerpts of.
+    pub text: &'a str,
+}
+
+/// Renders diagnostics in rustc's style, each followed by an empty line.
+///
+/// Without the manifest's text a diagnostic shows no excerpt and no position in it.
+pub fn render(manifest: Option<SourceText<'_>>, diagnostics: &[Diagnostic], color: bool) -> String {
+    let renderer = if color {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    };
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        text.push_str(&renderer.render(&[group(diagnostic, manifest)]));
+        text.push_str("\n\n");
+    }
+    text
+}
+
+/// The rendered diagnostic, without an excerpt of the manifest.
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = render(None, std::slice::from_ref(self), false);
+        f.write_str(text.trim_end())
+    }
+}
+
+fn group<'a>(diagnostic: &'a Diagnostic, manifest: Option<SourceText<'a>>) -> Group<'a> {
+    let level = match diagnostic.severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+        Severity::Note => Level::NOTE,
+    };
+    let title = level.primary_title(&diagnostic.message).id(diagnostic.code);
+    let mut group = match (manifest, diagnostic.manifest) {
+        (Some(SourceText { path, text }), Some(_)) if !diagnostic.span.is_empty() => title.element(
+            Snippet::source(text)
+                .path(path)
+                .annotation(AnnotationKind::Primary.span(diagnostic.span.clone())),
+        ),
+        (Some(SourceText { path, .. }), Some(at)) => {
+            title.element(Origin::path(path).line(at.line).char_column(at.column))
+        }
+        _ => Group::with_title(title),
+    };
+    for place in &diagnostic.locations {
+        group = group.element(origin(place));
+    }
+    for note in &diagnostic.notes {
+        group = group.element(Level::NOTE.message(note));
+    }
+    if let Some(help) = &diagnostic.help {
+        group = group.element(Level::HELP.message(help));
+    }
+    group
+}
+
+fn origin(place: &CodeLocation) -> Origin<'_> {
+    if place.function.is_some() {
+        return Origin::path(place.to_string());
+    }
+    let location = place.location;
+    Origin::path(location.file)
+        .line(location.line as usize)
+        .char_column(location.column as usize)
+}

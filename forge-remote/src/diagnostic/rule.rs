@@ -1,0 +1,58 @@
+//! The codes that checks report with.
+
+/// What a rule is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RuleKind {
+    /// A problem of the code or its configuration that keeps the app from starting.
+    Launch,
+    /// A difference between the manifest and the code.
+    Difference,
+    /// A property of the manifest that Atlassian's own validation accepts and that fails at run
+    /// time. [`App::allow`](crate::App::allow) turns it off.
+    Lint,
+}
+
+/// A code that a check reports with, and its explanation.
+///
+/// ```
+/// use forge_remote::manifest::find_rule;
+///
+/// let rule = find_rule("base-url").unwrap();
+/// assert!(rule.explanation.contains("trailing slash"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rule {
+    /// The stable code.
+    pub code: &'static str,
+    /// What it is about.
+    pub kind: RuleKind,
+    /// Why it is a rule, and what to do.
+    pub explanation: &'static str,
+}
+
+impl Rule {
+    /// A problem that keeps the app from starting.
+    pub(crate) const fn launch(code: &'static str, explanation: &'static str) -> Self {
+        Self::new(code, RuleKind::Launch, explanation)
+    }
+
+    /// A difference between the manifest and the code.
+    pub(crate) const fn difference(code: &'static str, explanation: &'static str) -> Self {
+        Self::new(code, RuleKind::Difference, explanation)
+    }
+
+    /// A rule about the manifest that an app may turn off.
+    pub(crate) const fn lint(code: &'static str, explanation: &'static str) -> Self {
+        Self::new(code, RuleKind::Lint, explanation)
+    }
+
+    const fn new(code: &'static str, kind: RuleKind, explanation: &'static str) -> Self {
+        Self {
+            code,
+            kind,
+            explanation,
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! The items and scopes the code wants in the manifest, as values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use forge_remote_schema::events::{self, ScopeSet};
+use serde_yaml::{Mapping, Value};
+
+use super::owned::OwnedProperties;
+use super::values::scope_options;
+use crate::diagnostic::Location;
+
+/// An item the code wants, and the positions of the handlers that want it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The item; its first property is `key`.
+    pub item: Mapping,
+    /// The properties the code decides.
+    pub owned: OwnedProperties,
+    /// The handlers' positions; empty for an item that the app itself declares.
+    pub origins: Vec<Location>,
+}
+
+impl Entry {
+    /// Returns the item's key; empty where it has none.
+    pub fn key(&self) -> &str {
+        self.item
+            .get("key")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
+/// A scope the code needs, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The name.
+    pub name: String,
+    /// The reasons, one line each.
+    pub reasons: Vec<String>,
+    /// Whether the app uses it to act for users who are not in session: `allowImpersonation: true`.
+    pub impersonation: bool,
+}
+
+impl Scope {
+    /// Creates a scope for calls as the app, or as the user in session.
+    pub fn new(name: impl Into<String>, reasons: Vec<String>) -> Self {
+        Self {
+            name: name.into(),
+            reasons,
+            impersonation: false,
+        }
+    }
+}
+
+/// Alternative sets of scopes, any one of which is enough, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopeAlternatives {
+    /// The sets: Atlassian's current one first, the granular one last.
+    pub sets: &'static [&'static [&'static str]],
+    /// The reason, in one line.
+    pub reason: String,
+}
+
+/// Everything the code wants in the manifest.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DesiredManifest {
+    /// The modules by type, without `endpoint`.
+    pub modules: BTreeMap<&'static str, Vec<Entry>>,
+    /// The items of `modules.endpoint`.
+    pub endpoints: Vec<Entry>,
+    /// The items of `remotes`.
+    pub remotes: Vec<Entry>,
+    /// The scopes of `permissions.scopes`, without the scopes that have alternatives.
+    pub scopes: Vec<Scope>,
+    /// The scopes of modules for which any one of several sets is enough.
+    pub alternatives: Vec<ScopeAlternatives>,
+    /// The events that call handlers, each with the reasons for its scopes.
+    pub events: BTreeMap<&'static str, Vec<String>>,
+    /// The events of `unknown_events`.
+    pub unknown_events: BTreeSet<&'static str>,
+    /// The endpoints of handlers without a module of their own: hand-written modules name them.
+    pub pages: BTreeSet<String>,
+    /// The endpoints among `pages` that a page's own calls go to (`resolver.endpoint`).
+    pub resolvers: BTreeSet<String>,
+    /// The pages that may call an endpoint; an empty set allows any page.
+    pub allowed_pages: BTreeMap<String, BTreeSet<String>>,
+    /// Whether the granular sets of scopes are preferred.
+    pub granular: bool,
+}
+
+impl DesiredManifest {
+    /// Returns the scopes the code needs, given the granted ones.
+    ///
+    /// Any one of an event's or a module's alternative sets satisfies it. Where none is granted, the
+    /// preferred set is needed: Atlassian's current one, or the granular one.
+    pub fn scopes_given(&self, granted: &BTreeSet<&str>) -> Vec<Scope> {
+        let mut scopes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        let mut need = |set: ScopeSet, reasons: &[String]| {
+            for scope in set {
+                let all = scopes.entry(scope).or_default();
+                all.extend_from_slice(reasons);
+            }
+        };
+        for (event, reasons) in &self.events {
+            let sets = events::find(event).map_or(&[][..], |event| event.scopes);
+            need(self.set_of(sets, granted), reasons);
+        }
+        for ScopeAlternatives { sets, reason } in &self.alternatives {
+            need(self.set_of(sets, granted), std::slice::from_ref(reason));
+        }
+        let mut all = self.scopes.clone();
+        for (name, reasons) in scopes {
+            match all.iter_mut().find(|scope| scope.name == name) {
+                Some(scope) => scope.reasons.extend(reasons),
+                None => all.push(Scope::new(name, reasons)),
+            }
+        }
+        all
+    }
+
+    /// Returns the granted one of these sets, else the preferred one.
+    fn set_of(&self, sets: &'static [ScopeSet], granted: &BTreeSet<&str>) -> ScopeSet {
+        let has = |set: &&ScopeSet| set.iter().all(|scope| granted.contains(scope));
+        let preferred = if self.granular {
+            sets.last()
+        } else {
+            sets.first()
+        };
+        let chosen = sets.iter().find(has).or(preferred);
+        chosen.copied().unwrap_or_default()
+    }
+
+    /// Adds the scopes that the app lists in addition to its handlers' scopes.
+    pub(crate) fn add_scopes(&mut self, scopes: &BTreeMap<String, String>) {
+        for (name, at) in scopes {
+            let reason = format!("{at} lists it");
+            self.scope(name).reasons.push(reason);
+        }
+    }
+
+    /// Adds the scopes that the app uses to act for users.
+    pub(crate) fn impersonate(&mut self, scopes: &BTreeMap<String, String>) {
+        if scopes.is_empty() {
+            return;
+        }
+        let at = scopes.values().next().cloned().unwrap_or_default();
+        let exchanged = format!("{at} has its token exchanged for users'");
+        self.scope("read:app-system-token").reasons.push(exchanged);
+        for (name, at) in scopes {
+            let scope = self.scope(name);
+            scope.impersonation = true;
+            scope
+                .reasons
+                .push(format!("{at} lists it to act for users"));
+        }
+    }
+
+    fn scope(&mut self, name: &str) -> &mut Scope {
+        let at = self.scopes.iter().position(|scope| scope.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.scopes.push(Scope::new(name, Vec::new()));
+            self.scopes.len() - 1
+        });
+        &mut self.scopes[at]
+    }
+
+    /// Returns the wanted sections as a document.
+    pub fn to_value(&self) -> Value {
+        let list = |entries: &[Entry]| {
+            Value::Sequence(
+                entries
+                    .iter()
+                    .map(|entry| Value::Mapping(entry.item.clone()))
+                    .collect(),
+            )
+        };
+        let mut modules = Mapping::new();
+        for (module_type, entries) in &self.modules {
+            modules.insert((*module_type).into(), list(entries));
+        }
+        if !self.endpoints.is_empty() {
+            modules.insert("endpoint".into(), list(&self.endpoints));
+        }
+        let mut document = Mapping::new();
+        if !modules.is_empty() {
+            document.insert("modules".into(), Value::Mapping(modules));
+        }
+        let scopes = self.scopes_given(&BTreeSet::new());
+        if !scopes.is_empty() {
+            document.insert(
+                "permissions".into(),
+                mapping("scopes", scopes_value(&scopes)),
+            );
+        }
+        if !self.remotes.is_empty() {
+            document.insert("remotes".into(), list(&self.remotes));
+        }
+        Value::Mapping(document)
+    }
+}
+
+/// Returns the value of `permissions.scopes`: a list, or a mapping where a scope has an option.
+pub(super) fn scopes_value(scopes: &[Scope]) -> Value {
+    let names = scopes.iter().map(|scope| Value::from(scope.name.as_str()));
+    if scopes.iter().any(|scope| scope.impersonation) {
+        let options = scopes
+            .iter()
+            .map(|scope| scope_options(scope.impersonation));
+        Value::Mapping(names.zip(options).collect())
+    } else {
+        Value::Sequence(names.collect())
+    }
+}
+
+fn mapping(key: &str, value: Value) -> Value {
+    let mut mapping = Mapping::new();
+    mapping.insert(key.into(), value);
+    Value::Mapping(mapping)
+}

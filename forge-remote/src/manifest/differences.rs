@@ -1,0 +1,81 @@
+//! Differences between the manifest and the code as diagnostics.
+
+use super::compare::{Difference, Mismatch};
+use super::emit::to_yaml;
+use super::file::ManifestFile;
+use super::path::Step;
+use crate::diagnostic::{Diagnostic, Rule, Severity};
+
+/// The rules of this file.
+pub(super) const RULES: &[&Rule] = &[
+    &MISSING,
+    &DIFFERENT,
+    &STALE,
+    &MISSING_SCOPE,
+    &IMPERSONATION_NOT_ALLOWED,
+];
+
+const MISSING: Rule = Rule::difference(
+    "missing",
+    "The code declares a module, an endpoint, a remote or a property that the manifest lacks. Forge would never call \
+    the handler, or call it differently. `manifest --write` adds it.",
+);
+
+const DIFFERENT: Rule = Rule::difference(
+    "different",
+    "The manifest and the code have different values. The deployed app follows the manifest, your server follows the \
+    code. `manifest --write` changes the manifest to the code's value.",
+);
+
+const STALE: Rule = Rule::difference(
+    "stale",
+    "The manifest has an endpoint of one of this app's remotes, or a module that names one, and no handler in this \
+    binary wants it: Forge would call into a 404. The handler was renamed or removed, or its crate is not linked (name \
+    it with `forge_remote::link!`). `manifest --write` removes the entry.",
+);
+
+const MISSING_SCOPE: Rule = Rule::difference(
+    "missing-scope",
+    "A handler needs a scope that `permissions.scopes` lacks: Atlassian would reject its token, or Forge would create \
+    no token. `manifest --write` adds the scope. After a new scope is deployed, each site's admin must consent.",
+);
+
+const IMPERSONATION_NOT_ALLOWED: Rule = Rule::difference(
+    "impersonation-not-allowed",
+    "`App::impersonation` lists this scope for acting as users who are not in session, and the manifest does not allow \
+    it: Atlassian would refuse to exchange the app's token for theirs. As soon as one scope is written as `NAME: { \
+    allowImpersonation: true }`, the others are `NAME: {}`. `manifest --write` rewrites them all.",
+);
+
+/// Returns a difference as a diagnostic.
+pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagnostic {
+    let last = difference.path.steps().last();
+    let is_whole_item = matches!(last, Some(Step::Item(_)));
+    let rule = match &difference.mismatch {
+        Mismatch::Missing { .. } if matches!(last, Some(Step::Value(_))) => {
+            &IMPERSONATION_NOT_ALLOWED
+        }
+        Mismatch::Missing { .. } if !difference.reasons.is_empty() => &MISSING_SCOPE,
+        Mismatch::Missing { .. } => &MISSING,
+        Mismatch::Stale { .. } if is_whole_item => &STALE,
+        Mismatch::Stale { .. } | Mismatch::Different { .. } => &DIFFERENT,
+    };
+    let reasons = difference.reasons.iter();
+    let mut diagnostic = Diagnostic::new(rule, Severity::Error, difference.headline())
+        .in_manifest(file.locate(&difference.path))
+        .at(difference.origins.iter().copied())
+        .notes(reasons.map(|reason| format!("needed because {reason}")));
+    if rule == &STALE {
+        diagnostic = diagnostic.help(
+            "if the handler is in another crate, link that crate (`forge_remote::link!`); else remove this with \
+             `manifest --write`",
+        );
+    }
+    if let Mismatch::Missing { code } = &difference.mismatch
+        && difference.reasons.is_empty()
+    {
+        let wanted = format!("the code wants\n{}", to_yaml(code).trim_end());
+        diagnostic = diagnostic.notes([wanted]);
+    }
+    diagnostic
+}

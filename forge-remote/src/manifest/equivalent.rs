@@ -1,0 +1,103 @@
+//! Values in a manifest that mean what the code wants in another form: an edit leaves them alone.
+
+use serde_yaml::{Mapping, Value};
+
+/// Returns what the code wants of an item, in the form of the item that the manifest has.
+pub(super) fn wanted_of(path: &[&str], found: &Value, wanted: &Mapping) -> Mapping {
+    match path {
+        ["remotes"] => wanted_of_remote(found, wanted),
+        ["modules", "trigger"] => wanted_of_trigger(found, wanted),
+        // By Atlassian's schema only the module's endpoint form takes translated texts.
+        ["modules", "jira:workflowPostFunction"] => wanted_of_texts(found, wanted),
+        _ => wanted.clone(),
+    }
+}
+
+/// Keeps translated texts: `{i18n: KEY}` stands for the text in the code.
+fn wanted_of_texts(found: &Value, wanted: &Mapping) -> Mapping {
+    let mut wanted = wanted.clone();
+    for name in ["name", "description"] {
+        let translated = found.get(name).filter(|text| text.get("i18n").is_some());
+        if let (Some(translated), Some(Value::String(_))) = (translated, wanted.get(name)) {
+            wanted.insert(name.into(), translated.clone());
+        }
+    }
+    wanted
+}
+
+/// Keeps a remote's address that holds more than the code knows: a manifest variable, or one
+/// address for each region.
+fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
+    let mut wanted = wanted.clone();
+    let kept = match found.get("baseUrl") {
+        Some(Value::String(url)) => url.contains("${"),
+        Some(Value::Mapping(_)) => true,
+        _ => false,
+    };
+    if kept {
+        wanted.shift_remove("baseUrl");
+    }
+    wanted
+}
+
+/// Keeps a trigger's events in the form they have (names, or objects) where they mean the same.
+fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
+    let has_objects = |events: Option<&Value>| {
+        let events = events.and_then(Value::as_sequence);
+        events.is_some_and(|events| events.iter().any(Value::is_mapping))
+    };
+    let either_has_objects = has_objects(found.get("events")) || has_objects(wanted.get("events"));
+    if !either_has_objects {
+        return wanted.clone();
+    }
+    let whole = Value::Mapping(wanted.clone());
+    let same = match (meaning(found), meaning(&whole)) {
+        (Some(found), Some(wanted)) => found == wanted,
+        _ => false,
+    };
+    let mut wanted = wanted.clone();
+    if same {
+        for name in ["events", "filter", "payload"] {
+            match found.get(name) {
+                Some(value) => wanted.insert(name.into(), value.clone()),
+                None => wanted.shift_remove(name),
+            };
+        }
+    }
+    wanted
+}
+
+/// Returns each event of a trigger's item, in either form, with its filter and payload. `None`
+/// where Atlassian does not document what the item means.
+fn meaning(item: &Value) -> Option<Vec<(&str, Mapping, &Value)>> {
+    // Forge's defaults mean the same as an absent property.
+    let explicit = |filter: &Value| -> Mapping {
+        let parts = filter.as_mapping().into_iter().flatten();
+        let parts = parts.filter(|(name, value)| {
+            **value != Value::Bool(false)
+                && !(*name == "onError" && value.as_str() == Some("IGNORE_AND_LOG"))
+        });
+        parts
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    const NOTHING: &Value = &Value::Null;
+    let events = item.get("events")?.as_sequence()?;
+    let mut all = Vec::new();
+    for event in events {
+        let (name, of) = match event {
+            Value::String(name) => (name.as_str(), item),
+            event => {
+                // Whether the trigger's own filter counts too is not documented.
+                if item.get("filter").is_some() || item.get("payload").is_some() {
+                    return None;
+                }
+                (event.get("eventType")?.as_str()?, event)
+            }
+        };
+        let filter = explicit(of.get("filter").unwrap_or(NOTHING));
+        all.push((name, filter, of.get("payload").unwrap_or(NOTHING)));
+    }
+    all.sort_by_key(|(name, ..)| *name);
+    Some(all)
+}

@@ -1,0 +1,58 @@
+//! Errors of reading and writing a manifest.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::diagnostic::Position;
+use crate::fit::InvalidAppId;
+
+/// Why a manifest could not be read, compared or written. The file is unchanged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs)]
+pub enum ManifestError {
+    #[error("{} can't be read: {source}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}:{}:{}: not YAML that Forge would take: {reason}", path.display(), at.line, at.column)]
+    Yaml {
+        path: PathBuf,
+        at: Position,
+        reason: String,
+    },
+    #[error("{}:{}:{}: `{place}` is not {expected}; correct it by hand", path.display(), at.line, at.column)]
+    Shape {
+        path: PathBuf,
+        at: Position,
+        place: String,
+        expected: &'static str,
+    },
+    #[error("{} does not exist or is empty, and a new one needs the app's id: run `forge register`, or set \
+             FORGE_REMOTE_APP_ID or `App::app_id`", path.display())]
+    NoAppId { path: PathBuf },
+    #[error("{} does not exist or is empty, and a new one needs the app's id: {source}", path.display())]
+    BadAppId { path: PathBuf, source: InvalidAppId },
+    #[error("{}:{}:{}: the key `{key}` is taken by `{place}`, which is hand-written; give the handler another \
+             with `key = \"…\"` (or `endpoint = \"…\"`), or remove that module", path.display(), at.line, at.column)]
+    Taken {
+        path: PathBuf,
+        at: Position,
+        key: String,
+        place: String,
+    },
+    #[error("{}:{}:{}: {reason}; nothing was written: make this change by hand, as `manifest` shows it",
+            path.display(), at.line, at.column)]
+    Unsafe {
+        path: PathBuf,
+        at: Position,
+        reason: String,
+    },
+    #[error("{}: the change can't be made without touching more than it should; nothing was written. Put the \
+             sections that `manifest --stdout` prints into it by hand, and please report the file's shape",
+            path.display())]
+    Guard { path: PathBuf },
+    #[error("{} was changed by another program since it was read; nothing was written: run the command again",
+            path.display())]
+    Changed { path: PathBuf },
+    #[error("{} can't be written, and is unchanged: {source}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+}

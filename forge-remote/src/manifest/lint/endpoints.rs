@@ -1,0 +1,172 @@
+//! Endpoints: their routes, properties and tokens.
+
+use std::collections::BTreeMap;
+
+use forge_remote_schema::did_you_mean;
+use forge_remote_schema::kinds::is_called_without_user;
+use serde_yaml::Value;
+
+use super::findings::{Findings, Topic};
+use crate::diagnostic::Rule;
+use crate::manifest::path::ManifestPath;
+use crate::manifest::values::{at, granted, key, list, modules, text};
+
+pub(super) const TOPIC: Topic = Topic {
+    rules: &[
+        &UNKNOWN_PROPERTY,
+        &MISSING_ROUTE,
+        &MALFORMED_ROUTE,
+        &USER_TOKEN_WITHOUT_USER,
+        &TOKEN_WITHOUT_SCOPE,
+    ],
+    check: |findings| {
+        let callers = platform_callers(findings.manifest());
+        for endpoint in list(findings.manifest(), &["modules", "endpoint"]) {
+            let path = ManifestPath::of_module("endpoint", endpoint);
+            let caller = callers.get(key(endpoint).unwrap_or_default());
+            properties(endpoint, &path, findings);
+            route(endpoint, &path, caller, findings);
+            user_token(endpoint, &path, caller, findings);
+        }
+        token_scope(findings);
+    },
+};
+
+/// A module that the platform calls without a user in session: its type and key.
+type Caller<'a> = (&'a str, &'a str);
+
+/// Returns the caller of each endpoint that the platform calls without a user in session.
+fn platform_callers(manifest: &Value) -> BTreeMap<&str, Caller<'_>> {
+    modules(manifest)
+        .filter(|(module_type, ..)| is_called_without_user(module_type))
+        .filter_map(|(module_type, _, item)| {
+            let endpoint = text(item, "endpoint")?;
+            Some((endpoint, (module_type, key(item).unwrap_or_default())))
+        })
+        .collect()
+}
+
+/// Returns whether an endpoint asks for a token.
+fn asks_for(endpoint: &Value, token: &str) -> bool {
+    at(endpoint, &["auth", token, "enabled"])
+        .and_then(Value::as_bool)
+        .unwrap_or_default()
+}
+
+const UNKNOWN_PROPERTY: Rule = Rule::lint(
+    "unknown-property",
+    "Atlassian's validation accepts any property in an endpoint's item: a misspelt one passes, and has no effect. With a \
+    misspelt `appSystemToken` no token ever arrives.",
+);
+
+fn properties(endpoint: &Value, path: &ManifestPath, findings: &mut Findings<'_>) {
+    let known = ["key", "remote", "service", "route", "auth"];
+    unknown(endpoint, path, &known, findings);
+    if let Some(auth) = endpoint.get("auth") {
+        let known = ["appSystemToken", "appUserToken"];
+        unknown(auth, &path.clone().name("auth"), &known, findings);
+    }
+    if let Some(route) = endpoint.get("route") {
+        unknown(route, &path.clone().name("route"), &["path"], findings);
+    }
+}
+
+fn unknown(item: &Value, path: &ManifestPath, known: &[&str], findings: &mut Findings<'_>) {
+    let names = item.as_mapping().into_iter().flatten();
+    for name in names.filter_map(|(name, _)| name.as_str()) {
+        if !known.contains(&name) {
+            let help = did_you_mean(name, known.iter().copied())
+                .unwrap_or_else(|| format!("it may have: {}", known.join(", ")));
+            let message = format!("`{name}` is not a property of {path}, and has no effect");
+            findings.error(&UNKNOWN_PROPERTY, &path.clone().name(name), message, help);
+        }
+    }
+}
+
+const MISSING_ROUTE: Rule = Rule::lint(
+    "missing-route",
+    "An endpoint that the platform calls (for a schedule, an event, a queue, …) needs `route.path`. Atlassian's \
+    validation requires it only for triggers and merge checks.",
+);
+
+const MALFORMED_ROUTE: Rule = Rule::lint(
+    "malformed-route",
+    "`route.path` is appended to baseUrl: it starts with one `/` and has no query.",
+);
+
+fn route(
+    endpoint: &Value,
+    path: &ManifestPath,
+    caller: Option<&Caller<'_>>,
+    findings: &mut Findings<'_>,
+) {
+    let name = key(endpoint).unwrap_or_default();
+    match (
+        at(endpoint, &["route", "path"]).and_then(Value::as_str),
+        caller,
+    ) {
+        (None, Some((module_type, module))) => {
+            let message = format!(
+                "the endpoint `{name}` has no route, but {module_type} `{module}` calls it"
+            );
+            findings.error(&MISSING_ROUTE, path, message, "add `route: { path: /… }`");
+        }
+        (Some(route), _)
+            if !route.starts_with('/')
+                || route.starts_with("//")
+                || route.contains(['?', '#', ' ']) =>
+        {
+            let message = format!("`{route}` can't be appended to a base URL");
+            let help = "start it with one `/`, without a query";
+            let path = path.clone().name("route").name("path");
+            findings.error(&MALFORMED_ROUTE, &path, message, help);
+        }
+        _ => {}
+    }
+}
+
+const USER_TOKEN_WITHOUT_USER: Rule = Rule::lint(
+    "user-token-without-user",
+    "There is no user in session when the platform calls, so no user token arrives. Use the system token; to act for a \
+    user, exchange it for theirs (offline user impersonation).",
+);
+
+fn user_token(
+    endpoint: &Value,
+    path: &ManifestPath,
+    caller: Option<&Caller<'_>>,
+    findings: &mut Findings<'_>,
+) {
+    if let (true, Some((module_type, module))) = (asks_for(endpoint, "appUserToken"), caller) {
+        let message = format!(
+            "{module_type} `{module}` has no user in session, so no user token arrives at `{}`",
+            key(endpoint).unwrap_or_default()
+        );
+        let help = "remove `appUserToken`, and use `appSystemToken`";
+        let path = path.clone().name("auth").name("appUserToken");
+        findings.error(&USER_TOKEN_WITHOUT_USER, &path, message, help);
+    }
+}
+
+const TOKEN_WITHOUT_SCOPE: Rule = Rule::lint(
+    "token-without-scope",
+    "If no additional scopes (in addition to read:app-user-token, read:app-system-token) are requested, a valid token \
+    will not be created. List a scope that the calls you make with the token need.",
+);
+
+fn token_scope(findings: &mut Findings<'_>) {
+    let manifest = findings.manifest();
+    let with_token = list(manifest, &["modules", "endpoint"])
+        .iter()
+        .find(|one| asks_for(one, "appSystemToken") || asks_for(one, "appUserToken"));
+    let token_scopes = ["read:app-system-token", "read:app-user-token"];
+    let has_no_other = || granted(manifest).all(|scope| token_scopes.contains(&scope));
+    if let Some(endpoint) = with_token.filter(|_| has_no_other()) {
+        findings.error(
+            &TOKEN_WITHOUT_SCOPE,
+            &ManifestPath::of_module("endpoint", endpoint).name("auth"),
+            "an endpoint asks for a token, but the only scopes are the token scopes, so Forge creates no valid token",
+            "list a scope that the calls need: `scopes = [\"read:jira-work\"]` in the attribute",
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! Rules about manifests that pass Atlassian's own validation but fail at run time.
+//!
+//! Each file is a topic: its rules, each as a `const` beside its check, and one `TOPIC` that lists
+//! them. The rules look at the whole file, hand-written parts included. To add a rule, write it and
+//! its check in a topic's file and list it there; a new topic is a new file and a line in [`TOPICS`].
+
+mod endpoints;
+mod findings;
+mod keys;
+mod pages;
+mod references;
+mod remotes;
+mod schedules;
+mod scopes;
+mod triggers;
+mod validator;
+
+use super::desired::DesiredManifest;
+use super::file::ManifestFile;
+use crate::diagnostic::{Diagnostic, Rule};
+use findings::{Findings, Topic};
+pub(crate) use triggers::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};
+
+const TOPICS: &[Topic] = &[
+    remotes::TOPIC,
+    keys::TOPIC,
+    endpoints::TOPIC,
+    scopes::TOPIC,
+    schedules::TOPIC,
+    references::TOPIC,
+    pages::TOPIC,
+    triggers::TOPIC,
+    validator::TOPIC,
+];
+
+/// Returns the rules of every topic.
+pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
+    TOPICS.iter().flat_map(|topic| topic.rules).copied()
+}
+
+/// Returns the findings of every rule.
+pub(super) fn lint(file: &ManifestFile, wanted: &DesiredManifest) -> Vec<Diagnostic> {
+    let mut findings = Findings {
+        file,
+        wanted,
+        found: Vec::new(),
+    };
+    for topic in TOPICS {
+        (topic.check)(&mut findings);
+    }
+    findings.found
+}

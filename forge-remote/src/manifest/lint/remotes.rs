@@ -1,0 +1,213 @@
+//! Remotes: their keys, addresses, regions and data.
+
+use std::collections::BTreeSet;
+
+use serde_yaml::Value;
+
+use super::findings::{Findings, Topic};
+use crate::diagnostic::{Rule, Severity};
+use crate::manifest::path::ManifestPath;
+use crate::manifest::values::{at, key, list};
+
+pub(super) const TOPIC: Topic = Topic {
+    rules: &[
+        &DUPLICATE_REMOTE_KEY,
+        &BASE_URL,
+        &UNDECLARED_VARIABLE,
+        &STORAGE_WITHOUT_EUD,
+        &REGIONS_DIFFER,
+    ],
+    check: |findings| {
+        keys(findings);
+        addresses(findings);
+        variables(findings);
+        storage(findings);
+        regions(findings);
+    },
+};
+
+/// Returns the manifest's remotes with their paths.
+fn remotes(manifest: &Value) -> impl Iterator<Item = (&Value, ManifestPath)> {
+    list(manifest, &["remotes"]).iter().map(|remote| {
+        let path = ManifestPath::of(&["remotes"]).item(key(remote).unwrap_or_default());
+        (remote, path)
+    })
+}
+
+const DUPLICATE_REMOTE_KEY: Rule = Rule::lint(
+    "duplicate-remote-key",
+    "Two remotes have the same key. Atlassian's validation accepts that, and which of them an endpoint calls is \
+    undefined.",
+);
+
+fn keys(findings: &mut Findings<'_>) {
+    let mut seen = BTreeSet::new();
+    for (remote, path) in remotes(findings.manifest()) {
+        let key = key(remote).unwrap_or_default();
+        if !seen.insert(key) {
+            let message = format!("two remotes have the key `{key}`");
+            let help = "give one of them another key";
+            findings.error(&DUPLICATE_REMOTE_KEY, &path, message, help);
+        }
+    }
+}
+
+const BASE_URL: Rule = Rule::lint(
+    "base-url",
+    "Atlassian's validation accepts any text as baseUrl. Valid is `https://` and a host that Atlassian can reach, \
+    without a trailing slash (the path would begin with two) and without a path (Atlassian's pages disagree on how the \
+    two are joined). For one address in development and another in production, use a variable: `baseUrl: \
+    ${REMOTE_BASE_URL}`.",
+);
+
+fn addresses(findings: &mut Findings<'_>) {
+    for (remote, path) in remotes(findings.manifest()) {
+        match remote.get("baseUrl") {
+            Some(Value::String(url)) => address(url, &path.name("baseUrl"), findings),
+            Some(Value::Mapping(urls)) => {
+                for (region, url) in urls {
+                    let region = region.as_str().unwrap_or_default();
+                    let path = path.clone().name("baseUrl").name(region);
+                    address(url.as_str().unwrap_or_default(), &path, findings);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn address(url: &str, path: &ManifestPath, findings: &mut Findings<'_>) {
+    const HELP: &str = "write `https://` and a host, without path and trailing slash; or a variable, `${REMOTE_BASE_URL}`";
+    if let Some((severity, what)) = wrong_address(url) {
+        let message = format!("the base URL `{url}` {what}");
+        findings.add(severity, &BASE_URL, path, message, HELP);
+    }
+}
+
+fn wrong_address(url: &str) -> Option<(Severity, &'static str)> {
+    if url.contains("${") {
+        return None;
+    }
+    let Some(rest) = url.strip_prefix("https://") else {
+        let what = match url {
+            "" => "is empty",
+            _ if url.starts_with("http://") => "is not https, and Forge sends tokens there",
+            _ => "doesn't start with `https://`",
+        };
+        return Some((Severity::Error, what));
+    };
+    let (host, path) = rest
+        .split_once('/')
+        .map_or((rest, None), |(host, path)| (host, Some(path)));
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let is_local = name == "localhost"
+        || name.ends_with(".localhost")
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback());
+    if name.is_empty() {
+        Some((Severity::Error, "has no host"))
+    } else if is_local {
+        let what = "is this machine, which Atlassian can't reach";
+        Some((Severity::Error, what))
+    } else if path == Some("") {
+        let what = "ends with a slash, so the path would begin with two";
+        Some((Severity::Error, what))
+    } else if path.is_some() {
+        let what = "has a path: it may be dropped or doubled when a route is appended";
+        Some((Severity::Warning, what))
+    } else if url.contains(['?', '#', ' ']) {
+        Some((Severity::Error, "has more than a scheme and a host"))
+    } else {
+        None
+    }
+}
+
+const UNDECLARED_VARIABLE: Rule = Rule::lint(
+    "undeclared-variable",
+    "Forge replaces `${NAME}` only where `environment.variables` lists NAME; else the text is used as it is, without a \
+    warning.",
+);
+
+fn variables(findings: &mut Findings<'_>) {
+    let declared: BTreeSet<&str> = list(findings.manifest(), &["environment", "variables"])
+        .iter()
+        .filter_map(|one| one.as_str().or_else(|| key(one)))
+        .collect();
+    for (remote, path) in remotes(findings.manifest()) {
+        let path = path.name("baseUrl");
+        let urls: Vec<&str> = match remote.get("baseUrl") {
+            Some(Value::String(url)) => vec![url],
+            Some(Value::Mapping(urls)) => urls.values().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let used = urls.iter().flat_map(|url| {
+            let references = url.split("${").skip(1);
+            references.filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+        });
+        for name in used.filter(|name| !declared.contains(name)) {
+            let message = format!("`${{{name}}}` is not declared, so Forge does not replace it");
+            let help = format!("add `{name}` to `environment.variables`");
+            findings.error(&UNDECLARED_VARIABLE, &path, message, help);
+        }
+    }
+}
+
+fn stores_user_data(remote: &Value) -> Option<bool> {
+    at(remote, &["storage", "inScopeEUD"])?.as_bool()
+}
+
+const STORAGE_WITHOUT_EUD: Rule = Rule::lint(
+    "storage-without-eud",
+    "A remote with `operations: [storage]` must declare whether it stores end-user data: `storage: { inScopeEUD: true }` \
+    or false.",
+);
+
+fn storage(findings: &mut Findings<'_>) {
+    for (remote, path) in remotes(findings.manifest()) {
+        let stores = list(remote, &["operations"]).contains(&"storage".into());
+        if stores && stores_user_data(remote).is_none() {
+            let message = format!(
+                "the remote `{}` stores data without declaring whether it is end-user data",
+                key(remote).unwrap_or_default()
+            );
+            let help = "add `storage: { inScopeEUD: true }` (or false)";
+            let path = path.name("operations");
+            findings.error(&STORAGE_WITHOUT_EUD, &path, message, help);
+        }
+    }
+}
+
+const REGIONS_DIFFER: Rule = Rule::lint(
+    "regions-differ",
+    "All remotes that store end-user data must have a URL for the same regions, else data residency can't be promised; \
+    `forge deploy` rejects the manifest.",
+);
+
+fn regions(findings: &mut Findings<'_>) {
+    let regions_of = |remote: &Value| -> BTreeSet<String> {
+        match remote.get("baseUrl") {
+            Some(Value::Mapping(urls)) => {
+                let names = urls.keys().filter_map(Value::as_str);
+                names.map(str::to_owned).collect()
+            }
+            _ => ["default".to_owned()].into(),
+        }
+    };
+    let manifest = findings.manifest();
+    let with_url = || remotes(manifest).filter(|(remote, _)| remote.get("baseUrl").is_some());
+    let all: BTreeSet<String> = with_url()
+        .flat_map(|(remote, _)| regions_of(remote))
+        .collect();
+    for (remote, path) in with_url() {
+        let own = regions_of(remote);
+        let excused = own.len() == 1 && stores_user_data(remote) != Some(true);
+        if own != all && !excused {
+            let key = key(remote).unwrap_or_default();
+            let lacking: Vec<&str> = all.difference(&own).map(String::as_str).collect();
+            let message = format!("the remote `{key}` has no URL for {}", lacking.join(", "));
+            let help = "give every remote the same regions";
+            findings.error(&REGIONS_DIFFER, &path.name("baseUrl"), message, help);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Scopes: unknown ones, and ones nothing needs.
+
+use std::collections::BTreeSet;
+
+use forge_remote_schema::{did_you_mean, events, scopes as forge_scopes};
+
+use super::findings::{Findings, Topic};
+use super::triggers::named_events;
+use crate::diagnostic::Rule;
+use crate::manifest::desired::Scope;
+use crate::manifest::path::ManifestPath;
+use crate::manifest::values::{allows_impersonation, granted, modules};
+
+pub(super) const TOPIC: Topic = Topic {
+    rules: &[&UNKNOWN_SCOPE, &UNNEEDED_SCOPE, &UNNEEDED_IMPERSONATION],
+    check: |findings| {
+        unknown(findings);
+        unneeded(findings);
+    },
+};
+
+fn path_of(scope: &str) -> ManifestPath {
+    ManifestPath::of(&["permissions", "scopes"]).value(scope)
+}
+
+const UNKNOWN_SCOPE: Rule = Rule::lint(
+    "unknown-scope",
+    "Forge has no scope of this name; `forge deploy` rejects it.",
+);
+
+fn unknown(findings: &mut Findings<'_>) {
+    for scope in granted(findings.manifest()).filter(|scope| !forge_scopes::is_known(scope)) {
+        let message = format!("Forge has no scope `{scope}`");
+        let path = path_of(scope);
+        match did_you_mean(scope, forge_scopes::all()) {
+            Some(help) => {
+                findings.error(&UNKNOWN_SCOPE, &path, message, help);
+            }
+            // Atlassian may have added it after this version's list was made.
+            None => {
+                let message = format!("{message}, as far as this version knows");
+                let help = "see Atlassian's list of scopes; allow this if it is there";
+                findings.warning(&UNKNOWN_SCOPE, &path, message, help);
+            }
+        }
+    }
+}
+
+const UNNEEDED_SCOPE: Rule = Rule::lint(
+    "unneeded-scope",
+    "No handler needs this scope. Something else may: a function, a page, a call that the code makes without listing its \
+    scope. Scopes are never removed automatically, because the admins' consent depends on them.",
+);
+
+const UNNEEDED_IMPERSONATION: Rule = Rule::lint(
+    "unneeded-impersonation",
+    "The manifest allows this scope to be used for users who are not in session, and `App::impersonation` doesn't list \
+    it: a leaked system token could act as any user. Remove `allowImpersonation`, or list the scope.",
+);
+
+fn unneeded(findings: &mut Findings<'_>) {
+    let (manifest, wanted) = (findings.manifest(), findings.wanted);
+    // A function or a page may need a scope without the code knowing.
+    let only_endpoints = modules(manifest)
+        .all(|(module_type, _, item)| module_type == "endpoint" || item.get("endpoint").is_some());
+    if !only_endpoints {
+        return;
+    }
+    // A manifest may grant more than one of the alternative sets.
+    let of_events = named_events(manifest)
+        .filter_map(|(_, event)| events::find(event))
+        .flat_map(|event| event.scopes.iter().copied().flatten().copied());
+    let of_modules = wanted.alternatives.iter().flat_map(|one| one.sets);
+    let useful: BTreeSet<&str> = of_events
+        .chain(of_modules.copied().flatten().copied())
+        .collect();
+    let needed = wanted.scopes_given(&granted(manifest).collect());
+    let names = |of: &dyn Fn(&&Scope) -> bool| -> BTreeSet<&str> {
+        let scopes = needed.iter().filter(|scope| of(scope));
+        scopes.map(|scope| scope.name.as_str()).collect()
+    };
+    let impersonating = names(&|scope| scope.impersonation);
+    let needed = names(&|_| true);
+    for scope in granted(manifest) {
+        let path = path_of(scope);
+        if allows_impersonation(manifest, scope) && !impersonating.contains(scope) {
+            let message = format!("nothing in the code acts for users with the scope `{scope}`");
+            let help = "remove `allowImpersonation`, or list the scope in `App::impersonation`";
+            findings.note(&UNNEEDED_IMPERSONATION, &path, message, help);
+        }
+        if forge_scopes::is_known(scope) && !needed.contains(scope) && !useful.contains(scope) {
+            let message = format!("no handler needs the scope `{scope}`");
+            let help = "list it in the attribute of the handler that needs it, or remove it";
+            findings.note(&UNNEEDED_SCOPE, &path, message, help);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Triggers and their events: scopes, filters and payloads.
+
+use std::collections::BTreeSet;
+
+use forge_remote_schema::events;
+use serde_yaml::Value;
+
+use super::findings::{Findings, Topic};
+use crate::diagnostic::{Rule, Severity};
+use crate::manifest::path::ManifestPath;
+use crate::manifest::values::{granted, list};
+
+pub(super) const TOPIC: Topic = Topic {
+    rules: &[
+        &EVENT_WITHOUT_SCOPE,
+        &KNOWN_EVENT,
+        &TOO_MANY_PROPERTIES,
+        &ON_ERROR_ALONE,
+        &IGNORE_SELF,
+    ],
+    check: |findings| {
+        scopes(findings);
+        known(findings);
+        properties(findings);
+        filters(findings);
+    },
+};
+
+fn triggers(manifest: &Value) -> &[Value] {
+    list(manifest, &["modules", "trigger"])
+}
+
+/// Returns the events of a manifest's triggers, in both forms, each with its trigger.
+pub(super) fn named_events(manifest: &Value) -> impl Iterator<Item = (&Value, &str)> {
+    triggers(manifest).iter().flat_map(|trigger| {
+        list(trigger, &["events"]).iter().filter_map(move |event| {
+            let name = event
+                .as_str()
+                .or_else(|| event.get("eventType")?.as_str())?;
+            Some((trigger, name))
+        })
+    })
+}
+
+fn path_of_events(trigger: &Value) -> ManifestPath {
+    ManifestPath::of_module("trigger", trigger).name("events")
+}
+
+/// Returns the trigger and its events in object form: each can have a filter and a payload.
+fn parts(trigger: &Value) -> impl Iterator<Item = &Value> {
+    let events = list(trigger, &["events"]).iter();
+    std::iter::once(trigger).chain(events.filter(|event| event.is_mapping()))
+}
+
+fn filter<'a>(part: &'a Value, name: &str) -> Option<&'a Value> {
+    part.get("filter")?.get(name)
+}
+
+const EVENT_WITHOUT_SCOPE: Rule = Rule::lint(
+    "event-without-scope",
+    "Forge delivers an event only where all scopes of one of its sets are granted. Atlassian's validation doesn't check \
+    events in object form.",
+);
+
+fn scopes(findings: &mut Findings<'_>) {
+    let manifest = findings.manifest();
+    let granted: BTreeSet<&str> = granted(manifest).collect();
+    for (trigger, event) in named_events(manifest) {
+        let Some(known) = events::find(event).filter(|event| !event.scopes.is_empty()) else {
+            continue;
+        };
+        let sets = known.scopes;
+        let mut sets_granted = sets
+            .iter()
+            .map(|set| set.iter().all(|scope| granted.contains(scope)));
+        if sets_granted.any(|granted| granted) {
+            continue;
+        }
+        let first = sets.first().copied().into_iter().flatten().copied();
+        let missing: Vec<&str> = first.filter(|scope| !granted.contains(scope)).collect();
+        let missing = missing.join(" and ");
+        let message = format!("the event `{event}` is not delivered without the scope {missing}");
+        // A page may not list every set: a granular set may be enough too.
+        let severity = if known.documented_only {
+            Severity::Warning
+        } else {
+            Severity::Error
+        };
+        let help = "add it to `permissions.scopes`";
+        let path = path_of_events(trigger);
+        findings.add(severity, &EVENT_WITHOUT_SCOPE, &path, message, help);
+    }
+}
+
+const KNOWN_EVENT: Rule = Rule::lint(
+    "known-event",
+    "An event in `unknown_events` is one this version knows. Forge delivers it, but its scopes are not added \
+    automatically: move it to `events`, and they are.",
+);
+
+fn known(findings: &mut Findings<'_>) {
+    let unknown = &findings.wanted.unknown_events;
+    for (trigger, event) in named_events(findings.manifest()) {
+        if unknown.contains(event) && events::is_known(event) {
+            let message = format!("`{event}` is a known event by now");
+            let help = "move it from `unknown_events` to `events`, so that its scopes are added";
+            findings.warning(&KNOWN_EVENT, &path_of_events(trigger), message, help);
+        }
+    }
+}
+
+/// The most entity properties that all triggers of an app together can name.
+/// Source: <https://developer.atlassian.com/platform/forge/events-reference/product_events/>
+pub(crate) const MAX_PROPERTIES: usize = 5;
+
+pub(crate) const TOO_MANY_PROPERTIES: Rule = Rule::lint(
+    "too-many-properties",
+    "All triggers of an app together can name at most five different entity properties, in their filters \
+    (`event.runtime.…`) and in `payload.include.propertyPaths`. The validation does not count them.",
+);
+
+fn properties(findings: &mut Findings<'_>) {
+    let triggers = triggers(findings.manifest()).iter();
+    let all: BTreeSet<String> = triggers.flat_map(property_paths).collect();
+    if all.len() > MAX_PROPERTIES {
+        let message = format!(
+            "the triggers name {} entity properties, and Forge's limit is {MAX_PROPERTIES} for all of them together: {}",
+            all.len(),
+            Vec::from_iter(all).join(", ")
+        );
+        let path = ManifestPath::of(&["modules", "trigger"]);
+        let help = "name fewer, or fetch the properties when the event arrives";
+        findings.warning(&TOO_MANY_PROPERTIES, &path, message, help);
+    }
+}
+
+/// Returns the entity properties that a trigger names, in its filters and for the payload.
+fn property_paths(trigger: &Value) -> Vec<String> {
+    let mut paths: Vec<String> = included_paths(trigger).map(str::to_owned).collect();
+    for part in parts(trigger) {
+        let expression = filter(part, "expression").and_then(Value::as_str);
+        let expression = expression.unwrap_or_default();
+        paths.extend(expression.split("event.runtime.").skip(1).map(leading_path));
+    }
+    paths
+}
+
+/// Returns the entity properties that Forge adds to a trigger's events.
+pub(crate) fn included_paths(trigger: &Value) -> impl Iterator<Item = &str> {
+    let lists = parts(trigger).map(|part| list(part, &["payload", "include", "propertyPaths"]));
+    lists.flatten().filter_map(Value::as_str)
+}
+
+/// Returns the path that an expression begins with.
+fn leading_path(expression: &str) -> String {
+    let mut quote = None;
+    let end = expression.find(|c: char| match quote {
+        Some(mark) => {
+            if c == mark {
+                quote = None;
+            }
+            false
+        }
+        None if c == '\'' || c == '"' => {
+            quote = Some(c);
+            false
+        }
+        None => !(c.is_alphanumeric() || "._-[]?".contains(c)),
+    });
+    let path = &expression[..end.unwrap_or(expression.len())];
+    path.replace("?.", ".").trim_end_matches('.').to_owned()
+}
+
+const ON_ERROR_ALONE: Rule = Rule::lint(
+    "on-error-alone",
+    "`filter.onError` decides what happens to an event when `filter.expression` fails; without an expression it has no \
+    effect, and Atlassian's page requires both.",
+);
+
+const IGNORE_SELF: Rule = Rule::lint(
+    "ignore-self",
+    "Atlassian's validation accepts `ignoreSelf` only where every event of the trigger is one of Jira's, though a page \
+    shows it with one of Confluence's. For other events, check the payload's `selfGenerated`.",
+);
+
+fn filters(findings: &mut Findings<'_>) {
+    for trigger in triggers(findings.manifest()) {
+        for part in parts(trigger) {
+            if filter(part, "onError").is_some() && filter(part, "expression").is_none() {
+                let path = ManifestPath::of_module("trigger", trigger).name("filter");
+                let message = "`onError` has no `expression` beside it";
+                let help = "write `expression`, or remove `onError`";
+                findings.warning(&ON_ERROR_ALONE, &path, message, help);
+            }
+            if filter(part, "ignoreSelf").and_then(Value::as_bool) != Some(true) {
+                continue;
+            }
+            let own = part.get("eventType").into_iter();
+            let listed = list(part, &["events"]);
+            let mut names = own.chain(listed).filter_map(Value::as_str);
+            if let Some(other) = names.find(|event| !event.contains("jira")) {
+                findings.error(
+                    &IGNORE_SELF,
+                    &path_of_events(trigger),
+                    format!("Atlassian's validation rejects `ignoreSelf` with `{other}`: it is for Jira's events only"),
+                    "remove it, and check the payload's `selfGenerated`; or give Jira's events a trigger of their own",
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_property_ends_where_its_path_ends() {
+        for (expression, path) in [
+            (
+                "issue.properties['my key'].a.b == 'x' && true",
+                "issue.properties['my key'].a.b",
+            ),
+            ("issue.properties['a']?.b > 1", "issue.properties['a'].b"),
+            (
+                "project.properties[\"it's\"].strings).length",
+                "project.properties[\"it's\"].strings",
+            ),
+            ("user.properties['open", "user.properties['open"),
+            ("", ""),
+        ] {
+            assert_eq!(leading_path(expression), path);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Which items of a manifest the code generated, and which are hand-written. It is read from the
+//! file alone: there is no record of earlier edits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use forge_remote_schema::{KindSpec, kinds};
+use serde_yaml::Value;
+
+use super::desired::{DesiredManifest, Entry};
+use super::path::ManifestPath;
+use super::values::{endpoint_at, key, list, modules, text};
+
+/// A key that the code wants and a hand-written item has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Taken {
+    pub(super) path: ManifestPath,
+    pub(super) key: String,
+}
+
+/// An item that an earlier state of the code generated and that the code no longer wants.
+pub(super) struct Stale<'a> {
+    pub(super) path: Vec<&'a str>,
+    pub(super) index: usize,
+    pub(super) item: &'a Value,
+}
+
+/// Finds a wanted key that a hand-written item has: an edit would overwrite that item.
+pub(super) fn check_taken(
+    manifest: &Value,
+    wanted: &DesiredManifest,
+    stale: &[Stale<'_>],
+) -> Result<(), Taken> {
+    let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
+    let declared: BTreeSet<&str> = list(manifest, &["remotes"])
+        .iter()
+        .filter_map(key)
+        .collect();
+    // The type of each wanted key.
+    let mut wanted_keys: BTreeMap<&str, &str> = BTreeMap::new();
+    for (module_type, entries) in &wanted.modules {
+        wanted_keys.extend(entries.iter().map(|entry| (entry.key(), *module_type)));
+    }
+    wanted_keys.extend(
+        wanted
+            .endpoints
+            .iter()
+            .map(|entry| (entry.key(), "endpoint")),
+    );
+
+    // A stale item is removed, so its key is free: a handler may have become one of another kind.
+    let removed: BTreeSet<(&str, usize)> = stale
+        .iter()
+        .filter_map(|stale| Some((*stale.path.last()?, stale.index)))
+        .collect();
+    for (module_type, index, item) in modules(manifest) {
+        let Some(key) = key(item).filter(|_| !removed.contains(&(module_type, index))) else {
+            continue;
+        };
+        let Some(wanted_type) = wanted_keys.get(key) else {
+            continue;
+        };
+        let ours = *wanted_type == module_type
+            && item.get("function").is_none()
+            && item.get("service").is_none()
+            && text(item, "remote").is_none_or(|remote| {
+                !matches!(module_type, "endpoint" | "migration:dataResidency")
+                    || remotes.contains(remote)
+                    || !declared.contains(remote)
+            });
+        if !ours {
+            return Err(Taken {
+                path: ManifestPath::of(&["modules", module_type]).item(key),
+                key: key.to_owned(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Finds the items that the code generated once and no longer wants.
+///
+/// An endpoint of one of the app's remotes is generated. So is a module of a generated type that
+/// names such endpoints and no others.
+pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> Vec<Stale<'a>> {
+    let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
+    let kept: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
+    let gone: BTreeMap<usize, &Value> = list(manifest, &["modules", "endpoint"])
+        .iter()
+        .enumerate()
+        .filter(|(_, item)| {
+            text(item, "remote").is_some_and(|remote| remotes.contains(remote))
+                && key(item).is_some_and(|key| !kept.contains(key))
+        })
+        .collect();
+    let endpoints: BTreeSet<&str> = kept
+        .into_iter()
+        .chain(gone.values().filter_map(|item| key(item)))
+        .collect();
+
+    let mut stale = Vec::new();
+    for kind in kinds::declared() {
+        let wanted_keys: BTreeSet<&str> = wanted
+            .modules
+            .get(kind.module_type)
+            .into_iter()
+            .flatten()
+            .map(Entry::key)
+            .collect();
+        for (index, item) in list(manifest, &["modules", kind.module_type])
+            .iter()
+            .enumerate()
+        {
+            let not_wanted = key(item).is_some_and(|key| !wanted_keys.contains(key));
+            if not_wanted && is_generated(item, kind, &remotes, &endpoints, &wanted.pages) {
+                let path = vec!["modules", kind.module_type];
+                stale.push(Stale { path, index, item });
+            }
+        }
+    }
+    stale.extend(gone.into_iter().map(|(index, item)| Stale {
+        path: vec!["modules", "endpoint"],
+        index,
+        item,
+    }));
+    stale
+}
+
+/// Returns whether a module of a generated type was generated, as opposed to hand-written.
+fn is_generated(
+    item: &Value,
+    kind: &KindSpec,
+    remotes: &BTreeSet<&str>,
+    endpoints: &BTreeSet<&str>,
+    pages: &BTreeSet<String>,
+) -> bool {
+    if !kind.has_endpoint() {
+        // It names only a remote, as a hand-written one may: its key decides.
+        return text(item, "remote").is_some_and(|remote| remotes.contains(remote))
+            && key(item) == kind.shared_key;
+    }
+    let mut named = kind
+        .endpoint_places
+        .iter()
+        .filter_map(|path| endpoint_at(item, path))
+        .peekable();
+    let names_one = named.peek().is_some();
+    // A provider names several endpoints: one that names another app's endpoint is hand-written.
+    names_one
+        && named.all(|endpoint| {
+            // An action, say, that calls a page's handler is hand-written, unless its key is a
+            // generated one.
+            let has_generated_key = || {
+                let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
+                rest.and_then(|rest| rest.strip_prefix('-')) == kind.key_suffix
+            };
+            endpoints.contains(endpoint) && (!pages.contains(endpoint) || has_generated_key())
+        })
+}

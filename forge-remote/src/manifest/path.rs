@@ -1,0 +1,75 @@
+//! Paths in a manifest by names and keys.
+
+use std::fmt;
+
+use serde_yaml::Value;
+
+use super::values::key;
+
+/// A path in a manifest, e.g. `modules.scheduledTrigger[refresh-index-trigger].interval`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManifestPath(Vec<Step>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A mapping's key.
+    Name(String),
+    /// The item of a list with this `key`.
+    Item(String),
+    /// A name in a list of names, or in a mapping of them.
+    Value(String),
+}
+
+impl ManifestPath {
+    pub(super) fn of(names: &[&str]) -> Self {
+        Self(
+            names
+                .iter()
+                .map(|name| Step::Name((*name).to_owned()))
+                .collect(),
+        )
+    }
+
+    /// The path of a module.
+    pub(super) fn of_module(module_type: &str, item: &Value) -> Self {
+        Self::of(&["modules", module_type]).item(key(item).unwrap_or_default())
+    }
+
+    pub(super) fn name(mut self, name: &str) -> Self {
+        self.0.push(Step::Name(name.to_owned()));
+        self
+    }
+
+    pub(super) fn item(mut self, key: &str) -> Self {
+        self.0.push(Step::Item(key.to_owned()));
+        self
+    }
+
+    pub(super) fn value(mut self, name: &str) -> Self {
+        self.0.push(Step::Value(name.to_owned()));
+        self
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ManifestPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, step) in self.0.iter().enumerate() {
+            match step {
+                Step::Name(name) if at == 0 => f.write_str(name)?,
+                Step::Name(name) => write!(f, ".{name}")?,
+                Step::Item(key) | Step::Value(key) => write!(f, "[{key}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl serde::Serialize for ManifestPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}

@@ -1,0 +1,124 @@
+//! Writing a manifest atomically, and never over another program's change.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::error::ManifestError;
+use super::file::ManifestFile;
+
+impl ManifestFile {
+    /// Writes the text atomically: into a new file in the same folder, which then replaces the old one.
+    ///
+    /// A symbolic link is preserved, and so is the file's mode, and its owner where the process may
+    /// set it. A read-only file is not written. The file is a new one: hard links keep the old text,
+    /// and access control lists are not copied.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be written, or another program has saved it since it was
+    /// [read](Self::read) ([`ManifestError::Changed`]).
+    pub fn write(&self, text: &str) -> Result<(), ManifestError> {
+        let failed = |source| ManifestError::Write {
+            path: self.path().to_owned(),
+            source,
+        };
+        let target = if self.exists() {
+            fs::canonicalize(self.path()).map_err(failed)?
+        } else {
+            link_target(self.path())
+        };
+        let metadata = fs::metadata(&target).ok();
+        if metadata
+            .as_ref()
+            .is_some_and(|metadata| metadata.permissions().readonly())
+        {
+            let reason = "it is marked read-only";
+            return Err(failed(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                reason,
+            )));
+        }
+        let folder = target
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
+        let mut new = tempfile::Builder::new()
+            .prefix(".manifest.yml.")
+            .tempfile_in(folder)
+            .map_err(failed)?;
+        new.write_all(text.as_bytes()).map_err(failed)?;
+        match metadata {
+            Some(metadata) => {
+                // The owner first: changing it may clear bits of the mode.
+                keep_owner(new.as_file(), &metadata);
+                new.as_file()
+                    .set_permissions(metadata.permissions())
+                    .map_err(failed)?;
+            }
+            None => readable(new.as_file()).map_err(failed)?,
+        }
+        new.as_file().sync_all().map_err(failed)?;
+        let changed = || ManifestError::Changed {
+            path: self.path().to_owned(),
+        };
+        match self.exists().then(|| self.text()) {
+            Some(text) => {
+                if fs::read(&target).ok().as_deref() != Some(text.as_bytes()) {
+                    return Err(changed());
+                }
+                new.persist(&target).map_err(|error| failed(error.error))?;
+            }
+            None => {
+                new.persist_noclobber(&target)
+                    .map_err(|error| match error.error.kind() {
+                        io::ErrorKind::AlreadyExists => changed(),
+                        _ => failed(error.error),
+                    })?;
+            }
+        }
+        sync_folder(folder);
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn keep_owner(file: &fs::File, metadata: &fs::Metadata) {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    // Ignored where it fails: only root may change the owner, and only to a group it is in.
+    let _ = fchown(file, Some(metadata.uid()), Some(metadata.gid()));
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &fs::File, _: &fs::Metadata) {}
+
+/// Syncs a folder, so that a new file in it survives a power cut; not every file system can.
+#[cfg(unix)]
+fn sync_folder(folder: &Path) {
+    let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) {}
+
+/// Returns the target of a link whose file does not exist yet.
+fn link_target(path: &Path) -> PathBuf {
+    match fs::read_link(path) {
+        Ok(target) => path
+            .parent()
+            .map_or_else(|| target.clone(), |folder| folder.join(&target)),
+        Err(_) => path.to_owned(),
+    }
+}
+
+/// Makes a new manifest readable like other new files: a temporary file is private.
+#[cfg(unix)]
+fn readable(file: &fs::File) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &fs::File) -> io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! The checks of an app's handlers taken together, each with the rule it reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Handler, Reach, Registry};
+use crate::diagnostic::{CodeLocation, Diagnostic, Rule};
+
+/// The rules of this file.
+pub(crate) const RULES: &[&Rule] = &[
+    &NO_HANDLERS,
+    &BAD_OPTION,
+    &SEVERAL_MODULES,
+    &CONFLICTING_PARTS,
+    &MISSING_PARTS,
+    &DUPLICATE_KEY,
+    &KEY_IN_BOTH,
+    &DUPLICATE_NAME,
+    &DUPLICATE_PATH,
+    &COVERED_PATH,
+];
+
+impl From<&Handler> for CodeLocation {
+    fn from(handler: &Handler) -> Self {
+        let record = handler.registration();
+        Self::of_function(record.location, record.function)
+    }
+}
+
+const NO_HANDLERS: Rule = Rule::launch(
+    "no-handlers",
+    "The app has no handler, so Forge could call nothing. Annotate an async function. A handler in another crate \
+    is linked only where the binary names that crate: write `forge_remote::link!(that_crate);` in `main.rs`.",
+);
+
+const BAD_OPTION: Rule = Rule::launch(
+    "bad-option",
+    "An option of a handler's attribute has a value that Forge would reject. Options that are written out are checked \
+    by the compiler; the values of constants are checked when the app starts.",
+);
+
+impl Registry {
+    /// Returns the problems of the handlers taken together.
+    pub fn problems(&self) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        if self.handlers().is_empty() {
+            problems.push(Diagnostic::error(&NO_HANDLERS,
+                "there are no handlers",
+                "annotate an async function, for example with `#[scheduled_trigger(interval = \"hour\")]`; \
+                 if the handlers are in another crate, name it: `forge_remote::link!(that_crate);`",
+            ));
+        }
+        for handler in self.handlers() {
+            let wrong = handler.registration().kind.wrong_options();
+            let wrong = wrong.into_iter();
+            problems.extend(wrong.map(|mistake| {
+                Diagnostic::error(&BAD_OPTION, mistake.message, mistake.help).at([handler])
+            }));
+        }
+        self.check_keys(&mut problems);
+        self.check_names(&mut problems);
+        self.check_shared_modules(&mut problems);
+        self.check_routes(&mut problems);
+        problems
+    }
+}
+
+const SEVERAL_MODULES: Rule = Rule::launch(
+    "several-modules",
+    "Forge accepts one module of this type in an app, and the handlers make several, because their `key`s differ. Write \
+    the same `key` at all of them, or none.",
+);
+
+const CONFLICTING_PARTS: Rule = Rule::launch(
+    "conflicting-parts",
+    "Several handlers make one module together, and two of them give one of its properties different values. Write the \
+    property at one of them, or give one handler another `key`, so that it makes a module of its own.",
+);
+
+const MISSING_PARTS: Rule = Rule::launch(
+    "missing-parts",
+    "Several handlers make one module together, and a part that Forge requires is missing. Annotate a handler for each \
+    part, and write the whole module's properties at one of them.",
+);
+
+impl Registry {
+    /// Checks the modules that several handlers make: every part once, and none missing.
+    fn check_shared_modules(&self, problems: &mut Vec<Diagnostic>) {
+        let mut modules: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
+        for handler in self.handlers() {
+            let kind = handler.registration().kind;
+            if kind.shared_key().is_some() {
+                let key = (kind.name(), handler.key());
+                modules.entry(key).or_default().push(handler);
+            }
+        }
+        let mut alone: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+        for handlers in modules.values() {
+            let kind = handlers[0].registration().kind;
+            if kind.alone() {
+                alone.entry(kind.name()).or_default().push(handlers[0]);
+            }
+        }
+        for (name, handlers) in alone.iter().filter(|(_, all)| all.len() > 1) {
+            problems.push(
+                Diagnostic::error(
+                    &SEVERAL_MODULES,
+                    format!("Forge takes one {name}, and these are {}", handlers.len()),
+                    "write the same `key` at all of them, or none",
+                )
+                .at(handlers.iter().copied()),
+            );
+        }
+        for ((name, key), handlers) in modules {
+            let mut whole = serde_yaml::Mapping::new();
+            for handler in &handlers {
+                let parts = handler.registration().kind.modules(handler);
+                for (part, value) in parts.into_iter().flat_map(|module| module.item) {
+                    let part_name = part.as_str().unwrap_or_default().to_owned();
+                    match whole.insert(part, value.clone()) {
+                        Some(other) if other != value => problems.push(
+                            Diagnostic::error(
+                                &CONFLICTING_PARTS,
+                                format!(
+                                    "the functions of {name} `{key}` disagree on `{part_name}`"
+                                ),
+                                "write it at one of them, or give one function another `key`",
+                            )
+                            .at(handlers.iter().copied()),
+                        ),
+                        _ => {}
+                    }
+                }
+            }
+            // It names a remote itself, so there is one for all.
+            let remote = handlers[0].registration().remote;
+            let other = handlers
+                .iter()
+                .find(|one| one.registration().remote != remote);
+            if let Some(other) = other.filter(|one| !one.registration().kind.has_endpoint()) {
+                problems.push(
+                    Diagnostic::error(
+                        &CONFLICTING_PARTS,
+                        format!("the functions of {name} `{key}` disagree on `remote`"),
+                        "write the same `remote` at all of them, or none",
+                    )
+                    .at([handlers[0], *other]),
+                );
+            }
+            let parts = handlers[0].registration().kind.shared_parts();
+            let missing: Vec<&str> = parts
+                .iter()
+                .copied()
+                .filter(|part| !whole.contains_key(*part))
+                .filter(|part| {
+                    let mut below = handlers.iter().map(|one| one.registration().kind.below());
+                    below.all(|below| below != Some(part))
+                })
+                .collect();
+            if !missing.is_empty() {
+                problems.push(
+                    Diagnostic::error(&MISSING_PARTS,
+                        format!("{name} `{key}` lacks {}", missing.join(", ")),
+                        "annotate a function for each (`function = \"…\"`, `hook = \"…\"`); write the whole module's \
+                         properties (`name`, `home_url`) at one of them",
+                    )
+                    .at(handlers.iter().copied()),
+                );
+            }
+        }
+    }
+}
+
+const DUPLICATE_KEY: Rule = Rule::launch(
+    "duplicate-key",
+    "Two handlers have the same key, so the manifest could hold only one of them. Keys are made from the functions' \
+    names. Give one handler another with `key = \"…\"`, or `endpoint = \"…\"` where the endpoint's key is meant. Only \
+    `#[endpoint]`s with the same `auth` and `remote` may share a key: they are the paths of one page.",
+);
+
+const KEY_IN_BOTH: Rule = Rule::launch(
+    "key-in-both",
+    "Forge keeps the keys of modules and of endpoints in one name space, and here a module and an endpoint have the \
+    same key. Change one of them.",
+);
+
+impl Registry {
+    fn check_keys(&self, problems: &mut Vec<Diagnostic>) {
+        let mut modules: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+        let mut endpoints: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+        for handler in self.handlers() {
+            if let Some(key) = handler.module_key() {
+                modules.entry(key).or_default().push(handler);
+            }
+            if handler.registration().kind.has_endpoint() {
+                endpoints
+                    .entry(handler.endpoint())
+                    .or_default()
+                    .push(handler);
+            }
+        }
+        for (key, handlers) in &modules {
+            let together = |one: &&Handler| {
+                one.registration().kind.shared_key().is_some()
+                    && one.registration().kind.name() == handlers[0].registration().kind.name()
+            };
+            if handlers.len() > 1 && !handlers.iter().all(together) {
+                problems.push(
+                    Diagnostic::error(
+                        &DUPLICATE_KEY,
+                        format!("{} modules have the key `{key}`", handlers.len()),
+                        "give all but one a key of its own: `key = \"…\"` in the attribute",
+                    )
+                    .at(handlers.iter().copied()),
+                );
+            }
+            if let Some(others) = endpoints.get(key) {
+                let all: Vec<&Handler> = handlers.iter().chain(others).copied().collect();
+                problems.push(
+                    Diagnostic::error(&KEY_IN_BOTH,
+                        format!("`{key}` is the key of a module and of an endpoint"),
+                        "Forge keeps the keys of modules and endpoints in one name space: change one of them",
+                    )
+                    .at(all),
+                );
+            }
+        }
+        for (key, handlers) in &endpoints {
+            // Several paths of one page may share an endpoint: its resolver names just one.
+            let Some((first, rest)) = handlers.split_first() else {
+                continue;
+            };
+            let shareable = |one: &&Handler| {
+                let (a, b) = (first.registration(), one.registration());
+                b.kind.caller() == crate::fit::Caller::Page
+                    && a.auth == b.auth
+                    && a.remote == b.remote
+            };
+            if !rest.is_empty() && !handlers.iter().all(shareable) {
+                problems.push(
+                    Diagnostic::error(&DUPLICATE_KEY,
+                        format!("{} endpoints have the key `{key}`", handlers.len()),
+                        "give all but one a key of its own (`endpoint = \"…\"` on a trigger, `key = \"…\"` on an \
+                         endpoint); only `#[endpoint]`s with the same `auth` and `remote` may share one",
+                    )
+                    .at(handlers.iter().copied()),
+                );
+            }
+        }
+    }
+}
+
+const DUPLICATE_NAME: Rule = Rule::launch(
+    "duplicate-name",
+    "Forge requires this name to be unique in the app, whatever its case. Give one handler another `name`.",
+);
+
+impl Registry {
+    /// Checks the names that Forge requires to be unique, whatever their case.
+    fn check_names(&self, problems: &mut Vec<Diagnostic>) {
+        let mut names: BTreeMap<(&str, String), Vec<&Handler>> = BTreeMap::new();
+        for handler in self.handlers() {
+            let kind = handler.registration().kind;
+            if let Some(name) = kind.unique_name() {
+                let same = (kind.name(), name.to_lowercase());
+                names.entry(same).or_default().push(handler);
+            }
+        }
+        for ((kind, _), handlers) in names.iter().filter(|(_, all)| all.len() > 1) {
+            let written = handlers
+                .iter()
+                .filter_map(|one| one.registration().kind.unique_name());
+            let written: BTreeSet<String> = written.map(|name| format!("`{name}`")).collect();
+            let written: Vec<String> = written.into_iter().collect();
+            problems.push(
+                Diagnostic::error(&DUPLICATE_NAME,
+                    format!("{} {kind} have the name {}", handlers.len(), written.join(", ")),
+                    "give all but one a name of its own: `name = \"…\"` in the attribute; upper and lower case are the same to Forge",
+                )
+                .at(handlers.iter().copied()),
+            );
+        }
+    }
+}
+
+const DUPLICATE_PATH: Rule = Rule::launch(
+    "duplicate-path",
+    "Two handlers answer the same method on the same path, so one of them would never be called. Give one another \
+    `path`. A handler that answers any method leaves no method to others on its path.",
+);
+
+const COVERED_PATH: Rule = Rule::launch(
+    "covered-path",
+    "A handler answers every path below its own, and another handler's path is one of those. Give one of them another \
+    `path`.",
+);
+
+impl Registry {
+    fn check_routes(&self, problems: &mut Vec<Diagnostic>) {
+        const HELP: &str = "give all but one a path of its own: `path = \"/…\"` in the attribute";
+        let mut paths: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+        for handler in self.handlers() {
+            paths.entry(handler.path()).or_default().push(handler);
+        }
+        for (path, handlers) in &paths {
+            let mut methods: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+            // A handler of any method leaves no method to others.
+            let any = handlers.iter().any(|one| one.reach() != Reach::Exact);
+            for handler in handlers {
+                let method = if any { "any" } else { handler.methods() };
+                methods.entry(method).or_default().push(handler);
+            }
+            for (method, handlers) in methods.iter().filter(|(_, all)| all.len() > 1) {
+                let message = match *method {
+                    "any" => format!(
+                        "{} handlers answer `{path}`, one of them with any method",
+                        handlers.len()
+                    ),
+                    method => format!("{} handlers answer `{method} {path}`", handlers.len()),
+                };
+                problems.push(
+                    Diagnostic::error(&DUPLICATE_PATH, message, HELP).at(handlers.iter().copied()),
+                );
+            }
+        }
+        for above in self
+            .handlers()
+            .iter()
+            .filter(|one| one.reach() == Reach::Below)
+        {
+            let below = paths.iter().filter(|(path, _)| above.covers(path));
+            for (path, handlers) in below {
+                let all: Vec<&Handler> = [above]
+                    .into_iter()
+                    .chain(handlers.iter().copied())
+                    .collect();
+                let message = format!(
+                    "`{path}` is below `{}`, where a {} answers every path",
+                    above.path(),
+                    above.registration().kind.name()
+                );
+                problems.push(Diagnostic::error(&COVERED_PATH, message, HELP).at(all));
+            }
+        }
+    }
+}

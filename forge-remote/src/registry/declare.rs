@@ -1,0 +1,227 @@
+//! The manifest that an app's handlers want.
+
+use std::collections::BTreeMap;
+
+use serde_yaml::{Mapping, Value};
+
+use super::{Auth, Handler, Module, Registry};
+use crate::fit::Caller;
+use crate::manifest::{DesiredManifest, Entry, OwnedProperties, Remote, Scope, ScopeAlternatives};
+
+impl Registry {
+    /// Returns the manifest that these handlers want. The first remote is the default.
+    ///
+    /// ```
+    /// use forge_remote::manifest::to_yaml;
+    /// use forge_remote::registry::Registry;
+    /// use forge_remote::Remote;
+    ///
+    /// let remote = Remote::new("backend").base_url("https://backend.example.com");
+    /// let desired = Registry::default().desired_manifest(&[remote]);
+    /// assert_eq!(
+    ///     to_yaml(&desired.to_value()),
+    ///     "remotes:\n  - key: backend\n    baseUrl: https://backend.example.com\n"
+    /// );
+    /// ```
+    pub fn desired_manifest(&self, remotes: &[Remote]) -> DesiredManifest {
+        let mut declared = Declared {
+            desired: DesiredManifest::default(),
+            default_remote: remotes.first().map_or("", Remote::key),
+            indices: BTreeMap::new(),
+        };
+        for handler in self.handlers() {
+            declared.add(handler);
+        }
+        let mut desired = declared.desired;
+        desired.endpoints.sort_by(|a, b| a.key().cmp(b.key()));
+        desired.remotes = remotes.iter().map(remote_entry).collect();
+        desired.scopes = scopes(self);
+        desired.alternatives = alternatives(self);
+        desired
+    }
+}
+
+/// A desired manifest while handlers are added to it.
+struct Declared<'a> {
+    desired: DesiredManifest,
+    default_remote: &'a str,
+    /// The index of each item in its list, by the list's name and the item's key.
+    indices: BTreeMap<(&'static str, String), usize>,
+}
+
+impl Declared<'_> {
+    fn add(&mut self, handler: &Handler) {
+        let record = handler.registration();
+        for mut module in record.kind.modules(handler) {
+            if !record.kind.has_endpoint() {
+                let remote = record.remote.unwrap_or(self.default_remote);
+                module.item.insert("remote".into(), remote.into());
+            }
+            self.add_module(module, handler);
+        }
+        if record.kind.module_suffix().is_none() {
+            self.desired.pages.insert(handler.endpoint().to_owned());
+        }
+        if record.kind.caller() == Caller::Page {
+            let endpoint = handler.endpoint().to_owned();
+            self.desired.resolvers.insert(endpoint.clone());
+            // Several handlers of one endpoint allow their pages together.
+            let allowed = self.desired.allowed_pages.entry(endpoint).or_default();
+            let pages = record.kind.pages().iter();
+            allowed.extend(pages.map(|&page| page.to_owned()));
+        }
+        if record.kind.has_endpoint() {
+            self.add_endpoint(handler);
+        }
+        let unknown = record.kind.unknown_events();
+        self.desired.unknown_events.extend(unknown);
+        for event in record.kind.events() {
+            let reason = format!("{} is called for `{event}`", named(handler));
+            self.desired.events.entry(event).or_default().push(reason);
+        }
+    }
+
+    /// Adds a module, or a handler's part of a module that several handlers share.
+    fn add_module(&mut self, module: Module, handler: &Handler) {
+        let location = handler.registration().location;
+        let entries = self.desired.modules.entry(module.module_type).or_default();
+        let key = module.item.get("key").and_then(Value::as_str);
+        let name = (module.module_type, key.unwrap_or_default().to_owned());
+        let at = *self.indices.entry(name).or_insert(entries.len());
+        if let Some(shared) = entries.get_mut(at) {
+            for (name, value) in module.item {
+                shared.item.entry(name).or_insert(value);
+            }
+            shared.origins.push(location);
+        } else {
+            entries.push(Entry {
+                item: module.item,
+                owned: module.owned,
+                origins: vec![location],
+            });
+        }
+    }
+
+    fn add_endpoint(&mut self, handler: &Handler) {
+        let record = handler.registration();
+        let name = ("endpoint", handler.endpoint().to_owned());
+        let endpoints = &mut self.desired.endpoints;
+        let at = *self.indices.entry(name).or_insert(endpoints.len());
+        if let Some(shared) = endpoints.get_mut(at) {
+            shared.origins.push(record.location);
+            // Several paths of one page: the page's call names the path, so there is no route.
+            if shared.item.get("route") != Some(&mapping("path", handler.path().into())) {
+                shared.item.shift_remove("route");
+            }
+            return;
+        }
+        let mut item = Mapping::new();
+        item.insert("key".into(), handler.endpoint().into());
+        let remote = record.remote.unwrap_or(self.default_remote);
+        item.insert("remote".into(), remote.into());
+        item.insert("route".into(), mapping("path", handler.path().into()));
+        if record.auth.any() {
+            item.insert("auth".into(), auth(record.auth));
+        }
+        endpoints.push(Entry {
+            item,
+            owned: OwnedProperties::All,
+            origins: vec![record.location],
+        });
+    }
+}
+
+fn remote_entry(remote: &Remote) -> Entry {
+    let mut item = Mapping::new();
+    item.insert("key".into(), remote.key().into());
+    if let Some(url) = remote.url() {
+        item.insert("baseUrl".into(), url.into());
+    }
+    Entry {
+        item,
+        owned: OwnedProperties::Present,
+        origins: Vec::new(),
+    }
+}
+
+fn mapping(key: &str, value: Value) -> Value {
+    let mut mapping = Mapping::new();
+    mapping.insert(key.into(), value);
+    Value::Mapping(mapping)
+}
+
+fn auth(auth: Auth) -> Value {
+    let mut item = Mapping::new();
+    if auth.system {
+        item.insert("appSystemToken".into(), mapping("enabled", true.into()));
+    }
+    if auth.user {
+        item.insert("appUserToken".into(), mapping("enabled", true.into()));
+    }
+    Value::Mapping(item)
+}
+
+/// Returns the scopes without alternatives: Forge's two token scopes first, the others by name, each
+/// once with every reason.
+fn scopes(registry: &Registry) -> Vec<Scope> {
+    let mut system = Vec::new();
+    let mut user = Vec::new();
+    let mut others: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for handler in registry.handlers() {
+        let record = handler.registration();
+        let at = named(handler);
+        if record.auth.system {
+            system.push(format!("{at} asks for the system token"));
+        }
+        if record.auth.user {
+            user.push(format!("{at} asks for the user token"));
+        }
+        for scope in record.scopes {
+            let reasons = others.entry(scope).or_default();
+            reasons.push(format!("{at} lists it"));
+        }
+        // Where there are several sets, the choice depends on the manifest.
+        if let [only] = record.kind.scopes() {
+            for scope in *only {
+                others.entry(scope).or_default().push(needed_by(handler));
+            }
+        }
+    }
+    let mut scopes = Vec::new();
+    for (name, mut reasons) in [
+        ("read:app-system-token", system),
+        ("read:app-user-token", user),
+    ] {
+        reasons.extend(others.remove(name).unwrap_or_default());
+        if !reasons.is_empty() {
+            scopes.push(Scope::new(name, reasons));
+        }
+    }
+    scopes.extend(
+        others
+            .into_iter()
+            .map(|(name, reasons)| Scope::new(name, reasons)),
+    );
+    scopes
+}
+
+/// Returns the alternative sets of scopes of each handler whose kind has several.
+fn alternatives(registry: &Registry) -> Vec<ScopeAlternatives> {
+    let several = |handler: &Handler| {
+        let sets = handler.registration().kind.scopes();
+        let reason = needed_by(handler);
+        (sets.len() > 1).then_some(ScopeAlternatives { sets, reason })
+    };
+    registry.handlers().iter().filter_map(several).collect()
+}
+
+fn needed_by(handler: &Handler) -> String {
+    let kind = handler.registration().kind.name();
+    format!("{} is a {kind}, which needs it", named(handler))
+}
+
+/// Returns a handler's name and position: `` `tick` (src/main.rs:3:1) ``.
+fn named(handler: &Handler) -> String {
+    let record = handler.registration();
+    format!("`{}` ({})", record.function, record.location)
+}
