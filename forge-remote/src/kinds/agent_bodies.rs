@@ -105,15 +105,15 @@ impl<S: Send + Sync> FromRequest<S> for AgentCall {
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let body = crate::extract::whole_body(request, state).await?;
         Self::read(&body).map_err(|answer| {
-            if let Outcome::Error(error) = &answer.outcome {
-                if let Some(Permit { suppressed }) = log::permit("not_json_rpc") {
-                    tracing::warn!(
-                        code = error.code,
-                        suppressed,
-                        "the body is not a JSON-RPC request: {}",
-                        Foreign(&error.message)
-                    );
-                }
+            if let Outcome::Error(error) = &answer.outcome
+                && let Some(Permit { suppressed }) = log::permit("not_json_rpc")
+            {
+                tracing::warn!(
+                    code = error.code,
+                    suppressed,
+                    "the body is not a JSON-RPC request: {}",
+                    Foreign(&error.message)
+                );
             }
             answer.into_response()
         })
