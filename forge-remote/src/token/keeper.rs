@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
+use super::cache::{Entry, Link, Memory, TokenCounts};
 use super::installation::{About, Standing, fingerprint};
-use super::remembered::{Entry, Link, Memory, TokenCounts};
 use super::removal;
 use super::removal::{Announcer, Removal, SETTLES};
 use super::seal::{Keys, Shut, Subject};

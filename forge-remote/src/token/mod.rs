@@ -101,31 +101,24 @@
 //! different keys don't start on it, even while it is empty: with a key that doesn't open the
 //! record, or none of the tokens, the app doesn't start, and what is kept stays as it is.
 
+mod cache;
 mod error;
-mod expiring;
+mod expiry;
 mod fresh;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
-mod handing_out;
 mod installation;
+mod intake;
 mod keeper;
 mod key_check;
 mod listing;
-mod memory;
-#[cfg(feature = "postgres")]
-mod postgres;
-#[cfg(feature = "redis")]
-mod redis;
-mod remembered;
+mod lookup;
 mod removal;
 mod seal;
 mod settings;
 mod site;
-#[cfg(feature = "sqlite")]
-mod sqlite;
 mod store;
-mod taking_in;
-mod writing;
+mod writer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -137,31 +130,30 @@ use axum::response::Response;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+pub use cache::TokenCounts;
 pub use error::{OpenError, TokenError};
-use expiring::told;
+use expiry::told;
 pub(crate) use fresh::registrations as fresh_registrations;
 pub use installation::Installation;
 pub use listing::EachInstallation;
-pub use memory::MemoryTokens;
-#[cfg(feature = "postgres")]
-pub use postgres::PostgresTokens;
-#[cfg(feature = "redis")]
-pub use redis::RedisTokens;
-pub use remembered::TokenCounts;
 pub use seal::InvalidKeys;
 pub use site::Site;
+#[cfg(feature = "postgres")]
+pub use store::PostgresTokens;
+#[cfg(feature = "redis")]
+pub use store::RedisTokens;
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteTokens;
-pub use store::{Listed, Page, SealedToken, StoreError, Stored, TokenStore};
+pub use store::SqliteTokens;
+pub use store::{Listed, MemoryTokens, Page, SealedToken, StoreError, Stored, TokenStore};
 
 use crate::app::variable;
 use crate::error::chain;
 use crate::extract::AppState;
 use crate::fit::Environment;
 use crate::response;
-use expiring::Watcher;
+use cache::Link;
+use expiry::Watcher;
 use keeper::{Admission, Keeper};
-use remembered::Link;
 use removal::Removals;
 use seal::Keys;
 use settings::Settings;

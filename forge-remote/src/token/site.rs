@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Tokens;
+use super::cache::Entry;
 use super::error::TokenError;
-use super::handing_out::{ended, installation};
 use super::installation::Installation;
 use super::keeper::{Found, Keeper, Opened};
-use super::remembered::Entry;
+use super::lookup::{ended, installation};
 use super::store::StoreError;
 use crate::extract::SystemToken;
 use crate::fit::Environment;

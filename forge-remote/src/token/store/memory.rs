@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::store::{LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, Stored, TokenStore};
+use super::{LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, Stored, TokenStore};
 
 /// Keeps tokens for as long as the process lives. Clones share them.
 ///

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::cache::{Entry, TokenCounts};
 use super::error::TokenError;
 use super::installation::Installation;
 use super::keeper::{Found, Keeper};
-use super::remembered::{Entry, TokenCounts};
 use super::{PATIENCE, Tokens};
 use crate::extract::SystemToken;
 use crate::fit::Claims;

@@ -1,10 +1,26 @@
 //! What a store of tokens has to do. It sees sealed tokens only.
 
+mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::error::BoxError;
 use crate::registry::BoxFuture;
+
+pub use memory::MemoryTokens;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresTokens;
+#[cfg(feature = "redis")]
+pub use redis::RedisTokens;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteTokens;
 
 /// A token as a store keeps it: sealed, and with what it is found by.
 #[derive(Clone, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use super::cache::{Entry, Link, Memory};
 use super::error::OpenError;
 use super::keeper::{Keeper, in_time};
-use super::remembered::{Entry, Link, Memory};
 use super::removal::{self, Removal};
 use super::store::{SealedToken, StoreError, Stored};
 use super::{LONGEST_LIFE, connect};

@@ -10,7 +10,7 @@ use redis::{
 };
 use tokio::sync::Mutex;
 
-use crate::token::store::StoreError;
+use super::super::StoreError;
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// Shorter than the time that callers give: or they would leave before the connection is found

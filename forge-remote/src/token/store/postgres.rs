@@ -9,7 +9,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgExecutor, PgPool, PgPoolOp
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
 
-use super::store::{
+use super::{
     BadRow, LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, StoreError, Stored, TokenStore,
     from_millis, listed, readable, steps_left, to_millis,
 };

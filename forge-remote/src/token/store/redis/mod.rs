@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use redis::{Pipeline, RedisError, RedisResult, Script};
 
-use super::store::{
+use super::{
     BadRow, LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, StoreError, Stored, TokenStore,
     from_millis, readable, to_millis,
 };

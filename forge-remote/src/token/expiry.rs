@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::FutureExt as _;
 
 use super::installation::Installation;
-use super::writing::KEPT_AFTER_END;
+use super::writer::KEPT_AFTER_END;
 use super::{Inner, Tokens};
 use crate::registry::BoxFuture;
 

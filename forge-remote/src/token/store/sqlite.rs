@@ -12,7 +12,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 
-use super::store::{
+use super::{
     BadRow, LONGEST_LEAD_MILLIS, Page, SealedToken, StoreError, Stored, TokenStore, from_millis,
     listed, readable, steps_left, to_millis,
 };
