@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 use super::cache::Entry;
 use super::error::TokenError;
 use super::installation::Installation;
-use super::keeper::{Keeper, Opened};
+use super::keeper::Keeper;
 use super::lookup::installation;
+use super::records::Opened;
 use super::store::StoreError;
 use super::{PAGE, Page, Tokens};
 

@@ -1,30 +1,35 @@
 //! Writing behind the requests' backs: one task, which also opens a store that couldn't be opened at
-//! launch; and the purge of what has ended.
+//! launch.
 
-use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::cache::{Entry, Link, Memory};
 use super::error::OpenError;
 use super::keeper::{Keeper, in_time};
-use super::removal::{self, Removal};
-use super::store::{SealedToken, StoreError, Stored};
-use super::{LONGEST_LIFE, connect};
+use super::opening::connect;
+use super::removal::Removal;
+use super::seal::Keys;
+use super::store::{Page, SealedToken, StoreError, Stored};
 use crate::error::chain;
 
 /// How many tokens are written at once.
 const BATCH: usize = 128;
-/// The same when the process is about to end.
+/// How many writes find the rows that a store refuses, in one round; how many of them may fail
+/// before the first that succeeds; and for how long.
+const MOST_PARTS: usize = 96;
+const MOST_FAILURES: usize = 24;
+const PARTS_TIME: Duration = Duration::from_secs(30);
+/// The time of a write when the process is about to end.
 const LAST_WRITE_TIME: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Between two attempts to open a store that mustn't be written to as it is.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// How long an ended token stays, so that the error can say since when.
-pub(super) const KEPT_AFTER_END: Duration = Duration::from_secs(24 * 3600);
-const PURGE_EVERY: Duration = Duration::from_secs(3600);
-/// After a purge that failed.
-const PURGE_AGAIN: Duration = Duration::from_secs(5 * 60);
+/// Before the next attempt to write a row that the store refuses while it takes others; doubled
+/// each time.
+pub(super) const FIRST_REFUSED_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(3600);
 
 impl Keeper {
     /// Has a task write what waits, unless one does already.
@@ -35,7 +40,7 @@ impl Keeper {
         };
         {
             let mut memory = self.memory();
-            if memory.writing || !memory.has_work() {
+            if memory.writing || !memory.has_work(self.clock.elapsed()) {
                 return;
             }
             memory.writing = true;
@@ -63,45 +68,70 @@ impl Keeper {
     /// One round: removals and tokens, some of each. Only the task that writes calls it, so that
     /// no two changes of the store cross.
     async fn write_some(self: &Arc<Self>) -> Result<(), StoreError> {
-        let (removals, entries) = {
-            let mut memory = self.memory();
-            memory.pass_over_ended(self.clock.now());
-            let removals = memory.unremoved.iter().take(BATCH).filter_map(|id| {
-                let removal = memory.removals.get(id)?;
-                Some((id.clone(), removal.at))
-            });
-            let entries = memory.unwritten.iter().take(BATCH);
-            let entries = entries.filter_map(|(_, id)| memory.entries.get(id).cloned());
-            (
-                removals.collect::<Vec<(String, SystemTime)>>(),
-                entries.collect::<Vec<Entry>>(),
-            )
-        };
-        if removals.is_empty() && entries.is_empty() {
+        let rows = self.take_rows().await?;
+        if rows.is_empty() {
             return Ok(());
         }
-        let records = removals
-            .iter()
-            .map(|(id, at)| removal::sealed(id, *at, &self.keys))
-            .chain(entries.iter().map(|entry| entry.sealed(&self.keys)));
-        let Some(records) = records.collect::<Option<Vec<SealedToken>>>() else {
-            return Err(StoreError::new(
-                "the system gives no random bytes to seal with",
-            ));
+        match self.write_rows(&rows).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.write_apart(rows, error).await,
+        }
+    }
+
+    /// What to write next, and is not set aside.
+    async fn take_rows(&self) -> Result<Vec<Row>, StoreError> {
+        let elapsed = self.clock.elapsed();
+        let has_removals = {
+            let mut memory = self.memory();
+            memory.pass_over_ended(elapsed);
+            !memory.unremoved.is_empty()
         };
-        for entry in entries.iter().filter(|entry| entry.replaces) {
-            // What can't be read is in no token's way.
-            let there = self.in_write_time(self.store.get(entry.id())).await;
-            if let Ok(Some(there)) = there
-                && self.gives_way(&there, entry)
-            {
-                self.in_write_time(self.store.remove(entry.id())).await?;
+        let time = match has_removals {
+            true => self.read_server_time().await?,
+            false => None,
+        };
+        let mut memory = self.memory();
+        let memory = &mut *memory;
+        let due = |id: &String| {
+            let refused = memory.refused.get(id);
+            refused.is_none_or(|refused| refused.again_at <= elapsed)
+        };
+        let mut rows = Vec::new();
+        for id in memory.unremoved.iter().filter(|id| due(id)).take(BATCH) {
+            let Some(removal) = memory.removals.get_mut(id) else {
+                continue;
+            };
+            // Instances compare it with what they see, so it has the time that they share. One
+            // that is written again is dated already.
+            if let (Some(time), None) = (time, removal.written) {
+                removal.date(time - elapsed.saturating_sub(removal.known));
+            }
+            rows.push(Row::Removal(id.clone(), removal.clone()));
+        }
+        let waiting = memory.unwritten.iter().map(|(_, id)| id);
+        let waiting = waiting.filter(|id| due(id)).take(BATCH);
+        let entries = waiting.filter_map(|id| memory.entries.get(id).cloned());
+        rows.extend(entries.map(Row::Token));
+        Ok(rows)
+    }
+
+    async fn write_rows(self: &Arc<Self>, rows: &[Row]) -> Result<(), StoreError> {
+        let mut records = Vec::with_capacity(rows.len());
+        for row in rows {
+            let record = row
+                .sealed(&self.keys)
+                .ok_or_else(|| StoreError::new("the system gives no random bytes to seal with"))?;
+            match row {
+                Row::Token(entry) if entry.replaces && self.replaced(entry, &record).await? => {}
+                _ => records.push(record),
             }
         }
-        self.in_write_time(self.store.put(records)).await?;
-        self.mark_written(removals, &entries);
+        if !records.is_empty() {
+            self.in_write_time(self.store.put(records)).await?;
+        }
+        self.mark_written(rows);
         // Where a record of a removal has won, it has to be known here.
-        for first in entries.iter().filter(|entry| entry.is_first) {
+        for first in rows.iter().filter_map(Row::first) {
             if let Err(error) = self.look_up(first.id()).await {
                 tracing::debug!(%error, "a first token could not be read again");
             }
@@ -109,36 +139,132 @@ impl Keeper {
         Ok(())
     }
 
-    fn mark_written(&self, removals: Vec<(String, SystemTime)>, entries: &[Entry]) {
-        let elapsed = self.clock.elapsed();
-        let mut memory = self.memory();
-        memory.counts.written += entries.len() as u64;
-        for (id, at) in removals {
-            if let Some(removal) = memory.removals.get_mut(&id).filter(|one| one.at == at) {
-                removal.written = Some(elapsed);
-                memory.unremoved.remove(&id);
+    /// Whether the record that has to go was replaced by this one, in one step: what another
+    /// instance writes between the look and the replacement stays.
+    async fn replaced(&self, entry: &Entry, record: &SealedToken) -> Result<bool, StoreError> {
+        // One that has ended is in no position to replace anything.
+        if entry.expires_at <= self.clock.now() {
+            return Ok(false);
+        }
+        // An unreadable record does not block the write.
+        let there = self.in_write_time(self.store.get(entry.id())).await;
+        match there {
+            Ok(Some(there)) if self.gives_way(&there, entry) => {
+                let replacing = self.store.replace_if(there.sealed, record.clone());
+                self.in_write_time(replacing).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// After a write that failed: where the store works, finds the rows that it refuses, by halves;
+    /// writes the others, and sets those aside for a while.
+    async fn write_apart(
+        self: &Arc<Self>,
+        mut rows: Vec<Row>,
+        mut error: StoreError,
+    ) -> Result<(), StoreError> {
+        if let [row] = &rows[..]
+            && self.memory().refused.contains_key(row.id())
+            && let Some(row) = rows.pop()
+        {
+            // Refused before, while the store took others.
+            self.set_aside(&row, &error);
+            return Ok(());
+        }
+        // A store that is down is not asked for each row.
+        let asked = self.store.list(Page::first(1));
+        if self.in_write_time(asked).await.is_err() {
+            return Err(error);
+        }
+        let began = tokio::time::Instant::now();
+        let (mut refused, mut calls, mut has_written) = (Vec::new(), 0, false);
+        let mut parts = halves(rows);
+        while let Some(mut part) = parts.pop() {
+            let most = if has_written {
+                MOST_PARTS
+            } else {
+                MOST_FAILURES
+            };
+            if calls == most || began.elapsed() > PARTS_TIME {
+                break;
+            }
+            calls += 1;
+            match (self.write_rows(&part).await, part.len()) {
+                (Ok(()), _) => has_written = true,
+                (Err(of_row), 1) => refused.extend(part.pop().map(|row| (row, of_row))),
+                (Err(of_part), _) => {
+                    error = of_part;
+                    parts.extend(halves(part));
+                }
             }
         }
-        for written in entries {
-            // A newer one may have come meanwhile: it still waits.
-            if let Some(entry) = memory
-                .entries
-                .get_mut(written.id())
-                .filter(|entry| Arc::ptr_eq(&entry.token, &written.token))
-            {
-                entry.unwritten = false;
-                entry.is_first = false;
-                entry.replaces = false;
-                entry.confirmed = elapsed;
-                entry.asked = elapsed;
-                let key = (entry.expires_at, written.id().to_owned());
-                memory.unwritten.remove(&key);
+        // Without a row that it takes, it may refuse everything: it is full, or read-only.
+        if !has_written {
+            return Err(error);
+        }
+        for (row, error) in &refused {
+            self.set_aside(row, error);
+        }
+        Ok(())
+    }
+
+    /// Sets aside a row that the store refuses while it takes others.
+    fn set_aside(&self, row: &Row, error: &StoreError) {
+        let again_in = {
+            let mut memory = self.memory();
+            memory.counts.store_failures += 1;
+            memory.failed_rounds += 1;
+            memory.set_aside(row.id(), self.clock.elapsed())
+        };
+        tracing::error!(
+            store = self.store.name(),
+            installation = %row.id().escape_debug(),
+            error = %format_args!("{error}{}", chain(error)),
+            ?again_in,
+            "the store refuses this record, and takes others; it is tried again later"
+        );
+    }
+
+    fn mark_written(&self, rows: &[Row]) {
+        let elapsed = self.clock.elapsed();
+        let mut memory = self.memory();
+        for row in rows {
+            memory.refused.remove(row.id());
+            match row {
+                Row::Removal(id, written) => {
+                    let removal = memory.removals.get_mut(id);
+                    let same =
+                        removal.filter(|one| one.at == written.at && one.ends == written.ends);
+                    if let Some(removal) = same {
+                        removal.written = Some(elapsed);
+                        memory.unremoved.remove(id);
+                    }
+                }
+                Row::Token(written) => {
+                    memory.counts.written += 1;
+                    // A newer one may have come meanwhile: it still waits.
+                    if let Some(entry) = memory
+                        .entries
+                        .get_mut(written.id())
+                        .filter(|entry| Arc::ptr_eq(&entry.token, &written.token))
+                    {
+                        entry.unwritten = false;
+                        entry.is_first = false;
+                        entry.replaces = false;
+                        entry.confirmed = elapsed;
+                        entry.asked = elapsed;
+                        let key = (entry.expires_at, written.id().to_owned());
+                        memory.unwritten.remove(&key);
+                    }
+                }
             }
         }
     }
 
     /// Completes once nothing waits to be written; the error is that of a round which failed.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.memory().retry_refused();
         self.settle(Memory::waiting).await
     }
 
@@ -172,7 +298,10 @@ impl Keeper {
             rounds.mark_unchanged();
             let (waiting, failed) = {
                 let memory = self.memory();
-                (waiting(&memory), memory.failed_rounds > failed_before)
+                // The rest is set aside: the store refuses it.
+                let is_idle = !memory.writing && !memory.has_work(self.clock.elapsed());
+                let failed = memory.failed_rounds > failed_before || is_idle;
+                (waiting(&memory), failed)
             };
             if waiting == 0 {
                 return Ok(());
@@ -207,65 +336,50 @@ impl Keeper {
             () = hurried => Err(StoreError::new(format!("no answer within {LAST_WRITE_TIME:?}"))),
         }
     }
-
-    /// Purges what has ended, now and every hour, until every handle is gone.
-    pub(super) async fn keep_purged(keeper: Weak<Self>) {
-        loop {
-            let Some(strong) = keeper.upgrade() else {
-                return;
-            };
-            // From now on, so that the time spent isn't added.
-            let hour = strong.clock.sleep(PURGE_EVERY);
-            let again = strong.clock.sleep(PURGE_AGAIN);
-            let purged = strong.purge().await;
-            drop(strong);
-            if purged { hour.await } else { again.await }
-        }
-    }
-
-    /// Whether it was done.
-    async fn purge(&self) -> bool {
-        let elapsed = self.clock.elapsed();
-        let Some(before) = self.clock.now().checked_sub(KEPT_AFTER_END) else {
-            return true;
-        };
-        {
-            let mut memory = self.memory();
-            memory
-                .entries
-                .retain(|_, entry| entry.unwritten || entry.expires_at >= before);
-            // Longer than any token lives that was delivered before.
-            let over = |removal: &Removal| {
-                removal.written.is_some_and(|written| {
-                    elapsed.saturating_sub(written) > LONGEST_LIFE + KEPT_AFTER_END
-                })
-            };
-            memory.removals.retain(|_, removal| !over(removal));
-            if memory.link != Link::Open {
-                return false;
-            }
-        }
-        match self.in_write_time(self.store.purge(before)).await {
-            Ok(purged) => {
-                self.memory().counts.purged += purged;
-                true
-            }
-            Err(error) => {
-                self.memory().counts.purge_failures += 1;
-                tracing::warn!(
-                    store = self.store.name(),
-                    error = %format_args!("{error}{}", chain(&error)),
-                    "ended tokens could not be purged; it is tried again"
-                );
-                false
-            }
-        }
-    }
 }
 
 impl Memory {
-    fn has_work(&self) -> bool {
-        self.waiting() > 0 || self.link != Link::Open
+    fn has_work(&self, elapsed: Duration) -> bool {
+        self.link != Link::Open || self.has_due(elapsed)
+    }
+}
+
+/// Both halves of rows that were refused together; nothing of a single one, which has been tried.
+fn halves(mut rows: Vec<Row>) -> Vec<Vec<Row>> {
+    if rows.len() < 2 {
+        return Vec::new();
+    }
+    let half = rows.split_off(rows.len() / 2);
+    vec![half, rows]
+}
+
+/// What is written to a store.
+enum Row {
+    Removal(String, Removal),
+    Token(Entry),
+}
+
+impl Row {
+    fn id(&self) -> &str {
+        match self {
+            Self::Removal(id, _) => id,
+            Self::Token(entry) => entry.id(),
+        }
+    }
+
+    fn sealed(&self, keys: &Keys) -> Option<SealedToken> {
+        match self {
+            Self::Removal(id, removal) => removal.sealed(id, keys),
+            Self::Token(entry) => entry.sealed(keys),
+        }
+    }
+
+    /// The token of an installation of which nothing was known before.
+    fn first(&self) -> Option<&Entry> {
+        match self {
+            Self::Token(entry) if entry.is_first => Some(entry),
+            _ => None,
+        }
     }
 }
 
@@ -297,7 +411,7 @@ impl Writing {
                     pause = FIRST_PAUSE;
                     let mut memory = self.keeper.memory();
                     // Looked at and ended under one lock: a token that comes later starts anew.
-                    self.ended = !memory.has_work();
+                    self.ended = !memory.has_work(self.keeper.clock.elapsed());
                     memory.writing = !self.ended;
                     drop(memory);
                     self.keeper.round_is_over();
@@ -367,10 +481,14 @@ impl Writing {
 }
 
 impl Drop for Writing {
-    /// Cut off, by a panic in a store or by the runtime's end: the next token starts another.
+    /// Cut off by a panic or by the runtime's end: the next token starts another.
     fn drop(&mut self) {
         if !self.ended {
-            self.keeper.memory().writing = false;
+            let mut memory = self.keeper.memory();
+            memory.writing = false;
+            // Who waits gets an error, and does not start the next one at once.
+            memory.failed_rounds += 1;
+            drop(memory);
             self.keeper.round_is_over();
         }
     }
