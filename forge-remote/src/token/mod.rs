@@ -135,6 +135,9 @@ mod removal;
 mod removing;
 mod seal;
 mod settings;
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod simulation;
 mod site;
 pub(crate) mod store;
 mod writer;
