@@ -7,7 +7,6 @@ mod keeper;
 mod outages;
 mod processes;
 mod redis;
-mod refused;
 mod removal;
 mod removed;
 mod set_aside;
