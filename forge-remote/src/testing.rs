@@ -44,6 +44,8 @@ pub use crate::platform::{
     ApiAnswer, ApiCall, ApiRequest, Apis, Call, Fit, NoKey, Platform, Tokens,
 };
 
+pub use crate::token::store::{ConformanceError, token_store_conformance};
+
 use crate::fit::Clock;
 use crate::registry::{Auth, BoxFuture, Method};
 use crate::{App, BackgroundError, BackgroundTasks, Built, Result};

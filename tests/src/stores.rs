@@ -192,11 +192,23 @@ pub async fn places() -> Vec<Place> {
 #[derive(Clone, Debug, Default)]
 pub struct Flaky(Arc<Inner>);
 
+/// What another instance does to the store meanwhile.
+struct Meanwhile(Box<dyn FnOnce(MemoryTokens) + Send>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
+}
+
 #[derive(Debug, Default)]
 struct Inner {
     store: Mutex<MemoryTokens>,
     is_down: AtomicBool,
     never_purges: AtomicBool,
+    panics: AtomicBool,
+    refused: Mutex<Option<String>>,
+    before_get_returns: Mutex<Option<Meanwhile>>,
     holds_puts: tokio::sync::watch::Sender<bool>,
     gets: AtomicU32,
     puts: Mutex<Vec<usize>>,
@@ -216,6 +228,21 @@ impl Flaky {
     /// Makes purging fail, and nothing else.
     pub fn never_purges(&self) {
         self.0.never_purges.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes writing panic, or lets it work.
+    pub fn panics(&self, panics: bool) {
+        self.0.panics.store(panics, Ordering::SeqCst);
+    }
+
+    /// Refuses every write that has a record of this installation.
+    pub fn refuse(&self, installation_id: Option<String>) {
+        *self.0.refused.lock().unwrap() = installation_id;
+    }
+
+    /// Does something to the store after the next reading of one record, before it is returned.
+    pub fn after_get(&self, meanwhile: impl FnOnce(MemoryTokens) + Send + 'static) {
+        *self.0.before_get_returns.lock().unwrap() = Some(Meanwhile(Box::new(meanwhile)));
     }
 
     /// Makes whoever writes wait, or lets them go on.
@@ -261,6 +288,14 @@ impl TokenStore for Flaky {
 
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
         self.0.puts.lock().unwrap().push(tokens.len());
+        assert!(!self.0.panics.load(Ordering::SeqCst), "the store panics");
+        let refused = self.0.refused.lock().unwrap().clone();
+        if tokens
+            .iter()
+            .any(|one| Some(&one.installation_id) == refused.as_ref())
+        {
+            return Box::pin(async { Err(StoreError::new("it refuses a record")) });
+        }
         let this = self.clone();
         let mut holds = self.0.holds_puts.subscribe();
         Box::pin(async move {
@@ -271,7 +306,11 @@ impl TokenStore for Flaky {
 
     fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
         self.0.gets.fetch_add(1, Ordering::SeqCst);
-        self.unless_down(|| self.store().get(installation_id))
+        let got = self.unless_down(|| self.store().get(installation_id));
+        if let Some(meanwhile) = self.0.before_get_returns.lock().unwrap().take() {
+            (meanwhile.0)(self.store());
+        }
+        got
     }
 
     fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
@@ -282,8 +321,12 @@ impl TokenStore for Flaky {
         self.unless_down(|| self.store().list(page))
     }
 
-    fn remove(&self, installation_id: &str) -> Stored<()> {
-        self.unless_down(|| self.store().remove(installation_id))
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+        self.unless_down(|| self.store().replace_if(expected, new))
+    }
+
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+        self.unless_down(|| self.store().remove_if(installation_id, expected))
     }
 
     fn purge(&self, ended_before: SystemTime) -> Stored<u64> {

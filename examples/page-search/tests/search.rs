@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::time::Duration;
+
 use forge_remote::client::Atlassian;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Harness, TestClock};
@@ -19,7 +21,9 @@ struct Test {
 }
 
 async fn start() -> Test {
-    let (tokens, atlassian) = (Tokens::new(MemoryTokens::new()), Atlassian::new());
+    // The test does not wait until a removal has settled.
+    let tokens = Tokens::new(MemoryTokens::new()).removal_delay(Duration::ZERO);
+    let atlassian = Atlassian::new();
     let index = Index::default();
     let app = app_with(tokens.clone(), index.clone()).atlassian(atlassian.clone());
     Test {

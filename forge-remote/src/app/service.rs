@@ -78,7 +78,11 @@ impl Built {
         let atlassian = app.atlassian.clone();
         atlassian.use_clock(&app.clock);
         let clock = Arc::clone(&app.clock);
-        let verifier = Arc::new(Verifier::new(app_id, keys, app.verification, app.clock));
+        let mut verifier = Verifier::new(app_id, keys, app.verification, app.clock);
+        if let Some(tokens) = &app.tokens {
+            verifier = verifier.with_clock_health(tokens.clock_health());
+        }
+        let verifier = Arc::new(verifier);
         if app.staging {
             atlassian.allow_staging();
         }

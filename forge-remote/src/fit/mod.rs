@@ -5,6 +5,7 @@
 mod app_id;
 mod claims;
 mod clock;
+mod clock_health;
 mod cloud;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -24,6 +25,7 @@ mod verifier;
 pub use app_id::{AppId, InvalidAppId};
 pub use claims::{Claims, InstallationContext, License};
 pub use clock::{Clock, SystemClock};
+pub(crate) use clock_health::ClockHealth;
 pub(crate) use cloud::{Cloud, cloud_id_of, cloud_ids};
 pub use keys::{KeyPolicy, KeySet, KeysUnavailable};
 pub use policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};

@@ -10,6 +10,7 @@ use forge_remote_schema::pages::is_token_module_type;
 use super::app_id::AppId;
 use super::claims::{Claims, Expected, Origin};
 use super::clock::Clock;
+use super::clock_health::ClockHealth;
 use super::jws::Compact;
 use super::keys::KeySet;
 use super::policy::{
@@ -78,6 +79,7 @@ pub struct Verifier {
     replay: ReplayGuard,
     /// The module types whose refusal was logged.
     refused_types: Mutex<BTreeSet<String>>,
+    clock_health: Arc<ClockHealth>,
 }
 
 impl fmt::Debug for Verifier {
@@ -99,7 +101,14 @@ impl Verifier {
             time: VerifiedTime::default(),
             replay: ReplayGuard::default(),
             refused_types: Mutex::default(),
+            clock_health: Arc::default(),
         }
+    }
+
+    /// Records there what the dates of tokens show about the machine's clock.
+    pub(crate) fn with_clock_health(mut self, clock_health: Arc<ClockHealth>) -> Self {
+        self.clock_health = clock_health;
+        self
     }
 
     /// The key sets it trusts.
@@ -138,7 +147,15 @@ impl Verifier {
             },
             max_lifetime: self.policy.max_lifetime,
         };
-        let claims = Claims::check(payload, &expected)?;
+        let checked = Claims::check(payload, &expected);
+        match &checked {
+            Ok(_) if !is_behind => self.clock_health.confirm(),
+            Ok(_) | Err(Refusal::Expired | Refusal::NotYetValid | Refusal::LivesTooLong) => {
+                self.clock_health.doubt();
+            }
+            Err(_) => {}
+        }
+        let claims = checked?;
         if let Some(issued_at) = claims.issued_at() {
             self.time.observe(issued_at, expected.now, &*self.clock);
         }

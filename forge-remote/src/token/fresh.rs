@@ -84,5 +84,5 @@ async fn hourly(_: Option<SystemToken>) {}
 async fn begins(_: Option<SystemToken>) {}
 
 async fn removes(call: Invocation, tokens: Tokens) -> Result<()> {
-    Ok(tokens.remove(call.installation_id()).await?)
+    Ok(tokens.remove_of(call.claims()).await?)
 }

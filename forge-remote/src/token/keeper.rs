@@ -6,14 +6,13 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
+use super::cache::{Entry, Link, Memory, TokenCounts};
+use super::callbacks::Announcer;
 use super::installation::{About, Standing, fingerprint};
-use super::remembered::{Entry, Link, Memory, TokenCounts};
-use super::removal;
-use super::removal::{Announcer, Removal, SETTLES};
-use super::seal::{Keys, Shut, Subject};
-use super::store::{SealedToken, StoreError, Stored, TokenStore, from_millis, to_millis};
+use super::seal::Keys;
+use super::store::{Guarded, StoreError, Stored, TokenStore, from_millis, to_millis};
 use crate::error::chain;
-use crate::fit::{Clock, Environment};
+use crate::fit::{Clock, ClockHealth, Environment};
 
 /// A store that takes longer is down, for writing and opening.
 const WRITE_TIME: Duration = Duration::from_secs(10);
@@ -28,7 +27,7 @@ pub(super) struct Admission {
 }
 
 impl Admission {
-    fn admits(&self, about: &About) -> bool {
+    pub(super) fn admits(&self, about: &About) -> bool {
         let environment = about.environment_type.as_deref();
         let mut admitted = self.environments.get().into_iter().flatten();
         self.app_id.get().is_none_or(|app| *app == about.app_id)
@@ -37,9 +36,6 @@ impl Admission {
     }
 }
 
-/// No clock is so wrong that a token seems to last this long.
-const ABSURD_LIFE: Duration = Duration::from_secs(24 * 3600);
-
 /// What is kept open while tokens are kept.
 pub(super) struct Keeper {
     pub(super) store: Arc<dyn TokenStore>,
@@ -47,8 +43,12 @@ pub(super) struct Keeper {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) margin: Duration,
     pub(super) limit: usize,
-    admission: Arc<Admission>,
-    announcer: Announcer,
+    /// What invocation tokens show of this machine's clock.
+    pub(super) clock_health: Arc<ClockHealth>,
+    /// The wall clock when it started, and `elapsed` then.
+    started: (SystemTime, Duration),
+    pub(super) admission: Arc<Admission>,
+    pub(super) announcer: Announcer,
     memory: Mutex<Memory>,
     /// Cuts a pause after a failure short.
     pub(super) hurry: Notify,
@@ -58,23 +58,6 @@ pub(super) struct Keeper {
     pub(super) ending: watch::Sender<bool>,
 }
 
-/// What became of reading a sealed record.
-pub(super) enum Opened {
-    Entry(Entry),
-    /// The installation was removed.
-    Removed,
-    /// Another app's, or of an environment that the app doesn't take.
-    Foreign,
-    Shut(String),
-}
-
-/// What there is of an installation.
-pub(super) enum Found {
-    Entry(Entry),
-    Nothing,
-    Shut(String),
-}
-
 impl Keeper {
     pub(super) fn new(
         store: Arc<dyn TokenStore>,
@@ -82,15 +65,18 @@ impl Keeper {
         clock: Arc<dyn Clock>,
         margin: Duration,
         limit: usize,
+        clock_health: Arc<ClockHealth>,
         admission: Arc<Admission>,
         announcer: Announcer,
     ) -> Self {
         Self {
-            store,
+            store: Arc::new(Guarded::new(store)),
             keys,
+            started: (clock.now(), clock.elapsed()),
             clock,
             margin,
             limit,
+            clock_health,
             admission,
             announcer,
             memory: Mutex::default(),
@@ -126,6 +112,46 @@ impl Keeper {
         entry.filter(|entry| self.admission.admits(&entry.about))
     }
 
+    /// The entries of the installations on a site, as this process has them.
+    pub(super) fn remembered_on_site(&self, cloud_id: &str) -> Vec<Entry> {
+        let memory = self.memory();
+        let entries = memory.on_site(cloud_id);
+        entries
+            .filter(|entry| self.admission.admits(&entry.about))
+            .cloned()
+            .collect()
+    }
+
+    /// The time that instances share: the store's, where it has a clock; else this machine's.
+    pub(super) fn fleet_now(&self) -> SystemTime {
+        let server_time = self.memory().server_time;
+        self.fleet_time(server_time)
+    }
+
+    fn fleet_time(&self, server_time: Option<(SystemTime, Duration)>) -> SystemTime {
+        match server_time {
+            Some((time, read_at)) => time + self.clock.elapsed().saturating_sub(read_at),
+            None => self.clock.now(),
+        }
+    }
+
+    /// Reads the store's clock, where it has one.
+    pub(super) async fn read_server_time(&self) -> Result<Option<SystemTime>, StoreError> {
+        // Before the question: the time is never estimated to be earlier than it is.
+        let elapsed = self.clock.elapsed();
+        let time = in_time(self.store.server_time()).await?;
+        self.memory().server_time = time.map(|time| (time, elapsed));
+        Ok(time)
+    }
+
+    /// The wall clock, as far as it has moved no faster than time: one that jumps ahead is not
+    /// followed. (After a machine has slept, it is behind.)
+    pub(super) fn steady_now(&self) -> SystemTime {
+        let (wall, elapsed) = self.started;
+        let steady = wall + self.clock.elapsed().saturating_sub(elapsed);
+        steady.min(self.clock.now())
+    }
+
     /// Every entry that satisfies this. It runs under the lock: let it be quick.
     pub(super) fn remembered_where(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let memory = self.memory();
@@ -156,9 +182,10 @@ impl Keeper {
         let expires_at = from_millis(to_millis(expires_at));
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let id = about.installation_id.clone();
+        let delivered = self.fleet_now();
         let mut memory = self.memory();
         let removal = memory.removals.get(&id);
-        if removal.is_some_and(|removal| now < removal.at + SETTLES) {
+        if removal.is_some_and(|removal| elapsed < removal.settles_at) {
             memory.counts.refused += 1;
             drop(memory);
             tracing::info!(
@@ -199,7 +226,7 @@ impl Keeper {
             }
             if (entry.expires_at > expires_at && !supersedes) || same {
                 if same {
-                    entry.delivered = Some(now);
+                    entry.delivered = Some(delivered);
                 }
                 // The store may have lost it since; that it has it already does no harm.
                 if !entry.is_safe(elapsed) {
@@ -219,7 +246,8 @@ impl Keeper {
             about: Arc::new(about),
             expires_at,
             standing,
-            delivered: Some(now),
+            delivered: Some(delivered),
+            ends_by: Entry::ends_by(expires_at, now, elapsed),
             unwritten: true,
             is_first,
             replaces,
@@ -254,7 +282,7 @@ impl Keeper {
 
     /// Forgets entries when there are too many: written ones, which the store has; and of those
     /// that wait, when they alone are too many, the one that ends first.
-    fn bound(&self, memory: &mut Memory) {
+    pub(super) fn bound(&self, memory: &mut Memory) {
         if memory.unwritten.len() > self.limit
             && let Some((_, id)) = memory.unwritten.first().cloned()
         {
@@ -281,275 +309,8 @@ impl Keeper {
         // A tenth at once, so that it isn't done for every token.
         let surplus = memory.entries.len() - self.limit + self.limit / 10;
         for (_, id) in written.into_iter().take(surplus) {
-            memory.entries.remove(&id);
+            memory.forget(&id);
         }
-    }
-
-    /// What memory and store have of an installation; the store is asked.
-    pub(super) async fn look_up(
-        self: &Arc<Self>,
-        installation_id: &str,
-    ) -> Result<Found, StoreError> {
-        match self.read(self.store.get(installation_id)).await {
-            Ok(Some(sealed)) => Ok(match self.open_record(&sealed, true) {
-                Opened::Entry(entry) => Found::Entry(entry),
-                Opened::Removed | Opened::Foreign => Found::Nothing,
-                Opened::Shut(reason) => Found::Shut(reason),
-            }),
-            Ok(None) => Ok(self
-                .not_in_store(installation_id)
-                .map_or(Found::Nothing, Found::Entry)),
-            Err(error) => {
-                // Or every reader would wait for a store that is down.
-                let elapsed = self.clock.elapsed();
-                if let Some(entry) = self.memory().entries.get_mut(installation_id) {
-                    entry.asked = elapsed;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// The store has no record of an installation. A removal would be one, so it has lost what
-    /// memory still has: it gets it again.
-    pub(super) fn not_in_store(self: &Arc<Self>, installation_id: &str) -> Option<Entry> {
-        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
-        let mut memory = self.memory();
-        let entry = memory.entries.get_mut(installation_id)?;
-        entry.asked = elapsed;
-        if !self.admission.admits(&entry.about) {
-            return None;
-        }
-        let entry = entry.clone();
-        if entry.unwritten {
-            return Some(entry);
-        }
-        if entry.expires_at <= now {
-            // Purged. It still tells when it ended.
-            return Some(entry);
-        }
-        self.restore(&mut memory, installation_id);
-        drop(memory);
-        self.start_writing();
-        Some(entry)
-    }
-
-    /// Has a token written that the store lost.
-    fn restore(&self, memory: &mut Memory, id: &str) {
-        memory.counts.restored += 1;
-        memory.queue(id);
-        if memory.lost_limit.permit(self.clock.elapsed()).is_some() {
-            tracing::warn!(
-                store = self.store.name(),
-                restored = memory.counts.restored,
-                "the tokens' store has lost tokens; it gets them again from memory"
-            );
-        }
-    }
-
-    /// Opens a record of the store, and remembers what it says: all of it, or only as much as
-    /// memory has room for.
-    pub(super) fn open_record(self: &Arc<Self>, sealed: &SealedToken, all: bool) -> Opened {
-        let subject = Subject {
-            installation_id: &sealed.installation_id,
-            expires_at: sealed.expires_at,
-        };
-        let reason = match self.keys.open(subject, &sealed.sealed) {
-            Ok(plain) => {
-                if let Some(at) = removal::read(&plain) {
-                    return self.learn_removal(&sealed.installation_id, at);
-                }
-                match About::read(&sealed.installation_id, &plain) {
-                    Some((_, about, _)) if !self.admission.admits(&about) => {
-                        return Opened::Foreign;
-                    }
-                    Some((token, about, standing)) => {
-                        let elapsed = self.clock.elapsed();
-                        let entry = Entry {
-                            token: Arc::new(token),
-                            about: Arc::new(about),
-                            expires_at: sealed.expires_at,
-                            standing,
-                            delivered: None,
-                            unwritten: false,
-                            is_first: false,
-                            replaces: false,
-                            confirmed: elapsed,
-                            asked: elapsed,
-                        };
-                        return self.remember(entry, all);
-                    }
-                    None => "a newer version of forge-remote wrote it".to_owned(),
-                }
-            }
-            Err(Shut::OtherKey(id)) => {
-                format!("FORGE_REMOTE_TOKEN_KEY lacks the key with the id {id}")
-            }
-            Err(Shut::Damaged) => "it was changed since, or is damaged".to_owned(),
-        };
-        self.memory().counts.unreadable += 1;
-        tracing::warn!(
-            installation = sealed.installation_id,
-            reason,
-            "a kept token can't be opened; it is left as it is"
-        );
-        Opened::Shut(reason)
-    }
-
-    /// The id of a key that is missing, when this token needs it.
-    pub(super) fn missing_key(&self, sealed: &SealedToken) -> Option<String> {
-        let subject = Subject {
-            installation_id: &sealed.installation_id,
-            expires_at: sealed.expires_at,
-        };
-        match self.keys.open(subject, &sealed.sealed) {
-            Err(Shut::OtherKey(id)) => Some(id.to_string()),
-            _ => None,
-        }
-    }
-
-    /// The later of the two: what the store has, and what memory has.
-    fn remember(self: &Arc<Self>, mut from_store: Entry, all: bool) -> Opened {
-        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
-        let id = from_store.id().to_owned();
-        // A wrong end, and not just another machine's clock: newer ones must not wait for it.
-        let lasts_too_long = from_store.expires_at > now + ABSURD_LIFE;
-        let mut memory = self.memory();
-        if let Some(removal) = memory.removals.get(&id) {
-            // Read before the removal was written, or written by an instance that didn't know.
-            if !removal.is_settled(elapsed) {
-                return Opened::Removed;
-            }
-            memory.removals.remove(&id);
-        }
-        let mut restored = false;
-        if let Some(entry) = memory.entries.get_mut(&id) {
-            let same_end = entry.expires_at == from_store.expires_at;
-            entry.asked = elapsed;
-            let same_token = *entry.token == *from_store.token;
-            if same_token && from_store.standing.refused {
-                entry.standing.refused = true;
-            }
-            let (ours, theirs) = (&entry.standing, &from_store.standing);
-            let is_superseded = ours.supersedes(&from_store.token);
-            let supersedes =
-                theirs.supersedes(&entry.token) || (!same_token && ours.refused && !theirs.refused);
-            if lasts_too_long || is_superseded {
-                entry.replaces = true;
-            }
-            if lasts_too_long
-                || is_superseded
-                || (!supersedes
-                    && (entry.expires_at > from_store.expires_at || (same_end && entry.unwritten)))
-            {
-                if !entry.unwritten && entry.expires_at > now {
-                    self.restore(&mut memory, &id);
-                    restored = true;
-                }
-                let entry = memory.entries.get(&id).cloned();
-                drop(memory);
-                if restored {
-                    self.start_writing();
-                }
-                return entry.map_or(Opened::Removed, Opened::Entry);
-            }
-            if same_end && *entry.token == *from_store.token {
-                from_store.delivered = entry.delivered;
-            }
-        }
-        if lasts_too_long {
-            return Opened::Shut("its end is later than a token's can be".to_owned());
-        }
-        if all || memory.entries.contains_key(&id) || memory.entries.len() < self.limit {
-            memory.insert(from_store.clone());
-            self.bound(&mut memory);
-        }
-        Opened::Entry(from_store)
-    }
-
-    /// The store says that an installation was removed, here or by another instance.
-    fn learn_removal(self: &Arc<Self>, id: &str, at: SystemTime) -> Opened {
-        let elapsed = self.clock.elapsed();
-        let mut memory = self.memory();
-        if let Some(entry) = memory.entries.get_mut(id) {
-            entry.asked = elapsed;
-            // Forge has called for it since: it wasn't uninstalled after all.
-            if entry.delivered.is_some_and(|when| when >= at + SETTLES) {
-                entry.replaces = true;
-                let entry = entry.clone();
-                memory.queue(id);
-                drop(memory);
-                self.start_writing();
-                return Opened::Entry(entry);
-            }
-        }
-        memory.forget(id);
-        let known = memory.removals.get(id).is_some_and(|one| one.at >= at);
-        if !known {
-            let removal = Removal {
-                at,
-                written: Some(elapsed),
-            };
-            let news = memory.removals.insert(id.to_owned(), removal).is_none();
-            memory.unremoved.remove(id);
-            drop(memory);
-            if news {
-                self.announcer.announce(id);
-            }
-        }
-        Opened::Removed
-    }
-
-    /// Removes an installation's token: here at once, in the store by the task that writes. An
-    /// error is that of a round which failed; then it is tried again.
-    pub(super) async fn remove(self: &Arc<Self>, installation_id: &str) -> Result<(), StoreError> {
-        let removal = Removal {
-            at: from_millis(to_millis(self.clock.now())),
-            written: None,
-        };
-        let news = {
-            let mut memory = self.memory();
-            memory.forget(installation_id);
-            memory.unremoved.insert(installation_id.to_owned());
-            let id = installation_id.to_owned();
-            memory.removals.insert(id, removal).is_none()
-        };
-        // Before the first wait: whoever drops this future doesn't undo the removal.
-        if news {
-            self.announcer.announce(installation_id);
-        }
-        self.start_writing();
-        self.settle(|memory| usize::from(memory.unremoved.contains(installation_id)))
-            .await
-    }
-
-    /// Whether the store's record has to go before this entry can be written: a removal that Forge's
-    /// later calls have overtaken, a refused token, or what can't be a token. Whatever else is there may be newer than
-    /// what was seen, and is left to the store's own comparison.
-    pub(super) fn gives_way(&self, sealed: &SealedToken, entry: &Entry) -> bool {
-        let subject = Subject {
-            installation_id: &sealed.installation_id,
-            expires_at: sealed.expires_at,
-        };
-        if sealed.expires_at > self.clock.now() + ABSURD_LIFE {
-            return true;
-        }
-        let Ok(plain) = self.keys.open(subject, &sealed.sealed) else {
-            return false;
-        };
-        if let Some(at) = removal::read(&plain) {
-            let delivered = entry.delivered;
-            return delivered.is_some_and(|delivered| delivered >= at + removal::SETTLES);
-        }
-        About::read(&sealed.installation_id, &plain)
-            .is_some_and(|(token, ..)| entry.standing.supersedes(&token))
-    }
-
-    /// Whether an installation was removed, and nothing has come for it since.
-    pub(super) fn is_removed(&self, installation_id: &str) -> bool {
-        let memory = self.memory();
-        let removal = memory.removals.get(installation_id);
-        removal.is_some_and(|removal| !removal.is_settled(self.clock.elapsed()))
     }
 
     /// Asks the store, where it is open.

@@ -6,11 +6,12 @@ use std::iter::Peekable;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::cache::Entry;
 use super::error::TokenError;
-use super::handing_out::installation;
 use super::installation::Installation;
-use super::keeper::{Keeper, Opened};
-use super::remembered::Entry;
+use super::keeper::Keeper;
+use super::lookup::installation;
+use super::records::Opened;
 use super::store::StoreError;
 use super::{PAGE, Page, Tokens};
 

@@ -72,14 +72,28 @@
 //! store that is down costs no request, not even at launch; the tokens wait in memory and are
 //! written once it is back. A store that has lost tokens (Redis that keeps nothing on its disk, or
 //! fails over) gets them again from every instance that still has them, when they are listed, asked
-//! for or delivered again. Launch ends for what won't pass: a wrong key, no right, a newer schema.
+//! for or delivered again. A record that the store refuses while it takes others is set aside, logged
+//! and retried, with pauses from one minute to one hour. Permanent problems abort the launch: a wrong
+//! key, missing permissions, a newer schema.
+//!
+//! Where the platform freezes the CPU after the response (AWS Lambda, Google Cloud Run without "CPU
+//! always allocated"), that task does not run: call [`Tokens::flush`] before the handler returns.
 //!
 //! # Removing
 //!
 //! [`Tokens::remove`], which [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls before
-//! an uninstallation, puts a note of the removal in the token's place: so no instance brings it
-//! back. [`Tokens::on_removed`] is where the app deletes what it keeps for a customer. Don't do that
-//! for an installation that just isn't listed: it has no token at the moment, which passes.
+//! an uninstallation, puts a record of the removal in the token's place: so no instance brings it
+//! back. [`Tokens::on_removed`] is where the app deletes what it keeps for a customer; it runs at
+//! least once, after the removal has settled. Don't delete anything for an installation that just
+//! isn't listed: it only lacks a token right now.
+//!
+//! # Clocks
+//!
+//! Instances' clocks may disagree. Removals are dated by the clock of the store's server (PostgreSQL,
+//! Redis), where there is one. Ended tokens are purged a day after their end, by the earlier of the
+//! server's clock and the machine's own; not while Forge Invocation Tokens are refused for their
+//! dates; and where the store has no clock (SQLite, memory), not before such a token has shown that
+//! the machine's is right.
 //!
 //! # Stores
 //!
@@ -101,31 +115,32 @@
 //! different keys don't start on it, even while it is empty: with a key that doesn't open the
 //! record, or none of the tokens, the app doesn't start, and what is kept stays as it is.
 
+mod cache;
+mod callbacks;
 mod error;
-mod expiring;
+mod expiry;
 mod fresh;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
-mod handing_out;
 mod installation;
+mod intake;
 mod keeper;
 mod key_check;
 mod listing;
-mod memory;
-#[cfg(feature = "postgres")]
-mod postgres;
-#[cfg(feature = "redis")]
-mod redis;
-mod remembered;
+mod lookup;
+mod opening;
+mod purge;
+mod records;
 mod removal;
+mod removing;
 mod seal;
 mod settings;
+#[cfg(test)]
+#[allow(clippy::panic)]
+mod simulation;
 mod site;
-#[cfg(feature = "sqlite")]
-mod sqlite;
-mod store;
-mod taking_in;
-mod writing;
+pub(crate) mod store;
+mod writer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -135,35 +150,29 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::response::Response;
 use tokio::sync::watch;
-use zeroize::Zeroizing;
 
+pub use cache::TokenCounts;
+pub use callbacks::RemovalOutcome;
 pub use error::{OpenError, TokenError};
-use expiring::told;
 pub(crate) use fresh::registrations as fresh_registrations;
 pub use installation::Installation;
 pub use listing::EachInstallation;
-pub use memory::MemoryTokens;
-#[cfg(feature = "postgres")]
-pub use postgres::PostgresTokens;
-#[cfg(feature = "redis")]
-pub use redis::RedisTokens;
-pub use remembered::TokenCounts;
 pub use seal::InvalidKeys;
 pub use site::Site;
+#[cfg(feature = "postgres")]
+pub use store::PostgresTokens;
+#[cfg(feature = "redis")]
+pub use store::RedisTokens;
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteTokens;
-pub use store::{Listed, Page, SealedToken, StoreError, Stored, TokenStore};
+pub use store::SqliteTokens;
+pub use store::{Listed, MemoryTokens, Page, SealedToken, StoreError, Stored, TokenStore};
 
-use crate::app::variable;
-use crate::error::chain;
 use crate::extract::AppState;
-use crate::fit::Environment;
+use crate::fit::ClockHealth;
 use crate::response;
-use expiring::Watcher;
+use callbacks::Callbacks;
+use expiry::Watcher;
 use keeper::{Admission, Keeper};
-use remembered::Link;
-use removal::Removals;
-use seal::Keys;
 use settings::Settings;
 
 /// A system token that doesn't tell its end lives this long.
@@ -171,6 +180,8 @@ use settings::Settings;
 const UNKNOWN_LIFE: Duration = Duration::from_secs(2 * 3600);
 /// No token lives longer (Atlassian: 4 hours), give or take clocks: a later end is read wrongly.
 const LONGEST_LIFE: Duration = Duration::from_secs(4 * 3600 + 5 * 60);
+/// A token that seems to last longer is invalid, however wrong a clock is.
+const ABSURD_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// How many tokens are read from a store at once.
 const PAGE: u32 = 500;
 /// How long a call waits for tokens that nobody has opened yet.
@@ -215,7 +226,8 @@ struct Inner {
     opening: tokio::sync::Mutex<()>,
     is_open: watch::Sender<bool>,
     admission: Arc<Admission>,
-    removals: Removals,
+    callbacks: Callbacks,
+    clock_health: Arc<ClockHealth>,
     /// Until there is a runtime to run on.
     watchers: Mutex<Vec<Watcher>>,
     is_purged: OnceLock<()>,
@@ -238,215 +250,10 @@ impl<S: TokenStore> From<S> for Tokens {
     }
 }
 
-/// Opening: from settings to a store that is connected.
 impl Tokens {
-    /// Connects the store and looks whether the keys open what is in it. An app does so when it
-    /// starts to serve; there a store that is only down ends nothing, here it is an error, and the
-    /// call may be made again. Opened once, it stays so.
-    pub async fn open(&self) -> Result<(), OpenError> {
-        let _opening = self.0.opening.lock().await;
-        if let Some(keeper) = self.opened()? {
-            // It may have been down when an app started with it.
-            if keeper.link() != Link::Open {
-                connect(keeper).await?;
-                keeper.memory().link = Link::Open;
-            }
-            return Ok(());
-        }
-        let keeper = self.new_keeper()?;
-        connect(&keeper).await?;
-        self.start(keeper);
-        Ok(())
-    }
-
-    /// As [`open`](Self::open), for an app that serves without its store as well: what may pass
-    /// (the store is down) is tried again behind, what can't (a wrong key) is an error.
-    pub(crate) async fn open_or_wait(&self) -> Result<(), OpenError> {
-        let _opening = self.0.opening.lock().await;
-        if self.opened()?.is_some() {
-            return Ok(());
-        }
-        let keeper = self.new_keeper()?;
-        if let Err(error) = connect(&keeper).await {
-            if !error.may_pass() {
-                return Err(error);
-            }
-            tracing::error!(
-                error = %format_args!("{error}{}", chain(&error)),
-                "the app starts without its tokens' store; tokens are kept in memory until it is there"
-            );
-            let mut memory = keeper.memory();
-            memory.counts.store_failures += 1;
-            memory.link = Link::Waiting;
-        }
-        self.start(keeper);
-        Ok(())
-    }
-
-    /// Returns whether the tokens are open, or can be opened without connecting a store.
-    pub(crate) fn can_open_at_once(&self) -> Result<bool, OpenError> {
-        Ok(self.opened()?.is_some() || !self.settings().store.outlives_process())
-    }
-
-    /// Opens tokens whose store needs no connection, and leaves open ones open.
-    pub(crate) fn open_at_once(&self) -> Result<(), OpenError> {
-        if self.opened()?.is_none() {
-            self.start(self.new_keeper()?);
-        }
-        Ok(())
-    }
-
-    /// The keeper, where there is one already: what was set since was set in vain.
-    fn opened(&self) -> Result<Option<&Arc<Keeper>>, OpenError> {
-        let Some(keeper) = self.0.keeper.get() else {
-            return Ok(None);
-        };
-        match self.settings().too_late {
-            Some(setting) => Err(OpenError::TooLate { setting }),
-            None => Ok(Some(keeper)),
-        }
-    }
-
-    fn new_keeper(&self) -> Result<Keeper, OpenError> {
-        let settings = self.settings();
-        let store = Arc::clone(&settings.store);
-        if let Some(environments) = &settings.environments {
-            let _ = self.0.admission.environments.set(environments.clone());
-        }
-        let keys = if store.outlives_process() {
-            let text = variable("FORGE_REMOTE_TOKEN_KEY").map(Zeroizing::new);
-            let Some(text) = text.or_else(|| settings.keys.clone()) else {
-                let store = store.name();
-                return Err(OpenError::NoKey { store });
-            };
-            Keys::parse(&text)?
-        } else {
-            Keys::random()?
-        };
-        Ok(Keeper::new(
-            store,
-            keys,
-            Arc::clone(&settings.clock),
-            settings.margin,
-            settings.limit,
-            Arc::clone(&self.0.admission),
-            self.0.removals.announcer(),
-        ))
-    }
-
-    fn start(&self, keeper: Keeper) {
-        // Set by another thread meanwhile: that one is as good.
-        let _ = self.0.keeper.set(Arc::new(keeper));
-        self.0.is_open.send_replace(true);
-        self.start_watchers();
-    }
-
-    fn is_open(&self) -> bool {
-        self.0.keeper.get().is_some()
-    }
-
-    /// Starts what goes on beside, once tokens are open and there is a runtime: those who wait to
-    /// be told, the purge, and a store that is yet to be opened.
-    pub(crate) fn start_watchers(&self) {
-        let (Ok(runtime), Some(keeper)) =
-            (tokio::runtime::Handle::try_current(), self.0.keeper.get())
-        else {
-            return;
-        };
-        let watchers = self.0.watchers.lock();
-        let watchers = std::mem::take(&mut *watchers.unwrap_or_else(PoisonError::into_inner));
-        for watcher in watchers {
-            runtime.spawn(watcher.run(Arc::downgrade(&self.0)));
-        }
-        self.0.removals.start(&runtime);
-        if self.0.is_purged.set(()).is_ok() {
-            runtime.spawn(Keeper::keep_purged(Arc::downgrade(keeper)));
-        }
-        keeper.start_writing();
-    }
-
-    /// Whether the store can be used, for those who look whether the app is well.
-    pub(crate) fn is_connected(&self) -> bool {
-        let keeper = self.0.keeper.get();
-        keeper.is_some_and(|keeper| keeper.link() == Link::Open)
-    }
-
-    /// A local platform's tokens stay in the process: no API takes them, and the store may be the
-    /// real one. False when that one is open already.
-    pub(crate) fn use_memory(&self) -> bool {
-        let Ok(_opening) = self.0.opening.try_lock() else {
-            return false;
-        };
-        let mut settings = self.settings();
-        if self.is_open() {
-            return !settings.store.outlives_process();
-        }
-        settings.store = Arc::new(MemoryTokens::new());
-        true
-    }
-
-    /// Which app it is and which environments it takes; the first word counts.
-    pub(crate) fn belong_to(&self, app_id: &str, environments: Option<&[Environment]>) {
-        let _ = self.0.admission.app_id.set(app_id.to_owned());
-        if let Some(environments) = environments {
-            let _ = self.0.admission.environments.set(environments.to_vec());
-        }
-    }
-
     fn settings(&self) -> MutexGuard<'_, Settings> {
         let settings = self.0.settings.lock();
         settings.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Opens the store and looks whether the keys open what is in it: before anything is written.
-async fn connect(keeper: &Keeper) -> Result<(), OpenError> {
-    let store = keeper.store();
-    let failed = |source| OpenError::Store {
-        store: store.name(),
-        source,
-    };
-    keeper::in_time(store.open()).await.map_err(failed)?;
-    check_keys(keeper).await?;
-    if store.outlives_process() {
-        key_check::agree(keeper).await?;
-    }
-    Ok(())
-}
-
-/// A store with tokens of which none opens: the key is wrong.
-async fn check_keys(keeper: &Keeper) -> Result<(), OpenError> {
-    let store = keeper.store().name();
-    let asked = keeper.store().list(Page::first(PAGE));
-    let listed = keeper.ask(asked).await;
-    let tokens = match listed {
-        Ok(listed) => listed.tokens,
-        Err(source) => return Err(OpenError::Store { store, source }),
-    };
-    let now = keeper.clock.now();
-    let alive: Vec<_> = tokens
-        .iter()
-        .filter(|token| token.expires_at > now)
-        .collect();
-    let missing: Vec<String> = alive
-        .iter()
-        .filter_map(|token| keeper.missing_key(token))
-        .collect();
-    match missing.first() {
-        Some(key_id) if missing.len() == alive.len() => Err(OpenError::OtherKey {
-            store,
-            key_id: key_id.clone(),
-        }),
-        Some(key_id) => {
-            tracing::warn!(
-                store,
-                key_id,
-                tokens = missing.len(),
-                "some kept tokens were sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks; they are left as they are"
-            );
-            Ok(())
-        }
-        None => Ok(()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-use super::removal::Removals;
+use super::callbacks::Callbacks;
 use super::{Inner, TokenStore, Tokens};
 use crate::fit::{Clock, Environment, SystemClock};
 
@@ -19,6 +19,8 @@ pub(super) struct Settings {
     pub(super) margin: Duration,
     pub(super) limit: usize,
     pub(super) from_pages: bool,
+    /// Between a removal and its callbacks.
+    pub(super) removal_delay: Option<Duration>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environments: Option<Vec<Environment>>,
     /// What was set when the store was open already.
@@ -37,6 +39,7 @@ impl Tokens {
                 margin: Duration::from_secs(60),
                 limit: 20_000,
                 from_pages: false,
+                removal_delay: None,
                 clock: Arc::new(SystemClock::default()),
                 environments: None,
                 too_late: None,
@@ -45,7 +48,8 @@ impl Tokens {
             opening: tokio::sync::Mutex::default(),
             is_open: watch::Sender::new(false),
             admission: Arc::default(),
-            removals: Removals::default(),
+            callbacks: Callbacks::default(),
+            clock_health: Arc::default(),
             watchers: Mutex::default(),
             is_purged: OnceLock::new(),
             told_about_pages: OnceLock::new(),
@@ -127,7 +131,7 @@ impl Tokens {
     }
 
     /// A setting that counts until tokens are opened.
-    fn set(&self, name: &'static str, change: impl FnOnce(&mut Settings)) {
+    pub(super) fn set(&self, name: &'static str, change: impl FnOnce(&mut Settings)) {
         let is_open = self.is_open();
         let mut settings = self.settings();
         if is_open {

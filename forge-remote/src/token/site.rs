@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Tokens;
+use super::cache::Entry;
 use super::error::TokenError;
-use super::handing_out::{ended, installation};
 use super::installation::Installation;
-use super::keeper::{Found, Keeper, Opened};
-use super::remembered::Entry;
+use super::keeper::Keeper;
+use super::lookup::{ended, installation};
+use super::records::{Found, Opened};
 use super::store::StoreError;
 use crate::extract::SystemToken;
 use crate::fit::Environment;
@@ -164,15 +165,8 @@ impl Tokens {
 
 /// Every record of a site, in the store and in memory, whatever its environment and product.
 async fn records(keeper: &Arc<Keeper>, site: &Site) -> Result<Records, StoreError> {
-    // Roughly first: this runs under the lock.
-    let mentioned = |text: &Option<String>| {
-        let text = text.as_deref();
-        text.is_some_and(|text| text.contains(&site.cloud_id))
-    };
     let mut mine: BTreeMap<String, Entry> = keeper
-        .remembered_where(|entry| {
-            mentioned(&entry.about.contexts) || mentioned(&entry.about.api_base_url)
-        })
+        .remembered_on_site(&site.cloud_id)
         .into_iter()
         .filter(|entry| site.has(entry))
         .map(|entry| (entry.id().to_owned(), entry))

@@ -115,7 +115,8 @@ fn the_frameworks_own_handlers_are_known() {
             .tokens(MemoryTokens::new())
             .keep_tokens_fresh();
         let app = app.build().unwrap();
-        file.merged_with(&app.desired_manifest(), Some(APP_ID)).unwrap()
+        file.merged_with(&app.desired_manifest(), Some(APP_ID))
+            .unwrap()
     };
     fs::write(&manifest, &fresh).unwrap();
     handlers(".keep_tokens_fresh()");

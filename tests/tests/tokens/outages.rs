@@ -334,8 +334,12 @@ impl TokenStore for Hanging {
         self.unless_it_hangs(self.store.list(page))
     }
 
-    fn remove(&self, installation_id: &str) -> Stored<()> {
-        self.unless_it_hangs(self.store.remove(installation_id))
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+        self.unless_it_hangs(self.store.replace_if(expected, new))
+    }
+
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+        self.unless_it_hangs(self.store.remove_if(installation_id, expected))
     }
 
     fn purge(&self, ended_before: SystemTime) -> Stored<u64> {

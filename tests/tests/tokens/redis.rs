@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use forge_remote::token::{RedisTokens, TokenStore as _, Tokens};
 use forge_remote_tests::logged::Logged;
+use forge_remote_tests::rig::until;
 use forge_remote_tests::servers::{OwnServer, tell_redis};
-use forge_remote_tests::stores::{KEYS, in_seconds, sealed};
+use forge_remote_tests::stores::{KEYS, in_seconds, installation, redis_url, sealed};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 #[tokio::test]
 async fn what_a_redis_refuses_is_told_with_what_to_do() {
@@ -63,6 +65,7 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
         "+@scripting",
         "+@transaction",
         "+info",
+        "+time",
     ];
     let user = ["ACL", "SETUSER", "app", "on", ">secret"];
     tell_redis(&url, &[&user[..], &rights[..]].concat());
@@ -232,4 +235,83 @@ async fn a_redis_that_is_too_old_ends_the_launch() {
     .await;
     let error = RedisTokens::at(&server.url).open().await.unwrap_err();
     assert!(error.to_string().contains("'pexpireat'"), "{error}");
+}
+
+/// A network that holds back what is sent to a server, and delivers it even when the sender has
+/// left.
+struct SlowNetwork {
+    url: String,
+    holds: watch::Sender<bool>,
+    delivered: Arc<AtomicUsize>,
+}
+
+impl SlowNetwork {
+    async fn to(server: &str) -> Self {
+        let server = server.trim_start_matches("redis://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("redis://{}", listener.local_addr().unwrap());
+        let holds = watch::Sender::new(false);
+        let delivered = Arc::new(AtomicUsize::new(0));
+        let (held, count) = (holds.clone(), Arc::clone(&delivered));
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let upstream = TcpStream::connect(&server).await.unwrap();
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = upstream.into_split();
+                let mut held = held.subscribe();
+                let there = Arc::clone(&count);
+                tokio::spawn(async move {
+                    let mut bytes = [0; 65536];
+                    while let Ok(length @ 1..) = from_client.read(&mut bytes).await {
+                        let was_held = *held.borrow();
+                        held.wait_for(|held| !held).await.unwrap();
+                        to_server.write_all(&bytes[..length]).await.unwrap();
+                        there.fetch_add(usize::from(was_held), Ordering::SeqCst);
+                    }
+                    // The server must not see that the sender has left.
+                    std::future::pending::<()>().await;
+                });
+                tokio::spawn(async move {
+                    let mut bytes = [0; 65536];
+                    while let Ok(length @ 1..) = from_server.read(&mut bytes).await {
+                        // A sender that has left reads nothing.
+                        let _ = to_client.write_all(&bytes[..length]).await;
+                    }
+                });
+            }
+        });
+        Self {
+            url,
+            holds,
+            delivered,
+        }
+    }
+}
+
+/// What the caller believes to have failed must not be done after all: a later removal stands.
+#[tokio::test]
+async fn a_redis_write_that_arrives_after_its_caller_gave_up_changes_nothing() {
+    let Some((url, prefix)) = redis_url() else {
+        return;
+    };
+    let network = SlowNetwork::to(&url).await;
+    let slow = RedisTokens::at(&network.url).prefix(&prefix);
+    let quick = RedisTokens::at(&url).prefix(&prefix);
+    slow.open().await.unwrap();
+    let (old, removal) = (sealed(1, in_seconds(100)), sealed(1, in_seconds(150)));
+    let token = sealed(1, in_seconds(200));
+    quick.put(vec![old.clone()]).await.unwrap();
+
+    network.holds.send_replace(true);
+    let put = slow.put(vec![token.clone()]).await.unwrap_err().to_string();
+    assert!(put.contains("did not answer within 2 seconds"), "{put}");
+    quick.put(vec![removal.clone()]).await.unwrap();
+    network.holds.send_replace(false);
+    assert!(until(|| network.delivered.load(Ordering::SeqCst) > 0).await);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let kept = quick.get(&installation(1)).await.unwrap();
+    assert!(kept == Some(removal));
+    // The same command in time.
+    slow.put(vec![token.clone()]).await.unwrap();
+    assert!(quick.get(&installation(1)).await.unwrap() == Some(token));
 }

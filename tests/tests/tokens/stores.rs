@@ -1,11 +1,12 @@
 //! One suite over every store of tokens.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use forge_remote::testing::token_store_conformance;
 use forge_remote::token::{
     OpenError, Page, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, TokenStore, Tokens,
 };
@@ -36,86 +37,11 @@ async fn all(store: &dyn TokenStore, limit: u32, ends_before: Option<SystemTime>
     }
 }
 
-#[tokio::test]
-async fn the_later_end_wins_in_any_order() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_store_does_what_the_trait_asks_for() {
     for place in places().await {
-        let store = place.open().await;
-        let (early, late) = (sealed(1, in_seconds(100)), sealed(1, in_seconds(200)));
-        for order in [[&early, &late], [&late, &early]] {
-            for token in order {
-                store.put(vec![token.clone()]).await.unwrap();
-            }
-            assert!(get(&*store, 1).await.as_ref() == Some(&late), "{place:?}");
-            store.remove(&installation(1)).await.unwrap();
-            assert!(get(&*store, 1).await.is_none(), "{place:?}");
-        }
-        // In one go too; one with the same end takes the place, for what is beside it may differ.
-        let mut moved = late.clone();
-        moved.cloud_ids = vec!["cloud-9".to_owned()];
-        let all = vec![early.clone(), late.clone(), moved.clone(), early.clone()];
-        store.put(all).await.unwrap();
-        assert!(get(&*store, 1).await.as_ref() == Some(&moved), "{place:?}");
-        assert_eq!(
-            store.on_site("everywhere").await.unwrap().len(),
-            0,
-            "{place:?}"
-        );
-        assert_eq!(
-            store.on_site("cloud-9").await.unwrap().len(),
-            1,
-            "{place:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn tokens_are_found_listed_removed_and_purged() {
-    for place in places().await {
-        let store = place.open().await;
-        let tokens: Vec<_> = (0..25)
-            .map(|at| sealed(at, in_seconds(1000 + at as u64)))
-            .collect();
-        store.put(tokens.clone()).await.unwrap();
-        let names = |range: std::ops::Range<usize>| range.map(installation).collect::<Vec<_>>();
-
-        assert_eq!(all(&*store, 4, None).await, names(0..25), "{place:?}");
-        assert_eq!(all(&*store, 25, None).await, names(0..25), "{place:?}");
-        assert_eq!(all(&*store, 500, None).await, names(0..25), "{place:?}");
-        let before = Some(in_seconds(0) + Duration::from_secs(1010));
-        let ending = all(&*store, 4, before).await;
-        // The seconds may have gone on by one since.
-        assert!(
-            ending.len() == 10 || ending.len() == 11,
-            "{place:?}: {ending:?}"
-        );
-
-        let found = store.on_site("cloud-3").await.unwrap();
-        assert!(found == tokens[6..8], "{place:?}");
-        assert!(
-            store.on_site("cloud-").await.unwrap().is_empty(),
-            "{place:?}"
-        );
-        store.remove(&installation(6)).await.unwrap();
-        store.remove(&installation(6)).await.unwrap();
-        assert!(
-            store.on_site("cloud-3").await.unwrap() == tokens[7..8],
-            "{place:?}"
-        );
-
-        let purged = store.purge(tokens[3].expires_at).await.unwrap();
-        assert_eq!(purged, 3, "{place:?}");
-        assert_eq!(all(&*store, 7, None).await.len(), 21, "{place:?}");
-        assert_eq!(
-            store.purge(tokens[3].expires_at).await.unwrap(),
-            0,
-            "{place:?}"
-        );
-        store.purge(in_seconds(100_000)).await.unwrap();
-        assert!(all(&*store, 7, None).await.is_empty(), "{place:?}");
-        assert!(
-            store.on_site("cloud-7").await.unwrap().is_empty(),
-            "{place:?}"
-        );
+        let checked = token_store_conformance(place.connect().into()).await;
+        checked.unwrap_or_else(|error| panic!("{place:?}: {error:?}"));
     }
 }
 
@@ -137,52 +63,6 @@ async fn instances_may_open_at_once() {
         }
         let store = place.open().await;
         assert_eq!(all(&*store, 100, None).await.len(), 12, "{place:?}");
-    }
-}
-
-/// One that no token can have doesn't keep newer ones out.
-#[tokio::test]
-async fn an_end_that_can_not_be_is_in_nobodys_way() {
-    const DAY: u64 = 24 * 3600;
-    for place in places().await {
-        let store = place.open().await;
-        let token = sealed(1, in_seconds(3600));
-        store
-            .put(vec![sealed(1, in_seconds(1000 * DAY))])
-            .await
-            .unwrap();
-        store.put(vec![token.clone()]).await.unwrap();
-        assert!(get(&*store, 1).await == Some(token), "{place:?}");
-        // A day is what a wrong token may have.
-        let late = sealed(1, in_seconds(DAY));
-        store.put(vec![late.clone()]).await.unwrap();
-        store.put(vec![sealed(1, in_seconds(60))]).await.unwrap();
-        assert!(get(&*store, 1).await == Some(late), "{place:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_key_check_is_swapped_in_one_step_and_is_no_token() {
-    let record = |text: &str| text.as_bytes().to_vec();
-    for place in places().await {
-        let (store, other) = (place.open().await, place.open().await);
-        let swap = async |there: Option<&str>, new| {
-            let now = store.swap_key_check(there.map(record), record(new)).await;
-            String::from_utf8(now.unwrap()).unwrap()
-        };
-        assert_eq!(swap(None, "one").await, "one", "{place:?}");
-        assert_eq!(swap(None, "two").await, "one", "{place:?}");
-        assert_eq!(swap(Some("two"), "three").await, "one", "{place:?}");
-        assert_eq!(swap(Some("one"), "two").await, "two", "{place:?}");
-        let seen = other.swap_key_check(None, record("three")).await.unwrap();
-        assert_eq!(seen, record("two"), "{place:?}");
-
-        // It stays, and nobody takes it for a token.
-        other.purge(in_seconds(100_000)).await.unwrap();
-        assert!(all(&*other, 10, None).await.is_empty(), "{place:?}");
-        let soon = Some(in_seconds(100_000));
-        assert!(all(&*other, 10, soon).await.is_empty(), "{place:?}");
-        assert_eq!(swap(None, "four").await, "two", "{place:?}");
     }
 }
 
@@ -382,7 +262,13 @@ async fn a_postgresql_role_with_few_rights_is_enough() {
     }
     assert_eq!(all(&store, 10, None).await.len(), 1);
     store.purge(in_seconds(150)).await.unwrap();
-    store.remove(&installation(1)).await.unwrap();
+    let there = get(&store, 1).await.unwrap();
+    assert!(
+        store
+            .remove_if(&installation(1), there.sealed)
+            .await
+            .unwrap()
+    );
     assert!(all(&store, 10, None).await.is_empty());
     run(&format!("DROP OWNED BY {role}")).await;
     run(&format!("DROP ROLE {role}")).await;

@@ -8,11 +8,11 @@ use std::time::{Duration, SystemTime};
 
 use sqlx::Row as _;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteRow, SqliteSynchronous,
 };
 
-use super::store::{
+use super::{
     BadRow, LONGEST_LEAD_MILLIS, Page, SealedToken, StoreError, Stored, TokenStore, from_millis,
     listed, readable, steps_left, to_millis,
 };
@@ -181,25 +181,33 @@ impl SqliteTokens {
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-            if put.rows_affected() == 0 {
-                continue;
-            }
-            sqlx::query("DELETE FROM forge_remote_token_sites WHERE installation_id = ?1")
-                .bind(&token.installation_id)
-                .execute(&mut *transaction)
-                .await
-                .map_err(failed)?;
-            for cloud_id in &token.cloud_ids {
-                sqlx::query("INSERT OR IGNORE INTO forge_remote_token_sites VALUES (?1, ?2)")
-                    .bind(cloud_id)
-                    .bind(&token.installation_id)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(failed)?;
+            if put.rows_affected() > 0 {
+                put_sites(&mut transaction, &token).await?;
             }
         }
         transaction.commit().await.map_err(failed)
     }
+}
+
+/// Writes the sites of a token that was just written.
+async fn put_sites(
+    connection: &mut SqliteConnection,
+    token: &SealedToken,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM forge_remote_token_sites WHERE installation_id = ?1")
+        .bind(&token.installation_id)
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    for cloud_id in &token.cloud_ids {
+        sqlx::query("INSERT OR IGNORE INTO forge_remote_token_sites VALUES (?1, ?2)")
+            .bind(cloud_id)
+            .bind(&token.installation_id)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Made before SQLite makes it: the file's mode is also that of its log. One that is there is not
@@ -356,15 +364,38 @@ impl TokenStore for SqliteTokens {
         })
     }
 
-    fn remove(&self, installation_id: &str) -> Stored<()> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+        let this = self.clone();
+        Box::pin(async move {
+            let mut transaction = this.pool().begin().await.map_err(failed)?;
+            let replaced = sqlx::query(
+                "UPDATE forge_remote_tokens SET expires_at = ?2, sealed = ?3
+                 WHERE installation_id = ?1 AND sealed = ?4",
+            )
+            .bind(&new.installation_id)
+            .bind(to_millis(new.expires_at))
+            .bind(&new.sealed)
+            .bind(expected)
+            .execute(&mut *transaction)
+            .await
+            .map_err(failed)?;
+            let is_replaced = replaced.rows_affected() > 0;
+            if is_replaced {
+                put_sites(&mut transaction, &new).await?;
+            }
+            transaction.commit().await.map_err(failed)?;
+            Ok(is_replaced)
+        })
+    }
+
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
-            sqlx::query("DELETE FROM forge_remote_tokens WHERE installation_id = ?1")
-                .bind(id)
-                .execute(&this.pool())
-                .await
-                .map(drop)
-                .map_err(failed)
+            let remove =
+                "DELETE FROM forge_remote_tokens WHERE installation_id = ?1 AND sealed = ?2";
+            let removed = sqlx::query(remove).bind(id).bind(expected);
+            let removed = removed.execute(&this.pool()).await.map_err(failed)?;
+            Ok(removed.rows_affected() > 0)
         })
     }
 

@@ -2,43 +2,23 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::sync::{PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
-use futures_util::FutureExt as _;
-
+use super::callbacks::run_callback;
 use super::installation::Installation;
-use super::writing::KEPT_AFTER_END;
+use super::purge::KEPT_AFTER_END;
 use super::{Inner, Tokens};
 use crate::registry::BoxFuture;
 
 /// Looked at this often, at least.
 const LONGEST: Duration = Duration::from_secs(60);
 const SHORTEST: Duration = Duration::from_secs(1);
-/// How long a callback may take.
-const CALLBACK_TIME: Duration = Duration::from_secs(60);
 
 /// Somebody who wants to be told.
 pub(super) struct Watcher {
     before: Duration,
     tell: Box<dyn Fn(Installation) -> BoxFuture<()> + Send + Sync>,
-}
-
-/// Runs a user's callback: one that panics or hangs is logged, and the next has its turn.
-pub(super) async fn told(what: &'static str, callback: impl Future<Output = ()>) {
-    // What it holds is the user's, and may be half changed; so it is for handlers.
-    let callback = AssertUnwindSafe(callback).catch_unwind();
-    match tokio::time::timeout(CALLBACK_TIME, callback).await {
-        Ok(Ok(())) => {}
-        Ok(Err(_)) => tracing::error!(what, "the callback panicked"),
-        Err(_) => {
-            tracing::error!(
-                what,
-                "the callback took longer than {CALLBACK_TIME:?}, and was dropped"
-            )
-        }
-    }
 }
 
 impl Tokens {
@@ -117,7 +97,9 @@ impl Watcher {
             if ends < until && already.get(&id) != Some(&ends) {
                 already.insert(id, ends);
                 let telling = async { (self.tell)(installation).await };
-                told("Tokens::on_expiring", telling).await;
+                if let Err(error) = run_callback(telling).await {
+                    tracing::error!(what = "Tokens::on_expiring", error, "a callback failed");
+                }
             }
         }
         Some(sleeping)

@@ -1,10 +1,32 @@
 //! What a store of tokens has to do. It sees sealed tokens only.
 
+#[cfg(feature = "testing")]
+mod conformance;
+mod guard;
+mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::error::BoxError;
 use crate::registry::BoxFuture;
+
+#[cfg(feature = "testing")]
+pub use conformance::{ConformanceError, token_store_conformance};
+pub(super) use guard::Guarded;
+pub use memory::MemoryTokens;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresTokens;
+#[cfg(feature = "redis")]
+pub use redis::RedisTokens;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteTokens;
 
 /// A token as a store keeps it: sealed, and with what it is found by.
 #[derive(Clone, PartialEq, Eq)]
@@ -13,7 +35,7 @@ pub struct SealedToken {
     pub installation_id: String,
     /// When the token ends, in whole milliseconds. Bound into the seal: a store can't change it.
     pub expires_at: SystemTime,
-    /// The sites the installation is on, to find it by.
+    /// The sites the installation is on, to find it by, in order.
     pub cloud_ids: Vec<String>,
     /// The token and what belongs to it, encrypted.
     pub sealed: Vec<u8>,
@@ -137,14 +159,32 @@ pub trait TokenStore: Send + Sync + 'static {
         true
     }
 
-    /// Keeps each of these tokens unless one that ends later is there for its installation. The
-    /// comparison and the write are one step, whoever else writes: a token that is there is never
-    /// lost, and never replaced by one that ends earlier. Each token stands for itself; after an
+    /// Keeps each of these records unless one with a later end is there for its installation. The
+    /// comparison and the write are one step, whoever else writes: a record that is there is never
+    /// lost, and never replaced by one with an earlier end. Each record stands for itself; after an
     /// error some may have been kept.
     ///
-    /// What can't be a token is in no token's way: a row that is damaged, or that ends more than 2
-    /// days after the new one (none lives longer than one).
+    /// A corrupt row, or one that ends more than 2 days after the new record (no token lives longer
+    /// than one day), must not block the write: it is replaced.
+    ///
+    /// A write that returned an error, or that the caller stopped waiting for, should not be
+    /// executed afterwards: give the server a time limit below the caller's 10 seconds.
     fn put(&self, tokens: Vec<SealedToken>) -> Stored<()>;
+
+    /// Replaces the record of `new`'s installation if its sealed bytes still are `expected`; returns
+    /// whether it did. The comparison and the write are one step. Sealed bytes contain a random
+    /// nonce, so equal bytes are the same write: a delayed call never overwrites a later record.
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool>;
+
+    /// Removes the record of an installation if its sealed bytes still are `expected`; returns
+    /// whether it did. The comparison and the removal are one step.
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool>;
+
+    /// Returns the server's clock, where the store is a server that has one; `None` otherwise (the
+    /// default). Instances whose own clocks disagree date removals and purge by it.
+    fn server_time(&self) -> Stored<Option<SystemTime>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// The token of an installation; an error when what is there can't be read.
     fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>>;
@@ -154,9 +194,6 @@ pub trait TokenStore: Send + Sync + 'static {
 
     /// A page of the tokens; what can't be read is passed over.
     fn list(&self, page: Page) -> Stored<Listed>;
-
-    /// Removes the token of an installation. One that isn't there is removed already.
-    fn remove(&self, installation_id: &str) -> Stored<()>;
 
     /// Removes the tokens that ended before this; says how many.
     fn purge(&self, ended_before: SystemTime) -> Stored<u64>;
@@ -196,8 +233,16 @@ impl TokenStore for Box<dyn TokenStore> {
         (**self).list(page)
     }
 
-    fn remove(&self, installation_id: &str) -> Stored<()> {
-        (**self).remove(installation_id)
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+        (**self).replace_if(expected, new)
+    }
+
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+        (**self).remove_if(installation_id, expected)
+    }
+
+    fn server_time(&self) -> Stored<Option<SystemTime>> {
+        (**self).server_time()
     }
 
     fn purge(&self, ended_before: SystemTime) -> Stored<u64> {

@@ -1,6 +1,7 @@
 //! Tokens in Redis.
 
 mod link;
+mod scripts;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -9,68 +10,15 @@ use std::time::SystemTime;
 
 use redis::{Pipeline, RedisError, RedisResult, Script};
 
-use super::store::{
+use super::{
     BadRow, LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, StoreError, Stored, TokenStore,
     from_millis, readable, to_millis,
 };
 use link::Link;
+use scripts::{PURGE, PUT, REMOVE, SWAP};
 
 /// An ended token stays this long, as in the other stores.
 const KEPT_AFTER_END_MILLIS: i64 = 24 * 3600 * 1000;
-
-/// Compares and writes in one step: Redis runs one script at a time. What is no token (another
-/// type, an end that is no number or too far off) is in nobody's way.
-///
-/// Keys: the token's, the index by id, the index by end, the token's sites.
-const PUT: &str = "
-    local function is(key, wanted)
-        local type = redis.call('TYPE', key).ok
-        if type ~= wanted and type ~= 'none' then redis.call('DEL', key) end
-    end
-    is(KEYS[1], 'hash')
-    is(KEYS[2], 'zset')
-    is(KEYS[3], 'zset')
-    local ends = tonumber(ARGV[2])
-    local kept = tonumber(redis.call('HGET', KEYS[1], 'expires_at') or '')
-    if kept and kept > ends and kept <= ends + tonumber(ARGV[6]) then return 0 end
-    redis.call('HSET', KEYS[1], 'expires_at', ARGV[2], 'sites', ARGV[3], 'sealed', ARGV[4])
-    redis.call('PEXPIREAT', KEYS[1], ARGV[5])
-    redis.call('ZADD', KEYS[2], 0, ARGV[1])
-    redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
-    for at = 4, #KEYS do
-        is(KEYS[at], 'set')
-        redis.call('SADD', KEYS[at], ARGV[1])
-        redis.call('PEXPIREAT', KEYS[at], ARGV[5], 'NX')
-        redis.call('PEXPIREAT', KEYS[at], ARGV[5], 'GT')
-    end
-    return 1
-";
-
-/// Takes what has ended out of the indexes, and the tokens with it. A token that was renewed
-/// meanwhile has another place in the index by end.
-///
-/// Keys: the index by id, the index by end. The tokens' keys share their slot.
-const PURGE: &str = "
-    local ended = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[1])
-    for _, id in ipairs(ended) do
-        redis.call('DEL', ARGV[2] .. id)
-        redis.call('ZREM', KEYS[1], id)
-        redis.call('ZREM', KEYS[2], id)
-    end
-    return #ended
-";
-
-/// Puts a new key check in the place of this one, or of none; says which is there now.
-///
-/// Keys: the key check.
-const SWAP: &str = "
-    local there = redis.call('GET', KEYS[1])
-    if not there or there == ARGV[2] then
-        redis.call('SET', KEYS[1], ARGV[1])
-        return ARGV[1]
-    end
-    return there
-";
 
 /// Keeps tokens in Redis (7 or newer) or Valkey, for apps of several
 /// instances (feature `redis`).
@@ -187,10 +135,12 @@ impl RedisTokens {
             installation_id: "probe".to_owned(),
             expires_at: from_millis(1),
             cloud_ids: vec!["probe".to_owned()],
-            sealed: Vec::new(),
+            sealed: b"probe".to_vec(),
         };
         let (id, site) = (token.installation_id.clone(), token.cloud_ids[0].clone());
-        probe.clone().put_all(vec![token]).await?;
+        probe.clone().put_all(vec![token.clone()]).await?;
+        probe.replace_if(b"other".to_vec(), token).await?;
+        probe.server_time().await?;
         probe.get(&id).await?;
         probe.clone().on_site_now(site).await?;
         for ends_before in [None, Some(from_millis(2))] {
@@ -200,34 +150,49 @@ impl RedisTokens {
             };
             probe.clone().list_now(page).await?;
         }
-        probe.remove(&id).await?;
+        probe.remove_if(&id, b"probe".to_vec()).await?;
         probe.purge(from_millis(2)).await.map(drop)
     }
 
     async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
         let script = Script::new(PUT);
-        let mut pipeline = Pipeline::with_capacity(tokens.len() + 1);
-        // Known to the server from here on, in the same round trip.
-        pipeline.cmd("SCRIPT").arg("LOAD").arg(PUT).ignore();
-        for token in &tokens {
-            let ends = to_millis(token.expires_at);
-            let call = pipeline.cmd("EVALSHA").arg(script.get_hash());
-            call.arg(3 + token.cloud_ids.len())
-                .arg(self.token_key(&token.installation_id))
-                .arg(self.by_id())
-                .arg(self.by_end());
-            for cloud_id in &token.cloud_ids {
-                call.arg(self.site_key(cloud_id));
+        let pipeline = |deadline| {
+            let mut pipeline = Pipeline::with_capacity(tokens.len() + 1);
+            // Known to the server from here on, in the same round trip.
+            pipeline.cmd("SCRIPT").arg("LOAD").arg(PUT).ignore();
+            for token in &tokens {
+                let call = pipeline.cmd("EVALSHA").arg(script.get_hash());
+                self.put_arguments(call, token, &[], deadline).ignore();
             }
-            call.arg(&token.installation_id)
-                .arg(ends)
-                .arg(token.cloud_ids.join(","))
-                .arg(&token.sealed)
-                .arg(ends.saturating_add(KEPT_AFTER_END_MILLIS))
-                .arg(LONGEST_LEAD_MILLIS)
-                .ignore();
+            pipeline
+        };
+        self.link.write(pipeline).await
+    }
+
+    /// What the script needs for one token.
+    fn put_arguments<'a>(
+        &self,
+        call: &'a mut Pipeline,
+        token: &SealedToken,
+        expected: &[u8],
+        deadline: i64,
+    ) -> &'a mut Pipeline {
+        let ends = to_millis(token.expires_at);
+        call.arg(3 + token.cloud_ids.len())
+            .arg(self.token_key(&token.installation_id))
+            .arg(self.by_id())
+            .arg(self.by_end());
+        for cloud_id in &token.cloud_ids {
+            call.arg(self.site_key(cloud_id));
         }
-        self.link.ask(&pipeline).await
+        call.arg(&token.installation_id)
+            .arg(ends)
+            .arg(token.cloud_ids.join(","))
+            .arg(&token.sealed)
+            .arg(ends.saturating_add(KEPT_AFTER_END_MILLIS))
+            .arg(LONGEST_LEAD_MILLIS)
+            .arg(expected)
+            .arg(deadline)
     }
 
     /// What is there for these ids; what isn't there any more is passed over.
@@ -381,29 +346,61 @@ impl TokenStore for RedisTokens {
         Box::pin(self.clone().list_now(page))
     }
 
-    fn remove(&self, installation_id: &str) -> Stored<()> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+        let this = self.clone();
+        Box::pin(async move {
+            let pipeline = |deadline| {
+                let mut pipeline = redis::pipe();
+                let call = pipeline.cmd("EVAL").arg(PUT);
+                this.put_arguments(call, &new, &expected, deadline);
+                pipeline
+            };
+            let (replaced,): (u64,) = this.link.write(pipeline).await?;
+            Ok(replaced > 0)
+        })
+    }
+
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
-            // The sets of sites end by themselves.
-            let mut pipeline = redis::pipe();
-            pipeline.atomic();
-            pipeline.cmd("DEL").arg(this.token_key(&id)).ignore();
-            pipeline.cmd("ZREM").arg(this.by_id()).arg(&id).ignore();
-            pipeline.cmd("ZREM").arg(this.by_end()).arg(&id).ignore();
-            this.link.ask(&pipeline).await
+            let pipeline = |deadline: i64| {
+                let mut pipeline = redis::pipe();
+                pipeline
+                    .cmd("EVAL")
+                    .arg(REMOVE)
+                    .arg(3)
+                    .arg(this.token_key(&id))
+                    .arg(this.by_id())
+                    .arg(this.by_end())
+                    .arg(&id)
+                    .arg(&expected)
+                    .arg(deadline);
+                pipeline
+            };
+            let (removed,): (u64,) = this.link.write(pipeline).await?;
+            Ok(removed > 0)
         })
+    }
+
+    fn server_time(&self) -> Stored<Option<SystemTime>> {
+        let this = self.clone();
+        Box::pin(async move { Ok(this.link.server_time().await?.map(from_millis)) })
     }
 
     fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
         let this = self.clone();
         Box::pin(async move {
-            let mut pipeline = redis::pipe();
-            let call = pipeline.cmd("EVAL").arg(PURGE).arg(2);
-            call.arg(this.by_id())
-                .arg(this.by_end())
-                .arg(to_millis(ended_before))
-                .arg(this.token_prefix());
-            let (purged,): (u64,) = this.link.ask(&pipeline).await?;
+            let pipeline = |deadline: i64| {
+                let mut pipeline = redis::pipe();
+                let call = pipeline.cmd("EVAL").arg(PURGE).arg(2);
+                call.arg(this.by_id())
+                    .arg(this.by_end())
+                    .arg(to_millis(ended_before))
+                    .arg(this.token_prefix())
+                    .arg(deadline);
+                pipeline
+            };
+            let (purged,): (u64,) = this.link.write(pipeline).await?;
             Ok(purged)
         })
     }

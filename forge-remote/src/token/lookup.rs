@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::cache::{Entry, TokenCounts};
 use super::error::TokenError;
 use super::installation::Installation;
-use super::keeper::{Found, Keeper};
-use super::remembered::{Entry, TokenCounts};
+use super::intake::is_storable;
+use super::keeper::Keeper;
+use super::records::Found;
 use super::{PATIENCE, Tokens};
 use crate::extract::SystemToken;
 use crate::fit::Claims;
@@ -63,25 +65,38 @@ impl Tokens {
         Ok(installation(&entry, now))
     }
 
-    /// Removes an installation's token, here and in the store: for when the app is uninstalled.
-    /// [`on_removed`](Self::on_removed) tells who wants to know.
+    /// Removes an installation's token, here and in the store: for when the app is uninstalled. The
+    /// callbacks of [`on_removed`](Self::on_removed) run once this has settled.
     ///
     /// With an error the token is forgotten here, and is removed from the store once that is back.
     ///
-    /// In the store a sealed note of the removal takes the token's place, for 28 hours: so no
-    /// instance writes a token again that it still has. A call that Forge makes within two minutes
-    /// from then on brings none either; one that comes later shows that the installation lives on.
+    /// In the store a sealed record of the removal takes the token's place for 28 hours, so that no
+    /// instance writes back a token it still has cached. Tokens delivered within two minutes of the
+    /// removal are ignored; a later delivery means that the app was not uninstalled after all.
     pub async fn remove(&self, installation_id: &str) -> Result<(), TokenError> {
         let keeper = self.keeper().await?;
-        // Stores have a record of their own without an installation.
-        if installation_id.is_empty() {
+        // No token is kept for such an id.
+        if !is_storable(installation_id) {
             return Ok(());
         }
-        Ok(keeper.remove(installation_id).await?)
+        Ok(keeper.remove(installation_id, None).await?)
     }
 
-    /// Completes once every token that has come so far is in the store. With an error, writing goes
-    /// on behind. An app that is told to stop does so by itself.
+    /// As [`remove`](Self::remove), with what the call before an uninstallation shows.
+    pub(crate) async fn remove_of(&self, claims: &Claims) -> Result<(), TokenError> {
+        let products = u32::try_from(claims.installation_contexts().len()).ok();
+        let keeper = self.keeper().await?;
+        if !is_storable(claims.installation_id()) {
+            return Ok(());
+        }
+        Ok(keeper.remove(claims.installation_id(), products).await?)
+    }
+
+    /// Completes once every token and removal so far is in the store. After an error they are still
+    /// written by the task that retries. A server that stops does this automatically.
+    ///
+    /// Call it before a handler returns where the platform freezes the CPU after the response (AWS
+    /// Lambda, Google Cloud Run without "CPU always allocated"): the writing task does not run there.
     pub async fn flush(&self) -> Result<(), TokenError> {
         let keeper = self.keeper().await?;
         Ok(keeper.flush().await?)

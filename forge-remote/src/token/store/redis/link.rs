@@ -1,16 +1,16 @@
 //! The one connection to Redis, made anew after whatever went wrong on it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, FromRedisValue,
-    IntoConnectionInfo as _, Pipeline, RedisError, ServerError,
+    IntoConnectionInfo as _, Pipeline, RedisError, ServerError, Value,
 };
 use tokio::sync::Mutex;
 
-use crate::token::store::StoreError;
+use super::super::StoreError;
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// Shorter than the time that callers give: or they would leave before the connection is found
@@ -33,6 +33,25 @@ struct Connected {
     connection: Option<MultiplexedConnection>,
     /// Goes up with each connection, to tell a new one from the one that failed.
     number: u64,
+    clock: Option<ServerClock>,
+}
+
+/// The server's clock, as it was read when the connection was made.
+#[derive(Clone, Copy)]
+struct ServerClock {
+    /// Milliseconds since 1970.
+    millis: i64,
+    /// After the response: so the server's clock is never estimated to be later than it is.
+    read_at: Instant,
+}
+
+impl ServerClock {
+    /// When a command that is sent now must have been executed: before its caller gives up.
+    fn deadline(self) -> i64 {
+        let since = self.read_at.elapsed() + ANSWER;
+        let since = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+        self.millis.saturating_add(since)
+    }
 }
 
 impl Link {
@@ -70,9 +89,27 @@ impl Link {
         &self,
         commands: &Pipeline,
     ) -> Result<T, StoreError> {
+        self.send(|_| std::borrow::Cow::Borrowed(commands)).await
+    }
+
+    /// Sends commands that write. They are built for a deadline by the server's clock, after which
+    /// the server must not execute them; 0 where the server does not allow `TIME`.
+    pub(super) async fn write<T: FromRedisValue>(
+        &self,
+        commands: impl Fn(i64) -> Pipeline,
+    ) -> Result<T, StoreError> {
+        self.send(|deadline| std::borrow::Cow::Owned(commands(deadline)))
+            .await
+    }
+
+    async fn send<'a, T: FromRedisValue>(
+        &self,
+        commands: impl Fn(i64) -> std::borrow::Cow<'a, Pipeline>,
+    ) -> Result<T, StoreError> {
         let mut may_retry = true;
         loop {
-            let (mut connection, number, is_new) = self.connection().await?;
+            let (mut connection, number, clock, is_new) = self.connection().await?;
+            let commands = commands(clock.map_or(0, ServerClock::deadline));
             let error = match commands.query_async(&mut connection).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
@@ -85,22 +122,36 @@ impl Link {
         }
     }
 
+    /// The server's clock, in milliseconds since 1970; `None` where its user may not read it.
+    pub(super) async fn server_time(&self) -> Result<Option<i64>, StoreError> {
+        let (mut connection, number, ..) = self.connection().await?;
+        match server_time(&mut connection).await {
+            Ok(time) => Ok(time),
+            Err(error) => {
+                self.leave(number).await;
+                Err(failed(&error))
+            }
+        }
+    }
+
     /// The same for an error that came as a part of an answer.
     pub(super) async fn failed(&self, error: &RedisError) -> StoreError {
         self.connected.lock().await.connection = None;
         failed(error)
     }
 
-    /// The connection, its number, and whether it was made just now. Whoever comes meanwhile waits
+    /// The connection, its number, its server's clock, and whether it was made just now. Whoever comes meanwhile waits
     /// for the same one.
-    async fn connection(&self) -> Result<(MultiplexedConnection, u64, bool), StoreError> {
+    async fn connection(
+        &self,
+    ) -> Result<(MultiplexedConnection, u64, Option<ServerClock>, bool), StoreError> {
         let client = match &self.client {
             Ok(client) => client,
             Err(problem) => return Err(StoreError::new(*problem).of_setup()),
         };
         let mut connected = self.connected.lock().await;
         if let Some(connection) = &connected.connection {
-            return Ok((connection.clone(), connected.number, false));
+            return Ok((connection.clone(), connected.number, connected.clock, false));
         }
         // Without one, and with two in the graph, building a TLS connection would panic.
         // Already set is as good.
@@ -109,10 +160,22 @@ impl Link {
             .set_connection_timeout(Some(CONNECT))
             .set_response_timeout(Some(ANSWER));
         let made = client.get_multiplexed_async_connection_with_config(&config);
-        let connection = made.await.map_err(|error| failed(&error))?;
+        let mut connection = made.await.map_err(|error| failed(&error))?;
+        let time = server_time(&mut connection).await;
+        let time = time.map_err(|error| failed(&error))?;
+        if time.is_none() {
+            tracing::warn!(
+                "Redis does not return its time, so a delayed write can't be recognised: allow its user \
+                 TIME with `ACL SETUSER <user> +time`"
+            );
+        }
+        connected.clock = time.map(|millis| ServerClock {
+            millis,
+            read_at: Instant::now(),
+        });
         connected.connection = Some(connection.clone());
         connected.number += 1;
-        Ok((connection, connected.number, true))
+        Ok((connection, connected.number, connected.clock, true))
     }
 
     /// Nobody uses the connection with this number any more.
@@ -121,6 +184,21 @@ impl Link {
         if connected.number == number {
             connected.connection = None;
         }
+    }
+}
+
+/// Milliseconds since 1970; `None` where the user may not ask.
+async fn server_time(connection: &mut MultiplexedConnection) -> Result<Option<i64>, RedisError> {
+    match redis::cmd("TIME").query_async::<Value>(connection).await {
+        Ok(time) => {
+            // A proxy may answer with something else.
+            let time = redis::from_redis_value::<(i64, i64)>(time).ok();
+            Ok(time.map(|(seconds, micros)| {
+                seconds.saturating_mul(1000).saturating_add(micros / 1000)
+            }))
+        }
+        Err(error) if error.code() == Some("NOPERM") => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -183,7 +261,7 @@ fn what_to_do(code: &str) -> Option<&'static str> {
         "WRONGPASS" => "the user and password of its URL are not right",
         "NOPERM" => {
             "allow its user what the store needs: `ACL SETUSER <user> ~<prefix>:* +@read +@write \
-             +@scripting +@transaction +info`"
+             +@scripting +@transaction +info +time`"
         }
         "READONLY" => "this is a replica: its URL must lead to the primary",
         "MASTERDOWN" => "this is a replica that has lost its primary",
@@ -194,6 +272,7 @@ fn what_to_do(code: &str) -> Option<&'static str> {
             "the script was loaded just before: a proxy seems to spread commands over several \
              servers, and the store needs one"
         }
+        "LATE" => "the network or the server held the command back; nothing was written",
         "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
             "Redis Cluster is not supported: give the store a server of its own"
         }

@@ -8,6 +8,15 @@ use super::{LONGEST_LIFE, Tokens, UNKNOWN_LIFE};
 use crate::extract::{ends_at, new_system_token};
 use crate::fit::{Claims, Provenance};
 
+/// Longer ids are not kept, in bytes: an ARI has about 90, and stores have limits for keys.
+const MOST_ID: usize = 512;
+
+/// Whether every store can take this id: PostgreSQL has no NUL in texts, and every index a limit.
+pub(super) fn is_storable(installation_id: &str) -> bool {
+    let length = installation_id.len();
+    (1..=MOST_ID).contains(&length) && !installation_id.chars().any(char::is_control)
+}
+
 /// Taking them in.
 impl Tokens {
     /// Looks at a verified request of an endpoint that asks for a system token, and keeps the one
@@ -39,6 +48,13 @@ impl Tokens {
         let expires_at = read.unwrap_or(now + UNKNOWN_LIFE);
         if expires_at <= now {
             tracing::warn!("a delivered system token has ended already; it is not kept");
+            return;
+        }
+        if !is_storable(claims.installation_id()) {
+            tracing::warn!(
+                installation = %claims.installation_id().escape_debug().take(MOST_ID).collect::<String>(),
+                "a system token is not kept: stores can't take its installation's id"
+            );
             return;
         }
         let token = Zeroizing::new(token.to_owned());

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::store::{LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, Stored, TokenStore};
+use super::{LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, Stored, TokenStore};
 
 /// Keeps tokens for as long as the process lives. Clones share them.
 ///
@@ -118,9 +118,25 @@ impl TokenStore for MemoryTokens {
         })
     }
 
-    fn remove(&self, installation_id: &str) -> Stored<()> {
-        self.tokens().remove(installation_id);
-        done(())
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+        let mut kept = self.tokens();
+        let there = kept.get_mut(&new.installation_id);
+        let there = there.filter(|there| there.sealed == expected);
+        let is_same = there.is_some();
+        if let Some(there) = there {
+            *there = new;
+        }
+        done(is_same)
+    }
+
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+        let mut kept = self.tokens();
+        let there = kept.get(installation_id);
+        let is_same = there.is_some_and(|there| there.sealed == expected);
+        if is_same {
+            kept.remove(installation_id);
+        }
+        done(is_same)
     }
 
     fn purge(&self, ended_before: SystemTime) -> Stored<u64> {

@@ -9,7 +9,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgExecutor, PgPool, PgPoolOp
 use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
 
-use super::store::{
+use super::{
     BadRow, LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, StoreError, Stored, TokenStore,
     from_millis, listed, readable, steps_left, to_millis,
 };
@@ -361,11 +361,40 @@ impl TokenStore for PostgresTokens {
         })
     }
 
-    fn remove(&self, installation_id: &str) -> Stored<()> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+        let this = self.clone();
+        Box::pin(async move {
+            let replace = sqlx::query(
+                "UPDATE forge_remote_tokens SET expires_at = $2, cloud_ids = $3, sealed = $4
+                 WHERE installation_id = $1 AND sealed = $5",
+            );
+            let replace = replace
+                .bind(new.installation_id)
+                .bind(to_millis(new.expires_at))
+                .bind(new.cloud_ids)
+                .bind(new.sealed)
+                .bind(expected);
+            Ok(this.write(replace).await? > 0)
+        })
+    }
+
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
-            let remove = sqlx::query("DELETE FROM forge_remote_tokens WHERE installation_id = $1");
-            this.write(remove.bind(id)).await.map(drop)
+            let remove =
+                "DELETE FROM forge_remote_tokens WHERE installation_id = $1 AND sealed = $2";
+            let remove = sqlx::query(remove).bind(id).bind(expected);
+            Ok(this.write(remove).await? > 0)
+        })
+    }
+
+    fn server_time(&self) -> Stored<Option<SystemTime>> {
+        let this = self.clone();
+        Box::pin(async move {
+            let millis = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT";
+            let row = sqlx::query(millis).fetch_one(&this.pool()?).await;
+            let millis = row.and_then(|row| row.try_get(0)).map_err(failed)?;
+            Ok(Some(from_millis(millis)))
         })
     }
 

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use super::installation::{About, Standing};
-use super::removal::{self, Removal};
+use super::removal::Removal;
 use super::seal::{Keys, Subject};
 use super::store::SealedToken;
+use super::{LONGEST_LIFE, writer};
 use crate::log::LogLimit;
 
 /// After this long a token in memory is compared with the store's: another instance may have
@@ -55,8 +56,11 @@ pub(super) struct Entry {
     pub(super) about: Arc<About>,
     pub(super) expires_at: SystemTime,
     pub(super) standing: Standing,
-    /// When a request last brought it to this process; never, for one that came from the store.
+    /// When a request last brought it to this process, by the fleet's time; `None` for one that was
+    /// read from the store.
     pub(super) delivered: Option<SystemTime>,
+    /// When it has ended whatever the wall clock says, by the clock's `elapsed`.
+    pub(super) ends_by: Duration,
     /// Waits to be written.
     pub(super) unwritten: bool,
     /// Nothing was known of its installation when it came: the store may have a record of a removal,
@@ -102,6 +106,13 @@ impl Entry {
         elapsed.saturating_sub(self.asked) < trusted
     }
 
+    /// When a token with this end has ended at the latest, by the clock's `elapsed`: a wall clock
+    /// that jumps back does not make it last longer.
+    pub(super) fn ends_by(expires_at: SystemTime, now: SystemTime, elapsed: Duration) -> Duration {
+        let left = expires_at.duration_since(now).unwrap_or_default();
+        elapsed + left.min(LONGEST_LIFE)
+    }
+
     /// Whether it waits for the store, or was known to be there not long ago.
     pub(super) fn is_safe(&self, elapsed: Duration) -> bool {
         self.unwritten || elapsed.saturating_sub(self.confirmed) < CONFIRMED
@@ -124,10 +135,16 @@ pub(super) struct Memory {
     pub(super) entries: HashMap<String, Entry>,
     /// Installations whose entry is to be written, the newest token each, by its end.
     pub(super) unwritten: BTreeSet<(SystemTime, String)>,
+    /// The installations on each site, by cloud id.
+    on_site: HashMap<String, BTreeSet<String>>,
+    /// Rows that the store refuses while it takes others, by installation.
+    pub(super) refused: HashMap<String, Refused>,
     /// Installations that were removed, as long as that matters.
     pub(super) removals: HashMap<String, Removal>,
     /// Those of them that the store doesn't know of yet.
     pub(super) unremoved: BTreeSet<String>,
+    /// The store's own clock, where it has one, and when it was read by the clock's `elapsed`.
+    pub(super) server_time: Option<(SystemTime, Duration)>,
     pub(super) link: Link,
     /// A task is writing.
     pub(super) writing: bool,
@@ -139,26 +156,71 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// What has ended while it waited is of no use to the store any more; written late, it could
-    /// even take the place of what came meanwhile.
-    pub(super) fn pass_over_ended(&mut self, now: SystemTime) {
-        while let Some((expires_at, id)) = self.unwritten.first().cloned()
-            && expires_at <= now
-        {
-            self.unwritten.pop_first();
-            if let Some(entry) = self.entries.get_mut(&id) {
+    /// Drops what has ended while it waited. By `elapsed` alone: a wall clock that jumps must not
+    /// lose a token, and one that is written late loses against every later one.
+    pub(super) fn pass_over_ended(&mut self, elapsed: Duration) {
+        let entries = &mut self.entries;
+        self.unwritten.retain(|(_, id)| {
+            let waits = entries.get(id).is_some_and(|entry| elapsed < entry.ends_by);
+            if !waits && let Some(entry) = entries.get_mut(id) {
                 entry.unwritten = false;
             }
-        }
+            waits
+        });
         let removals = &self.removals;
         self.unremoved.retain(|id| {
             let removal = removals.get(id);
-            removal.is_some_and(|removal| now < removal::end(removal.at))
+            removal.is_some_and(|removal| !removal.has_ended(elapsed))
+        });
+        let (entries, unremoved) = (&self.entries, &self.unremoved);
+        self.refused.retain(|id, _| {
+            unremoved.contains(id) || entries.get(id).is_some_and(|entry| entry.unwritten)
         });
     }
 
+    /// Everything that waits to be written.
     pub(super) fn waiting(&self) -> usize {
         self.unwritten.len() + self.unremoved.len()
+    }
+
+    /// Whether there is something to write now: what the store refuses waits for its next attempt.
+    pub(super) fn has_due(&self, elapsed: Duration) -> bool {
+        let mut ids = self
+            .unremoved
+            .iter()
+            .chain(self.unwritten.iter().map(|(_, id)| id));
+        ids.any(|id| self.is_due(id, elapsed))
+    }
+
+    pub(super) fn is_due(&self, id: &str, elapsed: Duration) -> bool {
+        let refused = self.refused.get(id);
+        refused.is_none_or(|refused| refused.again_at <= elapsed)
+    }
+
+    /// Sets aside a row that the store refuses while it takes others; returns the pause before the
+    /// next attempt.
+    pub(super) fn set_aside(&mut self, id: &str, elapsed: Duration) -> Duration {
+        let before = self.refused.get(id).map(|refused| refused.pause * 2);
+        let pause = before
+            .unwrap_or(writer::FIRST_REFUSED_PAUSE)
+            .min(writer::LONGEST_REFUSED_PAUSE);
+        let again_at = elapsed + pause;
+        let refused = Refused { again_at, pause };
+        self.refused.insert(id.to_owned(), refused);
+        pause
+    }
+
+    /// Has what the store refused tried again with the next round.
+    pub(super) fn retry_refused(&mut self) {
+        for refused in self.refused.values_mut() {
+            refused.again_at = Duration::ZERO;
+        }
+    }
+
+    /// The entries of the installations on a site.
+    pub(super) fn on_site<'a>(&'a self, cloud_id: &str) -> impl Iterator<Item = &'a Entry> {
+        let ids = self.on_site.get(cloud_id).into_iter().flatten();
+        ids.filter_map(|id| self.entries.get(id))
     }
 
     /// Has what memory has of an installation written.
@@ -176,12 +238,43 @@ impl Memory {
         if entry.unwritten {
             self.unwritten.insert((entry.expires_at, id.clone()));
         }
+        for cloud_id in entry.about.cloud_ids() {
+            self.on_site.entry(cloud_id).or_default().insert(id.clone());
+        }
         self.entries.insert(id, entry);
     }
 
     pub(super) fn forget(&mut self, id: &str) {
-        if let Some(entry) = self.entries.remove(id) {
-            self.unwritten.remove(&(entry.expires_at, id.to_owned()));
+        let Some(entry) = self.entries.remove(id) else {
+            return;
+        };
+        self.unwritten.remove(&(entry.expires_at, id.to_owned()));
+        for cloud_id in entry.about.cloud_ids() {
+            if let Some(ids) = self.on_site.get_mut(&cloud_id) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.on_site.remove(&cloud_id);
+                }
+            }
         }
     }
+
+    /// Forgets written entries that ended this long ago, by `elapsed`.
+    pub(super) fn forget_ended(&mut self, elapsed: Duration, kept: Duration) {
+        let ended = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| !entry.unwritten && elapsed >= entry.ends_by.saturating_add(kept));
+        let ended: Vec<String> = ended.map(|(id, _)| id.clone()).collect();
+        for id in ended {
+            self.forget(&id);
+        }
+    }
+}
+
+/// A row that the store refuses while it takes others.
+pub(super) struct Refused {
+    /// By the clock's `elapsed`.
+    pub(super) again_at: Duration,
+    pause: Duration,
 }

@@ -1,0 +1,273 @@
+//! What the store's records say, and how it fits with what this process knows.
+
+use std::sync::Arc;
+
+use super::ABSURD_LIFE;
+use super::cache::{Entry, Memory};
+use super::installation::About;
+use super::keeper::Keeper;
+use super::removal::{self, Record, Removal, SETTLES};
+use super::seal::{Shut, Subject};
+use super::store::{SealedToken, StoreError};
+
+/// What became of reading a sealed record.
+pub(super) enum Opened {
+    Entry(Entry),
+    /// The installation was removed.
+    Removed,
+    /// Another app's, or of an environment that the app doesn't take.
+    Foreign,
+    Shut(String),
+}
+
+/// What there is of an installation.
+pub(super) enum Found {
+    Entry(Entry),
+    Nothing,
+    Shut(String),
+}
+
+impl Keeper {
+    /// What memory and store have of an installation; the store is asked.
+    pub(super) async fn look_up(
+        self: &Arc<Self>,
+        installation_id: &str,
+    ) -> Result<Found, StoreError> {
+        match self.read(self.store.get(installation_id)).await {
+            Ok(Some(sealed)) => Ok(match self.open_record(&sealed, true) {
+                Opened::Entry(entry) => Found::Entry(entry),
+                Opened::Removed | Opened::Foreign => Found::Nothing,
+                Opened::Shut(reason) => Found::Shut(reason),
+            }),
+            Ok(None) => Ok(self
+                .not_in_store(installation_id)
+                .map_or(Found::Nothing, Found::Entry)),
+            Err(error) => {
+                // Or every reader would wait for a store that is down.
+                let elapsed = self.clock.elapsed();
+                if let Some(entry) = self.memory().entries.get_mut(installation_id) {
+                    entry.asked = elapsed;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// The store has no record of an installation. A removal would be one, so it has lost what
+    /// memory still has: it gets it again.
+    pub(super) fn not_in_store(self: &Arc<Self>, installation_id: &str) -> Option<Entry> {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let mut memory = self.memory();
+        let entry = memory.entries.get_mut(installation_id)?;
+        entry.asked = elapsed;
+        if !self.admission.admits(&entry.about) {
+            return None;
+        }
+        let entry = entry.clone();
+        if entry.unwritten {
+            return Some(entry);
+        }
+        if entry.expires_at <= now {
+            // Purged. It still tells when it ended.
+            return Some(entry);
+        }
+        self.restore(&mut memory, installation_id);
+        drop(memory);
+        self.start_writing();
+        Some(entry)
+    }
+
+    /// Has a token written that the store lost.
+    fn restore(&self, memory: &mut Memory, id: &str) {
+        memory.counts.restored += 1;
+        memory.queue(id);
+        if memory.lost_limit.permit(self.clock.elapsed()).is_some() {
+            tracing::warn!(
+                store = self.store.name(),
+                restored = memory.counts.restored,
+                "the tokens' store has lost tokens; it gets them again from memory"
+            );
+        }
+    }
+
+    /// Opens a record of the store, and remembers what it says: all of it, or only as much as
+    /// memory has room for.
+    pub(super) fn open_record(self: &Arc<Self>, sealed: &SealedToken, all: bool) -> Opened {
+        let subject = Subject {
+            installation_id: &sealed.installation_id,
+            expires_at: sealed.expires_at,
+        };
+        let reason = match self.keys.open(subject, &sealed.sealed) {
+            Ok(plain) => {
+                if let Some(record) = removal::read(&plain) {
+                    return self.learn_removal(sealed, record);
+                }
+                match About::read(&sealed.installation_id, &plain) {
+                    Some((_, about, _)) if !self.admission.admits(&about) => {
+                        return Opened::Foreign;
+                    }
+                    Some((token, about, standing)) => {
+                        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+                        let entry = Entry {
+                            token: Arc::new(token),
+                            about: Arc::new(about),
+                            expires_at: sealed.expires_at,
+                            standing,
+                            delivered: None,
+                            ends_by: Entry::ends_by(sealed.expires_at, now, elapsed),
+                            unwritten: false,
+                            is_first: false,
+                            replaces: false,
+                            confirmed: elapsed,
+                            asked: elapsed,
+                        };
+                        return self.remember(entry, all);
+                    }
+                    None => "a newer version of forge-remote wrote it".to_owned(),
+                }
+            }
+            Err(Shut::OtherKey(id)) => {
+                format!("FORGE_REMOTE_TOKEN_KEY lacks the key with the id {id}")
+            }
+            Err(Shut::Damaged) => "it was changed since, or is damaged".to_owned(),
+        };
+        self.memory().counts.unreadable += 1;
+        tracing::warn!(
+            installation = sealed.installation_id,
+            reason,
+            "a kept token can't be opened; it is left as it is"
+        );
+        Opened::Shut(reason)
+    }
+
+    /// The id of a key that is missing, when this token needs it.
+    pub(super) fn missing_key(&self, sealed: &SealedToken) -> Option<String> {
+        let subject = Subject {
+            installation_id: &sealed.installation_id,
+            expires_at: sealed.expires_at,
+        };
+        match self.keys.open(subject, &sealed.sealed) {
+            Err(Shut::OtherKey(id)) => Some(id.to_string()),
+            _ => None,
+        }
+    }
+
+    /// The later of the two: what the store has, and what memory has.
+    fn remember(self: &Arc<Self>, mut from_store: Entry, all: bool) -> Opened {
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
+        let id = from_store.id().to_owned();
+        // A wrong end, and not just another machine's clock: newer ones must not wait for it.
+        let lasts_too_long = from_store.expires_at > now + ABSURD_LIFE;
+        let mut memory = self.memory();
+        if let Some(removal) = memory.removals.get(&id) {
+            // Read before the removal was written, or written by an instance that didn't know.
+            if !removal.is_settled(elapsed) {
+                return Opened::Removed;
+            }
+            memory.removals.remove(&id);
+        }
+        let mut restored = false;
+        if let Some(entry) = memory.entries.get_mut(&id) {
+            let same_end = entry.expires_at == from_store.expires_at;
+            entry.asked = elapsed;
+            let same_token = *entry.token == *from_store.token;
+            if same_token && from_store.standing.refused {
+                entry.standing.refused = true;
+            }
+            let (ours, theirs) = (&entry.standing, &from_store.standing);
+            let is_superseded = ours.supersedes(&from_store.token);
+            let supersedes =
+                theirs.supersedes(&entry.token) || (!same_token && ours.refused && !theirs.refused);
+            if lasts_too_long || is_superseded {
+                entry.replaces = true;
+            }
+            if lasts_too_long
+                || is_superseded
+                || (!supersedes
+                    && (entry.expires_at > from_store.expires_at || (same_end && entry.unwritten)))
+            {
+                if !entry.unwritten && entry.expires_at > now {
+                    self.restore(&mut memory, &id);
+                    restored = true;
+                }
+                let entry = memory.entries.get(&id).cloned();
+                drop(memory);
+                if restored {
+                    self.start_writing();
+                }
+                return entry.map_or(Opened::Removed, Opened::Entry);
+            }
+            if same_end && *entry.token == *from_store.token {
+                from_store.delivered = entry.delivered;
+            }
+        }
+        if lasts_too_long {
+            return Opened::Shut("its end is later than a token's can be".to_owned());
+        }
+        if all || memory.entries.contains_key(&id) || memory.entries.len() < self.limit {
+            memory.insert(from_store.clone());
+            self.bound(&mut memory);
+        }
+        Opened::Entry(from_store)
+    }
+
+    /// Learns that an installation was removed, here or by another instance.
+    fn learn_removal(self: &Arc<Self>, sealed: &SealedToken, record: Record) -> Opened {
+        let id = &sealed.installation_id;
+        let (now, elapsed) = (self.fleet_now(), self.clock.elapsed());
+        let mut memory = self.memory();
+        if let Some(entry) = memory.entries.get_mut(id) {
+            entry.asked = elapsed;
+            // Forge has called for it since: the app was not uninstalled.
+            if entry
+                .delivered
+                .is_some_and(|when| when >= record.at + SETTLES)
+            {
+                entry.replaces = true;
+                let entry = entry.clone();
+                memory.queue(id);
+                drop(memory);
+                self.start_writing();
+                return Opened::Entry(entry);
+            }
+        }
+        memory.forget(id);
+        let known = memory.removals.get(id);
+        if known.is_none_or(|known| known.at < record.at) {
+            let mut removal = Removal::read(record, sealed.expires_at, now, elapsed);
+            let is_new = known.is_none();
+            removal.is_reported = known.is_some_and(|known| known.is_reported);
+            memory.removals.insert(id.clone(), removal);
+            memory.unremoved.remove(id);
+            drop(memory);
+            if is_new {
+                self.announcer.announce(id);
+            }
+        }
+        Opened::Removed
+    }
+
+    /// Whether the store's record has to go before this entry can be written: a removal that Forge's
+    /// later calls have overtaken, a refused token, or an end that no token can have beside this
+    /// one's. Any other record may be newer than what was seen, and is left to the store's own
+    /// comparison.
+    pub(super) fn gives_way(&self, sealed: &SealedToken, entry: &Entry) -> bool {
+        // No clock is asked: one that has jumped must not lose a good record.
+        if sealed.expires_at > entry.expires_at + ABSURD_LIFE {
+            return true;
+        }
+        let subject = Subject {
+            installation_id: &sealed.installation_id,
+            expires_at: sealed.expires_at,
+        };
+        let Ok(plain) = self.keys.open(subject, &sealed.sealed) else {
+            return false;
+        };
+        if let Some(record) = removal::read(&plain) {
+            let delivered = entry.delivered;
+            return delivered.is_some_and(|delivered| delivered >= record.at + SETTLES);
+        }
+        About::read(&sealed.installation_id, &plain)
+            .is_some_and(|(token, ..)| entry.standing.supersedes(&token))
+    }
+}

@@ -1,0 +1,89 @@
+//! A store whose panics are errors.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::FutureExt as _;
+
+use super::{Listed, Page, SealedToken, StoreError, Stored, TokenStore};
+
+/// A store whose panics become errors, in the call as well as in its future: whoever waits for the
+/// store gets a failure to log and to retry, as from a server that is down.
+pub(in crate::token) struct Guarded(Arc<dyn TokenStore>);
+
+impl Guarded {
+    pub(in crate::token) fn new(store: Arc<dyn TokenStore>) -> Self {
+        Self(store)
+    }
+
+    fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&dyn TokenStore) -> Stored<T>,
+    ) -> Stored<T> {
+        // A store that panics may be inconsistent; so may one that returns an error.
+        match catch_unwind(AssertUnwindSafe(|| call(&*self.0))) {
+            Ok(stored) => Box::pin(async {
+                let stored = AssertUnwindSafe(stored).catch_unwind().await;
+                stored.unwrap_or_else(|_| Err(panicked()))
+            }),
+            Err(_) => Box::pin(std::future::ready(Err(panicked()))),
+        }
+    }
+}
+
+/// The panic's message was printed by the panic hook; it is not repeated, it may hold a secret.
+fn panicked() -> StoreError {
+    StoreError::new("the store panicked")
+}
+
+impl TokenStore for Guarded {
+    fn name(&self) -> String {
+        let name = catch_unwind(AssertUnwindSafe(|| self.0.name()));
+        name.unwrap_or_else(|_| "a store".to_owned())
+    }
+
+    fn open(&self) -> Stored<()> {
+        self.call(|store| store.open())
+    }
+
+    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+        self.call(|store| store.swap_key_check(there, new))
+    }
+
+    fn outlives_process(&self) -> bool {
+        self.0.outlives_process()
+    }
+
+    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+        self.call(|store| store.put(tokens))
+    }
+
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+        self.call(|store| store.replace_if(expected, new))
+    }
+
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+        self.call(|store| store.remove_if(installation_id, expected))
+    }
+
+    fn server_time(&self) -> Stored<Option<SystemTime>> {
+        self.call(|store| store.server_time())
+    }
+
+    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+        self.call(|store| store.get(installation_id))
+    }
+
+    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
+        self.call(|store| store.on_site(cloud_id))
+    }
+
+    fn list(&self, page: Page) -> Stored<Listed> {
+        self.call(|store| store.list(page))
+    }
+
+    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+        self.call(|store| store.purge(ended_before))
+    }
+}

@@ -1,0 +1,98 @@
+//! The scripts that Redis runs: each is one step.
+
+/// Begins every script that writes: a command that the server executes only after its deadline
+/// (milliseconds since 1970 by the server's clock, the last argument; 0 for none) has no effect.
+/// Its caller has given up waiting, and may have written a later record on another connection.
+macro_rules! before_deadline {
+    ($script:literal) => {
+        concat!(
+            "
+    local deadline = tonumber(ARGV[#ARGV])
+    if deadline > 0 then
+        local time = redis.call('TIME')
+        if time[1] * 1000 + math.floor(time[2] / 1000) > deadline then
+            return redis.error_reply('LATE the command arrived after its deadline')
+        end
+    end
+",
+            $script
+        )
+    };
+}
+
+/// Compares and writes in one step: Redis runs one script at a time. A value of another type, or
+/// with an invalid end, does not block the write.
+///
+/// Keys: the token's, the index by id, the index by end, the token's sites. Arguments: the id, the
+/// end, the sites, the sealed bytes, when the key expires, the longest lead, the sealed bytes that
+/// must be there (none for any record with an earlier end).
+pub(super) const PUT: &str = before_deadline!(
+    "
+    local function is(key, wanted)
+        local type = redis.call('TYPE', key).ok
+        if type ~= wanted and type ~= 'none' then redis.call('DEL', key) end
+    end
+    is(KEYS[1], 'hash')
+    is(KEYS[2], 'zset')
+    is(KEYS[3], 'zset')
+    local ends = tonumber(ARGV[2])
+    if ARGV[7] ~= '' then
+        if redis.call('HGET', KEYS[1], 'sealed') ~= ARGV[7] then return 0 end
+    else
+        local kept = tonumber(redis.call('HGET', KEYS[1], 'expires_at') or '')
+        if kept and kept > ends and kept <= ends + tonumber(ARGV[6]) then return 0 end
+    end
+    redis.call('HSET', KEYS[1], 'expires_at', ARGV[2], 'sites', ARGV[3], 'sealed', ARGV[4])
+    redis.call('PEXPIREAT', KEYS[1], ARGV[5])
+    redis.call('ZADD', KEYS[2], 0, ARGV[1])
+    redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+    for at = 4, #KEYS do
+        is(KEYS[at], 'set')
+        redis.call('SADD', KEYS[at], ARGV[1])
+        redis.call('PEXPIREAT', KEYS[at], ARGV[5], 'NX')
+        redis.call('PEXPIREAT', KEYS[at], ARGV[5], 'GT')
+    end
+    return 1
+"
+);
+
+/// Removes a token whose sealed bytes are these. The sets of sites expire automatically.
+///
+/// Keys: the token's, the index by id, the index by end. Arguments: the id, the sealed bytes.
+pub(super) const REMOVE: &str = before_deadline!(
+    "
+    if redis.call('HGET', KEYS[1], 'sealed') ~= ARGV[2] then return 0 end
+    redis.call('DEL', KEYS[1])
+    redis.call('ZREM', KEYS[2], ARGV[1])
+    redis.call('ZREM', KEYS[3], ARGV[1])
+    return 1
+"
+);
+
+/// Takes what has ended out of the indexes, and the tokens with it. A token that was renewed
+/// meanwhile has another place in the index by end.
+///
+/// Keys: the index by id, the index by end. The tokens' keys share their slot.
+pub(super) const PURGE: &str = before_deadline!(
+    "
+    local ended = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', '(' .. ARGV[1])
+    for _, id in ipairs(ended) do
+        redis.call('DEL', ARGV[2] .. id)
+        redis.call('ZREM', KEYS[1], id)
+        redis.call('ZREM', KEYS[2], id)
+    end
+    return #ended
+"
+);
+
+/// Puts a new key check in the place of this one, or of none; says which is there now.
+///
+/// Keys: the key check.
+pub(super) const SWAP: &str = "
+    local there = redis.call('GET', KEYS[1])
+    if not there or there == ARGV[2] then
+        redis.call('SET', KEYS[1], ARGV[1])
+        return ARGV[1]
+    end
+    return there
+";

@@ -1,0 +1,494 @@
+//! Writing behind the requests' backs: one task, which also opens a store that couldn't be opened at
+//! launch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::{Entry, Link, Memory};
+use super::error::OpenError;
+use super::keeper::{Keeper, in_time};
+use super::opening::connect;
+use super::removal::Removal;
+use super::seal::Keys;
+use super::store::{Page, SealedToken, StoreError, Stored};
+use crate::error::chain;
+
+/// How many tokens are written at once.
+const BATCH: usize = 128;
+/// How many writes find the rows that a store refuses, in one round; how many of them may fail
+/// before the first that succeeds; and for how long.
+const MOST_PARTS: usize = 96;
+const MOST_FAILURES: usize = 24;
+const PARTS_TIME: Duration = Duration::from_secs(30);
+/// The time of a write when the process is about to end.
+const LAST_WRITE_TIME: Duration = Duration::from_secs(2);
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between two attempts to open a store that mustn't be written to as it is.
+const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
+/// Before the next attempt to write a row that the store refuses while it takes others; doubled
+/// each time.
+pub(super) const FIRST_REFUSED_PAUSE: Duration = Duration::from_secs(60);
+pub(super) const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(3600);
+
+impl Keeper {
+    /// Has a task write what waits, unless one does already.
+    pub(super) fn start_writing(self: &Arc<Self>) {
+        // Without a runtime it waits for the next token or for `flush`.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        {
+            let mut memory = self.memory();
+            if memory.writing || !memory.has_work(self.clock.elapsed()) {
+                return;
+            }
+            memory.writing = true;
+        }
+        // Not under the lock: a runtime that is ending drops the task at once, which takes it.
+        let writing = Writing::new(Arc::clone(self));
+        runtime.spawn(writing.run());
+    }
+
+    /// Opens the store, where that could not be done at launch.
+    async fn open_late(&self) -> Result<(), OpenError> {
+        let opened = connect(self).await;
+        let link = match &opened {
+            Ok(()) => Link::Open,
+            Err(error) if error.may_pass() => Link::Waiting,
+            Err(_) => Link::Refused,
+        };
+        self.memory().link = link;
+        if link == Link::Open {
+            tracing::info!(store = self.store.name(), "the tokens' store is open now");
+        }
+        opened
+    }
+
+    /// One round: removals and tokens, some of each. Only the task that writes calls it, so that
+    /// no two changes of the store cross.
+    async fn write_some(self: &Arc<Self>) -> Result<(), StoreError> {
+        let rows = self.take_rows().await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        match self.write_rows(&rows).await {
+            Ok(()) => Ok(()),
+            Err(error) => self.write_apart(rows, error).await,
+        }
+    }
+
+    /// What to write next, and is not set aside.
+    async fn take_rows(&self) -> Result<Vec<Row>, StoreError> {
+        let elapsed = self.clock.elapsed();
+        let has_removals = {
+            let mut memory = self.memory();
+            memory.pass_over_ended(elapsed);
+            !memory.unremoved.is_empty()
+        };
+        let time = match has_removals {
+            true => self.read_server_time().await?,
+            false => None,
+        };
+        let mut memory = self.memory();
+        let memory = &mut *memory;
+        let due = |id: &String| {
+            let refused = memory.refused.get(id);
+            refused.is_none_or(|refused| refused.again_at <= elapsed)
+        };
+        let mut rows = Vec::new();
+        for id in memory.unremoved.iter().filter(|id| due(id)).take(BATCH) {
+            let Some(removal) = memory.removals.get_mut(id) else {
+                continue;
+            };
+            // Instances compare it with what they see, so it has the time that they share. One
+            // that is written again is dated already.
+            if let (Some(time), None) = (time, removal.written) {
+                removal.date(time - elapsed.saturating_sub(removal.known));
+            }
+            rows.push(Row::Removal(id.clone(), removal.clone()));
+        }
+        let waiting = memory.unwritten.iter().map(|(_, id)| id);
+        let waiting = waiting.filter(|id| due(id)).take(BATCH);
+        let entries = waiting.filter_map(|id| memory.entries.get(id).cloned());
+        rows.extend(entries.map(Row::Token));
+        Ok(rows)
+    }
+
+    async fn write_rows(self: &Arc<Self>, rows: &[Row]) -> Result<(), StoreError> {
+        let mut records = Vec::with_capacity(rows.len());
+        for row in rows {
+            let record = row
+                .sealed(&self.keys)
+                .ok_or_else(|| StoreError::new("the system gives no random bytes to seal with"))?;
+            match row {
+                Row::Token(entry) if entry.replaces && self.replaced(entry, &record).await? => {}
+                _ => records.push(record),
+            }
+        }
+        if !records.is_empty() {
+            self.in_write_time(self.store.put(records)).await?;
+        }
+        self.mark_written(rows);
+        // Where a record of a removal has won, it has to be known here.
+        for first in rows.iter().filter_map(Row::first) {
+            if let Err(error) = self.look_up(first.id()).await {
+                tracing::debug!(%error, "a first token could not be read again");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the record that has to go was replaced by this one, in one step: what another
+    /// instance writes between the look and the replacement stays.
+    async fn replaced(&self, entry: &Entry, record: &SealedToken) -> Result<bool, StoreError> {
+        // One that has ended is in no position to replace anything.
+        if entry.expires_at <= self.clock.now() {
+            return Ok(false);
+        }
+        // An unreadable record does not block the write.
+        let there = self.in_write_time(self.store.get(entry.id())).await;
+        match there {
+            Ok(Some(there)) if self.gives_way(&there, entry) => {
+                let replacing = self.store.replace_if(there.sealed, record.clone());
+                self.in_write_time(replacing).await
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// After a write that failed: where the store works, finds the rows that it refuses, by halves;
+    /// writes the others, and sets those aside for a while.
+    async fn write_apart(
+        self: &Arc<Self>,
+        mut rows: Vec<Row>,
+        mut error: StoreError,
+    ) -> Result<(), StoreError> {
+        if let [row] = &rows[..]
+            && self.memory().refused.contains_key(row.id())
+            && let Some(row) = rows.pop()
+        {
+            // Refused before, while the store took others.
+            self.set_aside(&row, &error);
+            return Ok(());
+        }
+        // A store that is down is not asked for each row.
+        let asked = self.store.list(Page::first(1));
+        if self.in_write_time(asked).await.is_err() {
+            return Err(error);
+        }
+        let began = tokio::time::Instant::now();
+        let (mut refused, mut calls, mut has_written) = (Vec::new(), 0, false);
+        let mut parts = halves(rows);
+        while let Some(mut part) = parts.pop() {
+            let most = if has_written {
+                MOST_PARTS
+            } else {
+                MOST_FAILURES
+            };
+            if calls == most || began.elapsed() > PARTS_TIME {
+                break;
+            }
+            calls += 1;
+            match (self.write_rows(&part).await, part.len()) {
+                (Ok(()), _) => has_written = true,
+                (Err(of_row), 1) => refused.extend(part.pop().map(|row| (row, of_row))),
+                (Err(of_part), _) => {
+                    error = of_part;
+                    parts.extend(halves(part));
+                }
+            }
+        }
+        // Without a row that it takes, it may refuse everything: it is full, or read-only.
+        if !has_written {
+            return Err(error);
+        }
+        for (row, error) in &refused {
+            self.set_aside(row, error);
+        }
+        Ok(())
+    }
+
+    /// Sets aside a row that the store refuses while it takes others.
+    fn set_aside(&self, row: &Row, error: &StoreError) {
+        let again_in = {
+            let mut memory = self.memory();
+            memory.counts.store_failures += 1;
+            memory.failed_rounds += 1;
+            memory.set_aside(row.id(), self.clock.elapsed())
+        };
+        tracing::error!(
+            store = self.store.name(),
+            installation = %row.id().escape_debug(),
+            error = %format_args!("{error}{}", chain(error)),
+            ?again_in,
+            "the store refuses this record, and takes others; it is tried again later"
+        );
+    }
+
+    fn mark_written(&self, rows: &[Row]) {
+        let elapsed = self.clock.elapsed();
+        let mut memory = self.memory();
+        for row in rows {
+            memory.refused.remove(row.id());
+            match row {
+                Row::Removal(id, written) => {
+                    let removal = memory.removals.get_mut(id);
+                    let same =
+                        removal.filter(|one| one.at == written.at && one.ends == written.ends);
+                    if let Some(removal) = same {
+                        removal.written = Some(elapsed);
+                        memory.unremoved.remove(id);
+                    }
+                }
+                Row::Token(written) => {
+                    memory.counts.written += 1;
+                    // A newer one may have come meanwhile: it still waits.
+                    if let Some(entry) = memory.entries.get_mut(written.id()).filter(|entry| {
+                        Arc::ptr_eq(&entry.token, &written.token)
+                            && entry.standing == written.standing
+                    }) {
+                        entry.unwritten = false;
+                        entry.is_first = false;
+                        entry.replaces = false;
+                        entry.confirmed = elapsed;
+                        entry.asked = elapsed;
+                        let key = (entry.expires_at, written.id().to_owned());
+                        memory.unwritten.remove(&key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Completes once nothing waits to be written; the error is that of a round which failed.
+    pub(super) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
+        self.memory().retry_refused();
+        self.settle(Memory::waiting).await
+    }
+
+    /// As [`flush`](Self::flush), and as the last thing that a process does: tries again until
+    /// this time is over.
+    pub(super) async fn flush_within(self: &Arc<Self>, time: Duration) -> Result<(), StoreError> {
+        self.ending.send_replace(true);
+        let mut failed = StoreError::new(format!("no answer within {time:?}"));
+        let flushing = async {
+            loop {
+                match self.flush().await {
+                    Ok(()) => return,
+                    Err(error) => failed = error,
+                }
+                tokio::time::sleep(FIRST_PAUSE).await;
+            }
+        };
+        let flushed = tokio::time::timeout(time, flushing).await;
+        flushed.map_err(|_| failed)
+    }
+
+    /// Completes once nothing of this waits; the error is that of a round which failed.
+    pub(super) async fn settle(
+        self: &Arc<Self>,
+        waiting: impl Fn(&Memory) -> usize,
+    ) -> Result<(), StoreError> {
+        let mut rounds = self.rounds.subscribe();
+        let failed_before = self.memory().failed_rounds;
+        loop {
+            // Before looking: what ends from here on wakes.
+            rounds.mark_unchanged();
+            let (waiting, failed) = {
+                let memory = self.memory();
+                // The rest is set aside: the store refuses it.
+                let is_idle = !memory.writing && !memory.has_work(self.clock.elapsed());
+                let failed = memory.failed_rounds > failed_before || is_idle;
+                (waiting(&memory), failed)
+            };
+            if waiting == 0 {
+                return Ok(());
+            }
+            if failed {
+                let store = self.store.name();
+                return Err(StoreError::new(format!(
+                    "{waiting} changes could not be written to {store} yet"
+                )));
+            }
+            self.start_writing();
+            self.hurry.notify_one();
+            // An error can't be: the sender is held here.
+            let _ = rounds.changed().await;
+        }
+    }
+
+    fn round_is_over(&self) {
+        self.rounds.send_modify(|rounds| *rounds += 1);
+    }
+
+    /// Within the time of a write; when the process is about to end, that is less.
+    async fn in_write_time<T>(&self, asked: Stored<T>) -> Result<T, StoreError> {
+        let mut ending = self.ending.subscribe();
+        let hurried = async {
+            // An error can't be: the sender is held here.
+            let _ = ending.wait_for(|ending| *ending).await;
+            tokio::time::sleep(LAST_WRITE_TIME).await;
+        };
+        tokio::select! {
+            answer = in_time(asked) => answer,
+            () = hurried => Err(StoreError::new(format!("no answer within {LAST_WRITE_TIME:?}"))),
+        }
+    }
+}
+
+impl Memory {
+    fn has_work(&self, elapsed: Duration) -> bool {
+        self.link != Link::Open || self.has_due(elapsed)
+    }
+}
+
+/// Both halves of rows that were refused together; nothing of a single one, which has been tried.
+fn halves(mut rows: Vec<Row>) -> Vec<Vec<Row>> {
+    if rows.len() < 2 {
+        return Vec::new();
+    }
+    let half = rows.split_off(rows.len() / 2);
+    vec![half, rows]
+}
+
+/// What is written to a store.
+enum Row {
+    Removal(String, Removal),
+    Token(Entry),
+}
+
+impl Row {
+    fn id(&self) -> &str {
+        match self {
+            Self::Removal(id, _) => id,
+            Self::Token(entry) => entry.id(),
+        }
+    }
+
+    fn sealed(&self, keys: &Keys) -> Option<SealedToken> {
+        match self {
+            Self::Removal(id, removal) => removal.sealed(id, keys),
+            Self::Token(entry) => entry.sealed(keys),
+        }
+    }
+
+    /// The token of an installation of which nothing was known before.
+    fn first(&self) -> Option<&Entry> {
+        match self {
+            Self::Token(entry) if entry.is_first => Some(entry),
+            _ => None,
+        }
+    }
+}
+
+/// The task that writes until nothing waits.
+struct Writing {
+    keeper: Arc<Keeper>,
+    ended: bool,
+}
+
+/// Why a round failed.
+enum Failed {
+    Open(OpenError),
+    Write(StoreError),
+}
+
+impl Writing {
+    fn new(keeper: Arc<Keeper>) -> Self {
+        Self {
+            keeper,
+            ended: false,
+        }
+    }
+
+    async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        while !self.ended {
+            match self.round().await {
+                Ok(()) => {
+                    pause = FIRST_PAUSE;
+                    let mut memory = self.keeper.memory();
+                    // Looked at and ended under one lock: a token that comes later starts anew.
+                    self.ended = !memory.has_work(self.keeper.clock.elapsed());
+                    memory.writing = !self.ended;
+                    drop(memory);
+                    self.keeper.round_is_over();
+                }
+                Err(error) => {
+                    self.pause_after(&error, &mut pause).await;
+                    // Nobody is left to open it for, and nothing to write.
+                    let alone = Arc::strong_count(&self.keeper) == 1;
+                    self.ended = alone && self.keeper.memory().waiting() == 0;
+                }
+            }
+        }
+    }
+
+    async fn round(&self) -> Result<(), Failed> {
+        if self.keeper.link() != Link::Open {
+            self.keeper.open_late().await.map_err(Failed::Open)?;
+        }
+        self.keeper.write_some().await.map_err(Failed::Write)
+    }
+
+    async fn pause_after(&self, error: &Failed, pause: &mut Duration) {
+        let keeper = &self.keeper;
+        let waiting = {
+            let mut memory = keeper.memory();
+            memory.counts.store_failures += 1;
+            memory.failed_rounds += 1;
+            memory.waiting()
+        };
+        let store = keeper.store.name();
+        let again_in = match error {
+            Failed::Open(error) if !error.may_pass() => REFUSED_PAUSE,
+            _ => *pause,
+        };
+        match error {
+            Failed::Write(error) => tracing::error!(
+                store,
+                error = %format_args!("{error}{}", chain(error)),
+                waiting,
+                ?again_in,
+                "tokens can't be written; requests are served, the tokens are kept in memory"
+            ),
+            Failed::Open(error) if error.may_pass() => tracing::error!(
+                store,
+                error = %format_args!("{error}{}", chain(error)),
+                waiting,
+                ?again_in,
+                "the tokens' store can't be opened; requests are served, tokens are kept in memory"
+            ),
+            Failed::Open(error) => tracing::error!(
+                store,
+                error = %format_args!("{error}{}", chain(error)),
+                waiting,
+                ?again_in,
+                "THE TOKENS' STORE IS NOT USED: what it was set up with is wrong, and nothing is \
+                 written to it. Correct it and start the app again; until then tokens are kept in \
+                 memory alone, and are lost when this process ends"
+            ),
+        }
+        keeper.round_is_over();
+        tokio::select! {
+            () = keeper.clock.sleep(again_in) => {}
+            () = keeper.hurry.notified() => {}
+        }
+        *pause = (*pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+impl Drop for Writing {
+    /// Cut off by a panic or by the runtime's end: the next token starts another.
+    fn drop(&mut self) {
+        if !self.ended {
+            let mut memory = self.keeper.memory();
+            memory.writing = false;
+            // Who waits gets an error, and does not start the next one at once.
+            memory.failed_rounds += 1;
+            drop(memory);
+            self.keeper.round_is_over();
+        }
+    }
+}
