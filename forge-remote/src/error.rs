@@ -179,7 +179,9 @@ impl IntoResponse for Error {
         }
         match &self.public {
             None if self.status.is_success() => self.status.into_response(),
-            Some(message) => response::json_error(self.status, code_of(self.status), message),
+            Some(message) => {
+                response::json_error(self.status, response::code_of(self.status), message)
+            }
             None => response::internal_error(),
         }
     }
@@ -195,10 +197,4 @@ pub(crate) fn chain(error: &dyn StdError) -> String {
         cause = error.source();
     }
     text
-}
-
-/// `Not Found` → `not_found`.
-pub(crate) fn code_of(status: StatusCode) -> String {
-    let reason = status.canonical_reason().unwrap_or("error");
-    reason.to_ascii_lowercase().replace([' ', '-', '\''], "_")
 }

@@ -10,6 +10,12 @@ use crate::log::{self, Foreign, Permit};
 /// The longest text of a foreign rejection that is passed on, in bytes.
 const MAX_REJECTION: usize = 4096;
 
+/// Returns the code of a status in the JSON of errors: `not_found` for 404.
+pub(crate) fn code_of(status: StatusCode) -> String {
+    let reason = status.canonical_reason().unwrap_or("error");
+    reason.to_ascii_lowercase().replace([' ', '-', '\''], "_")
+}
+
 /// `{"error":{"code":…,"message":…}}`.
 pub(crate) fn json_error(status: StatusCode, code: impl AsRef<str>, message: &str) -> Response {
     let body = serde_json::json!({ "error": { "code": code.as_ref(), "message": message } });
@@ -100,7 +106,7 @@ pub(crate) async fn rejected(rejection: Response) -> Response {
     let mut response = if status.is_server_error() {
         internal_error()
     } else {
-        json_error(status, crate::error::code_of(status), &message)
+        json_error(status, code_of(status), &message)
     };
     for (name, value) in &parts.headers {
         if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {

@@ -168,7 +168,7 @@ fn refuse(status: StatusCode, message: &str) -> Response {
     if let Some(Permit { suppressed }) = log::permit("body_refused") {
         tracing::warn!(status = status.as_u16(), suppressed, "the body was refused");
     }
-    response::json_error(status, crate::error::code_of(status), message)
+    response::json_error(status, response::code_of(status), message)
 }
 
 pub(super) fn too_large(rejection: &BytesRejection) -> Response {

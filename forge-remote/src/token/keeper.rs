@@ -58,13 +58,18 @@ pub(super) struct Keeper {
     pub(super) ending: watch::Sender<bool>,
 }
 
+/// How long before its end a token is not handed out, and how many are remembered.
+pub(super) struct Bounds {
+    pub(super) margin: Duration,
+    pub(super) limit: usize,
+}
+
 impl Keeper {
     pub(super) fn new(
         store: Arc<dyn TokenStore>,
         keys: Keys,
         clock: Arc<dyn Clock>,
-        margin: Duration,
-        limit: usize,
+        bounds: Bounds,
         clock_health: Arc<ClockHealth>,
         admission: Arc<Admission>,
         announcer: Announcer,
@@ -74,8 +79,8 @@ impl Keeper {
             keys,
             started: (clock.now(), clock.elapsed()),
             clock,
-            margin,
-            limit,
+            margin: bounds.margin,
+            limit: bounds.limit,
             clock_health,
             admission,
             announcer,

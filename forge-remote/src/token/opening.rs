@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::cache::Link;
 use super::error::OpenError;
-use super::keeper::{self, Keeper};
+use super::keeper::{self, Bounds, Keeper};
 use super::seal::Keys;
 use super::store::{MemoryTokens, Page};
 use super::{PAGE, Tokens, key_check};
@@ -103,8 +103,10 @@ impl Tokens {
             store,
             keys,
             Arc::clone(&settings.clock),
-            settings.margin,
-            settings.limit,
+            Bounds {
+                margin: settings.margin,
+                limit: settings.limit,
+            },
             Arc::clone(&self.0.clock_health),
             Arc::clone(&self.0.admission),
             self.0.callbacks.announcer(),

@@ -1,5 +1,4 @@
-//! The structure of the source: rooms import downwards only, files form no circle, and no file
-//! grows past its limit.
+//! The structure of the source: which rooms and files import which.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod layers;
