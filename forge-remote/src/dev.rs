@@ -19,13 +19,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use self::outcome::{Outcome, Verdict};
+use crate::app::{App, Built};
 use crate::app::{StopSignals, complain, drift, print};
 use crate::error::Result;
 use crate::fit::{self, HttpKeySource};
 use crate::http_client::Network;
 use crate::platform::{self, Platform, has_body};
 use crate::registry::{Handler, Method, Registry, Simulation};
-use crate::{App, Built};
 
 /// Where `invoke` looks for the platform of a running `dev`.
 pub(crate) const DEFAULT_PLATFORM: &str = "http://127.0.0.1:8079";
@@ -198,7 +198,7 @@ async fn listen(port: u16, setting: &str) -> Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address).await.map_err(|error| {
         let message = format!("can't listen on {address} ({setting}): is another `dev` running?");
-        crate::Error::status(StatusCode::INTERNAL_SERVER_ERROR, message).caused_by(error)
+        crate::error::Error::status(StatusCode::INTERNAL_SERVER_ERROR, message).caused_by(error)
     })
 }
 
@@ -462,7 +462,7 @@ pub(crate) async fn invoke(options: &ArgMatches) -> i32 {
 
 async fn try_invoke(options: &ArgMatches) -> Result<bool> {
     let text = |name: &str| options.get_one::<String>(name).cloned();
-    let problem = |message: String| crate::Error::status(StatusCode::BAD_REQUEST, message);
+    let problem = |message: String| crate::error::Error::status(StatusCode::BAD_REQUEST, message);
     let body = match text("body") {
         Some(body) => Some(
             serde_json::from_str(&body)

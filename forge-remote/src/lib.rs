@@ -5,8 +5,10 @@ extern crate self as forge_remote;
 
 mod app;
 pub mod client;
+mod credentials;
 mod dev;
 pub mod diagnostic;
+mod environment;
 mod error;
 mod extract;
 pub mod fit;
@@ -52,10 +54,9 @@ pub mod __private {
 }
 
 pub use app::{App, Background, BackgroundError, BackgroundTasks, Built, LaunchError, Shutdown};
+pub use credentials::{SystemToken, UserToken};
 pub use error::{BoxError, Error, Result};
-pub use extract::{
-    AppState, Event, Invocation, Json, RetentionWindow, Retry, State, SystemToken, UserToken,
-};
+pub use extract::{AppState, Event, Invocation, Json, RetentionWindow, Retry, State};
 pub use manifest::Remote;
 pub use token::Tokens;
 

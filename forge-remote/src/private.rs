@@ -17,8 +17,9 @@ use serde::de::DeserializeOwned;
 pub use crate::kinds;
 pub use crate::registry::{Auth, Location, Method, Need, Registration, Submission};
 
+use crate::credentials::{SystemToken, UserToken};
 use crate::error::BoxError;
-use crate::extract::{AppState, Event, Invocation, Json, Retry, State, SystemToken, UserToken};
+use crate::extract::{AppState, Event, Invocation, Json, Retry, State};
 use crate::registry::{BoxFuture, Mount};
 use crate::response;
 use crate::token::Tokens;

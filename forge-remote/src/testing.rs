@@ -46,9 +46,10 @@ pub use crate::platform::{
 
 pub use crate::token::store::{ConformanceError, token_store_conformance};
 
+use crate::app::{App, BackgroundError, BackgroundTasks, Built};
+use crate::error::Result;
 use crate::fit::Clock;
 use crate::registry::{Auth, BoxFuture, Method};
-use crate::{App, BackgroundError, BackgroundTasks, Built, Result};
 
 /// The app id of tests that set none.
 pub const TEST_APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";

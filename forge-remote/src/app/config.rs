@@ -4,6 +4,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::App;
+use crate::environment::variable;
 use crate::manifest::ManifestFile;
 
 /// Settings as they apply: the environment wins over the code.
@@ -47,11 +48,6 @@ impl Settings {
         };
         self.configured_app_id.clone().or_else(manifest)
     }
-}
-
-/// An environment variable; empty counts as not set.
-pub(crate) fn variable(name: &str) -> Option<String> {
-    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// In the working directory; else beside Cargo.toml, when cargo runs the app.

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod drift;
 mod explain;
+mod keep_fresh;
 mod launch;
 mod logging;
 mod routes;
@@ -21,7 +22,6 @@ use std::sync::Arc;
 
 pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
 pub(crate) use cli::{PATIENCE, complain, print};
-pub(crate) use config::variable;
 pub(crate) use drift::drift;
 pub use launch::LaunchError;
 pub(crate) use serve::StopSignals;
@@ -250,7 +250,7 @@ impl App {
     /// # let _ = app;
     /// ```
     pub fn keep_tokens_fresh(self) -> Self {
-        let handlers = crate::token::fresh_registrations().into_iter();
+        let handlers = keep_fresh::registrations().into_iter();
         handlers.fold(self, Self::handler)
     }
 
@@ -496,7 +496,7 @@ impl App {
         for (name, pending) in std::mem::take(&mut self.pending_state) {
             let insert = pending.await.map_err(|cause| {
                 let message = format!("the state `{name}` could not be made");
-                crate::Error::status(axum::http::StatusCode::INTERNAL_SERVER_ERROR, message)
+                crate::error::Error::status(axum::http::StatusCode::INTERNAL_SERVER_ERROR, message)
                     .caused_by(cause)
             })?;
             if !insert(&mut self.state) {

@@ -17,9 +17,10 @@ use super::background::{BackgroundError, BackgroundTasks, Tasks};
 use super::serve::limits::{Limits, MAX_IN_FLIGHT};
 use super::{App, LaunchError, body};
 use crate::client::{Atlassian, is_label};
+use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::extract::trace_id;
-use crate::extract::{AppState, Below, PlatformBody, Retry, SYSTEM_HEADER, USER_HEADER, Verified};
+use crate::extract::{AppState, Below, PlatformBody, Retry, Verified};
 use crate::fit::{
     AppId, Caller, Claims, HttpKeySource, KeyRing, KeySet, KeySource, Named, PRODUCTION_KEYS,
     Provenance, Refusal, STAGING_KEYS, Target, Verifier, VerifyError,

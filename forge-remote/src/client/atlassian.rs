@@ -5,20 +5,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::response::Response as HttpResponse;
 use reqwest::Url;
 
 use super::clouds::{self, Addresses};
 use super::flight::Flights;
 use super::hosts::{self, Hosts, InvalidHost};
 use super::{Api, IsolatedCloud, Product, Retries, Tenant, impersonation, proof};
-use crate::extract::AppState;
 use crate::fit::{Clock, SystemClock};
 use crate::http_client::{ClientBuildError, LazyClient, Network};
 use crate::opaque::Opaque;
-use crate::response;
 use crate::token::Tokens;
 
 /// How long connecting may take.
@@ -310,15 +305,5 @@ impl Atlassian {
     /// Forge's own REST APIs, at `https://api.atlassian.com`: `/forge/app/v1/license`.
     pub fn platform(&self, tenant: &impl Tenant) -> Product {
         Product::new(self, Api::Platform, tenant)
-    }
-}
-
-/// The app's, as an argument of a handler.
-impl FromRequestParts<AppState> for Atlassian {
-    type Rejection = HttpResponse;
-
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, HttpResponse> {
-        // Every app has one.
-        state.get().ok_or_else(response::internal_error)
     }
 }

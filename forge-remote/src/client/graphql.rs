@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::error::{self, ClientError};
 use super::request::{Request, Response};
 use super::{Api, Atlassian, Client, Product, Tenant};
-use crate::extract::{Invocation, SystemToken, UserToken};
+use crate::credentials::{SystemToken, UserToken};
 use crate::json::repair;
 
 /// Errors of an answer that are kept, and those that a message names.
@@ -51,18 +51,6 @@ impl Atlassian {
     /// Compass, whose API is GraphQL: most of its questions need the [`cloud_id`](GraphQl::cloud_id).
     pub fn compass(&self, tenant: &impl Tenant) -> GraphQl {
         GraphQl(Product::new(self, Api::Compass, tenant))
-    }
-}
-
-impl Invocation {
-    /// The GraphQL gateway: see [`Atlassian::graphql`].
-    pub fn graphql(&self) -> GraphQl {
-        self.atlassian().graphql(self)
-    }
-
-    /// Compass: see [`Atlassian::compass`].
-    pub fn compass(&self) -> GraphQl {
-        self.atlassian().compass(self)
     }
 }
 

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::error::{self, ClientError};
 use super::flight::{Flights, Now, Timed, hash};
 use super::{Api, GraphQlError, Product, graphql};
-use crate::extract::{Owner, SystemToken, UserToken, ends_at};
+use crate::credentials::{Owner, SystemToken, UserToken, expires_at};
 
 /// The documented exchange.
 const MUTATION: &str =
@@ -107,7 +107,7 @@ impl Product {
             Ok(kept) => kept,
             Err(exchange) => exchange.await.map_err(ClientError::Impersonation)?,
         };
-        Ok(UserToken::obtained(&kept.value, owner))
+        Ok(UserToken::new(&kept.value, owner))
     }
 
     /// Forgets the tokens of a user of this installation: after a 403, or when what they may do has
@@ -160,7 +160,8 @@ async fn exchange(
     let exchanged = ask(&product, &token, &key).await;
     let kept = exchanged.map_err(Arc::new).map(|(token, life)| {
         // What the token says of its own end counts too: it may have been handed out before.
-        let own = ends_at(&token).map(|ends| ends.duration_since(asked.wall).unwrap_or_default());
+        let own =
+            expires_at(&token).map(|ends| ends.duration_since(asked.wall).unwrap_or_default());
         let life = match (life, own) {
             (Some(life), Some(own)) => life.min(own),
             (Some(life), None) | (None, Some(life)) => life,

@@ -123,6 +123,7 @@ pub use storage::{
     Batch, BatchError, BatchKey, Entities, FailedKey, FailedKeyError, Found, Item, Put,
     PutIfAbsent, Query, Secrets, SetBatch, Storage, Transaction,
 };
+pub(crate) use tenant::sealed::Tenant as SealedTenant;
 pub use tenant::{Addresses, Tenant};
 
 /// An API, as messages name it.

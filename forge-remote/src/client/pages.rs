@@ -15,8 +15,8 @@ use super::error::ClientError;
 use super::page::{Page, Place};
 use super::request::Request;
 use super::response::Response;
+use crate::fit::BoxFuture;
 use crate::json::repair;
-use crate::registry::BoxFuture;
 
 /// The items of every page of an answer, fetched page by page as they are needed.
 ///

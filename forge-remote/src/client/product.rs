@@ -10,7 +10,7 @@ use super::atlassian::{Manner, Settings};
 use super::error::{CallName, ClientError};
 use super::hosts::{self, STAGING};
 use super::{Api, Atlassian, IntoPath, Request, Tenant, impersonation};
-use crate::extract::{Owner, SystemToken, UserToken, Verified};
+use crate::credentials::{Owner, SystemToken, UserToken, VerifiedCall};
 use crate::fit::{InstallationContext, cloud_id_of};
 use crate::http_client::ClientBuildError;
 use crate::opaque::Opaque;
@@ -164,7 +164,7 @@ impl Product {
         if *owner.installation_id != *self.0.installation_id {
             return Some("the token is another installation's");
         }
-        if self.0.is_supplied && !self.0.is_on(&owner.sites()) {
+        if self.0.is_supplied && !self.0.is_on(&owner.cloud_ids()) {
             return Some("the base URL is of another site than the token's installation");
         }
         let exchanged = owner.context.as_deref()?;
@@ -179,7 +179,8 @@ impl Product {
     /// Calls it with this text for a token.
     #[cfg(feature = "fuzzing")]
     pub(super) fn with_token(&self, token: &str) -> Client {
-        self.as_app(&SystemToken::local(token, &self.0.installation_id))
+        let owner = Owner::of_local(&self.0.installation_id);
+        self.as_app(&SystemToken::new(token, owner))
     }
 
     fn client(&self, authorization: HeaderValue, is_user: bool, owner: Option<&Owner>) -> Client {
@@ -308,7 +309,7 @@ pub struct Client {
     pub(super) mismatch: Option<&'static str>,
     /// The call that brought the token, where the token alone names the tenant and somebody other
     /// than the platform may have chosen it.
-    pub(super) unproven: Option<Verified>,
+    pub(super) unproven: Option<VerifiedCall>,
     /// Where each call takes a new token from.
     pub(super) tokens: Option<Tokens>,
 }

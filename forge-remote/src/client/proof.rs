@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::error::ClientError;
 use super::flight::{Now, Timed, hash};
 use super::{Api, Client, GraphQlClient, Path, Product};
-use crate::extract::{Verified, ends_at};
+use crate::credentials::{VerifiedCall, expires_at};
 
 /// How long a proof holds where the token's end cannot be read.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(3600);
@@ -115,7 +115,7 @@ impl Client {
     }
 
     /// Whether it is the token that the platform itself delivered.
-    async fn is_kept(&self, call: &Verified) -> bool {
+    async fn is_kept(&self, call: &VerifiedCall) -> bool {
         let Some(tokens) = self.place.atlassian.shared.tokens.get() else {
             return false;
         };
@@ -126,7 +126,7 @@ impl Client {
         kept.is_some_and(|kept| kept.expose_secret() == self.secret())
     }
 
-    fn question(&self, call: &Verified) -> Question {
+    fn question(&self, call: &VerifiedCall) -> Question {
         let account = call.claims().principal().map(str::to_owned);
         Question {
             installation_id: call.claims().installation_id().to_owned(),
@@ -159,7 +159,7 @@ impl Client {
 
 async fn ask(
     client: Client,
-    call: Verified,
+    call: VerifiedCall,
     question: Question,
     who: Option<Arc<str>>,
     number: u64,
@@ -174,7 +174,7 @@ async fn ask(
         if !proven {
             return Timed::new(Verdict::Refused(who), asked, REFUSED_LIFE);
         }
-        let own = ends_at(client.secret());
+        let own = expires_at(client.secret());
         let own = own.map(|ends| ends.duration_since(asked.wall).unwrap_or_default());
         let life = own.unwrap_or(UNKNOWN_LIFE).min(LONGEST);
         Timed::new(Verdict::Proven, asked, life)
@@ -192,7 +192,7 @@ async fn ask(
 /// Whether Atlassian accepts the app's token for this app, environment and installation: the API
 /// answers 401 unless the token was issued for the installation in the path.
 /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
-async fn is_installations(client: &Client, call: &Verified) -> Result<bool, ClientError> {
+async fn is_installations(client: &Client, call: &VerifiedCall) -> Result<bool, ClientError> {
     let claims = call.claims();
     let last = |ari: &str| ari.rsplit('/').next().unwrap_or_default().to_owned();
     let app = last(claims.app_id());
@@ -217,7 +217,7 @@ async fn is_installations(client: &Client, call: &Verified) -> Result<bool, Clie
 /// app's scopes, so one after the other is.
 /// Sources: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-myself/>,
 /// <https://developer.atlassian.com/cloud/confluence/rest/v1/api-group-users/>
-async fn is_users(client: &Client, call: &Verified) -> Result<bool, ClientError> {
+async fn is_users(client: &Client, call: &VerifiedCall) -> Result<bool, ClientError> {
     let claims = call.claims();
     let Some(principal) = claims.principal() else {
         return Ok(false);

@@ -260,7 +260,7 @@ impl Request {
             retry_after,
             attempts,
             as_user: self.client.is_user(),
-            token_ended: crate::extract::ends_at(secret)
+            token_ended: crate::credentials::expires_at(secret)
                 .is_some_and(|ends| ends <= self.client.settings().clock.now()),
             location: location
                 .filter(|_| status.is_redirection())

@@ -1,17 +1,15 @@
 //! Where calls are made for.
 
-use super::Product;
-use crate::extract::Invocation;
 use crate::fit::{Claims, InstallationContext};
 use crate::token::Installation;
 
-/// Where calls are made for: a verified call ([`Invocation`], [`Claims`]), a kept [`Installation`],
+/// Where calls are made for: a verified call ([`Invocation`](crate::Invocation), [`Claims`]), a kept [`Installation`],
 /// or [`Addresses`] that you put together.
 pub trait Tenant: sealed::Tenant {}
 
 impl<T: sealed::Tenant> Tenant for T {}
 
-mod sealed {
+pub(crate) mod sealed {
     use super::*;
 
     /// Claims that say where to call.
@@ -55,28 +53,6 @@ mod sealed {
 
     tenant!(Claims);
     tenant!(Installation);
-
-    impl Tenant for Invocation {
-        fn installation_id(&self) -> &str {
-            self.claims().installation_id()
-        }
-
-        fn api_base_url(&self) -> Option<&str> {
-            self.claims().api_base_url()
-        }
-
-        fn contexts(&self) -> Vec<InstallationContext> {
-            self.installation_contexts()
-        }
-
-        fn isolated_cloud_label(&self) -> Option<&str> {
-            self.claims().isolated_cloud_label()
-        }
-
-        fn trace(&self) -> [Option<&str>; 2] {
-            [self.trace_id(), self.span_id()]
-        }
-    }
 
     impl Tenant for Addresses {
         fn installation_id(&self) -> &str {
@@ -206,28 +182,5 @@ impl<T: Tenant> From<&T> for Addresses {
             contexts,
             isolated_cloud_label: tenant.isolated_cloud_label().map(str::to_owned),
         }
-    }
-}
-
-/// Atlassian's APIs, for the installation that the call comes from.
-impl Invocation {
-    /// Jira: see [`Atlassian::jira`](super::Atlassian::jira).
-    pub fn jira(&self) -> Product {
-        self.atlassian().jira(self)
-    }
-
-    /// Confluence: see [`Atlassian::confluence`](super::Atlassian::confluence).
-    pub fn confluence(&self) -> Product {
-        self.atlassian().confluence(self)
-    }
-
-    /// Bitbucket: see [`Atlassian::bitbucket`](super::Atlassian::bitbucket).
-    pub fn bitbucket(&self) -> Product {
-        self.atlassian().bitbucket(self)
-    }
-
-    /// Forge's own REST APIs: see [`Atlassian::platform`](super::Atlassian::platform).
-    pub fn platform(&self) -> Product {
-        self.atlassian().platform(self)
     }
 }

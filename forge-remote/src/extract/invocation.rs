@@ -10,8 +10,9 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
 
-use super::{AppState, Owner};
+use super::state::AppState;
 use crate::client::Atlassian;
+use crate::credentials::{Owner, VerifiedCall};
 use crate::fit::{Claims, Provenance};
 use crate::opaque::Opaque;
 use crate::response;
@@ -23,10 +24,9 @@ pub(crate) struct Verified(Opaque<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    claims: Claims,
+    call: VerifiedCall,
     endpoint: Arc<str>,
     atlassian: Atlassian,
-    provenance: Provenance,
     work: Arc<Work>,
     trace_id: Option<Box<str>>,
     span_id: Option<Box<str>>,
@@ -46,10 +46,9 @@ impl Verified {
         work: Arc<Work>,
     ) -> Self {
         Self(Opaque::new(Inner {
-            claims,
+            call: VerifiedCall::new(claims, provenance),
             endpoint,
             atlassian,
-            provenance,
             work,
             trace_id: trace_id(headers).map(Into::into),
             span_id: hex_header(headers, "x-b3-spanid").map(Into::into),
@@ -61,17 +60,17 @@ impl Verified {
     }
 
     pub(crate) fn claims(&self) -> &Claims {
-        &self.0.claims
+        self.0.call.claims()
     }
 
     /// Where the headers come from, and with them the tokens beside the FIT.
     pub(crate) fn provenance(&self) -> Provenance {
-        self.0.provenance
+        self.0.call.provenance()
     }
 
     /// Whose the tokens beside the FIT are.
     pub(crate) fn owner(&self) -> Owner {
-        Owner::of_call(self)
+        Owner::of_call(self.0.call.clone())
     }
 }
 
@@ -126,7 +125,7 @@ impl Invocation {
 
     /// The claims.
     pub fn claims(&self) -> &Claims {
-        &self.0.0.claims
+        self.0.claims()
     }
 
     /// Runs work that the response does not wait for.

@@ -1,10 +1,11 @@
 //! What a handler can take: the verified invocation, its tokens, the app's state, the body.
 
+mod backend;
 mod event;
 mod invocation;
 mod json;
+mod oauth;
 mod state;
-mod token;
 
 pub use event::{Event, RetentionWindow, Retry};
 pub(crate) use event::{read_event, whole_body};
@@ -14,5 +15,3 @@ pub use json::Json;
 pub(crate) use json::PlatformBody;
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};
-pub(crate) use token::{Owner, SYSTEM_HEADER, USER_HEADER, ends_at, new_system_token};
-pub use token::{SystemToken, UserToken};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::registry::BoxFuture;
+use super::future::BoxFuture;
 
 /// Where the framework gets its time from.
 ///

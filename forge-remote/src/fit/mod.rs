@@ -7,6 +7,7 @@ mod claims;
 mod clock;
 mod clock_health;
 mod cloud;
+mod future;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod json;
@@ -27,6 +28,7 @@ pub use claims::{Claims, InstallationContext, License};
 pub use clock::{Clock, SystemClock};
 pub(crate) use clock_health::ClockHealth;
 pub(crate) use cloud::{Cloud, cloud_id_of, cloud_ids};
+pub use future::BoxFuture;
 pub use keys::{KeyPolicy, KeySet, KeysUnavailable};
 pub use policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
 pub use provenance::Provenance;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::future::BoxFuture;
 use crate::http_client::{LazyClient, Network, is_loopback};
-use crate::registry::BoxFuture;
 
 /// Atlassian's commercial cloud.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>

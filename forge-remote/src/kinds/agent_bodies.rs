@@ -186,7 +186,7 @@ impl IntoResponse for AgentAnswer {
                 );
                 response::internal_error()
             }
-            _ => crate::Json(self).into_response(),
+            _ => crate::extract::Json(self).into_response(),
         }
     }
 }

@@ -189,7 +189,7 @@ impl ResidencyFailure {
 impl IntoResponse for ResidencyFailure {
     fn into_response(self) -> Response {
         tracing::warn!(code = self.0, "the move to another region was refused");
-        let body = crate::Json(serde_json::json!({ "errorResponseCode": self.0 }));
+        let body = crate::extract::Json(serde_json::json!({ "errorResponseCode": self.0 }));
         (StatusCode::CONFLICT, body).into_response()
     }
 }

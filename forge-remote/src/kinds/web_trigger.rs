@@ -15,8 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use super::{item, nested, set, wrong_items};
-use crate::Json;
-use crate::extract::Below;
+use crate::extract::{Below, Json};
 use crate::json::{Lenient as _, repair};
 use crate::manifest::OwnedProperties;
 use crate::registry::{Handler, Kind, Module, Simulation};

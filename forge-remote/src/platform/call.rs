@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
 use super::oauth::{Kind, OAuth};
 use super::{Fit, Platform, random_hex};
-use crate::extract::{SYSTEM_HEADER, USER_HEADER};
+use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
 use crate::fit::Caller;
 use crate::registry::{Auth, Handler, Method, Simulation};
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::{Platform, random_hex};
-use crate::extract::{Owner, SystemToken, UserToken};
+use crate::credentials::{Owner, SystemToken, UserToken};
 
 /// Who a token is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,7 +44,10 @@ impl Platform {
 
     /// The same, as handlers take it: to test a function that calls Atlassian as the app.
     pub fn system_token(&self) -> SystemToken {
-        SystemToken::local(&self.oauth_token(), &self.installation_ari())
+        SystemToken::new(
+            &self.oauth_token(),
+            Owner::of_local(&self.installation_ari()),
+        )
     }
 
     /// A user's, as handlers take it: to test a function that calls Atlassian as this account.
@@ -54,7 +57,7 @@ impl Platform {
             installation: self.installation_ari(),
             account_id: Some(account_id.to_owned()),
         });
-        UserToken::obtained(&token, Owner::of_local(&self.installation_ari()))
+        UserToken::new(&token, Owner::of_local(&self.installation_ari()))
     }
 
     pub(crate) fn token(&self, oauth: &OAuth) -> String {

@@ -8,8 +8,6 @@ mod kind;
 
 use std::any::TypeId;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 pub(crate) use checks::RULES;
@@ -18,9 +16,7 @@ pub use kind::{Kind, Module, Reach, Simulation};
 
 pub use crate::diagnostic::Location;
 use crate::extract::AppState;
-
-/// The boxed future a mounted handler answers with.
-pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub use crate::fit::BoxFuture;
 
 /// How a handler is called: the verified request and the app's state in, a response out.
 pub trait Mount: Send + Sync + 'static {

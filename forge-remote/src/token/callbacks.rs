@@ -16,7 +16,7 @@ use super::removal::{Removal, SETTLES};
 use super::store::StoreError;
 use super::{Inner, PAGE, Page, Tokens};
 use crate::error::{Error, Result};
-use crate::registry::BoxFuture;
+use crate::fit::BoxFuture;
 
 /// How long a callback may take.
 const CALLBACK_TIME: Duration = Duration::from_secs(60);

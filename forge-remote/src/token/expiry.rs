@@ -9,7 +9,7 @@ use super::callbacks::run_callback;
 use super::installation::Installation;
 use super::purge::KEPT_AFTER_END;
 use super::{Inner, Tokens};
-use crate::registry::BoxFuture;
+use crate::fit::BoxFuture;
 
 /// Looked at this often, at least.
 const LONGEST: Duration = Duration::from_secs(60);

@@ -73,11 +73,6 @@ impl Installation {
         self.about.isolated_cloud_label.as_deref()
     }
 
-    /// The ids of the sites it is on.
-    pub(crate) fn cloud_ids(&self) -> Vec<String> {
-        self.about.cloud_ids()
-    }
-
     /// When the token ends.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::installation::About;
 use super::{LONGEST_LIFE, Tokens, UNKNOWN_LIFE};
-use crate::extract::{ends_at, new_system_token};
+use crate::credentials::{expires_at, new_system_token};
 use crate::fit::{Claims, Provenance};
 
 /// Longer ids are not kept, in bytes: an ARI has about 90, and stores have limits for keys.
@@ -43,7 +43,7 @@ impl Tokens {
             Provenance::Page | Provenance::Forwarded => return,
         }
         // A later end than can be is read wrongly: believed, it would keep newer tokens out.
-        let read = ends_at(token);
+        let read = expires_at(token);
         let read = read.filter(|ends| *ends <= now + LONGEST_LIFE);
         let expires_at = read.unwrap_or(now + UNKNOWN_LIFE);
         if expires_at <= now {

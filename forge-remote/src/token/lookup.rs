@@ -10,7 +10,7 @@ use super::intake::is_storable;
 use super::keeper::Keeper;
 use super::records::Found;
 use super::{PATIENCE, Tokens};
-use crate::extract::SystemToken;
+use crate::credentials::{Owner, SystemToken};
 use crate::fit::Claims;
 
 /// Using them. Before the app serves (or [`open`](Tokens::open) was called), these wait for 10
@@ -21,8 +21,8 @@ impl Tokens {
     /// Mostly from memory. The store is asked when memory has none, and now and then to learn what
     /// other instances did.
     pub async fn system(&self, installation_id: &str) -> Result<SystemToken, TokenError> {
-        let (entry, now) = self.find(installation_id).await?;
-        Ok(SystemToken::kept(&entry.token, installation(&entry, now)))
+        let (entry, _) = self.find(installation_id).await?;
+        Ok(kept_token(&entry))
     }
 
     /// The kept token of a call's installation, where the platform itself brought it; `None` where
@@ -31,9 +31,9 @@ impl Tokens {
         if self.0.keeper.get().is_none() || self.settings().from_pages {
             return None;
         }
-        let (entry, now) = self.find(claims.installation_id()).await.ok()?;
+        let (entry, _) = self.find(claims.installation_id()).await.ok()?;
         let is_ours = entry.about.cloud() == claims.cloud();
-        is_ours.then(|| SystemToken::kept(&entry.token, installation(&entry, now)))
+        is_ours.then(|| kept_token(&entry))
     }
 
     /// Whether a call's installation is known to be in another cloud than the one that signed the
@@ -204,4 +204,10 @@ pub(super) fn installation(entry: &Entry, now: SystemTime) -> Installation {
         expires_at: entry.expires_at,
         remaining: entry.expires_at.duration_since(now).unwrap_or_default(),
     }
+}
+
+/// The entry's token, which belongs to the entry's installation.
+fn kept_token(entry: &Entry) -> SystemToken {
+    let owner = Owner::of_kept(&entry.about.installation_id, entry.about.cloud_ids());
+    SystemToken::new(&entry.token, owner)
 }

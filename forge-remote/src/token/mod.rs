@@ -119,7 +119,6 @@ mod cache;
 mod callbacks;
 mod error;
 mod expiry;
-mod fresh;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod installation;
@@ -146,15 +145,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::response::Response;
 use tokio::sync::watch;
 
 pub use cache::TokenCounts;
 pub use callbacks::RemovalOutcome;
 pub use error::{OpenError, TokenError};
-pub(crate) use fresh::registrations as fresh_registrations;
 pub use installation::Installation;
 pub use listing::EachInstallation;
 pub use seal::InvalidKeys;
@@ -167,9 +162,7 @@ pub use store::RedisTokens;
 pub use store::SqliteTokens;
 pub use store::{Listed, MemoryTokens, Page, SealedToken, StoreError, Stored, TokenStore};
 
-use crate::extract::AppState;
 use crate::fit::ClockHealth;
-use crate::response;
 use callbacks::Callbacks;
 use expiry::Watcher;
 use keeper::{Admission, Keeper};
@@ -254,17 +247,5 @@ impl Tokens {
     fn settings(&self) -> MutexGuard<'_, Settings> {
         let settings = self.0.settings.lock();
         settings.unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl FromRequestParts<AppState> for Tokens {
-    type Rejection = Response;
-
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
-        state.get().ok_or_else(|| {
-            // Only inside another extractor: launch checks the rest.
-            tracing::error!("the app keeps no tokens: give it a store with `App::tokens(store)`");
-            response::internal_error()
-        })
     }
 }

@@ -10,7 +10,7 @@ use super::keeper::{self, Bounds, Keeper};
 use super::seal::Keys;
 use super::store::{MemoryTokens, Page};
 use super::{PAGE, Tokens, key_check};
-use crate::app::variable;
+use crate::environment::variable;
 use crate::error::chain;
 use crate::fit::{ClockHealth, Environment};
 

@@ -11,7 +11,7 @@ use super::keeper::Keeper;
 use super::lookup::{ended, installation};
 use super::records::{Found, Opened};
 use super::store::StoreError;
-use crate::extract::SystemToken;
+use crate::credentials::SystemToken;
 use crate::fit::Environment;
 
 /// A site, by its cloud id, and which of the app's installations there: for

@@ -21,7 +21,7 @@ pub use transaction::Transaction;
 use super::error::ClientError;
 use super::request::{Request, Response};
 use super::{Api, Atlassian, Client, Path, Product, Tenant};
-use crate::extract::{Invocation, SystemToken};
+use crate::credentials::SystemToken;
 
 /// The longest key, in characters.
 const MAX_KEY: usize = 500;
@@ -37,13 +37,6 @@ impl Atlassian {
     /// brought is [proven](SystemToken#on-a-pages-call) first.
     pub fn storage(&self, tenant: &impl Tenant, token: &SystemToken) -> Storage {
         Storage(Product::new(self, Api::Storage, tenant).as_app(token))
-    }
-}
-
-impl Invocation {
-    /// Forge's storage of this installation: see [`Atlassian::storage`].
-    pub fn storage(&self, token: &SystemToken) -> Storage {
-        self.atlassian().storage(self, token)
     }
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use crate::error::BoxError;
-use crate::registry::BoxFuture;
+use crate::fit::BoxFuture;
 
 #[cfg(feature = "testing")]
 pub use conformance::{ConformanceError, token_store_conformance};

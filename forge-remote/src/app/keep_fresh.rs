@@ -3,12 +3,13 @@
 
 use forge_remote_schema::built_in;
 
-use crate::__private::{
+use crate::credentials::SystemToken;
+use crate::error::Result;
+use crate::extract::Invocation;
+use crate::kinds::{Conditions, Interval, PreUninstall, ScheduledTrigger, Trigger};
+use crate::private::{
     NOTHING, Written, mount_1, mount_2, no_user_asks_none, no_user_asks_system, record,
 };
-use crate::error::Result;
-use crate::extract::{Invocation, SystemToken};
-use crate::kinds::{Conditions, Interval, PreUninstall, ScheduledTrigger, Trigger};
 use crate::registry::Registration;
 use crate::token::Tokens;
 
@@ -16,7 +17,7 @@ const NAME: &str = "keep_tokens_fresh";
 const HERE: &str = concat!(file!(), ":", line!(), ":", column!());
 
 /// An hourly call, one at each installation and major upgrade, and one before an uninstallation.
-pub(crate) fn registrations() -> [Registration; 3] {
+pub(super) fn registrations() -> [Registration; 3] {
     // Keeping the token is the app's own doing, with every call that brings one.
     let token =
         || no_user_asks_system::forge_remote_probe::<Option<SystemToken>>::forge_remote_last();

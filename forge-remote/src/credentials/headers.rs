@@ -1,0 +1,36 @@
+//! The headers that bring OAuth tokens beside a FIT.
+
+use axum::http::{HeaderMap, HeaderName};
+
+pub(crate) const SYSTEM_HEADER: HeaderName = HeaderName::from_static("x-forge-oauth-system");
+pub(crate) const USER_HEADER: HeaderName = HeaderName::from_static("x-forge-oauth-user");
+
+/// Upper bound on a header's value, in bytes; longer values are rejected. An OAuth token has about
+/// 2 KB.
+const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Returns the one token in a header: `Some(None)` where the header is missing, `None` where it does
+/// not hold exactly one token.
+pub(crate) fn one_token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Some(None);
+    };
+    let text = value.to_str().ok().filter(|text| {
+        !text.is_empty() && text.len() <= MAX_TOKEN_BYTES && !text.contains([' ', '\t', ','])
+    })?;
+    values.next().is_none().then_some(Some(text))
+}
+
+/// Returns the request's system token, when it brings exactly one. Also `None` when its bytes are
+/// `known`: most are, and then they are not validated one by one.
+pub(crate) fn new_system_token(
+    headers: &HeaderMap,
+    known: impl FnOnce(&[u8]) -> bool,
+) -> Option<&str> {
+    let token = headers.get(SYSTEM_HEADER)?;
+    if known(token.as_bytes()) {
+        return None;
+    }
+    one_token(headers, &SYSTEM_HEADER)?
+}

@@ -1,0 +1,10 @@
+//! OAuth tokens, and whose they are.
+
+mod headers;
+mod owner;
+mod tokens;
+
+pub(crate) use headers::{SYSTEM_HEADER, USER_HEADER, new_system_token, one_token};
+pub(crate) use owner::{Owner, VerifiedCall};
+pub(crate) use tokens::expires_at;
+pub use tokens::{SystemToken, UserToken};

@@ -1,0 +1,142 @@
+//! The tokens as values: they can be sent to Atlassian and not printed.
+
+use std::time::{Duration, SystemTime};
+
+use axum::http::HeaderValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
+use super::owner::{Owner, VerifiedCall};
+use crate::fit::Provenance;
+
+/// A secret string and its owner: no `Debug`, no `Display`, wiped when dropped.
+#[derive(Clone)]
+struct Secret {
+    text: Zeroizing<String>,
+    owner: Option<Owner>,
+}
+
+impl Secret {
+    fn new(text: &str, owner: Option<Owner>) -> Self {
+        Self {
+            text: Zeroizing::new(text.to_owned()),
+            owner,
+        }
+    }
+
+    fn expires_at(&self) -> Option<SystemTime> {
+        expires_at(&self.text)
+    }
+
+    fn authorization(&self) -> HeaderValue {
+        let text = Zeroizing::new(format!("Bearer {}", self.text.as_str()));
+        // Taken from a header, so it fits into one.
+        let mut value =
+            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        value.set_sensitive(true);
+        value
+    }
+}
+
+/// Returns when a token expires, where it is a JWT with an `exp`.
+pub(crate) fn expires_at(token: &str) -> Option<SystemTime> {
+    #[derive(serde::Deserialize)]
+    struct Expiry {
+        exp: u64,
+    }
+    let payload = token.split('.').nth(1)?;
+    let json = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
+    let expiry: Expiry = serde_json::from_slice(&json).ok()?;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(expiry.exp))
+}
+
+macro_rules! token {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone)]
+        #[allow(missing_debug_implementations, reason = "a secret must not be printable")]
+        pub struct $name(Secret);
+
+        impl $name {
+            /// A token that was read or obtained for this owner.
+            pub(crate) fn new(token: &str, owner: impl Into<Option<Owner>>) -> Self {
+                Self(Secret::new(token, owner.into()))
+            }
+
+            /// The token itself. Never log it, never send it anywhere but to Atlassian's APIs.
+            pub fn expose_secret(&self) -> &str {
+                &self.0.text
+            }
+
+            /// Where the token's header comes from: [`Provenance::Platform`] for a kept token, and for
+            /// one that Atlassian gave in exchange.
+            pub fn provenance(&self) -> Provenance {
+                let call = self.0.owner.as_ref().and_then(Owner::unproven);
+                call.map_or(Provenance::Platform, VerifiedCall::provenance)
+            }
+
+            pub(crate) fn owner(&self) -> Option<&Owner> {
+                self.0.owner.as_ref()
+            }
+
+            /// When it ends, as far as the token can be read: a hint, for Atlassian calls these
+            /// tokens opaque. `None` when it isn't a JWT with an `exp`; count on 2 hours then.
+            pub fn expires_at(&self) -> Option<SystemTime> {
+                self.0.expires_at()
+            }
+
+            /// `Bearer …`, for the `Authorization` header of a call to Atlassian; marked sensitive.
+            pub fn authorization(&self) -> HeaderValue {
+                self.0.authorization()
+            }
+        }
+    };
+}
+
+token! {
+    /// The app's system token (`x-forge-oauth-system`): calls Atlassian's APIs as the app.
+    ///
+    /// A handler that takes it says `auth = system`. Forge sends it with at least 2 and at most
+    /// 4 hours of life; it may be kept until it ends. Take `Option<SystemToken>` where it may be
+    /// missing.
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
+    ///
+    /// # On a page's call
+    ///
+    /// OAuth headers are not signed. A page's user can call the handler with the token of another
+    /// app, and of another site ([`Provenance`](crate::fit::Provenance)). So where the app keeps
+    /// tokens ([`App::tokens`](crate::App::tokens)), a page's call gets the kept token, whatever its
+    /// header holds. Without a kept one, the header's token works for Jira, Confluence and Bitbucket,
+    /// whose URLs name the site. Forge storage, GraphQL and Forge's own APIs know the tenant by the
+    /// token alone: they are called once Atlassian's installation-details API has accepted the token
+    /// for this app and installation, which is asked once per token; otherwise the call fails with
+    /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken). The same holds for web
+    /// triggers and agents. What [`expose_secret`](Self::expose_secret) returns has not been proven.
+    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
+    ///
+    /// It can't be printed:
+    ///
+    /// ```compile_fail
+    /// fn log(token: forge_remote::SystemToken) {
+    ///     println!("{token:?}");
+    /// }
+    /// ```
+    SystemToken
+}
+
+token! {
+    /// The acting user's token (`x-forge-oauth-user`): calls Atlassian's APIs as that user.
+    ///
+    /// A handler that takes it says `auth = user`. It lives 4 hours at most, perhaps much less.
+    /// Take `Option<UserToken>` where nobody may be logged in.
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+    ///
+    /// On a page's call the header may hold another account's token, of another app. Jira, Confluence
+    /// and Bitbucket refuse it where that app is not installed. GraphQL is called only once Atlassian
+    /// has said that the token's account is the call's [`principal`](crate::fit::Claims::principal):
+    /// the installation's Jira (`read:jira-user`), its Confluence (`read:confluence-user`) or GraphQL
+    /// itself (`read:me`) is asked, once per token. Otherwise the call fails with
+    /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken).
+    UserToken
+}

@@ -1,0 +1,8 @@
+//! Environment variables.
+
+use std::env;
+
+/// Returns an environment variable. An empty one counts as missing.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}

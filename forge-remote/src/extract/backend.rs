@@ -1,0 +1,94 @@
+//! The app's clients and kept tokens as arguments, and Atlassian's APIs from an [`Invocation`].
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::response::Response;
+
+use super::invocation::Invocation;
+use super::state::AppState;
+use crate::client::{Atlassian, GraphQl, Product, SealedTenant, Storage};
+use crate::credentials::SystemToken;
+use crate::fit::InstallationContext;
+use crate::response;
+use crate::token::Tokens;
+
+impl FromRequestParts<AppState> for Atlassian {
+    type Rejection = Response;
+
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
+        // Every app has one.
+        state.get().ok_or_else(response::internal_error)
+    }
+}
+
+impl FromRequestParts<AppState> for Tokens {
+    type Rejection = Response;
+
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
+        state.get().ok_or_else(|| {
+            // Only inside another extractor: launch checks the rest.
+            tracing::error!("the app has no token store: give it one with `App::tokens(store)`");
+            response::internal_error()
+        })
+    }
+}
+
+impl SealedTenant for Invocation {
+    fn installation_id(&self) -> &str {
+        self.claims().installation_id()
+    }
+
+    fn api_base_url(&self) -> Option<&str> {
+        self.claims().api_base_url()
+    }
+
+    fn contexts(&self) -> Vec<InstallationContext> {
+        self.installation_contexts()
+    }
+
+    fn isolated_cloud_label(&self) -> Option<&str> {
+        self.claims().isolated_cloud_label()
+    }
+
+    fn trace(&self) -> [Option<&str>; 2] {
+        [self.trace_id(), self.span_id()]
+    }
+}
+
+/// Atlassian's APIs, for the installation that the call comes from.
+impl Invocation {
+    /// Jira: see [`Atlassian::jira`](Atlassian::jira).
+    pub fn jira(&self) -> Product {
+        self.atlassian().jira(self)
+    }
+
+    /// Confluence: see [`Atlassian::confluence`](Atlassian::confluence).
+    pub fn confluence(&self) -> Product {
+        self.atlassian().confluence(self)
+    }
+
+    /// Bitbucket: see [`Atlassian::bitbucket`](Atlassian::bitbucket).
+    pub fn bitbucket(&self) -> Product {
+        self.atlassian().bitbucket(self)
+    }
+
+    /// Forge's own REST APIs: see [`Atlassian::platform`](Atlassian::platform).
+    pub fn platform(&self) -> Product {
+        self.atlassian().platform(self)
+    }
+
+    /// The GraphQL gateway: see [`Atlassian::graphql`].
+    pub fn graphql(&self) -> GraphQl {
+        self.atlassian().graphql(self)
+    }
+
+    /// Compass: see [`Atlassian::compass`].
+    pub fn compass(&self) -> GraphQl {
+        self.atlassian().compass(self)
+    }
+
+    /// Forge's storage of this installation: see [`Atlassian::storage`].
+    pub fn storage(&self, token: &SystemToken) -> Storage {
+        self.atlassian().storage(self, token)
+    }
+}
