@@ -7,10 +7,11 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use super::installation::{About, Standing};
+use super::limits::{FIRST_REFUSED_PAUSE, LONGEST_LIFE, LONGEST_REFUSED_PAUSE};
 use super::removal::Removal;
 use super::seal::{Keys, Subject};
 use super::store::SealedToken;
-use super::{LONGEST_LIFE, writer};
+
 use crate::log::LogLimit;
 
 /// After this long a token in memory is compared with the store's: another instance may have
@@ -202,8 +203,8 @@ impl Memory {
     pub(super) fn set_aside(&mut self, id: &str, elapsed: Duration) -> Duration {
         let before = self.refused.get(id).map(|refused| refused.pause * 2);
         let pause = before
-            .unwrap_or(writer::FIRST_REFUSED_PAUSE)
-            .min(writer::LONGEST_REFUSED_PAUSE);
+            .unwrap_or(FIRST_REFUSED_PAUSE)
+            .min(LONGEST_REFUSED_PAUSE);
         let again_at = elapsed + pause;
         let refused = Refused { again_at, pause };
         self.refused.insert(id.to_owned(), refused);

@@ -1,43 +1,24 @@
-//! The app's callbacks after a removal: at least once, after it has settled, until they succeed.
+//! The app's callbacks: after a removal, and before a token expires.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
-use super::keeper::Keeper;
-use super::records::Found;
-use super::removal::{Removal, SETTLES};
-use super::store::StoreError;
-use super::{Inner, PAGE, Page, Tokens};
+use super::installation::Installation;
 use crate::error::{Error, Result};
 use crate::fit::BoxFuture;
 
 /// How long a callback may take.
 const CALLBACK_TIME: Duration = Duration::from_secs(60);
-const FIRST_PAUSE: Duration = Duration::from_secs(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// Between two looks at every removal in the store, for those that another instance wrote.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
-/// After a sweep that failed.
-const SWEEP_AGAIN: Duration = Duration::from_secs(60);
-/// The same where the installation had several products: longer than the hour within which
-/// `keep_tokens_fresh` has Forge call for an installation that is still there.
-const PRODUCTS_SETTLE: Duration = Duration::from_secs(75 * 60);
-/// Longer than this is no use: the record of a removal lasts 28 hours.
-const LONGEST_DELAY: Duration = Duration::from_secs(24 * 3600);
-/// The record of a removal is written again when it is this old and a callback still fails.
-const RENEWED_AFTER: Duration = Duration::from_secs(6 * 3600);
-
-/// What a callback of [`Tokens::on_removed`] returns: nothing, or a `Result` of which an error has
-/// it called again.
+/// The output of a callback of [`Tokens::on_removed`](super::Tokens::on_removed): nothing, or a
+/// `Result`, whose error causes a retry.
 pub trait RemovalOutcome: Send + 'static {
-    /// Converts it; an error has the callback called again.
+    /// Converts the output; after an error the callback is retried.
     fn into_result(self) -> Result<()>;
 }
 
@@ -53,14 +34,27 @@ impl<E: Into<Error> + Send + 'static> RemovalOutcome for std::result::Result<(),
     }
 }
 
-type Callback = Box<dyn Fn(String) -> BoxFuture<Result<()>> + Send + Sync>;
+/// A callback of [`Tokens::on_removed`](super::Tokens::on_removed).
+pub(super) type RemovalCallback = Box<dyn Fn(String) -> BoxFuture<Result<()>> + Send + Sync>;
 
-/// The callbacks, and the way to the task that runs them.
+/// The callbacks after a removal, shared with the task that runs them.
+pub(super) type RemovalCallbacks = Arc<Mutex<Vec<Arc<RemovalCallback>>>>;
+
+/// A callback of [`Tokens::on_expiring`](super::Tokens::on_expiring).
+pub(super) struct ExpiryCallback {
+    /// The rest of a token's life at which it is called.
+    pub(super) before: Duration,
+    pub(super) call: Box<dyn Fn(Installation) -> BoxFuture<()> + Send + Sync>,
+}
+
+/// The callbacks, and the announcements for the task that runs those after a removal.
 pub(super) struct Callbacks {
-    all: Arc<Mutex<Vec<Arc<Callback>>>>,
+    removal: RemovalCallbacks,
     announcer: Announcer,
     /// Until a task takes it.
     announced: Mutex<Option<mpsc::UnboundedReceiver<String>>>,
+    /// Until there is a runtime to run on.
+    expiry: Mutex<Vec<ExpiryCallback>>,
 }
 
 /// Announces a removal to the task that runs the callbacks.
@@ -83,12 +77,13 @@ impl Default for Callbacks {
     fn default() -> Self {
         let (sender, announced) = mpsc::unbounded_channel();
         Self {
-            all: Arc::default(),
+            removal: Arc::default(),
             announcer: Announcer {
                 sender,
                 has_callbacks: Arc::default(),
             },
             announced: Mutex::new(Some(announced)),
+            expiry: Mutex::default(),
         }
     }
 }
@@ -98,91 +93,35 @@ impl Callbacks {
         self.announcer.clone()
     }
 
-    /// Starts the task that runs the callbacks, until every handle is gone.
-    pub(super) fn start(&self, runtime: &tokio::runtime::Handle, tokens: Weak<Inner>) {
-        if !self.announcer.has_callbacks.load(Ordering::Relaxed) {
-            return;
-        }
-        let announced = self.announced.lock();
-        let announced = announced.unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(announced) = announced {
-            let watch = RemovalWatch {
-                callbacks: Arc::clone(&self.all),
-                pending: BTreeMap::new(),
-                sweep_at: Duration::ZERO,
-            };
-            runtime.spawn(watch.run(tokens, announced));
-        }
-    }
-}
-
-impl Tokens {
-    /// Calls back after an installation was removed ([`remove`](Self::remove), which
-    /// [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls when the app is uninstalled):
-    /// the only sign that what the app keeps for a customer may be deleted. An installation that
-    /// isn't listed, or has no token now, may still be there.
-    ///
-    /// The callback runs at least once in each instance, and may run more than once: write it so
-    /// that deleting twice does no harm. It returns nothing, or a `Result`: after an error, a panic
-    /// or 60 seconds it is called again, 10 seconds later at first and every 15 minutes in the end,
-    /// until it succeeds. Each instance looks for removals when it starts and once an hour, so one
-    /// that was killed during a callback calls again after its restart. (With a store that lost its
-    /// data, or [`MemoryTokens`](super::MemoryTokens), a restart forgets.)
-    ///
-    /// It runs once the removal has settled, see [`removal_delay`](Self::removal_delay): an
-    /// installation that Forge calls for in the meantime was not uninstalled, and is not reported.
-    ///
-    /// Forge itself doesn't promise the call before an uninstallation: an installation without
-    /// tokens for days may be gone as well. Nor does Atlassian document whether the call also comes
-    /// when an installation in several products loses one of them: for those the delay is 75
-    /// minutes, in which `keep_tokens_fresh` has Forge call for every installation that is left.
-    ///
-    /// ```
-    /// use forge_remote::token::{MemoryTokens, Tokens};
-    ///
-    /// # async fn delete_everything_of(installation_id: &str) -> std::io::Result<()> { Ok(()) }
-    /// let tokens = Tokens::new(MemoryTokens::new());
-    /// tokens.on_removed(|installation_id| async move {
-    ///     delete_everything_of(&installation_id).await
-    /// });
-    /// ```
-    ///
-    /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/pre-uninstall/>
-    pub fn on_removed<F, Fut>(&self, callback: F)
-    where
-        F: Fn(String) -> Fut + Send + Sync + 'static,
-        Fut: Future + Send + 'static,
-        Fut::Output: RemovalOutcome,
-    {
-        let callbacks = &self.0.callbacks;
-        let callback = Arc::new(callback);
-        let callback: Callback = Box::new(move |id| {
-            let callback = Arc::clone(&callback);
-            // Called in the future: a panic before there is one is caught as well.
-            Box::pin(async move { callback(id).await.into_result() })
-        });
-        let all = callbacks.all.lock();
+    pub(super) fn add_removal(&self, callback: RemovalCallback) {
+        let all = self.removal.lock();
         all.unwrap_or_else(PoisonError::into_inner)
             .push(Arc::new(callback));
-        callbacks
-            .announcer
-            .has_callbacks
-            .store(true, Ordering::Relaxed);
-        self.start_watchers();
+        self.announcer.has_callbacks.store(true, Ordering::Relaxed);
     }
 
-    /// How long after a removal the callbacks of [`on_removed`](Self::on_removed) run, at most 24
-    /// hours. Default: 2 minutes, in which Forge may still call for an installation that is being
-    /// uninstalled; 75 minutes for one in several products.
-    ///
-    /// An installation that Forge calls for within this time (but for the first two minutes) was not
-    /// uninstalled: the callbacks don't run.
-    #[must_use]
-    pub fn removal_delay(self, delay: Duration) -> Self {
-        self.set("removal_delay", |settings| {
-            settings.removal_delay = Some(delay.min(LONGEST_DELAY));
-        });
-        self
+    /// Returns the callbacks after a removal and the announced removals: to the first caller, once
+    /// there is a callback.
+    pub(super) fn take_removal(
+        &self,
+    ) -> Option<(RemovalCallbacks, mpsc::UnboundedReceiver<String>)> {
+        if !self.announcer.has_callbacks.load(Ordering::Relaxed) {
+            return None;
+        }
+        let announced = self.announced.lock();
+        let announced = announced.unwrap_or_else(PoisonError::into_inner).take()?;
+        Some((Arc::clone(&self.removal), announced))
+    }
+
+    pub(super) fn add_expiry(&self, callback: ExpiryCallback) {
+        let all = self.expiry.lock();
+        all.unwrap_or_else(PoisonError::into_inner).push(callback);
+    }
+
+    /// Returns the callbacks before a token expires that no task has taken yet.
+    pub(super) fn take_expiry(&self) -> Vec<ExpiryCallback> {
+        let all = self.expiry.lock();
+        std::mem::take(&mut *all.unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -198,184 +137,5 @@ pub(super) async fn run_callback<T>(
         Err(_) => Err(format!(
             "the callback took longer than {CALLBACK_TIME:?}, and was dropped"
         )),
-    }
-}
-
-/// A removal whose callbacks have yet to succeed.
-struct Pending {
-    /// By the clock's `elapsed`.
-    due: Duration,
-    pause: Duration,
-    /// The callbacks that have succeeded, by number.
-    succeeded: BTreeSet<usize>,
-}
-
-impl Pending {
-    fn retry_later(&mut self, elapsed: Duration) -> Duration {
-        let pause = self.pause;
-        self.due = elapsed + pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
-        pause
-    }
-}
-
-/// The task that runs the callbacks.
-struct RemovalWatch {
-    callbacks: Arc<Mutex<Vec<Arc<Callback>>>>,
-    pending: BTreeMap<String, Pending>,
-    /// By the clock's `elapsed`.
-    sweep_at: Duration,
-}
-
-impl RemovalWatch {
-    async fn run(mut self, tokens: Weak<Inner>, mut announced: mpsc::UnboundedReceiver<String>) {
-        let mut first = None;
-        loop {
-            let Some(inner) = tokens.upgrade() else {
-                return;
-            };
-            let tokens = Tokens(inner);
-            let Some(keeper) = tokens.0.keeper.get() else {
-                return;
-            };
-            let delay = tokens.settings().removal_delay;
-            let news = first.take().into_iter();
-            for id in news.chain(std::iter::from_fn(|| announced.try_recv().ok())) {
-                self.take(keeper, delay, id);
-            }
-            let sleeping = self.step(keeper, delay).await;
-            drop(tokens);
-            let Some(sleeping) = sleeping else {
-                continue;
-            };
-            tokio::select! {
-                id = announced.recv() => match id {
-                    Some(id) => first = Some(id),
-                    None => return,
-                },
-                () = sleeping => {}
-            }
-        }
-    }
-
-    /// Does one thing that is due; returns the sleep until the next where there is none.
-    async fn step(
-        &mut self,
-        keeper: &Arc<Keeper>,
-        delay: Option<Duration>,
-    ) -> Option<BoxFuture<()>> {
-        let elapsed = keeper.clock.elapsed();
-        if elapsed >= self.sweep_at {
-            let swept = keeper.learn_removals().await;
-            // An error was logged.
-            let pause = if swept.is_ok() {
-                SWEEP_EVERY
-            } else {
-                SWEEP_AGAIN
-            };
-            self.sweep_at = elapsed + pause;
-            for id in keeper.unreported_ids() {
-                self.take(keeper, delay, id);
-            }
-            return None;
-        }
-        let due = self.pending.iter().find(|(_, one)| one.due <= elapsed);
-        if let Some(id) = due.map(|(id, _)| id.clone()) {
-            self.run_callbacks(keeper, &id).await;
-            return None;
-        }
-        let next = self.pending.values().map(|one| one.due);
-        let next = next.min().unwrap_or(self.sweep_at).min(self.sweep_at);
-        Some(keeper.clock.sleep(next.saturating_sub(elapsed)))
-    }
-
-    /// Takes up a removal that this process has not reported yet.
-    fn take(&mut self, keeper: &Keeper, delay: Option<Duration>, id: String) {
-        let Some(removal) = keeper.unreported(&id) else {
-            return;
-        };
-        let due = due(&removal, delay);
-        self.pending.entry(id).or_insert(Pending {
-            due,
-            pause: FIRST_PAUSE,
-            succeeded: BTreeSet::new(),
-        });
-    }
-
-    /// Runs the callbacks for a removal, unless Forge has called for the installation since.
-    async fn run_callbacks(&mut self, keeper: &Arc<Keeper>, id: &str) {
-        let Some(mut pending) = self.pending.remove(id) else {
-            return;
-        };
-        if keeper.unreported(id).is_none() {
-            return;
-        }
-        let elapsed = keeper.clock.elapsed();
-        match keeper.look_up(id).await {
-            Ok(Found::Nothing) => {}
-            // Called off, here or seen by another instance.
-            Ok(Found::Entry(_)) => return,
-            // An error was logged; another instance may know better.
-            Ok(Found::Shut(_)) | Err(_) => {
-                pending.retry_later(elapsed);
-                self.pending.insert(id.to_owned(), pending);
-                return;
-            }
-        }
-        let callbacks = self.callbacks.lock();
-        let callbacks = callbacks.unwrap_or_else(PoisonError::into_inner).clone();
-        let mut failed = None;
-        for (number, callback) in callbacks.iter().enumerate() {
-            if pending.succeeded.contains(&number) {
-                continue;
-            }
-            match run_callback(callback(id.to_owned())).await {
-                Ok(Ok(())) => {
-                    pending.succeeded.insert(number);
-                }
-                Ok(Err(error)) => failed = Some(format!("{error:?}")),
-                Err(error) => failed = Some(error),
-            }
-        }
-        let Some(error) = failed else {
-            keeper.mark_reported(id);
-            return;
-        };
-        let again_in = pending.retry_later(keeper.clock.elapsed());
-        tracing::error!(
-            what = "Tokens::on_removed",
-            installation = id,
-            error,
-            ?again_in,
-            "a removal's callback failed; it is called again"
-        );
-        self.pending.insert(id.to_owned(), pending);
-        keeper.renew_removal(id, RENEWED_AFTER);
-    }
-}
-
-/// When the callbacks of a removal run, by the clock's `elapsed`.
-fn due(removal: &Removal, delay: Option<Duration>) -> Duration {
-    let several = removal.products.is_some_and(|products| products > 1);
-    let delay = delay.unwrap_or(if several { PRODUCTS_SETTLE } else { SETTLES });
-    removal.known + delay.saturating_sub(removal.age)
-}
-
-impl Keeper {
-    /// Reads the store's records of removals: those of other instances, and of processes that ended
-    /// before their callbacks succeeded.
-    async fn learn_removals(self: &Arc<Self>) -> std::result::Result<(), StoreError> {
-        let mut page = Page::first(PAGE);
-        loop {
-            let listed = self.read(self.store.list(page.clone())).await?;
-            // They are on no site; opening the others would be work for nothing.
-            for sealed in listed.tokens.iter().filter(|one| one.cloud_ids.is_empty()) {
-                self.open_record(sealed, false);
-            }
-            match listed.next {
-                Some(next) => page.after = Some(next),
-                None => return Ok(()),
-            }
-        }
     }
 }

@@ -3,8 +3,9 @@
 use axum::http::HeaderMap;
 use zeroize::Zeroizing;
 
+use super::handle::Tokens;
 use super::installation::About;
-use super::{LONGEST_LIFE, Tokens, UNKNOWN_LIFE};
+use super::limits::{LONGEST_LIFE, UNKNOWN_LIFE};
 use crate::credentials::{expires_at, new_system_token};
 use crate::fit::{Claims, Provenance};
 
@@ -63,7 +64,7 @@ impl Tokens {
 
     fn takes_from_pages(&self) -> bool {
         let takes = self.settings().from_pages;
-        if !takes && self.0.told_about_pages.set(()).is_ok() {
+        if !takes && self.0.has_warned_of_pages.set(()).is_ok() {
             tracing::info!(
                 "system tokens that come with pages' calls are not kept: see `Tokens::from_pages`"
             );

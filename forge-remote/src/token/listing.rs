@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use super::cache::Entry;
 use super::error::TokenError;
+use super::handle::Tokens;
 use super::installation::Installation;
 use super::keeper::Keeper;
+use super::limits::PAGE;
 use super::lookup::installation;
 use super::records::Opened;
-use super::store::StoreError;
-use super::{PAGE, Page, Tokens};
+use super::store::{Page, StoreError};
 
 impl Tokens {
     /// Every installation with a token that can be handed out, by id: those that a background task

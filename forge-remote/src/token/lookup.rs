@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 
 use super::cache::{Entry, TokenCounts};
 use super::error::TokenError;
+use super::handle::Tokens;
 use super::installation::Installation;
 use super::intake::is_storable;
 use super::keeper::Keeper;
+use super::limits::PATIENCE;
 use super::records::Found;
-use super::{PATIENCE, Tokens};
 use crate::credentials::{Owner, SystemToken};
 use crate::fit::Claims;
 

@@ -117,20 +117,23 @@
 
 mod cache;
 mod callbacks;
+mod connecting;
 mod error;
-mod expiry;
+mod expiry_watch;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod handle;
 mod installation;
 mod intake;
 mod keeper;
-mod key_check;
+mod limits;
 mod listing;
 mod lookup;
 mod opening;
 mod purge;
 mod records;
 mod removal;
+mod removal_watch;
 mod removing;
 mod seal;
 mod settings;
@@ -141,15 +144,10 @@ mod site;
 pub(crate) mod store;
 mod writer;
 
-use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
-
-use tokio::sync::watch;
-
 pub use cache::TokenCounts;
 pub use callbacks::RemovalOutcome;
 pub use error::{OpenError, TokenError};
+pub use handle::Tokens;
 pub use installation::Installation;
 pub use listing::EachInstallation;
 pub use seal::InvalidKeys;
@@ -161,91 +159,3 @@ pub use store::RedisTokens;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteTokens;
 pub use store::{Listed, MemoryTokens, Page, SealedToken, StoreError, Stored, TokenStore};
-
-use crate::fit::ClockHealth;
-use callbacks::Callbacks;
-use expiry::Watcher;
-use keeper::{Admission, Keeper};
-use settings::Settings;
-
-/// A system token that doesn't tell its end lives this long.
-/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
-const UNKNOWN_LIFE: Duration = Duration::from_secs(2 * 3600);
-/// No token lives longer (Atlassian: 4 hours), give or take clocks: a later end is read wrongly.
-const LONGEST_LIFE: Duration = Duration::from_secs(4 * 3600 + 5 * 60);
-/// A token that seems to last longer is invalid, however wrong a clock is.
-const ABSURD_LIFE: Duration = Duration::from_secs(24 * 3600);
-/// How many tokens are read from a store at once.
-const PAGE: u32 = 500;
-/// How long a call waits for tokens that nobody has opened yet.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The app's kept system tokens: an argument of handlers, and a handle for everything outside of
-/// requests. Clones share them; see the [module](self) for the whole picture.
-///
-/// In a handler:
-///
-/// ```
-/// use forge_remote::prelude::*;
-///
-/// #[endpoint(method = "GET")]
-/// async fn token_life(call: Invocation, tokens: Tokens) -> Result<Json<u64>> {
-///     let kept = tokens.installation(call.installation_id()).await?;
-///     Ok(Json(kept.remaining().as_secs()))
-/// }
-/// ```
-///
-/// In a program without an [`App`](crate::App), say a worker on another machine:
-///
-/// ```
-/// # use forge_remote::token::{MemoryTokens, Tokens};
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> forge_remote::Result<()> {
-/// # let store = MemoryTokens::new();
-/// let tokens = Tokens::new(store); // `PostgresTokens::at(url)`, the one that the app writes to
-/// tokens.open().await?;
-/// for installation in tokens.installations().await? {
-///     println!("{:?} left", installation.remaining());
-/// }
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Clone)]
-pub struct Tokens(Arc<Inner>);
-
-struct Inner {
-    settings: Mutex<Settings>,
-    keeper: OnceLock<Arc<Keeper>>,
-    opening: tokio::sync::Mutex<()>,
-    is_open: watch::Sender<bool>,
-    admission: Arc<Admission>,
-    callbacks: Callbacks,
-    clock_health: Arc<ClockHealth>,
-    /// Until there is a runtime to run on.
-    watchers: Mutex<Vec<Watcher>>,
-    is_purged: OnceLock<()>,
-    told_about_pages: OnceLock<()>,
-}
-
-impl fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tokens")
-            .field("store", &self.settings().store.name())
-            .field("is_open", &self.is_open())
-            .finish_non_exhaustive()
-    }
-}
-
-/// So that [`App::tokens`](crate::App::tokens) takes a store as well.
-impl<S: TokenStore> From<S> for Tokens {
-    fn from(store: S) -> Self {
-        Self::new(store)
-    }
-}
-
-impl Tokens {
-    fn settings(&self) -> MutexGuard<'_, Settings> {
-        let settings = self.0.settings.lock();
-        settings.unwrap_or_else(PoisonError::into_inner)
-    }
-}

@@ -1,15 +1,17 @@
 //! Opening: from settings to a store that is connected.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use super::cache::Link;
+use super::connecting::connect;
 use super::error::OpenError;
-use super::keeper::{self, Bounds, Keeper};
+use super::handle::Tokens;
+use super::keeper::{Bounds, Keeper};
+use super::removal_watch::RemovalWatch;
 use super::seal::Keys;
-use super::store::{MemoryTokens, Page};
-use super::{PAGE, Tokens, key_check};
+use super::store::MemoryTokens;
 use crate::environment::variable;
 use crate::error::chain;
 use crate::fit::{ClockHealth, Environment};
@@ -132,12 +134,13 @@ impl Tokens {
         else {
             return;
         };
-        let watchers = self.0.watchers.lock();
-        let watchers = std::mem::take(&mut *watchers.unwrap_or_else(PoisonError::into_inner));
-        for watcher in watchers {
-            runtime.spawn(watcher.run(Arc::downgrade(&self.0)));
+        for callback in self.0.callbacks.take_expiry() {
+            runtime.spawn(callback.run(Arc::downgrade(&self.0)));
         }
-        self.0.callbacks.start(&runtime, Arc::downgrade(&self.0));
+        if let Some((callbacks, announced)) = self.0.callbacks.take_removal() {
+            let watch = RemovalWatch::new(callbacks);
+            runtime.spawn(watch.run(Arc::downgrade(&self.0), announced));
+        }
         if self.0.is_purged.set(()).is_ok() {
             runtime.spawn(Keeper::keep_purged(Arc::downgrade(keeper)));
         }
@@ -175,57 +178,5 @@ impl Tokens {
         if let Some(environments) = environments {
             let _ = self.0.admission.environments.set(environments.to_vec());
         }
-    }
-}
-
-/// Opens the store and looks whether the keys open what is in it: before anything is written.
-pub(super) async fn connect(keeper: &Keeper) -> Result<(), OpenError> {
-    let store = keeper.store();
-    let failed = |source| OpenError::Store {
-        store: store.name(),
-        source,
-    };
-    keeper::in_time(store.open()).await.map_err(failed)?;
-    keeper.read_server_time().await.map_err(failed)?;
-    check_keys(keeper).await?;
-    if store.outlives_process() {
-        key_check::agree(keeper).await?;
-    }
-    Ok(())
-}
-
-/// A store with tokens of which none opens: the key is wrong.
-async fn check_keys(keeper: &Keeper) -> Result<(), OpenError> {
-    let store = keeper.store().name();
-    let asked = keeper.store().list(Page::first(PAGE));
-    let listed = keeper.ask(asked).await;
-    let tokens = match listed {
-        Ok(listed) => listed.tokens,
-        Err(source) => return Err(OpenError::Store { store, source }),
-    };
-    let now = keeper.clock.now();
-    let alive: Vec<_> = tokens
-        .iter()
-        .filter(|token| token.expires_at > now)
-        .collect();
-    let missing: Vec<String> = alive
-        .iter()
-        .filter_map(|token| keeper.missing_key(token))
-        .collect();
-    match missing.first() {
-        Some(key_id) if missing.len() == alive.len() => Err(OpenError::OtherKey {
-            store,
-            key_id: key_id.clone(),
-        }),
-        Some(key_id) => {
-            tracing::warn!(
-                store,
-                key_id,
-                tokens = missing.len(),
-                "some kept tokens were sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks; they are left as they are"
-            );
-            Ok(())
-        }
-        None => Ok(()),
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::Weak;
 use std::time::Duration;
 
-use super::LONGEST_LIFE;
 use super::cache::Link;
 use super::keeper::{Keeper, in_time};
+use super::limits::LONGEST_LIFE;
 use super::removal::Removal;
 use super::store::StoreError;
 use crate::error::chain;

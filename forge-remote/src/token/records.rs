@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::ABSURD_LIFE;
 use super::cache::{Entry, Memory};
 use super::installation::About;
 use super::keeper::Keeper;
+use super::limits::ABSURD_LIFE;
 use super::removal::{self, Record, Removal, SETTLES};
 use super::seal::{Shut, Subject};
 use super::store::{SealedToken, StoreError};

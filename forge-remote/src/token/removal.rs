@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::LONGEST_LIFE;
+use super::limits::LONGEST_LIFE;
 use super::seal::{Keys, Subject};
 use super::store::{SealedToken, from_millis, to_millis};
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Tokens;
 use super::cache::Entry;
 use super::error::TokenError;
+use super::handle::Tokens;
 use super::installation::Installation;
 use super::keeper::Keeper;
 use super::lookup::{ended, installation};

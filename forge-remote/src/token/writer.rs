@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::cache::{Entry, Link, Memory};
+use super::connecting::connect;
 use super::error::OpenError;
 use super::keeper::{Keeper, in_time};
-use super::opening::connect;
 use super::removal::Removal;
 use super::seal::Keys;
 use super::store::{Page, SealedToken, StoreError, Stored};
@@ -26,10 +26,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// Between two attempts to open a store that mustn't be written to as it is.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
-/// Before the next attempt to write a row that the store refuses while it takes others; doubled
-/// each time.
-pub(super) const FIRST_REFUSED_PAUSE: Duration = Duration::from_secs(60);
-pub(super) const LONGEST_REFUSED_PAUSE: Duration = Duration::from_secs(3600);
 
 impl Keeper {
     /// Has a task write what waits, unless one does already.

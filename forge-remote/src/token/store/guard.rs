@@ -10,10 +10,10 @@ use super::{Listed, Page, SealedToken, StoreError, Stored, TokenStore};
 
 /// A store whose panics become errors, in the call as well as in its future: whoever waits for the
 /// store gets a failure to log and to retry, as from a server that is down.
-pub(in crate::token) struct Guarded(Arc<dyn TokenStore>);
+pub(crate) struct Guarded(Arc<dyn TokenStore>);
 
 impl Guarded {
-    pub(in crate::token) fn new(store: Arc<dyn TokenStore>) -> Self {
+    pub(crate) fn new(store: Arc<dyn TokenStore>) -> Self {
         Self(store)
     }
 
