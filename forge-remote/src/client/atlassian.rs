@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::clouds::IsolatedCloud;
 use super::clouds::{self, Addresses};
-use super::flight::Flights;
 use super::hosts::{self, Hosts, InvalidHost};
-use super::{Api, IsolatedCloud, Product, Retries, Tenant, impersonation, proof};
+use super::retry::Retries;
+use super::token_caches::{Cache, Proofs};
 use crate::fit::{Clock, SystemClock};
 use crate::http_client::{ClientBuildError, LazyClient, Network};
 use crate::opaque::Opaque;
@@ -45,9 +46,9 @@ pub(super) struct Shared {
     settings: Mutex<Arc<Settings>>,
     https: LazyClient,
     loopback: LazyClient,
-    pub(super) acting: impersonation::Cache,
+    pub(super) acting: Cache,
     /// What Atlassian said of the tokens that pages brought.
-    pub(super) proofs: Flights<proof::Question, proof::Verdict>,
+    pub(super) proofs: Proofs,
     /// The app's kept tokens, where it keeps some.
     pub(super) tokens: OnceLock<Tokens>,
 }
@@ -59,7 +60,7 @@ pub(super) struct Settings {
     pub(super) platform: String,
     /// The isolated clouds, by their labels.
     pub(super) clouds: BTreeMap<String, Addresses>,
-    /// Whether the app declares scopes for [`Product::impersonate`]; unknown without an app.
+    /// Whether the app declares scopes for [`Product::impersonate`](super::Product::impersonate); unknown without an app.
     pub(super) impersonates: Option<bool>,
     are_fixed: bool,
     pub(super) clock: Arc<dyn Clock>,
@@ -98,8 +99,8 @@ impl Atlassian {
                 settings: Mutex::new(Arc::new(settings)),
                 https: LazyClient::default(),
                 loopback: LazyClient::default(),
-                acting: impersonation::Cache::default(),
-                proofs: Flights::default(),
+                acting: Cache::default(),
+                proofs: Proofs::default(),
                 tokens: OnceLock::new(),
             }),
             manner: Manner {
@@ -283,27 +284,34 @@ impl Settings {
     }
 }
 
-/// What can be called for an installation.
+/// How long somebody waits for what a handle's calls are for.
 impl Atlassian {
-    /// Jira (and Jira Service Management), at the installation's base URL. Paths begin with
-    /// `/rest/`.
-    pub fn jira(&self, tenant: &impl Tenant) -> Product {
-        Product::new(self, Api::Jira, tenant)
+    /// The same, for work that goes on after the handler has answered, or that answers nobody: its
+    /// calls are made again as [`Retries`] say, whether Forge still waits or not.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// #[endpoint(auth = system)]
+    /// async fn import(call: Invocation, token: SystemToken) {
+    ///     let atlassian = call.atlassian().clone().without_deadline();
+    ///     let jira = atlassian.jira(&call).as_app(&token);
+    ///     call.spawn(async move {
+    ///         jira.get("/rest/api/3/project/search").send().await?;
+    ///         Ok(())
+    ///     });
+    /// }
+    /// ```
+    #[must_use]
+    pub fn without_deadline(mut self) -> Self {
+        self.manner.deadline = None;
+        self
     }
 
-    /// Confluence, at the installation's base URL. Paths begin with `/wiki/`.
-    pub fn confluence(&self, tenant: &impl Tenant) -> Product {
-        Product::new(self, Api::Confluence, tenant)
-    }
-
-    /// Bitbucket, where the installation has it. Paths begin with `/2.0/`. Elsewhere
-    /// [`Addresses`](super::Addresses) can say where it is.
-    pub fn bitbucket(&self, tenant: &impl Tenant) -> Product {
-        Product::new(self, Api::Bitbucket, tenant)
-    }
-
-    /// Forge's own REST APIs, at `https://api.atlassian.com`: `/forge/app/v1/license`.
-    pub fn platform(&self, tenant: &impl Tenant) -> Product {
-        Product::new(self, Api::Platform, tenant)
+    /// Somebody waits for this long from now.
+    pub(crate) fn answered_within(mut self, time: Duration) -> Self {
+        let now = self.settings().clock.elapsed();
+        self.manner.deadline = Some(now.saturating_add(time));
+        self
     }
 }

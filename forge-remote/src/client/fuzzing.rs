@@ -11,10 +11,11 @@ use reqwest::Url;
 use serde_json::Value;
 
 use super::error::ClientError;
+use super::error::RateLimit;
+use super::error::status::{body_without, messages};
 use super::page::{Page, Place};
 use super::response::Response;
 use super::retry::{Retries, retry_after as read_retry_after};
-use super::status::{RateLimit, body_without, messages};
 use super::{Addresses, Api, Atlassian, Client, Item, Path, Product, Request, hosts};
 use crate::fuzzing::first_line;
 

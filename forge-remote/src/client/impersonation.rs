@@ -9,9 +9,13 @@ use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::api::Api;
+use super::error::GraphQlError;
 use super::error::{self, ClientError};
-use super::flight::{Flights, Now, Timed, hash};
-use super::{Api, GraphQlError, Product, graphql};
+use super::graphql;
+use super::product::Product;
+use super::single_flight::{Now, Timed, hash};
+use super::token_caches::Key;
 use crate::credentials::{Owner, SystemToken, UserToken, expires_at};
 
 /// The documented exchange.
@@ -28,24 +32,6 @@ const UNDECLARED: &str = "the app declares no scopes for users who aren't in ses
 const MARGIN: Duration = Duration::from_secs(60);
 /// A life longer than this isn't believed.
 const LONGEST: Duration = Duration::from_secs(4 * 3600);
-
-/// A token that is refused so soon after its exchange isn't refused for its age.
-const YOUNG: Duration = Duration::from_secs(60);
-
-/// Whose token, and what for.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    installation_id: String,
-    account_id: String,
-    context: String,
-    /// The system token that it is obtained with, where Forge didn't deliver that itself: it may be
-    /// of a page's own making, so it neither gets what others fetched nor spoils it. Forge's own
-    /// are all as good: a new one needs no new exchange.
-    system: Option<[u8; 32]>,
-}
-
-/// Users' tokens, and the exchanges under way.
-pub(super) type Cache = Flights<Key, Arc<Zeroizing<String>>>;
 
 impl Product {
     /// A token to act as this user (an account id), who isn't in session: for background work on
@@ -230,12 +216,4 @@ async fn ask(
             Err(graphql::failed(&response, errors))
         }
     }
-}
-
-/// Atlassian refused this token (401). One that was just obtained stays: another would fare no
-/// better, and exchanges are counted.
-pub(super) fn refused(cache: &Cache, token: &str, now: Duration) {
-    cache.forget_outcomes(|kept| {
-        kept.value.as_str() == token && now.saturating_sub(kept.since) >= YOUNG
-    });
 }

@@ -77,90 +77,53 @@
 //! Another crate's client gets the same credentials from [`Client::base_url`] and the token's
 //! `expose_secret()`, or [`Client::authorization`].
 
+mod api;
 mod atlassian;
 mod clouds;
 mod cursors;
 mod error;
-mod flight;
 mod form;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod graphql;
 mod hosts;
 mod impersonation;
-mod kept;
+mod methods;
 mod page;
-mod pages;
+mod page_stream;
 mod path;
 mod product;
+mod product_client;
 mod proof;
+mod renewing;
 mod request;
 mod response;
 mod retry;
-mod scopes;
+mod scope_hints;
 mod send;
-mod status;
+mod single_flight;
 mod storage;
 mod tenant;
+mod token_caches;
 
-use std::fmt;
-
+pub use api::Api;
 pub use atlassian::Atlassian;
 pub use clouds::IsolatedCloud;
 pub(crate) use clouds::is_label;
-pub use error::{CallName, ClientError};
+pub use error::{CallName, ClientError, GraphQlError, RateLimit, StatusError};
 pub use form::Form;
-pub use graphql::{Answer, GraphQl, GraphQlClient, GraphQlError, Question};
+pub use graphql::{Answer, GraphQl, GraphQlClient, Question};
 pub use hosts::InvalidHost;
-pub use pages::{Pages, Position};
+pub use page_stream::{Pages, Position};
 pub use path::{IntoPath, Path};
-pub use product::{Client, Product};
+pub use product::Product;
+pub use product_client::Client;
 pub use request::{Request, Sending};
 pub use response::{Download, Response};
 pub use retry::Retries;
-pub use status::{RateLimit, StatusError};
 pub use storage::{
     Batch, BatchError, BatchKey, Entities, FailedKey, FailedKeyError, Found, Item, Put,
     PutIfAbsent, Query, Secrets, SetBatch, Storage, Transaction,
 };
 pub(crate) use tenant::sealed::Tenant as SealedTenant;
 pub use tenant::{Addresses, Tenant};
-
-/// An API, as messages name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[allow(missing_docs)]
-pub enum Api {
-    Jira,
-    Confluence,
-    Bitbucket,
-    Compass,
-    GraphQl,
-    Storage,
-    /// Forge's own, at `https://api.atlassian.com`.
-    Platform,
-}
-
-impl Api {
-    /// Whether its URL names no site, so that the token alone says whose data it is.
-    fn knows_tenant_by_token(self) -> bool {
-        match self {
-            Self::GraphQl | Self::Compass | Self::Storage | Self::Platform => true,
-            Self::Jira | Self::Confluence | Self::Bitbucket => false,
-        }
-    }
-}
-
-impl fmt::Display for Api {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Jira => "Jira",
-            Self::Confluence => "Confluence",
-            Self::Bitbucket => "Bitbucket",
-            Self::Compass => "Compass",
-            Self::GraphQl => "Atlassian's GraphQL",
-            Self::Storage => "Forge storage",
-            Self::Platform => "Forge",
-        })
-    }
-}

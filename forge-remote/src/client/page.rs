@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Api;
+use super::api::Api;
 use super::error::ClientError;
 use super::hosts;
 use super::request::Request;

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 
-use super::{Client, Request};
-
 /// The path of a call, below the API's base URL.
 ///
 /// Text that is fixed comes from the program itself (`&'static str`); text that varies is one
@@ -74,7 +72,7 @@ impl Path {
     }
 
     /// In place of one that the API gave.
-    fn of_api() -> Self {
+    pub(super) fn of_api() -> Self {
         Self {
             template: "/{}".into(),
             encoded: "/".to_owned(),
@@ -143,32 +141,6 @@ impl Path {
         }
         path.template = template.into();
         path
-    }
-}
-
-impl Client {
-    /// A `GET` of an address that the API gave in an answer: `self`, `_links.next`,
-    /// `_links.download`, a `Location`.
-    ///
-    /// It must be one of this installation: below [`base_url`](Self::base_url), or the beginning `/`
-    /// of a path there. Another one is an error, and nothing is sent. An address of the site itself
-    /// (`https://….atlassian.net/…`) is another one: no token goes there.
-    ///
-    /// Confluence's are relative to `_links.base`, which ends with `/wiki`: put that before those
-    /// that lack it.
-    ///
-    /// ```
-    /// use forge_remote::client::Client;
-    /// use forge_remote::Result;
-    /// # #[derive(serde::Deserialize)] struct Issue { key: String }
-    ///
-    /// async fn parent(jira: &Client, issue: &serde_json::Value) -> Result<Issue> {
-    ///     let address = issue["fields"]["parent"]["self"].as_str().unwrap_or_default();
-    ///     Ok(jira.get_link(address).fetch().await?)
-    /// }
-    /// ```
-    pub fn get_link(&self, address: &str) -> Request {
-        self.get(Path::of_api()).link(address)
     }
 }
 

@@ -10,9 +10,14 @@ use axum::http::StatusCode;
 use futures_util::FutureExt as _;
 use serde_json::Value;
 
+use super::api::Api;
 use super::error::ClientError;
-use super::flight::{Now, Timed, hash};
-use super::{Api, Client, GraphQlClient, Path, Product};
+use super::graphql::GraphQlClient;
+use super::path::Path;
+use super::product::Product;
+use super::product_client::Client;
+use super::single_flight::{Now, Timed, hash};
+use super::token_caches::{Question, Verdict};
 use crate::credentials::{VerifiedCall, expires_at};
 
 /// How long a proof holds where the token's end cannot be read.
@@ -31,24 +36,6 @@ const FIX_SYSTEM: &str = "Keep tokens (`App::tokens` with `App::keep_tokens_fres
                           then get the token that Forge itself delivered";
 const FIX_USER: &str = "List a scope in which Atlassian names the token's account (`read:me`, \
                         `read:jira-user` or `read:confluence-user`), or use `Product::impersonate`";
-
-/// What was asked about.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Question {
-    installation_id: String,
-    /// The token, as a hash.
-    token: [u8; 32],
-    /// The account that a user's token must be of; `None` for the app's.
-    account: Option<String>,
-}
-
-/// What Atlassian said.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Proven,
-    /// Refused, when this user of the installation brought it.
-    Refused(Option<Arc<str>>),
-}
 
 impl Client {
     /// Whether the token may be used without a question.

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
+use super::error::status;
 use super::error::{CallName, ClientError};
-use super::{Client, status};
+use super::product_client::Client;
 use crate::json::repair;
 
 /// An answer: 2xx, its body read; or 304, to a call that asked for it (`If-None-Match`).

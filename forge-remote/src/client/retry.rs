@@ -4,8 +4,6 @@ use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, StatusCode, header};
 
-use super::Atlassian;
-
 /// No wait is longer, whatever was allowed or asked for.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
@@ -110,38 +108,6 @@ impl Retries {
             None => jitter,
         };
         (wait <= LONGEST && spent.saturating_add(wait) <= self.total).then_some(wait)
-    }
-}
-
-/// How long somebody waits for what a handle's calls are for.
-impl Atlassian {
-    /// The same, for work that goes on after the handler has answered, or that answers nobody: its
-    /// calls are made again as [`Retries`] say, whether Forge still waits or not.
-    ///
-    /// ```
-    /// use forge_remote::prelude::*;
-    ///
-    /// #[endpoint(auth = system)]
-    /// async fn import(call: Invocation, token: SystemToken) {
-    ///     let atlassian = call.atlassian().clone().without_deadline();
-    ///     let jira = atlassian.jira(&call).as_app(&token);
-    ///     call.spawn(async move {
-    ///         jira.get("/rest/api/3/project/search").send().await?;
-    ///         Ok(())
-    ///     });
-    /// }
-    /// ```
-    #[must_use]
-    pub fn without_deadline(mut self) -> Self {
-        self.manner.deadline = None;
-        self
-    }
-
-    /// Somebody waits for this long from now.
-    pub(crate) fn answered_within(mut self, time: Duration) -> Self {
-        let now = self.settings().clock.elapsed();
-        self.manner.deadline = Some(now.saturating_add(time));
-        self
     }
 }
 

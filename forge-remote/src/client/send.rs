@@ -9,9 +9,10 @@ use reqwest::header::LOCATION;
 
 use super::atlassian::Settings;
 use super::error::ClientError;
+use super::error::status;
+use super::error::{RateLimit, StatusError};
 use super::request::Request;
 use super::response::{Response, TOO_LARGE};
-use super::status::{self, RateLimit, StatusError};
 use super::{hosts, retry};
 
 /// How much of a failure's body is kept, in bytes: it holds a message or two.

@@ -18,9 +18,14 @@ pub use put::{Put, PutIfAbsent};
 pub use query::{Found, Query};
 pub use transaction::Transaction;
 
+use super::api::Api;
+use super::atlassian::Atlassian;
 use super::error::ClientError;
+use super::path::Path;
+use super::product::Product;
+use super::product_client::Client;
 use super::request::{Request, Response};
-use super::{Api, Atlassian, Client, Path, Product, Tenant};
+use super::tenant::Tenant;
 use crate::credentials::SystemToken;
 
 /// The longest key, in characters.

@@ -366,3 +366,45 @@ impl<T: DeserializeOwned> Stream for Pages<T> {
         }
     }
 }
+
+impl Request {
+    /// The items of every page, one after the other, each page fetched when it is needed. See
+    /// [`Pages`] for the styles it knows.
+    pub fn pages<T: DeserializeOwned>(self) -> Pages<T> {
+        Pages::new(self, None)
+    }
+
+    /// The items of a bare list (`/rest/api/3/users/search`), from one `startAt` to the next until
+    /// an empty page: nothing in such a list says whether there is more. A list that the API gives
+    /// as a whole, whatever `startAt` says (`/rest/api/3/field`), is read by [`fetch`](Self::fetch).
+    ///
+    /// Jira's searches for users (`/rest/api/3/user/search`, `/user/assignable/search`) can't be
+    /// listed so: an error says it. Jira cuts a page of the first thousand users and only then
+    /// leaves out those that don't match, so that any page may be empty. Atlassian's advice is to
+    /// go through `/users/search`.
+    /// Source: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-user-search/>
+    pub fn pages_by_start<T: DeserializeOwned>(self) -> Pages<T> {
+        const FILTERED: [&str; 5] = [
+            "/user/search",
+            "/user/assignable/search",
+            "/user/assignable/multiProjectSearch",
+            "/user/permission/search",
+            "/user/viewissue/search",
+        ];
+        let path = self.path.template();
+        let this = if FILTERED.iter().any(|end| path.ends_with(end)) {
+            self.wrong(
+                "Jira filters this list after it has cut the page, so its end can't be seen: page \
+                 through `/rest/api/3/users/search`, or take what one page has by `fetch`",
+            )
+        } else {
+            self
+        };
+        Pages::by_start(this)
+    }
+
+    /// As [`pages`](Self::pages), where the items are in a member of this name: `worklogs`.
+    pub fn pages_of<T: DeserializeOwned>(self, items: &'static str) -> Pages<T> {
+        Pages::new(self, Some(items))
+    }
+}

@@ -1,7 +1,8 @@
 //! Clients that take the app's newest token for each call: for work that outlives one.
 
 use super::error::ClientError;
-use super::{Client, Product};
+use super::product::Product;
+use super::product_client::Client;
 use crate::token::Tokens;
 
 impl Product {

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::error::{CallName, plain, trace, tries};
-use super::scopes;
+use super::operation::CallName;
+use super::text::{plain, trace, tries};
+use crate::client::scope_hints as scopes;
 use crate::json::repair;
 
 /// Messages of an answer that are kept.
@@ -31,22 +32,22 @@ const MESSAGES: usize = 5;
 /// }
 /// ```
 pub struct StatusError {
-    pub(super) call: CallName,
-    pub(super) status: StatusCode,
-    pub(super) code: Option<String>,
-    pub(super) messages: Vec<String>,
-    pub(super) trace_id: Option<String>,
-    pub(super) limit: Option<RateLimit>,
-    pub(super) retry_after: Option<Duration>,
-    pub(super) attempts: u32,
-    pub(super) as_user: bool,
+    pub(in crate::client) call: CallName,
+    pub(in crate::client) status: StatusCode,
+    pub(in crate::client) code: Option<String>,
+    pub(in crate::client) messages: Vec<String>,
+    pub(in crate::client) trace_id: Option<String>,
+    pub(in crate::client) limit: Option<RateLimit>,
+    pub(in crate::client) retry_after: Option<Duration>,
+    pub(in crate::client) attempts: u32,
+    pub(in crate::client) as_user: bool,
     /// The token had ended when the call was made.
-    pub(super) token_ended: bool,
-    pub(super) location: Option<String>,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
+    pub(in crate::client) token_ended: bool,
+    pub(in crate::client) location: Option<String>,
+    pub(in crate::client) headers: HeaderMap,
+    pub(in crate::client) body: Bytes,
     /// The answer of an address that the API redirected to.
-    pub(super) elsewhere: bool,
+    pub(in crate::client) elsewhere: bool,
 }
 
 impl std::error::Error for StatusError {}
@@ -63,7 +64,7 @@ impl StatusError {
     }
 
     /// The body's first 64 KiB, a token that it echoes taken out. It may hold customers' data, so
-    /// it is in no message. Empty for calls of [`Secrets`](super::Secrets).
+    /// it is in no message. Empty for calls of [`Secrets`](crate::client::Secrets).
     pub fn body(&self) -> &Bytes {
         &self.body
     }
@@ -108,7 +109,7 @@ impl StatusError {
     }
 
     /// Where the answer points, for 3xx: redirects aren't followed, the token would go along. See
-    /// [`Request::follow_without_token`](super::Request::follow_without_token).
+    /// [`Request::follow_without_token`](crate::client::Request::follow_without_token).
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
     }
@@ -206,7 +207,7 @@ impl fmt::Display for RateLimit {
 }
 
 impl RateLimit {
-    pub(super) fn of(headers: &HeaderMap) -> Self {
+    pub(in crate::client) fn of(headers: &HeaderMap) -> Self {
         let first = |names: &[&str]| names.iter().find_map(|name| short(headers, name));
         let number = |name: &str| short(headers, name)?.parse().ok();
         Self {
@@ -224,7 +225,7 @@ impl RateLimit {
 }
 
 /// The trace id that Atlassian gave its answer.
-pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
+pub(in crate::client) fn trace_id(headers: &HeaderMap) -> Option<String> {
     const NAMES: [&str; 5] = [
         "atl-traceid",
         "x-trace-id",
@@ -236,7 +237,7 @@ pub(super) fn trace_id(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The headers without those that echo the token.
-pub(super) fn without(headers: HeaderMap, secret: &str) -> HeaderMap {
+pub(in crate::client) fn without(headers: HeaderMap, secret: &str) -> HeaderMap {
     let echoes = |value: &HeaderValue| find(value.as_bytes(), secret.as_bytes()).is_some();
     if !headers.values().any(echoes) {
         return headers;
@@ -247,7 +248,7 @@ pub(super) fn without(headers: HeaderMap, secret: &str) -> HeaderMap {
 }
 
 /// The body without the token, should it echo it.
-pub(super) fn body_without(body: Bytes, secret: &str) -> Bytes {
+pub(in crate::client) fn body_without(body: Bytes, secret: &str) -> Bytes {
     let secret = secret.as_bytes();
     let mut kept = Vec::new();
     let mut rest = &body[..];
@@ -279,7 +280,7 @@ fn short(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// The code and the messages in an answer's body, in any of the products' shapes. `secret` is
 /// taken out, should a server echo it.
-pub(super) fn messages(body: &[u8], secret: &str) -> (Option<String>, Vec<String>) {
+pub(in crate::client) fn messages(body: &[u8], secret: &str) -> (Option<String>, Vec<String>) {
     let Ok(body) = serde_json::from_slice::<Value>(&repair(body)) else {
         // HTML of a proxy says nothing that the status doesn't.
         return (None, Vec::new());

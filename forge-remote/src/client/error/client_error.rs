@@ -1,17 +1,16 @@
 //! What can go wrong with a call, and what to do about it.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 
+use super::graphql::{self, GraphQlError};
+use super::operation::CallName;
 use super::status::StatusError;
-use super::{Api, GraphQlError, graphql};
+use super::text::{trace, tries};
+use crate::client::api::Api;
 use crate::token::TokenError;
-
-/// How long a message that is kept may be.
-const MESSAGE_CHARS: usize = 300;
 
 /// Why a call failed.
 ///
@@ -246,67 +245,4 @@ impl ClientError {
     pub fn retry_after(&self) -> Option<Duration> {
         self.answer()?.retry_after()
     }
-}
-
-/// A call as messages name it: no host, and `{}` for what varies in the path.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallName {
-    pub(super) api: Api,
-    pub(super) method: Method,
-    pub(super) path: String,
-}
-
-impl CallName {
-    /// The API.
-    pub fn api(&self) -> Api {
-        self.api
-    }
-
-    /// The method.
-    pub fn method(&self) -> &Method {
-        &self.method
-    }
-
-    /// The path, with `{}` for what varies.
-    pub fn path(&self) -> &str {
-        &self.path
-    }
-}
-
-impl fmt::Display for CallName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.api, self.method, self.path)
-    }
-}
-
-pub(super) fn trace(trace_id: Option<&str>) -> String {
-    trace_id.map_or_else(String::new, |id| format!(" (trace {id})"))
-}
-
-pub(super) fn tries(attempts: u32) -> String {
-    if attempts > 1 {
-        format!(" after {attempts} attempts")
-    } else {
-        String::new()
-    }
-}
-
-/// A message that can stand in a log: bounded, one line, without the token.
-pub(super) fn plain(message: &str, secret: &str) -> String {
-    let hidden;
-    let message = if !secret.is_empty() && message.contains(secret) {
-        hidden = message.replace(secret, "***");
-        &hidden
-    } else {
-        message
-    };
-    let mut text: String = message
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MESSAGE_CHARS)
-        .collect();
-    if text.len() < message.len() && message.chars().nth(MESSAGE_CHARS).is_some() {
-        text.push('…');
-    }
-    text
 }

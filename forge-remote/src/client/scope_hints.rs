@@ -2,7 +2,7 @@
 
 use axum::http::Method;
 
-use super::Api;
+use super::api::Api;
 
 /// What a call of a path and of those below it needs, to read, to write and to delete; nothing where
 /// it isn't one scope, or an administrator's.
