@@ -4,9 +4,9 @@
 extern crate self as forge_remote;
 
 mod app;
+mod cli;
 pub mod client;
 mod credentials;
-mod dev;
 pub mod diagnostic;
 mod environment;
 mod error;

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
-use super::App;
+use super::builder::App;
 use crate::environment::variable;
 use crate::manifest::ManifestFile;
 

@@ -1,11 +1,11 @@
 //! The check that the manifest agrees with the code before an app serves.
 
-use super::App;
+use super::builder::App;
 use crate::diagnostic::{Diagnostic, Position, Rule, Severity};
 use crate::manifest::{ManifestFile, check};
 
 /// The rules of this file.
-pub(super) const RULES: &[&Rule] = &[&BAD_MANIFEST, &MANIFEST_DRIFT];
+pub(crate) const RULES: &[&Rule] = &[&BAD_MANIFEST, &MANIFEST_DRIFT];
 
 const BAD_MANIFEST: Rule = Rule::launch(
     "bad-manifest",

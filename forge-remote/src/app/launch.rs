@@ -6,14 +6,14 @@ use std::fmt;
 
 use serde_yaml::Value;
 
-use super::App;
+use super::builder::App;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
 use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
 use crate::registry::Need;
 use crate::token::Tokens;
 
 /// The rules of this file.
-pub(super) const RULES: &[&Rule] = &[
+pub(crate) const RULES: &[&Rule] = &[
     &UNCONNECTED_STATE,
     &UNOPENED_TOKENS,
     &BAD_TOKENS,
@@ -78,7 +78,7 @@ impl App {
         let mut paths = BTreeSet::new();
         let mut naming = Vec::new();
         for handler in self.registry.handlers() {
-            for module in handler.registration().kind.modules(handler) {
+            for module in handler.registration().kind.modules(handler.names()) {
                 let item = Value::Mapping(module.item);
                 if included_paths(&item).next().is_some() {
                     naming.push(CodeLocation::from(handler));
@@ -128,7 +128,7 @@ const MISSING_STATE: Rule = Rule::launch(
 
 impl App {
     /// Returns what handlers and background tasks need at run time and the app lacks.
-    pub(super) fn missing_needs(&self) -> Vec<Diagnostic> {
+    pub(crate) fn missing_needs(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         if let Some(Err(error)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
             let help = "correct what is given to `App::tokens`";
@@ -153,7 +153,7 @@ impl App {
     }
 
     /// Returns what [`App::connect`] has to connect before the app is built.
-    pub(super) fn unconnected(&self) -> Vec<Diagnostic> {
+    pub(crate) fn unconnected(&self) -> Vec<Diagnostic> {
         const HELP: &str = "call `App::connect().await` before `App::build()`; `App::run()` connects automatically";
         let mut problems = Vec::new();
         for (name, _) in &self.pending_state {
@@ -169,7 +169,7 @@ impl App {
 
     /// Opens tokens whose store needs no connection, and returns why they can't be opened. The checks
     /// come before: they change nothing.
-    pub(super) fn open_tokens(&self) -> Option<Diagnostic> {
+    pub(crate) fn open_tokens(&self) -> Option<Diagnostic> {
         let tokens = self.tokens.as_ref()?;
         tokens.use_clock(&self.clock);
         let error = tokens.open_at_once().err()?;

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -13,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::json;
+use super::body;
 use crate::json::repair;
 use crate::response;
 
@@ -45,8 +44,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Event<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let body = json::read(request, state).await?;
-        json::parse(payload(&body)).map(Self)
+        let body = body::read(request, state).await?;
+        body::parse(payload(&body)).map(Self)
     }
 }
 
@@ -80,16 +79,6 @@ fn payload(body: &[u8]) -> &[u8] {
         }) if payload.get().starts_with('{') => payload.get().as_bytes(),
         _ => body,
     }
-}
-
-/// The whole body, within the app's limits.
-pub(crate) async fn whole_body<S: Send + Sync>(
-    request: Request,
-    state: &S,
-) -> Result<Bytes, Response> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| json::too_large(&rejection))
 }
 
 /// Whether Forge sends an event again, and why: an argument of any handler.
@@ -184,7 +173,7 @@ impl Retry {
     /// Reads the body ahead of the handler, and keeps what it says of repetition.
     pub(crate) async fn read_ahead(request: Request) -> Result<Request, Response> {
         let (parts, body) = request.into_parts();
-        let body = whole_body(Request::from_parts(parts.clone(), body), &()).await?;
+        let body = body::whole_body(Request::from_parts(parts.clone(), body), &()).await?;
         let mut request = Request::from_parts(parts, axum::body::Body::from(body.clone()));
         request.extensions_mut().insert(Self::of(&body));
         Ok(request)

@@ -2,16 +2,13 @@
 
 use std::ops::{Deref, DerefMut};
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::json::repair_bytes;
-use crate::log::{self, Permit};
+use super::body;
 use crate::response;
 
 /// The request's body as JSON, or a response's.
@@ -73,60 +70,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        parse(&read(request, state).await?).map(Self)
+        body::parse(&body::read(request, state).await?).map(Self)
     }
-}
-
-/// Marks a request that the platform makes: its body is JSON, whatever its content type says.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct PlatformBody {
-    /// Whether an empty body is read as `{}`: the kind's isn't documented.
-    pub(crate) may_be_empty: bool,
-}
-
-/// Reads the body: a page's if it is declared to be JSON, the platform's in any case.
-pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Response> {
-    let Some(platform) = request.extensions().get::<PlatformBody>().copied() else {
-        check_type(request.headers())?;
-        return super::whole_body(request, state).await;
-    };
-    let body = super::whole_body(request, state).await?;
-    if body.is_empty() && platform.may_be_empty {
-        return Ok(Bytes::from_static(b"{}"));
-    }
-    Ok(repair_bytes(body))
-}
-
-/// 415 for another content type.
-fn check_type(headers: &HeaderMap) -> Result<(), Response> {
-    if is_json(headers) {
-        return Ok(());
-    }
-    Err(refuse(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "the body must be JSON: send `Content-Type: application/json`",
-    ))
-}
-
-/// 400 for what isn't JSON, 422 for what doesn't fit.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
-    serde_json::from_slice(body).map_err(|error| {
-        let at = format!("line {} column {}", error.line(), error.column());
-        match error.classify() {
-            serde_json::error::Category::Data => refuse(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &format!("the JSON body does not have the expected shape: {error}"),
-            ),
-            _ if body.is_empty() => refuse(
-                StatusCode::BAD_REQUEST,
-                "the body is empty, but JSON is expected",
-            ),
-            _ => refuse(
-                StatusCode::BAD_REQUEST,
-                &format!("the body is not JSON, at {at}"),
-            ),
-        }
-    })
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {
@@ -141,41 +86,5 @@ impl<T: Serialize> IntoResponse for Json<T> {
                 response::internal_error()
             }
         }
-    }
-}
-
-/// No content type counts as JSON; `application/json` and `application/*+json` are.
-fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE) else {
-        return true;
-    };
-    let Ok(text) = value.to_str() else {
-        return false;
-    };
-    let essence = text
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
-    essence == "application/json"
-        || essence
-            .strip_prefix("application/")
-            .is_some_and(|subtype| subtype.ends_with("+json"))
-}
-
-fn refuse(status: StatusCode, message: &str) -> Response {
-    if let Some(Permit { suppressed }) = log::permit("body_refused") {
-        tracing::warn!(status = status.as_u16(), suppressed, "the body was refused");
-    }
-    response::json_error(status, response::code_of(status), message)
-}
-
-pub(super) fn too_large(rejection: &BytesRejection) -> Response {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
-        }
-        status => refuse(status, "the body could not be read to its end"),
     }
 }

@@ -1,17 +1,18 @@
 //! What a handler can take: the verified invocation, its tokens, the app's state, the body.
 
 mod backend;
+mod body;
 mod event;
 mod invocation;
 mod json;
 mod oauth;
 mod state;
 
+pub(crate) use body::{PlatformBody, whole_body};
+pub(crate) use event::read_event;
 pub use event::{Event, RetentionWindow, Retry};
-pub(crate) use event::{read_event, whole_body};
 pub use invocation::Invocation;
 pub(crate) use invocation::{Below, Verified, trace_id};
 pub use json::Json;
-pub(crate) use json::PlatformBody;
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, item, set, wrong_items};
+use super::items::{item, set, wrong_items};
+use super::rest::Rest;
 use crate::json::{Members, payload};
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[action]`. `description` is the doc comment's first paragraph unless written.
 ///
@@ -117,8 +119,8 @@ impl Kind for Action {
         &kinds::ACTION
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = item(handler);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = item(names);
         set(&mut item, "name", self.name);
         item.insert("description".into(), self.description.into());
         item.insert("actionVerb".into(), self.verb.into());

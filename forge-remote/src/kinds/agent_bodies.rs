@@ -3,17 +3,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use axum::extract::{FromRequest, Request};
-use axum::response::{IntoResponse, Response};
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 use serde_json::Value as Json;
 
-use super::Rest;
-use super::agent_stream::{AgentStream, AgentUpdate};
+use super::rest::Rest;
 use crate::json::{Lenient, payload, repair};
-use crate::log::{self, Foreign, Permit};
-use crate::response;
 
 /// A JSON-RPC request: an extractor, for the last argument.
 ///
@@ -99,49 +94,28 @@ impl AgentCall {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for AgentCall {
-    type Rejection = Response;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
-        let body = crate::extract::whole_body(request, state).await?;
-        Self::read(&body).map_err(|answer| {
-            if let Outcome::Error(error) = &answer.outcome
-                && let Some(Permit { suppressed }) = log::permit("not_json_rpc")
-            {
-                tracing::warn!(
-                    code = error.code,
-                    suppressed,
-                    "the body is not a JSON-RPC request: {}",
-                    Foreign(&error.message)
-                );
-            }
-            answer.into_response()
-        })
-    }
-}
-
 /// A JSON-RPC answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AgentAnswer {
     jsonrpc: &'static str,
-    id: Json,
+    pub(super) id: Json,
     #[serde(flatten)]
-    outcome: Outcome,
+    pub(super) outcome: Outcome,
     /// Whether the call wants a stream.
     #[serde(skip)]
-    streamed: bool,
+    pub(super) streamed: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Outcome {
+pub(super) enum Outcome {
     Result(Json),
     Error(AgentError),
 }
 
 impl AgentAnswer {
     /// What came of it: a task, for most methods. Not for a call that
-    /// [wants a stream](AgentCall::wants_stream): see [`AgentStream`].
+    /// [wants a stream](AgentCall::wants_stream): see [`AgentStream`](super::AgentStream).
     pub fn result(call: &AgentCall, result: Json) -> Self {
         Self::new(call, Outcome::Result(result))
     }
@@ -155,68 +129,12 @@ impl AgentAnswer {
         Self::of(call.id.clone(), call.wants_stream(), outcome)
     }
 
-    fn of(id: Json, streamed: bool, outcome: Outcome) -> Self {
+    pub(super) fn of(id: Json, streamed: bool, outcome: Outcome) -> Self {
         Self {
             jsonrpc: "2.0",
             id,
             outcome,
             streamed,
-        }
-    }
-
-    /// One answer of a stream.
-    pub(super) fn in_stream(id: Json, update: AgentUpdate) -> Self {
-        let outcome = match update.into_result() {
-            Ok(result) => Outcome::Result(result),
-            Err(error) => Outcome::Error(error),
-        };
-        Self::of(id, true, outcome)
-    }
-}
-
-impl IntoResponse for AgentAnswer {
-    fn into_response(self) -> Response {
-        match self.outcome {
-            Outcome::Error(error) if self.streamed => {
-                AgentStream::only(self.id, AgentUpdate::Error(error)).into_response()
-            }
-            Outcome::Result(_) if self.streamed => {
-                tracing::error!(
-                    "the agent gave one answer, and the call wants a stream: answer an `AgentStream`, or remove `streaming`"
-                );
-                response::internal_error()
-            }
-            _ => crate::extract::Json(self).into_response(),
-        }
-    }
-}
-
-/// An [`AgentAnswer`] or an [`AgentStream`]: what an agent returns that gives both.
-#[derive(Debug)]
-pub enum AgentReply {
-    /// One answer.
-    Answer(AgentAnswer),
-    /// One after the other.
-    Stream(AgentStream),
-}
-
-impl From<AgentAnswer> for AgentReply {
-    fn from(answer: AgentAnswer) -> Self {
-        Self::Answer(answer)
-    }
-}
-
-impl From<AgentStream> for AgentReply {
-    fn from(stream: AgentStream) -> Self {
-        Self::Stream(stream)
-    }
-}
-
-impl IntoResponse for AgentReply {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Answer(answer) => answer.into_response(),
-            Self::Stream(stream) => stream.into_response(),
         }
     }
 }

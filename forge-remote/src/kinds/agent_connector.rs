@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
-use super::{nested, set, texts, wrong};
+use super::items::{nested, set, texts, wrong};
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[agent_connector]`. `description` is the doc comment's first paragraph unless
 /// written. `pushNotifications` and `extensions` of the protocol are hand-written in the same item
@@ -120,9 +121,9 @@ impl Kind for AgentConnector {
         }
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
+    fn modules(&self, names: &Names) -> Vec<Module> {
         let mut item = Mapping::new();
-        item.insert("key".into(), handler.key().into());
+        item.insert("key".into(), names.key.as_str().into());
         item.insert("name".into(), self.name.into());
         item.insert("description".into(), self.description.into());
         set(&mut item, "icon", self.icon);
@@ -134,7 +135,7 @@ impl Kind for AgentConnector {
             );
         }
         let mut transport = Mapping::new();
-        transport.insert("endpoint".into(), handler.endpoint().into());
+        transport.insert("endpoint".into(), names.endpoint.as_str().into());
         if self.streaming {
             transport.insert("streaming".into(), true.into());
         }

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use tracing::Span;
 
-use super::{AgentAnswer, AgentCall, AgentError};
+use super::agent_bodies::{AgentAnswer, AgentCall, AgentError, Outcome};
 
 /// What an agent answers to a call that [wants a stream](AgentCall::wants_stream): one update after
 /// the other, each as soon as it is there (server-sent events).
@@ -254,8 +254,17 @@ impl Stream for Events {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let update = ready!(self.poll_update(context));
-        let answer = update.map(|update| AgentAnswer::in_stream(self.id.clone(), update));
+        let answer = update.map(|update| in_stream(self.id.clone(), update));
         // On one line each: every reader understands that.
         Poll::Ready(answer.map(|answer| Event::default().json_data(answer)))
     }
+}
+
+/// One response of a stream.
+fn in_stream(id: Json, update: AgentUpdate) -> AgentAnswer {
+    let outcome = match update.into_result() {
+        Ok(result) => Outcome::Result(result),
+        Err(error) => Outcome::Error(error),
+    };
+    AgentAnswer::of(id, true, outcome)
 }

@@ -1,14 +1,16 @@
 //! `consumer`: the events of an async event queue.
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::{Rest, item};
+use super::items::item;
+use super::rest::Rest;
 use crate::json::Members;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[consumer]`.
 ///
@@ -52,8 +54,8 @@ impl Kind for Consumer {
         &kinds::CONSUMER
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = item(handler);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = item(names);
         item.insert("queue".into(), self.queue.into());
         if self.cross_version {
             item.insert("crossVersion".into(), true.into());

@@ -3,14 +3,15 @@
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
-use super::Rest;
+use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Method, Module, Simulation};
+use crate::registry::{Kind, Method, Module, Simulation};
 
 /// The options of `#[data_residency]`: one hook of the move. `path` is what all of them have in
 /// front of their own: `/data-residency` unless written, the same at each, as are `key` and
@@ -77,10 +78,14 @@ impl Kind for DataResidency {
         })
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
+    fn modules(&self, names: &Names) -> Vec<Module> {
         let mut item = Mapping::new();
-        item.insert("key".into(), handler.key().into());
-        let path = handler.path().strip_suffix(self.hook).unwrap_or_default();
+        item.insert("key".into(), names.key.as_str().into());
+        let path = names
+            .path
+            .as_str()
+            .strip_suffix(self.hook)
+            .unwrap_or_default();
         item.insert("path".into(), path.trim_end_matches('/').into());
         if let Some(hours) = self.max_hours {
             item.insert("maxMigrationDurationHours".into(), hours.into());

@@ -1,14 +1,16 @@
 //! `devops:designInfoProvider` and `devops:securityInfoProvider`: several functions make one
 //! module.
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 use serde_yaml::Mapping;
 
-use super::{Rest, nested, set};
+use super::items::{nested, set};
+use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[design_info_provider]`: one function of the provider. `name` and `home_url`
 /// are written at one of them; all have the same `key`, or none. Forge wants all four functions.
@@ -48,8 +50,8 @@ impl Kind for DesignInfoProvider {
         &kinds::DESIGN_INFO_PROVIDER
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = function(handler, self.function, self.name, self.home_url);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = function(names, self.function, self.name, self.home_url);
         set(&mut item, "logoUrl", self.logo_url);
         set(&mut item, "handledDomainName", self.handled_domain_name);
         set(&mut item, "documentationUrl", self.documentation_url);
@@ -112,8 +114,8 @@ impl Kind for SecurityInfoProvider {
         &kinds::SECURITY_INFO_PROVIDER
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = function(handler, self.function, self.name, self.home_url);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = function(names, self.function, self.name, self.home_url);
         set(&mut item, "logoUrl", self.logo_url);
         set(&mut item, "documentationUrl", self.documentation_url);
         vec![Module {
@@ -135,16 +137,16 @@ impl Kind for SecurityInfoProvider {
 }
 
 /// The part of the module that one function makes.
-fn function(handler: &Handler, function: &str, name: Option<&str>, home: Option<&str>) -> Mapping {
+fn function(names: &Names, function: &str, name: Option<&str>, home: Option<&str>) -> Mapping {
     let mut item = Mapping::new();
-    item.insert("key".into(), handler.key().into());
+    item.insert("key".into(), names.key.as_str().into());
     if let Some(name) = name {
         item.insert("name".into(), nested("value", name.into()));
     }
     set(&mut item, "homeUrl", home);
     item.insert(
         function.into(),
-        nested("endpoint", handler.endpoint().into()),
+        nested("endpoint", names.endpoint.as_str().into()),
     );
     item
 }

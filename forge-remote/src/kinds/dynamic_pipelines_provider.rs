@@ -2,14 +2,17 @@
 
 use std::fmt;
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{PullRequest, Rest, item, set};
+use super::PullRequest;
+use super::items::{item, set};
+use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[dynamic_pipelines_provider]`. `description` is the doc comment's first
 /// paragraph unless written. Bitbucket may ask again.
@@ -41,8 +44,8 @@ impl Kind for DynamicPipelinesProvider {
         &kinds::DYNAMIC_PIPELINES_PROVIDER
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = item(handler);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = item(names);
         item.insert("name".into(), self.name.into());
         item.insert("description".into(), self.description.into());
         set(&mut item, "icon", self.icon);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 
-use super::wrong_items;
+use super::items::wrong_items;
 use crate::registry::{Kind, Simulation};
 
 /// `#[endpoint]`: its options are all in the record itself.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use super::Rest;
+use super::rest::Rest;
 use crate::json::{Members, payload};
 
 /// What comes with `avi:forge:installed:app` and `avi:forge:upgraded:app` (major versions only).

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
-use super::{Rest, item, texts, wrong};
+use super::items::{item, texts, wrong};
+use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[jql_function]`.
 ///
@@ -44,8 +46,8 @@ impl Kind for JqlFunction {
         &kinds::JQL_FUNCTION
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = item(handler);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = item(names);
         item.insert("name".into(), self.name.into());
         let arguments = self.arguments.iter().map(|name| {
             let mut argument = Mapping::new();

@@ -1,12 +1,14 @@
 //! `bitbucket:mergeCheck`: whether a pull request may be merged.
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 
-use super::{Rest, item, texts};
+use super::items::{item, texts};
+use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[merge_check]`. `description` is the doc comment's first paragraph unless
 /// written. Forge takes an error for a failed check.
@@ -41,8 +43,8 @@ impl Kind for MergeCheck {
         &kinds::MERGE_CHECK
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = item(handler);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = item(names);
         item.insert("name".into(), self.name.into());
         item.insert("description".into(), self.description.into());
         item.insert("triggers".into(), texts(self.triggers));

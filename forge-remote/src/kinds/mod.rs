@@ -63,6 +63,7 @@
 mod action;
 mod agent_bodies;
 mod agent_connector;
+mod agent_reply;
 mod agent_stream;
 mod consumer;
 mod data_residency;
@@ -72,10 +73,13 @@ mod endpoint;
 mod events;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
+mod items;
 mod jql_function;
 mod merge_check;
 mod pages;
+mod payloads;
 mod pre_uninstall;
+mod rest;
 mod samples;
 mod scheduled_trigger;
 mod trigger;
@@ -83,8 +87,9 @@ mod web_trigger;
 mod workflow_post_function;
 
 pub use action::{Action, ActionCall, ActionContext, ActionInput};
-pub use agent_bodies::{AgentAnswer, AgentCall, AgentError, AgentReply};
+pub use agent_bodies::{AgentAnswer, AgentCall, AgentError};
 pub use agent_connector::AgentConnector;
+pub use agent_reply::AgentReply;
 pub use agent_stream::{AgentStream, AgentUpdate, AgentUpdates, HungUp};
 pub use consumer::{Consumer, QueueEvent};
 pub use data_residency::{
@@ -121,101 +126,11 @@ pub use workflow_post_function::{Transitioned, WithId, WorkflowPostFunction};
 pub use crate::extract::Event;
 pub use crate::registry::Kind;
 
-use forge_remote_schema::Mistake;
-use forge_remote_schema::kinds::{KINDS, RESOLVER};
-use forge_remote_schema::lists::{ListItem, ListRules};
-use serde_yaml::{Mapping, Value};
-
-use crate::registry::Handler;
-
-/// What a payload has beyond the fields it knows.
-pub type Rest = serde_json::Map<String, serde_json::Value>;
-
-/// An item with its key and its endpoint.
-fn item(handler: &Handler) -> Mapping {
-    let mut item = Mapping::new();
-    item.insert("key".into(), handler.key().into());
-    item.insert("endpoint".into(), handler.endpoint().into());
-    item
-}
-
-fn texts(texts: &[&str]) -> Value {
-    Value::Sequence(texts.iter().map(|text| Value::from(*text)).collect())
-}
-
-/// Adds what is written.
-fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
-    if let Some(text) = text {
-        item.insert(name.into(), text.into());
-    }
-}
-
-/// Returns the mistakes in a list of texts and parentheses.
-fn wrong_items<'a>(
-    option: &str,
-    rules: &ListRules,
-    items: impl Iterator<Item = ListItem<'a>>,
-) -> Vec<Mistake> {
-    let items: Vec<Option<ListItem<'a>>> = items.map(Some).collect();
-    let mistakes = rules.mistakes_of_items(option, &items).into_iter();
-    mistakes.map(|(_, mistake)| mistake).collect()
-}
-
-/// Returns the mistakes in the lists of these options.
-fn wrong(lists: &[(&str, &ListRules, &[&str])]) -> Vec<Mistake> {
-    let mistakes = lists.iter().flat_map(|(option, rules, texts)| {
-        let texts: Vec<Option<&str>> = texts.iter().copied().map(Some).collect();
-        rules.mistakes(option, &texts)
-    });
-    mistakes.map(|(_, mistake)| mistake).collect()
-}
-
-fn nested(name: &str, value: Value) -> Value {
-    let mut mapping = Mapping::new();
-    mapping.insert(name.into(), value);
-    Value::Mapping(mapping)
-}
-
-/// Reads a body as every payload type, as the extractors do, and returns the types that refuse it;
-/// `None` for a body that isn't JSON. For fuzzing.
 #[doc(hidden)]
-pub fn refusing_payloads(body: &[u8]) -> Option<Vec<(&'static str, serde_json::Error)>> {
-    use crate::extract::{Retry, read_event};
+pub use payloads::refusing_payloads;
+pub use rest::Rest;
 
-    let mut refusing = Vec::new();
-    macro_rules! read {
-        ($($payload:ty),+ $(,)?) => {
-            $( if let Err(error) = read_event::<$payload>(body) {
-                refusing.push((stringify!($payload), error));
-            } )+
-        };
-    }
-    read!(
-        ActionCall,
-        AgentCall,
-        ChangedIssue,
-        ChangedPage,
-        DesignCall,
-        JqlCall,
-        LifecycleEvent,
-        MacrosCall,
-        MergeCheckCall,
-        PipelinesCall,
-        QueueEvent,
-        ResidencyCall,
-        ScheduledEvent,
-        SecurityCall,
-        Transitioned,
-        UninstallEvent,
-        WithProperties<ChangedIssue>,
-        WithProperties<ChangedPage>,
-    );
-    // These return no error: they must not panic.
-    let _ = Retry::of(body);
-    let _ = AgentCall::read(body);
-    let _ = web_trigger::is_description(body);
-    read_event::<serde_json::Value>(body).ok().map(|_| refusing)
-}
+use forge_remote_schema::kinds::{KINDS, RESOLVER};
 
 /// Where each module type can name an endpoint, as far as this version knows.
 #[doc(hidden)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use forge_remote_schema::{KindSpec, kinds};
 use serde::Serialize;
 
-use super::Rest;
+use super::rest::Rest;
 use crate::json::payload;
 use crate::registry::{Kind, Simulation};
 

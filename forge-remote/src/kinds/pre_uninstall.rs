@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 
-use super::{Rest, item};
+use super::items::item;
+use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// `#[pre_uninstall]`: the last call of an installation. A function has 55 seconds for it, and
 /// its answer makes no difference to the removal; for a remote no page says either.
@@ -31,10 +33,10 @@ impl Kind for PreUninstall {
         &kinds::PRE_UNINSTALL
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
+    fn modules(&self, names: &Names) -> Vec<Module> {
         vec![Module {
             module_type: self.spec().module_type,
-            item: item(handler),
+            item: item(names),
             owned: OwnedProperties::All,
         }]
     }

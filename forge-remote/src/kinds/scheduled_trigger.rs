@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 
-use super::{Rest, item, nested};
+use super::items::{item, nested};
+use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[scheduled_trigger]`. A handler that wants to see the body takes
 /// `Event<`[`ScheduledEvent`]`>`.
@@ -65,8 +67,8 @@ impl Kind for ScheduledTrigger {
         &kinds::SCHEDULED_TRIGGER
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = item(handler);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = item(names);
         item.insert("interval".into(), self.interval.as_str().into());
         if self.licensed_only {
             item.insert("filter".into(), nested("appIsLicensed", true.into()));

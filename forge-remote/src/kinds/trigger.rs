@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
-use super::{item, samples, set, texts, wrong};
+use super::items::{item, nested, set, texts, wrong};
+use super::samples;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[trigger]`.
 ///
@@ -73,8 +75,8 @@ impl Kind for Trigger {
         &kinds::TRIGGER
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = item(handler);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = item(names);
         if self.filtered_events.is_empty() {
             item.insert(
                 "events".into(),
@@ -270,7 +272,7 @@ impl Conditions {
             }
         }
         if !include.is_empty() {
-            let include = super::nested("include", Value::Mapping(include));
+            let include = nested("include", Value::Mapping(include));
             item.insert("payload".into(), include);
         }
     }

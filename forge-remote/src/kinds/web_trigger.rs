@@ -9,16 +9,17 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::{item, nested, set, wrong_items};
+use super::items::{item, nested, set, wrong_items};
 use crate::extract::{Below, Json};
 use crate::json::{Lenient as _, repair};
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[web_trigger]`.
 ///
@@ -74,8 +75,8 @@ impl Kind for WebTrigger {
         &kinds::WEB_TRIGGER
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = item(handler);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = item(names);
         if self.hmac {
             item.insert(
                 "request".into(),

@@ -1,11 +1,13 @@
 //! `jira:workflowPostFunction`: Jira calls after a transition.
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 
-use super::{Rest, item, texts};
+use super::items::{item, texts};
+use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Handler, Kind, Module, Simulation};
+use crate::registry::{Kind, Module, Simulation};
 
 /// The options of `#[workflow_post_function]`. `description` is the doc comment's first paragraph
 /// unless written. The pages that configure it (`view`, `edit`, `create`, `resolver`) are
@@ -46,8 +48,8 @@ impl Kind for WorkflowPostFunction {
         &kinds::WORKFLOW_POST_FUNCTION
     }
 
-    fn modules(&self, handler: &Handler) -> Vec<Module> {
-        let mut item = item(handler);
+    fn modules(&self, names: &Names) -> Vec<Module> {
+        let mut item = item(names);
         item.insert("name".into(), self.name.into());
         item.insert("description".into(), self.description.into());
         if !self.project_types.is_empty() {

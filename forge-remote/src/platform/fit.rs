@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Platform, random_hex};
+use super::local::{Platform, random_hex, uuid};
 
 /// A Forge Invocation Token before it is signed: Atlassian's shape, every claim open to change.
 ///
@@ -69,7 +69,7 @@ impl Fit {
         self.set("/principal", account_id.into()).set(
             "/context",
             json!({
-                "localId": super::uuid(),
+                "localId": uuid(),
                 "cloudId": cloud_id,
                 "moduleKey": key,
                 "siteUrl": "https://example.atlassian.net",
@@ -132,5 +132,12 @@ impl Fit {
     #[must_use]
     pub fn sign(&self) -> String {
         self.platform.sign(&self.claims)
+    }
+}
+
+impl Platform {
+    /// A FIT with every claim of the true shape, to be changed at will and signed.
+    pub fn fit(&self) -> Fit {
+        Fit::new(self.clone())
     }
 }

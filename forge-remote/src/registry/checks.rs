@@ -113,7 +113,7 @@ impl Registry {
         for ((name, key), handlers) in modules {
             let mut whole = serde_yaml::Mapping::new();
             for handler in &handlers {
-                let parts = handler.registration().kind.modules(handler);
+                let parts = handler.registration().kind.modules(handler.names());
                 for (part, value) in parts.into_iter().flat_map(|module| module.item) {
                     let part_name = part.as_str().unwrap_or_default().to_owned();
                     match whole.insert(part, value.clone()) {

@@ -32,6 +32,11 @@ impl Handler {
         }
     }
 
+    /// Returns the keys and the path.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// The record its macro wrote.
     pub fn registration(&self) -> &Registration {
         &self.registration

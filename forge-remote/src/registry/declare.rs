@@ -52,7 +52,7 @@ struct Declared<'a> {
 impl Declared<'_> {
     fn add(&mut self, handler: &Handler) {
         let record = handler.registration();
-        for mut module in record.kind.modules(handler) {
+        for mut module in record.kind.modules(handler.names()) {
             if !record.kind.has_endpoint() {
                 let remote = record.remote.unwrap_or(self.default_remote);
                 module.item.insert("remote".into(), remote.into());

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
+use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake};
 use serde_yaml::Mapping;
 
-use super::{Handler, Method};
+use super::Method;
 use crate::fit::Caller;
 use crate::manifest::OwnedProperties;
 
@@ -20,7 +21,7 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the modules in `manifest.yml` that point at the handler's endpoint; a kind whose
     /// module is hand-written has none.
-    fn modules(&self, _handler: &Handler) -> Vec<Module> {
+    fn modules(&self, _names: &Names) -> Vec<Module> {
         Vec::new()
     }
 

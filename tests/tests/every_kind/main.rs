@@ -1103,7 +1103,7 @@ fn every_row_of_the_table_is_what_its_kind_declares() {
         let kind = handler.registration().kind;
         let spec = kind.spec();
         seen.insert(spec.attribute);
-        let modules = kind.modules(handler);
+        let modules = kind.modules(handler.names());
         assert_eq!(modules.len(), usize::from(spec.has_module()));
         for module in modules {
             assert_eq!(module.module_type, spec.module_type);
@@ -1132,7 +1132,7 @@ fn options_that_are_properties_of_the_module_are_named_by_their_row() {
         let kind = handler.registration().kind;
         let options = kind.spec().options.iter();
         for property in options.filter_map(|option| option.property) {
-            for module in kind.modules(handler) {
+            for module in kind.modules(handler.names()) {
                 if module.item.contains_key(property) {
                     seen.insert((kind.spec().attribute, property));
                 }

@@ -164,6 +164,13 @@ impl Module {
             match &tokens[at] {
                 TokenTree::Ident(ident) => {
                     let word = ident.to_string();
+                    if let Some((name, inner, after)) = inline_module(tokens, at) {
+                        let mut inside = path.clone();
+                        inside.push(name);
+                        self.collect(&inner, &inside, &BTreeSet::new());
+                        at = after;
+                        continue;
+                    }
                     let follows_path = at > 0
                         && (is_punct(&tokens[at - 1], ':') || is_punct(&tokens[at - 1], '$'));
                     let is_use = at > 0 && is_word(&tokens[at - 1], "use");
@@ -318,6 +325,24 @@ fn test_only(tokens: &[TokenTree], at: usize) -> Option<usize> {
         }
     }
     Some(end + 1)
+}
+
+/// The name and the content of a module in braces that begins at `at`, and where it ends. In a macro,
+/// the name may be a variable.
+fn inline_module(tokens: &[TokenTree], at: usize) -> Option<(String, Vec<TokenTree>, usize)> {
+    if !is_word(&tokens[at], "mod") {
+        return None;
+    }
+    let mut next = at + 1;
+    if is_punct(tokens.get(next)?, '$') {
+        next += 1;
+    }
+    let name = tokens.get(next)?.to_string();
+    let TokenTree::Group(body) = tokens.get(next + 1)? else {
+        return None;
+    };
+    let inner = body.stream().into_iter().collect();
+    Some((name, inner, next + 2))
 }
 
 fn path_follows(tokens: &[TokenTree], at: usize) -> bool {

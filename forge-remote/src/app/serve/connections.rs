@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::activity::{Activity, Phase, Snapshot};
 use super::connection::Connection;
-use super::limits::Limits;
+use crate::app::limits::Limits;
 use crate::fit::MAX_TOKEN_BYTES;
 use crate::work::LAST_DROPS;
 

@@ -2,7 +2,7 @@
 
 use tokio::net::TcpListener;
 
-use super::limits::Limits;
+use crate::app::limits::Limits;
 
 /// The most files that the soft limit is raised to.
 #[cfg(unix)]

@@ -4,7 +4,7 @@ mod activity;
 mod connection;
 mod connections;
 mod files;
-pub(super) mod limits;
+mod settings;
 mod signals;
 mod socket;
 
@@ -20,7 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 pub(crate) use signals::StopSignals;
 
 use self::connections::Connections;
-use super::Built;
+use super::service::Built;
 use crate::error::{Result, chain};
 
 /// How long tokens may take to be written at the end. With the grace for calls it is less than the

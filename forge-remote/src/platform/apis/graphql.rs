@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Call, ok};
+use super::call::{Answer, Call, ok};
 use crate::platform::oauth::{Kind, OAuth};
 
 impl Call<'_> {

@@ -3,7 +3,8 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{Answer, Call, Data, PAGE, ok, part, unknown};
+use super::call::{Answer, Call, PAGE, ok, part, unknown};
+use super::data::Data;
 
 impl Data {
     pub(super) fn add_issue(&mut self, fields: Value) -> String {

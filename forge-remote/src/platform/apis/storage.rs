@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::call::{Answer, Call, ok, part, unknown};
 use super::conditions::{Condition, Filter, compared};
+use super::data::{Data, Stored};
 use super::declared::{Entity, Index};
-use super::{Answer, Call, Data, ok, part, unknown};
 
 const MAX_KEY: usize = 500;
 const MAX_VALUE: usize = 240 * 1024;
@@ -28,15 +29,6 @@ const LINGERS: Duration = Duration::from_secs(48 * 3600);
 
 /// By installation, by kind, by key.
 type Place = (String, String, String);
-
-/// A value and its times.
-#[derive(Clone)]
-pub(super) struct Stored {
-    pub(super) value: Value,
-    created: SystemTime,
-    updated: SystemTime,
-    expires: Option<SystemTime>,
-}
 
 /// What is to be done with a place.
 enum Change {

@@ -1,8 +1,34 @@
-//! The table of handlers: for people and for machines.
+//! The `routes` command: the table of handlers.
 
 use std::fmt::Write as _;
 
+use clap::{ArgMatches, Command};
+
+use super::output::{NO, OK, complain, flag, print};
+use crate::app::{App, LaunchError};
 use crate::registry::{Handler, Reach, Registry};
+
+pub(super) fn command() -> Command {
+    Command::new("routes")
+        .about("List the handlers: kind, key, method, path, tokens, scopes, source")
+        .arg(flag("json", "As JSON, for machines"))
+}
+
+/// Runs the command, and returns its exit status.
+pub(super) fn run(app: &App, options: &ArgMatches) -> i32 {
+    if options.get_flag("json") {
+        print(&format!("{}\n", json(app.registry())));
+    } else {
+        print(&table(app.registry(), true));
+    }
+    match app.registry().problems() {
+        problems if problems.is_empty() => OK,
+        problems => {
+            complain(&LaunchError::new(problems));
+            NO
+        }
+    }
+}
 
 /// A row of `routes --json`.
 #[derive(serde::Serialize)]
@@ -41,7 +67,7 @@ impl<'a> Row<'a> {
 }
 
 /// The handlers as JSON.
-pub(super) fn json(registry: &Registry) -> String {
+fn json(registry: &Registry) -> String {
     let rows: Vec<Row<'_>> = registry.handlers().iter().map(Row::new).collect();
     serde_json::to_string_pretty(&rows).unwrap_or_default()
 }

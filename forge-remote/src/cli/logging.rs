@@ -15,7 +15,7 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 ///
 /// An event is one line whatever its values hold, and a standard error that nobody reads loses lines
 /// instead of stopping the app: see [`LogWriter`].
-pub(crate) fn init() {
+pub(super) fn init() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let writer = LogWriter::stderr(terminal);
@@ -43,14 +43,14 @@ pub(crate) fn init() {
 }
 
 /// Waits until what was logged is written, for a second at most.
-pub(crate) fn flush() {
+pub(super) fn flush() {
     if let Some(writer) = WRITER.get() {
         writer.flush();
     }
 }
 
 /// Flushes before the process ends; what is logged after it is written at once.
-pub(crate) fn close() {
+pub(super) fn close() {
     if let Some(writer) = WRITER.get() {
         writer.close();
     }

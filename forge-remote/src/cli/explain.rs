@@ -1,22 +1,45 @@
-//! Every code that a check reports, and what it means.
+//! The `explain` command: every code that a check reports, and its meaning.
 
+use clap::{Arg, ArgMatches, Command};
+
+use super::output::{BROKEN, OK, complain, print};
 use crate::diagnostic::{Rule, RuleKind};
-use crate::{manifest, registry};
+use crate::{app, manifest, platform, registry};
+
+pub(super) fn command() -> Command {
+    Command::new("explain")
+        .about("Explain the code of a problem or a finding; without a code, list the codes")
+        .arg(Arg::new("code").value_name("CODE"))
+}
+
+/// Runs the command, and returns its exit status.
+pub(super) fn run(options: &ArgMatches) -> i32 {
+    print_explanation(options.get_one("code"))
+}
+
+/// Prints a code's explanation, or every code.
+pub(super) fn print_explanation(code: Option<&String>) -> i32 {
+    match explain(code.map(String::as_str)) {
+        Ok(text) => {
+            print(&text);
+            OK
+        }
+        Err(error) => {
+            complain(&format!("error: {error}"));
+            BROKEN
+        }
+    }
+}
 
 /// Returns every rule: of the manifest, of the handlers, of the app.
-pub(super) fn rules() -> impl Iterator<Item = &'static Rule> {
-    let launch = [
-        registry::RULES,
-        super::RULES,
-        super::drift::RULES,
-        super::launch::RULES,
-        super::service::RULES,
-    ];
-    manifest::rules().chain(launch.into_iter().flatten().copied())
+fn rules() -> impl Iterator<Item = &'static Rule> {
+    let launch = [registry::RULES, platform::RULES];
+    let launch = launch.into_iter().flatten().copied();
+    manifest::rules().chain(app::rules()).chain(launch)
 }
 
 /// Returns a code's explanation, or the list of the codes where no code is given.
-pub(super) fn explain(code: Option<&str>) -> Result<String, String> {
+fn explain(code: Option<&str>) -> Result<String, String> {
     let Some(code) = code else {
         return Ok(rules().map(|rule| format!("{}\n", rule.code)).collect());
     };

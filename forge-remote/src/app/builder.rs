@@ -1,0 +1,527 @@
+//! The builder of an app.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::background::{Background, Task};
+use super::keep_fresh;
+use super::limits::Limits;
+use crate::client::{Atlassian, IsolatedCloud};
+use crate::diagnostic::{Diagnostic, Rule};
+use crate::error::{BoxError, Result};
+use crate::extract::StateMap;
+use crate::fit::{Clock, KeyPolicy, KeySource, SystemClock, Verification};
+use crate::manifest::{DesiredManifest, Remote};
+use crate::registry::{Registration, Registry};
+use crate::token::Tokens;
+
+type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
+type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
+
+/// A Forge remote: its handlers, its state, and how it is served.
+///
+/// ```no_run
+/// use forge_remote::prelude::*;
+///
+/// #[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:confluence-content.summary"])]
+/// async fn refresh_index(call: Invocation, token: SystemToken) -> Result<()> {
+///     # let _ = (call, token);
+///     Ok(())
+/// }
+///
+/// #[tokio::main]
+/// async fn main() -> Result<()> {
+///     App::new()
+///         .remote(Remote::new("backend").base_url("https://backend.example.com"))
+///         .run()
+///         .await
+/// }
+/// ```
+///
+/// The environment wins over what is written in the code:
+///
+/// | variable | sets | default |
+/// | --- | --- | --- |
+/// | `FORGE_REMOTE_APP_ID` | the app's id, a FIT's audience | `app.id` in the manifest |
+/// | `FORGE_REMOTE_MANIFEST` | the manifest's path | `manifest.yml` in the working directory, else beside Cargo.toml |
+/// | `FORGE_REMOTE_BIND` | the address to listen on | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` |
+/// | `FORGE_REMOTE_JWKS_URL` | Atlassian's key set (https, or http on loopback) | the commercial cloud's |
+/// | `FORGE_REMOTE_TOKEN_KEY` | what kept [`tokens`](Self::tokens) are sealed with | [`Tokens::keys`] |
+#[must_use = "an app does nothing until it runs"]
+pub struct App {
+    pub(crate) registry: Registry,
+    pub(crate) remotes: Vec<Remote>,
+    pub(crate) state: StateMap,
+    pub(crate) pending_state: Vec<(&'static str, PendingState)>,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) atlassian: Atlassian,
+    pub(crate) app_id: Option<String>,
+    pub(crate) manifest: Option<PathBuf>,
+    pub(crate) bind: Option<String>,
+    pub(crate) jwks_url: Option<String>,
+    pub(crate) key_source: Option<Box<dyn KeySource>>,
+    pub(crate) staging: bool,
+    pub(crate) isolated: BTreeMap<String, IsolatedCloud>,
+    pub(crate) key_policy: KeyPolicy,
+    pub(crate) verification: Verification,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) limits: Limits,
+    pub(crate) samples: BTreeMap<String, Vec<serde_json::Value>>,
+    pub(crate) allowed: BTreeSet<String>,
+    pub(crate) granular: bool,
+    /// Scopes, and where the code says so.
+    pub(crate) scopes: BTreeMap<String, String>,
+    pub(crate) impersonation: BTreeMap<String, String>,
+    pub(crate) background: Vec<Task>,
+    pub(crate) problems: Vec<Diagnostic>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("handlers", &self.registry.handlers().len())
+            .field("remotes", &self.remotes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl App {
+    /// An app of every annotated function that is linked into the binary; see
+    /// [`link!`](crate::link) for those in other crates.
+    pub fn new() -> Self {
+        Self::with_registry(Registry::linked())
+    }
+
+    /// An app without handlers: [`handler`](Self::handler) adds them one by one. For tests, and
+    /// for targets where handlers can't be collected by the linker.
+    pub fn empty() -> Self {
+        Self::with_registry(Registry::default())
+    }
+
+    fn with_registry(registry: Registry) -> Self {
+        Self {
+            registry,
+            remotes: Vec::new(),
+            state: StateMap::default(),
+            pending_state: Vec::new(),
+            tokens: None,
+            atlassian: Atlassian::new(),
+            app_id: None,
+            manifest: None,
+            bind: None,
+            jwks_url: None,
+            key_source: None,
+            staging: false,
+            isolated: BTreeMap::new(),
+            key_policy: KeyPolicy::default(),
+            verification: Verification::default(),
+            clock: Arc::new(SystemClock::default()),
+            limits: Limits::default(),
+            samples: BTreeMap::new(),
+            allowed: BTreeSet::new(),
+            granular: false,
+            scopes: BTreeMap::new(),
+            impersonation: BTreeMap::new(),
+            background: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// Adds one handler by name: `.handler(forge_remote::handler!(refresh_index))`. A handler that
+    /// is there already isn't added twice.
+    pub fn handler(mut self, registration: Registration) -> Self {
+        let present = self.registry.handlers().iter();
+        let present = present.map(|handler| handler.registration().clone());
+        self.registry = Registry::of(present.chain([registration]).collect::<Vec<_>>());
+        self
+    }
+
+    /// Adds a remote. The first is the one of every handler that names none.
+    pub fn remote(mut self, remote: Remote) -> Self {
+        self.remotes.push(remote);
+        self
+    }
+
+    /// Gives handlers a value: they take a clone as `State<T>`. One value for each type.
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        if !self.state.insert(value) {
+            self.problems.push(twice(std::any::type_name::<T>()));
+        }
+        self
+    }
+
+    /// As [`state`](Self::state), for a value that takes connecting: the future runs when the app
+    /// starts to serve, and not for commands such as `manifest` or `routes`, which then work where
+    /// there is no database.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// # #[derive(Clone)] struct Db;
+    /// # impl Db { async fn connect() -> std::io::Result<Self> { Ok(Self) } }
+    ///
+    /// let app = App::new().state_from(Db::connect());
+    /// # let _ = app;
+    /// ```
+    pub fn state_from<T, E>(
+        mut self,
+        value: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Self
+    where
+        T: Clone + Send + Sync + 'static,
+        E: Into<BoxError>,
+    {
+        let pending = async move {
+            let value = value.await.map_err(Into::into)?;
+            let insert: InsertState = Box::new(move |state: &mut StateMap| state.insert(value));
+            Ok(insert)
+        };
+        self.pending_state
+            .push((std::any::type_name::<T>(), Box::pin(pending)));
+        self
+    }
+
+    /// Keeps the system tokens that Forge delivers, for work outside of requests and in other
+    /// instances; handlers take them as [`Tokens`], everything else as a clone of the `Tokens` given
+    /// here. See [`token`](crate::token) for stores, keys and the whole picture.
+    ///
+    /// The store is connected when the app starts to serve, and not for commands such as
+    /// `manifest`. One that is down then is tried again while the app serves; `/readyz` says so,
+    /// and stays 200, for requests are served. `dev` keeps tokens in memory.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::token::MemoryTokens;
+    ///
+    /// let tokens = Tokens::new(MemoryTokens::new());
+    /// let app = App::new().tokens(tokens.clone());
+    /// # let _ = app;
+    /// ```
+    pub fn tokens(mut self, tokens: impl Into<Tokens>) -> Self {
+        let tokens = tokens.into();
+        if !self.state.insert(tokens.clone()) {
+            self.problems.push(twice(std::any::type_name::<Tokens>()));
+        }
+        self.tokens = Some(tokens);
+        self
+    }
+
+    /// Has Forge bring a system token of every installation in time, as Atlassian recommends: an
+    /// hourly call, one at each installation and major upgrade, and one before an uninstallation,
+    /// which removes the token. With their sections of the manifest: the modules
+    /// `tokens-hourly-trigger`, `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`.
+    ///
+    /// Forge counts five scheduled triggers per app at most; this is one of them.
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::token::MemoryTokens;
+    ///
+    /// let app = App::new().tokens(MemoryTokens::new()).keep_tokens_fresh();
+    /// # let _ = app;
+    /// ```
+    pub fn keep_tokens_fresh(self) -> Self {
+        let handlers = keep_fresh::registrations().into_iter();
+        handlers.fold(self, Self::handler)
+    }
+
+    /// Work beside requests, for as long as the app serves: it starts once the state is connected,
+    /// not for commands such as `manifest`. When the app stops, a task that takes [`Shutdown`] is
+    /// told and waited for; another is dropped where it waits after the last request has been
+    /// answered. `dev` runs it too, with its own tokens and APIs.
+    ///
+    /// The function's arguments are [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
+    /// [`Atlassian`](crate::client::Atlassian) and [`Shutdown`], up to six; that they are there is
+    /// checked when the app starts. When it fails or panics, that is logged and it begins anew,
+    /// after a second at first, a minute at most.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use forge_remote::client::Atlassian;
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::token::{Installation, MemoryTokens};
+    ///
+    /// async fn sync(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
+    ///     loop {
+    ///         for installation in tokens.installations().await? {
+    ///             // With `?`, one customer's failure would end the others' turn.
+    ///             if let Err(error) = sync_one(&installation, &tokens, &atlassian).await {
+    ///                 eprintln!("{}: {error}", installation.installation_id());
+    ///             }
+    ///         }
+    ///         tokio::time::sleep(Duration::from_secs(600)).await;
+    ///     }
+    /// }
+    ///
+    /// async fn sync_one(one: &Installation, tokens: &Tokens, atlassian: &Atlassian) -> Result<()> {
+    ///     let token = tokens.system(one.installation_id()).await?;
+    ///     let _confluence = atlassian.confluence(one).as_app(&token);
+    ///     Ok(())
+    /// }
+    ///
+    /// let app = App::new().tokens(MemoryTokens::new()).keep_tokens_fresh().background(sync);
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn background<A>(mut self, task: impl Background<A>) -> Self {
+        let place = std::panic::Location::caller();
+        self.background.push(Task::new(place, task));
+        self
+    }
+
+    /// How Atlassian's APIs are called by [`Invocation`](crate::Invocation) and by whoever has a
+    /// clone of this: other hosts, timeouts, retries. See [`client`](crate::client).
+    ///
+    /// ```
+    /// use forge_remote::client::{Atlassian, Retries};
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().atlassian(Atlassian::new().retries(Retries::none()));
+    /// # let _ = app;
+    /// ```
+    pub fn atlassian(mut self, atlassian: Atlassian) -> Self {
+        self.atlassian = atlassian;
+        self
+    }
+
+    /// The app's id, where it is neither in the environment nor in the manifest.
+    pub fn app_id(mut self, id: impl Into<String>) -> Self {
+        self.app_id = Some(id.into());
+        self
+    }
+
+    /// Where the manifest is.
+    pub fn manifest_path(mut self, path: impl Into<PathBuf>) -> Self {
+        self.manifest = Some(path.into());
+        self
+    }
+
+    /// The address to listen on, e.g. `0.0.0.0:8080`.
+    pub fn bind(mut self, address: impl Into<String>) -> Self {
+        self.bind = Some(address.into());
+        self
+    }
+
+    /// Another URL of the key set; https, or http on loopback.
+    pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
+        self.jwks_url = Some(url.into());
+        self
+    }
+
+    /// Another source of the key set. It decides who is let in: whoever holds a key of this set
+    /// is Atlassian to this app. It wins over [`jwks_url`](Self::jwks_url) and the environment.
+    pub fn key_source(mut self, source: impl KeySource) -> Self {
+        self.key_source = Some(Box::new(source));
+        self
+    }
+
+    /// Accepts tokens of Atlassian's staging cloud too, by its own key set. Production apps don't
+    /// need it.
+    pub fn staging_cloud(mut self) -> Self {
+        self.staging = true;
+        self
+    }
+
+    /// Accepts tokens of an isolated cloud, by its own key set, and calls its installations back
+    /// there. `label` is the `icLabel` of its tokens; all of it comes with the cloud's onboarding.
+    /// One app can serve the commercial cloud and any number of these.
+    ///
+    /// The key set's URL alone will do for an app that calls nothing back.
+    ///
+    /// ```
+    /// use forge_remote::client::IsolatedCloud;
+    /// use forge_remote::prelude::*;
+    ///
+    /// let orange = IsolatedCloud::new("https://keys.orange.example/jwks.json")
+    ///     .api_url("https://api.orange.example");
+    /// let app = App::new().isolated_cloud("orange", orange);
+    /// # let _ = app;
+    /// ```
+    pub fn isolated_cloud(
+        mut self,
+        label: impl Into<String>,
+        cloud: impl Into<IsolatedCloud>,
+    ) -> Self {
+        self.isolated.insert(label.into(), cloud.into());
+        self
+    }
+
+    /// How key sets are kept fresh.
+    pub fn key_policy(mut self, policy: KeyPolicy) -> Self {
+        self.key_policy = policy;
+        self
+    }
+
+    /// How tokens are judged.
+    pub fn verification(mut self, verification: Verification) -> Self {
+        self.verification = verification;
+        self
+    }
+
+    /// Another clock, for tests.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// The JSON body that `dev` sends to the handlers with this key, those that take one. For a
+    /// trigger with several events there can be one for each, told by its `eventType`; one without
+    /// is sent in place of all.
+    pub fn sample(mut self, key: impl Into<String>, body: impl serde::Serialize) -> Self {
+        let key = key.into();
+        match serde_json::to_value(body) {
+            Ok(body) => {
+                self.samples.entry(key).or_default().push(body);
+            }
+            Err(error) => self.problems.push(Diagnostic::error(
+                &BAD_SAMPLE,
+                format!("the sample for `{key}` can't be written as JSON: {error}"),
+                "give `App::sample` a value whose maps have text for keys",
+            )),
+        }
+        self
+    }
+
+    /// Asks for the granular scopes of events (`read:issue:jira` and its like) where the manifest
+    /// has neither them nor the current ones (`read:jira-work`), which Atlassian recommends.
+    pub fn granular_scopes(mut self) -> Self {
+        self.granular = true;
+        self
+    }
+
+    /// Scopes that calls outside of handlers need, in the background for example; a handler lists
+    /// its own in its attribute. They go into the manifest.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().scopes(["read:page:confluence", "storage:app"]);
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let at = place("App::scopes", std::panic::Location::caller());
+        let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
+        self.scopes.extend(scopes);
+        self
+    }
+
+    /// The scopes with which the app acts for users who aren't in session, by
+    /// [`Product::impersonate`](crate::client::Product::impersonate): the manifest gets them with
+    /// `allowImpersonation: true`. Atlassian's admins are told of it when they install the app.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().impersonation(["read:jira-work", "write:jira-work"]);
+    /// # let _ = app;
+    /// ```
+    ///
+    /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/permissions/>
+    #[track_caller]
+    pub fn impersonation(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let at = place("App::impersonation", std::panic::Location::caller());
+        let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
+        self.impersonation.extend(scopes);
+        self
+    }
+
+    /// Returns what the code wants in the manifest.
+    pub(crate) fn desired_manifest(&self) -> DesiredManifest {
+        let mut desired = self.registry.desired_manifest(&self.remotes);
+        desired.granular = self.granular;
+        desired.add_scopes(&self.scopes);
+        desired.impersonate(&self.impersonation);
+        desired
+    }
+
+    /// Turns off a rule about the manifest, by its code. `explain CODE` explains each rule.
+    pub fn allow(mut self, code: impl Into<String>) -> Self {
+        let code = code.into();
+        if crate::manifest::find_rule(&code).is_none() {
+            self.problems.push(Diagnostic::error(
+                &UNKNOWN_RULE,
+                format!("`App::allow(\"{code}\")` names no rule"),
+                "`explain` lists the codes",
+            ));
+        }
+        self.allowed.insert(code);
+        self
+    }
+
+    /// Connects what [`state_from`](Self::state_from) and [`tokens`](Self::tokens) hold. `run` and
+    /// [`serve`](Self::serve) do so; before [`build`](Self::build), call it yourself.
+    pub async fn connect(mut self) -> Result<Self> {
+        for (name, pending) in std::mem::take(&mut self.pending_state) {
+            let insert = pending.await.map_err(|cause| {
+                let message = format!("the state `{name}` could not be made");
+                crate::error::Error::status(axum::http::StatusCode::INTERNAL_SERVER_ERROR, message)
+                    .caused_by(cause)
+            })?;
+            if !insert(&mut self.state) {
+                self.problems.push(twice(name));
+            }
+        }
+        if let Some(tokens) = &self.tokens {
+            tokens.use_clock(&self.clock);
+            tokens.open_or_wait().await?;
+        }
+        Ok(self)
+    }
+
+    /// The handlers.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The bodies that `dev` sends.
+    pub(crate) fn samples(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
+        self.samples.clone()
+    }
+
+    /// How it calls Atlassian.
+    pub(crate) fn atlassian_of(&self) -> &Atlassian {
+        &self.atlassian
+    }
+}
+
+/// The rules of this file.
+pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STATE];
+
+const BAD_SAMPLE: Rule = Rule::launch(
+    "bad-sample",
+    "The value given to `App::sample` can't be written as JSON, for example because a map has keys that are not text.",
+);
+
+const UNKNOWN_RULE: Rule = Rule::launch(
+    "unknown-rule",
+    "`App::allow` turns off a rule about the manifest by its code, and there is no rule with this code.",
+);
+
+const DUPLICATE_STATE: Rule = Rule::launch(
+    "duplicate-state",
+    "The app was given two values of one type, and `State<T>` could mean either. Wrap one in a type of its own.",
+);
+
+fn twice(name: &str) -> Diagnostic {
+    Diagnostic::error(
+        &DUPLICATE_STATE,
+        format!("the app was given two values of type `{name}`"),
+        "give each type once; to hold two alike, wrap one in a type of its own",
+    )
+}
+
+/// `App::scopes` (src/main.rs:1:1)
+fn place(method: &str, at: &std::panic::Location<'_>) -> String {
+    format!("`{method}` ({at})")
+}

@@ -1,0 +1,233 @@
+//! An app that has passed every check, on one router.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::routing::{MethodFilter, any, get, on};
+
+use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
+use super::keys::{app_id, key_ring};
+use super::pipeline::Mounted;
+use crate::app::background::{BackgroundError, BackgroundTasks, Tasks};
+use crate::app::builder::App;
+use crate::app::launch::LaunchError;
+use crate::app::limits::{Limits, MAX_IN_FLIGHT};
+use crate::extract::{AppState, Below};
+use crate::fit::{Caller, Verifier};
+use crate::log::LogLimits;
+use crate::manifest::DesiredManifest;
+use crate::registry::{Handler, Reach, Registry};
+use crate::token::Tokens;
+use crate::work::Work;
+
+impl App {
+    /// Checks everything, and returns the service or every problem.
+    pub fn build(self) -> Result<Built, LaunchError> {
+        Built::new(self)
+    }
+}
+
+/// An app that has passed every check and can serve. Clones share it.
+#[derive(Clone)]
+pub struct Built(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    desired: DesiredManifest,
+    verifier: Arc<Verifier>,
+    router: Router,
+    limits: Limits,
+    work: Arc<Work>,
+    tokens: Option<Tokens>,
+    background: Tasks,
+}
+
+impl fmt::Debug for Built {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Built")
+            .field("handlers", &self.registry().handlers().len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Built {
+    fn new(mut app: App) -> Result<Self, LaunchError> {
+        let mut problems = app.declaration_problems();
+        problems.extend(app.unconnected());
+        problems.extend(app.missing_needs());
+        let settings = app.settings();
+        let app_id = app_id(settings.app_id().as_deref(), &mut problems);
+        let keys = key_ring(&mut app, settings.jwks_url.as_deref(), &mut problems);
+        let (Some(app_id), Some(keys), true) = (app_id, keys, problems.is_empty()) else {
+            return Err(LaunchError::new(problems));
+        };
+
+        if let Some(problem) = app.open_tokens() {
+            return Err(LaunchError::new(vec![problem]));
+        }
+        let desired = app.desired_manifest();
+        if let Some(tokens) = &app.tokens {
+            let environments = app.verification.environments.as_deref();
+            tokens.belong_to(app_id.as_str(), environments);
+        }
+        let atlassian = app.atlassian.clone();
+        atlassian.use_clock(&app.clock);
+        let clock = Arc::clone(&app.clock);
+        let mut verifier = Verifier::new(app_id, keys, app.verification, app.clock);
+        if let Some(tokens) = &app.tokens {
+            verifier = verifier.with_clock_health(tokens.clock_health());
+        }
+        let verifier = Arc::new(verifier);
+        if app.staging {
+            atlassian.allow_staging();
+        }
+        atlassian.impersonates(!app.impersonation.is_empty());
+        if let Some(tokens) = &app.tokens {
+            atlassian.use_tokens(tokens);
+        }
+        atlassian.fix_hosts();
+        app.state.insert(atlassian.clone());
+        let state = AppState::new(app.state);
+        let work = Arc::new(Work::new(app.limits.in_flight.unwrap_or(MAX_IN_FLIGHT)));
+        let log_limits = LogLimits::new({
+            let clock = Arc::clone(&clock);
+            move || clock.elapsed()
+        });
+        let keys = Arc::new(app.registry.keys());
+        let mut router = Router::new();
+        let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for handler in app.registry.handlers() {
+            let mut mounted = Mounted::new(
+                handler,
+                &keys,
+                &verifier,
+                &state,
+                &atlassian,
+                app.limits,
+                &work,
+                &log_limits,
+            );
+            mounted.tokens = app.tokens.clone();
+            let mounted = Arc::new(mounted);
+            router = mount(router, handler, mounted);
+            if handler.registration().kind.caller() == Caller::Page {
+                let methods = pages.entry(handler.path()).or_default();
+                methods.push(handler.method().as_str());
+            }
+        }
+        for (path, methods) in pages {
+            let methods = methods.join(", ");
+            let answer = move |request: Request| std::future::ready(preflight(&request, &methods));
+            router = router.route(path, on(MethodFilter::OPTIONS, answer));
+        }
+        let ready = Arc::clone(&verifier);
+        let kept = app.tokens.clone();
+        let working = Arc::clone(&work);
+        let router = router
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route(
+                "/readyz",
+                get(move || readiness(Arc::clone(&working), Arc::clone(&ready), kept.clone())),
+            )
+            .fallback({
+                let limits = log_limits.clone();
+                async move |request: Request| not_found(&request, &limits)
+            })
+            .method_not_allowed_fallback(async move |request: Request| {
+                method_not_allowed(&request, &log_limits)
+            })
+            // The limit is ours: see `Mounted::serve`.
+            .layer(DefaultBodyLimit::disable());
+        let (registry, limits) = (app.registry, app.limits);
+        let tokens = app.tokens;
+        Ok(Self(Arc::new(Inner {
+            registry,
+            desired,
+            verifier,
+            router,
+            limits,
+            work,
+            tokens,
+            background: Tasks::new(app.background, state, clock),
+        })))
+    }
+
+    /// The routes, as an axum router: to be nested into another or called in tests. Requests are
+    /// verified all the same. Served this way, keys are fetched when requests need them; see
+    /// [`KeySet::keep_fresh`] for doing it ahead. Background tasks run when
+    /// [`start_background`](Self::start_background) is called, and kept tokens are written at the
+    /// end by [`finish`](Self::finish).
+    pub fn router(&self) -> Router {
+        self.0.router.clone()
+    }
+
+    /// The handlers.
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// The verifier in front of every handler.
+    pub fn verifier(&self) -> &Verifier {
+        &self.0.verifier
+    }
+
+    /// Returns what the code wants in the manifest.
+    pub fn desired_manifest(&self) -> DesiredManifest {
+        self.0.desired.clone()
+    }
+
+    pub(crate) fn work(&self) -> &Arc<Work> {
+        &self.0.work
+    }
+
+    /// Starts the app's [`background`](App::background) tasks, for a [`router`](Self::router) that
+    /// is served by somebody else; `serve` starts them by itself. They run once for all clones of
+    /// this, and end when what comes back is dropped; end them by [`BackgroundTasks::stop`] before
+    /// [`Tokens::flush`].
+    pub fn start_background(&self) -> Result<BackgroundTasks, BackgroundError> {
+        self.0.background.start()
+    }
+
+    pub(crate) fn tokens(&self) -> Option<&Tokens> {
+        self.0.tokens.as_ref()
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.0.limits
+    }
+}
+
+/// Every route of a handler.
+fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
+    let path = handler.path();
+    let base = path.trim_end_matches('/').to_owned();
+    let below = format!("{base}/{{*rest}}");
+    let slash = format!("{base}/");
+    let serve = {
+        let mounted = Arc::clone(&mounted);
+        move |request| Arc::clone(&mounted).serve(request)
+    };
+    match handler.reach() {
+        Reach::Exact => router.route(path, on(handler.method().filter(), serve)),
+        Reach::AnyMethod => router.route(path, any(serve)),
+        Reach::Below => {
+            let serve_below = move |mut request: Request| {
+                let rest = request.uri().path().strip_prefix(base.as_str());
+                let rest = Below(rest.unwrap_or_default().to_owned());
+                request.extensions_mut().insert(rest);
+                Arc::clone(&mounted).serve(request)
+            };
+            let router = if path == slash {
+                router
+            } else {
+                router.route(&slash, any(serve_below.clone()))
+            };
+            router
+                .route(path, any(serve))
+                .route(&below, any(serve_below))
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Responses without a handler: preflights, readiness, unknown paths and methods.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
+use crate::fit::Verifier;
+use crate::log::{Foreign, LogLimits, Permit};
+use crate::response;
+use crate::token::Tokens;
+use crate::work::Work;
+
+/// Answers the browser's question before a `requestRemote`, which carries no token yet.
+pub(super) fn preflight(request: &Request, methods: &str) -> Response {
+    let headers = request.headers();
+    if !headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
+        let mut response = response::json_error(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "the handler of this path has another method",
+        );
+        if let Ok(methods) = HeaderValue::from_str(methods) {
+            response.headers_mut().insert(header::ALLOW, methods);
+        }
+        return response;
+    }
+    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let asked = asked.map_or_else(
+        || HeaderValue::from_static("authorization, content-type"),
+        without_oauth_headers,
+    );
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+    headers.insert(
+        header::ACCESS_CONTROL_MAX_AGE,
+        HeaderValue::from_static("600"),
+    );
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+    }
+    response
+}
+
+/// The names of headers that a page's script may set: those that it asks for, without the headers
+/// that only Forge sets.
+fn without_oauth_headers(asked: &HeaderValue) -> HeaderValue {
+    let is_forges = |name: &&str| {
+        [SYSTEM_HEADER, USER_HEADER]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own.as_str()))
+    };
+    let names = asked.to_str().unwrap_or_default().split(',').map(str::trim);
+    let names: Vec<&str> = names.filter(|name| !is_forges(name)).collect();
+    HeaderValue::from_str(&names.join(",")).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+pub(super) async fn readiness(
+    work: Arc<Work>,
+    verifier: Arc<Verifier>,
+    tokens: Option<Tokens>,
+) -> Response {
+    if work.is_draining() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
+    }
+    // Requests of the main cloud can be verified; a staging or isolated cloud that is down isn't
+    // a reason to take them away. Nor is a tokens' store: requests are served without it.
+    if verifier.keys().commercial.is_ready() {
+        if tokens.is_some_and(|tokens| !tokens.is_connected()) {
+            return "ready, but the tokens' store is not open: see the log\n".into_response();
+        }
+        "ready\n".into_response()
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "waiting for Atlassian's key set\n",
+        )
+            .into_response()
+    }
+}
+
+pub(super) fn not_found(request: &Request, limits: &LogLimits) -> Response {
+    if let Some(Permit { suppressed }) = limits.permit("not_found") {
+        let (method, path) = (request.method(), Foreign(request.uri().path()));
+        tracing::info!(
+            %method,
+            %path,
+            suppressed,
+            "no handler has this path: compare it with the table that `routes` prints"
+        );
+    }
+    response::json_error(
+        StatusCode::NOT_FOUND,
+        "not_found",
+        "no handler has this path",
+    )
+}
+
+pub(super) fn method_not_allowed(request: &Request, limits: &LogLimits) -> Response {
+    if let Some(Permit { suppressed }) = limits.permit("method_not_allowed") {
+        let (method, path) = (request.method(), Foreign(request.uri().path()));
+        tracing::info!(
+            %method,
+            %path,
+            suppressed,
+            "the handler of this path has another method"
+        );
+    }
+    response::json_error(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        "the handler of this path has another method",
+    )
+}

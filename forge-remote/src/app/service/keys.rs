@@ -1,0 +1,126 @@
+//! The app's id and key sets, as configured.
+
+use std::sync::Arc;
+
+use crate::app::builder::App;
+use crate::client::is_label;
+use crate::diagnostic::{Diagnostic, Rule};
+use crate::fit::{AppId, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KEYS, STAGING_KEYS};
+use crate::http_client::Network;
+
+/// The rules of this file.
+pub(crate) const RULES: &[&Rule] = &[
+    &NO_APP_ID,
+    &BAD_APP_ID,
+    &BAD_KEY_URL,
+    &BAD_CLOUD_LABEL,
+    &BAD_CLOUD_URL,
+];
+
+const NO_APP_ID: Rule = Rule::launch(
+    "no-app-id",
+    "A Forge Invocation Token names the app it is for, and without the app's id that could not be checked. `forge \
+    register` writes the id into manifest.yml; FORGE_REMOTE_APP_ID and `App::app_id` set it too.",
+);
+
+const BAD_APP_ID: Rule = Rule::launch(
+    "bad-app-id",
+    "The configured app id is not valid. It has the form `ari:cloud:ecosystem::app/` and a UUID.",
+);
+
+const BAD_KEY_URL: Rule = Rule::launch(
+    "bad-key-url",
+    "The URL of a key set is not valid: it is `https://` (or `http://` on this machine) and a host.",
+);
+
+const BAD_CLOUD_LABEL: Rule = Rule::launch(
+    "bad-cloud-label",
+    "The label of an isolated cloud is not valid: it is 1 to 50 of `a-z`, `0-9`, `_` and `-`.",
+);
+
+const BAD_CLOUD_URL: Rule = Rule::launch(
+    "bad-cloud-url",
+    "A URL of an isolated cloud is not valid, or belongs to another cloud already.",
+);
+
+pub(super) fn app_id(configured: Option<&str>, problems: &mut Vec<Diagnostic>) -> Option<AppId> {
+    const HELP: &str = "set FORGE_REMOTE_APP_ID, or `App::app_id`, or put manifest.yml with `app.id` (written by \
+                        `forge register`) beside Cargo.toml";
+    let Some(configured) = configured else {
+        let message = "the app's id is not known, so no token's audience could be checked";
+        problems.push(Diagnostic::error(&NO_APP_ID, message, HELP));
+        return None;
+    };
+    configured
+        .parse()
+        .map_err(|error| problems.push(Diagnostic::error(&BAD_APP_ID, format!("{error}"), HELP)))
+        .ok()
+}
+
+pub(super) fn key_ring(
+    app: &mut App,
+    jwks_url: Option<&str>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<KeyRing> {
+    let set = |source: Result<Box<dyn KeySource>, _>, problems: &mut Vec<Diagnostic>| match source {
+        Ok(source) => Some(KeySet::new(
+            source,
+            app.key_policy.clone(),
+            Arc::clone(&app.clock),
+        )),
+        Err(error) => {
+            let help = "correct the key set's URL (FORGE_REMOTE_JWKS_URL or the builder's)";
+            problems.push(Diagnostic::error(&BAD_KEY_URL, format!("{error}"), help));
+            None
+        }
+    };
+    let http =
+        |url: &str| HttpKeySource::new(url).map(|source| Box::new(source) as Box<dyn KeySource>);
+
+    let commercial = match app.key_source.take() {
+        Some(source) => Ok(source),
+        None => http(jwks_url.unwrap_or(PRODUCTION_KEYS)),
+    };
+    let mut ring = KeyRing::new(set(commercial, problems)?);
+    if app.staging {
+        ring.staging = set(http(STAGING_KEYS), problems);
+    }
+    for (label, cloud) in &app.isolated {
+        if !is_label(label) {
+            let message = format!("`{label}` can't be an isolated cloud's label");
+            problems.push(Diagnostic::error(
+                &BAD_CLOUD_LABEL,
+                message,
+                "it is 1 to 50 of `a-z`, `0-9`, `_` and `-`",
+            ));
+        } else if let Err(error) = app.atlassian.use_cloud(label, cloud) {
+            problems.push(Diagnostic::error(
+                &BAD_CLOUD_URL,
+                format!("the isolated cloud `{label}`: {error}"),
+                "correct the URLs given to `IsolatedCloud`",
+            ));
+        }
+        if let Some(keys) = set(http(&cloud.jwks_url), problems) {
+            ring.isolated.insert(label.clone(), keys);
+        }
+    }
+    log_key_sources(&ring);
+    Some(ring)
+}
+
+/// Logs where keys come from when it is not Atlassian's own address, directly: whoever controls
+/// that decides who is let in.
+fn log_key_sources(ring: &KeyRing) {
+    for keys in ring.all() {
+        let source = keys.source_name();
+        if ![PRODUCTION_KEYS, STAGING_KEYS].contains(&source) {
+            tracing::info!(
+                source,
+                "FITs are verified with the keys of this source, which is not Atlassian's default"
+            );
+        }
+        if let Some(proxy) = Network::proxy_of(source) {
+            tracing::info!(source, proxy, "the key set is fetched through a proxy");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The service: every handler behind verification.
+
+mod built;
+mod fixed_routes;
+mod keys;
+mod pipeline;
+
+pub use built::Built;
+pub(super) use keys::RULES;

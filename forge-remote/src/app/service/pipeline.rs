@@ -1,0 +1,272 @@
+//! The way of one request: size, token, handler, response.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::HttpBody as _;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use tracing::Instrument as _;
+
+use crate::app::body;
+use crate::app::limits::Limits;
+use crate::client::Atlassian;
+use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
+use crate::extract::{AppState, PlatformBody, Retry, Verified, trace_id};
+use crate::fit::{Caller, Claims, Named, Provenance, Refusal, Target, Verifier, VerifyError};
+use crate::log::{LogLimits, Permit};
+use crate::registry::{Handler, Kind, Mount, Need};
+use crate::response;
+use crate::token::Tokens;
+use crate::work::Work;
+
+/// What a token must be like to reach a handler.
+fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> Target {
+    let kind = handler.registration().kind;
+    let mut target = Target::new(handler.endpoint(), kind.name(), kind.caller());
+    target.module = handler.module_key().map(str::to_owned);
+    target.named = if !kind.has_endpoint() {
+        Named::Anything
+    } else if handler.module_key().is_some() {
+        Named::Own
+    } else {
+        Named::OwnOrUnknown(Arc::clone(keys))
+    };
+    target.forwards_headers = kind.passes_headers_on();
+    target.ends_installation = kind.ends_installation();
+    target.pages = kind.pages().iter().map(|&page| page.to_owned()).collect();
+    target
+}
+
+/// One handler on its route, with everything between the two.
+pub(super) struct Mounted {
+    target: Target,
+    endpoint: Arc<str>,
+    kind: &'static dyn Kind,
+    mount: Arc<dyn Mount>,
+    reads_ahead: bool,
+    may_lack_body: bool,
+    verifier: Arc<Verifier>,
+    state: AppState,
+    limits: Limits,
+    work: Arc<Work>,
+    log_limits: LogLimits,
+    pub(super) tokens: Option<Tokens>,
+    /// Whether Forge is asked for a system token: otherwise it sends none, and such a header is
+    /// somebody else's.
+    takes_system_token: bool,
+    /// Whether tokens of more than one cloud are accepted.
+    has_clouds: bool,
+    atlassian: Atlassian,
+    /// How long Forge waits for the answer.
+    patience: Duration,
+    /// How long the caller waits for a response of the handler.
+    response_time: Duration,
+}
+
+impl Mounted {
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn new(
+        handler: &Handler,
+        keys: &Arc<BTreeSet<String>>,
+        verifier: &Arc<Verifier>,
+        state: &AppState,
+        atlassian: &Atlassian,
+        limits: Limits,
+        work: &Arc<Work>,
+        log_limits: &LogLimits,
+    ) -> Self {
+        let registration = handler.registration();
+        Self {
+            target: target(handler, keys),
+            takes_system_token: registration.auth.system,
+            endpoint: handler.key().into(),
+            kind: registration.kind,
+            mount: Arc::clone(&registration.mount),
+            reads_ahead: registration
+                .mount
+                .needs()
+                .iter()
+                .any(|need| matches!(need, Need::Retry)),
+            may_lack_body: registration.kind.may_lack_body(),
+            verifier: Arc::clone(verifier),
+            state: state.clone(),
+            limits,
+            work: Arc::clone(work),
+            log_limits: log_limits.clone(),
+            tokens: None,
+            has_clouds: verifier.keys().all().count() > 1,
+            atlassian: atlassian.clone(),
+            patience: registration.kind.simulation().timeout,
+            response_time: limits.response.unwrap_or_else(|| {
+                let documented = registration.kind.documented_timeout();
+                documented.unwrap_or(LONGEST_TIMEOUT)
+            }),
+        }
+    }
+
+    /// Size, token, handler: in this order, and no way round.
+    pub(super) async fn serve(self: Arc<Self>, mut request: Request) -> Response {
+        hide_secrets(request.headers_mut());
+        let span = tracing::info_span!(
+            "invocation",
+            handler = &*self.endpoint,
+            trace_id = trace_id(request.headers()).unwrap_or("-"),
+        );
+        let is_page = self.target.caller == Caller::Page;
+        let mut response = self.serve_in_span(request).instrument(span).await;
+        if is_page {
+            // Any page may read it: what it needs is the token, which no browser adds by itself.
+            let any = HeaderValue::from_static("*");
+            let headers = response.headers_mut();
+            headers
+                .entry(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+                .or_insert(any);
+        }
+        response
+    }
+
+    async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
+        let atlassian = self.atlassian.clone().answered_within(self.patience);
+        if request.body().size_hint().lower() > self.limits.body as u64 {
+            if let Some(Permit { suppressed }) = self.log_limits.permit("payload_too_large") {
+                let limit = self.limits.body;
+                tracing::warn!(limit, suppressed, "refused: the body is too large");
+            }
+            let message = "the body is too large";
+            return response::json_error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "payload_too_large",
+                message,
+            );
+        }
+        let claims = match self.verified(request.headers()).await {
+            Ok(claims) => claims,
+            Err(refusal) => return refusal,
+        };
+        let provenance = Provenance::of(&claims, &self.target);
+        if self.takes_system_token
+            && let Some(tokens) = &self.tokens
+        {
+            tokens.observe(&claims, request.headers(), provenance);
+        }
+        let endpoint = Arc::clone(&self.endpoint);
+        let verified = Verified::new(
+            claims,
+            endpoint,
+            atlassian,
+            request.headers(),
+            provenance,
+            Arc::clone(&self.work),
+        );
+        request.extensions_mut().insert(verified);
+        if self.target.caller != Caller::Page {
+            let may_be_empty = self.may_lack_body;
+            request
+                .extensions_mut()
+                .insert(PlatformBody { may_be_empty });
+        }
+        let request =
+            request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
+
+        let request = if self.reads_ahead {
+            match Retry::read_ahead(request).await {
+                Ok(request) => request,
+                Err(refusal) => return refusal,
+            }
+        } else {
+            request
+        };
+
+        let started = Instant::now();
+        let handling = || {
+            let call = Arc::clone(&self.mount).call(request, self.state.clone());
+            Box::pin(self.log_limits.scope(call)) as _
+        };
+        let Some(call) = self.work.handle(self.response_time, handling) else {
+            return response::overloaded();
+        };
+        let response = self.checked(call.await).await;
+        tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");
+        response
+    }
+
+    /// The claims of a request's token, or the response that rejects it.
+    async fn verified(&self, headers: &HeaderMap) -> Result<Claims, Response> {
+        let mut verified = self.verifier.verify(headers, &self.target).await;
+        if let (Ok(claims), Some(tokens), true) = (&verified, &self.tokens, self.has_clouds) {
+            // What changes the kept token waits for what other instances know.
+            let brings_token = self.takes_system_token
+                && Provenance::of(claims, &self.target) == Provenance::Platform;
+            let ask_store = brings_token || self.target.ends_installation;
+            if tokens.is_of_another_cloud(claims, ask_store).await {
+                verified = Err(Refusal::OtherCloud.into());
+            }
+        }
+        match verified {
+            Ok(claims) => Ok(claims),
+            Err(VerifyError::Refused(Refusal::WrongPage)) => {
+                let code = Refusal::WrongPage.code();
+                if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
+                    tracing::warn!(
+                        code,
+                        suppressed,
+                        "refused: a page that is not in the handler's `#[endpoint(pages = […])]`"
+                    );
+                }
+                let message = "this page may not call the handler";
+                Err(response::json_error(StatusCode::FORBIDDEN, code, message))
+            }
+            Err(VerifyError::Refused(refusal)) => {
+                let code = refusal.code();
+                if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
+                    tracing::warn!(code, reason = %refusal, suppressed, "refused: no valid Forge Invocation Token");
+                }
+                Err(response::unauthorized())
+            }
+            Err(VerifyError::KeysUnavailable(error)) => {
+                if let Some(Permit { suppressed }) = self.log_limits.permit(error.code()) {
+                    tracing::error!(%error, suppressed, "refused for now");
+                }
+                Err(response::keys_unavailable())
+            }
+        }
+    }
+
+    /// An answer that Forge would make an error of is one here already, with the reason in the log.
+    async fn checked(&self, response: Response) -> Response {
+        let size = response.body().size_hint().exact();
+        if !self.kind.looks_at_answers()
+            || !response.status().is_success()
+            || size.is_none_or(|size| size > MAX_CHECKED)
+        {
+            return response;
+        }
+        let (parts, body) = response.into_parts();
+        let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
+            tracing::error!("the handler's answer could not be read to its end");
+            return response::internal_error();
+        };
+        if let Some((reason, help)) = self.kind.wrong_answer(&body) {
+            tracing::error!(reason, help, "Forge can't use the handler's answer");
+            return response::internal_error();
+        }
+        Response::from_parts(parts, body.into())
+    }
+}
+
+/// How long a caller waits where Atlassian documents nothing: as long as it waits for any function.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(55);
+/// An answer of more bytes isn't looked at.
+const MAX_CHECKED: u64 = 64 * 1024;
+
+/// Tokens in headers are left out when anything prints the request.
+fn hide_secrets(headers: &mut HeaderMap) {
+    for name in [header::AUTHORIZATION, SYSTEM_HEADER, USER_HEADER] {
+        if let header::Entry::Occupied(mut entry) = headers.entry(name) {
+            entry.iter_mut().for_each(|value| value.set_sensitive(true));
+        }
+    }
+}

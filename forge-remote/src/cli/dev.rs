@@ -1,0 +1,220 @@
+//! The `dev` command: the app on loopback, together with a Forge platform of its own that signs
+//! for real. The same verification runs as in production.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use clap::{Arg, ArgMatches, Command};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::caller::{CallChanges, Caller};
+use super::invoke_route;
+use super::outcome::Verdict;
+use super::output::{complain, flag, print};
+use crate::app::{App, StopSignals, drift};
+use crate::error::{Error, Result};
+use crate::fit::HttpKeySource;
+use crate::http_client::Network;
+
+/// An app that isn't registered yet gets this id while it is developed.
+const UNREGISTERED: &str = "ari:cloud:ecosystem::app/00000000-0000-4000-a000-000000000000";
+
+pub(super) fn command() -> Command {
+    Command::new("dev")
+        .about("Serve on loopback together with a local Forge platform that signs and schedules")
+        .arg(flag(
+            "once",
+            "Call every handler once, print a line a call, exit 1 if one failed",
+        ))
+        .arg(
+            Arg::new("speed")
+                .long("speed")
+                .value_parser(clap::value_parser!(u32).range(1..))
+                .default_value("1")
+                .help("Make time pass this many times faster for schedules"),
+        )
+        .arg(
+            Arg::new("platform-port")
+                .long("platform-port")
+                .value_parser(clap::value_parser!(u16))
+                .default_value("8079")
+                .help("The local platform's port"),
+        )
+}
+
+struct Options {
+    once: bool,
+    speed: u32,
+    port: u16,
+}
+
+/// Serves the app and its local platform, and returns the exit status.
+pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
+    let options = Options {
+        once: options.get_flag("once"),
+        speed: options.get_one("speed").copied().unwrap_or(1),
+        port: options.get_one("platform-port").copied().unwrap_or(0),
+    };
+    match Session::start(app, &options).await {
+        Ok(session) if options.once => session.once().await,
+        Ok(session) => session.until_stopped(options.speed).await,
+        Err(error) => {
+            complain(&format!("error: {error:?}"));
+            1
+        }
+    }
+}
+
+/// The app being served and the platform that calls it.
+struct Session {
+    caller: Arc<Caller>,
+    app_task: tokio::task::JoinHandle<Result<()>>,
+    stop: oneshot::Sender<()>,
+    _platform_task: JoinSet<()>,
+}
+
+impl Session {
+    async fn start(app: App, options: &Options) -> Result<Self> {
+        if let Some(problem) = drift(&app) {
+            complain(&problem.into_warning());
+        }
+        let settings = app.settings();
+        if settings.app_id().is_none() {
+            complain(&format!(
+                "note: the app has no id yet; while it has none, `dev` uses {UNREGISTERED}"
+            ));
+        }
+        let samples = app.samples();
+        let app = app.tokens_in_memory().connect().await?;
+        let (platform, app) = app.with_platform(UNREGISTERED)?;
+
+        // --once is for scripts: ports that are free, whatever else runs.
+        let port = |wanted: u16| if options.once { 0 } else { wanted };
+        let platform_listener = listen(port(options.port), "--platform-port").await?;
+        let platform_address = platform_listener.local_addr()?;
+        let app_port = settings
+            .bind
+            .rsplit_once(':')
+            .and_then(|(_, port)| port.parse().ok())
+            .unwrap_or(8080);
+        let app_listener = listen(port(app_port), "FORGE_REMOTE_BIND").await?;
+        let app_address = app_listener.local_addr()?;
+
+        let origin = format!("http://{platform_address}");
+        platform.serves_apis_at(&origin);
+        app.atlassian_of().forbid_others();
+        app.atlassian_of().use_loopback(&origin)?;
+        let key_set = format!("{origin}/.well-known/jwks.json");
+        let built = app.key_source(HttpKeySource::new(&key_set)?).build()?;
+        let caller = Arc::new(Caller {
+            platform,
+            app: built.clone(),
+            origin: format!("http://{app_address}"),
+            samples,
+            client: Network::Loopback.client().build()?,
+        });
+        let mut platform_task = JoinSet::new();
+        let router = invoke_route::router(&caller);
+        platform_task.spawn(async move {
+            if let Err(error) = axum::serve(platform_listener, router).await {
+                complain(&format!("the local platform stopped: {error}"));
+            }
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let app_task = tokio::spawn(built.serve(app_listener, async {
+            let _ = stopped.await;
+        }));
+        print(&format!(
+            "local Forge platform: http://{platform_address} (its own key; nothing here is Atlassian's)\n\
+             app: http://{app_address}\n\n",
+        ));
+        Ok(Self {
+            caller,
+            app_task,
+            stop,
+            _platform_task: platform_task,
+        })
+    }
+
+    async fn end(self) {
+        let _ = self.stop.send(());
+        let _ = self.app_task.await;
+    }
+
+    /// Every handler once, and a trigger's once for each event.
+    async fn once(self) -> i32 {
+        let mut failed = 0_u32;
+        let mut width = 0;
+        for handler in self.caller.app.registry().handlers() {
+            width = width.max(handler.key().len());
+        }
+        for handler in self.caller.app.registry().handlers() {
+            for simulation in self.caller.simulations(handler) {
+                let outcome = self
+                    .caller
+                    .call(handler, simulation, &CallChanges::default())
+                    .await;
+                print(&format!("{}\n", outcome.line(width)));
+                failed += u32::from(outcome.verdict() == Verdict::Failed);
+            }
+        }
+        self.end().await;
+        i32::from(failed > 0)
+    }
+
+    /// Runs the schedules, at once and then at their intervals, until a signal.
+    async fn until_stopped(self, speed: u32) -> i32 {
+        let handlers = self.caller.app.registry().handlers();
+        let width = handlers
+            .iter()
+            .map(|handler| handler.key().len())
+            .max()
+            .unwrap_or(0);
+        let mut schedules = JoinSet::new();
+        for handler in handlers {
+            let Some(interval) = handler.registration().kind.interval() else {
+                continue;
+            };
+            let (caller, handler) = (Arc::clone(&self.caller), handler.clone());
+            let mut ticks = tokio::time::interval(interval / speed.max(1));
+            // A slow handler isn't called twice at once to catch up.
+            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+            schedules.spawn(async move {
+                loop {
+                    ticks.tick().await;
+                    let simulation = caller.simulation(&handler, None);
+                    let changes = CallChanges::default();
+                    let outcome = caller.call(&handler, simulation, &changes).await;
+                    print(&format!("{}\n", outcome.line(width)));
+                }
+            });
+        }
+        let callable = self.caller.app.registry().labels();
+        let signals = StopSignals::listen();
+        print(&format!(
+            "call a handler with `cargo run -- invoke KEY [--body JSON]`, from another terminal; the keys: {}\n\
+             stop with Ctrl-C\n\n",
+            callable.join(", ")
+        ));
+        signals.first().await;
+        tokio::select! {
+            () = async {
+                schedules.shutdown().await;
+                self.end().await;
+            } => 0,
+            () = signals.second() => 1,
+        }
+    }
+}
+
+/// Loopback alone: what a local platform signs for must not be reachable from elsewhere.
+async fn listen(port: u16, setting: &str) -> Result<TcpListener> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    TcpListener::bind(address).await.map_err(|error| {
+        let message = format!("can't listen on {address} ({setting}): is another `dev` running?");
+        Error::status(StatusCode::INTERNAL_SERVER_ERROR, message).caused_by(error)
+    })
+}

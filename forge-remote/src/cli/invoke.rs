@@ -1,0 +1,122 @@
+//! The `invoke` command.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use clap::{Arg, ArgMatches, Command};
+
+use super::caller::CallChanges;
+use super::invoke_route::InvokeResponse;
+use super::output::{complain, print};
+use crate::error::{Error, Result};
+use crate::registry::Method;
+
+/// The address of a running `dev`'s platform.
+const DEFAULT_PLATFORM: &str = "http://127.0.0.1:8079";
+
+/// How long the command waits for the call's response.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+pub(super) fn command() -> Command {
+    Command::new("invoke")
+                .about("Have the local platform of a running `dev` sign one call and send it")
+                .arg(Arg::new("key").required(true).help("The key of a module or an endpoint"))
+                .arg(Arg::new("body").long("body").help("The body, as JSON"))
+                .arg(Arg::new("query").long("query").help("A query, without the `?`"))
+                .arg(
+                    Arg::new("method")
+                        .long("method")
+                        .help("The method: which handler, where several share a key; of any, for one that answers all")
+                        .ignore_case(true)
+                        .value_parser(["GET", "POST", "PUT", "PATCH", "DELETE"]),
+                )
+                .arg(
+                    Arg::new("below")
+                        .long("below")
+                        .help("A path below the handler's own, for a web trigger: /orders/7"),
+                )
+                .arg(
+                    Arg::new("event")
+                        .long("event")
+                        .help("Which event, for a trigger; the first that it declares unless named"),
+                )
+                .arg(
+                    Arg::new("retry")
+                        .long("retry")
+                        .help("Send it as Forge sends an event again, for the Nth time")
+                        .value_name("N")
+                        .value_parser(clap::value_parser!(u32).range(1..)),
+                )
+                .arg(
+                    Arg::new("platform")
+                        .long("platform")
+                        .help("Where the local platform is")
+                        .default_value(DEFAULT_PLATFORM),
+                )
+}
+
+/// Has the platform of a running `dev` make a call: only that platform has its key. Returns the exit
+/// status.
+pub(super) async fn run(options: &ArgMatches) -> i32 {
+    match try_invoke(options).await {
+        Ok(failed) => i32::from(failed),
+        Err(error) => {
+            complain(&format!("error: {error:?}"));
+            2
+        }
+    }
+}
+
+async fn try_invoke(options: &ArgMatches) -> Result<bool> {
+    let text = |name: &str| options.get_one::<String>(name).cloned();
+    let problem = |message: String| Error::status(StatusCode::BAD_REQUEST, message);
+    let body = match text("body") {
+        Some(body) => Some(
+            serde_json::from_str(&body)
+                .map_err(|error| problem("--body is not JSON".to_owned()).caused_by(error))?,
+        ),
+        None => None,
+    };
+    let platform = text("platform").unwrap_or_else(|| DEFAULT_PLATFORM.to_owned());
+    let mut url = reqwest::Url::parse(&platform).map_err(|error| {
+        problem(format!("--platform `{platform}` is not a URL")).caused_by(error)
+    })?;
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.extend(["invoke", &text("key").unwrap_or_default()]);
+    }
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .timeout(TIMEOUT)
+        .build()?;
+    let changes = CallChanges {
+        method: text("method").and_then(|name| Method::named(&name)),
+        body,
+        below: text("below"),
+        query: text("query"),
+        event: text("event"),
+        retry: options.get_one::<u32>("retry").copied(),
+    };
+    let response = client
+        .post(url)
+        .header("content-type", "application/json")
+        .body(serde_json::to_vec(&changes)?)
+        .send()
+        .await
+        .map_err(|error| {
+            problem(format!(
+                "no local platform at {platform}: start one with `cargo run -- dev`"
+            ))
+            .caused_by(error)
+        })?;
+    let status = response.status();
+    let answer = response.bytes().await?;
+    if !status.is_success() {
+        return Err(problem(String::from_utf8_lossy(&answer).into_owned()));
+    }
+    let answer: InvokeResponse = serde_json::from_slice(&answer)?;
+    print(&format!("{}\n", answer.line));
+    if !answer.body.is_empty() {
+        print(&format!("{}\n", answer.body));
+    }
+    Ok(answer.failed)
+}

@@ -1,0 +1,229 @@
+//! The `manifest` command.
+
+use std::io::{self, IsTerminal as _};
+
+use clap::{Arg, ArgMatches, Command};
+use similar::TextDiff;
+
+use super::explain;
+use super::output::{BROKEN, NO, OK, complain, flag, print};
+use crate::app::{App, LaunchError};
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::manifest::{
+    DesiredManifest, ManifestError, ManifestFile, bindings, check, render, to_yaml,
+};
+
+pub(super) fn command() -> Command {
+    Command::new("manifest")
+        .about("Show how manifest.yml differs from the code")
+        .arg(flag("write", "Bring manifest.yml up to date"))
+        .arg(
+            flag(
+                "check",
+                "Change nothing; exit 1 on a difference, 2 if the manifest can't be compared",
+            )
+            .conflicts_with("write"),
+        )
+        .arg(
+            flag("stdout", "Print the generated sections alone")
+                .conflicts_with_all(["write", "check"]),
+        )
+        .arg(
+            Arg::new("explain")
+                .long("explain")
+                .value_name("CODE")
+                .help("Explain a code, as `explain` does")
+                .exclusive(true),
+        )
+        .arg(
+            flag(
+                "json",
+                "Print the findings and problems as JSON, for machines",
+            )
+            .conflicts_with_all(["write", "stdout"]),
+        )
+}
+
+/// Runs the command, and returns its exit status.
+pub(super) fn run(app: &App, options: &ArgMatches) -> i32 {
+    if let Some(code) = options.get_one::<String>("explain") {
+        return explain::print_explanation(Some(code));
+    }
+    let problems = app.declaration_problems();
+    if !problems.is_empty() {
+        if options.get_flag("json") {
+            print_report(app, false, &problems, None);
+        }
+        complain(&LaunchError::new(problems));
+        return BROKEN;
+    }
+    let wanted = app.desired_manifest();
+    if options.get_flag("stdout") {
+        print(&to_yaml(&wanted.to_value()));
+        return OK;
+    }
+    let result = if options.get_flag("write") {
+        write(app, &wanted)
+    } else {
+        show(app, &wanted, options.get_flag("json")).map(|same| {
+            if same || !options.get_flag("check") {
+                OK
+            } else {
+                NO
+            }
+        })
+    };
+    result.unwrap_or_else(|error| {
+        complain(&format!("error: {error}"));
+        BROKEN
+    })
+}
+
+fn write(app: &App, wanted: &DesiredManifest) -> Result<i32, ManifestError> {
+    let settings = app.settings();
+    let file = ManifestFile::read(settings.manifest)?;
+    let merged = file.merge(wanted, settings.configured_app_id.as_deref())?;
+    let name = file.path().display();
+    let Some(merged) = merged else {
+        print(&format!(
+            "{name} agrees with the code; nothing was written\n"
+        ));
+        return Ok(OK);
+    };
+    file.write(merged.text())?;
+    print(&render(
+        &merged,
+        &check(&merged, wanted, &app.allowed),
+        io::stdout().is_terminal(),
+    ));
+    print(&format!(
+        "{name} is {}\n",
+        if file.exists() {
+            "up to date"
+        } else {
+            "written"
+        }
+    ));
+    Ok(OK)
+}
+
+/// How a manifest and the code compare.
+struct Report {
+    agrees: bool,
+    findings: Vec<Diagnostic>,
+    text: String,
+}
+
+fn report(app: &App, wanted: &DesiredManifest, color: bool) -> Result<Report, ManifestError> {
+    let settings = app.settings();
+    let file = ManifestFile::read(settings.manifest)?;
+    let name = file.path().display();
+    let findings = check(&file, wanted, &app.allowed);
+    if !file.exists() {
+        let sections = to_yaml(&wanted.to_value());
+        let text = format!("{name} does not exist; `manifest --write` writes it:\n\n{sections}");
+        return Ok(Report {
+            agrees: false,
+            findings,
+            text,
+        });
+    }
+    let wrong = findings
+        .iter()
+        .filter(|one| one.severity == Severity::Error)
+        .count();
+    let mut text = render(&file, &findings, color);
+    text.push_str(&bindings(&file, wanted));
+    if wrong == 0 {
+        text.push_str(&format!("{name} agrees with the code\n"));
+        return Ok(Report {
+            agrees: true,
+            findings,
+            text,
+        });
+    }
+    let problems = if wrong == 1 {
+        "1 problem".to_owned()
+    } else {
+        format!("{wrong} problems")
+    };
+    if !findings.iter().any(Diagnostic::is_difference) {
+        text.push_str(&format!(
+            "{name} says what the code says, but has {problems} that only you can correct, in the file or in the code\n"
+        ));
+        return Ok(Report {
+            agrees: false,
+            findings,
+            text,
+        });
+    }
+    match file.merged_with(wanted, settings.configured_app_id.as_deref()) {
+        Ok(updated) => {
+            let diff = TextDiff::from_lines(file.text(), &updated);
+            let mut diff = diff.unified_diff();
+            text.push_str(
+                &diff
+                    .context_radius(3)
+                    .header("manifest.yml", "the code")
+                    .to_string(),
+            );
+        }
+        Err(error) => text.push_str(&format!("{error}\n")),
+    }
+    text.push_str(&format!(
+        "\n{name} does not agree with the code: {problems}. Bring it up to date with `manifest --write` (with cargo: \
+         `cargo run -- manifest --write`)\n"
+    ));
+    Ok(Report {
+        agrees: false,
+        findings,
+        text,
+    })
+}
+
+/// Prints how they compare; true when nothing is wrong.
+fn show(app: &App, wanted: &DesiredManifest, json: bool) -> Result<bool, ManifestError> {
+    let Report {
+        agrees,
+        findings,
+        text,
+    } = match report(app, wanted, io::stdout().is_terminal()) {
+        // A script that asked for JSON gets JSON, whatever is wrong.
+        Err(error) if json => {
+            print_report(app, false, &[], Some(&error.to_string()));
+            return Err(error);
+        }
+        report => report?,
+    };
+    if json {
+        print_report(app, agrees, &findings, None);
+    } else {
+        print(&text);
+    }
+    Ok(agrees)
+}
+
+/// Prints the report of `manifest --json`: findings, or the problems of the code.
+fn print_report(app: &App, agrees: bool, findings: &[Diagnostic], error: Option<&str>) {
+    let manifest = app.settings().manifest.display().to_string();
+    let mut report =
+        serde_json::json!({ "manifest": manifest, "agrees": agrees, "findings": findings });
+    if let (Some(error), Some(report)) = (error, report.as_object_mut()) {
+        report.insert("error".to_owned(), error.into());
+    }
+    print(&format!("{report:#}\n"));
+}
+
+/// The report of `manifest --check`, as an error when something is wrong.
+pub(super) fn check_manifest(app: &App) -> Result<(), String> {
+    let problems = app.declaration_problems();
+    if !problems.is_empty() {
+        return Err(LaunchError::new(problems).to_string());
+    }
+    let wanted = app.desired_manifest();
+    match report(app, &wanted, false) {
+        Ok(Report { agrees: true, .. }) => Ok(()),
+        Ok(Report { text, .. }) => Err(text),
+        Err(error) => Err(error.to_string()),
+    }
+}

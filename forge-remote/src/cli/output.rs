@@ -1,0 +1,35 @@
+//! What commands print, and their exit statuses.
+
+use std::io::{self, Write as _};
+
+use clap::{Arg, ArgAction};
+
+use super::logging;
+
+/// The command succeeded.
+pub(super) const OK: i32 = 0;
+/// The command ran, and its result is negative: a difference, a failed call.
+pub(super) const NO: i32 = 1;
+/// The command could not run.
+pub(super) const BROKEN: i32 = 2;
+
+/// A flag that takes no value.
+pub(super) fn flag(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .action(ArgAction::SetTrue)
+        .help(help)
+}
+
+/// Prints to standard output; a closed pipe is not our fault.
+pub(super) fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Prints to standard error.
+pub(super) fn complain(error: &impl std::fmt::Display) {
+    // After what was logged before it.
+    logging::flush();
+    let _ = writeln!(io::stderr(), "{error}");
+}

@@ -1,0 +1,78 @@
+//! The responses of an agent's handler.
+
+use axum::extract::{FromRequest, Request};
+use axum::response::{IntoResponse, Response};
+
+use super::agent_bodies::{AgentAnswer, AgentCall, Outcome};
+use super::agent_stream::{AgentStream, AgentUpdate};
+use crate::extract::{Json, whole_body};
+use crate::log::{self, Foreign, Permit};
+use crate::response;
+
+impl<S: Send + Sync> FromRequest<S> for AgentCall {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        let body = whole_body(request, state).await?;
+        Self::read(&body).map_err(|answer| {
+            if let Outcome::Error(error) = &answer.outcome
+                && let Some(Permit { suppressed }) = log::permit("not_json_rpc")
+            {
+                tracing::warn!(
+                    code = error.code,
+                    suppressed,
+                    "the body is not a JSON-RPC request: {}",
+                    Foreign(&error.message)
+                );
+            }
+            answer.into_response()
+        })
+    }
+}
+
+impl IntoResponse for AgentAnswer {
+    fn into_response(self) -> Response {
+        match self.outcome {
+            Outcome::Error(error) if self.streamed => {
+                AgentStream::only(self.id, AgentUpdate::Error(error)).into_response()
+            }
+            Outcome::Result(_) if self.streamed => {
+                tracing::error!(
+                    "the agent gave one answer, and the call wants a stream: answer an `AgentStream`, or remove `streaming`"
+                );
+                response::internal_error()
+            }
+            _ => Json(self).into_response(),
+        }
+    }
+}
+
+/// An [`AgentAnswer`] or an [`AgentStream`]: what an agent returns that gives both.
+#[derive(Debug)]
+pub enum AgentReply {
+    /// One answer.
+    Answer(AgentAnswer),
+    /// One after the other.
+    Stream(AgentStream),
+}
+
+impl From<AgentAnswer> for AgentReply {
+    fn from(answer: AgentAnswer) -> Self {
+        Self::Answer(answer)
+    }
+}
+
+impl From<AgentStream> for AgentReply {
+    fn from(stream: AgentStream) -> Self {
+        Self::Stream(stream)
+    }
+}
+
+impl IntoResponse for AgentReply {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Answer(answer) => answer.into_response(),
+            Self::Stream(stream) => stream.into_response(),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Parts of the manifest's items, and checks of options.
+
+use forge_remote_schema::Mistake;
+use forge_remote_schema::lists::{ListItem, ListRules};
+use forge_remote_schema::names::Names;
+use serde_yaml::{Mapping, Value};
+
+/// An item with its key and its endpoint.
+pub(super) fn item(names: &Names) -> Mapping {
+    let mut item = Mapping::new();
+    item.insert("key".into(), names.key.as_str().into());
+    item.insert("endpoint".into(), names.endpoint.as_str().into());
+    item
+}
+
+pub(super) fn texts(texts: &[&str]) -> Value {
+    Value::Sequence(texts.iter().map(|text| Value::from(*text)).collect())
+}
+
+/// Adds what is written.
+pub(super) fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        item.insert(name.into(), text.into());
+    }
+}
+
+/// Returns the mistakes in a list of texts and parentheses.
+pub(super) fn wrong_items<'a>(
+    option: &str,
+    rules: &ListRules,
+    items: impl Iterator<Item = ListItem<'a>>,
+) -> Vec<Mistake> {
+    let items: Vec<Option<ListItem<'a>>> = items.map(Some).collect();
+    let mistakes = rules.mistakes_of_items(option, &items).into_iter();
+    mistakes.map(|(_, mistake)| mistake).collect()
+}
+
+/// Returns the mistakes in the lists of these options.
+pub(super) fn wrong(lists: &[(&str, &ListRules, &[&str])]) -> Vec<Mistake> {
+    let mistakes = lists.iter().flat_map(|(option, rules, texts)| {
+        let texts: Vec<Option<&str>> = texts.iter().copied().map(Some).collect();
+        rules.mistakes(option, &texts)
+    });
+    mistakes.map(|(_, mistake)| mistake).collect()
+}
+
+pub(super) fn nested(name: &str, value: Value) -> Value {
+    let mut mapping = Mapping::new();
+    mapping.insert(name.into(), value);
+    Value::Mapping(mapping)
+}

@@ -1,0 +1,43 @@
+//! Every payload type, read from one body.
+
+use super::*;
+use crate::extract::{Retry, read_event};
+
+/// Reads a body as every payload type, as the extractors do, and returns the types that refuse it;
+/// `None` for a body that isn't JSON. For fuzzing.
+#[doc(hidden)]
+pub fn refusing_payloads(body: &[u8]) -> Option<Vec<(&'static str, serde_json::Error)>> {
+    let mut refusing = Vec::new();
+    macro_rules! read {
+        ($($payload:ty),+ $(,)?) => {
+            $( if let Err(error) = read_event::<$payload>(body) {
+                refusing.push((stringify!($payload), error));
+            } )+
+        };
+    }
+    read!(
+        ActionCall,
+        AgentCall,
+        ChangedIssue,
+        ChangedPage,
+        DesignCall,
+        JqlCall,
+        LifecycleEvent,
+        MacrosCall,
+        MergeCheckCall,
+        PipelinesCall,
+        QueueEvent,
+        ResidencyCall,
+        ScheduledEvent,
+        SecurityCall,
+        Transitioned,
+        UninstallEvent,
+        WithProperties<ChangedIssue>,
+        WithProperties<ChangedPage>,
+    );
+    // These return no error: they must not panic.
+    let _ = Retry::of(body);
+    let _ = AgentCall::read(body);
+    let _ = web_trigger::is_description(body);
+    read_event::<serde_json::Value>(body).ok().map(|_| refusing)
+}

@@ -1,0 +1,59 @@
+//! An app on the local platform instead of Atlassian's.
+
+use std::sync::Arc;
+
+use super::apis::Declared;
+use super::local::Platform;
+use crate::app::App;
+use crate::diagnostic::{Diagnostic, Rule};
+use crate::error::Result;
+use crate::fit::AppId;
+use crate::manifest::ManifestFile;
+
+/// The rules of this file.
+pub(crate) const RULES: &[&Rule] = &[&OPENED_TOKENS];
+
+const OPENED_TOKENS: Rule = Rule::launch(
+    "opened-tokens",
+    "The local platform's tokens are not Atlassian's, so they must not get into the app's store; but the store was open \
+    before the local platform could replace it. The app opens its tokens when it starts: don't call `Tokens::open`.",
+);
+
+impl App {
+    /// For a local platform, whose tokens no API takes: they stay out of the app's store.
+    pub(crate) fn tokens_in_memory(mut self) -> Self {
+        if self
+            .tokens
+            .as_ref()
+            .is_some_and(|tokens| !tokens.use_memory())
+        {
+            self.problems.push(Diagnostic::error(&OPENED_TOKENS,
+                "a local platform keeps its tokens in memory, but the store given to `App::tokens` is \
+                 open already: they would get into it",
+                "don't call `Tokens::open`; the app opens its tokens when it starts",
+            ));
+        }
+        self
+    }
+
+    /// What a local platform holds the app to.
+    fn declared(&self) -> Declared {
+        let manifest = ManifestFile::read(self.settings().manifest).ok();
+        let manifest = manifest.filter(ManifestFile::exists);
+        let manifest = manifest.and_then(|file| serde_json::to_value(file.value()).ok());
+        Declared::new(!self.impersonation.is_empty(), manifest.as_ref())
+    }
+
+    /// Puts a local platform's key set in place of Atlassian's.
+    pub(crate) fn with_platform(mut self, default_app_id: &str) -> Result<(Platform, Self)> {
+        let id = self
+            .settings()
+            .app_id()
+            .unwrap_or_else(|| default_app_id.to_owned());
+        let platform = Platform::with_clock(id.parse::<AppId>()?, Arc::clone(&self.clock))?;
+        platform.apis().hold_to(self.declared());
+        self.app_id = Some(platform.app_id().as_str().to_owned());
+        self.key_source = Some(Box::new(platform.key_source()));
+        Ok((platform, self))
+    }
+}
