@@ -4,6 +4,7 @@
 extern crate self as forge_remote;
 
 mod app;
+#[cfg(feature = "cli")]
 mod cli;
 pub mod client;
 mod credentials;
@@ -26,16 +27,9 @@ pub mod kinds;
 mod log;
 pub mod manifest;
 mod opaque;
-#[cfg_attr(
-    not(feature = "testing"),
-    allow(
-        dead_code,
-        unused_imports,
-        unreachable_pub,
-        reason = "public with the test kit"
-    )
-)]
-mod platform;
+#[cfg(feature = "dev")]
+#[doc(hidden)]
+pub mod platform;
 #[doc(hidden)]
 mod private;
 pub mod registry;
@@ -53,7 +47,9 @@ pub mod __private {
     pub use crate::private::*;
 }
 
-pub use app::{App, Background, BackgroundError, BackgroundTasks, Built, LaunchError, Shutdown};
+pub use app::{
+    App, Background, BackgroundError, BackgroundTasks, Built, LaunchError, ServeError, Shutdown,
+};
 pub use credentials::{SystemToken, UserToken};
 pub use error::{BoxError, Error, Result};
 pub use extract::{AppState, Event, Invocation, Json, RetentionWindow, Retry, State};
@@ -134,6 +130,7 @@ macro_rules! link {
 /// #[cfg(test)]
 /// forge_remote::test_manifest!(app());
 /// ```
+#[cfg(feature = "cli")]
 #[macro_export]
 macro_rules! test_manifest {
     ($app:expr $(,)?) => {

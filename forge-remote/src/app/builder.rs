@@ -446,8 +446,11 @@ impl App {
     }
 
     /// Turns off a rule about the manifest, by its code. `explain CODE` explains each rule.
+    ///
+    /// Without the feature `cli` there are no such rules, and this changes nothing.
     pub fn allow(mut self, code: impl Into<String>) -> Self {
         let code = code.into();
+        #[cfg(feature = "cli")]
         if crate::manifest::find_rule(&code).is_none() {
             self.problems.push(Diagnostic::error(
                 &UNKNOWN_RULE,
@@ -483,19 +486,10 @@ impl App {
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
-
-    /// The bodies that `dev` sends.
-    pub(crate) fn samples(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
-        self.samples.clone()
-    }
-
-    /// How it calls Atlassian.
-    pub(crate) fn atlassian_of(&self) -> &Atlassian {
-        &self.atlassian
-    }
 }
 
 /// The rules of this file.
+#[cfg(feature = "cli")]
 pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STATE];
 
 const BAD_SAMPLE: Rule = Rule::launch(
@@ -503,6 +497,7 @@ const BAD_SAMPLE: Rule = Rule::launch(
     "The value given to `App::sample` can't be written as JSON, for example because a map has keys that are not text.",
 );
 
+#[cfg(feature = "cli")]
 const UNKNOWN_RULE: Rule = Rule::launch(
     "unknown-rule",
     "`App::allow` turns off a rule about the manifest by its code, and there is no rule with this code.",

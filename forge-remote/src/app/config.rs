@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::builder::App;
 use crate::environment::variable;
-use crate::manifest::ManifestFile;
+use crate::manifest::read_value;
 
 /// Settings as they apply: the environment wins over the code.
 pub(crate) struct Settings {
@@ -41,10 +41,9 @@ impl Settings {
     /// The app's id: as configured, else the manifest's.
     pub(crate) fn app_id(&self) -> Option<String> {
         let manifest = || {
-            ManifestFile::read(&self.manifest)
-                .ok()?
-                .app_id()
-                .map(str::to_owned)
+            let manifest = read_value(&self.manifest)?;
+            let id = manifest.get("app")?.get("id")?;
+            id.as_str().map(str::to_owned)
         };
         self.configured_app_id.clone().or_else(manifest)
     }

@@ -13,6 +13,7 @@ use crate::registry::Need;
 use crate::token::Tokens;
 
 /// The rules of this file.
+#[cfg(feature = "cli")]
 pub(crate) const RULES: &[&Rule] = &[
     &UNCONNECTED_STATE,
     &UNOPENED_TOKENS,

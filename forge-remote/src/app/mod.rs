@@ -4,6 +4,7 @@ mod background;
 mod body;
 mod builder;
 mod config;
+#[cfg(feature = "cli")]
 mod drift;
 mod keep_fresh;
 mod launch;
@@ -13,14 +14,19 @@ mod service;
 
 pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
 pub use builder::App;
+#[cfg(feature = "cli")]
 pub(crate) use drift::drift;
 pub use launch::LaunchError;
+pub use serve::ServeError;
+#[cfg(feature = "dev")]
 pub(crate) use serve::StopSignals;
 pub use service::Built;
 
+#[cfg(feature = "cli")]
 use crate::diagnostic::Rule;
 
 /// Returns the rules that an app is checked by at launch.
+#[cfg(feature = "cli")]
 pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
     let rules = [builder::RULES, drift::RULES, launch::RULES, service::RULES];
     rules.into_iter().flatten().copied()

@@ -4,7 +4,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::output::{BROKEN, OK, complain, print};
 use crate::diagnostic::{Rule, RuleKind};
-use crate::{app, manifest, platform, registry};
+use crate::{app, manifest, registry};
 
 pub(super) fn command() -> Command {
     Command::new("explain")
@@ -33,8 +33,9 @@ pub(super) fn print_explanation(code: Option<&String>) -> i32 {
 
 /// Returns every rule: of the manifest, of the handlers, of the app.
 fn rules() -> impl Iterator<Item = &'static Rule> {
-    let launch = [registry::RULES, platform::RULES];
-    let launch = launch.into_iter().flatten().copied();
+    let launch = registry::RULES.iter().copied();
+    #[cfg(feature = "dev")]
+    let launch = launch.chain(crate::platform::RULES.iter().copied());
     manifest::rules().chain(app::rules()).chain(launch)
 }
 

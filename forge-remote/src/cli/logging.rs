@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::log::LogWriter;
+use super::log_writer::LogWriter;
 
 /// The framework's own writer, where the app has no subscriber.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();

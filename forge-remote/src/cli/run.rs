@@ -4,7 +4,9 @@ use std::ffi::OsString;
 
 use clap::Command;
 
-use super::{dev, explain, invoke, logging, manifest, routes, serve};
+#[cfg(feature = "dev")]
+use super::{dev, invoke};
+use super::{explain, logging, manifest, routes, serve};
 use crate::app::App;
 use crate::error::Result;
 
@@ -29,16 +31,17 @@ impl App {
 }
 
 fn command() -> Command {
-    Command::new("app")
+    let command = Command::new("app")
         .about("A Forge remote. Without a command it serves.")
         .subcommands([
             serve::command(),
             manifest::command(),
             explain::command(),
             routes::command(),
-            invoke::command(),
-            dev::command(),
-        ])
+        ]);
+    #[cfg(feature = "dev")]
+    let command = command.subcommands([invoke::command(), dev::command()]);
+    command
 }
 
 /// Runs the command that the arguments name, and returns its exit status.
@@ -54,7 +57,9 @@ async fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> i32 {
         Some(("manifest", options)) => manifest::run(&app, options),
         Some(("routes", options)) => routes::run(&app, options),
         Some(("explain", options)) => explain::run(options),
+        #[cfg(feature = "dev")]
         Some(("invoke", options)) => invoke::run(options).await,
+        #[cfg(feature = "dev")]
         Some(("dev", options)) => {
             logging::init();
             dev::run(app, options).await

@@ -33,7 +33,7 @@ impl Product {
     /// Calls it with this text for a token.
     #[cfg(feature = "fuzzing")]
     pub(super) fn with_token(&self, token: &str) -> Client {
-        let owner = Owner::of_local(&self.0.installation_id);
+        let owner = Owner::of_kept(&self.0.installation_id, Vec::new());
         self.as_app(&SystemToken::new(token, owner))
     }
 

@@ -40,8 +40,6 @@ enum Source {
     Call(VerifiedCall),
     /// From the app's own store.
     Kept { cloud_ids: Vec<String> },
-    /// From the local platform.
-    Local,
 }
 
 impl Owner {
@@ -63,15 +61,6 @@ impl Owner {
         }
     }
 
-    /// The owner of a token that the local platform made.
-    pub(crate) fn of_local(installation_id: &str) -> Self {
-        Self {
-            installation_id: installation_id.into(),
-            context: None,
-            source: Source::Local,
-        }
-    }
-
     /// The owner of a user's token that Atlassian gave in exchange for this one's.
     pub(crate) fn exchanged_for(&self, context: &str) -> Self {
         Self {
@@ -86,7 +75,7 @@ impl Owner {
             // What was exchanged was proven before.
             _ if self.context.is_some() => None,
             Source::Call(call) if call.provenance() != Provenance::Platform => Some(call),
-            Source::Call(_) | Source::Kept { .. } | Source::Local => None,
+            Source::Call(_) | Source::Kept { .. } => None,
         }
     }
 
@@ -95,7 +84,6 @@ impl Owner {
         match &self.source {
             Source::Call(call) => call.claims().cloud_ids(),
             Source::Kept { cloud_ids } => cloud_ids.clone(),
-            Source::Local => Vec::new(),
         }
     }
 }

@@ -91,6 +91,25 @@ impl Diagnostic {
         self.kind == RuleKind::Difference
     }
 
+    /// Adds positions in the code.
+    #[must_use]
+    pub(crate) fn at(mut self, places: impl IntoIterator<Item = impl Into<CodeLocation>>) -> Self {
+        self.locations.extend(places.into_iter().map(Into::into));
+        self
+    }
+
+    /// Adds the fix.
+    #[must_use]
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// What only checks of a manifest use.
+#[cfg(feature = "cli")]
+impl Diagnostic {
+    #[cfg(feature = "dev")]
     /// Returns the same as a warning.
     #[must_use]
     pub(crate) fn into_warning(mut self) -> Self {
@@ -106,24 +125,10 @@ impl Diagnostic {
         self
     }
 
-    /// Adds positions in the code.
-    #[must_use]
-    pub(crate) fn at(mut self, places: impl IntoIterator<Item = impl Into<CodeLocation>>) -> Self {
-        self.locations.extend(places.into_iter().map(Into::into));
-        self
-    }
-
     /// Adds reasons.
     #[must_use]
     pub(crate) fn notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
         self.notes.extend(notes);
-        self
-    }
-
-    /// Adds the fix.
-    #[must_use]
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
         self
     }
 }

@@ -39,6 +39,7 @@ impl Rule {
     }
 
     /// A difference between the manifest and the code.
+    #[cfg(feature = "cli")]
     pub(crate) const fn difference(code: &'static str, explanation: &'static str) -> Self {
         Self::new(code, RuleKind::Difference, explanation)
     }

@@ -117,6 +117,7 @@ pub use pages::{
     WidgetContext,
 };
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
+#[cfg(feature = "dev")]
 pub(crate) use samples::event_sample;
 pub use scheduled_trigger::{Interval, ScheduledEvent, ScheduledTrigger};
 pub use trigger::{Conditions, FilteredEvent, Trigger};

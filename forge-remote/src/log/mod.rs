@@ -1,10 +1,9 @@
-//! What keeps the log usable under attack: a limit on repeated lines, foreign text on one line, and
-//! a writer that never blocks the app.
+//! The log under attack: a limit on repeated lines, and foreign text on one line.
 
 mod limit;
 mod text;
-mod writer;
 
 pub(crate) use limit::{LogLimit, LogLimits, Permit, permit};
 pub(crate) use text::Foreign;
-pub(crate) use writer::LogWriter;
+#[cfg(feature = "cli")]
+pub(crate) use text::one_line;

@@ -1,5 +1,6 @@
 //! Foreign text, made safe for one line of a log.
 
+#[cfg(feature = "cli")]
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
@@ -31,7 +32,8 @@ impl fmt::Display for Foreign<'_> {
 /// One event as one line, its line feed included: what a value could hold to begin another line or
 /// to steer a terminal is escaped, in a form that JSON has too. `keeps_escape` spares the escape
 /// character, which the formatter writes for colours and escapes in values.
-pub(super) fn one_line(event: &[u8], keeps_escape: bool) -> Cow<'_, [u8]> {
+#[cfg(feature = "cli")]
+pub(crate) fn one_line(event: &[u8], keeps_escape: bool) -> Cow<'_, [u8]> {
     let text = String::from_utf8_lossy(event);
     let body = text.strip_suffix('\n').unwrap_or(&text);
     let is_unsafe =

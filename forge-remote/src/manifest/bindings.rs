@@ -9,8 +9,8 @@ use serde_yaml::Value;
 
 use super::desired::{DesiredManifest, Entry};
 use super::file::ManifestFile;
+use super::items::{endpoint_at, key};
 use super::path::ManifestPath;
-use super::values::{endpoint_at, key};
 
 /// Returns one line for each module that can name an endpoint, and one for each page's handler that
 /// no module names.

@@ -8,10 +8,11 @@ use serde_yaml::{Mapping, Value};
 use super::desired::{DesiredManifest, Entry};
 use super::emit;
 use super::equivalent::wanted_of;
+use super::items::{allows_impersonation, granted, is_empty_auth, key, same};
 use super::owned::OwnedProperties;
 use super::ownership::{Stale, stale_items};
 use super::path::{ManifestPath, Step};
-use super::values::{allows_impersonation, granted, is_empty_auth, key, list, same, scope_options};
+use super::values::{list, scope_options};
 use crate::diagnostic::Location;
 
 /// One difference between the manifest and the code.

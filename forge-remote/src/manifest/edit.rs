@@ -9,10 +9,10 @@ use std::ops::Range;
 use serde_yaml::{Mapping, Value};
 
 use super::emit;
+use super::items::{is_empty_auth, same};
 use super::layout::Layout;
 use super::owned::OwnedProperties;
 use super::tree::{Entry, Node, NodeKind, Style};
-use super::values::{is_empty_auth, same};
 use crate::diagnostic::Position;
 
 /// A position where an edit is not safe, and why.

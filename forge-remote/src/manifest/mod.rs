@@ -1,103 +1,74 @@
 //! `manifest.yml`: the items the code wants in it, the file, the differences between the two, and
 //! the lints. This room imports neither HTTP nor handlers.
+//!
+//! Without the feature `cli`, only the desired items are here.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+#[cfg(feature = "cli")]
 mod bindings;
+#[cfg(feature = "cli")]
+mod check;
+#[cfg(feature = "cli")]
 mod compare;
 mod desired;
+#[cfg(feature = "cli")]
 mod differences;
+#[cfg(feature = "cli")]
 mod edit;
+#[cfg(feature = "cli")]
 mod emit;
+#[cfg(feature = "cli")]
 mod equivalent;
+#[cfg(feature = "cli")]
 mod error;
+#[cfg(feature = "cli")]
 mod file;
+#[cfg(feature = "cli")]
+mod items;
+#[cfg(feature = "cli")]
 mod layout;
+#[cfg(feature = "cli")]
 mod lint;
 mod owned;
+#[cfg(feature = "cli")]
 mod ownership;
+#[cfg(feature = "cli")]
 mod path;
+#[cfg(feature = "cli")]
 mod plan;
+mod properties;
+mod read;
 mod remote;
+#[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod tree;
 mod values;
+#[cfg(feature = "cli")]
 mod write;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod emit_tests;
-#[cfg(test)]
+#[cfg(all(test, feature = "cli"))]
 mod merge_tests;
 
+#[cfg(feature = "cli")]
 pub(crate) use bindings::bindings;
+#[cfg(feature = "cli")]
 pub use compare::{Difference, Mismatch, compare};
 pub use desired::{DesiredManifest, Entry, Scope, ScopeAlternatives};
+#[cfg(feature = "cli")]
 pub use emit::to_yaml;
+#[cfg(feature = "cli")]
 pub use error::ManifestError;
+#[cfg(feature = "cli")]
 pub use file::ManifestFile;
-pub(crate) use lint::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};
 pub use owned::OwnedProperties;
+#[cfg(feature = "cli")]
 pub use path::ManifestPath;
+pub(crate) use properties::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};
+pub(crate) use read::read_value;
 pub use remote::Remote;
 
-use crate::diagnostic::{self, SourceText};
+#[cfg(feature = "cli")]
+pub use check::{check, find_rule, render, rules};
+
 pub use crate::diagnostic::{Diagnostic, Position, Rule, Severity};
-
-/// Returns every rule that [`check`] can report.
-pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    differences::RULES.iter().copied().chain(lint::rules())
-}
-
-/// Returns the manifest's rule with this code.
-pub fn find_rule(code: &str) -> Option<&'static Rule> {
-    rules().find(|rule| rule.code == code)
-}
-
-/// Checks a manifest: its differences from the code and the findings of the lints, in the order of
-/// its lines.
-///
-/// A lint's finding is left out where its code is among `allowed`, or where its line or the line
-/// above has a comment `# forge-remote: allow(CODE)`.
-pub fn check(
-    file: &ManifestFile,
-    wanted: &DesiredManifest,
-    allowed: &BTreeSet<String>,
-) -> Vec<Diagnostic> {
-    let mut findings = lint::lint(file, wanted);
-    let comments = allowed_in_file(file.text());
-    let has_comment = |one: &Diagnostic| {
-        // On the finding's line or the line above.
-        one.manifest.is_some_and(|at| {
-            let mut near = comments.range(at.line.saturating_sub(1)..=at.line);
-            near.any(|(_, codes)| codes.contains(one.code))
-        })
-    };
-    findings.retain(|one| !allowed.contains(one.code) && !has_comment(one));
-    findings.extend(
-        compare(file.value(), wanted)
-            .iter()
-            .map(|one| differences::diagnostic(file, one)),
-    );
-    findings.sort_by_key(|one| (one.manifest, std::cmp::Reverse(one.severity)));
-    findings
-}
-
-/// Renders findings in rustc's style, with excerpts of the manifest.
-pub fn render(file: &ManifestFile, findings: &[Diagnostic], color: bool) -> String {
-    let path = file.path().display().to_string();
-    let manifest = SourceText {
-        path: &path,
-        text: file.text(),
-    };
-    diagnostic::render(Some(manifest), findings, color)
-}
-
-/// Returns the codes that comments `# forge-remote: allow(CODE, …)` allow, by line.
-fn allowed_in_file(text: &str) -> BTreeMap<usize, BTreeSet<&str>> {
-    let comments = text.lines().enumerate().filter_map(|(index, line)| {
-        let (_, rest) = line.split_once("# forge-remote: allow(")?;
-        let codes = rest.split(')').next().unwrap_or_default().split(',');
-        Some((index + 1, codes.map(str::trim).collect()))
-    });
-    comments.collect()
-}

@@ -13,26 +13,3 @@ pub enum OwnedProperties {
     /// The properties that the wanted item has.
     Present,
 }
-
-impl OwnedProperties {
-    /// Returns whether a property is the code's even where the code wants it absent.
-    pub(crate) fn has(self, name: &str) -> bool {
-        match self {
-            Self::All => true,
-            Self::Named(names) => names.contains(&name),
-            Self::Parts(parts) => parts.iter().any(|(part, _)| *part == name),
-            Self::Present => false,
-        }
-    }
-
-    /// Returns which properties inside a property are the code's.
-    pub(crate) fn inside(self, name: &str) -> Self {
-        match self {
-            Self::Parts(parts) => {
-                let found = parts.iter().find(|(part, _)| *part == name);
-                found.map_or(Self::All, |(_, inside)| *inside)
-            }
-            _ => Self::All,
-        }
-    }
-}

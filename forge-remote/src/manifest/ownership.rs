@@ -7,8 +7,10 @@ use forge_remote_schema::{KindSpec, kinds};
 use serde_yaml::Value;
 
 use super::desired::{DesiredManifest, Entry};
+use super::items::{endpoint_at, key, modules, text};
+use super::owned::OwnedProperties;
 use super::path::ManifestPath;
-use super::values::{endpoint_at, key, list, modules, text};
+use super::values::list;
 
 /// A key that the code wants and a hand-written item has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,4 +157,27 @@ fn is_generated(
             };
             endpoints.contains(endpoint) && (!pages.contains(endpoint) || has_generated_key())
         })
+}
+
+impl OwnedProperties {
+    /// Returns whether a property is the code's even where the code wants it absent.
+    pub(crate) fn has(self, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Named(names) => names.contains(&name),
+            Self::Parts(parts) => parts.iter().any(|(part, _)| *part == name),
+            Self::Present => false,
+        }
+    }
+
+    /// Returns which properties inside a property are the code's.
+    pub(crate) fn inside(self, name: &str) -> Self {
+        match self {
+            Self::Parts(parts) => {
+                let found = parts.iter().find(|(part, _)| *part == name);
+                found.map_or(Self::All, |(_, inside)| *inside)
+            }
+            _ => Self::All,
+        }
+    }
 }

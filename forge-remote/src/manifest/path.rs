@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_yaml::Value;
 
-use super::values::key;
+use super::items::key;
 
 /// A path in a manifest, e.g. `modules.scheduledTrigger[refresh-index-trigger].interval`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,12 +8,11 @@ use serde_yaml::{Mapping, Value};
 use super::desired::{DesiredManifest, Entry, Scope, scopes_value};
 use super::edit::{Editor, Unsafe};
 use super::equivalent::wanted_of;
+use super::items::{granted, is_empty_auth, key, key_of, same};
 use super::owned::OwnedProperties;
 use super::ownership::{Stale, Taken, check_taken, stale_items};
 use super::tree::Node;
-use super::values::{
-    ALLOW_IMPERSONATION, granted, is_empty_auth, key, key_of, list, same, scope_options,
-};
+use super::values::{ALLOW_IMPERSONATION, list, scope_options};
 
 /// The changes of one list of keyed items.
 struct ListPlan<'a> {

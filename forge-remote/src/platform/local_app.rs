@@ -1,14 +1,16 @@
 //! An app on the local platform instead of Atlassian's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::apis::Declared;
 use super::local::Platform;
 use crate::app::App;
+use crate::client::Atlassian;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::Result;
 use crate::fit::AppId;
-use crate::manifest::ManifestFile;
+use crate::manifest::read_value;
 
 /// The rules of this file.
 pub(crate) const RULES: &[&Rule] = &[&OPENED_TOKENS];
@@ -20,6 +22,16 @@ const OPENED_TOKENS: Rule = Rule::launch(
 );
 
 impl App {
+    /// The bodies that `dev` sends.
+    pub(crate) fn samples(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
+        self.samples.clone()
+    }
+
+    /// How it calls Atlassian.
+    pub(crate) fn atlassian_of(&self) -> &Atlassian {
+        &self.atlassian
+    }
+
     /// For a local platform, whose tokens no API takes: they stay out of the app's store.
     pub(crate) fn tokens_in_memory(mut self) -> Self {
         if self
@@ -38,9 +50,8 @@ impl App {
 
     /// What a local platform holds the app to.
     fn declared(&self) -> Declared {
-        let manifest = ManifestFile::read(self.settings().manifest).ok();
-        let manifest = manifest.filter(ManifestFile::exists);
-        let manifest = manifest.and_then(|file| serde_json::to_value(file.value()).ok());
+        let manifest = read_value(&self.settings().manifest);
+        let manifest = manifest.and_then(|value| serde_json::to_value(value).ok());
         Declared::new(!self.impersonation.is_empty(), manifest.as_ref())
     }
 

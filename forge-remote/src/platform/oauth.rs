@@ -46,7 +46,7 @@ impl Platform {
     pub fn system_token(&self) -> SystemToken {
         SystemToken::new(
             &self.oauth_token(),
-            Owner::of_local(&self.installation_ari()),
+            Owner::of_kept(&self.installation_ari(), Vec::new()),
         )
     }
 
@@ -57,7 +57,7 @@ impl Platform {
             installation: self.installation_ari(),
             account_id: Some(account_id.to_owned()),
         });
-        UserToken::new(&token, Owner::of_local(&self.installation_ari()))
+        UserToken::new(&token, Owner::of_kept(&self.installation_ari(), Vec::new()))
     }
 
     pub(crate) fn token(&self, oauth: &OAuth) -> String {

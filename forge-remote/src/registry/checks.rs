@@ -6,6 +6,7 @@ use super::{Handler, Reach, Registry};
 use crate::diagnostic::{CodeLocation, Diagnostic, Rule};
 
 /// The rules of this file.
+#[cfg(feature = "cli")]
 pub(crate) const RULES: &[&Rule] = &[
     &NO_HANDLERS,
     &BAD_OPTION,

@@ -134,6 +134,7 @@ impl Registry {
 
     /// A name for each handler, in their order, that tells it from the others: its key, or its
     /// endpoint's where several make one module, or what it answers too where several share both.
+    #[cfg(feature = "dev")]
     pub(crate) fn labels(&self) -> Vec<String> {
         let all = &self.handlers;
         let once = |key: &str, of: fn(&Handler) -> &str| {

@@ -10,6 +10,7 @@ use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "cli")]
 pub(crate) use checks::RULES;
 pub use collect::{Handler, Registry};
 pub use kind::{Kind, Module, Reach, Simulation};
@@ -150,6 +151,7 @@ impl Method {
     }
 
     /// The method of this name, in whichever case.
+    #[cfg(feature = "dev")]
     pub(crate) fn named(name: &str) -> Option<Self> {
         let all = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
         all.into_iter()

@@ -11,6 +11,7 @@ use super::handle::Tokens;
 use super::keeper::{Bounds, Keeper};
 use super::removal_watch::RemovalWatch;
 use super::seal::Keys;
+#[cfg(feature = "dev")]
 use super::store::MemoryTokens;
 use crate::environment::variable;
 use crate::error::chain;
@@ -153,6 +154,7 @@ impl Tokens {
         keeper.is_some_and(|keeper| keeper.link() == Link::Open)
     }
 
+    #[cfg(feature = "dev")]
     /// A local platform's tokens stay in the process: no API takes them, and the store may be the
     /// real one. False when that one is open already.
     pub(crate) fn use_memory(&self) -> bool {

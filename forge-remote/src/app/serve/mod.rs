@@ -4,6 +4,7 @@ mod activity;
 mod connection;
 mod connections;
 mod files;
+mod run;
 mod settings;
 mod signals;
 mod socket;
@@ -17,6 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+pub use run::ServeError;
+#[cfg(feature = "dev")]
 pub(crate) use signals::StopSignals;
 
 use self::connections::Connections;

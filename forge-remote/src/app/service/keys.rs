@@ -9,6 +9,7 @@ use crate::fit::{AppId, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KE
 use crate::http_client::Network;
 
 /// The rules of this file.
+#[cfg(feature = "cli")]
 pub(crate) const RULES: &[&Rule] = &[
     &NO_APP_ID,
     &BAD_APP_ID,

@@ -6,4 +6,5 @@ mod keys;
 mod pipeline;
 
 pub use built::Built;
+#[cfg(feature = "cli")]
 pub(super) use keys::RULES;

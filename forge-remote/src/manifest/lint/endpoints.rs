@@ -8,8 +8,9 @@ use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
 use crate::diagnostic::Rule;
+use crate::manifest::items::{granted, key, modules, text};
 use crate::manifest::path::ManifestPath;
-use crate::manifest::values::{at, granted, key, list, modules, text};
+use crate::manifest::values::{at, list};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[

@@ -4,8 +4,9 @@ use forge_remote_schema::rules::MAX_ENDPOINT_KEY;
 
 use super::findings::{Findings, Topic};
 use crate::diagnostic::Rule;
+use crate::manifest::items::key;
 use crate::manifest::path::ManifestPath;
-use crate::manifest::values::{key, list};
+use crate::manifest::values::list;
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[&KEY_TOO_LONG],

@@ -19,7 +19,6 @@ use super::desired::DesiredManifest;
 use super::file::ManifestFile;
 use crate::diagnostic::{Diagnostic, Rule};
 use findings::{Findings, Topic};
-pub(crate) use triggers::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};
 
 const TOPICS: &[Topic] = &[
     remotes::TOPIC,

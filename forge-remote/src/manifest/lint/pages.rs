@@ -8,8 +8,8 @@ use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
 use crate::diagnostic::Rule;
+use crate::manifest::items::{endpoint_at, key, modules};
 use crate::manifest::path::ManifestPath;
-use crate::manifest::values::{endpoint_at, key, modules};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[&UNKNOWN_PAGE, &OPEN_ADMIN_PAGE],

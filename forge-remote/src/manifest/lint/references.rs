@@ -9,8 +9,9 @@ use serde_yaml::Value;
 use super::findings::{Findings, Topic};
 use crate::diagnostic::Rule;
 use crate::manifest::desired::Entry;
+use crate::manifest::items::{endpoint_at, key, modules};
 use crate::manifest::path::ManifestPath;
-use crate::manifest::values::{endpoint_at, key, list, modules};
+use crate::manifest::values::list;
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[&DANGLING_ENDPOINT, &REFUSED_CALLER],

@@ -6,8 +6,9 @@ use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
 use crate::diagnostic::{Rule, Severity};
+use crate::manifest::items::key;
 use crate::manifest::path::ManifestPath;
-use crate::manifest::values::{at, key, list};
+use crate::manifest::values::{at, list};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[

@@ -6,8 +6,9 @@ use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
 use crate::diagnostic::{Diagnostic, Rule, Severity};
+use crate::manifest::items::{key, text};
 use crate::manifest::path::ManifestPath;
-use crate::manifest::values::{at, key, list, text};
+use crate::manifest::values::{at, list};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[&TOO_MANY_SCHEDULES, &TOKEN_GAP, &SCHEDULES_RESET],

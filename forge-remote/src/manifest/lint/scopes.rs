@@ -8,8 +8,8 @@ use super::findings::{Findings, Topic};
 use super::triggers::named_events;
 use crate::diagnostic::Rule;
 use crate::manifest::desired::Scope;
+use crate::manifest::items::{allows_impersonation, granted, modules};
 use crate::manifest::path::ManifestPath;
-use crate::manifest::values::{allows_impersonation, granted, modules};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[&UNKNOWN_SCOPE, &UNNEEDED_SCOPE, &UNNEEDED_IMPERSONATION],

@@ -7,8 +7,10 @@ use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
 use crate::diagnostic::{Rule, Severity};
+use crate::manifest::items::granted;
 use crate::manifest::path::ManifestPath;
-use crate::manifest::values::{granted, list};
+use crate::manifest::properties::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths, parts};
+use crate::manifest::values::list;
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[
@@ -44,12 +46,6 @@ pub(super) fn named_events(manifest: &Value) -> impl Iterator<Item = (&Value, &s
 
 fn path_of_events(trigger: &Value) -> ManifestPath {
     ManifestPath::of_module("trigger", trigger).name("events")
-}
-
-/// Returns the trigger and its events in object form: each can have a filter and a payload.
-fn parts(trigger: &Value) -> impl Iterator<Item = &Value> {
-    let events = list(trigger, &["events"]).iter();
-    std::iter::once(trigger).chain(events.filter(|event| event.is_mapping()))
 }
 
 fn filter<'a>(part: &'a Value, name: &str) -> Option<&'a Value> {
@@ -109,16 +105,6 @@ fn known(findings: &mut Findings<'_>) {
     }
 }
 
-/// The most entity properties that all triggers of an app together can name.
-/// Source: <https://developer.atlassian.com/platform/forge/events-reference/product_events/>
-pub(crate) const MAX_PROPERTIES: usize = 5;
-
-pub(crate) const TOO_MANY_PROPERTIES: Rule = Rule::lint(
-    "too-many-properties",
-    "All triggers of an app together can name at most five different entity properties, in their filters \
-    (`event.runtime.…`) and in `payload.include.propertyPaths`. The validation does not count them.",
-);
-
 fn properties(findings: &mut Findings<'_>) {
     let triggers = triggers(findings.manifest()).iter();
     let all: BTreeSet<String> = triggers.flat_map(property_paths).collect();
@@ -143,12 +129,6 @@ fn property_paths(trigger: &Value) -> Vec<String> {
         paths.extend(expression.split("event.runtime.").skip(1).map(leading_path));
     }
     paths
-}
-
-/// Returns the entity properties that Forge adds to a trigger's events.
-pub(crate) fn included_paths(trigger: &Value) -> impl Iterator<Item = &str> {
-    let lists = parts(trigger).map(|part| list(part, &["payload", "include", "propertyPaths"]));
-    lists.flatten().filter_map(Value::as_str)
 }
 
 /// Returns the path that an expression begins with.

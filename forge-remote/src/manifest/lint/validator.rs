@@ -4,8 +4,9 @@ use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
 use crate::diagnostic::Rule;
+use crate::manifest::items::modules;
 use crate::manifest::path::ManifestPath;
-use crate::manifest::values::{at, list, modules};
+use crate::manifest::values::{at, list};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[&CRASHES_VALIDATOR],

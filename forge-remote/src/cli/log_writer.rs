@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
-use super::text::one_line;
+use crate::log::one_line;
 
 /// How many bytes may wait to be written.
 const MAX_QUEUED: usize = 4 * 1024 * 1024;

@@ -1,0 +1,119 @@
+//! From a built app to a server that a signal stops.
+
+use std::io;
+#[cfg(feature = "cli")]
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+use super::signals::StopSignals;
+use crate::app::builder::App;
+use crate::app::launch::LaunchError;
+use crate::app::service::Built;
+use crate::error::Error;
+
+/// Why [`App::serve`] did not start, or ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The app has problems that keep it from starting.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// A state or the token store could not be connected.
+    #[error("error: {0:?}")]
+    Connect(Error),
+    /// The address can't be listened on.
+    #[error(
+        "error: can't listen on `{address}`: {source}\n  help: set FORGE_REMOTE_BIND to a free address such as \
+         127.0.0.1:8081"
+    )]
+    Bind {
+        /// The configured address.
+        address: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The server failed.
+    #[error("error: {0:?}")]
+    Serve(Error),
+    /// A second signal ended the shutdown.
+    #[error("stopped at once by a second signal: calls in flight were cut off")]
+    Interrupted,
+}
+
+impl App {
+    /// Serves until Ctrl-C or SIGTERM: what [`run`](Self::run) does without a command, for a program
+    /// without the feature `cli` or with arguments of its own.
+    ///
+    /// It checks the app, connects its state, listens on the configured address
+    /// ([`bind`](Self::bind)) and logs nothing by itself: set a subscriber of `tracing` first. With
+    /// the feature `cli`, an app whose manifest differs from the code does not start.
+    ///
+    /// # Errors
+    ///
+    /// The app can't start, the address can't be listened on, or a second signal ended the shutdown.
+    ///
+    /// ```no_run
+    /// use forge_remote::ServeError;
+    /// use forge_remote::prelude::*;
+    ///
+    /// #[tokio::main]
+    /// async fn main() -> std::result::Result<(), ServeError> {
+    ///     App::new()
+    ///         .remote(Remote::new("backend").base_url("https://backend.example.com"))
+    ///         .serve()
+    ///         .await
+    /// }
+    /// ```
+    pub async fn serve(self) -> Result<(), ServeError> {
+        self.listen().await?.run().await
+    }
+
+    /// Checks and builds the app, and listens.
+    pub(crate) async fn listen(self) -> Result<Listening, ServeError> {
+        let settings = self.settings();
+        // Declarations first: they are known before anything is connected.
+        #[allow(unused_mut, reason = "without `cli` the manifest is not compared")]
+        let mut problems = self.declaration_problems();
+        #[cfg(feature = "cli")]
+        problems.extend(crate::app::drift(&self));
+        if !problems.is_empty() {
+            problems.extend(self.missing_needs());
+            return Err(LaunchError::new(problems).into());
+        }
+        let app = self.connect().await.map_err(ServeError::Connect)?;
+        let built = app.build()?;
+        let address = settings.bind;
+        let listener = TcpListener::bind(&address).await;
+        let listener = listener.map_err(|source| ServeError::Bind { address, source })?;
+        Ok(Listening {
+            built,
+            listener,
+            signals: StopSignals::listen(),
+        })
+    }
+}
+
+/// An app that listens and does not serve yet.
+pub(crate) struct Listening {
+    built: Built,
+    listener: TcpListener,
+    signals: StopSignals,
+}
+
+impl Listening {
+    #[cfg(feature = "cli")]
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until a signal.
+    pub(crate) async fn run(self) -> Result<(), ServeError> {
+        tokio::select! {
+            served = self.built.serve(self.listener, self.signals.first()) => {
+                served.map_err(ServeError::Serve)
+            }
+            () = self.signals.second() => Err(ServeError::Interrupted),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The check of a manifest: its differences from the code, and the findings of the lints.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::compare::compare;
+use super::desired::DesiredManifest;
+use super::file::ManifestFile;
+use super::{differences, lint};
+use crate::diagnostic::{self, Diagnostic, Rule, SourceText};
+
+/// Returns every rule that [`check`] can report.
+pub fn rules() -> impl Iterator<Item = &'static Rule> {
+    differences::RULES.iter().copied().chain(lint::rules())
+}
+
+/// Returns the manifest's rule with this code.
+pub fn find_rule(code: &str) -> Option<&'static Rule> {
+    rules().find(|rule| rule.code == code)
+}
+
+/// Checks a manifest: its differences from the code and the findings of the lints, in the order of
+/// its lines.
+///
+/// A lint's finding is left out where its code is among `allowed`, or where its line or the line
+/// above has a comment `# forge-remote: allow(CODE)`.
+pub fn check(
+    file: &ManifestFile,
+    wanted: &DesiredManifest,
+    allowed: &BTreeSet<String>,
+) -> Vec<Diagnostic> {
+    let mut findings = lint::lint(file, wanted);
+    let comments = allowed_in_file(file.text());
+    let has_comment = |one: &Diagnostic| {
+        // On the finding's line or the line above.
+        one.manifest.is_some_and(|at| {
+            let mut near = comments.range(at.line.saturating_sub(1)..=at.line);
+            near.any(|(_, codes)| codes.contains(one.code))
+        })
+    };
+    findings.retain(|one| !allowed.contains(one.code) && !has_comment(one));
+    findings.extend(
+        compare(file.value(), wanted)
+            .iter()
+            .map(|one| differences::diagnostic(file, one)),
+    );
+    findings.sort_by_key(|one| (one.manifest, std::cmp::Reverse(one.severity)));
+    findings
+}
+
+/// Renders findings in rustc's style, with excerpts of the manifest.
+pub fn render(file: &ManifestFile, findings: &[Diagnostic], color: bool) -> String {
+    let path = file.path().display().to_string();
+    let manifest = SourceText {
+        path: &path,
+        text: file.text(),
+    };
+    diagnostic::render(Some(manifest), findings, color)
+}
+
+/// Returns the codes that comments `# forge-remote: allow(CODE, …)` allow, by line.
+fn allowed_in_file(text: &str) -> BTreeMap<usize, BTreeSet<&str>> {
+    let comments = text.lines().enumerate().filter_map(|(index, line)| {
+        let (_, rest) = line.split_once("# forge-remote: allow(")?;
+        let codes = rest.split(')').next().unwrap_or_default().split(',');
+        Some((index + 1, codes.map(str::trim).collect()))
+    });
+    comments.collect()
+}
