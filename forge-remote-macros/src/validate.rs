@@ -244,15 +244,15 @@ fn output(handler: &Handler, options: &Options, errors: &mut Errors) {
     };
     let (other, message, help) = if options.misses("outputs") {
         (
-            "StaticOutput",
-            "a `StaticOutput` names one of the trigger's `outputs`, and the attribute has none",
-            "write `outputs = [\"accepted=202\"]`, or return a `WebResponse`",
+            "WebTriggerOutput",
+            "a `WebTriggerOutput` names one of the trigger's `outputs`, and the attribute has none",
+            "write `outputs = [\"accepted=202\"]`, or return a `WebTriggerResponse`",
         )
     } else {
         (
-            "WebResponse",
+            "WebTriggerResponse",
             "a web trigger with `outputs` can only respond with one of them",
-            "return a `StaticOutput`, or remove `outputs`",
+            "return a `WebTriggerOutput`, or remove `outputs`",
         )
     };
     if let Some(word) = find_word(output.iter().cloned(), other) {

@@ -36,7 +36,7 @@ pub struct KindSpec {
     /// and the path above.
     pub path_option: Option<&'static str>,
     /// Who makes the call.
-    pub caller: Caller,
+    pub caller: AllowedCaller,
     /// Whether a user token can come with the call.
     pub has_user: bool,
     /// Whether Forge may forward the headers of its own caller. A token in one of them is not
@@ -64,7 +64,7 @@ pub type Place = &'static [&'static str];
 
 /// Who calls a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub enum AllowedCaller {
     /// Forge itself: there is no user.
     Platform,
     /// Forge itself, on behalf of a user.
@@ -81,7 +81,7 @@ pub enum RouteScope {
     /// Requests with any method to its path.
     AnyMethod,
     /// Requests with any method to its path and to every path below it.
-    Below,
+    Subpath,
 }
 
 impl KindSpec {
@@ -102,7 +102,7 @@ impl KindSpec {
         endpoint_places: &[&["endpoint"]],
         part_option: None,
         path_option: None,
-        caller: Caller::Platform,
+        caller: AllowedCaller::Platform,
         has_user: false,
         forwards_caller_headers: false,
         ends_installation: false,

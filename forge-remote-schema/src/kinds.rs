@@ -5,7 +5,7 @@
 //! and what the manifest's rules and the build script know are made of it.
 
 use crate::event::ScopeSet;
-use crate::kind::{Caller, KindSpec, Place, RouteScope};
+use crate::kind::{AllowedCaller, KindSpec, Place, RouteScope};
 use crate::lists;
 use crate::options::{Combination, OptionSet, OptionSpec, Shape, TextRule, Variants};
 
@@ -91,7 +91,7 @@ macro_rules! for_each_kind {
             ],
             // Where Forge forwards the request itself, its headers are the caller's.
             forwards_caller_headers: true,
-            routes: RouteScope::Below,
+            routes: RouteScope::Subpath,
             checks_responses: true,
             when: "when its URL is requested",
         }
@@ -111,7 +111,7 @@ macro_rules! for_each_kind {
                     "[\"issueKey: string - The work item's key\", \"comment?: string - A remark\"]",
                 ),
             ],
-            caller: Caller::PlatformForUser,
+            caller: AllowedCaller::PlatformForUser,
             has_user: true,
             when: "when an agent acts",
         }
@@ -125,7 +125,7 @@ macro_rules! for_each_kind {
                 OptionSpec::choices("types", JQL_TYPES, "[\"issue\"]").required(),
                 OptionSpec::choices("operators", JQL_OPERATORS, "[\"in\", \"not in\"]").required(),
             ],
-            caller: Caller::PlatformForUser,
+            caller: AllowedCaller::PlatformForUser,
             when: "when a query is computed",
         }
         /// Calls the function after a workflow transition.
@@ -137,7 +137,7 @@ macro_rules! for_each_kind {
                 OptionSpec::text("description", 1000, "\"Notifies the team of the transition\"").or_docs(),
                 OptionSpec::choices("project_types", &["company-managed", "team-managed"], "[\"company-managed\"]"),
             ],
-            caller: Caller::PlatformForUser,
+            caller: AllowedCaller::PlatformForUser,
             scopes: &[&["manage:jira-configuration", "read:jira-work"], POST_FUNCTION_GRANULAR],
             when: "after a transition",
         }
@@ -199,7 +199,7 @@ macro_rules! for_each_kind {
                     .optional()
                     .rule(TextRule::Url),
             ],
-            caller: Caller::PlatformForUser,
+            caller: AllowedCaller::PlatformForUser,
             has_user: true,
             routes: RouteScope::AnyMethod,
             when: "when a design is linked",
@@ -238,7 +238,7 @@ macro_rules! for_each_kind {
                     .optional()
                     .rule(TextRule::Url),
             ],
-            caller: Caller::PlatformForUser,
+            caller: AllowedCaller::PlatformForUser,
             has_user: true,
             routes: RouteScope::AnyMethod,
             when: "when security information is shown",
@@ -247,7 +247,7 @@ macro_rules! for_each_kind {
         STATIC_MACRO = static_macro as StaticMacro {
             module_type: "macro",
             endpoint_places: &[&["static", "endpoint"]],
-            caller: Caller::PlatformForUser,
+            caller: AllowedCaller::PlatformForUser,
             has_user: true,
             when: "when a page with the macro is rendered",
         }
@@ -255,7 +255,7 @@ macro_rules! for_each_kind {
         WIDGET_CONTEXT = widget_context as WidgetContext {
             module_type: "dashboards:widget",
             endpoint_places: &[&["aiContext", "data", "endpoint"]],
-            caller: Caller::PlatformForUser,
+            caller: AllowedCaller::PlatformForUser,
             has_user: true,
             body_optional: true,
             when: "when the context of a dashboard's widget is requested",
@@ -274,7 +274,7 @@ macro_rules! for_each_kind {
                 OptionSpec::choice("version", &["1.0", "0.3"], "\"1.0\""),
                 OptionSpec::flag("streaming"),
             ],
-            caller: Caller::PlatformForUser,
+            caller: AllowedCaller::PlatformForUser,
             has_user: true,
             // Unknown: no page says which headers of a caller arrive.
             forwards_caller_headers: true,
@@ -301,7 +301,7 @@ macro_rules! for_each_kind {
             module_type: "endpoint",
             endpoint_places: &[RESOLVER],
             options: &[OptionSpec::texts("pages", &lists::PAGES, "[\"admin-page\"]")],
-            caller: Caller::Page,
+            caller: AllowedCaller::Page,
             has_user: true,
             any_method: true,
             when: "when a page calls",
@@ -407,7 +407,7 @@ const FILTERED_EVENT: OptionSet = OptionSet {
 
 /// One response of a web trigger's `outputs`.
 const OUTPUT: OptionSet = OptionSet::of(
-    "WebOutput::Full",
+    "StaticOutput::Full",
     &[
         OptionSpec::text("key", 255, "\"wrong\""),
         OptionSpec::shaped("status", Shape::Status, "400").required(),

@@ -15,6 +15,6 @@ pub mod pages;
 pub mod rules;
 pub mod scopes;
 
-pub use kind::{Caller, KindSpec, Place, RouteScope};
+pub use kind::{AllowedCaller, KindSpec, Place, RouteScope};
 pub use mistake::Mistake;
 pub use nearest::{did_you_mean, nearest, one_of};

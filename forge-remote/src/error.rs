@@ -30,7 +30,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// fn find(name: &str) -> Result<u32> {
 ///     let known: std::collections::BTreeMap<&str, u32> = [("one", 1)].into();
-///     known.get(name).copied().ok_or_else(|| Error::status(StatusCode::NOT_FOUND, "no such thing"))
+///     known.get(name).copied().ok_or_else(|| Error::http(StatusCode::NOT_FOUND, "no such thing"))
 /// }
 ///
 /// assert_eq!(find("two").unwrap_err().status_code(), StatusCode::NOT_FOUND);
@@ -59,7 +59,7 @@ impl Error {
     /// verify the Forge Invocation Token"), so 401 becomes 403 here. What isn't an error status
     /// becomes 500.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
-    pub fn status(status: StatusCode, message: impl Into<String>) -> Self {
+    pub fn http(status: StatusCode, message: impl Into<String>) -> Self {
         let status = match status {
             StatusCode::UNAUTHORIZED => StatusCode::FORBIDDEN,
             status if status.is_client_error() || status.is_server_error() => status,
@@ -79,10 +79,10 @@ impl Error {
     /// without an answer, which is hardly what an error should be:
     ///
     /// - a hook of `data_residency`: yes, go on (answer a `ResidencyFailure`);
-    /// - a page's call: the page sees 204 and no reason (answer [`Error::status`]);
+    /// - a page's call: the page sees 204 and no reason (answer [`Error::http`]);
     /// - a merge check, an action, a JQL function, a pipeline, a provider, a static macro, an agent,
     ///   a web trigger: an answer that Forge can't read, of which it makes what it likes. Their own
-    ///   types have a way to say no (`MergeVerdict::fail`, `JqlAnswer::error`, …);
+    ///   types have a way to say no (`MergeCheckResponse::fail`, `JqlFunctionResponse::error`, …);
     /// - a schedule: no repetition, if Forge makes any. Its pages disagree: one gives events and
     ///   scheduled triggers at a remote 4 retries, another says of functions that a failed run isn't
     ///   repeated before the next is due. So a schedule's handler does no harm when it runs twice;
@@ -112,13 +112,13 @@ impl Error {
 
     /// What caused it, for the log.
     #[must_use]
-    pub fn caused_by(mut self, cause: impl Into<BoxError>) -> Self {
+    pub fn with_source(mut self, cause: impl Into<BoxError>) -> Self {
         self.source = Some(cause.into());
         self
     }
 
     /// The status it answers with.
-    pub fn status_code(&self) -> StatusCode {
+    pub fn status(&self) -> StatusCode {
         self.status
     }
 }

@@ -48,11 +48,11 @@ pub mod __private {
 }
 
 pub use app::{
-    App, Background, BackgroundError, BackgroundTasks, Built, LaunchError, ServeError, Shutdown,
+    App, Background, BackgroundError, BackgroundTasks, LaunchError, ServeError, Service, Shutdown,
 };
 pub use credentials::{SystemToken, UserToken};
 pub use error::{BoxError, Error, Result};
-pub use extract::{AppState, Event, Invocation, Json, RetentionWindow, Retry, State};
+pub use extract::{AppState, Event, Invocation, Json, RetentionWindow, RetryContext, State};
 pub use manifest::Remote;
 pub use token::Tokens;
 
@@ -92,8 +92,8 @@ struct Readme;
 pub mod prelude {
     pub use crate::attributes::*;
     pub use crate::{
-        App, AppState, Error, Event, Invocation, Json, Remote, Result, Retry, State, SystemToken,
-        Tokens, UserToken,
+        App, AppState, Error, Event, Invocation, Json, Remote, Result, RetryContext, State,
+        SystemToken, Tokens, UserToken,
     };
     pub use axum::extract::{FromRequest, FromRequestParts, Query};
     pub use axum::http::StatusCode;

@@ -15,12 +15,12 @@ use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
 pub use crate::kinds;
-pub use crate::registry::{Auth, Location, Method, Need, Registration, Submission};
+pub use crate::registry::{Auth, Location, Method, Registration, Requirement, Submission};
 
 use crate::credentials::{SystemToken, UserToken};
 use crate::error::BoxError;
-use crate::extract::{AppState, Event, Invocation, Json, Retry, State};
-use crate::registry::{BoxFuture, Mount};
+use crate::extract::{AppState, Event, Invocation, Json, RetryContext, State};
+use crate::registry::{BoxFuture, ErasedHandler};
 use crate::response;
 use crate::token::Tokens;
 
@@ -131,13 +131,13 @@ macro_rules! needs {
 needs! {
     // It needs nothing, and nearly every handler takes it: so the compiler is done with it sooner.
     [] Invocation: None;
-    [] SystemToken: Some(Need::SystemToken), AsksForSystemToken;
-    [] Option<SystemToken>: Some(Need::SystemToken), AsksForSystemToken;
-    [] UserToken: Some(Need::UserToken), HasUser, AsksForUserToken;
-    [] Option<UserToken>: Some(Need::UserToken), HasUser, AsksForUserToken;
-    [] Tokens: Some(Need::Tokens);
-    [] Retry: Some(Need::Retry);
-    [T: Clone + Send + Sync + 'static] State<T>: Some(Need::State {
+    [] SystemToken: Some(Requirement::SystemToken), AsksForSystemToken;
+    [] Option<SystemToken>: Some(Requirement::SystemToken), AsksForSystemToken;
+    [] UserToken: Some(Requirement::UserToken), HasUser, AsksForUserToken;
+    [] Option<UserToken>: Some(Requirement::UserToken), HasUser, AsksForUserToken;
+    [] Tokens: Some(Requirement::Tokens);
+    [] RetryContext: Some(Requirement::RetryContext);
+    [T: Clone + Send + Sync + 'static] State<T>: Some(Requirement::State {
         id: TypeId::of::<T>,
         name: std::any::type_name::<T>,
     });
@@ -256,7 +256,7 @@ pub fn record(
     function: &'static str,
     place: &'static str,
     auth: Auth,
-    mount: Arc<dyn Mount>,
+    mount: Arc<dyn ErasedHandler>,
     written: Written,
 ) -> Registration {
     let mut parts = place.rsplitn(3, ':');
@@ -331,7 +331,7 @@ impl Arguments {
 #[allow(missing_debug_implementations)]
 pub struct Part<T> {
     take: for<'a> fn(&'a mut Arguments) -> Taking<'a, T>,
-    need: Option<Need>,
+    need: Option<Requirement>,
 }
 
 type Taking<'a, T> = futures_util::future::BoxFuture<'a, Result<T, Response>>;
@@ -340,11 +340,11 @@ type Taking<'a, T> = futures_util::future::BoxFuture<'a, Result<T, Response>>;
 #[allow(missing_debug_implementations)]
 pub struct Last<T> {
     take: fn(Arguments) -> BoxFuture<Result<T, Response>>,
-    need: Option<Need>,
+    need: Option<Requirement>,
 }
 
 /// An argument that isn't the last.
-fn part<T: FromRequestParts<AppState> + Send>(need: Option<Need>) -> Part<T> {
+fn part<T: FromRequestParts<AppState> + Send>(need: Option<Requirement>) -> Part<T> {
     Part {
         take: |arguments| {
             Box::pin(async {
@@ -361,7 +361,7 @@ fn part<T: FromRequestParts<AppState> + Send>(need: Option<Need>) -> Part<T> {
 }
 
 /// The last argument.
-fn last<T: FromRequest<AppState, M>, M>(need: Option<Need>) -> Last<T> {
+fn last<T: FromRequest<AppState, M>, M>(need: Option<Requirement>) -> Last<T> {
     Last {
         take: |arguments| {
             Box::pin(async move {
@@ -439,7 +439,7 @@ impl<T> FallibleReply<T> for Returned<T> {}
 struct Mounted<F, A, R> {
     function: F,
     arguments: A,
-    needs: Vec<Need>,
+    needs: Vec<Requirement>,
     reply: fn(R) -> Response,
 }
 
@@ -465,7 +465,7 @@ macro_rules! mount {
             function: Function,
             $($part: Part<$part>,)* $($last: Last<$last>,)?
             reply: fn(Output::Output) -> Response,
-        ) -> Arc<dyn Mount>
+        ) -> Arc<dyn ErasedHandler>
         where
             Function: Fn($($part,)* $($last)?) -> Output + Send + Sync + 'static,
             Output: Future + Send + 'static,
@@ -473,7 +473,7 @@ macro_rules! mount {
             $($part: Send + 'static,)*
             $($last: 'static)?
         {
-            let needs: Vec<Option<Need>> = vec![$($part.need,)* $($last.need)?];
+            let needs: Vec<Option<Requirement>> = vec![$($part.need,)* $($last.need)?];
             Arc::new(Mounted {
                 function,
                 arguments: ($($part,)* $($last,)?),
@@ -483,7 +483,7 @@ macro_rules! mount {
         }
 
         #[allow(non_snake_case)]
-        impl<Function, Output, $($part,)* $($last)?> Mount
+        impl<Function, Output, $($part,)* $($last)?> ErasedHandler
             for Mounted<Function, ($(Part<$part>,)* $(Last<$last>,)?), Output::Output>
         where
             Function: Fn($($part,)* $($last)?) -> Output + Send + Sync + 'static,
@@ -500,7 +500,7 @@ macro_rules! mount {
                 std::any::type_name::<Function>()
             }
 
-            fn needs(&self) -> &[Need] {
+            fn needs(&self) -> &[Requirement] {
                 &self.needs
             }
 

@@ -41,12 +41,12 @@ use tokio::task::JoinSet;
 use tower_service::Service as _;
 
 pub use crate::platform::{
-    ApiAnswer, ApiCall, ApiRequest, Apis, Call, Fit, NoKey, Platform, Tokens,
+    ApiCall, ApiRequest, ApiResponse, Call, FakeApis, Fit, Platform, PlatformError, SentTokens,
 };
 
 pub use crate::token::store::{ConformanceError, token_store_conformance};
 
-use crate::app::{App, BackgroundError, BackgroundTasks, Built};
+use crate::app::{App, BackgroundError, BackgroundTasks, Service};
 use crate::error::Result;
 use crate::fit::Clock;
 use crate::registry::{Auth, BoxFuture, Method};
@@ -134,7 +134,7 @@ impl Clock for TestClock {
 #[derive(Clone, Debug)]
 pub struct Harness {
     platform: Platform,
-    app: Built,
+    app: Service,
     /// The APIs' server, for as long as somebody has it.
     _apis: Option<Arc<JoinSet<()>>>,
 }
@@ -153,7 +153,7 @@ impl Harness {
     }
 
     /// As [`new`](Self::new), with stand-ins for Jira, Confluence, GraphQL and storage, served on
-    /// loopback: what the app calls back is answered, by the [`Apis`] of the
+    /// loopback: what the app calls back is answered, by the [`FakeApis`] of the
     /// [`platform`](Self::platform). (Without, such a call is an error: no test reaches Atlassian.)
     /// Tokens are kept in memory, whatever store the app has: these are of no use to it.
     ///
@@ -214,7 +214,7 @@ impl Harness {
     }
 
     /// The app.
-    pub fn app(&self) -> &Built {
+    pub fn app(&self) -> &Service {
         &self.app
     }
 
@@ -270,7 +270,7 @@ impl Harness {
 #[must_use = "a call does nothing until it is sent"]
 pub struct HarnessCall {
     call: Call,
-    app: Built,
+    app: Service,
 }
 
 impl HarnessCall {
@@ -278,14 +278,14 @@ impl HarnessCall {
     /// information providers). GET and DELETE have no body, unless one is given after this.
     ///
     /// ```
-    /// use forge_remote::kinds::{WebRequest, WebResponse};
+    /// use forge_remote::kinds::{WebTriggerRequest, WebTriggerResponse};
     /// use forge_remote::prelude::*;
     /// use forge_remote::registry::Method;
     /// use forge_remote::testing::Harness;
     ///
     /// #[web_trigger]
-    /// async fn orders(request: WebRequest) -> WebResponse {
-    ///     WebResponse::new(200, format!("{} {}", request.method, request.user_path))
+    /// async fn orders(request: WebTriggerRequest) -> WebTriggerResponse {
+    ///     WebTriggerResponse::new(200, format!("{} {}", request.method, request.user_path))
     /// }
     ///
     /// # #[tokio::main(flavor = "current_thread")]
@@ -294,7 +294,7 @@ impl HarnessCall {
     /// #     .handler(forge_remote::handler!(orders))
     /// #     .remote(Remote::new("backend").base_url("https://backend.example.com"));
     /// # let harness = Harness::new(app)?;
-    /// let answer = harness.call("orders").method(Method::Get).below("/7").send().await;
+    /// let answer = harness.call("orders").method(Method::Get).subpath("/7").send().await;
     /// assert_eq!(answer.json()["body"], "GET /7");
     /// # Ok(())
     /// # }
@@ -305,8 +305,8 @@ impl HarnessCall {
     }
 
     /// Calls a path below the handler's own: `/orders/7`, as what calls a web trigger's URL can.
-    pub fn below(mut self, path: &str) -> Self {
-        self.call = self.call.below(path);
+    pub fn subpath(mut self, path: &str) -> Self {
+        self.call = self.call.subpath(path);
         self
     }
 
@@ -335,8 +335,8 @@ impl HarnessCall {
     }
 
     /// Makes it a repetition, as Forge sends an event again: for the `count`th time, and why.
-    pub fn retried(mut self, count: u32, reason: &str) -> Self {
-        self.call = self.call.retried(count, reason);
+    pub fn as_retry(mut self, count: u32, reason: &str) -> Self {
+        self.call = self.call.as_retry(count, reason);
         self
     }
 
@@ -354,12 +354,12 @@ impl HarnessCall {
 
     /// Which OAuth tokens come along.
     pub fn tokens(mut self, auth: Auth) -> Self {
-        self.call = self.call.tokens(Tokens::Exactly(auth));
+        self.call = self.call.tokens(SentTokens::Exactly(auth));
         self
     }
 
     /// Sends it through the app.
-    pub async fn send(self) -> Answer {
+    pub async fn send(self) -> TestResponse {
         let mut router = self.app.router();
         let response = match router.call(self.call.into_request()).await {
             Ok(response) => response,
@@ -367,7 +367,7 @@ impl HarnessCall {
         };
         let (parts, body) = response.into_parts();
         let body = read(body).await;
-        Answer {
+        TestResponse {
             status: parts.status,
             headers: parts.headers,
             body,
@@ -384,19 +384,19 @@ async fn read(body: Body) -> Vec<u8> {
 
 /// What the app answered.
 #[derive(Clone)]
-pub struct Answer {
+pub struct TestResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
-impl fmt::Debug for Answer {
+impl fmt::Debug for TestResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.status, self.text())
     }
 }
 
-impl Answer {
+impl TestResponse {
     /// The status, as a number.
     pub fn status(&self) -> u16 {
         self.status.as_u16()

@@ -11,7 +11,7 @@ use forge_remote::axum::extract::{DefaultBodyLimit, State as Shared};
 use forge_remote::axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use forge_remote::axum::response::{IntoResponse, Response};
 use forge_remote::axum::{Router, serve};
-use forge_remote::client::{Atlassian, ClientError, Pages};
+use forge_remote::client::{AtlassianClient, ClientError, PageStream};
 use forge_remote::fit::Clock;
 use forge_remote::handler;
 use forge_remote::prelude::*;
@@ -164,8 +164,8 @@ impl Server {
 }
 
 /// What calls this server.
-pub fn local(server: &Server) -> Atlassian {
-    Atlassian::on_loopback(&server.origin).unwrap()
+pub fn local(server: &Server) -> AtlassianClient {
+    AtlassianClient::on_loopback(&server.origin).unwrap()
 }
 
 /// Everything that can be read of an error.
@@ -180,7 +180,7 @@ pub fn words(error: &ClientError) -> String {
 }
 
 /// What pages hold; with an error, what came before it. After that they end.
-pub async fn numbers(mut pages: Pages<u64>) -> Result<Vec<u64>, (Vec<u64>, ClientError)> {
+pub async fn numbers(mut pages: PageStream<u64>) -> Result<Vec<u64>, (Vec<u64>, ClientError)> {
     let mut found = Vec::new();
     while let Some(item) = pages.next().await {
         match item {
@@ -351,14 +351,14 @@ struct Installed {
 }
 
 impl Installed {
-    fn new(atlassian: Atlassian, products: &[(&str, &str)], key: &'static str) -> Self {
+    fn new(atlassian: AtlassianClient, products: &[(&str, &str)], key: &'static str) -> Self {
         let into = Opened::default();
         let app = App::empty()
             .handler(handler!(open))
             .handler(handler!(hourly))
             .handler(handler!(hook))
             .remote(Remote::new("backend").base_url("https://backend.example.com"))
-            .atlassian(atlassian)
+            .client(atlassian)
             .state(into.clone());
         let contexts: Vec<Value> = products
             .iter()
@@ -397,11 +397,11 @@ impl Installed {
 
 /// A schedule's call of an installation with these products, each a name and a base URL.
 pub async fn came(products: &[(&str, &str)]) -> Came {
-    came_to(Atlassian::new(), products).await
+    came_to(AtlassianClient::new(), products).await
 }
 
 /// The same, of an app that calls back so.
-pub async fn came_to(atlassian: Atlassian, products: &[(&str, &str)]) -> Came {
+pub async fn came_to(atlassian: AtlassianClient, products: &[(&str, &str)]) -> Came {
     let installed = Installed::new(atlassian, products, "hourly");
     installed.call("hourly", None).await
 }
@@ -436,7 +436,7 @@ fn installed_in(server: &Server, key: &'static str) -> Installed {
         ("confluence", confluence.as_str()),
         ("bitbucket", bitbucket),
     ];
-    Installed::new(Atlassian::new(), &products, key)
+    Installed::new(AtlassianClient::new(), &products, key)
 }
 
 /// A clock on which nobody waits: it moves on by what it is asked to wait.

@@ -53,7 +53,7 @@ impl Kept {
 
     /// The app, started, by this clock.
     pub async fn at(clock: TestClock, app: App, tokens: Tokens) -> Self {
-        let app = app.clock(clock.clone()).tokens(tokens.clone());
+        let app = app.clock(clock.clone()).token_store(tokens.clone());
         let harness = Harness::new(app.connect().await.unwrap()).unwrap();
         Self {
             harness,

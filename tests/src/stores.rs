@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use forge_remote::token::{
-    Listed, MemoryTokens, Page, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, StoreError,
-    Stored, TokenStore, Tokens,
+    MemoryTokens, PageRequest, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, StoreError,
+    StoreFuture, TokenPage, TokenStore, Tokens,
 };
 
 use crate::jws::{b64, seconds, unique_id};
@@ -103,7 +103,7 @@ fn sqlite() -> Place {
     let folder = Folder::default();
     Place {
         name: "SQLite",
-        connect: Box::new(move || Box::new(SqliteTokens::at(folder.file("tokens.db")))),
+        connect: Box::new(move || Box::new(SqliteTokens::new(folder.file("tokens.db")))),
     }
 }
 
@@ -161,10 +161,10 @@ pub fn of_environment() -> Box<dyn TokenStore> {
         variable("REDIS"),
         variable("REDIS_PREFIX"),
     ) {
-        (Some(path), ..) => Box::new(SqliteTokens::at(path)),
-        (_, Some(url), ..) => Box::new(PostgresTokens::at(url)),
+        (Some(path), ..) => Box::new(SqliteTokens::new(path)),
+        (_, Some(url), ..) => Box::new(PostgresTokens::new(url)),
         (.., Some(url), prefix) => {
-            Box::new(RedisTokens::at(url).prefix(&prefix.unwrap_or_default()))
+            Box::new(RedisTokens::new(url).prefix(&prefix.unwrap_or_default()))
         }
         _ => Box::new(MemoryTokens::new()),
     }
@@ -176,13 +176,13 @@ pub async fn places() -> Vec<Place> {
     if let Some(url) = postgres_url().await {
         places.push(Place {
             name: "PostgreSQL",
-            connect: Box::new(move || Box::new(PostgresTokens::at(&url))),
+            connect: Box::new(move || Box::new(PostgresTokens::new(&url))),
         });
     }
     if let Some((url, prefix)) = redis_url() {
         places.push(Place {
             name: "Redis",
-            connect: Box::new(move || Box::new(RedisTokens::at(&url).prefix(&prefix))),
+            connect: Box::new(move || Box::new(RedisTokens::new(&url).prefix(&prefix))),
         });
     }
     places
@@ -264,7 +264,10 @@ impl Flaky {
         self.0.puts.lock().unwrap().clone()
     }
 
-    fn unless_down<T: Send + 'static>(&self, answer: impl FnOnce() -> Stored<T>) -> Stored<T> {
+    fn unless_down<T: Send + 'static>(
+        &self,
+        answer: impl FnOnce() -> StoreFuture<T>,
+    ) -> StoreFuture<T> {
         if self.0.is_down.load(Ordering::SeqCst) {
             Box::pin(async { Err(StoreError::new("it is down")) })
         } else {
@@ -278,15 +281,19 @@ impl TokenStore for Flaky {
         "a flaky store".to_owned()
     }
 
-    fn open(&self) -> Stored<()> {
+    fn open(&self) -> StoreFuture<()> {
         self.unless_down(|| self.store().open())
     }
 
-    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
-        self.unless_down(|| self.store().swap_key_check(there, new))
+    fn compare_and_swap_key_check(
+        &self,
+        there: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> StoreFuture<Vec<u8>> {
+        self.unless_down(|| self.store().compare_and_swap_key_check(there, new))
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
         self.0.puts.lock().unwrap().push(tokens.len());
         assert!(!self.0.panics.load(Ordering::SeqCst), "the store panics");
         let refused = self.0.refused.lock().unwrap().clone();
@@ -304,7 +311,7 @@ impl TokenStore for Flaky {
         })
     }
 
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         self.0.gets.fetch_add(1, Ordering::SeqCst);
         let got = self.unless_down(|| self.store().get(installation_id));
         if let Some(meanwhile) = self.0.before_get_returns.lock().unwrap().take() {
@@ -313,23 +320,23 @@ impl TokenStore for Flaky {
         got
     }
 
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
-        self.unless_down(|| self.store().on_site(cloud_id))
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {
+        self.unless_down(|| self.store().find_by_site(cloud_id))
     }
 
-    fn list(&self, page: Page) -> Stored<Listed> {
+    fn list(&self, page: PageRequest) -> StoreFuture<TokenPage> {
         self.unless_down(|| self.store().list(page))
     }
 
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         self.unless_down(|| self.store().replace_if(expected, new))
     }
 
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         self.unless_down(|| self.store().remove_if(installation_id, expected))
     }
 
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {
         if self.0.never_purges.load(Ordering::SeqCst) {
             return Box::pin(async { Err(StoreError::new("it does not purge")) });
         }

@@ -5,8 +5,8 @@ mod mirror;
 mod signature;
 
 use forge_remote::kinds::{
-    ActionCall, JqlAnswer, JqlCall, LifecycleEvent, QueueEvent, StaticOutput, Transitioned,
-    WebRequest,
+    ActionRequest, JqlFunctionRequest, JqlFunctionResponse, LifecycleEvent, PostFunctionRequest,
+    QueueEvent, WebTriggerOutput, WebTriggerRequest,
 };
 use forge_remote::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ enum Change {
 )]
 async fn follow(
     call: Invocation,
-    retry: Retry,
+    retry: RetryContext,
     State(mirror): State<Mirror>,
     Event(change): Event<Change>,
 ) -> Result<()> {
@@ -161,16 +161,20 @@ async fn hear(
     call: Invocation,
     State(mirror): State<Mirror>,
     State(secret): State<Secret>,
-    request: WebRequest,
-) -> Result<StaticOutput> {
+    request: WebTriggerRequest,
+) -> Result<WebTriggerOutput> {
     if !secret.signed(request.header(SIGNATURE_HEADER), &request.body) {
-        return Ok(StaticOutput::new("unsigned"));
+        return Ok(WebTriggerOutput::new("unsigned"));
     }
     let Ok(Linked { id, link }) = request.json() else {
-        return Ok(StaticOutput::new("unreadable"));
+        return Ok(WebTriggerOutput::new("unreadable"));
     };
     let known = mirror.link(call.installation_id(), &id, link);
-    Ok(StaticOutput::new(if known { "linked" } else { "unknown" }))
+    Ok(WebTriggerOutput::new(if known {
+        "linked"
+    } else {
+        "unknown"
+    }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -184,7 +188,7 @@ struct Find {
 async fn find_copy(
     call: Invocation,
     State(mirror): State<Mirror>,
-    Event(asked): Event<ActionCall<Find>>,
+    Event(asked): Event<ActionRequest<Find>>,
 ) -> Result<Json<Option<Item>>> {
     Ok(Json(
         mirror.by_key(call.installation_id(), &asked.inputs.issue_key),
@@ -196,17 +200,17 @@ async fn find_copy(
 async fn mirrored(
     call: Invocation,
     State(mirror): State<Mirror>,
-    Event(_asked): Event<JqlCall>,
-) -> Result<Json<JqlAnswer>> {
+    Event(_asked): Event<JqlFunctionRequest>,
+) -> Result<Json<JqlFunctionResponse>> {
     let ids: Vec<String> = mirror
         .linked(call.installation_id())
         .into_iter()
         .take(1000)
         .collect();
     Ok(Json(if ids.is_empty() {
-        JqlAnswer::error("nothing is mirrored yet")
+        JqlFunctionResponse::error("nothing is mirrored yet")
     } else {
-        JqlAnswer::jql(format!("id in ({})", ids.join(", ")))
+        JqlFunctionResponse::jql(format!("id in ({})", ids.join(", ")))
     }))
 }
 
@@ -215,7 +219,7 @@ async fn mirrored(
 async fn tell(
     call: Invocation,
     State(mirror): State<Mirror>,
-    Event(done): Event<Transitioned>,
+    Event(done): Event<PostFunctionRequest>,
 ) -> Result<()> {
     let Some(id) = done.issue.get("id").and_then(|id| id.as_str()) else {
         return Err(Error::permanent("a transition of no work item"));
@@ -243,7 +247,7 @@ async fn overview(call: Invocation, State(mirror): State<Mirror>) -> Result<Json
 pub fn app() -> App {
     App::new()
         .remote(Remote::new("sync").base_url("https://sync.example.com"))
-        .sample(
+        .sample_body(
             "import",
             serde_json::json!({
                 "queueName": "imports",

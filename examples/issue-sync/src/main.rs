@@ -5,7 +5,7 @@
 async fn main() -> forge_remote::Result<()> {
     issue_sync::app()
         .state(issue_sync::Mirror::default())
-        .state_from(async { issue_sync::Secret::from_env() })
+        .state_async(async { issue_sync::Secret::from_env() })
         .run()
         .await
 }

@@ -83,7 +83,10 @@ async fn a_work_item_is_followed_through_its_life() {
     let again = harness
         .call("follow")
         .json(&event("updated", "two", "2000"));
-    assert_eq!(again.retried(1, "TIMEOUT_ERROR").send().await.status(), 200);
+    assert_eq!(
+        again.as_retry(1, "TIMEOUT_ERROR").send().await.status(),
+        200
+    );
     assert_eq!(items(&harness).await[0]["summary"], "three");
     assert_eq!(items(&harness).await[1]["summary"], "old");
 
@@ -122,7 +125,7 @@ async fn a_work_item_is_followed_through_its_life() {
         let call = harness
             .call("tell")
             .json(&transition)
-            .retried(count, "TIMEOUT_ERROR");
+            .as_retry(count, "TIMEOUT_ERROR");
         assert_eq!(call.send().await.status(), 200);
     }
     assert_eq!(items(&harness).await[0]["transitions"], json!(["x1"]));
@@ -206,7 +209,7 @@ async fn what_is_sent_again_changes_nothing() {
             ("tell", &transition),
         ] {
             let call = harness.call(key).json(body);
-            let answer = call.retried(count, "TIMEOUT_ERROR").send().await;
+            let answer = call.as_retry(count, "TIMEOUT_ERROR").send().await;
             assert_eq!(answer.status(), 200, "{key}: {}", answer.text());
         }
         let items = items(&harness).await;
@@ -217,7 +220,7 @@ async fn what_is_sent_again_changes_nothing() {
     for count in 0..3 {
         let call = harness.call("follow").json(&event("deleted", "", "4000"));
         assert_eq!(
-            call.retried(count, "TIMEOUT_ERROR").send().await.status(),
+            call.as_retry(count, "TIMEOUT_ERROR").send().await.status(),
             200
         );
         assert_eq!(items(&harness).await, json!([]));

@@ -59,9 +59,10 @@ struct Content {
 
 /// The tenant and the page come from the verified token, never from the body.
 fn place(call: &Invocation) -> Result<Place> {
-    let context: Context = call.context_as().and_then(Result::ok).ok_or_else(|| {
-        Error::status(StatusCode::BAD_REQUEST, "call this from a macro on a page")
-    })?;
+    let context: Context = call
+        .context_as()
+        .and_then(Result::ok)
+        .ok_or_else(|| Error::http(StatusCode::BAD_REQUEST, "call this from a macro on a page"))?;
     Ok((
         call.installation_id().to_owned(),
         context.extension.content.id,
@@ -111,7 +112,7 @@ fn app() -> App {
     App::new()
         .remote(Remote::new("page-notes-backend").base_url("https://page-notes.example.com"))
         .state(Notes::default())
-        .sample("notes", BTreeMap::from([("text", "A note from `dev`")]))
+        .sample_body("notes", BTreeMap::from([("text", "A note from `dev`")]))
 }
 
 #[tokio::main]

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use forge_remote::Shutdown;
-use forge_remote::client::Atlassian;
+use forge_remote::client::AtlassianClient;
 use forge_remote::prelude::*;
 use forge_remote::token::Installation;
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,7 @@ pub struct Soon(Arc<Notify>);
 /// Keeps the index, for as long as the app serves.
 pub async fn keep_index(
     tokens: Tokens,
-    atlassian: Atlassian,
+    atlassian: AtlassianClient,
     State(index): State<Index>,
     State(soon): State<Soon>,
     shutdown: Shutdown,
@@ -87,8 +87,8 @@ pub async fn keep_index(
 
 /// Reads every installation's pages. One that fails, or has no token just now, keeps what was known
 /// of it, and keeps no other waiting.
-pub async fn read_all(tokens: &Tokens, atlassian: &Atlassian, index: &Index) -> Result<()> {
-    let mut installations = tokens.each_installation();
+pub async fn read_all(tokens: &Tokens, atlassian: &AtlassianClient, index: &Index) -> Result<()> {
+    let mut installations = tokens.installation_stream();
     while let Some(installation) = installations.next().await {
         let installation = installation?;
         let installation_id = installation.installation_id();
@@ -106,13 +106,13 @@ pub async fn read_all(tokens: &Tokens, atlassian: &Atlassian, index: &Index) -> 
 
 async fn read(
     tokens: &Tokens,
-    atlassian: &Atlassian,
+    atlassian: &AtlassianClient,
     installation: &Installation,
 ) -> Result<Vec<Page>> {
     // Each page of the listing is asked for with the newest token: it may take longer than one lives.
     let confluence = atlassian
         .confluence(installation)
-        .as_app_with(tokens)
+        .as_app_renewing(tokens)
         .await?;
     let mut pages = confluence
         .get("/wiki/api/v2/pages")
@@ -170,11 +170,11 @@ pub fn app_with(tokens: impl Into<Tokens>, index: Index) -> App {
     });
     App::new()
         .remote(Remote::new("page-search-backend").base_url("https://page-search.example.com"))
-        .tokens(tokens)
+        .token_store(tokens)
         .keep_tokens_fresh()
         .scopes(["read:page:confluence"])
         .state(index)
         .state(Soon::default())
         .background(keep_index)
-        .sample("search", BTreeMap::from([("words", "local")]))
+        .sample_body("search", BTreeMap::from([("words", "local")]))
 }

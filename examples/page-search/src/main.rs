@@ -4,7 +4,7 @@ use forge_remote::token::SqliteTokens;
 
 #[tokio::main]
 async fn main() -> forge_remote::Result<()> {
-    page_search::app(SqliteTokens::at("tokens.db")).run().await
+    page_search::app(SqliteTokens::new("tokens.db")).run().await
 }
 
 #[cfg(test)]

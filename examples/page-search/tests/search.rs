@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use forge_remote::client::Atlassian;
+use forge_remote::client::AtlassianClient;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Harness, TestClock};
 use forge_remote::token::MemoryTokens;
@@ -16,16 +16,16 @@ const ANOTHER: &str = "ari:cloud:ecosystem::installation/0a3a7799-53ae-4a5b-9e7e
 struct Test {
     harness: Harness,
     tokens: Tokens,
-    atlassian: Atlassian,
+    atlassian: AtlassianClient,
     index: Index,
 }
 
 async fn start() -> Test {
     // The test does not wait until a removal has settled.
     let tokens = Tokens::new(MemoryTokens::new()).removal_delay(Duration::ZERO);
-    let atlassian = Atlassian::new();
+    let atlassian = AtlassianClient::new();
     let index = Index::default();
-    let app = app_with(tokens.clone(), index.clone()).atlassian(atlassian.clone());
+    let app = app_with(tokens.clone(), index.clone()).client(atlassian.clone());
     Test {
         harness: Harness::with_apis(app).await.unwrap(),
         tokens,
@@ -122,12 +122,12 @@ async fn a_new_installations_pages_are_found_soon() {
 async fn an_index_outlives_its_installations_token() {
     let (tokens, atlassian, clock) = (
         Tokens::new(MemoryTokens::new()),
-        Atlassian::new(),
+        AtlassianClient::new(),
         TestClock::new(),
     );
     let index = Index::default();
     let app = app_with(tokens.clone(), index.clone())
-        .atlassian(atlassian.clone())
+        .client(atlassian.clone())
         .clock(clock.clone());
     let harness = Harness::with_apis(app).await.unwrap();
     assert_eq!(harness.call("tokens-hourly").send().await.status(), 200);

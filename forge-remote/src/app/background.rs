@@ -12,11 +12,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use crate::client::Atlassian;
+use crate::client::AtlassianClient;
 use crate::error::Result;
 use crate::extract::{AppState, State};
 use crate::fit::Clock;
-use crate::registry::{BoxFuture, Need};
+use crate::registry::{BoxFuture, Requirement};
 use crate::token::Tokens;
 use crate::work::{LAST_DROPS, panic_text};
 
@@ -24,15 +24,15 @@ use crate::work::{LAST_DROPS, panic_text};
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// A function for [`App::background`](crate::App::background): async, with up to six arguments, each
-/// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens), [`Atlassian`](crate::client::Atlassian)
+/// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens), [`AtlassianClient`](crate::client::AtlassianClient)
 /// or [`Shutdown`], and a [`Result<()>`](crate::Result).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a background task",
-    note = "an async function of `State<T>`, `Tokens`, `Atlassian` and `Shutdown` that returns `forge_remote::Result<()>` can"
+    note = "an async function of `State<T>`, `Tokens`, `AtlassianClient` and `Shutdown` that returns `forge_remote::Result<()>` can"
 )]
 pub trait Background<Arguments>: Send + Sync + 'static {
     #[doc(hidden)]
-    fn needs(&self) -> Vec<Need>;
+    fn needs(&self) -> Vec<Requirement>;
     /// Whether it wants to be told when the app stops, and ends then by itself.
     #[doc(hidden)]
     fn ends_itself(&self) -> bool;
@@ -53,11 +53,11 @@ pub struct Given {
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a background task can't take `{Self}`",
-    note = "it can take `State<T>`, `Tokens`, `Atlassian` and `Shutdown`: there is no request to take anything from"
+    note = "it can take `State<T>`, `Tokens`, `AtlassianClient` and `Shutdown`: there is no request to take anything from"
 )]
 pub trait FromApp: Sized {
     const IS_SHUTDOWN: bool = false;
-    fn need() -> Option<Need>;
+    fn need() -> Option<Requirement>;
     fn from_app(given: &Given) -> Option<Self>;
 }
 
@@ -116,7 +116,7 @@ impl Shutdown {
 impl FromApp for Shutdown {
     const IS_SHUTDOWN: bool = true;
 
-    fn need() -> Option<Need> {
+    fn need() -> Option<Requirement> {
         None
     }
 
@@ -126,8 +126,8 @@ impl FromApp for Shutdown {
 }
 
 impl<T: Clone + Send + Sync + 'static> FromApp for State<T> {
-    fn need() -> Option<Need> {
-        Some(Need::State {
+    fn need() -> Option<Requirement> {
+        Some(Requirement::State {
             id: std::any::TypeId::of::<T>,
             name: std::any::type_name::<T>,
         })
@@ -139,8 +139,8 @@ impl<T: Clone + Send + Sync + 'static> FromApp for State<T> {
 }
 
 impl FromApp for Tokens {
-    fn need() -> Option<Need> {
-        Some(Need::Tokens)
+    fn need() -> Option<Requirement> {
+        Some(Requirement::Tokens)
     }
 
     fn from_app(given: &Given) -> Option<Self> {
@@ -148,8 +148,8 @@ impl FromApp for Tokens {
     }
 }
 
-impl FromApp for Atlassian {
-    fn need() -> Option<Need> {
+impl FromApp for AtlassianClient {
+    fn need() -> Option<Requirement> {
         None
     }
 
@@ -165,8 +165,8 @@ macro_rules! background {
             F: Fn($($argument),*) -> Fut + Send + Sync + 'static,
             Fut: Future<Output = Result<()>> + Send + 'static,
         {
-            fn needs(&self) -> Vec<Need> {
-                let needs: Vec<Option<Need>> = vec![$($argument::need()),*];
+            fn needs(&self) -> Vec<Requirement> {
+                let needs: Vec<Option<Requirement>> = vec![$($argument::need()),*];
                 needs.into_iter().flatten().collect()
             }
 
@@ -196,7 +196,7 @@ type Start = dyn Fn(&Given) -> Option<BoxFuture<Result<()>>> + Send + Sync;
 #[derive(Clone)]
 pub(crate) struct Task {
     pub(super) place: &'static Location<'static>,
-    pub(super) needs: Vec<Need>,
+    pub(super) needs: Vec<Requirement>,
     ends_itself: bool,
     start: Arc<Start>,
 }
@@ -267,7 +267,7 @@ pub(super) struct Tasks {
 pub enum BackgroundError {
     /// They run already, for another server or clone of this app.
     #[error(
-        "the app's background tasks run already: they run once, started by `Built::serve` or by one \
+        "the app's background tasks run already: they run once, started by `Service::serve` or by one \
          `start_background` whose result is still there"
     )]
     AlreadyRunning,
@@ -317,7 +317,7 @@ impl Tasks {
 }
 
 /// An app's background tasks, as they run: see
-/// [`Built::start_background`](crate::Built::start_background). They are dropped with it, wherever
+/// [`Service::start_background`](crate::Service::start_background). They are dropped with it, wherever
 /// they wait; [`stop`](Self::stop) ends them in good order.
 #[must_use = "the tasks end when it is dropped"]
 pub struct BackgroundTasks {

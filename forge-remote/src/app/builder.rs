@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::background::{Background, Task};
 use super::keep_fresh;
 use super::limits::Limits;
-use crate::client::{Atlassian, IsolatedCloud};
+use crate::client::{AtlassianClient, IsolatedCloud};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
-use crate::fit::{Clock, KeyPolicy, KeySource, SystemClock, Verification};
+use crate::fit::{Clock, JwksPolicy, KeySource, SystemClock, VerificationPolicy};
 use crate::manifest::{DesiredManifest, Remote};
 use crate::registry::{Registration, Registry};
 use crate::token::Tokens;
@@ -50,7 +50,7 @@ type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
 /// | `FORGE_REMOTE_MANIFEST` | the manifest's path | `manifest.yml` in the working directory, else beside Cargo.toml |
 /// | `FORGE_REMOTE_BIND` | the address to listen on | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` |
 /// | `FORGE_REMOTE_JWKS_URL` | Atlassian's key set (https, or http on loopback) | the commercial cloud's |
-/// | `FORGE_REMOTE_TOKEN_KEY` | what kept [`tokens`](Self::tokens) are sealed with | [`Tokens::keys`] |
+/// | `FORGE_REMOTE_TOKEN_KEY` | what kept [`tokens`](Self::token_store) are sealed with | [`Tokens::keys`] |
 #[must_use = "an app does nothing until it runs"]
 pub struct App {
     pub(crate) registry: Registry,
@@ -58,7 +58,7 @@ pub struct App {
     pub(crate) state: StateMap,
     pub(crate) pending_state: Vec<(&'static str, PendingState)>,
     pub(crate) tokens: Option<Tokens>,
-    pub(crate) atlassian: Atlassian,
+    pub(crate) atlassian: AtlassianClient,
     pub(crate) app_id: Option<String>,
     pub(crate) manifest: Option<PathBuf>,
     pub(crate) bind: Option<String>,
@@ -66,8 +66,8 @@ pub struct App {
     pub(crate) key_source: Option<Box<dyn KeySource>>,
     pub(crate) staging: bool,
     pub(crate) isolated: BTreeMap<String, IsolatedCloud>,
-    pub(crate) key_policy: KeyPolicy,
-    pub(crate) verification: Verification,
+    pub(crate) key_policy: JwksPolicy,
+    pub(crate) verification: VerificationPolicy,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) samples: BTreeMap<String, Vec<serde_json::Value>>,
@@ -115,7 +115,7 @@ impl App {
             state: StateMap::default(),
             pending_state: Vec::new(),
             tokens: None,
-            atlassian: Atlassian::new(),
+            atlassian: AtlassianClient::new(),
             app_id: None,
             manifest: None,
             bind: None,
@@ -123,8 +123,8 @@ impl App {
             key_source: None,
             staging: false,
             isolated: BTreeMap::new(),
-            key_policy: KeyPolicy::default(),
-            verification: Verification::default(),
+            key_policy: JwksPolicy::default(),
+            verification: VerificationPolicy::default(),
             clock: Arc::new(SystemClock::default()),
             limits: Limits::default(),
             samples: BTreeMap::new(),
@@ -169,10 +169,10 @@ impl App {
     /// # #[derive(Clone)] struct Db;
     /// # impl Db { async fn connect() -> std::io::Result<Self> { Ok(Self) } }
     ///
-    /// let app = App::new().state_from(Db::connect());
+    /// let app = App::new().state_async(Db::connect());
     /// # let _ = app;
     /// ```
-    pub fn state_from<T, E>(
+    pub fn state_async<T, E>(
         mut self,
         value: impl Future<Output = Result<T, E>> + Send + 'static,
     ) -> Self
@@ -203,10 +203,10 @@ impl App {
     /// use forge_remote::token::MemoryTokens;
     ///
     /// let tokens = Tokens::new(MemoryTokens::new());
-    /// let app = App::new().tokens(tokens.clone());
+    /// let app = App::new().token_store(tokens.clone());
     /// # let _ = app;
     /// ```
-    pub fn tokens(mut self, tokens: impl Into<Tokens>) -> Self {
+    pub fn token_store(mut self, tokens: impl Into<Tokens>) -> Self {
         let tokens = tokens.into();
         if !self.state.insert(tokens.clone()) {
             self.problems.push(twice(std::any::type_name::<Tokens>()));
@@ -227,7 +227,7 @@ impl App {
     /// use forge_remote::prelude::*;
     /// use forge_remote::token::MemoryTokens;
     ///
-    /// let app = App::new().tokens(MemoryTokens::new()).keep_tokens_fresh();
+    /// let app = App::new().token_store(MemoryTokens::new()).keep_tokens_fresh();
     /// # let _ = app;
     /// ```
     pub fn keep_tokens_fresh(self) -> Self {
@@ -241,17 +241,17 @@ impl App {
     /// answered. `dev` runs it too, with its own tokens and APIs.
     ///
     /// The function's arguments are [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
-    /// [`Atlassian`](crate::client::Atlassian) and [`Shutdown`], up to six; that they are there is
+    /// [`AtlassianClient`](crate::client::AtlassianClient) and [`Shutdown`], up to six; that they are there is
     /// checked when the app starts. When it fails or panics, that is logged and it begins anew,
     /// after a second at first, a minute at most.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use forge_remote::client::Atlassian;
+    /// use forge_remote::client::AtlassianClient;
     /// use forge_remote::prelude::*;
     /// use forge_remote::token::{Installation, MemoryTokens};
     ///
-    /// async fn sync(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
+    /// async fn sync(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
     ///     loop {
     ///         for installation in tokens.installations().await? {
     ///             // With `?`, one customer's failure would end the others' turn.
@@ -263,13 +263,13 @@ impl App {
     ///     }
     /// }
     ///
-    /// async fn sync_one(one: &Installation, tokens: &Tokens, atlassian: &Atlassian) -> Result<()> {
+    /// async fn sync_one(one: &Installation, tokens: &Tokens, atlassian: &AtlassianClient) -> Result<()> {
     ///     let token = tokens.system(one.installation_id()).await?;
     ///     let _confluence = atlassian.confluence(one).as_app(&token);
     ///     Ok(())
     /// }
     ///
-    /// let app = App::new().tokens(MemoryTokens::new()).keep_tokens_fresh().background(sync);
+    /// let app = App::new().token_store(MemoryTokens::new()).keep_tokens_fresh().background(sync);
     /// # let _ = app;
     /// ```
     #[track_caller]
@@ -283,13 +283,13 @@ impl App {
     /// clone of this: other hosts, timeouts, retries. See [`client`](crate::client).
     ///
     /// ```
-    /// use forge_remote::client::{Atlassian, Retries};
+    /// use forge_remote::client::{AtlassianClient, RetryPolicy};
     /// use forge_remote::prelude::*;
     ///
-    /// let app = App::new().atlassian(Atlassian::new().retries(Retries::none()));
+    /// let app = App::new().client(AtlassianClient::new().retries(RetryPolicy::none()));
     /// # let _ = app;
     /// ```
-    pub fn atlassian(mut self, atlassian: Atlassian) -> Self {
+    pub fn client(mut self, atlassian: AtlassianClient) -> Self {
         self.atlassian = atlassian;
         self
     }
@@ -357,13 +357,13 @@ impl App {
     }
 
     /// How key sets are kept fresh.
-    pub fn key_policy(mut self, policy: KeyPolicy) -> Self {
+    pub fn key_policy(mut self, policy: JwksPolicy) -> Self {
         self.key_policy = policy;
         self
     }
 
     /// How tokens are judged.
-    pub fn verification(mut self, verification: Verification) -> Self {
+    pub fn verification(mut self, verification: VerificationPolicy) -> Self {
         self.verification = verification;
         self
     }
@@ -377,7 +377,7 @@ impl App {
     /// The JSON body that `dev` sends to the handlers with this key, those that take one. For a
     /// trigger with several events there can be one for each, told by its `eventType`; one without
     /// is sent in place of all.
-    pub fn sample(mut self, key: impl Into<String>, body: impl serde::Serialize) -> Self {
+    pub fn sample_body(mut self, key: impl Into<String>, body: impl serde::Serialize) -> Self {
         let key = key.into();
         match serde_json::to_value(body) {
             Ok(body) => {
@@ -386,7 +386,7 @@ impl App {
             Err(error) => self.problems.push(Diagnostic::error(
                 &BAD_SAMPLE,
                 format!("the sample for `{key}` can't be written as JSON: {error}"),
-                "give `App::sample` a value whose maps have text for keys",
+                "give `App::sample_body` a value whose maps have text for keys",
             )),
         }
         self
@@ -394,7 +394,7 @@ impl App {
 
     /// Asks for the granular scopes of events (`read:issue:jira` and its like) where the manifest
     /// has neither them nor the current ones (`read:jira-work`), which Atlassian recommends.
-    pub fn granular_scopes(mut self) -> Self {
+    pub fn prefer_granular_scopes(mut self) -> Self {
         self.granular = true;
         self
     }
@@ -417,19 +417,22 @@ impl App {
     }
 
     /// The scopes with which the app acts for users who aren't in session, by
-    /// [`Product::impersonate`](crate::client::Product::impersonate): the manifest gets them with
+    /// [`ProductApi::impersonate`](crate::client::ProductApi::impersonate): the manifest gets them with
     /// `allowImpersonation: true`. Atlassian's admins are told of it when they install the app.
     ///
     /// ```
     /// use forge_remote::prelude::*;
     ///
-    /// let app = App::new().impersonation(["read:jira-work", "write:jira-work"]);
+    /// let app = App::new().impersonation_scopes(["read:jira-work", "write:jira-work"]);
     /// # let _ = app;
     /// ```
     ///
     /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/permissions/>
     #[track_caller]
-    pub fn impersonation(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn impersonation_scopes(
+        mut self,
+        scopes: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
         let at = place("App::impersonation", std::panic::Location::caller());
         let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
         self.impersonation.extend(scopes);
@@ -448,13 +451,13 @@ impl App {
     /// Turns off a rule about the manifest, by its code. `explain CODE` explains each rule.
     ///
     /// Without the feature `cli` there are no such rules, and this changes nothing.
-    pub fn allow(mut self, code: impl Into<String>) -> Self {
+    pub fn allow_lint(mut self, code: impl Into<String>) -> Self {
         let code = code.into();
         #[cfg(feature = "cli")]
         if crate::manifest::find_rule(&code).is_none() {
             self.problems.push(Diagnostic::error(
                 &UNKNOWN_RULE,
-                format!("`App::allow(\"{code}\")` names no rule"),
+                format!("`App::allow_lint(\"{code}\")` names no rule"),
                 "`explain` lists the codes",
             ));
         }
@@ -462,14 +465,14 @@ impl App {
         self
     }
 
-    /// Connects what [`state_from`](Self::state_from) and [`tokens`](Self::tokens) hold. `run` and
+    /// Connects what [`state_async`](Self::state_async) and [`tokens`](Self::token_store) hold. `run` and
     /// [`serve`](Self::serve) do so; before [`build`](Self::build), call it yourself.
     pub async fn connect(mut self) -> Result<Self> {
         for (name, pending) in std::mem::take(&mut self.pending_state) {
             let insert = pending.await.map_err(|cause| {
                 let message = format!("the state `{name}` could not be made");
-                crate::error::Error::status(axum::http::StatusCode::INTERNAL_SERVER_ERROR, message)
-                    .caused_by(cause)
+                crate::error::Error::http(axum::http::StatusCode::INTERNAL_SERVER_ERROR, message)
+                    .with_source(cause)
             })?;
             if !insert(&mut self.state) {
                 self.problems.push(twice(name));
@@ -494,13 +497,13 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STAT
 
 const BAD_SAMPLE: Rule = Rule::launch(
     "bad-sample",
-    "The value given to `App::sample` can't be written as JSON, for example because a map has keys that are not text.",
+    "The value given to `App::sample_body` can't be written as JSON, for example because a map has keys that are not text.",
 );
 
 #[cfg(feature = "cli")]
 const UNKNOWN_RULE: Rule = Rule::launch(
     "unknown-rule",
-    "`App::allow` turns off a rule about the manifest by its code, and there is no rule with this code.",
+    "`App::allow_lint` turns off a rule about the manifest by its code, and there is no rule with this code.",
 );
 
 const DUPLICATE_STATE: Rule = Rule::launch(

@@ -9,7 +9,7 @@ use serde_yaml::Value;
 use super::builder::App;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
 use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
-use crate::registry::Need;
+use crate::registry::Requirement;
 use crate::token::Tokens;
 
 /// The rules of this file.
@@ -100,31 +100,31 @@ impl App {
 
 const UNCONNECTED_STATE: Rule = Rule::launch(
     "unconnected-state",
-    "`App::state_from` was given a future, and the app was built before the future ran. `App::run()` runs it \
+    "`App::state_async` was given a future, and the app was built before the future ran. `App::run()` runs it \
     automatically; a program that builds the app itself calls `App::connect().await` before.",
 );
 
 const UNOPENED_TOKENS: Rule = Rule::launch(
     "unopened-tokens",
-    "The store given to `App::tokens` is a database, and the app was built before it was connected. `App::run()` \
+    "The store given to `App::token_store` is a database, and the app was built before it was connected. `App::run()` \
     connects it automatically; a program that builds the app itself calls `App::connect().await` before.",
 );
 
 const BAD_TOKENS: Rule = Rule::launch(
     "bad-tokens",
-    "The tokens given to `App::tokens` can't be opened with their settings, for example because a setting was changed \
+    "The tokens given to `App::token_store` can't be opened with their settings, for example because a setting was changed \
     after they had been opened.",
 );
 
 const NO_TOKENS: Rule = Rule::launch(
     "no-tokens",
-    "A handler or a background task takes `Tokens`, and the app has no store of tokens. Give it one with `App::tokens`.",
+    "A handler or a background task takes `Tokens`, and the app has no store of tokens. Give it one with `App::token_store`.",
 );
 
 const MISSING_STATE: Rule = Rule::launch(
     "missing-state",
     "A handler or a background task takes `State<T>`, and the app holds no value of that type. Give it one with \
-    `App::state`, or with `App::state_from` where making it takes time or can fail.",
+    `App::state`, or with `App::state_async` where making it takes time or can fail.",
 );
 
 impl App {
@@ -132,7 +132,7 @@ impl App {
     pub(crate) fn missing_needs(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         if let Some(Err(error)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
-            let help = "correct what is given to `App::tokens`";
+            let help = "correct what is given to `App::token_store`";
             problems.push(Diagnostic::error(&BAD_TOKENS, error.to_string(), help));
         }
         for handler in self.registry.handlers() {
@@ -162,7 +162,7 @@ impl App {
             problems.push(Diagnostic::error(&UNCONNECTED_STATE, message, HELP));
         }
         if let Some(Ok(false)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
-            let message = "the store given to `App::tokens` is not connected";
+            let message = "the store given to `App::token_store` is not connected";
             problems.push(Diagnostic::error(&UNOPENED_TOKENS, message, HELP));
         }
         problems
@@ -174,20 +174,20 @@ impl App {
         let tokens = self.tokens.as_ref()?;
         tokens.use_clock(&self.clock);
         let error = tokens.open_at_once().err()?;
-        let help = "correct what is given to `App::tokens`";
+        let help = "correct what is given to `App::token_store`";
         Some(Diagnostic::error(&BAD_TOKENS, error.to_string(), help))
     }
 
     /// Returns the problem of a need that the app does not satisfy.
-    fn lacks(&self, who: &str, need: &Need) -> Option<Diagnostic> {
+    fn lacks(&self, who: &str, need: &Requirement) -> Option<Diagnostic> {
         match need {
-            Need::Tokens if self.tokens.is_none() => Some(Diagnostic::error(
+            Requirement::Tokens if self.tokens.is_none() => Some(Diagnostic::error(
                 &NO_TOKENS,
                 format!("{who} takes `Tokens`, but the app keeps none"),
-                "give the app a store: `.tokens(SqliteTokens::at(\"tokens.db\"))`; \
+                "give the app a store: `.token_store(SqliteTokens::new(\"tokens.db\"))`; \
                  `forge_remote::token` lists them",
             )),
-            Need::State { id, name } => {
+            Requirement::State { id, name } => {
                 let (id, name) = (id(), name());
                 let mut pending = self.pending_state.iter();
                 if self.state.contains(id) || pending.any(|(pending, _)| *pending == name) {
@@ -196,7 +196,7 @@ impl App {
                 Some(Diagnostic::error(
                     &MISSING_STATE,
                     format!("{who} takes `State<{name}>`, but the app has no such value"),
-                    "give it to the app: `.state(value)`, or `.state_from(async { … })`",
+                    "give it to the app: `.state(value)`, or `.state_async(async { … })`",
                 ))
             }
             _ => None,

@@ -20,7 +20,7 @@ pub use launch::LaunchError;
 pub use serve::ServeError;
 #[cfg(feature = "dev")]
 pub(crate) use serve::StopSignals;
-pub use service::Built;
+pub use service::Service;
 
 #[cfg(feature = "cli")]
 use crate::diagnostic::Rule;

@@ -4,23 +4,23 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::outcome::Outcome;
-use crate::app::Built;
+use crate::app::Service;
 use crate::fit;
 use crate::platform::{Platform, has_body};
-use crate::registry::{Handler, Method, Simulation};
+use crate::registry::{Handler, Method, SampleCall};
 
 /// The platform's side of calls.
-pub(super) struct Caller {
+pub(super) struct AllowedCaller {
     pub(super) platform: Platform,
-    pub(super) app: Built,
+    pub(super) app: Service,
     pub(super) origin: String,
     pub(super) samples: BTreeMap<String, Vec<serde_json::Value>>,
     pub(super) client: reqwest::Client,
 }
 
-impl Caller {
+impl AllowedCaller {
     /// The calls of a handler: its kind's, with the app's own bodies in place of the made-up ones.
-    pub(super) fn simulations(&self, handler: &Handler) -> Vec<Simulation> {
+    pub(super) fn simulations(&self, handler: &Handler) -> Vec<SampleCall> {
         let kind = handler.registration().kind;
         let mut simulations = kind.simulations();
         if simulations.is_empty() {
@@ -32,7 +32,7 @@ impl Caller {
         let samples = [handler.key(), handler.endpoint()];
         let samples = samples.iter().find_map(|key| self.samples.get(*key));
         for sample in samples.into_iter().flatten() {
-            let event = |simulation: &Simulation| {
+            let event = |simulation: &SampleCall| {
                 let named = sample.get("eventType").or_else(|| sample.get("type"));
                 simulation.event.is_some()
                     && named.and_then(|name| name.as_str()) == simulation.event
@@ -51,7 +51,7 @@ impl Caller {
     }
 
     /// The call for this event; the first where none is named, or none of the handler's.
-    pub(super) fn simulation(&self, handler: &Handler, event: Option<&str>) -> Simulation {
+    pub(super) fn simulation(&self, handler: &Handler, event: Option<&str>) -> SampleCall {
         let mut all = self.simulations(handler);
         let named = all
             .iter()
@@ -63,7 +63,7 @@ impl Caller {
     pub(super) async fn call(
         &self,
         handler: &Handler,
-        simulation: Simulation,
+        simulation: SampleCall,
         changes: &CallChanges,
     ) -> Outcome {
         let is_guess = simulation.is_guess;
@@ -76,14 +76,14 @@ impl Caller {
         if let Some(body) = &changes.body {
             call = call.json(body);
         }
-        if let Some(path) = &changes.below {
-            call = call.below(path);
+        if let Some(path) = &changes.subpath {
+            call = call.subpath(path);
         }
         if let Some(query) = &changes.query {
             call = call.query(query);
         }
         if let Some(count) = changes.retry {
-            call = call.retried(count, "INVALID_REMOTE_INVOCATION_ERROR");
+            call = call.as_retry(count, "INVALID_REMOTE_INVOCATION_ERROR");
         }
         let mut outcome = Outcome {
             key: handler.key().to_owned(),
@@ -93,7 +93,7 @@ impl Caller {
             tokens: call.auth(),
             has_body,
             is_guess: is_guess && changes.body.is_none(),
-            from_page: handler.registration().kind.caller() == fit::Caller::Page,
+            from_page: handler.registration().kind.caller() == fit::AllowedCaller::Page,
             elapsed: Duration::ZERO,
             answer: Err("not sent".to_owned()),
         };
@@ -133,7 +133,7 @@ pub(super) struct CallChanges {
     #[serde(with = "method")]
     pub(super) method: Option<Method>,
     pub(super) body: Option<serde_json::Value>,
-    pub(super) below: Option<String>,
+    pub(super) subpath: Option<String>,
     pub(super) query: Option<String>,
     pub(super) event: Option<String>,
     pub(super) retry: Option<u32>,

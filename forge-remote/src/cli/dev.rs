@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::caller::{CallChanges, Caller};
+use super::caller::{AllowedCaller, CallChanges};
 use super::invoke_route;
 use super::outcome::Verdict;
 use super::output::{complain, flag, print};
@@ -70,7 +70,7 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
 
 /// The app being served and the platform that calls it.
 struct Session {
-    caller: Arc<Caller>,
+    caller: Arc<AllowedCaller>,
     app_task: tokio::task::JoinHandle<Result<()>>,
     stop: oneshot::Sender<()>,
     _platform_task: JoinSet<()>,
@@ -109,7 +109,7 @@ impl Session {
         app.atlassian_of().use_loopback(&origin)?;
         let key_set = format!("{origin}/.well-known/jwks.json");
         let built = app.key_source(HttpKeySource::new(&key_set)?).build()?;
-        let caller = Arc::new(Caller {
+        let caller = Arc::new(AllowedCaller {
             platform,
             app: built.clone(),
             origin: format!("http://{app_address}"),
@@ -215,6 +215,6 @@ async fn listen(port: u16, setting: &str) -> Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address).await.map_err(|error| {
         let message = format!("can't listen on {address} ({setting}): is another `dev` running?");
-        Error::status(StatusCode::INTERNAL_SERVER_ERROR, message).caused_by(error)
+        Error::http(StatusCode::INTERNAL_SERVER_ERROR, message).with_source(error)
     })
 }

@@ -56,7 +56,7 @@ fn explain(code: Option<&str>) -> Result<String, String> {
         .fold(String::new(), wrap);
     let allow = match rule.kind {
         RuleKind::Lint => format!(
-            "To allow it: `App::allow(\"{code}\")`, or a comment `# forge-remote: allow({code})` on its line or the line \
+            "To allow it: `App::allow_lint(\"{code}\")`, or a comment `# forge-remote: allow({code})` on its line or the line \
              above."
         ),
         RuleKind::Difference => {

@@ -31,8 +31,8 @@ pub(super) fn command() -> Command {
                         .value_parser(["GET", "POST", "PUT", "PATCH", "DELETE"]),
                 )
                 .arg(
-                    Arg::new("below")
-                        .long("below")
+                    Arg::new("subpath")
+                        .long("subpath")
                         .help("A path below the handler's own, for a web trigger: /orders/7"),
                 )
                 .arg(
@@ -69,17 +69,17 @@ pub(super) async fn run(options: &ArgMatches) -> i32 {
 
 async fn try_invoke(options: &ArgMatches) -> Result<bool> {
     let text = |name: &str| options.get_one::<String>(name).cloned();
-    let problem = |message: String| Error::status(StatusCode::BAD_REQUEST, message);
+    let problem = |message: String| Error::http(StatusCode::BAD_REQUEST, message);
     let body = match text("body") {
         Some(body) => Some(
             serde_json::from_str(&body)
-                .map_err(|error| problem("--body is not JSON".to_owned()).caused_by(error))?,
+                .map_err(|error| problem("--body is not JSON".to_owned()).with_source(error))?,
         ),
         None => None,
     };
     let platform = text("platform").unwrap_or_else(|| DEFAULT_PLATFORM.to_owned());
     let mut url = reqwest::Url::parse(&platform).map_err(|error| {
-        problem(format!("--platform `{platform}` is not a URL")).caused_by(error)
+        problem(format!("--platform `{platform}` is not a URL")).with_source(error)
     })?;
     if let Ok(mut path) = url.path_segments_mut() {
         path.extend(["invoke", &text("key").unwrap_or_default()]);
@@ -91,7 +91,7 @@ async fn try_invoke(options: &ArgMatches) -> Result<bool> {
     let changes = CallChanges {
         method: text("method").and_then(|name| Method::named(&name)),
         body,
-        below: text("below"),
+        subpath: text("subpath"),
         query: text("query"),
         event: text("event"),
         retry: options.get_one::<u32>("retry").copied(),
@@ -106,7 +106,7 @@ async fn try_invoke(options: &ArgMatches) -> Result<bool> {
             problem(format!(
                 "no local platform at {platform}: start one with `cargo run -- dev`"
             ))
-            .caused_by(error)
+            .with_source(error)
         })?;
     let status = response.status();
     let answer = response.bytes().await?;

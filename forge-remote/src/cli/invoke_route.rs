@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::caller::{CallChanges, Caller};
+use super::caller::{AllowedCaller, CallChanges};
 use super::outcome::Verdict;
 use super::output::print;
 use crate::kinds::event_sample;
@@ -17,7 +17,7 @@ use crate::platform;
 use crate::registry::{Handler, Registry};
 
 /// Returns the routes of the platform.
-pub(super) fn router(caller: &Arc<Caller>) -> Router {
+pub(super) fn router(caller: &Arc<AllowedCaller>) -> Router {
     let key_set = caller.platform.key_set();
     Router::new()
         .route(
@@ -51,7 +51,7 @@ pub(super) struct InvokeResponse {
 }
 
 async fn invoke_on_request(
-    State(caller): State<Arc<Caller>>,
+    State(caller): State<Arc<AllowedCaller>>,
     Path(key): Path<String>,
     headers: HeaderMap,
     body: axum::body::Bytes,

@@ -90,14 +90,14 @@ impl Outcome {
             (Err(reason), _) => line.push_str(&format!("\n      {reason}")),
             (_, Verdict::NeedsSample) => {
                 line.push_str(&format!(
-                    "\n      verified, but it needs a body: give `dev` one with `App::sample(\"{key}\", json)`"
+                    "\n      verified, but it needs a body: give `dev` one with `App::sample_body(\"{key}\", json)`"
                 ));
             }
             (Ok((status, body)), Verdict::Failed) if !body.is_empty() => {
                 line.push_str(&format!("\n      {body}"));
                 if *status == StatusCode::UNPROCESSABLE_ENTITY {
                     line.push_str(&format!(
-                        "\n      for another body, give `dev` one with `App::sample(\"{key}\", json)`"
+                        "\n      for another body, give `dev` one with `App::sample_body(\"{key}\", json)`"
                     ));
                 }
             }

@@ -6,7 +6,7 @@ use clap::{ArgMatches, Command};
 
 use super::output::{NO, OK, complain, flag, print};
 use crate::app::{App, LaunchError};
-use crate::registry::{Handler, Reach, Registry};
+use crate::registry::{Handler, Registry, RouteScope};
 
 pub(super) fn command() -> Command {
     Command::new("routes")
@@ -92,7 +92,7 @@ pub(super) fn table(registry: &Registry, docs: bool) -> String {
             handler.key().to_owned(),
             handler.methods().to_owned(),
             match handler.reach() {
-                Reach::Below => format!("{}/*", handler.path().trim_end_matches('/')),
+                RouteScope::Subpath => format!("{}/*", handler.path().trim_end_matches('/')),
                 _ => handler.path().to_owned(),
             },
             record.auth.to_string(),

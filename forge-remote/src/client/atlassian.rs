@@ -8,9 +8,9 @@ use std::time::Duration;
 use reqwest::Url;
 
 use super::clouds::IsolatedCloud;
-use super::clouds::{self, Addresses};
+use super::clouds::{self, CloudUrls};
 use super::hosts::{self, Hosts, InvalidHost};
-use super::retry::Retries;
+use super::retry::RetryPolicy;
 use super::token_caches::{Cache, Proofs};
 use crate::fit::{Clock, SystemClock};
 use crate::http_client::{ClientBuildError, LazyClient, Network};
@@ -27,7 +27,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Handlers have the app's through [`Invocation`](crate::Invocation) and can take it as an argument. Background work
 /// gets a clone: see the [module](super).
 #[derive(Clone)]
-pub struct Atlassian {
+pub struct AtlassianClient {
     pub(super) shared: Opaque<Shared>,
     pub(super) manner: Manner,
 }
@@ -37,7 +37,7 @@ pub struct Atlassian {
 pub(super) struct Manner {
     pub(super) timeout: Duration,
     pub(super) response_limit: usize,
-    pub(super) retries: Retries,
+    pub(super) retries: RetryPolicy,
     /// When nobody waits any more, on the clock's `elapsed`.
     pub(super) deadline: Option<Duration>,
 }
@@ -59,14 +59,14 @@ pub(super) struct Settings {
     /// Where GraphQL and Forge's own APIs are, outside of isolated clouds.
     pub(super) platform: String,
     /// The isolated clouds, by their labels.
-    pub(super) clouds: BTreeMap<String, Addresses>,
-    /// Whether the app declares scopes for [`Product::impersonate`](super::Product::impersonate); unknown without an app.
+    pub(super) clouds: BTreeMap<String, CloudUrls>,
+    /// Whether the app declares scopes for [`ProductApi::impersonate`](super::ProductApi::impersonate); unknown without an app.
     pub(super) impersonates: Option<bool>,
     are_fixed: bool,
     pub(super) clock: Arc<dyn Clock>,
 }
 
-impl fmt::Debug for Atlassian {
+impl fmt::Debug for AtlassianClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = self.settings();
         f.debug_struct("Atlassian")
@@ -76,14 +76,14 @@ impl fmt::Debug for Atlassian {
     }
 }
 
-impl Default for Atlassian {
+impl Default for AtlassianClient {
     fn default() -> Self {
         Self::new()
     }
 }
 
 /// Setting up.
-impl Atlassian {
+impl AtlassianClient {
     /// Calls `https://api.atlassian.com` and `https://api.bitbucket.org`, and nothing else.
     pub fn new() -> Self {
         let settings = Settings {
@@ -106,7 +106,7 @@ impl Atlassian {
             manner: Manner {
                 timeout: Duration::from_secs(10),
                 response_limit: 16 * 1024 * 1024,
-                retries: Retries::new(),
+                retries: RetryPolicy::new(),
                 deadline: None,
             },
         }
@@ -170,7 +170,7 @@ impl Atlassian {
 
     /// How failed calls are made again.
     #[must_use]
-    pub fn retries(mut self, retries: Retries) -> Self {
+    pub fn retries(mut self, retries: RetryPolicy) -> Self {
         self.manner.retries = retries;
         self
     }
@@ -180,7 +180,7 @@ impl Atlassian {
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         if self.settings().are_fixed {
-            tracing::warn!("`Atlassian::clock` changes nothing: the app runs already");
+            tracing::warn!("`AtlassianClient::clock` changes nothing: the app runs already");
             return self;
         }
         self.use_clock(&(Arc::new(clock) as Arc<dyn Clock>));
@@ -285,9 +285,9 @@ impl Settings {
 }
 
 /// How long somebody waits for what a handle's calls are for.
-impl Atlassian {
+impl AtlassianClient {
     /// The same, for work that goes on after the handler has answered, or that answers nobody: its
-    /// calls are made again as [`Retries`] say, whether Forge still waits or not.
+    /// calls are made again as [`RetryPolicy`] say, whether Forge still waits or not.
     ///
     /// ```
     /// use forge_remote::prelude::*;

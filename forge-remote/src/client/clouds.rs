@@ -8,7 +8,7 @@ use super::hosts::{self, InvalidHost};
 /// key set and addresses come with the app's onboarding to it.
 ///
 /// An installation's token goes to the hosts of its own cloud only: those named here and those of
-/// [`Atlassian::allow_host`](super::Atlassian::allow_host). Which cloud that is, the `icLabel` of
+/// [`AtlassianClient::allow_host`](super::AtlassianClient::allow_host). Which cloud that is, the `icLabel` of
 /// the verified token says, and what is kept of it for work in the background.
 ///
 /// ```
@@ -82,7 +82,7 @@ impl IsolatedCloud {
     }
 
     /// Its addresses, checked.
-    pub(super) fn addresses(&self) -> Result<Addresses, InvalidHost> {
+    pub(super) fn addresses(&self) -> Result<CloudUrls, InvalidHost> {
         let mut origins = BTreeSet::new();
         for url in [&self.api, &self.platform, &self.storage]
             .into_iter()
@@ -96,7 +96,7 @@ impl IsolatedCloud {
         };
         let api = trimmed(&self.api);
         let below = |path: &str| Some(format!("{}{path}", api.as_deref()?));
-        Ok(Addresses {
+        Ok(CloudUrls {
             origins,
             storage: trimmed(&self.storage).or_else(|| below("/forge/storage/kvs")),
             platform: trimmed(&self.platform).or_else(|| below("")),
@@ -106,7 +106,7 @@ impl IsolatedCloud {
 
 /// Where a cloud's APIs are.
 #[derive(Clone, Debug)]
-pub(super) struct Addresses {
+pub(super) struct CloudUrls {
     pub(super) origins: BTreeSet<String>,
     /// Where GraphQL and Forge's own APIs are.
     pub(super) platform: Option<String>,

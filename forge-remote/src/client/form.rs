@@ -13,11 +13,11 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 /// A form with files (`multipart/form-data`, RFC 7578): how attachments are uploaded.
 ///
 /// ```
-/// use forge_remote::client::{Client, Form};
+/// use forge_remote::client::{ProductClient, Form};
 /// use forge_remote::{Result, path};
 /// # #[derive(serde::Deserialize)] struct Attachment { id: String }
 ///
-/// async fn attach(jira: &Client, key: &str, report: Vec<u8>) -> Result<String> {
+/// async fn attach(jira: &ProductClient, key: &str, report: Vec<u8>) -> Result<String> {
 ///     let form = Form::new().file("file", "report.pdf", "application/pdf", report);
 ///     let upload = jira.post(path!("/rest/api/3/issue/{}/attachments", key)).multipart(form);
 ///     let attached: Vec<Attachment> = upload.fetch().await?;

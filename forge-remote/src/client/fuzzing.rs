@@ -15,20 +15,22 @@ use super::error::RateLimit;
 use super::error::status::{body_without, messages};
 use super::page::{Page, Place};
 use super::response::Response;
-use super::retry::{Retries, retry_after as read_retry_after};
-use super::{Addresses, Api, Atlassian, Client, Item, Path, Product, Request, hosts};
+use super::retry::{RetryPolicy, retry_after as read_retry_after};
+use super::{
+    Api, AtlassianClient, InstallationUrls, Item, Path, ProductApi, ProductClient, Request, hosts,
+};
 use crate::fuzzing::first_line;
 
 const BASE: &str = "https://api.atlassian.com/ex/jira/c-1";
 const SECRET: &str = "the-secret";
 
-static CLIENTS: LazyLock<[Client; 3]> = LazyLock::new(|| {
-    let addresses = Addresses::new("ari:cloud:ecosystem::installation/i-1")
+static CLIENTS: LazyLock<[ProductClient; 3]> = LazyLock::new(|| {
+    let addresses = InstallationUrls::new("ari:cloud:ecosystem::installation/i-1")
         .jira(BASE)
         .confluence("https://api.atlassian.com/ex/confluence/c-1")
         .bitbucket("https://api.bitbucket.org");
     [Api::Jira, Api::Confluence, Api::Bitbucket]
-        .map(|api| Product::new(&Atlassian::new(), api, &addresses).with_token(SECRET))
+        .map(|api| ProductApi::new(&AtlassianClient::new(), api, &addresses).with_token(SECRET))
 });
 
 /// An answer's page: a line with the product (`jira`, `confluence`, `bitbucket`) and `body` where the
@@ -139,7 +141,7 @@ fn check_cursor(place: &Place) {
     assert!(read == *place, "the cursor is another one");
 }
 
-/// A `Retry-After` header, and behind a line end the body of the answer it came with.
+/// A `RetryContext-After` header, and behind a line end the body of the answer it came with.
 ///
 /// - A number is so many seconds, a date the time until then, and nothing else is a time.
 /// - No wait is longer than a day.
@@ -158,7 +160,7 @@ pub fn retry_after(input: &[u8]) {
         } else if !text.contains(':') && !text.starts_with('+') {
             assert_eq!(wait, None, "{text:?}");
         }
-        let patient = Retries::new().attempts(u32::MAX).total(Duration::MAX);
+        let patient = RetryPolicy::new().attempts(u32::MAX).total(Duration::MAX);
         let longest = Duration::from_secs(24 * 3600);
         assert!(patient.wait(1, Duration::ZERO, wait) <= Some(longest));
 

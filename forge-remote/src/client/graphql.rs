@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::api::Api;
-use super::atlassian::Atlassian;
+use super::atlassian::AtlassianClient;
 use super::error::{self, ClientError, GraphQlError};
-use super::product::Product;
-use super::product_client::Client;
+use super::product::ProductApi;
+use super::product_client::ProductClient;
 use super::request::{Request, Response};
 use super::tenant::Tenant;
 use crate::credentials::{SystemToken, UserToken};
@@ -34,26 +34,26 @@ const KEPT: usize = 100;
 /// #[endpoint(auth = user, scopes = ["read:me"])]
 /// async fn name(call: Invocation, token: UserToken) -> Result<Json<String>> {
 ///     let graphql = call.graphql().as_user(&token);
-///     let answer: Me = graphql.ask("query { me { user { name } } }").fetch().await?;
+///     let answer: Me = graphql.operation("query { me { user { name } } }").fetch().await?;
 ///     Ok(Json(answer.me.user.name))
 /// }
 /// ```
 #[derive(Clone, Debug)]
-pub struct GraphQl(pub(super) Product);
+pub struct GraphQl(pub(super) ProductApi);
 
 /// GraphQL, as the app or as a user.
 #[derive(Clone, Debug)]
-pub struct GraphQlClient(pub(super) Client);
+pub struct GraphQlClient(pub(super) ProductClient);
 
-impl Atlassian {
+impl AtlassianClient {
     /// The GraphQL gateway, `https://api.atlassian.com/graphql`.
     pub fn graphql(&self, tenant: &impl Tenant) -> GraphQl {
-        GraphQl(Product::new(self, Api::GraphQl, tenant))
+        GraphQl(ProductApi::new(self, Api::GraphQl, tenant))
     }
 
     /// Compass, whose API is GraphQL: most of its questions need the [`cloud_id`](GraphQl::cloud_id).
     pub fn compass(&self, tenant: &impl Tenant) -> GraphQl {
-        GraphQl(Product::new(self, Api::Compass, tenant))
+        GraphQl(ProductApi::new(self, Api::Compass, tenant))
     }
 }
 
@@ -76,13 +76,13 @@ impl GraphQl {
 
 impl GraphQlClient {
     /// A question: a GraphQL document with one operation. What varies goes into
-    /// [`variable`](Question::variable), never into the text.
-    pub fn ask(&self, document: &str) -> Question {
+    /// [`variable`](GraphQlRequest::variable), never into the text.
+    pub fn operation(&self, document: &str) -> GraphQlRequest {
         let mut request = self.0.post("/graphql");
         if is_query(document) {
             request = request.idempotent();
         }
-        Question {
+        GraphQlRequest {
             request,
             document: document.to_owned(),
             variables: Map::new(),
@@ -104,14 +104,14 @@ fn is_query(document: &str) -> bool {
 /// A GraphQL operation, before it is sent. A query is made again like a `GET`, a mutation is made
 /// once.
 #[must_use = "a question does nothing until it is sent"]
-pub struct Question {
+pub struct GraphQlRequest {
     request: Request,
     document: String,
     variables: Map<String, Value>,
     problem: Option<String>,
 }
 
-impl fmt::Debug for Question {
+impl fmt::Debug for GraphQlRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Question({:?})", self.request)
     }
@@ -120,7 +120,7 @@ impl fmt::Debug for Question {
 /// What GraphQL answers: the data, perhaps in part, and what went wrong with the rest.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Answer<T> {
+pub struct GraphQlResponse<T> {
     /// The data.
     pub data: Option<T>,
     /// What went wrong, the first hundred.
@@ -181,7 +181,7 @@ impl RawError {
     }
 }
 
-impl Question {
+impl GraphQlRequest {
     /// Gives a variable its value.
     pub fn variable(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         let name = name.into();
@@ -212,7 +212,7 @@ impl Question {
     /// Sends it and reads the data; errors in the answer are an error, even with some data.
     pub async fn fetch<T: DeserializeOwned>(self) -> Result<T, ClientError> {
         let response = self.send().await?;
-        let answer: Answer<T> = read(&response)?;
+        let answer: GraphQlResponse<T> = read(&response)?;
         match answer.data {
             Some(data) if answer.errors.is_empty() => Ok(data),
             _ => Err(failed(&response, answer.errors)),
@@ -220,7 +220,7 @@ impl Question {
     }
 
     /// Sends it and reads whatever there is.
-    pub async fn answer<T: DeserializeOwned>(self) -> Result<Answer<T>, ClientError> {
+    pub async fn answer<T: DeserializeOwned>(self) -> Result<GraphQlResponse<T>, ClientError> {
         read(&self.send().await?)
     }
 
@@ -247,7 +247,9 @@ pub(super) fn failed(response: &Response, mut errors: Vec<GraphQlError>) -> Clie
     }
 }
 
-pub(super) fn read<T: DeserializeOwned>(response: &Response) -> Result<Answer<T>, ClientError> {
+pub(super) fn read<T: DeserializeOwned>(
+    response: &Response,
+) -> Result<GraphQlResponse<T>, ClientError> {
     let unreadable = |error| response.unreadable(std::any::type_name::<T>(), &error);
     let body = repair(response.bytes());
     let raw: Raw<'_> = serde_json::from_slice(&body).map_err(unreadable)?;
@@ -262,7 +264,7 @@ pub(super) fn read<T: DeserializeOwned>(response: &Response) -> Result<Answer<T>
         },
         _ => None,
     };
-    Ok(Answer {
+    Ok(GraphQlResponse {
         data,
         errors,
         trace_id: response.trace_id(),

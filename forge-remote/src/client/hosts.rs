@@ -34,7 +34,7 @@ pub enum InvalidHost {
     NotLoopback(String),
     #[error("the URL of {0} has a user or password in it")]
     HasCredentials(String),
-    #[error("the app runs already: hosts are allowed before `App::atlassian` gets them")]
+    #[error("the app runs already: hosts are allowed before `App::client` gets them")]
     TooLate,
     #[error("`{0}` can't be an isolated cloud's label: it is 1 to 50 of `a-z`, `0-9`, `_` and `-`")]
     NotLabel(String),

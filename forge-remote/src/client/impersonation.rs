@@ -13,7 +13,7 @@ use super::api::Api;
 use super::error::GraphQlError;
 use super::error::{self, ClientError};
 use super::graphql;
-use super::product::Product;
+use super::product::ProductApi;
 use super::single_flight::{Now, Timed, hash};
 use super::token_caches::Key;
 use crate::credentials::{Owner, SystemToken, UserToken, expires_at};
@@ -25,7 +25,7 @@ const MUTATION: &str =
 }";
 
 const UNDECLARED: &str = "the app declares no scopes for users who aren't in session: list them in \
-                          `App::impersonation`, run `manifest --write`, deploy, and have the \
+                          `App::impersonation_scopes`, run `manifest --write`, deploy, and have the \
                           installation upgraded";
 
 /// No token is handed out within this time of its end, or a tenth of its life.
@@ -33,7 +33,7 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// A life longer than this isn't believed.
 const LONGEST: Duration = Duration::from_secs(4 * 3600);
 
-impl Product {
+impl ProductApi {
     /// A token to act as this user (an account id), who isn't in session: for background work on
     /// Jira and Confluence.
     ///
@@ -42,16 +42,16 @@ impl Product {
     /// first (see [`SystemToken`]). A 401 makes an older one be exchanged anew, and so does [`forget`](Self::forget).
     ///
     /// The manifest must list the scopes with `allowImpersonation: true`, which
-    /// [`App::impersonation`](crate::App::impersonation) sees to. Service accounts can't be
+    /// [`App::impersonation_scopes`](crate::App::impersonation_scopes) sees to. Service accounts can't be
     /// impersonated, and Atlassian allows 1,000 exchanges a minute for each app.
     ///
     /// ```
-    /// use forge_remote::client::Atlassian;
+    /// use forge_remote::client::AtlassianClient;
     /// use forge_remote::token::Installation;
     /// use forge_remote::{Result, SystemToken, path};
     /// use serde_json::json;
     ///
-    /// async fn greet(atlassian: &Atlassian, there: &Installation, token: &SystemToken) -> Result<()> {
+    /// async fn greet(atlassian: &AtlassianClient, there: &Installation, token: &SystemToken) -> Result<()> {
     ///     let jira = atlassian.jira(there);
     ///     let user = jira.impersonate(token, "5b10ac8d82e05b22cc7d4ef5").await?;
     ///     let comment = json!({ "body": "Good morning" });
@@ -125,7 +125,7 @@ impl Product {
 
     fn no_exchange(&self, reason: &str) -> ClientError {
         ClientError::Invalid {
-            call: error::CallName {
+            call: error::Operation {
                 api: self.0.api,
                 method: axum::http::Method::POST,
                 path: "/graphql".to_owned(),
@@ -136,7 +136,7 @@ impl Product {
 }
 
 async fn exchange(
-    product: Product,
+    product: ProductApi,
     token: SystemToken,
     key: Key,
     number: u64,
@@ -164,7 +164,7 @@ async fn exchange(
 
 /// The exchange: it fails by its status, by GraphQL's errors, or by its own.
 async fn ask(
-    product: &Product,
+    product: &ProductApi,
     token: &SystemToken,
     key: &Key,
 ) -> Result<(Zeroizing<String>, Option<Duration>), ClientError> {
@@ -172,7 +172,7 @@ async fn ask(
     let input = json!({ "contextIds": [key.context], "userId": key.account_id });
     let response = gateway
         .as_app(token)
-        .ask(MUTATION)
+        .operation(MUTATION)
         .variable("input", input)
         // Another token for the same user does no harm.
         .idempotent()
@@ -210,7 +210,7 @@ async fn ask(
             errors.push(GraphQlError::new(if declared == Some(false) {
                 UNDECLARED
             } else {
-                "are the scopes listed with `allowImpersonation: true` (`App::impersonation`), and \
+                "are the scopes listed with `allowImpersonation: true` (`App::impersonation_scopes`), and \
                  may the user use the product?"
             }));
             Err(graphql::failed(&response, errors))

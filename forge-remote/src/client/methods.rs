@@ -3,10 +3,10 @@
 use axum::http::Method;
 
 use super::path::{IntoPath, Path};
-use super::product_client::Client;
+use super::product_client::ProductClient;
 use super::request::Request;
 
-impl Client {
+impl ProductClient {
     /// A `GET`. See [`Path`](super::Path) for what a path can be.
     pub fn get(&self, path: impl IntoPath) -> Request {
         self.request(Method::GET, path)
@@ -48,11 +48,11 @@ impl Client {
     /// that lack it.
     ///
     /// ```
-    /// use forge_remote::client::Client;
+    /// use forge_remote::client::ProductClient;
     /// use forge_remote::Result;
     /// # #[derive(serde::Deserialize)] struct Issue { key: String }
     ///
-    /// async fn parent(jira: &Client, issue: &serde_json::Value) -> Result<Issue> {
+    /// async fn parent(jira: &ProductClient, issue: &serde_json::Value) -> Result<Issue> {
     ///     let address = issue["fields"]["parent"]["self"].as_str().unwrap_or_default();
     ///     Ok(jira.get_link(address).fetch().await?)
     /// }

@@ -99,7 +99,7 @@ impl<'a> Page<'a> {
         let Some(list) = name.and_then(|name| members.get(name)) else {
             let wanted = items.map_or_else(|| ITEMS.join("`, `"), str::to_owned);
             return Err(response.unusable(format!(
-                "it is no page, for it has no member `{wanted}`; name it with `pages_of`"
+                "it is no page, for it has no member `{wanted}`; name it with `pages_in`"
             )));
         };
         Ok(Self {

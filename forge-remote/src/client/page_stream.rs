@@ -34,7 +34,7 @@ use crate::json::repair;
 /// | `next`, an address | Bitbucket; never followed to another host |
 ///
 /// The items are those of `values`, `results`, `issues` or `data`, or of the member that
-/// [`Request::pages_of`] names.
+/// [`Request::pages_in`] names.
 ///
 /// # Nothing is left out
 ///
@@ -43,7 +43,7 @@ use crate::json::repair;
 /// empty page. An answer of another shape is an error ([`ClientError::Unusable`]), and so are one
 /// that has more than it gives a way to, one with a member that looks like an unknown way on, a
 /// cursor that came before (cycles of any length), 1,000 pages without an item in a row, 100,000 pages
-/// at all, and a bare list, in which nothing says whether it is whole: [`Request::pages_by_start`] is
+/// at all, and a bare list, in which nothing says whether it is whole: [`Request::pages_by_offset`] is
 /// for those.
 ///
 /// An item may come twice: when items were added meanwhile, or where Jira leaves some out of a page
@@ -51,16 +51,16 @@ use crate::json::repair;
 ///
 /// # After an error
 ///
-/// It ends. [`try_again`](Self::try_again) takes it up where it failed; a [`Position`] does so in
+/// It ends. [`retry_page`](Self::retry_page) takes it up where it failed; a [`Cursor`] does so in
 /// another process. For listings that outlive a token, make the client by
-/// [`Product::as_app_with`](super::Product::as_app_with).
+/// [`ProductApi::as_app_renewing`](super::ProductApi::as_app_renewing).
 ///
 /// ```
-/// use forge_remote::client::Client;
+/// use forge_remote::client::ProductClient;
 /// use forge_remote::Result;
 /// # #[derive(serde::Deserialize)] struct Issue { key: String }
 ///
-/// async fn keys(jira: &Client) -> Result<Vec<String>> {
+/// async fn keys(jira: &ProductClient) -> Result<Vec<String>> {
 ///     let search = jira.get("/rest/api/3/search/jql").query("jql", "updated > -1d").query("fields", "key");
 ///     let mut issues = search.pages::<Issue>();
 ///     let mut keys = Vec::new();
@@ -71,7 +71,7 @@ use crate::json::repair;
 /// }
 /// ```
 #[must_use = "pages are fetched when they are asked for"]
-pub struct Pages<T> {
+pub struct PageStream<T> {
     request: Request,
     items: Option<&'static str>,
     /// A bare list goes on by `startAt`.
@@ -80,26 +80,26 @@ pub struct Pages<T> {
     fetched: u32,
     cursors: Cursors,
     /// Of the page whose items are ready.
-    current: Position,
+    current: Cursor,
     /// The last bare list, which must not come again.
     before: Bytes,
     state: State,
 }
 
-/// A page of a listing, to begin with another time: [`Pages::position`].
+/// A page of a listing, to begin with another time: [`PageStream::position`].
 ///
 /// It can be written down by serde. What is in it are parts of the call's query as the API gave
 /// them: keep it where the listing's items are kept, and out of the log. It holds no token and no
 /// host: with another installation's client it asks that installation.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Position {
+pub struct Cursor {
     place: Place,
     /// How many items came before it.
     #[serde(default)]
     seen: u64,
 }
 
-impl fmt::Debug for Position {
+impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Position(after {} items)", self.seen)
     }
@@ -107,19 +107,19 @@ impl fmt::Debug for Position {
 
 enum State {
     /// The next page, not asked for yet.
-    Next(Position),
-    Fetching(Position, BoxFuture<Fetched>),
+    Next(Cursor),
+    Fetching(Cursor, BoxFuture<JwksDocument>),
     /// After the items that came before it; and the page to ask for again, where that may help.
-    Failed(ClientError, Option<Position>),
+    Failed(ClientError, Option<Cursor>),
     /// After the error was told.
-    Ended(Option<Position>),
+    Ended(Option<Cursor>),
     Done,
 }
 
 /// The call for a page, and what came of it.
-type Fetched = (Request, Result<Response, ClientError>);
+type JwksDocument = (Request, Result<Response, ClientError>);
 
-impl<T> fmt::Debug for Pages<T> {
+impl<T> fmt::Debug for PageStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pages")
             .field("fetched", &self.fetched)
@@ -127,9 +127,9 @@ impl<T> fmt::Debug for Pages<T> {
     }
 }
 
-impl<T> Unpin for Pages<T> {}
+impl<T> Unpin for PageStream<T> {}
 
-impl<T> Pages<T> {
+impl<T> PageStream<T> {
     pub(super) fn new(request: Request, items: Option<&'static str>) -> Self {
         Self {
             request,
@@ -138,9 +138,9 @@ impl<T> Pages<T> {
             ready: VecDeque::new(),
             fetched: 0,
             cursors: Cursors::default(),
-            current: Position::default(),
+            current: Cursor::default(),
             before: Bytes::new(),
-            state: State::Next(Position::default()),
+            state: State::Next(Cursor::default()),
         }
     }
 
@@ -154,17 +154,17 @@ impl<T> Pages<T> {
     /// Begins with this page, of the same call's listing.
     ///
     /// ```
-    /// use forge_remote::client::{Client, ClientError, Position};
+    /// use forge_remote::client::{ProductClient, ClientError, Cursor};
     /// # struct Db;
     /// # impl Db {
-    /// #     async fn read(&self) -> Option<Position> { None }
-    /// #     async fn write(&self, _: Option<Position>) {}
+    /// #     async fn read(&self) -> Option<Cursor> { None }
+    /// #     async fn write(&self, _: Option<Cursor>) {}
     /// #     async fn save(&self, _: serde_json::Value) {}
     /// # }
     ///
-    /// async fn sync(jira: &Client, db: &Db) -> Result<(), ClientError> {
+    /// async fn sync(jira: &ProductClient, db: &Db) -> Result<(), ClientError> {
     ///     let search = jira.get("/rest/api/3/search/jql").query("jql", "project = A");
-    ///     let mut issues = search.pages().begin_at(db.read().await.unwrap_or_default());
+    ///     let mut issues = search.pages().resume_from(db.read().await.unwrap_or_default());
     ///     while let Some(issue) = issues.next().await {
     ///         db.save(issue?).await;
     ///         db.write(issues.position()).await;
@@ -172,7 +172,7 @@ impl<T> Pages<T> {
     ///     Ok(())
     /// }
     /// ```
-    pub fn begin_at(mut self, position: Position) -> Self {
+    pub fn resume_from(mut self, position: Cursor) -> Self {
         self.current = position.clone();
         self.state = State::Next(position);
         self
@@ -182,7 +182,7 @@ impl<T> Pages<T> {
     ///
     /// It is the page of the first item that wasn't taken yet: those of its items that were come
     /// again. How long the API knows the place is the API's: Jira's search tokens last some days.
-    pub fn position(&self) -> Option<Position> {
+    pub fn position(&self) -> Option<Cursor> {
         if !self.ready.is_empty() {
             return Some(self.current.clone());
         }
@@ -200,16 +200,16 @@ impl<T> Pages<T> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use forge_remote::client::{ClientError, Pages};
+    /// use forge_remote::client::{ClientError, PageStream};
     ///
-    /// async fn count(mut pages: Pages<serde_json::Value>) -> Result<u64, ClientError> {
+    /// async fn count(mut pages: PageStream<serde_json::Value>) -> Result<u64, ClientError> {
     ///     let (mut count, mut failures) = (0, 0);
     ///     while let Some(item) = pages.next().await {
     ///         match item {
     ///             Ok(_) => count += 1,
     ///             Err(error) => {
     ///                 failures += 1;
-    ///                 if failures > 5 || !pages.try_again() {
+    ///                 if failures > 5 || !pages.retry_page() {
     ///                     return Err(error);
     ///                 }
     ///                 let wait = error.retry_after().unwrap_or(Duration::from_secs(60));
@@ -220,7 +220,7 @@ impl<T> Pages<T> {
     ///     Ok(count)
     /// }
     /// ```
-    pub fn try_again(&mut self) -> bool {
+    pub fn retry_page(&mut self) -> bool {
         match &mut self.state {
             State::Ended(again) => match again.take() {
                 Some(position) => {
@@ -234,7 +234,7 @@ impl<T> Pages<T> {
     }
 }
 
-impl<T: DeserializeOwned> Pages<T> {
+impl<T: DeserializeOwned> PageStream<T> {
     /// The next item; `None` after the last of the last page, and after an error.
     pub async fn next(&mut self) -> Option<Result<T, ClientError>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
@@ -243,7 +243,7 @@ impl<T: DeserializeOwned> Pages<T> {
     /// Takes a page's items in, and says what comes after them.
     fn take(
         &mut self,
-        position: &Position,
+        position: &Cursor,
         request: &Request,
         response: &Response,
     ) -> Result<State, ClientError> {
@@ -261,7 +261,7 @@ impl<T: DeserializeOwned> Pages<T> {
         self.current = position.clone();
         self.fetched += 1;
         Ok(match next {
-            Ok(Some(place)) => State::Next(Position { place, seen }),
+            Ok(Some(place)) => State::Next(Cursor { place, seen }),
             Ok(None) => State::Done,
             Err(error) => State::Failed(error, None),
         })
@@ -271,7 +271,7 @@ impl<T: DeserializeOwned> Pages<T> {
     fn after(
         &mut self,
         page: &Page<'_>,
-        position: &Position,
+        position: &Cursor,
         request: &Request,
         response: &Response,
     ) -> Result<Option<Place>, ClientError> {
@@ -296,7 +296,7 @@ impl<T: DeserializeOwned> Pages<T> {
     fn after_bare(
         &mut self,
         page: &Page<'_>,
-        position: &Position,
+        position: &Cursor,
         request: &Request,
         response: &Response,
     ) -> Result<Option<Place>, ClientError> {
@@ -321,10 +321,10 @@ impl<T: DeserializeOwned> Pages<T> {
     }
 }
 
-const BARE: &str = "it is a bare list, in which nothing says whether there is more: `pages_by_start` \
+const BARE: &str = "it is a bare list, in which nothing says whether there is more: `pages_by_offset` \
                     goes on until an empty page, `fetch` reads a list that has no pages";
 
-impl<T: DeserializeOwned> Stream for Pages<T> {
+impl<T: DeserializeOwned> Stream for PageStream<T> {
     type Item = Result<T, ClientError>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -369,9 +369,9 @@ impl<T: DeserializeOwned> Stream for Pages<T> {
 
 impl Request {
     /// The items of every page, one after the other, each page fetched when it is needed. See
-    /// [`Pages`] for the styles it knows.
-    pub fn pages<T: DeserializeOwned>(self) -> Pages<T> {
-        Pages::new(self, None)
+    /// [`PageStream`] for the styles it knows.
+    pub fn pages<T: DeserializeOwned>(self) -> PageStream<T> {
+        PageStream::new(self, None)
     }
 
     /// The items of a bare list (`/rest/api/3/users/search`), from one `startAt` to the next until
@@ -383,7 +383,7 @@ impl Request {
     /// leaves out those that don't match, so that any page may be empty. Atlassian's advice is to
     /// go through `/users/search`.
     /// Source: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-user-search/>
-    pub fn pages_by_start<T: DeserializeOwned>(self) -> Pages<T> {
+    pub fn pages_by_offset<T: DeserializeOwned>(self) -> PageStream<T> {
         const FILTERED: [&str; 5] = [
             "/user/search",
             "/user/assignable/search",
@@ -400,11 +400,11 @@ impl Request {
         } else {
             self
         };
-        Pages::by_start(this)
+        PageStream::by_start(this)
     }
 
     /// As [`pages`](Self::pages), where the items are in a member of this name: `worklogs`.
-    pub fn pages_of<T: DeserializeOwned>(self, items: &'static str) -> Pages<T> {
-        Pages::new(self, Some(items))
+    pub fn pages_in<T: DeserializeOwned>(self, items: &'static str) -> PageStream<T> {
+        PageStream::new(self, Some(items))
     }
 }

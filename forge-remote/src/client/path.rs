@@ -23,8 +23,8 @@ use std::fmt::{self, Display, Write as _};
 /// A path that was put together by hand doesn't compile:
 ///
 /// ```compile_fail
-/// # use forge_remote::client::Client;
-/// fn read(jira: &Client, key: &str) {
+/// # use forge_remote::client::ProductClient;
+/// fn read(jira: &ProductClient, key: &str) {
 ///     let path = format!("/rest/api/3/issue/{key}");
 ///     jira.get(&*path);
 /// }

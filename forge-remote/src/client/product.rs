@@ -5,7 +5,7 @@ use std::fmt;
 use axum::http::HeaderValue;
 
 use super::api::Api;
-use super::atlassian::{Atlassian, Settings};
+use super::atlassian::{AtlassianClient, Settings};
 use super::error::ClientError;
 use super::hosts::{self, STAGING};
 use super::tenant::Tenant;
@@ -24,10 +24,10 @@ use crate::opaque::Opaque;
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Product(pub(super) Opaque<Place>);
+pub struct ProductApi(pub(super) Opaque<Place>);
 
 pub(super) struct Place {
-    pub(super) atlassian: Atlassian,
+    pub(super) atlassian: AtlassianClient,
     pub(super) api: Api,
     pub(super) base: Result<String, Nowhere>,
     pub(super) cloud_id: Option<String>,
@@ -49,14 +49,14 @@ pub(super) enum Nowhere {
     IsolatedCloud(String, &'static str),
 }
 
-impl fmt::Debug for Product {
+impl fmt::Debug for ProductApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Product({})", self.0.api)
     }
 }
 
-impl Product {
-    pub(super) fn new(atlassian: &Atlassian, api: Api, tenant: &impl Tenant) -> Self {
+impl ProductApi {
+    pub(super) fn new(atlassian: &AtlassianClient, api: Api, tenant: &impl Tenant) -> Self {
         let settings = atlassian.settings();
         let contexts = tenant.contexts();
         let found = |name: &str| find(name, &contexts, tenant.api_base_url());
@@ -163,8 +163,8 @@ impl Product {
 
 impl Place {
     /// One of the APIs that are where GraphQL is, for the same installation.
-    pub(super) fn on_platform(&self, api: Api) -> Product {
-        Product(Opaque::new(Place {
+    pub(super) fn on_platform(&self, api: Api) -> ProductApi {
+        ProductApi(Opaque::new(Place {
             atlassian: self.atlassian.clone(),
             api,
             base: self.platform.clone(),
@@ -261,26 +261,26 @@ fn platform(
 }
 
 /// What can be called for an installation.
-impl Atlassian {
+impl AtlassianClient {
     /// Jira (and Jira Service Management), at the installation's base URL. Paths begin with
     /// `/rest/`.
-    pub fn jira(&self, tenant: &impl Tenant) -> Product {
-        Product::new(self, Api::Jira, tenant)
+    pub fn jira(&self, tenant: &impl Tenant) -> ProductApi {
+        ProductApi::new(self, Api::Jira, tenant)
     }
 
     /// Confluence, at the installation's base URL. Paths begin with `/wiki/`.
-    pub fn confluence(&self, tenant: &impl Tenant) -> Product {
-        Product::new(self, Api::Confluence, tenant)
+    pub fn confluence(&self, tenant: &impl Tenant) -> ProductApi {
+        ProductApi::new(self, Api::Confluence, tenant)
     }
 
     /// Bitbucket, where the installation has it. Paths begin with `/2.0/`. Elsewhere
-    /// [`Addresses`](super::Addresses) can say where it is.
-    pub fn bitbucket(&self, tenant: &impl Tenant) -> Product {
-        Product::new(self, Api::Bitbucket, tenant)
+    /// [`InstallationUrls`](super::InstallationUrls) can say where it is.
+    pub fn bitbucket(&self, tenant: &impl Tenant) -> ProductApi {
+        ProductApi::new(self, Api::Bitbucket, tenant)
     }
 
     /// Forge's own REST APIs, at `https://api.atlassian.com`: `/forge/app/v1/license`.
-    pub fn platform(&self, tenant: &impl Tenant) -> Product {
-        Product::new(self, Api::Platform, tenant)
+    pub fn platform(&self, tenant: &impl Tenant) -> ProductApi {
+        ProductApi::new(self, Api::Platform, tenant)
     }
 }

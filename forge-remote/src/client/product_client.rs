@@ -8,38 +8,43 @@ use reqwest::Url;
 
 use super::api::Api;
 use super::atlassian::{Manner, Settings};
-use super::error::{CallName, ClientError};
-use super::product::{Place, Product};
+use super::error::{ClientError, Operation};
+use super::product::{Place, ProductApi};
 use super::token_caches;
 use crate::credentials::{Owner, SystemToken, UserToken, VerifiedCall};
 use crate::http_client::ClientBuildError;
 use crate::opaque::Opaque;
 use crate::token::Tokens;
 
-impl Product {
+impl ProductApi {
     /// Calls it as the app. A token of another installation is an error when a call is made, before
     /// anything is sent.
-    pub fn as_app(&self, token: &SystemToken) -> Client {
+    pub fn as_app(&self, token: &SystemToken) -> ProductClient {
         self.client(token.authorization(), false, token.owner())
     }
 
     /// Calls it as the user whose token this is: the acting one, or one
     /// [impersonated](Self::impersonate) for this product. A token of another installation is an
     /// error when a call is made, before anything is sent.
-    pub fn as_user(&self, token: &UserToken) -> Client {
+    pub fn as_user(&self, token: &UserToken) -> ProductClient {
         self.client(token.authorization(), true, token.owner())
     }
 
     /// Calls it with this text for a token.
     #[cfg(feature = "fuzzing")]
-    pub(super) fn with_token(&self, token: &str) -> Client {
+    pub(super) fn with_token(&self, token: &str) -> ProductClient {
         let owner = Owner::of_kept(&self.0.installation_id, Vec::new());
         self.as_app(&SystemToken::new(token, owner))
     }
 
-    fn client(&self, authorization: HeaderValue, is_user: bool, owner: Option<&Owner>) -> Client {
+    fn client(
+        &self,
+        authorization: HeaderValue,
+        is_user: bool,
+        owner: Option<&Owner>,
+    ) -> ProductClient {
         let unproven = owner.and_then(Owner::unproven);
-        Client {
+        ProductClient {
             place: self.0.clone(),
             authorization,
             is_user,
@@ -56,7 +61,7 @@ impl Product {
 ///
 /// It has no `Debug` output beyond its API: it holds the token.
 #[derive(Clone)]
-pub struct Client {
+pub struct ProductClient {
     pub(super) place: Opaque<Place>,
     pub(super) authorization: HeaderValue,
     pub(super) is_user: bool,
@@ -69,13 +74,13 @@ pub struct Client {
     pub(super) tokens: Option<Tokens>,
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for ProductClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Client({})", self.place.api)
     }
 }
 
-impl Client {
+impl ProductClient {
     /// The installation's base URL of this API, for another crate's client: an error where the
     /// app isn't installed in the product, where the token is another installation's or not proven
     /// (see [`SystemToken`]), and where it is a host that tokens don't go to.
@@ -108,7 +113,7 @@ impl Client {
             .hosts
             .check(base)
             .map_err(|refused| ClientError::HostRefused {
-                call: CallName {
+                call: Operation {
                     api,
                     method: Method::GET,
                     path: "/".to_owned(),

@@ -14,10 +14,10 @@ use super::api::Api;
 use super::error::ClientError;
 use super::graphql::GraphQlClient;
 use super::path::Path;
-use super::product::Product;
-use super::product_client::Client;
+use super::product::ProductApi;
+use super::product_client::ProductClient;
 use super::single_flight::{Now, Timed, hash};
-use super::token_caches::{Question, Verdict};
+use super::token_caches::{ProofKey, Verdict};
 use crate::credentials::{VerifiedCall, expires_at};
 
 /// How long a proof holds where the token's end cannot be read.
@@ -32,12 +32,12 @@ const REFUSED_LIFE: Duration = Duration::from_secs(5 * 60);
 /// Atlassian allows 50 questions a minute for all installations together.
 const MAX_REFUSED: usize = 3;
 
-const FIX_SYSTEM: &str = "Keep tokens (`App::tokens` with `App::keep_tokens_fresh`): pages' handlers \
+const FIX_SYSTEM: &str = "Keep tokens (`App::token_store` with `App::keep_tokens_fresh`): pages' handlers \
                           then get the token that Forge itself delivered";
 const FIX_USER: &str = "List a scope in which Atlassian names the token's account (`read:me`, \
-                        `read:jira-user` or `read:confluence-user`), or use `Product::impersonate`";
+                        `read:jira-user` or `read:confluence-user`), or use `ProductApi::impersonate`";
 
-impl Client {
+impl ProductClient {
     /// Whether the token may be used without a question.
     pub(super) fn is_proven(&self) -> bool {
         let Some(call) = &self.unproven else {
@@ -113,9 +113,9 @@ impl Client {
         kept.is_some_and(|kept| kept.expose_secret() == self.secret())
     }
 
-    fn question(&self, call: &VerifiedCall) -> Question {
+    fn question(&self, call: &VerifiedCall) -> ProofKey {
         let account = call.claims().principal().map(str::to_owned);
-        Question {
+        ProofKey {
             installation_id: call.claims().installation_id().to_owned(),
             token: hash(self.secret()),
             account: account.filter(|_| self.is_user()),
@@ -132,7 +132,7 @@ impl Client {
     }
 
     /// The same token for another API.
-    fn at(&self, product: Product) -> Self {
+    fn at(&self, product: ProductApi) -> Self {
         Self {
             place: product.0,
             ..self.clone()
@@ -145,9 +145,9 @@ impl Client {
 }
 
 async fn ask(
-    client: Client,
+    client: ProductClient,
     call: VerifiedCall,
-    question: Question,
+    question: ProofKey,
     who: Option<Arc<str>>,
     number: u64,
 ) -> Result<Timed<Verdict>, Arc<ClientError>> {
@@ -179,7 +179,10 @@ async fn ask(
 /// Whether Atlassian accepts the app's token for this app, environment and installation: the API
 /// answers 401 unless the token was issued for the installation in the path.
 /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
-async fn is_installations(client: &Client, call: &VerifiedCall) -> Result<bool, ClientError> {
+async fn is_installations(
+    client: &ProductClient,
+    call: &VerifiedCall,
+) -> Result<bool, ClientError> {
     let claims = call.claims();
     let last = |ari: &str| ari.rsplit('/').next().unwrap_or_default().to_owned();
     let app = last(claims.app_id());
@@ -204,7 +207,7 @@ async fn is_installations(client: &Client, call: &VerifiedCall) -> Result<bool, 
 /// app's scopes, so one after the other is.
 /// Sources: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-myself/>,
 /// <https://developer.atlassian.com/cloud/confluence/rest/v1/api-group-users/>
-async fn is_users(client: &Client, call: &VerifiedCall) -> Result<bool, ClientError> {
+async fn is_users(client: &ProductClient, call: &VerifiedCall) -> Result<bool, ClientError> {
     let claims = call.claims();
     let Some(principal) = claims.principal() else {
         return Ok(false);
@@ -214,7 +217,7 @@ async fn is_users(client: &Client, call: &VerifiedCall) -> Result<bool, ClientEr
         (Api::Jira, "/rest/api/3/myself"),
         (Api::Confluence, "/wiki/rest/api/user/current"),
     ] {
-        let product = client.at(Product::new(atlassian, api, claims));
+        let product = client.at(ProductApi::new(atlassian, api, claims));
         if product.place.base.is_err() {
             continue;
         }
@@ -224,7 +227,7 @@ async fn is_users(client: &Client, call: &VerifiedCall) -> Result<bool, ClientEr
         }
     }
     let graphql = GraphQlClient(client.at(client.place.on_platform(Api::GraphQl)));
-    let asked = graphql.ask("query { me { user { accountId } } }");
+    let asked = graphql.operation("query { me { user { accountId } } }");
     let account = account(asked.fetch::<Value>().await, "/me/user/accountId")?;
     Ok(account.is_some_and(|account| account == principal))
 }

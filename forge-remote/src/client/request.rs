@@ -13,23 +13,23 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::atlassian::Settings;
-use super::error::{CallName, ClientError};
+use super::error::{ClientError, Operation};
 use super::form::{Body, Form};
 use super::hosts;
 use super::path::Path;
-use super::product_client::Client;
+use super::product_client::ProductClient;
 use super::response::Download;
 pub(super) use super::response::Response;
-use super::retry::Retries;
+use super::retry::RetryPolicy;
 
 /// A call to one of Atlassian's APIs, before it is sent.
 ///
 /// ```
-/// use forge_remote::client::Client;
+/// use forge_remote::client::ProductClient;
 /// use forge_remote::{Result, path};
 /// use serde_json::json;
 ///
-/// async fn comment(jira: &Client, key: &str, text: &str) -> Result<()> {
+/// async fn comment(jira: &ProductClient, key: &str, text: &str) -> Result<()> {
 ///     jira.post(path!("/rest/api/2/issue/{}/comment", key))
 ///         .query("expand", "renderedBody")
 ///         .json(&json!({ "body": text }))
@@ -40,7 +40,7 @@ use super::retry::Retries;
 /// ```
 #[must_use = "a call does nothing until it is sent"]
 pub struct Request {
-    pub(super) client: Client,
+    pub(super) client: ProductClient,
     pub(super) method: Method,
     pub(super) path: Path,
     query: Vec<(String, String)>,
@@ -50,7 +50,7 @@ pub struct Request {
     pub(super) body: Option<Body>,
     pub(super) may_repeat: bool,
     pub(super) timeout: Option<Duration>,
-    pub(super) retries: Option<Retries>,
+    pub(super) retries: Option<RetryPolicy>,
     /// A redirect is followed, without the token.
     pub(super) follows: bool,
     problem: Option<Problem>,
@@ -73,7 +73,7 @@ impl fmt::Debug for Request {
 
 /// A call under way. Boxed, so that the compiler need not look into it, anew for every handler that
 /// makes one, to see that it can be sent between threads.
-pub type Sending<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
+pub type RequestFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
 
 /// Headers that are the client's, and the connection's.
 const OURS: [HeaderName; 12] = [
@@ -92,7 +92,7 @@ const OURS: [HeaderName; 12] = [
 ];
 
 impl Request {
-    pub(super) fn new(client: Client, method: Method, path: Path) -> Self {
+    pub(super) fn new(client: ProductClient, method: Method, path: Path) -> Self {
         let may_repeat = matches!(
             method,
             Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE
@@ -133,18 +133,18 @@ impl Request {
     /// out, and a list is given as often as it has items.
     ///
     /// ```
-    /// use forge_remote::client::{Client, Request};
+    /// use forge_remote::client::{ProductClient, Request};
     ///
     /// #[derive(serde::Serialize)]
     /// #[serde(rename_all = "camelCase")]
     /// struct Wanted<'a> { space_id: &'a [u64], limit: u32, title: Option<&'a str> }
     ///
-    /// fn pages(confluence: &Client) -> Request {
+    /// fn pages(confluence: &ProductClient) -> Request {
     ///     let wanted = Wanted { space_id: &[1, 2], limit: 50, title: None };
-    ///     confluence.get("/wiki/api/v2/pages").queries(&wanted) // ?limit=50&spaceId=1&spaceId=2
+    ///     confluence.get("/wiki/api/v2/pages").query_params(&wanted) // ?limit=50&spaceId=1&spaceId=2
     /// }
     /// ```
-    pub fn queries(mut self, members: &(impl Serialize + ?Sized)) -> Self {
+    pub fn query_params(mut self, members: &(impl Serialize + ?Sized)) -> Self {
         let text = |value: Value| match value {
             Value::String(text) => Some(text),
             Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
@@ -184,7 +184,7 @@ impl Request {
         this
     }
 
-    /// Sends a form with files, and `X-Atlassian-Token: no-check`, without which Jira and Confluence
+    /// Sends a form with files, and `X-AtlassianClient-Token: no-check`, without which Jira and Confluence
     /// refuse one. See [`Form`].
     pub fn multipart(self, form: Form) -> Self {
         match form.encode() {
@@ -233,14 +233,14 @@ impl Request {
         }
     }
 
-    /// How long one attempt may take, where it differs from [`Atlassian::timeout`](super::Atlassian::timeout).
+    /// How long one attempt may take, where it differs from [`AtlassianClient::timeout`](super::AtlassianClient::timeout).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// When it is made again, where that differs from [`Atlassian::retries`](super::Atlassian::retries).
-    pub fn retries(mut self, retries: Retries) -> Self {
+    /// When it is made again, where that differs from [`AtlassianClient::retries`](super::AtlassianClient::retries).
+    pub fn retries(mut self, retries: RetryPolicy) -> Self {
         self.retries = Some(retries);
         self
     }
@@ -253,11 +253,11 @@ impl Request {
     /// `Range`.
     ///
     /// ```no_run
-    /// use forge_remote::client::Client;
+    /// use forge_remote::client::ProductClient;
     /// use forge_remote::{Result, path};
     /// # async fn write(piece: &[u8]) -> Result<()> { Ok(()) }
     ///
-    /// async fn save(jira: &Client, attachment: &str) -> Result<()> {
+    /// async fn save(jira: &ProductClient, attachment: &str) -> Result<()> {
     ///     let content = jira.get(path!("/rest/api/3/attachment/content/{}", attachment));
     ///     let mut file = content.follow_without_token().download(100 << 20).await?;
     ///     while let Some(piece) = file.chunk().await? {
@@ -272,7 +272,7 @@ impl Request {
     }
 
     /// Says that doing it twice does no harm, so that a `POST` or `PATCH` is made again like other
-    /// calls: see [`Retries`](super::Retries).
+    /// calls: see [`RetryPolicy`](super::RetryPolicy).
     pub fn idempotent(mut self) -> Self {
         self.may_repeat = true;
         self
@@ -285,7 +285,7 @@ impl Request {
 
     /// Sends it; anything but 2xx is an error, and so is a 304 that the call didn't ask for by
     /// `If-None-Match` or `If-Modified-Since`. The body has been read when this returns.
-    pub fn send(self) -> Sending<'static, Response> {
+    pub fn send(self) -> RequestFuture<'static, Response> {
         Box::pin(async move { Ok(self.perform_and_tell(None).await?.0) })
     }
 
@@ -315,7 +315,7 @@ impl Request {
     /// Sends it and leaves the body to be read piece by piece, up to `limit` bytes in all. The
     /// call's timeout is that of the response's beginning, and then of each piece; a download slower
     /// than 16 KiB a second ends with an error ([`Download::chunk`]).
-    pub fn download(mut self, limit: u64) -> Sending<'static, Download> {
+    pub fn download(mut self, limit: u64) -> RequestFuture<'static, Download> {
         if !self.headers.contains_key(header::ACCEPT) {
             let any = HeaderValue::from_static("*/*");
             self.headers.insert(header::ACCEPT, any);
@@ -334,12 +334,12 @@ impl Request {
     }
 
     /// Sends it and reads the answer's JSON.
-    pub fn fetch<'a, T: DeserializeOwned + 'a>(self) -> Sending<'a, T> {
+    pub fn fetch<'a, T: DeserializeOwned + 'a>(self) -> RequestFuture<'a, T> {
         Box::pin(async move { self.send().await?.json() })
     }
 
-    pub(super) fn name(&self) -> CallName {
-        CallName {
+    pub(super) fn name(&self) -> Operation {
+        Operation {
             api: self.client.api(),
             method: self.method.clone(),
             path: self.path.template().to_owned(),

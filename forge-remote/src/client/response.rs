@@ -9,17 +9,17 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use super::error::status;
-use super::error::{CallName, ClientError};
-use super::product_client::Client;
+use super::error::{ClientError, Operation};
+use super::product_client::ProductClient;
 use crate::json::repair;
 
 /// An answer: 2xx, its body read; or 304, to a call that asked for it (`If-None-Match`).
 pub struct Response {
-    pub(super) call: CallName,
+    pub(super) call: Operation,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
-    pub(super) client: Client,
+    pub(super) client: ProductClient,
     pub(super) attempts: u32,
 }
 
@@ -119,7 +119,7 @@ impl Response {
         }
     }
 
-    pub(super) fn call(&self) -> &CallName {
+    pub(super) fn call(&self) -> &Operation {
         &self.call
     }
 

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 ///
 /// Only calls that may be repeated are: `GET`, `HEAD`, `OPTIONS`, `PUT`, `DELETE`, and those marked
 /// with [`Request::idempotent`](super::Request::idempotent). They are made again after a 429, 502,
-/// 503 or 504 and when there was no answer, `Retry-After` obeyed; else after an exponentially
+/// 503 or 504 and when there was no answer, `RetryContext-After` obeyed; else after an exponentially
 /// growing time with full jitter. A call whose connection was never made is made again whatever it
 /// is.
 ///
@@ -21,33 +21,33 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// [`kinds`](crate::kinds). So what a handler calls through its [`Invocation`](crate::Invocation) is
 /// not made again later than that, counted from the request's arrival: a call that fails then fails
 /// at once, while somebody can still be told. An attempt that has begun is left to its
-/// [`timeout`](super::Atlassian::timeout), for it may do its work yet. Once the time is over nobody
+/// [`timeout`](super::AtlassianClient::timeout), for it may do its work yet. Once the time is over nobody
 /// waits any more, and calls that begin then are repeated as they are said to be here. For work that
-/// doesn't answer anybody there is [`Atlassian::without_deadline`](super::Atlassian::without_deadline);
-/// an `Atlassian` that is a handler's argument has no deadline either.
+/// doesn't answer anybody there is [`AtlassianClient::without_deadline`](super::AtlassianClient::without_deadline);
+/// an `AtlassianClient` that is a handler's argument has no deadline either.
 ///
 /// ```
 /// use std::time::Duration;
-/// use forge_remote::client::{Atlassian, Retries};
+/// use forge_remote::client::{AtlassianClient, RetryPolicy};
 ///
-/// let atlassian = Atlassian::new().retries(Retries::new().attempts(6).total(Duration::from_secs(120)));
+/// let atlassian = AtlassianClient::new().retries(RetryPolicy::new().attempts(6).total(Duration::from_secs(120)));
 /// # let _ = atlassian;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retries {
+pub struct RetryPolicy {
     attempts: u32,
     first: Duration,
     longest: Duration,
     total: Duration,
 }
 
-impl Default for Retries {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Retries {
+impl RetryPolicy {
     /// Four attempts, waits that begin with up to half a second, the last attempt within 30 seconds
     /// of the first.
     pub const fn new() -> Self {
@@ -116,7 +116,7 @@ pub(super) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 502 | 503 | 504)
 }
 
-/// `Retry-After`, in seconds or as a date.
+/// `RetryContext-After`, in seconds or as a date.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn waits_grow_are_bounded_and_end() {
-        let retries = Retries::new().attempts(5);
+        let retries = RetryPolicy::new().attempts(5);
         for _ in 0..100 {
             for (attempt, most) in [(1, 500), (2, 1000), (3, 2000), (4, 4000)] {
                 let wait = retries.wait(attempt, Duration::ZERO, None);

@@ -24,7 +24,7 @@ const REDIRECTS: usize = 3;
 struct Failed {
     error: ClientError,
     /// The server may do better next time.
-    may_pass: bool,
+    is_transient: bool,
     /// The server never heard of it.
     is_unsent: bool,
     retry_after: Option<Duration>,
@@ -34,7 +34,7 @@ impl Failed {
     fn for_good(error: ClientError) -> Self {
         Self {
             error,
-            may_pass: false,
+            is_transient: false,
             is_unsent: false,
             retry_after: None,
         }
@@ -42,7 +42,7 @@ impl Failed {
 
     fn for_now(error: ClientError) -> Self {
         Self {
-            may_pass: true,
+            is_transient: true,
             ..Self::for_good(error)
         }
     }
@@ -68,7 +68,9 @@ impl Request {
             attempt += 1;
             self.client.renew().await?;
             let failed = match self.attempt(&settings, &url, attempt, limit).await {
-                Err(failed) if failed.is_unsent || (self.may_repeat && failed.may_pass) => failed,
+                Err(failed) if failed.is_unsent || (self.may_repeat && failed.is_transient) => {
+                    failed
+                }
                 Err(failed) => return Err(failed.error),
                 Ok(answer) => return Ok(answer),
             };
@@ -116,10 +118,10 @@ impl Request {
             let read = within(limit.and(Some(patience)), read(&mut answer, ERROR_BODY)).await;
             let body = read.map_or_else(Bytes::new, |(body, _)| body);
             let retry_after = retry::retry_after(&response.headers, settings.clock.now());
-            let may_pass = retry::is_transient(response.status);
+            let is_transient = retry::is_transient(response.status);
             let error = self.refused(response, body, retry_after, redirects > 0);
             return Err(Failed {
-                may_pass,
+                is_transient,
                 retry_after,
                 ..Failed::for_good(ClientError::Status(Box::new(error)))
             });
@@ -134,7 +136,8 @@ impl Request {
         match unread {
             None => response.body = body,
             Some(Unread::TooLarge) => {
-                let reason = "it is too large: see `Atlassian::response_limit`, or `download`";
+                let reason =
+                    "it is too large: see `AtlassianClient::response_limit`, or `download`";
                 return Err(Failed::for_good(response.unusable(reason)));
             }
             Some(Unread::Broken(error)) => {

@@ -4,7 +4,7 @@ use crate::fit::{Claims, InstallationContext};
 use crate::token::Installation;
 
 /// Where calls are made for: a verified call ([`Invocation`](crate::Invocation), [`Claims`]), a kept [`Installation`],
-/// or [`Addresses`] that you put together.
+/// or [`InstallationUrls`] that you put together.
 pub trait Tenant: sealed::Tenant {}
 
 impl<T: sealed::Tenant> Tenant for T {}
@@ -54,7 +54,7 @@ pub(crate) mod sealed {
     tenant!(Claims);
     tenant!(Installation);
 
-    impl Tenant for Addresses {
+    impl Tenant for InstallationUrls {
         fn installation_id(&self) -> &str {
             &self.installation_id
         }
@@ -83,31 +83,31 @@ pub(crate) mod sealed {
 /// those: otherwise a call fails with [`ClientError::WrongToken`](super::ClientError::WrongToken).
 ///
 /// ```
-/// use forge_remote::client::{Addresses, Atlassian};
+/// use forge_remote::client::{InstallationUrls, AtlassianClient};
 /// use forge_remote::prelude::*;
 /// # use serde_json::Value;
 ///
-/// async fn me(atlassian: &Atlassian, tokens: &Tokens, installation_id: &str, jira: &str) -> Result<Value> {
-///     let site = Addresses::new(installation_id).jira(jira);
+/// async fn me(atlassian: &AtlassianClient, tokens: &Tokens, installation_id: &str, jira: &str) -> Result<Value> {
+///     let site = InstallationUrls::new(installation_id).jira(jira);
 ///     let token = tokens.system(installation_id).await?;
 ///     Ok(atlassian.jira(&site).as_app(&token).get("/rest/api/3/myself").fetch().await?)
 /// }
 /// ```
 #[derive(Clone)]
-pub struct Addresses {
+pub struct InstallationUrls {
     installation_id: String,
     contexts: Vec<InstallationContext>,
     isolated_cloud_label: Option<String>,
 }
 
 /// Only its name: the rest is customers' data.
-impl std::fmt::Debug for Addresses {
+impl std::fmt::Debug for InstallationUrls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Addresses").finish_non_exhaustive()
     }
 }
 
-impl Addresses {
+impl InstallationUrls {
     /// An installation by its ARI, as [`Claims::installation_id`] gave it: a token of another isn't
     /// used for it.
     pub fn new(installation_id: impl Into<String>) -> Self {
@@ -160,7 +160,7 @@ impl Addresses {
 }
 
 /// What a call or a kept installation says, to be completed: a Bitbucket that it doesn't name, say.
-impl<T: Tenant> From<&T> for Addresses {
+impl<T: Tenant> From<&T> for InstallationUrls {
     fn from(tenant: &T) -> Self {
         let mut contexts = tenant.contexts();
         // The one product of calls that name none.

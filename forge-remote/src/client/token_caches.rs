@@ -26,11 +26,11 @@ pub(super) struct Key {
 pub(super) type Cache = Flights<Key, Arc<Zeroizing<String>>>;
 
 /// What Atlassian answered about the tokens that pages brought.
-pub(super) type Proofs = Flights<Question, Verdict>;
+pub(super) type Proofs = Flights<ProofKey, Verdict>;
 
 /// What was asked about.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Question {
+pub(super) struct ProofKey {
     pub(super) installation_id: String,
     /// The token, as a hash.
     pub(super) token: [u8; 32],

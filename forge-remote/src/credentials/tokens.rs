@@ -106,7 +106,7 @@ token! {
     ///
     /// OAuth headers are not signed. A page's user can call the handler with the token of another
     /// app, and of another site ([`Provenance`](crate::fit::Provenance)). So where the app keeps
-    /// tokens ([`App::tokens`](crate::App::tokens)), a page's call gets the kept token, whatever its
+    /// tokens ([`App::token_store`](crate::App::token_store)), a page's call gets the kept token, whatever its
     /// header holds. Without a kept one, the header's token works for Jira, Confluence and Bitbucket,
     /// whose URLs name the site. Forge storage, GraphQL and Forge's own APIs know the tenant by the
     /// token alone: they are called once Atlassian's installation-details API has accepted the token

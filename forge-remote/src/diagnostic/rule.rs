@@ -9,7 +9,7 @@ pub enum RuleKind {
     /// A difference between the manifest and the code.
     Difference,
     /// A property of the manifest that Atlassian's own validation accepts and that fails at run
-    /// time. [`App::allow`](crate::App::allow) turns it off.
+    /// time. [`App::allow_lint`](crate::App::allow_lint) turns it off.
     Lint,
 }
 

@@ -6,13 +6,13 @@ use axum::response::Response;
 
 use super::invocation::Invocation;
 use super::state::AppState;
-use crate::client::{Atlassian, GraphQl, Product, SealedTenant, Storage};
+use crate::client::{AtlassianClient, GraphQl, ProductApi, SealedTenant, Storage};
 use crate::credentials::SystemToken;
 use crate::fit::InstallationContext;
 use crate::response;
 use crate::token::Tokens;
 
-impl FromRequestParts<AppState> for Atlassian {
+impl FromRequestParts<AppState> for AtlassianClient {
     type Rejection = Response;
 
     async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
@@ -27,7 +27,9 @@ impl FromRequestParts<AppState> for Tokens {
     async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
         state.get().ok_or_else(|| {
             // Only inside another extractor: launch checks the rest.
-            tracing::error!("the app has no token store: give it one with `App::tokens(store)`");
+            tracing::error!(
+                "the app has no token store: give it one with `App::token_store(store)`"
+            );
             response::internal_error()
         })
     }
@@ -57,37 +59,37 @@ impl SealedTenant for Invocation {
 
 /// Atlassian's APIs, for the installation that the call comes from.
 impl Invocation {
-    /// Jira: see [`Atlassian::jira`](Atlassian::jira).
-    pub fn jira(&self) -> Product {
+    /// Jira: see [`AtlassianClient::jira`](AtlassianClient::jira).
+    pub fn jira(&self) -> ProductApi {
         self.atlassian().jira(self)
     }
 
-    /// Confluence: see [`Atlassian::confluence`](Atlassian::confluence).
-    pub fn confluence(&self) -> Product {
+    /// Confluence: see [`AtlassianClient::confluence`](AtlassianClient::confluence).
+    pub fn confluence(&self) -> ProductApi {
         self.atlassian().confluence(self)
     }
 
-    /// Bitbucket: see [`Atlassian::bitbucket`](Atlassian::bitbucket).
-    pub fn bitbucket(&self) -> Product {
+    /// Bitbucket: see [`AtlassianClient::bitbucket`](AtlassianClient::bitbucket).
+    pub fn bitbucket(&self) -> ProductApi {
         self.atlassian().bitbucket(self)
     }
 
-    /// Forge's own REST APIs: see [`Atlassian::platform`](Atlassian::platform).
-    pub fn platform(&self) -> Product {
+    /// Forge's own REST APIs: see [`AtlassianClient::platform`](AtlassianClient::platform).
+    pub fn platform(&self) -> ProductApi {
         self.atlassian().platform(self)
     }
 
-    /// The GraphQL gateway: see [`Atlassian::graphql`].
+    /// The GraphQL gateway: see [`AtlassianClient::graphql`].
     pub fn graphql(&self) -> GraphQl {
         self.atlassian().graphql(self)
     }
 
-    /// Compass: see [`Atlassian::compass`].
+    /// Compass: see [`AtlassianClient::compass`].
     pub fn compass(&self) -> GraphQl {
         self.atlassian().compass(self)
     }
 
-    /// Forge's storage of this installation: see [`Atlassian::storage`].
+    /// Forge's storage of this installation: see [`AtlassianClient::storage`].
     pub fn storage(&self, token: &SystemToken) -> Storage {
         self.atlassian().storage(self, token)
     }

@@ -87,7 +87,7 @@ fn payload(body: &[u8]) -> &[u8] {
 /// use forge_remote::prelude::*;
 ///
 /// #[trigger(events = ["avi:confluence:created:page"])]
-/// async fn index(retry: Retry, Event(page): Event) -> Result<()> {
+/// async fn index(retry: RetryContext, Event(page): Event) -> Result<()> {
 ///     if retry.is_retry() {
 ///         println!("again, because of {:?}: {page}", retry.reason);
 ///     }
@@ -99,7 +99,7 @@ fn payload(body: &[u8]) -> &[u8] {
 /// <https://developer.atlassian.com/platform/forge/runtime-reference/async-events-api/>
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Retry {
+pub struct RetryContext {
     /// How often it was sent before, as Forge counts: 0 for the first time, and for a repetition
     /// whose fault was Forge's own (those of queues aren't counted). See
     /// [`is_retry`](Self::is_retry).
@@ -128,7 +128,7 @@ pub struct RetentionWindow {
     pub remaining: Option<Duration>,
 }
 
-impl Retry {
+impl RetryContext {
     /// Whether it was sent before, whatever `count` says.
     pub fn is_retry(&self) -> bool {
         self.came || self.count > 0
@@ -180,13 +180,13 @@ impl Retry {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Retry {
+impl<S: Send + Sync> FromRequestParts<S> for RetryContext {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         parts.extensions.get::<Self>().cloned().ok_or_else(|| {
-            // Only a `Retry` inside another extractor can get here.
-            tracing::error!("take `Retry` as an argument of the handler itself");
+            // Only a `RetryContext` inside another extractor can get here.
+            tracing::error!("take `RetryContext` as an argument of the handler itself");
             response::json_error(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "internal_error",

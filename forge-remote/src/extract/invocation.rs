@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::state::AppState;
-use crate::client::Atlassian;
+use crate::client::AtlassianClient;
 use crate::credentials::{Owner, VerifiedCall};
 use crate::fit::{Claims, Provenance};
 use crate::opaque::Opaque;
@@ -26,7 +26,7 @@ pub(crate) struct Verified(Opaque<Inner>);
 struct Inner {
     call: VerifiedCall,
     endpoint: Arc<str>,
-    atlassian: Atlassian,
+    atlassian: AtlassianClient,
     work: Arc<Work>,
     trace_id: Option<Box<str>>,
     span_id: Option<Box<str>>,
@@ -34,13 +34,13 @@ struct Inner {
 
 /// What of a request's path is below its handler's, as it was sent: in requests that are.
 #[derive(Clone, Debug)]
-pub(crate) struct Below(pub(crate) String);
+pub(crate) struct Subpath(pub(crate) String);
 
 impl Verified {
     pub(crate) fn new(
         claims: Claims,
         endpoint: Arc<str>,
-        atlassian: Atlassian,
+        atlassian: AtlassianClient,
         headers: &HeaderMap,
         provenance: Provenance,
         work: Arc<Work>,
@@ -136,7 +136,7 @@ impl Invocation {
     /// its own: after a response of 2xx, Forge does not send the call again.
     ///
     /// Calls to Atlassian are not retried past the time that Forge waits for the response: take
-    /// [`without_deadline`](Atlassian::without_deadline) for the work.
+    /// [`without_deadline`](AtlassianClient::without_deadline) for the work.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -158,7 +158,7 @@ impl Invocation {
 
     /// Atlassian's APIs, for calls to other installations; for this one there are
     /// [`jira`](Self::jira), [`confluence`](Self::confluence) and the rest.
-    pub fn atlassian(&self) -> &Atlassian {
+    pub fn atlassian(&self) -> &AtlassianClient {
         &self.0.0.atlassian
     }
 }

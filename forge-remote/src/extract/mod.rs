@@ -10,9 +10,9 @@ mod state;
 
 pub(crate) use body::{PlatformBody, whole_body};
 pub(crate) use event::read_event;
-pub use event::{Event, RetentionWindow, Retry};
+pub use event::{Event, RetentionWindow, RetryContext};
 pub use invocation::Invocation;
-pub(crate) use invocation::{Below, Verified, trace_id};
+pub(crate) use invocation::{Subpath, Verified, trace_id};
 pub use json::Json;
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};

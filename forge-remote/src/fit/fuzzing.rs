@@ -22,9 +22,10 @@ use serde_json::value::RawValue;
 
 use super::claims::{Claims, Expected, Origin};
 use super::jws::Compact;
-use super::source::{FetchError, Fetched, KeySource};
+use super::source::{FetchError, JwksDocument, KeySource};
 use super::{
-    AppId, Caller, Clock, KeyPolicy, KeyRing, KeySet, Named, Target, Verification, Verifier, jwk,
+    AllowedCaller, AllowedModuleKey, AppId, Clock, EndpointTarget, Jwks, JwksPolicy, KeyRing,
+    VerificationPolicy, Verifier, jwk,
 };
 use crate::fuzzing::first_line;
 
@@ -58,10 +59,10 @@ impl Clock for Still {
 struct OneKey(Vec<u8>);
 
 impl KeySource for OneKey {
-    fn fetch(&self) -> Boxed<Result<Fetched, FetchError>> {
+    fn fetch(&self) -> Boxed<Result<JwksDocument, FetchError>> {
         let document = self.0.clone().into();
         Box::pin(async move {
-            Ok(Fetched {
+            Ok(JwksDocument {
                 document,
                 max_age: None,
             })
@@ -88,12 +89,12 @@ static RIG: LazyLock<Rig> = LazyLock::new(|| {
         "n": URL_SAFE_NO_PAD.encode(public.n), "e": URL_SAFE_NO_PAD.encode(public.e),
     }]});
     let source = OneKey(document.to_string().into_bytes());
-    let keys = KeySet::new(source, KeyPolicy::default(), Arc::new(Still));
+    let keys = Jwks::new(source, JwksPolicy::default(), Arc::new(Still));
     let app_id = APP_ID.parse::<AppId>().expect("it is an app's id");
     let verifier = Verifier::new(
         app_id,
         KeyRing::new(keys),
-        Verification::default(),
+        VerificationPolicy::default(),
         Arc::new(Still),
     );
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -120,12 +121,12 @@ impl Rig {
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    fn verify(&self, authorization: HeaderValue, caller: Caller) -> Option<Claims> {
-        let mut target = Target::new("tick", "scheduledTrigger", caller);
+    fn verify(&self, authorization: HeaderValue, caller: AllowedCaller) -> Option<Claims> {
+        let mut target = EndpointTarget::new("tick", "scheduledTrigger", caller);
         target.module = Some("tick-trigger".to_owned());
-        if target.caller == Caller::Page {
+        if target.caller == AllowedCaller::Page {
             // Any module's key.
-            target.named = Named::Anything;
+            target.named = AllowedModuleKey::Anything;
         }
         let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization)]);
         let verified = self.verifier.verify(&headers, &target);
@@ -156,7 +157,7 @@ pub fn verifier(input: &[u8]) {
     }
     let rig = &*RIG;
     if let Ok(authorization) = HeaderValue::from_bytes(input) {
-        let accepted = rig.verify(authorization, Caller::Page);
+        let accepted = rig.verify(authorization, AllowedCaller::Page);
         assert!(accepted.is_none(), "accepted without a signature");
     }
     let (header, payload) = first_line(input);
@@ -186,15 +187,15 @@ pub fn verifier(input: &[u8]) {
     if kid.is_ok() {
         check_header(header);
     }
-    let accepted = rig.verify(bearer(&forged), Caller::Page);
+    let accepted = rig.verify(bearer(&forged), AllowedCaller::Page);
     assert!(accepted.is_none(), "accepted with a forged signature");
     if !kid.is_ok_and(|kid| kid == KID) {
         return;
     }
     let token = rig.sign(&signed);
-    let accepted = rig.verify(bearer(&token), Caller::Page);
+    let accepted = rig.verify(bearer(&token), AllowedCaller::Page);
     assert_eq!(accepted.is_some(), claims.is_ok(), "a page's call");
-    if let Some(claims) = rig.verify(bearer(&token), Caller::Platform) {
+    if let Some(claims) = rig.verify(bearer(&token), AllowedCaller::Platform) {
         assert!(passes && claims.principal().is_none(), "a platform's call");
         let types = [Some("core:endpoint"), Some("scheduledTrigger")];
         assert!(types.contains(&claims.module_type()), "a platform's call");
@@ -283,12 +284,12 @@ pub fn key_set(input: &[u8]) {
     }
     for (kid, candidates) in &keys {
         #[derive(Deserialize)]
-        struct Named {
+        struct AllowedModuleKey {
             kid: String,
             kty: String,
         }
         let entry = |entry: &&RawValue| {
-            let named = serde_json::from_str::<Named>(entry.get());
+            let named = serde_json::from_str::<AllowedModuleKey>(entry.get());
             named.is_ok_and(|named| named.kid == **kid && named.kty == "RSA")
         };
         assert!(document.keys.iter().any(entry), "`{kid}` came from nowhere");

@@ -9,7 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::value::RawValue;
 
 use super::json::Object;
-use super::refusal::Refusal;
+use super::refusal::TokenRejection;
 
 /// Keys tried for one `kid`: each costs a signature check.
 const MAX_CANDIDATES: usize = 4;
@@ -29,15 +29,15 @@ pub(super) struct Key {
 
 impl Key {
     /// Whether `signature` over `signed` is this key's.
-    pub(super) fn verify(&self, signed: &str, signature: &Vec<u8>) -> Result<(), Refusal> {
+    pub(super) fn verify(&self, signed: &str, signature: &Vec<u8>) -> Result<(), TokenRejection> {
         // The provider by name: the process-wide one panics when two backends are compiled in.
         (jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.verifier_factory)(
             &Algorithm::RS256,
             &self.decoding,
         )
-        .map_err(|_| Refusal::BadSignature)?
+        .map_err(|_| TokenRejection::BadSignature)?
         .verify(signed.as_bytes(), signature)
-        .map_err(|_| Refusal::BadSignature)
+        .map_err(|_| TokenRejection::BadSignature)
     }
 }
 

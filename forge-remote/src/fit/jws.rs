@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::json::{Names, Text, is_too_deep};
-use super::refusal::Refusal;
+use super::refusal::TokenRejection;
 
 /// Longest `kid` looked up; Atlassian's are about 64 bytes.
 const MAX_KID_BYTES: usize = 256;
@@ -25,18 +25,18 @@ pub(super) struct Compact<'a> {
 }
 
 impl<'a> Compact<'a> {
-    pub(super) fn split(token: &'a str) -> Result<Self, Refusal> {
+    pub(super) fn split(token: &'a str) -> Result<Self, TokenRejection> {
         let (signed, signature) = token
             .rsplit_once('.')
-            .ok_or(Refusal::NotCompact("it has one part, not three"))?;
+            .ok_or(TokenRejection::NotCompact("it has one part, not three"))?;
         let (header, payload) = signed
             .split_once('.')
-            .ok_or(Refusal::NotCompact("it has two parts, not three"))?;
+            .ok_or(TokenRejection::NotCompact("it has two parts, not three"))?;
         if payload.contains('.') {
-            return Err(Refusal::NotCompact("it has more than three parts"));
+            return Err(TokenRejection::NotCompact("it has more than three parts"));
         }
         if header.is_empty() || payload.is_empty() || signature.is_empty() {
-            return Err(Refusal::NotCompact("a part is empty"));
+            return Err(TokenRejection::NotCompact("a part is empty"));
         }
         Ok(Self {
             header,
@@ -48,35 +48,36 @@ impl<'a> Compact<'a> {
 
     /// The payload's bytes. The engine refuses padding, the standard alphabet, white space and
     /// stray trailing bits.
-    pub(super) fn payload(&self) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn payload(&self) -> Result<Vec<u8>, TokenRejection> {
         decode(self.payload, "the payload is not base64url")
     }
 
-    pub(super) fn signature(&self) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn signature(&self) -> Result<Vec<u8>, TokenRejection> {
         decode(self.signature, "the signature is not base64url")
     }
 
     /// Checks the header and returns its `kid`.
-    pub(super) fn kid(&self) -> Result<String, Refusal> {
+    pub(super) fn kid(&self) -> Result<String, TokenRejection> {
         if self.header.len() > MAX_HEADER_BYTES {
-            return Err(Refusal::BadHeader("it is too long"));
+            return Err(TokenRejection::BadHeader("it is too long"));
         }
         let json = decode(self.header, "the header is not base64url")?;
-        let json = std::str::from_utf8(&json).map_err(|_| Refusal::BadHeader("it is not UTF-8"))?;
+        let json =
+            std::str::from_utf8(&json).map_err(|_| TokenRejection::BadHeader("it is not UTF-8"))?;
         if is_too_deep(json) {
-            return Err(Refusal::BadHeader("it is nested too deep"));
+            return Err(TokenRejection::BadHeader("it is nested too deep"));
         }
         let header: Header<'_> = serde_json::from_str(json).map_err(|_| {
-            Refusal::BadHeader("it is not a JSON object with distinct, well-typed members")
+            TokenRejection::BadHeader("it is not a JSON object with distinct, well-typed members")
         })?;
         header.check()
     }
 }
 
-fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, Refusal> {
+fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, TokenRejection> {
     URL_SAFE_NO_PAD
         .decode(part)
-        .map_err(|_| Refusal::NotCompact(problem))
+        .map_err(|_| TokenRejection::NotCompact(problem))
 }
 
 #[derive(Default)]
@@ -93,25 +94,25 @@ const FORBIDDEN: [&str; 12] = [
 ];
 
 impl Header<'_> {
-    fn check(self) -> Result<String, Refusal> {
+    fn check(self) -> Result<String, TokenRejection> {
         match self.alg {
             Some(alg) if alg.0 == "RS256" => {}
-            _ => return Err(Refusal::WrongAlgorithm),
+            _ => return Err(TokenRejection::WrongAlgorithm),
         }
         if let Some(name) = self.forbidden {
-            return Err(Refusal::ForbiddenHeader(name));
+            return Err(TokenRejection::ForbiddenHeader(name));
         }
         if self
             .typ
             .is_some_and(|typ| !typ.0.eq_ignore_ascii_case("JWT"))
         {
-            return Err(Refusal::BadHeader("its `typ` is not JWT"));
+            return Err(TokenRejection::BadHeader("its `typ` is not JWT"));
         }
         match self.kid {
             Some(kid) if !kid.0.is_empty() && kid.0.len() <= MAX_KID_BYTES => {
                 Ok(kid.0.into_owned())
             }
-            _ => Err(Refusal::NoKid),
+            _ => Err(TokenRejection::NoKid),
         }
     }
 }

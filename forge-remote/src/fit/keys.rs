@@ -10,20 +10,20 @@ use tokio::sync::watch;
 
 use super::clock::{Clock, Moment};
 use super::jwk::{self, Key, Keys};
-use super::refusal::{Refusal, VerifyError};
+use super::refusal::{TokenRejection, VerifyError};
 use super::source::{KeySource, LONGEST_FETCH};
 use super::unknown_keys::UnknownKeys;
 
 /// How a key set is kept fresh. The defaults suit Atlassian's: keys rotate often, without notice.
 #[derive(Clone, Debug)]
-pub struct KeyPolicy {
+pub struct JwksPolicy {
     pub(crate) time_to_live: Duration,
     pub(crate) max_stale: Duration,
     pub(crate) unknown_key_cooldown: Duration,
     pub(crate) fetch_timeout: Duration,
 }
 
-impl Default for KeyPolicy {
+impl Default for JwksPolicy {
     fn default() -> Self {
         Self {
             time_to_live: Duration::from_secs(3600),
@@ -34,7 +34,7 @@ impl Default for KeyPolicy {
     }
 }
 
-impl KeyPolicy {
+impl JwksPolicy {
     /// The longest cache lifetime of a fetched set (default: 1 hour; at least 60 seconds). The set
     /// is refreshed when 80 % of it have passed, so a key that Atlassian withdraws is refused
     /// within 48 minutes by default. A source's shorter `max-age` is followed, down to 60 seconds;
@@ -65,10 +65,10 @@ impl KeyPolicy {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use forge_remote::fit::KeyPolicy;
+    /// use forge_remote::fit::JwksPolicy;
     /// use forge_remote::prelude::*;
     ///
-    /// let policy = KeyPolicy::default().fetch_timeout(Duration::from_secs(15));
+    /// let policy = JwksPolicy::default().fetch_timeout(Duration::from_secs(15));
     /// let app = App::new().key_policy(policy);
     /// # let _ = app;
     /// ```
@@ -105,7 +105,7 @@ pub enum KeysUnavailable {
     /// The token names a key that is not in the set, and the set may not be fetched again yet.
     #[error(
         "the token's key is not in the key set, which was fetched for another unknown key within \
-         `KeyPolicy::unknown_key_cooldown`; it is looked for again after that"
+         `JwksPolicy::unknown_key_cooldown`; it is looked for again after that"
     )]
     Cooldown,
 }
@@ -122,11 +122,11 @@ impl KeysUnavailable {
 
 /// A key set and its upkeep; clones share it.
 #[derive(Clone)]
-pub struct KeySet {
+pub struct Jwks {
     inner: Arc<Inner>,
 }
 
-impl fmt::Debug for KeySet {
+impl fmt::Debug for Jwks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeySet")
             .field("source", &self.inner.source.name())
@@ -137,7 +137,7 @@ impl fmt::Debug for KeySet {
 struct Inner {
     source: Box<dyn KeySource>,
     clock: Arc<dyn Clock>,
-    policy: KeyPolicy,
+    policy: JwksPolicy,
     snapshot: ArcSwapOption<Snapshot>,
     upkeep: Mutex<Upkeep>,
     /// Counts finished fetches; waiting requests watch it.
@@ -190,9 +190,9 @@ impl Upkeep {
     }
 }
 
-impl KeySet {
+impl Jwks {
     /// A key set that nothing was fetched for yet.
-    pub fn new(source: impl KeySource, policy: KeyPolicy, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(source: impl KeySource, policy: JwksPolicy, clock: Arc<dyn Clock>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 source: Box::new(source),
@@ -295,7 +295,7 @@ impl Inner {
         if upkeep.failed.is_some() {
             KeysUnavailable::NotFetched.into()
         } else if upkeep.accepted > first_seen {
-            Refusal::UnknownKey.into()
+            TokenRejection::UnknownKey.into()
         } else {
             KeysUnavailable::Cooldown.into()
         }
@@ -422,7 +422,7 @@ impl Inner {
                     Err(_) => {
                         let limit = inner.policy.fetch_timeout;
                         inner.reject(&format!(
-                            "no answer within {limit:?} (`KeyPolicy::fetch_timeout`)"
+                            "no answer within {limit:?} (`JwksPolicy::fetch_timeout`)"
                         ));
                     }
                 }

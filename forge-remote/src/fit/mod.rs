@@ -29,11 +29,15 @@ pub use clock::{Clock, SystemClock};
 pub(crate) use clock_health::ClockHealth;
 pub(crate) use cloud::{Cloud, cloud_id_of, cloud_ids};
 pub use future::BoxFuture;
-pub use keys::{KeyPolicy, KeySet, KeysUnavailable};
-pub use policy::{Caller, EndpointBinding, Environment, Named, Target, Verification};
+pub use keys::{Jwks, JwksPolicy, KeysUnavailable};
+pub use policy::{
+    AllowedCaller, AllowedModuleKey, EndpointBinding, EndpointTarget, Environment,
+    VerificationPolicy,
+};
 pub use provenance::Provenance;
-pub use refusal::{Refusal, VerifyError};
+pub use refusal::{TokenRejection, VerifyError};
 pub use source::{
-    FetchError, Fetched, HttpKeySource, InvalidKeyUrl, KeySource, PRODUCTION_KEYS, STAGING_KEYS,
+    FetchError, HttpKeySource, InvalidKeyUrl, JwksDocument, KeySource, PRODUCTION_KEYS,
+    STAGING_KEYS,
 };
 pub use verifier::{KeyRing, MAX_TOKEN_BYTES, Verifier};

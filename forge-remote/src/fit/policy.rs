@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The most that [`Verification::clock_skew`] allows.
+/// The most that [`VerificationPolicy::clock_skew`] allows.
 pub(super) const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
 
 /// The Forge environments an installation can be in (`app.environment.type`).
@@ -59,13 +59,13 @@ pub enum EndpointBinding {
 /// How tokens are judged; every default is the safe one.
 ///
 /// ```
-/// use forge_remote::fit::{Environment, Verification};
+/// use forge_remote::fit::{Environment, VerificationPolicy};
 ///
-/// let policy = Verification::default().environments([Environment::Production]).replay_guard(true);
+/// let policy = VerificationPolicy::default().environments([Environment::Production]).replay_guard(true);
 /// # let _ = policy;
 /// ```
 #[derive(Clone, Debug)]
-pub struct Verification {
+pub struct VerificationPolicy {
     pub(crate) clock_skew: Duration,
     pub(crate) max_lifetime: Duration,
     pub(crate) binding: EndpointBinding,
@@ -73,7 +73,7 @@ pub struct Verification {
     pub(crate) replay_guard: bool,
 }
 
-impl Default for Verification {
+impl Default for VerificationPolicy {
     fn default() -> Self {
         Self {
             clock_skew: Duration::from_secs(10),
@@ -85,7 +85,7 @@ impl Default for Verification {
     }
 }
 
-impl Verification {
+impl VerificationPolicy {
     /// How far this machine's clock may be behind Atlassian's: 10 seconds unless told otherwise,
     /// 60 at most. It applies to `nbf` and `iat`; an expired token is expired.
     pub fn clock_skew(mut self, skew: Duration) -> Self {
@@ -118,15 +118,15 @@ impl Verification {
 /// The endpoint a token is verified for.
 ///
 /// ```
-/// use forge_remote::fit::{Caller, Target};
+/// use forge_remote::fit::{AllowedCaller, EndpointTarget};
 ///
-/// let mut target = Target::new("refresh-index", "scheduledTrigger", Caller::Platform);
+/// let mut target = EndpointTarget::new("refresh-index", "scheduledTrigger", AllowedCaller::Platform);
 /// target.module = Some("refresh-index-trigger".into());
 /// # let _ = target;
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Target {
+pub struct EndpointTarget {
     /// The endpoint's key.
     pub endpoint: String,
     /// The key of the module that points at the endpoint, where it has one of its own.
@@ -134,9 +134,9 @@ pub struct Target {
     /// The type of that module, as the manifest has it: `trigger`, `macro`, …
     pub module_type: &'static str,
     /// What a token of a `core:endpoint` may name.
-    pub named: Named,
+    pub named: AllowedModuleKey,
     /// Who may call it.
-    pub caller: Caller,
+    pub caller: AllowedCaller,
     /// Whether Forge may forward the headers of its own caller.
     pub forwards_headers: bool,
     /// Whether the call ends an installation, so that no lenient binding applies.
@@ -145,15 +145,19 @@ pub struct Target {
     pub pages: Vec<String>,
 }
 
-impl Target {
+impl EndpointTarget {
     /// An endpoint with this key, the type of the module that points at it, and who may call it. It
     /// accepts its own key, and any page where pages may call.
-    pub fn new(endpoint: impl Into<String>, module_type: &'static str, caller: Caller) -> Self {
+    pub fn new(
+        endpoint: impl Into<String>,
+        module_type: &'static str,
+        caller: AllowedCaller,
+    ) -> Self {
         Self {
             endpoint: endpoint.into(),
             module: None,
             module_type,
-            named: Named::Own,
+            named: AllowedModuleKey::Own,
             caller,
             forwards_headers: false,
             ends_installation: false,
@@ -164,7 +168,7 @@ impl Target {
 
 /// What a token of a `core:endpoint` may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
+pub enum AllowedModuleKey {
     /// Its own endpoint or module.
     Own,
     /// Those, and a module that no code knows; not one of these keys, which are other handlers'.
@@ -175,7 +179,7 @@ pub enum Named {
     Anything,
 }
 
-impl Named {
+impl AllowedModuleKey {
     /// Whether it may name this key, which isn't its own.
     pub(super) fn takes(&self, key: &str) -> bool {
         match self {
@@ -189,7 +193,7 @@ impl Named {
 /// Who may call a kind of handler, and so what a token may look like. Who made one call is its
 /// [`Provenance`](super::Provenance).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub enum AllowedCaller {
     /// The platform by itself: a token with a `principal` is refused.
     Platform,
     /// The platform because of what a user did: a `principal` is taken, from a `core:endpoint`

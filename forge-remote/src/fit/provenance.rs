@@ -3,7 +3,7 @@
 use forge_remote_schema::pages::is_token_module_type;
 
 use super::claims::Claims;
-use super::policy::{Caller, Target};
+use super::policy::{AllowedCaller, EndpointTarget};
 
 /// The module type of the platform's own calls.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
@@ -13,7 +13,7 @@ pub(crate) const PLATFORM_MODULE: &str = "core:endpoint";
 ///
 /// The Forge Invocation Token (FIT) is signed, the headers beside it are not: an OAuth token in
 /// `x-forge-oauth-system` or `x-forge-oauth-user` is Forge's only when nobody else could write the
-/// header. [`Caller`] says who may call a handler; this says who made one verified call. Every rule
+/// header. [`AllowedCaller`] says who may call a handler; this says who made one verified call. Every rule
 /// about tokens reads it: what is kept, what is handed out, and what must be proven first.
 ///
 /// ```
@@ -42,23 +42,23 @@ pub enum Provenance {
 
 impl Provenance {
     /// Determines it for claims that were verified for this target.
-    pub(crate) fn of(claims: &Claims, target: &Target) -> Self {
+    pub(crate) fn of(claims: &Claims, target: &EndpointTarget) -> Self {
         if target.forwards_headers {
             return Self::Forwarded;
         }
         let by_platform = match (target.caller, claims.module_type()) {
             // No browser holds a token of this type.
-            (Caller::PlatformForUser, Some(PLATFORM_MODULE)) => true,
+            (AllowedCaller::PlatformForUser, Some(PLATFORM_MODULE)) => true,
             (_, Some(PLATFORM_MODULE)) => claims.principal().is_none(),
-            (Caller::Page, _) => false,
+            (AllowedCaller::Page, _) => false,
             // Some modules are pages and platform calls at once.
             (_, Some(own)) => {
                 own == target.module_type
                     && !is_token_module_type(own)
                     && claims.principal().is_none()
             }
-            (Caller::Platform, None) => claims.principal().is_none(),
-            (Caller::PlatformForUser, None) => false,
+            (AllowedCaller::Platform, None) => claims.principal().is_none(),
+            (AllowedCaller::PlatformForUser, None) => false,
         };
         if by_platform {
             Self::Platform

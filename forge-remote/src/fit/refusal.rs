@@ -9,7 +9,7 @@ use crate::fit::keys::KeysUnavailable;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
-pub enum Refusal {
+pub enum TokenRejection {
     #[error("there is no Authorization header")]
     MissingHeader,
     #[error("there is more than one Authorization header")]
@@ -75,7 +75,7 @@ pub enum Refusal {
     Replayed,
 }
 
-impl Refusal {
+impl TokenRejection {
     /// A short, stable name for metrics and searches.
     pub fn code(&self) -> &'static str {
         match self {
@@ -117,7 +117,7 @@ impl Refusal {
 pub enum VerifyError {
     /// The token is no good: 401.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(#[from] TokenRejection),
     /// The keys can't be had, so nothing can be said about the token: 503.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),

@@ -23,7 +23,7 @@ pub(super) const LONGEST_FETCH: Duration = Duration::from_secs(60);
 
 /// A key-set document and how long its source says it keeps.
 #[derive(Clone, Debug)]
-pub struct Fetched {
+pub struct JwksDocument {
     /// The document: a JWK set (RFC 7517).
     pub document: Bytes,
     /// `Cache-Control: max-age`, where the source gives it.
@@ -52,14 +52,14 @@ impl FetchError {
 /// A place to fetch one key set from.
 pub trait KeySource: Send + Sync + 'static {
     /// Fetches the document. The caller bounds the time.
-    fn fetch(&self) -> BoxFuture<Result<Fetched, FetchError>>;
+    fn fetch(&self) -> BoxFuture<Result<JwksDocument, FetchError>>;
 
     /// What to call the source in messages.
     fn name(&self) -> &str;
 }
 
 impl KeySource for Box<dyn KeySource> {
-    fn fetch(&self) -> BoxFuture<Result<Fetched, FetchError>> {
+    fn fetch(&self) -> BoxFuture<Result<JwksDocument, FetchError>> {
         (**self).fetch()
     }
 
@@ -72,7 +72,7 @@ impl KeySource for Box<dyn KeySource> {
 ///
 /// Redirects are not followed, a document has at most 1 MiB, and an HTTP client that could not be
 /// built (certificates that are mounted late, say) is built again with the next fetch. The time is
-/// bounded by the caller ([`KeyPolicy::fetch_timeout`](super::KeyPolicy::fetch_timeout)), 60 seconds
+/// bounded by the caller ([`JwksPolicy::fetch_timeout`](super::JwksPolicy::fetch_timeout)), 60 seconds
 /// at most. A proxy is taken from the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`), except
 /// on loopback.
 #[derive(Clone, Debug)]
@@ -128,7 +128,7 @@ impl HttpKeySource {
 }
 
 impl KeySource for HttpKeySource {
-    fn fetch(&self) -> BoxFuture<Result<Fetched, FetchError>> {
+    fn fetch(&self) -> BoxFuture<Result<JwksDocument, FetchError>> {
         let this = self.clone();
         Box::pin(async move {
             let failed = |reason: &str, error: reqwest::Error| FetchError {
@@ -164,7 +164,7 @@ impl KeySource for HttpKeySource {
                 }
                 document.extend_from_slice(&chunk);
             }
-            Ok(Fetched {
+            Ok(JwksDocument {
                 document: document.into(),
                 max_age,
             })

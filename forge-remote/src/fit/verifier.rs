@@ -12,12 +12,13 @@ use super::claims::{Claims, Expected, Origin};
 use super::clock::Clock;
 use super::clock_health::ClockHealth;
 use super::jws::Compact;
-use super::keys::KeySet;
+use super::keys::Jwks;
 use super::policy::{
-    Caller, EndpointBinding, Environment, MAX_CLOCK_SKEW, Named, Target, Verification,
+    AllowedCaller, AllowedModuleKey, EndpointBinding, EndpointTarget, Environment, MAX_CLOCK_SKEW,
+    VerificationPolicy,
 };
 use super::provenance::{PLATFORM_MODULE, Provenance};
-use super::refusal::{Refusal, VerifyError};
+use super::refusal::{TokenRejection, VerifyError};
 use super::replay::ReplayGuard;
 use super::verified_time::VerifiedTime;
 
@@ -32,16 +33,16 @@ const MAX_LOGGED_CHARS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct KeyRing {
     /// The set for every token that chooses no other.
-    pub commercial: KeySet,
+    pub commercial: Jwks,
     /// The set for tokens of Atlassian's staging cloud, where that is accepted.
-    pub staging: Option<KeySet>,
+    pub staging: Option<Jwks>,
     /// The sets of isolated clouds, by their label (`icLabel`).
-    pub isolated: BTreeMap<String, KeySet>,
+    pub isolated: BTreeMap<String, Jwks>,
 }
 
 impl KeyRing {
     /// One key set for everything.
-    pub fn new(commercial: KeySet) -> Self {
+    pub fn new(commercial: Jwks) -> Self {
         Self {
             commercial,
             staging: None,
@@ -50,13 +51,13 @@ impl KeyRing {
     }
 
     /// Every key set.
-    pub fn all(&self) -> impl Iterator<Item = &KeySet> {
+    pub fn all(&self) -> impl Iterator<Item = &Jwks> {
         std::iter::once(&self.commercial)
             .chain(&self.staging)
             .chain(self.isolated.values())
     }
 
-    fn choose(&self, payload: &[u8]) -> &KeySet {
+    fn choose(&self, payload: &[u8]) -> &Jwks {
         if self.staging.is_none() && self.isolated.is_empty() {
             return &self.commercial;
         }
@@ -73,7 +74,7 @@ impl KeyRing {
 pub struct Verifier {
     app_id: AppId,
     keys: KeyRing,
-    policy: Verification,
+    policy: VerificationPolicy,
     clock: Arc<dyn Clock>,
     time: VerifiedTime,
     replay: ReplayGuard,
@@ -92,7 +93,12 @@ impl fmt::Debug for Verifier {
 
 impl Verifier {
     /// A verifier for the tokens of `app_id`, signed by a key of `keys`.
-    pub fn new(app_id: AppId, keys: KeyRing, policy: Verification, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(
+        app_id: AppId,
+        keys: KeyRing,
+        policy: VerificationPolicy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             app_id,
             keys,
@@ -120,7 +126,7 @@ impl Verifier {
     pub async fn verify(
         &self,
         headers: &HeaderMap,
-        target: &Target,
+        target: &EndpointTarget,
     ) -> Result<Claims, VerifyError> {
         let token = bearer(headers)?;
         let jws = Compact::split(token)?;
@@ -133,7 +139,7 @@ impl Verifier {
             .iter()
             .any(|key| key.verify(jws.signed, &signature).is_ok())
         {
-            return Err(Refusal::BadSignature.into());
+            return Err(TokenRejection::BadSignature.into());
         }
 
         let (now, is_behind) = self.time.now(&*self.clock);
@@ -150,7 +156,12 @@ impl Verifier {
         let checked = Claims::check(payload, &expected);
         match &checked {
             Ok(_) if !is_behind => self.clock_health.confirm(),
-            Ok(_) | Err(Refusal::Expired | Refusal::NotYetValid | Refusal::LivesTooLong) => {
+            Ok(_)
+            | Err(
+                TokenRejection::Expired
+                | TokenRejection::NotYetValid
+                | TokenRejection::LivesTooLong,
+            ) => {
                 self.clock_health.doubt();
             }
             Err(_) => {}
@@ -161,19 +172,19 @@ impl Verifier {
         }
         self.check_environment(&claims)?;
         self.bind(&claims, target)?;
-        if self.policy.replay_guard && target.caller != Caller::Page {
-            let jti = claims.jti().ok_or(Refusal::MissingClaim("jti"))?;
+        if self.policy.replay_guard && target.caller != AllowedCaller::Page {
+            let jti = claims.jti().ok_or(TokenRejection::MissingClaim("jti"))?;
             if !self
                 .replay
                 .first_use(jti, claims.expires_at(), expected.now)
             {
-                return Err(Refusal::Replayed.into());
+                return Err(TokenRejection::Replayed.into());
             }
         }
         Ok(claims)
     }
 
-    fn check_environment(&self, claims: &Claims) -> Result<(), Refusal> {
+    fn check_environment(&self, claims: &Claims) -> Result<(), TokenRejection> {
         let Some(accepted) = &self.policy.environments else {
             return Ok(());
         };
@@ -185,21 +196,21 @@ impl Verifier {
         {
             Ok(())
         } else {
-            Err(Refusal::WrongEnvironment)
+            Err(TokenRejection::WrongEnvironment)
         }
     }
 
     /// Ties the token to the endpoint it came to: a FIT itself names no path.
-    fn bind(&self, claims: &Claims, target: &Target) -> Result<(), Refusal> {
+    fn bind(&self, claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejection> {
         let from_platform = claims.module_type() == Some(PLATFORM_MODULE);
         let may_have_user = match target.caller {
-            Caller::Page => true,
+            AllowedCaller::Page => true,
             // What a browser holds names a page's module.
-            Caller::PlatformForUser => from_platform,
-            Caller::Platform => false,
+            AllowedCaller::PlatformForUser => from_platform,
+            AllowedCaller::Platform => false,
         };
         if !may_have_user && claims.principal().is_some() {
-            return Err(Refusal::HasPrincipal);
+            return Err(TokenRejection::HasPrincipal);
         }
         let binding = match self.policy.binding {
             EndpointBinding::UnknownModules | EndpointBinding::PrincipalOnly
@@ -209,14 +220,14 @@ impl Verifier {
             }
             binding => binding,
         };
-        let is_own =
-            target.caller != Caller::Page && claims.module_type() == Some(target.module_type);
-        if target.caller != Caller::Page
+        let is_own = target.caller != AllowedCaller::Page
+            && claims.module_type() == Some(target.module_type);
+        if target.caller != AllowedCaller::Page
             && !from_platform
             && !accepts_type(claims.module_type(), target, binding)
         {
             self.log_type(claims.module_type(), target);
-            return Err(Refusal::WrongModuleType);
+            return Err(TokenRejection::WrongModuleType);
         }
         if binding == EndpointBinding::PrincipalOnly {
             return check_page(claims, target);
@@ -227,16 +238,16 @@ impl Verifier {
                 || target.module.as_deref() == Some(key)
                 || target.named.takes(key)
         };
-        let named = target.named != Named::Anything;
+        let named = target.named != AllowedModuleKey::Anything;
         if (from_platform || is_own) && named && !claims.module_key().is_some_and(ours) {
-            return Err(Refusal::WrongEndpoint);
+            return Err(TokenRejection::WrongEndpoint);
         }
         check_page(claims, target)
     }
 
     /// Logs a module type that is refused, once, for whoever has to decide whether it is the
     /// platform's.
-    fn log_type(&self, module_type: Option<&str>, target: &Target) {
+    fn log_type(&self, module_type: Option<&str>, target: &EndpointTarget) {
         let module_type = module_type.unwrap_or("none");
         let shown: String = module_type.chars().take(MAX_LOGGED_CHARS).collect();
         {
@@ -249,10 +260,10 @@ impl Verifier {
         let setting = if target.ends_installation {
             "no setting accepts it at a handler that ends an installation"
         } else if is_token_module_type(module_type) {
-            "it is a page's; only `Verification::binding(EndpointBinding::PrincipalOnly)` accepts it"
+            "it is a page's; only `VerificationPolicy::binding(EndpointBinding::PrincipalOnly)` accepts it"
         } else {
             "if Forge itself makes these calls, accept it by \
-             `Verification::binding(EndpointBinding::UnknownModules)`"
+             `VerificationPolicy::binding(EndpointBinding::UnknownModules)`"
         };
         tracing::warn!(
             module_type = ?shown,
@@ -266,13 +277,17 @@ impl Verifier {
 
 /// Whether a handler that only the platform calls accepts a token of this module type, which is
 /// not `core:endpoint`.
-fn accepts_type(module_type: Option<&str>, target: &Target, binding: EndpointBinding) -> bool {
+fn accepts_type(
+    module_type: Option<&str>,
+    target: &EndpointTarget,
+    binding: EndpointBinding,
+) -> bool {
     let is_own = module_type == Some(target.module_type);
     match binding {
         EndpointBinding::Strict => false,
         // The tokens of calls without an endpoint in the manifest are not documented.
         EndpointBinding::Key => {
-            is_own || (module_type.is_none() && target.named == Named::Anything)
+            is_own || (module_type.is_none() && target.named == AllowedModuleKey::Anything)
         }
         EndpointBinding::UnknownModules => is_own || !module_type.is_some_and(is_token_module_type),
         EndpointBinding::PrincipalOnly => true,
@@ -280,8 +295,8 @@ fn accepts_type(module_type: Option<&str>, target: &Target, binding: EndpointBin
 }
 
 /// Checks that the page may call the handler, where that names its pages.
-fn check_page(claims: &Claims, target: &Target) -> Result<(), Refusal> {
-    let is_open = target.pages.is_empty() || target.caller != Caller::Page;
+fn check_page(claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejection> {
+    let is_open = target.pages.is_empty() || target.caller != AllowedCaller::Page;
     if is_open || Provenance::of(claims, target) != Provenance::Page {
         return Ok(());
     }
@@ -289,29 +304,29 @@ fn check_page(claims: &Claims, target: &Target) -> Result<(), Refusal> {
     if claims.module_key().is_some_and(may) {
         Ok(())
     } else {
-        Err(Refusal::WrongPage)
+        Err(TokenRejection::WrongPage)
     }
 }
 
 /// The token of the one `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Result<&str, Refusal> {
+fn bearer(headers: &HeaderMap) -> Result<&str, TokenRejection> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or(Refusal::MissingHeader)?;
+    let value = values.next().ok_or(TokenRejection::MissingHeader)?;
     if values.next().is_some() {
-        return Err(Refusal::RepeatedHeader);
+        return Err(TokenRejection::RepeatedHeader);
     }
     if value.len() > MAX_TOKEN_BYTES + "Bearer ".len() {
-        return Err(Refusal::TooLong);
+        return Err(TokenRejection::TooLong);
     }
     let (scheme, token) = value
         .to_str()
         .ok()
         .and_then(|text| text.split_once(' '))
-        .ok_or(Refusal::NotBearer)?;
+        .ok_or(TokenRejection::NotBearer)?;
     // More than one blank, a comma or a quote fails at base64url.
     if scheme.eq_ignore_ascii_case("bearer") {
         Ok(token)
     } else {
-        Err(Refusal::NotBearer)
+        Err(TokenRejection::NotBearer)
     }
 }

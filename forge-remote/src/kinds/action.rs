@@ -12,7 +12,7 @@ use super::items::{item, set, wrong_items};
 use super::rest::Rest;
 use crate::json::{Members, payload};
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[action]`. `description` is the doc comment's first paragraph unless written.
 ///
@@ -22,7 +22,7 @@ use crate::registry::{Kind, Module, Simulation};
 /// never let them decide who may do what ([`Invocation`](crate::Invocation) says who asks).
 ///
 /// ```
-/// use forge_remote::kinds::ActionCall;
+/// use forge_remote::kinds::ActionRequest;
 /// use forge_remote::prelude::*;
 ///
 /// #[derive(serde::Deserialize)]
@@ -34,7 +34,7 @@ use crate::registry::{Kind, Module, Simulation};
 ///     (name = "issueKey", title = "Work item", type = "string", description = "The work item's key"),
 ///     "hours: number - The hours spent",
 /// ])]
-/// async fn log_time(Event(call): Event<ActionCall<LogTime>>) -> Result<Json<String>> {
+/// async fn log_time(Event(call): Event<ActionRequest<LogTime>>) -> Result<Json<String>> {
 ///     Ok(Json(format!("{} hours on {}", call.inputs.hours, call.inputs.issue_key)))
 /// }
 /// ```
@@ -146,7 +146,7 @@ impl Kind for Action {
         }]
     }
 
-    fn wrong_options(&self) -> Vec<Mistake> {
+    fn validate(&self) -> Vec<Mistake> {
         let items = self.inputs.iter().map(|input| match input {
             ActionInput::Short(text) => lists::ListItem::Text(text),
             ActionInput::Full { name, .. } => lists::ListItem::Group(name),
@@ -154,7 +154,7 @@ impl Kind for Action {
         wrong_items("inputs", &lists::INPUTS, items)
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         let mut body =
             serde_json::json!({ "context": { "cloudId": "local", "moduleKey": "local" } });
         for input in self.inputs {
@@ -166,9 +166,9 @@ impl Kind for Action {
                 _ => "text".into(),
             };
         }
-        Simulation {
+        SampleCall {
             timeout: Duration::from_secs(55),
-            ..Simulation::of_platform(body)
+            ..SampleCall::of_platform(body)
         }
     }
 }
@@ -207,7 +207,7 @@ fn title(name: &str) -> String {
 ///
 /// Inputs that don't fit `T` are refused with 422. Nothing else in it refuses a call.
 #[derive(Clone, Debug)]
-pub struct ActionCall<T = Rest> {
+pub struct ActionRequest<T = Rest> {
     /// The inputs, of your type.
     pub inputs: T,
     /// Where it was asked for.
@@ -216,7 +216,7 @@ pub struct ActionCall<T = Rest> {
     pub rest: Rest,
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for ActionCall<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for ActionRequest<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         /// `rest` has what the fields of `T` don't name: serde alone knows those.
         #[derive(Deserialize)]

@@ -14,13 +14,13 @@ use crate::json::{Lenient, payload, repair};
 ///
 /// A body that is no such request is answered with a JSON-RPC error (`-32700`, `-32600`, `-32602`)
 /// and status 200, as every other JSON-RPC error: Atlassian's pages name no other status, and what
-/// isn't 2xx is to Forge a call that failed, whatever its body says. As `Json<AgentCall>` only a body
+/// isn't 2xx is to Forge a call that failed, whatever its body says. As `Json<AgentRequest>` only a body
 /// that isn't JSON is refused, with 400: `raw_method` may be empty.
 #[derive(Clone, Debug, Default)]
-pub struct AgentCall {
+pub struct AgentRequest {
     /// Which it is; the answer has the same.
     pub id: Json,
-    /// The method as it was sent; see [`AgentCall::method`].
+    /// The method as it was sent; see [`AgentRequest::method`].
     pub raw_method: String,
     /// What for.
     pub params: Rest,
@@ -28,13 +28,13 @@ pub struct AgentCall {
     pub rest: Rest,
 }
 
-payload!(AgentCall {
+payload!(AgentRequest {
     id: "id",
     raw_method: "method",
     params: "params",
 });
 
-impl AgentCall {
+impl AgentRequest {
     /// The method, in the spelling with a slash: Atlassian's pages use both that and the one of
     /// their headings (`SendMessage`).
     pub fn method(&self) -> &str {
@@ -73,8 +73,8 @@ impl AgentCall {
     }
 
     /// The request in a body, or the response to its sender.
-    pub(super) fn read(body: &[u8]) -> Result<Self, AgentAnswer> {
-        let refuse = |id, error| AgentAnswer::of(id, false, Outcome::Error(error));
+    pub(super) fn read(body: &[u8]) -> Result<Self, AgentResponse> {
+        let refuse = |id, error| AgentResponse::of(id, false, Outcome::Error(error));
         let Ok(body) = serde_json::from_slice::<Json>(&repair(body)) else {
             return Err(refuse(Json::Null, AgentError::PARSE_ERROR));
         };
@@ -96,7 +96,7 @@ impl AgentCall {
 
 /// A JSON-RPC answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AgentAnswer {
+pub struct AgentResponse {
     jsonrpc: &'static str,
     pub(super) id: Json,
     #[serde(flatten)]
@@ -113,19 +113,19 @@ pub(super) enum Outcome {
     Error(AgentError),
 }
 
-impl AgentAnswer {
+impl AgentResponse {
     /// What came of it: a task, for most methods. Not for a call that
-    /// [wants a stream](AgentCall::wants_stream): see [`AgentStream`](super::AgentStream).
-    pub fn result(call: &AgentCall, result: Json) -> Self {
+    /// [wants a stream](AgentRequest::wants_stream): see [`AgentStream`](super::AgentStream).
+    pub fn result(call: &AgentRequest, result: Json) -> Self {
         Self::new(call, Outcome::Result(result))
     }
 
     /// Why nothing did. Where the call wants a stream, it is a stream of this alone.
-    pub fn error(call: &AgentCall, error: AgentError) -> Self {
+    pub fn error(call: &AgentRequest, error: AgentError) -> Self {
         Self::new(call, Outcome::Error(error))
     }
 
-    fn new(call: &AgentCall, outcome: Outcome) -> Self {
+    fn new(call: &AgentRequest, outcome: Outcome) -> Self {
         Self::of(call.id.clone(), call.wants_stream(), outcome)
     }
 

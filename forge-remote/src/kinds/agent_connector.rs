@@ -8,26 +8,26 @@ use serde_yaml::{Mapping, Value};
 
 use super::items::{nested, set, texts, wrong};
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[agent_connector]`. `description` is the doc comment's first paragraph unless
 /// written. `pushNotifications` and `extensions` of the protocol are hand-written in the same item
 /// of the manifest, and stay.
 ///
 /// ```
-/// use forge_remote::kinds::{AgentAnswer, AgentCall, AgentError};
+/// use forge_remote::kinds::{AgentResponse, AgentRequest, AgentError};
 /// use forge_remote::prelude::*;
 ///
 /// /// Sorts what comes in.
 /// #[agent_connector(name = "Triage", products = ["jira"])]
-/// async fn triage(call: AgentCall) -> AgentAnswer {
+/// async fn triage(call: AgentRequest) -> AgentResponse {
 ///     match call.method() {
-///         "message/send" => AgentAnswer::result(&call, serde_json::json!({
+///         "message/send" => AgentResponse::result(&call, serde_json::json!({
 ///             "id": "task-1", "contextId": "context-1", "status": { "state": "TASK_STATE_WORKING" },
 ///         })),
-///         "tasks/get" => AgentAnswer::error(&call, AgentError::TASK_NOT_FOUND),
-///         "tasks/cancel" => AgentAnswer::error(&call, AgentError::TASK_NOT_CANCELABLE),
-///         _ => AgentAnswer::error(&call, AgentError::METHOD_NOT_FOUND),
+///         "tasks/get" => AgentResponse::error(&call, AgentError::TASK_NOT_FOUND),
+///         "tasks/cancel" => AgentResponse::error(&call, AgentError::TASK_NOT_CANCELABLE),
+///         _ => AgentResponse::error(&call, AgentError::METHOD_NOT_FOUND),
 ///     }
 /// }
 /// ```
@@ -40,7 +40,7 @@ use crate::registry::{Kind, Module, Simulation};
 /// With `streaming` Jira sends `SendStreamingMessage` in place of `SendMessage`, and so does `dev`:
 /// the answer is a stream ([`AgentStream`](super::AgentStream)), which may last 15 minutes.
 /// `SubscribeToTask` takes it up again after the connection broke. A single
-/// [`AgentAnswer::result`](super::AgentAnswer::result) for one of the two is answered 500, with the
+/// [`AgentResponse::result`](super::AgentResponse::result) for one of the two is answered 500, with the
 /// reason in the log.
 ///
 /// # An early-access feature
@@ -153,7 +153,7 @@ impl Kind for AgentConnector {
         }]
     }
 
-    fn wrong_options(&self) -> Vec<Mistake> {
+    fn validate(&self) -> Vec<Mistake> {
         let starters = self.conversation_starters;
         wrong(&[("conversation_starters", &lists::STARTERS, starters)])
     }
@@ -162,7 +162,7 @@ impl Kind for AgentConnector {
         Some(self.simulation().timeout)
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         // The pages' examples have the spelling with a slash, but for streams.
         let method = match (self.streaming, self.version) {
             (false, _) => "message/send",
@@ -176,9 +176,9 @@ impl Kind for AgentConnector {
                 "parts": [{ "text": "A user has assigned you to a work item." }],
             } },
         });
-        Simulation {
+        SampleCall {
             timeout: Duration::from_secs(if self.streaming { 900 } else { 55 }),
-            ..Simulation::of_platform(body)
+            ..SampleCall::of_platform(body)
         }
     }
 }

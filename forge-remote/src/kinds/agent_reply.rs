@@ -3,13 +3,13 @@
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 
-use super::agent_bodies::{AgentAnswer, AgentCall, Outcome};
+use super::agent_bodies::{AgentRequest, AgentResponse, Outcome};
 use super::agent_stream::{AgentStream, AgentUpdate};
 use crate::extract::{Json, whole_body};
 use crate::log::{self, Foreign, Permit};
 use crate::response;
 
-impl<S: Send + Sync> FromRequest<S> for AgentCall {
+impl<S: Send + Sync> FromRequest<S> for AgentRequest {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
@@ -30,7 +30,7 @@ impl<S: Send + Sync> FromRequest<S> for AgentCall {
     }
 }
 
-impl IntoResponse for AgentAnswer {
+impl IntoResponse for AgentResponse {
     fn into_response(self) -> Response {
         match self.outcome {
             Outcome::Error(error) if self.streamed => {
@@ -47,17 +47,17 @@ impl IntoResponse for AgentAnswer {
     }
 }
 
-/// An [`AgentAnswer`] or an [`AgentStream`]: what an agent returns that gives both.
+/// An [`AgentResponse`] or an [`AgentStream`]: what an agent returns that gives both.
 #[derive(Debug)]
 pub enum AgentReply {
     /// One answer.
-    Answer(AgentAnswer),
+    Answer(AgentResponse),
     /// One after the other.
     Stream(AgentStream),
 }
 
-impl From<AgentAnswer> for AgentReply {
-    fn from(answer: AgentAnswer) -> Self {
+impl From<AgentResponse> for AgentReply {
+    fn from(answer: AgentResponse) -> Self {
         Self::Answer(answer)
     }
 }

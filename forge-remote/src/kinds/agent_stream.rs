@@ -13,9 +13,9 @@ use serde_json::Value as Json;
 use tokio::sync::mpsc;
 use tracing::Span;
 
-use super::agent_bodies::{AgentAnswer, AgentCall, AgentError, Outcome};
+use super::agent_bodies::{AgentError, AgentRequest, AgentResponse, Outcome};
 
-/// What an agent answers to a call that [wants a stream](AgentCall::wants_stream): one update after
+/// What an agent answers to a call that [wants a stream](AgentRequest::wants_stream): one update after
 /// the other, each as soon as it is there (server-sent events).
 ///
 /// The first is a task or a message. After a message, an error, or a task's last state
@@ -25,13 +25,13 @@ use super::agent_bodies::{AgentAnswer, AgentCall, AgentError, Outcome};
 /// and the stream only tells of it.
 ///
 /// ```
-/// use forge_remote::kinds::{AgentAnswer, AgentCall, AgentError, AgentReply, AgentStream, AgentUpdate};
+/// use forge_remote::kinds::{AgentResponse, AgentRequest, AgentError, AgentReply, AgentStream, AgentUpdate};
 /// use forge_remote::prelude::*;
 /// use serde_json::json;
 ///
 /// /// Sorts what comes in.
 /// #[agent_connector(name = "Triage", products = ["jira"], streaming)]
-/// async fn triage(invocation: Invocation, call: AgentCall) -> AgentReply {
+/// async fn triage(invocation: Invocation, call: AgentRequest) -> AgentReply {
 ///     match call.method() {
 ///         "message/stream" => {
 ///             let (updates, stream) = AgentStream::channel(&call);
@@ -49,9 +49,9 @@ use super::agent_bodies::{AgentAnswer, AgentCall, AgentError, Outcome};
 ///             });
 ///             stream.into()
 ///         }
-///         "tasks/get" | "tasks/resubscribe" => AgentAnswer::error(&call, AgentError::TASK_NOT_FOUND).into(),
-///         "tasks/cancel" => AgentAnswer::error(&call, AgentError::TASK_NOT_CANCELABLE).into(),
-///         _ => AgentAnswer::error(&call, AgentError::METHOD_NOT_FOUND).into(),
+///         "tasks/get" | "tasks/resubscribe" => AgentResponse::error(&call, AgentError::TASK_NOT_FOUND).into(),
+///         "tasks/cancel" => AgentResponse::error(&call, AgentError::TASK_NOT_CANCELABLE).into(),
+///         _ => AgentResponse::error(&call, AgentError::METHOD_NOT_FOUND).into(),
 ///     }
 /// }
 /// ```
@@ -77,7 +77,7 @@ impl fmt::Debug for AgentStream {
 impl AgentStream {
     /// The updates of this stream, which is dropped when Jira hangs up.
     pub fn new(
-        call: &AgentCall,
+        call: &AgentRequest,
         updates: impl Stream<Item = AgentUpdate> + Send + 'static,
     ) -> Self {
         Self {
@@ -87,10 +87,10 @@ impl AgentStream {
     }
 
     /// Updates that are sent from elsewhere: it ends when the last sender is dropped.
-    pub fn channel(call: &AgentCall) -> (AgentUpdates, Self) {
+    pub fn channel(call: &AgentRequest) -> (AgentStreamSender, Self) {
         let (sender, mut receiver) = mpsc::channel(QUEUED);
         let updates = stream::poll_fn(move |context| receiver.poll_recv(context));
-        (AgentUpdates(sender), Self::new(call, updates))
+        (AgentStreamSender(sender), Self::new(call, updates))
     }
 
     pub(super) fn only(id: Json, update: AgentUpdate) -> Self {
@@ -104,12 +104,12 @@ const QUEUED: usize = 16;
 
 /// Where the updates of an [`AgentStream`] are sent.
 #[derive(Clone, Debug)]
-pub struct AgentUpdates(mpsc::Sender<AgentUpdate>);
+pub struct AgentStreamSender(mpsc::Sender<AgentUpdate>);
 
-impl AgentUpdates {
+impl AgentStreamSender {
     /// Sends one; waits while 16 are under way.
-    pub async fn send(&self, update: AgentUpdate) -> Result<(), HungUp> {
-        self.0.send(update).await.map_err(|_| HungUp)
+    pub async fn send(&self, update: AgentUpdate) -> Result<(), StreamClosed> {
+        self.0.send(update).await.map_err(|_| StreamClosed)
     }
 }
 
@@ -118,7 +118,7 @@ impl AgentUpdates {
 #[error(
     "the stream has ended, or Jira has hung up: keep the task's state, it asks again with `SubscribeToTask`"
 )]
-pub struct HungUp;
+pub struct StreamClosed;
 
 /// One answer of a stream; the names are Agent2Agent's, version 1.0.
 #[derive(Clone, Debug, PartialEq)]
@@ -261,10 +261,10 @@ impl Stream for Events {
 }
 
 /// One response of a stream.
-fn in_stream(id: Json, update: AgentUpdate) -> AgentAnswer {
+fn in_stream(id: Json, update: AgentUpdate) -> AgentResponse {
     let outcome = match update.into_result() {
         Ok(result) => Outcome::Result(result),
         Err(error) => Outcome::Error(error),
     };
-    AgentAnswer::of(id, true, outcome)
+    AgentResponse::of(id, true, outcome)
 }

@@ -10,7 +10,7 @@ use super::items::item;
 use super::rest::Rest;
 use crate::json::Members;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[consumer]`.
 ///
@@ -21,7 +21,7 @@ use crate::registry::{Kind, Module, Simulation};
 /// known for a remote (events have it documented, queues say of functions that fail that they are
 /// called again with a growing pause, for 24 hours). What a function returns for it,
 /// `{"_retry": true, …}`, may well count as done when a remote answers it with 200. Events come at
-/// least once: `event_id` tells them apart, and [`Retry`](crate::Retry) tells repetitions, with the
+/// least once: `event_id` tells them apart, and [`RetryContext`](crate::RetryContext) tells repetitions, with the
 /// time that is left.
 ///
 /// ```
@@ -67,8 +67,8 @@ impl Kind for Consumer {
         }]
     }
 
-    fn simulation(&self) -> Simulation {
-        Simulation::of_platform(serde_json::json!({
+    fn simulation(&self) -> SampleCall {
+        SampleCall::of_platform(serde_json::json!({
             "queueName": self.queue, "jobId": "local-job", "eventId": "local-event", "body": {},
         }))
     }

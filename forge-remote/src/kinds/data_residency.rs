@@ -11,28 +11,28 @@ use serde_yaml::{Mapping, Value};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Method, Module, Simulation};
+use crate::registry::{Kind, Method, Module, SampleCall};
 
 /// The options of `#[data_residency]`: one hook of the move. `path` is what all of them have in
 /// front of their own: `/data-residency` unless written, the same at each, as are `key` and
 /// `remote`. An app has one such module, with all five hooks; the two here are half of one.
 ///
-/// `schedule` and `start` take a [`ResidencyCall`] with the times and the region; `commit` and
+/// `schedule` and `start` take a [`ResidencyRequest`] with the times and the region; `commit` and
 /// `rollback` one with the id alone. `status` is asked by GET every 5 minutes: take
-/// `Query<ResidencyCall>`, answer a [`ResidencyStatus`]. A [`ResidencyFailure`] as an answer ends
+/// `Query<ResidencyRequest>`, answer a [`ResidencyStatus`]. A [`ResidencyFailure`] as an answer ends
 /// the move; any other error is tried twice more, 5 seconds apart.
 ///
 /// ```
-/// use forge_remote::kinds::{ResidencyCall, ResidencyFailure, ResidencyStatus};
+/// use forge_remote::kinds::{ResidencyRequest, ResidencyFailure, ResidencyStatus};
 /// use forge_remote::prelude::*;
 ///
 /// #[data_residency(hook = "schedule", max_hours = 2)]
-/// async fn schedule(Json(call): Json<ResidencyCall>) -> Result<(), ResidencyFailure> {
+/// async fn schedule(Json(call): Json<ResidencyRequest>) -> Result<(), ResidencyFailure> {
 ///     if call.location.as_deref() == Some("EU") { Ok(()) } else { Err(ResidencyFailure::REGION) }
 /// }
 ///
 /// #[data_residency(hook = "status")]
-/// async fn status(Query(call): Query<ResidencyCall>) -> Json<ResidencyStatus> {
+/// async fn status(Query(call): Query<ResidencyRequest>) -> Json<ResidencyStatus> {
 ///     println!("{:?}", call.migration_id);
 ///     Json(ResidencyStatus::ready())
 /// }
@@ -66,7 +66,7 @@ impl Kind for DataResidency {
         &kinds::DATA_RESIDENCY
     }
 
-    fn below(&self) -> Option<&'static str> {
+    fn path_suffix(&self) -> Option<&'static str> {
         Some(self.hook)
     }
 
@@ -98,27 +98,27 @@ impl Kind for DataResidency {
         }]
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         let body = match self.hook {
             "schedule" | "start" => serde_json::json!({
                 "startTime": "2026-12-26T00:00:00.000Z", "endTime": "2026-12-26T02:00:00.000Z",
                 "location": "EU", "migrationId": 57500,
             }),
             "status" => {
-                return Simulation {
+                return SampleCall {
                     body: None,
-                    ..Simulation::of_platform(serde_json::Value::Null)
+                    ..SampleCall::of_platform(serde_json::Value::Null)
                 };
             }
             _ => serde_json::json!({ "migrationId": 57500 }),
         };
-        Simulation::of_platform(body)
+        SampleCall::of_platform(body)
     }
 }
 
 /// What a hook is told.
 #[derive(Clone, Debug, Default)]
-pub struct ResidencyCall {
+pub struct ResidencyRequest {
     /// The move's id: a number in a body, text in a query.
     pub migration_id: Option<String>,
     /// When it may begin, as ISO 8601.
@@ -131,7 +131,7 @@ pub struct ResidencyCall {
     pub rest: Rest,
 }
 
-payload!(ResidencyCall {
+payload!(ResidencyRequest {
     migration_id: "migrationId",
     start_time: "startTime",
     end_time: "endTime",

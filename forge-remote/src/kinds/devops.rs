@@ -10,17 +10,17 @@ use super::items::{nested, set};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[design_info_provider]`: one function of the provider. `name` and `home_url`
 /// are written at one of them; all have the same `key`, or none. Forge wants all four functions.
 ///
 /// ```
-/// use forge_remote::kinds::DesignCall;
+/// use forge_remote::kinds::DesignRequest;
 /// use forge_remote::prelude::*;
 ///
 /// #[design_info_provider(function = "getEntityByUrl", name = "Sketches", home_url = "https://sketches.example.com")]
-/// async fn by_url(Event(call): Event<DesignCall>) -> Result<Json<serde_json::Value>> {
+/// async fn by_url(Event(call): Event<DesignRequest>) -> Result<Json<serde_json::Value>> {
 ///     Ok(Json(serde_json::json!({ "id": "1", "url": call.url() })))
 /// }
 /// ```
@@ -62,8 +62,8 @@ impl Kind for DesignInfoProvider {
         }]
     }
 
-    fn simulation(&self) -> Simulation {
-        Simulation::of_platform(match self.function {
+    fn simulation(&self) -> SampleCall {
+        SampleCall::of_platform(match self.function {
             "getEntityByUrl" => serde_json::json!({
                 "entity": { "url": "https://sketches.example.com/1" }, "user": { "id": "557058:local" },
             }),
@@ -77,18 +77,18 @@ impl Kind for DesignInfoProvider {
 /// are written at one of them; all have the same `key`, or none. Forge wants the first three.
 ///
 /// ```
-/// use forge_remote::kinds::{SecurityAnswer, SecurityCall, Workspace};
+/// use forge_remote::kinds::{SecurityResponse, SecurityRequest, Workspace};
 /// use forge_remote::prelude::*;
 ///
 /// #[security_info_provider(function = "fetchWorkspaces", name = "Scanner", home_url = "https://scanner.example.com")]
-/// async fn workspaces(Event(call): Event<SecurityCall>) -> Result<Json<SecurityAnswer>> {
+/// async fn workspaces(Event(call): Event<SecurityRequest>) -> Result<Json<SecurityResponse>> {
 ///     let workspaces = call.ids.into_iter().map(|id| Workspace {
 ///         name: format!("Workspace {id}"),
 ///         url: format!("https://scanner.example.com/{id}"),
 ///         avatar_url: None,
 ///         id,
 ///     });
-///     Ok(Json(SecurityAnswer::Workspaces { workspaces: workspaces.collect() }))
+///     Ok(Json(SecurityResponse::Workspaces { workspaces: workspaces.collect() }))
 /// }
 /// ```
 ///
@@ -125,8 +125,8 @@ impl Kind for SecurityInfoProvider {
         }]
     }
 
-    fn simulation(&self) -> Simulation {
-        Simulation::of_platform(match self.function {
+    fn simulation(&self) -> SampleCall {
+        SampleCall::of_platform(match self.function {
             "fetchWorkspaces" | "fetchContainers" => serde_json::json!({ "ids": ["local"] }),
             "searchContainers" => serde_json::json!({
                 "cloudId": "local", "workspaceId": "local", "searchQuery": "",
@@ -168,27 +168,27 @@ fn association(function: &str) -> serde_json::Value {
 
 /// What a design function is asked.
 #[derive(Clone, Debug, Default)]
-pub struct DesignCall {
+pub struct DesignRequest {
     /// `url`, or `ari` and `id`.
     pub entity: Rest,
     /// `id`: the account.
     pub user: Option<Rest>,
     /// What the design is linked to.
-    pub associated_with: Option<Associated>,
+    pub associated_with: Option<EntityAssociation>,
     /// What it is no longer linked to.
-    pub disassociated_from: Option<Associated>,
+    pub disassociated_from: Option<EntityAssociation>,
     /// Everything else.
     pub rest: Rest,
 }
 
-payload!(DesignCall {
+payload!(DesignRequest {
     entity: "entity",
     user: "user",
     associated_with: "associatedWith",
     disassociated_from: "disassociatedFrom",
 });
 
-impl DesignCall {
+impl DesignRequest {
     /// The design's URL.
     pub fn url(&self) -> Option<&str> {
         self.entity.get("url")?.as_str()
@@ -197,7 +197,7 @@ impl DesignCall {
 
 /// What an entity is linked to.
 #[derive(Clone, Debug, Default)]
-pub struct Associated {
+pub struct EntityAssociation {
     /// The kind: `ati:cloud:jira:issue`.
     pub ati: Option<String>,
     /// The thing.
@@ -210,7 +210,7 @@ pub struct Associated {
     pub rest: Rest,
 }
 
-payload!(Associated {
+payload!(EntityAssociation {
     ati: "ati",
     ari: "ari",
     cloud_id: "cloudId",
@@ -219,7 +219,7 @@ payload!(Associated {
 
 /// What a security function is asked.
 #[derive(Clone, Debug, Default)]
-pub struct SecurityCall {
+pub struct SecurityRequest {
     /// Of workspaces or containers.
     pub ids: Vec<String>,
     /// Where to search.
@@ -231,14 +231,14 @@ pub struct SecurityCall {
     /// A vulnerability: `ari` and `id`.
     pub entity: Option<Rest>,
     /// What it is linked to.
-    pub associated_with: Option<Associated>,
+    pub associated_with: Option<EntityAssociation>,
     /// What it is no longer linked to.
-    pub disassociated_from: Option<Associated>,
+    pub disassociated_from: Option<EntityAssociation>,
     /// Everything else.
     pub rest: Rest,
 }
 
-payload!(SecurityCall {
+payload!(SecurityRequest {
     ids: "ids",
     cloud_id: "cloudId",
     workspace_id: "workspaceId",
@@ -251,7 +251,7 @@ payload!(SecurityCall {
 /// What a security function answers; nothing for the two about links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum SecurityAnswer {
+pub enum SecurityResponse {
     /// To `fetchWorkspaces`.
     Workspaces {
         /// Those asked for.

@@ -12,19 +12,19 @@ use super::items::{item, set};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[dynamic_pipelines_provider]`. `description` is the doc comment's first
 /// paragraph unless written. Bitbucket may ask again.
 ///
 /// ```
-/// use forge_remote::kinds::{PipelinesAnswer, PipelinesCall};
+/// use forge_remote::kinds::{PipelinesResponse, PipelinesRequest};
 /// use forge_remote::prelude::*;
 ///
 /// /// Leaves every pipeline as it is.
 /// #[dynamic_pipelines_provider(name = "Nothing")]
-/// async fn nothing(Event(call): Event<PipelinesCall>) -> Result<Json<PipelinesAnswer>> {
-///     Ok(Json(PipelinesAnswer::of(call.pipelines_configuration)))
+/// async fn nothing(Event(call): Event<PipelinesRequest>) -> Result<Json<PipelinesResponse>> {
+///     Ok(Json(PipelinesResponse::of(call.pipelines_configuration)))
 /// }
 /// ```
 ///
@@ -56,8 +56,8 @@ impl Kind for DynamicPipelinesProvider {
         }]
     }
 
-    fn simulation(&self) -> Simulation {
-        Simulation::of_platform(serde_json::json!({
+    fn simulation(&self) -> SampleCall {
+        SampleCall::of_platform(serde_json::json!({
             "workspace": "{00000000-0000-4000-a000-000000000006}",
             "repository": "{00000000-0000-4000-a000-000000000004}",
             "creator": "{00000000-0000-4000-a000-000000000008}",
@@ -74,7 +74,7 @@ impl Kind for DynamicPipelinesProvider {
 /// are; the names are Bitbucket's. A field whose value isn't of the documented shape is as if it
 /// were left out.
 #[derive(Clone, Debug, Default)]
-pub struct PipelinesCall {
+pub struct PipelinesRequest {
     /// The workspace's UUID, in braces.
     pub workspace: Option<String>,
     /// The repository's.
@@ -103,7 +103,7 @@ pub struct PipelinesCall {
     pub rest: Rest,
 }
 
-payload!(PipelinesCall {
+payload!(PipelinesRequest {
     workspace: "workspace",
     repository: "repository",
     creator: "creator",
@@ -216,7 +216,7 @@ payload!(Commit { hash: "hash" });
 /// What is run instead.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
-pub enum PipelinesAnswer {
+pub enum PipelinesResponse {
     /// This configuration.
     Configuration {
         /// As `bitbucket-pipelines.yml` has it.
@@ -229,7 +229,7 @@ pub enum PipelinesAnswer {
     },
 }
 
-impl PipelinesAnswer {
+impl PipelinesResponse {
     /// This configuration; an empty one for `null`, which is what a call without one has.
     pub fn of(pipelines_configuration: Value) -> Self {
         let pipelines_configuration = match pipelines_configuration {

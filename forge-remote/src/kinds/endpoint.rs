@@ -5,7 +5,7 @@ use std::time::Duration;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 
 use super::items::wrong_items;
-use crate::registry::{Kind, Simulation};
+use crate::registry::{Kind, SampleCall};
 
 /// `#[endpoint]`: its options are all in the record itself.
 ///
@@ -48,7 +48,7 @@ impl Kind for Endpoint {
         self.pages
     }
 
-    fn wrong_options(&self) -> Vec<Mistake> {
+    fn validate(&self) -> Vec<Mistake> {
         let pages = self.pages.iter().map(|page| lists::ListItem::Text(page));
         wrong_items("pages", &lists::PAGES, pages)
     }
@@ -57,12 +57,12 @@ impl Kind for Endpoint {
         Some(Duration::from_secs(25))
     }
 
-    fn simulation(&self) -> Simulation {
-        Simulation {
+    fn simulation(&self) -> SampleCall {
+        SampleCall {
             module_type: "xen:macro",
             body: None,
             timeout: Duration::from_secs(25),
-            ..Simulation::of_platform(serde_json::Value::Null)
+            ..SampleCall::of_platform(serde_json::Value::Null)
         }
     }
 }

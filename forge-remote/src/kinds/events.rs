@@ -110,11 +110,11 @@ payload!(LifecyclePermissions {
 /// `avi:jira:mentioned:comment` and `deleted`.
 ///
 /// ```
-/// use forge_remote::kinds::ChangedIssue;
+/// use forge_remote::kinds::IssueEvent;
 /// use forge_remote::prelude::*;
 ///
 /// #[trigger(events = ["avi:jira:created:issue", "avi:jira:commented:issue"])]
-/// async fn follow(Event(event): Event<ChangedIssue>) -> Result<()> {
+/// async fn follow(Event(event): Event<IssueEvent>) -> Result<()> {
 ///     println!("{:?}: {:?}", event.issue.key, event.issue.fields.get("summary"));
 ///     Ok(())
 /// }
@@ -122,7 +122,7 @@ payload!(LifecyclePermissions {
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/jira/>
 #[derive(Clone, Debug, Default)]
-pub struct ChangedIssue {
+pub struct IssueEvent {
     /// The event.
     pub event_type: Option<String>,
     /// Whether the app itself did it; with the filter `ignore_self` it isn't said.
@@ -151,7 +151,7 @@ pub struct ChangedIssue {
     pub rest: Rest,
 }
 
-payload!(ChangedIssue {
+payload!(IssueEvent {
     event_type: "eventType",
     self_generated: "selfGenerated",
     timestamp: "timestamp",
@@ -166,7 +166,7 @@ payload!(ChangedIssue {
     associated_statuses: "associatedStatuses",
 });
 
-/// The work item in a [`ChangedIssue`].
+/// The work item in a [`IssueEvent`].
 #[derive(Clone, Debug, Default)]
 pub struct EventIssue {
     /// Its id.
@@ -189,11 +189,11 @@ payload!(EventIssue {
 /// databases, smart links, folders, comments and custom content.
 ///
 /// ```
-/// use forge_remote::kinds::ChangedPage;
+/// use forge_remote::kinds::PageEvent;
 /// use forge_remote::prelude::*;
 ///
 /// #[trigger(events = ["avi:confluence:created:page", "avi:confluence:updated:page"])]
-/// async fn index(Event(event): Event<ChangedPage>) -> Result<()> {
+/// async fn index(Event(event): Event<PageEvent>) -> Result<()> {
 ///     if event.self_generated == Some(true) {
 ///         return Ok(());
 ///     }
@@ -204,7 +204,7 @@ payload!(EventIssue {
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/confluence/>
 #[derive(Clone, Debug, Default)]
-pub struct ChangedPage {
+pub struct PageEvent {
     /// The event.
     pub event_type: Option<String>,
     /// Who did it; nobody for an anonymous visitor.
@@ -227,7 +227,7 @@ pub struct ChangedPage {
     pub rest: Rest,
 }
 
-payload!(ChangedPage {
+payload!(PageEvent {
     event_type: "eventType",
     atlassian_id: "atlassianId",
     event_created_date: "eventCreatedDate",
@@ -239,7 +239,7 @@ payload!(ChangedPage {
     origin_content_id: "originContentId",
 });
 
-/// The page in a [`ChangedPage`].
+/// The page in a [`PageEvent`].
 #[derive(Clone, Debug, Default)]
 pub struct EventContent {
     /// Its id.
@@ -289,11 +289,11 @@ payload!(EventSpace {
 /// An event with the entity properties that the trigger's `property_paths` name.
 ///
 /// ```
-/// use forge_remote::kinds::{ChangedIssue, WithProperties};
+/// use forge_remote::kinds::{IssueEvent, WithProperties};
 /// use forge_remote::prelude::*;
 ///
 /// #[trigger(events = ["avi:jira:updated:issue"], property_paths = ["issue.properties['app'].team"])]
-/// async fn follow(Event(event): Event<WithProperties<ChangedIssue>>) -> Result<()> {
+/// async fn follow(Event(event): Event<WithProperties<IssueEvent>>) -> Result<()> {
 ///     let team = event.property("issue.properties['app'].team");
 ///     println!("{:?} is of {team:?}", event.event.issue.key);
 ///     Ok(())

@@ -11,11 +11,12 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::{
-    ActionCall, AgentCall, ChangedIssue, ChangedPage, DesignCall, Event, JqlCall, LifecycleEvent,
-    MacroCall, MacrosCall, MergeCheckCall, PipelinesCall, QueueEvent, ResidencyCall, Rest,
-    ScheduledEvent, SecurityCall, Transitioned, UninstallEvent, WebRequest, WithProperties,
+    ActionRequest, AgentRequest, DesignRequest, Event, IssueEvent, JqlFunctionRequest,
+    LifecycleEvent, MacroRequest, MacrosRequest, MergeCheckRequest, PageEvent, PipelinesRequest,
+    PostFunctionRequest, QueueEvent, ResidencyRequest, Rest, ScheduledEvent, SecurityRequest,
+    UninstallEvent, WebTriggerRequest, WithProperties,
 };
-use crate::extract::Retry;
+use crate::extract::RetryContext;
 use crate::fuzzing::{at_once, first_line};
 
 fn call(body: &[u8]) -> axum::extract::Request {
@@ -44,25 +45,25 @@ pub fn payloads(input: &[u8]) {
         )+};
     }
     none_refuses!(
-        ActionCall<Rest>,
-        ChangedIssue,
-        ChangedPage,
-        DesignCall,
-        JqlCall,
+        ActionRequest<Rest>,
+        IssueEvent,
+        PageEvent,
+        DesignRequest,
+        JqlFunctionRequest,
         LifecycleEvent,
-        MacroCall,
-        MacrosCall,
-        MergeCheckCall,
-        PipelinesCall,
+        MacroRequest,
+        MacrosRequest,
+        MergeCheckRequest,
+        PipelinesRequest,
         QueueEvent<Option<Value>>,
-        ResidencyCall,
+        ResidencyRequest,
         ScheduledEvent,
-        SecurityCall,
-        Transitioned,
+        SecurityRequest,
+        PostFunctionRequest,
         UninstallEvent,
         WithProperties<Rest>,
     );
-    if let Err(response) = at_once(AgentCall::from_request(call(input), &())) {
+    if let Err(response) = at_once(AgentRequest::from_request(call(input), &())) {
         assert_eq!(response.status(), 200);
     }
     retry(input, None);
@@ -76,8 +77,11 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> bool {
 }
 
 fn retry(body: &[u8], object: Option<&Value>) {
-    let request = at_once(Retry::read_ahead(call(body))).expect("the body is small");
-    let retry = request.extensions().get::<Retry>().expect("it was read");
+    let request = at_once(RetryContext::read_ahead(call(body))).expect("the body is small");
+    let retry = request
+        .extensions()
+        .get::<RetryContext>()
+        .expect("it was read");
     let Some(object) = object else { return };
     let places = ["/retryContext", "/payload/retryContext"];
     let contexts = places.iter().filter_map(|place| object.pointer(place));
@@ -121,7 +125,7 @@ pub fn web_trigger(input: &[u8]) {
         return;
     };
     let (head, headers) = (request.method().clone(), request.headers().clone());
-    let read = match at_once(WebRequest::from_request(request, &())) {
+    let read = match at_once(WebTriggerRequest::from_request(request, &())) {
         Ok(read) => read,
         Err(response) => panic!("refused with {}", response.status()),
     };

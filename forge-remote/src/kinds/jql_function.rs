@@ -11,20 +11,20 @@ use super::items::{item, texts, wrong};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[jql_function]`.
 ///
 /// ```
-/// use forge_remote::kinds::{JqlAnswer, JqlCall};
+/// use forge_remote::kinds::{JqlFunctionResponse, JqlFunctionRequest};
 /// use forge_remote::prelude::*;
 ///
 /// #[jql_function(name = "urgent", arguments = ["team", "limit?"], types = ["issue"], operators = ["in"])]
-/// async fn urgent(Event(call): Event<JqlCall>) -> Result<Json<JqlAnswer>> {
+/// async fn urgent(Event(call): Event<JqlFunctionRequest>) -> Result<Json<JqlFunctionResponse>> {
 ///     let Some(team) = call.clause.arguments.first() else {
-///         return Ok(Json(JqlAnswer::error("which team?")));
+///         return Ok(Json(JqlFunctionResponse::error("which team?")));
 ///     };
-///     Ok(Json(JqlAnswer::jql(format!("team = {team:?} and priority = Highest"))))
+///     Ok(Json(JqlFunctionResponse::jql(format!("team = {team:?} and priority = Highest"))))
 /// }
 /// ```
 ///
@@ -77,11 +77,11 @@ impl Kind for JqlFunction {
         Some(self.name)
     }
 
-    fn wrong_options(&self) -> Vec<Mistake> {
+    fn validate(&self) -> Vec<Mistake> {
         wrong(&[("arguments", &lists::ARGUMENTS, self.arguments)])
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         let arguments: Vec<&str> = self.arguments.iter().map(|_| "text").collect();
         let body = serde_json::json!({
             "precomputationId": "00000000-0000-4000-a000-000000000007",
@@ -90,16 +90,16 @@ impl Kind for JqlFunction {
                 "functionName": self.name, "arguments": arguments,
             },
         });
-        Simulation {
+        SampleCall {
             timeout: Duration::from_secs(25),
-            ..Simulation::of_platform(body)
+            ..SampleCall::of_platform(body)
         }
     }
 }
 
 /// A query's use of the function.
 #[derive(Clone, Debug, Default)]
-pub struct JqlCall {
+pub struct JqlFunctionRequest {
     /// The precomputation's id, by which Jira's API can be told a new result later.
     pub precomputation_id: Option<String>,
     /// The clause.
@@ -108,7 +108,7 @@ pub struct JqlCall {
     pub rest: Rest,
 }
 
-payload!(JqlCall {
+payload!(JqlFunctionRequest {
     precomputation_id: "precomputationId",
     clause: "clause",
 });
@@ -141,7 +141,7 @@ payload!(JqlClause {
 /// What stands for the function in the query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum JqlAnswer {
+pub enum JqlFunctionResponse {
     /// JQL.
     Jql {
         /// The JQL, with 1,000 values on a right-hand side at most.
@@ -157,7 +157,7 @@ pub enum JqlAnswer {
     },
 }
 
-impl JqlAnswer {
+impl JqlFunctionResponse {
     /// JQL.
     pub fn jql(jql: impl Into<String>) -> Self {
         Self::Jql { jql: jql.into() }

@@ -8,21 +8,21 @@ use super::items::{item, texts};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[merge_check]`. `description` is the doc comment's first paragraph unless
 /// written. Forge takes an error for a failed check.
 ///
 /// ```
-/// use forge_remote::kinds::{MergeCheckCall, MergeVerdict};
+/// use forge_remote::kinds::{MergeCheckRequest, MergeCheckResponse};
 /// use forge_remote::prelude::*;
 ///
 /// /// Pull requests with an odd number wait.
 /// #[merge_check(name = "Even only", triggers = ["on-merge"])]
-/// async fn even(Event(call): Event<MergeCheckCall>) -> Result<Json<MergeVerdict>> {
+/// async fn even(Event(call): Event<MergeCheckRequest>) -> Result<Json<MergeCheckResponse>> {
 ///     Ok(Json(match call.pull_request_id() {
-///         Some(id) if id % 2 == 0 => MergeVerdict::pass(),
-///         _ => MergeVerdict::fail("odd"),
+///         Some(id) if id % 2 == 0 => MergeCheckResponse::pass(),
+///         _ => MergeCheckResponse::fail("odd"),
 ///     }))
 /// }
 /// ```
@@ -62,7 +62,7 @@ impl Kind for MergeCheck {
         }]
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         let trigger = self.triggers.first().copied().unwrap_or("on-merge");
         let mut body = serde_json::json!({
             "workspace": { "uuid": "{00000000-0000-4000-a000-000000000006}" },
@@ -76,18 +76,18 @@ impl Kind for MergeCheck {
                 "mergeStrategy": "merge_commit", "closeSourceBranch": true,
             });
         }
-        Simulation::of_platform(body)
+        SampleCall::of_platform(body)
     }
 }
 
 /// What is to be merged. A field whose value isn't of the documented shape is as if it were left
 /// out.
 #[derive(Clone, Debug, Default)]
-pub struct MergeCheckCall {
+pub struct MergeCheckRequest {
     /// The workspace.
-    pub workspace: WithUuid,
+    pub workspace: UuidRef,
     /// The repository.
-    pub repository: WithUuid,
+    pub repository: UuidRef,
     /// The pull request.
     pub pullrequest: PullRequest,
     /// When it is asked; an example of Atlassian's names the wrong one, so see whether there are
@@ -99,7 +99,7 @@ pub struct MergeCheckCall {
     pub rest: Rest,
 }
 
-payload!(MergeCheckCall {
+payload!(MergeCheckRequest {
     workspace: "workspace",
     repository: "repository",
     pullrequest: "pullrequest",
@@ -107,7 +107,7 @@ payload!(MergeCheckCall {
     merge_properties: "mergeProperties",
 });
 
-impl MergeCheckCall {
+impl MergeCheckRequest {
     /// The pull request's number.
     pub fn pull_request_id(&self) -> Option<u64> {
         self.pullrequest.id
@@ -116,14 +116,14 @@ impl MergeCheckCall {
 
 /// Something of Bitbucket's that has a UUID.
 #[derive(Clone, Debug, Default)]
-pub struct WithUuid {
+pub struct UuidRef {
     /// The UUID, in braces.
     pub uuid: Option<String>,
     /// Everything else.
     pub rest: Rest,
 }
 
-payload!(WithUuid { uuid: "uuid" });
+payload!(UuidRef { uuid: "uuid" });
 
 /// A pull request.
 #[derive(Clone, Debug, Default)]
@@ -173,7 +173,7 @@ payload!(MergeProperties {
 
 /// Whether it may.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MergeVerdict {
+pub struct MergeCheckResponse {
     /// Whether it may.
     pub success: bool,
     /// Why not.
@@ -181,7 +181,7 @@ pub struct MergeVerdict {
     pub message: Option<String>,
 }
 
-impl MergeVerdict {
+impl MergeCheckResponse {
     /// It may.
     pub fn pass() -> Self {
         Self {

@@ -4,21 +4,21 @@
 //! | in the manifest | attribute | takes | answers |
 //! | --- | --- | --- | --- |
 //! | `scheduledTrigger` | [`scheduled_trigger`](macro@crate::scheduled_trigger) | nothing, or [`ScheduledEvent`] | nothing |
-//! | `trigger` | [`trigger`](macro@crate::trigger) | [`Event<T>`], of [`LifecycleEvent`], [`ChangedIssue`], [`ChangedPage`] or a type of yours | nothing |
+//! | `trigger` | [`trigger`](macro@crate::trigger) | [`Event<T>`], of [`LifecycleEvent`], [`IssueEvent`], [`PageEvent`] or a type of yours | nothing |
 //! | `preUninstall` | [`pre_uninstall`](macro@crate::pre_uninstall) | [`UninstallEvent`] | nothing |
 //! | `consumer` | [`consumer`](macro@crate::consumer) | [`QueueEvent<T>`] | nothing |
-//! | `webtrigger` | [`web_trigger`](macro@crate::web_trigger) | [`WebRequest`] | [`WebResponse`], [`StaticOutput`] |
-//! | `action` | [`action`](macro@crate::action) | [`ActionCall<T>`] | JSON |
-//! | `jira:jqlFunction` | [`jql_function`](macro@crate::jql_function) | [`JqlCall`] | [`JqlAnswer`] |
-//! | `jira:workflowPostFunction` | [`workflow_post_function`](macro@crate::workflow_post_function) | [`Transitioned`] | nothing |
-//! | `bitbucket:mergeCheck` | [`merge_check`](macro@crate::merge_check) | [`MergeCheckCall`] | [`MergeVerdict`] |
-//! | `bitbucket:dynamicPipelinesProvider` | [`dynamic_pipelines_provider`](macro@crate::dynamic_pipelines_provider) | [`PipelinesCall`] | [`PipelinesAnswer`] |
-//! | `devops:designInfoProvider` | [`design_info_provider`](macro@crate::design_info_provider), one a function | [`DesignCall`] | JSON |
-//! | `devops:securityInfoProvider` | [`security_info_provider`](macro@crate::security_info_provider), one a function | [`SecurityCall`] | [`SecurityAnswer`] |
-//! | `macro` (`static.endpoint`) | [`static_macro`](macro@crate::static_macro) | [`MacrosCall`] | [`RenderedMacros`] |
+//! | `webtrigger` | [`web_trigger`](macro@crate::web_trigger) | [`WebTriggerRequest`] | [`WebTriggerResponse`], [`WebTriggerOutput`] |
+//! | `action` | [`action`](macro@crate::action) | [`ActionRequest<T>`] | JSON |
+//! | `jira:jqlFunction` | [`jql_function`](macro@crate::jql_function) | [`JqlFunctionRequest`] | [`JqlFunctionResponse`] |
+//! | `jira:workflowPostFunction` | [`workflow_post_function`](macro@crate::workflow_post_function) | [`PostFunctionRequest`] | nothing |
+//! | `bitbucket:mergeCheck` | [`merge_check`](macro@crate::merge_check) | [`MergeCheckRequest`] | [`MergeCheckResponse`] |
+//! | `bitbucket:dynamicPipelinesProvider` | [`dynamic_pipelines_provider`](macro@crate::dynamic_pipelines_provider) | [`PipelinesRequest`] | [`PipelinesResponse`] |
+//! | `devops:designInfoProvider` | [`design_info_provider`](macro@crate::design_info_provider), one a function | [`DesignRequest`] | JSON |
+//! | `devops:securityInfoProvider` | [`security_info_provider`](macro@crate::security_info_provider), one a function | [`SecurityRequest`] | [`SecurityResponse`] |
+//! | `macro` (`static.endpoint`) | [`static_macro`](macro@crate::static_macro) | [`MacrosRequest`] | [`RenderedMacros`] |
 //! | `dashboards:widget` (`aiContext.data.endpoint`) | [`widget_context`](macro@crate::widget_context) | JSON | JSON |
-//! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentCall`] | [`AgentAnswer`], [`AgentStream`] |
-//! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one a hook | [`ResidencyCall`] | [`ResidencyStatus`] |
+//! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentRequest`] | [`AgentResponse`], [`AgentStream`] |
+//! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one a hook | [`ResidencyRequest`] | [`ResidencyStatus`] |
 //! | any page (`resolver.endpoint`), [listed below](#the-modules-of-pages) | [`endpoint`](macro@crate::endpoint) | what the page sends | what the page wants |
 //!
 //! A page's module (its `resource`, its title) is hand-written; so are `macro` and
@@ -35,7 +35,7 @@
 //! documented is empty and its value is in `rest`; an odd entry of a list is left out, and the others
 //! are kept; a body that is no object has no fields. Half a surrogate pair (text that was cut inside an
 //! emoji) is read as U+FFFD, and the content type doesn't count. A type of your own
-//! (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionCall`]) must fit: another body is refused
+//! (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionRequest`]) must fit: another body is refused
 //! with 422. Forge counts it as failed like any response that isn't 2xx and sends an event up to
 //! four times more, a minute apart, so give fields that may be missing a default.
 //!
@@ -53,7 +53,7 @@
 //! Forge sends an event again when the answer isn't 2xx or doesn't come within 5 seconds: up to
 //! four times, a minute apart. (A schedule too, by one of Atlassian's pages and not by another: let
 //! it do no harm when it runs twice.) So an error says "again, please"; [`Error::permanent`] says "don't":
-//! it is logged as the error it is and answered 204. Take [`Retry`](crate::Retry) to see whether a
+//! it is logged as the error it is and answered 204. Take [`RetryContext`](crate::RetryContext) to see whether a
 //! call is such a repetition.
 //!
 //! [`Error::permanent`]: crate::Error::permanent
@@ -86,34 +86,35 @@ mod trigger;
 mod web_trigger;
 mod workflow_post_function;
 
-pub use action::{Action, ActionCall, ActionContext, ActionInput};
-pub use agent_bodies::{AgentAnswer, AgentCall, AgentError};
+pub use action::{Action, ActionContext, ActionInput, ActionRequest};
+pub use agent_bodies::{AgentError, AgentRequest, AgentResponse};
 pub use agent_connector::AgentConnector;
 pub use agent_reply::AgentReply;
-pub use agent_stream::{AgentStream, AgentUpdate, AgentUpdates, HungUp};
+pub use agent_stream::{AgentStream, AgentStreamSender, AgentUpdate, StreamClosed};
 pub use consumer::{Consumer, QueueEvent};
 pub use data_residency::{
-    DataResidency, HalfHours, ResidencyCall, ResidencyFailure, ResidencyStatus,
+    DataResidency, HalfHours, ResidencyFailure, ResidencyRequest, ResidencyStatus,
 };
 pub use devops::{
-    Associated, Container, DesignCall, DesignInfoProvider, SecurityAnswer, SecurityCall,
-    SecurityInfoProvider, Workspace,
+    Container, DesignInfoProvider, DesignRequest, EntityAssociation, SecurityInfoProvider,
+    SecurityRequest, SecurityResponse, Workspace,
 };
 pub use dynamic_pipelines_provider::{
-    Commit, DynamicPipelinesProvider, PipelineTarget, PipelineVariable, PipelinesAnswer,
-    PipelinesCall, TriggerContext,
+    Commit, DynamicPipelinesProvider, PipelineTarget, PipelineVariable, PipelinesRequest,
+    PipelinesResponse, TriggerContext,
 };
 pub use endpoint::Endpoint;
 pub use events::{
-    ChangedIssue, ChangedPage, EventContent, EventIssue, EventSpace, LifecycleApp,
-    LifecycleEnvironment, LifecycleEvent, LifecyclePermissions, WithProperties,
+    EventContent, EventIssue, EventSpace, IssueEvent, LifecycleApp, LifecycleEnvironment,
+    LifecycleEvent, LifecyclePermissions, PageEvent, WithProperties,
 };
-pub use jql_function::{JqlAnswer, JqlCall, JqlClause, JqlFunction};
+pub use jql_function::{JqlClause, JqlFunction, JqlFunctionRequest, JqlFunctionResponse};
 pub use merge_check::{
-    MergeCheck, MergeCheckCall, MergeProperties, MergeTrigger, MergeVerdict, PullRequest, WithUuid,
+    MergeCheck, MergeCheckRequest, MergeCheckResponse, MergeProperties, MergeTrigger, PullRequest,
+    UuidRef,
 };
 pub use pages::{
-    CacheFor, MacroCall, MacroFormat, MacrosCall, RenderedMacro, RenderedMacros, StaticMacro,
+    CacheTtl, MacroFormat, MacroRequest, MacrosRequest, RenderedMacro, RenderedMacros, StaticMacro,
     WidgetContext,
 };
 pub use pre_uninstall::{PreUninstall, UninstallEvent};
@@ -121,8 +122,10 @@ pub use pre_uninstall::{PreUninstall, UninstallEvent};
 pub(crate) use samples::event_sample;
 pub use scheduled_trigger::{Interval, ScheduledEvent, ScheduledTrigger};
 pub use trigger::{Conditions, FilteredEvent, Trigger};
-pub use web_trigger::{StaticOutput, WebOutput, WebRequest, WebResponse, WebTrigger};
-pub use workflow_post_function::{Transitioned, WithId, WorkflowPostFunction};
+pub use web_trigger::{
+    StaticOutput, WebTrigger, WebTriggerOutput, WebTriggerRequest, WebTriggerResponse,
+};
+pub use workflow_post_function::{IdRef, PostFunctionRequest, WorkflowPostFunction};
 
 pub use crate::extract::Event;
 pub use crate::registry::Kind;

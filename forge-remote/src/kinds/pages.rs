@@ -8,18 +8,18 @@ use serde::Serialize;
 
 use super::rest::Rest;
 use crate::json::payload;
-use crate::registry::{Kind, Simulation};
+use crate::registry::{Kind, SampleCall};
 
 /// `#[static_macro]`: renders a Confluence macro where its page can't run. The macro is
 /// hand-written in the manifest, with `static: { endpoint: KEY }`. An early-access feature: the
 /// body is that of functions.
 ///
 /// ```
-/// use forge_remote::kinds::{MacrosCall, RenderedMacros};
+/// use forge_remote::kinds::{MacrosRequest, RenderedMacros};
 /// use forge_remote::prelude::*;
 ///
 /// #[static_macro]
-/// async fn render(Event(call): Event<MacrosCall>) -> Result<Json<RenderedMacros>> {
+/// async fn render(Event(call): Event<MacrosRequest>) -> Result<Json<RenderedMacros>> {
 ///     Ok(Json(call.render(|one| format!("<p>{}</p>", one.config.len()))))
 /// }
 /// ```
@@ -33,7 +33,7 @@ impl Kind for StaticMacro {
         &kinds::STATIC_MACRO
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         let body = serde_json::json!({ "macros": [{
             "localId": "local-macro",
             "context": {
@@ -43,9 +43,9 @@ impl Kind for StaticMacro {
             "config": {},
             "extensionPayload": {},
         }] });
-        Simulation {
+        SampleCall {
             timeout: Duration::from_secs(25),
-            ..Simulation::of_platform(body)
+            ..SampleCall::of_platform(body)
         }
     }
 }
@@ -70,25 +70,25 @@ impl Kind for WidgetContext {
         &kinds::WIDGET_CONTEXT
     }
 
-    fn simulation(&self) -> Simulation {
-        Simulation::of_platform(serde_json::json!({}))
+    fn simulation(&self) -> SampleCall {
+        SampleCall::of_platform(serde_json::json!({}))
     }
 }
 
 /// The macros of one page.
 #[derive(Clone, Debug, Default)]
-pub struct MacrosCall {
+pub struct MacrosRequest {
     /// Each of them.
-    pub macros: Vec<MacroCall>,
+    pub macros: Vec<MacroRequest>,
     /// Everything else.
     pub rest: Rest,
 }
 
-payload!(MacrosCall { macros: "macros" });
+payload!(MacrosRequest { macros: "macros" });
 
-impl MacrosCall {
+impl MacrosRequest {
     /// Renders each as XHTML.
-    pub fn render(&self, mut each: impl FnMut(&MacroCall) -> String) -> RenderedMacros {
+    pub fn render(&self, mut each: impl FnMut(&MacroRequest) -> String) -> RenderedMacros {
         let rendered = self.macros.iter().map(|one| one.xhtml(each(one)));
         RenderedMacros {
             rendered_macros: rendered.collect(),
@@ -99,12 +99,12 @@ impl MacrosCall {
     /// keeps its page.
     ///
     /// ```
-    /// use forge_remote::kinds::{MacrosCall, RenderedMacros};
+    /// use forge_remote::kinds::{MacrosRequest, RenderedMacros};
     /// use forge_remote::prelude::*;
     ///
     /// # async fn title_of(_: Option<&str>) -> Option<String> { None }
     /// #[static_macro]
-    /// async fn render(Event(call): Event<MacrosCall>) -> Result<Json<RenderedMacros>> {
+    /// async fn render(Event(call): Event<MacrosRequest>) -> Result<Json<RenderedMacros>> {
     ///     let rendered = call.render_with(|one| async move {
     ///         let title = title_of(one.config.get("id").and_then(|id| id.as_str())).await?;
     ///         Some(one.xhtml(format!("<p>{title}</p>")).kept_for(60))
@@ -112,7 +112,7 @@ impl MacrosCall {
     ///     Ok(Json(rendered.await))
     /// }
     /// ```
-    pub async fn render_with<F>(self, mut each: impl FnMut(MacroCall) -> F) -> RenderedMacros
+    pub async fn render_with<F>(self, mut each: impl FnMut(MacroRequest) -> F) -> RenderedMacros
     where
         F: Future<Output = Option<RenderedMacro>>,
     {
@@ -126,7 +126,7 @@ impl MacrosCall {
 
 /// One macro on a page.
 #[derive(Clone, Debug, Default)]
-pub struct MacroCall {
+pub struct MacroRequest {
     /// Which it is.
     pub local_id: String,
     /// `content` and `space`.
@@ -137,13 +137,13 @@ pub struct MacroCall {
     pub rest: Rest,
 }
 
-payload!(MacroCall {
+payload!(MacroRequest {
     local_id: "localId",
     context: "context",
     config: "config",
 });
 
-impl MacroCall {
+impl MacroRequest {
     /// This macro as XHTML, Confluence's storage format.
     pub fn xhtml(&self, value: impl Into<String>) -> RenderedMacro {
         self.rendered(MacroFormat::Xhtml, value.into())
@@ -184,14 +184,14 @@ pub struct RenderedMacro {
     pub value: String,
     /// `ttlSeconds`: how long Confluence keeps it; 600 if it isn't said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cache: Option<CacheFor>,
+    pub cache: Option<CacheTtl>,
 }
 
 impl RenderedMacro {
     /// The same, kept for so many seconds; 0 for not at all.
     #[must_use]
     pub fn kept_for(mut self, ttl_seconds: u32) -> Self {
-        self.cache = Some(CacheFor { ttl_seconds });
+        self.cache = Some(CacheTtl { ttl_seconds });
         self
     }
 }
@@ -209,7 +209,7 @@ pub enum MacroFormat {
 /// How long Confluence keeps a rendered macro.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct CacheFor {
+pub struct CacheTtl {
     /// In seconds; 0 for not at all.
     pub ttl_seconds: u32,
 }

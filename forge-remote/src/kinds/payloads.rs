@@ -1,7 +1,7 @@
 //! Every payload type, read from one body.
 
 use super::*;
-use crate::extract::{Retry, read_event};
+use crate::extract::{RetryContext, read_event};
 
 /// Reads a body as every payload type, as the extractors do, and returns the types that refuse it;
 /// `None` for a body that isn't JSON. For fuzzing.
@@ -16,28 +16,28 @@ pub fn refusing_payloads(body: &[u8]) -> Option<Vec<(&'static str, serde_json::E
         };
     }
     read!(
-        ActionCall,
-        AgentCall,
-        ChangedIssue,
-        ChangedPage,
-        DesignCall,
-        JqlCall,
+        ActionRequest,
+        AgentRequest,
+        IssueEvent,
+        PageEvent,
+        DesignRequest,
+        JqlFunctionRequest,
         LifecycleEvent,
-        MacrosCall,
-        MergeCheckCall,
-        PipelinesCall,
+        MacrosRequest,
+        MergeCheckRequest,
+        PipelinesRequest,
         QueueEvent,
-        ResidencyCall,
+        ResidencyRequest,
         ScheduledEvent,
-        SecurityCall,
-        Transitioned,
+        SecurityRequest,
+        PostFunctionRequest,
         UninstallEvent,
-        WithProperties<ChangedIssue>,
-        WithProperties<ChangedPage>,
+        WithProperties<IssueEvent>,
+        WithProperties<PageEvent>,
     );
     // These return no error: they must not panic.
-    let _ = Retry::of(body);
-    let _ = AgentCall::read(body);
+    let _ = RetryContext::of(body);
+    let _ = AgentRequest::read(body);
     let _ = web_trigger::is_description(body);
     read_event::<serde_json::Value>(body).ok().map(|_| refusing)
 }

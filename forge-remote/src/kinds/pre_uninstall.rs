@@ -9,7 +9,7 @@ use super::items::item;
 use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// `#[pre_uninstall]`: the last call of an installation. A function has 55 seconds for it, and
 /// its answer makes no difference to the removal; for a remote no page says either.
@@ -45,11 +45,11 @@ impl Kind for PreUninstall {
         Some(Duration::from_secs(55))
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         let body = serde_json::json!({ "context": { "cloudId": "local", "moduleKey": "local" } });
-        Simulation {
+        SampleCall {
             timeout: Duration::from_secs(55),
-            ..Simulation::of_platform(body)
+            ..SampleCall::of_platform(body)
         }
     }
 }

@@ -14,10 +14,10 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::registry::Simulation;
+use crate::registry::SampleCall;
 
 #[derive(Deserialize)]
-struct Product {
+struct ProductApi {
     /// Where the event's name stands.
     #[serde(default = "event_type")]
     named: String,
@@ -33,15 +33,15 @@ fn event_type() -> String {
     "eventType".to_owned()
 }
 
-static SAMPLES: LazyLock<BTreeMap<String, Product>> =
+static SAMPLES: LazyLock<BTreeMap<String, ProductApi>> =
     LazyLock::new(|| serde_json::from_str(include_str!("samples.json")).unwrap_or_default());
 
 /// The call that such an event makes.
-pub(super) fn simulation(event: &'static str) -> Simulation {
-    Simulation {
+pub(super) fn simulation(event: &'static str) -> SampleCall {
+    SampleCall {
         event: Some(event),
         is_guess: body(event).is_none(),
-        ..Simulation::of_platform(event_sample(event))
+        ..SampleCall::of_platform(event_sample(event))
     }
 }
 

@@ -9,7 +9,7 @@ use super::items::{item, nested};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[scheduled_trigger]`. A handler that wants to see the body takes
 /// `Event<`[`ScheduledEvent`]`>`.
@@ -88,9 +88,9 @@ impl Kind for ScheduledTrigger {
         Some(Duration::from_secs(5))
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         // Atlassian documents no body for a remote.
-        Simulation::of_platform(serde_json::json!({}))
+        SampleCall::of_platform(serde_json::json!({}))
     }
 }
 

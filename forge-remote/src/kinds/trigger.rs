@@ -10,12 +10,12 @@ use serde_yaml::{Mapping, Value};
 use super::items::{item, nested, set, texts, wrong};
 use super::samples;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[trigger]`.
 ///
 /// The scopes that Forge asks for each event follow by themselves; see
-/// [`App::granular_scopes`](crate::App::granular_scopes) for which set of them. A misspelt event
+/// [`App::prefer_granular_scopes`](crate::App::prefer_granular_scopes) for which set of them. A misspelt event
 /// doesn't compile; one that this version doesn't know yet is written as `unknown_events`. Several
 /// events of one handler are told apart by an enum of yours:
 ///
@@ -37,7 +37,7 @@ use crate::registry::{Kind, Module, Simulation};
 ///
 /// /// Keeps our copy of the issues.
 /// #[trigger(events = ["avi:jira:created:issue", "avi:jira:deleted:issue"], ignore_self, auth = system)]
-/// async fn follow(retry: Retry, _token: SystemToken, Event(change): Event<Change>) -> Result<()> {
+/// async fn follow(retry: RetryContext, _token: SystemToken, Event(change): Event<Change>) -> Result<()> {
 ///     match change {
 ///         Change::Created { issue } => println!("{} is new ({retry:?})", issue.key),
 ///         Change::Deleted { issue } => println!("{} is gone", issue.key),
@@ -111,7 +111,7 @@ impl Kind for Trigger {
             .collect()
     }
 
-    fn wrong_options(&self) -> Vec<Mistake> {
+    fn validate(&self) -> Vec<Mistake> {
         let mut found = wrong(&[
             ("events", &lists::EVENTS, self.events),
             (
@@ -139,11 +139,11 @@ impl Kind for Trigger {
         Some(Duration::from_secs(5))
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         samples::simulation(self.all_events().next().unwrap_or_default())
     }
 
-    fn simulations(&self) -> Vec<Simulation> {
+    fn simulations(&self) -> Vec<SampleCall> {
         self.all_events().map(samples::simulation).collect()
     }
 }

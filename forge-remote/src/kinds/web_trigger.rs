@@ -16,10 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use super::items::{item, nested, set, wrong_items};
-use crate::extract::{Below, Json};
+use crate::extract::{Json, Subpath};
 use crate::json::{Lenient as _, repair};
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[web_trigger]`.
 ///
@@ -32,38 +32,38 @@ use crate::registry::{Kind, Module, Simulation};
 /// token is [proven](crate::SystemToken#on-a-pages-call) where it alone names the tenant.
 ///
 /// Whether a remote gets the request itself or Forge's description of it isn't documented:
-/// [`WebRequest`] takes both. A request itself has the caller's method, and the rest of the
+/// [`WebTriggerRequest`] takes both. A request itself has the caller's method, and the rest of the
 /// caller's path behind the trigger's own: so every method is answered, on `path` and on everything
 /// below it, and no other handler can be there.
 ///
-/// Without `outputs` the answer is a [`WebResponse`]; with them, the [`StaticOutput`] of one of
+/// Without `outputs` the answer is a [`WebTriggerResponse`]; with them, the [`WebTriggerOutput`] of one of
 /// their keys. An output without a body is `"KEY=STATUS"`; one with more has parentheses, and a
 /// name for each part.
 ///
 /// ```
-/// use forge_remote::kinds::{StaticOutput, WebRequest};
+/// use forge_remote::kinds::{WebTriggerOutput, WebTriggerRequest};
 /// use forge_remote::prelude::*;
 ///
 /// #[web_trigger(outputs = [
 ///     "accepted=202",
 ///     (key = "wrong", status = 400, content_type = "text/plain", body = "What?"),
 /// ])]
-/// async fn hook(request: WebRequest) -> Result<StaticOutput> {
+/// async fn hook(request: WebTriggerRequest) -> Result<WebTriggerOutput> {
 ///     let key = if request.body.is_empty() { "wrong" } else { "accepted" };
-///     Ok(StaticOutput::new(key))
+///     Ok(WebTriggerOutput::new(key))
 /// }
 /// ```
 ///
 /// A key that isn't among the `outputs` is answered 500, as Forge itself does, and logged with the
-/// keys that are: so that `dev` and a test show it. The same goes for a [`WebResponse`] of a
-/// trigger with `outputs`, and for a [`StaticOutput`] of one without. Bodies over 64 KiB aren't
+/// keys that are: so that `dev` and a test show it. The same goes for a [`WebTriggerResponse`] of a
+/// trigger with `outputs`, and for a [`WebTriggerOutput`] of one without. Bodies over 64 KiB aren't
 /// looked at.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/runtime-reference/web-trigger/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebTrigger {
     /// The answers of a static web trigger, 20 at most. Empty for a dynamic one.
-    pub outputs: &'static [WebOutput],
+    pub outputs: &'static [StaticOutput],
     /// Whether Forge demands an HMAC by a shared secret (`request.authentication`).
     pub hmac: bool,
     /// The form of the URL: `v1` or `v2`.
@@ -91,7 +91,7 @@ impl Kind for WebTrigger {
         };
         response.insert("type".into(), kind.into());
         if !self.outputs.is_empty() {
-            let outputs = self.outputs.iter().map(WebOutput::item);
+            let outputs = self.outputs.iter().map(StaticOutput::item);
             response.insert("outputs".into(), Value::Sequence(outputs.collect()));
         }
         item.insert("response".into(), Value::Mapping(response));
@@ -110,24 +110,24 @@ impl Kind for WebTrigger {
         }]
     }
 
-    fn wrong_options(&self) -> Vec<Mistake> {
+    fn validate(&self) -> Vec<Mistake> {
         let items = self.outputs.iter().map(|output| match output {
-            WebOutput::Short(text) => lists::ListItem::Text(text),
-            WebOutput::Full { key, .. } => lists::ListItem::Group(key),
+            StaticOutput::Short(text) => lists::ListItem::Text(text),
+            StaticOutput::Full { key, .. } => lists::ListItem::Group(key),
         });
         wrong_items("outputs", &lists::OUTPUTS, items)
     }
 
-    fn wrong_answer(&self, answer: &[u8]) -> Option<(String, String)> {
+    fn check_response(&self, answer: &[u8]) -> Option<(String, String)> {
         let Answered {
             output_key,
             status_code,
         } = object(answer)?;
-        let keys: Vec<&str> = self.outputs.iter().map(WebOutput::key).collect();
+        let keys: Vec<&str> = self.outputs.iter().map(StaticOutput::key).collect();
         match output_key {
             Some(key) if keys.is_empty() && status_code.is_none() => Some((
                 format!("the answer names the output {key:?}, and the web trigger has no `outputs`"),
-                "write `outputs` in the attribute, or answer a `WebResponse`".to_owned(),
+                "write `outputs` in the attribute, or answer a `WebTriggerResponse`".to_owned(),
             )),
             Some(key) if !keys.is_empty() && !keys.contains(&&*key) => Some((
                 format!("the web trigger has no output {key:?}"),
@@ -135,20 +135,20 @@ impl Kind for WebTrigger {
             )),
             None if !keys.is_empty() && status_code.is_some() => Some((
                 "the web trigger has `outputs`, and the answer names none of them but is one of its own".to_owned(),
-                format!("answer the `StaticOutput` of one of {}, or remove `outputs`", keys.join(", ")),
+                format!("answer the `WebTriggerOutput` of one of {}, or remove `outputs`", keys.join(", ")),
             )),
             _ => None,
         }
     }
 
-    fn simulation(&self) -> Simulation {
+    fn simulation(&self) -> SampleCall {
         let body = serde_json::json!({
             "method": "POST", "headers": { "Content-Type": ["application/json"] }, "body": "{}",
             "path": "/x1/local", "userPath": "", "queryParameters": {},
         });
-        Simulation {
+        SampleCall {
             timeout: Duration::from_secs(55),
-            ..Simulation::of_platform(body)
+            ..SampleCall::of_platform(body)
         }
     }
 }
@@ -172,12 +172,12 @@ struct Answered<'a> {
 
 /// An answer of a static web trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WebOutput {
+pub enum StaticOutput {
     /// `"KEY=STATUS"`: without a body.
     Short(&'static str),
     /// `(key = "…", status = …)`, with `content_type` and `body` if there is one.
     Full {
-        /// What a [`StaticOutput`] names it by: 255 characters at most.
+        /// What a [`WebTriggerOutput`] names it by: 255 characters at most.
         key: &'static str,
         /// The status.
         status: u16,
@@ -188,8 +188,8 @@ pub enum WebOutput {
     },
 }
 
-impl WebOutput {
-    /// What a [`StaticOutput`] names it by.
+impl StaticOutput {
+    /// What a [`WebTriggerOutput`] names it by.
     pub fn key(&self) -> &'static str {
         match self {
             Self::Short(text) => lists::short_output(text).map_or(*text, |(key, _)| key),
@@ -224,7 +224,7 @@ impl WebOutput {
 ///
 /// Whoever called can have written any of it, whichever form it comes in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct WebRequest {
+pub struct WebTriggerRequest {
     /// The method.
     pub method: String,
     /// The headers, names as they were sent. A value that isn't UTF-8 is read as Latin-1.
@@ -237,7 +237,7 @@ pub struct WebRequest {
     pub query_parameters: BTreeMap<String, Vec<String>>,
 }
 
-impl WebRequest {
+impl WebTriggerRequest {
     /// The first value of a header, whatever the case of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self
@@ -344,14 +344,14 @@ fn warn_of_near(body: &[u8]) {
     }
 }
 
-impl<S: Send + Sync> FromRequest<S> for WebRequest {
+impl<S: Send + Sync> FromRequest<S> for WebTriggerRequest {
     type Rejection = Response;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let (parts, body) = request.into_parts();
         let body =
             crate::extract::whole_body(Request::from_parts(parts.clone(), body), state).await?;
-        let below = parts.extensions.get::<Below>();
+        let below = parts.extensions.get::<Subpath>();
         // A description comes by POST, to the trigger's own path.
         if below.is_none()
             && parts.method == Method::POST
@@ -393,16 +393,16 @@ impl<S: Send + Sync> FromRequest<S> for WebRequest {
 /// The answer of a dynamic web trigger: what the URL's caller gets.
 ///
 /// ```
-/// use forge_remote::kinds::WebResponse;
+/// use forge_remote::kinds::WebTriggerResponse;
 ///
-/// let answer = WebResponse::new(200, "hello").header("Content-Type", "text/plain");
+/// let answer = WebTriggerResponse::new(200, "hello").header("Content-Type", "text/plain");
 /// assert_eq!(answer.status_code, 200);
 /// ```
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/web-trigger/#response>
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct WebResponse {
+pub struct WebTriggerResponse {
     /// The status.
     pub status_code: u16,
     /// The status in words.
@@ -414,7 +414,7 @@ pub struct WebResponse {
     pub body: String,
 }
 
-impl WebResponse {
+impl WebTriggerResponse {
     /// An answer with a body.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
         Self {
@@ -443,7 +443,7 @@ impl WebResponse {
     }
 }
 
-impl IntoResponse for WebResponse {
+impl IntoResponse for WebTriggerResponse {
     fn into_response(self) -> Response {
         Json(self).into_response()
     }
@@ -452,12 +452,12 @@ impl IntoResponse for WebResponse {
 /// The answer of a static web trigger: the key of one of its `outputs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StaticOutput {
+pub struct WebTriggerOutput {
     /// The key.
     pub output_key: String,
 }
 
-impl StaticOutput {
+impl WebTriggerOutput {
     /// The output of this key.
     pub fn new(key: impl Into<String>) -> Self {
         Self {
@@ -466,7 +466,7 @@ impl StaticOutput {
     }
 }
 
-impl IntoResponse for StaticOutput {
+impl IntoResponse for WebTriggerOutput {
     fn into_response(self) -> Response {
         Json(self).into_response()
     }

@@ -7,7 +7,7 @@ use super::items::{item, texts};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
-use crate::registry::{Kind, Module, Simulation};
+use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[workflow_post_function]`. `description` is the doc comment's first paragraph
 /// unless written. The pages that configure it (`view`, `edit`, `create`, `resolver`) are
@@ -21,12 +21,12 @@ use crate::registry::{Kind, Module, Simulation};
 /// in all of them.
 ///
 /// ```
-/// use forge_remote::kinds::Transitioned;
+/// use forge_remote::kinds::PostFunctionRequest;
 /// use forge_remote::prelude::*;
 ///
 /// /// Tells the team of the transition.
 /// #[workflow_post_function(name = "Notify the team")]
-/// async fn notify(retry: Retry, Event(done): Event<Transitioned>) -> Result<()> {
+/// async fn notify(retry: RetryContext, Event(done): Event<PostFunctionRequest>) -> Result<()> {
 ///     println!("{:?} {:?} {:?}", done.issue.get("key"), done.execution_id(), retry.count);
 ///     Ok(())
 /// }
@@ -69,8 +69,8 @@ impl Kind for WorkflowPostFunction {
         }]
     }
 
-    fn simulation(&self) -> Simulation {
-        Simulation::of_platform(serde_json::json!({
+    fn simulation(&self) -> SampleCall {
+        SampleCall::of_platform(serde_json::json!({
             "issue": { "id": "10000", "key": "DEV-1" },
             "transition": {
                 "id": "11", "executionId": "local-execution", "from": { "id": "1" }, "to": { "id": "3" },
@@ -85,7 +85,7 @@ impl Kind for WorkflowPostFunction {
 
 /// A transition that has been made.
 #[derive(Clone, Debug, Default)]
-pub struct Transitioned {
+pub struct PostFunctionRequest {
     /// `id` and `key`, at least.
     pub issue: Rest,
     /// `id`, `executionId`, `from`, `to`.
@@ -95,18 +95,18 @@ pub struct Transitioned {
     /// Who made it.
     pub atlassian_id: Option<String>,
     /// What it changed, by the id that Jira's `changelog/list` takes.
-    pub changelog: Option<WithId>,
+    pub changelog: Option<IdRef>,
     /// The comment that was written with it.
-    pub comment: Option<WithId>,
+    pub comment: Option<IdRef>,
     /// What the configuration page stored.
     pub configuration: Option<serde_json::Value>,
     /// This post function in the workflow.
-    pub post_function: Option<WithId>,
+    pub post_function: Option<IdRef>,
     /// Everything else.
     pub rest: Rest,
 }
 
-payload!(Transitioned {
+payload!(PostFunctionRequest {
     issue: "issue",
     transition: "transition",
     workflow: "workflow",
@@ -119,16 +119,16 @@ payload!(Transitioned {
 
 /// Something of Jira's that has an id.
 #[derive(Clone, Debug, Default)]
-pub struct WithId {
+pub struct IdRef {
     /// The id; as text, also where a number was sent.
     pub id: Option<String>,
     /// Everything else.
     pub rest: Rest,
 }
 
-payload!(WithId { id: "id" });
+payload!(IdRef { id: "id" });
 
-impl Transitioned {
+impl PostFunctionRequest {
     /// The transition's own id: the same in every repetition, and for every post function of it.
     pub fn execution_id(&self) -> Option<&str> {
         self.transition.get("executionId")?.as_str()

@@ -42,7 +42,7 @@ const MISSING_SCOPE: Rule = Rule::difference(
 
 const IMPERSONATION_NOT_ALLOWED: Rule = Rule::difference(
     "impersonation-not-allowed",
-    "`App::impersonation` lists this scope for acting as users who are not in session, and the manifest does not allow \
+    "`App::impersonation_scopes` lists this scope for acting as users who are not in session, and the manifest does not allow \
     it: Atlassian would refuse to exchange the app's token for theirs. As soon as one scope is written as `NAME: { \
     allowImpersonation: true }`, the others are `NAME: {}`. `manifest --write` rewrites them all.",
 );

@@ -9,15 +9,15 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 use super::oauth::{Kind, OAuth};
 use super::{Fit, Platform, random_hex};
 use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
-use crate::fit::Caller;
-use crate::registry::{Auth, Handler, Method, Simulation};
+use crate::fit::AllowedCaller;
+use crate::registry::{Auth, Handler, Method, SampleCall};
 
 /// The account that local pages act as.
 const USER: &str = "712020:00000000-0000-4000-a000-000000000001";
 
 /// Which OAuth tokens come along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tokens {
+pub enum SentTokens {
     /// Those that the handler asks for, as Forge sends them.
     AsDeclared,
     /// These, whatever the handler asks for.
@@ -34,7 +34,7 @@ pub struct Call {
     headers: HeaderMap,
     body: Option<Vec<u8>>,
     declared: Auth,
-    tokens: Tokens,
+    tokens: SentTokens,
     timeout: Duration,
 }
 
@@ -52,20 +52,20 @@ impl Platform {
     }
 
     /// The call of a handler as one of its kind's simulations has it.
-    pub(crate) fn call_as(&self, handler: &Handler, simulation: Simulation) -> Call {
+    pub(crate) fn call_as(&self, handler: &Handler, simulation: SampleCall) -> Call {
         let record = handler.registration();
         let mut fit = self.fit();
         fit = match record.kind.caller() {
             // A page's token names its UI module, whose key the code may not know.
-            Caller::Page => {
+            AllowedCaller::Page => {
                 let page = record.kind.pages().first().copied();
                 fit.module(simulation.module_type, page.unwrap_or("local-page"))
-                    .by_user(USER)
+                    .as_user(USER)
             }
-            Caller::PlatformForUser => fit
+            AllowedCaller::PlatformForUser => fit
                 .module(simulation.module_type, handler.endpoint())
                 .set("/principal", USER.into()),
-            Caller::Platform => fit.module(simulation.module_type, handler.endpoint()),
+            AllowedCaller::Platform => fit.module(simulation.module_type, handler.endpoint()),
         };
         let body = simulation
             .body
@@ -78,7 +78,7 @@ impl Platform {
             headers: HeaderMap::new(),
             body: body.map(|body| body.to_string().into_bytes()),
             declared: record.auth,
-            tokens: Tokens::AsDeclared,
+            tokens: SentTokens::AsDeclared,
             timeout: simulation.timeout,
         }
     }
@@ -101,7 +101,7 @@ impl Call {
     }
 
     /// Calls a path below the handler's own: `/orders/7`, as what calls a web trigger's URL can.
-    pub fn below(mut self, path: &str) -> Self {
+    pub fn subpath(mut self, path: &str) -> Self {
         let (base, query) = match self.path.split_once('?') {
             Some((base, query)) => (base, format!("?{query}")),
             None => (self.path.as_str(), String::new()),
@@ -135,7 +135,7 @@ impl Call {
 
     /// Makes it a repetition, as Forge sends an event again: for the `count`th time, and why. A
     /// body that isn't a JSON object is left as it is.
-    pub fn retried(mut self, count: u32, reason: &str) -> Self {
+    pub fn as_retry(mut self, count: u32, reason: &str) -> Self {
         let body = self
             .body
             .as_deref()
@@ -166,7 +166,7 @@ impl Call {
     }
 
     /// Which OAuth tokens come along.
-    pub fn tokens(mut self, tokens: Tokens) -> Self {
+    pub fn tokens(mut self, tokens: SentTokens) -> Self {
         self.tokens = tokens;
         self
     }
@@ -179,8 +179,8 @@ impl Call {
     /// The OAuth tokens that will come along.
     pub fn auth(&self) -> Auth {
         match self.tokens {
-            Tokens::AsDeclared => self.declared,
-            Tokens::Exactly(auth) => auth,
+            SentTokens::AsDeclared => self.declared,
+            SentTokens::Exactly(auth) => auth,
         }
     }
 

@@ -59,7 +59,7 @@ impl Fit {
     }
 
     /// A page's call by this user: with the acting user (`principal`) and the page's context.
-    pub fn by_user(self, account_id: &str) -> Self {
+    pub fn as_user(self, account_id: &str) -> Self {
         let cloud_id = self.platform.0.cloud_id.clone();
         let key = self
             .claims

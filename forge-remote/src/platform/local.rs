@@ -8,8 +8,8 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaPublicKeyComponent
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::apis::Apis;
-use crate::fit::{AppId, Clock, FetchError, Fetched, KeySource, SystemClock};
+use super::apis::FakeApis;
+use crate::fit::{AppId, Clock, FetchError, JwksDocument, KeySource, SystemClock};
 use crate::registry::BoxFuture;
 
 /// A local Forge platform: signs Forge Invocation Tokens with a key of its own.
@@ -27,7 +27,7 @@ pub(super) struct Inner {
     pub(super) environment: String,
     /// Where its APIs are served, once they are.
     pub(super) origin: OnceLock<String>,
-    pub(super) apis: Apis,
+    pub(super) apis: FakeApis,
 }
 
 impl fmt::Debug for Platform {
@@ -41,17 +41,17 @@ impl fmt::Debug for Platform {
 /// The platform could not be set up.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("no RSA key could be generated: is the system's random source working?")]
-pub struct NoKey;
+pub struct PlatformError;
 
 impl Platform {
     /// A platform for one app, with a new RSA key. Generating it takes about 50 ms.
-    pub fn new(app_id: AppId) -> Result<Self, NoKey> {
+    pub fn new(app_id: AppId) -> Result<Self, PlatformError> {
         Self::with_clock(app_id, Arc::new(SystemClock::default()))
     }
 
     /// The same, with its own idea of time.
-    pub fn with_clock(app_id: AppId, clock: Arc<dyn Clock>) -> Result<Self, NoKey> {
-        let key = KeyPair::generate(KeySize::Rsa2048).map_err(|_| NoKey)?;
+    pub fn with_clock(app_id: AppId, clock: Arc<dyn Clock>) -> Result<Self, PlatformError> {
+        let key = KeyPair::generate(KeySize::Rsa2048).map_err(|_| PlatformError)?;
         Ok(Self(Arc::new(Inner {
             app_id,
             key,
@@ -62,7 +62,7 @@ impl Platform {
             cloud_id: uuid(),
             environment: uuid(),
             origin: OnceLock::new(),
-            apis: Apis::default(),
+            apis: FakeApis::default(),
         })))
     }
 
@@ -90,7 +90,7 @@ impl Platform {
     }
 
     /// The data of its APIs.
-    pub fn apis(&self) -> &Apis {
+    pub fn apis(&self) -> &FakeApis {
         &self.0.apis
     }
 
@@ -153,9 +153,9 @@ impl Platform {
 struct InProcess(Platform);
 
 impl KeySource for InProcess {
-    fn fetch(&self) -> BoxFuture<Result<Fetched, FetchError>> {
+    fn fetch(&self) -> BoxFuture<Result<JwksDocument, FetchError>> {
         let document = self.0.key_set().to_string().into();
-        Box::pin(std::future::ready(Ok(Fetched {
+        Box::pin(std::future::ready(Ok(JwksDocument {
             document,
             max_age: None,
         })))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::apis::Declared;
 use super::local::Platform;
 use crate::app::App;
-use crate::client::Atlassian;
+use crate::client::AtlassianClient;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::Result;
 use crate::fit::AppId;
@@ -28,7 +28,7 @@ impl App {
     }
 
     /// How it calls Atlassian.
-    pub(crate) fn atlassian_of(&self) -> &Atlassian {
+    pub(crate) fn atlassian_of(&self) -> &AtlassianClient {
         &self.atlassian
     }
 
@@ -40,7 +40,7 @@ impl App {
             .is_some_and(|tokens| !tokens.use_memory())
         {
             self.problems.push(Diagnostic::error(&OPENED_TOKENS,
-                "a local platform keeps its tokens in memory, but the store given to `App::tokens` is \
+                "a local platform keeps its tokens in memory, but the store given to `App::token_store` is \
                  open already: they would get into it",
                 "don't call `Tokens::open`; the app opens its tokens when it starts",
             ));

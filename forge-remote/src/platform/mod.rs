@@ -9,10 +9,10 @@ mod local_app;
 mod oauth;
 
 pub(crate) use apis::router;
-pub use apis::{ApiAnswer, ApiCall, ApiRequest, Apis};
+pub use apis::{ApiCall, ApiRequest, ApiResponse, FakeApis};
 pub(crate) use call::has_body;
-pub use call::{Call, Tokens};
+pub use call::{Call, SentTokens};
 pub use fit::Fit;
 pub(crate) use local::random_hex;
-pub use local::{NoKey, Platform};
+pub use local::{Platform, PlatformError};
 pub(crate) use local_app::RULES;

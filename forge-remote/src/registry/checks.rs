@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Handler, Reach, Registry};
+use super::{Handler, Registry, RouteScope};
 use crate::diagnostic::{CodeLocation, Diagnostic, Rule};
 
 /// The rules of this file.
@@ -51,7 +51,7 @@ impl Registry {
             ));
         }
         for handler in self.handlers() {
-            let wrong = handler.registration().kind.wrong_options();
+            let wrong = handler.registration().kind.validate();
             let wrong = wrong.into_iter();
             problems.extend(wrong.map(|mistake| {
                 Diagnostic::error(&BAD_OPTION, mistake.message, mistake.help).at([handler])
@@ -97,7 +97,7 @@ impl Registry {
         let mut alone: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
         for handlers in modules.values() {
             let kind = handlers[0].registration().kind;
-            if kind.alone() {
+            if kind.singleton() {
                 alone.entry(kind.name()).or_default().push(handlers[0]);
             }
         }
@@ -153,7 +153,9 @@ impl Registry {
                 .copied()
                 .filter(|part| !whole.contains_key(*part))
                 .filter(|part| {
-                    let mut below = handlers.iter().map(|one| one.registration().kind.below());
+                    let mut below = handlers
+                        .iter()
+                        .map(|one| one.registration().kind.path_suffix());
                     below.all(|below| below != Some(part))
                 })
                 .collect();
@@ -232,7 +234,7 @@ impl Registry {
             };
             let shareable = |one: &&Handler| {
                 let (a, b) = (first.registration(), one.registration());
-                b.kind.caller() == crate::fit::Caller::Page
+                b.kind.caller() == crate::fit::AllowedCaller::Page
                     && a.auth == b.auth
                     && a.remote == b.remote
             };
@@ -305,7 +307,7 @@ impl Registry {
         for (path, handlers) in &paths {
             let mut methods: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
             // A handler of any method leaves no method to others.
-            let any = handlers.iter().any(|one| one.reach() != Reach::Exact);
+            let any = handlers.iter().any(|one| one.reach() != RouteScope::Exact);
             for handler in handlers {
                 let method = if any { "any" } else { handler.methods() };
                 methods.entry(method).or_default().push(handler);
@@ -326,7 +328,7 @@ impl Registry {
         for above in self
             .handlers()
             .iter()
-            .filter(|one| one.reach() == Reach::Below)
+            .filter(|one| one.reach() == RouteScope::Subpath)
         {
             let below = paths.iter().filter(|(path, _)| above.covers(path));
             for (path, handlers) in below {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use forge_remote_schema::names::{Names, WrittenNames};
 
-use super::{Location, Method, Reach, Registration, Submission};
+use super::{Location, Method, Registration, RouteScope, Submission};
 
 /// One handler with its names resolved.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ impl Handler {
             path: registration.path,
         };
         let kind = registration.kind;
-        let names = Names::new(kind.spec(), written, kind.below());
+        let names = Names::new(kind.spec(), written, kind.path_suffix());
         let method = kind.method().unwrap_or(registration.method);
         Self {
             registration,
@@ -63,27 +63,27 @@ impl Handler {
     }
 
     /// Which requests it answers.
-    pub fn reach(&self) -> Reach {
+    pub fn reach(&self) -> RouteScope {
         self.registration.kind.reach()
     }
 
     /// The methods it answers, for people: `POST`, `any`.
     pub fn methods(&self) -> &'static str {
         match self.reach() {
-            Reach::Exact => self.method.as_str(),
-            Reach::AnyMethod | Reach::Below => "any",
+            RouteScope::Exact => self.method.as_str(),
+            RouteScope::AnyMethod | RouteScope::Subpath => "any",
         }
     }
 
     /// Whether it answers this method.
     pub fn answers(&self, method: Method) -> bool {
-        self.reach() != Reach::Exact || self.method == method
+        self.reach() != RouteScope::Exact || self.method == method
     }
 
     /// Whether a path is below this handler's own, and so this handler's.
     pub(super) fn covers(&self, path: &str) -> bool {
         let base = self.path().trim_end_matches('/');
-        self.reach() == Reach::Below
+        self.reach() == RouteScope::Subpath
             && path
                 .strip_prefix(base)
                 .is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_yaml::{Mapping, Value};
 
 use super::{Auth, Handler, Module, Registry};
-use crate::fit::Caller;
+use crate::fit::AllowedCaller;
 use crate::manifest::{DesiredManifest, Entry, OwnedProperties, Remote, Scope, ScopeAlternatives};
 
 impl Registry {
@@ -62,7 +62,7 @@ impl Declared<'_> {
         if record.kind.module_suffix().is_none() {
             self.desired.pages.insert(handler.endpoint().to_owned());
         }
-        if record.kind.caller() == Caller::Page {
+        if record.kind.caller() == AllowedCaller::Page {
             let endpoint = handler.endpoint().to_owned();
             self.desired.resolvers.insert(endpoint.clone());
             // Several handlers of one endpoint allow their pages together.

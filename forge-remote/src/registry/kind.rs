@@ -8,7 +8,7 @@ use forge_remote_schema::{KindSpec, Mistake};
 use serde_yaml::Mapping;
 
 use super::Method;
-use crate::fit::Caller;
+use crate::fit::AllowedCaller;
 use crate::manifest::OwnedProperties;
 
 /// A kind of invocation with a handler's options for it.
@@ -31,7 +31,7 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Returns the last segment of the handler's path, below the path in the manifest.
-    fn below(&self) -> Option<&'static str> {
+    fn path_suffix(&self) -> Option<&'static str> {
         None
     }
 
@@ -68,13 +68,13 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
 
     /// Returns the mistakes in the options that the macros cannot see: those in the values of
     /// constants.
-    fn wrong_options(&self) -> Vec<Mistake> {
+    fn validate(&self) -> Vec<Mistake> {
         Vec::new()
     }
 
     /// Returns what is wrong with a response's body, and the fix, where the options restrict it.
     /// Called for kinds whose spec [checks responses](KindSpec::checks_responses).
-    fn wrong_answer(&self, _answer: &[u8]) -> Option<(String, String)> {
+    fn check_response(&self, _answer: &[u8]) -> Option<(String, String)> {
         None
     }
 
@@ -84,10 +84,10 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Returns the call as a local platform makes it.
-    fn simulation(&self) -> Simulation;
+    fn simulation(&self) -> SampleCall;
 
     /// Returns every call that differs from it: one for each event.
-    fn simulations(&self) -> Vec<Simulation> {
+    fn simulations(&self) -> Vec<SampleCall> {
         vec![self.simulation()]
     }
 }
@@ -100,17 +100,17 @@ impl dyn Kind {
     }
 
     /// Returns who makes the call.
-    pub fn caller(&self) -> Caller {
+    pub fn caller(&self) -> AllowedCaller {
         match self.spec().caller {
-            forge_remote_schema::Caller::Platform => Caller::Platform,
-            forge_remote_schema::Caller::PlatformForUser => Caller::PlatformForUser,
-            forge_remote_schema::Caller::Page => Caller::Page,
+            forge_remote_schema::AllowedCaller::Platform => AllowedCaller::Platform,
+            forge_remote_schema::AllowedCaller::PlatformForUser => AllowedCaller::PlatformForUser,
+            forge_remote_schema::AllowedCaller::Page => AllowedCaller::Page,
         }
     }
 
     /// Whether Forge may forward the headers of its own caller. A token in one of them is not proven
-    /// to be Forge's, and is never kept ([`App::tokens`](crate::App::tokens)).
-    pub fn passes_headers_on(&self) -> bool {
+    /// to be Forge's, and is never kept ([`App::token_store`](crate::App::token_store)).
+    pub fn forwards_caller_headers(&self) -> bool {
         self.spec().forwards_caller_headers
     }
 
@@ -131,7 +131,7 @@ impl dyn Kind {
     }
 
     /// Whether an app can have one such module only.
-    pub fn alone(&self) -> bool {
+    pub fn singleton(&self) -> bool {
         self.spec().singleton
     }
 
@@ -147,23 +147,23 @@ impl dyn Kind {
     }
 
     /// Returns which requests belong to the handler.
-    pub fn reach(&self) -> Reach {
+    pub fn reach(&self) -> RouteScope {
         self.spec().routes
     }
 
     /// Whether an empty body is accepted as `{}`, because Atlassian documents no body.
-    pub fn may_lack_body(&self) -> bool {
+    pub fn body_optional(&self) -> bool {
         self.spec().body_optional
     }
 
-    /// Whether responses are checked by [`wrong_answer`](Kind::wrong_answer).
-    pub fn looks_at_answers(&self) -> bool {
+    /// Whether responses are checked by [`check_response`](Kind::check_response).
+    pub fn checks_responses(&self) -> bool {
         self.spec().checks_responses
     }
 }
 
 /// The requests that belong to a handler.
-pub use forge_remote_schema::RouteScope as Reach;
+pub use forge_remote_schema::RouteScope;
 
 /// One item of a module list in the manifest.
 #[derive(Clone, Debug, PartialEq)]
@@ -178,7 +178,7 @@ pub struct Module {
 
 /// What a simulated call of a kind carries.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Simulation {
+pub struct SampleCall {
     /// The FIT's `app.module.type`.
     pub module_type: &'static str,
     /// The body, unless the caller gives one.
@@ -192,7 +192,7 @@ pub struct Simulation {
     pub is_guess: bool,
 }
 
-impl Simulation {
+impl SampleCall {
     /// A call of the platform's with this body, and 5 seconds for the answer.
     pub fn of_platform(body: serde_json::Value) -> Self {
         Self {

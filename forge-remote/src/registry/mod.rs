@@ -13,19 +13,19 @@ use std::sync::Arc;
 #[cfg(feature = "cli")]
 pub(crate) use checks::RULES;
 pub use collect::{Handler, Registry};
-pub use kind::{Kind, Module, Reach, Simulation};
+pub use kind::{Kind, Module, RouteScope, SampleCall};
 
 pub use crate::diagnostic::Location;
 use crate::extract::AppState;
 pub use crate::fit::BoxFuture;
 
 /// How a handler is called: the verified request and the app's state in, a response out.
-pub trait Mount: Send + Sync + 'static {
+pub trait ErasedHandler: Send + Sync + 'static {
     /// The function's type, which no other function has.
     fn function(&self) -> TypeId;
 
     /// What the arguments need.
-    fn needs(&self) -> &[Need];
+    fn needs(&self) -> &[Requirement];
 
     /// The function's path: `crate::module::function`.
     fn path(&self) -> &'static str;
@@ -38,7 +38,7 @@ pub trait Mount: Send + Sync + 'static {
     ) -> BoxFuture<axum::response::Response>;
 }
 
-impl fmt::Debug for dyn Mount {
+impl fmt::Debug for dyn ErasedHandler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Mount")
     }
@@ -73,7 +73,7 @@ pub struct Registration {
     /// The scopes it asks for, beyond those that follow by themselves.
     pub scopes: &'static [&'static str],
     /// The function on its route.
-    pub mount: Arc<dyn Mount>,
+    pub mount: Arc<dyn ErasedHandler>,
 }
 
 /// The tokens an endpoint asks Forge for (`endpoint.auth` in the manifest).
@@ -178,13 +178,13 @@ impl fmt::Display for Method {
 
 /// What an argument's type needs from its surroundings.
 #[derive(Clone, Copy, Debug)]
-pub enum Need {
+pub enum Requirement {
     /// A `SystemToken`: the handler must ask for it.
     SystemToken,
     /// A `UserToken`: the handler must ask for it, and the kind must have users.
     UserToken,
-    /// A `Retry`: the body is read ahead.
-    Retry,
+    /// A `RetryContext`: the body is read ahead.
+    RetryContext,
     /// A `State<T>`: the app must hold a `T`.
     State {
         /// The type's identity.

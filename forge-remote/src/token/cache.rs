@@ -26,7 +26,7 @@ const CONFIRMED: Duration = Duration::from_secs(10 * 60);
 /// What the keeper has done so far, in this process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct TokenCounts {
+pub struct TokenStats {
     /// Tokens that requests brought and that were news.
     pub seen: u64,
     /// Tokens written to the store.
@@ -137,7 +137,7 @@ pub(super) struct Memory {
     /// Installations whose entry is to be written, the newest token each, by its end.
     pub(super) unwritten: BTreeSet<(SystemTime, String)>,
     /// The installations on each site, by cloud id.
-    on_site: HashMap<String, BTreeSet<String>>,
+    find_by_site: HashMap<String, BTreeSet<String>>,
     /// Rows that the store refuses while it takes others, by installation.
     pub(super) refused: HashMap<String, Refused>,
     /// Installations that were removed, as long as that matters.
@@ -149,7 +149,7 @@ pub(super) struct Memory {
     pub(super) link: Link,
     /// A task is writing.
     pub(super) writing: bool,
-    pub(super) counts: TokenCounts,
+    pub(super) counts: TokenStats,
     pub(super) failed_rounds: u64,
     /// For lines about tokens that are dropped, and about those that the store lost.
     pub(super) full_limit: LogLimit,
@@ -219,8 +219,8 @@ impl Memory {
     }
 
     /// The entries of the installations on a site.
-    pub(super) fn on_site<'a>(&'a self, cloud_id: &str) -> impl Iterator<Item = &'a Entry> {
-        let ids = self.on_site.get(cloud_id).into_iter().flatten();
+    pub(super) fn find_by_site<'a>(&'a self, cloud_id: &str) -> impl Iterator<Item = &'a Entry> {
+        let ids = self.find_by_site.get(cloud_id).into_iter().flatten();
         ids.filter_map(|id| self.entries.get(id))
     }
 
@@ -240,7 +240,10 @@ impl Memory {
             self.unwritten.insert((entry.expires_at, id.clone()));
         }
         for cloud_id in entry.about.cloud_ids() {
-            self.on_site.entry(cloud_id).or_default().insert(id.clone());
+            self.find_by_site
+                .entry(cloud_id)
+                .or_default()
+                .insert(id.clone());
         }
         self.entries.insert(id, entry);
     }
@@ -251,10 +254,10 @@ impl Memory {
         };
         self.unwritten.remove(&(entry.expires_at, id.to_owned()));
         for cloud_id in entry.about.cloud_ids() {
-            if let Some(ids) = self.on_site.get_mut(&cloud_id) {
+            if let Some(ids) = self.find_by_site.get_mut(&cloud_id) {
                 ids.remove(id);
                 if ids.is_empty() {
-                    self.on_site.remove(&cloud_id);
+                    self.find_by_site.remove(&cloud_id);
                 }
             }
         }

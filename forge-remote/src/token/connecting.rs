@@ -4,7 +4,7 @@ use super::error::OpenError;
 use super::keeper::{Keeper, in_time};
 use super::limits::PAGE;
 use super::seal::Shut;
-use super::store::{Page, StoreError};
+use super::store::{PageRequest, StoreError};
 
 /// How often another instance may write its record in between.
 const TRIES: u32 = 8;
@@ -28,7 +28,7 @@ pub(super) async fn connect(keeper: &Keeper) -> Result<(), OpenError> {
 /// A store with tokens of which none opens: the key is wrong.
 async fn check_keys(keeper: &Keeper) -> Result<(), OpenError> {
     let store = keeper.store().name();
-    let asked = keeper.store().list(Page::first(PAGE));
+    let asked = keeper.store().list(PageRequest::first(PAGE));
     let listed = keeper.ask(asked).await;
     let tokens = match listed {
         Ok(listed) => listed.tokens,
@@ -73,7 +73,7 @@ async fn agree(keeper: &Keeper) -> Result<(), OpenError> {
     for _ in 0..TRIES {
         let new = keeper.keys.key_check();
         let new = new.ok_or_else(|| failed(StoreError::new("there are no random bytes")))?;
-        let swapped = in_time(store.swap_key_check(there, new.clone())).await;
+        let swapped = in_time(store.compare_and_swap_key_check(there, new.clone())).await;
         let record = swapped.map_err(failed)?;
         if record == new {
             return Ok(());

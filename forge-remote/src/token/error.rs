@@ -11,7 +11,7 @@ use super::store::StoreError;
 pub enum TokenError {
     /// Nobody has opened these tokens.
     #[error(
-        "these kept tokens are not open: give them to `App::tokens` and let the app serve, or call \
+        "these kept tokens are not open: give them to `App::token_store` and let the app serve, or call \
          `Tokens::open` first"
     )]
     NotOpen,
@@ -68,7 +68,7 @@ pub enum TokenError {
 }
 
 /// Why tokens can't be kept as they should. It ends the launch, unless it
-/// [may pass](Self::may_pass).
+/// [may pass](Self::is_transient).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -77,7 +77,7 @@ pub enum OpenError {
         "tokens are kept in {store}, sealed, but there is no key: set FORGE_REMOTE_TOKEN_KEY to \
          what `openssl rand -base64 32` prints, the same for every instance of the app"
     )]
-    NoKey {
+    PlatformError {
         /// The store.
         store: String,
     },
@@ -120,7 +120,7 @@ pub enum OpenError {
 impl OpenError {
     /// Whether it may be gone by itself, as when the store is down: then an app starts all the
     /// same, and tries again.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store { source, .. } if !source.is_setup())
     }
 }

@@ -35,7 +35,7 @@ use crate::fit::{Clock, ClockHealth, Environment};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> forge_remote::Result<()> {
 /// # let store = MemoryTokens::new();
-/// let tokens = Tokens::new(store); // `PostgresTokens::at(url)`, the one that the app writes to
+/// let tokens = Tokens::new(store); // `PostgresTokens::new(url)`, the one that the app writes to
 /// tokens.open().await?;
 /// for installation in tokens.installations().await? {
 ///     println!("{:?} left", installation.remaining());
@@ -67,7 +67,7 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// So that [`App::tokens`](crate::App::tokens) takes a store as well.
+/// So that [`App::token_store`](crate::App::token_store) takes a store as well.
 impl<S: TokenStore> From<S> for Tokens {
     fn from(store: S) -> Self {
         Self::new(store)
@@ -111,7 +111,7 @@ impl Tokens {
     /// No token is handed out that ends within this time: default: 60 seconds, at
     /// least 10.
     #[must_use]
-    pub fn margin(self, margin: Duration) -> Self {
+    pub fn expiry_margin(self, margin: Duration) -> Self {
         self.set("margin", |settings| {
             settings.margin = margin.max(LEAST_MARGIN)
         });
@@ -139,8 +139,8 @@ impl Tokens {
     /// Kept tokens then prove nothing about a page's own: pages' handlers get the header's token, which
     /// is proven as [`SystemToken`](crate::SystemToken#on-a-pages-call) says.
     #[must_use]
-    pub fn from_pages(self) -> Self {
-        self.settings().from_pages = true;
+    pub fn accept_from_pages(self) -> Self {
+        self.settings().accept_from_pages = true;
         self
     }
 
@@ -154,7 +154,7 @@ impl Tokens {
 
     /// Only the tokens of installations in these environments are handed out, listed and counted.
     /// An app's are those that its verification accepts
-    /// ([`Verification::environments`](crate::fit::Verification::environments)), unless this says
+    /// ([`VerificationPolicy::environments`](crate::fit::VerificationPolicy::environments)), unless this says
     /// otherwise; without either, all.
     ///
     /// ```

@@ -63,10 +63,10 @@ impl Tokens {
     }
 
     fn takes_from_pages(&self) -> bool {
-        let takes = self.settings().from_pages;
+        let takes = self.settings().accept_from_pages;
         if !takes && self.0.has_warned_of_pages.set(()).is_ok() {
             tracing::info!(
-                "system tokens that come with pages' calls are not kept: see `Tokens::from_pages`"
+                "system tokens that come with pages' calls are not kept: see `Tokens::accept_from_pages`"
             );
         }
         takes

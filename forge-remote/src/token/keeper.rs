@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
-use super::cache::{Entry, Link, Memory, TokenCounts};
+use super::cache::{Entry, Link, Memory, TokenStats};
 use super::callbacks::Announcer;
 use super::installation::{About, Standing, fingerprint};
 use super::seal::Keys;
-use super::store::{Guarded, StoreError, Stored, TokenStore, from_millis, to_millis};
+use super::store::{Guarded, StoreError, StoreFuture, TokenStore, from_millis, to_millis};
 use crate::error::chain;
 use crate::fit::{Clock, ClockHealth, Environment};
 
@@ -103,9 +103,9 @@ impl Keeper {
         self.memory().link
     }
 
-    pub(super) fn counts(&self) -> TokenCounts {
+    pub(super) fn stats(&self) -> TokenStats {
         let memory = self.memory();
-        TokenCounts {
+        TokenStats {
             pending: memory.waiting() as u64,
             ..memory.counts.clone()
         }
@@ -120,7 +120,7 @@ impl Keeper {
     /// The entries of the installations on a site, as this process has them.
     pub(super) fn remembered_on_site(&self, cloud_id: &str) -> Vec<Entry> {
         let memory = self.memory();
-        let entries = memory.on_site(cloud_id);
+        let entries = memory.find_by_site(cloud_id);
         entries
             .filter(|entry| self.admission.admits(&entry.about))
             .cloned()
@@ -319,7 +319,7 @@ impl Keeper {
     }
 
     /// Asks the store, where it is open.
-    pub(super) async fn read<T>(&self, asked: Stored<T>) -> Result<T, StoreError> {
+    pub(super) async fn read<T>(&self, asked: StoreFuture<T>) -> Result<T, StoreError> {
         if self.link() != Link::Open {
             // Logged by the task that tries to open it.
             self.memory().counts.store_failures += 1;
@@ -329,7 +329,7 @@ impl Keeper {
     }
 
     /// Asks the store, within the time a reader can wait; a failure is counted and logged.
-    pub(super) async fn ask<T>(&self, asked: Stored<T>) -> Result<T, StoreError> {
+    pub(super) async fn ask<T>(&self, asked: StoreFuture<T>) -> Result<T, StoreError> {
         let answer = timed(READ_TIME, asked).await;
         if let Err(error) = &answer {
             self.memory().counts.store_failures += 1;
@@ -341,11 +341,11 @@ impl Keeper {
 }
 
 /// What a task of the keeper's own asks of a store, within its time.
-pub(super) async fn in_time<T>(asked: Stored<T>) -> Result<T, StoreError> {
+pub(super) async fn in_time<T>(asked: StoreFuture<T>) -> Result<T, StoreError> {
     timed(WRITE_TIME, asked).await
 }
 
-async fn timed<T>(time: Duration, asked: Stored<T>) -> Result<T, StoreError> {
+async fn timed<T>(time: Duration, asked: StoreFuture<T>) -> Result<T, StoreError> {
     match tokio::time::timeout(time, asked).await {
         Ok(answer) => answer,
         Err(_) => Err(StoreError::new(format!("no answer within {time:?}"))),

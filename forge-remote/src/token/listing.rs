@@ -14,17 +14,17 @@ use super::keeper::Keeper;
 use super::limits::PAGE;
 use super::lookup::installation;
 use super::records::Opened;
-use super::store::{Page, StoreError};
+use super::store::{PageRequest, StoreError};
 
 impl Tokens {
     /// Every installation with a token that can be handed out, by id: those that a background task
-    /// works for. [`each_installation`](Self::each_installation) is for apps that have many.
+    /// works for. [`installation_stream`](Self::installation_stream) is for apps that have many.
     ///
     /// An installation that is missing has no token *now*. It need not have left: only
     /// [`on_removed`](Self::on_removed) says so. While the store is down, those are listed whose
     /// tokens are in this process's memory, and a warning is logged.
     pub async fn installations(&self) -> Result<Vec<Installation>, TokenError> {
-        let mut each = self.each_installation();
+        let mut each = self.installation_stream();
         let mut all = Vec::new();
         while let Some(installation) = each.next().await {
             all.push(installation?);
@@ -41,15 +41,15 @@ impl Tokens {
     /// # async fn main() -> forge_remote::Result<()> {
     /// # let tokens = Tokens::new(MemoryTokens::new());
     /// # tokens.open().await?;
-    /// let mut each = tokens.each_installation();
+    /// let mut each = tokens.installation_stream();
     /// while let Some(installation) = each.next().await {
     ///     println!("{}", installation?.installation_id());
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub fn each_installation(&self) -> EachInstallation {
-        EachInstallation {
+    pub fn installation_stream(&self) -> InstallationStream {
+        InstallationStream {
             tokens: self.clone(),
             listing: None,
             page: VecDeque::new(),
@@ -72,21 +72,21 @@ impl Tokens {
     }
 }
 
-/// Installations, one after the other: [`Tokens::each_installation`].
-pub struct EachInstallation {
+/// Installations, one after the other: [`Tokens::installation_stream`].
+pub struct InstallationStream {
     tokens: Tokens,
     /// Once it has begun.
     listing: Option<Listing>,
     page: VecDeque<Entry>,
 }
 
-impl fmt::Debug for EachInstallation {
+impl fmt::Debug for InstallationStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EachInstallation").finish_non_exhaustive()
     }
 }
 
-impl EachInstallation {
+impl InstallationStream {
     /// The next one; `None` at the end, and after an error.
     pub async fn next(&mut self) -> Option<Result<Installation, TokenError>> {
         if self.listing.is_none() {
@@ -144,7 +144,7 @@ impl Listing {
         if self.is_over {
             return Ok(None);
         }
-        let page = Page {
+        let page = PageRequest {
             after: self.after.take(),
             limit: PAGE,
             ends_before: self.ends_before,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::cache::{Entry, TokenCounts};
+use super::cache::{Entry, TokenStats};
 use super::error::TokenError;
 use super::handle::Tokens;
 use super::installation::Installation;
@@ -29,7 +29,7 @@ impl Tokens {
     /// The kept token of a call's installation, where the platform itself brought it; `None` where
     /// there is none, where the store is not open, and where pages bring tokens too.
     pub(crate) async fn of_platform(&self, claims: &Claims) -> Option<SystemToken> {
-        if self.0.keeper.get().is_none() || self.settings().from_pages {
+        if self.0.keeper.get().is_none() || self.settings().accept_from_pages {
             return None;
         }
         let (entry, _) = self.find(claims.installation_id()).await.ok()?;
@@ -112,9 +112,9 @@ impl Tokens {
     }
 
     /// What was seen, written, and what failed, in this process.
-    pub fn counts(&self) -> TokenCounts {
+    pub fn stats(&self) -> TokenStats {
         let keeper = self.0.keeper.get();
-        keeper.map(|keeper| keeper.counts()).unwrap_or_default()
+        keeper.map(|keeper| keeper.stats()).unwrap_or_default()
     }
 
     /// The keeper, once there is one.

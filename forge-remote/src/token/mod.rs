@@ -53,10 +53,10 @@
 //!
 //! - The newest token of each installation: a later expiry wins, in whatever order requests arrive
 //!   and whichever instance they reach. A request without a token changes nothing.
-//! - A token that Atlassian refused (401) gives way to the next one, whatever its expiry; other
+//! - A token that AtlassianClient refused (401) gives way to the next one, whatever its expiry; other
 //!   instances learn of it from the store. Until then it is handed out, for a 401 may also mean that a
 //!   scope is missing.
-//! - An installation's token comes from the Atlassian cloud that signed its first call; a call that
+//! - An installation's token comes from the AtlassianClient cloud that signed its first call; a call that
 //!   another cloud signed neither replaces nor removes it.
 //! - The expiry is read from the token, where it can be; else it counts as 2 hours. No token is
 //!   handed out within [`Tokens::margin`] of its end.
@@ -64,7 +64,7 @@
 //!
 //! Only the platform's own calls count: schedules, events, functions. What a page sends may come
 //! from whoever sits in front of it, and the token isn't signed together with the request; see
-//! [`Tokens::from_pages`]. A web trigger's caller is anybody, and Forge may pass the headers on, so
+//! [`Tokens::accept_from_pages`]. A web trigger's caller is anybody, and Forge may pass the headers on, so
 //! its calls never bring a token into the store; nor do an agent's, until it is known what comes
 //! through.
 //!
@@ -73,7 +73,7 @@
 //! written once it is back. A store that has lost tokens (Redis that keeps nothing on its disk, or
 //! fails over) gets them again from every instance that still has them, when they are listed, asked
 //! for or delivered again. A record that the store refuses while it takes others is set aside, logged
-//! and retried, with pauses from one minute to one hour. Permanent problems abort the launch: a wrong
+//! and as_retry, with pauses from one minute to one hour. Permanent problems abort the launch: a wrong
 //! key, missing permissions, a newer schema.
 //!
 //! Where the platform freezes the CPU after the response (AWS Lambda, Google Cloud Run without "CPU
@@ -144,12 +144,12 @@ mod site;
 pub(crate) mod store;
 mod writer;
 
-pub use cache::TokenCounts;
+pub use cache::TokenStats;
 pub use callbacks::RemovalOutcome;
 pub use error::{OpenError, TokenError};
 pub use handle::Tokens;
 pub use installation::Installation;
-pub use listing::EachInstallation;
+pub use listing::InstallationStream;
 pub use seal::InvalidKeys;
 pub use site::Site;
 #[cfg(feature = "postgres")]
@@ -158,4 +158,6 @@ pub use store::PostgresTokens;
 pub use store::RedisTokens;
 #[cfg(feature = "sqlite")]
 pub use store::SqliteTokens;
-pub use store::{Listed, MemoryTokens, Page, SealedToken, StoreError, Stored, TokenStore};
+pub use store::{
+    MemoryTokens, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore,
+};

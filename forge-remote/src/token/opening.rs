@@ -47,7 +47,7 @@ impl Tokens {
         }
         let keeper = self.new_keeper()?;
         if let Err(error) = connect(&keeper).await {
-            if !error.may_pass() {
+            if !error.is_transient() {
                 return Err(error);
             }
             tracing::error!(
@@ -96,7 +96,7 @@ impl Tokens {
             let text = variable("FORGE_REMOTE_TOKEN_KEY").map(Zeroizing::new);
             let Some(text) = text.or_else(|| settings.keys.clone()) else {
                 let store = store.name();
-                return Err(OpenError::NoKey { store });
+                return Err(OpenError::PlatformError { store });
             };
             Keys::parse(&text)?
         } else {

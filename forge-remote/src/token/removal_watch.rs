@@ -14,7 +14,7 @@ use super::keeper::Keeper;
 use super::limits::PAGE;
 use super::records::Found;
 use super::removal::{Removal, SETTLES};
-use super::store::{Page, StoreError};
+use super::store::{PageRequest, StoreError};
 use crate::fit::BoxFuture;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
@@ -270,7 +270,7 @@ impl Keeper {
     /// Reads the store's records of removals: those of other instances, and of processes that ended
     /// before their callbacks succeeded.
     async fn learn_removals(self: &Arc<Self>) -> Result<(), StoreError> {
-        let mut page = Page::first(PAGE);
+        let mut page = PageRequest::first(PAGE);
         loop {
             let listed = self.read(self.store.list(page.clone())).await?;
             // They are on no site; opening the others would be work for nothing.

@@ -16,7 +16,7 @@ pub(super) struct Settings {
     pub(super) keys: Option<Zeroizing<String>>,
     pub(super) margin: Duration,
     pub(super) limit: usize,
-    pub(super) from_pages: bool,
+    pub(super) accept_from_pages: bool,
     /// Between a removal and its callbacks.
     pub(super) removal_delay: Option<Duration>,
     pub(super) clock: Arc<dyn Clock>,
@@ -32,7 +32,7 @@ impl Settings {
             keys: None,
             margin: Duration::from_secs(60),
             limit: 20_000,
-            from_pages: false,
+            accept_from_pages: false,
             removal_delay: None,
             clock: Arc::new(SystemClock::default()),
             environments: None,

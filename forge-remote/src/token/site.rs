@@ -15,7 +15,7 @@ use crate::credentials::SystemToken;
 use crate::fit::Environment;
 
 /// A site, by its cloud id, and which of the app's installations there: for
-/// [`Tokens::system_for_cloud`] and [`Tokens::on_site`]. A cloud id alone does where there is only
+/// [`Tokens::system_for_site`] and [`Tokens::find_by_site`]. A cloud id alone does where there is only
 /// one.
 ///
 /// ```
@@ -106,7 +106,7 @@ impl Tokens {
     /// can't be opened, for another installation's token must not take its place. An
     /// [`environment`](Site::environment) leaves out what can't be opened; with a
     /// [`product`](Site::product) as well, what has ended is left out too where another hasn't.
-    pub async fn system_for_cloud(&self, site: impl Into<Site>) -> Result<SystemToken, TokenError> {
+    pub async fn system_for_site(&self, site: impl Into<Site>) -> Result<SystemToken, TokenError> {
         let site = site.into();
         let keeper = self.keeper().await?;
         let Records {
@@ -149,7 +149,10 @@ impl Tokens {
 
     /// The installations on this site that have a token now: one for each environment of the app,
     /// and perhaps one for each product.
-    pub async fn on_site(&self, site: impl Into<Site>) -> Result<Vec<Installation>, TokenError> {
+    pub async fn find_by_site(
+        &self,
+        site: impl Into<Site>,
+    ) -> Result<Vec<Installation>, TokenError> {
         let site = site.into();
         let keeper = self.keeper().await?;
         let found = records(keeper, &site).await?;
@@ -171,7 +174,10 @@ async fn records(keeper: &Arc<Keeper>, site: &Site) -> Result<Records, StoreErro
         .filter(|entry| site.has(entry))
         .map(|entry| (entry.id().to_owned(), entry))
         .collect();
-    let sealed = match keeper.read(keeper.store().on_site(&site.cloud_id)).await {
+    let sealed = match keeper
+        .read(keeper.store().find_by_site(&site.cloud_id))
+        .await
+    {
         Ok(sealed) => sealed,
         Err(error) if mine.is_empty() => return Err(error),
         Err(_) => {

@@ -10,7 +10,7 @@ use super::error::OpenError;
 use super::keeper::{Keeper, in_time};
 use super::removal::Removal;
 use super::seal::Keys;
-use super::store::{Page, SealedToken, StoreError, Stored};
+use super::store::{PageRequest, SealedToken, StoreError, StoreFuture};
 use crate::error::chain;
 
 /// How many tokens are written at once.
@@ -51,7 +51,7 @@ impl Keeper {
         let opened = connect(self).await;
         let link = match &opened {
             Ok(()) => Link::Open,
-            Err(error) if error.may_pass() => Link::Waiting,
+            Err(error) if error.is_transient() => Link::Waiting,
             Err(_) => Link::Refused,
         };
         self.memory().link = link;
@@ -169,7 +169,7 @@ impl Keeper {
             return Ok(());
         }
         // A store that is down is not asked for each row.
-        let asked = self.store.list(Page::first(1));
+        let asked = self.store.list(PageRequest::first(1));
         if self.in_write_time(asked).await.is_err() {
             return Err(error);
         }
@@ -319,7 +319,7 @@ impl Keeper {
     }
 
     /// Within the time of a write; when the process is about to end, that is less.
-    async fn in_write_time<T>(&self, asked: Stored<T>) -> Result<T, StoreError> {
+    async fn in_write_time<T>(&self, asked: StoreFuture<T>) -> Result<T, StoreError> {
         let mut ending = self.ending.subscribe();
         let hurried = async {
             // An error can't be: the sender is held here.
@@ -438,7 +438,7 @@ impl Writing {
         };
         let store = keeper.store.name();
         let again_in = match error {
-            Failed::Open(error) if !error.may_pass() => REFUSED_PAUSE,
+            Failed::Open(error) if !error.is_transient() => REFUSED_PAUSE,
             _ => *pause,
         };
         match error {
@@ -449,7 +449,7 @@ impl Writing {
                 ?again_in,
                 "tokens can't be written; requests are served, the tokens are kept in memory"
             ),
-            Failed::Open(error) if error.may_pass() => tracing::error!(
+            Failed::Open(error) if error.is_transient() => tracing::error!(
                 store,
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::print_stdout)]
 
-use forge_remote::kinds::{ResidencyStatus, WebRequest, WebResponse};
+use forge_remote::kinds::{ResidencyStatus, WebTriggerRequest, WebTriggerResponse};
 use forge_remote::prelude::*;
 use serde::Deserialize;
 
@@ -32,7 +32,7 @@ enum Change {
     events = ["avi:jira:created:version", "avi:jira:deleted:issue"],
     unknown_events = ["avi:jira:invented:thing"]
 )]
-async fn follow(retry: Retry, Event(change): Event<Change>) -> Json<String> {
+async fn follow(retry: RetryContext, Event(change): Event<Change>) -> Json<String> {
     let what = match change {
         Change::Version { version } => format!("version {} {}", version.id, version.name),
         Change::Issue { issue } => format!("issue {}", issue.key),
@@ -42,9 +42,9 @@ async fn follow(retry: Retry, Event(change): Event<Change>) -> Json<String> {
 }
 
 #[web_trigger]
-async fn hook(request: WebRequest) -> WebResponse {
+async fn hook(request: WebTriggerRequest) -> WebTriggerResponse {
     let text = format!("{} {}", request.method, request.user_path);
-    WebResponse::new(200, text)
+    WebTriggerResponse::new(200, text)
 }
 
 #[data_residency(hook = "schedule")]
@@ -69,13 +69,13 @@ async fn main() -> Result<()> {
     let mut app = App::new().remote(Remote::new("backend").base_url("https://backend.example.com"));
     if std::env::var_os("WITH_SAMPLE").is_some() {
         let thing = serde_json::json!({ "id": "7", "name": "A thing" });
-        app = app.sample(
+        app = app.sample_body(
             "follow",
             serde_json::json!({ "eventType": "avi:jira:invented:thing", "thing": thing }),
         );
     }
     if std::env::var_os("WITH_UNKNOWN_RULE").is_some() {
-        app = app.allow("no-such-rule");
+        app = app.allow_lint("no-such-rule");
     }
     app.run().await
 }

@@ -6,7 +6,7 @@
 
 use std::io::BufRead as _;
 
-use forge_remote::client::Atlassian;
+use forge_remote::client::AtlassianClient;
 use forge_remote::prelude::*;
 use forge_remote_tests::stores;
 
@@ -18,7 +18,7 @@ struct Found {
     title: String,
 }
 
-async fn ask(tokens: &Tokens, atlassian: &Atlassian, installation: &str) -> Result<String> {
+async fn ask(tokens: &Tokens, atlassian: &AtlassianClient, installation: &str) -> Result<String> {
     let token = tokens.system(installation).await?;
     let installation = tokens.installation(installation).await?;
     let confluence = atlassian.confluence(&installation).as_app(&token);
@@ -27,7 +27,7 @@ async fn ask(tokens: &Tokens, atlassian: &Atlassian, installation: &str) -> Resu
     Ok(page.title)
 }
 
-async fn answer(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
+async fn answer(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
     let (send, mut lines) = tokio::sync::mpsc::unbounded_channel();
     // Blocking, on a thread of its own: it ends with the process.
     std::thread::spawn(move || {
@@ -37,7 +37,7 @@ async fn answer(tokens: Tokens, atlassian: Atlassian) -> Result<()> {
     });
     while let Some(line) = lines.recv().await {
         if line == "failures" {
-            println!("{}", tokens.counts().store_failures);
+            println!("{}", tokens.stats().store_failures);
             continue;
         }
         match ask(&tokens, &atlassian, &line).await {
@@ -70,14 +70,14 @@ async fn main() -> Result<()> {
         log::set_max_level(log::LevelFilter::Trace);
     }
     let atlassian = match std::env::var("CONFLUENCE") {
-        Ok(origin) => Atlassian::on_loopback(&origin)?,
-        Err(_) => Atlassian::new(),
+        Ok(origin) => AtlassianClient::on_loopback(&origin)?,
+        Err(_) => AtlassianClient::new(),
     };
     App::empty()
         .handler(forge_remote::handler!(tick))
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
-        .tokens(Tokens::new(stores::of_environment()))
-        .atlassian(atlassian)
+        .token_store(Tokens::new(stores::of_environment()))
+        .client(atlassian)
         .background(answer)
         .run()
         .await

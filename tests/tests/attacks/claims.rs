@@ -746,13 +746,13 @@ async fn a_users_token_on_a_trigger() {
 /// What a deployment may switch on: each refuses more, never less.
 #[tokio::test]
 async fn stricter_policies() {
-    use forge_remote::fit::{EndpointBinding, Environment, Verification};
+    use forge_remote::fit::{EndpointBinding, Environment, VerificationPolicy};
     use forge_remote_tests::jws::published;
     use forge_remote_tests::source::Answer;
 
     let mut report = Report::new("stricter policies");
     let rig = Rig::with(Answer::Keys(published()), |app| {
-        app.verification(Verification::default().environments([Environment::Production]))
+        app.verification(VerificationPolicy::default().environments([Environment::Production]))
     })
     .await;
     for value in [
@@ -778,7 +778,7 @@ async fn stricter_policies() {
     );
 
     let rig = Rig::with(Answer::Keys(published()), |app| {
-        app.verification(Verification::default().binding(EndpointBinding::Strict))
+        app.verification(VerificationPolicy::default().binding(EndpointBinding::Strict))
     })
     .await;
     for value in [
@@ -801,7 +801,7 @@ async fn stricter_policies() {
     );
 
     let rig = Rig::with(Answer::Keys(published()), |app| {
-        app.verification(Verification::default().replay_guard(true))
+        app.verification(VerificationPolicy::default().replay_guard(true))
     })
     .await;
     let fit = rig.fit();

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::fit::{EndpointBinding, Verification};
+use forge_remote::fit::{EndpointBinding, VerificationPolicy};
 use forge_remote::prelude::*;
 use forge_remote::testing::{Fit, Harness};
 use forge_remote_tests::jws::published;
@@ -12,7 +12,7 @@ use forge_remote_tests::report::Report;
 use forge_remote_tests::rig::Rig;
 use forge_remote_tests::source::Answer;
 
-async fn with(policy: Verification) -> Rig {
+async fn with(policy: VerificationPolicy) -> Rig {
     let keys = Answer::Keys(published());
     Rig::with(keys, |app| app.verification(policy)).await
 }
@@ -78,7 +78,7 @@ const OTHERS: [&str; 8] = [
 /// The setting for a platform that names modules which this version doesn't know.
 #[tokio::test]
 async fn an_unknown_type_is_let_in_where_the_binding_says_so() {
-    let lenient = Verification::default().binding(EndpointBinding::UnknownModules);
+    let lenient = VerificationPolicy::default().binding(EndpointBinding::UnknownModules);
     let rig = with(lenient).await;
     for module_type in OTHERS {
         let fit = rig.fit().claim("/app/module/type", module_type);
@@ -89,7 +89,7 @@ async fn an_unknown_type_is_let_in_where_the_binding_says_so() {
     let page = rig.fit().claim("/app/module/type", "confluence:globalPage");
     assert_eq!(rig.status(&page.token()).await, 401);
     // Strictly, not even its own.
-    let strict = with(Verification::default().binding(EndpointBinding::Strict)).await;
+    let strict = with(VerificationPolicy::default().binding(EndpointBinding::Strict)).await;
     let own = strict.fit().claim("/app/module/type", "scheduledTrigger");
     assert_eq!(strict.status(&own.token()).await, 401);
 }
@@ -110,7 +110,7 @@ async fn no_binding_is_lenient_with_a_removal() {
         let app = App::empty()
             .handler(forge_remote::handler!(goodbye))
             .handler(forge_remote::handler!(hourly))
-            .verification(Verification::default().binding(binding))
+            .verification(VerificationPolicy::default().binding(binding))
             .remote(Remote::new("backend").base_url("https://backend.example.com"));
         let harness = Harness::new(app).unwrap();
         for (module_type, key) in [
@@ -165,7 +165,7 @@ async fn a_refused_type_is_logged_once_with_the_setting_that_accepts_it() {
 /// The escape hatch for a change of the platform's.
 #[tokio::test]
 async fn a_pages_type_is_taken_where_the_principal_alone_counts() {
-    let loose = Verification::default().binding(EndpointBinding::PrincipalOnly);
+    let loose = VerificationPolicy::default().binding(EndpointBinding::PrincipalOnly);
     let rig = with(loose).await;
     let fit = rig.fit().claim("/app/module/type", "confluence:globalPage");
     assert_eq!(rig.status(&fit.token()).await, 200);

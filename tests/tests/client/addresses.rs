@@ -2,16 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::client::{Addresses, Atlassian, ClientError};
+use forge_remote::client::{AtlassianClient, ClientError, InstallationUrls};
 use forge_remote_tests::back::{SITE, Server, came_from_page, delivered_from, told};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_token_goes_to_no_other_site_than_its_installations() {
     let server = Server::start(|_, _| told(200, json!({}))).await;
-    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     for came in [came_from_page(&server).await, delivered_from(&server).await] {
-        let at = |url: String| Addresses::new(came.call.installation_id()).jira(url);
+        let at = |url: String| InstallationUrls::new(came.call.installation_id()).jira(url);
         let own = at(format!("{}/ex/jira/{SITE}", server.origin));
         let call = atlassian
             .jira(&own)
@@ -43,7 +43,7 @@ async fn a_token_goes_to_no_other_site_than_its_installations() {
         "{}/ex/jira/d0d52620-0000-4000-a000-000000000000",
         server.origin
     );
-    let other = Addresses::new(came.call.installation_id()).jira(other);
+    let other = InstallationUrls::new(came.call.installation_id()).jira(other);
     let user = atlassian.jira(&other).as_user(&came.user);
     assert!(user.base_url().is_err());
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::client::{Addresses, Atlassian, ClientError, IsolatedCloud, Path};
+use forge_remote::client::{AtlassianClient, ClientError, InstallationUrls, IsolatedCloud, Path};
 use forge_remote::path;
 use forge_remote_tests::back::{Counting, SITE, Server, came, came_from, local, told, words};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ async fn each_product_has_its_place_and_each_token_its_calls() {
 async fn credentials_are_handed_on() {
     let jira = format!("https://api.atlassian.com/ex/jira/{SITE}");
     let came = came(&[("jira", &jira)]).await;
-    let client = Atlassian::new().jira(&came.call).as_app(&came.system);
+    let client = AtlassianClient::new().jira(&came.call).as_app(&came.system);
     assert_eq!(client.base_url().unwrap(), jira);
     assert!(client.authorization().is_sensitive());
     let bearer = format!("Bearer {}", came.system.expose_secret());
@@ -94,7 +94,7 @@ async fn credentials_are_handed_on() {
     assert!(!came.is_in(&format!("{client:?} {:?}", client.get("/rest"))));
 
     // Found in the app's base URL too, where contexts name nothing.
-    let atlassian = Atlassian::new();
+    let atlassian = AtlassianClient::new();
     assert!(
         atlassian
             .confluence(&came.call)
@@ -106,7 +106,7 @@ async fn credentials_are_handed_on() {
     let bitbucket = atlassian.bitbucket(&came.call).as_app(&came.system);
     let error = bitbucket.base_url().unwrap_err();
     assert!(matches!(error, ClientError::NotInstalled { .. }), "{error}");
-    let site = Addresses::from(&came.call).bitbucket("https://api.bitbucket.org");
+    let site = InstallationUrls::from(&came.call).bitbucket("https://api.bitbucket.org");
     let bitbucket = atlassian.bitbucket(&site).as_app(&came.system);
     assert_eq!(bitbucket.base_url().unwrap(), "https://api.bitbucket.org");
 }
@@ -130,7 +130,7 @@ async fn a_token_goes_to_no_other_host() {
     ];
     for base in elsewhere {
         let came = came(&[("jira", &base)]).await;
-        let jira = Atlassian::new().jira(&came.call).as_app(&came.system);
+        let jira = AtlassianClient::new().jira(&came.call).as_app(&came.system);
         let error = jira.get("/rest/api/3/myself").send().await.unwrap_err();
         assert!(
             matches!(error, ClientError::HostRefused { .. }),
@@ -144,7 +144,7 @@ async fn a_token_goes_to_no_other_host() {
     // Configured, it is called.
     let staging = format!("https://api.stg.atlassian.com/ex/jira/{SITE}");
     let came = came(&[("jira", &staging)]).await;
-    let atlassian = Atlassian::new()
+    let atlassian = AtlassianClient::new()
         .allow_host("https://api.stg.atlassian.com")
         .unwrap();
     assert_eq!(
@@ -167,7 +167,7 @@ fn hosts_are_https_or_loopback() {
         "x",
         "https://a:b@c.example",
     ] {
-        assert!(Atlassian::new().allow_host(url).is_err(), "{url}");
+        assert!(AtlassianClient::new().allow_host(url).is_err(), "{url}");
     }
     for url in [
         "http://192.168.0.1:80",
@@ -175,9 +175,9 @@ fn hosts_are_https_or_loopback() {
         "http://localhost.evil.example",
         "http://u@127.0.0.1",
     ] {
-        assert!(Atlassian::on_loopback(url).is_err(), "{url}");
+        assert!(AtlassianClient::on_loopback(url).is_err(), "{url}");
     }
-    assert!(Atlassian::on_loopback("http://localhost:80").is_ok());
+    assert!(AtlassianClient::on_loopback("http://localhost:80").is_ok());
 }
 
 #[tokio::test]
@@ -201,7 +201,7 @@ async fn queries_and_headers_have_as_many_values_as_they_are_given() {
     };
     jira.get("/rest")
         .query("first", 0)
-        .queries(&wanted)
+        .query_params(&wanted)
         .header("x-one", "dropped")
         .header("x-one", "kept")
         .append_header("x-two", "a")
@@ -234,7 +234,12 @@ async fn queries_and_headers_have_as_many_values_as_they_are_given() {
         json!({ "a": { "b": 1 } }),
         json!({ "a": [[1]] }),
     ] {
-        let error = jira.get("/rest").queries(&wrong).send().await.unwrap_err();
+        let error = jira
+            .get("/rest")
+            .query_params(&wrong)
+            .send()
+            .await
+            .unwrap_err();
         assert!(
             matches!(error, ClientError::Invalid { .. }),
             "{wrong}: {error}"
@@ -347,7 +352,7 @@ async fn an_answers_links_can_be_called() {
     // Not even to another of Atlassian's, which has another product's token.
     let base = format!("https://api.atlassian.com/ex/jira/{SITE}");
     let came = forge_remote_tests::back::came(&[("jira", &base)]).await;
-    let jira = Atlassian::new().jira(&came.call).as_app(&came.system);
+    let jira = AtlassianClient::new().jira(&came.call).as_app(&came.system);
     let link = format!("https://api.bitbucket.org/ex/jira/{SITE}/rest");
     let error = jira.get_link(&link).send().await.unwrap_err();
     assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
@@ -467,7 +472,7 @@ async fn hosts_are_fixed_once_the_app_is_built() {
         own().isolated_cloud("orange", IsolatedCloud::new("https://evil.example")),
     ] {
         let error = changed.unwrap_err().to_string();
-        assert!(error.contains("before `App::atlassian`"), "{error}");
+        assert!(error.contains("before `App::client`"), "{error}");
     }
 }
 
@@ -492,7 +497,7 @@ async fn graphql_gives_data_or_errors() {
     let graphql = compass.as_app(&came.system);
     let ask = || {
         graphql
-            .ask("query Q($a: ID!) { n(a: $a) }")
+            .operation("query Q($a: ID!) { n(a: $a) }")
             .variable("a", "b")
             .header("X-ExperimentalApi", "beta")
     };
@@ -511,7 +516,7 @@ async fn graphql_gives_data_or_errors() {
     );
     assert_eq!(server.lines().len(), 5);
     graphql
-        .ask("mutation { forget }")
+        .operation("mutation { forget }")
         .fetch::<Value>()
         .await
         .unwrap_err();

@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use forge_remote::client::{Atlassian, ClientError, IsolatedCloud};
+use forge_remote::client::{AtlassianClient, ClientError, IsolatedCloud};
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::token::MemoryTokens;
@@ -34,7 +34,7 @@ async fn callback(call: Invocation, token: SystemToken, State(errors): State<Err
             .map(drop),
         call.graphql()
             .as_app(&token)
-            .ask("{ a }")
+            .operation("{ a }")
             .fetch::<Value>()
             .await
             .map(drop),
@@ -48,7 +48,7 @@ struct Clouds {
     rig: Rig,
     errors: Errors,
     tokens: Tokens,
-    atlassian: Atlassian,
+    atlassian: AtlassianClient,
     commercial: Server,
     orange: Server,
     _keys: KeySource,
@@ -59,15 +59,15 @@ async fn clouds(cloud: impl FnOnce(IsolatedCloud, &str) -> IsolatedCloud) -> Clo
     let answer = |_: usize, _: &_| told(200, json!({ "data": { "a": 1 } }));
     let (commercial, orange) = (Server::start(answer).await, Server::start(answer).await);
     let keys = KeySource::start(Answer::Keys(key_set(&[second().jwk("isolated")]))).await;
-    let atlassian = Atlassian::on_loopback(&commercial.origin).unwrap();
+    let atlassian = AtlassianClient::on_loopback(&commercial.origin).unwrap();
     let tokens = Tokens::new(MemoryTokens::new());
     let errors = Errors::default();
     let cloud = cloud(IsolatedCloud::new(keys.url()), &orange.origin);
     let rig = Rig::with(Answer::Keys(key_set(&[first().jwk(FIRST_KID)])), |app| {
         app.handler(handler!(callback))
             .state(errors.clone())
-            .tokens(tokens.clone())
-            .atlassian(atlassian.clone())
+            .token_store(tokens.clone())
+            .client(atlassian.clone())
             .isolated_cloud("orange", cloud)
     })
     .await;
@@ -177,11 +177,11 @@ async fn the_background_knows_the_cloud() {
     assert_eq!(all.commercial.lines(), [""; 0]);
 
     // A program that wasn't told of the cloud doesn't guess.
-    let other = Atlassian::on_loopback(&all.commercial.origin).unwrap();
+    let other = AtlassianClient::on_loopback(&all.commercial.origin).unwrap();
     let error = other.storage(&kept, &token).delete("k").await.unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("`orange`") && text.contains("`Atlassian::isolated_cloud`"),
+        text.contains("`orange`") && text.contains("`AtlassianClient::isolated_cloud`"),
         "{text}"
     );
     let told = other.isolated_cloud(

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use forge_remote::client::{Atlassian, ClientError};
+use forge_remote::client::{AtlassianClient, ClientError};
 use forge_remote::path;
 use forge_remote_tests::back::{
     Counting, Raw, SITE, Server, came, came_from, came_with, local, told, words,
@@ -260,7 +260,7 @@ async fn no_error_holds_a_token() {
         jira.get("/status").send().await.unwrap_err(),
         jira.get("/shape").fetch::<Wanted>().await.unwrap_err(),
         graphql
-            .ask("{ me { name } }")
+            .operation("{ me { name } }")
             .fetch::<Value>()
             .await
             .unwrap_err(),
@@ -347,7 +347,7 @@ async fn an_answer_that_is_of_no_use_has_its_status() {
     assert_eq!(
         error.to_string(),
         "Jira POST /rest: the answer (201 Created) can't be used: it is too large: see \
-         `Atlassian::response_limit`, or `download` (trace t1)"
+         `AtlassianClient::response_limit`, or `download` (trace t1)"
     );
     assert_eq!(
         (error.status().unwrap().as_u16(), error.trace_id()),
@@ -371,7 +371,7 @@ async fn an_answer_that_breaks_off_is_asked_for_again() {
     let begin = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{";
     let server = Raw::start(begin, String::new(), 0, true).await;
     let came = came(&[("jira", &server.origin)]).await;
-    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let atlassian = atlassian.clock(Counting::default());
     let jira = atlassian.jira(&came.call).as_app(&came.system);
     let error = jira.get("/rest").send().await.unwrap_err();

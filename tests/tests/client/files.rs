@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use forge_remote::client::{Atlassian, ClientError, Download, Form};
+use forge_remote::client::{AtlassianClient, ClientError, Download, Form};
 use forge_remote::path;
 use forge_remote_tests::back::{
     Came, Counting, Raw, SITE, Server, came, came_from, local, told, words,
@@ -124,7 +124,7 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
 async fn a_download_without_end_ends() {
     let server = unmeasured(usize::MAX).await;
     let came = came_at(&server.origin).await;
-    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let jira = atlassian.jira(&came.call).as_app(&came.system);
     let mut download = jira.get("/rest").download(10_000).await.unwrap();
     assert_eq!(download.length(), None);
@@ -144,7 +144,7 @@ async fn a_download_without_end_ends() {
     assert!(download.chunk().await.is_err(), "and stays so");
 
     let server = unmeasured(1).await;
-    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let came = came_at(&server.origin).await;
     let jira = atlassian.jira(&came.call).as_app(&came.system);
     let call = jira.get("/rest").timeout(Duration::from_millis(50));
@@ -179,7 +179,7 @@ async fn a_download_that_drips_ends() {
         }
     });
     let came = came_at(&origin).await;
-    let atlassian = Atlassian::on_loopback(&origin).unwrap();
+    let atlassian = AtlassianClient::on_loopback(&origin).unwrap();
     let jira = atlassian.jira(&came.call).as_app(&came.system);
     let call = jira.get("/rest").timeout(Duration::from_secs(2));
     let started = std::time::Instant::now();

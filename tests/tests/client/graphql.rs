@@ -2,14 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::client::{Answer, Atlassian, ClientError};
+use forge_remote::client::{AtlassianClient, ClientError, GraphQlResponse};
 use forge_remote::path;
 use forge_remote_tests::back::{Counting, Server, came_from, told};
 use forge_remote_tests::logged::Logged;
 use serde_json::{Value, json};
 
-fn local(server: &Server) -> Atlassian {
-    Atlassian::on_loopback(&server.origin)
+fn local(server: &Server) -> AtlassianClient {
+    AtlassianClient::on_loopback(&server.origin)
         .unwrap()
         .clock(Counting::default())
 }
@@ -33,7 +33,7 @@ async fn every_error_is_there_with_what_it_says() {
     .await;
     let came = came_from(&server).await;
     let graphql = local(&server).graphql(&came.call).as_app(&came.system);
-    let answer: Answer<Value> = graphql.ask("{ a }").answer().await.unwrap();
+    let answer: GraphQlResponse<Value> = graphql.operation("{ a }").answer().await.unwrap();
     assert_eq!(answer.data, Some(json!({ "a": 1 })));
     assert_eq!(answer.errors.len(), 10);
     let first = &answer.errors[0];
@@ -53,7 +53,11 @@ async fn every_error_is_there_with_what_it_says() {
     assert_eq!(answer.errors[2].classification.as_deref(), Some("LIMIT"));
     assert_eq!(answer.errors[2].status_code, Some(429));
 
-    let error = graphql.ask("{ a }").fetch::<Value>().await.unwrap_err();
+    let error = graphql
+        .operation("{ a }")
+        .fetch::<Value>()
+        .await
+        .unwrap_err();
     assert_eq!(error.status().unwrap(), 403);
     let text = error.to_string();
     let named = "no access for *** (DataFetchingException, 403, at jira.issues.0.key)";
@@ -75,7 +79,11 @@ async fn a_rate_limit_within_an_answer_is_named() {
     let server = Server::in_turn(vec![told(200, json!({ "errors": [limit] }))]).await;
     let came = came_from(&server).await;
     let graphql = local(&server).graphql(&came.call).as_user(&came.user);
-    let error = graphql.ask("{ a }").fetch::<Value>().await.unwrap_err();
+    let error = graphql
+        .operation("{ a }")
+        .fetch::<Value>()
+        .await
+        .unwrap_err();
     assert_eq!(error.status().unwrap(), 429);
     assert!(error.to_string().contains("rate limit"), "{error}");
 }

@@ -6,21 +6,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forge_remote::client::{Atlassian, Client, Pages, Position};
+use forge_remote::client::{AtlassianClient, Cursor, PageStream, ProductClient};
 use forge_remote_tests::back::{Came, Counting, SITE, Server, came_from, numbers, told};
 use serde_json::json;
 
-fn local(server: &Server) -> Atlassian {
-    Atlassian::on_loopback(&server.origin)
+fn local(server: &Server) -> AtlassianClient {
+    AtlassianClient::on_loopback(&server.origin)
         .unwrap()
         .clock(Counting::default())
 }
 
-fn jira(atlassian: &Atlassian, came: &Came) -> Client {
+fn jira(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
     atlassian.jira(&came.call).as_app(&came.system)
 }
 
-fn confluence(atlassian: &Atlassian, came: &Came) -> Client {
+fn confluence(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
     atlassian.confluence(&came.call).as_app(&came.system)
 }
 
@@ -51,7 +51,7 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
     let client = jira(&local(&server), &came);
     let call = || client.get("/rest/x").pages::<u64>();
     let mut pages = call();
-    assert!(!pages.try_again(), "nothing has failed yet");
+    assert!(!pages.retry_page(), "nothing has failed yet");
     let (mut found, mut kept) = (Vec::new(), Vec::new());
     loop {
         match pages.next().await {
@@ -62,26 +62,26 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
                     "it ends until it is told to go on"
                 );
                 kept.push(serde_json::to_string(&pages.position()).unwrap());
-                assert!(pages.try_again(), "{error}");
-                assert!(!pages.try_again());
+                assert!(pages.retry_page(), "{error}");
+                assert!(!pages.retry_page());
             }
             None => break,
         }
     }
     assert_eq!(found, [0, 1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(pages.position(), None);
-    assert!(!pages.try_again(), "it is done");
+    assert!(!pages.retry_page(), "it is done");
     assert_eq!(kept.len(), 8);
 
     // By another process, from what was written down.
     for (at, written) in kept.iter().enumerate() {
-        let position: Position = serde_json::from_str(written).unwrap();
+        let position: Cursor = serde_json::from_str(written).unwrap();
         assert!(
             !written.contains("127.0.0.1") && !came.is_in(written),
             "{written}"
         );
         let from = 2 * (at as u64 / 2);
-        let rest = numbers(call().begin_at(position)).await.unwrap();
+        let rest = numbers(call().resume_from(position)).await.unwrap();
         assert_eq!(rest, (from..8).collect::<Vec<_>>(), "{written}");
     }
 }
@@ -98,12 +98,12 @@ async fn a_position_leaves_nothing_out() {
     .await;
     let came = came_from(&server).await;
     let client = confluence(&local(&server), &came);
-    let from = |position: &Position| {
+    let from = |position: &Cursor| {
         let written = serde_json::to_value(position).unwrap();
         client
             .get("/wiki/x")
             .pages::<u64>()
-            .begin_at(serde_json::from_value(written).unwrap())
+            .resume_from(serde_json::from_value(written).unwrap())
     };
     let mut pages = client.get("/wiki/x").pages::<u64>();
     // Those that were taken of a page come again with the rest of it.
@@ -133,9 +133,9 @@ async fn a_position_leaves_nothing_out() {
         "/../../x",
     ] {
         let position = json!({ "place": { "at": address }, "seen": 0 });
-        let position: Position = serde_json::from_value(position).unwrap();
+        let position: Cursor = serde_json::from_value(position).unwrap();
         let before = server.lines().len();
-        let found = numbers(client.get("/wiki/x").pages().begin_at(position)).await;
+        let found = numbers(client.get("/wiki/x").pages().resume_from(position)).await;
         assert!(found.is_err(), "{address}");
         assert_eq!((server.lines().len(), elsewhere.lines().len()), (before, 0));
     }
@@ -210,11 +210,11 @@ async fn nothing_is_left_out_of_a_list_of_any_style() {
                     match pages.next().await {
                         Some(Ok(item)) => found.push(item),
                         // Now in this process, now in another.
-                        Some(Err(error)) if seed % 2 == 0 => assert!(pages.try_again(), "{error}"),
+                        Some(Err(error)) if seed % 2 == 0 => assert!(pages.retry_page(), "{error}"),
                         Some(Err(_)) => {
                             let position = serde_json::to_string(&pages.position()).unwrap();
-                            let position: Position = serde_json::from_str(&position).unwrap();
-                            pages = call().begin_at(position);
+                            let position: Cursor = serde_json::from_str(&position).unwrap();
+                            pages = call().resume_from(position);
                         }
                         None => break,
                     }
@@ -239,7 +239,7 @@ async fn a_page_is_fetched_when_it_is_needed() {
     })
     .await;
     let came = came_from(&server).await;
-    let mut pages: Pages<u64> = jira(&local(&server), &came).get("/rest/x").pages();
+    let mut pages: PageStream<u64> = jira(&local(&server), &came).get("/rest/x").pages();
     assert_eq!(server.lines().len(), 0);
     for expected in 0..3 {
         assert_eq!(pages.next().await.unwrap().unwrap(), expected);

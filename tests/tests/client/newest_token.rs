@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use forge_remote::client::{Atlassian, ClientError};
+use forge_remote::client::{AtlassianClient, ClientError};
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Harness, TestClock};
@@ -37,7 +37,7 @@ impl Kept {
             .handler(handler!(renew))
             .remote(Remote::new("backend").base_url("https://backend.example.com"))
             .clock(clock.clone())
-            .tokens(tokens.clone());
+            .token_store(tokens.clone());
         let harness = Harness::new(app.connect().await.unwrap()).unwrap();
         Self {
             harness,
@@ -83,9 +83,9 @@ async fn a_listing_outlives_its_tokens() {
     .await;
     let kept = Kept::on(&server).await;
     kept.deliver(HOUR, "token-0").await;
-    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let jira = atlassian.jira(&kept.installation().await);
-    let client = jira.as_app_with(&kept.tokens).await.unwrap();
+    let client = jira.as_app_renewing(&kept.tokens).await.unwrap();
     let mut pages = client.get("/rest/api/3/search/jql").pages::<usize>();
     for page in 0..=5_usize {
         assert_eq!(pages.next().await.unwrap().unwrap(), page);
@@ -118,7 +118,7 @@ async fn a_listing_outlives_its_tokens() {
     );
     assert_eq!(server.lines().len(), 7);
     kept.deliver(HOUR, "token-7").await;
-    assert!(pages.try_again());
+    assert!(pages.retry_page());
     assert_eq!(pages.next().await.unwrap().unwrap(), 1);
 }
 
@@ -127,10 +127,10 @@ async fn without_a_token_there_is_no_client() {
     let server = Server::in_turn(vec![told(200, json!({}))]).await;
     let kept = Kept::on(&server).await;
     let came = came(&[("jira", &kept.jira)]).await;
-    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let error = atlassian
         .jira(&came.call)
-        .as_app_with(&kept.tokens)
+        .as_app_renewing(&kept.tokens)
         .await
         .unwrap_err();
     assert!(

@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::client::{Client, ClientError};
+use forge_remote::client::{ClientError, ProductClient};
 use forge_remote_tests::back::{Came, Server, came_from, local, numbers, told};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
-async fn jira(server: &Server) -> (Client, Came) {
+async fn jira(server: &Server) -> (ProductClient, Came) {
     let came = came_from(server).await;
     (local(server).jira(&came.call).as_app(&came.system), came)
 }
@@ -227,7 +227,7 @@ async fn text_that_was_cut_inside_a_surrogate_pair_is_read() {
     let server = Server::in_turn(vec![answer(format!(r#"{{"data":{{"a":{CUT}}}}}"#))]).await;
     let came = came_from(&server).await;
     let graphql = local(&server).graphql(&came.call).as_user(&came.user);
-    let data: Value = graphql.ask("{ a }").fetch().await.unwrap();
+    let data: Value = graphql.operation("{ a }").fetch().await.unwrap();
     assert_eq!(data["a"], seen);
 
     let page = format!(r#"{{"data":[{{"key":"a","value":{CUT}}}]}}"#);

@@ -6,7 +6,7 @@
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::Auth;
-use forge_remote::testing::{ApiAnswer, Harness, HarnessCall};
+use forge_remote::testing::{ApiResponse, Harness, HarnessCall};
 use forge_remote::token::MemoryTokens;
 use serde_json::{Value, json};
 
@@ -42,17 +42,21 @@ async fn save_if(call: Invocation, token: Option<SystemToken>) -> Json<String> {
 }
 
 #[web_trigger(auth = system)]
-async fn hook(call: Invocation, token: SystemToken) -> forge_remote::kinds::WebResponse {
+async fn hook(call: Invocation, token: SystemToken) -> forge_remote::kinds::WebTriggerResponse {
     let stored = call.storage(&token).set("k", "secret").await;
     let text = stored
         .err()
         .map_or_else(String::new, |error| error.to_string());
-    forge_remote::kinds::WebResponse::new(200, text)
+    forge_remote::kinds::WebTriggerResponse::new(200, text)
 }
 
 #[endpoint(auth = system)]
 async fn ask(call: Invocation, token: SystemToken) -> Json<String> {
-    let asked = call.graphql().as_app(&token).ask("{ a }").fetch::<Value>();
+    let asked = call
+        .graphql()
+        .as_app(&token)
+        .operation("{ a }")
+        .fetch::<Value>();
     Json(
         asked
             .await
@@ -74,7 +78,11 @@ async fn license(call: Invocation, token: SystemToken) -> Json<String> {
 
 #[endpoint(auth = user)]
 async fn as_user(call: Invocation, token: UserToken) -> Json<String> {
-    let asked = call.graphql().as_user(&token).ask("{ a }").fetch::<Value>();
+    let asked = call
+        .graphql()
+        .as_user(&token)
+        .operation("{ a }")
+        .fetch::<Value>();
     Json(
         asked
             .await
@@ -114,7 +122,7 @@ fn lines(harness: &Harness, start: &str) -> usize {
 fn answer_all(harness: &Harness) {
     harness.platform().apis().respond(|call| {
         let mine = call.path == "/graphql" || call.path.ends_with("/license");
-        mine.then(|| ApiAnswer::json(200, json!({ "data": { "a": 1 } })))
+        mine.then(|| ApiResponse::json(200, json!({ "data": { "a": 1 } })))
     });
 }
 
@@ -186,7 +194,7 @@ async fn an_unanswered_proof_is_an_error_that_is_not_remembered() {
     harness.platform().apis().respond(move |call| {
         let details = call.path.starts_with("/forge/installation/");
         let busy = is_busy.load(std::sync::atomic::Ordering::Relaxed);
-        (details && busy).then(|| ApiAnswer::status(429).header("retry-after", "300"))
+        (details && busy).then(|| ApiResponse::status(429).header("retry-after", "300"))
     });
     let text = call().await.text();
     assert!(text.contains("not proven"), "{text}");
@@ -198,7 +206,7 @@ async fn an_unanswered_proof_is_an_error_that_is_not_remembered() {
 /// Where tokens are kept, a page's call works with the kept one, whatever the page brings.
 #[tokio::test]
 async fn a_page_gets_the_kept_token() {
-    let app = app().tokens(MemoryTokens::new());
+    let app = app().token_store(MemoryTokens::new());
     let harness = Harness::with_apis(app).await.unwrap();
     let renewed = harness.call("renew").fit(|fit| fit.installation(VICTIM));
     assert_eq!(renewed.send().await.status(), 200);

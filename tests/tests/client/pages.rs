@@ -4,19 +4,19 @@
 
 use std::sync::{Arc, Mutex};
 
-use forge_remote::client::{Atlassian, Client, ClientError, Pages};
+use forge_remote::client::{AtlassianClient, ClientError, PageStream, ProductClient};
 use forge_remote_tests::back::{Came, Counting, Server, Told, came_from, numbers, told};
 use serde_json::json;
 
-fn local(server: &Server) -> Atlassian {
-    Atlassian::on_loopback(&server.origin)
+fn local(server: &Server) -> AtlassianClient {
+    AtlassianClient::on_loopback(&server.origin)
         .unwrap()
         .clock(Counting::default())
 }
 
 /// What a product's client finds in these answers, and what it asked for, without the base.
 async fn pages(
-    product: impl Fn(&Atlassian, &Came) -> Client,
+    product: impl Fn(&AtlassianClient, &Came) -> ProductClient,
     path: &'static str,
     answers: impl FnOnce(&str) -> Vec<Told>,
 ) -> (Result<Vec<u64>, (Vec<u64>, ClientError)>, Vec<String>) {
@@ -34,15 +34,15 @@ async fn pages(
     (found, asked.collect())
 }
 
-fn jira(atlassian: &Atlassian, came: &Came) -> Client {
+fn jira(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
     atlassian.jira(&came.call).as_app(&came.system)
 }
 
-fn confluence(atlassian: &Atlassian, came: &Came) -> Client {
+fn confluence(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
     atlassian.confluence(&came.call).as_app(&came.system)
 }
 
-fn bitbucket(atlassian: &Atlassian, came: &Came) -> Client {
+fn bitbucket(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
     atlassian.bitbucket(&came.call).as_app(&came.system)
 }
 
@@ -321,14 +321,14 @@ async fn pages_that_are_none_end() {
     let came = came_from(&server).await;
     let worklogs = jira(&local(&server), &came)
         .get("/rest/x")
-        .pages_of("worklogs");
+        .pages_in("worklogs");
     assert_eq!(numbers(worklogs).await.unwrap(), [7]);
 }
 
 /// What `request` finds in the answers, one after the other.
 async fn found_by(
     answers: Vec<Told>,
-    make: impl FnOnce(&Client) -> Pages<u64>,
+    make: impl FnOnce(&ProductClient) -> PageStream<u64>,
 ) -> (Result<Vec<u64>, (Vec<u64>, ClientError)>, Vec<String>) {
     let server = Server::in_turn(answers).await;
     let came = came_from(&server).await;
@@ -472,7 +472,7 @@ async fn jiras_other_cursors() {
         told(200, json!({ "fields": [1], "startingAfter": "x" })),
         told(200, json!({ "fields": [2], "endingBefore": "y" })),
     ];
-    let (found, asked) = found_by(answers, |jira| jira.get("/rest/bulk").pages_of("fields")).await;
+    let (found, asked) = found_by(answers, |jira| jira.get("/rest/bulk").pages_in("fields")).await;
     assert_eq!(found.unwrap(), [1, 2]);
     assert_eq!(asked, ["bulk", "bulk?startingAfter=x"]);
 }
@@ -534,7 +534,7 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
     let (found, asked) = found_by(users(), |jira| {
         jira.get("/rest/api/3/users/search")
             .query("maxResults", 2)
-            .pages_by_start()
+            .pages_by_offset()
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2, 3]);
@@ -548,7 +548,7 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
     );
     // From where the call begins.
     let (found, asked) = found_by(vec![bare(&[7]), bare(&[])], |jira| {
-        jira.get("/rest/x").query("startAt", 6).pages_by_start()
+        jira.get("/rest/x").query("startAt", 6).pages_by_offset()
     })
     .await;
     assert_eq!(found.unwrap(), [7]);
@@ -563,11 +563,11 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
         .await;
         let (items, error) = found.unwrap_err();
         assert_eq!((json!(items), asked.len()), (list, 1));
-        assert!(error.to_string().contains("`pages_by_start`"), "{error}");
+        assert!(error.to_string().contains("`pages_by_offset`"), "{error}");
     }
     // A list that doesn't look at `startAt` would go on for ever.
     let (found, asked) = found_by(vec![bare(&[1, 2])], |jira| {
-        jira.get("/rest/field").pages_by_start()
+        jira.get("/rest/field").pages_by_offset()
     })
     .await;
     let (items, error) = found.unwrap_err();
@@ -580,7 +580,7 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
         "/rest/api/2/user/assignable/search",
     ] {
         let (found, asked) =
-            found_by(vec![bare(&[1])], |jira| jira.get(path).pages_by_start()).await;
+            found_by(vec![bare(&[1])], |jira| jira.get(path).pages_by_offset()).await;
         let (items, error) = found.unwrap_err();
         assert_eq!((items.len(), asked.len()), (0, 0));
         assert!(matches!(error, ClientError::Invalid { .. }), "{error}");

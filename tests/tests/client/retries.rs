@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use forge_remote::client::{Atlassian, Retries};
+use forge_remote::client::{AtlassianClient, RetryPolicy};
 use forge_remote::fit::Clock as _;
 use forge_remote::handler;
 use forge_remote::prelude::*;
@@ -26,7 +26,7 @@ async fn retry_after_is_obeyed_in_seconds_and_as_a_date() {
     ])
     .await;
     let came = came_from(&server).await;
-    let retries = Retries::new().total(Duration::from_secs(120));
+    let retries = RetryPolicy::new().total(Duration::from_secs(120));
     let atlassian = local(&server).clock(clock.clone()).retries(retries);
     let jira = atlassian.jira(&came.call).as_app(&came.system);
     jira.get("/rest/api/3/myself").send().await.unwrap();
@@ -121,8 +121,8 @@ async fn a_clones_retries_are_its_own_and_its_hosts_are_not() {
     let server = Server::in_turn(vec![told(503, Value::Null)]).await;
     let came = came_from(&server).await;
     let atlassian = local(&server).clock(Counting::default());
-    let impatient = atlassian.clone().retries(Retries::none());
-    let calls = async |atlassian: &Atlassian| {
+    let impatient = atlassian.clone().retries(RetryPolicy::none());
+    let calls = async |atlassian: &AtlassianClient| {
         let before = server.lines().len();
         let jira = atlassian.jira(&came.call).as_app(&came.system);
         jira.get("/rest/api/3/myself").send().await.unwrap_err();
@@ -191,7 +191,7 @@ async fn every_call_ends() {
 
     let origin = server.origin.clone();
     drop(server);
-    let atlassian = Atlassian::on_loopback(&origin)
+    let atlassian = AtlassianClient::on_loopback(&origin)
         .unwrap()
         .clock(Counting::default());
     let error = atlassian
@@ -220,7 +220,7 @@ async fn what_was_never_sent_is_made_again() {
     // A server that hangs up may have done it.
     let server = Raw::start("", String::new(), 0, true).await;
     let came = came_at(&server).await;
-    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
+    let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let atlassian = atlassian.clock(clock.clone());
     let jira = atlassian.jira(&came.call).as_app(&came.system);
     jira.post("/rest").send().await.unwrap_err();
@@ -238,7 +238,10 @@ async fn a_calls_retries_are_its_own() {
     let atlassian = local(&server).clock(Counting::default());
     let jira = atlassian.jira(&came.call).as_app(&came.system);
     let call = || jira.get("/rest");
-    for (retries, attempts) in [(Retries::none(), 1), (Retries::new().attempts(6), 6)] {
+    for (retries, attempts) in [
+        (RetryPolicy::none(), 1),
+        (RetryPolicy::new().attempts(6), 6),
+    ] {
         let before = server.lines().len();
         call().retries(retries).send().await.unwrap_err();
         assert_eq!(server.lines().len() - before, attempts);
@@ -252,8 +255,13 @@ struct Outside {
     seen: Arc<Mutex<Vec<Duration>>>,
 }
 
-/// Calls with `Retry-After: 2`, at once, and then when Forge has hung up.
-async fn call_out(call: &Invocation, token: &SystemToken, outside: &Outside, handle: &Atlassian) {
+/// Calls with `RetryContext-After: 2`, at once, and then when Forge has hung up.
+async fn call_out(
+    call: &Invocation,
+    token: &SystemToken,
+    outside: &Outside,
+    handle: &AtlassianClient,
+) {
     let jira = handle.jira(call).as_app(token);
     for pause in [Duration::ZERO, Duration::from_secs(100)] {
         outside.clock.advance(pause);
@@ -287,7 +295,7 @@ async fn detached(call: Invocation, token: SystemToken, State(outside): State<Ou
 async fn extracted(
     call: Invocation,
     token: SystemToken,
-    handle: Atlassian,
+    handle: AtlassianClient,
     State(outside): State<Outside>,
 ) {
     call_out(&call, &token, &outside, &handle).await;
@@ -310,14 +318,16 @@ async fn retries_end_when_forge_stops_waiting() {
             clock: Counting::default(),
             seen: Arc::default(),
         };
-        let retries = Retries::new().attempts(10).total(Duration::from_secs(60));
+        let retries = RetryPolicy::new()
+            .attempts(10)
+            .total(Duration::from_secs(60));
         let app = App::empty()
             .handler(handler!(event))
             .handler(handler!(page))
             .handler(handler!(detached))
             .handler(handler!(extracted))
             .remote(Remote::new("backend").base_url("https://backend.example.com"))
-            .atlassian(local(&server).retries(retries))
+            .client(local(&server).retries(retries))
             .clock(outside.clock.clone())
             .state(outside.clone());
         let harness = Harness::new(app).unwrap();

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use forge_remote::client::{Addresses, Atlassian, Retries};
+use forge_remote::client::{AtlassianClient, InstallationUrls, RetryPolicy};
 use forge_remote::handler;
 use forge_remote::prelude::*;
-use forge_remote::testing::{ApiAnswer, Harness, TestClock};
+use forge_remote::testing::{ApiResponse, Harness, TestClock};
 use serde_json::{Value, json};
 
 #[endpoint(auth = [system, user], scopes = ["read:jira-work"])]
@@ -26,7 +26,7 @@ async fn sync(call: Invocation, token: SystemToken) -> Result<Json<Value>> {
 async fn acts(call: Invocation, token: SystemToken) -> Result<Json<Value>> {
     let jira = call.jira();
     let user = jira.impersonate(&token, "somebody").await;
-    let user = user.map_err(|error| Error::status(StatusCode::CONFLICT, error.to_string()))?;
+    let user = user.map_err(|error| Error::http(StatusCode::CONFLICT, error.to_string()))?;
     Ok(Json(
         jira.as_user(&user)
             .get("/rest/api/3/myself")
@@ -40,7 +40,10 @@ fn app() -> App {
         .handler(handler!(sync))
         .handler(handler!(acts))
         // Made again at once.
-        .atlassian(Atlassian::new().retries(Retries::new().waits(Duration::ZERO, Duration::ZERO)))
+        .client(
+            AtlassianClient::new()
+                .retries(RetryPolicy::new().waits(Duration::ZERO, Duration::ZERO)),
+        )
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
 
@@ -55,7 +58,7 @@ async fn a_test_adds_answers_and_failures() {
     apis.respond(|call| {
         let is_board = call.path.ends_with("/rest/agile/1.0/board");
         let kind = call.query_value("type")?.to_owned();
-        is_board.then(|| ApiAnswer::json(200, json!({ "boards": kind })).header("x-own", "1"))
+        is_board.then(|| ApiResponse::json(200, json!({ "boards": kind })).header("x-own", "1"))
     });
     let answer = harness.call("sync").send().await;
     assert_eq!(answer.json(), json!({ "boards": "scrum" }));
@@ -63,10 +66,10 @@ async fn a_test_adds_answers_and_failures() {
     apis.respond(|call| {
         call.path
             .ends_with("/nowhere")
-            .then(|| ApiAnswer::status(204))
+            .then(|| ApiResponse::status(204))
     });
     assert_eq!(harness.call("sync").send().await.status(), 200);
-    apis.respond(|_| Some(ApiAnswer::json(200, json!("mine"))));
+    apis.respond(|_| Some(ApiResponse::json(200, json!("mine"))));
     assert_eq!(harness.call("sync").send().await.json(), "mine");
 
     let seen = apis.calls().pop().unwrap();
@@ -81,10 +84,10 @@ async fn a_test_adds_answers_and_failures() {
 
     // What is ordered comes first, and so often.
     let before = apis.calls().len();
-    apis.fail_next(2, ApiAnswer::status(503).header("retry-after", "0"));
+    apis.fail_next(2, ApiResponse::status(503).header("retry-after", "0"));
     apis.fail_next(
         1,
-        ApiAnswer::json(429, json!({ "message": "slow" })).header("retry-after", "0"),
+        ApiResponse::json(429, json!({ "message": "slow" })).header("retry-after", "0"),
     );
     assert_eq!(harness.call("sync").send().await.json(), "mine");
     let statuses: Vec<u16> = apis.calls()[before..]
@@ -92,7 +95,7 @@ async fn a_test_adds_answers_and_failures() {
         .map(|call| call.status)
         .collect();
     assert_eq!(statuses, [503, 503, 429, 200]);
-    apis.fail_next(1, ApiAnswer::json(403, json!({ "message": "no" })));
+    apis.fail_next(1, ApiResponse::json(403, json!({ "message": "no" })));
     assert_eq!(harness.call("sync").send().await.status(), 500);
 }
 
@@ -103,11 +106,11 @@ async fn the_exchange_needs_its_declaration() {
     let answer = without.call("acts").send().await;
     assert_eq!(answer.status(), 409);
     assert!(
-        answer.text().contains("`App::impersonation`"),
+        answer.text().contains("`App::impersonation_scopes`"),
         "{}",
         answer.text()
     );
-    let with = Harness::with_apis(app().impersonation(["read:jira-work"]))
+    let with = Harness::with_apis(app().impersonation_scopes(["read:jira-work"]))
         .await
         .unwrap();
     assert_eq!(
@@ -606,14 +609,14 @@ async fn a_transaction_is_made_whole_or_not_at_all() {
 /// As Atlassian's: expired is not gone, for up to two days.
 #[tokio::test]
 async fn what_has_expired_is_given_for_a_while() {
-    let atlassian = Atlassian::new();
-    let storage = Storage::of(app().atlassian(atlassian.clone())).await;
+    let atlassian = AtlassianClient::new();
+    let storage = Storage::of(app().client(atlassian.clone())).await;
     let platform = storage.harness.platform();
     let installation = platform.fit().claims()["app"]["installationId"].clone();
-    let site = Addresses::new(installation.as_str().unwrap());
+    let site = InstallationUrls::new(installation.as_str().unwrap());
     let client = atlassian.storage(&site, &platform.system_token());
     let put = client.put("k", &1).expires_in(Duration::from_secs(60));
-    let stored = put.latest::<u32>().await.unwrap();
+    let stored = put.return_new::<u32>().await.unwrap();
     let clock = &storage.clock;
     let ends = stored.expire_time.unwrap();
     let life = ends.duration_since(clock.now()).unwrap();
@@ -626,7 +629,7 @@ async fn what_has_expired_is_given_for_a_while() {
     assert!(item.has_expired(clock.now()));
     let before = client
         .put("k", &2)
-        .previous::<u32>()
+        .return_old::<u32>()
         .await
         .unwrap()
         .unwrap();

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use forge_remote::client::{Atlassian, BatchError, BatchKey, ClientError};
+use forge_remote::client::{AtlassianClient, BatchError, BatchKey, ClientError};
 use forge_remote_tests::back::{Counting, Server, came_from, told};
 use serde_json::{Value, json};
 
-fn local(server: &Server) -> Atlassian {
-    Atlassian::on_loopback(&server.origin)
+fn local(server: &Server) -> AtlassianClient {
+    AtlassianClient::on_loopback(&server.origin)
         .unwrap()
         .clock(Counting::default())
 }
@@ -279,11 +279,11 @@ async fn storage_sends_what_atlassian_documents() {
         .set("a", &1)
         .expires_in(minute)
         .set_entity("e", "b", &2)
-        .only_if(json!({ "or": [] }))
+        .if_current(json!({ "or": [] }))
         .delete("c")
         .delete_entity("e", "c")
-        .only_if(json!({ "and": [1] }))
-        .check("e", "d", json!({ "and": [] }))
+        .if_current(json!({ "and": [1] }))
+        .require("e", "d", json!({ "and": [] }))
         .send()
         .await
         .unwrap();
@@ -358,12 +358,12 @@ async fn items_have_their_times() {
     assert_eq!(options(), asked);
     items.push(storage.get_items(["k"]).await.unwrap().remove(0));
     assert_eq!(options(), asked);
-    items.push(storage.put("k", &1).latest().await.unwrap());
+    items.push(storage.put("k", &1).return_new().await.unwrap());
     assert_eq!(
         options(),
         json!({ "returnValue": "LATEST", "returnMetadataFields": fields })
     );
-    items.push(storage.put("k", &1).previous().await.unwrap().unwrap());
+    items.push(storage.put("k", &1).return_old().await.unwrap().unwrap());
     assert_eq!(
         options(),
         json!({ "returnValue": "PREVIOUS", "returnMetadataFields": fields })
@@ -396,7 +396,7 @@ async fn nothing_was_there_before() {
     assert!(
         storage
             .put("k", &1)
-            .previous::<u32>()
+            .return_old::<u32>()
             .await
             .unwrap()
             .is_none()
@@ -556,19 +556,19 @@ async fn impossible_changes_are_not_sent() {
             storage
                 .transaction()
                 .set("k", &1)
-                .only_if(json!({}))
+                .if_current(json!({}))
                 .send()
                 .await,
-            "`only_if`",
+            "`if_current`",
         ),
         (
             storage
                 .transaction()
-                .check("e", "k", json!({}))
-                .only_if(json!({}))
+                .require("e", "k", json!({}))
+                .if_current(json!({}))
                 .send()
                 .await,
-            "`only_if`",
+            "`if_current`",
         ),
         (
             storage

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use forge_remote::client::{Addresses, Atlassian, ClientError};
+use forge_remote::client::{AtlassianClient, ClientError, InstallationUrls};
 use forge_remote::fit::Clock;
 use forge_remote::registry::BoxFuture;
 use forge_remote_tests::back::{
@@ -15,8 +15,8 @@ use forge_remote_tests::back::{
 use forge_remote_tests::jws::b64;
 use serde_json::{Value, json};
 
-fn local(server: &Server) -> Atlassian {
-    Atlassian::on_loopback(&server.origin)
+fn local(server: &Server) -> AtlassianClient {
+    AtlassianClient::on_loopback(&server.origin)
         .unwrap()
         .clock(Counting::default())
 }
@@ -178,7 +178,7 @@ async fn a_token_is_used_for_its_own_installation_and_product() {
             atlassian
                 .graphql(&here.call)
                 .as_app(&there.system)
-                .ask("{ a }")
+                .operation("{ a }")
                 .fetch::<Value>()
                 .await,
         ),
@@ -213,7 +213,7 @@ async fn a_site_is_an_installation_by_what_one_knows() {
     let came = came_from(&server).await;
     let atlassian = local(&server);
     let jira = format!("{}/ex/jira/{SITE}", server.origin);
-    let site = Addresses::new(came.call.installation_id()).jira(jira.as_str());
+    let site = InstallationUrls::new(came.call.installation_id()).jira(jira.as_str());
     let client = atlassian.jira(&site).as_app(&came.system);
     client.get("/rest/x").send().await.unwrap();
     atlassian
@@ -236,7 +236,7 @@ async fn a_site_is_an_installation_by_what_one_knows() {
         let error = failed(atlassian.jira(&site).as_app(&came.system).base_url());
         assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
     }
-    let other = Addresses::new("ari:cloud:ecosystem::installation/another").jira(jira);
+    let other = InstallationUrls::new("ari:cloud:ecosystem::installation/another").jira(jira);
     let error = failed(atlassian.jira(&other).as_app(&came.system).base_url());
     assert!(matches!(error, ClientError::WrongToken { .. }), "{error}");
     assert_eq!(server.lines().len(), 2);
@@ -366,13 +366,13 @@ async fn an_app_that_declares_no_impersonation_is_told_so() {
     let failure = json!({ "data": { "offlineUserAuthToken": failure } });
     let server = Server::in_turn(vec![told(200, failure)]).await;
     let came = came_to(
-        Atlassian::on_loopback(&server.origin).unwrap(),
+        AtlassianClient::on_loopback(&server.origin).unwrap(),
         &[("jira", &format!("{}/ex/jira/{SITE}", server.origin))],
     )
     .await;
     let error = failed(came.call.jira().impersonate(&came.system, "account").await).to_string();
     assert!(
-        error.contains("`App::impersonation`") && error.contains("declares no scopes"),
+        error.contains("`App::impersonation_scopes`") && error.contains("declares no scopes"),
         "{error}"
     );
     // Without an app there is nothing to know.

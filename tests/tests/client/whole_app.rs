@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::client::{Addresses, Atlassian};
+use forge_remote::client::{AtlassianClient, InstallationUrls};
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
 use forge_remote::token::{MemoryTokens, SqliteTokens};
@@ -16,7 +16,7 @@ async fn everything(
     call: Invocation,
     system: SystemToken,
     user: UserToken,
-    atlassian: Atlassian,
+    atlassian: AtlassianClient,
 ) -> Result<Json<Value>> {
     let jira = call.jira();
     let me: Value = jira
@@ -102,7 +102,7 @@ fn app() -> App {
     App::empty()
         .handler(handler!(everything))
         .handler(handler!(renew))
-        .impersonation(["read:jira-work", "write:jira-work"])
+        .impersonation_scopes(["read:jira-work", "write:jira-work"])
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
 
@@ -154,8 +154,8 @@ async fn a_handler_calls_everything() {
 
 #[tokio::test]
 async fn background_work_calls_with_a_kept_token() {
-    let (atlassian, tokens) = (Atlassian::new(), Tokens::new(MemoryTokens::new()));
-    let app = app().atlassian(atlassian.clone()).tokens(tokens.clone());
+    let (atlassian, tokens) = (AtlassianClient::new(), Tokens::new(MemoryTokens::new()));
+    let app = app().client(atlassian.clone()).token_store(tokens.clone());
     let harness = Harness::with_apis(app).await.unwrap();
     for title in ["One", "Two", "Three"] {
         harness.platform().apis().add_page(title);
@@ -227,7 +227,7 @@ async fn the_local_apis_take_their_own_tokens_only() {
 #[endpoint(auth = system)]
 async fn why_not(call: Invocation, token: SystemToken) -> Json<Vec<String>> {
     let mut errors = Vec::new();
-    let site = Addresses::from(&call).bitbucket("https://api.bitbucket.org");
+    let site = InstallationUrls::from(&call).bitbucket("https://api.bitbucket.org");
     let bitbucket = call.atlassian().bitbucket(&site);
     for client in [call.jira(), bitbucket, call.platform()] {
         let sent = client.as_app(&token).get("/rest/x").send().await;
@@ -260,8 +260,8 @@ async fn no_test_reaches_atlassian() {
 #[tokio::test]
 async fn local_tokens_stay_out_of_the_apps_store() {
     let file = std::env::temp_dir().join(format!("local-{}.db", unique_id()));
-    let tokens = Tokens::new(SqliteTokens::at(&file));
-    let harness = Harness::with_apis(app().tokens(tokens.clone()))
+    let tokens = Tokens::new(SqliteTokens::new(&file));
+    let harness = Harness::with_apis(app().token_store(tokens.clone()))
         .await
         .unwrap();
     assert_eq!(harness.call("renew").send().await.status(), 200);

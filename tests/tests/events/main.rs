@@ -33,7 +33,7 @@ async fn widget(Json(asked): Json<Value>) -> Json<Value> {
 }
 
 #[trigger(events = ["avi:jira:created:issue", "avi:jira:commented:issue"])]
-async fn issues(Event(event): Event<ChangedIssue>) -> Json<Value> {
+async fn issues(Event(event): Event<IssueEvent>) -> Json<Value> {
     Json(json!({
         "event": event.event_type,
         "self": event.self_generated,
@@ -47,7 +47,7 @@ async fn issues(Event(event): Event<ChangedIssue>) -> Json<Value> {
 }
 
 #[trigger(events = ["avi:confluence:created:whiteboard", "avi:confluence:moved:page"])]
-async fn pages(Event(event): Event<ChangedPage>) -> Json<Value> {
+async fn pages(Event(event): Event<PageEvent>) -> Json<Value> {
     Json(json!([
         event.content.content_type,
         event.content.space.id,
@@ -57,7 +57,7 @@ async fn pages(Event(event): Event<ChangedPage>) -> Json<Value> {
 }
 
 #[trigger(events = ["avi:jira:updated:issue"], property_paths = ["issue.properties['a'].b"])]
-async fn properties(Event(event): Event<WithProperties<ChangedIssue>>) -> Json<Value> {
+async fn properties(Event(event): Event<WithProperties<IssueEvent>>) -> Json<Value> {
     let property = event.property("issue.properties['a'].b");
     Json(json!([property, property.is_some(), event.event.issue.key]))
 }
@@ -78,7 +78,7 @@ async fn policy(Event(event): Event) -> Json<Value> {
 }
 
 #[consumer(queue = "imports")]
-async fn import(retry: Retry, Event(_event): Event<QueueEvent>) -> Json<Value> {
+async fn import(retry: RetryContext, Event(_event): Event<QueueEvent>) -> Json<Value> {
     let window = retry.retention_window.clone();
     Json(json!([
         retry.is_retry(),
@@ -92,10 +92,10 @@ async fn import(retry: Retry, Event(_event): Event<QueueEvent>) -> Json<Value> {
 }
 
 #[web_trigger]
-async fn hook(request: WebRequest) -> WebResponse {
+async fn hook(request: WebTriggerRequest) -> WebTriggerResponse {
     let query = request.query_parameters.get("q").cloned();
     let text = format!("{} {} {query:?}", request.method, request.user_path);
-    WebResponse::new(200, text)
+    WebTriggerResponse::new(200, text)
 }
 
 fn app() -> App {
@@ -255,7 +255,7 @@ async fn a_repetition_is_one_whatever_its_count() {
     // In the wrapper that a page shows, beside a `null` in the other place.
     let wrapped = json!({ "retryContext": null, "payload": { "body": {}, "retryContext": { "retryCount": 1 } } });
     assert_eq!(send("import", wrapped.to_string()).await.1[0], true);
-    let mut made = Retry::default();
+    let mut made = RetryContext::default();
     made.count = 1;
     made.retention_window = None;
     assert!(made.is_retry());
@@ -271,14 +271,14 @@ async fn calls_of_any_method_and_path_can_be_made() {
     let call = || harness.call("hook");
     let answer = call()
         .method(Method::Get)
-        .below("/orders/7")
+        .subpath("/orders/7")
         .query("q=1")
         .query("q=2");
     assert_eq!(
         answer.send().await.json()["body"],
         r#"GET /orders/7 Some(["1", "2"])"#
     );
-    let answer = call().query("q=1").below("orders");
+    let answer = call().query("q=1").subpath("orders");
     assert_eq!(
         answer.send().await.json()["body"],
         r#"POST /orders Some(["1"])"#

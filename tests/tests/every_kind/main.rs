@@ -46,7 +46,7 @@ const CREATED: &str = "avi:jira:created:issue";
     auth = system
 )]
 async fn follow(
-    retry: Retry,
+    retry: RetryContext,
     _token: SystemToken,
     Event(change): Event<Change>,
 ) -> Result<Json<Value>> {
@@ -95,7 +95,7 @@ async fn farewell(Event(event): Event<UninstallEvent>) -> Result<()> {
 }
 
 #[consumer(queue = "imports", cross_version)]
-async fn import(retry: Retry, Event(event): Event<QueueEvent>) -> Result<Json<Value>> {
+async fn import(retry: RetryContext, Event(event): Event<QueueEvent>) -> Result<Json<Value>> {
     Ok(Json(json!([
         event.queue_name,
         event.event_id,
@@ -112,13 +112,17 @@ async fn import(retry: Retry, Event(event): Event<QueueEvent>) -> Result<Json<Va
     hmac,
     url_format = "v2"
 )]
-async fn hook(request: WebRequest) -> Json<StaticOutput> {
+async fn hook(request: WebTriggerRequest) -> Json<WebTriggerOutput> {
     let right = request.header("x-kind") == Some("right");
-    Json(StaticOutput::new(if right { "accepted" } else { "wrong" }))
+    Json(WebTriggerOutput::new(if right {
+        "accepted"
+    } else {
+        "wrong"
+    }))
 }
 
 #[web_trigger]
-async fn echo(request: WebRequest) -> WebResponse {
+async fn echo(request: WebTriggerRequest) -> WebTriggerResponse {
     let query = request
         .query_parameters
         .get("q")
@@ -129,7 +133,7 @@ async fn echo(request: WebRequest) -> WebResponse {
     };
     let path = &request.user_path;
     let text = format!("{} {body} {query:?} {path}", request.method);
-    WebResponse::new(200, text).header("Content-Type", "text/plain")
+    WebTriggerResponse::new(200, text).header("Content-Type", "text/plain")
 }
 
 #[derive(Deserialize)]
@@ -158,7 +162,7 @@ struct LogTime {
 async fn log_time(
     call: Invocation,
     token: Option<UserToken>,
-    Event(asked): Event<ActionCall<LogTime>>,
+    Event(asked): Event<ActionRequest<LogTime>>,
 ) -> Result<Json<Value>> {
     let LogTime {
         issue_key,
@@ -176,16 +180,16 @@ async fn log_time(
 }
 
 #[jql_function(name = "urgent", arguments = ["team", "limit?"], types = ["issue"], operators = ["in", "not in"])]
-async fn urgent(Event(call): Event<JqlCall>) -> Json<JqlAnswer> {
+async fn urgent(Event(call): Event<JqlFunctionRequest>) -> Json<JqlFunctionResponse> {
     Json(match call.clause.arguments.first() {
-        Some(team) => JqlAnswer::jql(format!("team = {team:?}")),
-        None => JqlAnswer::error("which team?"),
+        Some(team) => JqlFunctionResponse::jql(format!("team = {team:?}")),
+        None => JqlFunctionResponse::error("which team?"),
     })
 }
 
 /// Tells the team of the transition.
 #[workflow_post_function(name = "Notify the team", project_types = ["company-managed", "team-managed"])]
-async fn notify(retry: Retry, Event(done): Event<Transitioned>) -> Json<Value> {
+async fn notify(retry: RetryContext, Event(done): Event<PostFunctionRequest>) -> Json<Value> {
     Json(json!([
         done.issue.get("key"),
         done.execution_id(),
@@ -195,17 +199,17 @@ async fn notify(retry: Retry, Event(done): Event<Transitioned>) -> Json<Value> {
 
 /// Pull requests with an odd number wait.
 #[merge_check(name = "Even only", triggers = ["on-merge", "on-code-pushed"])]
-async fn even(Event(call): Event<MergeCheckCall>) -> Json<MergeVerdict> {
+async fn even(Event(call): Event<MergeCheckRequest>) -> Json<MergeCheckResponse> {
     Json(match call.pull_request_id() {
-        Some(id) if id % 2 == 0 => MergeVerdict::pass(),
-        _ => MergeVerdict::fail("odd"),
+        Some(id) if id % 2 == 0 => MergeCheckResponse::pass(),
+        _ => MergeCheckResponse::fail("odd"),
     })
 }
 
 /// Leaves every pipeline as it is.
 #[dynamic_pipelines_provider(name = "Nothing")]
-async fn pipelines(Event(call): Event<PipelinesCall>) -> Json<PipelinesAnswer> {
-    Json(PipelinesAnswer::of(call.pipelines_configuration))
+async fn pipelines(Event(call): Event<PipelinesRequest>) -> Json<PipelinesResponse> {
+    Json(PipelinesResponse::of(call.pipelines_configuration))
 }
 
 #[design_info_provider(
@@ -213,7 +217,7 @@ async fn pipelines(Event(call): Event<PipelinesCall>) -> Json<PipelinesAnswer> {
     name = "Sketches",
     home_url = "https://sketches.example.com"
 )]
-async fn by_url(Event(call): Event<DesignCall>) -> Json<Value> {
+async fn by_url(Event(call): Event<DesignRequest>) -> Json<Value> {
     Json(json!({ "url": call.url() }))
 }
 
@@ -221,12 +225,12 @@ async fn by_url(Event(call): Event<DesignCall>) -> Json<Value> {
 async fn check_auth() {}
 
 #[design_info_provider(function = "onEntityAssociated")]
-async fn design_linked(Event(call): Event<DesignCall>) -> Json<Value> {
+async fn design_linked(Event(call): Event<DesignRequest>) -> Json<Value> {
     Json(json!(call.associated_with.and_then(|with| with.id)))
 }
 
 #[design_info_provider(function = "onEntityDisassociated")]
-async fn design_unlinked(Event(call): Event<DesignCall>) -> Json<Value> {
+async fn design_unlinked(Event(call): Event<DesignRequest>) -> Json<Value> {
     Json(json!(call.disassociated_from.and_then(|from| from.id)))
 }
 
@@ -235,32 +239,32 @@ async fn design_unlinked(Event(call): Event<DesignCall>) -> Json<Value> {
     name = "Scanner",
     home_url = "https://scanner.example.com"
 )]
-async fn workspaces(Event(call): Event<SecurityCall>) -> Json<SecurityAnswer> {
+async fn workspaces(Event(call): Event<SecurityRequest>) -> Json<SecurityResponse> {
     let workspaces = call.ids.into_iter().map(|id| Workspace {
         name: id.clone(),
         url: format!("https://scanner.example.com/{id}"),
         avatar_url: None,
         id,
     });
-    Json(SecurityAnswer::Workspaces {
+    Json(SecurityResponse::Workspaces {
         workspaces: workspaces.collect(),
     })
 }
 
 #[security_info_provider(function = "fetchContainers")]
-async fn containers() -> Json<SecurityAnswer> {
-    Json(SecurityAnswer::Containers {
+async fn containers() -> Json<SecurityResponse> {
+    Json(SecurityResponse::Containers {
         containers: Vec::new(),
     })
 }
 
 #[security_info_provider(function = "searchContainers")]
-async fn search(Event(call): Event<SecurityCall>) -> Json<Value> {
+async fn search(Event(call): Event<SecurityRequest>) -> Json<Value> {
     Json(json!([call.workspace_id, call.search_query]))
 }
 
 #[static_macro]
-async fn render(Event(call): Event<MacrosCall>) -> Json<RenderedMacros> {
+async fn render(Event(call): Event<MacrosRequest>) -> Json<RenderedMacros> {
     Json(call.render(|one| format!("<p>{}</p>", one.config.len())))
 }
 
@@ -274,20 +278,20 @@ async fn overview() {}
 
 /// Sorts what comes in.
 #[agent_connector(name = "Triage", products = ["jira", "confluence"], conversation_starters = ["Sort it"], streaming)]
-async fn triage(Json(call): Json<AgentCall>) -> AgentReply {
+async fn triage(Json(call): Json<AgentRequest>) -> AgentReply {
     match call.method() {
         "message/stream" => {
             let message = json!({ "role": "ROLE_AGENT", "parts": [{ "text": call.text() }] });
             let said = futures_util::stream::iter([AgentUpdate::Message(message)]);
             AgentStream::new(&call, said).into()
         }
-        "tasks/get" => AgentAnswer::error(&call, AgentError::TASK_NOT_FOUND).into(),
-        _ => AgentAnswer::error(&call, AgentError::METHOD_NOT_FOUND).into(),
+        "tasks/get" => AgentResponse::error(&call, AgentError::TASK_NOT_FOUND).into(),
+        _ => AgentResponse::error(&call, AgentError::METHOD_NOT_FOUND).into(),
     }
 }
 
 #[data_residency(hook = "schedule", max_hours = 1.5)]
-async fn schedule(Json(call): Json<ResidencyCall>) -> Result<(), ResidencyFailure> {
+async fn schedule(Json(call): Json<ResidencyRequest>) -> Result<(), ResidencyFailure> {
     if call.location.as_deref() == Some("EU") {
         Ok(())
     } else {
@@ -296,12 +300,12 @@ async fn schedule(Json(call): Json<ResidencyCall>) -> Result<(), ResidencyFailur
 }
 
 #[data_residency(hook = "start")]
-async fn start(Json(call): Json<ResidencyCall>) -> Json<Value> {
+async fn start(Json(call): Json<ResidencyRequest>) -> Json<Value> {
     Json(json!(call.migration_id))
 }
 
 #[data_residency(hook = "status")]
-async fn status(Query(call): Query<ResidencyCall>) -> Json<ResidencyStatus> {
+async fn status(Query(call): Query<ResidencyRequest>) -> Json<ResidencyStatus> {
     Json(match call.migration_id.as_deref() {
         Some("57500") => ResidencyStatus::ready(),
         _ => ResidencyStatus::failed(ResidencyFailure::NOT_SCHEDULED),
@@ -309,10 +313,10 @@ async fn status(Query(call): Query<ResidencyCall>) -> Json<ResidencyStatus> {
 }
 
 #[data_residency(hook = "commit")]
-async fn commit(Json(_call): Json<ResidencyCall>) {}
+async fn commit(Json(_call): Json<ResidencyRequest>) {}
 
 #[data_residency(hook = "rollback")]
-async fn rollback(Json(_call): Json<ResidencyCall>) {}
+async fn rollback(Json(_call): Json<ResidencyRequest>) {}
 
 fn app() -> App {
     App::new()
@@ -361,7 +365,7 @@ async fn an_event_is_told_apart_by_its_type_bare_and_wrapped_with_its_repetition
     let again = harness
         .call("follow")
         .json(&event)
-        .retried(2, "TIMEOUT_ERROR")
+        .as_retry(2, "TIMEOUT_ERROR")
         .send()
         .await;
     assert_eq!(

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use forge_remote::fit::Verification;
+use forge_remote::fit::VerificationPolicy;
 use forge_remote_tests::jws::{Fit, SECOND_KID, key_set, published};
 use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::second;
@@ -15,7 +15,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 
 async fn warm() -> Rig {
     let rig = Rig::with(Answer::Keys(published()), |app| {
-        app.verification(Verification::default().replay_guard(true))
+        app.verification(VerificationPolicy::default().replay_guard(true))
     })
     .await;
     rig.until_status(200).await.unwrap();

@@ -1,5 +1,5 @@
 //! Key sets without a server in front: sources of one's own, and requests as the only cause of
-//! fetches (`Built::router`).
+//! fetches (`Service::router`).
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use forge_remote::fit::{
-    AppId, FetchError, Fetched, KeyPolicy, KeyRing, KeySet, KeySource, Refusal, Target,
-    Verification, Verifier, VerifyError,
+    AppId, EndpointTarget, FetchError, Jwks, JwksDocument, JwksPolicy, KeyRing, KeySource,
+    TokenRejection, VerificationPolicy, Verifier, VerifyError,
 };
 use forge_remote::http::{HeaderMap, HeaderValue};
 use forge_remote::testing::TestClock;
@@ -49,7 +49,7 @@ impl InProcess {
     }
 }
 
-type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send>>;
+type Fetching = Pin<Box<dyn Future<Output = Result<JwksDocument, FetchError>> + Send>>;
 
 impl KeySource for InProcess {
     fn fetch(&self) -> Fetching {
@@ -57,7 +57,7 @@ impl KeySource for InProcess {
         let document = self.document.lock().unwrap().clone();
         Box::pin(async move {
             let document = document.ok_or_else(|| FetchError::new("down"))?;
-            Ok(Fetched {
+            Ok(JwksDocument {
                 document: document.to_string().into(),
                 max_age: None,
             })
@@ -81,9 +81,14 @@ impl Bench {
         let source = InProcess::new(published());
         let clock = TestClock::new();
         let shared: Arc<TestClock> = Arc::new(clock.clone());
-        let keys = KeySet::new(source.clone(), KeyPolicy::default(), shared.clone());
+        let keys = Jwks::new(source.clone(), JwksPolicy::default(), shared.clone());
         let id: AppId = APP_ID.parse().unwrap();
-        let verifier = Verifier::new(id, KeyRing::new(keys), Verification::default(), shared);
+        let verifier = Verifier::new(
+            id,
+            KeyRing::new(keys),
+            VerificationPolicy::default(),
+            shared,
+        );
         Self {
             source,
             clock,
@@ -99,8 +104,8 @@ impl Bench {
         let mut headers = HeaderMap::new();
         let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         headers.insert("authorization", value);
-        let caller = forge_remote::fit::Caller::Platform;
-        let mut target = Target::new("tick", "scheduledTrigger", caller);
+        let caller = forge_remote::fit::AllowedCaller::Platform;
+        let mut target = EndpointTarget::new("tick", "scheduledTrigger", caller);
         target.module = Some("tick-trigger".into());
         self.verifier.verify(&headers, &target).await.map(drop)
     }
@@ -144,7 +149,10 @@ async fn unknown_keys_race() {
             calls.spawn(async move { bench.verify(&token).await });
         }
         for outcome in calls.join_all().await {
-            assert_eq!(outcome, Err(VerifyError::Refused(Refusal::UnknownKey)));
+            assert_eq!(
+                outcome,
+                Err(VerifyError::Refused(TokenRejection::UnknownKey))
+            );
         }
         assert_eq!(bench.source.fetches(), 2);
     }
@@ -174,7 +182,7 @@ async fn a_failed_refresh_is_tried_again() {
     let outcome = bench.verify(&bench.fit().token()).await;
     assert_eq!(
         outcome,
-        Err(VerifyError::Refused(Refusal::UnknownKey)),
+        Err(VerifyError::Refused(TokenRejection::UnknownKey)),
         "a key withdrawn 50 minutes ago, at a source that is well; {} fetches",
         bench.source.fetches()
     );

@@ -33,7 +33,7 @@ fn status(state: &str) -> AgentUpdate {
 async fn streaming(
     State(told): State<Told>,
     State(ended): State<Arc<Notify>>,
-    call: AgentCall,
+    call: AgentRequest,
 ) -> AgentReply {
     match (call.method(), call.text().as_str()) {
         ("message/stream", "tell") => {
@@ -41,7 +41,7 @@ async fn streaming(
             let (updates, stream) = AgentStream::channel(&call);
             tokio::spawn(async move {
                 while let Some(update) = told.recv().await {
-                    if updates.send(update).await == Err(HungUp) {
+                    if updates.send(update).await == Err(StreamClosed) {
                         ended.notify_one();
                     }
                 }
@@ -49,7 +49,7 @@ async fn streaming(
             stream.into()
         }
         ("message/stream", "one answer") => {
-            AgentAnswer::result(&call, task("TASK_STATE_WORKING")).into()
+            AgentResponse::result(&call, task("TASK_STATE_WORKING")).into()
         }
         ("message/stream", "nothing") => AgentStream::channel(&call).1.into(),
         ("message/stream", "panic") => {
@@ -67,9 +67,9 @@ async fn streaming(
             .into_iter();
             AgentStream::new(&call, stream_of(move || said.next())).into()
         }
-        ("tasks/get", _) => AgentAnswer::result(&call, task("TASK_STATE_WORKING")).into(),
-        ("tasks/resubscribe", _) => AgentAnswer::error(&call, AgentError::TASK_NOT_FOUND).into(),
-        _ => AgentAnswer::error(&call, AgentError::METHOD_NOT_FOUND).into(),
+        ("tasks/get", _) => AgentResponse::result(&call, task("TASK_STATE_WORKING")).into(),
+        ("tasks/resubscribe", _) => AgentResponse::error(&call, AgentError::TASK_NOT_FOUND).into(),
+        _ => AgentResponse::error(&call, AgentError::METHOD_NOT_FOUND).into(),
     }
 }
 
@@ -81,9 +81,9 @@ fn stream_of(
 
 /// Doesn't.
 #[agent_connector(name = "Single", products = ["jira"])]
-async fn single(call: AgentCall) -> AgentAnswer {
+async fn single(call: AgentRequest) -> AgentResponse {
     let seen = json!([call.method(), call.id, call.params, call.rest]);
-    AgentAnswer::result(&call, seen)
+    AgentResponse::result(&call, seen)
 }
 
 struct Rig {

@@ -28,18 +28,18 @@ async fn pass() {}
 async fn log_time() {}
 
 #[jql_function(name = "urgent", types = ["issue"], operators = ["in"])]
-async fn urgent() -> Json<JqlAnswer> {
-    Json(JqlAnswer::jql(""))
+async fn urgent() -> Json<JqlFunctionResponse> {
+    Json(JqlFunctionResponse::jql(""))
 }
 
 #[jql_function(name = "Urgent", types = ["issue"], operators = ["in"])]
-async fn urgent_too() -> Json<JqlAnswer> {
-    Json(JqlAnswer::jql(""))
+async fn urgent_too() -> Json<JqlFunctionResponse> {
+    Json(JqlFunctionResponse::jql(""))
 }
 
 #[jql_function(name = "mine", types = ["issue"], operators = ["in"])]
-async fn mine() -> Json<JqlAnswer> {
-    Json(JqlAnswer::jql(""))
+async fn mine() -> Json<JqlFunctionResponse> {
+    Json(JqlFunctionResponse::jql(""))
 }
 
 fn sections(handlers: impl IntoIterator<Item = Registration>) -> DesiredManifest {

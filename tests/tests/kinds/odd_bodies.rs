@@ -25,7 +25,7 @@ macro_rules! seen {
         fn app() -> App {
             let app = App::empty().remote(Remote::new("backend").base_url("https://backend.example.com"));
             let app = app.handler(handler!(agent)).handler(handler!(hook));
-            let app = app.handler(handler!(page)).handler(handler!(retried)).handler(handler!(typed));
+            let app = app.handler(handler!(page)).handler(handler!(as_retry)).handler(handler!(typed));
             $( let app = app.handler(handler!($name)); )+
             app
         }
@@ -36,11 +36,11 @@ seen! {
     #[trigger(events = ["avi:forge:installed:app"])]
     lifecycle: LifecycleEvent;
     #[trigger(events = ["avi:jira:created:issue"])]
-    issue: ChangedIssue;
+    issue: IssueEvent;
     #[trigger(events = ["avi:confluence:created:page"])]
-    content: ChangedPage;
+    content: PageEvent;
     #[trigger(events = ["avi:jira:updated:issue"], property_paths = ["issue.properties['a'].b"])]
-    properties: WithProperties<ChangedIssue>;
+    properties: WithProperties<IssueEvent>;
     #[trigger(events = ["avi:jira:deleted:issue"])]
     any: Value;
     #[scheduled_trigger(interval = "day")]
@@ -50,30 +50,30 @@ seen! {
     #[consumer(queue = "work")]
     queue: QueueEvent;
     #[action(verb = "GET", inputs = ["a: string - An input"])]
-    act: ActionCall;
+    act: ActionRequest;
     #[jql_function(name = "mine", arguments = ["team"], types = ["issue"], operators = ["in"])]
-    jql: JqlCall;
+    jql: JqlFunctionRequest;
     #[workflow_post_function(name = "Seen")]
-    transition: Transitioned;
+    transition: PostFunctionRequest;
     #[merge_check(name = "Seen", triggers = ["on-merge"])]
-    merge: MergeCheckCall;
+    merge: MergeCheckRequest;
     #[dynamic_pipelines_provider(name = "Seen")]
-    pipeline: PipelinesCall;
+    pipeline: PipelinesRequest;
     #[static_macro]
-    macros: MacrosCall;
+    macros: MacrosRequest;
     #[widget_context]
     widget: Value;
 }
 
 /// Answers an agent's call.
 #[agent_connector(name = "Seen", products = ["jira"])]
-async fn agent(call: AgentCall) -> AgentAnswer {
-    AgentAnswer::result(&call, json!({ "text": call.text() }))
+async fn agent(call: AgentRequest) -> AgentResponse {
+    AgentResponse::result(&call, json!({ "text": call.text() }))
 }
 
 #[web_trigger]
-async fn hook(request: WebRequest) -> WebResponse {
-    WebResponse::new(200, format!("{request:?}"))
+async fn hook(request: WebTriggerRequest) -> WebTriggerResponse {
+    WebTriggerResponse::new(200, format!("{request:?}"))
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -87,7 +87,7 @@ async fn page(Json(body): Json<Text>) -> Json<Value> {
 }
 
 #[trigger(events = ["avi:jira:viewed:issue"])]
-async fn retried(retry: Retry, Event(_): Event) -> Json<Value> {
+async fn as_retry(retry: RetryContext, Event(_): Event) -> Json<Value> {
     Json(json!([retry.count, retry.reason]))
 }
 
@@ -306,7 +306,7 @@ fn no_payload_type_refuses_json() {
     assert!(refusing_payloads(b"{").is_none());
     // The names of those that no handler above takes.
     let text = |value: Value| value.to_string();
-    let design: DesignCall = serde_json::from_str(&text(
+    let design: DesignRequest = serde_json::from_str(&text(
         json!({ "associatedWith": { "cloudId": "c" }, "user": [],
         "disassociatedFrom": "x", "entity": { "url": "u" } }),
     ))
@@ -321,7 +321,7 @@ fn no_payload_type_refuses_json() {
     );
     let security =
         json!({ "ids": [1, null, "b"], "workspaceId": "w", "searchQuery": "q", "entity": 1 });
-    let security: SecurityCall = serde_json::from_value(security).unwrap();
+    let security: SecurityRequest = serde_json::from_value(security).unwrap();
     assert_eq!(security.ids, ["1", "b"]);
     assert_eq!(
         (
@@ -331,7 +331,7 @@ fn no_payload_type_refuses_json() {
         (Some("w"), Some("q"))
     );
     let hook = json!({ "migrationId": 57500, "startTime": [], "endTime": "e", "location": "EU" });
-    let hook: ResidencyCall = serde_json::from_value(hook).unwrap();
+    let hook: ResidencyRequest = serde_json::from_value(hook).unwrap();
     assert_eq!(
         (
             hook.migration_id.as_deref(),

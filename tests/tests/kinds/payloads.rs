@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 /// Asks about a merge.
 #[merge_check(name = "Seen", triggers = ["on-merge"])]
-async fn merge(Event(call): Event<MergeCheckCall>) -> Json<Value> {
+async fn merge(Event(call): Event<MergeCheckRequest>) -> Json<Value> {
     let merge = call.merge_properties.clone().unwrap_or_default();
     Json(json!([
         call.workspace.uuid,
@@ -30,7 +30,7 @@ async fn merge(Event(call): Event<MergeCheckCall>) -> Json<Value> {
 
 /// Changes a pipeline.
 #[dynamic_pipelines_provider(name = "Seen")]
-async fn pipeline(Event(call): Event<PipelinesCall>) -> Json<Value> {
+async fn pipeline(Event(call): Event<PipelinesRequest>) -> Json<Value> {
     let secret = format!("{:?}", call.variables);
     assert!(!secret.contains("test-service"), "{secret}");
     let variables = call.variables.iter();
@@ -47,14 +47,14 @@ async fn pipeline(Event(call): Event<PipelinesCall>) -> Json<Value> {
             hash(target.destination_commit), target.pullrequest.and_then(|one| one.id),
             target.selector.and_then(|selector| selector.get("pattern").cloned())],
         "rest": call.rest,
-        "answer": PipelinesAnswer::of(call.pipelines_configuration),
+        "answer": PipelinesResponse::of(call.pipelines_configuration),
     }))
 }
 
 /// Follows a transition.
 #[workflow_post_function(name = "Seen")]
-async fn transition(Event(done): Event<Transitioned>) -> Json<Value> {
-    let id = |one: Option<WithId>| one.and_then(|one| one.id);
+async fn transition(Event(done): Event<PostFunctionRequest>) -> Json<Value> {
+    let id = |one: Option<IdRef>| one.and_then(|one| one.id);
     let of_comment = done.comment.clone().map(|one| one.rest);
     Json(json!([
         id(done.changelog),
@@ -73,13 +73,13 @@ struct Wanted {
 
 /// Acts.
 #[action(verb = "GET", inputs = ["issueKey: string - The work item's key"])]
-async fn act(Event(call): Event<ActionCall<Wanted>>) -> Json<Value> {
+async fn act(Event(call): Event<ActionRequest<Wanted>>) -> Json<Value> {
     let context = call.context.cloud_id;
     Json(json!([call.inputs.issue_key, context, call.rest]))
 }
 
 #[static_macro]
-async fn render(Event(call): Event<MacrosCall>) -> Json<RenderedMacros> {
+async fn render(Event(call): Event<MacrosRequest>) -> Json<RenderedMacros> {
     let seen = &AtomicU32::new(0);
     let rendered = call.render_with(|one| async move {
         tokio::task::yield_now().await;

@@ -18,18 +18,18 @@ use serde_json::{Value, json};
     (key = "a = b", status = 200, content_type = "text/html; charset=utf-8", body = "<p>a = b</p>"),
     (key = "gone", status = 410, body = "gone for good"),
 ])]
-async fn chosen(request: WebRequest) -> Response {
+async fn chosen(request: WebTriggerRequest) -> Response {
     match request.json::<Value>() {
         Ok(answer) => Json(answer).into_response(),
-        Err(_) => StaticOutput::new(request.text().unwrap()).into_response(),
+        Err(_) => WebTriggerOutput::new(request.text().unwrap()).into_response(),
     }
 }
 
 #[web_trigger]
-async fn free(request: WebRequest) -> Response {
+async fn free(request: WebTriggerRequest) -> Response {
     match request.json::<Value>() {
         Ok(answer) => Json(answer).into_response(),
-        Err(_) => WebResponse::new(404, "")
+        Err(_) => WebTriggerResponse::new(404, "")
             .status_text("Nothing here")
             .into_response(),
     }
@@ -37,7 +37,7 @@ async fn free(request: WebRequest) -> Response {
 
 /// Answers what it saw.
 #[web_trigger]
-async fn seen(request: WebRequest) -> WebResponse {
+async fn seen(request: WebTriggerRequest) -> WebTriggerResponse {
     let seen = json!([
         request.method,
         request.headers,
@@ -45,7 +45,7 @@ async fn seen(request: WebRequest) -> WebResponse {
         request.user_path,
         request.query_parameters
     ]);
-    WebResponse::new(200, seen.to_string())
+    WebTriggerResponse::new(200, seen.to_string())
 }
 
 fn harness() -> Harness {

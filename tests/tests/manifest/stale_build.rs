@@ -112,7 +112,7 @@ fn the_frameworks_own_handlers_are_known() {
         let app = App::empty()
             .app_id(APP_ID)
             .remote(Remote::new("backend").base_url("https://backend.example.com"))
-            .tokens(MemoryTokens::new())
+            .token_store(MemoryTokens::new())
             .keep_tokens_fresh();
         let app = app.build().unwrap();
         file.merged_with(&app.desired_manifest(), Some(APP_ID))

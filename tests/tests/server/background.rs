@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_remote::client::Atlassian;
+use forge_remote::client::AtlassianClient;
 use forge_remote::prelude::*;
 use forge_remote::token::MemoryTokens;
-use forge_remote::{BackgroundError, BoxError, Built, Shutdown, handler};
+use forge_remote::{BackgroundError, BoxError, Service, Shutdown, handler};
 use forge_remote_tests::jws::published;
 use forge_remote_tests::rig::{Rig, SOON};
 use forge_remote_tests::source::Answer;
@@ -44,7 +44,7 @@ fn panics_at_once(State(told): State<Told>) -> std::future::Ready<Result<()>> {
     panic!("boom");
 }
 
-async fn goes_on(State(told): State<Told>, _: Tokens, _: Atlassian) -> Result<()> {
+async fn goes_on(State(told): State<Told>, _: Tokens, _: AtlassianClient) -> Result<()> {
     told.0.send("started")?;
     let _ends = Ends(told);
     std::future::pending().await
@@ -53,7 +53,7 @@ async fn goes_on(State(told): State<Told>, _: Tokens, _: Atlassian) -> Result<()
 async fn served(change: impl FnOnce(App) -> App) -> (Rig, UnboundedReceiver<&'static str>) {
     let (send, receive) = unbounded_channel();
     let rig = Rig::with(Answer::Keys(published()), |app| {
-        change(app.tokens(MemoryTokens::new()).state(Told(send)))
+        change(app.token_store(MemoryTokens::new()).state(Told(send)))
     })
     .await;
     (rig, receive)
@@ -137,8 +137,8 @@ async fn a_task_does_not_run_before_the_state_is_connected() {
     let connected = Arc::new(tokio::sync::Notify::new());
     let wait = Arc::clone(&connected);
     let app = app()
-        .tokens(MemoryTokens::new())
-        .state_from(async move {
+        .token_store(MemoryTokens::new())
+        .state_async(async move {
             wait.notified().await;
             Ok::<_, BoxError>(Told(send))
         })
@@ -159,7 +159,7 @@ async fn a_task_does_not_run_before_the_state_is_connected() {
 #[tokio::test]
 async fn whoever_serves_the_router_starts_the_tasks() {
     let (send, mut told) = unbounded_channel();
-    let app = app().tokens(MemoryTokens::new()).state(Told(send));
+    let app = app().token_store(MemoryTokens::new()).state(Told(send));
     let built = app.background(goes_on).build().unwrap();
     let _router = built.router();
     nothing_comes(&mut told).await;
@@ -173,7 +173,7 @@ async fn whoever_serves_the_router_starts_the_tasks() {
 #[tokio::test]
 async fn tasks_run_once() {
     let (send, mut told) = unbounded_channel();
-    let app = app().tokens(MemoryTokens::new()).state(Told(send));
+    let app = app().token_store(MemoryTokens::new()).state(Told(send));
     let built = app.background(goes_on).build().unwrap();
     let tasks = built.start_background().unwrap();
     assert_eq!(next(&mut told).await, Some("started"));
@@ -200,7 +200,7 @@ fn without_a_runtime_there_is_an_error() {
     assert_eq!(error, BackgroundError::NoRuntime);
 }
 
-async fn serving(built: &Built) -> (oneshot::Sender<()>, JoinHandle<Result<()>>) {
+async fn serving(built: &Service) -> (oneshot::Sender<()>, JoinHandle<Result<()>>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     let server = tokio::spawn(built.clone().serve(listener, async {

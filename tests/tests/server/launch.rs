@@ -101,7 +101,7 @@ fn a_token_key_that_is_not_random_is_a_problem() {
         .app_id(APP_ID)
         .remote(backend())
         .state(Db)
-        .tokens(Tokens::new(SqliteTokens::at(folder.file("tokens.db"))).keys(zero));
+        .token_store(Tokens::new(SqliteTokens::new(folder.file("tokens.db"))).keys(zero));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -141,7 +141,7 @@ fn a_failed_check_leaves_the_tokens_closed() {
             .handler(handler!(sweep))
             .app_id(APP_ID)
             .remote(backend())
-            .tokens(tokens.clone()),
+            .token_store(tokens.clone()),
     );
     assert!(text.contains("missing-state"), "{text}");
     assert!(
@@ -190,10 +190,10 @@ async fn state_may_come_from_a_future_and_only_once() {
     };
     let from = || async { std::io::Result::Ok(Db) };
 
-    assert!(problems(app().state_from(from())).contains("unconnected-state"));
+    assert!(problems(app().state_async(from())).contains("unconnected-state"));
     assert!(
         app()
-            .state_from(from())
+            .state_async(from())
             .connect()
             .await
             .unwrap()
@@ -201,12 +201,12 @@ async fn state_may_come_from_a_future_and_only_once() {
             .is_ok()
     );
     assert!(problems(app().state(Db).state(Db)).contains("duplicate-state"));
-    let twice = app().state(Db).state_from(from()).connect().await.unwrap();
+    let twice = app().state(Db).state_async(from()).connect().await.unwrap();
     assert!(problems(twice).contains("duplicate-state"));
 
     let failing = async { Err::<Db, _>(std::io::Error::other("the database is down")) };
     let error = app()
-        .state_from(failing)
+        .state_async(failing)
         .connect()
         .await
         .map(drop)
@@ -273,12 +273,12 @@ fn functions_that_make_one_module_must_agree_and_be_whole() {
 }
 
 mod hooks {
-    use forge_remote::kinds::{WebRequest, WebResponse};
+    use forge_remote::kinds::{WebTriggerRequest, WebTriggerResponse};
     use forge_remote::prelude::*;
 
     #[web_trigger]
-    pub(crate) async fn hook(request: WebRequest) -> WebResponse {
-        WebResponse::new(200, request.user_path)
+    pub(crate) async fn hook(request: WebTriggerRequest) -> WebTriggerResponse {
+        WebTriggerResponse::new(200, request.user_path)
     }
 
     #[endpoint(path = "/hook", method = "GET")]
@@ -291,8 +291,8 @@ mod hooks {
     pub(crate) async fn beside() {}
 
     #[web_trigger(path = "/")]
-    pub(crate) async fn everything(request: WebRequest) -> WebResponse {
-        WebResponse::new(200, request.user_path)
+    pub(crate) async fn everything(request: WebTriggerRequest) -> WebTriggerResponse {
+        WebTriggerResponse::new(200, request.user_path)
     }
 }
 
@@ -325,7 +325,7 @@ fn no_other_handler_is_on_a_web_triggers_path_or_below() {
 }
 
 mod constants {
-    use forge_remote::kinds::{JqlAnswer, StaticOutput, WebRequest};
+    use forge_remote::kinds::{JqlFunctionResponse, WebTriggerOutput, WebTriggerRequest};
     use forge_remote::prelude::*;
 
     const MISSPELT: &str = "avi:jira:create:issue";
@@ -343,8 +343,8 @@ mod constants {
     pub(crate) async fn log() {}
 
     #[web_trigger(outputs = [OUTPUT])]
-    pub(crate) async fn hook(_request: WebRequest) -> StaticOutput {
-        StaticOutput::new("accepted")
+    pub(crate) async fn hook(_request: WebTriggerRequest) -> WebTriggerOutput {
+        WebTriggerOutput::new("accepted")
     }
 
     /// Talks.
@@ -352,8 +352,8 @@ mod constants {
     pub(crate) async fn talk() {}
 
     #[jql_function(name = "f", arguments = ["team?", TEAM], types = ["issue"], operators = ["in"])]
-    pub(crate) async fn jql() -> Json<JqlAnswer> {
-        Json(JqlAnswer::jql(""))
+    pub(crate) async fn jql() -> Json<JqlFunctionResponse> {
+        Json(JqlFunctionResponse::jql(""))
     }
 
     #[trigger(events = [CREATED])]

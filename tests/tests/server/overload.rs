@@ -176,7 +176,7 @@ async fn another_servers_end_waits_for_spawned_work() {
     let (harness, gate) = harness(|app| app);
     assert_eq!(harness.call("spawns").send().await.status(), 200);
     let app = harness.app().clone();
-    let finishing = tokio::spawn(async move { app.finish().await });
+    let finishing = tokio::spawn(async move { app.shutdown().await });
     tokio::task::yield_now().await;
     assert!(!finishing.is_finished());
     gate.0.add_permits(1);

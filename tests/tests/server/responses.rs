@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use forge_remote::fit::{EndpointBinding, Environment, Verification};
+use forge_remote::fit::{EndpointBinding, Environment, VerificationPolicy};
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::Auth;
@@ -40,7 +40,7 @@ async fn fails_with_ours() -> Result<()> {
 
 #[endpoint]
 async fn refuses() -> Result<()> {
-    Err(Error::status(
+    Err(Error::http(
         StatusCode::UNAUTHORIZED,
         "log in to the other system first",
     ))
@@ -238,7 +238,7 @@ async fn a_stopping_server_lets_calls_finish() {
 
 #[tokio::test]
 async fn policies_narrow_what_is_let_in() {
-    let production = Verification::default().environments([Environment::Production]);
+    let production = VerificationPolicy::default().environments([Environment::Production]);
     let harness = Harness::new(app().verification(production)).unwrap();
     let call = |environment: &'static str| {
         harness
@@ -256,7 +256,7 @@ async fn policies_narrow_what_is_let_in() {
     assert_eq!(nowhere.status(), 401);
 
     let guarded =
-        Harness::new(app().verification(Verification::default().replay_guard(true))).unwrap();
+        Harness::new(app().verification(VerificationPolicy::default().replay_guard(true))).unwrap();
     let call = |jti: &'static str| {
         guarded
             .call("plain")
@@ -288,7 +288,7 @@ async fn policies_narrow_what_is_let_in() {
 #[tokio::test]
 async fn a_token_is_tied_to_its_endpoint_as_the_policy_says() {
     let of = |binding| {
-        Harness::new(app().verification(Verification::default().binding(binding))).unwrap()
+        Harness::new(app().verification(VerificationPolicy::default().binding(binding))).unwrap()
     };
     let cases = [
         // binding, module type, module key, principal, status

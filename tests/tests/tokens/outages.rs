@@ -9,8 +9,8 @@ use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Harness, TEST_APP_ID};
 use forge_remote::token::{
-    Listed, Page, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, Stored, TokenError,
-    TokenStore,
+    PageRequest, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, StoreFuture, TokenError,
+    TokenPage, TokenStore,
 };
 use forge_remote_tests::jws::{b64, unique_id};
 use forge_remote_tests::logged::Logged;
@@ -38,7 +38,7 @@ impl Kept {
             .handler(handler!(renew))
             .remote(Remote::new("backend").base_url("https://backend.example.com"))
             .app_id(TEST_APP_ID)
-            .tokens(tokens.clone());
+            .token_store(tokens.clone());
         let harness = Harness::new(app.connect().await.unwrap()).unwrap();
         Self { harness, tokens }
     }
@@ -60,7 +60,7 @@ impl Kept {
     }
 
     fn failures(&self) -> u64 {
-        self.tokens.counts().store_failures
+        self.tokens.stats().store_failures
     }
 }
 
@@ -125,15 +125,15 @@ async fn killed_while_it_writes(
         server.restart().await;
 
         store = connect().await;
-        let listed = store.list(Page::first(100)).await.unwrap();
+        let listed = store.list(PageRequest::first(100)).await.unwrap();
         assert_eq!(listed.tokens.len(), INSTALLATIONS, "round {round}");
         for (at, token) in listed.tokens.into_iter().enumerate() {
             assert!(token == sealed(at, token.expires_at), "round {round}: {at}");
             assert!(token.expires_at >= least[at], "round {round}: {at}");
             acknowledged.lock().unwrap()[at] = token.expires_at;
         }
-        let on_site = store.on_site("everywhere").await.unwrap();
-        assert_eq!(on_site.len(), INSTALLATIONS, "round {round}");
+        let find_by_site = store.find_by_site("everywhere").await.unwrap();
+        assert_eq!(find_by_site.len(), INSTALLATIONS, "round {round}");
     }
 }
 
@@ -156,7 +156,7 @@ async fn a_postgresql_server_killed_at_any_moment_has_an_old_or_a_new_token() {
         return;
     };
     let url = server.postgres_url();
-    let connect = async || opened(PostgresTokens::at(&url), "PoolTimedOut").await;
+    let connect = async || opened(PostgresTokens::new(&url), "PoolTimedOut").await;
     killed_while_it_writes(&mut server, connect, async |server, round| {
         if round % 2 == 0 {
             server.kill().await;
@@ -175,7 +175,7 @@ async fn a_redis_server_killed_at_any_moment_has_an_old_or_a_new_token() {
         return;
     };
     let url = server.redis_url();
-    let connect = async || opened(RedisTokens::at(&url), "LOADING").await;
+    let connect = async || opened(RedisTokens::new(&url), "LOADING").await;
     let kill = async |server: &mut OwnServer, _| server.kill().await;
     killed_while_it_writes(&mut server, connect, kill).await;
 }
@@ -212,7 +212,7 @@ async fn postgresqls_files_hold_no_token() {
     let Some(server) = OwnServer::postgres().await else {
         return;
     };
-    let kept = Kept::new(PostgresTokens::at(server.postgres_url())).await;
+    let kept = Kept::new(PostgresTokens::new(server.postgres_url())).await;
     no_token_in_the_files(&kept, &server, async || {
         let pool = sqlx::PgPool::connect(&server.postgres_url()).await.unwrap();
         pool.execute("CHECKPOINT").await.unwrap();
@@ -228,7 +228,7 @@ async fn redis_files_hold_no_token() {
     let Some(server) = OwnServer::redis(&options).await else {
         return;
     };
-    let kept = Kept::new(RedisTokens::at(server.redis_url())).await;
+    let kept = Kept::new(RedisTokens::new(server.redis_url())).await;
     no_token_in_the_files(&kept, &server, async || {
         tell_redis(&server.redis_url(), &["SAVE"]);
     })
@@ -252,13 +252,13 @@ async fn stopped_and_started(kept: &Kept, server: &mut OwnServer, logged: &Logge
     assert!(matches!(error, TokenError::Store(_)), "{error}");
     assert!(matches!(kept.system(3).await, Err(TokenError::Store(_))));
     assert!(kept.failures() >= 2);
-    assert_eq!(kept.tokens.counts().pending, 2);
+    assert_eq!(kept.tokens.stats().pending, 2);
     assert!(logged.has("tokens can't be written"));
     assert!(logged.has("the tokens' store can't be read"));
 
     server.restart().await;
     assert!(
-        until(|| kept.tokens.counts().pending == 0).await,
+        until(|| kept.tokens.stats().pending == 0).await,
         "it isn't written"
     );
 }
@@ -270,10 +270,10 @@ async fn a_postgresql_that_was_away_gets_what_came_meanwhile() {
     };
     let logged = Logged::default();
     let _listening = logged.listen();
-    let store = PostgresTokens::at(server.postgres_url());
+    let store = PostgresTokens::new(server.postgres_url());
     let kept = Kept::new(store.clone()).await;
     stopped_and_started(&kept, &mut server, &logged).await;
-    let ids = store.list(Page::first(9)).await.unwrap().tokens;
+    let ids = store.list(PageRequest::first(9)).await.unwrap().tokens;
     assert_eq!(ids.len(), 2);
 }
 
@@ -285,15 +285,15 @@ async fn a_redis_that_was_away_and_forgot_all_gets_what_came_meanwhile() {
     };
     let logged = Logged::default();
     let _listening = logged.listen();
-    let store = RedisTokens::at(server.redis_url());
+    let store = RedisTokens::new(server.redis_url());
     let kept = Kept::new(store.clone()).await;
     kept.deliver(9, &oauth(in_seconds(3600), "")).await;
     stopped_and_started(&kept, &mut server, &logged).await;
-    let tokens = store.list(Page::first(9)).await.unwrap().tokens;
+    let tokens = store.list(PageRequest::first(9)).await.unwrap().tokens;
     assert_eq!(tokens.len(), 2);
     assert!(store.get(&installation(9)).await.unwrap().is_none());
     assert_eq!(store.purge(in_seconds(0)).await.unwrap(), 0);
-    assert!(store.on_site("nowhere").await.unwrap().is_empty());
+    assert!(store.find_by_site("nowhere").await.unwrap().is_empty());
 }
 
 /// A store that may not answer for long.
@@ -304,7 +304,7 @@ struct Hanging {
 }
 
 impl Hanging {
-    fn unless_it_hangs<T: Send + 'static>(&self, answer: Stored<T>) -> Stored<T> {
+    fn unless_it_hangs<T: Send + 'static>(&self, answer: StoreFuture<T>) -> StoreFuture<T> {
         let mut hangs = self.hangs.subscribe();
         Box::pin(async move {
             let _ = hangs.wait_for(|hangs| !hangs).await;
@@ -318,31 +318,31 @@ impl TokenStore for Hanging {
         "a hanging store".to_owned()
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
         self.unless_it_hangs(self.store.put(tokens))
     }
 
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         self.unless_it_hangs(self.store.get(installation_id))
     }
 
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
-        self.unless_it_hangs(self.store.on_site(cloud_id))
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {
+        self.unless_it_hangs(self.store.find_by_site(cloud_id))
     }
 
-    fn list(&self, page: Page) -> Stored<Listed> {
+    fn list(&self, page: PageRequest) -> StoreFuture<TokenPage> {
         self.unless_it_hangs(self.store.list(page))
     }
 
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         self.unless_it_hangs(self.store.replace_if(expected, new))
     }
 
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         self.unless_it_hangs(self.store.remove_if(installation_id, expected))
     }
 
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {
         self.unless_it_hangs(self.store.purge(ended_before))
     }
 }
@@ -364,7 +364,7 @@ async fn a_store_that_hangs_costs_no_request_and_no_token() {
     assert_eq!(kept.failures(), 2);
     assert!(logged.has("no answer within 10s") && logged.has("no answer within 3s"));
     store.hangs.send_replace(false);
-    assert!(until(|| kept.tokens.counts().pending == 0).await);
+    assert!(until(|| kept.tokens.stats().pending == 0).await);
     assert!(store.get(&installation(1)).await.unwrap().is_some());
 }
 
@@ -373,7 +373,7 @@ async fn an_sqlite_file_that_stays_locked_costs_no_request_and_no_token() {
     let logged = Logged::default();
     let _listening = logged.listen();
     let folder = Folder::default();
-    let store = SqliteTokens::at(folder.file("tokens.db"));
+    let store = SqliteTokens::new(folder.file("tokens.db"));
     let kept = Kept::new(store.clone()).await;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.file("tokens.db"));
     let other = sqlx::SqlitePool::connect_with(options).await.unwrap();
@@ -391,7 +391,7 @@ async fn an_sqlite_file_that_stays_locked_costs_no_request_and_no_token() {
         Err(TokenError::NeverSeen { .. })
     ));
     locked.rollback().await.unwrap();
-    assert!(until(|| kept.tokens.counts().pending == 0).await);
+    assert!(until(|| kept.tokens.stats().pending == 0).await);
     assert!(store.get(&installation(1)).await.unwrap().is_some());
 }
 
@@ -423,7 +423,7 @@ async fn four_instances_of_an_app_end_with_the_newest_token_of_a_thousand_instal
                     kept.deliver(at, &token(at, instance)).await;
                 }
                 kept.tokens.flush().await.unwrap();
-                let counts = kept.tokens.counts();
+                let counts = kept.tokens.stats();
                 assert_eq!((counts.seen, counts.store_failures), (COUNT as u64, 0));
             }));
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
-use forge_remote::token::{Page, PostgresTokens, RedisTokens, SqliteTokens, TokenStore};
+use forge_remote::token::{PageRequest, PostgresTokens, RedisTokens, SqliteTokens, TokenStore};
 use forge_remote_tests::back::{SITE, Server, told};
 use forge_remote_tests::http::{Call, send};
 use forge_remote_tests::jws::{APP_ID, Fit, INSTALLATION_ID, b64, published, seconds};
@@ -144,7 +144,7 @@ fn mark(token: &str) -> String {
 /// Waits until the file holds a token that ends then. What comes back keeps the file open: whoever
 /// closes it last removes its log.
 async fn written(file: &Path, ends: SystemTime) -> SqliteTokens {
-    let store = SqliteTokens::at(file);
+    let store = SqliteTokens::new(file);
     let patience = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         let kept = store.get(INSTALLATION_ID).await.unwrap();
@@ -434,7 +434,7 @@ async fn a_full_disk_costs_no_request_and_no_token() {
     };
     assert!(line.contains("disk"), "{line}");
     // What is written there is a token still.
-    let kept = SqliteTokens::at(&file);
+    let kept = SqliteTokens::new(&file);
     assert!(kept.get(INSTALLATION_ID).await.unwrap().is_some());
 
     let unlimited = Command::new("prlimit")
@@ -483,7 +483,7 @@ async fn killed_at_any_moment(
         writer.kill().await.unwrap();
 
         let store = connect().await;
-        let listed = store.list(Page::first(100)).await.unwrap();
+        let listed = store.list(PageRequest::first(100)).await.unwrap();
         assert_eq!(listed.tokens.len(), 20, "round {round}");
         for (at, token) in listed.tokens.iter().enumerate() {
             assert!(
@@ -509,13 +509,13 @@ async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token_in_sqlite() 
     let folder = Folder::default();
     let file = folder.file("tokens.db");
     let variables = [("SQLITE", file.to_str().unwrap())];
-    killed_at_any_moment(async || opened(SqliteTokens::at(&file)).await, &variables).await;
+    killed_at_any_moment(async || opened(SqliteTokens::new(&file)).await, &variables).await;
 }
 
 #[tokio::test]
 async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token_in_postgresql() {
     if let Some(url) = postgres_url().await {
-        let connect = async || opened(PostgresTokens::at(&url)).await;
+        let connect = async || opened(PostgresTokens::new(&url)).await;
         killed_at_any_moment(connect, &[("POSTGRES", &url)]).await;
     }
 }
@@ -523,7 +523,7 @@ async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token_in_postgresq
 #[tokio::test]
 async fn a_writer_killed_at_any_moment_leaves_an_old_or_a_new_token_in_redis() {
     if let Some((url, prefix)) = redis_url() {
-        let connect = async || opened(RedisTokens::at(&url).prefix(&prefix)).await;
+        let connect = async || opened(RedisTokens::new(&url).prefix(&prefix)).await;
         let variables = [("REDIS", url.as_str()), ("REDIS_PREFIX", &prefix)];
         killed_at_any_moment(connect, &variables).await;
     }

@@ -25,7 +25,7 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
     let set = |name, value| tell_redis(&url, &["CONFIG", "SET", name, value]);
     let logged = Logged::default();
     let _listening = logged.listen();
-    let store = RedisTokens::at(&url);
+    let store = RedisTokens::new(&url);
     store.open().await.unwrap();
     assert!(!logged.has("evict"));
     // What was tried at launch leaves nothing behind.
@@ -69,9 +69,9 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
     ];
     let user = ["ACL", "SETUSER", "app", "on", ">secret"];
     tell_redis(&url, &[&user[..], &rights[..]].concat());
-    let store = RedisTokens::at(url.replacen("//", "//app:secret@", 1));
+    let store = RedisTokens::new(url.replacen("//", "//app:secret@", 1));
     Tokens::new(store).keys(KEYS[0]).open().await.unwrap();
-    let store = RedisTokens::at(url.replacen("//", "//app:hunter2@", 1));
+    let store = RedisTokens::new(url.replacen("//", "//app:hunter2@", 1));
     let error = store.open().await.unwrap_err().to_string();
     assert!(
         error.contains("user and password") && !error.contains("hunter2"),
@@ -163,7 +163,7 @@ async fn a_redis_connection_that_is_dead_without_a_sign_is_made_anew() {
         _ => Reply::Say("+OK\r\n"),
     })
     .await;
-    let store = RedisTokens::at(&server.url);
+    let store = RedisTokens::new(&server.url);
     // Sooner than a reader's 3 seconds: who leaves before sees no failure.
     let reading = tokio::time::timeout(Duration::from_millis(2900), store.get("x"));
     let error = reading.await.unwrap().unwrap_err().to_string();
@@ -182,7 +182,7 @@ async fn a_redis_connection_to_what_is_a_replica_now_is_made_anew() {
         _ => Reply::Say("+OK\r\n"),
     })
     .await;
-    let store = RedisTokens::at(&server.url);
+    let store = RedisTokens::new(&server.url);
     let token = || vec![sealed(1, in_seconds(100))];
     let error = store.put(token()).await.unwrap_err().to_string();
     assert!(error.contains("READONLY"), "{error}");
@@ -206,7 +206,7 @@ async fn a_redis_connection_that_was_closed_is_made_anew_within_the_call() {
         _ => Reply::Say("+OK\r\n"),
     })
     .await;
-    let store = RedisTokens::at(&server.url);
+    let store = RedisTokens::new(&server.url);
     store.get("x").await.unwrap();
     closed.store(true, Ordering::SeqCst);
     store.get("x").await.unwrap();
@@ -220,7 +220,7 @@ async fn a_redis_that_is_too_old_ends_the_launch() {
         _ => Reply::Say("+OK\r\n"),
     })
     .await;
-    let error = RedisTokens::at(&server.url).open().await.unwrap_err();
+    let error = RedisTokens::new(&server.url).open().await.unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains("Redis 6.2.14") && text.contains("7 or newer"),
@@ -233,7 +233,7 @@ async fn a_redis_that_is_too_old_ends_the_launch() {
         _ => Reply::Say("+OK\r\n"),
     })
     .await;
-    let error = RedisTokens::at(&server.url).open().await.unwrap_err();
+    let error = RedisTokens::new(&server.url).open().await.unwrap_err();
     assert!(error.to_string().contains("'pexpireat'"), "{error}");
 }
 
@@ -295,8 +295,8 @@ async fn a_redis_write_that_arrives_after_its_caller_gave_up_changes_nothing() {
         return;
     };
     let network = SlowNetwork::to(&url).await;
-    let slow = RedisTokens::at(&network.url).prefix(&prefix);
-    let quick = RedisTokens::at(&url).prefix(&prefix);
+    let slow = RedisTokens::new(&network.url).prefix(&prefix);
+    let quick = RedisTokens::new(&url).prefix(&prefix);
     slow.open().await.unwrap();
     let (old, removal) = (sealed(1, in_seconds(100)), sealed(1, in_seconds(150)));
     let token = sealed(1, in_seconds(200));

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::client::{Addresses, Atlassian};
+use forge_remote::client::{AtlassianClient, InstallationUrls};
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote_tests::back::{SITE, Server, told};
@@ -34,9 +34,9 @@ async fn refusing(mark: &'static str) -> Server {
 
 /// Calls Jira with the kept token; the status.
 async fn call(tokens: &Tokens, server: &Server) -> u16 {
-    let atlassian = Atlassian::on_loopback(&server.origin).unwrap();
-    let site = Addresses::new(ari(ONE)).jira(format!("{}/ex/jira/{SITE}", server.origin));
-    let jira = atlassian.jira(&site).as_app_with(tokens).await.unwrap();
+    let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
+    let site = InstallationUrls::new(ari(ONE)).jira(format!("{}/ex/jira/{SITE}", server.origin));
+    let jira = atlassian.jira(&site).as_app_renewing(tokens).await.unwrap();
     match jira.get("/rest/api/3/myself").fetch::<Value>().await {
         Ok(_) => 200,
         Err(error) => error.status().unwrap().as_u16(),

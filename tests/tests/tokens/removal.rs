@@ -52,7 +52,7 @@ async fn a_removal_that_nobody_waits_for_is_done() {
         () = std::future::ready(()) => {}
     }
     store.hold_puts(false);
-    assert!(until(|| kept.tokens.counts().pending == 0).await);
+    assert!(until(|| kept.tokens.stats().pending == 0).await);
     assert!(is_gone(&kept.tokens).await);
     assert!(is_gone(&instance(&store).await).await);
 }
@@ -91,7 +91,7 @@ async fn a_removal_that_fails_is_done_later() {
     // Asked before it is written.
     assert!(is_gone(&kept.tokens).await);
     kept.clock.advance(MINUTE);
-    assert!(until(|| kept.tokens.counts().pending == 0).await);
+    assert!(until(|| kept.tokens.stats().pending == 0).await);
     assert!(is_gone(&instance(&store).await).await);
     assert_eq!(kept.listed().await, [ari(OTHER)]);
 }
@@ -112,7 +112,7 @@ async fn late_calls_bring_nothing_back_and_later_ones_do() {
             kept.clock.advance(Duration::from_secs(50));
         }
         assert!(is_gone(&kept.tokens).await, "{place:?}");
-        assert_eq!(kept.tokens.counts().refused, 2);
+        assert_eq!(kept.tokens.stats().refused, 2);
 
         kept.clock.advance(MINUTE);
         kept.deliver(ONE, &token).await;

@@ -37,7 +37,7 @@ async fn a_record_that_the_store_refuses_does_not_stop_the_others() {
     store.hold_puts(false);
     let error = kept.tokens.flush().await.unwrap_err().to_string();
     assert!(!error.contains(&bad));
-    assert!(until(|| kept.tokens.counts().pending == 1).await);
+    assert!(until(|| kept.tokens.stats().pending == 1).await);
     for at in 0..300 {
         let kept = store.get(&ari(&uuid(at))).await.unwrap();
         assert_eq!(kept.is_some(), at != 77, "{at}");
@@ -52,7 +52,7 @@ async fn a_record_that_the_store_refuses_does_not_stop_the_others() {
     assert!(again < 10, "{again}");
     // Others are written meanwhile.
     kept.deliver(ONE, &kept.token(3 * HOUR, "")).await;
-    assert!(until(|| kept.tokens.counts().pending == 1).await);
+    assert!(until(|| kept.tokens.stats().pending == 1).await);
     store.refuse(None);
     kept.tokens.flush().await.unwrap();
     assert!(store.get(&ari(&bad)).await.unwrap().is_some());
@@ -93,7 +93,7 @@ async fn a_store_that_panics_neither_spins_nor_hangs() {
     assert!(store.puts().len() <= puts + 1, "{puts}");
     store.panics(false);
     kept.clock.advance(MINUTE);
-    assert!(until(|| kept.tokens.counts().pending == 0).await);
+    assert!(until(|| kept.tokens.stats().pending == 0).await);
     assert!(store.get(&ari(ONE)).await.unwrap().is_some());
 }
 

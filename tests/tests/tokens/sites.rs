@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::fit::{Environment, Verification};
+use forge_remote::fit::{Environment, VerificationPolicy};
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::token::{Site, TokenError, TokenStore as _};
@@ -42,7 +42,7 @@ async fn deliver(kept: &Kept, uuid: &str, environment: &str, place: (&str, &str)
 }
 
 async fn found(kept: &Kept, site: impl Into<Site>) -> Result<String, TokenError> {
-    let token = kept.tokens.system_for_cloud(site).await;
+    let token = kept.tokens.system_for_site(site).await;
     token.map(|token| token.expose_secret().to_owned())
 }
 
@@ -79,7 +79,7 @@ async fn another_environments_token_never_takes_the_place_of_one_that_ended() {
             matches!(&error, TokenError::Ended { installation_id, .. } if *installation_id == ari(ONE)),
             "{error}"
         );
-        let there = kept.tokens.on_site(SITE).await.unwrap();
+        let there = kept.tokens.find_by_site(SITE).await.unwrap();
         assert_eq!(there.len(), 1);
         assert_eq!(there[0].installation_id(), ari(OTHER));
     }
@@ -178,7 +178,7 @@ async fn what_is_sealed_counts_and_not_the_stores_index() {
 
     let fresh = Kept::at(kept.clock.clone(), app(), tokens_in(&store)).await;
     for kept in [&kept, &fresh] {
-        assert_eq!(kept.tokens.on_site(SITE).await.unwrap().len(), 0);
+        assert_eq!(kept.tokens.find_by_site(SITE).await.unwrap().len(), 0);
         let error = found(kept, SITE).await.unwrap_err();
         assert!(matches!(error, TokenError::NeverSeen { .. }), "{error}");
     }
@@ -197,7 +197,7 @@ async fn an_installation_that_moved_is_found_where_it_is() {
     let moved = kept.token(3 * HOUR + MINUTE, "moved");
     deliver(&kept, ONE, "PRODUCTION", ("jira", ELSEWHERE), &moved).await;
     // Here before it is written; elsewhere once it is.
-    assert_eq!(kept.tokens.on_site(SITE).await.unwrap().len(), 0);
+    assert_eq!(kept.tokens.find_by_site(SITE).await.unwrap().len(), 0);
     kept.tokens.flush().await.unwrap();
     kept.clock.advance(MINUTE);
     for kept in [&kept, &other] {
@@ -234,7 +234,7 @@ async fn only_accepted_environments_are_handed_out() {
     deliver(&kept, OTHER, "DEVELOPMENT", ("jira", SITE), &other).await;
     kept.tokens.flush().await.unwrap();
 
-    let policy = Verification::default().environments([Environment::Production]);
+    let policy = VerificationPolicy::default().environments([Environment::Production]);
     let strict = app().verification(policy);
     let strict = Kept::at(kept.clock.clone(), strict, tokens_in(&store)).await;
     assert_eq!(strict.listed().await, [ari(ONE)]);
@@ -244,7 +244,7 @@ async fn only_accepted_environments_are_handed_out() {
         Err(TokenError::NeverSeen { .. })
     ));
     assert_eq!(found(&strict, SITE).await.unwrap(), one);
-    assert_eq!(strict.tokens.on_site(SITE).await.unwrap().len(), 1);
+    assert_eq!(strict.tokens.find_by_site(SITE).await.unwrap().len(), 1);
     // A worker without an app says it itself.
     let worker = tokens_in(&store).environments([Environment::Development]);
     worker.open().await.unwrap();

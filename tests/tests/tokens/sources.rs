@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use forge_remote::handler;
-use forge_remote::kinds::{AgentAnswer, AgentCall, AgentError, WebRequest, WebResponse};
+use forge_remote::kinds::{
+    AgentError, AgentRequest, AgentResponse, WebTriggerRequest, WebTriggerResponse,
+};
 use forge_remote::prelude::*;
 use forge_remote_tests::kept::{HOUR, Kept, ONE, OTHER, tokens_in};
 use forge_remote_tests::stores::{Flaky, KEYS};
@@ -18,14 +20,14 @@ async fn asks_for_none() {}
 async fn page() {}
 
 #[web_trigger(auth = system)]
-async fn hook(_request: WebRequest) -> WebResponse {
-    WebResponse::new(200, "")
+async fn hook(_request: WebTriggerRequest) -> WebTriggerResponse {
+    WebTriggerResponse::new(200, "")
 }
 
 /// An agent.
 #[agent_connector(name = "Agent", products = ["jira"], auth = system)]
-async fn agent(Json(call): Json<AgentCall>) -> AgentAnswer {
-    AgentAnswer::error(&call, AgentError::UNSUPPORTED)
+async fn agent(Json(call): Json<AgentRequest>) -> AgentResponse {
+    AgentResponse::error(&call, AgentError::UNSUPPORTED)
 }
 
 fn app() -> App {
@@ -44,7 +46,7 @@ async fn kept_with(tokens: Tokens) -> Kept {
 
 #[tokio::test]
 async fn only_the_platforms_own_calls_bring_tokens() {
-    let from_pages = |tokens: Tokens| async {
+    let accept_from_pages = |tokens: Tokens| async {
         let kept = kept_with(tokens).await;
         let planted = kept.token(3 * HOUR, "planted");
         let call = kept.harness.call("page").fit(|fit| fit.installation(ONE));
@@ -62,8 +64,11 @@ async fn only_the_platforms_own_calls_bring_tokens() {
         )
     };
     let store = || Tokens::new(Flaky::default()).keys(KEYS[0]);
-    assert_eq!(from_pages(store()).await, (false, true));
-    assert_eq!(from_pages(store().from_pages()).await, (true, true));
+    assert_eq!(accept_from_pages(store()).await, (false, true));
+    assert_eq!(
+        accept_from_pages(store().accept_from_pages()).await,
+        (true, true)
+    );
 
     // Forge sends none where none is asked for: such a header is somebody else's.
     let kept = kept_with(tokens_in(&Flaky::default())).await;
@@ -100,7 +105,7 @@ async fn only_the_platforms_own_calls_bring_tokens() {
 async fn callers_whose_headers_may_come_through_plant_no_token() {
     for tokens in [
         tokens_in(&Flaky::default()),
-        tokens_in(&Flaky::default()).from_pages(),
+        tokens_in(&Flaky::default()).accept_from_pages(),
     ] {
         let kept = kept_with(tokens).await;
         let planted = kept.token(3 * HOUR, "planted");
@@ -118,6 +123,6 @@ async fn callers_whose_headers_may_come_through_plant_no_token() {
             assert_eq!(call.send().await.status(), 200, "{key}");
             assert!(kept.system(ONE).await.is_err(), "{key}");
         }
-        assert_eq!(kept.tokens.counts().seen, 0);
+        assert_eq!(kept.tokens.stats().seen, 0);
     }
 }

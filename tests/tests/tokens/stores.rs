@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use forge_remote::testing::token_store_conformance;
 use forge_remote::token::{
-    OpenError, Page, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, TokenStore, Tokens,
+    OpenError, PageRequest, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, TokenStore,
+    Tokens,
 };
 use forge_remote_tests::servers::tell_redis;
 use forge_remote_tests::stores::{
@@ -21,9 +22,9 @@ async fn get(store: &dyn TokenStore, at: usize) -> Option<SealedToken> {
 }
 
 async fn all(store: &dyn TokenStore, limit: u32, ends_before: Option<SystemTime>) -> Vec<String> {
-    let mut page = Page {
+    let mut page = PageRequest {
         ends_before,
-        ..Page::first(limit)
+        ..PageRequest::first(limit)
     };
     let mut ids = Vec::new();
     loop {
@@ -122,9 +123,12 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
 
         // A damaged record is nobody's key.
         let store = place.open().await;
-        let record = store.swap_key_check(None, Vec::new()).await.unwrap();
+        let record = store
+            .compare_and_swap_key_check(None, Vec::new())
+            .await
+            .unwrap();
         store
-            .swap_key_check(Some(record), b"?".to_vec())
+            .compare_and_swap_key_check(Some(record), b"?".to_vec())
             .await
             .unwrap();
         assert!(open(&place, new.clone()).await, "{place:?}");
@@ -142,7 +146,7 @@ async fn rows_that_can_not_be_read(store: &dyn TokenStore, bad: &[usize]) {
         .collect();
     assert_eq!(ids, expected);
     assert_eq!(
-        store.on_site("everywhere").await.unwrap().len(),
+        store.find_by_site("everywhere").await.unwrap().len(),
         expected.len()
     );
     for &at in bad {
@@ -155,8 +159,8 @@ async fn rows_that_can_not_be_read(store: &dyn TokenStore, bad: &[usize]) {
     }
     let tokens: Vec<_> = (0..10).map(|at| sealed(at, in_seconds(2000))).collect();
     store.put(tokens.clone()).await.unwrap();
-    assert!(store.list(Page::first(10)).await.unwrap().tokens == tokens);
-    assert_eq!(store.on_site("everywhere").await.unwrap().len(), 10);
+    assert!(store.list(PageRequest::first(10)).await.unwrap().tokens == tokens);
+    assert_eq!(store.find_by_site("everywhere").await.unwrap().len(), 10);
 }
 
 fn ten() -> Vec<SealedToken> {
@@ -166,7 +170,7 @@ fn ten() -> Vec<SealedToken> {
 #[tokio::test]
 async fn bad_rows_in_sqlite_cost_no_other() {
     let folder = Folder::default();
-    let store = SqliteTokens::at(folder.file("tokens.db"));
+    let store = SqliteTokens::new(folder.file("tokens.db"));
     store.open().await.unwrap();
     store.put(ten()).await.unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.file("tokens.db"));
@@ -185,7 +189,7 @@ async fn bad_rows_in_postgresql_cost_no_other() {
     let Some(url) = postgres_url().await else {
         return;
     };
-    let store = PostgresTokens::at(&url);
+    let store = PostgresTokens::new(&url);
     store.open().await.unwrap();
     store.put(ten()).await.unwrap();
     let pool = sqlx::PgPool::connect(&url).await.unwrap();
@@ -208,7 +212,7 @@ async fn bad_rows_in_redis_cost_no_other() {
     let Some((url, prefix)) = redis_url() else {
         return;
     };
-    let store = RedisTokens::at(&url).prefix(&prefix);
+    let store = RedisTokens::new(&url).prefix(&prefix);
     store.open().await.unwrap();
     store.put(ten()).await.unwrap();
     let key = |at| format!("{prefix}:token:{}", installation(at));
@@ -217,7 +221,7 @@ async fn bad_rows_in_redis_cost_no_other() {
     tell_redis(&url, &["HDEL", &key(4), "sealed"]);
     tell_redis(&url, &["SET", &format!("{prefix}:site:cloud-4"), "hunter2"]);
     rows_that_can_not_be_read(&store, &[2, 3, 4]).await;
-    assert_eq!(store.on_site("cloud-4").await.unwrap().len(), 2);
+    assert_eq!(store.find_by_site("cloud-4").await.unwrap().len(), 2);
 }
 
 /// A role that may not make tables needs them made, and no more than it is granted.
@@ -237,7 +241,7 @@ async fn a_postgresql_role_with_few_rights_is_enough() {
     };
     run(&format!("CREATE ROLE {role} LOGIN")).await;
     run(&format!("GRANT USAGE ON SCHEMA {schema} TO {role}")).await;
-    let store = || PostgresTokens::at(url.replacen("test@", &format!("{role}@"), 1));
+    let store = || PostgresTokens::new(url.replacen("test@", &format!("{role}@"), 1));
 
     let error = store().open().await.unwrap_err().to_string();
     assert!(
@@ -280,7 +284,7 @@ async fn a_postgresql_write_that_can_not_end_in_time_is_not_done_later() {
     let Some(url) = postgres_url().await else {
         return;
     };
-    let store = PostgresTokens::at(&url);
+    let store = PostgresTokens::new(&url);
     store.open().await.unwrap();
     let (old, new) = (sealed(1, in_seconds(100)), sealed(1, in_seconds(200)));
     store.put(vec![old.clone()]).await.unwrap();
@@ -320,7 +324,7 @@ async fn opening_an_sqlite_file_leaves_the_apps_locks_on_it() {
     };
     let before = locks();
     assert!(before > 0);
-    let store = SqliteTokens::at(&file);
+    let store = SqliteTokens::new(&file);
     let mut opening = store.open();
     // As far as it comes without waiting.
     tokio::select! {
@@ -387,7 +391,7 @@ async fn a_thousand_installations_end_with_the_newest_token() {
         let store = place.open().await;
         let newest = end(WRITERS * EACH - 1);
         let mut kept = BTreeMap::new();
-        let mut page = Page::first(300);
+        let mut page = PageRequest::first(300);
         loop {
             let listed = store.list(page.clone()).await.unwrap();
             for token in listed.tokens {

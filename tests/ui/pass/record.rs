@@ -1,7 +1,7 @@
 //! What the record says.
 
 use forge_remote::prelude::*;
-use forge_remote::registry::{Auth, Method, Need, Registration};
+use forge_remote::registry::{Auth, Method, Requirement, Registration};
 use forge_remote::{handler, kinds};
 
 /// Refreshes the *index*.
@@ -75,7 +75,7 @@ fn main() {
             }
         )
     );
-    let [Need::SystemToken, Need::State { id, name }] = refresh.mount.needs()
+    let [Requirement::SystemToken, Requirement::State { id, name }] = refresh.mount.needs()
     else {
         panic!("{:?}", refresh.mount.needs());
     };

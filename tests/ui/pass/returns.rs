@@ -11,9 +11,9 @@ use serde::Serialize;
 #[error("secret")]
 struct Failure;
 
-struct Refusal;
+struct TokenRejection;
 
-impl IntoResponse for Refusal {
+impl IntoResponse for TokenRejection {
     fn into_response(self) -> Response {
         StatusCode::IM_A_TEAPOT.into_response()
     }
@@ -55,7 +55,7 @@ async fn failed() -> Result<()> {
 
 #[endpoint]
 async fn refused() -> Result<()> {
-    Err(Error::status(StatusCode::NOT_FOUND, "no such thing"))
+    Err(Error::http(StatusCode::NOT_FOUND, "no such thing"))
 }
 
 #[endpoint]
@@ -133,8 +133,8 @@ async fn response() -> Response {
 }
 
 #[endpoint]
-async fn own_refusal() -> Result<(), Refusal> {
-    Err(Refusal)
+async fn own_refusal() -> Result<(), TokenRejection> {
+    Err(TokenRejection)
 }
 
 #[endpoint]

@@ -23,7 +23,7 @@ pub use run::ServeError;
 pub(crate) use signals::StopSignals;
 
 use self::connections::Connections;
-use super::service::Built;
+use super::service::Service;
 use crate::error::{Result, chain};
 
 /// How long tokens may take to be written at the end. With the grace for calls it is less than the
@@ -41,7 +41,7 @@ const LOG_AGAIN: Duration = Duration::from_secs(60);
 const LAST_ACCEPTS: Duration = Duration::from_millis(10);
 const MAX_LAST_ACCEPTS: usize = 1024;
 
-impl Built {
+impl Service {
     /// Serves until `shutdown` completes, then lets calls in flight finish.
     ///
     /// After `shutdown`, the app serves for [`App::drain`](crate::App::drain) with `/readyz` at
@@ -117,15 +117,15 @@ impl Built {
     ///
     /// ```
     /// # use forge_remote::prelude::*;
-    /// # async fn serve(listener: tokio::net::TcpListener, built: forge_remote::Built) -> Result<()> {
+    /// # async fn serve(listener: tokio::net::TcpListener, built: forge_remote::Service) -> Result<()> {
     /// axum::serve(listener, built.router()).with_graceful_shutdown(async {
     ///     let _ = tokio::signal::ctrl_c().await;
     /// }).await?;
-    /// built.finish().await;
+    /// built.shutdown().await;
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn finish(&self) {
+    pub async fn shutdown(&self) {
         self.await_calls(std::future::ready(())).await;
         self.work().cut_off().await;
         self.write_tokens().await;
@@ -164,7 +164,7 @@ impl Built {
             return;
         };
         if let Err(error) = tokens.flush_within(LAST_WRITES).await {
-            let lost = tokens.counts().pending;
+            let lost = tokens.stats().pending;
             let error = format_args!("{error}{}", chain(&error));
             tracing::error!(%error, lost, "tokens are lost: their store did not take them in time");
         }

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::signals::StopSignals;
 use crate::app::builder::App;
 use crate::app::launch::LaunchError;
-use crate::app::service::Built;
+use crate::app::service::Service;
 use crate::error::Error;
 
 /// Why [`App::serve`] did not start, or ended early.
@@ -96,7 +96,7 @@ impl App {
 
 /// An app that listens and does not serve yet.
 pub(crate) struct Listening {
-    built: Built,
+    built: Service,
     listener: TcpListener,
     signals: StopSignals,
 }

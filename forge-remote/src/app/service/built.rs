@@ -15,24 +15,24 @@ use crate::app::background::{BackgroundError, BackgroundTasks, Tasks};
 use crate::app::builder::App;
 use crate::app::launch::LaunchError;
 use crate::app::limits::{Limits, MAX_IN_FLIGHT};
-use crate::extract::{AppState, Below};
-use crate::fit::{Caller, Verifier};
+use crate::extract::{AppState, Subpath};
+use crate::fit::{AllowedCaller, Verifier};
 use crate::log::LogLimits;
 use crate::manifest::DesiredManifest;
-use crate::registry::{Handler, Reach, Registry};
+use crate::registry::{Handler, Registry, RouteScope};
 use crate::token::Tokens;
 use crate::work::Work;
 
 impl App {
     /// Checks everything, and returns the service or every problem.
-    pub fn build(self) -> Result<Built, LaunchError> {
-        Built::new(self)
+    pub fn build(self) -> Result<Service, LaunchError> {
+        Service::new(self)
     }
 }
 
 /// An app that has passed every check and can serve. Clones share it.
 #[derive(Clone)]
-pub struct Built(Arc<Inner>);
+pub struct Service(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
@@ -45,7 +45,7 @@ struct Inner {
     background: Tasks,
 }
 
-impl fmt::Debug for Built {
+impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Built")
             .field("handlers", &self.registry().handlers().len())
@@ -53,7 +53,7 @@ impl fmt::Debug for Built {
     }
 }
 
-impl Built {
+impl Service {
     fn new(mut app: App) -> Result<Self, LaunchError> {
         let mut problems = app.declaration_problems();
         problems.extend(app.unconnected());
@@ -113,7 +113,7 @@ impl Built {
             mounted.tokens = app.tokens.clone();
             let mounted = Arc::new(mounted);
             router = mount(router, handler, mounted);
-            if handler.registration().kind.caller() == Caller::Page {
+            if handler.registration().kind.caller() == AllowedCaller::Page {
                 let methods = pages.entry(handler.path()).or_default();
                 methods.push(handler.method().as_str());
             }
@@ -157,9 +157,9 @@ impl Built {
 
     /// The routes, as an axum router: to be nested into another or called in tests. Requests are
     /// verified all the same. Served this way, keys are fetched when requests need them; see
-    /// [`KeySet::keep_fresh`] for doing it ahead. Background tasks run when
+    /// [`Jwks::keep_fresh`] for doing it ahead. Background tasks run when
     /// [`start_background`](Self::start_background) is called, and kept tokens are written at the
-    /// end by [`finish`](Self::finish).
+    /// end by [`shutdown`](Self::shutdown).
     pub fn router(&self) -> Router {
         self.0.router.clone()
     }
@@ -211,12 +211,12 @@ fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
         move |request| Arc::clone(&mounted).serve(request)
     };
     match handler.reach() {
-        Reach::Exact => router.route(path, on(handler.method().filter(), serve)),
-        Reach::AnyMethod => router.route(path, any(serve)),
-        Reach::Below => {
+        RouteScope::Exact => router.route(path, on(handler.method().filter(), serve)),
+        RouteScope::AnyMethod => router.route(path, any(serve)),
+        RouteScope::Subpath => {
             let serve_below = move |mut request: Request| {
                 let rest = request.uri().path().strip_prefix(base.as_str());
-                let rest = Below(rest.unwrap_or_default().to_owned());
+                let rest = Subpath(rest.unwrap_or_default().to_owned());
                 request.extensions_mut().insert(rest);
                 Arc::clone(&mounted).serve(request)
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::app::builder::App;
 use crate::client::is_label;
 use crate::diagnostic::{Diagnostic, Rule};
-use crate::fit::{AppId, HttpKeySource, KeyRing, KeySet, KeySource, PRODUCTION_KEYS, STAGING_KEYS};
+use crate::fit::{AppId, HttpKeySource, Jwks, KeyRing, KeySource, PRODUCTION_KEYS, STAGING_KEYS};
 use crate::http_client::Network;
 
 /// The rules of this file.
@@ -64,7 +64,7 @@ pub(super) fn key_ring(
     problems: &mut Vec<Diagnostic>,
 ) -> Option<KeyRing> {
     let set = |source: Result<Box<dyn KeySource>, _>, problems: &mut Vec<Diagnostic>| match source {
-        Ok(source) => Some(KeySet::new(
+        Ok(source) => Some(Jwks::new(
             source,
             app.key_policy.clone(),
             Arc::clone(&app.clock),

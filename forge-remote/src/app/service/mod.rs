@@ -5,6 +5,6 @@ mod fixed_routes;
 mod keys;
 mod pipeline;
 
-pub use built::Built;
+pub use built::Service;
 #[cfg(feature = "cli")]
 pub(super) use keys::RULES;

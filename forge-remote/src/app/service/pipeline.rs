@@ -12,29 +12,32 @@ use tracing::Instrument as _;
 
 use crate::app::body;
 use crate::app::limits::Limits;
-use crate::client::Atlassian;
+use crate::client::AtlassianClient;
 use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
-use crate::extract::{AppState, PlatformBody, Retry, Verified, trace_id};
-use crate::fit::{Caller, Claims, Named, Provenance, Refusal, Target, Verifier, VerifyError};
+use crate::extract::{AppState, PlatformBody, RetryContext, Verified, trace_id};
+use crate::fit::{
+    AllowedCaller, AllowedModuleKey, Claims, EndpointTarget, Provenance, TokenRejection, Verifier,
+    VerifyError,
+};
 use crate::log::{LogLimits, Permit};
-use crate::registry::{Handler, Kind, Mount, Need};
+use crate::registry::{ErasedHandler, Handler, Kind, Requirement};
 use crate::response;
 use crate::token::Tokens;
 use crate::work::Work;
 
 /// What a token must be like to reach a handler.
-fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> Target {
+fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> EndpointTarget {
     let kind = handler.registration().kind;
-    let mut target = Target::new(handler.endpoint(), kind.name(), kind.caller());
+    let mut target = EndpointTarget::new(handler.endpoint(), kind.name(), kind.caller());
     target.module = handler.module_key().map(str::to_owned);
     target.named = if !kind.has_endpoint() {
-        Named::Anything
+        AllowedModuleKey::Anything
     } else if handler.module_key().is_some() {
-        Named::Own
+        AllowedModuleKey::Own
     } else {
-        Named::OwnOrUnknown(Arc::clone(keys))
+        AllowedModuleKey::OwnOrUnknown(Arc::clone(keys))
     };
-    target.forwards_headers = kind.passes_headers_on();
+    target.forwards_headers = kind.forwards_caller_headers();
     target.ends_installation = kind.ends_installation();
     target.pages = kind.pages().iter().map(|&page| page.to_owned()).collect();
     target
@@ -42,12 +45,12 @@ fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> Target {
 
 /// One handler on its route, with everything between the two.
 pub(super) struct Mounted {
-    target: Target,
+    target: EndpointTarget,
     endpoint: Arc<str>,
     kind: &'static dyn Kind,
-    mount: Arc<dyn Mount>,
+    mount: Arc<dyn ErasedHandler>,
     reads_ahead: bool,
-    may_lack_body: bool,
+    body_optional: bool,
     verifier: Arc<Verifier>,
     state: AppState,
     limits: Limits,
@@ -59,7 +62,7 @@ pub(super) struct Mounted {
     takes_system_token: bool,
     /// Whether tokens of more than one cloud are accepted.
     has_clouds: bool,
-    atlassian: Atlassian,
+    atlassian: AtlassianClient,
     /// How long Forge waits for the answer.
     patience: Duration,
     /// How long the caller waits for a response of the handler.
@@ -73,7 +76,7 @@ impl Mounted {
         keys: &Arc<BTreeSet<String>>,
         verifier: &Arc<Verifier>,
         state: &AppState,
-        atlassian: &Atlassian,
+        atlassian: &AtlassianClient,
         limits: Limits,
         work: &Arc<Work>,
         log_limits: &LogLimits,
@@ -89,8 +92,8 @@ impl Mounted {
                 .mount
                 .needs()
                 .iter()
-                .any(|need| matches!(need, Need::Retry)),
-            may_lack_body: registration.kind.may_lack_body(),
+                .any(|need| matches!(need, Requirement::RetryContext)),
+            body_optional: registration.kind.body_optional(),
             verifier: Arc::clone(verifier),
             state: state.clone(),
             limits,
@@ -115,7 +118,7 @@ impl Mounted {
             handler = &*self.endpoint,
             trace_id = trace_id(request.headers()).unwrap_or("-"),
         );
-        let is_page = self.target.caller == Caller::Page;
+        let is_page = self.target.caller == AllowedCaller::Page;
         let mut response = self.serve_in_span(request).instrument(span).await;
         if is_page {
             // Any page may read it: what it needs is the token, which no browser adds by itself.
@@ -162,8 +165,8 @@ impl Mounted {
             Arc::clone(&self.work),
         );
         request.extensions_mut().insert(verified);
-        if self.target.caller != Caller::Page {
-            let may_be_empty = self.may_lack_body;
+        if self.target.caller != AllowedCaller::Page {
+            let may_be_empty = self.body_optional;
             request
                 .extensions_mut()
                 .insert(PlatformBody { may_be_empty });
@@ -172,7 +175,7 @@ impl Mounted {
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
 
         let request = if self.reads_ahead {
-            match Retry::read_ahead(request).await {
+            match RetryContext::read_ahead(request).await {
                 Ok(request) => request,
                 Err(refusal) => return refusal,
             }
@@ -202,13 +205,13 @@ impl Mounted {
                 && Provenance::of(claims, &self.target) == Provenance::Platform;
             let ask_store = brings_token || self.target.ends_installation;
             if tokens.is_of_another_cloud(claims, ask_store).await {
-                verified = Err(Refusal::OtherCloud.into());
+                verified = Err(TokenRejection::OtherCloud.into());
             }
         }
         match verified {
             Ok(claims) => Ok(claims),
-            Err(VerifyError::Refused(Refusal::WrongPage)) => {
-                let code = Refusal::WrongPage.code();
+            Err(VerifyError::Refused(TokenRejection::WrongPage)) => {
+                let code = TokenRejection::WrongPage.code();
                 if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
                     tracing::warn!(
                         code,
@@ -238,7 +241,7 @@ impl Mounted {
     /// An answer that Forge would make an error of is one here already, with the reason in the log.
     async fn checked(&self, response: Response) -> Response {
         let size = response.body().size_hint().exact();
-        if !self.kind.looks_at_answers()
+        if !self.kind.checks_responses()
             || !response.status().is_success()
             || size.is_none_or(|size| size > MAX_CHECKED)
         {
@@ -249,7 +252,7 @@ impl Mounted {
             tracing::error!("the handler's answer could not be read to its end");
             return response::internal_error();
         };
-        if let Some((reason, help)) = self.kind.wrong_answer(&body) {
+        if let Some((reason, help)) = self.kind.check_response(&body) {
             tracing::error!(reason, help, "Forge can't use the handler's answer");
             return response::internal_error();
         }

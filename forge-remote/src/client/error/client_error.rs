@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use super::graphql::{self, GraphQlError};
-use super::operation::CallName;
+use super::operation::Operation;
 use super::status::StatusError;
 use super::text::{trace, tries};
 use crate::client::api::Api;
@@ -55,7 +55,7 @@ pub enum ClientError {
     /// sent.
     #[error(
         "{api}: the installation is in the isolated cloud `{label}`, and {problem}: give its addresses \
-         to `App::isolated_cloud`, or to `Atlassian::isolated_cloud` in a program without an app"
+         to `App::isolated_cloud`, or to `AtlassianClient::isolated_cloud` in a program without an app"
     )]
     IsolatedCloud {
         /// The API that was wanted.
@@ -101,7 +101,7 @@ pub enum ClientError {
     )]
     HostRefused {
         /// The call.
-        call: CallName,
+        call: Operation,
         /// Scheme, host and port.
         origin: String,
         /// Why not.
@@ -112,7 +112,7 @@ pub enum ClientError {
     #[error("{call}: {reason}")]
     Invalid {
         /// The call.
-        call: CallName,
+        call: Operation,
         /// What is wrong with it.
         reason: String,
     },
@@ -121,7 +121,7 @@ pub enum ClientError {
     #[error("{call}: {reason}{}", tries(*attempts))]
     NoAnswer {
         /// The call.
-        call: CallName,
+        call: Operation,
         /// What happened.
         reason: &'static str,
         /// How often it was tried.
@@ -140,7 +140,7 @@ pub enum ClientError {
     #[error("{call}: the answer ({status}) can't be used: {reason}{}{}", trace(trace_id.as_deref()), tries(*attempts))]
     Unusable {
         /// The call.
-        call: CallName,
+        call: Operation,
         /// The answer's status.
         status: StatusCode,
         /// Atlassian's trace id.
@@ -158,7 +158,7 @@ pub enum ClientError {
     #[error("{call}: the answer ({status}) does not fit {wanted}: {reason}{}", trace(trace_id.as_deref()))]
     Unreadable {
         /// The call.
-        call: CallName,
+        call: Operation,
         /// The answer's status.
         status: StatusCode,
         /// The type that was wanted.
@@ -173,7 +173,7 @@ pub enum ClientError {
     #[error("{call}: {}{}", graphql::told(errors), trace(trace_id.as_deref()))]
     GraphQl {
         /// The call.
-        call: CallName,
+        call: Operation,
         /// The errors.
         errors: Vec<GraphQlError>,
         /// Atlassian's trace id.

@@ -8,6 +8,6 @@ mod text;
 
 pub use client_error::ClientError;
 pub use graphql::GraphQlError;
-pub use operation::CallName;
+pub use operation::Operation;
 pub use status::{RateLimit, StatusError};
 pub(super) use text::plain;

@@ -8,13 +8,13 @@ use crate::client::api::Api;
 
 /// A call as messages name it: no host, and `{}` for what varies in the path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallName {
+pub struct Operation {
     pub(in crate::client) api: Api,
     pub(in crate::client) method: Method,
     pub(in crate::client) path: String,
 }
 
-impl CallName {
+impl Operation {
     /// The API.
     pub fn api(&self) -> Api {
         self.api
@@ -31,7 +31,7 @@ impl CallName {
     }
 }
 
-impl fmt::Display for CallName {
+impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} {}", self.api, self.method, self.path)
     }

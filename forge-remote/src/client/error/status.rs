@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::operation::CallName;
+use super::operation::Operation;
 use super::text::{plain, trace, tries};
 use crate::client::scope_hints as scopes;
 use crate::json::repair;
@@ -32,7 +32,7 @@ const MESSAGES: usize = 5;
 /// }
 /// ```
 pub struct StatusError {
-    pub(in crate::client) call: CallName,
+    pub(in crate::client) call: Operation,
     pub(in crate::client) status: StatusCode,
     pub(in crate::client) code: Option<String>,
     pub(in crate::client) messages: Vec<String>,
@@ -102,7 +102,7 @@ impl StatusError {
     /// The scope that the call usually needs, after 401 and 403.
     pub fn likely_scope(&self) -> Option<&'static str> {
         let refused = matches!(self.status.as_u16(), 401 | 403) && !self.elsewhere;
-        let CallName { api, method, path } = &self.call;
+        let Operation { api, method, path } = &self.call;
         refused
             .then(|| scopes::likely(*api, method, path))
             .flatten()
@@ -156,7 +156,7 @@ impl fmt::Display for StatusError {
                 }
                 f.write_str(
                     ": list it in the handler's `scopes = […]` or in `App::scopes` (for users who \
-                     aren't in session in `App::impersonation`), run `manifest --write`, deploy, and \
+                     aren't in session in `App::impersonation_scopes`), run `manifest --write`, deploy, and \
                      have the installation upgraded; ",
                 )?;
                 f.write_str(if self.as_user {

@@ -32,7 +32,7 @@ impl Storage {
     pub async fn set_all<T: Serialize>(
         &self,
         items: impl IntoIterator<Item = (impl Into<String>, T)>,
-    ) -> Result<Batch, BatchError> {
+    ) -> Result<BatchOutcome, BatchError> {
         let items = items.into_iter();
         let batch = items.fold(self.batch(), |batch, (key, value)| {
             batch.set(&key.into(), &value)
@@ -62,7 +62,7 @@ impl Storage {
     pub async fn delete_all(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Result<Batch, BatchError> {
+    ) -> Result<BatchOutcome, BatchError> {
         remove(self, keyed(keys, None, false)).await
     }
 }
@@ -89,7 +89,7 @@ impl Entities {
     pub async fn delete_all(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Result<Batch, BatchError> {
+    ) -> Result<BatchOutcome, BatchError> {
         remove(&self.storage, keyed(keys, Some(&self.name), false)).await
     }
 }
@@ -165,9 +165,9 @@ impl SetBatch {
     }
 
     /// Sets them, with a call for each 25 or 4 MB. That a key failed isn't an error: see
-    /// [`Batch::failed_keys`]. The error is that of a call, which ends the batch, and says how far
+    /// [`BatchOutcome::failed_keys`]. The error is that of a call, which ends the batch, and says how far
     /// it came. A key twice is an error before anything is sent.
-    pub async fn send(mut self) -> Result<Batch, BatchError> {
+    pub async fn send(mut self) -> Result<BatchOutcome, BatchError> {
         let mut seen = BTreeSet::new();
         if !self
             .items
@@ -210,7 +210,7 @@ fn keyed(
     Keyed { items, problem }
 }
 
-async fn remove(storage: &Storage, keyed: Keyed) -> Result<Batch, BatchError> {
+async fn remove(storage: &Storage, keyed: Keyed) -> Result<BatchOutcome, BatchError> {
     let mut call = storage.call("/v1/batch/delete", &[]);
     call.problem = keyed.problem;
     let mut batch = write(call, keyed.items).await?;
@@ -223,8 +223,8 @@ async fn remove(storage: &Storage, keyed: Keyed) -> Result<Batch, BatchError> {
 }
 
 /// A batch of changes.
-async fn write(call: Call, items: Vec<Value>) -> Result<Batch, BatchError> {
-    let mut batch = Batch::default();
+async fn write(call: Call, items: Vec<Value>) -> Result<BatchOutcome, BatchError> {
+    let mut batch = BatchOutcome::default();
     let mut chunks = Chunks::of(&call, items)?;
     while let Some(chunk) = chunks.next() {
         let got: Got<BatchKey> = match chunk.send(&call).await {
@@ -245,7 +245,7 @@ async fn read<T: DeserializeOwned>(
 ) -> Result<Vec<Item<T>>, BatchError> {
     let mut call = storage.call("/v1/batch/get", &[]);
     call.problem = keyed.problem;
-    let (mut items, mut batch, mut last) = (Vec::new(), Batch::default(), None);
+    let (mut items, mut batch, mut last) = (Vec::new(), BatchOutcome::default(), None);
     let mut chunks = Chunks::of(&call, keyed.items)?;
     while let Some(chunk) = chunks.next() {
         let got: Got<Item<T>> = match chunk.send(&call).await {
@@ -408,14 +408,14 @@ struct Got<S> {
 /// What came of many keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Batch {
+pub struct BatchOutcome {
     /// Those that were done.
     pub done: Vec<BatchKey>,
     /// Those that failed, each for itself.
     pub failed_keys: Vec<FailedKey>,
 }
 
-impl Batch {
+impl BatchOutcome {
     /// Whether every key was done.
     pub fn is_complete(&self) -> bool {
         self.failed_keys.is_empty()
@@ -472,7 +472,7 @@ impl From<BatchError> for ClientError {
 }
 
 impl BatchError {
-    fn new(batch: Batch, chunk: Chunk, rest: Chunks, error: ClientError) -> Self {
+    fn new(batch: BatchOutcome, chunk: Chunk, rest: Chunks, error: ClientError) -> Self {
         Self {
             done: batch.done,
             failed_keys: batch.failed_keys,

@@ -10,8 +10,8 @@ use serde_json::Value;
 pub(super) const METADATA: [&str; 3] = ["CREATED_AT", "UPDATED_AT", "EXPIRE_TIME"];
 
 /// A key and its value. The times are there where they were asked for: by `get_item`, `get_items`,
-/// [`Query::with_metadata`](super::Query::with_metadata), [`Put::latest`](super::Put::latest) and
-/// [`Put::previous`](super::Put::previous).
+/// [`StorageQuery::with_metadata`](super::StorageQuery::with_metadata), [`Put::return_new`](super::Put::return_new) and
+/// [`Put::return_old`](super::Put::return_old).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

@@ -12,18 +12,18 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-pub use batch::{Batch, BatchError, BatchKey, FailedKey, FailedKeyError, SetBatch};
+pub use batch::{BatchError, BatchKey, BatchOutcome, FailedKey, FailedKeyError, SetBatch};
 pub use item::Item;
 pub use put::{Put, PutIfAbsent};
-pub use query::{Found, Query};
+pub use query::{QueryPage, StorageQuery};
 pub use transaction::Transaction;
 
 use super::api::Api;
-use super::atlassian::Atlassian;
+use super::atlassian::AtlassianClient;
 use super::error::ClientError;
 use super::path::Path;
-use super::product::Product;
-use super::product_client::Client;
+use super::product::ProductApi;
+use super::product_client::ProductClient;
 use super::request::{Request, Response};
 use super::tenant::Tenant;
 use crate::credentials::SystemToken;
@@ -35,13 +35,13 @@ const MAX_KEY: usize = 500;
 /// <https://developer.atlassian.com/platform/forge/storage-reference/entities-transactions/>
 const MOST: usize = 25;
 
-impl Atlassian {
+impl AtlassianClient {
     /// Forge's storage of an installation. It is the app's: only the system token opens it, with
     /// the scope `storage:app`. The token alone says whose storage it is, so a token of another
     /// installation is an error when a call is made, before anything is sent; and one that a page
     /// brought is [proven](SystemToken#on-a-pages-call) first.
     pub fn storage(&self, tenant: &impl Tenant, token: &SystemToken) -> Storage {
-        Storage(Product::new(self, Api::Storage, tenant).as_app(token))
+        Storage(ProductApi::new(self, Api::Storage, tenant).as_app(token))
     }
 }
 
@@ -68,7 +68,7 @@ impl Atlassian {
 /// other.
 /// Source: <https://developer.atlassian.com/platform/forge/limits-kvs-ce/>
 #[derive(Clone, Debug)]
-pub struct Storage(Client);
+pub struct Storage(ProductClient);
 
 impl Storage {
     /// The value of a key.
@@ -104,8 +104,8 @@ impl Storage {
     }
 
     /// The keys and values, in pages.
-    pub fn query<T: DeserializeOwned>(&self) -> Query<T> {
-        Query::new(self.call("/v1/query", &[]), Map::new(), "after")
+    pub fn query<T: DeserializeOwned>(&self) -> StorageQuery<T> {
+        StorageQuery::new(self.call("/v1/query", &[]), Map::new(), "after")
     }
 
     /// Values that are encrypted and can't be queried.
@@ -233,11 +233,11 @@ impl Entities {
     }
 
     /// The entities by an index, in pages.
-    pub fn query<T: DeserializeOwned>(&self, index: &str) -> Query<T> {
+    pub fn query<T: DeserializeOwned>(&self, index: &str) -> StorageQuery<T> {
         let named = [("entityName", &*self.name), ("indexName", index)];
         let body = named.map(|(name, text)| (name.to_owned(), text.into()));
         let call = self.storage.call("/v1/entity/query", &[]);
-        Query::new(call, body.into_iter().collect(), "cursor")
+        StorageQuery::new(call, body.into_iter().collect(), "cursor")
     }
 
     fn named(&self, key: &str) -> Value {

@@ -78,7 +78,7 @@ impl Put {
     }
 
     /// Stores it and gives it back as it is stored now, with its times.
-    pub async fn latest<T: DeserializeOwned>(self) -> Result<Item<T>, ClientError> {
+    pub async fn return_new<T: DeserializeOwned>(self) -> Result<Item<T>, ClientError> {
         let call = self.returning("LATEST").with_metadata();
         // Made again, it gives the same.
         call.perform(true).await?.json()
@@ -91,7 +91,7 @@ impl Put {
     }
 
     /// Stores it and gives the item that was there before, with its times.
-    pub async fn previous<T: DeserializeOwned>(self) -> Result<Option<Item<T>>, ClientError> {
+    pub async fn return_old<T: DeserializeOwned>(self) -> Result<Option<Item<T>>, ClientError> {
         self.returning("PREVIOUS").with_metadata().before().await
     }
 

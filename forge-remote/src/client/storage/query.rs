@@ -16,10 +16,10 @@ use crate::client::request::Response;
 /// A page of what a query found.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
-pub struct Found<T> {
+pub struct QueryPage<T> {
     /// Keys and values.
     pub data: Vec<Item<T>>,
-    /// Where the next page begins: for [`Query::after`].
+    /// Where the next page begins: for [`StorageQuery::after`].
     pub cursor: Option<String>,
 }
 
@@ -40,7 +40,7 @@ pub struct Found<T> {
 /// }
 /// ```
 #[must_use = "a query does nothing until it is asked"]
-pub struct Query<T> {
+pub struct StorageQuery<T> {
     call: Call,
     body: Map<String, Value>,
     cursor: &'static str,
@@ -51,13 +51,13 @@ pub struct Query<T> {
     problem: Option<ClientError>,
 }
 
-impl<T> fmt::Debug for Query<T> {
+impl<T> fmt::Debug for StorageQuery<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Query({:?})", self.call.request)
     }
 }
 
-impl<T: DeserializeOwned> Query<T> {
+impl<T: DeserializeOwned> StorageQuery<T> {
     pub(super) fn new(call: Call, body: Map<String, Value>, cursor: &'static str) -> Self {
         Self {
             call,
@@ -111,7 +111,7 @@ impl<T: DeserializeOwned> Query<T> {
     }
 
     /// One page.
-    pub async fn page(&self) -> Result<Found<T>, ClientError> {
+    pub async fn page(&self) -> Result<QueryPage<T>, ClientError> {
         self.ask().await?.json()
     }
 
@@ -132,7 +132,7 @@ impl<T: DeserializeOwned> Query<T> {
                 return self.problem.take().map(Err);
             }
             let answer = self.ask().await;
-            let page = answer.and_then(|answer| Ok((answer.json::<Found<T>>()?, answer)));
+            let page = answer.and_then(|answer| Ok((answer.json::<QueryPage<T>>()?, answer)));
             let (page, answer) = match page {
                 Ok(page) => page,
                 Err(error) => {

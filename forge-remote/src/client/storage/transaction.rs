@@ -23,7 +23,7 @@ use crate::client::error::ClientError;
 ///     storage
 ///         .transaction()
 ///         .set_entity("employee", "ada", ada)
-///         .only_if(json!({ "and": [junior] }))
+///         .if_current(json!({ "and": [junior] }))
 ///         .set("promoted:ada", "yesterday")
 ///         .expires_in(Duration::from_secs(7 * 24 * 3600))
 ///         .delete("applied:ada")
@@ -91,7 +91,7 @@ impl Transaction {
 
     /// Makes the changes only if this entity meets the conditions, as Atlassian's reference has
     /// them.
-    pub fn check(self, entity: &str, key: &str, conditions: Value) -> Self {
+    pub fn require(self, entity: &str, key: &str, conditions: Value) -> Self {
         self.add(
             CHECK,
             key,
@@ -110,13 +110,13 @@ impl Transaction {
 
     /// Makes the changes only if the entity that was set or removed last meets these conditions
     /// before, as Atlassian's reference has them.
-    pub fn only_if(mut self, conditions: Value) -> Self {
+    pub fn if_current(mut self, conditions: Value) -> Self {
         let last = self.last.filter(|last| *last != CHECK);
         let item = last.and_then(|last| self.parts.get(last)?.last());
         if item.is_some_and(|item| item.get("entityName").is_some()) {
             self.change_last("conditions", conditions);
         } else {
-            self.fail("`only_if` is for an entity that was set or removed just before");
+            self.fail("`if_current` is for an entity that was set or removed just before");
         }
         self
     }

@@ -18,7 +18,7 @@ use crate::json::payload;
 /// async fn export(call: Invocation) -> Result<Json<Vec<u8>>> {
 ///     // A free app has no licence, and neither has a paid one outside production.
 ///     if call.license().is_some_and(|license| license.active == Some(false)) {
-///         return Err(Error::status(StatusCode::PAYMENT_REQUIRED, "the licence is not active"));
+///         return Err(Error::http(StatusCode::PAYMENT_REQUIRED, "the licence is not active"));
 ///     }
 ///     Ok(Json(Vec::new()))
 /// }

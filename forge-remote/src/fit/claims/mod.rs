@@ -19,7 +19,7 @@ pub use license::License;
 use self::date::NumericDate;
 use self::payload::RawClaims;
 use super::json::{Object, Text, is_too_deep, readable};
-use super::refusal::Refusal;
+use super::refusal::TokenRejection;
 use crate::json::{Lenient as _, repair_str};
 
 /// A FIT's claims. What the platform may leave out is an `Option`; what this version doesn't know
@@ -229,19 +229,19 @@ pub(in crate::fit) fn is_staging(api_base_url: &str) -> bool {
 
 impl Claims {
     /// Reads a payload and checks what holds for every FIT of this app.
-    pub(super) fn check(payload: Vec<u8>, expected: &Expected<'_>) -> Result<Self, Refusal> {
-        let text = String::from_utf8(payload).map_err(|_| Refusal::BadClaims {
+    pub(super) fn check(payload: Vec<u8>, expected: &Expected<'_>) -> Result<Self, TokenRejection> {
+        let text = String::from_utf8(payload).map_err(|_| TokenRejection::BadClaims {
             category: "not UTF-8",
             column: 0,
         })?;
         if is_too_deep(&text) {
-            return Err(Refusal::BadClaims {
+            return Err(TokenRejection::BadClaims {
                 category: "nested too deep",
                 column: 0,
             });
         }
         let raw: RawClaims<'_> =
-            serde_json::from_str(&text).map_err(|error| Refusal::BadClaims {
+            serde_json::from_str(&text).map_err(|error| TokenRejection::BadClaims {
                 // Not the error's text: it can quote a claim.
                 category: match error.classify() {
                     serde_json::error::Category::Data => {
@@ -253,51 +253,53 @@ impl Claims {
                 column: error.column(),
             })?;
 
-        if raw.issuer.ok_or(Refusal::MissingClaim("iss"))?.0 != ISSUER {
-            return Err(Refusal::WrongIssuer);
+        if raw.issuer.ok_or(TokenRejection::MissingClaim("iss"))?.0 != ISSUER {
+            return Err(TokenRejection::WrongIssuer);
         }
         if !raw
             .audience
-            .ok_or(Refusal::MissingClaim("aud"))?
+            .ok_or(TokenRejection::MissingClaim("aud"))?
             .contains(expected.app_id)
         {
-            return Err(Refusal::WrongAudience);
+            return Err(TokenRejection::WrongAudience);
         }
-        let expires = raw.expires.ok_or(Refusal::MissingClaim("exp"))?;
+        let expires = raw.expires.ok_or(TokenRejection::MissingClaim("exp"))?;
         let now = NumericDate::from_time(expected.now);
         if expires <= now {
-            return Err(Refusal::Expired);
+            return Err(TokenRejection::Expired);
         }
         if expires > now.plus(expected.max_lifetime) {
-            return Err(Refusal::LivesTooLong);
+            return Err(TokenRejection::LivesTooLong);
         }
         let latest = now.plus(expected.clock_skew);
         if raw.not_before.is_some_and(|at| at > latest) {
-            return Err(Refusal::NotYetValid);
+            return Err(TokenRejection::NotYetValid);
         }
         if raw.issued_at.is_some_and(|at| at > latest) {
-            return Err(Refusal::IssuedInFuture);
+            return Err(TokenRejection::IssuedInFuture);
         }
 
-        let Object(app) = raw.app.ok_or(Refusal::MissingClaim("app"))?;
-        let app_id = app.id.ok_or(Refusal::MissingClaim("app.id"))?;
+        let Object(app) = raw.app.ok_or(TokenRejection::MissingClaim("app"))?;
+        let app_id = app.id.ok_or(TokenRejection::MissingClaim("app.id"))?;
         if app_id.0 != expected.app_id {
-            return Err(Refusal::WrongApp);
+            return Err(TokenRejection::WrongApp);
         }
         let installation = app
             .installation
             .map(|Object(installation)| installation)
             .unwrap_or_default();
         let installation_id = match (app.installation_id, installation.id) {
-            (Some(one), Some(other)) if one != other => return Err(Refusal::InstallationMismatch),
+            (Some(one), Some(other)) if one != other => {
+                return Err(TokenRejection::InstallationMismatch);
+            }
             (Some(id), _) | (None, Some(id)) => id,
-            (None, None) => return Err(Refusal::MissingClaim("app.installationId")),
+            (None, None) => return Err(TokenRejection::MissingClaim("app.installationId")),
         };
         if installation_id.0.is_empty() {
-            return Err(Refusal::MissingClaim("app.installationId"));
+            return Err(TokenRejection::MissingClaim("app.installationId"));
         }
         if !is_ari(&installation_id.0) {
-            return Err(Refusal::BadInstallation);
+            return Err(TokenRejection::BadInstallation);
         }
         let environment = app
             .environment
@@ -316,7 +318,7 @@ impl Claims {
             Some(Some(Cow::Borrowed("null"))) => None,
             Some(Some(context)) => Some(Part::new(&text, Text(context))),
             Some(None) => {
-                return Err(Refusal::BadClaims {
+                return Err(TokenRejection::BadClaims {
                     category: "unreadable in `context`",
                     column: 0,
                 });

@@ -34,10 +34,10 @@ pub(super) const TOPIC: Topic = Topic {
 };
 
 /// A module that the platform calls without a user in session: its type and key.
-type Caller<'a> = (&'a str, &'a str);
+type AllowedCaller<'a> = (&'a str, &'a str);
 
 /// Returns the caller of each endpoint that the platform calls without a user in session.
-fn platform_callers(manifest: &Value) -> BTreeMap<&str, Caller<'_>> {
+fn platform_callers(manifest: &Value) -> BTreeMap<&str, AllowedCaller<'_>> {
     modules(manifest)
         .filter(|(module_type, ..)| is_called_without_user(module_type))
         .filter_map(|(module_type, _, item)| {
@@ -98,7 +98,7 @@ const MALFORMED_ROUTE: Rule = Rule::lint(
 fn route(
     endpoint: &Value,
     path: &ManifestPath,
-    caller: Option<&Caller<'_>>,
+    caller: Option<&AllowedCaller<'_>>,
     findings: &mut Findings<'_>,
 ) {
     let name = key(endpoint).unwrap_or_default();
@@ -135,7 +135,7 @@ const USER_TOKEN_WITHOUT_USER: Rule = Rule::lint(
 fn user_token(
     endpoint: &Value,
     path: &ManifestPath,
-    caller: Option<&Caller<'_>>,
+    caller: Option<&AllowedCaller<'_>>,
     findings: &mut Findings<'_>,
 ) {
     if let (true, Some((module_type, module))) = (asks_for(endpoint, "appUserToken"), caller) {

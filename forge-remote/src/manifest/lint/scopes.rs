@@ -54,7 +54,7 @@ const UNNEEDED_SCOPE: Rule = Rule::lint(
 
 const UNNEEDED_IMPERSONATION: Rule = Rule::lint(
     "unneeded-impersonation",
-    "The manifest allows this scope to be used for users who are not in session, and `App::impersonation` doesn't list \
+    "The manifest allows this scope to be used for users who are not in session, and `App::impersonation_scopes` doesn't list \
     it: a leaked system token could act as any user. Remove `allowImpersonation`, or list the scope.",
 );
 
@@ -85,7 +85,8 @@ fn unneeded(findings: &mut Findings<'_>) {
         let path = path_of(scope);
         if allows_impersonation(manifest, scope) && !impersonating.contains(scope) {
             let message = format!("nothing in the code acts for users with the scope `{scope}`");
-            let help = "remove `allowImpersonation`, or list the scope in `App::impersonation`";
+            let help =
+                "remove `allowImpersonation`, or list the scope in `App::impersonation_scopes`";
             findings.note(&UNNEEDED_IMPERSONATION, &path, message, help);
         }
         if forge_scopes::is_known(scope) && !needed.contains(scope) && !useful.contains(scope) {

@@ -29,7 +29,7 @@ pub(super) fn refused(status: StatusCode, message: &str) -> Answer {
 
 pub(super) fn unknown() -> Answer {
     let message = "the local platform plays a few of Atlassian's APIs, and not this one: give it an \
-                   answer by `Apis::respond`";
+                   answer by `FakeApis::respond`";
     refused(StatusCode::NOT_IMPLEMENTED, message)
 }
 

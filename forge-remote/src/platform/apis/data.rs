@@ -17,7 +17,7 @@ use super::declared::Declared;
 /// What they answer has Atlassian's shapes, but they are small: Jira has issues (get, create,
 /// edit, comment, search) and `myself`; Confluence's v2 API has pages (list, get, create), v1 the
 /// current user; GraphQL has the exchange for users' tokens, for an app that declares
-/// [`App::impersonation`](crate::App::impersonation). A search finds every issue, whatever its JQL;
+/// [`App::impersonation_scopes`](crate::App::impersonation_scopes). A search finds every issue, whatever its JQL;
 /// no scope and no permission is checked. Anything else is answered 501: give it an answer of your
 /// own by [`respond`](Self::respond), and failures by [`fail_next`](Self::fail_next).
 ///
@@ -29,7 +29,7 @@ use super::declared::Declared;
 ///
 /// ```
 /// use forge_remote::{path, prelude::*};
-/// use forge_remote::testing::{ApiAnswer, Harness};
+/// use forge_remote::testing::{ApiResponse, Harness};
 /// use serde_json::{Value, json};
 ///
 /// #[endpoint(method = "GET", auth = user, scopes = ["read:jira-work"])]
@@ -47,9 +47,9 @@ use super::declared::Declared;
 /// let harness = Harness::with_apis(app).await?;
 /// let apis = harness.platform().apis();
 /// apis.respond(|call| {
-///     call.path.ends_with("/issue/DEV-1/votes").then(|| ApiAnswer::json(200, json!({ "votes": 7 })))
+///     call.path.ends_with("/issue/DEV-1/votes").then(|| ApiResponse::json(200, json!({ "votes": 7 })))
 /// });
-/// apis.fail_next(1, ApiAnswer::status(503).header("retry-after", "0"));
+/// apis.fail_next(1, ApiResponse::status(503).header("retry-after", "0"));
 ///
 /// assert_eq!(harness.call("votes").send().await.json(), 7);
 /// let statuses: Vec<u16> = apis.calls().iter().map(|call| call.status).collect();
@@ -58,9 +58,9 @@ use super::declared::Declared;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Apis(Arc<Mutex<Data>>);
+pub struct FakeApis(Arc<Mutex<Data>>);
 
-pub(super) type Responder = dyn Fn(&ApiRequest) -> Option<ApiAnswer> + Send + Sync;
+pub(super) type Responder = dyn Fn(&ApiRequest) -> Option<ApiResponse> + Send + Sync;
 
 #[derive(Default)]
 pub(super) struct Data {
@@ -71,7 +71,7 @@ pub(super) struct Data {
     pub(super) declared: Declared,
     pub(super) responders: Vec<Arc<Responder>>,
     /// How many more calls are answered so.
-    pub(super) failures: VecDeque<(usize, ApiAnswer)>,
+    pub(super) failures: VecDeque<(usize, ApiResponse)>,
     pub(super) calls: VecDeque<ApiCall>,
 }
 
@@ -118,16 +118,16 @@ impl ApiRequest {
     }
 }
 
-/// An answer in place of the stand-ins' own: [`Apis::respond`], [`Apis::fail_next`].
+/// An answer in place of the stand-ins' own: [`FakeApis::respond`], [`FakeApis::fail_next`].
 #[derive(Clone, Debug)]
-#[must_use = "it is given to `Apis::respond` or `Apis::fail_next`"]
-pub struct ApiAnswer {
+#[must_use = "it is given to `FakeApis::respond` or `FakeApis::fail_next`"]
+pub struct ApiResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Value>,
 }
 
-impl ApiAnswer {
+impl ApiResponse {
     /// A status without a body. One that HTTP doesn't know is 500.
     pub fn status(status: u16) -> Self {
         Self {
@@ -154,7 +154,7 @@ impl ApiAnswer {
     }
 }
 
-impl fmt::Debug for Apis {
+impl fmt::Debug for FakeApis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Apis")
             .field("calls", &self.data().calls.len())
@@ -162,7 +162,7 @@ impl fmt::Debug for Apis {
     }
 }
 
-impl Default for Apis {
+impl Default for FakeApis {
     fn default() -> Self {
         let apis = Self(Arc::default());
         apis.add_issue(json!({ "summary": "Try forge-remote" }));
@@ -171,7 +171,7 @@ impl Default for Apis {
     }
 }
 
-impl Apis {
+impl FakeApis {
     /// Adds an issue with these fields; its key comes back.
     pub fn add_issue(&self, fields: Value) -> String {
         self.data().add_issue(fields)
@@ -220,14 +220,14 @@ impl Apis {
     /// who were there before. Calls without a token of this platform are answered 401 all the same.
     pub fn respond(
         &self,
-        answer: impl Fn(&ApiRequest) -> Option<ApiAnswer> + Send + Sync + 'static,
+        answer: impl Fn(&ApiRequest) -> Option<ApiResponse> + Send + Sync + 'static,
     ) {
         self.data().responders.push(Arc::new(answer));
     }
 
     /// Answers the next calls so, whatever they are, and before anything else does: to see how the
     /// app fares with a 429, a 503, a 401.
-    pub fn fail_next(&self, calls: usize, answer: ApiAnswer) {
+    pub fn fail_next(&self, calls: usize, answer: ApiResponse) {
         self.data().failures.push_back((calls, answer));
     }
 
@@ -247,7 +247,7 @@ impl Apis {
 }
 
 impl Data {
-    pub(super) fn failure(&mut self) -> Option<ApiAnswer> {
+    pub(super) fn failure(&mut self) -> Option<ApiResponse> {
         while let Some((left, answer)) = self.failures.front_mut() {
             if *left > 0 {
                 *left -= 1;

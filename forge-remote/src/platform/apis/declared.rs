@@ -59,7 +59,7 @@ impl Declared {
             None => Ok(None),
             Some(entities) => entities.get(name).map(Some).ok_or(
                 "no such entity in `app.storage.entities` of the manifest (in tests, \
-                 `Apis::declare_entity`)",
+                 `FakeApis::declare_entity`)",
             ),
         }
     }

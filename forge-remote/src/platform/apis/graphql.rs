@@ -15,7 +15,7 @@ impl Call<'_> {
         }
         if !text.unwrap_or_default().contains("offlineUserAuthToken") {
             let message = "the local platform knows the exchange offlineUserAuthToken only: give \
-                           other questions an answer by `Apis::respond`";
+                           other questions an answer by `FakeApis::respond`";
             return ok(json!({ "data": null, "errors": [{ "message": message }] }));
         }
         let asked = |name: &str| {

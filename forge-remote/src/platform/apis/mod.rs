@@ -12,6 +12,6 @@ mod jira;
 mod server;
 mod storage;
 
-pub use data::{ApiAnswer, ApiCall, ApiRequest, Apis};
+pub use data::{ApiCall, ApiRequest, ApiResponse, FakeApis};
 pub(crate) use declared::Declared;
 pub(crate) use server::router;

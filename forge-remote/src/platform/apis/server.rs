@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::call::{Answer, Call, ok, refused, unknown};
-use super::data::{ApiAnswer, ApiCall, ApiRequest};
+use super::data::{ApiCall, ApiRequest, ApiResponse};
 use crate::platform::local::{Platform, random_hex};
 use crate::platform::oauth::{Kind, OAuth};
 
@@ -76,7 +76,7 @@ fn answer(
     request: &ApiRequest,
     token: Option<&OAuth>,
     bytes: usize,
-) -> ApiAnswer {
+) -> ApiResponse {
     let apis = platform.apis();
     let (failure, responders) = {
         let mut data = apis.data();
@@ -88,7 +88,7 @@ fn answer(
     let Some(token) = token else {
         let message = "Unauthorized; no token of this platform";
         let (status, body) = refused(StatusCode::UNAUTHORIZED, message);
-        return ApiAnswer::json(status.as_u16(), body);
+        return ApiResponse::json(status.as_u16(), body);
     };
     // Without the lock: it may ask for the data.
     let own = responders.iter().rev().find_map(|respond| respond(request));
@@ -102,9 +102,9 @@ fn answer(
         let segments: Vec<String> = request.path.split('/').skip(1).map(decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let (status, body) = call.answer(&request.method, &segments);
-        ApiAnswer {
+        ApiResponse {
             body: (!body.is_null()).then_some(body),
-            ..ApiAnswer::status(status.as_u16())
+            ..ApiResponse::status(status.as_u16())
         }
     })
 }

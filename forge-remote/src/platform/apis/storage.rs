@@ -369,7 +369,7 @@ impl Call<'_> {
             }
             None => {
                 let message = "the local platform must know the index: declare the entity in the \
-                               manifest, or by `Apis::declare_entity`";
+                               manifest, or by `FakeApis::declare_entity`";
                 return Err(error(501, "NOT_IMPLEMENTED", message));
             }
         };

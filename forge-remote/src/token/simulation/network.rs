@@ -9,7 +9,8 @@ use tokio::time::Instant;
 
 use crate::fit::Clock;
 use crate::token::store::{
-    Listed, MemoryTokens, Page, SealedToken, StoreError, Stored, TokenStore, from_millis,
+    MemoryTokens, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore,
+    from_millis,
 };
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -158,8 +159,8 @@ impl Connection {
     fn call<T: Send + 'static>(
         &self,
         is_write: bool,
-        command: impl FnOnce(&MemoryTokens) -> Stored<T> + Send + 'static,
-    ) -> Stored<T> {
+        command: impl FnOnce(&MemoryTokens) -> StoreFuture<T> + Send + 'static,
+    ) -> StoreFuture<T> {
         *lock(&self.store.calls) += 1;
         let this = self.clone();
         Box::pin(async move {
@@ -194,24 +195,28 @@ impl TokenStore for Connection {
         "the simulated store".to_owned()
     }
 
-    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
-        self.call(true, |kept| kept.swap_key_check(there, new))
+    fn compare_and_swap_key_check(
+        &self,
+        there: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> StoreFuture<Vec<u8>> {
+        self.call(true, |kept| kept.compare_and_swap_key_check(there, new))
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
         self.call(true, |kept| kept.put(tokens))
     }
 
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         self.call(true, |kept| kept.replace_if(expected, new))
     }
 
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         let id = installation_id.to_owned();
         self.call(true, move |kept| kept.remove_if(&id, expected))
     }
 
-    fn server_time(&self) -> Stored<Option<SystemTime>> {
+    fn server_time(&self) -> StoreFuture<Option<SystemTime>> {
         let (has_clock, clock) = (self.store.has_clock, self.clock.clone());
         self.call(false, move |_| {
             let millis = crate::token::store::to_millis(clock.true_now());
@@ -220,21 +225,21 @@ impl TokenStore for Connection {
         })
     }
 
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         let id = installation_id.to_owned();
         self.call(false, move |kept| kept.get(&id))
     }
 
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {
         let id = cloud_id.to_owned();
-        self.call(false, move |kept| kept.on_site(&id))
+        self.call(false, move |kept| kept.find_by_site(&id))
     }
 
-    fn list(&self, page: Page) -> Stored<Listed> {
+    fn list(&self, page: PageRequest) -> StoreFuture<TokenPage> {
         self.call(false, |kept| kept.list(page))
     }
 
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {
         self.call(true, move |kept| kept.purge(ended_before))
     }
 }

@@ -387,7 +387,7 @@ impl World {
                 let _ = tokens.system(&id(number)).await;
             }
             let _ = tokens.installations().await;
-            let _ = tokens.on_site("site-0").await;
+            let _ = tokens.find_by_site("site-0").await;
         });
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{Page, SealedToken, StoreError, TokenStore, from_millis, to_millis};
+use super::{PageRequest, SealedToken, StoreError, TokenStore, from_millis, to_millis};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
@@ -115,14 +115,14 @@ async fn opens(store: &dyn TokenStore) -> Case {
     store.open().await?;
     store.open().await?;
     expect(!store.name().is_empty(), "it has no name")?;
-    let listed = store.list(Page::first(1)).await?;
+    let listed = store.list(PageRequest::first(1)).await?;
     expect(
         listed.tokens.is_empty(),
         "the store holds records: give the suite an empty one of its own",
     )
 }
 
-async fn all(store: &dyn TokenStore, mut page: Page) -> Result<Vec<SealedToken>, Failure> {
+async fn all(store: &dyn TokenStore, mut page: PageRequest) -> Result<Vec<SealedToken>, Failure> {
     let mut tokens = Vec::new();
     // One more page than there can be ends a listing that never ends.
     for _ in 0..1000 {
@@ -141,7 +141,7 @@ async fn all(store: &dyn TokenStore, mut page: Page) -> Result<Vec<SealedToken>,
 }
 
 async fn clear(store: &dyn TokenStore) -> Case {
-    for token in all(store, Page::first(500)).await? {
+    for token in all(store, PageRequest::first(500)).await? {
         let removed = store
             .remove_if(&token.installation_id, token.sealed)
             .await?;
@@ -233,12 +233,12 @@ async fn lists_by_pages(store: Arc<dyn TokenStore>) -> Case {
     let shuffled = tokens[12..].iter().chain(&tokens[..12]);
     store.put(shuffled.cloned().collect()).await?;
     for limit in [1, 4, 24, 25, 26, 500] {
-        let listed = all(&*store, Page::first(limit)).await?;
+        let listed = all(&*store, PageRequest::first(limit)).await?;
         expect(listed == tokens, format!("other records, by {limit}"))?;
     }
-    let after = Page {
+    let after = PageRequest {
         after: Some(format!("{}0", id(20))),
-        ..Page::first(3)
+        ..PageRequest::first(3)
     };
     let listed = all(&*store, after).await?;
     expect(
@@ -253,9 +253,9 @@ async fn lists_what_ends(store: Arc<dyn TokenStore>) -> Case {
         .map(|at| record(at, now + HOUR + second * at as u32))
         .collect();
     store.put(tokens.clone()).await?;
-    let page = Page {
+    let page = PageRequest {
         ends_before: Some(tokens[10].expires_at),
-        ..Page::first(3)
+        ..PageRequest::first(3)
     };
     let listed = all(&*store, page).await?;
     expect(listed == tokens[..10], "other records")
@@ -264,21 +264,25 @@ async fn lists_what_ends(store: Arc<dyn TokenStore>) -> Case {
 async fn finds_by_site(store: Arc<dyn TokenStore>) -> Case {
     let tokens: Vec<_> = (0..10).map(|at| record(at, now() + HOUR)).collect();
     store.put(tokens.clone()).await?;
-    let on_site = async |site: &str| -> Result<BTreeSet<String>, Failure> {
-        let found = store.on_site(site).await?;
+    let find_by_site = async |site: &str| -> Result<BTreeSet<String>, Failure> {
+        let found = store.find_by_site(site).await?;
         Ok(found
             .into_iter()
             .map(|token| token.installation_id)
             .collect())
     };
     same(
-        on_site("site-3").await?,
+        find_by_site("site-3").await?,
         BTreeSet::from([id(6), id(7)]),
         "a site of two",
     )?;
-    same(on_site("every-site").await?.len(), 10, "the site of all")?;
     same(
-        on_site("site-").await?.len(),
+        find_by_site("every-site").await?.len(),
+        10,
+        "the site of all",
+    )?;
+    same(
+        find_by_site("site-").await?.len(),
         0,
         "the beginning of a site's id",
     )?;
@@ -286,12 +290,12 @@ async fn finds_by_site(store: Arc<dyn TokenStore>) -> Case {
     moved.cloud_ids = vec!["site-9".to_owned()];
     store.put(vec![moved.clone()]).await?;
     same(
-        on_site("site-3").await?,
+        find_by_site("site-3").await?,
         BTreeSet::from([id(7)]),
         "the site that it left",
     )?;
     same(
-        on_site("site-9").await?,
+        find_by_site("site-9").await?,
         BTreeSet::from([id(6)]),
         "its new site",
     )?;
@@ -299,13 +303,13 @@ async fn finds_by_site(store: Arc<dyn TokenStore>) -> Case {
         .replace_if(moved.sealed, record(6, now() + HOUR))
         .await?;
     same(
-        on_site("site-3").await?,
+        find_by_site("site-3").await?,
         BTreeSet::from([id(6), id(7)]),
         "after replace_if",
     )?;
     store.remove_if(&id(7), tokens[7].sealed.clone()).await?;
     same(
-        on_site("site-3").await?,
+        find_by_site("site-3").await?,
         BTreeSet::from([id(6)]),
         "after a removal",
     )
@@ -393,10 +397,13 @@ async fn purges(store: Arc<dyn TokenStore>) -> Case {
     let before = tokens[3].expires_at;
     same(store.purge(before).await?, 3, "how many were purged")?;
     same(store.purge(before).await?, 0, "how many the second time")?;
-    let left = all(&*store, Page::first(4)).await?;
+    let left = all(&*store, PageRequest::first(4)).await?;
     expect(left == tokens[3..], "others are left")?;
-    let on_site = store.on_site("site-0").await?;
-    expect(on_site.is_empty(), "a purged record is found by its site")
+    let find_by_site = store.find_by_site("site-0").await?;
+    expect(
+        find_by_site.is_empty(),
+        "a purged record is found by its site",
+    )
 }
 
 async fn newest_of_many_writers(store: Arc<dyn TokenStore>) -> Case {
@@ -422,7 +429,7 @@ async fn newest_of_many_writers(store: Arc<dyn TokenStore>) -> Case {
 async fn swaps_key_check(store: Arc<dyn TokenStore>) -> Case {
     let swap = |there: Option<&str>, new: &str| {
         let there = there.map(|text| text.as_bytes().to_vec());
-        store.swap_key_check(there, new.as_bytes().to_vec())
+        store.compare_and_swap_key_check(there, new.as_bytes().to_vec())
     };
     let first = swap(None, "one").await?;
     let other = swap(Some("unknown"), "two").await?;
@@ -431,7 +438,9 @@ async fn swaps_key_check(store: Arc<dyn TokenStore>) -> Case {
         return Ok(());
     }
     same(other, first.clone(), "a swap for another one")?;
-    let swapped = store.swap_key_check(Some(first), b"two".to_vec()).await?;
+    let swapped = store
+        .compare_and_swap_key_check(Some(first), b"two".to_vec())
+        .await?;
     same(swapped, b"two".to_vec(), "a swap for the one that is there")?;
     same(
         swap(None, "three").await?,
@@ -439,7 +448,7 @@ async fn swaps_key_check(store: Arc<dyn TokenStore>) -> Case {
         "a swap for a missing one",
     )?;
     store.purge(now() + 1000 * DAY).await?;
-    let listed = store.list(Page::first(10)).await?;
+    let listed = store.list(PageRequest::first(10)).await?;
     expect(listed.tokens.is_empty(), "the key check is listed")?;
     same(swap(None, "three").await?, b"two".to_vec(), "after a purge")
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use futures_util::FutureExt as _;
 
-use super::{Listed, Page, SealedToken, StoreError, Stored, TokenStore};
+use super::{PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore};
 
 /// A store whose panics become errors, in the call as well as in its future: whoever waits for the
 /// store gets a failure to log and to retry, as from a server that is down.
@@ -19,8 +19,8 @@ impl Guarded {
 
     fn call<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&dyn TokenStore) -> Stored<T>,
-    ) -> Stored<T> {
+        call: impl FnOnce(&dyn TokenStore) -> StoreFuture<T>,
+    ) -> StoreFuture<T> {
         // A store that panics may be inconsistent; so may one that returns an error.
         match catch_unwind(AssertUnwindSafe(|| call(&*self.0))) {
             Ok(stored) => Box::pin(async {
@@ -43,47 +43,51 @@ impl TokenStore for Guarded {
         name.unwrap_or_else(|_| "a store".to_owned())
     }
 
-    fn open(&self) -> Stored<()> {
+    fn open(&self) -> StoreFuture<()> {
         self.call(|store| store.open())
     }
 
-    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
-        self.call(|store| store.swap_key_check(there, new))
+    fn compare_and_swap_key_check(
+        &self,
+        there: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> StoreFuture<Vec<u8>> {
+        self.call(|store| store.compare_and_swap_key_check(there, new))
     }
 
     fn outlives_process(&self) -> bool {
         self.0.outlives_process()
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
         self.call(|store| store.put(tokens))
     }
 
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         self.call(|store| store.replace_if(expected, new))
     }
 
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         self.call(|store| store.remove_if(installation_id, expected))
     }
 
-    fn server_time(&self) -> Stored<Option<SystemTime>> {
+    fn server_time(&self) -> StoreFuture<Option<SystemTime>> {
         self.call(|store| store.server_time())
     }
 
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         self.call(|store| store.get(installation_id))
     }
 
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
-        self.call(|store| store.on_site(cloud_id))
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {
+        self.call(|store| store.find_by_site(cloud_id))
     }
 
-    fn list(&self, page: Page) -> Stored<Listed> {
+    fn list(&self, page: PageRequest) -> StoreFuture<TokenPage> {
         self.call(|store| store.list(page))
     }
 
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {
         self.call(|store| store.purge(ended_before))
     }
 }

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::{LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, Stored, TokenStore};
+use super::{LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreFuture, TokenPage, TokenStore};
 
 /// Keeps tokens for as long as the process lives. Clones share them.
 ///
@@ -14,7 +14,7 @@ use super::{LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, Stored, TokenStore};
 /// use forge_remote::prelude::*;
 /// use forge_remote::token::MemoryTokens;
 ///
-/// let app = App::new().tokens(MemoryTokens::new());
+/// let app = App::new().token_store(MemoryTokens::new());
 /// # let _ = app;
 /// ```
 #[derive(Clone, Default)]
@@ -46,7 +46,7 @@ impl fmt::Debug for MemoryTokens {
     }
 }
 
-fn done<T: Send + 'static>(value: T) -> Stored<T> {
+fn done<T: Send + 'static>(value: T) -> StoreFuture<T> {
     Box::pin(std::future::ready(Ok(value)))
 }
 
@@ -59,7 +59,11 @@ impl TokenStore for MemoryTokens {
         false
     }
 
-    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+    fn compare_and_swap_key_check(
+        &self,
+        there: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> StoreFuture<Vec<u8>> {
         let key_check = self.0.key_check.lock();
         let mut key_check = key_check.unwrap_or_else(PoisonError::into_inner);
         if *key_check == there {
@@ -68,7 +72,7 @@ impl TokenStore for MemoryTokens {
         done(key_check.get_or_insert(new).clone())
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
         let mut kept = self.tokens();
         for token in tokens {
             let ends = token.expires_at_millis();
@@ -83,11 +87,11 @@ impl TokenStore for MemoryTokens {
         done(())
     }
 
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         done(self.tokens().get(installation_id).cloned())
     }
 
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {
         let kept = self.tokens();
         let found = kept
             .values()
@@ -95,7 +99,7 @@ impl TokenStore for MemoryTokens {
         done(found.cloned().collect())
     }
 
-    fn list(&self, page: Page) -> Stored<Listed> {
+    fn list(&self, page: PageRequest) -> StoreFuture<TokenPage> {
         let kept = self.tokens();
         let start = match page.after {
             Some(after) => Bound::Excluded(after),
@@ -112,13 +116,13 @@ impl TokenStore for MemoryTokens {
             .collect();
         let more = rest.next().is_some();
         let next = tokens.last().filter(|_| more);
-        done(Listed {
+        done(TokenPage {
             next: next.map(|token| token.installation_id.clone()),
             tokens,
         })
     }
 
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         let mut kept = self.tokens();
         let there = kept.get_mut(&new.installation_id);
         let there = there.filter(|there| there.sealed == expected);
@@ -129,7 +133,7 @@ impl TokenStore for MemoryTokens {
         done(is_same)
     }
 
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         let mut kept = self.tokens();
         let there = kept.get(installation_id);
         let is_same = there.is_some_and(|there| there.sealed == expected);
@@ -139,7 +143,7 @@ impl TokenStore for MemoryTokens {
         done(is_same)
     }
 
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {
         let mut kept = self.tokens();
         let before = kept.len();
         kept.retain(|_, token| token.expires_at >= ended_before);

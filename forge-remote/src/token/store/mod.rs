@@ -56,8 +56,8 @@ impl SealedToken {
 
 /// A part of a store's tokens, by installation id in the order of its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Where the last page ended ([`Listed::next`]); from the beginning without.
+pub struct PageRequest {
+    /// Where the last page ended ([`TokenPage::next`]); from the beginning without.
     pub after: Option<String>,
     /// The most that may come back.
     pub limit: u32,
@@ -65,7 +65,7 @@ pub struct Page {
     pub ends_before: Option<SystemTime>,
 }
 
-impl Page {
+impl PageRequest {
     /// The first page.
     pub fn first(limit: u32) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Page {
 
 /// A page of tokens.
 #[derive(Clone, Debug, Default)]
-pub struct Listed {
+pub struct TokenPage {
     /// The tokens.
     pub tokens: Vec<SealedToken>,
     /// Where the next page begins; `None` on the last.
@@ -107,7 +107,7 @@ impl StoreError {
 
     /// What caused it.
     #[must_use]
-    pub fn caused_by(mut self, cause: impl Into<BoxError>) -> Self {
+    pub fn with_source(mut self, cause: impl Into<BoxError>) -> Self {
         self.source = Some(cause.into());
         self
     }
@@ -116,7 +116,7 @@ impl StoreError {
     /// [`TokenStore::open`] it ends the launch of an app; without this the app serves, and it is
     /// tried again.
     #[must_use]
-    pub fn of_setup(mut self) -> Self {
+    pub fn permanent(mut self) -> Self {
         self.is_setup = true;
         self
     }
@@ -127,7 +127,7 @@ impl StoreError {
 }
 
 /// What a store answers with.
-pub type Stored<T> = BoxFuture<Result<T, StoreError>>;
+pub type StoreFuture<T> = BoxFuture<Result<T, StoreError>>;
 
 /// A place where sealed tokens are kept: [`MemoryTokens`](super::MemoryTokens), SQLite, PostgreSQL,
 /// Redis, or one of your own.
@@ -138,7 +138,7 @@ pub trait TokenStore: Send + Sync + 'static {
     fn name(&self) -> String;
 
     /// Connects and brings the schema up to date. Several instances may do so at once.
-    fn open(&self) -> Stored<()> {
+    fn open(&self) -> StoreFuture<()> {
         Box::pin(std::future::ready(Ok(())))
     }
 
@@ -149,7 +149,11 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// A store without a place for it takes every `new` for the one that is there, as this does:
     /// then only the tokens tell whether a key is missing.
-    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+    fn compare_and_swap_key_check(
+        &self,
+        there: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> StoreFuture<Vec<u8>> {
         let _ = there;
         Box::pin(std::future::ready(Ok(new)))
     }
@@ -169,34 +173,34 @@ pub trait TokenStore: Send + Sync + 'static {
     ///
     /// A write that returned an error, or that the caller stopped waiting for, should not be
     /// executed afterwards: give the server a time limit below the caller's 10 seconds.
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()>;
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()>;
 
     /// Replaces the record of `new`'s installation if its sealed bytes still are `expected`; returns
     /// whether it did. The comparison and the write are one step. Sealed bytes contain a random
     /// nonce, so equal bytes are the same write: a delayed call never overwrites a later record.
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool>;
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool>;
 
     /// Removes the record of an installation if its sealed bytes still are `expected`; returns
     /// whether it did. The comparison and the removal are one step.
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool>;
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool>;
 
     /// Returns the server's clock, where the store is a server that has one; `None` otherwise (the
     /// default). Instances whose own clocks disagree date removals and purge by it.
-    fn server_time(&self) -> Stored<Option<SystemTime>> {
+    fn server_time(&self) -> StoreFuture<Option<SystemTime>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
     /// The token of an installation; an error when what is there can't be read.
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>>;
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>>;
 
     /// The tokens of the installations on a site; what can't be read is passed over.
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>>;
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>>;
 
     /// A page of the tokens; what can't be read is passed over.
-    fn list(&self, page: Page) -> Stored<Listed>;
+    fn list(&self, page: PageRequest) -> StoreFuture<TokenPage>;
 
     /// Removes the tokens that ended before this; says how many.
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64>;
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64>;
 }
 
 /// A store in a box is a store.
@@ -205,47 +209,51 @@ impl TokenStore for Box<dyn TokenStore> {
         (**self).name()
     }
 
-    fn open(&self) -> Stored<()> {
+    fn open(&self) -> StoreFuture<()> {
         (**self).open()
     }
 
-    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
-        (**self).swap_key_check(there, new)
+    fn compare_and_swap_key_check(
+        &self,
+        there: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> StoreFuture<Vec<u8>> {
+        (**self).compare_and_swap_key_check(there, new)
     }
 
     fn outlives_process(&self) -> bool {
         (**self).outlives_process()
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
         (**self).put(tokens)
     }
 
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         (**self).get(installation_id)
     }
 
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
-        (**self).on_site(cloud_id)
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {
+        (**self).find_by_site(cloud_id)
     }
 
-    fn list(&self, page: Page) -> Stored<Listed> {
+    fn list(&self, page: PageRequest) -> StoreFuture<TokenPage> {
         (**self).list(page)
     }
 
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         (**self).replace_if(expected, new)
     }
 
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         (**self).remove_if(installation_id, expected)
     }
 
-    fn server_time(&self) -> Stored<Option<SystemTime>> {
+    fn server_time(&self) -> StoreFuture<Option<SystemTime>> {
         (**self).server_time()
     }
 
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {
         (**self).purge(ended_before)
     }
 }
@@ -314,7 +322,7 @@ pub(super) fn readable(store: &str, rows: Vec<Result<SealedToken, BadRow>>) -> V
 
 /// A page of rows in order, of which the last has this id: there may be a next one when it is full.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
-pub(super) fn listed(store: &str, rows: Vec<Result<SealedToken, BadRow>>, limit: u32) -> Listed {
+pub(super) fn listed(store: &str, rows: Vec<Result<SealedToken, BadRow>>, limit: u32) -> TokenPage {
     let full = rows.len() >= limit as usize;
     let id = |row: &Result<SealedToken, BadRow>| match row {
         Ok(token) => token.installation_id.clone(),
@@ -322,7 +330,7 @@ pub(super) fn listed(store: &str, rows: Vec<Result<SealedToken, BadRow>>, limit:
     };
     // One without an id leads nowhere.
     let last = rows.iter().rev().map(id).find(|id| !id.is_empty());
-    Listed {
+    TokenPage {
         next: last.filter(|_| full),
         tokens: readable(store, rows),
     }
@@ -340,7 +348,7 @@ pub(super) fn steps_left(
             "its schema has version {done}, and this version of forge-remote knows {known} at \
              most: update forge-remote"
         ))
-        .of_setup());
+        .permanent());
     }
     Ok((1..=known)
         .zip(steps.iter().copied())

@@ -10,8 +10,8 @@ use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
 
 use super::{
-    BadRow, LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, StoreError, Stored, TokenStore,
-    from_millis, listed, readable, steps_left, to_millis,
+    BadRow, LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
+    TokenStore, from_millis, listed, readable, steps_left, to_millis,
 };
 
 /// How long a connection may take.
@@ -69,7 +69,7 @@ macro_rules! select {
 /// use forge_remote::token::PostgresTokens;
 ///
 /// let url = "postgres://app:secret@db.example.com/app?sslmode=verify-full";
-/// let app = App::new().tokens(PostgresTokens::at(url));
+/// let app = App::new().token_store(PostgresTokens::new(url));
 /// # let _ = app;
 /// ```
 #[derive(Clone)]
@@ -88,7 +88,7 @@ impl fmt::Debug for PostgresTokens {
 impl PostgresTokens {
     /// A store in the database with this URL: `postgres://user:password@host/database`. Nothing is
     /// connected yet. TLS is used when the server has it; `?sslmode=verify-full` insists.
-    pub fn at(url: impl AsRef<str>) -> Self {
+    pub fn new(url: impl AsRef<str>) -> Self {
         // The error can hold a part of the URL, and with it the password.
         let options = url.as_ref().parse::<PgConnectOptions>().map_err(|_| {
             Arc::from("its URL can't be read: expected postgres://user@host/database")
@@ -111,7 +111,7 @@ impl PostgresTokens {
     fn pool(&self) -> Result<PgPool, StoreError> {
         let options = match &self.options {
             Ok(options) => options,
-            Err(problem) => return Err(StoreError::new(&**problem).of_setup()),
+            Err(problem) => return Err(StoreError::new(&**problem).permanent()),
         };
         let pool = self.pool.get_or_init(|| {
             PgPoolOptions::new()
@@ -263,8 +263,8 @@ fn failed(error: sqlx::Error) -> StoreError {
     // Who one is (28), a database that isn't there (3D), a schema (3F), rights.
     let classes = ["28", "3D", "3F", "42501"];
     let is_setup = classes.iter().any(|class| code.starts_with(class));
-    let failed = StoreError::new(format!("PostgreSQL failed{advice}")).caused_by(error);
-    if is_setup { failed.of_setup() } else { failed }
+    let failed = StoreError::new(format!("PostgreSQL failed{advice}")).with_source(error);
+    if is_setup { failed.permanent() } else { failed }
 }
 
 /// A row of `select!`.
@@ -292,11 +292,15 @@ impl TokenStore for PostgresTokens {
         }
     }
 
-    fn open(&self) -> Stored<()> {
+    fn open(&self) -> StoreFuture<()> {
         Box::pin(self.clone().migrate())
     }
 
-    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+    fn compare_and_swap_key_check(
+        &self,
+        there: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> StoreFuture<Vec<u8>> {
         let this = self.clone();
         Box::pin(async move {
             let swap = sqlx::query(
@@ -316,11 +320,11 @@ impl TokenStore for PostgresTokens {
         })
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
         Box::pin(self.clone().put_all(tokens))
     }
 
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
             let rows = sqlx::query(select!("WHERE installation_id = $1"))
@@ -332,7 +336,7 @@ impl TokenStore for PostgresTokens {
         })
     }
 
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {
         let (this, id) = (self.clone(), cloud_id.to_owned());
         Box::pin(async move {
             let rows = sqlx::query(select!("WHERE cloud_ids @> $1 ORDER BY installation_id"))
@@ -344,7 +348,7 @@ impl TokenStore for PostgresTokens {
         })
     }
 
-    fn list(&self, page: Page) -> Stored<Listed> {
+    fn list(&self, page: PageRequest) -> StoreFuture<TokenPage> {
         let this = self.clone();
         Box::pin(async move {
             let rows = sqlx::query(select!(
@@ -361,7 +365,7 @@ impl TokenStore for PostgresTokens {
         })
     }
 
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         let this = self.clone();
         Box::pin(async move {
             let replace = sqlx::query(
@@ -378,7 +382,7 @@ impl TokenStore for PostgresTokens {
         })
     }
 
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
             let remove =
@@ -388,7 +392,7 @@ impl TokenStore for PostgresTokens {
         })
     }
 
-    fn server_time(&self) -> Stored<Option<SystemTime>> {
+    fn server_time(&self) -> StoreFuture<Option<SystemTime>> {
         let this = self.clone();
         Box::pin(async move {
             let millis = "SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT";
@@ -398,7 +402,7 @@ impl TokenStore for PostgresTokens {
         })
     }
 
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {
         let this = self.clone();
         Box::pin(async move {
             let purge = sqlx::query("DELETE FROM forge_remote_tokens WHERE expires_at < $1");

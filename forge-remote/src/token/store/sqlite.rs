@@ -13,8 +13,8 @@ use sqlx::sqlite::{
 };
 
 use super::{
-    BadRow, LONGEST_LEAD_MILLIS, Page, SealedToken, StoreError, Stored, TokenStore, from_millis,
-    listed, readable, steps_left, to_millis,
+    BadRow, LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
+    from_millis, listed, readable, steps_left, to_millis,
 };
 
 /// How long a writer waits for another.
@@ -65,7 +65,7 @@ macro_rules! select {
 /// use forge_remote::prelude::*;
 /// use forge_remote::token::SqliteTokens;
 ///
-/// let app = App::new().tokens(SqliteTokens::at("tokens.db"));
+/// let app = App::new().token_store(SqliteTokens::new("tokens.db"));
 /// # let _ = app;
 /// ```
 #[derive(Clone)]
@@ -82,7 +82,7 @@ impl fmt::Debug for SqliteTokens {
 
 impl SqliteTokens {
     /// A store in this file. Nothing is opened yet.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
+    pub fn new(path: impl Into<PathBuf>) -> Self {
         let path: PathBuf = path.into();
         Self {
             path: path.into(),
@@ -114,8 +114,8 @@ impl SqliteTokens {
     async fn open_now(self) -> Result<(), StoreError> {
         make_private(&self.path).map_err(|error| {
             StoreError::new("the file can't be made or written")
-                .caused_by(error)
-                .of_setup()
+                .with_source(error)
+                .permanent()
         })?;
         // SQLite doesn't wait for others by itself when the journal's mode is to change, as it
         // does with the first of several processes, or while the app uses the file in another
@@ -239,8 +239,8 @@ fn failed(error: sqlx::Error) -> StoreError {
         code,
         Some(SQLITE_READONLY | SQLITE_CANTOPEN | SQLITE_NOTADB)
     );
-    let failed = StoreError::new(format!("SQLite failed{advice}")).caused_by(error);
-    if is_setup { failed.of_setup() } else { failed }
+    let failed = StoreError::new(format!("SQLite failed{advice}")).with_source(error);
+    if is_setup { failed.permanent() } else { failed }
 }
 
 /// Source: <https://sqlite.org/rescode.html>; the low byte of every code
@@ -283,11 +283,15 @@ impl TokenStore for SqliteTokens {
         format!("SQLite `{}`", self.path.display())
     }
 
-    fn open(&self) -> Stored<()> {
+    fn open(&self) -> StoreFuture<()> {
         Box::pin(self.clone().open_now())
     }
 
-    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+    fn compare_and_swap_key_check(
+        &self,
+        there: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> StoreFuture<Vec<u8>> {
         let this = self.clone();
         Box::pin(async move {
             let swap = sqlx::query(
@@ -312,11 +316,11 @@ impl TokenStore for SqliteTokens {
         })
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
         Box::pin(self.clone().put_all(tokens))
     }
 
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
             let rows = sqlx::query(concat!(select!(), " WHERE installation_id = ?1"))
@@ -328,7 +332,7 @@ impl TokenStore for SqliteTokens {
         })
     }
 
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {
         let (this, id) = (self.clone(), cloud_id.to_owned());
         Box::pin(async move {
             let rows = sqlx::query(concat!(
@@ -345,7 +349,7 @@ impl TokenStore for SqliteTokens {
         })
     }
 
-    fn list(&self, page: Page) -> Stored<super::Listed> {
+    fn list(&self, page: PageRequest) -> StoreFuture<super::TokenPage> {
         let this = self.clone();
         Box::pin(async move {
             let rows = sqlx::query(concat!(
@@ -364,7 +368,7 @@ impl TokenStore for SqliteTokens {
         })
     }
 
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         let this = self.clone();
         Box::pin(async move {
             let mut transaction = this.pool().begin().await.map_err(failed)?;
@@ -388,7 +392,7 @@ impl TokenStore for SqliteTokens {
         })
     }
 
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
             let remove =
@@ -399,7 +403,7 @@ impl TokenStore for SqliteTokens {
         })
     }
 
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {
         let this = self.clone();
         Box::pin(async move {
             sqlx::query("DELETE FROM forge_remote_tokens WHERE expires_at < ?1")

@@ -15,8 +15,8 @@ async fn main() -> Result<()> {
     match std::env::var("KEPT") {
         Ok(file) => {
             let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
-            let tokens = Tokens::new(SqliteTokens::at(file)).keys(key);
-            app.tokens(tokens).run().await
+            let tokens = Tokens::new(SqliteTokens::new(file)).keys(key);
+            app.token_store(tokens).run().await
         }
         Err(_) => app.run().await,
     }

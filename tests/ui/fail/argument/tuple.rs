@@ -1,7 +1,7 @@
 use forge_remote::prelude::*;
 
 #[trigger(events = ["avi:jira:created:issue"])]
-async fn changed((retry, call): (Retry, Invocation)) {
+async fn changed((retry, call): (RetryContext, Invocation)) {
     let _ = (retry, call);
 }
 

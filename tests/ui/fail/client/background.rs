@@ -1,4 +1,4 @@
-use forge_remote::client::Atlassian;
+use forge_remote::client::AtlassianClient;
 use forge_remote::prelude::*;
 
 async fn takes_a_call(call: Invocation) -> Result<()> {
@@ -6,7 +6,7 @@ async fn takes_a_call(call: Invocation) -> Result<()> {
     Ok(())
 }
 
-async fn returns_nothing(atlassian: Atlassian) {
+async fn returns_nothing(atlassian: AtlassianClient) {
     drop(atlassian);
 }
 

@@ -1,4 +1,4 @@
-use forge_remote::client::Client;
+use forge_remote::client::ProductClient;
 use forge_remote::{path, prelude::*};
 
 fn wrong_token(call: &Invocation, app: &SystemToken, user: &UserToken) {
@@ -7,7 +7,7 @@ fn wrong_token(call: &Invocation, app: &SystemToken, user: &UserToken) {
     call.storage(user);
 }
 
-fn wrong_path(jira: &Client, key: &str) {
+fn wrong_path(jira: &ProductClient, key: &str) {
     jira.get(format!("/rest/api/3/issue/{key}"));
     jira.get(path!("/rest/api/3/issue/{}"));
     jira.get(path!("/rest/api/3/issue/{}?fields=summary", key));

@@ -1,4 +1,4 @@
-use forge_remote::kinds::{StaticOutput, WebResponse};
+use forge_remote::kinds::{WebTriggerOutput, WebTriggerResponse};
 use forge_remote::prelude::*;
 
 #[web_trigger(outputs = ["wrong=400 Not found"])]
@@ -38,13 +38,13 @@ async fn no_list() {}
 async fn nothing() {}
 
 #[web_trigger(outputs = ["ok=200"])]
-async fn a_response() -> Result<WebResponse> {
-    Ok(WebResponse::new(200, ""))
+async fn a_response() -> Result<WebTriggerResponse> {
+    Ok(WebTriggerResponse::new(200, ""))
 }
 
 #[web_trigger]
-async fn no_outputs() -> Result<Json<StaticOutput>> {
-    Ok(Json(StaticOutput::new("ok")))
+async fn no_outputs() -> Result<Json<WebTriggerOutput>> {
+    Ok(Json(WebTriggerOutput::new("ok")))
 }
 
 fn main() {}

@@ -147,7 +147,7 @@ impl Link {
     ) -> Result<(MultiplexedConnection, u64, Option<ServerClock>, bool), StoreError> {
         let client = match &self.client {
             Ok(client) => client,
-            Err(problem) => return Err(StoreError::new(*problem).of_setup()),
+            Err(problem) => return Err(StoreError::new(*problem).permanent()),
         };
         let mut connected = self.connected.lock().await;
         if let Some(connection) = &connected.connection {
@@ -220,14 +220,14 @@ fn failed(error: &RedisError) -> StoreError {
         let refused = StoreError::new(refused(first));
         return match first.code() {
             "NOAUTH" | "WRONGPASS" | "NOPERM" | "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
-                refused.of_setup()
+                refused.permanent()
             }
             _ => refused,
         };
     }
     match error.kind() {
         ErrorKind::AuthenticationFailed => {
-            StoreError::new("Redis refused the user and password of its URL").of_setup()
+            StoreError::new("Redis refused the user and password of its URL").permanent()
         }
         ErrorKind::Io if error.is_timeout() => StoreError::new(format!(
             "Redis did not answer within {} seconds",

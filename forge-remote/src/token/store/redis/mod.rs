@@ -11,8 +11,8 @@ use std::time::SystemTime;
 use redis::{Pipeline, RedisError, RedisResult, Script};
 
 use super::{
-    BadRow, LONGEST_LEAD_MILLIS, Listed, Page, SealedToken, StoreError, Stored, TokenStore,
-    from_millis, readable, to_millis,
+    BadRow, LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
+    TokenStore, from_millis, readable, to_millis,
 };
 use link::Link;
 use scripts::{PURGE, PUT, REMOVE, SWAP};
@@ -37,7 +37,7 @@ const KEPT_AFTER_END_MILLIS: i64 = 24 * 3600 * 1000;
 /// use forge_remote::prelude::*;
 /// use forge_remote::token::RedisTokens;
 ///
-/// let app = App::new().tokens(RedisTokens::at("rediss://:secret@cache.example.com"));
+/// let app = App::new().token_store(RedisTokens::new("rediss://:secret@cache.example.com"));
 /// # let _ = app;
 /// ```
 #[derive(Clone)]
@@ -55,7 +55,7 @@ impl fmt::Debug for RedisTokens {
 impl RedisTokens {
     /// A store in the server with this URL: `redis://:password@host:6379/0`, `rediss://…` for TLS.
     /// Nothing is connected yet; each instance then uses one connection.
-    pub fn at(url: impl AsRef<str>) -> Self {
+    pub fn new(url: impl AsRef<str>) -> Self {
         Self {
             link: Arc::new(Link::to(url.as_ref())),
             prefix: Arc::from("forge-remote"),
@@ -108,7 +108,7 @@ impl RedisTokens {
                 return Err(StoreError::new(format!(
                     "it is Redis {version}: 7 or newer is needed, or Valkey"
                 ))
-                .of_setup());
+                .permanent());
             }
         }
         if let (Some(&limit), Some(&policy)) = (told.get("maxmemory"), told.get("maxmemory_policy"))
@@ -144,9 +144,9 @@ impl RedisTokens {
         probe.get(&id).await?;
         probe.clone().on_site_now(site).await?;
         for ends_before in [None, Some(from_millis(2))] {
-            let page = Page {
+            let page = PageRequest {
                 ends_before,
-                ..Page::first(1)
+                ..PageRequest::first(1)
             };
             probe.clone().list_now(page).await?;
         }
@@ -232,7 +232,7 @@ impl RedisTokens {
         Ok(tokens)
     }
 
-    async fn list_now(self, page: Page) -> Result<Listed, StoreError> {
+    async fn list_now(self, page: PageRequest) -> Result<TokenPage, StoreError> {
         let limit = page.limit as usize;
         let mut pipeline = redis::pipe();
         let ids: Vec<String> = match page.ends_before {
@@ -264,7 +264,7 @@ impl RedisTokens {
         }
         let full = ids.len() >= limit;
         let next = ids.last().filter(|_| full).cloned();
-        Ok(Listed { tokens, next })
+        Ok(TokenPage { tokens, next })
     }
 }
 
@@ -309,11 +309,15 @@ impl TokenStore for RedisTokens {
         }
     }
 
-    fn open(&self) -> Stored<()> {
+    fn open(&self) -> StoreFuture<()> {
         Box::pin(self.clone().open_now())
     }
 
-    fn swap_key_check(&self, there: Option<Vec<u8>>, new: Vec<u8>) -> Stored<Vec<u8>> {
+    fn compare_and_swap_key_check(
+        &self,
+        there: Option<Vec<u8>>,
+        new: Vec<u8>,
+    ) -> StoreFuture<Vec<u8>> {
         let this = self.clone();
         Box::pin(async move {
             let mut pipeline = redis::pipe();
@@ -326,11 +330,11 @@ impl TokenStore for RedisTokens {
         })
     }
 
-    fn put(&self, tokens: Vec<SealedToken>) -> Stored<()> {
+    fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
         Box::pin(self.clone().put_all(tokens))
     }
 
-    fn get(&self, installation_id: &str) -> Stored<Option<SealedToken>> {
+    fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
             let row = this.rows(&[id]).await?.pop();
@@ -338,15 +342,15 @@ impl TokenStore for RedisTokens {
         })
     }
 
-    fn on_site(&self, cloud_id: &str) -> Stored<Vec<SealedToken>> {
+    fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>> {
         Box::pin(self.clone().on_site_now(cloud_id.to_owned()))
     }
 
-    fn list(&self, page: Page) -> Stored<Listed> {
+    fn list(&self, page: PageRequest) -> StoreFuture<TokenPage> {
         Box::pin(self.clone().list_now(page))
     }
 
-    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> Stored<bool> {
+    fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         let this = self.clone();
         Box::pin(async move {
             let pipeline = |deadline| {
@@ -360,7 +364,7 @@ impl TokenStore for RedisTokens {
         })
     }
 
-    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> Stored<bool> {
+    fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         let (this, id) = (self.clone(), installation_id.to_owned());
         Box::pin(async move {
             let pipeline = |deadline: i64| {
@@ -382,12 +386,12 @@ impl TokenStore for RedisTokens {
         })
     }
 
-    fn server_time(&self) -> Stored<Option<SystemTime>> {
+    fn server_time(&self) -> StoreFuture<Option<SystemTime>> {
         let this = self.clone();
         Box::pin(async move { Ok(this.link.server_time().await?.map(from_millis)) })
     }
 
-    fn purge(&self, ended_before: SystemTime) -> Stored<u64> {
+    fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {
         let this = self.clone();
         Box::pin(async move {
             let pipeline = |deadline: i64| {
