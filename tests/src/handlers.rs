@@ -1,4 +1,4 @@
-//! The handlers under attack. Each writes down what it saw.
+//! The handlers of the app under test, each of which records its calls.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,17 +6,17 @@ use forge_remote::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// What handlers saw, in order.
+/// The calls that handlers saw, in order.
 #[derive(Clone, Debug, Default)]
 pub struct Seen(Arc<Mutex<Vec<Value>>>);
 
 impl Seen {
-    /// How many calls came through.
+    /// Returns the number of calls.
     pub fn count(&self) -> usize {
         self.0.lock().unwrap().len()
     }
 
-    /// The last call.
+    /// Returns the last call.
     pub fn last(&self) -> Option<Value> {
         self.0.lock().unwrap().last().cloned()
     }
@@ -40,7 +40,7 @@ impl Seen {
     }
 }
 
-/// The platform's own call.
+/// A call by the platform.
 #[scheduled_trigger(interval = "hour", auth = system, key = "tick-trigger", endpoint = "tick", path = "/tick")]
 pub async fn tick(
     call: Invocation,
@@ -66,7 +66,7 @@ pub async fn ui(
     Ok(Json(value))
 }
 
-/// What `echo` takes.
+/// The body of `echo`.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Question {
     /// Any text.

@@ -1,4 +1,4 @@
-//! An HTTP client that sends exactly the bytes it is given.
+//! An HTTP client that sends exactly the given bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,22 +9,22 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// No answer takes longer, or the server hangs.
-pub const PATIENCE: Duration = Duration::from_secs(8);
+/// Time limit for a response; a server that exceeds it hangs.
+pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// An answer.
+/// An HTTP response.
 #[derive(Clone, Debug)]
-pub struct Reply {
+pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     /// The headers, names in lower case.
     pub headers: Vec<(String, String)>,
-    /// The body, whole.
+    /// The whole body.
     pub body: Vec<u8>,
 }
 
-impl Reply {
-    /// The first header of this name.
+impl HttpResponse {
+    /// Returns the first header with this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -32,23 +32,23 @@ impl Reply {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The body as JSON; null when it is none.
+    /// Returns the body as JSON; null when it isn't JSON.
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The first of the body, for a message.
+    /// Returns the start of the body, for a message.
     pub fn excerpt(&self) -> String {
         self.text().chars().take(120).collect()
     }
 }
 
-/// A request, written with as little of HTTP as the test wants.
+/// A request, of which a test controls every byte.
 #[derive(Clone, Debug)]
 pub struct Call {
     method: String,
@@ -60,7 +60,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// A request with `Host`, Forge's trace headers, a length, and `Connection: close`.
+    /// Returns a request with `Host`, Forge's trace headers, a length, and `Connection: close`.
     pub fn new(method: &str, target: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -72,43 +72,42 @@ impl Call {
         }
     }
 
-    /// POST.
+    /// Returns a POST request.
     pub fn post(target: &str) -> Self {
         Self::new("POST", target)
     }
 
-    /// With `Authorization: Bearer` and this token.
+    /// Adds `Authorization: Bearer` with this token.
     pub fn bearer(self, token: &str) -> Self {
         self.header("Authorization", format!("Bearer {token}"))
     }
 
-    /// With one more header, of any bytes.
+    /// Adds a header of any bytes.
     pub fn header(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
         self.headers
             .push((name.as_ref().to_vec(), value.as_ref().to_vec()));
         self
     }
 
-    /// With a body.
+    /// Sets the body.
     pub fn body(mut self, body: impl AsRef<[u8]>) -> Self {
         self.body = body.as_ref().to_vec();
         self
     }
 
-    /// With a JSON body and its content type.
+    /// Sets a JSON body and its content type.
     pub fn json(self, body: &Value) -> Self {
         self.header("Content-Type", "application/json")
             .body(body.to_string())
     }
 
-    /// Without a `Content-Length`: the body's bytes stand as they are, and a header must say how
-    /// long it is, or not.
+    /// Omits `Content-Length`. The body is sent as it is, and other headers may declare its length.
     pub fn unframed(mut self) -> Self {
         self.framed = false;
         self
     }
 
-    /// With the body in chunks of this size.
+    /// Sends the body in chunks of this size.
     pub fn chunked(mut self, size: usize) -> Self {
         let mut chunked = Vec::new();
         for chunk in self.body.chunks(size) {
@@ -121,13 +120,13 @@ impl Call {
         self.unframed().header("Transfer-Encoding", "chunked")
     }
 
-    /// Without `Connection: close`.
+    /// Omits `Connection: close`.
     pub fn keep_alive(mut self) -> Self {
         self.close = false;
         self
     }
 
-    /// The bytes on the wire.
+    /// Returns the bytes on the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = format!(
             "{} {} HTTP/1.1\r\nHost: backend.example.com\r\n",
@@ -155,7 +154,7 @@ impl Call {
     }
 }
 
-/// One connection.
+/// An HTTP/1.1 connection that sends and receives raw bytes.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -164,7 +163,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects.
+    /// Opens a connection.
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -175,8 +174,8 @@ impl Connection {
         })
     }
 
-    /// Sends these bytes. A server that has seen enough may stop reading: that isn't an error, its
-    /// answer counts. False when it did.
+    /// Sends these bytes. Returns false when the server stopped reading, which is not an error: its
+    /// response counts.
     pub async fn send(&mut self, bytes: &[u8]) -> bool {
         let Self {
             stream,
@@ -185,9 +184,9 @@ impl Connection {
         } = self;
         let (mut reader, mut writer) = stream.split();
         let mut chunk = vec![0; 16 * 1024];
-        // An answer may come while we still write: read it, or both sides wait for ever.
+        // A response may arrive during the write: read it, or both sides wait forever.
         let write = async {
-            let written = timeout(PATIENCE, writer.write_all(bytes)).await;
+            let written = timeout(RESPONSE_TIMEOUT, writer.write_all(bytes)).await;
             matches!(written, Ok(Ok(())))
         };
         tokio::pin!(write);
@@ -206,25 +205,28 @@ impl Connection {
         }
     }
 
-    /// Says that nothing more will be sent.
+    /// Closes the sending side.
     pub async fn finish(&mut self) {
         let _ = self.stream.shutdown().await;
     }
 
-    /// The next answer; `None` when the connection ends before it, an error when it hangs.
-    pub async fn reply(&mut self) -> io::Result<Option<Reply>> {
-        self.reply_to("POST").await
+    /// Returns the next response; `None` when the connection ends first, an error on a timeout.
+    pub async fn response(&mut self) -> io::Result<Option<HttpResponse>> {
+        self.response_to("POST").await
     }
 
-    /// As [`reply`](Self::reply), for a request of this method.
-    pub async fn reply_to(&mut self, method: &str) -> io::Result<Option<Reply>> {
-        match timeout(PATIENCE, self.read_reply(method)).await {
-            Ok(reply) => reply,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
+    /// Returns the next response to a request with this method.
+    pub async fn response_to(&mut self, method: &str) -> io::Result<Option<HttpResponse>> {
+        match timeout(RESPONSE_TIMEOUT, self.read_response(method)).await {
+            Ok(response) => response,
+            Err(_) => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "no response in time",
+            )),
         }
     }
 
-    /// Whether the server ends the connection, within this time and without another byte.
+    /// Returns whether the server closes the connection within this time without sending a byte.
     pub async fn is_closed_within(&mut self, time: Duration) -> bool {
         let mut byte = [0];
         self.buffer.is_empty()
@@ -234,24 +236,24 @@ impl Connection {
             )
     }
 
-    /// Whether the server says anything, or ends the connection, within this time.
-    pub async fn has_answer_within(&mut self, time: Duration) -> bool {
+    /// Returns whether the server sends a byte or closes the connection within this time.
+    pub async fn has_response_within(&mut self, time: Duration) -> bool {
         !self.buffer.is_empty() || timeout(time, self.more()).await.is_ok()
     }
 
-    async fn read_reply(&mut self, method: &str) -> io::Result<Option<Reply>> {
+    async fn read_response(&mut self, method: &str) -> io::Result<Option<HttpResponse>> {
         loop {
-            let Some(reply) = self.read_one(method).await? else {
+            let Some(response) = self.read_one(method).await? else {
                 return Ok(None);
             };
-            // "100 Continue" is no answer.
-            if !(100..200).contains(&reply.status) {
-                return Ok(Some(reply));
+            // "100 Continue" is not the final response.
+            if !(100..200).contains(&response.status) {
+                return Ok(Some(response));
             }
         }
     }
 
-    async fn read_one(&mut self, method: &str) -> io::Result<Option<Reply>> {
+    async fn read_one(&mut self, method: &str) -> io::Result<Option<HttpResponse>> {
         let end = loop {
             if let Some(at) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 break at;
@@ -274,29 +276,29 @@ impl Connection {
             let (name, value) = line.split_once(':').unwrap_or((line, ""));
             (name.trim().to_ascii_lowercase(), value.trim().to_owned())
         });
-        let mut reply = Reply {
+        let mut response = HttpResponse {
             status,
             headers: headers.collect(),
             body: Vec::new(),
         };
         if method == "HEAD" || (100..200).contains(&status) || status == 204 || status == 304 {
-            return Ok(Some(reply));
+            return Ok(Some(response));
         }
-        if let Some(length) = reply.header("content-length") {
+        if let Some(length) = response.header("content-length") {
             let length: usize = length.parse().map_err(|_| bad("no length"))?;
             while self.buffer.len() < length {
                 if !self.more().await? {
                     return Err(bad("cut off in the body"));
                 }
             }
-            reply.body = self.buffer.drain(..length).collect();
-        } else if reply.header("transfer-encoding").is_some() {
-            reply.body = self.read_chunks().await?;
+            response.body = self.buffer.drain(..length).collect();
+        } else if response.header("transfer-encoding").is_some() {
+            response.body = self.read_chunks().await?;
         } else {
             while self.more().await? {}
-            reply.body = std::mem::take(&mut self.buffer);
+            response.body = std::mem::take(&mut self.buffer);
         }
-        Ok(Some(reply))
+        Ok(Some(response))
     }
 
     async fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
@@ -330,7 +332,7 @@ impl Connection {
         let mut chunk = [0; 16 * 1024];
         let count = match self.stream.read(&mut chunk).await {
             Ok(count) => count,
-            // A server that refuses what it hasn't read resets the connection afterwards.
+            // A server that rejects a request without reading it all resets the connection.
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
             Err(error) => return Err(error),
         };
@@ -343,8 +345,8 @@ fn bad(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }
 
-/// Sends bytes on a connection of their own and takes the first answer.
-pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> io::Result<Option<Reply>> {
+/// Sends bytes on a new connection and returns the first response.
+pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> io::Result<Option<HttpResponse>> {
     let mut connection = Connection::open(address).await?;
     connection.send(bytes).await;
     let method = if bytes.starts_with(b"HEAD ") {
@@ -352,12 +354,12 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> io::Result<Option<Re
     } else {
         "POST"
     };
-    connection.reply_to(method).await
+    connection.response_to(method).await
 }
 
-/// Sends a call and takes its answer.
-pub async fn send(address: SocketAddr, call: &Call) -> io::Result<Reply> {
+/// Sends a call and returns its response.
+pub async fn send(address: SocketAddr, call: &Call) -> io::Result<HttpResponse> {
     exchange(address, &call.bytes())
         .await?
-        .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "closed without an answer"))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "closed without a response"))
 }

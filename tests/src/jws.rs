@@ -1,4 +1,4 @@
-//! A forge of tokens: every byte of a JWS is the caller's to choose.
+//! A JWS signer that lets the caller choose every byte.
 
 use std::time::{Duration, SystemTime};
 
@@ -8,55 +8,55 @@ use serde_json::{Map, Value, json};
 
 use crate::rsa::{RsaKey, Scheme, first};
 
-/// The app that is tested.
+/// The ARI of the app under test.
 pub const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
-/// Another app of the same platform.
+/// The ARI of another app.
 pub const OTHER_APP_ID: &str = "ari:cloud:ecosystem::app/11111111-2222-3333-4444-555555555555";
 /// The installation in every token.
 pub const INSTALLATION_ID: &str =
     "ari:cloud:ecosystem::installation/0a3a7799-53ae-4a5b-9e7e-03338980abb5";
 /// The issuer of every FIT.
 pub const ISSUER: &str = "forge/invocation-token";
-/// The first published key's id; as Atlassian's, it has slashes.
+/// The first published key's id, which has slashes like Atlassian's.
 pub const FIRST_KID: &str = "forge/invocation-token/wf-f641e7a7-0001";
 /// The second published key's id.
 pub const SECOND_KID: &str = "forge/invocation-token/wf-f641e7a7-0002";
 
-/// Base64url without padding.
+/// Encodes base64url without padding.
 pub fn b64(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The bytes of base64url without padding.
+/// Decodes base64url without padding.
 pub fn unb64(text: &str) -> Vec<u8> {
     URL_SAFE_NO_PAD.decode(text).unwrap()
 }
 
-/// A token of these bytes, RS256 over them.
+/// Encodes these bytes as a token and signs it with RS256.
 pub fn compact(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>, key: &RsaKey) -> String {
     compact_text(&b64(header), &b64(payload), key)
 }
 
-/// A token of these parts as they stand, RS256 over them.
+/// Joins these encoded parts to a token and signs it with RS256.
 pub fn compact_text(header: &str, payload: &str, key: &RsaKey) -> String {
     let signed = format!("{header}.{payload}");
     let signature = key.sign(Scheme::Rs256, signed.as_bytes());
     format!("{signed}.{}", b64(signature))
 }
 
-/// A token's parts.
+/// Splits a token into its parts.
 pub fn parts(token: &str) -> [&str; 3] {
     let parts: Vec<&str> = token.split('.').collect();
     parts.try_into().unwrap()
 }
 
-/// The token with another signature.
+/// Replaces a token's signature.
 pub fn with_signature(token: &str, signature: impl AsRef<[u8]>) -> String {
     let [header, payload, _] = parts(token);
     format!("{header}.{payload}.{}", b64(signature))
 }
 
-/// A Forge Invocation Token before it is signed.
+/// An unsigned Forge Invocation Token.
 #[derive(Clone, Debug)]
 pub struct Fit {
     /// The protected header.
@@ -65,13 +65,13 @@ pub struct Fit {
     pub claims: Value,
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 pub fn seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_secs()).unwrap()
 }
 
-/// A token id that no other token has.
+/// Returns a unique id.
 pub fn unique_id() -> String {
     let mut bytes = [0; 20];
     aws_lc_rs::rand::fill(&mut bytes).unwrap();
@@ -79,7 +79,7 @@ pub fn unique_id() -> String {
 }
 
 impl Fit {
-    /// A call by the platform itself, for the endpoint with this key.
+    /// Returns the token of a call by the platform, for the endpoint with this key.
     pub fn backend(now: SystemTime, endpoint: &str) -> Self {
         let mut fit = Self::page(now);
         fit = fit
@@ -88,7 +88,7 @@ impl Fit {
         fit.without("/context").without("/principal")
     }
 
-    /// A call by a page with a user, with all claims that Atlassian documents.
+    /// Returns the token of a call by a page with a user, with all claims that Atlassian documents.
     pub fn page(now: SystemTime) -> Self {
         let issued = seconds(now);
         let site = "d0d52620-3203-4cfa-8db5-f2587155f0dd";
@@ -157,7 +157,7 @@ impl Fit {
         }
     }
 
-    /// With a claim; `/app/module/key` names one inside others.
+    /// Sets a claim; `/app/module/key` names a nested one.
     pub fn claim(mut self, pointer: &str, value: impl Into<Value>) -> Self {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         let parent = self
@@ -170,7 +170,7 @@ impl Fit {
         self
     }
 
-    /// Without a claim.
+    /// Removes a claim.
     pub fn without(mut self, pointer: &str) -> Self {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
         let parent = self
@@ -183,7 +183,7 @@ impl Fit {
         self
     }
 
-    /// Issued at another time; it ends 25 seconds later.
+    /// Sets the time of issue; the token expires 25 seconds later.
     pub fn issued(self, at: SystemTime) -> Self {
         let issued = seconds(at);
         self.claim("/iat", issued)
@@ -191,7 +191,7 @@ impl Fit {
             .claim("/exp", issued + 25)
     }
 
-    /// With a member in the header.
+    /// Sets a header member.
     pub fn head(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.header
             .as_object_mut()
@@ -200,24 +200,23 @@ impl Fit {
         self
     }
 
-    /// Without a member in the header.
+    /// Removes a header member.
     pub fn headless(mut self, name: &str) -> Self {
         self.header.as_object_mut().unwrap().remove(name).unwrap();
         self
     }
 
-    /// The header's JSON.
+    /// Returns the header's JSON.
     pub fn header_json(&self) -> String {
         self.header.to_string()
     }
 
-    /// The claims' JSON.
+    /// Returns the claims' JSON.
     pub fn claims_json(&self) -> String {
         self.claims.to_string()
     }
 
-    /// The claims' JSON, with a member written by hand at its front, or in place of the one of the
-    /// same name.
+    /// Returns the claims' JSON with a hand-written first member, which replaces one of the same name.
     pub fn claims_json_with(&self, name: &str, json: &str) -> String {
         let mut claims: Map<String, Value> = self.claims.as_object().unwrap().clone();
         claims.remove(name);
@@ -225,41 +224,41 @@ impl Fit {
         format!("{{\"{name}\":{json},{}", &rest[1..])
     }
 
-    /// Signed by this key; the header's `kid` stays as it is.
+    /// Signs with this key and does not change the header's `kid`.
     pub fn sign(&self, key: &RsaKey) -> String {
         compact(self.header_json(), self.claims_json(), key)
     }
 
-    /// Signed by the first published key.
+    /// Signs with the first published key.
     pub fn token(&self) -> String {
         self.sign(first())
     }
 
-    /// Signed under this scheme, with its name in the header.
+    /// Signs with this scheme and names it in the header.
     pub fn sign_as(&self, scheme: Scheme, key: &RsaKey) -> String {
         let fit = self.clone().head("alg", scheme.alg());
         let signed = format!("{}.{}", b64(fit.header_json()), b64(fit.claims_json()));
         format!("{signed}.{}", b64(key.sign(scheme, signed.as_bytes())))
     }
 
-    /// Header, payload and a signature made from them by hand.
+    /// Signs with a custom function.
     pub fn sign_with(&self, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
         let signed = format!("{}.{}", b64(self.header_json()), b64(self.claims_json()));
         format!("{signed}.{}", b64(sign(signed.as_bytes())))
     }
 }
 
-/// A time so many seconds from another.
+/// Returns a time this many seconds after another.
 pub fn later(time: SystemTime, seconds: u64) -> SystemTime {
     time + Duration::from_secs(seconds)
 }
 
-/// A key-set document.
+/// Returns a key-set document.
 pub fn key_set(keys: &[Value]) -> Value {
     json!({ "keys": keys })
 }
 
-/// The platform's own: two keys.
+/// Returns the platform's key set of two keys.
 pub fn published() -> Value {
     key_set(&[
         crate::rsa::first().jwk(FIRST_KID),

@@ -1,24 +1,24 @@
-//! What the tests of forge-remote from outside share: a forge of tokens, a key-set server that can
-//! misbehave, an HTTP client that sends any bytes, and an app under test with witnesses.
+//! Helpers that the integration tests of forge-remote share: a token signer, a key-set server that
+//! can misbehave, an HTTP client that sends any bytes, and an app under test that records its calls.
 //!
-//! Nothing here uses forge-remote's own test kit, because a fault in the one must not hide in the
-//! other. The exceptions test what comes after verification: `back` calls going out, `kept` tokens,
-//! `served` the server.
+//! Nothing here uses forge-remote's own test kit, so that a fault in the kit cannot hide a fault in
+//! the library. The exceptions test what follows verification: `fake_api` (outgoing calls),
+//! `token_app` (stored tokens) and `served_app` (the server).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
-pub mod back;
+pub mod fake_api;
 pub mod handlers;
 pub mod http;
+pub mod jwks_server;
 pub mod jws;
-pub mod kept;
-pub mod logged;
+pub mod log_capture;
 pub mod padding;
-pub mod plain;
+pub mod plain_process;
 pub mod report;
-pub mod rig;
 pub mod rsa;
-pub mod served;
-pub mod servers;
-pub mod source;
+pub mod served_app;
+pub mod store_servers;
 pub mod stores;
+pub mod test_app;
+pub mod token_app;

@@ -1,4 +1,4 @@
-//! Paddings of RSASSA-PKCS1-v1_5, right and wrong ones (RFC 8017 §9.2).
+//! Valid and invalid paddings of RSASSA-PKCS1-v1_5 (RFC 8017 §9.2).
 
 use aws_lc_rs::digest;
 use num_bigint::BigUint;
@@ -16,7 +16,7 @@ pub fn sha256(message: &[u8]) -> Vec<u8> {
     digest::digest(&digest::SHA256, message).as_ref().to_vec()
 }
 
-/// The one right encoding.
+/// Returns the only valid encoding of a message.
 pub fn pkcs1_sha256(length: usize, message: &[u8]) -> Vec<u8> {
     type1(length, &info(&sha256(message)))
 }
@@ -26,13 +26,13 @@ fn info(digest: &[u8]) -> Vec<u8> {
     [&SHA256_INFO[..], digest].concat()
 }
 
-/// `00 01 FF … FF 00` and the content, as long as the modulus.
+/// Returns `00 01 FF … FF 00` and the content, as long as the modulus.
 pub fn type1(length: usize, content: &[u8]) -> Vec<u8> {
     let filling = length - content.len() - 3;
     [&[0, 1][..], &vec![0xff; filling], &[0], content].concat()
 }
 
-/// `00 01 FF … FF 00`, the content, and rubbish up to the end.
+/// Returns `00 01 FF … FF 00`, the content, and garbage up to the end.
 fn short_padding(length: usize, filling: usize, content: &[u8], rubbish: u8) -> Vec<u8> {
     let mut padded = [&[0, 1][..], &vec![0xff; filling], &[0], content].concat();
     padded.resize(length, rubbish);
@@ -54,7 +54,7 @@ const fn nist(number: u8) -> [u8; 9] {
     [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, number]
 }
 
-/// Every wrong encoding of a message, by name.
+/// Returns invalid encodings of a message, by name.
 pub fn wrong(length: usize, message: &[u8]) -> Vec<(String, Vec<u8>)> {
     let digest = sha256(message);
     let right = info(&digest);
@@ -117,7 +117,7 @@ pub fn wrong(length: usize, message: &[u8]) -> Vec<(String, Vec<u8>)> {
         [vec![0; length - digest.len()], digest.clone()].concat(),
     );
 
-    // Bleichenbacher: a short filling, what remains is the attacker's.
+    // Bleichenbacher: the padding is short, and the attacker chooses the remaining bytes.
     for filling in [0, 1, 7, 8, 9, 100] {
         for rubbish in [0, 0x41, 0xff] {
             let name =
@@ -317,7 +317,7 @@ pub fn wrong(length: usize, message: &[u8]) -> Vec<(String, Vec<u8>)> {
         ),
     );
 
-    // Other hashes: this one's digest under their names, and their own digests.
+    // Other hashes: the SHA-256 digest under their names, and their own digests.
     for (name, number) in [
         ("SHA-384", 2),
         ("SHA-512", 3),

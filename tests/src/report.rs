@@ -1,8 +1,8 @@
-//! A table of cases that all run, and one failure that names every wrong one.
+//! A table of cases that all run, reported as one failure that names every failed case.
 
 use std::fmt::Display;
 
-/// Collects what went wrong in a table of cases.
+/// A collector of the failures in a table of cases.
 #[derive(Debug)]
 pub struct Report {
     title: &'static str,
@@ -11,7 +11,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Nothing tried yet.
+    /// Returns an empty report.
     pub fn new(title: &'static str) -> Self {
         Self {
             title,
@@ -20,7 +20,7 @@ impl Report {
         }
     }
 
-    /// One case's outcome.
+    /// Records the outcome of a case.
     pub fn case(&mut self, name: impl Into<String>, outcome: Result<(), String>) {
         self.cases += 1;
         if let Err(reason) = outcome {
@@ -28,7 +28,7 @@ impl Report {
         }
     }
 
-    /// One case that is a condition, and what to say where it doesn't hold.
+    /// Records a case that is a condition, with the message for its failure.
     pub fn holds(&mut self, name: impl Into<String>, condition: bool, otherwise: impl Display) {
         self.case(
             name,
@@ -40,7 +40,7 @@ impl Report {
         );
     }
 
-    /// Fails when any case did.
+    /// Panics if a case failed.
     #[track_caller]
     pub fn finish(self) {
         let Self {
@@ -51,7 +51,7 @@ impl Report {
         assert!(cases > 0, "{title}: no case ran");
         assert!(
             failures.is_empty(),
-            "{title}: {} of {cases} cases are wrong:\n  {}",
+            "{title}: {} of {cases} cases failed:\n  {}",
             failures.len(),
             failures.join("\n  ")
         );

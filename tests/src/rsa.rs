@@ -1,4 +1,4 @@
-//! RSA with the lid off: keys whose every number is known, so that a test can sign anything.
+//! RSA keys whose numbers are all known, so that a test can sign anything.
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,11 +21,11 @@ pub struct RsaKey {
     pub n: BigUint,
     /// The public exponent.
     pub e: BigUint,
-    /// How a number is raised to the private exponent modulo `n`.
+    /// The private operation modulo `n`.
     private: Private,
-    /// The same key as the library has it, where the library takes it.
+    /// The key in aws-lc-rs, if it accepts the key.
     pair: Option<Arc<RsaKeyPair>>,
-    /// The first prime, where it is known.
+    /// The first prime, if known.
     prime: Option<BigUint>,
 }
 
@@ -45,7 +45,7 @@ impl std::fmt::Debug for RsaKey {
     }
 }
 
-/// A hash with which the library signs, and how it pads.
+/// A hash and padding that aws-lc-rs signs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Scheme {
@@ -58,7 +58,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// Its name in a JOSE header.
+    /// Returns the name in a JOSE header.
     pub fn alg(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
@@ -83,7 +83,7 @@ impl Scheme {
 }
 
 impl RsaKey {
-    /// A new key of the library's making.
+    /// Generates a key with aws-lc-rs.
     pub fn generate(size: KeySize) -> Self {
         let pair = KeyPair::generate(size).unwrap();
         let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
@@ -97,8 +97,8 @@ impl RsaKey {
         }
     }
 
-    /// A key of half the size: one prime as the whole modulus. Its arithmetic is RSA's, and a
-    /// verifier can't tell; it only serves to have genuine signatures by a short key.
+    /// Returns a key of half the size, whose modulus is one prime. A verifier cannot distinguish it
+    /// from an RSA key, so it makes genuine signatures by a short key.
     pub fn short(from: &Self) -> Self {
         let n = from.prime.clone().unwrap();
         let one = BigUint::from(1_u8);
@@ -119,7 +119,7 @@ impl RsaKey {
         }
     }
 
-    /// A key as long as these together: their moduli multiplied. Signatures by it are genuine.
+    /// Returns a key whose modulus is the product of these moduli. Its signatures are genuine.
     pub fn long(from: &[Self]) -> Self {
         let factors = from.iter().map(|key| {
             let Private::Exponent(d) = &key.private else {
@@ -141,7 +141,7 @@ impl RsaKey {
         }
     }
 
-    /// The same modulus with the exponents exchanged: the public one is as long as the modulus.
+    /// Returns a key with the exponents exchanged: the public one is as long as the modulus.
     pub fn huge_exponent(&self) -> Self {
         let Private::Exponent(d) = &self.private else {
             panic!("a plain key")
@@ -156,7 +156,7 @@ impl RsaKey {
         }
     }
 
-    /// The same modulus with exponent one: what is signed is its own signature.
+    /// Returns a key with exponent one, for which a message is its own signature.
     pub fn exponent_one(&self) -> Self {
         let one = BigUint::from(1_u8);
         let private = Private::Exponent(one.clone());
@@ -169,17 +169,17 @@ impl RsaKey {
         }
     }
 
-    /// The length of a signature, in bytes.
+    /// Returns the length of a signature in bytes.
     pub fn len(&self) -> usize {
         usize::try_from(self.n.bits()).unwrap().div_ceil(8)
     }
 
-    /// Never: a key has a modulus.
+    /// Returns false, since a key always has a modulus.
     pub fn is_empty(&self) -> bool {
         false
     }
 
-    /// The public part as a JWK, as Atlassian publishes it.
+    /// Returns the public key as a JWK, as Atlassian publishes it.
     pub fn jwk(&self, kid: &str) -> Value {
         json!({
             "kty": "RSA",
@@ -191,7 +191,7 @@ impl RsaKey {
         })
     }
 
-    /// Signs by the library where it takes the key, by hand otherwise.
+    /// Signs with aws-lc-rs if it accepts the key, otherwise with big integers.
     pub fn sign(&self, scheme: Scheme, message: &[u8]) -> Vec<u8> {
         match &self.pair {
             Some(pair) => {
@@ -213,7 +213,7 @@ impl RsaKey {
         }
     }
 
-    /// The private operation on bytes of any make, as long as the modulus.
+    /// Applies the private operation to any bytes as long as the modulus.
     pub fn raw(&self, padded: &[u8]) -> Vec<u8> {
         let message = BigUint::from_bytes_be(padded);
         self.bytes(&match &self.private {
@@ -230,7 +230,7 @@ impl RsaKey {
         })
     }
 
-    /// A number as bytes, as long as the modulus (or longer, if it needs to be).
+    /// Returns a number as bytes, at least as long as the modulus.
     pub fn bytes(&self, number: &BigUint) -> Vec<u8> {
         let bytes = number.to_bytes_be();
         let mut padded = vec![0; self.len().saturating_sub(bytes.len())];
@@ -238,7 +238,7 @@ impl RsaKey {
         padded
     }
 
-    /// The public key as X.509 has it (`SubjectPublicKeyInfo`).
+    /// Returns the public key as X.509 `SubjectPublicKeyInfo`.
     pub fn spki_der(&self) -> Vec<u8> {
         const RSA_ENCRYPTION: &[u8] = &[
             0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05,
@@ -249,13 +249,13 @@ impl RsaKey {
         der(0x30, &[RSA_ENCRYPTION, &der(0x03, &bits)].concat())
     }
 
-    /// The public key as PKCS#1 has it (`RSAPublicKey`).
+    /// Returns the public key as PKCS#1 `RSAPublicKey`.
     pub fn pkcs1_der(&self) -> Vec<u8> {
         der(0x30, &[der_integer(&self.n), der_integer(&self.e)].concat())
     }
 }
 
-/// PEM of a DER document.
+/// Encodes a DER document as PEM.
 pub fn pem(label: &str, der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
@@ -270,7 +270,7 @@ pub fn pem(label: &str, der: &[u8]) -> String {
     )
 }
 
-/// One DER element.
+/// Encodes one DER element.
 pub fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut out = vec![tag];
     match content.len() {
@@ -304,7 +304,7 @@ struct Numbers {
     p: BigUint,
 }
 
-/// Takes the numbers out of a PKCS#8 document.
+/// Reads the numbers of a PKCS#8 document.
 fn private_numbers(pkcs8: &[u8]) -> Numbers {
     let (0x30, mut inner, _) = element(pkcs8) else {
         panic!("PKCS#8")
@@ -331,7 +331,7 @@ fn private_numbers(pkcs8: &[u8]) -> Numbers {
     Numbers { n, e, d, p }
 }
 
-/// Tag, content and what follows of the first element.
+/// Returns the tag and content of the first element, and the bytes after it.
 fn element(der: &[u8]) -> (u8, &[u8], &[u8]) {
     let (tag, first) = (der[0], usize::from(der[1]));
     let (start, length) = if first < 0x80 {
@@ -346,7 +346,7 @@ fn element(der: &[u8]) -> (u8, &[u8], &[u8]) {
     (tag, &der[start..start + length], &der[start + length..])
 }
 
-/// Keys of the process: made once, for making them takes time.
+/// Defines keys that are generated once for the process, since generating them is slow.
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident = $make:expr;)*) => {$(
         $(#[$doc])*
@@ -364,13 +364,13 @@ keys! {
     second = RsaKey::generate(KeySize::Rsa2048);
     /// A key that the platform will publish.
     third = RsaKey::generate(KeySize::Rsa2048);
-    /// The attacker's.
+    /// The attacker's key.
     stranger = RsaKey::generate(KeySize::Rsa2048);
-    /// A long one.
+    /// A key of 4096 bits.
     long4096 = RsaKey::generate(KeySize::Rsa4096);
-    /// 1024 bits.
+    /// A key of 1024 bits.
     short1024 = RsaKey::short(first());
-    /// Eight keys in one: 16 kbit.
+    /// A key of 16 kbit, made of eight keys.
     long16384 = RsaKey::long(&std::array::from_fn::<_, 8, _>(|_| RsaKey::generate(KeySize::Rsa2048)));
 }
 
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn by_hand_and_by_the_library_are_the_same() {
+    fn raw_signatures_equal_those_of_the_library() {
         let padded = crate::padding::pkcs1_sha256(first().len(), b"message");
         assert_eq!(
             first().raw(&padded),
@@ -423,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn der_is_what_the_library_writes() {
+    fn the_public_key_in_der_equals_that_of_the_library() {
         use aws_lc_rs::signature::KeyPair as _;
         let pair = first().pair.as_ref().unwrap();
         assert_eq!(pair.public_key().as_ref(), first().pkcs1_der());

@@ -1,4 +1,4 @@
-//! Stores of tokens, each test's own: the same tests run over all of them.
+//! Token stores for tests: the same tests run on every store.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -12,13 +12,13 @@ use forge_remote::token::{
 
 use crate::jws::{b64, seconds, unique_id};
 
-/// A key for tokens, and another.
+/// Two keys for tokens.
 pub const KEYS: [&str; 2] = [
     "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
     "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=",
 ];
 
-/// A folder that goes with its owner.
+/// A temporary folder, which is removed on drop.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
@@ -31,17 +31,17 @@ impl Default for Folder {
 }
 
 impl Folder {
-    /// A file in it.
+    /// Returns the path of a file in it.
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 
-    /// The folder itself.
+    /// Returns the folder's path.
     pub fn path(&self) -> &std::path::Path {
         &self.0
     }
 
-    /// The bytes of every file in it.
+    /// Returns the bytes of every file in it.
     pub fn bytes(&self) -> Vec<u8> {
         let files = std::fs::read_dir(&self.0).unwrap();
         files
@@ -56,33 +56,33 @@ impl Drop for Folder {
     }
 }
 
-/// A store with nothing in it, to be connected to any number of times.
-pub struct Place {
-    /// What it is called in messages.
+/// An empty store, which accepts any number of connections.
+pub struct TestStore {
+    /// The name in messages.
     pub name: &'static str,
     connect: Box<dyn Fn() -> Box<dyn TokenStore> + Send + Sync>,
 }
 
-impl std::fmt::Debug for Place {
+impl std::fmt::Debug for TestStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name)
     }
 }
 
-impl Place {
-    /// A connection of its own, as another instance has one.
+impl TestStore {
+    /// Returns a new connection, as another instance has.
     pub fn connect(&self) -> Box<dyn TokenStore> {
         (self.connect)()
     }
 
-    /// A connection, opened.
+    /// Returns a new connection, opened.
     pub async fn open(&self) -> Box<dyn TokenStore> {
         let store = self.connect();
         store.open().await.unwrap();
         store
     }
 
-    /// Kept tokens on a connection, opened.
+    /// Returns tokens on a new connection, opened.
     pub async fn tokens(&self) -> Tokens {
         let tokens = Tokens::new(self.connect()).keys(KEYS[0]);
         tokens.open().await.unwrap();
@@ -90,33 +90,34 @@ impl Place {
     }
 }
 
-/// Memory that counts as outliving the process, so that it is sealed with a key from outside.
-fn memory() -> Place {
-    let shared = Flaky::default();
-    Place {
+/// Returns a memory store that counts as persistent, so that its tokens are sealed with a
+/// configured key.
+fn memory() -> TestStore {
+    let shared = FlakyStore::default();
+    TestStore {
         name: "memory",
         connect: Box::new(move || Box::new(shared.clone())),
     }
 }
 
-fn sqlite() -> Place {
+fn sqlite() -> TestStore {
     let folder = Folder::default();
-    Place {
+    TestStore {
         name: "SQLite",
         connect: Box::new(move || Box::new(SqliteTokens::new(folder.file("tokens.db")))),
     }
 }
 
-/// The URL of a PostgreSQL schema of the test's own; `None` without a server.
+/// Returns the URL of a new PostgreSQL schema for this test; `None` without a server.
 pub async fn postgres_url() -> Option<String> {
-    let url = variable("FORGE_REMOTE_TEST_POSTGRES")?;
+    let url = server_variable("FORGE_REMOTE_TEST_POSTGRES")?;
     let schema = format!("test_{}", unique_id());
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
         .connect(&url)
         .await
         .unwrap();
-    // A name of letters and digits, made here.
+    // Not user input: the name is letters and digits generated above.
     let create = format!("CREATE SCHEMA {schema}");
     sqlx::Executor::execute(&pool, create.as_str())
         .await
@@ -126,15 +127,15 @@ pub async fn postgres_url() -> Option<String> {
     Some(format!("{url}{joint}options[search_path]={schema}"))
 }
 
-/// The URL of a Redis server, and a prefix of the test's own; `None` without a server.
+/// Returns the URL of a Redis server and a prefix for this test; `None` without a server.
 pub fn redis_url() -> Option<(String, String)> {
-    let url = variable("FORGE_REMOTE_TEST_REDIS")?;
+    let url = server_variable("FORGE_REMOTE_TEST_REDIS")?;
     Some((url, format!("test-{}", unique_id())))
 }
 
-/// What `tests/servers` tells of a server. Without it, whoever runs the tests is told what is left
-/// out; in CI, where nobody would read that, it is a failure.
-pub fn variable(name: &str) -> Option<String> {
+/// Returns a variable that `tests/servers` sets. Without it, a message names the skipped tests; in
+/// CI, where nobody would read the message, the test fails.
+pub fn server_variable(name: &str) -> Option<String> {
     let value = std::env::var(name).ok().filter(|value| !value.is_empty());
     if value.is_none() {
         let is_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
@@ -142,24 +143,24 @@ pub fn variable(name: &str) -> Option<String> {
             !is_ci,
             "{name} is not set: CI has to run the tests with `tests/servers`"
         );
-        // Not captured by the test harness.
+        // Written directly, so that the test harness does not capture it.
         let line = format!(
-            "left out: {name} is not set, so nothing is tested on that server; `tests/servers cargo test` starts one\n"
+            "skipped: {name} is not set, so nothing is tested on that server; `tests/servers cargo test` starts one\n"
         );
         let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
     }
     value
 }
 
-/// The store that a process of its own is told of: `SQLITE` (a path), `POSTGRES` or `REDIS` (URLs),
-/// with `REDIS_PREFIX`.
-pub fn of_environment() -> Box<dyn TokenStore> {
-    let variable = |name| std::env::var(name).ok();
+/// Returns the store that the environment names: `SQLITE` (a path), `POSTGRES` or `REDIS` (URLs,
+/// the latter with `REDIS_PREFIX`), or memory.
+pub fn from_environment() -> Box<dyn TokenStore> {
+    let value = |name| std::env::var(name).ok();
     match (
-        variable("SQLITE"),
-        variable("POSTGRES"),
-        variable("REDIS"),
-        variable("REDIS_PREFIX"),
+        value("SQLITE"),
+        value("POSTGRES"),
+        value("REDIS"),
+        value("REDIS_PREFIX"),
     ) {
         (Some(path), ..) => Box::new(SqliteTokens::new(path)),
         (_, Some(url), ..) => Box::new(PostgresTokens::new(url)),
@@ -170,29 +171,29 @@ pub fn of_environment() -> Box<dyn TokenStore> {
     }
 }
 
-/// Every kind of store that can be had here.
-pub async fn places() -> Vec<Place> {
-    let mut places = vec![memory(), sqlite()];
+/// Returns every kind of store that is available on this machine.
+pub async fn test_stores() -> Vec<TestStore> {
+    let mut test_stores = vec![memory(), sqlite()];
     if let Some(url) = postgres_url().await {
-        places.push(Place {
+        test_stores.push(TestStore {
             name: "PostgreSQL",
             connect: Box::new(move || Box::new(PostgresTokens::new(&url))),
         });
     }
     if let Some((url, prefix)) = redis_url() {
-        places.push(Place {
+        test_stores.push(TestStore {
             name: "Redis",
             connect: Box::new(move || Box::new(RedisTokens::new(&url).prefix(&prefix))),
         });
     }
-    places
+    test_stores
 }
 
-/// A store in memory that can be down, slow or forgetful, and remembers what it was asked.
+/// A memory store that can fail, stall or lose its data, and counts its operations.
 #[derive(Clone, Debug, Default)]
-pub struct Flaky(Arc<Inner>);
+pub struct FlakyStore(Arc<FlakyState>);
 
-/// What another instance does to the store meanwhile.
+/// A change that another instance makes to the store during a read.
 struct Meanwhile(Box<dyn FnOnce(MemoryTokens) + Send>);
 
 impl std::fmt::Debug for Meanwhile {
@@ -202,7 +203,7 @@ impl std::fmt::Debug for Meanwhile {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+struct FlakyState {
     store: Mutex<MemoryTokens>,
     is_down: AtomicBool,
     never_purges: AtomicBool,
@@ -214,38 +215,38 @@ struct Inner {
     puts: Mutex<Vec<usize>>,
 }
 
-impl Flaky {
-    /// Takes it down, or brings it back.
+impl FlakyStore {
+    /// Makes every operation fail, or succeed again.
     pub fn down(&self, is_down: bool) {
         self.0.is_down.store(is_down, Ordering::SeqCst);
     }
 
-    /// Loses everything, as a server that keeps nothing on its disk does at a restart.
+    /// Loses all data, as a server without persistence does at a restart.
     pub fn lose_everything(&self) {
         *self.0.store.lock().unwrap() = MemoryTokens::new();
     }
 
-    /// Makes purging fail, and nothing else.
+    /// Makes only purges fail.
     pub fn never_purges(&self) {
         self.0.never_purges.store(true, Ordering::SeqCst);
     }
 
-    /// Makes writing panic, or lets it work.
+    /// Makes writes panic, or work again.
     pub fn panics(&self, panics: bool) {
         self.0.panics.store(panics, Ordering::SeqCst);
     }
 
-    /// Refuses every write that has a record of this installation.
+    /// Rejects every write that has a record of this installation.
     pub fn refuse(&self, installation_id: Option<String>) {
         *self.0.refused.lock().unwrap() = installation_id;
     }
 
-    /// Does something to the store after the next reading of one record, before it is returned.
+    /// Changes the store after the next read of one record, before the record is returned.
     pub fn after_get(&self, meanwhile: impl FnOnce(MemoryTokens) + Send + 'static) {
         *self.0.before_get_returns.lock().unwrap() = Some(Meanwhile(Box::new(meanwhile)));
     }
 
-    /// Makes whoever writes wait, or lets them go on.
+    /// Makes writers wait, or lets them continue.
     pub fn hold_puts(&self, holds: bool) {
         self.0.holds_puts.send_replace(holds);
     }
@@ -254,29 +255,29 @@ impl Flaky {
         self.0.store.lock().unwrap().clone()
     }
 
-    /// How often it was asked for one token.
+    /// Returns the number of reads of one token.
     pub fn gets(&self) -> u32 {
         self.0.gets.load(Ordering::SeqCst)
     }
 
-    /// How many tokens each writing brought.
+    /// Returns the number of tokens in each write.
     pub fn puts(&self) -> Vec<usize> {
         self.0.puts.lock().unwrap().clone()
     }
 
     fn unless_down<T: Send + 'static>(
         &self,
-        answer: impl FnOnce() -> StoreFuture<T>,
+        operation: impl FnOnce() -> StoreFuture<T>,
     ) -> StoreFuture<T> {
         if self.0.is_down.load(Ordering::SeqCst) {
             Box::pin(async { Err(StoreError::new("it is down")) })
         } else {
-            answer()
+            operation()
         }
     }
 }
 
-impl TokenStore for Flaky {
+impl TokenStore for FlakyStore {
     fn name(&self) -> String {
         "a flaky store".to_owned()
     }
@@ -301,7 +302,7 @@ impl TokenStore for Flaky {
             .iter()
             .any(|one| Some(&one.installation_id) == refused.as_ref())
         {
-            return Box::pin(async { Err(StoreError::new("it refuses a record")) });
+            return Box::pin(async { Err(StoreError::new("it rejects a record")) });
         }
         let this = self.clone();
         let mut holds = self.0.holds_puts.subscribe();
@@ -344,12 +345,12 @@ impl TokenStore for Flaky {
     }
 }
 
-/// The ARI of a test's installation.
+/// Returns the ARI of a test installation.
 pub fn installation(at: usize) -> String {
     format!("ari:cloud:ecosystem::installation/00000000-0000-4000-a000-{at:012}")
 }
 
-/// A sealed token as a store sees one; its bytes tell which it is.
+/// Returns a sealed token as a store sees it; its bytes identify it.
 pub fn sealed(at: usize, ends: SystemTime) -> SealedToken {
     let installation_id = installation(at);
     SealedToken {
@@ -360,19 +361,19 @@ pub fn sealed(at: usize, ends: SystemTime) -> SealedToken {
     }
 }
 
-/// Whole seconds from now: what every store can write.
+/// Returns a time in whole seconds from now, which every store can write exactly.
 pub fn in_seconds(from_now: u64) -> SystemTime {
     let now = u64::try_from(seconds(SystemTime::now())).unwrap();
     SystemTime::UNIX_EPOCH + Duration::from_secs(now + from_now)
 }
 
-/// An OAuth token with this end, as far as anybody can read it.
+/// Returns an OAuth token with this expiry in its claims.
 pub fn oauth(ends: SystemTime, mark: &str) -> String {
     let claims = format!(r#"{{"exp":{},"mark":"{mark}"}}"#, seconds(ends));
     format!("{}.{}.{}", b64("{}"), b64(claims), b64(mark))
 }
 
-/// A mark as it stands at the end of a token of [`oauth`].
+/// Returns a mark as it is encoded at the end of a token of [`oauth`].
 pub fn b64_of(mark: &str) -> String {
     b64(mark)
 }

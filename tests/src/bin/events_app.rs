@@ -1,4 +1,4 @@
-//! An app that is called for several events and by several hooks, for `dev` and `invoke`.
+//! An app with several events and data residency hooks, to test `dev` and `invoke`.
 
 #![allow(clippy::print_stdout)]
 

@@ -1,4 +1,4 @@
-//! An app whose handler fails with what its caller writes, for tests of its log.
+//! An app whose handler fails with its caller's text, to test the log.
 
 use forge_remote::prelude::*;
 

@@ -1,5 +1,5 @@
-//! An app without state, as a process of its own. With `STAYS` set, a background task does not end
-//! when the app stops.
+//! An app without state, run as a process. With `STAYS` set, a background task does not end when the
+//! app stops.
 
 use forge_remote::prelude::*;
 use forge_remote::{Shutdown, handler};

@@ -1,6 +1,6 @@
-//! An app that keeps tokens, as a process of its own. A line on its standard input is an
-//! installation: a task outside of any request asks its Confluence with what it has for it. Or it is
-//! `failures`, and the task says how often the store failed.
+//! An app that stores tokens, run as a process. For each line on its standard input, which is an
+//! installation, a background task calls Confluence with the installation's token. For the line
+//! `failures`, it prints the number of store failures.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
@@ -29,7 +29,7 @@ async fn ask(tokens: &Tokens, atlassian: &AtlassianClient, installation: &str) -
 
 async fn answer(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
     let (send, mut lines) = tokio::sync::mpsc::unbounded_channel();
-    // Blocking, on a thread of its own: it ends with the process.
+    // Reading blocks, so it has a thread, which ends with the process.
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             let _ = send.send(line);
@@ -48,7 +48,7 @@ async fn answer(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
     Ok(())
 }
 
-/// Prints what crates log by `log` (reqwest and rustls do), which no subscriber here sees.
+/// A logger for crates that use `log` (reqwest and rustls), which no subscriber here receives.
 struct ToStderr;
 
 impl log::Log for ToStderr {
@@ -76,7 +76,7 @@ async fn main() -> Result<()> {
     App::empty()
         .handler(forge_remote::handler!(tick))
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
-        .token_store(Tokens::new(stores::of_environment()))
+        .token_store(Tokens::new(stores::from_environment()))
         .client(atlassian)
         .background(answer)
         .run()

@@ -1,4 +1,4 @@
-//! Writes newer and newer tokens of 20 installations into a store, until it is killed.
+//! A program that writes ever newer tokens of 20 installations into a store, until it is killed.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -9,14 +9,14 @@ use forge_remote_tests::stores::{self, sealed};
 
 #[tokio::main]
 async fn main() {
-    let store = stores::of_environment();
+    let store = stores::from_environment();
     let mut seconds: u64 = std::env::args().nth(1).unwrap().parse().unwrap();
     store.open().await.unwrap();
     println!("writing");
     loop {
         seconds += 1;
         let ends = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        // One by one, and all at once.
+        // Alternates between single writes and one batch.
         if seconds.is_multiple_of(2) {
             for at in 0..20 {
                 store.put(vec![sealed(at, ends)]).await.unwrap();

@@ -16,8 +16,8 @@ use forge_remote_tests::jws::{
     APP_ID, FIRST_KID, Fit, ISSUER, b64, compact, parts, published, with_signature,
 };
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::{RsaKey, Scheme, first, pem, stranger};
+use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
 /// The header with `alg` written by hand.
@@ -47,7 +47,7 @@ fn forms(header: &str, fit: &Fit) -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 async fn none() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("alg none");
     for alg in [
         "\"none\"",
@@ -76,8 +76,8 @@ async fn none() {
         "\"none,RS256\"",
         "\"RS256,none\"",
     ] {
-        for (form, token) in forms(&with_alg(alg), &rig.fit()) {
-            report.case(format!("{alg}, {form}"), rig.refused(&token).await);
+        for (form, token) in forms(&with_alg(alg), &app.fit()) {
+            report.case(format!("{alg}, {form}"), app.rejects(&token).await);
         }
     }
     report.finish();
@@ -85,7 +85,7 @@ async fn none() {
 
 #[tokio::test]
 async fn missing_or_not_a_string() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("alg missing or of another type");
     for (name, header) in [
         ("missing", format!(r#"{{"kid":"{FIRST_KID}"}}"#)),
@@ -121,8 +121,8 @@ async fn missing_or_not_a_string() {
         ("true", with_alg("true")),
         ("false", with_alg("false")),
     ] {
-        for (form, token) in forms(&header, &rig.fit()) {
-            report.case(format!("{name}, {form}"), rig.refused(&token).await);
+        for (form, token) in forms(&header, &app.fit()) {
+            report.case(format!("{name}, {form}"), app.rejects(&token).await);
         }
     }
     report.finish();
@@ -130,7 +130,7 @@ async fn missing_or_not_a_string() {
 
 #[tokio::test]
 async fn other_spellings() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("RS256 spelt otherwise, with a genuine signature");
     for alg in [
         "rs256",
@@ -162,15 +162,15 @@ async fn other_spellings() {
         "1.2.840.113549.1.1.11",
         "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
     ] {
-        let token = rig.fit().head("alg", alg).token();
-        report.case(alg, rig.refused(&token).await);
+        let token = app.fit().head("alg", alg).token();
+        report.case(alg, app.rejects(&token).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn twice() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("alg twice");
     for (name, members) in [
         ("none, RS256", r#""alg":"none","alg":"RS256""#),
@@ -187,8 +187,8 @@ async fn twice() {
         ),
     ] {
         let header = format!(r#"{{{members},"kid":"{FIRST_KID}"}}"#);
-        for (form, token) in forms(&header, &rig.fit()) {
-            report.case(format!("{name}, {form}"), rig.refused(&token).await);
+        for (form, token) in forms(&header, &app.fit()) {
+            report.case(format!("{name}, {form}"), app.rejects(&token).await);
         }
     }
     report.finish();
@@ -289,22 +289,22 @@ fn hmac_sign(alg: &str, secret: &[u8], message: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn hmac_with_the_public_key() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("HMAC with the public key");
     for (name, secret) in public_secrets(first()) {
         for alg in ["HS256", "HS384", "HS512"] {
-            let token = rig
+            let token = app
                 .fit()
                 .head("alg", alg)
                 .sign_with(|message| hmac_sign(alg, &secret, message));
-            report.case(format!("{alg} with {name}"), rig.refused(&token).await);
+            report.case(format!("{alg} with {name}"), app.rejects(&token).await);
         }
-        let token = rig
+        let token = app
             .fit()
             .sign_with(|message| hmac_sign("HS256", &secret, message));
         report.case(
             format!("RS256 that is HS256 with {name}"),
-            rig.refused(&token).await,
+            app.rejects(&token).await,
         );
     }
     report.finish();
@@ -312,7 +312,7 @@ async fn hmac_with_the_public_key() {
 
 #[tokio::test]
 async fn hmac_with_a_weak_secret() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("HMAC with a weak secret");
     let zeros = [0; 64];
     for secret in [
@@ -339,16 +339,16 @@ async fn hmac_with_a_weak_secret() {
     ] {
         for alg in ["HS256", "HS384", "HS512"] {
             for fit in [
-                rig.fit(),
-                rig.fit().headless("kid"),
-                rig.fit().head("kid", ""),
+                app.fit(),
+                app.fit().headless("kid"),
+                app.fit().head("kid", ""),
             ] {
                 let token = fit
                     .head("alg", alg)
                     .sign_with(|message| hmac_sign(alg, secret, message));
                 report.case(
                     format!("{alg} with {:?}", String::from_utf8_lossy(secret)),
-                    rig.refused(&token).await,
+                    app.rejects(&token).await,
                 );
             }
         }
@@ -358,7 +358,7 @@ async fn hmac_with_a_weak_secret() {
 
 #[tokio::test]
 async fn other_rsa_algorithms() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("other RSA algorithms");
     let others = [
         Scheme::Rs384,
@@ -369,20 +369,20 @@ async fn other_rsa_algorithms() {
     ];
     for scheme in others {
         let alg = scheme.alg();
-        let token = rig.fit().sign_as(scheme, first());
-        report.case(format!("{alg}, genuine"), rig.refused(&token).await);
-        let token = rig.fit().sign_with(|message| first().sign(scheme, message));
+        let token = app.fit().sign_as(scheme, first());
+        report.case(format!("{alg}, genuine"), app.rejects(&token).await);
+        let token = app.fit().sign_with(|message| first().sign(scheme, message));
         report.case(
             format!("RS256 by name, {alg} by signature"),
-            rig.refused(&token).await,
+            app.rejects(&token).await,
         );
-        let token = rig.fit().head("alg", alg).token();
+        let token = app.fit().head("alg", alg).token();
         report.case(
             format!("{alg} by name, RS256 by signature"),
-            rig.refused(&token).await,
+            app.rejects(&token).await,
         );
-        let token = rig.fit().sign_as(scheme, stranger());
-        report.case(format!("{alg}, foreign"), rig.refused(&token).await);
+        let token = app.fit().sign_as(scheme, stranger());
+        report.case(format!("{alg}, foreign"), app.rejects(&token).await);
     }
     report.finish();
 }
@@ -397,9 +397,9 @@ fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm, message: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn other_families() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("other families of algorithms");
-    let fit = |alg: &str| rig.fit().head("alg", alg);
+    let fit = |alg: &str| app.fit().head("alg", alg);
     for alg in [
         "ES256",
         "ES384",
@@ -415,14 +415,14 @@ async fn other_families() {
         "RSA-OAEP",
         "ESP256",
     ] {
-        for (form, token) in forms(&with_alg(&format!("\"{alg}\"")), &rig.fit()) {
-            report.case(format!("{alg}, {form}"), rig.refused(&token).await);
+        for (form, token) in forms(&with_alg(&format!("\"{alg}\"")), &app.fit()) {
+            report.case(format!("{alg}, {form}"), app.rejects(&token).await);
         }
     }
     let token = fit("ES256").sign_with(|message| ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, message));
-    report.case("ES256 of the attacker's own key", rig.refused(&token).await);
+    report.case("ES256 of the attacker's own key", app.rejects(&token).await);
     let token = fit("ES384").sign_with(|message| ecdsa(&ECDSA_P384_SHA384_FIXED_SIGNING, message));
-    report.case("ES384 of the attacker's own key", rig.refused(&token).await);
+    report.case("ES384 of the attacker's own key", app.rejects(&token).await);
     let token = fit("EdDSA").sign_with(|message| {
         Ed25519KeyPair::generate()
             .unwrap()
@@ -430,20 +430,20 @@ async fn other_families() {
             .as_ref()
             .to_vec()
     });
-    report.case("EdDSA of the attacker's own key", rig.refused(&token).await);
+    report.case("EdDSA of the attacker's own key", app.rejects(&token).await);
     // CVE-2022-21449: r = s = 0.
     for (alg, length) in [("ES256", 64), ("ES384", 96), ("ES512", 132), ("RS256", 64)] {
         let token = fit(alg).sign_with(|_| vec![0; length]);
-        report.case(format!("{alg} of zeros"), rig.refused(&token).await);
+        report.case(format!("{alg} of zeros"), app.rejects(&token).await);
     }
     for alg in ["RS256", "ES256"] {
         let token = fit(alg).sign_with(|_| vec![0x30, 6, 2, 1, 0, 2, 1, 0]);
-        report.case(format!("{alg} of zeros, in DER"), rig.refused(&token).await);
+        report.case(format!("{alg} of zeros, in DER"), app.rejects(&token).await);
     }
     let token = fit("RS256").sign_with(|message| ecdsa(&ECDSA_P256_SHA256_FIXED_SIGNING, message));
     report.case(
         "RS256 by name, ES256 by signature",
-        rig.refused(&token).await,
+        app.rejects(&token).await,
     );
     report.finish();
 }
@@ -451,9 +451,9 @@ async fn other_families() {
 /// A JWE is not a FIT, and nothing is computed for one.
 #[tokio::test]
 async fn encrypted() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("JWE");
-    let payload = rig.fit().claims_json();
+    let payload = app.fit().claims_json();
     let headers: Vec<(&str, Value)> = vec![
         (
             "RSA-OAEP",
@@ -511,7 +511,7 @@ async fn encrypted() {
             b64(&payload),
             b64([3; 16])
         );
-        report.case(format!("{name}, five parts"), rig.refused(&five).await);
+        report.case(format!("{name}, five parts"), app.rejects(&five).await);
         let no_key = format!(
             "{head}..{}.{}.{}",
             b64([2; 12]),
@@ -520,17 +520,17 @@ async fn encrypted() {
         );
         report.case(
             format!("{name}, five parts without a key"),
-            rig.refused(&no_key).await,
+            app.rejects(&no_key).await,
         );
         let three = compact(header.to_string(), &payload, first());
         report.case(
             format!("{name}, three parts, genuinely signed"),
-            rig.refused(&three).await,
+            app.rejects(&three).await,
         );
         let five = format!("{three}.{}.{}", b64([1; 12]), b64([1; 16]));
         report.case(
             format!("{name}, a genuine JWS and two parts more"),
-            rig.refused(&five).await,
+            app.rejects(&five).await,
         );
         let took = started.elapsed();
         report.holds(
@@ -545,24 +545,24 @@ async fn encrypted() {
 /// A good token whose algorithm is changed on its way.
 #[tokio::test]
 async fn changed_on_the_way() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("alg changed after signing");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let [_, payload, signature] = parts(&token);
     for alg in ["none", "HS256", "RS384", "PS256", "ES256", "RS256 "] {
         let head = b64(with_alg(&format!("\"{alg}\"")));
         report.case(
             alg,
-            rig.refused(&format!("{head}.{payload}.{signature}")).await,
+            app.rejects(&format!("{head}.{payload}.{signature}")).await,
         );
         report.case(
             format!("{alg}, unsigned"),
-            rig.refused(&format!("{head}.{payload}.")).await,
+            app.rejects(&format!("{head}.{payload}.")).await,
         );
     }
     report.case(
         "signature of nothing",
-        rig.refused(&with_signature(&token, first().sign(Scheme::Rs256, b"")))
+        app.rejects(&with_signature(&token, first().sign(Scheme::Rs256, b"")))
             .await,
     );
     report.finish();

@@ -10,8 +10,8 @@ use forge_remote_tests::jws::{
     APP_ID, Fit, INSTALLATION_ID, ISSUER, OTHER_APP_ID, compact, later, seconds,
 };
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::first;
+use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
 /// Near misses of a text.
@@ -123,16 +123,16 @@ fn near_misses(text: &str) -> Vec<(String, Value)> {
 
 #[tokio::test]
 async fn issuer() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("iss");
     report.case(
         "missing",
-        rig.refused(&rig.fit().without("/iss").token()).await,
+        app.rejects(&app.fit().without("/iss").token()).await,
     );
     for (name, value) in near_misses(ISSUER) {
         report.case(
             name,
-            rig.refused(&rig.fit().claim("/iss", value).token()).await,
+            app.rejects(&app.fit().claim("/iss", value).token()).await,
         );
     }
     for value in [
@@ -148,11 +148,11 @@ async fn issuer() {
         json!("https://api.atlassian.com"),
         json!("atlassian"),
         json!(APP_ID),
-        json!(rig.trap.url()),
+        json!(app.trap.url()),
     ] {
         report.case(
             value.to_string(),
-            rig.refused(&rig.fit().claim("/iss", value).token()).await,
+            app.rejects(&app.fit().claim("/iss", value).token()).await,
         );
     }
     for (name, claim) in [
@@ -161,26 +161,26 @@ async fn issuer() {
         ("issuer", "/issuer"),
         ("a blank", "/iss "),
     ] {
-        let fit = rig.fit().without("/iss").claim(claim, ISSUER);
-        report.case(format!("named {name}"), rig.refused(&fit.token()).await);
+        let fit = app.fit().without("/iss").claim(claim, ISSUER);
+        report.case(format!("named {name}"), app.rejects(&fit.token()).await);
     }
-    let fit = rig.fit().without("/iss").head("iss", ISSUER);
-    report.case("in the header only", rig.refused(&fit.token()).await);
+    let fit = app.fit().without("/iss").head("iss", ISSUER);
+    report.case("in the header only", app.rejects(&fit.token()).await);
     report.finish();
 }
 
 #[tokio::test]
 async fn audience() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("aud");
     report.case(
         "missing",
-        rig.refused(&rig.fit().without("/aud").token()).await,
+        app.rejects(&app.fit().without("/aud").token()).await,
     );
     for (name, value) in near_misses(APP_ID) {
         report.case(
             name,
-            rig.refused(&rig.fit().claim("/aud", value).token()).await,
+            app.rejects(&app.fit().claim("/aud", value).token()).await,
         );
     }
     let uuid = APP_ID.rsplit('/').next().unwrap();
@@ -218,7 +218,7 @@ async fn audience() {
     ] {
         report.case(
             value.to_string(),
-            rig.refused(&rig.fit().claim("/aud", value).token()).await,
+            app.rejects(&app.fit().claim("/aud", value).token()).await,
         );
     }
     for (name, claim) in [
@@ -228,39 +228,39 @@ async fn audience() {
         ("azp", "/azp"),
         ("client_id", "/client_id"),
     ] {
-        let fit = rig.fit().without("/aud").claim(claim, APP_ID);
-        report.case(format!("named {name}"), rig.refused(&fit.token()).await);
-        let fit = rig.fit().claim("/aud", OTHER_APP_ID).claim(claim, APP_ID);
+        let fit = app.fit().without("/aud").claim(claim, APP_ID);
+        report.case(format!("named {name}"), app.rejects(&fit.token()).await);
+        let fit = app.fit().claim("/aud", OTHER_APP_ID).claim(claim, APP_ID);
         report.case(
             format!("another app's, and {name}"),
-            rig.refused(&fit.token()).await,
+            app.rejects(&fit.token()).await,
         );
     }
-    let fit = rig.fit().without("/aud").head("aud", APP_ID);
-    report.case("in the header only", rig.refused(&fit.token()).await);
+    let fit = app.fit().without("/aud").head("aud", APP_ID);
+    report.case("in the header only", app.rejects(&fit.token()).await);
     report.finish();
 }
 
 /// Another app's real token, whole.
 #[tokio::test]
 async fn another_apps_token() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("another app's tokens");
     let theirs = || {
-        rig.fit()
+        app.fit()
             .claim("/aud", OTHER_APP_ID)
             .claim("/app/id", OTHER_APP_ID)
     };
     for (name, fit) in [
         ("as it is", theirs()),
-        ("our id in app only", rig.fit().claim("/aud", OTHER_APP_ID)),
+        ("our id in app only", app.fit().claim("/aud", OTHER_APP_ID)),
         (
             "our id in aud only",
-            rig.fit().claim("/app/id", OTHER_APP_ID),
+            app.fit().claim("/app/id", OTHER_APP_ID),
         ),
         (
             "both in aud, theirs in app",
-            rig.fit()
+            app.fit()
                 .claim("/aud", json!([APP_ID, OTHER_APP_ID]))
                 .claim("/app/id", OTHER_APP_ID),
         ),
@@ -277,7 +277,7 @@ async fn another_apps_token() {
             theirs().claim("/app/installationId", INSTALLATION_ID),
         ),
     ] {
-        report.case(name, rig.refused(&fit.token()).await);
+        report.case(name, app.rejects(&fit.token()).await);
         let page = Call::post("/ui").bearer(
             &fit.claim("/app/module/type", "xen:macro")
                 .claim("/principal", "x")
@@ -285,7 +285,7 @@ async fn another_apps_token() {
         );
         report.case(
             format!("{name}, by a page"),
-            rig.refused_call(&page.bytes(), &[401]).await,
+            app.rejects_bytes(&page.bytes(), &[401]).await,
         );
     }
     report.finish();
@@ -293,29 +293,29 @@ async fn another_apps_token() {
 
 #[tokio::test]
 async fn app() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("app");
     report.case(
         "missing",
-        rig.refused(&rig.fit().without("/app").token()).await,
+        app.rejects(&app.fit().without("/app").token()).await,
     );
     report.case(
         "app.id missing",
-        rig.refused(&rig.fit().without("/app/id").token()).await,
+        app.rejects(&app.fit().without("/app/id").token()).await,
     );
     for (name, value) in near_misses(APP_ID) {
         report.case(
             format!("app.id {name}"),
-            rig.refused(&rig.fit().claim("/app/id", value).token())
+            app.rejects(&app.fit().claim("/app/id", value).token())
                 .await,
         );
     }
     report.case(
         "app.id a list of ours",
-        rig.refused(&rig.fit().claim("/app/id", json!([APP_ID])).token())
+        app.rejects(&app.fit().claim("/app/id", json!([APP_ID])).token())
             .await,
     );
-    let whole = rig.fit().claims["app"].clone();
+    let whole = app.fit().claims["app"].clone();
     for (name, value) in [
         ("null", Value::Null),
         ("a string", json!(APP_ID)),
@@ -332,12 +332,12 @@ async fn app() {
     ] {
         report.case(
             name,
-            rig.refused(&rig.fit().claim("/app", value).token()).await,
+            app.rejects(&app.fit().claim("/app", value).token()).await,
         );
     }
     let other = "ari:cloud:ecosystem::installation/ffffffff-53ae-4a5b-9e7e-03338980abb5";
     let no_ids = || {
-        rig.fit()
+        app.fit()
             .without("/app/installationId")
             .without("/app/installation/id")
     };
@@ -345,82 +345,82 @@ async fn app() {
         ("no installation", no_ids()),
         (
             "no installation at all",
-            rig.fit()
+            app.fit()
                 .without("/app/installationId")
                 .without("/app/installation"),
         ),
         (
             "installations null",
-            rig.fit()
+            app.fit()
                 .claim("/app/installationId", Value::Null)
                 .claim("/app/installation/id", Value::Null),
         ),
         (
             "installations that differ",
-            rig.fit().claim("/app/installationId", other),
+            app.fit().claim("/app/installationId", other),
         ),
         (
             "installations that differ, the other way",
-            rig.fit().claim("/app/installation/id", other),
+            app.fit().claim("/app/installation/id", other),
         ),
         (
             "installation id in a list",
-            rig.fit()
+            app.fit()
                 .claim("/app/installationId", json!([INSTALLATION_ID])),
         ),
         (
             "installation id a number",
-            rig.fit()
+            app.fit()
                 .claim("/app/installationId", 1)
                 .claim("/app/installation/id", 1),
         ),
         (
             "installation ids empty",
-            rig.fit()
+            app.fit()
                 .claim("/app/installationId", "")
                 .claim("/app/installation/id", ""),
         ),
         (
             "installation a string",
-            rig.fit().claim("/app/installation", INSTALLATION_ID),
+            app.fit().claim("/app/installation", INSTALLATION_ID),
         ),
         (
             "installation a list",
-            rig.fit()
+            app.fit()
                 .claim("/app/installation", json!([INSTALLATION_ID])),
         ),
         (
             "installation a list of two",
-            rig.fit()
+            app.fit()
                 .claim("/app/installation", json!([INSTALLATION_ID, null])),
         ),
-        ("module a string", rig.fit().claim("/app/module", "tick")),
+        ("module a string", app.fit().claim("/app/module", "tick")),
         (
             "module a list",
-            rig.fit()
+            app.fit()
                 .claim("/app/module", json!(["core:endpoint", "tick"])),
         ),
         (
             "environment a list",
-            rig.fit()
+            app.fit()
                 .claim("/app/environment", json!(["PRODUCTION", "x"])),
         ),
     ] {
-        report.case(name, rig.refused(&fit.token()).await);
+        report.case(name, app.rejects(&fit.token()).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn expiry() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("exp");
-    let now = seconds(rig.now());
+    let now = seconds(app.now());
     report.case(
         "missing",
-        rig.refused(&rig.fit().without("/exp").token()).await,
+        app.rejects(&app.fit().without("/exp").token()).await,
     );
-    let old = |seconds: u64| rig.fit().issued(rig.now() - Duration::from_secs(seconds));
+    let old = |seconds: u64| app.fit().issued(app.now() - Duration::from_secs(seconds));
     for (name, fit) in [
         ("now", old(25)),
         ("a second ago", old(26)),
@@ -431,7 +431,7 @@ async fn expiry() {
         ("an hour ago", old(3625)),
         ("a year ago", old(365 * 24 * 3600)),
     ] {
-        report.case(name, rig.refused(&fit.token()).await);
+        report.case(name, app.rejects(&fit.token()).await);
     }
     for (name, value) in [
         ("null", Value::Null),
@@ -478,7 +478,7 @@ async fn expiry() {
     ] {
         report.case(
             name,
-            rig.refused(&rig.fit().claim("/exp", value).token()).await,
+            app.rejects(&app.fit().claim("/exp", value).token()).await,
         );
     }
     for (name, text) in [
@@ -516,13 +516,13 @@ async fn expiry() {
         ("undefined", "undefined".into()),
         ("nothing", String::new()),
     ] {
-        let fit = rig.fit();
+        let fit = app.fit();
         let token = compact(
             fit.header_json(),
             fit.claims_json_with("exp", &text),
             first(),
         );
-        report.case(name, rig.refused(&token).await);
+        report.case(name, app.rejects(&token).await);
     }
     for (name, claim) in [
         ("Exp", "/Exp"),
@@ -531,40 +531,40 @@ async fn expiry() {
         ("expiry", "/expiry"),
         ("expires_in", "/expires_in"),
     ] {
-        let fit = rig.fit().without("/exp").claim(claim, now + 20);
-        report.case(format!("named {name}"), rig.refused(&fit.token()).await);
+        let fit = app.fit().without("/exp").claim(claim, now + 20);
+        report.case(format!("named {name}"), app.rejects(&fit.token()).await);
     }
-    let fit = rig.fit().without("/exp").head("exp", now + 20);
-    report.case("in the header only", rig.refused(&fit.token()).await);
+    let fit = app.fit().without("/exp").head("exp", now + 20);
+    report.case("in the header only", app.rejects(&fit.token()).await);
     report.finish();
 }
 
 /// To the second, and with the clock's fractions.
 #[tokio::test]
 async fn expiry_to_the_second() {
-    let rig = Rig::start().await;
-    let fit = rig.fit();
+    let app = TestApp::start().await;
+    let fit = app.fit();
     let token = fit.token();
     let end = std::time::UNIX_EPOCH
         + Duration::from_secs(u64::try_from(fit.claims["exp"].as_i64().unwrap()).unwrap());
-    let left = end.duration_since(rig.now()).unwrap();
-    rig.clock.advance(left - Duration::from_millis(50));
-    rig.let_in(&rig.tick(&token), &fit)
+    let left = end.duration_since(app.now()).unwrap();
+    app.clock.advance(left - Duration::from_millis(50));
+    app.accepts(&app.tick(&token), &fit)
         .await
         .expect("50 ms before its end");
-    rig.clock.advance(Duration::from_millis(50));
-    rig.refused(&token).await.expect("at its end");
+    app.clock.advance(Duration::from_millis(50));
+    app.rejects(&token).await.expect("at its end");
     for seconds in [1, 5, 10, 60] {
-        rig.clock.advance(Duration::from_secs(seconds));
-        rig.refused(&token).await.expect("after its end");
+        app.clock.advance(Duration::from_secs(seconds));
+        app.rejects(&token).await.expect("after its end");
     }
 }
 
 #[tokio::test]
 async fn not_yet() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("nbf and iat");
-    let now = seconds(rig.now());
+    let now = seconds(app.now());
     for claim in ["nbf", "iat"] {
         let pointer = format!("/{claim}");
         for (name, value) in [
@@ -582,8 +582,8 @@ async fn not_yet() {
             ("a list", json!([now])),
             ("an object", json!({"value": now})),
         ] {
-            let fit = rig.fit().claim(&pointer, value).claim("/exp", now + 100);
-            report.case(format!("{claim} {name}"), rig.refused(&fit.token()).await);
+            let fit = app.fit().claim(&pointer, value).claim("/exp", now + 100);
+            report.case(format!("{claim} {name}"), app.rejects(&fit.token()).await);
         }
         for (name, text) in [
             ("1e999", "1e999"),
@@ -591,25 +591,25 @@ async fn not_yet() {
             ("Infinity", "Infinity"),
             ("30 digits", "999999999999999999999999999999"),
         ] {
-            let fit = rig.fit();
+            let fit = app.fit();
             let token = compact(
                 fit.header_json(),
                 fit.claims_json_with(claim, text),
                 first(),
             );
-            report.case(format!("{claim} {name}"), rig.refused(&token).await);
+            report.case(format!("{claim} {name}"), app.rejects(&token).await);
         }
     }
-    let fit = rig.fit().issued(later(rig.now(), 15));
+    let fit = app.fit().issued(later(app.now(), 15));
     report.case(
         "issued and valid in 15 seconds",
-        rig.refused(&fit.token()).await,
+        app.rejects(&fit.token()).await,
     );
     // Its time comes.
-    rig.clock.advance(Duration::from_secs(6));
+    app.clock.advance(Duration::from_secs(6));
     report.case(
         "issued and valid in 9 seconds",
-        rig.let_in(&rig.tick(&fit.token()), &fit).await,
+        app.accepts(&app.tick(&fit.token()), &fit).await,
     );
     report.finish();
 }
@@ -617,55 +617,55 @@ async fn not_yet() {
 /// A FIT names no path: what ties it to one is checked.
 #[tokio::test]
 async fn another_endpoint() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("another endpoint's tokens");
     for (name, fit) in [
-        ("the page's endpoint", Fit::backend(rig.now(), "ui")),
-        ("an unknown endpoint", Fit::backend(rig.now(), "other")),
-        ("no key", rig.fit().without("/app/module/key")),
-        ("key null", rig.fit().claim("/app/module/key", Value::Null)),
-        ("key empty", rig.fit().claim("/app/module/key", "")),
+        ("the page's endpoint", Fit::backend(app.now(), "ui")),
+        ("an unknown endpoint", Fit::backend(app.now(), "other")),
+        ("no key", app.fit().without("/app/module/key")),
+        ("key null", app.fit().claim("/app/module/key", Value::Null)),
+        ("key empty", app.fit().claim("/app/module/key", "")),
         (
             "key in capitals",
-            rig.fit().claim("/app/module/key", "TICK"),
+            app.fit().claim("/app/module/key", "TICK"),
         ),
         (
             "key with a capital",
-            rig.fit().claim("/app/module/key", "Tick"),
+            app.fit().claim("/app/module/key", "Tick"),
         ),
         (
             "key and a blank",
-            rig.fit().claim("/app/module/key", "tick "),
+            app.fit().claim("/app/module/key", "tick "),
         ),
         (
             "key and a NUL",
-            rig.fit().claim("/app/module/key", "tick\0"),
+            app.fit().claim("/app/module/key", "tick\0"),
         ),
-        ("key as a path", rig.fit().claim("/app/module/key", "/tick")),
-        ("part of the key", rig.fit().claim("/app/module/key", "tic")),
+        ("key as a path", app.fit().claim("/app/module/key", "/tick")),
+        ("part of the key", app.fit().claim("/app/module/key", "tic")),
         (
             "more than the key",
-            rig.fit().claim("/app/module/key", "tick-"),
+            app.fit().claim("/app/module/key", "tick-"),
         ),
         (
             "more than the trigger's key",
-            rig.fit().claim("/app/module/key", "tick-trigger-2"),
+            app.fit().claim("/app/module/key", "tick-trigger-2"),
         ),
         (
             "key in a list",
-            rig.fit().claim("/app/module/key", json!(["tick"])),
+            app.fit().claim("/app/module/key", json!(["tick"])),
         ),
         (
             "key in an object",
-            rig.fit().claim("/app/module/key", json!({"key": "tick"})),
+            app.fit().claim("/app/module/key", json!({"key": "tick"})),
         ),
-        ("key a number", rig.fit().claim("/app/module/key", 0)),
+        ("key a number", app.fit().claim("/app/module/key", 0)),
         (
             "another key, ours in the context",
-            Fit::backend(rig.now(), "ui").claim("/context", json!({"moduleKey": "tick"})),
+            Fit::backend(app.now(), "ui").claim("/context", json!({"moduleKey": "tick"})),
         ),
     ] {
-        report.case(name, rig.refused(&fit.token()).await);
+        report.case(name, app.rejects(&fit.token()).await);
     }
     for (path, key) in [
         ("/ui", "tick"),
@@ -675,11 +675,11 @@ async fn another_endpoint() {
         ("/echo", "tick"),
     ] {
         let call = Call::post(path)
-            .bearer(&Fit::backend(rig.now(), key).token())
+            .bearer(&Fit::backend(app.now(), key).token())
             .json(&json!({"text": "x"}));
         report.case(
             format!("{key}'s token at {path}"),
-            rig.refused_call(&call.bytes(), &[401]).await,
+            app.rejects_bytes(&call.bytes(), &[401]).await,
         );
     }
     report.finish();
@@ -688,57 +688,57 @@ async fn another_endpoint() {
 /// A browser holds its user's token (`requestRemote`): it must not start the platform's own jobs.
 #[tokio::test]
 async fn a_users_token_on_a_trigger() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("users' tokens on a trigger");
     for (name, fit) in [
-        ("a page's token", rig.page()),
+        ("a page's token", app.page()),
         (
             "a page's token with the trigger's key",
-            rig.page().claim("/app/module/key", "tick"),
+            app.page().claim("/app/module/key", "tick"),
         ),
         (
             "a page's token with the trigger's type and key",
-            rig.page()
+            app.page()
                 .claim("/app/module/key", "tick")
                 .claim("/app/module/type", "core:endpoint"),
         ),
         (
             "an anonymous visitor's",
-            rig.page().claim("/principal", "unidentified"),
+            app.page().claim("/principal", "unidentified"),
         ),
         (
             "a page's token without a context",
-            rig.page().without("/context"),
+            app.page().without("/context"),
         ),
         (
             "a platform's token with a principal",
-            rig.fit().claim("/principal", "557058:x"),
+            app.fit().claim("/principal", "557058:x"),
         ),
-        ("an empty principal", rig.fit().claim("/principal", "")),
-        ("a blank principal", rig.fit().claim("/principal", " ")),
-        ("the word null", rig.fit().claim("/principal", "null")),
-        ("principal zero", rig.fit().claim("/principal", 0)),
-        ("principal false", rig.fit().claim("/principal", false)),
-        ("principal true", rig.fit().claim("/principal", true)),
-        ("principal a number", rig.fit().claim("/principal", 12)),
+        ("an empty principal", app.fit().claim("/principal", "")),
+        ("a blank principal", app.fit().claim("/principal", " ")),
+        ("the word null", app.fit().claim("/principal", "null")),
+        ("principal zero", app.fit().claim("/principal", 0)),
+        ("principal false", app.fit().claim("/principal", false)),
+        ("principal true", app.fit().claim("/principal", true)),
+        ("principal a number", app.fit().claim("/principal", 12)),
         (
             "principal an empty list",
-            rig.fit().claim("/principal", json!([])),
+            app.fit().claim("/principal", json!([])),
         ),
         (
             "principal a list",
-            rig.fit().claim("/principal", json!(["x"])),
+            app.fit().claim("/principal", json!(["x"])),
         ),
         (
             "principal an empty object",
-            rig.fit().claim("/principal", json!({})),
+            app.fit().claim("/principal", json!({})),
         ),
         (
             "principal an object",
-            rig.fit().claim("/principal", json!({"accountId": "x"})),
+            app.fit().claim("/principal", json!({"accountId": "x"})),
         ),
     ] {
-        report.case(name, rig.refused(&fit.token()).await);
+        report.case(name, app.rejects(&fit.token()).await);
     }
     report.finish();
 }
@@ -747,11 +747,11 @@ async fn a_users_token_on_a_trigger() {
 #[tokio::test]
 async fn stricter_policies() {
     use forge_remote::fit::{EndpointBinding, Environment, VerificationPolicy};
+    use forge_remote_tests::jwks_server::JwksResponse;
     use forge_remote_tests::jws::published;
-    use forge_remote_tests::source::Answer;
 
     let mut report = Report::new("stricter policies");
-    let rig = Rig::with(Answer::Keys(published()), |app| {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         app.verification(VerificationPolicy::default().environments([Environment::Production]))
     })
     .await;
@@ -765,19 +765,19 @@ async fn stricter_policies() {
         json!(["PRODUCTION"]),
         json!(1),
     ] {
-        let fit = rig.fit().claim("/app/environment/type", value.clone());
+        let fit = app.fit().claim("/app/environment/type", value.clone());
         report.case(
             format!("environment {value}"),
-            rig.refused(&fit.token()).await,
+            app.rejects(&fit.token()).await,
         );
     }
     report.case(
         "no environment",
-        rig.refused(&rig.fit().without("/app/environment").token())
+        app.rejects(&app.fit().without("/app/environment").token())
             .await,
     );
 
-    let rig = Rig::with(Answer::Keys(published()), |app| {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         app.verification(VerificationPolicy::default().binding(EndpointBinding::Strict))
     })
     .await;
@@ -789,50 +789,53 @@ async fn stricter_policies() {
         json!(["core:endpoint"]),
         json!(1),
     ] {
-        let fit = rig.fit().claim("/app/module/type", value.clone());
+        let fit = app.fit().claim("/app/module/type", value.clone());
         report.case(
             format!("strictly bound, type {value}"),
-            rig.refused(&fit.token()).await,
+            app.rejects(&fit.token()).await,
         );
     }
     report.case(
         "strictly bound, no module",
-        rig.refused(&rig.fit().without("/app/module").token()).await,
+        app.rejects(&app.fit().without("/app/module").token()).await,
     );
 
-    let rig = Rig::with(Answer::Keys(published()), |app| {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         app.verification(VerificationPolicy::default().replay_guard(true))
     })
     .await;
-    let fit = rig.fit();
-    report.case("first use", rig.let_in(&rig.tick(&fit.token()), &fit).await);
-    report.case("second use", rig.refused(&fit.token()).await);
+    let fit = app.fit();
+    report.case(
+        "first use",
+        app.accepts(&app.tick(&fit.token()), &fit).await,
+    );
+    report.case("second use", app.rejects(&fit.token()).await);
     report.case(
         "second use, signed anew",
-        rig.refused(&fit.clone().claim("/exp", seconds(rig.now()) + 20).token())
+        app.rejects(&fit.clone().claim("/exp", seconds(app.now()) + 20).token())
             .await,
     );
     report.case(
         "no jti",
-        rig.refused(&rig.fit().without("/jti").token()).await,
+        app.rejects(&app.fit().without("/jti").token()).await,
     );
     // A refused token doesn't use its jti up.
-    let fit = rig.fit();
+    let fit = app.fit();
     report.case(
         "refused",
-        rig.refused(&fit.clone().claim("/app/module/key", "other").token())
+        app.rejects(&fit.clone().claim("/app/module/key", "other").token())
             .await,
     );
     report.case(
         "refused, then good",
-        rig.let_in(&rig.tick(&fit.token()), &fit).await,
+        app.accepts(&app.tick(&fit.token()), &fit).await,
     );
-    let page = rig.page();
+    let page = app.page();
     for turn in ["first", "second"] {
         let call = Call::post("/ui").bearer(&page.token());
         report.case(
             format!("a page's, {turn} use"),
-            rig.let_in(&call, &page).await,
+            app.accepts(&call, &page).await,
         );
     }
     report.finish();

@@ -4,8 +4,8 @@
 
 use forge_remote_tests::jws::{FIRST_KID, b64, compact, compact_text};
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::{Scheme, first, stranger};
+use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
 /// A header with members written by hand.
@@ -15,7 +15,7 @@ fn header(members: &str) -> String {
 
 #[tokio::test]
 async fn crit() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("crit");
     for members in [
         r#""crit":["x-unknown"],"x-unknown":1"#,
@@ -50,12 +50,12 @@ async fn crit() {
         r#""\u0063rit":["x"],"x":1"#,
         r#""cri\u0074":[]"#,
     ] {
-        let token = compact(header(members), rig.fit().claims_json(), first());
-        report.case(members, rig.refused(&token).await);
+        let token = compact(header(members), app.fit().claims_json(), first());
+        report.case(members, app.rejects(&token).await);
         // The same with the member at the front.
         let front = format!(r#"{{{members},"alg":"RS256","kid":"{FIRST_KID}"}}"#);
-        let token = compact(front, rig.fit().claims_json(), first());
-        report.case(format!("{members} in front"), rig.refused(&token).await);
+        let token = compact(front, app.fit().claims_json(), first());
+        report.case(format!("{members} in front"), app.rejects(&token).await);
     }
     report.finish();
 }
@@ -63,7 +63,7 @@ async fn crit() {
 /// RFC 7797: a payload that isn't encoded.
 #[tokio::test]
 async fn unencoded_payload() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("b64");
     for members in [
         r#""b64":false"#,
@@ -73,13 +73,13 @@ async fn unencoded_payload() {
         r#""b64":0"#,
         r#""b64":null"#,
     ] {
-        let claims = rig.fit().claims_json();
+        let claims = app.fit().claims_json();
         let head = b64(header(members));
         // The payload as it stands; blanks and quotes are legal in a field value.
         let token = compact_text(&head, &claims, first());
-        report.case(format!("{members}, raw"), rig.refused(&token).await);
+        report.case(format!("{members}, raw"), app.rejects(&token).await);
         let token = compact(header(members), &claims, first());
-        report.case(format!("{members}, encoded"), rig.refused(&token).await);
+        report.case(format!("{members}, encoded"), app.rejects(&token).await);
         // Signed raw, sent encoded.
         let raw = [head.as_bytes(), b".", claims.as_bytes()].concat();
         let token = format!(
@@ -89,20 +89,20 @@ async fn unencoded_payload() {
         );
         report.case(
             format!("{members}, signed raw, sent encoded"),
-            rig.refused(&token).await,
+            app.rejects(&token).await,
         );
         // Detached.
         let token = format!("{head}..{}", b64(first().sign(Scheme::Rs256, &raw)));
-        report.case(format!("{members}, detached"), rig.refused(&token).await);
+        report.case(format!("{members}, detached"), app.rejects(&token).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn zip() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("zip");
-    let claims = rig.fit().claims_json();
+    let claims = app.fit().claims_json();
     // DEFLATE, one stored block.
     let length = u16::try_from(claims.len()).unwrap();
     let stored = [
@@ -121,23 +121,23 @@ async fn zip() {
     ] {
         report.case(
             format!("{zip}, plain"),
-            rig.refused(&compact(header(zip), &claims, first())).await,
+            app.rejects(&compact(header(zip), &claims, first())).await,
         );
         report.case(
             format!("{zip}, deflated"),
-            rig.refused(&compact(header(zip), &stored, first())).await,
+            app.rejects(&compact(header(zip), &stored, first())).await,
         );
     }
     report.case(
         "deflated without a word",
-        rig.refused(&compact(rig.fit().header_json(), &stored, first()))
+        app.rejects(&compact(app.fit().header_json(), &stored, first()))
             .await,
     );
     // A small text that would become 16 MB.
     let bomb = [0xed, 0xc0, 0x81, 0, 0, 0, 0, 0x80].repeat(64);
     report.case(
         "a bomb",
-        rig.refused(&compact(header(r#""zip":"DEF""#), bomb, first()))
+        app.rejects(&compact(header(r#""zip":"DEF""#), bomb, first()))
             .await,
     );
     report.finish();
@@ -145,19 +145,19 @@ async fn zip() {
 
 #[tokio::test]
 async fn nested() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("nested tokens");
-    let inner = rig.fit().token();
+    let inner = app.fit().token();
     let twice = compact(header(r#""cty":"JWT""#), &inner, first());
     for (name, token) in [
         ("cty JWT, a token inside", twice.clone()),
         (
             "no cty, a token inside",
-            compact(rig.fit().header_json(), &inner, first()),
+            compact(app.fit().header_json(), &inner, first()),
         ),
         (
             "no cty, a quoted token inside",
-            compact(rig.fit().header_json(), json!(inner).to_string(), first()),
+            compact(app.fit().header_json(), json!(inner).to_string(), first()),
         ),
         (
             "two levels",
@@ -171,54 +171,54 @@ async fn nested() {
             let unsigned = format!(
                 "{}.{}.",
                 b64(r#"{"alg":"none"}"#),
-                b64(rig.fit().claims_json())
+                b64(app.fit().claims_json())
             );
             compact(header(r#""cty":"JWT""#), unsigned, first())
         }),
         (
             "cty JWT with claims",
-            compact(header(r#""cty":"JWT""#), rig.fit().claims_json(), first()),
+            compact(header(r#""cty":"JWT""#), app.fit().claims_json(), first()),
         ),
         (
             "cty jwt with claims",
-            compact(header(r#""cty":"jwt""#), rig.fit().claims_json(), first()),
+            compact(header(r#""cty":"jwt""#), app.fit().claims_json(), first()),
         ),
         (
             "cty application/json with claims",
             compact(
                 header(r#""cty":"application/json""#),
-                rig.fit().claims_json(),
+                app.fit().claims_json(),
                 first(),
             ),
         ),
         (
             "cty null with claims",
-            compact(header(r#""cty":null"#), rig.fit().claims_json(), first()),
+            compact(header(r#""cty":null"#), app.fit().claims_json(), first()),
         ),
         (
             "cty text/html with claims",
             compact(
                 header(r#""cty":"text/html""#),
-                rig.fit().claims_json(),
+                app.fit().claims_json(),
                 first(),
             ),
         ),
         (
             "a token in a claim",
-            rig.fit()
+            app.fit()
                 .without("/app")
                 .claim("/jwt", inner.clone())
                 .token(),
         ),
     ] {
-        report.case(name, rig.refused(&token).await);
+        report.case(name, app.rejects(&token).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn foreign_types() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("typ");
     for typ in [
         "at+jwt",
@@ -257,8 +257,8 @@ async fn foreign_types() {
         "ＪＷＴ",
         "text/plain",
     ] {
-        let fit = rig.fit().head("typ", typ);
-        report.case(format!("{typ:?}"), rig.refused(&fit.token()).await);
+        let fit = app.fit().head("typ", typ);
+        report.case(format!("{typ:?}"), app.rejects(&fit.token()).await);
     }
     for typ in [
         json!(1),
@@ -267,31 +267,31 @@ async fn foreign_types() {
         json!({"JWT": 1}),
         json!([]),
     ] {
-        let fit = rig.fit().head("typ", typ.clone());
-        report.case(typ.to_string(), rig.refused(&fit.token()).await);
+        let fit = app.fit().head("typ", typ.clone());
+        report.case(typ.to_string(), app.rejects(&fit.token()).await);
     }
     let token = compact(
         header(r#""typ":"JWT","typ":"at+jwt""#),
-        rig.fit().claims_json(),
+        app.fit().claims_json(),
         first(),
     );
-    report.case("twice", rig.refused(&token).await);
+    report.case("twice", app.rejects(&token).await);
     let token = compact(
         header(r#""typ":"\u0061t+jwt""#),
-        rig.fit().claims_json(),
+        app.fit().claims_json(),
         first(),
     );
-    report.case("escaped", rig.refused(&token).await);
+    report.case("escaped", app.rejects(&token).await);
     report.finish();
 }
 
 /// A header that isn't a JSON object.
 #[tokio::test]
 async fn not_an_object() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("headers that are no object");
     let list: Value = json!(["RS256", FIRST_KID]);
-    let good = rig.fit().header_json();
+    let good = app.fit().header_json();
     for (name, text) in [
         ("empty", String::new()),
         ("blank", " ".into()),
@@ -350,8 +350,8 @@ async fn not_an_object() {
         ("a duplicate of no meaning", header(r#""x":1,"x":1"#)),
         ("a duplicate by escape", header(r#""xy":1,"\u0078y":1"#)),
     ] {
-        let claims = rig.fit().claims_json();
-        report.case(name, rig.refused(&compact(text, claims, first())).await);
+        let claims = app.fit().claims_json();
+        report.case(name, app.rejects(&compact(text, claims, first())).await);
     }
     report.finish();
 }
@@ -359,7 +359,7 @@ async fn not_an_object() {
 /// Bytes that aren't UTF-8, wherever they stand.
 #[tokio::test]
 async fn not_utf8() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("headers that aren't UTF-8");
     let around = |before: &str, bytes: &[u8], after: &str| {
         [before.as_bytes(), bytes, after.as_bytes()].concat()
@@ -436,12 +436,12 @@ async fn not_utf8() {
                 around("", bytes, &format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#)),
             ),
         ] {
-            let token = compact(header, rig.fit().claims_json(), first());
-            report.case(format!("{name} in {place}"), rig.refused(&token).await);
+            let token = compact(header, app.fit().claims_json(), first());
+            report.case(format!("{name} in {place}"), app.rejects(&token).await);
         }
     }
     let utf16 = |big: bool| -> Vec<u8> {
-        let units = rig.fit().header_json();
+        let units = app.fit().header_json();
         units
             .encode_utf16()
             .flat_map(|unit| {
@@ -467,7 +467,7 @@ async fn not_utf8() {
     ] {
         report.case(
             name,
-            rig.refused(&compact(header, rig.fit().claims_json(), first()))
+            app.rejects(&compact(header, app.fit().claims_json(), first()))
                 .await,
         );
     }
@@ -476,7 +476,7 @@ async fn not_utf8() {
 
 #[tokio::test]
 async fn deep() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("deep headers");
     let nested = |open: &str, close: &str, depth: usize| {
         format!("{}1{}", open.repeat(depth), close.repeat(depth))
@@ -485,27 +485,27 @@ async fn deep() {
         let list = header(&format!("\"x\":{}", nested("[", "]", depth)));
         report.case(
             format!("lists {depth} deep"),
-            rig.refused(&compact(list, rig.fit().claims_json(), first()))
+            app.rejects(&compact(list, app.fit().claims_json(), first()))
                 .await,
         );
         if depth <= 1500 {
             let object = header(&format!("\"x\":{}", nested("{\"a\":", "}", depth)));
             report.case(
                 format!("objects {depth} deep"),
-                rig.refused(&compact(object, rig.fit().claims_json(), first()))
+                app.rejects(&compact(object, app.fit().claims_json(), first()))
                     .await,
             );
         }
         let open = format!("{{\"alg\":\"RS256\",\"x\":{}", "[".repeat(depth));
         report.case(
             format!("{depth} lists, never closed"),
-            rig.refused(&compact(open, rig.fit().claims_json(), first()))
+            app.rejects(&compact(open, app.fit().claims_json(), first()))
                 .await,
         );
         let alone = "[".repeat(depth);
         report.case(
             format!("nothing but {depth} brackets"),
-            rig.refused(&compact(alone, rig.fit().claims_json(), first()))
+            app.rejects(&compact(alone, app.fit().claims_json(), first()))
                 .await,
         );
         let instead = format!(
@@ -514,7 +514,7 @@ async fn deep() {
         );
         report.case(
             format!("alg {depth} lists deep"),
-            rig.refused(&compact(instead, rig.fit().claims_json(), first()))
+            app.rejects(&compact(instead, app.fit().claims_json(), first()))
                 .await,
         );
     }

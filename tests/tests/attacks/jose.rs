@@ -10,11 +10,11 @@ use std::path::Path;
 use std::process::Stdio;
 
 use forge_remote_tests::http::Call;
+use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{Fit, published, seconds};
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::stranger;
-use forge_remote_tests::source::Answer;
+use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
@@ -57,17 +57,18 @@ async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
 
 #[tokio::test]
 async fn signed_by_jose() {
-    let rig = Rig::with(Answer::json("{}"), |app| app).await;
-    let now = seconds(rig.now()).to_string();
+    let app = TestApp::with(JwksResponse::json("{}"), |app| app).await;
+    let now = seconds(app.now()).to_string();
     let Some(signed) = jose(&["sign", &now], &Value::Null).await else {
         return;
     };
-    rig.source.answer(Answer::Keys(signed["jwks"].clone()));
-    rig.clock.advance(std::time::Duration::from_secs(2));
+    app.source
+        .set_response(JwksResponse::Keys(signed["jwks"].clone()));
+    app.clock.advance(std::time::Duration::from_secs(2));
     let cases = signed["cases"].as_array().unwrap();
     let token = |case: &Value| case["token"].as_str().unwrap().to_owned();
     assert!(
-        rig.status_becomes(&token(&cases[0]), 200).await,
+        app.status_becomes(&token(&cases[0]), 200).await,
         "the first good token"
     );
 
@@ -82,23 +83,23 @@ async fn signed_by_jose() {
                 header: json!({}),
                 claims: case["claims"].clone(),
             };
-            report.case(name, rig.let_in(&call, &fit).await);
+            report.case(name, app.accepts(&call, &fit).await);
             continue;
         }
         bad += 1;
-        let before = rig.seen.count();
-        let outcome = rig.send(&call).await.and_then(|reply| {
-            let right = reply.status == 401 && rig.seen.count() == before;
+        let before = app.seen.count();
+        let outcome = app.send(&call).await.and_then(|response| {
+            let right = response.status == 401 && app.seen.count() == before;
             right
                 .then_some(())
-                .ok_or(format!("{}: {}", reply.status, reply.excerpt()))
+                .ok_or(format!("{}: {}", response.status, response.excerpt()))
         });
         report.case(name, outcome);
     }
     report.finish();
     assert!(good >= 6 && bad >= 30, "{good} good and {bad} bad tokens");
     // And a good one after all of them.
-    assert_eq!(rig.status(&token(&cases[0])).await, 200);
+    assert_eq!(app.status(&token(&cases[0])).await, 200);
 }
 
 /// Our own forge is no straw man: its good tokens are good to jose, its bad ones bad.

@@ -4,53 +4,53 @@
 
 use forge_remote_tests::jws::{FIRST_KID, SECOND_KID, b64, compact, published};
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::{first, pem, second, stranger};
+use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn unpublished_keys() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("unpublished keys");
     for (name, token) in [
-        ("under the first kid", rig.fit().sign(stranger())),
+        ("under the first kid", app.fit().sign(stranger())),
         (
             "under the second kid",
-            rig.fit().head("kid", SECOND_KID).sign(stranger()),
+            app.fit().head("kid", SECOND_KID).sign(stranger()),
         ),
         (
             "under an unknown kid",
-            rig.fit().head("kid", "stranger").sign(stranger()),
+            app.fit().head("kid", "stranger").sign(stranger()),
         ),
         (
             "under a likely kid",
-            rig.fit()
+            app.fit()
                 .head("kid", "forge/invocation-token/wf-0")
                 .sign(stranger()),
         ),
         (
             "the second key under the first kid",
-            rig.fit().sign(second()),
+            app.fit().sign(second()),
         ),
         (
             "the first key under the second kid",
-            rig.fit().head("kid", SECOND_KID).sign(first()),
+            app.fit().head("kid", SECOND_KID).sign(first()),
         ),
         (
             "the first key under an unknown kid",
-            rig.fit().head("kid", "stranger").sign(first()),
+            app.fit().head("kid", "stranger").sign(first()),
         ),
     ] {
-        report.case(name, rig.refused(&token).await);
+        report.case(name, app.rejects(&token).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn odd_kids() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("odd kids");
-    let url = rig.trap.url();
+    let url = app.trap.url();
     let mut kids: Vec<(String, Value)> = vec![
         ("null".into(), Value::Null),
         ("number".into(), json!(1)),
@@ -144,22 +144,22 @@ async fn odd_kids() {
         // Signed by the real key: only the kid is wrong.
         report.case(
             format!("kid {name}"),
-            rig.refused(&rig.fit().head("kid", kid.clone()).token())
+            app.rejects(&app.fit().head("kid", kid.clone()).token())
                 .await,
         );
         report.case(
             format!("kid {name}, foreign"),
-            rig.refused(&rig.fit().head("kid", kid.clone()).sign(stranger()))
+            app.rejects(&app.fit().head("kid", kid.clone()).sign(stranger()))
                 .await,
         );
     }
     report.case(
         "kid missing",
-        rig.refused(&rig.fit().headless("kid").token()).await,
+        app.rejects(&app.fit().headless("kid").token()).await,
     );
     report.case(
         "kid missing, foreign",
-        rig.refused(&rig.fit().headless("kid").sign(stranger()))
+        app.rejects(&app.fit().headless("kid").sign(stranger()))
             .await,
     );
     for (name, header) in [
@@ -187,10 +187,10 @@ async fn odd_kids() {
         ),
         ("in the payload only", r#"{"alg":"RS256"}"#.to_owned()),
     ] {
-        let fit = rig.fit().claim("/kid", FIRST_KID);
+        let fit = app.fit().claim("/kid", FIRST_KID);
         report.case(
             format!("kid {name}"),
-            rig.refused(&compact(header, fit.claims_json(), first()))
+            app.rejects(&compact(header, fit.claims_json(), first()))
                 .await,
         );
     }
@@ -200,9 +200,9 @@ async fn odd_kids() {
 /// Key material in the header: whoever signed, the token is refused, and nothing is fetched.
 #[tokio::test]
 async fn keys_in_the_header() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("keys in the header");
-    let url = rig.trap.url();
+    let url = app.trap.url();
     let certificate = base64::Engine::encode(
         &base64::engine::general_purpose::STANDARD,
         stranger().spki_der(),
@@ -217,7 +217,7 @@ async fn keys_in_the_header() {
         ("jwk", Value::Null),
         ("jwk", json!({})),
         ("jku", json!(url)),
-        ("jku", json!(rig.source.url())),
+        ("jku", json!(app.source.url())),
         (
             "jku",
             json!("https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json"),
@@ -226,7 +226,7 @@ async fn keys_in_the_header() {
             "jku",
             json!(format!(
                 "https://forge.cdn.prod.atlassian-dev.net@{}/jwks.json",
-                rig.trap.authority()
+                app.trap.authority()
             )),
         ),
         ("jku", json!(format!("data:application/json,{set}"))),
@@ -249,45 +249,45 @@ async fn keys_in_the_header() {
             value.to_string().chars().take(60).collect::<String>()
         );
         for kid in [FIRST_KID, "stranger"] {
-            let fit = rig.fit().head(name, value.clone()).head("kid", kid);
+            let fit = app.fit().head(name, value.clone()).head("kid", kid);
             report.case(
                 format!("{described}, kid {kid}, foreign"),
-                rig.refused(&fit.sign(stranger())).await,
+                app.rejects(&fit.sign(stranger())).await,
             );
             report.case(
                 format!("{described}, kid {kid}, genuine"),
-                rig.refused(&fit.sign(first())).await,
+                app.rejects(&fit.sign(first())).await,
             );
         }
-        let fit = rig.fit().head(name, value).headless("kid");
+        let fit = app.fit().head(name, value).headless("kid");
         report.case(
             format!("{described}, no kid, foreign"),
-            rig.refused(&fit.sign(stranger())).await,
+            app.rejects(&fit.sign(stranger())).await,
         );
     }
     // All at once.
-    let fit = rig
+    let fit = app
         .fit()
         .head("jwk", stranger().jwk("s"))
         .head("jku", url.clone())
         .head("x5u", url.clone())
         .head("x5c", json!([certificate]));
-    report.case("all of them", rig.refused(&fit.sign(stranger())).await);
+    report.case("all of them", app.rejects(&fit.sign(stranger())).await);
     // Escaped, so that a search for the name finds nothing.
     let header = format!(
         r#"{{"alg":"RS256","kid":"{FIRST_KID}","j\u0077k":{}}}"#,
         stranger().jwk("s")
     );
-    let token = compact(header, rig.fit().claims_json(), stranger());
-    report.case("an escaped jwk", rig.refused(&token).await);
+    let token = compact(header, app.fit().claims_json(), stranger());
+    report.case("an escaped jwk", app.rejects(&token).await);
     // Names that no standard has, but libraries had.
     for name in [
         "jwks", "jwks_uri", "key", "pem", "cert", "certs", "x5u#S256", "iss",
     ] {
-        let fit = rig.fit().head(name, json!(url));
+        let fit = app.fit().head(name, json!(url));
         report.case(
             format!("{name}, foreign"),
-            rig.refused(&fit.sign(stranger())).await,
+            app.rejects(&fit.sign(stranger())).await,
         );
     }
     report.finish();
@@ -296,58 +296,58 @@ async fn keys_in_the_header() {
 /// Claims that some verifiers choose keys by.
 #[tokio::test]
 async fn keys_by_claims() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("keys by claims");
-    let url = rig.trap.url();
-    let authority = rig.trap.authority();
+    let url = app.trap.url();
+    let authority = app.trap.authority();
     for (name, fit) in [
         (
             "the attacker as issuer",
-            rig.fit().claim("/iss", url.clone()),
+            app.fit().claim("/iss", url.clone()),
         ),
         (
             "the attacker's host as issuer",
-            rig.fit().claim("/iss", format!("http://{authority}")),
+            app.fit().claim("/iss", format!("http://{authority}")),
         ),
         (
             "the attacker's API",
-            rig.fit().claim("/app/apiBaseUrl", url.clone()),
+            app.fit().claim("/app/apiBaseUrl", url.clone()),
         ),
         (
             "Atlassian's staging",
-            rig.fit()
+            app.fit()
                 .claim("/app/apiBaseUrl", "https://api.stg.atlassian.com/ex/jira/x"),
         ),
-        ("an isolated cloud", rig.fit().claim("/icLabel", "orange")),
+        ("an isolated cloud", app.fit().claim("/icLabel", "orange")),
         (
             "an isolated cloud at the attacker's",
-            rig.fit().claim("/icLabel", format!("{authority}/#")),
+            app.fit().claim("/icLabel", format!("{authority}/#")),
         ),
         (
             "an isolated cloud, by path",
-            rig.fit().claim("/icLabel", "../../x"),
+            app.fit().claim("/icLabel", "../../x"),
         ),
-        ("an isolated cloud, empty", rig.fit().claim("/icLabel", "")),
-        ("a jwks_uri", rig.fit().claim("/jwks_uri", url.clone())),
-        ("a jku", rig.fit().claim("/jku", url.clone())),
+        ("an isolated cloud, empty", app.fit().claim("/icLabel", "")),
+        ("a jwks_uri", app.fit().claim("/jwks_uri", url.clone())),
+        ("a jku", app.fit().claim("/jku", url.clone())),
         (
             "a confirmation key",
-            rig.fit().claim("/cnf", json!({"jwk": stranger().jwk("s")})),
+            app.fit().claim("/cnf", json!({"jwk": stranger().jwk("s")})),
         ),
     ] {
         report.case(
             format!("{name}, foreign"),
-            rig.refused(&fit.sign(stranger())).await,
+            app.rejects(&fit.sign(stranger())).await,
         );
         let unknown = fit.head("kid", "stranger");
         report.case(
             format!("{name}, foreign, unknown kid"),
-            rig.refused(&unknown.sign(stranger())).await,
+            app.rejects(&unknown.sign(stranger())).await,
         );
     }
     report.finish();
     assert_eq!(
-        rig.source.last_request().lines().next(),
+        app.source.last_request().lines().next(),
         Some("GET /.well-known/jwks.json HTTP/1.1")
     );
 }
@@ -355,27 +355,29 @@ async fn keys_by_claims() {
 /// With an isolated cloud's key set configured, a token chooses among the two, and no more.
 #[tokio::test]
 async fn isolated_clouds() {
+    use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
     use forge_remote_tests::jws::key_set;
-    use forge_remote_tests::source::{Answer, KeySource};
 
-    let isolated = KeySource::start(Answer::Keys(key_set(&[second().jwk("isolated")]))).await;
+    let isolated =
+        JwksServer::start(JwksResponse::Keys(key_set(&[second().jwk("isolated")]))).await;
     let url = isolated.url();
-    let rig = Rig::with(Answer::Keys(key_set(&[first().jwk(FIRST_KID)])), |app| {
-        app.isolated_cloud("orange", url)
-    })
+    let app = TestApp::with(
+        JwksResponse::Keys(key_set(&[first().jwk(FIRST_KID)])),
+        |app| app.isolated_cloud("orange", url),
+    )
     .await;
     let mut report = Report::new("isolated clouds");
-    let orange = |kid: &str| rig.fit().head("kid", kid).claim("/icLabel", "orange");
+    let orange = |kid: &str| app.fit().head("kid", kid).claim("/icLabel", "orange");
 
     let fit = orange("isolated");
     report.case(
         "its own token",
-        rig.let_in(&rig.tick(&fit.sign(second())), &fit).await,
+        app.accepts(&app.tick(&fit.sign(second())), &fit).await,
     );
-    let fit = rig.fit();
+    let fit = app.fit();
     report.case(
         "a commercial token",
-        rig.let_in(&rig.tick(&fit.token()), &fit).await,
+        app.accepts(&app.tick(&fit.token()), &fit).await,
     );
 
     for (name, token) in [
@@ -385,7 +387,7 @@ async fn isolated_clouds() {
         ),
         (
             "the isolated cloud's key without a label",
-            rig.fit().head("kid", "isolated").sign(second()),
+            app.fit().head("kid", "isolated").sign(second()),
         ),
         (
             "the isolated cloud's key with another label",
@@ -405,7 +407,7 @@ async fn isolated_clouds() {
         ),
         ("a foreign key", orange("isolated").sign(stranger())),
     ] {
-        report.case(name, rig.refused(&token).await);
+        report.case(name, app.rejects(&token).await);
     }
     report.finish();
 }
@@ -413,13 +415,13 @@ async fn isolated_clouds() {
 /// The source is asked by a plain GET without anything of the token's.
 #[tokio::test]
 async fn nothing_of_a_token_reaches_the_source() {
-    let rig = Rig::start().await;
-    let fit = rig
+    let app = TestApp::start().await;
+    let fit = app
         .fit()
         .head("kid", "secret-kid")
         .claim("/jti", "secret-jti");
-    rig.refused(&fit.sign(stranger())).await.unwrap();
-    let request = rig.source.last_request();
+    app.rejects(&fit.sign(stranger())).await.unwrap();
+    let request = app.source.last_request();
     assert!(
         request.starts_with("GET /.well-known/jwks.json HTTP/1.1\r\n"),
         "{request}"

@@ -1,13 +1,13 @@
 //! Tokens that must be rejected, and tokens that must be accepted.
 
 mod algorithm;
+mod authorization_header;
 mod claims;
 mod header;
 mod jose;
 mod key_choice;
+mod module_types;
 mod odd_claims;
-mod page_types;
-mod presence;
 mod serialisation;
 mod signature;
 mod valid_tokens;

@@ -46,9 +46,9 @@ async fn seen(harness: &Harness, handler: &str, pointer: &str, claim: &Value) ->
     let call = harness
         .call(handler)
         .fit(|fit| fit.set(pointer, claim.clone()));
-    let answer = call.send().await;
-    assert_eq!(answer.status(), 200, "{pointer} {claim}");
-    answer.json()
+    let response = call.send().await;
+    assert_eq!(response.status(), 200, "{pointer} {claim}");
+    response.json()
 }
 
 #[tokio::test]

@@ -10,15 +10,15 @@ use forge_remote_tests::jws::{
     seconds, unb64,
 };
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::first;
+use forge_remote_tests::test_app::TestApp;
 use serde_json::json;
 
 #[tokio::test]
 async fn other_serialisations() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("other serialisations");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let [header, payload, signature] = parts(&token);
     let flattened = json!({"payload": payload, "protected": header, "signature": signature});
     let general =
@@ -42,10 +42,10 @@ async fn other_serialisations() {
         ),
         ("PASETO", format!("v4.public.{payload}{signature}")),
         ("a Macaroon", format!("MDAx{signature}")),
-        ("raw claims", rig.fit().claims_json()),
+        ("raw claims", app.fit().claims_json()),
         ("claims in base64url", payload.to_owned()),
     ] {
-        report.case(name, rig.refused(&text).await);
+        report.case(name, app.rejects(&text).await);
     }
     // In the body, as its content type says.
     for content_type in [
@@ -63,7 +63,7 @@ async fn other_serialisations() {
             .body(body);
         report.case(
             format!("a body of {content_type}"),
-            rig.refused_call(&call.bytes(), &[401]).await,
+            app.rejects_bytes(&call.bytes(), &[401]).await,
         );
     }
     report.finish();
@@ -71,9 +71,9 @@ async fn other_serialisations() {
 
 #[tokio::test]
 async fn parts_missing_or_extra() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("missing and extra parts");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let [h, p, s] = parts(&token);
     for (name, text) in [
         ("h", h.to_owned()),
@@ -107,16 +107,16 @@ async fn parts_missing_or_extra() {
         ("a dot missing between p and s", format!("{h}.{p}{s}")),
         ("a dot too early", format!("{}.{}{p}.{s}", &h[..4], &h[4..])),
     ] {
-        report.case(name, rig.refused(&text).await);
+        report.case(name, app.rejects(&text).await);
     }
     report.finish();
 }
 
 /// A token whose three parts all have one of the alphabet's last two characters, and all need
 /// padding.
-fn telling(rig: &Rig) -> Fit {
+fn telling(app: &TestApp) -> Fit {
     loop {
-        let mut fit = rig.fit().head("x", "??>>~~").claim("/x", "??>>~~");
+        let mut fit = app.fit().head("x", "??>>~~").claim("/x", "??>>~~");
         // 256 bytes need padding by themselves.
         while fit.header_json().len().is_multiple_of(3) {
             let length = fit.header_json().len() % 7 + 1;
@@ -136,12 +136,12 @@ fn telling(rig: &Rig) -> Fit {
 /// Every odd spelling of a part is signed as it stands: only the spelling is wrong.
 #[tokio::test]
 async fn odd_base64() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("odd base64url");
-    let fit = telling(&rig);
+    let fit = telling(&app);
     report.case(
         "the plain one is good",
-        rig.let_in(&rig.tick(&fit.token()), &fit).await,
+        app.accepts(&app.tick(&fit.token()), &fit).await,
     );
     let (header, claims) = (fit.header_json(), fit.claims_json());
     let respell = |at: usize, spell: &dyn Fn(&[u8]) -> String| -> String {
@@ -259,18 +259,18 @@ async fn odd_base64() {
     for (name, spell) in &spellings {
         for (at, part) in ["header", "payload", "signature"].iter().enumerate() {
             let token = respell(at, spell.as_ref());
-            let bytes = rig.tick(&token).bytes();
+            let bytes = app.tick(&token).bytes();
             // What HTTP forbids in a header is 400; blanks at the very end are not the token's.
             if *part == "signature" && *name == "a blank behind" {
                 report.case(
                     format!("{name}: {part}"),
-                    rig.let_in(&rig.tick(&token), &fit).await,
+                    app.accepts(&app.tick(&token), &fit).await,
                 );
                 continue;
             }
             report.case(
                 format!("{name}: {part}"),
-                rig.refused_call(&bytes, &[400, 401]).await,
+                app.rejects_bytes(&bytes, &[400, 401]).await,
             );
         }
     }
@@ -279,9 +279,9 @@ async fn odd_base64() {
 
 #[tokio::test]
 async fn payloads_that_are_no_object() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("payloads that are no object");
-    let fit = rig.fit();
+    let fit = app.fit();
     let good = fit.claims_json();
     let with = |name: &str, json: &str| fit.claims_json_with(name, json);
     for (name, text) in [
@@ -347,7 +347,7 @@ async fn payloads_that_are_no_object() {
     ] {
         report.case(
             name,
-            rig.refused(&compact(fit.header_json(), text, first()))
+            app.rejects(&compact(fit.header_json(), text, first()))
                 .await,
         );
     }
@@ -356,9 +356,9 @@ async fn payloads_that_are_no_object() {
 
 #[tokio::test]
 async fn payloads_that_are_not_utf8() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("payloads that aren't UTF-8");
-    let fit = rig.fit();
+    let fit = app.fit();
     let insert = |name: &str, json: &str, bytes: &[u8]| -> Vec<u8> {
         // The mark is replaced by the bytes.
         let text = fit.claims_json_with(name, json);
@@ -391,7 +391,7 @@ async fn payloads_that_are_not_utf8() {
         ] {
             report.case(
                 format!("{name} in {place}"),
-                rig.refused(&compact(fit.header_json(), payload, first()))
+                app.rejects(&compact(fit.header_json(), payload, first()))
                     .await,
             );
         }
@@ -403,7 +403,7 @@ async fn payloads_that_are_not_utf8() {
         .collect();
     report.case(
         "UTF-16",
-        rig.refused(&compact(fit.header_json(), utf16, first()))
+        app.rejects(&compact(fit.header_json(), utf16, first()))
             .await,
     );
     for (name, json) in [
@@ -421,7 +421,7 @@ async fn payloads_that_are_not_utf8() {
         let payload = fit.claims_json_with(json.0, json.1);
         report.case(
             name,
-            rig.refused(&compact(fit.header_json(), payload, first()))
+            app.rejects(&compact(fit.header_json(), payload, first()))
                 .await,
         );
     }
@@ -431,9 +431,9 @@ async fn payloads_that_are_not_utf8() {
 /// What a handler can't read back must not be let in as if it were not there.
 #[tokio::test]
 async fn contexts_that_no_parser_takes() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("contexts that no parser takes");
-    let fit = rig.page();
+    let fit = app.page();
     for (name, context) in [
         (
             "half a surrogate and a number",
@@ -445,7 +445,7 @@ async fn contexts_that_no_parser_takes() {
         let payload = fit.claims_json_with("context", context);
         let token = compact(fit.header_json(), payload, first());
         let call = Call::post("/ui").bearer(&token);
-        report.case(name, rig.refused_call(&call.bytes(), &[401]).await);
+        report.case(name, app.rejects_bytes(&call.bytes(), &[401]).await);
     }
     report.finish();
 }
@@ -453,9 +453,9 @@ async fn contexts_that_no_parser_takes() {
 /// A payload on the border of what can be read is refused, or all of it reaches the handler.
 #[tokio::test]
 async fn all_or_nothing() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("all or nothing");
-    let fit = rig.page();
+    let fit = app.page();
     let whole = |context: &serde_json::Value| fit.clone().claim("/context", context.clone());
     let mut cases: Vec<(String, Fit, String)> = Vec::new();
     for depth in 118..=134 {
@@ -467,7 +467,7 @@ async fn all_or_nothing() {
             fit.clone(),
             fit.claims_json(),
         ));
-        let json = with(&rig.page(), "x", &lists);
+        let json = with(&app.page(), "x", &lists);
         cases.push((format!("an unknown claim {depth} deep"), json.0, json.1));
     }
     for (name, value) in [
@@ -477,22 +477,22 @@ async fn all_or_nothing() {
         ("a member twice", r#"{"a":1,"a":2}"#),
         ("a very long number", &"9".repeat(400)),
     ] {
-        let json = with(&rig.page(), "x", value);
+        let json = with(&app.page(), "x", value);
         cases.push((format!("an unknown claim of {name}"), json.0, json.1));
-        let mut fit = rig.page();
-        let app = fit.claims["app"].to_string();
-        let app = format!("{{\"x\":{value},{}", &app[1..]);
-        let json = fit.claims_json_with("app", &app);
+        let mut fit = app.page();
+        let app_claim = fit.claims["app"].to_string();
+        let app_claim = format!("{{\"x\":{value},{}", &app_claim[1..]);
+        let json = fit.claims_json_with("app", &app_claim);
         fit = fit.claim("/app/x", 0);
         cases.push((format!("an unknown member of app of {name}"), fit, json));
     }
     for (name, fit, json) in cases {
         let token = compact(fit.header_json(), json, first());
         let call = Call::post("/ui").bearer(&token);
-        let outcome = match rig.send(&call).await {
-            Ok(reply) if reply.status == 401 => Ok(()),
-            Ok(reply) if reply.status == 200 => rig.saw(&rig.seen.last().unwrap(), &fit),
-            Ok(reply) => Err(reply.status.to_string()),
+        let outcome = match app.send(&call).await {
+            Ok(response) if response.status == 401 => Ok(()),
+            Ok(response) if response.status == 200 => app.saw(&app.seen.last().unwrap(), &fit),
+            Ok(response) => Err(response.status.to_string()),
             Err(error) => Err(error),
         };
         report.case(name, outcome);
@@ -507,15 +507,15 @@ fn with(fit: &Fit, name: &str, json: &str) -> (Fit, String) {
 
 #[tokio::test]
 async fn duplicate_members() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("duplicate members");
-    let fit = rig.fit();
-    let now = seconds(rig.now());
+    let fit = app.fit();
+    let now = seconds(app.now());
     let good = fit.claims_json();
     let front = |member: &str| format!("{{{member},{}", &good[1..]);
     let behind = |member: &str| format!("{},{member}}}", &good[..good.len() - 1]);
-    let app = fit.claims["app"].to_string();
-    let other_app = app.replace(APP_ID, OTHER_APP_ID);
+    let app_claim = fit.claims["app"].to_string();
+    let other_app = app_claim.replace(APP_ID, OTHER_APP_ID);
     for (name, member) in [
         (
             "iss, the same",
@@ -551,7 +551,7 @@ async fn duplicate_members() {
             r#""principal":"admin","principal":null"#.to_owned(),
         ),
         ("context", r#""context":null,"context":null"#.to_owned()),
-        ("app, the same", format!(r#""app":{app}"#)),
+        ("app, the same", format!(r#""app":{app_claim}"#)),
         ("app, another", format!(r#""app":{other_app}"#)),
         ("app, null", r#""app":null"#.to_owned()),
         ("icLabel", r#""icLabel":"a","icLabel":"b""#.to_owned()),
@@ -564,12 +564,12 @@ async fn duplicate_members() {
     ] {
         report.case(
             format!("{name}, in front"),
-            rig.refused(&compact(fit.header_json(), front(&member), first()))
+            app.rejects(&compact(fit.header_json(), front(&member), first()))
                 .await,
         );
         report.case(
             format!("{name}, behind"),
-            rig.refused(&compact(fit.header_json(), behind(&member), first()))
+            app.rejects(&compact(fit.header_json(), behind(&member), first()))
                 .await,
         );
     }
@@ -648,7 +648,7 @@ async fn duplicate_members() {
         for payload in inside(object, &member) {
             report.case(
                 name,
-                rig.refused(&compact(fit.header_json(), payload, first()))
+                app.rejects(&compact(fit.header_json(), payload, first()))
                     .await,
             );
         }
@@ -658,9 +658,9 @@ async fn duplicate_members() {
 
 #[tokio::test]
 async fn deep_payloads() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("deep payloads");
-    let fit = rig.fit();
+    let fit = app.fit();
     let lists = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let objects = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
     for depth in [1000, 5000, 20_000] {
@@ -702,7 +702,7 @@ async fn deep_payloads() {
         ] {
             let token = compact(fit.header_json(), payload, first());
             assert!(token.len() < 64 * 1024, "{name} {depth}");
-            report.case(format!("{name}, {depth}"), rig.refused(&token).await);
+            report.case(format!("{name}, {depth}"), app.rejects(&token).await);
         }
     }
     report.finish();
@@ -712,55 +712,55 @@ async fn deep_payloads() {
 /// fault, being slow is.
 #[tokio::test]
 async fn wide_payloads() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("wide payloads");
-    let fit = rig.fit();
+    let fit = app.fit();
     let members: String = (0..4000).map(|at| format!("\"{at}\":0,")).collect();
     let wide = format!("{{{members}{}", &fit.claims_json()[1..]);
     report.case(
         "4,000 members",
-        rig.harmless(&compact(fit.header_json(), wide, first()))
+        app.harmless(&compact(fit.header_json(), wide, first()))
             .await,
     );
     let inside = fit.claims_json_with("x", &format!("{{{members}\"last\":0}}"));
     report.case(
         "4,000 members inside a claim",
-        rig.harmless(&compact(fit.header_json(), inside, first()))
+        app.harmless(&compact(fit.header_json(), inside, first()))
             .await,
     );
     let audience: Vec<String> = (0..3000).map(|at| format!("aud-{at}")).collect();
     report.case(
         "3,000 audiences, none ours",
-        rig.refused(&fit.clone().claim("/aud", audience).token())
+        app.rejects(&fit.clone().claim("/aud", audience).token())
             .await,
     );
     let members: String = (0..400).map(|at| format!("\"{at}\":0,")).collect();
     let header = format!("{{{members}{}", &fit.header_json()[1..]);
     report.case(
         "400 members in the header",
-        rig.harmless(&compact(header, fit.claims_json(), first()))
+        app.harmless(&compact(header, fit.claims_json(), first()))
             .await,
     );
     let long = fit.clone().head("x", "y".repeat(40_000));
     report.case(
         "a header of 40,000 characters",
-        rig.harmless(&long.token()).await,
+        app.harmless(&long.token()).await,
     );
     report.finish();
 }
 
 #[tokio::test]
 async fn large_tokens() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("too large tokens");
     for kilobytes in [52, 64, 80, 100, 200, 1000, 4000] {
-        let fit = rig.fit().claim("/x", "y".repeat(kilobytes * 1024));
+        let fit = app.fit().claim("/x", "y".repeat(kilobytes * 1024));
         let token = fit.token();
         assert!(token.len() > 64 * 1024);
-        let bytes = rig.tick(&token).bytes();
+        let bytes = app.tick(&token).bytes();
         report.case(
             format!("{} bytes", token.len()),
-            rig.refused_call(&bytes, &[400, 401, 413, 431]).await,
+            app.rejects_bytes(&bytes, &[400, 401, 413, 431]).await,
         );
     }
     for (name, text) in [
@@ -768,19 +768,19 @@ async fn large_tokens() {
         ("300 KB of dots", ".".repeat(300_000)),
         ("70 KB of brackets", "[".repeat(70_000)),
     ] {
-        let bytes = rig.tick(&text).bytes();
-        report.case(name, rig.refused_call(&bytes, &[400, 401, 413, 431]).await);
+        let bytes = app.tick(&text).bytes();
+        report.case(name, app.rejects_bytes(&bytes, &[400, 401, 413, 431]).await);
     }
     // A signature or a header of that size.
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let [h, p, s] = parts(&token);
     report.case(
         "a signature of 50 KB",
-        rig.refused(&format!("{h}.{p}.{}", s.repeat(150))).await,
+        app.rejects(&format!("{h}.{p}.{}", s.repeat(150))).await,
     );
     report.case(
         "a header of 50 KB",
-        rig.refused(&format!("{}.{p}.{s}", h.repeat(500))).await,
+        app.rejects(&format!("{}.{p}.{s}", h.repeat(500))).await,
     );
     report.finish();
 }

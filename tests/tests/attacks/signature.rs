@@ -5,16 +5,16 @@
 use forge_remote_tests::jws::{FIRST_KID, b64, key_set, parts, unb64, with_signature};
 use forge_remote_tests::padding;
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::{Scheme, first, long4096, second, stranger};
+use forge_remote_tests::test_app::TestApp;
 use num_bigint::BigUint;
 use serde_json::json;
 
 #[tokio::test]
 async fn changed_bytes() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("changed signatures");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let [header, payload, signature] = parts(&token);
     let good = unb64(signature);
     let length = good.len();
@@ -70,7 +70,7 @@ async fn changed_bytes() {
         cases.push((format!("bit {bit} turned"), turned));
     }
     for (name, bytes) in cases {
-        report.case(name, rig.refused(&with_signature(&token, bytes)).await);
+        report.case(name, app.rejects(&with_signature(&token, bytes)).await);
     }
 
     // The same for what is signed.
@@ -86,7 +86,7 @@ async fn changed_bytes() {
             };
             report.case(
                 format!("{part}, byte {at} changed"),
-                rig.refused(&token).await,
+                app.rejects(&token).await,
             );
         }
     }
@@ -100,12 +100,12 @@ async fn changed_bytes() {
         ),
         (
             "re-ordered",
-            serde_json::to_string_pretty(&rig.fit().claims).unwrap(),
+            serde_json::to_string_pretty(&app.fit().claims).unwrap(),
         ),
     ] {
         report.case(
             format!("payload: {name}"),
-            rig.refused(&format!("{header}.{}.{signature}", b64(changed)))
+            app.rejects(&format!("{header}.{}.{signature}", b64(changed)))
                 .await,
         );
     }
@@ -114,37 +114,37 @@ async fn changed_bytes() {
 
 #[tokio::test]
 async fn of_something_else() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("signatures of something else");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let [header, payload, _] = parts(&token);
-    let other = rig.fit().token();
+    let other = app.fit().token();
     let signed = format!("{header}.{payload}");
     for (name, message) in [
         ("nothing", String::new()),
         ("the header", header.to_owned()),
         ("the payload", payload.to_owned()),
-        ("the payload's JSON", rig.fit().claims_json()),
+        ("the payload's JSON", app.fit().claims_json()),
         ("without the dot", format!("{header}{payload}")),
         ("with a dot more", format!("{signed}.")),
         ("with a newline", format!("{signed}\n")),
         (
             "decoded",
-            format!("{}.{}", rig.fit().header_json(), rig.fit().claims_json()),
+            format!("{}.{}", app.fit().header_json(), app.fit().claims_json()),
         ),
         ("the payload first", format!("{payload}.{header}")),
     ] {
         let signature = first().sign(Scheme::Rs256, message.as_bytes());
-        report.case(name, rig.refused(&with_signature(&token, signature)).await);
+        report.case(name, app.rejects(&with_signature(&token, signature)).await);
     }
     report.case(
         "another token's",
-        rig.refused(&with_signature(&token, unb64(parts(&other)[2])))
+        app.rejects(&with_signature(&token, unb64(parts(&other)[2])))
             .await,
     );
     report.case(
         "the digest's",
-        rig.refused(&with_signature(
+        app.rejects(&with_signature(
             &token,
             first().sign(Scheme::Rs256, &padding::sha256(signed.as_bytes())),
         ))
@@ -152,7 +152,7 @@ async fn of_something_else() {
     );
     report.case(
         "another key's",
-        rig.refused(&with_signature(
+        app.rejects(&with_signature(
             &token,
             second().sign(Scheme::Rs256, signed.as_bytes()),
         ))
@@ -160,7 +160,7 @@ async fn of_something_else() {
     );
     report.case(
         "a longer key's",
-        rig.refused(&with_signature(
+        app.rejects(&with_signature(
             &token,
             long4096().sign(Scheme::Rs256, signed.as_bytes()),
         ))
@@ -168,7 +168,7 @@ async fn of_something_else() {
     );
     report.case(
         "the attacker's",
-        rig.refused(&with_signature(
+        app.rejects(&with_signature(
             &token,
             stranger().sign(Scheme::Rs256, signed.as_bytes()),
         ))
@@ -179,7 +179,7 @@ async fn of_something_else() {
 
 #[tokio::test]
 async fn special_numbers() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("special numbers");
     let key = first();
     let n = &key.n;
@@ -188,7 +188,7 @@ async fn special_numbers() {
     // A signature that leaves room for another n in as many bytes.
     let (token, s) = (0..1000)
         .map(|_| {
-            let token = rig.fit().token();
+            let token = app.fit().token();
             let s = BigUint::from_bytes_be(&unb64(parts(&token)[2]));
             (token, s)
         })
@@ -196,9 +196,11 @@ async fn special_numbers() {
         .expect("n is below 2^2048, so some s leaves room");
     report.case(
         "s itself is good",
-        rig.send(&rig.tick(&token))
-            .await
-            .and_then(|reply| (reply.status == 200).then_some(()).ok_or(reply.excerpt())),
+        app.send(&app.tick(&token)).await.and_then(|response| {
+            (response.status == 200)
+                .then_some(())
+                .ok_or(response.excerpt())
+        }),
     );
     let raw: Vec<(&str, Vec<u8>)> = vec![
         ("zero", vec![0; key.len()]),
@@ -237,7 +239,7 @@ async fn special_numbers() {
         ),
     ];
     for (name, bytes) in raw {
-        report.case(name, rig.refused(&with_signature(&token, bytes)).await);
+        report.case(name, app.rejects(&with_signature(&token, bytes)).await);
     }
     report.finish();
 }
@@ -245,19 +247,19 @@ async fn special_numbers() {
 /// s = pᵈ mod n of every wrong padding p: what a careless reader of paddings would take.
 #[tokio::test]
 async fn wrong_paddings() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("wrong paddings");
-    let fit = rig.fit();
+    let fit = app.fit();
     let good = fit.sign_with(|message| first().raw(&padding::pkcs1_sha256(first().len(), message)));
     report.case(
         "the right one is good",
-        rig.let_in(&rig.tick(&good), &fit).await,
+        app.accepts(&app.tick(&good), &fit).await,
     );
     let signed = good.rsplit_once('.').unwrap().0.to_owned();
     for (name, padded) in padding::wrong(first().len(), signed.as_bytes()) {
         report.case(
             name,
-            rig.refused(&with_signature(&good, first().raw(&padded)))
+            app.rejects(&with_signature(&good, first().raw(&padded)))
                 .await,
         );
     }
@@ -271,7 +273,7 @@ async fn wrong_paddings() {
         let signature = first().sign(scheme, signed.as_bytes());
         report.case(
             scheme.alg(),
-            rig.refused(&with_signature(&good, signature)).await,
+            app.rejects(&with_signature(&good, signature)).await,
         );
     }
     report.finish();
@@ -284,7 +286,7 @@ async fn cube_roots() {
     cubic.e = BigUint::from(3_u8);
     let mut long = long4096().clone();
     long.e = BigUint::from(3_u8);
-    let rig = Rig::with_keys(key_set(&[
+    let app = TestApp::with_keys(key_set(&[
         cubic.jwk("three"),
         long.jwk("long-three"),
         first().jwk(FIRST_KID),
@@ -293,7 +295,7 @@ async fn cube_roots() {
     let mut report = Report::new("forgeries with exponent 3");
     for (key, kid) in [(&cubic, "three"), (&long, "long-three")] {
         for filling in [0, 1, 8, 16] {
-            let fit = rig.fit().head("kid", kid);
+            let fit = app.fit().head("kid", kid);
             let token = fit.sign_with(|message| {
                 let forged = padding::cube_root_forgery(key, message, filling);
                 let cube = BigUint::from_bytes_be(&forged).pow(3);
@@ -312,17 +314,17 @@ async fn cube_roots() {
             });
             report.case(
                 format!("{kid}, {filling} bytes of filling"),
-                rig.refused(&token).await,
+                app.rejects(&token).await,
             );
         }
-        let fit = rig.fit().head("kid", kid);
+        let fit = app.fit().head("kid", kid);
         report.case(
             format!("{kid}, cube root of nothing"),
-            rig.refused(&fit.sign_with(|_| vec![0; key.len()])).await,
+            app.rejects(&fit.sign_with(|_| vec![0; key.len()])).await,
         );
         report.case(
             format!("{kid}, one"),
-            rig.refused(&fit.sign_with(|_| key.bytes(&BigUint::from(1_u8))))
+            app.rejects(&fit.sign_with(|_| key.bytes(&BigUint::from(1_u8))))
                 .await,
         );
     }

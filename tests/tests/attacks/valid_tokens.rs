@@ -5,19 +5,19 @@
 use std::time::Duration;
 
 use forge_remote_tests::http::{Call, Connection};
+use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{
     APP_ID, FIRST_KID, Fit, ISSUER, OTHER_APP_ID, SECOND_KID, b64, compact, key_set, later,
     published, seconds,
 };
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::{Rig, expected};
 use forge_remote_tests::rsa::{first, long4096, second};
-use forge_remote_tests::source::Answer;
+use forge_remote_tests::test_app::{TestApp, expected};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn headers() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("headers of good tokens");
     let kid = FIRST_KID;
     let long = "x".repeat(1000);
@@ -124,104 +124,104 @@ async fn headers() {
             format!(r#"{{"alg":"RS256","kid":"{kid}","iss":"{ISSUER}","aud":"{APP_ID}"}}"#),
         ),
     ] {
-        let fit = rig.fit();
+        let fit = app.fit();
         let token = compact(header, fit.claims_json(), first());
-        report.case(name, rig.let_in(&rig.tick(&token), &fit).await);
+        report.case(name, app.accepts(&app.tick(&token), &fit).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn claims() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("claims of good tokens");
-    let now = seconds(rig.now());
+    let now = seconds(app.now());
     for (name, fit) in [
-        ("aud a string", rig.fit()),
+        ("aud a string", app.fit()),
         (
             "aud a list of ours",
-            rig.fit().claim("/aud", json!([APP_ID])),
+            app.fit().claim("/aud", json!([APP_ID])),
         ),
         (
             "aud a list with ours last",
-            rig.fit().claim("/aud", json!([OTHER_APP_ID, APP_ID])),
+            app.fit().claim("/aud", json!([OTHER_APP_ID, APP_ID])),
         ),
         (
             "aud a list with ours first",
-            rig.fit().claim("/aud", json!([APP_ID, "x", OTHER_APP_ID])),
+            app.fit().claim("/aud", json!([APP_ID, "x", OTHER_APP_ID])),
         ),
         (
             "aud a list with ours twice",
-            rig.fit().claim("/aud", json!([APP_ID, APP_ID])),
+            app.fit().claim("/aud", json!([APP_ID, APP_ID])),
         ),
-        ("nbf 5 s ahead", rig.fit().claim("/nbf", now + 5)),
-        ("iat 5 s ahead", rig.fit().claim("/iat", now + 5)),
-        ("both 9 s ahead", rig.fit().issued(later(rig.now(), 9))),
-        ("no nbf", rig.fit().without("/nbf")),
-        ("no iat", rig.fit().without("/iat")),
-        ("no jti", rig.fit().without("/jti")),
+        ("nbf 5 s ahead", app.fit().claim("/nbf", now + 5)),
+        ("iat 5 s ahead", app.fit().claim("/iat", now + 5)),
+        ("both 9 s ahead", app.fit().issued(later(app.now(), 9))),
+        ("no nbf", app.fit().without("/nbf")),
+        ("no iat", app.fit().without("/iat")),
+        ("no jti", app.fit().without("/jti")),
         (
             "no nbf, iat, jti",
-            rig.fit().without("/nbf").without("/iat").without("/jti"),
+            app.fit().without("/nbf").without("/iat").without("/jti"),
         ),
-        ("principal null", rig.fit().claim("/principal", Value::Null)),
-        ("principal absent", rig.fit()),
-        ("context null", rig.fit().claim("/context", Value::Null)),
-        ("context empty", rig.fit().claim("/context", json!({}))),
-        ("no app.version", rig.fit().without("/app/version")),
-        ("no app.appVersion", rig.fit().without("/app/appVersion")),
-        ("no license", rig.fit().without("/app/license")),
-        ("license null", rig.fit().claim("/app/license", Value::Null)),
+        ("principal null", app.fit().claim("/principal", Value::Null)),
+        ("principal absent", app.fit()),
+        ("context null", app.fit().claim("/context", Value::Null)),
+        ("context empty", app.fit().claim("/context", json!({}))),
+        ("no app.version", app.fit().without("/app/version")),
+        ("no app.appVersion", app.fit().without("/app/appVersion")),
+        ("no license", app.fit().without("/app/license")),
+        ("license null", app.fit().claim("/app/license", Value::Null)),
         (
             "an old license",
-            rig.fit().claim("/app/license", json!({"isActive": true})),
+            app.fit().claim("/app/license", json!({"isActive": true})),
         ),
         (
             "no contexts",
-            rig.fit().without("/app/installation/contexts"),
+            app.fit().without("/app/installation/contexts"),
         ),
         (
             "no cloudId",
-            rig.fit().without("/app/installation/contexts/0/cloudId"),
+            app.fit().without("/app/installation/contexts/0/cloudId"),
         ),
         (
             "the module's key is the trigger's",
-            rig.fit().claim("/app/module/key", "tick-trigger"),
+            app.fit().claim("/app/module/key", "tick-trigger"),
         ),
         (
             "unknown claims",
-            rig.fit()
+            app.fit()
                 .claim("/futureClaim", json!({"a": [1, 2]}))
                 .claim("/app/more", 1),
         ),
-        ("a sub", rig.fit().claim("/sub", "somebody")),
+        ("a sub", app.fit().claim("/sub", "somebody")),
         (
             "icLabel, with no isolated cloud configured",
-            rig.fit().claim("/icLabel", "orange"),
+            app.fit().claim("/icLabel", "orange"),
         ),
         (
             "Atlassian's staging, signed by our keys",
-            rig.fit()
+            app.fit()
                 .claim("/app/apiBaseUrl", "https://api.stg.atlassian.com/ex/jira/x"),
         ),
         (
             "development",
-            rig.fit().claim("/app/environment/type", "DEVELOPMENT"),
+            app.fit().claim("/app/environment/type", "DEVELOPMENT"),
         ),
-        ("almost expired", rig.fit().claim("/exp", now + 1)),
+        ("almost expired", app.fit().claim("/exp", now + 1)),
         (
             "long-lived, but below an hour",
-            rig.fit().claim("/exp", now + 3590),
+            app.fit().claim("/exp", now + 3590),
         ),
         (
             "issued long ago",
-            rig.fit()
+            app.fit()
                 .claim("/iat", now - 3000)
                 .claim("/nbf", now - 3000),
         ),
-        ("jti like another's", rig.fit().claim("/jti", "x")),
+        ("jti like another's", app.fit().claim("/jti", "x")),
     ] {
-        report.case(name, rig.let_in(&rig.tick(&fit.token()), &fit).await);
+        report.case(name, app.accepts(&app.tick(&fit.token()), &fit).await);
     }
 
     for (name, claim, value) in [
@@ -260,39 +260,39 @@ async fn claims() {
             "123456789012345678901234567890".into(),
         ),
     ] {
-        let fit = rig.fit();
+        let fit = app.fit();
         let token = compact(
             fit.header_json(),
             fit.claims_json_with(claim, &value),
             first(),
         );
-        report.case(name, rig.let_in(&rig.tick(&token), &fit).await);
+        report.case(name, app.accepts(&app.tick(&token), &fit).await);
     }
 
-    let fit = rig.fit();
+    let fit = app.fit();
     let pretty = serde_json::to_string_pretty(&fit.claims).unwrap();
     let token = compact(fit.header_json(), format!("\r\n\t {pretty} \n"), first());
     report.case(
         "blanks in the payload",
-        rig.let_in(&rig.tick(&token), &fit).await,
+        app.accepts(&app.tick(&token), &fit).await,
     );
     report.finish();
 }
 
 #[tokio::test]
 async fn time_passes() {
-    let rig = Rig::start().await;
-    let fit = rig.fit();
+    let app = TestApp::start().await;
+    let fit = app.fit();
     let token = fit.token();
-    rig.clock.advance(Duration::from_secs(23));
-    rig.let_in(&rig.tick(&token), &fit).await.unwrap();
-    rig.clock.advance(Duration::from_secs(2));
-    rig.refused(&token).await.unwrap();
+    app.clock.advance(Duration::from_secs(23));
+    app.accepts(&app.tick(&token), &fit).await.unwrap();
+    app.clock.advance(Duration::from_secs(2));
+    app.rejects(&token).await.unwrap();
 }
 
 #[tokio::test]
 async fn pages() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("calls by pages");
     let text = "Größe — 日本語 — 🦀🦀 — \u{202e}rtl — \"quoted\" \\ \u{0} \u{7f} \u{2028}";
     let large: Vec<Value> = (0..400)
@@ -300,64 +300,64 @@ async fn pages() {
         .collect();
     let nested = (0..60).fold(json!("deep"), |inside, _| json!({ "in": inside }));
     for (name, fit) in [
-        ("Atlassian's example", rig.page()),
-        ("a license-free one", rig.page().without("/app/license")),
+        ("Atlassian's example", app.page()),
+        ("a license-free one", app.page().without("/app/license")),
         (
             "an anonymous visitor",
-            rig.page().claim("/principal", "unidentified"),
+            app.page().claim("/principal", "unidentified"),
         ),
-        ("no principal at all", rig.page().without("/principal")),
-        ("no context", rig.page().without("/context")),
+        ("no principal at all", app.page().without("/principal")),
+        ("no context", app.page().without("/context")),
         (
             "a context that isn't an object",
-            rig.page().claim("/context", json!([1, "two", null])),
+            app.page().claim("/context", json!([1, "two", null])),
         ),
         (
             "a non-ASCII context",
-            rig.page()
+            app.page()
                 .claim("/context", json!({ "text": text, text: 1 })),
         ),
         (
             "a large context",
-            rig.page().claim("/context/extension/rows", large),
+            app.page().claim("/context/extension/rows", large),
         ),
-        ("a nested context", rig.page().claim("/context", nested)),
+        ("a nested context", app.page().claim("/context", nested)),
         (
             "a context that looks like claims",
-            rig.page().claim(
+            app.page().claim(
                 "/context",
                 json!({"aud": "x", "exp": 0, "app": {"id": "x"}}),
             ),
         ),
         (
             "a non-ASCII principal",
-            rig.page().claim("/principal", "557058:ñandú-🦀"),
+            app.page().claim("/principal", "557058:ñandú-🦀"),
         ),
         (
             "another module's key",
-            rig.page().claim("/app/module/key", "some-macro"),
+            app.page().claim("/app/module/key", "some-macro"),
         ),
         (
             "another module's type",
-            rig.page().claim("/app/module/type", "jira:issuePanel"),
+            app.page().claim("/app/module/type", "jira:issuePanel"),
         ),
         (
             "the documented icLabel",
-            rig.page().claim("/icLabel", "orange"),
+            app.page().claim("/icLabel", "orange"),
         ),
-        ("its own endpoint's call", Fit::backend(rig.now(), "ui")),
+        ("its own endpoint's call", Fit::backend(app.now(), "ui")),
     ] {
         let call = Call::post("/ui").bearer(&fit.token());
-        report.case(name, rig.let_in(&call, &fit).await);
+        report.case(name, app.accepts(&call, &fit).await);
     }
 
     // Escapes that a string can be written with, or not.
-    let fit = rig.page().claim("/context", json!({"a": "/é😀\t"}));
+    let fit = app.page().claim("/context", json!({"a": "/é😀\t"}));
     let json = fit.claims_json_with("context", r#"{"\u0061":"\/\u00e9\uD83D\uDE00\t"}"#);
     let token = compact(fit.header_json(), json, first());
     report.case(
         "an escaped context",
-        rig.let_in(&Call::post("/ui").bearer(&token), &fit).await,
+        app.accepts(&Call::post("/ui").bearer(&token), &fit).await,
     );
 
     // A title that was cut in the middle of an emoji, as JSON.stringify writes it.
@@ -383,20 +383,20 @@ async fn pages() {
             json!({"a": "\u{fffd}😀\\ud83d"}),
         ),
     ] {
-        let fit = rig.page().claim("/context", seen);
+        let fit = app.page().claim("/context", seen);
         let json = fit.claims_json_with("context", context);
         let token = compact(fit.header_json(), json, first());
         let call = Call::post("/ui").bearer(&token);
-        report.case(name, rig.let_in(&call, &fit).await);
+        report.case(name, app.accepts(&call, &fit).await);
     }
 
     // The same token for several calls: a page does that.
-    let fit = rig.page();
+    let fit = app.page();
     let call = Call::post("/ui").bearer(&fit.token());
     for turn in ["first", "second", "third"] {
         report.case(
             format!("a page's token, {turn} use"),
-            rig.let_in(&call, &fit).await,
+            app.accepts(&call, &fit).await,
         );
     }
     report.finish();
@@ -404,14 +404,14 @@ async fn pages() {
 
 #[tokio::test]
 async fn requests() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("requests with good tokens");
-    let fit = rig.fit();
+    let fit = app.fit();
     let token = fit.token();
     let body = json!({"context": {"cloudId": "x", "moduleKey": "tick-trigger"}});
     let credentials = format!("Bearer {token}");
     for (name, call) in [
-        ("plain", rig.tick(&token)),
+        ("plain", app.tick(&token)),
         (
             "scheme bearer",
             Call::post("/tick").header("Authorization", format!("bearer {token}")),
@@ -442,32 +442,32 @@ async fn requests() {
         ),
         (
             "X-FORGE-OAUTH-SYSTEM",
-            rig.tick(&token).header("X-FORGE-OAUTH-SYSTEM", "a.b.c"),
+            app.tick(&token).header("X-FORGE-OAUTH-SYSTEM", "a.b.c"),
         ),
-        ("a JSON body", rig.tick(&token).json(&body)),
-        ("an empty JSON body", rig.tick(&token).json(&json!({}))),
+        ("a JSON body", app.tick(&token).json(&body)),
+        ("an empty JSON body", app.tick(&token).json(&json!({}))),
         (
             "a body without a content type",
-            rig.tick(&token).body(body.to_string()),
+            app.tick(&token).body(body.to_string()),
         ),
         (
             "a body that isn't JSON",
-            rig.tick(&token)
+            app.tick(&token)
                 .header("Content-Type", "text/plain")
                 .body("hello"),
         ),
         (
             "a body with an odd content type",
-            rig.tick(&token)
+            app.tick(&token)
                 .header("Content-Type", "\"?\"")
                 .body([0xff, 0]),
         ),
-        ("no length, no body", rig.tick(&token).unframed()),
-        ("an empty chunked body", rig.tick(&token).chunked(10)),
-        ("a chunked body", rig.tick(&token).json(&body).chunked(7)),
+        ("no length, no body", app.tick(&token).unframed()),
+        ("an empty chunked body", app.tick(&token).chunked(10)),
+        ("a chunked body", app.tick(&token).json(&body).chunked(7)),
         (
             "a chunked body, byte by byte",
-            rig.tick(&token).json(&body).chunked(1),
+            app.tick(&token).json(&body).chunked(1),
         ),
         (
             "a query string",
@@ -480,59 +480,59 @@ async fn requests() {
         ),
         (
             "other cookies and credentials",
-            rig.tick(&token)
+            app.tick(&token)
                 .header("Cookie", "a=b")
                 .header("Proxy-Authorization", "Basic eDp5"),
         ),
         (
             "a method override",
-            rig.tick(&token).header("X-HTTP-Method-Override", "DELETE"),
+            app.tick(&token).header("X-HTTP-Method-Override", "DELETE"),
         ),
         (
             "forwarding headers",
-            rig.tick(&token)
+            app.tick(&token)
                 .header("X-Forwarded-For", "10.0.0.1")
                 .header("Forwarded", "for=x"),
         ),
         (
             "50 more headers",
-            (0..50).fold(rig.tick(&token), |call, at| {
+            (0..50).fold(app.tick(&token), |call, at| {
                 call.header(format!("x-{at}"), "v")
             }),
         ),
         (
             "non-ASCII in another header",
-            rig.tick(&token).header("x-name", "Ж"),
+            app.tick(&token).header("x-name", "Ж"),
         ),
     ] {
-        report.case(name, rig.let_in(&call, &fit).await);
+        report.case(name, app.accepts(&call, &fit).await);
     }
 
-    let reply = rig
-        .send(&rig.tick(&token).header("x-forge-oauth-system", "a.b.c"))
+    let response = app
+        .send(&app.tick(&token).header("x-forge-oauth-system", "a.b.c"))
         .await
         .unwrap();
-    let system = reply.json()["systemToken"].clone();
+    let system = response.json()["systemToken"].clone();
     report.holds(
         "the handler gets the system token",
         system == json!(true),
-        reply.text(),
+        response.text(),
     );
-    let page = Call::post("/ui").bearer(&rig.page().token());
+    let page = Call::post("/ui").bearer(&app.page().token());
     let page = page
         .header("x-forge-oauth-system", "a.b.c")
         .header("X-Forge-OAuth-User", "d.e.f");
-    let reply = rig.send(&page).await.unwrap();
-    let both =
-        reply.json()["systemToken"] == json!(true) && reply.json()["userToken"] == json!(true);
-    report.holds("the handler gets both tokens", both, reply.text());
+    let response = app.send(&page).await.unwrap();
+    let both = response.json()["systemToken"] == json!(true)
+        && response.json()["userToken"] == json!(true);
+    report.holds("the handler gets both tokens", both, response.text());
     report.finish();
 }
 
 #[tokio::test]
 async fn chunk_extensions_and_trailers() {
-    let rig = Rig::start().await;
-    let fit = rig.page();
+    let app = TestApp::start().await;
+    let fit = app.page();
     let body = "5;ext=1;q=\"a\"\r\n{\"tex\r\n8\r\nt\":\"hi\"}\r\n0\r\nX-Trailer: v\r\n\r\n";
     let call = Call::post("/echo")
         .bearer(&fit.token())
@@ -541,48 +541,48 @@ async fn chunk_extensions_and_trailers() {
         .header("Content-Type", "application/json")
         .unframed()
         .body(body);
-    let reply = rig.send(&call).await.unwrap();
+    let response = app.send(&call).await.unwrap();
     assert_eq!(
-        (reply.status, reply.json()),
+        (response.status, response.json()),
         (200, json!({"length": 2})),
         "{}",
-        reply.text()
+        response.text()
     );
-    rig.saw(&rig.seen.last().unwrap(), &fit).unwrap();
+    app.saw(&app.seen.last().unwrap(), &fit).unwrap();
 }
 
 #[tokio::test]
 async fn large_tokens() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("large tokens");
     for kilobytes in [1, 8, 16, 32, 40, 45] {
         let filling = "x".repeat(kilobytes * 1024);
-        let fit = rig.page().claim("/context/filling", filling);
+        let fit = app.page().claim("/context/filling", filling);
         let token = fit.token();
         assert!(token.len() < 64 * 1024);
         let call = Call::post("/ui").bearer(&token);
         report.case(
             format!("{} bytes", token.len()),
-            rig.let_in(&call, &fit).await,
+            app.accepts(&call, &fit).await,
         );
     }
     // With the other two tokens as large as they come.
-    let fit = rig.page().claim("/context/filling", "x".repeat(45 * 1024));
+    let fit = app.page().claim("/context/filling", "x".repeat(45 * 1024));
     let call = Call::post("/ui").bearer(&fit.token());
     let call = call
         .header("x-forge-oauth-system", "s".repeat(8 * 1024))
         .header("x-forge-oauth-user", "u".repeat(8 * 1024));
-    report.case("with large OAuth tokens", rig.let_in(&call, &fit).await);
+    report.case("with large OAuth tokens", app.accepts(&call, &fit).await);
     report.finish();
 }
 
 #[tokio::test]
 async fn pipelined() {
-    let rig = Rig::start().await;
-    let fits: Vec<Fit> = (0..5).map(|_| rig.fit()).collect();
+    let app = TestApp::start().await;
+    let fits: Vec<Fit> = (0..5).map(|_| app.fit()).collect();
     let mut bytes = Vec::new();
     for (at, fit) in fits.iter().enumerate() {
-        let call = rig.tick(&fit.token()).keep_alive();
+        let call = app.tick(&fit.token()).keep_alive();
         let call = if at % 2 == 0 {
             call.json(&json!({"n": at}))
         } else {
@@ -595,25 +595,25 @@ async fn pipelined() {
         };
         bytes.extend_from_slice(&call.bytes());
     }
-    let mut connection = Connection::open(rig.address).await.unwrap();
+    let mut connection = Connection::open(app.address).await.unwrap();
     assert!(connection.send(&bytes).await);
     for (at, fit) in fits.iter().enumerate() {
-        let reply = connection.reply().await.unwrap();
-        let reply = reply.unwrap_or_else(|| panic!("no answer to request {at}"));
-        assert_eq!(reply.status, 200, "request {at}: {}", reply.text());
-        assert_eq!(reply.json()["jti"], fit.claims["jti"], "request {at}");
+        let response = connection.response().await.unwrap();
+        let response = response.unwrap_or_else(|| panic!("no answer to request {at}"));
+        assert_eq!(response.status, 200, "request {at}: {}", response.text());
+        assert_eq!(response.json()["jti"], fit.claims["jti"], "request {at}");
     }
-    assert_eq!(rig.seen.count(), 5);
+    assert_eq!(app.seen.count(), 5);
 }
 
 /// A refused call in between doesn't hurt the others on the same connection.
 #[tokio::test]
 async fn pipelined_with_a_bad_one() {
-    let rig = Rig::start().await;
-    let good = rig.fit();
-    let mut bytes = rig.tick(&good.token()).keep_alive().bytes();
+    let app = TestApp::start().await;
+    let good = app.fit();
+    let mut bytes = app.tick(&good.token()).keep_alive().bytes();
     bytes.extend(
-        rig.tick("rubbish")
+        app.tick("rubbish")
             .keep_alive()
             .json(&json!({"a": "b"}))
             .bytes(),
@@ -624,24 +624,24 @@ async fn pipelined_with_a_bad_one() {
             .keep_alive()
             .bytes(),
     );
-    bytes.extend(rig.tick(&good.token()).keep_alive().bytes());
-    let mut connection = Connection::open(rig.address).await.unwrap();
+    bytes.extend(app.tick(&good.token()).keep_alive().bytes());
+    let mut connection = Connection::open(app.address).await.unwrap();
     assert!(connection.send(&bytes).await);
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        let Some(reply) = connection.reply().await.unwrap() else {
+        let Some(response) = connection.response().await.unwrap() else {
             break;
         };
-        statuses.push(reply.status);
+        statuses.push(response.status);
     }
     assert_eq!(statuses, [200, 401, 404, 200]);
-    assert_eq!(rig.seen.count(), 2);
+    assert_eq!(app.seen.count(), 2);
 }
 
 #[tokio::test]
 async fn expect_continue() {
-    let rig = Rig::start().await;
-    let fit = rig.page();
+    let app = TestApp::start().await;
+    let fit = app.page();
     let call = Call::post("/echo")
         .bearer(&fit.token())
         .header("Expect", "100-continue");
@@ -651,25 +651,28 @@ async fn expect_continue() {
         .position(|four| four == b"\r\n\r\n")
         .unwrap()
         + 4;
-    let mut connection = Connection::open(rig.address).await.unwrap();
+    let mut connection = Connection::open(app.address).await.unwrap();
     connection.send(&bytes[..body_at]).await;
     connection.send(&bytes[body_at..]).await;
-    let reply = connection.reply().await.unwrap().unwrap();
-    assert_eq!((reply.status, reply.json()), (200, json!({"length": 5})));
+    let response = connection.response().await.unwrap().unwrap();
+    assert_eq!(
+        (response.status, response.json()),
+        (200, json!({"length": 5}))
+    );
 }
 
 /// A client that isn't ours, as a user would write one.
 #[tokio::test]
 async fn by_an_ordinary_client() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let client = reqwest::Client::builder()
         .no_proxy()
         .tls_certs_only([])
         .build()
         .unwrap();
     for turn in 0..3 {
-        let fit = rig.page();
-        let request = client.post(format!("http://{}/ui?turn={turn}", rig.address));
+        let fit = app.page();
+        let request = client.post(format!("http://{}/ui?turn={turn}", app.address));
         let request = request
             .bearer_auth(fit.token())
             .header("x-b3-traceid", "a523b7549f0b88c9");
@@ -680,9 +683,9 @@ async fn by_an_ordinary_client() {
             .unwrap();
         assert_eq!(response.status(), 200);
         let body: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
-        rig.saw(&body, &fit).unwrap();
+        app.saw(&body, &fit).unwrap();
     }
-    let fit = rig.page();
+    let fit = app.page();
     assert_eq!(expected(&fit)["jti"], fit.claims["jti"]);
 }
 
@@ -852,38 +855,38 @@ async fn published_keys() {
         ("beside itself", key_set(&[full.clone(), full.clone()])),
     ];
     for (name, keys) in sets {
-        let rig = Rig::with_keys(keys).await;
-        let fit = rig.fit();
-        report.case(name, rig.let_in(&rig.tick(&fit.token()), &fit).await);
+        let app = TestApp::with_keys(keys).await;
+        let fit = app.fit();
+        report.case(name, app.accepts(&app.tick(&fit.token()), &fit).await);
     }
 
-    let rig = Rig::start().await;
-    let fit = rig.fit().head("kid", SECOND_KID);
+    let app = TestApp::start().await;
+    let fit = app.fit().head("kid", SECOND_KID);
     report.case(
         "the second of two",
-        rig.let_in(&rig.tick(&fit.sign(second())), &fit).await,
+        app.accepts(&app.tick(&fit.sign(second())), &fit).await,
     );
 
-    let rig = Rig::with_keys(key_set(&[second_jwk, long4096().jwk("long")])).await;
-    let fit = rig.fit().head("kid", "long");
+    let app = TestApp::with_keys(key_set(&[second_jwk, long4096().jwk("long")])).await;
+    let fit = app.fit().head("kid", "long");
     report.case(
         "4096 bits",
-        rig.let_in(&rig.tick(&fit.sign(long4096())), &fit).await,
+        app.accepts(&app.tick(&fit.sign(long4096())), &fit).await,
     );
 
     for (name, content_type) in [
         ("text/plain", "text/plain"),
         ("jwk-set+json", "application/jwk-set+json; charset=utf-8"),
     ] {
-        let rig = Rig::with(
-            Answer::Text(200, content_type, published().to_string()),
+        let app = TestApp::with(
+            JwksResponse::Text(200, content_type, published().to_string()),
             |app| app,
         )
         .await;
-        let fit = rig.fit();
+        let fit = app.fit();
         report.case(
             format!("served as {name}"),
-            rig.let_in(&rig.tick(&fit.token()), &fit).await,
+            app.accepts(&app.tick(&fit.token()), &fit).await,
         );
     }
 
@@ -896,22 +899,22 @@ async fn published_keys() {
             two.len()
         )
     };
-    let rig = Rig::with(Answer::Bytes(chunked.into_bytes()), |app| app).await;
-    let fit = rig.fit();
+    let app = TestApp::with(JwksResponse::Bytes(chunked.into_bytes()), |app| app).await;
+    let fit = app.fit();
     report.case(
         "served in chunks",
-        rig.let_in(&rig.tick(&fit.token()), &fit).await,
+        app.accepts(&app.tick(&fit.token()), &fit).await,
     );
     let unframed = format!(
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}",
         published()
     );
-    let rig = Rig::with(Answer::Bytes(unframed.into_bytes()), |app| app).await;
+    let app = TestApp::with(JwksResponse::Bytes(unframed.into_bytes()), |app| app).await;
     report.case(
         "served up to the end of the connection",
-        rig.let_in(
-            &rig.tick(&rig.fit().claim("/jti", "j").token()),
-            &rig.fit().claim("/jti", "j"),
+        app.accepts(
+            &app.tick(&app.fit().claim("/jti", "j").token()),
+            &app.fit().claim("/jti", "j"),
         )
         .await,
     );

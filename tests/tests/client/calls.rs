@@ -4,14 +4,16 @@
 
 use forge_remote::client::{AtlassianClient, ClientError, InstallationUrls, IsolatedCloud, Path};
 use forge_remote::path;
-use forge_remote_tests::back::{Counting, SITE, Server, came, came_from, local, told, words};
+use forge_remote_tests::fake_api::{
+    InstantClock, SITE, Server, error_text, local, respond, scheduled_call, scheduled_call_for,
+};
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_call_says_what_it_should() {
-    let server = Server::in_turn(vec![told(200, json!({ "key": "A-1" }))]).await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let server = Server::in_turn(vec![respond(200, json!({ "key": "A-1" }))]).await;
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let issue: Value = jira
         .put(path!(
             "/rest/api/3/issue/{}/properties/{}",
@@ -27,43 +29,49 @@ async fn a_call_says_what_it_should() {
         .unwrap();
     assert_eq!(issue["key"], "A-1");
 
-    let asked = server.asked().pop().unwrap();
+    let request = server.requests().pop().unwrap();
     let path = format!("/ex/jira/{SITE}/rest/api/3/issue/A%201/properties/x%2F..%2Fy%3Fz%23%252e");
-    assert_eq!(asked.method, "PUT");
+    assert_eq!(request.method, "PUT");
     assert_eq!(
-        asked.target,
+        request.target,
         format!("{path}?jql=a+%3D+%22b%26c%22+%C3%BC&n=3")
     );
     assert_eq!(
-        asked.header("authorization"),
-        format!("Bearer {}", came.system.expose_secret())
+        request.header("authorization"),
+        format!("Bearer {}", received.system.expose_secret())
     );
-    assert_eq!(asked.header("x-b3-traceid"), came.call.trace_id().unwrap());
-    assert_eq!(asked.header("x-b3-spanid"), came.call.span_id().unwrap());
-    assert_eq!(asked.header("accept"), "application/json");
-    assert_eq!(asked.header("content-type"), "application/json");
-    assert_eq!(asked.header("x-atlassian-token"), "no-check");
-    assert!(asked.header("user-agent").starts_with("forge-remote/"));
-    assert_eq!(asked.body, json!({ "on": true }));
+    assert_eq!(
+        request.header("x-b3-traceid"),
+        received.call.trace_id().unwrap()
+    );
+    assert_eq!(
+        request.header("x-b3-spanid"),
+        received.call.span_id().unwrap()
+    );
+    assert_eq!(request.header("accept"), "application/json");
+    assert_eq!(request.header("content-type"), "application/json");
+    assert_eq!(request.header("x-atlassian-token"), "no-check");
+    assert!(request.header("user-agent").starts_with("forge-remote/"));
+    assert_eq!(request.body, json!({ "on": true }));
 }
 
 #[tokio::test]
 async fn each_product_has_its_place_and_each_token_its_calls() {
-    let server = Server::in_turn(vec![told(204, Value::Null).text("")]).await;
-    let came = came_from(&server).await;
+    let server = Server::in_turn(vec![respond(204, Value::Null).text("")]).await;
+    let received = scheduled_call_for(&server).await;
     let atlassian = local(&server);
     let calls = [
         atlassian
-            .confluence(&came.call)
-            .as_user(&came.user)
+            .confluence(&received.call)
+            .as_user(&received.user)
             .get("/wiki/api/v2/pages"),
         atlassian
-            .bitbucket(&came.call)
-            .as_app(&came.system)
+            .bitbucket(&received.call)
+            .as_app(&received.system)
             .get("2.0/workspaces"),
         atlassian
-            .platform(&came.call)
-            .as_app(&came.system)
+            .platform(&received.call)
+            .as_app(&received.system)
             .get("/forge/app/v1/license"),
     ];
     for call in calls {
@@ -77,43 +85,45 @@ async fn each_product_has_its_place_and_each_token_its_calls() {
             "GET /forge/app/v1/license".to_owned(),
         ]
     );
-    let user = format!("Bearer {}", came.user.expose_secret());
-    assert_eq!(server.asked()[0].header("authorization"), user);
-    assert_ne!(server.asked()[1].header("authorization"), user);
+    let user = format!("Bearer {}", received.user.expose_secret());
+    assert_eq!(server.requests()[0].header("authorization"), user);
+    assert_ne!(server.requests()[1].header("authorization"), user);
 }
 
 #[tokio::test]
 async fn credentials_are_handed_on() {
     let jira = format!("https://api.atlassian.com/ex/jira/{SITE}");
-    let came = came(&[("jira", &jira)]).await;
-    let client = AtlassianClient::new().jira(&came.call).as_app(&came.system);
+    let received = scheduled_call(&[("jira", &jira)]).await;
+    let client = AtlassianClient::new()
+        .jira(&received.call)
+        .as_app(&received.system);
     assert_eq!(client.base_url().unwrap(), jira);
     assert!(client.authorization().is_sensitive());
-    let bearer = format!("Bearer {}", came.system.expose_secret());
+    let bearer = format!("Bearer {}", received.system.expose_secret());
     assert_eq!(client.authorization().to_str().unwrap(), bearer);
-    assert!(!came.is_in(&format!("{client:?} {:?}", client.get("/rest"))));
+    assert!(!received.is_in(&format!("{client:?} {:?}", client.get("/rest"))));
 
     // Found in the app's base URL too, where contexts name nothing.
     let atlassian = AtlassianClient::new();
     assert!(
         atlassian
-            .confluence(&came.call)
-            .as_app(&came.system)
+            .confluence(&received.call)
+            .as_app(&received.system)
             .base_url()
             .is_err()
     );
     // Bitbucket has one address, but the app may not be installed there.
-    let bitbucket = atlassian.bitbucket(&came.call).as_app(&came.system);
+    let bitbucket = atlassian.bitbucket(&received.call).as_app(&received.system);
     let error = bitbucket.base_url().unwrap_err();
     assert!(matches!(error, ClientError::NotInstalled { .. }), "{error}");
-    let site = InstallationUrls::from(&came.call).bitbucket("https://api.bitbucket.org");
-    let bitbucket = atlassian.bitbucket(&site).as_app(&came.system);
+    let site = InstallationUrls::from(&received.call).bitbucket("https://api.bitbucket.org");
+    let bitbucket = atlassian.bitbucket(&site).as_app(&received.system);
     assert_eq!(bitbucket.base_url().unwrap(), "https://api.bitbucket.org");
 }
 
 #[tokio::test]
 async fn a_token_goes_to_no_other_host() {
-    let server = Server::in_turn(vec![told(200, json!({}))]).await;
+    let server = Server::in_turn(vec![respond(200, json!({}))]).await;
     let port = server.origin.rsplit(':').next().unwrap();
     let elsewhere = [
         format!("http://127.0.0.1:{port}/ex/jira/{SITE}"),
@@ -129,33 +139,35 @@ async fn a_token_goes_to_no_other_host() {
         "not a url".to_owned(),
     ];
     for base in elsewhere {
-        let came = came(&[("jira", &base)]).await;
-        let jira = AtlassianClient::new().jira(&came.call).as_app(&came.system);
+        let received = scheduled_call(&[("jira", &base)]).await;
+        let jira = AtlassianClient::new()
+            .jira(&received.call)
+            .as_app(&received.system);
         let error = jira.get("/rest/api/3/myself").send().await.unwrap_err();
         assert!(
             matches!(error, ClientError::HostRefused { .. }),
             "{base}: {error}"
         );
-        assert!(!came.is_in(&words(&error)));
+        assert!(!received.is_in(&error_text(&error)));
         assert!(jira.base_url().is_err(), "{base}");
     }
     assert_eq!(server.lines(), [""; 0]);
 
     // Configured, it is called.
     let staging = format!("https://api.stg.atlassian.com/ex/jira/{SITE}");
-    let came = came(&[("jira", &staging)]).await;
+    let received = scheduled_call(&[("jira", &staging)]).await;
     let atlassian = AtlassianClient::new()
         .allow_host("https://api.stg.atlassian.com")
         .unwrap();
     assert_eq!(
         atlassian
-            .jira(&came.call)
-            .as_app(&came.system)
+            .jira(&received.call)
+            .as_app(&received.system)
             .base_url()
             .unwrap(),
         staging
     );
-    let gateway = atlassian.platform(&came.call).as_app(&came.system);
+    let gateway = atlassian.platform(&received.call).as_app(&received.system);
     assert_eq!(gateway.base_url().unwrap(), "https://api.stg.atlassian.com");
 }
 
@@ -190,9 +202,9 @@ async fn queries_and_headers_have_as_many_values_as_they_are_given() {
         none: Option<u32>,
         is_draft: bool,
     }
-    let server = Server::in_turn(vec![told(200, json!({}))]).await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let server = Server::in_turn(vec![respond(200, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let wanted = Wanted {
         body_format: "a b",
         id: &[1, 2],
@@ -210,8 +222,8 @@ async fn queries_and_headers_have_as_many_values_as_they_are_given() {
         .send()
         .await
         .unwrap();
-    let asked = server.asked().pop().unwrap();
-    let (_, query) = asked.target.split_once('?').unwrap();
+    let request = server.requests().pop().unwrap();
+    let (_, query) = request.target.split_once('?').unwrap();
     let mut pairs: Vec<&str> = query.split('&').collect();
     pairs.sort_unstable();
     assert_eq!(
@@ -219,7 +231,7 @@ async fn queries_and_headers_have_as_many_values_as_they_are_given() {
         ["bodyFormat=a+b", "first=0", "id=1", "id=2", "isDraft=true"]
     );
     let all = |name: &str| {
-        let values = asked.headers.get_all(name).iter();
+        let values = request.headers.get_all(name).iter();
         values
             .map(|value| value.to_str().unwrap().to_owned())
             .collect::<Vec<_>>()
@@ -250,13 +262,13 @@ async fn queries_and_headers_have_as_many_values_as_they_are_given() {
 
 #[tokio::test]
 async fn an_answer_may_be_that_nothing_has_changed() {
-    let server = Server::start(|_, asked| match asked.header("if-none-match") {
-        "\"v1\"" => told(304, Value::Null).text("").header("etag", "\"v1\""),
-        _ => told(200, json!({ "n": 1 })).header("etag", "\"v1\""),
+    let server = Server::start(|_, request| match request.header("if-none-match") {
+        "\"v1\"" => respond(304, Value::Null).text("").header("etag", "\"v1\""),
+        _ => respond(200, json!({ "n": 1 })).header("etag", "\"v1\""),
     })
     .await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let first = jira.get("/rest").send().await.unwrap();
     let tag = first.headers()["etag"].to_str().unwrap();
     let call = || jira.get("/rest").header("if-none-match", tag);
@@ -265,9 +277,9 @@ async fn an_answer_may_be_that_nothing_has_changed() {
     assert_eq!(call().fetch::<Option<Value>>().await.unwrap(), None);
 
     // Unasked for, it is an error, and no redirect.
-    let server = Server::in_turn(vec![told(304, Value::Null).text("")]).await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let server = Server::in_turn(vec![respond(304, Value::Null).text("")]).await;
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let error = jira.get("/rest").send().await.unwrap_err().to_string();
     assert!(
         error.contains("304") && !error.contains("edirect"),
@@ -277,19 +289,21 @@ async fn an_answer_may_be_that_nothing_has_changed() {
 
 #[tokio::test]
 async fn an_answers_text_is_read() {
-    let server = Server::in_turn(vec![told(200, Value::Null).text("ü")]).await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let server = Server::in_turn(vec![respond(200, Value::Null).text("ü")]).await;
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     assert_eq!(jira.get("/rest").send().await.unwrap().text().unwrap(), "ü");
 }
 
 /// Atlassian's own addresses lead where this installation is, and the token nowhere else.
 #[tokio::test]
 async fn an_answers_links_can_be_called() {
-    let trap = Server::in_turn(vec![told(200, json!({}))]).await;
-    let server = Server::in_turn(vec![told(200, json!({}))]).await;
-    let came = came_from(&server).await;
-    let confluence = local(&server).confluence(&came.call).as_app(&came.system);
+    let trap = Server::in_turn(vec![respond(200, json!({}))]).await;
+    let server = Server::in_turn(vec![respond(200, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
+    let confluence = local(&server)
+        .confluence(&received.call)
+        .as_app(&received.system);
     let base = format!("{}/ex/confluence/{SITE}", server.origin);
     let target = format!("/ex/confluence/{SITE}/wiki/download/a%20b%2F..?version=1&q=x+y");
     for link in [
@@ -299,7 +313,7 @@ async fn an_answers_links_can_be_called() {
         let call = confluence.get_link(&link);
         assert_eq!(format!("{call:?}"), "Request(Confluence GET /{})");
         call.send().await.unwrap();
-        assert_eq!(server.asked().pop().unwrap().target, target, "{link}");
+        assert_eq!(server.requests().pop().unwrap().target, target, "{link}");
     }
     // More can be asked for, and it is paged as every call.
     confluence
@@ -345,14 +359,16 @@ async fn an_answers_links_can_be_called() {
             ClientError::HostRefused { .. } | ClientError::Invalid { .. }
         );
         assert!(is_refused, "{link}: {error}");
-        assert!(!came.is_in(&words(&error)), "{error}");
+        assert!(!received.is_in(&error_text(&error)), "{error}");
     }
     assert_eq!((server.lines().len(), trap.lines().len()), (before, 0));
 
     // Not even to another of Atlassian's, which has another product's token.
     let base = format!("https://api.atlassian.com/ex/jira/{SITE}");
-    let came = forge_remote_tests::back::came(&[("jira", &base)]).await;
-    let jira = AtlassianClient::new().jira(&came.call).as_app(&came.system);
+    let received = forge_remote_tests::fake_api::scheduled_call(&[("jira", &base)]).await;
+    let jira = AtlassianClient::new()
+        .jira(&received.call)
+        .as_app(&received.system);
     let link = format!("https://api.bitbucket.org/ex/jira/{SITE}/rest");
     let error = jira.get_link(&link).send().await.unwrap_err();
     assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
@@ -367,21 +383,22 @@ async fn an_answers_links_can_be_called() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let trap = Server::in_turn(vec![told(200, json!({}))]).await;
+    let trap = Server::in_turn(vec![respond(200, json!({}))]).await;
     for status in [301, 302, 303, 307, 308] {
         let to = format!("{}/caught?secret=signature", trap.origin);
-        let server = Server::in_turn(vec![told(status, json!({})).header("location", &to)]).await;
-        let came = came_from(&server).await;
-        let jira = local(&server).jira(&came.call).as_app(&came.system);
+        let server =
+            Server::in_turn(vec![respond(status, json!({})).header("location", &to)]).await;
+        let received = scheduled_call_for(&server).await;
+        let jira = local(&server).jira(&received.call).as_app(&received.system);
         let error = jira
             .get("/rest/api/3/attachment/content/1")
             .send()
             .await
             .unwrap_err();
-        let answer = error.answer().unwrap();
-        assert_eq!(answer.status().as_u16(), status);
-        assert_eq!(answer.location(), Some(to.as_str()));
-        assert!(!words(&error).contains("signature"), "{error}");
+        let response = error.answer().unwrap();
+        assert_eq!(response.status().as_u16(), status);
+        assert_eq!(response.location(), Some(to.as_str()));
+        assert!(!error_text(&error).contains("signature"), "{error}");
         assert_eq!(server.lines().len(), 1);
     }
     assert_eq!(trap.lines(), [""; 0]);
@@ -389,9 +406,9 @@ async fn a_redirect_is_not_followed() {
 
 #[tokio::test]
 async fn a_path_stays_below_its_base() {
-    let server = Server::in_turn(vec![told(200, json!({}))]).await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let server = Server::in_turn(vec![respond(200, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let wrong: [Path; 9] = [
         path!("/rest/api/3/issue/{}", ".."),
         path!("/rest/api/3/issue/{}", "."),
@@ -437,9 +454,9 @@ async fn a_path_stays_below_its_base() {
 
 #[tokio::test]
 async fn the_clients_headers_are_its_own() {
-    let server = Server::in_turn(vec![told(200, json!({}))]).await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let server = Server::in_turn(vec![respond(200, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     for (name, value) in [
         ("Authorization", "Basic x"),
         ("host", "evil.example"),
@@ -464,9 +481,9 @@ async fn the_clients_headers_are_its_own() {
 /// A handler can't widen where the app's tokens go.
 #[tokio::test]
 async fn hosts_are_fixed_once_the_app_is_built() {
-    let server = Server::in_turn(vec![told(200, json!({}))]).await;
-    let came = came_from(&server).await;
-    let own = || came.call.atlassian().clone();
+    let server = Server::in_turn(vec![respond(200, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
+    let own = || received.call.atlassian().clone();
     for changed in [
         own().allow_host("https://evil.example"),
         own().isolated_cloud("orange", IsolatedCloud::new("https://evil.example")),
@@ -479,22 +496,22 @@ async fn hosts_are_fixed_once_the_app_is_built() {
 #[tokio::test]
 async fn graphql_gives_data_or_errors() {
     let server = Server::start(|count, _| match count {
-        0 => told(200, json!({ "data": { "n": 1 } })),
-        1 | 2 => told(
+        0 => respond(200, json!({ "data": { "n": 1 } })),
+        1 | 2 => respond(
             200,
             json!({ "data": { "n": 1 }, "errors": [{ "message": "half" }] }),
         )
         .header("atl-traceid", "t1"),
-        3 => told(503, json!({})),
-        4 => told(200, json!({ "data": null })),
-        _ => told(503, json!({})),
+        3 => respond(503, json!({})),
+        4 => respond(200, json!({ "data": null })),
+        _ => respond(503, json!({})),
     })
     .await;
-    let came = came_from(&server).await;
-    let atlassian = local(&server).clock(Counting::default());
-    let compass = atlassian.compass(&came.call);
+    let received = scheduled_call_for(&server).await;
+    let atlassian = local(&server).clock(InstantClock::default());
+    let compass = atlassian.compass(&received.call);
     assert_eq!(compass.cloud_id(), Some(SITE));
-    let graphql = compass.as_app(&came.system);
+    let graphql = compass.as_app(&received.system);
     let ask = || {
         graphql
             .operation("query Q($a: ID!) { n(a: $a) }")
@@ -504,10 +521,10 @@ async fn graphql_gives_data_or_errors() {
     assert_eq!(ask().fetch::<Value>().await.unwrap(), json!({ "n": 1 }));
     let error = ask().fetch::<Value>().await.unwrap_err();
     assert_eq!(error.to_string(), "Compass POST /graphql: half (trace t1)");
-    let answer = ask().answer::<Value>().await.unwrap();
-    assert_eq!(answer.data, Some(json!({ "n": 1 })));
-    assert_eq!(answer.errors[0].message, "half");
-    assert_eq!(answer.errors.len(), 1);
+    let response = ask().answer::<Value>().await.unwrap();
+    assert_eq!(response.data, Some(json!({ "n": 1 })));
+    assert_eq!(response.errors[0].message, "half");
+    assert_eq!(response.errors.len(), 1);
     // A query is made again, a mutation isn't.
     let error = ask().fetch::<Value>().await.unwrap_err();
     assert!(
@@ -522,7 +539,7 @@ async fn graphql_gives_data_or_errors() {
         .unwrap_err();
     assert_eq!(server.lines().len(), 6);
 
-    let first = &server.asked()[0];
+    let first = &server.requests()[0];
     assert_eq!(
         (first.method.as_str(), first.target.as_str()),
         ("POST", "/graphql")

@@ -6,17 +6,18 @@ use std::time::Duration;
 
 use forge_remote::client::{AtlassianClient, ClientError};
 use forge_remote::path;
-use forge_remote_tests::back::{
-    Counting, Raw, SITE, Server, came, came_from, came_with, local, told, words,
+use forge_remote_tests::fake_api::{
+    InstantClock, RawServer, SITE, Server, error_text, local, page_call_with, respond,
+    scheduled_call, scheduled_call_for,
 };
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_large_answer_is_not_taken() {
-    let server = Server::in_turn(vec![told(200, json!("x".repeat(5000)))]).await;
-    let came = came_from(&server).await;
+    let server = Server::in_turn(vec![respond(200, json!("x".repeat(5000)))]).await;
+    let received = scheduled_call_for(&server).await;
     let atlassian = local(&server).response_limit(1000);
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let error = jira.get("/rest/api/3/myself").send().await.unwrap_err();
     assert!(error.to_string().contains("too large"), "{error}");
     assert_eq!(server.lines().len(), 1);
@@ -24,7 +25,7 @@ async fn a_large_answer_is_not_taken() {
 
 #[tokio::test]
 async fn errors_name_the_limit() {
-    let limited = told(429, json!({ "errorMessages": ["Rate limit exceeded."] }))
+    let limited = respond(429, json!({ "errorMessages": ["Rate limit exceeded."] }))
         .header("RateLimit-Reason", "jira-quota-tenant-based")
         .header("X-RateLimit-Limit", "350")
         .header("X-RateLimit-Remaining", "0")
@@ -32,8 +33,8 @@ async fn errors_name_the_limit() {
         .header("Retry-After", "1800")
         .header("atl-traceid", "8f1c0ffee");
     let server = Server::in_turn(vec![limited]).await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let call = jira
         .get(path!("/rest/api/3/issue/{}", "SECRET-1"))
         .query("fields", "hidden");
@@ -46,7 +47,7 @@ async fn errors_name_the_limit() {
     assert_eq!(error.trace_id(), Some("8f1c0ffee"));
     let limit = error.answer().unwrap().rate_limit().unwrap();
     assert_eq!(limit.reason.as_deref(), Some("jira-quota-tenant-based"));
-    let all = words(&error);
+    let all = error_text(&error);
     assert!(
         !all.contains("hidden") && !all.contains("SECRET") && !all.contains(SITE),
         "{all}"
@@ -57,10 +58,10 @@ async fn errors_name_the_limit() {
 async fn errors_name_the_scope() {
     for status in [401, 403] {
         let body = json!({ "code": status, "message": "Unauthorized; scope does not match" });
-        let server = Server::in_turn(vec![told(status, body)]).await;
-        let came = came_from(&server).await;
+        let server = Server::in_turn(vec![respond(status, body)]).await;
+        let received = scheduled_call_for(&server).await;
         let atlassian = local(&server);
-        let confluence = atlassian.confluence(&came.call).as_user(&came.user);
+        let confluence = atlassian.confluence(&received.call).as_user(&received.user);
         let error = confluence
             .post("/wiki/api/v2/pages")
             .send()
@@ -77,7 +78,7 @@ async fn errors_name_the_scope() {
             Some("write:page:confluence")
         );
         let error = atlassian
-            .storage(&came.call, &came.system)
+            .storage(&received.call, &received.system)
             .get::<Value>("k")
             .await
             .unwrap_err();
@@ -117,20 +118,20 @@ async fn atlassians_messages_are_read_in_every_shape_and_bounded() {
         (json!("text"), "400 Bad Request"),
     ];
     for (body, expected) in shapes {
-        let server = Server::in_turn(vec![told(400, body)]).await;
-        let came = came_from(&server).await;
-        let jira = local(&server).jira(&came.call).as_app(&came.system);
+        let server = Server::in_turn(vec![respond(400, body)]).await;
+        let received = scheduled_call_for(&server).await;
+        let jira = local(&server).jira(&received.call).as_app(&received.system);
         let error = jira.get("/rest").send().await.unwrap_err().to_string();
         assert!(error.ends_with(expected), "{error}");
     }
     let many: Vec<&str> = std::iter::repeat_n(long.as_str(), 1000).collect();
     let server = Server::in_turn(vec![
-        told(400, json!({ "errorMessages": many })).header("atl-traceid", &long.to_string()),
-        told(502, Value::Null).text("<html>"),
+        respond(400, json!({ "errorMessages": many })).header("atl-traceid", &long.to_string()),
+        respond(502, Value::Null).text("<html>"),
     ])
     .await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     assert!(
         jira.post("/rest")
             .send()
@@ -148,21 +149,21 @@ async fn atlassians_messages_are_read_in_every_shape_and_bounded() {
 #[tokio::test]
 async fn no_error_quotes_what_it_read() {
     let server = Server::in_turn(vec![
-        told(200, json!({ "number": "a customer's summary" })),
-        told(200, json!({ "key": "k", "value": "a customer's value" })),
-        told(200, json!({ "values": ["a customer's item"] })),
-        told(200, json!({ "other": "a customer's field" })),
+        respond(200, json!({ "number": "a customer's summary" })),
+        respond(200, json!({ "key": "k", "value": "a customer's value" })),
+        respond(200, json!({ "values": ["a customer's item"] })),
+        respond(200, json!({ "other": "a customer's field" })),
     ])
     .await;
-    let came = came_from(&server).await;
+    let received = scheduled_call_for(&server).await;
     let atlassian = local(&server);
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     #[derive(Debug, serde::Deserialize)]
     struct Wanted {
         #[allow(dead_code)]
         number: u32,
     }
-    let storage = atlassian.storage(&came.call, &came.system);
+    let storage = atlassian.storage(&received.call, &received.system);
     let errors = [
         jira.get("/shape").fetch::<Wanted>().await.unwrap_err(),
         storage.get::<u32>("k").await.unwrap_err(),
@@ -175,22 +176,22 @@ async fn no_error_quotes_what_it_read() {
         jira.get("/shape").fetch::<Wanted>().await.unwrap_err(),
     ];
     for error in &errors {
-        let all = words(error);
+        let all = error_text(error);
         assert!(
             !all.contains("customer") && all.contains(" line 1 column"),
             "{all}"
         );
     }
-    assert!(words(&errors[3]).contains("missing field `number`"));
+    assert!(error_text(&errors[3]).contains("missing field `number`"));
 }
 
 #[tokio::test]
 async fn a_token_that_has_run_out_is_named_as_the_cause() {
-    let server = Server::in_turn(vec![told(401, json!({ "message": "Unauthorized" }))]).await;
-    let came = came_from(&server).await;
-    let clock = Counting::default();
+    let server = Server::in_turn(vec![respond(401, json!({ "message": "Unauthorized" }))]).await;
+    let received = scheduled_call_for(&server).await;
+    let clock = InstantClock::default();
     let atlassian = local(&server).clock(clock.clone());
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let error = jira
         .get("/rest/api/3/myself")
         .send()
@@ -213,49 +214,52 @@ async fn a_token_that_has_run_out_is_named_as_the_cause() {
 
 #[tokio::test]
 async fn a_header_that_echoes_a_short_token_is_dropped() {
-    let server = Server::start(|_, asked| {
-        let got = asked
+    let server = Server::start(|_, request| {
+        let got = request
             .header("authorization")
             .trim_start_matches("Bearer ")
             .to_owned();
-        told(400, json!({}))
+        respond(400, json!({}))
             .header("x-trace-id", &got)
             .header("x-request-id", "abc")
     })
     .await;
-    let came = came_with(&server, "short-opaque-token").await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let received = page_call_with(&server, "short-opaque-token").await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let error = jira.get("/rest").send().await.unwrap_err();
-    assert!(!words(&error).contains("short-opaque-token"), "{error}");
+    assert!(
+        !error_text(&error).contains("short-opaque-token"),
+        "{error}"
+    );
     assert_eq!(error.trace_id(), Some("abc"));
 }
 
 #[tokio::test]
 async fn no_error_holds_a_token() {
     // A server that echoes what it got, as a broken proxy might.
-    let server = Server::start(|_, asked| {
-        let got = asked
+    let server = Server::start(|_, request| {
+        let got = request
             .header("authorization")
             .trim_start_matches("Bearer ")
             .to_owned();
-        match asked.target.rsplit('/').next() {
+        match request.target.rsplit('/').next() {
             Some("status") => {
-                told(400, json!({ "errorMessages": [got] })).header("x-trace-id", &got)
+                respond(400, json!({ "errorMessages": [got] })).header("x-trace-id", &got)
             }
-            Some("graphql") => told(200, json!({ "errors": [{ "message": got }] })),
-            _ => told(200, json!({ "number": got })),
+            Some("graphql") => respond(200, json!({ "errors": [{ "message": got }] })),
+            _ => respond(200, json!({ "number": got })),
         }
     })
     .await;
-    let came = came_from(&server).await;
+    let received = scheduled_call_for(&server).await;
     let atlassian = local(&server);
-    let jira = atlassian.jira(&came.call).as_user(&came.user);
+    let jira = atlassian.jira(&received.call).as_user(&received.user);
     #[derive(Debug, serde::Deserialize)]
     struct Wanted {
         #[allow(dead_code)]
         number: u32,
     }
-    let graphql = atlassian.graphql(&came.call).as_app(&came.system);
+    let graphql = atlassian.graphql(&received.call).as_app(&received.system);
     let errors = [
         jira.get("/status").send().await.unwrap_err(),
         jira.get("/shape").fetch::<Wanted>().await.unwrap_err(),
@@ -266,13 +270,13 @@ async fn no_error_holds_a_token() {
             .unwrap_err(),
     ];
     for error in errors {
-        let all = words(&error);
-        assert!(!came.is_in(&all), "{all}");
+        let all = error_text(&error);
+        assert!(!received.is_in(&all), "{all}");
         let handled = format!("{:?}", forge_remote::Error::new(error));
-        assert!(!came.is_in(&handled), "{handled}");
+        assert!(!received.is_in(&handled), "{handled}");
     }
     let response = jira.get("/ok").send().await.unwrap();
-    assert!(!came.is_in(&format!("{response:?} {atlassian:?}")));
+    assert!(!received.is_in(&format!("{response:?} {atlassian:?}")));
 }
 
 /// What the program needs of a failure is there, and in no message.
@@ -284,23 +288,27 @@ async fn a_failures_answer_can_be_read() {
     }
     let body = json!({ "errors": { "summary": "too long" }, "private": "a customer's summary" });
     let server = Server::in_turn(vec![
-        told(400, body.clone()).header("x-custom", "there"),
-        told(400, Value::Null).text(&"y".repeat(100_000)),
-        told(400, json!({ "message": "no" })),
+        respond(400, body.clone()).header("x-custom", "there"),
+        respond(400, Value::Null).text(&"y".repeat(100_000)),
+        respond(400, json!({ "message": "no" })),
     ])
     .await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let error = jira.post("/rest").send().await.unwrap_err();
-    let answer = error.answer().unwrap();
-    assert_eq!(answer.headers()["x-custom"], "there");
-    assert_eq!(answer.body(), body.to_string().as_bytes());
+    let response = error.answer().unwrap();
+    assert_eq!(response.headers()["x-custom"], "there");
+    assert_eq!(response.body(), body.to_string().as_bytes());
     assert_eq!(
-        answer.json::<Refused>().unwrap().errors["summary"],
+        response.json::<Refused>().unwrap().errors["summary"],
         "too long"
     );
-    assert!(answer.json::<Vec<u32>>().is_none());
-    assert!(!words(&error).contains("customer"), "{}", words(&error));
+    assert!(response.json::<Vec<u32>>().is_none());
+    assert!(
+        !error_text(&error).contains("customer"),
+        "{}",
+        error_text(&error)
+    );
 
     // Of a long one, the beginning.
     let error = jira.post("/rest").send().await.unwrap_err();
@@ -308,41 +316,41 @@ async fn a_failures_answer_can_be_read() {
     assert_eq!(body, "y".repeat(64 * 1024).as_bytes());
 
     // Of what is secret, nothing.
-    let storage = local(&server).storage(&came.call, &came.system);
+    let storage = local(&server).storage(&received.call, &received.system);
     let error = storage.secrets().set("k", "hunter2").await.unwrap_err();
     assert!(error.answer().unwrap().body().is_empty());
 }
 
 #[tokio::test]
 async fn a_body_that_echoes_the_token_is_kept_without_it() {
-    let server = Server::start(|_, asked| {
-        let got = asked.header("authorization").to_owned();
-        told(400, json!({ "got": got, "twice": [got], "end": 1 }))
+    let server = Server::start(|_, request| {
+        let got = request.header("authorization").to_owned();
+        respond(400, json!({ "got": got, "twice": [got], "end": 1 }))
     })
     .await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let error = jira.get("/rest").send().await.unwrap_err();
     let body: Value = error.answer().unwrap().json().unwrap();
     assert_eq!(
         body,
         json!({ "got": "Bearer ***", "twice": ["Bearer ***"], "end": 1 })
     );
-    assert!(!came.is_in(&format!("{:?}", error.answer().unwrap().body())));
+    assert!(!received.is_in(&format!("{:?}", error.answer().unwrap().body())));
 }
 
 /// An answer came: it isn't told as if none had, and not as if nothing had been sent.
 #[tokio::test]
 async fn an_answer_that_is_of_no_use_has_its_status() {
     let server = Server::in_turn(vec![
-        told(201, json!("x".repeat(5000))).header("atl-traceid", "t1"),
-        told(200, json!({ "other": 1 })).header("atl-traceid", "t2"),
-        told(200, json!({ "values": [], "isLast": false })),
+        respond(201, json!("x".repeat(5000))).header("atl-traceid", "t1"),
+        respond(200, json!({ "other": 1 })).header("atl-traceid", "t2"),
+        respond(200, json!({ "values": [], "isLast": false })),
     ])
     .await;
-    let came = came_from(&server).await;
+    let received = scheduled_call_for(&server).await;
     let atlassian = local(&server).response_limit(1000);
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let error = jira.post("/rest").send().await.unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -369,18 +377,18 @@ async fn an_answer_that_is_of_no_use_has_its_status() {
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_asked_for_again() {
     let begin = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{";
-    let server = Raw::start(begin, String::new(), 0, true).await;
-    let came = came(&[("jira", &server.origin)]).await;
+    let server = RawServer::start(begin, String::new(), 0, true).await;
+    let received = scheduled_call(&[("jira", &server.origin)]).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
-    let atlassian = atlassian.clock(Counting::default());
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let atlassian = atlassian.clock(InstantClock::default());
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let error = jira.get("/rest").send().await.unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains("(200 OK) can't be used: it broke off after 4 attempts"),
         "{text}"
     );
-    assert_eq!(server.answered(), 4);
+    assert_eq!(server.connections(), 4);
     jira.post("/rest").send().await.unwrap_err();
-    assert_eq!(server.answered(), 5);
+    assert_eq!(server.connections(), 5);
 }

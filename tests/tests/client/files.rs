@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use forge_remote::client::{AtlassianClient, ClientError, Download, Form};
 use forge_remote::path;
-use forge_remote_tests::back::{
-    Came, Counting, Raw, SITE, Server, came, came_from, local, told, words,
+use forge_remote_tests::fake_api::{
+    InstantClock, RawServer, ReceivedCall, SITE, Server, error_text, local, respond,
+    scheduled_call, scheduled_call_for,
 };
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,13 +24,13 @@ async fn content(mut download: Download) -> Result<Vec<u8>, ClientError> {
 #[tokio::test]
 async fn a_form_is_sent_as_browsers_do() {
     let server = Server::in_turn(vec![
-        told(503, json!({})),
-        told(200, json!([{ "id": "1" }])),
+        respond(503, json!({})),
+        respond(200, json!([{ "id": "1" }])),
     ])
     .await;
-    let came = came_from(&server).await;
-    let atlassian = local(&server).clock(Counting::default());
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let received = scheduled_call_for(&server).await;
+    let atlassian = local(&server).clock(InstantClock::default());
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let form = Form::new()
         .text("comment", "ü\r\n")
         .file(
@@ -47,9 +48,9 @@ async fn a_form_is_sent_as_browsers_do() {
     let attached: Value = upload.fetch().await.unwrap();
     assert_eq!(attached[0]["id"], "1");
 
-    let asked = server.asked();
-    assert_eq!(asked.len(), 2, "an idempotent one is sent again");
-    for one in asked {
+    let requests = server.requests();
+    assert_eq!(requests.len(), 2, "an idempotent one is sent again");
+    for one in requests {
         assert_eq!(one.header("x-atlassian-token"), "no-check");
         let content_type = one.header("content-type");
         let boundary = content_type
@@ -84,21 +85,21 @@ async fn a_form_is_sent_as_browsers_do() {
 #[tokio::test]
 async fn a_download_comes_in_pieces_up_to_its_limit() {
     let text = "0123456789".repeat(20_000);
-    let answer = told(200, Value::Null)
+    let response = respond(200, Value::Null)
         .text(&text)
         .header("content-type", "text/plain");
-    let server = Server::in_turn(vec![answer]).await;
-    let came = came_from(&server).await;
+    let server = Server::in_turn(vec![response]).await;
+    let received = scheduled_call_for(&server).await;
     // Larger than what is taken as a whole.
     let atlassian = local(&server).response_limit(1000);
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let call = || jira.get(path!("/rest/api/3/attachment/content/{}", 1));
     let download = call().download(200_000).await.unwrap();
     assert_eq!(download.length(), Some(200_000));
     assert_eq!(download.status(), 200);
-    assert!(!came.is_in(&format!("{download:?}")));
+    assert!(!received.is_in(&format!("{download:?}")));
     assert_eq!(content(download).await.unwrap(), text.as_bytes());
-    assert_eq!(server.asked()[0].header("accept"), "*/*");
+    assert_eq!(server.requests()[0].header("accept"), "*/*");
 
     // Refused by what is announced already.
     let error = call().download(199_999).await.unwrap_err();
@@ -109,9 +110,9 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
     );
 
     // An error's status is known before anything is read.
-    let server = Server::in_turn(vec![told(404, json!({ "message": "gone" }))]).await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
+    let server = Server::in_turn(vec![respond(404, json!({ "message": "gone" }))]).await;
+    let received = scheduled_call_for(&server).await;
+    let jira = local(&server).jira(&received.call).as_app(&received.system);
     let error = jira.get("/rest").download(10).await.unwrap_err();
     assert!(
         error.is_not_found() && error.to_string().contains("gone"),
@@ -123,9 +124,9 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
 #[tokio::test]
 async fn a_download_without_end_ends() {
     let server = unmeasured(usize::MAX).await;
-    let came = came_at(&server.origin).await;
+    let received = came_at(&server.origin).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let mut download = jira.get("/rest").download(10_000).await.unwrap();
     assert_eq!(download.length(), None);
     let mut read = 0;
@@ -145,8 +146,8 @@ async fn a_download_without_end_ends() {
 
     let server = unmeasured(1).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
-    let came = came_at(&server.origin).await;
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let received = came_at(&server.origin).await;
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let call = jira.get("/rest").timeout(Duration::from_millis(50));
     let mut download = call.download(10_000).await.unwrap();
     let error = loop {
@@ -178,9 +179,9 @@ async fn a_download_that_drips_ends() {
             }
         }
     });
-    let came = came_at(&origin).await;
+    let received = came_at(&origin).await;
     let atlassian = AtlassianClient::on_loopback(&origin).unwrap();
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let call = jira.get("/rest").timeout(Duration::from_secs(2));
     let started = std::time::Instant::now();
     let error = content(call.download(10_000).await.unwrap())
@@ -194,19 +195,21 @@ async fn a_download_that_drips_ends() {
 /// A second server that would see the token, if it went there.
 #[tokio::test]
 async fn a_redirect_is_followed_without_the_token() {
-    let media = Server::start(|_, asked| match asked.target.as_str() {
-        "/file/1?signature=s" => told(302, Value::Null)
+    let media = Server::start(|_, request| match request.target.as_str() {
+        "/file/1?signature=s" => respond(302, Value::Null)
             .text("")
             .header("location", "/file/2"),
-        "/file/2" => told(200, Value::Null).text("content"),
-        _ => told(302, Value::Null).text("").header("location", "/again"),
+        "/file/2" => respond(200, Value::Null).text("content"),
+        _ => respond(302, Value::Null)
+            .text("")
+            .header("location", "/again"),
     })
     .await;
     for status in [301, 302, 303, 307, 308] {
         let to = format!("{}/file/1?signature=s", media.origin);
-        let api = Server::in_turn(vec![told(status, json!({})).header("location", &to)]).await;
-        let came = came_from(&api).await;
-        let jira = local(&api).jira(&came.call).as_app(&came.system);
+        let api = Server::in_turn(vec![respond(status, json!({})).header("location", &to)]).await;
+        let received = scheduled_call_for(&api).await;
+        let jira = local(&api).jira(&received.call).as_app(&received.system);
         let call = || {
             jira.get(path!("/rest/api/3/attachment/content/{}", 1))
                 .header("range", "bytes=0-9")
@@ -217,12 +220,12 @@ async fn a_redirect_is_followed_without_the_token() {
         assert_eq!(content(download).await.unwrap(), b"content");
         let text = call().follow_without_token().send().await.unwrap();
         assert_eq!(text.text().unwrap(), "content");
-        let seen = media.asked().split_off(before);
+        let seen = media.requests().split_off(before);
         assert_eq!(seen.len(), 4);
         for one in seen {
             assert_eq!(one.method, "GET");
             assert_eq!(one.header("range"), "bytes=0-9");
-            assert!(!came.is_in(&format!("{one:?}")), "{one:?}");
+            assert!(!received.is_in(&format!("{one:?}")), "{one:?}");
             for header in [
                 "authorization",
                 "cookie",
@@ -234,7 +237,7 @@ async fn a_redirect_is_followed_without_the_token() {
             }
         }
         // The API itself saw it.
-        assert!(came.is_in(api.asked()[0].header("authorization")));
+        assert!(received.is_in(api.requests()[0].header("authorization")));
 
         // Nothing but reading is followed, and only where it was asked for.
         let posted = jira
@@ -255,9 +258,9 @@ async fn a_redirect_is_followed_without_the_token() {
 
     // In circles.
     let to = format!("{}/again", media.origin);
-    let api = Server::in_turn(vec![told(303, json!({})).header("location", &to)]).await;
-    let came = came_from(&api).await;
-    let jira = local(&api).jira(&came.call).as_app(&came.system);
+    let api = Server::in_turn(vec![respond(303, json!({})).header("location", &to)]).await;
+    let received = scheduled_call_for(&api).await;
+    let jira = local(&api).jira(&received.call).as_app(&received.system);
     let before = media.lines().len();
     let error = jira
         .get("/rest")
@@ -279,9 +282,9 @@ async fn a_redirect_leads_to_no_place_of_another_kind() {
         "//evil.example/x",
         "http://[",
     ] {
-        let api = Server::in_turn(vec![told(302, json!({})).header("location", to)]).await;
-        let came = came_from(&api).await;
-        let jira = local(&api).jira(&came.call).as_app(&came.system);
+        let api = Server::in_turn(vec![respond(302, json!({})).header("location", to)]).await;
+        let received = scheduled_call_for(&api).await;
+        let jira = local(&api).jira(&received.call).as_app(&received.system);
         let error = jira
             .get("/rest")
             .follow_without_token()
@@ -293,7 +296,7 @@ async fn a_redirect_leads_to_no_place_of_another_kind() {
             "{to}: {error}"
         );
         assert!(error.to_string().contains("redirects to"), "{to}: {error}");
-        assert!(!words(&error).contains("u:p@"), "{error}");
+        assert!(!error_text(&error).contains("u:p@"), "{error}");
         assert_eq!(api.lines().len(), 1);
     }
 }
@@ -301,14 +304,14 @@ async fn a_redirect_leads_to_no_place_of_another_kind() {
 /// What the other place answers isn't put down to the app's scopes.
 #[tokio::test]
 async fn an_expired_address_is_told_as_one() {
-    let media = Server::in_turn(vec![told(403, json!({ "message": "expired" }))]).await;
+    let media = Server::in_turn(vec![respond(403, json!({ "message": "expired" }))]).await;
     let to = format!("{}/file?signature=s3cret", media.origin);
-    let api = Server::in_turn(vec![told(303, json!({})).header("location", &to)]).await;
-    let came = came_from(&api).await;
-    let jira = local(&api).jira(&came.call).as_app(&came.system);
+    let api = Server::in_turn(vec![respond(303, json!({})).header("location", &to)]).await;
+    let received = scheduled_call_for(&api).await;
+    let jira = local(&api).jira(&received.call).as_app(&received.system);
     let content = jira.get(path!("/rest/api/3/attachment/content/{}", 1));
     let error = content.follow_without_token().send().await.unwrap_err();
-    let text = words(&error);
+    let text = error_text(&error);
     assert!(
         text.contains("ask the API again") && !text.contains("scope"),
         "{text}"
@@ -317,14 +320,14 @@ async fn an_expired_address_is_told_as_one() {
     assert_eq!(error.answer().unwrap().likely_scope(), None);
 }
 
-async fn came_at(origin: &str) -> Came {
-    came(&[("jira", &format!("{origin}/ex/jira/{SITE}"))]).await
+async fn came_at(origin: &str) -> ReceivedCall {
+    scheduled_call(&[("jira", &format!("{origin}/ex/jira/{SITE}"))]).await
 }
 
 /// An answer without a length, of pieces of 256 bytes.
-async fn unmeasured(pieces: usize) -> Raw {
+async fn unmeasured(pieces: usize) -> RawServer {
     let begin = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-    Raw::start(
+    RawServer::start(
         begin,
         format!("100\r\n{}\r\n", "x".repeat(256)),
         pieces,

@@ -2,22 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::client::{AtlassianClient, ClientError, GraphQlResponse};
+use forge_remote::client::{ClientError, GraphQlResponse};
 use forge_remote::path;
-use forge_remote_tests::back::{Counting, Server, came_from, told};
-use forge_remote_tests::logged::Logged;
+use forge_remote_tests::fake_api::{Server, instant_client, respond, scheduled_call_for};
+use forge_remote_tests::log_capture::LogCapture;
 use serde_json::{Value, json};
-
-fn local(server: &Server) -> AtlassianClient {
-    AtlassianClient::on_loopback(&server.origin)
-        .unwrap()
-        .clock(Counting::default())
-}
 
 #[tokio::test]
 async fn every_error_is_there_with_what_it_says() {
-    let server = Server::start(|_, asked| {
-        let token = asked.header("authorization").trim_start_matches("Bearer ").to_owned();
+    let server = Server::start(|_, request| {
+        let token = request.header("authorization").trim_start_matches("Bearer ").to_owned();
         let mut errors = vec![
             json!({
                 "message": format!("no access for {token}"),
@@ -28,15 +22,17 @@ async fn every_error_is_there_with_what_it_says() {
             json!({ "message": "x", "extensions": { "errorType": "LIMIT", "statusCode": "429" } }),
         ];
         errors.extend((0..7).map(|at| json!({ "message": format!("error {at}") })));
-        told(200, json!({ "data": { "a": 1 }, "errors": errors }))
+        respond(200, json!({ "data": { "a": 1 }, "errors": errors }))
     })
     .await;
-    let came = came_from(&server).await;
-    let graphql = local(&server).graphql(&came.call).as_app(&came.system);
-    let answer: GraphQlResponse<Value> = graphql.operation("{ a }").answer().await.unwrap();
-    assert_eq!(answer.data, Some(json!({ "a": 1 })));
-    assert_eq!(answer.errors.len(), 10);
-    let first = &answer.errors[0];
+    let received = scheduled_call_for(&server).await;
+    let graphql = instant_client(&server)
+        .graphql(&received.call)
+        .as_app(&received.system);
+    let response: GraphQlResponse<Value> = graphql.operation("{ a }").answer().await.unwrap();
+    assert_eq!(response.data, Some(json!({ "a": 1 })));
+    assert_eq!(response.errors.len(), 10);
+    let first = &response.errors[0];
     assert_eq!(first.message, "no access for ***");
     assert_eq!(first.path, "jira.issues.0.key");
     assert_eq!(
@@ -45,13 +41,16 @@ async fn every_error_is_there_with_what_it_says() {
     );
     assert_eq!(first.status_code, Some(403));
     assert_eq!(first.extensions["more"], json!([1]));
-    assert_eq!(answer.errors[1].message, "an error without a message");
+    assert_eq!(response.errors[1].message, "an error without a message");
     assert_eq!(
-        (answer.errors[1].path.as_str(), answer.errors[1].status_code),
+        (
+            response.errors[1].path.as_str(),
+            response.errors[1].status_code
+        ),
         ("", None)
     );
-    assert_eq!(answer.errors[2].classification.as_deref(), Some("LIMIT"));
-    assert_eq!(answer.errors[2].status_code, Some(429));
+    assert_eq!(response.errors[2].classification.as_deref(), Some("LIMIT"));
+    assert_eq!(response.errors[2].status_code, Some(429));
 
     let error = graphql
         .operation("{ a }")
@@ -70,15 +69,17 @@ async fn every_error_is_there_with_what_it_says() {
         panic!("{text}");
     };
     assert_eq!(errors.len(), 10);
-    assert!(!format!("{errors:?}").contains(came.system.expose_secret()));
+    assert!(!format!("{errors:?}").contains(received.system.expose_secret()));
 }
 
 #[tokio::test]
 async fn a_rate_limit_within_an_answer_is_named() {
     let limit = json!({ "message": "slow down", "extensions": { "statusCode": 429 } });
-    let server = Server::in_turn(vec![told(200, json!({ "errors": [limit] }))]).await;
-    let came = came_from(&server).await;
-    let graphql = local(&server).graphql(&came.call).as_user(&came.user);
+    let server = Server::in_turn(vec![respond(200, json!({ "errors": [limit] }))]).await;
+    let received = scheduled_call_for(&server).await;
+    let graphql = instant_client(&server)
+        .graphql(&received.call)
+        .as_user(&received.user);
     let error = graphql
         .operation("{ a }")
         .fetch::<Value>()
@@ -91,11 +92,13 @@ async fn a_rate_limit_within_an_answer_is_named() {
 /// What it was, how it went, how long it took; nothing of a customer's.
 #[tokio::test]
 async fn a_call_leaves_one_line_in_the_log() {
-    let server = Server::in_turn(vec![told(503, json!({})), told(200, json!({}))]).await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call).as_app(&came.system);
-    let logged = Logged::default();
-    let logging = logged.listen();
+    let server = Server::in_turn(vec![respond(503, json!({})), respond(200, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
+    let jira = instant_client(&server)
+        .jira(&received.call)
+        .as_app(&received.system);
+    let logged = LogCapture::default();
+    let logging = logged.start();
     let call = jira
         .get(path!("/rest/api/3/issue/{}", "SECRET-1"))
         .query("jql", "secret");
@@ -118,7 +121,7 @@ async fn a_call_leaves_one_line_in_the_log() {
     ] {
         assert!(line.contains(part), "{part}: {line}");
     }
-    for part in ["SECRET-1", "secret", came.system.expose_secret()] {
+    for part in ["SECRET-1", "secret", received.system.expose_secret()] {
         assert!(!log.contains(part), "{part}");
     }
 }

@@ -7,29 +7,27 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forge_remote::client::{AtlassianClient, Cursor, PageStream, ProductClient};
-use forge_remote_tests::back::{Came, Counting, SITE, Server, came_from, numbers, told};
+use forge_remote_tests::fake_api::{
+    ReceivedCall, SITE, Server, collect_numbers, instant_client, respond, scheduled_call_for,
+};
 use serde_json::json;
 
-fn local(server: &Server) -> AtlassianClient {
-    AtlassianClient::on_loopback(&server.origin)
-        .unwrap()
-        .clock(Counting::default())
+fn jira(atlassian: &AtlassianClient, received: &ReceivedCall) -> ProductClient {
+    atlassian.jira(&received.call).as_app(&received.system)
 }
 
-fn jira(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
-    atlassian.jira(&came.call).as_app(&came.system)
-}
-
-fn confluence(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
-    atlassian.confluence(&came.call).as_app(&came.system)
+fn confluence(atlassian: &AtlassianClient, received: &ReceivedCall) -> ProductClient {
+    atlassian
+        .confluence(&received.call)
+        .as_app(&received.system)
 }
 
 /// Pages each of which fails twice come to the same items.
 #[tokio::test]
 async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
     let tries: Mutex<BTreeMap<u64, u32>> = Mutex::default();
-    let server = Server::start(move |_, asked| {
-        let at = asked
+    let server = Server::start(move |_, request| {
+        let at = request
             .target
             .split("startAt=")
             .nth(1)
@@ -38,17 +36,17 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
         let tried = tries.entry(at).or_default();
         *tried += 1;
         match *tried {
-            1 => told(400, json!({ "errorMessages": ["not now"] })),
-            2 => told(200, json!(null)).text("{\"values\": [1"),
-            _ => told(
+            1 => respond(400, json!({ "errorMessages": ["not now"] })),
+            2 => respond(200, json!(null)).text("{\"values\": [1"),
+            _ => respond(
                 200,
                 json!({ "startAt": at, "maxResults": 2, "total": 7, "values": [at, at + 1] }),
             ),
         }
     })
     .await;
-    let came = came_from(&server).await;
-    let client = jira(&local(&server), &came);
+    let received = scheduled_call_for(&server).await;
+    let client = jira(&instant_client(&server), &received);
     let call = || client.get("/rest/x").pages::<u64>();
     let mut pages = call();
     assert!(!pages.retry_page(), "nothing has failed yet");
@@ -77,11 +75,11 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
     for (at, written) in kept.iter().enumerate() {
         let position: Cursor = serde_json::from_str(written).unwrap();
         assert!(
-            !written.contains("127.0.0.1") && !came.is_in(written),
+            !written.contains("127.0.0.1") && !received.is_in(written),
             "{written}"
         );
         let from = 2 * (at as u64 / 2);
-        let rest = numbers(call().resume_from(position)).await.unwrap();
+        let rest = collect_numbers(call().resume_from(position)).await.unwrap();
         assert_eq!(rest, (from..8).collect::<Vec<_>>(), "{written}");
     }
 }
@@ -90,14 +88,16 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
 #[tokio::test]
 async fn a_position_leaves_nothing_out() {
     let next = |cursor: &str| json!({ "next": format!("/wiki/x?cursor={cursor}") });
-    let server = Server::start(move |_, asked| match asked.target.split("cursor=").nth(1) {
-        None => told(200, json!({ "results": [1, 2], "_links": next("b") })),
-        Some("b") => told(200, json!({ "results": [3, 4], "_links": next("c") })),
-        _ => told(200, json!({ "results": [5], "_links": {} })),
-    })
+    let server = Server::start(
+        move |_, request| match request.target.split("cursor=").nth(1) {
+            None => respond(200, json!({ "results": [1, 2], "_links": next("b") })),
+            Some("b") => respond(200, json!({ "results": [3, 4], "_links": next("c") })),
+            _ => respond(200, json!({ "results": [5], "_links": {} })),
+        },
+    )
     .await;
-    let came = came_from(&server).await;
-    let client = confluence(&local(&server), &came);
+    let received = scheduled_call_for(&server).await;
+    let client = confluence(&instant_client(&server), &received);
     let from = |position: &Cursor| {
         let written = serde_json::to_value(position).unwrap();
         client
@@ -115,7 +115,7 @@ async fn a_position_leaves_nothing_out() {
         &[5],
     ] {
         let position = pages.position().unwrap();
-        assert_eq!(numbers(from(&position)).await.unwrap(), rest);
+        assert_eq!(collect_numbers(from(&position)).await.unwrap(), rest);
         assert!(
             format!("{position:?}").starts_with("Position(after"),
             "{position:?}"
@@ -125,7 +125,7 @@ async fn a_position_leaves_nothing_out() {
     assert_eq!(pages.position(), None);
     assert!(pages.next().await.is_none());
     // One that was tampered with leads nowhere else.
-    let elsewhere = Server::in_turn(vec![told(200, json!({ "values": [] }))]).await;
+    let elsewhere = Server::in_turn(vec![respond(200, json!({ "values": [] }))]).await;
     for address in [
         elsewhere.origin.as_str(),
         "//evil.example/",
@@ -135,7 +135,7 @@ async fn a_position_leaves_nothing_out() {
         let position = json!({ "place": { "at": address }, "seen": 0 });
         let position: Cursor = serde_json::from_value(position).unwrap();
         let before = server.lines().len();
-        let found = numbers(client.get("/wiki/x").pages().resume_from(position)).await;
+        let found = collect_numbers(client.get("/wiki/x").pages().resume_from(position)).await;
         assert!(found.is_err(), "{address}");
         assert_eq!((server.lines().len(), elsewhere.lines().len()), (before, 0));
     }
@@ -172,33 +172,33 @@ fn cut(items: &[u64], style: u64, at: u64, size: u64, origin: &str) -> serde_jso
 async fn nothing_is_left_out_of_a_list_of_any_style() {
     let origin = Arc::new(std::sync::OnceLock::<String>::new());
     let at_origin = Arc::clone(&origin);
-    let server = Server::start(move |count, asked| {
+    let server = Server::start(move |count, request| {
         let place = |name: &str| {
-            let (_, rest) = asked.target.split_once(&format!("{name}="))?;
+            let (_, rest) = request.target.split_once(&format!("{name}="))?;
             rest.split('&').next()?.parse::<u64>().ok()
         };
         let names = ["startAt", "nextPageToken", "cursor", "at"];
         let at = names.into_iter().find_map(place).unwrap_or(0);
-        let [style, length, seed] = asked
+        let [style, length, seed] = request
             .header("x-case")
             .split('-')
             .map(|n| n.parse().unwrap())
             .collect::<Vec<u64>>()[..]
         else {
-            panic!("{asked:?}");
+            panic!("{request:?}");
         };
         if (count as u64 * 31 + seed).is_multiple_of(5) {
-            return told(500, json!({ "message": "for once" }));
+            return respond(500, json!({ "message": "for once" }));
         }
         let items: Vec<u64> = (1..=length).collect();
         // Each page is of another size.
         let size = 1 + (at * 7 + seed) % 9;
-        told(200, cut(&items, style, at, size, at_origin.get().unwrap()))
+        respond(200, cut(&items, style, at, size, at_origin.get().unwrap()))
     })
     .await;
     origin.set(server.origin.clone()).unwrap();
-    let came = came_from(&server).await;
-    let client = jira(&local(&server), &came);
+    let received = scheduled_call_for(&server).await;
+    let client = jira(&instant_client(&server), &received);
     for style in 0..8_u64 {
         for length in [0, 1, 6, 7, 8, 60] {
             for seed in 0..4_u64 {
@@ -232,14 +232,16 @@ async fn nothing_is_left_out_of_a_list_of_any_style() {
 #[tokio::test]
 async fn a_page_is_fetched_when_it_is_needed() {
     let server = Server::start(|count, _| {
-        told(
+        respond(
             200,
             json!({ "values": [count], "nextPageToken": count.to_string() }),
         )
     })
     .await;
-    let came = came_from(&server).await;
-    let mut pages: PageStream<u64> = jira(&local(&server), &came).get("/rest/x").pages();
+    let received = scheduled_call_for(&server).await;
+    let mut pages: PageStream<u64> = jira(&instant_client(&server), &received)
+        .get("/rest/x")
+        .pages();
     assert_eq!(server.lines().len(), 0);
     for expected in 0..3 {
         assert_eq!(pages.next().await.unwrap().unwrap(), expected);

@@ -2,17 +2,17 @@
 
 mod addresses;
 mod calls;
-mod clouds;
 mod errors;
+mod fake_apis;
 mod files;
 mod graphql;
+mod isolated_clouds;
 mod listings;
 mod newest_token;
-mod odd_answers;
+mod odd_responses;
 mod page_tokens;
 mod pages;
 mod retries;
-mod stand_ins;
 mod storage;
 mod users;
 mod whole_app;

@@ -52,13 +52,13 @@ async fn hook(call: Invocation, token: SystemToken) -> forge_remote::kinds::WebT
 
 #[endpoint(auth = system)]
 async fn ask(call: Invocation, token: SystemToken) -> Json<String> {
-    let asked = call
+    let result = call
         .graphql()
         .as_app(&token)
         .operation("{ a }")
         .fetch::<Value>();
     Json(
-        asked
+        result
             .await
             .err()
             .map_or_else(String::new, |error| error.to_string()),
@@ -67,10 +67,10 @@ async fn ask(call: Invocation, token: SystemToken) -> Json<String> {
 
 #[endpoint(auth = system)]
 async fn license(call: Invocation, token: SystemToken) -> Json<String> {
-    let asked = call.platform().as_app(&token);
-    let asked = asked.get("/forge/app/v1/license").fetch::<Value>().await;
+    let result = call.platform().as_app(&token);
+    let result = result.get("/forge/app/v1/license").fetch::<Value>().await;
     Json(
-        asked
+        result
             .err()
             .map_or_else(String::new, |error| error.to_string()),
     )
@@ -78,13 +78,13 @@ async fn license(call: Invocation, token: SystemToken) -> Json<String> {
 
 #[endpoint(auth = user)]
 async fn as_user(call: Invocation, token: UserToken) -> Json<String> {
-    let asked = call
+    let result = call
         .graphql()
         .as_user(&token)
         .operation("{ a }")
         .fetch::<Value>();
     Json(
-        asked
+        result
             .await
             .err()
             .map_or_else(String::new, |error| error.to_string()),
@@ -137,9 +137,9 @@ async fn another_installations_token_opens_nothing_that_the_token_alone_names() 
         ("ask", "POST /graphql"),
         ("license", "GET /forge/app/v1/license"),
     ] {
-        let answer = attack(&harness, key).send().await;
-        assert_eq!(answer.status(), 200, "{key}");
-        let text = answer.text();
+        let response = attack(&harness, key).send().await;
+        assert_eq!(response.status(), 200, "{key}");
+        let text = response.text();
         assert!(text.contains("not proven"), "{key}: {text}");
         assert!(text.contains("App::tokens"), "{key}: {text}");
         assert_eq!(lines(&harness, line), 0, "{key}");
@@ -157,14 +157,14 @@ async fn the_installations_own_token_works_and_is_proven_once() {
         call.header("x-forge-oauth-system", &token).send()
     };
     let (one, two, three) = tokio::join!(call("save"), call("save"), call("save"));
-    for answer in [one, two, three, call("ask").await, call("license").await] {
-        assert_eq!((answer.status(), answer.json()), (200, json!("")));
+    for response in [one, two, three, call("ask").await, call("license").await] {
+        assert_eq!((response.status(), response.json()), (200, json!("")));
     }
     assert_eq!(harness.platform().apis().stored("kvs", "k"), ["secret"]);
     assert_eq!(lines(&harness, DETAILS), 1);
     // Another token of the same installation is a question of its own.
-    let answer = harness.call("save").send().await;
-    assert_eq!(answer.json(), "");
+    let response = harness.call("save").send().await;
+    assert_eq!(response.json(), "");
     assert_eq!(lines(&harness, DETAILS), 2);
 }
 
@@ -211,12 +211,16 @@ async fn a_page_gets_the_kept_token() {
     let renewed = harness.call("renew").fit(|fit| fit.installation(VICTIM));
     assert_eq!(renewed.send().await.status(), 200);
     for key in ["save", "save-if"] {
-        let answer = attack(&harness, key).send().await;
-        assert_eq!(answer.json(), "", "{key}");
+        let response = attack(&harness, key).send().await;
+        assert_eq!(response.json(), "", "{key}");
         // `requestRemote` brings none.
         let call = harness.call(key).fit(|fit| fit.installation(VICTIM));
-        let answer = call.tokens(Auth::NONE).send().await;
-        assert_eq!((answer.status(), answer.json()), (200, json!("")), "{key}");
+        let response = call.tokens(Auth::NONE).send().await;
+        assert_eq!(
+            (response.status(), response.json()),
+            (200, json!("")),
+            "{key}"
+        );
     }
     assert_eq!(lines(&harness, DETAILS), 0);
     let calls = harness.platform().apis().calls();
@@ -226,8 +230,8 @@ async fn a_page_gets_the_kept_token() {
         assert_eq!(call.request.installation_id.as_deref(), Some(&*ari));
     }
     // Another installation, of which none is kept: its page's own, once that is proven.
-    let answer = harness.call("save").send().await;
-    assert_eq!(answer.json(), "");
+    let response = harness.call("save").send().await;
+    assert_eq!(response.json(), "");
     assert_eq!(lines(&harness, DETAILS), 1);
 }
 
@@ -238,12 +242,12 @@ async fn another_accounts_token_does_not_ask_graphql() {
     let others = harness.platform().user_token("712020:another");
     let call = harness.call("as-user").tokens(Auth::NONE);
     let call = call.header("x-forge-oauth-user", others.expose_secret());
-    let answer = call.send().await;
-    let text = answer.text();
+    let response = call.send().await;
+    let text = response.text();
     assert!(text.contains("not proven"), "{text}");
     assert_eq!(lines(&harness, "POST /graphql"), 0);
     // The acting user's own works.
-    let answer = harness.call("as-user").send().await;
-    assert_eq!(answer.json(), "");
+    let response = harness.call("as-user").send().await;
+    assert_eq!(response.json(), "");
     assert_eq!(lines(&harness, "POST /graphql"), 1);
 }

@@ -5,81 +5,80 @@
 use std::sync::{Arc, Mutex};
 
 use forge_remote::client::{AtlassianClient, ClientError, PageStream, ProductClient};
-use forge_remote_tests::back::{Came, Counting, Server, Told, came_from, numbers, told};
+use forge_remote_tests::fake_api::{
+    CannedResponse, ReceivedCall, Server, collect_numbers, instant_client, respond,
+    scheduled_call_for,
+};
 use serde_json::json;
-
-fn local(server: &Server) -> AtlassianClient {
-    AtlassianClient::on_loopback(&server.origin)
-        .unwrap()
-        .clock(Counting::default())
-}
 
 /// What a product's client finds in these answers, and what it asked for, without the base.
 async fn pages(
-    product: impl Fn(&AtlassianClient, &Came) -> ProductClient,
+    product: impl Fn(&AtlassianClient, &ReceivedCall) -> ProductClient,
     path: &'static str,
-    answers: impl FnOnce(&str) -> Vec<Told>,
+    responses: impl FnOnce(&str) -> Vec<CannedResponse>,
 ) -> (Result<Vec<u64>, (Vec<u64>, ClientError)>, Vec<String>) {
-    let later: Arc<Mutex<Vec<Told>>> = Arc::default();
+    let later: Arc<Mutex<Vec<CannedResponse>>> = Arc::default();
     let script = Arc::clone(&later);
     let server = Server::start(move |count, _| script.lock().unwrap()[count].clone()).await;
-    *later.lock().unwrap() = answers(&server.origin);
-    let came = came_from(&server).await;
-    let client = product(&local(&server), &came);
-    let found = numbers(client.get(path).query("limit", 2).pages()).await;
+    *later.lock().unwrap() = responses(&server.origin);
+    let received = scheduled_call_for(&server).await;
+    let client = product(&instant_client(&server), &received);
+    let found = collect_numbers(client.get(path).query("limit", 2).pages()).await;
     let lines = server.lines();
-    let asked = lines
+    let requests = lines
         .iter()
         .map(|line| line.split(path).nth(1).unwrap_or(line).to_owned());
-    (found, asked.collect())
+    (found, requests.collect())
 }
 
-fn jira(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
-    atlassian.jira(&came.call).as_app(&came.system)
+fn jira(atlassian: &AtlassianClient, received: &ReceivedCall) -> ProductClient {
+    atlassian.jira(&received.call).as_app(&received.system)
 }
 
-fn confluence(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
-    atlassian.confluence(&came.call).as_app(&came.system)
+fn confluence(atlassian: &AtlassianClient, received: &ReceivedCall) -> ProductClient {
+    atlassian
+        .confluence(&received.call)
+        .as_app(&received.system)
 }
 
-fn bitbucket(atlassian: &AtlassianClient, came: &Came) -> ProductClient {
-    atlassian.bitbucket(&came.call).as_app(&came.system)
+fn bitbucket(atlassian: &AtlassianClient, received: &ReceivedCall) -> ProductClient {
+    atlassian.bitbucket(&received.call).as_app(&received.system)
 }
 
 #[tokio::test]
 async fn jiras_offsets() {
-    let (found, asked) = pages(jira, "/rest/api/3/project/search", |_| {
+    let (found, requests) = pages(jira, "/rest/api/3/project/search", |_| {
         vec![
-            told(200, json!({ "startAt": 0, "maxResults": 2, "total": 5, "isLast": false, "values": [1, 2] })),
-            told(200, json!({ "startAt": 2, "maxResults": 2, "total": 5, "values": [3, 4] })),
-            told(200, json!({ "startAt": 4, "maxResults": 2, "total": 5, "isLast": true, "values": [5] })),
+            respond(200, json!({ "startAt": 0, "maxResults": 2, "total": 5, "isLast": false, "values": [1, 2] })),
+            respond(200, json!({ "startAt": 2, "maxResults": 2, "total": 5, "values": [3, 4] })),
+            respond(200, json!({ "startAt": 4, "maxResults": 2, "total": 5, "isLast": true, "values": [5] })),
         ]
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2, 3, 4, 5]);
     assert_eq!(
-        asked,
+        requests,
         ["?limit=2", "?limit=2&startAt=2", "?limit=2&startAt=4"]
     );
 
     // Neither total nor isLast: a page that isn't full ends it.
-    let (found, asked) = pages(jira, "/rest/x", |_| {
+    let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
-            told(200, json!({ "startAt": 0, "maxResults": 1, "values": [1] })),
-            told(200, json!({ "startAt": 1, "maxResults": 1, "values": [] })),
+            respond(200, json!({ "startAt": 0, "maxResults": 1, "values": [1] })),
+            respond(200, json!({ "startAt": 1, "maxResults": 1, "values": [] })),
         ]
     })
     .await;
-    assert_eq!((found.unwrap(), asked.len()), (vec![1], 2));
+    assert_eq!((found.unwrap(), requests.len()), (vec![1], 2));
 
     // The same by other names.
-    let (found, asked) = pages(jira, "/rest/x", |_| {
+    let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
-            told(
+            respond(
                 200,
                 json!({ "offset": 0, "limit": 2, "total": 3, "values": [1, 2] }),
             ),
-            told(
+            respond(
                 200,
                 json!({ "offset": 2, "limit": 2, "total": 3, "values": [3] }),
             ),
@@ -87,17 +86,17 @@ async fn jiras_offsets() {
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2, 3]);
-    assert_eq!(asked, ["?limit=2", "?limit=2&offset=2"]);
+    assert_eq!(requests, ["?limit=2", "?limit=2&offset=2"]);
 
     // The address beside it is the site's, as Jira's dashboards have it: not looked at.
-    let (found, asked) = pages(jira, "/rest/x", |_| {
+    let (found, requests) = pages(jira, "/rest/x", |_| {
         let next = "https://site.atlassian.net/rest/x?startAt=1";
         vec![
-            told(
+            respond(
                 200,
                 json!({ "startAt": 0, "maxResults": 1, "total": 2, "next": next, "values": [1] }),
             ),
-            told(
+            respond(
                 200,
                 json!({ "startAt": 1, "maxResults": 1, "total": 2, "values": [2] }),
             ),
@@ -105,7 +104,7 @@ async fn jiras_offsets() {
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2]);
-    assert_eq!(asked, ["?limit=2", "?limit=2&startAt=1"]);
+    assert_eq!(requests, ["?limit=2", "?limit=2&startAt=1"]);
 }
 
 /// What ends without a word would pass for the whole: a sync would delete the rest.
@@ -116,32 +115,32 @@ async fn a_list_that_only_seems_to_end_is_an_error() {
         (json!({ "values": [1], "isLastPage": false }), 1),
         (json!({ "startAt": 0, "total": 9, "values": [] }), 0),
     ] {
-        let (found, asked) = pages(jira, "/rest/x", |_| vec![told(200, first.clone())]).await;
+        let (found, requests) = pages(jira, "/rest/x", |_| vec![respond(200, first.clone())]).await;
         let (before, error) = found.unwrap_err();
-        assert_eq!((before.len(), asked.len()), (count, 1), "{first}");
+        assert_eq!((before.len(), requests.len()), (count, 1), "{first}");
         let error = error.to_string();
         assert!(error.contains("there are more items"), "{first}: {error}");
     }
     // A bare list goes on by its header.
-    let (found, asked) = pages(jira, "/rest/x", |_| {
+    let (found, requests) = pages(jira, "/rest/x", |_| {
         let link = "<https://site.atlassian.net/rest/x?limit=2&startAt=2>; rel=\"next\"";
         vec![
-            told(200, json!([1, 2])).header("link", link),
-            told(200, json!([3])),
+            respond(200, json!([1, 2])).header("link", link),
+            respond(200, json!([3])),
         ]
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2, 3]);
-    assert_eq!(asked, ["?limit=2", "?limit=2&startAt=2"]);
+    assert_eq!(requests, ["?limit=2", "?limit=2&startAt=2"]);
 }
 
 #[tokio::test]
 async fn jiras_search_tokens() {
-    let (found, asked) = pages(jira, "/rest/api/3/search/jql", |_| {
+    let (found, requests) = pages(jira, "/rest/api/3/search/jql", |_| {
         vec![
-            told(200, json!({ "issues": [1], "nextPageToken": "a b&c" })),
-            told(200, json!({ "issues": [], "nextPageToken": "d" })),
-            told(
+            respond(200, json!({ "issues": [1], "nextPageToken": "a b&c" })),
+            respond(200, json!({ "issues": [], "nextPageToken": "d" })),
+            respond(
                 200,
                 json!({ "issues": [2], "isLast": true, "nextPageToken": "e" }),
             ),
@@ -150,7 +149,7 @@ async fn jiras_search_tokens() {
     .await;
     assert_eq!(found.unwrap(), [1, 2]);
     assert_eq!(
-        asked,
+        requests,
         [
             "?limit=2",
             "?limit=2&nextPageToken=a+b%26c",
@@ -162,18 +161,18 @@ async fn jiras_search_tokens() {
 #[tokio::test]
 async fn a_search_by_post_goes_on_in_its_body() {
     let server = Server::in_turn(vec![
-        told(200, json!({ "issues": [1], "nextPageToken": "a b" })),
-        told(200, json!({ "issues": [2] })),
+        respond(200, json!({ "issues": [1], "nextPageToken": "a b" })),
+        respond(200, json!({ "issues": [2] })),
     ])
     .await;
-    let came = came_from(&server).await;
-    let search = jira(&local(&server), &came)
+    let received = scheduled_call_for(&server).await;
+    let search = jira(&instant_client(&server), &received)
         .post("/rest/api/3/search/jql")
         .json(&json!({ "jql": "updated > -1d", "maxResults": 1 }));
-    assert_eq!(numbers(search.pages()).await.unwrap(), [1, 2]);
-    let asked = server.asked();
-    let [first, second] = asked.as_slice() else {
-        panic!("{asked:?}");
+    assert_eq!(collect_numbers(search.pages()).await.unwrap(), [1, 2]);
+    let requests = server.requests();
+    let [first, second] = requests.as_slice() else {
+        panic!("{requests:?}");
     };
     assert_eq!(first.target, second.target);
     assert_eq!(first.body.get("nextPageToken"), None);
@@ -185,18 +184,18 @@ async fn a_search_by_post_goes_on_in_its_body() {
 
 #[tokio::test]
 async fn confluences_links() {
-    let (found, asked) = pages(confluence, "/wiki/api/v2/pages", |origin| {
+    let (found, requests) = pages(confluence, "/wiki/api/v2/pages", |origin| {
         let header = format!("<x;rel=next,y>; rel=\"base\", <{origin}/else?limit=2&ids=1,2&cursor=y%3D>; rel=\"next last\"");
         vec![
-            told(200, json!({ "results": [1], "_links": { "next": "/wiki/api/v2/pages?limit=2&cursor=x%3D" } })),
-            told(200, json!({ "results": [2], "_links": { "base": "https://site.atlassian.net/wiki" } })).header("link", &header),
-            told(200, json!({ "results": [3], "_links": {} })),
+            respond(200, json!({ "results": [1], "_links": { "next": "/wiki/api/v2/pages?limit=2&cursor=x%3D" } })),
+            respond(200, json!({ "results": [2], "_links": { "base": "https://site.atlassian.net/wiki" } })).header("link", &header),
+            respond(200, json!({ "results": [3], "_links": {} })),
         ]
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2, 3]);
     assert_eq!(
-        asked,
+        requests,
         [
             "?limit=2",
             "?limit=2&cursor=x%3D",
@@ -205,18 +204,18 @@ async fn confluences_links() {
     );
 
     // As Jira Service Management has it: an address of the site, to which no token goes.
-    let trap = Server::in_turn(vec![told(200, json!({}))]).await;
+    let trap = Server::in_turn(vec![respond(200, json!({}))]).await;
     let link = format!(
         "{}/rest/servicedeskapi/request?start=1&limit=2",
         trap.origin
     );
-    let (found, asked) = pages(jira, "/rest/servicedeskapi/request", |_| {
+    let (found, requests) = pages(jira, "/rest/servicedeskapi/request", |_| {
         vec![
-            told(
+            respond(
                 200,
                 json!({ "values": [1], "isLastPage": false, "_links": { "next": link } }),
             ),
-            told(
+            respond(
                 200,
                 json!({ "values": [2], "isLastPage": true, "_links": { "next": link } }),
             ),
@@ -224,158 +223,158 @@ async fn confluences_links() {
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2]);
-    assert_eq!(asked, ["?limit=2", "?start=1&limit=2"]);
+    assert_eq!(requests, ["?limit=2", "?start=1&limit=2"]);
     assert_eq!(trap.lines(), [""; 0]);
 }
 
 #[tokio::test]
 async fn bitbuckets_addresses() {
-    let (found, asked) = pages(bitbucket, "/2.0/repositories", |origin| {
+    let (found, requests) = pages(bitbucket, "/2.0/repositories", |origin| {
         vec![
-            told(
+            respond(
                 200,
                 json!({ "values": [1], "next": format!("{origin}/2.0/repositories?page=2") }),
             ),
-            told(
+            respond(
                 200,
                 json!({ "values": [2], "next": format!("{origin}/2.0/repositories/moved?page=3") }),
             ),
-            told(200, json!({ "values": [3] })),
+            respond(200, json!({ "values": [3] })),
         ]
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2, 3]);
-    assert_eq!(asked, ["?limit=2", "?page=2", "/moved?page=3"]);
+    assert_eq!(requests, ["?limit=2", "?page=2", "/moved?page=3"]);
 
     for next in [
         "https://evil.example/2.0",
         "//evil.example/2.0",
         "http://127.0.0.1:1/2.0",
     ] {
-        let (found, asked) = pages(bitbucket, "/2.0/repositories", |_| {
-            vec![told(200, json!({ "values": [1], "next": next }))]
+        let (found, requests) = pages(bitbucket, "/2.0/repositories", |_| {
+            vec![respond(200, json!({ "values": [1], "next": next }))]
         })
         .await;
         let (before, error) = found.unwrap_err();
-        assert_eq!((before, asked.len()), (vec![1], 1));
+        assert_eq!((before, requests.len()), (vec![1], 1));
         assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
     }
 }
 
 #[tokio::test]
 async fn no_page_is_outside_of_the_installation() {
-    let (found, asked) = pages(jira, "/rest/x", |origin| {
+    let (found, requests) = pages(jira, "/rest/x", |origin| {
         let next = format!("{origin}/ex/jira/another-site/rest/x?page=2");
-        vec![told(200, json!({ "values": [1], "next": next }))]
+        vec![respond(200, json!({ "values": [1], "next": next }))]
     })
     .await;
     let (before, error) = found.unwrap_err();
-    assert_eq!((before, asked.len()), (vec![1], 1));
+    assert_eq!((before, requests.len()), (vec![1], 1));
     let error = error.to_string();
     assert!(error.contains("outside of the installation"), "{error}");
 }
 
 #[tokio::test]
 async fn pages_that_are_none_end() {
-    let cases: [(&str, Vec<Told>, usize, &str); 3] = [
+    let cases: [(&str, Vec<CannedResponse>, usize, &str); 3] = [
         (
             "another shape",
-            vec![told(200, json!({ "worklogs": [1] }))],
+            vec![respond(200, json!({ "worklogs": [1] }))],
             0,
             "pages_of",
         ),
         (
             "the same again",
             vec![
-                told(200, json!({ "values": [1], "nextPageToken": "a" })),
-                told(200, json!({ "values": [2], "nextPageToken": "a" })),
+                respond(200, json!({ "values": [1], "nextPageToken": "a" })),
+                respond(200, json!({ "values": [2], "nextPageToken": "a" })),
             ],
             2,
             "same page again",
         ),
         (
             "an item of another type",
-            vec![told(200, json!({ "values": [1, "x"] }))],
+            vec![respond(200, json!({ "values": [1, "x"] }))],
             0,
             "does not fit",
         ),
     ];
-    for (case, answers, count, words) in cases {
-        let (found, _) = pages(jira, "/rest/x", |_| answers).await;
+    for (case, responses, count, error_text) in cases {
+        let (found, _) = pages(jira, "/rest/x", |_| responses).await;
         let (items, error) = match found {
             Ok(items) => (items, String::new()),
             Err((items, error)) => (items, error.to_string()),
         };
         assert_eq!(items.len(), count, "{case}");
         assert!(
-            error.contains(words) && error.is_empty() == words.is_empty(),
+            error.contains(error_text) && error.is_empty() == error_text.is_empty(),
             "{case}: {error}"
         );
     }
 
-    let server = Server::in_turn(vec![told(
+    let server = Server::in_turn(vec![respond(
         200,
         json!({ "worklogs": [7], "startAt": 0, "total": 1 }),
     )])
     .await;
-    let came = came_from(&server).await;
-    let worklogs = jira(&local(&server), &came)
+    let received = scheduled_call_for(&server).await;
+    let worklogs = jira(&instant_client(&server), &received)
         .get("/rest/x")
         .pages_in("worklogs");
-    assert_eq!(numbers(worklogs).await.unwrap(), [7]);
+    assert_eq!(collect_numbers(worklogs).await.unwrap(), [7]);
 }
 
 /// What `request` finds in the answers, one after the other.
 async fn found_by(
-    answers: Vec<Told>,
+    responses: Vec<CannedResponse>,
     make: impl FnOnce(&ProductClient) -> PageStream<u64>,
 ) -> (Result<Vec<u64>, (Vec<u64>, ClientError)>, Vec<String>) {
-    let server = Server::in_turn(answers).await;
-    let came = came_from(&server).await;
-    let found = numbers(make(&jira(&local(&server), &came))).await;
+    let server = Server::in_turn(responses).await;
+    let received = scheduled_call_for(&server).await;
+    let found = collect_numbers(make(&jira(&instant_client(&server), &received))).await;
     let lines = server.lines();
-    let asked = lines
+    let requests = lines
         .iter()
         .map(|line| line.split("/rest/").nth(1).unwrap_or(line).to_owned());
-    (found, asked.collect())
+    (found, requests.collect())
 }
 
 /// It ends where the answer says so, or at an empty page: never at one that is merely short.
 #[tokio::test]
 async fn a_short_page_is_not_the_end() {
-    let (found, asked) = pages(jira, "/rest/x", |_| {
+    let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
-            told(
+            respond(
                 200,
                 json!({ "startAt": 0, "maxResults": 50, "values": [1, 2] }),
             ),
-            told(
+            respond(
                 200,
                 json!({ "startAt": 2, "maxResults": 50, "values": [3] }),
             ),
-            told(200, json!({ "startAt": 3, "maxResults": 50, "values": [] })),
+            respond(200, json!({ "startAt": 3, "maxResults": 50, "values": [] })),
         ]
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2, 3]);
-    assert_eq!(asked.last().unwrap(), "?limit=2&startAt=3");
+    assert_eq!(requests.last().unwrap(), "?limit=2&startAt=3");
 
     // All of a page's items were left out after it was cut: the next is behind it.
-    let (found, asked) = pages(jira, "/rest/x", |_| {
+    let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
-            told(
+            respond(
                 200,
                 json!({ "startAt": 0, "maxResults": 2, "isLast": false, "values": [1] }),
             ),
-            told(
+            respond(
                 200,
                 json!({ "startAt": 1, "maxResults": 2, "isLast": false, "values": [] }),
             ),
-            told(
+            respond(
                 200,
                 json!({ "startAt": 3, "maxResults": 2, "total": 6, "values": [] }),
             ),
-            told(
+            respond(
                 200,
                 json!({ "startAt": 5, "maxResults": 2, "total": 6, "values": [6] }),
             ),
@@ -384,7 +383,7 @@ async fn a_short_page_is_not_the_end() {
     .await;
     assert_eq!(found.unwrap(), [1, 6]);
     assert_eq!(
-        asked,
+        requests,
         [
             "?limit=2",
             "?limit=2&startAt=1",
@@ -397,84 +396,85 @@ async fn a_short_page_is_not_the_end() {
 /// Jira says itself where its next page begins, by an address of the site.
 #[tokio::test]
 async fn jiras_next_page_counts_more_than_what_came() {
-    let trap = Server::in_turn(vec![told(200, json!({}))]).await;
+    let trap = Server::in_turn(vec![respond(200, json!({}))]).await;
     let next = format!("{}/rest/x?startAt=50&maxResults=50", trap.origin);
-    let (found, asked) = pages(jira, "/rest/x", |_| {
+    let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
-            told(
+            respond(
                 200,
                 json!({ "startAt": 0, "maxResults": 50, "total": 51, "isLast": false, "nextPage": next, "values": [1] }),
             ),
-            told(200, json!({ "startAt": 50, "maxResults": 50, "isLast": true, "values": [51] })),
+            respond(200, json!({ "startAt": 50, "maxResults": 50, "isLast": true, "values": [51] })),
         ]
     })
     .await;
     assert_eq!(found.unwrap(), [1, 51]);
-    assert_eq!(asked, ["?limit=2", "?limit=2&startAt=50&maxResults=50"]);
+    assert_eq!(requests, ["?limit=2", "?limit=2&startAt=50&maxResults=50"]);
 
     // As `worklog/updated` has it: without a position, and with the next place on the last page.
     let next = |since: u64| format!("{}/rest/x?since={since}", trap.origin);
-    let (found, asked) = pages(jira, "/rest/x", |_| {
+    let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
-            told(200, json!({ "since": 0, "until": 5, "lastPage": false, "nextPage": next(5), "values": [1] })),
-            told(200, json!({ "since": 5, "until": 9, "lastPage": true, "nextPage": next(9), "values": [2] })),
+            respond(200, json!({ "since": 0, "until": 5, "lastPage": false, "nextPage": next(5), "values": [1] })),
+            respond(200, json!({ "since": 5, "until": 9, "lastPage": true, "nextPage": next(9), "values": [2] })),
         ]
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2]);
-    assert_eq!(asked, ["?limit=2", "?limit=2&since=5"]);
+    assert_eq!(requests, ["?limit=2", "?limit=2&since=5"]);
 
     // `webhook/failed` calls it `next`.
     let next = format!("{}/rest/x?after=7", trap.origin);
-    let (found, asked) = pages(jira, "/rest/x", |_| {
+    let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
-            told(
+            respond(
                 200,
                 json!({ "maxResults": 100, "next": next, "values": [1] }),
             ),
-            told(200, json!({ "maxResults": 100, "values": [2] })),
+            respond(200, json!({ "maxResults": 100, "values": [2] })),
         ]
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2]);
-    assert_eq!(asked, ["?limit=2", "?limit=2&after=7"]);
+    assert_eq!(requests, ["?limit=2", "?limit=2&after=7"]);
     assert_eq!(trap.lines(), [""; 0]);
 
     // A call with a body takes its place there.
     let server = Server::in_turn(vec![
-        told(200, json!({ "startAt": 0, "total": 2, "nextPage": "https://a.example/?startAt=1", "values": [1] })),
-        told(200, json!({ "startAt": 1, "total": 2, "values": [2] })),
+        respond(200, json!({ "startAt": 0, "total": 2, "nextPage": "https://a.example/?startAt=1", "values": [1] })),
+        respond(200, json!({ "startAt": 1, "total": 2, "values": [2] })),
     ])
     .await;
-    let came = came_from(&server).await;
-    let search = jira(&local(&server), &came)
+    let received = scheduled_call_for(&server).await;
+    let search = jira(&instant_client(&server), &received)
         .post("/rest/x")
         .json(&json!({ "a": 1 }));
-    assert_eq!(numbers(search.pages()).await.unwrap(), [1, 2]);
-    let last = server.asked().pop().unwrap();
+    assert_eq!(collect_numbers(search.pages()).await.unwrap(), [1, 2]);
+    let last = server.requests().pop().unwrap();
     assert_eq!(last.body, json!({ "a": 1, "startAt": 1 }));
     assert!(!last.target.contains('?'), "{}", last.target);
 }
 
 #[tokio::test]
 async fn jiras_other_cursors() {
-    let (found, asked) = pages(jira, "/rest/api/3/plans/plan", |_| {
+    let (found, requests) = pages(jira, "/rest/api/3/plans/plan", |_| {
         vec![
-            told(200, json!({ "cursor": "", "last": false, "nextPageCursor": "a b", "size": 1, "total": 2, "values": [1] })),
-            told(200, json!({ "cursor": "a b", "last": true, "nextPageCursor": "c", "size": 1, "total": 2, "values": [2] })),
+            respond(200, json!({ "cursor": "", "last": false, "nextPageCursor": "a b", "size": 1, "total": 2, "values": [1] })),
+            respond(200, json!({ "cursor": "a b", "last": true, "nextPageCursor": "c", "size": 1, "total": 2, "values": [2] })),
         ]
     })
     .await;
     assert_eq!(found.unwrap(), [1, 2]);
-    assert_eq!(asked, ["?limit=2", "?limit=2&cursor=a+b"]);
+    assert_eq!(requests, ["?limit=2", "?limit=2&cursor=a+b"]);
 
-    let answers = vec![
-        told(200, json!({ "fields": [1], "startingAfter": "x" })),
-        told(200, json!({ "fields": [2], "endingBefore": "y" })),
+    let responses = vec![
+        respond(200, json!({ "fields": [1], "startingAfter": "x" })),
+        respond(200, json!({ "fields": [2], "endingBefore": "y" })),
     ];
-    let (found, asked) = found_by(answers, |jira| jira.get("/rest/bulk").pages_in("fields")).await;
+    let (found, requests) =
+        found_by(responses, |jira| jira.get("/rest/bulk").pages_in("fields")).await;
     assert_eq!(found.unwrap(), [1, 2]);
-    assert_eq!(asked, ["bulk", "bulk?startingAfter=x"]);
+    assert_eq!(requests, ["bulk", "bulk?startingAfter=x"]);
 }
 
 /// Each of them has more than it says how to get, or may have.
@@ -502,9 +502,9 @@ async fn what_may_lead_to_more_is_no_end() {
         ),
         (json!({ "values": [1], "hasMore": true }), "`hasMore`"),
     ] {
-        let (found, asked) = pages(jira, "/rest/x", |_| vec![told(200, last.clone())]).await;
+        let (found, requests) = pages(jira, "/rest/x", |_| vec![respond(200, last.clone())]).await;
         let (before, error) = found.unwrap_err();
-        assert_eq!((before, asked.len()), (vec![1], 1), "{last}");
+        assert_eq!((before, requests.len()), (vec![1], 1), "{last}");
         assert!(matches!(error, ClientError::Unusable { .. }), "{error}");
         assert!(error.to_string().contains(word), "{last}: {error}");
     }
@@ -515,12 +515,15 @@ async fn what_may_lead_to_more_is_no_end() {
         json!({ "values": [1], "previousCursor": "x", "nextSlice": "", "retryAfter": 3 }),
         json!({ "values": [1], "limit": "2" }),
     ] {
-        let (found, _) = pages(jira, "/rest/x", |_| vec![told(200, last.clone())]).await;
+        let (found, _) = pages(jira, "/rest/x", |_| vec![respond(200, last.clone())]).await;
         assert_eq!(found.unwrap(), [1], "{last}");
     }
     // What the call said itself is no way on.
-    let answers = vec![told(200, json!({ "values": [1], "createdAfter": "2026" }))];
-    let (found, _) = found_by(answers, |jira| {
+    let responses = vec![respond(
+        200,
+        json!({ "values": [1], "createdAfter": "2026" }),
+    )];
+    let (found, _) = found_by(responses, |jira| {
         jira.get("/rest/x").query("createdAfter", "2026").pages()
     })
     .await;
@@ -529,9 +532,9 @@ async fn what_may_lead_to_more_is_no_end() {
 
 #[tokio::test]
 async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
-    let bare = |items: &[u64]| told(200, json!(items));
+    let bare = |items: &[u64]| respond(200, json!(items));
     let users = || vec![bare(&[1, 2]), bare(&[3]), bare(&[])];
-    let (found, asked) = found_by(users(), |jira| {
+    let (found, requests) = found_by(users(), |jira| {
         jira.get("/rest/api/3/users/search")
             .query("maxResults", 2)
             .pages_by_offset()
@@ -539,7 +542,7 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
     .await;
     assert_eq!(found.unwrap(), [1, 2, 3]);
     assert_eq!(
-        asked,
+        requests,
         [
             "api/3/users/search?maxResults=2",
             "api/3/users/search?maxResults=2&startAt=2",
@@ -547,31 +550,31 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
         ]
     );
     // From where the call begins.
-    let (found, asked) = found_by(vec![bare(&[7]), bare(&[])], |jira| {
+    let (found, requests) = found_by(vec![bare(&[7]), bare(&[])], |jira| {
         jira.get("/rest/x").query("startAt", 6).pages_by_offset()
     })
     .await;
     assert_eq!(found.unwrap(), [7]);
-    assert_eq!(asked, ["x?startAt=6", "x?startAt=7"]);
+    assert_eq!(requests, ["x?startAt=6", "x?startAt=7"]);
 
     // Otherwise it is an error, short or full or empty, that names the way.
     for list in [json!([]), json!([1]), json!([1, 2])] {
-        let answers = vec![told(200, list.clone())];
-        let (found, asked) = found_by(answers, |jira| {
+        let responses = vec![respond(200, list.clone())];
+        let (found, requests) = found_by(responses, |jira| {
             jira.get("/rest/x").query("maxResults", 2).pages()
         })
         .await;
         let (items, error) = found.unwrap_err();
-        assert_eq!((json!(items), asked.len()), (list, 1));
+        assert_eq!((json!(items), requests.len()), (list, 1));
         assert!(error.to_string().contains("`pages_by_offset`"), "{error}");
     }
     // A list that doesn't look at `startAt` would go on for ever.
-    let (found, asked) = found_by(vec![bare(&[1, 2])], |jira| {
+    let (found, requests) = found_by(vec![bare(&[1, 2])], |jira| {
         jira.get("/rest/field").pages_by_offset()
     })
     .await;
     let (items, error) = found.unwrap_err();
-    assert_eq!((items.len(), asked.len()), (4, 2));
+    assert_eq!((items.len(), requests.len()), (4, 2));
     assert!(error.to_string().contains("same page again"), "{error}");
 
     // Those that Jira filters behind the page can't be listed, and aren't.
@@ -579,10 +582,10 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
         "/rest/api/3/user/search",
         "/rest/api/2/user/assignable/search",
     ] {
-        let (found, asked) =
+        let (found, requests) =
             found_by(vec![bare(&[1])], |jira| jira.get(path).pages_by_offset()).await;
         let (items, error) = found.unwrap_err();
-        assert_eq!((items.len(), asked.len()), (0, 0));
+        assert_eq!((items.len(), requests.len()), (0, 0));
         assert!(matches!(error, ClientError::Invalid { .. }), "{error}");
         assert!(error.to_string().contains("users/search"), "{error}");
     }

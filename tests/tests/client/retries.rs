@@ -10,25 +10,26 @@ use forge_remote::fit::Clock as _;
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
-use forge_remote_tests::back::{
-    Came, Counting, Raw, SITE, Server, came, came_from, local, told, words,
+use forge_remote_tests::fake_api::{
+    InstantClock, RawServer, ReceivedCall, SITE, Server, error_text, local, respond,
+    scheduled_call, scheduled_call_for,
 };
 use serde_json::{Value, json};
 
 #[tokio::test]
 async fn retry_after_is_obeyed_in_seconds_and_as_a_date() {
-    let clock = Counting::default();
+    let clock = InstantClock::default();
     let date = httpdate(SystemTime::now() + Duration::from_secs(60));
     let server = Server::in_turn(vec![
-        told(429, json!({})).header("retry-after", "7"),
-        told(503, json!({})).header("retry-after", &date),
-        told(200, json!({})),
+        respond(429, json!({})).header("retry-after", "7"),
+        respond(503, json!({})).header("retry-after", &date),
+        respond(200, json!({})),
     ])
     .await;
-    let came = came_from(&server).await;
+    let received = scheduled_call_for(&server).await;
     let retries = RetryPolicy::new().total(Duration::from_secs(120));
     let atlassian = local(&server).clock(clock.clone()).retries(retries);
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     jira.get("/rest/api/3/myself").send().await.unwrap();
     let waits = clock.waits();
     assert!((7.0..=7.5).contains(&waits[0].as_secs_f64()), "{waits:?}");
@@ -85,11 +86,11 @@ fn httpdate(time: SystemTime) -> String {
 
 #[tokio::test]
 async fn too_long_a_wait_is_the_callers_to_decide() {
-    let clock = Counting::default();
-    let server = Server::in_turn(vec![told(429, json!({})).header("retry-after", "3600")]).await;
-    let came = came_from(&server).await;
+    let clock = InstantClock::default();
+    let server = Server::in_turn(vec![respond(429, json!({})).header("retry-after", "3600")]).await;
+    let received = scheduled_call_for(&server).await;
     let atlassian = local(&server).clock(clock.clone());
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let error = jira.get("/rest/api/3/myself").send().await.unwrap_err();
     assert_eq!(error.retry_after(), Some(Duration::from_secs(3600)));
     assert_eq!((server.lines().len(), clock.waits().len()), (1, 0));
@@ -97,11 +98,11 @@ async fn too_long_a_wait_is_the_callers_to_decide() {
 
 #[tokio::test]
 async fn attempts_and_their_waits_are_bounded() {
-    let clock = Counting::default();
-    let server = Server::in_turn(vec![told(503, json!({}))]).await;
-    let came = came_from(&server).await;
+    let clock = InstantClock::default();
+    let server = Server::in_turn(vec![respond(503, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
     let atlassian = local(&server).clock(clock.clone());
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let error = jira
         .delete("/rest/api/3/issue/A-1")
         .send()
@@ -118,13 +119,13 @@ async fn attempts_and_their_waits_are_bounded() {
 
 #[tokio::test]
 async fn a_clones_retries_are_its_own_and_its_hosts_are_not() {
-    let server = Server::in_turn(vec![told(503, Value::Null)]).await;
-    let came = came_from(&server).await;
-    let atlassian = local(&server).clock(Counting::default());
+    let server = Server::in_turn(vec![respond(503, Value::Null)]).await;
+    let received = scheduled_call_for(&server).await;
+    let atlassian = local(&server).clock(InstantClock::default());
     let impatient = atlassian.clone().retries(RetryPolicy::none());
     let calls = async |atlassian: &AtlassianClient| {
         let before = server.lines().len();
-        let jira = atlassian.jira(&came.call).as_app(&came.system);
+        let jira = atlassian.jira(&received.call).as_app(&received.system);
         jira.get("/rest/api/3/myself").send().await.unwrap_err();
         server.lines().len() - before
     };
@@ -137,10 +138,10 @@ async fn a_clones_retries_are_its_own_and_its_hosts_are_not() {
 
 #[tokio::test]
 async fn only_what_may_be_repeated_is() {
-    let server = Server::in_turn(vec![told(503, json!({})).header("retry-after", "1")]).await;
-    let came = came_from(&server).await;
-    let atlassian = local(&server).clock(Counting::default());
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let server = Server::in_turn(vec![respond(503, json!({})).header("retry-after", "1")]).await;
+    let received = scheduled_call_for(&server).await;
+    let atlassian = local(&server).clock(InstantClock::default());
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let mut before = 0;
     let calls = [
         (jira.post("/rest/api/3/issue"), 1),
@@ -158,12 +159,12 @@ async fn only_what_may_be_repeated_is() {
 
     // What can't get better isn't tried again.
     for status in [400, 401, 403, 404, 409, 500] {
-        let server = Server::in_turn(vec![told(status, json!({}))]).await;
-        let came = came_from(&server).await;
+        let server = Server::in_turn(vec![respond(status, json!({}))]).await;
+        let received = scheduled_call_for(&server).await;
         let jira = local(&server)
-            .clock(Counting::default())
-            .jira(&came.call)
-            .as_app(&came.system);
+            .clock(InstantClock::default())
+            .jira(&received.call)
+            .as_app(&received.system);
         jira.get("/rest/api/3/issue/A-1").send().await.unwrap_err();
         assert_eq!(server.lines().len(), 1, "{status}");
     }
@@ -171,13 +172,13 @@ async fn only_what_may_be_repeated_is() {
 
 #[tokio::test]
 async fn every_call_ends() {
-    let slow = told(200, json!({})).after(Duration::from_secs(60));
+    let slow = respond(200, json!({})).after(Duration::from_secs(60));
     let server = Server::in_turn(vec![slow]).await;
-    let came = came_from(&server).await;
+    let received = scheduled_call_for(&server).await;
     let atlassian = local(&server)
-        .clock(Counting::default())
+        .clock(InstantClock::default())
         .timeout(Duration::from_millis(50));
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let error = jira.get("/rest/api/3/myself").send().await.unwrap_err();
     assert!(
         error
@@ -185,7 +186,7 @@ async fn every_call_ends() {
             .contains("no answer in time after 4 attempts"),
         "{error}"
     );
-    assert!(!words(&error).contains(SITE), "{}", words(&error));
+    assert!(!error_text(&error).contains(SITE), "{}", error_text(&error));
     let error = jira.post("/rest/api/3/issue").send().await.unwrap_err();
     assert!(error.to_string().ends_with("no answer in time"), "{error}");
 
@@ -193,10 +194,10 @@ async fn every_call_ends() {
     drop(server);
     let atlassian = AtlassianClient::on_loopback(&origin)
         .unwrap()
-        .clock(Counting::default());
+        .clock(InstantClock::default());
     let error = atlassian
-        .jira(&came.call)
-        .as_app(&came.system)
+        .jira(&received.call)
+        .as_app(&received.system)
         .post("/rest")
         .send()
         .await
@@ -207,36 +208,36 @@ async fn every_call_ends() {
 /// The server never heard of it, so it can be made again whatever it is.
 #[tokio::test]
 async fn what_was_never_sent_is_made_again() {
-    let server = Server::in_turn(vec![told(200, json!({}))]).await;
-    let came = came_from(&server).await;
-    let clock = Counting::default();
+    let server = Server::in_turn(vec![respond(200, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
+    let clock = InstantClock::default();
     let atlassian = local(&server).clock(clock.clone());
     drop(server);
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let error = jira.post("/rest").send().await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("can't be reached after 4 attempts"), "{text}");
     assert_eq!(clock.waits().len(), 3);
     // A server that hangs up may have done it.
-    let server = Raw::start("", String::new(), 0, true).await;
-    let came = came_at(&server).await;
+    let server = RawServer::start("", String::new(), 0, true).await;
+    let received = came_at(&server).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let atlassian = atlassian.clock(clock.clone());
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     jira.post("/rest").send().await.unwrap_err();
-    assert_eq!((server.answered(), clock.waits().len()), (1, 3));
+    assert_eq!((server.connections(), clock.waits().len()), (1, 3));
 }
 
-async fn came_at(server: &Raw) -> Came {
-    came(&[("jira", &server.origin)]).await
+async fn came_at(server: &RawServer) -> ReceivedCall {
+    scheduled_call(&[("jira", &server.origin)]).await
 }
 
 #[tokio::test]
 async fn a_calls_retries_are_its_own() {
-    let server = Server::in_turn(vec![told(503, json!({}))]).await;
-    let came = came_from(&server).await;
-    let atlassian = local(&server).clock(Counting::default());
-    let jira = atlassian.jira(&came.call).as_app(&came.system);
+    let server = Server::in_turn(vec![respond(503, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
+    let atlassian = local(&server).clock(InstantClock::default());
+    let jira = atlassian.jira(&received.call).as_app(&received.system);
     let call = || jira.get("/rest");
     for (retries, attempts) in [
         (RetryPolicy::none(), 1),
@@ -251,7 +252,7 @@ async fn a_calls_retries_are_its_own() {
 /// Where a call of the platform's is answered, to which one is made that fails.
 #[derive(Clone)]
 struct Outside {
-    clock: Counting,
+    clock: InstantClock,
     seen: Arc<Mutex<Vec<Duration>>>,
 }
 
@@ -304,7 +305,7 @@ async fn extracted(
 /// While Forge waits, nothing is made again later than that.
 #[tokio::test]
 async fn retries_end_when_forge_stops_waiting() {
-    let server = Server::in_turn(vec![told(503, json!({})).header("retry-after", "2")]).await;
+    let server = Server::in_turn(vec![respond(503, json!({})).header("retry-after", "2")]).await;
     // Seconds that a call waits in all, of which each wait is 2 to 2.5: before the deadline, and
     // after it.
     let all = 18.0..=22.5;
@@ -315,7 +316,7 @@ async fn retries_end_when_forge_stops_waiting() {
         ("extracted", all.clone()),
     ] {
         let outside = Outside {
-            clock: Counting::default(),
+            clock: InstantClock::default(),
             seen: Arc::default(),
         };
         let retries = RetryPolicy::new()
@@ -335,8 +336,8 @@ async fn retries_end_when_forge_stops_waiting() {
         let call = harness.call(key);
         let contexts = json!([{ "name": "jira", "apiBaseUrl": jira, "cloudId": SITE }]);
         let call = call.fit(|fit| fit.set("/app/installation/contexts", contexts));
-        let answer = call.send().await;
-        assert!(answer.status() < 300, "{answer:?}");
+        let response = call.send().await;
+        assert!(response.status() < 300, "{response:?}");
         let seen = outside.seen.lock().unwrap().clone();
         assert!(within.contains(&seen[0].as_secs_f64()), "{key}: {seen:?}");
         assert!(all.contains(&seen[1].as_secs_f64()), "{key}: {seen:?}");

@@ -6,44 +6,40 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use forge_remote::client::{AtlassianClient, BatchError, BatchKey, ClientError};
-use forge_remote_tests::back::{Counting, Server, came_from, told};
+use forge_remote::client::{BatchError, BatchKey, ClientError};
+use forge_remote_tests::fake_api::{Server, instant_client, respond, scheduled_call_for};
 use serde_json::{Value, json};
-
-fn local(server: &Server) -> AtlassianClient {
-    AtlassianClient::on_loopback(&server.origin)
-        .unwrap()
-        .clock(Counting::default())
-}
 
 #[tokio::test]
 async fn storage_has_typed_values_and_no_value() {
     let kept: Mutex<BTreeMap<String, Value>> = Mutex::default();
-    let server = Server::start(move |_, asked| {
-        let key = asked.body["key"].as_str().unwrap_or_default().to_owned();
+    let server = Server::start(move |_, request| {
+        let key = request.body["key"].as_str().unwrap_or_default().to_owned();
         let mut kept = kept.lock().unwrap();
-        match asked.target.rsplit('/').next() {
+        match request.target.rsplit('/').next() {
             Some("set") => {
-                kept.insert(key, asked.body["value"].clone());
-                told(204, Value::Null).text("")
+                kept.insert(key, request.body["value"].clone());
+                respond(204, Value::Null).text("")
             }
             Some("delete") => match kept.remove(&key) {
-                Some(_) => told(204, Value::Null).text(""),
-                None => told(
+                Some(_) => respond(204, Value::Null).text(""),
+                None => respond(
                     404,
                     json!({ "code": "NOT_FOUND", "message": "no such key" }),
                 ),
             },
             _ => match kept.get(&key) {
-                Some(value) => told(200, json!({ "key": key, "value": value })),
-                None if key == "old" => told(404, json!({ "code": "NOT_FOUND", "message": "no" })),
-                None => told(404, json!({ "code": "KEY_NOT_FOUND", "message": "no" })),
+                Some(value) => respond(200, json!({ "key": key, "value": value })),
+                None if key == "old" => {
+                    respond(404, json!({ "code": "NOT_FOUND", "message": "no" }))
+                }
+                None => respond(404, json!({ "code": "KEY_NOT_FOUND", "message": "no" })),
             },
         }
     })
     .await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     assert_eq!(storage.get::<Vec<u32>>("new").await.unwrap(), None);
     assert_eq!(storage.get::<Vec<u32>>("old").await.unwrap(), None);
     storage.set("k:1", &[1, 2]).await.unwrap();
@@ -63,7 +59,7 @@ async fn storage_has_typed_values_and_no_value() {
         Some(json!({ "name": "Ada" }))
     );
     assert_eq!(
-        server.asked().last().unwrap().body,
+        server.requests().last().unwrap().body,
         json!({ "entityName": "employee", "key": "e1" })
     );
 
@@ -81,9 +77,9 @@ async fn storage_has_typed_values_and_no_value() {
 
 #[tokio::test]
 async fn storage_keys_are_checked_before_anything_is_sent() {
-    let server = Server::in_turn(vec![told(200, json!({ "key": "k", "value": 1 }))]).await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let server = Server::in_turn(vec![respond(200, json!({ "key": "k", "value": 1 }))]).await;
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     let (longest, too_long) = ("k".repeat(500), "k".repeat(501));
     for key in [
         "",
@@ -138,23 +134,23 @@ async fn storage_keys_are_checked_before_anything_is_sent() {
 
 #[tokio::test]
 async fn many_keys_go_in_batches_of_25() {
-    let server = Server::start(|_, asked| {
-        let items = asked.body.as_array().cloned().unwrap_or_default();
+    let server = Server::start(|_, request| {
+        let items = request.body.as_array().cloned().unwrap_or_default();
         assert!(items.len() <= 25, "Atlassian takes no more");
         let done = items
             .iter()
             .map(|item| json!({ "key": item["key"], "value": 1 }));
         let failed = [json!({ "key": items[0]["key"], "error": { "code": "MAX_SIZE" } })];
-        let is_get = asked.target.ends_with("/get");
+        let is_get = request.target.ends_with("/get");
         let (failed, most): (&[Value], _) = if is_get { (&[], 0) } else { (&failed, 1) };
-        told(
+        respond(
             200,
             json!({ "successfulKeys": done.skip(most).collect::<Vec<_>>(), "failedKeys": failed }),
         )
     })
     .await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     let keys: Vec<String> = (0..60).map(|at| format!("k{at}")).collect();
     let set = storage
         .set_all(keys.iter().map(|key| (key, 1)))
@@ -181,9 +177,9 @@ async fn many_keys_go_in_batches_of_25() {
 #[tokio::test]
 async fn a_storage_query_that_goes_in_circles_is_an_error() {
     let page = json!({ "data": [{ "key": "a", "value": 1 }], "cursor": "same" });
-    let server = Server::in_turn(vec![told(200, page)]).await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let server = Server::in_turn(vec![respond(200, page)]).await;
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     let mut query = storage.query::<u32>();
     for _ in 0..2 {
         assert_eq!(query.next().await.unwrap().unwrap().value, 1);
@@ -195,26 +191,26 @@ async fn a_storage_query_that_goes_in_circles_is_an_error() {
 
 #[tokio::test]
 async fn storage_sends_what_atlassian_documents() {
-    let server = Server::start(|_, asked| match asked.target.as_str() {
-        "/forge/storage/kvs/v1/query" if asked.body.get("after").is_none() => {
-            told(200, json!({ "data": [{ "key": "p1", "value": 1 }], "cursor": "c" }))
+    let server = Server::start(|_, request| match request.target.as_str() {
+        "/forge/storage/kvs/v1/query" if request.body.get("after").is_none() => {
+            respond(200, json!({ "data": [{ "key": "p1", "value": 1 }], "cursor": "c" }))
         }
-        "/forge/storage/kvs/v1/query" => told(200, json!({ "data": [{ "key": "p2", "value": 2 }] })),
-        "/forge/storage/kvs/v1/entity/query" => told(200, json!({ "data": [] })),
-        "/forge/storage/kvs/v1/batch/set" => told(
+        "/forge/storage/kvs/v1/query" => respond(200, json!({ "data": [{ "key": "p2", "value": 2 }] })),
+        "/forge/storage/kvs/v1/entity/query" => respond(200, json!({ "data": [] })),
+        "/forge/storage/kvs/v1/batch/set" => respond(
             200,
             json!({ "successfulKeys": [{ "key": "a" }], "failedKeys": [{ "key": "b", "error": { "code": "MAX_SIZE", "message": "m" } }] }),
         ),
-        "/forge/storage/kvs/v1/batch/get" => told(
+        "/forge/storage/kvs/v1/batch/get" => respond(
             200,
             json!({ "successfulKeys": [{ "key": "a", "value": 1 }], "failedKeys": [{ "key": "b", "error": { "code": "KEY_NOT_FOUND" } }] }),
         ),
-        _ => told(200, json!({ "key": "k", "value": 7 })),
+        _ => respond(200, json!({ "key": "k", "value": 7 })),
     })
     .await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
-    let body = || server.asked().last().unwrap().body.clone();
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
+    let body = || server.requests().last().unwrap().body.clone();
 
     storage
         .put("k", &1)
@@ -315,37 +311,37 @@ async fn storage_sends_what_atlassian_documents() {
 #[tokio::test]
 async fn items_have_their_times() {
     let fields = json!(["CREATED_AT", "UPDATED_AT", "EXPIRE_TIME"]);
-    let server = Server::start(|_, asked| {
+    let server = Server::start(|_, request| {
         let item = json!({
             "key": "k", "value": 1, "createdAt": 1_753_750_184_233_u64,
             "updatedAt": 1_753_750_200_296_u64, "expireTime": "2026-01-15T16:12:19.000Z",
         });
-        match asked.target.rsplit('/').next() {
-            Some("query") => told(200, json!({ "data": [item] })),
-            _ if asked.target.contains("/batch/") => {
-                told(200, json!({ "successfulKeys": [item], "failedKeys": [] }))
+        match request.target.rsplit('/').next() {
+            Some("query") => respond(200, json!({ "data": [item] })),
+            _ if request.target.contains("/batch/") => {
+                respond(200, json!({ "successfulKeys": [item], "failedKeys": [] }))
             }
-            _ => told(200, item),
+            _ => respond(200, item),
         }
     })
     .await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     let options = || {
-        let body = server.asked().last().unwrap().body.clone();
+        let body = server.requests().last().unwrap().body.clone();
         body.get("options")
             .or(body.pointer("/0/options"))
             .cloned()
             .unwrap()
     };
-    let asked = json!({ "metadataFields": fields });
+    let request = json!({ "metadataFields": fields });
     let mut items = Vec::new();
     items.push(storage.get_item::<u32>("k").await.unwrap().unwrap());
-    assert_eq!(options(), asked);
+    assert_eq!(options(), request);
     items.push(storage.entity("e").get_item("k").await.unwrap().unwrap());
-    assert_eq!(options(), asked);
+    assert_eq!(options(), request);
     items.push(storage.secrets().get_item("k").await.unwrap().unwrap());
-    assert_eq!(options(), asked);
+    assert_eq!(options(), request);
     items.push(
         storage
             .query()
@@ -355,9 +351,9 @@ async fn items_have_their_times() {
             .unwrap()
             .unwrap(),
     );
-    assert_eq!(options(), asked);
+    assert_eq!(options(), request);
     items.push(storage.get_items(["k"]).await.unwrap().remove(0));
-    assert_eq!(options(), asked);
+    assert_eq!(options(), request);
     items.push(storage.put("k", &1).return_new().await.unwrap());
     assert_eq!(
         options(),
@@ -383,13 +379,13 @@ async fn items_have_their_times() {
 #[tokio::test]
 async fn nothing_was_there_before() {
     let server = Server::in_turn(vec![
-        told(204, Value::Null).text(""),
-        told(200, json!({ "key": "k" })),
-        told(200, json!({ "key": "k", "value": null })),
+        respond(204, Value::Null).text(""),
+        respond(200, json!({ "key": "k" })),
+        respond(200, json!({ "key": "k", "value": null })),
     ])
     .await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     for _ in 0..3 {
         assert_eq!(storage.put("k", &1).replace::<u32>().await.unwrap(), None);
     }
@@ -406,27 +402,27 @@ async fn nothing_was_there_before() {
 /// A sync goes on where it was, instead of doing all of it again.
 #[tokio::test]
 async fn a_batch_that_ends_early_says_how_far_it_came() {
-    let server = Server::start(|_, asked| {
-        let items = asked.body.as_array().unwrap();
+    let server = Server::start(|_, request| {
+        let items = request.body.as_array().unwrap();
         match items[0]["key"].as_str() {
             Some("k0") => {
                 let done: Vec<&Value> = items[2..].iter().collect();
                 let failed =
                     json!({ "key": "k0", "entityName": "e", "error": { "code": "MAX_SIZE" } });
-                told(
+                respond(
                     200,
                     json!({ "successfulKeys": done, "failedKeys": [failed] }),
                 )
             }
-            _ => told(
+            _ => respond(
                 400,
                 json!({ "code": "INVALID_ENTITY_VALUE", "message": "no" }),
             ),
         }
     })
     .await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     let keys: Vec<String> = (0..60).map(|at| format!("k{at}")).collect();
     let ends = |error: &BatchError| {
         let [done, unsure, not_tried] = [&error.done, &error.unsure, &error.not_tried];
@@ -477,14 +473,14 @@ async fn keys_that_can_not_be_read_are_an_error() {
     let server = Server::start(|_, _| {
         let failed = [("b", "KEY_NOT_FOUND"), ("c", "INTERNAL")]
             .map(|(key, code)| json!({ "key": key, "error": { "code": code } }));
-        told(
+        respond(
             200,
             json!({ "successfulKeys": [{ "key": "a", "value": 1 }], "failedKeys": failed }),
         )
     })
     .await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     let error = storage.get_all::<u32>(["a", "b", "c"]).await.unwrap_err();
     assert_eq!(error.done.len(), 1);
     let failed: Vec<&str> = error
@@ -507,17 +503,17 @@ async fn keys_that_can_not_be_read_are_an_error() {
 
 #[tokio::test]
 async fn a_batch_is_split_by_its_size_too() {
-    let server = Server::start(|_, asked| {
-        let bytes = asked.body.to_string().len();
+    let server = Server::start(|_, request| {
+        let bytes = request.body.to_string().len();
         assert!(bytes <= 4_000_000, "Atlassian takes no more: {bytes}");
-        told(
+        respond(
             200,
-            json!({ "successfulKeys": asked.body, "failedKeys": [] }),
+            json!({ "successfulKeys": request.body, "failedKeys": [] }),
         )
     })
     .await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     let large = "x".repeat(240 * 1024);
     let set = storage
         .set_all((0..25).map(|at| (format!("k{at}"), &large)))
@@ -530,9 +526,9 @@ async fn a_batch_is_split_by_its_size_too() {
 /// What Atlassian always refuses is refused before.
 #[tokio::test]
 async fn impossible_changes_are_not_sent() {
-    let server = Server::in_turn(vec![told(200, json!({}))]).await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let server = Server::in_turn(vec![respond(200, json!({}))]).await;
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     let second = Duration::from_secs(1);
     let errors = [
         (
@@ -593,10 +589,10 @@ async fn impossible_changes_are_not_sent() {
             "as JSON",
         ),
     ];
-    for (result, words) in errors {
+    for (result, error_text) in errors {
         let error = result.unwrap_err();
         assert!(matches!(error, ClientError::Invalid { .. }), "{error}");
-        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.to_string().contains(error_text), "{error}");
     }
     assert_eq!(server.lines(), [""; 0]);
     // The same key of a type and of none are two.
@@ -614,13 +610,13 @@ async fn impossible_changes_are_not_sent() {
 
 #[tokio::test]
 async fn storage_is_asked_again_where_that_does_no_harm() {
-    let server = Server::in_turn(vec![told(
+    let server = Server::in_turn(vec![respond(
         429,
         json!({ "code": "RATE_LIMIT_EXCEEDED", "message": "slow" }),
     )])
     .await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let received = scheduled_call_for(&server).await;
+    let storage = instant_client(&server).storage(&received.call, &received.system);
     let mut before = 0;
     let mut attempts = || {
         let now = server.lines().len();

@@ -9,23 +9,18 @@ use std::time::{Duration, SystemTime};
 use forge_remote::client::{AtlassianClient, ClientError, InstallationUrls};
 use forge_remote::fit::Clock;
 use forge_remote::registry::BoxFuture;
-use forge_remote_tests::back::{
-    Counting, SITE, Server, Told, came, came_from, came_to, delivered_from, told,
+use forge_remote_tests::fake_api::{
+    CannedResponse, InstantClock, SITE, Server, instant_client, respond, scheduled_call,
+    scheduled_call_for, scheduled_call_with,
 };
 use forge_remote_tests::jws::b64;
 use serde_json::{Value, json};
 
-fn local(server: &Server) -> AtlassianClient {
-    AtlassianClient::on_loopback(&server.origin)
-        .unwrap()
-        .clock(Counting::default())
-}
-
 /// The exchange's answer.
-fn exchanged(token: &str, ttl: u64) -> Told {
+fn exchanged(token: &str, ttl: u64) -> CannedResponse {
     let outcome =
         json!({ "success": true, "errors": null, "authToken": { "token": token, "ttl": ttl } });
-    told(200, json!({ "data": { "offlineUserAuthToken": outcome } }))
+    respond(200, json!({ "data": { "offlineUserAuthToken": outcome } }))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -34,61 +29,74 @@ async fn a_users_token_is_exchanged_once_for_all_and_kept() {
         exchanged(&format!("user-token-{count}"), 3600).after(Duration::from_millis(20))
     })
     .await;
-    let came = came_from(&server).await;
-    let clock = Counting::default();
-    let atlassian = local(&server).clock(clock.clone());
-    let jira = atlassian.jira(&came.call);
+    let received = scheduled_call_for(&server).await;
+    let clock = InstantClock::default();
+    let atlassian = instant_client(&server).clock(clock.clone());
+    let jira = atlassian.jira(&received.call);
     let mut all = tokio::task::JoinSet::new();
     for _ in 0..100 {
-        let (jira, system) = (jira.clone(), came.system.clone());
+        let (jira, system) = (jira.clone(), received.system.clone());
         all.spawn(async move { jira.impersonate(&system, "account-1").await });
     }
     for token in all.join_all().await {
         assert_eq!(token.unwrap().expose_secret(), "user-token-0");
     }
     assert_eq!(server.lines(), ["POST /graphql"]);
-    let asked = &server.asked()[0];
+    let request = &server.requests()[0];
     let input =
         json!({ "contextIds": [format!("ari:cloud:jira::site/{SITE}")], "userId": "account-1" });
-    assert_eq!(asked.body["variables"]["input"], input);
+    assert_eq!(request.body["variables"]["input"], input);
     assert!(
-        asked.body["query"]
+        request.body["query"]
             .as_str()
             .unwrap()
             .contains("offlineUserAuthToken")
     );
     assert_eq!(
-        asked.header("authorization"),
-        format!("Bearer {}", came.system.expose_secret())
+        request.header("authorization"),
+        format!("Bearer {}", received.system.expose_secret())
     );
 
     // Until its real end, less a margin.
     clock.advance(Duration::from_secs(3600 - 61));
-    let again = jira.impersonate(&came.system, "account-1").await.unwrap();
+    let again = jira
+        .impersonate(&received.system, "account-1")
+        .await
+        .unwrap();
     assert_eq!(again.expose_secret(), "user-token-0");
     clock.advance(Duration::from_secs(2));
-    let next = jira.impersonate(&came.system, "account-1").await.unwrap();
+    let next = jira
+        .impersonate(&received.system, "account-1")
+        .await
+        .unwrap();
     assert_eq!(next.expose_secret(), "user-token-1");
 
     // What was forgotten is exchanged anew, and only that.
     jira.forget("somebody-else");
-    jira.impersonate(&came.system, "account-1").await.unwrap();
+    jira.impersonate(&received.system, "account-1")
+        .await
+        .unwrap();
     assert_eq!(server.lines().len(), 2);
     jira.forget("account-1");
-    let anew = jira.impersonate(&came.system, "account-1").await.unwrap();
+    let anew = jira
+        .impersonate(&received.system, "account-1")
+        .await
+        .unwrap();
     assert_eq!(anew.expose_secret(), "user-token-2");
 
     // Another user, product, or token is another exchange.
-    jira.impersonate(&came.system, "account-2").await.unwrap();
-    atlassian
-        .confluence(&came.call)
-        .impersonate(&came.system, "account-1")
+    jira.impersonate(&received.system, "account-2")
         .await
         .unwrap();
-    let context = server.asked()[4].body["variables"]["input"]["contextIds"][0].clone();
+    atlassian
+        .confluence(&received.call)
+        .impersonate(&received.system, "account-1")
+        .await
+        .unwrap();
+    let context = server.requests()[4].body["variables"]["input"]["contextIds"][0].clone();
     assert_eq!(context, format!("ari:cloud:confluence::site/{SITE}"));
     // The platform's tokens of an installation are all as good.
-    let other = came.again().await;
+    let other = received.again().await;
     jira.impersonate(&other.system, "account-1").await.unwrap();
     assert_eq!(server.lines().len(), 5);
 }
@@ -96,16 +104,16 @@ async fn a_users_token_is_exchanged_once_for_all_and_kept() {
 /// Forge's own tokens of an installation are all as good: a new one needs no new exchange.
 #[tokio::test]
 async fn a_new_token_of_forges_needs_no_new_exchange() {
-    let server = Server::start(|count, asked| {
-        if asked.target.starts_with("/forge/installation/") {
-            return told(401, json!({ "type": "AuthorizationError" }));
+    let server = Server::start(|count, request| {
+        if request.target.starts_with("/forge/installation/") {
+            return respond(401, json!({ "type": "AuthorizationError" }));
         }
         exchanged(&format!("user-{count}"), 3600)
     })
     .await;
-    let schedule = delivered_from(&server).await;
-    let page = came_from(&server).await;
-    let atlassian = local(&server);
+    let schedule = scheduled_call_for(&server).await;
+    let page = scheduled_call_for(&server).await;
+    let atlassian = instant_client(&server);
     let jira = atlassian.jira(&schedule.call);
     let first = jira.impersonate(&schedule.system, "account").await.unwrap();
     let next = schedule.again().await;
@@ -119,7 +127,7 @@ async fn a_new_token_of_forges_needs_no_new_exchange() {
     let error = failed(jira.impersonate(&forged.system, "account").await);
     assert!(error.to_string().contains("not proven"), "{error}");
     assert_eq!(
-        server.asked()[1].header("authorization"),
+        server.requests()[1].header("authorization"),
         "Bearer anything-at-all"
     );
     assert!(server.lines()[1].contains("/forge/installation/v1/"));
@@ -148,13 +156,16 @@ fn failed<T>(result: Result<T, ClientError>) -> ClientError {
 
 #[tokio::test]
 async fn a_token_is_used_for_its_own_installation_and_product() {
-    let server = Server::start(|_, asked| match asked.target.as_str() {
+    let server = Server::start(|_, request| match request.target.as_str() {
         "/graphql" => exchanged("user", 3600),
-        _ => told(200, json!({ "key": "k", "value": 1 })),
+        _ => respond(200, json!({ "key": "k", "value": 1 })),
     })
     .await;
-    let (here, there) = (came_from(&server).await, came_from(&server).await);
-    let atlassian = local(&server);
+    let (here, there) = (
+        scheduled_call_for(&server).await,
+        scheduled_call_for(&server).await,
+    );
+    let atlassian = instant_client(&server);
     let (jira, confluence) = (atlassian.jira(&here.call), atlassian.confluence(&here.call));
     let user = jira.impersonate(&here.system, "account").await.unwrap();
     let before = server.lines().len();
@@ -209,15 +220,15 @@ async fn a_token_is_used_for_its_own_installation_and_product() {
 /// Named from one's own database.
 #[tokio::test]
 async fn a_site_is_an_installation_by_what_one_knows() {
-    let server = Server::in_turn(vec![told(200, json!({ "key": "k", "value": 1 }))]).await;
-    let came = came_from(&server).await;
-    let atlassian = local(&server);
+    let server = Server::in_turn(vec![respond(200, json!({ "key": "k", "value": 1 }))]).await;
+    let received = scheduled_call_for(&server).await;
+    let atlassian = instant_client(&server);
     let jira = format!("{}/ex/jira/{SITE}", server.origin);
-    let site = InstallationUrls::new(came.call.installation_id()).jira(jira.as_str());
-    let client = atlassian.jira(&site).as_app(&came.system);
+    let site = InstallationUrls::new(received.call.installation_id()).jira(jira.as_str());
+    let client = atlassian.jira(&site).as_app(&received.system);
     client.get("/rest/x").send().await.unwrap();
     atlassian
-        .storage(&site, &came.system)
+        .storage(&site, &received.system)
         .get::<u32>("k")
         .await
         .unwrap();
@@ -229,15 +240,20 @@ async fn a_site_is_an_installation_by_what_one_knows() {
         ]
     );
     assert_eq!(atlassian.graphql(&site).cloud_id(), Some(SITE));
-    let error = failed(atlassian.confluence(&site).as_app(&came.system).base_url());
+    let error = failed(
+        atlassian
+            .confluence(&site)
+            .as_app(&received.system)
+            .base_url(),
+    );
     assert!(matches!(error, ClientError::NotInstalled { .. }), "{error}");
     for base in ["https://evil.example", "http://api.atlassian.com"] {
         let site = site.clone().jira(format!("{base}/ex/jira/{SITE}"));
-        let error = failed(atlassian.jira(&site).as_app(&came.system).base_url());
+        let error = failed(atlassian.jira(&site).as_app(&received.system).base_url());
         assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
     }
     let other = InstallationUrls::new("ari:cloud:ecosystem::installation/another").jira(jira);
-    let error = failed(atlassian.jira(&other).as_app(&came.system).base_url());
+    let error = failed(atlassian.jira(&other).as_app(&received.system).base_url());
     assert!(matches!(error, ClientError::WrongToken { .. }), "{error}");
     assert_eq!(server.lines().len(), 2);
 }
@@ -254,25 +270,29 @@ fn ending_in(seconds: u64) -> String {
 async fn a_users_token_is_kept_until_its_earliest_end() {
     // It has been handed out before, and has less to live than a new one.
     let server = Server::start(|_, _| exchanged(&ending_in(600), 3600)).await;
-    let came = came_from(&server).await;
-    let clock = Counting::default();
-    let jira = local(&server).clock(clock.clone()).jira(&came.call);
-    jira.impersonate(&came.system, "account").await.unwrap();
+    let received = scheduled_call_for(&server).await;
+    let clock = InstantClock::default();
+    let jira = instant_client(&server)
+        .clock(clock.clone())
+        .jira(&received.call);
+    jira.impersonate(&received.system, "account").await.unwrap();
     clock.advance(Duration::from_secs(500));
-    jira.impersonate(&came.system, "account").await.unwrap();
+    jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(server.lines().len(), 1);
     clock.advance(Duration::from_secs(41));
-    jira.impersonate(&came.system, "account").await.unwrap();
+    jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(server.lines().len(), 2);
 
     // A machine that slept: only the wall clock went on.
     let asleep = Asleep::default();
-    let jira = local(&server).clock(asleep.clone()).jira(&came.call);
-    jira.impersonate(&came.system, "account").await.unwrap();
-    jira.impersonate(&came.system, "account").await.unwrap();
+    let jira = instant_client(&server)
+        .clock(asleep.clone())
+        .jira(&received.call);
+    jira.impersonate(&received.system, "account").await.unwrap();
+    jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(server.lines().len(), 3);
     *asleep.0.lock().unwrap() = Duration::from_secs(7200);
-    jira.impersonate(&came.system, "account").await.unwrap();
+    jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(server.lines().len(), 4);
 }
 
@@ -297,7 +317,7 @@ impl Clock for Asleep {
 /// An exchange from before `forget` leaves nothing behind, and doesn't end a newer one.
 #[tokio::test]
 async fn what_was_forgotten_does_not_come_back() {
-    let (gate, mut asked) = (Arc::new(tokio::sync::Semaphore::new(0)), 0);
+    let (gate, mut request_count) = (Arc::new(tokio::sync::Semaphore::new(0)), 0);
     let wait = Arc::clone(&gate);
     let server = Server::gated(move |count, _| {
         (
@@ -306,37 +326,39 @@ async fn what_was_forgotten_does_not_come_back() {
         )
     })
     .await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call);
+    let received = scheduled_call_for(&server).await;
+    let jira = instant_client(&server).jira(&received.call);
     let old = tokio::spawn({
-        let (jira, system) = (jira.clone(), came.system.clone());
+        let (jira, system) = (jira.clone(), received.system.clone());
         async move { jira.impersonate(&system, "account").await.unwrap() }
     });
-    while asked == 0 {
+    while request_count == 0 {
         tokio::task::yield_now().await;
-        asked = server.lines().len();
+        request_count = server.lines().len();
     }
     jira.forget("account");
-    let new = jira.impersonate(&came.system, "account").await.unwrap();
+    let new = jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(new.expose_secret(), "user-1");
     gate.add_permits(1);
     // Who waited for it has it; nobody else.
     assert_eq!(old.await.unwrap().expose_secret(), "user-0");
-    let next = jira.impersonate(&came.system, "account").await.unwrap();
+    let next = jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(next.expose_secret(), "user-1");
     assert_eq!(server.lines().len(), 2);
 }
 
 #[tokio::test]
 async fn a_token_that_is_refused_is_exchanged_anew() {
-    let server = Server::start(|count, asked| match asked.target.as_str() {
+    let server = Server::start(|count, request| match request.target.as_str() {
         "/graphql" => exchanged(&format!("user-{count}"), 3600),
-        _ => told(401, json!({ "message": "Unauthorized" })),
+        _ => respond(401, json!({ "message": "Unauthorized" })),
     })
     .await;
-    let came = came_from(&server).await;
-    let clock = Counting::default();
-    let jira = local(&server).clock(clock.clone()).jira(&came.call);
+    let received = scheduled_call_for(&server).await;
+    let clock = InstantClock::default();
+    let jira = instant_client(&server)
+        .clock(clock.clone())
+        .jira(&received.call);
     let exchanges = || {
         server
             .lines()
@@ -344,17 +366,21 @@ async fn a_token_that_is_refused_is_exchanged_anew() {
             .filter(|line| *line == "POST /graphql")
             .count()
     };
-    let user = jira.impersonate(&came.system, "account").await.unwrap();
-    jira.impersonate(&came.system, "bystander").await.unwrap();
+    let user = jira.impersonate(&received.system, "account").await.unwrap();
+    jira.impersonate(&received.system, "bystander")
+        .await
+        .unwrap();
     // At once, another would fare no better: a scope is missing, say.
     jira.as_user(&user).get("/rest/x").send().await.unwrap_err();
-    jira.impersonate(&came.system, "account").await.unwrap();
+    jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(exchanges(), 2);
     clock.advance(Duration::from_secs(61));
     jira.as_user(&user).get("/rest/x").send().await.unwrap_err();
-    jira.impersonate(&came.system, "bystander").await.unwrap();
+    jira.impersonate(&received.system, "bystander")
+        .await
+        .unwrap();
     assert_eq!(exchanges(), 2);
-    let anew = jira.impersonate(&came.system, "account").await.unwrap();
+    let anew = jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(exchanges(), 3);
     assert_ne!(anew.expose_secret(), user.expose_secret());
 }
@@ -364,22 +390,29 @@ async fn a_token_that_is_refused_is_exchanged_anew() {
 async fn an_app_that_declares_no_impersonation_is_told_so() {
     let failure = json!({ "success": false, "errors": [{ "message": "no" }], "authToken": null });
     let failure = json!({ "data": { "offlineUserAuthToken": failure } });
-    let server = Server::in_turn(vec![told(200, failure)]).await;
-    let came = came_to(
+    let server = Server::in_turn(vec![respond(200, failure)]).await;
+    let received = scheduled_call_with(
         AtlassianClient::on_loopback(&server.origin).unwrap(),
         &[("jira", &format!("{}/ex/jira/{SITE}", server.origin))],
     )
     .await;
-    let error = failed(came.call.jira().impersonate(&came.system, "account").await).to_string();
+    let error = failed(
+        received
+            .call
+            .jira()
+            .impersonate(&received.system, "account")
+            .await,
+    )
+    .to_string();
     assert!(
         error.contains("`App::impersonation_scopes`") && error.contains("declares no scopes"),
         "{error}"
     );
     // Without an app there is nothing to know.
     let error = failed(
-        local(&server)
-            .jira(&came.call)
-            .impersonate(&came.system, "account")
+        instant_client(&server)
+            .jira(&received.call)
+            .impersonate(&received.system, "account")
             .await,
     );
     assert!(!error.to_string().contains("declares no scopes"), "{error}");
@@ -389,46 +422,46 @@ async fn an_app_that_declares_no_impersonation_is_told_so() {
 async fn every_way_an_exchange_fails_is_told_and_not_kept() {
     let failures = [
         (
-            told(401, json!({ "message": "Unauthorized" })),
+            respond(401, json!({ "message": "Unauthorized" })),
             "answered 401 Unauthorized",
         ),
         (
-            told(
+            respond(
                 200,
                 json!({ "data": null, "errors": [{ "message": "no such field" }] }),
             ),
             "no such field",
         ),
         (
-            told(
+            respond(
                 200,
                 json!({ "data": { "offlineUserAuthToken": { "success": false, "errors": [{ "message": "no such user" }], "authToken": null } } }),
             ),
             "no such user",
         ),
         (
-            told(
+            respond(
                 200,
                 json!({ "data": { "offlineUserAuthToken": { "success": true, "authToken": null } } }),
             ),
             "no reason",
         ),
         (exchanged("two words", 60), "no reason"),
-        (told(200, Value::Null).text("<html>"), "does not fit"),
+        (respond(200, Value::Null).text("<html>"), "does not fit"),
     ];
-    for (failure, words) in failures {
+    for (failure, error_text) in failures {
         let good = exchanged("at-last", 60);
         let server = Server::in_turn(vec![failure, good]).await;
-        let came = came_from(&server).await;
-        let jira = local(&server).jira(&came.call);
+        let received = scheduled_call_for(&server).await;
+        let jira = instant_client(&server).jira(&received.call);
         let error = jira
-            .impersonate(&came.system, "account")
+            .impersonate(&received.system, "account")
             .await
             .map(|_| ())
             .unwrap_err();
         assert!(matches!(error, ClientError::Impersonation(_)), "{error}");
-        assert!(error.to_string().contains(words), "{error}");
-        let token = jira.impersonate(&came.system, "account").await.unwrap();
+        assert!(error.to_string().contains(error_text), "{error}");
+        let token = jira.impersonate(&received.system, "account").await.unwrap();
         assert_eq!(token.expose_secret(), "at-last");
     }
 }
@@ -442,10 +475,10 @@ async fn an_exchange_that_nobody_awaits_any_more_is_started_anew() {
         _ => exchanged("soon", 60),
     })
     .await;
-    let came = came_from(&server).await;
-    let jira = local(&server).jira(&came.call);
+    let received = scheduled_call_for(&server).await;
+    let jira = instant_client(&server).jira(&received.call);
     let first = tokio::spawn({
-        let (jira, system) = (jira.clone(), came.system.clone());
+        let (jira, system) = (jira.clone(), received.system.clone());
         async move { jira.impersonate(&system, "account").await.map(|_| ()) }
     });
     while started.load(Ordering::SeqCst) == 0 {
@@ -453,15 +486,15 @@ async fn an_exchange_that_nobody_awaits_any_more_is_started_anew() {
     }
     first.abort();
     first.await.unwrap_err();
-    let token = jira.impersonate(&came.system, "account").await.unwrap();
+    let token = jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(token.expose_secret(), "soon");
 }
 
 #[tokio::test]
 async fn users_are_impersonated_where_forge_allows_it() {
     let server = Server::in_turn(vec![exchanged("x", 60)]).await;
-    let here = came_from(&server).await;
-    let error = local(&server)
+    let here = scheduled_call_for(&server).await;
+    let error = instant_client(&server)
         .bitbucket(&here.call)
         .impersonate(&here.system, "a")
         .await
@@ -471,15 +504,15 @@ async fn users_are_impersonated_where_forge_allows_it() {
         error.to_string().contains("Jira and Confluence only"),
         "{error}"
     );
-    let error = local(&server)
+    let error = instant_client(&server)
         .jira(&here.call)
         .impersonate(&here.system, "")
         .await
         .map(|_| ())
         .unwrap_err();
     assert!(matches!(error, ClientError::Invalid { .. }), "{error}");
-    let elsewhere = came(&[("bitbucket", "https://api.bitbucket.org")]).await;
-    let error = local(&server)
+    let elsewhere = scheduled_call(&[("bitbucket", "https://api.bitbucket.org")]).await;
+    let error = instant_client(&server)
         .jira(&elsewhere.call)
         .impersonate(&elsewhere.system, "a")
         .await

@@ -111,7 +111,7 @@ async fn a_handler_calls_everything() {
     let harness = Harness::with_apis(app()).await.unwrap();
     let apis = harness.platform().apis();
     apis.add_issue(json!({ "summary": "Second" }));
-    let answer = harness.call("everything").send().await;
+    let response = harness.call("everything").send().await;
     let expected = json!({
         "me": "712020:00000000-0000-4000-a000-000000000001",
         "app": "app",
@@ -123,7 +123,7 @@ async fn a_handler_calls_everything() {
         "conflict": true,
         "got": 1,
     });
-    assert_eq!(answer.json(), expected, "{answer:?}");
+    assert_eq!(response.json(), expected, "{response:?}");
     assert_eq!(apis.stored("kvs", "count"), [json!(1)]);
     assert_eq!(apis.stored("secret", "s"), [json!("hidden")]);
     assert_eq!(
@@ -141,15 +141,15 @@ async fn a_handler_calls_everything() {
 
     // Another installation has a storage of its own.
     let other = "0a3a7799-53ae-4a5b-9e7e-03338980abb5";
-    let answer = harness
+    let response = harness
         .call("everything")
         .fit(|fit| fit.installation(other))
         .send()
         .await;
-    assert_eq!(answer.json()["before"], Value::Null);
+    assert_eq!(response.json()["before"], Value::Null);
     assert_eq!(apis.stored("kvs", "count").len(), 2);
-    let answer = harness.call("everything").send().await;
-    assert_eq!(answer.json()["before"], 1);
+    let response = harness.call("everything").send().await;
+    assert_eq!(response.json()["before"], 1);
 }
 
 #[tokio::test]
@@ -245,7 +245,7 @@ async fn no_test_reaches_atlassian() {
     };
     let without = Harness::new(app()).unwrap();
     let with = Harness::with_apis(app()).await.unwrap();
-    let errors = |answer: Value| serde_json::from_value::<Vec<String>>(answer).unwrap();
+    let errors = |response: Value| serde_json::from_value::<Vec<String>>(response).unwrap();
 
     for error in errors(without.call("why-not").send().await.json()) {
         assert!(error.contains("stay on this machine"), "{error}");

@@ -28,8 +28,8 @@ async fn farewell(Event(event): Event<UninstallEvent>) -> Json<Value> {
 }
 
 #[widget_context]
-async fn widget(Json(asked): Json<Value>) -> Json<Value> {
-    Json(asked)
+async fn widget(Json(request): Json<Value>) -> Json<Value> {
+    Json(request)
 }
 
 #[trigger(events = ["avi:jira:created:issue", "avi:jira:commented:issue"])]
@@ -109,8 +109,8 @@ fn harness() -> Harness {
 }
 
 async fn send(key: &str, body: impl Into<Vec<u8>>) -> (u16, Value) {
-    let answer = harness().call(key).body(body).send().await;
-    (answer.status(), answer.json())
+    let response = harness().call(key).body(body).send().await;
+    (response.status(), response.json())
 }
 
 #[tokio::test]
@@ -120,17 +120,17 @@ async fn no_body_is_an_empty_one_only_where_nothing_is_known_of_it() {
     assert_eq!(send("widget", "").await, (200, json!({})));
     assert_eq!(send("farewell", "").await.0, 200);
     // As it is, and in another type's clothes: there is nothing to misread.
-    let answer = harness().call("tidy").body("");
-    let answer = answer.header("content-type", "text/plain").send().await;
-    assert_eq!(answer.status(), 200);
+    let response = harness().call("tidy").body("");
+    let response = response.header("content-type", "text/plain").send().await;
+    assert_eq!(response.status(), 200);
     for key in ["issues", "pages", "life", "import"] {
         assert_eq!(send(key, "").await.0, 400, "{key}");
     }
     for key in ["tidy", "weekly", "widget", "farewell"] {
         assert_eq!(send(key, " ").await.0, 400, "{key}");
-        let answer = harness().call(key).body("a=b");
-        let answer = answer.header("content-type", "text/plain").send().await;
-        assert!([400, 415].contains(&answer.status()), "{key}");
+        let response = harness().call(key).body("a=b");
+        let response = response.header("content-type", "text/plain").send().await;
+        assert!([400, 415].contains(&response.status()), "{key}");
     }
 }
 
@@ -269,22 +269,22 @@ async fn a_repetition_is_one_whatever_its_count() {
 async fn calls_of_any_method_and_path_can_be_made() {
     let harness = harness();
     let call = || harness.call("hook");
-    let answer = call()
+    let response = call()
         .method(Method::Get)
         .subpath("/orders/7")
         .query("q=1")
         .query("q=2");
     assert_eq!(
-        answer.send().await.json()["body"],
+        response.send().await.json()["body"],
         r#"GET /orders/7 Some(["1", "2"])"#
     );
-    let answer = call().query("q=1").subpath("orders");
+    let response = call().query("q=1").subpath("orders");
     assert_eq!(
-        answer.send().await.json()["body"],
+        response.send().await.json()["body"],
         r#"POST /orders Some(["1"])"#
     );
-    let answer = harness.call_method(Method::Delete, "hook").send().await;
-    assert_eq!(answer.json()["body"], "DELETE  None");
+    let response = harness.call_method(Method::Delete, "hook").send().await;
+    assert_eq!(response.json()["body"], "DELETE  None");
 }
 
 #[tokio::test]

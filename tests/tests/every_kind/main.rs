@@ -162,19 +162,19 @@ struct LogTime {
 async fn log_time(
     call: Invocation,
     token: Option<UserToken>,
-    Event(asked): Event<ActionRequest<LogTime>>,
+    Event(request): Event<ActionRequest<LogTime>>,
 ) -> Result<Json<Value>> {
     let LogTime {
         issue_key,
         hours,
         remark,
-    } = asked.inputs;
+    } = request.inputs;
     let who = (call.principal(), token.is_some());
     Ok(Json(json!([
         issue_key,
         hours,
         remark,
-        asked.context.cloud_id,
+        request.context.cloud_id,
         who
     ])))
 }
@@ -269,8 +269,8 @@ async fn render(Event(call): Event<MacrosRequest>) -> Json<RenderedMacros> {
 }
 
 #[widget_context]
-async fn widget(Json(asked): Json<Value>) -> Json<Value> {
-    Json(asked)
+async fn widget(Json(request): Json<Value>) -> Json<Value> {
+    Json(request)
 }
 
 #[endpoint]
@@ -328,10 +328,10 @@ fn harness() -> Harness {
     Harness::new(app()).unwrap()
 }
 
-async fn answer(harness: &Harness, key: &str, body: Value) -> (u16, Value) {
-    let answer = harness.call(key).json(&body).send().await;
-    let json = serde_json::from_str(&answer.text()).unwrap_or(Value::Null);
-    (answer.status(), json)
+async fn response(harness: &Harness, key: &str, body: Value) -> (u16, Value) {
+    let response = harness.call(key).json(&body).send().await;
+    let json = serde_json::from_str(&response.text()).unwrap_or(Value::Null);
+    (response.status(), json)
 }
 
 #[tokio::test]
@@ -339,14 +339,14 @@ async fn the_local_platforms_call_of_every_kind_is_understood() {
     let harness = harness();
     let mut count = 0;
     for handler in harness.app().registry().handlers() {
-        let answer = harness.call(handler.endpoint()).send().await;
+        let response = harness.call(handler.endpoint()).send().await;
         let expected = if handler.key().starts_with("unheard-of") {
             500
         } else {
             200
         };
         let name = handler.registration().function;
-        assert_eq!(answer.status(), expected, "{name}: {}", answer.text());
+        assert_eq!(response.status(), expected, "{name}: {}", response.text());
         count += 1;
     }
     assert_eq!(count, 30);
@@ -358,7 +358,7 @@ async fn an_event_is_told_apart_by_its_type_bare_and_wrapped_with_its_repetition
     let event =
         json!({ "eventType": "avi:jira:deleted:issue", "issue": { "key": "DEV-2" }, "new": [1] });
     assert_eq!(
-        answer(&harness, "follow", event.clone()).await,
+        response(&harness, "follow", event.clone()).await,
         (200, json!(["deleted", "DEV-2", 0, null]))
     );
 
@@ -376,7 +376,7 @@ async fn an_event_is_told_apart_by_its_type_bare_and_wrapped_with_its_repetition
     let mut inner = event.clone();
     inner["retryContext"] =
         json!({ "retryCount": 3, "retryReason": "INVALID_REMOTE_INVOCATION_ERROR" });
-    let (status, seen) = answer(&harness, "follow", json!({ "payload": inner })).await;
+    let (status, seen) = response(&harness, "follow", json!({ "payload": inner })).await;
     assert_eq!(
         (status, seen),
         (
@@ -389,11 +389,11 @@ async fn an_event_is_told_apart_by_its_type_bare_and_wrapped_with_its_repetition
     let life =
         json!({ "eventType": "avi:forge:upgraded:app", "id": "x", "app": { "version": "5.2.0" } });
     assert_eq!(
-        answer(&harness, "installed", life).await,
+        response(&harness, "installed", life).await,
         (200, json!(["avi:forge:upgraded:app", "5.2.0", false]))
     );
     assert_eq!(
-        answer(&harness, "installed", json!({})).await,
+        response(&harness, "installed", json!({})).await,
         (200, json!([null, null, false]))
     );
 }
@@ -436,9 +436,14 @@ async fn a_body_that_cant_be_read_says_why_and_never_reaches_the_handler() {
             .call(key)
             .body(body)
             .header("content-type", content_type);
-        let answer = call.send().await;
-        assert_eq!(answer.status(), status, "{key} {body}: {}", answer.text());
-        let message = answer.json()["error"]["message"]
+        let response = call.send().await;
+        assert_eq!(
+            response.status(),
+            status,
+            "{key} {body}: {}",
+            response.text()
+        );
+        let message = response.json()["error"]["message"]
             .as_str()
             .unwrap()
             .to_owned();
@@ -449,9 +454,9 @@ async fn a_body_that_cant_be_read_says_why_and_never_reaches_the_handler() {
 #[tokio::test]
 async fn a_handler_says_whether_it_is_worth_another_try() {
     let harness = harness();
-    let (status, _) = answer(&harness, "unheard-of", json!({})).await;
+    let (status, _) = response(&harness, "unheard-of", json!({})).await;
     assert_eq!(status, 500);
-    let (status, body) = answer(&harness, "unheard-of", json!({ "hopeless": true })).await;
+    let (status, body) = response(&harness, "unheard-of", json!({ "hopeless": true })).await;
     assert_eq!((status, body), (204, Value::Null));
 }
 
@@ -460,61 +465,63 @@ async fn answers_have_the_shape_that_forge_reads() {
     let harness = harness();
     let queue = json!({ "body": { "a": 1 }, "queueName": "imports", "eventId": "e1", "retryContext": { "retryCount": 1 } });
     assert_eq!(
-        answer(&harness, "import", queue).await.1,
+        response(&harness, "import", queue).await.1,
         json!(["imports", "e1", { "a": 1 }, true])
     );
 
     let clause =
         |arguments: Value| json!({ "precomputationId": "p", "clause": { "arguments": arguments } });
     assert_eq!(
-        answer(&harness, "urgent", clause(json!(["x"]))).await.1,
+        response(&harness, "urgent", clause(json!(["x"]))).await.1,
         json!({ "jql": "team = \"x\"" })
     );
     assert_eq!(
-        answer(&harness, "urgent", clause(json!([]))).await.1,
+        response(&harness, "urgent", clause(json!([]))).await.1,
         json!({ "error": "which team?", "storeErrorAsPrecomputation": false })
     );
 
     let pull = |id: u32| json!({ "pullrequest": { "id": id }, "trigger": { "type": "on-merge" } });
     assert_eq!(
-        answer(&harness, "even", pull(2)).await.1,
+        response(&harness, "even", pull(2)).await.1,
         json!({ "success": true })
     );
     assert_eq!(
-        answer(&harness, "even", pull(3)).await.1,
+        response(&harness, "even", pull(3)).await.1,
         json!({ "success": false, "message": "odd" })
     );
 
     let configuration = json!({ "pipelines": { "default": [] } });
-    let asked = json!({ "workspace": "{w}", "pipelines_configuration": configuration });
+    let request = json!({ "workspace": "{w}", "pipelines_configuration": configuration });
     assert_eq!(
-        answer(&harness, "pipelines", asked).await.1,
+        response(&harness, "pipelines", request).await.1,
         json!({ "pipelines_configuration": configuration })
     );
 
     let macros = json!({ "macros": [{ "localId": "m1", "config": { "a": 1, "b": 2 } }] });
     assert_eq!(
-        answer(&harness, "render", macros).await.1,
+        response(&harness, "render", macros).await.1,
         json!({ "renderedMacros": [{ "localId": "m1", "contentType": "xhtml", "value": "<p>2</p>" }] })
     );
 
     let parts = json!([{ "text": "hello" }, { "data": {} }, { "text": "you" }]);
-    let asked = |method: &str| json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": { "message": { "parts": parts } } });
-    let streamed = harness.call("triage").json(&asked("SendStreamingMessage"));
+    let request = |method: &str| json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": { "message": { "parts": parts } } });
+    let streamed = harness
+        .call("triage")
+        .json(&request("SendStreamingMessage"));
     let text = streamed.send().await.text();
     let said = json!({ "message": { "role": "ROLE_AGENT", "parts": [{ "text": "hello\nyou" }] } });
     let expected = json!({ "jsonrpc": "2.0", "id": 7, "result": said });
     let event = text.strip_prefix("data: ").unwrap();
     let event: Value = serde_json::from_str(event.strip_suffix("\n\n").unwrap()).unwrap();
     assert_eq!(event, expected);
-    let (_, lost) = answer(&harness, "triage", asked("tasks/get")).await;
+    let (_, lost) = response(&harness, "triage", request("tasks/get")).await;
     assert_eq!(
         (&lost["id"], &lost["error"]["code"]),
         (&json!(7), &json!(-32001))
     );
 
     assert_eq!(
-        answer(&harness, "workspaces", json!({ "ids": ["w"] }))
+        response(&harness, "workspaces", json!({ "ids": ["w"] }))
             .await
             .1["workspaces"][0]["id"],
         "w"
@@ -529,7 +536,7 @@ async fn a_web_trigger_takes_the_request_and_its_description() {
         "userPath": "/deeper", "queryParameters": { "q": ["1"] },
     });
     assert_eq!(
-        answer(&harness, "hook", described.clone()).await.1,
+        response(&harness, "hook", described.clone()).await.1,
         json!({ "outputKey": "accepted" })
     );
     let text = harness.call("echo").json(&described).send().await.json();
@@ -585,18 +592,22 @@ async fn a_web_trigger_answers_every_method_on_its_path_and_below() {
         ("PROPFIND", "/echo//d/", "PROPFIND b None //d/"),
         ("OPTIONS", "/echo/e", "OPTIONS b None /e"),
     ] {
-        let (status, answer) = elsewhere(&harness, "echo", method, path, b"b").await;
-        assert_eq!((status, &answer["body"]), (200, &json!(expected)), "{path}");
+        let (status, response) = elsewhere(&harness, "echo", method, path, b"b").await;
+        assert_eq!(
+            (status, &response["body"]),
+            (200, &json!(expected)),
+            "{path}"
+        );
     }
     // The bytes that were sent, text or not.
-    let (_, answer) = elsewhere(&harness, "echo", "POST", "/echo/x", b"\xff\x00").await;
-    assert_eq!(answer["body"], "POST [ff, 00] None /x");
+    let (_, response) = elsewhere(&harness, "echo", "POST", "/echo/x", b"\xff\x00").await;
+    assert_eq!(response["body"], "POST [ff, 00] None /x");
     // What looks like a description, but can't be one, is a body.
     let faked = br#"{"method":"GET","headers":{},"path":"/x"}"#;
-    let (_, answer) = elsewhere(&harness, "echo", "POST", "/echo/x", faked).await;
+    let (_, response) = elsewhere(&harness, "echo", "POST", "/echo/x", faked).await;
     assert!(
-        answer["body"].as_str().unwrap().starts_with("POST {"),
-        "{answer}"
+        response["body"].as_str().unwrap().starts_with("POST {"),
+        "{response}"
     );
     // A path that only begins alike is nobody's, and another handler has its method alone.
     for (path, status) in [("/echoes", 404), ("/follow/x", 404), ("/urgent", 405)] {
@@ -609,13 +620,13 @@ async fn a_web_trigger_answers_every_method_on_its_path_and_below() {
     // Nor is it open to anybody.
     let unsigned =
         forge_remote::http::Request::get("/echo/x").body(forge_remote::axum::body::Body::empty());
-    let answer = harness
+    let response = harness
         .app()
         .router()
         .oneshot(unsigned.unwrap())
         .await
         .unwrap();
-    assert_eq!(answer.status(), 401);
+    assert_eq!(response.status(), 401);
 }
 
 #[tokio::test]
@@ -629,8 +640,8 @@ async fn a_providers_functions_answer_any_method() {
         );
     }
     let linked = br#"{"associatedWith":{"id":"1"}}"#;
-    let answer = elsewhere(&harness, "design-linked", "PUT", "/design-linked", linked).await;
-    assert_eq!(answer, (200, json!("1")));
+    let response = elsewhere(&harness, "design-linked", "PUT", "/design-linked", linked).await;
+    assert_eq!(response, (200, json!("1")));
 }
 
 #[tokio::test]
@@ -683,10 +694,10 @@ async fn null_says_what_a_left_out_field_says() {
                 "queryParameters": null }),
         ),
     ] {
-        let (status, answer) = answer(&harness, key, body.clone()).await;
-        assert_eq!(status, 200, "{key} {body}: {answer}");
+        let (status, response) = response(&harness, key, body.clone()).await;
+        assert_eq!(status, 200, "{key} {body}: {response}");
     }
-    let (status, _) = answer(&harness, "urgent", json!({ "clause": null })).await;
+    let (status, _) = response(&harness, "urgent", json!({ "clause": null })).await;
     assert_eq!(status, 200);
 }
 
@@ -708,7 +719,7 @@ async fn the_hooks_of_a_move_have_their_paths_methods_and_final_failures() {
     let expected = hooks.map(|hook| hook.replace(' ', " /data-residency/"));
     assert_eq!(routes, expected.into_iter().collect());
 
-    let (status, body) = answer(
+    let (status, body) = response(
         &harness,
         "schedule",
         json!({ "location": "US", "migrationId": 1 }),
@@ -719,7 +730,7 @@ async fn the_hooks_of_a_move_have_their_paths_methods_and_final_failures() {
         (409, json!({ "errorResponseCode": "E0002" }))
     );
     assert_eq!(
-        answer(&harness, "start", json!({ "migrationId": 57500 }))
+        response(&harness, "start", json!({ "migrationId": 57500 }))
             .await
             .1,
         json!("57500")
@@ -751,9 +762,9 @@ async fn the_hooks_of_a_move_have_their_paths_methods_and_final_failures() {
 async fn a_users_token_reaches_what_the_platform_calls_for_a_user_and_no_browsers_does() {
     let harness = harness();
     let inputs = json!({ "issueKey": "DEV-1", "hours": 2 });
-    let answer = harness.call("log-time").json(&inputs).send().await;
-    assert_eq!(answer.json()[4][1], true, "{}", answer.text());
-    assert!(answer.json()[4][0].is_string(), "{}", answer.text());
+    let response = harness.call("log-time").json(&inputs).send().await;
+    assert_eq!(response.json()[4][1], true, "{}", response.text());
+    assert!(response.json()[4][0].is_string(), "{}", response.text());
 
     let from_a_page = harness.call("log-time").json(&inputs);
     let from_a_page = from_a_page

@@ -1,7 +1,7 @@
 //! The life cycle of key sets: fetched, refreshed, rotated, unavailable, unusable.
 
 mod clocks;
-mod cold;
-mod direct;
+mod first_fetch;
+mod refresh;
 mod unusable_keys;
-mod warm;
+mod verifier;

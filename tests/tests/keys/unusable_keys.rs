@@ -14,25 +14,26 @@ use aws_lc_rs::signature::{
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jws::{FIRST_KID, Fit, b64, key_set};
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::{
     RsaKey, Scheme, first, long4096, long16384, second, short1024, stranger, third,
 };
+use forge_remote_tests::test_app::TestApp;
 use num_bigint::BigUint;
 use serde_json::{Value, json};
 
 const ODD: &str = "odd";
 
 /// A rig that publishes an odd key before and behind a good one.
-async fn with(odd: &Value) -> Rig {
-    let rig = Rig::with_keys(key_set(&[odd.clone(), first().jwk(FIRST_KID), odd.clone()])).await;
-    rig.until_status(200).await.unwrap();
-    rig
+async fn with(odd: &Value) -> TestApp {
+    let app =
+        TestApp::with_keys(key_set(&[odd.clone(), first().jwk(FIRST_KID), odd.clone()])).await;
+    app.until_status(200).await.unwrap();
+    app
 }
 
 /// A rig that publishes an odd key alone.
-async fn alone(odd: &Value) -> Rig {
-    Rig::with_keys(key_set(std::slice::from_ref(odd))).await
+async fn alone(odd: &Value) -> TestApp {
+    TestApp::with_keys(key_set(std::slice::from_ref(odd))).await
 }
 
 fn odd(fit: Fit) -> Fit {
@@ -69,20 +70,20 @@ async fn secrets() {
                     .to_vec()
             };
             let jwk = json!({"kty": "oct", "kid": ODD, "k": b64(secret), "alg": alg, "use": "sig"});
-            let rig = with(&jwk).await;
+            let app = with(&jwk).await;
             report.case(
                 alg,
-                rig.refused(&odd(rig.fit()).head("alg", alg).sign_with(sign))
+                app.rejects(&odd(app.fit()).head("alg", alg).sign_with(sign))
                     .await,
             );
             report.case(
                 format!("{alg} by the name RS256"),
-                rig.refused(&odd(rig.fit()).sign_with(sign)).await,
+                app.rejects(&odd(app.fit()).sign_with(sign)).await,
             );
-            let rig = with(&but(jwk, "alg", json!("RS256"))).await;
+            let app = with(&but(jwk, "alg", json!("RS256"))).await;
             report.case(
                 format!("{alg}, published as RS256"),
-                rig.refused(&odd(rig.fit()).sign_with(sign)).await,
+                app.rejects(&odd(app.fit()).sign_with(sign)).await,
             );
         }
     }
@@ -108,21 +109,21 @@ async fn elliptic_curves() {
         let (x, y) = (b64(&point[1..=size]), b64(&point[size + 1..]));
         let jwk =
             json!({"kty": "EC", "kid": ODD, "crv": crv, "x": x, "y": y, "alg": alg, "use": "sig"});
-        let rig = with(&jwk).await;
+        let app = with(&jwk).await;
         report.case(
             alg,
-            rig.refused(&odd(rig.fit()).head("alg", alg).sign_with(sign))
+            app.rejects(&odd(app.fit()).head("alg", alg).sign_with(sign))
                 .await,
         );
         report.case(
             format!("{alg} by the name RS256"),
-            rig.refused(&odd(rig.fit()).sign_with(sign)).await,
+            app.rejects(&odd(app.fit()).sign_with(sign)).await,
         );
         for published_alg in [Value::Null, json!("RS256")] {
-            let rig = with(&but(jwk.clone(), "alg", published_alg.clone())).await;
+            let app = with(&but(jwk.clone(), "alg", published_alg.clone())).await;
             report.case(
                 format!("{alg}, published as {published_alg}"),
-                rig.refused(&odd(rig.fit()).head("alg", alg).sign_with(sign))
+                app.rejects(&odd(app.fit()).head("alg", alg).sign_with(sign))
                     .await,
             );
         }
@@ -131,11 +132,11 @@ async fn elliptic_curves() {
             ("off the curve", b64(vec![1; size])),
             ("at infinity", b64(vec![0; size])),
         ] {
-            let rig = with(&but(jwk.clone(), "x", json!(x))).await;
+            let app = with(&but(jwk.clone(), "x", json!(x))).await;
             report.case(
                 format!("{alg} {name}"),
-                rig.refused(
-                    &odd(rig.fit())
+                app.rejects(
+                    &odd(app.fit())
                         .head("alg", alg)
                         .sign_with(|_| vec![0; 2 * size]),
                 )
@@ -157,21 +158,21 @@ async fn edwards_curves() {
         ("without alg", but(jwk.clone(), "alg", Value::Null)),
         ("as RS256", but(jwk, "alg", json!("RS256"))),
     ] {
-        let rig = with(&jwk).await;
+        let app = with(&jwk).await;
         for alg in ["EdDSA", "Ed25519", "RS256"] {
             report.case(
                 format!("{name}, {alg}"),
-                rig.refused(&odd(rig.fit()).head("alg", alg).sign_with(sign))
+                app.rejects(&odd(app.fit()).head("alg", alg).sign_with(sign))
                     .await,
             );
         }
     }
     // The point of small order, whose signatures are anybody's.
-    let rig = with(&json!({"kty": "OKP", "kid": ODD, "crv": "Ed25519", "x": b64([0; 32])})).await;
+    let app = with(&json!({"kty": "OKP", "kid": ODD, "crv": "Ed25519", "x": b64([0; 32])})).await;
     report.case(
         "small order",
-        rig.refused(
-            &odd(rig.fit())
+        app.rejects(
+            &odd(app.fit())
                 .head("alg", "EdDSA")
                 .sign_with(|_| vec![0; 64]),
         )
@@ -264,8 +265,8 @@ async fn bound_to_something_else() {
     ));
     keys.push(("no kty".into(), but(jwk.clone(), "kty", Value::Null)));
     for (name, key) in keys {
-        let rig = with(&key).await;
-        report.case(&name, rig.refused(&odd(rig.fit()).sign(second())).await);
+        let app = with(&key).await;
+        report.case(&name, app.rejects(&odd(app.fit()).sign(second())).await);
     }
     for scheme in [
         Scheme::Rs384,
@@ -274,15 +275,15 @@ async fn bound_to_something_else() {
         Scheme::Ps384,
         Scheme::Ps512,
     ] {
-        let rig = with(&but(jwk.clone(), "alg", json!(scheme.alg()))).await;
+        let app = with(&but(jwk.clone(), "alg", json!(scheme.alg()))).await;
         report.case(
             format!("{}, used as published", scheme.alg()),
-            rig.refused(&odd(rig.fit()).sign_as(scheme, second())).await,
+            app.rejects(&odd(app.fit()).sign_as(scheme, second())).await,
         );
-        let rig = with(&but(jwk.clone(), "alg", Value::Null)).await;
+        let app = with(&but(jwk.clone(), "alg", Value::Null)).await;
         report.case(
             format!("{}, published without alg", scheme.alg()),
-            rig.refused(&odd(rig.fit()).sign_as(scheme, second())).await,
+            app.rejects(&odd(app.fit()).sign_as(scheme, second())).await,
         );
     }
     report.finish();
@@ -467,25 +468,25 @@ async fn weak_numbers() {
     ];
     for (name, jwk, key) in keys {
         let started = Instant::now();
-        let rig = with(&jwk).await;
-        let token = odd(rig.fit()).sign(&key);
-        report.case(name, rig.refused(&token).await);
+        let app = with(&jwk).await;
+        let token = odd(app.fit()).sign(&key);
+        report.case(name, app.rejects(&token).await);
         for (form, signature) in [
             ("zero", vec![0; 256]),
             ("one", [vec![0; 255], vec![1]].concat()),
         ] {
             report.case(
                 format!("{name}, {form}"),
-                rig.refused(&odd(rig.fit()).sign_with(|_| signature.clone()))
+                app.rejects(&odd(app.fit()).sign_with(|_| signature.clone()))
                     .await,
             );
         }
         // Exponent 1 and modulus 1 need no key: the padding is its own signature.
-        let padded = odd(rig.fit())
+        let padded = odd(app.fit())
             .sign_with(|message| forge_remote_tests::padding::pkcs1_sha256(256, message));
         report.case(
             format!("{name}, the padding itself"),
-            rig.refused(&padded).await,
+            app.rejects(&padded).await,
         );
         let took = started.elapsed();
         report.holds(
@@ -536,23 +537,23 @@ async fn nothing_but_odd_keys() {
             second().clone(),
         ),
     ] {
-        let rig = alone(&jwk).await;
+        let app = alone(&jwk).await;
         for (fit, expected) in [
-            (rig.fit(), 503),
-            (rig.fit().headless("kid"), 401),
-            (rig.fit().head("kid", ""), 401),
+            (app.fit(), 503),
+            (app.fit().headless("kid"), 401),
+            (app.fit().head("kid", ""), 401),
         ] {
-            let status = rig.status(&fit.sign(&key)).await;
+            let status = app.status(&fit.sign(&key)).await;
             let kid = &fit.header["kid"];
             report.holds(format!("{name}, named {kid}"), status == expected, status);
         }
-        let ready = rig.send(&Call::new("GET", "/readyz")).await.unwrap();
+        let ready = app.send(&Call::new("GET", "/readyz")).await.unwrap();
         report.holds(
             format!("{name}: not ready"),
             ready.status == 503,
             ready.status,
         );
-        report.holds(name, rig.seen.count() == 0, "the handler ran");
+        report.holds(name, app.seen.count() == 0, "the handler ran");
     }
     report.finish();
 }
@@ -575,27 +576,27 @@ async fn odd_kids() {
     ] {
         let mut jwk = second().jwk(ODD);
         jwk["kid"] = kid.clone();
-        let rig = with(&jwk).await;
+        let app = with(&jwk).await;
         let mut fits = vec![
-            rig.fit().headless("kid"),
-            rig.fit().head("kid", ""),
-            odd(rig.fit()),
+            app.fit().headless("kid"),
+            app.fit().head("kid", ""),
+            odd(app.fit()),
         ];
         if !kid.is_string() {
-            fits.push(rig.fit().head("kid", kid.clone()));
-            fits.push(rig.fit().head("kid", kid.to_string()));
+            fits.push(app.fit().head("kid", kid.clone()));
+            fits.push(app.fit().head("kid", kid.to_string()));
         }
         for fit in fits {
             report.case(
                 format!("published {kid}, named {}", fit.header["kid"]),
-                rig.refused(&fit.sign(second())).await,
+                app.rejects(&fit.sign(second())).await,
             );
         }
     }
-    let rig = with(&but(second().jwk(ODD), "kid", Value::Null)).await;
+    let app = with(&but(second().jwk(ODD), "kid", Value::Null)).await;
     report.case(
         "published without, named without",
-        rig.refused(&rig.fit().headless("kid").sign(second())).await,
+        app.rejects(&app.fit().headless("kid").sign(second())).await,
     );
     for (published, named) in [
         ("odd", "Odd"),
@@ -604,10 +605,10 @@ async fn odd_kids() {
         ("a/b", "a%2Fb"),
         ("é", "e\u{301}"),
     ] {
-        let rig = with(&second().jwk(published)).await;
+        let app = with(&second().jwk(published)).await;
         report.case(
             format!("published {published:?}, named {named:?}"),
-            rig.refused(&rig.fit().head("kid", named).sign(second()))
+            app.rejects(&app.fit().head("kid", named).sign(second()))
                 .await,
         );
     }
@@ -636,17 +637,17 @@ async fn one_kid_for_several() {
             ("before", [other.clone(), good.clone()]),
             ("behind", [good.clone(), other.clone()]),
         ] {
-            let rig = Rig::with_keys(key_set(&[
+            let app = TestApp::with_keys(key_set(&[
                 keys[0].clone(),
                 keys[1].clone(),
                 third().jwk(FIRST_KID),
             ]))
             .await;
-            let fit = odd(rig.fit());
-            let outcome = rig.let_in(&rig.tick(&fit.sign(second())), &fit).await;
+            let fit = odd(app.fit());
+            let outcome = app.accepts(&app.tick(&fit.sign(second())), &fit).await;
             report.case(format!("{name} {order}: the good one"), outcome);
             if let Some(key) = key {
-                let status = rig.status(&odd(rig.fit()).sign(key)).await;
+                let status = app.status(&odd(app.fit()).sign(key)).await;
                 report.holds(
                     format!("{name} {order}: the odd one"),
                     status == 401,
@@ -659,21 +660,21 @@ async fn one_kid_for_several() {
                     .to_vec()
             };
             for (form, token) in [
-                ("a third", odd(rig.fit()).sign(stranger())),
+                ("a third", odd(app.fit()).sign(stranger())),
                 (
                     "HMAC",
-                    odd(rig.fit()).head("alg", "HS256").sign_with(secret),
+                    odd(app.fit()).head("alg", "HS256").sign_with(secret),
                 ),
-                ("HMAC by the name RS256", odd(rig.fit()).sign_with(secret)),
+                ("HMAC by the name RS256", odd(app.fit()).sign_with(secret)),
             ] {
-                let status = rig.status(&token).await;
+                let status = app.status(&token).await;
                 report.holds(format!("{name} {order}: {form}"), status == 401, status);
             }
         }
     }
 
     // Two good ones: whether both are taken or none is a matter of taste, but not a third.
-    let rig = Rig::with_keys(key_set(&[
+    let app = TestApp::with_keys(key_set(&[
         first().jwk(ODD),
         second().jwk(ODD),
         long4096().jwk(ODD),
@@ -687,7 +688,7 @@ async fn one_kid_for_several() {
         ("another kid's", third(), &[401]),
         ("a stranger's", stranger(), &[401]),
     ] {
-        let status = rig.status(&odd(rig.fit()).sign(key)).await;
+        let status = app.status(&odd(app.fit()).sign(key)).await;
         report.holds(
             format!("all good: {name}"),
             statuses.contains(&status),
@@ -704,12 +705,12 @@ async fn one_kid_for_several() {
         })
         .collect();
     keys.push(third().jwk(FIRST_KID));
-    let rig = Rig::with_keys(key_set(&keys)).await;
-    let token = odd(rig.fit()).sign_with(|_| vec![1; 1024]);
-    assert_eq!(rig.status(&token).await, 401);
+    let app = TestApp::with_keys(key_set(&keys)).await;
+    let token = odd(app.fit()).sign_with(|_| vec![1; 1024]);
+    assert_eq!(app.status(&token).await, 401);
     let started = Instant::now();
     for _ in 0..20 {
-        assert_eq!(rig.status(&token).await, 401);
+        assert_eq!(app.status(&token).await, 401);
     }
     let took = started.elapsed();
     report.holds(

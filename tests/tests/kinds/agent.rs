@@ -108,7 +108,7 @@ fn rig() -> Rig {
     }
 }
 
-fn asked(method: &str, text: &str) -> Value {
+fn rpc_request(method: &str, text: &str) -> Value {
     let message = json!({ "role": "ROLE_USER", "parts": [{ "text": text }] });
     json!({ "jsonrpc": "2.0", "id": "7", "method": method, "params": { "message": message } })
 }
@@ -123,13 +123,13 @@ fn events(text: &str) -> Vec<Value> {
 
 impl Rig {
     async fn ask(&self, key: &str, method: &str, text: &str) -> (u16, String, String) {
-        let call = self.harness.call(key).json(&asked(method, text));
-        let answer = call.send().await;
-        let kind = answer.headers()["content-type"]
+        let call = self.harness.call(key).json(&rpc_request(method, text));
+        let response = call.send().await;
+        let kind = response.headers()["content-type"]
             .to_str()
             .unwrap()
             .to_owned();
-        (answer.status(), kind, answer.text())
+        (response.status(), kind, response.text())
     }
 
     /// A stream whose updates are sent by the test.
@@ -145,7 +145,7 @@ impl Rig {
             .unwrap();
         let call = self.harness.platform().call(handler);
         let request = call
-            .json(&asked("SendStreamingMessage", "tell"))
+            .json(&rpc_request("SendStreamingMessage", "tell"))
             .into_request();
         let response = self.harness.app().router().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -176,11 +176,11 @@ async fn a_streaming_agent_is_called_as_jira_calls_one() {
     assert_eq!(timeout("streaming"), Duration::from_secs(900));
     assert_eq!(timeout("single"), Duration::from_secs(55));
 
-    let answer = rig.harness.call("streaming").send().await;
-    assert_eq!(answer.status(), 200);
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    assert_eq!(answer.headers()["cache-control"], "no-cache");
-    let events = events(&answer.text());
+    let response = rig.harness.call("streaming").send().await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    assert_eq!(response.headers()["cache-control"], "no-cache");
+    let events = events(&response.text());
     let results: Vec<&Value> = events.iter().map(|event| &event["result"]).collect();
     let completed =
         json!({ "taskId": "t", "contextId": "c", "status": { "state": "TASK_STATE_COMPLETED" } });
@@ -312,15 +312,15 @@ async fn a_body_that_is_no_request_gets_an_error_of_json_rpc() {
             -32602,
         ),
     ] {
-        let answer = rig.harness.call("single").body(body).send().await;
-        assert_eq!(answer.status(), 200, "{body}");
-        let answer = answer.json();
+        let response = rig.harness.call("single").body(body).send().await;
+        assert_eq!(response.status(), 200, "{body}");
+        let response = response.json();
         assert_eq!(
-            (&answer["jsonrpc"], &answer["id"]),
+            (&response["jsonrpc"], &response["id"]),
             (&json!("2.0"), &id),
             "{body}"
         );
-        assert_eq!(answer["error"]["code"], code, "{body}");
+        assert_eq!(response["error"]["code"], code, "{body}");
     }
     let fine = r#"{"id":null,"method":"message/send","params":null}"#;
     let fine = rig.harness.call("single").body(fine).send().await.json();

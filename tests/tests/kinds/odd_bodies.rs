@@ -102,10 +102,10 @@ fn harness() -> &'static Harness {
 }
 
 async fn read(key: &str, body: impl Into<Vec<u8>>) -> (u16, String) {
-    let answer = harness().call(key).body(body).send().await;
-    let seen = answer.json();
+    let response = harness().call(key).body(body).send().await;
+    let seen = response.json();
     let text = seen["read"].as_str().map(str::to_owned);
-    (answer.status(), text.unwrap_or_else(|| answer.text()))
+    (response.status(), text.unwrap_or_else(|| response.text()))
 }
 
 /// A body with every field that a kind's payload knows.
@@ -244,9 +244,9 @@ async fn no_value_of_any_shape_refuses_a_call() {
             for odd in odd_values() {
                 let mut body = sample.clone();
                 *body.pointer_mut(&place).unwrap() = odd;
-                let (status, answer) = read(key, body.to_string()).await;
+                let (status, response) = read(key, body.to_string()).await;
                 if status != 200 {
-                    refused.push(format!("{key} {body}: {status} {answer}"));
+                    refused.push(format!("{key} {body}: {status} {response}"));
                 }
             }
         }
@@ -351,8 +351,8 @@ async fn a_repeated_member_refuses_no_call() {
         };
         for (name, value) in &members {
             let body = format!("{{{name:?}:{value},{name:?}:{value}}}");
-            let (status, answer) = read(key, body.clone()).await;
-            assert_eq!(status, 200, "{key} {body}: {answer}");
+            let (status, response) = read(key, body.clone()).await;
+            assert_eq!(status, 200, "{key} {body}: {response}");
         }
     }
 }
@@ -487,12 +487,12 @@ async fn a_platforms_body_may_have_any_content_type_or_none() {
     ] {
         for (key, sample) in samples() {
             let call = harness().call(key).json(&sample);
-            let answer = call.header("content-type", content_type).send().await;
+            let response = call.header("content-type", content_type).send().await;
             assert_eq!(
-                answer.status(),
+                response.status(),
                 200,
                 "{key} {content_type}: {}",
-                answer.text()
+                response.text()
             );
         }
     }

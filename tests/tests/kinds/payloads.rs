@@ -106,15 +106,15 @@ fn harness() -> &'static Harness {
     })
 }
 
-async fn answer(key: &str, body: Value) -> Value {
-    let answer = harness().call(key).json(&body).send().await;
-    assert_eq!(answer.status(), 200, "{key} {body}: {}", answer.text());
-    answer.json()
+async fn response(key: &str, body: Value) -> Value {
+    let response = harness().call(key).json(&body).send().await;
+    assert_eq!(response.status(), 200, "{key} {body}: {}", response.text());
+    response.json()
 }
 
 #[tokio::test]
 async fn a_merge_checks_parts_have_names() {
-    let asked = json!({
+    let request = json!({
         "workspace": { "uuid": "{w}", "slug": "team" }, "repository": { "uuid": "{r}" },
         "pullrequest": { "id": 123, "draft": true }, "trigger": { "type": "on-code-pushed" },
         "mergeProperties": { "commitMessage": "Merged", "commitMessageTruncated": false,
@@ -123,7 +123,7 @@ async fn a_merge_checks_parts_have_names() {
     });
     let rest = json!([{ "slug": "team" }, { "draft": true }, { "later": 1 }]);
     let expected = json!(["{w}", "{r}", 123, "on-code-pushed", "Merged", true, rest]);
-    assert_eq!(answer("merge", asked).await, expected);
+    assert_eq!(response("merge", request).await, expected);
 }
 
 #[tokio::test]
@@ -147,13 +147,13 @@ async fn a_pipelines_parts_have_names() {
         "rest": { "later": 1 },
         "answer": { "pipelines_configuration": { "pipelines": {} } },
     });
-    assert_eq!(answer("pipeline", pushed).await, expected);
+    assert_eq!(response("pipeline", pushed).await, expected);
 }
 
 #[tokio::test]
 async fn a_pipeline_without_a_configuration_is_answered_with_an_empty_one() {
-    for asked in [json!({}), json!({ "pipelines_configuration": null })] {
-        let seen = answer("pipeline", asked).await;
+    for request in [json!({}), json!({ "pipelines_configuration": null })] {
+        let seen = response("pipeline", request).await;
         assert_eq!(seen["answer"], json!({ "pipelines_configuration": {} }));
     }
 }
@@ -165,16 +165,17 @@ async fn a_transitions_parts_have_names() {
         "postFunction": { "id": "f" }, "later": true,
     });
     let expected = json!(["10050", "7", "f", { "body": "x" }, { "later": true }]);
-    assert_eq!(answer("transition", done).await, expected);
-    let bare = answer("transition", json!({})).await;
+    assert_eq!(response("transition", done).await, expected);
+    let bare = response("transition", json!({})).await;
     assert_eq!(bare, json!([null, null, null, null, {}]));
 }
 
 #[tokio::test]
 async fn an_actions_unknown_fields_are_kept_beside_its_inputs() {
-    let asked = json!({ "issueKey": "DEV-1", "context": { "cloudId": "c" }, "contextToken": "t" });
+    let request =
+        json!({ "issueKey": "DEV-1", "context": { "cloudId": "c" }, "contextToken": "t" });
     let expected = json!(["DEV-1", "c", { "contextToken": "t" }]);
-    assert_eq!(answer("act", asked).await, expected);
+    assert_eq!(response("act", request).await, expected);
 }
 
 #[tokio::test]
@@ -211,13 +212,13 @@ async fn a_field_of_another_shape_refuses_no_call() {
             json!({ "changelog": { "id": [] }, "comment": { "id": {} } }),
         ),
     ] {
-        answer(key, body).await;
+        response(key, body).await;
     }
     // What can be read of them, is.
     let text = json!({ "pullrequest": { "id": "12" } });
-    assert_eq!(answer("merge", text).await[2], 12);
+    assert_eq!(response("merge", text).await[2], 12);
     assert_eq!(
-        answer("pipeline", json!({ "build_number": "12" })).await["pipeline"][1],
+        response("pipeline", json!({ "build_number": "12" })).await["pipeline"][1],
         12
     );
 }
@@ -231,5 +232,5 @@ async fn macros_are_rendered_one_after_the_other_in_either_form() {
         { "localId": "a", "contentType": "adf", "value": "{\"count\":0,\"type\":\"doc\"}", "cache": { "ttlSeconds": 0 } },
         { "localId": "c", "contentType": "xhtml", "value": "<p>2</p>" },
     ] });
-    assert_eq!(answer("render", macros).await, expected);
+    assert_eq!(response("render", macros).await, expected);
 }

@@ -9,7 +9,7 @@ use forge_remote::kinds::*;
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
-use forge_remote_tests::logged::Logged;
+use forge_remote_tests::log_capture::LogCapture;
 use serde_json::{Value, json};
 
 /// Answers what it is told to.
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 ])]
 async fn chosen(request: WebTriggerRequest) -> Response {
     match request.json::<Value>() {
-        Ok(answer) => Json(answer).into_response(),
+        Ok(response) => Json(response).into_response(),
         Err(_) => WebTriggerOutput::new(request.text().unwrap()).into_response(),
     }
 }
@@ -28,7 +28,7 @@ async fn chosen(request: WebTriggerRequest) -> Response {
 #[web_trigger]
 async fn free(request: WebTriggerRequest) -> Response {
     match request.json::<Value>() {
-        Ok(answer) => Json(answer).into_response(),
+        Ok(response) => Json(response).into_response(),
         Err(_) => WebTriggerResponse::new(404, "")
             .status_text("Nothing here")
             .into_response(),
@@ -72,7 +72,7 @@ fn outputs_are_what_their_parts_say() {
 async fn an_answer_that_the_options_exclude_is_an_error_before_forge_makes_it_one() {
     let harness = harness();
     let large = "x".repeat(100_000);
-    for (key, answer, status) in [
+    for (key, response, status) in [
         ("chosen", json!({ "outputKey": "accepted" }), 200),
         ("chosen", json!({ "outputKey": "a = b" }), 200),
         ("chosen", json!({ "outputKey": "accepted = 202" }), 500),
@@ -93,8 +93,8 @@ async fn an_answer_that_the_options_exclude_is_an_error_before_forge_makes_it_on
         ("free", json!({ "outputKey": "accepted" }), 500),
         ("free", json!({ "statusCode": 200, "body": large }), 200),
     ] {
-        let call = harness.call(key).json(&answer).send().await;
-        let shown = answer.to_string();
+        let call = harness.call(key).json(&response).send().await;
+        let shown = response.to_string();
         assert_eq!(
             call.status(),
             status,
@@ -102,34 +102,34 @@ async fn an_answer_that_the_options_exclude_is_an_error_before_forge_makes_it_on
             &shown[..shown.len().min(80)]
         );
         if status == 200 {
-            assert_eq!(call.json(), answer);
+            assert_eq!(call.json(), response);
         } else {
             // Why, the log says.
             assert!(!call.text().contains("output"), "{}", call.text());
         }
     }
-    for (answer, status) in [("gone", 200), ("goner", 500)] {
-        let call = harness.call("chosen").body(answer).send().await;
-        assert_eq!(call.status(), status, "{answer}");
+    for (response, status) in [("gone", 200), ("goner", 500)] {
+        let call = harness.call("chosen").body(response).send().await;
+        assert_eq!(call.status(), status, "{response}");
     }
 }
 
 #[tokio::test]
 async fn a_status_has_words_where_they_are_written() {
-    let answer = harness().call("free").body("-").send().await;
+    let response = harness().call("free").body("-").send().await;
     let expected =
         json!({ "statusCode": 404, "statusText": "Nothing here", "headers": {}, "body": "" });
-    assert_eq!(answer.json(), expected);
-    let answer = harness().call("seen").send().await;
-    assert_eq!(answer.json().get("statusText"), None);
+    assert_eq!(response.json(), expected);
+    let response = harness().call("seen").send().await;
+    assert_eq!(response.json().get("statusText"), None);
 }
 
 #[tokio::test]
 async fn a_description_is_known_by_what_it_always_has() {
     let harness = harness();
     let seen = async |body: Value| -> Value {
-        let answer = harness.call("seen").json(&body).send().await;
-        serde_json::from_str(answer.json()["body"].as_str().unwrap()).unwrap()
+        let response = harness.call("seen").json(&body).send().await;
+        serde_json::from_str(response.json()["body"].as_str().unwrap()).unwrap()
     };
     // Headers, a body and a query aren't required.
     let least = json!({ "method": "GET", "path": "/x1/a", "userPath": "" });
@@ -165,7 +165,7 @@ async fn a_description_is_known_by_what_it_always_has() {
 #[tokio::test]
 async fn what_is_nearly_a_description_is_told_without_a_word_of_it() {
     let harness = harness();
-    let log = Logged::default();
+    let log = LogCapture::default();
     let _logging = log.listen();
     const WARNING: &str = "looks like Forge's description of a request";
     for (body, warned) in [

@@ -5,7 +5,7 @@
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Fit, Harness};
-use forge_remote_tests::logged::Logged;
+use forge_remote_tests::log_capture::LogCapture;
 use serde_json::json;
 
 #[endpoint(pages = ["admin-page", "setup"])]
@@ -29,8 +29,8 @@ fn harness() -> Harness {
 #[tokio::test]
 async fn only_the_named_pages_reach_the_handler() {
     let harness = harness();
-    let logged = Logged::default();
-    let _guard = logged.listen();
+    let logged = LogCapture::default();
+    let _guard = logged.start();
     for (module_type, key, status) in [
         ("jira:adminPage", "admin-page", 200),
         ("xen:macro", "setup", 200),
@@ -44,26 +44,30 @@ async fn only_the_named_pages_reach_the_handler() {
             "core:endpoint" => fit.module(module_type, key).without("/principal"),
             _ => fit.module(module_type, key),
         };
-        let answer = harness.call("save-settings").fit(fit).send().await;
-        assert_eq!(answer.status(), status, "{module_type} {key}");
+        let response = harness.call("save-settings").fit(fit).send().await;
+        assert_eq!(response.status(), status, "{module_type} {key}");
         if status == 403 {
-            assert_eq!(answer.json()["error"]["code"], "wrong_page", "{answer:?}");
+            assert_eq!(
+                response.json()["error"]["code"],
+                "wrong_page",
+                "{response:?}"
+            );
             assert!(logged.take().contains("pages"), "the option is named");
         }
         // CORS: the page reads why.
-        assert_eq!(answer.headers()["access-control-allow-origin"], "*");
-        let answer = harness.call("show").fit(|fit| fit.module(module_type, key));
+        assert_eq!(response.headers()["access-control-allow-origin"], "*");
+        let response = harness.call("show").fit(|fit| fit.module(module_type, key));
         let show = if module_type == "core:endpoint" {
             401
         } else {
             200
         };
-        assert_eq!(answer.send().await.status(), show);
+        assert_eq!(response.send().await.status(), show);
     }
     let without = harness.call("save-settings");
     let without = without.fit(|fit| fit.without("/app/module/key"));
     assert_eq!(without.send().await.status(), 403);
     // The local platform calls as a page that may.
-    let answer = harness.call("save-settings").send().await;
-    assert_eq!((answer.status(), answer.json()), (200, json!(true)));
+    let response = harness.call("save-settings").send().await;
+    assert_eq!((response.status(), response.json()), (200, json!(true)));
 }

@@ -9,9 +9,9 @@ use forge_remote::client::AtlassianClient;
 use forge_remote::prelude::*;
 use forge_remote::token::MemoryTokens;
 use forge_remote::{BackgroundError, BoxError, Service, Shutdown, handler};
+use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;
-use forge_remote_tests::rig::{Rig, SOON};
-use forge_remote_tests::source::Answer;
+use forge_remote_tests::test_app::{SOON, TestApp};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
@@ -50,13 +50,13 @@ async fn goes_on(State(told): State<Told>, _: Tokens, _: AtlassianClient) -> Res
     std::future::pending().await
 }
 
-async fn served(change: impl FnOnce(App) -> App) -> (Rig, UnboundedReceiver<&'static str>) {
+async fn served(change: impl FnOnce(App) -> App) -> (TestApp, UnboundedReceiver<&'static str>) {
     let (send, receive) = unbounded_channel();
-    let rig = Rig::with(Answer::Keys(published()), |app| {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         change(app.token_store(MemoryTokens::new()).state(Told(send)))
     })
     .await;
-    (rig, receive)
+    (app, receive)
 }
 
 /// What is told next, or nothing in good time.
@@ -81,15 +81,15 @@ async fn a_task_that_fails_or_panics_begins_anew_later_and_later() {
         |app| app.background(panics_at_once),
     ];
     for task in tasks {
-        let (rig, mut told) = served(task).await;
+        let (app, mut told) = served(task).await;
         assert_eq!(next(&mut told).await, Some("started"));
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             // Until it sleeps: its failure is told before.
             nothing_comes(&mut told).await;
-            rig.clock
+            app.clock
                 .advance(Duration::from_secs(seconds) - Duration::from_millis(1));
             nothing_comes(&mut told).await;
-            rig.clock.advance(Duration::from_millis(1));
+            app.clock.advance(Duration::from_millis(1));
             assert_eq!(next(&mut told).await, Some("started"));
         }
     }
@@ -97,12 +97,12 @@ async fn a_task_that_fails_or_panics_begins_anew_later_and_later() {
 
 #[tokio::test]
 async fn a_task_ends_with_the_server() {
-    let (rig, mut told) = served(|app| app.background(goes_on)).await;
+    let (app, mut told) = served(|app| app.background(goes_on)).await;
     assert_eq!(next(&mut told).await, Some("started"));
     // The app answers beside it.
-    assert_eq!(rig.status(&rig.fit().token()).await, 200);
+    assert_eq!(app.status(&app.fit().token()).await, 200);
     assert!(told.try_recv().is_err());
-    drop(rig);
+    drop(app);
     assert_eq!(next(&mut told).await, Some("ended"));
 }
 

@@ -5,28 +5,28 @@
 use std::time::Duration;
 
 use forge_remote::App;
-use forge_remote_tests::http::{Call, Connection, Reply};
+use forge_remote_tests::http::{Call, Connection, HttpResponse};
+use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
-use forge_remote_tests::source::Answer;
+use forge_remote_tests::test_app::TestApp;
 
 /// Sends bytes, says that they were all, and takes every answer.
-async fn answers(rig: &Rig, bytes: &[u8]) -> Vec<Reply> {
-    let mut connection = Connection::open(rig.address).await.unwrap();
+async fn all_responses(app: &TestApp, bytes: &[u8]) -> Vec<HttpResponse> {
+    let mut connection = Connection::open(app.address).await.unwrap();
     connection.send(bytes).await;
     connection.finish().await;
-    let mut replies = Vec::new();
+    let mut responses = Vec::new();
     loop {
-        match tokio::time::timeout(Duration::from_secs(2), connection.reply()).await {
-            Ok(Ok(Some(reply))) => replies.push(reply),
-            Ok(Ok(None) | Err(_)) | Err(_) => return replies,
+        match tokio::time::timeout(Duration::from_secs(2), connection.response()).await {
+            Ok(Ok(Some(response))) => responses.push(response),
+            Ok(Ok(None) | Err(_)) | Err(_) => return responses,
         }
     }
 }
 
-fn statuses(replies: &[Reply]) -> Vec<u16> {
-    replies.iter().map(|reply| reply.status).collect()
+fn statuses(responses: &[HttpResponse]) -> Vec<u16> {
+    responses.iter().map(|response| response.status).collect()
 }
 
 /// A request by hand, its headers as they are.
@@ -44,9 +44,9 @@ fn by_hand(line: &str, headers: &[&str], body: &str) -> Vec<u8> {
 /// A request whose body holds another one: where its end is in doubt, the other must not run.
 #[tokio::test]
 async fn smuggling() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("smuggling");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let inner = format!(
         "POST /tick HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
     );
@@ -289,13 +289,13 @@ async fn smuggling() {
         for (form, target) in [("no token", "/tick"), ("nowhere", "/nowhere")] {
             let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
             let bytes = by_hand(&format!("POST {target} HTTP/1.1"), &headers, body);
-            let before = rig.seen.count();
-            let replies = answers(&rig, &bytes).await;
-            let outcome = match statuses(&replies).as_slice() {
-                [400 | 401 | 404 | 411 | 501] | [] => rig.unharmed(before).await,
+            let before = app.seen.count();
+            let responses = all_responses(&app, &bytes).await;
+            let outcome = match statuses(&responses).as_slice() {
+                [400 | 401 | 404 | 411 | 501] | [] => app.unharmed(before).await,
                 others => Err(format!(
                     "answered {others:?}; the handler ran {} times",
-                    rig.seen.count() - before
+                    app.seen.count() - before
                 )),
             };
             report.case(format!("{name}, {form}"), outcome);
@@ -308,18 +308,18 @@ async fn smuggling() {
 /// as part of it, so it must not be answered as a call of its own.
 #[tokio::test]
 async fn smuggling_behind_a_good_call() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("smuggling behind a good call");
     let inner = format!(
         "POST /tick HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-        rig.fit().token()
+        app.fit().token()
     );
     for (target, token, chunks) in [
-        ("/tick", rig.fit().token(), "0\r\n\r\n"),
-        ("/tick", rig.fit().token(), "2\r\n{}\r\n0\r\n\r\n"),
+        ("/tick", app.fit().token(), "0\r\n\r\n"),
+        ("/tick", app.fit().token(), "2\r\n{}\r\n0\r\n\r\n"),
         (
             "/echo",
-            rig.page().token(),
+            app.page().token(),
             "e\r\n{\"text\":\"abc\"}\r\n0\r\n\r\n",
         ),
     ] {
@@ -336,21 +336,21 @@ async fn smuggling_behind_a_good_call() {
             ),
         ] {
             for half_closed in [true, false] {
-                let before = rig.seen.count();
+                let before = app.seen.count();
                 let bytes = by_hand(&format!("POST {target} HTTP/1.1"), &headers, &body);
-                let mut connection = rig.open().await;
+                let mut connection = app.open().await;
                 connection.send(&bytes).await;
                 if half_closed {
                     connection.finish().await;
                 }
-                let mut replies = Vec::new();
-                while let Ok(Ok(Some(reply))) =
-                    tokio::time::timeout(Duration::from_millis(300), connection.reply()).await
+                let mut responses = Vec::new();
+                while let Ok(Ok(Some(response))) =
+                    tokio::time::timeout(Duration::from_millis(300), connection.response()).await
                 {
-                    replies.push(reply);
+                    responses.push(response);
                 }
-                let outcome = match (statuses(&replies).as_slice(), rig.seen.count() - before) {
-                    ([200], 1) | ([400], 0) => rig.unharmed(rig.seen.count()).await,
+                let outcome = match (statuses(&responses).as_slice(), app.seen.count() - before) {
+                    ([200], 1) | ([400], 0) => app.unharmed(app.seen.count()).await,
                     (others, ran) => Err(format!("answered {others:?}; handlers ran {ran} times")),
                 };
                 let form = if half_closed { "half-closed" } else { "open" };
@@ -367,11 +367,11 @@ async fn smuggling_behind_a_good_call() {
 /// A chunked body that isn't one: what comes behind it must not be taken for a request.
 #[tokio::test]
 async fn broken_chunks() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("broken chunks");
     let inner = format!(
         "POST /tick HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-        rig.fit().token()
+        app.fit().token()
     );
     let huge_extension = format!("2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(200_000));
     for (name, body) in [
@@ -395,18 +395,18 @@ async fn broken_chunks() {
         ("200,000 bytes of extension", &huge_extension),
         ("a NUL in the size", "2\0\r\n{}\r\n0\r\n\r\n"),
     ] {
-        let before = rig.seen.count();
+        let before = app.seen.count();
         let head = Call::post("/echo")
-            .bearer(&rig.page().token())
+            .bearer(&app.page().token())
             .header("Transfer-Encoding", "chunked")
             .unframed()
             .keep_alive();
         let bytes = [&head.bytes()[..], body.as_bytes(), inner.as_bytes()].concat();
-        let replies = answers(&rig, &bytes).await;
-        let outcome = if statuses(&replies).contains(&200) || replies.len() > 1 {
-            Err(format!("answered {:?}", statuses(&replies)))
+        let responses = all_responses(&app, &bytes).await;
+        let outcome = if statuses(&responses).contains(&200) || responses.len() > 1 {
+            Err(format!("answered {:?}", statuses(&responses)))
         } else {
-            rig.unharmed(before).await
+            app.unharmed(before).await
         };
         report.case(name, outcome);
     }
@@ -415,9 +415,9 @@ async fn broken_chunks() {
 
 #[tokio::test]
 async fn broken_heads() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("broken heads");
-    let auth = format!("Authorization: Bearer {}", rig.fit().token());
+    let auth = format!("Authorization: Bearer {}", app.fit().token());
     let auth = auth.as_str();
     let spaced = auth.replacen("Authorization:", "Authorization :", 1);
     let folded_name = auth.replacen("Authorization", "Author\r\n ization", 1);
@@ -503,15 +503,15 @@ async fn broken_heads() {
         ("rubbish", b"\xff\xfe\xfd\r\n\r\n".to_vec()),
     ];
     for (name, bytes) in cases {
-        let before = rig.seen.count();
-        let replies = answers(&rig, &bytes).await;
-        let ok = statuses(&replies)
+        let before = app.seen.count();
+        let responses = all_responses(&app, &bytes).await;
+        let ok = statuses(&responses)
             .iter()
             .all(|status| [400, 401, 404, 405, 408, 414, 431, 501, 505].contains(status));
         let outcome = if ok {
-            rig.unharmed(before).await
+            app.unharmed(before).await
         } else {
-            Err(format!("answered {:?}", statuses(&replies)))
+            Err(format!("answered {:?}", statuses(&responses)))
         };
         report.case(name, outcome);
     }
@@ -520,45 +520,45 @@ async fn broken_heads() {
 
 #[tokio::test]
 async fn floods() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("floods");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let refusals = [400, 413, 414, 431];
     for count in [150, 1000, 10_000, 100_000] {
-        let call = (0..count).fold(rig.tick(&token), |call, at| {
+        let call = (0..count).fold(app.tick(&token), |call, at| {
             call.header(format!("x-{at}"), "v")
         });
         report.case(
             format!("{count} headers"),
-            rig.refused_call(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &refusals).await,
         );
-        let call = (0..count).fold(rig.tick(&token), |call, _| call.header("x", ""));
+        let call = (0..count).fold(app.tick(&token), |call, _| call.header("x", ""));
         report.case(
             format!("{count} headers of one name"),
-            rig.refused_call(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &refusals).await,
         );
     }
     for kilobytes in [200, 1000, 10_000] {
         let long = "v".repeat(kilobytes * 1024);
-        let call = rig.tick(&token).header("x", &long);
+        let call = app.tick(&token).header("x", &long);
         report.case(
             format!("a value of {kilobytes} KiB"),
-            rig.refused_call(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &refusals).await,
         );
-        let call = rig.tick(&token).header(&long, "x");
+        let call = app.tick(&token).header(&long, "x");
         report.case(
             format!("a name of {kilobytes} KiB"),
-            rig.refused_call(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &refusals).await,
         );
         let call = Call::post(&format!("/tick?{long}")).bearer(&token);
         report.case(
             format!("a query of {kilobytes} KiB"),
-            rig.refused_call(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &refusals).await,
         );
         let call = Call::new(&"P".repeat(kilobytes * 1024), "/tick").bearer(&token);
         report.case(
             format!("a method of {kilobytes} KiB"),
-            rig.refused_call(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &refusals).await,
         );
     }
     report.finish();
@@ -567,15 +567,15 @@ async fn floods() {
 /// Heads and bodies that come slowly, or not at all, keep nobody else waiting.
 #[tokio::test]
 async fn slow_clients() {
-    let rig = Rig::start().await;
-    let call = rig.tick(&rig.fit().token()).bytes();
+    let app = TestApp::start().await;
+    let call = app.tick(&app.fit().token()).bytes();
     let page = Call::post("/echo")
-        .bearer(&rig.page().token())
+        .bearer(&app.page().token())
         .header("Content-Length", "1000")
         .unframed();
     let mut waiting = Vec::new();
     for at in 0..300 {
-        let mut connection = rig.open().await;
+        let mut connection = app.open().await;
         match at % 5 {
             0 => {}
             1 => drop(connection.send(b"P").await),
@@ -586,32 +586,32 @@ async fn slow_clients() {
         waiting.push(connection);
     }
     for _ in 0..20 {
-        let fit = rig.fit();
-        let call = rig.tick(&fit.token());
-        let answer = tokio::time::timeout(Duration::from_secs(1), rig.let_in(&call, &fit));
-        answer.await.expect("in time").unwrap();
+        let fit = app.fit();
+        let call = app.tick(&fit.token());
+        let response = tokio::time::timeout(Duration::from_secs(1), app.accepts(&call, &fit));
+        response.await.expect("in time").unwrap();
     }
     // Those that were only slow are served when they get to the end.
-    let before = rig.seen.count();
+    let before = app.seen.count();
     let mut late = waiting.pop().unwrap();
     late.send(&call[call.len() - 1..]).await;
-    assert_eq!(late.reply().await.unwrap().unwrap().status, 200);
-    assert_eq!(rig.seen.count(), before + 1);
+    assert_eq!(late.response().await.unwrap().unwrap().status, 200);
+    assert_eq!(app.seen.count(), before + 1);
 }
 
 /// A head that drips is cut off in the end.
 #[tokio::test]
 async fn dripping_head() {
+    use forge_remote_tests::jwks_server::JwksResponse;
     use forge_remote_tests::jws::published;
-    use forge_remote_tests::source::Answer;
 
-    let rig = Rig::with(Answer::Keys(published()), |app| {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         let second = Duration::from_secs(1);
         app.header_timeout(second).keep_alive(second)
     })
     .await;
-    let call = rig.tick(&rig.fit().token()).bytes();
-    let mut connection = rig.open().await;
+    let call = app.tick(&app.fit().token()).bytes();
+    let mut connection = app.open().await;
     let started = std::time::Instant::now();
     let mut at = 0;
     while at < call.len() && connection.send(&call[at..=at]).await {
@@ -628,55 +628,55 @@ async fn dripping_head() {
         call.len()
     );
     // So is a connection on which nothing comes.
-    let mut idle = rig.open().await;
+    let mut idle = app.open().await;
     assert!(idle.is_closed_within(Duration::from_secs(4)).await);
-    rig.unharmed(0).await.unwrap();
+    app.unharmed(0).await.unwrap();
 }
 
 /// A body that drips is cut off in the end.
 #[tokio::test]
 async fn dripping_body() {
     let short = |app: App| app.body_timeout(Duration::from_millis(700));
-    let rig = Rig::with(Answer::Keys(published()), short).await;
+    let app = TestApp::with(JwksResponse::Keys(published()), short).await;
     let head = Call::post("/echo")
-        .bearer(&rig.page().token())
+        .bearer(&app.page().token())
         .header("Content-Length", "100000")
         .unframed();
-    let mut connection = rig.open().await;
+    let mut connection = app.open().await;
     connection.send(&head.bytes()).await;
     let started = std::time::Instant::now();
     while started.elapsed() < Duration::from_secs(10) && connection.send(b" ").await {
         if connection
-            .has_answer_within(Duration::from_millis(100))
+            .has_response_within(Duration::from_millis(100))
             .await
         {
             break;
         }
     }
     let took = started.elapsed();
-    let reply = connection.reply().await.unwrap();
+    let response = connection.response().await.unwrap();
     assert!(
         took > Duration::from_millis(650) && took < Duration::from_secs(5),
         "{took:?}"
     );
-    assert!(reply.is_none_or(|reply| [400, 408, 413].contains(&reply.status)));
-    rig.unharmed(0).await.unwrap();
+    assert!(response.is_none_or(|response| [400, 408, 413].contains(&response.status)));
+    app.unharmed(0).await.unwrap();
 }
 
 /// The caller hangs up at any point.
 #[tokio::test]
 async fn hanging_up() {
-    let rig = Rig::start().await;
-    let before = rig.seen.count();
+    let app = TestApp::start().await;
+    let before = app.seen.count();
     let page = Call::post("/echo")
-        .bearer(&rig.page().token())
+        .bearer(&app.page().token())
         .body("{\"text\":\"hello\"}")
         .bytes();
     // At every point before the end; the last byte would make it a request.
     for at in (0..page.len() - 1).step_by(37) {
-        let mut connection = rig.open().await;
+        let mut connection = app.open().await;
         connection.send(&page[..at]).await;
         drop(connection);
     }
-    rig.unharmed(before).await.unwrap();
+    app.unharmed(before).await.unwrap();
 }

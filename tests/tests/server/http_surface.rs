@@ -5,19 +5,19 @@
 use std::time::{Duration, Instant};
 
 use forge_remote_tests::http::{Call, Connection};
+use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::{Rig, is_silent};
-use forge_remote_tests::source::Answer;
+use forge_remote_tests::test_app::{TestApp, is_silent};
 use serde_json::json;
 
 const MEBIBYTE: usize = 1024 * 1024;
 
 #[tokio::test]
 async fn methods() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("wrong methods");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     for method in [
         "GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "PROPFIND", "QUERY", "BREW",
         "post", "Post", "POSTX", "POS", "M-SEARCH",
@@ -25,12 +25,13 @@ async fn methods() {
         let call = Call::new(method, "/tick").bearer(&token);
         report.case(
             method,
-            rig.refused_call(&call.bytes(), &[405, 400, 501]).await,
+            app.rejects_bytes(&call.bytes(), &[405, 400, 501]).await,
         );
         let call = Call::new(method, "/tick");
         report.case(
             format!("{method} without a token"),
-            rig.refused_call(&call.bytes(), &[405, 401, 400, 501]).await,
+            app.rejects_bytes(&call.bytes(), &[405, 401, 400, 501])
+                .await,
         );
         for header in [
             "X-HTTP-Method-Override",
@@ -42,43 +43,46 @@ async fn methods() {
                 .header(header, "POST");
             report.case(
                 format!("{method} overridden by {header}"),
-                rig.refused_call(&call.bytes(), &[405, 400, 501]).await,
+                app.rejects_bytes(&call.bytes(), &[405, 400, 501]).await,
             );
         }
     }
     let call = Call::new("CONNECT", "backend.example.com:443").bearer(&token);
     report.case(
         "CONNECT",
-        rig.refused_call(&call.bytes(), &[400, 404, 405, 501]).await,
+        app.rejects_bytes(&call.bytes(), &[400, 404, 405, 501])
+            .await,
     );
     let call = Call::new("CONNECT", "/tick").bearer(&token);
     report.case(
         "CONNECT with a path",
-        rig.refused_call(&call.bytes(), &[400, 404, 405, 501]).await,
+        app.rejects_bytes(&call.bytes(), &[400, 404, 405, 501])
+            .await,
     );
     let call = Call::new("OPTIONS", "*").bearer(&token);
     report.case(
         "OPTIONS *",
-        rig.refused_call(&call.bytes(), &[400, 404, 405, 501]).await,
+        app.rejects_bytes(&call.bytes(), &[400, 404, 405, 501])
+            .await,
     );
 
-    let reply = rig
+    let response = app
         .send(&Call::new("GET", "/tick").bearer(&token))
         .await
         .unwrap();
     report.holds(
         "405 names what is allowed",
-        reply.header("allow") == Some("POST"),
-        format!("{:?}", reply.header("allow")),
+        response.header("allow") == Some("POST"),
+        format!("{:?}", response.header("allow")),
     );
     report.finish();
 }
 
 #[tokio::test]
 async fn paths() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("wrong paths");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let expected = [400, 404, 405, 414, 431];
     for path in [
         "/",
@@ -170,24 +174,25 @@ async fn paths() {
         let call = Call::post(path).bearer(&token);
         report.case(
             format!("{path:?}"),
-            rig.refused_call(&call.bytes(), &expected).await,
+            app.rejects_bytes(&call.bytes(), &expected).await,
         );
         let call = Call::post(path).bearer("rubbish");
         report.case(
             format!("{path:?} without a token"),
-            rig.refused_call(&call.bytes(), &[400, 401, 404, 405]).await,
+            app.rejects_bytes(&call.bytes(), &[400, 401, 404, 405])
+                .await,
         );
     }
     let long = format!("/{}", "a".repeat(100_000));
     report.case(
         "100,000 characters",
-        rig.refused_call(&Call::post(&long).bearer(&token).bytes(), &expected)
+        app.rejects_bytes(&Call::post(&long).bearer(&token).bytes(), &expected)
             .await,
     );
     let deep = "/a".repeat(20_000);
     report.case(
         "20,000 segments",
-        rig.refused_call(&Call::post(&deep).bearer(&token).bytes(), &expected)
+        app.rejects_bytes(&Call::post(&deep).bearer(&token).bytes(), &expected)
             .await,
     );
     for header in [
@@ -202,14 +207,14 @@ async fn paths() {
             .header(header, "/tick");
         report.case(
             format!("/nowhere with {header}"),
-            rig.refused_call(&call.bytes(), &expected).await,
+            app.rejects_bytes(&call.bytes(), &expected).await,
         );
         let call = Call::new("GET", "/healthz").header(header, "/tick");
-        let reply = rig.send(&call).await.unwrap();
+        let response = app.send(&call).await.unwrap();
         report.holds(
             format!("/healthz with {header}"),
-            reply.status == 200 && reply.text() == "ok\n",
-            reply.text(),
+            response.status == 200 && response.text() == "ok\n",
+            response.text(),
         );
     }
     report.finish();
@@ -218,28 +223,32 @@ async fn paths() {
 /// What needs no token tells nothing.
 #[tokio::test]
 async fn open_paths() {
-    let rig = Rig::start().await;
-    rig.until_status(200).await.unwrap();
-    let before = rig.seen.count();
+    let app = TestApp::start().await;
+    app.until_status(200).await.unwrap();
+    let before = app.seen.count();
     for path in ["/healthz", "/readyz"] {
-        let reply = rig.send(&Call::new("GET", path)).await.unwrap();
-        assert_eq!(reply.status, 200, "{path}");
-        assert!(reply.body.len() < 100, "{path}: {}", reply.text());
-        let reply = rig.send(&Call::new("HEAD", path)).await.unwrap();
-        assert_eq!((reply.status, reply.body.len()), (200, 0), "HEAD {path}");
+        let response = app.send(&Call::new("GET", path)).await.unwrap();
+        assert_eq!(response.status, 200, "{path}");
+        assert!(response.body.len() < 100, "{path}: {}", response.text());
+        let response = app.send(&Call::new("HEAD", path)).await.unwrap();
+        assert_eq!(
+            (response.status, response.body.len()),
+            (200, 0),
+            "HEAD {path}"
+        );
         for method in ["POST", "PUT", "DELETE"] {
-            let reply = rig.send(&Call::new(method, path)).await.unwrap();
-            assert_eq!(reply.status, 405, "{method} {path}");
+            let response = app.send(&Call::new(method, path)).await.unwrap();
+            assert_eq!(response.status, 405, "{method} {path}");
         }
     }
-    rig.unharmed(before).await.unwrap();
+    app.unharmed(before).await.unwrap();
 }
 
 #[tokio::test]
 async fn bodies() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("bad bodies");
-    let token = rig.page().token();
+    let token = app.page().token();
     let echo = || Call::post("/echo").bearer(&token);
     let json = || echo().header("Content-Type", "application/json");
     let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -332,12 +341,16 @@ async fn bodies() {
         &[415, 400],
     ));
     for (name, call, statuses) in cases {
-        report.case(name, rig.refused_call(&call.bytes(), statuses).await);
+        report.case(name, app.rejects_bytes(&call.bytes(), statuses).await);
         // Answered in JSON, for a page's `invokeRemote` takes nothing else.
-        let reply = rig.send(&call).await.unwrap();
-        let is_json = reply.header("content-type") == Some("application/json")
-            && reply.json()["error"]["code"].is_string();
-        report.holds(format!("{name}: answered in JSON"), is_json, reply.text());
+        let response = app.send(&call).await.unwrap();
+        let is_json = response.header("content-type") == Some("application/json")
+            && response.json()["error"]["code"].is_string();
+        report.holds(
+            format!("{name}: answered in JSON"),
+            is_json,
+            response.text(),
+        );
     }
     for (name, content_type) in [
         ("plain", "application/json"),
@@ -345,18 +358,18 @@ async fn bodies() {
         ("capitals", "Application/JSON"),
         ("problem", "application/problem+json"),
     ] {
-        let fit = rig.page();
+        let fit = app.page();
         let call = Call::post("/echo")
             .bearer(&fit.token())
             .header("Content-Type", content_type)
             .body(r#"{"text":"x"}"#);
-        report.case(name, rig.let_in(&call, &fit).await);
+        report.case(name, app.accepts(&call, &fit).await);
     }
-    let fit = rig.page();
+    let fit = app.page();
     let call = Call::post("/echo")
         .bearer(&fit.token())
         .body(r#"{"text":"x"}"#);
-    report.case("no content type", rig.let_in(&call, &fit).await);
+    report.case("no content type", app.accepts(&call, &fit).await);
 
     // The token comes first: whoever has none learns nothing about bodies.
     for body in ["hello", "{}", r#"{"text":"x"}"#, "[[[["] {
@@ -366,7 +379,7 @@ async fn bodies() {
             .body(body);
         report.case(
             format!("{body} without a token"),
-            rig.refused_call(&call.bytes(), &[401]).await,
+            app.rejects_bytes(&call.bytes(), &[401]).await,
         );
     }
     report.finish();
@@ -374,20 +387,20 @@ async fn bodies() {
 
 #[tokio::test]
 async fn large_bodies() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("large bodies");
     let json_of = |size: usize| format!("{{\"text\":\"{}\"}}", "x".repeat(size - 11));
 
-    let fit = rig.page();
+    let fit = app.page();
     let call = Call::post("/echo").bearer(&fit.token());
     report.case(
         "the largest",
-        rig.let_in(&call.clone().body(json_of(MEBIBYTE)), &fit)
+        app.accepts(&call.clone().body(json_of(MEBIBYTE)), &fit)
             .await,
     );
     report.case(
         "the largest in chunks",
-        rig.let_in(&call.clone().body(json_of(MEBIBYTE)).chunked(4096), &fit)
+        app.accepts(&call.clone().body(json_of(MEBIBYTE)).chunked(4096), &fit)
             .await,
     );
     for (name, size) in [
@@ -396,10 +409,10 @@ async fn large_bodies() {
         ("16 MiB", 16 * MEBIBYTE),
     ] {
         let call = call.clone().body(json_of(size));
-        report.case(name, rig.refused_call(&call.bytes(), &[413]).await);
+        report.case(name, app.rejects_bytes(&call.bytes(), &[413]).await);
         report.case(
             format!("{name}, in chunks"),
-            rig.refused_call(&call.chunked(65_536).bytes(), &[413])
+            app.rejects_bytes(&call.chunked(65_536).bytes(), &[413])
                 .await,
         );
     }
@@ -413,15 +426,15 @@ async fn large_bodies() {
         let call = call.clone().unframed().header("Content-Length", length);
         report.case(
             format!("Content-Length {length}, nothing sent"),
-            rig.refused_call(&call.bytes(), &[413, 400]).await,
+            app.rejects_bytes(&call.bytes(), &[413, 400]).await,
         );
-        let call = rig
-            .tick(&rig.fit().token())
+        let call = app
+            .tick(&app.fit().token())
             .unframed()
             .header("Content-Length", length);
         report.case(
             format!("Content-Length {length}, nothing sent, to a handler that reads none"),
-            rig.refused_call(&call.bytes(), &[413, 400]).await,
+            app.rejects_bytes(&call.bytes(), &[413, 400]).await,
         );
     }
     let call = Call::post("/tick")
@@ -430,45 +443,45 @@ async fn large_bodies() {
         .header("Content-Length", "1000000000000");
     report.case(
         "announced, without a token",
-        rig.refused_call(&call.bytes(), &[401, 413]).await,
+        app.rejects_bytes(&call.bytes(), &[401, 413]).await,
     );
     let call = Call::post("/tick")
         .bearer("rubbish")
         .body("x".repeat(3 * MEBIBYTE));
     report.case(
         "sent, without a token",
-        rig.refused_call(&call.bytes(), &[401, 413]).await,
+        app.rejects_bytes(&call.bytes(), &[401, 413]).await,
     );
     let call = Call::post("/nowhere").body("x".repeat(3 * MEBIBYTE));
     report.case(
         "sent, to nowhere",
-        rig.refused_call(&call.bytes(), &[404, 413]).await,
+        app.rejects_bytes(&call.bytes(), &[404, 413]).await,
     );
     report.finish();
 }
 
 #[tokio::test]
 async fn another_body_limit() {
-    let rig = Rig::with(Answer::Keys(published()), |app| app.body_limit(100)).await;
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| app.body_limit(100)).await;
     let mut report = Report::new("a body limit of 100 bytes");
-    let fit = rig.page();
+    let fit = app.page();
     let call = |size: usize| {
         Call::post("/echo")
             .bearer(&fit.token())
             .body(format!("{{\"text\":\"{}\"}}", "x".repeat(size - 11)))
     };
-    report.case("100 bytes", rig.let_in(&call(100), &fit).await);
+    report.case("100 bytes", app.accepts(&call(100), &fit).await);
     report.case(
         "101 bytes",
-        rig.refused_call(&call(101).bytes(), &[413]).await,
+        app.rejects_bytes(&call(101).bytes(), &[413]).await,
     );
     report.case(
         "100 bytes in chunks",
-        rig.let_in(&call(100).chunked(7), &fit).await,
+        app.accepts(&call(100).chunked(7), &fit).await,
     );
     report.case(
         "101 bytes in chunks",
-        rig.refused_call(&call(101).chunked(7).bytes(), &[413])
+        app.rejects_bytes(&call(101).chunked(7).bytes(), &[413])
             .await,
     );
     report.finish();
@@ -477,10 +490,10 @@ async fn another_body_limit() {
 /// A body without end is cut off, and costs no memory.
 #[tokio::test]
 async fn endless_body() {
-    let rig = Rig::start().await;
-    let mut connection = Connection::open(rig.address).await.unwrap();
+    let app = TestApp::start().await;
+    let mut connection = Connection::open(app.address).await.unwrap();
     let head = Call::post("/echo")
-        .bearer(&rig.page().token())
+        .bearer(&app.page().token())
         .header("Transfer-Encoding", "chunked")
         .unframed();
     connection.send(&head.bytes()).await;
@@ -491,16 +504,16 @@ async fn endless_body() {
         sent += chunk.len();
         tokio::task::yield_now().await;
     }
-    let reply = connection.reply().await.unwrap().expect("an answer");
-    assert_eq!(reply.status, 413, "{}", reply.text());
+    let response = connection.response().await.unwrap().expect("an answer");
+    assert_eq!(response.status, 413, "{}", response.text());
     assert!(sent < 32 * MEBIBYTE, "{sent} bytes were taken");
-    rig.unharmed(0).await.unwrap();
+    app.unharmed(0).await.unwrap();
 }
 
 /// Who has no token is answered before the body is there.
 #[tokio::test]
 async fn unfinished_body_without_a_token() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     for (name, call) in [
         (
             "length",
@@ -528,58 +541,58 @@ async fn unfinished_body_without_a_token() {
         ),
     ] {
         let started = Instant::now();
-        let mut connection = rig.open().await;
+        let mut connection = app.open().await;
         connection.send(&call.bytes()).await;
-        let reply = connection.reply().await.unwrap().expect(name);
-        assert_eq!(reply.status, 401, "{name}");
-        is_silent(&reply).expect(name);
+        let response = connection.response().await.unwrap().expect(name);
+        assert_eq!(response.status, 401, "{name}");
+        is_silent(&response).expect(name);
         assert!(started.elapsed() < Duration::from_secs(1), "{name}");
     }
-    rig.unharmed(0).await.unwrap();
+    app.unharmed(0).await.unwrap();
 }
 
 /// Errors of the framework are JSON, and name nothing of the inside.
 #[tokio::test]
 async fn errors_are_json() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     for (call, status) in [
         (Call::post("/nowhere"), 404),
         (Call::new("GET", "/tick"), 405),
         (Call::post("/tick"), 401),
         (
-            Call::post("/echo").bearer(&rig.page().token()).body("x"),
+            Call::post("/echo").bearer(&app.page().token()).body("x"),
             400,
         ),
         (
-            rig.tick(&rig.fit().token())
+            app.tick(&app.fit().token())
                 .header("x-forge-oauth-system", "a b"),
             400,
         ),
         (
-            rig.tick(&rig.fit().token())
+            app.tick(&app.fit().token())
                 .header("x-forge-oauth-system", "a")
                 .header("x-forge-oauth-system", "b"),
             400,
         ),
     ] {
-        let reply = rig.send(&call).await.unwrap();
-        assert_eq!(reply.status, status, "{}", reply.text());
+        let response = app.send(&call).await.unwrap();
+        assert_eq!(response.status, status, "{}", response.text());
         assert_eq!(
-            reply.header("content-type"),
+            response.header("content-type"),
             Some("application/json"),
             "{status}"
         );
         assert!(
-            reply.json()["error"]["code"].is_string(),
+            response.json()["error"]["code"].is_string(),
             "{}",
-            reply.text()
+            response.text()
         );
         for header in ["server", "x-powered-by"] {
-            assert_eq!(reply.header(header), None, "{status}");
+            assert_eq!(response.header(header), None, "{status}");
         }
         for inside in ["axum", "hyper", "serde", "src/", "panicked", ".rs"] {
-            assert!(!reply.text().contains(inside), "{}", reply.text());
+            assert!(!response.text().contains(inside), "{}", response.text());
         }
     }
-    assert_eq!(json!(rig.seen.count()), json!(0));
+    assert_eq!(json!(app.seen.count()), json!(0));
 }

@@ -8,8 +8,8 @@ use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::token::MemoryTokens;
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{APP_ID, Fit, published};
-use forge_remote_tests::source::{Answer, KeySource};
 
 #[derive(Clone)]
 struct Db;
@@ -122,7 +122,7 @@ async fn an_app_id_in_capitals() {
         .handler(handler!(elsewhere::sweep))
         .remote(backend())
         .app_id(uuid.to_uppercase());
-    let source = KeySource::start(Answer::Keys(published())).await;
+    let source = JwksServer::start(JwksResponse::Keys(published())).await;
     let router = app.jwks_url(source.url()).build().unwrap().router();
     let fit = Fit::backend(std::time::SystemTime::now(), "sweep").token();
     let request = forge_remote::http::Request::post("/sweep")

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use forge_remote::prelude::*;
 use forge_remote_tests::http::Call;
+use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;
-use forge_remote_tests::logged::Logged;
-use forge_remote_tests::rig::Rig;
-use forge_remote_tests::source::Answer;
+use forge_remote_tests::log_capture::LogCapture;
+use forge_remote_tests::test_app::TestApp;
 
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,25 +36,25 @@ async fn quoting(body: String) -> Result<()> {
     Err(format!("unexpected `{body}`").into())
 }
 
-async fn rig() -> Rig {
-    let rig = Rig::with(Answer::Keys(published()), |app| {
+async fn logging_app() -> TestApp {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         app.handler(forge_remote::handler!(sorted))
             .handler(forge_remote::handler!(quoting))
     })
     .await;
-    rig.until_status(200).await.unwrap();
-    rig
+    app.until_status(200).await.unwrap();
+    app
 }
 
 /// Refusals are logged ten times a minute for each reason, and counted beyond that.
 #[tokio::test]
 async fn refusals_do_not_fill_the_log() {
-    let logged = Logged::default();
-    let _guard = logged.listen();
-    let rig = rig().await;
+    let logged = LogCapture::default();
+    let _guard = logged.start();
+    let app = logging_app().await;
     // Each with what is logged for it.
     let calls = || {
-        let page = rig.page().token();
+        let page = app.page().token();
         [
             ("refused: no valid", Call::post("/tick")),
             ("no handler has this path", Call::post("/nowhere")),
@@ -72,19 +72,19 @@ async fn refusals_do_not_fill_the_log() {
     for (line, call) in calls() {
         logged.take();
         for _ in 0..40 {
-            assert!(rig.send(&call).await.unwrap().status >= 400);
+            assert!(app.send(&call).await.unwrap().status >= 400);
         }
         let log = logged.take();
         assert_eq!(log.matches(line).count(), 10, "{line}:\n{log}");
         assert!(!log.contains("suppressed="), "{log}");
     }
     // Another reason has lines of its own.
-    rig.send(&rig.tick("rubbish")).await.unwrap();
+    app.send(&app.tick("rubbish")).await.unwrap();
     assert_eq!(logged.take().matches("refused: no valid").count(), 1);
 
-    rig.clock.advance(Duration::from_secs(60));
+    app.clock.advance(Duration::from_secs(60));
     for (line, call) in calls() {
-        rig.send(&call).await.unwrap();
+        app.send(&call).await.unwrap();
         let log = logged.take();
         assert!(log.contains("suppressed=30"), "{line}:\n{log}");
     }
@@ -93,11 +93,11 @@ async fn refusals_do_not_fill_the_log() {
 /// What a caller writes stays on the line it is quoted in.
 #[tokio::test]
 async fn no_caller_forges_a_line() {
-    let logged = Logged::default();
-    let _guard = logged.listen();
-    let rig = rig().await;
+    let logged = LogCapture::default();
+    let _guard = logged.start();
+    let app = logging_app().await;
     logged.take();
-    let page = || rig.page().token();
+    let page = || app.page().token();
     let forged = "%0AERROR%20forged%0D%1B%5B31m";
     for call in [
         Call::post(&format!("/sorted?sort=x{forged}")).bearer(&page()),
@@ -106,7 +106,7 @@ async fn no_caller_forges_a_line() {
             .bearer(&page())
             .body("x\nERROR forged\r\u{1b}[31m\u{2028}"),
     ] {
-        assert!(rig.send(&call).await.unwrap().status >= 400);
+        assert!(app.send(&call).await.unwrap().status >= 400);
         let log = logged.take();
         assert!(log.contains("forged"), "{log}");
         assert!(

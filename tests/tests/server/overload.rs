@@ -9,8 +9,8 @@ use std::time::Duration;
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
-use forge_remote_tests::logged::Logged;
-use forge_remote_tests::rig::SOON;
+use forge_remote_tests::log_capture::LogCapture;
+use forge_remote_tests::test_app::SOON;
 use tokio::sync::Semaphore;
 
 /// Handlers take a permit of the first to end, and add one to the second then.
@@ -77,7 +77,7 @@ fn harness(change: impl FnOnce(App) -> App) -> (Harness, Gate) {
     (Harness::new(change(app)).unwrap(), gate)
 }
 
-async fn logs(logged: &Logged, text: &str) {
+async fn logs(logged: &LogCapture, text: &str) {
     let logs = async {
         while !logged.has(text) {
             tokio::task::yield_now().await;
@@ -95,8 +95,8 @@ async fn calls_in_flight_are_bounded() {
     let refused = async {
         loop {
             let call = harness.call("held").send();
-            if let Ok(answer) = tokio::time::timeout(Duration::from_millis(20), call).await {
-                break answer;
+            if let Ok(response) = tokio::time::timeout(Duration::from_millis(20), call).await {
+                break response;
             }
         }
     };
@@ -122,11 +122,11 @@ async fn calls_in_flight_are_bounded() {
 #[tokio::test]
 async fn an_overdue_handler_runs_to_its_end_and_its_caller_gets_503() {
     let (harness, gate) = harness(|app| app.response_timeout(Duration::from_millis(50)));
-    let answer = tokio::time::timeout(SOON, harness.call("held").send()).await;
-    let answer = answer.expect("it has no deadline");
-    assert_eq!(answer.status(), 503);
-    assert_eq!(answer.headers()["retry-after"], "5");
-    assert_eq!(answer.json()["error"]["code"], "overdue");
+    let response = tokio::time::timeout(SOON, harness.call("held").send()).await;
+    let response = response.expect("it has no deadline");
+    assert_eq!(response.status(), 503);
+    assert_eq!(response.headers()["retry-after"], "5");
+    assert_eq!(response.json()["error"]["code"], "overdue");
     gate.0.add_permits(1);
     gate.passed().await;
 }
@@ -142,8 +142,8 @@ async fn a_caller_waits_as_long_as_forge() {
 
 #[tokio::test]
 async fn a_panic_after_the_response_is_logged() {
-    let logged = Logged::default();
-    let _listening = logged.listen();
+    let logged = LogCapture::default();
+    let _listening = logged.start();
     let (harness, gate) = harness(|app| app.response_timeout(Duration::from_millis(50)));
     assert_eq!(
         harness.call("panics-late-trigger").send().await.status(),
@@ -155,8 +155,8 @@ async fn a_panic_after_the_response_is_logged() {
 
 #[tokio::test]
 async fn failures_of_spawned_work_are_logged() {
-    let logged = Logged::default();
-    let _listening = logged.listen();
+    let logged = LogCapture::default();
+    let _listening = logged.start();
     let (harness, gate) = harness(|app| app);
     assert_eq!(
         harness

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote_tests::http::{Connection, exchange};
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::published;
-use forge_remote_tests::logged::Logged;
-use forge_remote_tests::plain::Plain;
-use forge_remote_tests::rig::SOON;
-use forge_remote_tests::served::{Served, peer_with_small_buffer, small_buffers};
-use forge_remote_tests::source::{Answer, KeySource};
+use forge_remote_tests::log_capture::LogCapture;
+use forge_remote_tests::plain_process::PlainProcess;
+use forge_remote_tests::served_app::{ServedApp, peer_with_small_buffer, small_buffers};
+use forge_remote_tests::test_app::SOON;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -46,15 +46,15 @@ async fn held(State(gate): State<Gate>) -> StatusCode {
     StatusCode::OK
 }
 
-async fn served(change: impl FnOnce(App) -> App) -> (Served, Gate) {
+async fn served(change: impl FnOnce(App) -> App) -> (ServedApp, Gate) {
     let gate = Gate::new();
     let app = App::empty().handler(handler!(held)).state(gate.clone());
-    (Served::start(change(app)).await, gate)
+    (ServedApp::start(change(app)).await, gate)
 }
 
 async fn status(connection: &mut Connection) -> u16 {
     connection
-        .reply()
+        .response()
         .await
         .unwrap()
         .expect("a response")
@@ -67,18 +67,18 @@ async fn health(connection: &mut Connection) -> u16 {
 }
 
 /// A process that may open 300 files.
-async fn with_300_files() -> (Plain, KeySource) {
-    let keys = KeySource::start(Answer::Keys(published())).await;
+async fn with_300_files() -> (PlainProcess, JwksServer) {
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let mut command = Command::new("sh");
     let program = env!("CARGO_BIN_EXE_plain_app");
     command.args(["-c", &format!("ulimit -n 300; exec {program}")]);
-    (Plain::start(command, &keys).await, keys)
+    (PlainProcess::start(command, &keys).await, keys)
 }
 
 async fn is_healthy(address: SocketAddr) {
     let started = Instant::now();
-    let reply = exchange(address, HEALTH).await.unwrap().unwrap();
-    assert_eq!(reply.status, 200);
+    let response = exchange(address, HEALTH).await.unwrap().unwrap();
+    assert_eq!(response.status, 200);
     let took = started.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
@@ -150,7 +150,7 @@ async fn a_handler_may_take_longer_than_a_head_or_an_idle_connection() {
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_closed() {
     let app = App::empty().handler(handler!(held)).state(Gate::new());
-    let served = Served::start_on(small_buffers(), app.write_timeout(SHORT)).await;
+    let served = ServedApp::start_on(small_buffers(), app.write_timeout(SHORT)).await;
     let mut peer = peer_with_small_buffer(served.address).await;
     // The server stops reading once it can't write, and then this can't write either.
     let requests = HEALTH.repeat(1000);
@@ -193,7 +193,7 @@ async fn a_connection_waits_while_all_have_calls() {
     gate.begun().await;
     let mut waiting = served.open().await;
     assert!(waiting.send(HEALTH).await);
-    assert!(!waiting.has_answer_within(SHORT).await);
+    assert!(!waiting.has_response_within(SHORT).await);
     gate.1.add_permits(2);
     assert_eq!(status(&mut first).await, 200);
     assert_eq!(status(&mut second).await, 200);
@@ -212,15 +212,15 @@ async fn a_request_has_one_host() {
         ("GET /healthz HTTP/1.0\r\n", 200),
     ] {
         let bytes = format!("{head}Connection: close\r\n\r\n");
-        let reply = exchange(served.address, bytes.as_bytes()).await.unwrap();
-        assert_eq!(reply.unwrap().status, expected, "{head}");
+        let response = exchange(served.address, bytes.as_bytes()).await.unwrap();
+        assert_eq!(response.unwrap().status, expected, "{head}");
     }
 }
 
 #[tokio::test]
 async fn a_reset_is_noticed_and_a_half_closed_caller_gets_its_response() {
-    let logged = Logged::default();
-    let _listening = logged.listen();
+    let logged = LogCapture::default();
+    let _listening = logged.start();
     let (served, gate) = served(|app| app).await;
 
     let mut half_closed = served.begin("held").await;

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use forge_remote_tests::http::{Call, Connection, send};
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{APP_ID, Fit, published};
-use forge_remote_tests::rig::until;
-use forge_remote_tests::source::{Answer, KeySource};
 use forge_remote_tests::stores::Folder;
+use forge_remote_tests::test_app::eventually;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
@@ -93,7 +93,7 @@ async fn certificates_that_come_late() {
     let log = app.log();
     let has = |text: &str| log.lock().unwrap().contains(text);
     assert!(
-        until(|| has("No CA certificates were loaded")).await,
+        eventually(|| has("No CA certificates were loaded")).await,
         "{log:?}"
     );
     assert!(has(&url) && has("not Atlassian's default"), "{log:?}");
@@ -117,14 +117,14 @@ async fn a_proxy_is_logged() {
     let mut app = App::start("https://keys.example.com/jwks.json", &variables).await;
     let log = app.log();
     let has = |text: &str| log.lock().unwrap().contains(text);
-    assert!(until(|| has("through a proxy")).await, "{log:?}");
+    assert!(eventually(|| has("through a proxy")).await, "{log:?}");
     assert!(has("http://127.0.0.1:9") && !has("s3cret"), "{log:?}");
 }
 
 /// Nobody reads the log: the app serves on, and counts what it could not write.
 #[tokio::test]
 async fn a_log_that_nobody_reads() {
-    let keys = KeySource::start(Answer::Keys(published())).await;
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let mut app = App::start(&keys.url(), &[]).await;
     // 10 MB of lines, far more than a pipe holds (64 KiB) and may wait (4 MiB).
     let body = "x".repeat(3_900);
@@ -138,7 +138,7 @@ async fn a_log_that_nobody_reads() {
                 call = post.keep_alive().bytes();
             }
             assert!(connection.send(&call).await);
-            assert_eq!(connection.reply().await.unwrap().unwrap().status, 500);
+            assert_eq!(connection.response().await.unwrap().unwrap().status, 500);
         }
     });
     let started = Instant::now();
@@ -155,12 +155,12 @@ async fn a_log_that_nobody_reads() {
     // Read at last, it says how much is missing; and nothing is lost at the end.
     let log = app.log();
     let has = |text: &str| log.lock().unwrap().contains(text);
-    assert!(until(|| has("log lines were lost")).await);
+    assert!(eventually(|| has("log lines were lost")).await);
     let pid = app.child.id().unwrap().to_string();
     let killed = Command::new("kill").args(["-TERM", &pid]).status().await;
     assert!(killed.unwrap().success());
     assert!(app.child.wait().await.unwrap().success());
-    assert!(until(|| has("stopping")).await);
+    assert!(eventually(|| has("stopping")).await);
     for line in log.lock().unwrap().lines() {
         let line: Result<serde_json::Value, _> = serde_json::from_str(line);
         assert!(line.is_ok(), "{line:?}");

@@ -103,13 +103,13 @@ async fn errors_and_panics_answer_500_and_reveal_nothing() {
             .iter()
             .map(|one| one.key())
             .find(|one| one.starts_with(&key[..key.len().min(15)]));
-        let answer = harness.call(key.unwrap()).send().await;
-        assert_eq!(answer.status(), 500, "{key:?}");
+        let response = harness.call(key.unwrap()).send().await;
+        assert_eq!(response.status(), 500, "{key:?}");
         assert!(
-            !answer.text().contains("hunter2") && !answer.text().contains("digit"),
-            "{answer:?}"
+            !response.text().contains("hunter2") && !response.text().contains("digit"),
+            "{response:?}"
         );
-        assert_eq!(answer.json()["error"]["code"], "internal_error");
+        assert_eq!(response.json()["error"]["code"], "internal_error");
     }
     // The server lives on.
     assert_eq!(
@@ -121,10 +121,10 @@ async fn errors_and_panics_answer_500_and_reveal_nothing() {
 #[tokio::test]
 async fn a_handlers_own_401_does_not_look_like_a_bad_token() {
     let harness = Harness::new(app()).unwrap();
-    let answer = harness.call("refuses").send().await;
-    assert_eq!(answer.status(), 403);
+    let response = harness.call("refuses").send().await;
+    assert_eq!(response.status(), 403);
     assert_eq!(
-        answer.json()["error"]["message"],
+        response.json()["error"]["message"],
         "log in to the other system first"
     );
 }
@@ -335,9 +335,9 @@ async fn a_token_is_tied_to_its_endpoint_as_the_policy_says() {
                 fit
             }
         };
-        let answer = of(binding).call("plain").fit(fit).send().await;
+        let response = of(binding).call("plain").fit(fit).send().await;
         assert_eq!(
-            answer.status(),
+            response.status(),
             status,
             "{binding:?} {module_type} {key} {principal:?}"
         );

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote_tests::http::exchange;
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::published;
-use forge_remote_tests::plain::Plain;
-use forge_remote_tests::rig::SOON;
-use forge_remote_tests::served::{Served, peer_with_small_buffer, small_buffers};
-use forge_remote_tests::source::{Answer, KeySource};
+use forge_remote_tests::plain_process::PlainProcess;
+use forge_remote_tests::served_app::{ServedApp, peer_with_small_buffer, small_buffers};
+use forge_remote_tests::test_app::SOON;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
@@ -62,14 +62,14 @@ async fn spawns(call: Invocation, State(gate): State<Gate>) {
 #[scheduled_trigger(interval = "hour")]
 async fn tick() {}
 
-async fn served(change: impl FnOnce(App) -> App) -> (Served, Gate) {
+async fn served(change: impl FnOnce(App) -> App) -> (ServedApp, Gate) {
     let none = || Arc::new(Semaphore::new(0));
     let gate = Gate(none(), none(), none());
     let app = App::empty()
         .handler(handler!(held))
         .handler(handler!(spawns))
         .state(gate.clone());
-    (Served::start(change(app)).await, gate)
+    (ServedApp::start(change(app)).await, gate)
 }
 
 fn get(path: &str) -> Vec<u8> {
@@ -81,7 +81,7 @@ async fn half_a_head_and_idle_connections_do_not_delay_the_end() {
     let (mut served, _) = served(|app| app).await;
     let (mut half, mut idle) = (served.open().await, served.open().await);
     idle.send(&get("/healthz")).await;
-    assert_eq!(idle.reply().await.unwrap().unwrap().status, 200);
+    assert_eq!(idle.response().await.unwrap().unwrap().status, 200);
     half.send(b"GET /healthz HTTP/1.1\r\n").await;
     // The server has read the half once it answers a later connection.
     exchange(served.address, &get("/healthz")).await.unwrap();
@@ -91,14 +91,15 @@ async fn half_a_head_and_idle_connections_do_not_delay_the_end() {
     assert!(started.elapsed() < Duration::from_secs(1));
     // It is not served later.
     half.send(b"Host: app\r\n\r\n").await;
-    assert!(half.reply().await.unwrap().is_none());
+    assert!(half.response().await.unwrap().is_none());
 }
 
 #[tokio::test]
 async fn a_peer_that_does_not_read_hardly_delays_the_end() {
     use tokio::io::AsyncWriteExt as _;
 
-    let mut served = Served::start_on(small_buffers(), App::empty().handler(handler!(tick))).await;
+    let mut served =
+        ServedApp::start_on(small_buffers(), App::empty().handler(handler!(tick))).await;
     let mut peer = peer_with_small_buffer(served.address).await;
     let requests = get("/healthz").repeat(1000);
     let short = Duration::from_millis(300);
@@ -118,9 +119,9 @@ async fn a_call_in_flight_gets_its_response() {
     served.stop_accepting().await;
     assert!(served.is_serving());
     gate.1.add_permits(1);
-    let reply = call.reply().await.unwrap().unwrap();
-    assert_eq!(reply.status, 200);
-    assert_eq!(reply.header("connection"), Some("close"));
+    let response = call.response().await.unwrap().unwrap();
+    assert_eq!(response.status, 200);
+    assert_eq!(response.header("connection"), Some("close"));
     served.ended().await;
 }
 
@@ -134,16 +135,16 @@ async fn a_call_that_the_kernel_has_accepted_is_served() {
     std::io::Write::write_all(&mut connection, &call).unwrap();
     served.stop();
     served.ended().await;
-    let mut reply = [0; 12];
-    std::io::Read::read_exact(&mut connection, &mut reply).unwrap();
-    assert_eq!(reply, *b"HTTP/1.1 200");
+    let mut response = [0; 12];
+    std::io::Read::read_exact(&mut connection, &mut response).unwrap();
+    assert_eq!(response, *b"HTTP/1.1 200");
 }
 
 #[tokio::test]
 async fn spawned_work_is_waited_for() {
     let (mut served, gate) = served(|app| app).await;
     let mut call = served.begin("spawns").await;
-    assert_eq!(call.reply().await.unwrap().unwrap().status, 200);
+    assert_eq!(call.response().await.unwrap().unwrap().status, 200);
     gate.begun().await;
     served.stop_accepting().await;
     assert!(served.is_serving() && gate.dropped() == 0);
@@ -160,9 +161,9 @@ async fn nothing_runs_after_the_grace() {
     };
     let (mut served, gate) = served(limits).await;
     let mut overdue = served.begin("held").await;
-    assert_eq!(overdue.reply().await.unwrap().unwrap().status, 503);
+    assert_eq!(overdue.response().await.unwrap().unwrap().status, 503);
     let mut spawned = served.begin("spawns").await;
-    assert_eq!(spawned.reply().await.unwrap().unwrap().status, 200);
+    assert_eq!(spawned.response().await.unwrap().unwrap().status, 200);
     gate.begun().await;
     gate.begun().await;
     let mut in_flight = served.begin("held").await;
@@ -170,7 +171,7 @@ async fn nothing_runs_after_the_grace() {
     served.stop();
     served.ended().await;
     assert_eq!(gate.dropped(), 3, "work runs after the server has ended");
-    assert!(in_flight.reply().await.is_ok());
+    assert!(in_flight.response().await.is_ok());
 
     // The app can be served again.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -179,7 +180,7 @@ async fn nothing_runs_after_the_grace() {
     let again = tokio::spawn(again.serve(listener, std::future::pending()));
     gate.1.add_permits(1);
     let mut call = served.begin("spawns").await;
-    assert_eq!(call.reply().await.unwrap().unwrap().status, 200);
+    assert_eq!(call.response().await.unwrap().unwrap().status, 200);
     gate.begun().await;
     again.abort();
 }
@@ -197,7 +198,7 @@ async fn nothing_runs_after_the_server_is_dropped() {
     let server = tokio::spawn(app.serve(listener, std::future::pending()));
     served.address = address;
     let mut spawned = served.begin("spawns").await;
-    assert_eq!(spawned.reply().await.unwrap().unwrap().status, 200);
+    assert_eq!(spawned.response().await.unwrap().unwrap().status, 200);
     let _in_flight = served.begin("held").await;
     gate.begun().await;
     gate.begun().await;
@@ -211,38 +212,38 @@ async fn a_draining_app_serves_and_is_not_ready() {
     let (mut served, gate) = served(|app| app.drain(Duration::from_secs(2))).await;
     gate.1.add_permits(10);
     let mut kept = served.begin("held").await;
-    assert_eq!(kept.reply().await.unwrap().unwrap().status, 200);
+    assert_eq!(kept.response().await.unwrap().unwrap().status, 200);
     let status = async |path: &str| {
-        let reply = exchange(served.address, &get(path)).await.unwrap();
-        reply.unwrap().status
+        let response = exchange(served.address, &get(path)).await.unwrap();
+        response.unwrap().status
     };
     while status("/readyz").await != 200 {
         tokio::task::yield_now().await;
     }
     served.stop();
     let status = async |path: &str| {
-        let reply = exchange(served.address, &get(path)).await.unwrap();
-        reply.unwrap().status
+        let response = exchange(served.address, &get(path)).await.unwrap();
+        response.unwrap().status
     };
     while status("/readyz").await != 503 {
         tokio::task::yield_now().await;
     }
     assert_eq!(status("/healthz").await, 200);
     let mut new = served.begin("held").await;
-    assert_eq!(new.reply().await.unwrap().unwrap().status, 200);
+    assert_eq!(new.response().await.unwrap().unwrap().status, 200);
     assert!(kept.send(&served.call("held").await).await);
-    assert_eq!(kept.reply().await.unwrap().unwrap().status, 200);
+    assert_eq!(kept.response().await.unwrap().unwrap().status, 200);
     assert!(served.is_serving());
     served.ended().await;
 }
 
 #[tokio::test]
 async fn a_second_signal_ends_the_process_at_once() {
-    let keys = KeySource::start(Answer::Keys(published())).await;
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     for second in ["TERM", "INT"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
         command.env("STAYS", "1");
-        let mut app = Plain::start(command, &keys).await;
+        let mut app = PlainProcess::start(command, &keys).await;
         app.signal("TERM").await;
         app.logs("stopping").await;
         app.signal(second).await;

@@ -4,23 +4,15 @@
 
 use std::sync::{Arc, Mutex};
 
-use forge_remote::handler;
 use forge_remote::prelude::*;
-use forge_remote_tests::kept::{HOUR, Kept, MINUTE, ONE, OTHER, ari, tokens_in, turns};
-use forge_remote_tests::rig::until;
-use forge_remote_tests::stores::Flaky;
-
-#[scheduled_trigger(interval = "hour", auth = system)]
-async fn renew() {}
-
-fn app() -> App {
-    App::empty()
-        .handler(handler!(renew))
-        .remote(Remote::new("backend").base_url("https://backend.example.com"))
-}
+use forge_remote_tests::stores::FlakyStore;
+use forge_remote_tests::test_app::eventually;
+use forge_remote_tests::token_app::{
+    HOUR, MINUTE, ONE, OTHER, TokenApp, ari, renewing_app, tokens_in, yield_to_tasks,
+};
 
 /// Tokens whose removals settle within two minutes, though the kit's installations have two products.
-fn settling(store: &Flaky) -> Tokens {
+fn settling(store: &FlakyStore) -> Tokens {
     tokens_in(store).removal_delay(2 * MINUTE)
 }
 
@@ -63,15 +55,15 @@ impl Told {
 
 #[tokio::test]
 async fn one_is_told_before_a_token_runs_out() {
-    let tokens = tokens_in(&Flaky::default());
+    let tokens = tokens_in(&FlakyStore::default());
     let told = Told::expiring(&tokens);
-    let kept = Kept::new(app(), tokens).await;
-    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
-    kept.deliver(OTHER, &kept.token(HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
-    kept.minutes(29).await;
+    let app = TokenApp::new(renewing_app(), tokens).await;
+    app.deliver(ONE, &app.token(2 * HOUR, "")).await;
+    app.deliver(OTHER, &app.token(HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
+    app.minutes(29).await;
     assert_eq!(told.lines(), Vec::<String>::new());
-    kept.minutes(3).await;
+    app.minutes(3).await;
     let first = told.lines();
     assert_eq!(first.len(), 1, "{first:?}");
     assert!(
@@ -79,12 +71,12 @@ async fn one_is_told_before_a_token_runs_out() {
         "{first:?}"
     );
     // Once for each token.
-    kept.minutes(3).await;
+    app.minutes(3).await;
     assert_eq!(told.lines(), first);
-    kept.deliver(OTHER, &kept.token(31 * MINUTE, "")).await;
-    kept.minutes(5).await;
+    app.deliver(OTHER, &app.token(31 * MINUTE, "")).await;
+    app.minutes(5).await;
     assert_eq!(told.lines().len(), 2, "{:?}", told.lines());
-    kept.minutes(60).await;
+    app.minutes(60).await;
     let all = told.lines();
     assert_eq!(all.len(), 3, "{all:?}");
     assert!(all[2].starts_with(&ari(ONE)), "{all:?}");
@@ -92,8 +84,8 @@ async fn one_is_told_before_a_token_runs_out() {
 
 #[tokio::test]
 async fn a_token_that_ended_unseen_is_told_of_once() {
-    let store = Flaky::default();
-    let one = Kept::new(app(), tokens_in(&store)).await;
+    let store = FlakyStore::default();
+    let one = TokenApp::new(renewing_app(), tokens_in(&store)).await;
     one.deliver(ONE, &one.token(HOUR, "")).await;
     one.deliver(OTHER, &one.token(4 * HOUR, "")).await;
     one.tokens.flush().await.unwrap();
@@ -102,7 +94,7 @@ async fn a_token_that_ended_unseen_is_told_of_once() {
     one.clock.advance(90 * MINUTE);
     let tokens = tokens_in(&store);
     let told = Told::expiring(&tokens);
-    let late = Kept::at(one.clock.clone(), app(), tokens).await;
+    let late = TokenApp::at(one.clock.clone(), renewing_app(), tokens).await;
     late.minutes(5).await;
     assert_eq!(told.lines(), [format!("{} 0", ari(ONE))]);
     // And one that didn't look for a while.
@@ -113,35 +105,35 @@ async fn a_token_that_ended_unseen_is_told_of_once() {
 
 #[tokio::test]
 async fn one_is_told_while_the_store_is_down() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let tokens = tokens_in(&store);
     let told = Told::expiring(&tokens);
-    let kept = Kept::new(app(), tokens).await;
-    kept.deliver(ONE, &kept.token(HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
+    let app = TokenApp::new(renewing_app(), tokens).await;
+    app.deliver(ONE, &app.token(HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
     store.down(true);
-    kept.minutes(35).await;
+    app.minutes(35).await;
     assert_eq!(told.lines().len(), 1, "{:?}", told.lines());
 }
 
 #[tokio::test]
 async fn what_another_instance_renewed_is_not_told_of() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let tokens = tokens_in(&store);
     let told = Told::expiring(&tokens);
-    let kept = Kept::new(app(), tokens).await;
-    kept.deliver(ONE, &kept.token(HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
-    let other = Kept::at(kept.clock.clone(), app(), tokens_in(&store)).await;
+    let app = TokenApp::new(renewing_app(), tokens).await;
+    app.deliver(ONE, &app.token(HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
+    let other = TokenApp::at(app.clock.clone(), renewing_app(), tokens_in(&store)).await;
     other.deliver(ONE, &other.token(3 * HOUR, "")).await;
     other.tokens.flush().await.unwrap();
-    kept.minutes(100).await;
+    app.minutes(100).await;
     assert_eq!(told.lines(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_callback_that_panics_ends_nothing() {
-    let tokens = settling(&Flaky::default());
+    let tokens = settling(&FlakyStore::default());
     let calls = Told::default();
     let calling = calls.clone();
     tokens.on_expiring(30 * MINUTE, move |installation| {
@@ -156,34 +148,34 @@ async fn a_callback_that_panics_ends_nothing() {
         removing.add(installation_id.clone());
         async move { assert!(installation_id.is_empty(), "it always does") }
     });
-    let kept = Kept::new(app(), tokens).await;
-    kept.deliver(ONE, &kept.token(HOUR, "")).await;
-    kept.deliver(OTHER, &kept.token(2 * HOUR, "")).await;
-    kept.minutes(100).await;
+    let app = TokenApp::new(renewing_app(), tokens).await;
+    app.deliver(ONE, &app.token(HOUR, "")).await;
+    app.deliver(OTHER, &app.token(2 * HOUR, "")).await;
+    app.minutes(100).await;
     assert_eq!(calls.lines(), [ari(ONE), ari(OTHER)]);
     for uuid in [ONE, OTHER] {
-        kept.tokens.remove(&ari(uuid)).await.unwrap();
+        app.tokens.remove(&ari(uuid)).await.unwrap();
     }
     // Called again and again; one doesn't keep the other from its turn.
-    kept.minutes(3).await;
+    app.minutes(3).await;
     let lines = removals.lines();
     assert!(lines.contains(&ari(ONE)) && lines.contains(&ari(OTHER)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_callback_that_hangs_is_dropped() {
-    let tokens = tokens_in(&Flaky::default());
+    let tokens = tokens_in(&FlakyStore::default());
     let calls = Told::default();
     let calling = calls.clone();
     tokens.on_removed(move |installation_id| {
         calling.add(installation_id);
         std::future::pending::<()>()
     });
-    let kept = Kept::new(app(), tokens).await;
+    let app = TokenApp::new(renewing_app(), tokens).await;
     for uuid in [ONE, OTHER] {
-        kept.tokens.remove(&ari(uuid)).await.unwrap();
+        app.tokens.remove(&ari(uuid)).await.unwrap();
     }
-    kept.clock.advance(3 * MINUTE);
+    app.clock.advance(3 * MINUTE);
     // The runtime's time is virtual: a minute for the first.
     tokio::time::sleep(MINUTE * 2).await;
     assert_eq!(calls.lines(), [ari(ONE), ari(OTHER)]);
@@ -191,38 +183,38 @@ async fn a_callback_that_hangs_is_dropped() {
 
 #[tokio::test]
 async fn every_instance_learns_who_goes() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let (tokens, others) = (settling(&store), settling(&store));
     let (here, there) = (Told::removed(&tokens), Told::removed(&others));
-    let kept = Kept::new(app(), tokens).await;
-    let other = Kept::at(kept.clock.clone(), app(), others).await;
+    let app = TokenApp::new(renewing_app(), tokens).await;
+    let other = TokenApp::at(app.clock.clone(), renewing_app(), others).await;
     for uuid in [ONE, OTHER] {
-        kept.deliver(uuid, &kept.token(3 * HOUR, "")).await;
+        app.deliver(uuid, &app.token(3 * HOUR, "")).await;
     }
-    kept.tokens.flush().await.unwrap();
+    app.tokens.flush().await.unwrap();
     assert_eq!(other.listed().await.len(), 2);
 
-    kept.tokens.remove(&ari(ONE)).await.unwrap();
-    kept.minutes(1).await;
+    app.tokens.remove(&ari(ONE)).await.unwrap();
+    app.minutes(1).await;
     assert_eq!(here.lines(), Vec::<String>::new());
-    kept.minutes(2).await;
+    app.minutes(2).await;
     assert_eq!(here.lines(), [ari(ONE)]);
     assert_eq!(there.lines(), Vec::<String>::new());
     // When it reads the record of the removal.
     assert_eq!(other.listed().await, [ari(OTHER)]);
-    assert!(until(|| there.lines() == [ari(ONE)]).await);
+    assert!(eventually(|| there.lines() == [ari(ONE)]).await);
     // Once is enough, however often it is read, and however often Forge calls.
-    kept.tokens.remove(&ari(ONE)).await.unwrap();
+    app.tokens.remove(&ari(ONE)).await.unwrap();
     other.clock.advance(MINUTE);
     assert_eq!(other.listed().await, [ari(OTHER)]);
-    turns().await;
+    yield_to_tasks().await;
     assert_eq!((here.lines().len(), there.lines().len()), (1, 1));
     // One that starts later learns it as well.
     let tokens = settling(&store);
     let later = Told::removed(&tokens);
-    let third = Kept::at(kept.clock.clone(), app(), tokens).await;
+    let third = TokenApp::at(app.clock.clone(), renewing_app(), tokens).await;
     // Nothing is listed: it looks when it starts. Forge's last call is a minute ago.
     third.minutes(2).await;
-    assert!(until(|| later.lines() == [ari(ONE)]).await);
+    assert!(eventually(|| later.lines() == [ari(ONE)]).await);
     drop(third);
 }

@@ -9,53 +9,49 @@ use forge_remote::prelude::*;
 use forge_remote::registry::Auth;
 use forge_remote::testing::Harness;
 use forge_remote::token::{MemoryTokens, OpenError, SqliteTokens, TokenError, TokenStore as _};
-use forge_remote_tests::kept::{HOUR, Kept, MINUTE, ONE, OTHER, ari, instance, tokens_in};
-use forge_remote_tests::rig::until;
-use forge_remote_tests::stores::{Flaky, Folder, KEYS, oauth, places};
+use forge_remote_tests::stores::{FlakyStore, Folder, KEYS, oauth, test_stores};
+use forge_remote_tests::test_app::eventually;
+use forge_remote_tests::token_app::{
+    HOUR, MINUTE, ONE, OTHER, TokenApp, ari, open_tokens, renewing_app, tokens_in,
+};
 use serde_json::json;
-
-#[scheduled_trigger(interval = "hour", auth = system)]
-async fn renew() {}
 
 #[endpoint(method = "GET")]
 async fn life(call: Invocation, tokens: Tokens) -> Result<Json<u64>> {
-    let kept = tokens.installation(call.installation_id()).await?;
-    Ok(Json(kept.remaining().as_secs()))
+    let app = tokens.installation(call.installation_id()).await?;
+    Ok(Json(app.remaining().as_secs()))
 }
 
-fn app() -> App {
-    App::empty()
-        .handler(handler!(renew))
-        .handler(handler!(life))
-        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+fn keeper_app() -> App {
+    renewing_app().handler(handler!(life))
 }
 
-async fn kept_with(tokens: Tokens) -> Kept {
-    Kept::new(app(), tokens).await
+async fn start_with(tokens: Tokens) -> TokenApp {
+    TokenApp::new(keeper_app(), tokens).await
 }
 
-async fn kept_on(store: &Flaky) -> Kept {
-    kept_with(tokens_in(store)).await
+async fn start_on(store: &FlakyStore) -> TokenApp {
+    start_with(tokens_in(store)).await
 }
 
 #[tokio::test]
 async fn the_token_that_ends_later_wins_and_none_erases_none() {
-    for place in places().await {
-        let kept = kept_with(Tokens::new(place.connect()).keys(KEYS[0])).await;
+    for place in test_stores().await {
+        let app = start_with(Tokens::new(place.connect()).keys(KEYS[0])).await;
         assert!(matches!(
-            kept.system(ONE).await,
+            app.system(ONE).await,
             Err(TokenError::NeverSeen { .. })
         ));
-        let (early, late) = (kept.token(2 * HOUR, "early"), kept.token(3 * HOUR, "late"));
+        let (early, late) = (app.token(2 * HOUR, "early"), app.token(3 * HOUR, "late"));
         for token in [&early, &late, &early] {
-            kept.deliver(ONE, token).await;
+            app.deliver(ONE, token).await;
         }
-        assert_eq!(kept.system(ONE).await.unwrap(), late, "{place:?}");
-        let bare = kept.harness.call("renew").fit(|fit| fit.installation(ONE));
+        assert_eq!(app.system(ONE).await.unwrap(), late, "{place:?}");
+        let bare = app.harness.call("renew").fit(|fit| fit.installation(ONE));
         assert_eq!(bare.tokens(Auth::NONE).send().await.status(), 200);
-        assert_eq!(kept.system(ONE).await.unwrap(), late, "{place:?}");
-        kept.deliver(OTHER, &early).await;
-        kept.tokens.flush().await.unwrap();
+        assert_eq!(app.system(ONE).await.unwrap(), late, "{place:?}");
+        app.deliver(OTHER, &early).await;
+        app.tokens.flush().await.unwrap();
 
         // As another instance sees it.
         let other = place.tokens().await;
@@ -65,41 +61,41 @@ async fn the_token_that_ends_later_wins_and_none_erases_none() {
         let ids: Vec<_> = ids.iter().map(|one| one.installation_id()).collect();
         assert_eq!(ids, [ari(ONE), ari(OTHER)], "{place:?}");
 
-        kept.tokens.remove(&ari(ONE)).await.unwrap();
-        assert!(kept.system(ONE).await.is_err(), "{place:?}");
+        app.tokens.remove(&ari(ONE)).await.unwrap();
+        assert!(app.system(ONE).await.is_err(), "{place:?}");
         assert!(
             place.tokens().await.system(&ari(ONE)).await.is_err(),
             "{place:?}"
         );
-        assert_eq!(kept.system(OTHER).await.unwrap(), early, "{place:?}");
+        assert_eq!(app.system(OTHER).await.unwrap(), early, "{place:?}");
     }
 }
 
 #[tokio::test]
 async fn handlers_take_kept_tokens() {
-    let kept = kept_on(&Flaky::default()).await;
-    let call = || kept.harness.call("life").fit(|fit| fit.installation(ONE));
+    let app = start_on(&FlakyStore::default()).await;
+    let call = || app.harness.call("life").fit(|fit| fit.installation(ONE));
     assert_eq!(call().send().await.status(), 500);
-    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
+    app.deliver(ONE, &app.token(2 * HOUR, "")).await;
     let left = call().send().await.json().as_u64().unwrap();
     // Written in whole seconds.
     assert!((7198..=7200).contains(&left), "{left}");
-    kept.clock.advance(MINUTE);
+    app.clock.advance(MINUTE);
     assert!(call().send().await.json().as_u64().unwrap() <= left - 60);
 }
 
 #[tokio::test]
 async fn what_belongs_to_an_installation_is_kept_with_it() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
     let deliver = |uuid, contexts: serde_json::Value, environment, api: String| {
-        let call = kept.harness.call("renew").fit(|fit| {
+        let call = app.harness.call("renew").fit(|fit| {
             fit.installation(uuid)
                 .set("/app/installation/contexts", contexts)
                 .set("/app/apiBaseUrl", api.into())
                 .environment(environment)
         });
-        call.header("x-forge-oauth-system", &kept.token(2 * HOUR, uuid))
+        call.header("x-forge-oauth-system", &app.token(2 * HOUR, uuid))
             .send()
     };
     let jira = "https://api.atlassian.com/ex/jira/site-1";
@@ -118,8 +114,8 @@ async fn what_belongs_to_an_installation_is_kept_with_it() {
     )
     .await;
 
-    for tokens in [kept.tokens.clone(), {
-        kept.tokens.flush().await.unwrap();
+    for tokens in [app.tokens.clone(), {
+        app.tokens.flush().await.unwrap();
         let other = Tokens::new(store.clone()).keys(KEYS[0]);
         other.open().await.unwrap();
         other
@@ -134,11 +130,11 @@ async fn what_belongs_to_an_installation_is_kept_with_it() {
             "space"
         );
         assert_eq!(one.installation_contexts().len(), 2);
-        let expected = kept.system(ONE).await.unwrap();
+        let expected = app.system(ONE).await.unwrap();
         let found = tokens.system_for_site("site-1").await.unwrap();
         assert_eq!(found.expose_secret(), expected);
         let found = tokens.system_for_site("site-2").await.unwrap();
-        assert_eq!(found.expose_secret(), kept.system(OTHER).await.unwrap());
+        assert_eq!(found.expose_secret(), app.system(OTHER).await.unwrap());
         assert!(matches!(
             tokens.system_for_site("site-3").await,
             Err(TokenError::NeverSeen { .. })
@@ -153,44 +149,44 @@ async fn what_belongs_to_an_installation_is_kept_with_it() {
         jira.to_owned(),
     )
     .await;
-    kept.tokens.flush().await.unwrap();
-    let error = kept.tokens.system_for_site("site-1").await.err().unwrap();
+    app.tokens.flush().await.unwrap();
+    let error = app.tokens.system_for_site("site-1").await.err().unwrap();
     assert!(
         matches!(&error, TokenError::Ambiguous { installation_ids, .. } if installation_ids.len() == 2),
         "{error}"
     );
-    assert_eq!(kept.tokens.find_by_site("site-2").await.unwrap().len(), 0);
+    assert_eq!(app.tokens.find_by_site("site-2").await.unwrap().len(), 0);
 }
 
 #[tokio::test]
 async fn no_token_is_handed_out_near_its_end() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let tokens = Tokens::new(store.clone())
         .keys(KEYS[0])
         .expiry_margin(2 * MINUTE);
-    let kept = kept_with(tokens).await;
-    kept.deliver(ONE, &kept.token(HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
-    kept.clock.advance(57 * MINUTE);
-    assert!(kept.system(ONE).await.is_ok());
-    kept.clock.advance(MINUTE);
-    let error = kept.system(ONE).await.unwrap_err();
+    let app = start_with(tokens).await;
+    app.deliver(ONE, &app.token(HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
+    app.clock.advance(57 * MINUTE);
+    assert!(app.system(ONE).await.is_ok());
+    app.clock.advance(MINUTE);
+    let error = app.system(ONE).await.unwrap_err();
     assert!(
         matches!(error, TokenError::Ended { since, .. } if since == Duration::ZERO),
         "{error}"
     );
-    assert!(kept.tokens.installations().await.unwrap().is_empty());
-    kept.clock.advance(12 * MINUTE);
-    let error = kept.system(ONE).await.unwrap_err();
+    assert!(app.tokens.installations().await.unwrap().is_empty());
+    app.clock.advance(12 * MINUTE);
+    let error = app.system(ONE).await.unwrap_err();
     assert!(
         error.to_string().contains("ended 10 minutes ago"),
         "{error}"
     );
     // Purged after a day, though nothing comes any more.
-    kept.clock.advance(25 * HOUR);
-    assert!(until(|| kept.tokens.stats().purged == 1).await);
+    app.clock.advance(25 * HOUR);
+    assert!(eventually(|| app.tokens.stats().purged == 1).await);
     assert!(matches!(
-        kept.system(ONE).await,
+        app.system(ONE).await,
         Err(TokenError::NeverSeen { .. })
     ));
     assert!(store.get(&ari(ONE)).await.unwrap().is_none());
@@ -198,10 +194,10 @@ async fn no_token_is_handed_out_near_its_end() {
 
 #[tokio::test]
 async fn a_token_that_does_not_tell_its_end_counts_for_two_hours() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
-    kept.deliver(ONE, "opaque").await;
-    let life = kept
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
+    app.deliver(ONE, "opaque").await;
+    let life = app
         .tokens
         .installation(&ari(ONE))
         .await
@@ -209,70 +205,70 @@ async fn a_token_that_does_not_tell_its_end_counts_for_two_hours() {
         .remaining();
     assert!(life > 2 * HOUR - MINUTE && life <= 2 * HOUR, "{life:?}");
     // Delivered again, it is good for 2 hours again.
-    kept.clock.advance(90 * MINUTE);
-    kept.deliver(ONE, "opaque").await;
-    kept.clock.advance(90 * MINUTE);
-    assert_eq!(kept.system(ONE).await.unwrap(), "opaque");
+    app.clock.advance(90 * MINUTE);
+    app.deliver(ONE, "opaque").await;
+    app.clock.advance(90 * MINUTE);
+    assert_eq!(app.system(ONE).await.unwrap(), "opaque");
     // An end that can't be is read wrongly: the next real token takes its place, here and in the
     // store, and nothing is handed out for longer than it may live.
     let left = async || {
-        let kept = kept.tokens.installation(&ari(OTHER)).await;
-        kept.unwrap().remaining()
+        let app = app.tokens.installation(&ari(OTHER)).await;
+        app.unwrap().remaining()
     };
-    kept.deliver(OTHER, &kept.token(20 * HOUR, "wrong")).await;
+    app.deliver(OTHER, &app.token(20 * HOUR, "wrong")).await;
     assert!(left().await <= 2 * HOUR, "{:?}", left().await);
-    let real = kept.token(3 * HOUR, "real");
-    kept.deliver(OTHER, &real).await;
-    assert_eq!(kept.system(OTHER).await.unwrap(), real);
-    kept.tokens.flush().await.unwrap();
-    let later = Kept::at(kept.clock.clone(), app(), tokens_in(&store)).await;
+    let real = app.token(3 * HOUR, "real");
+    app.deliver(OTHER, &real).await;
+    assert_eq!(app.system(OTHER).await.unwrap(), real);
+    app.tokens.flush().await.unwrap();
+    let later = TokenApp::at(app.clock.clone(), keeper_app(), tokens_in(&store)).await;
     assert_eq!(later.system(OTHER).await.unwrap(), real);
     // One that has ended isn't kept at all.
     const THIRD: &str = "0a3a7799-0000-4000-a000-000000000003";
-    let ended = oauth(kept.clock.now() - MINUTE, "ended");
-    kept.deliver(THIRD, &ended).await;
+    let ended = oauth(app.clock.now() - MINUTE, "ended");
+    app.deliver(THIRD, &ended).await;
     assert!(matches!(
-        kept.system(THIRD).await,
+        app.system(THIRD).await,
         Err(TokenError::NeverSeen { .. })
     ));
 }
 
 #[tokio::test]
 async fn a_store_that_is_down_costs_no_request_and_no_token() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
-    kept.deliver(ONE, &kept.token(2 * HOUR, "old")).await;
-    kept.tokens.flush().await.unwrap();
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
+    app.deliver(ONE, &app.token(2 * HOUR, "old")).await;
+    app.tokens.flush().await.unwrap();
     store.down(true);
 
-    let newest = kept.token(3 * HOUR, "newest");
-    kept.deliver(ONE, &newest).await;
-    kept.deliver(OTHER, &newest).await;
-    assert!(kept.tokens.flush().await.is_err());
-    assert_eq!(kept.system(ONE).await.unwrap(), newest);
-    assert_eq!(kept.tokens.stats().pending, 2);
-    assert!(kept.tokens.stats().store_failures > 0);
+    let newest = app.token(3 * HOUR, "newest");
+    app.deliver(ONE, &newest).await;
+    app.deliver(OTHER, &newest).await;
+    assert!(app.tokens.flush().await.is_err());
+    assert_eq!(app.system(ONE).await.unwrap(), newest);
+    assert_eq!(app.tokens.stats().pending, 2);
+    assert!(app.tokens.stats().store_failures > 0);
     // Tried again, with pauses: by the clock, not in a busy loop.
     let tried = store.puts().len();
-    kept.clock.advance(MINUTE);
-    assert!(until(|| store.puts().len() == tried + 1).await);
+    app.clock.advance(MINUTE);
+    assert!(eventually(|| store.puts().len() == tried + 1).await);
     // Memory serves even when the store should be asked again.
-    kept.clock.advance(10 * MINUTE);
-    assert_eq!(kept.system(ONE).await.unwrap(), newest);
+    app.clock.advance(10 * MINUTE);
+    assert_eq!(app.system(ONE).await.unwrap(), newest);
     assert!(matches!(
-        kept.system("0a3a7799-0000-4000-a000-000000000009").await,
+        app.system("0a3a7799-0000-4000-a000-000000000009").await,
         Err(TokenError::Store(_))
     ));
     // A removal waits too.
-    assert!(kept.tokens.remove(&ari(OTHER)).await.is_err());
+    assert!(app.tokens.remove(&ari(OTHER)).await.is_err());
     assert!(matches!(
-        kept.system(OTHER).await,
+        app.system(OTHER).await,
         Err(TokenError::NeverSeen { .. })
     ));
 
     store.down(false);
-    kept.clock.advance(MINUTE);
-    assert!(until(|| kept.tokens.stats().pending == 0).await);
+    app.clock.advance(MINUTE);
+    assert!(eventually(|| app.tokens.stats().pending == 0).await);
     let other = Tokens::new(store.clone()).keys(KEYS[0]);
     other.open().await.unwrap();
     assert_eq!(
@@ -284,21 +280,21 @@ async fn a_store_that_is_down_costs_no_request_and_no_token() {
 
 #[tokio::test]
 async fn the_same_token_is_written_once_and_read_from_memory() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
-    let token = kept.token(3 * HOUR, "");
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
+    let token = app.token(3 * HOUR, "");
     for _ in 0..20 {
-        kept.deliver(ONE, &token).await;
-        kept.system(ONE).await.unwrap();
+        app.deliver(ONE, &token).await;
+        app.system(ONE).await.unwrap();
     }
-    kept.tokens.flush().await.unwrap();
+    app.tokens.flush().await.unwrap();
     // The first of an installation is read back once: a removal might have won over it.
     assert_eq!((store.puts(), store.gets()), (vec![1], 1));
-    assert_eq!(kept.tokens.stats().seen, 1);
+    assert_eq!(app.tokens.stats().seen, 1);
     // Now and then it is compared with the store's.
-    kept.clock.advance(MINUTE);
+    app.clock.advance(MINUTE);
     for _ in 0..20 {
-        kept.system(ONE).await.unwrap();
+        app.system(ONE).await.unwrap();
     }
     assert_eq!(store.gets(), 2);
 }
@@ -306,22 +302,22 @@ async fn the_same_token_is_written_once_and_read_from_memory() {
 /// Written late, it could take the place of what came meanwhile.
 #[tokio::test]
 async fn what_ended_while_it_waited_is_not_written() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
     store.down(true);
-    kept.deliver(ONE, &kept.token(HOUR, "")).await;
-    assert!(kept.tokens.flush().await.is_err());
-    kept.clock.advance(2 * HOUR);
+    app.deliver(ONE, &app.token(HOUR, "")).await;
+    assert!(app.tokens.flush().await.is_err());
+    app.clock.advance(2 * HOUR);
     store.down(false);
-    kept.tokens.flush().await.unwrap();
+    app.tokens.flush().await.unwrap();
     assert!(store.get(&ari(ONE)).await.unwrap().is_none());
-    assert_eq!(kept.tokens.stats().pending, 0);
+    assert_eq!(app.tokens.stats().pending, 0);
 }
 
 #[tokio::test]
 async fn other_instances_renew_and_remove() {
-    let store = Flaky::default();
-    let (one, other) = (kept_on(&store).await, kept_on(&store).await);
+    let store = FlakyStore::default();
+    let (one, other) = (start_on(&store).await, start_on(&store).await);
     one.deliver(ONE, &one.token(HOUR, "first")).await;
     one.tokens.flush().await.unwrap();
     let renewed = other.token(3 * HOUR, "renewed");
@@ -339,31 +335,31 @@ async fn other_instances_renew_and_remove() {
 
 #[tokio::test]
 async fn memory_is_bounded() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let tokens = Tokens::new(store.clone()).keys(KEYS[0]).memory_limit(10);
-    let kept = kept_with(tokens).await;
+    let app = start_with(tokens).await;
     let uuid = |at: usize| format!("0a3a7799-0000-4000-a000-{at:012}");
-    let token = kept.token(2 * HOUR, "");
+    let token = app.token(2 * HOUR, "");
     for at in 0..50 {
-        kept.deliver(&uuid(at), &token).await;
-        kept.tokens.flush().await.unwrap();
+        app.deliver(&uuid(at), &token).await;
+        app.tokens.flush().await.unwrap();
     }
     // Forgotten here, and read again.
     for at in 0..50 {
-        assert_eq!(kept.system(&uuid(at)).await.unwrap(), token);
+        assert_eq!(app.system(&uuid(at)).await.unwrap(), token);
     }
     assert!(store.gets() >= 40, "{}", store.gets());
     store.down(true);
     // Those that end first make room, whenever they came.
     for at in 50..80 {
         let minutes = 3 * 60 - u32::try_from(at).unwrap();
-        kept.deliver(&uuid(at), &kept.token(minutes * MINUTE, ""))
+        app.deliver(&uuid(at), &app.token(minutes * MINUTE, ""))
             .await;
     }
-    let counts = kept.tokens.stats();
+    let counts = app.tokens.stats();
     assert_eq!((counts.pending, counts.dropped), (10, 20));
     for at in 50..80 {
-        assert_eq!(kept.system(&uuid(at)).await.is_ok(), at < 60, "{at}");
+        assert_eq!(app.system(&uuid(at)).await.is_ok(), at < 60, "{at}");
     }
 }
 
@@ -371,15 +367,15 @@ async fn memory_is_bounded() {
 async fn a_wrong_key_ends_the_launch_and_loses_nothing() {
     let folder = Folder::default();
     let store = || SqliteTokens::new(folder.file("tokens.db"));
-    let kept = kept_with(Tokens::new(store()).keys(KEYS[0])).await;
-    let token = kept.token(2 * HOUR, "");
-    kept.deliver(ONE, &token).await;
-    kept.tokens.flush().await.unwrap();
+    let app = start_with(Tokens::new(store()).keys(KEYS[0])).await;
+    let token = app.token(2 * HOUR, "");
+    app.deliver(ONE, &token).await;
+    app.tokens.flush().await.unwrap();
 
     let error = Tokens::new(store()).keys(KEYS[1]).open().await.unwrap_err();
     assert!(matches!(error, OpenError::OtherKey { .. }), "{error}");
-    let app = app().token_store(Tokens::new(store()).keys(KEYS[1]));
-    let error = app.connect().await.map(drop).unwrap_err();
+    let builder = keeper_app().token_store(Tokens::new(store()).keys(KEYS[1]));
+    let error = builder.connect().await.map(drop).unwrap_err();
     let text = format!("{error:?}");
     assert!(text.contains("sealed under another key"), "{text}");
     for wrong in ["", "hunter2", &KEYS[0][..40]] {
@@ -395,11 +391,11 @@ async fn a_wrong_key_ends_the_launch_and_loses_nothing() {
 
     // Rotation: the old one opens, the new one seals.
     let both = format!("{},{}", KEYS[1], KEYS[0]);
-    let kept = kept_with(Tokens::new(store()).keys(both)).await;
-    assert_eq!(kept.system(ONE).await.unwrap(), token);
-    let newer = kept.token(3 * HOUR, "newer");
-    kept.deliver(OTHER, &newer).await;
-    kept.tokens.flush().await.unwrap();
+    let app = start_with(Tokens::new(store()).keys(both)).await;
+    assert_eq!(app.system(ONE).await.unwrap(), token);
+    let newer = app.token(3 * HOUR, "newer");
+    app.deliver(OTHER, &newer).await;
+    app.tokens.flush().await.unwrap();
     // One that no key opens is told of, and stays; the others are there.
     let only_new = Tokens::new(store()).keys(KEYS[1]);
     only_new.open().await.unwrap();
@@ -419,7 +415,7 @@ async fn a_wrong_key_ends_the_launch_and_loses_nothing() {
 #[tokio::test]
 async fn a_store_that_can_not_be_opened_ends_the_launch() {
     let tokens = Tokens::new(SqliteTokens::new("/nonexistent/tokens.db")).keys(KEYS[0]);
-    let error = app()
+    let error = keeper_app()
         .token_store(tokens)
         .connect()
         .await
@@ -437,8 +433,8 @@ async fn a_store_that_can_not_be_opened_ends_the_launch() {
         Tokens::new(RedisTokens::new("hunter2")),
     ] {
         let tokens = tokens.keys(KEYS[0]);
-        let app = app().token_store(tokens.clone());
-        let error = app.connect().await.map(drop).unwrap_err();
+        let builder = keeper_app().token_store(tokens.clone());
+        let error = builder.connect().await.map(drop).unwrap_err();
         let text = format!("{error:?} {tokens:?}");
         assert!(
             text.contains("can't be opened") && !text.contains("hunter2"),
@@ -457,14 +453,20 @@ async fn a_store_that_can_not_be_opened_ends_the_launch() {
         assert!(error.is_transient(), "{error}");
         let text = format!("{error:?} {tokens:?}");
         assert!(!text.contains("hunter2"), "{text}");
-        assert!(app().token_store(tokens.clone()).connect().await.is_ok());
+        assert!(
+            keeper_app()
+                .token_store(tokens.clone())
+                .connect()
+                .await
+                .is_ok()
+        );
         assert!(tokens.stats().store_failures > 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn tokens_that_nobody_opens_are_an_error() {
-    let tokens = tokens_in(&Flaky::default());
+    let tokens = tokens_in(&FlakyStore::default());
     let error = tokens.system(&ari(ONE)).await.err().unwrap();
     assert!(matches!(error, TokenError::NotOpen), "{error}");
     assert!(error.to_string().contains("App::tokens"), "{error}");
@@ -488,11 +490,11 @@ async fn tokens_that_nobody_opens_are_an_error() {
 
 #[tokio::test]
 async fn what_is_set_too_late_is_an_error() {
-    let tokens = instance(&Flaky::default()).await;
+    let tokens = open_tokens(&FlakyStore::default()).await;
     let _ = tokens.clone().expiry_margin(5 * MINUTE);
     let error = tokens.open().await.unwrap_err();
     assert!(error.to_string().contains("Tokens::margin"), "{error}");
-    let error = app()
+    let error = keeper_app()
         .token_store(tokens)
         .connect()
         .await
@@ -502,21 +504,21 @@ async fn what_is_set_too_late_is_an_error() {
 
     let tokens = Tokens::new(MemoryTokens::new());
     tokens.open().await.unwrap();
-    let app = app().token_store(tokens.clone().memory_limit(5));
-    let text = app.build().map(drop).unwrap_err().to_string();
+    let builder = keeper_app().token_store(tokens.clone().memory_limit(5));
+    let text = builder.build().map(drop).unwrap_err().to_string();
     assert!(text.contains("Tokens::memory_limit"), "{text}");
 }
 
 #[tokio::test]
 async fn the_margin_has_a_least_value() {
-    let tokens = tokens_in(&Flaky::default()).expiry_margin(Duration::ZERO);
-    let kept = kept_with(tokens).await;
-    kept.deliver(ONE, &kept.token(HOUR, "")).await;
-    kept.clock.advance(HOUR - Duration::from_secs(15));
-    assert!(kept.system(ONE).await.is_ok());
-    kept.clock.advance(Duration::from_secs(8));
+    let tokens = tokens_in(&FlakyStore::default()).expiry_margin(Duration::ZERO);
+    let app = start_with(tokens).await;
+    app.deliver(ONE, &app.token(HOUR, "")).await;
+    app.clock.advance(HOUR - Duration::from_secs(15));
+    assert!(app.system(ONE).await.is_ok());
+    app.clock.advance(Duration::from_secs(8));
     assert!(matches!(
-        kept.system(ONE).await,
+        app.system(ONE).await,
         Err(TokenError::Ended { .. })
     ));
 }
@@ -526,121 +528,134 @@ async fn the_margin_has_a_least_value() {
 async fn an_opened_store_is_none_for_a_local_platform() {
     let folder = Folder::default();
     let file = folder.file("tokens.db");
-    let kept = kept_with(Tokens::new(SqliteTokens::new(&file)).keys(KEYS[0])).await;
-    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
-    drop(kept);
+    let app = start_with(Tokens::new(SqliteTokens::new(&file)).keys(KEYS[0])).await;
+    app.deliver(ONE, &app.token(2 * HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
+    drop(app);
 
     let tokens = Tokens::new(SqliteTokens::new(&file)).keys(KEYS[0]);
     tokens.open().await.unwrap();
     let before = folder.bytes();
-    let error = Harness::with_apis(app().token_store(tokens.clone())).await;
+    let error = Harness::with_apis(keeper_app().token_store(tokens.clone())).await;
     let text = error.map(drop).unwrap_err().to_string();
     assert!(text.contains("opened-tokens"), "{text}");
     // Not opened, it is left alone.
     let closed = Tokens::new(SqliteTokens::new(&file)).keys(KEYS[0]);
-    let harness = Harness::with_apis(app().token_store(closed)).await.unwrap();
+    let harness = Harness::with_apis(keeper_app().token_store(closed))
+        .await
+        .unwrap();
     assert_eq!(harness.call("renew").send().await.status(), 200);
     assert!(folder.bytes() == before);
 }
 
 #[tokio::test]
 async fn what_is_missing_is_said_at_launch() {
-    let problems = |app: App| app.build().map(drop).unwrap_err().to_string();
+    let problems = |builder: App| builder.build().map(drop).unwrap_err().to_string();
     let id = forge_remote::testing::TEST_APP_ID;
-    let text = problems(app().app_id(id));
+    let text = problems(keeper_app().app_id(id));
     assert!(
         text.contains("no-tokens") && text.contains("`life` takes `Tokens`"),
         "{text}"
     );
-    let unopened = Tokens::new(Flaky::default()).keys(KEYS[0]);
-    let text = problems(app().app_id(id).token_store(unopened));
+    let unopened = Tokens::new(FlakyStore::default()).keys(KEYS[0]);
+    let text = problems(keeper_app().app_id(id).token_store(unopened));
     assert!(
         text.contains("unopened-tokens") && text.contains("1 problem"),
         "{text}"
     );
     // One in memory has nothing to connect.
     let memory = forge_remote::token::MemoryTokens::new;
-    assert!(app().app_id(id).token_store(memory()).build().is_ok());
-    let text = problems(app().app_id(id).token_store(memory()).token_store(memory()));
+    assert!(
+        keeper_app()
+            .app_id(id)
+            .token_store(memory())
+            .build()
+            .is_ok()
+    );
+    let text = problems(
+        keeper_app()
+            .app_id(id)
+            .token_store(memory())
+            .token_store(memory()),
+    );
     assert!(text.contains("duplicate-state"), "{text}");
 }
 
 #[tokio::test]
 async fn another_apps_tokens_in_the_store_are_passed_over() {
-    let store = Flaky::default();
-    let one = kept_on(&store).await;
+    let store = FlakyStore::default();
+    let one = start_on(&store).await;
     one.deliver(ONE, &one.token(2 * HOUR, "")).await;
     one.tokens.flush().await.unwrap();
     let tokens = Tokens::new(store).keys(KEYS[0]);
     let other_id = "ari:cloud:ecosystem::app/11111111-2222-3333-4444-555555555555";
-    let app = app().app_id(other_id).token_store(tokens.clone());
-    let _built = app.connect().await.unwrap().build().unwrap();
+    let builder = keeper_app().app_id(other_id).token_store(tokens.clone());
+    let _built = builder.connect().await.unwrap().build().unwrap();
     assert!(tokens.system(&ari(ONE)).await.is_err());
     assert!(tokens.installations().await.unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn an_app_that_is_told_to_stop_writes_what_waits() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
     store.down(true);
-    let token = kept.token(2 * HOUR, "");
-    kept.deliver(ONE, &token).await;
-    assert!(kept.tokens.flush().await.is_err());
+    let token = app.token(2 * HOUR, "");
+    app.deliver(ONE, &token).await;
+    assert!(app.tokens.flush().await.is_err());
     store.down(false);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let served = kept.harness.app().clone().serve(listener, async {});
+    let served = app.harness.app().clone().serve(listener, async {});
     served.await.unwrap();
-    assert_eq!(kept.tokens.stats().pending, 0);
+    assert_eq!(app.tokens.stats().pending, 0);
     assert!(store.get(&ari(ONE)).await.unwrap().is_some());
 }
 
 /// What fails once is tried again until the time is over.
 #[tokio::test]
 async fn an_app_that_stops_gives_its_store_another_chance() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
     store.down(true);
-    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
-    assert!(kept.tokens.flush().await.is_err());
+    app.deliver(ONE, &app.token(2 * HOUR, "")).await;
+    assert!(app.tokens.flush().await.is_err());
     // Whoever serves the router says when it is over.
-    let app = kept.harness.app().clone();
-    let failures = kept.tokens.stats().store_failures;
-    let finishing = tokio::spawn(async move { app.shutdown().await });
-    assert!(until(|| kept.tokens.stats().store_failures > failures + 1).await);
+    let service = app.harness.app().clone();
+    let failures = app.tokens.stats().store_failures;
+    let finishing = tokio::spawn(async move { service.shutdown().await });
+    assert!(eventually(|| app.tokens.stats().store_failures > failures + 1).await);
     store.down(false);
     finishing.await.unwrap();
-    assert_eq!(kept.tokens.stats().pending, 0);
+    assert_eq!(app.tokens.stats().pending, 0);
     assert!(store.get(&ari(ONE)).await.unwrap().is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_that_hangs_does_not_keep_an_app_from_stopping() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
     store.hold_puts(true);
-    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
+    app.deliver(ONE, &app.token(2 * HOUR, "")).await;
     let began = tokio::time::Instant::now();
-    kept.harness.app().shutdown().await;
+    app.harness.app().shutdown().await;
     // Less than the 30 seconds after which Kubernetes kills.
     assert!(
         began.elapsed() < Duration::from_secs(26),
         "{:?}",
         began.elapsed()
     );
-    assert_eq!(kept.tokens.stats().pending, 1);
+    assert_eq!(app.tokens.stats().pending, 1);
 }
 
 /// One line in the app: the calls that bring tokens, their modules, and the removal.
 #[tokio::test]
 async fn tokens_are_brought_in_time_and_removed_with_the_installation() {
     let tokens = Tokens::new(MemoryTokens::new());
-    let app = App::empty()
+    let builder = App::empty()
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
         .token_store(tokens.clone())
         .keep_tokens_fresh();
-    let harness = Harness::new(app).unwrap();
+    let harness = Harness::new(builder).unwrap();
     let yaml = forge_remote::manifest::to_yaml(&harness.app().desired_manifest().to_value());
     for part in [
         "interval: hour",
@@ -652,12 +667,12 @@ async fn tokens_are_brought_in_time_and_removed_with_the_installation() {
     }
 
     for key in ["tokens-life", "tokens-hourly"] {
-        let answer = harness.call(key).send().await;
-        assert_eq!(answer.status(), 200, "{}", answer.text());
+        let response = harness.call(key).send().await;
+        assert_eq!(response.status(), 200, "{}", response.text());
         tokens.flush().await.unwrap();
         assert_eq!(tokens.installations().await.unwrap().len(), 1);
     }
-    let answer = harness.call("tokens-goodbye").send().await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let response = harness.call("tokens-goodbye").send().await;
+    assert_eq!(response.status(), 200, "{}", response.text());
     assert_eq!(tokens.installations().await.unwrap().len(), 0);
 }

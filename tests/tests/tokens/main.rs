@@ -2,16 +2,16 @@
 
 mod callbacks;
 mod clocks;
-mod clouds;
+mod isolated_clouds;
 mod keeper;
 mod outages;
 mod processes;
 mod redis;
-mod refused;
+mod refused_records;
+mod refused_tokens;
 mod removal;
-mod removed;
-mod set_aside;
+mod removal_callbacks;
 mod sites;
-mod sources;
-mod store_down;
+mod store_failures;
 mod stores;
+mod token_sources;

@@ -5,7 +5,6 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Harness, TEST_APP_ID};
 use forge_remote::token::{
@@ -13,33 +12,29 @@ use forge_remote::token::{
     TokenPage, TokenStore,
 };
 use forge_remote_tests::jws::{b64, unique_id};
-use forge_remote_tests::logged::Logged;
-use forge_remote_tests::rig::until;
-use forge_remote_tests::servers::{OwnServer, tell_redis};
+use forge_remote_tests::log_capture::LogCapture;
+use forge_remote_tests::store_servers::{StoreServer, redis_command};
 use forge_remote_tests::stores::{
-    Flaky, Folder, KEYS, in_seconds, installation, oauth, places, sealed,
+    FlakyStore, Folder, KEYS, in_seconds, installation, oauth, sealed, test_stores,
 };
+use forge_remote_tests::test_app::eventually;
+use forge_remote_tests::token_app::renewing_app;
 use sqlx::Executor as _;
 use tokio::sync::watch;
 
-#[scheduled_trigger(interval = "hour", auth = system)]
-async fn renew() {}
-
 /// An app with its tokens.
-struct Kept {
+struct StoreApp {
     harness: Harness,
     tokens: Tokens,
 }
 
-impl Kept {
+impl StoreApp {
     async fn new(store: impl TokenStore) -> Self {
         let tokens = Tokens::new(store).keys(KEYS[0]);
-        let app = App::empty()
-            .handler(handler!(renew))
-            .remote(Remote::new("backend").base_url("https://backend.example.com"))
+        let builder = renewing_app()
             .app_id(TEST_APP_ID)
             .token_store(tokens.clone());
-        let harness = Harness::new(app.connect().await.unwrap()).unwrap();
+        let harness = Harness::new(builder.connect().await.unwrap()).unwrap();
         Self { harness, tokens }
     }
 
@@ -50,8 +45,8 @@ impl Kept {
             .harness
             .call("renew")
             .fit(|fit| fit.installation(&uuid));
-        let answer = call.header("x-forge-oauth-system", token).send().await;
-        assert_eq!(answer.status(), 200, "{answer:?}");
+        let response = call.header("x-forge-oauth-system", token).send().await;
+        assert_eq!(response.status(), 200, "{response:?}");
     }
 
     async fn system(&self, at: usize) -> Result<String, TokenError> {
@@ -100,9 +95,9 @@ async fn write_on(store: Box<dyn TokenStore>, acknowledged: Arc<Mutex<Ends>>) {
 /// The server is killed at moments of chance while a client writes. What it said to have written is
 /// there afterwards, or a newer one, whole.
 async fn killed_while_it_writes(
-    server: &mut OwnServer,
+    server: &mut StoreServer,
     connect: impl AsyncFn() -> Box<dyn TokenStore>,
-    kill: impl AsyncFn(&mut OwnServer, usize),
+    kill: impl AsyncFn(&mut StoreServer, usize),
 ) {
     let start = in_seconds(10_000);
     let mut store = connect().await;
@@ -112,7 +107,7 @@ async fn killed_while_it_writes(
     for round in 0..rounds() {
         let before = *acknowledged.lock().unwrap();
         let writer = tokio::spawn(write_on(store, Arc::clone(&acknowledged)));
-        assert!(until(|| *acknowledged.lock().unwrap() != before).await);
+        assert!(eventually(|| *acknowledged.lock().unwrap() != before).await);
         let mut chance = [0];
         aws_lc_rs::rand::fill(&mut chance).unwrap();
         // The moment is what is tested, nothing is waited for.
@@ -152,7 +147,7 @@ async fn opened(store: impl TokenStore, starting: &str) -> Box<dyn TokenStore> {
 /// it recovers from its log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgresql_server_killed_at_any_moment_has_an_old_or_a_new_token() {
-    let Some(mut server) = OwnServer::postgres().await else {
+    let Some(mut server) = StoreServer::postgres().await else {
         return;
     };
     let url = server.postgres_url();
@@ -171,23 +166,23 @@ async fn a_postgresql_server_killed_at_any_moment_has_an_old_or_a_new_token() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_server_killed_at_any_moment_has_an_old_or_a_new_token() {
     let options = ["--appendonly", "yes", "--appendfsync", "always"];
-    let Some(mut server) = OwnServer::redis(&options).await else {
+    let Some(mut server) = StoreServer::redis(&options).await else {
         return;
     };
     let url = server.redis_url();
     let connect = async || opened(RedisTokens::new(&url), "LOADING").await;
-    let kill = async |server: &mut OwnServer, _| server.kill().await;
+    let kill = async |server: &mut StoreServer, _| server.kill().await;
     killed_while_it_writes(&mut server, connect, kill).await;
 }
 
 /// Twenty installations' tokens, renewed and removed, leave none in what the server wrote to its
 /// disk.
-async fn no_token_in_the_files(kept: &Kept, server: &OwnServer, save: impl AsyncFn()) {
+async fn no_token_in_the_files(app: &StoreApp, server: &StoreServer, save: impl AsyncFn()) {
     let mut secrets = vec!["apiBaseUrl".to_owned(), "productName".to_owned()];
     let mut deliver = async |at, minutes: u64| {
         let mark = format!("plainly-visible-{}", unique_id());
         let token = oauth(in_seconds(minutes * 60), &mark);
-        kept.deliver(at, &token).await;
+        app.deliver(at, &token).await;
         secrets.extend([b64(&mark), mark]);
         secrets.extend(token.split('.').skip(1).map(str::to_owned));
     };
@@ -195,10 +190,10 @@ async fn no_token_in_the_files(kept: &Kept, server: &OwnServer, save: impl Async
         for at in 0..20 {
             deliver(at, minutes).await;
         }
-        kept.tokens.flush().await.unwrap();
+        app.tokens.flush().await.unwrap();
     }
     for at in 0..5 {
-        kept.tokens.remove(&installation(at)).await.unwrap();
+        app.tokens.remove(&installation(at)).await.unwrap();
     }
     save().await;
     // Or it looks in the wrong place.
@@ -209,11 +204,11 @@ async fn no_token_in_the_files(kept: &Kept, server: &OwnServer, save: impl Async
 
 #[tokio::test]
 async fn postgresqls_files_hold_no_token() {
-    let Some(server) = OwnServer::postgres().await else {
+    let Some(server) = StoreServer::postgres().await else {
         return;
     };
-    let kept = Kept::new(PostgresTokens::new(server.postgres_url())).await;
-    no_token_in_the_files(&kept, &server, async || {
+    let app = StoreApp::new(PostgresTokens::new(server.postgres_url())).await;
+    no_token_in_the_files(&app, &server, async || {
         let pool = sqlx::PgPool::connect(&server.postgres_url()).await.unwrap();
         pool.execute("CHECKPOINT").await.unwrap();
     })
@@ -225,54 +220,54 @@ async fn redis_files_hold_no_token() {
     // As plain as can be: compression would hide a token.
     let plain = ["--rdbcompression", "no", "--aof-use-rdb-preamble", "no"];
     let options = [&["--appendonly", "yes"][..], &plain].concat();
-    let Some(server) = OwnServer::redis(&options).await else {
+    let Some(server) = StoreServer::redis(&options).await else {
         return;
     };
-    let kept = Kept::new(RedisTokens::new(server.redis_url())).await;
-    no_token_in_the_files(&kept, &server, async || {
-        tell_redis(&server.redis_url(), &["SAVE"]);
+    let app = StoreApp::new(RedisTokens::new(server.redis_url())).await;
+    no_token_in_the_files(&app, &server, async || {
+        redis_command(&server.redis_url(), &["SAVE"]);
     })
     .await;
 }
 
 /// While the server is away requests are served; what they brought is written when it is back.
-async fn stopped_and_started(kept: &Kept, server: &mut OwnServer, logged: &Logged) {
+async fn stopped_and_started(app: &StoreApp, server: &mut StoreServer, logged: &LogCapture) {
     let token = |mark: &str, minutes: u64| oauth(in_seconds(minutes * 60), mark);
-    kept.deliver(1, &token("old", 60)).await;
-    kept.tokens.flush().await.unwrap();
-    assert_eq!(kept.failures(), 0);
+    app.deliver(1, &token("old", 60)).await;
+    app.tokens.flush().await.unwrap();
+    assert_eq!(app.failures(), 0);
     server.stop("-INT").await;
 
     let newest = token("newest", 120);
     for at in [1, 2] {
-        kept.deliver(at, &newest).await;
-        assert_eq!(kept.system(at).await.unwrap(), newest);
+        app.deliver(at, &newest).await;
+        assert_eq!(app.system(at).await.unwrap(), newest);
     }
-    let error = kept.tokens.flush().await.unwrap_err();
+    let error = app.tokens.flush().await.unwrap_err();
     assert!(matches!(error, TokenError::Store(_)), "{error}");
-    assert!(matches!(kept.system(3).await, Err(TokenError::Store(_))));
-    assert!(kept.failures() >= 2);
-    assert_eq!(kept.tokens.stats().pending, 2);
+    assert!(matches!(app.system(3).await, Err(TokenError::Store(_))));
+    assert!(app.failures() >= 2);
+    assert_eq!(app.tokens.stats().pending, 2);
     assert!(logged.has("tokens can't be written"));
     assert!(logged.has("the tokens' store can't be read"));
 
     server.restart().await;
     assert!(
-        until(|| kept.tokens.stats().pending == 0).await,
+        eventually(|| app.tokens.stats().pending == 0).await,
         "it isn't written"
     );
 }
 
 #[tokio::test]
 async fn a_postgresql_that_was_away_gets_what_came_meanwhile() {
-    let Some(mut server) = OwnServer::postgres().await else {
+    let Some(mut server) = StoreServer::postgres().await else {
         return;
     };
-    let logged = Logged::default();
-    let _listening = logged.listen();
+    let logged = LogCapture::default();
+    let _listening = logged.start();
     let store = PostgresTokens::new(server.postgres_url());
-    let kept = Kept::new(store.clone()).await;
-    stopped_and_started(&kept, &mut server, &logged).await;
+    let app = StoreApp::new(store.clone()).await;
+    stopped_and_started(&app, &mut server, &logged).await;
     let ids = store.list(PageRequest::first(9)).await.unwrap().tokens;
     assert_eq!(ids.len(), 2);
 }
@@ -280,15 +275,15 @@ async fn a_postgresql_that_was_away_gets_what_came_meanwhile() {
 /// Without a file to come back from, it is empty: the store goes on, and so do its scripts.
 #[tokio::test]
 async fn a_redis_that_was_away_and_forgot_all_gets_what_came_meanwhile() {
-    let Some(mut server) = OwnServer::redis(&[]).await else {
+    let Some(mut server) = StoreServer::redis(&[]).await else {
         return;
     };
-    let logged = Logged::default();
-    let _listening = logged.listen();
+    let logged = LogCapture::default();
+    let _listening = logged.start();
     let store = RedisTokens::new(server.redis_url());
-    let kept = Kept::new(store.clone()).await;
-    kept.deliver(9, &oauth(in_seconds(3600), "")).await;
-    stopped_and_started(&kept, &mut server, &logged).await;
+    let app = StoreApp::new(store.clone()).await;
+    app.deliver(9, &oauth(in_seconds(3600), "")).await;
+    stopped_and_started(&app, &mut server, &logged).await;
     let tokens = store.list(PageRequest::first(9)).await.unwrap().tokens;
     assert_eq!(tokens.len(), 2);
     assert!(store.get(&installation(9)).await.unwrap().is_none());
@@ -299,16 +294,16 @@ async fn a_redis_that_was_away_and_forgot_all_gets_what_came_meanwhile() {
 /// A store that may not answer for long.
 #[derive(Clone, Default)]
 struct Hanging {
-    store: Flaky,
+    store: FlakyStore,
     hangs: Arc<watch::Sender<bool>>,
 }
 
 impl Hanging {
-    fn unless_it_hangs<T: Send + 'static>(&self, answer: StoreFuture<T>) -> StoreFuture<T> {
+    fn unless_it_hangs<T: Send + 'static>(&self, response: StoreFuture<T>) -> StoreFuture<T> {
         let mut hangs = self.hangs.subscribe();
         Box::pin(async move {
             let _ = hangs.wait_for(|hangs| !hangs).await;
-            answer.await
+            response.await
         })
     }
 }
@@ -350,48 +345,48 @@ impl TokenStore for Hanging {
 /// A store of somebody's own, without a place for a key check, that stops answering.
 #[tokio::test]
 async fn a_store_that_hangs_costs_no_request_and_no_token() {
-    let logged = Logged::default();
-    let _listening = logged.listen();
+    let logged = LogCapture::default();
+    let _listening = logged.start();
     let store = Hanging::default();
-    let kept = Kept::new(store.clone()).await;
+    let app = StoreApp::new(store.clone()).await;
     store.hangs.send_replace(true);
     let token = oauth(in_seconds(3600), "");
-    kept.deliver(1, &token).await;
-    assert_eq!(kept.system(1).await.unwrap(), token);
-    let (flushed, read) = tokio::join!(kept.tokens.flush(), kept.system(2));
+    app.deliver(1, &token).await;
+    assert_eq!(app.system(1).await.unwrap(), token);
+    let (flushed, read) = tokio::join!(app.tokens.flush(), app.system(2));
     assert!(matches!(flushed, Err(TokenError::Store(_))));
     assert!(matches!(read, Err(TokenError::Store(_))));
-    assert_eq!(kept.failures(), 2);
+    assert_eq!(app.failures(), 2);
     assert!(logged.has("no answer within 10s") && logged.has("no answer within 3s"));
     store.hangs.send_replace(false);
-    assert!(until(|| kept.tokens.stats().pending == 0).await);
+    assert!(eventually(|| app.tokens.stats().pending == 0).await);
     assert!(store.get(&installation(1)).await.unwrap().is_some());
 }
 
 #[tokio::test]
 async fn an_sqlite_file_that_stays_locked_costs_no_request_and_no_token() {
-    let logged = Logged::default();
-    let _listening = logged.listen();
+    let logged = LogCapture::default();
+    let _listening = logged.start();
     let folder = Folder::default();
     let store = SqliteTokens::new(folder.file("tokens.db"));
-    let kept = Kept::new(store.clone()).await;
+    let app = StoreApp::new(store.clone()).await;
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(folder.file("tokens.db"));
     let other = sqlx::SqlitePool::connect_with(options).await.unwrap();
     let locked = other.begin_with("BEGIN EXCLUSIVE").await.unwrap();
 
     let token = oauth(in_seconds(3600), "");
-    kept.deliver(1, &token).await;
-    assert_eq!(kept.system(1).await.unwrap(), token);
-    assert!(kept.tokens.flush().await.is_err());
-    assert_eq!(kept.failures(), 1);
+    app.deliver(1, &token).await;
+    assert_eq!(app.system(1).await.unwrap(), token);
+    assert!(app.tokens.flush().await.is_err());
+    assert_eq!(app.failures(), 1);
     assert!(logged.has("holds the file for too long"));
     // Whoever reads isn't in the way of who writes.
     assert!(matches!(
-        kept.system(2).await,
+        app.system(2).await,
         Err(TokenError::NeverSeen { .. })
     ));
     locked.rollback().await.unwrap();
-    assert!(until(|| kept.tokens.stats().pending == 0).await);
+    assert!(eventually(|| app.tokens.stats().pending == 0).await);
     assert!(store.get(&installation(1)).await.unwrap().is_some());
 }
 
@@ -402,8 +397,8 @@ async fn four_instances_of_an_app_end_with_the_newest_token_of_a_thousand_instal
     const COUNT: usize = 1000;
     const INSTANCES: usize = 4;
     // The one in memory shows nothing more here, and these are many requests.
-    let places = places().await.into_iter();
-    for place in places.filter(|place| place.name != "memory") {
+    let test_stores = test_stores().await.into_iter();
+    for place in test_stores.filter(|place| place.name != "memory") {
         let token = |at: usize, instance: usize| {
             // Each is the last one for some.
             let order = (instance + at) % INSTANCES;
@@ -414,16 +409,16 @@ async fn four_instances_of_an_app_end_with_the_newest_token_of_a_thousand_instal
         };
         let mut delivering = Vec::new();
         for instance in 0..INSTANCES {
-            let kept = Kept::new(place.connect()).await;
+            let app = StoreApp::new(place.connect()).await;
             delivering.push(tokio::spawn(async move {
                 // Numbers in no order: 1,000 and these have no factor in common.
                 let step = [7, 389, 611, 993][instance];
                 for turn in 0..COUNT {
                     let at = (turn * step + instance * 251) % COUNT;
-                    kept.deliver(at, &token(at, instance)).await;
+                    app.deliver(at, &token(at, instance)).await;
                 }
-                kept.tokens.flush().await.unwrap();
-                let counts = kept.tokens.stats();
+                app.tokens.flush().await.unwrap();
+                let counts = app.tokens.stats();
                 assert_eq!((counts.seen, counts.store_failures), (COUNT as u64, 0));
             }));
         }
@@ -437,10 +432,10 @@ async fn four_instances_of_an_app_end_with_the_newest_token_of_a_thousand_instal
             "{place:?}"
         );
         for at in 0..COUNT {
-            let kept = tokens.system(&installation(at)).await.unwrap();
+            let app = tokens.system(&installation(at)).await.unwrap();
             let mark = b64(format!("{at} {}", INSTANCES - 1));
             assert!(
-                kept.expose_secret().ends_with(&format!(".{mark}")),
+                app.expose_secret().ends_with(&format!(".{mark}")),
                 "{place:?}: {at}"
             );
         }

@@ -7,10 +7,10 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use forge_remote::token::{PageRequest, PostgresTokens, RedisTokens, SqliteTokens, TokenStore};
-use forge_remote_tests::back::{SITE, Server, told};
+use forge_remote_tests::fake_api::{SITE, Server, respond};
 use forge_remote_tests::http::{Call, send};
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{APP_ID, Fit, INSTALLATION_ID, b64, published, seconds};
-use forge_remote_tests::source::{Answer, KeySource};
 use forge_remote_tests::stores::{
     Folder, KEYS, in_seconds, oauth, postgres_url, redis_url, sealed,
 };
@@ -20,15 +20,15 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// A Confluence whose only page's title tells which token it was asked with.
 async fn confluence() -> Server {
-    Server::start(|_, asked| {
+    Server::start(|_, request| {
         let path = format!("/ex/confluence/{SITE}/wiki/api/v2/pages");
         assert_eq!(
-            (asked.method.as_str(), asked.target.as_str()),
+            (request.method.as_str(), request.target.as_str()),
             ("GET", path.as_str())
         );
-        let token = asked.header("authorization").strip_prefix("Bearer ");
+        let token = request.header("authorization").strip_prefix("Bearer ");
         let title = mark(token.unwrap_or_default());
-        told(
+        respond(
             200,
             json!({ "results": [{ "title": title }], "_links": {} }),
         )
@@ -46,14 +46,14 @@ struct App {
 }
 
 impl App {
-    async fn start(keys: &KeySource, confluence: &Server, store: &[(&str, &str)]) -> Self {
+    async fn start(keys: &JwksServer, confluence: &Server, store: &[(&str, &str)]) -> Self {
         let program = Command::new(env!("CARGO_BIN_EXE_tokens_app"));
         Self::start_as(program, keys, confluence, store).await
     }
 
     async fn start_as(
         mut program: Command,
-        keys: &KeySource,
+        keys: &JwksServer,
         confluence: &Server,
         store: &[(&str, &str)],
     ) -> Self {
@@ -98,8 +98,8 @@ impl App {
         let call = Call::post("/tick")
             .bearer(&fit)
             .header("x-forge-oauth-system", token);
-        let reply = send(self.address, &call).await.unwrap();
-        assert_eq!(reply.status, 200, "{}", reply.excerpt());
+        let response = send(self.address, &call).await.unwrap();
+        assert_eq!(response.status, 200, "{}", response.excerpt());
         fit
     }
 
@@ -118,13 +118,13 @@ impl App {
     async fn comes_to_answer(&mut self, expected: &str) {
         let patience = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
-            let answer = self.ask().await;
-            if answer == expected {
+            let response = self.ask().await;
+            if response == expected {
                 return;
             }
             assert!(
                 tokio::time::Instant::now() < patience,
-                "{answer} instead of {expected}"
+                "{response} instead of {expected}"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -158,7 +158,7 @@ async fn written(file: &Path, ends: SystemTime) -> SqliteTokens {
 
 #[tokio::test]
 async fn a_killed_app_has_its_token_when_it_is_started_again() {
-    let keys = KeySource::start(Answer::Keys(published())).await;
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let confluence = confluence().await;
     let folder = Folder::default();
     let file = folder.file("tokens.db");
@@ -202,7 +202,7 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
 /// With everything logged by every crate, in and out and to the store, no token is in the log.
 #[tokio::test]
 async fn no_token_is_logged_at_trace() {
-    let keys = KeySource::start(Answer::Keys(published())).await;
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let confluence = confluence().await;
     let folder = Folder::default();
     let file = folder.file("tokens.db");
@@ -291,7 +291,7 @@ async fn commands_need_neither_store_nor_key() {
 
 /// What one instance is given, the other has.
 async fn two_instances(store: &[(&str, &str)]) {
-    let keys = KeySource::start(Answer::Keys(published())).await;
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let confluence = confluence().await;
     let mut one = App::start(&keys, &confluence, store).await;
     let mut other = App::start(&keys, &confluence, store).await;
@@ -403,7 +403,7 @@ async fn processes_launch_at_once_on_an_empty_postgresql() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_full_disk_costs_no_request_and_no_token() {
-    let keys = KeySource::start(Answer::Keys(published())).await;
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let confluence = confluence().await;
     let folder = Folder::default();
     let file = folder.file("tokens.db");

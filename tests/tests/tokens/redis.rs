@@ -8,28 +8,28 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use forge_remote::token::{RedisTokens, TokenStore as _, Tokens};
-use forge_remote_tests::logged::Logged;
-use forge_remote_tests::rig::until;
-use forge_remote_tests::servers::{OwnServer, tell_redis};
+use forge_remote_tests::log_capture::LogCapture;
+use forge_remote_tests::store_servers::{StoreServer, redis_command};
 use forge_remote_tests::stores::{KEYS, in_seconds, installation, redis_url, sealed};
+use forge_remote_tests::test_app::eventually;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 #[tokio::test]
 async fn what_a_redis_refuses_is_told_with_what_to_do() {
-    let Some(server) = OwnServer::redis(&[]).await else {
+    let Some(server) = StoreServer::redis(&[]).await else {
         return;
     };
     let url = server.redis_url();
-    let set = |name, value| tell_redis(&url, &["CONFIG", "SET", name, value]);
-    let logged = Logged::default();
-    let _listening = logged.listen();
+    let set = |name, value| redis_command(&url, &["CONFIG", "SET", name, value]);
+    let logged = LogCapture::default();
+    let _listening = logged.start();
     let store = RedisTokens::new(&url);
     store.open().await.unwrap();
     assert!(!logged.has("evict"));
     // What was tried at launch leaves nothing behind.
-    assert!(tell_redis(&url, &["KEYS", "*"]).starts_with("*0\r\n"));
+    assert!(redis_command(&url, &["KEYS", "*"]).starts_with("*0\r\n"));
     set("maxmemory-policy", "volatile-lru");
     set("maxmemory", "100mb");
     store.open().await.unwrap();
@@ -49,12 +49,12 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
     set("maxmemory", "1");
     refused(&["OOM", "has reached its `maxmemory`"]).await;
     set("maxmemory", "0");
-    tell_redis(&url, &["REPLICAOF", "127.0.0.1", "1"]);
+    redis_command(&url, &["REPLICAOF", "127.0.0.1", "1"]);
     refused(&["READONLY", "lead to the primary"]).await;
-    tell_redis(&url, &["REPLICAOF", "NO", "ONE"]);
-    tell_redis(&url, &["ACL", "SETUSER", "default", "-script"]);
+    redis_command(&url, &["REPLICAOF", "NO", "ONE"]);
+    redis_command(&url, &["ACL", "SETUSER", "default", "-script"]);
     refused(&["NOPERM", "'script", "ACL SETUSER"]).await;
-    tell_redis(&url, &["ACL", "SETUSER", "default", "+@all"]);
+    redis_command(&url, &["ACL", "SETUSER", "default", "+@all"]);
     store.put(vec![sealed(1, in_seconds(100))]).await.unwrap();
 
     // Exactly what the advice grants.
@@ -68,7 +68,7 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
         "+time",
     ];
     let user = ["ACL", "SETUSER", "app", "on", ">secret"];
-    tell_redis(&url, &[&user[..], &rights[..]].concat());
+    redis_command(&url, &[&user[..], &rights[..]].concat());
     let store = RedisTokens::new(url.replacen("//", "//app:secret@", 1));
     Tokens::new(store).keys(KEYS[0]).open().await.unwrap();
     let store = RedisTokens::new(url.replacen("//", "//app:hunter2@", 1));
@@ -121,7 +121,7 @@ async fn serve(mut stream: TcpStream, reply: impl Fn(&str) -> Reply) -> Option<(
         while let Some((name, length)) = command(&text) {
             text.drain(..length);
             match reply(&name) {
-                Reply::Say(answer) => stream.write_all(answer.as_bytes()).await.ok()?,
+                Reply::Say(response) => stream.write_all(response.as_bytes()).await.ok()?,
                 Reply::Swallow => {}
                 Reply::HangUp => return None,
             }
@@ -307,7 +307,7 @@ async fn a_redis_write_that_arrives_after_its_caller_gave_up_changes_nothing() {
     assert!(put.contains("did not answer within 2 seconds"), "{put}");
     quick.put(vec![removal.clone()]).await.unwrap();
     network.holds.send_replace(false);
-    assert!(until(|| network.delivered.load(Ordering::SeqCst) > 0).await);
+    assert!(eventually(|| network.delivered.load(Ordering::SeqCst) > 0).await);
     tokio::time::sleep(Duration::from_millis(200)).await;
     let kept = quick.get(&installation(1)).await.unwrap();
     assert!(kept == Some(removal));

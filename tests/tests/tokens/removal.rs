@@ -4,32 +4,21 @@
 
 use std::time::Duration;
 
-use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::token::TokenError;
-use forge_remote_tests::kept::{HOUR, Kept, MINUTE, ONE, OTHER, ari, instance, tokens_in, turns};
-use forge_remote_tests::rig::until;
-use forge_remote_tests::stores::{Flaky, KEYS, places};
-
-#[scheduled_trigger(interval = "hour", auth = system)]
-async fn renew() {}
-
-fn app() -> App {
-    App::empty()
-        .handler(handler!(renew))
-        .remote(Remote::new("backend").base_url("https://backend.example.com"))
-}
-
-async fn kept_on(store: &Flaky) -> Kept {
-    Kept::new(app(), tokens_in(store)).await
-}
+use forge_remote_tests::stores::{FlakyStore, KEYS, test_stores};
+use forge_remote_tests::test_app::eventually;
+use forge_remote_tests::token_app::{
+    HOUR, MINUTE, ONE, OTHER, TokenApp, ari, open_tokens, renewing_app, start_on, tokens_in,
+    yield_to_tasks,
+};
 
 /// An app that has written a token.
-async fn written(store: &Flaky) -> Kept {
-    let kept = kept_on(store).await;
-    kept.deliver(ONE, &kept.token(3 * HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
-    kept
+async fn written(store: &FlakyStore) -> TokenApp {
+    let app = start_on(store).await;
+    app.deliver(ONE, &app.token(3 * HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
+    app
 }
 
 async fn is_gone(tokens: &Tokens) -> bool {
@@ -41,85 +30,85 @@ async fn is_gone(tokens: &Tokens) -> bool {
 
 #[tokio::test]
 async fn a_removal_that_nobody_waits_for_is_done() {
-    let store = Flaky::default();
-    let kept = written(&store).await;
+    let store = FlakyStore::default();
+    let app = written(&store).await;
     store.hold_puts(true);
     let id = ari(ONE);
     // The request that asked for it is cut off.
     tokio::select! {
         biased;
-        _ = kept.tokens.remove(&id) => unreachable!("the store holds it"),
+        _ = app.tokens.remove(&id) => unreachable!("the store holds it"),
         () = std::future::ready(()) => {}
     }
     store.hold_puts(false);
-    assert!(until(|| kept.tokens.stats().pending == 0).await);
-    assert!(is_gone(&kept.tokens).await);
-    assert!(is_gone(&instance(&store).await).await);
+    assert!(eventually(|| app.tokens.stats().pending == 0).await);
+    assert!(is_gone(&app.tokens).await);
+    assert!(is_gone(&open_tokens(&store).await).await);
 }
 
 #[tokio::test]
 async fn what_is_being_removed_is_not_read_again() {
-    let store = Flaky::default();
-    let kept = written(&store).await;
+    let store = FlakyStore::default();
+    let app = written(&store).await;
     store.hold_puts(true);
     let removing = {
-        let tokens = kept.tokens.clone();
+        let tokens = app.tokens.clone();
         tokio::spawn(async move { tokens.remove(&ari(ONE)).await })
     };
-    turns().await;
+    yield_to_tasks().await;
     // The store still has it.
-    assert!(!is_gone(&instance(&store).await).await);
-    assert!(is_gone(&kept.tokens).await);
+    assert!(!is_gone(&open_tokens(&store).await).await);
+    assert!(is_gone(&app.tokens).await);
     store.hold_puts(false);
     removing.await.unwrap().unwrap();
-    assert!(is_gone(&kept.tokens).await);
-    kept.clock.advance(5 * MINUTE);
-    assert!(is_gone(&kept.tokens).await);
-    assert!(is_gone(&instance(&store).await).await);
+    assert!(is_gone(&app.tokens).await);
+    app.clock.advance(5 * MINUTE);
+    assert!(is_gone(&app.tokens).await);
+    assert!(is_gone(&open_tokens(&store).await).await);
 }
 
 #[tokio::test]
 async fn a_removal_that_fails_is_done_later() {
-    let store = Flaky::default();
-    let kept = written(&store).await;
-    kept.deliver(OTHER, &kept.token(2 * HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
+    let store = FlakyStore::default();
+    let app = written(&store).await;
+    app.deliver(OTHER, &app.token(2 * HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
     store.down(true);
-    assert!(kept.tokens.remove(&ari(ONE)).await.is_err());
-    assert!(is_gone(&kept.tokens).await);
+    assert!(app.tokens.remove(&ari(ONE)).await.is_err());
+    assert!(is_gone(&app.tokens).await);
     store.down(false);
     // Asked before it is written.
-    assert!(is_gone(&kept.tokens).await);
-    kept.clock.advance(MINUTE);
-    assert!(until(|| kept.tokens.stats().pending == 0).await);
-    assert!(is_gone(&instance(&store).await).await);
-    assert_eq!(kept.listed().await, [ari(OTHER)]);
+    assert!(is_gone(&app.tokens).await);
+    app.clock.advance(MINUTE);
+    assert!(eventually(|| app.tokens.stats().pending == 0).await);
+    assert!(is_gone(&open_tokens(&store).await).await);
+    assert_eq!(app.listed().await, [ari(OTHER)]);
 }
 
 /// Forge may call while an app is being uninstalled; but an uninstallation may also fail.
 #[tokio::test]
 async fn late_calls_bring_nothing_back_and_later_ones_do() {
-    for place in places().await {
+    for place in test_stores().await {
         let tokens = Tokens::new(place.connect()).keys(KEYS[0]);
-        let kept = Kept::new(app(), tokens).await;
-        let token = kept.token(3 * HOUR, "");
-        kept.deliver(ONE, &token).await;
-        kept.tokens.flush().await.unwrap();
-        kept.tokens.remove(&ari(ONE)).await.unwrap();
-        let later = kept.token(4 * HOUR, "later");
+        let app = TokenApp::new(renewing_app(), tokens).await;
+        let token = app.token(3 * HOUR, "");
+        app.deliver(ONE, &token).await;
+        app.tokens.flush().await.unwrap();
+        app.tokens.remove(&ari(ONE)).await.unwrap();
+        let later = app.token(4 * HOUR, "later");
         for token in [&token, &later] {
-            kept.deliver(ONE, token).await;
-            kept.clock.advance(Duration::from_secs(50));
+            app.deliver(ONE, token).await;
+            app.clock.advance(Duration::from_secs(50));
         }
-        assert!(is_gone(&kept.tokens).await, "{place:?}");
-        assert_eq!(kept.tokens.stats().refused, 2);
+        assert!(is_gone(&app.tokens).await, "{place:?}");
+        assert_eq!(app.tokens.stats().refused, 2);
 
-        kept.clock.advance(MINUTE);
-        kept.deliver(ONE, &token).await;
-        assert_eq!(kept.system(ONE).await.unwrap(), token);
-        kept.tokens.flush().await.unwrap();
-        kept.clock.advance(5 * MINUTE);
-        assert_eq!(kept.system(ONE).await.unwrap(), token, "{place:?}");
+        app.clock.advance(MINUTE);
+        app.deliver(ONE, &token).await;
+        assert_eq!(app.system(ONE).await.unwrap(), token);
+        app.tokens.flush().await.unwrap();
+        app.clock.advance(5 * MINUTE);
+        assert_eq!(app.system(ONE).await.unwrap(), token, "{place:?}");
         let other = place.tokens().await;
         let seen = other.system(&ari(ONE)).await.unwrap();
         assert_eq!(seen.expose_secret(), token, "{place:?}");
@@ -128,9 +117,9 @@ async fn late_calls_bring_nothing_back_and_later_ones_do() {
 
 #[tokio::test]
 async fn another_instance_does_not_bring_it_back() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let one = written(&store).await;
-    let other = Kept::at(one.clock.clone(), app(), tokens_in(&store)).await;
+    let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens_in(&store)).await;
     // It has a newer one, which it can't write.
     store.down(true);
     other.deliver(ONE, &other.token(4 * HOUR, "newer")).await;
@@ -138,7 +127,7 @@ async fn another_instance_does_not_bring_it_back() {
     store.down(false);
     one.tokens.remove(&ari(ONE)).await.unwrap();
     other.tokens.flush().await.unwrap();
-    assert!(is_gone(&instance(&store).await).await);
+    assert!(is_gone(&open_tokens(&store).await).await);
     // And forgets it when it looks.
     one.clock.advance(MINUTE);
     assert!(is_gone(&other.tokens).await);
@@ -151,9 +140,9 @@ async fn another_instance_does_not_bring_it_back() {
 /// An uninstallation that failed, seen by an instance that knows of no removal.
 #[tokio::test]
 async fn an_installation_that_lives_on_gets_its_token_everywhere() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let one = written(&store).await;
-    let other = Kept::at(one.clock.clone(), app(), tokens_in(&store)).await;
+    let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens_in(&store)).await;
     one.tokens.remove(&ari(ONE)).await.unwrap();
     one.clock.advance(3 * MINUTE);
     let token = other.token(3 * HOUR, "again");
@@ -164,6 +153,6 @@ async fn an_installation_that_lives_on_gets_its_token_everywhere() {
     assert_eq!(other.system(ONE).await.unwrap(), token);
     other.tokens.flush().await.unwrap();
     assert_eq!(one.system(ONE).await.unwrap(), token);
-    let seen = instance(&store).await.system(&ari(ONE)).await.unwrap();
+    let seen = open_tokens(&store).await.system(&ari(ONE)).await.unwrap();
     assert_eq!(seen.expose_secret(), token);
 }

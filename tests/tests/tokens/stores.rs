@@ -11,9 +11,9 @@ use forge_remote::token::{
     OpenError, PageRequest, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, TokenStore,
     Tokens,
 };
-use forge_remote_tests::servers::tell_redis;
+use forge_remote_tests::store_servers::redis_command;
 use forge_remote_tests::stores::{
-    Folder, KEYS, Place, in_seconds, installation, places, postgres_url, redis_url, sealed,
+    Folder, KEYS, TestStore, in_seconds, installation, postgres_url, redis_url, sealed, test_stores,
 };
 use sqlx::Executor as _;
 
@@ -40,7 +40,7 @@ async fn all(store: &dyn TokenStore, limit: u32, ends_before: Option<SystemTime>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_store_does_what_the_trait_asks_for() {
-    for place in places().await {
+    for place in test_stores().await {
         let checked = token_store_conformance(place.connect().into()).await;
         checked.unwrap_or_else(|error| panic!("{place:?}: {error:?}"));
     }
@@ -48,8 +48,8 @@ async fn every_store_does_what_the_trait_asks_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn instances_may_open_at_once() {
-    for place in places().await {
-        let place: Arc<Place> = Arc::new(place);
+    for place in test_stores().await {
+        let place: Arc<TestStore> = Arc::new(place);
         let opening: Vec<_> = (0..12)
             .map(|at| {
                 let place = Arc::clone(&place);
@@ -70,7 +70,7 @@ async fn instances_may_open_at_once() {
 /// An empty store is no place for two keys either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn instances_with_different_keys_do_not_start_on_one_store() {
-    let open = async |place: &Place, keys: String| {
+    let open = async |place: &TestStore, keys: String| {
         let opened = Tokens::new(place.connect()).keys(keys).open().await;
         match opened {
             Ok(()) => true,
@@ -80,7 +80,7 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
     };
     let [one, other] = KEYS.map(str::to_owned);
     let rotating = [format!("{one},{other}"), format!("{other},{one}")];
-    for place in places().await {
+    for place in test_stores().await {
         let place = Arc::new(place);
         // At once: those with the key of whoever was first start, and nobody else.
         let opening: Vec<_> = (0..12)
@@ -216,10 +216,10 @@ async fn bad_rows_in_redis_cost_no_other() {
     store.open().await.unwrap();
     store.put(ten()).await.unwrap();
     let key = |at| format!("{prefix}:token:{}", installation(at));
-    tell_redis(&url, &["HSET", &key(2), "expires_at", "hunter2"]);
-    tell_redis(&url, &["SET", &key(3), "hunter2"]);
-    tell_redis(&url, &["HDEL", &key(4), "sealed"]);
-    tell_redis(&url, &["SET", &format!("{prefix}:site:cloud-4"), "hunter2"]);
+    redis_command(&url, &["HSET", &key(2), "expires_at", "hunter2"]);
+    redis_command(&url, &["SET", &key(3), "hunter2"]);
+    redis_command(&url, &["HDEL", &key(4), "sealed"]);
+    redis_command(&url, &["SET", &format!("{prefix}:site:cloud-4"), "hunter2"]);
     rows_that_can_not_be_read(&store, &[2, 3, 4]).await;
     assert_eq!(store.find_by_site("cloud-4").await.unwrap().len(), 2);
 }
@@ -362,7 +362,7 @@ async fn a_thousand_installations_end_with_the_newest_token() {
     const INSTALLATIONS: usize = 1000;
     const WRITERS: usize = 4;
     const EACH: usize = 4;
-    for place in places().await {
+    for place in test_stores().await {
         let base = in_seconds(1000);
         let end = move |version: usize| base + Duration::from_secs(version as u64);
         let mut writers = Vec::new();

@@ -1,42 +1,59 @@
-//! An app that keeps tokens: in process, with a clock that stands still.
+//! An app that stores tokens, in process, with a clock that only advances on demand.
 
 use std::time::Duration;
 
+use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Harness, TestClock};
 use forge_remote::token::TokenError;
 
-use crate::stores::{Flaky, KEYS, oauth};
+use crate::stores::{FlakyStore, KEYS, oauth};
 
 /// An hour.
 pub const HOUR: Duration = Duration::from_secs(3600);
 /// A minute.
 pub const MINUTE: Duration = Duration::from_secs(60);
-/// An installation.
+/// The UUID of an installation.
 pub const ONE: &str = "0a3a7799-0000-4000-a000-000000000001";
-/// Another.
+/// The UUID of another installation.
 pub const OTHER: &str = "0a3a7799-0000-4000-a000-000000000002";
 
-/// An installation's ARI.
+/// Returns the ARI of an installation.
 pub fn ari(uuid: &str) -> String {
     format!("ari:cloud:ecosystem::installation/{uuid}")
 }
 
-/// Tokens in this store, with the first key.
-pub fn tokens_in(store: &Flaky) -> Tokens {
+/// Returns tokens in this store, with the first key.
+pub fn tokens_in(store: &FlakyStore) -> Tokens {
     Tokens::new(store.clone()).keys(KEYS[0])
 }
 
-/// Tokens in this store as a new instance has them, opened.
-pub async fn instance(store: &Flaky) -> Tokens {
+/// Returns opened tokens in this store, as a new instance has.
+pub async fn open_tokens(store: &FlakyStore) -> Tokens {
     let tokens = tokens_in(store);
     tokens.open().await.unwrap();
     tokens
 }
 
-/// An app with its tokens, and a hand on its clock. Its `renew` brings tokens.
+/// A handler that receives a system token.
+#[scheduled_trigger(interval = "hour", auth = system)]
+pub async fn renew() {}
+
+/// Returns an app with the handler `renew`.
+pub fn renewing_app() -> App {
+    App::empty()
+        .handler(handler!(renew))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+}
+
+/// Starts [`renewing_app`] with tokens in this store.
+pub async fn start_on(store: &FlakyStore) -> TokenApp {
+    TokenApp::new(renewing_app(), tokens_in(store)).await
+}
+
+/// An app with its tokens and its clock. Its handler `renew` receives tokens.
 #[derive(Debug)]
-pub struct Kept {
+pub struct TokenApp {
     /// The app.
     pub harness: Harness,
     /// Its tokens.
@@ -45,13 +62,13 @@ pub struct Kept {
     pub clock: TestClock,
 }
 
-impl Kept {
-    /// The app, started.
+impl TokenApp {
+    /// Starts the app.
     pub async fn new(app: App, tokens: Tokens) -> Self {
         Self::at(TestClock::new(), app, tokens).await
     }
 
-    /// The app, started, by this clock.
+    /// Starts the app on this clock.
     pub async fn at(clock: TestClock, app: App, tokens: Tokens) -> Self {
         let app = app.clock(clock.clone()).token_store(tokens.clone());
         let harness = Harness::new(app.connect().await.unwrap()).unwrap();
@@ -62,42 +79,42 @@ impl Kept {
         }
     }
 
-    /// A system token that ends so long from now.
+    /// Returns a system token that expires this long from now.
     pub fn token(&self, life: Duration, mark: &str) -> String {
         oauth(self.clock.now() + life, mark)
     }
 
-    /// Forge delivers a token.
+    /// Delivers a token, as Forge does.
     pub async fn deliver(&self, uuid: &str, token: &str) {
         let call = self.harness.call("renew").fit(|fit| fit.installation(uuid));
-        let answer = call.header("x-forge-oauth-system", token).send().await;
-        assert_eq!(answer.status(), 200, "{answer:?}");
+        let response = call.header("x-forge-oauth-system", token).send().await;
+        assert_eq!(response.status(), 200, "{response:?}");
     }
 
-    /// The token that is handed out.
+    /// Returns the system token that the app gets for an installation.
     pub async fn system(&self, uuid: &str) -> Result<String, TokenError> {
         let token = self.tokens.system(&ari(uuid)).await;
         token.map(|token| token.expose_secret().to_owned())
     }
 
-    /// The installations that are listed.
+    /// Returns the ids of the listed installations.
     pub async fn listed(&self) -> Vec<String> {
         let listed = self.tokens.installations().await.unwrap();
         let ids = listed.iter().map(|one| one.installation_id().to_owned());
         ids.collect()
     }
 
-    /// Lets time pass a minute at a time, with a turn for every task.
+    /// Advances the clock a minute at a time, and lets tasks run after each.
     pub async fn minutes(&self, count: u32) {
         for _ in 0..count {
             self.clock.advance(MINUTE);
-            turns().await;
+            yield_to_tasks().await;
         }
     }
 }
 
-/// Some turns for every task.
-pub async fn turns() {
+/// Lets every task run for some turns.
+pub async fn yield_to_tasks() {
     for _ in 0..20 {
         tokio::task::yield_now().await;
     }

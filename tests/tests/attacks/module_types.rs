@@ -6,20 +6,20 @@
 use forge_remote::fit::{EndpointBinding, VerificationPolicy};
 use forge_remote::prelude::*;
 use forge_remote::testing::{Fit, Harness};
+use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;
-use forge_remote_tests::logged::Logged;
+use forge_remote_tests::log_capture::LogCapture;
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
-use forge_remote_tests::source::Answer;
+use forge_remote_tests::test_app::TestApp;
 
-async fn with(policy: VerificationPolicy) -> Rig {
-    let keys = Answer::Keys(published());
-    Rig::with(keys, |app| app.verification(policy)).await
+async fn with(policy: VerificationPolicy) -> TestApp {
+    let keys = JwksResponse::Keys(published());
+    TestApp::with(keys, |app| app.verification(policy)).await
 }
 
 #[tokio::test]
 async fn a_pages_type_is_refused_where_only_the_platform_calls() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("types of pages");
     for module_type in [
         "xen:macro",
@@ -32,8 +32,8 @@ async fn a_pages_type_is_refused_where_only_the_platform_calls() {
         "dashboards:widget",
         "macro",
     ] {
-        let fit = rig.fit().claim("/app/module/type", module_type);
-        report.case(module_type, rig.refused(&fit.token()).await);
+        let fit = app.fit().claim("/app/module/type", module_type);
+        report.case(module_type, app.rejects(&fit.token()).await);
     }
     report.finish();
 }
@@ -41,23 +41,23 @@ async fn a_pages_type_is_refused_where_only_the_platform_calls() {
 /// The platform names `core:endpoint`, or the module that points at the handler.
 #[tokio::test]
 async fn no_other_type_is_let_in_where_only_the_platform_calls() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("types of modules");
-    let own = rig.fit().claim("/app/module/type", "scheduledTrigger");
-    report.case("its own", rig.let_in(&rig.tick(&own.token()), &own).await);
+    let own = app.fit().claim("/app/module/type", "scheduledTrigger");
+    report.case("its own", app.accepts(&app.tick(&own.token()), &own).await);
     let other = own.claim("/app/module/key", "other");
-    report.case("its own, another's key", rig.refused(&other.token()).await);
+    report.case("its own, another's key", app.rejects(&other.token()).await);
     for module_type in OTHERS {
-        let fit = rig.fit().claim("/app/module/type", module_type);
-        report.case(module_type, rig.refused(&fit.token()).await);
+        let fit = app.fit().claim("/app/module/type", module_type);
+        report.case(module_type, app.rejects(&fit.token()).await);
     }
     report.case(
         "no module",
-        rig.refused(&rig.fit().without("/app/module").token()).await,
+        app.rejects(&app.fit().without("/app/module").token()).await,
     );
     report.case(
         "no type",
-        rig.refused(&rig.fit().without("/app/module/type").token())
+        app.rejects(&app.fit().without("/app/module/type").token())
             .await,
     );
     report.finish();
@@ -79,15 +79,15 @@ const OTHERS: [&str; 8] = [
 #[tokio::test]
 async fn an_unknown_type_is_let_in_where_the_binding_says_so() {
     let lenient = VerificationPolicy::default().binding(EndpointBinding::UnknownModules);
-    let rig = with(lenient).await;
+    let app = with(lenient).await;
     for module_type in OTHERS {
-        let fit = rig.fit().claim("/app/module/type", module_type);
-        assert_eq!(rig.status(&fit.token()).await, 200, "{module_type}");
+        let fit = app.fit().claim("/app/module/type", module_type);
+        assert_eq!(app.status(&fit.token()).await, 200, "{module_type}");
         let fit = fit.claim("/principal", "712020:someone");
-        assert_eq!(rig.status(&fit.token()).await, 401, "{module_type}");
+        assert_eq!(app.status(&fit.token()).await, 401, "{module_type}");
     }
-    let page = rig.fit().claim("/app/module/type", "confluence:globalPage");
-    assert_eq!(rig.status(&page.token()).await, 401);
+    let page = app.fit().claim("/app/module/type", "confluence:globalPage");
+    assert_eq!(app.status(&page.token()).await, 401);
     // Strictly, not even its own.
     let strict = with(VerificationPolicy::default().binding(EndpointBinding::Strict)).await;
     let own = strict.fit().claim("/app/module/type", "scheduledTrigger");
@@ -120,13 +120,13 @@ async fn no_binding_is_lenient_with_a_removal() {
             ("", "goodbye"),
         ] {
             let fit = |fit: Fit| fit.module(module_type, key);
-            let answer = harness.call("goodbye").fit(fit).send().await;
-            assert_eq!(answer.status(), 401, "{binding:?} {module_type}");
+            let response = harness.call("goodbye").fit(fit).send().await;
+            assert_eq!(response.status(), 401, "{binding:?} {module_type}");
         }
         for module_type in ["core:endpoint", "preUninstall"] {
             let fit = |fit: Fit| fit.module(module_type, "goodbye");
-            let answer = harness.call("goodbye").fit(fit).send().await;
-            assert_eq!(answer.status(), 200, "{binding:?} {module_type}");
+            let response = harness.call("goodbye").fit(fit).send().await;
+            assert_eq!(response.status(), 200, "{binding:?} {module_type}");
         }
     }
 }
@@ -138,8 +138,8 @@ async fn a_refused_type_is_logged_once_with_the_setting_that_accepts_it() {
         .handler(forge_remote::handler!(hourly))
         .remote(Remote::new("backend").base_url("https://backend.example.com"));
     let harness = Harness::new(app).unwrap();
-    let logged = Logged::default();
-    let _guard = logged.listen();
+    let logged = LogCapture::default();
+    let _guard = logged.start();
     let call = |module_type: &str| {
         let call = harness.call("hourly");
         call.fit(|fit| fit.module(module_type, "hourly")).send()
@@ -166,9 +166,9 @@ async fn a_refused_type_is_logged_once_with_the_setting_that_accepts_it() {
 #[tokio::test]
 async fn a_pages_type_is_taken_where_the_principal_alone_counts() {
     let loose = VerificationPolicy::default().binding(EndpointBinding::PrincipalOnly);
-    let rig = with(loose).await;
-    let fit = rig.fit().claim("/app/module/type", "confluence:globalPage");
-    assert_eq!(rig.status(&fit.token()).await, 200);
+    let app = with(loose).await;
+    let fit = app.fit().claim("/app/module/type", "confluence:globalPage");
+    assert_eq!(app.status(&fit.token()).await, 200);
     let fit = fit.claim("/principal", "712020:someone");
-    assert_eq!(rig.status(&fit.token()).await, 401);
+    assert_eq!(app.status(&fit.token()).await, 401);
 }

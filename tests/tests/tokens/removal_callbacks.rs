@@ -6,22 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::TestClock;
-use forge_remote_tests::kept::{HOUR, Kept, MINUTE, ONE, ari, tokens_in, turns};
-use forge_remote_tests::rig::until;
-use forge_remote_tests::stores::Flaky;
+use forge_remote_tests::stores::FlakyStore;
+use forge_remote_tests::test_app::eventually;
+use forge_remote_tests::token_app::{
+    HOUR, MINUTE, ONE, TokenApp, ari, renewing_app, tokens_in, yield_to_tasks,
+};
 use serde_json::json;
-
-#[scheduled_trigger(interval = "hour", auth = system)]
-async fn renew() {}
-
-fn app() -> App {
-    App::empty()
-        .handler(handler!(renew))
-        .remote(Remote::new("backend").base_url("https://backend.example.com"))
-}
 
 /// The installations that a callback has deleted.
 #[derive(Clone, Default)]
@@ -49,7 +41,7 @@ impl Deleted {
 
 #[tokio::test]
 async fn a_process_that_was_killed_during_a_callback_calls_again_without_a_listing() {
-    let (store, clock) = (Flaky::default(), TestClock::new());
+    let (store, clock) = (FlakyStore::default(), TestClock::new());
     let (first_store, first_clock) = (store.clone(), clock.clone());
     let killed = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -64,12 +56,12 @@ async fn a_process_that_was_killed_during_a_callback_calls_again_without_a_listi
                 counting.fetch_add(1, Ordering::SeqCst);
                 std::future::pending::<()>()
             });
-            let kept = Kept::at(first_clock, app(), tokens).await;
-            kept.deliver(ONE, &kept.token(3 * HOUR, "")).await;
-            kept.tokens.flush().await.unwrap();
-            kept.tokens.remove(&ari(ONE)).await.unwrap();
-            kept.minutes(3).await;
-            assert!(until(|| began.load(Ordering::SeqCst) == 1).await);
+            let app = TokenApp::at(first_clock, renewing_app(), tokens).await;
+            app.deliver(ONE, &app.token(3 * HOUR, "")).await;
+            app.tokens.flush().await.unwrap();
+            app.tokens.remove(&ari(ONE)).await.unwrap();
+            app.minutes(3).await;
+            assert!(eventually(|| began.load(Ordering::SeqCst) == 1).await);
         });
         // As a process that is killed: whatever runs ends where it waits.
         runtime.shutdown_background();
@@ -78,17 +70,17 @@ async fn a_process_that_was_killed_during_a_callback_calls_again_without_a_listi
 
     let tokens = tokens_in(&store).removal_delay(2 * MINUTE);
     let deleted = Deleted::of(&tokens);
-    let _kept = Kept::at(clock, app(), tokens).await;
-    assert!(until(|| deleted.ids() == [ari(ONE)]).await);
+    let _app = TokenApp::at(clock, renewing_app(), tokens).await;
+    assert!(eventually(|| deleted.ids() == [ari(ONE)]).await);
 }
 
 #[tokio::test]
 async fn another_instance_finds_a_removal_within_an_hour() {
-    let store = Flaky::default();
-    let one = Kept::new(app(), tokens_in(&store)).await;
+    let store = FlakyStore::default();
+    let one = TokenApp::new(renewing_app(), tokens_in(&store)).await;
     let tokens = tokens_in(&store);
     let deleted = Deleted::of(&tokens);
-    let other = Kept::at(one.clock.clone(), app(), tokens).await;
+    let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens).await;
     other.minutes(1).await;
     one.tokens.remove(&ari(ONE)).await.unwrap();
     other.minutes(30).await;
@@ -99,7 +91,7 @@ async fn another_instance_finds_a_removal_within_an_hour() {
 
 #[tokio::test]
 async fn a_callback_that_fails_is_called_again_until_it_succeeds() {
-    let tokens = tokens_in(&Flaky::default());
+    let tokens = tokens_in(&FlakyStore::default());
     let (fails, succeeds) = (Deleted::default(), Deleted::of(&tokens));
     let calls = fails.clone();
     tokens.on_removed(move |id| {
@@ -110,9 +102,9 @@ async fn a_callback_that_fails_is_called_again_until_it_succeeds() {
         };
         async { result }
     });
-    let kept = Kept::new(app(), tokens).await;
-    kept.tokens.remove(&ari(ONE)).await.unwrap();
-    kept.minutes(2).await;
+    let app = TokenApp::new(renewing_app(), tokens).await;
+    app.tokens.remove(&ari(ONE)).await.unwrap();
+    app.minutes(2).await;
     assert_eq!(fails.ids().len(), 1);
     // After 10, 20, 40 and 80 seconds.
     for (seconds, calls) in [
@@ -125,52 +117,52 @@ async fn a_callback_that_fails_is_called_again_until_it_succeeds() {
         (79, 4),
         (1, 5),
     ] {
-        kept.clock.advance(Duration::from_secs(seconds));
-        turns().await;
+        app.clock.advance(Duration::from_secs(seconds));
+        yield_to_tasks().await;
         assert_eq!(fails.ids().len(), calls, "{seconds}");
     }
-    kept.minutes(90).await;
+    app.minutes(90).await;
     assert_eq!((fails.ids().len(), succeeds.ids().len()), (5, 1));
 }
 
 /// However long the app's own database is down: a restarted process still finds the removal.
 #[tokio::test]
 async fn a_removal_stays_in_the_store_until_the_callbacks_succeed() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let tokens = tokens_in(&store);
     tokens.on_removed(|_| async { Err(Error::new("the app's database is down")) });
-    let kept = Kept::new(app(), tokens).await;
-    kept.tokens.remove(&ari(ONE)).await.unwrap();
-    kept.minutes(60 * 60).await;
+    let app = TokenApp::new(renewing_app(), tokens).await;
+    app.tokens.remove(&ari(ONE)).await.unwrap();
+    app.minutes(60 * 60).await;
 
     let tokens = tokens_in(&store);
     let deleted = Deleted::of(&tokens);
-    let _later = Kept::at(kept.clock.clone(), app(), tokens).await;
-    assert!(until(|| deleted.ids() == [ari(ONE)]).await);
+    let _later = TokenApp::at(app.clock.clone(), renewing_app(), tokens).await;
+    assert!(eventually(|| deleted.ids() == [ari(ONE)]).await);
 }
 
 #[tokio::test]
 async fn a_removal_that_is_called_off_is_not_reported() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let tokens = tokens_in(&store).removal_delay(10 * MINUTE);
     let deleted = Deleted::of(&tokens);
-    let kept = Kept::new(app(), tokens).await;
-    kept.tokens.remove(&ari(ONE)).await.unwrap();
-    kept.minutes(5).await;
+    let app = TokenApp::new(renewing_app(), tokens).await;
+    app.tokens.remove(&ari(ONE)).await.unwrap();
+    app.minutes(5).await;
     // Seen by another instance alone.
-    let other = Kept::at(kept.clock.clone(), app(), tokens_in(&store)).await;
+    let other = TokenApp::at(app.clock.clone(), renewing_app(), tokens_in(&store)).await;
     other.deliver(ONE, &other.token(3 * HOUR, "")).await;
     other.tokens.flush().await.unwrap();
     other.minutes(1).await;
     assert!(other.system(ONE).await.is_ok());
     other.tokens.flush().await.unwrap();
-    kept.minutes(20).await;
+    app.minutes(20).await;
     assert_eq!(deleted.ids(), Vec::<String>::new());
     // The next one counts again.
-    kept.tokens.remove(&ari(ONE)).await.unwrap();
-    kept.minutes(9).await;
+    app.tokens.remove(&ari(ONE)).await.unwrap();
+    app.minutes(9).await;
     assert_eq!(deleted.ids(), Vec::<String>::new());
-    kept.minutes(2).await;
+    app.minutes(2).await;
     assert_eq!(deleted.ids(), [ari(ONE)]);
 }
 
@@ -183,29 +175,29 @@ async fn an_installation_in_several_products_settles_for_longer() {
         { "name": "confluence", "cloudId": "site-1" },
     ]);
     for stays in [true, false] {
-        let tokens = tokens_in(&Flaky::default());
+        let tokens = tokens_in(&FlakyStore::default());
         let deleted = Deleted::of(&tokens);
-        let app = App::empty()
+        let builder = App::empty()
             .remote(Remote::new("backend").base_url("https://backend.example.com"))
             .keep_tokens_fresh();
-        let kept = Kept::new(app, tokens).await;
+        let app = TokenApp::new(builder, tokens).await;
         let call = async |key: &str| {
-            let call = kept.harness.call(key).fit(|fit| {
+            let call = app.harness.call(key).fit(|fit| {
                 let contexts = products.clone();
                 fit.installation(ONE)
                     .set("/app/installation/contexts", contexts)
             });
-            let token = kept.token(2 * HOUR, "");
-            let answer = call.header("x-forge-oauth-system", &token).send().await;
-            assert_eq!(answer.status(), 200, "{answer:?}");
+            let token = app.token(2 * HOUR, "");
+            let response = call.header("x-forge-oauth-system", &token).send().await;
+            assert_eq!(response.status(), 200, "{response:?}");
         };
         call("tokens-goodbye").await;
-        kept.minutes(60).await;
+        app.minutes(60).await;
         assert_eq!(deleted.ids(), Vec::<String>::new());
         if stays {
             call("tokens-hourly").await;
         }
-        kept.minutes(20).await;
+        app.minutes(20).await;
         assert_eq!(deleted.ids().len(), usize::from(!stays));
     }
 }

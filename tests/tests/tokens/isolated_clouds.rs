@@ -6,12 +6,11 @@ use forge_remote::fit::AppId;
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::{Platform, TEST_APP_ID};
-use forge_remote_tests::kept::{HOUR, Kept, ONE, OTHER, ari, instance, tokens_in};
-use forge_remote_tests::source::{Answer, KeySource};
-use forge_remote_tests::stores::Flaky;
-
-#[scheduled_trigger(interval = "hour", auth = system)]
-async fn renew() {}
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
+use forge_remote_tests::stores::FlakyStore;
+use forge_remote_tests::token_app::{
+    HOUR, ONE, OTHER, TokenApp, ari, open_tokens, renewing_app, tokens_in,
+};
 
 #[pre_uninstall]
 async fn goodbye(call: Invocation, tokens: Tokens) -> Result<()> {
@@ -22,31 +21,29 @@ async fn goodbye(call: Invocation, tokens: Tokens) -> Result<()> {
 /// An isolated cloud with a key of its own.
 struct Orange {
     platform: Platform,
-    keys: KeySource,
+    keys: JwksServer,
 }
 
 impl Orange {
     async fn new() -> Self {
         let app_id: AppId = TEST_APP_ID.parse().unwrap();
         let platform = Platform::new(app_id).unwrap();
-        let keys = KeySource::start(Answer::Keys(platform.key_set())).await;
+        let keys = JwksServer::start(JwksResponse::Keys(platform.key_set())).await;
         Self { platform, keys }
     }
 
-    async fn app(&self, store: &Flaky) -> Kept {
-        let app = App::empty()
-            .handler(handler!(renew))
+    async fn app(&self, store: &FlakyStore) -> TokenApp {
+        let builder = renewing_app()
             .handler(handler!(goodbye))
-            .isolated_cloud("orange", self.keys.url())
-            .remote(Remote::new("backend").base_url("https://backend.example.com"));
-        Kept::new(app, tokens_in(store)).await
+            .isolated_cloud("orange", self.keys.url());
+        TokenApp::new(builder, tokens_in(store)).await
     }
 
     /// The status of a call that this cloud signs, with a token.
-    async fn call(&self, kept: &Kept, key: &str, uuid: &str, token: &str) -> u16 {
+    async fn call(&self, app: &TokenApp, key: &str, uuid: &str, token: &str) -> u16 {
         let fit = self.platform.fit().module("core:endpoint", key);
         let fit = fit.installation(uuid).set("/icLabel", "orange".into());
-        let call = kept.harness.call(key).fit(|_| fit);
+        let call = app.harness.call(key).fit(|_| fit);
         let call = call.header("x-forge-oauth-system", token);
         call.send().await.status()
     }
@@ -54,41 +51,41 @@ impl Orange {
 
 #[tokio::test]
 async fn another_cloud_neither_replaces_nor_removes_an_installations_token() {
-    let (store, orange) = (Flaky::default(), Orange::new().await);
-    let kept = orange.app(&store).await;
-    let (own, planted) = (kept.token(2 * HOUR, "own"), kept.token(3 * HOUR, "orange"));
-    kept.deliver(ONE, &own).await;
-    kept.tokens.flush().await.unwrap();
+    let (store, orange) = (FlakyStore::default(), Orange::new().await);
+    let app = orange.app(&store).await;
+    let (own, planted) = (app.token(2 * HOUR, "own"), app.token(3 * HOUR, "orange"));
+    app.deliver(ONE, &own).await;
+    app.tokens.flush().await.unwrap();
     let removed = |uuid: &'static str| {
-        let tokens = kept.tokens.clone();
+        let tokens = app.tokens.clone();
         async move { tokens.system(&ari(uuid)).await.is_err() }
     };
 
-    assert_eq!(orange.call(&kept, "renew", ONE, &planted).await, 401);
-    assert_eq!(kept.system(ONE).await.unwrap(), own);
-    assert_eq!(orange.call(&kept, "goodbye", ONE, &planted).await, 401);
-    assert_eq!(kept.system(ONE).await.unwrap(), own);
+    assert_eq!(orange.call(&app, "renew", ONE, &planted).await, 401);
+    assert_eq!(app.system(ONE).await.unwrap(), own);
+    assert_eq!(orange.call(&app, "goodbye", ONE, &planted).await, 401);
+    assert_eq!(app.system(ONE).await.unwrap(), own);
     assert!(!removed(ONE).await);
-    let site = kept.tokens.installation(&ari(ONE)).await.unwrap();
+    let site = app.tokens.installation(&ari(ONE)).await.unwrap();
     assert_eq!(site.isolated_cloud_label(), None);
 
     // Its own installations are its own, and safe from the commercial cloud's keys too.
-    assert_eq!(orange.call(&kept, "renew", OTHER, &planted).await, 200);
-    assert_eq!(kept.system(OTHER).await.unwrap(), planted);
-    let call = kept
+    assert_eq!(orange.call(&app, "renew", OTHER, &planted).await, 200);
+    assert_eq!(app.system(OTHER).await.unwrap(), planted);
+    let call = app
         .harness
         .call("goodbye")
         .fit(|fit| fit.installation(OTHER));
     assert_eq!(call.send().await.status(), 401);
-    assert_eq!(kept.system(OTHER).await.unwrap(), planted);
-    assert_eq!(orange.call(&kept, "goodbye", OTHER, &planted).await, 200);
+    assert_eq!(app.system(OTHER).await.unwrap(), planted);
+    assert_eq!(orange.call(&app, "goodbye", OTHER, &planted).await, 200);
     assert!(removed(OTHER).await);
 }
 
 /// An instance that has just started knows the binding from the store.
 #[tokio::test]
 async fn the_binding_is_the_stores() {
-    let (store, orange) = (Flaky::default(), Orange::new().await);
+    let (store, orange) = (FlakyStore::default(), Orange::new().await);
     let first = orange.app(&store).await;
     let (own, planted) = (
         first.token(2 * HOUR, "own"),
@@ -101,7 +98,7 @@ async fn the_binding_is_the_stores() {
         orange.call(&second, key, ONE, &planted).await;
         second.tokens.flush().await.unwrap();
         assert_eq!(second.system(ONE).await.unwrap(), own, "{key}");
-        let third = instance(&store).await;
+        let third = open_tokens(&store).await;
         let seen = third.system(&ari(ONE)).await.unwrap();
         assert_eq!(seen.expose_secret(), own, "{key}");
     }

@@ -1,4 +1,4 @@
-//! A key-set server that behaves as badly as it is told to, and counts.
+//! A key-set server that misbehaves on demand and counts its requests.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,9 +11,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-/// What the server does with a connection.
+/// The server's response to each connection.
 #[derive(Clone, Debug)]
-pub enum Answer {
+pub enum JwksResponse {
     /// 200 with this document.
     Keys(Value),
     /// 200 with this document and this `Cache-Control`.
@@ -24,19 +24,19 @@ pub enum Answer {
     Redirect(u16, String),
     /// Exactly these bytes, then the end.
     Bytes(Vec<u8>),
-    /// The answer within, this much later.
-    Late(Duration, Box<Answer>),
-    /// The answer within, once the semaphore has a permit.
-    Held(Arc<Semaphore>, Box<Answer>),
+    /// The inner response, after a delay.
+    Late(Duration, Box<JwksResponse>),
+    /// The inner response, once the semaphore has a permit.
+    Held(Arc<Semaphore>, Box<JwksResponse>),
     /// The document, a byte at a time.
     Drip(Value, Duration),
-    /// A head that announces a body that never comes.
+    /// A head that announces a body that is never sent.
     HeadOnly,
     /// A body without end.
     Endless,
-    /// Reads the request and says nothing.
+    /// Reads the request and sends nothing.
     Hang,
-    /// Doesn't even read.
+    /// Does not read the request.
     Ignore,
     /// Resets the connection at once.
     Reset,
@@ -46,8 +46,8 @@ pub enum Answer {
     CutInside(Value),
 }
 
-impl Answer {
-    /// JSON text that need not be any.
+impl JwksResponse {
+    /// Returns a 200 response with this text as `application/json`, valid or not.
     pub fn json(text: impl Into<String>) -> Self {
         Self::Text(200, "application/json", text.into())
     }
@@ -55,21 +55,21 @@ impl Answer {
 
 #[derive(Debug)]
 struct Shared {
-    answer: Mutex<Answer>,
+    response: Mutex<JwksResponse>,
     requests: AtomicUsize,
     connections: AtomicUsize,
     last: Mutex<Vec<u8>>,
 }
 
-/// The server.
+/// A key-set server, which stops when it is dropped.
 #[derive(Debug)]
-pub struct KeySource {
+pub struct JwksServer {
     address: SocketAddr,
     shared: Arc<Shared>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Drop for KeySource {
+impl Drop for JwksServer {
     fn drop(&mut self) {
         if let Some(task) = self.task.lock().unwrap().take() {
             task.abort();
@@ -77,12 +77,12 @@ impl Drop for KeySource {
     }
 }
 
-impl KeySource {
-    /// A running server.
-    pub async fn start(answer: Answer) -> Self {
+impl JwksServer {
+    /// Starts a server.
+    pub async fn start(response: JwksResponse) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let shared = Arc::new(Shared {
-            answer: Mutex::new(answer),
+            response: Mutex::new(response),
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             last: Mutex::default(),
@@ -96,12 +96,12 @@ impl KeySource {
         }
     }
 
-    /// Behaves otherwise from now on.
-    pub fn answer(&self, answer: Answer) {
-        *self.shared.answer.lock().unwrap() = answer;
+    /// Changes the response to later connections.
+    pub fn set_response(&self, response: JwksResponse) {
+        *self.shared.response.lock().unwrap() = response;
     }
 
-    /// Stops listening: connections are refused.
+    /// Stops listening, so that connections are refused.
     pub async fn down(&self) {
         let task = self.task.lock().unwrap().take();
         if let Some(task) = task {
@@ -110,41 +110,41 @@ impl KeySource {
         }
     }
 
-    /// Listens again, at the same port.
+    /// Listens again on the same port.
     pub async fn up(&self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         let task = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
         *self.task.lock().unwrap() = Some(task);
     }
 
-    /// Where the key set is.
+    /// Returns the URL of the key set.
     pub fn url(&self) -> String {
         format!("http://{}/.well-known/jwks.json", self.address)
     }
 
-    /// `127.0.0.1:PORT`.
+    /// Returns `127.0.0.1:PORT`.
     pub fn authority(&self) -> String {
         self.address.to_string()
     }
 
-    /// How many requests came.
+    /// Returns the number of requests so far.
     pub fn requests(&self) -> usize {
         self.shared.requests.load(Ordering::SeqCst)
     }
 
-    /// How many connections came.
+    /// Returns the number of connections so far.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
-    /// The head of the last request.
+    /// Returns the head of the last request.
     pub fn last_request(&self) -> String {
         String::from_utf8_lossy(&self.shared.last.lock().unwrap()).into_owned()
     }
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    // With the accepting task ends what it has accepted.
+    // Dropping the accepting task also aborts its connections.
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         shared.connections.fetch_add(1, Ordering::SeqCst);
@@ -165,13 +165,13 @@ fn document(body: &str, more: &str) -> Vec<u8> {
 }
 
 async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()> {
-    let answer = shared.answer.lock().unwrap().clone();
-    match answer {
-        Answer::Ignore => {
+    let response = shared.response.lock().unwrap().clone();
+    match response {
+        JwksResponse::Ignore => {
             shared.requests.fetch_add(1, Ordering::SeqCst);
             return std::future::pending().await;
         }
-        Answer::Reset => {
+        JwksResponse::Reset => {
             shared.requests.fetch_add(1, Ordering::SeqCst);
             stream.set_zero_linger()?;
             return Ok(());
@@ -188,19 +188,19 @@ async fn serve(mut stream: TcpStream, shared: Arc<Shared>) -> std::io::Result<()
     }
     shared.requests.fetch_add(1, Ordering::SeqCst);
     *shared.last.lock().unwrap() = head;
-    reply(stream, answer).await
+    respond(stream, response).await
 }
 
-async fn reply(mut stream: TcpStream, answer: Answer) -> std::io::Result<()> {
-    match answer {
-        Answer::Keys(keys) => stream.write_all(&document(&keys.to_string(), "")).await?,
-        Answer::KeysFor(keys, cache) => {
+async fn respond(mut stream: TcpStream, response: JwksResponse) -> std::io::Result<()> {
+    match response {
+        JwksResponse::Keys(keys) => stream.write_all(&document(&keys.to_string(), "")).await?,
+        JwksResponse::KeysFor(keys, cache) => {
             let cache = format!("Cache-Control: {cache}\r\n");
             stream
                 .write_all(&document(&keys.to_string(), &cache))
                 .await?;
         }
-        Answer::Text(status, content_type, body) => {
+        JwksResponse::Text(status, content_type, body) => {
             let length = body.len();
             let head = format!(
                 "HTTP/1.1 {status} Some Reason\r\nContent-Type: {content_type}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
@@ -208,34 +208,34 @@ async fn reply(mut stream: TcpStream, answer: Answer) -> std::io::Result<()> {
             stream.write_all(head.as_bytes()).await?;
             stream.write_all(body.as_bytes()).await?;
         }
-        Answer::Redirect(status, location) => {
+        JwksResponse::Redirect(status, location) => {
             let head = format!(
                 "HTTP/1.1 {status} Elsewhere\r\nLocation: {location}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             );
             stream.write_all(head.as_bytes()).await?;
         }
-        Answer::Bytes(bytes) => stream.write_all(&bytes).await?,
-        Answer::Late(delay, answer) => {
+        JwksResponse::Bytes(bytes) => stream.write_all(&bytes).await?,
+        JwksResponse::Late(delay, response) => {
             tokio::time::sleep(delay).await;
-            return Box::pin(reply(stream, *answer)).await;
+            return Box::pin(respond(stream, *response)).await;
         }
-        Answer::Held(semaphore, answer) => {
+        JwksResponse::Held(semaphore, response) => {
             let _permit = semaphore.acquire().await;
-            return Box::pin(reply(stream, *answer)).await;
+            return Box::pin(respond(stream, *response)).await;
         }
-        Answer::Drip(keys, pause) => {
+        JwksResponse::Drip(keys, pause) => {
             for byte in document(&keys.to_string(), "") {
                 stream.write_all(&[byte]).await?;
                 tokio::time::sleep(pause).await;
             }
         }
-        Answer::HeadOnly => {
+        JwksResponse::HeadOnly => {
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n")
                 .await?;
             return until_closed(stream).await;
         }
-        Answer::Endless => {
+        JwksResponse::Endless => {
             stream
                 .write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
                 .await?;
@@ -244,17 +244,17 @@ async fn reply(mut stream: TcpStream, answer: Answer) -> std::io::Result<()> {
                 stream.write_all(&chunk).await?;
             }
         }
-        Answer::Hang | Answer::Ignore => return until_closed(stream).await,
-        Answer::Reset => stream.set_zero_linger()?,
-        Answer::ResetInside(keys) => {
+        JwksResponse::Hang | JwksResponse::Ignore => return until_closed(stream).await,
+        JwksResponse::Reset => stream.set_zero_linger()?,
+        JwksResponse::ResetInside(keys) => {
             let bytes = document(&keys.to_string(), "");
             stream.write_all(&bytes[..bytes.len() / 2]).await?;
             stream.flush().await?;
-            // So that what was sent has left.
+            // Lets the sent bytes leave before the reset.
             tokio::time::sleep(Duration::from_millis(20)).await;
             stream.set_zero_linger()?;
         }
-        Answer::CutInside(keys) => {
+        JwksResponse::CutInside(keys) => {
             let bytes = document(&keys.to_string(), "");
             stream.write_all(&bytes[..bytes.len() - 2]).await?;
         }

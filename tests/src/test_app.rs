@@ -1,5 +1,5 @@
-//! An app under test: served on loopback, with its key-set server, a clock that stands still, and
-//! a trap at the attacker's address.
+//! An app under test, served on loopback with its key-set server, a clock that only advances on
+//! demand, and a trap server at the attacker's address.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant, SystemTime};
@@ -12,32 +12,32 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::handlers::Seen;
-use crate::http::{Call, Connection, Reply, exchange, send};
+use crate::http::{Call, Connection, HttpResponse, exchange, send};
+use crate::jwks_server::{JwksResponse, JwksServer};
 use crate::jws::{APP_ID, FIRST_KID, Fit, SECOND_KID, published};
-use crate::source::{Answer, KeySource};
 
-/// How long a condition may take to come true.
+/// Time limit for a condition to become true.
 pub const SOON: Duration = Duration::from_secs(5);
-/// No refusal takes longer, or it is an attack by itself.
+/// Time limit for a rejection; a slower one would be a denial of service.
 const PROMPT: Duration = Duration::from_secs(2);
 
-/// The app and its witnesses.
+/// The app and the servers and recorders around it.
 #[derive(Debug)]
-pub struct Rig {
-    /// Where the app listens.
+pub struct TestApp {
+    /// The address the app listens on.
     pub address: SocketAddr,
     /// The app's key-set server.
-    pub source: KeySource,
-    /// A server of the attacker's: nobody may ever connect.
-    pub trap: KeySource,
+    pub source: JwksServer,
+    /// The attacker's server, to which nobody may connect.
+    pub trap: JwksServer,
     /// The app's clock.
     pub clock: TestClock,
-    /// What handlers saw.
+    /// The calls that handlers saw.
     pub seen: Seen,
     stop: Option<oneshot::Sender<()>>,
 }
 
-impl Drop for Rig {
+impl Drop for TestApp {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
@@ -45,28 +45,28 @@ impl Drop for Rig {
     }
 }
 
-impl Rig {
-    /// The usual app with the usual keys.
+impl TestApp {
+    /// Starts the default app with the published keys.
     pub async fn start() -> Self {
         Self::with_keys(published()).await
     }
 
-    /// The usual app with these keys.
+    /// Starts the default app with these keys.
     pub async fn with_keys(keys: Value) -> Self {
-        Self::with(Answer::Keys(keys), |app| app).await
+        Self::with(JwksResponse::Keys(keys), |app| app).await
     }
 
-    /// The usual app, changed, with a source that answers so.
-    pub async fn with(answer: Answer, change: impl FnOnce(App) -> App) -> Self {
-        Self::on(KeySource::start(answer).await, change).await
+    /// Starts the default app with changes, and a key-set server that responds this way.
+    pub async fn with(response: JwksResponse, change: impl FnOnce(App) -> App) -> Self {
+        Self::on(JwksServer::start(response).await, change).await
     }
 
-    /// The usual app, changed, with this source.
-    pub async fn on(source: KeySource, change: impl FnOnce(App) -> App) -> Self {
-        let trap = KeySource::start(Answer::Keys(attackers_keys())).await;
+    /// Starts the default app with changes and this key-set server.
+    pub async fn on(source: JwksServer, change: impl FnOnce(App) -> App) -> Self {
+        let trap = JwksServer::start(JwksResponse::Keys(attackers_keys())).await;
         let clock = TestClock::new();
         let seen = Seen::default();
-        let app = change(usual(&source, &seen).clock(clock.clone()));
+        let app = change(default_app(&source, &seen).clock(clock.clone()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
@@ -84,55 +84,55 @@ impl Rig {
         }
     }
 
-    /// The app's time.
+    /// Returns the app's current time.
     pub fn now(&self) -> SystemTime {
         self.clock.now()
     }
 
-    /// A good token for `/tick`, unsigned.
+    /// Returns valid claims for `/tick`, unsigned.
     pub fn fit(&self) -> Fit {
         Fit::backend(self.now(), "tick")
     }
 
-    /// A good token for `/ui`, unsigned.
+    /// Returns valid claims for `/ui`, unsigned.
     pub fn page(&self) -> Fit {
         Fit::page(self.now())
     }
 
-    /// A call of `/tick` with this token.
+    /// Returns a call of `/tick` with this token.
     pub fn tick(&self, token: &str) -> Call {
         Call::post("/tick").bearer(token)
     }
 
-    /// Sends a call.
-    pub async fn send(&self, call: &Call) -> Result<Reply, String> {
+    /// Sends a call and returns its response.
+    pub async fn send(&self, call: &Call) -> Result<HttpResponse, String> {
         send(self.address, call)
             .await
-            .map_err(|error| format!("no answer: {error}"))
+            .map_err(|error| format!("no response: {error}"))
     }
 
-    /// The status of a call of `/tick` with this token.
+    /// Returns the status of a call of `/tick` with this token.
     pub async fn status(&self, token: &str) -> u16 {
         match self.send(&self.tick(token)).await {
-            Ok(reply) => reply.status,
+            Ok(response) => response.status,
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// A connection.
+    /// Opens a connection.
     pub async fn open(&self) -> Connection {
         Connection::open(self.address).await.unwrap()
     }
 
-    /// The call must be answered 200, and the handler must have seen these claims.
-    pub async fn let_in(&self, call: &Call, fit: &Fit) -> Result<(), String> {
+    /// Checks that the call's response is 200 and that the handler saw these claims.
+    pub async fn accepts(&self, call: &Call, fit: &Fit) -> Result<(), String> {
         let before = self.seen.count();
-        let reply = self.send(call).await?;
-        if reply.status != 200 {
+        let response = self.send(call).await?;
+        if response.status != 200 {
             return Err(format!(
                 "{} instead of 200: {}",
-                reply.status,
-                reply.excerpt()
+                response.status,
+                response.excerpt()
             ));
         }
         if self.seen.count() != before + 1 {
@@ -144,7 +144,7 @@ impl Rig {
         self.saw(&self.seen.last().unwrap_or_default(), fit)
     }
 
-    /// What a handler saw must be these claims.
+    /// Checks that the claims a handler saw are these.
     pub fn saw(&self, seen: &Value, fit: &Fit) -> Result<(), String> {
         let mut seen = seen.clone();
         let mut expected = expected(fit);
@@ -174,59 +174,60 @@ impl Rig {
         }
     }
 
-    /// The token must be refused with 401 at `/tick`, and nothing else may come of it. Where it names
-    /// a key that is not published, 503 will do: the key may not be looked for with each token.
-    pub async fn refused(&self, token: &str) -> Result<(), String> {
+    /// Checks that `/tick` rejects the token with 401, without side effects. For a token that names
+    /// an unpublished key, 503 is accepted: the app need not fetch keys for each token.
+    pub async fn rejects(&self, token: &str) -> Result<(), String> {
         let statuses: &[u16] = if names_unpublished_key(token) {
             &[401, 503]
         } else {
             &[401]
         };
-        self.refused_call(&self.tick(token).bytes(), statuses).await
+        self.rejects_bytes(&self.tick(token).bytes(), statuses)
+            .await
     }
 
-    /// These bytes must be answered with one of these statuses, and nothing else may come of it:
-    /// no handler, no word about why, no fetch of what the attacker names, no harm to others.
-    pub async fn refused_call(&self, bytes: &[u8], statuses: &[u16]) -> Result<(), String> {
+    /// Checks that the response to these bytes has one of these statuses, without side effects: no
+    /// handler runs, the reason is not disclosed, no attacker's URL is fetched, other calls work.
+    pub async fn rejects_bytes(&self, bytes: &[u8], statuses: &[u16]) -> Result<(), String> {
         let (before, started) = (self.seen.count(), Instant::now());
-        let reply = exchange(self.address, bytes)
+        let response = exchange(self.address, bytes)
             .await
-            .map_err(|error| format!("no answer: {error}"))?;
+            .map_err(|error| format!("no response: {error}"))?;
         let took = started.elapsed();
-        let Some(reply) = reply else {
-            return Err("closed without an answer".into());
+        let Some(response) = response else {
+            return Err("closed without a response".into());
         };
-        if !statuses.contains(&reply.status) {
+        if !statuses.contains(&response.status) {
             return Err(format!(
                 "{} instead of {statuses:?}: {}",
-                reply.status,
-                reply.excerpt()
+                response.status,
+                response.excerpt()
             ));
         }
         if took > PROMPT {
             return Err(format!("took {took:?}"));
         }
-        if reply.status == 401 {
-            is_silent(&reply)?;
+        if response.status == 401 {
+            is_silent(&response)?;
         }
         self.unharmed(before).await
     }
 
-    /// The token may be refused or taken, but promptly, and others are still served.
+    /// Checks that the token is accepted or rejected promptly, and that other calls are served.
     pub async fn harmless(&self, token: &str) -> Result<(), String> {
         let started = Instant::now();
-        let reply = self.send(&self.tick(token)).await?;
+        let response = self.send(&self.tick(token)).await?;
         if started.elapsed() > PROMPT {
             return Err(format!("took {:?}", started.elapsed()));
         }
-        if ![200, 401].contains(&reply.status) {
-            return Err(format!("{}: {}", reply.status, reply.excerpt()));
+        if ![200, 401].contains(&response.status) {
+            return Err(format!("{}: {}", response.status, response.excerpt()));
         }
         self.unharmed(self.seen.count()).await
     }
 
-    /// No handler ran since there were `before` calls, nobody went into the trap, and a good call
-    /// is still served.
+    /// Checks that no handler ran since there were `before` calls, that nothing connected to the
+    /// trap, and that a valid call is served.
     pub async fn unharmed(&self, before: usize) -> Result<(), String> {
         if self.seen.count() != before {
             return Err("the handler ran".into());
@@ -235,12 +236,12 @@ impl Rig {
             return Err("the attacker's URL was fetched".into());
         }
         let fit = self.fit();
-        self.let_in(&self.tick(&fit.token()), &fit)
+        self.accepts(&self.tick(&fit.token()), &fit)
             .await
-            .map_err(|error| format!("a good call afterwards: {error}"))
+            .map_err(|error| format!("a valid call afterwards: {error}"))
     }
 
-    /// Whether a call with this token comes to have this status.
+    /// Returns whether the status of a call with this token becomes this one, within [`SOON`].
     pub async fn status_becomes(&self, token: &str, status: u16) -> bool {
         let started = Instant::now();
         while self.status(token).await != status {
@@ -252,7 +253,7 @@ impl Rig {
         true
     }
 
-    /// Asks until the answer to a good call has this status.
+    /// Repeats a valid call until its response has this status.
     pub async fn until_status(&self, status: u16) -> Result<(), String> {
         let started = Instant::now();
         loop {
@@ -267,21 +268,21 @@ impl Rig {
         }
     }
 
-    /// Waits until the source has been asked this often.
+    /// Waits until the key-set server has received this many requests.
     pub async fn until_requests(&self, count: usize) -> Result<(), String> {
-        if until(|| self.source.requests() >= count).await {
+        if eventually(|| self.source.requests() >= count).await {
             Ok(())
         } else {
             Err(format!(
-                "the source was asked {} times instead of {count}",
+                "the source received {} requests instead of {count}",
                 self.source.requests()
             ))
         }
     }
 }
 
-/// Waits until something is true; false when it doesn't become so.
-pub async fn until(mut condition: impl FnMut() -> bool) -> bool {
+/// Waits until a condition is true; returns false when it stays false for [`SOON`].
+pub async fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     let started = Instant::now();
     while !condition() {
         if started.elapsed() > SOON {
@@ -292,7 +293,7 @@ pub async fn until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Whether a token's header names a key, and not one of [`published`].
+/// Returns whether a token's header names a key that is not one of [`published`].
 fn names_unpublished_key(token: &str) -> bool {
     let header = token.split('.').next().unwrap_or_default();
     let header = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header);
@@ -301,8 +302,8 @@ fn names_unpublished_key(token: &str) -> bool {
     kid.is_some_and(|kid| ![FIRST_KID, SECOND_KID].contains(&kid))
 }
 
-/// The app without a clock of its own.
-pub fn usual(source: &KeySource, seen: &Seen) -> App {
+/// Returns the default app, on the system clock.
+pub fn default_app(source: &JwksServer, seen: &Seen) -> App {
     App::empty()
         .handler(forge_remote::handler!(crate::handlers::tick))
         .handler(forge_remote::handler!(crate::handlers::ui))
@@ -314,28 +315,28 @@ pub fn usual(source: &KeySource, seen: &Seen) -> App {
         .jwks_url(source.url())
 }
 
-/// The answer to a bad token says that it is bad and nothing more.
-pub fn is_silent(reply: &Reply) -> Result<(), String> {
-    if reply.header("www-authenticate") != Some("Bearer") {
+/// Checks that the response to an invalid token discloses nothing but its rejection.
+pub fn is_silent(response: &HttpResponse) -> Result<(), String> {
+    if response.header("www-authenticate") != Some("Bearer") {
         return Err(format!(
             "WWW-Authenticate is {:?}",
-            reply.header("www-authenticate")
+            response.header("www-authenticate")
         ));
     }
-    if reply.header("content-type") != Some("application/json") {
+    if response.header("content-type") != Some("application/json") {
         return Err(format!(
             "Content-Type is {:?}",
-            reply.header("content-type")
+            response.header("content-type")
         ));
     }
     let expected = json!({"error": {
         "code": "invalid_token",
         "message": "the Forge Invocation Token is missing or not valid"
     }});
-    if reply.json() == expected {
+    if response.json() == expected {
         Ok(())
     } else {
-        Err(format!("the body tells: {}", reply.excerpt()))
+        Err(format!("the body discloses: {}", response.excerpt()))
     }
 }
 
@@ -346,7 +347,7 @@ fn brief(text: Option<String>) -> String {
         .collect()
 }
 
-/// What a handler sees of these claims.
+/// Returns the values that a handler reads from these claims.
 pub fn expected(fit: &Fit) -> Value {
     let claim = |pointer: &str| fit.claims.pointer(pointer).cloned().unwrap_or_default();
     json!({
@@ -364,7 +365,7 @@ pub fn expected(fit: &Fit) -> Value {
     })
 }
 
-/// What the attacker serves: the key of `rsa::stranger` under every id he likes.
+/// Returns the attacker's key set: the key of `rsa::stranger` under several ids.
 fn attackers_keys() -> Value {
     use crate::jws::{FIRST_KID, SECOND_KID, key_set};
     let key = crate::rsa::stranger();

@@ -15,10 +15,10 @@ use forge_remote::fit::{
 };
 use forge_remote::http::{HeaderMap, HeaderValue};
 use forge_remote::testing::TestClock;
+use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{APP_ID, FIRST_KID, Fit, SECOND_KID, key_set, published};
-use forge_remote_tests::rig::{Rig, until};
 use forge_remote_tests::rsa::{second, stranger};
-use forge_remote_tests::source::Answer;
+use forge_remote_tests::test_app::{TestApp, eventually};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
@@ -169,7 +169,7 @@ async fn a_failed_refresh_is_tried_again() {
     bench.source.set(None);
     bench.clock.advance(HOUR.mul_f64(0.81));
     bench.verify(&bench.fit().token()).await.unwrap();
-    assert!(until(|| bench.source.fetches() == 2).await);
+    assert!(eventually(|| bench.source.fetches() == 2).await);
     tokio::time::sleep(Duration::from_millis(50)).await;
 
     // The source is well again, and has withdrawn the first key.
@@ -194,7 +194,7 @@ async fn calls_refresh() {
     let bench = Bench::new();
     for round in 1..5 {
         bench.verify(&bench.fit().token()).await.unwrap();
-        assert!(until(|| bench.source.fetches() == round).await);
+        assert!(eventually(|| bench.source.fetches() == round).await);
         for _ in 0..10 {
             bench.verify(&bench.fit().token()).await.unwrap();
         }
@@ -218,16 +218,16 @@ async fn a_source_that_panics() {
         }
     }
     let source = Panicking::default();
-    let rig = Rig::with(Answer::Keys(published()), |app| {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         app.key_source(source.clone())
     })
     .await;
-    assert_eq!(rig.status(&rig.fit().token()).await, 503);
+    assert_eq!(app.status(&app.fit().token()).await, 503);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    assert_eq!(rig.status(&rig.fit().token()).await, 503);
-    assert_eq!(rig.seen.count(), 0);
+    assert_eq!(app.status(&app.fit().token()).await, 503);
+    assert_eq!(app.seen.count(), 0);
     assert_eq!(
-        rig.source.requests(),
+        app.source.requests(),
         0,
         "the URL isn't used beside a source"
     );
@@ -239,18 +239,18 @@ async fn a_source_that_panics() {
 #[tokio::test]
 async fn a_source_of_ones_own() {
     let source = InProcess::new(published());
-    let rig = Rig::with(Answer::Keys(published()), |app| {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         app.key_source(source.clone())
     })
     .await;
-    let fit = rig.fit();
-    rig.let_in(&rig.tick(&fit.token()), &fit).await.unwrap();
-    rig.refused(&rig.fit().sign(stranger())).await.unwrap();
+    let fit = app.fit();
+    app.accepts(&app.tick(&fit.token()), &fit).await.unwrap();
+    app.rejects(&app.fit().sign(stranger())).await.unwrap();
     source.set(Some(key_set(&[stranger().exponent_one().jwk(FIRST_KID)])));
-    rig.clock.advance(HOUR);
-    assert!(until(|| source.fetches() == 2).await);
-    let fit = rig.fit();
-    rig.let_in(&rig.tick(&fit.token()), &fit)
+    app.clock.advance(HOUR);
+    assert!(eventually(|| source.fetches() == 2).await);
+    let fit = app.fit();
+    app.accepts(&app.tick(&fit.token()), &fit)
         .await
         .expect("an unusable set replaces nothing");
 }

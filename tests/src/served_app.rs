@@ -1,4 +1,4 @@
-//! An app on loopback whose server is watched: how it stops, and what is left of it.
+//! An app served on loopback, whose server a test can stop and observe.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -10,27 +10,27 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::http::Connection;
-use crate::rig::SOON;
+use crate::test_app::SOON;
 
-/// A served app with a platform that signs for it.
+/// A served app and the test platform that signs its calls.
 #[derive(Debug)]
-pub struct Served {
+pub struct ServedApp {
     /// The platform and the app.
     pub harness: Harness,
-    /// Where the app listens.
+    /// The address the app listens on.
     pub address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     server: JoinHandle<Result<()>>,
 }
 
-impl Served {
-    /// Serves an app.
+impl ServedApp {
+    /// Serves an app on a free port.
     pub async fn start(app: App) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         Self::start_on(listener, app).await
     }
 
-    /// Serves an app on this listener.
+    /// Serves an app on the given listener.
     pub async fn start_on(listener: TcpListener, app: App) -> Self {
         let app = app.remote(Remote::new("backend").base_url("https://backend.example.com"));
         let harness = Harness::new(app).unwrap();
@@ -47,12 +47,12 @@ impl Served {
         }
     }
 
-    /// A connection to the app.
+    /// Opens a connection to the app.
     pub async fn open(&self) -> Connection {
         Connection::open(self.address).await.unwrap()
     }
 
-    /// The bytes of a signed call of the handler with this key, on a connection that is kept.
+    /// Returns the bytes of a signed call of the handler with this key, with keep-alive.
     pub async fn call(&self, key: &str) -> Vec<u8> {
         let handler = self.harness.app().registry().find(key).next().unwrap();
         let call = self.harness.platform().call(handler);
@@ -70,19 +70,19 @@ impl Served {
         bytes
     }
 
-    /// Sends a call of the handler with this key.
+    /// Sends a call of the handler with this key, without waiting for the response.
     pub async fn begin(&self, key: &str) -> Connection {
         let mut connection = self.open().await;
         assert!(connection.send(&self.call(key).await).await);
         connection
     }
 
-    /// Asks the app to stop.
+    /// Requests the app's shutdown.
     pub fn stop(&mut self) {
         let _ = self.stop.take().unwrap().send(());
     }
 
-    /// Asks the app to stop, and waits until it accepts no connection.
+    /// Requests the app's shutdown and waits until it accepts no connections.
     pub async fn stop_accepting(&mut self) {
         self.stop();
         while TcpStream::connect(self.address).await.is_ok() {
@@ -90,19 +90,20 @@ impl Served {
         }
     }
 
-    /// Whether the server still runs.
+    /// Returns whether the server is still running.
     pub fn is_serving(&self) -> bool {
         !self.server.is_finished()
     }
 
-    /// The server ends soon.
+    /// Waits until the server ends, for at most [`SOON`].
     pub async fn ended(&mut self) {
         let ended = tokio::time::timeout(SOON, &mut self.server).await;
         ended.expect("the server does not end").unwrap().unwrap();
     }
 }
 
-/// A listener whose connections have a small send buffer: a peer that does not read blocks it soon.
+/// Returns a listener whose connections have a small send buffer, so that a peer that does not
+/// read soon blocks them.
 pub fn small_buffers() -> TcpListener {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_send_buffer_size(1024).unwrap();
@@ -110,7 +111,7 @@ pub fn small_buffers() -> TcpListener {
     socket.listen(16).unwrap()
 }
 
-/// A connection with a small receive buffer.
+/// Opens a connection with a small receive buffer.
 pub async fn peer_with_small_buffer(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(1024).unwrap();

@@ -1,4 +1,4 @@
-//! PostgreSQL and Redis servers of a test's own, to be killed, stopped and looked into.
+//! PostgreSQL and Redis servers for one test, which can kill and stop them and search their files.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -8,29 +8,29 @@ use std::time::{Duration, Instant};
 
 use tokio::process::{Child, Command};
 
-use crate::stores::{Folder, variable};
+use crate::stores::{Folder, server_variable};
 
-/// How long a server may take to start, after a crash as well.
+/// Time limit for a server to start, also after a crash.
 const START: Duration = Duration::from_secs(30);
 
-/// A server's process, and what starts another one on the same data and port.
+/// A server process, and the command that starts it again on the same data and port.
 #[derive(Debug)]
-pub struct OwnServer {
+pub struct StoreServer {
     program: Vec<String>,
     folder: Folder,
     port: u16,
     child: Child,
 }
 
-impl OwnServer {
-    /// A PostgreSQL server, with the settings it has by itself: what is committed is on the disk.
+impl StoreServer {
+    /// Starts a PostgreSQL server with default settings, so that commits are on the disk. Returns
     /// `None` without its programs.
     pub async fn postgres() -> Option<Self> {
-        let programs = PathBuf::from(variable("FORGE_REMOTE_TEST_POSTGRES_BIN")?);
+        let programs = PathBuf::from(server_variable("FORGE_REMOTE_TEST_POSTGRES_BIN")?);
         let folder = Folder::default();
         let data = folder.file("data");
         std::fs::create_dir(&data).unwrap();
-        // It doesn't run as root.
+        // PostgreSQL refuses to run as root.
         let user = std::env::var("FORGE_REMOTE_TEST_POSTGRES_AS").unwrap_or_default();
         let mut words: Vec<String> = user.split_whitespace().map(str::to_owned).collect();
         if !words.is_empty() {
@@ -47,14 +47,14 @@ impl OwnServer {
         run(&program, make).await;
         words.extend([&path("postgres"), "-D", text(&data), "-h", "127.0.0.1"].map(str::to_owned));
         words.extend(["-p", &port.to_string(), "-k", text(&data)].map(str::to_owned));
-        // Else it syncs each of its thousand files after a crash.
+        // Without it, recovery after a crash syncs each of a thousand files.
         words.extend(["-c", "recovery_init_sync_method=syncfs"].map(str::to_owned));
         Some(Self::start(words, folder, port).await)
     }
 
-    /// A Redis server with these options besides; `None` without its program.
+    /// Starts a Redis server with these additional options; returns `None` without its program.
     pub async fn redis(options: &[&str]) -> Option<Self> {
-        let program = variable("FORGE_REMOTE_TEST_REDIS_BIN")?;
+        let program = server_variable("FORGE_REMOTE_TEST_REDIS_BIN")?;
         let folder = Folder::default();
         let port = free_port();
         let mut words = vec![program];
@@ -76,7 +76,7 @@ impl OwnServer {
         server
     }
 
-    /// Starts it again, after it was killed or stopped.
+    /// Starts the server again after it was killed or stopped.
     pub async fn restart(&mut self) {
         self.child = spawn(&self.program);
         self.until_it_listens().await;
@@ -86,7 +86,7 @@ impl OwnServer {
         let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(started.elapsed() < START, "the server doesn't start");
-            // A killed PostgreSQL's other processes may still be there for a moment.
+            // Other processes of a killed PostgreSQL may still run for a moment.
             if self.child.try_wait().unwrap().is_some() {
                 self.child = spawn(&self.program);
             }
@@ -94,29 +94,29 @@ impl OwnServer {
         }
     }
 
-    /// SIGKILL.
+    /// Kills the server with SIGKILL.
     pub async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Ends it with another signal.
+    /// Stops the server with another signal.
     pub async fn stop(&mut self, signal: &str) {
         let id = self.child.id().unwrap().to_string();
         run("kill", [signal, &id]).await;
         self.child.wait().await.unwrap();
     }
 
-    /// The URL of PostgreSQL's first database.
+    /// Returns the URL of PostgreSQL's first database.
     pub fn postgres_url(&self) -> String {
         format!("postgres://test@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Redis' URL.
+    /// Returns the URL of Redis.
     pub fn redis_url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Which of these texts its files hold.
+    /// Returns which of these texts the server's files contain.
     pub async fn held(&self, texts: &[String]) -> Vec<String> {
         let grep = Command::new("grep")
             .args(["--recursive", "--text", "--fixed-strings"])
@@ -133,21 +133,21 @@ impl OwnServer {
     }
 }
 
-/// Sends a command to a Redis server; comes back with its answer as it is.
-pub fn tell_redis(url: &str, words: &[&str]) -> String {
+/// Sends a command to a Redis server and returns the raw reply.
+pub fn redis_command(url: &str, words: &[&str]) -> String {
     let address = url.trim_start_matches("redis://");
     let mut stream = TcpStream::connect(address).unwrap();
     let mut command = format!("*{}\r\n", words.len());
     for word in words {
         command += &format!("${}\r\n{word}\r\n", word.len());
     }
-    // So that it closes the connection.
+    // Makes the server close the connection.
     command += "*1\r\n$4\r\nQUIT\r\n";
     stream.write_all(command.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    assert!(!answer.starts_with('-'), "{words:?}: {answer}");
-    answer
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).unwrap();
+    assert!(!reply.starts_with('-'), "{words:?}: {reply}");
+    reply
 }
 
 fn spawn(program: &[String]) -> Child {
@@ -177,7 +177,7 @@ fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// A port that nobody listens on.
+/// Returns a port that nothing listens on.
 fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()

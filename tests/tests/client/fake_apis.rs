@@ -60,8 +60,8 @@ async fn a_test_adds_answers_and_failures() {
         let kind = call.query_value("type")?.to_owned();
         is_board.then(|| ApiResponse::json(200, json!({ "boards": kind })).header("x-own", "1"))
     });
-    let answer = harness.call("sync").send().await;
-    assert_eq!(answer.json(), json!({ "boards": "scrum" }));
+    let response = harness.call("sync").send().await;
+    assert_eq!(response.json(), json!({ "boards": "scrum" }));
     // The last that was added is asked first, and leaves what it doesn't know to the others.
     apis.respond(|call| {
         call.path
@@ -103,12 +103,12 @@ async fn a_test_adds_answers_and_failures() {
 #[tokio::test]
 async fn the_exchange_needs_its_declaration() {
     let without = Harness::with_apis(app()).await.unwrap();
-    let answer = without.call("acts").send().await;
-    assert_eq!(answer.status(), 409);
+    let response = without.call("acts").send().await;
+    assert_eq!(response.status(), 409);
     assert!(
-        answer.text().contains("`App::impersonation_scopes`"),
+        response.text().contains("`App::impersonation_scopes`"),
         "{}",
-        answer.text()
+        response.text()
     );
     let with = Harness::with_apis(app().impersonation_scopes(["read:jira-work"]))
         .await
@@ -169,9 +169,9 @@ impl Storage {
         let call = call
             .header("content-type", "application/json")
             .body(body.to_string());
-        let answer = call.send().await.unwrap();
-        let status = answer.status().as_u16();
-        let body = serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default();
+        let response = call.send().await.unwrap();
+        let status = response.status().as_u16();
+        let body = serde_json::from_str(&response.text().await.unwrap()).unwrap_or_default();
         (status, body)
     }
 
@@ -183,9 +183,9 @@ impl Storage {
 
     /// The keys that a query finds.
     async fn found(&self, path: &str, body: Value) -> Vec<String> {
-        let (status, answer) = self.post(path, body).await;
-        assert_eq!(status, 200, "{answer}");
-        let items = answer["data"].as_array().unwrap().iter();
+        let (status, response) = self.post(path, body).await;
+        assert_eq!(status, 200, "{response}");
+        let items = response["data"].as_array().unwrap().iter();
         items
             .map(|item| item["key"].as_str().unwrap().to_owned())
             .collect()
@@ -349,18 +349,18 @@ async fn storage_refuses_what_atlassian_refuses() {
     // Each of a batch fails for itself.
     let items = json!([{ "key": "good", "value": 1 }, { "key": "a/b", "value": 1 },
         { "key": "e", "entityName": "e", "value": 1 }, { "key": "o", "value": 1, "options": { "keyPolicy": "OVERRIDE" } }]);
-    let (status, answer) = storage.post("batch/set", items).await;
+    let (status, response) = storage.post("batch/set", items).await;
     assert_eq!(
-        (status, &answer["successfulKeys"]),
+        (status, &response["successfulKeys"]),
         (200, &json!([{ "key": "good" }]))
     );
-    let failed = answer["failedKeys"].as_array().unwrap().iter();
+    let failed = response["failedKeys"].as_array().unwrap().iter();
     let failed: Vec<&Value> = failed.map(|one| &one["error"]["code"]).collect();
     assert_eq!(
         failed,
         ["INVALID_KEY", "INVALID_ENTITY_VALUE", "INVALID_OPTIONS"]
     );
-    assert_eq!(answer["failedKeys"][1]["entityName"], "e");
+    assert_eq!(response["failedKeys"][1]["entityName"], "e");
 }
 
 const ENTITIES: &str = "app:
@@ -562,9 +562,9 @@ async fn queries_are_answered_by_their_index_range_and_filters() {
     // Filters are for what is on a page, which may be empty though more follows.
     let one = json!({ "entityName": "employee", "indexName": "surname", "limit": 1,
         "filters": { "and": [on("surname", "EQUAL_TO", json!(["Turing"]))] } });
-    let (_, answer) = storage.post("entity/query", one).await;
+    let (_, response) = storage.post("entity/query", one).await;
     assert_eq!(
-        (&answer["data"], &answer["cursor"]),
+        (&response["data"], &response["cursor"]),
         (&json!([]), &json!("1"))
     );
 }

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forge_remote_tests::http::{Call, Reply};
+use forge_remote_tests::http::{Call, HttpResponse};
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::published;
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::{Rig, until, usual};
-use forge_remote_tests::source::{Answer, KeySource};
+use forge_remote_tests::test_app::{TestApp, default_app, eventually};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -19,54 +19,61 @@ use tokio::task::JoinSet;
 const FORGES_PATIENCE: Duration = Duration::from_millis(4800);
 
 /// The answer to a call while there are no keys.
-fn is_unavailable(reply: &Reply) -> Result<(), String> {
-    if reply.status != 503 {
-        return Err(format!("{} instead of 503: {}", reply.status, reply.text()));
+fn is_unavailable(response: &HttpResponse) -> Result<(), String> {
+    if response.status != 503 {
+        return Err(format!(
+            "{} instead of 503: {}",
+            response.status,
+            response.text()
+        ));
     }
-    let retry: Option<u64> = reply
+    let retry: Option<u64> = response
         .header("retry-after")
         .and_then(|value| value.parse().ok());
     if !retry.is_some_and(|seconds| (1..=60).contains(&seconds)) {
-        return Err(format!("Retry-After is {:?}", reply.header("retry-after")));
+        return Err(format!(
+            "Retry-After is {:?}",
+            response.header("retry-after")
+        ));
     }
-    if reply.header("content-type") != Some("application/json")
-        || !reply.json()["error"].is_object()
+    if response.header("content-type") != Some("application/json")
+        || !response.json()["error"].is_object()
     {
-        return Err(format!("not JSON: {}", reply.text()));
+        return Err(format!("not JSON: {}", response.text()));
     }
     Ok(())
 }
 
 /// Misbehaviour, by name. Each has the right keys in it, wherever that is possible: they must not
 /// be taken all the same.
-fn misbehaviour(elsewhere: &str) -> Vec<(String, Answer)> {
+fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
     let keys = published();
     let good = keys.to_string();
-    let mut cases: Vec<(String, Answer)> = Vec::new();
-    let mut case = |name: &str, answer: Answer| cases.push((name.to_owned(), answer));
-    let text = |body: &str| Answer::json(body);
-    let raw = |text: String| Answer::Bytes(text.into_bytes());
+    let mut cases: Vec<(String, JwksResponse)> = Vec::new();
+    let mut case = |name: &str, response: JwksResponse| cases.push((name.to_owned(), response));
+    let text = |body: &str| JwksResponse::json(body);
+    let raw = |text: String| JwksResponse::Bytes(text.into_bytes());
 
     // Slow.
     case(
         "slow",
-        Answer::Late(
+        JwksResponse::Late(
             Duration::from_secs(20),
-            Box::new(Answer::Keys(keys.clone())),
+            Box::new(JwksResponse::Keys(keys.clone())),
         ),
     );
     case(
         "dripping",
-        Answer::Drip(keys.clone(), Duration::from_millis(50)),
+        JwksResponse::Drip(keys.clone(), Duration::from_millis(50)),
     );
-    case("hanging", Answer::Hang);
-    case("hanging after the head", Answer::HeadOnly);
-    case("not reading", Answer::Ignore);
+    case("hanging", JwksResponse::Hang);
+    case("hanging after the head", JwksResponse::HeadOnly);
+    case("not reading", JwksResponse::Ignore);
     // Broken connections.
-    case("resetting", Answer::Reset);
-    case("resetting inside", Answer::ResetInside(keys.clone()));
-    case("cut inside", Answer::CutInside(keys.clone()));
-    case("closing without a word", Answer::Bytes(Vec::new()));
+    case("resetting", JwksResponse::Reset);
+    case("resetting inside", JwksResponse::ResetInside(keys.clone()));
+    case("cut inside", JwksResponse::CutInside(keys.clone()));
+    case("closing without a word", JwksResponse::Bytes(Vec::new()));
     case(
         "cut inside a chunk",
         raw(format!(
@@ -93,17 +100,17 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, Answer)> {
     ] {
         case(
             &format!("{status} with keys"),
-            Answer::Text(status, "application/json", good.clone()),
+            JwksResponse::Text(status, "application/json", good.clone()),
         );
     }
     for status in [404, 500, 503] {
         case(
             &format!("{status} empty"),
-            Answer::Text(status, "text/plain", String::new()),
+            JwksResponse::Text(status, "text/plain", String::new()),
         );
         case(
             &format!("{status} with HTML"),
-            Answer::Text(status, "text/html", "<h1>no</h1>".into()),
+            JwksResponse::Text(status, "text/html", "<h1>no</h1>".into()),
         );
     }
     case(
@@ -122,7 +129,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, Answer)> {
     for status in [301, 302, 303, 307, 308] {
         case(
             &format!("redirecting with {status}"),
-            Answer::Redirect(status, elsewhere.to_owned()),
+            JwksResponse::Redirect(status, elsewhere.to_owned()),
         );
     }
     case(
@@ -133,7 +140,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, Answer)> {
     );
     case(
         "redirecting by HTML",
-        Answer::Text(
+        JwksResponse::Text(
             200,
             "text/html",
             format!("<meta http-equiv=refresh content=\"0;url={elsewhere}\">"),
@@ -148,7 +155,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, Answer)> {
     // What isn't a key set.
     case(
         "HTML",
-        Answer::Text(
+        JwksResponse::Text(
             200,
             "text/html",
             "<!doctype html><title>Login</title>".into(),
@@ -156,11 +163,11 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, Answer)> {
     );
     case(
         "HTML with the keys",
-        Answer::Text(200, "text/html", format!("<pre>{good}</pre>")),
+        JwksResponse::Text(200, "text/html", format!("<pre>{good}</pre>")),
     );
     case(
         "garbage",
-        Answer::Text(200, "application/json", "\u{1}\u{2}\u{3}garbage".into()),
+        JwksResponse::Text(200, "application/json", "\u{1}\u{2}\u{3}garbage".into()),
     );
     case("truncated", text(&good[..good.len() - 1]));
     case("half", text(&good[..good.len() / 2]));
@@ -230,7 +237,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, Answer)> {
             "HTTP/1.1 200 OK\r\nContent-Length: 1000000000000000000\r\n\r\n{good}"
         )),
     );
-    case("endless", Answer::Endless);
+    case("endless", JwksResponse::Endless);
     case(
         "an endless head",
         raw(format!("HTTP/1.1 200 OK\r\n{}", "x: y\r\n".repeat(200_000))),
@@ -253,43 +260,47 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, Answer)> {
 }
 
 /// One source that misbehaves from the start, then doesn't.
-async fn cold(answer: Answer) -> Result<(), String> {
-    let rig = Rig::with(answer, |app| app).await;
-    let fit = rig.fit();
+async fn cold(response: JwksResponse) -> Result<(), String> {
+    let app = TestApp::with(response, |app| app).await;
+    let fit = app.fit();
     let started = Instant::now();
-    let reply = rig.send(&rig.tick(&fit.token())).await?;
+    let response = app.send(&app.tick(&fit.token())).await?;
     let took = started.elapsed();
-    is_unavailable(&reply)?;
+    is_unavailable(&response)?;
     if took > FORGES_PATIENCE {
         return Err(format!("the answer took {took:?}"));
     }
     // A bad token isn't let in either, nor one that is no token at all.
-    let reply = rig.send(&rig.tick("rubbish")).await?;
-    if ![401, 503].contains(&reply.status) {
-        return Err(format!("{} for a bad token", reply.status));
+    let response = app.send(&app.tick("rubbish")).await?;
+    if ![401, 503].contains(&response.status) {
+        return Err(format!("{} for a bad token", response.status));
     }
     let health = [("/healthz", 200), ("/readyz", 503)];
     for (path, status) in health {
-        let reply = rig.send(&Call::new("GET", path)).await?;
-        if reply.status != status {
-            return Err(format!("{path} is {}: {}", reply.status, reply.text()));
+        let response = app.send(&Call::new("GET", path)).await?;
+        if response.status != status {
+            return Err(format!(
+                "{path} is {}: {}",
+                response.status,
+                response.text()
+            ));
         }
     }
-    if rig.seen.count() != 0 {
+    if app.seen.count() != 0 {
         return Err("the handler ran".into());
     }
 
     // It gets well.
-    rig.source.answer(Answer::Keys(published()));
-    rig.clock.advance(Duration::from_secs(10));
-    rig.until_status(200).await?;
-    let fit = rig.fit();
-    rig.let_in(&rig.tick(&fit.token()), &fit).await?;
-    let reply = rig.send(&Call::new("GET", "/readyz")).await?;
-    if reply.status != 200 {
-        return Err(format!("/readyz is {} afterwards", reply.status));
+    app.source.set_response(JwksResponse::Keys(published()));
+    app.clock.advance(Duration::from_secs(10));
+    app.until_status(200).await?;
+    let fit = app.fit();
+    app.accepts(&app.tick(&fit.token()), &fit).await?;
+    let response = app.send(&Call::new("GET", "/readyz")).await?;
+    if response.status != 200 {
+        return Err(format!("/readyz is {} afterwards", response.status));
     }
-    if rig.trap.connections() > 0 {
+    if app.trap.connections() > 0 {
         return Err("the attacker's URL was fetched".into());
     }
     Ok(())
@@ -297,10 +308,10 @@ async fn cold(answer: Answer) -> Result<(), String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_misbehaving_source() {
-    let elsewhere = KeySource::start(Answer::Keys(published())).await;
+    let elsewhere = JwksServer::start(JwksResponse::Keys(published())).await;
     let mut tasks = JoinSet::new();
-    for (name, answer) in misbehaviour(&elsewhere.url()) {
-        tasks.spawn(async move { (name, cold(answer).await) });
+    for (name, response) in misbehaviour(&elsewhere.url()) {
+        tasks.spawn(async move { (name, cold(response).await) });
     }
     let mut report = Report::new("cold, with a misbehaving source");
     while let Some(done) = tasks.join_next().await {
@@ -317,43 +328,46 @@ async fn a_misbehaving_source() {
 
 #[tokio::test]
 async fn a_source_that_is_down() {
-    let source = KeySource::start(Answer::Keys(published())).await;
+    let source = JwksServer::start(JwksResponse::Keys(published())).await;
     source.down().await;
-    let rig = Rig::on(source, |app| app).await;
+    let app = TestApp::on(source, |app| app).await;
     for _ in 0..3 {
-        let reply = rig.send(&rig.tick(&rig.fit().token())).await.unwrap();
-        is_unavailable(&reply).unwrap();
-        rig.clock.advance(Duration::from_secs(7));
+        let response = app.send(&app.tick(&app.fit().token())).await.unwrap();
+        is_unavailable(&response).unwrap();
+        app.clock.advance(Duration::from_secs(7));
     }
-    assert_eq!(rig.seen.count(), 0);
-    rig.source.up().await;
-    rig.clock.advance(Duration::from_secs(7));
-    rig.until_status(200).await.unwrap();
+    assert_eq!(app.seen.count(), 0);
+    app.source.up().await;
+    app.clock.advance(Duration::from_secs(7));
+    app.until_status(200).await.unwrap();
 }
 
 /// Nobody has to call for it to heal.
 #[tokio::test]
 async fn it_heals_without_requests() {
-    let rig = Rig::with(Answer::Text(500, "text/plain", "no".into()), |app| app).await;
-    rig.until_requests(1).await.unwrap();
-    rig.source.answer(Answer::Keys(published()));
-    let mut asked = 1;
-    while asked < 3 && !ready(&rig).await {
-        rig.clock.advance(Duration::from_secs(6));
-        let _ = until(|| rig.source.requests() > asked).await;
-        asked = rig.source.requests();
+    let app = TestApp::with(JwksResponse::Text(500, "text/plain", "no".into()), |app| {
+        app
+    })
+    .await;
+    app.until_requests(1).await.unwrap();
+    app.source.set_response(JwksResponse::Keys(published()));
+    let mut fetches = 1;
+    while fetches < 3 && !ready(&app).await {
+        app.clock.advance(Duration::from_secs(6));
+        let _ = eventually(|| app.source.requests() > fetches).await;
+        fetches = app.source.requests();
     }
-    assert!(until_ready(&rig).await);
-    assert_eq!(rig.seen.count(), 0);
+    assert!(until_ready(&app).await);
+    assert_eq!(app.seen.count(), 0);
 }
 
-async fn ready(rig: &Rig) -> bool {
-    rig.send(&Call::new("GET", "/readyz")).await.unwrap().status == 200
+async fn ready(app: &TestApp) -> bool {
+    app.send(&Call::new("GET", "/readyz")).await.unwrap().status == 200
 }
 
-async fn until_ready(rig: &Rig) -> bool {
+async fn until_ready(app: &TestApp) -> bool {
     let started = Instant::now();
-    while !ready(rig).await {
+    while !ready(app).await {
         if started.elapsed() > Duration::from_secs(5) {
             return false;
         }
@@ -365,9 +379,9 @@ async fn until_ready(rig: &Rig) -> bool {
 /// With the machine's own clock, as in production: seconds, not minutes.
 #[tokio::test]
 async fn it_heals_by_the_real_clock() {
-    let source = KeySource::start(Answer::Text(503, "text/plain", "no".into())).await;
+    let source = JwksServer::start(JwksResponse::Text(503, "text/plain", "no".into())).await;
     let seen = forge_remote_tests::handlers::Seen::default();
-    let app = usual(&source, &seen);
+    let app = default_app(&source, &seen);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(app.build().unwrap().serve(listener, std::future::pending()));
@@ -375,20 +389,20 @@ async fn it_heals_by_the_real_clock() {
         let fit = forge_remote_tests::jws::Fit::backend(std::time::SystemTime::now(), "tick");
         Call::post("/tick").bearer(&fit.token())
     };
-    let reply = forge_remote_tests::http::send(address, &call())
+    let response = forge_remote_tests::http::send(address, &call())
         .await
         .unwrap();
-    is_unavailable(&reply).unwrap();
-    source.answer(Answer::Keys(published()));
+    is_unavailable(&response).unwrap();
+    source.set_response(JwksResponse::Keys(published()));
     let started = Instant::now();
     loop {
-        let reply = forge_remote_tests::http::send(address, &call())
+        let response = forge_remote_tests::http::send(address, &call())
             .await
             .unwrap();
-        if reply.status == 200 {
+        if response.status == 200 {
             break;
         }
-        assert_eq!(reply.status, 503);
+        assert_eq!(response.status, 503);
         assert!(
             started.elapsed() < Duration::from_secs(5),
             "it does not heal"
@@ -401,79 +415,84 @@ async fn it_heals_by_the_real_clock() {
 /// Many calls cost a source that is down no more than one does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_source_is_spared() {
-    let rig = Arc::new(Rig::with(Answer::Text(500, "text/plain", "no".into()), |app| app).await);
-    rig.until_requests(1).await.unwrap();
-    let mut most = rig.source.requests();
+    let app = Arc::new(
+        TestApp::with(JwksResponse::Text(500, "text/plain", "no".into()), |app| {
+            app
+        })
+        .await,
+    );
+    app.until_requests(1).await.unwrap();
+    let mut most = app.source.requests();
     for _ in 0..4 {
         let mut calls = JoinSet::new();
         for _ in 0..50 {
-            let rig = Arc::clone(&rig);
-            calls.spawn(async move { rig.status(&rig.fit().token()).await });
+            let app = Arc::clone(&app);
+            calls.spawn(async move { app.status(&app.fit().token()).await });
         }
         for status in calls.join_all().await {
             assert_eq!(status, 503);
         }
         // The clock stands still, so at most one more fetch is due.
         assert!(
-            rig.source.requests() <= most + 1,
+            app.source.requests() <= most + 1,
             "{} fetches, then {}",
             most,
-            rig.source.requests()
+            app.source.requests()
         );
-        most = rig.source.requests();
-        rig.clock.advance(Duration::from_secs(1));
+        most = app.source.requests();
+        app.clock.advance(Duration::from_secs(1));
     }
-    assert_eq!(rig.seen.count(), 0);
+    assert_eq!(app.seen.count(), 0);
 }
 
 /// Two hundred first calls at once: one fetch, and all are let in.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_calls_at_once() {
     let gate = Arc::new(Semaphore::new(0));
-    let held = Answer::Held(Arc::clone(&gate), Box::new(Answer::Keys(published())));
-    let rig = Arc::new(Rig::with(held, |app| app).await);
+    let held = JwksResponse::Held(Arc::clone(&gate), Box::new(JwksResponse::Keys(published())));
+    let app = Arc::new(TestApp::with(held, |app| app).await);
     let mut calls = JoinSet::new();
     for _ in 0..200 {
-        let rig = Arc::clone(&rig);
-        calls.spawn(async move { rig.status(&rig.fit().token()).await });
+        let app = Arc::clone(&app);
+        calls.spawn(async move { app.status(&app.fit().token()).await });
     }
-    rig.until_requests(1).await.unwrap();
+    app.until_requests(1).await.unwrap();
     // Most of them have arrived by then.
     tokio::time::sleep(Duration::from_millis(300)).await;
     gate.add_permits(1000);
     let statuses = calls.join_all().await;
     assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-    assert_eq!(rig.source.requests(), 1);
-    assert_eq!(rig.source.connections(), 1);
-    assert_eq!(rig.seen.count(), 200);
+    assert_eq!(app.source.requests(), 1);
+    assert_eq!(app.source.connections(), 1);
+    assert_eq!(app.seen.count(), 200);
 }
 
 /// The same where the fetch ends while calls arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_calls_while_the_fetch_ends() {
     for round in 0..20 {
-        let rig = Arc::new(Rig::start().await);
-        let tokens: Vec<String> = (0..20).map(|_| rig.fit().token()).collect();
+        let app = Arc::new(TestApp::start().await);
+        let tokens: Vec<String> = (0..20).map(|_| app.fit().token()).collect();
         let mut calls = JoinSet::new();
         for token in tokens {
-            let rig = Arc::clone(&rig);
-            calls.spawn(async move { rig.status(&token).await });
+            let app = Arc::clone(&app);
+            calls.spawn(async move { app.status(&token).await });
         }
         let statuses = calls.join_all().await;
         assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
-        assert_eq!(rig.source.requests(), 1, "round {round}");
+        assert_eq!(app.source.requests(), 1, "round {round}");
     }
 }
 
 /// Two hundred first calls at a source that answers nothing: one fetch, nobody hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_calls_at_a_hanging_source() {
-    let rig = Arc::new(Rig::with(Answer::Hang, |app| app).await);
+    let app = Arc::new(TestApp::with(JwksResponse::Hang, |app| app).await);
     let started = Instant::now();
     let mut calls = JoinSet::new();
     for _ in 0..200 {
-        let rig = Arc::clone(&rig);
-        calls.spawn(async move { rig.status(&rig.fit().token()).await });
+        let app = Arc::clone(&app);
+        calls.spawn(async move { app.status(&app.fit().token()).await });
     }
     let statuses = calls.join_all().await;
     assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
@@ -482,31 +501,31 @@ async fn first_calls_at_a_hanging_source() {
         "{:?}",
         started.elapsed()
     );
-    assert_eq!(rig.source.requests(), 1);
-    assert_eq!(rig.seen.count(), 0);
+    assert_eq!(app.source.requests(), 1);
+    assert_eq!(app.seen.count(), 0);
 }
 
 /// A caller that goes away doesn't take the fetch along.
 #[tokio::test]
 async fn the_first_caller_hangs_up() {
     let gate = Arc::new(Semaphore::new(0));
-    let held = Answer::Held(Arc::clone(&gate), Box::new(Answer::Keys(published())));
-    let rig = Rig::with(held, |app| app).await;
+    let held = JwksResponse::Held(Arc::clone(&gate), Box::new(JwksResponse::Keys(published())));
+    let app = TestApp::with(held, |app| app).await;
     for _ in 0..5 {
-        let mut connection = rig.open().await;
-        connection.send(&rig.tick(&rig.fit().token()).bytes()).await;
+        let mut connection = app.open().await;
+        connection.send(&app.tick(&app.fit().token()).bytes()).await;
         drop(connection);
     }
-    rig.until_requests(1).await.unwrap();
+    app.until_requests(1).await.unwrap();
     gate.add_permits(1000);
-    rig.until_status(200).await.unwrap();
-    assert_eq!(rig.source.requests(), 1);
+    app.until_status(200).await.unwrap();
+    assert_eq!(app.source.requests(), 1);
 }
 
 /// An app may be told a key-set URL, but not any.
 #[tokio::test]
 async fn urls_that_are_no_source() {
-    let source = KeySource::start(Answer::Keys(published())).await;
+    let source = JwksServer::start(JwksResponse::Keys(published())).await;
     for url in [
         "http://example.com/jwks.json",
         "http://10.0.0.1/jwks.json",
@@ -526,7 +545,7 @@ async fn urls_that_are_no_source() {
         "https://",
     ] {
         let seen = forge_remote_tests::handlers::Seen::default();
-        let built = usual(&source, &seen).jwks_url(url).build();
+        let built = default_app(&source, &seen).jwks_url(url).build();
         assert!(built.is_err(), "{url} was taken");
     }
     for url in [
@@ -536,6 +555,6 @@ async fn urls_that_are_no_source() {
         "http://[::1]:1/x",
     ] {
         let seen = forge_remote_tests::handlers::Seen::default();
-        usual(&source, &seen).jwks_url(url).build().unwrap();
+        default_app(&source, &seen).jwks_url(url).build().unwrap();
     }
 }

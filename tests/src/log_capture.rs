@@ -1,33 +1,33 @@
-//! What is logged, for tests that look at it.
+//! A log capture for tests.
 
 use std::sync::{Arc, Mutex};
 
-/// What is logged on this thread, by any crate, down to `DEBUG`.
+/// The events logged on this thread, by any crate, down to `DEBUG`.
 #[derive(Clone, Debug, Default)]
-pub struct Logged(Arc<Mutex<String>>);
+pub struct LogCapture(Arc<Mutex<String>>);
 
-impl Logged {
-    /// From now on, until what comes back is dropped.
+impl LogCapture {
+    /// Starts the capture, which lasts until the returned guard is dropped.
     pub fn listen(&self) -> tracing::subscriber::DefaultGuard {
         let guard = tracing::subscriber::set_default(self.clone());
-        // A place that another test reached for the first time just then may have missed it.
+        // A callsite that another test registers at this moment may have cached its interest already.
         tracing::callsite::rebuild_interest_cache();
         guard
     }
 
-    /// What was logged so far, a line for each event; then it begins anew.
+    /// Returns the captured log, a line for each event, and clears it.
     pub fn take(&self) -> String {
         tracing::callsite::rebuild_interest_cache();
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 
-    /// Whether this was logged.
+    /// Returns whether the captured log contains a text.
     pub fn has(&self, text: &str) -> bool {
         self.0.lock().unwrap().contains(text)
     }
 }
 
-impl tracing::Subscriber for Logged {
+impl tracing::Subscriber for LogCapture {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
         *metadata.level() <= tracing::Level::DEBUG
     }

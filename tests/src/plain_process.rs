@@ -1,4 +1,4 @@
-//! The process of `plain_app`.
+//! The `plain_app` program as a process.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -6,24 +6,24 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
+use crate::jwks_server::JwksServer;
 use crate::jws::APP_ID;
-use crate::source::KeySource;
 
-/// A running `plain_app`.
+/// A running `plain_app` process.
 #[derive(Debug)]
-pub struct Plain {
+pub struct PlainProcess {
     /// The process.
     pub child: Child,
-    /// Where the app listens.
+    /// The address the app listens on.
     pub address: SocketAddr,
-    /// What it logs.
+    /// The lines that it logs.
     pub log: Lines<BufReader<ChildStderr>>,
     _output: Lines<BufReader<ChildStdout>>,
 }
 
-impl Plain {
-    /// Starts the command, which runs the program, with this key set.
-    pub async fn start(mut command: Command, keys: &KeySource) -> Self {
+impl PlainProcess {
+    /// Starts a command that runs the program, with this key set.
+    pub async fn start(mut command: Command, keys: &JwksServer) -> Self {
         let mut child = command
             .env("FORGE_REMOTE_APP_ID", APP_ID)
             .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
@@ -52,14 +52,14 @@ impl Plain {
         }
     }
 
-    /// Sends the process a signal, by its name.
+    /// Sends the process a signal by its name.
     pub async fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
         let sent = Command::new("kill").args(["-s", name, &id]).status().await;
         assert!(sent.unwrap().success());
     }
 
-    /// Completes when this is logged.
+    /// Waits until a line with this text is logged.
     pub async fn logs(&mut self, text: &str) {
         while let Some(line) = self.log.next_line().await.unwrap() {
             if line.contains(text) {
@@ -69,7 +69,7 @@ impl Plain {
         panic!("`{text}` is not logged");
     }
 
-    /// Ends the process, and returns what it has logged since.
+    /// Kills the process and returns the lines that were not read yet.
     pub async fn end(mut self) -> Vec<String> {
         self.child.kill().await.unwrap();
         let mut lines = Vec::new();

@@ -4,13 +4,18 @@
 #![allow(clippy::unwrap_used)]
 
 use forge_remote::client::{ClientError, ProductClient};
-use forge_remote_tests::back::{Came, Server, came_from, local, numbers, told};
+use forge_remote_tests::fake_api::{
+    ReceivedCall, Server, collect_numbers, local, respond, scheduled_call_for,
+};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
-async fn jira(server: &Server) -> (ProductClient, Came) {
-    let came = came_from(server).await;
-    (local(server).jira(&came.call).as_app(&came.system), came)
+async fn jira(server: &Server) -> (ProductClient, ReceivedCall) {
+    let received = scheduled_call_for(server).await;
+    (
+        local(server).jira(&received.call).as_app(&received.system),
+        received,
+    )
 }
 
 fn odd_values() -> Vec<Value> {
@@ -54,10 +59,10 @@ async fn a_page_with_members_of_any_type_is_read_or_refused() {
             let mut page = json!({ "values": [1] });
             page[name] = odd.clone();
             let end = json!({ "values": [], "isLast": true });
-            let server = Server::in_turn(vec![told(200, page), told(200, end)]).await;
+            let server = Server::in_turn(vec![respond(200, page), respond(200, end)]).await;
             let (jira, _came) = jira(&server).await;
             // An end or an error: a panic ends the test.
-            let found = numbers(jira.get("/rest/x").pages()).await;
+            let found = collect_numbers(jira.get("/rest/x").pages()).await;
             if let Err((_, error)) = found {
                 let is_known = matches!(
                     error,
@@ -78,10 +83,10 @@ async fn a_page_of_storage_with_members_of_any_type_is_read_or_refused() {
             let mut page = json!({ "data": [{ "key": "a", "value": 1 }] });
             page[name] = odd.clone();
             let end = json!({ "data": [] });
-            let server = Server::in_turn(vec![told(200, page), told(200, end)]).await;
-            let came = came_from(&server).await;
+            let server = Server::in_turn(vec![respond(200, page), respond(200, end)]).await;
+            let received = scheduled_call_for(&server).await;
             let mut query = local(&server)
-                .storage(&came.call, &came.system)
+                .storage(&received.call, &received.system)
                 .query::<u32>();
             while let Some(item) = query.next().await {
                 assert!(
@@ -100,11 +105,13 @@ async fn cursors_in_a_circle_end_with_an_error() {
             assert!(count < 100, "a circle of {length} is followed for ever");
             let page =
                 json!({ "values": [count], "nextPageToken": format!("t{}", count % length) });
-            told(200, page)
+            respond(200, page)
         })
         .await;
         let (jira, _came) = jira(&server).await;
-        let (items, error) = numbers(jira.get("/rest/x").pages()).await.unwrap_err();
+        let (items, error) = collect_numbers(jira.get("/rest/x").pages())
+            .await
+            .unwrap_err();
         assert!(matches!(error, ClientError::Unusable { .. }), "{error}");
         assert!(error.to_string().contains("same page again"), "{error}");
         assert_eq!(items.len(), length + 1);
@@ -112,15 +119,15 @@ async fn cursors_in_a_circle_end_with_an_error() {
         let server = Server::start(move |count, _| {
             assert!(count < 100, "a circle of {length} is followed for ever");
             let data = json!([{ "key": "a", "value": count }]);
-            told(
+            respond(
                 200,
                 json!({ "data": data, "cursor": format!("t{}", count % length) }),
             )
         })
         .await;
-        let came = came_from(&server).await;
+        let received = scheduled_call_for(&server).await;
         let mut query = local(&server)
-            .storage(&came.call, &came.system)
+            .storage(&received.call, &received.system)
             .query::<u32>();
         let mut count = 0;
         let error = loop {
@@ -139,14 +146,16 @@ async fn cursors_in_a_circle_end_with_an_error() {
 async fn new_cursors_without_items_end_with_an_error() {
     let server = Server::start(|count, _| {
         assert!(count < 5_000, "empty pages are followed for ever");
-        told(
+        respond(
             200,
             json!({ "values": [], "nextPageToken": format!("t{count}") }),
         )
     })
     .await;
     let (jira, _came) = jira(&server).await;
-    let (items, error) = numbers(jira.get("/rest/x").pages()).await.unwrap_err();
+    let (items, error) = collect_numbers(jira.get("/rest/x").pages())
+        .await
+        .unwrap_err();
     assert!(
         items.is_empty() && matches!(error, ClientError::Unusable { .. }),
         "{error}"
@@ -158,12 +167,12 @@ async fn new_cursors_without_items_end_with_an_error() {
 
     let server = Server::start(|count, _| {
         assert!(count < 5_000, "empty pages are followed for ever");
-        told(200, json!({ "data": [], "cursor": format!("t{count}") }))
+        respond(200, json!({ "data": [], "cursor": format!("t{count}") }))
     })
     .await;
-    let came = came_from(&server).await;
+    let received = scheduled_call_for(&server).await;
     let mut query = local(&server)
-        .storage(&came.call, &came.system)
+        .storage(&received.call, &received.system)
         .query::<u32>();
     let error = query.next().await.unwrap().unwrap_err();
     assert!(
@@ -182,9 +191,9 @@ async fn some_empty_pages_are_followed() {
             json!([])
         };
         if count == 2_999 {
-            return told(200, json!({ "values": values, "isLast": true }));
+            return respond(200, json!({ "values": values, "isLast": true }));
         }
-        told(
+        respond(
             200,
             json!({ "values": values, "nextPageToken": format!("t{count}") }),
         )
@@ -192,7 +201,10 @@ async fn some_empty_pages_are_followed() {
     .await;
     let (jira, _came) = jira(&server).await;
     assert_eq!(
-        numbers(jira.get("/rest/x").pages()).await.unwrap().len(),
+        collect_numbers(jira.get("/rest/x").pages())
+            .await
+            .unwrap()
+            .len(),
         30
     );
 }
@@ -201,8 +213,8 @@ async fn some_empty_pages_are_followed() {
 async fn text_that_was_cut_inside_a_surrogate_pair_is_read() {
     const CUT: &str = r#""cut \ud83d""#;
     let seen = "cut \u{fffd}";
-    let answer = |body: String| told(200, json!(null)).text(&body);
-    let server = Server::in_turn(vec![answer(format!(r#"{{"title":{CUT}}}"#))]).await;
+    let response = |body: String| respond(200, json!(null)).text(&body);
+    let server = Server::in_turn(vec![response(format!(r#"{{"title":{CUT}}}"#))]).await;
     let (client, _came) = jira(&server).await;
     let title: Value = client.get("/rest/x").fetch().await.unwrap();
     assert_eq!(title["title"], seen);
@@ -217,31 +229,33 @@ async fn text_that_was_cut_inside_a_surrogate_pair_is_read() {
             format!(r#"{{"values":["a",{CUT},"b"],"startAt":0,"total":3}}"#),
         ),
     ] {
-        let server = Server::in_turn(vec![answer(body)]).await;
+        let server = Server::in_turn(vec![response(body)]).await;
         let (client, _came) = jira(&server).await;
         let found: Vec<_> = client.get(path).pages::<String>().collect().await;
         let found: Vec<String> = found.into_iter().map(Result::unwrap).collect();
         assert_eq!(found, ["a", seen, "b"]);
     }
 
-    let server = Server::in_turn(vec![answer(format!(r#"{{"data":{{"a":{CUT}}}}}"#))]).await;
-    let came = came_from(&server).await;
-    let graphql = local(&server).graphql(&came.call).as_user(&came.user);
+    let server = Server::in_turn(vec![response(format!(r#"{{"data":{{"a":{CUT}}}}}"#))]).await;
+    let received = scheduled_call_for(&server).await;
+    let graphql = local(&server)
+        .graphql(&received.call)
+        .as_user(&received.user);
     let data: Value = graphql.operation("{ a }").fetch().await.unwrap();
     assert_eq!(data["a"], seen);
 
     let page = format!(r#"{{"data":[{{"key":"a","value":{CUT}}}]}}"#);
     let one = format!(r#"{{"key":"a","value":{CUT}}}"#);
-    let server = Server::in_turn(vec![answer(page), answer(one)]).await;
-    let came = came_from(&server).await;
-    let storage = local(&server).storage(&came.call, &came.system);
+    let server = Server::in_turn(vec![response(page), response(one)]).await;
+    let received = scheduled_call_for(&server).await;
+    let storage = local(&server).storage(&received.call, &received.system);
     let item = storage.query::<String>().next().await.unwrap().unwrap();
     assert_eq!(item.value, seen);
     assert_eq!(storage.get::<String>("a").await.unwrap().unwrap(), seen);
 
     // An error's message too: it names what to do.
     let body = format!(r#"{{"errorMessages":[{CUT}]}}"#);
-    let server = Server::in_turn(vec![told(400, json!(null)).text(&body)]).await;
+    let server = Server::in_turn(vec![respond(400, json!(null)).text(&body)]).await;
     let (client, _came) = jira(&server).await;
     let error = client.get("/rest/x").fetch::<Value>().await.unwrap_err();
     assert!(error.to_string().contains(seen), "{error}");

@@ -3,30 +3,19 @@
 #![allow(clippy::unwrap_used)]
 
 use forge_remote::client::{AtlassianClient, InstallationUrls};
-use forge_remote::handler;
 use forge_remote::prelude::*;
-use forge_remote_tests::back::{SITE, Server, told};
-use forge_remote_tests::kept::{HOUR, Kept, ONE, ari, instance, tokens_in};
-use forge_remote_tests::stores::{Flaky, b64_of};
+use forge_remote_tests::fake_api::{SITE, Server, respond};
+use forge_remote_tests::stores::{FlakyStore, b64_of};
+use forge_remote_tests::token_app::{HOUR, ONE, TokenApp, ari, open_tokens, start_on};
 use serde_json::{Value, json};
-
-#[scheduled_trigger(interval = "hour", auth = system)]
-async fn renew() {}
-
-async fn kept_on(store: &Flaky) -> Kept {
-    let app = App::empty()
-        .handler(handler!(renew))
-        .remote(Remote::new("backend").base_url("https://backend.example.com"));
-    Kept::new(app, tokens_in(store)).await
-}
 
 /// Refuses the tokens with this mark.
 async fn refusing(mark: &'static str) -> Server {
-    Server::start(move |_, asked| {
-        if asked.header("authorization").ends_with(&b64_of(mark)) {
-            told(401, json!({ "message": "Unauthorized" }))
+    Server::start(move |_, request| {
+        if request.header("authorization").ends_with(&b64_of(mark)) {
+            respond(401, json!({ "message": "Unauthorized" }))
         } else {
-            told(200, json!({}))
+            respond(200, json!({}))
         }
     })
     .await
@@ -44,48 +33,45 @@ async fn call(tokens: &Tokens, server: &Server) -> u16 {
 }
 
 /// Forge delivers a token for an installation on this site.
-async fn deliver(kept: &Kept, token: &str) {
-    let call = kept.harness.call("renew").fit(|fit| {
+async fn deliver(app: &TokenApp, token: &str) {
+    let call = app.harness.call("renew").fit(|fit| {
         let url = format!("https://api.atlassian.com/ex/jira/{SITE}");
         let contexts = json!([{ "name": "jira", "apiBaseUrl": url, "cloudId": SITE }]);
         fit.installation(ONE)
             .set("/app/installation/contexts", contexts)
             .set("/app/apiBaseUrl", url.into())
     });
-    let answer = call.header("x-forge-oauth-system", token).send().await;
-    assert_eq!(answer.status(), 200);
+    let response = call.header("x-forge-oauth-system", token).send().await;
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]
 async fn the_next_token_takes_a_refused_ones_place() {
-    let (store, server) = (Flaky::default(), refusing("revoked").await);
-    let kept = kept_on(&store).await;
-    let (revoked, good) = (
-        kept.token(4 * HOUR, "revoked"),
-        kept.token(2 * HOUR, "good"),
-    );
-    deliver(&kept, &revoked).await;
+    let (store, server) = (FlakyStore::default(), refusing("revoked").await);
+    let app = start_on(&store).await;
+    let (revoked, good) = (app.token(4 * HOUR, "revoked"), app.token(2 * HOUR, "good"));
+    deliver(&app, &revoked).await;
     // One that nobody refused still wins.
-    deliver(&kept, &good).await;
-    assert_eq!(kept.system(ONE).await.unwrap(), revoked);
+    deliver(&app, &good).await;
+    assert_eq!(app.system(ONE).await.unwrap(), revoked);
 
-    assert_eq!(call(&kept.tokens, &server).await, 401);
-    deliver(&kept, &good).await;
-    assert_eq!(kept.system(ONE).await.unwrap(), good);
-    assert_eq!(call(&kept.tokens, &server).await, 200);
+    assert_eq!(call(&app.tokens, &server).await, 401);
+    deliver(&app, &good).await;
+    assert_eq!(app.system(ONE).await.unwrap(), good);
+    assert_eq!(call(&app.tokens, &server).await, 200);
     // Forge may have the revoked one in a cache for a while.
-    deliver(&kept, &revoked).await;
-    assert_eq!(kept.system(ONE).await.unwrap(), good);
-    kept.tokens.flush().await.unwrap();
-    let other = instance(&store).await.system(&ari(ONE)).await.unwrap();
+    deliver(&app, &revoked).await;
+    assert_eq!(app.system(ONE).await.unwrap(), good);
+    app.tokens.flush().await.unwrap();
+    let other = open_tokens(&store).await.system(&ari(ONE)).await.unwrap();
     assert_eq!(other.expose_secret(), good);
 }
 
 /// Refused at one instance, replaced at another.
 #[tokio::test]
 async fn other_instances_learn_of_it() {
-    let (store, server) = (Flaky::default(), refusing("revoked").await);
-    let (one, two) = (kept_on(&store).await, kept_on(&store).await);
+    let (store, server) = (FlakyStore::default(), refusing("revoked").await);
+    let (one, two) = (start_on(&store).await, start_on(&store).await);
     let (revoked, good) = (one.token(4 * HOUR, "revoked"), one.token(2 * HOUR, "good"));
     deliver(&one, &revoked).await;
     one.tokens.flush().await.unwrap();
@@ -104,6 +90,6 @@ async fn other_instances_learn_of_it() {
     one.tokens.flush().await.unwrap();
     two.minutes(2).await;
     assert_eq!(two.system(ONE).await.unwrap(), good);
-    let third = instance(&store).await.system(&ari(ONE)).await.unwrap();
+    let third = open_tokens(&store).await.system(&ari(ONE)).await.unwrap();
     assert_eq!(third.expose_secret(), good);
 }

@@ -7,11 +7,8 @@ use forge_remote::kinds::{
     AgentError, AgentRequest, AgentResponse, WebTriggerRequest, WebTriggerResponse,
 };
 use forge_remote::prelude::*;
-use forge_remote_tests::kept::{HOUR, Kept, ONE, OTHER, tokens_in};
-use forge_remote_tests::stores::{Flaky, KEYS};
-
-#[scheduled_trigger(interval = "hour", auth = system)]
-async fn renew() {}
+use forge_remote_tests::stores::{FlakyStore, KEYS};
+use forge_remote_tests::token_app::{HOUR, ONE, OTHER, TokenApp, renewing_app, tokens_in};
 
 #[scheduled_trigger(interval = "hour")]
 async fn asks_for_none() {}
@@ -30,28 +27,26 @@ async fn agent(Json(call): Json<AgentRequest>) -> AgentResponse {
     AgentResponse::error(&call, AgentError::UNSUPPORTED)
 }
 
-fn app() -> App {
-    App::empty()
-        .handler(handler!(renew))
+fn all_sources_app() -> App {
+    renewing_app()
         .handler(handler!(asks_for_none))
         .handler(handler!(page))
         .handler(handler!(hook))
         .handler(handler!(agent))
-        .remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
 
-async fn kept_with(tokens: Tokens) -> Kept {
-    Kept::new(app(), tokens).await
+async fn start_with(tokens: Tokens) -> TokenApp {
+    TokenApp::new(all_sources_app(), tokens).await
 }
 
 #[tokio::test]
 async fn only_the_platforms_own_calls_bring_tokens() {
     let accept_from_pages = |tokens: Tokens| async {
-        let kept = kept_with(tokens).await;
-        let planted = kept.token(3 * HOUR, "planted");
-        let call = kept.harness.call("page").fit(|fit| fit.installation(ONE));
+        let app = start_with(tokens).await;
+        let planted = app.token(3 * HOUR, "planted");
+        let call = app.harness.call("page").fit(|fit| fit.installation(ONE));
         call.header("x-forge-oauth-system", &planted).send().await;
-        let call = kept.harness.call("page").fit(|fit| {
+        let call = app.harness.call("page").fit(|fit| {
             // The platform calls an endpoint that pages call too.
             fit.installation(OTHER)
                 .module("core:endpoint", "page")
@@ -59,11 +54,11 @@ async fn only_the_platforms_own_calls_bring_tokens() {
         });
         call.header("x-forge-oauth-system", &planted).send().await;
         (
-            kept.system(ONE).await.is_ok(),
-            kept.system(OTHER).await.is_ok(),
+            app.system(ONE).await.is_ok(),
+            app.system(OTHER).await.is_ok(),
         )
     };
-    let store = || Tokens::new(Flaky::default()).keys(KEYS[0]);
+    let store = || Tokens::new(FlakyStore::default()).keys(KEYS[0]);
     assert_eq!(accept_from_pages(store()).await, (false, true));
     assert_eq!(
         accept_from_pages(store().accept_from_pages()).await,
@@ -71,12 +66,12 @@ async fn only_the_platforms_own_calls_bring_tokens() {
     );
 
     // Forge sends none where none is asked for: such a header is somebody else's.
-    let kept = kept_with(tokens_in(&Flaky::default())).await;
-    let call = kept
+    let app = start_with(tokens_in(&FlakyStore::default())).await;
+    let call = app
         .harness
         .call("asks-for-none")
         .fit(|fit| fit.installation(ONE));
-    let planted = kept.token(3 * HOUR, "planted");
+    let planted = app.token(3 * HOUR, "planted");
     assert_eq!(
         call.header("x-forge-oauth-system", &planted)
             .send()
@@ -84,9 +79,9 @@ async fn only_the_platforms_own_calls_bring_tokens() {
             .status(),
         200
     );
-    assert!(kept.system(ONE).await.is_err());
+    assert!(app.system(ONE).await.is_err());
     // Nor with a Forge Invocation Token that is refused.
-    let call = kept
+    let call = app
         .harness
         .call("renew")
         .fit(|fit| fit.set("/aud", "x".into()).installation(ONE));
@@ -97,32 +92,32 @@ async fn only_the_platforms_own_calls_bring_tokens() {
             .status(),
         401
     );
-    assert!(kept.system(ONE).await.is_err());
+    assert!(app.system(ONE).await.is_err());
 }
 
 /// Anybody calls a web trigger, with any header: what comes through isn't known.
 #[tokio::test]
 async fn callers_whose_headers_may_come_through_plant_no_token() {
     for tokens in [
-        tokens_in(&Flaky::default()),
-        tokens_in(&Flaky::default()).accept_from_pages(),
+        tokens_in(&FlakyStore::default()),
+        tokens_in(&FlakyStore::default()).accept_from_pages(),
     ] {
-        let kept = kept_with(tokens).await;
-        let planted = kept.token(3 * HOUR, "planted");
+        let app = start_with(tokens).await;
+        let planted = app.token(3 * HOUR, "planted");
         for key in ["hook", "agent"] {
-            let call = kept.harness.call(key).fit(|fit| fit.installation(ONE));
+            let call = app.harness.call(key).fit(|fit| fit.installation(ONE));
             let call = call.header("x-forge-oauth-system", &planted);
             assert_eq!(call.send().await.status(), 200, "{key}");
             // As a function's call would be marked.
-            let call = kept.harness.call(key).fit(|fit| {
+            let call = app.harness.call(key).fit(|fit| {
                 fit.installation(ONE)
                     .module("core:endpoint", key)
                     .without("/principal")
             });
             let call = call.header("x-forge-oauth-system", &planted);
             assert_eq!(call.send().await.status(), 200, "{key}");
-            assert!(kept.system(ONE).await.is_err(), "{key}");
+            assert!(app.system(ONE).await.is_err(), "{key}");
         }
-        assert_eq!(kept.tokens.stats().seen, 0);
+        assert_eq!(app.tokens.stats().seen, 0);
     }
 }

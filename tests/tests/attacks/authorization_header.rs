@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jws::b64;
 use forge_remote_tests::report::Report;
-use forge_remote_tests::rig::Rig;
+use forge_remote_tests::test_app::TestApp;
 use serde_json::json;
 
 /// What HTTP itself forbids is 400; it may be 401 too.
@@ -15,7 +15,7 @@ const BAD: [u16; 2] = [400, 401];
 
 #[tokio::test]
 async fn no_token() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("no token");
     for (name, call) in [
         ("no header", Call::post("/tick")),
@@ -64,16 +64,16 @@ async fn no_token() {
                 .header("X-Authenticated", "true"),
         ),
     ] {
-        report.case(name, rig.refused_call(&call.bytes(), &[401]).await);
+        report.case(name, app.rejects_bytes(&call.bytes(), &[401]).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn another_scheme() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("another scheme");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     for scheme in [
         "Basic",
         "Digest",
@@ -103,7 +103,7 @@ async fn another_scheme() {
         "BeareR\u{301}",
     ] {
         let call = Call::post("/tick").header("Authorization", format!("{scheme} {token}"));
-        report.case(scheme, rig.refused_call(&call.bytes(), &[401]).await);
+        report.case(scheme, app.rejects_bytes(&call.bytes(), &[401]).await);
     }
     for (name, value) in [
         ("the token without a scheme", token.clone()),
@@ -149,16 +149,16 @@ async fn another_scheme() {
         ),
     ] {
         let call = Call::post("/tick").header("Authorization", value);
-        report.case(name, rig.refused_call(&call.bytes(), &[401]).await);
+        report.case(name, app.rejects_bytes(&call.bytes(), &[401]).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn odd_separators() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("odd separators");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     for (name, separator) in [
         ("a tab", &b"\t"[..]),
         ("two blanks", b"  "),
@@ -189,7 +189,7 @@ async fn odd_separators() {
     ] {
         let value = [b"Bearer", separator, token.as_bytes()].concat();
         let call = Call::post("/tick").header("Authorization", value);
-        report.case(name, rig.refused_call(&call.bytes(), &BAD).await);
+        report.case(name, app.rejects_bytes(&call.bytes(), &BAD).await);
     }
     for (name, end) in [
         ("a comma after it", ","),
@@ -207,16 +207,16 @@ async fn odd_separators() {
         ("a query after it", "?x"),
     ] {
         let call = Call::post("/tick").bearer(&format!("{token}{end}"));
-        report.case(name, rig.refused_call(&call.bytes(), &BAD).await);
+        report.case(name, app.rejects_bytes(&call.bytes(), &BAD).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn quoted_or_encoded() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("quoted or encoded");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     for (name, text) in [
         ("double quotes", format!("\"{token}\"")),
         ("single quotes", format!("'{token}'")),
@@ -262,16 +262,16 @@ async fn quoted_or_encoded() {
                 .collect(),
         ),
     ] {
-        report.case(name, rig.refused(&text).await);
+        report.case(name, app.rejects(&text).await);
     }
     report.finish();
 }
 
 #[tokio::test]
 async fn elsewhere() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("the token elsewhere");
-    let token = rig.fit().token();
+    let token = app.fit().token();
     let bearer = format!("Bearer {token}");
     for name in [
         "access_token",
@@ -287,52 +287,52 @@ async fn elsewhere() {
         let call = Call::post(&format!("/tick?{name}={token}"));
         report.case(
             format!("query {name}"),
-            rig.refused_call(&call.bytes(), &[401]).await,
+            app.rejects_bytes(&call.bytes(), &[401]).await,
         );
         let call = Call::post("/tick").header("Cookie", format!("{name}={token}"));
         report.case(
             format!("cookie {name}"),
-            rig.refused_call(&call.bytes(), &[401]).await,
+            app.rejects_bytes(&call.bytes(), &[401]).await,
         );
         let call = Call::post("/tick")
             .header("Content-Type", "application/x-www-form-urlencoded")
             .body(format!("{name}={token}"));
         report.case(
             format!("form {name}"),
-            rig.refused_call(&call.bytes(), &[401]).await,
+            app.rejects_bytes(&call.bytes(), &[401]).await,
         );
         let call = Call::post("/tick").json(&json!({ name: token }));
         report.case(
             format!("JSON {name}"),
-            rig.refused_call(&call.bytes(), &[401]).await,
+            app.rejects_bytes(&call.bytes(), &[401]).await,
         );
     }
     let call = Call::post(&format!("/tick?Authorization=Bearer%20{token}"));
     report.case(
         "query with scheme",
-        rig.refused_call(&call.bytes(), &[401]).await,
+        app.rejects_bytes(&call.bytes(), &[401]).await,
     );
     let call = Call::post(&format!("/tick#access_token={token}"));
-    report.case("fragment", rig.refused_call(&call.bytes(), &BAD).await);
+    report.case("fragment", app.rejects_bytes(&call.bytes(), &BAD).await);
     let call = Call::post(&format!("/tick;{token}"));
     report.case(
         "path parameter",
-        rig.refused_call(&call.bytes(), &[401, 404]).await,
+        app.rejects_bytes(&call.bytes(), &[401, 404]).await,
     );
     let call = Call::post(&format!("/tick/{token}"));
     report.case(
         "path segment",
-        rig.refused_call(&call.bytes(), &[401, 404]).await,
+        app.rejects_bytes(&call.bytes(), &[401, 404]).await,
     );
     let call = Call::post("/tick").body(&token);
-    report.case("body", rig.refused_call(&call.bytes(), &[401]).await);
+    report.case("body", app.rejects_bytes(&call.bytes(), &[401]).await);
     let trailer = format!("0\r\nAuthorization: {bearer}\r\n\r\n");
     let call = Call::post("/tick")
         .header("Transfer-Encoding", "chunked")
         .header("Trailer", "Authorization")
         .unframed()
         .body(trailer);
-    report.case("trailer", rig.refused_call(&call.bytes(), &BAD).await);
+    report.case("trailer", app.rejects_bytes(&call.bytes(), &BAD).await);
     for header in [
         "X-Authorization",
         "X-Forwarded-Authorization",
@@ -362,7 +362,7 @@ async fn elsewhere() {
             let call = Call::post("/tick").header(header, value);
             report.case(
                 format!("{header}, {form}"),
-                rig.refused_call(&call.bytes(), &[401]).await,
+                app.rejects_bytes(&call.bytes(), &[401]).await,
             );
         }
     }
@@ -370,16 +370,16 @@ async fn elsewhere() {
     let call = Call::post(&format!("http://x:{token}@backend.example.com/tick"));
     report.case(
         "user information of the target",
-        rig.refused_call(&call.bytes(), &[400, 401, 404]).await,
+        app.rejects_bytes(&call.bytes(), &[400, 401, 404]).await,
     );
     report.finish();
 }
 
 #[tokio::test]
 async fn several() {
-    let rig = Rig::start().await;
+    let app = TestApp::start().await;
     let mut report = Report::new("several tokens");
-    let (one, two) = (rig.fit().token(), rig.fit().token());
+    let (one, two) = (app.fit().token(), app.fit().token());
     let bad = "e30.e30.AAAA";
     let twice = |first: &str, second: &str| {
         Call::post("/tick")
@@ -433,7 +433,7 @@ async fn several() {
             (0..5).fold(Call::post("/tick"), |call, _| call.bearer(&one)),
         ),
     ] {
-        report.case(name, rig.refused_call(&call.bytes(), &BAD).await);
+        report.case(name, app.rejects_bytes(&call.bytes(), &BAD).await);
     }
     for (name, value) in [
         ("comma", format!("Bearer {one},{two}")),
@@ -457,7 +457,7 @@ async fn several() {
         let call = Call::post("/tick").header("Authorization", value);
         report.case(
             format!("in one header: {name}"),
-            rig.refused_call(&call.bytes(), &[401]).await,
+            app.rejects_bytes(&call.bytes(), &[401]).await,
         );
     }
     report.finish();

@@ -1,5 +1,5 @@
-//! A stand-in for Atlassian's APIs that answers as it is told and writes down what it was asked,
-//! a call to make requests from, and a clock that only counts.
+//! A fake of Atlassian's APIs that returns scripted responses and records its requests, verified
+//! calls to make requests from, and a clock that does not wait.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,44 +23,44 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// The site of every call here.
+/// The site of every installation here.
 pub const SITE: &str = "d0d52620-3203-4cfa-8db5-f2587155f0dd";
 
-/// What the server was asked.
+/// A request that the server received.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct ReceivedRequest {
     /// The method.
     pub method: String,
-    /// Path and query, as they came.
+    /// The path and query as received.
     pub target: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body, `null` when it isn't JSON.
+    /// The body as JSON; `null` when it isn't JSON.
     pub body: Value,
-    /// The body, as it came.
+    /// The body as received.
     pub bytes: Bytes,
 }
 
-impl Asked {
-    /// A header, or nothing.
+impl ReceivedRequest {
+    /// Returns a header's value, or an empty string when it is missing.
     pub fn header(&self, name: &str) -> &str {
         let value = self.headers.get(name).and_then(|value| value.to_str().ok());
         value.unwrap_or_default()
     }
 }
 
-/// What the server answers.
+/// A scripted response of the server.
 #[derive(Clone, Debug)]
-pub struct Told {
+pub struct CannedResponse {
     status: u16,
     headers: Vec<(String, String)>,
     body: String,
     delay: Duration,
 }
 
-/// An answer of this status and JSON.
-pub fn told(status: u16, body: Value) -> Told {
-    Told {
+/// Returns a response with this status and JSON body.
+pub fn respond(status: u16, body: Value) -> CannedResponse {
+    CannedResponse {
         status,
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         body: body.to_string(),
@@ -68,22 +68,22 @@ pub fn told(status: u16, body: Value) -> Told {
     }
 }
 
-impl Told {
-    /// With this header.
+impl CannedResponse {
+    /// Adds a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With this body.
+    /// Replaces the body.
     #[must_use]
     pub fn text(mut self, body: &str) -> Self {
         self.body = body.to_owned();
         self
     }
 
-    /// After this time.
+    /// Delays the response.
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay = delay;
@@ -91,13 +91,14 @@ impl Told {
     }
 }
 
-type Answers = dyn Fn(usize, &Asked) -> (Told, Option<Arc<Semaphore>>) + Send + Sync;
+type Respond =
+    dyn Fn(usize, &ReceivedRequest) -> (CannedResponse, Option<Arc<Semaphore>>) + Send + Sync;
 
-/// The server. It stops when it is dropped.
+/// A fake API server, which stops when it is dropped.
 pub struct Server {
     /// `http://127.0.0.1:…`
     pub origin: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
     _task: JoinSet<()>,
 }
 
@@ -108,68 +109,78 @@ impl std::fmt::Debug for Server {
 }
 
 #[derive(Clone)]
-struct Inner {
-    asked: Arc<Mutex<Vec<Asked>>>,
-    answers: Arc<Answers>,
+struct ServerState {
+    requests: Arc<Mutex<Vec<ReceivedRequest>>>,
+    respond_to: Arc<Respond>,
 }
 
 impl Server {
-    /// Answers each request, which are counted from 0.
-    pub async fn start(answers: impl Fn(usize, &Asked) -> Told + Send + Sync + 'static) -> Self {
-        Self::gated(move |count, asked| (answers(count, asked), None)).await
+    /// Starts a server that computes each response from the request and its number, counted from 0.
+    pub async fn start(
+        respond_to: impl Fn(usize, &ReceivedRequest) -> CannedResponse + Send + Sync + 'static,
+    ) -> Self {
+        Self::gated(move |count, request| (respond_to(count, request), None)).await
     }
 
-    /// The same, each once there is a permit where it waits for one.
+    /// Starts a server that sends a response only once its semaphore, if any, has a permit.
     pub async fn gated(
-        answers: impl Fn(usize, &Asked) -> (Told, Option<Arc<Semaphore>>) + Send + Sync + 'static,
+        respond_to: impl Fn(usize, &ReceivedRequest) -> (CannedResponse, Option<Arc<Semaphore>>)
+        + Send
+        + Sync
+        + 'static,
     ) -> Self {
-        let asked = Arc::default();
-        let inner = Inner {
-            asked: Arc::clone(&asked),
-            answers: Arc::new(answers),
+        let requests = Arc::default();
+        let state = ServerState {
+            requests: Arc::clone(&requests),
+            respond_to: Arc::new(respond_to),
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new()
-            .fallback(answer)
+            .fallback(handle)
             .layer(DefaultBodyLimit::disable())
-            .with_state(inner);
+            .with_state(state);
         let mut task = JoinSet::new();
         task.spawn(async move { serve(listener, router).await.unwrap() });
         Self {
             origin,
-            asked,
+            requests,
             _task: task,
         }
     }
 
-    /// Answers the requests one after the other; the last answer stays.
-    pub async fn in_turn(answers: Vec<Told>) -> Self {
-        Self::start(move |count, _| answers[count.min(answers.len() - 1)].clone()).await
+    /// Starts a server that returns these responses in order, then repeats the last one.
+    pub async fn in_turn(responses: Vec<CannedResponse>) -> Self {
+        Self::start(move |count, _| responses[count.min(responses.len() - 1)].clone()).await
     }
 
-    /// What it was asked so far.
-    pub fn asked(&self) -> Vec<Asked> {
-        self.asked.lock().unwrap().clone()
+    /// Returns the requests received so far.
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
-    /// Method, path and query of what it was asked so far.
+    /// Returns the method, path and query of each request received so far.
     pub fn lines(&self) -> Vec<String> {
-        let asked = self.asked();
-        asked
+        let requests = self.requests();
+        requests
             .iter()
             .map(|one| format!("{} {}", one.method, one.target))
             .collect()
     }
 }
 
-/// What calls this server.
+/// Returns a client that calls this server.
 pub fn local(server: &Server) -> AtlassianClient {
     AtlassianClient::on_loopback(&server.origin).unwrap()
 }
 
-/// Everything that can be read of an error.
-pub fn words(error: &ClientError) -> String {
+/// Returns a client that calls this server and does not wait between retries.
+pub fn instant_client(server: &Server) -> AtlassianClient {
+    local(server).clock(InstantClock::default())
+}
+
+/// Returns the `Display` and `Debug` text of an error and its sources.
+pub fn error_text(error: &ClientError) -> String {
     let mut text = format!("{error} {error:?}");
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
@@ -179,14 +190,16 @@ pub fn words(error: &ClientError) -> String {
     text
 }
 
-/// What pages hold; with an error, what came before it. After that they end.
-pub async fn numbers(mut pages: PageStream<u64>) -> Result<Vec<u64>, (Vec<u64>, ClientError)> {
+/// Collects the items of pages. An error comes with the items before it, and must end the stream.
+pub async fn collect_numbers(
+    mut pages: PageStream<u64>,
+) -> Result<Vec<u64>, (Vec<u64>, ClientError)> {
     let mut found = Vec::new();
     while let Some(item) = pages.next().await {
         match item {
             Ok(item) => found.push(item),
             Err(error) => {
-                assert!(pages.next().await.is_none(), "it goes on after an error");
+                assert!(pages.next().await.is_none(), "an item follows the error");
                 return Err((found, error));
             }
         }
@@ -194,24 +207,24 @@ pub async fn numbers(mut pages: PageStream<u64>) -> Result<Vec<u64>, (Vec<u64>, 
     Ok(found)
 }
 
-/// A server whose answers are bytes: for those that no HTTP library would send.
+/// A server whose responses are raw bytes that no HTTP library would send.
 #[derive(Debug)]
-pub struct Raw {
+pub struct RawServer {
     /// `http://127.0.0.1:…`
     pub origin: String,
-    answered: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
     _task: JoinSet<()>,
 }
 
-impl Raw {
-    /// Answers each connection's first request with `begin` and as many of `piece`; then it closes
-    /// the connection, or says nothing more.
+impl RawServer {
+    /// Responds to each connection's first request with `begin` and `pieces` times `piece`. Then it
+    /// closes the connection, or leaves it open without sending more.
     pub async fn start(begin: &str, piece: String, pieces: usize, closes: bool) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let begin = begin.to_owned();
-        let answered = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&answered);
+        let connections = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&connections);
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut open = Vec::new();
@@ -232,25 +245,25 @@ impl Raw {
         });
         Self {
             origin,
-            answered,
+            connections,
             _task: task,
         }
     }
 
-    /// How many connections there were.
-    pub fn answered(&self) -> usize {
-        self.answered.load(Ordering::SeqCst)
+    /// Returns the number of connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 }
 
-async fn answer(
-    Shared(inner): Shared<Inner>,
+async fn handle(
+    Shared(state): Shared<ServerState>,
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let one = Asked {
+    let one = ReceivedRequest {
         method: method.to_string(),
         target: uri.to_string(),
         headers,
@@ -258,19 +271,19 @@ async fn answer(
         bytes: body,
     };
     let count = {
-        let mut asked = inner.asked.lock().unwrap();
-        asked.push(one.clone());
-        asked.len() - 1
+        let mut requests = state.requests.lock().unwrap();
+        requests.push(one.clone());
+        requests.len() - 1
     };
-    let (told, gate) = (inner.answers)(count, &one);
+    let (canned, gate) = (state.respond_to)(count, &one);
     if let Some(gate) = gate {
         let _permit = gate.acquire().await.unwrap();
     }
-    tokio::time::sleep(told.delay).await;
-    let mut response = told.body.into_response();
-    *response.status_mut() = StatusCode::from_u16(told.status).unwrap();
+    tokio::time::sleep(canned.delay).await;
+    let mut response = canned.body.into_response();
+    *response.status_mut() = StatusCode::from_u16(canned.status).unwrap();
     response.headers_mut().clear();
-    for (name, value) in told.headers {
+    for (name, value) in canned.headers {
         let name: HeaderName = name.parse().unwrap();
         response
             .headers_mut()
@@ -279,37 +292,37 @@ async fn answer(
     response
 }
 
-/// A verified call and the tokens that came with it.
+/// A verified call and the tokens it carried.
 #[derive(Clone)]
 #[allow(missing_debug_implementations)]
-pub struct Came {
+pub struct ReceivedCall {
     /// The call.
     pub call: Invocation,
-    /// The app's token.
+    /// The system token.
     pub system: SystemToken,
-    /// A user's token.
+    /// The user token.
     pub user: UserToken,
-    from: Installed,
+    from: TestInstallation,
 }
 
-impl Came {
-    /// Another call of the same kind by the same installation, with other tokens.
+impl ReceivedCall {
+    /// Makes another call of the same kind by the same installation, with other tokens.
     pub async fn again(&self) -> Self {
         self.from.call(self.from.key, None).await
     }
 
-    /// A page's call of the same installation, with this for the app's token.
+    /// Makes a page's call of the same installation, with this system token.
     pub async fn from_page(&self, token: &str) -> Self {
         self.from.call("open", Some(token)).await
     }
 
-    /// A call of a web trigger of the same installation, with this for the app's token: anybody can
-    /// make one.
+    /// Makes a web trigger call of the same installation, with this system token. Anybody can call a
+    /// web trigger.
     pub async fn from_anybody(&self, token: &str) -> Self {
         self.from.call("hook", Some(token)).await
     }
 
-    /// Whether one of its tokens is in a text.
+    /// Returns whether a text contains one of its tokens.
     pub fn is_in(&self, text: &str) -> bool {
         let signature = |token: &str| token.rsplit('.').next().unwrap().to_owned();
         [self.system.expose_secret(), self.user.expose_secret()]
@@ -318,41 +331,46 @@ impl Came {
     }
 }
 
-/// What a handler leaves.
-type Left = (Invocation, SystemToken, Option<UserToken>);
+/// The extractors' values that a handler stores.
+type CallRecord = (Invocation, SystemToken, Option<UserToken>);
 
 #[derive(Clone, Default)]
-struct Opened(Arc<Mutex<Option<Left>>>);
+struct CallSlot(Arc<Mutex<Option<CallRecord>>>);
 
 #[endpoint(auth = [system, user])]
-async fn open(call: Invocation, system: SystemToken, user: UserToken, State(into): State<Opened>) {
+async fn open(
+    call: Invocation,
+    system: SystemToken,
+    user: UserToken,
+    State(into): State<CallSlot>,
+) {
     *into.0.lock().unwrap() = Some((call, system, Some(user)));
 }
 
 #[scheduled_trigger(interval = "hour", auth = system)]
-async fn hourly(call: Invocation, system: SystemToken, State(into): State<Opened>) {
+async fn hourly(call: Invocation, system: SystemToken, State(into): State<CallSlot>) {
     *into.0.lock().unwrap() = Some((call, system, None));
 }
 
 #[web_trigger(auth = system)]
-async fn hook(call: Invocation, system: SystemToken, State(into): State<Opened>) {
+async fn hook(call: Invocation, system: SystemToken, State(into): State<CallSlot>) {
     *into.0.lock().unwrap() = Some((call, system, None));
 }
 
-/// An installation of an app whose handlers leave what came.
+/// An installation of an app whose handlers store the call they receive.
 #[derive(Clone)]
-struct Installed {
+struct TestInstallation {
     harness: Harness,
-    into: Opened,
-    /// The app's API, and what it is installed in.
+    into: CallSlot,
+    /// The app's API base URL and the installation's contexts.
     claims: (Value, Value),
-    /// The handler that is called.
+    /// The key of the handler to call.
     key: &'static str,
 }
 
-impl Installed {
+impl TestInstallation {
     fn new(atlassian: AtlassianClient, products: &[(&str, &str)], key: &'static str) -> Self {
-        let into = Opened::default();
+        let into = CallSlot::default();
         let app = App::empty()
             .handler(handler!(open))
             .handler(handler!(hourly))
@@ -373,7 +391,7 @@ impl Installed {
         }
     }
 
-    async fn call(&self, key: &str, token: Option<&str>) -> Came {
+    async fn call(&self, key: &str, token: Option<&str>) -> ReceivedCall {
         let (first, contexts) = self.claims.clone();
         let call = self.harness.call(key).fit(|fit| {
             fit.set("/app/installation/contexts", contexts)
@@ -383,10 +401,10 @@ impl Installed {
             Some(token) => call.header("x-forge-oauth-system", token),
             None => call,
         };
-        let answer = call.send().await;
-        assert_eq!(answer.status(), 200, "{answer:?}");
+        let response = call.send().await;
+        assert_eq!(response.status(), 200, "{response:?}");
         let (call, system, user) = self.into.0.lock().unwrap().take().unwrap();
-        Came {
+        ReceivedCall {
             call,
             system,
             user: user.unwrap_or_else(|| self.harness.platform().user_token("somebody")),
@@ -395,39 +413,37 @@ impl Installed {
     }
 }
 
-/// A schedule's call of an installation with these products, each a name and a base URL.
-pub async fn came(products: &[(&str, &str)]) -> Came {
-    came_to(AtlassianClient::new(), products).await
+/// Makes a scheduled call of an installation with these products, each a name and a base URL.
+pub async fn scheduled_call(products: &[(&str, &str)]) -> ReceivedCall {
+    scheduled_call_with(AtlassianClient::new(), products).await
 }
 
-/// The same, of an app that calls back so.
-pub async fn came_to(atlassian: AtlassianClient, products: &[(&str, &str)]) -> Came {
-    let installed = Installed::new(atlassian, products, "hourly");
+/// Makes a scheduled call to an app with this client.
+pub async fn scheduled_call_with(
+    atlassian: AtlassianClient,
+    products: &[(&str, &str)],
+) -> ReceivedCall {
+    let installed = TestInstallation::new(atlassian, products, "hourly");
     installed.call("hourly", None).await
 }
 
-/// A call of an installation whose products are this server's, whose tokens nobody but the platform
-/// could choose.
-pub async fn came_from(server: &Server) -> Came {
-    delivered_from(server).await
-}
-
-/// The same from a page.
-pub async fn came_from_page(server: &Server) -> Came {
+/// Makes a page's call of an installation whose products are on this server.
+pub async fn page_call_for(server: &Server) -> ReceivedCall {
     installed_in(server, "open").call("open", None).await
 }
 
-/// The same, with this system token.
-pub async fn came_with(server: &Server, token: &str) -> Came {
+/// Makes a page's call with this system token.
+pub async fn page_call_with(server: &Server, token: &str) -> ReceivedCall {
     installed_in(server, "open").call("open", Some(token)).await
 }
 
-/// A schedule's call, whose tokens Forge itself delivers.
-pub async fn delivered_from(server: &Server) -> Came {
+/// Makes a scheduled call of an installation whose products are on this server. Only Forge can
+/// choose the tokens of such a call.
+pub async fn scheduled_call_for(server: &Server) -> ReceivedCall {
     installed_in(server, "hourly").call("hourly", None).await
 }
 
-fn installed_in(server: &Server, key: &'static str) -> Installed {
+fn installed_in(server: &Server, key: &'static str) -> TestInstallation {
     let [jira, confluence] =
         ["jira", "confluence"].map(|name| format!("{}/ex/{name}/{SITE}", server.origin));
     let bitbucket = server.origin.as_str();
@@ -436,17 +452,17 @@ fn installed_in(server: &Server, key: &'static str) -> Installed {
         ("confluence", confluence.as_str()),
         ("bitbucket", bitbucket),
     ];
-    Installed::new(AtlassianClient::new(), &products, key)
+    TestInstallation::new(AtlassianClient::new(), &products, key)
 }
 
-/// A clock on which nobody waits: it moves on by what it is asked to wait.
+/// A clock that returns from each sleep at once and advances by its duration.
 #[derive(Clone, Debug)]
-pub struct Counting {
+pub struct InstantClock {
     start: SystemTime,
     waits: Arc<Mutex<(Duration, Vec<Duration>)>>,
 }
 
-impl Default for Counting {
+impl Default for InstantClock {
     fn default() -> Self {
         Self {
             start: SystemTime::now(),
@@ -455,19 +471,19 @@ impl Default for Counting {
     }
 }
 
-impl Counting {
-    /// The waits so far.
+impl InstantClock {
+    /// Returns the durations of the sleeps so far.
     pub fn waits(&self) -> Vec<Duration> {
         self.waits.lock().unwrap().1.clone()
     }
 
-    /// Moves on.
+    /// Advances the clock.
     pub fn advance(&self, time: Duration) {
         self.waits.lock().unwrap().0 += time;
     }
 }
 
-impl Clock for Counting {
+impl Clock for InstantClock {
     fn now(&self) -> SystemTime {
         self.start + self.elapsed()
     }

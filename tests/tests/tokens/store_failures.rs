@@ -6,131 +6,119 @@ use std::time::Duration;
 
 use forge_remote::axum::body::{Body, to_bytes};
 use forge_remote::axum::http::Request;
-use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::registry::Auth;
 use forge_remote::token::{TokenError, TokenStore as _};
-use forge_remote_tests::kept::{HOUR, Kept, MINUTE, ONE, OTHER, ari, instance, tokens_in};
-use forge_remote_tests::rig::until;
-use forge_remote_tests::stores::{Flaky, KEYS};
+use forge_remote_tests::stores::{FlakyStore, KEYS};
+use forge_remote_tests::test_app::eventually;
+use forge_remote_tests::token_app::{
+    HOUR, MINUTE, ONE, OTHER, TokenApp, ari, open_tokens, renewing_app, start_on, tokens_in,
+};
 use tower::ServiceExt as _;
 
-#[scheduled_trigger(interval = "hour", auth = system)]
-async fn renew() {}
-
-fn app() -> App {
-    App::empty()
-        .handler(handler!(renew))
-        .remote(Remote::new("backend").base_url("https://backend.example.com"))
-}
-
-async fn kept_on(store: &Flaky) -> Kept {
-    Kept::new(app(), tokens_in(store)).await
-}
-
 /// What `/readyz` says, to who has verified one call.
-async fn ready(kept: &Kept) -> String {
-    let call = kept.harness.call("renew").tokens(Auth::NONE);
+async fn ready(app: &TokenApp) -> String {
+    let call = app.harness.call("renew").tokens(Auth::NONE);
     assert_eq!(call.send().await.status(), 200);
     let request = Request::get("/readyz").body(Body::empty()).unwrap();
-    let response = kept.harness.app().router().oneshot(request).await.unwrap();
+    let response = app.harness.app().router().oneshot(request).await.unwrap();
     assert_eq!(response.status(), 200);
     let bytes = to_bytes(response.into_body(), 1000).await.unwrap();
     String::from_utf8(bytes.into()).unwrap()
 }
 
 /// How many tokens the store holds.
-async fn stored(store: &Flaky) -> usize {
+async fn stored(store: &FlakyStore) -> usize {
     let page = forge_remote::token::PageRequest::first(100);
     store.list(page).await.unwrap().tokens.len()
 }
 
 #[tokio::test]
 async fn a_store_that_lost_everything_gets_it_again() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
-    let token = kept.token(3 * HOUR, "");
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
+    let token = app.token(3 * HOUR, "");
     for uuid in [ONE, OTHER] {
-        kept.deliver(uuid, &token).await;
+        app.deliver(uuid, &token).await;
     }
-    kept.tokens.flush().await.unwrap();
+    app.tokens.flush().await.unwrap();
 
     // When they are listed.
     store.lose_everything();
-    kept.clock.advance(Duration::from_secs(1));
-    assert_eq!(kept.listed().await, [ari(ONE), ari(OTHER)]);
-    kept.tokens.flush().await.unwrap();
+    app.clock.advance(Duration::from_secs(1));
+    assert_eq!(app.listed().await, [ari(ONE), ari(OTHER)]);
+    app.tokens.flush().await.unwrap();
     assert_eq!(stored(&store).await, 2);
-    assert_eq!(kept.tokens.stats().restored, 2);
+    assert_eq!(app.tokens.stats().restored, 2);
 
     // When one is asked for.
     store.lose_everything();
-    kept.clock.advance(MINUTE);
-    assert_eq!(kept.system(ONE).await.unwrap(), token);
-    kept.tokens.flush().await.unwrap();
+    app.clock.advance(MINUTE);
+    assert_eq!(app.system(ONE).await.unwrap(), token);
+    app.tokens.flush().await.unwrap();
     assert_eq!(stored(&store).await, 1);
 
     // When Forge delivers it again, though it is known.
     store.lose_everything();
-    kept.clock.advance(15 * MINUTE);
-    kept.deliver(OTHER, &token).await;
-    kept.tokens.flush().await.unwrap();
+    app.clock.advance(15 * MINUTE);
+    app.deliver(OTHER, &token).await;
+    app.tokens.flush().await.unwrap();
     assert!(store.get(&ari(OTHER)).await.unwrap().is_some());
 
     // When it has an older one, as after a failover.
-    let newer = kept.token(3 * HOUR, "newer");
-    kept.deliver(ONE, &newer).await;
-    kept.tokens.flush().await.unwrap();
+    let newer = app.token(3 * HOUR, "newer");
+    app.deliver(ONE, &newer).await;
+    app.tokens.flush().await.unwrap();
     store.lose_everything();
-    let older = kept_on(&store).await;
+    let older = start_on(&store).await;
     older.deliver(ONE, &token).await;
     older.tokens.flush().await.unwrap();
-    kept.clock.advance(MINUTE);
-    assert_eq!(kept.system(ONE).await.unwrap(), newer);
-    kept.tokens.flush().await.unwrap();
-    let seen = Kept::at(kept.clock.clone(), app(), tokens_in(&store)).await;
+    app.clock.advance(MINUTE);
+    assert_eq!(app.system(ONE).await.unwrap(), newer);
+    app.tokens.flush().await.unwrap();
+    let seen = TokenApp::at(app.clock.clone(), renewing_app(), tokens_in(&store)).await;
     assert_eq!(seen.system(ONE).await.unwrap(), newer);
 }
 
 #[tokio::test]
 async fn what_has_ended_is_not_written_again() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
-    kept.deliver(ONE, &kept.token(HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
-    kept.clock.advance(2 * HOUR);
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
+    app.deliver(ONE, &app.token(HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
+    app.clock.advance(2 * HOUR);
     store.lose_everything();
     assert!(matches!(
-        kept.system(ONE).await,
+        app.system(ONE).await,
         Err(TokenError::Ended { .. })
     ));
-    assert_eq!(kept.listed().await.len(), 0);
-    kept.tokens.flush().await.unwrap();
+    assert_eq!(app.listed().await.len(), 0);
+    app.tokens.flush().await.unwrap();
     assert_eq!(stored(&store).await, 0);
 }
 
 #[tokio::test]
 async fn memory_lists_while_the_store_is_down() {
-    let store = Flaky::default();
-    let kept = kept_on(&store).await;
+    let store = FlakyStore::default();
+    let app = start_on(&store).await;
     store.down(true);
     assert!(matches!(
-        kept.tokens.installations().await,
+        app.tokens.installations().await,
         Err(TokenError::Store(_))
     ));
-    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
-    assert_eq!(kept.listed().await, [ari(ONE)]);
-    let failures = kept.tokens.stats().store_failures;
-    assert_eq!(kept.listed().await, [ari(ONE)]);
-    assert!(kept.tokens.stats().store_failures > failures);
+    app.deliver(ONE, &app.token(2 * HOUR, "")).await;
+    assert_eq!(app.listed().await, [ari(ONE)]);
+    let failures = app.tokens.stats().store_failures;
+    assert_eq!(app.listed().await, [ari(ONE)]);
+    assert!(app.tokens.stats().store_failures > failures);
 }
 
 /// More than are read at once, and more than memory has room for.
 #[tokio::test]
 async fn listing_needs_no_room_and_costs_none() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let uuid = |at: usize| format!("0a3a7799-0000-4000-a000-{at:012}");
-    let writer = kept_on(&store).await;
+    let writer = start_on(&store).await;
     for at in 0..520 {
         let token = writer.token(2 * HOUR + at as u32 * Duration::from_secs(1), "");
         writer.deliver(&uuid(at), &token).await;
@@ -138,7 +126,7 @@ async fn listing_needs_no_room_and_costs_none() {
     writer.tokens.flush().await.unwrap();
 
     let tokens = tokens_in(&store).memory_limit(10);
-    let reader = Kept::at(writer.clock.clone(), app(), tokens).await;
+    let reader = TokenApp::at(writer.clock.clone(), renewing_app(), tokens).await;
     let hot = reader.token(HOUR, "hot");
     reader.deliver(ONE, &hot).await;
     // It waits for the store, between others of the listing.
@@ -164,50 +152,47 @@ async fn listing_needs_no_room_and_costs_none() {
 
 #[tokio::test]
 async fn an_app_starts_while_its_store_is_down() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     store.down(true);
     let error = tokens_in(&store).open().await.unwrap_err();
     assert!(error.is_transient(), "{error}");
 
-    let kept = kept_on(&store).await;
-    let token = kept.token(2 * HOUR, "");
-    kept.deliver(ONE, &token).await;
-    assert_eq!(kept.system(ONE).await.unwrap(), token);
-    assert_eq!(kept.listed().await, [ari(ONE)]);
-    assert!(matches!(
-        kept.system(OTHER).await,
-        Err(TokenError::Store(_))
-    ));
-    assert!(kept.tokens.stats().store_failures > 0);
-    assert!(ready(&kept).await.contains("store is not open"));
+    let app = start_on(&store).await;
+    let token = app.token(2 * HOUR, "");
+    app.deliver(ONE, &token).await;
+    assert_eq!(app.system(ONE).await.unwrap(), token);
+    assert_eq!(app.listed().await, [ari(ONE)]);
+    assert!(matches!(app.system(OTHER).await, Err(TokenError::Store(_))));
+    assert!(app.tokens.stats().store_failures > 0);
+    assert!(ready(&app).await.contains("store is not open"));
 
     store.down(false);
-    kept.clock.advance(MINUTE);
-    assert!(until(|| kept.tokens.stats().pending == 0).await);
-    assert_eq!(ready(&kept).await, "ready\n");
-    let other = instance(&store).await;
+    app.clock.advance(MINUTE);
+    assert!(eventually(|| app.tokens.stats().pending == 0).await);
+    assert_eq!(ready(&app).await, "ready\n");
+    let other = open_tokens(&store).await;
     let seen = other.system(&ari(ONE)).await.unwrap();
     assert_eq!(seen.expose_secret(), token);
 }
 
 #[tokio::test]
 async fn a_store_that_comes_back_without_a_token_is_opened() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     store.down(true);
-    let kept = kept_on(&store).await;
+    let app = start_on(&store).await;
     store.down(false);
-    kept.clock.advance(MINUTE);
-    assert!(until(|| kept.tokens.stats().store_failures > 0).await);
-    while ready(&kept).await != "ready\n" {
+    app.clock.advance(MINUTE);
+    assert!(eventually(|| app.tokens.stats().store_failures > 0).await);
+    while ready(&app).await != "ready\n" {
         tokio::task::yield_now().await;
     }
-    assert_eq!(kept.listed().await.len(), 0);
+    assert_eq!(app.listed().await.len(), 0);
 }
 
 #[tokio::test]
 async fn nothing_is_written_under_a_wrong_key_that_shows_late() {
-    let store = Flaky::default();
-    let first = kept_on(&store).await;
+    let store = FlakyStore::default();
+    let first = start_on(&store).await;
     let token = first.token(3 * HOUR, "right");
     first.deliver(ONE, &token).await;
     first.tokens.flush().await.unwrap();
@@ -215,7 +200,7 @@ async fn nothing_is_written_under_a_wrong_key_that_shows_late() {
 
     store.down(true);
     let tokens = Tokens::new(store.clone()).keys(KEYS[1]);
-    let wrong = Kept::at(first.clock.clone(), app(), tokens).await;
+    let wrong = TokenApp::at(first.clock.clone(), renewing_app(), tokens).await;
     let other = wrong.token(4 * HOUR, "wrong");
     wrong.deliver(ONE, &other).await;
     store.down(false);
@@ -227,7 +212,7 @@ async fn nothing_is_written_under_a_wrong_key_that_shows_late() {
     // It serves what it has, says so, and the others have what they had.
     assert_eq!(wrong.system(ONE).await.unwrap(), other);
     assert!(ready(&wrong).await.contains("store is not open"));
-    let seen = instance(&store).await.system(&ari(ONE)).await.unwrap();
+    let seen = open_tokens(&store).await.system(&ari(ONE)).await.unwrap();
     assert_eq!(seen.expose_secret(), token);
     // Emptied by hand, because the key is lost, it is used.
     store.lose_everything();
@@ -237,17 +222,17 @@ async fn nothing_is_written_under_a_wrong_key_that_shows_late() {
 
 #[tokio::test]
 async fn a_purge_that_fails_is_no_failed_write() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     store.never_purges();
-    let kept = kept_on(&store).await;
+    let app = start_on(&store).await;
     // Purged is once a call has shown that the clock is right.
-    kept.deliver(ONE, &kept.token(2 * HOUR, "")).await;
-    kept.tokens.flush().await.unwrap();
-    kept.minutes(5).await;
-    assert!(until(|| kept.tokens.stats().purge_failures == 1).await);
-    let counts = kept.tokens.stats();
+    app.deliver(ONE, &app.token(2 * HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
+    app.minutes(5).await;
+    assert!(eventually(|| app.tokens.stats().purge_failures == 1).await);
+    let counts = app.tokens.stats();
     assert_eq!((counts.store_failures, counts.written), (0, 1));
     // Tried again soon, not only after the hour.
-    kept.minutes(6).await;
-    assert!(until(|| kept.tokens.stats().purge_failures == 2).await);
+    app.minutes(6).await;
+    assert!(eventually(|| app.tokens.stats().purge_failures == 2).await);
 }

@@ -8,12 +8,12 @@ use forge_remote::client::{AtlassianClient, ClientError, IsolatedCloud};
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::token::MemoryTokens;
-use forge_remote_tests::back::{SITE, Server, told};
+use forge_remote_tests::fake_api::{SITE, Server, respond};
 use forge_remote_tests::http::Call;
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{APP_ID, FIRST_KID, Fit, key_set};
-use forge_remote_tests::rig::Rig;
 use forge_remote_tests::rsa::{first, second};
-use forge_remote_tests::source::{Answer, KeySource};
+use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
 /// What a call of one tenant came to.
@@ -45,34 +45,37 @@ async fn callback(call: Invocation, token: SystemToken, State(errors): State<Err
 }
 
 struct Clouds {
-    rig: Rig,
+    app: TestApp,
     errors: Errors,
     tokens: Tokens,
     atlassian: AtlassianClient,
     commercial: Server,
     orange: Server,
-    _keys: KeySource,
+    _keys: JwksServer,
 }
 
 /// An app of both clouds; `cloud` says where the APIs of the isolated one are.
 async fn clouds(cloud: impl FnOnce(IsolatedCloud, &str) -> IsolatedCloud) -> Clouds {
-    let answer = |_: usize, _: &_| told(200, json!({ "data": { "a": 1 } }));
-    let (commercial, orange) = (Server::start(answer).await, Server::start(answer).await);
-    let keys = KeySource::start(Answer::Keys(key_set(&[second().jwk("isolated")]))).await;
+    let response = |_: usize, _: &_| respond(200, json!({ "data": { "a": 1 } }));
+    let (commercial, orange) = (Server::start(response).await, Server::start(response).await);
+    let keys = JwksServer::start(JwksResponse::Keys(key_set(&[second().jwk("isolated")]))).await;
     let atlassian = AtlassianClient::on_loopback(&commercial.origin).unwrap();
     let tokens = Tokens::new(MemoryTokens::new());
     let errors = Errors::default();
     let cloud = cloud(IsolatedCloud::new(keys.url()), &orange.origin);
-    let rig = Rig::with(Answer::Keys(key_set(&[first().jwk(FIRST_KID)])), |app| {
-        app.handler(handler!(callback))
-            .state(errors.clone())
-            .token_store(tokens.clone())
-            .client(atlassian.clone())
-            .isolated_cloud("orange", cloud)
-    })
+    let app = TestApp::with(
+        JwksResponse::Keys(key_set(&[first().jwk(FIRST_KID)])),
+        |app| {
+            app.handler(handler!(callback))
+                .state(errors.clone())
+                .token_store(tokens.clone())
+                .client(atlassian.clone())
+                .isolated_cloud("orange", cloud)
+        },
+    )
     .await;
     Clouds {
-        rig,
+        app,
         errors,
         tokens,
         atlassian,
@@ -86,7 +89,7 @@ impl Clouds {
     fn fit(&self, jira: &str) -> Fit {
         let base = format!("{jira}/ex/jira/{SITE}");
         let contexts = json!([{ "name": "jira", "apiBaseUrl": base, "cloudId": SITE }]);
-        Fit::backend(self.rig.now(), "callback")
+        Fit::backend(self.app.now(), "callback")
             .claim("/app/apiBaseUrl", base)
             .claim("/app/installation/contexts", contexts)
     }
@@ -103,8 +106,8 @@ impl Clouds {
     async fn call(&self, token: &str, system: &str) -> Vec<ClientError> {
         let call = Call::post("/callback").bearer(token);
         let call = call.header("x-forge-oauth-system", system);
-        let reply = self.rig.send(&call).await.unwrap();
-        assert_eq!(reply.status, 200, "{}", reply.excerpt());
+        let response = self.app.send(&call).await.unwrap();
+        assert_eq!(response.status, 200, "{}", response.excerpt());
         std::mem::take(&mut *self.errors.0.lock().unwrap())
     }
 }
@@ -131,10 +134,10 @@ async fn each_installation_is_called_in_its_own_cloud() {
     assert_eq!(all.commercial.lines(), everything("/forge/storage/kvs"));
     assert_eq!(all.orange.lines().len(), 3);
     for (server, token) in [(&all.orange, "oranges"), (&all.commercial, "commercials")] {
-        let asked = server.asked();
+        let requests = server.requests();
         let expected = format!("Bearer {token}");
         assert!(
-            asked
+            requests
                 .iter()
                 .all(|one| one.header("authorization") == expected)
         );
@@ -184,11 +187,12 @@ async fn the_background_knows_the_cloud() {
         text.contains("`orange`") && text.contains("`AtlassianClient::isolated_cloud`"),
         "{text}"
     );
-    let told = other.isolated_cloud(
+    let isolated = other.isolated_cloud(
         "orange",
         IsolatedCloud::new("x").api_url(&all.orange.origin),
     );
-    told.unwrap()
+    isolated
+        .unwrap()
         .storage(&kept, &token)
         .delete("k")
         .await
