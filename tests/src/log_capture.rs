@@ -8,7 +8,7 @@ pub struct LogCapture(Arc<Mutex<String>>);
 
 impl LogCapture {
     /// Starts the capture, which lasts until the returned guard is dropped.
-    pub fn listen(&self) -> tracing::subscriber::DefaultGuard {
+    pub fn start(&self) -> tracing::subscriber::DefaultGuard {
         let guard = tracing::subscriber::set_default(self.clone());
         // A callsite that another test registers at this moment may have cached its interest already.
         tracing::callsite::rebuild_interest_cache();

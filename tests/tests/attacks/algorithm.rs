@@ -1,4 +1,4 @@
-//! The algorithm is RS256, whatever the token says.
+//! Only RS256 is accepted, whatever algorithm the token names.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -20,12 +20,12 @@ use forge_remote_tests::rsa::{RsaKey, Scheme, first, pem, stranger};
 use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
-/// The header with `alg` written by hand.
+/// Returns a header with a hand-written `alg`.
 fn with_alg(alg: &str) -> String {
     format!(r#"{{"alg":{alg},"kid":"{FIRST_KID}"}}"#)
 }
 
-/// The token's forms without a real signature, and with one.
+/// Returns forms of the token without a genuine signature, and with one.
 fn forms(header: &str, fit: &Fit) -> Vec<(&'static str, String)> {
     let genuine = compact(header, fit.claims_json(), first());
     let [head, payload, _] = parts(&genuine);
@@ -194,7 +194,7 @@ async fn twice() {
     report.finish();
 }
 
-/// Every way in which somebody might feed the public key to HMAC.
+/// Returns every encoding of the public key that might serve as an HMAC secret.
 fn public_secrets(key: &RsaKey) -> Vec<(String, Vec<u8>)> {
     let (spki, pkcs1) = (key.spki_der(), key.pkcs1_der());
     let jwk = key.jwk(FIRST_KID);
@@ -448,7 +448,7 @@ async fn other_families() {
     report.finish();
 }
 
-/// A JWE is not a FIT, and nothing is computed for one.
+/// A JWE is not a FIT, and costs no decryption.
 #[tokio::test]
 async fn encrypted() {
     let app = TestApp::start().await;
@@ -542,7 +542,7 @@ async fn encrypted() {
     report.finish();
 }
 
-/// A good token whose algorithm is changed on its way.
+/// A valid token whose algorithm is changed in transit.
 #[tokio::test]
 async fn changed_on_the_way() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! Where the token is looked for, and under which scheme: one header, `Bearer`, one token.
+//! Only one token, in one `Authorization` header with the scheme `Bearer`, is accepted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -10,7 +10,7 @@ use forge_remote_tests::report::Report;
 use forge_remote_tests::test_app::TestApp;
 use serde_json::json;
 
-/// What HTTP itself forbids is 400; it may be 401 too.
+/// The statuses for requests that HTTP forbids.
 const BAD: [u16; 2] = [400, 401];
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn elsewhere() {
             );
         }
     }
-    // Basic credentials in the target itself.
+    // Basic credentials in the target.
     let call = Call::post(&format!("http://x:{token}@backend.example.com/tick"));
     report.case(
         "user information of the target",

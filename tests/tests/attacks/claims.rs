@@ -1,5 +1,4 @@
-//! Claims that are wrong although the signature is right: another app's token, an old one, one for
-//! another endpoint.
+//! Tokens with a valid signature and invalid claims are rejected.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -14,7 +13,7 @@ use forge_remote_tests::rsa::first;
 use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
-/// Near misses of a text.
+/// Returns values that are nearly a text.
 fn near_misses(text: &str) -> Vec<(String, Value)> {
     let last = text.chars().last().unwrap();
     let shorter = &text[..text.len() - last.len_utf8()];
@@ -241,7 +240,7 @@ async fn audience() {
     report.finish();
 }
 
-/// Another app's real token, whole.
+/// A genuine token of another app.
 #[tokio::test]
 async fn another_apps_token() {
     let app = TestApp::start().await;
@@ -539,7 +538,7 @@ async fn expiry() {
     report.finish();
 }
 
-/// To the second, and with the clock's fractions.
+/// Exact to the second, at fractions of a second.
 #[tokio::test]
 async fn expiry_to_the_second() {
     let app = TestApp::start().await;
@@ -605,7 +604,7 @@ async fn not_yet() {
         "issued and valid in 15 seconds",
         app.rejects(&fit.token()).await,
     );
-    // Its time comes.
+    // The token becomes valid.
     app.clock.advance(Duration::from_secs(6));
     report.case(
         "issued and valid in 9 seconds",
@@ -614,7 +613,7 @@ async fn not_yet() {
     report.finish();
 }
 
-/// A FIT names no path: what ties it to one is checked.
+/// A FIT names no path, so the claims that bind it to an endpoint are checked.
 #[tokio::test]
 async fn another_endpoint() {
     let app = TestApp::start().await;
@@ -685,7 +684,7 @@ async fn another_endpoint() {
     report.finish();
 }
 
-/// A browser holds its user's token (`requestRemote`): it must not start the platform's own jobs.
+/// A browser holds its user's token (`requestRemote`), which must not start the platform's jobs.
 #[tokio::test]
 async fn a_users_token_on_a_trigger() {
     let app = TestApp::start().await;
@@ -743,7 +742,7 @@ async fn a_users_token_on_a_trigger() {
     report.finish();
 }
 
-/// What a deployment may switch on: each refuses more, never less.
+/// Each optional policy only rejects more.
 #[tokio::test]
 async fn stricter_policies() {
     use forge_remote::fit::{EndpointBinding, Environment, VerificationPolicy};
@@ -811,7 +810,7 @@ async fn stricter_policies() {
     );
     report.case("second use", app.rejects(&fit.token()).await);
     report.case(
-        "second use, signed anew",
+        "second use, signed again",
         app.rejects(&fit.clone().claim("/exp", seconds(app.now()) + 20).token())
             .await,
     );
@@ -819,7 +818,7 @@ async fn stricter_policies() {
         "no jti",
         app.rejects(&app.fit().without("/jti").token()).await,
     );
-    // A refused token doesn't use its jti up.
+    // A rejected token does not use up its jti.
     let fit = app.fit();
     report.case(
         "refused",
@@ -827,7 +826,7 @@ async fn stricter_policies() {
             .await,
     );
     report.case(
-        "refused, then good",
+        "rejected, then valid",
         app.accepts(&app.tick(&fit.token()), &fit).await,
     );
     let page = app.page();

@@ -1,4 +1,4 @@
-//! Critical and odd members of the protected header.
+//! Tokens with critical, malformed or foreign members in the protected header are rejected.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -8,7 +8,7 @@ use forge_remote_tests::rsa::{Scheme, first, stranger};
 use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
-/// A header with members written by hand.
+/// Returns a header with hand-written members.
 fn header(members: &str) -> String {
     format!(r#"{{"alg":"RS256","kid":"{FIRST_KID}",{members}}}"#)
 }
@@ -52,7 +52,7 @@ async fn crit() {
     ] {
         let token = compact(header(members), app.fit().claims_json(), first());
         report.case(members, app.rejects(&token).await);
-        // The same with the member at the front.
+        // The same with the member first.
         let front = format!(r#"{{{members},"alg":"RS256","kid":"{FIRST_KID}"}}"#);
         let token = compact(front, app.fit().claims_json(), first());
         report.case(format!("{members} in front"), app.rejects(&token).await);
@@ -60,7 +60,7 @@ async fn crit() {
     report.finish();
 }
 
-/// RFC 7797: a payload that isn't encoded.
+/// RFC 7797: an unencoded payload.
 #[tokio::test]
 async fn unencoded_payload() {
     let app = TestApp::start().await;
@@ -75,12 +75,12 @@ async fn unencoded_payload() {
     ] {
         let claims = app.fit().claims_json();
         let head = b64(header(members));
-        // The payload as it stands; blanks and quotes are legal in a field value.
+        // The raw payload; blanks and quotes are valid in a field value.
         let token = compact_text(&head, &claims, first());
         report.case(format!("{members}, raw"), app.rejects(&token).await);
         let token = compact(header(members), &claims, first());
         report.case(format!("{members}, encoded"), app.rejects(&token).await);
-        // Signed raw, sent encoded.
+        // Signed raw and sent encoded.
         let raw = [head.as_bytes(), b".", claims.as_bytes()].concat();
         let token = format!(
             "{head}.{}.{}",
@@ -91,7 +91,7 @@ async fn unencoded_payload() {
             format!("{members}, signed raw, sent encoded"),
             app.rejects(&token).await,
         );
-        // Detached.
+        // A detached payload.
         let token = format!("{head}..{}", b64(first().sign(Scheme::Rs256, &raw)));
         report.case(format!("{members}, detached"), app.rejects(&token).await);
     }
@@ -129,7 +129,7 @@ async fn zip() {
         );
     }
     report.case(
-        "deflated without a word",
+        "deflated without a zip member",
         app.rejects(&compact(app.fit().header_json(), &stored, first()))
             .await,
     );
@@ -285,11 +285,11 @@ async fn foreign_types() {
     report.finish();
 }
 
-/// A header that isn't a JSON object.
+/// Headers that are not a JSON object.
 #[tokio::test]
 async fn not_an_object() {
     let app = TestApp::start().await;
-    let mut report = Report::new("headers that are no object");
+    let mut report = Report::new("headers that are not an object");
     let list: Value = json!(["RS256", FIRST_KID]);
     let good = app.fit().header_json();
     for (name, text) in [
@@ -356,7 +356,7 @@ async fn not_an_object() {
     report.finish();
 }
 
-/// Bytes that aren't UTF-8, wherever they stand.
+/// Bytes that aren't UTF-8, at any place.
 #[tokio::test]
 async fn not_utf8() {
     let app = TestApp::start().await;

@@ -1,8 +1,7 @@
-//! Tokens signed by npm's `jose`, the library of Atlassian's own sample: what it signs is let in,
-//! what an attacker signs with it is not; and what our forge signs, it takes.
+//! Tokens signed by npm's `jose` are accepted, an attacker's are rejected, and `jose` verifies ours.
 //!
-//! `npm ci` in `tests/jose` puts it there. Without it, or without Node.js, this says what it left
-//! out and passes.
+//! Atlassian's own sample uses `jose`. `npm ci` in `tests/jose` installs it. Without it, or without
+//! Node.js, these tests name what they skip and pass.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -19,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// Runs the script; `None` where it can't be run.
+/// Runs the script; returns `None` when it can't be run.
 async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("jose");
     let missing = if home.join("node_modules/jose").exists() {
@@ -35,7 +34,7 @@ async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
         Some("tests/jose/node_modules is not there (`npm ci` in tests/jose)".to_owned())
     };
     if let Some(missing) = missing {
-        eprintln!("left out, `jose {}`: {missing}", arguments.join(" "));
+        eprintln!("skipped `jose {}`: {missing}", arguments.join(" "));
         return None;
     }
     let mut child = Command::new("node")
@@ -98,11 +97,11 @@ async fn signed_by_jose() {
     }
     report.finish();
     assert!(good >= 6 && bad >= 30, "{good} good and {bad} bad tokens");
-    // And a good one after all of them.
+    // A valid one after all of them.
     assert_eq!(app.status(&token(&cases[0])).await, 200);
 }
 
-/// Our own forge is no straw man: its good tokens are good to jose, its bad ones bad.
+/// The test signer is checked too: jose accepts its valid tokens and rejects its invalid ones.
 #[tokio::test]
 async fn verified_by_jose() {
     let now = std::time::SystemTime::now();

@@ -1,4 +1,4 @@
-//! The key is one that Atlassian publishes, named by `kid`, and nothing in the token brings another.
+//! Only a published key that `kid` names verifies a token, whatever other keys the token names.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -141,7 +141,7 @@ async fn odd_kids() {
         kids.push((name.to_owned(), json!(text)));
     }
     for (name, kid) in &kids {
-        // Signed by the real key: only the kid is wrong.
+        // Signed by the published key: only the kid is wrong.
         report.case(
             format!("kid {name}"),
             app.rejects(&app.fit().head("kid", kid.clone()).token())
@@ -197,7 +197,7 @@ async fn odd_kids() {
     report.finish();
 }
 
-/// Key material in the header: whoever signed, the token is refused, and nothing is fetched.
+/// A token with key material in its header is rejected, whoever signed it, and nothing is fetched.
 #[tokio::test]
 async fn keys_in_the_header() {
     let app = TestApp::start().await;
@@ -265,7 +265,7 @@ async fn keys_in_the_header() {
             app.rejects(&fit.sign(stranger())).await,
         );
     }
-    // All at once.
+    // All of them at once.
     let fit = app
         .fit()
         .head("jwk", stranger().jwk("s"))
@@ -273,14 +273,14 @@ async fn keys_in_the_header() {
         .head("x5u", url.clone())
         .head("x5c", json!([certificate]));
     report.case("all of them", app.rejects(&fit.sign(stranger())).await);
-    // Escaped, so that a search for the name finds nothing.
+    // Escaped, so that a text search does not find the name.
     let header = format!(
         r#"{{"alg":"RS256","kid":"{FIRST_KID}","j\u0077k":{}}}"#,
         stranger().jwk("s")
     );
     let token = compact(header, app.fit().claims_json(), stranger());
     report.case("an escaped jwk", app.rejects(&token).await);
-    // Names that no standard has, but libraries had.
+    // Names that libraries used without a standard.
     for name in [
         "jwks", "jwks_uri", "key", "pem", "cert", "certs", "x5u#S256", "iss",
     ] {
@@ -293,7 +293,7 @@ async fn keys_in_the_header() {
     report.finish();
 }
 
-/// Claims that some verifiers choose keys by.
+/// Claims by which some verifiers choose keys.
 #[tokio::test]
 async fn keys_by_claims() {
     let app = TestApp::start().await;
@@ -352,7 +352,7 @@ async fn keys_by_claims() {
     );
 }
 
-/// With an isolated cloud's key set configured, a token chooses among the two, and no more.
+/// With an isolated cloud's key set configured, a token can choose only between the two sets.
 #[tokio::test]
 async fn isolated_clouds() {
     use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
@@ -412,7 +412,7 @@ async fn isolated_clouds() {
     report.finish();
 }
 
-/// The source is asked by a plain GET without anything of the token's.
+/// The request for the key set is a plain GET that contains nothing of the token.
 #[tokio::test]
 async fn nothing_of_a_token_reaches_the_source() {
     let app = TestApp::start().await;

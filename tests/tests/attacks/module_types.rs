@@ -1,5 +1,5 @@
-//! An anonymous visitor's token has no principal: what distinguishes it from the platform's is its
-//! module's type.
+//! The module type distinguishes an anonymous visitor's token, which has no principal, from the
+//! platform's.
 
 #![allow(clippy::unwrap_used)]
 
@@ -38,7 +38,7 @@ async fn a_pages_type_is_refused_where_only_the_platform_calls() {
     report.finish();
 }
 
-/// The platform names `core:endpoint`, or the module that points at the handler.
+/// The platform names `core:endpoint`, or the module whose endpoint is the handler.
 #[tokio::test]
 async fn no_other_type_is_let_in_where_only_the_platform_calls() {
     let app = TestApp::start().await;
@@ -46,7 +46,7 @@ async fn no_other_type_is_let_in_where_only_the_platform_calls() {
     let own = app.fit().claim("/app/module/type", "scheduledTrigger");
     report.case("its own", app.accepts(&app.tick(&own.token()), &own).await);
     let other = own.claim("/app/module/key", "other");
-    report.case("its own, another's key", app.rejects(&other.token()).await);
+    report.case("its own type, another's key", app.rejects(&other.token()).await);
     for module_type in OTHERS {
         let fit = app.fit().claim("/app/module/type", module_type);
         report.case(module_type, app.rejects(&fit.token()).await);
@@ -63,7 +63,7 @@ async fn no_other_type_is_let_in_where_only_the_platform_calls() {
     report.finish();
 }
 
-/// Types that are in no list of pages: new modules, and what might be an event's.
+/// Types that are in no list of pages: new modules, and possible types of events.
 const OTHERS: [&str; 8] = [
     "core:trigger",
     "trigger",
@@ -75,7 +75,7 @@ const OTHERS: [&str; 8] = [
     "",
 ];
 
-/// The setting for a platform that names modules which this version doesn't know.
+/// The setting for module types that this version does not know.
 #[tokio::test]
 async fn an_unknown_type_is_let_in_where_the_binding_says_so() {
     let lenient = VerificationPolicy::default().binding(EndpointBinding::UnknownModules);
@@ -88,7 +88,7 @@ async fn an_unknown_type_is_let_in_where_the_binding_says_so() {
     }
     let page = app.fit().claim("/app/module/type", "confluence:globalPage");
     assert_eq!(app.status(&page.token()).await, 401);
-    // Strictly, not even its own.
+    // A strict binding rejects even its own type.
     let strict = with(VerificationPolicy::default().binding(EndpointBinding::Strict)).await;
     let own = strict.fit().claim("/app/module/type", "scheduledTrigger");
     assert_eq!(strict.status(&own.token()).await, 401);
@@ -100,7 +100,7 @@ async fn goodbye() {}
 #[scheduled_trigger(interval = "hour")]
 async fn hourly() {}
 
-/// What deletes a customer's data takes no token that the platform might not have sent.
+/// A handler that deletes a customer's data accepts only tokens that the platform must have sent.
 #[tokio::test]
 async fn no_binding_is_lenient_with_a_removal() {
     for binding in [
@@ -131,7 +131,7 @@ async fn no_binding_is_lenient_with_a_removal() {
     }
 }
 
-/// A change of the platform's is to be seen in the log, once for each type.
+/// The log shows a change of the platform once for each type.
 #[tokio::test]
 async fn a_refused_type_is_logged_once_with_the_setting_that_accepts_it() {
     let app = App::empty()
@@ -162,7 +162,7 @@ async fn a_refused_type_is_logged_once_with_the_setting_that_accepts_it() {
     assert!(named.count() < 40, "{lines}");
 }
 
-/// The escape hatch for a change of the platform's.
+/// The escape hatch for a change of the platform.
 #[tokio::test]
 async fn a_pages_type_is_taken_where_the_principal_alone_counts() {
     let loose = VerificationPolicy::default().binding(EndpointBinding::PrincipalOnly);

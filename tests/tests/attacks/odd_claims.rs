@@ -1,5 +1,4 @@
-//! Claims of the platform's own that a version of this crate doesn't expect: one odd member hides no
-//! other, and an installation's ARI has a shape that every store can hold.
+//! A claim of an unexpected shape does not hide others, and an installation id is a storable ARI.
 
 #![allow(clippy::unwrap_used)]
 
@@ -41,7 +40,7 @@ fn harness() -> Harness {
     Harness::new(app.handler(handler!(licensed)).handler(handler!(products))).unwrap()
 }
 
-/// What a handler returns for a FIT with this claim.
+/// Returns a handler's response to a FIT with this claim.
 async fn seen(harness: &Harness, handler: &str, pointer: &str, claim: &Value) -> Value {
     let call = harness
         .call(handler)
@@ -67,7 +66,7 @@ async fn one_odd_member_hides_no_licence() {
         let seen = seen(&harness, "licensed", "/app/license", &license).await;
         assert_eq!(seen.get("active"), Some(&active), "{license}");
     }
-    // The example of Atlassian's page.
+    // The example on Atlassian's page.
     let whole = json!({ "active": true, "billingPeriod": "MONTHLY", "capabilitySet": "capabilityAdvanced",
         "ccpEntitlementId": "5e176cc2-6fa0-3c7b-8fc4-302443a16e86", "ccpEntitlementSlug": "X-3SH-1A6-33A-AS0",
         "isEvaluation": false, "subscriptionEndDate": "2026-12-08T00:00:00.000Z",
@@ -79,7 +78,7 @@ async fn one_odd_member_hides_no_licence() {
     expected["rest"] = json!({});
     assert_eq!(seen_of(&claim).await, expected);
 
-    // A member of another type is kept beside its field, and so is one that isn't known.
+    // A member of another type is preserved beside its field, and so is an unknown member.
     let names = whole.as_object().unwrap().keys().map(String::as_str);
     for name in names.chain(["later", "supportEntitlementNumber"]) {
         for odd in [
@@ -115,7 +114,7 @@ async fn one_odd_member_hides_no_licence() {
         (&seen_now["modes"], &seen_now["rest"]),
         (&json!(["USER_ACCESS"]), &json!({ "later": [1] }))
     );
-    // What is no object is no licence.
+    // A value that is not an object is not a licence.
     for none in [
         json!(null),
         json!("x"),
@@ -158,7 +157,7 @@ async fn one_odd_context_hides_no_product() {
         .await;
         assert_eq!(seen, json!([shown]), "{odd}");
     }
-    // An odd member leaves the entry's others.
+    // An unexpected member does not hide the entry's other members.
     let contexts =
         json!([{ "name": "jira", "apiBaseUrl": [], "cloudId": {}, "workspaceId": "w", "more": 1 }]);
     let seen_one = seen(

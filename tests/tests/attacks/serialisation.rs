@@ -1,4 +1,4 @@
-//! The compact serialisation, and JSON as it should be.
+//! Only the compact serialisation with strict base64url and valid JSON is accepted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -47,7 +47,7 @@ async fn other_serialisations() {
     ] {
         report.case(name, app.rejects(&text).await);
     }
-    // In the body, as its content type says.
+    // In the body, with a matching content type.
     for content_type in [
         "application/jose",
         "application/jwt",
@@ -112,12 +112,12 @@ async fn parts_missing_or_extra() {
     report.finish();
 }
 
-/// A token whose three parts all have one of the alphabet's last two characters, and all need
-/// padding.
+/// Returns a token whose three parts all contain one of the alphabet's last two characters and all
+/// need padding.
 fn telling(app: &TestApp) -> Fit {
     loop {
         let mut fit = app.fit().head("x", "??>>~~").claim("/x", "??>>~~");
-        // 256 bytes need padding by themselves.
+        // A signature of 256 bytes needs padding anyway.
         while fit.header_json().len().is_multiple_of(3) {
             let length = fit.header_json().len() % 7 + 1;
             fit = fit.head("pad", "y".repeat(length));
@@ -133,14 +133,14 @@ fn telling(app: &TestApp) -> Fit {
     }
 }
 
-/// Every odd spelling of a part is signed as it stands: only the spelling is wrong.
+/// Every invalid encoding of a part is signed as it is, so that only the encoding is wrong.
 #[tokio::test]
 async fn odd_base64() {
     let app = TestApp::start().await;
     let mut report = Report::new("odd base64url");
     let fit = telling(&app);
     report.case(
-        "the plain one is good",
+        "the plain token is valid",
         app.accepts(&app.tick(&fit.token()), &fit).await,
     );
     let (header, claims) = (fit.header_json(), fit.claims_json());
@@ -162,7 +162,7 @@ async fn odd_base64() {
         let (signed, signature) = token.rsplit_once('.').unwrap();
         format!("{signed}.{}", spell(&unb64(signature)))
     };
-    // The bits that the last character has too many.
+    // The surplus bits of the last character.
     let stray = |bytes: &[u8]| -> String {
         const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let mut text = b64(bytes).into_bytes();
@@ -243,7 +243,7 @@ async fn odd_base64() {
             "one character more",
             Box::new(|bytes| {
                 let text = b64(bytes);
-                // A single character can't encode a byte.
+                // One character can't encode a byte.
                 format!("{text}{}", "A".repeat((5 - text.len() % 4) % 4))
             }),
         ),
@@ -260,7 +260,7 @@ async fn odd_base64() {
         for (at, part) in ["header", "payload", "signature"].iter().enumerate() {
             let token = respell(at, spell.as_ref());
             let bytes = app.tick(&token).bytes();
-            // What HTTP forbids in a header is 400; blanks at the very end are not the token's.
+            // Bytes that HTTP forbids in a header are 400; blanks at the end are not part of the token.
             if *part == "signature" && *name == "a blank behind" {
                 report.case(
                     format!("{name}: {part}"),
@@ -280,7 +280,7 @@ async fn odd_base64() {
 #[tokio::test]
 async fn payloads_that_are_no_object() {
     let app = TestApp::start().await;
-    let mut report = Report::new("payloads that are no object");
+    let mut report = Report::new("payloads that are not an object");
     let fit = app.fit();
     let good = fit.claims_json();
     let with = |name: &str, json: &str| fit.claims_json_with(name, json);
@@ -360,7 +360,7 @@ async fn payloads_that_are_not_utf8() {
     let mut report = Report::new("payloads that aren't UTF-8");
     let fit = app.fit();
     let insert = |name: &str, json: &str, bytes: &[u8]| -> Vec<u8> {
-        // The mark is replaced by the bytes.
+        // The marker is replaced by the bytes.
         let text = fit.claims_json_with(name, json);
         let (before, after) = text.split_once('§').unwrap();
         [before.as_bytes(), bytes, after.as_bytes()].concat()
@@ -428,7 +428,7 @@ async fn payloads_that_are_not_utf8() {
     report.finish();
 }
 
-/// What a handler can't read back must not be let in as if it were not there.
+/// A context that a handler can't read must not be accepted as if it were missing.
 #[tokio::test]
 async fn contexts_that_no_parser_takes() {
     let app = TestApp::start().await;
@@ -450,11 +450,11 @@ async fn contexts_that_no_parser_takes() {
     report.finish();
 }
 
-/// A payload on the border of what can be read is refused, or all of it reaches the handler.
+/// A barely readable payload is rejected, or reaches the handler whole.
 #[tokio::test]
 async fn all_or_nothing() {
     let app = TestApp::start().await;
-    let mut report = Report::new("all or nothing");
+    let mut report = Report::new("barely readable payloads");
     let fit = app.page();
     let whole = |context: &serde_json::Value| fit.clone().claim("/context", context.clone());
     let mut cases: Vec<(String, Fit, String)> = Vec::new();
@@ -500,7 +500,7 @@ async fn all_or_nothing() {
     report.finish();
 }
 
-/// The token's claims with one more, written by hand.
+/// Returns the token's claims with an additional hand-written one.
 fn with(fit: &Fit, name: &str, json: &str) -> (Fit, String) {
     (fit.clone(), fit.claims_json_with(name, json))
 }
@@ -573,7 +573,7 @@ async fn duplicate_members() {
                 .await,
         );
     }
-    // Inside `app`, what the verifier or the handler goes by.
+    // Inside `app`, the members that the verifier or the handler uses.
     let inside = |object: &str, member: &str| {
         let at = good.find(object).unwrap() + object.len();
         [format!("{}{member},{}", &good[..at], &good[at..])]
@@ -708,8 +708,8 @@ async fn deep_payloads() {
     report.finish();
 }
 
-/// Each member costs a comparison with all before it, if one isn't careful. Taking them is no
-/// fault, being slow is.
+/// A careless parser compares each member with all before it. Accepting such tokens is fine, but it
+/// must not be slow.
 #[tokio::test]
 async fn wide_payloads() {
     let app = TestApp::start().await;

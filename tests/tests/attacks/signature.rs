@@ -1,4 +1,4 @@
-//! The signature: RSASSA-PKCS1-v1_5 with SHA-256, to the last bit.
+//! Only an exact RSASSA-PKCS1-v1_5 signature with SHA-256 is accepted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -73,7 +73,7 @@ async fn changed_bytes() {
         report.case(name, app.rejects(&with_signature(&token, bytes)).await);
     }
 
-    // The same for what is signed.
+    // The same for the signed text.
     for (part, text) in [("header", header), ("payload", payload)] {
         let bytes = unb64(text);
         for at in (0..bytes.len()).step_by(bytes.len() / 17) {
@@ -185,7 +185,7 @@ async fn special_numbers() {
     let n = &key.n;
     let one = BigUint::from(1_u8);
     let top = BigUint::from(1_u8) << (8 * key.len());
-    // A signature that leaves room for another n in as many bytes.
+    // A signature to which n can be added within the same number of bytes.
     let (token, s) = (0..1000)
         .map(|_| {
             let token = app.fit().token();
@@ -195,7 +195,7 @@ async fn special_numbers() {
         .find(|(_, s)| s + n < top)
         .expect("n is below 2^2048, so some s leaves room");
     report.case(
-        "s itself is good",
+        "s itself is valid",
         app.send(&app.tick(&token)).await.and_then(|response| {
             (response.status == 200)
                 .then_some(())
@@ -222,11 +222,11 @@ async fn special_numbers() {
         ("2^2048 - 1", vec![0xff; key.len()]),
         ("2^2047", [&[0x80][..], &vec![0; key.len() - 1]].concat()),
         (
-            "the private exponent's power of zero",
+            "zero to the private exponent",
             key.raw(&vec![0; key.len()]),
         ),
         (
-            "the private exponent's power of one",
+            "one to the private exponent",
             key.raw(&key.bytes(&one)),
         ),
         (
@@ -234,7 +234,7 @@ async fn special_numbers() {
             key.bytes(&BigUint::from_bytes_le(&key.bytes(&s))),
         ),
         (
-            "s without leading zeros, shortened by hand",
+            "s without its leading zeros",
             s.to_bytes_be()[1..].to_vec(),
         ),
     ];
@@ -244,7 +244,7 @@ async fn special_numbers() {
     report.finish();
 }
 
-/// s = pᵈ mod n of every wrong padding p: what a careless reader of paddings would take.
+/// s = pᵈ mod n of every wrong padding p, which a lenient verifier would accept.
 #[tokio::test]
 async fn wrong_paddings() {
     let app = TestApp::start().await;
@@ -252,7 +252,7 @@ async fn wrong_paddings() {
     let fit = app.fit();
     let good = fit.sign_with(|message| first().raw(&padding::pkcs1_sha256(first().len(), message)));
     report.case(
-        "the right one is good",
+        "the right padding is valid",
         app.accepts(&app.tick(&good), &fit).await,
     );
     let signed = good.rsplit_once('.').unwrap().0.to_owned();
@@ -279,7 +279,7 @@ async fn wrong_paddings() {
     report.finish();
 }
 
-/// No private key at all: a published key with exponent 3, and a cube root.
+/// Forgeries without a private key: the published key has exponent 3, and the signature is a cube root.
 #[tokio::test]
 async fn cube_roots() {
     let mut cubic = first().clone();
@@ -299,7 +299,7 @@ async fn cube_roots() {
             let token = fit.sign_with(|message| {
                 let forged = padding::cube_root_forgery(key, message, filling);
                 let cube = BigUint::from_bytes_be(&forged).pow(3);
-                assert!(cube < key.n, "no reduction: nobody needed the private key");
+                assert!(cube < key.n, "no reduction: the private key is not needed");
                 let cube = key.bytes(&cube);
                 let start = [
                     &[0, 1][..],
@@ -309,7 +309,7 @@ async fn cube_roots() {
                     &padding::sha256(message),
                 ]
                 .concat();
-                assert!(cube.starts_with(&start), "the forgery is as it should be");
+                assert!(cube.starts_with(&start), "the forgery has the intended start");
                 forged
             });
             report.case(

@@ -1,4 +1,4 @@
-//! What must be let in: a verifier that turns real calls away is as broken as an open one.
+//! Every token and request that Atlassian may legitimately send is accepted.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -351,7 +351,7 @@ async fn pages() {
         report.case(name, app.accepts(&call, &fit).await);
     }
 
-    // Escapes that a string can be written with, or not.
+    // Optional escapes in strings.
     let fit = app.page().claim("/context", json!({"a": "/é😀\t"}));
     let json = fit.claims_json_with("context", r#"{"\u0061":"\/\u00e9\uD83D\uDE00\t"}"#);
     let token = compact(fit.header_json(), json, first());
@@ -360,7 +360,7 @@ async fn pages() {
         app.accepts(&Call::post("/ui").bearer(&token), &fit).await,
     );
 
-    // A title that was cut in the middle of an emoji, as JSON.stringify writes it.
+    // A title that was cut inside an emoji, as JSON.stringify writes it.
     for (name, context, seen) in [
         (
             "a cut emoji",
@@ -390,7 +390,7 @@ async fn pages() {
         report.case(name, app.accepts(&call, &fit).await);
     }
 
-    // The same token for several calls: a page does that.
+    // A page uses the same token for several calls.
     let fit = app.page();
     let call = Call::post("/ui").bearer(&fit.token());
     for turn in ["first", "second", "third"] {
@@ -566,7 +566,7 @@ async fn large_tokens() {
             app.accepts(&call, &fit).await,
         );
     }
-    // With the other two tokens as large as they come.
+    // With the other two tokens at their largest.
     let fit = app.page().claim("/context/filling", "x".repeat(45 * 1024));
     let call = Call::post("/ui").bearer(&fit.token());
     let call = call
@@ -599,14 +599,14 @@ async fn pipelined() {
     assert!(connection.send(&bytes).await);
     for (at, fit) in fits.iter().enumerate() {
         let response = connection.response().await.unwrap();
-        let response = response.unwrap_or_else(|| panic!("no answer to request {at}"));
+        let response = response.unwrap_or_else(|| panic!("no response to request {at}"));
         assert_eq!(response.status, 200, "request {at}: {}", response.text());
         assert_eq!(response.json()["jti"], fit.claims["jti"], "request {at}");
     }
     assert_eq!(app.seen.count(), 5);
 }
 
-/// A refused call in between doesn't hurt the others on the same connection.
+/// A rejected call does not affect the other calls on the same connection.
 #[tokio::test]
 async fn pipelined_with_a_bad_one() {
     let app = TestApp::start().await;
@@ -661,7 +661,7 @@ async fn expect_continue() {
     );
 }
 
-/// A client that isn't ours, as a user would write one.
+/// An ordinary HTTP client instead of the tests' client.
 #[tokio::test]
 async fn by_an_ordinary_client() {
     let app = TestApp::start().await;

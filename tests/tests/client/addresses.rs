@@ -1,4 +1,4 @@
-//! An address that the app supplies must be one of the token's installation.
+//! A token is only sent to addresses of its installation, even if the app supplies another.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Calls back to Atlassian: where they go and what they say.
+//! Requests to Atlassian have the right URL, credentials, headers and body.
 
 #![allow(clippy::unwrap_used)]
 
@@ -103,7 +103,7 @@ async fn credentials_are_handed_on() {
     assert_eq!(client.authorization().to_str().unwrap(), bearer);
     assert!(!received.is_in(&format!("{client:?} {:?}", client.get("/rest"))));
 
-    // Found in the app's base URL too, where contexts name nothing.
+    // The app's base URL is used when the contexts name none.
     let atlassian = AtlassianClient::new();
     assert!(
         atlassian
@@ -112,7 +112,7 @@ async fn credentials_are_handed_on() {
             .base_url()
             .is_err()
     );
-    // Bitbucket has one address, but the app may not be installed there.
+    // Bitbucket has one address, but the app may not be installed in Bitbucket.
     let bitbucket = atlassian.bitbucket(&received.call).as_app(&received.system);
     let error = bitbucket.base_url().unwrap_err();
     assert!(matches!(error, ClientError::NotInstalled { .. }), "{error}");
@@ -153,7 +153,7 @@ async fn a_token_goes_to_no_other_host() {
     }
     assert_eq!(server.lines(), [""; 0]);
 
-    // Configured, it is called.
+    // A configured host is called.
     let staging = format!("https://api.stg.atlassian.com/ex/jira/{SITE}");
     let received = scheduled_call(&[("jira", &staging)]).await;
     let atlassian = AtlassianClient::new()
@@ -276,7 +276,7 @@ async fn an_answer_may_be_that_nothing_has_changed() {
     assert_eq!((again.status().as_u16(), again.bytes().len()), (304, 0));
     assert_eq!(call().fetch::<Option<Value>>().await.unwrap(), None);
 
-    // Unasked for, it is an error, and no redirect.
+    // Without `If-None-Match`, a 304 is an error, and not a redirect.
     let server = Server::in_turn(vec![respond(304, Value::Null).text("")]).await;
     let received = scheduled_call_for(&server).await;
     let jira = local(&server).jira(&received.call).as_app(&received.system);
@@ -295,7 +295,7 @@ async fn an_answers_text_is_read() {
     assert_eq!(jira.get("/rest").send().await.unwrap().text().unwrap(), "ü");
 }
 
-/// Atlassian's own addresses lead where this installation is, and the token nowhere else.
+/// Links in responses can be called if they belong to this installation, and no others.
 #[tokio::test]
 async fn an_answers_links_can_be_called() {
     let trap = Server::in_turn(vec![respond(200, json!({}))]).await;
@@ -315,7 +315,7 @@ async fn an_answers_links_can_be_called() {
         call.send().await.unwrap();
         assert_eq!(server.requests().pop().unwrap().target, target, "{link}");
     }
-    // More can be asked for, and it is paged as every call.
+    // Such a call accepts parameters and can be paged as every call.
     confluence
         .get_link("/wiki/x?a=1")
         .query("b", 2)
@@ -324,7 +324,7 @@ async fn an_answers_links_can_be_called() {
         .unwrap();
     assert!(server.lines().pop().unwrap().ends_with("/wiki/x?a=1&b=2"));
 
-    // A path below the base, whatever it looks like.
+    // Any path below the base.
     confluence
         .get_link("/\\evil.example/x")
         .send()
@@ -363,7 +363,7 @@ async fn an_answers_links_can_be_called() {
     }
     assert_eq!((server.lines().len(), trap.lines().len()), (before, 0));
 
-    // Not even to another of Atlassian's, which has another product's token.
+    // Nor to another Atlassian host, which belongs to another product's token.
     let base = format!("https://api.atlassian.com/ex/jira/{SITE}");
     let received = forge_remote_tests::fake_api::scheduled_call(&[("jira", &base)]).await;
     let jira = AtlassianClient::new()
@@ -372,7 +372,7 @@ async fn an_answers_links_can_be_called() {
     let link = format!("https://api.bitbucket.org/ex/jira/{SITE}/rest");
     let error = jira.get_link(&link).send().await.unwrap_err();
     assert!(matches!(error, ClientError::HostRefused { .. }), "{error}");
-    // Not `allow_host`, which opens a host to every installation's token.
+    // The hint does not name `allow_host`, which opens a host to every installation's token.
     let text = error.to_string();
     assert!(
         text.contains("`App::staging_cloud` or `App::isolated_cloud`")
@@ -478,7 +478,7 @@ async fn the_clients_headers_are_its_own() {
     assert_eq!(server.lines(), [""; 0]);
 }
 
-/// A handler can't widen where the app's tokens go.
+/// A handler can't add hosts to which the app's tokens are sent.
 #[tokio::test]
 async fn hosts_are_fixed_once_the_app_is_built() {
     let server = Server::in_turn(vec![respond(200, json!({}))]).await;
@@ -525,7 +525,7 @@ async fn graphql_gives_data_or_errors() {
     assert_eq!(response.data, Some(json!({ "n": 1 })));
     assert_eq!(response.errors[0].message, "half");
     assert_eq!(response.errors.len(), 1);
-    // A query is made again, a mutation isn't.
+    // A query is retried, a mutation isn't.
     let error = ask().fetch::<Value>().await.unwrap_err();
     assert!(
         error.to_string().contains("neither data nor errors"),

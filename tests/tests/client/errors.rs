@@ -1,4 +1,4 @@
-//! Calls back to Atlassian: how they fail, and what of it is told.
+//! Errors of calls to Atlassian name the cause and contain neither tokens nor customer data.
 
 #![allow(clippy::unwrap_used)]
 
@@ -145,7 +145,7 @@ async fn atlassians_messages_are_read_in_every_shape_and_bounded() {
     assert!(error.ends_with("502 Bad Gateway"), "{error}");
 }
 
-/// What a customer wrote is in no message about an answer of another shape.
+/// An error about a response of another shape does not quote customer data.
 #[tokio::test]
 async fn no_error_quotes_what_it_read() {
     let server = Server::in_turn(vec![
@@ -236,7 +236,7 @@ async fn a_header_that_echoes_a_short_token_is_dropped() {
 
 #[tokio::test]
 async fn no_error_holds_a_token() {
-    // A server that echoes what it got, as a broken proxy might.
+    // A server that echoes its request, as a broken proxy might.
     let server = Server::start(|_, request| {
         let got = request
             .header("authorization")
@@ -279,7 +279,7 @@ async fn no_error_holds_a_token() {
     assert!(!received.is_in(&format!("{response:?} {atlassian:?}")));
 }
 
-/// What the program needs of a failure is there, and in no message.
+/// A program can read a failure's body, which is in no message.
 #[tokio::test]
 async fn a_failures_answer_can_be_read() {
     #[derive(serde::Deserialize)]
@@ -310,12 +310,12 @@ async fn a_failures_answer_can_be_read() {
         error_text(&error)
     );
 
-    // Of a long one, the beginning.
+    // A long body is truncated.
     let error = jira.post("/rest").send().await.unwrap_err();
     let body = error.answer().unwrap().body().clone();
     assert_eq!(body, "y".repeat(64 * 1024).as_bytes());
 
-    // Of what is secret, nothing.
+    // Secrets are redacted.
     let storage = local(&server).storage(&received.call, &received.system);
     let error = storage.secrets().set("k", "hunter2").await.unwrap_err();
     assert!(error.answer().unwrap().body().is_empty());
@@ -339,7 +339,7 @@ async fn a_body_that_echoes_the_token_is_kept_without_it() {
     assert!(!received.is_in(&format!("{:?}", error.answer().unwrap().body())));
 }
 
-/// An answer came: it isn't told as if none had, and not as if nothing had been sent.
+/// An unusable response is not reported as a missing one, nor as an unsent request.
 #[tokio::test]
 async fn an_answer_that_is_of_no_use_has_its_status() {
     let server = Server::in_turn(vec![

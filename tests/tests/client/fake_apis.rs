@@ -1,5 +1,4 @@
-//! The test kit's stand-ins: answers of one's own, failures on order, and a storage that says no
-//! where Atlassian's does.
+//! The test kit's fake APIs return custom responses and failures, and validate as Atlassian's do.
 
 #![allow(clippy::unwrap_used)]
 
@@ -39,7 +38,7 @@ fn app() -> App {
     App::empty()
         .handler(handler!(sync))
         .handler(handler!(acts))
-        // Made again at once.
+        // Retried at once.
         .client(
             AtlassianClient::new()
                 .retries(RetryPolicy::new().waits(Duration::ZERO, Duration::ZERO)),
@@ -51,7 +50,7 @@ fn app() -> App {
 async fn a_test_adds_answers_and_failures() {
     let harness = Harness::with_apis(app()).await.unwrap();
     let apis = harness.platform().apis();
-    // Not played, and told so.
+    // Not implemented by the fake, which the error says.
     assert_eq!(harness.call("sync").send().await.status(), 500);
     assert_eq!(apis.calls()[0].status, 501);
 
@@ -62,7 +61,7 @@ async fn a_test_adds_answers_and_failures() {
     });
     let response = harness.call("sync").send().await;
     assert_eq!(response.json(), json!({ "boards": "scrum" }));
-    // The last that was added is asked first, and leaves what it doesn't know to the others.
+    // The last added API is tried first and passes unknown requests to the others.
     apis.respond(|call| {
         call.path
             .ends_with("/nowhere")
@@ -82,7 +81,7 @@ async fn a_test_adds_answers_and_failures() {
     assert!(seen.request.headers.contains_key("x-b3-traceid"));
     assert!(!seen.request.headers.contains_key("authorization"));
 
-    // What is ordered comes first, and so often.
+    // Ordered failures come first, as often as ordered.
     let before = apis.calls().len();
     apis.fail_next(2, ApiResponse::status(503).header("retry-after", "0"));
     apis.fail_next(
@@ -99,7 +98,7 @@ async fn a_test_adds_answers_and_failures() {
     assert_eq!(harness.call("sync").send().await.status(), 500);
 }
 
-/// An app that forgot to declare it would fail at Atlassian: so it does here.
+/// An app that does not declare impersonation fails here as at Atlassian.
 #[tokio::test]
 async fn the_exchange_needs_its_declaration() {
     let without = Harness::with_apis(app()).await.unwrap();
@@ -118,7 +117,7 @@ async fn the_exchange_needs_its_declaration() {
         "somebody"
     );
 
-    // By hand in the manifest is as good.
+    // A declaration by hand in the manifest works too.
     let file =
         manifest("permissions:\n  scopes:\n    read:jira-work:\n      allowImpersonation: true\n");
     let by_hand = Harness::with_apis(app().manifest_path(&file))
@@ -134,7 +133,7 @@ fn manifest(text: &str) -> std::path::PathBuf {
     file
 }
 
-/// Storage as HTTP has it: the client refuses some of this by itself.
+/// The storage API over plain HTTP, since the client rejects some of these requests itself.
 struct Storage {
     harness: Harness,
     clock: TestClock,
@@ -175,13 +174,13 @@ impl Storage {
         (status, body)
     }
 
-    /// The status, and the code where it has one.
+    /// Returns the status and the error code, if any.
     async fn outcome(&self, path: &str, body: Value) -> (u16, String) {
         let (status, body) = self.post(path, body).await;
         (status, body["code"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// The keys that a query finds.
+    /// Returns the keys that a query finds.
     async fn found(&self, path: &str, body: Value) -> Vec<String> {
         let (status, response) = self.post(path, body).await;
         assert_eq!(status, 200, "{response}");
@@ -328,7 +327,7 @@ async fn storage_refuses_what_atlassian_refuses() {
             400,
             "INVALID_ENTITY_VALUE",
         ),
-        // Not known is not the same as nothing found.
+        // An unknown entity differs from an empty result.
         (
             "entity/query",
             json!({ "entityName": "e", "indexName": "by-age", "partition": [1] }),
@@ -346,7 +345,7 @@ async fn storage_refuses_what_atlassian_refuses() {
             &body[..body.len().min(200)]
         );
     }
-    // Each of a batch fails for itself.
+    // Each item of a batch fails separately.
     let items = json!([{ "key": "good", "value": 1 }, { "key": "a/b", "value": 1 },
         { "key": "e", "entityName": "e", "value": 1 }, { "key": "o", "value": 1, "options": { "keyPolicy": "OVERRIDE" } }]);
     let (status, response) = storage.post("batch/set", items).await;
@@ -487,7 +486,7 @@ async fn queries_are_answered_by_their_index_range_and_filters() {
         let set = json!({ "entityName": "employee", "key": key, "value": value });
         assert_eq!(storage.outcome("entity/set", set).await.0, 204);
     }
-    // Not in an index without its attribute.
+    // An entry without the attribute is not in its index.
     let odd = json!({ "entityName": "employee", "key": "e", "value": { "age": 1 } });
     assert_eq!(storage.outcome("entity/set", odd).await.0, 204);
 
@@ -559,7 +558,7 @@ async fn queries_are_answered_by_their_index_range_and_filters() {
             "{body}"
         );
     }
-    // Filters are for what is on a page, which may be empty though more follows.
+    // Filters apply to a page's entries, so a page may be empty although more follow.
     let one = json!({ "entityName": "employee", "indexName": "surname", "limit": 1,
         "filters": { "and": [on("surname", "EQUAL_TO", json!(["Turing"]))] } });
     let (_, response) = storage.post("entity/query", one).await;
@@ -606,7 +605,7 @@ async fn a_transaction_is_made_whole_or_not_at_all() {
     assert_eq!(apis.stored("entity:e", "k"), [json!({ "n": 2 })]);
 }
 
-/// As Atlassian's: expired is not gone, for up to two days.
+/// As at Atlassian, expired entries may be returned for up to two days.
 #[tokio::test]
 async fn what_has_expired_is_given_for_a_while() {
     let atlassian = AtlassianClient::new();

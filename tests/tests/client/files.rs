@@ -1,4 +1,4 @@
-//! Attachments: forms with files, downloads in pieces, and redirects that the token doesn't follow.
+//! Files are uploaded in forms and downloaded in chunks, and redirects never receive the token.
 
 #![allow(clippy::unwrap_used)]
 
@@ -49,7 +49,7 @@ async fn a_form_is_sent_as_browsers_do() {
     assert_eq!(attached[0]["id"], "1");
 
     let requests = server.requests();
-    assert_eq!(requests.len(), 2, "an idempotent one is sent again");
+    assert_eq!(requests.len(), 2, "an idempotent request is sent again");
     for one in requests {
         assert_eq!(one.header("x-atlassian-token"), "no-check");
         let content_type = one.header("content-type");
@@ -90,7 +90,7 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
         .header("content-type", "text/plain");
     let server = Server::in_turn(vec![response]).await;
     let received = scheduled_call_for(&server).await;
-    // Larger than what is taken as a whole.
+    // Larger than the limit for whole responses.
     let atlassian = local(&server).response_limit(1000);
     let jira = atlassian.jira(&received.call).as_app(&received.system);
     let call = || jira.get(path!("/rest/api/3/attachment/content/{}", 1));
@@ -101,7 +101,7 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
     assert_eq!(content(download).await.unwrap(), text.as_bytes());
     assert_eq!(server.requests()[0].header("accept"), "*/*");
 
-    // Refused by what is announced already.
+    // Rejected because of its announced length.
     let error = call().download(199_999).await.unwrap_err();
     assert!(matches!(error, ClientError::Unusable { .. }), "{error}");
     assert!(
@@ -109,7 +109,7 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
         "{error}"
     );
 
-    // An error's status is known before anything is read.
+    // An error's status is known before the body is read.
     let server = Server::in_turn(vec![respond(404, json!({ "message": "gone" }))]).await;
     let received = scheduled_call_for(&server).await;
     let jira = local(&server).jira(&received.call).as_app(&received.system);
@@ -120,7 +120,7 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
     );
 }
 
-/// What isn't announced is counted; what stands still ends.
+/// Bytes without an announced length are counted, and a stalled download ends.
 #[tokio::test]
 async fn a_download_without_end_ends() {
     let server = unmeasured(usize::MAX).await;
@@ -142,7 +142,7 @@ async fn a_download_without_end_ends() {
         error.to_string().contains("larger than the call allows"),
         "{error}"
     );
-    assert!(download.chunk().await.is_err(), "and stays so");
+    assert!(download.chunk().await.is_err(), "the error repeats");
 
     let server = unmeasured(1).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
@@ -162,7 +162,7 @@ async fn a_download_without_end_ends() {
     );
 }
 
-/// A byte now and then is no progress: the download ends, though each byte is in time.
+/// A download that receives a byte now and then makes too little progress, and ends.
 #[tokio::test]
 async fn a_download_that_drips_ends() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -192,7 +192,7 @@ async fn a_download_that_drips_ends() {
     dripping.abort();
 }
 
-/// A second server that would see the token, if it went there.
+/// A second server would see the token if it was sent there.
 #[tokio::test]
 async fn a_redirect_is_followed_without_the_token() {
     let media = Server::start(|_, request| match request.target.as_str() {
@@ -236,10 +236,10 @@ async fn a_redirect_is_followed_without_the_token() {
                 assert_eq!(one.header(header), "", "{header}");
             }
         }
-        // The API itself saw it.
+        // The API received the token.
         assert!(received.is_in(api.requests()[0].header("authorization")));
 
-        // Nothing but reading is followed, and only where it was asked for.
+        // Redirects are only followed for reads, and only on request.
         let posted = jira
             .post("/rest")
             .follow_without_token()
@@ -256,7 +256,7 @@ async fn a_redirect_is_followed_without_the_token() {
         );
     }
 
-    // In circles.
+    // Redirects in a circle.
     let to = format!("{}/again", media.origin);
     let api = Server::in_turn(vec![respond(303, json!({})).header("location", &to)]).await;
     let received = scheduled_call_for(&api).await;
@@ -301,7 +301,7 @@ async fn a_redirect_leads_to_no_place_of_another_kind() {
     }
 }
 
-/// What the other place answers isn't put down to the app's scopes.
+/// An error of the redirect target is not blamed on the app's scopes.
 #[tokio::test]
 async fn an_expired_address_is_told_as_one() {
     let media = Server::in_turn(vec![respond(403, json!({ "message": "expired" }))]).await;
@@ -324,7 +324,7 @@ async fn came_at(origin: &str) -> ReceivedCall {
     scheduled_call(&[("jira", &format!("{origin}/ex/jira/{SITE}"))]).await
 }
 
-/// An answer without a length, of pieces of 256 bytes.
+/// Starts a server whose response has no length and consists of pieces of 256 bytes.
 async fn unmeasured(pieces: usize) -> RawServer {
     let begin = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     RawServer::start(

@@ -1,4 +1,4 @@
-//! What GraphQL's errors say, and that a call leaves a line in the log.
+//! GraphQL errors are returned with their details, and each call logs one line.
 
 #![allow(clippy::unwrap_used)]
 
@@ -89,7 +89,7 @@ async fn a_rate_limit_within_an_answer_is_named() {
     assert!(error.to_string().contains("rate limit"), "{error}");
 }
 
-/// What it was, how it went, how long it took; nothing of a customer's.
+/// The line names the operation, the outcome and the duration, and no customer data.
 #[tokio::test]
 async fn a_call_leaves_one_line_in_the_log() {
     let server = Server::in_turn(vec![respond(503, json!({})), respond(200, json!({}))]).await;

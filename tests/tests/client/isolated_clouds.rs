@@ -1,4 +1,4 @@
-//! One app for the commercial and an isolated cloud: each installation is called in its own.
+//! An app of the commercial and an isolated cloud calls each installation in its own cloud.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,8 +16,7 @@ use forge_remote_tests::rsa::{first, second};
 use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
-/// What a call of one tenant came to.
-/// The isolated cloud's installation.
+/// The id of the isolated cloud's installation.
 const ORANGE_ID: &str = "ari:cloud:ecosystem::installation/0a3a7799-0000-4000-a000-00000000000a";
 
 #[derive(Clone, Default)]
@@ -54,7 +53,7 @@ struct Clouds {
     _keys: JwksServer,
 }
 
-/// An app of both clouds; `cloud` says where the APIs of the isolated one are.
+/// Starts an app of both clouds; `cloud` configures the API URLs of the isolated one.
 async fn clouds(cloud: impl FnOnce(IsolatedCloud, &str) -> IsolatedCloud) -> Clouds {
     let response = |_: usize, _: &_| respond(200, json!({ "data": { "a": 1 } }));
     let (commercial, orange) = (Server::start(response).await, Server::start(response).await);
@@ -95,14 +94,14 @@ impl Clouds {
     }
 
     fn orange_fit(&self, jira: &str) -> String {
-        // Of an installation of its own: each is bound to its cloud.
+        // Another installation, since each is bound to its cloud.
         let fit = self.fit(jira).head("kid", "isolated");
         let fit = fit.claim("/app/installationId", ORANGE_ID);
         let fit = fit.claim("/app/installation/id", ORANGE_ID);
         fit.claim("/icLabel", "orange").sign(second())
     }
 
-    /// A call back for a tenant whose token is this, and what failed.
+    /// Makes the handler call Atlassian with this token; returns the errors.
     async fn call(&self, token: &str, system: &str) -> Vec<ClientError> {
         let call = Call::post("/callback").bearer(token);
         let call = call.header("x-forge-oauth-system", system);
@@ -144,7 +143,7 @@ async fn each_installation_is_called_in_its_own_cloud() {
     }
 }
 
-/// Whatever base URL its token names: it goes to the hosts of its cloud.
+/// A token is sent only to the hosts of its cloud, whatever base URL it names.
 #[tokio::test]
 async fn no_token_goes_to_the_other_cloud() {
     let all = clouds(|cloud, url| cloud.api_url(url)).await;
@@ -179,7 +178,7 @@ async fn the_background_knows_the_cloud() {
     assert_eq!(all.orange.lines().len(), before + 1);
     assert_eq!(all.commercial.lines(), [""; 0]);
 
-    // A program that wasn't told of the cloud doesn't guess.
+    // A program in which the cloud is not configured does not guess its URLs.
     let other = AtlassianClient::on_loopback(&all.commercial.origin).unwrap();
     let error = other.storage(&kept, &token).delete("k").await.unwrap_err();
     let text = error.to_string();
@@ -200,7 +199,7 @@ async fn the_background_knows_the_cloud() {
     assert_eq!(all.commercial.lines(), [""; 0]);
 }
 
-/// A label that the commercial cloud signed, of a cloud that the app doesn't know.
+/// A label of an unknown cloud, signed by the commercial cloud.
 #[tokio::test]
 async fn an_unknown_cloud_is_an_error_and_nothing_is_sent() {
     let all = clouds(|cloud, url| cloud.api_url(url)).await;

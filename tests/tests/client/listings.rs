@@ -1,4 +1,4 @@
-//! Long listings: fetched as they are needed, taken up after failures, and whole in any style.
+//! Long listings are fetched lazily, resumed after failures, and complete in every paging style.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ fn confluence(atlassian: &AtlassianClient, received: &ReceivedCall) -> ProductCl
         .as_app(&received.system)
 }
 
-/// Pages each of which fails twice come to the same items.
+/// Pages of which each fails twice yield the same items.
 #[tokio::test]
 async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
     let tries: Mutex<BTreeMap<u64, u32>> = Mutex::default();
@@ -49,7 +49,7 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
     let client = jira(&instant_client(&server), &received);
     let call = || client.get("/rest/x").pages::<u64>();
     let mut pages = call();
-    assert!(!pages.retry_page(), "nothing has failed yet");
+    assert!(!pages.retry_page(), "no page has failed yet");
     let (mut found, mut kept) = (Vec::new(), Vec::new());
     loop {
         match pages.next().await {
@@ -57,7 +57,7 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
             Some(Err(error)) => {
                 assert!(
                     pages.next().await.is_none(),
-                    "it ends until it is told to go on"
+                    "the stream ends until the page is retried"
                 );
                 kept.push(serde_json::to_string(&pages.position()).unwrap());
                 assert!(pages.retry_page(), "{error}");
@@ -68,10 +68,10 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
     }
     assert_eq!(found, [0, 1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(pages.position(), None);
-    assert!(!pages.retry_page(), "it is done");
+    assert!(!pages.retry_page(), "the listing is complete");
     assert_eq!(kept.len(), 8);
 
-    // By another process, from what was written down.
+    // Another process resumes from a saved cursor.
     for (at, written) in kept.iter().enumerate() {
         let position: Cursor = serde_json::from_str(written).unwrap();
         assert!(
@@ -84,7 +84,7 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
     }
 }
 
-/// A position is that of the first item that wasn't taken: nothing is passed over.
+/// A cursor points to the first item that was not taken, so that no item is skipped.
 #[tokio::test]
 async fn a_position_leaves_nothing_out() {
     let next = |cursor: &str| json!({ "next": format!("/wiki/x?cursor={cursor}") });
@@ -106,7 +106,7 @@ async fn a_position_leaves_nothing_out() {
             .resume_from(serde_json::from_value(written).unwrap())
     };
     let mut pages = client.get("/wiki/x").pages::<u64>();
-    // Those that were taken of a page come again with the rest of it.
+    // Items of a page that were already taken are repeated with the rest of it.
     for rest in [
         [1, 2, 3, 4, 5].as_slice(),
         &[1, 2, 3, 4, 5],
@@ -124,7 +124,7 @@ async fn a_position_leaves_nothing_out() {
     }
     assert_eq!(pages.position(), None);
     assert!(pages.next().await.is_none());
-    // One that was tampered with leads nowhere else.
+    // A manipulated cursor cannot lead elsewhere.
     let elsewhere = Server::in_turn(vec![respond(200, json!({ "values": [] }))]).await;
     for address in [
         elsewhere.origin.as_str(),
@@ -141,13 +141,13 @@ async fn a_position_leaves_nothing_out() {
     }
 }
 
-/// A list of `items`, some of which are never shown, cut into pages as one of the styles has them.
+/// Returns a page of `items` in one of the styles; some items are never shown.
 fn cut(items: &[u64], style: u64, at: u64, size: u64, origin: &str) -> serde_json::Value {
     let total = items.len() as u64;
     let end = total.min(at + size);
     let from = usize::try_from(at.min(total)).unwrap();
     let to = usize::try_from(end).unwrap();
-    // Multiples of seven are left out after the page was cut.
+    // Multiples of seven are removed after the page was cut.
     let shown = items[from..to].iter().filter(|item| *item % 7 != 0);
     let shown: Vec<u64> = shown.copied().collect();
     let is_last = end >= total;
@@ -167,7 +167,7 @@ fn cut(items: &[u64], style: u64, at: u64, size: u64, origin: &str) -> serde_jso
     }
 }
 
-/// Whatever the style, the sizes of the pages and the failures, each item comes, in order.
+/// Every item is returned in order, whatever the style, the page sizes and the failures.
 #[tokio::test]
 async fn nothing_is_left_out_of_a_list_of_any_style() {
     let origin = Arc::new(std::sync::OnceLock::<String>::new());
@@ -191,7 +191,7 @@ async fn nothing_is_left_out_of_a_list_of_any_style() {
             return respond(500, json!({ "message": "for once" }));
         }
         let items: Vec<u64> = (1..=length).collect();
-        // Each page is of another size.
+        // Each page has another size.
         let size = 1 + (at * 7 + seed) % 9;
         respond(200, cut(&items, style, at, size, at_origin.get().unwrap()))
     })
@@ -209,7 +209,7 @@ async fn nothing_is_left_out_of_a_list_of_any_style() {
                 loop {
                     match pages.next().await {
                         Some(Ok(item)) => found.push(item),
-                        // Now in this process, now in another.
+                        // Alternately in this process and in another.
                         Some(Err(error)) if seed % 2 == 0 => assert!(pages.retry_page(), "{error}"),
                         Some(Err(_)) => {
                             let position = serde_json::to_string(&pages.position()).unwrap();
@@ -219,7 +219,7 @@ async fn nothing_is_left_out_of_a_list_of_any_style() {
                         None => break,
                     }
                 }
-                // Where Jira leaves items out, some may come twice.
+                // Where Jira removes items, some may be returned twice.
                 found.sort_unstable();
                 found.dedup();
                 let all = (1..=length).filter(|item| item % 7 != 0);
@@ -247,7 +247,7 @@ async fn a_page_is_fetched_when_it_is_needed() {
         assert_eq!(pages.next().await.unwrap().unwrap(), expected);
         assert_eq!(server.lines().len() as u64, expected + 1);
     }
-    // Dropped amid a fetch and asked again, nothing is lost.
+    // No item is lost when a fetch is dropped and repeated.
     let waiting = tokio::time::timeout(Duration::ZERO, pages.next()).await;
     let next = match waiting {
         Ok(next) => next,

@@ -1,4 +1,4 @@
-//! Clients that take the app's newest token for each call.
+//! A renewing client takes the app's newest token for each call.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ async fn renew() {}
 const HOUR: Duration = Duration::from_secs(3600);
 const HERE: &str = "0a3a7799-0000-4000-a000-000000000001";
 
-/// An app that keeps tokens, an installation of it on a server, and a hand on its clock.
+/// An app that stores tokens, its clock, and an installation whose Jira is a test server.
 struct InstalledApp {
     harness: Harness,
     tokens: Tokens,
@@ -47,7 +47,7 @@ impl InstalledApp {
         }
     }
 
-    /// Forge's hourly call with a token that lives so long.
+    /// Makes Forge's hourly call with a token of this lifetime.
     async fn deliver(&self, life: Duration, mark: &str) {
         let contexts = json!([{ "name": "jira", "apiBaseUrl": self.jira, "cloudId": SITE }]);
         let call = self.harness.call("renew").fit(|fit| {
@@ -64,7 +64,7 @@ impl InstalledApp {
     }
 }
 
-/// The last part of the token that a call came with.
+/// Returns the last part of the token in a request.
 fn mark(authorization: &str) -> String {
     authorization.rsplit('.').next().unwrap().to_owned()
 }
@@ -89,7 +89,7 @@ async fn a_listing_outlives_its_tokens() {
     let mut pages = client.get("/rest/api/3/search/jql").pages::<usize>();
     for page in 0..=5_usize {
         assert_eq!(pages.next().await.unwrap().unwrap(), page);
-        // Each page takes longer than a token lives.
+        // Each page takes longer than the lifetime of a token.
         app.clock.advance(HOUR);
         app.deliver(HOUR, &format!("token-{}", page + 1)).await;
     }
@@ -103,7 +103,7 @@ async fn a_listing_outlives_its_tokens() {
     assert_eq!(received, delivered.collect::<Vec<_>>());
     assert_eq!(served.load(Ordering::SeqCst), 6);
 
-    // Nothing is sent with one that has ended; once there is another, it goes on.
+    // Nothing is sent with an expired token; the stream resumes with the next token.
     let mut pages = client.get("/rest/api/3/search/jql").pages::<usize>();
     assert_eq!(pages.next().await.unwrap().unwrap(), 0);
     app.clock.advance(HOUR);

@@ -1,5 +1,4 @@
-//! Responses that no page of Atlassian's describes: members of another type, cursors without an end,
-//! text that was cut inside a surrogate pair. None of them panics the client or keeps it busy for ever.
+//! Undocumented responses, such as endless cursors or invalid text, neither panic nor stall the client.
 
 #![allow(clippy::unwrap_used)]
 
@@ -61,7 +60,7 @@ async fn a_page_with_members_of_any_type_is_read_or_refused() {
             let end = json!({ "values": [], "isLast": true });
             let server = Server::in_turn(vec![respond(200, page), respond(200, end)]).await;
             let (jira, _came) = jira(&server).await;
-            // An end or an error: a panic ends the test.
+            // Ends with the last item or an error; a panic fails the test.
             let found = collect_numbers(jira.get("/rest/x").pages()).await;
             if let Err((_, error)) = found {
                 let is_known = matches!(
@@ -102,7 +101,7 @@ async fn a_page_of_storage_with_members_of_any_type_is_read_or_refused() {
 async fn cursors_in_a_circle_end_with_an_error() {
     for length in [1, 2, 3, 7] {
         let server = Server::start(move |count, _| {
-            assert!(count < 100, "a circle of {length} is followed for ever");
+            assert!(count < 100, "a circle of {length} is followed forever");
             let page =
                 json!({ "values": [count], "nextPageToken": format!("t{}", count % length) });
             respond(200, page)
@@ -117,7 +116,7 @@ async fn cursors_in_a_circle_end_with_an_error() {
         assert_eq!(items.len(), length + 1);
 
         let server = Server::start(move |count, _| {
-            assert!(count < 100, "a circle of {length} is followed for ever");
+            assert!(count < 100, "a circle of {length} is followed forever");
             let data = json!([{ "key": "a", "value": count }]);
             respond(
                 200,
@@ -145,7 +144,7 @@ async fn cursors_in_a_circle_end_with_an_error() {
 #[tokio::test]
 async fn new_cursors_without_items_end_with_an_error() {
     let server = Server::start(|count, _| {
-        assert!(count < 5_000, "empty pages are followed for ever");
+        assert!(count < 5_000, "empty pages are followed forever");
         respond(
             200,
             json!({ "values": [], "nextPageToken": format!("t{count}") }),
@@ -166,7 +165,7 @@ async fn new_cursors_without_items_end_with_an_error() {
     );
 
     let server = Server::start(|count, _| {
-        assert!(count < 5_000, "empty pages are followed for ever");
+        assert!(count < 5_000, "empty pages are followed forever");
         respond(200, json!({ "data": [], "cursor": format!("t{count}") }))
     })
     .await;
@@ -181,7 +180,7 @@ async fn new_cursors_without_items_end_with_an_error() {
     );
 }
 
-/// Pages that lack a few items, or all of them, are no fault: Jira cuts a page before it filters it.
+/// Pages may lack some or all items, because Jira cuts a page before it filters it.
 #[tokio::test]
 async fn some_empty_pages_are_followed() {
     let server = Server::start(|count, _| {
@@ -253,7 +252,7 @@ async fn text_that_was_cut_inside_a_surrogate_pair_is_read() {
     assert_eq!(item.value, seen);
     assert_eq!(storage.get::<String>("a").await.unwrap().unwrap(), seen);
 
-    // An error's message too: it names what to do.
+    // An error's message too, since it names the fix.
     let body = format!(r#"{{"errorMessages":[{CUT}]}}"#);
     let server = Server::in_turn(vec![respond(400, json!(null)).text(&body)]).await;
     let (client, _came) = jira(&server).await;

@@ -1,5 +1,4 @@
-//! Whose token a page's call brings: where the token alone names the tenant, it is used only when it
-//! is proven to be this installation's.
+//! A token in a page's call is used only once it is proven to belong to the call's installation.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +9,7 @@ use forge_remote::testing::{ApiResponse, Harness, HarnessCall};
 use forge_remote::token::MemoryTokens;
 use serde_json::{Value, json};
 
-/// The installation under attack.
+/// The attacked installation.
 const VICTIM: &str = "0a3a7799-0000-4000-a000-000000000001";
 const DETAILS: &str = "GET /forge/installation/v1/";
 
@@ -27,7 +26,7 @@ async fn save(call: Invocation, token: SystemToken) -> Json<String> {
     )
 }
 
-/// Where nobody in the handler asks for the header's presence.
+/// A handler that does not require the header.
 #[endpoint(auth = system)]
 async fn save_if(call: Invocation, token: Option<SystemToken>) -> Json<String> {
     let Some(token) = token else {
@@ -103,7 +102,7 @@ fn app() -> App {
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
 
-/// A page's call for the victim's installation, with the token of another installation.
+/// Returns a page's call for the victim's installation, with another installation's token.
 fn attack(harness: &Harness, key: &str) -> HarnessCall {
     let own = harness.platform().oauth_token();
     let call = harness.call(key).fit(|fit| fit.installation(VICTIM));
@@ -118,7 +117,7 @@ fn lines(harness: &Harness, start: &str) -> usize {
         .count()
 }
 
-/// GraphQL and the licence API answer whoever comes with a token.
+/// Adds GraphQL and licence APIs that accept any token.
 fn answer_all(harness: &Harness) {
     harness.platform().apis().respond(|call| {
         let mine = call.path == "/graphql" || call.path.ends_with("/license");
@@ -162,7 +161,7 @@ async fn the_installations_own_token_works_and_is_proven_once() {
     }
     assert_eq!(harness.platform().apis().stored("kvs", "k"), ["secret"]);
     assert_eq!(lines(&harness, DETAILS), 1);
-    // Another token of the same installation is a question of its own.
+    // Another token of the same installation needs another proof.
     let response = harness.call("save").send().await;
     assert_eq!(response.json(), "");
     assert_eq!(lines(&harness, DETAILS), 2);
@@ -203,7 +202,7 @@ async fn an_unanswered_proof_is_an_error_that_is_not_remembered() {
     assert_eq!(call().await.json(), "");
 }
 
-/// Where tokens are kept, a page's call works with the kept one, whatever the page brings.
+/// With a token store, a page's call uses the stored token, whatever the page sends.
 #[tokio::test]
 async fn a_page_gets_the_kept_token() {
     let app = app().token_store(MemoryTokens::new());
@@ -213,7 +212,7 @@ async fn a_page_gets_the_kept_token() {
     for key in ["save", "save-if"] {
         let response = attack(&harness, key).send().await;
         assert_eq!(response.json(), "", "{key}");
-        // `requestRemote` brings none.
+        // `requestRemote` sends no token.
         let call = harness.call(key).fit(|fit| fit.installation(VICTIM));
         let response = call.tokens(Auth::NONE).send().await;
         assert_eq!(
@@ -229,7 +228,7 @@ async fn a_page_gets_the_kept_token() {
     for call in storage {
         assert_eq!(call.request.installation_id.as_deref(), Some(&*ari));
     }
-    // Another installation, of which none is kept: its page's own, once that is proven.
+    // For an installation without a stored token, the page's own token is used once it is proven.
     let response = harness.call("save").send().await;
     assert_eq!(response.json(), "");
     assert_eq!(lines(&harness, DETAILS), 1);
@@ -246,7 +245,7 @@ async fn another_accounts_token_does_not_ask_graphql() {
     let text = response.text();
     assert!(text.contains("not proven"), "{text}");
     assert_eq!(lines(&harness, "POST /graphql"), 0);
-    // The acting user's own works.
+    // The acting user's own token works.
     let response = harness.call("as-user").send().await;
     assert_eq!(response.json(), "");
     assert_eq!(lines(&harness, "POST /graphql"), 1);

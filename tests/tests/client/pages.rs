@@ -1,4 +1,4 @@
-//! Pages as streams: each style, and that nothing is left out.
+//! Page streams follow every paging style and never end early without an error.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,8 @@ use forge_remote_tests::fake_api::{
 };
 use serde_json::json;
 
-/// What a product's client finds in these answers, and what it asked for, without the base.
+/// Returns the items that a product's client reads from these responses, and the requested paths
+/// without their base.
 async fn pages(
     product: impl Fn(&AtlassianClient, &ReceivedCall) -> ProductClient,
     path: &'static str,
@@ -61,7 +62,7 @@ async fn jiras_offsets() {
         ["?limit=2", "?limit=2&startAt=2", "?limit=2&startAt=4"]
     );
 
-    // Neither total nor isLast: a page that isn't full ends it.
+    // Without total and isLast, a page that isn't full is the last.
     let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
             respond(200, json!({ "startAt": 0, "maxResults": 1, "values": [1] })),
@@ -71,7 +72,7 @@ async fn jiras_offsets() {
     .await;
     assert_eq!((found.unwrap(), requests.len()), (vec![1], 2));
 
-    // The same by other names.
+    // The same with other names.
     let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
             respond(
@@ -88,7 +89,7 @@ async fn jiras_offsets() {
     assert_eq!(found.unwrap(), [1, 2, 3]);
     assert_eq!(requests, ["?limit=2", "?limit=2&offset=2"]);
 
-    // The address beside it is the site's, as Jira's dashboards have it: not looked at.
+    // The site's address next to it, as in Jira's dashboards, is ignored.
     let (found, requests) = pages(jira, "/rest/x", |_| {
         let next = "https://site.atlassian.net/rest/x?startAt=1";
         vec![
@@ -107,7 +108,7 @@ async fn jiras_offsets() {
     assert_eq!(requests, ["?limit=2", "?limit=2&startAt=1"]);
 }
 
-/// What ends without a word would pass for the whole: a sync would delete the rest.
+/// A list that ends early without an error would pass for the whole, and a sync would delete the rest.
 #[tokio::test]
 async fn a_list_that_only_seems_to_end_is_an_error() {
     for (first, count) in [
@@ -121,7 +122,7 @@ async fn a_list_that_only_seems_to_end_is_an_error() {
         let error = error.to_string();
         assert!(error.contains("there are more items"), "{first}: {error}");
     }
-    // A bare list goes on by its header.
+    // A bare list continues with the link in its header.
     let (found, requests) = pages(jira, "/rest/x", |_| {
         let link = "<https://site.atlassian.net/rest/x?limit=2&startAt=2>; rel=\"next\"";
         vec![
@@ -203,7 +204,7 @@ async fn confluences_links() {
         ]
     );
 
-    // As Jira Service Management has it: an address of the site, to which no token goes.
+    // As in Jira Service Management: a site's address, to which no token is sent.
     let trap = Server::in_turn(vec![respond(200, json!({}))]).await;
     let link = format!(
         "{}/rest/servicedeskapi/request?start=1&limit=2",
@@ -324,7 +325,7 @@ async fn pages_that_are_none_end() {
     assert_eq!(collect_numbers(worklogs).await.unwrap(), [7]);
 }
 
-/// What `request` finds in the answers, one after the other.
+/// Returns the items that a request reads from these responses, in order, and the requested paths.
 async fn found_by(
     responses: Vec<CannedResponse>,
     make: impl FnOnce(&ProductClient) -> PageStream<u64>,
@@ -339,7 +340,7 @@ async fn found_by(
     (found, requests.collect())
 }
 
-/// It ends where the answer says so, or at an empty page: never at one that is merely short.
+/// A list ends where the response says so or at an empty page, and never at a short page.
 #[tokio::test]
 async fn a_short_page_is_not_the_end() {
     let (found, requests) = pages(jira, "/rest/x", |_| {
@@ -359,7 +360,7 @@ async fn a_short_page_is_not_the_end() {
     assert_eq!(found.unwrap(), [1, 2, 3]);
     assert_eq!(requests.last().unwrap(), "?limit=2&startAt=3");
 
-    // All of a page's items were left out after it was cut: the next is behind it.
+    // All items of a page were removed after it was cut; the next item is on the next page.
     let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
             respond(
@@ -393,7 +394,7 @@ async fn a_short_page_is_not_the_end() {
     );
 }
 
-/// Jira says itself where its next page begins, by an address of the site.
+/// Jira names its next page by an address of the site.
 #[tokio::test]
 async fn jiras_next_page_counts_more_than_what_came() {
     let trap = Server::in_turn(vec![respond(200, json!({}))]).await;
@@ -411,7 +412,7 @@ async fn jiras_next_page_counts_more_than_what_came() {
     assert_eq!(found.unwrap(), [1, 51]);
     assert_eq!(requests, ["?limit=2", "?limit=2&startAt=50&maxResults=50"]);
 
-    // As `worklog/updated` has it: without a position, and with the next place on the last page.
+    // As in `worklog/updated`: without an offset, and with a next page even on the last page.
     let next = |since: u64| format!("{}/rest/x?since={since}", trap.origin);
     let (found, requests) = pages(jira, "/rest/x", |_| {
         vec![
@@ -439,7 +440,7 @@ async fn jiras_next_page_counts_more_than_what_came() {
     assert_eq!(requests, ["?limit=2", "?limit=2&after=7"]);
     assert_eq!(trap.lines(), [""; 0]);
 
-    // A call with a body takes its place there.
+    // In a call with a body, the cursor is in the body.
     let server = Server::in_turn(vec![
         respond(200, json!({ "startAt": 0, "total": 2, "nextPage": "https://a.example/?startAt=1", "values": [1] })),
         respond(200, json!({ "startAt": 1, "total": 2, "values": [2] })),
@@ -477,7 +478,7 @@ async fn jiras_other_cursors() {
     assert_eq!(requests, ["bulk", "bulk?startingAfter=x"]);
 }
 
-/// Each of them has more than it says how to get, or may have.
+/// Each of these responses has or may have more items without a way to get them.
 #[tokio::test]
 async fn what_may_lead_to_more_is_no_end() {
     for (last, word) in [
@@ -508,7 +509,7 @@ async fn what_may_lead_to_more_is_no_end() {
         assert!(matches!(error, ClientError::Unusable { .. }), "{error}");
         assert!(error.to_string().contains(word), "{last}: {error}");
     }
-    // These don't.
+    // These are complete.
     for last in [
         json!({ "values": [1], "total": 1, "nextPageToken": null, "hasNextPage": false }),
         json!({ "values": [1], "total": 5, "isLast": true, "nextSlice": "x" }),
@@ -518,7 +519,7 @@ async fn what_may_lead_to_more_is_no_end() {
         let (found, _) = pages(jira, "/rest/x", |_| vec![respond(200, last.clone())]).await;
         assert_eq!(found.unwrap(), [1], "{last}");
     }
-    // What the call said itself is no way on.
+    // The call's own parameters do not count as a next page.
     let responses = vec![respond(
         200,
         json!({ "values": [1], "createdAfter": "2026" }),
@@ -549,7 +550,7 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
             "api/3/users/search?maxResults=2&startAt=3"
         ]
     );
-    // From where the call begins.
+    // From the call's start.
     let (found, requests) = found_by(vec![bare(&[7]), bare(&[])], |jira| {
         jira.get("/rest/x").query("startAt", 6).pages_by_offset()
     })
@@ -557,7 +558,7 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
     assert_eq!(found.unwrap(), [7]);
     assert_eq!(requests, ["x?startAt=6", "x?startAt=7"]);
 
-    // Otherwise it is an error, short or full or empty, that names the way.
+    // Otherwise a short, full or empty list is an error that names the fix.
     for list in [json!([]), json!([1]), json!([1, 2])] {
         let responses = vec![respond(200, list.clone())];
         let (found, requests) = found_by(responses, |jira| {
@@ -568,7 +569,7 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
         assert_eq!((json!(items), requests.len()), (list, 1));
         assert!(error.to_string().contains("`pages_by_offset`"), "{error}");
     }
-    // A list that doesn't look at `startAt` would go on for ever.
+    // An API that ignores `startAt` would never end.
     let (found, requests) = found_by(vec![bare(&[1, 2])], |jira| {
         jira.get("/rest/field").pages_by_offset()
     })
@@ -577,7 +578,7 @@ async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
     assert_eq!((items.len(), requests.len()), (4, 2));
     assert!(error.to_string().contains("same page again"), "{error}");
 
-    // Those that Jira filters behind the page can't be listed, and aren't.
+    // Lists that Jira filters after cutting the page can't be listed this way, and fail.
     for path in [
         "/rest/api/3/user/search",
         "/rest/api/2/user/assignable/search",

@@ -1,4 +1,4 @@
-//! Calls back to Atlassian: when they are made again, and that each of them ends.
+//! Calls to Atlassian are retried only where that is safe, and every call ends in time.
 
 #![allow(clippy::unwrap_used)]
 
@@ -33,7 +33,7 @@ async fn retry_after_is_obeyed_in_seconds_and_as_a_date() {
     jira.get("/rest/api/3/myself").send().await.unwrap();
     let waits = clock.waits();
     assert!((7.0..=7.5).contains(&waits[0].as_secs_f64()), "{waits:?}");
-    // Of the minute, what the first wait left.
+    // The rest of the minute after the first wait.
     assert!((50.0..=54.5).contains(&waits[1].as_secs_f64()), "{waits:?}");
     assert_eq!(server.lines().len(), 3);
 }
@@ -157,7 +157,7 @@ async fn only_what_may_be_repeated_is() {
         before = server.lines().len();
     }
 
-    // What can't get better isn't tried again.
+    // Permanent errors are not retried.
     for status in [400, 401, 403, 404, 409, 500] {
         let server = Server::in_turn(vec![respond(status, json!({}))]).await;
         let received = scheduled_call_for(&server).await;
@@ -205,7 +205,7 @@ async fn every_call_ends() {
     assert!(error.to_string().contains("can't be reached"), "{error}");
 }
 
-/// The server never heard of it, so it can be made again whatever it is.
+/// A request that never reached the server can always be retried.
 #[tokio::test]
 async fn what_was_never_sent_is_made_again() {
     let server = Server::in_turn(vec![respond(200, json!({}))]).await;
@@ -218,7 +218,7 @@ async fn what_was_never_sent_is_made_again() {
     let text = error.to_string();
     assert!(text.contains("can't be reached after 4 attempts"), "{text}");
     assert_eq!(clock.waits().len(), 3);
-    // A server that hangs up may have done it.
+    // A server that hangs up may have executed the request.
     let server = RawServer::start("", String::new(), 0, true).await;
     let received = came_at(&server).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
@@ -249,14 +249,14 @@ async fn a_calls_retries_are_its_own() {
     }
 }
 
-/// Where a call of the platform's is answered, to which one is made that fails.
+/// The state of handlers that make a failing call.
 #[derive(Clone)]
 struct Outside {
     clock: InstantClock,
     seen: Arc<Mutex<Vec<Duration>>>,
 }
 
-/// Calls with `RetryContext-After: 2`, at once, and then when Forge has hung up.
+/// Makes a failing call at once, and another after Forge has hung up.
 async fn call_out(
     call: &Invocation,
     token: &SystemToken,
@@ -302,12 +302,11 @@ async fn extracted(
     call_out(&call, &token, &outside, &handle).await;
 }
 
-/// While Forge waits, nothing is made again later than that.
+/// While Forge waits, no call is retried after Forge's deadline.
 #[tokio::test]
 async fn retries_end_when_forge_stops_waiting() {
     let server = Server::in_turn(vec![respond(503, json!({})).header("retry-after", "2")]).await;
-    // Seconds that a call waits in all, of which each wait is 2 to 2.5: before the deadline, and
-    // after it.
+    // The total seconds that a call waits, before and after the deadline; each wait is 2 to 2.5 s.
     let all = 18.0..=22.5;
     for (key, within) in [
         ("event", 2.0..=5.0),

@@ -1,4 +1,4 @@
-//! Forge's storage: what is sent, what comes back, and what is refused before.
+//! The storage client sends documented requests, reads their responses, and rejects invalid calls early.
 
 #![allow(clippy::unwrap_used)]
 
@@ -136,7 +136,7 @@ async fn storage_keys_are_checked_before_anything_is_sent() {
 async fn many_keys_go_in_batches_of_25() {
     let server = Server::start(|_, request| {
         let items = request.body.as_array().cloned().unwrap_or_default();
-        assert!(items.len() <= 25, "Atlassian takes no more");
+        assert!(items.len() <= 25, "Atlassian's limit");
         let done = items
             .iter()
             .map(|item| json!({ "key": item["key"], "value": 1 }));
@@ -307,7 +307,7 @@ async fn storage_sends_what_atlassian_documents() {
     assert_eq!(body(), json!([a, b]));
 }
 
-/// What storage knows of an item besides its value.
+/// The metadata that storage returns with an item.
 #[tokio::test]
 async fn items_have_their_times() {
     let fields = json!(["CREATED_AT", "UPDATED_AT", "EXPIRE_TIME"]);
@@ -371,7 +371,7 @@ async fn items_have_their_times() {
         assert_eq!(item.created_at, Some(at(1_753_750_184_233)));
         assert_eq!(item.updated_at, Some(at(1_753_750_200_296)));
         assert_eq!(item.expire_time, Some(ends));
-        // Storage gives it for a while more.
+        // Storage still returns it for a while.
         assert!(item.has_expired(ends) && !item.has_expired(ends - Duration::from_millis(1)));
     }
 }
@@ -399,7 +399,7 @@ async fn nothing_was_there_before() {
     );
 }
 
-/// A sync goes on where it was, instead of doing all of it again.
+/// A sync can resume after the last completed item.
 #[tokio::test]
 async fn a_batch_that_ends_early_says_how_far_it_came() {
     let server = Server::start(|_, request| {
@@ -444,7 +444,7 @@ async fn a_batch_that_ends_early_says_how_far_it_came() {
     let deleted = storage.delete_all(&keys).await.unwrap_err();
     for error in [set, deleted] {
         assert_eq!(ends(&error), expected);
-        // One failed, and of one nothing was said.
+        // One item failed, and one is missing from the response.
         let failed: Vec<_> = error
             .failed_keys
             .iter()
@@ -461,13 +461,13 @@ async fn a_batch_that_ends_early_says_how_far_it_came() {
             text.contains("23 done, 2 failed, 25 perhaps done, 10 not tried"),
             "{text}"
         );
-        // For those who only want to know that it failed.
+        // For callers that only need the failure.
         let error: ClientError = error.into();
         assert!(matches!(error, ClientError::Status(_)), "{error}");
     }
 }
 
-/// One key that can't be read neither passes for missing nor hides the others.
+/// An unreadable key neither passes for missing nor hides the others.
 #[tokio::test]
 async fn keys_that_can_not_be_read_are_an_error() {
     let server = Server::start(|_, _| {
@@ -489,13 +489,13 @@ async fn keys_that_can_not_be_read_are_an_error() {
         .map(|one| one.key.as_str())
         .collect();
     assert_eq!(failed, ["c"]);
-    // An answer came: it isn't a call that was never sent.
+    // There was a response, so the error is not one of an unsent call.
     assert!(
         !matches!(*error.error, ClientError::Invalid { .. }),
         "{error}"
     );
     assert!(error.to_string().contains("INTERNAL"), "{error}");
-    // One that isn't there is deleted.
+    // Deleting a missing key succeeds.
     let deleted = storage.delete_all(["a", "b", "c"]).await.unwrap();
     let done: Vec<&str> = deleted.done.iter().map(|one| one.key.as_str()).collect();
     assert_eq!((done, deleted.failed_keys.len()), (vec!["a", "b"], 1));
@@ -505,7 +505,7 @@ async fn keys_that_can_not_be_read_are_an_error() {
 async fn a_batch_is_split_by_its_size_too() {
     let server = Server::start(|_, request| {
         let bytes = request.body.to_string().len();
-        assert!(bytes <= 4_000_000, "Atlassian takes no more: {bytes}");
+        assert!(bytes <= 4_000_000, "Atlassian's limit: {bytes}");
         respond(
             200,
             json!({ "successfulKeys": request.body, "failedKeys": [] }),
@@ -523,7 +523,7 @@ async fn a_batch_is_split_by_its_size_too() {
     assert_eq!(server.lines().len(), 2);
 }
 
-/// What Atlassian always refuses is refused before.
+/// Changes that Atlassian always rejects are rejected without a request.
 #[tokio::test]
 async fn impossible_changes_are_not_sent() {
     let server = Server::in_turn(vec![respond(200, json!({}))]).await;
@@ -595,7 +595,7 @@ async fn impossible_changes_are_not_sent() {
         assert!(error.to_string().contains(error_text), "{error}");
     }
     assert_eq!(server.lines(), [""; 0]);
-    // The same key of a type and of none are two.
+    // The same key with and without an entity type are two keys.
     let both = storage.batch().set("k", &1).set_entity("e", "k", &2);
     let _ = both.send().await;
     storage

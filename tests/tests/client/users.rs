@@ -1,4 +1,4 @@
-//! Acting for users who aren't there, and whose a token is.
+//! Offline users' tokens are exchanged once, cached, and used only for their installation and product.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use forge_remote_tests::fake_api::{
 use forge_remote_tests::jws::b64;
 use serde_json::{Value, json};
 
-/// The exchange's answer.
+/// Returns the exchange's response.
 fn exchanged(token: &str, ttl: u64) -> CannedResponse {
     let outcome =
         json!({ "success": true, "errors": null, "authToken": { "token": token, "ttl": ttl } });
@@ -57,7 +57,7 @@ async fn a_users_token_is_exchanged_once_for_all_and_kept() {
         format!("Bearer {}", received.system.expose_secret())
     );
 
-    // Until its real end, less a margin.
+    // Until its expiry, less a margin.
     clock.advance(Duration::from_secs(3600 - 61));
     let again = jira
         .impersonate(&received.system, "account-1")
@@ -71,7 +71,7 @@ async fn a_users_token_is_exchanged_once_for_all_and_kept() {
         .unwrap();
     assert_eq!(next.expose_secret(), "user-token-1");
 
-    // What was forgotten is exchanged anew, and only that.
+    // Only the forgotten token is exchanged again.
     jira.forget("somebody-else");
     jira.impersonate(&received.system, "account-1")
         .await
@@ -84,7 +84,7 @@ async fn a_users_token_is_exchanged_once_for_all_and_kept() {
         .unwrap();
     assert_eq!(anew.expose_secret(), "user-token-2");
 
-    // Another user, product, or token is another exchange.
+    // Another user, product or token needs another exchange.
     jira.impersonate(&received.system, "account-2")
         .await
         .unwrap();
@@ -95,13 +95,13 @@ async fn a_users_token_is_exchanged_once_for_all_and_kept() {
         .unwrap();
     let context = server.requests()[4].body["variables"]["input"]["contextIds"][0].clone();
     assert_eq!(context, format!("ari:cloud:confluence::site/{SITE}"));
-    // The platform's tokens of an installation are all as good.
+    // The platform's tokens of one installation are interchangeable.
     let other = received.again().await;
     jira.impersonate(&other.system, "account-1").await.unwrap();
     assert_eq!(server.lines().len(), 5);
 }
 
-/// Forge's own tokens of an installation are all as good: a new one needs no new exchange.
+/// Forge's tokens of one installation are interchangeable, so a new one needs no new exchange.
 #[tokio::test]
 async fn a_new_token_of_forges_needs_no_new_exchange() {
     let server = Server::start(|count, request| {
@@ -122,7 +122,7 @@ async fn a_new_token_of_forges_needs_no_new_exchange() {
     assert_eq!(first.expose_secret(), same.expose_secret());
     assert_eq!(server.lines().len(), 1);
 
-    // A page can send what it likes as the app's token: it gets no user's token for that.
+    // A page can send anything as the system token, and gets no user's token for it.
     let forged = schedule.from_page("anything-at-all").await;
     let error = failed(jira.impersonate(&forged.system, "account").await);
     assert!(error.to_string().contains("not proven"), "{error}");
@@ -131,12 +131,12 @@ async fn a_new_token_of_forges_needs_no_new_exchange() {
         "Bearer anything-at-all"
     );
     assert!(server.lines()[1].contains("/forge/installation/v1/"));
-    // Nor does it spoil what the others have.
+    // Nor does it invalidate the tokens of others.
     let same = jira.impersonate(&next.system, "account").await.unwrap();
     assert_eq!(first.expose_secret(), same.expose_secret());
     assert_eq!(server.lines().len(), 2);
 
-    // And so can whoever calls a web trigger.
+    // The same holds for callers of a web trigger.
     let forged = schedule.from_anybody("something-else").await;
     let error = failed(jira.impersonate(&forged.system, "account").await);
     assert!(error.to_string().contains("not proven"), "{error}");
@@ -144,7 +144,7 @@ async fn a_new_token_of_forges_needs_no_new_exchange() {
     assert_eq!(first.expose_secret(), same.expose_secret());
     assert_eq!(server.lines().len(), 3);
 
-    // Another installation's is refused before anything is sent.
+    // Another installation's token is rejected before anything is sent.
     let error = failed(jira.impersonate(&page.system, "account").await);
     assert!(matches!(error, ClientError::WrongToken { .. }), "{error}");
     assert_eq!(server.lines().len(), 3);
@@ -217,7 +217,7 @@ async fn a_token_is_used_for_its_own_installation_and_product() {
     assert_eq!(stored.unwrap(), Some(1));
 }
 
-/// Named from one's own database.
+/// An installation that the app names from its own database.
 #[tokio::test]
 async fn a_site_is_an_installation_by_what_one_knows() {
     let server = Server::in_turn(vec![respond(200, json!({ "key": "k", "value": 1 }))]).await;
@@ -258,7 +258,7 @@ async fn a_site_is_an_installation_by_what_one_knows() {
     assert_eq!(server.lines().len(), 2);
 }
 
-/// A token as JWTs are, which ends so many seconds from now.
+/// Returns a JWT that expires this many seconds from now.
 fn ending_in(seconds: u64) -> String {
     let ends = SystemTime::now() + Duration::from_secs(seconds);
     let ends = ends.duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -268,7 +268,7 @@ fn ending_in(seconds: u64) -> String {
 
 #[tokio::test]
 async fn a_users_token_is_kept_until_its_earliest_end() {
-    // It has been handed out before, and has less to live than a new one.
+    // The exchange returned an older token, whose remaining lifetime is shorter.
     let server = Server::start(|_, _| exchanged(&ending_in(600), 3600)).await;
     let received = scheduled_call_for(&server).await;
     let clock = InstantClock::default();
@@ -283,7 +283,7 @@ async fn a_users_token_is_kept_until_its_earliest_end() {
     jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(server.lines().len(), 2);
 
-    // A machine that slept: only the wall clock went on.
+    // After the machine slept, only the wall clock has advanced.
     let asleep = Asleep::default();
     let jira = instant_client(&server)
         .clock(asleep.clone())
@@ -296,7 +296,7 @@ async fn a_users_token_is_kept_until_its_earliest_end() {
     assert_eq!(server.lines().len(), 4);
 }
 
-/// A clock whose wall goes on alone.
+/// A clock of which only the wall time advances.
 #[derive(Clone, Debug, Default)]
 struct Asleep(Arc<Mutex<Duration>>);
 
@@ -314,7 +314,7 @@ impl Clock for Asleep {
     }
 }
 
-/// An exchange from before `forget` leaves nothing behind, and doesn't end a newer one.
+/// An exchange that began before `forget` caches nothing and does not replace a newer one.
 #[tokio::test]
 async fn what_was_forgotten_does_not_come_back() {
     let (gate, mut request_count) = (Arc::new(tokio::sync::Semaphore::new(0)), 0);
@@ -340,7 +340,7 @@ async fn what_was_forgotten_does_not_come_back() {
     let new = jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(new.expose_secret(), "user-1");
     gate.add_permits(1);
-    // Who waited for it has it; nobody else.
+    // Only its own waiters get its token.
     assert_eq!(old.await.unwrap().expose_secret(), "user-0");
     let next = jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(next.expose_secret(), "user-1");
@@ -370,7 +370,7 @@ async fn a_token_that_is_refused_is_exchanged_anew() {
     jira.impersonate(&received.system, "bystander")
         .await
         .unwrap();
-    // At once, another would fare no better: a scope is missing, say.
+    // An immediate further exchange would not help, for example if a scope is missing.
     jira.as_user(&user).get("/rest/x").send().await.unwrap_err();
     jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(exchanges(), 2);
@@ -385,7 +385,7 @@ async fn a_token_that_is_refused_is_exchanged_anew() {
     assert_ne!(anew.expose_secret(), user.expose_secret());
 }
 
-/// The hint names what the app hasn't declared.
+/// The hint names the missing declaration.
 #[tokio::test]
 async fn an_app_that_declares_no_impersonation_is_told_so() {
     let failure = json!({ "success": false, "errors": [{ "message": "no" }], "authToken": null });
@@ -408,7 +408,7 @@ async fn an_app_that_declares_no_impersonation_is_told_so() {
         error.contains("`App::impersonation_scopes`") && error.contains("declares no scopes"),
         "{error}"
     );
-    // Without an app there is nothing to know.
+    // Without an app, the declared scopes are unknown.
     let error = failed(
         instant_client(&server)
             .jira(&received.call)

@@ -1,4 +1,4 @@
-//! An app that calls back, whole: under the test kit, whose platform plays the APIs.
+//! A whole app calls every API under the test kit, whose platform fakes the APIs.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,7 +10,7 @@ use forge_remote::{handler, path};
 use forge_remote_tests::jws::unique_id;
 use serde_json::{Value, json};
 
-/// Everything a handler can call.
+/// A handler that makes every kind of call.
 #[endpoint(auth = [system, user], scopes = ["read:jira-work", "storage:app"])]
 async fn everything(
     call: Invocation,
@@ -139,7 +139,7 @@ async fn a_handler_calls_everything() {
             .any(|call| call.as_user.as_deref() == Some("another-account"))
     );
 
-    // Another installation has a storage of its own.
+    // Another installation has separate storage.
     let other = "0a3a7799-53ae-4a5b-9e7e-03338980abb5";
     let response = harness
         .call("everything")
@@ -179,7 +179,7 @@ async fn background_work_calls_with_a_kept_token() {
     assert_eq!(titles, ["A local page", "One", "Two", "Three"]);
 }
 
-/// Where the stand-ins play a product.
+/// Returns the base URL of a faked product.
 fn base(harness: &Harness, product: &str) -> String {
     let fit = harness.platform().fit();
     let contexts = fit.claims()["app"]["installation"]["contexts"].as_array();
@@ -250,7 +250,7 @@ async fn no_test_reaches_atlassian() {
     for error in errors(without.call("why-not").send().await.json()) {
         assert!(error.contains("stay on this machine"), "{error}");
     }
-    // The stand-ins play no Bitbucket, and no test reaches the true one.
+    // The fake APIs do not include Bitbucket, and no test reaches the real one.
     let errors = errors(with.call("why-not").send().await.json());
     assert!(errors[0].contains("answered 501"), "{}", errors[0]);
     assert!(errors[1].contains("stay on this machine"), "{}", errors[1]);
@@ -270,7 +270,7 @@ async fn local_tokens_stay_out_of_the_apps_store() {
     assert!(!file.exists());
 }
 
-/// Whatever comes first in the list of what the app is installed in.
+/// Whatever the first context of the installation is.
 #[tokio::test]
 async fn a_site_is_found_behind_a_product_without_one() {
     let harness = Harness::new(
@@ -294,7 +294,7 @@ async fn which_site(call: Invocation) -> Json<[Option<String>; 2]> {
     Json(sites.map(|one| one.cloud_id().map(str::to_owned)))
 }
 
-/// Odd bodies are refused by the stand-ins, or kept: none ends them.
+/// The fake APIs reject or accept invalid bodies, and keep serving.
 #[tokio::test]
 async fn the_stand_ins_take_odd_bodies() {
     let harness = Harness::with_apis(app()).await.unwrap();

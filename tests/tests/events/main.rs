@@ -1,5 +1,4 @@
-//! Events from outside: each body that Forge sends reaches its type, repetitions are told, and what
-//! may be missing may be missing.
+//! Every event body that Forge sends reaches its type, with optional fields missing and retries marked.
 
 #![allow(clippy::unwrap_used)]
 
@@ -102,7 +101,7 @@ fn app() -> App {
     App::new().remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
 
-/// One for all tests: its key takes a while to make.
+/// Returns the harness that all tests share, since its key is slow to generate.
 fn harness() -> Harness {
     static HARNESS: LazyLock<Harness> = LazyLock::new(|| Harness::new(app()).unwrap());
     HARNESS.clone()
@@ -119,7 +118,7 @@ async fn no_body_is_an_empty_one_only_where_nothing_is_known_of_it() {
     assert_eq!(send("weekly", "").await, (200, json!({})));
     assert_eq!(send("widget", "").await, (200, json!({})));
     assert_eq!(send("farewell", "").await.0, 200);
-    // As it is, and in another type's clothes: there is nothing to misread.
+    // With its content type and with another.
     let response = harness().call("tidy").body("");
     let response = response.header("content-type", "text/plain").send().await;
     assert_eq!(response.status(), 200);
@@ -209,7 +208,7 @@ async fn a_life_cycle_event_says_where_and_with_what() {
     assert_eq!(seen[0], "00000000-0000-4000-a000-000000000003");
     assert_eq!(seen[1][0], json!(["read:jira-work"]));
     assert!(seen[1][1]["fetch"].is_object(), "{seen}");
-    // The page's own example of an installation, and one that is none.
+    // The page's example of an installation, and an invalid one.
     let body =
         json!({ "id": "x", "app": null, "environment": "odd", "permissions": [], "more": true });
     let rest = json!({ "environment": "odd", "more": true, "permissions": [] });
@@ -224,7 +223,7 @@ async fn a_repetition_is_one_whatever_its_count() {
     let body = |context: Value| json!({ "body": {}, "retryContext": context }).to_string();
     let window = json!({ "startTime": "2026-01-01T12:00:00Z", "remainingTimeMs": 86_000_000 });
     for (context, expected) in [
-        // Forge's own faults aren't counted.
+        // Forge's own faults are not counted.
         (
             json!({ "retryCount": 0, "retryReason": "FUNCTION_PLATFORM_UNKNOWN_ERROR", "retentionWindow": window }),
             json!([
@@ -252,7 +251,7 @@ async fn a_repetition_is_one_whatever_its_count() {
     }
     let first = send("import", r#"{"body":{}}"#).await.1;
     assert_eq!(first[0], false);
-    // In the wrapper that a page shows, beside a `null` in the other place.
+    // In the wrapper that a page documents, beside a `null` in the other place.
     let wrapped = json!({ "retryContext": null, "payload": { "body": {}, "retryContext": { "retryCount": 1 } } });
     assert_eq!(send("import", wrapped.to_string()).await.1[0], true);
     let mut made = RetryContext::default();

@@ -1,5 +1,4 @@
-//! Every kind from outside: what Forge sends reaches the function with its types, what it returns
-//! reaches Forge, and the manifest has the module.
+//! Every kind's handler receives what Forge sends, returns what Forge reads, and is in the manifest.
 
 #![allow(clippy::unwrap_used)]
 
@@ -36,7 +35,7 @@ struct Issue {
 
 const CREATED: &str = "avi:jira:created:issue";
 
-/// Answers what it saw, so that a test can look at it; Forge doesn't.
+/// Returns what it saw, for the tests; Forge ignores the response.
 #[trigger(
     events = [CREATED, "avi:jira:deleted:issue"],
     filter = "event.issue.fields.project.key == 'DEV'",
@@ -385,7 +384,7 @@ async fn an_event_is_told_apart_by_its_type_bare_and_wrapped_with_its_repetition
         )
     );
 
-    // Chunked, by a body of unknown length, the same.
+    // The same for a chunked body of unknown length.
     let life =
         json!({ "eventType": "avi:forge:upgraded:app", "id": "x", "app": { "version": "5.2.0" } });
     assert_eq!(
@@ -423,7 +422,7 @@ async fn a_body_that_cant_be_read_says_why_and_never_reaches_the_handler() {
             "application/x-www-form-urlencoded",
             400,
         ),
-        // Without an object there are no inputs for the app's own type.
+        // Without an object, the app's own type has no inputs.
         ("log-time", "[]", "application/json", 422),
         (
             "log-time",
@@ -560,7 +559,7 @@ async fn a_web_trigger_takes_the_request_and_its_description() {
     assert_eq!(passed_on["body"], "POST raw Some(\"2\") ");
 }
 
-/// A call of a handler's, with another method and another path.
+/// Sends a handler's call with another method and path.
 async fn elsewhere(
     harness: &Harness,
     key: &str,
@@ -599,17 +598,17 @@ async fn a_web_trigger_answers_every_method_on_its_path_and_below() {
             "{path}"
         );
     }
-    // The bytes that were sent, text or not.
+    // The sent bytes, valid text or not.
     let (_, response) = elsewhere(&harness, "echo", "POST", "/echo/x", b"\xff\x00").await;
     assert_eq!(response["body"], "POST [ff, 00] None /x");
-    // What looks like a description, but can't be one, is a body.
+    // A body that resembles a description, but can't be one, stays a body.
     let faked = br#"{"method":"GET","headers":{},"path":"/x"}"#;
     let (_, response) = elsewhere(&harness, "echo", "POST", "/echo/x", faked).await;
     assert!(
         response["body"].as_str().unwrap().starts_with("POST {"),
         "{response}"
     );
-    // A path that only begins alike is nobody's, and another handler has its method alone.
+    // A path with the same prefix has no handler, and another handler has only its own method.
     for (path, status) in [("/echoes", 404), ("/follow/x", 404), ("/urgent", 405)] {
         assert_eq!(
             elsewhere(&harness, "echo", "GET", path, b"").await.0,
@@ -617,7 +616,7 @@ async fn a_web_trigger_answers_every_method_on_its_path_and_below() {
             "{path}"
         );
     }
-    // Nor is it open to anybody.
+    // It still requires a token.
     let unsigned =
         forge_remote::http::Request::get("/echo/x").body(forge_remote::axum::body::Body::empty());
     let response = harness
@@ -735,7 +734,7 @@ async fn the_hooks_of_a_move_have_their_paths_methods_and_final_failures() {
             .1,
         json!("57500")
     );
-    // Which module its token names isn't documented; that no user is in it, is.
+    // It is documented that the token names no user, but not which module it names.
     let call = || {
         harness
             .call("start")
@@ -772,7 +771,7 @@ async fn a_users_token_reaches_what_the_platform_calls_for_a_user_and_no_browser
         .send()
         .await;
     assert_eq!(from_a_page.status(), 401);
-    // What has no user at all refuses one from anywhere.
+    // A handler that never has a user rejects every token with one.
     let event = harness
         .call("follow")
         .fit(|fit| fit.set("/principal", "557058:x".into()));
@@ -787,11 +786,11 @@ async fn a_token_of_a_hand_written_module_is_taken_where_that_is_the_only_one() 
         call.fit(|fit| fit.module("core:endpoint", module)).send()
     };
     for key in ["render", "widget", "overview"] {
-        // The endpoint's own, and the page's that only the manifest knows.
+        // The endpoint's own token, and the token of a page that only the manifest knows.
         for module in [key, "notes", "numbers"] {
             assert_eq!(call(key, module).await.status(), 200, "{module} at {key}");
         }
-        // Another handler's endpoint, another's module, none at all.
+        // Another handler's endpoint, another's module, or neither.
         for module in ["follow", "follow-trigger", "data-residency", "triage", ""] {
             assert_eq!(call(key, module).await.status(), 401, "{module} at {key}");
         }
@@ -801,7 +800,7 @@ async fn a_token_of_a_hand_written_module_is_taken_where_that_is_the_only_one() 
             .fit(|fit| fit.module("core:endpoint", key).without("/app/module/key"));
         assert_eq!(nothing.send().await.status(), 401, "{key}");
     }
-    // What has a module of its own takes its two keys alone.
+    // A handler with its own module accepts only its two keys.
     let body = json!({ "queueName": "imports", "body": {} });
     for (module, status) in [("import", 200), ("import-consumer", 200), ("notes", 401)] {
         let call = harness.call("import").json(&body);
@@ -810,7 +809,7 @@ async fn a_token_of_a_hand_written_module_is_taken_where_that_is_the_only_one() 
     }
 }
 
-/// `UPDATE_GOLDEN=1` writes the result anew. `.ci/conformance` has Atlassian validate it.
+/// `UPDATE_GOLDEN=1` rewrites the result. `.ci/conformance` runs Atlassian's validation on it.
 #[test]
 fn every_kind_has_its_module_in_the_manifest() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds");
@@ -827,7 +826,7 @@ fn every_kind_has_its_module_in_the_manifest() {
     assert_eq!(compare(again.value(), &wanted), []);
     assert_eq!(again.merged_with(&wanted, None).unwrap(), after);
 
-    // Without its handlers, nothing of theirs stays but what was hand-written.
+    // Without the handlers, only hand-written entries remain.
     let nothing = DesiredManifest {
         remotes: wanted.remotes.clone(),
         ..DesiredManifest::default()
@@ -871,7 +870,7 @@ fn an_events_scopes_follow_from_either_of_its_sets() {
     let mut bare = current.clone();
     bare.scopes.clear();
     bare.alternatives.clear();
-    // Those of events in object form follow as well.
+    // The same for events in object form.
     let versions = |event: &&&str| event.ends_with(":version");
     assert_eq!(bare.events.keys().filter(versions).count(), 2);
     bare.events.retain(|event, _| !versions(&event));
@@ -880,13 +879,13 @@ fn an_events_scopes_follow_from_either_of_its_sets() {
     let mut expected = granular.map(str::to_owned);
     expected.sort();
     assert_eq!(names(&bare, &granular), expected);
-    // Half of a set is none.
+    // Half of a set is not enough.
     assert_eq!(names(&bare, &granular[..2]), ["read:jira-work"]);
     bare.granular = true;
     assert_eq!(names(&bare, &[]), expected);
 }
 
-/// The golden manifest with another trigger under `follow-trigger`'s and `versions-trigger`'s keys.
+/// Returns the golden manifest with other events under one of the trigger keys.
 fn with_events(key: &str, events: &str) -> (ManifestFile, String) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
     let text = fs::read_to_string(&golden).unwrap();
@@ -924,7 +923,7 @@ fn events_in_the_other_form_that_mean_the_same_stay() {
     assert_eq!(compare(file.value(), &wanted), []);
     assert_eq!(file.merged_with(&wanted, None).unwrap(), text);
 
-    // And back: names for what the code has in objects. Without a filter an object says no more.
+    // The reverse: names for events that the code declares as objects without a filter.
     const INSTALLED: &str = "      events:
         - {eventType: avi:forge:installed:app, filter: {ignoreSelf: false}}
         - {eventType: avi:forge:upgraded:app, filter: {ignoreSelf: false}}
@@ -956,7 +955,7 @@ fn events_in_the_other_form_that_mean_the_same_stay() {
 fn a_page_that_names_a_handler_it_cant_call_is_told() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
     let golden = fs::read_to_string(golden).unwrap();
-    // Something to report, so that there is a report.
+    // A difference, so that there is a report.
     let text = golden.replace("interval: hour", "interval: day");
     let page = |endpoint: &str| {
         let text = text.replace(
@@ -1016,12 +1015,12 @@ remotes:
     );
 }
 
-/// Atlassian's schema knows no module that names an endpoint and isn't written here somehow. Set
-/// `FORGE_MANIFEST_PACKAGE` to the folder of `@forge/manifest`; `.ci/conformance` does.
+/// Every module with an endpoint in Atlassian's schema has an attribute here. The test needs
+/// `FORGE_MANIFEST_PACKAGE`, the folder of `@forge/manifest`, which `.ci/conformance` sets.
 #[test]
 fn every_module_of_atlassians_schema_that_takes_an_endpoint_is_here() {
     let Some(package) = std::env::var_os("FORGE_MANIFEST_PACKAGE") else {
-        println!("left out: FORGE_MANIFEST_PACKAGE names no folder of @forge/manifest");
+        println!("skipped: FORGE_MANIFEST_PACKAGE names no folder of @forge/manifest");
         return;
     };
     let schema = PathBuf::from(package).join("out/schema/manifest-schema.json");
@@ -1045,10 +1044,10 @@ fn every_module_of_atlassians_schema_that_takes_an_endpoint_is_here() {
         .map(|(module_type, place)| (module_type.to_owned(), place))
         .collect();
     let missing: Vec<_> = found.difference(&here).collect();
-    assert!(missing.is_empty(), "no attribute is there for {missing:?}");
+    assert!(missing.is_empty(), "no attribute exists for {missing:?}");
     let gone: Vec<_> = here.difference(&found).collect();
     assert!(gone.is_empty(), "Atlassian's schema has no {gone:?}");
-    // And the docs name each type: in the table, pages in a list.
+    // The docs name each type: in the table, and pages in a list.
     let table = include_str!("../../../forge-remote/src/kinds/mod.rs");
     let pages = include_str!("../../../forge-remote/src/kinds/pages.md");
     for (module_type, place) in &here {
@@ -1108,8 +1107,8 @@ fn places<'a>(
     above.pop();
 }
 
-/// Every row of the table has a handler here, and the module that each handler declares is the one
-/// of its row: its type, and the place where it names the endpoint.
+/// Every row of the table has a handler here. The module that the handler declares has the row's
+/// type and names its endpoint where the row says.
 #[test]
 fn every_row_of_the_table_is_what_its_kind_declares() {
     let registry = Registry::linked();
@@ -1138,7 +1137,7 @@ fn every_row_of_the_table_is_what_its_kind_declares() {
     );
 }
 
-/// What the options write to the manifest is where their row says, as the build script reads it.
+/// The options write their properties where the row says, which the build script reads.
 #[test]
 fn options_that_are_properties_of_the_module_are_named_by_their_row() {
     let registry = Registry::linked();

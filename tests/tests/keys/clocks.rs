@@ -1,4 +1,4 @@
-//! Clocks that are set, and machines that sleep.
+//! Keys age and tokens stay expired although the clock is set or the machine sleeps.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,19 +22,19 @@ async fn warm() -> TestApp {
     app
 }
 
-/// A token as Forge signs it at this time.
+/// Returns a token that Forge issues at this time.
 fn issued(at: SystemTime) -> String {
     Fit::backend(at, "tick").token()
 }
 
-/// While a virtual machine sleeps, nothing elapses: its keys are old all the same.
+/// Keys age while a virtual machine sleeps, although its monotonic clock stands still.
 #[tokio::test]
 async fn keys_age_while_the_machine_sleeps() {
     let app = warm().await;
     app.source
         .set_response(JwksResponse::Keys(key_set(&[second().jwk(SECOND_KID)])));
     app.clock.set(app.now() + 19 * HOUR);
-    // The first call past the end of the set's life waits for a new one.
+    // The first call after the set's expiry waits for a new one.
     assert_eq!(app.status(&issued(app.now())).await, 401);
     assert!((2..=3).contains(&app.source.requests()));
     let fit = app.fit().head("kid", SECOND_KID);
@@ -42,13 +42,13 @@ async fn keys_age_while_the_machine_sleeps() {
         .await
         .unwrap();
 
-    // With the source down, the limit on stale keys holds as well.
+    // With the source down, the limit on stale keys applies too.
     app.source.down().await;
     app.clock.set(app.now() + 25 * HOUR);
     assert_eq!(app.status(&issued(app.now())).await, 503);
 }
 
-/// A token that has expired stays expired when the clock is set back, and good ones stay good.
+/// After the clock is set back, expired tokens stay expired and valid tokens stay valid.
 #[tokio::test]
 async fn a_clock_that_is_set_back() {
     let app = warm().await;
@@ -67,33 +67,33 @@ async fn a_clock_that_is_set_back() {
         assert_eq!(app.status(&spent).await, 401, "{back:?} back: replayed");
         assert_eq!(app.status(&issued(truth)).await, 200, "{back:?} back");
     }
-    // Time goes on by the monotonic clock: also hours later.
+    // The monotonic clock still counts, also hours later.
     let late = issued(start + 10 * MINUTE);
     app.clock.advance(2 * HOUR);
     let truth = start + 10 * MINUTE + 2 * HOUR;
     assert_eq!(app.status(&late).await, 401);
-    // A good token is let in although the monotonic clock's part is not counted in full.
+    // A valid token is accepted although the monotonic clock is not counted in full.
     assert_eq!(
         app.status(&issued(truth - Duration::from_secs(5))).await,
         200
     );
 }
 
-/// A clock that was ahead for a time leaves nothing behind: corrected, it refuses no good token.
+/// Once a clock that was ahead is corrected, every valid token is accepted.
 #[tokio::test]
 async fn a_clock_that_was_ahead() {
     let app = warm().await;
     let truth = app.now();
     for ahead in [MINUTE, HOUR, 30 * HOUR] {
         app.clock.set(truth + ahead);
-        // By this clock the platform's tokens have expired.
+        // By this clock, the platform's tokens have expired.
         assert_eq!(app.status(&issued(truth)).await, 401, "{ahead:?} ahead");
         app.clock.set(truth);
         assert_eq!(app.status(&issued(truth)).await, 200, "after {ahead:?}");
     }
 }
 
-/// Forge's clock may be a little ahead of this machine's: that is no reason to refuse the next token.
+/// A token from the near future is accepted, and later tokens too.
 #[tokio::test]
 async fn tokens_from_the_near_future() {
     let app = warm().await;
@@ -102,7 +102,7 @@ async fn tokens_from_the_near_future() {
         let token = issued(now + Duration::from_secs(ahead));
         assert_eq!(app.status(&token).await, 200, "{ahead} s ahead");
     }
-    // One with a short rest of its life, issued before.
+    // An older token with little time left.
     let token = issued(now - Duration::from_secs(20));
     assert_eq!(app.status(&token).await, 200);
 }

@@ -1,5 +1,4 @@
-//! The key-set source misbehaves before the app has any keys: nobody is let in, everybody is told
-//! to try again, and it heals by itself.
+//! Without any keys, an app answers 503 while its source misbehaves, and recovers automatically.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -15,10 +14,10 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-/// Whoever has to wait for keys waits less than Forge does: 5 seconds.
+/// Time limit for a call that waits for keys, below Forge's 5 seconds.
 const FORGES_PATIENCE: Duration = Duration::from_millis(4800);
 
-/// The answer to a call while there are no keys.
+/// Checks that this is the response to a call while there are no keys.
 fn is_unavailable(response: &HttpResponse) -> Result<(), String> {
     if response.status != 503 {
         return Err(format!(
@@ -44,8 +43,8 @@ fn is_unavailable(response: &HttpResponse) -> Result<(), String> {
     Ok(())
 }
 
-/// Misbehaviour, by name. Each has the right keys in it, wherever that is possible: they must not
-/// be taken all the same.
+/// Returns misbehaviour by name. Each response contains the right keys if possible, which must not be
+/// used.
 fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
     let keys = published();
     let good = keys.to_string();
@@ -54,7 +53,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
     let text = |body: &str| JwksResponse::json(body);
     let raw = |text: String| JwksResponse::Bytes(text.into_bytes());
 
-    // Slow.
+    // Slow responses.
     case(
         "slow",
         JwksResponse::Late(
@@ -73,7 +72,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
     case("resetting", JwksResponse::Reset);
     case("resetting inside", JwksResponse::ResetInside(keys.clone()));
     case("cut inside", JwksResponse::CutInside(keys.clone()));
-    case("closing without a word", JwksResponse::Bytes(Vec::new()));
+    case("closing without a response", JwksResponse::Bytes(Vec::new()));
     case(
         "cut inside a chunk",
         raw(format!(
@@ -152,7 +151,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
             "HTTP/1.1 200 OK\r\nLocation: {elsewhere}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}"
         )),
     );
-    // What isn't a key set.
+    // Bodies that are not a key set.
     case(
         "HTML",
         JwksResponse::Text(
@@ -221,7 +220,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
         "keys twice",
         text(&format!("{{\"keys\":[],\"keys\":{}}}", keys["keys"])),
     );
-    // Huge and deep.
+    // Huge and deep bodies.
     let blanks = " ".repeat(2 * 1024 * 1024);
     case("huge", text(&format!("{blanks}{good}")));
     case("huge behind", text(&format!("{good}{blanks}")));
@@ -259,7 +258,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
     cases
 }
 
-/// One source that misbehaves from the start, then doesn't.
+/// Tests a source that misbehaves from the start and then recovers.
 async fn cold(response: JwksResponse) -> Result<(), String> {
     let app = TestApp::with(response, |app| app).await;
     let fit = app.fit();
@@ -268,9 +267,9 @@ async fn cold(response: JwksResponse) -> Result<(), String> {
     let took = started.elapsed();
     is_unavailable(&response)?;
     if took > FORGES_PATIENCE {
-        return Err(format!("the answer took {took:?}"));
+        return Err(format!("the response took {took:?}"));
     }
-    // A bad token isn't let in either, nor one that is no token at all.
+    // An invalid token is not accepted either.
     let response = app.send(&app.tick("rubbish")).await?;
     if ![401, 503].contains(&response.status) {
         return Err(format!("{} for a bad token", response.status));
@@ -290,7 +289,7 @@ async fn cold(response: JwksResponse) -> Result<(), String> {
         return Err("the handler ran".into());
     }
 
-    // It gets well.
+    // The source recovers.
     app.source.set_response(JwksResponse::Keys(published()));
     app.clock.advance(Duration::from_secs(10));
     app.until_status(200).await?;
@@ -342,7 +341,7 @@ async fn a_source_that_is_down() {
     app.until_status(200).await.unwrap();
 }
 
-/// Nobody has to call for it to heal.
+/// The app recovers without any call.
 #[tokio::test]
 async fn it_heals_without_requests() {
     let app = TestApp::with(JwksResponse::Text(500, "text/plain", "no".into()), |app| {
@@ -376,7 +375,7 @@ async fn until_ready(app: &TestApp) -> bool {
     true
 }
 
-/// With the machine's own clock, as in production: seconds, not minutes.
+/// With the system clock, as in production, recovery takes seconds.
 #[tokio::test]
 async fn it_heals_by_the_real_clock() {
     let source = JwksServer::start(JwksResponse::Text(503, "text/plain", "no".into())).await;
@@ -405,14 +404,14 @@ async fn it_heals_by_the_real_clock() {
         assert_eq!(response.status, 503);
         assert!(
             started.elapsed() < Duration::from_secs(5),
-            "it does not heal"
+            "the app does not recover"
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(seen.count(), 1);
 }
 
-/// Many calls cost a source that is down no more than one does.
+/// Many calls cost a failing source no more fetches than one call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failing_source_is_spared() {
     let app = Arc::new(
@@ -432,7 +431,7 @@ async fn a_failing_source_is_spared() {
         for status in calls.join_all().await {
             assert_eq!(status, 503);
         }
-        // The clock stands still, so at most one more fetch is due.
+        // The clock does not advance, so at most one more fetch is due.
         assert!(
             app.source.requests() <= most + 1,
             "{} fetches, then {}",
@@ -445,7 +444,7 @@ async fn a_failing_source_is_spared() {
     assert_eq!(app.seen.count(), 0);
 }
 
-/// Two hundred first calls at once: one fetch, and all are let in.
+/// Two hundred first calls at once cause one fetch, and all are accepted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_calls_at_once() {
     let gate = Arc::new(Semaphore::new(0));
@@ -467,7 +466,7 @@ async fn first_calls_at_once() {
     assert_eq!(app.seen.count(), 200);
 }
 
-/// The same where the fetch ends while calls arrive.
+/// The same if the fetch ends while calls arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_calls_while_the_fetch_ends() {
     for round in 0..20 {
@@ -484,7 +483,7 @@ async fn first_calls_while_the_fetch_ends() {
     }
 }
 
-/// Two hundred first calls at a source that answers nothing: one fetch, nobody hangs.
+/// Two hundred first calls with a hanging source cause one fetch, and none hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_calls_at_a_hanging_source() {
     let app = Arc::new(TestApp::with(JwksResponse::Hang, |app| app).await);
@@ -505,7 +504,7 @@ async fn first_calls_at_a_hanging_source() {
     assert_eq!(app.seen.count(), 0);
 }
 
-/// A caller that goes away doesn't take the fetch along.
+/// The fetch continues although its caller hangs up.
 #[tokio::test]
 async fn the_first_caller_hangs_up() {
     let gate = Arc::new(Semaphore::new(0));
@@ -522,7 +521,7 @@ async fn the_first_caller_hangs_up() {
     assert_eq!(app.source.requests(), 1);
 }
 
-/// An app may be told a key-set URL, but not any.
+/// Only suitable key-set URLs can be configured.
 #[tokio::test]
 async fn urls_that_are_no_source() {
     let source = JwksServer::start(JwksResponse::Keys(published())).await;

@@ -1,5 +1,4 @@
-//! The life of a key set that was fetched once: refreshed ahead, rotated, kept while its source is
-//! down, and never at the cost of those whose key is known.
+//! A fetched key set is refreshed ahead and outlives outages, and never delays calls with known keys.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -17,16 +16,16 @@ use tokio::task::JoinSet;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const COOLDOWN: Duration = Duration::from_secs(5);
-/// Whoever's key is known doesn't wait for the source. (A machine under load may take its time.)
+/// Time limit for a call whose key is known, which does not wait for the source.
 const AT_ONCE: Duration = Duration::from_millis(900);
 const THIRD_KID: &str = "forge/invocation-token/wf-f641e7a7-0003";
 
-/// The set after a rotation: the first key is gone, a third is there.
+/// Returns the set after a rotation, with a third key instead of the first.
 fn rotated() -> Value {
     key_set(&[second().jwk(SECOND_KID), third().jwk(THIRD_KID)])
 }
 
-/// A rig that has its keys, by one fetch.
+/// Starts an app that has fetched its keys once.
 async fn warm() -> TestApp {
     warm_with(JwksResponse::Keys(published())).await
 }
@@ -34,11 +33,11 @@ async fn warm() -> TestApp {
 async fn warm_with(response: JwksResponse) -> TestApp {
     let app = TestApp::with(response, |app| app).await;
     app.until_status(200).await.unwrap();
-    assert_eq!(app.source.requests(), 1, "one fetch to get warm");
+    assert_eq!(app.source.requests(), 1, "one fetch for the first keys");
     app
 }
 
-/// A good call is served, and at once.
+/// Checks that a valid call is served without delay.
 async fn known(app: &TestApp) -> Result<(), String> {
     let fit = app.fit();
     let started = Instant::now();
@@ -55,12 +54,12 @@ fn unknown(app: &TestApp, kid: &str) -> String {
     app.fit().head("kid", kid).sign(stranger())
 }
 
-/// Time for what must not happen to happen.
+/// Waits long enough for an unwanted event to happen.
 async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(150)).await;
 }
 
-/// Misbehaviour of a source that has worked before.
+/// Returns misbehaviour of a source that has worked before.
 fn misbehaviour() -> Vec<(&'static str, JwksResponse)> {
     let keys = rotated();
     vec![
@@ -123,12 +122,12 @@ fn misbehaviour() -> Vec<(&'static str, JwksResponse)> {
     ]
 }
 
-/// One source that goes bad when the set is due, stays bad past its end, and gets well.
+/// Tests a source that fails when a refresh is due, keeps failing past the expiry, and recovers.
 async fn goes_bad(response: JwksResponse) -> Result<(), String> {
     let app = warm().await;
     app.source.set_response(response);
 
-    // An unknown key: it is asked for, in vain; nobody else is hurt.
+    // The fetch for an unknown key fails without affecting other calls.
     let bad = unknown(&app, "unknown");
     let call = app.tick(&bad);
     let waiting = app.send(&call);
@@ -159,19 +158,19 @@ async fn goes_bad(response: JwksResponse) -> Result<(), String> {
             .await
             .map_err(|error| format!("while the refresh is under way: {error}"))?;
     }
-    // The set is past its end, and the source is still bad.
+    // The set has expired, and the source still fails.
     app.clock.advance(HOUR);
     for _ in 0..5 {
         known(&app)
             .await
-            .map_err(|error| format!("past its end: {error}"))?;
+            .map_err(|error| format!("past its expiry: {error}"))?;
     }
     app.clock.advance(10 * HOUR);
     known(&app)
         .await
         .map_err(|error| format!("half a day later: {error}"))?;
 
-    // It gets well, with other keys.
+    // The source recovers with other keys.
     app.source.set_response(JwksResponse::Keys(rotated()));
     app.clock.advance(Duration::from_secs(120));
     let started = Instant::now();
@@ -183,7 +182,7 @@ async fn goes_bad(response: JwksResponse) -> Result<(), String> {
         }
         if started.elapsed() > Duration::from_secs(5) {
             return Err(format!(
-                "still {} for a new key after the source got well",
+                "still {} for a new key after the source recovered",
                 response.status
             ));
         }
@@ -236,7 +235,7 @@ async fn a_source_that_goes_down() {
         app.send(&Call::new("GET", "/readyz")).await.unwrap().status,
         503
     );
-    // And it heals.
+    // The app recovers.
     app.source.up().await;
     app.clock.advance(Duration::from_secs(60));
     app.until_status(200).await.unwrap();
@@ -246,7 +245,7 @@ async fn a_source_that_goes_down() {
     );
 }
 
-/// All known calls go on being served while a fetch hangs, at any load.
+/// Calls with known keys are served under any load while a fetch hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hanging_refresh_stalls_nobody() {
     let app = Arc::new(warm().await);
@@ -277,7 +276,7 @@ async fn refreshed_ahead_of_expiry() {
     assert_eq!(app.source.requests(), 1, "at 79 %");
     app.clock.advance(HOUR.mul_f64(0.02));
     app.until_requests(2).await.unwrap();
-    // And again, and again, without a single call.
+    // The refreshes continue without any calls.
     for round in 3..8 {
         a_moment().await;
         assert_eq!(app.source.requests(), round - 1);
@@ -310,7 +309,7 @@ async fn as_long_as_the_source_says() {
         ("max-age=86400", minutes(60)),
         ("max-age=999999999", minutes(60)),
         ("max-age=18446744073709551615", minutes(60)),
-        // What says nothing: an hour.
+        // Without a lifetime: an hour.
         ("", minutes(60)),
         ("public", minutes(60)),
         ("max-age", minutes(60)),
@@ -341,13 +340,13 @@ async fn as_long_as_the_source_says() {
 async fn rotation_is_picked_up_at_once() {
     let app = warm().await;
     app.source.set_response(JwksResponse::Keys(rotated()));
-    // The first call with the new key costs a fetch; no time has to pass.
+    // The first call with the new key causes a fetch immediately.
     let fit = app.fit().head("kid", THIRD_KID);
     app.accepts(&app.tick(&fit.sign(third())), &fit)
         .await
         .unwrap();
     assert_eq!(app.source.requests(), 2);
-    // The next don't.
+    // The next calls cause none.
     for _ in 0..5 {
         let fit = app.fit().head("kid", THIRD_KID);
         app.accepts(&app.tick(&fit.sign(third())), &fit)
@@ -359,12 +358,12 @@ async fn rotation_is_picked_up_at_once() {
             .unwrap();
     }
     assert_eq!(app.source.requests(), 2);
-    // What was removed is refused.
+    // The removed key is rejected.
     assert_eq!(app.status(&app.fit().token()).await, 401);
     assert_eq!(app.source.requests(), 2);
 }
 
-/// Also when an attacker has just used up the cool-down.
+/// A rotation is also noticed when an attacker has just triggered the cool-down.
 #[tokio::test]
 async fn rotation_within_the_cooldown() {
     let app = warm().await;
@@ -373,9 +372,9 @@ async fn rotation_within_the_cooldown() {
     app.source.set_response(JwksResponse::Keys(rotated()));
     let fit = app.fit().head("kid", THIRD_KID);
     let response = app.send(&app.tick(&fit.sign(third()))).await.unwrap();
-    assert_eq!(response.status, 503, "nobody has looked for this key yet");
+    assert_eq!(response.status, 503, "the key has not been looked up yet");
     assert!(response.header("retry-after").is_some());
-    // What has been looked for stays refused.
+    // A key that was looked up without success stays rejected.
     assert_eq!(app.status(&unknown(&app, "x")).await, 401);
     assert_eq!(app.source.requests(), 2);
     app.clock.advance(COOLDOWN);
@@ -386,7 +385,7 @@ async fn rotation_within_the_cooldown() {
     assert_eq!(app.source.requests(), 3);
 }
 
-/// A fetch that was under way when the key was published doesn't count.
+/// A fetch that began before the key was published is followed by another.
 #[tokio::test]
 async fn rotation_during_a_fetch() {
     let app = Arc::new(warm().await);
@@ -397,7 +396,7 @@ async fn rotation_during_a_fetch() {
     ));
     app.clock.advance(HOUR.mul_f64(0.81));
     app.until_requests(2).await.unwrap();
-    // The old document is on its way; now the keys rotate.
+    // The keys rotate while the old document is in transit.
     app.source.set_response(JwksResponse::Keys(rotated()));
     let fit = app.fit().head("kid", THIRD_KID);
     let call = app.tick(&fit.sign(third()));
@@ -411,7 +410,7 @@ async fn rotation_during_a_fetch() {
     assert_eq!(app.source.requests(), 3);
 }
 
-/// Two hundred calls with the new key at once: one fetch.
+/// Two hundred concurrent calls with the new key cause one fetch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rotation_under_load() {
     let app = Arc::new(warm().await);
@@ -432,7 +431,7 @@ async fn rotation_under_load() {
     assert_eq!(app.source.requests(), 2);
 }
 
-/// A key is withdrawn: no call with an unknown key has to come for it to be refused.
+/// A withdrawn key is rejected after the next refresh, without a call that names an unknown key.
 #[tokio::test]
 async fn a_removed_key_is_refused_after_the_refresh() {
     let app = warm().await;
@@ -445,7 +444,7 @@ async fn a_removed_key_is_refused_after_the_refresh() {
     while app.status(&app.fit().token()).await != 401 {
         assert!(
             started.elapsed() < Duration::from_secs(5),
-            "a removed key is still let in"
+            "a removed key is still accepted"
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -455,7 +454,7 @@ async fn a_removed_key_is_refused_after_the_refresh() {
         .unwrap();
 }
 
-/// A key is replaced under the same kid.
+/// A key is replaced by another under the same kid.
 #[tokio::test]
 async fn a_replaced_key() {
     let app = warm().await;
@@ -479,8 +478,8 @@ async fn until_async(mut condition: impl AsyncFnMut() -> bool) -> bool {
     true
 }
 
-/// However many unknown keys are named: one fetch a cool-down. Those that it looked for are refused;
-/// nothing is known of those that came after it.
+/// Any number of unknown keys cause one fetch per cool-down. Keys named before the fetch are rejected
+/// with 401, and keys named after it with 503.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_unknown_keys() {
     let app = Arc::new(warm().await);
@@ -497,7 +496,7 @@ async fn a_flood_of_unknown_keys() {
         assert_eq!(app.source.requests(), 2 + round, "round {round}");
         known(&app).await.unwrap();
         assert_eq!(app.source.requests(), 2 + round);
-        // Just before the end of the cool-down nothing is fetched.
+        // Nothing is fetched just before the end of the cool-down.
         app.clock.advance(COOLDOWN - Duration::from_millis(100));
         flood(&app, &format!("{round}-early")).await;
         assert_eq!(
@@ -509,7 +508,7 @@ async fn a_flood_of_unknown_keys() {
     }
 }
 
-/// 60 tokens with keys that nobody has.
+/// Sends 60 tokens that name unknown keys.
 async fn flood(app: &Arc<TestApp>, name: &str) -> Vec<u16> {
     let mut calls = JoinSet::new();
     for at in 0..60 {
@@ -520,7 +519,7 @@ async fn flood(app: &Arc<TestApp>, name: &str) -> Vec<u16> {
     calls.join_all().await
 }
 
-/// Also when the fetches fail, one way or another.
+/// The same when the fetches fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_while_fetches_fail() {
     let mut report = Report::new("a flood while fetches fail");
@@ -533,7 +532,7 @@ async fn a_flood_while_fetches_fail() {
         let app = Arc::new(warm().await);
         app.source.set_response(response);
         for round in 0..4 {
-            // How often the background task has tried by itself, nobody can say; a flood adds one.
+            // The background task retries an unknown number of times; a flood adds one fetch.
             let before = app.source.requests();
             for wave in 0..3 {
                 let statuses = flood(&app, &format!("{round}-{wave}")).await;
@@ -567,7 +566,7 @@ async fn a_flood_while_fetches_fail() {
     report.finish();
 }
 
-/// A flood while the source hangs: nobody else notices, and the flood itself ends.
+/// A flood while the source hangs does not affect other calls, and gets its responses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_while_the_source_hangs() {
     let app = Arc::new(warm().await);
@@ -592,7 +591,7 @@ async fn a_flood_while_the_source_hangs() {
     known(&app).await.unwrap();
 }
 
-/// Also who names an unknown key while a refresh hangs is answered in the time that Forge gives.
+/// A call with an unknown key gets a response in Forge's time limit while a refresh hangs.
 #[tokio::test]
 async fn an_unknown_key_during_a_hanging_refresh() {
     let app = warm().await;
@@ -606,7 +605,7 @@ async fn an_unknown_key_during_a_hanging_refresh() {
     known(&app).await.unwrap();
 }
 
-/// An unknown key doesn't empty the set, whatever the answer to the fetch that it causes.
+/// An unknown key does not empty the set, whatever the response to its fetch.
 #[tokio::test]
 async fn an_unknown_key_empties_nothing() {
     let mut report = Report::new("an unknown key empties nothing");
@@ -641,7 +640,7 @@ async fn an_unknown_key_empties_nothing() {
     report.finish();
 }
 
-/// A token that is refused for its form costs no fetch at all.
+/// A malformed token causes no fetch.
 #[tokio::test]
 async fn malformed_tokens_cost_no_fetch() {
     let app = warm().await;
@@ -666,7 +665,7 @@ async fn malformed_tokens_cost_no_fetch() {
     assert_eq!(app.source.requests(), 1);
 }
 
-/// The bad entries of a new document hide none of its good ones.
+/// Unusable entries of a new document do not hide its valid ones.
 #[tokio::test]
 async fn bad_keys_beside_good_ones() {
     let app = warm().await;
@@ -689,7 +688,7 @@ async fn bad_keys_beside_good_ones() {
     assert_eq!(app.status(&app.fit().sign(first())).await, 401);
 }
 
-/// When the app is told to stop, it stops asking for keys.
+/// An app that is shut down stops fetching keys.
 #[tokio::test]
 async fn nothing_is_fetched_for_an_app_that_has_stopped() {
     let source = JwksServer::start(JwksResponse::Keys(published())).await;

@@ -1,5 +1,4 @@
-//! Published keys that are none for a FIT: whatever is signed with them, nobody is let in, and the
-//! good keys beside them go on working.
+//! Published keys that are unusable for a FIT verify nothing, and the valid keys beside them work.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -23,7 +22,7 @@ use serde_json::{Value, json};
 
 const ODD: &str = "odd";
 
-/// A rig that publishes an odd key before and behind a good one.
+/// Starts an app with an unusable key published before and after a valid one.
 async fn with(odd: &Value) -> TestApp {
     let app =
         TestApp::with_keys(key_set(&[odd.clone(), first().jwk(FIRST_KID), odd.clone()])).await;
@@ -31,7 +30,7 @@ async fn with(odd: &Value) -> TestApp {
     app
 }
 
-/// A rig that publishes an odd key alone.
+/// Starts an app with only an unusable key published.
 async fn alone(odd: &Value) -> TestApp {
     TestApp::with_keys(key_set(std::slice::from_ref(odd))).await
 }
@@ -40,7 +39,7 @@ fn odd(fit: Fit) -> Fit {
     fit.head("kid", ODD)
 }
 
-/// The JWK with a member changed; null takes it away.
+/// Changes a member of the JWK, or removes it with null.
 fn but(mut jwk: Value, name: &str, value: Value) -> Value {
     if value.is_null() {
         jwk.as_object_mut().unwrap().remove(name);
@@ -127,7 +126,7 @@ async fn elliptic_curves() {
                     .await,
             );
         }
-        // A point that isn't on the curve, and the one at infinity.
+        // A point off the curve, and the one at infinity.
         for (name, x) in [
             ("off the curve", b64(vec![1; size])),
             ("at infinity", b64(vec![0; size])),
@@ -167,7 +166,7 @@ async fn edwards_curves() {
             );
         }
     }
-    // The point of small order, whose signatures are anybody's.
+    // The point of small order, for which anybody can sign.
     let app = with(&json!({"kty": "OKP", "kid": ODD, "crv": "Ed25519", "x": b64([0; 32])})).await;
     report.case(
         "small order",
@@ -181,7 +180,7 @@ async fn edwards_curves() {
     report.finish();
 }
 
-/// RSA keys that are published for something else: a genuine RS256 signature isn't theirs to make.
+/// RSA keys that are published for another purpose reject even genuine RS256 signatures.
 #[tokio::test]
 async fn bound_to_something_else() {
     let mut report = Report::new("RSA keys for something else");
@@ -289,7 +288,7 @@ async fn bound_to_something_else() {
     report.finish();
 }
 
-/// Weak and impossible RSA keys. Where there can be a genuine signature by one, it is genuine.
+/// Weak and impossible RSA keys are rejected, with a genuine signature wherever one is possible.
 #[tokio::test]
 async fn weak_numbers() {
     let mut report = Report::new("RSA keys with weak numbers");
@@ -481,7 +480,7 @@ async fn weak_numbers() {
                     .await,
             );
         }
-        // Exponent 1 and modulus 1 need no key: the padding is its own signature.
+        // With exponent 1 or modulus 1, the padding is its own signature.
         let padded = odd(app.fit())
             .sign_with(|message| forge_remote_tests::padding::pkcs1_sha256(256, message));
         report.case(
@@ -498,7 +497,7 @@ async fn weak_numbers() {
     report.finish();
 }
 
-/// A set of nothing but odd keys is as good as none: 503, never 2xx.
+/// A set with only unusable keys counts as missing: 503, never 2xx.
 #[tokio::test]
 async fn nothing_but_odd_keys() {
     let mut report = Report::new("nothing but odd keys");
@@ -558,7 +557,7 @@ async fn nothing_but_odd_keys() {
     report.finish();
 }
 
-/// Odd kids in the set: none is matched by a token without one, or by one of another type.
+/// Invalid kids in the set match neither a token without a kid nor one of another type.
 #[tokio::test]
 async fn odd_kids() {
     let mut report = Report::new("odd kids in the set");
@@ -615,7 +614,7 @@ async fn odd_kids() {
     report.finish();
 }
 
-/// Several keys under one kid: no third key gets in, no good one is hidden by an odd one.
+/// With several keys under one kid, no other key is accepted and a bad key hides no valid one.
 #[tokio::test]
 async fn one_kid_for_several() {
     let mut report = Report::new("several keys under one kid");
@@ -673,7 +672,7 @@ async fn one_kid_for_several() {
         }
     }
 
-    // Two good ones: whether both are taken or none is a matter of taste, but not a third.
+    // Of two valid keys, both or neither may be accepted, but never a third.
     let app = TestApp::with_keys(key_set(&[
         first().jwk(ODD),
         second().jwk(ODD),
@@ -695,7 +694,7 @@ async fn one_kid_for_several() {
             status,
         );
     }
-    // Hundreds under one kid, long ones, cost a token no hundreds of signature checks.
+    // Hundreds of long keys under one kid do not cost hundreds of signature checks per token.
     let long = &long16384().n >> (long16384().n.bits() - 8192) | BigUint::from(1_u8);
     let mut keys: Vec<Value> = (0..600_u32)
         .map(|at| {

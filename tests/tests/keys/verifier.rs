@@ -1,5 +1,4 @@
-//! Key sets without a server in front: sources of one's own, and requests as the only cause of
-//! fetches (`Service::router`).
+//! Without a server (`Service::router`), requests alone fetch and refresh keys, also from a custom source.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -24,7 +23,7 @@ use tokio::task::JoinSet;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A source without a network.
+/// A source in memory.
 #[derive(Clone)]
 struct InProcess {
     /// The document; `None` fails.
@@ -69,7 +68,7 @@ impl KeySource for InProcess {
     }
 }
 
-/// A verifier that nothing keeps fresh but its own calls.
+/// A verifier whose keys only its own calls refresh.
 struct Bench {
     source: InProcess,
     clock: TestClock,
@@ -111,7 +110,7 @@ impl Bench {
     }
 }
 
-/// First calls at once, at a source that answers in no time: still one fetch.
+/// Concurrent first calls with an instant source cause one fetch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn first_calls_race() {
     let token = Fit::backend(SystemTime::now(), "tick").token();
@@ -124,7 +123,7 @@ async fn first_calls_race() {
             calls.spawn(async move { bench.verify(&token).await });
         }
         for outcome in calls.join_all().await {
-            outcome.expect("a good token");
+            outcome.expect("a valid token");
         }
         if bench.source.fetches() > 1 {
             rounds_with_more += 1;
@@ -136,7 +135,7 @@ async fn first_calls_race() {
     );
 }
 
-/// The same for a key that was not there yet.
+/// The same for a key that was not yet published.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn unknown_keys_race() {
     for _ in 0..100 {
@@ -158,7 +157,7 @@ async fn unknown_keys_race() {
     }
 }
 
-/// Where no task keeps the keys fresh, requests do: also after a refresh that failed.
+/// Without a background task, requests refresh the keys, also after a failed refresh.
 #[tokio::test]
 async fn a_failed_refresh_is_tried_again() {
     let bench = Bench::new();
@@ -172,7 +171,7 @@ async fn a_failed_refresh_is_tried_again() {
     assert!(eventually(|| bench.source.fetches() == 2).await);
     tokio::time::sleep(Duration::from_millis(50)).await;
 
-    // The source is well again, and has withdrawn the first key.
+    // The source has recovered and has withdrawn the first key.
     bench.source.set(Some(key_set(&[second().jwk(SECOND_KID)])));
     for _ in 0..10 {
         bench.clock.advance(Duration::from_secs(300));
@@ -183,12 +182,12 @@ async fn a_failed_refresh_is_tried_again() {
     assert_eq!(
         outcome,
         Err(VerifyError::Refused(TokenRejection::UnknownKey)),
-        "a key withdrawn 50 minutes ago, at a source that is well; {} fetches",
+        "a key withdrawn 50 minutes ago, with a working source; {} fetches",
         bench.source.fetches()
     );
 }
 
-/// Calls alone refresh ahead of expiry, once.
+/// Calls refresh the keys once, ahead of expiry.
 #[tokio::test]
 async fn calls_refresh() {
     let bench = Bench::new();
@@ -203,7 +202,7 @@ async fn calls_refresh() {
     }
 }
 
-/// A source whose code panics is a source that is down: no hot loop, no hang, no let-in.
+/// A source that panics counts as down: no busy loop, no hang, no accepted call.
 #[tokio::test]
 async fn a_source_that_panics() {
     #[derive(Clone, Default)]
@@ -235,7 +234,7 @@ async fn a_source_that_panics() {
     assert!(fetches <= 5, "{fetches} fetches in 200 ms");
 }
 
-/// The document is data: a source of one's own is bound by the same rules.
+/// The same rules apply to the document of a custom source.
 #[tokio::test]
 async fn a_source_of_ones_own() {
     let source = InProcess::new(published());

@@ -1,4 +1,4 @@
-//! Agents: what Jira asks, one answer or a stream, and what a body that is no request gets.
+//! Agents answer Jira with one response or a stream, and invalid bodies with a JSON-RPC error.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Mutex, Notify, mpsc};
 use tower::ServiceExt as _;
 
-/// What the test has the agent send.
+/// The updates that the test makes the agent send.
 type Told = Arc<Mutex<Option<mpsc::Receiver<AgentUpdate>>>>;
 
 fn task(state: &str) -> Value {
@@ -28,7 +28,7 @@ fn status(state: &str) -> AgentUpdate {
     )
 }
 
-/// Streams.
+/// An agent that streams.
 #[agent_connector(name = "Streaming", products = ["jira"], streaming)]
 async fn streaming(
     State(told): State<Told>,
@@ -79,7 +79,7 @@ fn stream_of(
     futures_util::stream::poll_fn(move |_| std::task::Poll::Ready(next()))
 }
 
-/// Doesn't.
+/// An agent that does not stream.
 #[agent_connector(name = "Single", products = ["jira"])]
 async fn single(call: AgentRequest) -> AgentResponse {
     let seen = json!([call.method(), call.id, call.params, call.rest]);
@@ -113,7 +113,7 @@ fn rpc_request(method: &str, text: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": "7", "method": method, "params": { "message": message } })
 }
 
-/// The JSON of the events; each stands on one line.
+/// Parses the JSON of the events, each of which is one line.
 fn events(text: &str) -> Vec<Value> {
     let events = text.strip_suffix("\n\n").unwrap().split("\n\n");
     events
@@ -132,7 +132,7 @@ impl Rig {
         (response.status(), kind, response.text())
     }
 
-    /// A stream whose updates are sent by the test.
+    /// Opens a stream whose updates the test sends.
     async fn open(&self) -> (mpsc::Sender<AgentUpdate>, BodyDataStream) {
         let (sender, receiver) = mpsc::channel(1);
         *self.told.lock().await = Some(receiver);
@@ -194,7 +194,7 @@ async fn a_streaming_agent_is_called_as_jira_calls_one() {
         *results[2],
         json!({ "artifactUpdate": { "taskId": "t", "artifact": {} } })
     );
-    // The last, although the agent says more.
+    // The last event, although the agent sends more.
     assert_eq!(*results[3], json!({ "statusUpdate": completed }));
     for event in &events {
         assert_eq!(
@@ -217,7 +217,7 @@ async fn updates_arrive_one_by_one_and_end_with_the_task() {
         (status("TASK_STATE_INPUT_REQUIRED"), "statusUpdate"),
     ] {
         tell.send(update).await.unwrap();
-        // It is there before the next is sent.
+        // Each event arrives before the next is sent.
         let event = next(&mut body).await.unwrap();
         assert!(event["result"][name].is_object(), "{event}");
         assert_eq!(event["id"], "7");
@@ -225,7 +225,7 @@ async fn updates_arrive_one_by_one_and_end_with_the_task() {
     tell.send(status("TASK_STATE_REJECTED")).await.unwrap();
     assert!(next(&mut body).await.is_some());
     assert_eq!(next(&mut body).await, None);
-    // The agent learns that nobody hears it any more.
+    // The agent is notified that the stream is closed.
     tell.send(status("TASK_STATE_WORKING")).await.unwrap();
     rig.ended.notified().await;
 }
@@ -273,11 +273,11 @@ async fn one_answer_in_place_of_a_stream_is_a_failure_that_is_seen() {
         .ask("streaming", "SendStreamingMessage", "one answer")
         .await;
     assert_eq!(status, 500, "{text}");
-    // An error can be said in either way.
+    // An error can be a plain response or a stream.
     let (status, kind, text) = rig.ask("streaming", "SubscribeToTask", "").await;
     assert_eq!((status, kind.as_str()), (200, "text/event-stream"));
     assert_eq!(events(&text)[0]["error"]["code"], -32001);
-    // What wants no stream gets none.
+    // Methods without a stream get a plain response.
     let (status, kind, _) = rig.ask("streaming", "GetTask", "").await;
     assert_eq!((status, kind.as_str()), (200, "application/json"));
     let (status, kind, text) = rig.ask("streaming", "SendMessage", "").await;

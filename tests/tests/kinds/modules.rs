@@ -1,4 +1,4 @@
-//! What the options of kinds make of the manifest and of the launch.
+//! The options of kinds set manifest properties and are checked at launch.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 use serde_json::json;
 
-/// Tells the team.
+/// Notifies the team.
 #[workflow_post_function(name = "Tell")]
 async fn tell() {}
 
@@ -73,11 +73,11 @@ fn a_post_function_is_content_with_the_granular_scopes() {
     let granular: Vec<&str> = granular.iter().map(String::as_str).collect();
     assert_eq!(granular.len(), 20, "{granular:?}");
     assert!(granular.contains(&"read:issue.changelog:jira"));
-    // What the manifest has decides, whatever the app prefers.
+    // The manifest decides, whatever the app prefers.
     assert_eq!(found(&wanted, &CURRENT), with_merge(&CURRENT));
     wanted.granular = false;
     assert_eq!(found(&wanted, &granular), with_merge(&granular));
-    // Half of a set is none.
+    // Half of a set is not enough.
     let half = &granular[..5];
     assert_eq!(found(&wanted, half), with_merge(&CURRENT));
 
@@ -143,12 +143,12 @@ fn a_translated_name_stays() {
     assert_eq!(compare(file.value(), &wanted), []);
     assert_eq!(file.merged_with(&wanted, None).unwrap(), translated);
 
-    // Atlassian takes no translated text of a merge check.
+    // Atlassian accepts no translated text in a merge check.
     let refused = text.replace("description: Passes.", "description: {i18n: pass}");
     let file = ManifestFile::parse("manifest.yml", Some(refused)).unwrap();
     assert_eq!(compare(file.value(), &wanted).len(), 1);
 
-    // Another text, or another object, is what the code has another of.
+    // Another text or object differs from the code's.
     for other in ["name: Telling\n", "name: {value: tell}\n"] {
         let text = text.replace("name: Tell\n", other);
         let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
@@ -168,7 +168,7 @@ fn tokens_that_a_remote_asks_for_by_hand_stay() {
     assert_eq!(file.merged_with(&wanted, None).unwrap(), by_hand);
 }
 
-/// A manifest with nothing but what is wanted.
+/// Returns a manifest with only the desired entries.
 fn wanted_text(wanted: &DesiredManifest) -> String {
     let id = "app:\n  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107\n";
     let file = ManifestFile::parse("manifest.yml", Some(id.to_owned())).unwrap();

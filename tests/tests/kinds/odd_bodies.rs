@@ -1,5 +1,4 @@
-//! Bodies as the platform really sends them: any content type, text that was cut inside a surrogate
-//! pair, and fields, list entries or whole bodies of another shape. None of them refuses a call.
+//! No body that the platform may send is rejected: any content type, cut text, fields of other shapes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,11 +10,11 @@ use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
 use serde_json::{Value, json};
 
-/// Handlers that return the `Debug` text of what they read.
+/// Defines handlers that return the `Debug` text of their payload.
 macro_rules! seen {
     ($($(#[$attribute:meta])+ $name:ident: $payload:ty;)+) => {
         $(
-            /// Returns what it read.
+            /// Returns its payload.
             $(#[$attribute])+
             async fn $name(Event(payload): Event<$payload>) -> Json<Value> {
                 Json(json!({ "read": format!("{payload:?}") }))
@@ -65,7 +64,7 @@ seen! {
     widget: Value;
 }
 
-/// Answers an agent's call.
+/// Responds to an agent's call.
 #[agent_connector(name = "Seen", products = ["jira"])]
 async fn agent(call: AgentRequest) -> AgentResponse {
     AgentResponse::result(&call, json!({ "text": call.text() }))
@@ -108,7 +107,7 @@ async fn read(key: &str, body: impl Into<Vec<u8>>) -> (u16, String) {
     (response.status(), text.unwrap_or_else(|| response.text()))
 }
 
-/// A body with every field that a kind's payload knows.
+/// Returns a body with every known field of each kind's payload.
 fn samples() -> Vec<(&'static str, Value)> {
     let content = json!({ "id": "1", "type": "page", "subType": "live", "status": "current", "title": "T",
         "space": { "id": "2", "key": "S", "name": "N", "more": 1 }, "more": 1 });
@@ -197,7 +196,7 @@ fn samples() -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Every place of a JSON value, the whole included.
+/// Returns the pointer of every part of a JSON value, including the whole.
 fn places(value: &Value) -> Vec<String> {
     let mut found = vec![String::new()];
     let members: Vec<(String, &Value)> = match value {
@@ -238,7 +237,7 @@ fn odd_values() -> Vec<Value> {
 async fn no_value_of_any_shape_refuses_a_call() {
     let mut refused = Vec::new();
     for (key, sample) in samples() {
-        // What is deeper is read without a call below, where it takes no time.
+        // Deeper places are tested below without calls, which is faster.
         let places = places(&sample).into_iter();
         for place in places.filter(|place| place.matches('/').count() <= 1) {
             for odd in odd_values() {
@@ -260,7 +259,7 @@ async fn no_value_of_any_shape_refuses_a_call() {
     );
 }
 
-/// The names in JSON: with every field of a payload there, nothing known is left over.
+/// With every field of a payload present, no documented member remains without a field.
 #[tokio::test]
 async fn every_documented_member_has_a_field() {
     let payloads = samples()
@@ -278,7 +277,7 @@ async fn every_documented_member_has_a_field() {
     }
 }
 
-/// What a fuzz target calls, with the payloads of the kinds that several functions make together.
+/// Reads every payload type as the fuzz target does.
 #[test]
 fn no_payload_type_refuses_json() {
     let link = json!({ "ati": "a", "ari": "a", "cloudId": "c", "id": "1", "more": 1 });
@@ -304,7 +303,7 @@ fn no_payload_type_refuses_json() {
         }
     }
     assert!(refusing_payloads(b"{").is_none());
-    // The names of those that no handler above takes.
+    // The payloads that no handler above takes.
     let text = |value: Value| value.to_string();
     let design: DesignRequest = serde_json::from_str(&text(
         json!({ "associatedWith": { "cloudId": "c" }, "user": [],
@@ -357,7 +356,7 @@ async fn a_repeated_member_refuses_no_call() {
     }
 }
 
-/// One odd entry of a list leaves the others, and one odd field its neighbours.
+/// An unexpected list entry does not affect the others, nor an unexpected field its neighbours.
 #[tokio::test]
 async fn what_is_read_beside_an_odd_value_is_kept() {
     for (key, body, seen) in [
@@ -450,13 +449,13 @@ async fn text_that_was_cut_inside_a_surrogate_pair_is_read() {
         assert_eq!(status, 200, "{key} {body}: {text}");
         assert!(text.contains("cut \u{fffd}"), "{key} {body}: {text}");
     }
-    // Not the body of a web trigger's own caller: a signature is over its bytes.
+    // The body of a web trigger's caller is not changed, since it may be signed.
     let (_, text) = read("hook", format!(r#"{{"text":"{CUT}"}}"#)).await;
     assert!(
         text.contains("ud83d") && !text.contains('\u{fffd}'),
         "{text}"
     );
-    // Whole pairs, and what only looks like an escape, are left alone.
+    // Whole pairs and text that resembles an escape are not changed.
     let (_, text) = read("typed", r#"{"text":"\ud83d\ude00 \\ud83d \\\ud83d"}"#).await;
     assert_eq!(
         serde_json::from_str::<String>(&text).unwrap(),
@@ -496,7 +495,7 @@ async fn a_platforms_body_may_have_any_content_type_or_none() {
             );
         }
     }
-    // A page's stays what it says.
+    // A page's body keeps its content type.
     let body = json!({ "text": "x" });
     let plain = harness()
         .call("page")
@@ -515,7 +514,7 @@ async fn a_platforms_body_may_have_any_content_type_or_none() {
     assert_eq!(cut.status(), 400);
 }
 
-/// What isn't JSON at all, and what doesn't fit the app's own type, is still refused.
+/// Bodies that aren't JSON or don't fit the app's own type are still rejected.
 #[tokio::test]
 async fn a_type_of_the_apps_own_is_held_to() {
     for (key, body, status) in [

@@ -1,5 +1,4 @@
-//! The bodies of calls: what Atlassian's pages document has a field of its own, what they don't is
-//! kept, and a field of another shape refuses no call.
+//! Documented members of payloads have fields, and unknown members are preserved.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +12,7 @@ use forge_remote::testing::Harness;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Asks about a merge.
+/// Checks a merge.
 #[merge_check(name = "Seen", triggers = ["on-merge"])]
 async fn merge(Event(call): Event<MergeCheckRequest>) -> Json<Value> {
     let merge = call.merge_properties.clone().unwrap_or_default();
@@ -214,7 +213,7 @@ async fn a_field_of_another_shape_refuses_no_call() {
     ] {
         response(key, body).await;
     }
-    // What can be read of them, is.
+    // The readable fields are read.
     let text = json!({ "pullrequest": { "id": "12" } });
     assert_eq!(response("merge", text).await[2], 12);
     assert_eq!(

@@ -1,5 +1,4 @@
-//! Web triggers: what is taken for Forge's description of a request, and answers that Forge would
-//! make an error of.
+//! Web triggers recognise Forge's description of a request, and log responses that Forge would reject.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +11,7 @@ use forge_remote::testing::Harness;
 use forge_remote_tests::log_capture::LogCapture;
 use serde_json::{Value, json};
 
-/// Answers what it is told to.
+/// Responds as its request demands.
 #[web_trigger(outputs = [
     "accepted = 202",
     (key = "a = b", status = 200, content_type = "text/html; charset=utf-8", body = "<p>a = b</p>"),
@@ -35,7 +34,7 @@ async fn free(request: WebTriggerRequest) -> Response {
     }
 }
 
-/// Answers what it saw.
+/// Returns what it saw.
 #[web_trigger]
 async fn seen(request: WebTriggerRequest) -> WebTriggerResponse {
     let seen = json!([
@@ -82,7 +81,7 @@ async fn an_answer_that_the_options_exclude_is_an_error_before_forge_makes_it_on
             json!({ "statusCode": 200, "body": "x", "headers": {} }),
             500,
         ),
-        // It names an output, whatever else it says.
+        // It names an output, whatever else it contains.
         (
             "chosen",
             json!({ "outputKey": "gone", "statusCode": 410 }),
@@ -104,7 +103,7 @@ async fn an_answer_that_the_options_exclude_is_an_error_before_forge_makes_it_on
         if status == 200 {
             assert_eq!(call.json(), response);
         } else {
-            // Why, the log says.
+            // The log names the reason.
             assert!(!call.text().contains("output"), "{}", call.text());
         }
     }
@@ -144,7 +143,7 @@ async fn a_description_is_known_by_what_it_always_has() {
     let query = json!({ "method": "PUT", "path": "/x1/a", "userPath": "", "queryParameters": { "q": ["1"] } });
     assert_eq!(seen(query).await[4], json!({ "q": ["1"] }));
 
-    // Not what lacks one of them, or has another shape: that is somebody's body.
+    // A body that lacks one of them or has another shape is a caller's body.
     for body in [
         json!({ "method": "GET", "userPath": "/a" }),
         json!({ "path": "/x1/a", "userPath": "/a", "headers": {} }),
@@ -166,7 +165,7 @@ async fn a_description_is_known_by_what_it_always_has() {
 async fn what_is_nearly_a_description_is_told_without_a_word_of_it() {
     let harness = harness();
     let log = LogCapture::default();
-    let _logging = log.listen();
+    let _logging = log.start();
     const WARNING: &str = "looks like Forge's description of a request";
     for (body, warned) in [
         (
@@ -193,7 +192,7 @@ async fn what_is_nearly_a_description_is_told_without_a_word_of_it() {
         assert_eq!(text.contains(WARNING), warned, "{body}: {text}");
         assert!(!text.contains("secret"), "{text}");
     }
-    // The reason for a 500 is there as well.
+    // The log has the reason for a 500 as well.
     let typo = harness.call("chosen").body("acepted").send().await;
     assert_eq!(typo.status(), 500);
     let text = log.take();

@@ -1,5 +1,6 @@
-//! Manifests in the manner of real apps, each with what `manifest --write` makes of it. The
-//! results also pass Atlassian's validation: `.ci/conformance` runs it over them.
+//! `manifest --write` turns realistic manifests into their golden results.
+//!
+//! `.ci/conformance` runs Atlassian's validation on the results.
 
 #![allow(clippy::unwrap_used)]
 
@@ -26,7 +27,7 @@ async fn lookup(_user: UserToken) -> Result<()> {
     Ok(())
 }
 
-/// `UPDATE_GOLDEN=1` writes the results anew: look at the difference before you commit it.
+/// `UPDATE_GOLDEN=1` rewrites the results: review the difference before you commit it.
 #[test]
 fn manifests_in_the_manner_of_real_apps() {
     let registry = Registry::of([
@@ -55,7 +56,7 @@ fn manifests_in_the_manner_of_real_apps() {
         );
         let again = ManifestFile::parse(golden, Some(after.clone())).unwrap();
         assert_eq!(compare(again.value(), &wanted), []);
-        // Atlassian takes these manifests, so no rule of ours may complain of them.
+        // Atlassian accepts these manifests, so no rule may report them.
         let mut findings = check(&again, &wanted, &BTreeSet::new());
         findings.retain(|one| one.severity > Severity::Note);
         assert!(findings.is_empty(), "{}", render(&again, &findings, false));

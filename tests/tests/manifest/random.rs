@@ -1,5 +1,4 @@
-//! Random manifests in every style, random handlers: what isn't ours stays byte for byte, what is
-//! says what the code says, a second run changes nothing, and the handlers' order doesn't matter.
+//! Updates of random manifests preserve foreign lines byte for byte, match the code, and are idempotent.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -13,7 +12,7 @@ use forge_remote::registry::Location;
 use forge_remote::serde_yaml::{self, Value};
 use forge_remote_fuzz::writes;
 
-/// SplitMix64: small, and the same on every machine.
+/// A SplitMix64 generator, which is small and the same on every machine.
 struct Random(u64);
 
 impl Random {
@@ -44,7 +43,7 @@ impl Random {
     }
 }
 
-/// A handler set: up to four schedules, up to three bare endpoints.
+/// Returns a random handler set: up to four schedules and up to three bare endpoints.
 fn handlers(random: &mut Random) -> DesiredManifest {
     let mut sections = DesiredManifest::default();
     let names = ["tick", "sync", "on", "n1e3", "a-b_c", "refresh-index"];
@@ -108,7 +107,7 @@ fn handlers(random: &mut Random) -> DesiredManifest {
     sections
 }
 
-/// A file being written, each line either ours (it may go or change) or not.
+/// A file under construction, each line either generated (it may change or go) or foreign.
 struct Draft<'r> {
     random: &'r mut Random,
     lines: Vec<(String, bool)>,
@@ -136,7 +135,7 @@ impl Draft<'_> {
             .pick::<&str>(&["", "", "", " # trailing", "   # - key: no"])
     }
 
-    /// An item of a block list, as lines.
+    /// Writes an item of a block list as lines.
     fn item(&mut self, indent: usize, fields: &[(String, String)], ours: bool) {
         let gap = self.gap;
         for (at, (name, value)) in fields.iter().enumerate() {
@@ -176,7 +175,8 @@ fn field(name: &str, value: impl Into<String>) -> (String, String) {
     (name.to_owned(), value.into())
 }
 
-/// A manifest: hand-written parts, and generated ones that are fresh, changed or stale.
+/// Returns a random manifest of hand-written parts and generated ones that are fresh, changed or
+/// stale.
 fn draft(random: &mut Random, wanted: &DesiredManifest) -> Vec<(String, bool)> {
     let step = *random.pick(&[2, 2, 4, 3]);
     let indented = random.chance(60);
@@ -293,7 +293,7 @@ fn modules(draft: &mut Draft<'_>, wanted: &DesiredManifest, trailing: &str) {
             false,
         );
     }
-    // Lists that may be ours in part. One that could lose its last item is wholly ours.
+    // Lists that may be partly generated. A list that could lose its last item is wholly generated.
     for list in ["endpoint", "scheduledTrigger"] {
         if draft.random.chance(30) {
             continue;
@@ -331,7 +331,7 @@ fn modules(draft: &mut Draft<'_>, wanted: &DesiredManifest, trailing: &str) {
                     field("interval", "hour"),
                 ],
             };
-            // Only an endpoint that is there tells that a schedule naming it was ours.
+            // Only an existing endpoint shows that a schedule that names it was generated.
             if list == "endpoint"
                 || draft
                     .lines
@@ -470,7 +470,7 @@ fn round(
         .map_err(|error| wrong(error.to_string()))?;
     let show = |what: &str| wrong(format!("{what}\n--- became\n{new}"));
 
-    // Every line that isn't ours is there, in order, byte for byte.
+    // Every foreign line is present, in order, byte for byte.
     let mut left = new.strip_prefix('\u{feff}').unwrap_or(&new).split('\n');
     for (line, _) in lines.iter().filter(|(_, ours)| !ours) {
         let wanted_line = if line_end == "\r\n" {
@@ -482,11 +482,11 @@ fn round(
             return Err(show(&format!("lost {line:?}")));
         }
     }
-    // Where the last line was ours and goes, the one before ends as it did.
+    // If the last line was generated and goes, the line before it ends as the last did.
     let last_is_ours = lines.last().is_some_and(|(_, ours)| *ours);
     let ends_alike = last_is_ours || text.ends_with('\n') == new.ends_with('\n');
     if text.starts_with('\u{feff}') != new.starts_with('\u{feff}') || !ends_alike {
-        return Err(show("the mark or the last line end changed"));
+        return Err(show("the byte order mark or the last line end changed"));
     }
     if line_end == "\r\n" && new.matches('\n').count() != new.matches("\r\n").count() {
         return Err(show("mixed line ends"));
@@ -494,7 +494,7 @@ fn round(
 
     let again = ManifestFile::parse("manifest.yml", Some(new.clone()))
         .map_err(|error| show(&error.to_string()))?;
-    // What is left of other people's: the same keys as before.
+    // Hand-written entries have the same keys as before.
     let keys = |value: &Value| -> BTreeSet<String> {
         let list = |path: [&str; 2]| {
             value
@@ -512,7 +512,7 @@ fn round(
             .collect()
     };
     if keys(file.value()) != keys(again.value()) {
-        return Err(show("a hand-written module went"));
+        return Err(show("a hand-written module is missing"));
     }
 
     let mut shuffled = wanted.clone();

@@ -1,4 +1,4 @@
-//! Each rule, shown by a manifest that violates just it; and the ways to allow it.
+//! Each rule reports a manifest that violates only it, and can be allowed.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use forge_remote::manifest::{DesiredManifest, ManifestFile, Scope, Severity, check, rules};
 
-/// A manifest without a fault, and nothing in it is the code's.
+/// A valid manifest that is entirely hand-written.
 const GOOD: &str = "\
 app:
   id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107
@@ -53,7 +53,7 @@ fn codes(text: &str, allowed: &[&str]) -> Vec<(&'static str, usize)> {
     let findings = check(&file, &DesiredManifest::default(), &allowed);
     findings
         .into_iter()
-        // Nothing here is wanted by code, so every scope is one that no handler needs.
+        // No code needs a scope here, so every scope is unused.
         .filter(|one| one.severity != Severity::Note)
         .map(|one| (one.code, one.manifest.unwrap().line))
         .collect()
@@ -78,7 +78,7 @@ fn a_good_manifest_has_no_findings() {
     );
 }
 
-/// What is replaced by what, the code that follows, and the line it points at.
+/// The replaced text, its replacement, the reported code, and the line it points to.
 const CASES: &[(&str, &str, &str, usize)] = &[
     (
         "  - key: hand\n",
@@ -268,8 +268,7 @@ fn each_violation_is_found_alone_and_in_its_place() {
     }
 }
 
-/// The modules whose endpoint needs a route, and never gets a user token, follow from the table of
-/// kinds.
+/// The table of kinds defines the modules whose endpoint needs a route and never gets a user token.
 #[test]
 fn every_module_without_a_user_needs_a_route_and_gets_no_user_token() {
     const ROUTE: &str = "      route:\n        path: /tick\n";
@@ -330,7 +329,7 @@ fn tokens_want_a_scope_of_their_own() {
 #[test]
 fn every_rule_is_explained_and_shown() {
     let shown: BTreeSet<&str> = CASES.iter().map(|(_, _, code, _)| *code).collect();
-    // These come from the comparison and are shown by the tests of the commands.
+    // The comparison reports these, and the tests of the commands show them.
     let elsewhere = [
         "missing",
         "different",
@@ -361,7 +360,7 @@ fn every_rule_is_explained_and_shown() {
     }
 }
 
-/// The pages that the code names for the endpoint `save`, and what the check finds.
+/// Returns the findings when the code names these pages for the endpoint `save`.
 fn page_findings(pages: &[&str], modules: &str) -> Vec<(&'static str, String)> {
     let text = format!("modules:\n{modules}");
     let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
@@ -389,12 +388,12 @@ fn pages_that_reach_an_administrators_handler_are_named() {
         "{open:?}"
     );
     for (pages, modules) in [
-        // Restricted.
+        // The endpoint is restricted.
         (&["admin"][..], both.as_str()),
         (&["admin", "panel"], both.as_str()),
-        // Nobody else is there.
+        // No other page reaches it.
         (&[], admin),
-        // No administrators' page is there.
+        // There is no administrators' page.
         (&[], panel),
     ] {
         assert_eq!(page_findings(pages, modules), [], "{pages:?}");
@@ -405,7 +404,7 @@ fn pages_that_reach_an_administrators_handler_are_named() {
         unknown[0].0 == "unknown-page" && unknown[0].1.contains("`amdin`"),
         "{unknown:?}"
     );
-    // A module that is no page.
+    // A module that is not a page.
     let trigger = format!("{admin}  trigger:\n    - {{key: follow, endpoint: follow}}\n");
     assert_eq!(page_findings(&["follow"], &trigger)[0].0, "unknown-page");
 }
@@ -471,7 +470,7 @@ fn five_properties_are_allowed_however_often_each_is_named() {
     assert_eq!(codes(&text, &[]), []);
 }
 
-/// A name that a later version knows is no error for those who wrote it as unknown.
+/// An event declared as unknown may stay once a later version knows it.
 #[test]
 fn an_unknown_event_that_is_known_by_now_may_stay() {
     let file = ManifestFile::parse("manifest.yml", Some(GOOD.to_owned())).unwrap();

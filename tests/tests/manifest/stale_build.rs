@@ -1,4 +1,4 @@
-//! The build script's warning about a stale manifest, from a real package that cargo builds.
+//! The build script warns about a stale manifest, in a real package that cargo builds.
 
 #![allow(clippy::unwrap_used)]
 
@@ -39,7 +39,7 @@ fn the_examples_have_nothing_stale() {
             forge_remote_build::problems(&package, example, &manifest),
             [""; 0]
         );
-        // And the check is not blind.
+        // The check does report a stale manifest.
         let empty = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{example}.yml"));
         fs::write(&empty, "app: {}\n").unwrap();
         assert!(!forge_remote_build::problems(&package, example, &empty).is_empty());
@@ -89,14 +89,14 @@ fn main() { forge_remote::Remote::new("backend"); }
     }
 }
 
-/// The framework's own handlers are known: after `manifest --write` there is nothing to report, and
-/// what `App` no longer adds is reported.
+/// The framework's own handlers are known: `manifest --write` leaves nothing to report, and handlers
+/// that `App` no longer adds are reported.
 #[test]
 fn the_frameworks_own_handlers_are_known() {
     const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-built-in");
     fs::create_dir_all(package.join("src")).unwrap();
-    // Without other packages of a workspace, whose handlers would not be seen.
+    // A lock file without other packages of the workspace, whose handlers would not be seen.
     let lock = "[[package]]\nname = \"app\"\nversion = \"0.0.0\"\n";
     fs::write(package.join("Cargo.lock"), lock).unwrap();
     let manifest = package.join("manifest.yml");
@@ -141,7 +141,7 @@ fn the_frameworks_own_handlers_are_known() {
     let gone = gone.map(|one| format!("modules.endpoint[tokens-{one}] has no handler in src"));
     assert_eq!(problems(), gone);
 
-    // A call in a test does not make the app have them, nor their entries stale.
+    // A call in a test neither adds the handlers nor makes their entries stale.
     let test = "#[test]\nfn kept() { App::new().keep_tokens_fresh(); }\n";
     let main = fs::read_to_string(package.join("src/main.rs")).unwrap();
     fs::write(package.join("src/main.rs"), format!("{main}{test}")).unwrap();
@@ -185,7 +185,7 @@ pub async fn save() {}
 pub async fn rebuild_the_search_index_of_everything() {}
 "#;
 
-/// In the tests' build alone: the manifest has nothing of it.
+/// A handler that only the tests' build has, and the manifest has not.
 const CHECKS: &str = "
 #[forge_remote::endpoint]
 async fn only_in_tests() {}
@@ -206,7 +206,7 @@ const STALE: &str = "modules:
       remote: elsewhere
 ";
 
-/// Cargo's warnings for a package with this manifest; the package compiles all the same.
+/// Returns cargo's warnings for a package with this manifest, which compiles anyway.
 fn warnings(package: &Path, manifest: &str) -> Vec<String> {
     fs::write(package.join("manifest.yml"), manifest).unwrap();
     let output = Command::new(env!("CARGO"))
@@ -227,7 +227,7 @@ fn warnings(package: &Path, manifest: &str) -> Vec<String> {
 #[test]
 fn a_build_warns_of_a_stale_manifest_until_it_is_not() {
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-build");
-    // What an earlier run left.
+    // Files of an earlier run.
     let _ = fs::remove_dir_all(package.join("src"));
     let write = |name: &str, text: &str| {
         let path = package.join(name);
@@ -251,7 +251,7 @@ fn a_build_warns_of_a_stale_manifest_until_it_is_not() {
     write("src/deeper.rs", DEEPER);
     write("src/checks.rs", CHECKS);
     write("src/bin/other.rs", &format!("{CHECKS}fn main() {{}}\n"));
-    // The attributes alone: a build script reads what is written, and this compiles in a moment.
+    // Empty attributes suffice, since a build script reads the source, and compile fast.
     write(
         "stand-in/Cargo.toml",
         "[package]\nname = 'forge-remote'\nversion = '0.0.0'\nedition = '2024'\n[lib]\nproc-macro = true\n",
@@ -268,7 +268,7 @@ fn a_build_warns_of_a_stale_manifest_until_it_is_not() {
     );
     fs::copy(root().join("Cargo.lock"), package.join("Cargo.lock")).unwrap();
 
-    // The runtime's own name for it.
+    // The key that the runtime derives.
     let long = Registry::of([forge_remote::handler!(
         rebuild_the_search_index_of_everything
     )]);
@@ -295,16 +295,16 @@ fn a_build_warns_of_a_stale_manifest_until_it_is_not() {
         .replace("key: gone", "key: page");
     fresh.push_str(&format!("    - key: {long}\n      remote: backend\n      route: {{path: /rebuild-the-search-index-of-everything}}\n"));
     assert_eq!(warnings(&package, &fresh), [""; 0]);
-    // What can't be read is not said.
+    // An unreadable source is not reported.
     assert_eq!(warnings(&package, "modules: [\n"), [""; 0]);
 
     let more = format!("{fresh}    - key: gone\n      remote: backend\n");
     assert_eq!(warnings(&package, &more).len(), 1);
-    // What may have its handler elsewhere isn't said: not with a macro that may write some,
+    // Entries whose handler may be elsewhere are not reported: with a macro that may define some,
     let link = "macro_rules! link { () => {} }\nlink!();\n";
     write("src/deeper.rs", &format!("{DEEPER}{link}"));
     assert_eq!(warnings(&package, &more), [""; 0]);
-    // which may also be why an endpoint has more paths than are seen,
+    // which may also define more paths of an endpoint,
     let two = "#[forge_remote::endpoint(key = \"page\", path = \"/page/save\")]\n";
     assert!(DEEPER.contains(two));
     let one = DEEPER.replace(two, "");
@@ -312,7 +312,7 @@ fn a_build_warns_of_a_stale_manifest_until_it_is_not() {
     assert_eq!(warnings(&package, &more), [""; 0]);
     write("src/deeper.rs", DEEPER);
     assert_eq!(warnings(&package, &more).len(), 1);
-    // nor with a package of the same workspace.
+    // or with another package of the same workspace.
     write(
         "handlers/Cargo.toml",
         "[package]\nname = 'handlers'\nversion = '0.0.0'\nedition = '2024'\n",

@@ -1,4 +1,4 @@
-//! Writing the file: whole, in its place, and never over what another program saved.
+//! The manifest is written atomically and in place, and never over another program's changes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -25,7 +25,7 @@ fn what_an_editor_saved_meanwhile_stays() {
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), saved);
 
-    // Also a file that was not there, and one that is gone.
+    // The same for a file that did not exist, and one that was deleted.
     let new = folder.file("new.yml");
     let file = ManifestFile::read(&new).unwrap();
     fs::write(&new, BEFORE).unwrap();
@@ -37,7 +37,7 @@ fn what_an_editor_saved_meanwhile_stays() {
     assert!(file.write("app: {}\n").is_err());
     assert!(!new.exists());
 
-    // Read again, it is written, and nothing is left beside it.
+    // After another read it is written, and no temporary file remains.
     let file = ManifestFile::read(&path).unwrap();
     file.write("app: {}\n").unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "app: {}\n");
@@ -52,7 +52,7 @@ fn mode_owner_and_link_stay() {
     let path = folder.file("real.yml");
     fs::write(&path, BEFORE).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-    // Only root may; elsewhere the owner is the one it was anyway.
+    // Only root can change the owner; otherwise the owner is the same anyway.
     let _ = chown(&path, Some(12_345), Some(54_321));
     let before = fs::metadata(&path).unwrap();
     let link = folder.file("manifest.yml");

@@ -1,4 +1,4 @@
-//! `#[endpoint(pages = […])]`: which pages reach a handler.
+//! `#[endpoint(pages = […])]` restricts which pages reach a handler.
 
 #![allow(clippy::unwrap_used)]
 
@@ -37,7 +37,7 @@ async fn only_the_named_pages_reach_the_handler() {
         ("jira:issuePanel", "panel", 403),
         ("jira:issuePanel", "", 403),
         ("jira:issuePanel", "Admin-page", 403),
-        // The app's own function calls it.
+        // The app's own function can call it.
         ("core:endpoint", "save-settings", 200),
     ] {
         let fit = |fit: Fit| match module_type {
@@ -54,7 +54,7 @@ async fn only_the_named_pages_reach_the_handler() {
             );
             assert!(logged.take().contains("pages"), "the option is named");
         }
-        // CORS: the page reads why.
+        // CORS headers let the page read the reason.
         assert_eq!(response.headers()["access-control-allow-origin"], "*");
         let response = harness.call("show").fit(|fit| fit.module(module_type, key));
         let show = if module_type == "core:endpoint" {
@@ -67,7 +67,7 @@ async fn only_the_named_pages_reach_the_handler() {
     let without = harness.call("save-settings");
     let without = without.fit(|fit| fit.without("/app/module/key"));
     assert_eq!(without.send().await.status(), 403);
-    // The local platform calls as a page that may.
+    // The local platform calls as an allowed page.
     let response = harness.call("save-settings").send().await;
     assert_eq!((response.status(), response.json()), (200, json!(true)));
 }

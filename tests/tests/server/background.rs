@@ -1,4 +1,4 @@
-//! Work beside requests: when it runs, what it is given, and what comes of a failure.
+//! Background tasks run while the app is served, restart after failures, and shut down gracefully.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-/// What a task tells: when it starts, and, by its drop, when it ends.
+/// A sender of a task's events.
 #[derive(Clone)]
 struct Told(UnboundedSender<&'static str>);
 
@@ -38,7 +38,7 @@ async fn panics(State(told): State<Told>) -> Result<()> {
     panic!("boom");
 }
 
-/// Panics before there is a future to wait for.
+/// Panics before it returns a future.
 fn panics_at_once(State(told): State<Told>) -> std::future::Ready<Result<()>> {
     told.0.send("started").unwrap();
     panic!("boom");
@@ -59,13 +59,13 @@ async fn served(change: impl FnOnce(App) -> App) -> (TestApp, UnboundedReceiver<
     (app, receive)
 }
 
-/// What is told next, or nothing in good time.
+/// Returns the next event, or `nothing` after [`SOON`].
 async fn next(told: &mut UnboundedReceiver<&'static str>) -> Option<&'static str> {
     let told = tokio::time::timeout(SOON, told.recv()).await;
     told.unwrap_or(Some("nothing"))
 }
 
-/// Gives every other task its turn: nothing may come.
+/// Lets all other tasks run and checks that there is no event.
 async fn nothing_comes(told: &mut UnboundedReceiver<&'static str>) {
     for _ in 0..50 {
         tokio::task::yield_now().await;
@@ -84,7 +84,7 @@ async fn a_task_that_fails_or_panics_begins_anew_later_and_later() {
         let (app, mut told) = served(task).await;
         assert_eq!(next(&mut told).await, Some("started"));
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            // Until it sleeps: its failure is told before.
+            // Lets the task fail and sleep.
             nothing_comes(&mut told).await;
             app.clock
                 .advance(Duration::from_secs(seconds) - Duration::from_millis(1));
@@ -99,7 +99,7 @@ async fn a_task_that_fails_or_panics_begins_anew_later_and_later() {
 async fn a_task_ends_with_the_server() {
     let (app, mut told) = served(|app| app.background(goes_on)).await;
     assert_eq!(next(&mut told).await, Some("started"));
-    // The app answers beside it.
+    // The app serves calls at the same time.
     assert_eq!(app.status(&app.fit().token()).await, 200);
     assert!(told.try_recv().is_err());
     drop(app);
@@ -147,7 +147,7 @@ async fn a_task_does_not_run_before_the_state_is_connected() {
     nothing_comes(&mut told).await;
     connected.notify_one();
     let built = connecting.await.unwrap().unwrap().build().unwrap();
-    // Only what serves runs it.
+    // Only serving starts the task.
     nothing_comes(&mut told).await;
     let (stop, server) = serving(&built).await;
     assert_eq!(next(&mut told).await, Some("started"));
@@ -169,7 +169,7 @@ async fn whoever_serves_the_router_starts_the_tasks() {
     assert_eq!(next(&mut told).await, Some("ended"));
 }
 
-/// Started twice, every installation would be worked for twice.
+/// Tasks that ran twice would process every installation twice.
 #[tokio::test]
 async fn tasks_run_once() {
     let (send, mut told) = unbounded_channel();
@@ -180,14 +180,14 @@ async fn tasks_run_once() {
     let again = built.clone().start_background().unwrap_err();
     assert_eq!(again, BackgroundError::AlreadyRunning);
     assert!(again.to_string().contains("run already"), "{again}");
-    // Who serves beside it serves, and leaves the tasks to those who began them.
+    // A second server serves but does not start or stop the tasks.
     let (stop, server) = serving(&built).await;
     nothing_comes(&mut told).await;
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
     nothing_comes(&mut told).await;
     tasks.stop(SOON).await;
-    // Nothing of them runs any more: they have been dropped by now.
+    // The tasks have been dropped.
     assert_eq!(told.try_recv(), Ok("ended"));
     let _anew = built.start_background().unwrap();
     assert_eq!(next(&mut told).await, Some("started"));
@@ -209,11 +209,11 @@ async fn serving(built: &Service) -> (oneshot::Sender<()>, JoinHandle<Result<()>
     (stop, server)
 }
 
-/// Lets a task go on.
+/// A gate that lets a task continue.
 #[derive(Clone)]
 struct Gate(Arc<Semaphore>);
 
-/// A round of work is finished, and a token that came last is kept.
+/// Finishes its work after the shutdown request.
 async fn ends_well(
     shutdown: Shutdown,
     State(told): State<Told>,
@@ -244,7 +244,7 @@ async fn a_task_is_told_of_the_end_and_waited_for() {
     assert!(!server.is_finished());
     gate.0.add_permits(1);
     server.await.unwrap().unwrap();
-    // Before the server's last word.
+    // Before the server ended.
     assert_eq!(told.try_recv(), Ok("finished"));
     assert_eq!(told.try_recv(), Ok("ended"));
 }
@@ -264,7 +264,7 @@ async fn a_task_that_does_not_end_in_time_is_cut_off() {
     assert_eq!(told.try_recv(), Ok("ended"));
 }
 
-/// Fails once it is told.
+/// Fails after the shutdown request.
 async fn fails_at_the_end(shutdown: Shutdown, State(told): State<Told>) -> Result<()> {
     told.0.send("started")?;
     shutdown.requested().await;
@@ -275,7 +275,7 @@ async fn fails_at_the_end(shutdown: Shutdown, State(told): State<Told>) -> Resul
 async fn nothing_begins_anew_at_the_end() {
     let (send, mut told) = unbounded_channel();
     let app = app().state(Told(send));
-    // The other one waits to begin anew.
+    // The other task waits for its restart.
     let built = app
         .background(fails_at_the_end)
         .background(fails)

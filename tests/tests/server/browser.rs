@@ -1,4 +1,4 @@
-//! `requestRemote`: a page's call straight from the user's browser.
+//! A page can call the app directly from the user's browser (`requestRemote`).
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,8 +9,8 @@ use serde_json::json;
 #[scheduled_trigger(interval = "hour")]
 async fn tick() {}
 
-/// Straight from a browser: a preflight without a token, then the call with it, to be read by any
-/// page. What isn't a page's has none of it.
+/// A preflight without a token and the call with it have CORS headers for any page. Handlers that no
+/// page calls have none.
 #[tokio::test]
 async fn a_page_can_call_from_the_browser() {
     #[endpoint(path = "/browser", auth = user)]
@@ -47,7 +47,7 @@ async fn a_page_can_call_from_the_browser() {
     assert_eq!(
         header("access-control-allow-headers"),
         "authorization,x-mine",
-        "a script may set no header that is Forge's"
+        "a script may not set Forge's headers"
     );
     assert_eq!(asks("/tick").await.unwrap().status(), 405);
 

@@ -1,4 +1,4 @@
-//! `dev` and `invoke` from outside: each event of a trigger, each hook of a module, repetitions.
+//! `dev` and `invoke` call each event of a trigger and each hook of a module, also as a retry.
 
 #![allow(clippy::unwrap_used)]
 
@@ -37,7 +37,7 @@ fn each_event_of_a_trigger_is_called_once_with_a_body_of_its_own() {
     for event in ["avi:jira:created:version", "avi:jira:deleted:issue"] {
         assert!(line(&text, event).starts_with("ok "), "{text}");
     }
-    // What no page describes is a name alone: that a handler wants more is no failure.
+    // An undocumented event is only a name, so a handler that needs more does not fail `dev`.
     assert!(
         line(&text, "avi:jira:invented:thing").starts_with("body"),
         "{text}"
@@ -65,7 +65,7 @@ fn a_sample_is_for_the_event_that_it_names() {
     }
 }
 
-/// A `dev` that goes on until it is dropped.
+/// A running `dev` process, which is killed on drop.
 struct Dev {
     child: Child,
     platform: String,
@@ -88,7 +88,7 @@ impl Dev {
         };
         let platform = until("local Forge platform: ");
         let keys = until("call a handler with ");
-        // What it prints from here on is read, so that it never waits for a reader.
+        // Later output is read too, so that the process never blocks.
         std::thread::spawn(move || lines.count());
         Self {
             child,
@@ -113,7 +113,7 @@ impl Drop for Dev {
 #[test]
 fn invoke_reaches_every_hook_event_method_and_repetition() {
     let dev = Dev::start();
-    // Five hooks make one module: each is listed by the name that reaches it.
+    // Five hooks form one module; each is listed by the name that calls it.
     let (_, keys) = dev.keys.rsplit_once("the keys: ").unwrap();
     let mut keys: Vec<&str> = keys.split(", ").collect();
     keys.sort_unstable();
@@ -170,7 +170,7 @@ fn invoke_reaches_every_hook_event_method_and_repetition() {
         let (good, text) = dev.invoke(arguments);
         assert!(!good && text.contains(expected), "{arguments:?}\n{text}");
     }
-    // One that the handler doesn't declare, to see what it makes of it.
+    // An event that the handler does not declare.
     let (good, text) = dev.invoke(&["follow", "--event", "avi:jira:created:board"]);
     assert!(!good && text.contains(" 422 "), "{text}");
 }

@@ -1,4 +1,4 @@
-//! What the macros can't see of triggers: the values of constants, and all of them together.
+//! Trigger options that macros can't check are checked at launch: constants, and totals over triggers.
 
 use forge_remote::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Requests that no honest client sends: smuggling, floods, broken heads.
+//! Malicious requests, such as smuggling, floods and broken heads, run no handler and stall nobody.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,7 +11,7 @@ use forge_remote_tests::jws::published;
 use forge_remote_tests::report::Report;
 use forge_remote_tests::test_app::TestApp;
 
-/// Sends bytes, says that they were all, and takes every answer.
+/// Sends bytes, closes the sending side, and returns every response.
 async fn all_responses(app: &TestApp, bytes: &[u8]) -> Vec<HttpResponse> {
     let mut connection = Connection::open(app.address).await.unwrap();
     connection.send(bytes).await;
@@ -29,7 +29,7 @@ fn statuses(responses: &[HttpResponse]) -> Vec<u16> {
     responses.iter().map(|response| response.status).collect()
 }
 
-/// A request by hand, its headers as they are.
+/// Returns a hand-written request with exactly these headers.
 fn by_hand(line: &str, headers: &[&str], body: &str) -> Vec<u8> {
     let mut out = format!("{line}\r\nHost: backend.example.com\r\n");
     for header in headers {
@@ -41,7 +41,7 @@ fn by_hand(line: &str, headers: &[&str], body: &str) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// A request whose body holds another one: where its end is in doubt, the other must not run.
+/// A request whose body contains another one: if the body's end is ambiguous, the inner must not run.
 #[tokio::test]
 async fn smuggling() {
     let app = TestApp::start().await;
@@ -285,7 +285,7 @@ async fn smuggling() {
         ),
     ];
     for (name, headers, body) in &cases {
-        // Neither the outer call is good, nor may the inner one be taken for one.
+        // The outer call is invalid, and the inner one must not count as a call.
         for (form, target) in [("no token", "/tick"), ("nowhere", "/nowhere")] {
             let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
             let bytes = by_hand(&format!("POST {target} HTTP/1.1"), &headers, body);
@@ -304,8 +304,8 @@ async fn smuggling() {
     report.finish();
 }
 
-/// The same behind a call that is good: a proxy that goes by the length would send the inner one
-/// as part of it, so it must not be answered as a call of its own.
+/// The same after a valid call: a proxy that uses the length would send the inner request as part of
+/// the body, so it must not get its own response.
 #[tokio::test]
 async fn smuggling_behind_a_good_call() {
     let app = TestApp::start().await;
@@ -364,7 +364,7 @@ async fn smuggling_behind_a_good_call() {
     report.finish();
 }
 
-/// A chunked body that isn't one: what comes behind it must not be taken for a request.
+/// Bytes after an invalid chunked body must not count as a request.
 #[tokio::test]
 async fn broken_chunks() {
     let app = TestApp::start().await;
@@ -564,7 +564,7 @@ async fn floods() {
     report.finish();
 }
 
-/// Heads and bodies that come slowly, or not at all, keep nobody else waiting.
+/// Slow or missing heads and bodies do not delay other calls.
 #[tokio::test]
 async fn slow_clients() {
     let app = TestApp::start().await;
@@ -591,7 +591,7 @@ async fn slow_clients() {
         let response = tokio::time::timeout(Duration::from_secs(1), app.accepts(&call, &fit));
         response.await.expect("in time").unwrap();
     }
-    // Those that were only slow are served when they get to the end.
+    // A slow request is served once it is complete.
     let before = app.seen.count();
     let mut late = waiting.pop().unwrap();
     late.send(&call[call.len() - 1..]).await;
@@ -599,7 +599,7 @@ async fn slow_clients() {
     assert_eq!(app.seen.count(), before + 1);
 }
 
-/// A head that drips is cut off in the end.
+/// A head that drips hits a time limit.
 #[tokio::test]
 async fn dripping_head() {
     use forge_remote_tests::jwks_server::JwksResponse;
@@ -627,13 +627,13 @@ async fn dripping_head() {
         "{took:?}, {at} of {} bytes",
         call.len()
     );
-    // So is a connection on which nothing comes.
+    // So does an idle connection.
     let mut idle = app.open().await;
     assert!(idle.is_closed_within(Duration::from_secs(4)).await);
     app.unharmed(0).await.unwrap();
 }
 
-/// A body that drips is cut off in the end.
+/// A body that drips hits a time limit.
 #[tokio::test]
 async fn dripping_body() {
     let short = |app: App| app.body_timeout(Duration::from_millis(700));
@@ -672,7 +672,7 @@ async fn hanging_up() {
         .bearer(&app.page().token())
         .body("{\"text\":\"hello\"}")
         .bytes();
-    // At every point before the end; the last byte would make it a request.
+    // At every point before the end; the last byte would complete the request.
     for at in (0..page.len() - 1).step_by(37) {
         let mut connection = app.open().await;
         connection.send(&page[..at]).await;

@@ -1,4 +1,4 @@
-//! Methods, paths, bodies: HTTP as one meets it.
+//! Methods, paths and bodies have the right statuses, and errors are JSON without internals.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -170,7 +170,7 @@ async fn paths() {
         "/healthz?/tick",
         "/healthz/",
     ] {
-        // A right token doesn't make a wrong path right.
+        // A valid token does not make a wrong path valid.
         let call = Call::post(path).bearer(&token);
         report.case(
             format!("{path:?}"),
@@ -220,7 +220,7 @@ async fn paths() {
     report.finish();
 }
 
-/// What needs no token tells nothing.
+/// Paths without a token disclose nothing.
 #[tokio::test]
 async fn open_paths() {
     let app = TestApp::start().await;
@@ -342,7 +342,7 @@ async fn bodies() {
     ));
     for (name, call, statuses) in cases {
         report.case(name, app.rejects_bytes(&call.bytes(), statuses).await);
-        // Answered in JSON, for a page's `invokeRemote` takes nothing else.
+        // Errors are JSON, because a page's `invokeRemote` accepts nothing else.
         let response = app.send(&call).await.unwrap();
         let is_json = response.header("content-type") == Some("application/json")
             && response.json()["error"]["code"].is_string();
@@ -371,7 +371,7 @@ async fn bodies() {
         .body(r#"{"text":"x"}"#);
     report.case("no content type", app.accepts(&call, &fit).await);
 
-    // The token comes first: whoever has none learns nothing about bodies.
+    // The token is checked first, so that a caller without one learns nothing about bodies.
     for body in ["hello", "{}", r#"{"text":"x"}"#, "[[[["] {
         let call = Call::post("/echo")
             .bearer("rubbish")
@@ -416,7 +416,7 @@ async fn large_bodies() {
                 .await,
         );
     }
-    // The announcement alone is enough.
+    // The announced length is enough.
     for length in [
         "1048577",
         "10000000",
@@ -454,7 +454,7 @@ async fn large_bodies() {
     );
     let call = Call::post("/nowhere").body("x".repeat(3 * MEBIBYTE));
     report.case(
-        "sent, to nowhere",
+        "sent, to an unknown path",
         app.rejects_bytes(&call.bytes(), &[404, 413]).await,
     );
     report.finish();
@@ -487,7 +487,7 @@ async fn another_body_limit() {
     report.finish();
 }
 
-/// A body without end is cut off, and costs no memory.
+/// An endless body is cut off without using memory.
 #[tokio::test]
 async fn endless_body() {
     let app = TestApp::start().await;
@@ -499,7 +499,7 @@ async fn endless_body() {
     connection.send(&head.bytes()).await;
     let chunk = [&b"10000\r\n"[..], &[b' '; 0x10000], b"\r\n"].concat();
     let mut sent = 0;
-    // The sockets' buffers hold some MiB; what goes beyond would have been read.
+    // The sockets' buffers hold a few MiB; the app would have read the rest.
     while connection.send(&chunk).await && sent < 64 * MEBIBYTE {
         sent += chunk.len();
         tokio::task::yield_now().await;
@@ -510,7 +510,7 @@ async fn endless_body() {
     app.unharmed(0).await.unwrap();
 }
 
-/// Who has no token is answered before the body is there.
+/// A caller without a token gets its response before the body is complete.
 #[tokio::test]
 async fn unfinished_body_without_a_token() {
     let app = TestApp::start().await;
@@ -551,7 +551,7 @@ async fn unfinished_body_without_a_token() {
     app.unharmed(0).await.unwrap();
 }
 
-/// Errors of the framework are JSON, and name nothing of the inside.
+/// Errors of the framework are JSON and disclose no internals.
 #[tokio::test]
 async fn errors_are_json() {
     let app = TestApp::start().await;

@@ -1,4 +1,4 @@
-//! What keeps an app from starting: everything is said at once, with the place and the fix.
+//! Launch reports all problems at once, each with its location and fix.
 
 #![allow(clippy::unwrap_used)]
 
@@ -90,7 +90,7 @@ fn every_problem_is_told_at_once() {
     }
 }
 
-/// A key that anyone can guess keeps the app from starting.
+/// A guessable key prevents the launch.
 #[test]
 fn a_token_key_that_is_not_random_is_a_problem() {
     use forge_remote::token::SqliteTokens;
@@ -114,7 +114,7 @@ fn a_token_key_that_is_not_random_is_a_problem() {
     );
 }
 
-/// A UUID has no case: an id in capitals is the same app.
+/// UUIDs are case-insensitive, so an id in capitals is the same app.
 #[tokio::test]
 async fn an_app_id_in_capitals() {
     let uuid = APP_ID.rsplit('/').next().unwrap();
@@ -222,7 +222,7 @@ fn one_option_sets_a_handler_apart_from_its_namesake() {
     let registry = Registry::of([
         handler!(elsewhere::sweep),
         handler!(elsewhere::with_a_key_of_its_own),
-        // Named twice is still once.
+        // A function registered twice counts once.
         handler!(elsewhere::sweep),
     ]);
     assert_eq!(registry.problems(), []);

@@ -1,4 +1,4 @@
-//! What callers can do to the log: neither fill it nor forge a line of it.
+//! Callers can neither flood the log nor forge a line in it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -46,13 +46,13 @@ async fn logging_app() -> TestApp {
     app
 }
 
-/// Refusals are logged ten times a minute for each reason, and counted beyond that.
+/// Rejections are logged ten times a minute for each reason, and counted beyond that.
 #[tokio::test]
 async fn refusals_do_not_fill_the_log() {
     let logged = LogCapture::default();
     let _guard = logged.start();
     let app = logging_app().await;
-    // Each with what is logged for it.
+    // Each with its log text.
     let calls = || {
         let page = app.page().token();
         [
@@ -78,7 +78,7 @@ async fn refusals_do_not_fill_the_log() {
         assert_eq!(log.matches(line).count(), 10, "{line}:\n{log}");
         assert!(!log.contains("suppressed="), "{log}");
     }
-    // Another reason has lines of its own.
+    // Another reason is counted separately.
     app.send(&app.tick("rubbish")).await.unwrap();
     assert_eq!(logged.take().matches("refused: no valid").count(), 1);
 
@@ -90,7 +90,7 @@ async fn refusals_do_not_fill_the_log() {
     }
 }
 
-/// What a caller writes stays on the line it is quoted in.
+/// A caller's text stays on the line that quotes it.
 #[tokio::test]
 async fn no_caller_forges_a_line() {
     let logged = LogCapture::default();

@@ -1,5 +1,4 @@
-//! More calls than the app takes, handlers that take too long, and work after the response: with
-//! the app's own server and on another one.
+//! Calls in flight are bounded, overdue handlers get 503, and spawned work is supervised on any server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -13,7 +12,8 @@ use forge_remote_tests::log_capture::LogCapture;
 use forge_remote_tests::test_app::SOON;
 use tokio::sync::Semaphore;
 
-/// Handlers take a permit of the first to end, and add one to the second then.
+/// A gate for handlers: they take a permit of the first semaphore to end and then add one to the
+/// second.
 #[derive(Clone)]
 struct Gate(Arc<Semaphore>, Arc<Semaphore>);
 
@@ -29,7 +29,7 @@ impl Gate {
 
     async fn passed(&self) {
         let passed = tokio::time::timeout(SOON, self.1.acquire()).await;
-        passed.expect("it is not done").unwrap().forget();
+        passed.expect("the handler does not end").unwrap().forget();
     }
 }
 
@@ -91,7 +91,7 @@ async fn logs(logged: &LogCapture, text: &str) {
 async fn calls_in_flight_are_bounded() {
     let (harness, gate) = harness(|app| app.max_in_flight(2));
     let calls = [(); 2].map(|()| tokio::spawn(harness.call("held").send()));
-    // The third gets in only if the others have not.
+    // The third call is accepted only if the others are not.
     let refused = async {
         loop {
             let call = harness.call("held").send();

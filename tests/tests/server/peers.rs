@@ -1,4 +1,4 @@
-//! Peers that are slow, many, or gone: the connections of a server.
+//! Slow, idle, numerous or vanished peers do not starve other connections.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -24,7 +24,8 @@ const HEALTH: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: app\r\n\r\n";
 const HALF: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: ";
 const SHORT: Duration = Duration::from_millis(200);
 
-/// Handlers add a permit to the first when they begin, and take one of the second to end.
+/// A gate for handlers: they add a permit to the first semaphore when they begin and take one of the
+/// second to end.
 #[derive(Clone)]
 struct Gate(Arc<Semaphore>, Arc<Semaphore>);
 
@@ -66,7 +67,7 @@ async fn health(connection: &mut Connection) -> u16 {
     status(connection).await
 }
 
-/// A process that may open 300 files.
+/// Starts a process that may open 300 files.
 async fn with_300_files() -> (PlainProcess, JwksServer) {
     let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let mut command = Command::new("sh");
@@ -117,7 +118,7 @@ async fn a_head_and_an_idle_connection_have_limits_of_their_own() {
     assert_eq!(health(&mut idle).await, 200);
     half.send(HALF).await;
     assert!(half.is_closed_within(SOON).await);
-    // The next head has the time from its first byte on, not from the last response.
+    // The time limit of the next head begins with its first byte, not with the last response.
     assert_eq!(health(&mut idle).await, 200);
 
     let (served, _) = self::served(|app| app.keep_alive(SHORT)).await;
@@ -139,7 +140,7 @@ async fn a_handler_may_take_longer_than_a_head_or_an_idle_connection() {
     let (served, gate) = served(limits).await;
     let mut call = served.begin("held").await;
     gate.begun().await;
-    // Others come and go by these limits meanwhile.
+    // Other connections are subject to these limits meanwhile.
     for _ in 0..3 {
         assert!(served.open().await.is_closed_within(SOON).await);
     }
@@ -152,12 +153,12 @@ async fn a_peer_that_does_not_read_is_closed() {
     let app = App::empty().handler(handler!(held)).state(Gate::new());
     let served = ServedApp::start_on(small_buffers(), app.write_timeout(SHORT)).await;
     let mut peer = peer_with_small_buffer(served.address).await;
-    // The server stops reading once it can't write, and then this can't write either.
+    // The server stops reading once it can't write, and then this write blocks too.
     let requests = HEALTH.repeat(1000);
     let closed = async { while peer.write_all(&requests).await.is_ok() {} };
     let closed = tokio::time::timeout(SOON, closed).await;
-    assert!(closed.is_ok(), "it is kept");
-    // One that reads slowly is served.
+    assert!(closed.is_ok(), "the connection is not closed");
+    // A peer that reads slowly is served.
     let mut slow = peer_with_small_buffer(served.address).await;
     slow.write_all(&HEALTH.repeat(3)).await.unwrap();
     let mut text = String::new();

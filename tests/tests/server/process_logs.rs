@@ -1,4 +1,4 @@
-//! An app as a process: certificates that come late, and a standard error that nobody reads.
+//! An app process recovers when certificates appear late, and does not block on an unread log.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 
-/// A root certificate; its key is nobody's.
+/// A root certificate whose key was discarded.
 const ROOT: &str = "-----BEGIN CERTIFICATE-----
 MIIBmTCCAT+gAwIBAgIUARtHeefQ2uiWMtMtHMw487feq4gwCgYIKoZIzj0EAwIw
 ITEfMB0GA1UEAwwWZm9yZ2UtcmVtb3RlIHRlc3Qgcm9vdDAgFw0yNjExMjgxMDM4
@@ -61,7 +61,7 @@ impl App {
         Self { child, address }
     }
 
-    /// What the process logs from now on, as it comes.
+    /// Collects the lines that the process logs from now on.
     fn log(&mut self) -> Arc<Mutex<String>> {
         let mut lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
         let log = Arc::new(Mutex::new(String::new()));
@@ -77,8 +77,7 @@ impl App {
     }
 }
 
-/// The HTTP client is built when certificates can be read, however late, and the log says what was
-/// wrong.
+/// The HTTP client is built once certificates are readable, and the log names the problem before.
 #[tokio::test]
 async fn certificates_that_come_late() {
     let folder = Folder::default();
@@ -101,7 +100,7 @@ async fn certificates_that_come_late() {
     assert_eq!(send(app.address, &ready).await.unwrap().status, 503);
 
     std::fs::write(&certificates, ROOT).unwrap();
-    // A TLS handshake begins: the client was built. Its back-off is 5 seconds at most.
+    // A TLS handshake shows that the client was built. Its back-off is 5 seconds at most.
     let hello = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         stream.read_u8().await.unwrap()
@@ -121,12 +120,12 @@ async fn a_proxy_is_logged() {
     assert!(has("http://127.0.0.1:9") && !has("s3cret"), "{log:?}");
 }
 
-/// Nobody reads the log: the app serves on, and counts what it could not write.
+/// While nobody reads the log, the app keeps serving and counts the lines it could not write.
 #[tokio::test]
 async fn a_log_that_nobody_reads() {
     let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let mut app = App::start(&keys.url(), &[]).await;
-    // 10 MB of lines, far more than a pipe holds (64 KiB) and may wait (4 MiB).
+    // 10 MB of lines, far more than the pipe (64 KiB) and the queue (4 MiB) hold.
     let body = "x".repeat(3_900);
     let calls = (0..4).map(|_| async {
         let mut connection = Connection::open(app.address).await.unwrap();
@@ -145,14 +144,14 @@ async fn a_log_that_nobody_reads() {
     let all = futures_util::future::join_all(calls);
     tokio::time::timeout(Duration::from_secs(60), all)
         .await
-        .expect("the app stands still");
+        .expect("the app is blocked");
     let health = Call::new("GET", "/healthz");
     let health = send(app.address, &health);
     let health = tokio::time::timeout(Duration::from_secs(5), health).await;
     assert_eq!(health.expect("/healthz stands still").unwrap().status, 200);
     assert!(started.elapsed() < Duration::from_secs(60));
 
-    // Read at last, it says how much is missing; and nothing is lost at the end.
+    // Once read, the log names the number of lost lines, and its last lines are complete.
     let log = app.log();
     let has = |text: &str| log.lock().unwrap().contains(text);
     assert!(eventually(|| has("log lines were lost")).await);

@@ -1,4 +1,4 @@
-//! What callers get: of good handlers, failing ones, panicking ones, and of bad bodies.
+//! Responses to failing and panicking handlers, invalid bodies and policies are as documented.
 
 #![allow(clippy::unwrap_used)]
 
@@ -111,7 +111,7 @@ async fn errors_and_panics_answer_500_and_reveal_nothing() {
         );
         assert_eq!(response.json()["error"]["code"], "internal_error");
     }
-    // The server lives on.
+    // The server keeps running.
     assert_eq!(
         harness.call("echo").json(&json!(1)).send().await.status(),
         200
@@ -224,7 +224,7 @@ async fn a_stopping_server_lets_calls_finish() {
     state.started.notified().await;
 
     stop.notify_one();
-    // New connections are refused from now on, the call under way is not.
+    // New connections are refused, but the call in flight is served.
     while tokio::net::TcpStream::connect(origin.trim_start_matches("http://"))
         .await
         .is_ok()
@@ -275,7 +275,7 @@ async fn policies_narrow_what_is_let_in() {
             .status(),
         401
     );
-    // A page reuses its token.
+    // A page may reuse its token.
     let page = || {
         guarded
             .call("echo")

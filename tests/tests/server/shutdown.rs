@@ -1,4 +1,4 @@
-//! How a server stops: what it waits for, what it does not wait for, and what is left of it.
+//! A stopping server waits for calls and spawned work within the grace period, and leaves nothing running.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -16,8 +16,8 @@ use forge_remote_tests::test_app::SOON;
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
-/// Work adds a permit to the first when it begins, takes one of the second to end, and adds one to
-/// the third when it is dropped.
+/// A gate for work: it adds a permit to the first semaphore when it begins, takes one of the second
+/// to end, and adds one to the third when it is dropped.
 #[derive(Clone)]
 struct Gate(Arc<Semaphore>, Arc<Semaphore>, Arc<Semaphore>);
 
@@ -83,13 +83,13 @@ async fn half_a_head_and_idle_connections_do_not_delay_the_end() {
     idle.send(&get("/healthz")).await;
     assert_eq!(idle.response().await.unwrap().unwrap().status, 200);
     half.send(b"GET /healthz HTTP/1.1\r\n").await;
-    // The server has read the half once it answers a later connection.
+    // The server has read the half once it responds on a later connection.
     exchange(served.address, &get("/healthz")).await.unwrap();
     let started = Instant::now();
     served.stop();
     served.ended().await;
     assert!(started.elapsed() < Duration::from_secs(1));
-    // It is not served later.
+    // The half request is not served later.
     half.send(b"Host: app\r\n\r\n").await;
     assert!(half.response().await.unwrap().is_none());
 }
@@ -129,7 +129,7 @@ async fn a_call_in_flight_gets_its_response() {
 async fn a_call_that_the_kernel_has_accepted_is_served() {
     let (mut served, gate) = served(|app| app).await;
     gate.1.add_permits(1);
-    // Nothing of the server runs between these and the stop.
+    // The server does not run between these and the stop.
     let call = served.call("held").await;
     let mut connection = std::net::TcpStream::connect(served.address).unwrap();
     std::io::Write::write_all(&mut connection, &call).unwrap();
@@ -190,7 +190,7 @@ async fn nothing_runs_after_the_server_is_dropped() {
     let (served, gate) = served(|app| app).await;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    // The other server of the app has ended.
+    // The app's other server has ended.
     let mut served = served;
     served.stop();
     served.ended().await;
@@ -248,7 +248,7 @@ async fn a_second_signal_ends_the_process_at_once() {
         app.logs("stopping").await;
         app.signal(second).await;
         let ended = tokio::time::timeout(Duration::from_secs(2), app.child.wait()).await;
-        let status = ended.expect("it still runs").unwrap();
+        let status = ended.expect("the process still runs").unwrap();
         assert_eq!(status.code(), Some(1), "{second}");
     }
 }

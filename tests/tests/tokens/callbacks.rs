@@ -1,4 +1,4 @@
-//! Who is told of tokens that run out and of installations that go.
+//! Callbacks report expiring tokens and removed installations, each once.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -11,12 +11,13 @@ use forge_remote_tests::token_app::{
     HOUR, MINUTE, ONE, OTHER, TokenApp, ari, renewing_app, tokens_in, yield_to_tasks,
 };
 
-/// Tokens whose removals settle within two minutes, though the kit's installations have two products.
+/// Returns tokens whose removals settle within two minutes, although the test kit's installations
+/// have two products.
 fn settling(store: &FlakyStore) -> Tokens {
     tokens_in(store).removal_delay(2 * MINUTE)
 }
 
-/// What was told, a line each.
+/// The calls of a callback, a line each.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 
@@ -29,7 +30,7 @@ impl Told {
         self.0.lock().unwrap().clone()
     }
 
-    /// Writes down whose token runs out, and how many minutes are left.
+    /// Records the installations whose tokens expire, and the minutes left.
     fn expiring(tokens: &Tokens) -> Self {
         let told = Self::default();
         let telling = told.clone();
@@ -41,7 +42,7 @@ impl Told {
         told
     }
 
-    /// Writes down who goes.
+    /// Records the removed installations.
     fn removed(tokens: &Tokens) -> Self {
         let told = Self::default();
         let telling = told.clone();
@@ -70,7 +71,7 @@ async fn one_is_told_before_a_token_runs_out() {
         first[0].starts_with(&format!("{} ", ari(OTHER))),
         "{first:?}"
     );
-    // Once for each token.
+    // Each token is reported once.
     app.minutes(3).await;
     assert_eq!(told.lines(), first);
     app.deliver(OTHER, &app.token(31 * MINUTE, "")).await;
@@ -90,14 +91,14 @@ async fn a_token_that_ended_unseen_is_told_of_once() {
     one.deliver(OTHER, &one.token(4 * HOUR, "")).await;
     one.tokens.flush().await.unwrap();
 
-    // A process that was down meanwhile.
+    // A process that was down at the expiry.
     one.clock.advance(90 * MINUTE);
     let tokens = tokens_in(&store);
     let told = Told::expiring(&tokens);
     let late = TokenApp::at(one.clock.clone(), renewing_app(), tokens).await;
     late.minutes(5).await;
     assert_eq!(told.lines(), [format!("{} 0", ari(ONE))]);
-    // And one that didn't look for a while.
+    // A process that did not check for a while.
     late.clock.advance(5 * HOUR);
     late.minutes(5).await;
     assert_eq!(told.lines()[1..], [format!("{} 0", ari(OTHER))]);
@@ -138,7 +139,7 @@ async fn a_callback_that_panics_ends_nothing() {
     let calling = calls.clone();
     tokens.on_expiring(30 * MINUTE, move |installation| {
         calling.add(installation.installation_id().to_owned());
-        // One before there is a future, the next in it.
+        // The first panic is in the callback, the next one in its future.
         assert!(calling.lines().len() > 1, "the first");
         async { panic!("the others") }
     });
@@ -146,7 +147,7 @@ async fn a_callback_that_panics_ends_nothing() {
     let removing = removals.clone();
     tokens.on_removed(move |installation_id| {
         removing.add(installation_id.clone());
-        async move { assert!(installation_id.is_empty(), "it always does") }
+        async move { assert!(installation_id.is_empty(), "it always panics") }
     });
     let app = TokenApp::new(renewing_app(), tokens).await;
     app.deliver(ONE, &app.token(HOUR, "")).await;
@@ -156,7 +157,7 @@ async fn a_callback_that_panics_ends_nothing() {
     for uuid in [ONE, OTHER] {
         app.tokens.remove(&ari(uuid)).await.unwrap();
     }
-    // Called again and again; one doesn't keep the other from its turn.
+    // The callback is called repeatedly, and one failing installation does not block the other.
     app.minutes(3).await;
     let lines = removals.lines();
     assert!(lines.contains(&ari(ONE)) && lines.contains(&ari(OTHER)));
@@ -176,7 +177,7 @@ async fn a_callback_that_hangs_is_dropped() {
         app.tokens.remove(&ari(uuid)).await.unwrap();
     }
     app.clock.advance(3 * MINUTE);
-    // The runtime's time is virtual: a minute for the first.
+    // The runtime's time is virtual: the first callback times out after a minute.
     tokio::time::sleep(MINUTE * 2).await;
     assert_eq!(calls.lines(), [ari(ONE), ari(OTHER)]);
 }
@@ -200,20 +201,20 @@ async fn every_instance_learns_who_goes() {
     app.minutes(2).await;
     assert_eq!(here.lines(), [ari(ONE)]);
     assert_eq!(there.lines(), Vec::<String>::new());
-    // When it reads the record of the removal.
+    // The other instance reports it when it reads the record of the removal.
     assert_eq!(other.listed().await, [ari(OTHER)]);
     assert!(eventually(|| there.lines() == [ari(ONE)]).await);
-    // Once is enough, however often it is read, and however often Forge calls.
+    // It is reported once, however often the record is read and Forge calls.
     app.tokens.remove(&ari(ONE)).await.unwrap();
     other.clock.advance(MINUTE);
     assert_eq!(other.listed().await, [ari(OTHER)]);
     yield_to_tasks().await;
     assert_eq!((here.lines().len(), there.lines().len()), (1, 1));
-    // One that starts later learns it as well.
+    // An instance that starts later reports it as well.
     let tokens = settling(&store);
     let later = Told::removed(&tokens);
     let third = TokenApp::at(app.clock.clone(), renewing_app(), tokens).await;
-    // Nothing is listed: it looks when it starts. Forge's last call is a minute ago.
+    // It checks at its start, without a listing. Forge's last call was a minute ago.
     third.minutes(2).await;
     assert!(eventually(|| later.lines() == [ari(ONE)]).await);
     drop(third);

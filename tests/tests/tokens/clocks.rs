@@ -1,4 +1,4 @@
-//! Instances whose clocks disagree.
+//! Tokens survive instances whose clocks are wrong or jump.
 
 #![allow(clippy::unwrap_used)]
 
@@ -32,7 +32,7 @@ async fn an_instance_whose_clock_is_a_day_ahead_purges_nothing() {
 
         let tokens = Tokens::new(place.connect()).keys(KEYS[0]);
         let wrong = TokenApp::at(ahead(), renewing_app(), tokens).await;
-        // With each hour, and with each pause after a purge that had to wait.
+        // At each hour, and after each pause of a postponed purge.
         for _ in 0..70 {
             wrong.minutes(1).await;
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -53,7 +53,7 @@ async fn nothing_is_purged_while_invocation_tokens_are_refused_for_their_dates()
     app.deliver(ONE, &app.token(3 * HOUR, "")).await;
     app.tokens.flush().await.unwrap();
     app.minutes(10).await;
-    // The clock is set ahead: Forge's calls seem to have ended.
+    // The clock is set ahead, so that Forge's tokens seem to have expired.
     let refused = async || {
         let call = app
             .harness
@@ -68,14 +68,14 @@ async fn nothing_is_purged_while_invocation_tokens_are_refused_for_their_dates()
     }
     assert_eq!(app.tokens.stats().purged, 0);
     assert!(logged.has("this machine's clock may be wrong"));
-    // And right again.
+    // The clock is correct again.
     app.deliver(OTHER, &app.token(3 * HOUR, "")).await;
     app.clock.advance(HOUR);
     assert!(eventually(|| app.tokens.stats().purged == 1).await);
     refused().await;
 }
 
-/// Set ahead and back in a running process: what waits and what is there stays.
+/// Pending and stored tokens survive a clock that is set ahead and back in a running process.
 #[tokio::test]
 async fn a_clock_that_jumps_loses_nothing() {
     for hours in [30, -30_i64] {
@@ -106,7 +106,7 @@ async fn a_clock_that_jumps_loses_nothing() {
     }
 }
 
-/// A removal by an instance with a wrong clock is dated by the store's server.
+/// The store's server dates a removal by an instance with a wrong clock.
 #[tokio::test]
 async fn a_removal_by_an_instance_with_a_wrong_clock_holds() {
     let test_stores = test_stores().await.into_iter();
@@ -128,7 +128,7 @@ async fn a_removal_by_an_instance_with_a_wrong_clock_holds() {
     }
 }
 
-/// 30 hours behind.
+/// A clock that is 30 hours behind.
 struct BehindClock(TestClock);
 
 impl forge_remote::fit::Clock for BehindClock {

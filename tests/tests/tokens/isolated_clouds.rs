@@ -18,7 +18,7 @@ async fn goodbye(call: Invocation, tokens: Tokens) -> Result<()> {
     Ok(())
 }
 
-/// An isolated cloud with a key of its own.
+/// An isolated cloud with its own key.
 struct Orange {
     platform: Platform,
     keys: JwksServer,
@@ -39,7 +39,7 @@ impl Orange {
         TokenApp::new(builder, tokens_in(store)).await
     }
 
-    /// The status of a call that this cloud signs, with a token.
+    /// Returns the status of a call with a token, signed by this cloud.
     async fn call(&self, app: &TokenApp, key: &str, uuid: &str, token: &str) -> u16 {
         let fit = self.platform.fit().module("core:endpoint", key);
         let fit = fit.installation(uuid).set("/icLabel", "orange".into());
@@ -69,7 +69,7 @@ async fn another_cloud_neither_replaces_nor_removes_an_installations_token() {
     let site = app.tokens.installation(&ari(ONE)).await.unwrap();
     assert_eq!(site.isolated_cloud_label(), None);
 
-    // Its own installations are its own, and safe from the commercial cloud's keys too.
+    // The commercial cloud's keys cannot affect the isolated cloud's installations either.
     assert_eq!(orange.call(&app, "renew", OTHER, &planted).await, 200);
     assert_eq!(app.system(OTHER).await.unwrap(), planted);
     let call = app
@@ -82,7 +82,7 @@ async fn another_cloud_neither_replaces_nor_removes_an_installations_token() {
     assert!(removed(OTHER).await);
 }
 
-/// An instance that has just started knows the binding from the store.
+/// A new instance reads the binding from the store.
 #[tokio::test]
 async fn the_binding_is_the_stores() {
     let (store, orange) = (FlakyStore::default(), Orange::new().await);

@@ -1,4 +1,4 @@
-//! What an app does with the tokens that requests bring: in process, with a clock that stands still.
+//! An app stores, renews and returns the tokens of its requests, and drops expired ones.
 
 #![allow(clippy::unwrap_used)]
 
@@ -104,7 +104,7 @@ async fn what_belongs_to_an_installation_is_kept_with_it() {
         { "name": "bitbucket", "workspaceId": "space" },
     ]);
     deliver(ONE, contexts, "PRODUCTION", jira.to_owned()).await;
-    // Contexts had no `cloudId` before mid-2026: the base URL tells.
+    // Contexts had no `cloudId` before mid-2026, so the base URL names the site.
     let site_2 = "https://api.atlassian.com/ex/confluence/site-2";
     deliver(
         OTHER,
@@ -141,7 +141,7 @@ async fn what_belongs_to_an_installation_is_kept_with_it() {
         ));
     }
 
-    // Moved onto the other's site, with the same token.
+    // Moved to the other's site with the same token.
     deliver(
         OTHER,
         json!([{ "name": "jira", "cloudId": "site-1" }]),
@@ -182,7 +182,7 @@ async fn no_token_is_handed_out_near_its_end() {
         error.to_string().contains("ended 10 minutes ago"),
         "{error}"
     );
-    // Purged after a day, though nothing comes any more.
+    // Purged after a day without any call.
     app.clock.advance(25 * HOUR);
     assert!(eventually(|| app.tokens.stats().purged == 1).await);
     assert!(matches!(
@@ -204,13 +204,13 @@ async fn a_token_that_does_not_tell_its_end_counts_for_two_hours() {
         .unwrap()
         .remaining();
     assert!(life > 2 * HOUR - MINUTE && life <= 2 * HOUR, "{life:?}");
-    // Delivered again, it is good for 2 hours again.
+    // Delivered again, it is valid for 2 hours again.
     app.clock.advance(90 * MINUTE);
     app.deliver(ONE, "opaque").await;
     app.clock.advance(90 * MINUTE);
     assert_eq!(app.system(ONE).await.unwrap(), "opaque");
-    // An end that can't be is read wrongly: the next real token takes its place, here and in the
-    // store, and nothing is handed out for longer than it may live.
+    // An impossible expiry is corrupt: the next real token replaces it, in memory and in the store,
+    // and no token is returned beyond its possible lifetime.
     let left = async || {
         let app = app.tokens.installation(&ari(OTHER)).await;
         app.unwrap().remaining()
@@ -223,7 +223,7 @@ async fn a_token_that_does_not_tell_its_end_counts_for_two_hours() {
     app.tokens.flush().await.unwrap();
     let later = TokenApp::at(app.clock.clone(), keeper_app(), tokens_in(&store)).await;
     assert_eq!(later.system(OTHER).await.unwrap(), real);
-    // One that has ended isn't kept at all.
+    // An expired token is not stored.
     const THIRD: &str = "0a3a7799-0000-4000-a000-000000000003";
     let ended = oauth(app.clock.now() - MINUTE, "ended");
     app.deliver(THIRD, &ended).await;
@@ -248,18 +248,18 @@ async fn a_store_that_is_down_costs_no_request_and_no_token() {
     assert_eq!(app.system(ONE).await.unwrap(), newest);
     assert_eq!(app.tokens.stats().pending, 2);
     assert!(app.tokens.stats().store_failures > 0);
-    // Tried again, with pauses: by the clock, not in a busy loop.
+    // Retried with pauses by the clock, not in a busy loop.
     let tried = store.puts().len();
     app.clock.advance(MINUTE);
     assert!(eventually(|| store.puts().len() == tried + 1).await);
-    // Memory serves even when the store should be asked again.
+    // The memory serves tokens even when they are due for a check with the store.
     app.clock.advance(10 * MINUTE);
     assert_eq!(app.system(ONE).await.unwrap(), newest);
     assert!(matches!(
         app.system("0a3a7799-0000-4000-a000-000000000009").await,
         Err(TokenError::Store(_))
     ));
-    // A removal waits too.
+    // A removal is pending too.
     assert!(app.tokens.remove(&ari(OTHER)).await.is_err());
     assert!(matches!(
         app.system(OTHER).await,
@@ -288,10 +288,10 @@ async fn the_same_token_is_written_once_and_read_from_memory() {
         app.system(ONE).await.unwrap();
     }
     app.tokens.flush().await.unwrap();
-    // The first of an installation is read back once: a removal might have won over it.
+    // An installation's first token is read back once, because a removal might have won.
     assert_eq!((store.puts(), store.gets()), (vec![1], 1));
     assert_eq!(app.tokens.stats().seen, 1);
-    // Now and then it is compared with the store's.
+    // It is compared with the store's from time to time.
     app.clock.advance(MINUTE);
     for _ in 0..20 {
         app.system(ONE).await.unwrap();
@@ -299,7 +299,7 @@ async fn the_same_token_is_written_once_and_read_from_memory() {
     assert_eq!(store.gets(), 2);
 }
 
-/// Written late, it could take the place of what came meanwhile.
+/// A late write could replace a token that arrived meanwhile.
 #[tokio::test]
 async fn what_ended_while_it_waited_is_not_written() {
     let store = FlakyStore::default();
@@ -344,13 +344,13 @@ async fn memory_is_bounded() {
         app.deliver(&uuid(at), &token).await;
         app.tokens.flush().await.unwrap();
     }
-    // Forgotten here, and read again.
+    // Evicted from memory, and read again.
     for at in 0..50 {
         assert_eq!(app.system(&uuid(at)).await.unwrap(), token);
     }
     assert!(store.gets() >= 40, "{}", store.gets());
     store.down(true);
-    // Those that end first make room, whenever they came.
+    // The tokens that expire first are evicted, whenever they arrived.
     for at in 50..80 {
         let minutes = 3 * 60 - u32::try_from(at).unwrap();
         app.deliver(&uuid(at), &app.token(minutes * MINUTE, ""))
@@ -389,14 +389,14 @@ async fn a_wrong_key_ends_the_launch_and_loses_nothing() {
     let error = Tokens::new(store()).open().await.unwrap_err();
     assert!(matches!(error, OpenError::PlatformError { .. }), "{error}");
 
-    // Rotation: the old one opens, the new one seals.
+    // Rotation: the old key opens, the new key seals.
     let both = format!("{},{}", KEYS[1], KEYS[0]);
     let app = start_with(Tokens::new(store()).keys(both)).await;
     assert_eq!(app.system(ONE).await.unwrap(), token);
     let newer = app.token(3 * HOUR, "newer");
     app.deliver(OTHER, &newer).await;
     app.tokens.flush().await.unwrap();
-    // One that no key opens is told of, and stays; the others are there.
+    // A token that no key opens is reported and stays; the others are available.
     let only_new = Tokens::new(store()).keys(KEYS[1]);
     only_new.open().await.unwrap();
     let error = only_new.system(&ari(ONE)).await.err().unwrap();
@@ -407,7 +407,7 @@ async fn a_wrong_key_ends_the_launch_and_loses_nothing() {
     );
     assert_eq!(only_new.installations().await.unwrap().len(), 1);
     assert!(only_new.stats().unreadable > 0);
-    // The others seal under the new one by now.
+    // The others are sealed under the new key by now.
     let error = Tokens::new(store()).keys(KEYS[0]).open().await.unwrap_err();
     assert!(matches!(error, OpenError::OtherKey { .. }), "{error}");
 }
@@ -441,7 +441,7 @@ async fn a_store_that_can_not_be_opened_ends_the_launch() {
             "{text}"
         );
     }
-    // One that is only down ends no launch, but is told to who opens it by hand.
+    // A store that is only down does not abort the launch, but an explicit open reports it.
     for tokens in [
         Tokens::new(PostgresTokens::new(
             "postgres://app:hunter2@127.0.0.1:1/app",
@@ -478,7 +478,7 @@ async fn tokens_that_nobody_opens_are_an_error() {
         tokens.remove(&ari(ONE)).await,
         Err(TokenError::NotOpen)
     ));
-    // Who asks a little early is served.
+    // A call shortly before the open is served.
     let early = {
         let tokens = tokens.clone();
         tokio::spawn(async move { tokens.installations().await })
@@ -523,7 +523,7 @@ async fn the_margin_has_a_least_value() {
     ));
 }
 
-/// A local platform's tokens are of no use to the app: they must not get into its store.
+/// A local platform's tokens are useless to the app and must not get into its store.
 #[tokio::test]
 async fn an_opened_store_is_none_for_a_local_platform() {
     let folder = Folder::default();
@@ -539,7 +539,7 @@ async fn an_opened_store_is_none_for_a_local_platform() {
     let error = Harness::with_apis(keeper_app().token_store(tokens.clone())).await;
     let text = error.map(drop).unwrap_err().to_string();
     assert!(text.contains("opened-tokens"), "{text}");
-    // Not opened, it is left alone.
+    // A store that is not opened is not changed.
     let closed = Tokens::new(SqliteTokens::new(&file)).keys(KEYS[0]);
     let harness = Harness::with_apis(keeper_app().token_store(closed))
         .await
@@ -563,7 +563,7 @@ async fn what_is_missing_is_said_at_launch() {
         text.contains("unopened-tokens") && text.contains("1 problem"),
         "{text}"
     );
-    // One in memory has nothing to connect.
+    // A memory store needs no connection.
     let memory = forge_remote::token::MemoryTokens::new;
     assert!(
         keeper_app()
@@ -611,7 +611,7 @@ async fn an_app_that_is_told_to_stop_writes_what_waits() {
     assert!(store.get(&ari(ONE)).await.unwrap().is_some());
 }
 
-/// What fails once is tried again until the time is over.
+/// A failed write is retried until the time limit.
 #[tokio::test]
 async fn an_app_that_stops_gives_its_store_another_chance() {
     let store = FlakyStore::default();
@@ -619,7 +619,7 @@ async fn an_app_that_stops_gives_its_store_another_chance() {
     store.down(true);
     app.deliver(ONE, &app.token(2 * HOUR, "")).await;
     assert!(app.tokens.flush().await.is_err());
-    // Whoever serves the router says when it is over.
+    // The server of the router calls shutdown.
     let service = app.harness.app().clone();
     let failures = app.tokens.stats().store_failures;
     let finishing = tokio::spawn(async move { service.shutdown().await });
@@ -638,7 +638,7 @@ async fn a_store_that_hangs_does_not_keep_an_app_from_stopping() {
     app.deliver(ONE, &app.token(2 * HOUR, "")).await;
     let began = tokio::time::Instant::now();
     app.harness.app().shutdown().await;
-    // Less than the 30 seconds after which Kubernetes kills.
+    // Less than Kubernetes' kill timeout of 30 seconds.
     assert!(
         began.elapsed() < Duration::from_secs(26),
         "{:?}",
@@ -647,7 +647,7 @@ async fn a_store_that_hangs_does_not_keep_an_app_from_stopping() {
     assert_eq!(app.tokens.stats().pending, 1);
 }
 
-/// One line in the app: the calls that bring tokens, their modules, and the removal.
+/// One line in the app adds the calls that deliver tokens, their modules, and the removal.
 #[tokio::test]
 async fn tokens_are_brought_in_time_and_removed_with_the_installation() {
     let tokens = Tokens::new(MemoryTokens::new());

@@ -1,4 +1,4 @@
-//! Kept tokens: the keeper, the stores, removals, processes.
+//! Stored tokens: the keeper, the stores, removals, processes.
 
 mod callbacks;
 mod clocks;

@@ -1,4 +1,4 @@
-//! Kept tokens when the store's server is killed, away, hangs or forgets, and what is in its files.
+//! Tokens survive a store whose server is killed, down, hanging or empty, and are not readable in its files.
 
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ use forge_remote_tests::token_app::renewing_app;
 use sqlx::Executor as _;
 use tokio::sync::watch;
 
-/// An app with its tokens.
+/// An app with its tokens, on the system clock.
 struct StoreApp {
     harness: Harness,
     tokens: Tokens,
@@ -38,7 +38,7 @@ impl StoreApp {
         Self { harness, tokens }
     }
 
-    /// A request with a token: it is served whatever the store does.
+    /// Makes a request with a token, which must be served whatever the store does.
     async fn deliver(&self, at: usize, token: &str) {
         let uuid = format!("00000000-0000-4000-a000-{at:012}");
         let call = self
@@ -59,7 +59,7 @@ impl StoreApp {
     }
 }
 
-/// How often a server is killed: `FORGE_REMOTE_TEST_ROUNDS` for more.
+/// Returns how often to kill a server; `FORGE_REMOTE_TEST_ROUNDS` overrides it.
 fn rounds() -> usize {
     let rounds = std::env::var("FORGE_REMOTE_TEST_ROUNDS").ok();
     rounds.map_or(20, |rounds| rounds.parse().unwrap())
@@ -67,10 +67,10 @@ fn rounds() -> usize {
 
 const INSTALLATIONS: usize = 20;
 
-/// The ends of the tokens that a store said to have kept.
+/// The expiries of the tokens whose writes a store confirmed.
 type Ends = [SystemTime; INSTALLATIONS];
 
-/// Writes newer and newer tokens, one by one and all at once, until the store fails.
+/// Writes ever newer tokens, one by one and in batches, until the store fails.
 async fn write_on(store: Box<dyn TokenStore>, acknowledged: Arc<Mutex<Ends>>) {
     let newest = *acknowledged.lock().unwrap().iter().max().unwrap();
     for turn in 1.. {
@@ -92,8 +92,8 @@ async fn write_on(store: Box<dyn TokenStore>, acknowledged: Arc<Mutex<Ends>>) {
     }
 }
 
-/// The server is killed at moments of chance while a client writes. What it said to have written is
-/// there afterwards, or a newer one, whole.
+/// Kills the server at random moments while a client writes. Each confirmed token, or a newer one, is
+/// there afterwards, uncorrupted.
 async fn killed_while_it_writes(
     server: &mut StoreServer,
     connect: impl AsyncFn() -> Box<dyn TokenStore>,
@@ -110,10 +110,10 @@ async fn killed_while_it_writes(
         assert!(eventually(|| *acknowledged.lock().unwrap() != before).await);
         let mut chance = [0];
         aws_lc_rs::rand::fill(&mut chance).unwrap();
-        // The moment is what is tested, nothing is waited for.
+        // The random moment is the test; nothing is awaited.
         tokio::time::sleep(Duration::from_micros(u64::from(chance[0]) * 100)).await;
         kill(server, round).await;
-        // It would go on with the next server.
+        // It would continue with the next server.
         writer.abort();
         let _ = writer.await;
         let least = *acknowledged.lock().unwrap();
@@ -132,7 +132,7 @@ async fn killed_while_it_writes(
     }
 }
 
-/// Opens a store whose server may listen already, and still bring its data in order.
+/// Opens a store whose server may already listen while it still recovers its data.
 async fn opened(store: impl TokenStore, starting: &str) -> Box<dyn TokenStore> {
     for _ in 0..10 {
         match store.open().await {
@@ -140,11 +140,10 @@ async fn opened(store: impl TokenStore, starting: &str) -> Box<dyn TokenStore> {
             Err(error) => assert!(format!("{error:?}").contains(starting), "{error:?}"),
         }
     }
-    panic!("the server doesn't come to an end with it");
+    panic!("the server does not finish its recovery");
 }
 
-/// SIGKILL to the first of PostgreSQL's processes, or an end at once of all (`SIGQUIT`): either way
-/// it recovers from its log.
+/// PostgreSQL recovers from its log after SIGKILL to its first process and after SIGQUIT.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgresql_server_killed_at_any_moment_has_an_old_or_a_new_token() {
     let Some(mut server) = StoreServer::postgres().await else {
@@ -162,7 +161,7 @@ async fn a_postgresql_server_killed_at_any_moment_has_an_old_or_a_new_token() {
     .await;
 }
 
-/// With `appendfsync always`, an answer means that the write is on the disk.
+/// With `appendfsync always`, a reply means that the write is on the disk.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_server_killed_at_any_moment_has_an_old_or_a_new_token() {
     let options = ["--appendonly", "yes", "--appendfsync", "always"];
@@ -175,8 +174,7 @@ async fn a_redis_server_killed_at_any_moment_has_an_old_or_a_new_token() {
     killed_while_it_writes(&mut server, connect, kill).await;
 }
 
-/// Twenty installations' tokens, renewed and removed, leave none in what the server wrote to its
-/// disk.
+/// Renews and removes twenty installations' tokens, and checks that none is in the server's files.
 async fn no_token_in_the_files(app: &StoreApp, server: &StoreServer, save: impl AsyncFn()) {
     let mut secrets = vec!["apiBaseUrl".to_owned(), "productName".to_owned()];
     let mut deliver = async |at, minutes: u64| {
@@ -196,7 +194,7 @@ async fn no_token_in_the_files(app: &StoreApp, server: &StoreServer, save: impl 
         app.tokens.remove(&installation(at)).await.unwrap();
     }
     save().await;
-    // Or it looks in the wrong place.
+    // Proves that the search looks in the right place.
     let ids: Vec<String> = (0..20).map(installation).collect();
     assert_eq!(server.held(&ids).await, ids);
     assert_eq!(server.held(&secrets).await, Vec::<String>::new());
@@ -217,7 +215,7 @@ async fn postgresqls_files_hold_no_token() {
 
 #[tokio::test]
 async fn redis_files_hold_no_token() {
-    // As plain as can be: compression would hide a token.
+    // Without compression, which would hide a token.
     let plain = ["--rdbcompression", "no", "--aof-use-rdb-preamble", "no"];
     let options = [&["--appendonly", "yes"][..], &plain].concat();
     let Some(server) = StoreServer::redis(&options).await else {
@@ -230,7 +228,7 @@ async fn redis_files_hold_no_token() {
     .await;
 }
 
-/// While the server is away requests are served; what they brought is written when it is back.
+/// While the server is down, requests are served; their tokens are written once it is back.
 async fn stopped_and_started(app: &StoreApp, server: &mut StoreServer, logged: &LogCapture) {
     let token = |mark: &str, minutes: u64| oauth(in_seconds(minutes * 60), mark);
     app.deliver(1, &token("old", 60)).await;
@@ -254,7 +252,7 @@ async fn stopped_and_started(app: &StoreApp, server: &mut StoreServer, logged: &
     server.restart().await;
     assert!(
         eventually(|| app.tokens.stats().pending == 0).await,
-        "it isn't written"
+        "the token is not written"
     );
 }
 
@@ -272,7 +270,7 @@ async fn a_postgresql_that_was_away_gets_what_came_meanwhile() {
     assert_eq!(ids.len(), 2);
 }
 
-/// Without a file to come back from, it is empty: the store goes on, and so do its scripts.
+/// A restarted Redis without a file is empty; the store and its scripts keep working.
 #[tokio::test]
 async fn a_redis_that_was_away_and_forgot_all_gets_what_came_meanwhile() {
     let Some(mut server) = StoreServer::redis(&[]).await else {
@@ -291,7 +289,7 @@ async fn a_redis_that_was_away_and_forgot_all_gets_what_came_meanwhile() {
     assert!(store.find_by_site("nowhere").await.unwrap().is_empty());
 }
 
-/// A store that may not answer for long.
+/// A store whose operations can hang.
 #[derive(Clone, Default)]
 struct Hanging {
     store: FlakyStore,
@@ -342,7 +340,7 @@ impl TokenStore for Hanging {
     }
 }
 
-/// A store of somebody's own, without a place for a key check, that stops answering.
+/// A custom store without a key check stops responding.
 #[tokio::test]
 async fn a_store_that_hangs_costs_no_request_and_no_token() {
     let logged = LogCapture::default();
@@ -380,7 +378,7 @@ async fn an_sqlite_file_that_stays_locked_costs_no_request_and_no_token() {
     assert!(app.tokens.flush().await.is_err());
     assert_eq!(app.failures(), 1);
     assert!(logged.has("holds the file for too long"));
-    // Whoever reads isn't in the way of who writes.
+    // Readers do not block writers.
     assert!(matches!(
         app.system(2).await,
         Err(TokenError::NeverSeen { .. })
@@ -390,17 +388,17 @@ async fn an_sqlite_file_that_stays_locked_costs_no_request_and_no_token() {
     assert!(store.get(&installation(1)).await.unwrap().is_some());
 }
 
-/// 1,000 installations, 4 instances that are given a token of each by requests, in random order: as
-/// in production, but for the network.
+/// 4 instances receive a token of each of 1,000 installations by requests, in random order, as in
+/// production except for the network.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn four_instances_of_an_app_end_with_the_newest_token_of_a_thousand_installations() {
     const COUNT: usize = 1000;
     const INSTANCES: usize = 4;
-    // The one in memory shows nothing more here, and these are many requests.
+    // The memory store would prove nothing more, and these are many requests.
     let test_stores = test_stores().await.into_iter();
     for place in test_stores.filter(|place| place.name != "memory") {
         let token = |at: usize, instance: usize| {
-            // Each is the last one for some.
+            // Each instance has the newest token of some installations.
             let order = (instance + at) % INSTANCES;
             oauth(
                 in_seconds(7200 + order as u64 * 600),
@@ -411,7 +409,7 @@ async fn four_instances_of_an_app_end_with_the_newest_token_of_a_thousand_instal
         for instance in 0..INSTANCES {
             let app = StoreApp::new(place.connect()).await;
             delivering.push(tokio::spawn(async move {
-                // Numbers in no order: 1,000 and these have no factor in common.
+                // A permutation: these steps are coprime to 1,000.
                 let step = [7, 389, 611, 993][instance];
                 for turn in 0..COUNT {
                     let at = (turn * step + instance * 251) % COUNT;

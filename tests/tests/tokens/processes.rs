@@ -1,4 +1,4 @@
-//! Kept tokens across processes: killed, started again, several at once.
+//! Stored tokens survive killed and restarted processes, and several processes share a store.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-/// A Confluence whose only page's title tells which token it was asked with.
+/// Starts a Confluence whose only page has the request's token as its title.
 async fn confluence() -> Server {
     Server::start(|_, request| {
         let path = format!("/ex/confluence/{SITE}/wiki/api/v2/pages");
@@ -36,7 +36,7 @@ async fn confluence() -> Server {
     .await
 }
 
-/// The app as a process.
+/// The app, run as a process.
 struct App {
     child: Child,
     input: ChildStdin,
@@ -103,7 +103,7 @@ impl App {
         fit
     }
 
-    /// What Confluence tells the background task for the installation.
+    /// Returns the page title that the background task reads for the installation.
     async fn ask(&mut self) -> String {
         self.tell(INSTALLATION_ID).await
     }
@@ -114,7 +114,7 @@ impl App {
         self.lines.next_line().await.unwrap().unwrap()
     }
 
-    /// Asks until this is the answer.
+    /// Repeats the read until it returns this.
     async fn comes_to_answer(&mut self, expected: &str) {
         let patience = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
@@ -130,7 +130,7 @@ impl App {
         }
     }
 
-    /// SIGKILL.
+    /// Kills the process with SIGKILL.
     async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
@@ -141,8 +141,8 @@ fn mark(token: &str) -> String {
     format!("token {}", b64(hash))
 }
 
-/// Waits until the file holds a token that ends then. What comes back keeps the file open: whoever
-/// closes it last removes its log.
+/// Waits until the file contains a token with this expiry. The returned store keeps the file open,
+/// because the last one to close it removes its log.
 async fn written(file: &Path, ends: SystemTime) -> SqliteTokens {
     let store = SqliteTokens::new(file);
     let patience = tokio::time::Instant::now() + Duration::from_secs(20);
@@ -172,7 +172,7 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
     let still_open = written(&file, ends).await;
     app.kill().await;
 
-    // Nothing of it can be read in the files, log and all.
+    // The token is not readable in the files, including the log.
     let bytes = folder.bytes();
     for secret in [
         &token,
@@ -199,7 +199,7 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
     assert_eq!(app.ask().await, mark(&token));
 }
 
-/// With everything logged by every crate, in and out and to the store, no token is in the log.
+/// With all crates logging at trace level, no token is in the log.
 #[tokio::test]
 async fn no_token_is_logged_at_trace() {
     let keys = JwksServer::start(JwksResponse::Keys(published())).await;
@@ -229,7 +229,7 @@ async fn no_token_is_logged_at_trace() {
         let token = oauth(in_seconds(7200), "plainly-visible");
         let fit = app.deliver(&token).await;
         app.comes_to_answer(&mark(&token)).await;
-        // The token is on its way to the store, and read from there by another process.
+        // One process writes the token to the store, and another reads it.
         let mut program = Command::new(env!("CARGO_BIN_EXE_tokens_app"));
         program
             .env("RUST_LOG", "trace")
@@ -279,7 +279,7 @@ async fn commands_need_neither_store_nor_key() {
         let (status, text) = run(arguments).await;
         assert_eq!(status, 0, "{arguments:?}: {text}");
     }
-    // Without a key it does not serve, and says how to get one.
+    // Without a key it does not serve, and the error says how to make one.
     let (status, text) = run(&[]).await;
     assert_eq!(status, 1);
     assert!(
@@ -289,7 +289,7 @@ async fn commands_need_neither_store_nor_key() {
     assert!(!file.exists());
 }
 
-/// What one instance is given, the other has.
+/// Checks that a token that one instance receives is available to the other.
 async fn two_instances(store: &[(&str, &str)]) {
     let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let confluence = confluence().await;
@@ -326,7 +326,7 @@ async fn two_instances_share_one_redis() {
     }
 }
 
-/// Several processes launch at once where nothing is yet, again and again.
+/// Repeatedly launches several processes at once on an empty store.
 async fn launched_at_once(variables: &[(&str, &str)]) {
     let launch = |_| {
         Command::new(env!("CARGO_BIN_EXE_tokens_writer"))
@@ -358,7 +358,7 @@ async fn processes_launch_at_once_on_an_sqlite_file() {
     }
 }
 
-/// The file is the app's own as well, which has it open and writes, without a write-ahead log.
+/// The app itself has the file open and writes to it, without a write-ahead log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_launch_at_once_on_an_sqlite_file_that_the_app_uses() {
     let folder = Folder::default();
@@ -399,7 +399,7 @@ async fn processes_launch_at_once_on_an_empty_postgresql() {
     }
 }
 
-/// As on a full disk: the app's files may not grow beyond a limit, until they may again.
+/// A limit on the size of the app's files acts like a full disk, until it is lifted.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn a_full_disk_costs_no_request_and_no_token() {
@@ -409,7 +409,7 @@ async fn a_full_disk_costs_no_request_and_no_token() {
     let file = folder.file("tokens.db");
     let store = [("SQLITE", file.to_str().unwrap())];
     let mut program = Command::new("sh");
-    // In units of 512 bytes, or of 1024: shells differ.
+    // In units of 512 or 1024 bytes, depending on the shell.
     let limited = "trap '' XFSZ; ulimit -S -f 300; exec \"$0\"";
     program.args(["-c", limited, env!("CARGO_BIN_EXE_tokens_app")]);
     program.stderr(Stdio::piped());
@@ -419,12 +419,12 @@ async fn a_full_disk_costs_no_request_and_no_token() {
     for turn in 1.. {
         let token = oauth(in_seconds(7200 + turn), &turn.to_string());
         app.deliver(&token).await;
-        // The background task has it, written or not.
+        // The background task has the token, written or not.
         assert_eq!(app.ask().await, mark(&token));
         if app.tell("failures").await != "0" {
             break;
         }
-        assert!(turn < 1000, "its disk is never full");
+        assert!(turn < 1000, "the disk is never full");
     }
     let line = loop {
         let line = log.next_line().await.unwrap().unwrap();
@@ -433,7 +433,7 @@ async fn a_full_disk_costs_no_request_and_no_token() {
         }
     };
     assert!(line.contains("disk"), "{line}");
-    // What is written there is a token still.
+    // The file still contains a valid token.
     let kept = SqliteTokens::new(&file);
     assert!(kept.get(INSTALLATION_ID).await.unwrap().is_some());
 
@@ -451,8 +451,8 @@ async fn a_full_disk_costs_no_request_and_no_token() {
     assert_eq!(app.ask().await, mark(&newest));
 }
 
-/// A writer is killed 200 times, at a moment of chance: each time every installation has a token,
-/// whole, and none older than before.
+/// Kills a writer 200 times at a random moment. Each time every installation has an uncorrupted token
+/// that is not older than before.
 async fn killed_at_any_moment(
     connect: impl AsyncFn() -> Box<dyn TokenStore>,
     variables: &[(&str, &str)],
@@ -478,7 +478,7 @@ async fn killed_at_any_moment(
         assert_eq!(lines.next_line().await.unwrap().unwrap(), "writing");
         let mut chance = [0];
         aws_lc_rs::rand::fill(&mut chance).unwrap();
-        // Up to 6 ms: the moment is what is tested, nothing is waited for.
+        // Up to 6 ms: the random moment is the test; nothing is awaited.
         tokio::time::sleep(Duration::from_micros(u64::from(chance[0]) * 25)).await;
         writer.kill().await.unwrap();
 
@@ -495,7 +495,7 @@ async fn killed_at_any_moment(
             before[at] = token.expires_at;
         }
     }
-    // Or nothing was ever written, and nothing shown.
+    // Proves that something was written at all.
     assert!(moved > 200, "{moved}");
 }
 

@@ -1,5 +1,4 @@
-//! Redis connections that die in every way, and what a server refuses: with stand-ins and a server of
-//! the test's own.
+//! Redis connections recover after every kind of failure, and a server's errors name the fix.
 
 #![allow(clippy::unwrap_used)]
 
@@ -28,7 +27,7 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
     let store = RedisTokens::new(&url);
     store.open().await.unwrap();
     assert!(!logged.has("evict"));
-    // What was tried at launch leaves nothing behind.
+    // The checks at launch leave nothing behind.
     assert!(redis_command(&url, &["KEYS", "*"]).starts_with("*0\r\n"));
     set("maxmemory-policy", "volatile-lru");
     set("maxmemory", "100mb");
@@ -37,7 +36,7 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
 
     let refused = async |parts: &[&str]| {
         let put = store.put(vec![sealed(1, in_seconds(100))]).await;
-        // At launch as well.
+        // The same at launch.
         for error in [put.unwrap_err(), store.open().await.unwrap_err()] {
             let error = error.to_string();
             for part in parts {
@@ -57,7 +56,7 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
     redis_command(&url, &["ACL", "SETUSER", "default", "+@all"]);
     store.put(vec![sealed(1, in_seconds(100))]).await.unwrap();
 
-    // Exactly what the advice grants.
+    // Exactly the permissions that the message names.
     let rights = [
         "~forge-remote:*",
         "+@read",
@@ -79,15 +78,15 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
     );
 }
 
-/// What a stand-in for Redis does with a command.
+/// The reaction of a fake Redis to a command.
 enum Reply {
     Say(&'static str),
-    /// Nothing, as one whose machine is gone.
+    /// Sends nothing, as if the machine were gone.
     Swallow,
     HangUp,
 }
 
-/// A stand-in for Redis; the number of a connection and a command's name decide.
+/// A fake Redis that reacts by the number of the connection and the command's name.
 struct Pretended {
     url: String,
     connections: Arc<AtomicUsize>,
@@ -135,7 +134,7 @@ async fn serve(mut stream: TcpStream, reply: impl Fn(&str) -> Reply) -> Option<(
     }
 }
 
-/// The name of the first command and its length, when it is there as a whole.
+/// Returns the name and length of the first command, if it is complete.
 fn command(text: &str) -> Option<(String, usize)> {
     let line = |at: usize| {
         let length = text[at..].find("\r\n")?;
@@ -164,7 +163,7 @@ async fn a_redis_connection_that_is_dead_without_a_sign_is_made_anew() {
     })
     .await;
     let store = RedisTokens::new(&server.url);
-    // Sooner than a reader's 3 seconds: who leaves before sees no failure.
+    // Sooner than a reader's 3 seconds, so that the reader sees the failure.
     let reading = tokio::time::timeout(Duration::from_millis(2900), store.get("x"));
     let error = reading.await.unwrap().unwrap_err().to_string();
     assert!(error.contains("did not answer"), "{error}");
@@ -188,7 +187,7 @@ async fn a_redis_connection_to_what_is_a_replica_now_is_made_anew() {
     assert!(error.contains("READONLY"), "{error}");
     store.put(token()).await.unwrap();
     assert_eq!(server.connections(), 2);
-    // A part of an answer is a failure too, not a row that can't be read.
+    // An incomplete reply is a failure too, and not an unreadable row.
     let error = store.get("x").await.unwrap_err().to_string();
     assert!(error.contains("LOADING"), "{error}");
     assert!(store.get("x").await.unwrap().is_none());
@@ -226,7 +225,7 @@ async fn a_redis_that_is_too_old_ends_the_launch() {
         text.contains("Redis 6.2.14") && text.contains("7 or newer"),
         "{text}"
     );
-    // One that doesn't tell: its scripts do.
+    // If `INFO` is forbidden, its scripts reveal the version.
     let server = Pretended::start(|_, name| match name {
         "INFO" => Reply::Say("-NOPERM this user has no permissions\r\n"),
         "EVALSHA" => Reply::Say("-ERR wrong number of args for 'pexpireat' command\r\n"),
@@ -237,8 +236,7 @@ async fn a_redis_that_is_too_old_ends_the_launch() {
     assert!(error.to_string().contains("'pexpireat'"), "{error}");
 }
 
-/// A network that holds back what is sent to a server, and delivers it even when the sender has
-/// left.
+/// A network that delays data to a server and delivers it even after the sender has disconnected.
 struct SlowNetwork {
     url: String,
     holds: watch::Sender<bool>,
@@ -268,13 +266,13 @@ impl SlowNetwork {
                         to_server.write_all(&bytes[..length]).await.unwrap();
                         there.fetch_add(usize::from(was_held), Ordering::SeqCst);
                     }
-                    // The server must not see that the sender has left.
+                    // The server must not see that the sender has disconnected.
                     std::future::pending::<()>().await;
                 });
                 tokio::spawn(async move {
                     let mut bytes = [0; 65536];
                     while let Ok(length @ 1..) = from_server.read(&mut bytes).await {
-                        // A sender that has left reads nothing.
+                        // A disconnected sender reads nothing.
                         let _ = to_client.write_all(&bytes[..length]).await;
                     }
                 });
@@ -288,7 +286,7 @@ impl SlowNetwork {
     }
 }
 
-/// What the caller believes to have failed must not be done after all: a later removal stands.
+/// A write that its caller believes failed must not take effect later: a later removal wins.
 #[tokio::test]
 async fn a_redis_write_that_arrives_after_its_caller_gave_up_changes_nothing() {
     let Some((url, prefix)) = redis_url() else {

@@ -1,4 +1,4 @@
-//! Stores that refuse a record, or panic.
+//! A store that rejects a record or panics does not stop other writes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -20,7 +20,7 @@ async fn a_record_that_the_store_refuses_does_not_stop_the_others() {
     let bad = uuid(77);
     store.refuse(Some(ari(&bad)));
     store.hold_puts(true);
-    // The refused one ends first, so it is always among the next to be written.
+    // The rejected record expires first, so it is always among the next to be written.
     for at in 0..300 {
         let life = if at == 77 { HOUR } else { 2 * HOUR };
         app.deliver(&uuid(at), &app.token(life, "")).await;
@@ -36,12 +36,12 @@ async fn a_record_that_the_store_refuses_does_not_stop_the_others() {
     assert!(logged.has("the store refuses this record") && logged.has(&bad));
     let puts = store.puts().len();
     assert!(puts < 40, "{puts}");
-    // It is still handed out, and tried again later: not in a loop.
+    // Its token is still available, and the write is retried later without a busy loop.
     assert!(app.system(&bad).await.is_ok());
     app.minutes(10).await;
     let again = store.puts().len() - puts;
     assert!(again < 10, "{again}");
-    // Others are written meanwhile.
+    // Other records are written meanwhile.
     app.deliver(ONE, &app.token(3 * HOUR, "")).await;
     assert!(eventually(|| app.tokens.stats().pending == 1).await);
     store.refuse(None);
@@ -49,14 +49,14 @@ async fn a_record_that_the_store_refuses_does_not_stop_the_others() {
     assert!(store.get(&ari(&bad)).await.unwrap().is_some());
 }
 
-/// Real stores have limits of their own: PostgreSQL takes no NUL, and no key of some KB.
+/// Real stores have limits: PostgreSQL accepts neither a NUL nor a key of several KB.
 #[tokio::test]
 async fn ids_that_no_store_has_to_take_are_not_kept() {
     let store = FlakyStore::default();
     let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
     let long = "x".repeat(2000);
     for odd in ["nul\0", &long] {
-        // No token names one, since verification rejects it; the app itself may.
+        // Verification rejects tokens with such an id, but the app may pass one.
         assert!(app.tokens.remove(&ari(odd)).await.is_ok());
     }
     app.deliver(ONE, &app.token(2 * HOUR, "")).await;
@@ -78,7 +78,7 @@ async fn a_store_that_panics_neither_spins_nor_hangs() {
     assert!(flushed.unwrap().is_err());
     let removed = tokio::time::timeout(soon, app.tokens.remove(&ari(OTHER))).await;
     assert!(removed.unwrap().is_err());
-    // Pauses by the clock, which stands still.
+    // Pauses by the clock, which does not advance.
     let puts = store.puts().len();
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     assert!(store.puts().len() <= puts + 1, "{puts}");
@@ -88,7 +88,7 @@ async fn a_store_that_panics_neither_spins_nor_hangs() {
     assert!(store.get(&ari(ONE)).await.unwrap().is_some());
 }
 
-/// A record of a removal has to go; what another instance writes after that was read stays.
+/// A removal's record is replaced, but not a record that another instance writes after the read.
 #[tokio::test]
 async fn what_another_instance_writes_between_look_and_replacement_stays() {
     let store = FlakyStore::default();

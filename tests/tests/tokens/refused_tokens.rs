@@ -1,4 +1,4 @@
-//! A kept token that Atlassian refuses gives way to the next one, whatever its end.
+//! A stored token that Atlassian rejects is replaced by the next one, whatever its expiry.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,7 +9,7 @@ use forge_remote_tests::stores::{FlakyStore, b64_of};
 use forge_remote_tests::token_app::{HOUR, ONE, TokenApp, ari, open_tokens, start_on};
 use serde_json::{Value, json};
 
-/// Refuses the tokens with this mark.
+/// Starts a server that rejects tokens with this mark.
 async fn refusing(mark: &'static str) -> Server {
     Server::start(move |_, request| {
         if request.header("authorization").ends_with(&b64_of(mark)) {
@@ -21,7 +21,7 @@ async fn refusing(mark: &'static str) -> Server {
     .await
 }
 
-/// Calls Jira with the kept token; the status.
+/// Calls Jira with the stored token and returns the status.
 async fn call(tokens: &Tokens, server: &Server) -> u16 {
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let site = InstallationUrls::new(ari(ONE)).jira(format!("{}/ex/jira/{SITE}", server.origin));
@@ -32,7 +32,7 @@ async fn call(tokens: &Tokens, server: &Server) -> u16 {
     }
 }
 
-/// Forge delivers a token for an installation on this site.
+/// Delivers a token for an installation on this site, as Forge does.
 async fn deliver(app: &TokenApp, token: &str) {
     let call = app.harness.call("renew").fit(|fit| {
         let url = format!("https://api.atlassian.com/ex/jira/{SITE}");
@@ -51,7 +51,7 @@ async fn the_next_token_takes_a_refused_ones_place() {
     let app = start_on(&store).await;
     let (revoked, good) = (app.token(4 * HOUR, "revoked"), app.token(2 * HOUR, "good"));
     deliver(&app, &revoked).await;
-    // One that nobody refused still wins.
+    // A token that was not rejected still wins.
     deliver(&app, &good).await;
     assert_eq!(app.system(ONE).await.unwrap(), revoked);
 
@@ -59,7 +59,7 @@ async fn the_next_token_takes_a_refused_ones_place() {
     deliver(&app, &good).await;
     assert_eq!(app.system(ONE).await.unwrap(), good);
     assert_eq!(call(&app.tokens, &server).await, 200);
-    // Forge may have the revoked one in a cache for a while.
+    // Forge may cache the revoked token for a while.
     deliver(&app, &revoked).await;
     assert_eq!(app.system(ONE).await.unwrap(), good);
     app.tokens.flush().await.unwrap();
@@ -67,7 +67,7 @@ async fn the_next_token_takes_a_refused_ones_place() {
     assert_eq!(other.expose_secret(), good);
 }
 
-/// Refused at one instance, replaced at another.
+/// A token rejected at one instance is replaced at another.
 #[tokio::test]
 async fn other_instances_learn_of_it() {
     let (store, server) = (FlakyStore::default(), refusing("revoked").await);

@@ -1,4 +1,4 @@
-//! An installation that is removed stays removed.
+//! A removed installation stays removed, on every instance, unless it is delivered again later.
 
 #![allow(clippy::unwrap_used)]
 
@@ -13,7 +13,7 @@ use forge_remote_tests::token_app::{
     yield_to_tasks,
 };
 
-/// An app that has written a token.
+/// Starts an app and makes it write a token.
 async fn written(store: &FlakyStore) -> TokenApp {
     let app = start_on(store).await;
     app.deliver(ONE, &app.token(3 * HOUR, "")).await;
@@ -34,7 +34,7 @@ async fn a_removal_that_nobody_waits_for_is_done() {
     let app = written(&store).await;
     store.hold_puts(true);
     let id = ari(ONE);
-    // The request that asked for it is cut off.
+    // The request that started it is cut off.
     tokio::select! {
         biased;
         _ = app.tokens.remove(&id) => unreachable!("the store holds it"),
@@ -56,7 +56,7 @@ async fn what_is_being_removed_is_not_read_again() {
         tokio::spawn(async move { tokens.remove(&ari(ONE)).await })
     };
     yield_to_tasks().await;
-    // The store still has it.
+    // The store still has the token.
     assert!(!is_gone(&open_tokens(&store).await).await);
     assert!(is_gone(&app.tokens).await);
     store.hold_puts(false);
@@ -77,7 +77,7 @@ async fn a_removal_that_fails_is_done_later() {
     assert!(app.tokens.remove(&ari(ONE)).await.is_err());
     assert!(is_gone(&app.tokens).await);
     store.down(false);
-    // Asked before it is written.
+    // Read before the removal is written.
     assert!(is_gone(&app.tokens).await);
     app.clock.advance(MINUTE);
     assert!(eventually(|| app.tokens.stats().pending == 0).await);
@@ -85,7 +85,7 @@ async fn a_removal_that_fails_is_done_later() {
     assert_eq!(app.listed().await, [ari(OTHER)]);
 }
 
-/// Forge may call while an app is being uninstalled; but an uninstallation may also fail.
+/// Forge may call during an uninstallation, and an uninstallation may fail.
 #[tokio::test]
 async fn late_calls_bring_nothing_back_and_later_ones_do() {
     for place in test_stores().await {
@@ -120,7 +120,7 @@ async fn another_instance_does_not_bring_it_back() {
     let store = FlakyStore::default();
     let one = written(&store).await;
     let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens_in(&store)).await;
-    // It has a newer one, which it can't write.
+    // The other instance has a newer token, which it can't write.
     store.down(true);
     other.deliver(ONE, &other.token(4 * HOUR, "newer")).await;
     assert!(other.tokens.flush().await.is_err());
@@ -128,16 +128,16 @@ async fn another_instance_does_not_bring_it_back() {
     one.tokens.remove(&ari(ONE)).await.unwrap();
     other.tokens.flush().await.unwrap();
     assert!(is_gone(&open_tokens(&store).await).await);
-    // And forgets it when it looks.
+    // It drops the token when it reads the store.
     one.clock.advance(MINUTE);
     assert!(is_gone(&other.tokens).await);
     assert!(is_gone(&one.tokens).await);
-    // It too refuses what comes late.
+    // It too ignores late tokens.
     other.deliver(ONE, &other.token(4 * HOUR, "newest")).await;
     assert!(is_gone(&other.tokens).await);
 }
 
-/// An uninstallation that failed, seen by an instance that knows of no removal.
+/// An uninstallation fails, and an instance without knowledge of the removal receives a token.
 #[tokio::test]
 async fn an_installation_that_lives_on_gets_its_token_everywhere() {
     let store = FlakyStore::default();
@@ -148,7 +148,7 @@ async fn an_installation_that_lives_on_gets_its_token_everywhere() {
     let token = other.token(3 * HOUR, "again");
     other.deliver(ONE, &token).await;
     other.tokens.flush().await.unwrap();
-    // The store held to the removal; once that is read, the token takes its place.
+    // The removal wins in the store; once it is read, the token replaces it.
     other.clock.advance(MINUTE);
     assert_eq!(other.system(ONE).await.unwrap(), token);
     other.tokens.flush().await.unwrap();

@@ -1,4 +1,4 @@
-//! The callbacks of a removal: at least once, after it has settled, until they succeed.
+//! Removal callbacks run at least once, after the removal has settled, until they succeed.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -63,7 +63,7 @@ async fn a_process_that_was_killed_during_a_callback_calls_again_without_a_listi
             app.minutes(3).await;
             assert!(eventually(|| began.load(Ordering::SeqCst) == 1).await);
         });
-        // As a process that is killed: whatever runs ends where it waits.
+        // As in a killed process, every task ends at its await point.
         runtime.shutdown_background();
     });
     killed.join().unwrap();
@@ -125,7 +125,7 @@ async fn a_callback_that_fails_is_called_again_until_it_succeeds() {
     assert_eq!((fails.ids().len(), succeeds.ids().len()), (5, 1));
 }
 
-/// However long the app's own database is down: a restarted process still finds the removal.
+/// A restarted process still finds the removal, however long the app's own database is down.
 #[tokio::test]
 async fn a_removal_stays_in_the_store_until_the_callbacks_succeed() {
     let store = FlakyStore::default();
@@ -149,7 +149,7 @@ async fn a_removal_that_is_called_off_is_not_reported() {
     let app = TokenApp::new(renewing_app(), tokens).await;
     app.tokens.remove(&ari(ONE)).await.unwrap();
     app.minutes(5).await;
-    // Seen by another instance alone.
+    // Another instance sees the delivery.
     let other = TokenApp::at(app.clock.clone(), renewing_app(), tokens_in(&store)).await;
     other.deliver(ONE, &other.token(3 * HOUR, "")).await;
     other.tokens.flush().await.unwrap();
@@ -158,7 +158,7 @@ async fn a_removal_that_is_called_off_is_not_reported() {
     other.tokens.flush().await.unwrap();
     app.minutes(20).await;
     assert_eq!(deleted.ids(), Vec::<String>::new());
-    // The next one counts again.
+    // The next removal is reported.
     app.tokens.remove(&ari(ONE)).await.unwrap();
     app.minutes(9).await;
     assert_eq!(deleted.ids(), Vec::<String>::new());
@@ -166,8 +166,8 @@ async fn a_removal_that_is_called_off_is_not_reported() {
     assert_eq!(deleted.ids(), [ari(ONE)]);
 }
 
-/// Nobody documents what is called when one of several products goes: the hourly call of
-/// `keep_tokens_fresh` shows whether the installation is still there.
+/// It is not documented what Forge calls when one of several products is removed. The hourly call of
+/// `keep_tokens_fresh` shows whether the installation still exists.
 #[tokio::test]
 async fn an_installation_in_several_products_settles_for_longer() {
     let products = json!([

@@ -1,4 +1,4 @@
-//! Installations by their site: never another one's token.
+//! A lookup by site returns the token of that site's installation and of no other.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use serde_json::json;
 const SITE: &str = "11111111-2222-3333-4444-555555555555";
 const ELSEWHERE: &str = "99999999-2222-3333-4444-555555555555";
 
-/// Brings a token for an installation of this environment, in a product of a site.
+/// Delivers a token for an installation of this environment in a product of a site.
 async fn deliver(app: &TokenApp, uuid: &str, environment: &str, place: (&str, &str), token: &str) {
     let (product, site) = place;
     let url = format!("https://api.atlassian.com/ex/{product}/{site}");
@@ -34,7 +34,7 @@ async fn found(app: &TokenApp, site: impl Into<Site>) -> Result<String, TokenErr
     token.map(|token| token.expose_secret().to_owned())
 }
 
-/// The installations that an error says can't be told apart.
+/// Returns the installations that an error calls ambiguous.
 fn ambiguous(found: Result<String, TokenError>) -> Vec<String> {
     match found {
         Err(TokenError::Ambiguous {
@@ -71,7 +71,7 @@ async fn another_environments_token_never_takes_the_place_of_one_that_ended() {
         assert_eq!(there.len(), 1);
         assert_eq!(there[0].installation_id(), ari(OTHER));
     }
-    // When all have ended, that is what is said: of the last.
+    // When all have expired, the error names the last one.
     app.clock.advance(2 * HOUR);
     for app in [&app, &fresh] {
         let error = found(app, SITE).await.unwrap_err();
@@ -127,7 +127,7 @@ async fn products_are_told_apart_and_a_reinstallation_replaces() {
     let wiki = Site::new(SITE).product("confluence");
     assert_eq!(found(&app, wiki).await.unwrap(), confluence);
 
-    // Installed anew, without a goodbye: the old one ends, the new one is meant.
+    // Reinstalled without an uninstallation: the old token expires, and the new one is meant.
     let anew = "0a3a7799-0000-4000-a000-000000000003";
     app.clock.advance(HOUR);
     let again = app.token(3 * HOUR, "again");
@@ -139,7 +139,7 @@ async fn products_are_told_apart_and_a_reinstallation_replaces() {
     );
 }
 
-/// Who can write to the store, but has no key.
+/// An attacker can write to the store but has no key.
 #[tokio::test]
 async fn what_is_sealed_counts_and_not_the_stores_index() {
     let store = FlakyStore::default();
@@ -177,7 +177,7 @@ async fn an_installation_that_moved_is_found_where_it_is() {
 
     let moved = app.token(3 * HOUR + MINUTE, "moved");
     deliver(&app, ONE, "PRODUCTION", ("jira", ELSEWHERE), &moved).await;
-    // Here before it is written; elsewhere once it is.
+    // In this instance before the write, in others after it.
     assert_eq!(app.tokens.find_by_site(SITE).await.unwrap().len(), 0);
     app.tokens.flush().await.unwrap();
     app.clock.advance(MINUTE);
@@ -205,7 +205,7 @@ async fn a_store_that_lost_a_sites_token_is_no_reason_to_lose_it() {
     assert!(matches!(error, TokenError::NeverSeen { .. }), "{error}");
 }
 
-/// One store for all environments of an app: each deployment sees its own.
+/// In one store for all environments of an app, each deployment sees only its own.
 #[tokio::test]
 async fn only_accepted_environments_are_handed_out() {
     let store = FlakyStore::default();
@@ -226,7 +226,7 @@ async fn only_accepted_environments_are_handed_out() {
     ));
     assert_eq!(found(&strict, SITE).await.unwrap(), one);
     assert_eq!(strict.tokens.find_by_site(SITE).await.unwrap().len(), 1);
-    // A worker without an app says it itself.
+    // A worker without an app configures it explicitly.
     let worker = tokens_in(&store).environments([Environment::Development]);
     worker.open().await.unwrap();
     let listed = worker.installations().await.unwrap();

@@ -1,4 +1,4 @@
-//! A store that forgets, that is down, and that must not be written to.
+//! An app keeps serving tokens while its store is down or empty, and never writes under a wrong key.
 
 #![allow(clippy::unwrap_used)]
 
@@ -16,7 +16,7 @@ use forge_remote_tests::token_app::{
 };
 use tower::ServiceExt as _;
 
-/// What `/readyz` says, to who has verified one call.
+/// Returns the body of `/readyz` after one verified call.
 async fn ready(app: &TokenApp) -> String {
     let call = app.harness.call("renew").tokens(Auth::NONE);
     assert_eq!(call.send().await.status(), 200);
@@ -27,7 +27,7 @@ async fn ready(app: &TokenApp) -> String {
     String::from_utf8(bytes.into()).unwrap()
 }
 
-/// How many tokens the store holds.
+/// Returns the number of tokens in the store.
 async fn stored(store: &FlakyStore) -> usize {
     let page = forge_remote::token::PageRequest::first(100);
     store.list(page).await.unwrap().tokens.len()
@@ -43,7 +43,7 @@ async fn a_store_that_lost_everything_gets_it_again() {
     }
     app.tokens.flush().await.unwrap();
 
-    // When they are listed.
+    // On a listing.
     store.lose_everything();
     app.clock.advance(Duration::from_secs(1));
     assert_eq!(app.listed().await, [ari(ONE), ari(OTHER)]);
@@ -51,21 +51,21 @@ async fn a_store_that_lost_everything_gets_it_again() {
     assert_eq!(stored(&store).await, 2);
     assert_eq!(app.tokens.stats().restored, 2);
 
-    // When one is asked for.
+    // On a read of one token.
     store.lose_everything();
     app.clock.advance(MINUTE);
     assert_eq!(app.system(ONE).await.unwrap(), token);
     app.tokens.flush().await.unwrap();
     assert_eq!(stored(&store).await, 1);
 
-    // When Forge delivers it again, though it is known.
+    // When Forge delivers the same token again.
     store.lose_everything();
     app.clock.advance(15 * MINUTE);
     app.deliver(OTHER, &token).await;
     app.tokens.flush().await.unwrap();
     assert!(store.get(&ari(OTHER)).await.unwrap().is_some());
 
-    // When it has an older one, as after a failover.
+    // When the store has an older token, as after a failover.
     let newer = app.token(3 * HOUR, "newer");
     app.deliver(ONE, &newer).await;
     app.tokens.flush().await.unwrap();
@@ -113,7 +113,7 @@ async fn memory_lists_while_the_store_is_down() {
     assert!(app.tokens.stats().store_failures > failures);
 }
 
-/// More than are read at once, and more than memory has room for.
+/// The listing has more tokens than a page and than the memory limit.
 #[tokio::test]
 async fn listing_needs_no_room_and_costs_none() {
     let store = FlakyStore::default();
@@ -129,7 +129,7 @@ async fn listing_needs_no_room_and_costs_none() {
     let reader = TokenApp::at(writer.clock.clone(), renewing_app(), tokens).await;
     let hot = reader.token(HOUR, "hot");
     reader.deliver(ONE, &hot).await;
-    // It waits for the store, between others of the listing.
+    // Its write is pending, between others of the listing.
     let extra = "0a3a7799-0000-4000-a000-000000000300a";
     store.hold_puts(true);
     reader.deliver(extra, &hot).await;
@@ -142,7 +142,7 @@ async fn listing_needs_no_room_and_costs_none() {
     expected.push(ari(extra));
     expected.sort();
     assert_eq!(listed, expected);
-    // Nothing was pushed out of memory for it.
+    // The listing evicted nothing from memory.
     let gets = store.gets();
     reader.system(extra).await.unwrap();
     reader.system(ONE).await.unwrap();
@@ -209,12 +209,12 @@ async fn nothing_is_written_under_a_wrong_key_that_shows_late() {
     assert!(wrong.tokens.flush().await.is_err());
     assert_eq!(store.puts(), puts);
     assert_eq!(wrong.tokens.stats().pending, 1);
-    // It serves what it has, says so, and the others have what they had.
+    // It serves its tokens and reports the problem, and the others' tokens are unchanged.
     assert_eq!(wrong.system(ONE).await.unwrap(), other);
     assert!(ready(&wrong).await.contains("store is not open"));
     let seen = open_tokens(&store).await.system(&ari(ONE)).await.unwrap();
     assert_eq!(seen.expose_secret(), token);
-    // Emptied by hand, because the key is lost, it is used.
+    // After the store is emptied by hand, because the key is lost, it is used.
     store.lose_everything();
     wrong.tokens.flush().await.unwrap();
     assert_eq!(ready(&wrong).await, "ready\n");
@@ -225,14 +225,14 @@ async fn a_purge_that_fails_is_no_failed_write() {
     let store = FlakyStore::default();
     store.never_purges();
     let app = start_on(&store).await;
-    // Purged is once a call has shown that the clock is right.
+    // The purge waits for a call that proves that the clock is right.
     app.deliver(ONE, &app.token(2 * HOUR, "")).await;
     app.tokens.flush().await.unwrap();
     app.minutes(5).await;
     assert!(eventually(|| app.tokens.stats().purge_failures == 1).await);
     let counts = app.tokens.stats();
     assert_eq!((counts.store_failures, counts.written), (0, 1));
-    // Tried again soon, not only after the hour.
+    // Retried soon, not only after the hour.
     app.minutes(6).await;
     assert!(eventually(|| app.tokens.stats().purge_failures == 2).await);
 }

@@ -1,4 +1,4 @@
-//! One suite over every store of tokens.
+//! Every token store passes the same suite, with corrupt rows, key checks and concurrent writers.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -67,7 +67,7 @@ async fn instances_may_open_at_once() {
     }
 }
 
-/// An empty store is no place for two keys either.
+/// Two instances with different keys can't both start on an empty store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn instances_with_different_keys_do_not_start_on_one_store() {
     let open = async |place: &TestStore, keys: String| {
@@ -82,7 +82,7 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
     let rotating = [format!("{one},{other}"), format!("{other},{one}")];
     for place in test_stores().await {
         let place = Arc::new(place);
-        // At once: those with the key of whoever was first start, and nobody else.
+        // Concurrently: only the instances with the first one's key start.
         let opening: Vec<_> = (0..12)
             .map(|at| {
                 let (place, keys) = (Arc::clone(&place), KEYS[at % 2].to_owned());
@@ -112,7 +112,7 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
             (&rotating[1], &rotating[0])
         };
 
-        // `old`, then `old,new`, then `new,old`, then `new`.
+        // The key settings `old`, then `old,new`, then `new,old`, then `new`.
         assert!(!open(&place, new.clone()).await, "{place:?}");
         assert!(open(&place, before.clone()).await, "{place:?}");
         assert!(open(&place, old.clone()).await, "{place:?}");
@@ -121,7 +121,7 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
         assert!(!open(&place, old.clone()).await, "{place:?}");
         assert!(open(&place, new.clone()).await, "{place:?}");
 
-        // A damaged record is nobody's key.
+        // A corrupt record matches no key.
         let store = place.open().await;
         let record = store
             .compare_and_swap_key_check(None, Vec::new())
@@ -136,8 +136,8 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
     }
 }
 
-/// What is no token is passed over by those who look for others, told to who asks for it, and
-/// overwritten by the next one.
+/// Checks that a corrupt row is skipped in listings, is an error when read, and is overwritten by the
+/// next token.
 async fn rows_that_can_not_be_read(store: &dyn TokenStore, bad: &[usize]) {
     let ids = all(store, 3, None).await;
     let expected: Vec<_> = (0..10)
@@ -224,7 +224,7 @@ async fn bad_rows_in_redis_cost_no_other() {
     assert_eq!(store.find_by_site("cloud-4").await.unwrap().len(), 2);
 }
 
-/// A role that may not make tables needs them made, and no more than it is granted.
+/// A role that can't create tables works with existing ones and the documented rights.
 #[tokio::test]
 async fn a_postgresql_role_with_few_rights_is_enough() {
     let Some(url) = postgres_url().await else {
@@ -253,7 +253,7 @@ async fn a_postgresql_role_with_few_rights_is_enough() {
     let error = store().open().await.unwrap_err().to_string();
     assert!(error.contains("lacks a right"), "{error}");
 
-    // As the documentation has them.
+    // The documented statements.
     run(&format!("GRANT SELECT ON forge_remote_schema TO {role}")).await;
     run(&format!(
         "GRANT SELECT, INSERT, UPDATE, DELETE ON forge_remote_tokens TO {role}"
@@ -278,7 +278,7 @@ async fn a_postgresql_role_with_few_rights_is_enough() {
     run(&format!("DROP ROLE {role}")).await;
 }
 
-/// A write that waits for a lock ends before its caller gives up: nothing is written later.
+/// A write that waits for a lock fails before its caller gives up, so that nothing is written later.
 #[tokio::test]
 async fn a_postgresql_write_that_can_not_end_in_time_is_not_done_later() {
     let Some(url) = postgres_url().await else {
@@ -300,8 +300,8 @@ async fn a_postgresql_write_that_can_not_end_in_time_is_not_done_later() {
     assert!(get(&store, 1).await == Some(old));
 }
 
-/// The file may be one that the app has open: the system drops all of a process's locks on a file
-/// when it closes any handle of that file, and then two may write at once.
+/// The app may have the file open. The system drops all of a process's locks on a file when the
+/// process closes any handle of it, and then two may write at once.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn opening_an_sqlite_file_leaves_the_apps_locks_on_it() {
@@ -326,7 +326,7 @@ async fn opening_an_sqlite_file_leaves_the_apps_locks_on_it() {
     assert!(before > 0);
     let store = SqliteTokens::new(&file);
     let mut opening = store.open();
-    // As far as it comes without waiting.
+    // As far as it gets without waiting.
     tokio::select! {
         biased;
         _ = &mut opening => panic!("the app holds the file"),
@@ -340,7 +340,7 @@ async fn opening_an_sqlite_file_leaves_the_apps_locks_on_it() {
     assert_eq!(tables, 4);
 }
 
-/// Numbers in no order; always the same.
+/// Returns shuffled numbers, the same for each seed.
 fn shuffled(count: usize, seed: u64) -> Vec<usize> {
     let mut state = seed;
     let mut keyed: Vec<(u64, usize)> = (0..count)
@@ -355,8 +355,8 @@ fn shuffled(count: usize, seed: u64) -> Vec<usize> {
     keyed.into_iter().map(|(_, at)| at).collect()
 }
 
-/// 1,000 installations, 4 writers with connections of their own, each with 4 tokens for each
-/// installation, in random order and random batches.
+/// 4 writers, each with its own connection, write 4 tokens for each of 1,000 installations, in random
+/// order and random batches.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_installations_end_with_the_newest_token() {
     const INSTALLATIONS: usize = 1000;

@@ -1,4 +1,4 @@
-//! Whose calls bring tokens that are kept.
+//! Only tokens that Forge itself delivers are stored.
 
 #![allow(clippy::unwrap_used)]
 
@@ -65,7 +65,7 @@ async fn only_the_platforms_own_calls_bring_tokens() {
         (true, true)
     );
 
-    // Forge sends none where none is asked for: such a header is somebody else's.
+    // Forge sends no token unless the endpoint requests one, so this header is a caller's.
     let app = start_with(tokens_in(&FlakyStore::default())).await;
     let call = app
         .harness
@@ -80,7 +80,7 @@ async fn only_the_platforms_own_calls_bring_tokens() {
         200
     );
     assert!(app.system(ONE).await.is_err());
-    // Nor with a Forge Invocation Token that is refused.
+    // The same for a call whose Forge Invocation Token is rejected.
     let call = app
         .harness
         .call("renew")
@@ -95,7 +95,7 @@ async fn only_the_platforms_own_calls_bring_tokens() {
     assert!(app.system(ONE).await.is_err());
 }
 
-/// Anybody calls a web trigger, with any header: what comes through isn't known.
+/// Anybody can call a web trigger with any header, and it is unknown which headers Forge forwards.
 #[tokio::test]
 async fn callers_whose_headers_may_come_through_plant_no_token() {
     for tokens in [
@@ -108,7 +108,7 @@ async fn callers_whose_headers_may_come_through_plant_no_token() {
             let call = app.harness.call(key).fit(|fit| fit.installation(ONE));
             let call = call.header("x-forge-oauth-system", &planted);
             assert_eq!(call.send().await.status(), 200, "{key}");
-            // As a function's call would be marked.
+            // Marked as a function's call.
             let call = app.harness.call(key).fit(|fit| {
                 fit.installation(ONE)
                     .module("core:endpoint", key)
