@@ -1,4 +1,4 @@
-//! Writes the handlers of the `thousand` benchmark.
+//! Generates the handlers of the `thousand` program.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! Load: prepared requests over keep-alive connections, every answer checked.
+//! Load from prepared requests over keep-alive connections, with every response checked.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ impl Figures {
     }
 }
 
-/// Sends every request once; an answer that isn't 2xx ends the benchmark.
+/// Sends every request once and panics at a response that isn't 2xx.
 pub(crate) fn run(address: &str, requests: &'static [Vec<u8>]) -> Figures {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -47,24 +47,24 @@ async fn connection(address: String, requests: &'static [Vec<u8>]) -> Vec<Durati
         .expect("the server listens");
     stream.set_nodelay(true).expect("TCP");
     let mut latencies = Vec::with_capacity(requests.len());
-    let mut answer = vec![0; 4096];
+    let mut response = vec![0; 4096];
     for request in requests {
         let started = Instant::now();
         stream.write_all(request).await.expect("the server reads");
         let mut read = 0;
-        // The answers have no body, or a short one that comes with the head.
-        while !answer[..read].windows(4).any(|end| end == b"\r\n\r\n") {
+        // The responses have no body, or a short one that arrives with the head.
+        while !response[..read].windows(4).any(|end| end == b"\r\n\r\n") {
             let more = stream
-                .read(&mut answer[read..])
+                .read(&mut response[read..])
                 .await
-                .expect("the server answers");
+                .expect("the server responds");
             assert!(more > 0, "the server hung up");
             read += more;
         }
         assert!(
-            answer.starts_with(b"HTTP/1.1 2"),
+            response.starts_with(b"HTTP/1.1 2"),
             "{}",
-            String::from_utf8_lossy(&answer[..read])
+            String::from_utf8_lossy(&response[..read])
         );
         latencies.push(started.elapsed());
     }

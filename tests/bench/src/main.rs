@@ -1,4 +1,4 @@
-//! Benchmarks, each one command; see README.md beside this crate.
+//! Benchmarks, each of which is one command; see this crate's README.md.
 
 #![allow(
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ mod tokens;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use process::{Server, ask, build, serve_key_set};
+use process::{Server, build, send, serve_key_set};
 use tokens::Signer;
 
 fn main() {
@@ -27,12 +27,12 @@ fn main() {
         Some("request") => request(rounds),
         Some("handlers") => handlers(rounds),
         Some("check") => compile::check(rounds),
-        Some("tokens") => kept_tokens(rounds),
+        Some("tokens") => stored_tokens(rounds),
         _ => println!("which benchmark? request, handlers, check or tokens (ROUNDS=7 by default)"),
     }
 }
 
-/// Least, median and greatest.
+/// The least, median and greatest of some values.
 pub(crate) struct Spread(Vec<f64>);
 
 impl Spread {
@@ -59,7 +59,7 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// What a server costs.
+/// The measured costs of a server.
 struct Cost {
     name: &'static str,
     cpu: Vec<f64>,
@@ -122,7 +122,7 @@ impl Cost {
     }
 }
 
-/// A verified POST: the quickstart against a hand-written server, in turns.
+/// Compares a verified POST of the quickstart with that of a hand-written server, in turns.
 fn request(rounds: usize) {
     let folder = build(&["-p", "quickstart", "-p", "forge-remote-bench", "--bins"]);
     let signer = Signer::new();
@@ -142,7 +142,7 @@ fn request(rounds: usize) {
     for program in [&ours, &baseline] {
         let server = Server::start(program, &environment, &requests[0]);
         assert_eq!(
-            ask(&server.address, &forged[0]),
+            send(&server.address, &forged[0]),
             Some(401),
             "{program} lets a forged token in"
         );
@@ -154,7 +154,7 @@ fn request(rounds: usize) {
         Cost::new("axum, no verification"),
     ];
     for round in 0..rounds {
-        // Who goes first changes: the machine's speed drifts.
+        // The order alternates, because the machine's speed drifts.
         let mut order = [0, 1, 2];
         order.rotate_left(round % 3);
         for at in order {
@@ -176,7 +176,7 @@ fn request(rounds: usize) {
     );
 }
 
-/// A thousand handlers: launch, `manifest --stdout`, and the cost of a request against one handler.
+/// Measures an app of a thousand handlers: launch, manifest commands, and a request's cost.
 fn handlers(rounds: usize) {
     let folder = build(&[
         "-p",
@@ -254,25 +254,25 @@ fn handlers(rounds: usize) {
         "CPU a request, 1,000 handlers : 1 = {}   (target: about 1)",
         many.ratio(&one)
     );
-    println!("launch to the first answer: {launch} ms   (target: under 50)");
+    println!("launch to the first response: {launch} ms   (target: under 50)");
     println!("manifest --stdout: {stdout} ms");
     println!(
         "a manifest of {lines} lines: --write {write} ms, --check {check} ms   (target: under 200 each)"
     );
 }
 
-/// A verified POST with its token kept in SQLite against the same without, of 1,000 installations:
-/// once with tokens that are known already, once with a new token in every second request.
-fn kept_tokens(rounds: usize) {
+/// Compares a verified POST whose token is stored in SQLite with one without a store, for 1,000
+/// installations, once with known tokens and once with a new token in every second request.
+fn stored_tokens(rounds: usize) {
     let folder = build(&[
         "-p",
         "forge-remote-bench",
         "--bin",
-        "kept",
+        "stored_tokens",
         "--features",
-        "kept",
+        "stored-tokens",
     ]);
-    let program = format!("{folder}/kept");
+    let program = format!("{folder}/stored_tokens");
     let signer = Signer::new();
     let url = serve_key_set(signer.key_set());
     let count = 20_000;
@@ -280,36 +280,36 @@ fn kept_tokens(rounds: usize) {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let end = now.unwrap().as_secs() + 3 * 3600;
     let installation = |at: usize| format!("00000000-0000-4000-a000-{:012}", at % 1000);
-    // The warm-up is the first tenth: it brings each installation's token.
+    // The first tenth is the warm-up, which delivers each installation's token.
     let known: &'static [Vec<u8>] = signer
-        .requests_of(count, "/kept", "kept", |at| {
+        .requests_of(count, "/tick", "tick", |at| {
             (installation(at), tokens::oauth(end))
         })
         .leak();
     let renewed: &'static [Vec<u8>] = signer
-        .requests_of(count, "/kept", "kept", |at| {
+        .requests_of(count, "/tick", "tick", |at| {
             (installation(at), tokens::oauth(end + at as u64 / 2000))
         })
         .leak();
 
     let file = std::env::temp_dir().join(format!("forge-remote-bench-{}.db", std::process::id()));
-    let kept = [
+    let environment = [
         ("FORGE_REMOTE_JWKS_URL", url.as_str()),
         ("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml"),
-        ("KEPT", file.to_str().unwrap()),
+        ("SQLITE", file.to_str().unwrap()),
     ];
     for (name, requests) in [("known", known), ("renewed", renewed)] {
-        let mut with = Cost::new("kept in SQLite");
-        let mut without = Cost::new("not kept");
+        let mut with = Cost::new("stored in SQLite");
+        let mut without = Cost::new("not stored");
         for round in 0..rounds {
             for turn in 0..2 {
                 if (round + turn) % 2 == 0 {
-                    with.measure(&program, &kept, requests);
+                    with.measure(&program, &environment, requests);
                     for end in ["", "-wal", "-shm"] {
                         let _ = std::fs::remove_file(format!("{}{end}", file.display()));
                     }
                 } else {
-                    without.measure(&program, &kept[..2], requests);
+                    without.measure(&program, &environment[..2], requests);
                 }
             }
         }
@@ -317,13 +317,13 @@ fn kept_tokens(rounds: usize) {
         with.print();
         without.print();
         println!(
-            "CPU, kept : not kept = {}   (target: at most 1.15 with known tokens)",
+            "CPU, stored : not stored = {}   (target: at most 1.15 with known tokens)",
             with.ratio(&without)
         );
     }
 }
 
-/// 10,000 hand-written lines.
+/// Returns a manifest of 10,000 hand-written lines.
 fn large_manifest() -> String {
     let mut text = format!(
         "app:\n  id: {}\n  runtime:\n    name: nodejs22.x\nmodules:\n  macro:\n",
@@ -338,7 +338,7 @@ fn large_manifest() -> String {
     text
 }
 
-/// How long a command takes.
+/// Returns the run time of a command.
 pub(crate) fn time(command: &mut Command) -> Duration {
     let started = Instant::now();
     let status = command.status().unwrap();

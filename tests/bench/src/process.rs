@@ -1,4 +1,4 @@
-//! Servers as processes: started, watched, stopped.
+//! Server processes: start, CPU time, memory and stop.
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server and sends `first` until it is answered 2xx.
+    /// Starts a server and repeats the request `first` until its response is 2xx.
     pub(crate) fn start(program: &str, environment: &[(&str, &str)], first: &[u8]) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let started = Instant::now();
@@ -31,19 +31,19 @@ impl Server {
             cold_start: Duration::ZERO,
         };
         loop {
-            if let Some(200..=299) = ask(&server.address, first) {
+            if let Some(200..=299) = send(&server.address, first) {
                 server.cold_start = started.elapsed();
                 return server;
             }
             assert!(
                 started.elapsed() < Duration::from_secs(20),
-                "{program} does not answer 2xx"
+                "{program} does not respond with 2xx"
             );
             std::thread::yield_now();
         }
     }
 
-    /// User and system time used so far.
+    /// Returns the user and system time used so far.
     pub(crate) fn cpu(&self) -> Duration {
         // In clock ticks, 100 a second on Linux: fields 14 and 15, after the name in brackets.
         let stat =
@@ -62,7 +62,7 @@ impl Server {
         Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 
-    /// The most memory it ever had resident, in MiB.
+    /// Returns the peak resident memory in MiB.
     pub(crate) fn peak_memory(&self) -> f64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
@@ -92,14 +92,14 @@ fn free_port() -> u16 {
         .port()
 }
 
-/// One request on a connection of its own; the status, or nothing while nobody listens.
-pub(crate) fn ask(address: &str, request: &[u8]) -> Option<u16> {
+/// Sends a request on a new connection and returns the status, or `None` while nothing listens.
+pub(crate) fn send(address: &str, request: &[u8]) -> Option<u16> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
     stream.write_all(request).ok()?;
-    let mut answer = [0; 1024];
-    let read = stream.read(&mut answer).ok()?;
-    std::str::from_utf8(&answer[..read])
+    let mut response = [0; 1024];
+    let read = stream.read(&mut response).ok()?;
+    std::str::from_utf8(&response[..read])
         .ok()?
         .split(' ')
         .nth(1)?
@@ -107,7 +107,7 @@ pub(crate) fn ask(address: &str, request: &[u8]) -> Option<u16> {
         .ok()
 }
 
-/// Serves a key set until the process ends; gives its URL.
+/// Serves a key set until the process ends, and returns its URL.
 pub(crate) fn serve_key_set(document: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!(
@@ -131,7 +131,7 @@ pub(crate) fn serve_key_set(document: String) -> String {
     url
 }
 
-/// Builds binaries in release mode, and says where they are.
+/// Builds binaries in release mode and returns their folder.
 pub(crate) fn build(arguments: &[&str]) -> String {
     let status = Command::new("cargo")
         .args(["build", "--release", "-q"])

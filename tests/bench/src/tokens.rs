@@ -1,4 +1,4 @@
-//! Signed requests, prepared before the clock runs.
+//! Signed requests, prepared before the measurement.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use serde_json::json;
 
-/// An OAuth token of the true size that ends then.
+/// Returns an OAuth token of realistic size with this expiry.
 pub(crate) fn oauth(ends: u64) -> String {
     let claims = json!({ "exp": ends, "padding": "p".repeat(640) }).to_string();
     format!(
@@ -23,7 +23,7 @@ pub(crate) fn oauth(ends: u64) -> String {
 pub(crate) const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
 const KID: &str = "forge/invocation-token/wf-f641e7a7-0000-4000-a000-000000000000";
 
-/// A platform's key.
+/// The platform's signing key.
 pub(crate) struct Signer(KeyPair);
 
 impl Signer {
@@ -31,7 +31,7 @@ impl Signer {
         Self(KeyPair::generate(KeySize::Rsa2048).expect("a random source"))
     }
 
-    /// The published key set.
+    /// Returns the published key set.
     pub(crate) fn key_set(&self) -> String {
         let public = RsaPublicKeyComponents::<Vec<u8>>::from(self.0.public_key());
         json!({ "keys": [{ "kty": "RSA", "use": "sig", "alg": "RS256", "kid": KID,
@@ -58,7 +58,7 @@ impl Signer {
         format!("{signed}.{}", BASE64.encode(signature))
     }
 
-    /// A FIT of Atlassian's full shape, about 1.9 KB; each has a `jti` of its own.
+    /// Returns a FIT with all of Atlassian's claims, about 1.9 KB, and a unique `jti`.
     fn fit(&self, at: usize, endpoint: &str, installation: &str) -> String {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -82,7 +82,7 @@ impl Signer {
         }))
     }
 
-    /// Whole requests, ready to be written to a socket: of one installation, with one OAuth token.
+    /// Returns the bytes of requests of one installation, with one OAuth token.
     pub(crate) fn requests(&self, count: usize, path: &str, endpoint: &str) -> Vec<Vec<u8>> {
         let oauth = format!("{}.{}.{}", "h".repeat(60), "p".repeat(900), "s".repeat(340));
         let installation = "0a3a7799-53ae-4a5b-9e7e-03338980abb5";
@@ -91,7 +91,7 @@ impl Signer {
         })
     }
 
-    /// The same, of installations and with OAuth tokens by the request's number.
+    /// Returns the bytes of requests whose installation and OAuth token depend on their number.
     pub(crate) fn requests_of(
         &self,
         count: usize,

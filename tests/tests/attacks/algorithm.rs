@@ -46,7 +46,7 @@ fn forms(header: &str, fit: &Fit) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn none() {
+async fn unsigned_tokens_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("alg none");
     for alg in [
@@ -84,7 +84,7 @@ async fn none() {
 }
 
 #[tokio::test]
-async fn missing_or_not_a_string() {
+async fn an_alg_that_is_missing_or_not_a_string_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("alg missing or of another type");
     for (name, header) in [
@@ -129,7 +129,7 @@ async fn missing_or_not_a_string() {
 }
 
 #[tokio::test]
-async fn other_spellings() {
+async fn other_spellings_of_rs256_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("RS256 spelt otherwise, with a genuine signature");
     for alg in [
@@ -169,7 +169,7 @@ async fn other_spellings() {
 }
 
 #[tokio::test]
-async fn twice() {
+async fn a_repeated_alg_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("alg twice");
     for (name, members) in [
@@ -195,7 +195,7 @@ async fn twice() {
 }
 
 /// Returns every encoding of the public key that might serve as an HMAC secret.
-fn public_secrets(key: &RsaKey) -> Vec<(String, Vec<u8>)> {
+fn public_key_encodings(key: &RsaKey) -> Vec<(String, Vec<u8>)> {
     let (spki, pkcs1) = (key.spki_der(), key.pkcs1_der());
     let jwk = key.jwk(FIRST_KID);
     let n = jwk["n"].as_str().unwrap().to_owned();
@@ -288,10 +288,10 @@ fn hmac_sign(alg: &str, secret: &[u8], message: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn hmac_with_the_public_key() {
+async fn hmac_with_the_public_key_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("HMAC with the public key");
-    for (name, secret) in public_secrets(first()) {
+    for (name, secret) in public_key_encodings(first()) {
         for alg in ["HS256", "HS384", "HS512"] {
             let token = app
                 .fit()
@@ -311,7 +311,7 @@ async fn hmac_with_the_public_key() {
 }
 
 #[tokio::test]
-async fn hmac_with_a_weak_secret() {
+async fn hmac_with_a_weak_secret_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("HMAC with a weak secret");
     let zeros = [0; 64];
@@ -357,7 +357,7 @@ async fn hmac_with_a_weak_secret() {
 }
 
 #[tokio::test]
-async fn other_rsa_algorithms() {
+async fn other_rsa_algorithms_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("other RSA algorithms");
     let others = [
@@ -396,7 +396,7 @@ fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm, message: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn other_families() {
+async fn other_signature_families_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("other families of algorithms");
     let fit = |alg: &str| app.fit().head("alg", alg);
@@ -450,7 +450,7 @@ async fn other_families() {
 
 /// A JWE is not a FIT, and costs no decryption.
 #[tokio::test]
-async fn encrypted() {
+async fn encrypted_tokens_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("JWE");
     let payload = app.fit().claims_json();
@@ -544,7 +544,7 @@ async fn encrypted() {
 
 /// A valid token whose algorithm is changed in transit.
 #[tokio::test]
-async fn changed_on_the_way() {
+async fn an_algorithm_changed_in_transit_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("alg changed after signing");
     let token = app.fit().token();

@@ -11,10 +11,10 @@ use forge_remote_tests::test_app::TestApp;
 use serde_json::json;
 
 /// The statuses for requests that HTTP forbids.
-const BAD: [u16; 2] = [400, 401];
+const INVALID_STATUSES: [u16; 2] = [400, 401];
 
 #[tokio::test]
-async fn no_token() {
+async fn a_missing_token_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("no token");
     for (name, call) in [
@@ -70,7 +70,7 @@ async fn no_token() {
 }
 
 #[tokio::test]
-async fn another_scheme() {
+async fn another_scheme_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("another scheme");
     let token = app.fit().token();
@@ -155,7 +155,7 @@ async fn another_scheme() {
 }
 
 #[tokio::test]
-async fn odd_separators() {
+async fn invalid_separators_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("odd separators");
     let token = app.fit().token();
@@ -189,7 +189,10 @@ async fn odd_separators() {
     ] {
         let value = [b"Bearer", separator, token.as_bytes()].concat();
         let call = Call::post("/tick").header("Authorization", value);
-        report.case(name, app.rejects_bytes(&call.bytes(), &BAD).await);
+        report.case(
+            name,
+            app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
+        );
     }
     for (name, end) in [
         ("a comma after it", ","),
@@ -207,13 +210,16 @@ async fn odd_separators() {
         ("a query after it", "?x"),
     ] {
         let call = Call::post("/tick").bearer(&format!("{token}{end}"));
-        report.case(name, app.rejects_bytes(&call.bytes(), &BAD).await);
+        report.case(
+            name,
+            app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
+        );
     }
     report.finish();
 }
 
 #[tokio::test]
-async fn quoted_or_encoded() {
+async fn a_quoted_or_encoded_token_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("quoted or encoded");
     let token = app.fit().token();
@@ -268,7 +274,7 @@ async fn quoted_or_encoded() {
 }
 
 #[tokio::test]
-async fn elsewhere() {
+async fn a_token_in_another_place_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("the token elsewhere");
     let token = app.fit().token();
@@ -313,7 +319,10 @@ async fn elsewhere() {
         app.rejects_bytes(&call.bytes(), &[401]).await,
     );
     let call = Call::post(&format!("/tick#access_token={token}"));
-    report.case("fragment", app.rejects_bytes(&call.bytes(), &BAD).await);
+    report.case(
+        "fragment",
+        app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
+    );
     let call = Call::post(&format!("/tick;{token}"));
     report.case(
         "path parameter",
@@ -332,7 +341,10 @@ async fn elsewhere() {
         .header("Trailer", "Authorization")
         .unframed()
         .body(trailer);
-    report.case("trailer", app.rejects_bytes(&call.bytes(), &BAD).await);
+    report.case(
+        "trailer",
+        app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
+    );
     for header in [
         "X-Authorization",
         "X-Forwarded-Authorization",
@@ -376,7 +388,7 @@ async fn elsewhere() {
 }
 
 #[tokio::test]
-async fn several() {
+async fn several_tokens_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("several tokens");
     let (one, two) = (app.fit().token(), app.fit().token());
@@ -433,7 +445,10 @@ async fn several() {
             (0..5).fold(Call::post("/tick"), |call, _| call.bearer(&one)),
         ),
     ] {
-        report.case(name, app.rejects_bytes(&call.bytes(), &BAD).await);
+        report.case(
+            name,
+            app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
+        );
     }
     for (name, value) in [
         ("comma", format!("Bearer {one},{two}")),

@@ -121,7 +121,7 @@ fn near_misses(text: &str) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
-async fn issuer() {
+async fn another_issuer_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("iss");
     report.case(
@@ -169,7 +169,7 @@ async fn issuer() {
 }
 
 #[tokio::test]
-async fn audience() {
+async fn another_audience_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("aud");
     report.case(
@@ -242,7 +242,7 @@ async fn audience() {
 
 /// A genuine token of another app.
 #[tokio::test]
-async fn another_apps_token() {
+async fn a_token_of_another_app_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("another app's tokens");
     let theirs = || {
@@ -291,7 +291,7 @@ async fn another_apps_token() {
 }
 
 #[tokio::test]
-async fn app() {
+async fn an_app_claim_that_is_wrong_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("app");
     report.case(
@@ -411,7 +411,7 @@ async fn app() {
 }
 
 #[tokio::test]
-async fn expiry() {
+async fn an_expired_or_invalid_expiry_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("exp");
     let now = seconds(app.now());
@@ -540,7 +540,7 @@ async fn expiry() {
 
 /// Exact to the second, at fractions of a second.
 #[tokio::test]
-async fn expiry_to_the_second() {
+async fn a_token_expires_to_the_second() {
     let app = TestApp::start().await;
     let fit = app.fit();
     let token = fit.token();
@@ -560,7 +560,7 @@ async fn expiry_to_the_second() {
 }
 
 #[tokio::test]
-async fn not_yet() {
+async fn a_token_of_the_future_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("nbf and iat");
     let now = seconds(app.now());
@@ -615,7 +615,7 @@ async fn not_yet() {
 
 /// A FIT names no path, so the claims that bind it to an endpoint are checked.
 #[tokio::test]
-async fn another_endpoint() {
+async fn a_token_of_another_endpoint_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("another endpoint's tokens");
     for (name, fit) in [
@@ -686,7 +686,7 @@ async fn another_endpoint() {
 
 /// A browser holds its user's token (`requestRemote`), which must not start the platform's jobs.
 #[tokio::test]
-async fn a_users_token_on_a_trigger() {
+async fn a_users_token_is_rejected_on_a_trigger() {
     let app = TestApp::start().await;
     let mut report = Report::new("users' tokens on a trigger");
     for (name, fit) in [
@@ -744,7 +744,7 @@ async fn a_users_token_on_a_trigger() {
 
 /// Each optional policy only rejects more.
 #[tokio::test]
-async fn stricter_policies() {
+async fn stricter_policies_reject_more() {
     use forge_remote::fit::{EndpointBinding, Environment, VerificationPolicy};
     use forge_remote_tests::jwks_server::JwksResponse;
     use forge_remote_tests::jws::published;

@@ -14,7 +14,7 @@ fn header(members: &str) -> String {
 }
 
 #[tokio::test]
-async fn crit() {
+async fn critical_members_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("crit");
     for members in [
@@ -62,7 +62,7 @@ async fn crit() {
 
 /// RFC 7797: an unencoded payload.
 #[tokio::test]
-async fn unencoded_payload() {
+async fn an_unencoded_payload_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("b64");
     for members in [
@@ -99,7 +99,7 @@ async fn unencoded_payload() {
 }
 
 #[tokio::test]
-async fn zip() {
+async fn compressed_payloads_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("zip");
     let claims = app.fit().claims_json();
@@ -144,7 +144,7 @@ async fn zip() {
 }
 
 #[tokio::test]
-async fn nested() {
+async fn nested_tokens_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("nested tokens");
     let inner = app.fit().token();
@@ -217,7 +217,7 @@ async fn nested() {
 }
 
 #[tokio::test]
-async fn foreign_types() {
+async fn tokens_of_foreign_types_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("typ");
     for typ in [
@@ -287,7 +287,7 @@ async fn foreign_types() {
 
 /// Headers that are not a JSON object.
 #[tokio::test]
-async fn not_an_object() {
+async fn a_header_that_is_not_an_object_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("headers that are not an object");
     let list: Value = json!(["RS256", FIRST_KID]);
@@ -358,7 +358,7 @@ async fn not_an_object() {
 
 /// Bytes that aren't UTF-8, at any place.
 #[tokio::test]
-async fn not_utf8() {
+async fn a_header_that_is_not_utf8_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("headers that aren't UTF-8");
     let around = |before: &str, bytes: &[u8], after: &str| {
@@ -475,7 +475,7 @@ async fn not_utf8() {
 }
 
 #[tokio::test]
-async fn deep() {
+async fn deep_headers_are_harmless() {
     let app = TestApp::start().await;
     let mut report = Report::new("deep headers");
     let nested = |open: &str, close: &str, depth: usize| {

@@ -55,7 +55,7 @@ async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn signed_by_jose() {
+async fn valid_tokens_of_jose_are_accepted_and_others_rejected() {
     let app = TestApp::with(JwksResponse::json("{}"), |app| app).await;
     let now = seconds(app.now()).to_string();
     let Some(signed) = jose(&["sign", &now], &Value::Null).await else {
@@ -103,7 +103,7 @@ async fn signed_by_jose() {
 
 /// The test signer is checked too: jose accepts its valid tokens and rejects its invalid ones.
 #[tokio::test]
-async fn verified_by_jose() {
+async fn jose_accepts_the_valid_tokens_of_the_test_signer_only() {
     let now = std::time::SystemTime::now();
     for (fit, key, ok) in [
         (Fit::page(now), forge_remote_tests::rsa::first(), true),

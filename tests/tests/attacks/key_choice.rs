@@ -9,7 +9,7 @@ use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn unpublished_keys() {
+async fn unpublished_keys_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("unpublished keys");
     for (name, token) in [
@@ -47,7 +47,7 @@ async fn unpublished_keys() {
 }
 
 #[tokio::test]
-async fn odd_kids() {
+async fn kids_that_name_no_published_key_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("odd kids");
     let url = app.trap.url();
@@ -199,7 +199,7 @@ async fn odd_kids() {
 
 /// A token with key material in its header is rejected, whoever signed it, and nothing is fetched.
 #[tokio::test]
-async fn keys_in_the_header() {
+async fn keys_in_the_header_are_ignored_and_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("keys in the header");
     let url = app.trap.url();
@@ -295,7 +295,7 @@ async fn keys_in_the_header() {
 
 /// Claims by which some verifiers choose keys.
 #[tokio::test]
-async fn keys_by_claims() {
+async fn claims_do_not_choose_the_key() {
     let app = TestApp::start().await;
     let mut report = Report::new("keys by claims");
     let url = app.trap.url();
@@ -354,7 +354,7 @@ async fn keys_by_claims() {
 
 /// With an isolated cloud's key set configured, a token can choose only between the two sets.
 #[tokio::test]
-async fn isolated_clouds() {
+async fn a_token_chooses_only_between_configured_clouds() {
     use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
     use forge_remote_tests::jws::key_set;
 
@@ -414,7 +414,7 @@ async fn isolated_clouds() {
 
 /// The request for the key set is a plain GET that contains nothing of the token.
 #[tokio::test]
-async fn nothing_of_a_token_reaches_the_source() {
+async fn the_request_for_keys_contains_nothing_of_a_token() {
     let app = TestApp::start().await;
     let fit = app
         .fit()

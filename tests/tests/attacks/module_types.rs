@@ -18,7 +18,7 @@ async fn with(policy: VerificationPolicy) -> TestApp {
 }
 
 #[tokio::test]
-async fn a_pages_type_is_refused_where_only_the_platform_calls() {
+async fn a_pages_type_is_rejected_where_only_the_platform_calls() {
     let app = TestApp::start().await;
     let mut report = Report::new("types of pages");
     for module_type in [
@@ -40,13 +40,16 @@ async fn a_pages_type_is_refused_where_only_the_platform_calls() {
 
 /// The platform names `core:endpoint`, or the module whose endpoint is the handler.
 #[tokio::test]
-async fn no_other_type_is_let_in_where_only_the_platform_calls() {
+async fn an_unknown_type_is_rejected_where_only_the_platform_calls() {
     let app = TestApp::start().await;
     let mut report = Report::new("types of modules");
     let own = app.fit().claim("/app/module/type", "scheduledTrigger");
     report.case("its own", app.accepts(&app.tick(&own.token()), &own).await);
     let other = own.claim("/app/module/key", "other");
-    report.case("its own type, another's key", app.rejects(&other.token()).await);
+    report.case(
+        "its own type, another's key",
+        app.rejects(&other.token()).await,
+    );
     for module_type in OTHERS {
         let fit = app.fit().claim("/app/module/type", module_type);
         report.case(module_type, app.rejects(&fit.token()).await);
@@ -77,7 +80,7 @@ const OTHERS: [&str; 8] = [
 
 /// The setting for module types that this version does not know.
 #[tokio::test]
-async fn an_unknown_type_is_let_in_where_the_binding_says_so() {
+async fn an_unknown_type_is_accepted_with_a_lenient_binding() {
     let lenient = VerificationPolicy::default().binding(EndpointBinding::UnknownModules);
     let app = with(lenient).await;
     for module_type in OTHERS {
@@ -102,7 +105,7 @@ async fn hourly() {}
 
 /// A handler that deletes a customer's data accepts only tokens that the platform must have sent.
 #[tokio::test]
-async fn no_binding_is_lenient_with_a_removal() {
+async fn every_binding_is_strict_for_a_removal() {
     for binding in [
         EndpointBinding::UnknownModules,
         EndpointBinding::PrincipalOnly,
@@ -133,7 +136,7 @@ async fn no_binding_is_lenient_with_a_removal() {
 
 /// The log shows a change of the platform once for each type.
 #[tokio::test]
-async fn a_refused_type_is_logged_once_with_the_setting_that_accepts_it() {
+async fn a_rejected_type_is_logged_once_with_the_setting_that_accepts_it() {
     let app = App::empty()
         .handler(forge_remote::handler!(hourly))
         .remote(Remote::new("backend").base_url("https://backend.example.com"));
@@ -164,7 +167,7 @@ async fn a_refused_type_is_logged_once_with_the_setting_that_accepts_it() {
 
 /// The escape hatch for a change of the platform.
 #[tokio::test]
-async fn a_pages_type_is_taken_where_the_principal_alone_counts() {
+async fn a_pages_type_is_accepted_when_only_the_principal_counts() {
     let loose = VerificationPolicy::default().binding(EndpointBinding::PrincipalOnly);
     let app = with(loose).await;
     let fit = app.fit().claim("/app/module/type", "confluence:globalPage");

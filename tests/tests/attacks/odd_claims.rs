@@ -51,7 +51,7 @@ async fn seen(harness: &Harness, handler: &str, pointer: &str, claim: &Value) ->
 }
 
 #[tokio::test]
-async fn one_odd_member_hides_no_licence() {
+async fn an_unexpected_member_does_not_hide_the_licence() {
     let harness = harness();
     for (license, active) in [
         (json!({ "active": true }), json!(true)),
@@ -131,7 +131,7 @@ async fn one_odd_member_hides_no_licence() {
 }
 
 #[tokio::test]
-async fn one_odd_context_hides_no_product() {
+async fn an_unexpected_context_does_not_hide_other_products() {
     let harness = harness();
     let jira = json!({ "name": "jira", "apiBaseUrl": "https://api.atlassian.com/ex/jira/c", "cloudId": "c" });
     let shown = json!(["jira", "https://api.atlassian.com/ex/jira/c", "c", null]);
@@ -175,7 +175,7 @@ async fn one_odd_context_hides_no_product() {
 }
 
 #[tokio::test]
-async fn an_installation_has_an_ari_that_every_store_can_hold() {
+async fn an_installation_id_is_an_ari_that_every_store_can_hold() {
     let harness = harness();
     let id = "0a3a7799-53ae-4a5b-9e7e-03338980abb5";
     let called = async |ari: &str| {

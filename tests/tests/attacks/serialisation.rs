@@ -15,7 +15,7 @@ use forge_remote_tests::test_app::TestApp;
 use serde_json::json;
 
 #[tokio::test]
-async fn other_serialisations() {
+async fn other_serialisations_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("other serialisations");
     let token = app.fit().token();
@@ -70,7 +70,7 @@ async fn other_serialisations() {
 }
 
 #[tokio::test]
-async fn parts_missing_or_extra() {
+async fn missing_and_extra_parts_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("missing and extra parts");
     let token = app.fit().token();
@@ -114,7 +114,7 @@ async fn parts_missing_or_extra() {
 
 /// Returns a token whose three parts all contain one of the alphabet's last two characters and all
 /// need padding.
-fn telling(app: &TestApp) -> Fit {
+fn fit_with_special_characters(app: &TestApp) -> Fit {
     loop {
         let mut fit = app.fit().head("x", "??>>~~").claim("/x", "??>>~~");
         // A signature of 256 bytes needs padding anyway.
@@ -135,10 +135,10 @@ fn telling(app: &TestApp) -> Fit {
 
 /// Every invalid encoding of a part is signed as it is, so that only the encoding is wrong.
 #[tokio::test]
-async fn odd_base64() {
+async fn invalid_base64_is_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("odd base64url");
-    let fit = telling(&app);
+    let fit = fit_with_special_characters(&app);
     report.case(
         "the plain token is valid",
         app.accepts(&app.tick(&fit.token()), &fit).await,
@@ -278,7 +278,7 @@ async fn odd_base64() {
 }
 
 #[tokio::test]
-async fn payloads_that_are_no_object() {
+async fn payloads_that_are_not_an_object_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("payloads that are not an object");
     let fit = app.fit();
@@ -355,7 +355,7 @@ async fn payloads_that_are_no_object() {
 }
 
 #[tokio::test]
-async fn payloads_that_are_not_utf8() {
+async fn payloads_that_are_not_utf8_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("payloads that aren't UTF-8");
     let fit = app.fit();
@@ -430,7 +430,7 @@ async fn payloads_that_are_not_utf8() {
 
 /// A context that a handler can't read must not be accepted as if it were missing.
 #[tokio::test]
-async fn contexts_that_no_parser_takes() {
+async fn unreadable_contexts_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("contexts that no parser takes");
     let fit = app.page();
@@ -452,7 +452,7 @@ async fn contexts_that_no_parser_takes() {
 
 /// A barely readable payload is rejected, or reaches the handler whole.
 #[tokio::test]
-async fn all_or_nothing() {
+async fn a_barely_readable_payload_is_rejected_or_read_whole() {
     let app = TestApp::start().await;
     let mut report = Report::new("barely readable payloads");
     let fit = app.page();
@@ -506,7 +506,7 @@ fn with(fit: &Fit, name: &str, json: &str) -> (Fit, String) {
 }
 
 #[tokio::test]
-async fn duplicate_members() {
+async fn duplicate_members_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("duplicate members");
     let fit = app.fit();
@@ -657,7 +657,7 @@ async fn duplicate_members() {
 }
 
 #[tokio::test]
-async fn deep_payloads() {
+async fn deep_payloads_are_harmless() {
     let app = TestApp::start().await;
     let mut report = Report::new("deep payloads");
     let fit = app.fit();
@@ -711,7 +711,7 @@ async fn deep_payloads() {
 /// A careless parser compares each member with all before it. Accepting such tokens is fine, but it
 /// must not be slow.
 #[tokio::test]
-async fn wide_payloads() {
+async fn wide_payloads_are_harmless() {
     let app = TestApp::start().await;
     let mut report = Report::new("wide payloads");
     let fit = app.fit();
@@ -750,7 +750,7 @@ async fn wide_payloads() {
 }
 
 #[tokio::test]
-async fn large_tokens() {
+async fn too_large_tokens_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("too large tokens");
     for kilobytes in [52, 64, 80, 100, 200, 1000, 4000] {

@@ -11,7 +11,7 @@ use num_bigint::BigUint;
 use serde_json::json;
 
 #[tokio::test]
-async fn changed_bytes() {
+async fn changed_bytes_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("changed signatures");
     let token = app.fit().token();
@@ -113,7 +113,7 @@ async fn changed_bytes() {
 }
 
 #[tokio::test]
-async fn of_something_else() {
+async fn signatures_of_other_texts_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("signatures of something else");
     let token = app.fit().token();
@@ -178,7 +178,7 @@ async fn of_something_else() {
 }
 
 #[tokio::test]
-async fn special_numbers() {
+async fn special_numbers_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("special numbers");
     let key = first();
@@ -221,22 +221,13 @@ async fn special_numbers() {
         ),
         ("2^2048 - 1", vec![0xff; key.len()]),
         ("2^2047", [&[0x80][..], &vec![0; key.len() - 1]].concat()),
-        (
-            "zero to the private exponent",
-            key.raw(&vec![0; key.len()]),
-        ),
-        (
-            "one to the private exponent",
-            key.raw(&key.bytes(&one)),
-        ),
+        ("zero to the private exponent", key.raw(&vec![0; key.len()])),
+        ("one to the private exponent", key.raw(&key.bytes(&one))),
         (
             "s backwards",
             key.bytes(&BigUint::from_bytes_le(&key.bytes(&s))),
         ),
-        (
-            "s without its leading zeros",
-            s.to_bytes_be()[1..].to_vec(),
-        ),
+        ("s without its leading zeros", s.to_bytes_be()[1..].to_vec()),
     ];
     for (name, bytes) in raw {
         report.case(name, app.rejects(&with_signature(&token, bytes)).await);
@@ -246,7 +237,7 @@ async fn special_numbers() {
 
 /// s = pᵈ mod n of every wrong padding p, which a lenient verifier would accept.
 #[tokio::test]
-async fn wrong_paddings() {
+async fn wrong_paddings_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("wrong paddings");
     let fit = app.fit();
@@ -279,9 +270,9 @@ async fn wrong_paddings() {
     report.finish();
 }
 
-/// Forgeries without a private key: the published key has exponent 3, and the signature is a cube root.
+/// Forgeries without a private key: cube roots under a published key with exponent 3.
 #[tokio::test]
-async fn cube_roots() {
+async fn cube_root_forgeries_are_rejected() {
     let mut cubic = first().clone();
     cubic.e = BigUint::from(3_u8);
     let mut long = long4096().clone();
@@ -309,7 +300,10 @@ async fn cube_roots() {
                     &padding::sha256(message),
                 ]
                 .concat();
-                assert!(cube.starts_with(&start), "the forgery has the intended start");
+                assert!(
+                    cube.starts_with(&start),
+                    "the forgery has the intended start"
+                );
                 forged
             });
             report.case(

@@ -16,7 +16,7 @@ use forge_remote_tests::test_app::{TestApp, expected};
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn headers() {
+async fn valid_headers_are_accepted() {
     let app = TestApp::start().await;
     let mut report = Report::new("headers of good tokens");
     let kid = FIRST_KID;
@@ -132,7 +132,7 @@ async fn headers() {
 }
 
 #[tokio::test]
-async fn claims() {
+async fn valid_claims_are_accepted() {
     let app = TestApp::start().await;
     let mut report = Report::new("claims of good tokens");
     let now = seconds(app.now());
@@ -280,7 +280,7 @@ async fn claims() {
 }
 
 #[tokio::test]
-async fn time_passes() {
+async fn a_token_is_accepted_until_it_expires() {
     let app = TestApp::start().await;
     let fit = app.fit();
     let token = fit.token();
@@ -291,7 +291,7 @@ async fn time_passes() {
 }
 
 #[tokio::test]
-async fn pages() {
+async fn calls_by_pages_are_accepted() {
     let app = TestApp::start().await;
     let mut report = Report::new("calls by pages");
     let text = "Größe — 日本語 — 🦀🦀 — \u{202e}rtl — \"quoted\" \\ \u{0} \u{7f} \u{2028}";
@@ -403,7 +403,7 @@ async fn pages() {
 }
 
 #[tokio::test]
-async fn requests() {
+async fn unusual_requests_are_accepted() {
     let app = TestApp::start().await;
     let mut report = Report::new("requests with good tokens");
     let fit = app.fit();
@@ -530,7 +530,7 @@ async fn requests() {
 }
 
 #[tokio::test]
-async fn chunk_extensions_and_trailers() {
+async fn chunk_extensions_and_trailers_are_accepted() {
     let app = TestApp::start().await;
     let fit = app.page();
     let body = "5;ext=1;q=\"a\"\r\n{\"tex\r\n8\r\nt\":\"hi\"}\r\n0\r\nX-Trailer: v\r\n\r\n";
@@ -552,7 +552,7 @@ async fn chunk_extensions_and_trailers() {
 }
 
 #[tokio::test]
-async fn large_tokens() {
+async fn large_tokens_are_accepted() {
     let app = TestApp::start().await;
     let mut report = Report::new("large tokens");
     for kilobytes in [1, 8, 16, 32, 40, 45] {
@@ -577,7 +577,7 @@ async fn large_tokens() {
 }
 
 #[tokio::test]
-async fn pipelined() {
+async fn pipelined_calls_are_served() {
     let app = TestApp::start().await;
     let fits: Vec<Fit> = (0..5).map(|_| app.fit()).collect();
     let mut bytes = Vec::new();
@@ -608,7 +608,7 @@ async fn pipelined() {
 
 /// A rejected call does not affect the other calls on the same connection.
 #[tokio::test]
-async fn pipelined_with_a_bad_one() {
+async fn a_rejected_call_does_not_affect_pipelined_ones() {
     let app = TestApp::start().await;
     let good = app.fit();
     let mut bytes = app.tick(&good.token()).keep_alive().bytes();
@@ -639,7 +639,7 @@ async fn pipelined_with_a_bad_one() {
 }
 
 #[tokio::test]
-async fn expect_continue() {
+async fn expect_continue_is_supported() {
     let app = TestApp::start().await;
     let fit = app.page();
     let call = Call::post("/echo")
@@ -663,7 +663,7 @@ async fn expect_continue() {
 
 /// An ordinary HTTP client instead of the tests' client.
 #[tokio::test]
-async fn by_an_ordinary_client() {
+async fn an_ordinary_client_is_served() {
     let app = TestApp::start().await;
     let client = reqwest::Client::builder()
         .no_proxy()
@@ -690,7 +690,7 @@ async fn by_an_ordinary_client() {
 }
 
 #[tokio::test]
-async fn published_keys() {
+async fn key_sets_with_unusual_entries_are_accepted() {
     let mut report = Report::new("published keys");
     let full = first().jwk(FIRST_KID);
     let without = |names: &[&str]| {

@@ -7,7 +7,7 @@ use forge_remote_tests::fake_api::{SITE, Server, page_call_for, respond, schedul
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_token_goes_to_no_other_site_than_its_installations() {
+async fn a_token_is_sent_only_to_its_installations_site() {
     let server = Server::start(|_, _| respond(200, json!({}))).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     for received in [

@@ -10,7 +10,7 @@ use forge_remote_tests::fake_api::{
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_call_says_what_it_should() {
+async fn a_call_has_its_method_path_headers_and_body() {
     let server = Server::in_turn(vec![respond(200, json!({ "key": "A-1" }))]).await;
     let received = scheduled_call_for(&server).await;
     let jira = local(&server).jira(&received.call).as_app(&received.system);
@@ -56,7 +56,7 @@ async fn a_call_says_what_it_should() {
 }
 
 #[tokio::test]
-async fn each_product_has_its_place_and_each_token_its_calls() {
+async fn each_product_has_its_base_url_and_each_token_its_calls() {
     let server = Server::in_turn(vec![respond(204, Value::Null).text("")]).await;
     let received = scheduled_call_for(&server).await;
     let atlassian = local(&server);
@@ -91,7 +91,7 @@ async fn each_product_has_its_place_and_each_token_its_calls() {
 }
 
 #[tokio::test]
-async fn credentials_are_handed_on() {
+async fn base_urls_come_from_the_calls_contexts() {
     let jira = format!("https://api.atlassian.com/ex/jira/{SITE}");
     let received = scheduled_call(&[("jira", &jira)]).await;
     let client = AtlassianClient::new()
@@ -122,7 +122,7 @@ async fn credentials_are_handed_on() {
 }
 
 #[tokio::test]
-async fn a_token_goes_to_no_other_host() {
+async fn a_token_is_sent_to_no_other_host() {
     let server = Server::in_turn(vec![respond(200, json!({}))]).await;
     let port = server.origin.rsplit(':').next().unwrap();
     let elsewhere = [
@@ -193,7 +193,7 @@ fn hosts_are_https_or_loopback() {
 }
 
 #[tokio::test]
-async fn queries_and_headers_have_as_many_values_as_they_are_given() {
+async fn queries_and_headers_may_have_several_values() {
     #[derive(serde::Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Wanted<'a> {
@@ -261,7 +261,7 @@ async fn queries_and_headers_have_as_many_values_as_they_are_given() {
 }
 
 #[tokio::test]
-async fn an_answer_may_be_that_nothing_has_changed() {
+async fn a_response_may_be_not_modified() {
     let server = Server::start(|_, request| match request.header("if-none-match") {
         "\"v1\"" => respond(304, Value::Null).text("").header("etag", "\"v1\""),
         _ => respond(200, json!({ "n": 1 })).header("etag", "\"v1\""),
@@ -288,7 +288,7 @@ async fn an_answer_may_be_that_nothing_has_changed() {
 }
 
 #[tokio::test]
-async fn an_answers_text_is_read() {
+async fn a_responses_text_is_read() {
     let server = Server::in_turn(vec![respond(200, Value::Null).text("ü")]).await;
     let received = scheduled_call_for(&server).await;
     let jira = local(&server).jira(&received.call).as_app(&received.system);
@@ -297,7 +297,7 @@ async fn an_answers_text_is_read() {
 
 /// Links in responses can be called if they belong to this installation, and no others.
 #[tokio::test]
-async fn an_answers_links_can_be_called() {
+async fn a_responses_links_can_be_called() {
     let trap = Server::in_turn(vec![respond(200, json!({}))]).await;
     let server = Server::in_turn(vec![respond(200, json!({}))]).await;
     let received = scheduled_call_for(&server).await;
@@ -453,7 +453,7 @@ async fn a_path_stays_below_its_base() {
 }
 
 #[tokio::test]
-async fn the_clients_headers_are_its_own() {
+async fn the_clients_headers_cannot_be_overridden() {
     let server = Server::in_turn(vec![respond(200, json!({}))]).await;
     let received = scheduled_call_for(&server).await;
     let jira = local(&server).jira(&received.call).as_app(&received.system);
@@ -494,7 +494,7 @@ async fn hosts_are_fixed_once_the_app_is_built() {
 }
 
 #[tokio::test]
-async fn graphql_gives_data_or_errors() {
+async fn graphql_returns_data_or_errors() {
     let server = Server::start(|count, _| match count {
         0 => respond(200, json!({ "data": { "n": 1 } })),
         1 | 2 => respond(

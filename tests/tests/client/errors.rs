@@ -13,7 +13,7 @@ use forge_remote_tests::fake_api::{
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn a_large_answer_is_not_taken() {
+async fn a_too_large_response_is_an_error() {
     let server = Server::in_turn(vec![respond(200, json!("x".repeat(5000)))]).await;
     let received = scheduled_call_for(&server).await;
     let atlassian = local(&server).response_limit(1000);
@@ -87,7 +87,7 @@ async fn errors_name_the_scope() {
 }
 
 #[tokio::test]
-async fn atlassians_messages_are_read_in_every_shape_and_bounded() {
+async fn atlassians_messages_are_read_in_every_shape_and_truncated() {
     let long = "x".repeat(10_000);
     let shapes = [
         (
@@ -147,7 +147,7 @@ async fn atlassians_messages_are_read_in_every_shape_and_bounded() {
 
 /// An error about a response of another shape does not quote customer data.
 #[tokio::test]
-async fn no_error_quotes_what_it_read() {
+async fn no_error_quotes_the_response() {
     let server = Server::in_turn(vec![
         respond(200, json!({ "number": "a customer's summary" })),
         respond(200, json!({ "key": "k", "value": "a customer's value" })),
@@ -186,7 +186,7 @@ async fn no_error_quotes_what_it_read() {
 }
 
 #[tokio::test]
-async fn a_token_that_has_run_out_is_named_as_the_cause() {
+async fn an_expired_token_is_named_as_the_cause() {
     let server = Server::in_turn(vec![respond(401, json!({ "message": "Unauthorized" }))]).await;
     let received = scheduled_call_for(&server).await;
     let clock = InstantClock::default();
@@ -281,7 +281,7 @@ async fn no_error_holds_a_token() {
 
 /// A program can read a failure's body, which is in no message.
 #[tokio::test]
-async fn a_failures_answer_can_be_read() {
+async fn the_body_of_an_error_response_can_be_read() {
     #[derive(serde::Deserialize)]
     struct Refused {
         errors: std::collections::BTreeMap<String, String>,
@@ -322,7 +322,7 @@ async fn a_failures_answer_can_be_read() {
 }
 
 #[tokio::test]
-async fn a_body_that_echoes_the_token_is_kept_without_it() {
+async fn a_body_that_echoes_the_token_is_redacted() {
     let server = Server::start(|_, request| {
         let got = request.header("authorization").to_owned();
         respond(400, json!({ "got": got, "twice": [got], "end": 1 }))
@@ -341,7 +341,7 @@ async fn a_body_that_echoes_the_token_is_kept_without_it() {
 
 /// An unusable response is not reported as a missing one, nor as an unsent request.
 #[tokio::test]
-async fn an_answer_that_is_of_no_use_has_its_status() {
+async fn an_unusable_response_has_its_status() {
     let server = Server::in_turn(vec![
         respond(201, json!("x".repeat(5000))).header("atl-traceid", "t1"),
         respond(200, json!({ "other": 1 })).header("atl-traceid", "t2"),
@@ -375,7 +375,7 @@ async fn an_answer_that_is_of_no_use_has_its_status() {
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_asked_for_again() {
+async fn an_interrupted_response_is_retried() {
     let begin = "HTTP/1.1 200 OK\r\ncontent-length: 500\r\n\r\n{";
     let server = RawServer::start(begin, String::new(), 0, true).await;
     let received = scheduled_call(&[("jira", &server.origin)]).await;

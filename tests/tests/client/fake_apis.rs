@@ -47,7 +47,7 @@ fn app() -> App {
 }
 
 #[tokio::test]
-async fn a_test_adds_answers_and_failures() {
+async fn a_test_adds_responses_and_failures() {
     let harness = Harness::with_apis(app()).await.unwrap();
     let apis = harness.platform().apis();
     // Not implemented by the fake, which the error says.
@@ -100,7 +100,7 @@ async fn a_test_adds_answers_and_failures() {
 
 /// An app that does not declare impersonation fails here as at Atlassian.
 #[tokio::test]
-async fn the_exchange_needs_its_declaration() {
+async fn the_exchange_needs_a_declared_impersonation() {
     let without = Harness::with_apis(app()).await.unwrap();
     let response = without.call("acts").send().await;
     assert_eq!(response.status(), 409);
@@ -192,7 +192,7 @@ impl Storage {
 }
 
 #[tokio::test]
-async fn storage_refuses_what_atlassian_refuses() {
+async fn storage_rejects_what_atlassian_rejects() {
     let storage = Storage::new().await;
     let long = "k".repeat(501);
     let large = "x".repeat(240 * 1024);
@@ -381,7 +381,7 @@ const ENTITIES: &str = "app:
 ";
 
 #[tokio::test]
-async fn entities_are_those_of_the_manifest() {
+async fn entities_come_from_the_manifest() {
     let storage = Storage::of(app().manifest_path(manifest(ENTITIES))).await;
     let employee = |value: Value| json!({ "entityName": "employee", "key": "k", "value": value });
     let ask = |index: &str, partition: Value| json!({ "entityName": "employee", "indexName": index, "partition": partition });
@@ -467,7 +467,7 @@ async fn entities_are_those_of_the_manifest() {
 }
 
 #[tokio::test]
-async fn queries_are_answered_by_their_index_range_and_filters() {
+async fn queries_use_their_index_range_and_filters() {
     let storage = Storage::new().await;
     storage.harness.platform().apis().declare_entity(json!({
         "name": "employee",
@@ -607,7 +607,7 @@ async fn a_transaction_is_made_whole_or_not_at_all() {
 
 /// As at Atlassian, expired entries may be returned for up to two days.
 #[tokio::test]
-async fn what_has_expired_is_given_for_a_while() {
+async fn expired_entries_are_returned_for_a_while() {
     let atlassian = AtlassianClient::new();
     let storage = Storage::of(app().client(atlassian.clone())).await;
     let platform = storage.harness.platform();

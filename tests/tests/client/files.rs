@@ -83,7 +83,7 @@ async fn a_form_is_sent_as_browsers_do() {
 }
 
 #[tokio::test]
-async fn a_download_comes_in_pieces_up_to_its_limit() {
+async fn a_download_yields_chunks_up_to_its_limit() {
     let text = "0123456789".repeat(20_000);
     let response = respond(200, Value::Null)
         .text(&text)
@@ -124,7 +124,7 @@ async fn a_download_comes_in_pieces_up_to_its_limit() {
 #[tokio::test]
 async fn a_download_without_end_ends() {
     let server = unmeasured(usize::MAX).await;
-    let received = came_at(&server.origin).await;
+    let received = call_at(&server.origin).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let jira = atlassian.jira(&received.call).as_app(&received.system);
     let mut download = jira.get("/rest").download(10_000).await.unwrap();
@@ -146,7 +146,7 @@ async fn a_download_without_end_ends() {
 
     let server = unmeasured(1).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
-    let received = came_at(&server.origin).await;
+    let received = call_at(&server.origin).await;
     let jira = atlassian.jira(&received.call).as_app(&received.system);
     let call = jira.get("/rest").timeout(Duration::from_millis(50));
     let mut download = call.download(10_000).await.unwrap();
@@ -179,7 +179,7 @@ async fn a_download_that_drips_ends() {
             }
         }
     });
-    let received = came_at(&origin).await;
+    let received = call_at(&origin).await;
     let atlassian = AtlassianClient::on_loopback(&origin).unwrap();
     let jira = atlassian.jira(&received.call).as_app(&received.system);
     let call = jira.get("/rest").timeout(Duration::from_secs(2));
@@ -273,7 +273,7 @@ async fn a_redirect_is_followed_without_the_token() {
 }
 
 #[tokio::test]
-async fn a_redirect_leads_to_no_place_of_another_kind() {
+async fn a_redirect_to_an_unsafe_address_is_an_error() {
     for to in [
         "https://media.example/x",
         "http://192.168.0.1/x",
@@ -303,7 +303,7 @@ async fn a_redirect_leads_to_no_place_of_another_kind() {
 
 /// An error of the redirect target is not blamed on the app's scopes.
 #[tokio::test]
-async fn an_expired_address_is_told_as_one() {
+async fn an_expired_address_is_reported_as_such() {
     let media = Server::in_turn(vec![respond(403, json!({ "message": "expired" }))]).await;
     let to = format!("{}/file?signature=s3cret", media.origin);
     let api = Server::in_turn(vec![respond(303, json!({})).header("location", &to)]).await;
@@ -320,7 +320,7 @@ async fn an_expired_address_is_told_as_one() {
     assert_eq!(error.answer().unwrap().likely_scope(), None);
 }
 
-async fn came_at(origin: &str) -> ReceivedCall {
+async fn call_at(origin: &str) -> ReceivedCall {
     scheduled_call(&[("jira", &format!("{origin}/ex/jira/{SITE}"))]).await
 }
 

@@ -9,7 +9,7 @@ use forge_remote_tests::log_capture::LogCapture;
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn every_error_is_there_with_what_it_says() {
+async fn every_error_is_returned_with_its_details() {
     let server = Server::start(|_, request| {
         let token = request.header("authorization").trim_start_matches("Bearer ").to_owned();
         let mut errors = vec![
@@ -73,7 +73,7 @@ async fn every_error_is_there_with_what_it_says() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_within_an_answer_is_named() {
+async fn a_rate_limit_within_a_response_is_named() {
     let limit = json!({ "message": "slow down", "extensions": { "statusCode": 429 } });
     let server = Server::in_turn(vec![respond(200, json!({ "errors": [limit] }))]).await;
     let received = scheduled_call_for(&server).await;
@@ -91,7 +91,7 @@ async fn a_rate_limit_within_an_answer_is_named() {
 
 /// The line names the operation, the outcome and the duration, and no customer data.
 #[tokio::test]
-async fn a_call_leaves_one_line_in_the_log() {
+async fn a_call_logs_one_line() {
     let server = Server::in_turn(vec![respond(503, json!({})), respond(200, json!({}))]).await;
     let received = scheduled_call_for(&server).await;
     let jira = instant_client(&server)

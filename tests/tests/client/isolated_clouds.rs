@@ -111,7 +111,7 @@ impl Clouds {
     }
 }
 
-fn everything(base: &str) -> [String; 3] {
+fn request_lines(base: &str) -> [String; 3] {
     [
         format!("GET /ex/jira/{SITE}/rest/x"),
         "POST /graphql".to_owned(),
@@ -125,12 +125,12 @@ async fn each_installation_is_called_in_its_own_cloud() {
     let (commercial, orange) = (all.commercial.origin.clone(), all.orange.origin.clone());
     let token = all.orange_fit(&orange);
     assert_eq!(all.call(&token, "oranges").await.len(), 0);
-    assert_eq!(all.orange.lines(), everything("/kvs"));
+    assert_eq!(all.orange.lines(), request_lines("/kvs"));
     assert_eq!(all.commercial.lines(), [""; 0]);
 
     let token = all.fit(&commercial).sign(first());
     assert_eq!(all.call(&token, "commercials").await.len(), 0);
-    assert_eq!(all.commercial.lines(), everything("/forge/storage/kvs"));
+    assert_eq!(all.commercial.lines(), request_lines("/forge/storage/kvs"));
     assert_eq!(all.orange.lines().len(), 3);
     for (server, token) in [(&all.orange, "oranges"), (&all.commercial, "commercials")] {
         let requests = server.requests();
@@ -145,7 +145,7 @@ async fn each_installation_is_called_in_its_own_cloud() {
 
 /// A token is sent only to the hosts of its cloud, whatever base URL it names.
 #[tokio::test]
-async fn no_token_goes_to_the_other_cloud() {
+async fn no_token_is_sent_to_the_other_cloud() {
     let all = clouds(|cloud, url| cloud.api_url(url)).await;
     let (commercial, orange) = (all.commercial.origin.clone(), all.orange.origin.clone());
     for (token, own) in [
@@ -157,12 +157,12 @@ async fn no_token_goes_to_the_other_cloud() {
             matches!(&*errors, [ClientError::HostRefused { .. }]),
             "{errors:?}"
         );
-        assert_eq!(own.lines(), everything("/forge/storage/kvs")[1..]);
+        assert_eq!(own.lines(), request_lines("/forge/storage/kvs")[1..]);
     }
 }
 
 #[tokio::test]
-async fn the_background_knows_the_cloud() {
+async fn background_work_knows_the_cloud() {
     let all = clouds(|cloud, url| cloud.api_url(url)).await;
     let token = all.orange_fit(&all.orange.origin);
     all.call(&token, "oranges").await;

@@ -24,7 +24,7 @@ fn confluence(atlassian: &AtlassianClient, received: &ReceivedCall) -> ProductCl
 
 /// Pages of which each fails twice yield the same items.
 #[tokio::test]
-async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
+async fn a_listing_survives_failures_and_is_resumed_in_another_process() {
     let tries: Mutex<BTreeMap<u64, u32>> = Mutex::default();
     let server = Server::start(move |_, request| {
         let at = request
@@ -86,7 +86,7 @@ async fn a_listing_survives_its_failures_and_is_resumed_elsewhere() {
 
 /// A cursor points to the first item that was not taken, so that no item is skipped.
 #[tokio::test]
-async fn a_position_leaves_nothing_out() {
+async fn a_cursor_skips_no_item() {
     let next = |cursor: &str| json!({ "next": format!("/wiki/x?cursor={cursor}") });
     let server = Server::start(
         move |_, request| match request.target.split("cursor=").nth(1) {
@@ -169,7 +169,7 @@ fn cut(items: &[u64], style: u64, at: u64, size: u64, origin: &str) -> serde_jso
 
 /// Every item is returned in order, whatever the style, the page sizes and the failures.
 #[tokio::test]
-async fn nothing_is_left_out_of_a_list_of_any_style() {
+async fn no_item_is_missing_from_a_list_of_any_style() {
     let origin = Arc::new(std::sync::OnceLock::<String>::new());
     let at_origin = Arc::clone(&origin);
     let server = Server::start(move |count, request| {
@@ -230,7 +230,7 @@ async fn nothing_is_left_out_of_a_list_of_any_style() {
 }
 
 #[tokio::test]
-async fn a_page_is_fetched_when_it_is_needed() {
+async fn a_page_is_fetched_lazily() {
     let server = Server::start(|count, _| {
         respond(
             200,

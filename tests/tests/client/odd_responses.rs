@@ -1,4 +1,4 @@
-//! Undocumented responses, such as endless cursors or invalid text, neither panic nor stall the client.
+//! Undocumented responses, such as endless cursors or cut text, neither panic nor stall the client.
 
 #![allow(clippy::unwrap_used)]
 
@@ -34,7 +34,7 @@ fn odd_values() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_page_with_members_of_any_type_is_read_or_refused() {
+async fn a_page_with_members_of_any_type_is_read_or_rejected() {
     let names = [
         "_links",
         "links",
@@ -76,7 +76,7 @@ async fn a_page_with_members_of_any_type_is_read_or_refused() {
 }
 
 #[tokio::test]
-async fn a_page_of_storage_with_members_of_any_type_is_read_or_refused() {
+async fn a_page_of_storage_with_members_of_any_type_is_read_or_rejected() {
     for name in ["data", "cursor", "other"] {
         for odd in odd_values() {
             let mut page = json!({ "data": [{ "key": "a", "value": 1 }] });

@@ -118,7 +118,7 @@ fn lines(harness: &Harness, start: &str) -> usize {
 }
 
 /// Adds GraphQL and licence APIs that accept any token.
-fn answer_all(harness: &Harness) {
+fn add_open_apis(harness: &Harness) {
     harness.platform().apis().respond(|call| {
         let mine = call.path == "/graphql" || call.path.ends_with("/license");
         mine.then(|| ApiResponse::json(200, json!({ "data": { "a": 1 } })))
@@ -126,9 +126,9 @@ fn answer_all(harness: &Harness) {
 }
 
 #[tokio::test]
-async fn another_installations_token_opens_nothing_that_the_token_alone_names() {
+async fn another_installations_token_is_not_used_by_apis_that_it_alone_identifies() {
     let harness = Harness::with_apis(app()).await.unwrap();
-    answer_all(&harness);
+    add_open_apis(&harness);
     for (key, line) in [
         ("save", "POST /forge/storage/"),
         ("save-if", "POST /forge/storage/"),
@@ -147,9 +147,9 @@ async fn another_installations_token_opens_nothing_that_the_token_alone_names() 
 }
 
 #[tokio::test]
-async fn the_installations_own_token_works_and_is_proven_once() {
+async fn the_installations_own_token_is_verified_once() {
     let harness = Harness::with_apis(app()).await.unwrap();
-    answer_all(&harness);
+    add_open_apis(&harness);
     let token = harness.platform().oauth_token();
     let call = |key: &str| {
         let call = harness.call(key).tokens(Auth::NONE);
@@ -168,7 +168,7 @@ async fn the_installations_own_token_works_and_is_proven_once() {
 }
 
 #[tokio::test]
-async fn what_the_platform_itself_delivers_needs_no_proof() {
+async fn a_token_of_the_platforms_own_call_needs_no_proof() {
     #[scheduled_trigger(interval = "hour", auth = system)]
     async fn tick(call: Invocation, token: SystemToken) -> Result<()> {
         call.storage(&token).set("k", "tick").await?;
@@ -181,7 +181,7 @@ async fn what_the_platform_itself_delivers_needs_no_proof() {
 }
 
 #[tokio::test]
-async fn an_unanswered_proof_is_an_error_that_is_not_remembered() {
+async fn a_failed_proof_is_an_error_that_is_not_cached() {
     let harness = Harness::with_apis(app()).await.unwrap();
     let token = harness.platform().oauth_token();
     let call = || {
@@ -204,7 +204,7 @@ async fn an_unanswered_proof_is_an_error_that_is_not_remembered() {
 
 /// With a token store, a page's call uses the stored token, whatever the page sends.
 #[tokio::test]
-async fn a_page_gets_the_kept_token() {
+async fn a_pages_call_uses_the_stored_token() {
     let app = app().token_store(MemoryTokens::new());
     let harness = Harness::with_apis(app).await.unwrap();
     let renewed = harness.call("renew").fit(|fit| fit.installation(VICTIM));
@@ -235,9 +235,9 @@ async fn a_page_gets_the_kept_token() {
 }
 
 #[tokio::test]
-async fn another_accounts_token_does_not_ask_graphql() {
+async fn another_accounts_token_is_not_sent_to_graphql() {
     let harness = Harness::with_apis(app()).await.unwrap();
-    answer_all(&harness);
+    add_open_apis(&harness);
     let others = harness.platform().user_token("712020:another");
     let call = harness.call("as-user").tokens(Auth::NONE);
     let call = call.header("x-forge-oauth-user", others.expose_secret());

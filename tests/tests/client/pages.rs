@@ -47,7 +47,7 @@ fn bitbucket(atlassian: &AtlassianClient, received: &ReceivedCall) -> ProductCli
 }
 
 #[tokio::test]
-async fn jiras_offsets() {
+async fn jiras_offsets_are_followed() {
     let (found, requests) = pages(jira, "/rest/api/3/project/search", |_| {
         vec![
             respond(200, json!({ "startAt": 0, "maxResults": 2, "total": 5, "isLast": false, "values": [1, 2] })),
@@ -108,9 +108,9 @@ async fn jiras_offsets() {
     assert_eq!(requests, ["?limit=2", "?limit=2&startAt=1"]);
 }
 
-/// A list that ends early without an error would pass for the whole, and a sync would delete the rest.
+/// A list that ends early without an error would pass for the whole: a sync would delete the rest.
 #[tokio::test]
-async fn a_list_that_only_seems_to_end_is_an_error() {
+async fn a_list_that_ends_early_is_an_error() {
     for (first, count) in [
         (json!({ "issues": [1], "isLast": false }), 1),
         (json!({ "values": [1], "isLastPage": false }), 1),
@@ -136,7 +136,7 @@ async fn a_list_that_only_seems_to_end_is_an_error() {
 }
 
 #[tokio::test]
-async fn jiras_search_tokens() {
+async fn jiras_search_tokens_are_followed() {
     let (found, requests) = pages(jira, "/rest/api/3/search/jql", |_| {
         vec![
             respond(200, json!({ "issues": [1], "nextPageToken": "a b&c" })),
@@ -160,7 +160,7 @@ async fn jiras_search_tokens() {
 }
 
 #[tokio::test]
-async fn a_search_by_post_goes_on_in_its_body() {
+async fn a_search_by_post_continues_in_its_body() {
     let server = Server::in_turn(vec![
         respond(200, json!({ "issues": [1], "nextPageToken": "a b" })),
         respond(200, json!({ "issues": [2] })),
@@ -184,7 +184,7 @@ async fn a_search_by_post_goes_on_in_its_body() {
 }
 
 #[tokio::test]
-async fn confluences_links() {
+async fn confluences_links_are_followed() {
     let (found, requests) = pages(confluence, "/wiki/api/v2/pages", |origin| {
         let header = format!("<x;rel=next,y>; rel=\"base\", <{origin}/else?limit=2&ids=1,2&cursor=y%3D>; rel=\"next last\"");
         vec![
@@ -229,7 +229,7 @@ async fn confluences_links() {
 }
 
 #[tokio::test]
-async fn bitbuckets_addresses() {
+async fn bitbuckets_addresses_are_followed() {
     let (found, requests) = pages(bitbucket, "/2.0/repositories", |origin| {
         vec![
             respond(
@@ -276,7 +276,7 @@ async fn no_page_is_outside_of_the_installation() {
 }
 
 #[tokio::test]
-async fn pages_that_are_none_end() {
+async fn an_invalid_page_ends_the_stream_with_an_error() {
     let cases: [(&str, Vec<CannedResponse>, usize, &str); 3] = [
         (
             "another shape",
@@ -396,7 +396,7 @@ async fn a_short_page_is_not_the_end() {
 
 /// Jira names its next page by an address of the site.
 #[tokio::test]
-async fn jiras_next_page_counts_more_than_what_came() {
+async fn jiras_next_page_counts_more_than_the_items() {
     let trap = Server::in_turn(vec![respond(200, json!({}))]).await;
     let next = format!("{}/rest/x?startAt=50&maxResults=50", trap.origin);
     let (found, requests) = pages(jira, "/rest/x", |_| {
@@ -457,7 +457,7 @@ async fn jiras_next_page_counts_more_than_what_came() {
 }
 
 #[tokio::test]
-async fn jiras_other_cursors() {
+async fn jiras_other_cursors_are_followed() {
     let (found, requests) = pages(jira, "/rest/api/3/plans/plan", |_| {
         vec![
             respond(200, json!({ "cursor": "", "last": false, "nextPageCursor": "a b", "size": 1, "total": 2, "values": [1] })),
@@ -480,7 +480,7 @@ async fn jiras_other_cursors() {
 
 /// Each of these responses has or may have more items without a way to get them.
 #[tokio::test]
-async fn what_may_lead_to_more_is_no_end() {
+async fn a_response_that_may_have_more_is_not_the_end() {
     for (last, word) in [
         (json!({ "values": [1], "last": false }), "doesn't say how"),
         (
@@ -532,7 +532,7 @@ async fn what_may_lead_to_more_is_no_end() {
 }
 
 #[tokio::test]
-async fn a_bare_list_goes_on_by_its_start_where_that_was_asked_for() {
+async fn a_bare_list_continues_by_offset_on_request() {
     let bare = |items: &[u64]| respond(200, json!(items));
     let users = || vec![bare(&[1, 2]), bare(&[3]), bare(&[])];
     let (found, requests) = found_by(users(), |jira| {

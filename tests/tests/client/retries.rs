@@ -85,7 +85,7 @@ fn httpdate(time: SystemTime) -> String {
 }
 
 #[tokio::test]
-async fn too_long_a_wait_is_the_callers_to_decide() {
+async fn too_long_a_wait_is_returned_to_the_caller() {
     let clock = InstantClock::default();
     let server = Server::in_turn(vec![respond(429, json!({})).header("retry-after", "3600")]).await;
     let received = scheduled_call_for(&server).await;
@@ -118,7 +118,7 @@ async fn attempts_and_their_waits_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_clones_retries_are_its_own_and_its_hosts_are_not() {
+async fn a_clone_has_separate_retries_and_the_same_hosts() {
     let server = Server::in_turn(vec![respond(503, Value::Null)]).await;
     let received = scheduled_call_for(&server).await;
     let atlassian = local(&server).clock(InstantClock::default());
@@ -137,7 +137,7 @@ async fn a_clones_retries_are_its_own_and_its_hosts_are_not() {
 }
 
 #[tokio::test]
-async fn only_what_may_be_repeated_is() {
+async fn only_repeatable_calls_are_retried() {
     let server = Server::in_turn(vec![respond(503, json!({})).header("retry-after", "1")]).await;
     let received = scheduled_call_for(&server).await;
     let atlassian = local(&server).clock(InstantClock::default());
@@ -171,7 +171,7 @@ async fn only_what_may_be_repeated_is() {
 }
 
 #[tokio::test]
-async fn every_call_ends() {
+async fn every_call_ends_in_time() {
     let slow = respond(200, json!({})).after(Duration::from_secs(60));
     let server = Server::in_turn(vec![slow]).await;
     let received = scheduled_call_for(&server).await;
@@ -207,7 +207,7 @@ async fn every_call_ends() {
 
 /// A request that never reached the server can always be retried.
 #[tokio::test]
-async fn what_was_never_sent_is_made_again() {
+async fn an_unsent_request_is_retried() {
     let server = Server::in_turn(vec![respond(200, json!({}))]).await;
     let received = scheduled_call_for(&server).await;
     let clock = InstantClock::default();
@@ -220,7 +220,7 @@ async fn what_was_never_sent_is_made_again() {
     assert_eq!(clock.waits().len(), 3);
     // A server that hangs up may have executed the request.
     let server = RawServer::start("", String::new(), 0, true).await;
-    let received = came_at(&server).await;
+    let received = call_at(&server).await;
     let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
     let atlassian = atlassian.clock(clock.clone());
     let jira = atlassian.jira(&received.call).as_app(&received.system);
@@ -228,12 +228,12 @@ async fn what_was_never_sent_is_made_again() {
     assert_eq!((server.connections(), clock.waits().len()), (1, 3));
 }
 
-async fn came_at(server: &RawServer) -> ReceivedCall {
+async fn call_at(server: &RawServer) -> ReceivedCall {
     scheduled_call(&[("jira", &server.origin)]).await
 }
 
 #[tokio::test]
-async fn a_calls_retries_are_its_own() {
+async fn a_call_can_override_its_retries() {
     let server = Server::in_turn(vec![respond(503, json!({}))]).await;
     let received = scheduled_call_for(&server).await;
     let atlassian = local(&server).clock(InstantClock::default());
@@ -251,7 +251,7 @@ async fn a_calls_retries_are_its_own() {
 
 /// The state of handlers that make a failing call.
 #[derive(Clone)]
-struct Outside {
+struct CallState {
     clock: InstantClock,
     seen: Arc<Mutex<Vec<Duration>>>,
 }
@@ -260,7 +260,7 @@ struct Outside {
 async fn call_out(
     call: &Invocation,
     token: &SystemToken,
-    outside: &Outside,
+    outside: &CallState,
     handle: &AtlassianClient,
 ) {
     let jira = handle.jira(call).as_app(token);
@@ -277,17 +277,17 @@ async fn call_out(
 }
 
 #[scheduled_trigger(interval = "hour", auth = system)]
-async fn event(call: Invocation, token: SystemToken, State(outside): State<Outside>) {
+async fn event(call: Invocation, token: SystemToken, State(outside): State<CallState>) {
     call_out(&call, &token, &outside, call.atlassian()).await;
 }
 
 #[endpoint(auth = system)]
-async fn page(call: Invocation, token: SystemToken, State(outside): State<Outside>) {
+async fn page(call: Invocation, token: SystemToken, State(outside): State<CallState>) {
     call_out(&call, &token, &outside, call.atlassian()).await;
 }
 
 #[scheduled_trigger(interval = "day", auth = system)]
-async fn detached(call: Invocation, token: SystemToken, State(outside): State<Outside>) {
+async fn detached(call: Invocation, token: SystemToken, State(outside): State<CallState>) {
     let handle = call.atlassian().clone().without_deadline();
     call_out(&call, &token, &outside, &handle).await;
 }
@@ -297,7 +297,7 @@ async fn extracted(
     call: Invocation,
     token: SystemToken,
     handle: AtlassianClient,
-    State(outside): State<Outside>,
+    State(outside): State<CallState>,
 ) {
     call_out(&call, &token, &outside, &handle).await;
 }
@@ -314,7 +314,7 @@ async fn retries_end_when_forge_stops_waiting() {
         ("detached", all.clone()),
         ("extracted", all.clone()),
     ] {
-        let outside = Outside {
+        let outside = CallState {
             clock: InstantClock::default(),
             seen: Arc::default(),
         };

@@ -1,4 +1,4 @@
-//! The storage client sends documented requests, reads their responses, and rejects invalid calls early.
+//! The storage client sends documented requests and rejects invalid calls without a request.
 
 #![allow(clippy::unwrap_used)]
 
@@ -11,7 +11,7 @@ use forge_remote_tests::fake_api::{Server, instant_client, respond, scheduled_ca
 use serde_json::{Value, json};
 
 #[tokio::test]
-async fn storage_has_typed_values_and_no_value() {
+async fn storage_reads_typed_and_missing_values() {
     let kept: Mutex<BTreeMap<String, Value>> = Mutex::default();
     let server = Server::start(move |_, request| {
         let key = request.body["key"].as_str().unwrap_or_default().to_owned();
@@ -175,7 +175,7 @@ async fn many_keys_go_in_batches_of_25() {
 }
 
 #[tokio::test]
-async fn a_storage_query_that_goes_in_circles_is_an_error() {
+async fn a_storage_query_in_a_circle_is_an_error() {
     let page = json!({ "data": [{ "key": "a", "value": 1 }], "cursor": "same" });
     let server = Server::in_turn(vec![respond(200, page)]).await;
     let received = scheduled_call_for(&server).await;
@@ -309,7 +309,7 @@ async fn storage_sends_what_atlassian_documents() {
 
 /// The metadata that storage returns with an item.
 #[tokio::test]
-async fn items_have_their_times() {
+async fn items_have_their_metadata() {
     let fields = json!(["CREATED_AT", "UPDATED_AT", "EXPIRE_TIME"]);
     let server = Server::start(|_, request| {
         let item = json!({
@@ -377,7 +377,7 @@ async fn items_have_their_times() {
 }
 
 #[tokio::test]
-async fn nothing_was_there_before() {
+async fn a_write_returns_no_previous_value_for_a_new_key() {
     let server = Server::in_turn(vec![
         respond(204, Value::Null).text(""),
         respond(200, json!({ "key": "k" })),
@@ -401,7 +401,7 @@ async fn nothing_was_there_before() {
 
 /// A sync can resume after the last completed item.
 #[tokio::test]
-async fn a_batch_that_ends_early_says_how_far_it_came() {
+async fn a_batch_that_ends_early_reports_its_progress() {
     let server = Server::start(|_, request| {
         let items = request.body.as_array().unwrap();
         match items[0]["key"].as_str() {
@@ -469,7 +469,7 @@ async fn a_batch_that_ends_early_says_how_far_it_came() {
 
 /// An unreadable key neither passes for missing nor hides the others.
 #[tokio::test]
-async fn keys_that_can_not_be_read_are_an_error() {
+async fn unreadable_keys_are_an_error() {
     let server = Server::start(|_, _| {
         let failed = [("b", "KEY_NOT_FOUND"), ("c", "INTERNAL")]
             .map(|(key, code)| json!({ "key": key, "error": { "code": code } }));
@@ -609,7 +609,7 @@ async fn impossible_changes_are_not_sent() {
 }
 
 #[tokio::test]
-async fn storage_is_asked_again_where_that_does_no_harm() {
+async fn storage_is_retried_where_that_is_safe() {
     let server = Server::in_turn(vec![respond(
         429,
         json!({ "code": "RATE_LIMIT_EXCEEDED", "message": "slow" }),

@@ -1,4 +1,4 @@
-//! Offline users' tokens are exchanged once, cached, and used only for their installation and product.
+//! Offline users' tokens are exchanged once, cached, and used only for their own installation.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ fn exchanged(token: &str, ttl: u64) -> CannedResponse {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_users_token_is_exchanged_once_for_all_and_kept() {
+async fn a_users_token_is_exchanged_once_and_cached() {
     let server = Server::start(|count, _| {
         exchanged(&format!("user-token-{count}"), 3600).after(Duration::from_millis(20))
     })
@@ -103,7 +103,7 @@ async fn a_users_token_is_exchanged_once_for_all_and_kept() {
 
 /// Forge's tokens of one installation are interchangeable, so a new one needs no new exchange.
 #[tokio::test]
-async fn a_new_token_of_forges_needs_no_new_exchange() {
+async fn a_new_token_of_forge_needs_no_new_exchange() {
     let server = Server::start(|count, request| {
         if request.target.starts_with("/forge/installation/") {
             return respond(401, json!({ "type": "AuthorizationError" }));
@@ -219,7 +219,7 @@ async fn a_token_is_used_for_its_own_installation_and_product() {
 
 /// An installation that the app names from its own database.
 #[tokio::test]
-async fn a_site_is_an_installation_by_what_one_knows() {
+async fn an_installation_can_be_named_by_its_urls() {
     let server = Server::in_turn(vec![respond(200, json!({ "key": "k", "value": 1 }))]).await;
     let received = scheduled_call_for(&server).await;
     let atlassian = instant_client(&server);
@@ -267,7 +267,7 @@ fn ending_in(seconds: u64) -> String {
 }
 
 #[tokio::test]
-async fn a_users_token_is_kept_until_its_earliest_end() {
+async fn a_users_token_is_cached_until_its_earliest_expiry() {
     // The exchange returned an older token, whose remaining lifetime is shorter.
     let server = Server::start(|_, _| exchanged(&ending_in(600), 3600)).await;
     let received = scheduled_call_for(&server).await;
@@ -284,7 +284,7 @@ async fn a_users_token_is_kept_until_its_earliest_end() {
     assert_eq!(server.lines().len(), 2);
 
     // After the machine slept, only the wall clock has advanced.
-    let asleep = Asleep::default();
+    let asleep = SleptClock::default();
     let jira = instant_client(&server)
         .clock(asleep.clone())
         .jira(&received.call);
@@ -298,9 +298,9 @@ async fn a_users_token_is_kept_until_its_earliest_end() {
 
 /// A clock of which only the wall time advances.
 #[derive(Clone, Debug, Default)]
-struct Asleep(Arc<Mutex<Duration>>);
+struct SleptClock(Arc<Mutex<Duration>>);
 
-impl Clock for Asleep {
+impl Clock for SleptClock {
     fn now(&self) -> SystemTime {
         SystemTime::now() + *self.0.lock().unwrap()
     }
@@ -316,7 +316,7 @@ impl Clock for Asleep {
 
 /// An exchange that began before `forget` caches nothing and does not replace a newer one.
 #[tokio::test]
-async fn what_was_forgotten_does_not_come_back() {
+async fn a_forgotten_token_is_not_cached_again() {
     let (gate, mut request_count) = (Arc::new(tokio::sync::Semaphore::new(0)), 0);
     let wait = Arc::clone(&gate);
     let server = Server::gated(move |count, _| {
@@ -348,7 +348,7 @@ async fn what_was_forgotten_does_not_come_back() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_exchanged_anew() {
+async fn a_rejected_token_is_exchanged_again() {
     let server = Server::start(|count, request| match request.target.as_str() {
         "/graphql" => exchanged(&format!("user-{count}"), 3600),
         _ => respond(401, json!({ "message": "Unauthorized" })),
@@ -387,7 +387,7 @@ async fn a_token_that_is_refused_is_exchanged_anew() {
 
 /// The hint names the missing declaration.
 #[tokio::test]
-async fn an_app_that_declares_no_impersonation_is_told_so() {
+async fn a_missing_declaration_of_impersonation_is_named() {
     let failure = json!({ "success": false, "errors": [{ "message": "no" }], "authToken": null });
     let failure = json!({ "data": { "offlineUserAuthToken": failure } });
     let server = Server::in_turn(vec![respond(200, failure)]).await;
@@ -419,7 +419,7 @@ async fn an_app_that_declares_no_impersonation_is_told_so() {
 }
 
 #[tokio::test]
-async fn every_way_an_exchange_fails_is_told_and_not_kept() {
+async fn every_failure_of_an_exchange_is_returned_and_not_cached() {
     let failures = [
         (
             respond(401, json!({ "message": "Unauthorized" })),
@@ -467,7 +467,7 @@ async fn every_way_an_exchange_fails_is_told_and_not_kept() {
 }
 
 #[tokio::test]
-async fn an_exchange_that_nobody_awaits_any_more_is_started_anew() {
+async fn an_abandoned_exchange_is_started_again() {
     let started = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&started);
     let server = Server::start(move |_, _| match count.fetch_add(1, Ordering::SeqCst) {

@@ -107,7 +107,7 @@ fn app() -> App {
 }
 
 #[tokio::test]
-async fn a_handler_calls_everything() {
+async fn a_handler_can_call_every_api() {
     let harness = Harness::with_apis(app()).await.unwrap();
     let apis = harness.platform().apis();
     apis.add_issue(json!({ "summary": "Second" }));
@@ -153,7 +153,7 @@ async fn a_handler_calls_everything() {
 }
 
 #[tokio::test]
-async fn background_work_calls_with_a_kept_token() {
+async fn background_work_calls_with_a_stored_token() {
     let (atlassian, tokens) = (AtlassianClient::new(), Tokens::new(MemoryTokens::new()));
     let app = app().client(atlassian.clone()).token_store(tokens.clone());
     let harness = Harness::with_apis(app).await.unwrap();
@@ -194,7 +194,7 @@ fn local_http() -> reqwest::Client {
 }
 
 #[tokio::test]
-async fn the_local_apis_take_their_own_tokens_only() {
+async fn the_local_apis_accept_only_their_own_tokens() {
     let ours = Harness::with_apis(app()).await.unwrap();
     let theirs = Harness::with_apis(app()).await.unwrap();
     let base = base(&ours, "confluence");
@@ -258,7 +258,7 @@ async fn no_test_reaches_atlassian() {
 }
 
 #[tokio::test]
-async fn local_tokens_stay_out_of_the_apps_store() {
+async fn local_tokens_are_not_stored() {
     let file = std::env::temp_dir().join(format!("local-{}.db", unique_id()));
     let tokens = Tokens::new(SqliteTokens::new(&file));
     let harness = Harness::with_apis(app().token_store(tokens.clone()))
@@ -272,7 +272,7 @@ async fn local_tokens_stay_out_of_the_apps_store() {
 
 /// Whatever the first context of the installation is.
 #[tokio::test]
-async fn a_site_is_found_behind_a_product_without_one() {
+async fn a_site_is_found_after_a_product_without_one() {
     let harness = Harness::new(
         App::empty()
             .handler(handler!(which_site))
@@ -296,7 +296,7 @@ async fn which_site(call: Invocation) -> Json<[Option<String>; 2]> {
 
 /// The fake APIs reject or accept invalid bodies, and keep serving.
 #[tokio::test]
-async fn the_stand_ins_take_odd_bodies() {
+async fn the_fake_apis_survive_invalid_bodies() {
     let harness = Harness::with_apis(app()).await.unwrap();
     let key = harness.platform().apis().add_issue(json!("no object"));
     let (base, client) = (base(&harness, "jira"), local_http());

@@ -1,4 +1,4 @@
-//! Every event body that Forge sends reaches its type, with optional fields missing and retries marked.
+//! Every event body reaches its type, also as a retry and with optional fields missing.
 
 #![allow(clippy::unwrap_used)]
 
@@ -113,7 +113,7 @@ async fn send(key: &str, body: impl Into<Vec<u8>>) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn no_body_is_an_empty_one_only_where_nothing_is_known_of_it() {
+async fn a_missing_body_counts_as_empty_only_for_undocumented_bodies() {
     assert_eq!(send("tidy", "").await, (200, json!([null, {}])));
     assert_eq!(send("weekly", "").await, (200, json!({})));
     assert_eq!(send("widget", "").await, (200, json!({})));
@@ -134,7 +134,7 @@ async fn no_body_is_an_empty_one_only_where_nothing_is_known_of_it() {
 }
 
 #[tokio::test]
-async fn the_token_that_functions_get_is_not_kept() {
+async fn a_functions_token_is_not_stored() {
     let body = json!({ "context": { "cloudId": "c" }, "contextToken": "secret-token", "new": 1 });
     let (status, seen) = send("tidy", body.to_string()).await;
     assert_eq!(
@@ -146,7 +146,7 @@ async fn the_token_that_functions_get_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_products_event_reaches_its_type_whatever_is_missing_or_odd() {
+async fn a_products_event_reaches_its_type_whatever_is_missing_or_unexpected() {
     let harness = harness();
     let commented = harness.call("issues").event("avi:jira:commented:issue");
     let seen = commented.send().await.json();
@@ -187,7 +187,7 @@ async fn a_products_event_reaches_its_type_whatever_is_missing_or_odd() {
 }
 
 #[tokio::test]
-async fn properties_come_along_by_their_paths() {
+async fn properties_are_read_by_their_paths() {
     let body = |value: Value| {
         let properties = json!({ "issue.properties['a'].b": value });
         json!({ "payloadIncludeProperties": properties, "issue": { "key": "DEV-1" } }).to_string()
@@ -201,7 +201,7 @@ async fn properties_come_along_by_their_paths() {
 }
 
 #[tokio::test]
-async fn a_life_cycle_event_says_where_and_with_what() {
+async fn a_life_cycle_event_names_its_installation_and_version() {
     let harness = harness();
     let upgraded = harness.call("life").event("avi:forge:upgraded:app");
     let seen = upgraded.send().await.json();
@@ -219,7 +219,7 @@ async fn a_life_cycle_event_says_where_and_with_what() {
 }
 
 #[tokio::test]
-async fn a_repetition_is_one_whatever_its_count() {
+async fn a_retry_is_recognised_whatever_its_count() {
     let body = |context: Value| json!({ "body": {}, "retryContext": context }).to_string();
     let window = json!({ "startTime": "2026-01-01T12:00:00Z", "remainingTimeMs": 86_000_000 });
     for (context, expected) in [
@@ -265,7 +265,7 @@ async fn a_repetition_is_one_whatever_its_count() {
 }
 
 #[tokio::test]
-async fn calls_of_any_method_and_path_can_be_made() {
+async fn the_harness_calls_any_method_and_path() {
     let harness = harness();
     let call = || harness.call("hook");
     let response = call()
@@ -288,6 +288,6 @@ async fn calls_of_any_method_and_path_can_be_made() {
 
 #[tokio::test]
 #[should_panic(expected = "no handler answers GET under the key `issues`")]
-async fn a_method_that_nobody_answers_is_no_call() {
+async fn a_call_with_a_method_without_handler_panics() {
     let _ = harness().call_method(Method::Get, "issues").send().await;
 }

@@ -186,7 +186,7 @@ async fn urgent(Event(call): Event<JqlFunctionRequest>) -> Json<JqlFunctionRespo
     })
 }
 
-/// Tells the team of the transition.
+/// Notifies the team of the transition.
 #[workflow_post_function(name = "Notify the team", project_types = ["company-managed", "team-managed"])]
 async fn notify(retry: RetryContext, Event(done): Event<PostFunctionRequest>) -> Json<Value> {
     Json(json!([
@@ -334,7 +334,7 @@ async fn response(harness: &Harness, key: &str, body: Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn the_local_platforms_call_of_every_kind_is_understood() {
+async fn the_local_platforms_call_of_every_kind_is_accepted() {
     let harness = harness();
     let mut count = 0;
     for handler in harness.app().registry().handlers() {
@@ -352,7 +352,7 @@ async fn the_local_platforms_call_of_every_kind_is_understood() {
 }
 
 #[tokio::test]
-async fn an_event_is_told_apart_by_its_type_bare_and_wrapped_with_its_repetitions() {
+async fn an_event_is_read_bare_and_wrapped_with_its_retries() {
     let harness = harness();
     let event =
         json!({ "eventType": "avi:jira:deleted:issue", "issue": { "key": "DEV-2" }, "new": [1] });
@@ -398,7 +398,7 @@ async fn an_event_is_told_apart_by_its_type_bare_and_wrapped_with_its_repetition
 }
 
 #[tokio::test]
-async fn a_body_that_cant_be_read_says_why_and_never_reaches_the_handler() {
+async fn an_unreadable_body_is_an_error_with_a_reason() {
     let harness = harness();
     for (key, body, content_type, status) in [
         ("follow", "{", "application/json", 400),
@@ -451,7 +451,7 @@ async fn a_body_that_cant_be_read_says_why_and_never_reaches_the_handler() {
 }
 
 #[tokio::test]
-async fn a_handler_says_whether_it_is_worth_another_try() {
+async fn a_handler_decides_whether_forge_retries() {
     let harness = harness();
     let (status, _) = response(&harness, "unheard-of", json!({})).await;
     assert_eq!(status, 500);
@@ -460,7 +460,7 @@ async fn a_handler_says_whether_it_is_worth_another_try() {
 }
 
 #[tokio::test]
-async fn answers_have_the_shape_that_forge_reads() {
+async fn responses_have_the_shape_that_forge_reads() {
     let harness = harness();
     let queue = json!({ "body": { "a": 1 }, "queueName": "imports", "eventId": "e1", "retryContext": { "retryCount": 1 } });
     assert_eq!(
@@ -528,7 +528,7 @@ async fn answers_have_the_shape_that_forge_reads() {
 }
 
 #[tokio::test]
-async fn a_web_trigger_takes_the_request_and_its_description() {
+async fn a_web_trigger_reads_the_request_and_its_description() {
     let harness = harness();
     let described = json!({
         "method": "PUT", "headers": { "X-Kind": ["right"] }, "body": "b", "path": "/x1/1/deeper",
@@ -582,7 +582,7 @@ async fn elsewhere(
 }
 
 #[tokio::test]
-async fn a_web_trigger_answers_every_method_on_its_path_and_below() {
+async fn a_web_trigger_serves_every_method_on_its_path_and_below() {
     let harness = harness();
     for (method, path, expected) in [
         ("GET", "/echo?q=1", "GET b Some(\"1\") "),
@@ -629,7 +629,7 @@ async fn a_web_trigger_answers_every_method_on_its_path_and_below() {
 }
 
 #[tokio::test]
-async fn a_providers_functions_answer_any_method() {
+async fn a_providers_functions_serve_any_method() {
     let harness = harness();
     for method in ["GET", "POST", "PUT"] {
         let path = "/check-auth?userId=1";
@@ -644,7 +644,7 @@ async fn a_providers_functions_answer_any_method() {
 }
 
 #[tokio::test]
-async fn null_says_what_a_left_out_field_says() {
+async fn null_equals_a_missing_field() {
     let harness = harness();
     for (key, body) in [
         ("installed", json!({ "eventType": null, "app": null })),
@@ -701,7 +701,7 @@ async fn null_says_what_a_left_out_field_says() {
 }
 
 #[tokio::test]
-async fn the_hooks_of_a_move_have_their_paths_methods_and_final_failures() {
+async fn the_data_residency_hooks_have_their_paths_methods_and_final_failures() {
     let harness = harness();
     let handlers = harness.app().registry().handlers().iter();
     let routes: BTreeSet<String> = handlers
@@ -758,7 +758,7 @@ async fn the_hooks_of_a_move_have_their_paths_methods_and_final_failures() {
 }
 
 #[tokio::test]
-async fn a_users_token_reaches_what_the_platform_calls_for_a_user_and_no_browsers_does() {
+async fn a_users_token_is_accepted_only_in_platform_calls_for_a_user() {
     let harness = harness();
     let inputs = json!({ "issueKey": "DEV-1", "hours": 2 });
     let response = harness.call("log-time").json(&inputs).send().await;
@@ -779,7 +779,7 @@ async fn a_users_token_reaches_what_the_platform_calls_for_a_user_and_no_browser
 }
 
 #[tokio::test]
-async fn a_token_of_a_hand_written_module_is_taken_where_that_is_the_only_one() {
+async fn a_token_of_a_hand_written_module_is_accepted_if_it_is_the_only_one() {
     let harness = harness();
     let call = |key: &str, module: &str| {
         let call = harness.call(key).json(&json!({}));
@@ -850,7 +850,7 @@ fn sections() -> DesiredManifest {
 }
 
 #[test]
-fn an_events_scopes_follow_from_either_of_its_sets() {
+fn an_events_scopes_are_satisfied_by_either_of_its_sets() {
     let names = |sections: &DesiredManifest, granted: &[&str]| -> Vec<String> {
         let granted = granted.iter().copied().collect();
         sections
@@ -904,7 +904,7 @@ fn with_events(key: &str, events: &str) -> (ManifestFile, String) {
 }
 
 #[test]
-fn events_in_the_other_form_that_mean_the_same_stay() {
+fn equivalent_events_in_the_other_form_are_preserved() {
     let wanted = sections();
     const FOLLOW: &str = "      events:
         - eventType: avi:jira:deleted:issue # by hand
@@ -952,7 +952,7 @@ fn events_in_the_other_form_that_mean_the_same_stay() {
 }
 
 #[test]
-fn a_page_that_names_a_handler_it_cant_call_is_told() {
+fn a_page_that_names_a_handler_it_cannot_call_is_reported() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("kinds/manifest.yml");
     let golden = fs::read_to_string(golden).unwrap();
     // A difference, so that there is a report.
@@ -979,7 +979,7 @@ fn a_page_that_names_a_handler_it_cant_call_is_told() {
 }
 
 #[test]
-fn a_provider_of_several_endpoints_goes_only_when_all_were_ours() {
+fn a_provider_of_several_endpoints_is_removed_only_when_all_were_generated() {
     let provider = |last: &str| {
         format!(
             "modules:
@@ -1018,7 +1018,7 @@ remotes:
 /// Every module with an endpoint in Atlassian's schema has an attribute here. The test needs
 /// `FORGE_MANIFEST_PACKAGE`, the folder of `@forge/manifest`, which `.ci/conformance` sets.
 #[test]
-fn every_module_of_atlassians_schema_that_takes_an_endpoint_is_here() {
+fn every_module_with_an_endpoint_in_atlassians_schema_has_an_attribute() {
     let Some(package) = std::env::var_os("FORGE_MANIFEST_PACKAGE") else {
         println!("skipped: FORGE_MANIFEST_PACKAGE names no folder of @forge/manifest");
         return;
@@ -1110,7 +1110,7 @@ fn places<'a>(
 /// Every row of the table has a handler here. The module that the handler declares has the row's
 /// type and names its endpoint where the row says.
 #[test]
-fn every_row_of_the_table_is_what_its_kind_declares() {
+fn every_row_of_the_table_matches_its_kind() {
     let registry = Registry::linked();
     let mut seen = BTreeSet::new();
     for handler in registry.handlers() {

@@ -13,7 +13,7 @@ use forge_remote_tests::test_app::TestApp;
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-async fn warm() -> TestApp {
+async fn app_with_keys() -> TestApp {
     let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         app.verification(VerificationPolicy::default().replay_guard(true))
     })
@@ -30,7 +30,7 @@ fn issued(at: SystemTime) -> String {
 /// Keys age while a virtual machine sleeps, although its monotonic clock stands still.
 #[tokio::test]
 async fn keys_age_while_the_machine_sleeps() {
-    let app = warm().await;
+    let app = app_with_keys().await;
     app.source
         .set_response(JwksResponse::Keys(key_set(&[second().jwk(SECOND_KID)])));
     app.clock.set(app.now() + 19 * HOUR);
@@ -50,8 +50,8 @@ async fn keys_age_while_the_machine_sleeps() {
 
 /// After the clock is set back, expired tokens stay expired and valid tokens stay valid.
 #[tokio::test]
-async fn a_clock_that_is_set_back() {
-    let app = warm().await;
+async fn expired_tokens_stay_expired_when_the_clock_is_set_back() {
+    let app = app_with_keys().await;
     let start = app.now();
     let captured = issued(start);
     let spent = issued(start + Duration::from_millis(1));
@@ -81,8 +81,8 @@ async fn a_clock_that_is_set_back() {
 
 /// Once a clock that was ahead is corrected, every valid token is accepted.
 #[tokio::test]
-async fn a_clock_that_was_ahead() {
-    let app = warm().await;
+async fn valid_tokens_are_accepted_after_the_clock_was_ahead() {
+    let app = app_with_keys().await;
     let truth = app.now();
     for ahead in [MINUTE, HOUR, 30 * HOUR] {
         app.clock.set(truth + ahead);
@@ -95,8 +95,8 @@ async fn a_clock_that_was_ahead() {
 
 /// A token from the near future is accepted, and later tokens too.
 #[tokio::test]
-async fn tokens_from_the_near_future() {
-    let app = warm().await;
+async fn a_token_from_the_near_future_is_accepted() {
+    let app = app_with_keys().await;
     let now = app.now();
     for ahead in [9, 5, 0] {
         let token = issued(now + Duration::from_secs(ahead));

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// Time limit for a call that waits for keys, below Forge's 5 seconds.
-const FORGES_PATIENCE: Duration = Duration::from_millis(4800);
+const FORGE_TIMEOUT: Duration = Duration::from_millis(4800);
 
 /// Checks that this is the response to a call while there are no keys.
 fn is_unavailable(response: &HttpResponse) -> Result<(), String> {
@@ -43,8 +43,8 @@ fn is_unavailable(response: &HttpResponse) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns misbehaviour by name. Each response contains the right keys if possible, which must not be
-/// used.
+/// Returns misbehaviour by name. If possible, each response contains the right keys, which must not
+/// be used.
 fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
     let keys = published();
     let good = keys.to_string();
@@ -72,7 +72,10 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
     case("resetting", JwksResponse::Reset);
     case("resetting inside", JwksResponse::ResetInside(keys.clone()));
     case("cut inside", JwksResponse::CutInside(keys.clone()));
-    case("closing without a response", JwksResponse::Bytes(Vec::new()));
+    case(
+        "closing without a response",
+        JwksResponse::Bytes(Vec::new()),
+    );
     case(
         "cut inside a chunk",
         raw(format!(
@@ -259,14 +262,14 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
 }
 
 /// Tests a source that misbehaves from the start and then recovers.
-async fn cold(response: JwksResponse) -> Result<(), String> {
+async fn misbehave_then_recover(response: JwksResponse) -> Result<(), String> {
     let app = TestApp::with(response, |app| app).await;
     let fit = app.fit();
     let started = Instant::now();
     let response = app.send(&app.tick(&fit.token())).await?;
     let took = started.elapsed();
     is_unavailable(&response)?;
-    if took > FORGES_PATIENCE {
+    if took > FORGE_TIMEOUT {
         return Err(format!("the response took {took:?}"));
     }
     // An invalid token is not accepted either.
@@ -306,11 +309,11 @@ async fn cold(response: JwksResponse) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_misbehaving_source() {
+async fn a_misbehaving_source_is_not_used_until_it_recovers() {
     let elsewhere = JwksServer::start(JwksResponse::Keys(published())).await;
     let mut tasks = JoinSet::new();
     for (name, response) in misbehaviour(&elsewhere.url()) {
-        tasks.spawn(async move { (name, cold(response).await) });
+        tasks.spawn(async move { (name, misbehave_then_recover(response).await) });
     }
     let mut report = Report::new("cold, with a misbehaving source");
     while let Some(done) = tasks.join_next().await {
@@ -326,7 +329,7 @@ async fn a_misbehaving_source() {
 }
 
 #[tokio::test]
-async fn a_source_that_is_down() {
+async fn calls_are_503_while_the_source_is_down() {
     let source = JwksServer::start(JwksResponse::Keys(published())).await;
     source.down().await;
     let app = TestApp::on(source, |app| app).await;
@@ -343,7 +346,7 @@ async fn a_source_that_is_down() {
 
 /// The app recovers without any call.
 #[tokio::test]
-async fn it_heals_without_requests() {
+async fn the_app_recovers_without_requests() {
     let app = TestApp::with(JwksResponse::Text(500, "text/plain", "no".into()), |app| {
         app
     })
@@ -377,7 +380,7 @@ async fn until_ready(app: &TestApp) -> bool {
 
 /// With the system clock, as in production, recovery takes seconds.
 #[tokio::test]
-async fn it_heals_by_the_real_clock() {
+async fn the_app_recovers_on_the_system_clock() {
     let source = JwksServer::start(JwksResponse::Text(503, "text/plain", "no".into())).await;
     let seen = forge_remote_tests::handlers::Seen::default();
     let app = default_app(&source, &seen);
@@ -413,7 +416,7 @@ async fn it_heals_by_the_real_clock() {
 
 /// Many calls cost a failing source no more fetches than one call.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failing_source_is_spared() {
+async fn a_failing_source_is_fetched_with_pauses() {
     let app = Arc::new(
         TestApp::with(JwksResponse::Text(500, "text/plain", "no".into()), |app| {
             app
@@ -446,7 +449,7 @@ async fn a_failing_source_is_spared() {
 
 /// Two hundred first calls at once cause one fetch, and all are accepted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn first_calls_at_once() {
+async fn concurrent_first_calls_cause_one_fetch() {
     let gate = Arc::new(Semaphore::new(0));
     let held = JwksResponse::Held(Arc::clone(&gate), Box::new(JwksResponse::Keys(published())));
     let app = Arc::new(TestApp::with(held, |app| app).await);
@@ -468,7 +471,7 @@ async fn first_calls_at_once() {
 
 /// The same if the fetch ends while calls arrive.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn first_calls_while_the_fetch_ends() {
+async fn first_calls_during_the_end_of_a_fetch_cause_one_fetch() {
     for round in 0..20 {
         let app = Arc::new(TestApp::start().await);
         let tokens: Vec<String> = (0..20).map(|_| app.fit().token()).collect();
@@ -485,7 +488,7 @@ async fn first_calls_while_the_fetch_ends() {
 
 /// Two hundred first calls with a hanging source cause one fetch, and none hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn first_calls_at_a_hanging_source() {
+async fn first_calls_with_a_hanging_source_end() {
     let app = Arc::new(TestApp::with(JwksResponse::Hang, |app| app).await);
     let started = Instant::now();
     let mut calls = JoinSet::new();
@@ -495,18 +498,14 @@ async fn first_calls_at_a_hanging_source() {
     }
     let statuses = calls.join_all().await;
     assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
-    assert!(
-        started.elapsed() < FORGES_PATIENCE,
-        "{:?}",
-        started.elapsed()
-    );
+    assert!(started.elapsed() < FORGE_TIMEOUT, "{:?}", started.elapsed());
     assert_eq!(app.source.requests(), 1);
     assert_eq!(app.seen.count(), 0);
 }
 
 /// The fetch continues although its caller hangs up.
 #[tokio::test]
-async fn the_first_caller_hangs_up() {
+async fn a_fetch_continues_when_its_caller_hangs_up() {
     let gate = Arc::new(Semaphore::new(0));
     let held = JwksResponse::Held(Arc::clone(&gate), Box::new(JwksResponse::Keys(published())));
     let app = TestApp::with(held, |app| app).await;
@@ -523,7 +522,7 @@ async fn the_first_caller_hangs_up() {
 
 /// Only suitable key-set URLs can be configured.
 #[tokio::test]
-async fn urls_that_are_no_source() {
+async fn invalid_key_set_urls_are_rejected() {
     let source = JwksServer::start(JwksResponse::Keys(published())).await;
     for url in [
         "http://example.com/jwks.json",

@@ -1,4 +1,4 @@
-//! A fetched key set is refreshed ahead and outlives outages, and never delays calls with known keys.
+//! A fetched key set is refreshed ahead, outlives outages, and never delays calls with known keys.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -26,11 +26,11 @@ fn rotated() -> Value {
 }
 
 /// Starts an app that has fetched its keys once.
-async fn warm() -> TestApp {
-    warm_with(JwksResponse::Keys(published())).await
+async fn app_with_keys() -> TestApp {
+    app_with_keys_from(JwksResponse::Keys(published())).await
 }
 
-async fn warm_with(response: JwksResponse) -> TestApp {
+async fn app_with_keys_from(response: JwksResponse) -> TestApp {
     let app = TestApp::with(response, |app| app).await;
     app.until_status(200).await.unwrap();
     assert_eq!(app.source.requests(), 1, "one fetch for the first keys");
@@ -38,7 +38,7 @@ async fn warm_with(response: JwksResponse) -> TestApp {
 }
 
 /// Checks that a valid call is served without delay.
-async fn known(app: &TestApp) -> Result<(), String> {
+async fn known_key_works(app: &TestApp) -> Result<(), String> {
     let fit = app.fit();
     let started = Instant::now();
     app.accepts(&app.tick(&fit.token()), &fit).await?;
@@ -50,12 +50,12 @@ async fn known(app: &TestApp) -> Result<(), String> {
     }
 }
 
-fn unknown(app: &TestApp, kid: &str) -> String {
+fn unknown_key_token(app: &TestApp, kid: &str) -> String {
     app.fit().head("kid", kid).sign(stranger())
 }
 
 /// Waits long enough for an unwanted event to happen.
-async fn a_moment() {
+async fn pause() {
     tokio::time::sleep(Duration::from_millis(150)).await;
 }
 
@@ -123,17 +123,17 @@ fn misbehaviour() -> Vec<(&'static str, JwksResponse)> {
 }
 
 /// Tests a source that fails when a refresh is due, keeps failing past the expiry, and recovers.
-async fn goes_bad(response: JwksResponse) -> Result<(), String> {
-    let app = warm().await;
+async fn fail_then_recover(response: JwksResponse) -> Result<(), String> {
+    let app = app_with_keys().await;
     app.source.set_response(response);
 
     // The fetch for an unknown key fails without affecting other calls.
-    let bad = unknown(&app, "unknown");
+    let bad = unknown_key_token(&app, "unknown");
     let call = app.tick(&bad);
     let waiting = app.send(&call);
     let others = async {
         for _ in 0..5 {
-            known(&app).await?;
+            known_key_works(&app).await?;
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Ok::<(), String>(())
@@ -147,26 +147,26 @@ async fn goes_bad(response: JwksResponse) -> Result<(), String> {
             response.status
         ));
     }
-    known(&app)
+    known_key_works(&app)
         .await
         .map_err(|error| format!("after an unknown key: {error}"))?;
 
     // The refresh is due, and fails.
     app.clock.advance(HOUR.mul_f64(0.81));
     for _ in 0..5 {
-        known(&app)
+        known_key_works(&app)
             .await
             .map_err(|error| format!("while the refresh is under way: {error}"))?;
     }
     // The set has expired, and the source still fails.
     app.clock.advance(HOUR);
     for _ in 0..5 {
-        known(&app)
+        known_key_works(&app)
             .await
             .map_err(|error| format!("past its expiry: {error}"))?;
     }
     app.clock.advance(10 * HOUR);
-    known(&app)
+    known_key_works(&app)
         .await
         .map_err(|error| format!("half a day later: {error}"))?;
 
@@ -198,10 +198,10 @@ async fn goes_bad(response: JwksResponse) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_source_that_goes_bad() {
+async fn a_failing_source_does_not_affect_known_keys() {
     let mut tasks = JoinSet::new();
     for (name, response) in misbehaviour() {
-        tasks.spawn(async move { (name, goes_bad(response).await) });
+        tasks.spawn(async move { (name, fail_then_recover(response).await) });
     }
     let mut report = Report::new("warm, with a source that goes bad");
     while let Some(done) = tasks.join_next().await {
@@ -212,15 +212,15 @@ async fn a_source_that_goes_bad() {
 }
 
 #[tokio::test]
-async fn a_source_that_goes_down() {
-    let app = warm().await;
+async fn keys_outlive_a_source_that_is_down_for_a_day() {
+    let app = app_with_keys().await;
     app.source.down().await;
-    assert_eq!(app.status(&unknown(&app, "unknown")).await, 503);
+    assert_eq!(app.status(&unknown_key_token(&app, "unknown")).await, 503);
     for _ in 0..23 {
-        known(&app).await.unwrap();
+        known_key_works(&app).await.unwrap();
         app.clock.advance(HOUR);
     }
-    known(&app).await.unwrap();
+    known_key_works(&app).await.unwrap();
     // A day is the limit.
     app.clock.advance(HOUR + Duration::from_secs(60));
     let response = app.send(&app.tick(&app.fit().token())).await.unwrap();
@@ -247,8 +247,8 @@ async fn a_source_that_goes_down() {
 
 /// Calls with known keys are served under any load while a fetch hangs.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hanging_refresh_stalls_nobody() {
-    let app = Arc::new(warm().await);
+async fn a_hanging_refresh_delays_no_known_key() {
+    let app = Arc::new(app_with_keys().await);
     app.source.set_response(JwksResponse::Hang);
     app.clock.advance(HOUR.mul_f64(0.85));
     app.until_requests(2).await.unwrap();
@@ -269,25 +269,25 @@ async fn a_hanging_refresh_stalls_nobody() {
 }
 
 #[tokio::test]
-async fn refreshed_ahead_of_expiry() {
-    let app = warm().await;
+async fn keys_are_refreshed_ahead_of_expiry() {
+    let app = app_with_keys().await;
     app.clock.advance(HOUR.mul_f64(0.79));
-    a_moment().await;
+    pause().await;
     assert_eq!(app.source.requests(), 1, "at 79 %");
     app.clock.advance(HOUR.mul_f64(0.02));
     app.until_requests(2).await.unwrap();
     // The refreshes continue without any calls.
     for round in 3..8 {
-        a_moment().await;
+        pause().await;
         assert_eq!(app.source.requests(), round - 1);
         app.clock.advance(HOUR.mul_f64(0.81));
         app.until_requests(round).await.unwrap();
     }
-    known(&app).await.unwrap();
+    known_key_works(&app).await.unwrap();
 }
 
 #[tokio::test]
-async fn as_long_as_the_source_says() {
+async fn keys_live_as_long_as_the_source_says() {
     let mut report = Report::new("Cache-Control");
     let minutes = |count: u64| Duration::from_secs(60 * count);
     for (cache, life) in [
@@ -318,7 +318,7 @@ async fn as_long_as_the_source_says() {
         ("max-age=-5", minutes(60)),
         ("stale-while-revalidate=5", minutes(60)),
     ] {
-        let app = warm_with(JwksResponse::KeysFor(published(), cache)).await;
+        let app = app_with_keys_from(JwksResponse::KeysFor(published(), cache)).await;
         app.clock.advance(life.mul_f64(0.78));
         tokio::time::sleep(Duration::from_millis(30)).await;
         let early = app.source.requests() == 1;
@@ -337,8 +337,8 @@ async fn as_long_as_the_source_says() {
 }
 
 #[tokio::test]
-async fn rotation_is_picked_up_at_once() {
-    let app = warm().await;
+async fn a_rotation_is_noticed_immediately() {
+    let app = app_with_keys().await;
     app.source.set_response(JwksResponse::Keys(rotated()));
     // The first call with the new key causes a fetch immediately.
     let fit = app.fit().head("kid", THIRD_KID);
@@ -365,9 +365,9 @@ async fn rotation_is_picked_up_at_once() {
 
 /// A rotation is also noticed when an attacker has just triggered the cool-down.
 #[tokio::test]
-async fn rotation_within_the_cooldown() {
-    let app = warm().await;
-    assert_eq!(app.status(&unknown(&app, "x")).await, 401);
+async fn a_rotation_within_the_cooldown_is_noticed_after_it() {
+    let app = app_with_keys().await;
+    assert_eq!(app.status(&unknown_key_token(&app, "x")).await, 401);
     assert_eq!(app.source.requests(), 2);
     app.source.set_response(JwksResponse::Keys(rotated()));
     let fit = app.fit().head("kid", THIRD_KID);
@@ -375,7 +375,7 @@ async fn rotation_within_the_cooldown() {
     assert_eq!(response.status, 503, "the key has not been looked up yet");
     assert!(response.header("retry-after").is_some());
     // A key that was looked up without success stays rejected.
-    assert_eq!(app.status(&unknown(&app, "x")).await, 401);
+    assert_eq!(app.status(&unknown_key_token(&app, "x")).await, 401);
     assert_eq!(app.source.requests(), 2);
     app.clock.advance(COOLDOWN);
     let fit = app.fit().head("kid", THIRD_KID);
@@ -387,8 +387,8 @@ async fn rotation_within_the_cooldown() {
 
 /// A fetch that began before the key was published is followed by another.
 #[tokio::test]
-async fn rotation_during_a_fetch() {
-    let app = Arc::new(warm().await);
+async fn a_rotation_during_a_fetch_is_noticed() {
+    let app = Arc::new(app_with_keys().await);
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     app.source.set_response(JwksResponse::Held(
         Arc::clone(&gate),
@@ -412,8 +412,8 @@ async fn rotation_during_a_fetch() {
 
 /// Two hundred concurrent calls with the new key cause one fetch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn rotation_under_load() {
-    let app = Arc::new(warm().await);
+async fn a_rotation_under_load_causes_one_fetch() {
+    let app = Arc::new(app_with_keys().await);
     app.source.set_response(JwksResponse::Late(
         Duration::from_millis(100),
         Box::new(JwksResponse::Keys(rotated())),
@@ -433,11 +433,11 @@ async fn rotation_under_load() {
 
 /// A withdrawn key is rejected after the next refresh, without a call that names an unknown key.
 #[tokio::test]
-async fn a_removed_key_is_refused_after_the_refresh() {
-    let app = warm().await;
+async fn a_removed_key_is_rejected_after_the_refresh() {
+    let app = app_with_keys().await;
     app.source
         .set_response(JwksResponse::Keys(key_set(&[second().jwk(SECOND_KID)])));
-    known(&app).await.unwrap();
+    known_key_works(&app).await.unwrap();
     app.clock.advance(HOUR.mul_f64(0.81));
     app.until_requests(2).await.unwrap();
     let started = Instant::now();
@@ -456,8 +456,8 @@ async fn a_removed_key_is_refused_after_the_refresh() {
 
 /// A key is replaced by another under the same kid.
 #[tokio::test]
-async fn a_replaced_key() {
-    let app = warm().await;
+async fn a_key_can_be_replaced_under_its_kid() {
+    let app = app_with_keys().await;
     app.source
         .set_response(JwksResponse::Keys(key_set(&[third().jwk(FIRST_KID)])));
     app.clock.advance(HOUR.mul_f64(0.81));
@@ -478,11 +478,11 @@ async fn until_async(mut condition: impl AsyncFnMut() -> bool) -> bool {
     true
 }
 
-/// Any number of unknown keys cause one fetch per cool-down. Keys named before the fetch are rejected
-/// with 401, and keys named after it with 503.
+/// Any number of unknown keys cause one fetch per cool-down. A call with a key that the fetch looked
+/// for gets 401; a later call may get 503.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_unknown_keys() {
-    let app = Arc::new(warm().await);
+async fn a_flood_of_unknown_keys_causes_one_fetch_per_cooldown() {
+    let app = Arc::new(app_with_keys().await);
     for round in 0..4 {
         for wave in 0..3 {
             let statuses = flood(&app, &format!("{round}-{wave}")).await;
@@ -494,7 +494,7 @@ async fn a_flood_of_unknown_keys() {
             );
         }
         assert_eq!(app.source.requests(), 2 + round, "round {round}");
-        known(&app).await.unwrap();
+        known_key_works(&app).await.unwrap();
         assert_eq!(app.source.requests(), 2 + round);
         // Nothing is fetched just before the end of the cool-down.
         app.clock.advance(COOLDOWN - Duration::from_millis(100));
@@ -512,7 +512,7 @@ async fn a_flood_of_unknown_keys() {
 async fn flood(app: &Arc<TestApp>, name: &str) -> Vec<u16> {
     let mut calls = JoinSet::new();
     for at in 0..60 {
-        let token = unknown(app, &format!("unknown-{name}-{at}"));
+        let token = unknown_key_token(app, &format!("unknown-{name}-{at}"));
         let app = Arc::clone(app);
         calls.spawn(async move { app.status(&token).await });
     }
@@ -521,7 +521,7 @@ async fn flood(app: &Arc<TestApp>, name: &str) -> Vec<u16> {
 
 /// The same when the fetches fail.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_while_fetches_fail() {
+async fn a_flood_during_failing_fetches_causes_one_fetch_per_cooldown() {
     let mut report = Report::new("a flood while fetches fail");
     for (name, response) in [
         ("500", JwksResponse::Text(500, "text/plain", "no".into())),
@@ -529,7 +529,7 @@ async fn a_flood_while_fetches_fail() {
         ("garbage", JwksResponse::json("garbage")),
         ("no keys", JwksResponse::json("{\"keys\":[]}")),
     ] {
-        let app = Arc::new(warm().await);
+        let app = Arc::new(app_with_keys().await);
         app.source.set_response(response);
         for round in 0..4 {
             // The background task retries an unknown number of times; a flood adds one fetch.
@@ -551,10 +551,10 @@ async fn a_flood_while_fetches_fail() {
             );
             report.case(
                 format!("{name}, round {round}: known keys"),
-                known(&app).await,
+                known_key_works(&app).await,
             );
             app.clock.advance(COOLDOWN);
-            a_moment().await;
+            pause().await;
         }
         let all = app.source.requests();
         report.holds(
@@ -568,8 +568,8 @@ async fn a_flood_while_fetches_fail() {
 
 /// A flood while the source hangs does not affect other calls, and gets its responses.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_while_the_source_hangs() {
-    let app = Arc::new(warm().await);
+async fn a_flood_during_a_hanging_fetch_affects_no_known_key() {
+    let app = Arc::new(app_with_keys().await);
     app.source.set_response(JwksResponse::Hang);
     let started = Instant::now();
     let flood = tokio::spawn({
@@ -578,7 +578,7 @@ async fn a_flood_while_the_source_hangs() {
     });
     app.until_requests(2).await.unwrap();
     for _ in 0..30 {
-        known(&app).await.unwrap();
+        known_key_works(&app).await.unwrap();
     }
     let statuses = flood.await.unwrap();
     assert!(statuses.iter().all(|status| *status == 503), "{statuses:?}");
@@ -588,26 +588,26 @@ async fn a_flood_while_the_source_hangs() {
         started.elapsed()
     );
     assert_eq!(app.source.requests(), 2);
-    known(&app).await.unwrap();
+    known_key_works(&app).await.unwrap();
 }
 
 /// A call with an unknown key gets a response in Forge's time limit while a refresh hangs.
 #[tokio::test]
-async fn an_unknown_key_during_a_hanging_refresh() {
-    let app = warm().await;
+async fn an_unknown_key_during_a_hanging_refresh_gets_a_timely_response() {
+    let app = app_with_keys().await;
     app.source.set_response(JwksResponse::Hang);
     app.clock.advance(HOUR.mul_f64(0.81));
     app.until_requests(2).await.unwrap();
     let started = Instant::now();
-    assert_eq!(app.status(&unknown(&app, "unknown")).await, 503);
+    assert_eq!(app.status(&unknown_key_token(&app, "unknown")).await, 503);
     let took = started.elapsed();
     assert!(took < Duration::from_millis(4800), "{took:?}");
-    known(&app).await.unwrap();
+    known_key_works(&app).await.unwrap();
 }
 
 /// An unknown key does not empty the set, whatever the response to its fetch.
 #[tokio::test]
-async fn an_unknown_key_empties_nothing() {
+async fn an_unknown_key_does_not_empty_the_set() {
     let mut report = Report::new("an unknown key empties nothing");
     for (name, response) in [
         ("the same keys", JwksResponse::Keys(published())),
@@ -619,16 +619,19 @@ async fn an_unknown_key_empties_nothing() {
         ("null", JwksResponse::json("null")),
         ("500", JwksResponse::Text(500, "text/plain", String::new())),
     ] {
-        let app = warm().await;
+        let app = app_with_keys().await;
         app.source.set_response(response);
         for kid in ["a", "b"] {
-            let status = app.status(&unknown(&app, kid)).await;
+            let status = app.status(&unknown_key_token(&app, kid)).await;
             report.holds(
                 format!("{name}: status"),
                 [401, 503].contains(&status),
                 status,
             );
-            report.case(format!("{name}: the known key"), known(&app).await);
+            report.case(
+                format!("{name}: the known key"),
+                known_key_works(&app).await,
+            );
             let fit = app.fit().head("kid", SECOND_KID);
             report.case(
                 format!("{name}: the other known key"),
@@ -642,8 +645,8 @@ async fn an_unknown_key_empties_nothing() {
 
 /// A malformed token causes no fetch.
 #[tokio::test]
-async fn malformed_tokens_cost_no_fetch() {
-    let app = warm().await;
+async fn malformed_tokens_cause_no_fetch() {
+    let app = app_with_keys().await;
     for token in [
         "rubbish".to_owned(),
         app.fit().head("kid", "x").head("alg", "none").token(),
@@ -667,8 +670,8 @@ async fn malformed_tokens_cost_no_fetch() {
 
 /// Unusable entries of a new document do not hide its valid ones.
 #[tokio::test]
-async fn bad_keys_beside_good_ones() {
-    let app = warm().await;
+async fn unusable_keys_do_not_hide_valid_ones() {
+    let app = app_with_keys().await;
     let mut keys = rotated()["keys"].as_array().unwrap().clone();
     let mut entries = vec![
         Value::Null,
@@ -690,7 +693,7 @@ async fn bad_keys_beside_good_ones() {
 
 /// An app that is shut down stops fetching keys.
 #[tokio::test]
-async fn nothing_is_fetched_for_an_app_that_has_stopped() {
+async fn a_stopped_app_fetches_nothing() {
     let source = JwksServer::start(JwksResponse::Keys(published())).await;
     let seen = forge_remote_tests::handlers::Seen::default();
     let clock = forge_remote::testing::TestClock::new();
@@ -704,6 +707,6 @@ async fn nothing_is_fetched_for_an_app_that_has_stopped() {
     stop.send(()).unwrap();
     serving.await.unwrap().unwrap();
     clock.advance(10 * HOUR);
-    a_moment().await;
+    pause().await;
     assert_eq!(source.requests(), 1);
 }

@@ -50,7 +50,7 @@ fn but(mut jwk: Value, name: &str, value: Value) -> Value {
 }
 
 #[tokio::test]
-async fn secrets() {
+async fn secret_keys_verify_nothing() {
     let mut report = Report::new("oct keys");
     for alg in ["HS256", "HS384", "HS512"] {
         for secret in [
@@ -90,7 +90,7 @@ async fn secrets() {
 }
 
 #[tokio::test]
-async fn elliptic_curves() {
+async fn elliptic_curve_keys_verify_nothing() {
     let mut report = Report::new("EC keys");
     let curves: [(&str, &str, &'static EcdsaSigningAlgorithm, usize); 2] = [
         ("ES256", "P-256", &ECDSA_P256_SHA256_FIXED_SIGNING, 32),
@@ -147,7 +147,7 @@ async fn elliptic_curves() {
 }
 
 #[tokio::test]
-async fn edwards_curves() {
+async fn edwards_curve_keys_verify_nothing() {
     let mut report = Report::new("OKP keys");
     let pair = Ed25519KeyPair::generate().unwrap();
     let sign = |message: &[u8]| pair.sign(message).as_ref().to_vec();
@@ -182,7 +182,7 @@ async fn edwards_curves() {
 
 /// RSA keys that are published for another purpose reject even genuine RS256 signatures.
 #[tokio::test]
-async fn bound_to_something_else() {
+async fn keys_for_another_purpose_verify_nothing() {
     let mut report = Report::new("RSA keys for something else");
     let jwk = second().jwk(ODD);
     let mut keys: Vec<(String, Value)> = Vec::new();
@@ -290,7 +290,7 @@ async fn bound_to_something_else() {
 
 /// Weak and impossible RSA keys are rejected, with a genuine signature wherever one is possible.
 #[tokio::test]
-async fn weak_numbers() {
+async fn weak_keys_verify_nothing() {
     let mut report = Report::new("RSA keys with weak numbers");
     let number = |number: &BigUint| json!(b64(number.to_bytes_be()));
     let plain = second().jwk(ODD);
@@ -499,7 +499,7 @@ async fn weak_numbers() {
 
 /// A set with only unusable keys counts as missing: 503, never 2xx.
 #[tokio::test]
-async fn nothing_but_odd_keys() {
+async fn only_unusable_keys_are_503() {
     let mut report = Report::new("nothing but odd keys");
     let kid = |jwk: Value| but(jwk, "kid", json!(FIRST_KID));
     for (name, jwk, key) in [
@@ -559,7 +559,7 @@ async fn nothing_but_odd_keys() {
 
 /// Invalid kids in the set match neither a token without a kid nor one of another type.
 #[tokio::test]
-async fn odd_kids() {
+async fn invalid_kids_match_no_token() {
     let mut report = Report::new("odd kids in the set");
     for kid in [
         Value::Null,
@@ -616,7 +616,7 @@ async fn odd_kids() {
 
 /// With several keys under one kid, no other key is accepted and a bad key hides no valid one.
 #[tokio::test]
-async fn one_kid_for_several() {
+async fn several_keys_under_one_kid_are_safe() {
     let mut report = Report::new("several keys under one kid");
     let good = second().jwk(ODD);
     let oct = json!({"kty": "oct", "kid": ODD, "k": b64("secret"), "alg": "RS256"});

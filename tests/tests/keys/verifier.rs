@@ -1,4 +1,4 @@
-//! Without a server (`Service::router`), requests alone fetch and refresh keys, also from a custom source.
+//! Without a server (`Service::router`), requests fetch and refresh keys, also from a custom source.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -112,7 +112,7 @@ impl Bench {
 
 /// Concurrent first calls with an instant source cause one fetch.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn first_calls_race() {
+async fn racing_first_calls_cause_one_fetch() {
     let token = Fit::backend(SystemTime::now(), "tick").token();
     let mut rounds_with_more = 0;
     for _ in 0..200 {
@@ -137,7 +137,7 @@ async fn first_calls_race() {
 
 /// The same for a key that was not yet published.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn unknown_keys_race() {
+async fn racing_calls_with_an_unknown_key_cause_one_fetch() {
     for _ in 0..100 {
         let bench = Arc::new(Bench::new());
         bench.verify(&bench.fit().token()).await.unwrap();
@@ -159,7 +159,7 @@ async fn unknown_keys_race() {
 
 /// Without a background task, requests refresh the keys, also after a failed refresh.
 #[tokio::test]
-async fn a_failed_refresh_is_tried_again() {
+async fn a_failed_refresh_is_retried() {
     let bench = Bench::new();
     bench.verify(&bench.fit().token()).await.unwrap();
     assert_eq!(bench.source.fetches(), 1);
@@ -189,7 +189,7 @@ async fn a_failed_refresh_is_tried_again() {
 
 /// Calls refresh the keys once, ahead of expiry.
 #[tokio::test]
-async fn calls_refresh() {
+async fn calls_refresh_the_keys() {
     let bench = Bench::new();
     for round in 1..5 {
         bench.verify(&bench.fit().token()).await.unwrap();
@@ -204,7 +204,7 @@ async fn calls_refresh() {
 
 /// A source that panics counts as down: no busy loop, no hang, no accepted call.
 #[tokio::test]
-async fn a_source_that_panics() {
+async fn a_source_that_panics_counts_as_down() {
     #[derive(Clone, Default)]
     struct Panicking(Arc<AtomicUsize>);
     impl KeySource for Panicking {
@@ -236,7 +236,7 @@ async fn a_source_that_panics() {
 
 /// The same rules apply to the document of a custom source.
 #[tokio::test]
-async fn a_source_of_ones_own() {
+async fn a_custom_source_follows_the_same_rules() {
     let source = InProcess::new(published());
     let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         app.key_source(source.clone())

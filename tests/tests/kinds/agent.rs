@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Notify, mpsc};
 use tower::ServiceExt as _;
 
 /// The updates that the test makes the agent send.
-type Told = Arc<Mutex<Option<mpsc::Receiver<AgentUpdate>>>>;
+type ScriptedUpdates = Arc<Mutex<Option<mpsc::Receiver<AgentUpdate>>>>;
 
 fn task(state: &str) -> Value {
     json!({ "id": "t", "contextId": "c", "status": { "state": state } })
@@ -31,16 +31,16 @@ fn status(state: &str) -> AgentUpdate {
 /// An agent that streams.
 #[agent_connector(name = "Streaming", products = ["jira"], streaming)]
 async fn streaming(
-    State(told): State<Told>,
+    State(scripted): State<ScriptedUpdates>,
     State(ended): State<Arc<Notify>>,
     call: AgentRequest,
 ) -> AgentReply {
     match (call.method(), call.text().as_str()) {
-        ("message/stream", "tell") => {
-            let mut told = told.lock().await.take().unwrap();
+        ("message/stream", "scripted") => {
+            let mut scripted = scripted.lock().await.take().unwrap();
             let (updates, stream) = AgentStream::channel(&call);
             tokio::spawn(async move {
-                while let Some(update) = told.recv().await {
+                while let Some(update) = scripted.recv().await {
                     if updates.send(update).await == Err(StreamClosed) {
                         ended.notify_one();
                     }
@@ -48,7 +48,7 @@ async fn streaming(
             });
             stream.into()
         }
-        ("message/stream", "one answer") => {
+        ("message/stream", "one response") => {
             AgentResponse::result(&call, task("TASK_STATE_WORKING")).into()
         }
         ("message/stream", "nothing") => AgentStream::channel(&call).1.into(),
@@ -57,7 +57,7 @@ async fn streaming(
             AgentStream::new(&call, panics).into()
         }
         ("message/stream", _) => {
-            let mut said = [
+            let mut updates = [
                 AgentUpdate::Task(task("TASK_STATE_SUBMITTED")),
                 status("TASK_STATE_WORKING"),
                 AgentUpdate::ArtifactUpdate(json!({ "taskId": "t", "artifact": {} })),
@@ -65,7 +65,7 @@ async fn streaming(
                 status("TASK_STATE_WORKING"),
             ]
             .into_iter();
-            AgentStream::new(&call, stream_of(move || said.next())).into()
+            AgentStream::new(&call, stream_of(move || updates.next())).into()
         }
         ("tasks/get", _) => AgentResponse::result(&call, task("TASK_STATE_WORKING")).into(),
         ("tasks/resubscribe", _) => AgentResponse::error(&call, AgentError::TASK_NOT_FOUND).into(),
@@ -86,24 +86,24 @@ async fn single(call: AgentRequest) -> AgentResponse {
     AgentResponse::result(&call, seen)
 }
 
-struct Rig {
+struct AgentApp {
     harness: Harness,
-    told: Told,
+    scripted: ScriptedUpdates,
     ended: Arc<Notify>,
 }
 
-fn rig() -> Rig {
-    let (told, ended) = (Told::default(), Arc::new(Notify::new()));
+fn agent_app() -> AgentApp {
+    let (scripted, ended) = (ScriptedUpdates::default(), Arc::new(Notify::new()));
     let app = App::empty()
         .app_id(TEST_APP_ID)
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
         .handler(handler!(streaming))
         .handler(handler!(single))
-        .state(Arc::clone(&told))
+        .state(Arc::clone(&scripted))
         .state(Arc::clone(&ended));
-    Rig {
+    AgentApp {
         harness: Harness::new(app).unwrap(),
-        told,
+        scripted,
         ended,
     }
 }
@@ -121,8 +121,8 @@ fn events(text: &str) -> Vec<Value> {
         .collect()
 }
 
-impl Rig {
-    async fn ask(&self, key: &str, method: &str, text: &str) -> (u16, String, String) {
+impl AgentApp {
+    async fn call(&self, key: &str, method: &str, text: &str) -> (u16, String, String) {
         let call = self.harness.call(key).json(&rpc_request(method, text));
         let response = call.send().await;
         let kind = response.headers()["content-type"]
@@ -135,7 +135,7 @@ impl Rig {
     /// Opens a stream whose updates the test sends.
     async fn open(&self) -> (mpsc::Sender<AgentUpdate>, BodyDataStream) {
         let (sender, receiver) = mpsc::channel(1);
-        *self.told.lock().await = Some(receiver);
+        *self.scripted.lock().await = Some(receiver);
         let handler = self
             .harness
             .app()
@@ -145,7 +145,7 @@ impl Rig {
             .unwrap();
         let call = self.harness.platform().call(handler);
         let request = call
-            .json(&rpc_request("SendStreamingMessage", "tell"))
+            .json(&rpc_request("SendStreamingMessage", "scripted"))
             .into_request();
         let response = self.harness.app().router().oneshot(request).await.unwrap();
         assert_eq!(response.status(), 200);
@@ -161,10 +161,11 @@ async fn next(body: &mut BodyDataStream) -> Option<Value> {
 }
 
 #[tokio::test]
-async fn a_streaming_agent_is_called_as_jira_calls_one() {
-    let rig = rig();
+async fn a_streaming_agent_gets_jiras_call_and_streams() {
+    let agent = agent_app();
     let of = |key: &str| {
-        rig.harness
+        agent
+            .harness
             .app()
             .registry()
             .find(key)
@@ -172,11 +173,11 @@ async fn a_streaming_agent_is_called_as_jira_calls_one() {
             .unwrap()
             .clone()
     };
-    let timeout = |key: &str| rig.harness.platform().call(&of(key)).timeout();
+    let timeout = |key: &str| agent.harness.platform().call(&of(key)).timeout();
     assert_eq!(timeout("streaming"), Duration::from_secs(900));
     assert_eq!(timeout("single"), Duration::from_secs(55));
 
-    let response = rig.harness.call("streaming").send().await;
+    let response = agent.harness.call("streaming").send().await;
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     assert_eq!(response.headers()["cache-control"], "no-cache");
@@ -203,56 +204,57 @@ async fn a_streaming_agent_is_called_as_jira_calls_one() {
         );
     }
 
-    let single = rig.harness.call("single").send().await.json();
+    let single = agent.harness.call("single").send().await.json();
     assert_eq!(single["result"][0], "message/send");
     assert_eq!(single["result"][3], json!({ "jsonrpc": "2.0" }));
 }
 
 #[tokio::test]
 async fn updates_arrive_one_by_one_and_end_with_the_task() {
-    let rig = rig();
-    let (tell, mut body) = rig.open().await;
+    let agent = agent_app();
+    let (updates, mut body) = agent.open().await;
     for (update, name) in [
         (AgentUpdate::Task(task("TASK_STATE_WORKING")), "task"),
         (status("TASK_STATE_INPUT_REQUIRED"), "statusUpdate"),
     ] {
-        tell.send(update).await.unwrap();
+        updates.send(update).await.unwrap();
         // Each event arrives before the next is sent.
         let event = next(&mut body).await.unwrap();
         assert!(event["result"][name].is_object(), "{event}");
         assert_eq!(event["id"], "7");
     }
-    tell.send(status("TASK_STATE_REJECTED")).await.unwrap();
+    updates.send(status("TASK_STATE_REJECTED")).await.unwrap();
     assert!(next(&mut body).await.is_some());
     assert_eq!(next(&mut body).await, None);
     // The agent is notified that the stream is closed.
-    tell.send(status("TASK_STATE_WORKING")).await.unwrap();
-    rig.ended.notified().await;
+    updates.send(status("TASK_STATE_WORKING")).await.unwrap();
+    agent.ended.notified().await;
 }
 
 #[tokio::test]
-async fn an_agent_learns_that_jira_hung_up() {
-    let rig = rig();
-    let (tell, mut body) = rig.open().await;
-    tell.send(AgentUpdate::Task(task("TASK_STATE_WORKING")))
+async fn an_agent_is_notified_when_jira_hangs_up() {
+    let agent = agent_app();
+    let (updates, mut body) = agent.open().await;
+    updates
+        .send(AgentUpdate::Task(task("TASK_STATE_WORKING")))
         .await
         .unwrap();
     assert!(next(&mut body).await.is_some());
     drop(body);
-    tell.send(status("TASK_STATE_WORKING")).await.unwrap();
-    rig.ended.notified().await;
+    updates.send(status("TASK_STATE_WORKING")).await.unwrap();
+    agent.ended.notified().await;
 }
 
 #[tokio::test]
 async fn a_message_or_an_error_is_the_last_update() {
-    let rig = rig();
+    let agent = agent_app();
     for update in [
         AgentUpdate::Message(json!({ "role": "ROLE_AGENT", "parts": [] })),
         AgentUpdate::Error(AgentError::INTERNAL_ERROR),
         AgentUpdate::Other(json!({ "kind": "status-update", "status": { "state": "completed" } })),
     ] {
-        let (tell, mut body) = rig.open().await;
-        tell.send(update.clone()).await.unwrap();
+        let (updates, mut body) = agent.open().await;
+        updates.send(update.clone()).await.unwrap();
         let event = next(&mut body).await.unwrap();
         let expected = match update {
             AgentUpdate::Message(message) => json!({ "result": { "message": message } }),
@@ -267,29 +269,29 @@ async fn a_message_or_an_error_is_the_last_update() {
 }
 
 #[tokio::test]
-async fn one_answer_in_place_of_a_stream_is_a_failure_that_is_seen() {
-    let rig = rig();
-    let (status, _, text) = rig
-        .ask("streaming", "SendStreamingMessage", "one answer")
+async fn one_response_in_place_of_a_stream_is_an_error() {
+    let agent = agent_app();
+    let (status, _, text) = agent
+        .call("streaming", "SendStreamingMessage", "one response")
         .await;
     assert_eq!(status, 500, "{text}");
     // An error can be a plain response or a stream.
-    let (status, kind, text) = rig.ask("streaming", "SubscribeToTask", "").await;
+    let (status, kind, text) = agent.call("streaming", "SubscribeToTask", "").await;
     assert_eq!((status, kind.as_str()), (200, "text/event-stream"));
     assert_eq!(events(&text)[0]["error"]["code"], -32001);
     // Methods without a stream get a plain response.
-    let (status, kind, _) = rig.ask("streaming", "GetTask", "").await;
+    let (status, kind, _) = agent.call("streaming", "GetTask", "").await;
     assert_eq!((status, kind.as_str()), (200, "application/json"));
-    let (status, kind, text) = rig.ask("streaming", "SendMessage", "").await;
+    let (status, kind, text) = agent.call("streaming", "SendMessage", "").await;
     assert_eq!((status, kind.as_str()), (200, "application/json"));
     assert!(text.contains("-32601"), "{text}");
 }
 
 #[tokio::test]
-async fn a_stream_that_fails_says_so() {
-    let rig = rig();
+async fn a_failing_stream_sends_an_error() {
+    let agent = agent_app();
     for text in ["nothing", "panic"] {
-        let (status, kind, text) = rig.ask("streaming", "message/stream", text).await;
+        let (status, kind, text) = agent.call("streaming", "message/stream", text).await;
         assert_eq!((status, kind.as_str()), (200, "text/event-stream"));
         let expected = json!({ "jsonrpc": "2.0", "id": "7", "error": { "code": -32603, "message": "Internal error" } });
         assert_eq!(events(&text), [expected]);
@@ -297,8 +299,8 @@ async fn a_stream_that_fails_says_so() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_request_gets_an_error_of_json_rpc() {
-    let rig = rig();
+async fn an_invalid_body_gets_a_json_rpc_error() {
+    let agent = agent_app();
     for (body, id, code) in [
         ("{", Value::Null, -32700),
         ("", Value::Null, -32700),
@@ -312,7 +314,7 @@ async fn a_body_that_is_no_request_gets_an_error_of_json_rpc() {
             -32602,
         ),
     ] {
-        let response = rig.harness.call("single").body(body).send().await;
+        let response = agent.harness.call("single").body(body).send().await;
         assert_eq!(response.status(), 200, "{body}");
         let response = response.json();
         assert_eq!(
@@ -323,12 +325,12 @@ async fn a_body_that_is_no_request_gets_an_error_of_json_rpc() {
         assert_eq!(response["error"]["code"], code, "{body}");
     }
     let fine = r#"{"id":null,"method":"message/send","params":null}"#;
-    let fine = rig.harness.call("single").body(fine).send().await.json();
+    let fine = agent.harness.call("single").body(fine).send().await.json();
     assert_eq!(fine["result"], json!(["message/send", null, {}, {}]));
 }
 
 #[test]
-fn errors_say_in_data_what_they_are() {
+fn errors_have_their_details_in_data() {
     let written = |error: AgentError| serde_json::to_value(error).unwrap();
     let info = |reason: &str, metadata: Value| {
         json!({ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason,

@@ -54,7 +54,7 @@ fn scopes(sections: &DesiredManifest, granted: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn a_post_function_is_content_with_the_granular_scopes() {
+fn the_granular_scopes_satisfy_a_post_function() {
     const CURRENT: [&str; 2] = ["manage:jira-configuration", "read:jira-work"];
     let mut wanted = sections([handler!(tell), handler!(pass)]);
     let merge = "read:pullrequest:bitbucket";
@@ -91,7 +91,7 @@ fn a_post_function_is_content_with_the_granular_scopes() {
 }
 
 #[test]
-fn names_of_jql_functions_are_told_apart_whatever_their_case() {
+fn names_of_jql_functions_are_case_insensitive() {
     let app = || {
         App::empty()
             .app_id("ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107")
@@ -115,7 +115,7 @@ fn names_of_jql_functions_are_told_apart_whatever_their_case() {
 }
 
 #[test]
-fn an_input_has_its_title_and_what_its_name_may_have() {
+fn an_input_has_its_title_and_allowed_name() {
     let wanted = sections([handler!(log_time)]);
     let inputs = serde_json::to_value(&wanted.modules["action"][0].item["inputs"]).unwrap();
     let expected = json!({
@@ -128,14 +128,14 @@ fn an_input_has_its_title_and_what_its_name_may_have() {
 }
 
 #[test]
-fn a_translated_name_stays() {
+fn a_translated_name_is_preserved() {
     let wanted = sections([handler!(tell), handler!(pass)]);
     let text = wanted_text(&wanted);
     assert!(text.contains("name: Tell\n"), "{text}");
     let translated = text
         .replace("name: Tell\n", "name: {i18n: tell.name} # by hand\n")
         .replace(
-            "description: Tells the team.",
+            "description: Notifies the team.",
             "description:\n        i18n: tell.description",
         )
         .replace("description: Passes.", "description: Passes. # by hand");
@@ -157,7 +157,7 @@ fn a_translated_name_stays() {
 }
 
 #[test]
-fn tokens_that_a_remote_asks_for_by_hand_stay() {
+fn hand_written_token_settings_of_a_remote_are_preserved() {
     let wanted = sections([handler!(pass)]);
     let text = wanted_text(&wanted);
     let auth = "    baseUrl: https://backend.example.com\n    auth:\n      appUserToken: {enabled: true}\n";

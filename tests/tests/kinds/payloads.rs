@@ -112,7 +112,7 @@ async fn response(key: &str, body: Value) -> Value {
 }
 
 #[tokio::test]
-async fn a_merge_checks_parts_have_names() {
+async fn a_merge_check_has_typed_fields() {
     let request = json!({
         "workspace": { "uuid": "{w}", "slug": "team" }, "repository": { "uuid": "{r}" },
         "pullrequest": { "id": 123, "draft": true }, "trigger": { "type": "on-code-pushed" },
@@ -126,7 +126,7 @@ async fn a_merge_checks_parts_have_names() {
 }
 
 #[tokio::test]
-async fn a_pipelines_parts_have_names() {
+async fn a_pipeline_has_typed_fields() {
     let pushed = json!({
         "workspace": "{w}", "repository": "{r}", "creator": "{c}", "trigger": "push",
         "build_number": 239, "pipeline": "{p}", "variables_truncated": true,
@@ -150,7 +150,7 @@ async fn a_pipelines_parts_have_names() {
 }
 
 #[tokio::test]
-async fn a_pipeline_without_a_configuration_is_answered_with_an_empty_one() {
+async fn a_pipeline_without_a_configuration_returns_an_empty_one() {
     for request in [json!({}), json!({ "pipelines_configuration": null })] {
         let seen = response("pipeline", request).await;
         assert_eq!(seen["answer"], json!({ "pipelines_configuration": {} }));
@@ -158,7 +158,7 @@ async fn a_pipeline_without_a_configuration_is_answered_with_an_empty_one() {
 }
 
 #[tokio::test]
-async fn a_transitions_parts_have_names() {
+async fn a_transition_has_typed_fields() {
     let done = json!({
         "issue": { "id": "1" }, "changelog": { "id": "10050", "items": [] }, "comment": { "id": 7, "body": "x" },
         "postFunction": { "id": "f" }, "later": true,
@@ -170,7 +170,7 @@ async fn a_transitions_parts_have_names() {
 }
 
 #[tokio::test]
-async fn an_actions_unknown_fields_are_kept_beside_its_inputs() {
+async fn an_actions_unknown_fields_are_preserved_beside_its_inputs() {
     let request =
         json!({ "issueKey": "DEV-1", "context": { "cloudId": "c" }, "contextToken": "t" });
     let expected = json!(["DEV-1", "c", { "contextToken": "t" }]);
@@ -178,7 +178,7 @@ async fn an_actions_unknown_fields_are_kept_beside_its_inputs() {
 }
 
 #[tokio::test]
-async fn a_field_of_another_shape_refuses_no_call() {
+async fn a_field_of_another_shape_rejects_no_call() {
     for (key, body) in [
         (
             "merge",

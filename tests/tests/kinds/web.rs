@@ -1,4 +1,4 @@
-//! Web triggers recognise Forge's description of a request, and log responses that Forge would reject.
+//! Web triggers recognise Forge's description of a request, and reject invalid responses with a log.
 
 #![allow(clippy::unwrap_used)]
 
@@ -54,7 +54,7 @@ fn harness() -> Harness {
 }
 
 #[test]
-fn outputs_are_what_their_parts_say() {
+fn outputs_follow_from_their_parts() {
     let backend = Remote::new("backend").base_url("https://backend.example.com");
     let wanted = Registry::of([handler!(chosen)]).desired_manifest(&[backend]);
     let item = &wanted.modules["webtrigger"][0].item;
@@ -68,7 +68,7 @@ fn outputs_are_what_their_parts_say() {
 }
 
 #[tokio::test]
-async fn an_answer_that_the_options_exclude_is_an_error_before_forge_makes_it_one() {
+async fn a_response_that_the_options_exclude_is_an_error_with_a_log_line() {
     let harness = harness();
     let large = "x".repeat(100_000);
     for (key, response, status) in [
@@ -114,7 +114,7 @@ async fn an_answer_that_the_options_exclude_is_an_error_before_forge_makes_it_on
 }
 
 #[tokio::test]
-async fn a_status_has_words_where_they_are_written() {
+async fn a_status_has_its_configured_text() {
     let response = harness().call("free").body("-").send().await;
     let expected =
         json!({ "statusCode": 404, "statusText": "Nothing here", "headers": {}, "body": "" });
@@ -124,7 +124,7 @@ async fn a_status_has_words_where_they_are_written() {
 }
 
 #[tokio::test]
-async fn a_description_is_known_by_what_it_always_has() {
+async fn a_description_is_recognised_by_its_required_members() {
     let harness = harness();
     let seen = async |body: Value| -> Value {
         let response = harness.call("seen").json(&body).send().await;
@@ -162,7 +162,7 @@ async fn a_description_is_known_by_what_it_always_has() {
 }
 
 #[tokio::test]
-async fn what_is_nearly_a_description_is_told_without_a_word_of_it() {
+async fn a_near_description_is_logged_without_its_content() {
     let harness = harness();
     let log = LogCapture::default();
     let _logging = log.start();

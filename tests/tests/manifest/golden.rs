@@ -29,7 +29,7 @@ async fn lookup(_user: UserToken) -> Result<()> {
 
 /// `UPDATE_GOLDEN=1` rewrites the results: review the difference before you commit it.
 #[test]
-fn manifests_in_the_manner_of_real_apps() {
+fn realistic_manifests_match_their_golden_results() {
     let registry = Registry::of([
         forge_remote::handler!(refresh_index),
         forge_remote::handler!(sweep),

@@ -1,4 +1,4 @@
-//! Updates of random manifests preserve foreign lines byte for byte, match the code, and are idempotent.
+//! Updates of random manifests preserve foreign lines, match the code, and are idempotent.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -409,7 +409,7 @@ fn permissions(draft: &mut Draft<'_>, wanted: &DesiredManifest, trailing: &str) 
 }
 
 #[test]
-fn random_manifests_keep_what_is_not_ours() {
+fn random_manifests_keep_their_foreign_lines() {
     let rounds: u64 = std::env::var("MANIFEST_ROUNDS")
         .ok()
         .and_then(|rounds| rounds.parse().ok())

@@ -239,7 +239,7 @@ const CASES: &[(&str, &str, &str, usize)] = &[
 ];
 
 #[test]
-fn each_violation_is_found_alone_and_in_its_place() {
+fn each_violation_is_reported_alone_and_at_its_line() {
     for (old, new, code, line) in CASES {
         assert!(GOOD.contains(old), "{old}");
         let text = GOOD.replace(old, new);
@@ -316,7 +316,7 @@ fn schedules_are_counted() {
 }
 
 #[test]
-fn tokens_want_a_scope_of_their_own() {
+fn tokens_need_their_own_scope() {
     let text = GOOD.replace("    - read:jira-work\n", "").replace("  trigger:", "  hand:").replace("      events:\n        - eventType: avi:jira:created:issue\n          filter: {ignoreSelf: true}\n", "");
     assert_eq!(codes(&text, &[]), [("token-without-scope", 20)]);
     let map = GOOD.replace(
@@ -410,7 +410,7 @@ fn pages_that_reach_an_administrators_handler_are_named() {
 }
 
 #[test]
-fn an_impersonation_that_nothing_does_is_noted() {
+fn an_unused_impersonation_is_noted() {
     let only_endpoints = "modules:
   endpoint:
     - {key: tick, remote: hand, route: {path: /tick}}
@@ -472,7 +472,7 @@ fn five_properties_are_allowed_however_often_each_is_named() {
 
 /// An event declared as unknown may stay once a later version knows it.
 #[test]
-fn an_unknown_event_that_is_known_by_now_may_stay() {
+fn an_event_declared_as_unknown_may_become_known() {
     let file = ManifestFile::parse("manifest.yml", Some(GOOD.to_owned())).unwrap();
     let mut wanted = DesiredManifest::default();
     let levels = |wanted: &DesiredManifest| -> Vec<Severity> {

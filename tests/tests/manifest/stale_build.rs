@@ -31,7 +31,7 @@ async fn tick() -> Result<()> {
 }
 
 #[test]
-fn the_examples_have_nothing_stale() {
+fn the_examples_are_not_stale() {
     for example in ["quickstart", "page-notes", "issue-sync", "page-search"] {
         let package = root().join("examples").join(example);
         let manifest = package.join("manifest.yml");
@@ -47,7 +47,7 @@ fn the_examples_have_nothing_stale() {
 }
 
 #[test]
-fn each_function_of_a_provider_is_looked_for() {
+fn each_function_of_a_provider_is_checked() {
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-provider");
     fs::create_dir_all(package.join("src")).unwrap();
     let source = r#"
@@ -225,7 +225,7 @@ fn warnings(package: &Path, manifest: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_build_warns_of_a_stale_manifest_until_it_is_not() {
+fn a_build_warns_about_a_stale_manifest_until_it_is_updated() {
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-build");
     // Files of an earlier run.
     let _ = fs::remove_dir_all(package.join("src"));

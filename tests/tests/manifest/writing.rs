@@ -10,7 +10,7 @@ use forge_remote_tests::stores::Folder;
 const BEFORE: &str = "app:\n  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107\n";
 
 #[test]
-fn what_an_editor_saved_meanwhile_stays() {
+fn changes_that_an_editor_saved_are_not_overwritten() {
     let folder = Folder::default();
     let path = folder.file("manifest.yml");
     fs::write(&path, BEFORE).unwrap();
@@ -46,7 +46,7 @@ fn what_an_editor_saved_meanwhile_stays() {
 
 #[cfg(unix)]
 #[test]
-fn mode_owner_and_link_stay() {
+fn mode_owner_and_link_are_preserved() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
     let folder = Folder::default();
     let path = folder.file("real.yml");

@@ -18,92 +18,99 @@ use tokio::task::JoinHandle;
 
 /// A sender of a task's events.
 #[derive(Clone)]
-struct Told(UnboundedSender<&'static str>);
+struct EventSender(UnboundedSender<&'static str>);
 
-struct Ends(Told);
+struct SendsEndedOnDrop(EventSender);
 
-impl Drop for Ends {
+impl Drop for SendsEndedOnDrop {
     fn drop(&mut self) {
         let _ = self.0.0.send("ended");
     }
 }
 
-async fn fails(State(told): State<Told>) -> Result<()> {
-    told.0.send("started")?;
+async fn fails(State(sender): State<EventSender>) -> Result<()> {
+    sender.0.send("started")?;
     Err("the site is down".into())
 }
 
-async fn panics(State(told): State<Told>) -> Result<()> {
-    told.0.send("started")?;
+async fn panics(State(sender): State<EventSender>) -> Result<()> {
+    sender.0.send("started")?;
     panic!("boom");
 }
 
 /// Panics before it returns a future.
-fn panics_at_once(State(told): State<Told>) -> std::future::Ready<Result<()>> {
-    told.0.send("started").unwrap();
+fn panics_at_once(State(sender): State<EventSender>) -> std::future::Ready<Result<()>> {
+    sender.0.send("started").unwrap();
     panic!("boom");
 }
 
-async fn goes_on(State(told): State<Told>, _: Tokens, _: AtlassianClient) -> Result<()> {
-    told.0.send("started")?;
-    let _ends = Ends(told);
+async fn runs_until_dropped(
+    State(sender): State<EventSender>,
+    _: Tokens,
+    _: AtlassianClient,
+) -> Result<()> {
+    sender.0.send("started")?;
+    let _ends = SendsEndedOnDrop(sender);
     std::future::pending().await
 }
 
 async fn served(change: impl FnOnce(App) -> App) -> (TestApp, UnboundedReceiver<&'static str>) {
     let (send, receive) = unbounded_channel();
     let app = TestApp::with(JwksResponse::Keys(published()), |app| {
-        change(app.token_store(MemoryTokens::new()).state(Told(send)))
+        change(
+            app.token_store(MemoryTokens::new())
+                .state(EventSender(send)),
+        )
     })
     .await;
     (app, receive)
 }
 
 /// Returns the next event, or `nothing` after [`SOON`].
-async fn next(told: &mut UnboundedReceiver<&'static str>) -> Option<&'static str> {
-    let told = tokio::time::timeout(SOON, told.recv()).await;
-    told.unwrap_or(Some("nothing"))
+async fn next_event(events: &mut UnboundedReceiver<&'static str>) -> Option<&'static str> {
+    let events = tokio::time::timeout(SOON, events.recv()).await;
+    events.unwrap_or(Some("nothing"))
 }
 
 /// Lets all other tasks run and checks that there is no event.
-async fn nothing_comes(told: &mut UnboundedReceiver<&'static str>) {
+async fn assert_no_event(events: &mut UnboundedReceiver<&'static str>) {
     for _ in 0..50 {
         tokio::task::yield_now().await;
     }
-    assert!(told.try_recv().is_err());
+    assert!(events.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn a_task_that_fails_or_panics_begins_anew_later_and_later() {
+async fn a_task_that_fails_or_panics_restarts_with_growing_pauses() {
     let tasks: [fn(App) -> App; 3] = [
         |app| app.background(fails),
         |app| app.background(panics),
         |app| app.background(panics_at_once),
     ];
     for task in tasks {
-        let (app, mut told) = served(task).await;
-        assert_eq!(next(&mut told).await, Some("started"));
+        let (app, mut events) = served(task).await;
+        assert_eq!(next_event(&mut events).await, Some("started"));
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
             // Lets the task fail and sleep.
-            nothing_comes(&mut told).await;
+            assert_no_event(&mut events).await;
             app.clock
                 .advance(Duration::from_secs(seconds) - Duration::from_millis(1));
-            nothing_comes(&mut told).await;
+            assert_no_event(&mut events).await;
             app.clock.advance(Duration::from_millis(1));
-            assert_eq!(next(&mut told).await, Some("started"));
+            assert_eq!(next_event(&mut events).await, Some("started"));
         }
     }
 }
 
 #[tokio::test]
 async fn a_task_ends_with_the_server() {
-    let (app, mut told) = served(|app| app.background(goes_on)).await;
-    assert_eq!(next(&mut told).await, Some("started"));
+    let (app, mut events) = served(|app| app.background(runs_until_dropped)).await;
+    assert_eq!(next_event(&mut events).await, Some("started"));
     // The app serves calls at the same time.
     assert_eq!(app.status(&app.fit().token()).await, 200);
-    assert!(told.try_recv().is_err());
+    assert!(events.try_recv().is_err());
     drop(app);
-    assert_eq!(next(&mut told).await, Some("ended"));
+    assert_eq!(next_event(&mut events).await, Some("ended"));
 }
 
 #[endpoint]
@@ -117,8 +124,12 @@ fn app() -> App {
 }
 
 #[test]
-fn what_a_task_takes_is_checked_at_launch() {
-    let error = app().background(goes_on).build().map(drop).unwrap_err();
+fn a_tasks_arguments_are_checked_at_launch() {
+    let error = app()
+        .background(runs_until_dropped)
+        .build()
+        .map(drop)
+        .unwrap_err();
     let codes: Vec<&str> = error.problems().iter().map(|one| one.code).collect();
     assert_eq!(codes, ["missing-state", "no-tokens"]);
     for problem in error.problems() {
@@ -133,64 +144,68 @@ fn what_a_task_takes_is_checked_at_launch() {
 
 #[tokio::test]
 async fn a_task_does_not_run_before_the_state_is_connected() {
-    let (send, mut told) = unbounded_channel();
+    let (send, mut events) = unbounded_channel();
     let connected = Arc::new(tokio::sync::Notify::new());
     let wait = Arc::clone(&connected);
     let app = app()
         .token_store(MemoryTokens::new())
         .state_async(async move {
             wait.notified().await;
-            Ok::<_, BoxError>(Told(send))
+            Ok::<_, BoxError>(EventSender(send))
         })
-        .background(goes_on);
+        .background(runs_until_dropped);
     let connecting = tokio::spawn(app.connect());
-    nothing_comes(&mut told).await;
+    assert_no_event(&mut events).await;
     connected.notify_one();
     let built = connecting.await.unwrap().unwrap().build().unwrap();
     // Only serving starts the task.
-    nothing_comes(&mut told).await;
+    assert_no_event(&mut events).await;
     let (stop, server) = serving(&built).await;
-    assert_eq!(next(&mut told).await, Some("started"));
+    assert_eq!(next_event(&mut events).await, Some("started"));
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
-    assert_eq!(next(&mut told).await, Some("ended"));
+    assert_eq!(next_event(&mut events).await, Some("ended"));
 }
 
 #[tokio::test]
-async fn whoever_serves_the_router_starts_the_tasks() {
-    let (send, mut told) = unbounded_channel();
-    let app = app().token_store(MemoryTokens::new()).state(Told(send));
-    let built = app.background(goes_on).build().unwrap();
+async fn tasks_of_a_router_are_started_explicitly() {
+    let (send, mut events) = unbounded_channel();
+    let app = app()
+        .token_store(MemoryTokens::new())
+        .state(EventSender(send));
+    let built = app.background(runs_until_dropped).build().unwrap();
     let _router = built.router();
-    nothing_comes(&mut told).await;
+    assert_no_event(&mut events).await;
     let tasks = built.start_background().unwrap();
-    assert_eq!(next(&mut told).await, Some("started"));
+    assert_eq!(next_event(&mut events).await, Some("started"));
     drop(tasks);
-    assert_eq!(next(&mut told).await, Some("ended"));
+    assert_eq!(next_event(&mut events).await, Some("ended"));
 }
 
 /// Tasks that ran twice would process every installation twice.
 #[tokio::test]
-async fn tasks_run_once() {
-    let (send, mut told) = unbounded_channel();
-    let app = app().token_store(MemoryTokens::new()).state(Told(send));
-    let built = app.background(goes_on).build().unwrap();
+async fn tasks_cannot_be_started_twice() {
+    let (send, mut events) = unbounded_channel();
+    let app = app()
+        .token_store(MemoryTokens::new())
+        .state(EventSender(send));
+    let built = app.background(runs_until_dropped).build().unwrap();
     let tasks = built.start_background().unwrap();
-    assert_eq!(next(&mut told).await, Some("started"));
+    assert_eq!(next_event(&mut events).await, Some("started"));
     let again = built.clone().start_background().unwrap_err();
     assert_eq!(again, BackgroundError::AlreadyRunning);
     assert!(again.to_string().contains("run already"), "{again}");
     // A second server serves but does not start or stop the tasks.
     let (stop, server) = serving(&built).await;
-    nothing_comes(&mut told).await;
+    assert_no_event(&mut events).await;
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
-    nothing_comes(&mut told).await;
+    assert_no_event(&mut events).await;
     tasks.stop(SOON).await;
     // The tasks have been dropped.
-    assert_eq!(told.try_recv(), Ok("ended"));
-    let _anew = built.start_background().unwrap();
-    assert_eq!(next(&mut told).await, Some("started"));
+    assert_eq!(events.try_recv(), Ok("ended"));
+    let _restarted = built.start_background().unwrap();
+    assert_eq!(next_event(&mut events).await, Some("started"));
 }
 
 #[test]
@@ -214,76 +229,76 @@ async fn serving(built: &Service) -> (oneshot::Sender<()>, JoinHandle<Result<()>
 struct Gate(Arc<Semaphore>);
 
 /// Finishes its work after the shutdown request.
-async fn ends_well(
+async fn finishes_after_shutdown(
     shutdown: Shutdown,
-    State(told): State<Told>,
+    State(sender): State<EventSender>,
     State(gate): State<Gate>,
 ) -> Result<()> {
-    told.0.send("started")?;
-    let _ends = Ends(told.clone());
+    sender.0.send("started")?;
+    let _ends = SendsEndedOnDrop(sender.clone());
     shutdown.requested().await;
     assert!(shutdown.is_requested());
-    told.0.send("told")?;
+    sender.0.send("shutting down")?;
     let _permit = gate.0.acquire().await?;
-    told.0.send("finished")?;
+    sender.0.send("finished")?;
     Ok(())
 }
 
 #[tokio::test]
-async fn a_task_is_told_of_the_end_and_waited_for() {
-    let (send, mut told) = unbounded_channel();
+async fn a_task_is_notified_of_the_shutdown_and_awaited() {
+    let (send, mut events) = unbounded_channel();
     let gate = Gate(Arc::new(Semaphore::new(0)));
-    let app = app().state(Told(send)).state(gate.clone());
-    let built = app.background(ends_well).build().unwrap();
+    let app = app().state(EventSender(send)).state(gate.clone());
+    let built = app.background(finishes_after_shutdown).build().unwrap();
     let (stop, server) = serving(&built).await;
-    assert_eq!(next(&mut told).await, Some("started"));
-    nothing_comes(&mut told).await;
+    assert_eq!(next_event(&mut events).await, Some("started"));
+    assert_no_event(&mut events).await;
     stop.send(()).unwrap();
-    assert_eq!(next(&mut told).await, Some("told"));
-    nothing_comes(&mut told).await;
+    assert_eq!(next_event(&mut events).await, Some("shutting down"));
+    assert_no_event(&mut events).await;
     assert!(!server.is_finished());
     gate.0.add_permits(1);
     server.await.unwrap().unwrap();
     // Before the server ended.
-    assert_eq!(told.try_recv(), Ok("finished"));
-    assert_eq!(told.try_recv(), Ok("ended"));
+    assert_eq!(events.try_recv(), Ok("finished"));
+    assert_eq!(events.try_recv(), Ok("ended"));
 }
 
 #[tokio::test]
 async fn a_task_that_does_not_end_in_time_is_cut_off() {
-    let (send, mut told) = unbounded_channel();
+    let (send, mut events) = unbounded_channel();
     let gate = Gate(Arc::new(Semaphore::new(0)));
-    let app = app().state(Told(send)).state(gate.clone());
+    let app = app().state(EventSender(send)).state(gate.clone());
     let app = app.shutdown_grace(Duration::from_millis(50));
-    let built = app.background(ends_well).build().unwrap();
+    let built = app.background(finishes_after_shutdown).build().unwrap();
     let (stop, server) = serving(&built).await;
-    assert_eq!(next(&mut told).await, Some("started"));
+    assert_eq!(next_event(&mut events).await, Some("started"));
     stop.send(()).unwrap();
     server.await.unwrap().unwrap();
-    assert_eq!(told.try_recv(), Ok("told"));
-    assert_eq!(told.try_recv(), Ok("ended"));
+    assert_eq!(events.try_recv(), Ok("shutting down"));
+    assert_eq!(events.try_recv(), Ok("ended"));
 }
 
 /// Fails after the shutdown request.
-async fn fails_at_the_end(shutdown: Shutdown, State(told): State<Told>) -> Result<()> {
-    told.0.send("started")?;
+async fn fails_after_shutdown(shutdown: Shutdown, State(sender): State<EventSender>) -> Result<()> {
+    sender.0.send("started")?;
     shutdown.requested().await;
     Err("too late".into())
 }
 
 #[tokio::test]
-async fn nothing_begins_anew_at_the_end() {
-    let (send, mut told) = unbounded_channel();
-    let app = app().state(Told(send));
+async fn nothing_restarts_during_shutdown() {
+    let (send, mut events) = unbounded_channel();
+    let app = app().state(EventSender(send));
     // The other task waits for its restart.
     let built = app
-        .background(fails_at_the_end)
+        .background(fails_after_shutdown)
         .background(fails)
         .build()
         .unwrap();
     let tasks = built.start_background().unwrap();
-    assert_eq!(next(&mut told).await, Some("started"));
-    assert_eq!(next(&mut told).await, Some("started"));
+    assert_eq!(next_event(&mut events).await, Some("started"));
+    assert_eq!(next_event(&mut events).await, Some("started"));
     tasks.stop(SOON).await;
-    assert!(told.try_recv().is_err());
+    assert!(events.try_recv().is_err());
 }

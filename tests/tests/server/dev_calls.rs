@@ -31,7 +31,7 @@ fn line<'a>(text: &'a str, what: &str) -> &'a str {
 }
 
 #[test]
-fn each_event_of_a_trigger_is_called_once_with_a_body_of_its_own() {
+fn each_event_of_a_trigger_is_called_once_with_its_own_body() {
     let (good, text) = run(&mut app(&["dev", "--once"]));
     assert!(good, "{text}");
     for event in ["avi:jira:created:version", "avi:jira:deleted:issue"] {
@@ -53,7 +53,7 @@ fn each_event_of_a_trigger_is_called_once_with_a_body_of_its_own() {
 }
 
 #[test]
-fn a_sample_is_for_the_event_that_it_names() {
+fn a_sample_is_used_for_the_event_it_names() {
     let (good, text) = run(app(&["dev", "--once"]).env("WITH_SAMPLE", "1"));
     assert!(good, "{text}");
     for event in [
@@ -111,7 +111,7 @@ impl Drop for Dev {
 }
 
 #[test]
-fn invoke_reaches_every_hook_event_method_and_repetition() {
+fn invoke_calls_every_hook_event_method_and_retry() {
     let dev = Dev::start();
     // Five hooks form one module; each is listed by the name that calls it.
     let (_, keys) = dev.keys.rsplit_once("the keys: ").unwrap();

@@ -1,4 +1,4 @@
-//! Trigger options that macros can't check are checked at launch: constants, and totals over triggers.
+//! Launch checks the trigger options that macros can't: constants, and totals over triggers.
 
 use forge_remote::prelude::*;
 

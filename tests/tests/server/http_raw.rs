@@ -41,9 +41,9 @@ fn by_hand(line: &str, headers: &[&str], body: &str) -> Vec<u8> {
     out.into_bytes()
 }
 
-/// A request whose body contains another one: if the body's end is ambiguous, the inner must not run.
+/// A request whose body contains another one, which must not run if the body's end is ambiguous.
 #[tokio::test]
-async fn smuggling() {
+async fn a_smuggled_request_does_not_run() {
     let app = TestApp::start().await;
     let mut report = Report::new("smuggling");
     let token = app.fit().token();
@@ -307,7 +307,7 @@ async fn smuggling() {
 /// The same after a valid call: a proxy that uses the length would send the inner request as part of
 /// the body, so it must not get its own response.
 #[tokio::test]
-async fn smuggling_behind_a_good_call() {
+async fn a_request_smuggled_behind_a_valid_call_does_not_run() {
     let app = TestApp::start().await;
     let mut report = Report::new("smuggling behind a good call");
     let inner = format!(
@@ -366,7 +366,7 @@ async fn smuggling_behind_a_good_call() {
 
 /// Bytes after an invalid chunked body must not count as a request.
 #[tokio::test]
-async fn broken_chunks() {
+async fn bytes_after_broken_chunks_are_not_a_request() {
     let app = TestApp::start().await;
     let mut report = Report::new("broken chunks");
     let inner = format!(
@@ -414,7 +414,7 @@ async fn broken_chunks() {
 }
 
 #[tokio::test]
-async fn broken_heads() {
+async fn broken_heads_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("broken heads");
     let auth = format!("Authorization: Bearer {}", app.fit().token());
@@ -519,7 +519,7 @@ async fn broken_heads() {
 }
 
 #[tokio::test]
-async fn floods() {
+async fn floods_of_headers_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("floods");
     let token = app.fit().token();
@@ -566,7 +566,7 @@ async fn floods() {
 
 /// Slow or missing heads and bodies do not delay other calls.
 #[tokio::test]
-async fn slow_clients() {
+async fn slow_clients_do_not_delay_others() {
     let app = TestApp::start().await;
     let call = app.tick(&app.fit().token()).bytes();
     let page = Call::post("/echo")
@@ -601,7 +601,7 @@ async fn slow_clients() {
 
 /// A head that drips hits a time limit.
 #[tokio::test]
-async fn dripping_head() {
+async fn a_dripping_head_hits_a_time_limit() {
     use forge_remote_tests::jwks_server::JwksResponse;
     use forge_remote_tests::jws::published;
 
@@ -635,7 +635,7 @@ async fn dripping_head() {
 
 /// A body that drips hits a time limit.
 #[tokio::test]
-async fn dripping_body() {
+async fn a_dripping_body_hits_a_time_limit() {
     let short = |app: App| app.body_timeout(Duration::from_millis(700));
     let app = TestApp::with(JwksResponse::Keys(published()), short).await;
     let head = Call::post("/echo")
@@ -665,7 +665,7 @@ async fn dripping_body() {
 
 /// The caller hangs up at any point.
 #[tokio::test]
-async fn hanging_up() {
+async fn a_caller_may_hang_up_at_any_point() {
     let app = TestApp::start().await;
     let before = app.seen.count();
     let page = Call::post("/echo")

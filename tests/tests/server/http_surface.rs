@@ -14,7 +14,7 @@ use serde_json::json;
 const MEBIBYTE: usize = 1024 * 1024;
 
 #[tokio::test]
-async fn methods() {
+async fn other_methods_are_405() {
     let app = TestApp::start().await;
     let mut report = Report::new("wrong methods");
     let token = app.fit().token();
@@ -79,7 +79,7 @@ async fn methods() {
 }
 
 #[tokio::test]
-async fn paths() {
+async fn other_paths_are_404() {
     let app = TestApp::start().await;
     let mut report = Report::new("wrong paths");
     let token = app.fit().token();
@@ -222,7 +222,7 @@ async fn paths() {
 
 /// Paths without a token disclose nothing.
 #[tokio::test]
-async fn open_paths() {
+async fn paths_without_a_token_disclose_nothing() {
     let app = TestApp::start().await;
     app.until_status(200).await.unwrap();
     let before = app.seen.count();
@@ -245,7 +245,7 @@ async fn open_paths() {
 }
 
 #[tokio::test]
-async fn bodies() {
+async fn invalid_bodies_have_their_statuses() {
     let app = TestApp::start().await;
     let mut report = Report::new("bad bodies");
     let token = app.page().token();
@@ -386,7 +386,7 @@ async fn bodies() {
 }
 
 #[tokio::test]
-async fn large_bodies() {
+async fn too_large_bodies_are_413() {
     let app = TestApp::start().await;
     let mut report = Report::new("large bodies");
     let json_of = |size: usize| format!("{{\"text\":\"{}\"}}", "x".repeat(size - 11));
@@ -461,7 +461,7 @@ async fn large_bodies() {
 }
 
 #[tokio::test]
-async fn another_body_limit() {
+async fn the_body_limit_can_be_changed() {
     let app = TestApp::with(JwksResponse::Keys(published()), |app| app.body_limit(100)).await;
     let mut report = Report::new("a body limit of 100 bytes");
     let fit = app.page();
@@ -489,7 +489,7 @@ async fn another_body_limit() {
 
 /// An endless body is cut off without using memory.
 #[tokio::test]
-async fn endless_body() {
+async fn an_endless_body_is_cut_off() {
     let app = TestApp::start().await;
     let mut connection = Connection::open(app.address).await.unwrap();
     let head = Call::post("/echo")
@@ -512,7 +512,7 @@ async fn endless_body() {
 
 /// A caller without a token gets its response before the body is complete.
 #[tokio::test]
-async fn unfinished_body_without_a_token() {
+async fn a_caller_without_a_token_gets_401_before_its_body() {
     let app = TestApp::start().await;
     for (name, call) in [
         (

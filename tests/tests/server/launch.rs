@@ -60,7 +60,7 @@ fn an_app_without_handlers_does_not_start() {
 }
 
 #[test]
-fn every_problem_is_told_at_once() {
+fn every_problem_is_reported_at_once() {
     let app = App::empty()
         .handler(handler!(sweep))
         .handler(handler!(elsewhere::sweep))
@@ -116,7 +116,7 @@ fn a_token_key_that_is_not_random_is_a_problem() {
 
 /// UUIDs are case-insensitive, so an id in capitals is the same app.
 #[tokio::test]
-async fn an_app_id_in_capitals() {
+async fn an_app_id_is_case_insensitive() {
     let uuid = APP_ID.rsplit('/').next().unwrap();
     let app = App::empty()
         .handler(handler!(elsewhere::sweep))
@@ -181,7 +181,7 @@ fn no_remote_and_no_app_id_are_problems() {
 }
 
 #[tokio::test]
-async fn state_may_come_from_a_future_and_only_once() {
+async fn state_can_come_from_one_future_only() {
     let app = || {
         App::empty()
             .handler(handler!(sweep))
@@ -297,7 +297,7 @@ mod hooks {
 }
 
 #[test]
-fn no_other_handler_is_on_a_web_triggers_path_or_below() {
+fn no_other_handler_may_be_on_or_below_a_web_triggers_path() {
     let app = || App::empty().app_id(APP_ID).remote(backend());
     let hook = app().handler(handler!(hooks::hook));
     hook.handler(handler!(hooks::beside)).build().unwrap();
@@ -361,7 +361,7 @@ mod constants {
 }
 
 #[test]
-fn the_values_of_constants_are_checked_as_what_is_written_out() {
+fn the_values_of_constants_are_checked_like_literals() {
     let app = || App::empty().app_id(APP_ID).remote(backend());
     app().handler(handler!(constants::right)).build().unwrap();
     let text = problems(
@@ -412,7 +412,7 @@ mod moves {
 }
 
 #[test]
-fn an_apps_data_moves_by_one_module_of_one_remote() {
+fn data_residency_needs_one_module_of_one_remote() {
     let hooks = || {
         App::empty()
             .app_id(APP_ID)

@@ -48,7 +48,7 @@ async fn logging_app() -> TestApp {
 
 /// Rejections are logged ten times a minute for each reason, and counted beyond that.
 #[tokio::test]
-async fn refusals_do_not_fill_the_log() {
+async fn rejections_do_not_flood_the_log() {
     let logged = LogCapture::default();
     let _guard = logged.start();
     let app = logging_app().await;
@@ -92,7 +92,7 @@ async fn refusals_do_not_fill_the_log() {
 
 /// A caller's text stays on the line that quotes it.
 #[tokio::test]
-async fn no_caller_forges_a_line() {
+async fn no_caller_can_forge_a_line() {
     let logged = LogCapture::default();
     let _guard = logged.start();
     let app = logging_app().await;

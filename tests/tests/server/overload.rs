@@ -1,4 +1,4 @@
-//! Calls in flight are bounded, overdue handlers get 503, and spawned work is supervised on any server.
+//! Calls in flight are bounded, overdue handlers get 503, and failures of spawned work are logged.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -172,7 +172,7 @@ async fn failures_of_spawned_work_are_logged() {
 }
 
 #[tokio::test]
-async fn another_servers_end_waits_for_spawned_work() {
+async fn the_shutdown_of_another_server_waits_for_spawned_work() {
     let (harness, gate) = harness(|app| app);
     assert_eq!(harness.call("spawns").send().await.status(), 200);
     let app = harness.app().clone();

@@ -112,7 +112,7 @@ async fn idle_connections_do_not_starve_a_healthy_call() {
 }
 
 #[tokio::test]
-async fn a_head_and_an_idle_connection_have_limits_of_their_own() {
+async fn a_head_and_an_idle_connection_have_separate_limits() {
     let (served, _) = served(|app| app.header_timeout(SHORT)).await;
     let (mut half, mut idle) = (served.open().await, served.open().await);
     assert_eq!(health(&mut idle).await, 200);
@@ -169,7 +169,7 @@ async fn a_peer_that_does_not_read_is_closed() {
 }
 
 #[tokio::test]
-async fn the_oldest_idle_connection_makes_room_and_a_call_never_does() {
+async fn the_oldest_idle_connection_is_closed_and_never_one_with_a_call() {
     let (served, gate) = served(|app| app.max_connections(3)).await;
     let mut call = served.begin("held").await;
     gate.begun().await;
@@ -186,7 +186,7 @@ async fn the_oldest_idle_connection_makes_room_and_a_call_never_does() {
 }
 
 #[tokio::test]
-async fn a_connection_waits_while_all_have_calls() {
+async fn a_connection_waits_while_all_others_have_calls() {
     let limits = |app: App| app.max_connections(2).max_in_flight(2);
     let (served, gate) = served(limits).await;
     let (mut first, mut second) = (served.begin("held").await, served.begin("held").await);

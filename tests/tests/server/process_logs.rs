@@ -79,7 +79,7 @@ impl App {
 
 /// The HTTP client is built once certificates are readable, and the log names the problem before.
 #[tokio::test]
-async fn certificates_that_come_late() {
+async fn the_client_is_built_once_certificates_appear() {
     let folder = Folder::default();
     let certificates = folder.path().join("ca.pem");
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -122,7 +122,7 @@ async fn a_proxy_is_logged() {
 
 /// While nobody reads the log, the app keeps serving and counts the lines it could not write.
 #[tokio::test]
-async fn a_log_that_nobody_reads() {
+async fn an_unread_log_does_not_block_the_app() {
     let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let mut app = App::start(&keys.url(), &[]).await;
     // 10 MB of lines, far more than the pipe (64 KiB) and the queue (4 MiB) hold.

@@ -88,7 +88,7 @@ fn app() -> App {
 }
 
 #[tokio::test]
-async fn errors_and_panics_answer_500_and_reveal_nothing() {
+async fn errors_and_panics_are_500_and_disclose_nothing() {
     let harness = Harness::new(app()).unwrap();
     for key in [
         "fails",
@@ -130,7 +130,7 @@ async fn a_handlers_own_401_does_not_look_like_a_bad_token() {
 }
 
 #[tokio::test]
-async fn bodies_are_judged_with_a_reason() {
+async fn invalid_bodies_are_rejected_with_a_reason() {
     let harness = Harness::new(app().body_limit(1000)).unwrap();
     let call = || harness.call("echo");
     assert_eq!(call().body("{").send().await.status(), 400);
@@ -155,7 +155,7 @@ async fn bodies_are_judged_with_a_reason() {
 }
 
 #[tokio::test]
-async fn a_missing_token_is_our_fault_and_an_odd_one_the_callers() {
+async fn a_missing_oauth_token_is_500_and_an_invalid_one_400() {
     let job_state = Job {
         started: Arc::default(),
         go_on: Arc::default(),
@@ -175,7 +175,7 @@ async fn a_missing_token_is_our_fault_and_an_odd_one_the_callers() {
 }
 
 #[tokio::test]
-async fn a_job_is_finished_although_the_caller_hangs_up() {
+async fn a_job_finishes_although_the_caller_hangs_up() {
     let state = Job {
         started: Arc::default(),
         go_on: Arc::default(),
@@ -237,7 +237,7 @@ async fn a_stopping_server_lets_calls_finish() {
 }
 
 #[tokio::test]
-async fn policies_narrow_what_is_let_in() {
+async fn policies_restrict_the_accepted_tokens() {
     let production = VerificationPolicy::default().environments([Environment::Production]);
     let harness = Harness::new(app().verification(production)).unwrap();
     let call = |environment: &'static str| {
@@ -286,7 +286,7 @@ async fn policies_narrow_what_is_let_in() {
 }
 
 #[tokio::test]
-async fn a_token_is_tied_to_its_endpoint_as_the_policy_says() {
+async fn a_token_is_bound_to_its_endpoint_by_the_policy() {
     let of = |binding| {
         Harness::new(app().verification(VerificationPolicy::default().binding(binding))).unwrap()
     };
@@ -345,7 +345,7 @@ async fn a_token_is_tied_to_its_endpoint_as_the_policy_says() {
 }
 
 #[tokio::test]
-async fn time_is_the_clocks() {
+async fn the_clock_decides_the_time() {
     let clock = TestClock::new();
     let harness = Harness::new(app().clock(clock.clone())).unwrap();
     let early = harness.call("plain");

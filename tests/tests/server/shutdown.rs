@@ -1,4 +1,4 @@
-//! A stopping server waits for calls and spawned work within the grace period, and leaves nothing running.
+//! A stopping server waits for calls and spawned work within the grace period, then stops them.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -95,7 +95,7 @@ async fn half_a_head_and_idle_connections_do_not_delay_the_end() {
 }
 
 #[tokio::test]
-async fn a_peer_that_does_not_read_hardly_delays_the_end() {
+async fn a_peer_that_does_not_read_delays_the_end_only_briefly() {
     use tokio::io::AsyncWriteExt as _;
 
     let mut served =
@@ -154,7 +154,7 @@ async fn spawned_work_is_waited_for() {
 }
 
 #[tokio::test]
-async fn nothing_runs_after_the_grace() {
+async fn nothing_runs_after_the_grace_period() {
     let limits = |app: App| {
         let app = app.shutdown_grace(Duration::from_millis(100));
         app.response_timeout(Duration::from_millis(50))

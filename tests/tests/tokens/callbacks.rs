@@ -13,15 +13,15 @@ use forge_remote_tests::token_app::{
 
 /// Returns tokens whose removals settle within two minutes, although the test kit's installations
 /// have two products.
-fn settling(store: &FlakyStore) -> Tokens {
+fn settling_tokens(store: &FlakyStore) -> Tokens {
     tokens_in(store).removal_delay(2 * MINUTE)
 }
 
 /// The calls of a callback, a line each.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
+struct CallbackLog(Arc<Mutex<Vec<String>>>);
 
-impl Told {
+impl CallbackLog {
     fn add(&self, line: String) {
         self.0.lock().unwrap().push(line);
     }
@@ -32,40 +32,40 @@ impl Told {
 
     /// Records the installations whose tokens expire, and the minutes left.
     fn expiring(tokens: &Tokens) -> Self {
-        let told = Self::default();
-        let telling = told.clone();
+        let calls = Self::default();
+        let recorder = calls.clone();
         tokens.on_expiring(30 * MINUTE, move |installation| {
             let minutes = installation.remaining().as_secs().div_ceil(60);
-            telling.add(format!("{} {minutes}", installation.installation_id()));
+            recorder.add(format!("{} {minutes}", installation.installation_id()));
             async {}
         });
-        told
+        calls
     }
 
     /// Records the removed installations.
     fn removed(tokens: &Tokens) -> Self {
-        let told = Self::default();
-        let telling = told.clone();
+        let calls = Self::default();
+        let recorder = calls.clone();
         tokens.on_removed(move |installation_id| {
-            telling.add(installation_id);
+            recorder.add(installation_id);
             async {}
         });
-        told
+        calls
     }
 }
 
 #[tokio::test]
-async fn one_is_told_before_a_token_runs_out() {
+async fn an_expiring_token_is_reported_once_before_its_expiry() {
     let tokens = tokens_in(&FlakyStore::default());
-    let told = Told::expiring(&tokens);
+    let calls = CallbackLog::expiring(&tokens);
     let app = TokenApp::new(renewing_app(), tokens).await;
     app.deliver(ONE, &app.token(2 * HOUR, "")).await;
     app.deliver(OTHER, &app.token(HOUR, "")).await;
     app.tokens.flush().await.unwrap();
     app.minutes(29).await;
-    assert_eq!(told.lines(), Vec::<String>::new());
+    assert_eq!(calls.lines(), Vec::<String>::new());
     app.minutes(3).await;
-    let first = told.lines();
+    let first = calls.lines();
     assert_eq!(first.len(), 1, "{first:?}");
     assert!(
         first[0].starts_with(&format!("{} ", ari(OTHER))),
@@ -73,18 +73,18 @@ async fn one_is_told_before_a_token_runs_out() {
     );
     // Each token is reported once.
     app.minutes(3).await;
-    assert_eq!(told.lines(), first);
+    assert_eq!(calls.lines(), first);
     app.deliver(OTHER, &app.token(31 * MINUTE, "")).await;
     app.minutes(5).await;
-    assert_eq!(told.lines().len(), 2, "{:?}", told.lines());
+    assert_eq!(calls.lines().len(), 2, "{:?}", calls.lines());
     app.minutes(60).await;
-    let all = told.lines();
+    let all = calls.lines();
     assert_eq!(all.len(), 3, "{all:?}");
     assert!(all[2].starts_with(&ari(ONE)), "{all:?}");
 }
 
 #[tokio::test]
-async fn a_token_that_ended_unseen_is_told_of_once() {
+async fn a_token_that_expired_unseen_is_reported_once() {
     let store = FlakyStore::default();
     let one = TokenApp::new(renewing_app(), tokens_in(&store)).await;
     one.deliver(ONE, &one.token(HOUR, "")).await;
@@ -94,34 +94,34 @@ async fn a_token_that_ended_unseen_is_told_of_once() {
     // A process that was down at the expiry.
     one.clock.advance(90 * MINUTE);
     let tokens = tokens_in(&store);
-    let told = Told::expiring(&tokens);
+    let calls = CallbackLog::expiring(&tokens);
     let late = TokenApp::at(one.clock.clone(), renewing_app(), tokens).await;
     late.minutes(5).await;
-    assert_eq!(told.lines(), [format!("{} 0", ari(ONE))]);
+    assert_eq!(calls.lines(), [format!("{} 0", ari(ONE))]);
     // A process that did not check for a while.
     late.clock.advance(5 * HOUR);
     late.minutes(5).await;
-    assert_eq!(told.lines()[1..], [format!("{} 0", ari(OTHER))]);
+    assert_eq!(calls.lines()[1..], [format!("{} 0", ari(OTHER))]);
 }
 
 #[tokio::test]
-async fn one_is_told_while_the_store_is_down() {
+async fn an_expiring_token_is_reported_while_the_store_is_down() {
     let store = FlakyStore::default();
     let tokens = tokens_in(&store);
-    let told = Told::expiring(&tokens);
+    let calls = CallbackLog::expiring(&tokens);
     let app = TokenApp::new(renewing_app(), tokens).await;
     app.deliver(ONE, &app.token(HOUR, "")).await;
     app.tokens.flush().await.unwrap();
     store.down(true);
     app.minutes(35).await;
-    assert_eq!(told.lines().len(), 1, "{:?}", told.lines());
+    assert_eq!(calls.lines().len(), 1, "{:?}", calls.lines());
 }
 
 #[tokio::test]
-async fn what_another_instance_renewed_is_not_told_of() {
+async fn a_token_that_another_instance_renewed_is_not_reported() {
     let store = FlakyStore::default();
     let tokens = tokens_in(&store);
-    let told = Told::expiring(&tokens);
+    let calls = CallbackLog::expiring(&tokens);
     let app = TokenApp::new(renewing_app(), tokens).await;
     app.deliver(ONE, &app.token(HOUR, "")).await;
     app.tokens.flush().await.unwrap();
@@ -129,13 +129,13 @@ async fn what_another_instance_renewed_is_not_told_of() {
     other.deliver(ONE, &other.token(3 * HOUR, "")).await;
     other.tokens.flush().await.unwrap();
     app.minutes(100).await;
-    assert_eq!(told.lines(), Vec::<String>::new());
+    assert_eq!(calls.lines(), Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_callback_that_panics_ends_nothing() {
-    let tokens = settling(&FlakyStore::default());
-    let calls = Told::default();
+async fn a_callback_that_panics_does_not_stop_others() {
+    let tokens = settling_tokens(&FlakyStore::default());
+    let calls = CallbackLog::default();
     let calling = calls.clone();
     tokens.on_expiring(30 * MINUTE, move |installation| {
         calling.add(installation.installation_id().to_owned());
@@ -143,7 +143,7 @@ async fn a_callback_that_panics_ends_nothing() {
         assert!(calling.lines().len() > 1, "the first");
         async { panic!("the others") }
     });
-    let removals = Told::default();
+    let removals = CallbackLog::default();
     let removing = removals.clone();
     tokens.on_removed(move |installation_id| {
         removing.add(installation_id.clone());
@@ -166,7 +166,7 @@ async fn a_callback_that_panics_ends_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_callback_that_hangs_is_dropped() {
     let tokens = tokens_in(&FlakyStore::default());
-    let calls = Told::default();
+    let calls = CallbackLog::default();
     let calling = calls.clone();
     tokens.on_removed(move |installation_id| {
         calling.add(installation_id);
@@ -183,10 +183,10 @@ async fn a_callback_that_hangs_is_dropped() {
 }
 
 #[tokio::test]
-async fn every_instance_learns_who_goes() {
+async fn every_instance_reports_a_removal_once() {
     let store = FlakyStore::default();
-    let (tokens, others) = (settling(&store), settling(&store));
-    let (here, there) = (Told::removed(&tokens), Told::removed(&others));
+    let (tokens, others) = (settling_tokens(&store), settling_tokens(&store));
+    let (here, there) = (CallbackLog::removed(&tokens), CallbackLog::removed(&others));
     let app = TokenApp::new(renewing_app(), tokens).await;
     let other = TokenApp::at(app.clock.clone(), renewing_app(), others).await;
     for uuid in [ONE, OTHER] {
@@ -211,8 +211,8 @@ async fn every_instance_learns_who_goes() {
     yield_to_tasks().await;
     assert_eq!((here.lines().len(), there.lines().len()), (1, 1));
     // An instance that starts later reports it as well.
-    let tokens = settling(&store);
-    let later = Told::removed(&tokens);
+    let tokens = settling_tokens(&store);
+    let later = CallbackLog::removed(&tokens);
     let third = TokenApp::at(app.clock.clone(), renewing_app(), tokens).await;
     // It checks at its start, without a listing. Forge's last call was a minute ago.
     third.minutes(2).await;

@@ -84,7 +84,7 @@ async fn another_cloud_neither_replaces_nor_removes_an_installations_token() {
 
 /// A new instance reads the binding from the store.
 #[tokio::test]
-async fn the_binding_is_the_stores() {
+async fn the_binding_is_read_from_the_store() {
     let (store, orange) = (FlakyStore::default(), Orange::new().await);
     let first = orange.app(&store).await;
     let (own, planted) = (

@@ -35,7 +35,7 @@ async fn start_on(store: &FlakyStore) -> TokenApp {
 }
 
 #[tokio::test]
-async fn the_token_that_ends_later_wins_and_none_erases_none() {
+async fn the_token_with_the_later_expiry_wins_and_a_call_without_one_erases_nothing() {
     for place in test_stores().await {
         let app = start_with(Tokens::new(place.connect()).keys(KEYS[0])).await;
         assert!(matches!(
@@ -72,7 +72,7 @@ async fn the_token_that_ends_later_wins_and_none_erases_none() {
 }
 
 #[tokio::test]
-async fn handlers_take_kept_tokens() {
+async fn handlers_can_use_stored_tokens() {
     let app = start_on(&FlakyStore::default()).await;
     let call = || app.harness.call("life").fit(|fit| fit.installation(ONE));
     assert_eq!(call().send().await.status(), 500);
@@ -85,7 +85,7 @@ async fn handlers_take_kept_tokens() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_an_installation_is_kept_with_it() {
+async fn an_installations_metadata_is_stored_with_it() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     let deliver = |uuid, contexts: serde_json::Value, environment, api: String| {
@@ -159,7 +159,7 @@ async fn what_belongs_to_an_installation_is_kept_with_it() {
 }
 
 #[tokio::test]
-async fn no_token_is_handed_out_near_its_end() {
+async fn no_token_is_returned_near_its_expiry() {
     let store = FlakyStore::default();
     let tokens = Tokens::new(store.clone())
         .keys(KEYS[0])
@@ -193,7 +193,7 @@ async fn no_token_is_handed_out_near_its_end() {
 }
 
 #[tokio::test]
-async fn a_token_that_does_not_tell_its_end_counts_for_two_hours() {
+async fn a_token_without_an_expiry_lives_two_hours() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     app.deliver(ONE, "opaque").await;
@@ -301,7 +301,7 @@ async fn the_same_token_is_written_once_and_read_from_memory() {
 
 /// A late write could replace a token that arrived meanwhile.
 #[tokio::test]
-async fn what_ended_while_it_waited_is_not_written() {
+async fn a_token_that_expired_while_pending_is_not_written() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     store.down(true);
@@ -315,7 +315,7 @@ async fn what_ended_while_it_waited_is_not_written() {
 }
 
 #[tokio::test]
-async fn other_instances_renew_and_remove() {
+async fn other_instances_see_renewals_and_removals() {
     let store = FlakyStore::default();
     let (one, other) = (start_on(&store).await, start_on(&store).await);
     one.deliver(ONE, &one.token(HOUR, "first")).await;
@@ -364,7 +364,7 @@ async fn memory_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_ends_the_launch_and_loses_nothing() {
+async fn a_wrong_key_aborts_the_launch_and_loses_nothing() {
     let folder = Folder::default();
     let store = || SqliteTokens::new(folder.file("tokens.db"));
     let app = start_with(Tokens::new(store()).keys(KEYS[0])).await;
@@ -413,7 +413,7 @@ async fn a_wrong_key_ends_the_launch_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_store_that_can_not_be_opened_ends_the_launch() {
+async fn a_store_that_cannot_be_opened_aborts_the_launch() {
     let tokens = Tokens::new(SqliteTokens::new("/nonexistent/tokens.db")).keys(KEYS[0]);
     let error = keeper_app()
         .token_store(tokens)
@@ -465,7 +465,7 @@ async fn a_store_that_can_not_be_opened_ends_the_launch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_nobody_opens_are_an_error() {
+async fn unopened_tokens_are_an_error() {
     let tokens = tokens_in(&FlakyStore::default());
     let error = tokens.system(&ari(ONE)).await.err().unwrap();
     assert!(matches!(error, TokenError::NotOpen), "{error}");
@@ -489,7 +489,7 @@ async fn tokens_that_nobody_opens_are_an_error() {
 }
 
 #[tokio::test]
-async fn what_is_set_too_late_is_an_error() {
+async fn a_setting_after_the_open_is_an_error() {
     let tokens = open_tokens(&FlakyStore::default()).await;
     let _ = tokens.clone().expiry_margin(5 * MINUTE);
     let error = tokens.open().await.unwrap_err();
@@ -510,7 +510,7 @@ async fn what_is_set_too_late_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_margin_has_a_least_value() {
+async fn the_margin_has_a_minimum() {
     let tokens = tokens_in(&FlakyStore::default()).expiry_margin(Duration::ZERO);
     let app = start_with(tokens).await;
     app.deliver(ONE, &app.token(HOUR, "")).await;
@@ -525,7 +525,7 @@ async fn the_margin_has_a_least_value() {
 
 /// A local platform's tokens are useless to the app and must not get into its store.
 #[tokio::test]
-async fn an_opened_store_is_none_for_a_local_platform() {
+async fn a_local_platform_rejects_an_opened_store() {
     let folder = Folder::default();
     let file = folder.file("tokens.db");
     let app = start_with(Tokens::new(SqliteTokens::new(&file)).keys(KEYS[0])).await;
@@ -549,7 +549,7 @@ async fn an_opened_store_is_none_for_a_local_platform() {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_said_at_launch() {
+async fn missing_settings_are_reported_at_launch() {
     let problems = |builder: App| builder.build().map(drop).unwrap_err().to_string();
     let id = forge_remote::testing::TEST_APP_ID;
     let text = problems(keeper_app().app_id(id));
@@ -582,7 +582,7 @@ async fn what_is_missing_is_said_at_launch() {
 }
 
 #[tokio::test]
-async fn another_apps_tokens_in_the_store_are_passed_over() {
+async fn another_apps_tokens_in_the_store_are_skipped() {
     let store = FlakyStore::default();
     let one = start_on(&store).await;
     one.deliver(ONE, &one.token(2 * HOUR, "")).await;
@@ -596,7 +596,7 @@ async fn another_apps_tokens_in_the_store_are_passed_over() {
 }
 
 #[tokio::test]
-async fn an_app_that_is_told_to_stop_writes_what_waits() {
+async fn a_stopping_app_writes_pending_tokens() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     store.down(true);
@@ -613,7 +613,7 @@ async fn an_app_that_is_told_to_stop_writes_what_waits() {
 
 /// A failed write is retried until the time limit.
 #[tokio::test]
-async fn an_app_that_stops_gives_its_store_another_chance() {
+async fn a_stopping_app_retries_failed_writes() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     store.down(true);
@@ -631,7 +631,7 @@ async fn an_app_that_stops_gives_its_store_another_chance() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_hangs_does_not_keep_an_app_from_stopping() {
+async fn a_hanging_store_does_not_block_the_shutdown() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     store.hold_puts(true);
@@ -649,7 +649,7 @@ async fn a_store_that_hangs_does_not_keep_an_app_from_stopping() {
 
 /// One line in the app adds the calls that deliver tokens, their modules, and the removal.
 #[tokio::test]
-async fn tokens_are_brought_in_time_and_removed_with_the_installation() {
+async fn keep_tokens_fresh_receives_tokens_and_removes_them_with_the_installation() {
     let tokens = Tokens::new(MemoryTokens::new());
     let builder = App::empty()
         .remote(Remote::new("backend").base_url("https://backend.example.com"))

@@ -1,4 +1,4 @@
-//! Tokens survive a store whose server is killed, down, hanging or empty, and are not readable in its files.
+//! Tokens survive a store that is killed, down, hanging or empty, and are unreadable in its files.
 
 #![allow(clippy::unwrap_used)]
 
@@ -92,8 +92,8 @@ async fn write_on(store: Box<dyn TokenStore>, acknowledged: Arc<Mutex<Ends>>) {
     }
 }
 
-/// Kills the server at random moments while a client writes. Each confirmed token, or a newer one, is
-/// there afterwards, uncorrupted.
+/// Kills the server at random moments while a client writes. Each confirmed token, or a newer one,
+/// is there afterwards, uncorrupted.
 async fn killed_while_it_writes(
     server: &mut StoreServer,
     connect: impl AsyncFn() -> Box<dyn TokenStore>,
@@ -257,7 +257,7 @@ async fn stopped_and_started(app: &StoreApp, server: &mut StoreServer, logged: &
 }
 
 #[tokio::test]
-async fn a_postgresql_that_was_away_gets_what_came_meanwhile() {
+async fn a_postgresql_that_was_down_gets_the_pending_tokens() {
     let Some(mut server) = StoreServer::postgres().await else {
         return;
     };
@@ -272,7 +272,7 @@ async fn a_postgresql_that_was_away_gets_what_came_meanwhile() {
 
 /// A restarted Redis without a file is empty; the store and its scripts keep working.
 #[tokio::test]
-async fn a_redis_that_was_away_and_forgot_all_gets_what_came_meanwhile() {
+async fn a_redis_that_was_down_and_lost_its_data_gets_the_tokens() {
     let Some(mut server) = StoreServer::redis(&[]).await else {
         return;
     };
@@ -342,7 +342,7 @@ impl TokenStore for Hanging {
 
 /// A custom store without a key check stops responding.
 #[tokio::test]
-async fn a_store_that_hangs_costs_no_request_and_no_token() {
+async fn a_hanging_store_costs_no_request_and_no_token() {
     let logged = LogCapture::default();
     let _listening = logged.start();
     let store = Hanging::default();
@@ -391,7 +391,7 @@ async fn an_sqlite_file_that_stays_locked_costs_no_request_and_no_token() {
 /// 4 instances receive a token of each of 1,000 installations by requests, in random order, as in
 /// production except for the network.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn four_instances_of_an_app_end_with_the_newest_token_of_a_thousand_installations() {
+async fn four_instances_end_with_the_newest_tokens_of_a_thousand_installations() {
     const COUNT: usize = 1000;
     const INSTANCES: usize = 4;
     // The memory store would prove nothing more, and these are many requests.

@@ -104,26 +104,26 @@ impl App {
     }
 
     /// Returns the page title that the background task reads for the installation.
-    async fn ask(&mut self) -> String {
-        self.tell(INSTALLATION_ID).await
+    async fn read_title(&mut self) -> String {
+        self.send_line(INSTALLATION_ID).await
     }
 
-    async fn tell(&mut self, line: &str) -> String {
+    async fn send_line(&mut self, line: &str) -> String {
         let line = format!("{line}\n");
         self.input.write_all(line.as_bytes()).await.unwrap();
         self.lines.next_line().await.unwrap().unwrap()
     }
 
     /// Repeats the read until it returns this.
-    async fn comes_to_answer(&mut self, expected: &str) {
-        let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    async fn wait_for_title(&mut self, expected: &str) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         loop {
-            let response = self.ask().await;
+            let response = self.read_title().await;
             if response == expected {
                 return;
             }
             assert!(
-                tokio::time::Instant::now() < patience,
+                tokio::time::Instant::now() < deadline,
                 "{response} instead of {expected}"
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -145,19 +145,19 @@ fn mark(token: &str) -> String {
 /// because the last one to close it removes its log.
 async fn written(file: &Path, ends: SystemTime) -> SqliteTokens {
     let store = SqliteTokens::new(file);
-    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
         let kept = store.get(INSTALLATION_ID).await.unwrap();
         if kept.is_some_and(|kept| kept.expires_at == ends) {
             return store;
         }
-        assert!(tokio::time::Instant::now() < patience, "it isn't written");
+        assert!(tokio::time::Instant::now() < deadline, "it isn't written");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
 #[tokio::test]
-async fn a_killed_app_has_its_token_when_it_is_started_again() {
+async fn a_killed_app_has_its_token_after_a_restart() {
     let keys = JwksServer::start(JwksResponse::Keys(published())).await;
     let confluence = confluence().await;
     let folder = Folder::default();
@@ -165,7 +165,11 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
     let store = [("SQLITE", file.to_str().unwrap())];
 
     let mut app = App::start(&keys, &confluence, &store).await;
-    assert!(app.ask().await.starts_with("none: no system token is kept"));
+    assert!(
+        app.read_title()
+            .await
+            .starts_with("none: no system token is kept")
+    );
     let ends = in_seconds(7200);
     let token = oauth(ends, "plainly-visible");
     app.deliver(&token).await;
@@ -196,7 +200,7 @@ async fn a_killed_app_has_its_token_when_it_is_started_again() {
     drop(still_open);
 
     let mut app = App::start(&keys, &confluence, &store).await;
-    assert_eq!(app.ask().await, mark(&token));
+    assert_eq!(app.read_title().await, mark(&token));
 }
 
 /// With all crates logging at trace level, no token is in the log.
@@ -228,7 +232,7 @@ async fn no_token_is_logged_at_trace() {
         let mut app = App::start_as(program, &keys, &confluence, &store).await;
         let token = oauth(in_seconds(7200), "plainly-visible");
         let fit = app.deliver(&token).await;
-        app.comes_to_answer(&mark(&token)).await;
+        app.wait_for_title(&mark(&token)).await;
         // One process writes the token to the store, and another reads it.
         let mut program = Command::new(env!("CARGO_BIN_EXE_tokens_app"));
         program
@@ -236,7 +240,7 @@ async fn no_token_is_logged_at_trace() {
             .env("LOG_EVERYTHING", "1")
             .stderr(std::fs::File::options().append(true).open(&log).unwrap());
         let mut other = App::start_as(program, &keys, &confluence, &store).await;
-        other.comes_to_answer(&mark(&token)).await;
+        other.wait_for_title(&mark(&token)).await;
         app.kill().await;
         other.kill().await;
 
@@ -297,13 +301,13 @@ async fn two_instances(store: &[(&str, &str)]) {
     let mut other = App::start(&keys, &confluence, store).await;
     let token = oauth(in_seconds(7200), "first");
     one.deliver(&token).await;
-    assert_eq!(one.ask().await, mark(&token));
-    other.comes_to_answer(&mark(&token)).await;
+    assert_eq!(one.read_title().await, mark(&token));
+    other.wait_for_title(&mark(&token)).await;
     one.kill().await;
     other.kill().await;
 
     let mut again = App::start(&keys, &confluence, store).await;
-    assert_eq!(again.ask().await, mark(&token));
+    assert_eq!(again.read_title().await, mark(&token));
 }
 
 #[tokio::test]
@@ -420,8 +424,8 @@ async fn a_full_disk_costs_no_request_and_no_token() {
         let token = oauth(in_seconds(7200 + turn), &turn.to_string());
         app.deliver(&token).await;
         // The background task has the token, written or not.
-        assert_eq!(app.ask().await, mark(&token));
-        if app.tell("failures").await != "0" {
+        assert_eq!(app.read_title().await, mark(&token));
+        if app.send_line("failures").await != "0" {
             break;
         }
         assert!(turn < 1000, "the disk is never full");
@@ -448,11 +452,11 @@ async fn a_full_disk_costs_no_request_and_no_token() {
     written(&file, ends).await;
     app.kill().await;
     let mut app = App::start(&keys, &confluence, &store).await;
-    assert_eq!(app.ask().await, mark(&newest));
+    assert_eq!(app.read_title().await, mark(&newest));
 }
 
-/// Kills a writer 200 times at a random moment. Each time every installation has an uncorrupted token
-/// that is not older than before.
+/// Kills a writer 200 times at a random moment. Each time every installation has an uncorrupted
+/// token that is not older than before.
 async fn killed_at_any_moment(
     connect: impl AsyncFn() -> Box<dyn TokenStore>,
     variables: &[(&str, &str)],

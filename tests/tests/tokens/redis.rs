@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 #[tokio::test]
-async fn what_a_redis_refuses_is_told_with_what_to_do() {
+async fn an_error_of_redis_names_the_fix() {
     let Some(server) = StoreServer::redis(&[]).await else {
         return;
     };
@@ -80,19 +80,19 @@ async fn what_a_redis_refuses_is_told_with_what_to_do() {
 
 /// The reaction of a fake Redis to a command.
 enum Reply {
-    Say(&'static str),
+    Send(&'static str),
     /// Sends nothing, as if the machine were gone.
     Swallow,
     HangUp,
 }
 
 /// A fake Redis that reacts by the number of the connection and the command's name.
-struct Pretended {
+struct FakeRedis {
     url: String,
     connections: Arc<AtomicUsize>,
 }
 
-impl Pretended {
+impl FakeRedis {
     async fn start(reply: impl Fn(usize, &str) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("redis://{}", listener.local_addr().unwrap());
@@ -120,7 +120,7 @@ async fn serve(mut stream: TcpStream, reply: impl Fn(&str) -> Reply) -> Option<(
         while let Some((name, length)) = command(&text) {
             text.drain(..length);
             match reply(&name) {
-                Reply::Say(response) => stream.write_all(response.as_bytes()).await.ok()?,
+                Reply::Send(response) => stream.write_all(response.as_bytes()).await.ok()?,
                 Reply::Swallow => {}
                 Reply::HangUp => return None,
             }
@@ -155,11 +155,11 @@ fn command(text: &str) -> Option<(String, usize)> {
 const NO_TOKEN: &str = "*3\r\n$-1\r\n$-1\r\n$-1\r\n";
 
 #[tokio::test]
-async fn a_redis_connection_that_is_dead_without_a_sign_is_made_anew() {
-    let server = Pretended::start(|number, name| match name {
+async fn a_silently_dead_redis_connection_is_replaced() {
+    let server = FakeRedis::start(|number, name| match name {
         "HMGET" if number == 0 => Reply::Swallow,
-        "HMGET" => Reply::Say(NO_TOKEN),
-        _ => Reply::Say("+OK\r\n"),
+        "HMGET" => Reply::Send(NO_TOKEN),
+        _ => Reply::Send("+OK\r\n"),
     })
     .await;
     let store = RedisTokens::new(&server.url);
@@ -172,13 +172,13 @@ async fn a_redis_connection_that_is_dead_without_a_sign_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_redis_connection_to_what_is_a_replica_now_is_made_anew() {
-    let server = Pretended::start(|number, name| match name {
-        "EVALSHA" if number == 0 => Reply::Say("-READONLY You can't write against it.\r\n"),
-        "EVALSHA" => Reply::Say(":1\r\n"),
-        "HMGET" if number == 1 => Reply::Say("-LOADING Redis is loading\r\n"),
-        "HMGET" => Reply::Say(NO_TOKEN),
-        _ => Reply::Say("+OK\r\n"),
+async fn a_redis_connection_to_a_new_replica_is_replaced() {
+    let server = FakeRedis::start(|number, name| match name {
+        "EVALSHA" if number == 0 => Reply::Send("-READONLY You can't write against it.\r\n"),
+        "EVALSHA" => Reply::Send(":1\r\n"),
+        "HMGET" if number == 1 => Reply::Send("-LOADING Redis is loading\r\n"),
+        "HMGET" => Reply::Send(NO_TOKEN),
+        _ => Reply::Send("+OK\r\n"),
     })
     .await;
     let store = RedisTokens::new(&server.url);
@@ -195,14 +195,14 @@ async fn a_redis_connection_to_what_is_a_replica_now_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_redis_connection_that_was_closed_is_made_anew_within_the_call() {
+async fn a_closed_redis_connection_is_replaced_within_the_call() {
     let closed = Arc::new(AtomicBool::new(false));
     let is_closed = Arc::clone(&closed);
-    let server = Pretended::start(move |number, name| match name {
+    let server = FakeRedis::start(move |number, name| match name {
         "HMGET" if number == 0 && is_closed.load(Ordering::SeqCst) => Reply::HangUp,
         "HMGET" if number == 2 => Reply::HangUp,
-        "HMGET" => Reply::Say(NO_TOKEN),
-        _ => Reply::Say("+OK\r\n"),
+        "HMGET" => Reply::Send(NO_TOKEN),
+        _ => Reply::Send("+OK\r\n"),
     })
     .await;
     let store = RedisTokens::new(&server.url);
@@ -213,10 +213,10 @@ async fn a_redis_connection_that_was_closed_is_made_anew_within_the_call() {
 }
 
 #[tokio::test]
-async fn a_redis_that_is_too_old_ends_the_launch() {
-    let server = Pretended::start(|_, name| match name {
-        "INFO" => Reply::Say("$21\r\nredis_version:6.2.14\n\r\n"),
-        _ => Reply::Say("+OK\r\n"),
+async fn a_too_old_redis_aborts_the_launch() {
+    let server = FakeRedis::start(|_, name| match name {
+        "INFO" => Reply::Send("$21\r\nredis_version:6.2.14\n\r\n"),
+        _ => Reply::Send("+OK\r\n"),
     })
     .await;
     let error = RedisTokens::new(&server.url).open().await.unwrap_err();
@@ -226,10 +226,10 @@ async fn a_redis_that_is_too_old_ends_the_launch() {
         "{text}"
     );
     // If `INFO` is forbidden, its scripts reveal the version.
-    let server = Pretended::start(|_, name| match name {
-        "INFO" => Reply::Say("-NOPERM this user has no permissions\r\n"),
-        "EVALSHA" => Reply::Say("-ERR wrong number of args for 'pexpireat' command\r\n"),
-        _ => Reply::Say("+OK\r\n"),
+    let server = FakeRedis::start(|_, name| match name {
+        "INFO" => Reply::Send("-NOPERM this user has no permissions\r\n"),
+        "EVALSHA" => Reply::Send("-ERR wrong number of args for 'pexpireat' command\r\n"),
+        _ => Reply::Send("+OK\r\n"),
     })
     .await;
     let error = RedisTokens::new(&server.url).open().await.unwrap_err();
@@ -288,7 +288,7 @@ impl SlowNetwork {
 
 /// A write that its caller believes failed must not take effect later: a later removal wins.
 #[tokio::test]
-async fn a_redis_write_that_arrives_after_its_caller_gave_up_changes_nothing() {
+async fn a_redis_write_that_arrives_too_late_changes_nothing() {
     let Some((url, prefix)) = redis_url() else {
         return;
     };

@@ -11,7 +11,7 @@ use forge_remote_tests::token_app::{
 };
 
 #[tokio::test]
-async fn a_record_that_the_store_refuses_does_not_stop_the_others() {
+async fn a_rejected_record_does_not_stop_the_others() {
     let logged = LogCapture::default();
     let _listening = logged.start();
     let store = FlakyStore::default();
@@ -51,7 +51,7 @@ async fn a_record_that_the_store_refuses_does_not_stop_the_others() {
 
 /// Real stores have limits: PostgreSQL accepts neither a NUL nor a key of several KB.
 #[tokio::test]
-async fn ids_that_no_store_has_to_take_are_not_kept() {
+async fn ids_that_stores_cannot_hold_are_not_stored() {
     let store = FlakyStore::default();
     let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
     let long = "x".repeat(2000);
@@ -90,7 +90,7 @@ async fn a_store_that_panics_neither_spins_nor_hangs() {
 
 /// A removal's record is replaced, but not a record that another instance writes after the read.
 #[tokio::test]
-async fn what_another_instance_writes_between_look_and_replacement_stays() {
+async fn a_concurrent_write_survives_the_replacement_of_a_removals_record() {
     let store = FlakyStore::default();
     let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
     app.tokens.remove(&ari(ONE)).await.unwrap();

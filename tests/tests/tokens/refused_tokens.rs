@@ -46,7 +46,7 @@ async fn deliver(app: &TokenApp, token: &str) {
 }
 
 #[tokio::test]
-async fn the_next_token_takes_a_refused_ones_place() {
+async fn the_next_token_replaces_a_rejected_one() {
     let (store, server) = (FlakyStore::default(), refusing("revoked").await);
     let app = start_on(&store).await;
     let (revoked, good) = (app.token(4 * HOUR, "revoked"), app.token(2 * HOUR, "good"));
@@ -69,7 +69,7 @@ async fn the_next_token_takes_a_refused_ones_place() {
 
 /// A token rejected at one instance is replaced at another.
 #[tokio::test]
-async fn other_instances_learn_of_it() {
+async fn other_instances_see_the_replacement() {
     let (store, server) = (FlakyStore::default(), refusing("revoked").await);
     let (one, two) = (start_on(&store).await, start_on(&store).await);
     let (revoked, good) = (one.token(4 * HOUR, "revoked"), one.token(2 * HOUR, "good"));

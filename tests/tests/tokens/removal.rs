@@ -29,7 +29,7 @@ async fn is_gone(tokens: &Tokens) -> bool {
 }
 
 #[tokio::test]
-async fn a_removal_that_nobody_waits_for_is_done() {
+async fn a_removal_completes_although_its_request_is_dropped() {
     let store = FlakyStore::default();
     let app = written(&store).await;
     store.hold_puts(true);
@@ -47,7 +47,7 @@ async fn a_removal_that_nobody_waits_for_is_done() {
 }
 
 #[tokio::test]
-async fn what_is_being_removed_is_not_read_again() {
+async fn a_token_is_not_read_back_during_its_removal() {
     let store = FlakyStore::default();
     let app = written(&store).await;
     store.hold_puts(true);
@@ -68,7 +68,7 @@ async fn what_is_being_removed_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn a_removal_that_fails_is_done_later() {
+async fn a_failed_removal_is_retried() {
     let store = FlakyStore::default();
     let app = written(&store).await;
     app.deliver(OTHER, &app.token(2 * HOUR, "")).await;
@@ -87,7 +87,7 @@ async fn a_removal_that_fails_is_done_later() {
 
 /// Forge may call during an uninstallation, and an uninstallation may fail.
 #[tokio::test]
-async fn late_calls_bring_nothing_back_and_later_ones_do() {
+async fn calls_soon_after_a_removal_are_ignored_and_later_ones_are_not() {
     for place in test_stores().await {
         let tokens = Tokens::new(place.connect()).keys(KEYS[0]);
         let app = TokenApp::new(renewing_app(), tokens).await;
@@ -116,7 +116,7 @@ async fn late_calls_bring_nothing_back_and_later_ones_do() {
 }
 
 #[tokio::test]
-async fn another_instance_does_not_bring_it_back() {
+async fn another_instance_does_not_restore_a_removed_token() {
     let store = FlakyStore::default();
     let one = written(&store).await;
     let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens_in(&store)).await;
@@ -139,7 +139,7 @@ async fn another_instance_does_not_bring_it_back() {
 
 /// An uninstallation fails, and an instance without knowledge of the removal receives a token.
 #[tokio::test]
-async fn an_installation_that_lives_on_gets_its_token_everywhere() {
+async fn an_installation_that_was_not_removed_gets_its_token_on_every_instance() {
     let store = FlakyStore::default();
     let one = written(&store).await;
     let other = TokenApp::at(one.clock.clone(), renewing_app(), tokens_in(&store)).await;

@@ -142,7 +142,7 @@ async fn a_removal_stays_in_the_store_until_the_callbacks_succeed() {
 }
 
 #[tokio::test]
-async fn a_removal_that_is_called_off_is_not_reported() {
+async fn a_cancelled_removal_is_not_reported() {
     let store = FlakyStore::default();
     let tokens = tokens_in(&store).removal_delay(10 * MINUTE);
     let deleted = Deleted::of(&tokens);

@@ -45,7 +45,7 @@ fn ambiguous(found: Result<String, TokenError>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn another_environments_token_never_takes_the_place_of_one_that_ended() {
+async fn another_environments_token_never_replaces_an_expired_one() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     let (short, long) = (app.token(HOUR, "prod"), app.token(3 * HOUR, "dev"));
@@ -85,7 +85,7 @@ async fn another_environments_token_never_takes_the_place_of_one_that_ended() {
 }
 
 #[tokio::test]
-async fn nor_that_of_one_that_can_not_be_opened() {
+async fn another_environments_token_never_replaces_an_unopened_one() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     deliver(
@@ -116,7 +116,7 @@ async fn nor_that_of_one_that_can_not_be_opened() {
 }
 
 #[tokio::test]
-async fn products_are_told_apart_and_a_reinstallation_replaces() {
+async fn products_are_distinguished_and_a_reinstallation_replaces() {
     let app = start_on(&FlakyStore::default()).await;
     let (jira, confluence) = (app.token(HOUR, "jira"), app.token(3 * HOUR, "wiki"));
     deliver(&app, ONE, "PRODUCTION", ("jira", SITE), &jira).await;
@@ -141,7 +141,7 @@ async fn products_are_told_apart_and_a_reinstallation_replaces() {
 
 /// An attacker can write to the store but has no key.
 #[tokio::test]
-async fn what_is_sealed_counts_and_not_the_stores_index() {
+async fn the_sealed_site_counts_and_not_the_stores_index() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     deliver(
@@ -188,7 +188,7 @@ async fn an_installation_that_moved_is_found_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_store_that_lost_a_sites_token_is_no_reason_to_lose_it() {
+async fn a_sites_token_survives_a_store_that_lost_it() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     let token = app.token(3 * HOUR, "");
@@ -207,7 +207,7 @@ async fn a_store_that_lost_a_sites_token_is_no_reason_to_lose_it() {
 
 /// In one store for all environments of an app, each deployment sees only its own.
 #[tokio::test]
-async fn only_accepted_environments_are_handed_out() {
+async fn only_tokens_of_accepted_environments_are_returned() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     let (one, other) = (app.token(3 * HOUR, "one"), app.token(3 * HOUR, "other"));

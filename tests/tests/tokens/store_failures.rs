@@ -34,7 +34,7 @@ async fn stored(store: &FlakyStore) -> usize {
 }
 
 #[tokio::test]
-async fn a_store_that_lost_everything_gets_it_again() {
+async fn an_emptied_store_gets_the_tokens_again() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     let token = app.token(3 * HOUR, "");
@@ -81,7 +81,7 @@ async fn a_store_that_lost_everything_gets_it_again() {
 }
 
 #[tokio::test]
-async fn what_has_ended_is_not_written_again() {
+async fn an_expired_token_is_not_written_again() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     app.deliver(ONE, &app.token(HOUR, "")).await;
@@ -115,7 +115,7 @@ async fn memory_lists_while_the_store_is_down() {
 
 /// The listing has more tokens than a page and than the memory limit.
 #[tokio::test]
-async fn listing_needs_no_room_and_costs_none() {
+async fn a_listing_evicts_nothing_from_memory() {
     let store = FlakyStore::default();
     let uuid = |at: usize| format!("0a3a7799-0000-4000-a000-{at:012}");
     let writer = start_on(&store).await;
@@ -176,7 +176,7 @@ async fn an_app_starts_while_its_store_is_down() {
 }
 
 #[tokio::test]
-async fn a_store_that_comes_back_without_a_token_is_opened() {
+async fn a_recovered_store_is_opened_without_a_token() {
     let store = FlakyStore::default();
     store.down(true);
     let app = start_on(&store).await;
@@ -190,7 +190,7 @@ async fn a_store_that_comes_back_without_a_token_is_opened() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_under_a_wrong_key_that_shows_late() {
+async fn nothing_is_written_under_a_wrong_key_found_late() {
     let store = FlakyStore::default();
     let first = start_on(&store).await;
     let token = first.token(3 * HOUR, "right");
@@ -221,7 +221,7 @@ async fn nothing_is_written_under_a_wrong_key_that_shows_late() {
 }
 
 #[tokio::test]
-async fn a_purge_that_fails_is_no_failed_write() {
+async fn a_failed_purge_does_not_count_as_a_failed_write() {
     let store = FlakyStore::default();
     store.never_purges();
     let app = start_on(&store).await;

@@ -39,7 +39,7 @@ async fn all(store: &dyn TokenStore, limit: u32, ends_before: Option<SystemTime>
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn every_store_does_what_the_trait_asks_for() {
+async fn every_store_fulfils_the_traits_contract() {
     for place in test_stores().await {
         let checked = token_store_conformance(place.connect().into()).await;
         checked.unwrap_or_else(|error| panic!("{place:?}: {error:?}"));
@@ -136,9 +136,9 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
     }
 }
 
-/// Checks that a corrupt row is skipped in listings, is an error when read, and is overwritten by the
-/// next token.
-async fn rows_that_can_not_be_read(store: &dyn TokenStore, bad: &[usize]) {
+/// Checks that a corrupt row is skipped in listings, is an error when read, and is overwritten by
+/// the next token.
+async fn corrupt_rows_are_skipped(store: &dyn TokenStore, bad: &[usize]) {
     let ids = all(store, 3, None).await;
     let expected: Vec<_> = (0..10)
         .filter(|at| !bad.contains(at))
@@ -168,7 +168,7 @@ fn ten() -> Vec<SealedToken> {
 }
 
 #[tokio::test]
-async fn bad_rows_in_sqlite_cost_no_other() {
+async fn corrupt_rows_in_sqlite_affect_no_other() {
     let folder = Folder::default();
     let store = SqliteTokens::new(folder.file("tokens.db"));
     store.open().await.unwrap();
@@ -181,11 +181,11 @@ async fn bad_rows_in_sqlite_cost_no_other() {
             format!("UPDATE forge_remote_tokens SET {change} WHERE installation_id = '{id}'");
         pool.execute(update.as_str()).await.unwrap();
     }
-    rows_that_can_not_be_read(&store, &[2, 3]).await;
+    corrupt_rows_are_skipped(&store, &[2, 3]).await;
 }
 
 #[tokio::test]
-async fn bad_rows_in_postgresql_cost_no_other() {
+async fn corrupt_rows_in_postgresql_affect_no_other() {
     let Some(url) = postgres_url().await else {
         return;
     };
@@ -204,11 +204,11 @@ async fn bad_rows_in_postgresql_cost_no_other() {
             format!("UPDATE forge_remote_tokens SET {change} WHERE installation_id = '{id}'");
         pool.execute(update.as_str()).await.unwrap();
     }
-    rows_that_can_not_be_read(&store, &[2, 9]).await;
+    corrupt_rows_are_skipped(&store, &[2, 9]).await;
 }
 
 #[tokio::test]
-async fn bad_rows_in_redis_cost_no_other() {
+async fn corrupt_rows_in_redis_affect_no_other() {
     let Some((url, prefix)) = redis_url() else {
         return;
     };
@@ -220,7 +220,7 @@ async fn bad_rows_in_redis_cost_no_other() {
     redis_command(&url, &["SET", &key(3), "hunter2"]);
     redis_command(&url, &["HDEL", &key(4), "sealed"]);
     redis_command(&url, &["SET", &format!("{prefix}:site:cloud-4"), "hunter2"]);
-    rows_that_can_not_be_read(&store, &[2, 3, 4]).await;
+    corrupt_rows_are_skipped(&store, &[2, 3, 4]).await;
     assert_eq!(store.find_by_site("cloud-4").await.unwrap().len(), 2);
 }
 
@@ -280,7 +280,7 @@ async fn a_postgresql_role_with_few_rights_is_enough() {
 
 /// A write that waits for a lock fails before its caller gives up, so that nothing is written later.
 #[tokio::test]
-async fn a_postgresql_write_that_can_not_end_in_time_is_not_done_later() {
+async fn a_postgresql_write_that_times_out_is_not_done_later() {
     let Some(url) = postgres_url().await else {
         return;
     };
@@ -355,8 +355,8 @@ fn shuffled(count: usize, seed: u64) -> Vec<usize> {
     keyed.into_iter().map(|(_, at)| at).collect()
 }
 
-/// 4 writers, each with its own connection, write 4 tokens for each of 1,000 installations, in random
-/// order and random batches.
+/// 4 writers, each with its own connection, write 4 tokens for each of 1,000 installations, in
+/// random order and random batches.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_thousand_installations_end_with_the_newest_token() {
     const INSTALLATIONS: usize = 1000;

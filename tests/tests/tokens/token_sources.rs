@@ -40,7 +40,7 @@ async fn start_with(tokens: Tokens) -> TokenApp {
 }
 
 #[tokio::test]
-async fn only_the_platforms_own_calls_bring_tokens() {
+async fn only_the_platforms_own_calls_deliver_tokens() {
     let accept_from_pages = |tokens: Tokens| async {
         let app = start_with(tokens).await;
         let planted = app.token(3 * HOUR, "planted");
@@ -97,7 +97,7 @@ async fn only_the_platforms_own_calls_bring_tokens() {
 
 /// Anybody can call a web trigger with any header, and it is unknown which headers Forge forwards.
 #[tokio::test]
-async fn callers_whose_headers_may_come_through_plant_no_token() {
+async fn callers_cannot_plant_a_token_by_a_header() {
     for tokens in [
         tokens_in(&FlakyStore::default()),
         tokens_in(&FlakyStore::default()).accept_from_pages(),

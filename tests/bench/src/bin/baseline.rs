@@ -1,6 +1,5 @@
-//! What forge-remote is measured against: a server as a good engineer writes it by hand, on axum
-//! and jsonwebtoken, that verifies as strictly. With `BASELINE_VERIFY=off`: the floor, without
-//! verification.
+//! The baseline of the benchmarks: a hand-written server on axum and jsonwebtoken that verifies as
+//! strictly as forge-remote, or not at all with `BASELINE_VERIFY=off`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -158,16 +157,16 @@ async fn handle(
     }
 }
 
-/// The key set over plain HTTP: a client library would only add to the baseline's memory.
+/// Fetches the key set over plain HTTP, since a client library would add to the baseline's memory.
 async fn fetch(url: &str) -> serde_json::Value {
     let rest = url.strip_prefix("http://").unwrap();
     let (host, path) = rest.split_once('/').unwrap();
     let mut stream = TcpStream::connect(host).await.unwrap();
     let request = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
-    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.unwrap();
+    serde_json::from_str(response.split_once("\r\n\r\n").unwrap().1).unwrap()
 }
 
 #[tokio::main]

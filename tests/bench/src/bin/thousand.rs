@@ -1,4 +1,4 @@
-//! An app of a thousand handlers (with the feature `thousand`; else of none).
+//! An app of a thousand handlers with the feature `thousand`, and of none without it.
 
 use forge_remote::prelude::*;
 
