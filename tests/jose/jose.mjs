@@ -1,4 +1,4 @@
-// Tokens signed by npm's jose, the library that Atlassian's own sample verifies them with.
+// Tokens signed by npm's jose, the library in Atlassian's own sample.
 //
 //   node jose.mjs sign NOW     prints { jwks, cases: [{ name, token, claims?, status }] }
 //   node jose.mjs verify       reads { jwks, token, now } and prints { ok, error?, payload? }
@@ -117,5 +117,5 @@ async function verify() {
 }
 
 const [command, argument] = process.argv.slice(2);
-const answer = command === 'sign' ? await sign(Number(argument)) : await verify();
-console.log(JSON.stringify(answer));
+const result = command === 'sign' ? await sign(Number(argument)) : await verify();
+console.log(JSON.stringify(result));

@@ -18,7 +18,11 @@ struct Found {
     title: String,
 }
 
-async fn ask(tokens: &Tokens, atlassian: &AtlassianClient, installation: &str) -> Result<String> {
+async fn read_title(
+    tokens: &Tokens,
+    atlassian: &AtlassianClient,
+    installation: &str,
+) -> Result<String> {
     let token = tokens.system(installation).await?;
     let installation = tokens.installation(installation).await?;
     let confluence = atlassian.confluence(&installation).as_app(&token);
@@ -27,7 +31,7 @@ async fn ask(tokens: &Tokens, atlassian: &AtlassianClient, installation: &str) -
     Ok(page.title)
 }
 
-async fn answer(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
+async fn serve_input(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
     let (send, mut lines) = tokio::sync::mpsc::unbounded_channel();
     // Reading blocks, so it has a thread, which ends with the process.
     std::thread::spawn(move || {
@@ -40,7 +44,7 @@ async fn answer(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
             println!("{}", tokens.stats().store_failures);
             continue;
         }
-        match ask(&tokens, &atlassian, &line).await {
+        match read_title(&tokens, &atlassian, &line).await {
             Ok(title) => println!("{title}"),
             Err(error) => println!("none: {error}"),
         }
@@ -78,7 +82,7 @@ async fn main() -> Result<()> {
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
         .token_store(Tokens::new(stores::from_environment()))
         .client(atlassian)
-        .background(answer)
+        .background(serve_input)
         .run()
         .await
 }

@@ -58,7 +58,7 @@ async fn a_missing_token_is_rejected() {
                 .header("X-Real-IP", "127.0.0.1"),
         ),
         (
-            "as another's proxy says",
+            "in a proxy's header",
             Call::post("/tick")
                 .header("X-Forwarded-User", "admin")
                 .header("X-Authenticated", "true"),

@@ -821,7 +821,7 @@ async fn stricter_policies_reject_more() {
     // A rejected token does not use up its jti.
     let fit = app.fit();
     report.case(
-        "refused",
+        "rejected",
         app.rejects(&fit.clone().claim("/app/module/key", "other").token())
             .await,
     );

@@ -512,21 +512,21 @@ async fn graphql_returns_data_or_errors() {
     let compass = atlassian.compass(&received.call);
     assert_eq!(compass.cloud_id(), Some(SITE));
     let graphql = compass.as_app(&received.system);
-    let ask = || {
+    let query = || {
         graphql
             .operation("query Q($a: ID!) { n(a: $a) }")
             .variable("a", "b")
             .header("X-ExperimentalApi", "beta")
     };
-    assert_eq!(ask().fetch::<Value>().await.unwrap(), json!({ "n": 1 }));
-    let error = ask().fetch::<Value>().await.unwrap_err();
+    assert_eq!(query().fetch::<Value>().await.unwrap(), json!({ "n": 1 }));
+    let error = query().fetch::<Value>().await.unwrap_err();
     assert_eq!(error.to_string(), "Compass POST /graphql: half (trace t1)");
-    let response = ask().answer::<Value>().await.unwrap();
+    let response = query().answer::<Value>().await.unwrap();
     assert_eq!(response.data, Some(json!({ "n": 1 })));
     assert_eq!(response.errors[0].message, "half");
     assert_eq!(response.errors.len(), 1);
     // A query is retried, a mutation isn't.
-    let error = ask().fetch::<Value>().await.unwrap_err();
+    let error = query().fetch::<Value>().await.unwrap_err();
     assert!(
         error.to_string().contains("neither data nor errors"),
         "{error}"

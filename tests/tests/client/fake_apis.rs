@@ -384,7 +384,7 @@ const ENTITIES: &str = "app:
 async fn entities_come_from_the_manifest() {
     let storage = Storage::of(app().manifest_path(manifest(ENTITIES))).await;
     let employee = |value: Value| json!({ "entityName": "employee", "key": "k", "value": value });
-    let ask = |index: &str, partition: Value| json!({ "entityName": "employee", "indexName": index, "partition": partition });
+    let query = |index: &str, partition: Value| json!({ "entityName": "employee", "indexName": index, "partition": partition });
     let filter = |property: &str| {
         let filters =
             json!({ "and": [{ "property": property, "condition": "EXISTS", "values": [] }] });
@@ -435,19 +435,19 @@ async fn entities_come_from_the_manifest() {
         ),
         (
             "entity/query",
-            ask("by-name", json!([])),
+            query("by-name", json!([])),
             400,
             "INVALID_ENTITY_INDEX",
         ),
         (
             "entity/query",
-            ask("by-age", json!([])),
+            query("by-age", json!([])),
             400,
             "INVALID_FILTER_VALUES",
         ),
         (
             "entity/query",
-            ask("surname", json!([1])),
+            query("surname", json!([1])),
             400,
             "INVALID_FILTER_VALUES",
         ),
@@ -587,13 +587,13 @@ async fn a_transaction_is_made_whole_or_not_at_all() {
     };
     let apis = storage.harness.platform().apis();
     let other = json!({ "key": "other", "value": 1 });
-    let refused = [
+    let rejected = [
         json!({ "set": [other, conditional(7, 2)] }),
         json!({ "set": [other], "delete": [{ "key": "k", "entityName": "e", "conditions": n(7) }] }),
         json!({ "set": [other], "check": [{ "key": "k", "entityName": "e", "conditions": n(7) }] }),
         json!({ "set": [other], "check": [{ "key": "nowhere", "entityName": "e", "conditions": { "and": [] } }] }),
     ];
-    for body in refused {
+    for body in rejected {
         let outcome = storage.outcome("transaction", body).await;
         assert_eq!(outcome, (409, "CONDITION_FAILED".to_owned()));
         assert_eq!(apis.stored("kvs", "other"), [json!(null); 0]);

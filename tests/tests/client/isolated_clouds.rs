@@ -166,12 +166,12 @@ async fn background_work_knows_the_cloud() {
     let all = clouds(|cloud, url| cloud.api_url(url)).await;
     let token = all.orange_fit(&all.orange.origin);
     all.call(&token, "oranges").await;
-    let kept = all.tokens.installation(ORANGE_ID).await.unwrap();
-    assert_eq!(kept.isolated_cloud_label(), Some("orange"));
+    let installation = all.tokens.installation(ORANGE_ID).await.unwrap();
+    assert_eq!(installation.isolated_cloud_label(), Some("orange"));
     let token = all.tokens.system(ORANGE_ID).await.unwrap();
     let before = all.orange.lines().len();
     all.atlassian
-        .storage(&kept, &token)
+        .storage(&installation, &token)
         .delete("k")
         .await
         .unwrap();
@@ -180,7 +180,11 @@ async fn background_work_knows_the_cloud() {
 
     // A program in which the cloud is not configured does not guess its URLs.
     let other = AtlassianClient::on_loopback(&all.commercial.origin).unwrap();
-    let error = other.storage(&kept, &token).delete("k").await.unwrap_err();
+    let error = other
+        .storage(&installation, &token)
+        .delete("k")
+        .await
+        .unwrap_err();
     let text = error.to_string();
     assert!(
         text.contains("`orange`") && text.contains("`AtlassianClient::isolated_cloud`"),
@@ -192,7 +196,7 @@ async fn background_work_knows_the_cloud() {
     );
     isolated
         .unwrap()
-        .storage(&kept, &token)
+        .storage(&installation, &token)
         .delete("k")
         .await
         .unwrap();

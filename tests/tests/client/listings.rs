@@ -50,7 +50,7 @@ async fn a_listing_survives_failures_and_is_resumed_in_another_process() {
     let call = || client.get("/rest/x").pages::<u64>();
     let mut pages = call();
     assert!(!pages.retry_page(), "no page has failed yet");
-    let (mut found, mut kept) = (Vec::new(), Vec::new());
+    let (mut found, mut cursors) = (Vec::new(), Vec::new());
     loop {
         match pages.next().await {
             Some(Ok(item)) => found.push(item),
@@ -59,7 +59,7 @@ async fn a_listing_survives_failures_and_is_resumed_in_another_process() {
                     pages.next().await.is_none(),
                     "the stream ends until the page is retried"
                 );
-                kept.push(serde_json::to_string(&pages.position()).unwrap());
+                cursors.push(serde_json::to_string(&pages.position()).unwrap());
                 assert!(pages.retry_page(), "{error}");
                 assert!(!pages.retry_page());
             }
@@ -69,10 +69,10 @@ async fn a_listing_survives_failures_and_is_resumed_in_another_process() {
     assert_eq!(found, [0, 1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(pages.position(), None);
     assert!(!pages.retry_page(), "the listing is complete");
-    assert_eq!(kept.len(), 8);
+    assert_eq!(cursors.len(), 8);
 
     // Another process resumes from a saved cursor.
-    for (at, written) in kept.iter().enumerate() {
+    for (at, written) in cursors.iter().enumerate() {
         let position: Cursor = serde_json::from_str(written).unwrap();
         assert!(
             !written.contains("127.0.0.1") && !received.is_in(written),

@@ -12,23 +12,23 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn storage_reads_typed_and_missing_values() {
-    let kept: Mutex<BTreeMap<String, Value>> = Mutex::default();
+    let stored: Mutex<BTreeMap<String, Value>> = Mutex::default();
     let server = Server::start(move |_, request| {
         let key = request.body["key"].as_str().unwrap_or_default().to_owned();
-        let mut kept = kept.lock().unwrap();
+        let mut stored = stored.lock().unwrap();
         match request.target.rsplit('/').next() {
             Some("set") => {
-                kept.insert(key, request.body["value"].clone());
+                stored.insert(key, request.body["value"].clone());
                 respond(204, Value::Null).text("")
             }
-            Some("delete") => match kept.remove(&key) {
+            Some("delete") => match stored.remove(&key) {
                 Some(_) => respond(204, Value::Null).text(""),
                 None => respond(
                     404,
                     json!({ "code": "NOT_FOUND", "message": "no such key" }),
                 ),
             },
-            _ => match kept.get(&key) {
+            _ => match stored.get(&key) {
                 Some(value) => respond(200, json!({ "key": key, "value": value })),
                 None if key == "old" => {
                     respond(404, json!({ "code": "NOT_FOUND", "message": "no" }))

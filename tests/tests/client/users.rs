@@ -78,11 +78,11 @@ async fn a_users_token_is_exchanged_once_and_cached() {
         .unwrap();
     assert_eq!(server.lines().len(), 2);
     jira.forget("account-1");
-    let anew = jira
+    let renewed = jira
         .impersonate(&received.system, "account-1")
         .await
         .unwrap();
-    assert_eq!(anew.expose_secret(), "user-token-2");
+    assert_eq!(renewed.expose_secret(), "user-token-2");
 
     // Another user, product or token needs another exchange.
     jira.impersonate(&received.system, "account-2")
@@ -380,9 +380,9 @@ async fn a_rejected_token_is_exchanged_again() {
         .await
         .unwrap();
     assert_eq!(exchanges(), 2);
-    let anew = jira.impersonate(&received.system, "account").await.unwrap();
+    let renewed = jira.impersonate(&received.system, "account").await.unwrap();
     assert_eq!(exchanges(), 3);
-    assert_ne!(anew.expose_secret(), user.expose_secret());
+    assert_ne!(renewed.expose_secret(), user.expose_secret());
 }
 
 /// The hint names the missing declaration.

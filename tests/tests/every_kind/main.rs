@@ -281,8 +281,8 @@ async fn triage(Json(call): Json<AgentRequest>) -> AgentReply {
     match call.method() {
         "message/stream" => {
             let message = json!({ "role": "ROLE_AGENT", "parts": [{ "text": call.text() }] });
-            let said = futures_util::stream::iter([AgentUpdate::Message(message)]);
-            AgentStream::new(&call, said).into()
+            let message = futures_util::stream::iter([AgentUpdate::Message(message)]);
+            AgentStream::new(&call, message).into()
         }
         "tasks/get" => AgentResponse::error(&call, AgentError::TASK_NOT_FOUND).into(),
         _ => AgentResponse::error(&call, AgentError::METHOD_NOT_FOUND).into(),
@@ -508,8 +508,9 @@ async fn responses_have_the_shape_that_forge_reads() {
         .call("triage")
         .json(&request("SendStreamingMessage"));
     let text = streamed.send().await.text();
-    let said = json!({ "message": { "role": "ROLE_AGENT", "parts": [{ "text": "hello\nyou" }] } });
-    let expected = json!({ "jsonrpc": "2.0", "id": 7, "result": said });
+    let message =
+        json!({ "message": { "role": "ROLE_AGENT", "parts": [{ "text": "hello\nyou" }] } });
+    let expected = json!({ "jsonrpc": "2.0", "id": 7, "result": message });
     let event = text.strip_prefix("data: ").unwrap();
     let event: Value = serde_json::from_str(event.strip_suffix("\n\n").unwrap()).unwrap();
     assert_eq!(event, expected);
@@ -1008,10 +1009,10 @@ remotes:
         file.merged_with(&wanted, None).unwrap()
     };
     assert!(!updated(provider("unlinked")).contains("sketches"));
-    let kept = updated(provider("theirs"));
+    let updated_text = updated(provider("theirs"));
     assert!(
-        kept.contains("onEntityDisassociated: {endpoint: theirs}"),
-        "{kept}"
+        updated_text.contains("onEntityDisassociated: {endpoint: theirs}"),
+        "{updated_text}"
     );
 }
 

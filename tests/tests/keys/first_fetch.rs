@@ -93,7 +93,7 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
     case("not HTTP", raw(format!("SSH-2.0-OpenSSH_9.9\r\n{good}")));
     case("keys without HTTP", raw(good.clone()));
     case(
-        "a status that is none",
+        "an invalid status",
         raw(format!("HTTP/1.1 xyz OK\r\n\r\n{good}")),
     );
     // Statuses, with the right keys and with others.

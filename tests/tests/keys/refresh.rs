@@ -486,10 +486,10 @@ async fn a_flood_of_unknown_keys_causes_one_fetch_per_cooldown() {
     for round in 0..4 {
         for wave in 0..3 {
             let statuses = flood(&app, &format!("{round}-{wave}")).await;
-            let refused = statuses.iter().filter(|status| **status == 401).count();
+            let rejected = statuses.iter().filter(|status| **status == 401).count();
             let looked_for = usize::from(wave == 0);
             assert!(
-                statuses.iter().all(|status| [401, 503].contains(status)) && refused >= looked_for,
+                statuses.iter().all(|status| [401, 503].contains(status)) && rejected >= looked_for,
                 "{statuses:?}"
             );
         }

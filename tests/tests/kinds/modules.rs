@@ -144,8 +144,8 @@ fn a_translated_name_is_preserved() {
     assert_eq!(file.merged_with(&wanted, None).unwrap(), translated);
 
     // Atlassian accepts no translated text in a merge check.
-    let refused = text.replace("description: Passes.", "description: {i18n: pass}");
-    let file = ManifestFile::parse("manifest.yml", Some(refused)).unwrap();
+    let translated = text.replace("description: Passes.", "description: {i18n: pass}");
+    let file = ManifestFile::parse("manifest.yml", Some(translated)).unwrap();
     assert_eq!(compare(file.value(), &wanted).len(), 1);
 
     // Another text or object differs from the code's.

@@ -235,7 +235,7 @@ fn odd_values() -> Vec<Value> {
 
 #[tokio::test]
 async fn no_value_of_any_shape_rejects_a_call() {
-    let mut refused = Vec::new();
+    let mut rejected = Vec::new();
     for (key, sample) in samples() {
         // Deeper places are tested below without calls, which is faster.
         let places = places(&sample).into_iter();
@@ -245,17 +245,17 @@ async fn no_value_of_any_shape_rejects_a_call() {
                 *body.pointer_mut(&place).unwrap() = odd;
                 let (status, response) = read(key, body.to_string()).await;
                 if status != 200 {
-                    refused.push(format!("{key} {body}: {status} {response}"));
+                    rejected.push(format!("{key} {body}: {status} {response}"));
                 }
             }
         }
     }
-    let count = refused.len();
-    refused.truncate(20);
+    let count = rejected.len();
+    rejected.truncate(20);
     assert!(
-        refused.is_empty(),
-        "{count} refused: {}",
-        refused.join("\n")
+        rejected.is_empty(),
+        "{count} rejected: {}",
+        rejected.join("\n")
     );
 }
 
@@ -297,8 +297,8 @@ fn every_payload_type_reads_any_json() {
             for odd in odd_values() {
                 let mut body = sample.clone();
                 *body.pointer_mut(&place).unwrap() = odd;
-                let refusing = refusing_payloads(body.to_string().as_bytes()).unwrap();
-                assert!(refusing.is_empty(), "{body}: {refusing:?}");
+                let rejecting = refusing_payloads(body.to_string().as_bytes()).unwrap();
+                assert!(rejecting.is_empty(), "{body}: {rejecting:?}");
             }
         }
     }

@@ -438,11 +438,11 @@ fn random_manifests_keep_their_foreign_lines() {
             Err(Outcome::Wrong(what)) => panic!("seed {seed}: {what}\n--- the file\n{text}"),
         }
     }
-    println!("{bytes} bytes in {rounds} manifests, {refused} refused");
+    println!("{bytes} bytes in {rounds} manifests, {refused} rejected");
     assert!(rounds < 2500 || bytes >= 1_000_000, "only {bytes} bytes");
     assert!(
         refused * 100 <= rounds,
-        "{refused} of {rounds} were refused"
+        "{refused} of {rounds} were rejected"
     );
 }
 

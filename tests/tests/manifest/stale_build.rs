@@ -238,7 +238,7 @@ fn a_build_warns_about_a_stale_manifest_until_it_is_updated() {
     let cargo_toml = format!(
         "[package]\nname = 'app'\nversion = '0.0.0'\nedition = '2024'\n\
              [features]\nnever = []\n\
-             [dependencies]\nforge-remote = {{ path = 'stand-in' }}\n\
+             [dependencies]\nforge-remote = {{ path = 'fake' }}\n\
              [build-dependencies]\nforge-remote-build = {{ path = '{}' }}\n[workspace]\n",
         build.display()
     );
@@ -253,7 +253,7 @@ fn a_build_warns_about_a_stale_manifest_until_it_is_updated() {
     write("src/bin/other.rs", &format!("{CHECKS}fn main() {{}}\n"));
     // Empty attributes suffice, since a build script reads the source, and compile fast.
     write(
-        "stand-in/Cargo.toml",
+        "fake/Cargo.toml",
         "[package]\nname = 'forge-remote'\nversion = '0.0.0'\nedition = '2024'\n[lib]\nproc-macro = true\n",
     );
     let attribute = |name: &str| {
@@ -263,7 +263,7 @@ fn a_build_warns_about_a_stale_manifest_until_it_is_updated() {
     };
     let attributes = attribute("endpoint") + &attribute("scheduled_trigger");
     write(
-        "stand-in/src/lib.rs",
+        "fake/src/lib.rs",
         &format!("use proc_macro::TokenStream;\n{attributes}"),
     );
     fs::copy(root().join("Cargo.lock"), package.join("Cargo.lock")).unwrap();

@@ -28,7 +28,7 @@ async fn a_page_can_call_from_the_browser() {
     let router = harness.app().router();
     tokio::spawn(async move { forge_remote::axum::serve(listener, router).await });
     let client = reqwest::Client::new();
-    let asks = |path: &str| {
+    let preflight_request = |path: &str| {
         client
             .request(reqwest::Method::OPTIONS, format!("{origin}{path}"))
             .header("Origin", "https://example.atlassian.net")
@@ -39,7 +39,7 @@ async fn a_page_can_call_from_the_browser() {
             )
             .send()
     };
-    let preflight = asks("/browser").await.unwrap();
+    let preflight = preflight_request("/browser").await.unwrap();
     assert_eq!(preflight.status(), 204);
     let header = |name: &str| preflight.headers()[name].to_str().unwrap().to_owned();
     assert_eq!(header("access-control-allow-origin"), "*");
@@ -49,7 +49,7 @@ async fn a_page_can_call_from_the_browser() {
         "authorization,x-mine",
         "a script may not set Forge's headers"
     );
-    assert_eq!(asks("/tick").await.unwrap().status(), 405);
+    assert_eq!(preflight_request("/tick").await.unwrap().status(), 405);
 
     let none = forge_remote::registry::Auth::NONE;
     let call = harness.call("browser").tokens(none).send().await;

@@ -294,7 +294,7 @@ async fn a_smuggled_request_does_not_run() {
             let outcome = match statuses(&responses).as_slice() {
                 [400 | 401 | 404 | 411 | 501] | [] => app.unharmed(before).await,
                 others => Err(format!(
-                    "answered {others:?}; the handler ran {} times",
+                    "statuses {others:?}; the handler ran {} times",
                     app.seen.count() - before
                 )),
             };
@@ -351,7 +351,7 @@ async fn a_request_smuggled_behind_a_valid_call_does_not_run() {
                 }
                 let outcome = match (statuses(&responses).as_slice(), app.seen.count() - before) {
                     ([200], 1) | ([400], 0) => app.unharmed(app.seen.count()).await,
-                    (others, ran) => Err(format!("answered {others:?}; handlers ran {ran} times")),
+                    (others, ran) => Err(format!("statuses {others:?}; handlers ran {ran} times")),
                 };
                 let form = if half_closed { "half-closed" } else { "open" };
                 report.case(
@@ -376,7 +376,7 @@ async fn bytes_after_broken_chunks_are_not_a_request() {
     let huge_extension = format!("2;{}\r\n{{}}\r\n0\r\n\r\n", "x".repeat(200_000));
     for (name, body) in [
         ("no size", "\r\n{}\r\n0\r\n\r\n"),
-        ("a size that is none", "g\r\n{}\r\n0\r\n\r\n"),
+        ("a size that is not a number", "g\r\n{}\r\n0\r\n\r\n"),
         ("a negative size", "-2\r\n{}\r\n0\r\n\r\n"),
         ("a size with a plus sign", "+2\r\n{}\r\n0\r\n\r\n"),
         ("a size in 0x form", "0x2\r\n{}\r\n0\r\n\r\n"),
@@ -404,7 +404,7 @@ async fn bytes_after_broken_chunks_are_not_a_request() {
         let bytes = [&head.bytes()[..], body.as_bytes(), inner.as_bytes()].concat();
         let responses = all_responses(&app, &bytes).await;
         let outcome = if statuses(&responses).contains(&200) || responses.len() > 1 {
-            Err(format!("answered {:?}", statuses(&responses)))
+            Err(format!("statuses {:?}", statuses(&responses)))
         } else {
             app.unharmed(before).await
         };
@@ -511,7 +511,7 @@ async fn broken_heads_are_rejected() {
         let outcome = if ok {
             app.unharmed(before).await
         } else {
-            Err(format!("answered {:?}", statuses(&responses)))
+            Err(format!("statuses {:?}", statuses(&responses)))
         };
         report.case(name, outcome);
     }
@@ -523,19 +523,19 @@ async fn floods_of_headers_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("floods");
     let token = app.fit().token();
-    let refusals = [400, 413, 414, 431];
+    let rejections = [400, 413, 414, 431];
     for count in [150, 1000, 10_000, 100_000] {
         let call = (0..count).fold(app.tick(&token), |call, at| {
             call.header(format!("x-{at}"), "v")
         });
         report.case(
             format!("{count} headers"),
-            app.rejects_bytes(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &rejections).await,
         );
         let call = (0..count).fold(app.tick(&token), |call, _| call.header("x", ""));
         report.case(
             format!("{count} headers of one name"),
-            app.rejects_bytes(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &rejections).await,
         );
     }
     for kilobytes in [200, 1000, 10_000] {
@@ -543,22 +543,22 @@ async fn floods_of_headers_are_rejected() {
         let call = app.tick(&token).header("x", &long);
         report.case(
             format!("a value of {kilobytes} KiB"),
-            app.rejects_bytes(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &rejections).await,
         );
         let call = app.tick(&token).header(&long, "x");
         report.case(
             format!("a name of {kilobytes} KiB"),
-            app.rejects_bytes(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &rejections).await,
         );
         let call = Call::post(&format!("/tick?{long}")).bearer(&token);
         report.case(
             format!("a query of {kilobytes} KiB"),
-            app.rejects_bytes(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &rejections).await,
         );
         let call = Call::new(&"P".repeat(kilobytes * 1024), "/tick").bearer(&token);
         report.case(
             format!("a method of {kilobytes} KiB"),
-            app.rejects_bytes(&call.bytes(), &refusals).await,
+            app.rejects_bytes(&call.bytes(), &rejections).await,
         );
     }
     report.finish();

@@ -347,7 +347,7 @@ async fn invalid_bodies_have_their_statuses() {
         let is_json = response.header("content-type") == Some("application/json")
             && response.json()["error"]["code"].is_string();
         report.holds(
-            format!("{name}: answered in JSON"),
+            format!("{name}: the response is JSON"),
             is_json,
             response.text(),
         );
@@ -504,7 +504,7 @@ async fn an_endless_body_is_cut_off() {
         sent += chunk.len();
         tokio::task::yield_now().await;
     }
-    let response = connection.response().await.unwrap().expect("an answer");
+    let response = connection.response().await.unwrap().expect("a response");
     assert_eq!(response.status, 413, "{}", response.text());
     assert!(sent < 32 * MEBIBYTE, "{sent} bytes were taken");
     app.unharmed(0).await.unwrap();

@@ -92,7 +92,7 @@ async fn calls_in_flight_are_bounded() {
     let (harness, gate) = harness(|app| app.max_in_flight(2));
     let calls = [(); 2].map(|()| tokio::spawn(harness.call("held").send()));
     // The third call is accepted only if the others are not.
-    let refused = async {
+    let rejected = async {
         loop {
             let call = harness.call("held").send();
             if let Ok(response) = tokio::time::timeout(Duration::from_millis(20), call).await {
@@ -100,11 +100,11 @@ async fn calls_in_flight_are_bounded() {
             }
         }
     };
-    let refused = tokio::time::timeout(SOON, refused).await;
-    let refused = refused.expect("no call is refused");
-    assert_eq!(refused.status(), 503);
-    assert_eq!(refused.headers()["retry-after"], "5");
-    assert_eq!(refused.json()["error"]["code"], "overloaded");
+    let rejected = tokio::time::timeout(SOON, rejected).await;
+    let rejected = rejected.expect("no call is rejected");
+    assert_eq!(rejected.status(), 503);
+    assert_eq!(rejected.headers()["retry-after"], "5");
+    assert_eq!(rejected.json()["error"]["code"], "overloaded");
     gate.0.add_permits(10);
     for call in calls {
         let _ = call.await;

@@ -211,8 +211,8 @@ async fn nothing_runs_after_the_server_is_dropped() {
 async fn a_draining_app_serves_and_is_not_ready() {
     let (mut served, gate) = served(|app| app.drain(Duration::from_secs(2))).await;
     gate.1.add_permits(10);
-    let mut kept = served.begin("held").await;
-    assert_eq!(kept.response().await.unwrap().unwrap().status, 200);
+    let mut connection = served.begin("held").await;
+    assert_eq!(connection.response().await.unwrap().unwrap().status, 200);
     let status = async |path: &str| {
         let response = exchange(served.address, &get(path)).await.unwrap();
         response.unwrap().status
@@ -231,8 +231,8 @@ async fn a_draining_app_serves_and_is_not_ready() {
     assert_eq!(status("/healthz").await, 200);
     let mut new = served.begin("held").await;
     assert_eq!(new.response().await.unwrap().unwrap().status, 200);
-    assert!(kept.send(&served.call("held").await).await);
-    assert_eq!(kept.response().await.unwrap().unwrap().status, 200);
+    assert!(connection.send(&served.call("held").await).await);
+    assert_eq!(connection.response().await.unwrap().unwrap().status, 200);
     assert!(served.is_serving());
     served.ended().await;
 }

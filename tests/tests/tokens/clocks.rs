@@ -24,23 +24,33 @@ fn ahead() -> TestClock {
 
 #[tokio::test]
 async fn an_instance_whose_clock_is_a_day_ahead_purges_nothing() {
-    for place in test_stores().await {
-        let one = TokenApp::new(renewing_app(), Tokens::new(place.connect()).keys(KEYS[0])).await;
+    for test_store in test_stores().await {
+        let one = TokenApp::new(
+            renewing_app(),
+            Tokens::new(test_store.connect()).keys(KEYS[0]),
+        )
+        .await;
         one.deliver(ONE, &one.token(3 * HOUR, "")).await;
         one.tokens.flush().await.unwrap();
         one.tokens.remove(&ari(OTHER)).await.unwrap();
 
-        let tokens = Tokens::new(place.connect()).keys(KEYS[0]);
+        let tokens = Tokens::new(test_store.connect()).keys(KEYS[0]);
         let wrong = TokenApp::at(ahead(), renewing_app(), tokens).await;
         // At each hour, and after each pause of a postponed purge.
         for _ in 0..70 {
             wrong.minutes(1).await;
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        assert_eq!(wrong.tokens.stats().purged, 0, "{place:?}");
-        let store = place.open().await;
-        assert!(store.get(&ari(ONE)).await.unwrap().is_some(), "{place:?}");
-        assert!(store.get(&ari(OTHER)).await.unwrap().is_some(), "{place:?}");
+        assert_eq!(wrong.tokens.stats().purged, 0, "{test_store:?}");
+        let store = test_store.open().await;
+        assert!(
+            store.get(&ari(ONE)).await.unwrap().is_some(),
+            "{test_store:?}"
+        );
+        assert!(
+            store.get(&ari(OTHER)).await.unwrap().is_some(),
+            "{test_store:?}"
+        );
     }
 }
 
@@ -54,14 +64,14 @@ async fn nothing_is_purged_while_invocation_tokens_are_refused_for_their_dates()
     app.tokens.flush().await.unwrap();
     app.minutes(10).await;
     // The clock is set ahead, so that Forge's tokens seem to have expired.
-    let refused = async || {
+    let send_rejected_call = async || {
         let call = app
             .harness
             .call("renew")
             .fit(|fit| fit.set("/exp", json!(1_700_000_000)));
         assert_eq!(call.send().await.status(), 401);
     };
-    refused().await;
+    send_rejected_call().await;
     for _ in 0..30 {
         app.clock.advance(HOUR);
         yield_to_tasks().await;
@@ -72,7 +82,7 @@ async fn nothing_is_purged_while_invocation_tokens_are_refused_for_their_dates()
     app.deliver(OTHER, &app.token(3 * HOUR, "")).await;
     app.clock.advance(HOUR);
     assert!(eventually(|| app.tokens.stats().purged == 1).await);
-    refused().await;
+    send_rejected_call().await;
 }
 
 /// Pending and stored tokens survive a clock that is set ahead and back in a running process.
@@ -110,20 +120,27 @@ async fn a_clock_that_jumps_loses_nothing() {
 #[tokio::test]
 async fn a_removal_by_an_instance_with_a_wrong_clock_holds() {
     let test_stores = test_stores().await.into_iter();
-    let servers = test_stores.filter(|place| ["PostgreSQL", "Redis"].contains(&place.name));
-    for place in servers {
-        let one = TokenApp::new(renewing_app(), Tokens::new(place.connect()).keys(KEYS[0])).await;
+    let servers =
+        test_stores.filter(|test_store| ["PostgreSQL", "Redis"].contains(&test_store.name));
+    for test_store in servers {
+        let one = TokenApp::new(
+            renewing_app(),
+            Tokens::new(test_store.connect()).keys(KEYS[0]),
+        )
+        .await;
         one.deliver(ONE, &one.token(3 * HOUR, "")).await;
         one.tokens.flush().await.unwrap();
         let behind = BehindClock(TestClock::new());
-        let wrong = Tokens::new(place.connect()).keys(KEYS[0]).clock(behind);
+        let wrong = Tokens::new(test_store.connect())
+            .keys(KEYS[0])
+            .clock(behind);
         wrong.open().await.unwrap();
         wrong.remove(&ari(ONE)).await.unwrap();
         one.clock.advance(MINUTE);
-        assert!(one.system(ONE).await.is_err(), "{place:?}");
+        assert!(one.system(ONE).await.is_err(), "{test_store:?}");
         assert!(
-            place.tokens().await.system(&ari(ONE)).await.is_err(),
-            "{place:?}"
+            test_store.tokens().await.system(&ari(ONE)).await.is_err(),
+            "{test_store:?}"
         );
     }
 }

@@ -36,8 +36,8 @@ async fn start_on(store: &FlakyStore) -> TokenApp {
 
 #[tokio::test]
 async fn the_token_with_the_later_expiry_wins_and_a_call_without_one_erases_nothing() {
-    for place in test_stores().await {
-        let app = start_with(Tokens::new(place.connect()).keys(KEYS[0])).await;
+    for test_store in test_stores().await {
+        let app = start_with(Tokens::new(test_store.connect()).keys(KEYS[0])).await;
         assert!(matches!(
             app.system(ONE).await,
             Err(TokenError::NeverSeen { .. })
@@ -46,28 +46,28 @@ async fn the_token_with_the_later_expiry_wins_and_a_call_without_one_erases_noth
         for token in [&early, &late, &early] {
             app.deliver(ONE, token).await;
         }
-        assert_eq!(app.system(ONE).await.unwrap(), late, "{place:?}");
+        assert_eq!(app.system(ONE).await.unwrap(), late, "{test_store:?}");
         let bare = app.harness.call("renew").fit(|fit| fit.installation(ONE));
         assert_eq!(bare.tokens(Auth::NONE).send().await.status(), 200);
-        assert_eq!(app.system(ONE).await.unwrap(), late, "{place:?}");
+        assert_eq!(app.system(ONE).await.unwrap(), late, "{test_store:?}");
         app.deliver(OTHER, &early).await;
         app.tokens.flush().await.unwrap();
 
         // As another instance sees it.
-        let other = place.tokens().await;
+        let other = test_store.tokens().await;
         let seen = other.system(&ari(ONE)).await.unwrap();
-        assert_eq!(seen.expose_secret(), late, "{place:?}");
+        assert_eq!(seen.expose_secret(), late, "{test_store:?}");
         let ids: Vec<_> = other.installations().await.unwrap();
         let ids: Vec<_> = ids.iter().map(|one| one.installation_id()).collect();
-        assert_eq!(ids, [ari(ONE), ari(OTHER)], "{place:?}");
+        assert_eq!(ids, [ari(ONE), ari(OTHER)], "{test_store:?}");
 
         app.tokens.remove(&ari(ONE)).await.unwrap();
-        assert!(app.system(ONE).await.is_err(), "{place:?}");
+        assert!(app.system(ONE).await.is_err(), "{test_store:?}");
         assert!(
-            place.tokens().await.system(&ari(ONE)).await.is_err(),
-            "{place:?}"
+            test_store.tokens().await.system(&ari(ONE)).await.is_err(),
+            "{test_store:?}"
         );
-        assert_eq!(app.system(OTHER).await.unwrap(), early, "{place:?}");
+        assert_eq!(app.system(OTHER).await.unwrap(), early, "{test_store:?}");
     }
 }
 

@@ -396,7 +396,7 @@ async fn four_instances_end_with_the_newest_tokens_of_a_thousand_installations()
     const INSTANCES: usize = 4;
     // The memory store would prove nothing more, and these are many requests.
     let test_stores = test_stores().await.into_iter();
-    for place in test_stores.filter(|place| place.name != "memory") {
+    for test_store in test_stores.filter(|test_store| test_store.name != "memory") {
         let token = |at: usize, instance: usize| {
             // Each instance has the newest token of some installations.
             let order = (instance + at) % INSTANCES;
@@ -407,7 +407,7 @@ async fn four_instances_end_with_the_newest_tokens_of_a_thousand_installations()
         };
         let mut delivering = Vec::new();
         for instance in 0..INSTANCES {
-            let app = StoreApp::new(place.connect()).await;
+            let app = StoreApp::new(test_store.connect()).await;
             delivering.push(tokio::spawn(async move {
                 // A permutation: these steps are coprime to 1,000.
                 let step = [7, 389, 611, 993][instance];
@@ -423,18 +423,18 @@ async fn four_instances_end_with_the_newest_tokens_of_a_thousand_installations()
         for instance in delivering {
             instance.await.unwrap();
         }
-        let tokens = place.tokens().await;
+        let tokens = test_store.tokens().await;
         assert_eq!(
             tokens.installations().await.unwrap().len(),
             COUNT,
-            "{place:?}"
+            "{test_store:?}"
         );
         for at in 0..COUNT {
             let app = tokens.system(&installation(at)).await.unwrap();
             let mark = b64(format!("{at} {}", INSTANCES - 1));
             assert!(
                 app.expose_secret().ends_with(&format!(".{mark}")),
-                "{place:?}: {at}"
+                "{test_store:?}: {at}"
             );
         }
     }

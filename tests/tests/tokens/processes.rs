@@ -147,8 +147,8 @@ async fn written(file: &Path, ends: SystemTime) -> SqliteTokens {
     let store = SqliteTokens::new(file);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
-        let kept = store.get(INSTALLATION_ID).await.unwrap();
-        if kept.is_some_and(|kept| kept.expires_at == ends) {
+        let stored = store.get(INSTALLATION_ID).await.unwrap();
+        if stored.is_some_and(|stored| stored.expires_at == ends) {
             return store;
         }
         assert!(tokio::time::Instant::now() < deadline, "it isn't written");
@@ -438,8 +438,8 @@ async fn a_full_disk_costs_no_request_and_no_token() {
     };
     assert!(line.contains("disk"), "{line}");
     // The file still contains a valid token.
-    let kept = SqliteTokens::new(&file);
-    assert!(kept.get(INSTALLATION_ID).await.unwrap().is_some());
+    let stored = SqliteTokens::new(&file);
+    assert!(stored.get(INSTALLATION_ID).await.unwrap().is_some());
 
     let unlimited = Command::new("prlimit")
         .args(["--fsize=unlimited", "--pid"])

@@ -34,7 +34,7 @@ async fn an_error_of_redis_names_the_fix() {
     store.open().await.unwrap();
     assert!(logged.has("evict") && logged.has("volatile-lru"));
 
-    let refused = async |parts: &[&str]| {
+    let expect_error = async |parts: &[&str]| {
         let put = store.put(vec![sealed(1, in_seconds(100))]).await;
         // The same at launch.
         for error in [put.unwrap_err(), store.open().await.unwrap_err()] {
@@ -46,13 +46,13 @@ async fn an_error_of_redis_names_the_fix() {
     };
     set("maxmemory-policy", "noeviction");
     set("maxmemory", "1");
-    refused(&["OOM", "has reached its `maxmemory`"]).await;
+    expect_error(&["OOM", "has reached its `maxmemory`"]).await;
     set("maxmemory", "0");
     redis_command(&url, &["REPLICAOF", "127.0.0.1", "1"]);
-    refused(&["READONLY", "lead to the primary"]).await;
+    expect_error(&["READONLY", "lead to the primary"]).await;
     redis_command(&url, &["REPLICAOF", "NO", "ONE"]);
     redis_command(&url, &["ACL", "SETUSER", "default", "-script"]);
-    refused(&["NOPERM", "'script", "ACL SETUSER"]).await;
+    expect_error(&["NOPERM", "'script", "ACL SETUSER"]).await;
     redis_command(&url, &["ACL", "SETUSER", "default", "+@all"]);
     store.put(vec![sealed(1, in_seconds(100))]).await.unwrap();
 
@@ -307,8 +307,8 @@ async fn a_redis_write_that_arrives_too_late_changes_nothing() {
     network.holds.send_replace(false);
     assert!(eventually(|| network.delivered.load(Ordering::SeqCst) > 0).await);
     tokio::time::sleep(Duration::from_millis(200)).await;
-    let kept = quick.get(&installation(1)).await.unwrap();
-    assert!(kept == Some(removal));
+    let stored = quick.get(&installation(1)).await.unwrap();
+    assert!(stored == Some(removal));
     // The same command in time.
     slow.put(vec![token.clone()]).await.unwrap();
     assert!(quick.get(&installation(1)).await.unwrap() == Some(token));

@@ -10,7 +10,7 @@ use forge_remote_tests::token_app::{HOUR, ONE, TokenApp, ari, open_tokens, start
 use serde_json::{Value, json};
 
 /// Starts a server that rejects tokens with this mark.
-async fn refusing(mark: &'static str) -> Server {
+async fn server_rejecting(mark: &'static str) -> Server {
     Server::start(move |_, request| {
         if request.header("authorization").ends_with(&b64_of(mark)) {
             respond(401, json!({ "message": "Unauthorized" }))
@@ -47,7 +47,7 @@ async fn deliver(app: &TokenApp, token: &str) {
 
 #[tokio::test]
 async fn the_next_token_replaces_a_rejected_one() {
-    let (store, server) = (FlakyStore::default(), refusing("revoked").await);
+    let (store, server) = (FlakyStore::default(), server_rejecting("revoked").await);
     let app = start_on(&store).await;
     let (revoked, good) = (app.token(4 * HOUR, "revoked"), app.token(2 * HOUR, "good"));
     deliver(&app, &revoked).await;
@@ -70,7 +70,7 @@ async fn the_next_token_replaces_a_rejected_one() {
 /// A token rejected at one instance is replaced at another.
 #[tokio::test]
 async fn other_instances_see_the_replacement() {
-    let (store, server) = (FlakyStore::default(), refusing("revoked").await);
+    let (store, server) = (FlakyStore::default(), server_rejecting("revoked").await);
     let (one, two) = (start_on(&store).await, start_on(&store).await);
     let (revoked, good) = (one.token(4 * HOUR, "revoked"), one.token(2 * HOUR, "good"));
     deliver(&one, &revoked).await;

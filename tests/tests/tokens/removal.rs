@@ -88,8 +88,8 @@ async fn a_failed_removal_is_retried() {
 /// Forge may call during an uninstallation, and an uninstallation may fail.
 #[tokio::test]
 async fn calls_soon_after_a_removal_are_ignored_and_later_ones_are_not() {
-    for place in test_stores().await {
-        let tokens = Tokens::new(place.connect()).keys(KEYS[0]);
+    for test_store in test_stores().await {
+        let tokens = Tokens::new(test_store.connect()).keys(KEYS[0]);
         let app = TokenApp::new(renewing_app(), tokens).await;
         let token = app.token(3 * HOUR, "");
         app.deliver(ONE, &token).await;
@@ -100,7 +100,7 @@ async fn calls_soon_after_a_removal_are_ignored_and_later_ones_are_not() {
             app.deliver(ONE, token).await;
             app.clock.advance(Duration::from_secs(50));
         }
-        assert!(is_gone(&app.tokens).await, "{place:?}");
+        assert!(is_gone(&app.tokens).await, "{test_store:?}");
         assert_eq!(app.tokens.stats().refused, 2);
 
         app.clock.advance(MINUTE);
@@ -108,10 +108,10 @@ async fn calls_soon_after_a_removal_are_ignored_and_later_ones_are_not() {
         assert_eq!(app.system(ONE).await.unwrap(), token);
         app.tokens.flush().await.unwrap();
         app.clock.advance(5 * MINUTE);
-        assert_eq!(app.system(ONE).await.unwrap(), token, "{place:?}");
-        let other = place.tokens().await;
+        assert_eq!(app.system(ONE).await.unwrap(), token, "{test_store:?}");
+        let other = test_store.tokens().await;
         let seen = other.system(&ari(ONE)).await.unwrap();
-        assert_eq!(seen.expose_secret(), token, "{place:?}");
+        assert_eq!(seen.expose_secret(), token, "{test_store:?}");
     }
 }
 

@@ -128,10 +128,10 @@ async fn products_are_distinguished_and_a_reinstallation_replaces() {
     assert_eq!(found(&app, wiki).await.unwrap(), confluence);
 
     // Reinstalled without an uninstallation: the old token expires, and the new one is meant.
-    let anew = "0a3a7799-0000-4000-a000-000000000003";
+    let reinstalled = "0a3a7799-0000-4000-a000-000000000003";
     app.clock.advance(HOUR);
     let again = app.token(3 * HOUR, "again");
-    deliver(&app, anew, "PRODUCTION", ("jira", SITE), &again).await;
+    deliver(&app, reinstalled, "PRODUCTION", ("jira", SITE), &again).await;
     assert_eq!(found(&app, site().product("jira")).await.unwrap(), again);
     assert_eq!(
         ambiguous(found(&app, Site::new(SITE).product("jira")).await).len(),

@@ -40,21 +40,21 @@ async fn all(store: &dyn TokenStore, limit: u32, ends_before: Option<SystemTime>
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_store_fulfils_the_traits_contract() {
-    for place in test_stores().await {
-        let checked = token_store_conformance(place.connect().into()).await;
-        checked.unwrap_or_else(|error| panic!("{place:?}: {error:?}"));
+    for test_store in test_stores().await {
+        let checked = token_store_conformance(test_store.connect().into()).await;
+        checked.unwrap_or_else(|error| panic!("{test_store:?}: {error:?}"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn instances_may_open_at_once() {
-    for place in test_stores().await {
-        let place: Arc<TestStore> = Arc::new(place);
+    for test_store in test_stores().await {
+        let test_store: Arc<TestStore> = Arc::new(test_store);
         let opening: Vec<_> = (0..12)
             .map(|at| {
-                let place = Arc::clone(&place);
+                let test_store = Arc::clone(&test_store);
                 tokio::spawn(async move {
-                    let store = place.open().await;
+                    let store = test_store.open().await;
                     store.put(vec![sealed(at, in_seconds(100))]).await.unwrap();
                 })
             })
@@ -62,32 +62,32 @@ async fn instances_may_open_at_once() {
         for opened in opening {
             opened.await.unwrap();
         }
-        let store = place.open().await;
-        assert_eq!(all(&*store, 100, None).await.len(), 12, "{place:?}");
+        let store = test_store.open().await;
+        assert_eq!(all(&*store, 100, None).await.len(), 12, "{test_store:?}");
     }
 }
 
 /// Two instances with different keys can't both start on an empty store.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn instances_with_different_keys_do_not_start_on_one_store() {
-    let open = async |place: &TestStore, keys: String| {
-        let opened = Tokens::new(place.connect()).keys(keys).open().await;
+    let open = async |test_store: &TestStore, keys: String| {
+        let opened = Tokens::new(test_store.connect()).keys(keys).open().await;
         match opened {
             Ok(()) => true,
             Err(OpenError::OtherKey { .. }) => false,
-            Err(error) => panic!("{place:?}: {error:?}"),
+            Err(error) => panic!("{test_store:?}: {error:?}"),
         }
     };
     let [one, other] = KEYS.map(str::to_owned);
     let rotating = [format!("{one},{other}"), format!("{other},{one}")];
-    for place in test_stores().await {
-        let place = Arc::new(place);
+    for test_store in test_stores().await {
+        let test_store = Arc::new(test_store);
         // Concurrently: only the instances with the first one's key start.
         let opening: Vec<_> = (0..12)
             .map(|at| {
-                let (place, keys) = (Arc::clone(&place), KEYS[at % 2].to_owned());
+                let (test_store, keys) = (Arc::clone(&test_store), KEYS[at % 2].to_owned());
                 tokio::spawn(async move {
-                    let tokens = Tokens::new(place.connect()).keys(keys);
+                    let tokens = Tokens::new(test_store.connect()).keys(keys);
                     (at % 2, tokens.open().await.is_ok())
                 })
             })
@@ -99,7 +99,7 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
         }
         assert!(
             started == [6, 0] || started == [0, 6],
-            "{place:?}: {started:?}"
+            "{test_store:?}: {started:?}"
         );
         let (old, new) = if started[0] > 0 {
             (&one, &other)
@@ -113,16 +113,16 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
         };
 
         // The key settings `old`, then `old,new`, then `new,old`, then `new`.
-        assert!(!open(&place, new.clone()).await, "{place:?}");
-        assert!(open(&place, before.clone()).await, "{place:?}");
-        assert!(open(&place, old.clone()).await, "{place:?}");
-        assert!(!open(&place, new.clone()).await, "{place:?}");
-        assert!(open(&place, after.clone()).await, "{place:?}");
-        assert!(!open(&place, old.clone()).await, "{place:?}");
-        assert!(open(&place, new.clone()).await, "{place:?}");
+        assert!(!open(&test_store, new.clone()).await, "{test_store:?}");
+        assert!(open(&test_store, before.clone()).await, "{test_store:?}");
+        assert!(open(&test_store, old.clone()).await, "{test_store:?}");
+        assert!(!open(&test_store, new.clone()).await, "{test_store:?}");
+        assert!(open(&test_store, after.clone()).await, "{test_store:?}");
+        assert!(!open(&test_store, old.clone()).await, "{test_store:?}");
+        assert!(open(&test_store, new.clone()).await, "{test_store:?}");
 
         // A corrupt record matches no key.
-        let store = place.open().await;
+        let store = test_store.open().await;
         let record = store
             .compare_and_swap_key_check(None, Vec::new())
             .await
@@ -131,8 +131,8 @@ async fn instances_with_different_keys_do_not_start_on_one_store() {
             .compare_and_swap_key_check(Some(record), b"?".to_vec())
             .await
             .unwrap();
-        assert!(open(&place, new.clone()).await, "{place:?}");
-        assert!(!open(&place, old.clone()).await, "{place:?}");
+        assert!(open(&test_store, new.clone()).await, "{test_store:?}");
+        assert!(!open(&test_store, old.clone()).await, "{test_store:?}");
     }
 }
 
@@ -362,12 +362,12 @@ async fn a_thousand_installations_end_with_the_newest_token() {
     const INSTALLATIONS: usize = 1000;
     const WRITERS: usize = 4;
     const EACH: usize = 4;
-    for place in test_stores().await {
+    for test_store in test_stores().await {
         let base = in_seconds(1000);
         let end = move |version: usize| base + Duration::from_secs(version as u64);
         let mut writers = Vec::new();
         for writer in 0..WRITERS {
-            let store = place.open().await;
+            let store = test_store.open().await;
             writers.push(tokio::spawn(async move {
                 let order = shuffled(INSTALLATIONS * EACH, writer as u64 + 1);
                 for (turn, batch) in order.chunks(97).enumerate() {
@@ -388,26 +388,26 @@ async fn a_thousand_installations_end_with_the_newest_token() {
         for writer in writers {
             writer.await.unwrap();
         }
-        let store = place.open().await;
+        let store = test_store.open().await;
         let newest = end(WRITERS * EACH - 1);
-        let mut kept = BTreeMap::new();
+        let mut stored = BTreeMap::new();
         let mut page = PageRequest::first(300);
         loop {
             let listed = store.list(page.clone()).await.unwrap();
             for token in listed.tokens {
-                kept.insert(token.installation_id.clone(), token);
+                stored.insert(token.installation_id.clone(), token);
             }
             match listed.next {
                 Some(next) => page.after = Some(next),
                 None => break,
             }
         }
-        assert_eq!(kept.len(), INSTALLATIONS, "{place:?}");
+        assert_eq!(stored.len(), INSTALLATIONS, "{test_store:?}");
         for at in 0..INSTALLATIONS {
             let expected = sealed(at, newest);
             assert!(
-                kept[&expected.installation_id] == expected,
-                "{place:?}: {at}"
+                stored[&expected.installation_id] == expected,
+                "{test_store:?}: {at}"
             );
         }
     }

@@ -73,21 +73,21 @@ struct Module {
 
 impl Verifier {
     fn verify(&self, headers: &HeaderMap) -> Result<Claims, StatusCode> {
-        let refused = StatusCode::UNAUTHORIZED;
+        let rejected = StatusCode::UNAUTHORIZED;
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let value = values
             .next()
-            .ok_or(refused)?
+            .ok_or(rejected)?
             .to_str()
-            .map_err(|_| refused)?;
+            .map_err(|_| rejected)?;
         if values.next().is_some() {
-            return Err(refused);
+            return Err(rejected);
         }
-        let (scheme, token) = value.split_once(' ').ok_or(refused)?;
+        let (scheme, token) = value.split_once(' ').ok_or(rejected)?;
         if !scheme.eq_ignore_ascii_case("bearer") || token.len() > 64 * 1024 {
-            return Err(refused);
+            return Err(rejected);
         }
-        let header = decode_header(token).map_err(|_| refused)?;
+        let header = decode_header(token).map_err(|_| rejected)?;
         let typ = header
             .typ
             .as_deref()
@@ -104,14 +104,14 @@ impl Verifier {
                 .iter()
                 .any(|name| !matches!(header.extras.get::<serde_json::Value>(name), Ok(None)))
         {
-            return Err(refused);
+            return Err(rejected);
         }
         let key = self
             .keys
-            .get(header.kid.as_deref().ok_or(refused)?)
-            .ok_or(refused)?;
+            .get(header.kid.as_deref().ok_or(rejected)?)
+            .ok_or(rejected)?;
         let claims = decode::<Claims>(token, key, &self.validation)
-            .map_err(|_| refused)?
+            .map_err(|_| rejected)?
             .claims;
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
@@ -133,7 +133,7 @@ impl Verifier {
             || !bound
             || !installed
         {
-            return Err(refused);
+            return Err(rejected);
         }
         Ok(claims)
     }
