@@ -68,7 +68,7 @@ pub async fn ui(
 
 /// The body of `echo`.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Question {
+pub struct EchoRequest {
     /// Any text.
     pub text: String,
 }
@@ -78,10 +78,10 @@ pub struct Question {
 pub async fn echo(
     call: Invocation,
     State(seen): State<Seen>,
-    Json(question): Json<Question>,
+    Json(request): Json<EchoRequest>,
 ) -> Result<Json<Value>> {
     seen.add(&call, "echo");
-    Ok(Json(json!({ "length": question.text.len() })))
+    Ok(Json(json!({ "length": request.text.len() })))
 }
 
 /// A page's call with a body of any shape.

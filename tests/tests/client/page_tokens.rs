@@ -50,7 +50,7 @@ async fn hook(call: Invocation, token: SystemToken) -> forge_remote::kinds::WebT
 }
 
 #[endpoint(auth = system)]
-async fn ask(call: Invocation, token: SystemToken) -> Json<String> {
+async fn query_graphql(call: Invocation, token: SystemToken) -> Json<String> {
     let result = call
         .graphql()
         .as_app(&token)
@@ -96,7 +96,7 @@ fn app() -> App {
         .handler(handler!(save))
         .handler(handler!(save_if))
         .handler(handler!(hook))
-        .handler(handler!(ask))
+        .handler(handler!(query_graphql))
         .handler(handler!(license))
         .handler(handler!(as_user))
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
@@ -133,7 +133,7 @@ async fn another_installations_token_is_not_used_by_apis_that_it_alone_identifie
         ("save", "POST /forge/storage/"),
         ("save-if", "POST /forge/storage/"),
         ("hook", "POST /forge/storage/"),
-        ("ask", "POST /graphql"),
+        ("query-graphql", "POST /graphql"),
         ("license", "GET /forge/app/v1/license"),
     ] {
         let response = attack(&harness, key).send().await;
@@ -156,7 +156,13 @@ async fn the_installations_own_token_is_verified_once() {
         call.header("x-forge-oauth-system", &token).send()
     };
     let (one, two, three) = tokio::join!(call("save"), call("save"), call("save"));
-    for response in [one, two, three, call("ask").await, call("license").await] {
+    for response in [
+        one,
+        two,
+        three,
+        call("query-graphql").await,
+        call("license").await,
+    ] {
         assert_eq!((response.status(), response.json()), (200, json!("")));
     }
     assert_eq!(harness.platform().apis().stored("kvs", "k"), ["secret"]);

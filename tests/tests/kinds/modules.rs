@@ -12,8 +12,8 @@ use forge_remote::registry::{Registration, Registry};
 use serde_json::json;
 
 /// Notifies the team.
-#[workflow_post_function(name = "Tell")]
-async fn tell() {}
+#[workflow_post_function(name = "Notify")]
+async fn notify() {}
 
 /// Passes.
 #[merge_check(name = "Pass", triggers = ["on-merge"])]
@@ -56,7 +56,7 @@ fn scopes(sections: &DesiredManifest, granted: &[&str]) -> Vec<String> {
 #[test]
 fn the_granular_scopes_satisfy_a_post_function() {
     const CURRENT: [&str; 2] = ["manage:jira-configuration", "read:jira-work"];
-    let mut wanted = sections([handler!(tell), handler!(pass)]);
+    let mut wanted = sections([handler!(notify), handler!(pass)]);
     let merge = "read:pullrequest:bitbucket";
     let with_merge = |set: &[&str]| -> BTreeSet<String> {
         let all = set.iter().chain([&merge]);
@@ -85,7 +85,7 @@ fn the_granular_scopes_satisfy_a_post_function() {
     let of_comments = reasons.iter().find(|one| one.name == "read:comment:jira");
     let reason = &of_comments.unwrap().reasons[0];
     assert!(
-        reason.contains("`tell`") && reason.contains("jira:workflowPostFunction"),
+        reason.contains("`notify`") && reason.contains("jira:workflowPostFunction"),
         "{reason}"
     );
 }
@@ -129,14 +129,14 @@ fn an_input_has_its_title_and_allowed_name() {
 
 #[test]
 fn a_translated_name_is_preserved() {
-    let wanted = sections([handler!(tell), handler!(pass)]);
+    let wanted = sections([handler!(notify), handler!(pass)]);
     let text = wanted_text(&wanted);
-    assert!(text.contains("name: Tell\n"), "{text}");
+    assert!(text.contains("name: Notify\n"), "{text}");
     let translated = text
-        .replace("name: Tell\n", "name: {i18n: tell.name} # by hand\n")
+        .replace("name: Notify\n", "name: {i18n: notify.name} # by hand\n")
         .replace(
             "description: Notifies the team.",
-            "description:\n        i18n: tell.description",
+            "description:\n        i18n: notify.description",
         )
         .replace("description: Passes.", "description: Passes. # by hand");
     let file = ManifestFile::parse("manifest.yml", Some(translated.clone())).unwrap();
@@ -149,8 +149,8 @@ fn a_translated_name_is_preserved() {
     assert_eq!(compare(file.value(), &wanted).len(), 1);
 
     // Another text or object differs from the code's.
-    for other in ["name: Telling\n", "name: {value: tell}\n"] {
-        let text = text.replace("name: Tell\n", other);
+    for other in ["name: Notifying\n", "name: {value: notify}\n"] {
+        let text = text.replace("name: Notify\n", other);
         let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
         assert_eq!(compare(file.value(), &wanted).len(), 1, "{other}");
     }

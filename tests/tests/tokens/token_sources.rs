@@ -11,7 +11,7 @@ use forge_remote_tests::stores::{FlakyStore, KEYS};
 use forge_remote_tests::token_app::{HOUR, ONE, OTHER, TokenApp, renewing_app, tokens_in};
 
 #[scheduled_trigger(interval = "hour")]
-async fn asks_for_none() {}
+async fn without_token() {}
 
 #[endpoint(auth = system)]
 async fn page() {}
@@ -29,7 +29,7 @@ async fn agent(Json(call): Json<AgentRequest>) -> AgentResponse {
 
 fn all_sources_app() -> App {
     renewing_app()
-        .handler(handler!(asks_for_none))
+        .handler(handler!(without_token))
         .handler(handler!(page))
         .handler(handler!(hook))
         .handler(handler!(agent))
@@ -69,7 +69,7 @@ async fn only_the_platforms_own_calls_deliver_tokens() {
     let app = start_with(tokens_in(&FlakyStore::default())).await;
     let call = app
         .harness
-        .call("asks-for-none")
+        .call("without-token")
         .fit(|fit| fit.installation(ONE));
     let planted = app.token(3 * HOUR, "planted");
     assert_eq!(
