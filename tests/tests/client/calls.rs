@@ -103,7 +103,7 @@ async fn base_urls_come_from_the_calls_contexts() {
     assert_eq!(client.authorization().to_str().unwrap(), bearer);
     assert!(!received.is_in(&format!("{client:?} {:?}", client.get("/rest"))));
 
-    // The app's base URL is used when the contexts name none.
+    // Neither the contexts nor the app's base URL name Confluence.
     let atlassian = AtlassianClient::new();
     assert!(
         atlassian

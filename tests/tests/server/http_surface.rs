@@ -14,7 +14,7 @@ use serde_json::json;
 const MEBIBYTE: usize = 1024 * 1024;
 
 #[tokio::test]
-async fn other_methods_are_405() {
+async fn other_methods_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("wrong methods");
     let token = app.fit().token();
@@ -79,7 +79,7 @@ async fn other_methods_are_405() {
 }
 
 #[tokio::test]
-async fn other_paths_are_404() {
+async fn other_paths_are_rejected() {
     let app = TestApp::start().await;
     let mut report = Report::new("wrong paths");
     let token = app.fit().token();

@@ -85,7 +85,7 @@ async fn another_environments_token_never_replaces_an_expired_one() {
 }
 
 #[tokio::test]
-async fn another_environments_token_never_replaces_an_unopened_one() {
+async fn another_environments_token_never_replaces_one_that_cannot_be_opened() {
     let store = FlakyStore::default();
     let app = start_on(&store).await;
     deliver(
