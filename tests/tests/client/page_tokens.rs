@@ -140,7 +140,7 @@ async fn another_installations_token_is_not_used_by_apis_that_it_alone_identifie
         assert_eq!(response.status(), 200, "{key}");
         let text = response.text();
         assert!(text.contains("not proven"), "{key}: {text}");
-        assert!(text.contains("App::tokens"), "{key}: {text}");
+        assert!(text.contains("App::token_store"), "{key}: {text}");
         assert_eq!(lines(&harness, line), 0, "{key}");
     }
     assert!(harness.platform().apis().stored("kvs", "k").is_empty());

@@ -42,7 +42,7 @@ fn each_event_of_a_trigger_is_called_once_with_its_own_body() {
         line(&text, "avi:jira:invented:thing").starts_with("body"),
         "{text}"
     );
-    line(&text, "App::sample(\"follow-trigger\", json)");
+    line(&text, "App::sample_body(\"follow-trigger\", json)");
     for call in [
         "POST /data-residency/schedule",
         "GET /data-residency/status",

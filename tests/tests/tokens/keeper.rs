@@ -469,7 +469,7 @@ async fn unopened_tokens_are_an_error() {
     let tokens = tokens_in(&FlakyStore::default());
     let error = tokens.system(&ari(ONE)).await.err().unwrap();
     assert!(matches!(error, TokenError::NotOpen), "{error}");
-    assert!(error.to_string().contains("App::tokens"), "{error}");
+    assert!(error.to_string().contains("App::token_store"), "{error}");
     assert!(matches!(
         tokens.installations().await,
         Err(TokenError::NotOpen)
