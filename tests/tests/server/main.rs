@@ -14,3 +14,4 @@ mod peers;
 mod process_logs;
 mod responses;
 mod shutdown;
+mod tower;
