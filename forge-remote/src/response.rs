@@ -74,7 +74,7 @@ pub(crate) fn overdue() -> Response {
     )
 }
 
-/// 503 with `RetryContext-After`.
+/// 503 with `Retry-After`.
 fn unavailable(code: &str, message: &str) -> Response {
     let mut response = json_error(StatusCode::SERVICE_UNAVAILABLE, code, message);
     response

@@ -255,7 +255,7 @@ struct Outside {
     seen: Arc<Mutex<Vec<Duration>>>,
 }
 
-/// Calls with `RetryContext-After: 2`, at once, and then when Forge has hung up.
+/// Calls with `Retry-After: 2`, at once, and then when Forge has hung up.
 async fn call_out(
     call: &Invocation,
     token: &SystemToken,
