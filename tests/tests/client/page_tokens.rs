@@ -247,3 +247,27 @@ async fn another_accounts_token_does_not_ask_graphql() {
     assert_eq!(answer.json(), "");
     assert_eq!(lines(&harness, "POST /graphql"), 1);
 }
+
+/// However many tokens a user sends at the same time: Atlassian counts the questions of the whole
+/// app.
+#[tokio::test]
+async fn many_foreign_tokens_at_once_cost_few_questions() {
+    let harness = Harness::with_apis(app()).await.unwrap();
+    let calls = (0..24).map(|_| attack(&harness, "save").send());
+    for answer in futures_util::future::join_all(calls).await {
+        assert!(answer.text().contains("not proven"), "{answer:?}");
+    }
+    assert_eq!(lines(&harness, DETAILS), 3);
+    assert!(harness.platform().apis().stored("kvs", "k").is_empty());
+}
+
+/// The installation's own, each another.
+#[tokio::test]
+async fn many_proven_tokens_at_once_all_work() {
+    let harness = Harness::with_apis(app()).await.unwrap();
+    let calls = (0..24).map(|_| harness.call("save").send());
+    for answer in futures_util::future::join_all(calls).await {
+        assert_eq!(answer.json(), "");
+    }
+    assert_eq!(lines(&harness, DETAILS), 24);
+}
