@@ -23,7 +23,14 @@ async fn a_token_goes_to_no_other_site_than_its_installations() {
             "/ex/jira/",
             "/ex/jira",
             "/",
+            // What a URL's parser makes of these is another site's address.
+            "/ex/jira/OWN/../d0d52620-0000-4000-a000-000000000000",
+            "/ex/jira/OWN/%2e%2e/d0d52620-0000-4000-a000-000000000000",
+            "/ex/jira/OWN/..\\d0d52620-0000-4000-a000-000000000000",
+            "/e\tx/jira/d0d52620-0000-4000-a000-000000000000/ex/jira/OWN/../../..",
+            "/x/ex/jira/OWN",
         ] {
+            let other = other.replace("OWN", SITE);
             let site = at(format!("{}{other}", server.origin));
             let before = server.asked().len();
             let call = atlassian
