@@ -82,6 +82,64 @@ async fn a_process_that_was_killed_during_a_callback_calls_again_without_a_listi
     assert!(until(|| deleted.ids() == [ari(ONE)]).await);
 }
 
+/// A store that is down for longer than tokens live still gets the removal: processes that start
+/// later, and other instances, know it from there.
+#[tokio::test]
+async fn a_removal_waits_for_its_store_for_as_long_as_it_takes() {
+    let store = Flaky::default();
+    let kept = Kept::new(app(), tokens_in(&store)).await;
+    kept.deliver(ONE, &kept.token(3 * HOUR, "")).await;
+    kept.tokens.flush().await.unwrap();
+    store.down(true);
+    kept.tokens.remove(&ari(ONE)).await.unwrap_err();
+    kept.minutes(40 * 60).await;
+    store.down(false);
+    kept.tokens.flush().await.unwrap();
+    // Time for a purge.
+    kept.minutes(70).await;
+    let clock = kept.clock.clone();
+    drop(kept);
+
+    let tokens = tokens_in(&store);
+    let deleted = Deleted::of(&tokens);
+    let restarted = Kept::at(clock, app(), tokens).await;
+    restarted.minutes(3).await;
+    assert_eq!(deleted.ids(), [ari(ONE)]);
+}
+
+/// Callbacks that fail, and take a minute each, do not keep those of another installation waiting.
+#[tokio::test]
+async fn callbacks_that_fail_do_not_starve_others() {
+    // By their ids, the others come first.
+    const LAST: &str = "0a3a7799-0000-4000-a000-000000000099";
+    let tokens = tokens_in(&Flaky::default());
+    let calls = Deleted::default();
+    let (called, clock) = (calls.clone(), TestClock::new());
+    let time = clock.clone();
+    tokens.on_removed(move |id| {
+        let is_last = id == ari(LAST);
+        called.add(id);
+        let time = time.clone();
+        async move {
+            tokio::task::yield_now().await;
+            if is_last {
+                return Ok(());
+            }
+            time.advance(MINUTE);
+            Err(Error::new("the app's database is down"))
+        }
+    });
+    let kept = Kept::at(clock, app(), tokens).await;
+    for number in 0..20 {
+        let id = ari(&format!("0a3a7799-0000-4000-a000-0000000000{number:02}"));
+        kept.tokens.remove(&id).await.unwrap();
+    }
+    kept.tokens.remove(&ari(LAST)).await.unwrap();
+    kept.minutes(3).await;
+    assert!(until(|| calls.ids().len() > 500).await);
+    assert!(calls.ids().contains(&ari(LAST)));
+}
+
 #[tokio::test]
 async fn another_instance_finds_a_removal_within_an_hour() {
     let store = Flaky::default();
