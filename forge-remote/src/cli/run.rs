@@ -14,6 +14,9 @@ impl App {
     /// Runs the command that the program's arguments name: `serve` (the default), `manifest`,
     /// `explain`, `routes`, `invoke`, `dev`; `--help` lists them. What fails is printed and ends the process
     /// with a status of its own; see each command.
+    ///
+    /// Where the app has set no `tracing` subscriber, logs go to standard error, and so do panics,
+    /// unless the app has set a panic hook.
     pub async fn run(self) -> Result<()> {
         let status = run(self, std::env::args_os()).await;
         logging::close();

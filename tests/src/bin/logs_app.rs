@@ -1,10 +1,15 @@
-//! An app whose handler fails with what its caller writes, for tests of its log.
+//! An app whose handlers fail and panic with what their caller writes, for tests of its log.
 
 use forge_remote::prelude::*;
 
 #[endpoint]
 async fn quote(body: String) -> Result<()> {
     Err(body.into())
+}
+
+#[endpoint]
+async fn panics(body: String) {
+    panic!("{body}");
 }
 
 #[tokio::main]

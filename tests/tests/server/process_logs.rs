@@ -146,6 +146,15 @@ async fn a_log_that_nobody_reads() {
     tokio::time::timeout(Duration::from_secs(60), all)
         .await
         .expect("the app stands still");
+    // More panics than the runtime has threads.
+    let page = Fit::page(SystemTime::now()).token();
+    let call = Call::post("/panics").bearer(&page).body("on\npurpose");
+    let panics = (0..64).map(|_| send(app.address, &call));
+    let panics = futures_util::future::join_all(panics);
+    let panics = tokio::time::timeout(Duration::from_secs(10), panics).await;
+    for reply in panics.expect("panics stand still") {
+        assert_eq!(reply.unwrap().status, 500);
+    }
     let health = Call::new("GET", "/healthz");
     let health = send(app.address, &health);
     let health = tokio::time::timeout(Duration::from_secs(5), health).await;
@@ -156,6 +165,8 @@ async fn a_log_that_nobody_reads() {
     let log = app.log();
     let has = |text: &str| log.lock().unwrap().contains(text);
     assert!(until(|| has("log lines were lost")).await);
+    assert_eq!(send(app.address, &call).await.unwrap().status, 500);
+    assert!(until(|| has("a thread panicked") && has("logs_app.rs:")).await);
     let pid = app.child.id().unwrap().to_string();
     let killed = Command::new("kill").args(["-TERM", &pid]).status().await;
     assert!(killed.unwrap().success());
