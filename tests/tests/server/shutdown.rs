@@ -251,3 +251,17 @@ async fn a_second_signal_ends_the_process_at_once() {
         assert_eq!(status.code(), Some(1), "{second}");
     }
 }
+
+/// What blocks its thread can't be cut off, and keeps no process alive.
+#[tokio::test]
+async fn a_task_that_blocks_its_thread_does_not_keep_the_process() {
+    let keys = KeySource::start(Answer::Keys(published())).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+    command.env("BLOCKS", "1");
+    let mut app = Plain::start(command, &keys).await;
+    app.signal("TERM").await;
+    app.logs("blocks its thread").await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), app.child.wait()).await;
+    let status = ended.expect("it still runs").unwrap();
+    assert_eq!(status.code(), Some(1));
+}
