@@ -43,16 +43,20 @@ fn read<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>
 }
 
 fn missing(parts: &Parts, name: &HeaderName, hint: &'static str) -> Response {
-    let endpoint = parts
-        .extensions
-        .get::<Verified>()
-        .map(|verified| verified.endpoint());
-    tracing::error!(
-        endpoint,
-        header = name.as_str(),
-        hint,
-        "Forge sent no token"
-    );
+    // A page's caller can leave it out any number of times.
+    if let Some(Permit { suppressed }) = log::permit("missing_token") {
+        let endpoint = parts
+            .extensions
+            .get::<Verified>()
+            .map(|verified| verified.endpoint());
+        tracing::error!(
+            endpoint,
+            header = name.as_str(),
+            hint,
+            suppressed,
+            "Forge sent no token"
+        );
+    }
     response::internal_error()
 }
 

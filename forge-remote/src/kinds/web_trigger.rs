@@ -18,6 +18,7 @@ use serde_yaml::{Mapping, Value};
 use super::items::{item, nested, set, wrong_items};
 use crate::extract::{Json, Subpath};
 use crate::json::{Lenient as _, repair};
+use crate::log::{self, Permit};
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
@@ -336,9 +337,12 @@ fn warn_of_near(body: &[u8]) {
     let there = fields.iter().filter(|(_, field)| field.is_some());
     let there: Vec<&str> = there.map(|(name, _)| *name).collect();
     // Not what they say: it is the caller's.
-    if there.len() >= 3 {
+    if there.len() >= 3
+        && let Some(Permit { suppressed }) = log::permit("near_description")
+    {
         tracing::warn!(
             fields = there.join(", "),
+            suppressed,
             "the body looks like Forge's description of a request and can't be read as one, so it is taken as the request's own"
         );
     }

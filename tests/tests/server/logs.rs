@@ -36,10 +36,32 @@ async fn quoting(body: String) -> Result<()> {
     Err(format!("unexpected `{body}`").into())
 }
 
+/// A token that `requestRemote` never brings.
+#[endpoint(auth = system)]
+async fn needs_token(token: SystemToken) -> &'static str {
+    let _ = token;
+    ""
+}
+
+#[web_trigger]
+async fn hook(_: forge_remote::kinds::WebRequest) -> forge_remote::kinds::WebResponse {
+    forge_remote::kinds::WebResponse::new(200, "")
+}
+
+/// A body that is read before the handler runs.
+#[endpoint]
+async fn again(retry: Retry, body: String) -> String {
+    let _ = retry;
+    body
+}
+
 async fn rig() -> Rig {
     let rig = Rig::with(Answer::Keys(published()), |app| {
         app.handler(forge_remote::handler!(sorted))
             .handler(forge_remote::handler!(quoting))
+            .handler(forge_remote::handler!(needs_token))
+            .handler(forge_remote::handler!(hook))
+            .handler(forge_remote::handler!(again))
     })
     .await;
     rig.until_status(200).await.unwrap();
@@ -87,6 +109,47 @@ async fn refusals_do_not_fill_the_log() {
         rig.send(&call).await.unwrap();
         let log = logged.take();
         assert!(log.contains("suppressed=30"), "{line}:\n{log}");
+    }
+}
+
+/// What callers cause after they are let in is limited in the same way.
+#[tokio::test]
+async fn what_a_verified_caller_causes_does_not_fill_the_log() {
+    let logged = Logged::default();
+    let _guard = logged.listen();
+    let rig = rig().await;
+    let page = rig.page().token();
+    let platform = rig.fit().token();
+    // Nearly a description of a request.
+    let near = r#"{"method":1,"path":"/","headers":{}}"#;
+    // A chunked body, larger than it may be.
+    let large = vec![b' '; 2 << 20];
+    for (line, call, status) in [
+        (
+            "Forge sent no token",
+            Call::post("/needs-token").bearer(&page),
+            500,
+        ),
+        (
+            "looks like Forge's description",
+            Call::post("/hook").bearer(&platform).body(near),
+            200,
+        ),
+        (
+            "the body was refused",
+            Call::post("/again")
+                .bearer(&page)
+                .body(large)
+                .chunked(65_536),
+            413,
+        ),
+    ] {
+        logged.take();
+        for _ in 0..20 {
+            assert_eq!(rig.send(&call).await.unwrap().status, status, "{line}");
+        }
+        let log = logged.take();
+        assert_eq!(log.matches(line).count(), 10, "{line}:\n{log}");
     }
 }
 

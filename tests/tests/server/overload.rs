@@ -11,6 +11,7 @@ use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
 use forge_remote_tests::logged::Logged;
 use forge_remote_tests::rig::SOON;
+use forge_remote_tests::served::Served;
 use tokio::sync::Semaphore;
 
 /// Handlers take a permit of the first to end, and add one to the second then.
@@ -63,6 +64,12 @@ async fn spawns_failures(call: Invocation, State(gate): State<Gate>) {
         other.pass().await;
         panic!("on purpose");
     });
+}
+
+/// Its body is read before it runs.
+#[trigger(events = ["avi:jira:created:issue"])]
+async fn repeated(retry: Retry, body: String) {
+    let _ = (retry, body);
 }
 
 fn harness(change: impl FnOnce(App) -> App) -> (Harness, Gate) {
@@ -185,4 +192,24 @@ async fn another_servers_end_waits_for_spawned_work() {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// A caller that sends half a body counts as a call in flight, also where the body is read ahead.
+#[tokio::test]
+async fn half_a_body_is_a_call_in_flight() {
+    let app = App::empty().handler(handler!(repeated)).max_in_flight(1);
+    let served = Served::start(app).await;
+    let call = served.call("repeated").await;
+    let (half, rest) = call.split_at(call.len() - 2);
+    let mut slow = served.open().await;
+    assert!(slow.send(half).await);
+    let mut status = 0;
+    let started = std::time::Instant::now();
+    while status != 503 && started.elapsed() < SOON {
+        let mut other = served.begin("repeated").await;
+        status = other.reply().await.unwrap().unwrap().status;
+    }
+    assert_eq!(status, 503);
+    assert!(slow.send(rest).await);
+    assert_eq!(slow.reply().await.unwrap().unwrap().status, 200);
 }
