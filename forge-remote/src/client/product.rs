@@ -3,6 +3,7 @@
 use std::fmt;
 
 use axum::http::HeaderValue;
+use reqwest::Url;
 
 use super::api::Api;
 use super::atlassian::{AtlassianClient, Settings};
