@@ -44,13 +44,15 @@ async fn needs_token(token: SystemToken) -> &'static str {
 }
 
 #[web_trigger]
-async fn hook(_: forge_remote::kinds::WebRequest) -> forge_remote::kinds::WebResponse {
-    forge_remote::kinds::WebResponse::new(200, "")
+async fn hook(
+    _: forge_remote::kinds::WebTriggerRequest,
+) -> forge_remote::kinds::WebTriggerResponse {
+    forge_remote::kinds::WebTriggerResponse::new(200, "")
 }
 
 /// A body that is read before the handler runs.
 #[endpoint]
-async fn again(retry: Retry, body: String) -> String {
+async fn again(retry: RetryContext, body: String) -> String {
     let _ = retry;
     body
 }

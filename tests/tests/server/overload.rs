@@ -68,7 +68,7 @@ async fn spawns_failures(call: Invocation, State(gate): State<Gate>) {
 
 /// Its body is read before it runs.
 #[trigger(events = ["avi:jira:created:issue"])]
-async fn repeated(retry: Retry, body: String) {
+async fn repeated(retry: RetryContext, body: String) {
     let _ = (retry, body);
 }
 

@@ -261,7 +261,7 @@ impl Mounted {
 /// Calls a handler. What is read of the body before it is a part of the call: it is counted, and its
 /// log lines are limited.
 async fn call(
-    mount: Arc<dyn Mount>,
+    mount: Arc<dyn ErasedHandler>,
     state: AppState,
     request: Request,
     reads_ahead: bool,
