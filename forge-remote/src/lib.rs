@@ -52,6 +52,7 @@ pub use app::{
 };
 pub use credentials::{SystemToken, UserToken};
 pub use error::{BoxError, Error, Result};
+pub use extract::rejection;
 pub use extract::{AppState, Event, Invocation, Json, RetentionWindow, RetryContext, State};
 pub use manifest::Remote;
 pub use token::Tokens;

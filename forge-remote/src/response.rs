@@ -28,12 +28,16 @@ pub(crate) fn json_error(status: StatusCode, code: impl AsRef<str>, message: &st
     response
 }
 
+/// The message of a response of 500.
+pub(crate) const INTERNAL_ERROR: &str =
+    "the remote failed; its log says why, under the x-b3-traceid of this call";
+
 /// 500 without a word about why.
 pub(crate) fn internal_error() -> Response {
     json_error(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal_error",
-        "the remote failed; its log says why, under the x-b3-traceid of this call",
+        INTERNAL_ERROR,
     )
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use super::items::{item, nested, set, wrong_items};
+use crate::extract::rejection::BodyRejection;
 use crate::extract::{Json, Subpath};
 use crate::json::{Lenient as _, repair};
 use crate::log::{self, Permit};
@@ -349,9 +350,9 @@ fn warn_of_near(body: &[u8]) {
 }
 
 impl<S: Send + Sync> FromRequest<S> for WebTriggerRequest {
-    type Rejection = Response;
+    type Rejection = BodyRejection;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, BodyRejection> {
         let (parts, body) = request.into_parts();
         let body =
             crate::extract::whole_body(Request::from_parts(parts.clone(), body), state).await?;

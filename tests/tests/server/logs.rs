@@ -128,7 +128,7 @@ async fn what_a_verified_caller_causes_does_not_fill_the_log() {
     let large = vec![b' '; 2 << 20];
     for (line, call, status) in [
         (
-            "Forge sent no token",
+            "the call has no valid OAuth token",
             Call::post("/needs-token").bearer(&page),
             500,
         ),

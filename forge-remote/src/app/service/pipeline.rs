@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use tracing::Instrument as _;
 
 use crate::app::body;
@@ -272,7 +272,7 @@ async fn call(
     };
     match request {
         Ok(request) => mount.call(request, state).await,
-        Err(refusal) => refusal,
+        Err(rejection) => rejection.into_response(),
     }
 }
 
