@@ -82,6 +82,7 @@ mod attributes {
 
 pub use axum;
 pub use axum::http;
+#[doc(hidden)]
 pub use serde_yaml;
 
 // The README's code is compiled as well.
