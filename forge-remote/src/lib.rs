@@ -34,6 +34,8 @@ pub mod platform;
 mod private;
 pub mod registry;
 mod response;
+#[doc = include_str!("docs/deploying.md")]
+pub mod deploying {}
 #[doc = include_str!("docs/security.md")]
 pub mod security {}
 #[cfg(feature = "testing")]
