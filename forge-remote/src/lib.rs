@@ -34,6 +34,8 @@ pub mod platform;
 mod private;
 pub mod registry;
 mod response;
+#[doc = include_str!("docs/deploying.md")]
+pub mod deploying {}
 #[doc = include_str!("docs/security.md")]
 pub mod security {}
 #[cfg(feature = "testing")]
@@ -52,6 +54,7 @@ pub use app::{
 };
 pub use credentials::{SystemToken, UserToken};
 pub use error::{BoxError, Error, Result};
+pub use extract::rejection;
 pub use extract::{AppState, Event, Invocation, Json, RetentionWindow, RetryContext, State};
 pub use manifest::Remote;
 pub use token::Tokens;
@@ -81,6 +84,7 @@ mod attributes {
 
 pub use axum;
 pub use axum::http;
+#[doc(hidden)]
 pub use serde_yaml;
 
 // The README's code is compiled as well.

@@ -19,6 +19,7 @@ pub use crate::registry::{Auth, Location, Method, Registration, Requirement, Sub
 
 use crate::credentials::{SystemToken, UserToken};
 use crate::error::BoxError;
+use crate::extract::rejection::OauthTokenRejection;
 use crate::extract::{AppState, Event, Invocation, Json, RetryContext, State};
 use crate::registry::{BoxFuture, ErasedHandler};
 use crate::response;
@@ -135,6 +136,8 @@ needs! {
     [] Option<SystemToken>: Some(Requirement::SystemToken), AsksForSystemToken;
     [] UserToken: Some(Requirement::UserToken), HasUser, AsksForUserToken;
     [] Option<UserToken>: Some(Requirement::UserToken), HasUser, AsksForUserToken;
+    [] Result<SystemToken, OauthTokenRejection>: Some(Requirement::SystemToken), AsksForSystemToken;
+    [] Result<UserToken, OauthTokenRejection>: Some(Requirement::UserToken), HasUser, AsksForUserToken;
     [] Tokens: Some(Requirement::Tokens);
     [] RetryContext: Some(Requirement::RetryContext);
     [T: Clone + Send + Sync + 'static] State<T>: Some(Requirement::State {

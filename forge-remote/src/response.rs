@@ -28,12 +28,16 @@ pub(crate) fn json_error(status: StatusCode, code: impl AsRef<str>, message: &st
     response
 }
 
+/// The message of a response of 500.
+pub(crate) const INTERNAL_ERROR: &str =
+    "the remote failed; its log says why, under the x-b3-traceid of this call";
+
 /// 500 without a word about why.
 pub(crate) fn internal_error() -> Response {
     json_error(
         StatusCode::INTERNAL_SERVER_ERROR,
         "internal_error",
-        "the remote failed; its log says why, under the x-b3-traceid of this call",
+        INTERNAL_ERROR,
     )
 }
 
@@ -74,7 +78,7 @@ pub(crate) fn overdue() -> Response {
     )
 }
 
-/// 503 with `RetryContext-After`.
+/// 503 with `Retry-After`.
 fn unavailable(code: &str, message: &str) -> Response {
     let mut response = json_error(StatusCode::SERVICE_UNAVAILABLE, code, message);
     response

@@ -27,6 +27,14 @@ type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// How long cancelled work may take to be dropped: work that never awaits cannot be cancelled.
 pub(crate) const LAST_DROPS: Duration = Duration::from_secs(2);
 
+/// Something of the app still runs after its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a handler or a background task blocks its thread and still runs: see the log; what blocks \
+     belongs into `tokio::task::spawn_blocking`"
+)]
+pub(crate) struct BlocksThread;
+
 /// The work of one app, shared by its routes and its servers.
 pub(crate) struct Work {
     /// Handlers that run, with a caller or without.
@@ -149,18 +157,17 @@ impl Work {
     }
 
     /// Ends what still runs, unless a server needs it.
-    pub(crate) async fn cut_off(&self) {
+    pub(crate) async fn cut_off(&self) -> Result<(), BlocksThread> {
         if self.servers.load(Ordering::SeqCst) > 0 {
-            return;
+            return Ok(());
         }
         self.end().cancel();
-        if tokio::time::timeout(LAST_DROPS, self.finished())
-            .await
-            .is_err()
-        {
+        let ended = tokio::time::timeout(LAST_DROPS, self.finished()).await;
+        if ended.is_err() {
             tracing::error!("a call can't be ended: it blocks its thread");
         }
         self.renew();
+        ended.map_err(|_| BlocksThread)
     }
 
     fn renew(&self) {

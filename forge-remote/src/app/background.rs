@@ -18,7 +18,7 @@ use crate::extract::{AppState, State};
 use crate::fit::Clock;
 use crate::registry::{BoxFuture, Requirement};
 use crate::token::Tokens;
-use crate::work::{LAST_DROPS, panic_text};
+use crate::work::{BlocksThread, LAST_DROPS, panic_text};
 
 /// A failing task waits this long at most before it begins anew.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -355,7 +355,13 @@ impl BackgroundTasks {
 
     /// Tells the tasks that take [`Shutdown`], waits this long for them to end, and drops what goes
     /// on where it waits. Nothing of them runs any more when this returns.
-    pub async fn stop(mut self, grace: Duration) {
+    pub async fn stop(self, grace: Duration) {
+        // It was logged.
+        let _ = self.end(grace).await;
+    }
+
+    /// As [`stop`](Self::stop); the error is that a task could not be ended.
+    pub(super) async fn end(mut self, grace: Duration) -> Result<(), BlocksThread> {
         self.request_stop();
         let ended = async { while self.ending.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, ended).await.is_err() {
@@ -369,8 +375,10 @@ impl BackgroundTasks {
             self.ending.shutdown().await;
             self.others.shutdown().await;
         };
-        if tokio::time::timeout(LAST_DROPS, dropped).await.is_err() {
+        let dropped = tokio::time::timeout(LAST_DROPS, dropped).await;
+        if dropped.is_err() {
             tracing::error!("a background task can't be ended: it blocks its thread");
         }
+        dropped.map_err(|_| BlocksThread)
     }
 }

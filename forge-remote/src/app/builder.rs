@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::background::{Background, Task};
 use super::keep_fresh;
+use super::layers::Layers;
 use super::limits::Limits;
 use crate::client::{AtlassianClient, IsolatedCloud};
 use crate::diagnostic::{Diagnostic, Rule};
@@ -77,6 +78,7 @@ pub struct App {
     pub(crate) scopes: BTreeMap<String, String>,
     pub(crate) impersonation: BTreeMap<String, String>,
     pub(crate) background: Vec<Task>,
+    pub(crate) layers: Layers,
     pub(crate) problems: Vec<Diagnostic>,
 }
 
@@ -133,6 +135,7 @@ impl App {
             scopes: BTreeMap::new(),
             impersonation: BTreeMap::new(),
             background: Vec::new(),
+            layers: Layers::default(),
             problems: Vec::new(),
         }
     }

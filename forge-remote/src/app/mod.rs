@@ -8,6 +8,7 @@ mod config;
 mod drift;
 mod keep_fresh;
 mod launch;
+mod layers;
 mod limits;
 mod serve;
 mod service;

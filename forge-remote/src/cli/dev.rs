@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::caller::{AllowedCaller, CallChanges};
 use super::invoke_route;
+use super::logging;
 use super::outcome::Verdict;
 use super::output::{complain, flag, print};
 use crate::app::{App, StopSignals, drift};
@@ -53,6 +54,7 @@ struct Options {
 
 /// Serves the app and its local platform, and returns the exit status.
 pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
+    logging::init();
     let options = Options {
         once: options.get_flag("once"),
         speed: options.get_one("speed").copied().unwrap_or(1),

@@ -3,6 +3,7 @@
 use clap::{Arg, ArgMatches, Command};
 
 use super::output::{BROKEN, OK, complain, print};
+use crate::app::App;
 use crate::diagnostic::{Rule, RuleKind};
 use crate::{app, manifest, registry};
 
@@ -13,7 +14,7 @@ pub(super) fn command() -> Command {
 }
 
 /// Runs the command, and returns its exit status.
-pub(super) fn run(options: &ArgMatches) -> i32 {
+pub(super) async fn run(_: App, options: &ArgMatches) -> i32 {
     print_explanation(options.get_one("code"))
 }
 

@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches, Command};
 use super::caller::CallChanges;
 use super::invoke_route::InvokeResponse;
 use super::output::{complain, print};
+use crate::app::App;
 use crate::error::{Error, Result};
 use crate::registry::Method;
 
@@ -57,7 +58,7 @@ pub(super) fn command() -> Command {
 
 /// Has the platform of a running `dev` make a call: only that platform has its key. Returns the exit
 /// status.
-pub(super) async fn run(options: &ArgMatches) -> i32 {
+pub(super) async fn run(_: App, options: &ArgMatches) -> i32 {
     match try_invoke(options).await {
         Ok(failed) => i32::from(failed),
         Err(error) => {

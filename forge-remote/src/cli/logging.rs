@@ -1,11 +1,14 @@
 //! Logs for apps that bring no subscriber of their own.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
+use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
 use super::log_writer::LogWriter;
+use crate::log::Foreign;
 
 /// The framework's own writer, where the app has no subscriber.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
@@ -39,6 +42,42 @@ pub(super) fn init() {
     // An error means that there is a subscriber already: the app's own.
     if set.is_ok() {
         let _ = WRITER.set(writer);
+        log_panics();
+    }
+}
+
+/// Logs panics like everything else. The standard library's hook writes to standard error itself:
+/// with nobody to read it, a panic would block its thread, and its text may begin lines of its own.
+/// A hook that the app has set stays.
+fn log_panics() {
+    let hook = std::panic::take_hook();
+    // With that taken, this is the standard library's.
+    let standard = std::panic::take_hook();
+    if std::ptr::eq(&raw const *hook, &raw const *standard) {
+        std::panic::set_hook(Box::new(log_panic));
+    } else {
+        std::panic::set_hook(hook);
+    }
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let text = crate::work::panic_text(panic.payload());
+    let location = panic.location().map(ToString::to_string);
+    let thread = std::thread::current();
+    // Only where RUST_BACKTRACE asks for it.
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured)
+        .then(|| tracing::field::display(backtrace));
+    tracing::error!(
+        panic = %Foreign(text),
+        location,
+        thread = thread.name(),
+        backtrace,
+        "a thread panicked"
+    );
+    // The process may end with it.
+    if cfg!(panic = "abort") || thread.name() == Some("main") {
+        flush();
     }
 }
 

@@ -45,7 +45,11 @@ pub(super) fn command() -> Command {
 }
 
 /// Runs the command, and returns its exit status.
-pub(super) fn run(app: &App, options: &ArgMatches) -> i32 {
+pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
+    run_on(&app, options)
+}
+
+fn run_on(app: &App, options: &ArgMatches) -> i32 {
     if let Some(code) = options.get_one::<String>("explain") {
         return explain::print_explanation(Some(code));
     }

@@ -1,20 +1,102 @@
-//! The commands of an app's own binary: one file a command.
+//! The commands of an app's own binary.
+//!
+//! A command is a file with `command()`, its arguments, and `run()`, which returns the exit status,
+//! and a line in [`commands!`].
 
 #[cfg(feature = "dev")]
 mod caller;
 #[cfg(feature = "dev")]
-mod dev;
-mod explain;
-#[cfg(feature = "dev")]
-mod invoke;
-#[cfg(feature = "dev")]
 mod invoke_route;
 mod log_writer;
 mod logging;
-mod manifest;
 #[cfg(feature = "dev")]
 mod outcome;
 mod output;
-mod routes;
-mod run;
-mod serve;
+
+use std::ffi::OsString;
+use std::pin::Pin;
+
+use clap::{ArgMatches, Command};
+
+use crate::app::App;
+use crate::error::Result;
+
+type Running<'a> = Pin<Box<dyn Future<Output = i32> + Send + 'a>>;
+
+/// One command.
+struct Entry {
+    command: fn() -> Command,
+    run: for<'a> fn(App, &'a ArgMatches) -> Running<'a>,
+}
+
+macro_rules! commands {
+    ($($(#[$cfg:meta])? $name:ident)*) => {
+        $(
+            $(#[$cfg])?
+            mod $name;
+        )*
+
+        const COMMANDS: &[Entry] = &[$(
+            $(#[$cfg])?
+            Entry {
+                command: $name::command,
+                run: |app, options| Box::pin($name::run(app, options)),
+            },
+        )*];
+    };
+}
+
+commands! {
+    serve
+    manifest
+    explain
+    routes
+    #[cfg(feature = "dev")]
+    invoke
+    #[cfg(feature = "dev")]
+    dev
+}
+
+impl App {
+    /// Runs the command that the program's arguments name: `serve` (the default), `manifest`,
+    /// `explain`, `routes`, `invoke`, `dev`; `--help` lists them. What fails is printed and ends the process
+    /// with a status of its own; see each command.
+    ///
+    /// Where the app has set no `tracing` subscriber, logs go to standard error, and so do panics,
+    /// unless the app has set a panic hook.
+    pub async fn run(self) -> Result<()> {
+        let status = run(self, std::env::args_os()).await;
+        logging::close();
+        match status {
+            0 => Ok(()),
+            status => std::process::exit(status),
+        }
+    }
+
+    /// Compares the manifest with the code, as `manifest --check` does; the error is its report.
+    /// [`test_manifest!`](crate::test_manifest) makes a test of it.
+    pub fn check_manifest(&self) -> Result<(), String> {
+        manifest::check_manifest(self)
+    }
+}
+
+/// Runs the command that the arguments name, and returns its exit status.
+async fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> i32 {
+    let command = Command::new("app")
+        .about("A Forge remote. Without a command it serves.")
+        .subcommands(COMMANDS.iter().map(|entry| (entry.command)()));
+    let matches = match command.try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let _ = error.print();
+            return error.exit_code();
+        }
+    };
+    let (name, options) = matches.subcommand().unwrap_or(("serve", &matches));
+    let named = |entry: &&Entry| (entry.command)().get_name() == name;
+    match COMMANDS.iter().find(named) {
+        Some(entry) => (entry.run)(app, options).await,
+        // clap has rejected an unknown name.
+        None => output::BROKEN,
+    }
+}

@@ -15,7 +15,7 @@ pub(super) fn command() -> Command {
 }
 
 /// Runs the command, and returns its exit status.
-pub(super) fn run(app: &App, options: &ArgMatches) -> i32 {
+pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     if options.get_flag("json") {
         print(&format!("{}\n", json(app.registry())));
     } else {

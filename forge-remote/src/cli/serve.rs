@@ -1,7 +1,8 @@
 //! The `serve` command, which runs without arguments too.
 
-use clap::Command;
+use clap::{ArgMatches, Command};
 
+use super::logging;
 use super::output::{NO, OK, complain, print};
 use super::routes;
 use crate::app::App;
@@ -11,7 +12,8 @@ pub(super) fn command() -> Command {
 }
 
 /// Serves until a signal, and returns the exit status.
-pub(super) async fn run(app: App) -> i32 {
+pub(super) async fn run(app: App, _: &ArgMatches) -> i32 {
+    logging::init();
     let table = routes::table(app.registry(), false);
     let listening = match app.listen().await {
         Ok(listening) => listening,

@@ -11,7 +11,7 @@ use super::clouds::IsolatedCloud;
 use super::clouds::{self, CloudUrls};
 use super::hosts::{self, Hosts, InvalidHost};
 use super::retry::RetryPolicy;
-use super::token_caches::{Cache, Proofs};
+use super::token_caches::{Cache, Proofs, Turns};
 use crate::fit::{Clock, SystemClock};
 use crate::http_client::{ClientBuildError, LazyClient, Network};
 use crate::opaque::Opaque;
@@ -49,6 +49,7 @@ pub(super) struct Shared {
     pub(super) acting: Cache,
     /// What Atlassian said of the tokens that pages brought.
     pub(super) proofs: Proofs,
+    pub(super) turns: Turns,
     /// The app's kept tokens, where it keeps some.
     pub(super) tokens: OnceLock<Tokens>,
 }
@@ -101,6 +102,7 @@ impl AtlassianClient {
                 loopback: LazyClient::default(),
                 acting: Cache::default(),
                 proofs: Proofs::default(),
+                turns: Turns::default(),
                 tokens: OnceLock::new(),
             }),
             manner: Manner {

@@ -141,7 +141,7 @@ fn check_cursor(place: &Place) {
     assert!(read == *place, "the cursor is another one");
 }
 
-/// A `RetryContext-After` header, and behind a line end the body of the answer it came with.
+/// A `Retry-After` header, and behind a line end the body of the answer it came with.
 ///
 /// - A number is so many seconds, a date the time until then, and nothing else is a time.
 /// - No wait is longer than a day.

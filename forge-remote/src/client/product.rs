@@ -3,6 +3,7 @@
 use std::fmt;
 
 use axum::http::HeaderValue;
+use reqwest::Url;
 
 use super::api::Api;
 use super::atlassian::{AtlassianClient, Settings};
@@ -187,7 +188,11 @@ impl Place {
         if !names_site || sites.is_empty() {
             return true;
         }
-        match cloud_id_of(base) {
+        // As it is called: a URL's parser resolves dots and drops line ends.
+        let Ok(url) = Url::parse(base) else {
+            return true;
+        };
+        match cloud_id_of(url.path()) {
             Some(id) => sites.iter().any(|site| site == id),
             // Only Atlassian's own hosts are known to need one.
             None => self.atlassian.settings().hosts.is_added(base),

@@ -57,7 +57,16 @@ impl ProductClient {
         }
         let question = self.question(call);
         let who: Option<Arc<str>> = call.claims().principal().map(Into::into);
-        let proofs = &self.place.atlassian.shared.proofs;
+        let shared = &self.place.atlassian.shared;
+        let proofs = &shared.proofs;
+        let turn;
+        let mut _has_turn = None;
+        if proofs.peek(&question, self.now()).is_none() {
+            turn = shared
+                .turns
+                .of((question.installation_id.clone(), who.clone()));
+            _has_turn = Some(turn.lock().await);
+        }
         let now = self.now();
         if proofs.peek(&question, now).is_none() {
             let refused = proofs.count(now, |other, verdict| {

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 ///
 /// Only calls that may be repeated are: `GET`, `HEAD`, `OPTIONS`, `PUT`, `DELETE`, and those marked
 /// with [`Request::idempotent`](super::Request::idempotent). They are made again after a 429, 502,
-/// 503 or 504 and when there was no answer, `RetryContext-After` obeyed; else after an exponentially
+/// 503 or 504 and when there was no answer, `Retry-After` obeyed; else after an exponentially
 /// growing time with full jitter. A call whose connection was never made is made again whatever it
 /// is.
 ///
@@ -116,7 +116,7 @@ pub(super) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 502 | 503 | 504)
 }
 
-/// `RetryContext-After`, in seconds or as a date.
+/// `Retry-After`, in seconds or as a date.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {

@@ -1,6 +1,7 @@
 //! The caches of impersonated users' tokens and of proofs.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -27,6 +28,28 @@ pub(super) type Cache = Flights<Key, Arc<Zeroizing<String>>>;
 
 /// What Atlassian answered about the tokens that pages brought.
 pub(super) type Proofs = Flights<ProofKey, Verdict>;
+
+/// A user of an installation; `None` for anonymous ones.
+type Asker = (String, Option<Arc<str>>);
+
+/// Turns to ask, one for each user of an installation: questions that are under way are not counted
+/// among the refused ones, so a user's tokens are asked about one after the other.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<HashMap<Asker, Weak<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    /// The lock that this user's calls hold while they ask.
+    pub(super) fn of(&self, asker: Asker) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(&asker).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::default();
+        turns.insert(asker, Arc::downgrade(&turn));
+        turn
+    }
+}
 
 /// What was asked about.
 #[derive(Clone, PartialEq, Eq, Hash)]

@@ -2,36 +2,34 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::response::Response;
 
 use super::invocation::Invocation;
+use super::rejection::StateRejection;
 use super::state::AppState;
 use crate::client::{AtlassianClient, GraphQl, ProductApi, SealedTenant, Storage};
 use crate::credentials::SystemToken;
 use crate::fit::InstallationContext;
-use crate::response;
 use crate::token::Tokens;
 
 impl FromRequestParts<AppState> for AtlassianClient {
-    type Rejection = Response;
+    type Rejection = StateRejection;
 
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, StateRejection> {
         // Every app has one.
-        state.get().ok_or_else(response::internal_error)
+        let fix = "build the app with `App::build`";
+        state
+            .get()
+            .ok_or(StateRejection::new("AtlassianClient", fix))
     }
 }
 
 impl FromRequestParts<AppState> for Tokens {
-    type Rejection = Response;
+    type Rejection = StateRejection;
 
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
-        state.get().ok_or_else(|| {
-            // Only inside another extractor: launch checks the rest.
-            tracing::error!(
-                "the app has no token store: give it one with `App::token_store(store)`"
-            );
-            response::internal_error()
-        })
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, StateRejection> {
+        // Only inside another extractor: launch checks the rest.
+        let fix = "give it a store with `App::token_store`";
+        state.get().ok_or(StateRejection::new("Tokens", fix))
     }
 }
 

@@ -1,15 +1,12 @@
 //! Reading a request's body, within the app's limits.
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest as _, Request};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
 use serde::de::DeserializeOwned;
 
+use super::rejection::{BodyRejection, JsonRejection};
 use crate::json::repair_bytes;
-use crate::log::{self, Permit};
-use crate::response;
 
 /// Marks a request that the platform makes: its body is JSON, whatever its content type says.
 #[derive(Clone, Copy, Debug)]
@@ -19,10 +16,15 @@ pub(crate) struct PlatformBody {
 }
 
 /// Reads the body: a page's where its content type is JSON, the platform's in any case.
-pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Response> {
+pub(super) async fn read<S: Send + Sync>(
+    request: Request,
+    state: &S,
+) -> Result<Bytes, JsonRejection> {
     let Some(platform) = request.extensions().get::<PlatformBody>().copied() else {
-        check_type(request.headers())?;
-        return whole_body(request, state).await;
+        if !is_json(request.headers()) {
+            return Err(JsonRejection::ContentType);
+        }
+        return Ok(whole_body(request, state).await?);
     };
     let body = whole_body(request, state).await?;
     if body.is_empty() && platform.may_be_empty {
@@ -31,35 +33,15 @@ pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
     Ok(repair_bytes(body))
 }
 
-/// 415 for another content type.
-fn check_type(headers: &HeaderMap) -> Result<(), Response> {
-    if is_json(headers) {
-        return Ok(());
-    }
-    Err(refuse(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "the body must be JSON: send `Content-Type: application/json`",
-    ))
-}
-
-/// 400 for what isn't JSON, 422 for what doesn't fit.
-pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
-    serde_json::from_slice(body).map_err(|error| {
-        let at = format!("line {} column {}", error.line(), error.column());
-        match error.classify() {
-            serde_json::error::Category::Data => refuse(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &format!("the JSON body does not have the expected shape: {error}"),
-            ),
-            _ if body.is_empty() => refuse(
-                StatusCode::BAD_REQUEST,
-                "the body is empty, but JSON is expected",
-            ),
-            _ => refuse(
-                StatusCode::BAD_REQUEST,
-                &format!("the body is not JSON, at {at}"),
-            ),
-        }
+/// Parses a JSON body.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, JsonRejection> {
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => JsonRejection::Data(error.to_string()),
+        _ if body.is_empty() => JsonRejection::Empty,
+        _ => JsonRejection::Syntax {
+            line: error.line(),
+            column: error.column(),
+        },
     })
 }
 
@@ -67,10 +49,12 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
 pub(crate) async fn whole_body<S: Send + Sync>(
     request: Request,
     state: &S,
-) -> Result<Bytes, Response> {
-    Bytes::from_request(request, state)
-        .await
-        .map_err(|rejection| too_large(&rejection))
+) -> Result<Bytes, BodyRejection> {
+    let body = Bytes::from_request(request, state).await;
+    body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => BodyRejection::TooLarge,
+        status => BodyRejection::Incomplete(status),
+    })
 }
 
 /// No content type counts as JSON; `application/json` and `application/*+json` are.
@@ -91,20 +75,4 @@ fn is_json(headers: &HeaderMap) -> bool {
         || essence
             .strip_prefix("application/")
             .is_some_and(|subtype| subtype.ends_with("+json"))
-}
-
-fn refuse(status: StatusCode, message: &str) -> Response {
-    if let Some(Permit { suppressed }) = log::permit("body_refused") {
-        tracing::warn!(status = status.as_u16(), suppressed, "the body was refused");
-    }
-    response::json_error(status, response::code_of(status), message)
-}
-
-fn too_large(rejection: &BytesRejection) -> Response {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
-        }
-        status => refuse(status, "the body could not be read to its end"),
-    }
 }

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::response::Response;
 use memchr::memmem;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -13,8 +11,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::body;
+use super::rejection::{BodyRejection, JsonRejection, StateRejection};
 use crate::json::repair;
-use crate::response;
 
 /// What Forge sends with an event, an action, a check: the body as a `T` of yours, or of
 /// [`kinds`](crate::kinds).
@@ -41,9 +39,9 @@ use crate::response;
 pub struct Event<T = Value>(pub T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Event<T> {
-    type Rejection = Response;
+    type Rejection = JsonRejection;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, JsonRejection> {
         let body = body::read(request, state).await?;
         body::parse(payload(&body)).map(Self)
     }
@@ -171,7 +169,7 @@ impl RetryContext {
     }
 
     /// Reads the body ahead of the handler, and keeps what it says of repetition.
-    pub(crate) async fn read_ahead(request: Request) -> Result<Request, Response> {
+    pub(crate) async fn read_ahead(request: Request) -> Result<Request, BodyRejection> {
         let (parts, body) = request.into_parts();
         let body = body::whole_body(Request::from_parts(parts.clone(), body), &()).await?;
         let mut request = Request::from_parts(parts, axum::body::Body::from(body.clone()));
@@ -181,17 +179,12 @@ impl RetryContext {
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for RetryContext {
-    type Rejection = Response;
+    type Rejection = StateRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
-            // Only a `RetryContext` inside another extractor can get here.
-            tracing::error!("take `RetryContext` as an argument of the handler itself");
-            response::json_error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal_error",
-                "the remote failed; its log says why, under the x-b3-traceid of this call",
-            )
-        })
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StateRejection> {
+        // Only a `RetryContext` inside another extractor can get here.
+        let fix = "take `RetryContext` as an argument of the handler itself";
+        let context = parts.extensions.get::<Self>().cloned();
+        context.ok_or(StateRejection::new("RetryContext", fix))
     }
 }

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::response::Response;
 
+use super::rejection::InvocationRejection;
 use super::state::AppState;
 use crate::client::AtlassianClient;
 use crate::credentials::{Owner, VerifiedCall};
 use crate::fit::{Claims, Provenance};
 use crate::opaque::Opaque;
-use crate::response;
 use crate::work::Work;
 
 /// What verification leaves in a request for the extractors.
@@ -182,25 +181,16 @@ impl fmt::Debug for Invocation {
 }
 
 impl<S: Sync> FromRequestParts<S> for Invocation {
-    type Rejection = Response;
+    type Rejection = InvocationRejection;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, InvocationRejection> {
         parts
             .extensions
             .get::<Verified>()
             .cloned()
             .map(Self)
-            .ok_or_else(unverified)
+            .ok_or(InvocationRejection)
     }
-}
-
-/// A Forge extractor on a route that isn't Forge's.
-pub(crate) fn unverified() -> Response {
-    tracing::error!(
-        "`Invocation` or a Forge token was taken on a route that forge-remote did not mount, so \
-         nothing is verified there: annotate the handler with `#[endpoint]`"
-    );
-    response::internal_error()
 }
 
 const _: () = {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::body;
+use super::rejection::JsonRejection;
 use crate::response;
 
 /// The request's body as JSON, or a response's.
@@ -67,9 +68,9 @@ impl<T> From<T> for Json<T> {
 }
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
-    type Rejection = Response;
+    type Rejection = JsonRejection;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, JsonRejection> {
         body::parse(&body::read(request, state).await?).map(Self)
     }
 }

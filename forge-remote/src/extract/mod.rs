@@ -6,6 +6,7 @@ mod event;
 mod invocation;
 mod json;
 mod oauth;
+pub mod rejection;
 mod state;
 
 pub(crate) use body::{PlatformBody, whole_body};

@@ -2,64 +2,34 @@
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, StatusCode};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName};
 
-use super::invocation::{Verified, unverified};
+use super::invocation::Verified;
+use super::rejection::{InvocationRejection, OauthTokenRejection};
 use super::state::AppState;
 use crate::credentials::{SYSTEM_HEADER, SystemToken, USER_HEADER, UserToken, one_token};
 use crate::fit::Provenance;
-use crate::log::{self, Permit};
-use crate::response;
 use crate::token::Tokens;
 
-const SYSTEM_HINT: &str = "the manifest's endpoint must enable `auth.appSystemToken`, and `permissions.scopes` needs a \
-     scope besides `read:app-system-token` and `read:app-user-token`; both are written by \
-     `manifest --write`, then deploy and let the installation be upgraded";
+const SYSTEM: &str = "x-forge-oauth-system";
+const USER: &str = "x-forge-oauth-user";
 
-const USER_HINT: &str = "the manifest's endpoint must enable `auth.appUserToken`, `permissions.scopes` needs a scope \
-     for user data, and a user must be in session: calls by `requestRemote`, anonymous visitors \
-     and the platform itself bring none; take `Option<UserToken>` to go on without";
-
-/// Returns the one token in a header; a 400 where the header does not hold exactly one.
-fn read<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Response> {
-    match one_token(headers, name) {
-        Some(text) => Ok(text),
-        None => {
-            if let Some(Permit { suppressed }) = log::permit("malformed_token_header") {
-                tracing::warn!(
-                    header = name.as_str(),
-                    suppressed,
-                    "the header does not hold exactly one token"
-                );
-            }
-            Err(response::json_error(
-                StatusCode::BAD_REQUEST,
-                "bad_request",
-                &format!("`{name}` must hold exactly one token"),
-            ))
-        }
-    }
-}
-
-fn missing(parts: &Parts, name: &HeaderName, hint: &'static str) -> Response {
-    let endpoint = parts
-        .extensions
-        .get::<Verified>()
-        .map(|verified| verified.endpoint());
-    tracing::error!(
-        endpoint,
-        header = name.as_str(),
-        hint,
-        "Forge sent no token"
-    );
-    response::internal_error()
+/// Returns the one token in a header.
+fn read<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    header: &'static str,
+) -> Result<Option<&'a str>, OauthTokenRejection> {
+    one_token(headers, name).ok_or(OauthTokenRejection::Malformed { header })
 }
 
 /// Returns the token for a handler of this call: the kept one, where anybody may have written the
 /// call's own header; otherwise the header's.
-async fn system_token(parts: &Parts, state: &AppState) -> Result<Option<SystemToken>, Response> {
-    let (call, text) = read_verified(parts, &SYSTEM_HEADER)?;
+async fn system_token(
+    parts: &Parts,
+    state: &AppState,
+) -> Result<Option<SystemToken>, OauthTokenRejection> {
+    let (call, text) = read_verified(parts, &SYSTEM_HEADER, SYSTEM)?;
     let brought = text.map(|text| SystemToken::new(text, call.owner()));
     let Some(tokens) = state.get::<Tokens>() else {
         return Ok(brought);
@@ -71,8 +41,8 @@ async fn system_token(parts: &Parts, state: &AppState) -> Result<Option<SystemTo
 }
 
 /// Returns the header's token.
-async fn user_token(parts: &Parts, _: &AppState) -> Result<Option<UserToken>, Response> {
-    let (call, text) = read_verified(parts, &USER_HEADER)?;
+async fn user_token(parts: &Parts, _: &AppState) -> Result<Option<UserToken>, OauthTokenRejection> {
+    let (call, text) = read_verified(parts, &USER_HEADER, USER)?;
     Ok(text.map(|text| UserToken::new(text, call.owner())))
 }
 
@@ -80,37 +50,44 @@ async fn user_token(parts: &Parts, _: &AppState) -> Result<Option<UserToken>, Re
 fn read_verified<'a>(
     parts: &'a Parts,
     name: &HeaderName,
-) -> Result<(&'a Verified, Option<&'a str>), Response> {
-    let call = parts.extensions.get::<Verified>().ok_or_else(unverified)?;
-    Ok((call, read(&parts.headers, name)?))
+    header: &'static str,
+) -> Result<(&'a Verified, Option<&'a str>), OauthTokenRejection> {
+    let call = parts
+        .extensions
+        .get::<Verified>()
+        .ok_or(InvocationRejection)?;
+    Ok((call, read(&parts.headers, name, header)?))
 }
 
 macro_rules! extractor {
-    ($token:ident, $find:ident, $header:ident, $hint:ident) => {
+    ($token:ident, $find:ident, $header:ident, $fix:ident) => {
         impl FromRequestParts<AppState> for $token {
-            type Rejection = Response;
+            type Rejection = OauthTokenRejection;
 
             async fn from_request_parts(
                 parts: &mut Parts,
                 state: &AppState,
-            ) -> Result<Self, Response> {
+            ) -> Result<Self, OauthTokenRejection> {
                 let token = $find(parts, state).await?;
-                token.ok_or_else(|| missing(parts, &$header, $hint))
+                token.ok_or(OauthTokenRejection::Missing {
+                    header: $header,
+                    fix: OauthTokenRejection::$fix,
+                })
             }
         }
 
         impl OptionalFromRequestParts<AppState> for $token {
-            type Rejection = Response;
+            type Rejection = OauthTokenRejection;
 
             async fn from_request_parts(
                 parts: &mut Parts,
                 state: &AppState,
-            ) -> Result<Option<Self>, Response> {
+            ) -> Result<Option<Self>, OauthTokenRejection> {
                 $find(parts, state).await
             }
         }
     };
 }
 
-extractor!(SystemToken, system_token, SYSTEM_HEADER, SYSTEM_HINT);
-extractor!(UserToken, user_token, USER_HEADER, USER_HINT);
+extractor!(SystemToken, system_token, SYSTEM, SYSTEM_FIX);
+extractor!(UserToken, user_token, USER, USER_FIX);

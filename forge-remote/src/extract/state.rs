@@ -8,9 +8,8 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::response::Response;
 
-use crate::response;
+use super::rejection::StateRejection;
 
 #[derive(Default)]
 pub(crate) struct StateMap(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
@@ -89,17 +88,15 @@ impl<T> DerefMut for State<T> {
 }
 
 impl<T: Clone + Send + Sync + 'static> FromRequestParts<AppState> for State<T> {
-    type Rejection = Response;
+    type Rejection = StateRejection;
 
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
-        state.get().map(Self).ok_or_else(|| {
-            // Only a `State` inside another extractor can get here: launch checks the rest.
-            let missing = std::any::type_name::<T>();
-            tracing::error!(
-                missing,
-                "the app has no such state: give it with `App::state(value)`"
-            );
-            response::internal_error()
-        })
+    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, StateRejection> {
+        // Only a `State` inside another extractor can be missing: launch checks the rest.
+        let missing = std::any::type_name::<T>();
+        let value = state.get().map(Self);
+        value.ok_or(StateRejection::new(
+            missing,
+            "give it with `App::state(value)`",
+        ))
     }
 }

@@ -1,32 +1,75 @@
 //! The responses of an agent's handler.
 
 use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::agent_bodies::{AgentRequest, AgentResponse, Outcome};
 use super::agent_stream::{AgentStream, AgentUpdate};
+use crate::extract::rejection::BodyRejection;
 use crate::extract::{Json, whole_body};
 use crate::log::{self, Foreign, Permit};
 use crate::response;
 
-impl<S: Send + Sync> FromRequest<S> for AgentRequest {
-    type Rejection = Response;
+/// Why [`AgentRequest`] rejected a body.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentRejection {
+    /// The body could not be read.
+    #[error(transparent)]
+    Body(#[from] BodyRejection),
+    /// The body is not a JSON-RPC request: the response is a JSON-RPC error, with status 200.
+    #[error("the body is not a JSON-RPC request")]
+    NotJsonRpc(AgentResponse),
+}
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+impl AgentRejection {
+    /// Returns the status of the response.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Body(rejection) => rejection.status(),
+            Self::NotJsonRpc(_) => StatusCode::OK,
+        }
+    }
+
+    /// Returns the message in the response's body.
+    pub fn body_text(&self) -> String {
+        match self {
+            Self::Body(rejection) => rejection.body_text(),
+            Self::NotJsonRpc(response) => match &response.outcome {
+                Outcome::Error(error) => error.message.to_string(),
+                Outcome::Result(_) => String::new(),
+            },
+        }
+    }
+}
+
+impl IntoResponse for AgentRejection {
+    fn into_response(self) -> Response {
+        let response = match self {
+            Self::Body(rejection) => return rejection.into_response(),
+            Self::NotJsonRpc(response) => response,
+        };
+        if let Outcome::Error(error) = &response.outcome
+            && let Some(Permit { suppressed }) = log::permit("not_json_rpc")
+        {
+            tracing::warn!(
+                code = error.code,
+                suppressed,
+                "the body is not a JSON-RPC request: {}",
+                Foreign(&error.message)
+            );
+        }
+        response.into_response()
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for AgentRequest {
+    type Rejection = AgentRejection;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, AgentRejection> {
         let body = whole_body(request, state).await?;
-        Self::read(&body).map_err(|answer| {
-            if let Outcome::Error(error) = &answer.outcome
-                && let Some(Permit { suppressed }) = log::permit("not_json_rpc")
-            {
-                tracing::warn!(
-                    code = error.code,
-                    suppressed,
-                    "the body is not a JSON-RPC request: {}",
-                    Foreign(&error.message)
-                );
-            }
-            answer.into_response()
-        })
+        Self::read(&body).map_err(AgentRejection::NotJsonRpc)
     }
 }
 

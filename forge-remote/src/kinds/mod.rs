@@ -89,7 +89,7 @@ mod workflow_post_function;
 pub use action::{Action, ActionContext, ActionInput, ActionRequest};
 pub use agent_bodies::{AgentError, AgentRequest, AgentResponse};
 pub use agent_connector::AgentConnector;
-pub use agent_reply::AgentReply;
+pub use agent_reply::{AgentRejection, AgentReply};
 pub use agent_stream::{AgentStream, AgentStreamSender, AgentUpdate, StreamClosed};
 pub use consumer::{Consumer, QueueEvent};
 pub use data_residency::{

@@ -16,8 +16,10 @@ use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use super::items::{item, nested, set, wrong_items};
+use crate::extract::rejection::BodyRejection;
 use crate::extract::{Json, Subpath};
 use crate::json::{Lenient as _, repair};
+use crate::log::{self, Permit};
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
@@ -336,18 +338,21 @@ fn warn_of_near(body: &[u8]) {
     let there = fields.iter().filter(|(_, field)| field.is_some());
     let there: Vec<&str> = there.map(|(name, _)| *name).collect();
     // Not what they say: it is the caller's.
-    if there.len() >= 3 {
+    if there.len() >= 3
+        && let Some(Permit { suppressed }) = log::permit("near_description")
+    {
         tracing::warn!(
             fields = there.join(", "),
+            suppressed,
             "the body looks like Forge's description of a request and can't be read as one, so it is taken as the request's own"
         );
     }
 }
 
 impl<S: Send + Sync> FromRequest<S> for WebTriggerRequest {
-    type Rejection = Response;
+    type Rejection = BodyRejection;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, BodyRejection> {
         let (parts, body) = request.into_parts();
         let body =
             crate::extract::whole_body(Request::from_parts(parts.clone(), body), state).await?;

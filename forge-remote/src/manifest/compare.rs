@@ -92,6 +92,7 @@ fn show(value: &Value) -> String {
 }
 
 /// Returns every difference between a manifest and the code.
+#[doc(hidden)]
 pub fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
     let mut differences = Vec::new();
     for (module_type, entries) in &wanted.modules {

@@ -13,6 +13,7 @@ use crate::diagnostic::Location;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The item; its first property is `key`.
+    #[doc(hidden)]
     pub item: Mapping,
     /// The properties the code decides.
     pub owned: OwnedProperties,
@@ -165,6 +166,7 @@ impl DesiredManifest {
     }
 
     /// Returns the wanted sections as a document.
+    #[doc(hidden)]
     pub fn to_value(&self) -> Value {
         let list = |entries: &[Entry]| {
             Value::Sequence(
@@ -196,6 +198,11 @@ impl DesiredManifest {
             document.insert("remotes".into(), list(&self.remotes));
         }
         Value::Mapping(document)
+    }
+
+    /// Returns the sections as JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self.to_value()).unwrap_or_default()
     }
 }
 

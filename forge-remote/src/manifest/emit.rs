@@ -16,6 +16,7 @@ use super::layout::Layout;
 /// let value = forge_remote::serde_yaml::to_value(value).unwrap();
 /// assert_eq!(forge_remote::manifest::to_yaml(&value), "scopes:\n  - read:jira-work\n  - 'on'\n");
 /// ```
+#[doc(hidden)]
 pub fn to_yaml(value: &Value) -> String {
     if is_block(value) {
         block(value, 0, Layout::default())

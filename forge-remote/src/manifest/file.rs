@@ -168,8 +168,21 @@ impl ManifestFile {
     }
 
     /// Returns the value.
+    #[doc(hidden)]
     pub fn value(&self) -> &Value {
         &self.value
+    }
+
+    /// Returns the whole manifest as JSON; `null` where it has a key that JSON can't have.
+    ///
+    /// ```
+    /// use forge_remote::manifest::ManifestFile;
+    ///
+    /// let file = ManifestFile::parse("manifest.yml", Some("modules: {}".to_owned())).unwrap();
+    /// assert!(file.to_json()["modules"].is_object());
+    /// ```
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(&self.value).unwrap_or_default()
     }
 
     /// Returns `app.id`.

@@ -171,6 +171,7 @@ pub struct Module {
     /// The list it belongs to, e.g. `scheduledTrigger`.
     pub module_type: &'static str,
     /// The item; its `key` comes first.
+    #[doc(hidden)]
     pub item: Mapping,
     /// The properties the code decides; the item's others (its page, its icon) are the user's.
     pub owned: OwnedProperties,

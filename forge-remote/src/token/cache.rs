@@ -168,11 +168,9 @@ impl Memory {
             }
             waits
         });
+        // However long a removal waits: others learn of it from the store alone.
         let removals = &self.removals;
-        self.unremoved.retain(|id| {
-            let removal = removals.get(id);
-            removal.is_some_and(|removal| !removal.has_ended(elapsed))
-        });
+        self.unremoved.retain(|id| removals.contains_key(id));
         let (entries, unremoved) = (&self.entries, &self.unremoved);
         self.refused.retain(|id, _| {
             unremoved.contains(id) || entries.get(id).is_some_and(|entry| entry.unwritten)

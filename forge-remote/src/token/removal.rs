@@ -104,8 +104,9 @@ impl Removal {
             .is_some_and(|written| elapsed.saturating_sub(written) >= SETTLES)
     }
 
-    /// Whether every token that was delivered before has ended, by the clock's `elapsed`.
-    pub(super) fn has_ended(&self, elapsed: Duration) -> bool {
+    /// Whether it has waited for longer than the tokens live that were delivered before, by the
+    /// clock's `elapsed`: its record would be purged soon after it is written.
+    pub(super) fn is_overdue(&self, elapsed: Duration) -> bool {
         elapsed.saturating_sub(self.known) > SETTLES + LONGEST_LIFE
     }
 

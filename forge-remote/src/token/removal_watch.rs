@@ -184,7 +184,9 @@ impl RemovalWatch {
             }
             return None;
         }
-        let due = self.pending.iter().find(|(_, one)| one.due <= elapsed);
+        // The one that waits longest: those that fail again and again starve no other.
+        let due = self.pending.iter().filter(|(_, one)| one.due <= elapsed);
+        let due = due.min_by_key(|(_, one)| one.due);
         if let Some(id) = due.map(|(id, _)| id.clone()) {
             self.run_callbacks(keeper, &id).await;
             return None;

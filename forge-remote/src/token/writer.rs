@@ -86,6 +86,7 @@ impl Keeper {
             true => self.read_server_time().await?,
             false => None,
         };
+        let now = time.unwrap_or_else(|| self.clock.now());
         let mut memory = self.memory();
         let memory = &mut *memory;
         let due = |id: &String| {
@@ -101,6 +102,9 @@ impl Keeper {
             // that is written again is dated already.
             if let (Some(time), None) = (time, removal.written) {
                 removal.date(time - elapsed.saturating_sub(removal.known));
+            }
+            if removal.is_overdue(elapsed) {
+                removal.renew(now);
             }
             rows.push(Row::Removal(id.clone(), removal.clone()));
         }

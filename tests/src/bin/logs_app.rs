@@ -1,10 +1,15 @@
-//! An app whose handler fails with its caller's text, to test the log.
+//! An app whose handlers fail and panic with their caller's text, to test the log.
 
 use forge_remote::prelude::*;
 
 #[endpoint]
 async fn quote(body: String) -> Result<()> {
     Err(body.into())
+}
+
+#[endpoint]
+async fn panics(body: String) {
+    panic!("{body}");
 }
 
 #[tokio::main]

@@ -1,5 +1,5 @@
 //! An app without state, run as a process. With `STAYS` set, a background task does not end when the
-//! app stops.
+//! app stops; with `BLOCKS`, one blocks its thread for an hour.
 
 use forge_remote::prelude::*;
 use forge_remote::{Shutdown, handler};
@@ -17,6 +17,11 @@ async fn stays(shutdown: Shutdown) -> Result<()> {
     std::future::pending().await
 }
 
+async fn blocks() -> Result<()> {
+    std::thread::sleep(std::time::Duration::from_secs(3600));
+    Ok(())
+}
+
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut app = App::empty()
@@ -24,6 +29,9 @@ async fn main() -> Result<()> {
         .remote(Remote::new("backend").base_url("https://backend.example.com"));
     if std::env::var_os("STAYS").is_some() {
         app = app.background(stays);
+    }
+    if std::env::var_os("BLOCKS").is_some() {
+        app = app.background(blocks);
     }
     app.run().await
 }

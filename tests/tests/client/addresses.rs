@@ -26,7 +26,14 @@ async fn a_token_is_sent_only_to_its_installations_site() {
             "/ex/jira/",
             "/ex/jira",
             "/",
+            // A URL parser resolves these to another site's address.
+            "/ex/jira/OWN/../d0d52620-0000-4000-a000-000000000000",
+            "/ex/jira/OWN/%2e%2e/d0d52620-0000-4000-a000-000000000000",
+            "/ex/jira/OWN/..\\d0d52620-0000-4000-a000-000000000000",
+            "/e\tx/jira/d0d52620-0000-4000-a000-000000000000/ex/jira/OWN/../../..",
+            "/x/ex/jira/OWN",
         ] {
+            let other = other.replace("OWN", SITE);
             let site = at(format!("{}{other}", server.origin));
             let before = server.requests().len();
             let call = atlassian

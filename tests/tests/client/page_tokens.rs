@@ -256,3 +256,26 @@ async fn another_accounts_token_is_not_sent_to_graphql() {
     assert_eq!(response.json(), "");
     assert_eq!(lines(&harness, "POST /graphql"), 1);
 }
+
+/// Many tokens of one user cause few proofs, because Atlassian limits the requests of the whole app.
+#[tokio::test]
+async fn many_foreign_tokens_at_once_cause_few_proofs() {
+    let harness = Harness::with_apis(app()).await.unwrap();
+    let calls = (0..24).map(|_| attack(&harness, "save").send());
+    for response in futures_util::future::join_all(calls).await {
+        assert!(response.text().contains("not proven"), "{response:?}");
+    }
+    assert_eq!(lines(&harness, DETAILS), 3);
+    assert!(harness.platform().apis().stored("kvs", "k").is_empty());
+}
+
+/// Different tokens of the installation itself.
+#[tokio::test]
+async fn many_proven_tokens_at_once_all_work() {
+    let harness = Harness::with_apis(app()).await.unwrap();
+    let calls = (0..24).map(|_| harness.call("save").send());
+    for response in futures_util::future::join_all(calls).await {
+        assert_eq!(response.json(), "");
+    }
+    assert_eq!(lines(&harness, DETAILS), 24);
+}

@@ -28,17 +28,28 @@ async fn a_page_can_call_from_the_browser() {
     let router = harness.app().router();
     tokio::spawn(async move { forge_remote::axum::serve(listener, router).await });
     let client = reqwest::Client::new();
-    let preflight_request = |path: &str| {
+    let preflight_for = |path: &str, headers: &str| {
         client
             .request(reqwest::Method::OPTIONS, format!("{origin}{path}"))
             .header("Origin", "https://example.atlassian.net")
             .header("Access-Control-Request-Method", "POST")
-            .header(
-                "Access-Control-Request-Headers",
-                "authorization, X-Forge-OAuth-System,x-forge-oauth-user ,x-mine",
-            )
+            .header("Access-Control-Request-Headers", headers)
             .send()
     };
+    let preflight_request = |path: &str| {
+        let headers = "authorization, X-Forge-OAuth-System,x-forge-oauth-user ,x-mine";
+        preflight_for(path, headers)
+    };
+    // A `*` in the response would allow every header.
+    let preflight = preflight_for(
+        "/browser",
+        "*,authorization, * ,x-forge-oauth-system,x-forge-oauth-next",
+    );
+    let preflight = preflight.await.unwrap();
+    assert_eq!(
+        preflight.headers()["access-control-allow-headers"],
+        "authorization"
+    );
     let preflight = preflight_request("/browser").await.unwrap();
     assert_eq!(preflight.status(), 204);
     let header = |name: &str| preflight.headers()[name].to_str().unwrap().to_owned();

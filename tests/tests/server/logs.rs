@@ -36,10 +36,34 @@ async fn quoting(body: String) -> Result<()> {
     Err(format!("unexpected `{body}`").into())
 }
 
+/// A handler that needs a token, which `requestRemote` never sends.
+#[endpoint(auth = system)]
+async fn needs_token(token: SystemToken) -> &'static str {
+    let _ = token;
+    ""
+}
+
+#[web_trigger]
+async fn hook(
+    _: forge_remote::kinds::WebTriggerRequest,
+) -> forge_remote::kinds::WebTriggerResponse {
+    forge_remote::kinds::WebTriggerResponse::new(200, "")
+}
+
+/// A handler whose body is read before it runs.
+#[endpoint]
+async fn again(retry: RetryContext, body: String) -> String {
+    let _ = retry;
+    body
+}
+
 async fn logging_app() -> TestApp {
     let app = TestApp::with(JwksResponse::Keys(published()), |app| {
         app.handler(forge_remote::handler!(sorted))
             .handler(forge_remote::handler!(quoting))
+            .handler(forge_remote::handler!(needs_token))
+            .handler(forge_remote::handler!(hook))
+            .handler(forge_remote::handler!(again))
     })
     .await;
     app.until_status(200).await.unwrap();
@@ -87,6 +111,47 @@ async fn rejections_do_not_flood_the_log() {
         app.send(&call).await.unwrap();
         let log = logged.take();
         assert!(log.contains("suppressed=30"), "{line}:\n{log}");
+    }
+}
+
+/// Log lines that accepted callers cause are limited in the same way.
+#[tokio::test]
+async fn a_verified_caller_does_not_flood_the_log() {
+    let logged = LogCapture::default();
+    let _guard = logged.start();
+    let app = logging_app().await;
+    let page = app.page().token();
+    let platform = app.fit().token();
+    // Nearly a description of a request.
+    let near = r#"{"method":1,"path":"/","headers":{}}"#;
+    // A chunked body above the limit.
+    let large = vec![b' '; 2 << 20];
+    for (line, call, status) in [
+        (
+            "the call has no valid OAuth token",
+            Call::post("/needs-token").bearer(&page),
+            500,
+        ),
+        (
+            "looks like Forge's description",
+            Call::post("/hook").bearer(&platform).body(near),
+            200,
+        ),
+        (
+            "the body was refused",
+            Call::post("/again")
+                .bearer(&page)
+                .body(large)
+                .chunked(65_536),
+            413,
+        ),
+    ] {
+        logged.take();
+        for _ in 0..20 {
+            assert_eq!(app.send(&call).await.unwrap().status, status, "{line}");
+        }
+        let log = logged.take();
+        assert_eq!(log.matches(line).count(), 10, "{line}:\n{log}");
     }
 }
 

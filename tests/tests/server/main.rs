@@ -12,5 +12,7 @@ mod logs;
 mod overload;
 mod peers;
 mod process_logs;
+mod rejections;
 mod responses;
 mod shutdown;
+mod tower;

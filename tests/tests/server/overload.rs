@@ -9,6 +9,7 @@ use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote::testing::Harness;
 use forge_remote_tests::log_capture::LogCapture;
+use forge_remote_tests::served_app::ServedApp;
 use forge_remote_tests::test_app::SOON;
 use tokio::sync::Semaphore;
 
@@ -63,6 +64,12 @@ async fn spawns_failures(call: Invocation, State(gate): State<Gate>) {
         other.pass().await;
         panic!("on purpose");
     });
+}
+
+/// A handler whose body is read before it runs.
+#[trigger(events = ["avi:jira:created:issue"])]
+async fn repeated(retry: RetryContext, body: String) {
+    let _ = (retry, body);
 }
 
 fn harness(change: impl FnOnce(App) -> App) -> (Harness, Gate) {
@@ -185,4 +192,24 @@ async fn the_shutdown_of_another_server_waits_for_spawned_work() {
         .await
         .unwrap()
         .unwrap();
+}
+
+/// A caller that has sent half a body counts as a call in flight, even if the body is read ahead.
+#[tokio::test]
+async fn half_a_body_is_a_call_in_flight() {
+    let app = App::empty().handler(handler!(repeated)).max_in_flight(1);
+    let served = ServedApp::start(app).await;
+    let call = served.call("repeated").await;
+    let (half, rest) = call.split_at(call.len() - 2);
+    let mut slow = served.open().await;
+    assert!(slow.send(half).await);
+    let mut status = 0;
+    let started = std::time::Instant::now();
+    while status != 503 && started.elapsed() < SOON {
+        let mut other = served.begin("repeated").await;
+        status = other.response().await.unwrap().unwrap().status;
+    }
+    assert_eq!(status, 503);
+    assert!(slow.send(rest).await);
+    assert_eq!(slow.response().await.unwrap().unwrap().status, 200);
 }

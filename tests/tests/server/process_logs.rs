@@ -145,6 +145,15 @@ async fn an_unread_log_does_not_block_the_app() {
     tokio::time::timeout(Duration::from_secs(60), all)
         .await
         .expect("the app is blocked");
+    // More panics than the runtime has threads.
+    let page = Fit::page(SystemTime::now()).token();
+    let call = Call::post("/panics").bearer(&page).body("on\npurpose");
+    let panics = (0..64).map(|_| send(app.address, &call));
+    let panics = futures_util::future::join_all(panics);
+    let panics = tokio::time::timeout(Duration::from_secs(10), panics).await;
+    for response in panics.expect("panics block the app") {
+        assert_eq!(response.unwrap().status, 500);
+    }
     let health = Call::new("GET", "/healthz");
     let health = send(app.address, &health);
     let health = tokio::time::timeout(Duration::from_secs(5), health).await;
@@ -155,6 +164,8 @@ async fn an_unread_log_does_not_block_the_app() {
     let log = app.log();
     let has = |text: &str| log.lock().unwrap().contains(text);
     assert!(eventually(|| has("log lines were lost")).await);
+    assert_eq!(send(app.address, &call).await.unwrap().status, 500);
+    assert!(eventually(|| has("a thread panicked") && has("logs_app.rs:")).await);
     let pid = app.child.id().unwrap().to_string();
     let killed = Command::new("kill").args(["-TERM", &pid]).status().await;
     assert!(killed.unwrap().success());

@@ -252,3 +252,17 @@ async fn a_second_signal_ends_the_process_at_once() {
         assert_eq!(status.code(), Some(1), "{second}");
     }
 }
+
+/// A task that blocks its thread can't be cancelled, but does not keep the process alive.
+#[tokio::test]
+async fn a_task_that_blocks_its_thread_does_not_keep_the_process() {
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+    command.env("BLOCKS", "1");
+    let mut app = PlainProcess::start(command, &keys).await;
+    app.signal("TERM").await;
+    app.logs("blocks its thread").await;
+    let ended = tokio::time::timeout(Duration::from_secs(5), app.child.wait()).await;
+    let status = ended.expect("the process still runs").unwrap();
+    assert_eq!(status.code(), Some(1));
+}

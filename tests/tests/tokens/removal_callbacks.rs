@@ -74,6 +74,64 @@ async fn a_process_that_was_killed_during_a_callback_calls_again_without_a_listi
     assert!(eventually(|| deleted.ids() == [ari(ONE)]).await);
 }
 
+/// A store that is down for longer than the lifetime of tokens still gets the removal, from which
+/// later processes and other instances read it.
+#[tokio::test]
+async fn a_removal_waits_for_its_store_however_long_it_is_down() {
+    let store = FlakyStore::default();
+    let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
+    app.deliver(ONE, &app.token(3 * HOUR, "")).await;
+    app.tokens.flush().await.unwrap();
+    store.down(true);
+    app.tokens.remove(&ari(ONE)).await.unwrap_err();
+    app.minutes(40 * 60).await;
+    store.down(false);
+    app.tokens.flush().await.unwrap();
+    // Long enough for a purge.
+    app.minutes(70).await;
+    let clock = app.clock.clone();
+    drop(app);
+
+    let tokens = tokens_in(&store);
+    let deleted = Deleted::of(&tokens);
+    let restarted = TokenApp::at(clock, renewing_app(), tokens).await;
+    restarted.minutes(3).await;
+    assert_eq!(deleted.ids(), [ari(ONE)]);
+}
+
+/// Failing callbacks that take a minute each do not delay those of another installation.
+#[tokio::test]
+async fn callbacks_that_fail_do_not_starve_others() {
+    // The ids of the others sort before it.
+    const LAST: &str = "0a3a7799-0000-4000-a000-000000000099";
+    let tokens = tokens_in(&FlakyStore::default());
+    let calls = Deleted::default();
+    let (called, clock) = (calls.clone(), TestClock::new());
+    let time = clock.clone();
+    tokens.on_removed(move |id| {
+        let is_last = id == ari(LAST);
+        called.add(id);
+        let time = time.clone();
+        async move {
+            tokio::task::yield_now().await;
+            if is_last {
+                return Ok(());
+            }
+            time.advance(MINUTE);
+            Err(Error::new("the app's database is down"))
+        }
+    });
+    let app = TokenApp::at(clock, renewing_app(), tokens).await;
+    for number in 0..20 {
+        let id = ari(&format!("0a3a7799-0000-4000-a000-0000000000{number:02}"));
+        app.tokens.remove(&id).await.unwrap();
+    }
+    app.tokens.remove(&ari(LAST)).await.unwrap();
+    app.minutes(3).await;
+    assert!(eventually(|| calls.ids().len() > 500).await);
+    assert!(calls.ids().contains(&ari(LAST)));
+}
+
 #[tokio::test]
 async fn another_instance_finds_a_removal_within_an_hour() {
     let store = FlakyStore::default();

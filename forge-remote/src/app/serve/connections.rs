@@ -14,7 +14,7 @@ use super::activity::{Activity, Phase, Snapshot};
 use super::connection::Connection;
 use crate::app::limits::Limits;
 use crate::fit::MAX_TOKEN_BYTES;
-use crate::work::LAST_DROPS;
+use crate::work::{BlocksThread, LAST_DROPS};
 
 /// The largest request head, in bytes: a FIT, two OAuth tokens and the rest.
 const MAX_HEAD: usize = MAX_TOKEN_BYTES + 64 * 1024;
@@ -167,12 +167,13 @@ impl Connections {
     }
 
     /// Drops every connection where it stands.
-    pub(super) async fn cut_off(&mut self) {
+    pub(super) async fn cut_off(&mut self) -> Result<(), BlocksThread> {
         let dropped = tokio::time::timeout(LAST_DROPS, self.tasks.shutdown()).await;
         if dropped.is_err() {
             tracing::error!("a connection can't be ended: its handler blocks its thread");
         }
         self.known.clear();
+        dropped.map_err(|_| BlocksThread)
     }
 }
 

@@ -50,6 +50,9 @@ impl Service {
     /// may finish within [`App::shutdown_grace`](crate::App::shutdown_grace). The rest is cut off:
     /// nothing of the app runs after this has returned, unless another server of it does.
     ///
+    /// What blocks its thread cannot be cut off: then the result is an error, and a runtime that is
+    /// dropped waits for it. [`App::run`](crate::App::run) ends the process.
+    ///
     /// Dropping the future ends the server at once, without the last writes of kept tokens.
     pub async fn serve(
         self,
@@ -96,14 +99,15 @@ impl Service {
         let mut connections = server.stop_accepting().await;
         self.await_calls(connections.all_ended()).await;
         drop(serving);
-        connections.cut_off().await;
-        self.work().cut_off().await;
+        let connections = connections.cut_off().await;
+        let work = self.work().cut_off().await;
+        let mut background_ended = Ok(());
         if let Some(background) = background {
             let left = limits.shutdown.saturating_sub(stopped.elapsed());
-            background.stop(left).await;
+            background_ended = background.end(left).await;
         }
         self.write_tokens().await;
-        Ok(())
+        Ok(connections.and(work).and(background_ended)?)
     }
 
     /// Finishes the work of a [`router`](Self::router) that another server serves: call it after
@@ -127,7 +131,8 @@ impl Service {
     /// ```
     pub async fn shutdown(&self) {
         self.await_calls(std::future::ready(())).await;
-        self.work().cut_off().await;
+        // An error was logged.
+        let _ = self.work().cut_off().await;
         self.write_tokens().await;
     }
 

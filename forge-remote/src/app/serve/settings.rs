@@ -55,7 +55,7 @@ impl App {
     }
 
     /// Sets how many handlers run at the same time, those included that continue without their
-    /// caller. At the limit, a verified call gets 503 with `RetryContext-After`.
+    /// caller. At the limit, a verified call gets 503 with `Retry-After`.
     ///
     /// Default: 1,024, at most three quarters of [`max_connections`](Self::max_connections).
     pub fn max_in_flight(mut self, calls: usize) -> Self {
@@ -63,7 +63,7 @@ impl App {
         self
     }
 
-    /// Sets how long a caller waits for a handler. After that, it gets 503 with `RetryContext-After`, and
+    /// Sets how long a caller waits for a handler. After that, it gets 503 with `Retry-After`, and
     /// the handler continues without it.
     ///
     /// Default: as long as Forge waits for this kind of call, where Atlassian documents it (5

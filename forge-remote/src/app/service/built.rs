@@ -47,7 +47,7 @@ struct Inner {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Built")
+        f.debug_struct("Service")
             .field("handlers", &self.registry().handlers().len())
             .finish_non_exhaustive()
     }
@@ -141,6 +141,7 @@ impl Service {
             })
             // The limit is ours: see `Mounted::serve`.
             .layer(DefaultBodyLimit::disable());
+        let router = app.layers.apply(router);
         let (registry, limits) = (app.registry, app.limits);
         let tokens = app.tokens;
         Ok(Self(Arc::new(Inner {

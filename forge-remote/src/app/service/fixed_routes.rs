@@ -6,12 +6,14 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
 use crate::fit::Verifier;
 use crate::log::{Foreign, LogLimits, Permit};
 use crate::response;
 use crate::token::Tokens;
 use crate::work::Work;
+
+/// The start of the headers that hold OAuth tokens.
+const OAUTH_HEADERS: &str = "x-forge-oauth-";
 
 /// Answers the browser's question before a `requestRemote`, which carries no token yet.
 pub(super) fn preflight(request: &Request, methods: &str) -> Response {
@@ -50,15 +52,15 @@ pub(super) fn preflight(request: &Request, methods: &str) -> Response {
 }
 
 /// The names of headers that a page's script may set: those that it asks for, without the headers
-/// that only Forge sets.
+/// that only Forge sets, and without `*`, which would allow every name.
+/// Source: <https://fetch.spec.whatwg.org/#http-new-header-syntax>
 fn without_oauth_headers(asked: &HeaderValue) -> HeaderValue {
-    let is_forges = |name: &&str| {
-        [SYSTEM_HEADER, USER_HEADER]
-            .iter()
-            .any(|own| name.eq_ignore_ascii_case(own.as_str()))
+    let may_be_set = |name: &&str| {
+        let start = name.get(..OAUTH_HEADERS.len());
+        *name != "*" && !start.is_some_and(|start| start.eq_ignore_ascii_case(OAUTH_HEADERS))
     };
     let names = asked.to_str().unwrap_or_default().split(',').map(str::trim);
-    let names: Vec<&str> = names.filter(|name| !is_forges(name)).collect();
+    let names: Vec<&str> = names.filter(may_be_set).collect();
     HeaderValue::from_str(&names.join(",")).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 

@@ -4,6 +4,7 @@ mod built;
 mod fixed_routes;
 mod keys;
 mod pipeline;
+mod tower;
 
 pub use built::Service;
 #[cfg(feature = "cli")]

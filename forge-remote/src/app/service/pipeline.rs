@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use tracing::Instrument as _;
 
 use crate::app::body;
@@ -174,21 +174,19 @@ impl Mounted {
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
 
-        let request = if self.reads_ahead {
-            match RetryContext::read_ahead(request).await {
-                Ok(request) => request,
-                Err(refusal) => return refusal,
-            }
-        } else {
-            request
-        };
-
         let started = Instant::now();
         let handling = || {
-            let call = Arc::clone(&self.mount).call(request, self.state.clone());
+            let mount = Arc::clone(&self.mount);
+            let call = call(mount, self.state.clone(), request, self.reads_ahead);
             Box::pin(self.log_limits.scope(call)) as _
         };
         let Some(call) = self.work.handle(self.response_time, handling) else {
+            if let Some(Permit { suppressed }) = self.log_limits.permit("overloaded") {
+                tracing::warn!(
+                    suppressed,
+                    "refused for now: as many calls are in flight as may (`App::max_in_flight`)"
+                );
+            }
             return response::overloaded();
         };
         let response = self.checked(call.await).await;
@@ -257,6 +255,24 @@ impl Mounted {
             return response::internal_error();
         }
         Response::from_parts(parts, body.into())
+    }
+}
+
+/// Calls a handler. What is read of the body before it is a part of the call: it is counted, and its
+/// log lines are limited.
+async fn call(
+    mount: Arc<dyn ErasedHandler>,
+    state: AppState,
+    request: Request,
+    reads_ahead: bool,
+) -> Response {
+    let request = match reads_ahead {
+        true => RetryContext::read_ahead(request).await,
+        false => Ok(request),
+    };
+    match request {
+        Ok(request) => mount.call(request, state).await,
+        Err(rejection) => rejection.into_response(),
     }
 }
 

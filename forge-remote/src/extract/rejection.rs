@@ -1,0 +1,248 @@
+//! Why an extractor rejected a request: one type an extractor, as in [`axum::extract::rejection`].
+//!
+//! A handler that takes an argument lets the framework send the rejection as the response. One that
+//! takes a `Result` decides itself:
+//!
+//! ```
+//! use forge_remote::prelude::*;
+//! use forge_remote::rejection::{JsonRejection, OauthTokenRejection};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Note { text: String }
+//!
+//! #[endpoint(auth = user)]
+//! async fn add(
+//!     token: Result<UserToken, OauthTokenRejection>,
+//!     note: Result<Json<Note>, JsonRejection>,
+//! ) -> Result<StatusCode> {
+//!     let Ok(Json(note)) = note else {
+//!         return Ok(StatusCode::UNPROCESSABLE_ENTITY);
+//!     };
+//!     let _ = (token, note.text);
+//!     Ok(StatusCode::CREATED)
+//! }
+//! ```
+//!
+//! Each has `status()` and `body_text()`, and becomes a JSON response, since a page's `invokeRemote`
+//! accepts nothing else. A rejection is logged when it becomes a response, at most ten times a minute
+//! for each kind of request a caller can repeat.
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::log::{self, Permit};
+use crate::response::{self, INTERNAL_ERROR};
+
+/// Why a request's body could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BodyRejection {
+    /// 413: the body is over [`App::body_limit`](crate::App::body_limit).
+    #[error("the body is too large")]
+    TooLarge,
+    /// 400 or 500: the connection ended early, or the body took longer than
+    /// [`App::body_timeout`](crate::App::body_timeout).
+    #[error("the body could not be read to its end")]
+    Incomplete(StatusCode),
+}
+
+impl BodyRejection {
+    /// Returns the status of the response.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Incomplete(status) => *status,
+        }
+    }
+
+    /// Returns the message in the response's body.
+    pub fn body_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Why [`Json`](crate::Json) or [`Event`](crate::Event) rejected a body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum JsonRejection {
+    /// The body could not be read.
+    #[error(transparent)]
+    Body(#[from] BodyRejection),
+    /// 415: a page's request has another content type.
+    #[error("the body must be JSON: send `Content-Type: application/json`")]
+    ContentType,
+    /// 400: the body is empty.
+    #[error("the body is empty, but JSON is expected")]
+    Empty,
+    /// 400: the body is not JSON.
+    #[error("the body is not JSON, at line {line} column {column}")]
+    Syntax {
+        /// The line of the fault, from 1.
+        line: usize,
+        /// The column of the fault, from 1.
+        column: usize,
+    },
+    /// 422: the JSON does not have the expected shape. The text may quote the body.
+    #[error("the JSON body does not have the expected shape: {0}")]
+    Data(String),
+}
+
+impl JsonRejection {
+    /// Returns the status of the response.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Body(rejection) => rejection.status(),
+            Self::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Empty | Self::Syntax { .. } => StatusCode::BAD_REQUEST,
+            Self::Data(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+
+    /// Returns the message in the response's body.
+    pub fn body_text(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Why [`SystemToken`](crate::SystemToken) or [`UserToken`](crate::UserToken) rejected a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OauthTokenRejection {
+    /// 500: Forge sent no token.
+    #[error("Forge sent no `{header}`: {fix}")]
+    Missing {
+        /// The header's name.
+        header: &'static str,
+        /// The fix, in the manifest or the handler.
+        fix: &'static str,
+    },
+    /// 400: the header does not hold exactly one token.
+    #[error("`{header}` must hold exactly one token")]
+    Malformed {
+        /// The header's name.
+        header: &'static str,
+    },
+    /// 500: the request was not verified.
+    #[error(transparent)]
+    Unverified(#[from] InvocationRejection),
+}
+
+impl OauthTokenRejection {
+    pub(super) const SYSTEM_FIX: &'static str = "the manifest's endpoint must enable `auth.appSystemToken`, and `permissions.scopes` needs a \
+     scope besides `read:app-system-token` and `read:app-user-token`; both are written by \
+     `manifest --write`, then deploy and let the installation be upgraded";
+
+    pub(super) const USER_FIX: &'static str = "the manifest's endpoint must enable `auth.appUserToken`, `permissions.scopes` needs a scope \
+     for user data, and a user must be in session: calls by `requestRemote`, anonymous visitors \
+     and the platform itself bring none; take `Option<UserToken>` to go on without";
+
+    /// Returns the status of the response.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Malformed { .. } => StatusCode::BAD_REQUEST,
+            Self::Missing { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Unverified(rejection) => rejection.status(),
+        }
+    }
+
+    /// Returns the message in the response's body.
+    pub fn body_text(&self) -> String {
+        match self {
+            Self::Malformed { .. } => self.to_string(),
+            Self::Missing { .. } => INTERNAL_ERROR.to_owned(),
+            Self::Unverified(rejection) => rejection.body_text(),
+        }
+    }
+}
+
+/// Why [`Invocation`](crate::Invocation) rejected a request: a route that forge-remote did not mount
+/// has no verified call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`Invocation` or a Forge token was taken on a route that forge-remote did not mount, so nothing is \
+     verified there: annotate the handler with `#[endpoint]`"
+)]
+#[non_exhaustive]
+pub struct InvocationRejection;
+
+impl InvocationRejection {
+    /// Returns the status of the response: 500.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    /// Returns the message in the response's body.
+    pub fn body_text(&self) -> String {
+        INTERNAL_ERROR.to_owned()
+    }
+}
+
+/// Why an extractor of the app's own values rejected a request: the app was not given the value.
+///
+/// For an argument of a handler, that is checked at launch; only an extractor inside another one can
+/// be rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the app has no `{missing}`: {fix}")]
+#[non_exhaustive]
+pub struct StateRejection {
+    missing: &'static str,
+    fix: &'static str,
+}
+
+impl StateRejection {
+    pub(super) const fn new(missing: &'static str, fix: &'static str) -> Self {
+        Self { missing, fix }
+    }
+
+    /// Returns the status of the response: 500.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    /// Returns the message in the response's body.
+    pub fn body_text(&self) -> String {
+        INTERNAL_ERROR.to_owned()
+    }
+}
+
+impl OauthTokenRejection {
+    /// The code by which log lines are limited.
+    fn log_code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "missing_token",
+            Self::Malformed { .. } => "malformed_token_header",
+            Self::Unverified(_) => "unverified_route",
+        }
+    }
+}
+
+macro_rules! into_response {
+    ($($rejection:ty: $code:expr, $message:literal;)*) => {$(
+        impl IntoResponse for $rejection {
+            fn into_response(self) -> Response {
+                let status = self.status();
+                let code: fn(&Self) -> &'static str = $code;
+                if let Some(Permit { suppressed }) = log::permit(code(&self)) {
+                    if status.is_server_error() {
+                        tracing::error!(reason = %self, suppressed, $message);
+                    } else {
+                        // Without the reason, which may quote the caller.
+                        tracing::warn!(status = status.as_u16(), suppressed, $message);
+                    }
+                }
+                if status == StatusCode::INTERNAL_SERVER_ERROR {
+                    return response::internal_error();
+                }
+                response::json_error(status, response::code_of(status), &self.body_text())
+            }
+        }
+    )*};
+}
+
+into_response! {
+    BodyRejection: |_| "body_refused", "the body was refused";
+    JsonRejection: |_| "body_refused", "the body was refused";
+    OauthTokenRejection: Self::log_code, "the call has no valid OAuth token";
+    InvocationRejection: |_| "unverified_route", "the call was not verified";
+    StateRejection: |_| "missing_state", "the app lacks a value that an extractor needs";
+}
