@@ -197,7 +197,7 @@ async fn kids_that_name_no_published_key_are_rejected() {
     report.finish();
 }
 
-/// A token with key material in its header is rejected, whoever signed it, and nothing is fetched.
+/// A token with key material in its header is rejected, regardless of its signer, and nothing is fetched.
 #[tokio::test]
 async fn keys_in_the_header_are_ignored_and_rejected() {
     let app = TestApp::start().await;

@@ -275,7 +275,7 @@ async fn widget(Json(request): Json<Value>) -> Json<Value> {
 #[endpoint]
 async fn overview() {}
 
-/// Sorts what comes in.
+/// Sorts incoming work.
 #[agent_connector(name = "Triage", products = ["jira", "confluence"], conversation_starters = ["Sort it"], streaming)]
 async fn triage(Json(call): Json<AgentRequest>) -> AgentReply {
     match call.method() {
