@@ -1,4 +1,4 @@
-//! The caches of impersonated users' tokens and of proofs.
+//! The caches of impersonated users' tokens and of token verifications.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,49 +7,49 @@ use zeroize::Zeroizing;
 
 use super::single_flight::Flights;
 
-/// A token that is refused so soon after its exchange isn't refused for its age.
-const YOUNG: Duration = Duration::from_secs(60);
+/// A 401 within this time after the exchange is not caused by the token's age.
+const MIN_AGE: Duration = Duration::from_secs(60);
 
-/// Whose token, and what for.
+/// The user and the product that a token is for.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct UserTokenKey {
     pub(super) installation_id: String,
     pub(super) account_id: String,
     pub(super) context: String,
-    /// The system token that it is obtained with, where Forge didn't deliver that itself: it may be
-    /// of a page's own making, so it neither gets what others fetched nor spoils it. Forge's own
-    /// are all as good: a new one needs no new exchange.
+    /// A hash of the system token used for the exchange, unless Forge itself delivered it. A page may
+    /// have forged such a token, so its cache entries are separate. Forge's own tokens are
+    /// interchangeable: a new one needs no new exchange.
     pub(super) system: Option<[u8; 32]>,
 }
 
-/// Users' tokens, and the exchanges under way.
-pub(super) type Cache = Flights<Key, Arc<Zeroizing<String>>>;
+/// Users' tokens, and the exchanges in progress.
+pub(super) type UserTokenCache = Flights<UserTokenKey, Arc<Zeroizing<String>>>;
 
-/// What Atlassian answered about the tokens that pages brought.
-pub(super) type Proofs = Flights<ProofKey, Verdict>;
+/// Atlassian's verdicts on the tokens of pages' calls.
+pub(super) type ProofCache = Flights<ProofKey, Verdict>;
 
-/// What was asked about.
+/// A token and the installation and account that it must belong to.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct ProofKey {
     pub(super) installation_id: String,
-    /// The token, as a hash.
+    /// A hash of the token.
     pub(super) token: [u8; 32],
-    /// The account that a user's token must be of; `None` for the app's.
+    /// The account that a user's token must belong to; `None` for the app's token.
     pub(super) account: Option<String>,
 }
 
-/// What Atlassian said.
+/// The result of a verification.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Proven,
-    /// Refused, when this user of the installation brought it.
+    /// Rejected; the user of the installation who sent it.
     Refused(Option<Arc<str>>),
 }
 
-/// Atlassian refused this token (401). One that was just obtained stays: another would fare no
-/// better, and exchanges are counted.
-pub(super) fn refused(cache: &Cache, token: &str, now: Duration) {
+/// Removes a token that Atlassian rejected (401). A token that was just obtained stays: a new one
+/// would be rejected too, and exchanges are rate-limited.
+pub(super) fn remove_rejected(cache: &UserTokenCache, token: &str, now: Duration) {
     cache.forget_outcomes(|kept| {
-        kept.value.as_str() == token && now.saturating_sub(kept.since) >= YOUNG
+        kept.value.as_str() == token && now.saturating_sub(kept.since) >= MIN_AGE
     });
 }
