@@ -143,9 +143,9 @@ fn check_cursor(start: &PageStart) {
 
 /// Checks a `Retry-After` header and, after a line break, the body of its response.
 ///
-/// - A number is so many seconds, a date the time until then, and nothing else is a time.
+/// - A number is a wait in seconds, a date is the wait until then, and anything else is no wait.
 /// - No wait is longer than a day.
-/// - What an error keeps of the body doesn't have the token in it.
+/// - The body kept in an error does not contain the token.
 pub fn retry_after(input: &[u8]) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let (line, body) = first_line(input);
@@ -182,13 +182,13 @@ pub fn retry_after(input: &[u8]) {
     }
     let (code, texts) = messages(body, SECRET);
     for text in code.iter().chain(&texts) {
-        assert!(!text.contains(SECRET), "a message has the token");
+        assert!(!text.contains(SECRET), "a message contains the token");
     }
     let kept = body_without(Bytes::copy_from_slice(body), SECRET);
     let has_secret = kept
         .windows(SECRET.len())
         .any(|one| one == SECRET.as_bytes());
-    assert!(!has_secret, "the body has the token");
+    assert!(!has_secret, "the body contains the token");
 }
 
 /// Checks a date in storage's format.

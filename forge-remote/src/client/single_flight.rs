@@ -73,7 +73,7 @@ pub(super) type Flight<V> = Shared<Running<V>>;
 pub(super) struct Flights<K, V>(Mutex<Entries<K, V>>);
 
 struct Entries<K, V> {
-    kept: HashMap<K, Timed<V>>,
+    cached: HashMap<K, Timed<V>>,
     /// Calls with their number, so that a forgotten call stores no outcome. Weak: when all waiting
     /// callers are gone, nobody polls the call, and the next caller starts a new one.
     running: HashMap<K, (u64, WeakShared<Running<V>>)>,
@@ -83,7 +83,7 @@ struct Entries<K, V> {
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
         Self(Mutex::new(Entries {
-            kept: HashMap::new(),
+            cached: HashMap::new(),
             running: HashMap::new(),
             started: 0,
         }))
@@ -99,8 +99,8 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
         start: impl FnOnce(u64) -> Flight<V>,
     ) -> Result<Timed<V>, Flight<V>> {
         let mut entries = self.entries();
-        if let Some(kept) = entries.kept.get(key).filter(|kept| kept.is_good(now)) {
-            return Ok(kept.clone());
+        if let Some(cached) = entries.cached.get(key).filter(|cached| cached.is_good(now)) {
+            return Ok(cached.clone());
         }
         let running = entries.running.get(key);
         if let Some(running) = running.and_then(|(_, running)| running.upgrade()) {
@@ -124,37 +124,48 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
     /// Returns the cached outcome without making a call.
     pub(super) fn peek(&self, key: &K, now: Now) -> Option<V> {
         let entries = self.entries();
-        let kept = entries.kept.get(key).filter(|kept| kept.is_good(now))?;
-        Some(kept.value.clone())
+        let cached = entries
+            .cached
+            .get(key)
+            .filter(|cached| cached.is_good(now))?;
+        Some(cached.value.clone())
     }
 
     /// Counts the valid outcomes that match.
     pub(super) fn count(&self, now: Now, which: impl Fn(&K, &V) -> bool) -> usize {
         let entries = self.entries();
-        let kept = entries.kept.iter().filter(|(_, kept)| kept.is_good(now));
-        kept.filter(|(key, kept)| which(key, &kept.value)).count()
+        let cached = entries
+            .cached
+            .iter()
+            .filter(|(_, cached)| cached.is_good(now));
+        cached
+            .filter(|(key, cached)| which(key, &cached.value))
+            .count()
     }
 
     /// Records the end of a call. A call that was forgotten or replaced changes nothing.
-    pub(super) fn finish(&self, key: K, number: u64, kept: Option<Timed<V>>, now: Now) {
+    pub(super) fn finish(&self, key: K, number: u64, cached: Option<Timed<V>>, now: Now) {
         let mut entries = self.entries();
         if entries.running.get(&key).map(|(number, _)| *number) != Some(number) {
             return;
         }
         entries.running.remove(&key);
-        let Some(kept) = kept else {
+        let Some(cached) = cached else {
             return;
         };
-        if entries.kept.len() >= MAX_ENTRIES {
-            entries.kept.retain(|_, kept| kept.is_good(now));
+        if entries.cached.len() >= MAX_ENTRIES {
+            entries.cached.retain(|_, cached| cached.is_good(now));
         }
-        if entries.kept.len() >= MAX_ENTRIES {
-            let first = entries.kept.iter().min_by_key(|(_, kept)| kept.good_until);
+        if entries.cached.len() >= MAX_ENTRIES {
+            let first = entries
+                .cached
+                .iter()
+                .min_by_key(|(_, cached)| cached.good_until);
             if let Some(first) = first.map(|(key, _)| key.clone()) {
-                entries.kept.remove(&first);
+                entries.cached.remove(&first);
             }
         }
-        entries.kept.insert(key, kept);
+        entries.cached.insert(key, cached);
     }
 
     pub(super) fn forget_all(&self) {
@@ -164,13 +175,13 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
     /// Forgets matching outcomes and calls. Callers already waiting for a call still get its outcome.
     pub(super) fn forget(&self, which: impl Fn(&K) -> bool) {
         let mut entries = self.entries();
-        entries.kept.retain(|key, _| !which(key));
+        entries.cached.retain(|key, _| !which(key));
         entries.running.retain(|key, _| !which(key));
     }
 
     /// Forgets the outcomes that match.
     pub(super) fn forget_outcomes(&self, which: impl Fn(&Timed<V>) -> bool) {
-        self.entries().kept.retain(|_, kept| !which(kept));
+        self.entries().cached.retain(|_, cached| !which(cached));
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries<K, V>> {

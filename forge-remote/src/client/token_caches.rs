@@ -48,8 +48,8 @@ pub(super) enum Verdict {
 
 /// Removes a token that Atlassian rejected (401). A token that was just obtained stays: a new one
 /// would be rejected too, and exchanges are rate-limited.
-pub(super) fn remove_rejected(cache: &UserTokenCache, token: &str, now: Duration) {
-    cache.forget_outcomes(|kept| {
-        kept.value.as_str() == token && now.saturating_sub(kept.since) >= MIN_AGE
+pub(super) fn remove_rejected(cache: &UserTokenCache, rejected: &str, now: Duration) {
+    cache.forget_outcomes(|token| {
+        token.value.as_str() == rejected && now.saturating_sub(token.since) >= MIN_AGE
     });
 }

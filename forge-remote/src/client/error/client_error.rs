@@ -95,7 +95,7 @@ pub enum ClientError {
 
     /// The request's host must not receive tokens. Nothing was sent.
     #[error(
-        "{call}: refused to send the token to {origin}: {reason}. Configure Atlassian's staging or an \
+        "{call}: the token must not be sent to {origin}: {reason}. Configure Atlassian's staging or an \
          isolated cloud with `App::staging_cloud` or `App::isolated_cloud`"
     )]
     HostRefused {
@@ -228,7 +228,7 @@ impl ClientError {
         }
     }
 
-    /// Returns Atlassian's trace id, which their support asks for.
+    /// Returns Atlassian's trace id, for requests to their support.
     pub fn trace_id(&self) -> Option<&str> {
         match self {
             Self::Status(error) => error.trace_id(),

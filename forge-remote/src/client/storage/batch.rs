@@ -47,7 +47,7 @@ impl Storage {
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<Item<T>>, BatchError> {
-        read(self, keyed(keys, None, false)).await
+        read(self, key_items(keys, None, false)).await
     }
 
     /// Like [`get_all`](Self::get_all), with the times of creation, update and expiry.
@@ -55,7 +55,7 @@ impl Storage {
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<Item<T>>, BatchError> {
-        read(self, keyed(keys, None, true)).await
+        read(self, key_items(keys, None, true)).await
     }
 
     /// Deletes many keys independently, with one call for each 25. A missing key counts as deleted.
@@ -63,7 +63,7 @@ impl Storage {
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<BatchOutcome, BatchError> {
-        remove(self, keyed(keys, None, false)).await
+        remove(self, key_items(keys, None, false)).await
     }
 }
 
@@ -74,7 +74,7 @@ impl Entities {
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<Item<T>>, BatchError> {
-        read(&self.storage, keyed(keys, Some(&self.name), false)).await
+        read(&self.storage, key_items(keys, Some(&self.name), false)).await
     }
 
     /// Gets many entities with their times; see [`Storage::get_items`].
@@ -82,7 +82,7 @@ impl Entities {
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<Item<T>>, BatchError> {
-        read(&self.storage, keyed(keys, Some(&self.name), true)).await
+        read(&self.storage, key_items(keys, Some(&self.name), true)).await
     }
 
     /// Deletes many entities; see [`Storage::delete_all`].
@@ -90,7 +90,7 @@ impl Entities {
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<BatchOutcome, BatchError> {
-        remove(&self.storage, keyed(keys, Some(&self.name), false)).await
+        remove(&self.storage, key_items(keys, Some(&self.name), false)).await
     }
 }
 
@@ -187,7 +187,7 @@ struct KeyItems {
     problem: Option<&'static str>,
 }
 
-fn keyed(
+fn key_items(
     keys: impl IntoIterator<Item = impl Into<String>>,
     entity: Option<&str>,
     with_metadata: bool,

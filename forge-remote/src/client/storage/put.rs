@@ -86,13 +86,13 @@ impl Put {
 
     /// Stores the value and returns the previous one.
     pub async fn replace<T: DeserializeOwned>(self) -> Result<Option<T>, ClientError> {
-        let before = self.returning("PREVIOUS").before().await?;
-        Ok(before.map(|item| item.value))
+        let previous = self.returning("PREVIOUS").previous().await?;
+        Ok(previous.map(|item| item.value))
     }
 
     /// Stores the value and returns the previous item, with its times.
     pub async fn return_old<T: DeserializeOwned>(self) -> Result<Option<Item<T>>, ClientError> {
-        self.returning("PREVIOUS").with_metadata().before().await
+        self.returning("PREVIOUS").with_metadata().previous().await
     }
 
     fn returning(mut self, which: &str) -> Self {
@@ -106,7 +106,7 @@ impl Put {
         self
     }
 
-    async fn before<T: DeserializeOwned>(self) -> Result<Option<Item<T>>, ClientError> {
+    async fn previous<T: DeserializeOwned>(self) -> Result<Option<Item<T>>, ClientError> {
         // A retry would return the value that was just stored.
         let response = self.perform(false).await?;
         // If there was no previous item, the response has no value or no body.
