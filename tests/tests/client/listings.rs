@@ -117,7 +117,7 @@ async fn a_position_leaves_nothing_out() {
         let position = pages.position().unwrap();
         assert_eq!(numbers(from(&position)).await.unwrap(), rest);
         assert!(
-            format!("{position:?}").starts_with("Position(after"),
+            format!("{position:?}").starts_with("Cursor(after"),
             "{position:?}"
         );
         pages.next().await.unwrap().unwrap();

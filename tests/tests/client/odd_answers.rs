@@ -106,7 +106,7 @@ async fn cursors_in_a_circle_end_with_an_error() {
         let (jira, _came) = jira(&server).await;
         let (items, error) = numbers(jira.get("/rest/x").pages()).await.unwrap_err();
         assert!(matches!(error, ClientError::Unusable { .. }), "{error}");
-        assert!(error.to_string().contains("same page again"), "{error}");
+        assert!(error.to_string().contains("already read"), "{error}");
         assert_eq!(items.len(), length + 1);
 
         let server = Server::start(move |count, _| {
@@ -151,10 +151,7 @@ async fn new_cursors_without_items_end_with_an_error() {
         items.is_empty() && matches!(error, ClientError::Unusable { .. }),
         "{error}"
     );
-    assert!(
-        error.to_string().contains("1000 pages without an item"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("1000 pages in a row"), "{error}");
 
     let server = Server::start(|count, _| {
         assert!(count < 5_000, "empty pages are followed for ever");
@@ -166,10 +163,7 @@ async fn new_cursors_without_items_end_with_an_error() {
         .storage(&came.call, &came.system)
         .query::<u32>();
     let error = query.next().await.unwrap().unwrap_err();
-    assert!(
-        error.to_string().contains("1000 pages without an item"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("1000 pages in a row"), "{error}");
 }
 
 /// Pages that lack a few items, or all of them, are no fault: Jira cuts a page before it filters it.

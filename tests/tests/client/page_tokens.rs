@@ -141,7 +141,7 @@ async fn another_installations_token_opens_nothing_that_the_token_alone_names() 
         assert_eq!(answer.status(), 200, "{key}");
         let text = answer.text();
         assert!(text.contains("not proven"), "{key}: {text}");
-        assert!(text.contains("App::tokens"), "{key}: {text}");
+        assert!(text.contains("App::token_store"), "{key}: {text}");
         assert_eq!(lines(&harness, line), 0, "{key}");
     }
     assert!(harness.platform().apis().stored("kvs", "k").is_empty());

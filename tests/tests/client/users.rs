@@ -390,7 +390,7 @@ async fn every_way_an_exchange_fails_is_told_and_not_kept() {
     let failures = [
         (
             told(401, json!({ "message": "Unauthorized" })),
-            "answered 401 Unauthorized",
+            "response 401 Unauthorized",
         ),
         (
             told(
@@ -411,10 +411,10 @@ async fn every_way_an_exchange_fails_is_told_and_not_kept() {
                 200,
                 json!({ "data": { "offlineUserAuthToken": { "success": true, "authToken": null } } }),
             ),
-            "no reason",
+            "neither a token nor an error",
         ),
-        (exchanged("two words", 60), "no reason"),
-        (told(200, Value::Null).text("<html>"), "does not fit"),
+        (exchanged("two words", 60), "neither a token nor an error"),
+        (told(200, Value::Null).text("<html>"), "can't be read as"),
     ];
     for (failure, words) in failures {
         let good = exchanged("at-last", 60);
