@@ -1,8 +1,8 @@
-//! The APIs that can be called.
+//! The Atlassian APIs that the client supports.
 
 use std::fmt;
 
-/// An API, as messages name it.
+/// An Atlassian API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -13,12 +13,12 @@ pub enum Api {
     Compass,
     GraphQl,
     Storage,
-    /// Forge's own, at `https://api.atlassian.com`.
+    /// Forge's own APIs, at `https://api.atlassian.com`.
     Platform,
 }
 
 impl Api {
-    /// Whether its URL names no site, so that the token alone says whose data it is.
+    /// Whether the token alone identifies the tenant, because the API's URL names no site.
     pub(super) fn knows_tenant_by_token(self) -> bool {
         match self {
             Self::GraphQl | Self::Compass | Self::Storage | Self::Platform => true,

@@ -1,4 +1,4 @@
-//! The connections, the hosts that tokens may go to, and how calls are made.
+//! The shared client: connections, allowed hosts, timeout and retries.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,34 +11,36 @@ use super::clouds::IsolatedCloud;
 use super::clouds::{self, CloudUrls};
 use super::hosts::{self, Hosts, InvalidHost};
 use super::retry::RetryPolicy;
-use super::token_caches::{Cache, Proofs, Turns};
+use super::token_caches::{ProofCache, Turns, UserTokenCache};
 use crate::fit::{Clock, SystemClock};
 use crate::http_client::{ClientBuildError, LazyClient, Network};
 use crate::opaque::Opaque;
 use crate::token::Tokens;
 
-/// How long connecting may take.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Timeout for establishing a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Atlassian's APIs, for every installation: the connections, the hosts that tokens may go to, and
-/// how calls are made. Clones share the first two; a clone's timeout and retries are its own. The
-/// hosts and the clock are fixed once the app is built.
+/// A client of Atlassian's APIs for every installation.
 ///
-/// Handlers have the app's through [`Invocation`](crate::Invocation) and can take it as an argument. Background work
-/// gets a clone: see the [module](super).
+/// It holds the connections, the hosts that tokens may be sent to, and the timeout and retry policy.
+/// Clones share connections and hosts; each clone has its own timeout and retry policy. The hosts and
+/// the clock are fixed once the app is built.
+///
+/// Handlers use the app's client through [`Invocation`](crate::Invocation), or take it as an argument.
+/// Background work gets a clone: see the [module](super).
 #[derive(Clone)]
 pub struct AtlassianClient {
     pub(super) shared: Opaque<Shared>,
-    pub(super) manner: Manner,
+    pub(super) options: CallOptions,
 }
 
-/// How calls are made: each handle's own.
+/// The options of calls; each clone has its own.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Manner {
+pub(super) struct CallOptions {
     pub(super) timeout: Duration,
     pub(super) response_limit: usize,
     pub(super) retries: RetryPolicy,
-    /// When nobody waits any more, on the clock's `elapsed`.
+    /// The end of the caller's wait, on the clock's `elapsed`.
     pub(super) deadline: Option<Duration>,
 }
 
@@ -46,18 +48,18 @@ pub(super) struct Shared {
     settings: Mutex<Arc<Settings>>,
     https: LazyClient,
     loopback: LazyClient,
-    pub(super) acting: Cache,
-    /// What Atlassian said of the tokens that pages brought.
-    pub(super) proofs: Proofs,
+    pub(super) user_tokens: UserTokenCache,
+    /// Atlassian's verdicts on the tokens of pages' calls.
+    pub(super) proofs: ProofCache,
     pub(super) turns: Turns,
-    /// The app's kept tokens, where it keeps some.
+    /// The app's stored tokens, if it stores them.
     pub(super) tokens: OnceLock<Tokens>,
 }
 
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) hosts: Hosts,
-    /// Where GraphQL and Forge's own APIs are, outside of isolated clouds.
+    /// The base URL of GraphQL and Forge's own APIs, except in isolated clouds.
     pub(super) platform: String,
     /// The isolated clouds, by their labels.
     pub(super) clouds: BTreeMap<String, CloudUrls>,
@@ -70,9 +72,9 @@ pub(super) struct Settings {
 impl fmt::Debug for AtlassianClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let settings = self.settings();
-        f.debug_struct("Atlassian")
+        f.debug_struct("AtlassianClient")
             .field("hosts", &settings.hosts)
-            .field("manner", &self.manner)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }
@@ -83,9 +85,9 @@ impl Default for AtlassianClient {
     }
 }
 
-/// Setting up.
+/// Configuration.
 impl AtlassianClient {
-    /// Calls `https://api.atlassian.com` and `https://api.bitbucket.org`, and nothing else.
+    /// Creates a client that calls only `https://api.atlassian.com` and `https://api.bitbucket.org`.
     pub fn new() -> Self {
         let settings = Settings {
             hosts: Hosts::default(),
@@ -100,12 +102,12 @@ impl AtlassianClient {
                 settings: Mutex::new(Arc::new(settings)),
                 https: LazyClient::default(),
                 loopback: LazyClient::default(),
-                acting: Cache::default(),
-                proofs: Proofs::default(),
+                user_tokens: UserTokenCache::default(),
+                proofs: ProofCache::default(),
                 turns: Turns::default(),
                 tokens: OnceLock::new(),
             }),
-            manner: Manner {
+            options: CallOptions {
                 timeout: Duration::from_secs(10),
                 response_limit: 16 * 1024 * 1024,
                 retries: RetryPolicy::new(),
@@ -114,15 +116,16 @@ impl AtlassianClient {
         }
     }
 
-    /// Calls a stand-in on this machine, by http, and nothing else: for tests. Installations whose
-    /// base URLs point there are called there, and so are GraphQL and storage.
+    /// Creates a client for tests, which calls only a mock server on this machine over http.
+    ///
+    /// GraphQL and storage are called there, and so are installations whose base URLs point to it.
     pub fn on_loopback(origin: &str) -> Result<Self, InvalidHost> {
         let this = Self::new();
         this.use_loopback(origin)?;
         Ok(this)
     }
 
-    /// As [`on_loopback`](Self::on_loopback), for the app's own, which clones have already.
+    /// Like [`on_loopback`](Self::on_loopback), for the app's client, which may have clones.
     pub(crate) fn use_loopback(&self, origin: &str) -> Result<(), InvalidHost> {
         self.forbid_others();
         self.try_change(|settings| {
@@ -131,20 +134,22 @@ impl AtlassianClient {
         })
     }
 
-    /// Nothing but loopback from now on: a local platform's tokens are of no use elsewhere.
+    /// Allows only loopback from now on: a local platform's tokens are useless elsewhere.
     pub(crate) fn forbid_others(&self) {
         self.change(|settings| settings.hosts.forbid_others());
     }
 
-    /// Lets tokens of every installation go to this host too, e.g. a proxy of yours. Whoever runs
-    /// it can then act as the app.
+    /// Allows tokens of **every** installation to be sent to this host too, for example to your own proxy.
+    ///
+    /// The host's operator can then act as the app.
     pub fn allow_host(self, url: &str) -> Result<Self, InvalidHost> {
         self.configure(|settings| settings.hosts.allow(url))?;
         Ok(self)
     }
 
-    /// Where the installations of an isolated cloud are called, for a program without an
-    /// [`App`](crate::App); an app tells its own: [`App::isolated_cloud`](crate::App::isolated_cloud).
+    /// Configures an isolated cloud, for a program without an [`App`](crate::App).
+    ///
+    /// An app uses [`App::isolated_cloud`](crate::App::isolated_cloud) instead.
     pub fn isolated_cloud(
         self,
         label: &str,
@@ -155,65 +160,68 @@ impl AtlassianClient {
         Ok(self)
     }
 
-    /// How long one attempt of a call may take, its answer included: 10 seconds unless told
-    /// otherwise. (Connecting may take 5 of them.)
+    /// Sets the timeout of one attempt, including its response (default: 10 seconds).
+    ///
+    /// Connecting may take 5 seconds of it.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.manner.timeout = timeout;
+        self.options.timeout = timeout;
         self
     }
 
-    /// The largest answer taken, in bytes: 16 MiB unless told otherwise.
+    /// Sets the maximum size of a response, in bytes (default: 16 MiB).
     #[must_use]
     pub fn response_limit(mut self, bytes: usize) -> Self {
-        self.manner.response_limit = bytes;
+        self.options.response_limit = bytes;
         self
     }
 
-    /// How failed calls are made again.
+    /// Sets the retry policy.
     #[must_use]
     pub fn retries(mut self, retries: RetryPolicy) -> Self {
-        self.manner.retries = retries;
+        self.options.retries = retries;
         self
     }
 
-    /// Another clock, for tests. An app gives its own, and keeps it: once the app is built, this
-    /// changes nothing.
+    /// Sets the clock, for tests.
+    ///
+    /// An app sets its own clock. Once the app is built, this has no effect.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         if self.settings().are_fixed {
-            tracing::warn!("`AtlassianClient::clock` changes nothing: the app runs already");
+            tracing::warn!("`AtlassianClient::clock` has no effect: the app is already running");
             return self;
         }
         self.use_clock(&(Arc::new(clock) as Arc<dyn Clock>));
         self
     }
 
-    /// An app of the staging cloud calls that cloud.
+    /// Allows the staging cloud, for an app of that cloud.
     pub(crate) fn allow_staging(&self) {
         self.change(|settings| settings.hosts.allow_staging());
     }
 
-    /// The app's isolated clouds.
+    /// Configures an isolated cloud of the app.
     pub(crate) fn use_cloud(&self, label: &str, cloud: &IsolatedCloud) -> Result<(), InvalidHost> {
         self.try_change(|settings| settings.add_cloud(label, cloud))
     }
 
-    /// Whether the app declares scopes for users who aren't in session.
+    /// Records whether the app declares scopes for impersonated users.
     pub(crate) fn impersonates(&self, declared: bool) {
         self.change(|settings| settings.impersonates = Some(declared));
     }
 
     pub(crate) fn use_clock(&self, clock: &Arc<dyn Clock>) {
         self.change(|settings| settings.clock = Arc::clone(clock));
-        // Their ends were counted on the other clock.
-        self.shared.acting.forget_all();
+        // Their lifetimes are measured on the previous clock.
+        self.shared.user_tokens.forget_all();
         self.shared.proofs.forget_all();
     }
 
-    /// The app's kept tokens: pages' tokens are compared with them, and refusals are reported there.
+    /// Sets the app's stored tokens: pages' tokens are compared with them, and rejections are reported
+    /// there.
     pub(crate) fn use_tokens(&self, tokens: &Tokens) {
-        // The first app's, where several share this.
+        // If several apps share the client, the first one's tokens are used.
         let _ = self.shared.tokens.set(tokens.clone());
     }
 
@@ -224,7 +232,7 @@ impl AtlassianClient {
         ));
     }
 
-    /// An app's handles, once it is built: no handler lets tokens go elsewhere.
+    /// Fixes the hosts once the app is built, so that no handler can allow another host.
     pub(crate) fn fix_hosts(&self) {
         self.change(|settings| settings.are_fixed = true);
     }
@@ -255,15 +263,15 @@ impl AtlassianClient {
         Arc::clone(&settings.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The connections for this URL. A client that could not be built (no certificates were found,
-    /// say) is built again when it is next needed.
+    /// Returns the HTTP client for this URL. If it can't be built, for example because no certificates
+    /// were found, the next call tries again.
     pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, ClientBuildError> {
         let network = Network::of(url);
         let client = match network {
             Network::Loopback => &self.shared.loopback,
             Network::Https => &self.shared.https,
         };
-        client.get(|| network.client().connect_timeout(CONNECT))
+        client.get(|| network.client().connect_timeout(CONNECT_TIMEOUT))
     }
 }
 
@@ -272,11 +280,11 @@ impl Settings {
         if !clouds::is_label(label) {
             return Err(InvalidHost::NotLabel(label.to_owned()));
         }
-        self.clouds.insert(label.to_owned(), cloud.addresses()?);
+        self.clouds.insert(label.to_owned(), cloud.urls()?);
         Ok(())
     }
 
-    /// As an installation of this isolated cloud sees them: tokens go to its hosts.
+    /// Returns the settings for an installation of this isolated cloud: tokens go only to its hosts.
     pub(super) fn of_cloud(&self, label: &str) -> Self {
         let own = self.clouds.get(label).map(|cloud| &cloud.origins);
         Self {
@@ -286,10 +294,11 @@ impl Settings {
     }
 }
 
-/// How long somebody waits for what a handle's calls are for.
+/// The deadline of calls.
 impl AtlassianClient {
-    /// The same, for work that goes on after the handler has answered, or that answers nobody: its
-    /// calls are made again as [`RetryPolicy`] say, whether Forge still waits or not.
+    /// Removes the deadline, for work that continues after the handler's response.
+    ///
+    /// Calls are then retried as [`RetryPolicy`] describes, whether Forge still waits or not.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -306,14 +315,14 @@ impl AtlassianClient {
     /// ```
     #[must_use]
     pub fn without_deadline(mut self) -> Self {
-        self.manner.deadline = None;
+        self.options.deadline = None;
         self
     }
 
-    /// Somebody waits for this long from now.
+    /// Sets the deadline: the caller waits for this long from now.
     pub(crate) fn answered_within(mut self, time: Duration) -> Self {
         let now = self.settings().clock.elapsed();
-        self.manner.deadline = Some(now.saturating_add(time));
+        self.options.deadline = Some(now.saturating_add(time));
         self
     }
 }

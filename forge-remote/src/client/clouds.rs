@@ -1,15 +1,16 @@
-//! Isolated clouds: where the APIs of their installations are.
+//! Isolated clouds and the URLs of their APIs.
 
 use std::collections::BTreeSet;
 
 use super::hosts::{self, InvalidHost};
 
-/// An isolated cloud of Atlassian's, for [`App::isolated_cloud`](crate::App::isolated_cloud): its
-/// key set and addresses come with the app's onboarding to it.
+/// The configuration of an Atlassian isolated cloud, for [`App::isolated_cloud`](crate::App::isolated_cloud).
 ///
-/// An installation's token goes to the hosts of its own cloud only: those named here and those of
-/// [`AtlassianClient::allow_host`](super::AtlassianClient::allow_host). Which cloud that is, the `icLabel` of
-/// the verified token says, and what is kept of it for work in the background.
+/// Atlassian provides its key set and URLs when the app is onboarded to the cloud.
+///
+/// An installation's token is sent only to the hosts of its own cloud: the hosts configured here and
+/// with [`AtlassianClient::allow_host`](super::AtlassianClient::allow_host). The cloud is identified by the
+/// `icLabel` of the verified token, which is also stored for work in the background.
 ///
 /// ```
 /// use forge_remote::client::IsolatedCloud;
@@ -31,14 +32,14 @@ pub struct IsolatedCloud {
     storage: Option<String>,
 }
 
-/// A cloud whose APIs aren't called.
+/// Creates a cloud without API URLs.
 impl From<&str> for IsolatedCloud {
     fn from(jwks_url: &str) -> Self {
         Self::new(jwks_url)
     }
 }
 
-/// A cloud whose APIs aren't called.
+/// Creates a cloud without API URLs.
 impl From<String> for IsolatedCloud {
     fn from(jwks_url: String) -> Self {
         Self::new(jwks_url)
@@ -46,7 +47,7 @@ impl From<String> for IsolatedCloud {
 }
 
 impl IsolatedCloud {
-    /// A cloud with this key set. Until its addresses are given, its APIs can't be called.
+    /// Creates a cloud with this key set. Its APIs can't be called until their URLs are set.
     pub fn new(jwks_url: impl Into<String>) -> Self {
         Self {
             jwks_url: jwks_url.into(),
@@ -56,33 +57,36 @@ impl IsolatedCloud {
         }
     }
 
-    /// What is `https://api.atlassian.com` elsewhere: the products' base URLs begin so. GraphQL,
-    /// Forge's own APIs and storage are there too unless told otherwise. By https, or by http on
-    /// this machine, for tests.
+    /// Sets the cloud's counterpart of `https://api.atlassian.com`, the start of the products' base URLs.
+    ///
+    /// It is also the default for GraphQL, Forge's own APIs and storage. It must be https, or http on
+    /// this machine for tests.
     #[must_use]
     pub fn api_url(mut self, url: impl Into<String>) -> Self {
         self.api = Some(url.into());
         self
     }
 
-    /// Where Forge's own APIs are, and GraphQL at `/graphql` below it, where that isn't the
-    /// [`api_url`](Self::api_url).
+    /// Sets the URL of Forge's own APIs, with GraphQL at `/graphql` below it.
+    ///
+    /// The default is the [`api_url`](Self::api_url).
     #[must_use]
     pub fn platform_url(mut self, url: impl Into<String>) -> Self {
         self.platform = Some(url.into());
         self
     }
 
-    /// What is `https://api.atlassian.com/forge/storage/kvs` elsewhere. Unless told otherwise,
-    /// `/forge/storage/kvs` below the [`api_url`](Self::api_url).
+    /// Sets the cloud's counterpart of `https://api.atlassian.com/forge/storage/kvs`.
+    ///
+    /// The default is `/forge/storage/kvs` below the [`api_url`](Self::api_url).
     #[must_use]
     pub fn storage_url(mut self, url: impl Into<String>) -> Self {
         self.storage = Some(url.into());
         self
     }
 
-    /// Its addresses, checked.
-    pub(super) fn addresses(&self) -> Result<CloudUrls, InvalidHost> {
+    /// Checks and returns the URLs.
+    pub(super) fn urls(&self) -> Result<CloudUrls, InvalidHost> {
         let mut origins = BTreeSet::new();
         for url in [&self.api, &self.platform, &self.storage]
             .into_iter()
@@ -104,16 +108,16 @@ impl IsolatedCloud {
     }
 }
 
-/// Where a cloud's APIs are.
+/// The URLs of a cloud's APIs.
 #[derive(Clone, Debug)]
 pub(super) struct CloudUrls {
     pub(super) origins: BTreeSet<String>,
-    /// Where GraphQL and Forge's own APIs are.
+    /// The URL of GraphQL and Forge's own APIs.
     pub(super) platform: Option<String>,
     pub(super) storage: Option<String>,
 }
 
-/// Whether it can be the label of an isolated cloud.
+/// Whether this is a valid label of an isolated cloud.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/#isolated-cloud-support>
 pub(crate) fn is_label(label: &str) -> bool {
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
@@ -126,17 +130,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_given_is_below_the_apis_address() {
+    fn urls_default_to_paths_below_the_api_url() {
         let cloud = IsolatedCloud::new("https://keys.example/jwks.json");
-        let none = cloud.addresses().unwrap();
+        let none = cloud.urls().unwrap();
         assert_eq!((none.platform, none.storage), (None, None));
         let cloud = cloud.api_url("https://api.orange.example/");
-        let some = cloud.addresses().unwrap();
+        let some = cloud.urls().unwrap();
         assert_eq!(some.platform.unwrap(), "https://api.orange.example");
         let storage = "https://api.orange.example/forge/storage/kvs";
         assert_eq!(some.storage.unwrap(), storage);
         let cloud = cloud.storage_url("https://s.example/kvs/");
-        let all = cloud.addresses().unwrap();
+        let all = cloud.urls().unwrap();
         assert_eq!(all.storage.unwrap(), "https://s.example/kvs");
         assert_eq!(all.origins.len(), 2);
     }

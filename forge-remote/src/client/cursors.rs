@@ -18,24 +18,25 @@ pub(super) struct Cursors {
 }
 
 impl Cursors {
-    /// Records the cursor after a page of so many items. The error is why the listing has no end.
+    /// Records the cursor after a page with this number of items. The error is the reason why the
+    /// listing has no end.
     pub(super) fn follow(&mut self, next: &impl Hash, items: usize) -> Result<(), String> {
         self.empty = if items > 0 { 0 } else { self.empty + 1 };
         if self.empty >= MAX_EMPTY_PAGES {
             return Err(format!(
-                "there is no end of pages: {} pages without an item came in a row",
+                "the listing does not end: {} pages in a row had no items",
                 self.empty
             ));
         }
         if !self.seen.insert(self.hasher.hash_one(next)) {
-            return Err(SAME_AGAIN.to_owned());
+            return Err(REPEATED_PAGE.to_owned());
         }
         if self.seen.len() >= MAX_PAGES {
-            return Err(format!("there is no end of pages: {MAX_PAGES} came"));
+            return Err(format!("the listing does not end after {MAX_PAGES} pages"));
         }
         Ok(())
     }
 }
 
-pub(super) const SAME_AGAIN: &str =
-    "there is no end of pages: the next page is the same page again";
+pub(super) const REPEATED_PAGE: &str =
+    "the listing does not end: the next page is one that was already read";

@@ -1,4 +1,4 @@
-//! Bodies: JSON and other bytes, and forms with files.
+//! Request bodies: bytes, and forms with files.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -10,7 +10,7 @@ use axum::http::HeaderValue;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
-/// A form with files (`multipart/form-data`, RFC 7578): how attachments are uploaded.
+/// A form with files (`multipart/form-data`, RFC 7578), for uploading attachments.
 ///
 /// ```
 /// use forge_remote::client::{ProductClient, Form};
@@ -25,15 +25,15 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 /// }
 /// ```
 ///
-/// The files are in memory. Jira and Confluence take them up to the size that the site allows.
+/// The files are held in memory. Jira and Confluence accept them up to the site's size limit.
 #[derive(Clone, Default)]
-#[must_use = "a form does nothing until it is given to `Request::multipart`"]
+#[must_use = "a form does nothing until it is passed to `Request::multipart`"]
 pub struct Form {
     parts: Vec<(String, Bytes)>,
     problem: Option<&'static str>,
 }
 
-/// Without its content, which is customers' data.
+/// Omits the content, which is customer data.
 impl fmt::Debug for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Form({} parts)", self.parts.len())
@@ -41,12 +41,12 @@ impl fmt::Debug for Form {
 }
 
 impl Form {
-    /// Without parts.
+    /// Creates an empty form.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds a text.
+    /// Adds a text field.
     pub fn text(mut self, name: &str, value: impl Into<String>) -> Self {
         let head = format!(
             "Content-Disposition: form-data; name=\"{}\"\r\n\r\n",
@@ -65,7 +65,7 @@ impl Form {
         content: impl Into<Bytes>,
     ) -> Self {
         if HeaderValue::from_str(content_type).is_err() {
-            self.problem = Some("a file's content type is none");
+            self.problem = Some("a file's content type is not valid");
         }
         let head = format!(
             "Content-Disposition: form-data; name=\"{}\"; filename=\"{}\"\r\nContent-Type: {content_type}\r\n\r\n",
@@ -76,7 +76,7 @@ impl Form {
         self
     }
 
-    /// The content type, and the body.
+    /// Returns the content type and the body.
     pub(super) fn encode(self) -> Result<(String, Body), &'static str> {
         if let Some(problem) = self.problem {
             return Err(problem);
@@ -98,13 +98,13 @@ impl Form {
     }
 }
 
-/// A name as browsers write it: nothing in it ends the quotes or the line.
+/// Escapes a name as browsers do, so that it can't end the quotes or the line.
 fn quoted(name: &str) -> String {
     let name = name.replace('"', "%22");
     name.replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// A call's body, which can be sent again.
+/// A request's body, which can be sent more than once.
 #[derive(Clone)]
 pub(super) enum Body {
     Whole(Bytes),
@@ -120,7 +120,7 @@ impl Body {
     }
 }
 
-/// Pieces that need not be copied into one.
+/// A body of several pieces, sent without copying them into one buffer.
 struct Pieces(VecDeque<Bytes>);
 
 impl HttpBody for Pieces {
@@ -138,7 +138,7 @@ impl HttpBody for Pieces {
         self.0.is_empty()
     }
 
-    /// Exact, so that the length is said before the body.
+    /// Exact, so that `Content-Length` can be sent.
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.0.iter().map(|piece| piece.len() as u64).sum())
     }

@@ -1,6 +1,6 @@
-//! Promises of the calls to Atlassian, held against any bytes.
+//! Invariants of the calls to Atlassian, checked with arbitrary bytes.
 
-#![allow(clippy::expect_used, reason = "a broken promise is a panic")]
+#![allow(clippy::expect_used, reason = "a violated invariant panics")]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::error::ClientError;
 use super::error::RateLimit;
 use super::error::status::{body_without, messages};
-use super::page::{Page, Place};
+use super::page::{Page, PageStart};
 use super::response::Response;
 use super::retry::{RetryPolicy, retry_after as read_retry_after};
 use super::{
@@ -25,21 +25,21 @@ const BASE: &str = "https://api.atlassian.com/ex/jira/c-1";
 const SECRET: &str = "the-secret";
 
 static CLIENTS: LazyLock<[ProductClient; 3]> = LazyLock::new(|| {
-    let addresses = InstallationUrls::new("ari:cloud:ecosystem::installation/i-1")
+    let urls = InstallationUrls::new("ari:cloud:ecosystem::installation/i-1")
         .jira(BASE)
         .confluence("https://api.atlassian.com/ex/confluence/c-1")
         .bitbucket("https://api.bitbucket.org");
     [Api::Jira, Api::Confluence, Api::Bitbucket]
-        .map(|api| ProductApi::new(&AtlassianClient::new(), api, &addresses).with_token(SECRET))
+        .map(|api| ProductApi::new(&AtlassianClient::new(), api, &urls).with_token(SECRET))
 });
 
-/// An answer's page: a line with the product (`jira`, `confluence`, `bitbucket`) and `body` where the
-/// call has one, a line for the `Link` header, then the body.
+/// Checks one page of a response: a line with the product (`jira`, `confluence`, `bitbucket`) and
+/// `body` if the request has one, a line for the `Link` header, then the body.
 ///
-/// - No answer makes it panic.
-/// - The call for the next page goes to the installation's own host, below its base URL.
-/// - A cursor is the same after it was written down.
-/// - The address of a `Link` header's `rel="next"` is found, whatever stands before it.
+/// - No response causes a panic.
+/// - The request for the next page goes to the installation's own host, below its base URL.
+/// - A cursor is the same after serialization.
+/// - The URL of a `Link` header's `rel="next"` is found, whatever precedes it.
 pub fn pages(input: &[u8]) {
     let (Some(which), rest) = first_line(input) else {
         return;
@@ -64,20 +64,20 @@ pub fn pages(input: &[u8]) {
     let link = HeaderValue::from_bytes(link).ok();
     follow(&request, link.as_ref(), body);
 
-    // A link that is there for certain, behind one that isn't it.
-    let address = link.as_ref().and_then(|link| link.to_str().ok());
-    let address = address.filter(|text| !text.is_empty() && !text.contains(['<', '>']));
-    if let Some(address) = address {
-        let line = format!("</a?b=1,2;c>; rel=prev; title=\"x\", <{address}>; rel=\"next\"");
-        let line = HeaderValue::try_from(line).expect("it is one already");
+    // A known next link after another link.
+    let target = link.as_ref().and_then(|link| link.to_str().ok());
+    let target = target.filter(|text| !text.is_empty() && !text.contains(['<', '>']));
+    if let Some(target) = target {
+        let line = format!("</a?b=1,2;c>; rel=prev; title=\"x\", <{target}>; rel=\"next\"");
+        let line = HeaderValue::try_from(line).expect("the input is a header value");
         let response = response(&request, Some(&line), br#"{"values":[]}"#);
         let page = read(&response, None).expect("it is a page");
         let next = page.next(&request, 0).expect("it has a next page");
-        let query = address.split_once('?').map_or("", |(_, query)| query);
+        let query = target.split_once('?').map_or("", |(_, query)| query);
         let query = query.split('#').next().unwrap_or_default();
         let url = Url::parse(&format!("https://x.invalid/?{query}")).expect("it is a URL");
         let pairs = url.query_pairs().into_owned().collect();
-        assert!(next == Some(Place::Query(pairs)), "another link");
+        assert!(next == Some(PageStart::Query(pairs)), "another link");
     }
 }
 
@@ -98,7 +98,7 @@ fn read<'a>(response: &'a Response, items: Option<&'static str>) -> Result<Page<
     Page::read(response, response.bytes(), items)
 }
 
-/// The same answer to each call: three pages suffice to see where they lead.
+/// Follows pages with the same response to each request. Three pages suffice to see where they lead.
 fn follow(first: &Request, link: Option<&HeaderValue>, body: &[u8]) {
     let response = response(first, link, body);
     let (here, base) = first.address().expect("the address is known");
@@ -110,42 +110,42 @@ fn follow(first: &Request, link: Option<&HeaderValue>, body: &[u8]) {
                 Ok(page) => page,
                 Err(error) => return assert!(!error.to_string().is_empty()),
             };
-            let place = match page.next(&request, seen) {
-                Ok(Some(place)) => place,
+            let start = match page.next(&request, seen) {
+                Ok(Some(start)) => start,
                 Ok(None) => break,
                 Err(error) => {
                     assert!(!error.to_string().is_empty());
                     break;
                 }
             };
-            check_cursor(&place);
-            let Ok(next) = place.request(first) else {
+            check_cursor(&start);
+            let Ok(next) = start.request(first) else {
                 break;
             };
             let (url, _) = next.address().expect("the address is known");
             assert_eq!(hosts::origin(&url), hosts::origin(&here), "another host");
-            assert!(url.path().starts_with(&base), "outside of the installation");
+            assert!(url.path().starts_with(&base), "outside the installation");
             seen += page.items.len() as u64;
             request = next;
         }
     }
 }
 
-fn check_cursor(place: &Place) {
-    // What JSON's reader makes of a fraction may differ in its last digit.
-    if matches!(place, Place::From(_, Value::Number(number)) if number.is_f64()) {
+fn check_cursor(start: &PageStart) {
+    // A fraction may differ in its last digit after a round trip through JSON.
+    if matches!(start, PageStart::From(_, Value::Number(number)) if number.is_f64()) {
         return;
     }
-    let text = serde_json::to_string(place).expect("it can be written");
-    let read: Place = serde_json::from_str(&text).expect("it can be read");
-    assert!(read == *place, "the cursor is another one");
+    let text = serde_json::to_string(start).expect("it can be serialized");
+    let read: PageStart = serde_json::from_str(&text).expect("it can be deserialized");
+    assert!(read == *start, "the cursor changed");
 }
 
-/// A `Retry-After` header, and behind a line end the body of the answer it came with.
+/// Checks a `Retry-After` header and, after a line break, the body of its response.
 ///
-/// - A number is so many seconds, a date the time until then, and nothing else is a time.
+/// - A number is a wait in seconds, a date is the wait until then, and anything else is no wait.
 /// - No wait is longer than a day.
-/// - What an error keeps of the body doesn't have the token in it.
+/// - The body kept in an error does not contain the token.
 pub fn retry_after(input: &[u8]) {
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let (line, body) = first_line(input);
@@ -182,28 +182,29 @@ pub fn retry_after(input: &[u8]) {
     }
     let (code, texts) = messages(body, SECRET);
     for text in code.iter().chain(&texts) {
-        assert!(!text.contains(SECRET), "a message has the token");
+        assert!(!text.contains(SECRET), "a message contains the token");
     }
     let kept = body_without(Bytes::copy_from_slice(body), SECRET);
     let has_secret = kept
         .windows(SECRET.len())
         .any(|one| one == SECRET.as_bytes());
-    assert!(!has_secret, "the body has the token");
+    assert!(!has_secret, "the body contains the token");
 }
 
-/// A date as storage gives it.
+/// Checks a date in storage's format.
 ///
-/// - No text fails the item it stands in.
-/// - A date is the moment that another calendar (httpdate's) has for it.
+/// - No text makes the item invalid.
+/// - A date is read as the same moment as by another implementation (httpdate).
 pub fn dates(input: &[u8]) {
     let read = |text: &str| {
         let item = serde_json::json!({"key": "k", "value": 1, "expireTime": text});
-        let item: Item<Value> = serde_json::from_value(item).expect("a date fails no item");
+        let item: Item<Value> =
+            serde_json::from_value(item).expect("a date never makes an item invalid");
         item.expire_time
     };
     let text = String::from_utf8_lossy(input);
     let time = read(&text);
-    if let Some(date) = usual(&text) {
+    if let Some(date) = storage_date(&text) {
         assert_eq!(time, Some(date), "{text}");
     }
     if let Some(millis) = input.first_chunk() {
@@ -215,12 +216,12 @@ pub fn dates(input: &[u8]) {
     if let Ok(value) = serde_json::from_slice::<Value>(input) {
         let item = serde_json::json!({"key": "k", "value": 1, "createdAt": value});
         let item = serde_json::from_value::<Item<Value>>(item);
-        assert!(item.is_ok(), "a date fails no item");
+        assert!(item.is_ok(), "a date never makes an item invalid");
     }
 }
 
-/// The moment of a text in the one form that storage writes, where it is a date of the calendar.
-fn usual(text: &str) -> Option<SystemTime> {
+/// Returns the moment of a text in the one format that storage writes, if it is a valid date.
+fn storage_date(text: &str) -> Option<SystemTime> {
     let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
     let (time, millis) = time.split_once('.')?;
     let [year, month, day] = parts(date, '-', [4, 2, 2])?;
@@ -239,21 +240,21 @@ fn usual(text: &str) -> Option<SystemTime> {
     Some(time + Duration::from_millis(millis))
 }
 
-fn parts<const N: usize>(text: &str, between: char, lengths: [usize; N]) -> Option<[u64; N]> {
-    let mut parts = text.split(between);
+fn parts<const N: usize>(text: &str, separator: char, lengths: [usize; N]) -> Option<[u64; N]> {
+    let mut parts = text.split(separator);
     let numbers = lengths.map(|length| {
         let part = parts.next()?;
         let fits = part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
         fits.then(|| part.parse().ok()).flatten()
     });
     let mut all = [0; N];
-    for (place, number) in all.iter_mut().zip(numbers) {
-        *place = number?;
+    for (slot, number) in all.iter_mut().zip(numbers) {
+        *slot = number?;
     }
     parts.next().is_none().then_some(all)
 }
 
-/// `2026-01-15T16:12:19.000Z`.
+/// Formats a time as `2026-01-15T16:12:19.000Z`.
 fn iso(time: SystemTime, millis: u64) -> String {
     // `Thu, 15 Jan 2026 16:12:19 GMT`
     let text = httpdate::fmt_http_date(time);
@@ -276,18 +277,18 @@ fn iso(time: SystemTime, millis: u64) -> String {
     format!("{year}-{month:02}-{day}T{clock}.{millis:03}Z")
 }
 
-/// The segments of a path, a line each; and the whole as an address that the API gave.
+/// Checks the segments of a path, one per line, and the whole text as a link from the API.
 ///
-/// - A call whose segments are not empty, `.` or `..` goes to the installation's host, below its base
-///   URL, to a path of as many segments, each of which decodes to what was given.
-/// - Any other is an error.
+/// - A request whose segments are not empty, `.` or `..` goes to the installation's host, below its
+///   base URL, to a path with as many segments, each of which decodes to the original.
+/// - Any other request is an error.
 /// - A link leads below the base URL of the same host, or is an error.
 pub fn paths(input: &[u8]) {
     let client = &CLIENTS[0];
     let settings = client.settings();
     let text = String::from_utf8_lossy(input);
     let (first, second) = text.split_once('\n').unwrap_or((&text, "second"));
-    // What `path!` expands to.
+    // The expansion of `path!`.
     let path = Path::__fill("/rest/api/3/issue/{}/comment/{}", &[&first, &second]);
     let encoded = path.as_str().to_owned();
     let by_hand = Path::from("/rest/api/3/issue").segment(first);
@@ -331,5 +332,5 @@ fn decoded(segment: &str) -> String {
         let digits = std::str::from_utf8(&digits).expect("`%` is followed by two digits");
         bytes.push(u8::from_str_radix(digits, 16).expect("`%` is followed by two digits"));
     }
-    String::from_utf8(bytes).expect("it was UTF-8 before")
+    String::from_utf8(bytes).expect("the original was UTF-8")
 }

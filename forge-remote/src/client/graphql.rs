@@ -16,10 +16,11 @@ use super::tenant::Tenant;
 use crate::credentials::{SystemToken, UserToken};
 use crate::json::repair;
 
-/// How many errors of a response are kept.
-const KEPT: usize = 100;
+/// Upper bound on the errors kept of a response.
+const MAX_ERRORS: usize = 100;
 
-/// GraphQL, before it is said who asks.
+/// The GraphQL gateway of an installation. Choose who calls it with [`as_app`](Self::as_app) or
+/// [`as_user`](Self::as_user).
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -34,49 +35,50 @@ const KEPT: usize = 100;
 /// #[endpoint(auth = user, scopes = ["read:me"])]
 /// async fn name(call: Invocation, token: UserToken) -> Result<Json<String>> {
 ///     let graphql = call.graphql().as_user(&token);
-///     let answer: Me = graphql.operation("query { me { user { name } } }").fetch().await?;
-///     Ok(Json(answer.me.user.name))
+///     let data: Me = graphql.operation("query { me { user { name } } }").fetch().await?;
+///     Ok(Json(data.me.user.name))
 /// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct GraphQl(pub(super) ProductApi);
 
-/// GraphQL, as the app or as a user.
+/// A GraphQL client, which acts as the app or as a user.
 #[derive(Clone, Debug)]
 pub struct GraphQlClient(pub(super) ProductClient);
 
 impl AtlassianClient {
-    /// The GraphQL gateway, `https://api.atlassian.com/graphql`.
+    /// Returns the GraphQL gateway, `https://api.atlassian.com/graphql`.
     pub fn graphql(&self, tenant: &impl Tenant) -> GraphQl {
         GraphQl(ProductApi::new(self, Api::GraphQl, tenant))
     }
 
-    /// Compass, whose API is GraphQL: most of its questions need the [`cloud_id`](GraphQl::cloud_id).
+    /// Returns Compass, whose API is GraphQL. Most operations need the [`cloud_id`](GraphQl::cloud_id).
     pub fn compass(&self, tenant: &impl Tenant) -> GraphQl {
         GraphQl(ProductApi::new(self, Api::Compass, tenant))
     }
 }
 
 impl GraphQl {
-    /// Asks as the app.
+    /// Creates a client that acts as the app.
     pub fn as_app(&self, token: &SystemToken) -> GraphQlClient {
         GraphQlClient(self.0.as_app(token))
     }
 
-    /// Asks as the user.
+    /// Creates a client that acts as the token's user.
     pub fn as_user(&self, token: &UserToken) -> GraphQlClient {
         GraphQlClient(self.0.as_user(token))
     }
 
-    /// The site's id, as far as Forge says it.
+    /// Returns the site's cloud id, if Forge sent it.
     pub fn cloud_id(&self) -> Option<&str> {
         self.0.cloud_id()
     }
 }
 
 impl GraphQlClient {
-    /// A question: a GraphQL document with one operation. What varies goes into
-    /// [`variable`](GraphQlRequest::variable), never into the text.
+    /// Creates a request from a GraphQL document with one operation.
+    ///
+    /// Pass variable values with [`variable`](GraphQlRequest::variable), never in the text.
     pub fn operation(&self, document: &str) -> GraphQlRequest {
         let mut request = self.0.post("/graphql");
         if is_query(document) {
@@ -91,7 +93,7 @@ impl GraphQlClient {
     }
 }
 
-/// Only reads: a document with nothing but queries.
+/// Whether a document contains only queries, which are safe to repeat.
 fn is_query(document: &str) -> bool {
     let mut code = document
         .lines()
@@ -101,9 +103,10 @@ fn is_query(document: &str) -> bool {
     reads && !document.contains("mutation")
 }
 
-/// A GraphQL operation, before it is sent. A query is made again like a `GET`, a mutation is made
-/// once.
-#[must_use = "a question does nothing until it is sent"]
+/// A GraphQL request that has not been sent yet.
+///
+/// A query is retried like a `GET`; a mutation is not retried.
+#[must_use = "a request does nothing until it is sent"]
 pub struct GraphQlRequest {
     request: Request,
     document: String,
@@ -113,17 +116,17 @@ pub struct GraphQlRequest {
 
 impl fmt::Debug for GraphQlRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Question({:?})", self.request)
+        write!(f, "GraphQlRequest({:?})", self.request)
     }
 }
 
-/// What GraphQL answers: the data, perhaps in part, and what went wrong with the rest.
+/// A GraphQL response: data, which may be partial, and errors.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct GraphQlResponse<T> {
     /// The data.
     pub data: Option<T>,
-    /// What went wrong, the first hundred.
+    /// The first hundred errors.
     pub errors: Vec<GraphQlError>,
     /// Atlassian's trace id.
     pub trace_id: Option<String>,
@@ -142,7 +145,7 @@ struct Raw<'a> {
     errors: Option<Vec<RawError>>,
 }
 
-/// Whatever its members hold: what can't be read says nothing.
+/// An error of any shape: members that can't be read are ignored.
 #[derive(Deserialize)]
 struct RawError {
     #[serde(default)]
@@ -182,7 +185,7 @@ impl RawError {
 }
 
 impl GraphQlRequest {
-    /// Gives a variable its value.
+    /// Sets a variable.
     pub fn variable(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
         let name = name.into();
         match serde_json::to_value(value) {
@@ -190,36 +193,36 @@ impl GraphQlRequest {
                 self.variables.insert(name, value);
             }
             Err(error) => {
-                let problem = format!("the variable `{name}` can't be written as JSON: {error}");
+                let problem = format!("the variable `{name}` can't be serialized as JSON: {error}");
                 self.problem = Some(problem);
             }
         }
         self
     }
 
-    /// Sets a header: parts of the API ask for one, such as `X-ExperimentalApi`.
+    /// Sets a header. Parts of the API require one, such as `X-ExperimentalApi`.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.request = self.request.header(name, value);
         self
     }
 
-    /// Says that doing it twice does no harm, for a mutation.
+    /// Marks a mutation as safe to repeat, so that it is retried.
     pub fn idempotent(mut self) -> Self {
         self.request = self.request.idempotent();
         self
     }
 
-    /// Sends it and reads the data; errors in the answer are an error, even with some data.
+    /// Sends the request and returns its data. Errors in the response are an error, even with partial data.
     pub async fn fetch<T: DeserializeOwned>(self) -> Result<T, ClientError> {
         let response = self.send().await?;
-        let answer: GraphQlResponse<T> = read(&response)?;
-        match answer.data {
-            Some(data) if answer.errors.is_empty() => Ok(data),
-            _ => Err(failed(&response, answer.errors)),
+        let parsed: GraphQlResponse<T> = read(&response)?;
+        match parsed.data {
+            Some(data) if parsed.errors.is_empty() => Ok(data),
+            _ => Err(failed(&response, parsed.errors)),
         }
     }
 
-    /// Sends it and reads whatever there is.
+    /// Sends the request and returns data and errors.
     pub async fn answer<T: DeserializeOwned>(self) -> Result<GraphQlResponse<T>, ClientError> {
         read(&self.send().await?)
     }
@@ -238,7 +241,9 @@ impl GraphQlRequest {
 
 pub(super) fn failed(response: &Response, mut errors: Vec<GraphQlError>) -> ClientError {
     if errors.is_empty() {
-        errors.push(GraphQlError::new("the answer has neither data nor errors"));
+        errors.push(GraphQlError::new(
+            "the response has neither data nor errors",
+        ));
     }
     ClientError::GraphQl {
         call: response.call().clone(),
@@ -253,12 +258,12 @@ pub(super) fn read<T: DeserializeOwned>(
     let unreadable = |error| response.unreadable(std::any::type_name::<T>(), &error);
     let body = repair(response.bytes());
     let raw: Raw<'_> = serde_json::from_slice(&body).map_err(unreadable)?;
-    let errors = raw.errors.into_iter().flatten().take(KEPT);
+    let errors = raw.errors.into_iter().flatten().take(MAX_ERRORS);
     let errors: Vec<GraphQlError> = errors.map(|one| one.read(response.secret())).collect();
     let data = match raw.data {
         Some(data) if data.get() != "null" => match serde_json::from_str(data.get()) {
             Ok(data) => Some(data),
-            // Partial data need not fit: then the errors say more.
+            // Partial data may not fit the type; the errors are reported instead.
             Err(_) if !errors.is_empty() => None,
             Err(error) => return Err(unreadable(error)),
         },
@@ -276,7 +281,7 @@ mod tests {
     use super::is_query;
 
     #[test]
-    fn only_queries_are_repeated() {
+    fn only_queries_are_safe_to_repeat() {
         assert!(is_query("{ me { name } }"));
         assert!(is_query("# who\n  query Me { me { name } }"));
         assert!(is_query("query($a: ID!) { b(c: $a) { d } }"));

@@ -1,4 +1,4 @@
-//! The hosts that tokens may go to.
+//! The hosts that tokens may be sent to.
 
 use std::collections::BTreeSet;
 
@@ -8,39 +8,43 @@ use reqwest::Url;
 /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
 pub(super) const PLATFORM: &str = "https://api.atlassian.com";
 pub(super) const BITBUCKET: &str = "https://api.bitbucket.org";
-/// Only Atlassian's own developers meet it.
+/// Atlassian's staging cloud, which only its own developers use.
 pub(crate) const STAGING: &str = "https://api.stg.atlassian.com";
 
-/// Origins: scheme, host and port.
+/// The allowed origins: scheme, host and port.
 #[derive(Clone, Debug)]
 pub(super) struct Hosts {
-    /// Those of the installation's cloud.
+    /// The origins of the installation's cloud.
     own: BTreeSet<String>,
-    /// Those that the app allows besides.
+    /// The origins that the app allows in addition.
     allowed: BTreeSet<String>,
     only_loopback: bool,
 }
 
-/// Why a URL can't be a place for tokens.
+/// The error of a URL that must not receive tokens.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum InvalidHost {
     #[error("`{0}` is not a URL: expected one like `{PLATFORM}`")]
     NotUrl(String),
-    #[error("`{0}` is not https: tokens go by https only")]
+    #[error("`{0}` is not https: tokens are only sent over https")]
     NotHttps(String),
     #[error("`{0}` is not http on loopback, such as `http://127.0.0.1:8079`")]
     NotLoopback(String),
-    #[error("the URL of {0} has a user or password in it")]
+    #[error("the URL of {0} contains a user or password: remove it")]
     HasCredentials(String),
-    #[error("the app runs already: hosts are allowed before `App::client` gets them")]
+    #[error(
+        "the app is already running: configure the hosts before passing the client to `App::client`"
+    )]
     TooLate,
-    #[error("`{0}` can't be an isolated cloud's label: it is 1 to 50 of `a-z`, `0-9`, `_` and `-`")]
+    #[error(
+        "`{0}` is not a valid isolated cloud label: expected 1 to 50 of `a-z`, `0-9`, `_` and `-`"
+    )]
     NotLabel(String),
 }
 
-/// A URL that tokens don't go to: its origin, and why.
+/// A URL that must not receive tokens, with the reason.
 #[derive(Debug)]
 pub(super) struct Refused {
     pub(super) origin: String,
@@ -58,7 +62,7 @@ impl Default for Hosts {
 }
 
 impl Hosts {
-    /// Allows an origin by https.
+    /// Allows an https origin.
     pub(super) fn allow(&mut self, url: &str) -> Result<(), InvalidHost> {
         let url = without_credentials(url)?;
         if url.scheme() != "https" {
@@ -68,12 +72,12 @@ impl Hosts {
         Ok(())
     }
 
-    /// The staging cloud's host, beside the commercial ones.
+    /// Allows the staging cloud's host in addition to the commercial ones.
     pub(super) fn allow_staging(&mut self) {
         self.own.insert(STAGING.to_owned());
     }
 
-    /// The same for the installations of another cloud, which has these hosts.
+    /// Returns the allowed origins for installations of another cloud with these hosts.
     pub(super) fn of_cloud(&self, origins: &BTreeSet<String>) -> Self {
         Self {
             own: origins.clone(),
@@ -93,41 +97,41 @@ impl Hosts {
         Ok(origin)
     }
 
-    /// Nothing but loopback.
+    /// Allows only loopback.
     pub(super) fn forbid_others(&mut self) {
         self.only_loopback = true;
     }
 
-    /// Whether the app allows this URL's host besides Atlassian's.
+    /// Whether the app allows this URL's host in addition to Atlassian's.
     pub(super) fn is_added(&self, url: &str) -> bool {
         Url::parse(url).is_ok_and(|url| self.allowed.contains(&origin(&url)))
     }
 
-    /// The URL, when a token may go there.
+    /// Parses the URL and checks that it may receive tokens.
     pub(super) fn check(&self, url: &str) -> Result<Url, Refused> {
         let url = Url::parse(url).map_err(|_| Refused {
-            origin: "what isn't a URL".to_owned(),
-            reason: "it can't be read",
+            origin: "an invalid URL".to_owned(),
+            reason: "the URL can't be parsed",
         })?;
         let refused = |reason| Refused {
             origin: origin(&url),
             reason,
         };
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(refused("the URL has a user or password in it"));
+            return Err(refused("the URL contains a user or password"));
         }
         if url.scheme() != "https" && !is_plain_loopback(&url) {
-            return Err(refused("it is not https"));
+            return Err(refused("the URL is not https"));
         }
         if self.only_loopback && !is_plain_loopback(&url) {
             return Err(refused(
-                "a local platform's tokens stay on this machine; in tests `Harness::with_apis` plays the APIs",
+                "tokens of a local platform must stay on this machine; in tests, simulate the APIs with `Harness::with_apis`",
             ));
         }
         let origin = origin(&url);
         if !self.own.contains(&origin) && !self.allowed.contains(&origin) {
             return Err(refused(
-                "it is none of the hosts that this app calls for the installation's cloud",
+                "it is not a host that this app calls for the installation's cloud",
             ));
         }
         Ok(url)
@@ -138,12 +142,12 @@ pub(super) fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// Plain http, to this machine.
+/// Whether the URL is plain http to this machine.
 pub(super) fn is_plain_loopback(url: &Url) -> bool {
     url.scheme() == "http" && crate::http_client::is_loopback(url)
 }
 
-/// A cloud's own address: https, or plain http on this machine.
+/// Parses a cloud's own URL: https, or plain http on this machine.
 pub(super) fn for_tokens(text: &str) -> Result<Url, InvalidHost> {
     let url = without_credentials(text)?;
     if url.scheme() != "https" && !is_plain_loopback(&url) {

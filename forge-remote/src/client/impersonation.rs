@@ -1,4 +1,4 @@
-//! Acting for a user who isn't there: the app's token is exchanged for the user's.
+//! Impersonation of users who are not in session: the app's token is exchanged for the user's.
 //!
 //! Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
 
@@ -15,7 +15,7 @@ use super::error::{self, ClientError};
 use super::graphql;
 use super::product::ProductApi;
 use super::single_flight::{Now, Timed, hash};
-use super::token_caches::Key;
+use super::token_caches::UserTokenKey;
 use crate::credentials::{Owner, SystemToken, UserToken, expires_at};
 
 /// The documented exchange.
@@ -24,26 +24,27 @@ const MUTATION: &str =
   offlineUserAuthToken(input: $input) { success errors { message } authToken { token ttl } }
 }";
 
-const UNDECLARED: &str = "the app declares no scopes for users who aren't in session: list them in \
+const UNDECLARED: &str = "the app declares no scopes for impersonated users: list them in \
                           `App::impersonation_scopes`, run `manifest --write`, deploy, and have the \
                           installation upgraded";
 
-/// No token is handed out within this time of its end, or a tenth of its life.
+/// A token is not used within this time before its expiry, or within a tenth of its lifetime.
 const MARGIN: Duration = Duration::from_secs(60);
-/// A life longer than this isn't believed.
-const LONGEST: Duration = Duration::from_secs(4 * 3600);
+/// Upper bound on a token's lifetime, whatever the response says.
+const MAX_TOKEN_LIFE: Duration = Duration::from_secs(4 * 3600);
 
 impl ProductApi {
-    /// A token to act as this user (an account id), who isn't in session: for background work on
-    /// Jira and Confluence.
+    /// Returns a token to act as a user who is not in session, for background work on Jira and
+    /// Confluence.
     ///
-    /// The app's token is exchanged for it once for each installation, product and user, however
-    /// many ask, and again when it ends. A system token that came with a page's call must be proven
-    /// first (see [`SystemToken`]). A 401 makes an older one be exchanged anew, and so does [`forget`](Self::forget).
+    /// The app's token is exchanged for the user's once for each installation, product and user, and
+    /// again when it expires. Concurrent callers share one exchange. A system token from a page's
+    /// call must be proven first (see [`SystemToken`]). The token is exchanged again after a 401, if
+    /// it is older than a minute, and after [`forget`](Self::forget).
     ///
-    /// The manifest must list the scopes with `allowImpersonation: true`, which
-    /// [`App::impersonation_scopes`](crate::App::impersonation_scopes) sees to. Service accounts can't be
-    /// impersonated, and Atlassian allows 1,000 exchanges a minute for each app.
+    /// The manifest must list the scopes with `allowImpersonation: true`:
+    /// [`App::impersonation_scopes`](crate::App::impersonation_scopes) does that. Service accounts can't be
+    /// impersonated. Atlassian allows 1,000 exchanges a minute for each app.
     ///
     /// ```
     /// use forge_remote::client::AtlassianClient;
@@ -64,9 +65,9 @@ impl ProductApi {
         token: &SystemToken,
         account_id: &str,
     ) -> Result<UserToken, ClientError> {
-        let context = self.exchanged_for()?;
+        let context = self.token_context()?;
         if account_id.is_empty() || account_id.len() > 256 {
-            return Err(self.no_exchange("an account id is 1 to 256 bytes long"));
+            return Err(self.invalid_exchange("the account id must be 1 to 256 bytes long"));
         }
         if let Some(reason) = self.mismatch(token.owner()) {
             return Err(ClientError::WrongToken {
@@ -74,10 +75,10 @@ impl ProductApi {
                 reason,
             });
         }
-        // Another app's could be exchanged for what others fetched.
+        // An unproven token may belong to another app: it must not share cached tokens.
         let is_proven = |owner: &Owner| owner.unproven().is_none();
         let owner = token.owner().filter(|owner| is_proven(owner));
-        let key = Key {
+        let key = UserTokenKey {
             installation_id: self.0.installation_id.clone(),
             account_id: account_id.to_owned(),
             context,
@@ -89,41 +90,46 @@ impl ProductApi {
                 .boxed()
                 .shared()
         };
-        let kept = match self.0.atlassian.shared.acting.get(&key, self.now(), start) {
-            Ok(kept) => kept,
+        let cache = &self.0.atlassian.shared.user_tokens;
+        let cached = match cache.get(&key, self.now(), start) {
+            Ok(cached) => cached,
             Err(exchange) => exchange.await.map_err(ClientError::Impersonation)?,
         };
-        Ok(UserToken::new(&kept.value, owner))
+        Ok(UserToken::new(&cached.value, owner))
     }
 
-    /// Forgets the tokens of a user of this installation: after a 403, or when what they may do has
-    /// changed, the next [`impersonate`](Self::impersonate) exchanges anew.
+    /// Forgets the cached tokens of a user of this installation.
+    ///
+    /// Call it after a 403 or when the user's permissions have changed: the next
+    /// [`impersonate`](Self::impersonate) then makes a new exchange.
     pub fn forget(&self, account_id: &str) {
         let installation_id = &self.0.installation_id;
         self.0
             .atlassian
             .shared
-            .acting
+            .user_tokens
             .forget(|key| key.installation_id == *installation_id && key.account_id == account_id);
     }
 
-    /// What the token is for.
-    fn exchanged_for(&self) -> Result<String, ClientError> {
+    /// Returns the ARI of the product and site that the token is for.
+    fn token_context(&self) -> Result<String, ClientError> {
         if !matches!(self.0.api, Api::Jira | Api::Confluence) {
-            return Err(self.no_exchange("users can be impersonated on Jira and Confluence only"));
+            return Err(
+                self.invalid_exchange("users can be impersonated on Jira and Confluence only")
+            );
         }
-        if let Err(nowhere) = &self.0.base {
-            return Err(nowhere.error(self.0.api));
+        if let Err(missing) = &self.0.base {
+            return Err(missing.error(self.0.api));
         }
         self.context()
-            .ok_or_else(|| self.no_exchange("Forge gave no cloud id for this installation"))
+            .ok_or_else(|| self.invalid_exchange("Forge sent no cloud id for this installation"))
     }
 
     fn now(&self) -> Now {
         Now::of(&*self.0.atlassian.settings().clock)
     }
 
-    fn no_exchange(&self, reason: &str) -> ClientError {
+    fn invalid_exchange(&self, reason: &str) -> ClientError {
         ClientError::Invalid {
             call: error::Operation {
                 api: self.0.api,
@@ -138,35 +144,35 @@ impl ProductApi {
 async fn exchange(
     product: ProductApi,
     token: SystemToken,
-    key: Key,
+    key: UserTokenKey,
     number: u64,
 ) -> Result<Timed<Arc<Zeroizing<String>>>, Arc<ClientError>> {
-    // From before it was asked for: the answer's way takes from the token's life.
-    let asked = product.now();
-    let exchanged = ask(&product, &token, &key).await;
-    let kept = exchanged.map_err(Arc::new).map(|(token, life)| {
-        // What the token says of its own end counts too: it may have been handed out before.
+    // The lifetime counts from before the request, so that it includes the time on the network.
+    let started = product.now();
+    let exchanged = send_exchange(&product, &token, &key).await;
+    let outcome = exchanged.map_err(Arc::new).map(|(token, life)| {
+        // The token's own expiry counts too: Atlassian may return a token it issued earlier.
         let own =
-            expires_at(&token).map(|ends| ends.duration_since(asked.wall).unwrap_or_default());
+            expires_at(&token).map(|ends| ends.duration_since(started.wall).unwrap_or_default());
         let life = match (life, own) {
             (Some(life), Some(own)) => life.min(own),
             (Some(life), None) | (None, Some(life)) => life,
             (None, None) => Duration::ZERO,
         };
-        let life = life.min(LONGEST);
+        let life = life.min(MAX_TOKEN_LIFE);
         let usable = life.saturating_sub(MARGIN.min(life / 10));
-        Timed::new(Arc::new(token), asked, usable)
+        Timed::new(Arc::new(token), started, usable)
     });
-    let cache = &product.0.atlassian.shared.acting;
-    cache.finish(key, number, kept.as_ref().ok().cloned(), product.now());
-    kept
+    let cache = &product.0.atlassian.shared.user_tokens;
+    cache.finish(key, number, outcome.as_ref().ok().cloned(), product.now());
+    outcome
 }
 
-/// The exchange: it fails by its status, by GraphQL's errors, or by its own.
-async fn ask(
+/// Sends the exchange. It can fail with a status, with GraphQL errors, or with errors in its payload.
+async fn send_exchange(
     product: &ProductApi,
     token: &SystemToken,
-    key: &Key,
+    key: &UserTokenKey,
 ) -> Result<(Zeroizing<String>, Option<Duration>), ClientError> {
     let gateway = graphql::GraphQl(product.gateway());
     let input = json!({ "contextIds": [key.context], "userId": key.account_id });
@@ -174,12 +180,12 @@ async fn ask(
         .as_app(token)
         .operation(MUTATION)
         .variable("input", input)
-        // Another token for the same user does no harm.
+        // A repeated exchange only returns another token for the same user.
         .idempotent()
         .send()
         .await?;
-    let answer = graphql::read::<Value>(&response)?;
-    let outcome = answer
+    let parsed = graphql::read::<Value>(&response)?;
+    let outcome = parsed
         .data
         .and_then(|mut data| data.get_mut("offlineUserAuthToken").map(Value::take))
         .unwrap_or_default();
@@ -189,7 +195,7 @@ async fn ask(
     let is_token =
         |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     match text("/authToken/token").filter(is_token) {
-        Some(token) if succeeded && answer.errors.is_empty() => Ok((
+        Some(token) if succeeded && parsed.errors.is_empty() => Ok((
             Zeroizing::new(token.to_owned()),
             life.map(Duration::from_secs),
         )),
@@ -197,21 +203,21 @@ async fn ask(
             let own = outcome.get("errors").and_then(Value::as_array);
             let own = own.into_iter().flatten();
             let own = own.filter_map(|error| error.get("message").and_then(Value::as_str));
-            let mut errors = answer.errors;
+            let mut errors = parsed.errors;
             let own = own
                 .take(5)
                 .map(|message| error::plain(message, token.expose_secret()));
             errors.extend(own.map(GraphQlError::new));
             if errors.is_empty() {
-                let nothing = "the exchange gave no token, and no reason";
+                let nothing = "the exchange returned neither a token nor an error";
                 errors.push(GraphQlError::new(nothing));
             }
             let declared = product.0.atlassian.settings().impersonates;
             errors.push(GraphQlError::new(if declared == Some(false) {
                 UNDECLARED
             } else {
-                "are the scopes listed with `allowImpersonation: true` (`App::impersonation_scopes`), and \
-                 may the user use the product?"
+                "check that the scopes are listed with `allowImpersonation: true` \
+                 (`App::impersonation_scopes`) and that the user may use the product"
             }));
             Err(graphql::failed(&response, errors))
         }

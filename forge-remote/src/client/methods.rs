@@ -1,4 +1,4 @@
-//! The HTTP methods of a client.
+//! The constructors of requests, one for each HTTP method.
 
 use axum::http::Method;
 
@@ -7,44 +7,44 @@ use super::product_client::ProductClient;
 use super::request::Request;
 
 impl ProductClient {
-    /// A `GET`. See [`Path`](super::Path) for what a path can be.
+    /// Creates a `GET` request. See [`Path`](super::Path) for valid paths.
     pub fn get(&self, path: impl IntoPath) -> Request {
         self.request(Method::GET, path)
     }
 
-    /// A `POST`. It is made once, unless it is marked [`idempotent`](Request::idempotent).
+    /// Creates a `POST` request. It is not retried unless it is marked [`idempotent`](Request::idempotent).
     pub fn post(&self, path: impl IntoPath) -> Request {
         self.request(Method::POST, path)
     }
 
-    /// A `PUT`.
+    /// Creates a `PUT` request.
     pub fn put(&self, path: impl IntoPath) -> Request {
         self.request(Method::PUT, path)
     }
 
-    /// A `PATCH`. It is made once, unless it is marked [`idempotent`](Request::idempotent).
+    /// Creates a `PATCH` request. It is not retried unless it is marked [`idempotent`](Request::idempotent).
     pub fn patch(&self, path: impl IntoPath) -> Request {
         self.request(Method::PATCH, path)
     }
 
-    /// A `DELETE`.
+    /// Creates a `DELETE` request.
     pub fn delete(&self, path: impl IntoPath) -> Request {
         self.request(Method::DELETE, path)
     }
 
-    /// A call with this method.
+    /// Creates a request with the given method.
     pub fn request(&self, method: Method, path: impl IntoPath) -> Request {
         Request::new(self.clone(), method, path.into_path())
     }
 
-    /// A `GET` of an address that the API gave in an answer: `self`, `_links.next`,
-    /// `_links.download`, a `Location`.
+    /// Creates a `GET` request for a link in a response: `self`, `_links.next`, `_links.download`, a
+    /// `Location`.
     ///
-    /// It must be one of this installation: below [`base_url`](Self::base_url), or the beginning `/`
-    /// of a path there. Another one is an error, and nothing is sent. An address of the site itself
-    /// (`https://….atlassian.net/…`) is another one: no token goes there.
+    /// The link must belong to this installation: a URL below [`base_url`](Self::base_url), or a path
+    /// that starts with `/`. Any other link is an error and nothing is sent. That includes URLs of the
+    /// site itself (`https://….atlassian.net/…`), which must not receive the token.
     ///
-    /// Confluence's are relative to `_links.base`, which ends with `/wiki`: put that before those
+    /// Confluence's links are relative to `_links.base`, which ends with `/wiki`: prepend it to links
     /// that lack it.
     ///
     /// ```

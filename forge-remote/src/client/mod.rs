@@ -1,8 +1,8 @@
 //! Calls back to Atlassian: Jira, Confluence, Bitbucket, Compass, GraphQL and Forge's storage, as
 //! the app or as a user.
 //!
-//! In a handler, from the call itself; the token that is handed over says who acts, and that it is
-//! there was checked by the compiler when the handler took it:
+//! In a handler, start from the [`Invocation`](crate::Invocation). The token argument decides who acts;
+//! the compiler checks that the handler requests it:
 //!
 //! ```
 //! use forge_remote::{path, prelude::*};
@@ -11,15 +11,15 @@
 //! struct Page { id: String, title: String }
 //!
 //! #[endpoint(method = "GET", auth = user, scopes = ["read:page:confluence"])]
-//! async fn title(call: Invocation, token: UserToken, Query(id): StorageQuery<String>) -> Result<Json<Page>> {
+//! async fn title(call: Invocation, token: UserToken, Query(id): Query<String>) -> Result<Json<Page>> {
 //!     let confluence = call.confluence().as_user(&token);
 //!     Ok(Json(confluence.get(path!("/wiki/api/v2/pages/{}", id)).fetch().await?))
 //! }
 //! ```
 //!
-//! Outside of requests, from a kept [`Installation`](crate::token::Installation), with the [`AtlassianClient`] that
-//! [`App::background`](crate::App::background) hands in, or a clone of the one that was given to
-//! [`App::client`](crate::App::client):
+//! Outside of requests, start from a stored [`Installation`](crate::token::Installation), with the
+//! [`AtlassianClient`] that [`App::background`](crate::App::background) passes to the task, or with a clone of
+//! the one passed to [`App::client`](crate::App::client):
 //!
 //! ```
 //! use forge_remote::client::AtlassianClient;
@@ -29,7 +29,7 @@
 //!
 //! async fn count_pages(atlassian: AtlassianClient, tokens: Tokens) -> Result<()> {
 //!     for installation in tokens.installations().await? {
-//!         // One customer's failure is no other's.
+//!         // A failure for one customer must not stop the others.
 //!         match pages_of(&installation, &tokens, &atlassian).await {
 //!             Ok(count) => println!("{count} pages"),
 //!             Err(error) => eprintln!("{}: {error}", installation.installation_id()),
@@ -54,28 +54,29 @@
 //! # let _ = app;
 //! ```
 //!
-//! It is thin: methods, paths and bodies are those of Atlassian's reference pages. What it does is
-//! what is easily got wrong:
+//! The client is a thin layer: methods, paths and bodies are those of Atlassian's reference pages. It
+//! handles the parts that are easy to get wrong:
 //!
-//! - The base URL is the one that Forge gave for this installation and product; GraphQL and storage
-//!   are those of its cloud: [`IsolatedCloud`].
-//! - A token is used for its own installation only, and an impersonated user's for its product. Where
-//!   a page brought it and the token alone names the tenant, it is proven first:
-//!   [`SystemToken`](crate::SystemToken#on-a-pages-call).
-//! - A token goes to Atlassian's hosts only, by https; see [`AtlassianClient::allow_host`]. Another base
-//!   URL is refused before anything is sent, and no token follows a redirect.
-//! - What varies in a path is encoded: [`Path`]. A path that was put together by hand doesn't compile.
-//! - Every call ends: [`AtlassianClient::timeout`]. 429 and 503 are waited out where a call may be
-//!   repeated: [`RetryPolicy`].
-//! - Errors name the scope, the limit and the trace id: [`ClientError`].
-//! - Pages come as a stream, which leaves nothing out: [`PageStream`]. A long one outlives its token:
-//!   [`ProductApi::as_app_renewing`].
-//! - Attachments are uploaded by a [`Form`], and downloaded in pieces, the token never sent to where
-//!   the API redirects: [`Request::follow_without_token`].
-//! - The addresses in answers (`self`, `_links`) can be called: [`ProductClient::get_link`].
+//! - Base URLs: Forge supplies one for each installation and product. GraphQL and storage use the
+//!   installation's cloud: [`IsolatedCloud`].
+//! - Token scope: a token is used only for its own installation, and an impersonated user's token only
+//!   for its product. A token from a page's call is verified first where the token alone identifies the
+//!   tenant: [`SystemToken`](crate::SystemToken#on-a-pages-call).
+//! - Token destinations: tokens are sent only to Atlassian's hosts, over https; see
+//!   [`AtlassianClient::allow_host`]. Any other base URL is rejected before anything is sent, and
+//!   redirects never receive a token.
+//! - Paths: variable parts are encoded ([`Path`]). A path built with `format!` does not compile.
+//! - Timeouts and retries: every call has a timeout ([`AtlassianClient::timeout`]), and calls that may
+//!   be repeated are retried after 429 and 503 ([`RetryPolicy`]).
+//! - Errors: they name the scope, the rate limit and the trace id ([`ClientError`]).
+//! - Pagination: a stream of items that never skips any ([`PageStream`]). A long listing can outlive
+//!   its token: [`ProductApi::as_app_renewing`].
+//! - Attachments: uploaded with a [`Form`] and downloaded in chunks. The token is never sent to the
+//!   redirect target: [`Request::follow_without_token`].
+//! - Links in responses (`self`, `_links`): [`ProductClient::get_link`].
 //!
-//! Another crate's client gets the same credentials from [`ProductClient::base_url`] and the token's
-//! `expose_secret()`, or [`ProductClient::authorization`].
+//! To use another HTTP client, take the same credentials from [`ProductClient::base_url`] and the
+//! token's `expose_secret()`, or from [`ProductClient::authorization`].
 
 mod api;
 mod atlassian;

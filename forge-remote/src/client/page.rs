@@ -1,4 +1,4 @@
-//! One page: its items, and where the next one is, in each of the products' styles.
+//! One page of a listing: its items and the cursor of the next page, in each of the products' styles.
 
 use std::collections::HashMap;
 
@@ -14,61 +14,61 @@ use super::hosts;
 use super::request::Request;
 use super::response::Response;
 
-/// Members that hold a page's items, in the products' various answers.
-const ITEMS: [&str; 4] = ["values", "results", "issues", "data"];
-/// Members that say whether a page is the last.
-const LAST: [&str; 4] = ["isLast", "isLastPage", "last", "lastPage"];
-/// Members that name the next page, and what the call is then given.
+/// Members that hold a page's items.
+const ITEM_MEMBERS: [&str; 4] = ["values", "results", "issues", "data"];
+/// Members that indicate whether a page is the last.
+const LAST_MEMBERS: [&str; 4] = ["isLast", "isLastPage", "last", "lastPage"];
+/// Members that hold the next page's cursor, and the parameter that takes it.
 const CURSORS: [(&str, &str); 3] = [
     ("nextPageToken", "nextPageToken"),
     ("nextPageCursor", "cursor"),
     ("startingAfter", "startingAfter"),
 ];
-/// Members whose meaning is known: none of them hides a way on.
-const KNOWN: [&str; 5] = [
+/// Members with a known meaning, which can't be an unknown cursor.
+const KNOWN_MEMBERS: [&str; 5] = [
     "nextPageToken",
     "nextPageCursor",
     "startingAfter",
     "nextPage",
     "next",
 ];
-/// Where a page begins, and how many items it may have, in answers that count them.
-const POSITIONS: [(&str, &str); 2] = [("startAt", "maxResults"), ("offset", "limit")];
+/// Members with a page's offset and its maximum size, in responses that have offsets.
+const OFFSETS: [(&str, &str); 2] = [("startAt", "maxResults"), ("offset", "limit")];
 
-/// What a page is asked for with, beside what the call says itself.
+/// The start of a page: what its request has beyond the listing's first request.
 #[derive(Clone, Debug, Default, PartialEq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum Place {
-    /// The first.
+pub(super) enum PageStart {
+    /// The first page.
     #[default]
     First,
-    /// A member of the body, or a part of the query.
+    /// A member of the body, or a query parameter.
     From(String, Value),
-    /// Parts of the query.
+    /// Query parameters.
     Query(Vec<(String, String)>),
-    /// An address of the API's.
+    /// A URL from the API.
     At(String),
 }
 
-impl Place {
-    /// The call for it.
+impl PageStart {
+    /// Returns the request for this page.
     pub(super) fn request(&self, request: &Request) -> Result<Request, ClientError> {
         Ok(match self {
             Self::First => request.copy(),
-            Self::From(name, place) => request.continued(name, place),
+            Self::From(name, cursor) => request.continued(name, cursor),
             Self::Query(pairs) => request.with_query(pairs),
-            Self::At(address) => request.at(address)?,
+            Self::At(url) => request.at(url)?,
         })
     }
 }
 
-/// One page, its items unread.
+/// One page, with items that are not parsed yet.
 pub(super) struct Page<'a> {
     response: &'a Response,
     pub(super) items: Vec<&'a RawValue>,
     members: HashMap<String, &'a RawValue>,
     link: Option<String>,
-    /// A list, without anything beside it.
+    /// Whether the response is a bare list.
     pub(super) is_bare: bool,
 }
 
@@ -94,12 +94,14 @@ impl<'a> Page<'a> {
             serde_json::from_slice(body).map_err(unreadable)?;
         let name = match items {
             Some(name) => Some(name),
-            None => ITEMS.into_iter().find(|name| members.contains_key(*name)),
+            None => ITEM_MEMBERS
+                .into_iter()
+                .find(|name| members.contains_key(*name)),
         };
         let Some(list) = name.and_then(|name| members.get(name)) else {
-            let wanted = items.map_or_else(|| ITEMS.join("`, `"), str::to_owned);
+            let expected = items.map_or_else(|| ITEM_MEMBERS.join("`, `"), str::to_owned);
             return Err(response.unusable(format!(
-                "it is no page, for it has no member `{wanted}`; name it with `pages_in`"
+                "not a page: no member `{expected}`; name the member with the items with `pages_in`"
             )));
         };
         Ok(Self {
@@ -123,10 +125,14 @@ impl<'a> Page<'a> {
         self.value(name)?.as_u64()
     }
 
-    /// Where the page after this one is, if there is one. `seen` counts the items of those before.
-    pub(super) fn next(&self, request: &Request, seen: u64) -> Result<Option<Place>, ClientError> {
+    /// Returns the start of the next page, if there is one. `seen` counts the items of the pages before.
+    pub(super) fn next(
+        &self,
+        request: &Request,
+        seen: u64,
+    ) -> Result<Option<PageStart>, ClientError> {
         let is = |name: &str| self.value(name)?.as_bool();
-        let is_last = LAST.into_iter().find_map(is);
+        let is_last = LAST_MEMBERS.into_iter().find_map(is);
         if is_last == Some(true) {
             return Ok(None);
         }
@@ -136,41 +142,41 @@ impl<'a> Page<'a> {
                 Some(cursor @ (Value::String(_) | Value::Number(_))) => cursor,
                 _ => continue,
             };
-            return Ok(Some(Place::From(parameter.to_owned(), cursor)));
+            return Ok(Some(PageStart::From(parameter.to_owned(), cursor)));
         }
-        // An address of the site itself, to which no token goes: what counts is the query. A call
-        // with a body takes its place there.
+        // A URL of the site itself, where no token is sent: only its query is used. A request with a
+        // body has its cursor in the body.
         let next_page = self.text("nextPage");
         let has_body = request.json_body().is_some();
         if let Some(next) = next_page.as_deref().filter(|_| !has_body) {
             return Ok(Some(query_of(next)));
         }
-        if let Some(next) = self.by_position(is_last) {
+        if let Some(next) = self.by_offset(is_last) {
             return next;
         }
         if let Some(next) = self.text("next").or(next_page) {
-            return self.by_address(request, next).map(Some);
+            return self.by_url(request, next).map(Some);
         }
         let linked = |name| not_empty(self.value(name)?.get_mut("next").map(Value::take));
         let linked = linked("_links").or_else(|| linked("links"));
         if let Some(next) = linked.or_else(|| self.link.clone()) {
-            // Relative to one of several bases, or an address of the site itself.
+            // Relative to one of several base URLs, or a URL of the site itself: use only the query.
             return Ok(Some(query_of(&next)));
         }
         if is_last == Some(false) {
-            return Err(self.response.unusable(NO_WAY_ON));
+            return Err(self.response.unusable(NO_NEXT_PAGE));
         }
         let seen = seen.saturating_add(self.items.len() as u64);
         if let Some(total) = self.number("total").filter(|total| *total > seen) {
             return Err(self.response.unusable(format!(
-                "it counts {total} items, and {seen} came: {NO_WAY_ON}"
+                "its `total` is {total} and {seen} items were received: {NO_NEXT_PAGE}"
             )));
         }
         self.end(request)
     }
 
-    /// No further page, unless something that isn't known here looks like one.
-    fn end(&self, request: &Request) -> Result<Option<Place>, ClientError> {
+    /// Ends the listing, or fails if an unknown member looks like a cursor.
+    fn end(&self, request: &Request) -> Result<Option<PageStart>, ClientError> {
         let body = request.json_body().unwrap_or_default();
         let is_echo = |name: &str, value: &Value| {
             let text = value
@@ -179,7 +185,7 @@ impl<'a> Page<'a> {
             request.query_value(name) == Some(&*text) || body.get(name) == Some(value)
         };
         let hides_more = |name: &&String| {
-            if KNOWN.contains(&name.as_str()) {
+            if KNOWN_MEMBERS.contains(&name.as_str()) {
                 return false;
             }
             match self.value(name) {
@@ -197,11 +203,11 @@ impl<'a> Page<'a> {
                 }
             }
         };
-        // Always the same one, of several.
+        // `min` makes the choice deterministic.
         match self.members.keys().filter(hides_more).min() {
             Some(name) => Err(self.response.unusable(format!(
-                "its member `{}` may lead to more items, in a way that isn't known here: page \
-                 through it with `fetch`",
+                "its member `{}` may be a cursor of an unknown style: page through the listing \
+                 with `fetch`",
                 name.chars()
                     .filter(char::is_ascii_alphanumeric)
                     .take(40)
@@ -211,15 +217,15 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Where the next page begins, of an answer that counts its items; `None` for another.
-    fn by_position(&self, is_last: Option<bool>) -> Option<Result<Option<Place>, ClientError>> {
-        let (place, start, most) = POSITIONS.into_iter().find_map(|(place, most)| {
-            Some((place, self.number(place)?, self.number(most).unwrap_or(0)))
+    /// Returns the next page's start in a response with offsets; `None` for other responses.
+    fn by_offset(&self, is_last: Option<bool>) -> Option<Result<Option<PageStart>, ClientError>> {
+        let (offset, start, max) = OFFSETS.into_iter().find_map(|(offset, max)| {
+            Some((offset, self.number(offset)?, self.number(max).unwrap_or(0)))
         })?;
         let count = self.items.len() as u64;
-        // Never further than the items that came: an item may come twice where some were left out,
-        // but none is passed over. A page of which all were left out has been passed as a whole.
-        let step = if count > 0 { count } else { most };
+        // Advance by the items received: an item may come twice where the API left some out, but none
+        // is skipped. An empty page advances by its maximum size.
+        let step = if count > 0 { count } else { max };
         let end = start.saturating_add(step);
         let is_last = match (is_last, self.number("total")) {
             (Some(is_last), _) => is_last,
@@ -228,18 +234,21 @@ impl<'a> Page<'a> {
         };
         Some(match (is_last, step) {
             (true, _) => Ok(None),
-            // Ending here would pass for the end of the list.
-            (false, 0) => Err(self.response.unusable(NO_WAY_ON)),
-            (false, _) => Ok(Some(Place::From(place.to_owned(), end.into()))),
+            // Ending here would look like the end of the list.
+            (false, 0) => Err(self.response.unusable(NO_NEXT_PAGE)),
+            (false, _) => Ok(Some(PageStart::From(offset.to_owned(), end.into()))),
         })
     }
 
-    /// Bitbucket's pages have addresses of their own. Those of the other products' sites are never
-    /// called; their query is.
-    fn by_address(&self, request: &Request, next: String) -> Result<Place, ClientError> {
+    /// Returns the start of the page at a URL. Bitbucket's URLs are requested as they are; of the URLs
+    /// of the other products' sites only the query is used.
+    fn by_url(&self, request: &Request, next: String) -> Result<PageStart, ClientError> {
         let (here, _) = request.address()?;
         let url = here.join(&next);
-        let url = url.map_err(|_| self.response.unusable("the next page's address is no URL"))?;
+        let url = url.map_err(|_| {
+            self.response
+                .unusable("the next page's link is not a valid URL")
+        })?;
         if hosts::origin(&url) != hosts::origin(&here) {
             if request.name().api() != Api::Bitbucket {
                 return Ok(query_of(&next));
@@ -247,18 +256,18 @@ impl<'a> Page<'a> {
             return Err(ClientError::HostRefused {
                 call: request.name(),
                 origin: hosts::origin(&url),
-                reason: "the next page is said to be on another host",
+                reason: "the next page's link is on another host",
             });
         }
         let query = url
             .query()
             .map_or_else(String::new, |query| format!("?{query}"));
-        Ok(Place::At(format!("{}{query}", url.path())))
+        Ok(PageStart::At(format!("{}{query}", url.path())))
     }
 }
 
-const NO_WAY_ON: &str = "there are more items than this page has, and it doesn't say how to get them: \
-                         page through it with `fetch`";
+const NO_NEXT_PAGE: &str = "there are more items, but the response has no cursor for the next page: \
+                            page through the listing with `fetch`";
 
 fn not_empty(value: Option<Value>) -> Option<String> {
     let value = value?;
@@ -266,15 +275,16 @@ fn not_empty(value: Option<Value>) -> Option<String> {
     Some(text.to_owned())
 }
 
-fn query_of(address: &str) -> Place {
-    let query = address.split_once('?').map_or("", |(_, query)| query);
+/// Returns the page that a URL's query leads to.
+fn query_of(url: &str) -> PageStart {
+    let query = url.split_once('?').map_or("", |(_, query)| query);
     let query = query.split('#').next().unwrap_or_default();
     let url = Url::parse(&format!("https://next.invalid/?{query}"));
     let pairs = url.map(|url| url.query_pairs().into_owned().collect());
-    Place::Query(pairs.unwrap_or_default())
+    PageStart::Query(pairs.unwrap_or_default())
 }
 
-/// `Link: <…>; rel="next"` (RFC 8288). An address may hold commas and semicolons.
+/// Returns the URL of `Link: <…>; rel="next"` (RFC 8288). It may contain commas and semicolons.
 fn next_link(response: &Response) -> Option<String> {
     let lines = response.headers().get_all(header::LINK).iter();
     lines
@@ -286,8 +296,8 @@ fn next_link(response: &Response) -> Option<String> {
 fn next_of(line: &str) -> Option<&str> {
     let mut rest = line;
     while let Some((_, tail)) = rest.split_once('<') {
-        let (address, tail) = tail.split_once('>')?;
-        // Up to the next address; a `<` can't stand in what describes a page's.
+        let (url, tail) = tail.split_once('>')?;
+        // Up to the next URL: a link's parameters contain no `<`.
         let parameters = tail.split('<').next().unwrap_or_default();
         let mut parameters = parameters.split([';', ',']).map(str::trim);
         let is_next = parameters.any(|one| {
@@ -300,7 +310,7 @@ fn next_of(line: &str) -> Option<&str> {
             })
         });
         if is_next {
-            return Some(address);
+            return Some(url);
         }
         rest = tail;
     }

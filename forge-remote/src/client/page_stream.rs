@@ -1,4 +1,4 @@
-//! Pages, as one stream of items.
+//! The pages of a listing as one stream of items.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,49 +10,51 @@ use futures_util::Stream;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::cursors::{Cursors, SAME_AGAIN};
+use super::cursors::{Cursors, REPEATED_PAGE};
 use super::error::ClientError;
-use super::page::{Page, Place};
+use super::page::{Page, PageStart};
 use super::request::Request;
 use super::response::Response;
 use crate::fit::BoxFuture;
 use crate::json::repair;
 
-/// The items of every page of an answer, fetched page by page as they are needed.
+/// A stream of the items of every page of a listing; pages are fetched as needed.
 ///
-/// It is a [`Stream`], and has a [`next`](Self::next) of its own, so that no further crate is
-/// needed. The style is recognised from the answer:
+/// It implements [`Stream`], and also has an inherent [`next`](Self::next), so that no other crate is
+/// needed. The pagination style is recognised from the response:
 ///
-/// | style | where |
+/// | style | product |
 /// | --- | --- |
 /// | `startAt`, `maxResults`, `total`, `isLast`; `offset`, `limit`, `total` | Jira |
-/// | `nextPage`, an address whose query counts; `lastPage` | Jira's newer lists, `worklog/updated` |
+/// | `nextPage`, a URL of which the query is used; `lastPage` | Jira's newer lists, `worklog/updated` |
 /// | `nextPageToken` | Jira's search |
 /// | `nextPageCursor`, `last` | Jira's plans |
 /// | `startingAfter` | Jira's bulk operations |
 /// | `_links.next`, or a `Link` header | Confluence, Jira Service Management |
-/// | `next`, an address | Bitbucket; never followed to another host |
+/// | `next`, a URL | Bitbucket; never followed to another host |
 ///
-/// The items are those of `values`, `results`, `issues` or `data`, or of the member that
+/// The items are in `values`, `results`, `issues` or `data`, or in the member that
 /// [`Request::pages_in`] names.
 ///
-/// # Nothing is left out
+/// # Completeness
 ///
-/// A list that only seems to end could cost a sync its data. So it ends where the answer says so
-/// (`isLast`, all of its `total`, no way on in a style that has one), and otherwise goes on until an
-/// empty page. An answer of another shape is an error ([`ClientError::Unusable`]), and so are one
-/// that has more than it gives a way to, one with a member that looks like an unknown way on, a
-/// cursor that came before (cycles of any length), 1,000 pages without an item in a row, 100,000 pages
-/// at all, and a bare list, in which nothing says whether it is whole: [`Request::pages_by_offset`] is
-/// for those.
+/// A listing that ends too early could make a sync lose data. So the stream ends where the response
+/// marks the end (`isLast`, all of its `total`, or no cursor in a style that has one), and otherwise
+/// continues until an empty page. These responses are errors ([`ClientError::Unusable`]):
 ///
-/// An item may come twice: when items were added meanwhile, or where Jira leaves some out of a page
-/// that it has cut already.
+/// - a response of another shape;
+/// - a page that announces more items but has no cursor, or has a member that may be an unknown cursor;
+/// - a cursor that was used before (cycles of any length);
+/// - 1,000 pages without an item in a row, or 100,000 pages in all;
+/// - a bare list, which does not show whether it is complete: use [`Request::pages_by_offset`].
+///
+/// An item may come twice: when items were added in the meantime, or where Jira filters items out of
+/// a page after cutting it.
 ///
 /// # After an error
 ///
-/// It ends. [`retry_page`](Self::retry_page) takes it up where it failed; a [`Cursor`] does so in
-/// another process. For listings that outlive a token, make the client by
+/// The stream ends. Resume it with [`retry_page`](Self::retry_page), or in another process from a
+/// saved [`Cursor`]. For listings that outlive a token, create the client with
 /// [`ProductApi::as_app_renewing`](super::ProductApi::as_app_renewing).
 ///
 /// ```
@@ -70,58 +72,58 @@ use crate::json::repair;
 ///     Ok(keys)
 /// }
 /// ```
-#[must_use = "pages are fetched when they are asked for"]
+#[must_use = "pages are only fetched when the stream is polled"]
 pub struct PageStream<T> {
     request: Request,
     items: Option<&'static str>,
-    /// A bare list goes on by `startAt`.
-    by_start: bool,
+    /// Whether a bare list is paged by `startAt`.
+    by_offset: bool,
     ready: VecDeque<T>,
     fetched: u32,
     cursors: Cursors,
-    /// Of the page whose items are ready.
+    /// The cursor of the page whose items are ready.
     current: Cursor,
-    /// The last bare list, which must not come again.
-    before: Bytes,
+    /// The previous bare list; a repeated one is an error.
+    previous: Bytes,
     state: State,
 }
 
-/// A page of a listing, to begin with another time: [`PageStream::position`].
+/// A saved place in a listing, from [`PageStream::position`].
 ///
-/// It can be written down by serde. What is in it are parts of the call's query as the API gave
-/// them: keep it where the listing's items are kept, and out of the log. It holds no token and no
-/// host: with another installation's client it asks that installation.
+/// It can be serialized. It contains query parameters from the API: store it with the listing's items,
+/// and keep it out of logs. It contains no token and no host: used with another installation's
+/// client, it lists that installation.
 #[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cursor {
-    place: Place,
-    /// How many items came before it.
+    place: PageStart,
+    /// Number of items before it.
     #[serde(default)]
     seen: u64,
 }
 
 impl fmt::Debug for Cursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Position(after {} items)", self.seen)
+        write!(f, "Cursor(after {} items)", self.seen)
     }
 }
 
 enum State {
-    /// The next page, not asked for yet.
+    /// The next page, not requested yet.
     Next(Cursor),
-    Fetching(Cursor, BoxFuture<JwksDocument>),
-    /// After the items that came before it; and the page to ask for again, where that may help.
+    Fetching(Cursor, BoxFuture<FetchedPage>),
+    /// An error to return after the buffered items, and the page to retry, if that may help.
     Failed(ClientError, Option<Cursor>),
-    /// After the error was told.
+    /// The error was returned.
     Ended(Option<Cursor>),
     Done,
 }
 
-/// The call for a page, and what came of it.
-type JwksDocument = (Request, Result<Response, ClientError>);
+/// The request for a page and its result.
+type FetchedPage = (Request, Result<Response, ClientError>);
 
 impl<T> fmt::Debug for PageStream<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pages")
+        f.debug_struct("PageStream")
             .field("fetched", &self.fetched)
             .finish_non_exhaustive()
     }
@@ -134,24 +136,24 @@ impl<T> PageStream<T> {
         Self {
             request,
             items,
-            by_start: false,
+            by_offset: false,
             ready: VecDeque::new(),
             fetched: 0,
             cursors: Cursors::default(),
             current: Cursor::default(),
-            before: Bytes::new(),
+            previous: Bytes::new(),
             state: State::Next(Cursor::default()),
         }
     }
 
-    pub(super) fn by_start(request: Request) -> Self {
+    pub(super) fn by_offset(request: Request) -> Self {
         Self {
-            by_start: true,
+            by_offset: true,
             ..Self::new(request, None)
         }
     }
 
-    /// Begins with this page, of the same call's listing.
+    /// Starts at this cursor, which must come from the same request's listing.
     ///
     /// ```
     /// use forge_remote::client::{ProductClient, ClientError, Cursor};
@@ -172,31 +174,32 @@ impl<T> PageStream<T> {
     ///     Ok(())
     /// }
     /// ```
-    pub fn resume_from(mut self, position: Cursor) -> Self {
-        self.current = position.clone();
-        self.state = State::Next(position);
+    pub fn resume_from(mut self, cursor: Cursor) -> Self {
+        self.current = cursor.clone();
+        self.state = State::Next(cursor);
         self
     }
 
-    /// The page to begin with when it is taken up another time; `None` once all items were taken.
+    /// Returns the cursor to resume from later; `None` once all items were returned.
     ///
-    /// It is the page of the first item that wasn't taken yet: those of its items that were come
-    /// again. How long the API knows the place is the API's: Jira's search tokens last some days.
+    /// It points to the page of the first item that was not returned yet, so earlier items of that
+    /// page come again. Cursors expire; Jira's search tokens last a few days.
     pub fn position(&self) -> Option<Cursor> {
         if !self.ready.is_empty() {
             return Some(self.current.clone());
         }
         match &self.state {
-            State::Next(position) | State::Fetching(position, _) => Some(position.clone()),
-            State::Failed(_, again) | State::Ended(again) => {
-                Some(again.as_ref().unwrap_or(&self.current).clone())
+            State::Next(cursor) | State::Fetching(cursor, _) => Some(cursor.clone()),
+            State::Failed(_, retry) | State::Ended(retry) => {
+                Some(retry.as_ref().unwrap_or(&self.current).clone())
             }
             State::Done => None,
         }
     }
 
-    /// After an error: makes [`next`](Self::next) ask once more for the page that failed. False
-    /// where that can't help, and before an error.
+    /// Makes [`next`](Self::next) retry the page that failed, after an error.
+    ///
+    /// Returns `false` if a retry can't help, and if there was no error.
     ///
     /// ```
     /// use std::time::Duration;
@@ -222,9 +225,9 @@ impl<T> PageStream<T> {
     /// ```
     pub fn retry_page(&mut self) -> bool {
         match &mut self.state {
-            State::Ended(again) => match again.take() {
-                Some(position) => {
-                    self.state = State::Next(position);
+            State::Ended(retry) => match retry.take() {
+                Some(cursor) => {
+                    self.state = State::Next(cursor);
                     true
                 }
                 None => false,
@@ -235,15 +238,15 @@ impl<T> PageStream<T> {
 }
 
 impl<T: DeserializeOwned> PageStream<T> {
-    /// The next item; `None` after the last of the last page, and after an error.
+    /// Returns the next item; `None` after the last item of the last page, and after an error.
     pub async fn next(&mut self) -> Option<Result<T, ClientError>> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// Takes a page's items in, and says what comes after them.
+    /// Buffers a page's items and returns the state after them.
     fn take(
         &mut self,
-        position: &Cursor,
+        cursor: &Cursor,
         request: &Request,
         response: &Response,
     ) -> Result<State, ClientError> {
@@ -255,10 +258,10 @@ impl<T: DeserializeOwned> PageStream<T> {
             .map(|item| serde_json::from_str(item.get()))
             .collect::<Result<_, _>>()
             .map_err(|error| response.unreadable(std::any::type_name::<T>(), &error))?;
-        let next = self.after(&page, position, request, response);
-        let seen = position.seen.saturating_add(items.len() as u64);
+        let next = self.after(&page, cursor, request, response);
+        let seen = cursor.seen.saturating_add(items.len() as u64);
         self.ready.extend(items);
-        self.current = position.clone();
+        self.current = cursor.clone();
         self.fetched += 1;
         Ok(match next {
             Ok(Some(place)) => State::Next(Cursor { place, seen }),
@@ -267,16 +270,16 @@ impl<T: DeserializeOwned> PageStream<T> {
         })
     }
 
-    /// Where the page after this one is.
+    /// Returns the start of the page after this one.
     fn after(
         &mut self,
         page: &Page<'_>,
-        position: &Cursor,
+        cursor: &Cursor,
         request: &Request,
         response: &Response,
-    ) -> Result<Option<Place>, ClientError> {
-        let next = match page.next(request, position.seen)? {
-            None if page.is_bare => self.after_bare(page, position, request, response)?,
+    ) -> Result<Option<PageStart>, ClientError> {
+        let next = match page.next(request, cursor.seen)? {
+            None if page.is_bare => self.after_bare(page, cursor, request, response)?,
             next => next,
         };
         let Some(place) = next else {
@@ -285,44 +288,44 @@ impl<T: DeserializeOwned> PageStream<T> {
         let followed = self.cursors.follow(&place, page.items.len());
         followed.map_err(|reason| response.unusable(reason))?;
         match place.request(&self.request) {
-            Ok(next) if next.asks_as(request) => Err(response.unusable(SAME_AGAIN)),
+            Ok(next) if next.is_same_as(request) => Err(response.unusable(REPEATED_PAGE)),
             Ok(_) => Ok(Some(place)),
             Err(ClientError::Invalid { reason, .. }) => Err(response.unusable(reason)),
             Err(error) => Err(error),
         }
     }
 
-    /// The same of a list without a way on.
+    /// Returns the start of the page after a bare list without a link.
     fn after_bare(
         &mut self,
         page: &Page<'_>,
-        position: &Cursor,
+        cursor: &Cursor,
         request: &Request,
         response: &Response,
-    ) -> Result<Option<Place>, ClientError> {
-        if !self.by_start {
-            // One that was reached by a link has none because it is the last.
-            return match position.place {
-                Place::First => Err(response.unusable(BARE)),
+    ) -> Result<Option<PageStart>, ClientError> {
+        if !self.by_offset {
+            // A page that was reached by a link and has no link itself is the last.
+            return match cursor.place {
+                PageStart::First => Err(response.unusable(BARE_LIST)),
                 _ => Ok(None),
             };
         }
         if page.items.is_empty() {
             return Ok(None);
         }
-        if self.before == response.bytes() {
-            return Err(response.unusable(SAME_AGAIN));
+        if self.previous == response.bytes() {
+            return Err(response.unusable(REPEATED_PAGE));
         }
-        self.before = response.bytes().clone();
+        self.previous = response.bytes().clone();
         let start = request.query_value("startAt").unwrap_or("0").parse::<u64>();
-        let start = start.map_err(|_| request.invalid("its `startAt` is no number"))?;
+        let start = start.map_err(|_| request.invalid("its `startAt` is not a number"))?;
         let next = start.saturating_add(page.items.len() as u64);
-        Ok(Some(Place::From("startAt".to_owned(), next.into())))
+        Ok(Some(PageStart::From("startAt".to_owned(), next.into())))
     }
 }
 
-const BARE: &str = "it is a bare list, in which nothing says whether there is more: `pages_by_offset` \
-                    goes on until an empty page, `fetch` reads a list that has no pages";
+const BARE_LIST: &str = "a bare list does not show whether there are more items: use `pages_by_offset` to \
+                         read until an empty page, or `fetch` for a list that has no pages";
 
 impl<T: DeserializeOwned> Stream for PageStream<T> {
     type Item = Result<T, ClientError>;
@@ -334,18 +337,18 @@ impl<T: DeserializeOwned> Stream for PageStream<T> {
             }
             match std::mem::replace(&mut self.state, State::Done) {
                 State::Done => return Poll::Ready(None),
-                State::Ended(again) => {
-                    self.state = State::Ended(again);
+                State::Ended(retry) => {
+                    self.state = State::Ended(retry);
                     return Poll::Ready(None);
                 }
-                State::Failed(error, again) => {
-                    self.state = State::Ended(again);
+                State::Failed(error, retry) => {
+                    self.state = State::Ended(retry);
                     return Poll::Ready(Some(Err(error)));
                 }
-                State::Next(position) => {
-                    self.state = match position.place.request(&self.request) {
+                State::Next(cursor) => {
+                    self.state = match cursor.place.request(&self.request) {
                         Ok(request) => State::Fetching(
-                            position,
+                            cursor,
                             Box::pin(async move {
                                 let sent = request.copy().send().await;
                                 (request, sent)
@@ -354,13 +357,13 @@ impl<T: DeserializeOwned> Stream for PageStream<T> {
                         Err(error) => State::Failed(error, None),
                     };
                 }
-                State::Fetching(position, mut fetching) => {
+                State::Fetching(cursor, mut fetching) => {
                     let Poll::Ready((request, sent)) = fetching.as_mut().poll(context) else {
-                        self.state = State::Fetching(position, fetching);
+                        self.state = State::Fetching(cursor, fetching);
                         return Poll::Pending;
                     };
-                    let taken = sent.and_then(|response| self.take(&position, &request, &response));
-                    self.state = taken.unwrap_or_else(|error| State::Failed(error, Some(position)));
+                    let taken = sent.and_then(|response| self.take(&cursor, &request, &response));
+                    self.state = taken.unwrap_or_else(|error| State::Failed(error, Some(cursor)));
                 }
             }
         }
@@ -368,20 +371,23 @@ impl<T: DeserializeOwned> Stream for PageStream<T> {
 }
 
 impl Request {
-    /// The items of every page, one after the other, each page fetched when it is needed. See
-    /// [`PageStream`] for the styles it knows.
+    /// Returns a stream of the items of every page; pages are fetched as needed.
+    ///
+    /// See [`PageStream`] for the supported styles.
     pub fn pages<T: DeserializeOwned>(self) -> PageStream<T> {
         PageStream::new(self, None)
     }
 
-    /// The items of a bare list (`/rest/api/3/users/search`), from one `startAt` to the next until
-    /// an empty page: nothing in such a list says whether there is more. A list that the API gives
-    /// as a whole, whatever `startAt` says (`/rest/api/3/field`), is read by [`fetch`](Self::fetch).
+    /// Returns a stream of the items of a bare list (`/rest/api/3/users/search`).
     ///
-    /// Jira's searches for users (`/rest/api/3/user/search`, `/user/assignable/search`) can't be
-    /// listed so: an error says it. Jira cuts a page of the first thousand users and only then
-    /// leaves out those that don't match, so that any page may be empty. Atlassian's advice is to
-    /// go through `/users/search`.
+    /// It increases `startAt` until an empty page, because a bare list does not show whether there
+    /// are more items. If the API returns the whole list whatever `startAt` is (`/rest/api/3/field`),
+    /// use [`fetch`](Self::fetch).
+    ///
+    /// Jira's user searches (`/rest/api/3/user/search`, `/user/assignable/search`) can't be listed
+    /// this way and return an error. Jira cuts a page out of the first thousand users and filters it
+    /// afterwards, so that any page may be empty. Atlassian recommends paging through
+    /// `/users/search` instead.
     /// Source: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-user-search/>
     pub fn pages_by_offset<T: DeserializeOwned>(self) -> PageStream<T> {
         const FILTERED: [&str; 5] = [
@@ -393,17 +399,17 @@ impl Request {
         ];
         let path = self.path.template();
         let this = if FILTERED.iter().any(|end| path.ends_with(end)) {
-            self.wrong(
-                "Jira filters this list after it has cut the page, so its end can't be seen: page \
-                 through `/rest/api/3/users/search`, or take what one page has by `fetch`",
+            self.with_problem(
+                "Jira filters this list after cutting the page, so its end can't be detected: page \
+                 through `/rest/api/3/users/search`, or read a single page with `fetch`",
             )
         } else {
             self
         };
-        PageStream::by_start(this)
+        PageStream::by_offset(this)
     }
 
-    /// As [`pages`](Self::pages), where the items are in a member of this name: `worklogs`.
+    /// Like [`pages`](Self::pages), but with the items in the named member, such as `worklogs`.
     pub fn pages_in<T: DeserializeOwned>(self, items: &'static str) -> PageStream<T> {
         PageStream::new(self, Some(items))
     }

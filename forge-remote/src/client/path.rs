@@ -1,12 +1,12 @@
-//! Paths whose parts can't break out of their place.
+//! Request paths with encoded segments.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
 
-/// The path of a call, below the API's base URL.
+/// The path of a request, below the API's base URL.
 ///
-/// Text that is fixed comes from the program itself (`&'static str`); text that varies is one
-/// encoded segment, whatever is in it. So a value from a request can't lead a call elsewhere:
+/// Fixed text comes from the program (`&'static str`). Each variable value becomes one encoded
+/// segment, so a value from outside can't redirect the request to another path:
 ///
 /// ```
 /// use forge_remote::client::Path;
@@ -20,7 +20,7 @@ use std::fmt::{self, Display, Write as _};
 /// assert_eq!(Path::from("/wiki/api/v2/pages").segment(42).as_str(), "/wiki/api/v2/pages/42");
 /// ```
 ///
-/// A path that was put together by hand doesn't compile:
+/// A path built with `format!` does not compile:
 ///
 /// ```compile_fail
 /// # use forge_remote::client::ProductClient;
@@ -30,19 +30,19 @@ use std::fmt::{self, Display, Write as _};
 /// }
 /// ```
 ///
-/// A segment can't be empty, `.` or `..`: the call then is an error, and nothing is sent.
+/// An empty segment, `.` and `..` are not allowed: the request then fails and nothing is sent.
 #[derive(Clone)]
 pub struct Path {
-    /// With `{}` for what varies: in messages, without anybody's data.
+    /// The path with `{}` for variable segments: used in messages, free of customer data.
     template: Cow<'static, str>,
     encoded: String,
     problem: Option<&'static str>,
 }
 
-/// The [`Path`](crate::client::Path) of a call: `path!("/rest/api/3/issue/{}", key)`.
+/// Creates a [`Path`](crate::client::Path) from a template: `path!("/rest/api/3/issue/{}", key)`.
 ///
-/// Each `{}` takes a value and encodes it as one segment. That there are as many values as places
-/// is checked by the compiler:
+/// Each `{}` takes one value and encodes it as one segment. The compiler checks that the number of
+/// values matches:
 ///
 /// ```compile_fail
 /// let path = forge_remote::path!("/rest/api/3/issue/{}");
@@ -62,7 +62,7 @@ macro_rules! path {
 }
 
 impl Path {
-    /// Adds one segment; whatever is in it is encoded.
+    /// Adds one segment and encodes it.
     #[must_use]
     pub fn segment(mut self, segment: impl Display) -> Self {
         self.template.to_mut().push_str("/{}");
@@ -71,7 +71,7 @@ impl Path {
         self
     }
 
-    /// In place of one that the API gave.
+    /// Returns the placeholder path of a URL from an API response.
     pub(super) fn of_api() -> Self {
         Self {
             template: "/{}".into(),
@@ -80,7 +80,7 @@ impl Path {
         }
     }
 
-    /// The path, encoded.
+    /// Returns the encoded path.
     pub fn as_str(&self) -> &str {
         &self.encoded
     }
@@ -100,34 +100,34 @@ impl Path {
             only_dots: true,
         };
         if write!(writer, "{segment}").is_err() {
-            self.problem = Some("a segment can't be written as text");
+            self.problem = Some("a path segment can't be formatted as text");
         } else if writer.length == 0 {
-            self.problem = Some("a segment is empty, and the path would then mean something else");
+            self.problem = Some("a path segment is empty, and the path would mean something else");
         } else if writer.only_dots && writer.length <= 2 {
-            self.problem = Some("a segment is `.` or `..`, and would lead elsewhere");
+            self.problem = Some("a path segment is `.` or `..`, which would lead to another path");
         }
     }
 
     #[doc(hidden)]
     pub const fn __check(template: &'static str, segments: usize) {
         let bytes = template.as_bytes();
-        let mut places = 0;
+        let mut placeholders = 0;
         let mut at = 0;
         while at < bytes.len() {
             assert!(
                 bytes[at] != b'?' && bytes[at] != b'#',
-                "a query is given by `.query(name, value)`, not in the path"
+                "a query is set with `.query(name, value)`, not in the path"
             );
             if bytes[at] == b'{' {
                 assert!(
                     at + 1 < bytes.len() && bytes[at + 1] == b'}',
-                    "a place for a value is written `{{}}`"
+                    "a placeholder is written `{{}}`"
                 );
-                places += 1;
+                placeholders += 1;
             }
             at += 1;
         }
-        assert!(places == segments, "each `{{}}` takes one value");
+        assert!(placeholders == segments, "each `{{}}` takes one value");
     }
 
     #[doc(hidden)]
@@ -144,14 +144,14 @@ impl Path {
     }
 }
 
-/// What a call's path can be: fixed text of the program's own, or a [`Path`].
+/// A type that can be a request's path: fixed text (`&'static str`) or a [`Path`].
 #[diagnostic::on_unimplemented(
-    message = "a `{Self}` can't be the path of a call: what varies in it has to be encoded",
-    label = "put together at run time",
+    message = "a `{Self}` can't be the path of a request: variable parts must be encoded",
+    label = "built at run time",
     note = "write `path!(\"/rest/api/3/issue/{{}}\", key)`, or `Path::from(\"/rest/api/3/issue\").segment(key)`"
 )]
 pub trait IntoPath {
-    /// The path.
+    /// Converts the value into a path.
     fn into_path(self) -> Path;
 }
 
@@ -167,7 +167,7 @@ impl IntoPath for &'static str {
     }
 }
 
-/// What the program itself says is taken as it stands.
+/// Uses the text as it is, without encoding.
 impl From<&'static str> for Path {
     fn from(path: &'static str) -> Self {
         let slash = if path.starts_with('/') { "" } else { "/" };
@@ -185,13 +185,13 @@ impl fmt::Debug for Path {
     }
 }
 
-/// Of fixed text: it isn't encoded, so it must be a path already.
+/// Returns the problem with fixed text, which is not encoded and so must be a valid path.
 fn problem_of(fixed: &'static str) -> Option<&'static str> {
     let dots = |segment: &str| segment == "." || segment == "..";
     if fixed.contains(['?', '#']) {
-        Some("the path has a query in it: give it by `.query(name, value)`")
+        Some("the path contains a query: set it with `.query(name, value)`")
     } else if fixed.starts_with("//") || fixed.contains("://") {
-        Some("the path is a URL: the host follows from the installation")
+        Some("the path is a URL: remove the host, which comes from the installation")
     } else if fixed.split('/').any(dots) || !fixed.bytes().all(is_path_byte) {
         Some("the path has characters that need encoding: use `path!(\"/…/{}\", value)`")
     } else {
@@ -199,12 +199,12 @@ fn problem_of(fixed: &'static str) -> Option<&'static str> {
     }
 }
 
-/// What a path may hold as it is (RFC 3986), without `%`, which could hide dots.
+/// Whether a byte needs no encoding in a path (RFC 3986). `%` is excluded because it could hide dots.
 fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@".contains(&byte)
 }
 
-/// Writes text as one segment.
+/// A writer that encodes text as one path segment.
 struct Encoder<'a> {
     out: &'a mut String,
     length: usize,

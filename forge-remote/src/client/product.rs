@@ -1,4 +1,4 @@
-//! A product of an installation, and who calls it.
+//! A product of an installation.
 
 use std::fmt;
 
@@ -14,9 +14,10 @@ use crate::credentials::Owner;
 use crate::fit::{InstallationContext, cloud_id_of};
 use crate::opaque::Opaque;
 
-/// A product of an installation, before it is said who calls it.
+/// A product of an installation. Choose who calls it with [`as_app`](Self::as_app) or
+/// [`as_user`](Self::as_user).
 ///
-/// A user's calls need the user's token:
+/// Calls as a user need the user's token:
 ///
 /// ```compile_fail
 /// # use forge_remote::prelude::*;
@@ -25,34 +26,35 @@ use crate::opaque::Opaque;
 /// }
 /// ```
 #[derive(Clone)]
-pub struct ProductApi(pub(super) Opaque<Place>);
+pub struct ProductApi(pub(super) Opaque<ApiTarget>);
 
-pub(super) struct Place {
+/// An API of an installation and its URLs.
+pub(super) struct ApiTarget {
     pub(super) atlassian: AtlassianClient,
     pub(super) api: Api,
-    pub(super) base: Result<String, Nowhere>,
+    pub(super) base: Result<String, MissingUrl>,
     pub(super) cloud_id: Option<String>,
-    /// Where GraphQL is for this installation.
-    platform: Result<String, Nowhere>,
+    /// The base URL of GraphQL for this installation.
+    platform: Result<String, MissingUrl>,
     pub(super) installation_id: String,
-    /// The label of the isolated cloud it is in.
+    /// The label of the installation's isolated cloud.
     pub(super) isolated_cloud: Option<String>,
     /// Whether the app supplied the base URL.
     is_supplied: bool,
     pub(super) trace: [Option<HeaderValue>; 2],
 }
 
-/// Why an API can't be called for an installation.
+/// The reason why an API has no URL for an installation.
 #[derive(Clone, Debug)]
-pub(super) enum Nowhere {
-    /// The names of the products there are, where this isn't among them.
+pub(super) enum MissingUrl {
+    /// The app is not installed in the product; the names of the other products.
     NotInstalled(String),
     IsolatedCloud(String, &'static str),
 }
 
 impl fmt::Debug for ProductApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Product({})", self.0.api)
+        write!(f, "ProductApi({})", self.0.api)
     }
 }
 
@@ -63,20 +65,20 @@ impl ProductApi {
         let found = |name: &str| find(name, &contexts, tenant.api_base_url());
         let label = tenant.isolated_cloud_label();
         let cloud = label.map(|label| settings.clouds.get(label).ok_or(label));
-        let nowhere =
-            |problem| Nowhere::IsolatedCloud(label.unwrap_or_default().to_owned(), problem);
+        let missing =
+            |problem| MissingUrl::IsolatedCloud(label.unwrap_or_default().to_owned(), problem);
         let platform = match &cloud {
             None => Ok(platform(&settings, &contexts, tenant.api_base_url())),
-            Some(Err(_)) => Err(nowhere("the app knows no such cloud")),
+            Some(Err(_)) => Err(missing("this cloud is not configured")),
             Some(Ok(cloud)) => {
-                let given = cloud.platform.clone();
-                given.ok_or_else(|| nowhere("it has neither `api_url` nor `platform_url`"))
+                let url = cloud.platform.clone();
+                url.ok_or_else(|| missing("it has neither `api_url` nor `platform_url`"))
             }
         };
         let present = || {
             let names: Vec<&str> = contexts.iter().map(|one| one.name.as_str()).collect();
-            Nowhere::NotInstalled(if names.is_empty() {
-                "none named".to_owned()
+            MissingUrl::NotInstalled(if names.is_empty() {
+                "none".to_owned()
             } else {
                 names.join(", ")
             })
@@ -92,8 +94,8 @@ impl ProductApi {
             Api::Storage => {
                 let base = match &cloud {
                     Some(Ok(cloud)) => {
-                        let given = cloud.storage.clone();
-                        given.ok_or_else(|| nowhere("it has neither `api_url` nor `storage_url`"))
+                        let url = cloud.storage.clone();
+                        url.ok_or_else(|| missing("it has neither `api_url` nor `storage_url`"))
                     }
                     _ => platform
                         .clone()
@@ -105,11 +107,11 @@ impl ProductApi {
             Api::GraphQl | Api::Platform => (platform.clone(), found("").1),
         };
         let base = match cloud {
-            Some(Err(_)) => Err(nowhere("the app knows no such cloud")),
+            Some(Err(_)) => Err(missing("this cloud is not configured")),
             _ => base,
         };
         let header = |text: Option<&str>| HeaderValue::from_str(text?).ok();
-        Self(Opaque::new(Place {
+        Self(Opaque::new(ApiTarget {
             atlassian: atlassian.clone(),
             api,
             base,
@@ -122,17 +124,17 @@ impl ProductApi {
         }))
     }
 
-    /// The site's id, as far as Forge says it: some paths and GraphQL need it.
+    /// Returns the site's cloud id, if Forge sent it. Some paths and GraphQL operations need it.
     pub fn cloud_id(&self) -> Option<&str> {
         self.0.cloud_id.as_deref()
     }
 
-    /// GraphQL for the same installation.
+    /// Returns GraphQL for the same installation.
     pub(super) fn gateway(&self) -> Self {
         self.0.on_platform(Api::GraphQl)
     }
 
-    /// What a user's token is exchanged for: `ari:cloud:jira::site/<cloudId>`.
+    /// Returns the context of a user's token: `ari:cloud:jira::site/<cloudId>`.
     pub(super) fn context(&self) -> Option<String> {
         let product = match self.0.api {
             Api::Jira => "jira",
@@ -143,29 +145,29 @@ impl ProductApi {
         Some(format!("ari:cloud:{product}::site/{cloud_id}"))
     }
 
-    /// Why a token isn't for this.
+    /// Returns the reason why a token can't be used for this API.
     pub(super) fn mismatch(&self, owner: Option<&Owner>) -> Option<&'static str> {
         let owner = owner?;
         if *owner.installation_id != *self.0.installation_id {
-            return Some("the token is another installation's");
+            return Some("the token belongs to another installation");
         }
         if self.0.is_supplied && !self.0.is_on(&owner.cloud_ids()) {
-            return Some("the base URL is of another site than the token's installation");
+            return Some("the base URL belongs to another site than the token's installation");
         }
         let exchanged = owner.context.as_deref()?;
-        // What else it opens, Atlassian doesn't say.
+        // Atlassian does not document whether the token is valid for other APIs, so those are allowed.
         let is_product = matches!(self.0.api, Api::Jira | Api::Confluence | Api::Bitbucket);
         (is_product && self.context().as_deref() != Some(exchanged)).then_some(
-            "the user's token was obtained for another product or site: \
-             call `impersonate` of the product that is called",
+            "the user's token was exchanged for another product or site: \
+             call `impersonate` on the product that you call",
         )
     }
 }
 
-impl Place {
-    /// One of the APIs that are where GraphQL is, for the same installation.
+impl ApiTarget {
+    /// Returns another API with GraphQL's base URL, for the same installation.
     pub(super) fn on_platform(&self, api: Api) -> ProductApi {
-        ProductApi(Opaque::new(Place {
+        ProductApi(Opaque::new(ApiTarget {
             atlassian: self.atlassian.clone(),
             api,
             base: self.platform.clone(),
@@ -178,8 +180,8 @@ impl Place {
         }))
     }
 
-    /// Whether its base URL is of one of these sites. Other APIs than products have no site in
-    /// their URLs, and where no site is known none is wrong.
+    /// Whether the base URL belongs to one of these sites. URLs without a site always do, and so does
+    /// any URL if no site is known.
     fn is_on(&self, sites: &[String]) -> bool {
         let names_site = matches!(self.api, Api::Jira | Api::Confluence);
         let Ok(base) = &self.base else {
@@ -194,13 +196,13 @@ impl Place {
         };
         match cloud_id_of(url.path()) {
             Some(id) => sites.iter().any(|site| site == id),
-            // Only Atlassian's own hosts are known to need one.
+            // Only URLs on hosts that the app allows may lack a site.
             None => self.atlassian.settings().hosts.is_added(base),
         }
     }
 }
 
-impl Nowhere {
+impl MissingUrl {
     pub(super) fn error(&self, api: Api) -> ClientError {
         match self {
             Self::NotInstalled(present) => ClientError::NotInstalled {
@@ -216,7 +218,7 @@ impl Nowhere {
     }
 }
 
-/// A product's base URL and site. An empty name takes any site.
+/// Returns a product's base URL and cloud id. An empty name matches any site.
 fn find(
     name: &str,
     contexts: &[InstallationContext],
@@ -249,7 +251,7 @@ fn find(
     (base, cloud_id)
 }
 
-/// Where Forge's own APIs are for an installation: in the staging cloud they are the staging ones.
+/// Returns the base URL of Forge's own APIs for an installation, which may be in the staging cloud.
 fn platform(
     settings: &Settings,
     contexts: &[InstallationContext],
@@ -265,26 +267,27 @@ fn platform(
     settings.platform.clone()
 }
 
-/// What can be called for an installation.
+/// The APIs of an installation.
 impl AtlassianClient {
-    /// Jira (and Jira Service Management), at the installation's base URL. Paths begin with
+    /// Returns Jira (and Jira Service Management), at the installation's base URL. Paths begin with
     /// `/rest/`.
     pub fn jira(&self, tenant: &impl Tenant) -> ProductApi {
         ProductApi::new(self, Api::Jira, tenant)
     }
 
-    /// Confluence, at the installation's base URL. Paths begin with `/wiki/`.
+    /// Returns Confluence, at the installation's base URL. Paths begin with `/wiki/`.
     pub fn confluence(&self, tenant: &impl Tenant) -> ProductApi {
         ProductApi::new(self, Api::Confluence, tenant)
     }
 
-    /// Bitbucket, where the installation has it. Paths begin with `/2.0/`. Elsewhere
-    /// [`InstallationUrls`](super::InstallationUrls) can say where it is.
+    /// Returns Bitbucket, if the installation has it. Paths begin with `/2.0/`.
+    ///
+    /// Otherwise set its base URL with [`InstallationUrls`](super::InstallationUrls).
     pub fn bitbucket(&self, tenant: &impl Tenant) -> ProductApi {
         ProductApi::new(self, Api::Bitbucket, tenant)
     }
 
-    /// Forge's own REST APIs, at `https://api.atlassian.com`: `/forge/app/v1/license`.
+    /// Returns Forge's own REST APIs, at `https://api.atlassian.com`: `/forge/app/v1/license`.
     pub fn platform(&self, tenant: &impl Tenant) -> ProductApi {
         ProductApi::new(self, Api::Platform, tenant)
     }

@@ -1,4 +1,4 @@
-//! A product that is called as the app or as a user.
+//! The client of a product, which acts as the app or as a user.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use reqwest::Url;
 
 use super::api::Api;
-use super::atlassian::{Manner, Settings};
+use super::atlassian::{CallOptions, Settings};
 use super::error::{ClientError, Operation};
-use super::product::{Place, ProductApi};
+use super::product::{ApiTarget, ProductApi};
 use super::token_caches;
 use crate::credentials::{Owner, SystemToken, UserToken, VerifiedCall};
 use crate::http_client::ClientBuildError;
@@ -17,20 +17,22 @@ use crate::opaque::Opaque;
 use crate::token::Tokens;
 
 impl ProductApi {
-    /// Calls it as the app. A token of another installation is an error when a call is made, before
-    /// anything is sent.
+    /// Creates a client that acts as the app.
+    ///
+    /// With a token of another installation, each call fails before anything is sent.
     pub fn as_app(&self, token: &SystemToken) -> ProductClient {
         self.client(token.authorization(), false, token.owner())
     }
 
-    /// Calls it as the user whose token this is: the acting one, or one
-    /// [impersonated](Self::impersonate) for this product. A token of another installation is an
-    /// error when a call is made, before anything is sent.
+    /// Creates a client that acts as the token's user: the current user, or one
+    /// [impersonated](Self::impersonate) for this product.
+    ///
+    /// With a token of another installation, each call fails before anything is sent.
     pub fn as_user(&self, token: &UserToken) -> ProductClient {
         self.client(token.authorization(), true, token.owner())
     }
 
-    /// Calls it with this text for a token.
+    /// Creates a client with this text as its token.
     #[cfg(feature = "fuzzing")]
     pub(super) fn with_token(&self, token: &str) -> ProductClient {
         let owner = Owner::of_kept(&self.0.installation_id, Vec::new());
@@ -45,7 +47,7 @@ impl ProductApi {
     ) -> ProductClient {
         let unproven = owner.and_then(Owner::unproven);
         ProductClient {
-            place: self.0.clone(),
+            target: self.0.clone(),
             authorization,
             is_user,
             mismatch: self.mismatch(owner),
@@ -57,33 +59,37 @@ impl ProductApi {
     }
 }
 
-/// A product that is called as the app or as a user.
+/// A client of a product, which acts as the app or as a user.
 ///
-/// It has no `Debug` output beyond its API: it holds the token.
+/// Its `Debug` output shows only the API, because the client holds the token.
 #[derive(Clone)]
 pub struct ProductClient {
-    pub(super) place: Opaque<Place>,
+    pub(super) target: Opaque<ApiTarget>,
     pub(super) authorization: HeaderValue,
     pub(super) is_user: bool,
-    /// Why the token isn't for this place.
+    /// The reason why the token can't be used for this API.
     pub(super) mismatch: Option<&'static str>,
-    /// The call that brought the token, where the token alone names the tenant and somebody other
-    /// than the platform may have chosen it.
+    /// The call that carried the token, if the token alone identifies the tenant and may not come
+    /// from the platform.
     pub(super) unproven: Option<VerifiedCall>,
-    /// Where each call takes a new token from.
+    /// The store from which each call takes the newest token.
     pub(super) tokens: Option<Tokens>,
 }
 
 impl fmt::Debug for ProductClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({})", self.place.api)
+        write!(f, "ProductClient({})", self.target.api)
     }
 }
 
 impl ProductClient {
-    /// The installation's base URL of this API, for another crate's client: an error where the
-    /// app isn't installed in the product, where the token is another installation's or not proven
-    /// (see [`SystemToken`]), and where it is a host that tokens don't go to.
+    /// Returns the installation's base URL of this API, for use with another HTTP client.
+    ///
+    /// # Errors
+    ///
+    /// - The app is not installed in the product.
+    /// - The token belongs to another installation or is not proven (see [`SystemToken`]).
+    /// - The host must not receive tokens.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -95,20 +101,20 @@ impl ProductClient {
     /// ```
     pub fn base_url(&self) -> Result<&str, ClientError> {
         if !self.is_proven() {
-            let reason = "this client has made no call with it yet, which would prove it";
+            let reason = "this client has not made a call yet, which would verify the token";
             return Err(self.unproven(reason, None));
         }
         self.base()
     }
 
-    /// The base URL, for calls that have been proven.
+    /// Returns the base URL without checking that the token is proven.
     pub(super) fn base(&self) -> Result<&str, ClientError> {
-        let api = self.place.api;
+        let api = self.target.api;
         if let Some(reason) = self.mismatch {
             return Err(ClientError::WrongToken { api, reason });
         }
-        let base = self.place.base.as_ref();
-        let base = base.map_err(|nowhere| nowhere.error(api))?;
+        let base = self.target.base.as_ref();
+        let base = base.map_err(|missing| missing.error(api))?;
         self.settings()
             .hosts
             .check(base)
@@ -124,60 +130,60 @@ impl ProductClient {
         Ok(base)
     }
 
-    /// `Bearer …`, for the `Authorization` header of another crate's client; marked sensitive.
+    /// Returns `Bearer …`, for the `Authorization` header of another HTTP client. It is marked sensitive.
     pub fn authorization(&self) -> &HeaderValue {
         &self.authorization
     }
 
     pub(super) fn api(&self) -> Api {
-        self.place.api
+        self.target.api
     }
 
     pub(super) fn is_user(&self) -> bool {
         self.is_user
     }
 
-    /// The token, to be taken out of what goes into messages.
+    /// Returns the token, to remove it from messages.
     pub(super) fn secret(&self) -> &str {
         let text = self.authorization.to_str().unwrap_or_default();
         text.strip_prefix("Bearer ").unwrap_or(text)
     }
 
-    /// As the installation's cloud sees them.
+    /// Returns the settings for the installation's cloud.
     pub(super) fn settings(&self) -> Arc<Settings> {
-        let settings = self.place.atlassian.settings();
-        match &self.place.isolated_cloud {
+        let settings = self.target.atlassian.settings();
+        match &self.target.isolated_cloud {
             Some(label) => Arc::new(settings.of_cloud(label)),
             None => settings,
         }
     }
 
-    /// Atlassian answered 401: an impersonated user's token is exchanged again, a kept token gives
-    /// way to the next one.
+    /// Handles a 401: an impersonated user's token is exchanged again, a stored token is replaced by
+    /// the next one.
     pub(super) fn token_was_refused(&self) {
-        let shared = &self.place.atlassian.shared;
+        let shared = &self.target.atlassian.shared;
         if self.is_user {
             let now = self.settings().clock.elapsed();
-            token_caches::refused(&shared.acting, self.secret(), now);
+            token_caches::remove_rejected(&shared.user_tokens, self.secret(), now);
         } else if let Some(tokens) = self.tokens.as_ref().or(shared.tokens.get()) {
-            tokens.was_refused(&self.place.installation_id, self.secret());
+            tokens.was_refused(&self.target.installation_id, self.secret());
         }
     }
 
-    pub(super) fn manner(&self) -> Manner {
-        self.place.atlassian.manner
+    pub(super) fn options(&self) -> CallOptions {
+        self.target.atlassian.options
     }
 
     pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, ClientBuildError> {
-        self.place.atlassian.http(url)
+        self.target.atlassian.http(url)
     }
 
-    /// The headers of a call.
+    /// Returns the headers of a request.
     pub(super) fn headers(&self, given: &HeaderMap) -> HeaderMap {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let names = ["x-b3-traceid", "x-b3-spanid"].map(HeaderName::from_static);
-        for (name, value) in names.into_iter().zip(&self.place.trace) {
+        for (name, value) in names.into_iter().zip(&self.target.trace) {
             if let Some(value) = value {
                 headers.insert(name, value.clone());
             }

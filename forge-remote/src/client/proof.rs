@@ -1,7 +1,7 @@
-//! Whether a token that a page brought is this installation's: asked of Atlassian, once per token.
+//! Verification that a token from a page's call belongs to this installation, once per token.
 //!
-//! OAuth headers are not signed, so a page's user can send the token of another app and of another
-//! site. Where the token alone names the tenant, such a call would work on that other tenant's data.
+//! OAuth headers are not signed, so a page's user can send the token of another app or another
+//! site. Where the token alone identifies the tenant, such a call would use that other tenant's data.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,58 +20,58 @@ use super::single_flight::{Now, Timed, hash};
 use super::token_caches::{ProofKey, Verdict};
 use crate::credentials::{VerifiedCall, expires_at};
 
-/// How long a proof holds where the token's end cannot be read.
+/// Lifetime of a proof if the token's expiry can't be read.
 const UNKNOWN_LIFE: Duration = Duration::from_secs(3600);
-/// No token lives longer.
+/// Upper bound on a token's lifetime.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
-const LONGEST: Duration = Duration::from_secs(4 * 3600);
-/// How long a refusal holds: as long as Atlassian wants between two questions.
+const MAX_TOKEN_LIFE: Duration = Duration::from_secs(4 * 3600);
+/// Lifetime of a refusal: the interval that Atlassian demands between two requests.
 /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
 const REFUSED_LIFE: Duration = Duration::from_secs(5 * 60);
-/// How many refused tokens of one user of an installation are asked about within that time:
-/// Atlassian allows 50 questions a minute for all installations together.
+/// Upper bound on refused tokens of one user of an installation within that time. Atlassian allows
+/// 50 requests a minute for all installations together.
 const MAX_REFUSED: usize = 3;
 
-const FIX_SYSTEM: &str = "Keep tokens (`App::token_store` with `App::keep_tokens_fresh`): pages' handlers \
-                          then get the token that Forge itself delivered";
+const FIX_SYSTEM: &str = "Store tokens (`App::token_store` with `App::keep_tokens_fresh`), so that pages' \
+                          handlers get the token that Forge itself delivered";
 const FIX_USER: &str = "List a scope in which Atlassian names the token's account (`read:me`, \
                         `read:jira-user` or `read:confluence-user`), or use `ProductApi::impersonate`";
 
 impl ProductClient {
-    /// Whether the token may be used without a question.
+    /// Whether the token may be used without a request to Atlassian.
     pub(super) fn is_proven(&self) -> bool {
         let Some(call) = &self.unproven else {
             return true;
         };
-        let proofs = &self.place.atlassian.shared.proofs;
-        proofs.peek(&self.question(call), self.now()) == Some(Verdict::Proven)
+        let proofs = &self.target.atlassian.shared.proofs;
+        proofs.peek(&self.proof_key(call), self.now()) == Some(Verdict::Proven)
     }
 
-    /// Completes once the token is proven to be this installation's.
+    /// Verifies that the token belongs to this installation.
     pub(super) async fn prove(&self) -> Result<(), ClientError> {
         let Some(call) = &self.unproven else {
             return Ok(());
         };
-        if self.is_kept(call).await {
+        if self.is_stored(call).await {
             return Ok(());
         }
-        let question = self.question(call);
-        let who: Option<Arc<str>> = call.claims().principal().map(Into::into);
-        let shared = &self.place.atlassian.shared;
+        let key = self.proof_key(call);
+        let principal: Option<Arc<str>> = call.claims().principal().map(Into::into);
+        let shared = &self.target.atlassian.shared;
         let proofs = &shared.proofs;
         let turn;
         let mut _has_turn = None;
-        if proofs.peek(&question, self.now()).is_none() {
+        if proofs.peek(&key, self.now()).is_none() {
             turn = shared
                 .turns
-                .of((question.installation_id.clone(), who.clone()));
+                .of((key.installation_id.clone(), principal.clone()));
             _has_turn = Some(turn.lock().await);
         }
         let now = self.now();
-        if proofs.peek(&question, now).is_none() {
+        if proofs.peek(&key, now).is_none() {
             let refused = proofs.count(now, |other, verdict| {
-                other.installation_id == question.installation_id
-                    && *verdict == Verdict::Refused(who.clone())
+                other.installation_id == key.installation_id
+                    && *verdict == Verdict::Refused(principal.clone())
             });
             if refused >= MAX_REFUSED {
                 let reason = "too many of this user's tokens were refused within 5 minutes";
@@ -79,24 +79,26 @@ impl ProductClient {
             }
         }
         let start = |number| {
-            let asking = ask(self.asking(), call.clone(), question.clone(), who, number);
-            asking.boxed().shared()
+            let client = self.for_verification();
+            verify(client, call.clone(), key.clone(), principal, number)
+                .boxed()
+                .shared()
         };
-        let verdict = match proofs.get(&question, now, start) {
+        let verdict = match proofs.get(&key, now, start) {
             Ok(verdict) => Ok(verdict),
             Err(flight) => flight.await,
         };
         match verdict {
             Ok(verdict) if verdict.value == Verdict::Proven => Ok(()),
             Ok(_) if self.is_user() => {
-                Err(self.unproven("Atlassian does not name the call's user for it", None))
+                Err(self.unproven("Atlassian does not return the call's user for it", None))
             }
-            Ok(_) => Err(self.unproven("Atlassian refuses it for this app and installation", None)),
-            Err(error) => Err(self.unproven("Atlassian could not be asked", Some(error))),
+            Ok(_) => Err(self.unproven("Atlassian rejects it for this app and installation", None)),
+            Err(error) => Err(self.unproven("the request to Atlassian failed", Some(error))),
         }
     }
 
-    /// The error of a token that was not proven.
+    /// Builds the error of a token that is not proven.
     pub(super) fn unproven(
         &self,
         reason: &'static str,
@@ -110,19 +112,19 @@ impl ProductClient {
         }
     }
 
-    /// Whether it is the token that the platform itself delivered.
-    async fn is_kept(&self, call: &VerifiedCall) -> bool {
-        let Some(tokens) = self.place.atlassian.shared.tokens.get() else {
+    /// Whether the platform itself delivered this token.
+    async fn is_stored(&self, call: &VerifiedCall) -> bool {
+        let Some(tokens) = self.target.atlassian.shared.tokens.get() else {
             return false;
         };
         if self.is_user() {
             return false;
         }
-        let kept = tokens.of_platform(call.claims()).await;
-        kept.is_some_and(|kept| kept.expose_secret() == self.secret())
+        let stored = tokens.of_platform(call.claims()).await;
+        stored.is_some_and(|stored| stored.expose_secret() == self.secret())
     }
 
-    fn question(&self, call: &VerifiedCall) -> ProofKey {
+    fn proof_key(&self, call: &VerifiedCall) -> ProofKey {
         let account = call.claims().principal().map(str::to_owned);
         ProofKey {
             installation_id: call.claims().installation_id().to_owned(),
@@ -131,8 +133,8 @@ impl ProductClient {
         }
     }
 
-    /// The same token for the question itself.
-    fn asking(&self) -> Self {
+    /// Returns a client with the same token for the verification itself.
+    fn for_verification(&self) -> Self {
         Self {
             unproven: None,
             tokens: None,
@@ -140,10 +142,10 @@ impl ProductClient {
         }
     }
 
-    /// The same token for another API.
+    /// Returns a client with the same token for another API.
     fn at(&self, product: ProductApi) -> Self {
         Self {
-            place: product.0,
+            target: product.0,
             ..self.clone()
         }
     }
@@ -153,42 +155,37 @@ impl ProductClient {
     }
 }
 
-async fn ask(
+async fn verify(
     client: ProductClient,
     call: VerifiedCall,
-    question: ProofKey,
-    who: Option<Arc<str>>,
+    key: ProofKey,
+    principal: Option<Arc<str>>,
     number: u64,
 ) -> Result<Timed<Verdict>, Arc<ClientError>> {
-    let asked = client.now();
+    let started = client.now();
     let proven = if client.is_user() {
-        is_users(&client, &call).await
+        belongs_to_user(&client, &call).await
     } else {
-        is_installations(&client, &call).await
+        belongs_to_installation(&client, &call).await
     };
     let verdict = proven.map_err(Arc::new).map(|proven| {
         if !proven {
-            return Timed::new(Verdict::Refused(who), asked, REFUSED_LIFE);
+            return Timed::new(Verdict::Refused(principal), started, REFUSED_LIFE);
         }
-        let own = expires_at(client.secret());
-        let own = own.map(|ends| ends.duration_since(asked.wall).unwrap_or_default());
-        let life = own.unwrap_or(UNKNOWN_LIFE).min(LONGEST);
-        Timed::new(Verdict::Proven, asked, life)
+        let life = expires_at(client.secret());
+        let life = life.map(|ends| ends.duration_since(started.wall).unwrap_or_default());
+        let life = life.unwrap_or(UNKNOWN_LIFE).min(MAX_TOKEN_LIFE);
+        Timed::new(Verdict::Proven, started, life)
     });
-    let proofs = &client.place.atlassian.shared.proofs;
-    proofs.finish(
-        question,
-        number,
-        verdict.as_ref().ok().cloned(),
-        client.now(),
-    );
+    let proofs = &client.target.atlassian.shared.proofs;
+    proofs.finish(key, number, verdict.as_ref().ok().cloned(), client.now());
     verdict
 }
 
-/// Whether Atlassian accepts the app's token for this app, environment and installation: the API
-/// answers 401 unless the token was issued for the installation in the path.
+/// Whether Atlassian accepts the app's token for this app, environment and installation. The API
+/// returns 401 unless the token was issued for the installation in the path.
 /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
-async fn is_installations(
+async fn belongs_to_installation(
     client: &ProductClient,
     call: &VerifiedCall,
 ) -> Result<bool, ClientError> {
@@ -204,7 +201,7 @@ async fn is_installations(
         "/forge/installation/v1/{}/{}/installation/{}",
         &[&app, &environment, &installation],
     );
-    let forge = client.at(client.place.on_platform(Api::Platform));
+    let forge = client.at(client.target.on_platform(Api::Platform));
     match forge.get(path).send().await {
         Ok(_) => Ok(true),
         Err(error) if is_refusal(&error) => Ok(false),
@@ -212,22 +209,22 @@ async fn is_installations(
     }
 }
 
-/// Whether Atlassian says that a user's token is of the call's user. Who is asked depends on the
-/// app's scopes, so one after the other is.
+/// Whether a user's token belongs to the call's user, according to Atlassian. The API that can be
+/// used depends on the app's scopes, so each is tried in turn.
 /// Sources: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-myself/>,
 /// <https://developer.atlassian.com/cloud/confluence/rest/v1/api-group-users/>
-async fn is_users(client: &ProductClient, call: &VerifiedCall) -> Result<bool, ClientError> {
+async fn belongs_to_user(client: &ProductClient, call: &VerifiedCall) -> Result<bool, ClientError> {
     let claims = call.claims();
     let Some(principal) = claims.principal() else {
         return Ok(false);
     };
-    let atlassian = &client.place.atlassian;
+    let atlassian = &client.target.atlassian;
     for (api, path) in [
         (Api::Jira, "/rest/api/3/myself"),
         (Api::Confluence, "/wiki/rest/api/user/current"),
     ] {
         let product = client.at(ProductApi::new(atlassian, api, claims));
-        if product.place.base.is_err() {
+        if product.target.base.is_err() {
             continue;
         }
         match account(product.get(path).fetch::<Value>().await, "/accountId")? {
@@ -235,19 +232,19 @@ async fn is_users(client: &ProductClient, call: &VerifiedCall) -> Result<bool, C
             None => continue,
         }
     }
-    let graphql = GraphQlClient(client.at(client.place.on_platform(Api::GraphQl)));
-    let asked = graphql.operation("query { me { user { accountId } } }");
-    let account = account(asked.fetch::<Value>().await, "/me/user/accountId")?;
+    let graphql = GraphQlClient(client.at(client.target.on_platform(Api::GraphQl)));
+    let query = graphql.operation("query { me { user { accountId } } }");
+    let account = account(query.fetch::<Value>().await, "/me/user/accountId")?;
     Ok(account.is_some_and(|account| account == principal))
 }
 
-/// The account that an answer names; `None` where there is no answer for this token.
+/// Returns the account in a response; `None` if the API rejects the token.
 fn account(
-    answer: Result<Value, ClientError>,
+    response: Result<Value, ClientError>,
     pointer: &str,
 ) -> Result<Option<String>, ClientError> {
-    match answer {
-        Ok(answer) => Ok(answer
+    match response {
+        Ok(response) => Ok(response
             .pointer(pointer)
             .and_then(Value::as_str)
             .map(str::to_owned)),
@@ -256,7 +253,7 @@ fn account(
     }
 }
 
-/// Whether Atlassian has answered that the token does not do, rather than not at all.
+/// Whether Atlassian rejected the token, rather than failed to respond.
 fn is_refusal(error: &ClientError) -> bool {
     matches!(
         error,

@@ -1,4 +1,4 @@
-//! Clients that take the app's newest token for each call: for work that outlives one.
+//! Clients that use the app's newest token for each call, for work that outlives a token.
 
 use super::error::ClientError;
 use super::product::ProductApi;
@@ -6,10 +6,13 @@ use super::product_client::ProductClient;
 use crate::token::Tokens;
 
 impl ProductApi {
-    /// Calls it as the app for as long as it takes: each call has the newest token that is kept for
-    /// the installation. A listing of many hours goes on where a token of one hour would end.
+    /// Creates a client that acts as the app and uses the newest stored token for each call.
     ///
-    /// An error when there is no token now; later, when there is none any more, each call fails with
+    /// A listing can then take longer than a token lives.
+    ///
+    /// # Errors
+    ///
+    /// The installation has no stored token. If it has none later on, each call fails with
     /// [`ClientError::Token`].
     ///
     /// ```
@@ -37,10 +40,10 @@ impl ProductApi {
 }
 
 impl ProductClient {
-    /// Takes the newest token, where it has somewhere to take it from.
+    /// Replaces the token with the newest stored one, if the client renews its token.
     pub(super) async fn renew(&mut self) -> Result<(), ClientError> {
         if let Some(tokens) = &self.tokens {
-            let token = tokens.system(&self.place.installation_id).await;
+            let token = tokens.system(&self.target.installation_id).await;
             self.authorization = token.map_err(ClientError::Token)?.authorization();
         }
         Ok(())

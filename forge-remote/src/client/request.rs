@@ -1,4 +1,4 @@
-//! One call: what is sent.
+//! The builder of one call to an Atlassian API.
 
 use std::fmt::{self, Display};
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use super::response::Download;
 pub(super) use super::response::Response;
 use super::retry::RetryPolicy;
 
-/// A call to one of Atlassian's APIs, before it is sent.
+/// A request to one of Atlassian's APIs that has not been sent yet.
 ///
 /// ```
 /// use forge_remote::client::ProductClient;
@@ -44,21 +44,21 @@ pub struct Request {
     pub(super) method: Method,
     pub(super) path: Path,
     query: Vec<(String, String)>,
-    /// In place of base URL and path: an address that the API gave, without its query.
+    /// A URL from an API response, without its query; replaces base URL and path.
     url: Option<Url>,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Body>,
     pub(super) may_repeat: bool,
     pub(super) timeout: Option<Duration>,
     pub(super) retries: Option<RetryPolicy>,
-    /// A redirect is followed, without the token.
+    /// Whether redirects are followed, without the token.
     pub(super) follows: bool,
     problem: Option<Problem>,
-    /// What the answer's body says goes into no message.
+    /// Whether the response body is kept out of error messages.
     pub(super) secret: bool,
 }
 
-/// Why it can't be sent.
+/// Why a request can't be sent.
 #[derive(Clone)]
 enum Problem {
     Invalid(String),
@@ -71,12 +71,13 @@ impl fmt::Debug for Request {
     }
 }
 
-/// A call under way. Boxed, so that the compiler need not look into it, anew for every handler that
-/// makes one, to see that it can be sent between threads.
+/// A boxed future of a request in progress.
+///
+/// Boxing spares the compiler from proving `Send` for every handler that makes a call.
 pub type RequestFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ClientError>> + Send + 'a>>;
 
-/// Headers that are the client's, and the connection's.
-const OURS: [HeaderName; 12] = [
+/// Headers that only the client or the connection sets.
+const RESERVED_HEADERS: [HeaderName; 12] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
     header::HOST,
@@ -116,21 +117,22 @@ impl Request {
         }
     }
 
-    /// Where something is wrong already, the first counts.
-    pub(super) fn wrong(mut self, problem: impl Into<String>) -> Self {
+    /// Marks the request as invalid. The first problem is reported.
+    pub(super) fn with_problem(mut self, problem: impl Into<String>) -> Self {
         let problem = Problem::Invalid(problem.into());
         self.problem = self.problem.or(Some(problem));
         self
     }
 
-    /// Adds to the query; both parts are encoded.
+    /// Adds a query parameter. Name and value are encoded.
     pub fn query(mut self, name: impl Into<String>, value: impl Display) -> Self {
         self.query.push((name.into(), value.to_string()));
         self
     }
 
-    /// Adds every member of a struct to the query: its name, and its value as text. A `None` is left
-    /// out, and a list is given as often as it has items.
+    /// Adds every field of a struct to the query.
+    ///
+    /// A `None` is left out, and a list adds one parameter for each item.
     ///
     /// ```
     /// use forge_remote::client::{ProductClient, Request};
@@ -144,16 +146,16 @@ impl Request {
     ///     confluence.get("/wiki/api/v2/pages").query_params(&wanted) // ?limit=50&spaceId=1&spaceId=2
     /// }
     /// ```
-    pub fn query_params(mut self, members: &(impl Serialize + ?Sized)) -> Self {
+    pub fn query_params(mut self, params: &(impl Serialize + ?Sized)) -> Self {
         let text = |value: Value| match value {
             Value::String(text) => Some(text),
             Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
             _ => None,
         };
-        let Ok(Value::Object(members)) = serde_json::to_value(members) else {
-            return self.wrong("only a struct or a map can be a query");
+        let Ok(Value::Object(params)) = serde_json::to_value(params) else {
+            return self.with_problem("query parameters must be a struct or a map");
         };
-        for (name, value) in members {
+        for (name, value) in params {
             let values = match value {
                 Value::Null => continue,
                 Value::Array(values) => values,
@@ -161,7 +163,9 @@ impl Request {
             };
             for value in values {
                 let Some(value) = text(value) else {
-                    return self.wrong(format!("`{name}` of the query is no text, number or flag"));
+                    return self.with_problem(format!(
+                        "the query parameter `{name}` is not a string, number or boolean"
+                    ));
                 };
                 self.query.push((name.clone(), value));
             }
@@ -169,23 +173,26 @@ impl Request {
         self
     }
 
-    /// Sends this as JSON.
+    /// Sets a JSON body.
     pub fn json(self, body: &(impl Serialize + ?Sized)) -> Self {
         match serde_json::to_vec(body) {
             Ok(json) => self.bytes("application/json", json),
-            Err(error) => self.wrong(format!("the body can't be written as JSON: {error}")),
+            Err(error) => {
+                self.with_problem(format!("the body can't be serialized as JSON: {error}"))
+            }
         }
     }
 
-    /// Sends these bytes.
+    /// Sets a body of raw bytes.
     pub fn bytes(self, content_type: &str, body: impl Into<Bytes>) -> Self {
         let mut this = self.header(header::CONTENT_TYPE.as_str(), content_type);
         this.body = Some(Body::Whole(body.into()));
         this
     }
 
-    /// Sends a form with files, and `X-AtlassianClient-Token: no-check`, without which Jira and Confluence
-    /// refuse one. See [`Form`].
+    /// Sets a multipart body, which may contain files. See [`Form`].
+    ///
+    /// Also sets `X-Atlassian-Token: no-check`, which Jira and Confluence require for forms.
     pub fn multipart(self, form: Form) -> Self {
         match form.encode() {
             Ok((content_type, body)) => {
@@ -195,19 +202,20 @@ impl Request {
                 this.body = Some(body);
                 this
             }
-            Err(problem) => self.wrong(problem),
+            Err(problem) => self.with_problem(problem),
         }
     }
 
-    /// Sets a header, in place of what it was. `Authorization` and those of the connection are the
-    /// client's own.
+    /// Sets a header and replaces its previous values.
+    ///
+    /// `Authorization` and the connection's headers can't be set: the client sets them.
     pub fn header(self, name: &str, value: &str) -> Self {
         self.with_header(name, value, |headers, name, value| {
             headers.insert(name, value);
         })
     }
 
-    /// Adds a header that may be there already.
+    /// Adds a header and keeps its previous values.
     pub fn append_header(self, name: &str, value: &str) -> Self {
         self.with_header(name, value, |headers, name, value| {
             headers.append(name, value);
@@ -221,36 +229,39 @@ impl Request {
         set: fn(&mut HeaderMap, HeaderName, HeaderValue),
     ) -> Self {
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            (Ok(name), _) if OURS.contains(&name) => {
-                self.wrong(format!("the header `{name}` is set by the client itself"))
-            }
+            (Ok(name), _) if RESERVED_HEADERS.contains(&name) => self.with_problem(format!(
+                "the header `{name}` is set by the client and can't be changed"
+            )),
             (Ok(name), Ok(value)) => {
                 set(&mut self.headers, name, value);
                 self
             }
-            (Ok(name), Err(_)) => self.wrong(format!("the header `{name}` can't have this value")),
-            (Err(_), _) => self.wrong("a header can't have this name"),
+            (Ok(name), Err(_)) => {
+                self.with_problem(format!("the value of the header `{name}` is not valid"))
+            }
+            (Err(_), _) => self.with_problem("a header name is not valid"),
         }
     }
 
-    /// How long one attempt may take, where it differs from [`AtlassianClient::timeout`](super::AtlassianClient::timeout).
+    /// Sets the timeout of one attempt, instead of [`AtlassianClient::timeout`](super::AtlassianClient::timeout).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// When it is made again, where that differs from [`AtlassianClient::retries`](super::AtlassianClient::retries).
+    /// Sets the retry policy, instead of [`AtlassianClient::retries`](super::AtlassianClient::retries).
     pub fn retries(mut self, retries: RetryPolicy) -> Self {
         self.retries = Some(retries);
         self
     }
 
-    /// Follows a redirect, **without the token**: how attachments are downloaded, which the API
-    /// answers with an address that is signed by itself and good for a short time.
+    /// Follows redirects **without the token**, as attachment downloads need.
     ///
-    /// For `GET` and `HEAD`, up to three redirects. They must lead to a host's name, by https (from
-    /// loopback to loopback, in tests). None of the call's headers go there but `Accept` and
-    /// `Range`.
+    /// For attachments the API redirects to a signed URL that is valid for a short time.
+    ///
+    /// Applies to `GET` and `HEAD`, for up to three redirects. The target must be a host name over
+    /// https (in tests, loopback may redirect to loopback). Of the request's headers only `Accept` and
+    /// `Range` are sent there.
     ///
     /// ```no_run
     /// use forge_remote::client::ProductClient;
@@ -271,8 +282,9 @@ impl Request {
         self
     }
 
-    /// Says that doing it twice does no harm, so that a `POST` or `PATCH` is made again like other
-    /// calls: see [`RetryPolicy`](super::RetryPolicy).
+    /// Marks the request as safe to repeat, so that a `POST` or `PATCH` is retried like other methods.
+    ///
+    /// See [`RetryPolicy`](super::RetryPolicy).
     pub fn idempotent(mut self) -> Self {
         self.may_repeat = true;
         self
@@ -283,14 +295,16 @@ impl Request {
         self
     }
 
-    /// Sends it; anything but 2xx is an error, and so is a 304 that the call didn't ask for by
-    /// `If-None-Match` or `If-Modified-Since`. The body has been read when this returns.
+    /// Sends the request and reads the whole response.
+    ///
+    /// Any status other than 2xx is an error. A 304 is an error unless the request has
+    /// `If-None-Match` or `If-Modified-Since`.
     pub fn send(self) -> RequestFuture<'static, Response> {
-        Box::pin(async move { Ok(self.perform_and_tell(None).await?.0) })
+        Box::pin(async move { Ok(self.perform_logged(None).await?.0) })
     }
 
-    /// One line of the log for each call, its attempts together.
-    async fn perform_and_tell(
+    /// Performs the call and logs one line for all of its attempts.
+    async fn perform_logged(
         self,
         limit: Option<u64>,
     ) -> Result<(Response, reqwest::Response), ClientError> {
@@ -312,28 +326,29 @@ impl Request {
         result
     }
 
-    /// Sends it and leaves the body to be read piece by piece, up to `limit` bytes in all. The
-    /// call's timeout is that of the response's beginning, and then of each piece; a download slower
-    /// than 16 KiB a second ends with an error ([`Download::chunk`]).
+    /// Sends the request and returns a body to read chunk by chunk, up to `limit` bytes in all.
+    ///
+    /// The timeout applies to the response's head and then to each chunk. A download slower than
+    /// 16 KiB a second fails ([`Download::chunk`]).
     pub fn download(mut self, limit: u64) -> RequestFuture<'static, Download> {
         if !self.headers.contains_key(header::ACCEPT) {
             let any = HeaderValue::from_static("*/*");
             self.headers.insert(header::ACCEPT, any);
         }
         Box::pin(async move {
-            let patience = self.patience();
-            let (response, rest) = self.perform_and_tell(Some(limit)).await?;
+            let timeout = self.attempt_timeout();
+            let (response, rest) = self.perform_logged(Some(limit)).await?;
             Ok(Download {
                 response,
                 rest,
                 left: limit,
-                patience,
-                budget: patience * 2,
+                timeout,
+                budget: timeout * 2,
             })
         })
     }
 
-    /// Sends it and reads the answer's JSON.
+    /// Sends the request and parses the response's JSON.
     pub fn fetch<'a, T: DeserializeOwned + 'a>(self) -> RequestFuture<'a, T> {
         Box::pin(async move { self.send().await?.json() })
     }
@@ -353,7 +368,7 @@ impl Request {
         }
     }
 
-    /// The same call with this in its query, in place of what had the name.
+    /// Returns a copy with these query parameters; they replace parameters of the same name.
     pub(super) fn with_query(&self, pairs: &[(String, String)]) -> Self {
         let mut query = self.query.clone();
         query.retain(|(name, _)| pairs.iter().all(|(other, _)| other != name));
@@ -364,24 +379,24 @@ impl Request {
         }
     }
 
-    /// The same call from this place on: in its body where it has one, as a search by `POST` does,
-    /// else in its query.
-    pub(super) fn continued(&self, name: &str, place: &Value) -> Self {
+    /// Returns a copy that starts at this cursor: in the body if there is one, as for a search by
+    /// `POST`, else in the query.
+    pub(super) fn continued(&self, name: &str, cursor: &Value) -> Self {
         if let Some(mut body) = self.json_body() {
-            body.insert(name.to_owned(), place.clone());
+            body.insert(name.to_owned(), cursor.clone());
             let body = Value::Object(body).to_string();
             return Self {
                 body: Some(Body::Whole(body.into())),
                 ..self.copy()
             };
         }
-        let text = place
+        let text = cursor
             .as_str()
-            .map_or_else(|| place.to_string(), str::to_owned);
+            .map_or_else(|| cursor.to_string(), str::to_owned);
         self.with_query(&[(name.to_owned(), text)])
     }
 
-    /// Its JSON, where that has members.
+    /// Returns the body if it is a JSON object.
     pub(super) fn json_body(&self) -> Option<serde_json::Map<String, Value>> {
         match &self.body {
             Some(Body::Whole(body)) => serde_json::from_slice(body).ok(),
@@ -389,8 +404,8 @@ impl Request {
         }
     }
 
-    /// Whether it asks for the same thing.
-    pub(super) fn asks_as(&self, other: &Self) -> bool {
+    /// Whether URL, query and JSON body are the same.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
         let sorted = |request: &Self| {
             let mut query = request.query.clone();
             query.sort();
@@ -401,19 +416,19 @@ impl Request {
             && self.json_body() == other.json_body()
     }
 
-    /// The same call with an address that the API gave: of its own host, below the installation's
-    /// base URL. A relative one is taken from here.
+    /// Returns a copy with a URL from an API response. It must have the same host and be below the
+    /// installation's base URL; a relative one is resolved against the request's URL.
     pub(super) fn at(&self, address: &str) -> Result<Self, ClientError> {
         let (here, base) = self.address()?;
         let url = self.below(here.join(address).ok(), &here, &base)?;
         Ok(self.copy().at_url(url))
     }
 
-    /// As [`at`](Self::at), from the base URL on.
+    /// Like [`at`](Self::at), but resolves relative URLs against the base URL.
     pub(super) fn link(mut self, address: &str) -> Self {
         let found = self.address().and_then(|(here, base)| {
             let url = if address.starts_with('/') && !address.starts_with("//") {
-                // Below the base, as every path.
+                // Below the base URL, like every path.
                 here.join(&format!("{}{address}", base.trim_end_matches('/')))
             } else {
                 Url::parse(address)
@@ -426,7 +441,7 @@ impl Request {
                 self.problem = Some(Problem::Host(origin, reason));
                 self
             }
-            Err(error) => self.wrong(match error {
+            Err(error) => self.with_problem(match error {
                 ClientError::Invalid { reason, .. } => reason,
                 other => other.to_string(),
             }),
@@ -442,16 +457,16 @@ impl Request {
     }
 
     fn below(&self, url: Option<Url>, here: &Url, base: &str) -> Result<Url, ClientError> {
-        let url = url.ok_or_else(|| self.invalid("the API's address is no URL"))?;
+        let url = url.ok_or_else(|| self.invalid("the link is not a valid URL"))?;
         if hosts::origin(&url) != hosts::origin(here) {
             return Err(ClientError::HostRefused {
                 call: self.name(),
                 origin: hosts::origin(&url),
-                reason: "the API's address is on another host than the installation's",
+                reason: "the link is on another host than the installation's base URL",
             });
         }
         if !url.path().starts_with(base) {
-            return Err(self.invalid("the API's address is outside of the installation"));
+            return Err(self.invalid("the link is not below the installation's base URL"));
         }
         Ok(url)
     }
@@ -479,15 +494,15 @@ impl Request {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// Where it goes, and the path that all of the installation's are below.
+    /// Returns the request's URL, and the base path that all of the installation's URLs are below.
     pub(super) fn address(&self) -> Result<(Url, String), ClientError> {
         let url = self.url(&self.client.settings())?;
         let base = Url::parse(self.client.base()?);
-        let base = base.map_err(|_| self.invalid("the API's base URL can't be read"))?;
+        let base = base.map_err(|_| self.invalid("the API's base URL is not a valid URL"))?;
         Ok((url, format!("{}/", base.path().trim_end_matches('/'))))
     }
 
-    /// Where it goes, checked: a token may go there.
+    /// Returns the request's URL after checking that a token may be sent to it.
     fn url(&self, settings: &Settings) -> Result<Url, ClientError> {
         let refused = |refused: hosts::Refused| ClientError::HostRefused {
             call: self.name(),
@@ -501,13 +516,13 @@ impl Request {
         let base = self.client.base()?;
         let mut url = settings.hosts.check(base).map_err(refused)?;
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(self.invalid("the API's base URL has a query"));
+            return Err(self.invalid("the API's base URL has a query or a fragment"));
         }
         let path = format!("{}{}", url.path().trim_end_matches('/'), self.path.as_str());
         url.set_path(&path);
-        // A URL's parser has its own ideas of dots: what it made must be what was meant.
+        // URL parsers normalize dot segments: the result must be the intended path.
         if url.path() != path {
-            return Err(self.invalid("the path would lead elsewhere"));
+            return Err(self.invalid("the path has dot segments and would lead to another path"));
         }
         Ok(self.queried(url))
     }
@@ -519,7 +534,7 @@ impl Request {
         url
     }
 
-    /// Where it goes, when nothing is wrong with it.
+    /// Returns the request's URL, or the problem that was found while building it.
     pub(super) fn ready(&self, settings: &Settings) -> Result<Url, ClientError> {
         match &self.problem {
             None => self.url(settings),
@@ -532,8 +547,8 @@ impl Request {
         }
     }
 
-    /// How long an attempt may take.
-    pub(super) fn patience(&self) -> Duration {
-        self.timeout.unwrap_or(self.client.manner().timeout)
+    /// Returns the timeout of one attempt.
+    pub(super) fn attempt_timeout(&self) -> Duration {
+        self.timeout.unwrap_or(self.client.options().timeout)
     }
 }

@@ -1,4 +1,4 @@
-//! Answers: read as a whole, or piece by piece.
+//! Responses, read as a whole or chunk by chunk.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::error::{ClientError, Operation};
 use super::product_client::ProductClient;
 use crate::json::repair;
 
-/// An answer: 2xx, its body read; or 304, to a call that asked for it (`If-None-Match`).
+/// A successful response with its body: 2xx, or 304 for a conditional request (`If-None-Match`).
 pub struct Response {
     pub(super) call: Operation,
     pub(super) status: StatusCode,
@@ -23,7 +23,7 @@ pub struct Response {
     pub(super) attempts: u32,
 }
 
-/// Without its body, which is customers' data.
+/// Omits the body, which is customer data.
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -37,33 +37,35 @@ impl fmt::Debug for Response {
 }
 
 impl Response {
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The headers.
+    /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The body.
+    /// Returns the body.
     pub fn bytes(&self) -> &Bytes {
         &self.body
     }
 
-    /// The body, read as UTF-8.
+    /// Returns the body as UTF-8 text.
     pub fn text(&self) -> Result<&str, ClientError> {
-        std::str::from_utf8(&self.body).map_err(|_| self.unusable("it is no text in UTF-8"))
+        std::str::from_utf8(&self.body).map_err(|_| self.unusable("the body is not valid UTF-8"))
     }
 
-    /// Atlassian's trace id.
+    /// Returns Atlassian's trace id.
     pub fn trace_id(&self) -> Option<String> {
         status::trace_id(&self.headers)
     }
 
-    /// The body, read as JSON. No body at all (204, 304) counts as `null`. Half a surrogate pair, of
-    /// text that was cut inside an emoji, is read as U+FFFD.
+    /// Parses the body as JSON.
+    ///
+    /// An empty body (204, 304) is parsed as `null`. An unpaired surrogate, from text that was cut
+    /// inside an emoji, becomes U+FFFD.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ClientError> {
         let body: &[u8] = if self.body.is_empty() {
             b"null"
@@ -79,17 +81,18 @@ impl Response {
         wanted: &'static str,
         error: &serde_json::Error,
     ) -> ClientError {
-        // Its text quotes what it read, which is customers' data; only what names a field of the
-        // type's own doesn't.
+        // serde's message quotes the input, which is customer data, except when it names a missing
+        // field of the type.
         let text = error.to_string();
-        let what = if text.starts_with("missing field") {
+        let problem = if text.starts_with("missing field") {
             text.split(" at line").next().unwrap_or_default()
         } else if error.is_data() {
             "a value of another type"
         } else {
-            "it is not JSON"
+            "invalid JSON"
         };
-        let reason = format!("{what} at line {} column {}", error.line(), error.column());
+        let (line, column) = (error.line(), error.column());
+        let reason = format!("{problem} at line {line} column {column}");
         ClientError::Unreadable {
             call: self.call.clone(),
             status: self.status,
@@ -99,7 +102,7 @@ impl Response {
         }
     }
 
-    /// It came, and is of no use.
+    /// Builds the error of a response that arrived but can't be used.
     pub(super) fn unusable(&self, reason: impl Into<String>) -> ClientError {
         self.unusable_for(reason, None)
     }
@@ -123,26 +126,26 @@ impl Response {
         &self.call
     }
 
-    /// The token it was asked with.
+    /// Returns the token the request was sent with.
     pub(super) fn secret(&self) -> &str {
         self.client.secret()
     }
 }
 
-/// An answer whose body is read piece by piece: [`Request::download`](super::Request::download).
+/// A response whose body is read chunk by chunk: [`Request::download`](super::Request::download).
 pub struct Download {
     pub(super) response: Response,
     pub(super) rest: reqwest::Response,
-    /// How many bytes may come yet.
+    /// Number of bytes still allowed.
     pub(super) left: u64,
-    /// How long the next piece may take.
-    pub(super) patience: Duration,
-    /// How long the pieces may be waited for in all.
+    /// Timeout of the next chunk.
+    pub(super) timeout: Duration,
+    /// Remaining total time to wait for chunks.
     pub(super) budget: Duration,
 }
 
-/// A download that is slower than this on average ends with an error, in bytes a second. (100 MiB
-/// may take 1 hour 47 minutes.)
+/// Lower bound on a download's average throughput, in bytes a second. (100 MiB may take 1 hour
+/// 47 minutes.)
 const MIN_THROUGHPUT: f64 = 16.0 * 1024.0;
 
 impl fmt::Debug for Download {
@@ -152,44 +155,45 @@ impl fmt::Debug for Download {
 }
 
 impl Download {
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.response.status
     }
 
-    /// The headers.
+    /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.response.headers
     }
 
-    /// How many bytes are announced.
+    /// Returns the `Content-Length`.
     pub fn length(&self) -> Option<u64> {
         let length = self.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?;
         length.parse().ok()
     }
 
-    /// Returns the next piece; `None` after the last.
+    /// Returns the next chunk; `None` after the last.
     ///
     /// # Errors
     ///
-    /// When more comes than was allowed, when the connection breaks off, when nothing comes within
-    /// the call's timeout, and when the download makes too little progress: the pieces may be
-    /// waited for as long as twice the call's timeout and another second for every 16 KiB that came. What
-    /// the caller does between two pieces does not count.
+    /// - The body is larger than the limit.
+    /// - The connection breaks off.
+    /// - No chunk arrives within the call's timeout.
+    /// - The download is too slow: the total wait for chunks may be twice the call's timeout, plus one
+    ///   second for every 16 KiB received. The caller's time between two chunks does not count.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, ClientError> {
-        let wait = self.patience.min(self.budget);
+        let wait = self.timeout.min(self.budget);
         let started = Instant::now();
         let Ok(chunk) = tokio::time::timeout(wait, self.rest.chunk()).await else {
-            let reason = if wait < self.patience {
-                "it makes too little progress: less than 16 KiB a second"
+            let reason = if wait < self.timeout {
+                "the download is too slow: less than 16 KiB a second"
             } else {
-                "its next piece did not come in time"
+                "the next chunk did not arrive in time"
             };
             return Err(self.response.unusable(reason));
         };
         self.budget = self.budget.saturating_sub(started.elapsed());
         let Some(chunk) = chunk.map_err(|error| {
-            let reason = "it broke off";
+            let reason = "the connection broke off";
             self.response.unusable_for(reason, Some(error))
         })?
         else {
@@ -205,4 +209,4 @@ impl Download {
     }
 }
 
-pub(super) const TOO_LARGE: &str = "it is larger than the call allows";
+pub(super) const TOO_LARGE: &str = "the body is larger than the download's limit";

@@ -1,30 +1,30 @@
-//! When a call is made again, and after how long.
+//! The policy for retries of outgoing calls.
 
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, StatusCode, header};
 
-/// No wait is longer, whatever was allowed or asked for.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
+/// Upper bound on one wait, whatever the policy or `Retry-After` says.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 
-/// How failed calls are made again.
+/// A policy for retrying failed calls.
 ///
-/// Only calls that may be repeated are: `GET`, `HEAD`, `OPTIONS`, `PUT`, `DELETE`, and those marked
-/// with [`Request::idempotent`](super::Request::idempotent). They are made again after a 429, 502,
-/// 503 or 504 and when there was no answer, `Retry-After` obeyed; else after an exponentially
-/// growing time with full jitter. A call whose connection was never made is made again whatever it
-/// is.
+/// Calls are retried if they may be repeated: `GET`, `HEAD`, `OPTIONS`, `PUT`, `DELETE`, and requests
+/// marked with [`Request::idempotent`](super::Request::idempotent). They are retried after a 429, 502,
+/// 503 or 504 and when there was no response. The wait is the response's `Retry-After`, or else an
+/// exponential back-off with full jitter. A call whose connection was never established is always
+/// retried, whatever its method.
 ///
-/// # While Forge waits
+/// # Deadline of the invocation
 ///
-/// Forge hangs up on an event after 5 seconds and delivers it again, on a page after 25: see
-/// [`kinds`](crate::kinds). So what a handler calls through its [`Invocation`](crate::Invocation) is
-/// not made again later than that, counted from the request's arrival: a call that fails then fails
-/// at once, while somebody can still be told. An attempt that has begun is left to its
-/// [`timeout`](super::AtlassianClient::timeout), for it may do its work yet. Once the time is over nobody
-/// waits any more, and calls that begin then are repeated as they are said to be here. For work that
-/// doesn't answer anybody there is [`AtlassianClient::without_deadline`](super::AtlassianClient::without_deadline);
-/// an `AtlassianClient` that is a handler's argument has no deadline either.
+/// Forge closes the connection of an event after 5 seconds and redelivers the event, and that of a
+/// page's call after 25 seconds: see [`kinds`](crate::kinds). So a call through an
+/// [`Invocation`](crate::Invocation) is not retried later than that, counted from the request's arrival:
+/// it fails at once, while the handler can still respond. An attempt in progress runs until its own
+/// [`timeout`](super::AtlassianClient::timeout), because it may still succeed. Calls that start after the
+/// deadline have none and follow this policy. For work that outlives the response, use
+/// [`AtlassianClient::without_deadline`](super::AtlassianClient::without_deadline). An `AtlassianClient`
+/// taken as a handler's argument has no deadline either.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,7 +37,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 pub struct RetryPolicy {
     attempts: u32,
     first: Duration,
-    longest: Duration,
+    max: Duration,
     total: Duration,
 }
 
@@ -48,47 +48,49 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Four attempts, waits that begin with up to half a second, the last attempt within 30 seconds
-    /// of the first.
+    /// Creates the default policy: four attempts, a first wait of up to half a second, and the last
+    /// attempt within 30 seconds of the first.
     pub const fn new() -> Self {
         Self {
             attempts: 4,
             first: Duration::from_millis(500),
-            longest: Duration::from_secs(10),
+            max: Duration::from_secs(10),
             total: Duration::from_secs(30),
         }
     }
 
-    /// One attempt.
+    /// Creates a policy without retries.
     pub const fn none() -> Self {
         Self::new().attempts(1)
     }
 
-    /// How often a call is made at most.
+    /// Sets the maximum number of attempts.
     #[must_use]
     pub const fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
         self
     }
 
-    /// How long the first wait is at most; each further one may be twice as long, up to `longest`.
+    /// Sets the upper bound of the first wait. It doubles with each further wait, up to `max`.
     #[must_use]
-    pub const fn waits(mut self, first: Duration, longest: Duration) -> Self {
+    pub const fn waits(mut self, first: Duration, max: Duration) -> Self {
         self.first = first;
-        self.longest = longest;
+        self.max = max;
         self
     }
 
-    /// No attempt begins later than this after the first. When Atlassian asks for a longer wait,
-    /// the call fails at once: [`ClientError::retry_after`](super::ClientError::retry_after) has
-    /// it. No single wait is longer than a day, whatever is allowed here.
+    /// Sets the total time, from the first attempt, within which the last attempt may start.
+    ///
+    /// If Atlassian demands a longer wait, the call fails at once, and
+    /// [`ClientError::retry_after`](super::ClientError::retry_after) returns that wait. A single wait
+    /// is never longer than a day.
     #[must_use]
     pub const fn total(mut self, total: Duration) -> Self {
         self.total = total;
         self
     }
 
-    /// The wait before the next attempt, when there is one. `attempt` counts from 1.
+    /// Returns the wait before the next attempt, if there is one. `attempt` counts from 1.
     pub(super) fn wait(
         &self,
         attempt: u32,
@@ -99,24 +101,24 @@ impl RetryPolicy {
             return None;
         }
         let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1).min(16));
-        let ceiling = self.first.saturating_mul(doubled).min(self.longest);
-        // A float of the longest durations rounds up to more than a duration can be.
-        let jitter = ceiling.min(LONGEST).mul_f64(random_share());
+        let ceiling = self.first.saturating_mul(doubled).min(self.max);
+        // As a float, the largest durations round up beyond `Duration::MAX`.
+        let jitter = ceiling.min(MAX_WAIT).mul_f64(random_share());
         let wait = match retry_after {
-            // Those who were told the same time must not all come back at once.
-            Some(told) => told.saturating_add(jitter.min(self.first)),
+            // Clients with the same `Retry-After` must not all retry at the same moment.
+            Some(after) => after.saturating_add(jitter.min(self.first)),
             None => jitter,
         };
-        (wait <= LONGEST && spent.saturating_add(wait) <= self.total).then_some(wait)
+        (wait <= MAX_WAIT && spent.saturating_add(wait) <= self.total).then_some(wait)
     }
 }
 
-/// The server may do better next time.
+/// Whether another attempt may succeed after this status.
 pub(super) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 502 | 503 | 504)
 }
 
-/// `Retry-After`, in seconds or as a date.
+/// Reads `Retry-After`, in seconds or as a date.
 pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
@@ -126,10 +128,10 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     Some(date.duration_since(now).unwrap_or_default())
 }
 
-/// From 0 to 1.
+/// Returns a random number from 0 to 1.
 fn random_share() -> f64 {
     let mut bytes = [0; 4];
-    // Without a random source there is no jitter, but a wait.
+    // Without a random source, wait for the whole time.
     if aws_lc_rs::rand::fill(&mut bytes).is_err() {
         return 1.0;
     }
@@ -141,31 +143,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_are_bounded_and_end() {
+    fn waits_grow_up_to_a_bound_and_attempts_are_limited() {
         let retries = RetryPolicy::new().attempts(5);
         for _ in 0..100 {
-            for (attempt, most) in [(1, 500), (2, 1000), (3, 2000), (4, 4000)] {
+            for (attempt, max) in [(1, 500), (2, 1000), (3, 2000), (4, 4000)] {
                 let wait = retries.wait(attempt, Duration::ZERO, None);
-                assert!(wait.is_some_and(|wait| wait <= Duration::from_millis(most)));
+                assert!(wait.is_some_and(|wait| wait <= Duration::from_millis(max)));
             }
         }
         assert_eq!(retries.wait(5, Duration::ZERO, None), None);
-        let told = Some(Duration::from_secs(7));
-        let wait = retries.wait(1, Duration::ZERO, told);
+        let after = Some(Duration::from_secs(7));
+        let wait = retries.wait(1, Duration::ZERO, after);
         assert!(wait.is_some_and(|wait| (7.0..=7.5).contains(&wait.as_secs_f64())));
-        assert_eq!(retries.wait(1, Duration::from_secs(24), told), None);
+        assert_eq!(retries.wait(1, Duration::from_secs(24), after), None);
         let wait = retries.wait(4_000_000_000, Duration::ZERO, Some(Duration::MAX));
         assert_eq!(wait, None);
         let patient = retries.attempts(u32::MAX).total(Duration::MAX);
         assert!(patient.wait(4_000_000_000, Duration::ZERO, None) <= Some(Duration::from_secs(10)));
         let endless = patient.waits(Duration::MAX, Duration::MAX);
         for _ in 0..100 {
-            let wait = endless.wait(1, Duration::ZERO, told);
-            assert!(wait.is_none_or(|wait| wait > Duration::from_secs(7) && wait <= LONGEST));
-            assert!(endless.wait(1, Duration::ZERO, None) <= Some(LONGEST));
+            let wait = endless.wait(1, Duration::ZERO, after);
+            assert!(wait.is_none_or(|wait| wait > Duration::from_secs(7) && wait <= MAX_WAIT));
+            assert!(endless.wait(1, Duration::ZERO, None) <= Some(MAX_WAIT));
         }
-        let ever = Some(Duration::from_secs(u64::MAX));
-        assert_eq!(patient.wait(1, Duration::ZERO, ever), None);
-        assert!(patient.wait(1, Duration::ZERO, Some(LONGEST / 2)).is_some());
+        let forever = Some(Duration::from_secs(u64::MAX));
+        assert_eq!(patient.wait(1, Duration::ZERO, forever), None);
+        assert!(
+            patient
+                .wait(1, Duration::ZERO, Some(MAX_WAIT / 2))
+                .is_some()
+        );
     }
 }

@@ -1,14 +1,15 @@
-//! Which scope a refused call probably lacks: a hint, for the usual calls.
+//! A table of the scopes that common calls need, for hints in error messages.
 
 use axum::http::Method;
 
 use super::api::Api;
 
-/// What a call of a path and of those below it needs, to read, to write and to delete; nothing where
-/// it isn't one scope, or an administrator's.
+/// The scopes for a path and the paths below it: to read, to write and to delete.
+///
+/// A scope is empty if several scopes are needed or if the call needs an administrator.
 struct Rule {
     api: Api,
-    /// Whole segments; one that varies is written `{}`.
+    /// Whole segments; a variable one is written `{}`.
     path: &'static str,
     scopes: [&'static str; 3],
 }
@@ -56,11 +57,11 @@ const CUSTOM: [&str; 3] = [
 const SPACE: [&str; 3] = [
     "read:space:confluence",
     "write:space:confluence",
-    // Spaces are deleted by the v1 API; what is deleted below one is a part of it.
+    // Spaces are deleted with the v1 API; a deletion below a space changes the space.
     "write:space:confluence",
 ];
 
-/// The first that fits counts.
+/// The rules, of which the first match is used.
 ///
 /// Source: the reference pages of each product's REST API below
 /// <https://developer.atlassian.com/cloud/>, and <https://developer.atlassian.com/platform/forge/manifest-reference/scopes-forge/>
@@ -85,7 +86,7 @@ const RULES: &[Rule] = &[
     jira("/rest/api/{}/statuscategory", READ_WORK),
     jira("/rest/api/{}/resolution", READ_WORK),
     jira("/rest/api/{}/issuetype", READ_WORK),
-    // Creating and deleting one is an administrator's.
+    // Creating and deleting a project needs an administrator.
     jira("/rest/api/{}/project/{}/properties", PROJECT),
     jira("/rest/api/{}/project/{}/email", ["", "", ""]),
     jira("/rest/api/{}/project/{}/{}", READ_WORK),
@@ -134,7 +135,7 @@ const RULES: &[Rule] = &[
         "/rest/servicedeskapi/servicedesk",
         ["read:servicedesk-request", "", ""],
     ),
-    // What belongs to something of Confluence's, wherever it hangs.
+    // Children of any kind of Confluence content.
     confluence("/wiki/api/v2/{}/{}/footer-comments", COMMENT),
     confluence("/wiki/api/v2/{}/{}/inline-comments", COMMENT),
     confluence("/wiki/api/v2/{}/{}/attachments", ATTACHMENT),
@@ -249,20 +250,27 @@ const RULES: &[Rule] = &[
     rule(Api::Storage, "/", ["storage:app"; 3]),
 ];
 
-/// Segments of paths that are asked by `POST`.
-const ASKS: [&str; 4] = ["search", "list", "watching", "bulkfetch"];
+/// Segments of paths that are read with `POST`.
+const READ_BY_POST: [&str; 4] = ["search", "list", "watching", "bulkfetch"];
 
-/// The scope that this call usually needs. The path is a template: what varies is `{}`.
+/// Returns the scope that this call usually needs. The path is a template with `{}` for variable
+/// segments.
 pub(super) fn likely(api: Api, method: &Method, path: &str) -> Option<&'static str> {
     let rule = RULES
         .iter()
-        .find(|rule| rule.api == api && begins(path, rule.path))?;
+        .find(|rule| rule.api == api && has_prefix(path, rule.path))?;
     let [read, write, delete] = rule.scopes;
     let scope = match *method {
         Method::GET | Method::HEAD | Method::OPTIONS => read,
-        // A question may be a POST.
-        Method::POST if path.split('/').any(|segment| ASKS.contains(&segment)) => read,
-        // A property belongs to what it is of.
+        // A search may be a `POST`.
+        Method::POST
+            if path
+                .split('/')
+                .any(|segment| READ_BY_POST.contains(&segment)) =>
+        {
+            read
+        }
+        // Deleting a property changes its owner.
         Method::DELETE if api == Api::Confluence && path.contains("/properties/") => write,
         Method::DELETE => delete,
         _ => write,
@@ -270,13 +278,13 @@ pub(super) fn likely(api: Api, method: &Method, path: &str) -> Option<&'static s
     Some(scope).filter(|scope| !scope.is_empty())
 }
 
-/// Whether the pattern's segments are the path's first.
-fn begins(path: &str, pattern: &str) -> bool {
-    let mut have = path.trim_matches('/').split('/');
-    let mut wanted = pattern.trim_matches('/').split('/');
-    wanted.all(|want| match have.next() {
-        Some(segment) => want.is_empty() || want == "{}" || segment == want,
-        None => want.is_empty(),
+/// Whether the path starts with the pattern's segments.
+fn has_prefix(path: &str, pattern: &str) -> bool {
+    let mut segments = path.trim_matches('/').split('/');
+    let mut expected = pattern.trim_matches('/').split('/');
+    expected.all(|expected| match segments.next() {
+        Some(segment) => expected.is_empty() || expected == "{}" || segment == expected,
+        None => expected.is_empty(),
     })
 }
 
@@ -285,7 +293,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_calls() {
+    fn common_calls_have_a_scope() {
         let likely = |api, method, path| likely(api, &method, path).unwrap_or_default();
         let (jira, confluence) = (Api::Jira, Api::Confluence);
         assert_eq!(
@@ -336,10 +344,10 @@ mod tests {
     }
 
     #[test]
-    fn whole_segments_and_nothing_that_is_guessed() {
+    fn matches_whole_segments_and_guesses_nothing() {
         let likely = |api, method: Method, path| likely(api, &method, path);
         let (jira, confluence) = (Api::Jira, Api::Confluence);
-        // As the caller may write it.
+        // A path may lack its leading slash.
         assert_eq!(
             likely(jira, Method::GET, "rest/api/3/issue/{}"),
             Some("read:jira-work")
@@ -352,7 +360,7 @@ mod tests {
             likely(Api::Storage, Method::POST, "/v1/get"),
             Some("storage:app")
         );
-        // An administrator's, or more than one.
+        // These need an administrator, or more than one scope.
         for path in [
             "/rest/api/3/field",
             "/rest/api/3/fieldconfiguration",
@@ -396,8 +404,8 @@ mod tests {
     #[test]
     fn every_scope_exists() {
         for scope in RULES.iter().flat_map(|rule| rule.scopes) {
-            let said = scope.is_empty() || forge_remote_schema::scopes::is_known(scope);
-            assert!(said, "{scope}");
+            let is_valid = scope.is_empty() || forge_remote_schema::scopes::is_known(scope);
+            assert!(is_valid, "{scope}");
         }
     }
 }

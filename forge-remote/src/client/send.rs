@@ -1,4 +1,4 @@
-//! One call's way: attempt after attempt, redirects, what comes back.
+//! Sending a request: attempts, redirects and the response.
 
 use std::time::Duration;
 
@@ -15,23 +15,23 @@ use super::request::Request;
 use super::response::{Response, TOO_LARGE};
 use super::{hosts, retry};
 
-/// How much of a failure's body is kept, in bytes: it holds a message or two.
-const ERROR_BODY: usize = 64 * 1024;
-/// An attachment's address is one redirect away; a host of its own may add one.
-const REDIRECTS: usize = 3;
+/// Upper bound on the kept part of an error response's body, in bytes.
+const MAX_ERROR_BODY: usize = 64 * 1024;
+/// Upper bound on redirects: an attachment needs one, and its host may add one.
+const MAX_REDIRECTS: usize = 3;
 
-/// An attempt that came to nothing.
-struct Failed {
+/// A failed attempt.
+struct FailedAttempt {
     error: ClientError,
-    /// The server may do better next time.
+    /// Whether another attempt may succeed.
     is_transient: bool,
-    /// The server never heard of it.
+    /// Whether the server can't have received the request.
     is_unsent: bool,
     retry_after: Option<Duration>,
 }
 
-impl Failed {
-    fn for_good(error: ClientError) -> Self {
+impl FailedAttempt {
+    fn permanent(error: ClientError) -> Self {
         Self {
             error,
             is_transient: false,
@@ -40,17 +40,17 @@ impl Failed {
         }
     }
 
-    fn for_now(error: ClientError) -> Self {
+    fn transient(error: ClientError) -> Self {
         Self {
             is_transient: true,
-            ..Self::for_good(error)
+            ..Self::permanent(error)
         }
     }
 }
 
 impl Request {
-    /// Attempt after attempt, as far as the call may be repeated. The body is read, unless there is
-    /// a limit for reading it later.
+    /// Sends the request, with retries if it may be repeated. The body is read unless `limit` leaves it
+    /// to a download.
     pub(super) async fn perform(
         mut self,
         limit: Option<u64>,
@@ -58,11 +58,11 @@ impl Request {
         let settings = self.client.settings();
         let url = self.ready(&settings)?;
         self.client.prove().await?;
-        let manner = self.client.manner();
-        let retries = self.retries.unwrap_or(manner.retries);
+        let options = self.client.options();
+        let retries = self.retries.unwrap_or(options.retries);
         let started = settings.clock.elapsed();
-        // Who calls after the time is over works for nobody who waits.
-        let deadline = manner.deadline.filter(|deadline| *deadline > started);
+        // After the deadline nobody waits for the call any more, so it no longer applies.
+        let deadline = options.deadline.filter(|deadline| *deadline > started);
         let mut attempt = 0;
         loop {
             attempt += 1;
@@ -72,7 +72,7 @@ impl Request {
                     failed
                 }
                 Err(failed) => return Err(failed.error),
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
             };
             let now = settings.clock.elapsed();
             let spent = now.saturating_sub(started);
@@ -83,7 +83,7 @@ impl Request {
                 return Err(failed.error);
             };
             let (call, wait_ms) = (self.name(), wait.as_millis());
-            tracing::debug!(%call, attempt, wait_ms, status = failed.error.status().map(|s| s.as_u16()), "a call will be made again");
+            tracing::debug!(%call, attempt, wait_ms, status = failed.error.status().map(|s| s.as_u16()), "a call will be retried");
             settings.clock.sleep(wait).await;
         }
     }
@@ -94,115 +94,118 @@ impl Request {
         url: &Url,
         attempts: u32,
         limit: Option<u64>,
-    ) -> Result<(Response, reqwest::Response), Failed> {
+    ) -> Result<(Response, reqwest::Response), FailedAttempt> {
         let mut request = reqwest::Request::new(self.method.clone(), url.clone());
         *request.headers_mut() = self.client.headers(&self.headers);
         *request.body_mut() = self.body.as_ref().map(super::form::Body::to_http);
-        let patience = self.patience();
-        let mut answer = self.exchange(request, patience, limit, attempts).await?;
+        let timeout = self.attempt_timeout();
+        let mut raw = self.exchange(request, timeout, limit, attempts).await?;
         let mut here = url.clone();
         let mut redirects = 0;
-        while self.goes_on(&answer) && redirects < REDIRECTS {
+        while self.follows_redirect(&raw) && redirects < MAX_REDIRECTS {
             redirects += 1;
-            let from = self.response(&mut answer, attempts);
-            here =
-                next_hop(&here, &from).map_err(|reason| Failed::for_good(from.unusable(reason)))?;
+            let from = self.response(&mut raw, attempts);
+            here = next_hop(&here, &from)
+                .map_err(|reason| FailedAttempt::permanent(from.unusable(reason)))?;
             let request = self.without_token(&here);
-            answer = self.exchange(request, patience, limit, attempts).await?;
+            raw = self.exchange(request, timeout, limit, attempts).await?;
         }
 
-        let mut response = self.response(&mut answer, attempts);
-        let is_asked_for = response.status == StatusCode::NOT_MODIFIED && self.is_conditional();
-        if !response.status.is_success() && !is_asked_for {
-            // The status counts, whether its body came or not.
-            let read = within(limit.and(Some(patience)), read(&mut answer, ERROR_BODY)).await;
+        let mut response = self.response(&mut raw, attempts);
+        let is_expected = response.status == StatusCode::NOT_MODIFIED && self.is_conditional();
+        if !response.status.is_success() && !is_expected {
+            // The error is reported even if its body can't be read.
+            let read = within(limit.and(Some(timeout)), read(&mut raw, MAX_ERROR_BODY)).await;
             let body = read.map_or_else(Bytes::new, |(body, _)| body);
             let retry_after = retry::retry_after(&response.headers, settings.clock.now());
             let is_transient = retry::is_transient(response.status);
             let error = self.refused(response, body, retry_after, redirects > 0);
-            return Err(Failed {
+            return Err(FailedAttempt {
                 is_transient,
                 retry_after,
-                ..Failed::for_good(ClientError::Status(Box::new(error)))
+                ..FailedAttempt::permanent(ClientError::Status(Box::new(error)))
             });
         }
         if let Some(limit) = limit {
-            if answer.content_length().is_some_and(|length| length > limit) {
-                return Err(Failed::for_good(response.unusable(TOO_LARGE)));
+            if raw.content_length().is_some_and(|length| length > limit) {
+                return Err(FailedAttempt::permanent(response.unusable(TOO_LARGE)));
             }
-            return Ok((response, answer));
+            return Ok((response, raw));
         }
-        let (body, unread) = read(&mut answer, self.client.manner().response_limit).await;
+        let (body, unread) = read(&mut raw, self.client.options().response_limit).await;
         match unread {
             None => response.body = body,
             Some(Unread::TooLarge) => {
-                let reason =
-                    "it is too large: see `AtlassianClient::response_limit`, or `download`";
-                return Err(Failed::for_good(response.unusable(reason)));
+                let reason = "the body is too large: raise `AtlassianClient::response_limit`, or use \
+                              `Request::download`";
+                return Err(FailedAttempt::permanent(response.unusable(reason)));
             }
             Some(Unread::Broken(error)) => {
-                let error = response.unusable_for("it broke off", Some(error));
-                return Err(Failed::for_now(error));
+                let error = response.unusable_for("the connection broke off", Some(error));
+                return Err(FailedAttempt::transient(error));
             }
         }
-        Ok((response, answer))
+        Ok((response, raw))
     }
 
-    /// One request and the beginning of its answer.
+    /// Sends one request and returns the head of its response.
     async fn exchange(
         &self,
         mut request: reqwest::Request,
-        patience: Duration,
+        timeout: Duration,
         limit: Option<u64>,
         attempts: u32,
-    ) -> Result<reqwest::Response, Failed> {
+    ) -> Result<reqwest::Response, FailedAttempt> {
         let failed = |reason, source: Option<crate::BoxError>| {
-            Failed::for_now(ClientError::NoAnswer {
+            FailedAttempt::transient(ClientError::NoAnswer {
                 call: self.name(),
                 reason,
                 attempts,
                 source,
             })
         };
-        let no_answer = |reason, source: Option<reqwest::Error>| {
+        let no_response = |reason, source: Option<reqwest::Error>| {
             failed(reason, source.map(|error| error.without_url().into()))
         };
-        let http = self.client.http(request.url()).map_err(|error| Failed {
-            is_unsent: true,
-            ..failed("there is no HTTP client", Some(error.into()))
-        })?;
+        let http = self
+            .client
+            .http(request.url())
+            .map_err(|error| FailedAttempt {
+                is_unsent: true,
+                ..failed("the HTTP client can't be built", Some(error.into()))
+            })?;
         if limit.is_none() {
-            // The whole answer's; a body that is taken piece by piece has a time for each.
-            *request.timeout_mut() = Some(patience);
+            // The timeout of the whole response; a download has one for each chunk.
+            *request.timeout_mut() = Some(timeout);
         }
-        let sent = within(limit.and(Some(patience)), http.execute(request)).await;
+        let sent = within(limit.and(Some(timeout)), http.execute(request)).await;
         let Some(sent) = sent else {
-            return Err(no_answer("no answer in time", None));
+            return Err(no_response("no response in time", None));
         };
         sent.map_err(|error| {
             let is_unsent = error.is_connect();
             let reason = if error.is_timeout() {
-                "no answer in time"
+                "no response in time"
             } else if is_unsent {
                 "the host can't be reached"
             } else {
                 "the connection broke off"
             };
-            Failed {
+            FailedAttempt {
                 is_unsent,
-                ..no_answer(reason, Some(error))
+                ..no_response(reason, Some(error))
             }
         })
     }
 
-    /// Whether the answer is a redirect to follow.
-    fn goes_on(&self, answer: &reqwest::Response) -> bool {
-        let redirects = matches!(answer.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+    /// Whether the response is a redirect to follow.
+    fn follows_redirect(&self, raw: &reqwest::Response) -> bool {
+        let redirects = matches!(raw.status().as_u16(), 301 | 302 | 303 | 307 | 308);
         let reads = matches!(self.method, Method::GET | Method::HEAD);
-        self.follows && reads && redirects && answer.headers().contains_key(LOCATION)
+        self.follows && reads && redirects && raw.headers().contains_key(LOCATION)
     }
 
-    /// The same for another host: of what the call says, only what kind of answer it wants.
+    /// Builds the request for a redirect target: only `Accept` and `Range` are copied, never the token.
     fn without_token(&self, url: &Url) -> reqwest::Request {
         let mut request = reqwest::Request::new(self.method.clone(), url.clone());
         for name in [header::ACCEPT, header::RANGE] {
@@ -220,12 +223,12 @@ impl Request {
             .any(|name| self.headers.contains_key(name))
     }
 
-    /// The answer but for its body.
-    fn response(&self, answer: &mut reqwest::Response, attempts: u32) -> Response {
-        let headers = std::mem::take(answer.headers_mut());
+    /// Builds a response without its body.
+    fn response(&self, raw: &mut reqwest::Response, attempts: u32) -> Response {
+        let headers = std::mem::take(raw.headers_mut());
         Response {
             call: self.name(),
-            status: answer.status(),
+            status: raw.status(),
             headers: status::without(headers, self.client.secret()),
             body: Bytes::new(),
             client: self.client.clone(),
@@ -238,10 +241,10 @@ impl Request {
         response: Response,
         body: Bytes,
         retry_after: Option<Duration>,
-        elsewhere: bool,
+        is_redirected: bool,
     ) -> StatusError {
-        // Elsewhere the token wasn't sent.
-        if response.status == StatusCode::UNAUTHORIZED && !elsewhere {
+        // A redirect target never received the token.
+        if response.status == StatusCode::UNAUTHORIZED && !is_redirected {
             self.client.token_was_refused();
         }
         let secret = self.client.secret();
@@ -264,7 +267,7 @@ impl Request {
             retry_after,
             attempts,
             as_user: self.client.is_user(),
-            token_ended: crate::credentials::expires_at(secret)
+            token_expired: crate::credentials::expires_at(secret)
                 .is_some_and(|ends| ends <= self.client.settings().clock.now()),
             location: location
                 .filter(|_| status.is_redirection())
@@ -275,12 +278,12 @@ impl Request {
             } else {
                 status::body_without(body, secret)
             },
-            elsewhere,
+            is_redirected,
         }
     }
 }
 
-/// Where a redirect leads: by https to a host with a name, or from loopback to loopback.
+/// Returns a redirect's target: a host name over https, or loopback if redirected from loopback.
 fn next_hop(here: &Url, from: &Response) -> Result<Url, String> {
     let location = from
         .headers
@@ -288,7 +291,7 @@ fn next_hop(here: &Url, from: &Response) -> Result<Url, String> {
         .and_then(|value| value.to_str().ok());
     let next = location.and_then(|location| here.join(location).ok());
     let Some(next) = next else {
-        return Err("it redirects to what is no URL".to_owned());
+        return Err("it redirects to an invalid URL".to_owned());
     };
     let is_local = hosts::is_plain_loopback(here);
     let has_name = next.domain().is_some() && !crate::http_client::is_loopback(&next);
@@ -300,13 +303,13 @@ fn next_hop(here: &Url, from: &Response) -> Result<Url, String> {
     if !is_fit || !next.username().is_empty() || next.password().is_some() {
         let origin = hosts::origin(&next);
         return Err(format!(
-            "it redirects to {origin}, which is no host on the web by https"
+            "it redirects to {origin}, which is not a public host name over https"
         ));
     }
     Ok(next)
 }
 
-/// The future's outcome; `None` when it takes longer.
+/// Awaits a future; `None` after the timeout.
 async fn within<T>(time: Option<Duration>, future: impl Future<Output = T>) -> Option<T> {
     match time {
         Some(time) => tokio::time::timeout(time, future).await.ok(),
@@ -314,16 +317,17 @@ async fn within<T>(time: Option<Duration>, future: impl Future<Output = T>) -> O
     }
 }
 
+/// Why the rest of a body was not read.
 enum Unread {
     TooLarge,
     Broken(reqwest::Error),
 }
 
-/// The body, up to a limit, and why there is no more of it.
-async fn read(answer: &mut reqwest::Response, limit: usize) -> (Bytes, Option<Unread>) {
+/// Reads the body up to a limit, and returns why the rest was not read.
+async fn read(raw: &mut reqwest::Response, limit: usize) -> (Bytes, Option<Unread>) {
     let mut body = BytesMut::new();
     loop {
-        let chunk = match answer.chunk().await {
+        let chunk = match raw.chunk().await {
             Ok(Some(chunk)) => chunk,
             Ok(None) => return (body.freeze(), None),
             Err(error) => return (body.freeze(), Some(Unread::Broken(error))),

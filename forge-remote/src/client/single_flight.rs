@@ -1,5 +1,4 @@
-//! What Atlassian said once, for as long as it holds: however many ask for the same, one call is
-//! made.
+//! A cache of call results with a lifetime. Concurrent requests for the same key share one call.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -12,17 +11,17 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use super::error::ClientError;
 use crate::fit::Clock;
 
-/// How many outcomes are remembered. Those that end first make room.
-const LIMIT: usize = 10_000;
+/// Upper bound on the cached outcomes. The outcome that expires first is evicted.
+const MAX_ENTRIES: usize = 10_000;
 
-/// A token as caches name it.
+/// Hashes a token for use in a cache key.
 pub(super) fn hash(token: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
     hash
 }
 
-/// Both of a clock's times.
+/// A clock's monotonic and wall time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Now {
     pub(super) elapsed: Duration,
@@ -38,25 +37,25 @@ impl Now {
     }
 }
 
-/// An outcome, and how long it holds.
+/// An outcome with its lifetime.
 #[derive(Clone)]
 pub(super) struct Timed<V> {
     pub(super) value: V,
-    /// On the clock's `elapsed`.
+    /// Start of the lifetime, on the clock's `elapsed`.
     pub(super) since: Duration,
     good_until: Duration,
-    /// The same on the wall clock, which continues while a machine sleeps.
+    /// End on the wall clock, which continues while the machine sleeps.
     ends_at: SystemTime,
 }
 
 impl<V> Timed<V> {
-    /// An outcome that holds for so long after it was asked for.
-    pub(super) fn new(value: V, asked: Now, life: Duration) -> Self {
+    /// Creates an outcome that is valid for `life` after the call started.
+    pub(super) fn new(value: V, started: Now, life: Duration) -> Self {
         Self {
             value,
-            since: asked.elapsed,
-            good_until: asked.elapsed.saturating_add(life),
-            ends_at: asked.wall + life,
+            since: started.elapsed,
+            good_until: started.elapsed.saturating_add(life),
+            ends_at: started.wall + life,
         }
     }
 
@@ -67,16 +66,16 @@ impl<V> Timed<V> {
 
 type Outcome<V> = Result<Timed<V>, Arc<ClientError>>;
 type Running<V> = BoxFuture<'static, Outcome<V>>;
-/// A call under way, for all who wait for it.
+/// A call in progress, shared by all callers that wait for it.
 pub(super) type Flight<V> = Shared<Running<V>>;
 
-/// Outcomes by what was asked for, and the calls under way.
+/// Cached outcomes and calls in progress, by key.
 pub(super) struct Flights<K, V>(Mutex<Entries<K, V>>);
 
 struct Entries<K, V> {
-    kept: HashMap<K, Timed<V>>,
-    /// By its number: one that was forgotten meanwhile leaves nothing behind. Weak: when all who
-    /// wait have gone, nobody drives it, and the next one starts again.
+    cached: HashMap<K, Timed<V>>,
+    /// Calls with their number, so that a forgotten call stores no outcome. Weak: when all waiting
+    /// callers are gone, nobody polls the call, and the next caller starts a new one.
     running: HashMap<K, (u64, WeakShared<Running<V>>)>,
     started: u64,
 }
@@ -84,7 +83,7 @@ struct Entries<K, V> {
 impl<K, V> Default for Flights<K, V> {
     fn default() -> Self {
         Self(Mutex::new(Entries {
-            kept: HashMap::new(),
+            cached: HashMap::new(),
             running: HashMap::new(),
             started: 0,
         }))
@@ -92,7 +91,7 @@ impl<K, V> Default for Flights<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
-    /// The outcome; or the call to wait for, which is started if none is under way.
+    /// Returns the outcome, or the call to wait for, which is started if there is none in progress.
     pub(super) fn get(
         &self,
         key: &K,
@@ -100,14 +99,14 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
         start: impl FnOnce(u64) -> Flight<V>,
     ) -> Result<Timed<V>, Flight<V>> {
         let mut entries = self.entries();
-        if let Some(kept) = entries.kept.get(key).filter(|kept| kept.is_good(now)) {
-            return Ok(kept.clone());
+        if let Some(cached) = entries.cached.get(key).filter(|cached| cached.is_good(now)) {
+            return Ok(cached.clone());
         }
         let running = entries.running.get(key);
         if let Some(running) = running.and_then(|(_, running)| running.upgrade()) {
             return Err(running);
         }
-        if entries.running.len() >= LIMIT {
+        if entries.running.len() >= MAX_ENTRIES {
             entries
                 .running
                 .retain(|_, (_, running)| running.upgrade().is_some());
@@ -115,63 +114,74 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
         entries.started += 1;
         let number = entries.started;
         let flight = start(number);
-        // It has just been made and never polled to its end.
+        // A new future has not completed, so `downgrade` succeeds.
         if let Some(weak) = flight.downgrade() {
             entries.running.insert(key.clone(), (number, weak));
         }
         Err(flight)
     }
 
-    /// The outcome that holds now, without a call.
+    /// Returns the cached outcome without making a call.
     pub(super) fn peek(&self, key: &K, now: Now) -> Option<V> {
         let entries = self.entries();
-        let kept = entries.kept.get(key).filter(|kept| kept.is_good(now))?;
-        Some(kept.value.clone())
+        let cached = entries
+            .cached
+            .get(key)
+            .filter(|cached| cached.is_good(now))?;
+        Some(cached.value.clone())
     }
 
-    /// How many outcomes that hold now are such.
+    /// Counts the valid outcomes that match.
     pub(super) fn count(&self, now: Now, which: impl Fn(&K, &V) -> bool) -> usize {
         let entries = self.entries();
-        let kept = entries.kept.iter().filter(|(_, kept)| kept.is_good(now));
-        kept.filter(|(key, kept)| which(key, &kept.value)).count()
+        let cached = entries
+            .cached
+            .iter()
+            .filter(|(_, cached)| cached.is_good(now));
+        cached
+            .filter(|(key, cached)| which(key, &cached.value))
+            .count()
     }
 
-    /// The end of a call. One that was forgotten, or followed by another, changes nothing.
-    pub(super) fn finish(&self, key: K, number: u64, kept: Option<Timed<V>>, now: Now) {
+    /// Records the end of a call. A call that was forgotten or replaced changes nothing.
+    pub(super) fn finish(&self, key: K, number: u64, cached: Option<Timed<V>>, now: Now) {
         let mut entries = self.entries();
         if entries.running.get(&key).map(|(number, _)| *number) != Some(number) {
             return;
         }
         entries.running.remove(&key);
-        let Some(kept) = kept else {
+        let Some(cached) = cached else {
             return;
         };
-        if entries.kept.len() >= LIMIT {
-            entries.kept.retain(|_, kept| kept.is_good(now));
+        if entries.cached.len() >= MAX_ENTRIES {
+            entries.cached.retain(|_, cached| cached.is_good(now));
         }
-        if entries.kept.len() >= LIMIT {
-            let first = entries.kept.iter().min_by_key(|(_, kept)| kept.good_until);
+        if entries.cached.len() >= MAX_ENTRIES {
+            let first = entries
+                .cached
+                .iter()
+                .min_by_key(|(_, cached)| cached.good_until);
             if let Some(first) = first.map(|(key, _)| key.clone()) {
-                entries.kept.remove(&first);
+                entries.cached.remove(&first);
             }
         }
-        entries.kept.insert(key, kept);
+        entries.cached.insert(key, cached);
     }
 
     pub(super) fn forget_all(&self) {
         self.forget(|_| true);
     }
 
-    /// Calls under way are finished for those who wait, and not handed to others.
+    /// Forgets matching outcomes and calls. Callers already waiting for a call still get its outcome.
     pub(super) fn forget(&self, which: impl Fn(&K) -> bool) {
         let mut entries = self.entries();
-        entries.kept.retain(|key, _| !which(key));
+        entries.cached.retain(|key, _| !which(key));
         entries.running.retain(|key, _| !which(key));
     }
 
-    /// Forgets the outcomes that are such.
+    /// Forgets the outcomes that match.
     pub(super) fn forget_outcomes(&self, which: impl Fn(&Timed<V>) -> bool) {
-        self.entries().kept.retain(|_, kept| !which(kept));
+        self.entries().cached.retain(|_, cached| !which(cached));
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries<K, V>> {

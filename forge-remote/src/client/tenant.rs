@@ -1,10 +1,12 @@
-//! Where calls are made for.
+//! The installation that calls are made for.
 
 use crate::fit::{Claims, InstallationContext};
 use crate::token::Installation;
 
-/// Where calls are made for: a verified call ([`Invocation`](crate::Invocation), [`Claims`]), a kept [`Installation`],
-/// or [`InstallationUrls`] that you put together.
+/// An installation that can be called.
+///
+/// Implemented for a verified call ([`Invocation`](crate::Invocation), [`Claims`]), a stored
+/// [`Installation`], and [`InstallationUrls`] of your own.
 pub trait Tenant: sealed::Tenant {}
 
 impl<T: sealed::Tenant> Tenant for T {}
@@ -12,17 +14,17 @@ impl<T: sealed::Tenant> Tenant for T {}
 pub(crate) mod sealed {
     use super::*;
 
-    /// Claims that say where to call.
+    /// The installation's id, URLs and cloud.
     pub trait Tenant {
         fn installation_id(&self) -> &str;
         fn api_base_url(&self) -> Option<&str>;
         fn contexts(&self) -> Vec<InstallationContext>;
         fn isolated_cloud_label(&self) -> Option<&str>;
-        /// Whether the app supplied the addresses, rather than a verified call.
+        /// Whether the app supplied the URLs, rather than a verified call.
         fn is_supplied(&self) -> bool {
             false
         }
-        /// The trace to go on with: trace id and span id.
+        /// The trace id and span id to propagate.
         fn trace(&self) -> [Option<&str>; 2] {
             [None, None]
         }
@@ -77,10 +79,12 @@ pub(crate) mod sealed {
     }
 }
 
-/// An installation by what you know of it, from your own database say, rather than from a call or
-/// a kept token. Base URLs are checked as those of a call are: tokens go to Atlassian's hosts only.
-/// The cloud id in them must be one of the sites of the token's installation, where Forge names
-/// those: otherwise a call fails with [`ClientError::WrongToken`](super::ClientError::WrongToken).
+/// An installation's id and URLs, from your own database for example, rather than from a call or a
+/// stored token.
+///
+/// Base URLs are checked like those of a call: tokens are sent only to Atlassian's hosts. The cloud id
+/// in a URL must be a site of the token's installation, if Forge names those sites. Otherwise a call
+/// fails with [`ClientError::WrongToken`](super::ClientError::WrongToken).
 ///
 /// ```
 /// use forge_remote::client::{InstallationUrls, AtlassianClient};
@@ -100,16 +104,17 @@ pub struct InstallationUrls {
     isolated_cloud_label: Option<String>,
 }
 
-/// Only its name: the rest is customers' data.
+/// Prints only the type's name: the fields are customer data.
 impl std::fmt::Debug for InstallationUrls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Addresses").finish_non_exhaustive()
+        f.debug_struct("InstallationUrls").finish_non_exhaustive()
     }
 }
 
 impl InstallationUrls {
-    /// An installation by its ARI, as [`Claims::installation_id`] gave it: a token of another isn't
-    /// used for it.
+    /// Creates an installation from its ARI, as returned by [`Claims::installation_id`].
+    ///
+    /// A token of another installation is not used for it.
     pub fn new(installation_id: impl Into<String>) -> Self {
         Self {
             installation_id: installation_id.into(),
@@ -118,25 +123,25 @@ impl InstallationUrls {
         }
     }
 
-    /// Where its Jira is: `https://api.atlassian.com/ex/jira/<cloudId>`.
+    /// Sets Jira's base URL: `https://api.atlassian.com/ex/jira/<cloudId>`.
     #[must_use]
     pub fn jira(self, base_url: impl Into<String>) -> Self {
         self.product("jira", base_url)
     }
 
-    /// Where its Confluence is: `https://api.atlassian.com/ex/confluence/<cloudId>`.
+    /// Sets Confluence's base URL: `https://api.atlassian.com/ex/confluence/<cloudId>`.
     #[must_use]
     pub fn confluence(self, base_url: impl Into<String>) -> Self {
         self.product("confluence", base_url)
     }
 
-    /// Where its Bitbucket is: `https://api.bitbucket.org`.
+    /// Sets Bitbucket's base URL: `https://api.bitbucket.org`.
     #[must_use]
     pub fn bitbucket(self, base_url: impl Into<String>) -> Self {
         self.product("bitbucket", base_url)
     }
 
-    /// Where a product of this name is, as [`InstallationContext`] has both.
+    /// Sets a product's name and base URL, as in [`InstallationContext`].
     #[must_use]
     pub fn product(mut self, name: impl Into<String>, base_url: impl Into<String>) -> Self {
         let name = name.into();
@@ -150,8 +155,9 @@ impl InstallationUrls {
         self
     }
 
-    /// The isolated cloud it is in, as [`Claims::isolated_cloud_label`] gave it: the app must know
-    /// that cloud.
+    /// Sets the isolated cloud's label, as returned by [`Claims::isolated_cloud_label`].
+    ///
+    /// The app must configure that cloud.
     #[must_use]
     pub fn isolated_cloud(mut self, label: impl Into<String>) -> Self {
         self.isolated_cloud_label = Some(label.into());
@@ -159,11 +165,12 @@ impl InstallationUrls {
     }
 }
 
-/// What a call or a kept installation says, to be completed: a Bitbucket that it doesn't name, say.
+/// Copies the URLs of a call or a stored installation, to add a product that they lack, for example
+/// Bitbucket.
 impl<T: Tenant> From<&T> for InstallationUrls {
     fn from(tenant: &T) -> Self {
         let mut contexts = tenant.contexts();
-        // The one product of calls that name none.
+        // A call without contexts has one product.
         let url = tenant.api_base_url().filter(|_| contexts.is_empty());
         if let Some(url) = url {
             let name = url

@@ -1,4 +1,4 @@
-//! The caches of impersonated users' tokens and of proofs.
+//! The caches of impersonated users' tokens and of token verifications.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -8,71 +8,71 @@ use zeroize::Zeroizing;
 
 use super::single_flight::Flights;
 
-/// A token that is refused so soon after its exchange isn't refused for its age.
-const YOUNG: Duration = Duration::from_secs(60);
+/// A 401 within this time after the exchange is not caused by the token's age.
+const MIN_AGE: Duration = Duration::from_secs(60);
 
-/// Whose token, and what for.
+/// The user and the product that a token is for.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(super) struct UserTokenKey {
     pub(super) installation_id: String,
     pub(super) account_id: String,
     pub(super) context: String,
-    /// The system token that it is obtained with, where Forge didn't deliver that itself: it may be
-    /// of a page's own making, so it neither gets what others fetched nor spoils it. Forge's own
-    /// are all as good: a new one needs no new exchange.
+    /// A hash of the system token used for the exchange, unless Forge itself delivered it. A page may
+    /// have forged such a token, so its cache entries are separate. Forge's own tokens are
+    /// interchangeable: a new one needs no new exchange.
     pub(super) system: Option<[u8; 32]>,
 }
 
-/// Users' tokens, and the exchanges under way.
-pub(super) type Cache = Flights<Key, Arc<Zeroizing<String>>>;
+/// Users' tokens, and the exchanges in progress.
+pub(super) type UserTokenCache = Flights<UserTokenKey, Arc<Zeroizing<String>>>;
 
-/// What Atlassian answered about the tokens that pages brought.
-pub(super) type Proofs = Flights<ProofKey, Verdict>;
+/// Atlassian's verdicts on the tokens of pages' calls.
+pub(super) type ProofCache = Flights<ProofKey, Verdict>;
 
-/// A user of an installation; `None` for anonymous ones.
-type Asker = (String, Option<Arc<str>>);
+/// A user of an installation; `None` for an anonymous one.
+type Caller = (String, Option<Arc<str>>);
 
-/// Turns to ask, one for each user of an installation: questions that are under way are not counted
-/// among the refused ones, so a user's tokens are asked about one after the other.
+/// Turns to verify a token, one for each user of an installation: a user's tokens are verified one
+/// after the other, so that verifications in progress count against the limit too.
 #[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<Asker, Weak<tokio::sync::Mutex<()>>>>);
+pub(super) struct Turns(Mutex<HashMap<Caller, Weak<tokio::sync::Mutex<()>>>>);
 
 impl Turns {
-    /// The lock that this user's calls hold while they ask.
-    pub(super) fn of(&self, asker: Asker) -> Arc<tokio::sync::Mutex<()>> {
+    /// Returns the lock that this user's calls hold during a verification.
+    pub(super) fn of(&self, caller: Caller) -> Arc<tokio::sync::Mutex<()>> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(turn) = turns.get(&asker).and_then(Weak::upgrade) {
+        if let Some(turn) = turns.get(&caller).and_then(Weak::upgrade) {
             return turn;
         }
         turns.retain(|_, turn| turn.strong_count() > 0);
         let turn = Arc::default();
-        turns.insert(asker, Arc::downgrade(&turn));
+        turns.insert(caller, Arc::downgrade(&turn));
         turn
     }
 }
 
-/// What was asked about.
+/// A token and the installation and account that it must belong to.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct ProofKey {
     pub(super) installation_id: String,
-    /// The token, as a hash.
+    /// A hash of the token.
     pub(super) token: [u8; 32],
-    /// The account that a user's token must be of; `None` for the app's.
+    /// The account that a user's token must belong to; `None` for the app's token.
     pub(super) account: Option<String>,
 }
 
-/// What Atlassian said.
+/// The result of a verification.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Proven,
-    /// Refused, when this user of the installation brought it.
+    /// Rejected; the user of the installation who sent it.
     Refused(Option<Arc<str>>),
 }
 
-/// Atlassian refused this token (401). One that was just obtained stays: another would fare no
-/// better, and exchanges are counted.
-pub(super) fn refused(cache: &Cache, token: &str, now: Duration) {
-    cache.forget_outcomes(|kept| {
-        kept.value.as_str() == token && now.saturating_sub(kept.since) >= YOUNG
+/// Removes a token that Atlassian rejected (401). A token that was just obtained stays: a new one
+/// would be rejected too, and exchanges are rate-limited.
+pub(super) fn remove_rejected(cache: &UserTokenCache, rejected: &str, now: Duration) {
+    cache.forget_outcomes(|token| {
+        token.value.as_str() == rejected && now.saturating_sub(token.since) >= MIN_AGE
     });
 }

@@ -1,4 +1,4 @@
-//! `action`: what Rovo agents and automation can do with the app.
+//! `action`: operations of the app that Rovo agents and automation rules can call.
 
 use std::time::Duration;
 
@@ -8,18 +8,21 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
-use super::items::{item, set, wrong_items};
+use super::items::{item, item_mistakes, set};
 use super::rest::Rest;
 use crate::json::{Members, payload};
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
-/// The options of `#[action]`. `description` is the doc comment's first paragraph unless written.
+/// The options of `#[action]`.
 ///
-/// An input is `"NAME: TYPE - DESCRIPTION"`, with `NAME?` for one that can be left out; types are
-/// `string`, `integer`, `number` and `boolean`. Its title is made of its name; one with another has
-/// parentheses, and a name for each part. Inputs are made by a language model: check them, and
-/// never let them decide who may do what ([`Invocation`](crate::Invocation) says who asks).
+/// `description` defaults to the doc comment's first paragraph.
+///
+/// An input is `"NAME: TYPE - DESCRIPTION"`, with `NAME?` if it is optional. Types are `string`,
+/// `integer`, `number` and `boolean`. The title is derived from the name. To set another title, write
+/// the input in parentheses, with a name for each part. A language model generates the inputs:
+/// validate them, and never base permissions on them ([`Invocation`](crate::Invocation) identifies the
+/// caller).
 ///
 /// ```
 /// use forge_remote::kinds::ActionRequest;
@@ -40,41 +43,42 @@ use crate::registry::{Kind, Module, SampleCall};
 /// ```
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/rovo-action/>;
-/// that a remote gets the body a function gets is an inference.
+/// it is inferred that a remote receives the same body as a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Action {
-    /// What it does: `CREATE`, `UPDATE`, `DELETE`, `TRIGGER` or `GET`.
+    /// The type of operation: `CREATE`, `UPDATE`, `DELETE`, `TRIGGER` or `GET`.
     pub verb: &'static str,
-    /// Its name, for people.
+    /// The name shown to users.
     pub name: Option<&'static str>,
-    /// What it does, for the model.
+    /// The description for the model.
     pub description: &'static str,
-    /// What it takes, 10 at most.
+    /// The inputs, at most 10.
     pub inputs: &'static [ActionInput],
 }
 
-/// Something that an action takes.
+/// An input of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ActionInput {
-    /// `"NAME: TYPE - DESCRIPTION"`, with `NAME?` for one that can be left out.
+    /// `"NAME: TYPE - DESCRIPTION"`, with `NAME?` for an optional input.
     Short(&'static str),
     /// `(name = "…", type = "…", description = "…")`, with `title` and `optional`.
     Full {
-        /// Its name in the body.
+        /// The name in the body.
         name: &'static str,
-        /// Its name for people: made of `name` unless written.
+        /// The name shown to users (default: derived from `name`).
         title: Option<&'static str>,
-        /// `string`, `integer`, `number` or `boolean`.
+        /// The type: `string`, `integer`, `number` or `boolean`.
         r#type: &'static str,
-        /// What it is, for the model.
+        /// The description for the model.
         description: &'static str,
-        /// Whether it can be left out.
+        /// Whether it is optional.
         optional: bool,
     },
 }
 
 impl ActionInput {
-    /// Its parts; of a text that the launch refuses, what can be made of it.
+    /// Splits the input into its parts. A malformed text, which is rejected at launch, is split as far
+    /// as possible.
     fn parts(&self) -> Parts {
         match *self {
             Self::Short(text) => {
@@ -151,7 +155,7 @@ impl Kind for Action {
             ActionInput::Short(text) => lists::ListItem::Text(text),
             ActionInput::Full { name, .. } => lists::ListItem::Group(name),
         });
-        wrong_items("inputs", &lists::INPUTS, items)
+        item_mistakes("inputs", &lists::INPUTS, items)
     }
 
     fn simulation(&self) -> SampleCall {
@@ -203,22 +207,22 @@ fn title(name: &str) -> String {
     title
 }
 
-/// A call of an action: its inputs, and where it was asked for.
+/// The payload of an action: its inputs and its context.
 ///
-/// Inputs that don't fit `T` are refused with 422. Nothing else in it refuses a call.
+/// Inputs that do not fit `T` are rejected with 422. Other members never cause a rejection.
 #[derive(Clone, Debug)]
 pub struct ActionRequest<T = Rest> {
     /// The inputs, of your type.
     pub inputs: T,
-    /// Where it was asked for.
+    /// The context of the call.
     pub context: ActionContext,
-    /// What is neither. Where `T` is a map, it takes everything, and this has the same again.
+    /// All other members. If `T` is a map, it contains them too.
     pub rest: Rest,
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for ActionRequest<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// `rest` has what the fields of `T` don't name: serde alone knows those.
+        /// Lets serde determine the members that the fields of `T` do not name.
         #[derive(Deserialize)]
         struct Inputs<T> {
             #[serde(flatten)]
@@ -238,18 +242,18 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for ActionRequest<T> {
     }
 }
 
-/// Where an action was asked for.
+/// The context of an action's call.
 #[derive(Clone, Debug, Default)]
 pub struct ActionContext {
-    /// The site.
+    /// The site's cloud id.
     pub cloud_id: Option<String>,
     /// The action's key.
     pub module_key: Option<String>,
-    /// Jira's page: `issueKey`, `projectKey`, …
+    /// The context in Jira: `issueKey`, `projectKey`, …
     pub jira: Option<Rest>,
-    /// Confluence's page: `contentId`, `spaceKey`, …
+    /// The context in Confluence: `contentId`, `spaceKey`, …
     pub confluence: Option<Rest>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 

@@ -1,4 +1,4 @@
-//! What an agent and Jira say to each other: Agent2Agent over JSON-RPC 2.0, one answer or a stream.
+//! The bodies of Agent2Agent over JSON-RPC 2.0.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,21 +10,21 @@ use serde_json::Value as Json;
 use super::rest::Rest;
 use crate::json::{Lenient, payload, repair};
 
-/// A JSON-RPC request: an extractor, for the last argument.
+/// A JSON-RPC request, and an extractor for a handler's last argument.
 ///
-/// A body that is no such request is answered with a JSON-RPC error (`-32700`, `-32600`, `-32602`)
-/// and status 200, as every other JSON-RPC error: Atlassian's pages name no other status, and what
-/// isn't 2xx is to Forge a call that failed, whatever its body says. As `Json<AgentRequest>` only a body
-/// that isn't JSON is refused, with 400: `raw_method` may be empty.
+/// An invalid request gets a JSON-RPC error (`-32700`, `-32600`, `-32602`) with status 200, like every
+/// JSON-RPC error: Atlassian documents no other status, and Forge treats any status other than 2xx as a
+/// failed call. `Json<AgentRequest>` rejects only a body that isn't JSON, with 400; `raw_method` may
+/// then be empty.
 #[derive(Clone, Debug, Default)]
 pub struct AgentRequest {
-    /// Which it is; the answer has the same.
+    /// The request's id, which the response repeats.
     pub id: Json,
     /// The method as it was sent; see [`AgentRequest::method`].
     pub raw_method: String,
-    /// What for.
+    /// The parameters.
     pub params: Rest,
-    /// Everything else: `jsonrpc`, …
+    /// All other members: `jsonrpc`, …
     pub rest: Rest,
 }
 
@@ -35,8 +35,9 @@ payload!(AgentRequest {
 });
 
 impl AgentRequest {
-    /// The method, in the spelling with a slash: Atlassian's pages use both that and the one of
-    /// their headings (`SendMessage`).
+    /// Returns the method in the spelling with a slash.
+    ///
+    /// Atlassian's pages use both this spelling and the one of their headings (`SendMessage`).
     pub fn method(&self) -> &str {
         match self.raw_method.as_str() {
             "SendMessage" => "message/send",
@@ -48,18 +49,18 @@ impl AgentRequest {
         }
     }
 
-    /// Whether it is to be answered with a stream: `message/stream` and `tasks/resubscribe` are.
+    /// Whether the response must be a stream: for `message/stream` and `tasks/resubscribe`.
     pub fn wants_stream(&self) -> bool {
         matches!(self.method(), "message/stream" | "tasks/resubscribe")
     }
 
-    /// The task that is meant: `params.taskId` or `params.id`, as both are seen.
+    /// Returns the task's id, from `params.taskId` or `params.id`: both are in use.
     pub fn task_id(&self) -> Option<&str> {
         let id = self.params.get("taskId").or_else(|| self.params.get("id"));
         id?.as_str()
     }
 
-    /// The text of the message's parts.
+    /// Returns the text of the message's parts.
     pub fn text(&self) -> String {
         let parts = self
             .params
@@ -72,7 +73,7 @@ impl AgentRequest {
         texts.join("\n")
     }
 
-    /// The request in a body, or the response to its sender.
+    /// Parses a request, or returns the error response.
     pub(super) fn read(body: &[u8]) -> Result<Self, AgentResponse> {
         let refuse = |id, error| AgentResponse::of(id, false, Outcome::Error(error));
         let Ok(body) = serde_json::from_slice::<Json>(&repair(body)) else {
@@ -94,14 +95,14 @@ impl AgentRequest {
     }
 }
 
-/// A JSON-RPC answer.
+/// A JSON-RPC response.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AgentResponse {
     jsonrpc: &'static str,
     pub(super) id: Json,
     #[serde(flatten)]
     pub(super) outcome: Outcome,
-    /// Whether the call wants a stream.
+    /// Whether the call requires a stream.
     #[serde(skip)]
     pub(super) streamed: bool,
 }
@@ -114,13 +115,15 @@ pub(super) enum Outcome {
 }
 
 impl AgentResponse {
-    /// What came of it: a task, for most methods. Not for a call that
-    /// [wants a stream](AgentRequest::wants_stream): see [`AgentStream`](super::AgentStream).
+    /// Creates a response with a result: a task, for most methods.
+    ///
+    /// For a call that [requires a stream](AgentRequest::wants_stream), use
+    /// [`AgentStream`](super::AgentStream).
     pub fn result(call: &AgentRequest, result: Json) -> Self {
         Self::new(call, Outcome::Result(result))
     }
 
-    /// Why nothing did. Where the call wants a stream, it is a stream of this alone.
+    /// Creates a response with an error. If the call requires a stream, it is a stream of this error.
     pub fn error(call: &AgentRequest, error: AgentError) -> Self {
         Self::new(call, Outcome::Error(error))
     }
@@ -139,8 +142,9 @@ impl AgentResponse {
     }
 }
 
-/// A JSON-RPC error. Those of Agent2Agent say in `data`, as its version 1.0 wants it, what they are
-/// (`google.rpc.ErrorInfo`).
+/// A JSON-RPC error.
+///
+/// The `data` of Agent2Agent's errors contains a `google.rpc.ErrorInfo`, as version 1.0 requires.
 ///
 /// ```
 /// use forge_remote::kinds::AgentError;
@@ -154,18 +158,18 @@ impl AgentResponse {
 /// Source: <https://developer.atlassian.com/platform/forge/remote-agents-in-jira/#error-codes>
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentError {
-    /// Its code. Those from -32099 to -32000 are for applications, and Agent2Agent has taken some.
+    /// The code. Codes from -32099 to -32000 are for applications; Agent2Agent uses some of them.
     pub code: i32,
-    /// Its message.
+    /// The message.
     pub message: Cow<'static, str>,
-    /// Agent2Agent's word for it.
+    /// Agent2Agent's name of the error.
     reason: Option<&'static str>,
     metadata: BTreeMap<String, String>,
     details: Vec<Json>,
 }
 
 impl AgentError {
-    /// There is no such task: for `tasks/get`.
+    /// The task does not exist: for `tasks/get`.
     pub const TASK_NOT_FOUND: Self = Self::known(-32001, "Task not found", Some("TASK_NOT_FOUND"));
     /// The task can't be cancelled: for `tasks/cancel`.
     pub const TASK_NOT_CANCELABLE: Self = Self::known(
@@ -173,8 +177,8 @@ impl AgentError {
         "Task cannot be canceled",
         Some("TASK_NOT_CANCELABLE"),
     );
-    /// The agent doesn't cancel tasks: for `tasks/cancel`, and Jira knows it for nothing else. A
-    /// method that isn't there is [`METHOD_NOT_FOUND`](Self::METHOD_NOT_FOUND).
+    /// The agent does not cancel tasks: for `tasks/cancel`. Jira supports this error for no other
+    /// method. For an unknown method use [`METHOD_NOT_FOUND`](Self::METHOD_NOT_FOUND).
     pub const UNSUPPORTED: Self = Self::known(
         -32004,
         "This operation is not supported",
@@ -182,11 +186,11 @@ impl AgentError {
     );
     /// The body isn't JSON.
     pub const PARSE_ERROR: Self = Self::known(-32700, "Parse error", None);
-    /// The body is no request.
+    /// The body isn't a JSON-RPC request.
     pub const INVALID_REQUEST: Self = Self::known(-32600, "Invalid Request", None);
-    /// There is no such method.
+    /// The method does not exist.
     pub const METHOD_NOT_FOUND: Self = Self::known(-32601, "Method not found", None);
-    /// The `params` don't fit the method.
+    /// The `params` are not valid for the method.
     pub const INVALID_PARAMS: Self = Self::known(-32602, "Invalid params", None);
     /// The agent failed.
     pub const INTERNAL_ERROR: Self = Self::known(-32603, "Internal error", None);
@@ -201,7 +205,7 @@ impl AgentError {
         }
     }
 
-    /// An error of your own.
+    /// Creates an error with your own code.
     pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             message: message.into(),
@@ -209,22 +213,23 @@ impl AgentError {
         }
     }
 
-    /// The same with another message.
+    /// Sets the message.
     #[must_use]
     pub fn message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
         self.message = message.into();
         self
     }
 
-    /// Adds to what `data` says of an error of Agent2Agent's; an error of JSON-RPC's or of your own
-    /// has no place for it, and takes a [`detail`](Self::detail).
+    /// Adds metadata to the `ErrorInfo` of an Agent2Agent error.
+    ///
+    /// It has no effect on errors of JSON-RPC and your own errors: use [`detail`](Self::detail).
     #[must_use]
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.metadata.insert(name.into(), value.into());
         self
     }
 
-    /// Adds to `data`, which is a list.
+    /// Appends a value to the list in `data`.
     #[must_use]
     pub fn detail(mut self, detail: Json) -> Self {
         self.details.push(detail);

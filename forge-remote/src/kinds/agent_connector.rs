@@ -1,4 +1,4 @@
-//! `rovo:agentConnector`: a remote agent, spoken to by Agent2Agent over JSON-RPC 2.0.
+//! `rovo:agentConnector`: a remote agent that is called with Agent2Agent over JSON-RPC 2.0.
 
 use std::time::Duration;
 
@@ -6,19 +6,20 @@ use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
-use super::items::{nested, set, texts, wrong};
+use super::items::{list_mistakes, nested, set, texts};
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
-/// The options of `#[agent_connector]`. `description` is the doc comment's first paragraph unless
-/// written. `pushNotifications` and `extensions` of the protocol are hand-written in the same item
-/// of the manifest, and stay.
+/// The options of `#[agent_connector]`.
+///
+/// `description` defaults to the doc comment's first paragraph. `pushNotifications` and `extensions`
+/// of the protocol are hand-written in the same item of the manifest, and are preserved.
 ///
 /// ```
 /// use forge_remote::kinds::{AgentResponse, AgentRequest, AgentError};
 /// use forge_remote::prelude::*;
 ///
-/// /// Sorts what comes in.
+/// /// Triages incoming work items.
 /// #[agent_connector(name = "Triage", products = ["jira"])]
 /// async fn triage(call: AgentRequest) -> AgentResponse {
 ///     match call.method() {
@@ -32,28 +33,27 @@ use crate::registry::{Kind, Module, SampleCall};
 /// }
 /// ```
 ///
-/// Jira waits 55 seconds for an answer, and asks for the task's state again and again
-/// (`tasks/get`) until it has come to an end.
+/// Jira waits 55 seconds for a response, and polls the task's state (`tasks/get`) until the task ends.
 ///
 /// # Streaming
 ///
-/// With `streaming` Jira sends `SendStreamingMessage` in place of `SendMessage`, and so does `dev`:
-/// the answer is a stream ([`AgentStream`](super::AgentStream)), which may last 15 minutes.
-/// `SubscribeToTask` takes it up again after the connection broke. A single
-/// [`AgentResponse::result`](super::AgentResponse::result) for one of the two is answered 500, with the
-/// reason in the log.
+/// With `streaming`, Jira sends `SendStreamingMessage` instead of `SendMessage`, and so does `dev`.
+/// The response is a stream ([`AgentStream`](super::AgentStream)), which may last 15 minutes. Jira
+/// resumes it with `SubscribeToTask` after the connection broke. A single
+/// [`AgentResponse::result`](super::AgentResponse::result) for one of these two methods becomes a 500,
+/// and the reason is logged.
 ///
-/// # An early-access feature
+/// # Early access
 ///
-/// It is for development environments yet, not for staging and production, and of the `products`
-/// Atlassian takes `jira` alone, though its schema has `confluence` too.
+/// The module is available in development environments only, not in staging and production. Of the
+/// `products` Atlassian accepts only `jira`, although its schema has `confluence` too.
 ///
 /// # Tokens
 ///
-/// `auth` asks for tokens at the endpoint, as everywhere else. The guide to remote agents has them
-/// in the remote's `auth` instead, which otherwise is for calls by functions. If none arrives at an
-/// agent that asks for one, write the guide's lines into the remote's item in the manifest: they
-/// stay.
+/// `auth` requests tokens at the endpoint, as for other kinds. The guide to remote agents requests
+/// them in the remote's `auth` instead, which otherwise applies to calls by functions. If an agent's
+/// requested token does not arrive, add the guide's lines to the remote's item in the manifest.
+/// `manifest --write` preserves them.
 ///
 /// ```yaml
 /// remotes:
@@ -67,24 +67,23 @@ use crate::registry::{Kind, Module, SampleCall};
 /// <https://developer.atlassian.com/platform/forge/remote-agents-in-jira/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AgentConnector {
-    /// Its name.
+    /// The agent's name.
     pub name: &'static str,
-    /// Where it is spoken to: `jira`; `confluence`, which Atlassian doesn't offer yet.
+    /// The products that offer the agent: `jira`, or `confluence`, which Atlassian does not support yet.
     pub products: &'static [&'static str],
-    /// What it does.
+    /// The agent's description.
     pub description: &'static str,
-    /// An icon.
+    /// The agent's icon.
     pub icon: Option<&'static str>,
-    /// Three at most, of 85 characters at most.
+    /// Suggested first messages: at most three, of at most 85 characters each.
     pub conversation_starters: &'static [&'static str],
-    /// The protocol's version: `1.0` unless it is written.
+    /// The protocol's version (default: `1.0`).
     pub version: Option<&'static str>,
-    /// Whether answers to messages are streamed: then all of them are.
+    /// Whether all responses to messages are streams.
     pub streaming: bool,
 }
 
-/// What else the protocol's part of the schema has (`pushNotifications`, `extensions`) is
-/// hand-written, and stays.
+/// The owned properties. The protocol's `pushNotifications` and `extensions` are hand-written.
 const OWNED: OwnedProperties = OwnedProperties::Parts(&[
     ("key", OwnedProperties::All),
     ("name", OwnedProperties::All),
@@ -155,7 +154,7 @@ impl Kind for AgentConnector {
 
     fn validate(&self) -> Vec<Mistake> {
         let starters = self.conversation_starters;
-        wrong(&[("conversation_starters", &lists::STARTERS, starters)])
+        list_mistakes(&[("conversation_starters", &lists::STARTERS, starters)])
     }
 
     fn documented_timeout(&self) -> Option<Duration> {
@@ -163,7 +162,7 @@ impl Kind for AgentConnector {
     }
 
     fn simulation(&self) -> SampleCall {
-        // The pages' examples have the spelling with a slash, but for streams.
+        // Atlassian's examples use the spelling with a slash, except for streams.
         let method = match (self.streaming, self.version) {
             (false, _) => "message/send",
             (true, Some("0.3")) => "message/stream",

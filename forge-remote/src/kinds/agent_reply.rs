@@ -81,7 +81,7 @@ impl IntoResponse for AgentResponse {
             }
             Outcome::Result(_) if self.streamed => {
                 tracing::error!(
-                    "the agent gave one answer, and the call wants a stream: answer an `AgentStream`, or remove `streaming`"
+                    "the agent returned a single response, but the call requires a stream: return an `AgentStream`, or remove `streaming`"
                 );
                 response::internal_error()
             }
@@ -90,18 +90,18 @@ impl IntoResponse for AgentResponse {
     }
 }
 
-/// An [`AgentResponse`] or an [`AgentStream`]: what an agent returns that gives both.
+/// An [`AgentResponse`] or an [`AgentStream`], for agents that return both.
 #[derive(Debug)]
 pub enum AgentReply {
-    /// One answer.
+    /// A single response.
     Answer(AgentResponse),
-    /// One after the other.
+    /// A stream of updates.
     Stream(AgentStream),
 }
 
 impl From<AgentResponse> for AgentReply {
-    fn from(answer: AgentResponse) -> Self {
-        Self::Answer(answer)
+    fn from(response: AgentResponse) -> Self {
+        Self::Answer(response)
     }
 }
 
@@ -114,7 +114,7 @@ impl From<AgentStream> for AgentReply {
 impl IntoResponse for AgentReply {
     fn into_response(self) -> Response {
         match self {
-            Self::Answer(answer) => answer.into_response(),
+            Self::Answer(response) => response.into_response(),
             Self::Stream(stream) => stream.into_response(),
         }
     }

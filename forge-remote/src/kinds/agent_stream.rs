@@ -1,4 +1,4 @@
-//! An agent's answers as a stream of server-sent events.
+//! An agent's responses as a stream of server-sent events.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -15,21 +15,20 @@ use tracing::Span;
 
 use super::agent_bodies::{AgentError, AgentRequest, AgentResponse, Outcome};
 
-/// What an agent answers to a call that [wants a stream](AgentRequest::wants_stream): one update after
-/// the other, each as soon as it is there (server-sent events).
+/// A response for a call that [requires a stream](AgentRequest::wants_stream): a stream of updates.
 ///
-/// The first is a task or a message. After a message, an error, or a task's last state
-/// (`TASK_STATE_COMPLETED`, `TASK_STATE_FAILED`, `TASK_STATE_CANCELED`, `TASK_STATE_REJECTED`) the
-/// stream ends by itself, as Atlassian demands. Jira waits 15 minutes for the end, and comes back
-/// with `SubscribeToTask` when the connection breaks: so the work belongs into a task of its own,
-/// and the stream only tells of it.
+/// Each update is sent at once, as a server-sent event. The first one is a task or a message. After
+/// a message, an error, or a task's final state (`TASK_STATE_COMPLETED`, `TASK_STATE_FAILED`,
+/// `TASK_STATE_CANCELED`, `TASK_STATE_REJECTED`) the stream ends automatically, as Atlassian requires.
+/// Jira waits 15 minutes for the end, and reconnects with `SubscribeToTask` when the connection
+/// breaks. So run the work in a separate task, and use the stream only to report on it.
 ///
 /// ```
 /// use forge_remote::kinds::{AgentResponse, AgentRequest, AgentError, AgentReply, AgentStream, AgentUpdate};
 /// use forge_remote::prelude::*;
 /// use serde_json::json;
 ///
-/// /// Sorts what comes in.
+/// /// Triages incoming work items.
 /// #[agent_connector(name = "Triage", products = ["jira"], streaming)]
 /// async fn triage(invocation: Invocation, call: AgentRequest) -> AgentReply {
 ///     match call.method() {
@@ -56,9 +55,9 @@ use super::agent_bodies::{AgentError, AgentRequest, AgentResponse, Outcome};
 /// }
 /// ```
 ///
-/// While nothing is said, a comment every 15 seconds keeps the connection. A stream counts as a
-/// call under way when the server stops: it has
-/// [`App::shutdown_grace`](crate::App::shutdown_grace) to end.
+/// While there are no updates, a comment every 15 seconds keeps the connection open. On shutdown, a
+/// stream counts as a call in progress: it has [`App::shutdown_grace`](crate::App::shutdown_grace)
+/// to end.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/remote-agents-in-jira/#streaming-optional>
 pub struct AgentStream {
@@ -75,7 +74,7 @@ impl fmt::Debug for AgentStream {
 }
 
 impl AgentStream {
-    /// The updates of this stream, which is dropped when Jira hangs up.
+    /// Creates a response from a stream of updates. It is dropped when Jira closes the connection.
     pub fn new(
         call: &AgentRequest,
         updates: impl Stream<Item = AgentUpdate> + Send + 'static,
@@ -86,9 +85,9 @@ impl AgentStream {
         }
     }
 
-    /// Updates that are sent from elsewhere: it ends when the last sender is dropped.
+    /// Creates a response with a sender for its updates. It ends when the last sender is dropped.
     pub fn channel(call: &AgentRequest) -> (AgentStreamSender, Self) {
-        let (sender, mut receiver) = mpsc::channel(QUEUED);
+        let (sender, mut receiver) = mpsc::channel(MAX_QUEUED);
         let updates = stream::poll_fn(move |context| receiver.poll_recv(context));
         (AgentStreamSender(sender), Self::new(call, updates))
     }
@@ -99,28 +98,29 @@ impl AgentStream {
     }
 }
 
-/// So many updates wait for a slow connection before their sender does.
-const QUEUED: usize = 16;
+/// Upper bound on the updates queued for a slow connection.
+const MAX_QUEUED: usize = 16;
 
-/// Where the updates of an [`AgentStream`] are sent.
+/// The sender of an [`AgentStream`]'s updates.
 #[derive(Clone, Debug)]
 pub struct AgentStreamSender(mpsc::Sender<AgentUpdate>);
 
 impl AgentStreamSender {
-    /// Sends one; waits while 16 are under way.
+    /// Sends an update. Waits while 16 updates are queued.
     pub async fn send(&self, update: AgentUpdate) -> Result<(), StreamClosed> {
         self.0.send(update).await.map_err(|_| StreamClosed)
     }
 }
 
-/// Nobody hears the update.
+/// The error of an update sent after the stream was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the stream has ended, or Jira has hung up: keep the task's state, it asks again with `SubscribeToTask`"
+    "the stream has ended or Jira has closed the connection: store the task's state, Jira requests it with \
+     `SubscribeToTask`"
 )]
 pub struct StreamClosed;
 
-/// One answer of a stream; the names are Agent2Agent's, version 1.0.
+/// An update of a stream, with the names of Agent2Agent 1.0.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum AgentUpdate {
@@ -128,17 +128,17 @@ pub enum AgentUpdate {
     Task(Json),
     /// A `TaskStatusUpdateEvent`: `taskId`, `contextId`, `status`, and a `message`.
     StatusUpdate(Json),
-    /// A `TaskArtifactUpdateEvent`: a piece of what the agent makes.
+    /// A `TaskArtifactUpdateEvent`: a part of the agent's output.
     ArtifactUpdate(Json),
-    /// A `Message`, where there is no task: `role`, `parts`.
+    /// A `Message`, if there is no task: `role`, `parts`.
     Message(Json),
-    /// A whole `result`, for what else the protocol has: version 0.3 has no names around.
+    /// A complete `result`, for other parts of the protocol: version 0.3 does not wrap results in a name.
     Other(Json),
-    /// Why there is nothing more.
+    /// An error, which ends the stream.
     Error(AgentError),
 }
 
-/// In either version's spelling.
+/// Final task states, in the spelling of both versions.
 const LAST_STATES: [&str; 8] = [
     "TASK_STATE_COMPLETED",
     "TASK_STATE_FAILED",
@@ -151,7 +151,7 @@ const LAST_STATES: [&str; 8] = [
 ];
 
 impl AgentUpdate {
-    /// Whether nothing can follow.
+    /// Whether the stream ends after this update.
     fn is_last(&self) -> bool {
         match self {
             Self::Message(_) | Self::Error(_) => true,
@@ -183,13 +183,13 @@ impl IntoResponse for AgentStream {
         let events = Events {
             id: self.id,
             updates: Some(self.updates),
-            begun: false,
+            has_started: false,
             span: Span::current(),
         };
         let mut response = Sse::new(events)
             .keep_alive(KeepAlive::default())
             .into_response();
-        // Or a proxy in front collects them.
+        // Otherwise a proxy may buffer the events.
         let unbuffered = HeaderName::from_static("x-accel-buffering");
         response
             .headers_mut()
@@ -198,18 +198,18 @@ impl IntoResponse for AgentStream {
     }
 }
 
-/// The events on the wire.
+/// A stream of server-sent events.
 struct Events {
     id: Json,
-    /// Until the last.
+    /// `None` after the last update.
     updates: Option<BoxStream<'static, AgentUpdate>>,
-    begun: bool,
-    /// The invocation's, for what the agent logs meanwhile.
+    has_started: bool,
+    /// The invocation's span, for the agent's logs.
     span: Span,
 }
 
 impl Events {
-    /// The next update; a stream that panics or never says anything ends with an error.
+    /// Returns the next update. A stream that panics or has no updates ends with an error.
     fn poll_update(&mut self, context: &mut Context<'_>) -> Poll<Option<AgentUpdate>> {
         let _entered = self.span.enter();
         let Some(updates) = &mut self.updates else {
@@ -226,25 +226,25 @@ impl Events {
         };
         let update = update.or_else(|| {
             self.updates = None;
-            if self.begun {
+            if self.has_started {
                 return None;
             }
             tracing::error!("the agent's stream ended without an update");
             Some(AgentUpdate::Error(AgentError::INTERNAL_ERROR))
         });
         if let Some(update) = &update {
-            let first = matches!(
+            let is_invalid_first = matches!(
                 update,
                 AgentUpdate::StatusUpdate(_) | AgentUpdate::ArtifactUpdate(_)
             );
-            if !self.begun && first {
-                tracing::error!("the agent's stream begins with neither a task nor a message");
+            if !self.has_started && is_invalid_first {
+                tracing::error!("the agent's stream starts with neither a task nor a message");
             }
             if update.is_last() {
                 self.updates = None;
             }
         }
-        self.begun = true;
+        self.has_started = true;
         Poll::Ready(update)
     }
 }
@@ -254,14 +254,14 @@ impl Stream for Events {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let update = ready!(self.poll_update(context));
-        let answer = update.map(|update| in_stream(self.id.clone(), update));
-        // On one line each: every reader understands that.
-        Poll::Ready(answer.map(|answer| Event::default().json_data(answer)))
+        let response = update.map(|update| stream_response(self.id.clone(), update));
+        // One line per event, which every parser supports.
+        Poll::Ready(response.map(|response| Event::default().json_data(response)))
     }
 }
 
-/// One response of a stream.
-fn in_stream(id: Json, update: AgentUpdate) -> AgentResponse {
+/// Builds one response of a stream.
+fn stream_response(id: Json, update: AgentUpdate) -> AgentResponse {
     let outcome = match update.into_result() {
         Ok(result) => Outcome::Result(result),
         Err(error) => Outcome::Error(error),

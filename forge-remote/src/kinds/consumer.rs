@@ -1,4 +1,4 @@
-//! `consumer`: the events of an async event queue.
+//! `consumer`: events of an async event queue.
 
 use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
@@ -14,15 +14,16 @@ use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[consumer]`.
 ///
-/// The manifest's schema allows an endpoint here; Atlassian's page documents functions only. So the
-/// body is known of functions, and how long Forge waits is not: answer fast.
+/// The manifest's schema allows an endpoint here, but Atlassian's page documents only functions. So
+/// the body is that of functions, and Forge's timeout is unknown: respond quickly.
 ///
-/// To have an event sent again later, return an error: an answer other than 2xx is the only means
-/// known for a remote (events have it documented, queues say of functions that fail that they are
-/// called again with a growing pause, for 24 hours). What a function returns for it,
-/// `{"_retry": true, …}`, may well count as done when a remote answers it with 200. Events come at
-/// least once: `event_id` tells them apart, and [`RetryContext`](crate::RetryContext) tells repetitions, with the
-/// time that is left.
+/// To have an event retried later, return an error. A response other than 2xx is the only known way
+/// for a remote. It is documented for events; for queues, only failing functions are documented to be
+/// retried, with back-off, for 24 hours. A function's `{"_retry": true, …}` probably counts as a success
+/// if a remote returns it with 200.
+///
+/// Events are delivered at least once: `event_id` identifies duplicates, and
+/// [`RetryContext`](crate::RetryContext) detects retries and has the remaining time.
 ///
 /// ```
 /// use forge_remote::kinds::QueueEvent;
@@ -43,8 +44,8 @@ use crate::registry::{Kind, Module, SampleCall};
 pub struct Consumer {
     /// The queue's name.
     pub queue: &'static str,
-    /// Whether events that were pushed by another version of the app are taken (`crossVersion`).
-    /// Atlassian calls it temporary, to be removed after 21 November 2025, and still lists it.
+    /// Whether events pushed by another version of the app are accepted (`crossVersion`). Atlassian
+    /// calls the option temporary, to be removed after 21 November 2025, but still lists it.
     /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/consumer/>
     pub cross_version: bool,
 }
@@ -74,21 +75,21 @@ impl Kind for Consumer {
     }
 }
 
-/// An event of a queue, with the body that was pushed.
+/// An event of a queue.
 ///
-/// A `body` that doesn't fit `T` is refused with 422, and the queue sends the event again. Nothing else
-/// in it refuses a call.
+/// A `body` that does not fit `T` is rejected with 422, and the queue retries the event. Other members
+/// never cause a rejection.
 #[derive(Clone, Debug)]
 pub struct QueueEvent<T = Value> {
-    /// What was pushed.
+    /// The pushed body.
     pub body: T,
-    /// The queue.
+    /// The queue's name.
     pub queue_name: Option<String>,
-    /// The job that the events pushed together make.
+    /// The id of the job; events pushed together form one job.
     pub job_id: Option<String>,
-    /// The event: the same each time it is sent again.
+    /// The event's id, which is the same in each retry.
     pub event_id: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 

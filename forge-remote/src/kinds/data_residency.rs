@@ -1,4 +1,4 @@
-//! `migration:dataResidency`: an installation's data moves to another region. Forge calls the
+//! `migration:dataResidency`: moves of an installation's data to another region. Forge calls the
 //! remote itself, without an endpoint.
 
 use axum::http::StatusCode;
@@ -13,14 +13,16 @@ use crate::json::payload;
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Method, Module, SampleCall};
 
-/// The options of `#[data_residency]`: one hook of the move. `path` is what all of them have in
-/// front of their own: `/data-residency` unless written, the same at each, as are `key` and
-/// `remote`. An app has one such module, with all five hooks; the two here are half of one.
+/// The options of `#[data_residency]`: one hook of a move.
 ///
-/// `schedule` and `start` take a [`ResidencyRequest`] with the times and the region; `commit` and
-/// `rollback` one with the id alone. `status` is asked by GET every 5 minutes: take
-/// `Query<ResidencyRequest>`, answer a [`ResidencyStatus`]. A [`ResidencyFailure`] as an answer ends
-/// the move; any other error is tried twice more, 5 seconds apart.
+/// `path` is the common prefix of the hooks' paths (default: `/data-residency`). It must be the same
+/// for each hook, and so must `key` and `remote`. An app has one such module, with all five hooks; the
+/// example below shows only two.
+///
+/// `schedule` and `start` receive a [`ResidencyRequest`] with the times and the region. `commit` and
+/// `rollback` receive one with only the id. `status` is called with GET every 5 minutes: take
+/// `Query<ResidencyRequest>` and return a [`ResidencyStatus`]. A [`ResidencyFailure`] ends the move;
+/// after any other error Forge retries twice, 5 seconds apart.
 ///
 /// ```
 /// use forge_remote::kinds::{ResidencyRequest, ResidencyFailure, ResidencyStatus};
@@ -41,13 +43,13 @@ use crate::registry::{Kind, Method, Module, SampleCall};
 /// Source: <https://developer.atlassian.com/platform/forge/remote/remote-realm-migration/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataResidency {
-    /// `schedule`, `start`, `status`, `commit` or `rollback`.
+    /// The hook: `schedule`, `start`, `status`, `commit` or `rollback`.
     pub hook: &'static str,
-    /// How long a move may take: 0.5 to 24 hours in steps of 0.5; written at one of the hooks.
+    /// The maximum duration of a move: 0.5 to 24 hours in steps of 0.5. Set it at one of the hooks.
     pub max_hours: Option<HalfHours>,
 }
 
-/// Hours in steps of a half.
+/// A number of half hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HalfHours(pub u32);
 
@@ -93,7 +95,7 @@ impl Kind for DataResidency {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            // The length of a move can stand in the manifest alone, with its half hours.
+            // `maxMigrationDurationHours` may be set in the manifest alone.
             owned: OwnedProperties::Named(&["key", "remote", "path"]),
         }]
     }
@@ -116,18 +118,18 @@ impl Kind for DataResidency {
     }
 }
 
-/// What a hook is told.
+/// The payload of a hook.
 #[derive(Clone, Debug, Default)]
 pub struct ResidencyRequest {
     /// The move's id: a number in a body, text in a query.
     pub migration_id: Option<String>,
-    /// When it may begin, as ISO 8601.
+    /// The earliest start, in ISO 8601.
     pub start_time: Option<String>,
-    /// When it must be done.
+    /// The latest end, in ISO 8601.
     pub end_time: Option<String>,
-    /// Where to: `EU`, `US`, …
+    /// The target region: `EU`, `US`, …
     pub location: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -138,7 +140,7 @@ payload!(ResidencyRequest {
     location: "location",
 });
 
-/// How far a move is.
+/// The status of a move.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResidencyStatus {
@@ -148,20 +150,20 @@ pub struct ResidencyStatus {
 }
 
 impl ResidencyStatus {
-    /// Everything is copied; Atlassian may go on.
+    /// All data is copied; Atlassian may commit the move.
     pub fn ready() -> Self {
         Self::of("ready-to-commit")
     }
 
-    /// Still at it.
+    /// The move is in progress.
     pub fn in_progress() -> Self {
         Self::of("in-progress")
     }
 
-    /// It can't be done.
-    pub fn failed(why: ResidencyFailure) -> Self {
+    /// The move has failed.
+    pub fn failed(failure: ResidencyFailure) -> Self {
         Self {
-            error_response_code: Some(why.0),
+            error_response_code: Some(failure.0),
             ..Self::of("failed")
         }
     }
@@ -174,26 +176,26 @@ impl ResidencyStatus {
     }
 }
 
-/// Why a move can't be made; ends it.
+/// The reason why a move is not possible. It ends the move.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResidencyFailure(&'static str);
 
 impl ResidencyFailure {
-    /// It was never scheduled.
+    /// The move was not scheduled.
     pub const NOT_SCHEDULED: Self = Self("E0001");
-    /// The region isn't offered.
+    /// The region is not supported.
     pub const REGION: Self = Self("E0002");
-    /// Such a move isn't offered.
+    /// This kind of move is not supported.
     pub const UNSUPPORTED: Self = Self("E0003");
-    /// Too many at once.
+    /// There are too many moves at once.
     pub const TOO_MANY: Self = Self("E0004");
-    /// Anything else.
+    /// Any other reason.
     pub const OTHER: Self = Self("E9999");
 }
 
 impl IntoResponse for ResidencyFailure {
     fn into_response(self) -> Response {
-        tracing::warn!(code = self.0, "the move to another region was refused");
+        tracing::warn!(code = self.0, "the move to another region was rejected");
         let body = crate::extract::Json(serde_json::json!({ "errorResponseCode": self.0 }));
         (StatusCode::CONFLICT, body).into_response()
     }

@@ -1,5 +1,4 @@
-//! `devops:designInfoProvider` and `devops:securityInfoProvider`: several functions make one
-//! module.
+//! `devops:designInfoProvider` and `devops:securityInfoProvider`: modules of several functions.
 
 use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
@@ -12,8 +11,10 @@ use crate::json::payload;
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
-/// The options of `#[design_info_provider]`: one function of the provider. `name` and `home_url`
-/// are written at one of them; all have the same `key`, or none. Forge wants all four functions.
+/// The options of `#[design_info_provider]`: one function of the provider.
+///
+/// Set `name` and `home_url` at one of the functions. Set the same `key` at all of them, or none.
+/// Forge requires all four functions.
 ///
 /// ```
 /// use forge_remote::kinds::DesignRequest;
@@ -25,23 +26,23 @@ use crate::registry::{Kind, Module, SampleCall};
 /// }
 /// ```
 ///
-/// No page of Atlassian's has this contract for Forge: the bodies are those of Connect, as
-/// `atlassian/figma-for-jira` has them, and everything in them is optional. Connect calls
-/// `checkAuth` by GET with `?userId=` and no body, and tells of links by PUT; what Forge does isn't
-/// known, so any method is answered: take `Query` or nothing for `checkAuth`.
+/// Atlassian does not document this contract for Forge. The bodies are those of Connect, as used by
+/// `atlassian/figma-for-jira`, and every member is optional. Connect calls `checkAuth` by GET with
+/// `?userId=` and no body, and reports links by PUT. Forge's methods are unknown, so any method is
+/// accepted: take `Query` or no argument for `checkAuth`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DesignInfoProvider {
-    /// `checkAuth`, `getEntityByUrl`, `onEntityAssociated` or `onEntityDisassociated`.
+    /// The function: `checkAuth`, `getEntityByUrl`, `onEntityAssociated` or `onEntityDisassociated`.
     pub function: &'static str,
     /// The provider's name.
     pub name: Option<&'static str>,
-    /// Its home page.
+    /// The URL of the provider's home page.
     pub home_url: Option<&'static str>,
-    /// Its logo.
+    /// The URL of the provider's logo.
     pub logo_url: Option<&'static str>,
-    /// The domain whose links it knows.
+    /// The domain of the links that the provider handles.
     pub handled_domain_name: Option<&'static str>,
-    /// Its documentation.
+    /// The URL of the provider's documentation.
     pub documentation_url: Option<&'static str>,
 }
 
@@ -73,8 +74,10 @@ impl Kind for DesignInfoProvider {
     }
 }
 
-/// The options of `#[security_info_provider]`: one function of the provider. `name` and `home_url`
-/// are written at one of them; all have the same `key`, or none. Forge wants the first three.
+/// The options of `#[security_info_provider]`: one function of the provider.
+///
+/// Set `name` and `home_url` at one of the functions. Set the same `key` at all of them, or none.
+/// Forge requires the first three functions.
 ///
 /// ```
 /// use forge_remote::kinds::{SecurityResponse, SecurityRequest, Workspace};
@@ -92,20 +95,20 @@ impl Kind for DesignInfoProvider {
 /// }
 /// ```
 ///
-/// Atlassian's page has the bodies and not the method: any is answered.
+/// Atlassian's page documents the bodies but not the method, so any method is accepted.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/jira-software-security-info/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecurityInfoProvider {
-    /// `fetchWorkspaces`, `fetchContainers`, `searchContainers`, `onEntityAssociated` or
+    /// The function: `fetchWorkspaces`, `fetchContainers`, `searchContainers`, `onEntityAssociated` or
     /// `onEntityDisassociated`.
     pub function: &'static str,
     /// The provider's name.
     pub name: Option<&'static str>,
-    /// Its home page.
+    /// The URL of the provider's home page.
     pub home_url: Option<&'static str>,
-    /// Its logo.
+    /// The URL of the provider's logo.
     pub logo_url: Option<&'static str>,
-    /// Its documentation.
+    /// The URL of the provider's documentation.
     pub documentation_url: Option<&'static str>,
 }
 
@@ -136,7 +139,7 @@ impl Kind for SecurityInfoProvider {
     }
 }
 
-/// The part of the module that one function makes.
+/// Builds the part of the module that one function contributes.
 fn function(names: &Names, function: &str, name: Option<&str>, home: Option<&str>) -> Mapping {
     let mut item = Mapping::new();
     item.insert("key".into(), names.key.as_str().into());
@@ -166,18 +169,18 @@ fn association(function: &str) -> serde_json::Value {
     body
 }
 
-/// What a design function is asked.
+/// The payload of a design function.
 #[derive(Clone, Debug, Default)]
 pub struct DesignRequest {
-    /// `url`, or `ari` and `id`.
+    /// The design: `url`, or `ari` and `id`.
     pub entity: Rest,
-    /// `id`: the account.
+    /// The user: `id`, the account id.
     pub user: Option<Rest>,
-    /// What the design is linked to.
+    /// The entity that the design was linked to.
     pub associated_with: Option<EntityAssociation>,
-    /// What it is no longer linked to.
+    /// The entity that the design was unlinked from.
     pub disassociated_from: Option<EntityAssociation>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -189,24 +192,24 @@ payload!(DesignRequest {
 });
 
 impl DesignRequest {
-    /// The design's URL.
+    /// Returns the design's URL.
     pub fn url(&self) -> Option<&str> {
         self.entity.get("url")?.as_str()
     }
 }
 
-/// What an entity is linked to.
+/// The target of an entity's link.
 #[derive(Clone, Debug, Default)]
 pub struct EntityAssociation {
-    /// The kind: `ati:cloud:jira:issue`.
+    /// The target's type: `ati:cloud:jira:issue`.
     pub ati: Option<String>,
-    /// The thing.
+    /// The target's ARI.
     pub ari: Option<String>,
-    /// The site.
+    /// The site's cloud id.
     pub cloud_id: Option<String>,
-    /// The thing's id.
+    /// The target's id.
     pub id: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -217,24 +220,24 @@ payload!(EntityAssociation {
     id: "id",
 });
 
-/// What a security function is asked.
+/// The payload of a security function.
 #[derive(Clone, Debug, Default)]
 pub struct SecurityRequest {
-    /// Of workspaces or containers.
+    /// The ids of workspaces or containers.
     pub ids: Vec<String>,
-    /// Where to search.
+    /// The cloud id of the site to search.
     pub cloud_id: Option<String>,
-    /// Where to search.
+    /// The id of the workspace to search.
     pub workspace_id: Option<String>,
-    /// What to search for.
+    /// The search text.
     pub search_query: Option<String>,
     /// A vulnerability: `ari` and `id`.
     pub entity: Option<Rest>,
-    /// What it is linked to.
+    /// The entity that the vulnerability was linked to.
     pub associated_with: Option<EntityAssociation>,
-    /// What it is no longer linked to.
+    /// The entity that the vulnerability was unlinked from.
     pub disassociated_from: Option<EntityAssociation>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -248,50 +251,50 @@ payload!(SecurityRequest {
     disassociated_from: "disassociatedFrom",
 });
 
-/// What a security function answers; nothing for the two about links.
+/// The response of a security function. The two functions about links return nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum SecurityResponse {
-    /// To `fetchWorkspaces`.
+    /// The response to `fetchWorkspaces`.
     Workspaces {
-        /// Those asked for.
+        /// The requested workspaces.
         workspaces: Vec<Workspace>,
     },
-    /// To `fetchContainers` and `searchContainers`.
+    /// The response to `fetchContainers` and `searchContainers`.
     Containers {
-        /// Those asked for.
+        /// The requested containers.
         containers: Vec<Container>,
     },
 }
 
-/// A workspace of the provider's.
+/// A workspace of the provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Workspace {
-    /// Its id.
+    /// The workspace's id.
     pub id: String,
-    /// Its name.
+    /// The workspace's name.
     pub name: String,
-    /// Where it is.
+    /// The workspace's URL.
     pub url: String,
-    /// A picture.
+    /// The URL of the workspace's avatar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
 }
 
-/// A container of the provider's.
+/// A container of the provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Container {
-    /// Its id.
+    /// The container's id.
     pub id: String,
-    /// Its name.
+    /// The container's name.
     pub name: String,
-    /// Where it is.
+    /// The container's URL.
     pub url: String,
-    /// A picture.
+    /// The URL of the container's avatar.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avatar_url: Option<String>,
-    /// When it last changed, as `2022-01-19T23:27:25+00:00`.
+    /// The time of the last change, such as `2022-01-19T23:27:25+00:00`.
     pub last_updated_date: String,
 }

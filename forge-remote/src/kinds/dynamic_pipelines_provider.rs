@@ -1,4 +1,4 @@
-//! `bitbucket:dynamicPipelinesProvider`: changes a pipeline before it runs.
+//! `bitbucket:dynamicPipelinesProvider`: changes to a pipeline before it runs.
 
 use std::fmt;
 
@@ -14,8 +14,9 @@ use crate::json::payload;
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
-/// The options of `#[dynamic_pipelines_provider]`. `description` is the doc comment's first
-/// paragraph unless written. Bitbucket may ask again.
+/// The options of `#[dynamic_pipelines_provider]`.
+///
+/// `description` defaults to the doc comment's first paragraph. Bitbucket may repeat a call.
 ///
 /// ```
 /// use forge_remote::kinds::{PipelinesResponse, PipelinesRequest};
@@ -31,11 +32,11 @@ use crate::registry::{Kind, Module, SampleCall};
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/bitbucket-dynamic-pipelines-provider/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DynamicPipelinesProvider {
-    /// Its name.
+    /// The provider's name.
     pub name: &'static str,
-    /// What it does.
+    /// The provider's description.
     pub description: &'static str,
-    /// An icon.
+    /// The provider's icon.
     pub icon: Option<&'static str>,
 }
 
@@ -70,36 +71,37 @@ impl Kind for DynamicPipelinesProvider {
     }
 }
 
-/// A pipeline that is prepared, or, for the trigger `definitions`, the question which ones there
-/// are; the names are Bitbucket's. A field whose value isn't of the documented shape is as if it
-/// were left out.
+/// The payload of a dynamic pipelines provider: a pipeline in preparation.
+///
+/// For the trigger `definitions`, it requests the list of pipelines. The names are Bitbucket's. A field
+/// with a value of an undocumented shape counts as missing.
 #[derive(Clone, Debug, Default)]
 pub struct PipelinesRequest {
     /// The workspace's UUID, in braces.
     pub workspace: Option<String>,
-    /// The repository's.
+    /// The repository's UUID, in braces.
     pub repository: Option<String>,
-    /// The creator's.
+    /// The creator's UUID, in braces.
     pub creator: Option<String>,
-    /// `definitions`, `push`, `manual`, `schedule`, `parent_step`.
+    /// The trigger: `definitions`, `push`, `manual`, `schedule` or `parent_step`.
     pub trigger: Option<String>,
-    /// Which step began it, for `parent_step`.
+    /// The step that started the pipeline, for `parent_step`.
     pub trigger_context: Option<TriggerContext>,
     /// The pipeline's UUID, in braces; not for `definitions`.
     pub pipeline: Option<String>,
-    /// The pipeline's number; for `manual` and `schedule`.
+    /// The pipeline's number, for `manual` and `schedule`.
     pub build_number: Option<u64>,
-    /// When the pipeline was made, in ISO 8601.
+    /// The pipeline's time of creation, in ISO 8601.
     pub created_on: Option<String>,
-    /// Its variables.
+    /// The pipeline's variables.
     pub variables: Vec<PipelineVariable>,
     /// Whether there are more variables than were sent.
     pub variables_truncated: bool,
-    /// What it runs on.
+    /// The target that the pipeline runs on.
     pub target: PipelineTarget,
-    /// The configuration, as `bitbucket-pipelines.yml` has it.
+    /// The configuration, in the format of `bitbucket-pipelines.yml`.
     pub pipelines_configuration: Value,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -118,16 +120,16 @@ payload!(PipelinesRequest {
     pipelines_configuration: "pipelines_configuration",
 });
 
-/// Which step began a pipeline: UUIDs, in braces.
+/// The step that started a pipeline: UUIDs, in braces.
 #[derive(Clone, Debug, Default)]
 pub struct TriggerContext {
-    /// The step's pipeline.
+    /// The UUID of the step's pipeline.
     pub parent_pipeline_uuid: Option<String>,
-    /// The run of it.
+    /// The UUID of the pipeline's run.
     pub parent_pipeline_run_uuid: Option<String>,
-    /// The step.
+    /// The UUID of the step.
     pub parent_step_uuid: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -137,16 +139,16 @@ payload!(TriggerContext {
     parent_step_uuid: "parent_step_uuid",
 });
 
-/// A variable of a pipeline. Its value may be a secret, so `Debug` leaves it out.
+/// A variable of a pipeline. Its value may be a secret, so `Debug` omits it.
 #[derive(Clone, Default)]
 pub struct PipelineVariable {
-    /// Its name.
+    /// The variable's name.
     pub key: Option<String>,
-    /// Its value.
+    /// The variable's value.
     pub value: Option<String>,
-    /// Where it is set: `PIPELINE`, `REPOSITORY`, `WORKSPACE`, `STEP`, `DEPLOYMENT`.
+    /// The variable's scope: `PIPELINE`, `REPOSITORY`, `WORKSPACE`, `STEP`, `DEPLOYMENT`.
     pub scope: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -165,28 +167,28 @@ impl fmt::Debug for PipelineVariable {
     }
 }
 
-/// What a pipeline runs on.
+/// The target that a pipeline runs on.
 #[derive(Clone, Debug, Default)]
 pub struct PipelineTarget {
-    /// `pipeline_commit_target`, `pipeline_ref_target`, `pipeline_pullrequest_target`.
+    /// The type: `pipeline_commit_target`, `pipeline_ref_target` or `pipeline_pullrequest_target`.
     pub target_type: Option<String>,
     /// The commit.
     pub commit: Option<Commit>,
-    /// `branch` or `tag`, of a ref.
+    /// The type of a ref: `branch` or `tag`.
     pub ref_type: Option<String>,
-    /// The branch's or the tag's name, of a ref.
+    /// The name of a ref's branch or tag.
     pub ref_name: Option<String>,
-    /// The branch that a pull request comes from.
+    /// The source branch of a pull request.
     pub source: Option<String>,
-    /// The branch that it goes to.
+    /// The destination branch of a pull request.
     pub destination: Option<String>,
-    /// That branch's newest commit.
+    /// The newest commit of the destination branch.
     pub destination_commit: Option<Commit>,
     /// The pull request.
     pub pullrequest: Option<PullRequest>,
-    /// Which of the configuration's pipelines fits: `type`, `pattern`, `imported_from`.
+    /// The selector of the configuration's matching pipeline: `type`, `pattern`, `imported_from`.
     pub selector: Option<Rest>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -205,32 +207,34 @@ payload!(PipelineTarget {
 /// A commit.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    /// Its SHA-1.
+    /// The commit's SHA-1.
     pub hash: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
 payload!(Commit { hash: "hash" });
 
-/// What is run instead.
+/// The response of a dynamic pipelines provider.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum PipelinesResponse {
-    /// This configuration.
+    /// The configuration to run.
     Configuration {
-        /// As `bitbucket-pipelines.yml` has it.
+        /// The configuration, in the format of `bitbucket-pipelines.yml`.
         pipelines_configuration: Value,
     },
-    /// Nothing: it failed.
+    /// An error: nothing is run.
     Error {
-        /// `key` and `message`.
+        /// The error's `key` and `message`.
         error: Value,
     },
 }
 
 impl PipelinesResponse {
-    /// This configuration; an empty one for `null`, which is what a call without one has.
+    /// Creates a response with a configuration.
+    ///
+    /// `null`, the value in a call without a configuration, becomes an empty one.
     pub fn of(pipelines_configuration: Value) -> Self {
         let pipelines_configuration = match pipelines_configuration {
             Value::Null => Value::Object(Rest::new()),
@@ -241,7 +245,7 @@ impl PipelinesResponse {
         }
     }
 
-    /// Nothing, and why.
+    /// Creates an error response.
     pub fn error(key: &str, message: &str) -> Self {
         Self::Error {
             error: serde_json::json!({ "key": key, "message": message }),

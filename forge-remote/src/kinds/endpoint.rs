@@ -1,25 +1,25 @@
-//! A bare endpoint: what a page's `invokeRemote` or `requestRemote` calls.
+//! An endpoint that pages call with `invokeRemote` or `requestRemote`.
 
 use std::time::Duration;
 
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 
-use super::items::wrong_items;
+use super::items::item_mistakes;
 use crate::registry::{Kind, SampleCall};
 
-/// `#[endpoint]`: its options are all in the record itself.
+/// The options of `#[endpoint]`.
 ///
-/// `invokeRemote` comes by way of Forge, with the tokens that `auth` asks for. `requestRemote` comes
-/// straight from the user's browser, with a Forge Invocation Token and never with OAuth tokens: a
-/// handler for both takes `Option<UserToken>`. The browser's preflight (CORS) is answered for any
-/// origin, since only a token opens the door; what Atlassian's pages demand there isn't documented.
+/// Calls by `invokeRemote` pass through Forge, with the tokens that `auth` requests. Calls by
+/// `requestRemote` come directly from the user's browser, with a Forge Invocation Token and never with
+/// OAuth tokens: a handler for both takes `Option<UserToken>`. A CORS preflight is accepted from any
+/// origin, because the call itself needs a token; Atlassian does not document any requirement for it.
 ///
-/// The module that points at it (`resolver.endpoint`) is a UI module and hand-written. It does not
-/// decide who calls: a page names any path, so each page of the app reaches each `#[endpoint]`, and a
-/// page that only administrators see protects none. `pages` restricts a handler to the pages with
-/// these module keys; another page gets 403, which is logged. Modules that are created at run time
-/// (dynamic modules) have keys of the server's making, so they cannot be named. Calls of the app's
-/// own functions are not restricted.
+/// The module that refers to it (`resolver.endpoint`) is a UI module and hand-written. It does not
+/// restrict callers: a page can request any path, so each page of the app can call each `#[endpoint]`,
+/// and a page for administrators protects no handler. `pages` restricts a handler to the pages with
+/// these module keys; calls from other pages get a 403 and are logged. Modules created at run time
+/// (dynamic modules) get their keys from the server, so they can't be listed. Calls of the app's own
+/// functions are not restricted.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -35,7 +35,7 @@ use crate::registry::{Kind, SampleCall};
 /// <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/requestRemote/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The keys of the pages that may call it; empty for any page.
+    /// The module keys of the pages that may call the handler; empty for any page.
     pub pages: &'static [&'static str],
 }
 
@@ -50,7 +50,7 @@ impl Kind for Endpoint {
 
     fn validate(&self) -> Vec<Mistake> {
         let pages = self.pages.iter().map(|page| lists::ListItem::Text(page));
-        wrong_items("pages", &lists::PAGES, pages)
+        item_mistakes("pages", &lists::PAGES, pages)
     }
 
     fn documented_timeout(&self) -> Option<Duration> {

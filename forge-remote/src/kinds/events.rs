@@ -1,5 +1,5 @@
-//! The bodies of events: life-cycle, and the most used of the products. Every field can be missing,
-//! and what isn't known is kept.
+//! The bodies of life-cycle events and of the most used product events. Every field may be missing, and
+//! unknown members are preserved.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::rest::Rest;
 use crate::json::{Members, payload};
 
-/// What comes with `avi:forge:installed:app` and `avi:forge:upgraded:app` (major versions only).
-/// There is no event for removal: see [`PreUninstall`](super::PreUninstall).
+/// The payload of `avi:forge:installed:app` and `avi:forge:upgraded:app` (major versions only).
 ///
-/// Right after an installation the app's own calls may be refused for some minutes.
+/// There is no event for an uninstallation: see [`PreUninstall`](super::PreUninstall). Right after an
+/// installation, the app's own calls may be rejected for some minutes.
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/life-cycle/>
 ///
 /// ```
@@ -19,29 +19,29 @@ use crate::json::{Members, payload};
 ///
 /// #[trigger(events = ["avi:forge:installed:app", "avi:forge:upgraded:app"])]
 /// async fn welcome(call: Invocation, Event(event): Event<LifecycleEvent>) -> Result<()> {
-///     println!("{} is there, with version {:?}", call.installation_id(), event.app.version);
+///     println!("{} is installed, with version {:?}", call.installation_id(), event.app.version);
 ///     Ok(())
 /// }
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct LifecycleEvent {
-    /// `avi:forge:installed:app` or `avi:forge:upgraded:app`; Atlassian's examples leave it out.
+    /// The event: `avi:forge:installed:app` or `avi:forge:upgraded:app`; missing in Atlassian's examples.
     pub event_type: Option<String>,
-    /// The installation: the bare UUID, where the FIT has the ARI.
+    /// The installation's bare UUID; the FIT has the ARI.
     pub id: Option<String>,
-    /// The site's ARI, as far as has been seen.
+    /// The site's ARI, in all known calls.
     pub context: Option<Value>,
-    /// Who installed it.
+    /// The account id of the user who installed the app.
     pub installer_account_id: Option<String>,
-    /// Who upgraded it.
+    /// The account id of the user who upgraded the app.
     pub upgrader_account_id: Option<String>,
     /// The app.
     pub app: LifecycleApp,
-    /// Where it is installed.
+    /// The app's environment.
     pub environment: Option<LifecycleEnvironment>,
-    /// What the app may do: with an upgrade.
+    /// The app's permissions; set for an upgrade.
     pub permissions: Option<LifecyclePermissions>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -59,15 +59,15 @@ payload!(LifecycleEvent {
 /// The app in a [`LifecycleEvent`].
 #[derive(Clone, Debug, Default)]
 pub struct LifecycleApp {
-    /// Its UUID, where the FIT has the ARI.
+    /// The app's bare UUID; the FIT has the ARI.
     pub id: Option<String>,
-    /// Its version.
+    /// The app's version.
     pub version: Option<String>,
-    /// Its name.
+    /// The app's name.
     pub name: Option<String>,
-    /// Its owner's account.
+    /// The account id of the app's owner.
     pub owner_account_id: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -81,9 +81,9 @@ payload!(LifecycleApp {
 /// The app's environment in a [`LifecycleEvent`].
 #[derive(Clone, Debug, Default)]
 pub struct LifecycleEnvironment {
-    /// Its UUID, where the FIT has the ARI.
+    /// The environment's bare UUID; the FIT has the ARI.
     pub id: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -94,9 +94,9 @@ payload!(LifecycleEnvironment { id: "id" });
 pub struct LifecyclePermissions {
     /// The scopes.
     pub scopes: Vec<String>,
-    /// Where its data may go: `fetch` with `client` and `backend`, `images`, …
+    /// The external hosts that may receive data: `fetch` with `client` and `backend`, `images`, …
     pub external: Rest,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -105,9 +105,10 @@ payload!(LifecyclePermissions {
     external: "external",
 });
 
-/// What comes with the events of Jira's work items and their comments: `avi:jira:created:issue`,
-/// `updated`, `deleted`, `assigned`, `viewed`, `mentioned`, `commented`, and
-/// `avi:jira:mentioned:comment` and `deleted`.
+/// The payload of the events of Jira's work items and their comments.
+///
+/// The events are `avi:jira:created:issue`, `updated`, `deleted`, `assigned`, `viewed`, `mentioned`,
+/// `commented`, and `avi:jira:mentioned:comment` and `deleted`.
 ///
 /// ```
 /// use forge_remote::kinds::IssueEvent;
@@ -125,29 +126,29 @@ payload!(LifecyclePermissions {
 pub struct IssueEvent {
     /// The event.
     pub event_type: Option<String>,
-    /// Whether the app itself did it; with the filter `ignore_self` it isn't said.
+    /// Whether the app itself caused the event; missing with the filter `ignore_self`.
     pub self_generated: Option<bool>,
-    /// When it happened, in milliseconds since 1970.
+    /// The time of the event, in milliseconds since 1970.
     pub timestamp: Option<String>,
-    /// Who did it.
+    /// The account id of the user who caused the event.
     pub atlassian_id: Option<String>,
-    /// What sort of update it was: `issue_generic`, `issue_moved`, …
+    /// The type of update: `issue_generic`, `issue_moved`, …
     pub jira_event_type_name: Option<String>,
     /// The work item.
     pub issue: EventIssue,
-    /// What changed: with `updated` and `assigned`.
+    /// The changes; set for `updated` and `assigned`.
     pub changelog: Option<Value>,
-    /// The comment: with `commented` and the events of comments.
+    /// The comment; set for `commented` and the events of comments.
     pub comment: Option<Value>,
-    /// Who is mentioned.
+    /// The account ids of the mentioned users.
     pub mentioned_account_ids: Vec<String>,
-    /// What the work item was copied from.
+    /// The source of a copied work item.
     pub cloned_from: Option<Value>,
-    /// Who else it is about.
+    /// The other users that the event concerns.
     pub associated_users: Option<Value>,
     /// The statuses before and after.
     pub associated_statuses: Option<Value>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -166,16 +167,16 @@ payload!(IssueEvent {
     associated_statuses: "associatedStatuses",
 });
 
-/// The work item in a [`IssueEvent`].
+/// The work item in an [`IssueEvent`].
 #[derive(Clone, Debug, Default)]
 pub struct EventIssue {
-    /// Its id.
+    /// The work item's id.
     pub id: Option<String>,
-    /// Its key, like `DEV-1`.
+    /// The work item's key, such as `DEV-1`.
     pub key: Option<String>,
-    /// Some of its fields: `summary`, `project`, `status`, …
+    /// Some of the work item's fields: `summary`, `project`, `status`, …
     pub fields: Rest,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -185,8 +186,10 @@ payload!(EventIssue {
     fields: "fields",
 });
 
-/// What comes with the events of Confluence's pages, live docs and blog posts, whiteboards,
-/// databases, smart links, folders, comments and custom content.
+/// The payload of the events of Confluence's content.
+///
+/// The content types are pages, live docs and blog posts, whiteboards, databases, smart links, folders,
+/// comments and custom content.
 ///
 /// ```
 /// use forge_remote::kinds::PageEvent;
@@ -207,23 +210,23 @@ payload!(EventIssue {
 pub struct PageEvent {
     /// The event.
     pub event_type: Option<String>,
-    /// Who did it; nobody for an anonymous visitor.
+    /// The account id of the user who caused the event; missing for an anonymous user.
     pub atlassian_id: Option<String>,
-    /// When it happened, as ISO 8601.
+    /// The time of the event, in ISO 8601.
     pub event_created_date: Option<String>,
-    /// Whether nobody is notified.
+    /// Whether notifications are suppressed.
     pub suppress_notifications: Option<bool>,
-    /// Whether the app itself did it.
+    /// Whether the app itself caused the event.
     pub self_generated: Option<bool>,
-    /// Why it was updated.
+    /// The reason for the update.
     pub update_trigger: Option<String>,
-    /// The page.
+    /// The content.
     pub content: EventContent,
-    /// What it was before a move.
+    /// The content before a move.
     pub prev_content: Option<EventContent>,
-    /// What it was copied from.
+    /// The id of the content that it was copied from.
     pub origin_content_id: Option<String>,
-    /// Everything else: the order of children, …
+    /// All other members: the order of children, …
     pub rest: Rest,
 }
 
@@ -239,22 +242,22 @@ payload!(PageEvent {
     origin_content_id: "originContentId",
 });
 
-/// The page in a [`PageEvent`].
+/// The content in a [`PageEvent`].
 #[derive(Clone, Debug, Default)]
 pub struct EventContent {
-    /// Its id.
+    /// The content's id.
     pub id: Option<String>,
-    /// `page`, `blogpost`, …
+    /// The content's type: `page`, `blogpost`, …
     pub content_type: Option<String>,
-    /// `live` for a live doc.
+    /// The content's subtype: `live` for a live doc.
     pub sub_type: Option<String>,
-    /// `current`, `trashed`, `historical`, `draft` or `archived`.
+    /// The content's status: `current`, `trashed`, `historical`, `draft` or `archived`.
     pub status: Option<String>,
-    /// Its title.
+    /// The content's title.
     pub title: Option<String>,
-    /// Its space.
+    /// The content's space.
     pub space: EventSpace,
-    /// Everything else: `history`, `version`, …
+    /// All other members: `history`, `version`, …
     pub rest: Rest,
 }
 
@@ -270,13 +273,13 @@ payload!(EventContent {
 /// The space of an [`EventContent`].
 #[derive(Clone, Debug, Default)]
 pub struct EventSpace {
-    /// Its id.
+    /// The space's id.
     pub id: Option<String>,
-    /// Its key.
+    /// The space's key.
     pub key: Option<String>,
-    /// Its name.
+    /// The space's name.
     pub name: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -295,7 +298,7 @@ payload!(EventSpace {
 /// #[trigger(events = ["avi:jira:updated:issue"], property_paths = ["issue.properties['app'].team"])]
 /// async fn follow(Event(event): Event<WithProperties<IssueEvent>>) -> Result<()> {
 ///     let team = event.property("issue.properties['app'].team");
-///     println!("{:?} is of {team:?}", event.event.issue.key);
+///     println!("{:?} belongs to {team:?}", event.event.issue.key);
 ///     Ok(())
 /// }
 /// ```
@@ -303,7 +306,7 @@ payload!(EventSpace {
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/product_events/>
 #[derive(Clone, Debug, Default)]
 pub struct WithProperties<T> {
-    /// The values by their paths. A path that leads nowhere is missing or `null`.
+    /// The values by path. A path that does not exist is missing or `null`.
     pub payload_include_properties: Rest,
     /// The event itself.
     pub event: T,
@@ -320,7 +323,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for WithProperties<T> {
 }
 
 impl<T> WithProperties<T> {
-    /// The value at a path, as `property_paths` has it; nothing for one that leads nowhere.
+    /// Returns the value at a path of `property_paths`; `None` for a path that does not exist.
     pub fn property(&self, path: &str) -> Option<&Value> {
         let value = self.payload_include_properties.get(path);
         value.filter(|value| !value.is_null())

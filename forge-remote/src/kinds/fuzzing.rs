@@ -1,6 +1,6 @@
-//! Promises of the payloads, held against any bytes.
+//! Invariants of the payloads, checked with arbitrary bytes.
 
-#![allow(clippy::expect_used, reason = "a broken promise is a panic")]
+#![allow(clippy::expect_used, reason = "a violated invariant panics")]
 
 use axum::body::Body;
 use axum::extract::FromRequest;
@@ -22,29 +22,29 @@ use crate::fuzzing::{at_once, first_line};
 fn call(body: &[u8]) -> axum::extract::Request {
     Request::post("/")
         .body(Body::from(body.to_vec()))
-        .expect("it is a request")
+        .expect("the request is valid")
 }
 
-/// A body, read as the payload of every kind.
+/// Reads a body as the payload of every kind.
 ///
-/// - An object is refused by none of them, whatever is in it.
-/// - Where it has a retry context, the call is a retry, and says what stands there.
-/// - What isn't a JSON-RPC request gets a JSON-RPC error.
+/// - Every payload accepts any object.
+/// - A body with a retry context is a retry, with the values of that context.
+/// - A body that isn't a JSON-RPC request gets a JSON-RPC error.
 pub fn payloads(input: &[u8]) {
     let value = serde_json::from_slice::<Value>(input);
     let object = value.ok().filter(Value::is_object);
-    // Without members twice: which of them counts is left to each reader.
+    // Without duplicate members, of which each parser may use another one.
     let body = object.as_ref().map(Value::to_string);
-    macro_rules! none_refuses {
+    macro_rules! all_accept {
         ($($payload:ty),+ $(,)?) => {$(
             read::<$payload>(input);
             if let Some(body) = &body {
                 let is_read = read::<$payload>(body.as_bytes());
-                assert!(is_read, "`{}` refuses {body}", stringify!($payload));
+                assert!(is_read, "`{}` rejects {body}", stringify!($payload));
             }
         )+};
     }
-    none_refuses!(
+    all_accept!(
         ActionRequest<Rest>,
         IssueEvent,
         PageEvent,
@@ -81,25 +81,26 @@ fn retry(body: &[u8], object: Option<&Value>) {
     let retry = request
         .extensions()
         .get::<RetryContext>()
-        .expect("it was read");
+        .expect("`read_ahead` sets it");
     let Some(object) = object else { return };
     let places = ["/retryContext", "/payload/retryContext"];
     let contexts = places.iter().filter_map(|place| object.pointer(place));
     let context = contexts.into_iter().find(|context| context.is_object());
     let Some(context) = context else {
-        assert!(!retry.is_retry(), "no context came");
+        assert!(!retry.is_retry(), "there is no context");
         return;
     };
-    assert!(retry.is_retry(), "a context came");
+    assert!(retry.is_retry(), "there is a context");
     let count = context["retryCount"].as_u64().unwrap_or_default();
     assert_eq!(u64::from(retry.count), count.min(u64::from(u32::MAX)));
     assert_eq!(retry.reason.as_deref(), context["retryReason"].as_str());
 }
 
-/// A request: a line with method and URI, a line for each header until an empty one, then the body.
+/// Checks a request: a line with method and URI, a line for each header until an empty one, then the
+/// body.
 ///
-/// - None is refused.
-/// - It is what came, byte for byte; or what a description in its body says, which only a `POST` has.
+/// - No request is rejected.
+/// - The result equals the request byte for byte, or the description in the body of a `POST`.
 pub fn web_trigger(input: &[u8]) {
     let (Some(line), mut rest) = first_line(input) else {
         return;
@@ -127,7 +128,7 @@ pub fn web_trigger(input: &[u8]) {
     let (head, headers) = (request.method().clone(), request.headers().clone());
     let read = match at_once(WebTriggerRequest::from_request(request, &())) {
         Ok(read) => read,
-        Err(response) => panic!("refused with {}", response.status()),
+        Err(response) => panic!("rejected with {}", response.status()),
     };
     let (_, _) = (read.text(), read.json::<Value>());
     if read.method == head.as_str() && read.body == rest {
@@ -137,13 +138,13 @@ pub fn web_trigger(input: &[u8]) {
                 let text = std::str::from_utf8(value.as_bytes());
                 let all = read.headers.get(name.as_str());
                 let has = |text: &str| all.is_some_and(|all| all.iter().any(|one| one == text));
-                assert!(text.map_or(all.is_some(), has), "`{name}` is another one");
+                assert!(text.map_or(all.is_some(), has), "`{name}` changed");
             }
             return;
         }
     }
     assert_eq!(head, "POST", "a description without POST");
-    // Half a surrogate pair may be replaced.
+    // An unpaired surrogate may be replaced.
     if rest
         .windows(3)
         .any(|part| part.eq_ignore_ascii_case(br"\ud"))
@@ -157,7 +158,7 @@ pub fn web_trigger(input: &[u8]) {
         body: Option<&'a RawValue>,
     }
     let described = serde_json::from_slice::<Described<'_>>(rest);
-    let described = described.expect("the body is no description");
+    let described = described.expect("the body is a description");
     assert_eq!(described.method, read.method);
     let body = described
         .body

@@ -1,11 +1,11 @@
-//! Parts of the manifest's items, and checks of options.
+//! Helpers for manifest items, and validation of options.
 
 use forge_remote_schema::Mistake;
 use forge_remote_schema::lists::{ListItem, ListRules};
 use forge_remote_schema::names::Names;
 use serde_yaml::{Mapping, Value};
 
-/// An item with its key and its endpoint.
+/// Creates an item with its key and endpoint.
 pub(super) fn item(names: &Names) -> Mapping {
     let mut item = Mapping::new();
     item.insert("key".into(), names.key.as_str().into());
@@ -17,7 +17,7 @@ pub(super) fn texts(texts: &[&str]) -> Value {
     Value::Sequence(texts.iter().map(|text| Value::from(*text)).collect())
 }
 
-/// Adds what is written.
+/// Sets a property if the option is set.
 pub(super) fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
     if let Some(text) = text {
         item.insert(name.into(), text.into());
@@ -25,7 +25,7 @@ pub(super) fn set(item: &mut Mapping, name: &str, text: Option<&str>) {
 }
 
 /// Returns the mistakes in a list of texts and parentheses.
-pub(super) fn wrong_items<'a>(
+pub(super) fn item_mistakes<'a>(
     option: &str,
     rules: &ListRules,
     items: impl Iterator<Item = ListItem<'a>>,
@@ -36,7 +36,7 @@ pub(super) fn wrong_items<'a>(
 }
 
 /// Returns the mistakes in the lists of these options.
-pub(super) fn wrong(lists: &[(&str, &ListRules, &[&str])]) -> Vec<Mistake> {
+pub(super) fn list_mistakes(lists: &[(&str, &ListRules, &[&str])]) -> Vec<Mistake> {
     let mistakes = lists.iter().flat_map(|(option, rules, texts)| {
         let texts: Vec<Option<&str>> = texts.iter().copied().map(Some).collect();
         rules.mistakes(option, &texts)

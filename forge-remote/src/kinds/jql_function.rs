@@ -1,4 +1,4 @@
-//! `jira:jqlFunction`: a function in Jira's queries.
+//! `jira:jqlFunction`: a function in JQL queries.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde::Serialize;
 use serde_yaml::{Mapping, Value};
 
-use super::items::{item, texts, wrong};
+use super::items::{item, list_mistakes, texts};
 use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
@@ -31,13 +31,13 @@ use crate::registry::{Kind, Module, SampleCall};
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/jql-function/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JqlFunction {
-    /// The name in queries: no other function of the app has it, in whatever case.
+    /// The name in queries: unique among the app's functions, ignoring case.
     pub name: &'static str,
-    /// The arguments' names, with a `?` after those that can be left out.
+    /// The arguments' names, with a `?` after the optional ones.
     pub arguments: &'static [&'static str],
-    /// The types of fields it can stand for.
+    /// The types of the fields that the function can be compared with.
     pub types: &'static [&'static str],
-    /// The operators it can follow.
+    /// The operators that the function can follow.
     pub operators: &'static [&'static str],
 }
 
@@ -78,7 +78,7 @@ impl Kind for JqlFunction {
     }
 
     fn validate(&self) -> Vec<Mistake> {
-        wrong(&[("arguments", &lists::ARGUMENTS, self.arguments)])
+        list_mistakes(&[("arguments", &lists::ARGUMENTS, self.arguments)])
     }
 
     fn simulation(&self) -> SampleCall {
@@ -97,14 +97,14 @@ impl Kind for JqlFunction {
     }
 }
 
-/// A query's use of the function.
+/// The payload of a JQL function: its use in a query.
 #[derive(Clone, Debug, Default)]
 pub struct JqlFunctionRequest {
-    /// The precomputation's id, by which Jira's API can be told a new result later.
+    /// The precomputation's id, to update the result later with Jira's API.
     pub precomputation_id: Option<String>,
     /// The clause.
     pub clause: JqlClause,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -113,7 +113,7 @@ payload!(JqlFunctionRequest {
     clause: "clause",
 });
 
-/// `key in urgent("team")`.
+/// A clause with the function, such as `key in urgent("team")`.
 #[derive(Clone, Debug, Default)]
 pub struct JqlClause {
     /// The field before the operator.
@@ -126,7 +126,7 @@ pub struct JqlClause {
     pub function_name: Option<String>,
     /// The arguments.
     pub arguments: Vec<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -138,13 +138,13 @@ payload!(JqlClause {
     arguments: "arguments",
 });
 
-/// What stands for the function in the query.
+/// The response of a JQL function.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum JqlFunctionResponse {
-    /// JQL.
+    /// JQL that replaces the clause.
     Jql {
-        /// The JQL, with 1,000 values on a right-hand side at most.
+        /// The JQL, with at most 1,000 values on a right-hand side.
         jql: String,
     },
     /// A message for the user.
@@ -152,18 +152,18 @@ pub enum JqlFunctionResponse {
     Error {
         /// The message.
         error: String,
-        /// Whether the failure is kept as the result, not asked for again.
+        /// Whether Jira stores the error as the result, instead of calling the function again.
         store_error_as_precomputation: bool,
     },
 }
 
 impl JqlFunctionResponse {
-    /// JQL.
+    /// Creates a response with JQL.
     pub fn jql(jql: impl Into<String>) -> Self {
         Self::Jql { jql: jql.into() }
     }
 
-    /// A message for the user; Jira asks again another time.
+    /// Creates a response with a message for the user. Jira calls the function again later.
     pub fn error(message: impl Into<String>) -> Self {
         Self::Error {
             error: message.into(),

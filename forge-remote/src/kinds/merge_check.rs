@@ -1,4 +1,4 @@
-//! `bitbucket:mergeCheck`: whether a pull request may be merged.
+//! `bitbucket:mergeCheck`: checks of pull requests before a merge.
 
 use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
@@ -10,8 +10,9 @@ use crate::json::payload;
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
-/// The options of `#[merge_check]`. `description` is the doc comment's first paragraph unless
-/// written. Forge takes an error for a failed check.
+/// The options of `#[merge_check]`.
+///
+/// `description` defaults to the doc comment's first paragraph. Forge treats an error as a failed check.
 ///
 /// ```
 /// use forge_remote::kinds::{MergeCheckRequest, MergeCheckResponse};
@@ -30,11 +31,11 @@ use crate::registry::{Kind, Module, SampleCall};
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/bitbucket-merge-check/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MergeCheck {
-    /// Its name.
+    /// The check's name.
     pub name: &'static str,
-    /// When it is asked: `on-merge`, `on-code-pushed`, `on-reviewer-status-changed`.
+    /// The triggers of the check: `on-merge`, `on-code-pushed`, `on-reviewer-status-changed`.
     pub triggers: &'static [&'static str],
-    /// What it checks.
+    /// The check's description.
     pub description: &'static str,
 }
 
@@ -80,8 +81,9 @@ impl Kind for MergeCheck {
     }
 }
 
-/// What is to be merged. A field whose value isn't of the documented shape is as if it were left
-/// out.
+/// The payload of a merge check.
+///
+/// A field with a value of an undocumented shape counts as missing.
 #[derive(Clone, Debug, Default)]
 pub struct MergeCheckRequest {
     /// The workspace.
@@ -90,12 +92,12 @@ pub struct MergeCheckRequest {
     pub repository: UuidRef,
     /// The pull request.
     pub pullrequest: PullRequest,
-    /// When it is asked; an example of Atlassian's names the wrong one, so see whether there are
-    /// `merge_properties`.
+    /// The trigger of the check. One of Atlassian's examples has the wrong trigger, so rather test
+    /// whether `merge_properties` is set.
     pub trigger: MergeTrigger,
-    /// At a merge only.
+    /// The properties of the merge; set only for `on-merge`.
     pub merge_properties: Option<MergeProperties>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -108,18 +110,18 @@ payload!(MergeCheckRequest {
 });
 
 impl MergeCheckRequest {
-    /// The pull request's number.
+    /// Returns the pull request's number.
     pub fn pull_request_id(&self) -> Option<u64> {
         self.pullrequest.id
     }
 }
 
-/// Something of Bitbucket's that has a UUID.
+/// A reference to a Bitbucket object by its UUID.
 #[derive(Clone, Debug, Default)]
 pub struct UuidRef {
     /// The UUID, in braces.
     pub uuid: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -128,20 +130,20 @@ payload!(UuidRef { uuid: "uuid" });
 /// A pull request.
 #[derive(Clone, Debug, Default)]
 pub struct PullRequest {
-    /// Its number in the repository.
+    /// The pull request's number in the repository.
     pub id: Option<u64>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
 payload!(PullRequest { id: "id" });
 
-/// When a merge check is asked.
+/// The trigger of a merge check.
 #[derive(Clone, Debug, Default)]
 pub struct MergeTrigger {
-    /// `on-merge`, `on-code-pushed`, `on-reviewer-status-changed`.
+    /// The type: `on-merge`, `on-code-pushed` or `on-reviewer-status-changed`.
     pub trigger_type: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -149,18 +151,18 @@ payload!(MergeTrigger {
     trigger_type: "type",
 });
 
-/// How it is to be merged.
+/// The properties of a merge.
 #[derive(Clone, Debug, Default)]
 pub struct MergeProperties {
-    /// The commit's message, cut after 1,000 characters.
+    /// The commit message, truncated to 1,000 characters.
     pub commit_message: Option<String>,
-    /// Whether it is cut.
+    /// Whether the commit message is truncated.
     pub commit_message_truncated: bool,
-    /// `merge_commit`, `squash`, …
+    /// The merge strategy: `merge_commit`, `squash`, …
     pub merge_strategy: Option<String>,
-    /// Whether the branch goes.
+    /// Whether the source branch is closed.
     pub close_source_branch: bool,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -171,18 +173,18 @@ payload!(MergeProperties {
     close_source_branch: "closeSourceBranch",
 });
 
-/// Whether it may.
+/// The result of a merge check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MergeCheckResponse {
-    /// Whether it may.
+    /// Whether the check passed.
     pub success: bool,
-    /// Why not.
+    /// The reason of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }
 
 impl MergeCheckResponse {
-    /// It may.
+    /// Creates a passed check.
     pub fn pass() -> Self {
         Self {
             success: true,
@@ -190,7 +192,7 @@ impl MergeCheckResponse {
         }
     }
 
-    /// It may not, and why.
+    /// Creates a failed check with a reason.
     pub fn fail(message: impl Into<String>) -> Self {
         Self {
             success: false,

@@ -1,60 +1,60 @@
-//! One file for each kind of invocation: its options, its module in the manifest, its payload and
-//! its answer.
+//! The kinds of invocation: options, manifest modules, payloads and responses.
 //!
-//! | in the manifest | attribute | takes | answers |
+//! | module | attribute | payload | response |
 //! | --- | --- | --- | --- |
-//! | `scheduledTrigger` | [`scheduled_trigger`](macro@crate::scheduled_trigger) | nothing, or [`ScheduledEvent`] | nothing |
-//! | `trigger` | [`trigger`](macro@crate::trigger) | [`Event<T>`], of [`LifecycleEvent`], [`IssueEvent`], [`PageEvent`] or a type of yours | nothing |
-//! | `preUninstall` | [`pre_uninstall`](macro@crate::pre_uninstall) | [`UninstallEvent`] | nothing |
-//! | `consumer` | [`consumer`](macro@crate::consumer) | [`QueueEvent<T>`] | nothing |
+//! | `scheduledTrigger` | [`scheduled_trigger`](macro@crate::scheduled_trigger) | none, or [`ScheduledEvent`] | none |
+//! | `trigger` | [`trigger`](macro@crate::trigger) | [`Event<T>`], of [`LifecycleEvent`], [`IssueEvent`], [`PageEvent`] or a type of your own | none |
+//! | `preUninstall` | [`pre_uninstall`](macro@crate::pre_uninstall) | [`UninstallEvent`] | none |
+//! | `consumer` | [`consumer`](macro@crate::consumer) | [`QueueEvent<T>`] | none |
 //! | `webtrigger` | [`web_trigger`](macro@crate::web_trigger) | [`WebTriggerRequest`] | [`WebTriggerResponse`], [`WebTriggerOutput`] |
 //! | `action` | [`action`](macro@crate::action) | [`ActionRequest<T>`] | JSON |
 //! | `jira:jqlFunction` | [`jql_function`](macro@crate::jql_function) | [`JqlFunctionRequest`] | [`JqlFunctionResponse`] |
-//! | `jira:workflowPostFunction` | [`workflow_post_function`](macro@crate::workflow_post_function) | [`PostFunctionRequest`] | nothing |
+//! | `jira:workflowPostFunction` | [`workflow_post_function`](macro@crate::workflow_post_function) | [`PostFunctionRequest`] | none |
 //! | `bitbucket:mergeCheck` | [`merge_check`](macro@crate::merge_check) | [`MergeCheckRequest`] | [`MergeCheckResponse`] |
 //! | `bitbucket:dynamicPipelinesProvider` | [`dynamic_pipelines_provider`](macro@crate::dynamic_pipelines_provider) | [`PipelinesRequest`] | [`PipelinesResponse`] |
-//! | `devops:designInfoProvider` | [`design_info_provider`](macro@crate::design_info_provider), one a function | [`DesignRequest`] | JSON |
-//! | `devops:securityInfoProvider` | [`security_info_provider`](macro@crate::security_info_provider), one a function | [`SecurityRequest`] | [`SecurityResponse`] |
+//! | `devops:designInfoProvider` | [`design_info_provider`](macro@crate::design_info_provider), one per function | [`DesignRequest`] | JSON |
+//! | `devops:securityInfoProvider` | [`security_info_provider`](macro@crate::security_info_provider), one per function | [`SecurityRequest`] | [`SecurityResponse`] |
 //! | `macro` (`static.endpoint`) | [`static_macro`](macro@crate::static_macro) | [`MacrosRequest`] | [`RenderedMacros`] |
 //! | `dashboards:widget` (`aiContext.data.endpoint`) | [`widget_context`](macro@crate::widget_context) | JSON | JSON |
 //! | `rovo:agentConnector` | [`agent_connector`](macro@crate::agent_connector) | [`AgentRequest`] | [`AgentResponse`], [`AgentStream`] |
-//! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one a hook | [`ResidencyRequest`] | [`ResidencyStatus`] |
-//! | any page (`resolver.endpoint`), [listed below](#the-modules-of-pages) | [`endpoint`](macro@crate::endpoint) | what the page sends | what the page wants |
+//! | `migration:dataResidency` | [`data_residency`](macro@crate::data_residency), one per hook | [`ResidencyRequest`] | [`ResidencyStatus`] |
+//! | any page (`resolver.endpoint`), [listed below](#the-modules-of-pages) | [`endpoint`](macro@crate::endpoint) | the page's request | the page's response |
 //!
-//! A page's module (its `resource`, its title) is hand-written; so are `macro` and
-//! `dashboards:widget`. Everything else in the table `manifest --write` makes.
+//! A page's module (its `resource`, its title) is hand-written, and so are `macro` and
+//! `dashboards:widget`. `manifest --write` generates all other modules in the table.
 //!
-//! # What is known of the bodies
+//! # Payload formats
 //!
-//! Atlassian documents the body that a *function* gets for each of these, and for a remote only
-//! those of product events, life-cycle events and post functions. So every field of the payloads here
-//! may be missing, members they don't know are kept (`rest`), and [`Event<T>`] takes the body as it is
-//! or under a `payload`. The documentation of each says what it rests on.
+//! For each kind, Atlassian documents the body that a *function* receives. For a remote it documents
+//! only the bodies of product events, life-cycle events and post functions. So every field of the
+//! payloads here may be missing, unknown members are preserved (`rest`), and [`Event<T>`] accepts the
+//! body as it is or under a `payload`. The documentation of each payload names its source.
 //!
-//! No body of JSON refuses a call that takes one of these payloads. A field of another shape than
-//! documented is empty and its value is in `rest`; an odd entry of a list is left out, and the others
-//! are kept; a body that is no object has no fields. Half a surrogate pair (text that was cut inside an
-//! emoji) is read as U+FFFD, and the content type doesn't count. A type of your own
-//! (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionRequest`]) must fit: another body is refused
-//! with 422. Forge counts it as failed like any response that isn't 2xx and sends an event up to
-//! four times more, a minute apart, so give fields that may be missing a default.
+//! A handler that takes one of these payloads accepts any JSON body. If a field does not have the
+//! documented shape, it is empty and its value is in `rest`. An invalid list entry is left out; the
+//! other entries are preserved. A body that is not an object has no fields. An unpaired surrogate (text
+//! that was cut inside an emoji) becomes U+FFFD, and the content type is ignored.
 //!
-//! # How long Forge waits
+//! A type of your own (`Event<MyType>`, the `T` of [`QueueEvent`] and [`ActionRequest`]) must fit the
+//! body: otherwise the response is 422. Forge treats it as a failure, like any response other than 2xx,
+//! and retries an event up to four times, a minute apart. So give fields that may be missing a default.
 //!
-//! Atlassian documents 5 seconds for events and schedules, 25 for pages, 55 for an agent's answer and
-//! 15 minutes for its stream, and 55 for the function of a `preUninstall`. For every other kind at a remote no page says it:
-//! `dev` waits 55 seconds for an action and a web trigger and 25 for a JQL function and a static
-//! macro, as long as functions are known or said to get, and 5 for the rest. These are inferences:
-//! respond fast, and leave the rest to
+//! # Timeouts
+//!
+//! Atlassian documents these timeouts: 5 seconds for events and schedules, 25 seconds for pages, 55
+//! seconds for an agent's response and 15 minutes for its stream, and 55 seconds for the function of a
+//! `preUninstall`. For other kinds it documents none for a remote. `dev` waits 55 seconds for an action
+//! and a web trigger, 25 seconds for a JQL function and a static macro, and 5 seconds for the rest. These
+//! are inferred from the timeouts of functions. Respond quickly, and move longer work to
 //! [`Invocation::spawn`](crate::Invocation::spawn).
 //!
-//! # Again, or not
+//! # Retries
 //!
-//! Forge sends an event again when the answer isn't 2xx or doesn't come within 5 seconds: up to
-//! four times, a minute apart. (A schedule too, by one of Atlassian's pages and not by another: let
-//! it do no harm when it runs twice.) So an error says "again, please"; [`Error::permanent`] says "don't":
-//! it is logged as the error it is and answered 204. Take [`RetryContext`](crate::RetryContext) to see whether a
-//! call is such a repetition.
+//! Forge retries an event if the response is not 2xx or takes longer than 5 seconds: up to four times,
+//! a minute apart. Atlassian's pages disagree on whether schedules are retried, so make a schedule's
+//! handler safe to run twice. Returning an error asks Forge to retry; [`Error::permanent`] does not: it
+//! is logged as an error, and the response is 204. Take [`RetryContext`](crate::RetryContext) to detect
+//! retries.
 //!
 //! [`Error::permanent`]: crate::Error::permanent
 //!
@@ -136,7 +136,7 @@ pub use rest::Rest;
 
 use forge_remote_schema::kinds::{KINDS, RESOLVER};
 
-/// Where each module type can name an endpoint, as far as this version knows.
+/// Returns the properties of each module type that can name an endpoint, as far as this version knows.
 #[doc(hidden)]
 pub fn endpoint_places() -> Vec<(&'static str, String)> {
     let of_kinds = KINDS
@@ -155,7 +155,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn the_documentation_lists_the_modules_of_pages() {
+    fn docs_list_the_modules_of_pages() {
         let text = include_str!("pages.md");
         let listed: BTreeSet<&str> = text
             .lines()

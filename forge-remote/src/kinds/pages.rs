@@ -1,4 +1,4 @@
-//! What hand-written modules of pages call besides their resolver: a macro's static form, a
+//! Endpoints of hand-written page modules besides their resolver: a macro's static rendering, a
 //! widget's context.
 
 use std::time::Duration;
@@ -10,9 +10,10 @@ use super::rest::Rest;
 use crate::json::payload;
 use crate::registry::{Kind, SampleCall};
 
-/// `#[static_macro]`: renders a Confluence macro where its page can't run. The macro is
-/// hand-written in the manifest, with `static: { endpoint: KEY }`. An early-access feature: the
-/// body is that of functions.
+/// The kind of `#[static_macro]`: renders a Confluence macro where its page can't run.
+///
+/// The macro is hand-written in the manifest, with `static: { endpoint: KEY }`. The feature is in early
+/// access; the body is that of functions.
 ///
 /// ```
 /// use forge_remote::kinds::{MacrosRequest, RenderedMacros};
@@ -50,16 +51,17 @@ impl Kind for StaticMacro {
     }
 }
 
-/// `#[widget_context]`: what an agent may know of a dashboard's widget. The widget is hand-written
-/// in the manifest, with `aiContext: { data: { endpoint: KEY } }`. Atlassian documents neither the
-/// body nor the answer: take and give JSON.
+/// The kind of `#[widget_context]`: provides a dashboard widget's context to an agent.
+///
+/// The widget is hand-written in the manifest, with `aiContext: { data: { endpoint: KEY } }`. Atlassian
+/// documents neither the body nor the response: take and return JSON.
 ///
 /// ```
 /// use forge_remote::prelude::*;
 ///
 /// #[widget_context]
-/// async fn context(Json(asked): Json<serde_json::Value>) -> Result<Json<serde_json::Value>> {
-///     Ok(Json(serde_json::json!({ "asked": asked })))
+/// async fn context(Json(body): Json<serde_json::Value>) -> Result<Json<serde_json::Value>> {
+///     Ok(Json(serde_json::json!({ "request": body })))
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,19 +77,19 @@ impl Kind for WidgetContext {
     }
 }
 
-/// The macros of one page.
+/// The payload of a static macro: the macros of one page.
 #[derive(Clone, Debug, Default)]
 pub struct MacrosRequest {
-    /// Each of them.
+    /// The macros.
     pub macros: Vec<MacroRequest>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
 payload!(MacrosRequest { macros: "macros" });
 
 impl MacrosRequest {
-    /// Renders each as XHTML.
+    /// Renders each macro as XHTML.
     pub fn render(&self, mut each: impl FnMut(&MacroRequest) -> String) -> RenderedMacros {
         let rendered = self.macros.iter().map(|one| one.xhtml(each(one)));
         RenderedMacros {
@@ -95,8 +97,7 @@ impl MacrosRequest {
         }
     }
 
-    /// Renders each, one after the other, with work that takes time or can fail; what gives `None`
-    /// keeps its page.
+    /// Renders each macro in turn with an async function. A macro that returns `None` keeps its page.
     ///
     /// ```
     /// use forge_remote::kinds::{MacrosRequest, RenderedMacros};
@@ -127,13 +128,13 @@ impl MacrosRequest {
 /// One macro on a page.
 #[derive(Clone, Debug, Default)]
 pub struct MacroRequest {
-    /// Which it is.
+    /// The macro's id on the page.
     pub local_id: String,
-    /// `content` and `space`.
+    /// The context: `content` and `space`.
     pub context: Rest,
-    /// What its author configured.
+    /// The author's configuration.
     pub config: Rest,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -144,12 +145,12 @@ payload!(MacroRequest {
 });
 
 impl MacroRequest {
-    /// This macro as XHTML, Confluence's storage format.
+    /// Renders this macro as XHTML, Confluence's storage format.
     pub fn xhtml(&self, value: impl Into<String>) -> RenderedMacro {
         self.rendered(MacroFormat::Xhtml, value.into())
     }
 
-    /// This macro as a document in the Atlassian Document Format.
+    /// Renders this macro as a document in the Atlassian Document Format.
     pub fn adf(&self, document: &serde_json::Value) -> RenderedMacro {
         self.rendered(MacroFormat::Adf, document.to_string())
     }
@@ -164,31 +165,31 @@ impl MacroRequest {
     }
 }
 
-/// The macros, rendered. One that is left out keeps its page.
+/// The response of a static macro: the rendered macros. A macro that is left out keeps its page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RenderedMacros {
-    /// Each of them.
+    /// The rendered macros.
     pub rendered_macros: Vec<RenderedMacro>,
 }
 
-/// One macro, rendered.
+/// One rendered macro.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RenderedMacro {
-    /// Which it is.
+    /// The macro's id on the page.
     pub local_id: String,
-    /// What the value is.
+    /// The value's format.
     pub content_type: MacroFormat,
-    /// What it looks like.
+    /// The rendered content.
     pub value: String,
-    /// `ttlSeconds`: how long Confluence keeps it; 600 if it isn't said.
+    /// The time for which Confluence caches it (default: 600 seconds).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheTtl>,
 }
 
 impl RenderedMacro {
-    /// The same, kept for so many seconds; 0 for not at all.
+    /// Sets the time for which Confluence caches it, in seconds; 0 disables caching.
     #[must_use]
     pub fn kept_for(mut self, ttl_seconds: u32) -> Self {
         self.cache = Some(CacheTtl { ttl_seconds });
@@ -196,7 +197,7 @@ impl RenderedMacro {
     }
 }
 
-/// What a rendered macro's value is.
+/// The format of a rendered macro.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MacroFormat {
@@ -206,10 +207,10 @@ pub enum MacroFormat {
     Adf,
 }
 
-/// How long Confluence keeps a rendered macro.
+/// The time for which Confluence caches a rendered macro.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct CacheTtl {
-    /// In seconds; 0 for not at all.
+    /// The time in seconds; 0 disables caching.
     pub ttl_seconds: u32,
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::extract::{RetryContext, read_event};
 
-/// Reads a body as every payload type, as the extractors do, and returns the types that refuse it;
-/// `None` for a body that isn't JSON. For fuzzing.
+/// Reads a body as every payload type, as the extractors do, and returns the types that reject it.
+/// Returns `None` for a body that isn't JSON. For fuzzing.
 #[doc(hidden)]
 pub fn refusing_payloads(body: &[u8]) -> Option<Vec<(&'static str, serde_json::Error)>> {
     let mut refusing = Vec::new();

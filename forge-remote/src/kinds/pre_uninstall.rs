@@ -1,4 +1,4 @@
-//! `preUninstall`: Forge calls before the app is removed, and waits.
+//! `preUninstall`: Forge calls before the app is uninstalled, and waits for the response.
 
 use std::time::Duration;
 
@@ -11,15 +11,17 @@ use crate::json::payload;
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
-/// `#[pre_uninstall]`: the last call of an installation. A function has 55 seconds for it, and
-/// its answer makes no difference to the removal; for a remote no page says either.
+/// The kind of `#[pre_uninstall]`: the last call of an installation.
+///
+/// A function has 55 seconds, and its response does not affect the removal. For a remote neither is
+/// documented.
 ///
 /// ```
 /// use forge_remote::prelude::*;
 ///
 /// #[pre_uninstall(auth = system)]
 /// async fn farewell(call: Invocation, token: Option<SystemToken>) -> Result<()> {
-///     println!("{} goes; a token came: {}", call.installation_id(), token.is_some());
+///     println!("{} is uninstalled; has a token: {}", call.installation_id(), token.is_some());
 ///     Ok(())
 /// }
 /// ```
@@ -54,13 +56,15 @@ impl Kind for PreUninstall {
     }
 }
 
-/// What comes with it. Known of functions only, so nothing at all is taken too: take the
-/// installation from the [`Invocation`](crate::Invocation).
+/// The payload of a `preUninstall` call.
+///
+/// It is documented only for functions, so an empty body is accepted too. Take the installation from
+/// the [`Invocation`](crate::Invocation).
 #[derive(Clone, Debug, Default)]
 pub struct UninstallEvent {
-    /// `cloudId` and `moduleKey`, as far as is known.
+    /// The context: `cloudId` and `moduleKey`, as far as is known.
     pub context: Option<serde_json::Value>,
-    /// Everything else, without the `contextToken` that functions get.
+    /// All other members, without the `contextToken` that functions get.
     pub rest: Rest,
 }
 

@@ -1,4 +1,4 @@
 //! Unknown fields of payloads.
 
-/// What a payload has beyond the fields it knows.
+/// The members of a payload that none of its fields covers.
 pub type Rest = serde_json::Map<String, serde_json::Value>;

@@ -1,12 +1,12 @@
-//! The bodies that a local platform sends for events: data, in `samples.json`.
+//! The bodies that a local platform sends for events, from the data in `samples.json`.
 //!
-//! For each product: what `every` event of it has, what one has that is `of` an entity (the last
-//! part of its name), what the event of this name has `also`, and `parts` of these. `"@name"`
-//! stands for such a part, `"@entity"` for the entity's name.
+//! Each product has the members of `every` event, the members by entity (`of`, the last part of the
+//! event's name), additional members by event (`also`), and named `parts`. `"@name"` refers to a part,
+//! `"@entity"` to the entity's name.
 //!
-//! From <https://developer.atlassian.com/platform/forge/events-reference/> and
-//! <https://developer.atlassian.com/platform/app-migration/apis/forge/events>. An event whose body
-//! no page describes has no entry and is its name alone.
+//! Sources: <https://developer.atlassian.com/platform/forge/events-reference/> and
+//! <https://developer.atlassian.com/platform/app-migration/apis/forge/events>. An event with an
+//! undocumented body has no entry; its body has only its name.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -17,8 +17,8 @@ use serde_json::{Map, Value};
 use crate::registry::SampleCall;
 
 #[derive(Deserialize)]
-struct ProductApi {
-    /// Where the event's name stands.
+struct ProductSamples {
+    /// The member with the event's name.
     #[serde(default = "event_type")]
     named: String,
     #[serde(default)]
@@ -33,10 +33,10 @@ fn event_type() -> String {
     "eventType".to_owned()
 }
 
-static SAMPLES: LazyLock<BTreeMap<String, ProductApi>> =
+static SAMPLES: LazyLock<BTreeMap<String, ProductSamples>> =
     LazyLock::new(|| serde_json::from_str(include_str!("samples.json")).unwrap_or_default());
 
-/// The call that such an event makes.
+/// Returns the sample call of an event.
 pub(super) fn simulation(event: &'static str) -> SampleCall {
     SampleCall {
         event: Some(event),
@@ -45,12 +45,12 @@ pub(super) fn simulation(event: &'static str) -> SampleCall {
     }
 }
 
-/// What comes with such an event; its name alone where no page describes it.
+/// Returns the sample body of an event; only its name if the body is not documented.
 pub(crate) fn event_sample(event: &str) -> Value {
     body(event).unwrap_or_else(|| serde_json::json!({ "eventType": event }))
 }
 
-/// Its body, where a page describes it.
+/// Returns an event's body, if it is documented.
 fn body(event: &str) -> Option<Value> {
     let mut parts = event.splitn(4, ':');
     let product = format!("{}:{}", parts.next()?, parts.next()?);
@@ -94,21 +94,21 @@ mod tests {
 
     use super::*;
 
-    /// Those that no page describes.
-    const UNKNOWN: [&str; 2] = [
+    /// Events with undocumented bodies.
+    const UNDOCUMENTED: [&str; 2] = [
         "avi:jira:deleted:issue-property",
         "avi:jira:set:issue-property",
     ];
 
     #[test]
-    fn every_event_has_a_body_but_those_that_no_page_describes() {
+    fn every_documented_event_has_a_body() {
         let events = events::all().map(|event| event.name);
         let without: Vec<&str> = events.filter(|event| body(event).is_none()).collect();
-        assert_eq!(without, UNKNOWN);
+        assert_eq!(without, UNDOCUMENTED);
     }
 
     #[test]
-    fn every_part_and_every_name_of_the_samples_is_there() {
+    fn samples_refer_to_existing_parts_and_events() {
         let mut unused: Vec<&str> = Vec::new();
         for product in SAMPLES.values() {
             for event in product.also.keys() {

@@ -11,19 +11,20 @@ use crate::json::payload;
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
-/// The options of `#[scheduled_trigger]`. A handler that wants to see the body takes
-/// `Event<`[`ScheduledEvent`]`>`.
+/// The options of `#[scheduled_trigger]`.
+///
+/// A handler that needs the body takes `Event<`[`ScheduledEvent`]`>`.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScheduledTrigger {
-    /// How often.
+    /// The interval between two calls.
     pub interval: Interval,
-    /// Whether sites without an active licence are left out (`filter.appIsLicensed`).
+    /// Whether sites without an active licence are skipped (`filter.appIsLicensed`).
     pub licensed_only: bool,
 }
 
-/// How often a scheduled trigger fires. Forge has these four only.
+/// The interval of a scheduled trigger. Forge has only these four.
 ///
 /// The first call comes about 5 minutes after `forge deploy`; a change to any scheduled trigger
 /// resets all of them.
@@ -31,7 +32,7 @@ pub struct ScheduledTrigger {
 pub enum Interval {
     /// Every five minutes.
     FiveMinute,
-    /// Every hour: the good default, as a system token lives 2 to 4 hours.
+    /// Every hour: a good default, because a system token lives 2 to 4 hours.
     Hour,
     /// Every day.
     Day,
@@ -40,7 +41,7 @@ pub enum Interval {
 }
 
 impl Interval {
-    /// The manifest's spelling.
+    /// Returns the interval's name in the manifest.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::FiveMinute => "fiveMinute",
@@ -50,7 +51,7 @@ impl Interval {
         }
     }
 
-    /// Its length.
+    /// Returns the interval's length.
     pub fn duration(self) -> Duration {
         const MINUTE: u64 = 60;
         Duration::from_secs(match self {
@@ -94,8 +95,10 @@ impl Kind for ScheduledTrigger {
     }
 }
 
-/// What may come with it: Atlassian documents a body for functions only, and none for a remote, so
-/// everything here can be missing, the body as a whole too.
+/// The payload of a scheduled trigger.
+///
+/// Atlassian documents a body only for functions. So every field may be missing, and so may the whole
+/// body.
 ///
 /// ```
 /// use forge_remote::kinds::ScheduledEvent;
@@ -111,9 +114,9 @@ impl Kind for ScheduledTrigger {
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/scheduled-trigger/>
 #[derive(Clone, Debug, Default)]
 pub struct ScheduledEvent {
-    /// `cloudId` and `moduleKey`, as far as is known.
+    /// The context: `cloudId` and `moduleKey`, as far as is known.
     pub context: Option<serde_json::Value>,
-    /// Everything else, without the `contextToken` that functions get.
+    /// All other members, without the `contextToken` that functions get.
     pub rest: Rest,
 }
 

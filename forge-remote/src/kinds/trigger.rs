@@ -1,4 +1,4 @@
-//! `trigger`: Forge calls when an event of a product, or of the app's own life, happens.
+//! `trigger`: a call for each event of a product or of the app's life cycle.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,17 +7,17 @@ use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, Mistake, kinds, lists};
 use serde_yaml::{Mapping, Value};
 
-use super::items::{item, nested, set, texts, wrong};
+use super::items::{item, list_mistakes, nested, set, texts};
 use super::samples;
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[trigger]`.
 ///
-/// The scopes that Forge asks for each event follow by themselves; see
-/// [`App::prefer_granular_scopes`](crate::App::prefer_granular_scopes) for which set of them. A misspelt event
-/// doesn't compile; one that this version doesn't know yet is written as `unknown_events`. Several
-/// events of one handler are told apart by an enum of yours:
+/// The scopes that Forge requires for each event are added automatically; see
+/// [`App::prefer_granular_scopes`](crate::App::prefer_granular_scopes) for the choice between sets. A
+/// misspelled event does not compile; list an event that this version does not know in
+/// `unknown_events`. To distinguish several events in one handler, use an enum:
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -46,11 +46,11 @@ use crate::registry::{Kind, Module, SampleCall};
 /// }
 /// ```
 ///
-/// Forge waits 5 seconds, and sends the event again up to four times, a minute apart; there is no
-/// id that tells a repetition from a new event, and no order.
+/// Forge waits 5 seconds, and retries an event up to four times, a minute apart. Events have no id
+/// that distinguishes a retry from a new event, and their order is not guaranteed.
 ///
 /// The events are those of Jira, Jira Software, Jira Service Management, Confluence, Bitbucket and
-/// Compass, of the app's own life, of data security policies, of app migrations, and those that
+/// Compass, of the app's life cycle, of data security policies, of app migrations, and events that
 /// apps publish (`avi:cloud:ecosystem::event/…`).
 ///
 /// Sources: <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>,
@@ -59,14 +59,14 @@ use crate::registry::{Kind, Module, SampleCall};
 pub struct Trigger {
     /// The events.
     pub events: &'static [&'static str],
-    /// Events that this version doesn't know: their scopes don't follow. One that a later version
-    /// knows may stay here; `manifest --check` says that it can move.
+    /// Events that this version does not know. Their scopes are not added. An event that a later
+    /// version knows may stay here; `manifest --check` then reports that it can move to `events`.
     pub unknown_events: &'static [&'static str],
-    /// Events with conditions of their own each, in place of everything else here:
+    /// Events that each have their own conditions, instead of all other options:
     /// `filtered_events = [(event = "avi:jira:updated:issue", filter = "…", ignore_self), …]`.
     pub filtered_events: &'static [FilteredEvent],
-    /// What else is said of `events` and `unknown_events`: `filter`, `on_error`, `ignore_self`,
-    /// `licensed_only`, `property_paths` and `fields`, each written beside them.
+    /// The conditions of `events` and `unknown_events`, each a separate option: `filter`, `on_error`,
+    /// `ignore_self`, `licensed_only`, `property_paths` and `fields`.
     pub conditions: Conditions,
 }
 
@@ -112,7 +112,7 @@ impl Kind for Trigger {
     }
 
     fn validate(&self) -> Vec<Mistake> {
-        let mut found = wrong(&[
+        let mut found = list_mistakes(&[
             ("events", &lists::EVENTS, self.events),
             (
                 "unknown_events",
@@ -121,13 +121,17 @@ impl Kind for Trigger {
             ),
         ]);
         let both = lists::in_both(self.events, self.unknown_events);
-        found.extend(both.into_iter().map(|(_, wrong)| wrong));
+        found.extend(both.into_iter().map(|(_, mistake)| mistake));
         let events = [self.events, self.unknown_events].concat();
-        found.extend(self.conditions.wrong(&events, false));
+        found.extend(self.conditions.mistakes(&events, false));
         let mut seen = BTreeSet::new();
         for one in self.filtered_events {
-            found.extend(wrong(&[("event", &lists::EVENTS, one.event.as_slice())]));
-            found.extend(one.conditions.wrong(&[one.name()], true));
+            found.extend(list_mistakes(&[(
+                "event",
+                &lists::EVENTS,
+                one.event.as_slice(),
+            )]));
+            found.extend(one.conditions.mistakes(&[one.name()], true));
             if !seen.insert(one.name()) {
                 found.push(lists::second_filter(one.name()));
             }
@@ -149,14 +153,14 @@ impl Kind for Trigger {
 }
 
 impl Trigger {
-    /// Whatever the form, and whether known or not.
+    /// Returns all events, known and unknown, in either form.
     fn all_events(&self) -> impl Iterator<Item = &'static str> {
         let plain = self.events.iter().chain(self.unknown_events).copied();
         plain.chain(self.filtered_events.iter().map(FilteredEvent::name))
     }
 }
 
-/// One event with a filter of its own, in a trigger's `filtered_events`.
+/// An event with its own filter, in a trigger's `filtered_events`.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -172,11 +176,11 @@ impl Trigger {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilteredEvent {
-    /// The event,
+    /// The event, if this version knows it.
     pub event: Option<&'static str>,
-    /// or one that this version doesn't know.
+    /// The event, if this version does not know it.
     pub unknown_event: Option<&'static str>,
-    /// What is said of it: Forge wants one of `filter`, `ignore_self` and `licensed_only`.
+    /// The event's conditions. Forge requires one of `filter`, `ignore_self` and `licensed_only`.
     pub conditions: Conditions,
 }
 
@@ -193,31 +197,31 @@ impl FilteredEvent {
     }
 }
 
-/// What a trigger says of its events, or of one of its `filtered_events`: each an option of
-/// `#[trigger]`, or of the event's parentheses.
+/// The conditions of a trigger's events or of one of its `filtered_events`.
+///
+/// Each is an option of `#[trigger]`, or is written in the event's parentheses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
-    /// An expression that must be true of the event (`filter.expression`).
+    /// An expression that must be true for the event (`filter.expression`).
     pub filter: Option<&'static str>,
-    /// What becomes of an event when the expression of `filter` fails: `IGNORE`, `IGNORE_AND_LOG`
-    /// (Forge's default), `RECEIVE` or `RECEIVE_AND_LOG`.
+    /// The action if the evaluation of `filter` fails: `IGNORE`, `IGNORE_AND_LOG` (Forge's default),
+    /// `RECEIVE` or `RECEIVE_AND_LOG`.
     pub on_error: Option<&'static str>,
-    /// Whether what the app itself did is left out. Atlassian's validation takes it with Jira's
-    /// events only; the others say in their payload whether they are the app's own doing
-    /// (`selfGenerated`).
+    /// Whether events caused by the app itself are skipped. Atlassian's validation accepts it only for
+    /// Jira's events. The payload of other events has `selfGenerated`.
     pub ignore_self: bool,
-    /// Whether sites without an active licence are left out.
+    /// Whether sites without an active licence are skipped.
     pub licensed_only: bool,
-    /// Entity properties that come along (`payload.include.propertyPaths`), as
-    /// `issue.properties['key'].field`; see [`WithProperties`](super::WithProperties). An app has
-    /// five different ones at most, those in the filters of its triggers included.
+    /// Entity properties to include (`payload.include.propertyPaths`), such as
+    /// `issue.properties['key'].field`; see [`WithProperties`](super::WithProperties). An app can have
+    /// at most five different ones, including those in its triggers' filters.
     pub property_paths: &'static [&'static str],
-    /// Fields that come along (`payload.include.fields`).
+    /// Fields to include (`payload.include.fields`).
     pub fields: &'static [&'static str],
 }
 
 impl Conditions {
-    /// None: every event, with nothing added.
+    /// No conditions: every event, with nothing included.
     pub const NONE: Self = Self {
         filter: None,
         on_error: None,
@@ -227,8 +231,8 @@ impl Conditions {
         fields: &[],
     };
 
-    fn wrong(&self, events: &[&str], filter_required: bool) -> Vec<Mistake> {
-        let mut found = wrong(&[
+    fn mistakes(&self, events: &[&str], filter_required: bool) -> Vec<Mistake> {
+        let mut found = list_mistakes(&[
             (
                 "property_paths",
                 &lists::PROPERTY_PATHS,

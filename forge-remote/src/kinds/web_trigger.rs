@@ -1,4 +1,4 @@
-//! `webtrigger`: a URL of the app's that anybody can call.
+//! `webtrigger`: a URL of the app that anybody can call.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_yaml::{Mapping, Value};
 
-use super::items::{item, nested, set, wrong_items};
+use super::items::{item, item_mistakes, nested, set};
 use crate::extract::rejection::BodyRejection;
 use crate::extract::{Json, Subpath};
 use crate::json::{Lenient as _, repair};
@@ -25,22 +25,23 @@ use crate::registry::{Kind, Module, SampleCall};
 
 /// The options of `#[web_trigger]`.
 ///
-/// Who called the URL is for you to find out: the FIT says only that Forge passed it on. `hmac`
-/// asks Forge to demand a shared secret's HMAC; the schema has it, no page documents it.
+/// The FIT proves only that Forge forwarded the call: authenticate the URL's caller yourself. `hmac`
+/// makes Forge require an HMAC with a shared secret; the option is in the manifest's schema, but not
+/// documented.
 ///
-/// Nor is a [`SystemToken`](crate::SystemToken) that such a call brings proven to be Forge's: where
-/// Forge passes the caller's headers on, the caller may have written it. So it is never
-/// [kept](crate::token). Where the app keeps tokens, the handler gets the kept one; otherwise the
-/// token is [proven](crate::SystemToken#on-a-pages-call) where it alone names the tenant.
+/// A [`SystemToken`](crate::SystemToken) on such a call may not come from Forge: where Forge forwards
+/// the caller's headers, the caller may have set it. So it is never [stored](crate::token). If the
+/// app stores tokens, the handler gets the stored one. Otherwise the token is
+/// [proven](crate::SystemToken#on-a-pages-call) before it is used where it alone identifies the tenant.
 ///
-/// Whether a remote gets the request itself or Forge's description of it isn't documented:
-/// [`WebTriggerRequest`] takes both. A request itself has the caller's method, and the rest of the
-/// caller's path behind the trigger's own: so every method is answered, on `path` and on everything
+/// It is not documented whether a remote receives the request itself or Forge's description of it:
+/// [`WebTriggerRequest`] accepts both. The request itself has the caller's method, and the caller's
+/// sub-path after the trigger's path. So the handler serves every method, on `path` and every path
 /// below it, and no other handler can be there.
 ///
-/// Without `outputs` the answer is a [`WebTriggerResponse`]; with them, the [`WebTriggerOutput`] of one of
-/// their keys. An output without a body is `"KEY=STATUS"`; one with more has parentheses, and a
-/// name for each part.
+/// Without `outputs` the response is a [`WebTriggerResponse`]; with `outputs` it is a
+/// [`WebTriggerOutput`] with one of their keys. An output without a body is `"KEY=STATUS"`; other
+/// outputs are written in parentheses, with a name for each part.
 ///
 /// ```
 /// use forge_remote::kinds::{WebTriggerOutput, WebTriggerRequest};
@@ -56,19 +57,19 @@ use crate::registry::{Kind, Module, SampleCall};
 /// }
 /// ```
 ///
-/// A key that isn't among the `outputs` is answered 500, as Forge itself does, and logged with the
-/// keys that are: so that `dev` and a test show it. The same goes for a [`WebTriggerResponse`] of a
-/// trigger with `outputs`, and for a [`WebTriggerOutput`] of one without. Bodies over 64 KiB aren't
-/// looked at.
+/// A key that isn't among the `outputs` becomes a 500, as in Forge itself, and is logged with the valid
+/// keys, so that `dev` and tests show it. The same applies to a [`WebTriggerResponse`] of a trigger
+/// with `outputs`, and to a [`WebTriggerOutput`] of a trigger without. Bodies over 64 KiB are not
+/// checked.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/runtime-reference/web-trigger/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WebTrigger {
-    /// The answers of a static web trigger, 20 at most. Empty for a dynamic one.
+    /// The responses of a static web trigger, at most 20. Empty for a dynamic one.
     pub outputs: &'static [StaticOutput],
-    /// Whether Forge demands an HMAC by a shared secret (`request.authentication`).
+    /// Whether Forge requires an HMAC with a shared secret (`request.authentication`).
     pub hmac: bool,
-    /// The form of the URL: `v1` or `v2`.
+    /// The URL's format: `v1` or `v2`.
     pub url_format: Option<&'static str>,
 }
 
@@ -101,7 +102,7 @@ impl Kind for WebTrigger {
         vec![Module {
             module_type: self.spec().module_type,
             item,
-            // A hand-written demand for an HMAC stays.
+            // A hand-written `request.authentication` is preserved.
             owned: OwnedProperties::Named(&[
                 "key",
                 "endpoint",
@@ -117,27 +118,36 @@ impl Kind for WebTrigger {
             StaticOutput::Short(text) => lists::ListItem::Text(text),
             StaticOutput::Full { key, .. } => lists::ListItem::Group(key),
         });
-        wrong_items("outputs", &lists::OUTPUTS, items)
+        item_mistakes("outputs", &lists::OUTPUTS, items)
     }
 
-    fn check_response(&self, answer: &[u8]) -> Option<(String, String)> {
-        let Answered {
+    fn check_response(&self, body: &[u8]) -> Option<(String, String)> {
+        let ResponseFields {
             output_key,
             status_code,
-        } = object(answer)?;
+        } = object(body)?;
         let keys: Vec<&str> = self.outputs.iter().map(StaticOutput::key).collect();
         match output_key {
             Some(key) if keys.is_empty() && status_code.is_none() => Some((
-                format!("the answer names the output {key:?}, and the web trigger has no `outputs`"),
-                "write `outputs` in the attribute, or answer a `WebTriggerResponse`".to_owned(),
+                format!(
+                    "the response names the output {key:?}, but the web trigger has no `outputs`"
+                ),
+                "write `outputs` in the attribute, or return a `WebTriggerResponse`".to_owned(),
             )),
             Some(key) if !keys.is_empty() && !keys.contains(&&*key) => Some((
                 format!("the web trigger has no output {key:?}"),
-                format!("answer one of its `outputs`, {}, or add it to them", keys.join(", ")),
+                format!(
+                    "return one of its `outputs`, {}, or add the output to them",
+                    keys.join(", ")
+                ),
             )),
             None if !keys.is_empty() && status_code.is_some() => Some((
-                "the web trigger has `outputs`, and the answer names none of them but is one of its own".to_owned(),
-                format!("answer the `WebTriggerOutput` of one of {}, or remove `outputs`", keys.join(", ")),
+                "the web trigger has `outputs`, but the response is a `WebTriggerResponse`"
+                    .to_owned(),
+                format!(
+                    "return a `WebTriggerOutput` with one of {}, or remove `outputs`",
+                    keys.join(", ")
+                ),
             )),
             _ => None,
         }
@@ -155,7 +165,7 @@ impl Kind for WebTrigger {
     }
 }
 
-/// An object in JSON: a list would be taken for its values.
+/// Parses a JSON object. serde would also read a struct's fields from a list.
 fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     if !json.trim_ascii_start().starts_with(b"{") {
         return None;
@@ -163,35 +173,35 @@ fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     serde_json::from_slice(json).ok()
 }
 
-/// What an answer says of itself.
+/// The fields that distinguish the types of responses.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Answered<'a> {
+struct ResponseFields<'a> {
     #[serde(borrow)]
     output_key: Option<Cow<'a, str>>,
     status_code: Option<IgnoredAny>,
 }
 
-/// An answer of a static web trigger.
+/// A response of a static web trigger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StaticOutput {
-    /// `"KEY=STATUS"`: without a body.
+    /// `"KEY=STATUS"`: a response without a body.
     Short(&'static str),
     /// `(key = "…", status = …)`, with `content_type` and `body` if there is one.
     Full {
-        /// What a [`WebTriggerOutput`] names it by: 255 characters at most.
+        /// The key for [`WebTriggerOutput`]: at most 255 characters.
         key: &'static str,
         /// The status.
         status: u16,
-        /// The body's type, with its parameters: 255 characters at most.
+        /// The body's content type, with its parameters: at most 255 characters.
         content_type: Option<&'static str>,
-        /// The body: 1,024 characters at most.
+        /// The body: at most 1,024 characters.
         body: Option<&'static str>,
     },
 }
 
 impl StaticOutput {
-    /// What a [`WebTriggerOutput`] names it by.
+    /// Returns the key for [`WebTriggerOutput`].
     pub fn key(&self) -> &'static str {
         match self {
             Self::Short(text) => lists::short_output(text).map_or(*text, |(key, _)| key),
@@ -201,7 +211,7 @@ impl StaticOutput {
 
     fn item(&self) -> Value {
         let (status, content_type, body) = match *self {
-            // What is none, the launch refuses.
+            // Malformed texts are rejected at launch.
             Self::Short(text) => {
                 let status = lists::short_output(text).map_or(200, |(_, status)| status);
                 (status, None, None)
@@ -222,25 +232,25 @@ impl StaticOutput {
     }
 }
 
-/// What the URL was called with: an extractor, for the last argument.
+/// The request to the URL, and an extractor for a handler's last argument.
 ///
-/// Whoever called can have written any of it, whichever form it comes in.
+/// All of it may be forged by the caller, in either form.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WebTriggerRequest {
     /// The method.
     pub method: String,
-    /// The headers, names as they were sent. A value that isn't UTF-8 is read as Latin-1.
+    /// The headers, with names as they were sent. A value that isn't UTF-8 is read as Latin-1.
     pub headers: BTreeMap<String, Vec<String>>,
-    /// The body, byte for byte: what a signature is over.
+    /// The body, byte for byte, for checking a signature.
     pub body: Bytes,
-    /// What of the path came after the trigger's own: empty, or `/…` as it was sent.
+    /// The sub-path after the trigger's path: empty, or `/…` as it was sent.
     pub user_path: String,
-    /// The query.
+    /// The query parameters.
     pub query_parameters: BTreeMap<String, Vec<String>>,
 }
 
 impl WebTriggerRequest {
-    /// The first value of a header, whatever the case of its name.
+    /// Returns the first value of a header; the name is case-insensitive.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self
             .headers
@@ -249,12 +259,12 @@ impl WebTriggerRequest {
         found?.1.first().map(String::as_str)
     }
 
-    /// The body as text; an error where it is none.
+    /// Returns the body as UTF-8 text.
     pub fn text(&self) -> Result<&str, Utf8Error> {
         std::str::from_utf8(&self.body)
     }
 
-    /// The body as JSON, whatever its content type says; half a surrogate pair is read as U+FFFD.
+    /// Parses the body as JSON, whatever its content type. An unpaired surrogate becomes U+FFFD.
     pub fn json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_slice(&repair(&self.body))
     }
@@ -262,18 +272,18 @@ impl WebTriggerRequest {
 
 /// Whether a body is read as Forge's description of a request.
 pub(super) fn is_description(body: &[u8]) -> bool {
-    Described::of(&repair(body)).is_some()
+    RequestDescription::of(&repair(body)).is_some()
 }
 
-/// Forge's description of a request, as functions get it.
+/// Forge's description of a request, as functions receive it.
 ///
-/// Its page calls `method`, `path` and `userPath` required. One without `userPath` but with
-/// `headers` is taken as well: so it was before there was a `userPath`.
+/// Atlassian's page documents `method`, `path` and `userPath` as required. A description without
+/// `userPath` but with `headers` is accepted too: that was the format before `userPath` was added.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Described {
+struct RequestDescription {
     method: String,
-    // It is always there, and tells a description from a body of the caller's.
+    // Always present, so it distinguishes a description from the caller's own body.
     #[serde(rename = "path")]
     _path: String,
     body: Option<String>,
@@ -282,7 +292,7 @@ struct Described {
     query_parameters: Option<Values>,
 }
 
-/// Names with their values; a single one may stand without a list. A value that isn't text is left
+/// Names with their values. A single value may come without a list; values that aren't text are left
 /// out.
 #[derive(Default, Deserialize)]
 #[serde(from = "BTreeMap<String, serde_json::Value>")]
@@ -301,50 +311,50 @@ impl From<BTreeMap<String, serde_json::Value>> for Values {
     }
 }
 
-impl Described {
-    /// A description, if the body is one.
+impl RequestDescription {
+    /// Returns the description in a body, if the body is one.
     fn of(body: &[u8]) -> Option<Self> {
         match object::<Self>(body) {
             Some(one) if one.user_path.is_some() || one.headers.is_some() => Some(one),
             _ => {
-                warn_of_near(body);
+                warn_if_similar(body);
                 None
             }
         }
     }
 }
 
-/// A body that is nearly a description is taken as the caller's own: somebody should know.
-fn warn_of_near(body: &[u8]) {
+/// Warns about a body that is almost a description, because it is treated as the caller's own.
+fn warn_if_similar(body: &[u8]) {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Near {
+    struct Similar {
         method: Option<IgnoredAny>,
         path: Option<IgnoredAny>,
         user_path: Option<IgnoredAny>,
         headers: Option<IgnoredAny>,
         query_parameters: Option<IgnoredAny>,
     }
-    let Some(near) = object::<Near>(body) else {
+    let Some(similar) = object::<Similar>(body) else {
         return;
     };
     let fields = [
-        ("method", &near.method),
-        ("path", &near.path),
-        ("userPath", &near.user_path),
-        ("headers", &near.headers),
-        ("queryParameters", &near.query_parameters),
+        ("method", &similar.method),
+        ("path", &similar.path),
+        ("userPath", &similar.user_path),
+        ("headers", &similar.headers),
+        ("queryParameters", &similar.query_parameters),
     ];
-    let there = fields.iter().filter(|(_, field)| field.is_some());
-    let there: Vec<&str> = there.map(|(name, _)| *name).collect();
-    // Not what they say: it is the caller's.
-    if there.len() >= 3
+    let present = fields.iter().filter(|(_, field)| field.is_some());
+    let present: Vec<&str> = present.map(|(name, _)| *name).collect();
+    // The values are the caller's, so only names are logged.
+    if present.len() >= 3
         && let Some(Permit { suppressed }) = log::permit("near_description")
     {
         tracing::warn!(
-            fields = there.join(", "),
+            fields = present.join(", "),
             suppressed,
-            "the body looks like Forge's description of a request and can't be read as one, so it is taken as the request's own"
+            "the body looks like Forge's description of a request but can't be read as one, so it is treated as the request's own body"
         );
     }
 }
@@ -356,11 +366,11 @@ impl<S: Send + Sync> FromRequest<S> for WebTriggerRequest {
         let (parts, body) = request.into_parts();
         let body =
             crate::extract::whole_body(Request::from_parts(parts.clone(), body), state).await?;
-        let below = parts.extensions.get::<Subpath>();
-        // A description comes by POST, to the trigger's own path.
-        if below.is_none()
+        let subpath = parts.extensions.get::<Subpath>();
+        // A description is sent by POST to the trigger's own path.
+        if subpath.is_none()
             && parts.method == Method::POST
-            && let Some(described) = Described::of(&repair(&body))
+            && let Some(described) = RequestDescription::of(&repair(&body))
         {
             return Ok(Self {
                 method: described.method,
@@ -370,7 +380,7 @@ impl<S: Send + Sync> FromRequest<S> for WebTriggerRequest {
                 query_parameters: described.query_parameters.unwrap_or_default().0,
             });
         }
-        // The request itself, passed on.
+        // The request itself was forwarded.
         let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let values = parts.headers.iter();
         for (name, value) in values.filter(|(_, value)| !value.is_sensitive()) {
@@ -389,19 +399,19 @@ impl<S: Send + Sync> FromRequest<S> for WebTriggerRequest {
             method: parts.method.to_string(),
             headers,
             body,
-            user_path: below.map(|below| below.0.clone()).unwrap_or_default(),
+            user_path: subpath.map(|subpath| subpath.0.clone()).unwrap_or_default(),
             query_parameters,
         })
     }
 }
 
-/// The answer of a dynamic web trigger: what the URL's caller gets.
+/// The response of a dynamic web trigger, which the URL's caller receives.
 ///
 /// ```
 /// use forge_remote::kinds::WebTriggerResponse;
 ///
-/// let answer = WebTriggerResponse::new(200, "hello").header("Content-Type", "text/plain");
-/// assert_eq!(answer.status_code, 200);
+/// let response = WebTriggerResponse::new(200, "hello").header("Content-Type", "text/plain");
+/// assert_eq!(response.status_code, 200);
 /// ```
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/web-trigger/#response>
@@ -410,7 +420,7 @@ impl<S: Send + Sync> FromRequest<S> for WebTriggerRequest {
 pub struct WebTriggerResponse {
     /// The status.
     pub status_code: u16,
-    /// The status in words.
+    /// The status text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status_text: Option<String>,
     /// The headers.
@@ -420,7 +430,7 @@ pub struct WebTriggerResponse {
 }
 
 impl WebTriggerResponse {
-    /// An answer with a body.
+    /// Creates a response with a body.
     pub fn new(status: u16, body: impl Into<String>) -> Self {
         Self {
             status_code: status,
@@ -430,7 +440,7 @@ impl WebTriggerResponse {
         }
     }
 
-    /// The same, with the status in words.
+    /// Sets the status text.
     #[must_use]
     pub fn status_text(mut self, text: impl Into<String>) -> Self {
         self.status_text = Some(text.into());
@@ -454,7 +464,7 @@ impl IntoResponse for WebTriggerResponse {
     }
 }
 
-/// The answer of a static web trigger: the key of one of its `outputs`.
+/// The response of a static web trigger: the key of one of its `outputs`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WebTriggerOutput {
@@ -463,7 +473,7 @@ pub struct WebTriggerOutput {
 }
 
 impl WebTriggerOutput {
-    /// The output of this key.
+    /// Creates a response with the output of this key.
     pub fn new(key: impl Into<String>) -> Self {
         Self {
             output_key: key.into(),

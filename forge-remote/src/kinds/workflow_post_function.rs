@@ -1,4 +1,4 @@
-//! `jira:workflowPostFunction`: Jira calls after a transition.
+//! `jira:workflowPostFunction`: a call after a workflow transition.
 
 use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
@@ -9,22 +9,23 @@ use crate::json::payload;
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
 
-/// The options of `#[workflow_post_function]`. `description` is the doc comment's first paragraph
-/// unless written. The pages that configure it (`view`, `edit`, `create`, `resolver`) are
-/// hand-written in the same item of the manifest, and stay. So does an `i18n` object in place of the
-/// name or the description.
+/// The options of `#[workflow_post_function]`.
 ///
-/// Jira's current scopes or its granular ones follow by themselves, as with events: those that the
-/// manifest has are enough.
+/// `description` defaults to the doc comment's first paragraph. The configuration pages (`view`, `edit`,
+/// `create`, `resolver`) are hand-written in the same item of the manifest, and are preserved. An `i18n`
+/// object in place of the name or the description is preserved too.
 ///
-/// Delivered as an event: 5 seconds, up to four repetitions. `transition.executionId` is the same
-/// in all of them.
+/// The required scopes are added automatically, as for events: either Jira's current scopes or its
+/// granular ones. If the manifest has one of these sets, nothing is added.
+///
+/// The call is delivered like an event: with a timeout of 5 seconds and up to four retries.
+/// `transition.executionId` is the same in all of them.
 ///
 /// ```
 /// use forge_remote::kinds::PostFunctionRequest;
 /// use forge_remote::prelude::*;
 ///
-/// /// Tells the team of the transition.
+/// /// Notifies the team of the transition.
 /// #[workflow_post_function(name = "Notify the team")]
 /// async fn notify(retry: RetryContext, Event(done): Event<PostFunctionRequest>) -> Result<()> {
 ///     println!("{:?} {:?} {:?}", done.issue.get("key"), done.execution_id(), retry.count);
@@ -35,11 +36,11 @@ use crate::registry::{Kind, Module, SampleCall};
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/jira/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkflowPostFunction {
-    /// Its name in the workflow's editor.
+    /// The name in the workflow editor.
     pub name: &'static str,
-    /// What it does.
+    /// The post function's description.
     pub description: &'static str,
-    /// `company-managed` (the default), `team-managed`.
+    /// The project types: `company-managed` (the default), `team-managed`.
     pub project_types: &'static [&'static str],
 }
 
@@ -83,26 +84,26 @@ impl Kind for WorkflowPostFunction {
     }
 }
 
-/// A transition that has been made.
+/// The payload of a post function: a completed transition.
 #[derive(Clone, Debug, Default)]
 pub struct PostFunctionRequest {
-    /// `id` and `key`, at least.
+    /// The work item: `id` and `key`, at least.
     pub issue: Rest,
-    /// `id`, `executionId`, `from`, `to`.
+    /// The transition: `id`, `executionId`, `from`, `to`.
     pub transition: Rest,
-    /// `id` and `name`.
+    /// The workflow: `id` and `name`.
     pub workflow: Rest,
-    /// Who made it.
+    /// The account id of the user who made the transition.
     pub atlassian_id: Option<String>,
-    /// What it changed, by the id that Jira's `changelog/list` takes.
+    /// The changes, with the id for Jira's `changelog/list`.
     pub changelog: Option<IdRef>,
-    /// The comment that was written with it.
+    /// The comment written with the transition.
     pub comment: Option<IdRef>,
-    /// What the configuration page stored.
+    /// The configuration that the configuration page stored.
     pub configuration: Option<serde_json::Value>,
-    /// This post function in the workflow.
+    /// The post function in the workflow.
     pub post_function: Option<IdRef>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
@@ -117,19 +118,21 @@ payload!(PostFunctionRequest {
     post_function: "postFunction",
 });
 
-/// Something of Jira's that has an id.
+/// A reference to a Jira object by its id.
 #[derive(Clone, Debug, Default)]
 pub struct IdRef {
-    /// The id; as text, also where a number was sent.
+    /// The id, as text even if it was sent as a number.
     pub id: Option<String>,
-    /// Everything else.
+    /// All other members.
     pub rest: Rest,
 }
 
 payload!(IdRef { id: "id" });
 
 impl PostFunctionRequest {
-    /// The transition's own id: the same in every repetition, and for every post function of it.
+    /// Returns the transition's execution id.
+    ///
+    /// It is the same in every retry and for every post function of the transition.
     pub fn execution_id(&self) -> Option<&str> {
         self.transition.get("executionId")?.as_str()
     }

@@ -489,7 +489,7 @@ async fn hosts_are_fixed_once_the_app_is_built() {
         own().isolated_cloud("orange", IsolatedCloud::new("https://evil.example")),
     ] {
         let error = changed.unwrap_err().to_string();
-        assert!(error.contains("before `App::client`"), "{error}");
+        assert!(error.contains("to `App::client`"), "{error}");
     }
 }
 

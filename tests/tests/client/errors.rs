@@ -41,8 +41,8 @@ async fn errors_name_the_limit() {
     let error = call.send().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Jira GET /rest/api/3/issue/{}: answered 429 Too Many Requests: Rate limit exceeded. (trace 8f1c0ffee); \
-         limit: jira-quota-tenant-based, 0 of 350 left, starts anew at 2026-03-26T16:00Z; try again in 1800 s"
+        "Jira GET /rest/api/3/issue/{}: response 429 Too Many Requests: Rate limit exceeded. (trace 8f1c0ffee); \
+         limit: jira-quota-tenant-based, 0 of 350 left, resets at 2026-03-26T16:00Z; retry in 1800 s"
     );
     assert_eq!(error.trace_id(), Some("8f1c0ffee"));
     let limit = error.answer().unwrap().rate_limit().unwrap();
@@ -207,7 +207,7 @@ async fn an_expired_token_is_named_as_the_cause() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("had run out") && !error.contains("lacks"),
+        error.contains("had expired") && !error.contains("lacks"),
         "{error}"
     );
 }
@@ -354,8 +354,8 @@ async fn an_unusable_response_has_its_status() {
     let error = jira.post("/rest").send().await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "Jira POST /rest: the answer (201 Created) can't be used: it is too large: see \
-         `AtlassianClient::response_limit`, or `download` (trace t1)"
+        "Jira POST /rest: the response (201 Created) can't be used: the body is too large: raise \
+         `AtlassianClient::response_limit`, or use `Request::download` (trace t1)"
     );
     assert_eq!(
         (error.status().unwrap().as_u16(), error.trace_id()),
@@ -385,7 +385,7 @@ async fn an_interrupted_response_is_retried() {
     let error = jira.get("/rest").send().await.unwrap_err();
     let text = error.to_string();
     assert!(
-        text.contains("(200 OK) can't be used: it broke off after 4 attempts"),
+        text.contains("(200 OK) can't be used: the connection broke off after 4 attempts"),
         "{text}"
     );
     assert_eq!(server.connections(), 4);

@@ -105,7 +105,9 @@ async fn a_download_yields_chunks_up_to_its_limit() {
     let error = call().download(199_999).await.unwrap_err();
     assert!(matches!(error, ClientError::Unusable { .. }), "{error}");
     assert!(
-        error.to_string().contains("larger than the call allows"),
+        error
+            .to_string()
+            .contains("larger than the download's limit"),
         "{error}"
     );
 
@@ -139,7 +141,9 @@ async fn a_download_without_end_ends() {
     };
     assert!(read <= 10_000, "{read}");
     assert!(
-        error.to_string().contains("larger than the call allows"),
+        error
+            .to_string()
+            .contains("larger than the download's limit"),
         "{error}"
     );
     assert!(download.chunk().await.is_err(), "the error repeats");
@@ -157,7 +161,7 @@ async fn a_download_without_end_ends() {
         }
     };
     assert!(
-        error.to_string().contains("did not come in time"),
+        error.to_string().contains("did not arrive in time"),
         "{error}"
     );
 }
@@ -187,7 +191,7 @@ async fn a_download_that_drips_ends() {
     let error = content(call.download(10_000).await.unwrap())
         .await
         .unwrap_err();
-    assert!(error.to_string().contains("too little progress"), "{error}");
+    assert!(error.to_string().contains("too slow"), "{error}");
     assert!(started.elapsed() < Duration::from_secs(10));
     dripping.abort();
 }
@@ -313,7 +317,7 @@ async fn an_expired_address_is_reported_as_such() {
     let error = content.follow_without_token().send().await.unwrap_err();
     let text = error_text(&error);
     assert!(
-        text.contains("ask the API again") && !text.contains("scope"),
+        text.contains("call the API again") && !text.contains("scope"),
         "{text}"
     );
     assert!(!text.contains("s3cret"), "{text}");

@@ -117,7 +117,7 @@ async fn a_cursor_skips_no_item() {
         let position = pages.position().unwrap();
         assert_eq!(collect_numbers(from(&position)).await.unwrap(), rest);
         assert!(
-            format!("{position:?}").starts_with("Position(after"),
+            format!("{position:?}").starts_with("Cursor(after"),
             "{position:?}"
         );
         pages.next().await.unwrap().unwrap();

@@ -272,7 +272,7 @@ async fn no_page_is_outside_of_the_installation() {
     let (before, error) = found.unwrap_err();
     assert_eq!((before, requests.len()), (vec![1], 1));
     let error = error.to_string();
-    assert!(error.contains("outside of the installation"), "{error}");
+    assert!(error.contains("not below the installation"), "{error}");
 }
 
 #[tokio::test]
@@ -282,7 +282,7 @@ async fn an_invalid_page_ends_the_stream_with_an_error() {
             "another shape",
             vec![respond(200, json!({ "worklogs": [1] }))],
             0,
-            "pages_of",
+            "pages_in",
         ),
         (
             "the same again",
@@ -291,13 +291,13 @@ async fn an_invalid_page_ends_the_stream_with_an_error() {
                 respond(200, json!({ "values": [2], "nextPageToken": "a" })),
             ],
             2,
-            "same page again",
+            "already read",
         ),
         (
             "an item of another type",
             vec![respond(200, json!({ "values": [1, "x"] }))],
             0,
-            "does not fit",
+            "can't be read as",
         ),
     ];
     for (case, responses, count, error_text) in cases {
@@ -482,14 +482,17 @@ async fn jiras_other_cursors_are_followed() {
 #[tokio::test]
 async fn a_response_that_may_have_more_is_not_the_end() {
     for (last, word) in [
-        (json!({ "values": [1], "last": false }), "doesn't say how"),
+        (
+            json!({ "values": [1], "last": false }),
+            "no cursor for the next page",
+        ),
         (
             json!({ "values": [1], "lastPage": false, "nextPage": "" }),
-            "doesn't say how",
+            "no cursor for the next page",
         ),
         (
             json!({ "values": [1], "total": 2 }),
-            "counts 2 items, and 1 came",
+            "`total` is 2 and 1 items were received",
         ),
         (json!({ "values": [1], "nextSlice": "x" }), "`nextSlice`"),
         (json!({ "values": [1], "endCursor": 5 }), "`endCursor`"),
@@ -576,7 +579,7 @@ async fn a_bare_list_continues_by_offset_on_request() {
     .await;
     let (items, error) = found.unwrap_err();
     assert_eq!((items.len(), requests.len()), (4, 2));
-    assert!(error.to_string().contains("same page again"), "{error}");
+    assert!(error.to_string().contains("already read"), "{error}");
 
     // Lists that Jira filters after cutting the page can't be listed this way, and fail.
     for path in [

@@ -183,12 +183,15 @@ async fn every_call_ends_in_time() {
     assert!(
         error
             .to_string()
-            .contains("no answer in time after 4 attempts"),
+            .contains("no response in time after 4 attempts"),
         "{error}"
     );
     assert!(!error_text(&error).contains(SITE), "{}", error_text(&error));
     let error = jira.post("/rest/api/3/issue").send().await.unwrap_err();
-    assert!(error.to_string().ends_with("no answer in time"), "{error}");
+    assert!(
+        error.to_string().ends_with("no response in time"),
+        "{error}"
+    );
 
     let origin = server.origin.clone();
     drop(server);

@@ -423,7 +423,7 @@ async fn every_failure_of_an_exchange_is_returned_and_not_cached() {
     let failures = [
         (
             respond(401, json!({ "message": "Unauthorized" })),
-            "answered 401 Unauthorized",
+            "response 401 Unauthorized",
         ),
         (
             respond(
@@ -444,10 +444,10 @@ async fn every_failure_of_an_exchange_is_returned_and_not_cached() {
                 200,
                 json!({ "data": { "offlineUserAuthToken": { "success": true, "authToken": null } } }),
             ),
-            "no reason",
+            "neither a token nor an error",
         ),
-        (exchanged("two words", 60), "no reason"),
-        (respond(200, Value::Null).text("<html>"), "does not fit"),
+        (exchanged("two words", 60), "neither a token nor an error"),
+        (respond(200, Value::Null).text("<html>"), "can't be read as"),
     ];
     for (failure, error_text) in failures {
         let good = exchanged("at-last", 60);

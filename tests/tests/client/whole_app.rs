@@ -252,9 +252,9 @@ async fn no_test_reaches_atlassian() {
     }
     // The fake APIs do not include Bitbucket, and no test reaches the real one.
     let errors = errors(with.call("why-not").send().await.json());
-    assert!(errors[0].contains("answered 501"), "{}", errors[0]);
+    assert!(errors[0].contains("response 501"), "{}", errors[0]);
     assert!(errors[1].contains("stay on this machine"), "{}", errors[1]);
-    assert!(errors[2].contains("answered 501"), "{}", errors[2]);
+    assert!(errors[2].contains("response 501"), "{}", errors[2]);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What can go wrong with a call, and what to do about it.
+//! The error type of outgoing calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +12,14 @@ use super::text::{trace, tries};
 use crate::client::api::Api;
 use crate::token::TokenError;
 
-/// Why a call failed.
+/// The error of a call to an Atlassian API.
 ///
-/// Its text names the API, the method and the path with `{}` for what varies, Atlassian's own
-/// messages, its trace id, and what to do; no token, no query, no body. Atlassian's messages are a
-/// few lines in its own words, and some quote what was sent (a field's value, a JQL): what must not
-/// be in a log at all is told by [`status`](Self::status), [`StatusError::code`] and
-/// [`trace_id`](Self::trace_id) instead.
+/// Its message names the API, the method, the path with `{}` for variable segments, Atlassian's own
+/// messages, its trace id, and the fix. It contains no token, query or body. Some of Atlassian's
+/// messages quote the request (a field's value, JQL): if that must not be logged, use
+/// [`status`](Self::status), [`StatusError::code`] and [`trace_id`](Self::trace_id) instead.
 ///
-/// As a handler's error it answers 500, and Forge tries an event again.
+/// Returned from a handler, it becomes a 500 response, and Forge retries an event.
 ///
 /// ```
 /// use forge_remote::client::ClientError;
@@ -39,138 +38,140 @@ use crate::token::TokenError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The installation has no such product.
+    /// The installation does not have this product.
     #[error(
-        "{api}: the installation has no such product, or Forge gave no base URL for it (it has: \
-         {present}); is the app installed there?"
+        "{api}: the installation does not have this product, or Forge sent no base URL for it (it has: \
+         {present}): install the app in the product"
     )]
     NotInstalled {
-        /// The API that was wanted.
+        /// The requested API.
         api: Api,
-        /// The products there are.
+        /// The products of the installation.
         present: String,
     },
 
-    /// The installation is in an isolated cloud whose addresses the app doesn't have. Nothing was
-    /// sent.
+    /// The installation is in an isolated cloud whose URLs are not configured. Nothing was sent.
     #[error(
-        "{api}: the installation is in the isolated cloud `{label}`, and {problem}: give its addresses \
-         to `App::isolated_cloud`, or to `AtlassianClient::isolated_cloud` in a program without an app"
+        "{api}: the installation is in the isolated cloud `{label}`, and {problem}: configure its URLs \
+         with `App::isolated_cloud`, or with `AtlassianClient::isolated_cloud` in a program without an app"
     )]
     IsolatedCloud {
-        /// The API that was wanted.
+        /// The requested API.
         api: Api,
         /// The cloud's label.
         label: String,
-        /// What the app doesn't have.
+        /// The missing configuration.
         problem: &'static str,
     },
 
-    /// The token isn't for the place that would be called. Nothing was sent.
-    #[error("{api}: nothing was sent, for {reason}")]
+    /// The token is not valid for the called installation or product. Nothing was sent.
+    #[error("{api}: nothing was sent, because {reason}")]
     WrongToken {
-        /// The API that was wanted.
+        /// The requested API.
         api: Api,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
 
-    /// The token came with a page's call, a web trigger's or an agent's, and is not proven to be this
-    /// installation's, where the token alone names the tenant. Nothing was sent there. See
+    /// The token is not proven to belong to this installation, and it alone identifies the tenant.
+    ///
+    /// The token came with the call of a page, a web trigger or an agent. Nothing was sent with it. See
     /// [`SystemToken`](crate::SystemToken#on-a-pages-call).
     #[error(
-        "{api}: nothing was sent, for the token came in a header that anybody may have written and is \
+        "{api}: nothing was sent, because the token came in a header that anybody may have written and is \
          not proven to be this installation's: {reason}. {fix}"
     )]
     UnprovenToken {
-        /// The API that was wanted.
+        /// The requested API.
         api: Api,
-        /// Why it is not proven.
+        /// The reason why it is not proven.
         reason: &'static str,
-        /// What to do.
+        /// The fix.
         fix: &'static str,
-        /// Why Atlassian could not be asked, where it could not.
+        /// The error of the verification request, if it failed.
         #[source]
         source: Option<Arc<ClientError>>,
     },
 
-    /// The token would have gone to a host that isn't Atlassian's. Nothing was sent.
+    /// The request's host must not receive tokens. Nothing was sent.
     #[error(
-        "{call}: refused to send the token to {origin}: {reason}. Configure Atlassian's staging or an \
+        "{call}: the token must not be sent to {origin}: {reason}. Configure Atlassian's staging or an \
          isolated cloud with `App::staging_cloud` or `App::isolated_cloud`"
     )]
     HostRefused {
         /// The call.
         call: Operation,
-        /// Scheme, host and port.
+        /// The URL's scheme, host and port.
         origin: String,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
 
-    /// The call can't be made as it was described. Nothing was sent.
+    /// The request is not valid. Nothing was sent.
     #[error("{call}: {reason}")]
     Invalid {
         /// The call.
         call: Operation,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
 
-    /// No answer came.
+    /// There was no response.
     #[error("{call}: {reason}{}", tries(*attempts))]
     NoAnswer {
         /// The call.
         call: Operation,
-        /// What happened.
+        /// The reason.
         reason: &'static str,
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
         /// The cause, without the URL.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
 
-    /// The answer is not a success.
+    /// The response has an error status.
     #[error(transparent)]
     Status(Box<StatusError>),
 
-    /// An answer came that is a success by its status and can't be used as a whole: too large,
-    /// broken off, or a page that doesn't say how to go on. What was asked for may have been done.
-    #[error("{call}: the answer ({status}) can't be used: {reason}{}{}", trace(trace_id.as_deref()), tries(*attempts))]
+    /// The response's status is a success, but the response can't be used.
+    ///
+    /// It is too large, was cut off, or is a page without a cursor. Atlassian may have performed the
+    /// operation.
+    #[error("{call}: the response ({status}) can't be used: {reason}{}{}", trace(trace_id.as_deref()), tries(*attempts))]
     Unusable {
         /// The call.
         call: Operation,
-        /// The answer's status.
+        /// The response's status.
         status: StatusCode,
         /// Atlassian's trace id.
         trace_id: Option<String>,
-        /// Why not.
+        /// The reason.
         reason: String,
-        /// How often it was tried.
+        /// Number of attempts.
         attempts: u32,
-        /// The cause, where there is one, without the URL.
+        /// The cause, if there is one, without the URL.
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
 
-    /// The answer's body doesn't fit.
-    #[error("{call}: the answer ({status}) does not fit {wanted}: {reason}{}", trace(trace_id.as_deref()))]
+    /// The response's body can't be deserialized.
+    #[error("{call}: the response ({status}) can't be read as {wanted}: {reason}{}", trace(trace_id.as_deref()))]
     Unreadable {
         /// The call.
         call: Operation,
-        /// The answer's status.
+        /// The response's status.
         status: StatusCode,
-        /// The type that was wanted.
+        /// The requested type.
         wanted: &'static str,
         /// Atlassian's trace id.
         trace_id: Option<String>,
-        /// Where it doesn't fit.
+        /// The problem and its position.
         reason: String,
     },
 
-    /// A GraphQL answer with errors in it.
-    #[error("{call}: {}{}", graphql::told(errors), trace(trace_id.as_deref()))]
+    /// The GraphQL response contains errors.
+    #[error("{call}: {}{}", graphql::describe(errors), trace(trace_id.as_deref()))]
     GraphQl {
         /// The call.
         call: Operation,
@@ -180,17 +181,19 @@ pub enum ClientError {
         trace_id: Option<String>,
     },
 
-    /// The app's token could not be had. Nothing was sent.
+    /// There is no token to act as the app. Nothing was sent.
     #[error("no token to act as the app: {0}")]
     Token(#[source] TokenError),
 
-    /// The user's token could not be had, for this caller and those who waited with it.
+    /// The exchange for a user's token failed. Callers that waited for the same exchange share the error.
     #[error("no token to act as the user: {0}")]
     Impersonation(#[source] Arc<ClientError>),
 }
 
 impl ClientError {
-    /// The answer's status, where one came. In GraphQL's, which is 200, the errors' own counts.
+    /// Returns the response's status, if there was a response.
+    ///
+    /// A GraphQL response has status 200: this returns the status of its errors instead.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
             Self::Status(error) => Some(error.status),
@@ -207,12 +210,12 @@ impl ClientError {
         }
     }
 
-    /// Whether the answer was 404.
+    /// Whether the response was a 404.
     pub fn is_not_found(&self) -> bool {
         self.status() == Some(StatusCode::NOT_FOUND)
     }
 
-    /// The answer, where it is not a success.
+    /// Returns the error response.
     pub fn answer(&self) -> Option<&StatusError> {
         match self {
             Self::Status(error) => Some(error),
@@ -225,7 +228,7 @@ impl ClientError {
         }
     }
 
-    /// Atlassian's trace id: quote it to their support.
+    /// Returns Atlassian's trace id, for requests to their support.
     pub fn trace_id(&self) -> Option<&str> {
         match self {
             Self::Status(error) => error.trace_id(),
@@ -241,7 +244,7 @@ impl ClientError {
         }
     }
 
-    /// How long Atlassian asks to wait.
+    /// Returns the wait that Atlassian demands (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         self.answer()?.retry_after()
     }

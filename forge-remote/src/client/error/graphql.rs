@@ -1,26 +1,27 @@
-//! GraphQL's own errors.
+//! The errors in a GraphQL response.
 
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-/// How many errors a message names.
-const NAMED: usize = 5;
+/// Upper bound on the errors listed in a message.
+const MAX_LISTED: usize = 5;
 
-/// An error in GraphQL's answer. Its `Debug` and `Display` leave the extensions out, which may hold
-/// anything.
+/// An error in a GraphQL response.
+///
+/// `Debug` and `Display` omit the extensions, which may contain anything.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct GraphQlError {
-    /// The message, cut short and without the token.
+    /// The message, shortened and without the token.
     pub message: String,
-    /// Where in the answer: `jira.issueByKey.fields.0`. Empty where it is about all of it.
+    /// The path in the response: `jira.issueByKey.fields.0`. Empty if the error concerns the whole response.
     pub path: String,
-    /// `extensions.classification`, or `extensions.errorType`: what kind of error it is.
+    /// The kind of error, from `extensions.classification` or `extensions.errorType`.
     pub classification: Option<String>,
-    /// `extensions.statusCode`: 403 where something is missing to see it, 429 for a rate limit, …
+    /// The status from `extensions.statusCode`: 403 for a missing permission, 429 for a rate limit, …
     pub status_code: Option<u16>,
-    /// Everything that was said besides.
+    /// All extensions.
     pub extensions: Map<String, Value>,
 }
 
@@ -56,26 +57,30 @@ impl GraphQlError {
     }
 }
 
-/// The errors as a message names them, with what to do.
-pub(in crate::client) fn told(errors: &[GraphQlError]) -> String {
-    let named: Vec<String> = errors.iter().take(NAMED).map(ToString::to_string).collect();
-    let mut text = named.join("; ");
-    if errors.len() > NAMED {
-        text.push_str(&format!("; and {} more", errors.len() - NAMED));
+/// Lists the errors for a message, with the fix.
+pub(in crate::client) fn describe(errors: &[GraphQlError]) -> String {
+    let listed: Vec<String> = errors
+        .iter()
+        .take(MAX_LISTED)
+        .map(ToString::to_string)
+        .collect();
+    let mut text = listed.join("; ");
+    if errors.len() > MAX_LISTED {
+        text.push_str(&format!("; and {} more", errors.len() - MAX_LISTED));
     }
     match status(errors) {
         Some(401 | 403) => text.push_str(
             ". The token probably lacks a scope: list it in the handler's `scopes = […]` or in \
              `App::scopes`, run `manifest --write`, deploy, and have the installation upgraded; or \
-             who asks may not see this",
+             the user or app lacks permission to see this",
         ),
-        Some(429) => text.push_str(". A rate limit was hit: ask again later, and for less at once"),
+        Some(429) => text.push_str(". A rate limit was hit: retry later, and request less at once"),
         _ => {}
     }
     text
 }
 
-/// What the first error that has a status says of it.
+/// Returns the status of the first error that has one.
 pub(in crate::client) fn status(errors: &[GraphQlError]) -> Option<u16> {
     errors.iter().find_map(|error| error.status_code)
 }

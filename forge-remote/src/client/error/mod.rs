@@ -1,4 +1,4 @@
-//! The errors of calls.
+//! The errors of outgoing calls.
 
 mod client_error;
 mod graphql;

@@ -6,7 +6,9 @@ use axum::http::Method;
 
 use crate::client::api::Api;
 
-/// A call as messages name it: no host, and `{}` for what varies in the path.
+/// The name of a call in messages: API, method and path, without the host.
+///
+/// The path has `{}` for variable segments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
     pub(in crate::client) api: Api,
@@ -15,17 +17,17 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// The API.
+    /// Returns the API.
     pub fn api(&self) -> Api {
         self.api
     }
 
-    /// The method.
+    /// Returns the method.
     pub fn method(&self) -> &Method {
         &self.method
     }
 
-    /// The path, with `{}` for what varies.
+    /// Returns the path, with `{}` for variable segments.
     pub fn path(&self) -> &str {
         &self.path
     }

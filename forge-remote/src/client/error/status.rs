@@ -1,4 +1,4 @@
-//! An answer that is not a success, and what it says.
+//! Error responses, and the messages in them.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,22 +13,22 @@ use super::text::{plain, trace, tries};
 use crate::client::scope_hints as scopes;
 use crate::json::repair;
 
-/// Messages of an answer that are kept.
-const MESSAGES: usize = 5;
+/// Upper bound on the messages kept of a response.
+const MAX_MESSAGES: usize = 5;
 
-/// An answer that is not a success.
+/// A response with an error status.
 ///
-/// Its text has what belongs into a log. What the program needs beyond it is in
-/// [`headers`](Self::headers), [`body`](Self::body) and [`json`](Self::json):
+/// Its `Display` output is safe to log. For details, use [`headers`](Self::headers),
+/// [`body`](Self::body) and [`json`](Self::json):
 ///
 /// ```
 /// use forge_remote::client::ClientError;
 /// #[derive(serde::Deserialize)]
-/// struct Refused { errors: std::collections::BTreeMap<String, String> }
+/// struct Rejection { errors: std::collections::BTreeMap<String, String> }
 ///
 /// fn wrong_fields(error: &ClientError) -> Vec<String> {
-///     let refused = error.answer().and_then(|answer| answer.json::<Refused>());
-///     refused.map_or_else(Vec::new, |refused| refused.errors.into_keys().collect())
+///     let rejection = error.answer().and_then(|response| response.json::<Rejection>());
+///     rejection.map_or_else(Vec::new, |rejection| rejection.errors.into_keys().collect())
 /// }
 /// ```
 pub struct StatusError {
@@ -41,81 +41,85 @@ pub struct StatusError {
     pub(in crate::client) retry_after: Option<Duration>,
     pub(in crate::client) attempts: u32,
     pub(in crate::client) as_user: bool,
-    /// The token had ended when the call was made.
-    pub(in crate::client) token_ended: bool,
+    /// Whether the token had expired when the call was made.
+    pub(in crate::client) token_expired: bool,
     pub(in crate::client) location: Option<String>,
     pub(in crate::client) headers: HeaderMap,
     pub(in crate::client) body: Bytes,
-    /// The answer of an address that the API redirected to.
-    pub(in crate::client) elsewhere: bool,
+    /// Whether the response is from a redirect target.
+    pub(in crate::client) is_redirected: bool,
 }
 
 impl std::error::Error for StatusError {}
 
 impl StatusError {
-    /// The status.
+    /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The headers, without any that echoes the token.
+    /// Returns the headers, without any that echoes the token.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The body's first 64 KiB, a token that it echoes taken out. It may hold customers' data, so
-    /// it is in no message. Empty for calls of [`Secrets`](crate::client::Secrets).
+    /// Returns the first 64 KiB of the body, without the token if the body echoes it.
+    ///
+    /// It may contain customer data, so no message contains it. It is empty for calls of
+    /// [`Secrets`](crate::client::Secrets).
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The body, where it is JSON of this shape.
+    /// Parses the body as JSON; `None` if it does not fit the type.
     pub fn json<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&repair(&self.body)).ok()
     }
 
-    /// Atlassian's own code for what went wrong (`KEY_TOO_LONG`), where it gives one.
+    /// Returns Atlassian's own error code (`KEY_TOO_LONG`), if the response has one.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
 
-    /// Atlassian's messages: a few, cut short.
+    /// Returns Atlassian's messages: at most five, shortened.
     pub fn messages(&self) -> &[String] {
         &self.messages
     }
 
-    /// Atlassian's trace id.
+    /// Returns Atlassian's trace id.
     pub fn trace_id(&self) -> Option<&str> {
         self.trace_id.as_deref()
     }
 
-    /// The limit that was hit, after 429.
+    /// Returns the rate limit that was hit, for a 429.
     pub fn rate_limit(&self) -> Option<&RateLimit> {
         self.limit.as_ref()
     }
 
-    /// How long Atlassian asks to wait.
+    /// Returns the wait that Atlassian demands (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
 
-    /// The scope that the call usually needs, after 401 and 403.
+    /// Returns the scope that the call usually needs, for a 401 and a 403.
     pub fn likely_scope(&self) -> Option<&'static str> {
-        let refused = matches!(self.status.as_u16(), 401 | 403) && !self.elsewhere;
+        let refused = matches!(self.status.as_u16(), 401 | 403) && !self.is_redirected;
         let Operation { api, method, path } = &self.call;
         refused
             .then(|| scopes::likely(*api, method, path))
             .flatten()
     }
 
-    /// Where the answer points, for 3xx: redirects aren't followed, the token would go along. See
+    /// Returns the `Location` of a 3xx.
+    ///
+    /// Redirects are not followed, because the target would receive the token. See
     /// [`Request::follow_without_token`](crate::client::Request::follow_without_token).
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
     }
 }
 
-/// As its text: the rest is there by name.
+/// Same as `Display`: headers and body have methods.
 impl fmt::Debug for StatusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -125,7 +129,7 @@ impl fmt::Debug for StatusError {
 impl fmt::Display for StatusError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { call, status, .. } = self;
-        write!(f, "{call}: answered {status}")?;
+        write!(f, "{call}: response {status}")?;
         if let Some(code) = &self.code {
             write!(f, " {code}")?;
         }
@@ -137,17 +141,17 @@ impl fmt::Display for StatusError {
             write!(f, "; limit: {limit}")?;
         }
         if let Some(wait) = self.retry_after {
-            write!(f, "; try again in {} s", wait.as_secs())?;
+            write!(f, "; retry in {} s", wait.as_secs())?;
         }
         f.write_str(&tries(self.attempts))?;
         match self.status.as_u16() {
-            _ if self.elsewhere => f.write_str(
-                ". So answered the address that the API redirected to, which is good for a short \
-                 time: ask the API again",
+            _ if self.is_redirected => f.write_str(
+                ". The response is from the URL that the API redirected to, which is valid for a \
+                 short time: call the API again",
             ),
-            401 if self.token_ended => f.write_str(
-                ". The token had run out: take one from `Tokens` just before it is used, which hands \
-                 out none that is about to end",
+            401 if self.token_expired => f.write_str(
+                ". The token had expired: get one from `Tokens` just before each use; `Tokens` never \
+                 returns a token that is about to expire",
             ),
             401 | 403 => {
                 match self.likely_scope() {
@@ -155,19 +159,19 @@ impl fmt::Display for StatusError {
                     None => f.write_str(". The token probably lacks a scope")?,
                 }
                 f.write_str(
-                    ": list it in the handler's `scopes = […]` or in `App::scopes` (for users who \
-                     aren't in session in `App::impersonation_scopes`), run `manifest --write`, deploy, and \
+                    ": list it in the handler's `scopes = […]` or in `App::scopes` (for impersonated users, in \
+                     `App::impersonation_scopes`), run `manifest --write`, deploy, and \
                      have the installation upgraded; ",
                 )?;
                 f.write_str(if self.as_user {
                     "or the user may not do this"
                 } else {
-                    "or the app may not do this there, or was installed minutes ago"
+                    "or the app may not do this there, or was installed only minutes ago"
                 })
             }
-            304 => f.write_str(". It has not changed, and the call had no `If-None-Match`"),
+            304 => f.write_str(". The request had no `If-None-Match` header"),
             300..=399 if self.location.is_some() => f.write_str(
-                ". Redirects aren't followed, the token would go along: see \
+                ". Redirects are not followed, because the target would receive the token: see \
                  `Request::follow_without_token`",
             ),
             _ => Ok(()),
@@ -175,19 +179,19 @@ impl fmt::Display for StatusError {
     }
 }
 
-/// Which limit was hit, as far as Atlassian says.
+/// The rate limit that was hit, as far as the response names it.
 ///
 /// Source: <https://developer.atlassian.com/cloud/jira/platform/rate-limiting/>
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// `jira-burst-based`, `jira-quota-tenant-based`, `jira-per-issue-on-write`, …
+    /// The limit's name: `jira-burst-based`, `jira-quota-tenant-based`, `jira-per-issue-on-write`, …
     pub reason: Option<String>,
-    /// How many calls are allowed in the window.
+    /// Number of calls allowed in the window.
     pub limit: Option<u64>,
-    /// How many of them are left.
+    /// Number of calls left in the window.
     pub remaining: Option<u64>,
-    /// When it starts anew, as Atlassian writes it (ISO 8601).
+    /// The time at which the limit resets, as Atlassian writes it (ISO 8601).
     pub reset: Option<String>,
 }
 
@@ -200,7 +204,7 @@ impl fmt::Display for RateLimit {
             _ => {}
         }
         match &self.reset {
-            Some(reset) => write!(f, ", starts anew at {reset}"),
+            Some(reset) => write!(f, ", resets at {reset}"),
             None => Ok(()),
         }
     }
@@ -224,7 +228,7 @@ impl RateLimit {
     }
 }
 
-/// The trace id that Atlassian gave its answer.
+/// Returns the trace id of a response.
 pub(in crate::client) fn trace_id(headers: &HeaderMap) -> Option<String> {
     const NAMES: [&str; 5] = [
         "atl-traceid",
@@ -236,7 +240,7 @@ pub(in crate::client) fn trace_id(headers: &HeaderMap) -> Option<String> {
     NAMES.iter().find_map(|name| short(headers, name))
 }
 
-/// The headers without those that echo the token.
+/// Removes the headers that echo the token.
 pub(in crate::client) fn without(headers: HeaderMap, secret: &str) -> HeaderMap {
     let echoes = |value: &HeaderValue| find(value.as_bytes(), secret.as_bytes()).is_some();
     if !headers.values().any(echoes) {
@@ -247,7 +251,7 @@ pub(in crate::client) fn without(headers: HeaderMap, secret: &str) -> HeaderMap 
         .collect()
 }
 
-/// The body without the token, should it echo it.
+/// Removes the token from a body that echoes it.
 pub(in crate::client) fn body_without(body: Bytes, secret: &str) -> Bytes {
     let secret = secret.as_bytes();
     let mut kept = Vec::new();
@@ -271,18 +275,18 @@ fn find(text: &[u8], part: &[u8]) -> Option<usize> {
     text.windows(part.len()).position(|window| window == part)
 }
 
-/// A header of a few plain characters: it goes into logs.
+/// Returns a short header of plain characters, which is safe to log.
 fn short(headers: &HeaderMap, name: &str) -> Option<String> {
     let text = headers.get(name)?.to_str().ok()?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+".contains(&byte);
     ((1..=128).contains(&text.len()) && text.bytes().all(plain)).then(|| text.to_owned())
 }
 
-/// The code and the messages in an answer's body, in any of the products' shapes. `secret` is
-/// taken out, should a server echo it.
+/// Returns the code and the messages in a response's body, in any of the products' shapes. `secret`
+/// is removed if the server echoes it.
 pub(in crate::client) fn messages(body: &[u8], secret: &str) -> (Option<String>, Vec<String>) {
     let Ok(body) = serde_json::from_slice::<Value>(&repair(body)) else {
-        // HTML of a proxy says nothing that the status doesn't.
+        // A proxy's HTML adds nothing to the status.
         return (None, Vec::new());
     };
     let mut found = Vec::new();
@@ -319,10 +323,10 @@ pub(in crate::client) fn messages(body: &[u8], secret: &str) -> (Option<String>,
     let messages = found
         .iter()
         .filter(|message| !message.is_empty())
-        .take(MESSAGES)
+        .take(MAX_MESSAGES)
         .map(|message| plain(message, secret))
         .collect();
-    // Confluence v2 has a code for each of its errors.
+    // Confluence v2 has one code per error.
     let codes = ["/code", "/errors/0/code"].into_iter();
     let mut codes = codes.filter_map(|at| body.pointer(at)?.as_str());
     let is_code = |code: &&str| {

@@ -1,7 +1,7 @@
-//! Parts of messages.
+//! Parts of error messages.
 
-/// How long a message that is kept may be.
-const MESSAGE_CHARS: usize = 300;
+/// Upper bound on the length of a kept message, in characters.
+const MAX_MESSAGE_CHARS: usize = 300;
 
 pub(in crate::client) fn trace(trace_id: Option<&str>) -> String {
     trace_id.map_or_else(String::new, |id| format!(" (trace {id})"))
@@ -15,7 +15,7 @@ pub(in crate::client) fn tries(attempts: u32) -> String {
     }
 }
 
-/// A message that can stand in a log: bounded, one line, without the token.
+/// Makes a message safe to log: bounded, on one line, without the token.
 pub(in crate::client) fn plain(message: &str, secret: &str) -> String {
     let hidden;
     let message = if !secret.is_empty() && message.contains(secret) {
@@ -27,9 +27,9 @@ pub(in crate::client) fn plain(message: &str, secret: &str) -> String {
     let mut text: String = message
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MESSAGE_CHARS)
+        .take(MAX_MESSAGE_CHARS)
         .collect();
-    if text.len() < message.len() && message.chars().nth(MESSAGE_CHARS).is_some() {
+    if text.len() < message.len() && message.chars().nth(MAX_MESSAGE_CHARS).is_some() {
         text.push('…');
     }
     text

@@ -1,4 +1,4 @@
-//! Many keys with few calls.
+//! Batches: many keys with few calls.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,16 +11,16 @@ use serde_json::{Value, json};
 
 use super::item::{Item, METADATA};
 use super::put::ttl;
-use super::{Call, Entities, MOST, Storage, UNWRITABLE, is_missing, problem_of, unusable};
+use super::{Call, Entities, MAX_OPERATIONS, NOT_JSON, Storage, is_missing, problem_of, unusable};
 use crate::client::error::ClientError;
 use crate::client::request::Response;
 
-/// How large a call of a batch is at most, in bytes.
+/// Upper bound on the size of one call of a batch, in bytes.
 /// Source: <https://developer.atlassian.com/platform/forge/storage-reference/kvs-batch/>
-const MOST_BYTES: usize = 4_000_000;
+const MAX_CALL_BYTES: usize = 4_000_000;
 
 impl Storage {
-    /// Many values to set, of keys and of entities, each for itself.
+    /// Creates a batch of values to set, for keys and entities. Each succeeds or fails independently.
     pub fn batch(&self) -> SetBatch {
         SetBatch {
             call: self.call("/v1/batch/set", &[]),
@@ -28,7 +28,7 @@ impl Storage {
         }
     }
 
-    /// Sets many keys, each for itself, with a call for each 25 or 4 MB: see [`SetBatch::send`].
+    /// Sets many keys independently, with one call for each 25 keys or 4 MB. See [`SetBatch::send`].
     pub async fn set_all<T: Serialize>(
         &self,
         items: impl IntoIterator<Item = (impl Into<String>, T)>,
@@ -40,61 +40,61 @@ impl Storage {
         batch.send().await
     }
 
-    /// Gets many keys, with a call for each 25; those that aren't there are left out. The items that
-    /// came are dropped with an error, which says for which keys to ask again.
+    /// Gets the values of many keys, with one call for each 25. Missing keys are left out.
+    ///
+    /// On an error, the items read so far are dropped. The error lists the keys to read again.
     pub async fn get_all<T: DeserializeOwned>(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<Item<T>>, BatchError> {
-        read(self, keyed(keys, None, false)).await
+        read(self, key_items(keys, None, false)).await
     }
 
-    /// As [`get_all`](Self::get_all), with when each was created and updated, and when it expires.
+    /// Like [`get_all`](Self::get_all), with the times of creation, update and expiry.
     pub async fn get_items<T: DeserializeOwned>(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<Item<T>>, BatchError> {
-        read(self, keyed(keys, None, true)).await
+        read(self, key_items(keys, None, true)).await
     }
 
-    /// Removes many keys, each for itself, with a call for each 25; those that aren't there are
-    /// removed already.
+    /// Deletes many keys independently, with one call for each 25. A missing key counts as deleted.
     pub async fn delete_all(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<BatchOutcome, BatchError> {
-        remove(self, keyed(keys, None, false)).await
+        remove(self, key_items(keys, None, false)).await
     }
 }
 
-/// Many entities of one type. To set many, [`Storage::batch`].
+/// Many entities of one type. To set many, use [`Storage::batch`].
 impl Entities {
-    /// As [`Storage::get_all`].
+    /// Gets many entities; see [`Storage::get_all`].
     pub async fn get_all<T: DeserializeOwned>(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<Item<T>>, BatchError> {
-        read(&self.storage, keyed(keys, Some(&self.name), false)).await
+        read(&self.storage, key_items(keys, Some(&self.name), false)).await
     }
 
-    /// As [`Storage::get_items`].
+    /// Gets many entities with their times; see [`Storage::get_items`].
     pub async fn get_items<T: DeserializeOwned>(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<Vec<Item<T>>, BatchError> {
-        read(&self.storage, keyed(keys, Some(&self.name), true)).await
+        read(&self.storage, key_items(keys, Some(&self.name), true)).await
     }
 
-    /// As [`Storage::delete_all`].
+    /// Deletes many entities; see [`Storage::delete_all`].
     pub async fn delete_all(
         &self,
         keys: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<BatchOutcome, BatchError> {
-        remove(&self.storage, keyed(keys, Some(&self.name), false)).await
+        remove(&self.storage, key_items(keys, Some(&self.name), false)).await
     }
 }
 
-/// Many values to set, each for itself: [`Storage::batch`].
+/// A batch of values to set independently: [`Storage::batch`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -116,7 +116,7 @@ impl Entities {
 ///     Ok(())
 /// }
 /// ```
-#[must_use = "nothing is stored until it is sent"]
+#[must_use = "nothing is stored until the batch is sent"]
 pub struct SetBatch {
     call: Call,
     items: Vec<Value>,
@@ -139,11 +139,11 @@ impl SetBatch {
         self.put(json!({ "key": key, "entityName": entity }), key, value)
     }
 
-    /// Lets what was set last expire, as [`Put::expires_in`](super::Put::expires_in).
+    /// Sets the expiry of the value set last; see [`Put::expires_in`](super::Put::expires_in).
     pub fn expires_in(mut self, time: Duration) -> Self {
         match self.items.last_mut() {
             Some(item) => item["options"] = json!({ "ttl": ttl(time) }),
-            None => self.fail("`expires_in` is for what was set just before"),
+            None => self.fail("`expires_in` must follow a `set` or `set_entity`"),
         }
         self
     }
@@ -151,7 +151,7 @@ impl SetBatch {
     fn put(mut self, mut item: Value, key: &str, value: &(impl Serialize + ?Sized)) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => item["value"] = value,
-            Err(_) => self.fail(UNWRITABLE),
+            Err(_) => self.fail(NOT_JSON),
         }
         if let Some(problem) = problem_of(key) {
             self.fail(problem);
@@ -164,9 +164,10 @@ impl SetBatch {
         self.call.problem = self.call.problem.or(Some(problem));
     }
 
-    /// Sets them, with a call for each 25 or 4 MB. That a key failed isn't an error: see
-    /// [`BatchOutcome::failed_keys`]. The error is that of a call, which ends the batch, and says how far
-    /// it came. A key twice is an error before anything is sent.
+    /// Sends the batch, with one call for each 25 keys or 4 MB.
+    ///
+    /// A failed key is not an error: see [`BatchOutcome::failed_keys`]. A failed call ends the batch
+    /// with an error that lists what was done. A duplicate key is an error before anything is sent.
     pub async fn send(mut self) -> Result<BatchOutcome, BatchError> {
         let mut seen = BTreeSet::new();
         if !self
@@ -174,23 +175,23 @@ impl SetBatch {
             .iter()
             .all(|item| seen.insert(BatchKey::of(item)))
         {
-            self.fail("a batch has each key once");
+            self.fail("a batch contains a key twice");
         }
         write(self.call, self.items).await
     }
 }
 
-/// What was asked for, each key once.
-struct Keyed {
+/// The request items of a list of keys, each key once.
+struct KeyItems {
     items: Vec<Value>,
     problem: Option<&'static str>,
 }
 
-fn keyed(
+fn key_items(
     keys: impl IntoIterator<Item = impl Into<String>>,
     entity: Option<&str>,
     with_metadata: bool,
-) -> Keyed {
+) -> KeyItems {
     let (mut items, mut problem, mut seen) = (Vec::new(), None, BTreeSet::new());
     for key in keys {
         let key = key.into();
@@ -207,65 +208,67 @@ fn keyed(
         }
         items.push(item);
     }
-    Keyed { items, problem }
+    KeyItems { items, problem }
 }
 
-async fn remove(storage: &Storage, keyed: Keyed) -> Result<BatchOutcome, BatchError> {
+async fn remove(storage: &Storage, keys: KeyItems) -> Result<BatchOutcome, BatchError> {
     let mut call = storage.call("/v1/batch/delete", &[]);
-    call.problem = keyed.problem;
-    let mut batch = write(call, keyed.items).await?;
-    // What isn't there is removed.
+    call.problem = keys.problem;
+    let mut batch = write(call, keys.items).await?;
+    // A missing key counts as deleted.
     let failed = std::mem::take(&mut batch.failed_keys);
-    let (gone, failed) = failed.into_iter().partition(FailedKey::is_missing);
+    let (missing, failed) = failed.into_iter().partition(FailedKey::is_missing);
     batch.failed_keys = failed;
-    batch.done.extend(Vec::into_iter(gone).map(BatchKey::from));
+    batch
+        .done
+        .extend(Vec::into_iter(missing).map(BatchKey::from));
     Ok(batch)
 }
 
-/// A batch of changes.
+/// Sends a batch of changes.
 async fn write(call: Call, items: Vec<Value>) -> Result<BatchOutcome, BatchError> {
     let mut batch = BatchOutcome::default();
     let mut chunks = Chunks::of(&call, items)?;
     while let Some(chunk) = chunks.next() {
-        let got: Got<BatchKey> = match chunk.send(&call).await {
-            Ok((got, _)) => got,
+        let result: ChunkResult<BatchKey> = match chunk.send(&call).await {
+            Ok((result, _)) => result,
             Err(error) => return Err(BatchError::new(batch, chunk, chunks, error)),
         };
         batch
             .failed_keys
-            .extend(chunk.failed(&got.successful_keys, got.failed_keys));
-        batch.done.extend(got.successful_keys);
+            .extend(chunk.failed(&result.successful_keys, result.failed_keys));
+        batch.done.extend(result.successful_keys);
     }
     Ok(batch)
 }
 
 async fn read<T: DeserializeOwned>(
     storage: &Storage,
-    keyed: Keyed,
+    keys: KeyItems,
 ) -> Result<Vec<Item<T>>, BatchError> {
     let mut call = storage.call("/v1/batch/get", &[]);
-    call.problem = keyed.problem;
+    call.problem = keys.problem;
     let (mut items, mut batch, mut last) = (Vec::new(), BatchOutcome::default(), None);
-    let mut chunks = Chunks::of(&call, keyed.items)?;
+    let mut chunks = Chunks::of(&call, keys.items)?;
     while let Some(chunk) = chunks.next() {
-        let got: Got<Item<T>> = match chunk.send(&call).await {
-            Ok((got, answer)) => {
-                last = Some(answer);
-                got
+        let result: ChunkResult<Item<T>> = match chunk.send(&call).await {
+            Ok((result, response)) => {
+                last = Some(response);
+                result
             }
             Err(error) => return Err(BatchError::new(batch, chunk, chunks, error)),
         };
-        let read = got.successful_keys.iter().map(|item| BatchKey {
+        let read = result.successful_keys.iter().map(|item| BatchKey {
             key: item.key.clone(),
             entity_name: item.entity_name.clone(),
         });
         let read: Vec<BatchKey> = read.collect();
-        let failed = chunk.failed(&read, got.failed_keys);
+        let failed = chunk.failed(&read, result.failed_keys);
         batch
             .failed_keys
             .extend(failed.into_iter().filter(|failed| !failed.is_missing()));
         batch.done.extend(read);
-        items.extend(got.successful_keys);
+        items.extend(result.successful_keys);
     }
     match (batch.failed_keys.first(), last) {
         (Some(failed), Some(last)) => {
@@ -282,10 +285,11 @@ async fn read<T: DeserializeOwned>(
     }
 }
 
-/// Calls' worth of items.
+/// The chunks of a batch.
 #[derive(Default)]
 struct Chunks(std::vec::IntoIter<Chunk>);
 
+/// The items of one call.
 #[derive(Default)]
 struct Chunk {
     keys: Vec<BatchKey>,
@@ -307,19 +311,20 @@ impl Chunks {
         }
         let mut chunks: Vec<Chunk> = Vec::new();
         for item in &items {
-            let Ok(written) = to_raw_value(item) else {
-                return Err(wrong(UNWRITABLE));
+            let Ok(json) = to_raw_value(item) else {
+                return Err(wrong(NOT_JSON));
             };
-            // With the comma before it.
-            let bytes = written.get().len() + 1;
-            let fits =
-                |chunk: &&mut Chunk| chunk.items.len() < MOST && chunk.bytes + bytes < MOST_BYTES;
+            // Includes the comma before the item.
+            let bytes = json.get().len() + 1;
+            let fits = |chunk: &&mut Chunk| {
+                chunk.items.len() < MAX_OPERATIONS && chunk.bytes + bytes < MAX_CALL_BYTES
+            };
             let key = BatchKey::of(item);
             match chunks.last_mut().filter(fits) {
-                Some(chunk) => chunk.add(key, written, bytes),
+                Some(chunk) => chunk.add(key, json, bytes),
                 None => {
                     let mut chunk = Chunk::default();
-                    chunk.add(key, written, bytes);
+                    chunk.add(key, json, bytes);
                     chunks.push(chunk);
                 }
             }
@@ -342,18 +347,18 @@ impl Chunk {
     async fn send<S: DeserializeOwned>(
         &self,
         call: &Call,
-    ) -> Result<(Got<S>, Response), ClientError> {
-        // Each stands for itself: made again, it comes to the same.
-        let answer = call.copy().idempotent().json(&self.items).send().await?;
-        Ok((answer.json()?, answer))
+    ) -> Result<(ChunkResult<S>, Response), ClientError> {
+        // The operations are independent, so a retry has the same result.
+        let response = call.copy().idempotent().json(&self.items).send().await?;
+        Ok((response.json()?, response))
     }
 
-    /// Those that failed, and those of which nothing was said.
+    /// Returns the failed keys, including keys that the response does not mention.
     fn failed(&self, done: &[BatchKey], mut failed: Vec<FailedKey>) -> Vec<FailedKey> {
         for key in &self.keys {
-            let is_it = |other: &FailedKey| other.key == key.key;
-            // Storage need not name the entity again.
-            if !done.iter().any(|other| other.key == key.key) && !failed.iter().any(is_it) {
+            let is_same = |other: &FailedKey| other.key == key.key;
+            // The response may omit the entity, so only keys are compared.
+            if !done.iter().any(|other| other.key == key.key) && !failed.iter().any(is_same) {
                 failed.push(FailedKey {
                     key: key.key.clone(),
                     entity_name: key.entity_name.clone(),
@@ -372,7 +377,7 @@ impl Chunk {
 pub struct BatchKey {
     /// The key.
     pub key: String,
-    /// The entity's type, where it is one.
+    /// The entity's type; `None` if it is not an entity.
     #[serde(default)]
     pub entity_name: Option<String>,
 }
@@ -398,34 +403,34 @@ impl From<FailedKey> for BatchKey {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Got<S> {
+struct ChunkResult<S> {
     #[serde(default = "Vec::new")]
     successful_keys: Vec<S>,
     #[serde(default)]
     failed_keys: Vec<FailedKey>,
 }
 
-/// What came of many keys.
+/// The outcome of a batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchOutcome {
-    /// Those that were done.
+    /// The keys that succeeded.
     pub done: Vec<BatchKey>,
-    /// Those that failed, each for itself.
+    /// The keys that failed.
     pub failed_keys: Vec<FailedKey>,
 }
 
 impl BatchOutcome {
-    /// Whether every key was done.
+    /// Whether every key succeeded.
     pub fn is_complete(&self) -> bool {
         self.failed_keys.is_empty()
     }
 }
 
-/// A batch that ended early, and how far it came. It goes on with
-/// [`unsure`](Self::unsure) and [`not_tried`](Self::not_tried).
+/// The error of a batch that ended early, with the state of each key.
 ///
-/// A [`ClientError`] can be made of it, by `?` too.
+/// To continue, send the keys in [`unsure`](Self::unsure) and [`not_tried`](Self::not_tried). It
+/// converts into [`ClientError`], also with `?`.
 #[derive(thiserror::Error)]
 #[error(
     "{error} (of a batch: {} done, {} failed, {} perhaps done, {} not tried)",
@@ -433,20 +438,20 @@ impl BatchOutcome {
 )]
 #[non_exhaustive]
 pub struct BatchError {
-    /// Those that were done before.
+    /// The keys that succeeded in earlier calls.
     pub done: Vec<BatchKey>,
-    /// Those that failed before, each for itself.
+    /// The keys that failed in earlier calls.
     pub failed_keys: Vec<FailedKey>,
-    /// Those of the call that failed: done if it failed on the way back.
+    /// The keys of the failed call, which may have succeeded if only the response was lost.
     pub unsure: Vec<BatchKey>,
-    /// Those of the calls after it.
+    /// The keys of calls that were not made.
     pub not_tried: Vec<BatchKey>,
-    /// What the call failed of.
+    /// The error of the failed call.
     #[source]
     pub error: Box<ClientError>,
 }
 
-/// As its text: keys are customers' data.
+/// Same as `Display`: keys are customer data.
 impl fmt::Debug for BatchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -483,22 +488,22 @@ impl BatchError {
     }
 }
 
-/// A key that failed, and why.
+/// A key that failed, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct FailedKey {
     /// The key.
     pub key: String,
-    /// The entity's type, where it is one.
+    /// The entity's type; `None` if it is not an entity.
     #[serde(default)]
     pub entity_name: Option<String>,
-    /// Atlassian's code and message; `None` where it said nothing of this key.
+    /// Atlassian's code and message; `None` if the response does not mention this key.
     #[serde(default)]
     pub error: Option<FailedKeyError>,
 }
 
-/// Atlassian's code and message.
+/// Atlassian's code and message for a failed key.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct FailedKeyError {
@@ -511,7 +516,7 @@ pub struct FailedKeyError {
 }
 
 impl FailedKey {
-    /// Atlassian's code.
+    /// Returns Atlassian's code.
     pub fn code(&self) -> Option<&str> {
         self.error.as_ref()?.code.as_deref()
     }

@@ -1,15 +1,17 @@
-//! A key, its value, and what storage knows of it.
+//! A key with its value and metadata.
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-/// All that can be asked for.
+/// All metadata fields that storage offers.
 /// Source: <https://developer.atlassian.com/platform/forge/storage-reference/kvs-api/>
 pub(super) const METADATA: [&str; 3] = ["CREATED_AT", "UPDATED_AT", "EXPIRE_TIME"];
 
-/// A key and its value. The times are there where they were asked for: by `get_item`, `get_items`,
+/// A key and its value.
+///
+/// The times are set if they were requested: by `get_item`, `get_items`,
 /// [`StorageQuery::with_metadata`](super::StorageQuery::with_metadata), [`Put::return_new`](super::Put::return_new) and
 /// [`Put::return_old`](super::Put::return_old).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -19,37 +21,38 @@ pub struct Item<T> {
     /// The key.
     #[serde(default)]
     pub key: String,
-    /// The type of the entity, in batches.
+    /// The entity's type, in batches.
     #[serde(default = "none")]
     pub entity_name: Option<String>,
     /// The value.
     pub value: T,
-    /// When it was first set.
+    /// The time at which the key was first set.
     #[serde(default = "none", deserialize_with = "time")]
     pub created_at: Option<SystemTime>,
-    /// When it was last set.
+    /// The time at which the key was last set.
     #[serde(default = "none", deserialize_with = "time")]
     pub updated_at: Option<SystemTime>,
-    /// When it expires. Storage may give it for up to 48 hours more: see
+    /// The time at which the value expires. Storage may return it for up to 48 hours longer: see
     /// [`has_expired`](Self::has_expired).
     #[serde(default = "none", deserialize_with = "time")]
     pub expire_time: Option<SystemTime>,
 }
 
 impl<T> Item<T> {
-    /// Whether its time was over at this moment: then it is to be taken for gone, though storage
-    /// still gives it.
+    /// Whether the value had expired at this time. Treat an expired value as missing, although
+    /// storage still returns it.
     pub fn has_expired(&self, now: SystemTime) -> bool {
         self.expire_time.is_some_and(|end| end <= now)
     }
 }
 
-/// `T` need have no default.
+/// Returns `None` without requiring `T: Default`.
 fn none<T>() -> Option<T> {
     None
 }
 
-/// Milliseconds since 1970, or ISO 8601. What can't be read is left out: it only informs.
+/// Reads milliseconds since 1970 or ISO 8601. An invalid time becomes `None`, because times are only
+/// informative.
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
     Ok(match Option::<Value>::deserialize(deserializer)? {
         Some(Value::Number(number)) => number.as_u64().and_then(since_1970),
@@ -62,7 +65,7 @@ fn since_1970(milliseconds: u64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
 }
 
-/// `2026-01-15T16:12:19.000Z`, as JavaScript writes it: always UTC.
+/// Parses `2026-01-15T16:12:19.000Z`, as JavaScript formats times: always UTC.
 fn iso_8601(text: &str) -> Option<SystemTime> {
     let text = text.strip_suffix('Z')?;
     let (date, time) = text.split_once('T')?;
@@ -119,7 +122,7 @@ mod tests {
         assert_eq!(ms("2026-01-15T16:12:19.000Z"), Some(1_768_493_539_000));
         assert_eq!(ms("2024-02-29T23:59:59.5Z"), Some(1_709_251_199_500));
         assert_eq!(ms("2000-03-01T00:00:00.123456Z"), Some(951_868_800_123));
-        for none in [
+        for invalid in [
             "",
             "Z",
             "2026-01-15",
@@ -127,7 +130,7 @@ mod tests {
             "2026-01-15T00:00Z",
             "x",
         ] {
-            assert_eq!(ms(none), None, "{none}");
+            assert_eq!(ms(invalid), None, "{invalid}");
         }
         let item = r#"{"key":"k","value":1,"createdAt":1753750184233,"updatedAt":null,"expireTime":"soon"}"#;
         let item: Item<u32> = serde_json::from_str(item).unwrap();

@@ -28,24 +28,25 @@ use super::request::{Request, Response};
 use super::tenant::Tenant;
 use crate::credentials::SystemToken;
 
-/// The longest key, in characters.
-const MAX_KEY: usize = 500;
-/// How many keys a batch has at most, and how many operations a transaction.
+/// Upper bound on the length of a key, in characters.
+const MAX_KEY_CHARS: usize = 500;
+/// Upper bound on the keys of one batch call and on the operations of a transaction.
 /// Sources: <https://developer.atlassian.com/platform/forge/storage-reference/kvs-batch/>,
 /// <https://developer.atlassian.com/platform/forge/storage-reference/entities-transactions/>
-const MOST: usize = 25;
+const MAX_OPERATIONS: usize = 25;
 
 impl AtlassianClient {
-    /// Forge's storage of an installation. It is the app's: only the system token opens it, with
-    /// the scope `storage:app`. The token alone says whose storage it is, so a token of another
-    /// installation is an error when a call is made, before anything is sent; and one that a page
-    /// brought is [proven](SystemToken#on-a-pages-call) first.
+    /// Returns the Forge storage of an installation. It needs the system token and the scope `storage:app`.
+    ///
+    /// The token alone identifies the installation. So calls with a token of another installation
+    /// fail before anything is sent, and a token from a page's call is
+    /// [proven](SystemToken#on-a-pages-call) first.
     pub fn storage(&self, tenant: &impl Tenant, token: &SystemToken) -> Storage {
         Storage(ProductApi::new(self, Api::Storage, tenant).as_app(token))
     }
 }
 
-/// Forge's storage of one installation: the one that the app's functions and pages see.
+/// The Forge storage of one installation, shared with the app's functions and pages.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -63,20 +64,20 @@ impl AtlassianClient {
 /// }
 /// ```
 ///
-/// A key has 1 to 500 of letters, digits, whitespace and `:._-#`; another is an error before
-/// anything is sent. A value has 240 KiB at most, and no more than 31 objects or lists inside each
-/// other.
+/// A key has 1 to 500 letters, digits, whitespace characters and `:._-#`. Any other key is an error
+/// before anything is sent. A value has at most 240 KiB, and at most 31 levels of nested objects and
+/// lists.
 /// Source: <https://developer.atlassian.com/platform/forge/limits-kvs-ce/>
 #[derive(Clone, Debug)]
 pub struct Storage(ProductClient);
 
 impl Storage {
-    /// The value of a key.
+    /// Returns the value of a key.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ClientError> {
         get(self.call("/v1/get", &[key]), json!({ "key": key })).await
     }
 
-    /// The value of a key, with when it was created and updated, and when it expires.
+    /// Returns the value of a key with the times of creation, update and expiry.
     pub async fn get_item<T: DeserializeOwned>(
         &self,
         key: &str,
@@ -93,27 +94,27 @@ impl Storage {
         self.put(key, value).send().await
     }
 
-    /// Sets a key's value in a certain way: for a time, or only where there is none.
+    /// Prepares a write with options: with an expiry, or only if the key has no value.
     pub fn put(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Put {
         Put::new(self.call("/v1/set", &[key]), json!({ "key": key }), value)
     }
 
-    /// Removes a key; one that isn't there is removed already.
+    /// Deletes a key. A missing key is not an error.
     pub async fn delete(&self, key: &str) -> Result<(), ClientError> {
         delete(self.call("/v1/delete", &[key]), json!({ "key": key })).await
     }
 
-    /// The keys and values, in pages.
+    /// Queries the keys and values, page by page.
     pub fn query<T: DeserializeOwned>(&self) -> StorageQuery<T> {
         StorageQuery::new(self.call("/v1/query", &[]), Map::new(), "after")
     }
 
-    /// Values that are encrypted and can't be queried.
+    /// Returns the encrypted values, which can't be queried.
     pub fn secrets(&self) -> Secrets {
         Secrets(self.clone())
     }
 
-    /// The entities of a type that `app.storage.entities` declares in the manifest.
+    /// Returns the entities of a type that the manifest declares in `app.storage.entities`.
     pub fn entity(&self, name: &str) -> Entities {
         Entities {
             storage: self.clone(),
@@ -121,12 +122,12 @@ impl Storage {
         }
     }
 
-    /// Changes that are all made or none.
+    /// Creates a transaction: changes that are applied together or not at all.
     pub fn transaction(&self) -> Transaction {
         Transaction::new(self.call("/v1/transaction", &[]))
     }
 
-    /// A call, which fails before it is sent when a key is wrong. Storage knows only `POST`.
+    /// Creates a call, which fails before it is sent if a key is not valid. Storage supports only `POST`.
     fn call(&self, path: &'static str, keys: &[&str]) -> Call {
         let request = self.0.post(Path::from(path));
         let problem = keys.iter().find_map(|key| problem_of(key));
@@ -134,17 +135,17 @@ impl Storage {
     }
 }
 
-/// Encrypted values: [`Storage::secrets`].
+/// The encrypted values of an installation's storage: [`Storage::secrets`].
 #[derive(Clone, Debug)]
 pub struct Secrets(Storage);
 
 impl Secrets {
-    /// The value of a key.
+    /// Returns the value of a key.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ClientError> {
         get(self.call("/v1/secret/get", key), json!({ "key": key })).await
     }
 
-    /// The value of a key, with when it was created and updated, and when it expires.
+    /// Returns the value of a key with the times of creation, update and expiry.
     pub async fn get_item<T: DeserializeOwned>(
         &self,
         key: &str,
@@ -161,7 +162,7 @@ impl Secrets {
         self.put(key, value).send().await
     }
 
-    /// Sets a key's value in a certain way: for a time, or only where there is none.
+    /// Prepares a write with options: with an expiry, or only if the key has no value.
     pub fn put(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Put {
         Put::new(
             self.call("/v1/secret/set", key),
@@ -170,7 +171,7 @@ impl Secrets {
         )
     }
 
-    /// Removes a key; one that isn't there is removed already.
+    /// Deletes a key. A missing key is not an error.
     pub async fn delete(&self, key: &str) -> Result<(), ClientError> {
         delete(self.call("/v1/secret/delete", key), json!({ "key": key })).await
     }
@@ -184,7 +185,7 @@ impl Secrets {
     }
 }
 
-/// Entities of one type: [`Storage::entity`].
+/// The entities of one type: [`Storage::entity`].
 #[derive(Clone, Debug)]
 pub struct Entities {
     storage: Storage,
@@ -192,12 +193,12 @@ pub struct Entities {
 }
 
 impl Entities {
-    /// The entity of a key.
+    /// Returns the entity of a key.
     pub async fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ClientError> {
         get(self.storage.call("/v1/entity/get", &[key]), self.named(key)).await
     }
 
-    /// The entity of a key, with when it was created and updated, and when it expires.
+    /// Returns the entity of a key with the times of creation, update and expiry.
     pub async fn get_item<T: DeserializeOwned>(
         &self,
         key: &str,
@@ -214,7 +215,7 @@ impl Entities {
         self.put(key, value).send().await
     }
 
-    /// Sets the entity of a key in a certain way.
+    /// Prepares a write of an entity with options.
     pub fn put(&self, key: &str, value: &(impl Serialize + ?Sized)) -> Put {
         Put::new(
             self.storage.call("/v1/entity/set", &[key]),
@@ -223,7 +224,7 @@ impl Entities {
         )
     }
 
-    /// Removes the entity of a key; one that isn't there is removed already.
+    /// Deletes the entity of a key. A missing key is not an error.
     pub async fn delete(&self, key: &str) -> Result<(), ClientError> {
         delete(
             self.storage.call("/v1/entity/delete", &[key]),
@@ -232,7 +233,7 @@ impl Entities {
         .await
     }
 
-    /// The entities by an index, in pages.
+    /// Queries the entities by an index, page by page.
     pub fn query<T: DeserializeOwned>(&self, index: &str) -> StorageQuery<T> {
         let named = [("entityName", &*self.name), ("indexName", index)];
         let body = named.map(|(name, text)| (name.to_owned(), text.into()));
@@ -245,7 +246,7 @@ impl Entities {
     }
 }
 
-/// A call and what is wrong with its key.
+/// A call and the problem with its key, if any.
 struct Call {
     request: Request,
     problem: Option<&'static str>,
@@ -289,34 +290,34 @@ impl Call {
     }
 }
 
-/// An answer of the right shape from which nothing can be made.
+/// Builds the error of a well-formed response without the requested values.
 fn unusable(response: &Response, reason: String) -> ClientError {
     ClientError::Unreadable {
         call: response.call().clone(),
         status: response.status(),
-        wanted: "what was asked for",
+        wanted: "the requested values",
         trace_id: response.trace_id(),
         reason,
     }
 }
 
-const UNWRITABLE: &str = "a value can't be written as JSON";
+const NOT_JSON: &str = "a value can't be serialized as JSON";
 
-/// What is wrong with a key. Source: <https://developer.atlassian.com/platform/forge/storage-reference/kvs/>
+/// Returns the problem with a key. Source: <https://developer.atlassian.com/platform/forge/storage-reference/kvs/>
 fn problem_of(key: &str) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || ":._-#".contains(c);
     if key.trim().is_empty() {
         Some("a storage key can't be empty or only whitespace")
-    } else if key.chars().nth(MAX_KEY).is_some() {
-        Some("a storage key has 500 characters at most")
+    } else if key.chars().nth(MAX_KEY_CHARS).is_some() {
+        Some("a storage key can have at most 500 characters")
     } else if !key.chars().all(allowed) {
-        Some("a storage key has letters, digits, whitespace and `:._-#` only")
+        Some("a storage key can only have letters, digits, whitespace and `:._-#`")
     } else {
         None
     }
 }
 
-/// Atlassian's pages and its own package have different codes for it.
+/// Whether the code means a missing key: Atlassian's pages and its own package use different codes.
 fn is_missing(code: &str) -> bool {
     matches!(code, "NOT_FOUND" | "KEY_NOT_FOUND")
 }
@@ -327,7 +328,7 @@ fn or_missing<T>(result: Result<T, ClientError>) -> Result<Option<T>, ClientErro
         Err(error)
             if error
                 .answer()
-                .and_then(|answer| answer.code())
+                .and_then(|response| response.code())
                 .is_some_and(is_missing) =>
         {
             Ok(None)
@@ -338,11 +339,11 @@ fn or_missing<T>(result: Result<T, ClientError>) -> Result<Option<T>, ClientErro
 
 async fn get<T: DeserializeOwned>(call: Call, body: Value) -> Result<Option<T>, ClientError> {
     #[derive(serde::Deserialize)]
-    struct Got<T> {
+    struct Found<T> {
         value: T,
     }
-    let got: Option<Option<Got<T>>> = or_missing(call.idempotent().json(&body).fetch().await)?;
-    Ok(got.flatten().map(|got| got.value))
+    let found: Option<Option<Found<T>>> = or_missing(call.idempotent().json(&body).fetch().await)?;
+    Ok(found.flatten().map(|found| found.value))
 }
 
 async fn get_item<T: DeserializeOwned>(
@@ -350,8 +351,8 @@ async fn get_item<T: DeserializeOwned>(
     mut body: Value,
 ) -> Result<Option<Item<T>>, ClientError> {
     body["options"] = json!({ "metadataFields": item::METADATA });
-    let got: Option<Option<Item<T>>> = or_missing(call.idempotent().json(&body).fetch().await)?;
-    Ok(got.flatten())
+    let found: Option<Option<Item<T>>> = or_missing(call.idempotent().json(&body).fetch().await)?;
+    Ok(found.flatten())
 }
 
 async fn delete(call: Call, body: Value) -> Result<(), ClientError> {

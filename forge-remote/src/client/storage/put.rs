@@ -1,4 +1,4 @@
-//! A value on its way to storage.
+//! Writes of one value with options.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::item::{Item, METADATA};
-use super::{Call, UNWRITABLE};
+use super::{Call, NOT_JSON};
 use crate::client::error::ClientError;
 use crate::client::request::Response;
 
-/// A value on its way to storage: [`Storage::put`](super::Storage::put).
+/// A write of one value that has not been sent yet: [`Storage::put`](super::Storage::put).
 #[must_use = "nothing is stored until it is sent"]
 pub struct Put {
     call: Call,
@@ -26,7 +26,7 @@ impl fmt::Debug for Put {
     }
 }
 
-/// A time to live as storage takes it, in whole seconds, one at least.
+/// Formats a time to live for storage: in whole seconds, at least one.
 pub(super) fn ttl(time: Duration) -> Value {
     json!({ "value": time.as_secs().max(1), "unit": "SECONDS" })
 }
@@ -35,7 +35,7 @@ impl Put {
     pub(super) fn new(mut call: Call, mut body: Value, value: &(impl Serialize + ?Sized)) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => body["value"] = value,
-            Err(_) => call.problem = call.problem.or(Some(UNWRITABLE)),
+            Err(_) => call.problem = call.problem.or(Some(NOT_JSON)),
         }
         Self {
             call,
@@ -44,10 +44,10 @@ impl Put {
         }
     }
 
-    /// Lets it expire after this time, in whole seconds: one at least, a year at most.
+    /// Sets the time to live, in whole seconds: at least one second, at most a year.
     ///
-    /// Storage removes it within 48 hours of that, and may give it until then: where the moment
-    /// matters, read it by [`get_item`](super::Storage::get_item) and ask
+    /// Storage deletes the value up to 48 hours later, and may return it until then. If the exact
+    /// moment matters, read it with [`get_item`](super::Storage::get_item) and check
     /// [`Item::has_expired`].
     /// Source: <https://developer.atlassian.com/platform/forge/storage-reference/kvs-api/>
     pub fn expires_in(mut self, time: Duration) -> Self {
@@ -55,9 +55,9 @@ impl Put {
         self
     }
 
-    /// Only where the key has no value: else the answer is an error, with the code `KEY_CONFLICT`.
+    /// Writes only if the key has no value; otherwise the call fails with the code `KEY_CONFLICT`.
     ///
-    /// There is nothing to be replaced then, and Atlassian gives no value back:
+    /// Such a write replaces nothing, and Atlassian returns no value for it:
     ///
     /// ```compile_fail
     /// # use forge_remote::client::Storage;
@@ -71,28 +71,28 @@ impl Put {
         PutIfAbsent(self)
     }
 
-    /// Stores it.
+    /// Stores the value.
     pub async fn send(self) -> Result<(), ClientError> {
         self.perform(true).await?;
         Ok(())
     }
 
-    /// Stores it and gives it back as it is stored now, with its times.
+    /// Stores the value and returns it as stored, with its times.
     pub async fn return_new<T: DeserializeOwned>(self) -> Result<Item<T>, ClientError> {
         let call = self.returning("LATEST").with_metadata();
-        // Made again, it gives the same.
+        // A retry returns the same value.
         call.perform(true).await?.json()
     }
 
-    /// Stores it and gives the value that was there before.
+    /// Stores the value and returns the previous one.
     pub async fn replace<T: DeserializeOwned>(self) -> Result<Option<T>, ClientError> {
-        let before = self.returning("PREVIOUS").before().await?;
-        Ok(before.map(|item| item.value))
+        let previous = self.returning("PREVIOUS").previous().await?;
+        Ok(previous.map(|item| item.value))
     }
 
-    /// Stores it and gives the item that was there before, with its times.
+    /// Stores the value and returns the previous item, with its times.
     pub async fn return_old<T: DeserializeOwned>(self) -> Result<Option<Item<T>>, ClientError> {
-        self.returning("PREVIOUS").with_metadata().before().await
+        self.returning("PREVIOUS").with_metadata().previous().await
     }
 
     fn returning(mut self, which: &str) -> Self {
@@ -106,16 +106,16 @@ impl Put {
         self
     }
 
-    async fn before<T: DeserializeOwned>(self) -> Result<Option<Item<T>>, ClientError> {
-        // Made again, it would give the value just stored.
+    async fn previous<T: DeserializeOwned>(self) -> Result<Option<Item<T>>, ClientError> {
+        // A retry would return the value that was just stored.
         let response = self.perform(false).await?;
-        // Without one there is no value in the answer, or no answer.
+        // If there was no previous item, the response has no value or no body.
         #[derive(serde::Deserialize)]
-        struct Got {
+        struct Previous {
             value: Option<serde::de::IgnoredAny>,
         }
-        let got: Option<Got> = response.json()?;
-        match got.and_then(|got| got.value) {
+        let previous: Option<Previous> = response.json()?;
+        match previous.and_then(|previous| previous.value) {
             Some(_) => response.json().map(Some),
             None => Ok(None),
         }
@@ -134,19 +134,20 @@ impl Put {
     }
 }
 
-/// A value that is stored only where there is none: [`Put::if_absent`].
+/// A write that only happens if the key has no value: [`Put::if_absent`].
 #[must_use = "nothing is stored until it is sent"]
 #[derive(Debug)]
 pub struct PutIfAbsent(Put);
 
 impl PutIfAbsent {
-    /// As [`Put::expires_in`].
+    /// Sets the time to live; see [`Put::expires_in`].
     pub fn expires_in(self, time: Duration) -> Self {
         Self(self.0.expires_in(time))
     }
 
-    /// Stores it, if there is none. It is sent once: made again, the first attempt's value would be
-    /// in the way.
+    /// Stores the value if the key has none.
+    ///
+    /// The call is not retried, because a retry would conflict with the first attempt's value.
     pub async fn send(self) -> Result<(), ClientError> {
         self.0.perform(false).await?;
         Ok(())

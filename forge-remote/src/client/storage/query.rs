@@ -1,4 +1,4 @@
-//! Questions to storage.
+//! Queries of storage.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,17 +13,17 @@ use crate::client::cursors::Cursors;
 use crate::client::error::ClientError;
 use crate::client::request::Response;
 
-/// A page of what a query found.
+/// One page of a query's results.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct QueryPage<T> {
-    /// Keys and values.
+    /// The keys and values.
     pub data: Vec<Item<T>>,
-    /// Where the next page begins: for [`StorageQuery::after`].
+    /// The cursor of the next page, for [`StorageQuery::after`].
     pub cursor: Option<String>,
 }
 
-/// A question to storage: [`Storage::query`](super::Storage::query),
+/// A query of storage: [`Storage::query`](super::Storage::query),
 /// [`Entities::query`](super::Entities::query).
 ///
 /// ```
@@ -39,7 +39,7 @@ pub struct QueryPage<T> {
 ///     Ok(notes)
 /// }
 /// ```
-#[must_use = "a query does nothing until it is asked"]
+#[must_use = "a query does nothing until a page or item is requested"]
 pub struct StorageQuery<T> {
     call: Call,
     body: Map<String, Value>,
@@ -47,13 +47,13 @@ pub struct StorageQuery<T> {
     ready: VecDeque<Item<T>>,
     cursors: Cursors,
     is_done: bool,
-    /// What is said after the items that came.
+    /// The error to return after the buffered items.
     problem: Option<ClientError>,
 }
 
 impl<T> fmt::Debug for StorageQuery<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Query({:?})", self.call.request)
+        write!(f, "StorageQuery({:?})", self.call.request)
     }
 }
 
@@ -70,13 +70,13 @@ impl<T: DeserializeOwned> StorageQuery<T> {
         }
     }
 
-    /// How many come with one page: Atlassian allows fewer than 100.
+    /// Sets the number of items per page. Atlassian allows fewer than 100.
     pub fn limit(mut self, limit: u32) -> Self {
         self.body.insert("limit".to_owned(), limit.into());
         self
     }
 
-    /// Begins after this cursor of an earlier page.
+    /// Starts after this cursor of an earlier page.
     pub fn after(mut self, cursor: impl Into<String>) -> Self {
         self.set_cursor(cursor.into());
         self
@@ -86,42 +86,45 @@ impl<T: DeserializeOwned> StorageQuery<T> {
         self.body.insert(self.cursor.to_owned(), cursor.into());
     }
 
-    /// Keys that begin so; not for entities.
+    /// Selects keys with this prefix. Not for entities.
     pub fn prefix(mut self, prefix: &str) -> Self {
-        let begins = json!({ "property": "key", "condition": "BEGINS_WITH", "values": [prefix] });
-        self.body.insert("where".to_owned(), json!([begins]));
+        let condition =
+            json!({ "property": "key", "condition": "BEGINS_WITH", "values": [prefix] });
+        self.body.insert("where".to_owned(), json!([condition]));
         self
     }
 
-    /// With when each was created and updated, and when it expires.
+    /// Includes the times of creation, update and expiry.
     pub fn with_metadata(mut self) -> Self {
         let options = self.body.entry("options").or_insert_with(|| json!({}));
-        // What `with` has put there may be anything.
+        // `with` may have set it to a value of any type.
         if let Some(options) = options.as_object_mut() {
             options.insert("metadataFields".to_owned(), json!(METADATA));
         }
         self
     }
 
-    /// A member of the question that has no method here, as Atlassian's reference has it:
-    /// `partition`, `range`, `filters`, `sort` of an entity's query.
+    /// Sets a member of the query that has no method here, in the format of Atlassian's reference.
+    ///
+    /// Examples are `partition`, `range`, `filters` and `sort` of an entity's query.
     pub fn with(mut self, name: &str, value: Value) -> Self {
         self.body.insert(name.to_owned(), value);
         self
     }
 
-    /// One page.
+    /// Fetches one page.
     pub async fn page(&self) -> Result<QueryPage<T>, ClientError> {
-        self.ask().await?.json()
+        self.fetch_page().await?.json()
     }
 
-    async fn ask(&self) -> Result<Response, ClientError> {
+    async fn fetch_page(&self) -> Result<Response, ClientError> {
         let call = self.call.copy().idempotent();
         call.json(&self.body).send().await
     }
 
-    /// The next item, from page after page; `None` after the last, and after an error. Cursors that
-    /// come again, 1,000 pages without an item in a row and 100,000 pages at all are an error
+    /// Returns the next item and fetches pages as needed; `None` after the last item, and after an error.
+    ///
+    /// A repeated cursor, 1,000 pages without an item in a row and 100,000 pages in all are errors
     /// ([`ClientError::Unusable`]).
     pub async fn next(&mut self) -> Option<Result<Item<T>, ClientError>> {
         loop {
@@ -131,9 +134,12 @@ impl<T: DeserializeOwned> StorageQuery<T> {
             if self.is_done {
                 return self.problem.take().map(Err);
             }
-            let answer = self.ask().await;
-            let page = answer.and_then(|answer| Ok((answer.json::<QueryPage<T>>()?, answer)));
-            let (page, answer) = match page {
+            let response = self.fetch_page().await;
+            let page = response.and_then(|response| {
+                let page = response.json::<QueryPage<T>>()?;
+                Ok((page, response))
+            });
+            let (page, response) = match page {
                 Ok(page) => page,
                 Err(error) => {
                     self.is_done = true;
@@ -147,7 +153,7 @@ impl<T: DeserializeOwned> StorageQuery<T> {
                 continue;
             };
             if let Err(reason) = self.cursors.follow(&cursor, items) {
-                self.problem = Some(answer.unusable(reason));
+                self.problem = Some(response.unusable(reason));
                 self.is_done = true;
             }
             self.set_cursor(cursor);

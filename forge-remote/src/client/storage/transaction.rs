@@ -1,4 +1,4 @@
-//! Changes that are all made or none.
+//! Transactions: changes that are applied together or not at all.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,10 +7,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::put::ttl;
-use super::{Call, MOST, UNWRITABLE, problem_of};
+use super::{Call, MAX_OPERATIONS, NOT_JSON, problem_of};
 use crate::client::error::ClientError;
 
-/// Changes that are all made or none: [`Storage::transaction`](super::Storage::transaction).
+/// A set of changes that are applied together or not at all:
+/// [`Storage::transaction`](super::Storage::transaction).
 ///
 /// ```
 /// use std::time::Duration;
@@ -33,13 +34,13 @@ use crate::client::error::ClientError;
 /// }
 /// ```
 ///
-/// It has 25 operations at most, each on a key of its own, and 4 MB.
+/// A transaction has at most 25 operations, each on a different key, and at most 4 MB.
 /// Source: <https://developer.atlassian.com/platform/forge/storage-reference/entities-transactions/>
 #[must_use = "a transaction does nothing until it is sent"]
 pub struct Transaction {
     call: Call,
     parts: [Vec<Value>; 3],
-    /// The part that the last operation is in.
+    /// The part that contains the last operation.
     last: Option<usize>,
 }
 
@@ -79,18 +80,19 @@ impl Transaction {
         self.put(key, value, json!({ "entityName": entity }))
     }
 
-    /// Removes a key.
+    /// Deletes a key.
     pub fn delete(self, key: &str) -> Self {
         self.add(DELETE, key, json!({}))
     }
 
-    /// Removes an entity.
+    /// Deletes an entity.
     pub fn delete_entity(self, entity: &str, key: &str) -> Self {
         self.add(DELETE, key, json!({ "entityName": entity }))
     }
 
-    /// Makes the changes only if this entity meets the conditions, as Atlassian's reference has
-    /// them.
+    /// Applies the transaction only if this entity meets the conditions.
+    ///
+    /// The conditions have the format of Atlassian's reference.
     pub fn require(self, entity: &str, key: &str, conditions: Value) -> Self {
         self.add(
             CHECK,
@@ -99,24 +101,26 @@ impl Transaction {
         )
     }
 
-    /// Lets what was set last expire, as [`Put::expires_in`](super::Put::expires_in).
+    /// Sets the expiry of the value set last; see [`Put::expires_in`](super::Put::expires_in).
     pub fn expires_in(mut self, time: Duration) -> Self {
         match self.last {
             Some(SET) => self.change_last("options", json!({ "ttl": ttl(time) })),
-            _ => self.fail("`expires_in` is for what was set just before"),
+            _ => self.fail("`expires_in` must follow a `set` or `set_entity`"),
         }
         self
     }
 
-    /// Makes the changes only if the entity that was set or removed last meets these conditions
-    /// before, as Atlassian's reference has them.
+    /// Applies the transaction only if the current state of the entity set or deleted last meets these
+    /// conditions.
+    ///
+    /// The conditions have the format of Atlassian's reference.
     pub fn if_current(mut self, conditions: Value) -> Self {
         let last = self.last.filter(|last| *last != CHECK);
         let item = last.and_then(|last| self.parts.get(last)?.last());
         if item.is_some_and(|item| item.get("entityName").is_some()) {
             self.change_last("conditions", conditions);
         } else {
-            self.fail("`if_current` is for an entity that was set or removed just before");
+            self.fail("`if_current` must follow a `set_entity` or `delete_entity`");
         }
         self
     }
@@ -135,7 +139,7 @@ impl Transaction {
     fn put(mut self, key: &str, value: &(impl Serialize + ?Sized), mut item: Value) -> Self {
         match serde_json::to_value(value) {
             Ok(value) => item["value"] = value,
-            Err(_) => self.fail(UNWRITABLE),
+            Err(_) => self.fail(NOT_JSON),
         }
         self.add(SET, key, item)
     }
@@ -148,7 +152,7 @@ impl Transaction {
         let mut others = self.parts.iter().flatten();
         let named = |item: &Value| (item["key"].clone(), item.get("entityName").cloned());
         if others.any(|other| named(other) == named(&item)) {
-            self.fail("a transaction has each key once");
+            self.fail("a transaction contains a key twice");
         }
         if let Some(items) = self.parts.get_mut(part) {
             items.push(item);
@@ -157,10 +161,12 @@ impl Transaction {
         self
     }
 
-    /// Makes the changes. It is sent once: made again, a condition may no longer hold.
+    /// Applies the changes.
+    ///
+    /// The call is not retried, because a condition may no longer hold after the first attempt.
     pub async fn send(mut self) -> Result<(), ClientError> {
-        if self.parts.iter().map(Vec::len).sum::<usize>() > MOST {
-            self.fail("a transaction has 25 operations at most");
+        if self.parts.iter().map(Vec::len).sum::<usize>() > MAX_OPERATIONS {
+            self.fail("a transaction has more than 25 operations");
         }
         let mut body = Map::new();
         for (name, part) in ["set", "delete", "check"].into_iter().zip(self.parts) {
