@@ -156,7 +156,7 @@ impl Harness {
     ///
     /// Otherwise as [`new`](Self::new). The [`FakeApis`] of the [`platform`](Self::platform) respond to
     /// the app's calls. (Without them such a call is an error: no test reaches Atlassian.) Tokens are
-    /// kept in memory, whatever store the app has: test tokens must not get into it.
+    /// kept in memory, whatever store the app has: test tokens are useless in a real store.
     ///
     /// ```
     /// use forge_remote::{path, prelude::*};
@@ -192,7 +192,7 @@ impl Harness {
         let router = crate::platform::router(platform.clone());
         let mut server = JoinSet::new();
         server.spawn(async move {
-            // It ends with the set.
+            // Dropping the set stops it.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self {
@@ -209,12 +209,12 @@ impl Harness {
         self.app.start_background()
     }
 
-    /// The platform.
+    /// Returns the platform.
     pub fn platform(&self) -> &Platform {
         &self.platform
     }
 
-    /// The app.
+    /// Returns the app.
     pub fn app(&self) -> &Service {
         &self.app
     }
@@ -404,7 +404,7 @@ impl TestResponse {
         self.status.as_u16()
     }
 
-    /// The headers.
+    /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
