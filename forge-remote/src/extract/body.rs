@@ -11,14 +11,14 @@ use crate::json::repair_bytes;
 use crate::log::{self, Permit};
 use crate::response;
 
-/// Marks a request that the platform makes: its body is JSON, whatever its content type says.
+/// Marks a request of the platform: its body is read as JSON, whatever its content type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlatformBody {
-    /// Whether an empty body is read as `{}`: the kind's isn't documented.
+    /// Whether an empty body is read as `{}`, because Atlassian does not document the body.
     pub(crate) may_be_empty: bool,
 }
 
-/// Reads the body: a page's where its content type is JSON, the platform's in any case.
+/// Reads the body: a page's if its content type is JSON, the platform's in any case.
 pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Response> {
     let Some(platform) = request.extensions().get::<PlatformBody>().copied() else {
         check_type(request.headers())?;
@@ -31,7 +31,7 @@ pub(super) async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<
     Ok(repair_bytes(body))
 }
 
-/// 415 for another content type.
+/// Returns a 415 response for another content type than JSON.
 fn check_type(headers: &HeaderMap) -> Result<(), Response> {
     if is_json(headers) {
         return Ok(());
@@ -42,7 +42,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Response> {
     ))
 }
 
-/// 400 for what isn't JSON, 422 for what doesn't fit.
+/// Parses a body; returns a 400 response if it isn't JSON, 422 if it doesn't fit `T`.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Response> {
     serde_json::from_slice(body).map_err(|error| {
         let at = format!("line {} column {}", error.line(), error.column());
@@ -73,7 +73,7 @@ pub(crate) async fn whole_body<S: Send + Sync>(
         .map_err(|rejection| too_large(&rejection))
 }
 
-/// No content type counts as JSON; `application/json` and `application/*+json` are.
+/// Returns whether the content type is JSON: `application/json`, `application/*+json`, or none.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return true;
@@ -95,7 +95,11 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn refuse(status: StatusCode, message: &str) -> Response {
     if let Some(Permit { suppressed }) = log::permit("body_refused") {
-        tracing::warn!(status = status.as_u16(), suppressed, "the body was refused");
+        tracing::warn!(
+            status = status.as_u16(),
+            suppressed,
+            "the body was rejected"
+        );
     }
     response::json_error(status, response::code_of(status), message)
 }
@@ -105,6 +109,6 @@ fn too_large(rejection: &BytesRejection) -> Response {
         StatusCode::PAYLOAD_TOO_LARGE => {
             refuse(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large")
         }
-        status => refuse(status, "the body could not be read to its end"),
+        status => refuse(status, "the body could not be read completely"),
     }
 }

@@ -14,14 +14,14 @@ use crate::response;
 use crate::token::Tokens;
 
 const SYSTEM_HINT: &str = "the manifest's endpoint must enable `auth.appSystemToken`, and `permissions.scopes` needs a \
-     scope besides `read:app-system-token` and `read:app-user-token`; both are written by \
-     `manifest --write`, then deploy and let the installation be upgraded";
+     scope besides `read:app-system-token` and `read:app-user-token`; `manifest --write` adds \
+     both; then deploy the app and upgrade the installation";
 
 const USER_HINT: &str = "the manifest's endpoint must enable `auth.appUserToken`, `permissions.scopes` needs a scope \
      for user data, and a user must be in session: calls by `requestRemote`, anonymous visitors \
-     and the platform itself bring none; take `Option<UserToken>` to go on without";
+     and the platform itself have no user token; take `Option<UserToken>` to handle such calls";
 
-/// Returns the one token in a header; a 400 where the header does not hold exactly one.
+/// Returns the one token in a header; a 400 response if the header does not hold exactly one.
 fn read<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Response> {
     match one_token(headers, name) {
         Some(text) => Ok(text),
@@ -56,21 +56,21 @@ fn missing(parts: &Parts, name: &HeaderName, hint: &'static str) -> Response {
     response::internal_error()
 }
 
-/// Returns the token for a handler of this call: the kept one, where anybody may have written the
+/// Returns the system token for a handler of this call: the kept one, if anybody may have written the
 /// call's own header; otherwise the header's.
 async fn system_token(parts: &Parts, state: &AppState) -> Result<Option<SystemToken>, Response> {
     let (call, text) = read_verified(parts, &SYSTEM_HEADER)?;
-    let brought = text.map(|text| SystemToken::new(text, call.owner()));
+    let sent = text.map(|text| SystemToken::new(text, call.owner()));
     let Some(tokens) = state.get::<Tokens>() else {
-        return Ok(brought);
+        return Ok(sent);
     };
     if call.provenance() == Provenance::Platform {
-        return Ok(brought);
+        return Ok(sent);
     }
-    Ok(tokens.of_platform(call.claims()).await.or(brought))
+    Ok(tokens.of_platform(call.claims()).await.or(sent))
 }
 
-/// Returns the header's token.
+/// Returns the user token in the call's header.
 async fn user_token(parts: &Parts, _: &AppState) -> Result<Option<UserToken>, Response> {
     let (call, text) = read_verified(parts, &USER_HEADER)?;
     Ok(text.map(|text| UserToken::new(text, call.owner())))

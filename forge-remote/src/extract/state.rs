@@ -16,7 +16,7 @@ use crate::response;
 pub(crate) struct StateMap(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
 
 impl StateMap {
-    /// False when a value of this type was there already.
+    /// Inserts a value; returns false if it replaces one of this type.
     pub(crate) fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T) -> bool {
         self.0.insert(TypeId::of::<T>(), Box::new(value)).is_none()
     }
@@ -30,9 +30,9 @@ impl StateMap {
     }
 }
 
-/// The state that handlers' extractors see: the values given to
-/// [`App::state`](crate::App::state). Write `impl FromRequestParts<AppState>` for an extractor of
-/// your own that needs them.
+/// The state of handlers' extractors: the values passed to [`App::state`](crate::App::state).
+///
+/// Write `impl FromRequestParts<AppState>` for your own extractor that needs them.
 #[derive(Clone)]
 pub struct AppState(Arc<StateMap>);
 
@@ -41,7 +41,7 @@ impl AppState {
         Self(Arc::new(map))
     }
 
-    /// The app's value of type `T`, if it was given one.
+    /// Returns the app's value of type `T`, if it has one.
     pub fn get<T: Clone + 'static>(&self) -> Option<T> {
         self.0.get()
     }
@@ -55,9 +55,9 @@ impl fmt::Debug for AppState {
     }
 }
 
-/// A clone of the value given to [`App::state`](crate::App::state).
+/// A clone of the value passed to [`App::state`](crate::App::state).
 ///
-/// That it is there is checked when the app starts, not when the first request comes.
+/// A missing value is an error when the app starts, not at the first request.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -93,11 +93,11 @@ impl<T: Clone + Send + Sync + 'static> FromRequestParts<AppState> for State<T> {
 
     async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, Response> {
         state.get().map(Self).ok_or_else(|| {
-            // Only a `State` inside another extractor can get here: launch checks the rest.
+            // Only reached from inside another extractor: launch checks the handlers' arguments.
             let missing = std::any::type_name::<T>();
             tracing::error!(
                 missing,
-                "the app has no such state: give it with `App::state(value)`"
+                "the app has no state of this type: add it with `App::state(value)`"
             );
             response::internal_error()
         })
