@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::callbacks::Callbacks;
 use super::keeper::{Admission, Keeper};
-use super::settings::{LEAST_MARGIN, Settings};
+use super::settings::{MIN_MARGIN, Settings};
 use super::store::TokenStore;
 use crate::fit::{Clock, ClockHealth, Environment};
 
@@ -113,7 +113,7 @@ impl Tokens {
     #[must_use]
     pub fn expiry_margin(self, margin: Duration) -> Self {
         self.set("margin", |settings| {
-            settings.margin = margin.max(LEAST_MARGIN)
+            settings.margin = margin.max(MIN_MARGIN)
         });
         self
     }

@@ -5,17 +5,17 @@ use zeroize::Zeroizing;
 
 use super::handle::Tokens;
 use super::installation::About;
-use super::limits::{LONGEST_LIFE, UNKNOWN_LIFE};
+use super::limits::{MAX_LIFE, UNKNOWN_LIFE};
 use crate::credentials::{expires_at, new_system_token};
 use crate::fit::{Claims, Provenance};
 
 /// Longer ids are not kept, in bytes: an ARI has about 90, and stores have limits for keys.
-const MOST_ID: usize = 512;
+const MAX_ID_BYTES: usize = 512;
 
 /// Whether every store can take this id: PostgreSQL has no NUL in texts, and every index a limit.
 pub(super) fn is_storable(installation_id: &str) -> bool {
     let length = installation_id.len();
-    (1..=MOST_ID).contains(&length) && !installation_id.chars().any(char::is_control)
+    (1..=MAX_ID_BYTES).contains(&length) && !installation_id.chars().any(char::is_control)
 }
 
 /// Taking them in.
@@ -45,7 +45,7 @@ impl Tokens {
         }
         // A later end than can be is read wrongly: believed, it would keep newer tokens out.
         let read = expires_at(token);
-        let read = read.filter(|ends| *ends <= now + LONGEST_LIFE);
+        let read = read.filter(|ends| *ends <= now + MAX_LIFE);
         let expires_at = read.unwrap_or(now + UNKNOWN_LIFE);
         if expires_at <= now {
             tracing::warn!("a delivered system token has ended already; it is not kept");
@@ -53,7 +53,7 @@ impl Tokens {
         }
         if !is_storable(claims.installation_id()) {
             tracing::warn!(
-                installation = %claims.installation_id().escape_debug().take(MOST_ID).collect::<String>(),
+                installation = %claims.installation_id().escape_debug().take(MAX_ID_BYTES).collect::<String>(),
                 "a system token is not kept: stores can't take its installation's id"
             );
             return;

@@ -15,9 +15,9 @@ use crate::error::chain;
 use crate::fit::{Clock, ClockHealth, Environment};
 
 /// A store that takes longer is down, for writing and opening.
-const WRITE_TIME: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same for reading, where somebody waits.
-const READ_TIME: Duration = Duration::from_secs(3);
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Whose tokens are this app's: others in the same store are passed over.
 #[derive(Default)]
@@ -257,7 +257,7 @@ impl Keeper {
             is_first,
             replaces,
             confirmed: elapsed,
-            asked: elapsed,
+            checked: elapsed,
         });
         self.bound(&mut memory);
         drop(memory);
@@ -330,7 +330,7 @@ impl Keeper {
 
     /// Asks the store, within the time a reader can wait; a failure is counted and logged.
     pub(super) async fn ask<T>(&self, asked: StoreFuture<T>) -> Result<T, StoreError> {
-        let answer = timed(READ_TIME, asked).await;
+        let answer = timed(READ_TIMEOUT, asked).await;
         if let Err(error) = &answer {
             self.memory().counts.store_failures += 1;
             let error = format_args!("{error}{}", chain(error));
@@ -342,7 +342,7 @@ impl Keeper {
 
 /// What a task of the keeper's own asks of a store, within its time.
 pub(super) async fn in_time<T>(asked: StoreFuture<T>) -> Result<T, StoreError> {
-    timed(WRITE_TIME, asked).await
+    timed(WRITE_TIMEOUT, asked).await
 }
 
 async fn timed<T>(time: Duration, asked: StoreFuture<T>) -> Result<T, StoreError> {

@@ -9,7 +9,7 @@ use super::handle::Tokens;
 use super::installation::Installation;
 use super::intake::is_storable;
 use super::keeper::Keeper;
-use super::limits::PATIENCE;
+use super::limits::OPEN_TIMEOUT;
 use super::records::Found;
 use crate::credentials::{Owner, SystemToken};
 use crate::fit::Claims;
@@ -125,7 +125,7 @@ impl Tokens {
         let mut is_open = self.0.is_open.subscribe();
         let opened = is_open.wait_for(|is_open| *is_open);
         // Late or an error, either way it is looked at once more.
-        let _ = tokio::time::timeout(PATIENCE, opened).await;
+        let _ = tokio::time::timeout(OPEN_TIMEOUT, opened).await;
         self.0.keeper.get().ok_or(TokenError::NotOpen)
     }
 
@@ -163,7 +163,7 @@ impl Tokens {
 
     /// An installation with its token, whether that can be handed out or not; `None` where there is
     /// none, and where it can't be told.
-    pub(super) async fn as_it_is(&self, installation_id: &str) -> Option<Installation> {
+    pub(super) async fn current(&self, installation_id: &str) -> Option<Installation> {
         let keeper = self.0.keeper.get()?;
         let remembered = keeper.remembered(installation_id);
         let entry = match keeper.look_up(installation_id).await {

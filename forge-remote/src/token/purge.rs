@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use super::cache::Link;
 use super::keeper::{Keeper, in_time};
-use super::limits::LONGEST_LIFE;
+use super::limits::MAX_LIFE;
 use super::removal::Removal;
 use super::store::StoreError;
 use crate::error::chain;
 
 /// How long an ended token stays, so that the error can say since when.
 pub(super) const KEPT_AFTER_END: Duration = Duration::from_secs(24 * 3600);
-const PURGE_EVERY: Duration = Duration::from_secs(3600);
+const PURGE_INTERVAL: Duration = Duration::from_secs(3600);
 /// After a purge that failed or had to wait.
-const PURGE_AGAIN: Duration = Duration::from_secs(5 * 60);
+const PURGE_RETRY: Duration = Duration::from_secs(5 * 60);
 
 impl Keeper {
     /// Purges what has ended, now and every hour, until every handle is gone.
@@ -24,8 +24,8 @@ impl Keeper {
                 return;
             };
             // From now on, so that the time spent isn't added.
-            let hour = strong.clock.sleep(PURGE_EVERY);
-            let again = strong.clock.sleep(PURGE_AGAIN);
+            let hour = strong.clock.sleep(PURGE_INTERVAL);
+            let again = strong.clock.sleep(PURGE_RETRY);
             let purged = strong.purge().await;
             // What the store has refused so far.
             strong.start_writing();
@@ -43,7 +43,7 @@ impl Keeper {
             // Longer than any token lives that was delivered before.
             let over = |removal: &Removal| {
                 removal.written.is_some_and(|written| {
-                    elapsed.saturating_sub(written) > LONGEST_LIFE + KEPT_AFTER_END
+                    elapsed.saturating_sub(written) > MAX_LIFE + KEPT_AFTER_END
                 })
             };
             memory.removals.retain(|_, removal| !over(removal));

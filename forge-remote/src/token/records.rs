@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::cache::{Entry, Memory};
 use super::installation::About;
 use super::keeper::Keeper;
-use super::limits::ABSURD_LIFE;
+use super::limits::MAX_PLAUSIBLE_LIFE;
 use super::removal::{self, Record, Removal, SETTLES};
 use super::seal::{Shut, Subject};
 use super::store::{SealedToken, StoreError};
@@ -46,7 +46,7 @@ impl Keeper {
                 // Or every reader would wait for a store that is down.
                 let elapsed = self.clock.elapsed();
                 if let Some(entry) = self.memory().entries.get_mut(installation_id) {
-                    entry.asked = elapsed;
+                    entry.checked = elapsed;
                 }
                 Err(error)
             }
@@ -59,7 +59,7 @@ impl Keeper {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let mut memory = self.memory();
         let entry = memory.entries.get_mut(installation_id)?;
-        entry.asked = elapsed;
+        entry.checked = elapsed;
         if !self.admission.admits(&entry.about) {
             return None;
         }
@@ -119,7 +119,7 @@ impl Keeper {
                             is_first: false,
                             replaces: false,
                             confirmed: elapsed,
-                            asked: elapsed,
+                            checked: elapsed,
                         };
                         return self.remember(entry, all);
                     }
@@ -157,7 +157,7 @@ impl Keeper {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let id = from_store.id().to_owned();
         // A wrong end, and not just another machine's clock: newer ones must not wait for it.
-        let lasts_too_long = from_store.expires_at > now + ABSURD_LIFE;
+        let lasts_too_long = from_store.expires_at > now + MAX_PLAUSIBLE_LIFE;
         let mut memory = self.memory();
         if let Some(removal) = memory.removals.get(&id) {
             // Read before the removal was written, or written by an instance that didn't know.
@@ -169,7 +169,7 @@ impl Keeper {
         let mut restored = false;
         if let Some(entry) = memory.entries.get_mut(&id) {
             let same_end = entry.expires_at == from_store.expires_at;
-            entry.asked = elapsed;
+            entry.checked = elapsed;
             let same_token = *entry.token == *from_store.token;
             if same_token && from_store.standing.refused {
                 entry.standing.refused = true;
@@ -217,7 +217,7 @@ impl Keeper {
         let (now, elapsed) = (self.fleet_now(), self.clock.elapsed());
         let mut memory = self.memory();
         if let Some(entry) = memory.entries.get_mut(id) {
-            entry.asked = elapsed;
+            entry.checked = elapsed;
             // Forge has called for it since: the app was not uninstalled.
             if entry
                 .delivered
@@ -253,7 +253,7 @@ impl Keeper {
     /// comparison.
     pub(super) fn gives_way(&self, sealed: &SealedToken, entry: &Entry) -> bool {
         // No clock is asked: one that has jumped must not lose a good record.
-        if sealed.expires_at > entry.expires_at + ABSURD_LIFE {
+        if sealed.expires_at > entry.expires_at + MAX_PLAUSIBLE_LIFE {
             return true;
         }
         let subject = Subject {

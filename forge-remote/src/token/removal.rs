@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::limits::LONGEST_LIFE;
+use super::limits::MAX_LIFE;
 use super::seal::{Keys, Subject};
 use super::store::{SealedToken, from_millis, to_millis};
 
@@ -17,7 +17,7 @@ use super::store::{SealedToken, from_millis, to_millis};
 pub(super) const SETTLES: Duration = Duration::from_secs(120);
 
 /// A clock that is further ahead than this of the store's does not date a removal.
-const LONGEST_SKEW: Duration = Duration::from_secs(12 * 3600);
+const MAX_SKEW: Duration = Duration::from_secs(12 * 3600);
 
 /// An installation that was removed.
 #[derive(Clone)]
@@ -81,14 +81,14 @@ impl Removal {
     /// its later end: tokens end by Atlassian's clock, which may agree with the local one.
     pub(super) fn date(&mut self, at: SystemTime) {
         self.at = from_millis(to_millis(at));
-        let latest = end(self.at + LONGEST_SKEW);
+        let latest = end(self.at + MAX_SKEW);
         self.ends = self.ends.min(latest).max(end(self.at));
     }
 
     /// Has its record end later than this token, which was delivered before.
     pub(super) fn outlast(&mut self, expires_at: SystemTime) {
         let later = expires_at + Duration::from_secs(1);
-        if later <= end(self.at + LONGEST_SKEW) {
+        if later <= end(self.at + MAX_SKEW) {
             self.ends = self.ends.max(from_millis(to_millis(later)));
         }
     }
@@ -106,7 +106,7 @@ impl Removal {
 
     /// Whether every token that was delivered before has ended, by the clock's `elapsed`.
     pub(super) fn has_ended(&self, elapsed: Duration) -> bool {
-        elapsed.saturating_sub(self.known) > SETTLES + LONGEST_LIFE
+        elapsed.saturating_sub(self.known) > SETTLES + MAX_LIFE
     }
 
     /// The sealed record.
@@ -154,7 +154,7 @@ const BEGINNING: &[u8] = b"{\"removedAt\":";
 /// When the record of a removal ends: no token that was delivered before lives longer, so in every
 /// store the record wins.
 fn end(removal: SystemTime) -> SystemTime {
-    removal + SETTLES + LONGEST_LIFE + Duration::from_secs(60)
+    removal + SETTLES + MAX_LIFE + Duration::from_secs(60)
 }
 
 /// Reads the record of a removal; `None` for anything else.

@@ -18,18 +18,18 @@ use super::store::{PageRequest, StoreError};
 use crate::fit::BoxFuture;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
 /// Between two looks at every removal in the store, for those that another instance wrote.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
 /// After a sweep that failed.
-const SWEEP_AGAIN: Duration = Duration::from_secs(60);
+const SWEEP_RETRY: Duration = Duration::from_secs(60);
 /// The same where the installation had several products: longer than the hour within which
 /// `keep_tokens_fresh` has Forge call for an installation that is still there.
 const PRODUCTS_SETTLE: Duration = Duration::from_secs(75 * 60);
 /// Longer than this is no use: the record of a removal lasts 28 hours.
-const LONGEST_DELAY: Duration = Duration::from_secs(24 * 3600);
+const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
 /// The record of a removal is written again when it is this old and a callback still fails.
-const RENEWED_AFTER: Duration = Duration::from_secs(6 * 3600);
+const RENEW_AFTER: Duration = Duration::from_secs(6 * 3600);
 
 impl Tokens {
     /// Calls back after an installation was removed ([`remove`](Self::remove), which
@@ -87,7 +87,7 @@ impl Tokens {
     #[must_use]
     pub fn removal_delay(self, delay: Duration) -> Self {
         self.set("removal_delay", |settings| {
-            settings.removal_delay = Some(delay.min(LONGEST_DELAY));
+            settings.removal_delay = Some(delay.min(MAX_DELAY));
         });
         self
     }
@@ -106,7 +106,7 @@ impl Pending {
     fn retry_later(&mut self, elapsed: Duration) -> Duration {
         let pause = self.pause;
         self.due = elapsed + pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        self.pause = (pause * 2).min(MAX_PAUSE);
         pause
     }
 }
@@ -174,9 +174,9 @@ impl RemovalWatch {
             let swept = keeper.learn_removals().await;
             // An error was logged.
             let pause = if swept.is_ok() {
-                SWEEP_EVERY
+                SWEEP_INTERVAL
             } else {
-                SWEEP_AGAIN
+                SWEEP_RETRY
             };
             self.sweep_at = elapsed + pause;
             for id in keeper.unreported_ids() {
@@ -255,7 +255,7 @@ impl RemovalWatch {
             "a removal's callback failed; it is called again"
         );
         self.pending.insert(id.to_owned(), pending);
-        keeper.renew_removal(id, RENEWED_AFTER);
+        keeper.renew_removal(id, RENEW_AFTER);
     }
 }
 

@@ -9,7 +9,7 @@ use super::store::TokenStore;
 use crate::fit::{Clock, Environment, SystemClock};
 
 /// A token that is handed out must still be good when its call arrives.
-pub(super) const LEAST_MARGIN: Duration = Duration::from_secs(10);
+pub(super) const MIN_MARGIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Settings {
     pub(super) store: Arc<dyn TokenStore>,

@@ -17,13 +17,13 @@ use crate::error::chain;
 const BATCH: usize = 128;
 /// How many writes find the rows that a store refuses, in one round; how many of them may fail
 /// before the first that succeeds; and for how long.
-const MOST_PARTS: usize = 96;
-const MOST_FAILURES: usize = 24;
-const PARTS_TIME: Duration = Duration::from_secs(30);
+const MAX_PARTS: usize = 96;
+const MAX_FAILURES: usize = 24;
+const PARTS_TIMEOUT: Duration = Duration::from_secs(30);
 /// The time of a write when the process is about to end.
-const LAST_WRITE_TIME: Duration = Duration::from_secs(2);
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// Between two attempts to open a store that mustn't be written to as it is.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
 
@@ -79,7 +79,7 @@ impl Keeper {
         let elapsed = self.clock.elapsed();
         let has_removals = {
             let mut memory = self.memory();
-            memory.pass_over_ended(elapsed);
+            memory.skip_ended(elapsed);
             !memory.unremoved.is_empty()
         };
         let time = match has_removals {
@@ -90,7 +90,7 @@ impl Keeper {
         let memory = &mut *memory;
         let due = |id: &String| {
             let refused = memory.refused.get(id);
-            refused.is_none_or(|refused| refused.again_at <= elapsed)
+            refused.is_none_or(|refused| refused.retry_at <= elapsed)
         };
         let mut rows = Vec::new();
         for id in memory.unremoved.iter().filter(|id| due(id)).take(BATCH) {
@@ -177,12 +177,8 @@ impl Keeper {
         let (mut refused, mut calls, mut has_written) = (Vec::new(), 0, false);
         let mut parts = halves(rows);
         while let Some(mut part) = parts.pop() {
-            let most = if has_written {
-                MOST_PARTS
-            } else {
-                MOST_FAILURES
-            };
-            if calls == most || began.elapsed() > PARTS_TIME {
+            let most = if has_written { MAX_PARTS } else { MAX_FAILURES };
+            if calls == most || began.elapsed() > PARTS_TIMEOUT {
                 break;
             }
             calls += 1;
@@ -248,7 +244,7 @@ impl Keeper {
                         entry.is_first = false;
                         entry.replaces = false;
                         entry.confirmed = elapsed;
-                        entry.asked = elapsed;
+                        entry.checked = elapsed;
                         let key = (entry.expires_at, written.id().to_owned());
                         memory.unwritten.remove(&key);
                     }
@@ -324,11 +320,11 @@ impl Keeper {
         let hurried = async {
             // An error can't be: the sender is held here.
             let _ = ending.wait_for(|ending| *ending).await;
-            tokio::time::sleep(LAST_WRITE_TIME).await;
+            tokio::time::sleep(LAST_WRITE_TIMEOUT).await;
         };
         tokio::select! {
             answer = in_time(asked) => answer,
-            () = hurried => Err(StoreError::new(format!("no answer within {LAST_WRITE_TIME:?}"))),
+            () = hurried => Err(StoreError::new(format!("no answer within {LAST_WRITE_TIMEOUT:?}"))),
         }
     }
 }
@@ -471,7 +467,7 @@ impl Writing {
             () = keeper.clock.sleep(again_in) => {}
             () = keeper.hurry.notified() => {}
         }
-        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        *pause = (*pause * 2).min(MAX_PAUSE);
     }
 }
 

@@ -21,7 +21,7 @@ use world::World;
 
 const SEEDS: u64 = 10_000;
 /// So many failures are reported before it ends.
-const MOST_FAILURES: u64 = 8;
+const MAX_FAILURES: u64 = 8;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -38,7 +38,7 @@ fn seeded_schedules_keep_what_is_promised() {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while failed.load(Ordering::Relaxed) < MOST_FAILURES {
+                while failed.load(Ordering::Relaxed) < MAX_FAILURES {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds {
                         return;

@@ -6,7 +6,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::{LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreFuture, TokenPage, TokenStore};
+use super::{MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreFuture, TokenPage, TokenStore};
 
 /// Keeps tokens for as long as the process lives. Clones share them.
 ///
@@ -78,7 +78,7 @@ impl TokenStore for MemoryTokens {
             let ends = token.expires_at_millis();
             let later = kept.get(&token.installation_id).is_some_and(|kept| {
                 let lead = kept.expires_at_millis().saturating_sub(ends);
-                (1..=LONGEST_LEAD_MILLIS).contains(&lead)
+                (1..=MAX_LEAD_MILLIS).contains(&lead)
             });
             if !later {
                 kept.insert(token.installation_id.clone(), token);

@@ -275,7 +275,7 @@ pub(super) fn from_millis(millis: i64) -> SystemTime {
 }
 
 /// A kept token that ends this much later than a new one is none: no token lives longer than a day.
-pub(super) const LONGEST_LEAD_MILLIS: i64 = 2 * 24 * 3600 * 1000;
+pub(super) const MAX_LEAD_MILLIS: i64 = 2 * 24 * 3600 * 1000;
 
 /// A row of which no token can be made.
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]

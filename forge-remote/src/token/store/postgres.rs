@@ -10,7 +10,7 @@ use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
 
 use super::{
-    BadRow, LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
+    BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
     TokenStore, from_millis, listed, readable, steps_left, to_millis,
 };
 
@@ -228,7 +228,7 @@ impl PostgresTokens {
         .bind(columns.1)
         .bind(columns.2)
         .bind(columns.3)
-        .bind(LONGEST_LEAD_MILLIS);
+        .bind(MAX_LEAD_MILLIS);
         self.write(put).await.map(drop)
     }
 }

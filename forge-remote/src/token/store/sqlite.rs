@@ -13,7 +13,7 @@ use sqlx::sqlite::{
 };
 
 use super::{
-    BadRow, LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
+    BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
     from_millis, listed, readable, steps_left, to_millis,
 };
 
@@ -177,7 +177,7 @@ impl SqliteTokens {
             .bind(&token.installation_id)
             .bind(to_millis(token.expires_at))
             .bind(&token.sealed)
-            .bind(LONGEST_LEAD_MILLIS)
+            .bind(MAX_LEAD_MILLIS)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;

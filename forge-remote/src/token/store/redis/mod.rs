@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use redis::{Pipeline, RedisError, RedisResult, Script};
 
 use super::{
-    BadRow, LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
+    BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
     TokenStore, from_millis, readable, to_millis,
 };
 use link::Link;
@@ -190,7 +190,7 @@ impl RedisTokens {
             .arg(token.cloud_ids.join(","))
             .arg(&token.sealed)
             .arg(ends.saturating_add(KEPT_AFTER_END_MILLIS))
-            .arg(LONGEST_LEAD_MILLIS)
+            .arg(MAX_LEAD_MILLIS)
             .arg(expected)
             .arg(deadline)
     }
