@@ -201,7 +201,7 @@ impl Memory {
         refused.is_none_or(|refused| refused.retry_at <= elapsed)
     }
 
-    /// Sets aside a row that the store refuses while it takes others; returns the pause before the
+    /// Sets aside a row that the store rejects while it accepts others; returns the pause before the
     /// next attempt.
     pub(super) fn set_aside(&mut self, id: &str, elapsed: Duration) -> Duration {
         let before = self.refused.get(id).map(|refused| refused.pause * 2);

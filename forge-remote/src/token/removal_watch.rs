@@ -246,12 +246,12 @@ impl RemovalWatch {
             keeper.mark_reported(id);
             return;
         };
-        let again_in = pending.retry_later(keeper.clock.elapsed());
+        let retry_in = pending.retry_later(keeper.clock.elapsed());
         tracing::error!(
             what = "Tokens::on_removed",
             installation = id,
             error,
-            ?again_in,
+            ?retry_in,
             "a removal's callback failed; it is called again"
         );
         self.pending.insert(id.to_owned(), pending);

@@ -203,7 +203,7 @@ impl Keeper {
 
     /// Sets aside a row that the store refuses while it takes others.
     fn set_aside(&self, row: &Row, error: &StoreError) {
-        let again_in = {
+        let retry_in = {
             let mut memory = self.memory();
             memory.counts.store_failures += 1;
             memory.failed_rounds += 1;
@@ -213,7 +213,7 @@ impl Keeper {
             store = self.store.name(),
             installation = %row.id().escape_debug(),
             error = %format_args!("{error}{}", chain(error)),
-            ?again_in,
+            ?retry_in,
             "the store refuses this record, and takes others; it is tried again later"
         );
     }
@@ -433,7 +433,7 @@ impl Writing {
             memory.waiting()
         };
         let store = keeper.store.name();
-        let again_in = match error {
+        let retry_in = match error {
             Failed::Open(error) if !error.is_transient() => REFUSED_PAUSE,
             _ => *pause,
         };
@@ -442,21 +442,21 @@ impl Writing {
                 store,
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,
-                ?again_in,
+                ?retry_in,
                 "tokens can't be written; requests are served, the tokens are kept in memory"
             ),
             Failed::Open(error) if error.is_transient() => tracing::error!(
                 store,
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,
-                ?again_in,
+                ?retry_in,
                 "the tokens' store can't be opened; requests are served, tokens are kept in memory"
             ),
             Failed::Open(error) => tracing::error!(
                 store,
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,
-                ?again_in,
+                ?retry_in,
                 "THE TOKENS' STORE IS NOT USED: what it was set up with is wrong, and nothing is \
                  written to it. Correct it and start the app again; until then tokens are kept in \
                  memory alone, and are lost when this process ends"
@@ -464,7 +464,7 @@ impl Writing {
         }
         keeper.round_is_over();
         tokio::select! {
-            () = keeper.clock.sleep(again_in) => {}
+            () = keeper.clock.sleep(retry_in) => {}
             () = keeper.hurry.notified() => {}
         }
         *pause = (*pause * 2).min(MAX_PAUSE);

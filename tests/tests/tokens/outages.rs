@@ -254,7 +254,7 @@ async fn stopped_and_started(kept: &Kept, server: &mut OwnServer, logged: &Logge
     assert!(kept.failures() >= 2);
     assert_eq!(kept.tokens.stats().pending, 2);
     assert!(logged.has("tokens can't be written"));
-    assert!(logged.has("the tokens' store can't be read"));
+    assert!(logged.has("the token store can't be read"));
 
     server.restart().await;
     assert!(
