@@ -384,7 +384,7 @@ async fn an_sqlite_file_that_stays_locked_costs_no_request_and_no_token() {
     assert_eq!(kept.system(1).await.unwrap(), token);
     assert!(kept.tokens.flush().await.is_err());
     assert_eq!(kept.failures(), 1);
-    assert!(logged.has("holds the file for too long"));
+    assert!(logged.has("locks the file for too long"));
     // Whoever reads isn't in the way of who writes.
     assert!(matches!(
         kept.system(2).await,

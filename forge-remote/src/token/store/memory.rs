@@ -1,4 +1,4 @@
-//! Tokens in memory, for tests and for apps that need none after a restart.
+//! The token store in memory, for tests and for apps that need no tokens after a restart.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::{MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreFuture, TokenPage, TokenStore};
 
-/// Keeps tokens for as long as the process lives. Clones share them.
+/// A token store in memory: tokens are lost when the process ends. Clones share them.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -27,7 +27,7 @@ struct Inner {
 }
 
 impl MemoryTokens {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
