@@ -212,7 +212,7 @@ impl Memory {
         pause
     }
 
-    /// Has what the store refused tried again with the next round.
+    /// Retries all rejected rows with the next round.
     pub(super) fn retry_refused(&mut self) {
         for refused in self.refused.values_mut() {
             refused.retry_at = Duration::ZERO;

@@ -70,7 +70,7 @@ async fn agree_on_keys(keeper: &Keeper) -> Result<(), OpenError> {
         store: store.name(),
         source,
     };
-    let mut there = None;
+    let mut current = None;
     for _ in 0..MAX_ATTEMPTS {
         let new = keeper.keys.key_check();
         let new = new.ok_or_else(|| {
@@ -78,7 +78,7 @@ async fn agree_on_keys(keeper: &Keeper) -> Result<(), OpenError> {
                 "the system's random source returned no bytes",
             ))
         })?;
-        let swapped = in_time(store.compare_and_swap_key_check(there, new.clone())).await;
+        let swapped = in_time(store.compare_and_swap_key_check(current, new.clone())).await;
         let record = swapped.map_err(failed)?;
         if record == new {
             return Ok(());
@@ -97,7 +97,7 @@ async fn agree_on_keys(keeper: &Keeper) -> Result<(), OpenError> {
                 "the store's record of the app's keys is corrupt; it is written again"
             ),
         }
-        there = Some(record);
+        current = Some(record);
     }
     // Instances whose first key is another of these keys write too: a key rotation is in progress.
     Ok(())

@@ -143,10 +143,10 @@ impl Keeper {
             return Ok(false);
         }
         // An unreadable record does not block the write.
-        let there = self.in_write_time(self.store.get(entry.id())).await;
-        match there {
-            Ok(Some(there)) if self.is_replaced_by(&there, entry) => {
-                let replacing = self.store.replace_if(there.sealed, record.clone());
+        let current = self.in_write_time(self.store.get(entry.id())).await;
+        match current {
+            Ok(Some(current)) if self.is_replaced_by(&current, entry) => {
+                let replacing = self.store.replace_if(current.sealed, record.clone());
                 self.in_write_time(replacing).await
             }
             _ => Ok(false),

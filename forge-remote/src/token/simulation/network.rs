@@ -164,8 +164,8 @@ impl Connection {
         *lock(&self.store.calls) += 1;
         let this = self.clone();
         Box::pin(async move {
-            let there = Duration::from_millis(this.store.random.below(40));
-            tokio::time::sleep(there).await;
+            let outbound = Duration::from_millis(this.store.random.below(40));
+            tokio::time::sleep(outbound).await;
             let link = *lock(&this.link);
             let response = match link {
                 Link::Up | Link::Deaf => command(&this.store.kept),
@@ -183,8 +183,8 @@ impl Connection {
             if link == Link::Deaf {
                 return std::future::pending().await;
             }
-            let back = Duration::from_millis(this.store.random.below(40));
-            tokio::time::sleep(back).await;
+            let inbound = Duration::from_millis(this.store.random.below(40));
+            tokio::time::sleep(inbound).await;
             response.await
         })
     }
@@ -197,10 +197,10 @@ impl TokenStore for Connection {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
-        self.call(true, |kept| kept.compare_and_swap_key_check(there, new))
+        self.call(true, |kept| kept.compare_and_swap_key_check(expected, new))
     }
 
     fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {

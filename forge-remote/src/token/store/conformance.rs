@@ -318,8 +318,8 @@ async fn finds_by_site(store: Arc<dyn TokenStore>) -> Case {
 
 async fn replaces_if_same(store: Arc<dyn TokenStore>) -> Case {
     let (early, late) = (record(1, now() + HOUR), record(1, now() + 2 * HOUR));
-    let replace = |there: &SealedToken, new: &SealedToken| {
-        store.replace_if(there.sealed.clone(), new.clone())
+    let replace = |expected: &SealedToken, new: &SealedToken| {
+        store.replace_if(expected.sealed.clone(), new.clone())
     };
     expect(
         !replace(&late, &early).await?,
@@ -428,9 +428,9 @@ async fn newest_of_many_writers(store: Arc<dyn TokenStore>) -> Case {
 }
 
 async fn swaps_key_check(store: Arc<dyn TokenStore>) -> Case {
-    let swap = |there: Option<&str>, new: &str| {
-        let there = there.map(|text| text.as_bytes().to_vec());
-        store.compare_and_swap_key_check(there, new.as_bytes().to_vec())
+    let swap = |expected: Option<&str>, new: &str| {
+        let expected = expected.map(|text| text.as_bytes().to_vec());
+        store.compare_and_swap_key_check(expected, new.as_bytes().to_vec())
     };
     let first = swap(None, "one").await?;
     let other = swap(Some("unknown"), "two").await?;

@@ -50,10 +50,10 @@ impl TokenStore for Guarded {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
-        self.call(|store| store.compare_and_swap_key_check(there, new))
+        self.call(|store| store.compare_and_swap_key_check(expected, new))
     }
 
     fn outlives_process(&self) -> bool {

@@ -61,12 +61,12 @@ impl TokenStore for MemoryTokens {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
         let key_check = self.0.key_check.lock();
         let mut key_check = key_check.unwrap_or_else(PoisonError::into_inner);
-        if *key_check == there {
+        if *key_check == expected {
             *key_check = None;
         }
         done(key_check.get_or_insert(new).clone())
@@ -124,19 +124,19 @@ impl TokenStore for MemoryTokens {
 
     fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         let mut kept = self.tokens();
-        let there = kept.get_mut(&new.installation_id);
-        let there = there.filter(|there| there.sealed == expected);
-        let is_same = there.is_some();
-        if let Some(there) = there {
-            *there = new;
+        let existing = kept.get_mut(&new.installation_id);
+        let existing = existing.filter(|existing| existing.sealed == expected);
+        let is_same = existing.is_some();
+        if let Some(existing) = existing {
+            *existing = new;
         }
         done(is_same)
     }
 
     fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         let mut kept = self.tokens();
-        let there = kept.get(installation_id);
-        let is_same = there.is_some_and(|there| there.sealed == expected);
+        let existing = kept.get(installation_id);
+        let is_same = existing.is_some_and(|existing| existing.sealed == expected);
         if is_same {
             kept.remove(installation_id);
         }

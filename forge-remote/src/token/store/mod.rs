@@ -142,7 +142,7 @@ pub trait TokenStore: Send + Sync + 'static {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Replaces the key check, a record besides the tokens, if it is `there` or missing; returns the
+    /// Replaces the key check, a record besides the tokens, if it is `expected` or missing; returns the
     /// current one. The comparison and the write are atomic.
     ///
     /// With the key check, a starting app detects whether its keys are those of the other instances.
@@ -150,10 +150,10 @@ pub trait TokenStore: Send + Sync + 'static {
     /// detected by the tokens only.
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
-        let _ = there;
+        let _ = expected;
         Box::pin(std::future::ready(Ok(new)))
     }
 
@@ -215,10 +215,10 @@ impl TokenStore for Box<dyn TokenStore> {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
-        (**self).compare_and_swap_key_check(there, new)
+        (**self).compare_and_swap_key_check(expected, new)
     }
 
     fn outlives_process(&self) -> bool {

@@ -299,7 +299,7 @@ impl TokenStore for PostgresTokens {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
         let this = self.clone();
@@ -310,7 +310,11 @@ impl TokenStore for PostgresTokens {
                  ON CONFLICT (installation_id) DO UPDATE SET sealed = EXCLUDED.sealed
                  WHERE forge_remote_tokens.sealed = $4",
             );
-            let swap = swap.bind(KEY_CHECK_ID).bind(i64::MAX).bind(new).bind(there);
+            let swap = swap
+                .bind(KEY_CHECK_ID)
+                .bind(i64::MAX)
+                .bind(new)
+                .bind(expected);
             this.write(swap).await?;
             sqlx::query("SELECT sealed FROM forge_remote_tokens WHERE installation_id = $1")
                 .bind(KEY_CHECK_ID)

@@ -288,7 +288,7 @@ impl TokenStore for SqliteTokens {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
         let this = self.clone();
@@ -302,7 +302,7 @@ impl TokenStore for SqliteTokens {
             swap.bind(KEY_CHECK_ID)
                 .bind(i64::MAX)
                 .bind(new)
-                .bind(there)
+                .bind(expected)
                 .execute(&this.pool())
                 .await
                 .map_err(failed)?;

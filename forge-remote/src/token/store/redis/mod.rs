@@ -313,7 +313,7 @@ impl TokenStore for RedisTokens {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
         let this = self.clone();
@@ -322,7 +322,7 @@ impl TokenStore for RedisTokens {
             let call = pipeline.cmd("EVAL").arg(SWAP).arg(1);
             call.arg(format!("{}:key-check", this.prefix))
                 .arg(new)
-                .arg(there);
+                .arg(expected);
             let (now,): (Vec<u8>,) = this.link.call(&pipeline).await?;
             Ok(now)
         })

@@ -89,10 +89,10 @@ pub(super) const PURGE: &str = before_deadline!(
 ///
 /// Keys: the key check.
 pub(super) const SWAP: &str = "
-    local there = redis.call('GET', KEYS[1])
-    if not there or there == ARGV[2] then
+    local current = redis.call('GET', KEYS[1])
+    if not current or current == ARGV[2] then
         redis.call('SET', KEYS[1], ARGV[1])
         return ARGV[1]
     end
-    return there
+    return current
 ";
