@@ -82,7 +82,7 @@ impl Error {
     /// - a hook of `data_residency`: the move continues (return a `ResidencyFailure` instead);
     /// - a page's call: the page sees 204 and no reason (return [`Error::http`] instead);
     /// - a merge check, an action, a JQL function, a pipeline, a provider, a static macro, an agent,
-    ///   a web trigger: Forge can't read the response, and its behaviour is undefined. Their own
+    ///   a web trigger: Forge can't read the response, and its reaction is undocumented. Their own
     ///   types express a failure (`MergeCheckResponse::fail`, `JqlFunctionResponse::error`, …);
     /// - a schedule: no retry, if Forge retries at all. Its pages disagree: one gives events and
     ///   scheduled triggers at a remote 4 retries; another documents for functions that a failed run
