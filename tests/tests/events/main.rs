@@ -288,7 +288,7 @@ async fn calls_of_any_method_and_path_can_be_made() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "no handler answers GET under the key `issues`")]
+#[should_panic(expected = "no handler with the key `issues` has the method GET")]
 async fn a_method_that_nobody_answers_is_no_call() {
     let _ = harness().call_method(Method::Get, "issues").send().await;
 }

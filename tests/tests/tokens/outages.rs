@@ -254,7 +254,7 @@ async fn stopped_and_started(kept: &Kept, server: &mut OwnServer, logged: &Logge
     assert!(kept.failures() >= 2);
     assert_eq!(kept.tokens.stats().pending, 2);
     assert!(logged.has("tokens can't be written"));
-    assert!(logged.has("the tokens' store can't be read"));
+    assert!(logged.has("the token store can't be read"));
 
     server.restart().await;
     assert!(
@@ -384,7 +384,7 @@ async fn an_sqlite_file_that_stays_locked_costs_no_request_and_no_token() {
     assert_eq!(kept.system(1).await.unwrap(), token);
     assert!(kept.tokens.flush().await.is_err());
     assert_eq!(kept.failures(), 1);
-    assert!(logged.has("holds the file for too long"));
+    assert!(logged.has("locks the file for too long"));
     // Whoever reads isn't in the way of who writes.
     assert!(matches!(
         kept.system(2).await,

@@ -167,7 +167,7 @@ async fn a_redis_connection_that_is_dead_without_a_sign_is_made_anew() {
     // Sooner than a reader's 3 seconds: who leaves before sees no failure.
     let reading = tokio::time::timeout(Duration::from_millis(2900), store.get("x"));
     let error = reading.await.unwrap().unwrap_err().to_string();
-    assert!(error.contains("did not answer"), "{error}");
+    assert!(error.contains("did not respond"), "{error}");
     assert!(store.get("x").await.unwrap().is_none());
     assert_eq!(server.connections(), 2);
 }
@@ -304,7 +304,7 @@ async fn a_redis_write_that_arrives_after_its_caller_gave_up_changes_nothing() {
 
     network.holds.send_replace(true);
     let put = slow.put(vec![token.clone()]).await.unwrap_err().to_string();
-    assert!(put.contains("did not answer within 2 seconds"), "{put}");
+    assert!(put.contains("did not respond within 2 seconds"), "{put}");
     quick.put(vec![removal.clone()]).await.unwrap();
     network.holds.send_replace(false);
     assert!(until(|| network.delivered.load(Ordering::SeqCst) > 0).await);

@@ -42,7 +42,7 @@ async fn a_record_that_the_store_refuses_does_not_stop_the_others() {
         let kept = store.get(&ari(&uuid(at))).await.unwrap();
         assert_eq!(kept.is_some(), at != 77, "{at}");
     }
-    assert!(logged.has("the store refuses this record") && logged.has(&bad));
+    assert!(logged.has("the store rejects this record") && logged.has(&bad));
     let puts = store.puts().len();
     assert!(puts < 40, "{puts}");
     // It is still handed out, and tried again later: not in a loop.
