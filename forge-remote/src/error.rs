@@ -1,4 +1,4 @@
-//! A handler's error: what goes into the log, and the little that goes out.
+//! A handler's error: its causes are logged, its caller gets a status and at most a message.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,17 +12,18 @@ use crate::response;
 /// Any error, boxed.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
-/// `Result` with the framework's [`Error`], which every other error turns into by `?`.
+/// A `Result` with the framework's [`Error`], to which `?` converts every other error.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A handler's error, in the manner of `anyhow`: `?` takes any error, the caller sees `500` and
-/// nothing else, the log gets the whole chain with the Forge trace id.
+/// A handler's error, as in `anyhow`: `?` converts any error.
 ///
-/// Forge sends an event again after any answer but 2xx (up to four times, a minute apart), and
-/// shows a page's caller a failed call. So return an error when another try may succeed. For an
-/// event that never can (unreadable, unknown to you), log it and return `Ok`.
+/// The caller sees `500` and nothing else; the whole chain is logged with the Forge trace id.
 ///
-/// A status and a message of your own, for calls from pages:
+/// Forge retries an event after any response but 2xx (up to four times, a minute apart), and a
+/// page's call fails. So return an error when a retry may succeed. For an event that never can
+/// succeed (unreadable, or unknown to the app), log it and return `Ok`.
+///
+/// For calls from pages, an error can have its own status and message:
 ///
 /// ```
 /// use forge_remote::{Error, Result};
@@ -33,17 +34,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///     known.get(name).copied().ok_or_else(|| Error::http(StatusCode::NOT_FOUND, "no such thing"))
 /// }
 ///
-/// assert_eq!(find("two").unwrap_err().status_code(), StatusCode::NOT_FOUND);
+/// assert_eq!(find("two").unwrap_err().status(), StatusCode::NOT_FOUND);
 /// ```
 pub struct Error {
     status: StatusCode,
-    /// What the caller may know.
+    /// The message for the caller.
     public: Option<String>,
     source: Option<BoxError>,
 }
 
 impl Error {
-    /// An error that answers 500 and reveals nothing.
+    /// Creates an error whose response is 500 and reveals nothing.
     pub fn new(error: impl Into<BoxError>) -> Self {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
         Self {
@@ -53,10 +54,10 @@ impl Error {
         }
     }
 
-    /// An error with a status and a message that the caller gets to see.
+    /// Creates an error with a status and a message that the caller sees.
     ///
     /// Forge reserves 401 for an invalid FIT (a page's call then fails with "Remote could not
-    /// verify the Forge Invocation Token"), so 401 becomes 403 here. What isn't an error status
+    /// verify the Forge Invocation Token"), so 401 becomes 403 here. A status that isn't an error
     /// becomes 500.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
     pub fn http(status: StatusCode, message: impl Into<String>) -> Self {
@@ -72,21 +73,21 @@ impl Error {
         }
     }
 
-    /// An error that another try can't mend: an event that is unreadable, or about something that
-    /// is gone. It is logged as an error and answered 204, so that Forge doesn't send it again.
+    /// Creates an error that a retry can't fix: an event that is unreadable, or about something that
+    /// is gone. It is logged as an error, and the response is 204, so that Forge doesn't retry.
     ///
-    /// For what Forge sends again only: events, queues, post functions. Elsewhere it is a success
-    /// without an answer, which is hardly what an error should be:
+    /// Use it only for calls that Forge retries: events, queues, post functions. For other calls 204
+    /// is a success with an empty body:
     ///
-    /// - a hook of `data_residency`: yes, go on (answer a `ResidencyFailure`);
-    /// - a page's call: the page sees 204 and no reason (answer [`Error::http`]);
+    /// - a hook of `data_residency`: the move continues (return a `ResidencyFailure` instead);
+    /// - a page's call: the page sees 204 and no reason (return [`Error::http`] instead);
     /// - a merge check, an action, a JQL function, a pipeline, a provider, a static macro, an agent,
-    ///   a web trigger: an answer that Forge can't read, of which it makes what it likes. Their own
-    ///   types have a way to say no (`MergeCheckResponse::fail`, `JqlFunctionResponse::error`, …);
-    /// - a schedule: no repetition, if Forge makes any. Its pages disagree: one gives events and
-    ///   scheduled triggers at a remote 4 retries, another says of functions that a failed run isn't
-    ///   repeated before the next is due. So a schedule's handler does no harm when it runs twice;
-    /// - `pre_uninstall`: as [`Error::new`], but for the status: Forge reads no answer.
+    ///   a web trigger: Forge can't read the response, and its reaction is undocumented. Their own
+    ///   types express a failure (`MergeCheckResponse::fail`, `JqlFunctionResponse::error`, …);
+    /// - a schedule: no retry, if Forge retries at all. Its pages disagree: one gives events and
+    ///   scheduled triggers at a remote 4 retries; another documents for functions that a failed run
+    ///   isn't retried before the next is due. So write a schedule's handler to be idempotent;
+    /// - `pre_uninstall`: no difference to [`Error::new`] but the status: Forge reads no response.
     ///
     /// Sources for schedules: <https://developer.atlassian.com/platform/forge/remote/essentials/>,
     /// <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
@@ -110,14 +111,14 @@ impl Error {
         }
     }
 
-    /// What caused it, for the log.
+    /// Sets the cause, for the log.
     #[must_use]
     pub fn with_source(mut self, cause: impl Into<BoxError>) -> Self {
         self.source = Some(cause.into());
         self
     }
 
-    /// The status it answers with.
+    /// Returns the response's status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
@@ -139,7 +140,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// As `main` prints it: the error, then what caused it, line by line.
+/// As `main` prints it: the error, then its causes, line by line.
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)?;
@@ -172,7 +173,7 @@ impl IntoResponse for Error {
             tracing::error!(
                 status,
                 %error,
-                "the handler gave up: Forge is told not to try again"
+                "the handler failed permanently: Forge does not retry the call"
             );
         } else {
             tracing::info!(status, %error, "the handler refused the call");
@@ -187,7 +188,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// The causes of an error, as `: this: that`.
+/// Returns the causes of an error, as `: this: that`.
 pub(crate) fn chain(error: &dyn StdError) -> String {
     let mut text = String::new();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! The crate's HTTP clients: built when first needed, and built again when that failed.
+//! The crate's HTTP clients: built when first needed, and retried when the build fails.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use reqwest::{Client, ClientBuilder, Url};
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// Where a client may connect to.
+/// The network that a client may connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Network {
     /// This machine, by http: neither a proxy nor certificates are needed.
@@ -21,7 +21,7 @@ pub(crate) enum Network {
 }
 
 impl Network {
-    /// The network that a URL is in.
+    /// Returns the network that a URL is in.
     pub(crate) fn of(url: &Url) -> Self {
         if url.scheme() == "http" && is_loopback(url) {
             Self::Loopback
@@ -30,20 +30,20 @@ impl Network {
         }
     }
 
-    /// The environment's proxy for a URL, without its password; `None` for none, and for a source
-    /// that is not a URL.
+    /// Returns the environment's proxy for a URL, without its password; `None` without a proxy, and
+    /// for text that is not a URL.
     pub(crate) fn proxy_of(url: &str) -> Option<String> {
         let parsed = Url::parse(url).ok()?;
         if Self::of(&parsed) == Self::Loopback {
             return None;
         }
-        // As reqwest reads it.
+        // reqwest reads the environment with the same function.
         let proxy = Matcher::from_env().intercept(&url.parse().ok()?)?;
         let proxy = proxy.uri();
         Some(format!("{}://{}", proxy.scheme_str()?, proxy.authority()?))
     }
 
-    /// A client's settings: no redirects, no referrer, this crate's name.
+    /// Returns a client's settings: no redirects, no referrer, this crate's name.
     pub(crate) fn client(self) -> ClientBuilder {
         let builder = Client::builder()
             .redirect(Policy::none())
@@ -56,7 +56,7 @@ impl Network {
     }
 }
 
-/// Whether a URL names this machine.
+/// Returns whether a URL names this machine.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host_str() {
         Some("localhost" | "[::1]") => true,
@@ -67,18 +67,19 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Why there is no HTTP client. It may pass: certificates can be mounted late, files become free.
+/// A failed build of an HTTP client. A later one may succeed: certificates can be mounted late, and
+/// files be closed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error(
-    "the HTTP client could not be built, and will be again: are CA certificates installed (or \
+    "the HTTP client could not be built; it is retried: are CA certificates installed (or \
      where SSL_CERT_FILE points), and may the process open more files?"
 )]
 pub(crate) struct ClientBuildError {
     source: Arc<reqwest::Error>,
 }
 
-/// A client that is built when first needed. A failure is kept for a moment only: the next need
-/// after a quarter of a second (doubling up to two seconds) builds again.
+/// A client that is built when first needed. A failure is returned for a quarter of a second
+/// (doubling up to two seconds); the next call after that retries.
 #[derive(Debug, Default)]
 pub(crate) struct LazyClient {
     client: OnceLock<Client>,
@@ -93,7 +94,7 @@ struct Failed {
 }
 
 impl LazyClient {
-    /// Returns the client, building it where there is none yet.
+    /// Returns the client, and builds it at the first call.
     pub(crate) fn get(
         &self,
         settings: impl FnOnce() -> ClientBuilder,
@@ -102,7 +103,7 @@ impl LazyClient {
             return Ok(client);
         }
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        // Another caller may have built it meanwhile.
+        // Another caller may have built it in the meantime.
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn a_failed_build_is_retried() {
         let lazy = LazyClient::default();
-        // A header that can't be one makes the build fail.
+        // An invalid header makes the build fail.
         let broken = || Network::Loopback.client().user_agent("\n");
         let good = || Network::Loopback.client();
         let error = lazy.get(broken).unwrap_err();

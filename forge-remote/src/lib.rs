@@ -43,7 +43,7 @@ pub mod testing;
 pub mod token;
 mod work;
 
-/// Paths for the macros' output. Not part of the public API.
+/// Paths for the macros' expansions. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::private::*;
@@ -92,7 +92,7 @@ pub use serde_yaml;
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// What an app's files start with: `use forge_remote::prelude::*;`
+/// The common imports of an app's files: `use forge_remote::prelude::*;`
 pub mod prelude {
     pub use crate::attributes::*;
     pub use crate::{
@@ -106,13 +106,15 @@ pub mod prelude {
 
 /// Links crates whose handlers the app serves.
 ///
-/// A dependency that no path in the binary names is not linked at all, and its handlers would
-/// vanish without a word. This names it. A crate's own `src/lib.rs` needs it too, when its
-/// `src/main.rs` uses nothing else of it.
+/// The linker drops a dependency that no path in the binary names, and its handlers with it, without
+/// a warning. This macro names the crate. A package's own `src/lib.rs` needs it too when its
+/// `src/main.rs` uses nothing else from it.
 ///
-/// ```
+/// ```standalone_crate
+/// # extern crate std as billing_handlers;
 /// // In main.rs:
-/// forge_remote::link!(std);
+/// forge_remote::link!(billing_handlers);
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! link {
@@ -121,8 +123,8 @@ macro_rules! link {
     };
 }
 
-/// A test that holds the manifest to the code: one line in `main.rs`, and `cargo test` says what
-/// `manifest --check` would say.
+/// Defines a test that compares the manifest with the code: one line in `main.rs`, and `cargo test`
+/// reports what `manifest --check` reports.
 ///
 /// ```
 /// use forge_remote::prelude::*;

@@ -1,10 +1,10 @@
-//! Shared data whose insides the compiler need not look at.
+//! Shared data behind a trait object, to save compile time.
 
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// An `Arc` that says by itself that it can be sent. What handlers take is such a one: else the
-/// compiler asks that of everything inside, anew for every handler's future.
+/// An `Arc` that is `Send` and `Sync` whatever is inside. Handlers' arguments hold one: otherwise the
+/// compiler checks every type inside, again for each handler's future.
 pub(crate) struct Opaque<T>(Arc<dyn Holds<T>>);
 
 trait Holds<T>: Send + Sync {

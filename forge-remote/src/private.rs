@@ -1,4 +1,4 @@
-//! What the macros' output names. Not part of the public API: no stability here.
+//! Items named by the macros' expansions. Not part of the public API: no stability here.
 
 use std::any::TypeId;
 use std::future::Future;
@@ -25,15 +25,14 @@ use crate::registry::{BoxFuture, ErasedHandler};
 use crate::response;
 use crate::token::Tokens;
 
-// What the macros ask of a `Probe` is named as no trait of a user's names anything: a blanket one
-// in scope would be ambiguous.
+// Method names carry a `forge_remote_` prefix so that a blanket trait in the user's scope cannot make
+// a `Probe`'s ambiguous.
 //
-// An expansion holds no code of its own, only calls of what stands here: what a handler costs the
-// compiler is then its types.
+// An expansion only calls functions of this module, so a handler's types are its only compile-time
+// cost.
 
-/// What a macro emits beside a function: one item, which holds the others, so that where it can't
-/// stand there is one error. A function, and not a static, which the compiler would have to
-/// evaluate.
+/// The item that a macro emits beside a function. It holds the other items, so that one in the wrong
+/// place causes one error. It is a function, not a static, which the compiler would have to evaluate.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __forge_remote_handler {
@@ -46,7 +45,7 @@ macro_rules! __forge_remote_handler {
         $written:ident $({ [$($text:ident: $literal:literal,)*] $($field:ident: $value:expr,)* })?
     ) => {
         $($head)* fn $record() -> $crate::__private::Registration {
-            use $crate::__private::{$asks::forge_remote_probe, Way as _};
+            use $crate::__private::{$asks::forge_remote_probe, Fallback as _};
             $crate::__private::inventory::submit! { $crate::__private::Submission($record) }
             $crate::__private::record(
                 &$kind,
@@ -72,14 +71,14 @@ macro_rules! __forge_remote_handler {
     };
 }
 
-/// Asks a type how it becomes an argument of a handler that asks for the tokens `A`, and how it
-/// becomes a response: an inherent function wins over a trait's.
+/// Selects how a type is extracted as an argument of a handler with the tokens `A`, and how it is
+/// converted to a response: an inherent function takes precedence over a trait's.
 #[derive(Debug)]
 pub struct Probe<T, A>(PhantomData<fn() -> (T, A)>);
 
-/// The way of every type that has no inherent one.
-pub trait Way<T> {
-    /// Nothing is needed.
+/// The fallback for every type without inherent functions.
+pub trait Fallback<T> {
+    /// Returns an extractor without a requirement.
     fn forge_remote_part<M>() -> Part<T>
     where
         T: Argument<M>,
@@ -87,7 +86,7 @@ pub trait Way<T> {
         part(None)
     }
 
-    /// Nothing is needed.
+    /// Returns an extractor of the last argument, without a requirement.
     fn forge_remote_last<M>() -> Last<T>
     where
         T: LastArgument<M>,
@@ -95,17 +94,17 @@ pub trait Way<T> {
         last(None)
     }
 
-    /// What isn't a response: a `Result` whose error is any error (500, logged, nothing revealed), or
-    /// a message that it isn't one.
+    /// Converts a value that isn't a response: a `Result` with any error (500, logged, nothing
+    /// revealed). For other types there is a compiler message.
     fn forge_remote_reply(value: T) -> Response
     where
         T: HandlerOutput,
     {
-        value.into_answer()
+        value.into_handler_response()
     }
 }
 
-impl<T, A> Way<T> for Probe<T, A> {}
+impl<T, A> Fallback<T> for Probe<T, A> {}
 
 macro_rules! needs {
     ($([$($generic:tt)*] $ty:ty: $need:expr $(, $asks:ident)*;)*) => {
@@ -130,7 +129,7 @@ macro_rules! needs {
 }
 
 needs! {
-    // It needs nothing, and nearly every handler takes it: so the compiler is done with it sooner.
+    // It has no requirement; nearly every handler takes it, and an inherent function compiles faster.
     [] Invocation: None;
     [] SystemToken: Some(Requirement::SystemToken), AsksForSystemToken;
     [] Option<SystemToken>: Some(Requirement::SystemToken), AsksForSystemToken;
@@ -146,7 +145,8 @@ needs! {
     });
 }
 
-// As `Invocation`: of a body's readers the compiler need not ask which of axum's two ways is theirs.
+// Inherent functions for the body's extractors too, so that the compiler skips selecting one of axum's
+// two traits.
 impl<T: DeserializeOwned, A> Probe<Json<T>, A> {
     pub fn forge_remote_last() -> Last<Json<T>> {
         last(None)
@@ -159,8 +159,8 @@ impl<T: DeserializeOwned, A> Probe<Event<T>, A> {
     }
 }
 
-/// The tokens that a handler asks for, system and user, and whether there is a user. Types, since a
-/// constant would be a body of its own to the compiler, in each handler.
+/// The tokens that a handler requests, system and user, and whether there is a user. They are types,
+/// because the compiler would evaluate a constant in each handler.
 #[derive(Debug)]
 pub struct Asks<System, User, HasUser>(PhantomData<(System, User, HasUser)>);
 
@@ -177,7 +177,7 @@ macro_rules! asks {
             pub mod $name {
                 use super::*;
 
-                #[allow(non_camel_case_types, reason = "no type of a user's is named so")]
+                #[allow(non_camel_case_types, reason = "no user's type has such a name")]
                 pub type forge_remote_probe<T> = Probe<T, Asks<$system, $user, $has_user>>;
 
                 pub const AUTH: Auth = Auth::$auth;
@@ -201,7 +201,7 @@ asks! {
     no_user_asks_system = SYSTEM: Yes No No;
 }
 
-/// The kind has users.
+/// Marks kinds whose calls have a user.
 #[diagnostic::on_unimplemented(
     message = "there is no user in session when Forge makes this call, so no `UserToken` ever arrives",
     label = "Forge never sends it",
@@ -211,27 +211,27 @@ pub trait HasUser {}
 
 impl<S, U> HasUser for Asks<S, U, Yes> {}
 
-/// `auth` has `system`.
+/// Marks handlers whose `auth` has `system`.
 #[diagnostic::on_unimplemented(
-    message = "a `SystemToken` is taken here but not asked for, so Forge would never send it",
-    label = "not asked for",
+    message = "this handler takes a `SystemToken` but does not request it, so Forge would never send it",
+    label = "not requested",
     note = "write `auth = system` in the attribute, or `auth = [system, user]` for both tokens"
 )]
 pub trait AsksForSystemToken {}
 
 impl<U, H> AsksForSystemToken for Asks<Yes, U, H> {}
 
-/// `auth` has `user`.
+/// Marks handlers whose `auth` has `user`.
 #[diagnostic::on_unimplemented(
-    message = "a `UserToken` is taken here but not asked for, so Forge would never send it",
-    label = "not asked for",
+    message = "this handler takes a `UserToken` but does not request it, so Forge would never send it",
+    label = "not requested",
     note = "write `auth = user` in the attribute, or `auth = [system, user]` for both tokens"
 )]
 pub trait AsksForUserToken {}
 
 impl<S, H> AsksForUserToken for Asks<S, Yes, H> {}
 
-/// What of a record can be left out.
+/// The optional parts of a registration.
 #[derive(Debug)]
 pub struct Written {
     pub docs: &'static str,
@@ -253,7 +253,7 @@ pub const NOTHING: Written = Written {
     scopes: &[],
 };
 
-/// The record; `place` is `file:line:column`.
+/// Returns the registration; `place` is `file:line:column`.
 pub fn record(
     kind: &'static dyn kinds::Kind,
     function: &'static str,
@@ -282,13 +282,13 @@ pub fn record(
     }
 }
 
-/// What can be an argument that isn't the last.
+/// A type that can be an argument other than the last.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a Forge handler at this position",
     label = "Forge remotes can't fill this argument from a request",
     note = "arguments can be: `Invocation`, `SystemToken`, `UserToken`, `State<T>` and any axum \
             extractor that leaves the body alone",
-    note = "what reads the body (`Json<T>`, `String`, `Bytes`, `Request`) must be the last argument",
+    note = "an extractor that reads the body (`Json<T>`, `String`, `Bytes`, `Request`) must be the last argument",
     note = "for a value of your own, put it in the app with `App::state(value)` and take `State<YourType>`; \
             the type must be `Clone + Send + Sync + 'static`"
 )]
@@ -297,7 +297,7 @@ pub trait Argument<M>: FromRequestParts<AppState> + Send {}
 #[diagnostic::do_not_recommend]
 impl<T: FromRequestParts<AppState> + Send> Argument<()> for T {}
 
-/// What can be the last argument.
+/// A type that can be the last argument.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a Forge handler",
     label = "Forge remotes can't fill this argument from a request",
@@ -312,7 +312,7 @@ pub trait LastArgument<M>: FromRequest<AppState, M> {}
 #[diagnostic::do_not_recommend]
 impl<T: FromRequest<AppState, M>, M> LastArgument<M> for T {}
 
-/// A request being taken apart into arguments.
+/// A request whose arguments are being extracted.
 #[derive(Debug)]
 pub struct Arguments {
     parts: axum::http::request::Parts,
@@ -327,53 +327,53 @@ impl Arguments {
     }
 }
 
-/// How an argument that isn't the last is taken from the request, and what it needs. The error is
-/// the finished answer.
+/// The extractor of an argument other than the last, and its requirement. The error is the finished
+/// response.
 ///
-/// A function pointer: what its type must be able to do is asked once, where it is made.
+/// It holds a function pointer, so that trait bounds are checked once, where it is created.
 #[allow(missing_debug_implementations)]
 pub struct Part<T> {
-    take: for<'a> fn(&'a mut Arguments) -> Taking<'a, T>,
+    take: for<'a> fn(&'a mut Arguments) -> Extracting<'a, T>,
     need: Option<Requirement>,
 }
 
-type Taking<'a, T> = futures_util::future::BoxFuture<'a, Result<T, Response>>;
+type Extracting<'a, T> = futures_util::future::BoxFuture<'a, Result<T, Response>>;
 
-/// How the last argument is taken, which may read the body.
+/// The extractor of the last argument, which may read the body.
 #[allow(missing_debug_implementations)]
 pub struct Last<T> {
     take: fn(Arguments) -> BoxFuture<Result<T, Response>>,
     need: Option<Requirement>,
 }
 
-/// An argument that isn't the last.
+/// Returns the extractor of an argument other than the last.
 fn part<T: FromRequestParts<AppState> + Send>(need: Option<Requirement>) -> Part<T> {
     Part {
         take: |arguments| {
             Box::pin(async {
                 let Arguments { parts, state, .. } = arguments;
-                let refusal = match T::from_request_parts(parts, state).await {
+                let rejection = match T::from_request_parts(parts, state).await {
                     Ok(value) => return Ok(value),
                     Err(rejection) => rejection.into_response(),
                 };
-                Err(response::rejected(refusal).await)
+                Err(response::rejected(rejection).await)
             })
         },
         need,
     }
 }
 
-/// The last argument.
+/// Returns the extractor of the last argument.
 fn last<T: FromRequest<AppState, M>, M>(need: Option<Requirement>) -> Last<T> {
     Last {
         take: |arguments| {
             Box::pin(async move {
                 let request = Request::from_parts(arguments.parts, arguments.body);
-                let refusal = match T::from_request(request, &arguments.state).await {
+                let rejection = match T::from_request(request, &arguments.state).await {
                     Ok(value) => return Ok(value),
                     Err(rejection) => rejection.into_response(),
                 };
-                Err(response::rejected(refusal).await)
+                Err(response::rejected(rejection).await)
             })
         },
         need,
@@ -381,13 +381,13 @@ fn last<T: FromRequest<AppState, M>, M>(need: Option<Requirement>) -> Last<T> {
 }
 
 impl<T: IntoResponse, A> Probe<T, A> {
-    /// What is a response already.
+    /// Converts a value that is a response already.
     pub fn forge_remote_reply(value: T) -> Response {
         value.into_response()
     }
 }
 
-/// What a handler can return.
+/// A type that a handler can return.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not something a Forge handler can return",
     label = "not a response",
@@ -397,12 +397,12 @@ impl<T: IntoResponse, A> Probe<T, A> {
     note = "to return a value as JSON, wrap it: `Json(value)`"
 )]
 pub trait HandlerOutput {
-    fn into_answer(self) -> Response;
+    fn into_handler_response(self) -> Response;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: IntoResponse, E: Into<BoxError>> HandlerOutput for Result<T, E> {
-    fn into_answer(self) -> Response {
+    fn into_handler_response(self) -> Response {
         match self {
             Ok(value) => value.into_response(),
             Err(error) => crate::error::Error::new(error).into_response(),
@@ -410,12 +410,12 @@ impl<T: IntoResponse, E: Into<BoxError>> HandlerOutput for Result<T, E> {
     }
 }
 
-/// What a function with `impl Trait` in its return type returns; found by method syntax, in the
-/// order of the references it needs, since the type has no name for a [`Probe`].
+/// The return type of a function that returns `impl Trait`, which has no name for a [`Probe`]. Method
+/// syntax selects the conversion, in the order of the references that it needs.
 #[derive(Debug)]
 pub struct Returned<T>(PhantomData<fn() -> T>);
 
-/// 1. What is a response already.
+/// The first choice: the value is a response already.
 pub trait DirectReply<T> {
     fn forge_remote_reply(&self) -> fn(T) -> Response;
 }
@@ -426,19 +426,19 @@ impl<T: IntoResponse> DirectReply<T> for &Returned<T> {
     }
 }
 
-/// 2. A `Result` whose error is any error, or a message that it isn't one.
+/// The second choice: a `Result` with any error; for other types there is a compiler message.
 pub trait FallibleReply<T> {
     fn forge_remote_reply(&self) -> fn(T) -> Response
     where
         T: HandlerOutput,
     {
-        <asks_none::forge_remote_probe<T> as Way<T>>::forge_remote_reply
+        <asks_none::forge_remote_probe<T> as Fallback<T>>::forge_remote_reply
     }
 }
 
 impl<T> FallibleReply<T> for Returned<T> {}
 
-/// A user's function with the ways to its arguments and from its return value.
+/// A user's function with the extractors of its arguments and the conversion of its return value.
 struct Mounted<F, A, R> {
     function: F,
     arguments: A,
@@ -448,7 +448,7 @@ struct Mounted<F, A, R> {
 
 macro_rules! mount {
     ($name:ident $returned:ident: $($part:ident)*; $last:ident) => {
-        /// What a function of so many arguments returns; it isn't called.
+        /// Returns the return type of a function with this many arguments; the function isn't called.
         pub fn $returned<Function, Output, $($part,)* $last>(
             _: &Function,
         ) -> Returned<Output::Output>
@@ -462,7 +462,7 @@ macro_rules! mount {
         mount!(@ $name: $($part)*; $last);
     };
     (@ $name:ident: $($part:ident)*; $($last:ident)?) => {
-        /// The function on a route: how its request is taken apart, and what its value becomes.
+        /// Returns the handler of a route: the function, its extractors, and its conversion.
         #[allow(clippy::too_many_arguments, non_snake_case)]
         pub fn $name<Function, Output, $($part,)* $($last)?>(
             function: Function,
@@ -515,13 +515,13 @@ macro_rules! mount {
                     $(
                         let $part = match ($part.take)(&mut arguments).await {
                             Ok(value) => value,
-                            Err(refusal) => return refusal,
+                            Err(rejection) => return rejection,
                         };
                     )*
                     $(
                         let $last = match ($last.take)(arguments).await {
                             Ok(value) => value,
-                            Err(refusal) => return refusal,
+                            Err(rejection) => return rejection,
                         };
                     )?
                     (self.reply)((self.function)($($part,)* $($last)?).await)
@@ -531,7 +531,7 @@ macro_rules! mount {
     };
 }
 
-/// As the others, for a function without arguments.
+/// Returns the return type of a function without arguments; the function isn't called.
 pub fn returned_0<F: Fn() -> O, O: Future>(_: &F) -> Returned<O::Output> {
     Returned(PhantomData)
 }

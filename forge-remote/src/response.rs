@@ -1,4 +1,4 @@
-//! The framework's own answers: JSON, because a page's `invokeRemote` accepts nothing else from a
+//! The framework's own responses: JSON, because a page's `invokeRemote` accepts nothing else from a
 //! failing call.
 
 use axum::body::Body;
@@ -7,7 +7,7 @@ use axum::response::Response;
 
 use crate::log::{self, Foreign, Permit};
 
-/// The longest text of a foreign rejection that is passed on, in bytes.
+/// Upper bound on the text of another crate's rejection that is sent, in bytes.
 const MAX_REJECTION: usize = 4096;
 
 /// Returns the code of a status in the JSON of errors: `not_found` for 404.
@@ -16,7 +16,7 @@ pub(crate) fn code_of(status: StatusCode) -> String {
     reason.to_ascii_lowercase().replace([' ', '-', '\''], "_")
 }
 
-/// `{"error":{"code":…,"message":…}}`.
+/// Returns a response with the body `{"error":{"code":…,"message":…}}`.
 pub(crate) fn json_error(status: StatusCode, code: impl AsRef<str>, message: &str) -> Response {
     let body = serde_json::json!({ "error": { "code": code.as_ref(), "message": message } });
     let mut response = Response::new(Body::from(body.to_string()));
@@ -28,11 +28,11 @@ pub(crate) fn json_error(status: StatusCode, code: impl AsRef<str>, message: &st
     response
 }
 
-/// The message of a response of 500.
+/// The message of a 500 response.
 pub(crate) const INTERNAL_ERROR: &str =
-    "the remote failed; its log says why, under the x-b3-traceid of this call";
+    "the remote failed; its log has the reason, under the x-b3-traceid of this call";
 
-/// 500 without a word about why.
+/// Returns a 500 response without a reason.
 pub(crate) fn internal_error() -> Response {
     json_error(
         StatusCode::INTERNAL_SERVER_ERROR,
@@ -41,7 +41,7 @@ pub(crate) fn internal_error() -> Response {
     )
 }
 
-/// 401: the same words whatever was wrong with the token.
+/// Returns a 401 response, with the same text for every invalid token.
 pub(crate) fn unauthorized() -> Response {
     let mut response = json_error(
         StatusCode::UNAUTHORIZED,
@@ -54,7 +54,7 @@ pub(crate) fn unauthorized() -> Response {
     response
 }
 
-/// 503: the token could be neither accepted nor refused.
+/// Returns a 503 response: the token could be neither accepted nor refused.
 pub(crate) fn keys_unavailable() -> Response {
     unavailable(
         "keys_unavailable",
@@ -62,7 +62,7 @@ pub(crate) fn keys_unavailable() -> Response {
     )
 }
 
-/// 503: as many handlers run as may.
+/// Returns a 503 response: the limit of calls in flight is reached.
 pub(crate) fn overloaded() -> Response {
     unavailable(
         "overloaded",
@@ -70,15 +70,15 @@ pub(crate) fn overloaded() -> Response {
     )
 }
 
-/// 503: the handler takes longer than its caller waits.
+/// Returns a 503 response: the handler takes longer than its caller waits.
 pub(crate) fn overdue() -> Response {
     unavailable(
         "overdue",
-        "the remote has not finished this call in time; it continues",
+        "the remote has not finished this call in time; the handler continues",
     )
 }
 
-/// 503 with `Retry-After`.
+/// Returns a 503 response with `Retry-After`.
 fn unavailable(code: &str, message: &str) -> Response {
     let mut response = json_error(StatusCode::SERVICE_UNAVAILABLE, code, message);
     response
@@ -87,7 +87,7 @@ fn unavailable(code: &str, message: &str) -> Response {
     response
 }
 
-/// An extractor's rejection, made JSON where it isn't, and logged.
+/// Converts an extractor's rejection to JSON where it isn't, and logs it.
 pub(crate) async fn rejected(rejection: Response) -> Response {
     let status = rejection.status();
     let is_json = rejection
@@ -121,8 +121,8 @@ pub(crate) async fn rejected(rejection: Response) -> Response {
     response
 }
 
-/// Logs why an argument could not be taken. The reason may quote the caller, who can also cause
-/// any number of these lines; a fault of the app's own is logged each time.
+/// Logs why an extractor failed. The reason may quote the caller, who can also cause any number of
+/// these lines, so they are limited; a failure of the app itself is logged each time.
 fn log_rejection(status: StatusCode, reason: &str) {
     let permit = if status.is_server_error() {
         Some(Permit { suppressed: None })
@@ -134,7 +134,7 @@ fn log_rejection(status: StatusCode, reason: &str) {
             status = status.as_u16(),
             reason = %Foreign(reason),
             suppressed,
-            "an argument could not be taken from the request"
+            "an argument could not be extracted from the request"
         );
     }
 }

@@ -1,5 +1,5 @@
-//! The test kit (feature `testing`): a platform of your own that signs real invocations, in
-//! process, through the same verification as in production.
+//! The test kit (feature `testing`): a local platform that signs real invocations, in process, through
+//! the same verification as in production.
 //!
 //! ```
 //! use forge_remote::prelude::*;
@@ -18,12 +18,12 @@
 //!     .remote(Remote::new("backend").base_url("https://backend.example.com"));
 //! let harness = Harness::new(app)?;
 //!
-//! let answer = harness.call("refresh-index").send().await;
-//! assert_eq!(answer.status(), 200);
+//! let response = harness.call("refresh-index").send().await;
+//! assert_eq!(response.status(), 200);
 //!
-//! // Every claim can be changed: another app's token is refused.
-//! let answer = harness.call("refresh-index").fit(|fit| fit.set("/aud", "another".into())).send().await;
-//! assert_eq!(answer.status(), 401);
+//! // Every claim can be changed: another app's token is rejected.
+//! let call = harness.call("refresh-index").fit(|fit| fit.set("/aud", "another".into()));
+//! assert_eq!(call.send().await.status(), 401);
 //! # Ok(())
 //! # }
 //! ```
@@ -54,13 +54,13 @@ use crate::registry::{Auth, BoxFuture, Method};
 /// The app id of tests that set none.
 pub const TEST_APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
 
-/// A clock that stands still until it is told to move.
+/// A clock that stands still until a test advances it.
 #[derive(Clone, Debug)]
 pub struct TestClock(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// What the wall clock shows when nothing has elapsed.
+    /// The wall clock's time at an elapsed time of zero.
     start: Mutex<SystemTime>,
     elapsed: watch::Sender<Duration>,
 }
@@ -72,7 +72,7 @@ impl Default for TestClock {
 }
 
 impl TestClock {
-    /// A clock that shows the present.
+    /// Creates a clock that shows the current time.
     pub fn new() -> Self {
         Self(Arc::new(Inner {
             start: Mutex::new(SystemTime::now()),
@@ -80,13 +80,13 @@ impl TestClock {
         }))
     }
 
-    /// Moves it on; who sleeps until then, wakes.
+    /// Advances the clock and wakes sleepers that are due.
     pub fn advance(&self, duration: Duration) {
         self.0.elapsed.send_modify(|elapsed| *elapsed += duration);
     }
 
-    /// Sets the wall clock, as an operator does or a virtual machine that resumes: time that was
-    /// slept through has not [elapsed](Clock::elapsed).
+    /// Sets the wall clock, as an operator does or a virtual machine that resumes. The time
+    /// [elapsed](Clock::elapsed) does not change.
     ///
     /// ```
     /// use std::time::Duration;
@@ -101,7 +101,7 @@ impl TestClock {
         *self.start() = now - *self.0.elapsed.borrow();
     }
 
-    /// The time it shows.
+    /// Returns the wall clock's time.
     pub fn now(&self) -> SystemTime {
         *self.start() + *self.0.elapsed.borrow()
     }
@@ -124,7 +124,7 @@ impl Clock for TestClock {
         let until = self.elapsed() + duration;
         let mut elapsed = self.0.elapsed.subscribe();
         Box::pin(async move {
-            // An error means that the clock is gone, and with it its owner.
+            // An error means that the clock was dropped.
             let _ = elapsed.wait_for(|elapsed| *elapsed >= until).await;
         })
     }
@@ -135,13 +135,13 @@ impl Clock for TestClock {
 pub struct Harness {
     platform: Platform,
     app: Service,
-    /// The APIs' server, for as long as somebody has it.
+    /// The server of the fake APIs, which stops when the last clone is dropped.
     _apis: Option<Arc<JoinSet<()>>>,
 }
 
 impl Harness {
-    /// Builds the app with a platform's key set in place of Atlassian's. Without an app id, the
-    /// app gets [`TEST_APP_ID`].
+    /// Builds the app with the test platform's key set in place of Atlassian's. The app id defaults to
+    /// [`TEST_APP_ID`].
     pub fn new(app: App) -> Result<Self> {
         let (platform, app) = app.with_platform(TEST_APP_ID)?;
         app.atlassian_of().forbid_others();
@@ -152,10 +152,11 @@ impl Harness {
         })
     }
 
-    /// As [`new`](Self::new), with stand-ins for Jira, Confluence, GraphQL and storage, served on
-    /// loopback: what the app calls back is answered, by the [`FakeApis`] of the
-    /// [`platform`](Self::platform). (Without, such a call is an error: no test reaches Atlassian.)
-    /// Tokens are kept in memory, whatever store the app has: these are of no use to it.
+    /// Builds the app with fake Jira, Confluence, GraphQL and storage APIs, served on loopback.
+    ///
+    /// Otherwise as [`new`](Self::new). The [`FakeApis`] of the [`platform`](Self::platform) respond to
+    /// the app's calls. (Without them such a call is an error: no test reaches Atlassian.) Tokens are
+    /// kept in memory, whatever store the app has: test tokens are useless in a real store.
     ///
     /// ```
     /// use forge_remote::{path, prelude::*};
@@ -176,8 +177,8 @@ impl Harness {
     /// let harness = Harness::with_apis(app).await?;
     /// harness.platform().apis().add_issue(serde_json::json!({ "summary": "Water the plants" }));
     ///
-    /// let answer = harness.call("summary").send().await;
-    /// assert_eq!(answer.json(), "Water the plants");
+    /// let response = harness.call("summary").send().await;
+    /// assert_eq!(response.json(), "Water the plants");
     /// # Ok(())
     /// # }
     /// ```
@@ -191,7 +192,7 @@ impl Harness {
         let router = crate::platform::router(platform.clone());
         let mut server = JoinSet::new();
         server.spawn(async move {
-            // It ends with the set.
+            // Dropping the set stops it.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self {
@@ -202,23 +203,23 @@ impl Harness {
     }
 
     /// Starts the app's [`background`](App::background) tasks, which otherwise only run while it
-    /// serves. They end when what comes back is dropped, or in good order by
-    /// [`stop`](BackgroundTasks::stop).
+    /// serves. They are cancelled when the returned value is dropped;
+    /// [`stop`](BackgroundTasks::stop) shuts them down gracefully.
     pub fn start_background(&self) -> Result<BackgroundTasks, BackgroundError> {
         self.app.start_background()
     }
 
-    /// The platform.
+    /// Returns the platform.
     pub fn platform(&self) -> &Platform {
         &self.platform
     }
 
-    /// The app.
+    /// Returns the app.
     pub fn app(&self) -> &Service {
         &self.app
     }
 
-    /// The call that Forge would make to the handler with this module or endpoint key.
+    /// Returns the call that Forge would make to the handler with this module or endpoint key.
     ///
     /// # Panics
     ///
@@ -235,7 +236,7 @@ impl Harness {
                 .map(|one| one.key())
                 .collect();
             panic!(
-                "no handler has the key `{key}`; there are: {}",
+                "no handler has the key `{key}`; the keys are: {}",
                 keys.join(", ")
             );
         };
@@ -245,8 +246,8 @@ impl Harness {
         }
     }
 
-    /// As [`call`](Self::call), with this method: where several handlers share a key, or for one that
-    /// answers any.
+    /// Returns the call with this method to the handler with this key: for handlers that share a key,
+    /// and for a handler of any method.
     ///
     /// # Panics
     ///
@@ -256,7 +257,7 @@ impl Harness {
     pub fn call_method(&self, method: Method, key: &str) -> HarnessCall {
         let mut found = self.app.registry().find(key);
         let Some(handler) = found.find(|handler| handler.answers(method)) else {
-            panic!("no handler answers {method} under the key `{key}`");
+            panic!("no handler with the key `{key}` has the method {method}");
         };
         HarnessCall {
             call: self.platform.call(handler).method(method),
@@ -274,8 +275,8 @@ pub struct HarnessCall {
 }
 
 impl HarnessCall {
-    /// Calls with another method: for handlers that answer any (web triggers, design and security
-    /// information providers). GET and DELETE have no body, unless one is given after this.
+    /// Sets the method: for handlers of any method (web triggers, design and security information
+    /// providers). GET and DELETE have no body, unless one is set after this.
     ///
     /// ```
     /// use forge_remote::kinds::{WebTriggerRequest, WebTriggerResponse};
@@ -294,8 +295,8 @@ impl HarnessCall {
     /// #     .handler(forge_remote::handler!(orders))
     /// #     .remote(Remote::new("backend").base_url("https://backend.example.com"));
     /// # let harness = Harness::new(app)?;
-    /// let answer = harness.call("orders").method(Method::Get).subpath("/7").send().await;
-    /// assert_eq!(answer.json()["body"], "GET /7");
+    /// let response = harness.call("orders").method(Method::Get).subpath("/7").send().await;
+    /// assert_eq!(response.json()["body"], "GET /7");
     /// # Ok(())
     /// # }
     /// ```
@@ -304,13 +305,14 @@ impl HarnessCall {
         self
     }
 
-    /// Calls a path below the handler's own: `/orders/7`, as what calls a web trigger's URL can.
+    /// Sets a path below the handler's own, such as `/orders/7`: callers of a web trigger's URL can use
+    /// one.
     pub fn subpath(mut self, path: &str) -> Self {
         self.call = self.call.subpath(path);
         self
     }
 
-    /// Sends what comes with this event, as `dev` does, in place of the handler's first.
+    /// Sends the sample body of this event, as `dev` does, in place of the handler's first event.
     pub fn event(mut self, event: &str) -> Self {
         self.call = self.call.event(event);
         self
@@ -334,7 +336,7 @@ impl HarnessCall {
         self
     }
 
-    /// Makes it a repetition, as Forge sends an event again: for the `count`th time, and why.
+    /// Makes the call a retry by Forge: the `count`th, for this reason.
     pub fn as_retry(mut self, count: u32, reason: &str) -> Self {
         self.call = self.call.as_retry(count, reason);
         self
@@ -352,13 +354,13 @@ impl HarnessCall {
         self
     }
 
-    /// Which OAuth tokens come along.
+    /// Sets the OAuth tokens that are sent.
     pub fn tokens(mut self, auth: Auth) -> Self {
         self.call = self.call.tokens(SentTokens::Exactly(auth));
         self
     }
 
-    /// Sends it through the app.
+    /// Sends the call through the app.
     pub async fn send(self) -> TestResponse {
         let mut router = self.app.router();
         let response = match router.call(self.call.into_request()).await {
@@ -382,7 +384,7 @@ async fn read(body: Body) -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// What the app answered.
+/// The app's response.
 #[derive(Clone)]
 pub struct TestResponse {
     status: StatusCode,
@@ -397,22 +399,22 @@ impl fmt::Debug for TestResponse {
 }
 
 impl TestResponse {
-    /// The status, as a number.
+    /// Returns the status, as a number.
     pub fn status(&self) -> u16 {
         self.status.as_u16()
     }
 
-    /// The headers.
+    /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The body as text; what isn't UTF-8 is replaced.
+    /// Returns the body as text; invalid UTF-8 is replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON; `null` when it isn't.
+    /// Returns the body as JSON; `null` when it isn't JSON.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }

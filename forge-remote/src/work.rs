@@ -1,4 +1,4 @@
-//! Handlers in flight and the work they leave behind: counted, bounded, and ended with the server.
+//! Handlers in flight and the work they spawn: counted, bounded, and ended with the server.
 
 use std::any::Any;
 use std::fmt;
@@ -24,27 +24,27 @@ use crate::response;
 
 type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// How long cancelled work may take to be dropped: work that never awaits cannot be cancelled.
+/// Time limit for dropping cancelled work: work that never awaits cannot be cancelled.
 pub(crate) const LAST_DROPS: Duration = Duration::from_secs(2);
 
-/// Something of the app still runs after its end.
+/// Work of the app still runs after its cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a handler or a background task blocks its thread and still runs: see the log; what blocks \
-     belongs into `tokio::task::spawn_blocking`"
+    "a handler or a background task blocks its thread and still runs: see the log; blocking \
+     code belongs in `tokio::task::spawn_blocking`"
 )]
 pub(crate) struct BlocksThread;
 
 /// The work of one app, shared by its routes and its servers.
 pub(crate) struct Work {
-    /// Handlers that run, with a caller or without.
+    /// Running handlers, with or without a caller.
     calls: TaskTracker,
-    /// Work that handlers have spawned.
+    /// Work spawned by handlers.
     spawned: TaskTracker,
     max_calls: AtomicUsize,
     servers: AtomicUsize,
     is_draining: AtomicBool,
-    /// Cancelled when the last server ends; work that begins later has another one.
+    /// Cancelled when the last server ends; later work gets a new one.
     end: Mutex<CancellationToken>,
 }
 
@@ -60,7 +60,7 @@ impl fmt::Debug for Work {
 impl Work {
     pub(crate) fn new(max_calls: usize) -> Self {
         let (calls, spawned) = (TaskTracker::new(), TaskTracker::new());
-        // A closed tracker still takes work, and its `wait` completes whenever it is empty.
+        // A closed tracker still accepts work, and its `wait` completes whenever it is empty.
         calls.close();
         spawned.close();
         Self {
@@ -78,13 +78,13 @@ impl Work {
         self.max_calls.store(max_calls, Ordering::Relaxed);
     }
 
-    /// Runs a handler, unless as many run as may.
+    /// Runs a handler; `None` if the limit of running handlers is reached.
     ///
-    /// A handler that has begun runs to its end: when its caller hangs up, or when it has not
-    /// responded after `patience`, it continues as a task of its own.
+    /// A handler that has begun runs to its end: when its caller disconnects, or when it has not
+    /// responded after `timeout`, it continues as a separate task.
     pub(crate) fn handle(
         self: &Arc<Self>,
-        patience: Duration,
+        timeout: Duration,
         handling: impl FnOnce() -> Handling,
     ) -> Option<InFlight> {
         let token = self.calls.token();
@@ -94,12 +94,12 @@ impl Work {
         Some(InFlight {
             handling: Some((handling(), token)),
             work: Arc::clone(self),
-            patience,
+            timeout,
             deadline: None,
         })
     }
 
-    /// Runs work that nobody waits for, except the server when it stops.
+    /// Runs work that only a stopping server waits for.
     pub(crate) fn spawn(&self, work: impl Future<Output = Result<()>> + Send + 'static) {
         let token = self.spawned.token();
         self.run(token, async move {
@@ -120,30 +120,32 @@ impl Work {
     fn run(&self, token: TaskTrackerToken, task: impl Future<Output = ()> + Send + 'static) {
         let end = self.end().clone();
         if end.is_cancelled() {
-            tracing::warn!("the app has stopped: the rest of a call's work is dropped");
+            tracing::warn!("the app has stopped: the rest of a call's work is cancelled");
             return;
         }
         let Ok(runtime) = Handle::try_current() else {
-            tracing::error!("there is no Tokio runtime: the rest of a call's work is dropped");
+            tracing::error!(
+                "the rest of a call's work is cancelled: it needs a Tokio runtime to run on"
+            );
             return;
         };
         let until_end = async move {
             if end.run_until_cancelled(task).await.is_none() {
-                tracing::warn!("the app has stopped: the rest of a call's work is cut off");
+                tracing::warn!("the app has stopped: the rest of a call's work is cancelled");
             }
             drop(token);
         };
         runtime.spawn(until_end.in_current_span());
     }
 
-    /// Completes when no handler runs and nothing that one has spawned.
+    /// Completes when no handler and no spawned work is running.
     pub(crate) async fn finished(&self) {
         self.calls.wait().await;
         // Spawned work may spawn more, but runs no handler.
         self.spawned.wait().await;
     }
 
-    /// Registers a server; the guard's drop ends its share.
+    /// Registers a server until the returned guard is dropped.
     pub(crate) fn serve(self: &Arc<Self>) -> Serving {
         if self.servers.fetch_add(1, Ordering::SeqCst) == 0 {
             self.renew();
@@ -151,12 +153,12 @@ impl Work {
         Serving(Arc::clone(self))
     }
 
-    /// Whether a server is about to stop, so that no more calls should be sent to it.
+    /// Returns whether a server is about to stop, so that no more calls should be sent to it.
     pub(crate) fn is_draining(&self) -> bool {
         self.is_draining.load(Ordering::Relaxed)
     }
 
-    /// Ends what still runs, unless a server needs it.
+    /// Cancels all running work, unless a server is still registered.
     pub(crate) async fn cut_off(&self) -> Result<(), BlocksThread> {
         if self.servers.load(Ordering::SeqCst) > 0 {
             return Ok(());
@@ -164,7 +166,7 @@ impl Work {
         self.end().cancel();
         let ended = tokio::time::timeout(LAST_DROPS, self.finished()).await;
         if ended.is_err() {
-            tracing::error!("a call can't be ended: it blocks its thread");
+            tracing::error!("a call can't be cancelled: it blocks its thread");
         }
         self.renew();
         ended.map_err(|_| BlocksThread)
@@ -182,11 +184,11 @@ impl Work {
     }
 }
 
-/// One server's share of an app's [`Work`].
+/// The registration of a server with an app's [`Work`].
 pub(crate) struct Serving(Arc<Work>);
 
 impl Serving {
-    /// Has `/readyz` refuse while connections are still accepted.
+    /// Makes `/readyz` report that the server stops, while connections are still accepted.
     pub(crate) fn drain(&self) {
         self.0.is_draining.store(true, Ordering::Relaxed);
     }
@@ -205,13 +207,13 @@ impl Drop for Serving {
 pub(crate) struct InFlight {
     handling: Option<(Handling, TaskTrackerToken)>,
     work: Arc<Work>,
-    patience: Duration,
-    /// Made once the handler has to wait for something.
+    timeout: Duration,
+    /// Created at the first poll that returns `Pending`.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl InFlight {
-    /// Has the handler continue without its caller.
+    /// Continues the handler as a task without its caller.
     fn detach(&mut self) {
         let Some((handling, token)) = self.handling.take() else {
             return;
@@ -220,11 +222,11 @@ impl InFlight {
             match AssertUnwindSafe(handling).catch_unwind().await {
                 Ok(response) => {
                     let status = response.status().as_u16();
-                    tracing::info!(status, "the handler has finished without its caller");
+                    tracing::info!(status, "the handler has finished after its caller left");
                 }
                 Err(panic) => {
                     let panic = panic_text(&*panic);
-                    tracing::error!(panic, "the handler panicked without its caller");
+                    tracing::error!(panic, "the handler panicked after its caller left");
                 }
             }
         });
@@ -253,14 +255,14 @@ impl Future for InFlight {
                 return Poll::Ready(response::internal_error());
             }
         }
-        let patience = this.patience;
+        let timeout = this.timeout;
         let deadline = this
             .deadline
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(deadline.as_mut().poll(context));
         tracing::warn!(
-            ?patience,
-            "the handler has not responded in time: its caller gets 503, and it continues"
+            ?timeout,
+            "the handler has not responded in time: its caller gets 503, the handler continues"
         );
         this.detach();
         Poll::Ready(response::overdue())
@@ -270,13 +272,13 @@ impl Future for InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if self.handling.is_some() {
-            tracing::info!("the caller hung up; the handler continues");
+            tracing::info!("the caller has disconnected; the handler continues");
             self.detach();
         }
     }
 }
 
-/// The text of a panic.
+/// Returns the message of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref().map(String::as_str))

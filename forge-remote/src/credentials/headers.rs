@@ -1,4 +1,4 @@
-//! The headers that bring OAuth tokens beside a FIT.
+//! The headers with the OAuth tokens of a call.
 
 use axum::http::{HeaderMap, HeaderName};
 
@@ -22,8 +22,8 @@ pub(crate) fn one_token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option
     values.next().is_none().then_some(Some(text))
 }
 
-/// Returns the request's system token, when it brings exactly one. Also `None` when its bytes are
-/// `known`: most are, and then they are not validated one by one.
+/// Returns the request's system token, if it has exactly one. Also returns `None` if its bytes are
+/// `known`, as most are: then they need no validation.
 pub(crate) fn new_system_token(
     headers: &HeaderMap,
     known: impl FnOnce(&[u8]) -> bool,

@@ -1,4 +1,4 @@
-//! OAuth tokens, and whose they are.
+//! OAuth tokens and their owners.
 
 mod headers;
 mod owner;

@@ -1,11 +1,11 @@
-//! Whose a token is.
+//! The owners of tokens.
 
 use std::sync::Arc;
 
 use crate::fit::{Claims, Provenance};
 use crate::opaque::Opaque;
 
-/// A verified call, as far as its OAuth tokens need it. Clones share it.
+/// The parts of a verified call that its OAuth tokens need. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct VerifiedCall(Opaque<(Claims, Provenance)>);
 
@@ -18,7 +18,7 @@ impl VerifiedCall {
         &self.0.0
     }
 
-    /// Where the headers come from, and with them the tokens beside the FIT.
+    /// Returns the origin of the headers, and so of the OAuth tokens.
     pub(crate) fn provenance(&self) -> Provenance {
         self.0.1
     }
@@ -28,7 +28,7 @@ impl VerifiedCall {
 #[derive(Clone)]
 pub(crate) struct Owner {
     pub(crate) installation_id: Arc<str>,
-    /// What an impersonated user's was exchanged for: `ari:cloud:jira::site/<cloudId>`.
+    /// The site that an impersonated user's token was exchanged for: `ari:cloud:jira::site/<cloudId>`.
     pub(crate) context: Option<Arc<str>>,
     source: Source,
 }
@@ -43,7 +43,7 @@ enum Source {
 }
 
 impl Owner {
-    /// The owner of the tokens that a call brings.
+    /// Returns the owner of a call's tokens.
     pub(crate) fn of_call(call: VerifiedCall) -> Self {
         Self {
             installation_id: call.claims().installation_id().into(),
@@ -52,7 +52,8 @@ impl Owner {
         }
     }
 
-    /// The owner of a token from the app's own store. `cloud_ids` are the sites of its installation.
+    /// Returns the owner of a token from the app's own store. `cloud_ids` are the sites of its
+    /// installation.
     pub(crate) fn of_kept(installation_id: &str, cloud_ids: Vec<String>) -> Self {
         Self {
             installation_id: installation_id.into(),
@@ -61,7 +62,7 @@ impl Owner {
         }
     }
 
-    /// The owner of a user's token that Atlassian gave in exchange for this one's.
+    /// Returns the owner of a user's token that Atlassian issued in exchange for this owner's token.
     pub(crate) fn exchanged_for(&self, context: &str) -> Self {
         Self {
             context: Some(context.into()),
@@ -69,17 +70,17 @@ impl Owner {
         }
     }
 
-    /// The call that brought the token, where somebody other than the platform may have chosen it.
+    /// Returns the call with the token, if the token may come from somebody other than the platform.
     pub(crate) fn unproven(&self) -> Option<&VerifiedCall> {
         match &self.source {
-            // What was exchanged was proven before.
+            // A token is proven before it is exchanged.
             _ if self.context.is_some() => None,
             Source::Call(call) if call.provenance() != Provenance::Platform => Some(call),
             Source::Call(_) | Source::Kept { .. } => None,
         }
     }
 
-    /// The ids of the sites that the installation is on; empty where Forge names none.
+    /// Returns the ids of the installation's sites; empty if Forge sends no id.
     pub(crate) fn cloud_ids(&self) -> Vec<String> {
         match &self.source {
             Source::Call(call) => call.claims().cloud_ids(),

@@ -1,4 +1,4 @@
-//! The tokens as values: they can be sent to Atlassian and not printed.
+//! The tokens as values that can be sent to Atlassian but not printed.
 
 use std::time::{Duration, SystemTime};
 
@@ -31,7 +31,7 @@ impl Secret {
 
     fn authorization(&self) -> HeaderValue {
         let text = Zeroizing::new(format!("Bearer {}", self.text.as_str()));
-        // Taken from a header, so it fits into one.
+        // It was read from a header, so it is a valid header value.
         let mut value =
             HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
         value.set_sensitive(true);
@@ -39,7 +39,7 @@ impl Secret {
     }
 }
 
-/// Returns when a token expires, where it is a JWT with an `exp`.
+/// Returns a token's expiry, if it is a JWT with an `exp`.
 pub(crate) fn expires_at(token: &str) -> Option<SystemTime> {
     #[derive(serde::Deserialize)]
     struct Expiry {
@@ -59,18 +59,18 @@ macro_rules! token {
         pub struct $name(Secret);
 
         impl $name {
-            /// A token that was read or obtained for this owner.
+            /// Creates a token that was read or obtained for this owner.
             pub(crate) fn new(token: &str, owner: impl Into<Option<Owner>>) -> Self {
                 Self(Secret::new(token, owner.into()))
             }
 
-            /// The token itself. Never log it, never send it anywhere but to Atlassian's APIs.
+            /// Returns the token as text. Never log it, and send it to Atlassian's APIs only.
             pub fn expose_secret(&self) -> &str {
                 &self.0.text
             }
 
-            /// Where the token's header comes from: [`Provenance::Platform`] for a kept token, and for
-            /// one that Atlassian gave in exchange.
+            /// Returns the origin of the token's header: [`Provenance::Platform`] for a kept token, and
+            /// for one that Atlassian issued in exchange.
             pub fn provenance(&self) -> Provenance {
                 let call = self.0.owner.as_ref().and_then(Owner::unproven);
                 call.map_or(Provenance::Platform, VerifiedCall::provenance)
@@ -80,13 +80,14 @@ macro_rules! token {
                 self.0.owner.as_ref()
             }
 
-            /// When it ends, as far as the token can be read: a hint, for Atlassian calls these
-            /// tokens opaque. `None` when it isn't a JWT with an `exp`; count on 2 hours then.
+            /// Returns the token's expiry, as a hint: Atlassian documents these tokens as opaque. `None`
+            /// when it isn't a JWT with an `exp`; assume 2 hours then.
             pub fn expires_at(&self) -> Option<SystemTime> {
                 self.0.expires_at()
             }
 
-            /// `Bearer …`, for the `Authorization` header of a call to Atlassian; marked sensitive.
+            /// Returns `Bearer …`, for the `Authorization` header of a call to Atlassian; marked
+            /// sensitive.
             pub fn authorization(&self) -> HeaderValue {
                 self.0.authorization()
             }
@@ -95,10 +96,10 @@ macro_rules! token {
 }
 
 token! {
-    /// The app's system token (`x-forge-oauth-system`): calls Atlassian's APIs as the app.
+    /// The app's system token (`x-forge-oauth-system`), for calls to Atlassian's APIs as the app.
     ///
-    /// A handler that takes it says `auth = system`. Forge sends it with at least 2 and at most
-    /// 4 hours of life; it may be kept until it ends. Take `Option<SystemToken>` where it may be
+    /// A handler that takes it needs `auth = system`. Forge sends it with at least 2 and at most
+    /// 4 hours of life; it may be kept until it expires. Take `Option<SystemToken>` where it may be
     /// missing.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
     ///
@@ -106,13 +107,14 @@ token! {
     ///
     /// OAuth headers are not signed. A page's user can call the handler with the token of another
     /// app, and of another site ([`Provenance`](crate::fit::Provenance)). So where the app keeps
-    /// tokens ([`App::token_store`](crate::App::token_store)), a page's call gets the kept token, whatever its
-    /// header holds. Without a kept one, the header's token works for Jira, Confluence and Bitbucket,
-    /// whose URLs name the site. Forge storage, GraphQL and Forge's own APIs know the tenant by the
-    /// token alone: they are called once Atlassian's installation-details API has accepted the token
-    /// for this app and installation, which is asked once per token; otherwise the call fails with
-    /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken). The same holds for web
-    /// triggers and agents. What [`expose_secret`](Self::expose_secret) returns has not been proven.
+    /// tokens ([`App::token_store`](crate::App::token_store)), a page's call gets the kept token, whatever
+    /// its header holds. Without a kept one, the header's token works for Jira, Confluence and
+    /// Bitbucket, whose URLs name the site. Forge storage, GraphQL and Forge's own APIs identify the
+    /// tenant by the token alone: they are called once Atlassian's installation-details API has accepted
+    /// the token for this app and installation, which is checked once per token. Otherwise the call
+    /// fails with [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken). The same
+    /// holds for web triggers and agents. The text that [`expose_secret`](Self::expose_secret) returns
+    /// has not been proven.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
     ///
     /// It can't be printed:
@@ -126,17 +128,17 @@ token! {
 }
 
 token! {
-    /// The acting user's token (`x-forge-oauth-user`): calls Atlassian's APIs as that user.
+    /// The acting user's token (`x-forge-oauth-user`), for calls to Atlassian's APIs as that user.
     ///
-    /// A handler that takes it says `auth = user`. It lives 4 hours at most, perhaps much less.
+    /// A handler that takes it needs `auth = user`. It lives 4 hours at most, perhaps much less.
     /// Take `Option<UserToken>` where nobody may be logged in.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
     ///
     /// On a page's call the header may hold another account's token, of another app. Jira, Confluence
-    /// and Bitbucket refuse it where that app is not installed. GraphQL is called only once Atlassian
-    /// has said that the token's account is the call's [`principal`](crate::fit::Claims::principal):
-    /// the installation's Jira (`read:jira-user`), its Confluence (`read:confluence-user`) or GraphQL
-    /// itself (`read:me`) is asked, once per token. Otherwise the call fails with
+    /// and Bitbucket reject it where that app is not installed. GraphQL is called only once Atlassian
+    /// has confirmed that the token's account is the call's [`principal`](crate::fit::Claims::principal),
+    /// with one request per token to the installation's Jira (`read:jira-user`), its Confluence
+    /// (`read:confluence-user`) or GraphQL itself (`read:me`). Otherwise the call fails with
     /// [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken).
     UserToken
 }

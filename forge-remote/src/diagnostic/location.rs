@@ -40,7 +40,7 @@ impl From<&'static std::panic::Location<'static>> for Location {
     }
 }
 
-/// A position in the code, with the name of the function that stands there.
+/// A position in the code, with the name of the function at it.
 ///
 /// As JSON it is the text `file:line:column`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +53,7 @@ pub struct CodeLocation {
 }
 
 impl CodeLocation {
-    /// The position of a function.
+    /// Returns the position of a function.
     pub(crate) fn of_function(location: Location, function: &'static str) -> Self {
         Self {
             location,

@@ -1,7 +1,7 @@
-//! What a check reports, and the codes it reports with: problems that keep an app from starting,
-//! differences between the manifest and the code, and findings of the manifest's lints.
+//! The reports of checks and their codes: problems that keep an app from starting, differences between
+//! the manifest and the code, and findings of the manifest's lints.
 //!
-//! Every code is a [`Rule`]: `explain CODE` prints its explanation. A rule's text stands beside the
+//! Every code is a [`Rule`]: `explain CODE` prints its explanation. A rule's text is in the file of the
 //! check that reports it.
 
 mod location;
@@ -14,11 +14,11 @@ pub use location::{CodeLocation, Location, Position};
 pub use render::{SourceText, render};
 pub use rule::{Rule, RuleKind};
 
-/// How much a diagnostic weighs.
+/// The severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing; nothing is wrong.
+    /// Information; nothing is wrong.
     Note,
     /// Probably wrong.
     Warning,
@@ -26,7 +26,7 @@ pub enum Severity {
     Error,
 }
 
-/// One report of a check: what is wrong, where, why, and what to do.
+/// One report of a check: the problem, its positions, the reasons and the fix.
 ///
 /// As JSON it has the keys `code`, `level`, `message`, `manifest` (`{line, column}` or `null`),
 /// `code_positions` (a list of `file:line:column`), `notes` and `help`.
@@ -44,10 +44,10 @@ pub enum Severity {
 pub struct Diagnostic {
     /// The rule's stable code.
     pub code: &'static str,
-    /// How much it weighs.
+    /// The severity.
     #[serde(rename = "level")]
     pub severity: Severity,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
     /// The position in the manifest.
     pub manifest: Option<Position>,
@@ -66,7 +66,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// A diagnostic without a place.
+    /// Creates a diagnostic without a position.
     pub(crate) fn new(rule: &Rule, severity: Severity, message: impl Into<String>) -> Self {
         Self {
             code: rule.code,
@@ -81,7 +81,7 @@ impl Diagnostic {
         }
     }
 
-    /// An error, and its fix.
+    /// Creates an error with its fix.
     pub(crate) fn error(rule: &Rule, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self::new(rule, Severity::Error, message).help(help)
     }
@@ -106,11 +106,11 @@ impl Diagnostic {
     }
 }
 
-/// What only checks of a manifest use.
+/// Methods for checks of a manifest.
 #[cfg(feature = "cli")]
 impl Diagnostic {
     #[cfg(feature = "dev")]
-    /// Returns the same as a warning.
+    /// Returns the diagnostic as a warning.
     #[must_use]
     pub(crate) fn into_warning(mut self) -> Self {
         self.severity = Severity::Warning;

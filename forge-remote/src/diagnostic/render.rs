@@ -1,4 +1,4 @@
-//! Diagnostics as people read them, in rustc's style.
+//! Rendering of diagnostics as text, in rustc's style.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub struct SourceText<'a> {
 
 /// Renders diagnostics in rustc's style, each followed by an empty line.
 ///
-/// Without the manifest's text a diagnostic shows no excerpt and no position in it.
+/// Without the manifest's text, no excerpt and no position in it is shown.
 pub fn render(manifest: Option<SourceText<'_>>, diagnostics: &[Diagnostic], color: bool) -> String {
     let renderer = if color {
         Renderer::styled()
@@ -32,7 +32,7 @@ pub fn render(manifest: Option<SourceText<'_>>, diagnostics: &[Diagnostic], colo
     text
 }
 
-/// The rendered diagnostic, without an excerpt of the manifest.
+/// Writes the rendered diagnostic, without an excerpt of the manifest.
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = render(None, std::slice::from_ref(self), false);

@@ -1,6 +1,6 @@
-//! The codes that checks report with.
+//! The codes of checks' reports.
 
-/// What a rule is about.
+/// The subject of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RuleKind {
@@ -13,7 +13,7 @@ pub enum RuleKind {
     Lint,
 }
 
-/// A code that a check reports with, and its explanation.
+/// The code of a check's report, and its explanation.
 ///
 /// ```
 /// use forge_remote::manifest::find_rule;
@@ -26,25 +26,25 @@ pub enum RuleKind {
 pub struct Rule {
     /// The stable code.
     pub code: &'static str,
-    /// What it is about.
+    /// The rule's subject.
     pub kind: RuleKind,
-    /// Why it is a rule, and what to do.
+    /// The reason for the rule, and the fix.
     pub explanation: &'static str,
 }
 
 impl Rule {
-    /// A problem that keeps the app from starting.
+    /// Creates a rule for a problem that keeps the app from starting.
     pub(crate) const fn launch(code: &'static str, explanation: &'static str) -> Self {
         Self::new(code, RuleKind::Launch, explanation)
     }
 
-    /// A difference between the manifest and the code.
+    /// Creates a rule for a difference between the manifest and the code.
     #[cfg(feature = "cli")]
     pub(crate) const fn difference(code: &'static str, explanation: &'static str) -> Self {
         Self::new(code, RuleKind::Difference, explanation)
     }
 
-    /// A rule about the manifest that an app may turn off.
+    /// Creates a rule about the manifest that an app may turn off.
     pub(crate) const fn lint(code: &'static str, explanation: &'static str) -> Self {
         Self::new(code, RuleKind::Lint, explanation)
     }

@@ -1,4 +1,4 @@
-//! The app's clients and kept tokens as arguments, and Atlassian's APIs from an [`Invocation`].
+//! The app's clients and kept tokens as arguments, and Atlassian's APIs for an [`Invocation`].
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -57,37 +57,37 @@ impl SealedTenant for Invocation {
 
 /// Atlassian's APIs, for the installation that the call comes from.
 impl Invocation {
-    /// Jira: see [`AtlassianClient::jira`](AtlassianClient::jira).
+    /// Returns the Jira API: see [`AtlassianClient::jira`](AtlassianClient::jira).
     pub fn jira(&self) -> ProductApi {
         self.atlassian().jira(self)
     }
 
-    /// Confluence: see [`AtlassianClient::confluence`](AtlassianClient::confluence).
+    /// Returns the Confluence API: see [`AtlassianClient::confluence`](AtlassianClient::confluence).
     pub fn confluence(&self) -> ProductApi {
         self.atlassian().confluence(self)
     }
 
-    /// Bitbucket: see [`AtlassianClient::bitbucket`](AtlassianClient::bitbucket).
+    /// Returns the Bitbucket API: see [`AtlassianClient::bitbucket`](AtlassianClient::bitbucket).
     pub fn bitbucket(&self) -> ProductApi {
         self.atlassian().bitbucket(self)
     }
 
-    /// Forge's own REST APIs: see [`AtlassianClient::platform`](AtlassianClient::platform).
+    /// Returns Forge's own REST APIs: see [`AtlassianClient::platform`](AtlassianClient::platform).
     pub fn platform(&self) -> ProductApi {
         self.atlassian().platform(self)
     }
 
-    /// The GraphQL gateway: see [`AtlassianClient::graphql`].
+    /// Returns the GraphQL gateway: see [`AtlassianClient::graphql`].
     pub fn graphql(&self) -> GraphQl {
         self.atlassian().graphql(self)
     }
 
-    /// Compass: see [`AtlassianClient::compass`].
+    /// Returns the Compass API: see [`AtlassianClient::compass`].
     pub fn compass(&self) -> GraphQl {
         self.atlassian().compass(self)
     }
 
-    /// Forge's storage of this installation: see [`AtlassianClient::storage`].
+    /// Returns Forge's storage of this installation: see [`AtlassianClient::storage`].
     pub fn storage(&self, token: &SystemToken) -> Storage {
         self.atlassian().storage(self, token)
     }

@@ -8,10 +8,10 @@ use serde::de::DeserializeOwned;
 use super::rejection::{BodyRejection, JsonRejection};
 use crate::json::repair_bytes;
 
-/// Marks a request that the platform makes: its body is JSON, whatever its content type says.
+/// Marks a request of the platform: its body is read as JSON, whatever its content type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PlatformBody {
-    /// Whether an empty body is read as `{}`: the kind's isn't documented.
+    /// Whether an empty body is read as `{}`, because Atlassian does not document the body.
     pub(crate) may_be_empty: bool,
 }
 
@@ -57,7 +57,7 @@ pub(crate) async fn whole_body<S: Send + Sync>(
     })
 }
 
-/// No content type counts as JSON; `application/json` and `application/*+json` are.
+/// Returns whether the content type is JSON: `application/json`, `application/*+json`, or none.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE) else {
         return true;

@@ -1,4 +1,4 @@
-//! The body of an event, and whether it is a repetition.
+//! The body of an event, and its retry context.
 
 use std::time::Duration;
 
@@ -14,11 +14,10 @@ use super::body;
 use super::rejection::{BodyRejection, JsonRejection, StateRejection};
 use crate::json::repair;
 
-/// What Forge sends with an event, an action, a check: the body as a `T` of yours, or of
-/// [`kinds`](crate::kinds).
+/// The body of an event, an action or a check, as your own `T` or a type of [`kinds`](crate::kinds).
 ///
-/// As [`Json`](crate::Json), and it takes the payload both bare and under `payload`: Atlassian's
-/// pages show both, every request seen is bare.
+/// Works as [`Json`](crate::Json), and accepts the payload both bare and under `payload`: Atlassian's
+/// pages show both, but every request seen so far is bare.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -47,17 +46,17 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Event<T> {
     }
 }
 
-/// Reads a body as [`Event`] does on a route that the platform calls.
+/// Parses a body as [`Event`] does on a route that the platform calls.
 pub(crate) fn read_event<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(payload(&repair(body)))
 }
 
-/// The payload, out of its wrapper if it has one.
+/// Returns the payload, without its wrapper if it has one.
 fn payload(body: &[u8]) -> &[u8] {
-    // One search is cheaper than reading the body twice.
-    let has_one =
+    // One search is cheaper than parsing the body twice.
+    let may_be_wrapped =
         body.trim_ascii_start().starts_with(b"{") && memmem::find(body, br#""payload""#).is_some();
-    if !has_one {
+    if !may_be_wrapped {
         return body;
     }
     #[derive(Deserialize)]
@@ -79,7 +78,7 @@ fn payload(body: &[u8]) -> &[u8] {
     }
 }
 
-/// Whether Forge sends an event again, and why: an argument of any handler.
+/// Forge's retry context, as an argument of any handler: whether a call is a retry, and why.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -87,7 +86,7 @@ fn payload(body: &[u8]) -> &[u8] {
 /// #[trigger(events = ["avi:confluence:created:page"])]
 /// async fn index(retry: RetryContext, Event(page): Event) -> Result<()> {
 ///     if retry.is_retry() {
-///         println!("again, because of {:?}: {page}", retry.reason);
+///         println!("a retry, because of {:?}: {page}", retry.reason);
 ///     }
 ///     Ok(())
 /// }
@@ -98,23 +97,23 @@ fn payload(body: &[u8]) -> &[u8] {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RetryContext {
-    /// How often it was sent before, as Forge counts: 0 for the first time, and for a repetition
-    /// whose fault was Forge's own (those of queues aren't counted). See
+    /// The number of previous deliveries, as Forge counts them: 0 for the first delivery, and for a
+    /// retry after a failure of Forge itself (a queue doesn't count those). See
     /// [`is_retry`](Self::is_retry).
     pub count: u32,
-    /// `INVALID_REMOTE_INVOCATION_ERROR` (an answer that isn't 2xx), `TIMEOUT_ERROR`,
-    /// `INVALID_FORGE_INVOCATION_TOKEN` (an answer of 401), or another of Forge's words.
+    /// The reason: `INVALID_REMOTE_INVOCATION_ERROR` (a response that isn't 2xx), `TIMEOUT_ERROR`,
+    /// `INVALID_FORGE_INVOCATION_TOKEN` (a response of 401), or another of Forge's values.
     pub reason: Option<String>,
-    /// What a function asked to have sent along; nothing for a remote, as far as is known.
+    /// Data that a function attached to its retry; always `None` for a remote, as far as is known.
     pub data: Option<Value>,
-    /// How long a queue keeps the event: with the repetitions of a `consumer`.
+    /// The time for which a queue keeps the event: sent with the retries of a `consumer`.
     pub retention_window: Option<RetentionWindow>,
-    /// Whether a retry context came.
-    came: bool,
+    /// Whether the body has a retry context.
+    is_present: bool,
 }
 
-/// How long a queue keeps an event: 24 hours from when it was pushed, and up to 96 where Forge is
-/// at fault.
+/// The time for which a queue keeps an event: 24 hours after it was pushed, and up to 96 after a
+/// failure of Forge itself.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/runtime-reference/async-events-api/>
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -122,17 +121,17 @@ pub struct RetryContext {
 pub struct RetentionWindow {
     /// When the event was pushed, as ISO 8601.
     pub start_time: Option<String>,
-    /// What is left before the event is dropped (`remainingTimeMs`).
+    /// The time left before the event is dropped (`remainingTimeMs`).
     pub remaining: Option<Duration>,
 }
 
 impl RetryContext {
-    /// Whether it was sent before, whatever `count` says.
+    /// Returns whether the call is a retry, even if `count` is 0.
     pub fn is_retry(&self) -> bool {
-        self.came || self.count > 0
+        self.is_present || self.count > 0
     }
 
-    /// Reads a body's retry context; the first delivery where it has none.
+    /// Reads a body's retry context; without one, returns the context of a first delivery.
     pub(crate) fn of(body: &[u8]) -> Self {
         // Most deliveries are the first.
         if memmem::find(body, b"retryContext").is_none() {
@@ -146,7 +145,7 @@ impl RetryContext {
         let Some(context) = contexts.into_iter().find(|context| context.is_object()) else {
             return Self::default();
         };
-        // Field by field: an odd one doesn't hide the others.
+        // Field by field, so that an invalid one doesn't hide the others.
         let text = |of: &Value, name: &str| of.get(name).and_then(Value::as_str).map(str::to_owned);
         let count = context.get("retryCount").and_then(Value::as_u64);
         let window = context.get("retentionWindow").filter(|one| one.is_object());
@@ -164,11 +163,11 @@ impl RetryContext {
                     .and_then(Value::as_f64)
                     .and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok()),
             }),
-            came: true,
+            is_present: true,
         }
     }
 
-    /// Reads the body ahead of the handler, and keeps what it says of repetition.
+    /// Reads the body ahead of the handler, and adds its retry context to the request.
     pub(crate) async fn read_ahead(request: Request) -> Result<Request, BodyRejection> {
         let (parts, body) = request.into_parts();
         let body = body::whole_body(Request::from_parts(parts.clone(), body), &()).await?;

@@ -17,7 +17,7 @@ use crate::fit::{Claims, Provenance};
 use crate::opaque::Opaque;
 use crate::work::Work;
 
-/// What verification leaves in a request for the extractors.
+/// The request extension that verification adds for the extractors.
 #[derive(Clone, Debug)]
 pub(crate) struct Verified(Opaque<Inner>);
 
@@ -31,7 +31,7 @@ struct Inner {
     span_id: Option<Box<str>>,
 }
 
-/// What of a request's path is below its handler's, as it was sent: in requests that are.
+/// The raw sub-path below the handler's path; set on requests to a sub-path.
 #[derive(Clone, Debug)]
 pub(crate) struct Subpath(pub(crate) String);
 
@@ -62,18 +62,18 @@ impl Verified {
         self.0.call.claims()
     }
 
-    /// Where the headers come from, and with them the tokens beside the FIT.
+    /// Returns the origin of the headers, and so of the OAuth tokens.
     pub(crate) fn provenance(&self) -> Provenance {
         self.0.call.provenance()
     }
 
-    /// Whose the tokens beside the FIT are.
+    /// Returns the owner of the call's OAuth tokens.
     pub(crate) fn owner(&self) -> Owner {
         Owner::of_call(self.0.call.clone())
     }
 }
 
-/// Forge's trace id, when it is one: hex, so that nothing else gets into the log.
+/// Returns Forge's trace id, if it is valid: hex only, so that no other text gets into the log.
 pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
     hex_header(headers, "x-b3-traceid")
 }
@@ -84,7 +84,7 @@ fn hex_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     hex.then_some(text)
 }
 
-/// The verified call: who calls, from where, for which installation.
+/// The verified call: its caller, its origin and its installation.
 ///
 /// It derefs to [`Claims`](crate::fit::Claims), the claims of the Forge Invocation Token.
 ///
@@ -101,40 +101,39 @@ fn hex_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 pub struct Invocation(Verified);
 
 impl Invocation {
-    /// Forge's trace id (`x-b3-traceid`): quote it to Atlassian's support.
+    /// Returns Forge's trace id (`x-b3-traceid`), which Atlassian's support needs.
     pub fn trace_id(&self) -> Option<&str> {
         self.0.0.trace_id.as_deref()
     }
 
-    /// Forge's span id (`x-b3-spanid`).
+    /// Returns Forge's span id (`x-b3-spanid`).
     pub fn span_id(&self) -> Option<&str> {
         self.0.0.span_id.as_deref()
     }
 
-    /// The key of the endpoint that was called.
+    /// Returns the key of the called endpoint.
     pub fn endpoint(&self) -> &str {
         self.0.endpoint()
     }
 
-    /// Where the call's headers come from: an OAuth token that a page brings may be the user's own
-    /// choice.
+    /// Returns the origin of the call's headers: a page's user may have chosen an OAuth token in them.
     pub fn provenance(&self) -> Provenance {
         self.0.provenance()
     }
 
-    /// The claims.
+    /// Returns the claims.
     pub fn claims(&self) -> &Claims {
         self.0.claims()
     }
 
     /// Runs work that the response does not wait for.
     ///
-    /// The server waits for it when it stops, within
-    /// [`App::shutdown_grace`](crate::App::shutdown_grace), and cuts off what takes longer. Errors
-    /// and panics are logged, in the call's span. Work that must survive a crash needs a store of
-    /// its own: after a response of 2xx, Forge does not send the call again.
+    /// A stopping server waits for it, within
+    /// [`App::shutdown_grace`](crate::App::shutdown_grace), and then cancels it. Errors and panics are
+    /// logged, in the call's span. Store work that must survive a crash: after a 2xx response, Forge
+    /// does not retry the call.
     ///
-    /// Calls to Atlassian are not retried past the time that Forge waits for the response: take
+    /// Calls to Atlassian are not retried past the time that Forge waits for the response: use
     /// [`without_deadline`](AtlassianClient::without_deadline) for the work.
     ///
     /// ```
@@ -155,8 +154,8 @@ impl Invocation {
         self.0.0.work.spawn(work);
     }
 
-    /// Atlassian's APIs, for calls to other installations; for this one there are
-    /// [`jira`](Self::jira), [`confluence`](Self::confluence) and the rest.
+    /// Returns the client of Atlassian's APIs, for calls to other installations; for this one use
+    /// [`jira`](Self::jira), [`confluence`](Self::confluence) and the others.
     pub fn atlassian(&self) -> &AtlassianClient {
         &self.0.0.atlassian
     }
@@ -170,7 +169,7 @@ impl Deref for Invocation {
     }
 }
 
-/// Only the trace: claims are customers' data.
+/// Writes the endpoint and the trace id only: claims are customers' data.
 impl fmt::Debug for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Invocation")

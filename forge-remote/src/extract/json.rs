@@ -1,4 +1,4 @@
-//! The JSON body, in and out.
+//! The JSON body of requests and responses.
 
 use std::ops::{Deref, DerefMut};
 
@@ -12,36 +12,37 @@ use super::body;
 use super::rejection::JsonRejection;
 use crate::response;
 
-/// The request's body as JSON, or a response's.
+/// The JSON body of a request or a response.
 ///
-/// As axum's, but a refused body is answered in JSON, which a page's `invokeRemote` insists on:
+/// Works as axum's, but the response to a rejected body is JSON, which a page's `invokeRemote`
+/// requires:
 ///
 /// | response | body |
 /// | --- | --- |
 /// | 400 | not JSON, or empty |
 /// | 413 | over [`App::body_limit`](crate::App::body_limit) |
-/// | 415 | a page's, with a `Content-Type` that isn't JSON; none at all is accepted |
+/// | 415 | a page's, with a `Content-Type` that isn't JSON; a missing one is accepted |
 /// | 422 | JSON that doesn't fit `T` |
 ///
-/// Where the platform calls (every attribute but `endpoint`), the body is read whatever its content
-/// type is, since Atlassian documents none, and half a surrogate pair in it (text that was cut inside
-/// an emoji) is read as U+FFFD. Forge counts every response that isn't 2xx as a failure, 422 included,
-/// and sends an event up to four times more. Where the body of a remote's call isn't documented
-/// (`scheduled_trigger`, `pre_uninstall`, `widget_context`), an empty one is read as `{}`.
+/// For the platform's calls (every attribute but `endpoint`), the body is read whatever its content
+/// type, since Atlassian documents none. Half a surrogate pair in it (text that was cut inside an
+/// emoji) is read as U+FFFD. Forge counts every response that isn't 2xx as a failure, 422 included,
+/// and retries an event up to four times. Where Atlassian does not document the body of a remote's
+/// call (`scheduled_trigger`, `pre_uninstall`, `widget_context`), an empty one is read as `{}`.
 ///
 /// ```
 /// use forge_remote::prelude::*;
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Deserialize)]
-/// struct Question { text: String }
+/// struct Text { text: String }
 ///
 /// #[derive(Serialize)]
-/// struct Answer { length: usize }
+/// struct Length { length: usize }
 ///
 /// #[endpoint]
-/// async fn measure(Json(question): Json<Question>) -> Result<Json<Answer>> {
-///     Ok(Json(Answer { length: question.text.len() }))
+/// async fn measure(Json(body): Json<Text>) -> Result<Json<Length>> {
+///     Ok(Json(Length { length: body.text.len() }))
 /// }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,7 +84,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
                 ([(header::CONTENT_TYPE, json)], body).into_response()
             }
             Err(error) => {
-                tracing::error!(%error, "the handler's answer can't be written as JSON");
+                tracing::error!(%error, "the handler's response can't be serialized as JSON");
                 response::internal_error()
             }
         }

@@ -1,4 +1,4 @@
-//! What a handler can take: the verified invocation, its tokens, the app's state, the body.
+//! The arguments of handlers: the verified invocation, its tokens, the app's state, the body.
 
 mod backend;
 mod body;

@@ -23,21 +23,21 @@ fn read<'a>(
     one_token(headers, name).ok_or(OauthTokenRejection::Malformed { header })
 }
 
-/// Returns the token for a handler of this call: the kept one, where anybody may have written the
+/// Returns the system token for a handler of this call: the kept one, if anybody may have written the
 /// call's own header; otherwise the header's.
 async fn system_token(
     parts: &Parts,
     state: &AppState,
 ) -> Result<Option<SystemToken>, OauthTokenRejection> {
     let (call, text) = read_verified(parts, &SYSTEM_HEADER, SYSTEM)?;
-    let brought = text.map(|text| SystemToken::new(text, call.owner()));
+    let sent = text.map(|text| SystemToken::new(text, call.owner()));
     let Some(tokens) = state.get::<Tokens>() else {
-        return Ok(brought);
+        return Ok(sent);
     };
     if call.provenance() == Provenance::Platform {
-        return Ok(brought);
+        return Ok(sent);
     }
-    Ok(tokens.of_platform(call.claims()).await.or(brought))
+    Ok(tokens.of_platform(call.claims()).await.or(sent))
 }
 
 /// Returns the header's token.

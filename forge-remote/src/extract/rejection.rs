@@ -42,7 +42,7 @@ pub enum BodyRejection {
     TooLarge,
     /// 400 or 500: the connection ended early, or the body took longer than
     /// [`App::body_timeout`](crate::App::body_timeout).
-    #[error("the body could not be read to its end")]
+    #[error("the body could not be read completely")]
     Incomplete(StatusCode),
 }
 
@@ -129,12 +129,12 @@ pub enum OauthTokenRejection {
 
 impl OauthTokenRejection {
     pub(super) const SYSTEM_FIX: &'static str = "the manifest's endpoint must enable `auth.appSystemToken`, and `permissions.scopes` needs a \
-     scope besides `read:app-system-token` and `read:app-user-token`; both are written by \
-     `manifest --write`, then deploy and let the installation be upgraded";
+     scope besides `read:app-system-token` and `read:app-user-token`; `manifest --write` adds \
+     both; then deploy the app and upgrade the installation";
 
     pub(super) const USER_FIX: &'static str = "the manifest's endpoint must enable `auth.appUserToken`, `permissions.scopes` needs a scope \
      for user data, and a user must be in session: calls by `requestRemote`, anonymous visitors \
-     and the platform itself bring none; take `Option<UserToken>` to go on without";
+     and the platform itself have no user token; take `Option<UserToken>` to handle such calls";
 
     /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
@@ -240,8 +240,8 @@ macro_rules! into_response {
 }
 
 into_response! {
-    BodyRejection: |_| "body_refused", "the body was refused";
-    JsonRejection: |_| "body_refused", "the body was refused";
+    BodyRejection: |_| "body_refused", "the body was rejected";
+    JsonRejection: |_| "body_refused", "the body was rejected";
     OauthTokenRejection: Self::log_code, "the call has no valid OAuth token";
     InvocationRejection: |_| "unverified_route", "the call was not verified";
     StateRejection: |_| "missing_state", "the app lacks a value that an extractor needs";

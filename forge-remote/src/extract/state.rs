@@ -15,7 +15,7 @@ use super::rejection::StateRejection;
 pub(crate) struct StateMap(HashMap<TypeId, Box<dyn Any + Send + Sync>>);
 
 impl StateMap {
-    /// False when a value of this type was there already.
+    /// Inserts a value; returns false if it replaces one of this type.
     pub(crate) fn insert<T: Clone + Send + Sync + 'static>(&mut self, value: T) -> bool {
         self.0.insert(TypeId::of::<T>(), Box::new(value)).is_none()
     }
@@ -29,9 +29,9 @@ impl StateMap {
     }
 }
 
-/// The state that handlers' extractors see: the values given to
-/// [`App::state`](crate::App::state). Write `impl FromRequestParts<AppState>` for an extractor of
-/// your own that needs them.
+/// The state of handlers' extractors: the values passed to [`App::state`](crate::App::state).
+///
+/// Write `impl FromRequestParts<AppState>` for your own extractor that needs them.
 #[derive(Clone)]
 pub struct AppState(Arc<StateMap>);
 
@@ -40,7 +40,7 @@ impl AppState {
         Self(Arc::new(map))
     }
 
-    /// The app's value of type `T`, if it was given one.
+    /// Returns the app's value of type `T`, if it has one.
     pub fn get<T: Clone + 'static>(&self) -> Option<T> {
         self.0.get()
     }
@@ -54,9 +54,9 @@ impl fmt::Debug for AppState {
     }
 }
 
-/// A clone of the value given to [`App::state`](crate::App::state).
+/// A clone of the value passed to [`App::state`](crate::App::state).
 ///
-/// That it is there is checked when the app starts, not when the first request comes.
+/// A missing value is an error when the app starts, not at the first request.
 ///
 /// ```
 /// use forge_remote::prelude::*;

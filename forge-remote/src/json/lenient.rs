@@ -1,16 +1,16 @@
-//! Payload types that any JSON fits: a value of another shape than documented leaves its field empty
-//! and is kept in the rest.
+//! Payload types that accept any JSON: an undocumented shape of a value leaves its field empty, and the
+//! value is kept in the rest.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 /// A type that is read from JSON of any shape; the macro `payload!` implements it.
 pub(crate) trait Lenient: Sized {
-    /// Reads a value; one of another shape is returned as it is.
+    /// Reads a value; a value of another shape is returned unchanged.
     fn read(value: Value) -> Result<Self, Value>;
 }
 
-/// Text, and the digits of a number.
+/// Accepts text, and a number as its digits.
 impl Lenient for String {
     fn read(value: Value) -> Result<Self, Value> {
         match value {
@@ -21,7 +21,7 @@ impl Lenient for String {
     }
 }
 
-/// A number, also where it is written as text.
+/// Accepts a number, also as text.
 impl Lenient for u64 {
     fn read(value: Value) -> Result<Self, Value> {
         let number = match &value {
@@ -53,7 +53,7 @@ impl Lenient for Map<String, Value> {
     }
 }
 
-/// A list without the entries of another shape.
+/// Accepts a list, and skips its entries of another shape.
 impl<T: Lenient> Lenient for Vec<T> {
     fn read(value: Value) -> Result<Self, Value> {
         match value {
@@ -72,12 +72,12 @@ impl<T: Lenient> Lenient for Option<T> {
     }
 }
 
-/// The members of an object that are not read yet.
+/// The unread members of an object.
 #[derive(Default)]
 pub(crate) struct Members(Map<String, Value>);
 
 impl Members {
-    /// The members of an object; any other value is returned as it is.
+    /// Returns the members of an object; any other value is returned unchanged.
     pub(crate) fn read(value: Value) -> Result<Self, Value> {
         Map::read(value).map(Self)
     }
@@ -89,8 +89,8 @@ impl Members {
         Ok(Self::read(Value::deserialize(deserializer)?).unwrap_or_default())
     }
 
-    /// Takes a field by its names; the first whose value fits counts. The field has its default where
-    /// the value is missing, `null` or of another shape; one of another shape stays in the rest.
+    /// Takes a field by its names; the first name with a fitting value wins. A value that is missing,
+    /// `null` or of another shape yields the default; a value of another shape stays in the rest.
     pub(crate) fn take<T: Lenient + Default>(&mut self, names: &[&'static str]) -> T {
         let mut taken = None;
         for name in names {
@@ -99,10 +99,10 @@ impl Members {
                 None => {}
                 Some(Ok(field)) => taken = taken.or(Some(field)),
                 Some(Err(odd)) => {
-                    // Not the value: a customer's data has no place in a log.
+                    // The value is a customer's data, which must not be logged.
                     tracing::debug!(
                         field = name,
-                        "a field isn't of the documented shape, and is left out"
+                        "a field doesn't have the documented shape and is ignored"
                     );
                     self.0.insert((*name).to_owned(), odd);
                 }
@@ -111,19 +111,18 @@ impl Members {
         taken.unwrap_or_default()
     }
 
-    /// Takes a member as it is.
+    /// Takes a member unchanged.
     pub(crate) fn remove(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name)
     }
 
-    /// Returns the members that were not taken, without the token that functions get for Forge's own
-    /// use.
+    /// Returns the remaining members, without the token that Forge sends to functions for its own use.
     pub(crate) fn rest(mut self) -> Map<String, Value> {
         self.0.remove("contextToken");
         self.0
     }
 
-    /// Returns the members that were not taken.
+    /// Returns the remaining members.
     pub(crate) fn into_value(self) -> Value {
         Value::Object(self.0)
     }

@@ -1,5 +1,5 @@
-//! JSON as the platform really sends it: text that was cut inside a surrogate pair, and fields of
-//! another shape than documented.
+//! JSON as the platform really sends it: text that was cut inside a surrogate pair, and fields of an
+//! undocumented shape.
 
 mod lenient;
 mod surrogates;

@@ -1,4 +1,4 @@
-//! Escapes of half a surrogate pair, in JSON text.
+//! Replacement of unpaired surrogate escapes in JSON text.
 
 use std::borrow::Cow;
 
@@ -8,9 +8,9 @@ use memchr::memmem;
 /// Replaces each escape of half a surrogate pair by one of U+FFFD.
 ///
 /// JavaScript writes such an escape for text that was cut inside an emoji (`JSON.stringify` of
-/// `"😀".slice(0, 1)`). It is JSON, and no string of Rust's can hold it. The text keeps its length,
-/// so that positions in errors stay true. Text without such an escape is searched for `\u` and
-/// returned as it is.
+/// `"😀".slice(0, 1)`). It is valid JSON, but a Rust string can't hold it. The text keeps its length,
+/// so that positions in errors stay correct. Text without such an escape is returned unchanged, at
+/// the cost of one search for `\u`.
 pub(crate) fn repair(text: &[u8]) -> Cow<'_, [u8]> {
     let mut repaired: Option<Vec<u8>> = None;
     let mut after = 0;
@@ -48,13 +48,13 @@ pub(crate) fn repair_bytes(body: Bytes) -> Bytes {
     }
 }
 
-/// Whether the backslash at `at` begins an escape, and isn't escaped by the one before it.
+/// Returns whether the backslash at `at` begins an escape, and isn't escaped by the one before it.
 fn is_escape(text: &[u8], at: usize) -> bool {
     let before = text.get(..at).unwrap_or_default().iter().rev();
     before.take_while(|byte| **byte == b'\\').count() % 2 == 0
 }
 
-/// The code unit of the escape `\uXXXX` at `at`.
+/// Returns the code unit of the escape `\uXXXX` at `at`.
 fn unit(text: &[u8], at: usize) -> Option<u16> {
     let digits = text.get(at..at + 6)?.strip_prefix(br"\u")?;
     digits.iter().try_fold(0, |unit: u16, byte| {

@@ -1,4 +1,4 @@
-//! Limits on how often one thing is logged.
+//! Rate limits for log lines.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::task::futures::TaskLocalFuture;
 
-/// The time that a limit counts lines in.
+/// The time window of a limit.
 const WINDOW: Duration = Duration::from_secs(60);
-/// How many lines a code may have in that time.
+/// Upper bound on the lines of one code in a window.
 const LINES_PER_CODE: u32 = 10;
 
 tokio::task_local! {
@@ -18,8 +18,8 @@ tokio::task_local! {
 }
 
 /// Returns a permit to log a line with this code under the limits of the app whose call is being
-/// handled; outside of a call, every line is permitted. For what a caller can cause at will: a
-/// failure of the app's own is logged each time.
+/// handled; outside of a call, every line is permitted. For lines that a caller can cause at will: a
+/// failure of the app itself is logged each time.
 pub(crate) fn permit(code: &'static str) -> Option<Permit> {
     CURRENT
         .try_with(|limits| limits.permit(code))
@@ -29,12 +29,12 @@ pub(crate) fn permit(code: &'static str) -> Option<Permit> {
 /// Permission to log one line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Permit {
-    /// How many lines were suppressed since the last one that was permitted; `None` for none, so
-    /// that the field is left out of the line.
+    /// The number of lines suppressed since the last permitted one; `None` instead of 0, so that the
+    /// field is omitted from the line.
     pub(crate) suppressed: Option<u64>,
 }
 
-/// Limits one thing to a number of lines a minute, and counts what it suppresses.
+/// Limits one kind of line to a number a minute, and counts the suppressed lines.
 ///
 /// ```ignore
 /// if let Some(permit) = limit.permit(clock.elapsed()) {
@@ -50,7 +50,7 @@ pub(crate) struct LogLimit {
 }
 
 impl LogLimit {
-    /// A limit of this many lines a minute.
+    /// Creates a limit of this many lines a minute.
     pub(crate) const fn new(lines: u32) -> Self {
         Self {
             lines,
@@ -60,8 +60,8 @@ impl LogLimit {
         }
     }
 
-    /// Returns a permit to log a line now, or counts the line as suppressed. `now` is a monotonic
-    /// clock's.
+    /// Returns a permit to log a line now, or counts the line as suppressed. `now` is the time of a
+    /// monotonic clock.
     pub(crate) fn permit(&mut self, now: Duration) -> Option<Permit> {
         let is_over = self
             .window_start
@@ -82,14 +82,14 @@ impl LogLimit {
     }
 }
 
-/// One line a minute.
+/// Limits to one line a minute.
 impl Default for LogLimit {
     fn default() -> Self {
         Self::new(1)
     }
 }
 
-/// A limit for each code: what callers cause must not fill the log. Clones share the counts.
+/// A limit for each code, so that callers can't fill the log. Clones share the counts.
 #[derive(Clone)]
 pub(crate) struct LogLimits(Arc<Limits>);
 
@@ -105,7 +105,7 @@ impl fmt::Debug for LogLimits {
 }
 
 impl LogLimits {
-    /// Limits whose time is `elapsed`, a monotonic clock's.
+    /// Creates limits that read the time from `elapsed`, a monotonic clock.
     pub(crate) fn new(elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
         Self(Arc::new(Limits {
             elapsed: Box::new(elapsed),
@@ -113,13 +113,13 @@ impl LogLimits {
         }))
     }
 
-    /// Runs a call under these limits: [`permit`] finds them.
+    /// Runs a call under these limits: [`permit`] applies them.
     pub(crate) fn scope<F: Future>(&self, call: F) -> TaskLocalFuture<LogLimits, F> {
         CURRENT.scope(self.clone(), call)
     }
 
-    /// Returns a permit to log a line with this code, or counts the line as suppressed. The count
-    /// is in the next line of the same code. Codes are the program's own: no caller can add one.
+    /// Returns a permit to log a line with this code, or counts the line as suppressed. The next line
+    /// of the same code has the count. Codes are constants of the program: no caller can add one.
     pub(crate) fn permit(&self, code: &'static str) -> Option<Permit> {
         let now = (self.0.elapsed)();
         let by_code = self.0.by_code.lock();

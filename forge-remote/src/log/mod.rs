@@ -1,4 +1,4 @@
-//! The log under attack: a limit on repeated lines, and foreign text on one line.
+//! Protection of the log: a limit on repeated lines, and escaping of foreign text.
 
 mod limit;
 mod text;

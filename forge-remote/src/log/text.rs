@@ -1,14 +1,14 @@
-//! Foreign text, made safe for one line of a log.
+//! Escaping of foreign text for a log line.
 
 #[cfg(feature = "cli")]
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// Longer foreign text is cut, in characters.
+/// Upper bound on the length of foreign text, in characters; longer text is cut.
 const MAX_FOREIGN: usize = 4000;
 
-/// Text that a caller or another server wrote, for a log line or an error: characters that could
-/// begin a line or steer a terminal are escaped, and text of more than 4,000 characters is cut.
+/// Text from a caller or another server, for a log line or an error: characters that could begin a
+/// line or control a terminal are escaped, and text of more than 4,000 characters is cut.
 #[derive(Clone, Copy)]
 pub(crate) struct Foreign<'a>(pub(crate) &'a str);
 
@@ -29,8 +29,8 @@ impl fmt::Display for Foreign<'_> {
     }
 }
 
-/// One event as one line, its line feed included: what a value could hold to begin another line or
-/// to steer a terminal is escaped, in a form that JSON has too. `keeps_escape` spares the escape
+/// Returns an event as one line, its line feed included. Characters that could begin another line or
+/// control a terminal are escaped, in a form that is valid JSON. `keeps_escape` preserves the escape
 /// character, which the formatter writes for colours and escapes in values.
 #[cfg(feature = "cli")]
 pub(crate) fn one_line(event: &[u8], keeps_escape: bool) -> Cow<'_, [u8]> {
@@ -54,8 +54,8 @@ pub(crate) fn one_line(event: &[u8], keeps_escape: bool) -> Cow<'_, [u8]> {
     Cow::Owned(line.into_bytes())
 }
 
-/// Whether a log viewer or a terminal may take the character for more than itself: control
-/// characters, Unicode's line ends, and what changes the direction of text.
+/// Returns whether a log viewer or a terminal may interpret the character: control characters,
+/// Unicode's line ends, and characters that change the direction of text.
 fn is_unsafe(character: char) -> bool {
     let reorders = matches!(character,
         '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -97,7 +97,7 @@ mod tests {
         let line = std::str::from_utf8(&line).unwrap();
         assert_eq!(line.lines().count(), 1);
         assert!(line.ends_with("\\u202eb\n"), "{line}");
-        // The formatter's own colours stay.
+        // The formatter's own colours are preserved.
         let coloured = "\u{1b}[33m WARN\u{1b}[0m a\tb\n".as_bytes();
         assert_eq!(&*one_line(coloured, true), coloured);
     }

@@ -1,4 +1,4 @@
-//! The checks of an app's handlers taken together, each with the rule it reports.
+//! The checks of all handlers of an app together, each with the rule it reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,18 +29,18 @@ impl From<&Handler> for CodeLocation {
 
 const NO_HANDLERS: Rule = Rule::launch(
     "no-handlers",
-    "The app has no handler, so Forge could call nothing. Annotate an async function. A handler in another crate \
-    is linked only where the binary names that crate: write `forge_remote::link!(that_crate);` in `main.rs`.",
+    "The app has no handler, so Forge has nothing to call. Annotate an async function. A handler in another crate \
+    is linked only if the binary names that crate: write `forge_remote::link!(that_crate);` in `main.rs`.",
 );
 
 const BAD_OPTION: Rule = Rule::launch(
     "bad-option",
-    "An option of a handler's attribute has a value that Forge would reject. Options that are written out are checked \
-    by the compiler; the values of constants are checked when the app starts.",
+    "An option of a handler's attribute has a value that Forge would reject. Literals are checked at compile time; the \
+    values of constants are checked when the app starts.",
 );
 
 impl Registry {
-    /// Returns the problems of the handlers taken together.
+    /// Returns the problems of all handlers together.
     pub fn problems(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         if self.handlers().is_empty() {
@@ -51,9 +51,9 @@ impl Registry {
             ));
         }
         for handler in self.handlers() {
-            let wrong = handler.registration().kind.validate();
-            let wrong = wrong.into_iter();
-            problems.extend(wrong.map(|mistake| {
+            let mistakes = handler.registration().kind.validate();
+            let mistakes = mistakes.into_iter();
+            problems.extend(mistakes.map(|mistake| {
                 Diagnostic::error(&BAD_OPTION, mistake.message, mistake.help).at([handler])
             }));
         }
@@ -67,24 +67,24 @@ impl Registry {
 
 const SEVERAL_MODULES: Rule = Rule::launch(
     "several-modules",
-    "Forge accepts one module of this type in an app, and the handlers make several, because their `key`s differ. Write \
-    the same `key` at all of them, or none.",
+    "Forge accepts one module of this type in an app, but the handlers declare several, because their `key`s differ. \
+    Give all of them the same `key`, or remove it from all.",
 );
 
 const CONFLICTING_PARTS: Rule = Rule::launch(
     "conflicting-parts",
-    "Several handlers make one module together, and two of them give one of its properties different values. Write the \
-    property at one of them, or give one handler another `key`, so that it makes a module of its own.",
+    "Several handlers declare one module together, and two of them set one of its properties to different values. Set \
+    the property at one of them, or give one handler another `key`, so that it declares a separate module.",
 );
 
 const MISSING_PARTS: Rule = Rule::launch(
     "missing-parts",
-    "Several handlers make one module together, and a part that Forge requires is missing. Annotate a handler for each \
-    part, and write the whole module's properties at one of them.",
+    "Several handlers declare one module together, and a part that Forge requires is missing. Annotate a handler for \
+    each part, and set the module's shared properties at one of them.",
 );
 
 impl Registry {
-    /// Checks the modules that several handlers make: every part once, and none missing.
+    /// Checks the modules that several handlers declare: each part must be there exactly once.
     fn check_shared_modules(&self, problems: &mut Vec<Diagnostic>) {
         let mut modules: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
         for handler in self.handlers() {
@@ -105,8 +105,11 @@ impl Registry {
             problems.push(
                 Diagnostic::error(
                     &SEVERAL_MODULES,
-                    format!("Forge takes one {name}, and these are {}", handlers.len()),
-                    "write the same `key` at all of them, or none",
+                    format!(
+                        "Forge accepts one {name} in an app, but there are {}",
+                        handlers.len()
+                    ),
+                    "give all of them the same `key`, or remove it from all",
                 )
                 .at(handlers.iter().copied()),
             );
@@ -124,7 +127,7 @@ impl Registry {
                                 format!(
                                     "the functions of {name} `{key}` disagree on `{part_name}`"
                                 ),
-                                "write it at one of them, or give one function another `key`",
+                                "set it at one of them, or give one function another `key`",
                             )
                             .at(handlers.iter().copied()),
                         ),
@@ -132,7 +135,7 @@ impl Registry {
                     }
                 }
             }
-            // It names a remote itself, so there is one for all.
+            // A module without an endpoint names its remote itself, so its handlers must agree.
             let remote = handlers[0].registration().remote;
             let other = handlers
                 .iter()
@@ -142,7 +145,7 @@ impl Registry {
                     Diagnostic::error(
                         &CONFLICTING_PARTS,
                         format!("the functions of {name} `{key}` disagree on `remote`"),
-                        "write the same `remote` at all of them, or none",
+                        "give all of them the same `remote`, or remove it from all",
                     )
                     .at([handlers[0], *other]),
                 );
@@ -163,7 +166,7 @@ impl Registry {
                 problems.push(
                     Diagnostic::error(&MISSING_PARTS,
                         format!("{name} `{key}` lacks {}", missing.join(", ")),
-                        "annotate a function for each (`function = \"…\"`, `hook = \"…\"`); write the whole module's \
+                        "annotate a function for each (`function = \"…\"`, `hook = \"…\"`); set the module's shared \
                          properties (`name`, `home_url`) at one of them",
                     )
                     .at(handlers.iter().copied()),
@@ -175,15 +178,15 @@ impl Registry {
 
 const DUPLICATE_KEY: Rule = Rule::launch(
     "duplicate-key",
-    "Two handlers have the same key, so the manifest could hold only one of them. Keys are made from the functions' \
-    names. Give one handler another with `key = \"…\"`, or `endpoint = \"…\"` where the endpoint's key is meant. Only \
-    `#[endpoint]`s with the same `auth` and `remote` may share a key: they are the paths of one page.",
+    "Two handlers have the same key, so the manifest can hold only one of them. Keys are derived from the functions' \
+    names. Set another key of one handler with `key = \"…\"`, or with `endpoint = \"…\"` for the key of an endpoint. \
+    Only `#[endpoint]`s with the same `auth` and `remote` may share a key: they are the paths of one page.",
 );
 
 const KEY_IN_BOTH: Rule = Rule::launch(
     "key-in-both",
-    "Forge keeps the keys of modules and of endpoints in one name space, and here a module and an endpoint have the \
-    same key. Change one of them.",
+    "Forge has one name space for the keys of modules and endpoints, and a module and an endpoint have the same key. \
+    Change one of them.",
 );
 
 impl Registry {
@@ -211,7 +214,7 @@ impl Registry {
                     Diagnostic::error(
                         &DUPLICATE_KEY,
                         format!("{} modules have the key `{key}`", handlers.len()),
-                        "give all but one a key of its own: `key = \"…\"` in the attribute",
+                        "give all but one another key: `key = \"…\"` in the attribute",
                     )
                     .at(handlers.iter().copied()),
                 );
@@ -221,14 +224,14 @@ impl Registry {
                 problems.push(
                     Diagnostic::error(&KEY_IN_BOTH,
                         format!("`{key}` is the key of a module and of an endpoint"),
-                        "Forge keeps the keys of modules and endpoints in one name space: change one of them",
+                        "Forge has one name space for the keys of modules and endpoints: change one of them",
                     )
                     .at(all),
                 );
             }
         }
         for (key, handlers) in &endpoints {
-            // Several paths of one page may share an endpoint: its resolver names just one.
+            // Several paths of one page may share an endpoint, because its resolver names only one.
             let Some((first, rest)) = handlers.split_first() else {
                 continue;
             };
@@ -242,7 +245,7 @@ impl Registry {
                 problems.push(
                     Diagnostic::error(&DUPLICATE_KEY,
                         format!("{} endpoints have the key `{key}`", handlers.len()),
-                        "give all but one a key of its own (`endpoint = \"…\"` on a trigger, `key = \"…\"` on an \
+                        "give all but one another key (`endpoint = \"…\"` on a trigger, `key = \"…\"` on an \
                          endpoint); only `#[endpoint]`s with the same `auth` and `remote` may share one",
                     )
                     .at(handlers.iter().copied()),
@@ -254,11 +257,11 @@ impl Registry {
 
 const DUPLICATE_NAME: Rule = Rule::launch(
     "duplicate-name",
-    "Forge requires this name to be unique in the app, whatever its case. Give one handler another `name`.",
+    "Forge requires this name to be unique in the app, ignoring case. Give one handler another `name`.",
 );
 
 impl Registry {
-    /// Checks the names that Forge requires to be unique, whatever their case.
+    /// Checks the names that Forge requires to be unique, ignoring case.
     fn check_names(&self, problems: &mut Vec<Diagnostic>) {
         let mut names: BTreeMap<(&str, String), Vec<&Handler>> = BTreeMap::new();
         for handler in self.handlers() {
@@ -277,7 +280,7 @@ impl Registry {
             problems.push(
                 Diagnostic::error(&DUPLICATE_NAME,
                     format!("{} {kind} have the name {}", handlers.len(), written.join(", ")),
-                    "give all but one a name of its own: `name = \"…\"` in the attribute; upper and lower case are the same to Forge",
+                    "give all but one another name: `name = \"…\"` in the attribute; Forge ignores case",
                 )
                 .at(handlers.iter().copied()),
             );
@@ -287,26 +290,26 @@ impl Registry {
 
 const DUPLICATE_PATH: Rule = Rule::launch(
     "duplicate-path",
-    "Two handlers answer the same method on the same path, so one of them would never be called. Give one another \
-    `path`. A handler that answers any method leaves no method to others on its path.",
+    "Two handlers have the same method and path, so one of them would never be called. Give one another `path`. A \
+    handler of any method must be the only one on its path.",
 );
 
 const COVERED_PATH: Rule = Rule::launch(
     "covered-path",
-    "A handler answers every path below its own, and another handler's path is one of those. Give one of them another \
+    "A handler serves every path below its own, and another handler's path is one of them. Give one of them another \
     `path`.",
 );
 
 impl Registry {
     fn check_routes(&self, problems: &mut Vec<Diagnostic>) {
-        const HELP: &str = "give all but one a path of its own: `path = \"/…\"` in the attribute";
+        const HELP: &str = "give all but one another path: `path = \"/…\"` in the attribute";
         let mut paths: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
         for handler in self.handlers() {
             paths.entry(handler.path()).or_default().push(handler);
         }
         for (path, handlers) in &paths {
             let mut methods: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
-            // A handler of any method leaves no method to others.
+            // A handler of any method must be the only one on its path.
             let any = handlers.iter().any(|one| one.reach() != RouteScope::Exact);
             for handler in handlers {
                 let method = if any { "any" } else { handler.methods() };
@@ -315,10 +318,13 @@ impl Registry {
             for (method, handlers) in methods.iter().filter(|(_, all)| all.len() > 1) {
                 let message = match *method {
                     "any" => format!(
-                        "{} handlers answer `{path}`, one of them with any method",
+                        "{} handlers have the path `{path}`, one of them with any method",
                         handlers.len()
                     ),
-                    method => format!("{} handlers answer `{method} {path}`", handlers.len()),
+                    method => format!(
+                        "{} handlers have the route `{method} {path}`",
+                        handlers.len()
+                    ),
                 };
                 problems.push(
                     Diagnostic::error(&DUPLICATE_PATH, message, HELP).at(handlers.iter().copied()),
@@ -337,7 +343,7 @@ impl Registry {
                     .chain(handlers.iter().copied())
                     .collect();
                 let message = format!(
-                    "`{path}` is below `{}`, where a {} answers every path",
+                    "`{path}` is below `{}`, where a {} serves every path",
                     above.path(),
                     above.registration().kind.name()
                 );

@@ -1,4 +1,4 @@
-//! The handlers of an app: every record, its names resolved, sorted by key.
+//! The handlers of an app: every registration with its names resolved, sorted by key.
 
 use std::collections::BTreeSet;
 
@@ -37,37 +37,37 @@ impl Handler {
         &self.names
     }
 
-    /// The record its macro wrote.
+    /// Returns the registration that its macro wrote.
     pub fn registration(&self) -> &Registration {
         &self.registration
     }
 
-    /// The module's key; the endpoint's for a kind without a module of its own.
+    /// Returns the module's key; the endpoint's for a kind without a generated module.
     pub fn key(&self) -> &str {
         &self.names.key
     }
 
-    /// The endpoint's key.
+    /// Returns the endpoint's key.
     pub fn endpoint(&self) -> &str {
         &self.names.endpoint
     }
 
-    /// The path it is mounted at.
+    /// Returns the path of its route.
     pub fn path(&self) -> &str {
         &self.names.path
     }
 
-    /// The method it is called with; it may answer others too, see [`reach`](Self::reach).
+    /// Returns the method of its calls; it may accept others too, see [`reach`](Self::reach).
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// Which requests it answers.
+    /// Returns the requests that are routed to it.
     pub fn reach(&self) -> RouteScope {
         self.registration.kind.reach()
     }
 
-    /// The methods it answers, for people: `POST`, `any`.
+    /// Returns the methods that it accepts, as text: `POST`, `any`.
     pub fn methods(&self) -> &'static str {
         match self.reach() {
             RouteScope::Exact => self.method.as_str(),
@@ -75,12 +75,12 @@ impl Handler {
         }
     }
 
-    /// Whether it answers this method.
+    /// Returns whether it accepts this method.
     pub fn answers(&self, method: Method) -> bool {
         self.reach() != RouteScope::Exact || self.method == method
     }
 
-    /// Whether a path is below this handler's own, and so this handler's.
+    /// Returns whether a path is below this handler's own, and so is routed to it.
     pub(super) fn covers(&self, path: &str) -> bool {
         let base = self.path().trim_end_matches('/');
         self.reach() == RouteScope::Subpath
@@ -89,7 +89,7 @@ impl Handler {
                 .is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
     }
 
-    /// The module's key, when it has a module of its own.
+    /// Returns the module's key, if its kind has a generated module.
     pub fn module_key(&self) -> Option<&str> {
         self.registration.kind.module_suffix().map(|_| self.key())
     }
@@ -102,7 +102,7 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Every annotated function that is linked into this binary.
+    /// Returns every annotated function that is linked into this binary.
     ///
     /// A crate that the binary never names is not linked: name it with
     /// [`link!`](crate::link) in `main.rs`.
@@ -110,30 +110,30 @@ impl Registry {
         Self::of(inventory::iter::<Submission>().map(|submission| submission.0()))
     }
 
-    /// These handlers alone.
+    /// Returns a registry of these handlers only.
     pub fn of(registrations: impl IntoIterator<Item = Registration>) -> Self {
         let mut handlers: Vec<Handler> = registrations.into_iter().map(Handler::new).collect();
-        // The linker's order differs between builds; one function named twice is still one.
+        // The linker's order differs between builds, and a function may be registered twice.
         handlers.sort_by(|a, b| order(a).cmp(&order(b)));
         let function = |handler: &Handler| handler.registration.mount.function();
         handlers.dedup_by(|a, b| function(a) == function(b));
         Self { handlers }
     }
 
-    /// The handlers, sorted by key.
+    /// Returns the handlers, sorted by key.
     pub fn handlers(&self) -> &[Handler] {
         &self.handlers
     }
 
-    /// The handlers whose module or endpoint has this key.
+    /// Returns the handlers whose module or endpoint has this key.
     pub fn find<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a Handler> {
         self.handlers
             .iter()
             .filter(move |handler| handler.key() == key || handler.endpoint() == key)
     }
 
-    /// A name for each handler, in their order, that tells it from the others: its key, or its
-    /// endpoint's where several make one module, or what it answers too where several share both.
+    /// Returns a unique name for each handler, in their order: its key; its endpoint's key if several
+    /// handlers declare one module; with its method and path if several share both.
     #[cfg(feature = "dev")]
     pub(crate) fn labels(&self) -> Vec<String> {
         let all = &self.handlers;
@@ -152,7 +152,7 @@ impl Registry {
         all.iter().map(label).collect()
     }
 
-    /// The keys of all their modules and endpoints.
+    /// Returns the keys of all modules and endpoints.
     pub(crate) fn keys(&self) -> BTreeSet<String> {
         let all = self.handlers.iter();
         all.flat_map(|one| [one.key().to_owned(), one.endpoint().to_owned()])

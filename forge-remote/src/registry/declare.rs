@@ -1,4 +1,4 @@
-//! The manifest that an app's handlers want.
+//! The manifest that an app's handlers need.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::fit::AllowedCaller;
 use crate::manifest::{DesiredManifest, Entry, OwnedProperties, Remote, Scope, ScopeAlternatives};
 
 impl Registry {
-    /// Returns the manifest that these handlers want. The first remote is the default.
+    /// Returns the manifest that these handlers need. The first remote is the default.
     ///
     /// ```
     /// use forge_remote::manifest::to_yaml;
@@ -65,7 +65,7 @@ impl Declared<'_> {
         if record.kind.caller() == AllowedCaller::Page {
             let endpoint = handler.endpoint().to_owned();
             self.desired.resolvers.insert(endpoint.clone());
-            // Several handlers of one endpoint allow their pages together.
+            // The allowed pages of an endpoint's handlers are merged.
             let allowed = self.desired.allowed_pages.entry(endpoint).or_default();
             let pages = record.kind.pages().iter();
             allowed.extend(pages.map(|&page| page.to_owned()));
@@ -109,7 +109,7 @@ impl Declared<'_> {
         let at = *self.indices.entry(name).or_insert(endpoints.len());
         if let Some(shared) = endpoints.get_mut(at) {
             shared.origins.push(record.location);
-            // Several paths of one page: the page's call names the path, so there is no route.
+            // With several paths, the page's call names the path, so the endpoint has no route.
             if shared.item.get("route") != Some(&mapping("path", handler.path().into())) {
                 shared.item.shift_remove("route");
             }
@@ -171,16 +171,16 @@ fn scopes(registry: &Registry) -> Vec<Scope> {
         let record = handler.registration();
         let at = named(handler);
         if record.auth.system {
-            system.push(format!("{at} asks for the system token"));
+            system.push(format!("{at} requests the system token"));
         }
         if record.auth.user {
-            user.push(format!("{at} asks for the user token"));
+            user.push(format!("{at} requests the user token"));
         }
         for scope in record.scopes {
             let reasons = others.entry(scope).or_default();
             reasons.push(format!("{at} lists it"));
         }
-        // Where there are several sets, the choice depends on the manifest.
+        // The choice among several sets depends on the manifest.
         if let [only] = record.kind.scopes() {
             for scope in *only {
                 others.entry(scope).or_default().push(needed_by(handler));

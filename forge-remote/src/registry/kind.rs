@@ -1,4 +1,4 @@
-//! What the runtime knows of a kind of invocation.
+//! The runtime's description of a kind of invocation.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::manifest::OwnedProperties;
 
 /// A kind of invocation with a handler's options for it.
 ///
-/// What is the same for every handler of a kind is a row of the table, its [`spec`](Self::spec).
-/// The other methods depend on the options.
+/// The properties that all handlers of a kind share are a row of the table, its
+/// [`spec`](Self::spec). The other methods depend on the options.
 pub trait Kind: fmt::Debug + Send + Sync + 'static {
     /// Returns the kind's row in the table.
     fn spec(&self) -> &'static KindSpec;
 
-    /// Returns the modules in `manifest.yml` that point at the handler's endpoint; a kind whose
-    /// module is hand-written has none.
+    /// Returns the modules in `manifest.yml` that name the handler's endpoint; empty for a kind whose
+    /// module is hand-written.
     fn modules(&self, _names: &Names) -> Vec<Module> {
         Vec::new()
     }
@@ -35,7 +35,7 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Returns the method, where it is neither POST nor the page's choice.
+    /// Returns the method, if it is neither POST nor the page's choice.
     fn method(&self) -> Option<Method> {
         None
     }
@@ -66,15 +66,15 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Returns the mistakes in the options that the macros cannot see: those in the values of
-    /// constants.
+    /// Returns the mistakes in the options that the macros cannot see, because they are in the values
+    /// of constants.
     fn validate(&self) -> Vec<Mistake> {
         Vec::new()
     }
 
-    /// Returns what is wrong with a response's body, and the fix, where the options restrict it.
-    /// Called for kinds whose spec [checks responses](KindSpec::checks_responses).
-    fn check_response(&self, _answer: &[u8]) -> Option<(String, String)> {
+    /// Returns the problem of a response's body, and the fix, if the options restrict it. Called for
+    /// kinds whose spec [checks responses](KindSpec::checks_responses).
+    fn check_response(&self, _body: &[u8]) -> Option<(String, String)> {
         None
     }
 
@@ -83,10 +83,10 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
-    /// Returns the call as a local platform makes it.
+    /// Returns the call that a local platform makes.
     fn simulation(&self) -> SampleCall;
 
-    /// Returns every call that differs from it: one for each event.
+    /// Returns all different calls that a local platform makes: one for each event.
     fn simulations(&self) -> Vec<SampleCall> {
         vec![self.simulation()]
     }
@@ -99,7 +99,7 @@ impl dyn Kind {
         self.spec().module_type
     }
 
-    /// Returns who makes the call.
+    /// Returns the allowed caller.
     pub fn caller(&self) -> AllowedCaller {
         match self.spec().caller {
             forge_remote_schema::AllowedCaller::Platform => AllowedCaller::Platform,
@@ -108,14 +108,15 @@ impl dyn Kind {
         }
     }
 
-    /// Whether Forge may forward the headers of its own caller. A token in one of them is not proven
-    /// to be Forge's, and is never kept ([`App::token_store`](crate::App::token_store)).
+    /// Returns whether Forge may forward the headers of its own caller. A token in one of them is not
+    /// proven to be Forge's, and is never kept ([`App::token_store`](crate::App::token_store)).
     pub fn forwards_caller_headers(&self) -> bool {
         self.spec().forwards_caller_headers
     }
 
-    /// Whether the call ends an installation, so that its handler deletes the installation's data.
-    /// Such a handler accepts only tokens that the platform is known to send, whatever is set.
+    /// Returns whether the call ends an installation, so that its handler deletes the installation's
+    /// data. Such a handler accepts only tokens that the platform is known to send, whatever the
+    /// settings.
     pub fn ends_installation(&self) -> bool {
         self.spec().ends_installation
     }
@@ -125,12 +126,12 @@ impl dyn Kind {
         self.spec().key_suffix
     }
 
-    /// Returns the default key of a module that several functions make together.
+    /// Returns the default key of a module that several functions declare together.
     pub fn shared_key(&self) -> Option<&'static str> {
         self.spec().shared_key
     }
 
-    /// Whether an app can have one such module only.
+    /// Returns whether an app can have only one such module.
     pub fn singleton(&self) -> bool {
         self.spec().singleton
     }
@@ -141,28 +142,28 @@ impl dyn Kind {
         self.spec().shared_parts
     }
 
-    /// Whether Forge finds the handler by an item of `modules.endpoint`.
+    /// Returns whether Forge finds the handler by an item of `modules.endpoint`.
     pub fn has_endpoint(&self) -> bool {
         self.spec().has_endpoint()
     }
 
-    /// Returns which requests belong to the handler.
+    /// Returns the requests that are routed to the handler.
     pub fn reach(&self) -> RouteScope {
         self.spec().routes
     }
 
-    /// Whether an empty body is accepted as `{}`, because Atlassian documents no body.
+    /// Returns whether an empty body is accepted as `{}`, because Atlassian documents no body.
     pub fn body_optional(&self) -> bool {
         self.spec().body_optional
     }
 
-    /// Whether responses are checked by [`check_response`](Kind::check_response).
+    /// Returns whether responses are checked by [`check_response`](Kind::check_response).
     pub fn checks_responses(&self) -> bool {
         self.spec().checks_responses
     }
 }
 
-/// The requests that belong to a handler.
+/// The requests that are routed to a handler.
 pub use forge_remote_schema::RouteScope;
 
 /// One item of a module list in the manifest.
@@ -177,24 +178,24 @@ pub struct Module {
     pub owned: OwnedProperties,
 }
 
-/// What a simulated call of a kind carries.
+/// The content of a simulated call of a kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampleCall {
     /// The FIT's `app.module.type`.
     pub module_type: &'static str,
-    /// The body, unless the caller gives one.
+    /// The body, unless the caller sets one.
     pub body: Option<serde_json::Value>,
-    /// How long the local platform waits for the answer: as long as Forge, where that is known; see
+    /// How long the local platform waits for the response: as long as Forge, where that is known; see
     /// [`kinds`](crate::kinds).
     pub timeout: Duration,
-    /// The event it is about.
+    /// The event of the call.
     pub event: Option<&'static str>,
-    /// Whether no page of Atlassian's describes the body.
+    /// Whether Atlassian does not document the body.
     pub is_guess: bool,
 }
 
 impl SampleCall {
-    /// A call of the platform's with this body, and 5 seconds for the answer.
+    /// Creates a call of the platform with this body and a timeout of 5 seconds.
     pub fn of_platform(body: serde_json::Value) -> Self {
         Self {
             module_type: "core:endpoint",

@@ -1,5 +1,5 @@
-//! The registration record: what a macro writes down about a handler, and what everything else
-//! (routes, manifest, simulator, route table) reads.
+//! The registrations of handlers: written by the macros, read by everything else (routes, manifest,
+//! simulator, route table).
 
 mod checks;
 mod collect;
@@ -19,15 +19,15 @@ pub use crate::diagnostic::Location;
 use crate::extract::AppState;
 pub use crate::fit::BoxFuture;
 
-/// How a handler is called: the verified request and the app's state in, a response out.
+/// A handler with its types erased, called with the verified request and the app's state.
 pub trait ErasedHandler: Send + Sync + 'static {
-    /// The function's type, which no other function has.
+    /// Returns the function's type, which is unique.
     fn function(&self) -> TypeId;
 
-    /// What the arguments need.
+    /// Returns the arguments' requirements.
     fn needs(&self) -> &[Requirement];
 
-    /// The function's path: `crate::module::function`.
+    /// Returns the function's path: `crate::module::function`.
     fn path(&self) -> &'static str;
 
     /// Extracts the arguments and calls the function.
@@ -44,39 +44,39 @@ impl fmt::Debug for dyn ErasedHandler {
     }
 }
 
-/// One annotated function, as its macro wrote it down.
+/// The registration of one annotated function, written by its macro.
 ///
-/// Nothing runs before `main`: records are made when an app is. Users don't write these; they read
-/// them through [`Handler::registration`].
+/// No code runs before `main`: registrations are created with an app. Users don't write them; they
+/// read them through [`Handler::registration`].
 #[derive(Clone, Debug)]
 pub struct Registration {
     /// The kind of invocation and its options.
     pub kind: &'static dyn Kind,
     /// The function's name.
     pub function: &'static str,
-    /// The function's doc comment, line breaks kept.
+    /// The function's doc comment, with its line breaks.
     pub docs: &'static str,
     /// The function's position.
     pub location: Location,
-    /// The module's key, when written.
+    /// The module's key, if set.
     pub key: Option<&'static str>,
-    /// The endpoint's key, when written.
+    /// The endpoint's key, if set.
     pub endpoint: Option<&'static str>,
-    /// The HTTP method it answers.
+    /// The HTTP method of its calls.
     pub method: Method,
-    /// The path, when written.
+    /// The path, if set.
     pub path: Option<&'static str>,
-    /// The remote's key, when written.
+    /// The remote's key, if set.
     pub remote: Option<&'static str>,
-    /// The tokens it asks Forge for.
+    /// The tokens that it requests from Forge.
     pub auth: Auth,
-    /// The scopes it asks for, beyond those that follow by themselves.
+    /// The scopes in its attribute; others are derived from its kind, events and tokens.
     pub scopes: &'static [&'static str],
-    /// The function on its route.
+    /// The function, callable by its route.
     pub mount: Arc<dyn ErasedHandler>,
 }
 
-/// The tokens an endpoint asks Forge for (`endpoint.auth` in the manifest).
+/// The tokens that an endpoint requests from Forge (`endpoint.auth` in the manifest).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
     /// `appSystemToken`: arrives as `x-forge-oauth-system`.
@@ -101,13 +101,13 @@ impl Auth {
         system: false,
         user: true,
     };
-    /// Both.
+    /// Both tokens.
     pub const BOTH: Self = Self {
         system: true,
         user: true,
     };
 
-    /// Whether any token is asked for.
+    /// Returns whether any token is requested.
     pub const fn any(self) -> bool {
         self.system || self.user
     }
@@ -124,7 +124,7 @@ impl fmt::Display for Auth {
     }
 }
 
-/// The HTTP methods Forge calls a remote with.
+/// The HTTP methods of Forge's calls to a remote.
 ///
 /// Platform calls (schedules, events) are always POST; the page's `invokeRemote` may use any.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
@@ -139,7 +139,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The method's name on the wire.
+    /// Returns the method's name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -150,7 +150,7 @@ impl Method {
         }
     }
 
-    /// The method of this name, in whichever case.
+    /// Returns the method with this name, ignoring case.
     #[cfg(feature = "dev")]
     pub(crate) fn named(name: &str) -> Option<Self> {
         let all = [Self::Get, Self::Post, Self::Put, Self::Patch, Self::Delete];
@@ -176,12 +176,12 @@ impl fmt::Display for Method {
     }
 }
 
-/// What an argument's type needs from its surroundings.
+/// A requirement of an argument's type.
 #[derive(Clone, Copy, Debug)]
 pub enum Requirement {
-    /// A `SystemToken`: the handler must ask for it.
+    /// A `SystemToken`: the handler must request it.
     SystemToken,
-    /// A `UserToken`: the handler must ask for it, and the kind must have users.
+    /// A `UserToken`: the handler must request it, and the kind must have users.
     UserToken,
     /// A `RetryContext`: the body is read ahead.
     RetryContext,
@@ -196,8 +196,8 @@ pub enum Requirement {
     Tokens,
 }
 
-/// What `inventory` collects: the function that a macro wrote, so that it can also be named
-/// explicitly.
+/// The item that `inventory` collects: the function that a macro wrote, which can also be named
+/// directly.
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Submission(pub fn() -> Registration);

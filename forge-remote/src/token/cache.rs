@@ -1,4 +1,4 @@
-//! What a process remembers of tokens, and has counted.
+//! The process's cache of tokens, and its counters.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,46 +7,47 @@ use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
 use super::installation::{About, Standing};
-use super::limits::{FIRST_REFUSED_PAUSE, LONGEST_LIFE, LONGEST_REFUSED_PAUSE};
+use super::limits::{FIRST_REFUSED_PAUSE, MAX_LIFE, MAX_REFUSED_PAUSE};
 use super::removal::Removal;
 use super::seal::{Keys, Subject};
 use super::store::SealedToken;
 
 use crate::log::LogLimit;
 
-/// After this long a token in memory is compared with the store's: another instance may have
+/// The age at which a token in memory is compared with the store's: another instance may have
 /// renewed or removed it.
 const TRUSTED: Duration = Duration::from_secs(60);
-/// The same, near its end.
+/// The same, near the token's expiry.
 const TRUSTED_NEAR_END: Duration = Duration::from_secs(5);
 const NEAR_END: Duration = Duration::from_secs(10 * 60);
-/// A token that is delivered again after this long is written again: the store may have lost it.
+/// The age at which a token that is delivered again is written again: the store may have lost it.
 const CONFIRMED: Duration = Duration::from_secs(10 * 60);
 
-/// What the keeper has done so far, in this process.
+/// Counters of this process's token storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenStats {
-    /// Tokens that requests brought and that were news.
+    /// New tokens in requests.
     pub seen: u64,
     /// Tokens written to the store.
     pub written: u64,
-    /// Tokens and removals that wait to be written.
+    /// Tokens and removals waiting to be written.
     pub pending: u64,
-    /// Calls of the store that failed: opening, reading, writing.
+    /// Failed calls of the store: opening, reading, writing.
     pub store_failures: u64,
-    /// Purges of ended tokens that failed.
+    /// Failed purges of expired tokens.
     pub purge_failures: u64,
-    /// Tokens that were dropped unwritten, because more than
-    /// [`Tokens::memory_limit`](super::Tokens::memory_limit) waited.
+    /// Tokens dropped unwritten, because more than
+    /// [`Tokens::memory_limit`](super::Tokens::memory_limit) were waiting.
     pub dropped: u64,
-    /// Kept tokens that were read and didn't open with the app's keys.
+    /// Kept tokens that were read but didn't open with the app's keys.
     pub unreadable: u64,
-    /// Ended tokens that were purged.
+    /// Expired tokens that were purged.
     pub purged: u64,
-    /// Tokens that the store had lost, and that were written again from memory.
+    /// Tokens that the store had lost, written again from memory.
     pub restored: u64,
-    /// Tokens that came for an installation just after it was removed, and were not kept.
+    /// Tokens that were not kept: delivered just after their installation was removed, or in a call
+    /// that another cloud signed.
     pub refused: u64,
 }
 
@@ -57,22 +58,22 @@ pub(super) struct Entry {
     pub(super) about: Arc<About>,
     pub(super) expires_at: SystemTime,
     pub(super) standing: Standing,
-    /// When a request last brought it to this process, by the fleet's time; `None` for one that was
-    /// read from the store.
+    /// The last time that a request delivered it to this process, by the fleet's time; `None` for a
+    /// token that was read from the store.
     pub(super) delivered: Option<SystemTime>,
-    /// When it has ended whatever the wall clock says, by the clock's `elapsed`.
+    /// Upper bound on its expiry whatever the wall clock, by the clock's `elapsed`.
     pub(super) ends_by: Duration,
-    /// Waits to be written.
+    /// Whether it waits to be written.
     pub(super) unwritten: bool,
-    /// Nothing was known of its installation when it came: the store may have a record of a removal,
-    /// which would win.
+    /// Whether its installation was unknown when it was delivered: the store may have a record of a
+    /// removal, which would win.
     pub(super) is_first: bool,
-    /// The store has a record that would win though it must not: it goes before this is written.
+    /// Whether the store has a record that would win but must not: it is replaced by this one.
     pub(super) replaces: bool,
-    /// When it was last known to be what the store has, by the clock's `elapsed`.
+    /// The last time that the store was known to have it, by the clock's `elapsed`.
     pub(super) confirmed: Duration,
-    /// When the store was last asked, though perhaps in vain.
-    pub(super) asked: Duration,
+    /// The last read of the store, successful or not, by the clock's `elapsed`.
+    pub(super) checked: Duration,
 }
 
 impl Entry {
@@ -80,7 +81,7 @@ impl Entry {
         &self.about.installation_id
     }
 
-    /// The token as a store keeps it.
+    /// Returns the sealed record for a store.
     pub(super) fn sealed(&self, keys: &Keys) -> Option<SealedToken> {
         let subject = Subject {
             installation_id: self.id(),
@@ -95,71 +96,72 @@ impl Entry {
         })
     }
 
-    /// Whether it can be handed out without asking the store.
+    /// Returns whether it can be handed out without reading the store.
     pub(super) fn is_trusted(&self, now: SystemTime, elapsed: Duration) -> bool {
         let near_end = self.expires_at < now + NEAR_END;
-        // Another instance may have the next one already.
+        // Another instance may have a newer one already.
         let trusted = if near_end || self.standing.refused {
             TRUSTED_NEAR_END
         } else {
             TRUSTED
         };
-        elapsed.saturating_sub(self.asked) < trusted
+        elapsed.saturating_sub(self.checked) < trusted
     }
 
-    /// When a token with this end has ended at the latest, by the clock's `elapsed`: a wall clock
-    /// that jumps back does not make it last longer.
+    /// Returns the upper bound on this expiry by the clock's `elapsed`: a wall clock that jumps back
+    /// does not prolong a token's life.
     pub(super) fn ends_by(expires_at: SystemTime, now: SystemTime, elapsed: Duration) -> Duration {
         let left = expires_at.duration_since(now).unwrap_or_default();
-        elapsed + left.min(LONGEST_LIFE)
+        elapsed + left.min(MAX_LIFE)
     }
 
-    /// Whether it waits for the store, or was known to be there not long ago.
+    /// Returns whether it waits to be written, or was recently known to be in the store.
     pub(super) fn is_safe(&self, elapsed: Duration) -> bool {
         self.unwritten || elapsed.saturating_sub(self.confirmed) < CONFIRMED
     }
 }
 
-/// Whether the store can be used.
+/// The state of the connection to the store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Link {
     #[default]
     Open,
-    /// It could not be reached when the app started.
+    /// The store could not be reached when the app started.
     Waiting,
-    /// It was reached since, and must not be written to: the key is another's, say.
+    /// The store was reached later, and must not be written to: its key is another one, for example.
     Refused,
 }
 
 #[derive(Default)]
 pub(super) struct Memory {
     pub(super) entries: HashMap<String, Entry>,
-    /// Installations whose entry is to be written, the newest token each, by its end.
+    /// Installations whose entry is to be written, by the expiry of their newest token.
     pub(super) unwritten: BTreeSet<(SystemTime, String)>,
     /// The installations on each site, by cloud id.
     find_by_site: HashMap<String, BTreeSet<String>>,
-    /// Rows that the store refuses while it takes others, by installation.
+    /// Rows that the store rejects while it accepts others, by installation.
     pub(super) refused: HashMap<String, Refused>,
-    /// Installations that were removed, as long as that matters.
+    /// Removed installations, until every token that was delivered before has expired.
     pub(super) removals: HashMap<String, Removal>,
-    /// Those of them that the store doesn't know of yet.
+    /// The removals that are not yet written to the store.
     pub(super) unremoved: BTreeSet<String>,
-    /// The store's own clock, where it has one, and when it was read by the clock's `elapsed`.
+    /// The store's own clock, if it has one, and the clock's `elapsed` when it was read.
     pub(super) server_time: Option<(SystemTime, Duration)>,
     pub(super) link: Link,
-    /// A task is writing.
+    /// Whether a task is writing.
     pub(super) writing: bool,
     pub(super) counts: TokenStats,
     pub(super) failed_rounds: u64,
-    /// For lines about tokens that are dropped, and about those that the store lost.
+    /// Limits lines about dropped tokens.
     pub(super) full_limit: LogLimit,
+    /// Limits lines about tokens that the store lost.
     pub(super) lost_limit: LogLimit,
 }
 
 impl Memory {
-    /// Drops what has ended while it waited. By `elapsed` alone: a wall clock that jumps must not
-    /// lose a token, and one that is written late loses against every later one.
-    pub(super) fn pass_over_ended(&mut self, elapsed: Duration) {
+    /// Stops waiting to write entries and removals that have expired. By `elapsed` alone: a wall clock
+    /// that jumps must not lose a token, and a token that is written late loses against every later one.
+    pub(super) fn skip_ended(&mut self, elapsed: Duration) {
         let entries = &mut self.entries;
         self.unwritten.retain(|(_, id)| {
             let waits = entries.get(id).is_some_and(|entry| elapsed < entry.ends_by);
@@ -177,12 +179,13 @@ impl Memory {
         });
     }
 
-    /// Everything that waits to be written.
+    /// Returns the number of tokens and removals that wait to be written.
     pub(super) fn waiting(&self) -> usize {
         self.unwritten.len() + self.unremoved.len()
     }
 
-    /// Whether there is something to write now: what the store refuses waits for its next attempt.
+    /// Returns whether a row can be written now: a row that the store rejects waits for its next
+    /// attempt.
     pub(super) fn has_due(&self, elapsed: Duration) -> bool {
         let mut ids = self
             .unremoved
@@ -193,36 +196,34 @@ impl Memory {
 
     pub(super) fn is_due(&self, id: &str, elapsed: Duration) -> bool {
         let refused = self.refused.get(id);
-        refused.is_none_or(|refused| refused.again_at <= elapsed)
+        refused.is_none_or(|refused| refused.retry_at <= elapsed)
     }
 
-    /// Sets aside a row that the store refuses while it takes others; returns the pause before the
+    /// Sets aside a row that the store rejects while it accepts others; returns the pause before the
     /// next attempt.
     pub(super) fn set_aside(&mut self, id: &str, elapsed: Duration) -> Duration {
         let before = self.refused.get(id).map(|refused| refused.pause * 2);
-        let pause = before
-            .unwrap_or(FIRST_REFUSED_PAUSE)
-            .min(LONGEST_REFUSED_PAUSE);
-        let again_at = elapsed + pause;
-        let refused = Refused { again_at, pause };
+        let pause = before.unwrap_or(FIRST_REFUSED_PAUSE).min(MAX_REFUSED_PAUSE);
+        let retry_at = elapsed + pause;
+        let refused = Refused { retry_at, pause };
         self.refused.insert(id.to_owned(), refused);
         pause
     }
 
-    /// Has what the store refused tried again with the next round.
+    /// Retries all rejected rows with the next round.
     pub(super) fn retry_refused(&mut self) {
         for refused in self.refused.values_mut() {
-            refused.again_at = Duration::ZERO;
+            refused.retry_at = Duration::ZERO;
         }
     }
 
-    /// The entries of the installations on a site.
+    /// Returns the entries of the installations on a site.
     pub(super) fn find_by_site<'a>(&'a self, cloud_id: &str) -> impl Iterator<Item = &'a Entry> {
         let ids = self.find_by_site.get(cloud_id).into_iter().flatten();
         ids.filter_map(|id| self.entries.get(id))
     }
 
-    /// Has what memory has of an installation written.
+    /// Marks an installation's entry to be written.
     pub(super) fn queue(&mut self, id: &str) {
         if let Some(entry) = self.entries.get_mut(id) {
             entry.unwritten = true;
@@ -230,7 +231,7 @@ impl Memory {
         }
     }
 
-    /// Puts an entry in the place of what there is.
+    /// Inserts an entry, and replaces the installation's previous one.
     pub(super) fn insert(&mut self, entry: Entry) {
         let id = entry.id().to_owned();
         self.forget(&id);
@@ -261,7 +262,7 @@ impl Memory {
         }
     }
 
-    /// Forgets written entries that ended this long ago, by `elapsed`.
+    /// Forgets written entries that expired this long ago, by `elapsed`.
     pub(super) fn forget_ended(&mut self, elapsed: Duration, kept: Duration) {
         let ended = self
             .entries
@@ -274,9 +275,9 @@ impl Memory {
     }
 }
 
-/// A row that the store refuses while it takes others.
+/// A row that the store rejects while it accepts others.
 pub(super) struct Refused {
-    /// By the clock's `elapsed`.
-    pub(super) again_at: Duration,
+    /// The next attempt, by the clock's `elapsed`.
+    pub(super) retry_at: Duration,
     pause: Duration,
 }

@@ -13,8 +13,9 @@ use super::installation::Installation;
 use crate::error::{Error, Result};
 use crate::fit::BoxFuture;
 
-/// How long a callback may take.
-const CALLBACK_TIME: Duration = Duration::from_secs(60);
+/// Time limit of a callback.
+const CALLBACK_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// The output of a callback of [`Tokens::on_removed`](super::Tokens::on_removed): nothing, or a
 /// `Result`, whose error causes a retry.
 pub trait RemovalOutcome: Send + 'static {
@@ -37,27 +38,27 @@ impl<E: Into<Error> + Send + 'static> RemovalOutcome for std::result::Result<(),
 /// A callback of [`Tokens::on_removed`](super::Tokens::on_removed).
 pub(super) type RemovalCallback = Box<dyn Fn(String) -> BoxFuture<Result<()>> + Send + Sync>;
 
-/// The callbacks after a removal, shared with the task that runs them.
+/// The callbacks for removals, shared with the task that runs them.
 pub(super) type RemovalCallbacks = Arc<Mutex<Vec<Arc<RemovalCallback>>>>;
 
 /// A callback of [`Tokens::on_expiring`](super::Tokens::on_expiring).
 pub(super) struct ExpiryCallback {
-    /// The rest of a token's life at which it is called.
+    /// The remaining life of a token at which the callback runs.
     pub(super) before: Duration,
     pub(super) call: Box<dyn Fn(Installation) -> BoxFuture<()> + Send + Sync>,
 }
 
-/// The callbacks, and the announcements for the task that runs those after a removal.
+/// The callbacks, and the channel of announced removals.
 pub(super) struct Callbacks {
     removal: RemovalCallbacks,
     announcer: Announcer,
-    /// Until a task takes it.
+    /// The announced removals, until a task takes them.
     announced: Mutex<Option<mpsc::UnboundedReceiver<String>>>,
-    /// Until there is a runtime to run on.
+    /// The callbacks for expiring tokens, until a task takes them.
     expiry: Mutex<Vec<ExpiryCallback>>,
 }
 
-/// Announces a removal to the task that runs the callbacks.
+/// The sender that announces removals to the task that runs the callbacks.
 #[derive(Clone)]
 pub(super) struct Announcer {
     sender: mpsc::UnboundedSender<String>,
@@ -67,7 +68,7 @@ pub(super) struct Announcer {
 impl Announcer {
     pub(super) fn announce(&self, installation_id: &str) {
         if self.has_callbacks.load(Ordering::Relaxed) {
-            // An error means that the task has ended, with every handle.
+            // An error means that the task has ended, because every handle was dropped.
             let _ = self.sender.send(installation_id.to_owned());
         }
     }
@@ -100,8 +101,8 @@ impl Callbacks {
         self.announcer.has_callbacks.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the callbacks after a removal and the announced removals: to the first caller, once
-    /// there is a callback.
+    /// Returns the callbacks for removals and the announced removals, to the first caller after a
+    /// callback was added.
     pub(super) fn take_removal(
         &self,
     ) -> Option<(RemovalCallbacks, mpsc::UnboundedReceiver<String>)> {
@@ -118,24 +119,24 @@ impl Callbacks {
         all.unwrap_or_else(PoisonError::into_inner).push(callback);
     }
 
-    /// Returns the callbacks before a token expires that no task has taken yet.
+    /// Takes the callbacks for expiring tokens that no task has taken yet.
     pub(super) fn take_expiry(&self) -> Vec<ExpiryCallback> {
         let all = self.expiry.lock();
         std::mem::take(&mut *all.unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Runs a callback within its time; a panic is an error.
+/// Runs a callback with a time limit; a panic is returned as an error.
 pub(super) async fn run_callback<T>(
     callback: impl Future<Output = T>,
 ) -> std::result::Result<T, String> {
-    // What it holds is the user's, and may be half changed; so it is for handlers.
+    // A panic may leave the user's data inconsistent, as in a handler.
     let callback = AssertUnwindSafe(callback).catch_unwind();
-    match tokio::time::timeout(CALLBACK_TIME, callback).await {
+    match tokio::time::timeout(CALLBACK_TIMEOUT, callback).await {
         Ok(Ok(output)) => Ok(output),
         Ok(Err(_)) => Err("the callback panicked".to_owned()),
         Err(_) => Err(format!(
-            "the callback took longer than {CALLBACK_TIME:?}, and was dropped"
+            "the callback took longer than {CALLBACK_TIMEOUT:?} and was cancelled"
         )),
     }
 }

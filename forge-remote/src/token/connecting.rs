@@ -1,4 +1,4 @@
-//! Connecting a store: whether it opens, and whether this instance's keys are those of the others.
+//! Connecting a store, and comparing this instance's keys with those of the others.
 
 use super::error::OpenError;
 use super::keeper::{Keeper, in_time};
@@ -6,10 +6,10 @@ use super::limits::PAGE;
 use super::seal::Shut;
 use super::store::{PageRequest, StoreError};
 
-/// How often another instance may write its record in between.
-const TRIES: u32 = 8;
+/// Attempts to write the record of the keys: another instance may write its own in between.
+const MAX_ATTEMPTS: u32 = 8;
 
-/// Opens the store and looks whether the keys open what is in it: before anything is written.
+/// Opens the store, and checks that the keys open its records before anything is written.
 pub(super) async fn connect(keeper: &Keeper) -> Result<(), OpenError> {
     let store = keeper.store();
     let failed = |source| OpenError::Store {
@@ -20,16 +20,16 @@ pub(super) async fn connect(keeper: &Keeper) -> Result<(), OpenError> {
     keeper.read_server_time().await.map_err(failed)?;
     check_keys(keeper).await?;
     if store.outlives_process() {
-        agree(keeper).await?;
+        agree_on_keys(keeper).await?;
     }
     Ok(())
 }
 
-/// A store with tokens of which none opens: the key is wrong.
+/// Checks that the keys open at least one of the store's tokens, if it has any.
 async fn check_keys(keeper: &Keeper) -> Result<(), OpenError> {
     let store = keeper.store().name();
-    let asked = keeper.store().list(PageRequest::first(PAGE));
-    let listed = keeper.ask(asked).await;
+    let listing = keeper.store().list(PageRequest::first(PAGE));
+    let listed = keeper.read_bounded(listing).await;
     let tokens = match listed {
         Ok(listed) => listed.tokens,
         Err(source) => return Err(OpenError::Store { store, source }),
@@ -53,7 +53,8 @@ async fn check_keys(keeper: &Keeper) -> Result<(), OpenError> {
                 store,
                 key_id,
                 tokens = missing.len(),
-                "some kept tokens were sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks; they are left as they are"
+                "some kept tokens were sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks; they are left unchanged: \
+                 add that key after the new one and a comma"
             );
             Ok(())
         }
@@ -61,19 +62,23 @@ async fn check_keys(keeper: &Keeper) -> Result<(), OpenError> {
     }
 }
 
-/// Looks whether the store's record opens, and writes one where there is none. It ends up sealed
-/// under the newest key, so that the older ones can go.
-async fn agree(keeper: &Keeper) -> Result<(), OpenError> {
+/// Checks that the keys open the store's record of the keys, and writes a missing one. Afterwards it
+/// is sealed under the newest key, so that the older ones can be removed.
+async fn agree_on_keys(keeper: &Keeper) -> Result<(), OpenError> {
     let store = keeper.store();
     let failed = |source| OpenError::Store {
         store: store.name(),
         source,
     };
-    let mut there = None;
-    for _ in 0..TRIES {
+    let mut current = None;
+    for _ in 0..MAX_ATTEMPTS {
         let new = keeper.keys.key_check();
-        let new = new.ok_or_else(|| failed(StoreError::new("there are no random bytes")))?;
-        let swapped = in_time(store.compare_and_swap_key_check(there, new.clone())).await;
+        let new = new.ok_or_else(|| {
+            failed(StoreError::new(
+                "the system's random source returned no bytes",
+            ))
+        })?;
+        let swapped = in_time(store.compare_and_swap_key_check(current, new.clone())).await;
         let record = swapped.map_err(failed)?;
         if record == new {
             return Ok(());
@@ -89,11 +94,11 @@ async fn agree(keeper: &Keeper) -> Result<(), OpenError> {
             }
             Err(Shut::Damaged) => tracing::warn!(
                 store = store.name(),
-                "the store's record of the app's keys is damaged; it is written again"
+                "the store's record of the app's keys is corrupt; it is written again"
             ),
         }
-        there = Some(record);
+        current = Some(record);
     }
-    // Others, whose first key is another of ours, write as well: a rotation is under way.
+    // Instances whose first key is another of these keys write too: a key rotation is in progress.
     Ok(())
 }

@@ -1,46 +1,47 @@
-//! What can go wrong with kept tokens.
+//! The errors of kept tokens.
 
 use std::time::Duration;
 
 use super::seal::InvalidKeys;
 use super::store::StoreError;
 
-/// Why there is no token to be had.
+/// An error of reading a kept token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// Nobody has opened these tokens.
+    /// The tokens were not opened.
     #[error(
-        "these kept tokens are not open: give them to `App::token_store` and let the app serve, or call \
+        "these kept tokens are not open: pass them to `App::token_store` and let the app serve, or call \
          `Tokens::open` first"
     )]
     NotOpen,
-    /// None is kept.
+    /// No token is kept.
     #[error(
-        "no system token is kept for {subject}: Forge has delivered none yet, or the app was \
-         uninstalled, or the last one ended long ago; an hourly `#[scheduled_trigger(interval = \
-         \"hour\", auth = system)]` brings one to every installation"
+        "no system token is kept for {subject}: Forge has not delivered one yet, or the app was \
+         uninstalled, or the last one expired long ago; with an hourly \
+         `#[scheduled_trigger(interval = \"hour\", auth = system)]` Forge delivers one for every \
+         installation"
     )]
     NeverSeen {
         /// The installation or the site.
         subject: String,
     },
-    /// The last one has ended, or is within the safety margin of its end.
+    /// The last token has expired, or is within the safety margin of its expiry.
     #[error(
-        "the last system token of {installation_id} ended {} ago (or is about to): Forge has \
-         delivered none since; is the hourly trigger deployed, and does it reach this app?",
+        "the last system token of {installation_id} expired {} ago (or is about to), and Forge has \
+         delivered no other since: is the hourly trigger deployed, and does it reach this app?",
         minutes(*.since)
     )]
     Ended {
         /// The installation.
         installation_id: String,
-        /// How long ago; zero within the safety margin.
+        /// The time since the expiry; zero within the safety margin.
         since: Duration,
     },
     /// Several installations are on this site: one for each environment and product of the app.
     #[error(
-        "{} installations are kept for the site {cloud_id}: {}. Name the one you mean: with its \
-         environment (and product), `Site::new(cloud_id).environment(…)`, or with \
+        "{} installations are kept for the site {cloud_id}: {}. Select one by its environment (and \
+         product), `Site::new(cloud_id).environment(…)`, or with \
          `Tokens::system(installation_id)`",
         .installation_ids.len(),
         .installation_ids.join(", ")
@@ -48,78 +49,79 @@ pub enum TokenError {
     Ambiguous {
         /// The site.
         cloud_id: String,
-        /// The installations, those too whose token has ended or can't be opened.
+        /// The installations, including any whose token has expired or can't be opened.
         installation_ids: Vec<String>,
     },
     /// The kept token does not open with the app's keys.
     #[error(
-        "the system token of {installation_id} can't be opened: {reason}; it is kept as it is, \
-         and the next one that Forge delivers takes its place"
+        "the system token of {installation_id} can't be opened: {reason}; it is left unchanged until \
+         the next one that Forge delivers replaces it"
     )]
     Sealed {
         /// The installation.
         installation_id: String,
-        /// Which key is missing, or that it was changed.
+        /// The missing key, or that the record was changed.
         reason: String,
     },
-    /// The store doesn't answer, and this process has no token in its memory.
-    #[error("the tokens' store does not answer, and this process has not seen the token itself")]
+    /// The store can't be read, and this process has no token in memory.
+    #[error("the token store can't be read, and this process has no token in memory")]
     Store(#[from] StoreError),
 }
 
-/// Why tokens can't be kept as they should. It ends the launch, unless it
-/// [may pass](Self::is_transient).
+/// An error of opening the token store. It aborts the launch, unless it is
+/// [transient](Self::is_transient).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// There is no key to seal tokens with.
+    /// No key for sealing tokens is configured.
     #[error(
-        "tokens are kept in {store}, sealed, but there is no key: set FORGE_REMOTE_TOKEN_KEY to \
-         what `openssl rand -base64 32` prints, the same for every instance of the app"
+        "tokens are sealed before they are kept in {store}, but there is no key: set \
+         FORGE_REMOTE_TOKEN_KEY to the output of `openssl rand -base64 32`, the same for every \
+         instance of the app"
     )]
-    PlatformError {
+    NoKey {
         /// The store.
         store: String,
     },
-    /// The key is none.
+    /// The configured key is not valid.
     #[error("FORGE_REMOTE_TOKEN_KEY (or `Tokens::keys`) can't be used: {0}")]
     BadKey(#[from] InvalidKeys),
-    /// The store is used with a key that isn't among the given ones: its record of the newest key
+    /// The store's records are sealed under a key that is not configured: its record of the newest key
     /// doesn't open, or none of its tokens does.
     #[error(
-        "what {store} holds was sealed under another key (id {key_id}); it is kept as it is. Give \
-         that key as well, after the new one and a comma, in FORGE_REMOTE_TOKEN_KEY; if it is lost, \
+        "the records in {store} were sealed under another key (id {key_id}) and are left unchanged: \
+         add that key to FORGE_REMOTE_TOKEN_KEY, after the new one and a comma. If it is lost, \
          empty the store (its tables, or the keys with its prefix): tokens live 4 hours at most, \
-         and Forge's hourly calls bring new ones. Each app needs a store of its own"
+         and Forge delivers new ones with its hourly calls. Each app needs a separate store"
     )]
     OtherKey {
         /// The store.
         store: String,
-        /// The id of the key that is missing; a part of its hash.
+        /// The id of the missing key: a part of its hash.
         key_id: String,
     },
-    /// A setting of [`Tokens`](super::Tokens) came when they were open already.
+    /// A setting of [`Tokens`](super::Tokens) was changed after they were opened.
     #[error(
-        "`Tokens::{setting}` was called when the tokens were open already, and changes nothing: set \
-         it before `Tokens::open` and before the app starts"
+        "`Tokens::{setting}` was called after the tokens were opened and has no effect: call it \
+         before `Tokens::open` and before the app starts"
     )]
     TooLate {
         /// The setting.
         setting: &'static str,
     },
     /// The store can't be reached or set up.
-    #[error("the tokens' store, {store}, can't be opened")]
+    #[error("the token store, {store}, can't be opened")]
     Store {
         /// The store.
         store: String,
-        /// Why.
+        /// The cause.
         source: StoreError,
     },
 }
 
 impl OpenError {
-    /// Whether it may be gone by itself, as when the store is down: then an app starts all the
-    /// same, and tries again.
+    /// Returns whether a retry may succeed, for example because the store is down. An app starts
+    /// despite such an error, and retries.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store { source, .. } if !source.is_setup())
     }

@@ -12,18 +12,19 @@ use super::purge::KEPT_AFTER_END;
 use crate::fit::BoxFuture;
 
 /// Bounds on the interval between two checks.
-const LONGEST: Duration = Duration::from_secs(60);
-const SHORTEST: Duration = Duration::from_secs(1);
+const MAX_INTERVAL: Duration = Duration::from_secs(60);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Tokens {
-    /// Calls back when a token has less than `before` to live and none has followed it: once for
-    /// each token, one after the other, in every instance of the app.
+    /// Registers a callback for tokens that have less than `before` to live and no successor.
+    ///
+    /// It runs once for each token, one after the other, in every instance of the app.
     ///
     /// Tokens that expired while the process was down are reported too, with a
     /// [`remaining`](Installation::remaining) of zero, for one day; then they are purged. Reports are
     /// not persisted: a restarted process reports them again.
     ///
-    /// A callback may take 60 seconds; one that panics is logged.
+    /// A callback has a time limit of 60 seconds; a panic is logged.
     ///
     /// ```
     /// use std::time::Duration;
@@ -32,7 +33,7 @@ impl Tokens {
     /// let tokens = Tokens::new(MemoryTokens::new());
     /// tokens.on_expiring(Duration::from_secs(30 * 60), |installation| async move {
     ///     let left = installation.remaining().as_secs() / 60;
-    ///     eprintln!("{} gets no new tokens; {left} minutes left", installation.installation_id());
+    ///     eprintln!("no new token for {}; {left} minutes left", installation.installation_id());
     /// });
     /// ```
     pub fn on_expiring<F, Fut>(&self, before: Duration, callback: F)
@@ -49,7 +50,7 @@ impl Tokens {
 }
 
 impl ExpiryCallback {
-    /// Checks the tokens at intervals, until every handle is gone.
+    /// Checks the tokens at intervals, until every handle is dropped.
     pub(super) async fn run(self, tokens: Weak<Inner>) {
         let mut reported: HashMap<String, SystemTime> = HashMap::new();
         while let Some(inner) = tokens.upgrade() {
@@ -68,20 +69,20 @@ impl ExpiryCallback {
     ) -> Option<BoxFuture<()>> {
         let keeper = tokens.0.keeper.get()?;
         let now = keeper.clock.now();
-        // The sleep starts now, so that the time of this check isn't added.
+        // The sleep starts now, so that the duration of this check isn't added.
         let sleeping = keeper
             .clock
-            .sleep((self.before / 4).clamp(SHORTEST, LONGEST));
+            .sleep((self.before / 4).clamp(MIN_INTERVAL, MAX_INTERVAL));
         reported.retain(|_, ends| *ends + KEPT_AFTER_END > now);
         let until = now + self.before;
-        // A store that is down was logged; the next check finds what this one missed.
+        // An error was logged; the next check finds the tokens that this one missed.
         let ending = tokens.ending_before(until).await.unwrap_or_default();
         for (id, ends) in ending {
             if reported.get(&id) == Some(&ends) || ends + KEPT_AFTER_END <= now {
                 continue;
             }
-            // What was listed may have been renewed, here or elsewhere.
-            let Some(installation) = tokens.as_it_is(&id).await else {
+            // A listed token may have been renewed since, here or elsewhere.
+            let Some(installation) = tokens.current(&id).await else {
                 continue;
             };
             let ends = installation.expires_at();

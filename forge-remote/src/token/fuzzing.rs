@@ -1,6 +1,6 @@
-//! Promises of the sealed records, held against any bytes.
+//! Properties of the sealed records, checked with arbitrary bytes.
 
-#![allow(clippy::expect_used, reason = "a broken promise is a panic")]
+#![allow(clippy::expect_used, reason = "a violated property is a panic")]
 
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -13,10 +13,10 @@ use super::seal::{Keys, Subject};
 
 static KEYS: LazyLock<Keys> = LazyLock::new(|| Keys::random().expect("a key can be made"));
 
-/// A record, as a store gives it back.
+/// Checks the properties of a record that a store returns:
 ///
-/// - What this key didn't seal doesn't open. What it sealed opens for its own installation and
-///   expiry, and not when a byte of it was changed.
+/// - Bytes that this key didn't seal don't open. A sealed record opens for its own installation and
+///   expiry, and not after a byte of it was changed.
 /// - A token's record that can be read is the same when it is written again.
 /// - A record of a removal is not a token's.
 /// - A key's text is a key or an error.
@@ -45,11 +45,17 @@ pub fn sealed(input: &[u8]) {
 
     if let Some((token, about, standing)) = About::read(own.installation_id, input) {
         for id in about.cloud_ids() {
-            assert!(!id.is_empty() && id.len() <= 64, "`{id}` is no site's");
+            assert!(
+                !id.is_empty() && id.len() <= 64,
+                "`{id}` is not a site's id"
+            );
         }
         let plain = about.plain(&token, &standing).expect("it can be written");
         let again = About::read(own.installation_id, &plain);
-        assert!(again == Some((token, about, standing)), "it is another one");
+        assert!(
+            again == Some((token, about, standing)),
+            "it was not read back unchanged"
+        );
         assert!(removal::read(&plain).is_none(), "it is a token's");
     }
     if removal::read(input).is_some() {

@@ -9,12 +9,13 @@ use zeroize::Zeroizing;
 
 use super::callbacks::Callbacks;
 use super::keeper::{Admission, Keeper};
-use super::settings::{LEAST_MARGIN, Settings};
+use super::settings::{MIN_MARGIN, Settings};
 use super::store::TokenStore;
 use crate::fit::{Clock, ClockHealth, Environment};
 
-/// The app's kept system tokens: an argument of handlers, and a handle for everything outside of
-/// requests. Clones share them; see the [module](super) for the whole picture.
+/// The app's kept system tokens, as an argument of handlers and as a handle outside of requests.
+///
+/// Clones share the tokens. The [module](super) describes how they are kept.
 ///
 /// In a handler:
 ///
@@ -28,14 +29,14 @@ use crate::fit::{Clock, ClockHealth, Environment};
 /// }
 /// ```
 ///
-/// In a program without an [`App`](crate::App), say a worker on another machine:
+/// In a program without an [`App`](crate::App), such as a worker on another machine:
 ///
 /// ```
 /// # use forge_remote::token::{MemoryTokens, Tokens};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> forge_remote::Result<()> {
 /// # let store = MemoryTokens::new();
-/// let tokens = Tokens::new(store); // `PostgresTokens::new(url)`, the one that the app writes to
+/// let tokens = Tokens::new(store); // such as `PostgresTokens::new(url)`, the app's own store
 /// tokens.open().await?;
 /// for installation in tokens.installations().await? {
 ///     println!("{:?} left", installation.remaining());
@@ -67,7 +68,7 @@ impl fmt::Debug for Tokens {
     }
 }
 
-/// So that [`App::token_store`](crate::App::token_store) takes a store as well.
+/// Lets [`App::token_store`](crate::App::token_store) accept a store as well.
 impl<S: TokenStore> From<S> for Tokens {
     fn from(store: S) -> Self {
         Self::new(store)
@@ -81,9 +82,9 @@ impl Tokens {
     }
 }
 
-/// Settings, which apply until the tokens are opened.
+/// Settings, which have no effect after the tokens are opened.
 impl Tokens {
-    /// Keeps tokens in this store. Nothing is connected until the app serves, or until
+    /// Creates a handle to the tokens in this store. It connects when the app serves, or with
     /// [`open`](Self::open).
     pub fn new(store: impl TokenStore) -> Self {
         Self(Arc::new(Inner {
@@ -99,8 +100,8 @@ impl Tokens {
         }))
     }
 
-    /// The keys that tokens are sealed with, where `FORGE_REMOTE_TOKEN_KEY` has none: 32 bytes in
-    /// base64, several separated by commas. The first seals, all open.
+    /// Sets the keys that seal the tokens, if `FORGE_REMOTE_TOKEN_KEY` is not set: 32 bytes in base64,
+    /// several separated by commas. The first seals, all open.
     #[must_use]
     pub fn keys(self, keys: impl Into<String>) -> Self {
         let keys = Zeroizing::new(keys.into());
@@ -108,43 +109,44 @@ impl Tokens {
         self
     }
 
-    /// No token is handed out that ends within this time: default: 60 seconds, at
-    /// least 10.
+    /// Sets the remaining life below which a token is not handed out (default: 60 seconds, at least
+    /// 10).
     #[must_use]
     pub fn expiry_margin(self, margin: Duration) -> Self {
-        self.set("margin", |settings| {
-            settings.margin = margin.max(LEAST_MARGIN)
+        self.set("expiry_margin", |settings| {
+            settings.margin = margin.max(MIN_MARGIN)
         });
         self
     }
 
-    /// How many tokens stay in memory (default: 20,000), of about 2 KB each. More are
-    /// read from the store when they are asked for; while the store is down, those that end first
-    /// are dropped.
+    /// Sets the number of tokens in memory (default: 20,000), of about 2 KB each.
+    ///
+    /// Other tokens are read from the store when they are needed. While the store is down, the tokens
+    /// that expire first are dropped.
     #[must_use]
     pub fn memory_limit(self, tokens: usize) -> Self {
         self.set("memory_limit", |settings| settings.limit = tokens.max(1));
         self
     }
 
-    /// Keeps tokens from pages' calls too; never those of a web trigger's or an agent's calls, see
-    /// the [module](super#what-is-kept).
+    /// Keeps tokens of pages' calls too; tokens of a web trigger's or an agent's calls are never kept,
+    /// see the [module](super#kept-tokens).
     ///
-    /// A page's `invokeRemote` comes through Atlassian, with the token that Atlassian puts in. But
-    /// its `requestRemote` comes straight from the browser: whoever sits there has a valid Forge
-    /// Invocation Token, sends any header with it, and could so plant a token of his own for the
-    /// app's background work. Turn this on for apps without a schedule or event, whose users are
-    /// all trusted with what the app may do.
+    /// A page's `invokeRemote` goes through Atlassian, which adds the token. But its `requestRemote`
+    /// comes straight from the browser: the user has a valid Forge Invocation Token, can send any
+    /// header with it, and so could inject another token for the app's background work. Turn this on
+    /// only for apps without a schedule or event, whose users are all trusted with the app's
+    /// permissions.
     ///
-    /// Kept tokens then prove nothing about a page's own: pages' handlers get the header's token, which
-    /// is proven as [`SystemToken`](crate::SystemToken#on-a-pages-call) says.
+    /// Kept tokens are then no proof of a page's token: pages' handlers get the header's token, which
+    /// is proven as described at [`SystemToken`](crate::SystemToken#on-a-pages-call).
     #[must_use]
     pub fn accept_from_pages(self) -> Self {
         self.settings().accept_from_pages = true;
         self
     }
 
-    /// Another clock, for tests. An app gives its own.
+    /// Sets the clock, for tests (default: the app's clock).
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         let clock = Arc::new(clock);
@@ -152,10 +154,11 @@ impl Tokens {
         self
     }
 
-    /// Only the tokens of installations in these environments are handed out, listed and counted.
-    /// An app's are those that its verification accepts
-    /// ([`VerificationPolicy::environments`](crate::fit::VerificationPolicy::environments)), unless this says
-    /// otherwise; without either, all.
+    /// Restricts the tokens that are handed out, listed and counted to these environments.
+    ///
+    /// The default of an app is the environments that its verification accepts
+    /// ([`VerificationPolicy::environments`](crate::fit::VerificationPolicy::environments)); without
+    /// either setting, all.
     ///
     /// ```
     /// use forge_remote::fit::Environment;
@@ -173,14 +176,15 @@ impl Tokens {
         self
     }
 
-    /// A setting that counts until tokens are opened.
+    /// Changes a setting, unless the tokens are open already.
     pub(super) fn set(&self, name: &'static str, change: impl FnOnce(&mut Settings)) {
         let is_open = self.is_open();
         let mut settings = self.settings();
         if is_open {
             tracing::error!(
                 setting = name,
-                "kept tokens are open already: this setting comes too late, and changes nothing"
+                "this setting has no effect, because the tokens are open already: change it before \
+                 they are opened"
             );
             settings.too_late = Some(name);
         } else {
@@ -188,7 +192,7 @@ impl Tokens {
         }
     }
 
-    /// The clock of the app, before it opens.
+    /// Sets the clock to the app's, before the tokens are opened.
     pub(crate) fn use_clock(&self, clock: &Arc<dyn Clock>) {
         self.settings().clock = Arc::clone(clock);
     }

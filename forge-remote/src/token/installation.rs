@@ -1,4 +1,4 @@
-//! What is kept beside a token: enough to know where to call.
+//! The data of an installation that is kept with its token.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 
 use crate::fit::{Claims, Cloud, InstallationContext, cloud_ids};
 
-/// An installation with a kept token: who it is and where its products are called.
+/// An installation with a kept token: its identity and the URLs of its products.
 ///
-/// The names are those of [`Claims`], so that code moves easily between a handler and the
+/// The methods have the names of [`Claims`], so that code moves easily between a handler and the
 /// background.
 #[derive(Clone)]
 pub struct Installation {
@@ -23,7 +23,7 @@ pub struct Installation {
     pub(super) remaining: Duration,
 }
 
-/// Only its name: the rest is customers' data.
+/// Writes the type's name only: the fields are customers' data.
 impl fmt::Debug for Installation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Installation").finish_non_exhaustive()
@@ -31,54 +31,54 @@ impl fmt::Debug for Installation {
 }
 
 impl Installation {
-    /// The installation's ARI: the tenant.
+    /// Returns the installation's ARI: the tenant.
     pub fn installation_id(&self) -> &str {
         &self.about.installation_id
     }
 
-    /// The app's ARI.
+    /// Returns the app's ARI.
     pub fn app_id(&self) -> &str {
         &self.about.app_id
     }
 
-    /// `DEVELOPMENT`, `STAGING` or `PRODUCTION`.
+    /// Returns the environment's type: `DEVELOPMENT`, `STAGING` or `PRODUCTION`.
     pub fn environment_type(&self) -> Option<&str> {
         self.about.environment_type.as_deref()
     }
 
-    /// The environment's ARI.
+    /// Returns the environment's ARI.
     pub fn environment_id(&self) -> Option<&str> {
         self.about.environment_id.as_deref()
     }
 
-    /// Where the product's API is called: `https://api.atlassian.com/ex/{jira|confluence}/<cloudId>`
-    /// or `https://api.bitbucket.org`.
+    /// Returns the base URL of the product's API:
+    /// `https://api.atlassian.com/ex/{jira|confluence}/<cloudId>` or `https://api.bitbucket.org`.
     pub fn api_base_url(&self) -> Option<&str> {
         self.about.api_base_url.as_deref()
     }
 
-    /// The products of this installation; empty where the platform names none.
+    /// Returns the products of this installation; empty if the platform sends no list.
     pub fn installation_contexts(&self) -> Vec<InstallationContext> {
         self.about.contexts()
     }
 
-    /// The product of this name: `jira`, `confluence`, `bitbucket`, …
+    /// Returns the product with this name: `jira`, `confluence`, `bitbucket`, …
     pub fn product(&self, name: &str) -> Option<InstallationContext> {
         let mut contexts = self.about.contexts().into_iter();
         contexts.find(|context| context.name == name)
     }
 
-    /// The isolated cloud it is in: see [`App::isolated_cloud`](crate::App::isolated_cloud).
+    /// Returns the label of its isolated cloud: see [`App::isolated_cloud`](crate::App::isolated_cloud).
     pub fn isolated_cloud_label(&self) -> Option<&str> {
         self.about.isolated_cloud_label.as_deref()
     }
 
-    /// When the token ends.
+    /// Returns the token's expiry.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at
     }
 
-    /// How long the token still lived when this was read; zero for one that has ended.
+    /// Returns the token's remaining life when this was read; zero for an expired token.
     pub fn remaining(&self) -> Duration {
         self.remaining
     }
@@ -92,35 +92,35 @@ pub(super) struct About {
     pub(super) environment_type: Option<String>,
     pub(super) environment_id: Option<String>,
     pub(super) api_base_url: Option<String>,
-    /// As the claim has it.
+    /// The claim's JSON, unchanged.
     pub(super) contexts: Option<String>,
     pub(super) isolated_cloud_label: Option<String>,
 }
 
-/// How Atlassian took a kept token, as far as an instance knows.
+/// Atlassian's acceptance of a kept token, as far as an instance knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// Atlassian refused it (401): the next one takes its place, whatever its end.
+    /// Atlassian rejected it (401): the next token replaces it, whatever its expiry.
     pub(super) refused: bool,
-    /// The [`fingerprint`] of the refused token whose place it took.
+    /// The [`fingerprint`] of the rejected token that it replaced.
     pub(super) supersedes: Option<String>,
 }
 
 impl Standing {
-    /// Whether the token with this standing took the place of another.
+    /// Returns whether the token with this standing replaced the other.
     pub(super) fn supersedes(&self, token: &str) -> bool {
         let superseded = self.supersedes.as_deref();
         superseded.is_some_and(|superseded| superseded == fingerprint(token))
     }
 }
 
-/// What a token is recognised by where the token itself need not be.
+/// Returns a hash that identifies a token without containing it.
 pub(super) fn fingerprint(token: &str) -> String {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
     URL_SAFE_NO_PAD.encode(hash)
 }
 
-/// What is sealed. Absent members stay absent, so that versions can add some.
+/// The plain text of a sealed token. Missing members are omitted, so that later versions can add some.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Plain<'a> {
@@ -156,7 +156,7 @@ impl About {
         }
     }
 
-    /// Whether these claims say the same, without a copy: this is on every request's path.
+    /// Returns whether these claims are equal, without a copy: this is on every request's path.
     pub(super) fn agrees_with(&self, claims: &Claims) -> bool {
         self.api_base_url.as_deref() == claims.api_base_url()
             && self.contexts.as_deref() == claims.installation_contexts_json()
@@ -173,12 +173,12 @@ impl About {
             .unwrap_or_default()
     }
 
-    /// The ids of the sites it is on.
+    /// Returns the ids of its sites.
     pub(super) fn cloud_ids(&self) -> Vec<String> {
         cloud_ids(&self.contexts(), self.api_base_url.as_deref())
     }
 
-    /// The cloud that the installation is in.
+    /// Returns the cloud that the installation is in.
     pub(super) fn cloud(&self) -> Cloud<'_> {
         Cloud::of(
             self.isolated_cloud_label.as_deref(),
@@ -186,7 +186,7 @@ impl About {
         )
     }
 
-    /// What is to be sealed.
+    /// Returns the plain text to seal.
     pub(super) fn plain(&self, token: &str, standing: &Standing) -> Option<Zeroizing<Vec<u8>>> {
         let contexts: Option<&RawValue> = match &self.contexts {
             Some(text) => serde_json::from_str(text).ok(),
@@ -206,14 +206,14 @@ impl About {
             refused: standing.refused,
             supersedes: cow(&standing.supersedes),
         };
-        // Large enough that it never moves and leaves a copy behind.
+        // Large enough that it never reallocates, which would leave a copy behind.
         let size = token.len() * 2 + self.contexts.as_ref().map_or(0, String::len) + 2048;
         let mut bytes = Zeroizing::new(Vec::with_capacity(size));
         serde_json::to_writer(&mut *bytes, &plain).ok()?;
         Some(bytes)
     }
 
-    /// The token and what belongs to it, from what was sealed.
+    /// Reads the token and its installation from the plain text of a record.
     pub(super) fn read(
         installation_id: &str,
         plain: &[u8],
@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sealed_is_read_again() {
+    fn sealed_data_is_read_back_unchanged() {
         let about = About {
             installation_id: "ari:x".into(),
             app_id: "app".into(),
@@ -262,7 +262,7 @@ mod tests {
         let (token, read, stood) = About::read("ari:x", &plain).unwrap();
         assert!(read == about && *token == "a \"token\"" && stood == standing);
         assert_eq!(about.cloud_ids(), ["c-1", "c-2"]);
-        // As versions before the label wrote it.
+        // The format of versions before the label.
         let old = br#"{"token":"t","appId":"app"}"#;
         let (_, read, standing) = About::read("ari:x", old).unwrap();
         assert_eq!(read.isolated_cloud_label, None);

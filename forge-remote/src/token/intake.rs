@@ -1,27 +1,28 @@
-//! Taking in: the tokens that requests bring.
+//! The intake of tokens from requests.
 
 use axum::http::HeaderMap;
 use zeroize::Zeroizing;
 
 use super::handle::Tokens;
 use super::installation::About;
-use super::limits::{LONGEST_LIFE, UNKNOWN_LIFE};
+use super::limits::{MAX_LIFE, UNKNOWN_LIFE};
 use crate::credentials::{expires_at, new_system_token};
 use crate::fit::{Claims, Provenance};
 
-/// Longer ids are not kept, in bytes: an ARI has about 90, and stores have limits for keys.
-const MOST_ID: usize = 512;
+/// Upper bound on the length of an installation's id, in bytes: an ARI has about 90, and stores have
+/// limits for keys.
+const MAX_ID_BYTES: usize = 512;
 
-/// Whether every store can take this id: PostgreSQL has no NUL in texts, and every index a limit.
+/// Returns whether every store accepts this id: PostgreSQL has no NUL in texts, and every index has a
+/// length limit.
 pub(super) fn is_storable(installation_id: &str) -> bool {
     let length = installation_id.len();
-    (1..=MOST_ID).contains(&length) && !installation_id.chars().any(char::is_control)
+    (1..=MAX_ID_BYTES).contains(&length) && !installation_id.chars().any(char::is_control)
 }
 
-/// Taking them in.
 impl Tokens {
-    /// Looks at a verified request of an endpoint that asks for a system token, and keeps the one
-    /// it brings. Costs a look-up when the token is known.
+    /// Keeps the system token of a verified request. For a known token this costs one look-up in
+    /// memory.
     pub(crate) fn observe(&self, claims: &Claims, headers: &HeaderMap, provenance: Provenance) {
         let Some(keeper) = self.0.keeper.get() else {
             return;
@@ -31,7 +32,7 @@ impl Tokens {
             keeper.knows(claims.installation_id(), |entry| {
                 entry.token.as_bytes() == token
                     && entry.about.agrees_with(claims)
-                    // One of unknown life is good for another 2 hours whenever it is delivered.
+                    // A token of unknown life is valid for another 2 hours at each delivery.
                     && entry.expires_at > now + UNKNOWN_LIFE / 2
             })
         };
@@ -40,21 +41,21 @@ impl Tokens {
         };
         match provenance {
             Provenance::Platform => {}
-            Provenance::Page if self.takes_from_pages() => {}
+            Provenance::Page if self.accepts_from_pages() => {}
             Provenance::Page | Provenance::Forwarded => return,
         }
-        // A later end than can be is read wrongly: believed, it would keep newer tokens out.
+        // A later expiry is impossible, so it was misread; it would keep newer tokens out.
         let read = expires_at(token);
-        let read = read.filter(|ends| *ends <= now + LONGEST_LIFE);
+        let read = read.filter(|ends| *ends <= now + MAX_LIFE);
         let expires_at = read.unwrap_or(now + UNKNOWN_LIFE);
         if expires_at <= now {
-            tracing::warn!("a delivered system token has ended already; it is not kept");
+            tracing::warn!("a delivered system token has expired already; it is not kept");
             return;
         }
         if !is_storable(claims.installation_id()) {
             tracing::warn!(
-                installation = %claims.installation_id().escape_debug().take(MOST_ID).collect::<String>(),
-                "a system token is not kept: stores can't take its installation's id"
+                installation = %claims.installation_id().escape_debug().take(MAX_ID_BYTES).collect::<String>(),
+                "a system token is not kept: stores do not accept its installation's id"
             );
             return;
         }
@@ -62,13 +63,13 @@ impl Tokens {
         keeper.keep(About::of(claims), token, expires_at);
     }
 
-    fn takes_from_pages(&self) -> bool {
-        let takes = self.settings().accept_from_pages;
-        if !takes && self.0.has_warned_of_pages.set(()).is_ok() {
+    fn accepts_from_pages(&self) -> bool {
+        let accepts = self.settings().accept_from_pages;
+        if !accepts && self.0.has_warned_of_pages.set(()).is_ok() {
             tracing::info!(
-                "system tokens that come with pages' calls are not kept: see `Tokens::accept_from_pages`"
+                "system tokens of pages' calls are not kept: see `Tokens::accept_from_pages`"
             );
         }
-        takes
+        accepts
     }
 }

@@ -1,4 +1,4 @@
-//! The keeper: what this process knows of the tokens, and how it fits with what the store says.
+//! The keeper: the process's cache of tokens and its reconciliation with the store.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -14,12 +14,12 @@ use super::store::{Guarded, StoreError, StoreFuture, TokenStore, from_millis, to
 use crate::error::chain;
 use crate::fit::{Clock, ClockHealth, Environment};
 
-/// A store that takes longer is down, for writing and opening.
-const WRITE_TIME: Duration = Duration::from_secs(10);
-/// The same for reading, where somebody waits.
-const READ_TIME: Duration = Duration::from_secs(3);
+/// Time limit of a store for writing and opening.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time limit of a store for reading, because callers wait for it.
+const READ_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Whose tokens are this app's: others in the same store are passed over.
+/// The tokens that belong to this app: others in the same store are ignored.
 #[derive(Default)]
 pub(super) struct Admission {
     pub(super) app_id: OnceLock<String>,
@@ -36,29 +36,29 @@ impl Admission {
     }
 }
 
-/// What is kept open while tokens are kept.
+/// The open state of kept tokens: store, keys, clock and cache.
 pub(super) struct Keeper {
     pub(super) store: Arc<dyn TokenStore>,
     pub(super) keys: Keys,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) margin: Duration,
     pub(super) limit: usize,
-    /// What invocation tokens show of this machine's clock.
+    /// The state of this machine's clock, as far as invocation tokens show it.
     pub(super) clock_health: Arc<ClockHealth>,
-    /// The wall clock when it started, and `elapsed` then.
+    /// The wall clock and `elapsed` when the keeper was created.
     started: (SystemTime, Duration),
     pub(super) admission: Arc<Admission>,
     pub(super) announcer: Announcer,
     memory: Mutex<Memory>,
-    /// Cuts a pause after a failure short.
+    /// Ends the pause after a failure early.
     pub(super) hurry: Notify,
-    /// Goes up with each round of writing, failed or not.
+    /// The number of rounds of writing, failed or not.
     pub(super) rounds: watch::Sender<u64>,
-    /// The process is about to end: a store gets less time.
+    /// Whether the process is about to end, so that a store gets less time.
     pub(super) ending: watch::Sender<bool>,
 }
 
-/// How long before its end a token is not handed out, and how many are remembered.
+/// The expiry margin, and the limit of the cache.
 pub(super) struct Bounds {
     pub(super) margin: Duration,
     pub(super) limit: usize,
@@ -111,13 +111,13 @@ impl Keeper {
         }
     }
 
-    /// The entry of an installation, as this process has it.
+    /// Returns the cached entry of an installation.
     pub(super) fn remembered(&self, installation_id: &str) -> Option<Entry> {
         let entry = self.memory().entries.get(installation_id).cloned();
         entry.filter(|entry| self.admission.admits(&entry.about))
     }
 
-    /// The entries of the installations on a site, as this process has them.
+    /// Returns the cached entries of the installations on a site.
     pub(super) fn remembered_on_site(&self, cloud_id: &str) -> Vec<Entry> {
         let memory = self.memory();
         let entries = memory.find_by_site(cloud_id);
@@ -127,7 +127,7 @@ impl Keeper {
             .collect()
     }
 
-    /// The time that instances share: the store's, where it has a clock; else this machine's.
+    /// Returns the time that instances share: the store's, if it has a clock; otherwise this machine's.
     pub(super) fn fleet_now(&self) -> SystemTime {
         let server_time = self.memory().server_time;
         self.fleet_time(server_time)
@@ -140,24 +140,23 @@ impl Keeper {
         }
     }
 
-    /// Reads the store's clock, where it has one.
+    /// Reads the store's clock, if it has one.
     pub(super) async fn read_server_time(&self) -> Result<Option<SystemTime>, StoreError> {
-        // Before the question: the time is never estimated to be earlier than it is.
+        // Read before the request, so that the time is never estimated to be earlier than it is.
         let elapsed = self.clock.elapsed();
         let time = in_time(self.store.server_time()).await?;
         self.memory().server_time = time.map(|time| (time, elapsed));
         Ok(time)
     }
 
-    /// The wall clock, as far as it has moved no faster than time: one that jumps ahead is not
-    /// followed. (After a machine has slept, it is behind.)
+    /// Returns the wall clock's time without its jumps ahead. (After a machine has slept, it is behind.)
     pub(super) fn steady_now(&self) -> SystemTime {
         let (wall, elapsed) = self.started;
         let steady = wall + self.clock.elapsed().saturating_sub(elapsed);
         steady.min(self.clock.now())
     }
 
-    /// Every entry that satisfies this. It runs under the lock: let it be quick.
+    /// Returns every entry that satisfies the predicate, which runs under the lock and must be quick.
     pub(super) fn remembered_where(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Entry> {
         let memory = self.memory();
         let entries = memory.entries.values();
@@ -167,16 +166,16 @@ impl Keeper {
             .collect()
     }
 
-    /// Whether exactly this token with exactly this beside it is in memory, and the store has it
-    /// or will: then there is nothing to do, and a request has paid for one look-up.
+    /// Returns whether an equal entry is in memory, and in the store or waiting to be written: then a
+    /// request costs one look-up.
     pub(super) fn knows(&self, installation_id: &str, same: impl FnOnce(&Entry) -> bool) -> bool {
         let memory = self.memory();
         let entry = memory.entries.get(installation_id);
         entry.is_some_and(|entry| entry.is_safe(self.clock.elapsed()) && same(entry))
     }
 
-    /// Takes a token in: memory has it at once, the store soon. One that ends earlier than the one
-    /// in memory is passed over.
+    /// Keeps a token: in memory at once, in the store soon. A token that expires earlier than the one
+    /// in memory is ignored.
     pub(super) fn keep(
         self: &Arc<Self>,
         about: About,
@@ -207,12 +206,12 @@ impl Keeper {
             drop(memory);
             tracing::warn!(
                 installation = id,
-                "a token is not kept: another Atlassian cloud signed its call than the one that the \
-                 installation is in"
+                "a token is not kept: its call was signed by another Atlassian cloud than the \
+                 installation's"
             );
             return;
         }
-        // Forge goes on calling for it: it wasn't uninstalled after all.
+        // Forge still calls for the installation, so it was not uninstalled after all.
         let replaces = memory.removals.remove(&id).is_some();
         memory.unremoved.remove(&id);
         let mut standing = Standing::default();
@@ -226,14 +225,14 @@ impl Keeper {
                 standing.supersedes = Some(fingerprint(&entry.token));
                 supersedes = true;
             } else if entry.expires_at > now && entry.standing.supersedes(&token) {
-                // The refused one, delivered again.
+                // The rejected token, delivered again.
                 return;
             }
             if (entry.expires_at > expires_at && !supersedes) || same {
                 if same {
                     entry.delivered = Some(delivered);
                 }
-                // The store may have lost it since; that it has it already does no harm.
+                // The store may have lost it since; writing it twice does no harm.
                 if !entry.is_safe(elapsed) {
                     memory.queue(&id);
                     drop(memory);
@@ -257,15 +256,16 @@ impl Keeper {
             is_first,
             replaces,
             confirmed: elapsed,
-            asked: elapsed,
+            checked: elapsed,
         });
         self.bound(&mut memory);
         drop(memory);
         self.start_writing();
     }
 
-    /// Atlassian refused a token (401). It is handed out until there is another, for a scope may be
-    /// what is missing; but the next one takes its place, whatever its end, here and in the store.
+    /// Records that Atlassian rejected a token (401). It is still handed out until there is another,
+    /// because a scope may be missing; but the next one replaces it, whatever its expiry, here and in
+    /// the store.
     pub(super) fn doubt(self: &Arc<Self>, installation_id: &str, token: &str) {
         let mut memory = self.memory();
         let entry = memory.entries.get_mut(installation_id);
@@ -279,14 +279,14 @@ impl Keeper {
         drop(memory);
         tracing::warn!(
             installation = installation_id,
-            "Atlassian refused the kept system token (401); the next one that Forge delivers takes its \
-             place"
+            "Atlassian rejected the kept system token (401); the next one that Forge delivers replaces \
+             it"
         );
         self.start_writing();
     }
 
-    /// Forgets entries when there are too many: written ones, which the store has; and of those
-    /// that wait, when they alone are too many, the one that ends first.
+    /// Forgets entries above the limit: written ones, which the store has; and if too many are waiting
+    /// to be written, the one of these that expires first.
     pub(super) fn bound(&self, memory: &mut Memory) {
         if memory.unwritten.len() > self.limit
             && let Some((_, id)) = memory.unwritten.first().cloned()
@@ -296,8 +296,8 @@ impl Keeper {
             if memory.full_limit.permit(self.clock.elapsed()).is_some() {
                 tracing::error!(
                     dropped = memory.counts.dropped,
-                    "tokens are dropped, those that end first: the store is down, and memory is \
-                     full of tokens that wait for it (`Tokens::memory_limit`)"
+                    "tokens are dropped, beginning with the first to expire: the store is down, and \
+                     the limit of tokens in memory is reached (`Tokens::memory_limit`)"
                 );
             }
         }
@@ -311,43 +311,43 @@ impl Keeper {
             .map(|(id, entry)| (entry.expires_at, id.clone()))
             .collect();
         written.sort();
-        // A tenth at once, so that it isn't done for every token.
+        // A tenth more than needed, so that this doesn't run for every token.
         let surplus = memory.entries.len() - self.limit + self.limit / 10;
         for (_, id) in written.into_iter().take(surplus) {
             memory.forget(&id);
         }
     }
 
-    /// Asks the store, where it is open.
-    pub(super) async fn read<T>(&self, asked: StoreFuture<T>) -> Result<T, StoreError> {
+    /// Runs a read of the store, if it is open.
+    pub(super) async fn read<T>(&self, call: StoreFuture<T>) -> Result<T, StoreError> {
         if self.link() != Link::Open {
             // Logged by the task that tries to open it.
             self.memory().counts.store_failures += 1;
             return Err(StoreError::new("it could not be opened yet"));
         }
-        self.ask(asked).await
+        self.read_bounded(call).await
     }
 
-    /// Asks the store, within the time a reader can wait; a failure is counted and logged.
-    pub(super) async fn ask<T>(&self, asked: StoreFuture<T>) -> Result<T, StoreError> {
-        let answer = timed(READ_TIME, asked).await;
-        if let Err(error) = &answer {
+    /// Runs a read of the store with a reader's time limit; a failure is counted and logged.
+    pub(super) async fn read_bounded<T>(&self, call: StoreFuture<T>) -> Result<T, StoreError> {
+        let result = timed(READ_TIMEOUT, call).await;
+        if let Err(error) = &result {
             self.memory().counts.store_failures += 1;
             let error = format_args!("{error}{}", chain(error));
-            tracing::error!(store = self.store.name(), %error, "the tokens' store can't be read");
+            tracing::error!(store = self.store.name(), %error, "the token store can't be read");
         }
-        answer
+        result
     }
 }
 
-/// What a task of the keeper's own asks of a store, within its time.
-pub(super) async fn in_time<T>(asked: StoreFuture<T>) -> Result<T, StoreError> {
-    timed(WRITE_TIME, asked).await
+/// Runs a call of the store by one of the keeper's tasks, with its time limit.
+pub(super) async fn in_time<T>(call: StoreFuture<T>) -> Result<T, StoreError> {
+    timed(WRITE_TIMEOUT, call).await
 }
 
-async fn timed<T>(time: Duration, asked: StoreFuture<T>) -> Result<T, StoreError> {
-    match tokio::time::timeout(time, asked).await {
-        Ok(answer) => answer,
-        Err(_) => Err(StoreError::new(format!("no answer within {time:?}"))),
+async fn timed<T>(time: Duration, call: StoreFuture<T>) -> Result<T, StoreError> {
+    match tokio::time::timeout(time, call).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::new(format!("no response within {time:?}"))),
     }
 }

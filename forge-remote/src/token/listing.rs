@@ -1,4 +1,4 @@
-//! Listing: every installation, a page of the store at a time.
+//! The listing of installations, one page of the store at a time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -17,23 +17,23 @@ use super::records::Opened;
 use super::store::{PageRequest, StoreError};
 
 impl Tokens {
-    /// Every installation with a token that can be handed out, by id: those that a background task
-    /// works for. [`installation_stream`](Self::installation_stream) is for apps that have many.
+    /// Returns every installation with a token that can be handed out, sorted by id, for background
+    /// work. Apps with many installations use [`installation_stream`](Self::installation_stream).
     ///
-    /// An installation that is missing has no token *now*. It need not have left: only
-    /// [`on_removed`](Self::on_removed) says so. While the store is down, those are listed whose
-    /// tokens are in this process's memory, and a warning is logged.
+    /// A missing installation has no token *now*, but need not be uninstalled: only
+    /// [`on_removed`](Self::on_removed) reports that. While the store is down, the installations whose
+    /// tokens are in this process's memory are listed, and a warning is logged.
     pub async fn installations(&self) -> Result<Vec<Installation>, TokenError> {
-        let mut each = self.installation_stream();
+        let mut stream = self.installation_stream();
         let mut all = Vec::new();
-        while let Some(installation) = each.next().await {
+        while let Some(installation) = stream.next().await {
             all.push(installation?);
         }
         Ok(all)
     }
 
-    /// As [`installations`](Self::installations), one after the other: however many there are, some
-    /// hundreds are in memory at a time.
+    /// Returns the [`installations`](Self::installations) one after the other: however many there are,
+    /// only some hundreds are in memory at a time.
     ///
     /// ```
     /// # use forge_remote::token::{MemoryTokens, Tokens};
@@ -41,8 +41,8 @@ impl Tokens {
     /// # async fn main() -> forge_remote::Result<()> {
     /// # let tokens = Tokens::new(MemoryTokens::new());
     /// # tokens.open().await?;
-    /// let mut each = tokens.installation_stream();
-    /// while let Some(installation) = each.next().await {
+    /// let mut stream = tokens.installation_stream();
+    /// while let Some(installation) = stream.next().await {
     ///     println!("{}", installation?.installation_id());
     /// }
     /// # Ok(())
@@ -56,7 +56,8 @@ impl Tokens {
         }
     }
 
-    /// For those who want to be told: tokens that seem to end before this, the ended ones too.
+    /// Returns the tokens that seem to expire before this time, including expired ones, for
+    /// [`on_expiring`](Self::on_expiring).
     pub(super) async fn ending_before(
         &self,
         time: SystemTime,
@@ -72,22 +73,22 @@ impl Tokens {
     }
 }
 
-/// Installations, one after the other: [`Tokens::installation_stream`].
+/// A stream of installations, returned by [`Tokens::installation_stream`].
 pub struct InstallationStream {
     tokens: Tokens,
-    /// Once it has begun.
+    /// Set by the first call of `next`.
     listing: Option<Listing>,
     page: VecDeque<Entry>,
 }
 
 impl fmt::Debug for InstallationStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EachInstallation").finish_non_exhaustive()
+        f.debug_struct("InstallationStream").finish_non_exhaustive()
     }
 }
 
 impl InstallationStream {
-    /// The next one; `None` at the end, and after an error.
+    /// Returns the next installation; `None` at the end, and after an error.
     pub async fn next(&mut self) -> Option<Result<Installation, TokenError>> {
         if self.listing.is_none() {
             match self.tokens.keeper().await {
@@ -112,13 +113,13 @@ impl InstallationStream {
     }
 }
 
-/// A way through the store's records, with what memory has beside them.
+/// A pass through the store's records, merged with the entries in memory.
 struct Listing {
     keeper: Arc<Keeper>,
     ends_before: Option<SystemTime>,
     after: Option<String>,
-    /// What memory has beyond `after`, by id.
-    mine: Peekable<std::vec::IntoIter<Entry>>,
+    /// The entries in memory beyond `after`, by id.
+    cached: Peekable<std::vec::IntoIter<Entry>>,
     /// By the clock's `elapsed`.
     began: Duration,
     is_over: bool,
@@ -127,19 +128,19 @@ struct Listing {
 impl Listing {
     fn new(keeper: &Arc<Keeper>, ends_before: Option<SystemTime>) -> Self {
         let wanted = |entry: &Entry| ends_before.is_none_or(|before| entry.expires_at < before);
-        let mut mine = keeper.remembered_where(wanted);
-        mine.sort_unstable_by(|one, other| one.id().cmp(other.id()));
+        let mut cached = keeper.remembered_where(wanted);
+        cached.sort_unstable_by(|one, other| one.id().cmp(other.id()));
         Self {
             keeper: Arc::clone(keeper),
             ends_before,
             after: None,
-            mine: mine.into_iter().peekable(),
+            cached: cached.into_iter().peekable(),
             began: keeper.clock.elapsed(),
             is_over: false,
         }
     }
 
-    /// The next page, by id; `None` when there is none.
+    /// Returns the next page, by id; `None` at the end.
     async fn page(&mut self) -> Result<Option<Vec<Entry>>, StoreError> {
         if self.is_over {
             return Ok(None);
@@ -153,15 +154,15 @@ impl Listing {
             Ok(listed) => listed,
             Err(error) => {
                 self.is_over = true;
-                let mine: Vec<Entry> = self.mine.by_ref().collect();
-                if mine.is_empty() {
+                let cached: Vec<Entry> = self.cached.by_ref().collect();
+                if cached.is_empty() {
                     return Err(error);
                 }
                 tracing::warn!(
-                    tokens = mine.len(),
-                    "the tokens' store is down: those that memory has are listed, others may be missing"
+                    tokens = cached.len(),
+                    "the token store is down: the tokens in memory are listed, others may be missing"
                 );
-                return Ok(Some(mine));
+                return Ok(Some(cached));
             }
         };
         let ids: BTreeSet<&str> = listed
@@ -170,26 +171,26 @@ impl Listing {
             .map(|token| token.installation_id.as_str())
             .collect();
         let mut entries = BTreeMap::new();
-        let mut listed_too = BTreeMap::new();
+        let mut in_both = BTreeMap::new();
         let end = listed.next.as_deref();
         while let Some(entry) = self
-            .mine
+            .cached
             .next_if(|entry| end.is_none_or(|end| entry.id() <= end))
         {
             if ids.contains(entry.id()) {
-                // Opening that record tells which of the two is the later.
-                listed_too.insert(entry.id().to_owned(), entry);
+                // Opening the record selects the later of the two.
+                in_both.insert(entry.id().to_owned(), entry);
                 continue;
             }
-            if let Some(entry) = self.beside_the_store(entry) {
+            if let Some(entry) = self.not_listed(entry) {
                 entries.insert(entry.id().to_owned(), entry);
             }
         }
         for token in &listed.tokens {
             let entry = match self.keeper.open_record(token, false) {
                 Opened::Entry(entry) => Some(entry),
-                // Memory's own still serves.
-                Opened::Shut(_) => listed_too.remove(&token.installation_id),
+                // The entry in memory can still be used.
+                Opened::Shut(_) => in_both.remove(&token.installation_id),
                 Opened::Removed | Opened::Foreign => None,
             };
             entries.extend(entry.map(|entry| (token.installation_id.clone(), entry)));
@@ -199,13 +200,13 @@ impl Listing {
         Ok(Some(entries.into_values().collect()))
     }
 
-    /// What memory has of an installation that the store didn't list.
-    fn beside_the_store(&self, entry: Entry) -> Option<Entry> {
+    /// Returns the current entry of an installation that the store didn't list.
+    fn not_listed(&self, entry: Entry) -> Option<Entry> {
         let id = entry.id();
         if self.keeper.is_removed(id) {
             return None;
         }
-        // Among those that end soon it may be missing because its token was renewed.
+        // A renewed token is missing from a list of tokens that expire soon.
         let is_new = entry.unwritten || entry.confirmed >= self.began;
         if self.ends_before.is_some() || is_new {
             return Some(self.keeper.remembered(id).unwrap_or(entry));

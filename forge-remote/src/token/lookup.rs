@@ -1,4 +1,4 @@
-//! Handing out: what tokens are asked for.
+//! The look-up of tokens by installation.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,25 +9,26 @@ use super::handle::Tokens;
 use super::installation::Installation;
 use super::intake::is_storable;
 use super::keeper::Keeper;
-use super::limits::PATIENCE;
+use super::limits::OPEN_TIMEOUT;
 use super::records::Found;
 use crate::credentials::{Owner, SystemToken};
 use crate::fit::Claims;
 
-/// Using them. Before the app serves (or [`open`](Tokens::open) was called), these wait for 10
-/// seconds; then they are errors.
+/// Reading and removing tokens. Until the app serves (or [`open`](Tokens::open) is called), these
+/// methods wait for up to 10 seconds, and then return an error.
 impl Tokens {
-    /// The system token of an installation: one that lives longer than [`margin`](Self::margin).
+    /// Returns the system token of an installation, with more life left than
+    /// [`expiry_margin`](Self::expiry_margin).
     ///
-    /// Mostly from memory. The store is asked when memory has none, and now and then to learn what
-    /// other instances did.
+    /// It usually comes from memory. The store is read when memory has no token, and from time to time
+    /// to see changes by other instances.
     pub async fn system(&self, installation_id: &str) -> Result<SystemToken, TokenError> {
         let (entry, _) = self.find(installation_id).await?;
         Ok(kept_token(&entry))
     }
 
-    /// The kept token of a call's installation, where the platform itself brought it; `None` where
-    /// there is none, where the store is not open, and where pages bring tokens too.
+    /// Returns the kept token of a call's installation, if only the platform delivers kept tokens;
+    /// `None` without a kept token, if the store is not open, and if pages' tokens are kept too.
     pub(crate) async fn of_platform(&self, claims: &Claims) -> Option<SystemToken> {
         if self.0.keeper.get().is_none() || self.settings().accept_from_pages {
             return None;
@@ -37,14 +38,14 @@ impl Tokens {
         is_ours.then(|| kept_token(&entry))
     }
 
-    /// Whether a call's installation is known to be in another cloud than the one that signed the
-    /// call. The store is asked only where `ask_store` says so.
-    pub(crate) async fn is_of_another_cloud(&self, claims: &Claims, ask_store: bool) -> bool {
+    /// Returns whether a call's installation is known to be in another cloud than the one that signed
+    /// the call. The store is read only with `read_store`.
+    pub(crate) async fn is_of_another_cloud(&self, claims: &Claims, read_store: bool) -> bool {
         let Some(keeper) = self.0.keeper.get() else {
             return false;
         };
         let mut entry = keeper.remembered(claims.installation_id());
-        if entry.is_none() && ask_store {
+        if entry.is_none() && read_store {
             entry = match keeper.look_up(claims.installation_id()).await {
                 Ok(Found::Entry(entry)) => Some(entry),
                 Ok(Found::Nothing | Found::Shut(_)) | Err(_) => None,
@@ -53,25 +54,26 @@ impl Tokens {
         entry.is_some_and(|entry| entry.about.cloud() != claims.cloud())
     }
 
-    /// Atlassian refused this token of an installation (401).
+    /// Records that Atlassian rejected this token of an installation (401).
     pub(crate) fn was_refused(&self, installation_id: &str, token: &str) {
         if let Some(keeper) = self.0.keeper.get() {
             keeper.doubt(installation_id, token);
         }
     }
 
-    /// As [`system`](Self::system), with what belongs to the installation instead of the token.
+    /// Returns an installation with a token that can be handed out; see [`system`](Self::system) for
+    /// the token.
     pub async fn installation(&self, installation_id: &str) -> Result<Installation, TokenError> {
         let (entry, now) = self.find(installation_id).await?;
         Ok(installation(&entry, now))
     }
 
-    /// Removes an installation's token, here and in the store: for when the app is uninstalled. The
-    /// callbacks of [`on_removed`](Self::on_removed) run once this has settled.
+    /// Removes an installation's token, here and in the store, when the app is uninstalled. The
+    /// callbacks of [`on_removed`](Self::on_removed) run once the removal has settled.
     ///
-    /// With an error the token is forgotten here, and is removed from the store once that is back.
+    /// After an error the token is forgotten here, and removed from the store once that is back.
     ///
-    /// In the store a sealed record of the removal takes the token's place for 28 hours, so that no
+    /// In the store a sealed record of the removal replaces the token for 28 hours, so that no
     /// instance writes back a token it still has cached. Tokens delivered within two minutes of the
     /// removal are ignored; a later delivery means that the app was not uninstalled after all.
     pub async fn remove(&self, installation_id: &str) -> Result<(), TokenError> {
@@ -83,7 +85,7 @@ impl Tokens {
         Ok(keeper.remove(installation_id, None).await?)
     }
 
-    /// As [`remove`](Self::remove), with what the call before an uninstallation shows.
+    /// Removes the token of a call's installation, before its uninstallation.
     pub(crate) async fn remove_of(&self, claims: &Claims) -> Result<(), TokenError> {
         let products = u32::try_from(claims.installation_contexts().len()).ok();
         let keeper = self.keeper().await?;
@@ -93,8 +95,8 @@ impl Tokens {
         Ok(keeper.remove(claims.installation_id(), products).await?)
     }
 
-    /// Completes once every token and removal so far is in the store. After an error they are still
-    /// written by the task that retries. A server that stops does this automatically.
+    /// Waits until every token and removal so far is in the store. After an error they are still
+    /// written by the task that retries. A stopping server does this automatically.
     ///
     /// Call it before a handler returns where the platform freezes the CPU after the response (AWS
     /// Lambda, Google Cloud Run without "CPU always allocated"): the writing task does not run there.
@@ -103,7 +105,7 @@ impl Tokens {
         Ok(keeper.flush().await?)
     }
 
-    /// As [`flush`](Self::flush), at the end of a process: failures are tried again for this long.
+    /// Flushes at the end of a process: failures are retried for this long.
     pub(crate) async fn flush_within(&self, time: Duration) -> Result<(), TokenError> {
         match self.0.keeper.get() {
             Some(keeper) => Ok(keeper.flush_within(time).await?),
@@ -111,25 +113,25 @@ impl Tokens {
         }
     }
 
-    /// What was seen, written, and what failed, in this process.
+    /// Returns this process's counters of seen and written tokens, and of failures.
     pub fn stats(&self) -> TokenStats {
         let keeper = self.0.keeper.get();
         keeper.map(|keeper| keeper.stats()).unwrap_or_default()
     }
 
-    /// The keeper, once there is one.
+    /// Returns the keeper, after waiting for it for up to 10 seconds.
     pub(super) async fn keeper(&self) -> Result<&Arc<Keeper>, TokenError> {
         if let Some(keeper) = self.0.keeper.get() {
             return Ok(keeper);
         }
         let mut is_open = self.0.is_open.subscribe();
         let opened = is_open.wait_for(|is_open| *is_open);
-        // Late or an error, either way it is looked at once more.
-        let _ = tokio::time::timeout(PATIENCE, opened).await;
+        // Whether it timed out or failed, the next line checks again.
+        let _ = tokio::time::timeout(OPEN_TIMEOUT, opened).await;
         self.0.keeper.get().ok_or(TokenError::NotOpen)
     }
 
-    /// A token that can be handed out, and the time at which that was so.
+    /// Returns a token that can be handed out, and the time of this check.
     async fn find(&self, installation_id: &str) -> Result<(Entry, SystemTime), TokenError> {
         let keeper = self.keeper().await?;
         let (now, elapsed) = (keeper.clock.now(), keeper.clock.elapsed());
@@ -141,8 +143,8 @@ impl Tokens {
         {
             return Ok((entry.clone(), now));
         }
-        let is_none = installation_id.is_empty() || keeper.is_removed(installation_id);
-        if remembered.is_none() && is_none {
+        let has_no_token = installation_id.is_empty() || keeper.is_removed(installation_id);
+        if remembered.is_none() && has_no_token {
             return Err(never_seen(installation_id));
         }
         let error = match keeper.look_up(installation_id).await {
@@ -155,15 +157,15 @@ impl Tokens {
             Err(error) => error.into(),
         };
         match remembered {
-            // Memory's own still serves.
+            // The entry in memory can still be used.
             Some(entry) if entry.expires_at > enough => Ok((entry, now)),
             _ => Err(error),
         }
     }
 
-    /// An installation with its token, whether that can be handed out or not; `None` where there is
-    /// none, and where it can't be told.
-    pub(super) async fn as_it_is(&self, installation_id: &str) -> Option<Installation> {
+    /// Returns an installation whether its token can be handed out or not; `None` without a token, and
+    /// if neither store nor memory can be read.
+    pub(super) async fn current(&self, installation_id: &str) -> Option<Installation> {
         let keeper = self.0.keeper.get()?;
         let remembered = keeper.remembered(installation_id);
         let entry = match keeper.look_up(installation_id).await {
@@ -207,7 +209,7 @@ pub(super) fn installation(entry: &Entry, now: SystemTime) -> Installation {
     }
 }
 
-/// The entry's token, which belongs to the entry's installation.
+/// Returns the entry's token, with the entry's installation as its owner.
 fn kept_token(entry: &Entry) -> SystemToken {
     let owner = Owner::of_kept(&entry.about.installation_id, entry.about.cloud_ids());
     SystemToken::new(&entry.token, owner)

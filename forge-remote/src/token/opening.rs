@@ -1,4 +1,4 @@
-//! Opening: from settings to a store that is connected.
+//! The opening of tokens: from settings to a connected store.
 
 use std::sync::Arc;
 
@@ -17,15 +17,16 @@ use crate::environment::variable;
 use crate::error::chain;
 use crate::fit::{ClockHealth, Environment};
 
-/// Opening: from settings to a store that is connected.
+/// Opening the tokens.
 impl Tokens {
-    /// Connects the store and looks whether the keys open what is in it. An app does so when it
-    /// starts to serve; there a store that is only down ends nothing, here it is an error, and the
-    /// call may be made again. Opened once, it stays so.
+    /// Connects the store and checks that the keys open its records.
+    ///
+    /// An app does this when it starts to serve, and starts even if the store is down. Here that is an
+    /// error; the call may be retried. Tokens stay open once they are opened.
     pub async fn open(&self) -> Result<(), OpenError> {
         let _opening = self.0.opening.lock().await;
         if let Some(keeper) = self.opened()? {
-            // It may have been down when an app started with it.
+            // The store may have been down when the app started.
             if keeper.link() != Link::Open {
                 connect(keeper).await?;
                 keeper.memory().link = Link::Open;
@@ -38,8 +39,8 @@ impl Tokens {
         Ok(())
     }
 
-    /// As [`open`](Self::open), for an app that serves without its store as well: what may pass
-    /// (the store is down) is tried again behind, what can't (a wrong key) is an error.
+    /// Opens the tokens for an app, which serves without its store as well: a transient error (the
+    /// store is down) is retried in the background, a permanent one (a wrong key) is returned.
     pub(crate) async fn open_or_wait(&self) -> Result<(), OpenError> {
         let _opening = self.0.opening.lock().await;
         if self.opened()?.is_some() {
@@ -52,7 +53,7 @@ impl Tokens {
             }
             tracing::error!(
                 error = %format_args!("{error}{}", chain(&error)),
-                "the app starts without its tokens' store; tokens are kept in memory until it is there"
+                "the app starts without its token store; tokens are kept in memory until it is available"
             );
             let mut memory = keeper.memory();
             memory.counts.store_failures += 1;
@@ -67,7 +68,7 @@ impl Tokens {
         Ok(self.opened()?.is_some() || !self.settings().store.outlives_process())
     }
 
-    /// Opens tokens whose store needs no connection, and leaves open ones open.
+    /// Opens tokens whose store needs no connection, unless they are open already.
     pub(crate) fn open_at_once(&self) -> Result<(), OpenError> {
         if self.opened()?.is_none() {
             self.start(self.new_keeper()?);
@@ -75,7 +76,7 @@ impl Tokens {
         Ok(())
     }
 
-    /// The keeper, where there is one already: what was set since was set in vain.
+    /// Returns the keeper if the tokens are open; an error if a setting was changed since.
     fn opened(&self) -> Result<Option<&Arc<Keeper>>, OpenError> {
         let Some(keeper) = self.0.keeper.get() else {
             return Ok(None);
@@ -96,7 +97,7 @@ impl Tokens {
             let text = variable("FORGE_REMOTE_TOKEN_KEY").map(Zeroizing::new);
             let Some(text) = text.or_else(|| settings.keys.clone()) else {
                 let store = store.name();
-                return Err(OpenError::PlatformError { store });
+                return Err(OpenError::NoKey { store });
             };
             Keys::parse(&text)?
         } else {
@@ -117,7 +118,7 @@ impl Tokens {
     }
 
     fn start(&self, keeper: Keeper) {
-        // Set by another thread meanwhile: that one is as good.
+        // An error means that another thread has set an equal one.
         let _ = self.0.keeper.set(Arc::new(keeper));
         self.0.is_open.send_replace(true);
         self.start_watchers();
@@ -127,8 +128,8 @@ impl Tokens {
         self.0.keeper.get().is_some()
     }
 
-    /// Starts what goes on beside, once tokens are open and there is a runtime: those who wait to
-    /// be told, the purge, and a store that is yet to be opened.
+    /// Starts the background tasks once the tokens are open and there is a runtime: the callbacks, the
+    /// purge, and the task that writes and opens the store.
     pub(crate) fn start_watchers(&self) {
         let (Ok(runtime), Some(keeper)) =
             (tokio::runtime::Handle::try_current(), self.0.keeper.get())
@@ -148,15 +149,15 @@ impl Tokens {
         keeper.start_writing();
     }
 
-    /// Whether the store can be used, for those who look whether the app is well.
+    /// Returns whether the store can be used, for the app's health check.
     pub(crate) fn is_connected(&self) -> bool {
         let keeper = self.0.keeper.get();
         keeper.is_some_and(|keeper| keeper.link() == Link::Open)
     }
 
     #[cfg(feature = "dev")]
-    /// A local platform's tokens stay in the process: no API takes them, and the store may be the
-    /// real one. False when that one is open already.
+    /// Keeps a local platform's tokens in memory: no API accepts them, and the app's store may be the
+    /// production one. Returns false if that is open already.
     pub(crate) fn use_memory(&self) -> bool {
         let Ok(_opening) = self.0.opening.try_lock() else {
             return false;
@@ -169,12 +170,12 @@ impl Tokens {
         true
     }
 
-    /// Where the verifier records what invocation tokens show of the machine's clock.
+    /// Returns the record of the machine's clock, to which the verifier writes.
     pub(crate) fn clock_health(&self) -> Arc<ClockHealth> {
         Arc::clone(&self.0.clock_health)
     }
 
-    /// Which app it is and which environments it takes; the first word counts.
+    /// Sets the app and its environments; the first call takes effect.
     pub(crate) fn belong_to(&self, app_id: &str, environments: Option<&[Environment]>) {
         let _ = self.0.admission.app_id.set(app_id.to_owned());
         if let Some(environments) = environments {

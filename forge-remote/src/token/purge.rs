@@ -1,49 +1,49 @@
-//! The purge of what has ended, from memory and from the store.
+//! The purge of expired tokens and removals, from memory and from the store.
 
 use std::sync::Weak;
 use std::time::Duration;
 
 use super::cache::Link;
 use super::keeper::{Keeper, in_time};
-use super::limits::LONGEST_LIFE;
+use super::limits::MAX_LIFE;
 use super::removal::Removal;
 use super::store::StoreError;
 use crate::error::chain;
 
-/// How long an ended token stays, so that the error can say since when.
+/// How long an expired token is kept, so that errors can report the time since its expiry.
 pub(super) const KEPT_AFTER_END: Duration = Duration::from_secs(24 * 3600);
-const PURGE_EVERY: Duration = Duration::from_secs(3600);
-/// After a purge that failed or had to wait.
-const PURGE_AGAIN: Duration = Duration::from_secs(5 * 60);
+const PURGE_INTERVAL: Duration = Duration::from_secs(3600);
+/// The pause after a purge that failed or was postponed.
+const PURGE_RETRY: Duration = Duration::from_secs(5 * 60);
 
 impl Keeper {
-    /// Purges what has ended, now and every hour, until every handle is gone.
+    /// Purges expired tokens and removals, now and every hour, until every handle is dropped.
     pub(super) async fn keep_purged(keeper: Weak<Self>) {
         loop {
             let Some(strong) = keeper.upgrade() else {
                 return;
             };
-            // From now on, so that the time spent isn't added.
-            let hour = strong.clock.sleep(PURGE_EVERY);
-            let again = strong.clock.sleep(PURGE_AGAIN);
+            // The sleeps start now, so that the duration of the purge isn't added.
+            let next = strong.clock.sleep(PURGE_INTERVAL);
+            let retry = strong.clock.sleep(PURGE_RETRY);
             let purged = strong.purge().await;
-            // What the store has refused so far.
+            // Retries the rows that the store has rejected so far.
             strong.start_writing();
             drop(strong);
-            if purged { hour.await } else { again.await }
+            if purged { next.await } else { retry.await }
         }
     }
 
-    /// Whether it was done.
+    /// Purges memory and store once; returns false if the store was not purged.
     async fn purge(&self) -> bool {
         let elapsed = self.clock.elapsed();
         {
             let mut memory = self.memory();
             memory.forget_ended(elapsed, KEPT_AFTER_END);
-            // Longer than any token lives that was delivered before.
+            // By then, every token that was delivered before the removal has expired.
             let over = |removal: &Removal| {
                 removal.written.is_some_and(|written| {
-                    elapsed.saturating_sub(written) > LONGEST_LIFE + KEPT_AFTER_END
+                    elapsed.saturating_sub(written) > MAX_LIFE + KEPT_AFTER_END
                 })
             };
             memory.removals.retain(|_, removal| !over(removal));
@@ -58,16 +58,16 @@ impl Keeper {
                 tracing::warn!(
                     store = self.store.name(),
                     error = %format_args!("{error}{}", chain(&error)),
-                    "ended tokens could not be purged; it is tried again"
+                    "expired tokens could not be purged; the purge is retried"
                 );
                 false
             }
         }
     }
 
-    /// Purges the store, unless this machine's clock may be wrong: by the earlier of its own time
-    /// and the store's. Without a clock of the store's, it waits for an invocation token that shows
-    /// that the machine's is right.
+    /// Purges the store, unless this machine's clock may be wrong: by the earlier of the machine's time
+    /// and the store's. If the store has no clock, it waits for an invocation token that shows that the
+    /// machine's clock is right.
     async fn purge_store(&self) -> Result<bool, StoreError> {
         let server_time = self.read_server_time().await?;
         let may_purge = match server_time {
@@ -77,8 +77,8 @@ impl Keeper {
         if !may_purge {
             if self.clock_health.is_doubtful() {
                 tracing::warn!(
-                    "ended tokens are not purged: invocation tokens are refused for their dates, so \
-                     this machine's clock may be wrong"
+                    "expired tokens are not purged: invocation tokens are rejected for their dates, so \
+                     this machine's clock may be wrong; check it"
                 );
             }
             return Ok(false);

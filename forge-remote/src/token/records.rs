@@ -1,26 +1,27 @@
-//! What the store's records say, and how it fits with what this process knows.
+//! Reading the store's records, and merging them with the process's cache.
 
 use std::sync::Arc;
 
 use super::cache::{Entry, Memory};
 use super::installation::About;
 use super::keeper::Keeper;
-use super::limits::ABSURD_LIFE;
+use super::limits::MAX_PLAUSIBLE_LIFE;
 use super::removal::{self, Record, Removal, SETTLES};
 use super::seal::{Shut, Subject};
 use super::store::{SealedToken, StoreError};
 
-/// What became of reading a sealed record.
+/// The result of opening a sealed record.
 pub(super) enum Opened {
     Entry(Entry),
     /// The installation was removed.
     Removed,
-    /// Another app's, or of an environment that the app doesn't take.
+    /// The record belongs to another app, or to an environment that the app doesn't accept.
     Foreign,
+    /// The record can't be opened, with the reason.
     Shut(String),
 }
 
-/// What there is of an installation.
+/// The result of looking up an installation.
 pub(super) enum Found {
     Entry(Entry),
     Nothing,
@@ -28,7 +29,7 @@ pub(super) enum Found {
 }
 
 impl Keeper {
-    /// What memory and store have of an installation; the store is asked.
+    /// Looks up an installation in the store, and merges the result with memory.
     pub(super) async fn look_up(
         self: &Arc<Self>,
         installation_id: &str,
@@ -43,23 +44,23 @@ impl Keeper {
                 .not_in_store(installation_id)
                 .map_or(Found::Nothing, Found::Entry)),
             Err(error) => {
-                // Or every reader would wait for a store that is down.
+                // Otherwise every reader would wait for a store that is down.
                 let elapsed = self.clock.elapsed();
                 if let Some(entry) = self.memory().entries.get_mut(installation_id) {
-                    entry.asked = elapsed;
+                    entry.checked = elapsed;
                 }
                 Err(error)
             }
         }
     }
 
-    /// The store has no record of an installation. A removal would be one, so it has lost what
-    /// memory still has: it gets it again.
+    /// Handles a missing record: a removal would be a record, so the store has lost the token, and it
+    /// is written again from memory.
     pub(super) fn not_in_store(self: &Arc<Self>, installation_id: &str) -> Option<Entry> {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let mut memory = self.memory();
         let entry = memory.entries.get_mut(installation_id)?;
-        entry.asked = elapsed;
+        entry.checked = elapsed;
         if !self.admission.admits(&entry.about) {
             return None;
         }
@@ -68,7 +69,7 @@ impl Keeper {
             return Some(entry);
         }
         if entry.expires_at <= now {
-            // Purged. It still tells when it ended.
+            // It was purged. The entry still has its expiry, for the error.
             return Some(entry);
         }
         self.restore(&mut memory, installation_id);
@@ -77,7 +78,7 @@ impl Keeper {
         Some(entry)
     }
 
-    /// Has a token written that the store lost.
+    /// Queues a token that the store lost.
     fn restore(&self, memory: &mut Memory, id: &str) {
         memory.counts.restored += 1;
         memory.queue(id);
@@ -85,13 +86,12 @@ impl Keeper {
             tracing::warn!(
                 store = self.store.name(),
                 restored = memory.counts.restored,
-                "the tokens' store has lost tokens; it gets them again from memory"
+                "the token store has lost tokens; they are written again from memory"
             );
         }
     }
 
-    /// Opens a record of the store, and remembers what it says: all of it, or only as much as
-    /// memory has room for.
+    /// Opens a record of the store and caches it: in any case with `all`, otherwise if memory has room.
     pub(super) fn open_record(self: &Arc<Self>, sealed: &SealedToken, all: bool) -> Opened {
         let subject = Subject {
             installation_id: &sealed.installation_id,
@@ -119,7 +119,7 @@ impl Keeper {
                             is_first: false,
                             replaces: false,
                             confirmed: elapsed,
-                            asked: elapsed,
+                            checked: elapsed,
                         };
                         return self.remember(entry, all);
                     }
@@ -129,18 +129,18 @@ impl Keeper {
             Err(Shut::OtherKey(id)) => {
                 format!("FORGE_REMOTE_TOKEN_KEY lacks the key with the id {id}")
             }
-            Err(Shut::Damaged) => "it was changed since, or is damaged".to_owned(),
+            Err(Shut::Damaged) => "it was changed or is corrupt".to_owned(),
         };
         self.memory().counts.unreadable += 1;
         tracing::warn!(
             installation = sealed.installation_id,
             reason,
-            "a kept token can't be opened; it is left as it is"
+            "a kept token can't be opened; it is left unchanged"
         );
         Opened::Shut(reason)
     }
 
-    /// The id of a key that is missing, when this token needs it.
+    /// Returns the id of the missing key, if this token was sealed under one.
     pub(super) fn missing_key(&self, sealed: &SealedToken) -> Option<String> {
         let subject = Subject {
             installation_id: &sealed.installation_id,
@@ -152,15 +152,15 @@ impl Keeper {
         }
     }
 
-    /// The later of the two: what the store has, and what memory has.
+    /// Merges an entry of the store with the one in memory, and returns the later of the two.
     fn remember(self: &Arc<Self>, mut from_store: Entry, all: bool) -> Opened {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let id = from_store.id().to_owned();
-        // A wrong end, and not just another machine's clock: newer ones must not wait for it.
-        let lasts_too_long = from_store.expires_at > now + ABSURD_LIFE;
+        // A corrupt expiry, not just another machine's clock: it must not keep newer tokens out.
+        let lasts_too_long = from_store.expires_at > now + MAX_PLAUSIBLE_LIFE;
         let mut memory = self.memory();
         if let Some(removal) = memory.removals.get(&id) {
-            // Read before the removal was written, or written by an instance that didn't know.
+            // The record was read before the removal was written, or its writer didn't know of it.
             if !removal.is_settled(elapsed) {
                 return Opened::Removed;
             }
@@ -169,7 +169,7 @@ impl Keeper {
         let mut restored = false;
         if let Some(entry) = memory.entries.get_mut(&id) {
             let same_end = entry.expires_at == from_store.expires_at;
-            entry.asked = elapsed;
+            entry.checked = elapsed;
             let same_token = *entry.token == *from_store.token;
             if same_token && from_store.standing.refused {
                 entry.standing.refused = true;
@@ -202,7 +202,7 @@ impl Keeper {
             }
         }
         if lasts_too_long {
-            return Opened::Shut("its end is later than a token's can be".to_owned());
+            return Opened::Shut("its expiry is later than a token's can be".to_owned());
         }
         if all || memory.entries.contains_key(&id) || memory.entries.len() < self.limit {
             memory.insert(from_store.clone());
@@ -211,14 +211,14 @@ impl Keeper {
         Opened::Entry(from_store)
     }
 
-    /// Learns that an installation was removed, here or by another instance.
+    /// Records the removal of an installation, by this or another instance.
     fn learn_removal(self: &Arc<Self>, sealed: &SealedToken, record: Record) -> Opened {
         let id = &sealed.installation_id;
         let (now, elapsed) = (self.fleet_now(), self.clock.elapsed());
         let mut memory = self.memory();
         if let Some(entry) = memory.entries.get_mut(id) {
-            entry.asked = elapsed;
-            // Forge has called for it since: the app was not uninstalled.
+            entry.checked = elapsed;
+            // Forge has called for it since, so the app was not uninstalled.
             if entry
                 .delivered
                 .is_some_and(|when| when >= record.at + SETTLES)
@@ -247,13 +247,12 @@ impl Keeper {
         Opened::Removed
     }
 
-    /// Whether the store's record has to go before this entry can be written: a removal that Forge's
-    /// later calls have overtaken, a refused token, or an end that no token can have beside this
-    /// one's. Any other record may be newer than what was seen, and is left to the store's own
-    /// comparison.
-    pub(super) fn gives_way(&self, sealed: &SealedToken, entry: &Entry) -> bool {
-        // No clock is asked: one that has jumped must not lose a good record.
-        if sealed.expires_at > entry.expires_at + ABSURD_LIFE {
+    /// Returns whether this entry must replace the store's record whatever the expiry of that: a
+    /// removal before Forge's last call, a rejected token, or an expiry that is corrupt in comparison
+    /// with this one's. Any other record may be newer, and is left to the store's own comparison.
+    pub(super) fn is_replaced_by(&self, sealed: &SealedToken, entry: &Entry) -> bool {
+        // Independent of clocks: one that has jumped must not lose a valid record.
+        if sealed.expires_at > entry.expires_at + MAX_PLAUSIBLE_LIFE {
             return true;
         }
         let subject = Subject {

@@ -1,48 +1,48 @@
-//! Records of removals: what stands in a token's place after an uninstallation, so that no instance
-//! brings the token back.
+//! Records of removals, which replace tokens after an uninstallation, so that no instance writes the
+//! token back.
 
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::limits::LONGEST_LIFE;
+use super::limits::MAX_LIFE;
 use super::seal::{Keys, Subject};
 use super::store::{SealedToken, from_millis, to_millis};
 
-/// Forge may still call for an installation while it is being uninstalled: that waits up to 55
-/// seconds for the app, and a Forge Invocation Token lives 25. What comes later shows that the
-/// installation lives on.
+/// The time after a removal in which Forge may still call for the installation: an uninstallation
+/// waits up to 55 seconds for the app, and a Forge Invocation Token lives 25. A later call shows that
+/// the installation still exists.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/pre-uninstall/>
 pub(super) const SETTLES: Duration = Duration::from_secs(120);
 
-/// A clock that is further ahead than this of the store's does not date a removal.
-const LONGEST_SKEW: Duration = Duration::from_secs(12 * 3600);
+/// Upper bound on a local clock's lead over the store's clock, for a removal's expiry.
+const MAX_SKEW: Duration = Duration::from_secs(12 * 3600);
 
-/// An installation that was removed.
+/// The removal of an installation.
 #[derive(Clone)]
 pub(super) struct Removal {
-    /// When, by the fleet's time.
+    /// The time of the removal, by the fleet's time.
     pub(super) at: SystemTime,
-    /// When its record ends: later than every token that was delivered before.
+    /// The record's expiry: later than that of every token that was delivered before.
     pub(super) ends: SystemTime,
-    /// The number of products that the installation had, where it is known to be more than one.
+    /// The number of the installation's products, if it is known to be more than one.
     pub(super) products: Option<u32>,
-    /// When this process removed it or learned of it, by the clock's `elapsed`.
+    /// When this process removed it or learned of its removal, by the clock's `elapsed`.
     pub(super) known: Duration,
-    /// How long ago it was then.
+    /// The removal's age at `known`.
     pub(super) age: Duration,
-    /// The callbacks have succeeded.
+    /// Whether all callbacks have succeeded.
     pub(super) is_reported: bool,
-    /// From when on a delivered token shows that the installation lives on, by the clock's
-    /// `elapsed`: a wall clock that jumps changes nothing.
+    /// When a delivered token shows that the installation still exists, by the clock's `elapsed`, so
+    /// that a wall clock that jumps has no effect.
     pub(super) settles_at: Duration,
-    /// Since when the store has it, by the clock's `elapsed`.
+    /// When it was written to the store or read from it, by the clock's `elapsed`.
     pub(super) written: Option<Duration>,
 }
 
 impl Removal {
-    /// A removal by this process, which still has to be written.
+    /// Creates a removal by this process, which still has to be written.
     pub(super) fn new(at: SystemTime, elapsed: Duration) -> Self {
         let at = from_millis(to_millis(at));
         Self {
@@ -57,7 +57,7 @@ impl Removal {
         }
     }
 
-    /// A removal that the store has a record of.
+    /// Creates a removal from the store's record.
     pub(super) fn read(
         record: Record,
         ends: SystemTime,
@@ -77,40 +77,40 @@ impl Removal {
         }
     }
 
-    /// Dates it by the store's clock. Where the local clock is ahead, within reason, its record keeps
-    /// its later end: tokens end by Atlassian's clock, which may agree with the local one.
+    /// Dates it by the store's clock. If the local clock is ahead, by at most 12 hours, its record keeps
+    /// the later expiry: tokens expire by Atlassian's clock, which may agree with the local one.
     pub(super) fn date(&mut self, at: SystemTime) {
         self.at = from_millis(to_millis(at));
-        let latest = end(self.at + LONGEST_SKEW);
+        let latest = end(self.at + MAX_SKEW);
         self.ends = self.ends.min(latest).max(end(self.at));
     }
 
-    /// Has its record end later than this token, which was delivered before.
+    /// Extends its record beyond the expiry of this token, which was delivered before.
     pub(super) fn outlast(&mut self, expires_at: SystemTime) {
         let later = expires_at + Duration::from_secs(1);
-        if later <= end(self.at + LONGEST_SKEW) {
+        if later <= end(self.at + MAX_SKEW) {
             self.ends = self.ends.max(from_millis(to_millis(later)));
         }
     }
 
-    /// Has its record last for another 28 hours from this time.
+    /// Extends its record to another 28 hours from this time.
     pub(super) fn renew(&mut self, now: SystemTime) {
         self.ends = self.ends.max(from_millis(to_millis(end(now))));
     }
 
-    /// Whether a token that the store has now was put there in spite of it.
+    /// Returns whether a token that is in the store now was delivered after it.
     pub(super) fn is_settled(&self, elapsed: Duration) -> bool {
         self.written
             .is_some_and(|written| elapsed.saturating_sub(written) >= SETTLES)
     }
 
-    /// Whether it has waited for longer than the tokens live that were delivered before, by the
-    /// clock's `elapsed`: its record would be purged soon after it is written.
+    /// Returns whether the removal has waited longer than every earlier token lives, by the clock's
+    /// `elapsed`: its record would be purged soon after it is written.
     pub(super) fn is_overdue(&self, elapsed: Duration) -> bool {
-        elapsed.saturating_sub(self.known) > SETTLES + LONGEST_LIFE
+        elapsed.saturating_sub(self.known) > SETTLES + MAX_LIFE
     }
 
-    /// The sealed record.
+    /// Returns the sealed record.
     pub(super) fn sealed(&self, installation_id: &str, keys: &Keys) -> Option<SealedToken> {
         let plain = Plain {
             removed_at: to_millis(self.at),
@@ -130,16 +130,16 @@ impl Removal {
     }
 }
 
-/// What the record of a removal says.
+/// The content of a removal's record.
 #[derive(Clone, Copy)]
 pub(super) struct Record {
-    /// When the installation was removed.
+    /// The time of the removal.
     pub(super) at: SystemTime,
-    /// The number of its products, where there were several.
+    /// The number of the installation's products, if there were several.
     pub(super) products: Option<u32>,
 }
 
-/// What stands in the store in the token's place, sealed as it was.
+/// The plain text of a removal's record, which is sealed like a token.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Plain {
@@ -149,18 +149,18 @@ struct Plain {
     products: Option<u32>,
 }
 
-/// What every such record begins with.
-const BEGINNING: &[u8] = b"{\"removedAt\":";
+/// The first bytes of every removal's record.
+const PREFIX: &[u8] = b"{\"removedAt\":";
 
-/// When the record of a removal ends: no token that was delivered before lives longer, so in every
-/// store the record wins.
+/// Returns the expiry of a removal's record: no token that was delivered before lives longer, so the
+/// record wins in every store.
 fn end(removal: SystemTime) -> SystemTime {
-    removal + SETTLES + LONGEST_LIFE + Duration::from_secs(60)
+    removal + SETTLES + MAX_LIFE + Duration::from_secs(60)
 }
 
 /// Reads the record of a removal; `None` for anything else.
 pub(super) fn read(plain: &[u8]) -> Option<Record> {
-    if !plain.starts_with(BEGINNING) {
+    if !plain.starts_with(PREFIX) {
         return None;
     }
     let plain: Plain = serde_json::from_slice(plain).ok()?;

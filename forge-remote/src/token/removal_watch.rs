@@ -18,39 +18,41 @@ use super::store::{PageRequest, StoreError};
 use crate::fit::BoxFuture;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
-/// Between two looks at every removal in the store, for those that another instance wrote.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
-/// After a sweep that failed.
-const SWEEP_AGAIN: Duration = Duration::from_secs(60);
-/// The same where the installation had several products: longer than the hour within which
-/// `keep_tokens_fresh` has Forge call for an installation that is still there.
+const MAX_PAUSE: Duration = Duration::from_secs(15 * 60);
+/// The interval between two reads of all removals in the store, to find those of other instances.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+/// The pause after a failed sweep.
+const SWEEP_RETRY: Duration = Duration::from_secs(60);
+/// The delay for an installation with several products: longer than the hour within which Forge calls
+/// for every existing installation with `keep_tokens_fresh`.
 const PRODUCTS_SETTLE: Duration = Duration::from_secs(75 * 60);
-/// Longer than this is no use: the record of a removal lasts 28 hours.
-const LONGEST_DELAY: Duration = Duration::from_secs(24 * 3600);
-/// The record of a removal is written again when it is this old and a callback still fails.
-const RENEWED_AFTER: Duration = Duration::from_secs(6 * 3600);
+/// Upper bound on the delay: the record of a removal lasts 28 hours.
+const MAX_DELAY: Duration = Duration::from_secs(24 * 3600);
+/// The age at which the record of a removal is written again while a callback still fails.
+const RENEW_AFTER: Duration = Duration::from_secs(6 * 3600);
 
 impl Tokens {
-    /// Calls back after an installation was removed ([`remove`](Self::remove), which
-    /// [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls when the app is uninstalled):
-    /// the only sign that what the app keeps for a customer may be deleted. An installation that
-    /// isn't listed, or has no token now, may still be there.
+    /// Registers a callback for removed installations, which deletes the app's data for a customer.
     ///
-    /// The callback runs at least once in each instance, and may run more than once: write it so
-    /// that deleting twice does no harm. It returns nothing, or a `Result`: after an error, a panic
-    /// or 60 seconds it is called again, 10 seconds later at first and every 15 minutes in the end,
-    /// until it succeeds. Each instance looks for removals when it starts and once an hour, so one
-    /// that was killed during a callback calls again after its restart. (With a store that lost its
-    /// data, or [`MemoryTokens`](super::MemoryTokens), a restart forgets.)
+    /// [`remove`](Self::remove) removes an installation;
+    /// [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh) calls it when the app is uninstalled.
+    /// The callback is the only signal that this data may be deleted: an installation that isn't
+    /// listed, or has no token now, may still exist.
+    ///
+    /// The callback runs at least once in each instance, and may run more than once: make it
+    /// idempotent. It returns nothing, or a `Result`: after an error, a panic or 60 seconds it is
+    /// retried, first after 10 seconds and finally every 15 minutes, until it succeeds. Each instance
+    /// looks for removals when it starts and once an hour, so an instance that was killed during a
+    /// callback retries it after its restart. (With a store that lost its data, or
+    /// [`MemoryTokens`](super::MemoryTokens), removals are lost at a restart.)
     ///
     /// It runs once the removal has settled, see [`removal_delay`](Self::removal_delay): an
     /// installation that Forge calls for in the meantime was not uninstalled, and is not reported.
     ///
-    /// Forge itself doesn't promise the call before an uninstallation: an installation without
-    /// tokens for days may be gone as well. Nor does Atlassian document whether the call also comes
-    /// when an installation in several products loses one of them: for those the delay is 75
-    /// minutes, in which `keep_tokens_fresh` has Forge call for every installation that is left.
+    /// Forge doesn't guarantee the call before an uninstallation: an installation without tokens for
+    /// days may be uninstalled as well. Atlassian doesn't document whether Forge also makes this call
+    /// when an installation in several products loses one of them: for those the delay is 75 minutes,
+    /// in which Forge, with `keep_tokens_fresh`, calls for every remaining installation.
     ///
     /// ```
     /// use forge_remote::token::{MemoryTokens, Tokens};
@@ -72,28 +74,28 @@ impl Tokens {
         let callback = Arc::new(callback);
         self.0.callbacks.add_removal(Box::new(move |id| {
             let callback = Arc::clone(&callback);
-            // Called in the future: a panic before there is one is caught as well.
+            // Called inside the future, so that a panic before its first await point is caught as well.
             Box::pin(async move { callback(id).await.into_result() })
         }));
         self.start_watchers();
     }
 
-    /// How long after a removal the callbacks of [`on_removed`](Self::on_removed) run, at most 24
-    /// hours. Default: 2 minutes, in which Forge may still call for an installation that is being
-    /// uninstalled; 75 minutes for one in several products.
+    /// Sets the delay between a removal and the callbacks of [`on_removed`](Self::on_removed), at most
+    /// 24 hours. Default: 2 minutes, in which Forge may still call for an installation that is being
+    /// uninstalled; 75 minutes for an installation in several products.
     ///
-    /// An installation that Forge calls for within this time (but for the first two minutes) was not
+    /// An installation that Forge calls for within this time (after the first two minutes) was not
     /// uninstalled: the callbacks don't run.
     #[must_use]
     pub fn removal_delay(self, delay: Duration) -> Self {
         self.set("removal_delay", |settings| {
-            settings.removal_delay = Some(delay.min(LONGEST_DELAY));
+            settings.removal_delay = Some(delay.min(MAX_DELAY));
         });
         self
     }
 }
 
-/// A removal whose callbacks have yet to succeed.
+/// A removal whose callbacks have not all succeeded.
 struct Pending {
     /// By the clock's `elapsed`.
     due: Duration,
@@ -106,7 +108,7 @@ impl Pending {
     fn retry_later(&mut self, elapsed: Duration) -> Duration {
         let pause = self.pause;
         self.due = elapsed + pause;
-        self.pause = (pause * 2).min(LONGEST_PAUSE);
+        self.pause = (pause * 2).min(MAX_PAUSE);
         pause
     }
 }
@@ -128,7 +130,7 @@ impl RemovalWatch {
         }
     }
 
-    /// Runs until every handle is gone.
+    /// Runs until every handle is dropped.
     pub(super) async fn run(
         mut self,
         tokens: Weak<Inner>,
@@ -163,7 +165,7 @@ impl RemovalWatch {
         }
     }
 
-    /// Does one thing that is due; returns the sleep until the next where there is none.
+    /// Runs one due sweep or callback; if none is due, returns the sleep until the next.
     async fn step(
         &mut self,
         keeper: &Arc<Keeper>,
@@ -174,9 +176,9 @@ impl RemovalWatch {
             let swept = keeper.learn_removals().await;
             // An error was logged.
             let pause = if swept.is_ok() {
-                SWEEP_EVERY
+                SWEEP_INTERVAL
             } else {
-                SWEEP_AGAIN
+                SWEEP_RETRY
             };
             self.sweep_at = elapsed + pause;
             for id in keeper.unreported_ids() {
@@ -220,9 +222,9 @@ impl RemovalWatch {
         let elapsed = keeper.clock.elapsed();
         match keeper.look_up(id).await {
             Ok(Found::Nothing) => {}
-            // Called off, here or seen by another instance.
+            // The removal was revoked by a later call of Forge, here or at another instance.
             Ok(Found::Entry(_)) => return,
-            // An error was logged; another instance may know better.
+            // The error was logged; another instance may have seen a later call.
             Ok(Found::Shut(_)) | Err(_) => {
                 pending.retry_later(elapsed);
                 self.pending.insert(id.to_owned(), pending);
@@ -248,20 +250,20 @@ impl RemovalWatch {
             keeper.mark_reported(id);
             return;
         };
-        let again_in = pending.retry_later(keeper.clock.elapsed());
+        let retry_in = pending.retry_later(keeper.clock.elapsed());
         tracing::error!(
             what = "Tokens::on_removed",
             installation = id,
             error,
-            ?again_in,
-            "a removal's callback failed; it is called again"
+            ?retry_in,
+            "a removal's callback failed; it is retried"
         );
         self.pending.insert(id.to_owned(), pending);
-        keeper.renew_removal(id, RENEWED_AFTER);
+        keeper.renew_removal(id, RENEW_AFTER);
     }
 }
 
-/// When the callbacks of a removal run, by the clock's `elapsed`.
+/// Returns when the callbacks of a removal run, by the clock's `elapsed`.
 fn due(removal: &Removal, delay: Option<Duration>) -> Duration {
     let several = removal.products.is_some_and(|products| products > 1);
     let delay = delay.unwrap_or(if several { PRODUCTS_SETTLE } else { SETTLES });
@@ -275,7 +277,7 @@ impl Keeper {
         let mut page = PageRequest::first(PAGE);
         loop {
             let listed = self.read(self.store.list(page.clone())).await?;
-            // They are on no site; opening the others would be work for nothing.
+            // Records of removals have no sites; the others need not be opened.
             for sealed in listed.tokens.iter().filter(|one| one.cloud_ids.is_empty()) {
                 self.open_record(sealed, false);
             }

@@ -1,4 +1,4 @@
-//! Removing: what the keeper does and remembers about installations that were uninstalled.
+//! The keeper's state of removed installations.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use super::removal::Removal;
 use super::store::StoreError;
 
 impl Keeper {
-    /// Removes an installation's token: here at once, in the store by the task that writes. An
-    /// error is that of a round which failed; then it is tried again.
+    /// Removes an installation's token: here at once, in the store by the task that writes. The error
+    /// is that of a failed round, which is retried.
     ///
-    /// `products` is the number of the installation's products, where the caller knows it.
+    /// `products` is the number of the installation's products, if the caller knows it.
     pub(super) async fn remove(
         self: &Arc<Self>,
         installation_id: &str,
@@ -35,7 +35,7 @@ impl Keeper {
             let id = installation_id.to_owned();
             memory.removals.insert(id, removal).is_none()
         };
-        // Before the first wait: whoever drops this future doesn't undo the removal.
+        // Before the first await point, so that dropping this future doesn't undo the removal.
         if is_new {
             self.announcer.announce(installation_id);
         }
@@ -44,21 +44,22 @@ impl Keeper {
             .await
     }
 
-    /// Whether an installation was removed, and nothing has come for it since.
+    /// Returns whether an installation was removed, and no token was delivered for it since.
     pub(super) fn is_removed(&self, installation_id: &str) -> bool {
         let memory = self.memory();
         let removal = memory.removals.get(installation_id);
         removal.is_some_and(|removal| !removal.is_settled(self.clock.elapsed()))
     }
 
-    /// A removal that is still one, and whose callbacks have yet to succeed in this process.
+    /// Returns a removal that was not revoked, and whose callbacks have not yet succeeded in this
+    /// process.
     pub(super) fn unreported(&self, installation_id: &str) -> Option<Removal> {
         let memory = self.memory();
         let removal = memory.removals.get(installation_id);
         removal.filter(|removal| !removal.is_reported).cloned()
     }
 
-    /// The installations whose removal has yet to be reported.
+    /// Returns the installations whose removal is not yet reported.
     pub(super) fn unreported_ids(&self) -> Vec<String> {
         let memory = self.memory();
         let removals = memory.removals.iter();
@@ -70,15 +71,15 @@ impl Keeper {
         ids
     }
 
-    /// Every callback has succeeded.
+    /// Marks a removal as reported: every callback has succeeded.
     pub(super) fn mark_reported(&self, installation_id: &str) {
         if let Some(removal) = self.memory().removals.get_mut(installation_id) {
             removal.is_reported = true;
         }
     }
 
-    /// Has the record of a removal last for longer where it was written this long ago: until the
-    /// callbacks succeed, a restarted process has to find it.
+    /// Extends the record of a removal that was written this long ago: until the callbacks succeed, a
+    /// restarted process has to find it.
     pub(super) fn renew_removal(self: &Arc<Self>, installation_id: &str, age: Duration) {
         let (now, elapsed) = (self.fleet_now(), self.clock.elapsed());
         let mut memory = self.memory();

@@ -1,8 +1,8 @@
-//! Sealing: AES-256-GCM with random nonces, under keys from outside.
+//! Sealing with AES-256-GCM, random nonces and configured keys.
 //!
 //! A sealed token is `1` (the format), the key's id in 8 bytes, the nonce in 12, then ciphertext and
-//! tag. The installation, the expiry and the purpose are bound in: a token moved to another
-//! installation's row, or given a longer life, does not open.
+//! tag. The installation, the expiry and the purpose are authenticated: a token that was moved to
+//! another installation's row, or whose expiry was changed, does not open.
 
 use std::fmt;
 use std::time::SystemTime;
@@ -21,7 +21,7 @@ const KEY_BYTES: usize = 32;
 const ID_BYTES: usize = 8;
 const HEAD: usize = 1 + ID_BYTES + NONCE_LEN;
 
-/// Keys to seal tokens with: the first seals, all open.
+/// The keys that seal tokens: the first seals, all open.
 pub(super) struct Keys(Vec<Key>);
 
 struct Key {
@@ -29,7 +29,7 @@ struct Key {
     key: RandomizedNonceKey,
 }
 
-/// What tells keys apart: a part of a hash of the key.
+/// The id of a key: a part of its hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyId([u8; ID_BYTES]);
 
@@ -39,45 +39,47 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// What can't be keys for tokens.
+/// An error of parsing or generating token keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidKeys {
-    /// One of them is something else.
+    /// A key is not 32 bytes in base64.
     #[error(
-        "key {position} of {count} is not 32 bytes in base64; `openssl rand -base64 32` makes one"
+        "key {position} of {count} is not valid: expected 32 bytes in base64, as `openssl rand \
+         -base64 32` prints them"
     )]
     Malformed {
-        /// Which one, from 1.
+        /// The key's position, from 1.
         position: usize,
-        /// How many there are.
+        /// The number of keys.
         count: usize,
     },
-    /// One of them was typed rather than generated: one or a few bytes repeated.
+    /// A key was typed rather than generated: one or a few bytes repeat.
     #[error(
-        "key {position} of {count} is not random (a few bytes repeat), so anyone can guess it: replace it by what `openssl rand -base64 32` prints"
+        "key {position} of {count} is not random (a few bytes repeat), so it can be guessed: \
+         replace it with the output of `openssl rand -base64 32`"
     )]
     NotRandom {
-        /// Which one, from 1.
+        /// The key's position, from 1.
         position: usize,
-        /// How many there are.
+        /// The number of keys.
         count: usize,
     },
-    /// The system gave no random bytes.
-    #[error("no random key could be made: is the system's random source working?")]
+    /// The system's random source returned no bytes.
+    #[error("no random key could be generated: is the system's random source working?")]
     NoRandom,
 }
 
-/// Why a sealed token stays shut.
+/// An error of opening a sealed record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shut {
-    /// It was sealed under a key that isn't there.
+    /// It was sealed under a key that is not configured.
     OtherKey(KeyId),
-    /// It was changed, cut, moved, or sealed by a newer version.
+    /// It was changed, truncated, moved, or sealed by a newer version.
     Damaged,
 }
 
-/// Which token a seal is for.
+/// The token that a seal is bound to.
 #[derive(Clone, Copy)]
 pub(super) struct Subject<'a> {
     pub(super) installation_id: &'a str,
@@ -93,13 +95,14 @@ impl Subject<'_> {
     }
 }
 
-/// What a key check is bound to: no token can be taken for one.
+/// Returns the data that a key check is bound to, so that a token can't be used as one.
 fn key_check_bound() -> Aad<Vec<u8>> {
     Aad::from(b"forge-remote/key-check/1\0".to_vec())
 }
 
 impl Keys {
-    /// Reads keys as `FORGE_REMOTE_TOKEN_KEY` has them: base64 of either alphabet, by commas.
+    /// Parses keys in the format of `FORGE_REMOTE_TOKEN_KEY`: base64 in either alphabet, separated by
+    /// commas.
     pub(super) fn parse(text: &str) -> Result<Self, InvalidKeys> {
         let config =
             GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -133,7 +136,7 @@ impl Keys {
             .map(Self)
     }
 
-    /// A key for what doesn't outlive the process.
+    /// Generates a key for records that don't outlive the process.
     pub(super) fn random() -> Result<Self, InvalidKeys> {
         let mut bytes = Zeroizing::new([0; KEY_BYTES]);
         aws_lc_rs::rand::fill(bytes.as_mut_slice()).map_err(|_| InvalidKeys::NoRandom)?;
@@ -141,17 +144,17 @@ impl Keys {
         Ok(Self(vec![key]))
     }
 
-    /// Seals under the first key; `None` when the system gives no random nonce.
+    /// Seals under the first key; `None` if the system returns no random nonce.
     pub(super) fn seal(&self, subject: Subject<'_>, plain: Zeroizing<Vec<u8>>) -> Option<Vec<u8>> {
         self.seal_bound(subject.bound(), plain)
     }
 
-    /// A record that opens for those who have the first key.
+    /// Returns a record that opens only with the first key.
     pub(super) fn key_check(&self) -> Option<Vec<u8>> {
         self.seal_bound(key_check_bound(), Zeroizing::default())
     }
 
-    /// Whether such a record is sealed under the first key; an error when it doesn't open.
+    /// Returns whether a key check is sealed under the first key; an error if it doesn't open.
     pub(super) fn opens_key_check(&self, record: &[u8]) -> Result<bool, Shut> {
         self.open_bound(key_check_bound(), record)?;
         let id = record.get(1..1 + ID_BYTES);
@@ -160,7 +163,7 @@ impl Keys {
 
     fn seal_bound(&self, bound: Aad<Vec<u8>>, mut plain: Zeroizing<Vec<u8>>) -> Option<Vec<u8>> {
         let key = self.0.first()?;
-        // In its place, so that growing leaves no copy behind.
+        // Reserved in advance, so that growing leaves no copy of the plain text behind.
         plain.reserve_exact(AES_256_GCM.tag_len());
         let nonce = key.key.seal_in_place_append_tag(bound, &mut *plain).ok()?;
         let mut sealed = Vec::with_capacity(HEAD + plain.len());
@@ -171,7 +174,7 @@ impl Keys {
         Some(sealed)
     }
 
-    /// Opens with whichever key it was sealed under.
+    /// Opens a record with the key that it was sealed under.
     pub(super) fn open(
         &self,
         subject: Subject<'_>,
@@ -220,8 +223,8 @@ impl Key {
     }
 }
 
-/// Whether bytes may come from a random source: those have about 30 different ones among 32, and 8
-/// or fewer never happen.
+/// Returns whether bytes may come from a random source: 32 random bytes have about 30 different
+/// values, and practically never 8 or fewer.
 fn is_random(bytes: &[u8]) -> bool {
     let mut different = bytes.to_vec();
     different.sort_unstable();
@@ -247,9 +250,9 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_not_random_is_refused() {
+    fn a_key_that_is_not_random_is_rejected() {
         let encode = |bytes: [u8; 32]| base64::engine::general_purpose::STANDARD.encode(bytes);
-        let refused = |bytes| {
+        let is_rejected = |bytes| {
             matches!(
                 Keys::parse(&format!("{ONE},{}", encode(bytes))),
                 Err(InvalidKeys::NotRandom {
@@ -258,18 +261,18 @@ mod tests {
                 })
             )
         };
-        assert!(refused([0; 32]));
-        assert!(refused([0xa5; 32]));
+        assert!(is_rejected([0; 32]));
+        assert!(is_rejected([0xa5; 32]));
         let mut few = [0; 32];
         for (at, byte) in few.iter_mut().enumerate() {
             *byte = b"deadbeef"[at % 8];
         }
-        assert!(refused(few));
+        assert!(is_rejected(few));
         assert!(Keys::random().is_ok() && Keys::parse(ONE).is_ok());
     }
 
     #[test]
-    fn what_is_sealed_opens_for_its_subject_and_key_alone() {
+    fn sealed_data_opens_for_its_subject_and_key_only() {
         let keys = Keys::parse(ONE).unwrap();
         let sealed = keys
             .seal(subject("a", 1), Zeroizing::new(b"secret".to_vec()))
@@ -305,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_check_opens_for_those_who_have_the_key() {
+    fn a_key_check_opens_with_its_key_only() {
         let (one, other) = (Keys::parse(ONE).unwrap(), Keys::parse(OTHER).unwrap());
         let record = one.key_check().unwrap();
         let rotated = Keys::parse(&format!("{OTHER},{ONE}")).unwrap();
@@ -316,13 +319,13 @@ mod tests {
             Err(Shut::OtherKey(_))
         ));
         assert!(one.opens_key_check(&record[..20]) == Err(Shut::Damaged));
-        // A sealed token is none.
+        // A sealed token is not a key check.
         let sealed = one.seal(subject("", 0), Zeroizing::default()).unwrap();
         assert!(one.opens_key_check(&sealed) == Err(Shut::Damaged));
     }
 
     #[test]
-    fn what_is_no_key_is_told_by_its_position() {
+    fn an_invalid_key_is_reported_by_its_position() {
         let position = |text: &str| match Keys::parse(text) {
             Err(InvalidKeys::Malformed { position, .. }) => position,
             _ => 0,

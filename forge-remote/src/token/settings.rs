@@ -8,8 +8,8 @@ use zeroize::Zeroizing;
 use super::store::TokenStore;
 use crate::fit::{Clock, Environment, SystemClock};
 
-/// A token that is handed out must still be good when its call arrives.
-pub(super) const LEAST_MARGIN: Duration = Duration::from_secs(10);
+/// Lower bound on the expiry margin: a token must still be valid when its call arrives.
+pub(super) const MIN_MARGIN: Duration = Duration::from_secs(10);
 
 pub(super) struct Settings {
     pub(super) store: Arc<dyn TokenStore>,
@@ -17,11 +17,11 @@ pub(super) struct Settings {
     pub(super) margin: Duration,
     pub(super) limit: usize,
     pub(super) accept_from_pages: bool,
-    /// Between a removal and its callbacks.
+    /// The time between a removal and its callbacks.
     pub(super) removal_delay: Option<Duration>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) environments: Option<Vec<Environment>>,
-    /// What was set when the store was open already.
+    /// The setting that was changed after the store was opened.
     pub(super) too_late: Option<&'static str>,
 }
 

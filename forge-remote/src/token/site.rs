@@ -1,4 +1,4 @@
-//! Finding an installation by its site.
+//! The look-up of installations by site.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use super::store::StoreError;
 use crate::credentials::SystemToken;
 use crate::fit::Environment;
 
-/// A site, by its cloud id, and which of the app's installations there: for
-/// [`Tokens::system_for_site`] and [`Tokens::find_by_site`]. A cloud id alone does where there is only
-/// one.
+/// A site and a selection of the app's installations on it.
+///
+/// It is an argument of [`Tokens::system_for_site`] and [`Tokens::find_by_site`]. The cloud id alone is
+/// enough for a site with one installation.
 ///
 /// ```
 /// use forge_remote::fit::Environment;
@@ -35,7 +36,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// The site with this cloud id.
+    /// Selects the site with this cloud id.
     pub fn new(cloud_id: impl Into<String>) -> Self {
         Self {
             cloud_id: cloud_id.into(),
@@ -44,21 +45,21 @@ impl Site {
         }
     }
 
-    /// Only the installation of this environment of the app.
+    /// Selects the installation of this environment of the app.
     #[must_use]
     pub fn environment(mut self, environment: Environment) -> Self {
         self.environment = Some(environment);
         self
     }
 
-    /// Only the installation in this product, as the claims name it: `jira`, `confluence`.
+    /// Selects the installation in this product, by its name in the claims: `jira`, `confluence`.
     #[must_use]
     pub fn product(mut self, name: impl Into<String>) -> Self {
         self.product = Some(name.into());
         self
     }
 
-    /// By what is sealed with the token; the store's index can be changed by whoever writes to it.
+    /// Returns whether an entry is on the site, by its sealed data: the store's index is not sealed.
     fn has(&self, entry: &Entry) -> bool {
         entry.about.cloud_ids().contains(&self.cloud_id)
     }
@@ -92,20 +93,20 @@ impl From<String> for Site {
 
 /// The records of a site.
 struct Records {
-    /// Those that could be read, ended or not, by id.
+    /// The readable ones, expired or not, by id.
     entries: Vec<Entry>,
-    /// The others: id and reason.
+    /// The unreadable ones: id and reason.
     shut: Vec<(String, String)>,
 }
 
 impl Tokens {
-    /// The system token of the only installation on this site, or of the only one that the
-    /// [`Site`] means.
+    /// Returns the system token of the only installation on this site, or of the only one that the
+    /// [`Site`] selects.
     ///
-    /// Where several are kept, it is an error that names them: also when one's token has ended or
-    /// can't be opened, for another installation's token must not take its place. An
-    /// [`environment`](Site::environment) leaves out what can't be opened; with a
-    /// [`product`](Site::product) as well, what has ended is left out too where another hasn't.
+    /// Several installations are an error that names them, even if the token of one has expired or
+    /// can't be opened: another installation's token must not be used instead. With an
+    /// [`environment`](Site::environment), unreadable records are ignored if a readable one matches;
+    /// with a [`product`](Site::product) as well, expired tokens are ignored if another is valid.
     pub async fn system_for_site(&self, site: impl Into<Site>) -> Result<SystemToken, TokenError> {
         let site = site.into();
         let keeper = self.keeper().await?;
@@ -147,8 +148,8 @@ impl Tokens {
         }
     }
 
-    /// The installations on this site that have a token now: one for each environment of the app,
-    /// and perhaps one for each product.
+    /// Returns the installations on this site that have a token now: one for each environment of the
+    /// app, and possibly one for each product.
     pub async fn find_by_site(
         &self,
         site: impl Into<Site>,
@@ -166,9 +167,9 @@ impl Tokens {
     }
 }
 
-/// Every record of a site, in the store and in memory, whatever its environment and product.
+/// Returns every record of a site, in the store and in memory, of any environment and product.
 async fn records(keeper: &Arc<Keeper>, site: &Site) -> Result<Records, StoreError> {
-    let mut mine: BTreeMap<String, Entry> = keeper
+    let mut cached: BTreeMap<String, Entry> = keeper
         .remembered_on_site(&site.cloud_id)
         .into_iter()
         .filter(|entry| site.has(entry))
@@ -179,13 +180,13 @@ async fn records(keeper: &Arc<Keeper>, site: &Site) -> Result<Records, StoreErro
         .await
     {
         Ok(sealed) => sealed,
-        Err(error) if mine.is_empty() => return Err(error),
+        Err(error) if cached.is_empty() => return Err(error),
         Err(_) => {
             tracing::warn!(
-                "the tokens' store is down: a site's installations are those that memory has"
+                "the token store is down: only a site's installations in memory are found"
             );
             return Ok(Records {
-                entries: mine.into_values().collect(),
+                entries: cached.into_values().collect(),
                 shut: Vec::new(),
             });
         }
@@ -194,7 +195,7 @@ async fn records(keeper: &Arc<Keeper>, site: &Site) -> Result<Records, StoreErro
     let mut shut = Vec::new();
     for token in &sealed {
         let id = &token.installation_id;
-        match (keeper.open_record(token, true), mine.remove(id)) {
+        match (keeper.open_record(token, true), cached.remove(id)) {
             (Opened::Entry(entry), _) | (Opened::Shut(_), Some(entry)) => {
                 entries.insert(id.clone(), entry);
             }
@@ -203,11 +204,11 @@ async fn records(keeper: &Arc<Keeper>, site: &Site) -> Result<Records, StoreErro
         }
     }
     let (now, elapsed) = (keeper.clock.now(), keeper.clock.elapsed());
-    for (id, entry) in mine {
+    for (id, entry) in cached {
         let entry = if entry.unwritten || entry.is_trusted(now, elapsed) {
             keeper.remembered(&id)
         } else {
-            // Moved, removed, or lost by the store.
+            // The installation moved or was removed, or the store lost it.
             match keeper.look_up(&id).await {
                 Ok(Found::Entry(entry)) => Some(entry),
                 Ok(Found::Nothing) => None,

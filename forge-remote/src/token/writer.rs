@@ -1,4 +1,4 @@
-//! Writing behind the requests' backs: one task, which also opens a store that couldn't be opened at
+//! Writing off the requests' path: one task, which also opens a store that couldn't be opened at
 //! launch.
 
 use std::sync::Arc;
@@ -13,24 +13,24 @@ use super::seal::Keys;
 use super::store::{PageRequest, SealedToken, StoreError, StoreFuture};
 use crate::error::chain;
 
-/// How many tokens are written at once.
+/// The number of tokens written at once.
 const BATCH: usize = 128;
-/// How many writes find the rows that a store refuses, in one round; how many of them may fail
-/// before the first that succeeds; and for how long.
-const MOST_PARTS: usize = 96;
-const MOST_FAILURES: usize = 24;
-const PARTS_TIME: Duration = Duration::from_secs(30);
-/// The time of a write when the process is about to end.
-const LAST_WRITE_TIME: Duration = Duration::from_secs(2);
+/// Limits of the search for rows that a store rejects, in one round: the number of writes, the number
+/// of failures before the first success, and the duration.
+const MAX_PARTS: usize = 96;
+const MAX_FAILURES: usize = 24;
+const PARTS_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time limit of a write when the process is about to end.
+const LAST_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// Between two attempts to open a store that mustn't be written to as it is.
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// The pause between two attempts to open a store with a permanent problem.
 const REFUSED_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 impl Keeper {
-    /// Has a task write what waits, unless one does already.
+    /// Starts the task that writes, if rows are waiting and no task is running.
     pub(super) fn start_writing(self: &Arc<Self>) {
-        // Without a runtime it waits for the next token or for `flush`.
+        // Without a runtime the rows wait for the next token or for `flush`.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
@@ -41,12 +41,12 @@ impl Keeper {
             }
             memory.writing = true;
         }
-        // Not under the lock: a runtime that is ending drops the task at once, which takes it.
+        // Not under the lock: a runtime that is ending drops the task at once, and its drop locks.
         let writing = Writing::new(Arc::clone(self));
         runtime.spawn(writing.run());
     }
 
-    /// Opens the store, where that could not be done at launch.
+    /// Opens a store that could not be opened at launch.
     async fn open_late(&self) -> Result<(), OpenError> {
         let opened = connect(self).await;
         let link = match &opened {
@@ -56,13 +56,13 @@ impl Keeper {
         };
         self.memory().link = link;
         if link == Link::Open {
-            tracing::info!(store = self.store.name(), "the tokens' store is open now");
+            tracing::info!(store = self.store.name(), "the token store is open now");
         }
         opened
     }
 
-    /// One round: removals and tokens, some of each. Only the task that writes calls it, so that
-    /// no two changes of the store cross.
+    /// Writes one round: some removals and some tokens. Only the task that writes calls it, so that
+    /// changes of the store are sequential.
     async fn write_some(self: &Arc<Self>) -> Result<(), StoreError> {
         let rows = self.take_rows().await?;
         if rows.is_empty() {
@@ -74,12 +74,12 @@ impl Keeper {
         }
     }
 
-    /// What to write next, and is not set aside.
+    /// Returns the next rows to write, without those that are set aside.
     async fn take_rows(&self) -> Result<Vec<Row>, StoreError> {
         let elapsed = self.clock.elapsed();
         let has_removals = {
             let mut memory = self.memory();
-            memory.pass_over_ended(elapsed);
+            memory.skip_ended(elapsed);
             !memory.unremoved.is_empty()
         };
         let time = match has_removals {
@@ -91,15 +91,15 @@ impl Keeper {
         let memory = &mut *memory;
         let due = |id: &String| {
             let refused = memory.refused.get(id);
-            refused.is_none_or(|refused| refused.again_at <= elapsed)
+            refused.is_none_or(|refused| refused.retry_at <= elapsed)
         };
         let mut rows = Vec::new();
         for id in memory.unremoved.iter().filter(|id| due(id)).take(BATCH) {
             let Some(removal) = memory.removals.get_mut(id) else {
                 continue;
             };
-            // Instances compare it with what they see, so it has the time that they share. One
-            // that is written again is dated already.
+            // Instances compare it with their deliveries, so it needs the time that they share. A
+            // removal that is written again is dated already.
             if let (Some(time), None) = (time, removal.written) {
                 removal.date(time - elapsed.saturating_sub(removal.known));
             }
@@ -120,7 +120,7 @@ impl Keeper {
         for row in rows {
             let record = row
                 .sealed(&self.keys)
-                .ok_or_else(|| StoreError::new("the system gives no random bytes to seal with"))?;
+                .ok_or_else(|| StoreError::new("the system's random source returned no bytes"))?;
             match row {
                 Row::Token(entry) if entry.replaces && self.replaced(entry, &record).await? => {}
                 _ => records.push(record),
@@ -130,7 +130,7 @@ impl Keeper {
             self.in_write_time(self.store.put(records)).await?;
         }
         self.mark_written(rows);
-        // Where a record of a removal has won, it has to be known here.
+        // A record of a removal may have won, and has to be known here.
         for first in rows.iter().filter_map(Row::first) {
             if let Err(error) = self.look_up(first.id()).await {
                 tracing::debug!(%error, "a first token could not be read again");
@@ -139,26 +139,26 @@ impl Keeper {
         Ok(())
     }
 
-    /// Whether the record that has to go was replaced by this one, in one step: what another
-    /// instance writes between the look and the replacement stays.
+    /// Replaces the store's record with this one, if it must, and returns whether it did. The
+    /// replacement is atomic: a record that another instance writes after the read is preserved.
     async fn replaced(&self, entry: &Entry, record: &SealedToken) -> Result<bool, StoreError> {
-        // One that has ended is in no position to replace anything.
+        // An expired token must not replace any record.
         if entry.expires_at <= self.clock.now() {
             return Ok(false);
         }
         // An unreadable record does not block the write.
-        let there = self.in_write_time(self.store.get(entry.id())).await;
-        match there {
-            Ok(Some(there)) if self.gives_way(&there, entry) => {
-                let replacing = self.store.replace_if(there.sealed, record.clone());
+        let current = self.in_write_time(self.store.get(entry.id())).await;
+        match current {
+            Ok(Some(current)) if self.is_replaced_by(&current, entry) => {
+                let replacing = self.store.replace_if(current.sealed, record.clone());
                 self.in_write_time(replacing).await
             }
             _ => Ok(false),
         }
     }
 
-    /// After a write that failed: where the store works, finds the rows that it refuses, by halves;
-    /// writes the others, and sets those aside for a while.
+    /// Handles a failed write: if the store works, finds the rows that it rejects by bisection, writes
+    /// the others, and sets the rejected ones aside for a while.
     async fn write_apart(
         self: &Arc<Self>,
         mut rows: Vec<Row>,
@@ -168,25 +168,21 @@ impl Keeper {
             && self.memory().refused.contains_key(row.id())
             && let Some(row) = rows.pop()
         {
-            // Refused before, while the store took others.
+            // It was rejected before, while the store accepted others.
             self.set_aside(&row, &error);
             return Ok(());
         }
-        // A store that is down is not asked for each row.
-        let asked = self.store.list(PageRequest::first(1));
-        if self.in_write_time(asked).await.is_err() {
+        // A store that is down is not called for each row.
+        let probe = self.store.list(PageRequest::first(1));
+        if self.in_write_time(probe).await.is_err() {
             return Err(error);
         }
         let began = tokio::time::Instant::now();
         let (mut refused, mut calls, mut has_written) = (Vec::new(), 0, false);
         let mut parts = halves(rows);
         while let Some(mut part) = parts.pop() {
-            let most = if has_written {
-                MOST_PARTS
-            } else {
-                MOST_FAILURES
-            };
-            if calls == most || began.elapsed() > PARTS_TIME {
+            let limit = if has_written { MAX_PARTS } else { MAX_FAILURES };
+            if calls == limit || began.elapsed() > PARTS_TIMEOUT {
                 break;
             }
             calls += 1;
@@ -199,7 +195,7 @@ impl Keeper {
                 }
             }
         }
-        // Without a row that it takes, it may refuse everything: it is full, or read-only.
+        // A store that accepts no row may reject every row: it is full, or read-only.
         if !has_written {
             return Err(error);
         }
@@ -209,9 +205,9 @@ impl Keeper {
         Ok(())
     }
 
-    /// Sets aside a row that the store refuses while it takes others.
+    /// Sets aside a row that the store rejects while it accepts others.
     fn set_aside(&self, row: &Row, error: &StoreError) {
-        let again_in = {
+        let retry_in = {
             let mut memory = self.memory();
             memory.counts.store_failures += 1;
             memory.failed_rounds += 1;
@@ -221,8 +217,8 @@ impl Keeper {
             store = self.store.name(),
             installation = %row.id().escape_debug(),
             error = %format_args!("{error}{}", chain(error)),
-            ?again_in,
-            "the store refuses this record, and takes others; it is tried again later"
+            ?retry_in,
+            "the store rejects this record and accepts others; it is retried later"
         );
     }
 
@@ -243,7 +239,7 @@ impl Keeper {
                 }
                 Row::Token(written) => {
                     memory.counts.written += 1;
-                    // A newer one may have come meanwhile: it still waits.
+                    // A newer token may have been delivered in the meantime; it still waits.
                     if let Some(entry) = memory.entries.get_mut(written.id()).filter(|entry| {
                         Arc::ptr_eq(&entry.token, &written.token)
                             && entry.standing == written.standing
@@ -252,7 +248,7 @@ impl Keeper {
                         entry.is_first = false;
                         entry.replaces = false;
                         entry.confirmed = elapsed;
-                        entry.asked = elapsed;
+                        entry.checked = elapsed;
                         let key = (entry.expires_at, written.id().to_owned());
                         memory.unwritten.remove(&key);
                     }
@@ -261,17 +257,16 @@ impl Keeper {
         }
     }
 
-    /// Completes once nothing waits to be written; the error is that of a round which failed.
+    /// Waits until no row waits to be written; the error is that of a failed round.
     pub(super) async fn flush(self: &Arc<Self>) -> Result<(), StoreError> {
         self.memory().retry_refused();
         self.settle(Memory::waiting).await
     }
 
-    /// As [`flush`](Self::flush), and as the last thing that a process does: tries again until
-    /// this time is over.
+    /// Flushes at the end of the process: failures are retried for this long.
     pub(super) async fn flush_within(self: &Arc<Self>, time: Duration) -> Result<(), StoreError> {
         self.ending.send_replace(true);
-        let mut failed = StoreError::new(format!("no answer within {time:?}"));
+        let mut failed = StoreError::new(format!("no response within {time:?}"));
         let flushing = async {
             loop {
                 match self.flush().await {
@@ -285,7 +280,7 @@ impl Keeper {
         flushed.map_err(|_| failed)
     }
 
-    /// Completes once nothing of this waits; the error is that of a round which failed.
+    /// Waits until `waiting` returns 0; the error is that of a failed round.
     pub(super) async fn settle(
         self: &Arc<Self>,
         waiting: impl Fn(&Memory) -> usize,
@@ -293,11 +288,11 @@ impl Keeper {
         let mut rounds = self.rounds.subscribe();
         let failed_before = self.memory().failed_rounds;
         loop {
-            // Before looking: what ends from here on wakes.
+            // Before the check, so that a round that ends from here on wakes this task.
             rounds.mark_unchanged();
             let (waiting, failed) = {
                 let memory = self.memory();
-                // The rest is set aside: the store refuses it.
+                // The remaining rows are set aside, because the store rejects them.
                 let is_idle = !memory.writing && !memory.has_work(self.clock.elapsed());
                 let failed = memory.failed_rounds > failed_before || is_idle;
                 (waiting(&memory), failed)
@@ -308,12 +303,12 @@ impl Keeper {
             if failed {
                 let store = self.store.name();
                 return Err(StoreError::new(format!(
-                    "{waiting} changes could not be written to {store} yet"
+                    "{waiting} changes are not yet written to {store}; they are retried"
                 )));
             }
             self.start_writing();
             self.hurry.notify_one();
-            // An error can't be: the sender is held here.
+            // This can't fail: `self` holds the sender.
             let _ = rounds.changed().await;
         }
     }
@@ -322,17 +317,18 @@ impl Keeper {
         self.rounds.send_modify(|rounds| *rounds += 1);
     }
 
-    /// Within the time of a write; when the process is about to end, that is less.
-    async fn in_write_time<T>(&self, asked: StoreFuture<T>) -> Result<T, StoreError> {
+    /// Runs a call of the store with the time limit of a write, which is shorter when the process is
+    /// about to end.
+    async fn in_write_time<T>(&self, call: StoreFuture<T>) -> Result<T, StoreError> {
         let mut ending = self.ending.subscribe();
         let hurried = async {
-            // An error can't be: the sender is held here.
+            // This can't fail: `self` holds the sender.
             let _ = ending.wait_for(|ending| *ending).await;
-            tokio::time::sleep(LAST_WRITE_TIME).await;
+            tokio::time::sleep(LAST_WRITE_TIMEOUT).await;
         };
         tokio::select! {
-            answer = in_time(asked) => answer,
-            () = hurried => Err(StoreError::new(format!("no answer within {LAST_WRITE_TIME:?}"))),
+            result = in_time(call) => result,
+            () = hurried => Err(StoreError::new(format!("no response within {LAST_WRITE_TIMEOUT:?}"))),
         }
     }
 }
@@ -343,7 +339,7 @@ impl Memory {
     }
 }
 
-/// Both halves of rows that were refused together; nothing of a single one, which has been tried.
+/// Returns both halves of rows that were rejected together; none for a single row.
 fn halves(mut rows: Vec<Row>) -> Vec<Vec<Row>> {
     if rows.len() < 2 {
         return Vec::new();
@@ -352,7 +348,7 @@ fn halves(mut rows: Vec<Row>) -> Vec<Vec<Row>> {
     vec![half, rows]
 }
 
-/// What is written to a store.
+/// A row to be written to a store.
 enum Row {
     Removal(String, Removal),
     Token(Entry),
@@ -373,7 +369,7 @@ impl Row {
         }
     }
 
-    /// The token of an installation of which nothing was known before.
+    /// Returns the token of an installation that was unknown before.
     fn first(&self) -> Option<&Entry> {
         match self {
             Self::Token(entry) if entry.is_first => Some(entry),
@@ -382,13 +378,13 @@ impl Row {
     }
 }
 
-/// The task that writes until nothing waits.
+/// The task that writes until no row waits.
 struct Writing {
     keeper: Arc<Keeper>,
     ended: bool,
 }
 
-/// Why a round failed.
+/// The error of a failed round.
 enum Failed {
     Open(OpenError),
     Write(StoreError),
@@ -409,7 +405,7 @@ impl Writing {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
                     let mut memory = self.keeper.memory();
-                    // Looked at and ended under one lock: a token that comes later starts anew.
+                    // Checked and ended under one lock, so that a later token starts a new task.
                     self.ended = !memory.has_work(self.keeper.clock.elapsed());
                     memory.writing = !self.ended;
                     drop(memory);
@@ -417,7 +413,7 @@ impl Writing {
                 }
                 Err(error) => {
                     self.pause_after(&error, &mut pause).await;
-                    // Nobody is left to open it for, and nothing to write.
+                    // No other handle is left, and no row waits.
                     let alone = Arc::strong_count(&self.keeper) == 1;
                     self.ended = alone && self.keeper.memory().waiting() == 0;
                 }
@@ -441,7 +437,7 @@ impl Writing {
             memory.waiting()
         };
         let store = keeper.store.name();
-        let again_in = match error {
+        let retry_in = match error {
             Failed::Open(error) if !error.is_transient() => REFUSED_PAUSE,
             _ => *pause,
         };
@@ -450,42 +446,42 @@ impl Writing {
                 store,
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,
-                ?again_in,
-                "tokens can't be written; requests are served, the tokens are kept in memory"
+                ?retry_in,
+                "tokens can't be written to the store; requests are served, tokens are kept in memory"
             ),
             Failed::Open(error) if error.is_transient() => tracing::error!(
                 store,
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,
-                ?again_in,
-                "the tokens' store can't be opened; requests are served, tokens are kept in memory"
+                ?retry_in,
+                "the token store can't be opened; requests are served, tokens are kept in memory"
             ),
             Failed::Open(error) => tracing::error!(
                 store,
                 error = %format_args!("{error}{}", chain(error)),
                 waiting,
-                ?again_in,
-                "THE TOKENS' STORE IS NOT USED: what it was set up with is wrong, and nothing is \
-                 written to it. Correct it and start the app again; until then tokens are kept in \
-                 memory alone, and are lost when this process ends"
+                ?retry_in,
+                "THE TOKEN STORE IS NOT USED: its configuration is wrong, and no token is written to \
+                 it. Correct it and restart the app; until then tokens are kept in memory only, and \
+                 are lost when this process ends"
             ),
         }
         keeper.round_is_over();
         tokio::select! {
-            () = keeper.clock.sleep(again_in) => {}
+            () = keeper.clock.sleep(retry_in) => {}
             () = keeper.hurry.notified() => {}
         }
-        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        *pause = (*pause * 2).min(MAX_PAUSE);
     }
 }
 
 impl Drop for Writing {
-    /// Cut off by a panic or by the runtime's end: the next token starts another.
+    /// Handles a panic or the runtime's end: the next token starts another task.
     fn drop(&mut self) {
         if !self.ended {
             let mut memory = self.keeper.memory();
             memory.writing = false;
-            // Who waits gets an error, and does not start the next one at once.
+            // Waiting callers get an error, and do not start another task at once.
             memory.failed_rounds += 1;
             drop(memory);
             self.keeper.round_is_over();

@@ -287,7 +287,7 @@ async fn the_harness_calls_any_method_and_path() {
 }
 
 #[tokio::test]
-#[should_panic(expected = "no handler answers GET under the key `issues`")]
+#[should_panic(expected = "no handler with the key `issues` has the method GET")]
 async fn a_call_with_a_method_without_handler_panics() {
     let _ = harness().call_method(Method::Get, "issues").send().await;
 }

@@ -77,7 +77,7 @@ fn every_problem_is_reported_at_once() {
         "2 modules have the key `sweep-trigger`",
         "3 endpoints have the key `sweep`",
         "`sweep-trigger` is the key of a module and of an endpoint",
-        "3 handlers answer `POST /sweep`",
+        "3 handlers have the route `POST /sweep`",
         "bad-remote",
         "duplicate-remote",
         "unknown-remote",
@@ -307,8 +307,8 @@ fn no_other_handler_may_be_on_or_below_a_web_triggers_path() {
     let hook = hook.handler(handler!(hooks::the_same_path));
     let text = problems(hook.handler(handler!(hooks::below)));
     for part in [
-        "error[duplicate-path]: 2 handlers answer `/hook`, one of them with any method",
-        "error[covered-path]: `/hook/deeper/still` is below `/hook`, where a webtrigger answers every path",
+        "error[duplicate-path]: 2 handlers have the path `/hook`, one of them with any method",
+        "error[covered-path]: `/hook/deeper/still` is below `/hook`, where a webtrigger serves every path",
         "(the_same_path)",
         "(below)",
         "(hook)",
@@ -433,7 +433,7 @@ fn data_residency_needs_one_module_of_one_remote() {
     }
     let text = problems(hooks().handler(handler!(moves::of_another)));
     for part in [
-        "Forge takes one migration:dataResidency, and these are 2",
+        "Forge accepts one migration:dataResidency in an app, but there are 2",
         "(of_another)",
         "(commit)",
     ] {

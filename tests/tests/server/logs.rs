@@ -84,7 +84,7 @@ async fn rejections_do_not_flood_the_log() {
             ("no handler has this path", Call::post("/nowhere")),
             ("has another method", Call::new("PUT", "/tick")),
             (
-                "could not be taken",
+                "could not be extracted",
                 Call::post("/sorted?sort=x").bearer(&page),
             ),
             (

@@ -157,7 +157,7 @@ async fn a_panic_after_the_response_is_logged() {
         503
     );
     gate.0.add_permits(1);
-    logs(&logged, "panicked without its caller").await;
+    logs(&logged, "panicked after its caller left").await;
 }
 
 #[tokio::test]

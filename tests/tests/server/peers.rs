@@ -234,7 +234,7 @@ async fn a_reset_is_noticed_and_a_half_closed_caller_gets_its_response() {
     reset.set_zero_linger().unwrap();
     drop(reset);
     let noticed = async {
-        while !logged.has("the caller hung up") {
+        while !logged.has("the caller has disconnected") {
             tokio::task::yield_now().await;
         }
     };
@@ -245,7 +245,7 @@ async fn a_reset_is_noticed_and_a_half_closed_caller_gets_its_response() {
     gate.1.add_permits(2);
     assert_eq!(status(&mut half_closed).await, 200);
     let finished = async {
-        while !logged.has("finished without its caller") {
+        while !logged.has("finished after its caller left") {
             tokio::task::yield_now().await;
         }
     };

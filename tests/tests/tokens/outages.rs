@@ -247,7 +247,7 @@ async fn stopped_and_started(app: &StoreApp, server: &mut StoreServer, logged: &
     assert!(app.failures() >= 2);
     assert_eq!(app.tokens.stats().pending, 2);
     assert!(logged.has("tokens can't be written"));
-    assert!(logged.has("the tokens' store can't be read"));
+    assert!(logged.has("the token store can't be read"));
 
     server.restart().await;
     assert!(
@@ -377,7 +377,7 @@ async fn an_sqlite_file_that_stays_locked_costs_no_request_and_no_token() {
     assert_eq!(app.system(1).await.unwrap(), token);
     assert!(app.tokens.flush().await.is_err());
     assert_eq!(app.failures(), 1);
-    assert!(logged.has("holds the file for too long"));
+    assert!(logged.has("locks the file for too long"));
     // Readers do not block writers.
     assert!(matches!(
         app.system(2).await,

@@ -166,7 +166,7 @@ async fn a_silently_dead_redis_connection_is_replaced() {
     // Sooner than a reader's 3 seconds, so that the reader sees the failure.
     let reading = tokio::time::timeout(Duration::from_millis(2900), store.get("x"));
     let error = reading.await.unwrap().unwrap_err().to_string();
-    assert!(error.contains("did not answer"), "{error}");
+    assert!(error.contains("did not respond"), "{error}");
     assert!(store.get("x").await.unwrap().is_none());
     assert_eq!(server.connections(), 2);
 }
@@ -302,7 +302,7 @@ async fn a_redis_write_that_arrives_too_late_changes_nothing() {
 
     network.holds.send_replace(true);
     let put = slow.put(vec![token.clone()]).await.unwrap_err().to_string();
-    assert!(put.contains("did not answer within 2 seconds"), "{put}");
+    assert!(put.contains("did not respond within 2 seconds"), "{put}");
     quick.put(vec![removal.clone()]).await.unwrap();
     network.holds.send_replace(false);
     assert!(eventually(|| network.delivered.load(Ordering::SeqCst) > 0).await);

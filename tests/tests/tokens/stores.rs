@@ -251,7 +251,7 @@ async fn a_postgresql_role_with_few_rights_is_enough() {
     );
     run(&PostgresTokens::schema()).await;
     let error = store().open().await.unwrap_err().to_string();
-    assert!(error.contains("lacks a right"), "{error}");
+    assert!(error.contains("lacks a permission"), "{error}");
 
     // The documented statements.
     run(&format!("GRANT SELECT ON forge_remote_schema TO {role}")).await;
@@ -295,7 +295,7 @@ async fn a_postgresql_write_that_times_out_is_not_done_later() {
     // The keeper waits for 10 seconds.
     let put = tokio::time::timeout(Duration::from_secs(9), store.put(vec![new])).await;
     let error = put.unwrap().unwrap_err().to_string();
-    assert!(error.contains("another client holds its rows"), "{error}");
+    assert!(error.contains("another client locks its rows"), "{error}");
     transaction.rollback().await.unwrap();
     assert!(get(&store, 1).await == Some(old));
 }

@@ -1,4 +1,4 @@
-//! What must hold after each step, and in the end.
+//! The properties checked after each step, and at the end.
 
 use std::time::Duration;
 
@@ -25,19 +25,19 @@ impl World {
             let ends = oldest.is_none_or(|began| self.now - began <= longest);
             assert!(ends, "a flush or a removal does not end");
         }
-        self.look_at_store();
+        self.check_store();
         let calls = *lock(&self.store.calls);
-        let most = 300 + u64::try_from(length.as_millis()).unwrap_or(0) / SECOND * 2;
+        let limit = 300 + u64::try_from(length.as_millis()).unwrap_or(0) / SECOND * 2;
         assert!(
-            calls - self.calls <= most,
+            calls - self.calls <= limit,
             "{} calls of the store in {length:?}",
             calls - self.calls
         );
         self.calls = calls;
     }
 
-    /// A token that is in the store is never lost, and never gives way to one that ends earlier.
-    fn look_at_store(&self) {
+    /// Checks that a token in the store is never lost, and never replaced by one that expires earlier.
+    fn check_store(&self) {
         let mut known = lock(&self.known);
         for (number, known) in known.iter_mut() {
             let kept = self.store.kept.get(&id(*number)).now_or_never();
@@ -52,7 +52,7 @@ impl World {
             let may_vanish = match FATES[*number] {
                 Fate::Stays => false,
                 Fate::Leaves => true,
-                // A write of the removal may be under way, though it was called off.
+                // A write of the removal may be in progress, though the removal was revoked.
                 Fate::Returns => known
                     .is_quiet_since
                     .is_none_or(|since| self.now - since < Duration::from_secs(15)),
@@ -61,7 +61,7 @@ impl World {
             if let Some(stored) = stored.filter(|_| !may_vanish) {
                 let problem = || {
                     format!(
-                        "{:?}: a token that ends at {stored} gave way to {end:?}",
+                        "{:?}: a token that ends at {stored} was replaced by {end:?}",
                         FATES[*number]
                     )
                 };
@@ -71,7 +71,7 @@ impl World {
         }
     }
 
-    /// Everything works again; whatever waits has time to happen.
+    /// Repairs everything, and lets enough time pass for pending work.
     pub(super) fn heal(&mut self) {
         self.log(|| "everything heals".to_owned());
         for clock in &self.clocks {
@@ -140,7 +140,7 @@ impl World {
                     }
                     _ if known.durable > now + 120_000 => assert!(
                         seen >= known.durable,
-                        "{fate:?}: machine {at} has {seen}, and not {}",
+                        "{fate:?}: machine {at} has {seen}, expected {}",
                         known.durable
                     ),
                     _ => {}

@@ -1,11 +1,11 @@
 //! A simulation of several processes on one store: seeded schedules of deliveries, removals, reads,
-//! crashes, partitions and clock steps, in virtual time. What must hold, whatever the schedule:
+//! crashes, partitions and clock steps, in virtual time. These properties hold for every schedule:
 //!
-//! - of the tokens that Forge delivered, the newest is in the store and is handed out everywhere;
-//! - an installation that was removed stays removed, in the store and in every process;
-//! - one that Forge calls for later has its token again;
+//! - the newest token that Forge delivered is in the store and is handed out everywhere;
+//! - a removed installation stays removed, in the store and in every process;
+//! - an installation that Forge calls for later has its token again;
 //! - a removal's callbacks run at least once, and never for an installation that was not removed;
-//! - nothing spins, and `flush` ends.
+//! - no task spins, and `flush` ends.
 //!
 //! `FORGE_REMOTE_SIMULATION_SEED=17 cargo test -p forge-remote simulation` runs one seed and prints
 //! its schedule; `FORGE_REMOTE_SIMULATION_SEEDS` is the number of seeds (default: 10,000).
@@ -20,15 +20,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use world::World;
 
 const SEEDS: u64 = 10_000;
-/// So many failures are reported before it ends.
-const MOST_FAILURES: u64 = 8;
+/// The number of failures after which the test ends.
+const MAX_FAILURES: u64 = 8;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
 #[test]
-fn seeded_schedules_keep_what_is_promised() {
+fn the_properties_hold_for_seeded_schedules() {
     if let Some(seed) = variable("FORGE_REMOTE_SIMULATION_SEED") {
         return World::new(seed, true).run();
     }
@@ -38,7 +38,7 @@ fn seeded_schedules_keep_what_is_promised() {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while failed.load(Ordering::Relaxed) < MOST_FAILURES {
+                while failed.load(Ordering::Relaxed) < MAX_FAILURES {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= seeds {
                         return;

@@ -1,4 +1,4 @@
-//! The store of the simulation, and what lies between it and a process.
+//! The store of the simulation, and the network between it and a process.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -26,7 +26,7 @@ impl Random {
         Self(Arc::new(Mutex::new(seed)))
     }
 
-    /// A number below this.
+    /// Returns a number below this.
     pub(super) fn below(&self, end: u64) -> u64 {
         let mut state = lock(&self.0);
         *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -41,7 +41,7 @@ impl Random {
     }
 }
 
-/// When the simulation begins, in true time.
+/// The beginning of the simulation, in true time.
 pub(super) const BEGINNING: Duration = Duration::from_secs(1_800_000_000);
 
 /// The clock of a process: its machine's wall clock may be wrong, and may be set.
@@ -56,7 +56,7 @@ pub(super) struct SimulatedClock {
 }
 
 impl SimulatedClock {
-    /// To be made in the process's runtime.
+    /// Creates a clock; must be called in the process's runtime.
     pub(super) fn new(started_at: Duration, wrong_by: Arc<Mutex<i64>>) -> Self {
         Self {
             started: Instant::now(),
@@ -89,17 +89,17 @@ impl Clock for SimulatedClock {
     }
 }
 
-/// What a process's calls of the store meet with.
+/// The state of the network between a process and the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
     Up,
     /// Every call fails.
     Refused,
-    /// No call is answered, and none arrives.
+    /// Calls don't arrive, and get no response.
     Silent,
-    /// Calls are executed, and no answer comes back.
+    /// Calls are executed, but get no response.
     Deaf,
-    /// Writes arrive long after the caller has given up.
+    /// Writes arrive long after the caller has stopped waiting.
     Late,
 }
 
@@ -110,7 +110,7 @@ type Command = Box<dyn FnOnce(&MemoryTokens) + Send>;
 pub(super) struct SharedStore {
     pub(super) kept: MemoryTokens,
     pub(super) random: Random,
-    /// Writes that have yet to arrive, with the true time at which they do.
+    /// Writes in transit, with the true time of their arrival.
     late: Arc<Mutex<Vec<(Duration, Command)>>>,
     /// Whether it is a server, with a clock that is right.
     pub(super) has_clock: bool,
@@ -164,10 +164,10 @@ impl Connection {
         *lock(&self.store.calls) += 1;
         let this = self.clone();
         Box::pin(async move {
-            let there = Duration::from_millis(this.store.random.below(40));
-            tokio::time::sleep(there).await;
+            let outbound = Duration::from_millis(this.store.random.below(40));
+            tokio::time::sleep(outbound).await;
             let link = *lock(&this.link);
-            let answer = match link {
+            let response = match link {
                 Link::Up | Link::Deaf => command(&this.store.kept),
                 Link::Late if !is_write => command(&this.store.kept),
                 Link::Refused => return Err(StoreError::new("refused")),
@@ -183,9 +183,9 @@ impl Connection {
             if link == Link::Deaf {
                 return std::future::pending().await;
             }
-            let back = Duration::from_millis(this.store.random.below(40));
-            tokio::time::sleep(back).await;
-            answer.await
+            let inbound = Duration::from_millis(this.store.random.below(40));
+            tokio::time::sleep(inbound).await;
+            response.await
         })
     }
 }
@@ -197,10 +197,10 @@ impl TokenStore for Connection {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
-        self.call(true, |kept| kept.compare_and_swap_key_check(there, new))
+        self.call(true, |kept| kept.compare_and_swap_key_check(expected, new))
     }
 
     fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {

@@ -1,4 +1,4 @@
-//! Machines, schedules, and what must hold.
+//! The machines and schedules of the simulation.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,14 +19,14 @@ const STEPS: u64 = 24;
 pub(super) const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 pub(super) const HOUR: u64 = 60 * MINUTE;
-/// A clock that is wrong by less still accepts invocation tokens, in milliseconds.
+/// Upper bound on the error of a clock that still accepts invocation tokens, in milliseconds.
 const TOLERANCE: i64 = 20_000;
-/// From when on a delivery shows on every machine that an installation lives on.
+/// The time after which a delivery shows every machine that an installation still exists.
 pub(super) const RETURNS: Duration = Duration::from_secs(SETTLES.as_secs() + 50);
-/// The longest time that a schedule takes: the record of a removal must outlast it.
-const LONGEST: Duration = Duration::from_secs(16 * 3600);
+/// Upper bound on the duration of a schedule: the record of a removal must outlast it.
+const MAX_DURATION: Duration = Duration::from_secs(16 * 3600);
 
-/// What becomes of an installation.
+/// The course of an installation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It stays.
@@ -43,23 +43,23 @@ pub(super) fn id(number: usize) -> String {
     format!("ari:cloud:ecosystem::installation/{number}")
 }
 
-/// What is known of an installation from outside.
+/// The observed state of an installation.
 #[derive(Default)]
 pub(super) struct Known {
     pub(super) removed_at: Option<Duration>,
     /// The end of the newest token that a `flush` has confirmed, in milliseconds.
     pub(super) durable: i64,
     pub(super) is_removal_durable: bool,
-    /// Since when no write of the removal is under way.
+    /// The time since which no write of the removal is in progress.
     pub(super) is_quiet_since: Option<Duration>,
-    /// The end of the token that the store had last.
+    /// The end of the last token in the store.
     pub(super) stored: Option<i64>,
     pub(super) reported: u32,
 }
 
 pub(super) type Shared = Arc<Mutex<BTreeMap<usize, Known>>>;
 
-/// What a machine has accepted since its last `flush`.
+/// The tokens and removals that a machine has accepted since its last `flush`.
 #[derive(Clone, Default)]
 pub(super) struct Unconfirmed {
     tokens: Vec<(usize, i64)>,
@@ -71,7 +71,7 @@ pub(super) struct Machine {
     pub(super) tokens: Tokens,
     pub(super) link: Arc<Mutex<Link>>,
     pub(super) unconfirmed: Unconfirmed,
-    /// `flush` and `remove` that have not ended, with when they began.
+    /// The running calls of `flush` and `remove`, with their start.
     pub(super) running: Arc<Mutex<BTreeMap<u64, Duration>>>,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct World {
     pub(super) store: SharedStore,
     pub(super) now: Duration,
     pub(super) machines: Vec<Machine>,
-    /// One for each machine; the same for all where the store is a file on their machine.
+    /// One for each machine; all machines share one if the store is a file.
     pub(super) clocks: Vec<Arc<Mutex<i64>>>,
     pub(super) known: Shared,
     pub(super) calls: u64,
@@ -169,7 +169,7 @@ impl World {
         }
     }
 
-    /// Runs the schedule, heals everything, and looks at what is left.
+    /// Runs the schedule, heals everything, and checks the result.
     pub(super) fn run(mut self) {
         for _ in 0..STEPS {
             self.act();
@@ -188,7 +188,7 @@ impl World {
                 self.random.pick(&lengths)
             };
             self.step(Duration::from_millis(length));
-            if self.random.below(24) == 0 && self.now < LONGEST {
+            if self.random.below(24) == 0 && self.now < MAX_DURATION {
                 self.step(Duration::from_millis(HOUR));
             }
         }
@@ -204,7 +204,7 @@ impl World {
         lock(&self.clocks[at]).abs() <= TOLERANCE
     }
 
-    /// One thing that happens.
+    /// Executes one random action.
     fn act(&mut self) {
         let at = self.random.below(MACHINES as u64) as usize;
         let number = self.random.below(FATES.len() as u64) as usize;
@@ -265,11 +265,11 @@ impl World {
     fn crash(&mut self, at: usize) {
         self.log(|| format!("{at} crash"));
         let machine = self.start(at);
-        // With its runtime, everything that it did ends where it is.
+        // Dropping the old runtime cancels all its tasks.
         self.machines[at] = machine;
     }
 
-    /// Forge calls, with a system token: machines with a wrong clock refuse.
+    /// Delivers a token as a call of Forge: machines with a wrong clock reject it.
     fn deliver(&mut self, at: usize, number: usize) {
         let removed = lock(&self.known)[&number].removed_at;
         let since = removed.map(|removed| self.now - removed);
@@ -285,7 +285,7 @@ impl World {
         self.deliver_for(at, number, life, since.is_none_or(|since| since > RETURNS));
     }
 
-    /// Forge calls every machine for the installation that returns, while all of them know of its
+    /// Delivers tokens of the returning installation to every machine, while all of them know of its
     /// removal: each replaces the record, and the newest token has to stay.
     fn return_everywhere(&mut self) {
         const RETURNING: usize = 2;
@@ -343,10 +343,13 @@ impl World {
     }
 
     fn remove(&mut self, at: usize, number: usize) {
-        // The call before an uninstallation is verified, too; the app's own may come at any time.
-        let may = self.is_sane(at) || self.store.has_clock;
+        // The call before an uninstallation is verified too; the app itself may remove at any time.
+        let is_possible = self.is_sane(at) || self.store.has_clock;
         let is_first = lock(&self.known)[&number].removed_at.is_none();
-        if FATES[number] == Fate::Stays || !is_first || !may || !self.machines[at].tokens.is_open()
+        if FATES[number] == Fate::Stays
+            || !is_first
+            || !is_possible
+            || !self.machines[at].tokens.is_open()
         {
             return;
         }

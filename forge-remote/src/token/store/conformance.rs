@@ -1,4 +1,4 @@
-//! What every token store has to do, as one suite: for this crate's stores and for an app's own.
+//! A suite of requirements for token stores: for this crate's stores and for an app's own.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,7 +10,7 @@ use super::{PageRequest, SealedToken, StoreError, TokenStore, from_millis, to_mi
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A requirement that a store does not meet: from
+/// A requirement that a store does not meet, returned by
 /// [`token_store_conformance`](crate::testing::token_store_conformance).
 #[derive(Debug, thiserror::Error)]
 #[error("{requirement}: {problem}")]
@@ -21,7 +21,7 @@ pub struct ConformanceError {
     source: Option<StoreError>,
 }
 
-/// Why a case failed.
+/// The failure of a case.
 enum Failure {
     Store(StoreError),
     Unexpected(String),
@@ -50,11 +50,12 @@ fn same<T: PartialEq + fmt::Debug>(found: T, expected: T, what: &str) -> Case {
     }
 }
 
-/// Checks that a [`TokenStore`] does what the trait asks for: which of two records stays, the
-/// atomic steps, listing by pages, the index by site, purging, the key check.
+/// Checks that a [`TokenStore`] meets the trait's requirements.
 ///
-/// Give it an empty store of the test's own: it deletes every record. It returns the first
-/// requirement that isn't met, as an error; with a store that isn't empty, it does nothing.
+/// These are the precedence of records, the atomic operations, listing by pages, the index by site,
+/// purging and the key check. The store must be empty and used by this test only: every record is
+/// deleted. The first unmet requirement is returned as an error; with a store that isn't empty, this
+/// does nothing and returns an error.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -94,17 +95,17 @@ pub async fn token_store_conformance(store: Arc<dyn TokenStore>) -> Result<(), C
     check! {
         keeps_every_part: "a record comes back as it was put, whatever its bytes",
         later_end_wins: "of two records, the one with the later end stays",
-        equal_end_replaces: "a record with the same end replaces the one that is there",
+        equal_end_replaces: "a record with the same end replaces the existing one",
         invalid_end_yields: "a record whose end is more than 2 days later does not block a write",
         lists_by_pages: "records are listed by pages, in the order of their ids' bytes",
-        lists_what_ends: "records that end before a time are listed",
+        lists_expiring: "records that end before a time are listed",
         finds_by_site: "records are found by site, and follow a change of sites",
         replaces_if_same: "replace_if replaces the expected record only, whatever the ends",
         removes_if_same: "remove_if removes the expected record only",
-        replaces_in_one_step: "of replace_if calls at once, one replaces",
-        purges: "purge removes what ended before a time, and returns how many",
-        newest_of_many_writers: "of many writers at once, the newest record stays",
-        swaps_key_check: "the key check is swapped in one step, and is not a record",
+        replaces_atomically: "of concurrent replace_if calls, one replaces",
+        purges: "purge removes the records that ended before a time, and returns their number",
+        newest_of_many_writers: "of many concurrent writers, the newest record stays",
+        swaps_key_check: "the key check is swapped atomically, and is not a record",
     }
     clear(&*store)
         .await
@@ -118,7 +119,7 @@ async fn opens(store: &dyn TokenStore) -> Case {
     let listed = store.list(PageRequest::first(1)).await?;
     expect(
         listed.tokens.is_empty(),
-        "the store holds records: give the suite an empty one of its own",
+        "the store is not empty: use a separate, empty store for this suite",
     )
 }
 
@@ -150,7 +151,7 @@ async fn clear(store: &dyn TokenStore) -> Case {
     Ok(())
 }
 
-/// This time, in whole seconds: what every store can write.
+/// Returns the current time in whole seconds, which every store can represent.
 fn now() -> SystemTime {
     from_millis(to_millis(SystemTime::now()) / 1000 * 1000)
 }
@@ -243,11 +244,11 @@ async fn lists_by_pages(store: Arc<dyn TokenStore>) -> Case {
     let listed = all(&*store, after).await?;
     expect(
         listed == tokens[21..],
-        "a page begins after its id, whether that is there or not",
+        "a page must begin after its id, whether that id exists or not",
     )
 }
 
-async fn lists_what_ends(store: Arc<dyn TokenStore>) -> Case {
+async fn lists_expiring(store: Arc<dyn TokenStore>) -> Case {
     let (now, second) = (now(), Duration::from_secs(1));
     let tokens: Vec<_> = (0..20)
         .map(|at| record(at, now + HOUR + second * at as u32))
@@ -317,8 +318,8 @@ async fn finds_by_site(store: Arc<dyn TokenStore>) -> Case {
 
 async fn replaces_if_same(store: Arc<dyn TokenStore>) -> Case {
     let (early, late) = (record(1, now() + HOUR), record(1, now() + 2 * HOUR));
-    let replace = |there: &SealedToken, new: &SealedToken| {
-        store.replace_if(there.sealed.clone(), new.clone())
+    let replace = |expected: &SealedToken, new: &SealedToken| {
+        store.replace_if(expected.sealed.clone(), new.clone())
     };
     expect(
         !replace(&late, &early).await?,
@@ -365,7 +366,7 @@ async fn removes_if_same(store: Arc<dyn TokenStore>) -> Case {
     expect(!again, "a missing record was removed")
 }
 
-async fn replaces_in_one_step(store: Arc<dyn TokenStore>) -> Case {
+async fn replaces_atomically(store: Arc<dyn TokenStore>) -> Case {
     let token = record(1, now() + HOUR);
     store.put(vec![token.clone()]).await?;
     let calls = (0..16_u8).map(|at| {
@@ -410,7 +411,7 @@ async fn newest_of_many_writers(store: Arc<dyn TokenStore>) -> Case {
     let base = now() + HOUR;
     let end = |version: usize| base + Duration::from_secs(version as u64);
     let puts = (0..12).map(|writer| {
-        // Each in another order, and each the last for some.
+        // Each in another order, so that each is the last for some records.
         let tokens = (0..12).map(|at| record((at * 5 + writer) % 12, end((writer + at) % 12)));
         store.put(tokens.collect())
     });
@@ -427,21 +428,21 @@ async fn newest_of_many_writers(store: Arc<dyn TokenStore>) -> Case {
 }
 
 async fn swaps_key_check(store: Arc<dyn TokenStore>) -> Case {
-    let swap = |there: Option<&str>, new: &str| {
-        let there = there.map(|text| text.as_bytes().to_vec());
-        store.compare_and_swap_key_check(there, new.as_bytes().to_vec())
+    let swap = |expected: Option<&str>, new: &str| {
+        let expected = expected.map(|text| text.as_bytes().to_vec());
+        store.compare_and_swap_key_check(expected, new.as_bytes().to_vec())
     };
     let first = swap(None, "one").await?;
     let other = swap(Some("unknown"), "two").await?;
     if first == b"one" && other == b"two" {
-        // The trait's default: a store without a place for it.
+        // The trait's default: a store without a key check.
         return Ok(());
     }
     same(other, first.clone(), "a swap for another one")?;
     let swapped = store
         .compare_and_swap_key_check(Some(first), b"two".to_vec())
         .await?;
-    same(swapped, b"two".to_vec(), "a swap for the one that is there")?;
+    same(swapped, b"two".to_vec(), "a swap for the current one")?;
     same(
         swap(None, "three").await?,
         b"two".to_vec(),

@@ -1,4 +1,4 @@
-//! A store whose panics are errors.
+//! A wrapper that converts a store's panics to errors.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,8 +8,8 @@ use futures_util::FutureExt as _;
 
 use super::{PageRequest, SealedToken, StoreError, StoreFuture, TokenPage, TokenStore};
 
-/// A store whose panics become errors, in the call as well as in its future: whoever waits for the
-/// store gets a failure to log and to retry, as from a server that is down.
+/// A store whose panics, in a method as well as in its future, are returned as errors: callers log and
+/// retry them like those of a server that is down.
 pub(crate) struct Guarded(Arc<dyn TokenStore>);
 
 impl Guarded {
@@ -32,7 +32,8 @@ impl Guarded {
     }
 }
 
-/// The panic's message was printed by the panic hook; it is not repeated, it may hold a secret.
+/// Returns the error of a panic. The panic hook has printed its message, which is not repeated, because
+/// it may contain a secret.
 fn panicked() -> StoreError {
     StoreError::new("the store panicked")
 }
@@ -49,10 +50,10 @@ impl TokenStore for Guarded {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
-        self.call(|store| store.compare_and_swap_key_check(there, new))
+        self.call(|store| store.compare_and_swap_key_check(expected, new))
     }
 
     fn outlives_process(&self) -> bool {

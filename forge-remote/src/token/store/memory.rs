@@ -1,4 +1,4 @@
-//! Tokens in memory, for tests and for apps that need none after a restart.
+//! The token store in memory, for tests and for apps that need no tokens after a restart.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,9 +6,9 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::{LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreFuture, TokenPage, TokenStore};
+use super::{MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreFuture, TokenPage, TokenStore};
 
-/// Keeps tokens for as long as the process lives. Clones share them.
+/// A token store in memory: tokens are lost when the process ends. Clones share them.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -27,7 +27,7 @@ struct Inner {
 }
 
 impl MemoryTokens {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
@@ -61,12 +61,12 @@ impl TokenStore for MemoryTokens {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
         let key_check = self.0.key_check.lock();
         let mut key_check = key_check.unwrap_or_else(PoisonError::into_inner);
-        if *key_check == there {
+        if *key_check == expected {
             *key_check = None;
         }
         done(key_check.get_or_insert(new).clone())
@@ -78,7 +78,7 @@ impl TokenStore for MemoryTokens {
             let ends = token.expires_at_millis();
             let later = kept.get(&token.installation_id).is_some_and(|kept| {
                 let lead = kept.expires_at_millis().saturating_sub(ends);
-                (1..=LONGEST_LEAD_MILLIS).contains(&lead)
+                (1..=MAX_LEAD_MILLIS).contains(&lead)
             });
             if !later {
                 kept.insert(token.installation_id.clone(), token);
@@ -124,19 +124,19 @@ impl TokenStore for MemoryTokens {
 
     fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool> {
         let mut kept = self.tokens();
-        let there = kept.get_mut(&new.installation_id);
-        let there = there.filter(|there| there.sealed == expected);
-        let is_same = there.is_some();
-        if let Some(there) = there {
-            *there = new;
+        let existing = kept.get_mut(&new.installation_id);
+        let existing = existing.filter(|existing| existing.sealed == expected);
+        let is_same = existing.is_some();
+        if let Some(existing) = existing {
+            *existing = new;
         }
         done(is_same)
     }
 
     fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         let mut kept = self.tokens();
-        let there = kept.get(installation_id);
-        let is_same = there.is_some_and(|there| there.sealed == expected);
+        let existing = kept.get(installation_id);
+        let is_same = existing.is_some_and(|existing| existing.sealed == expected);
         if is_same {
             kept.remove(installation_id);
         }

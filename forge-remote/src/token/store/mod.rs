@@ -1,4 +1,4 @@
-//! What a store of tokens has to do. It sees sealed tokens only.
+//! The interface of token stores, which see sealed tokens only.
 
 #[cfg(feature = "testing")]
 mod conformance;
@@ -28,16 +28,16 @@ pub use redis::RedisTokens;
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteTokens;
 
-/// A token as a store keeps it: sealed, and with what it is found by.
+/// The record of a store: a sealed token with its keys for look-ups.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedToken {
     /// The installation's ARI: one token is kept for each.
     pub installation_id: String,
-    /// When the token ends, in whole milliseconds. Bound into the seal: a store can't change it.
+    /// The token's expiry, in whole milliseconds. The seal authenticates it: a store can't change it.
     pub expires_at: SystemTime,
-    /// The sites the installation is on, to find it by, in order.
+    /// The sites of the installation, in order, for look-ups by site.
     pub cloud_ids: Vec<String>,
-    /// The token and what belongs to it, encrypted.
+    /// The token and its installation's data, encrypted.
     pub sealed: Vec<u8>,
 }
 
@@ -48,25 +48,25 @@ impl fmt::Debug for SealedToken {
 }
 
 impl SealedToken {
-    /// Milliseconds since 1970, as stores write the expiry.
+    /// Returns the expiry in milliseconds since 1970, the format of the stores.
     pub fn expires_at_millis(&self) -> i64 {
         to_millis(self.expires_at)
     }
 }
 
-/// A part of a store's tokens, by installation id in the order of its bytes.
+/// A request for a page of a store's tokens, sorted by the bytes of the installation id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PageRequest {
-    /// Where the last page ended ([`TokenPage::next`]); from the beginning without.
+    /// The end of the last page ([`TokenPage::next`]); `None` for the first page.
     pub after: Option<String>,
-    /// The most that may come back.
+    /// The maximum number of tokens.
     pub limit: u32,
-    /// Only tokens that end before this.
+    /// Restricts the page to tokens that expire before this.
     pub ends_before: Option<SystemTime>,
 }
 
 impl PageRequest {
-    /// The first page.
+    /// Requests the first page.
     pub fn first(limit: u32) -> Self {
         Self {
             after: None,
@@ -81,11 +81,11 @@ impl PageRequest {
 pub struct TokenPage {
     /// The tokens.
     pub tokens: Vec<SealedToken>,
-    /// Where the next page begins; `None` on the last.
+    /// The value of [`PageRequest::after`] for the next page; `None` on the last.
     pub next: Option<String>,
 }
 
-/// Why a store could not do what it was asked for.
+/// An error of a store.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
@@ -96,7 +96,7 @@ pub struct StoreError {
 }
 
 impl StoreError {
-    /// An error in words. Leave out what is secret: a URL's password, a token.
+    /// Creates an error with this message, which must not contain secrets: a URL's password, a token.
     pub fn new(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -105,16 +105,16 @@ impl StoreError {
         }
     }
 
-    /// What caused it.
+    /// Sets the cause.
     #[must_use]
     pub fn with_source(mut self, cause: impl Into<BoxError>) -> Self {
         self.source = Some(cause.into());
         self
     }
 
-    /// It won't pass by itself: a URL that can't be read, a wrong password, a newer schema. From
-    /// [`TokenStore::open`] it ends the launch of an app; without this the app serves, and it is
-    /// tried again.
+    /// Marks the error as permanent: retrying will not help. Examples are an invalid URL, a wrong
+    /// password and a newer schema. As an error of [`TokenStore::open`] it aborts an app's launch; after
+    /// other errors the app serves, and retries.
     #[must_use]
     pub fn permanent(mut self) -> Self {
         self.is_setup = true;
@@ -126,84 +126,84 @@ impl StoreError {
     }
 }
 
-/// What a store answers with.
+/// The future of a store's method.
 pub type StoreFuture<T> = BoxFuture<Result<T, StoreError>>;
 
-/// A place where sealed tokens are kept: [`MemoryTokens`](super::MemoryTokens), SQLite, PostgreSQL,
-/// Redis, or one of your own.
+/// A store of sealed tokens: [`MemoryTokens`](super::MemoryTokens), SQLite, PostgreSQL, Redis, or your
+/// own.
 ///
-/// Several processes may share it. Callers bound the time of each call.
+/// Several processes may share it. Callers limit the time of each call.
 pub trait TokenStore: Send + Sync + 'static {
-    /// What to call it in messages; without its password.
+    /// Returns its name in messages, without a password.
     fn name(&self) -> String;
 
-    /// Connects and brings the schema up to date. Several instances may do so at once.
+    /// Connects and migrates the schema. Several instances may do so at once.
     fn open(&self) -> StoreFuture<()> {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Keeps one record besides the tokens: when the app starts, it tells whether the keys are
-    /// those of the other instances. Puts `new` in the place of `there`, or of nothing, and comes
-    /// back with it; when something else is there, that stays, and comes back. The comparison and
-    /// the write are one step.
+    /// Replaces the key check, a record besides the tokens, if it is `expected` or missing; returns the
+    /// current one. The comparison and the write are atomic.
     ///
-    /// A store without a place for it takes every `new` for the one that is there, as this does:
-    /// then only the tokens tell whether a key is missing.
+    /// With the key check, a starting app detects whether its keys are those of the other instances.
+    /// A store without such a record returns `new`, as this default does: then a missing key is
+    /// detected by the tokens only.
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
-        let _ = there;
+        let _ = expected;
         Box::pin(std::future::ready(Ok(new)))
     }
 
-    /// Whether what it holds outlives the process. Then a key from outside is needed.
+    /// Returns whether its records outlive the process, so that a configured key is needed.
     fn outlives_process(&self) -> bool {
         true
     }
 
-    /// Keeps each of these records unless one with a later end is there for its installation. The
-    /// comparison and the write are one step, whoever else writes: a record that is there is never
-    /// lost, and never replaced by one with an earlier end. Each record stands for itself; after an
-    /// error some may have been kept.
+    /// Writes each of these records, unless its installation has a record with a later expiry.
     ///
-    /// A corrupt row, or one that ends more than 2 days after the new record (no token lives longer
+    /// The comparison and the write are atomic, even with other writers: an existing record is never
+    /// lost, and never replaced by one with an earlier expiry. The records are independent: after an
+    /// error some may have been written.
+    ///
+    /// A corrupt row, or one that expires more than 2 days after the new record (no token lives longer
     /// than one day), must not block the write: it is replaced.
     ///
-    /// A write that returned an error, or that the caller stopped waiting for, should not be
-    /// executed afterwards: give the server a time limit below the caller's 10 seconds.
+    /// A write that returned an error, or whose caller stopped waiting, should not be executed
+    /// afterwards: set a time limit at the server below the caller's 10 seconds.
     fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()>;
 
     /// Replaces the record of `new`'s installation if its sealed bytes still are `expected`; returns
-    /// whether it did. The comparison and the write are one step. Sealed bytes contain a random
-    /// nonce, so equal bytes are the same write: a delayed call never overwrites a later record.
+    /// whether it did. The comparison and the write are atomic. Sealed bytes contain a random nonce, so
+    /// equal bytes are the same write: a delayed call never overwrites a later record.
     fn replace_if(&self, expected: Vec<u8>, new: SealedToken) -> StoreFuture<bool>;
 
     /// Removes the record of an installation if its sealed bytes still are `expected`; returns
-    /// whether it did. The comparison and the removal are one step.
+    /// whether it did. The comparison and the removal are atomic.
     fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool>;
 
-    /// Returns the server's clock, where the store is a server that has one; `None` otherwise (the
-    /// default). Instances whose own clocks disagree date removals and purge by it.
+    /// Returns the server's clock, if the store is a server that has one; `None` otherwise (the
+    /// default). Instances whose own clocks disagree use it to date removals and to purge.
     fn server_time(&self) -> StoreFuture<Option<SystemTime>> {
         Box::pin(std::future::ready(Ok(None)))
     }
 
-    /// The token of an installation; an error when what is there can't be read.
+    /// Returns the token of an installation; an error if its record can't be read.
     fn get(&self, installation_id: &str) -> StoreFuture<Option<SealedToken>>;
 
-    /// The tokens of the installations on a site; what can't be read is passed over.
+    /// Returns the tokens of the installations on a site; unreadable records are skipped.
     fn find_by_site(&self, cloud_id: &str) -> StoreFuture<Vec<SealedToken>>;
 
-    /// A page of the tokens; what can't be read is passed over.
+    /// Returns a page of the tokens; unreadable records are skipped.
     fn list(&self, page: PageRequest) -> StoreFuture<TokenPage>;
 
-    /// Removes the tokens that ended before this; says how many.
+    /// Removes the tokens that expired before this; returns their number.
     fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64>;
 }
 
-/// A store in a box is a store.
+/// Forwards to the store in the box.
 impl TokenStore for Box<dyn TokenStore> {
     fn name(&self) -> String {
         (**self).name()
@@ -215,10 +215,10 @@ impl TokenStore for Box<dyn TokenStore> {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
-        (**self).compare_and_swap_key_check(there, new)
+        (**self).compare_and_swap_key_check(expected, new)
     }
 
     fn outlives_process(&self) -> bool {
@@ -258,7 +258,7 @@ impl TokenStore for Box<dyn TokenStore> {
     }
 }
 
-/// Milliseconds since 1970.
+/// Returns the milliseconds since 1970.
 pub(super) fn to_millis(time: SystemTime) -> i64 {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -266,7 +266,7 @@ pub(super) fn to_millis(time: SystemTime) -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// The time so many milliseconds after 1970; what no clock can show is 1970.
+/// Returns the time this many milliseconds after 1970; 1970 for an invalid number.
 pub(super) fn from_millis(millis: i64) -> SystemTime {
     let since = Duration::from_millis(u64::try_from(millis).unwrap_or(0));
     SystemTime::UNIX_EPOCH
@@ -274,10 +274,11 @@ pub(super) fn from_millis(millis: i64) -> SystemTime {
         .unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// A kept token that ends this much later than a new one is none: no token lives longer than a day.
-pub(super) const LONGEST_LEAD_MILLIS: i64 = 2 * 24 * 3600 * 1000;
+/// Upper bound on the lead of a kept token's expiry over a new one's: a larger lead is corrupt, because
+/// no token lives longer than a day.
+pub(super) const MAX_LEAD_MILLIS: i64 = 2 * 24 * 3600 * 1000;
 
-/// A row of which no token can be made.
+/// A row that can't be read as a token.
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 #[derive(Debug, thiserror::Error)]
 #[error("the kept token of {installation_id} can't be read: {problem}")]
@@ -288,7 +289,7 @@ pub(super) struct BadRow {
 
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 impl BadRow {
-    /// The problem in words without anything of the row's content.
+    /// Creates the error with this problem, which must not contain the row's content.
     pub(super) fn of(installation_id: &str, problem: impl Into<String>) -> Self {
         Self {
             installation_id: installation_id.to_owned(),
@@ -304,23 +305,23 @@ impl From<BadRow> for StoreError {
     }
 }
 
-/// The tokens among rows. One that can't be read is told of and passed over: it must not keep the
-/// others from being read.
+/// Returns the readable tokens among rows. An unreadable row is logged and skipped, so that it doesn't
+/// block the others.
 #[cfg(any(feature = "sqlite", feature = "postgres", feature = "redis"))]
 pub(super) fn readable(store: &str, rows: Vec<Result<SealedToken, BadRow>>) -> Vec<SealedToken> {
-    let told = |bad: &BadRow| {
+    let log = |bad: &BadRow| {
         tracing::warn!(
             store,
             installation = bad.installation_id,
             problem = bad.problem,
-            "a kept token can't be read; the next one that Forge delivers takes its place"
+            "a kept token can't be read; the next one that Forge delivers replaces it"
         );
     };
     let rows = rows.into_iter();
-    rows.filter_map(|row| row.inspect_err(told).ok()).collect()
+    rows.filter_map(|row| row.inspect_err(log).ok()).collect()
 }
 
-/// A page of rows in order, of which the last has this id: there may be a next one when it is full.
+/// Returns a page of rows, which are sorted by id; a full page may have a next one.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(super) fn listed(store: &str, rows: Vec<Result<SealedToken, BadRow>>, limit: u32) -> TokenPage {
     let full = rows.len() >= limit as usize;
@@ -328,7 +329,7 @@ pub(super) fn listed(store: &str, rows: Vec<Result<SealedToken, BadRow>>, limit:
         Ok(token) => token.installation_id.clone(),
         Err(bad) => bad.installation_id.clone(),
     };
-    // One without an id leads nowhere.
+    // A row without an id can't be a cursor.
     let last = rows.iter().rev().map(id).find(|id| !id.is_empty());
     TokenPage {
         next: last.filter(|_| full),
@@ -336,7 +337,7 @@ pub(super) fn listed(store: &str, rows: Vec<Result<SealedToken, BadRow>>, limit:
     }
 }
 
-/// What is left to do of a schema's steps, each with its version, when this version is done.
+/// Returns the remaining steps of a schema's migration after this version, each with its version.
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 pub(super) fn steps_left(
     done: i64,
@@ -345,7 +346,7 @@ pub(super) fn steps_left(
     let known = i64::try_from(steps.len()).unwrap_or(i64::MAX);
     if done > known {
         return Err(StoreError::new(format!(
-            "its schema has version {done}, and this version of forge-remote knows {known} at \
+            "its schema has version {done}, but this version of forge-remote supports {known} at \
              most: update forge-remote"
         ))
         .permanent());

@@ -1,4 +1,4 @@
-//! Tokens in PostgreSQL.
+//! The token store in PostgreSQL.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,15 +10,15 @@ use sqlx::query::Query;
 use sqlx::{Postgres, Row as _};
 
 use super::{
-    BadRow, LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
+    BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
     TokenStore, from_millis, listed, readable, steps_left, to_millis,
 };
 
-/// How long a connection may take.
-const CONNECT: Duration = Duration::from_secs(5);
-/// The lock that instances take in turns to bring the schema up to date: `frToken1`.
+/// Time limit of connecting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The lock of instances that migrate the schema: `frToken1`.
 const SCHEMA_LOCK: i64 = 0x6672_546f_6b65_6e31;
-/// The schema, step by step: only ever added to.
+/// The steps of the schema's migration: only ever appended to.
 const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE forge_remote_tokens (
         installation_id TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
@@ -31,16 +31,16 @@ const MIGRATIONS: &[&[&str]] = &[&[
 ]];
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS forge_remote_schema (version BIGINT NOT NULL)";
-/// Begins a write. With the time that a connection may take, it ends before its caller gives up
-/// waiting: what the caller believes to have failed must not be done after all, perhaps after a
-/// later removal. Only for this transaction: a proxy may give the connection to somebody else next.
+/// Begins a write with time limits. Together with the limit of connecting, it ends before its caller
+/// stops waiting, so that a write reported as failed is not executed later, possibly after a removal.
+/// The limits are local to the transaction, because a proxy may share the connection.
 const BEGIN_WRITE: &str =
     "BEGIN; SET LOCAL statement_timeout = '4s'; SET LOCAL lock_timeout = '3s'";
-/// The key check has the place of a token that nobody has: who deletes all rows, because the key is
-/// lost, deletes it as well.
-const NOBODY: &str = "";
+/// The id of the key check, which is a row among the tokens: deleting all rows, because the key is lost,
+/// deletes it as well.
+const KEY_CHECK_ID: &str = "";
 
-/// What [`token`] reads.
+/// The columns that [`token`] reads.
 macro_rules! select {
     ($rest:literal) => {
         concat!(
@@ -50,19 +50,19 @@ macro_rules! select {
     };
 }
 
-/// Keeps tokens in PostgreSQL, for apps of several instances (feature `postgres`).
+/// A token store in PostgreSQL, for apps of several instances (feature `postgres`).
 ///
-/// The tables are made when they aren't there, by whichever instance comes first. Where the app's
-/// role may not create tables, somebody else runs what [`schema`](Self::schema) returns; then the
-/// role needs these, and `USAGE` on the schema:
+/// The first instance creates missing tables. If the app's role may not create tables, another role
+/// has to run the statements of [`schema`](Self::schema). Then the app's role needs these grants, and
+/// `USAGE` on the schema:
 ///
 /// ```sql
 /// GRANT SELECT ON forge_remote_schema TO app;
 /// GRANT SELECT, INSERT, UPDATE, DELETE ON forge_remote_tokens TO app;
 /// ```
 ///
-/// A proxy that hands out connections by transaction has to support prepared statements, as
-/// PgBouncer does from 1.21 on with a `max_prepared_statements` above 0.
+/// A proxy that pools connections by transaction has to support prepared statements, as PgBouncer
+/// does from 1.21 on with a `max_prepared_statements` above 0.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -86,13 +86,14 @@ impl fmt::Debug for PostgresTokens {
 }
 
 impl PostgresTokens {
-    /// A store in the database with this URL: `postgres://user:password@host/database`. Nothing is
-    /// connected yet. TLS is used when the server has it; `?sslmode=verify-full` insists.
+    /// Creates a store in the database with this URL: `postgres://user:password@host/database`. It
+    /// connects later. TLS is used if the server supports it; `?sslmode=verify-full` requires it.
     pub fn new(url: impl AsRef<str>) -> Self {
-        // The error can hold a part of the URL, and with it the password.
-        let options = url.as_ref().parse::<PgConnectOptions>().map_err(|_| {
-            Arc::from("its URL can't be read: expected postgres://user@host/database")
-        });
+        // The parser's error may contain a part of the URL, and with it the password.
+        let options = url
+            .as_ref()
+            .parse::<PgConnectOptions>()
+            .map_err(|_| Arc::from("its URL is not valid: expected postgres://user@host/database"));
         Self {
             options: options.map(|options| options.application_name("forge-remote")),
             connections: 4,
@@ -100,14 +101,14 @@ impl PostgresTokens {
         }
     }
 
-    /// The most connections that an instance opens: 4 unless told otherwise.
+    /// Sets the maximum number of connections of an instance (default: 4).
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
         self
     }
 
-    /// Made when it is first used: it needs a runtime.
+    /// Returns the pool, which is created at the first call, because it needs a runtime.
     fn pool(&self) -> Result<PgPool, StoreError> {
         let options = match &self.options {
             Ok(options) => options,
@@ -116,14 +117,14 @@ impl PostgresTokens {
         let pool = self.pool.get_or_init(|| {
             PgPoolOptions::new()
                 .max_connections(self.connections)
-                .acquire_timeout(CONNECT)
+                .acquire_timeout(CONNECT_TIMEOUT)
                 .connect_lazy_with(options.clone())
         });
         Ok(pool.clone())
     }
 
-    /// The statements that make the tables, for a role that may: in the schema that comes first in
-    /// the `search_path` of the app's role. A newer version may have more of them.
+    /// Returns the statements that create the tables, for a role with that permission: in the first
+    /// schema of the `search_path` of the app's role. A later version may have more statements.
     ///
     /// ```
     /// println!("{}", forge_remote::token::PostgresTokens::schema());
@@ -141,7 +142,7 @@ impl PostgresTokens {
 
     async fn migrate(self) -> Result<(), StoreError> {
         let pool = self.pool()?;
-        // Mostly it is done, and then nobody needs the right to create anything.
+        // If the schema is up to date, no permission to create tables is needed.
         let row = sqlx::query("SELECT to_regclass('forge_remote_schema') IS NOT NULL")
             .fetch_one(&pool)
             .await
@@ -153,13 +154,13 @@ impl PostgresTokens {
             }
         }
         let mut transaction = pool.begin().await.map_err(failed)?;
-        // One instance at a time; the others find it done.
+        // One instance at a time migrates; the others find the new version.
         sqlx::query("SELECT pg_advisory_xact_lock($1)")
             .bind(SCHEMA_LOCK)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
-        // That a table is there already is no news.
+        // Suppresses the notice that a table exists already.
         sqlx::query("SET LOCAL client_min_messages = warning")
             .execute(&mut *transaction)
             .await
@@ -183,7 +184,7 @@ impl PostgresTokens {
         transaction.commit().await.map_err(failed)
     }
 
-    /// One statement that writes; comes back with how many rows it changed.
+    /// Executes one statement that writes; returns the number of changed rows.
     async fn write(&self, statement: Query<'_, Postgres, PgArguments>) -> Result<u64, StoreError> {
         let begin = self.pool()?.begin_with(BEGIN_WRITE).await;
         let mut transaction = begin.map_err(failed)?;
@@ -193,8 +194,7 @@ impl PostgresTokens {
     }
 
     async fn put_all(self, tokens: Vec<SealedToken>) -> Result<(), StoreError> {
-        // One statement takes each row once; in order, so that two writers can't wait for each
-        // other in a circle.
+        // One statement may contain each row only once; sorted, so that two writers can't deadlock.
         let mut rows: BTreeMap<String, SealedToken> = BTreeMap::new();
         for token in tokens {
             let later = rows
@@ -208,7 +208,7 @@ impl PostgresTokens {
         for (id, token) in rows {
             columns.0.push(id);
             columns.1.push(to_millis(token.expires_at));
-            // An array of arrays would have to be a rectangle; ids have no commas.
+            // The arrays of an array must have equal lengths; ids have no commas.
             columns.2.push(token.cloud_ids.join(","));
             columns.3.push(token.sealed);
         }
@@ -228,12 +228,12 @@ impl PostgresTokens {
         .bind(columns.1)
         .bind(columns.2)
         .bind(columns.3)
-        .bind(LONGEST_LEAD_MILLIS);
+        .bind(MAX_LEAD_MILLIS);
         self.write(put).await.map(drop)
     }
 }
 
-/// Which version the schema has.
+/// Returns the schema's version.
 async fn version(executor: impl PgExecutor<'_>) -> Result<i64, StoreError> {
     sqlx::query("SELECT COALESCE(MAX(version), 0) FROM forge_remote_schema")
         .fetch_one(executor)
@@ -248,26 +248,27 @@ fn failed(error: sqlx::Error) -> StoreError {
     let code = code.as_deref().unwrap_or_default();
     let advice = match code {
         "42501" => {
-            "; its role lacks a right: to have the tables made, CREATE on the schema; else let \
-             another role make them, and grant what the documentation of `PostgresTokens` names"
+            "; its role lacks a permission: grant CREATE on the schema, so that it can create the \
+             tables; or let another role create them, with the grants in the documentation of \
+             `PostgresTokens`"
         }
-        "42P01" => "; were its tables dropped? They are made when the app starts",
-        "55P03" | "57014" => "; another client holds its rows, or the server is too slow",
+        "42P01" => "; were its tables dropped? They are created when the app starts",
+        "55P03" | "57014" => "; another client locks its rows, or the server is too slow",
         "26000" | "42P05" => {
-            "; is there a proxy that hands out connections by transaction? It has to support \
-             prepared statements (PgBouncer: `max_prepared_statements`)"
+            "; does a proxy pool connections by transaction? It has to support prepared statements \
+             (PgBouncer: `max_prepared_statements`)"
         }
         "25006" => "; this is a standby: its URL must lead to the primary",
         _ => "",
     };
-    // Who one is (28), a database that isn't there (3D), a schema (3F), rights.
+    // Authentication (28), a missing database (3D) or schema (3F), permissions.
     let classes = ["28", "3D", "3F", "42501"];
     let is_setup = classes.iter().any(|class| code.starts_with(class));
     let failed = StoreError::new(format!("PostgreSQL failed{advice}")).with_source(error);
     if is_setup { failed.permanent() } else { failed }
 }
 
-/// A row of `select!`.
+/// Reads a row of `select!`.
 fn token(row: &PgRow) -> Result<SealedToken, BadRow> {
     let id: String = row
         .try_get(0)
@@ -298,7 +299,7 @@ impl TokenStore for PostgresTokens {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
         let this = self.clone();
@@ -309,10 +310,14 @@ impl TokenStore for PostgresTokens {
                  ON CONFLICT (installation_id) DO UPDATE SET sealed = EXCLUDED.sealed
                  WHERE forge_remote_tokens.sealed = $4",
             );
-            let swap = swap.bind(NOBODY).bind(i64::MAX).bind(new).bind(there);
+            let swap = swap
+                .bind(KEY_CHECK_ID)
+                .bind(i64::MAX)
+                .bind(new)
+                .bind(expected);
             this.write(swap).await?;
             sqlx::query("SELECT sealed FROM forge_remote_tokens WHERE installation_id = $1")
-                .bind(NOBODY)
+                .bind(KEY_CHECK_ID)
                 .fetch_one(&this.pool()?)
                 .await
                 .and_then(|row| row.try_get(0))
@@ -354,7 +359,7 @@ impl TokenStore for PostgresTokens {
             let rows = sqlx::query(select!(
                 "WHERE installation_id > $1 AND expires_at < $2 ORDER BY installation_id LIMIT $3"
             ))
-            .bind(page.after.unwrap_or_else(|| NOBODY.to_owned()))
+            .bind(page.after.unwrap_or_else(|| KEY_CHECK_ID.to_owned()))
             .bind(page.ends_before.map_or(i64::MAX, to_millis))
             .bind(i64::from(page.limit))
             .fetch_all(&this.pool()?)

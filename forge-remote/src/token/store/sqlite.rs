@@ -1,4 +1,4 @@
-//! Tokens in an SQLite file.
+//! The token store in an SQLite file.
 
 use std::error::Error as _;
 use std::fmt;
@@ -13,17 +13,17 @@ use sqlx::sqlite::{
 };
 
 use super::{
-    BadRow, LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
+    BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
     from_millis, listed, readable, steps_left, to_millis,
 };
 
-/// How long a writer waits for another.
-const BUSY: Duration = Duration::from_secs(5);
-/// How long a launch tries to open the file while others use it, and the pause between.
-const OPENING: Duration = Duration::from_secs(8);
-const AGAIN: Duration = Duration::from_millis(20);
-const CONNECTIONS: u32 = 4;
-/// The schema, step by step: only ever added to.
+/// Time limit of a writer that waits for another.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit for opening a file that others use, and the pause between two attempts.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(8);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+const MAX_CONNECTIONS: u32 = 4;
+/// The steps of the schema's migration: only ever appended to.
 const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE TABLE forge_remote_tokens (
         installation_id TEXT NOT NULL PRIMARY KEY,
@@ -40,11 +40,11 @@ const MIGRATIONS: &[&[&str]] = &[&[
     "CREATE INDEX forge_remote_token_sites_of ON forge_remote_token_sites (installation_id)",
 ]];
 
-/// The key check has the place of a token that nobody has: who deletes all rows, because the key is
-/// lost, deletes it as well.
-const NOBODY: &str = "";
+/// The id of the key check, which is a row among the tokens: deleting all rows, because the key is lost,
+/// deletes it as well.
+const KEY_CHECK_ID: &str = "";
 
-/// What [`token`] reads.
+/// The columns that [`token`] reads.
 macro_rules! select {
     () => {
         "SELECT installation_id, expires_at, sealed, (
@@ -54,12 +54,12 @@ macro_rules! select {
     };
 }
 
-/// Keeps tokens in an SQLite file, for apps on one machine (feature `sqlite`).
+/// A token store in an SQLite file, for apps on one machine (feature `sqlite`).
 ///
-/// The file is made when it isn't there, readable by its owner alone. Several processes of that
-/// machine may share it; it must not lie on a network file system. It may be a database that the
-/// app has already: the tables' names begin with `forge_remote_`, and it is switched to a
-/// write-ahead log (`journal_mode = WAL`), which takes a moment in which nobody else uses it.
+/// A missing file is created, readable by its owner only. Several processes of that machine may share
+/// it; it must not be on a network file system. It may be the app's existing database: the tables'
+/// names begin with `forge_remote_`, and it is switched to a write-ahead log (`journal_mode = WAL`),
+/// which needs a moment of exclusive access.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -81,7 +81,7 @@ impl fmt::Debug for SqliteTokens {
 }
 
 impl SqliteTokens {
-    /// A store in this file. Nothing is opened yet.
+    /// Creates a store in this file, which is opened later.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path: PathBuf = path.into();
         Self {
@@ -90,22 +90,22 @@ impl SqliteTokens {
         }
     }
 
-    /// Made when it is first used: it needs a runtime.
+    /// Returns the pool, which is created at the first call, because it needs a runtime.
     fn pool(&self) -> SqlitePool {
         let pool = self.pool.get_or_init(|| {
             let options = SqliteConnectOptions::new()
                 .filename(&self.path)
-                // Where the file is a link that leads nowhere yet.
+                // For a file that is a dangling link.
                 .create_if_missing(true)
-                .busy_timeout(BUSY)
+                .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 // With a write-ahead log, a killed process loses nothing; a power cut may lose the
-                // last moments, and Forge brings those tokens again.
+                // last tokens, and Forge delivers them again.
                 .synchronous(SqliteSynchronous::Normal);
             SqlitePoolOptions::new()
-                .max_connections(CONNECTIONS)
-                .acquire_timeout(BUSY)
+                .max_connections(MAX_CONNECTIONS)
+                .acquire_timeout(BUSY_TIMEOUT)
                 .connect_lazy_with(options)
         });
         pool.clone()
@@ -113,18 +113,17 @@ impl SqliteTokens {
 
     async fn open_now(self) -> Result<(), StoreError> {
         make_private(&self.path).map_err(|error| {
-            StoreError::new("the file can't be made or written")
+            StoreError::new("the file can't be created or written: check its path and permissions")
                 .with_source(error)
                 .permanent()
         })?;
-        // SQLite doesn't wait for others by itself when the journal's mode is to change, as it
-        // does with the first of several processes, or while the app uses the file in another
-        // mode.
+        // SQLite's busy timeout does not apply to a change of the journal mode, which happens in the
+        // first of several processes, or while the app uses the file in another mode.
         let started = tokio::time::Instant::now();
         loop {
             match self.migrate().await {
-                Err(error) if is_busy(&error) && started.elapsed() < OPENING => {
-                    tokio::time::sleep(AGAIN).await;
+                Err(error) if is_busy(&error) && started.elapsed() < OPEN_TIMEOUT => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
                 done => return done,
             }
@@ -132,13 +131,13 @@ impl SqliteTokens {
     }
 
     async fn migrate(&self) -> Result<(), StoreError> {
-        // One instance at a time; the others find it done.
+        // One instance at a time migrates; the others find the new version.
         let mut transaction = self
             .pool()
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(failed)?;
-        // A table of its own: the file may be the app's, with a `user_version` of the app's.
+        // A separate table, because the file may be the app's, which may use `user_version`.
         sqlx::query("CREATE TABLE IF NOT EXISTS forge_remote_schema (version INTEGER NOT NULL)")
             .execute(&mut *transaction)
             .await
@@ -171,13 +170,13 @@ impl SqliteTokens {
                  ON CONFLICT (installation_id) DO UPDATE
                  SET expires_at = excluded.expires_at, sealed = excluded.sealed
                  WHERE forge_remote_tokens.expires_at <= excluded.expires_at
-                    -- as is all that is no number
+                    -- true for values that are not numbers, too
                     OR forge_remote_tokens.expires_at > excluded.expires_at + ?4",
             )
             .bind(&token.installation_id)
             .bind(to_millis(token.expires_at))
             .bind(&token.sealed)
-            .bind(LONGEST_LEAD_MILLIS)
+            .bind(MAX_LEAD_MILLIS)
             .execute(&mut *transaction)
             .await
             .map_err(failed)?;
@@ -210,8 +209,8 @@ async fn put_sites(
     Ok(())
 }
 
-/// Made before SQLite makes it: the file's mode is also that of its log. One that is there is not
-/// opened: closing it would take SQLite's locks from every connection that this process has to it.
+/// Creates the file with a private mode before SQLite does; its log gets the same mode. An existing
+/// file is not opened: closing it would release SQLite's locks of all this process's connections to it.
 /// Source: <https://sqlite.org/howtocorrupt.html>, section 2.2
 fn make_private(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
@@ -227,10 +226,10 @@ fn make_private(path: &Path) -> std::io::Result<()> {
 fn failed(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|error| error.code());
     let code = code.and_then(|code| code.parse::<u32>().ok());
-    // The primary code.
+    // The low byte is the primary code.
     let code = code.map(|code| code & 0xff);
     let advice = match code {
-        Some(SQLITE_BUSY) => "; another process or the app itself holds the file for too long",
+        Some(SQLITE_BUSY) => "; another process or the app itself locks the file for too long",
         Some(SQLITE_READONLY) => "; the file and its folder have to be writable",
         Some(SQLITE_FULL) => "; the disk is full",
         _ => "",
@@ -259,7 +258,7 @@ fn is_busy(error: &StoreError) -> bool {
     code.is_some_and(|code| code & 0xff == SQLITE_BUSY)
 }
 
-/// A row of `select!`.
+/// Reads a row of `select!`.
 fn token(row: &SqliteRow) -> Result<SealedToken, BadRow> {
     let id: String = row
         .try_get(0)
@@ -289,7 +288,7 @@ impl TokenStore for SqliteTokens {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
         let this = self.clone();
@@ -300,15 +299,15 @@ impl TokenStore for SqliteTokens {
                  ON CONFLICT (installation_id) DO UPDATE SET sealed = excluded.sealed
                  WHERE forge_remote_tokens.sealed = ?4",
             );
-            swap.bind(NOBODY)
+            swap.bind(KEY_CHECK_ID)
                 .bind(i64::MAX)
                 .bind(new)
-                .bind(there)
+                .bind(expected)
                 .execute(&this.pool())
                 .await
                 .map_err(failed)?;
             sqlx::query("SELECT sealed FROM forge_remote_tokens WHERE installation_id = ?1")
-                .bind(NOBODY)
+                .bind(KEY_CHECK_ID)
                 .fetch_one(&this.pool())
                 .await
                 .and_then(|row| row.try_get(0))
@@ -357,7 +356,7 @@ impl TokenStore for SqliteTokens {
                 " WHERE installation_id > ?1 AND (?2 IS NULL OR expires_at < ?2)
                   ORDER BY installation_id LIMIT ?3"
             ))
-            .bind(page.after.unwrap_or_else(|| NOBODY.to_owned()))
+            .bind(page.after.unwrap_or_else(|| KEY_CHECK_ID.to_owned()))
             .bind(page.ends_before.map(to_millis))
             .bind(i64::from(page.limit))
             .fetch_all(&this.pool())

@@ -1,4 +1,4 @@
-//! The one connection to Redis, made anew after whatever went wrong on it.
+//! The connection to Redis, which is replaced after every failure.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,17 @@ use tokio::sync::Mutex;
 
 use super::super::StoreError;
 
-const CONNECT: Duration = Duration::from_secs(2);
-/// Shorter than the time that callers give: or they would leave before the connection is found
-/// to be dead, and the next one would wait on it as well.
-const ANSWER: Duration = Duration::from_secs(2);
-/// An idle connection is tried after this: firewalls forget those that are quiet.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Time limit of a response. It is shorter than the callers' limit: otherwise they would stop waiting
+/// before a dead connection is detected, and the next caller would use it as well.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The idle time after which a connection is probed: firewalls drop idle connections.
 const KEEPALIVE: Duration = Duration::from_secs(30);
-/// What was sent and isn't acknowledged within this time ends the connection.
+/// Time limit of TCP's acknowledgement, after which the connection is closed.
 #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+const ACKNOWLEDGE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A server, and the connection to it once there is one.
+/// A server and the connection to it, if there is one.
 pub(super) struct Link {
     client: Result<Client, &'static str>,
     connected: Mutex<Connected>,
@@ -31,24 +31,24 @@ pub(super) struct Link {
 #[derive(Default)]
 struct Connected {
     connection: Option<MultiplexedConnection>,
-    /// Goes up with each connection, to tell a new one from the one that failed.
+    /// The number of the connection, to distinguish a new one from a failed one.
     number: u64,
     clock: Option<ServerClock>,
 }
 
-/// The server's clock, as it was read when the connection was made.
+/// The server's clock, read when the connection was opened.
 #[derive(Clone, Copy)]
 struct ServerClock {
     /// Milliseconds since 1970.
     millis: i64,
-    /// After the response: so the server's clock is never estimated to be later than it is.
+    /// Taken after the response, so that the server's clock is never estimated to be later than it is.
     read_at: Instant,
 }
 
 impl ServerClock {
-    /// When a command that is sent now must have been executed: before its caller gives up.
+    /// Returns the deadline for executing a command that is sent now: before its caller stops waiting.
     fn deadline(self) -> i64 {
-        let since = self.read_at.elapsed() + ANSWER;
+        let since = self.read_at.elapsed() + RESPONSE_TIMEOUT;
         let since = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         self.millis.saturating_add(since)
     }
@@ -56,19 +56,19 @@ impl ServerClock {
 
 impl Link {
     pub(super) fn to(url: &str) -> Self {
-        // The error can hold a part of the URL, and with it the password.
+        // The parser's error may contain a part of the URL, and with it the password.
         let client = url
             .into_connection_info()
             .map(|info| info.set_tcp_settings(tcp_settings()))
             .and_then(Client::open)
-            .map_err(|_| "its URL can't be read: expected redis://:password@host:6379");
+            .map_err(|_| "its URL is not valid: expected redis://:password@host:6379");
         Self {
             client,
             connected: Mutex::default(),
         }
     }
 
-    /// Where the server is, without its password.
+    /// Returns the server's address, without its password.
     pub(super) fn address(&self) -> Option<String> {
         let address = match self.client.as_ref().ok()?.get_connection_info().addr() {
             ConnectionAddr::Tcp(host, port) | ConnectionAddr::TcpTls { host, port, .. } => {
@@ -79,13 +79,12 @@ impl Link {
         Some(address)
     }
 
-    /// Sends commands, and reads what they are answered with.
+    /// Sends commands and returns their responses.
     ///
-    /// After a failure, of whatever kind, the next call makes a connection of its own: this one may
-    /// be dead without a sign (no answer in time), or lead to a server that has become a replica.
-    /// All commands of this store can be sent twice, so those on a connection that was closed
-    /// while nobody looked are.
-    pub(super) async fn ask<T: FromRedisValue>(
+    /// After any failure, the next call opens a new connection: this one may be dead (no response in
+    /// time), or lead to a server that has become a replica. All commands of this store are idempotent,
+    /// so those on a connection that was closed while idle are retried.
+    pub(super) async fn call<T: FromRedisValue>(
         &self,
         commands: &Pipeline,
     ) -> Result<T, StoreError> {
@@ -93,7 +92,7 @@ impl Link {
     }
 
     /// Sends commands that write. They are built for a deadline by the server's clock, after which
-    /// the server must not execute them; 0 where the server does not allow `TIME`.
+    /// the server must not execute them; 0 if the server does not allow `TIME`.
     pub(super) async fn write<T: FromRedisValue>(
         &self,
         commands: impl Fn(i64) -> Pipeline,
@@ -111,10 +110,10 @@ impl Link {
             let (mut connection, number, clock, is_new) = self.connection().await?;
             let commands = commands(clock.map_or(0, ServerClock::deadline));
             let error = match commands.query_async(&mut connection).await {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err(error) => error,
             };
-            self.leave(number).await;
+            self.drop_connection(number).await;
             if is_new || !may_retry || !error.is_connection_dropped() {
                 return Err(failed(&error));
             }
@@ -122,26 +121,26 @@ impl Link {
         }
     }
 
-    /// The server's clock, in milliseconds since 1970; `None` where its user may not read it.
+    /// Returns the server's clock, in milliseconds since 1970; `None` if the user may not read it.
     pub(super) async fn server_time(&self) -> Result<Option<i64>, StoreError> {
         let (mut connection, number, ..) = self.connection().await?;
         match server_time(&mut connection).await {
             Ok(time) => Ok(time),
             Err(error) => {
-                self.leave(number).await;
+                self.drop_connection(number).await;
                 Err(failed(&error))
             }
         }
     }
 
-    /// The same for an error that came as a part of an answer.
+    /// Drops the connection after an error in a part of a response, and converts the error.
     pub(super) async fn failed(&self, error: &RedisError) -> StoreError {
         self.connected.lock().await.connection = None;
         failed(error)
     }
 
-    /// The connection, its number, its server's clock, and whether it was made just now. Whoever comes meanwhile waits
-    /// for the same one.
+    /// Returns the connection, its number, its server's clock, and whether it is new. Concurrent callers
+    /// wait for the same one.
     async fn connection(
         &self,
     ) -> Result<(MultiplexedConnection, u64, Option<ServerClock>, bool), StoreError> {
@@ -153,20 +152,20 @@ impl Link {
         if let Some(connection) = &connected.connection {
             return Ok((connection.clone(), connected.number, connected.clock, false));
         }
-        // Without one, and with two in the graph, building a TLS connection would panic.
-        // Already set is as good.
+        // Without a default provider, and with two in the graph, a TLS connection would panic. An error
+        // means that one is set already.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(ANSWER));
-        let made = client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = made.await.map_err(|error| failed(&error))?;
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(RESPONSE_TIMEOUT));
+        let opening = client.get_multiplexed_async_connection_with_config(&config);
+        let mut connection = opening.await.map_err(|error| failed(&error))?;
         let time = server_time(&mut connection).await;
         let time = time.map_err(|error| failed(&error))?;
         if time.is_none() {
             tracing::warn!(
-                "Redis does not return its time, so a delayed write can't be recognised: allow its user \
-                 TIME with `ACL SETUSER <user> +time`"
+                "Redis does not return its time, so delayed writes can't be detected: allow TIME for \
+                 its user with `ACL SETUSER <user> +time`"
             );
         }
         connected.clock = time.map(|millis| ServerClock {
@@ -178,8 +177,8 @@ impl Link {
         Ok((connection, connected.number, connected.clock, true))
     }
 
-    /// Nobody uses the connection with this number any more.
-    async fn leave(&self, number: u64) {
+    /// Drops the connection with this number, so that the next call opens a new one.
+    async fn drop_connection(&self, number: u64) {
         let mut connected = self.connected.lock().await;
         if connected.number == number {
             connected.connection = None;
@@ -187,11 +186,11 @@ impl Link {
     }
 }
 
-/// Milliseconds since 1970; `None` where the user may not ask.
+/// Returns the server's time in milliseconds since 1970; `None` if the user may not read it.
 async fn server_time(connection: &mut MultiplexedConnection) -> Result<Option<i64>, RedisError> {
     match redis::cmd("TIME").query_async::<Value>(connection).await {
         Ok(time) => {
-            // A proxy may answer with something else.
+            // A proxy may return another type.
             let time = redis::from_redis_value::<(i64, i64)>(time).ok();
             Ok(time.map(|(seconds, micros)| {
                 seconds.saturating_mul(1000).saturating_add(micros / 1000)
@@ -207,12 +206,12 @@ fn tcp_settings() -> TcpSettings {
         .set_nodelay(true)
         .set_keepalive(TcpKeepalive::new().with_time(KEEPALIVE));
     #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
-    let settings = settings.set_user_timeout(UNACKNOWLEDGED);
+    let settings = settings.set_user_timeout(ACKNOWLEDGE_TIMEOUT);
     settings
 }
 
-/// In words, and what to do. What the client says of a value it can't read may quote the value;
-/// the server's words and the system's don't.
+/// Converts an error, with advice. The client's message about an unreadable value may quote the value,
+/// so it is omitted; the server's and the system's messages don't.
 fn failed(error: &RedisError) -> StoreError {
     if let Some(errors) = error.clone().into_server_errors()
         && let Some((_, first)) = errors.first()
@@ -227,11 +226,11 @@ fn failed(error: &RedisError) -> StoreError {
     }
     match error.kind() {
         ErrorKind::AuthenticationFailed => {
-            StoreError::new("Redis refused the user and password of its URL").permanent()
+            StoreError::new("Redis rejected the user and password of its URL").permanent()
         }
         ErrorKind::Io if error.is_timeout() => StoreError::new(format!(
-            "Redis did not answer within {} seconds",
-            ANSWER.as_secs()
+            "Redis did not respond within {} seconds",
+            RESPONSE_TIMEOUT.as_secs()
         )),
         ErrorKind::Io => StoreError::new(format!("Redis can't be reached: {error}")),
         _ => StoreError::new(format!("Redis failed: {}", error.category())),
@@ -241,40 +240,40 @@ fn failed(error: &RedisError) -> StoreError {
 fn refused(error: &ServerError) -> String {
     let code = error.code();
     let details = error.details().unwrap_or_default();
-    // Of a command it doesn't know, a server repeats the arguments: of AUTH, the password.
+    // A server repeats the arguments of an unknown command: for AUTH, the password.
     let details = details.split(", with args").next().unwrap_or_default();
-    let refused = format!("Redis refused: {code} {details}");
-    let refused = refused.trim_end();
-    match what_to_do(code) {
-        Some(advice) => format!("{refused}; {advice}"),
-        None => refused.to_owned(),
+    let rejected = format!("Redis rejected the command: {code} {details}");
+    let rejected = rejected.trim_end();
+    match advice(code) {
+        Some(advice) => format!("{rejected}; {advice}"),
+        None => rejected.to_owned(),
     }
 }
 
 /// Source: <https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors>, and the
 /// errors in Redis' `src/server.c` (`createSharedObjects`).
-fn what_to_do(code: &str) -> Option<&'static str> {
+fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
-        "OOM" => "it has reached its `maxmemory`: give it more (a token takes about 3 KB)",
-        "MISCONF" => "it can't save to its disk and takes no writes until it can: see its log",
+        "OOM" => "it has reached its `maxmemory`: increase it (a token needs about 3 KB)",
+        "MISCONF" => "it can't save to its disk and rejects writes until it can: see its log",
         "NOAUTH" => "its URL needs a password: redis://:password@host:6379",
-        "WRONGPASS" => "the user and password of its URL are not right",
+        "WRONGPASS" => "the user or password of its URL is wrong",
         "NOPERM" => {
-            "allow its user what the store needs: `ACL SETUSER <user> ~<prefix>:* +@read +@write \
+            "grant its user the store's permissions: `ACL SETUSER <user> ~<prefix>:* +@read +@write \
              +@scripting +@transaction +info +time`"
         }
         "READONLY" => "this is a replica: its URL must lead to the primary",
         "MASTERDOWN" => "this is a replica that has lost its primary",
-        "NOREPLICAS" => "it has too few replicas to take writes (`min-replicas-to-write`)",
-        "LOADING" => "it reads its data from its disk and is there soon",
+        "NOREPLICAS" => "it has too few replicas to accept writes (`min-replicas-to-write`)",
+        "LOADING" => "it is loading its data from its disk: wait until it is done",
         "BUSY" => "another client's script runs on it for too long",
         "NOSCRIPT" => {
             "the script was loaded just before: a proxy seems to spread commands over several \
-             servers, and the store needs one"
+             servers, but the store needs a single one"
         }
-        "LATE" => "the network or the server held the command back; nothing was written",
+        "LATE" => "the network or the server delayed the command; nothing was written",
         "MOVED" | "ASK" | "CROSSSLOT" | "CLUSTERDOWN" => {
-            "Redis Cluster is not supported: give the store a server of its own"
+            "Redis Cluster is not supported: use a single server"
         }
         _ => return None,
     })
@@ -285,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_tells_what_to_do_and_no_argument() {
+    fn a_rejection_has_advice_and_no_argument() {
         let refused = |code: &str, detail: &str| {
             failed(&redis::make_extension_error(
                 code.to_owned(),
@@ -295,14 +294,17 @@ mod tests {
         };
         let text = refused("OOM", "command not allowed when used memory > 'maxmemory'.");
         assert!(
-            text.starts_with("Redis refused: OOM command not allowed")
-                && text.contains("give it more"),
+            text.starts_with("Redis rejected the command: OOM command not allowed")
+                && text.contains("increase it"),
             "{text}"
         );
         let text = refused(
             "ERR",
             "unknown command 'AUTH', with args beginning with: 'hunter2'",
         );
-        assert_eq!(text, "Redis refused: ERR unknown command 'AUTH'");
+        assert_eq!(
+            text,
+            "Redis rejected the command: ERR unknown command 'AUTH'"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Tokens in Redis.
+//! The token store in Redis.
 
 mod link;
 mod scripts;
@@ -11,27 +11,26 @@ use std::time::SystemTime;
 use redis::{Pipeline, RedisError, RedisResult, Script};
 
 use super::{
-    BadRow, LONGEST_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
+    BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenPage,
     TokenStore, from_millis, readable, to_millis,
 };
 use link::Link;
 use scripts::{PURGE, PUT, REMOVE, SWAP};
 
-/// An ended token stays this long, as in the other stores.
+/// How long an expired token is kept, as in the other stores.
 const KEPT_AFTER_END_MILLIS: i64 = 24 * 3600 * 1000;
 
-/// Keeps tokens in Redis (7 or newer) or Valkey, for apps of several
-/// instances (feature `redis`).
+/// A token store in Redis (7 or newer) or Valkey, for apps of several instances (feature `redis`).
 ///
-/// Each ends with its expiry by itself. The server must not evict keys: with a `maxmemory`, its
-/// `maxmemory-policy` has to be `noeviction` (the `volatile-` ones evict tokens first, for tokens
-/// have an end). A server that forgets at a restart gets its tokens again from the instances that
-/// have them in memory; those that nobody has come with Forge's next hourly calls. With
-/// `appendonly yes` it has them still, but for those of the last second (none is lost with
-/// `appendfsync always`). Redis Cluster isn't supported.
+/// Each token's key has a TTL that ends one day after its expiry. The server must not evict keys: with
+/// a `maxmemory`, its `maxmemory-policy` has to be `noeviction` (the `volatile-` policies evict tokens
+/// first, because they have a TTL). A server that loses its data at a restart gets its tokens again
+/// from the instances that have them in memory; the others are delivered with Forge's next hourly
+/// calls. With `appendonly yes` only the tokens of the last second are lost (with `appendfsync always`,
+/// no token). Redis Cluster isn't supported.
 ///
-/// When the app starts, the server's version is looked at, and everything the store does is tried
-/// on keys of its own: a missing permission ends the launch, not the first write.
+/// When the app starts, the server's version is checked, and every operation of the store is tried on
+/// separate keys: a missing permission aborts the launch, not the first write.
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -53,8 +52,8 @@ impl fmt::Debug for RedisTokens {
 }
 
 impl RedisTokens {
-    /// A store in the server with this URL: `redis://:password@host:6379/0`, `rediss://…` for TLS.
-    /// Nothing is connected yet; each instance then uses one connection.
+    /// Creates a store in the server with this URL: `redis://:password@host:6379/0`, `rediss://…` for
+    /// TLS. It connects later; each instance uses one connection.
     pub fn new(url: impl AsRef<str>) -> Self {
         Self {
             link: Arc::new(Link::to(url.as_ref())),
@@ -62,8 +61,7 @@ impl RedisTokens {
         }
     }
 
-    /// What the keys begin with: `forge-remote` unless told otherwise. One for each app on a
-    /// shared server.
+    /// Sets the prefix of all keys (default: `forge-remote`). Each app on a shared server needs its own.
     #[must_use]
     pub fn prefix(mut self, prefix: &str) -> Self {
         self.prefix = Arc::from(prefix);
@@ -90,19 +88,19 @@ impl RedisTokens {
         format!("{}:by-end", self.prefix)
     }
 
-    /// Looks at the server, and tries what will be done.
+    /// Checks the server's version and settings, and tries every operation.
     async fn open_now(self) -> Result<(), StoreError> {
-        let mut ask = redis::pipe();
-        ask.cmd("INFO").arg("server").cmd("INFO").arg("memory");
-        let told: Vec<RedisResult<String>> = self.link.ask(ask.ignore_errors()).await?;
-        // Not everybody may ask; what is tried below tells as well.
-        let told: Vec<String> = told.into_iter().filter_map(Result::ok).collect();
-        let told: HashMap<&str, &str> = told
+        let mut commands = redis::pipe();
+        commands.cmd("INFO").arg("server").cmd("INFO").arg("memory");
+        let info: Vec<RedisResult<String>> = self.link.call(commands.ignore_errors()).await?;
+        // The user may lack the permission for INFO; the probe below checks the store's commands.
+        let info: Vec<String> = info.into_iter().filter_map(Result::ok).collect();
+        let info: HashMap<&str, &str> = info
             .iter()
             .flat_map(|text| text.lines())
             .filter_map(|line| line.split_once(':'))
             .collect();
-        if let Some(&version) = told.get("redis_version") {
+        if let Some(&version) = info.get("redis_version") {
             let major = version.split('.').next().and_then(|word| word.parse().ok());
             if major.is_some_and(|major: u32| major < 7) {
                 return Err(StoreError::new(format!(
@@ -111,7 +109,7 @@ impl RedisTokens {
                 .permanent());
             }
         }
-        if let (Some(&limit), Some(&policy)) = (told.get("maxmemory"), told.get("maxmemory_policy"))
+        if let (Some(&limit), Some(&policy)) = (info.get("maxmemory"), info.get("maxmemory_policy"))
             && limit != "0"
             && policy != "noeviction"
         {
@@ -124,8 +122,8 @@ impl RedisTokens {
         self.probe().await
     }
 
-    /// Everything that is done later, on a token beside the others that ended long ago: Redis keeps
-    /// nothing of it. Several instances may do so at once, so what is read doesn't count.
+    /// Tries every operation on a separate token that expired long ago, so that Redis deletes its keys
+    /// at once. Several instances may do so at the same time, so the results are ignored.
     async fn probe(&self) -> Result<(), StoreError> {
         let probe = Self {
             link: Arc::clone(&self.link),
@@ -158,7 +156,7 @@ impl RedisTokens {
         let script = Script::new(PUT);
         let pipeline = |deadline| {
             let mut pipeline = Pipeline::with_capacity(tokens.len() + 1);
-            // Known to the server from here on, in the same round trip.
+            // Loads the script in the same round trip.
             pipeline.cmd("SCRIPT").arg("LOAD").arg(PUT).ignore();
             for token in &tokens {
                 let call = pipeline.cmd("EVALSHA").arg(script.get_hash());
@@ -169,7 +167,7 @@ impl RedisTokens {
         self.link.write(pipeline).await
     }
 
-    /// What the script needs for one token.
+    /// Appends the script's arguments for one token.
     fn put_arguments<'a>(
         &self,
         call: &'a mut Pipeline,
@@ -190,12 +188,12 @@ impl RedisTokens {
             .arg(token.cloud_ids.join(","))
             .arg(&token.sealed)
             .arg(ends.saturating_add(KEPT_AFTER_END_MILLIS))
-            .arg(LONGEST_LEAD_MILLIS)
+            .arg(MAX_LEAD_MILLIS)
             .arg(expected)
             .arg(deadline)
     }
 
-    /// What is there for these ids; what isn't there any more is passed over.
+    /// Returns the rows with these ids; missing rows are skipped.
     async fn rows(&self, ids: &[String]) -> Result<Vec<Result<SealedToken, BadRow>>, StoreError> {
         if ids.is_empty() {
             return Ok(Vec::new());
@@ -207,8 +205,8 @@ impl RedisTokens {
                 .arg(self.token_key(id))
                 .arg(&["expires_at", "sites", "sealed"]);
         }
-        // One that is something else than a hash is no reason to lose the others.
-        let rows: Vec<RedisResult<Fields>> = self.link.ask(pipeline.ignore_errors()).await?;
+        // A key that is not a hash must not block the others.
+        let rows: Vec<RedisResult<Fields>> = self.link.call(pipeline.ignore_errors()).await?;
         let refused = |error: &&RedisError| error.code() != Some("WRONGTYPE");
         if let Some(error) = rows
             .iter()
@@ -224,10 +222,10 @@ impl RedisTokens {
     async fn on_site_now(self, cloud_id: String) -> Result<Vec<SealedToken>, StoreError> {
         let mut pipeline = redis::pipe();
         pipeline.cmd("SMEMBERS").arg(self.site_key(&cloud_id));
-        let (mut ids,): (Vec<String>,) = self.link.ask(&pipeline).await?;
+        let (mut ids,): (Vec<String>,) = self.link.call(&pipeline).await?;
         ids.sort();
         let mut tokens = readable(&self.name(), self.rows(&ids).await?);
-        // The set may still name one that has moved on.
+        // The set may still name an installation that has left the site.
         tokens.retain(|token| token.cloud_ids.contains(&cloud_id));
         Ok(tokens)
     }
@@ -243,14 +241,14 @@ impl RedisTokens {
                 };
                 pipeline.cmd("ZRANGEBYLEX").arg(self.by_id()).arg(start);
                 pipeline.arg("+").arg("LIMIT").arg(0).arg(limit);
-                let (ids,): (Vec<String>,) = self.link.ask(&pipeline).await?;
+                let (ids,): (Vec<String>,) = self.link.call(&pipeline).await?;
                 ids
             }
-            // By end, which is few of them; the order and the page are made here.
+            // The index by end has few such ids; they are sorted and cut to a page here.
             Some(before) => {
                 pipeline.cmd("ZRANGEBYSCORE").arg(self.by_end()).arg("-inf");
                 pipeline.arg(format!("({}", to_millis(before)));
-                let (mut ids,): (Vec<String>,) = self.link.ask(&pipeline).await?;
+                let (mut ids,): (Vec<String>,) = self.link.call(&pipeline).await?;
                 ids.retain(|id| page.after.as_ref().is_none_or(|after| id > after));
                 ids.sort();
                 ids.truncate(limit);
@@ -259,7 +257,7 @@ impl RedisTokens {
         };
         let mut tokens = readable(&self.name(), self.rows(&ids).await?);
         if let Some(before) = page.ends_before {
-            // One may have been renewed meanwhile.
+            // A token may have been renewed in the meantime.
             tokens.retain(|token| token.expires_at < before);
         }
         let full = ids.len() >= limit;
@@ -268,10 +266,10 @@ impl RedisTokens {
     }
 }
 
-/// The end, the sites, the sealed token.
+/// The expiry, the sites, the sealed token.
 type Fields = (Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// The token in a row; `None` when it isn't there.
+/// Reads the token in a row; `None` if the row is missing.
 fn token(id: &str, row: RedisResult<Fields>) -> Option<Result<SealedToken, BadRow>> {
     let bad = |problem: &str| Some(Err(BadRow::of(id, problem)));
     let (ends, sites, sealed) = match row {
@@ -284,10 +282,10 @@ fn token(id: &str, row: RedisResult<Fields>) -> Option<Result<SealedToken, BadRo
         .ok()
         .and_then(|text| text.parse().ok())
     else {
-        return bad("its end is no number");
+        return bad("its expiry is not a number");
     };
     let Ok(sites) = String::from_utf8(sites.unwrap_or_default()) else {
-        return bad("its sites are no text");
+        return bad("its sites are not text");
     };
     Some(Ok(SealedToken {
         installation_id: id.to_owned(),
@@ -315,7 +313,7 @@ impl TokenStore for RedisTokens {
 
     fn compare_and_swap_key_check(
         &self,
-        there: Option<Vec<u8>>,
+        expected: Option<Vec<u8>>,
         new: Vec<u8>,
     ) -> StoreFuture<Vec<u8>> {
         let this = self.clone();
@@ -324,8 +322,8 @@ impl TokenStore for RedisTokens {
             let call = pipeline.cmd("EVAL").arg(SWAP).arg(1);
             call.arg(format!("{}:key-check", this.prefix))
                 .arg(new)
-                .arg(there);
-            let (now,): (Vec<u8>,) = this.link.ask(&pipeline).await?;
+                .arg(expected);
+            let (now,): (Vec<u8>,) = this.link.call(&pipeline).await?;
             Ok(now)
         })
     }

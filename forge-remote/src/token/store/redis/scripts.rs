@@ -1,8 +1,8 @@
-//! The scripts that Redis runs: each is one step.
+//! The scripts that Redis runs, each atomically.
 
-/// Begins every script that writes: a command that the server executes only after its deadline
+/// The beginning of every script that writes: a command that the server executes after its deadline
 /// (milliseconds since 1970 by the server's clock, the last argument; 0 for none) has no effect.
-/// Its caller has given up waiting, and may have written a later record on another connection.
+/// Its caller has stopped waiting, and may have written a later record on another connection.
 macro_rules! before_deadline {
     ($script:literal) => {
         concat!(
@@ -20,12 +20,12 @@ macro_rules! before_deadline {
     };
 }
 
-/// Compares and writes in one step: Redis runs one script at a time. A value of another type, or
-/// with an invalid end, does not block the write.
+/// Compares and writes atomically: Redis runs one script at a time. A value of another type, or with an
+/// invalid expiry, does not block the write.
 ///
 /// Keys: the token's, the index by id, the index by end, the token's sites. Arguments: the id, the
-/// end, the sites, the sealed bytes, when the key expires, the longest lead, the sealed bytes that
-/// must be there (none for any record with an earlier end).
+/// expiry, the sites, the sealed bytes, the key's expiry, the maximum lead, the expected sealed bytes
+/// (empty to replace any record with an earlier expiry).
 pub(super) const PUT: &str = before_deadline!(
     "
     local function is(key, wanted)
@@ -56,7 +56,7 @@ pub(super) const PUT: &str = before_deadline!(
 "
 );
 
-/// Removes a token whose sealed bytes are these. The sets of sites expire automatically.
+/// Removes a token with these sealed bytes. The sets of sites expire automatically.
 ///
 /// Keys: the token's, the index by id, the index by end. Arguments: the id, the sealed bytes.
 pub(super) const REMOVE: &str = before_deadline!(
@@ -69,8 +69,8 @@ pub(super) const REMOVE: &str = before_deadline!(
 "
 );
 
-/// Takes what has ended out of the indexes, and the tokens with it. A token that was renewed
-/// meanwhile has another place in the index by end.
+/// Removes expired tokens and their index entries. A token that was renewed in the meantime has another
+/// score in the index by end.
 ///
 /// Keys: the index by id, the index by end. The tokens' keys share their slot.
 pub(super) const PURGE: &str = before_deadline!(
@@ -85,14 +85,14 @@ pub(super) const PURGE: &str = before_deadline!(
 "
 );
 
-/// Puts a new key check in the place of this one, or of none; says which is there now.
+/// Replaces this key check, or a missing one; returns the current one.
 ///
 /// Keys: the key check.
 pub(super) const SWAP: &str = "
-    local there = redis.call('GET', KEYS[1])
-    if not there or there == ARGV[2] then
+    local current = redis.call('GET', KEYS[1])
+    if not current or current == ARGV[2] then
         redis.call('SET', KEYS[1], ARGV[1])
         return ARGV[1]
     end
-    return there
+    return current
 ";
