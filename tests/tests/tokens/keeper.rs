@@ -179,7 +179,7 @@ async fn no_token_is_returned_near_its_expiry() {
     app.clock.advance(12 * MINUTE);
     let error = app.system(ONE).await.unwrap_err();
     assert!(
-        error.to_string().contains("ended 10 minutes ago"),
+        error.to_string().contains("expired 10 minutes ago"),
         "{error}"
     );
     // Purged after a day without any call.
@@ -493,14 +493,20 @@ async fn a_setting_after_the_open_is_an_error() {
     let tokens = open_tokens(&FlakyStore::default()).await;
     let _ = tokens.clone().expiry_margin(5 * MINUTE);
     let error = tokens.open().await.unwrap_err();
-    assert!(error.to_string().contains("Tokens::margin"), "{error}");
+    assert!(
+        error.to_string().contains("Tokens::expiry_margin"),
+        "{error}"
+    );
     let error = keeper_app()
         .token_store(tokens)
         .connect()
         .await
         .map(drop)
         .unwrap_err();
-    assert!(format!("{error:?}").contains("Tokens::margin"), "{error:?}");
+    assert!(
+        format!("{error:?}").contains("Tokens::expiry_margin"),
+        "{error:?}"
+    );
 
     let tokens = Tokens::new(MemoryTokens::new());
     tokens.open().await.unwrap();

@@ -355,7 +355,7 @@ async fn a_hanging_store_costs_no_request_and_no_token() {
     assert!(matches!(flushed, Err(TokenError::Store(_))));
     assert!(matches!(read, Err(TokenError::Store(_))));
     assert_eq!(app.failures(), 2);
-    assert!(logged.has("no answer within 10s") && logged.has("no answer within 3s"));
+    assert!(logged.has("no response within 10s") && logged.has("no response within 3s"));
     store.hangs.send_replace(false);
     assert!(eventually(|| app.tokens.stats().pending == 0).await);
     assert!(store.get(&installation(1)).await.unwrap().is_some());
