@@ -88,7 +88,8 @@ fn no_reader_has_to_translate() {
     for file in found {
         let text = fs::read_to_string(&file).expect("a readable file");
         for (number, line) in text.lines().enumerate() {
-            let words = line.to_lowercase().replace('_', " ");
+            // `Option::is_none` is a name of the standard library.
+            let words = line.to_lowercase().replace("is_none", "").replace('_', " ");
             for (phrase, better) in PHRASES {
                 if has_phrase(&words, phrase) {
                     let name = file.strip_prefix(&root).unwrap_or(&file).display();
@@ -97,7 +98,12 @@ fn no_reader_has_to_translate() {
             }
         }
     }
-    assert!(lines.is_empty(), "{}\n{} lines", lines.join("\n"), lines.len());
+    assert!(
+        lines.is_empty(),
+        "{}\n{} lines",
+        lines.join("\n"),
+        lines.len()
+    );
 }
 
 #[test]
