@@ -179,7 +179,7 @@ async fn tasks_run_once() {
     assert_eq!(next(&mut told).await, Some("started"));
     let again = built.clone().start_background().unwrap_err();
     assert_eq!(again, BackgroundError::AlreadyRunning);
-    assert!(again.to_string().contains("run already"), "{again}");
+    assert!(again.to_string().contains("already running"), "{again}");
     // Who serves beside it serves, and leaves the tasks to those who began them.
     let (stop, server) = serving(&built).await;
     nothing_comes(&mut told).await;
