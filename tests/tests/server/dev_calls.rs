@@ -165,7 +165,7 @@ fn invoke_reaches_every_hook_event_method_and_repetition() {
             "isn't called for events",
         ),
         (&["follow", "--retry", "0"], "0 is not in"),
-        (&["nobody"], "there are: "),
+        (&["nobody"], "the keys are: "),
     ] {
         let (good, text) = dev.invoke(arguments);
         assert!(!good && text.contains(expected), "{arguments:?}\n{text}");
