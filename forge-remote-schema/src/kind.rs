@@ -39,8 +39,8 @@ pub struct KindSpec {
     pub caller: AllowedCaller,
     /// Whether a user token can come with the call.
     pub has_user: bool,
-    /// Whether Forge may forward the headers of its own caller. If so, a token in a header is not
-    /// proven to be Forge's.
+    /// Whether Forge may forward its caller's headers. If so, a token in a header is not proven to be
+    /// Forge's.
     pub forwards_caller_headers: bool,
     /// Whether the call ends an installation, so that its handler deletes the installation's data.
     /// Such a handler accepts only tokens that the platform is known to send.

@@ -21,7 +21,7 @@ pub(super) struct Outcome {
     pub(super) is_guess: bool,
     pub(super) from_page: bool,
     pub(super) elapsed: Duration,
-    /// The response's status and body, or the reason why there is none.
+    /// The response's status and body, or the error of a failed call.
     pub(super) response: Result<(StatusCode, String), String>,
 }
 

@@ -408,7 +408,7 @@ fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: OwnedProperties) {
     }
 }
 
-/// Returns the mapping under a key; inserts one if there is none.
+/// Returns the mapping under a key; inserts an empty one if it is missing.
 fn child<'a>(parent: &'a mut Mapping, name: &str) -> &'a mut Mapping {
     let slot = parent.entry(name.into()).or_insert(Value::Null);
     if !slot.is_mapping() {
