@@ -56,7 +56,7 @@ impl Reader<'_> {
             self.errors.help(
                 options.attribute(),
                 format!("`{name}` is missing"),
-                format!("write `{name} = {example}`{}", known_values(option.shape)),
+                format!("write `{name} = {example}`{}", known_values(name, option.shape)),
             );
         }
         match option.shape {
@@ -312,19 +312,18 @@ impl Reader<'_> {
         let folded = written.trim().to_ascii_lowercase().replace(['_', '-'], "");
         let synonym = synonyms.iter().find(|(word, _)| *word == folded);
         let meant = synonym.map(|(_, meant)| *meant);
-        let all = format!("Forge has {}{remark}", one_of(known.iter().copied()));
+        let all = format!("`{name}` takes {}{remark}", one_of(known.iter().copied()));
         let help = match meant.or_else(|| nearest(&written, known.iter().copied())) {
             Some(near) => format!("did you mean \"{near}\"? {all}"),
             None => all,
         };
-        let what = name.trim_end_matches('s').replace('_', " ");
-        let message = format!("Forge has no {what} `{written}`");
+        let message = format!("`{written}` is not a valid value of `{name}`");
         self.errors.help(text.span(), message, help);
     }
 }
 
 /// Returns the values of a choice, for the error that it is missing.
-fn known_values(shape: Shape) -> String {
+fn known_values(name: &str, shape: Shape) -> String {
     let (all, remark) = match shape {
         Shape::Choice(values) | Shape::Choices(values) => (one_of(values.iter().copied()), ""),
         Shape::Variant(variants) => {
@@ -333,7 +332,7 @@ fn known_values(shape: Shape) -> String {
         }
         _ => return String::new(),
     };
-    format!(": Forge has {all}{remark}")
+    format!(": `{name}` takes {all}{remark}")
 }
 
 fn first_paragraph(docs: &str) -> String {

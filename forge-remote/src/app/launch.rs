@@ -132,7 +132,7 @@ impl App {
     pub(crate) fn missing_needs(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         if let Some(Err(error)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
-            let help = "correct what is given to `App::token_store`";
+            let help = "correct the argument of `App::token_store`";
             problems.push(Diagnostic::error(&BAD_TOKENS, error.to_string(), help));
         }
         for handler in self.registry.handlers() {
@@ -174,7 +174,7 @@ impl App {
         let tokens = self.tokens.as_ref()?;
         tokens.use_clock(&self.clock);
         let error = tokens.open_at_once().err()?;
-        let help = "correct what is given to `App::token_store`";
+        let help = "correct the argument of `App::token_store`";
         Some(Diagnostic::error(&BAD_TOKENS, error.to_string(), help))
     }
 
