@@ -56,7 +56,10 @@ impl Reader<'_> {
             self.errors.help(
                 options.attribute(),
                 format!("`{name}` is missing"),
-                format!("write `{name} = {example}`{}", known_values(name, option.shape)),
+                format!(
+                    "write `{name} = {example}`{}",
+                    known_values(name, option.shape)
+                ),
             );
         }
         match option.shape {

@@ -46,12 +46,12 @@ pub(super) fn init() {
     }
 }
 
-/// Logs panics like everything else. The standard library's hook writes to standard error itself:
-/// with nobody to read it, a panic would block its thread, and its text may begin lines of its own.
-/// A hook that the app has set stays.
+/// Logs panics through `tracing`. The standard library's hook writes directly to standard error: if
+/// nobody reads it, a panic would block its thread, and a panic's text could forge lines. A hook that
+/// the app has set is kept.
 fn log_panics() {
     let hook = std::panic::take_hook();
-    // With that taken, this is the standard library's.
+    // After the first `take_hook`, this is the standard library's hook.
     let standard = std::panic::take_hook();
     if std::ptr::eq(&raw const *hook, &raw const *standard) {
         std::panic::set_hook(Box::new(log_panic));
@@ -64,7 +64,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let text = crate::work::panic_text(panic.payload());
     let location = panic.location().map(ToString::to_string);
     let thread = std::thread::current();
-    // Only where RUST_BACKTRACE asks for it.
+    // Captured only if RUST_BACKTRACE is set.
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured)
         .then(|| tracing::field::display(backtrace));
@@ -75,7 +75,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         backtrace,
         "a thread panicked"
     );
-    // The process may end with it.
+    // The process may end with this panic.
     if cfg!(panic = "abort") || thread.name() == Some("main") {
         flush();
     }

@@ -184,7 +184,7 @@ impl Mounted {
             if let Some(Permit { suppressed }) = self.log_limits.permit("overloaded") {
                 tracing::warn!(
                     suppressed,
-                    "refused for now: as many calls are in flight as may (`App::max_in_flight`)"
+                    "refused: the maximum of calls is in flight (`App::max_in_flight`)"
                 );
             }
             return response::overloaded();
