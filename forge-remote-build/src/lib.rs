@@ -1,4 +1,4 @@
-//! A cargo warning when the `manifest.yml` of a forge-remote app is stale, from its build script:
+//! Cargo warnings for a stale `manifest.yml` of a forge-remote app, from its build script:
 //!
 //! ```toml
 //! [build-dependencies]
@@ -14,16 +14,16 @@
 //! with the same table of attributes and the same rules for names as the macros and the runtime.
 //! These are its limits:
 //!
-//! - It does not see handlers in other crates, handlers that a declarative macro writes, and
-//!   attributes under another name.
+//! - It does not see handlers in other crates, handlers that a declarative macro generates, and
+//!   attributes that are imported under another name.
 //! - It does not require handlers under a `cfg` or in `src/bin` to be in the manifest.
-//! - It does not report endpoints without a handler where the package depends on others of the same
-//!   workspace, or where the sources may have handlers that it does not see.
+//! - It does not report endpoints without a handler if the package depends on others of the same
+//!   workspace, or if the sources may have handlers that it does not see.
 //! - It does not compare tokens, scopes, and options other than texts.
 //!
-//! The handlers that the framework adds itself (`App::keep_tokens_fresh`) are known. A build never
-//! fails because of it: a file that cannot be read is skipped. `manifest --check` and
-//! `forge_remote::test_manifest!` compare everything; this is a reminder.
+//! Handlers that the framework adds (`App::keep_tokens_fresh`) are included. It never fails a build: a
+//! file that cannot be read is skipped. `manifest --check` and `forge_remote::test_manifest!` compare
+//! everything.
 
 mod lock;
 mod manifest;
@@ -39,7 +39,7 @@ use sources::Sources;
 const MAX_WARNINGS: usize = 10;
 
 /// Prints a cargo warning for each difference between `manifest.yml` and the handlers in the
-/// package's `src`, ten at most. For `build.rs`; elsewhere it does nothing.
+/// package's `src`, at most ten. For `build.rs`; elsewhere it does nothing.
 ///
 /// The file is `FORGE_REMOTE_MANIFEST`, or the one beside `Cargo.toml`. Files that cannot be read
 /// are skipped.
@@ -47,7 +47,7 @@ pub fn warn_if_stale() {
     let Some(package) = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from) else {
         return;
     };
-    // Cargo would run the script at every build for a missing file.
+    // With a missing file, cargo would run the script at every build.
     let rerun = |path: &Path| {
         if path.exists() {
             println!("cargo::rerun-if-changed={}", path.display());

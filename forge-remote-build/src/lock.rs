@@ -1,13 +1,14 @@
-//! `Cargo.lock`: whether handlers may be in another package of the same workspace.
+//! `Cargo.lock`: finds out whether handlers may be in another package of the same workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// These and their dependencies have no handlers.
+/// The framework's packages; they and their dependencies have no handlers.
 const OURS: [&str; 2] = ["forge-remote", "forge-remote-build"];
 
-/// Whether a package depends on others by path, except forge-remote; `true` when that is not known.
+/// Returns whether a package depends on others by path, except forge-remote; `true` if that is not
+/// known.
 pub(crate) fn may_have_local_dependencies(folder: &Path, package: &str) -> bool {
     let lock = folder
         .ancestors()
@@ -16,7 +17,7 @@ pub(crate) fn may_have_local_dependencies(folder: &Path, package: &str) -> bool 
 }
 
 fn depends_on_local(lock: &str, package: &str) -> bool {
-    // Packages by path are those without a source.
+    // Packages by path have no source.
     let local: BTreeMap<&str, Vec<&str>> = lock
         .split("[[package]]")
         .filter(|entry| !entry.lines().any(|line| line.starts_with("source = ")))
@@ -34,7 +35,7 @@ fn depends_on_local(lock: &str, package: &str) -> bool {
             Some(_) if OURS.contains(&name) => {}
             Some(_) if name != package => return true,
             Some(dependencies) if seen.insert(name) => left.extend(dependencies),
-            // Cargo has every package that it builds in its lock file.
+            // The lock file has every package that cargo builds.
             None if name == package => return true,
             _ => {}
         }
@@ -42,7 +43,7 @@ fn depends_on_local(lock: &str, package: &str) -> bool {
     false
 }
 
-/// ` "name",` or ` "name 1.0.0",`, one a line.
+/// Returns the names in lines of the form ` "name",` or ` "name 1.0.0",`.
 fn dependencies(entry: &str) -> Vec<&str> {
     entry
         .lines()
@@ -96,7 +97,7 @@ dependencies = [
 "#;
 
     #[test]
-    fn packages_by_path_are_found_except_ours() {
+    fn packages_by_path_are_found_except_the_frameworks() {
         assert!(!depends_on_local(LOCK, "app"));
         assert!(depends_on_local(LOCK, "server"));
         assert!(depends_on_local(LOCK, "unknown"));

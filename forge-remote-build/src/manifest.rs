@@ -80,7 +80,7 @@ impl Manifest {
             if value.and_then(Value::as_str) != Some(code) {
                 let path = path.join(".");
                 problems.push(format!(
-                    "modules.{module_type}[{key}].{path} is not `{code}`, as {place} says"
+                    "modules.{module_type}[{key}].{path} is not `{code}`, which {place} declares"
                 ));
             }
         };
@@ -110,8 +110,8 @@ impl Manifest {
     }
 }
 
-/// Where the module's item names the handler's endpoint: at its only place, or at that of the part
-/// that the handler makes.
+/// Returns the place where the module's item names the handler's endpoint: its only place, or the place
+/// of the handler's part.
 fn place_of_endpoint(handler: &Handler) -> Option<Place> {
     let part = handler.kind.part_option;
     let part = part.map(|option| handler.option(option));
@@ -119,18 +119,18 @@ fn place_of_endpoint(handler: &Handler) -> Option<Place> {
     places.find(|place| part.is_none_or(|part| place.first().copied() == part))
 }
 
-/// Checks an endpoint's route. An endpoint of several paths has none.
+/// Checks an endpoint's route. An endpoint with several paths has no route.
 fn check_route(handler: &Handler, found: &Value, sources: &Sources, problems: &mut Vec<String>) {
     let names = &handler.names;
-    let alone = sources
+    let has_one_path = sources
         .handlers
         .iter()
         .all(|one| one.names.endpoint != names.endpoint || one.names.path == names.path);
     let route = found.get("route").and_then(|route| text(route, "path"));
-    let unsure = route.is_none() && sources.more;
-    if alone && !unsure && route != Some(names.path.as_str()) {
+    let may_have_others = route.is_none() && sources.more;
+    if has_one_path && !may_have_others && route != Some(names.path.as_str()) {
         problems.push(format!(
-            "modules.endpoint[{}].route.path is not `{}`, as {} says",
+            "modules.endpoint[{}].route.path is not `{}`, which {} declares",
             names.endpoint, names.path, handler.place
         ));
     }

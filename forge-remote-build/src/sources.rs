@@ -1,4 +1,4 @@
-//! The handlers, as the sources write them.
+//! The handlers in a package's sources.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,16 +14,16 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Ident, Item, Lit, Meta, Token};
 
-/// A handler that is written out.
+/// A handler that is written in the sources.
 #[derive(Debug)]
 pub(crate) struct Handler {
     pub(crate) kind: &'static KindSpec,
     pub(crate) names: Names,
     /// Options with a string, by name.
     pub(crate) options: Vec<(String, String)>,
-    /// `refresh_index` in src/main.rs.
+    /// The place, such as `refresh_index` in src/main.rs.
     pub(crate) place: String,
-    /// Under a `cfg`: it may not be in this build.
+    /// Whether it is under a `cfg`, so that it may not be in this build.
     pub(crate) conditional: bool,
 }
 
@@ -40,10 +40,10 @@ pub(crate) struct Sources {
     pub(crate) handlers: Vec<Handler>,
     /// The keys of remotes: `Remote::new("…")`, `remote = "…"`.
     pub(crate) remotes: BTreeSet<String>,
-    /// The endpoints that the framework adds itself, each with the method of `App` that adds it, as
-    /// a function of the app calls that.
+    /// The endpoints that the framework adds, each with the method of `App` that adds it, if a function
+    /// of the app calls that method.
     pub(crate) built_in: BTreeSet<(&'static str, &'static str)>,
-    /// The same, for calls that may not be in this build.
+    /// The endpoints that the framework may add, for calls that may not be in this build.
     conditionally_built_in: BTreeSet<&'static str>,
     /// Whether there may be handlers that are not seen.
     pub(crate) more: bool,
@@ -54,7 +54,7 @@ impl Sources {
         let mut sources = Self::default();
         let mut paths = Vec::new();
         find(&package.join("src"), &mut paths);
-        // In the same order on every machine.
+        // Sorted, so that the order is the same on every machine.
         paths.sort();
         let mut files = Vec::new();
         let mut conditional = BTreeSet::new();
@@ -73,12 +73,12 @@ impl Sources {
                     let path = path.strip_prefix(package).unwrap_or(&path).to_owned();
                     files.push((path, file));
                 }
-                // Incomplete: the compiler reports it.
+                // The file is incomplete: the compiler reports it.
                 Err(_) => sources.more = true,
             }
         }
         for (path, file) in files {
-            // The manifest may not be that of a binary in `src/bin`.
+            // A binary in `src/bin` may have another manifest.
             let conditional = is_conditional(&file.attrs)
                 || path.starts_with("src/bin")
                 || path
@@ -133,8 +133,8 @@ impl Sources {
                     let items = module.content.as_ref().map(|(_, items)| items.as_slice());
                     self.take_items(items.unwrap_or_default(), file, conditional);
                 }
-                // A macro may write handlers, and `link!` names a crate with handlers.
-                Item::Macro(call) if !writes_none(&call.mac.path) => self.more = true,
+                // A macro may generate handlers, and `link!` names a crate with handlers.
+                Item::Macro(call) if !is_without_handlers(&call.mac.path) => self.more = true,
                 _ => {}
             }
         }
@@ -163,7 +163,7 @@ impl Sources {
                 .and_then(strings),
         };
         let Some(options) = options else {
-            // The macro rejects it, or a constant gives a name.
+            // The macro rejects it, or a name is a constant.
             self.more = true;
             return;
         };
@@ -192,7 +192,7 @@ impl Sources {
         });
     }
 
-    /// `Remote::new("backend")`, wherever it stands.
+    /// Collects the keys in `Remote::new("backend")`, anywhere in the tokens.
     fn take_remotes(&mut self, tokens: TokenStream) {
         let mut seen: Vec<String> = Vec::new();
         for token in tokens {
@@ -228,7 +228,7 @@ impl Parse for Setting {
     }
 }
 
-/// The options with a string; `None` where a name is something else than a literal.
+/// Returns the options with a string; `None` if a name is not a literal.
 fn strings(written: Punctuated<Setting, Token![,]>) -> Option<Vec<(String, String)>> {
     let mut options = Vec::new();
     for option in written {
@@ -244,8 +244,8 @@ fn strings(written: Punctuated<Setting, Token![,]>) -> Option<Vec<(String, Strin
     Some(options)
 }
 
-/// Whether a macro is known not to write handlers.
-fn writes_none(path: &syn::Path) -> bool {
+/// Returns whether a macro is known to generate no handlers.
+fn is_without_handlers(path: &syn::Path) -> bool {
     let name = path.segments.last().map(|last| last.ident.to_string());
     matches!(
         name.as_deref(),
@@ -253,7 +253,7 @@ fn writes_none(path: &syn::Path) -> bool {
     )
 }
 
-/// Whether these tokens have this word, in their groups too.
+/// Returns whether these tokens contain this word, also in groups.
 fn names(tokens: &TokenStream, word: &str) -> bool {
     tokens.clone().into_iter().any(|token| match token {
         TokenTree::Ident(ident) => ident == word,
@@ -262,7 +262,7 @@ fn names(tokens: &TokenStream, word: &str) -> bool {
     })
 }
 
-/// Whether a function is a test, by any framework's attribute.
+/// Returns whether a function is a test, with any framework's attribute.
 fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         let last = attribute.path().segments.last();

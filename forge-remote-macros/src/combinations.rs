@@ -7,7 +7,7 @@ use syn::LitStr;
 use crate::diag::Errors;
 use crate::options::Options;
 
-/// Checks the rule of a set.
+/// Checks the rule for combinations of a set's options.
 pub(crate) fn check(set: OptionSet, options: &Options, errors: &mut Errors) {
     match set.combination {
         Combination::Any => {}
@@ -16,7 +16,7 @@ pub(crate) fn check(set: OptionSet, options: &Options, errors: &mut Errors) {
     }
 }
 
-/// The event in the parentheses of a `filtered_events`: one, unless both options are written.
+/// Returns the event in the parentheses of a `filtered_events`: one, unless both options are written.
 pub(crate) fn events_of_group(options: &Options) -> Vec<LitStr> {
     let events = ["event", "unknown_event"].map(|name| options.peek(name).text());
     events.into_iter().flatten().collect()
@@ -39,12 +39,12 @@ fn trigger(set: OptionSet, options: &Options, errors: &mut Errors) {
         conditions(options, &[events, unknown].concat(), false, errors);
         return;
     }
-    // Forge takes either form, not both.
+    // Forge accepts either form, not both.
     for name in ["events", "unknown_events"] {
         if !options.misses(name) {
             errors.help(
                 options.place(name),
-                format!("`{name}` beside `filtered_events`"),
+                format!("`{name}` cannot be combined with `filtered_events`"),
                 "move all events into `filtered_events`, or into a second function",
             );
         }
@@ -54,7 +54,7 @@ fn trigger(set: OptionSet, options: &Options, errors: &mut Errors) {
         if !options.misses(name) {
             errors.help(
                 options.place(name),
-                format!("`{name}` beside `filtered_events`"),
+                format!("`{name}` cannot be combined with `filtered_events`"),
                 "write it in the parentheses of each event that needs it",
             );
         }
@@ -70,7 +70,7 @@ fn filtered_event(options: &Options, errors: &mut Errors) {
         ),
         (false, false) => errors.help(
             options.place("unknown_event"),
-            "`unknown_event` beside `event`",
+            "`unknown_event` cannot be combined with `event`",
             "write each event in its own parentheses",
         ),
         _ => {}

@@ -1,4 +1,5 @@
-//! The errors of one attribute: collected, so that one build shows them all, each with its fix.
+//! The errors of one attribute. They are collected, so that one build shows all of them with their
+//! fixes.
 
 use std::fmt::Display;
 
@@ -14,9 +15,9 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// The range of these tokens; the attribute where there are none.
-    pub(crate) fn of(written: impl ToTokens) -> Self {
-        let mut tokens = written.into_token_stream().into_iter();
+    /// Returns the range of these tokens, or the attribute's if there are none.
+    pub(crate) fn of(tokens: impl ToTokens) -> Self {
+        let mut tokens = tokens.into_token_stream().into_iter();
         let Some(first) = tokens.next() else {
             return Span::call_site().into();
         };
@@ -42,7 +43,7 @@ impl From<Span> for Place {
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    /// Adds an error, with the fix on a line of its own.
+    /// Adds an error, with the fix on a separate line.
     pub(crate) fn help(
         &mut self,
         place: impl Into<Place>,
@@ -56,7 +57,7 @@ impl Errors {
         self.push(syn::Error::new_spanned(between, message));
     }
 
-    /// Adds a broken rule of the schema.
+    /// Adds an error for a broken rule of the schema.
     pub(crate) fn mistake(&mut self, place: impl Into<Place>, mistake: Mistake) {
         self.help(place, mistake.message, mistake.help);
     }

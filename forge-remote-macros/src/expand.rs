@@ -1,4 +1,4 @@
-//! Stage 5, the output: the function as it was written, always and first, and one record beside it.
+//! Stage 5, the output: the unchanged function, always first, and its record or its errors.
 
 use forge_remote_schema::KindSpec;
 use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
@@ -54,7 +54,7 @@ pub(crate) fn attribute(
     all
 }
 
-/// `handler!(path::to::function)`.
+/// Expands `handler!(path::to::function)`.
 pub(crate) fn handler(path: TokenStream) -> TokenStream {
     let Ok(mut path) = syn::parse2::<Path>(path.clone()) else {
         let mut errors = Errors::default();
@@ -71,8 +71,8 @@ pub(crate) fn handler(path: TokenStream) -> TokenStream {
     quote!(#path())
 }
 
-/// The name of the record, which is in scope wherever the function is. The compiler's error for
-/// `handler!` with a function without an attribute shows it.
+/// Returns the name of a function's record. It is in scope wherever the function is. The compiler's
+/// error shows it if `handler!` gets a function without an attribute.
 fn record_name(function: &Ident) -> Ident {
     format_ident!(
         "__forge_remote_attribute_of_{}",
@@ -81,8 +81,8 @@ fn record_name(function: &Ident) -> Ident {
     )
 }
 
-/// A span in the user's code for generated code: lints ignore it, so that nothing here needs an
-/// `#[allow]`, which a crate's `#![forbid]` would reject.
+/// Returns a span in the user's code for generated code. Lints ignore it, so no `#[allow]` is needed,
+/// which a crate's `#![forbid]` would reject.
 fn at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
@@ -98,8 +98,8 @@ fn relocated(tokens: &TokenStream) -> TokenStream {
         .collect()
 }
 
-/// A call of the runtime's `handler!`, which holds everything that is the same for all handlers:
-/// the compiler expands that faster than tokens from here.
+/// Returns a call of the runtime's `handler!`, which has the code that all handlers share: the compiler
+/// expands it faster than tokens from here.
 fn registration(handler: &Handler) -> TokenStream {
     let Handler {
         private,
@@ -132,8 +132,8 @@ fn registration(handler: &Handler) -> TokenStream {
 
     let takes = arguments.iter().enumerate().flat_map(|(index, ty)| {
         let is_last = index + 1 == arguments.len();
-        let way = if is_last { "last" } else { "part" };
-        probe(ty, &format!("forge_remote_{way}"), true)
+        let method = if is_last { "last" } else { "part" };
+        probe(ty, &format!("forge_remote_{method}"), true)
     });
     let reply = match output {
         Some(ty) => {
@@ -177,7 +177,7 @@ fn registration(handler: &Handler) -> TokenStream {
     } else {
         quote!(Written { [#texts] #fields })
     };
-    // A private record is in no documentation.
+    // Private records do not appear in documentation anyway.
     let hidden = (!visibility.is_empty()).then(|| quote!(#[doc(hidden)]));
     quote! {
         #private::handler! {
@@ -188,9 +188,9 @@ fn registration(handler: &Handler) -> TokenStream {
     }
 }
 
-/// `<forge_remote_probe<ty>>::way`, called for an argument, at the place of the user's type, where
-/// its errors are shown. Made token by token: joining streams takes most of a macro's time.
-fn probe(ty: &[TokenTree], way: &str, is_argument: bool) -> Vec<TokenTree> {
+/// Returns `<forge_remote_probe<ty>>::method`, called for an argument. Its spans are the user's type,
+/// where errors are shown. It is made token by token: joining streams takes most of a macro's time.
+fn probe(ty: &[TokenTree], method: &str, is_argument: bool) -> Vec<TokenTree> {
     let place = |token: Option<&TokenTree>| at(token.map_or_else(Span::call_site, TokenTree::span));
     let (first, last) = (place(ty.first()), place(ty.last()));
     let punct = |sign: char, spacing: Spacing| {
@@ -210,7 +210,7 @@ fn probe(ty: &[TokenTree], way: &str, is_argument: bool) -> Vec<TokenTree> {
         punct('>', Spacing::Joint),
         punct(':', Spacing::Joint),
         punct(':', Spacing::Alone),
-        Ident::new(way, last).into(),
+        Ident::new(method, last).into(),
     ]);
     if is_argument {
         let mut call = Group::new(Delimiter::Parenthesis, TokenStream::new());
@@ -220,9 +220,9 @@ fn probe(ty: &[TokenTree], way: &str, is_argument: bool) -> Vec<TokenTree> {
     tokens
 }
 
-/// The place of a function, as `file:line:column`: `file!()` would be the attribute's.
+/// Returns the place of a function, as `file:line:column`: `file!()` would be the attribute's.
 fn location(place: Span) -> String {
-    // In this crate's own tests, outside of a compiler, there are no files.
+    // This crate's tests run outside of the compiler, where there are no files.
     if !proc_macro::is_available() {
         return String::new();
     }
@@ -235,7 +235,7 @@ mod tests {
     use super::*;
     use forge_remote_schema::kinds::{ENDPOINT, SCHEDULED_TRIGGER};
 
-    /// An editor sees the function, whatever is wrong.
+    /// An editor sees the function whatever errors the attribute has.
     #[test]
     fn the_item_comes_first_and_unchanged() {
         let items = [

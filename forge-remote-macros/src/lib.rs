@@ -3,10 +3,10 @@
 //! One file for each stage, and imports run upwards in this list only:
 //!
 //! 1. `parse` and `signature`: the attribute's tokens and the function's signature;
-//! 2. `options`: the options by name, with the readers of their shapes; `combinations` and `words`;
+//! 2. `options`: the options by name, with readers for their shapes; `combinations` and `words`;
 //! 3. `values` and `model`: the runtime's value of the options, and the handler;
 //! 4. `validate`: the handler's names, scopes and signature;
-//! 5. `expand`: the function as it was written, and its record.
+//! 5. `expand`: the unchanged function, and its record.
 //!
 //! `diag` collects the errors of all stages. The table of attributes, and the rules for texts, are in
 //! the crate `forge-remote-schema`.

@@ -1,5 +1,5 @@
-//! Stage 3: the handler, of the options and the function. Its parts are read here and checked in the
-//! next stage.
+//! Stage 3: the handler, made from the options and the function. Its parts are read here and checked
+//! in the next stage.
 
 use forge_remote_schema::KindSpec;
 use proc_macro2::TokenStream;
@@ -12,7 +12,7 @@ use crate::signature::Function;
 use crate::values::Reader;
 use crate::words;
 
-/// One annotated function, as its record needs it.
+/// An annotated function, with the parts that its record needs.
 pub(crate) struct Handler {
     pub(crate) spec: &'static KindSpec,
     /// The runtime's value of the kind's options.
@@ -87,7 +87,7 @@ impl Handler {
     }
 }
 
-/// The function's doc comment, without the leading space of each line.
+/// Returns the function's doc comment, without the leading space of each line.
 fn docs(attributes: &[syn::Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| {
         let syn::Meta::NameValue(meta) = &attribute.meta else {

@@ -1,4 +1,4 @@
-//! Stage 2: the options by name, known and written once, and the readers of their shapes.
+//! Stage 2: the options by name, each known and written once, and readers for their shapes.
 
 use forge_remote_schema::options::OptionSet;
 use forge_remote_schema::{KindSpec, nearest, one_of};
@@ -9,25 +9,25 @@ use syn::LitStr;
 use crate::diag::{Errors, Place};
 use crate::parse::{self, Value, WrittenOption};
 
-/// The options of an attribute. Reading one takes it.
+/// The options of an attribute. Reading an option removes it.
 pub(crate) struct Options {
     attribute: Span,
-    /// The place of each.
+    /// The place of each option.
     places: Vec<(String, Place)>,
     written: Vec<WrittenOption>,
-    /// The options that the unknown ones were probably meant to be.
+    /// The known options that unknown ones are similar to.
     misspelt: Vec<&'static str>,
 }
 
 impl Options {
-    /// The options of an attribute above this function.
+    /// Creates the options of an attribute above this function.
     pub(crate) fn new(
         kind: &KindSpec,
         function: &Ident,
         written: Vec<WrittenOption>,
         errors: &mut Errors,
     ) -> Self {
-        // A span as if the user had written the whole, for errors without a note about the macro.
+        // A span in the user's code, for errors without a note about the macro.
         let attribute = Span::call_site().resolved_at(function.span());
         let owner = format!("`#[{}]`", kind.attribute);
         Self::of(
@@ -39,14 +39,14 @@ impl Options {
         )
     }
 
-    /// The options in parentheses, in the list of the option `name`.
+    /// Creates the options in parentheses, in the list of the option `name`.
     pub(crate) fn of_group(name: &str, set: OptionSet, group: &Group, errors: &mut Errors) -> Self {
         let written = parse::options(set.first(), group.stream(), errors);
         let owner = format!("an item of `{name}`");
         Self::of(set.names().collect(), &owner, group.span(), written, errors)
     }
 
-    /// Keeps the known options; the others are errors.
+    /// Keeps the known options, and reports the others.
     fn of(
         known: Vec<&'static str>,
         owner: &str,
@@ -89,35 +89,38 @@ impl Options {
         }
     }
 
-    /// The attribute as a whole.
+    /// Returns the span of the whole attribute.
     pub(crate) fn attribute(&self) -> Span {
         self.attribute
     }
 
-    /// Whether an option is neither written nor meant.
+    /// Whether an option is neither written nor misspelt.
     pub(crate) fn misses(&self, name: &str) -> bool {
         !self.misspelt.contains(&name) && !self.places.iter().any(|(written, _)| written == name)
     }
 
-    /// The place of an option; the attribute's where it is not written.
+    /// Returns the place of an option, or the attribute's if it is not written.
     pub(crate) fn place(&self, name: &str) -> Place {
         let found = self.places.iter().find(|(written, _)| written == name);
         found.map_or_else(|| self.attribute.into(), |(_, place)| *place)
     }
 
-    /// Whether none of these options is written or meant.
+    /// Whether none of these options is written or misspelt.
     pub(crate) fn misses_all(&self, names: &[&str]) -> bool {
         names.iter().all(|name| self.misses(name))
     }
 
-    /// An option that stays to be read: nothing is reported yet.
+    /// Returns an option without reading it: nothing is reported.
     pub(crate) fn peek(&self, name: &str) -> Peek<'_> {
-        let meant = self.misspelt.contains(&name);
+        let is_misspelt = self.misspelt.contains(&name);
         let written = self.written.iter().find(|option| option.name == name);
-        Peek { meant, written }
+        Peek {
+            is_misspelt,
+            written,
+        }
     }
 
-    /// The value of an option that has one.
+    /// Reads the value of an option, and reports a missing value.
     pub(crate) fn value(
         &mut self,
         name: &str,
@@ -140,8 +143,14 @@ impl Options {
         }
     }
 
-    /// Reports a value of another shape than the option takes.
-    pub(crate) fn wrong(name: &str, value: &Value, what: &str, example: &str, errors: &mut Errors) {
+    /// Reports a value of a shape that the option does not take.
+    pub(crate) fn wrong_value(
+        name: &str,
+        value: &Value,
+        what: &str,
+        example: &str,
+        errors: &mut Errors,
+    ) {
         errors.help(
             value.place(),
             format!("`{name}` takes {what}"),
@@ -149,7 +158,7 @@ impl Options {
         );
     }
 
-    /// A string.
+    /// Reads a string.
     pub(crate) fn text(
         &mut self,
         name: &str,
@@ -160,17 +169,17 @@ impl Options {
             Value::Text(text) => Some(text),
             Value::Word(word) => {
                 let quoted = format!("\"{word}\"");
-                Self::wrong(name, &Value::Word(word), "a string", &quoted, errors);
+                Self::wrong_value(name, &Value::Word(word), "a string", &quoted, errors);
                 None
             }
             other => {
-                Self::wrong(name, &other, "a string", example, errors);
+                Self::wrong_value(name, &other, "a string", example, errors);
                 None
             }
         }
     }
 
-    /// `name`, `name = true` or `name = false`.
+    /// Reads a flag: `name`, `name = true` or `name = false`.
     pub(crate) fn flag(&mut self, name: &str, errors: &mut Errors) -> bool {
         let Some(at) = self.written.iter().position(|option| option.name == name) else {
             return false;
@@ -191,7 +200,7 @@ impl Options {
         }
     }
 
-    /// Hours in steps of a half; returns their number of halves, `max` at most.
+    /// Reads hours in steps of 0.5, and returns the number of half hours, at most `max`.
     pub(crate) fn half_hours(
         &mut self,
         name: &str,
@@ -208,12 +217,12 @@ impl Options {
         let found = (1..=max).find(|halves| hours == Some(f64::from(*halves) / 2.0));
         if found.is_none() {
             let what = format!("0.5 to {} hours in steps of 0.5", max / 2);
-            Self::wrong(name, &value, &what, example, errors);
+            Self::wrong_value(name, &value, &what, example, errors);
         }
         found
     }
 
-    /// A list of strings, and of constants that are strings.
+    /// Reads a list of strings, and of constants that are strings.
     pub(crate) fn items(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Value> {
         let mut kept = Vec::new();
         for item in self.list(name, example, errors) {
@@ -223,14 +232,14 @@ impl Options {
                 errors.help(
                     item.place(),
                     format!("`{name}` takes a list of strings"),
-                    "write it in quotes",
+                    "write each item in quotes",
                 );
             }
         }
         kept
     }
 
-    /// A list of strings, of constants that are strings, and of parentheses with options.
+    /// Reads a list of strings, of constants that are strings, and of parentheses with options.
     pub(crate) fn entries(
         &mut self,
         name: &str,
@@ -247,7 +256,7 @@ impl Options {
                 Ok(group) if group.delimiter() == Delimiter::Parenthesis => {
                     kept.push(ListEntry::Group(group));
                 }
-                _ => Self::wrong(
+                _ => Self::wrong_value(
                     name,
                     &item,
                     "strings, and parentheses with options",
@@ -259,7 +268,7 @@ impl Options {
         kept
     }
 
-    /// A list of any values.
+    /// Reads a list of any values.
     fn list(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Value> {
         match self.value(name, example, errors) {
             None => Vec::new(),
@@ -275,17 +284,17 @@ impl Options {
             }
             Some(Value::Text(text)) => {
                 let list = format!("[{}]", text.to_token_stream());
-                Self::wrong(name, &Value::Text(text), "a list of strings", &list, errors);
+                Self::wrong_value(name, &Value::Text(text), "a list of strings", &list, errors);
                 Vec::new()
             }
             Some(other) => {
-                Self::wrong(name, &other, "a list of strings", example, errors);
+                Self::wrong_value(name, &other, "a list of strings", example, errors);
                 Vec::new()
             }
         }
     }
 
-    /// An HTTP status.
+    /// Reads an HTTP status.
     pub(crate) fn status(&mut self, name: &str, example: &str, errors: &mut Errors) -> u16 {
         let Some(value) = self.value(name, example, errors) else {
             return 200;
@@ -297,18 +306,18 @@ impl Options {
         status
             .filter(|status| (100..600).contains(status))
             .unwrap_or_else(|| {
-                Self::wrong(name, &value, "a status from 100 to 599", example, errors);
+                Self::wrong_value(name, &value, "a status from 100 to 599", example, errors);
                 200
             })
     }
 
-    /// A list of parentheses with options.
+    /// Reads a list of parentheses with options.
     pub(crate) fn groups(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<Group> {
         let items = match self.value(name, example, errors) {
             None => return Vec::new(),
             Some(Value::List(items, _)) if !items.is_empty() => items,
             Some(other) => {
-                Self::wrong(name, &other, "a list of parentheses", example, errors);
+                Self::wrong_value(name, &other, "a list of parentheses", example, errors);
                 return Vec::new();
             }
         };
@@ -316,13 +325,13 @@ impl Options {
         for item in items {
             match syn::parse2::<Group>(item.tokens()) {
                 Ok(group) if group.delimiter() == Delimiter::Parenthesis => groups.push(group),
-                _ => Self::wrong(name, &item, "parentheses with options", example, errors),
+                _ => Self::wrong_value(name, &item, "parentheses with options", example, errors),
             }
         }
         groups
     }
 
-    /// A list of strings.
+    /// Reads a list of strings.
     pub(crate) fn texts(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<LitStr> {
         let Some(value) = self.value(name, example, errors) else {
             return Vec::new();
@@ -336,7 +345,7 @@ impl Options {
                         other => errors.help(
                             other.place(),
                             format!("`{name}` takes a list of strings"),
-                            "write it in quotes",
+                            "write each item in quotes",
                         ),
                     }
                 }
@@ -345,24 +354,24 @@ impl Options {
             Value::Text(text) => {
                 let list = format!("[{}]", text.to_token_stream());
                 let what = "a list of strings";
-                Self::wrong(name, &Value::Text(text), what, &list, errors);
+                Self::wrong_value(name, &Value::Text(text), what, &list, errors);
                 Vec::new()
             }
             other => {
-                Self::wrong(name, &other, "a list of strings", example, errors);
+                Self::wrong_value(name, &other, "a list of strings", example, errors);
                 Vec::new()
             }
         }
     }
 
-    /// `crate = ::path`.
+    /// Reads the path of the crate: `crate = ::path`.
     pub(crate) fn crate_path(&mut self, errors: &mut Errors) -> TokenStream {
         match self.value("crate", "::forge_remote", errors) {
             None => quote!(::forge_remote),
             Some(Value::Path(path)) => path.to_token_stream(),
             Some(Value::Word(word)) => word.to_token_stream(),
             Some(other) => {
-                Self::wrong("crate", &other, "a path", "::forge_remote", errors);
+                Self::wrong_value("crate", &other, "a path", "::forge_remote", errors);
                 quote!(::forge_remote)
             }
         }
@@ -388,7 +397,7 @@ impl ListEntry {
 
 /// An option that is not read yet.
 pub(crate) struct Peek<'a> {
-    meant: bool,
+    is_misspelt: bool,
     written: Option<&'a WrittenOption>,
 }
 
@@ -396,15 +405,15 @@ impl Peek<'_> {
     /// Whether a flag is set, or misspelt.
     pub(crate) fn is_on(&self) -> bool {
         let off = |flag: &WrittenOption| matches!(&flag.value, Some(Value::Flag(on)) if !on.value);
-        self.meant || self.written.is_some_and(|flag| !off(flag))
+        self.is_misspelt || self.written.is_some_and(|flag| !off(flag))
     }
 
-    /// The option's text, where it has one.
+    /// Returns the option's text, if it has one.
     pub(crate) fn text(&self) -> Option<LitStr> {
         self.written?.value.as_ref()?.text().cloned()
     }
 
-    /// The texts of a list, without its constants, which are not known yet.
+    /// Returns the texts of a list, without its constants, whose values are not known.
     pub(crate) fn items(&self) -> Vec<LitStr> {
         match self.written.map(|option| &option.value) {
             Some(Some(Value::List(items, _))) => {

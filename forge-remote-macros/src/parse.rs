@@ -1,4 +1,4 @@
-//! Stage 1, the attribute: its options as they are written.
+//! Stage 1, the attribute: parses its options.
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::ToTokens as _;
@@ -9,7 +9,7 @@ use crate::diag::{Errors, Place};
 
 /// One option: `name` or `name = value`.
 pub(crate) struct WrittenOption {
-    /// Without `r#`.
+    /// The name, without `r#`.
     pub(crate) name: Ident,
     pub(crate) value: Option<Value>,
 }
@@ -51,8 +51,8 @@ impl Value {
     }
 }
 
-/// Reads the options; an invalid one does not hide the next. `first` is the option that a value
-/// without a name was probably meant for.
+/// Reads the options; an invalid one does not hide errors of the next. `first` is the option that a
+/// value without a name is assumed to be for.
 pub(crate) fn options(
     first: &str,
     attribute: TokenStream,
@@ -151,7 +151,7 @@ fn option(first: &str, tokens: TokenStream, errors: &mut Errors) -> Option<Writt
     Some(WrittenOption { name, value })
 }
 
-/// Reads a value that a comma has to follow.
+/// Reads a value, which must end at a comma.
 fn checked_value(tokens: TokenStream, errors: &mut Errors) -> Value {
     let mut rest = tokens.clone().into_iter();
     let (first, second) = (rest.next(), rest.next());
@@ -173,7 +173,7 @@ fn checked_value(tokens: TokenStream, errors: &mut Errors) -> Value {
 
 fn value(tokens: TokenStream) -> Value {
     let mut rest = tokens.clone().into_iter();
-    // Chosen by the first token: trying one parser after another would cost a buffer each.
+    // The first token selects the parser: trying several would cost a buffer each.
     let parsed = match (rest.next(), rest.next()) {
         (Some(TokenTree::Literal(literal)), None) => match Lit::new(literal) {
             Lit::Str(text) => Some(Value::Text(text)),

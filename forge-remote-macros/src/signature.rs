@@ -16,14 +16,14 @@ pub(crate) struct Function {
     pub(crate) visibility: Visibility,
     pub(crate) name: Ident,
     pub(crate) arguments: Vec<Vec<TokenTree>>,
-    /// The type it returns; `None` for a type without a name (`impl Trait`).
+    /// The returned type; `None` for a type without a name (`impl Trait`).
     pub(crate) output: Option<Vec<TokenTree>>,
-    /// The whole signature, unless it is a plain one, which has no mistakes.
+    /// The whole signature; `None` for a [`Plain`] one, which has no mistakes.
     pub(crate) signature: Option<Signature>,
 }
 
 impl Function {
-    /// Reads an item without its body, which may be incomplete, and long.
+    /// Reads an item without its body, which may be incomplete and long.
     pub(crate) fn read(item: TokenStream) -> syn::Result<Self> {
         let mut tokens: Vec<TokenTree> = item.into_iter().collect();
         let is_body = |token: &TokenTree| matches!(token, TokenTree::Group(group) if group.delimiter() == Delimiter::Brace);
@@ -66,7 +66,7 @@ impl Parse for Function {
     }
 }
 
-/// `()`
+/// Returns the tokens of `()`.
 fn unit(place: Span) -> Vec<TokenTree> {
     let mut unit = Group::new(Delimiter::Parenthesis, TokenStream::new());
     unit.set_span(place);
@@ -95,9 +95,8 @@ pub(crate) fn find_word(
     })
 }
 
-/// `async fn name(pattern: Type, …) -> Type`, with types of names only, as in nearly every handler.
-/// It is read token by token: the full parser would take half of a macro's time, in each of the
-/// user's builds.
+/// A plain signature: `async fn name(pattern: Type, …) -> Type`, with types of names only, as in nearly
+/// every handler. It is read token by token, because the full parser would take half of a macro's time.
 struct Plain {
     /// The index of `async`.
     start: usize,
@@ -146,7 +145,7 @@ impl Plain {
             }
             arguments.push(ty.to_vec());
         }
-        // The full parser reports it.
+        // The stage `validate` reports it, from the full signature.
         if arguments.len() > MAX_ARGUMENTS {
             return None;
         }
@@ -250,7 +249,7 @@ mod tests {
         )
     }
 
-    /// The fast parser reads the same as the full one.
+    /// The fast parser and the full one read the same.
     #[test]
     fn both_parsers_read_the_same() {
         for text in [
@@ -275,9 +274,9 @@ mod tests {
         }
     }
 
-    /// Signatures that may be wrong are left to the full parser.
+    /// Signatures that may be invalid are left to the full parser.
     #[test]
-    fn signatures_that_may_be_wrong_are_not_plain() {
+    fn signatures_that_may_be_invalid_are_not_plain() {
         for text in [
             "fn tick()",
             "async unsafe fn tick()",

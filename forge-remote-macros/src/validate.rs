@@ -1,4 +1,4 @@
-//! Stage 4: the handler's names, scopes, signature and surroundings, checked.
+//! Stage 4: checks the handler's names, scopes, signature and other attributes.
 
 use forge_remote_schema::kinds::KINDS;
 use forge_remote_schema::rules::{self, MAX_ENDPOINT_KEY, MAX_MODULE_KEY};
@@ -13,9 +13,9 @@ use crate::options::Options;
 use crate::signature::{MAX_ARGUMENTS, find_word, impl_trait};
 
 const USAGE: &str = "a handler looks like this: `async fn name(call: Invocation, token: SystemToken, State(db): \
-                     State<Db>, Json(body): Json<Body>) -> Result<()>`, with any or none of the arguments";
+                     State<Db>, Json(body): Json<Body>) -> Result<()>`; every argument is optional";
 
-/// Checks a handler. `options` says which options were written.
+/// Checks a handler. `options` contains the written options.
 pub(crate) fn handler(handler: &Handler, options: &Options, errors: &mut Errors) {
     keys(handler, errors);
     path(handler, errors);
@@ -32,7 +32,7 @@ pub(crate) fn handler(handler: &Handler, options: &Options, errors: &mut Errors)
     other_attributes(handler, errors);
 }
 
-const FROM_NAME: &str = "leave it out to have one made of the function's name";
+const FROM_NAME: &str = "leave it out to derive it from the function's name";
 
 fn keys(handler: &Handler, errors: &mut Errors) {
     let endpoint_option = if handler.spec.has_module() {
@@ -65,8 +65,8 @@ fn keys(handler: &Handler, errors: &mut Errors) {
     {
         errors.help(
             endpoint.span(),
-            format!("`{}` is the module's key already", endpoint.value()),
-            "Forge keeps the keys of modules and endpoints in one name space: write another `endpoint`, or leave it out",
+            format!("`{}` is already the module's key", endpoint.value()),
+            "modules and endpoints share one namespace for keys: write another `endpoint`, or leave it out",
         );
     }
     let name = handler.function.name.unraw();
@@ -75,8 +75,8 @@ fn keys(handler: &Handler, errors: &mut Errors) {
     if !usable && handler.key.is_none() && handler.endpoint.is_none() {
         errors.help(
             name.span(),
-            format!("no key can be made of the name `{name}`"),
-            "write one: `key = \"…\"`, of letters, digits, `_` and `-`",
+            format!("the name `{name}` cannot be turned into a key"),
+            "write a key of letters, digits, `_` and `-`: `key = \"…\"`",
         );
     }
 }
@@ -111,52 +111,52 @@ fn all_scopes(written: &[LitStr], errors: &mut Errors) {
 
 fn signature(signature: &Signature, errors: &mut Errors) {
     let mut found: Vec<(Place, String, &str)> = Vec::new();
-    let mut wrong = |place: Place, message: &str, help: &'static str| {
+    let mut reject = |place: Place, message: &str, help: &'static str| {
         found.push((place, message.to_owned(), help))
     };
     if signature.asyncness.is_none() {
-        wrong(
+        reject(
             signature.fn_token.span.into(),
             "a handler must be async",
             "write `async fn`",
         );
     }
     if let Some(token) = &signature.constness {
-        wrong(
+        reject(
             token.span.into(),
             "a handler cannot be `const`",
             "remove `const`",
         );
     }
     if let Some(abi) = &signature.abi {
-        wrong(
+        reject(
             abi.extern_token.span.into(),
             "a handler cannot be `extern`",
             "remove the `extern` and its ABI",
         );
     }
     if let Some(token) = unsafe_token(signature) {
-        wrong(
+        reject(
             token.into(),
             "a handler cannot be `unsafe`",
             "remove `unsafe`",
         );
     }
     if let Some(dots) = &signature.variadic {
-        wrong(
+        reject(
             Place::of(dots),
             "a handler cannot be variadic",
             "remove `...`",
         );
     }
     if !signature.generics.params.is_empty() {
-        wrong(
+        reject(
             Place::of(&signature.generics.params),
             "a handler cannot be generic: Forge calls it, and cannot choose a type",
             "write a concrete type",
         );
     } else if let Some(clause) = &signature.generics.where_clause {
-        wrong(
+        reject(
             clause.where_token.span.into(),
             "a handler cannot have a `where` clause",
             "remove it",
@@ -164,7 +164,7 @@ fn signature(signature: &Signature, errors: &mut Errors) {
     }
     for argument in &signature.inputs {
         match argument {
-            FnArg::Receiver(receiver) => wrong(
+            FnArg::Receiver(receiver) => reject(
                 Place::of(receiver),
                 "a handler cannot be a method: there is no value to call it on",
                 "make it a free function, and take what it needs as `State<T>`",
@@ -174,20 +174,20 @@ fn signature(signature: &Signature, errors: &mut Errors) {
                     attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
                 });
                 if let Some(attribute) = conditional {
-                    wrong(
+                    reject(
                         Place::of(attribute),
                         "an argument cannot depend on a `#[cfg]`",
                         "write the function twice, each with its `#[cfg]`",
                     );
                 }
                 if let Some(place) = impl_trait(&argument.ty) {
-                    wrong(
+                    reject(
                         place,
                         "an argument cannot be `impl Trait`: Forge calls the handler, and cannot choose a type",
                         "write a concrete type",
                     );
                 } else if let Type::Reference(reference) = &*argument.ty {
-                    wrong(
+                    reject(
                         Place::of(reference),
                         "an argument cannot be a reference: nothing owns the value while the handler runs",
                         "take it by value",
@@ -197,9 +197,9 @@ fn signature(signature: &Signature, errors: &mut Errors) {
         }
     }
     if let Some(argument) = signature.inputs.iter().nth(MAX_ARGUMENTS) {
-        wrong(
+        reject(
             Place::of(argument),
-            &format!("a handler has {MAX_ARGUMENTS} arguments at most"),
+            &format!("a handler has at most {MAX_ARGUMENTS} arguments"),
             "put several values into one `State<T>`",
         );
     }
@@ -245,7 +245,7 @@ fn output(handler: &Handler, options: &Options, errors: &mut Errors) {
     let (other, message, help) = if options.misses("outputs") {
         (
             "WebTriggerOutput",
-            "a `WebTriggerOutput` names one of the trigger's `outputs`, and the attribute has none",
+            "a `WebTriggerOutput` names one of the trigger's `outputs`, but the attribute has no `outputs`",
             "write `outputs = [\"accepted=202\"]`, or return a `WebTriggerResponse`",
         )
     } else {
@@ -260,20 +260,22 @@ fn output(handler: &Handler, options: &Options, errors: &mut Errors) {
     }
 }
 
-/// Rejects a second attribute of ours: one function is one handler.
+/// Rejects a second attribute of this crate: a function is one handler.
 fn other_attributes(handler: &Handler, errors: &mut Errors) {
     for attribute in &handler.function.attributes {
         let path: &Path = attribute.path();
         let name = path.segments.last().map(|last| last.ident.to_string());
         let name = name.unwrap_or_default();
         let first = path.segments.first();
-        let ours = path.segments.len() == 1
+        let is_of_this_crate = path.segments.len() == 1
             || first.is_some_and(|segment| segment.ident == "forge_remote");
-        if ours && KINDS.iter().any(|kind| kind.attribute == name) {
+        if is_of_this_crate && KINDS.iter().any(|kind| kind.attribute == name) {
             let own = handler.spec.attribute;
             errors.help(
                 Place::of(path),
-                format!("`#[{name}]` beside `#[{own}]`: one function is one handler"),
+                format!(
+                    "`#[{name}]` cannot be combined with `#[{own}]`: a function is one handler"
+                ),
                 "write a second function that calls the first",
             );
         }

@@ -1,4 +1,4 @@
-//! Stage 3a: the options of a set, read into the runtime's value.
+//! Stage 3a: reads the options of a set into the runtime's value.
 
 use forge_remote_schema::lists::{ListItem, ListRules, second_filter};
 use forge_remote_schema::options::{OptionSet, OptionSpec, Presence, Shape, Variants};
@@ -12,7 +12,7 @@ use crate::diag::Errors;
 use crate::options::{ListEntry, Options};
 use crate::parse::Value;
 
-/// What the options of one attribute are read with.
+/// The context for reading the options of one attribute.
 pub(crate) struct Reader<'a> {
     /// The function's doc comment.
     pub(crate) docs: &'a str,
@@ -56,7 +56,10 @@ impl Reader<'_> {
             self.errors.help(
                 options.attribute(),
                 format!("`{name}` is missing"),
-                format!("write `{name} = {example}`{}", known_values(option.shape)),
+                format!(
+                    "write `{name} = {example}`{}",
+                    known_values(name, option.shape)
+                ),
             );
         }
         match option.shape {
@@ -94,7 +97,7 @@ impl Reader<'_> {
         }
     }
 
-    /// An optional field's value.
+    /// Returns an optional field's value.
     fn optional(&self, value: Option<TokenStream>) -> TokenStream {
         let private = self.private;
         match value {
@@ -103,7 +106,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A text's field: an `Option` where it can be left out. What is missing is reported already.
+    /// Returns the value of a text's field: an `Option` if it can be left out. A missing text is already
+    /// reported.
     fn presence(&self, option: &OptionSpec, text: Option<LitStr>) -> TokenStream {
         match (option.presence, text) {
             (Presence::Optional, text) => self.optional(text.map(|text| quote!(#text))),
@@ -126,12 +130,12 @@ impl Reader<'_> {
         let docs = first_paragraph(self.docs);
         let length = docs.chars().count();
         let (message, help) = if docs.is_empty() {
-            // A misspelt option is reported already.
+            // A misspelt option is already reported.
             if !options.misses(name) {
                 return quote!("");
             }
             (
-                format!("`{name}` is missing, and there is no doc comment to take it from"),
+                format!("`{name}` is missing, and the function has no doc comment to take it from"),
                 format!("write `{name} = {example}`, or a doc comment above the function"),
             )
         } else if length > max {
@@ -155,7 +159,7 @@ impl Reader<'_> {
         options: &mut Options,
     ) -> TokenStream {
         let name = option.name;
-        // The launch checks the values of constants.
+        // The values of constants are checked at launch.
         let items = options.items(name, option.example, self.errors);
         let texts = items.iter().map(|item| item.text().map(LitStr::value));
         let texts: Vec<Option<String>> = texts.collect();
@@ -212,7 +216,7 @@ impl Reader<'_> {
             let (synonyms, remark) = (variants.synonyms, variants.remark);
             self.check_choice(option.name, text, &names, synonyms, remark);
         }
-        // Any will do where there was an error.
+        // After an error, any variant is acceptable.
         let found = values.iter().find(|(name, _)| *name == written);
         let variant = found.or(values.first()).map_or("", |(_, variant)| variant);
         let (ty, variant) = (
@@ -311,19 +315,18 @@ impl Reader<'_> {
         let folded = written.trim().to_ascii_lowercase().replace(['_', '-'], "");
         let synonym = synonyms.iter().find(|(word, _)| *word == folded);
         let meant = synonym.map(|(_, meant)| *meant);
-        let all = format!("Forge has {}{remark}", one_of(known.iter().copied()));
+        let all = format!("`{name}` takes {}{remark}", one_of(known.iter().copied()));
         let help = match meant.or_else(|| nearest(&written, known.iter().copied())) {
             Some(near) => format!("did you mean \"{near}\"? {all}"),
             None => all,
         };
-        let what = name.trim_end_matches('s').replace('_', " ");
-        let message = format!("Forge has no {what} `{written}`");
+        let message = format!("`{written}` is not a valid value of `{name}`");
         self.errors.help(text.span(), message, help);
     }
 }
 
-/// The values of a choice, for the message that it is missing.
-fn known_values(shape: Shape) -> String {
+/// Returns the values of a choice, for the error that it is missing.
+fn known_values(name: &str, shape: Shape) -> String {
     let (all, remark) = match shape {
         Shape::Choice(values) | Shape::Choices(values) => (one_of(values.iter().copied()), ""),
         Shape::Variant(variants) => {
@@ -332,7 +335,7 @@ fn known_values(shape: Shape) -> String {
         }
         _ => return String::new(),
     };
-    format!(": Forge has {all}{remark}")
+    format!(": `{name}` takes {all}{remark}")
 }
 
 fn first_paragraph(docs: &str) -> String {

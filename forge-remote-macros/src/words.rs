@@ -7,15 +7,15 @@ use crate::diag::Errors;
 use crate::options::Options;
 use crate::parse::Value;
 
-/// The manifest's words, with the words of `auth`.
+/// The manifest's words for tokens, with the words of `auth`.
 const AUTH_SYNONYMS: [(&str, &str); 3] = [
     ("appSystemToken", "system"),
     ("appUserToken", "user"),
     ("app", "system"),
 ];
 
-/// Reads `auth = system`, `user`, `[system, user]` or `none`: whether each of the two tokens is
-/// requested.
+/// Reads `auth = system`, `user`, `[system, user]` or `none`, and returns whether the system token and
+/// the user token are requested.
 pub(crate) fn auth(kind: &KindSpec, options: &mut Options, errors: &mut Errors) -> (bool, bool) {
     let example = if kind.has_user { "user" } else { "system" };
     let Some(value) = options.value("auth", example, errors) else {
@@ -67,7 +67,7 @@ pub(crate) fn auth(kind: &KindSpec, options: &mut Options, errors: &mut Errors) 
                 several => format!("[{}]", several.join(", ")),
             };
             let what = "a word or a list of words, without quotes";
-            Options::wrong("auth", &other, what, &meant, errors);
+            Options::wrong_value("auth", &other, what, &meant, errors);
             return (false, false);
         }
     };
@@ -114,7 +114,7 @@ const METHODS: [(&str, &str); 5] = [
     ("DELETE", "Delete"),
 ];
 
-/// Reads `method`: the variant of the runtime's `Method`.
+/// Reads `method`, and returns the variant of the runtime's `Method`.
 pub(crate) fn method(options: &mut Options, errors: &mut Errors) -> &'static str {
     let Some(value) = options.value("method", "\"POST\"", errors) else {
         return "Post";
@@ -131,7 +131,7 @@ pub(crate) fn method(options: &mut Options, errors: &mut Errors) -> &'static str
             return "Post";
         }
         other => {
-            Options::wrong("method", other, "a string", "\"POST\"", errors);
+            Options::wrong_value("method", other, "a string", "\"POST\"", errors);
             return "Post";
         }
     };

@@ -1,6 +1,6 @@
-//! Handlers that the framework adds to an app itself, without an annotated function.
+//! Handlers that the framework adds to an app, without an annotated function.
 
-/// One builder method of `App` that adds handlers.
+/// A builder method of `App` that adds handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BuiltIn {
     /// The method of `App`.
@@ -9,11 +9,11 @@ pub struct BuiltIn {
     pub endpoints: &'static [&'static str],
 }
 
-/// Brings a new system token once an hour.
+/// The endpoint that receives a new system token once an hour.
 pub const TOKENS_HOURLY: &str = "tokens-hourly";
-/// Brings an installation's first system token.
+/// The endpoint that receives an installation's first system token.
 pub const TOKENS_LIFE: &str = "tokens-life";
-/// Removes an uninstalled installation's system token.
+/// The endpoint that removes an uninstalled installation's system token.
 pub const TOKENS_GOODBYE: &str = "tokens-goodbye";
 
 /// Every builder method that adds handlers.

@@ -6,12 +6,12 @@ pub type ScopeSet = &'static [&'static str];
 /// One of Forge's events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its name, such as `avi:jira:created:issue`.
+    /// The name, such as `avi:jira:created:issue`.
     pub name: &'static str,
-    /// Alternative sets of scopes: Forge delivers the event when the app has one of them. The
-    /// current set comes first, a granular one second; empty when no scope is needed.
+    /// Alternative sets of scopes: Forge delivers the event if the app has one of them. The classic
+    /// set comes first, a granular one second; empty if no scope is needed.
     pub scopes: &'static [ScopeSet],
-    /// Whether only a page of Atlassian's names these scopes: their validation requires none.
+    /// Whether only Atlassian's documentation names these scopes: its validation requires none.
     pub documented_only: bool,
 }
 

@@ -15,14 +15,14 @@ const fn documented(name: &'static str, scopes: &'static [ScopeSet]) -> Event {
     }
 }
 
-/// The events that only Atlassian's pages name, with the scopes their pages ask for.
+/// The events that only Atlassian's pages name, with the scopes that the pages require.
 #[rustfmt::skip]
 pub const DOCUMENTED: &[Event] = &[
     // https://developer.atlassian.com/platform/forge/events-reference/life-cycle/
     documented("avi:forge:installed:app", &[]),
     documented("avi:forge:upgraded:app", &[]),
     // https://developer.atlassian.com/platform/forge/events-reference/confluence/
-    // (The page names no granular scopes. Its list for searches is empty: that scope is second-hand.)
+    // (The page names no granular scopes. Its list for searches is empty: that scope has another source.)
     documented("avi:confluence:initialized:page", &[&["read:confluence-content.summary"]]),
     documented("avi:confluence:published:page", &[&["read:confluence-content.summary"]]),
     documented("avi:confluence:created:whiteboard", &[&["read:confluence-content.summary"]]),
@@ -63,10 +63,10 @@ pub const DOCUMENTED: &[Event] = &[
     documented("avi:ecosystem.migration:uploaded:event_file_list", &[]),
 ];
 
-/// The prefix of events that apps publish themselves.
-const OF_APPS: &str = "avi:cloud:ecosystem::event/";
+/// The prefix of events that apps publish.
+const APP_EVENT_PREFIX: &str = "avi:cloud:ecosystem::event/";
 
-/// Every event with a name of Forge's.
+/// Returns every event of Forge.
 pub fn all() -> impl Iterator<Item = &'static Event> + Clone {
     EVENTS.iter().chain(DOCUMENTED)
 }
@@ -82,14 +82,14 @@ pub fn all() -> impl Iterator<Item = &'static Event> + Clone {
 /// # Ok::<(), &str>(())
 /// ```
 pub fn find(name: &str) -> Option<&'static Event> {
-    // The macros search at each build: by halves, as the generated table is sorted.
+    // The macros search at each build, so the generated table is sorted.
     match EVENTS.binary_search_by(|event| event.name.cmp(name)) {
         Ok(at) => EVENTS.get(at),
         Err(_) => DOCUMENTED.iter().find(|event| event.name == name),
     }
 }
 
-/// Whether Forge has an event of this name, or an app may publish one.
+/// Returns whether Forge has an event of this name, or an app may publish one.
 ///
 /// ```
 /// use forge_remote_schema::events;
@@ -99,7 +99,7 @@ pub fn find(name: &str) -> Option<&'static Event> {
 /// assert!(!events::is_known("avi:jira:invented:thing"));
 /// ```
 pub fn is_known(name: &str) -> bool {
-    name.starts_with(OF_APPS) || find(name).is_some()
+    name.starts_with(APP_EVENT_PREFIX) || find(name).is_some()
 }
 
 /// Checks that an event of this name is known.
@@ -141,7 +141,7 @@ mod tests {
     fn every_event_is_in_one_table_and_names_scopes_of_forge() {
         let mut seen = BTreeSet::new();
         for event in all() {
-            assert!(seen.insert(event.name), "{} is there twice", event.name);
+            assert!(seen.insert(event.name), "{} is listed twice", event.name);
             assert_eq!(find(event.name), Some(event));
             for scope in event.scopes.iter().copied().flatten() {
                 assert!(scopes::is_known(scope), "{} needs {scope}", event.name);

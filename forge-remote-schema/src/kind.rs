@@ -12,9 +12,9 @@ pub struct KindSpec {
     pub docs: &'static str,
     /// The runtime's type in `forge_remote::kinds`: its fields are the options, by name.
     pub runtime: &'static str,
-    /// Its options beside the [common ones](crate::options::COMMON).
+    /// The options in addition to the [common ones](crate::options::COMMON).
     pub options: &'static [OptionSpec],
-    /// Further options, which the runtime has in a field of this name, as a type of their own.
+    /// Further options, which the runtime has as a separate type in a field of this name.
     pub nested: Option<(&'static str, &'static OptionSet)>,
     /// A rule about several of the options.
     pub combination: Combination,
@@ -22,25 +22,25 @@ pub struct KindSpec {
     pub module_type: &'static str,
     /// The suffix of a generated module key; `None` for a kind whose module is hand-written.
     pub key_suffix: Option<&'static str>,
-    /// The module's default key, where several functions make one module.
+    /// The module's default key, if several functions make one module.
     pub shared_key: Option<&'static str>,
     /// Properties or path suffixes that the shared module needs, each from one of its functions.
     pub shared_parts: &'static [&'static str],
-    /// Whether an app can have one such module only.
+    /// Whether an app can have only one such module.
     pub singleton: bool,
-    /// Where the module's items name endpoints. Empty for a module that names a remote.
+    /// The places where the module's items name endpoints. Empty for a module that names a remote.
     pub endpoint_places: &'static [Place],
-    /// The option whose value is the property that names the endpoint, where there are several.
+    /// The option whose value is the property that names the endpoint, if there are several.
     pub part_option: Option<&'static str>,
-    /// The option whose value ends the path. Such a kind has no endpoint: its module names a remote
-    /// and the path above.
+    /// The option whose value is the path's last segment. Such a kind has no endpoint: its module names
+    /// a remote and the path without that segment.
     pub path_option: Option<&'static str>,
-    /// Who makes the call.
+    /// The caller of the handler.
     pub caller: AllowedCaller,
     /// Whether a user token can come with the call.
     pub has_user: bool,
-    /// Whether Forge may forward the headers of its own caller. A token in one of them is not
-    /// proven to be Forge's then.
+    /// Whether Forge may forward its caller's headers. If so, a token in a header is not proven to be
+    /// Forge's.
     pub forwards_caller_headers: bool,
     /// Whether the call ends an installation, so that its handler deletes the installation's data.
     /// Such a handler accepts only tokens that the platform is known to send.
@@ -62,7 +62,7 @@ pub struct KindSpec {
 /// The path of a property in a module's item.
 pub type Place = &'static [&'static str];
 
-/// Who calls a handler.
+/// The caller of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowedCaller {
     /// Forge itself: there is no user.
@@ -85,8 +85,8 @@ pub enum RouteScope {
 }
 
 impl KindSpec {
-    /// The kind that most others resemble: called by the platform, without a user, for a module of
-    /// its own that names one endpoint.
+    /// The defaults for a kind: called by the platform, without a user, for a separate module that names
+    /// one endpoint.
     pub const DEFAULT: Self = Self {
         attribute: "",
         docs: "",
@@ -114,17 +114,18 @@ impl KindSpec {
         when: "",
     };
 
-    /// Whether the code declares the module, so that `key` is the module's.
+    /// Returns whether the code declares the module, so that `key` is the module's.
     pub const fn has_module(&self) -> bool {
         self.key_suffix.is_some()
     }
 
-    /// Whether Forge finds the handler by an item of `modules.endpoint`, which has a key and tokens.
+    /// Returns whether Forge finds the handler by an item of `modules.endpoint`, which has a key and
+    /// tokens.
     pub const fn has_endpoint(&self) -> bool {
         self.path_option.is_none()
     }
 
-    /// Its own options, as the set that makes the runtime's value.
+    /// Returns the kind's options, as the set that makes the runtime's value.
     pub const fn option_set(&self) -> OptionSet {
         OptionSet {
             runtime: self.runtime,
@@ -134,7 +135,7 @@ impl KindSpec {
         }
     }
 
-    /// The names of the options that the attribute takes.
+    /// Returns the names of the options that the attribute takes.
     pub fn option_names(&self) -> impl Iterator<Item = &'static str> + use<> {
         let endpoint = (self.has_module() && self.has_endpoint()).then_some("endpoint");
         let method = self.any_method.then_some("method");

@@ -1,15 +1,15 @@
 //! The table of kinds: one row for each attribute.
 //!
 //! A row is the documentation of the attribute, its constant here, its name, the runtime's type in
-//! `forge_remote::kinds`, and what differs from [`KindSpec::DEFAULT`]. The attribute, its re-export,
-//! and what the manifest's rules and the build script know are made of it.
+//! `forge_remote::kinds`, and the differences from [`KindSpec::DEFAULT`]. The attribute, its re-export,
+//! the manifest's rules and the build script are made from it.
 
 use crate::event::ScopeSet;
 use crate::kind::{AllowedCaller, KindSpec, Place, RouteScope};
 use crate::lists;
 use crate::options::{Combination, OptionSet, OptionSpec, Shape, TextRule, Variants};
 
-/// Where a page's module names the endpoint of its own calls.
+/// The place where a page's module names the endpoint of its calls.
 pub const RESOLVER: Place = &["resolver", "endpoint"];
 
 /// Calls a macro with every row of the table.
@@ -41,7 +41,7 @@ macro_rules! for_each_kind {
             body_optional: true,
             when: "when a schedule fires",
         }
-        /// Calls the function when a product event or an event of the app's own life cycle happens.
+        /// Calls the function when a product event or an event of the app's life cycle happens.
         TRIGGER = trigger as Trigger {
             module_type: "trigger",
             key_suffix: Some("trigger"),
@@ -89,7 +89,7 @@ macro_rules! for_each_kind {
                 OptionSpec::flag("hmac"),
                 OptionSpec::choice("url_format", &["v1", "v2"], "\"v2\"").property("urlFormat"),
             ],
-            // Where Forge forwards the request itself, its headers are the caller's.
+            // If Forge forwards the request itself, its headers are the caller's.
             forwards_caller_headers: true,
             routes: RouteScope::Subpath,
             checks_responses: true,
@@ -141,7 +141,7 @@ macro_rules! for_each_kind {
             scopes: &[&["manage:jira-configuration", "read:jira-work"], POST_FUNCTION_GRANULAR],
             when: "after a transition",
         }
-        /// Asks the function whether a pull request may be merged.
+        /// Calls the function to decide whether a pull request may be merged.
         MERGE_CHECK = merge_check as MergeCheck {
             module_type: "bitbucket:mergeCheck",
             key_suffix: Some("merge-check"),
@@ -260,7 +260,7 @@ macro_rules! for_each_kind {
             body_optional: true,
             when: "when the context of a dashboard's widget is requested",
         }
-        /// Answers for a remote agent, by Agent2Agent over JSON-RPC.
+        /// Responds for a remote agent, by Agent2Agent over JSON-RPC.
         AGENT_CONNECTOR = agent_connector as AgentConnector {
             module_type: "rovo:agentConnector",
             key_suffix: Some("agent"),
@@ -276,7 +276,7 @@ macro_rules! for_each_kind {
             ],
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
-            // Unknown: no page says which headers of a caller arrive.
+            // Unknown: Atlassian does not document which headers of a caller arrive.
             forwards_caller_headers: true,
             when: "when a user writes to an agent",
         }
@@ -361,7 +361,7 @@ const INTERVALS: Variants = Variants {
         ("weekly", "week"),
         ("7d", "week"),
     ],
-    remark: ", no others and no cron expressions",
+    remark: ", and no cron expressions",
 };
 
 /// The conditions of a trigger, and of each of its `filtered_events`.
@@ -480,12 +480,13 @@ pub fn find(attribute: &str) -> Option<&'static KindSpec> {
     KINDS.iter().find(|kind| kind.attribute == attribute)
 }
 
-/// The kinds whose module the code declares.
+/// Returns the kinds whose module the code declares.
 pub fn declared() -> impl Iterator<Item = &'static KindSpec> {
     KINDS.iter().filter(|kind| kind.has_module())
 }
 
-/// Where hand-written modules name the endpoints of handlers; the modules of pages have the first.
+/// Returns the places where hand-written modules name the endpoints of handlers; the modules of pages
+/// have the first one.
 ///
 /// ```
 /// use forge_remote_schema::kinds::{RESOLVER, page_places};
@@ -497,8 +498,8 @@ pub fn page_places() -> impl Iterator<Item = Place> {
     kinds.flat_map(|kind| kind.endpoint_places).copied()
 }
 
-/// Whether modules of this type name an endpoint that the platform calls without a user, so that a
-/// user token never arrives and the endpoint needs a route.
+/// Returns whether modules of this type name an endpoint that the platform calls without a user, so that
+/// Forge sends no user token and the endpoint needs a route.
 pub fn is_called_without_user(module_type: &str) -> bool {
     let places: &[Place] = &[&["endpoint"]];
     declared().any(|kind| {
@@ -535,7 +536,7 @@ mod tests {
             for scope in kind.scopes.iter().copied().flatten() {
                 assert!(scopes::is_known(scope), "{name} needs {scope}");
             }
-            // A row that names an option names one that there is.
+            // The options that a row names exist.
             let mut options: Vec<_> = kind.option_names().collect();
             for option in [kind.part_option, kind.path_option].into_iter().flatten() {
                 assert!(options.contains(&option), "{name} has no `{option}`");
@@ -554,7 +555,7 @@ mod tests {
     }
 
     #[test]
-    fn hand_written_modules_are_those_of_pages() {
+    fn hand_written_modules_are_modules_of_pages() {
         let hand_written = KINDS.iter().filter(|kind| !kind.has_module());
         for kind in hand_written.filter(|kind| kind.attribute != "endpoint") {
             assert!(

@@ -73,7 +73,7 @@ pub const STARTERS: ListRules = ListRules {
 /// The conditions of a trigger, or of one of its `filtered_events`.
 #[derive(Clone, Debug, Default)]
 pub struct Conditions<'a> {
-    /// Its events; `None` is a constant whose value is not known yet.
+    /// The events; `None` is a constant whose value is not known yet.
     pub events: Vec<Option<&'a str>>,
     /// Whether `filter` is written.
     pub filter: bool,
@@ -88,7 +88,7 @@ pub struct Conditions<'a> {
 }
 
 impl Conditions<'_> {
-    /// Returns the mistakes, each with the option it is about; `None` is the whole.
+    /// Returns the mistakes, each with its option; `None` is the whole attribute.
     ///
     /// Sources: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/trigger/>,
     /// and the validation of `@forge/manifest` for `ignoreSelf`.
@@ -96,13 +96,13 @@ impl Conditions<'_> {
         let mut mistakes = Vec::new();
         if self.filter_required && !(self.filter || self.ignore_self || self.licensed_only) {
             let why = Mistake::new(
-                "an event without a filter",
+                "an event in `filtered_events` needs a filter",
                 "write `filter = \"…\"`, `ignore_self` or `licensed_only`, or move the event to `events` of a second function",
             );
             mistakes.push((None, why));
         } else if self.on_error && !self.filter {
             let why = Mistake::new(
-                "`on_error` without `filter`: it decides what happens to an event when the expression fails",
+                "`on_error` has no effect without `filter`: it applies when the filter's expression fails",
                 "write `filter = \"…\"`, or leave `on_error` out",
             );
             mistakes.push((Some("on_error"), why));
@@ -113,9 +113,9 @@ impl Conditions<'_> {
         if let Some(event) = other.filter(|_| self.ignore_self) {
             let why = Mistake::new(
                 format!(
-                    "`ignore_self` with `{event}`: Forge's validation accepts it with Jira's events only"
+                    "`ignore_self` cannot be combined with `{event}`: Forge's validation accepts it only with Jira's events"
                 ),
-                "leave it out, and read the payload's `selfGenerated`; Jira's events can have it in a function of their own, or in `filtered_events`",
+                "leave it out, and read the payload's `selfGenerated`; for Jira's events, write it in a separate function or in `filtered_events`",
             );
             mistakes.push((Some("ignore_self"), why));
         }
@@ -128,16 +128,16 @@ pub fn in_both<T: AsRef<str>>(events: &[T], unknown: &[T]) -> Vec<(usize, Mistak
     let all = unknown.iter().map(AsRef::as_ref).enumerate();
     let both = all.filter(|(_, event)| events.iter().any(|known| known.as_ref() == *event));
     let mistakes = both.map(|(at, event)| {
-        let message = format!("`{event}` is in `events` already");
+        let message = format!("`{event}` is already in `events`");
         (at, Mistake::new(message, "remove it here"))
     });
     mistakes.collect()
 }
 
-/// The mistake of an event with two filters in one function.
+/// Returns the mistake of an event with two filters in one function.
 pub fn second_filter(event: &str) -> Mistake {
     Mistake::new(
-        format!("`{event}` is twice in `filtered_events`"),
+        format!("`{event}` is listed twice in `filtered_events`"),
         "Atlassian does not document which filter counts: join the filters with `||`, or write a second function",
     )
 }
@@ -150,7 +150,7 @@ impl ListRules {
         self.mistakes_of_items(option, &items)
     }
 
-    /// As [`mistakes`](Self::mistakes), of a list that takes parentheses as well.
+    /// Returns the [`mistakes`](Self::mistakes) in a list that also takes parentheses.
     pub fn mistakes_of_items(
         &self,
         option: &str,
@@ -169,16 +169,16 @@ impl ListRules {
             let name = self.identity_of(*item);
             let mut earlier = items[..at].iter().flatten();
             if earlier.any(|other| self.identity_of(*other) == name) {
-                let message = format!("`{name}` is twice in `{option}`");
+                let message = format!("`{name}` is listed twice in `{option}`");
                 mistakes.push((Some(at), Mistake::new(message, "keep one of the two")));
             }
         }
         if let Some(max) = self.max.filter(|max| items.len() > *max) {
             let message = format!(
-                "`{option}` has {} items, and Forge takes {max} at most",
+                "`{option}` has {} items, and Forge accepts at most {max}",
                 items.len()
             );
-            mistakes.push((None, Mistake::new(message, "leave some out")));
+            mistakes.push((None, Mistake::new(message, "remove some items")));
         }
         mistakes
     }
@@ -209,27 +209,29 @@ pub(crate) fn not_blank(text: &str) -> Result<(), Mistake> {
         Err(Mistake::new("this text is empty", "write a value"))
     } else if text.trim() != text {
         let help = format!("write \"{}\"", text.trim());
-        Err(Mistake::new("this text has spaces around it", help))
+        Err(Mistake::new("this text starts or ends with spaces", help))
     } else {
         Ok(())
     }
 }
 
+/// Checks the key of a page's module.
+///
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/>
 fn page_key(key: &str) -> Result<(), Mistake> {
     if !key.is_empty() && key.chars().all(is_key_char) {
         return Ok(());
     }
     Err(Mistake::new(
-        format!("`{key}` cannot be the key of a page's module"),
-        "write the `key` of the module as `modules` in the manifest has it",
+        format!("`{key}` is not a valid key of a page's module"),
+        "write the module's `key` from `modules` in the manifest",
     ))
 }
 
 fn property_path(text: &str) -> Result<(), Mistake> {
     if let Some(path) = text.strip_prefix("event.runtime.") {
         return Err(Mistake::new(
-            "the path of a property begins with its entity here; `event.runtime.` is for filters",
+            "the path of a property starts with its entity; `event.runtime.` is only for filters",
             format!("write \"{path}\""),
         ));
     }
@@ -239,7 +241,7 @@ fn property_path(text: &str) -> Result<(), Mistake> {
 fn conversation_starter(text: &str) -> Result<(), Mistake> {
     if text.chars().count() > 85 {
         return Err(Mistake::new(
-            "a conversation starter has 85 characters at most",
+            "a conversation starter has at most 85 characters",
             "shorten it",
         ));
     }
@@ -264,7 +266,7 @@ fn output(text: &str) -> Result<(), Mistake> {
     if let Some((key, _)) = short_output(text) {
         if key.chars().count() > 255 {
             return Err(Mistake::new(
-                "the key of an output has 255 characters at most",
+                "the key of an output has at most 255 characters",
                 "shorten it",
             ));
         }
@@ -282,16 +284,16 @@ fn output(text: &str) -> Result<(), Mistake> {
     Err(match longer {
         Some(group) => Mistake::new(
             format!("`{text}` has more than a key and a status"),
-            format!("write its parts, each with its name: `{group}`"),
+            format!("write its parts by name: `{group}`"),
         ),
         None => Mistake::new(
             format!("`{text}` is not a valid output of a web trigger"),
-            "write `KEY=STATUS`, like \"accepted=202\", or with more: `(key = \"accepted\", status = 202, content_type = \"text/plain\", body = \"Thanks\")`",
+            "write `KEY=STATUS` such as \"accepted=202\", or all parts by name: `(key = \"accepted\", status = 202, content_type = \"text/plain\", body = \"Thanks\")`",
         ),
     })
 }
 
-/// The content type with its parameters, and the body, that were probably meant.
+/// Returns the content type with its parameters, and the body, that were probably meant.
 fn rest_of_output(more: &str) -> String {
     let mut rest = more.trim();
     let mut content_type = String::new();
@@ -315,7 +317,7 @@ fn rest_of_output(more: &str) -> String {
 /// The types of an action's inputs.
 pub const INPUT_TYPES: &[&str] = &["string", "integer", "number", "boolean"];
 
-/// `NAME: TYPE - DESCRIPTION`, with `NAME?` for one that can be left out.
+/// Checks an input: `NAME: TYPE - DESCRIPTION`, with `NAME?` for an optional one.
 fn input(text: &str) -> Result<(), Mistake> {
     let help = "write `NAME: TYPE - DESCRIPTION`, with `NAME?` for an optional input, and a TYPE of string, integer, number or boolean: \"issueKey: string - The work item's key\"";
     let parsed = text.split_once(':').and_then(|(name, rest)| {
@@ -344,14 +346,16 @@ fn input(text: &str) -> Result<(), Mistake> {
 fn check_input_name(name: &str) -> Result<(), Mistake> {
     if name.is_empty() || !name.chars().all(is_key_char) {
         return Err(Mistake::new(
-            format!("`{name}` is not a valid name of an input: letters, digits, `_` and `-` only"),
-            "write a name like `issueKey`",
+            format!(
+                "`{name}` is not a valid name of an input: use only letters, digits, `_` and `-`"
+            ),
+            "write a name such as `issueKey`",
         ));
     }
     if name == "context" {
         return Err(Mistake::new(
             "an input cannot be named `context`: Forge sends the call's context under this name",
-            "give it another name",
+            "choose another name",
         ));
     }
     Ok(())
@@ -362,12 +366,12 @@ fn argument(text: &str) -> Result<(), Mistake> {
     if name.is_empty() || text.trim() != text {
         return Err(Mistake::new(
             format!("`{text}` is not a valid argument of a JQL function"),
-            "write its name, with a `?` for an optional one: \"limit?\"",
+            "write its name, with `?` at the end if it is optional: \"limit?\"",
         ));
     }
     if name.chars().count() > 255 {
         return Err(Mistake::new(
-            "an argument's name has 255 characters at most",
+            "an argument's name has at most 255 characters",
             "shorten it",
         ));
     }

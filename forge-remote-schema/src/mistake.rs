@@ -1,16 +1,16 @@
-//! A broken rule.
+//! The error type of the rules.
 
-/// A rule that a text breaks: what is wrong, and what to write instead.
+/// A broken rule: the problem and its fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to write instead.
+    /// The fix.
     pub help: String,
 }
 
 impl Mistake {
-    /// A mistake with its fix.
+    /// Creates a mistake with its fix.
     pub fn new(message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             message: message.into(),

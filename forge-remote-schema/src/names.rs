@@ -1,9 +1,9 @@
-//! The keys and paths that a handler gets where its attribute does not write them.
+//! The default keys and paths of a handler.
 
 use crate::KindSpec;
 use crate::rules::MAX_ENDPOINT_KEY;
 
-/// The names that an attribute writes, and the function's own.
+/// The names in an attribute, and the function's name.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WrittenNames<'a> {
     /// The function's name.
@@ -19,7 +19,7 @@ pub struct WrittenNames<'a> {
 /// The names of a handler.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Names {
-    /// The module's key; the endpoint's for a kind without a module of its own.
+    /// The module's key; the endpoint's key for a kind without a generated module.
     pub key: String,
     /// The endpoint's key.
     pub endpoint: String,
@@ -44,7 +44,7 @@ impl Names {
     /// assert_eq!(names.path, "/refresh-index");
     /// ```
     pub fn new(kind: &KindSpec, written: WrittenNames<'_>, path_suffix: Option<&str>) -> Self {
-        // Functions that make one module together share its key, and have endpoints of their own.
+        // Functions that make one module together share its key, but not the endpoint.
         let own_key = written.key.filter(|_| kind.shared_key.is_none());
         let base = written
             .endpoint
@@ -68,7 +68,7 @@ impl Names {
             .key
             .or(kind.shared_key)
             .map_or_else(|| format!("{base}-{suffix}"), str::to_owned);
-        // Modules and endpoints share one name space.
+        // Modules and endpoints share one namespace.
         let endpoint = if base == key {
             endpoint_key(&format!("{base}-endpoint"))
         } else {
@@ -82,7 +82,7 @@ impl Names {
     }
 }
 
-/// Turns `refresh_index` into `refresh-index`: other characters than letters and digits separate
+/// Turns `refresh_index` into `refresh-index`: characters other than letters and digits separate
 /// words.
 fn kebab(function: &str) -> String {
     let function = function.strip_prefix("r#").unwrap_or(function);
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_cut_to_forges_limit_and_stay_distinct() {
+    fn long_names_are_cut_to_forges_limit_and_remain_distinct() {
         let one = endpoint_key("rebuild-search-index-for-everything");
         let other = endpoint_key("rebuild-search-index-for-everyone");
         assert_eq!(one.len(), MAX_ENDPOINT_KEY);

@@ -1,9 +1,9 @@
-//! Names in messages: "did you mean", and lists in words.
+//! Names in messages: suggestions, and lists in words.
 
-/// Returns the known name that was probably meant, or `None` when no name is close.
+/// Returns the known name that was probably meant, or `None` if no name is similar.
 ///
-/// Case, `-` and `_` do not count. At most a third of the known name may differ, where swapping two
-/// neighbours counts as one difference.
+/// Case, `-` and `_` are ignored. At most a third of the known name may differ; swapped neighbours
+/// count as one difference.
 ///
 /// ```
 /// use forge_remote_schema::nearest;
@@ -16,12 +16,12 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     known
         .into_iter()
         .map(|known| (strsim::osa_distance(&wanted, &folded(known)), known))
-        .filter(|(distance, known)| *distance <= allowed(known))
+        .filter(|(distance, known)| *distance <= max_distance(known))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, known)| known)
 }
 
-fn allowed(known: &str) -> usize {
+fn max_distance(known: &str) -> usize {
     known.len().max(3) / 3
 }
 
@@ -29,7 +29,7 @@ fn folded(text: &str) -> String {
     text.to_ascii_lowercase().replace(['-', '_'], "")
 }
 
-/// The names in back-ticks, joined in words: `` `a`, `b` or `c` ``.
+/// Returns the names in back-ticks, joined in words: `` `a`, `b` or `c` ``.
 ///
 /// ```
 /// assert_eq!(forge_remote_schema::one_of(["a", "b", "c"]), "`a`, `b` or `c`");
@@ -43,7 +43,7 @@ pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     }
 }
 
-/// `did you mean …?` where a known name is close.
+/// Returns `did you mean …?` if a known name is similar.
 ///
 /// ```
 /// assert_eq!(

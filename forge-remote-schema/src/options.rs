@@ -9,15 +9,15 @@ use crate::{Mistake, events, lists, rules};
 /// The options of every attribute.
 pub const COMMON: [&str; 6] = ["auth", "key", "path", "remote", "scopes", "crate"];
 
-/// Options that make one value of the runtime.
+/// A set of options that make one value of the runtime.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionSet {
     /// The runtime's type in `forge_remote::kinds`, or one of its variants: its fields are the
     /// options, by name.
     pub runtime: &'static str,
-    /// The options. A value without a name was probably meant for the first.
+    /// The options. A value without a name is assumed to be for the first.
     pub options: &'static [OptionSpec],
-    /// Further options, which the runtime has in a field of this name, as a type of their own.
+    /// Further options, which the runtime has as a separate type in a field of this name.
     pub nested: Option<(&'static str, &'static OptionSet)>,
     /// A rule about several of the options.
     pub combination: Combination,
@@ -26,7 +26,7 @@ pub struct OptionSet {
 /// A rule about several options of a set, which the macros check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Combination {
-    /// None.
+    /// All combinations are allowed.
     Any,
     /// A trigger has events, in one of two forms.
     TriggerEvents,
@@ -44,13 +44,13 @@ impl OptionSet {
         }
     }
 
-    /// The names of all options, nested ones included.
+    /// Returns the names of all options, including nested ones.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let nested = self.nested.map_or(&[][..], |(_, set)| set.options);
         self.options.iter().chain(nested).map(|option| option.name)
     }
 
-    /// The option that a value without a name was probably meant for.
+    /// Returns the option that a value without a name is assumed to be for.
     pub fn first(self) -> &'static str {
         self.names().next().unwrap_or("key")
     }
@@ -59,33 +59,33 @@ impl OptionSet {
 /// One option.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionSpec {
-    /// Its name, in the attribute and in the runtime.
+    /// The name, in the attribute and in the runtime.
     pub name: &'static str,
-    /// The values it takes.
+    /// The values that the option takes.
     pub shape: Shape,
     /// Whether it can be left out.
     pub presence: Presence,
     /// A valid value, for messages.
     pub example: &'static str,
-    /// The property of the module's item in the manifest that has the same text, if one has.
+    /// The property of the module's item in the manifest that has the same text, if there is one.
     pub property: Option<&'static str>,
 }
 
 /// Whether an option can be left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It must be written.
+    /// The option must be written.
     Required,
-    /// It can be left out.
+    /// The option can be left out.
     Optional,
-    /// It can be left out where the function has a doc comment, whose first paragraph is used.
+    /// The option can be left out if the function has a doc comment, whose first paragraph is used.
     OrDocs,
 }
 
 /// The values of an option, and the type of the runtime's field.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
-    /// `name = "text"`: `&str`, or `Option<&str>` where it is optional.
+    /// `name = "text"`: `&str`, or `Option<&str>` if it is optional.
     Text {
         /// The limit, in characters.
         max: usize,
@@ -101,11 +101,11 @@ pub enum Shape {
     },
     /// `name = ["text", …]`: `&[&str]`.
     Texts(&'static ListRules),
-    /// `name = "one of these"`: `&str`, or `Option<&str>` where it is optional.
+    /// `name = "one of these"`: `&str`, or `Option<&str>` if it is optional.
     Choice(&'static [&'static str]),
     /// `name = ["of", "these"]`: `&[&str]`.
     Choices(&'static [&'static str]),
-    /// As `Choice`; the runtime has an enum.
+    /// A `Choice` for which the runtime has an enum.
     Variant(&'static Variants),
     /// `name = 200`, an HTTP status: `u16`.
     Status,
@@ -129,13 +129,13 @@ pub struct Variants {
     pub runtime: &'static str,
     /// Each text with its variant.
     pub values: &'static [(&'static str, &'static str)],
-    /// Other words that people write, in lower case without `-` and `_`, with the text they mean.
+    /// Common synonyms, in lower case without `-` and `_`, with the text that they mean.
     pub synonyms: &'static [(&'static str, &'static str)],
     /// A remark after the list of values, in messages.
     pub remark: &'static str,
 }
 
-/// The rule for a single text, beside its length.
+/// The rule for a single text, in addition to its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TextRule {
     /// Any text that is not blank.
@@ -244,7 +244,7 @@ impl OptionSpec {
         }
         if length > max {
             return Err(Mistake::new(
-                format!("`{name}` has {length} characters, and Forge takes {max} at most"),
+                format!("`{name}` has {length} characters, and Forge accepts at most {max}"),
                 "shorten it",
             ));
         }
@@ -252,7 +252,7 @@ impl OptionSpec {
             TextRule::Any => Ok(()),
             TextRule::UnknownEvent => lists::not_blank(text),
             TextRule::Event => events::check(text).map_err(|mistake| {
-                // The help is for a list of events; here is one.
+                // The help is for a list of events, but this option takes one.
                 let list = format!("unknown_events = [\"{text}\"]");
                 let help = mistake
                     .help
@@ -268,7 +268,7 @@ impl OptionSpec {
             )),
             TextRule::QueueName if text.chars().all(rules::is_key_char) => Ok(()),
             TextRule::QueueName => Err(Mistake::new(
-                "the name of a queue has letters, digits, `_` and `-` only",
+                "the name of a queue has only letters, digits, `_` and `-`",
                 instead,
             )),
         }

@@ -2,18 +2,18 @@
 
 use crate::atlassian::PAGE_MODULES;
 
-/// Every module type whose `resolver` takes an endpoint, sorted.
+/// Returns every module type whose `resolver` takes an endpoint, sorted.
 pub fn module_types() -> impl Iterator<Item = &'static str> + Clone {
     PAGE_MODULES.iter().copied()
 }
 
-/// Whether modules of this type have a `resolver` that takes an endpoint.
+/// Returns whether modules of this type have a `resolver` that takes an endpoint.
 pub fn is_module_type(name: &str) -> bool {
     PAGE_MODULES.binary_search(&name).is_ok()
 }
 
-/// The module types of pages that the product shows to administrators only: of a site, a project, a
-/// space, a repository or a workspace.
+/// The module types of pages that the product shows only to administrators of a site, project, space,
+/// repository or workspace.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/>
 const FOR_ADMINISTRATORS: [&str; 8] = [
@@ -27,12 +27,12 @@ const FOR_ADMINISTRATORS: [&str; 8] = [
     "jira:projectSettingsPage",
 ];
 
-/// Whether the product shows modules of this type to administrators only.
+/// Returns whether the product shows modules of this type only to administrators.
 pub fn is_for_administrators(module_type: &str) -> bool {
     FOR_ADMINISTRATORS.contains(&module_type)
 }
 
-/// Whether the `app.module.type` of a Forge Invocation Token names a page's module.
+/// Returns whether the `app.module.type` of a Forge Invocation Token names a page's module.
 ///
 /// Atlassian's example has `xen:` before the module type; whether every page has it is not
 /// documented.

@@ -7,7 +7,7 @@ use crate::Mistake;
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>
 pub const MAX_ENDPOINT_KEY: usize = 23;
 
-/// The limit for module keys, in characters: modules refer to each other with 255 at most.
+/// The limit for module keys, in characters: references between modules have at most 255.
 pub const MAX_MODULE_KEY: usize = 255;
 
 /// The limit for paths, in characters.
@@ -16,13 +16,13 @@ pub const MAX_PATH: usize = 255;
 /// The paths that the framework serves itself.
 pub const RESERVED_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
-/// Whether a key may contain this character.
+/// Returns whether a key may contain this character.
 pub fn is_key_char(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '-'
 }
 
-/// Checks a key that is written in `option`. `otherwise` is what the user can do instead of
-/// writing one.
+/// Checks a key that is written in `option`. `otherwise` is the alternative to writing a key, for the
+/// help.
 ///
 /// ```
 /// use forge_remote_schema::rules::{MAX_ENDPOINT_KEY, check_key};
@@ -43,12 +43,12 @@ pub fn check_key(option: &str, key: &str, max: usize, otherwise: &str) -> Result
             .collect();
         Err(Mistake::new(
             format!("a key cannot contain `{odd}`"),
-            format!("keys have letters, digits, `_` and `-` only: \"{better}\""),
+            format!("keys have only letters, digits, `_` and `-`: \"{better}\""),
         ))
     } else if key.len() > max {
         Err(Mistake::new(
             format!(
-                "`{option}` has {} characters, and Forge takes {max} at most",
+                "`{option}` has {} characters, and Forge accepts at most {max}",
                 key.len()
             ),
             format!("shorten it, or {otherwise}"),
@@ -69,14 +69,14 @@ pub fn check_key(option: &str, key: &str, max: usize, otherwise: &str) -> Result
 ///
 /// # Errors
 ///
-/// A path that Forge cannot call as it is written, or that the framework serves itself.
+/// A path that Forge cannot call unchanged, or that the framework serves itself.
 pub fn check_path(path: &str) -> Result<(), Mistake> {
     const PLAIN: &str = "write a path of plain letters, digits, `-`, `_` and `.`";
     let wrong = |message: &str, help: &str| Err(Mistake::new(message, help));
     if path.is_empty() {
         wrong(
             "`path` is empty",
-            "leave it out to have one made of the key, or write `path = \"/\"`",
+            "leave it out to derive it from the key, or write `path = \"/\"`",
         )
     } else if let Some((_, address)) = path.split_once("://") {
         let path = address.find('/').map_or("/", |at| &address[at..]);
@@ -125,11 +125,11 @@ pub fn check_path(path: &str) -> Result<(), Mistake> {
     } else if RESERVED_PATHS.contains(&path) {
         wrong(
             "forge-remote serves this path itself",
-            "choose another: load balancers check the app's health there",
+            "choose another path: load balancers check the app's health at this one",
         )
     } else if path.len() > MAX_PATH {
         wrong(
-            &format!("a path has {MAX_PATH} characters at most"),
+            &format!("a path has at most {MAX_PATH} characters"),
             "shorten it",
         )
     } else {

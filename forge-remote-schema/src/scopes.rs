@@ -3,12 +3,12 @@
 use crate::Mistake;
 use crate::atlassian::SCOPES;
 
-/// Every scope that Forge accepts, sorted.
+/// Returns every scope that Forge accepts, sorted.
 pub fn all() -> impl Iterator<Item = &'static str> + Clone {
     SCOPES.iter().copied()
 }
 
-/// Whether Forge has a scope of this name, as far as this version knows.
+/// Returns whether this version knows a scope of this name.
 ///
 /// ```
 /// assert!(forge_remote_schema::scopes::is_known("read:jira-work"));
@@ -19,7 +19,7 @@ pub fn is_known(scope: &str) -> bool {
 
 /// Checks the shape of one scope's name: not empty, and a single name.
 ///
-/// Whether Forge has the scope is a question for the manifest's rules: Atlassian may have added it
+/// Unknown scopes are reported by the manifest's rules instead, because Atlassian may have added them
 /// after this version.
 ///
 /// # Errors
@@ -36,8 +36,8 @@ pub fn check(scope: &str) -> Result<(), Mistake> {
         let parts = scope.split(separates).filter(|part| !part.is_empty());
         let parts: Vec<String> = parts.map(|part| format!("\"{part}\"")).collect();
         Err(Mistake::new(
-            "a scope has no commas and spaces: these are several",
-            format!("write each in its own quotes: {}", parts.join(", ")),
+            "a scope cannot contain commas or spaces: these are several scopes",
+            format!("quote each scope separately: {}", parts.join(", ")),
         ))
     } else {
         Ok(())

@@ -1,14 +1,14 @@
-//! What the fuzz targets run, for libFuzzer and for the tests on stable Rust alike.
+//! The fuzz targets, for libFuzzer and for the tests on stable Rust.
 
 use forge_remote::fuzzing;
 
 mod manifest;
 pub mod writes;
 
-/// A target: it takes any bytes, and panics where a promise is broken.
+/// A target: it takes any bytes, and panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
-/// Every target by its name, which is its corpus's as well.
+/// Every target by name, which is also the name of its corpus.
 pub const TARGETS: [(&str, Target); 10] = [
     ("verifier", fuzzing::verifier),
     ("payloads", fuzzing::payloads),
@@ -26,11 +26,11 @@ pub const TARGETS: [(&str, Target); 10] = [
 ///
 /// # Panics
 ///
-/// Where there is no such target, or a promise is broken.
+/// The target does not exist, or a promise is broken.
 pub fn run(target: &str, input: &[u8]) {
     let (_, run) = TARGETS
         .iter()
         .find(|(name, _)| *name == target)
-        .expect("it is a target's name");
+        .expect("a target of this name");
     run(input);
 }

@@ -1,6 +1,6 @@
-//! The manifest's reader and merger on any text, with any choice of a few handlers.
+//! The manifest's reader and merger on any text, with any selection of a few handlers.
 //!
-//! The first byte chooses the handlers, the second the remotes, the rest is the manifest.
+//! The first byte selects the handlers, the second the remotes; the rest is the manifest.
 
 use std::collections::BTreeSet;
 
@@ -81,12 +81,12 @@ fn wanted(handlers: u8, remotes: u8) -> DesiredManifest {
     sections
 }
 
-/// A manifest, behind a byte for the handlers and one for the remotes.
+/// Checks a manifest, which follows a byte for the handlers and one for the remotes.
 pub(crate) fn manifest(input: &[u8]) {
     let Some(([handlers, remotes], text)) = input.split_first_chunk::<2>() else {
         return;
     };
-    // The file is read as text: what isn't UTF-8 never gets this far.
+    // The file is read as text: bytes that aren't UTF-8 are rejected before.
     let Ok(text) = std::str::from_utf8(text) else {
         return;
     };
@@ -96,7 +96,7 @@ pub(crate) fn manifest(input: &[u8]) {
         Ok(Outcome::Refused(error)) => assert!(!error.to_string().is_empty()),
         Err(broken) => panic!("{broken}\n--- of\n{text}"),
     }
-    // What `manifest` prints of it.
+    // The output of the `manifest` command.
     if let Ok(file) = ManifestFile::parse("manifest.yml", Some(text.to_owned())) {
         render(&file, &check(&file, &wanted, &BTreeSet::new()), false);
     }

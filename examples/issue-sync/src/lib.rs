@@ -1,5 +1,5 @@
-//! Keeps a copy of each site's work items, as a product that mirrors them into a tracker of its
-//! own would: ten ways in which Forge calls a remote, in one app.
+//! An app that mirrors each site's work items into another tracker. It shows ten ways in which Forge
+//! calls a remote.
 
 mod mirror;
 mod signature;
@@ -12,9 +12,9 @@ use forge_remote::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use mirror::{Item, Mirror};
-pub use signature::{Guessable, SECRET_VARIABLE, SIGNATURE_HEADER, Secret};
+pub use signature::{SECRET_VARIABLE, SIGNATURE_HEADER, Secret, WeakSecret};
 
-/// What Jira says of a work item.
+/// A work item, as Jira sends it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Issue {
     id: String,
@@ -29,12 +29,12 @@ struct Fields {
     summary: String,
 }
 
-/// The events that change the copy. Jira sends the time as text.
+/// The events that change a copy. Jira sends the time as text.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "eventType")]
-enum Change {
+enum IssueChange {
     #[serde(rename = "avi:jira:created:issue", alias = "avi:jira:updated:issue")]
-    Written {
+    Saved {
         issue: Issue,
         timestamp: Option<String>,
     },
@@ -42,28 +42,28 @@ enum Change {
     Deleted { issue: Issue },
 }
 
-/// Follows what happens to work items.
+/// Applies the changes of work items to their copies.
 #[trigger(
     events = ["avi:jira:created:issue", "avi:jira:updated:issue", "avi:jira:deleted:issue"],
     ignore_self,
     path = "/events/issues"
 )]
-async fn follow(
+async fn sync_issue(
     call: Invocation,
     retry: RetryContext,
     State(mirror): State<Mirror>,
-    Event(change): Event<Change>,
+    Event(change): Event<IssueChange>,
 ) -> Result<()> {
     if retry.is_retry() {
-        println!("sent again, because of {:?}", retry.reason);
+        println!("a retry, because of {:?}", retry.reason);
     }
     match change {
-        // Events come late, twice and out of order: the newest wins, whatever came before.
-        Change::Written { issue, timestamp } => {
+        // Events may be late, duplicated and out of order: the newest one wins.
+        IssueChange::Saved { issue, timestamp } => {
             let at = timestamp
                 .and_then(|text| text.parse().ok())
                 .unwrap_or_default();
-            mirror.write(
+            mirror.save(
                 call.installation_id(),
                 issue.id,
                 issue.key,
@@ -71,18 +71,18 @@ async fn follow(
                 at,
             );
         }
-        Change::Deleted { issue } => mirror.delete(call.installation_id(), &issue.id),
+        IssueChange::Deleted { issue } => mirror.delete(call.installation_id(), &issue.id),
     }
     Ok(())
 }
 
-/// Begins a copy.
+/// Prepares the copies of an installation.
 #[trigger(
     events = ["avi:forge:installed:app", "avi:forge:upgraded:app"],
     path = "/events/life",
     auth = system
 )]
-async fn begin(
+async fn start_sync(
     call: Invocation,
     token: Option<SystemToken>,
     State(mirror): State<Mirror>,
@@ -90,22 +90,22 @@ async fn begin(
 ) -> Result<()> {
     let version = event.app.version.unwrap_or_default();
     println!(
-        "{} has version {version}; a token came: {}",
+        "{} has version {version}; system token: {}",
         call.installation_id(),
         token.is_some()
     );
-    mirror.begin(call.installation_id());
+    mirror.add_site(call.installation_id());
     Ok(())
 }
 
-/// Forgets a site's copy.
+/// Deletes the copies of an installation.
 #[pre_uninstall]
-async fn forget(call: Invocation, State(mirror): State<Mirror>) -> Result<()> {
-    mirror.forget(call.installation_id());
+async fn delete_copies(call: Invocation, State(mirror): State<Mirror>) -> Result<()> {
+    mirror.remove_site(call.installation_id());
     Ok(())
 }
 
-/// Looks once an hour for what was missed.
+/// Checks once an hour for missed changes.
 #[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:jira-work"])]
 async fn reconcile(
     call: Invocation,
@@ -116,22 +116,22 @@ async fn reconcile(
     Ok(())
 }
 
-/// A batch of old work items.
+/// A batch of existing work items.
 #[derive(Debug, Deserialize)]
-struct Batch {
+struct ImportBatch {
     issues: Vec<Issue>,
 }
 
-/// Takes in old work items, batch by batch.
+/// Imports existing work items, batch by batch.
 #[consumer(queue = "imports")]
 async fn import(
     call: Invocation,
     State(mirror): State<Mirror>,
-    Event(event): Event<QueueEvent<Batch>>,
+    Event(event): Event<QueueEvent<ImportBatch>>,
 ) -> Result<()> {
     for issue in event.body.issues {
-        // An import is older than any event.
-        mirror.write(
+        // An import counts as older than any event.
+        mirror.save(
             call.installation_id(),
             issue.id,
             issue.key,
@@ -142,31 +142,33 @@ async fn import(
     Ok(())
 }
 
-/// What the other tracker's webhook says.
+/// The body of the other tracker's webhook.
 #[derive(Debug, Deserialize)]
-struct Linked {
+struct LinkedItem {
     id: String,
     link: String,
 }
 
-/// Hears from the other tracker where its copy of a work item is. That Forge passed the call on
-/// says nothing of who made it: the sender's signature does.
+/// Receives a webhook from the other tracker with the link to a copy.
+///
+/// Anyone can call a web trigger's URL, and Forge forwards the call, so the handler verifies the
+/// tracker's signature.
 #[web_trigger(outputs = [
     "linked=200",
     (key = "unsigned", status = 401, content_type = "text/plain", body = "sign the body with the secret"),
     "unknown=404",
     (key = "unreadable", status = 400, content_type = "text/plain", body = "id and link, as JSON"),
 ])]
-async fn hear(
+async fn tracker_webhook(
     call: Invocation,
     State(mirror): State<Mirror>,
     State(secret): State<Secret>,
     request: WebTriggerRequest,
 ) -> Result<WebTriggerOutput> {
-    if !secret.signed(request.header(SIGNATURE_HEADER), &request.body) {
+    if !secret.verify(request.header(SIGNATURE_HEADER), &request.body) {
         return Ok(WebTriggerOutput::new("unsigned"));
     }
-    let Ok(Linked { id, link }) = request.json() else {
+    let Ok(LinkedItem { id, link }) = request.json() else {
         return Ok(WebTriggerOutput::new("unreadable"));
     };
     let known = mirror.link(call.installation_id(), &id, link);
@@ -179,7 +181,7 @@ async fn hear(
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Find {
+struct FindInputs {
     issue_key: String,
 }
 
@@ -188,19 +190,19 @@ struct Find {
 async fn find_copy(
     call: Invocation,
     State(mirror): State<Mirror>,
-    Event(asked): Event<ActionRequest<Find>>,
+    Event(request): Event<ActionRequest<FindInputs>>,
 ) -> Result<Json<Option<Item>>> {
     Ok(Json(
-        mirror.by_key(call.installation_id(), &asked.inputs.issue_key),
+        mirror.by_key(call.installation_id(), &request.inputs.issue_key),
     ))
 }
 
-/// Stands for the work items that the other tracker has.
+/// Returns the work items that the other tracker has.
 #[jql_function(name = "mirrored", types = ["issue"], operators = ["in"])]
 async fn mirrored(
     call: Invocation,
     State(mirror): State<Mirror>,
-    Event(_asked): Event<JqlFunctionRequest>,
+    Event(_request): Event<JqlFunctionRequest>,
 ) -> Result<Json<JqlFunctionResponse>> {
     let ids: Vec<String> = mirror
         .linked(call.installation_id())
@@ -214,19 +216,19 @@ async fn mirrored(
     }))
 }
 
-/// Notes a work item's transition in the other tracker.
-#[workflow_post_function(name = "Tell the other tracker")]
-async fn tell(
+/// Records a work item's transition in the other tracker.
+#[workflow_post_function(name = "Notify the other tracker")]
+async fn record_transition(
     call: Invocation,
     State(mirror): State<Mirror>,
-    Event(done): Event<PostFunctionRequest>,
+    Event(transition): Event<PostFunctionRequest>,
 ) -> Result<()> {
-    let Some(id) = done.issue.get("id").and_then(|id| id.as_str()) else {
-        return Err(Error::permanent("a transition of no work item"));
+    let Some(id) = transition.issue.get("id").and_then(|id| id.as_str()) else {
+        return Err(Error::permanent("the transition has no work item"));
     };
-    // The same in each repetition, so that it is noted once.
-    let execution = done.execution_id().unwrap_or_default().to_owned();
-    mirror.note(call.installation_id(), id, execution);
+    // A retry has the same id, so that the transition is recorded once.
+    let execution = transition.execution_id().unwrap_or_default().to_owned();
+    mirror.record_transition(call.installation_id(), id, execution);
     Ok(())
 }
 
@@ -236,14 +238,14 @@ struct Overview {
     checked: u32,
 }
 
-/// What the app's page shows.
+/// Returns the content of the app's page.
 #[endpoint(method = "GET", path = "/overview")]
 async fn overview(call: Invocation, State(mirror): State<Mirror>) -> Result<Json<Overview>> {
     let (items, checked) = mirror.overview(call.installation_id());
     Ok(Json(Overview { items, checked }))
 }
 
-/// The app, without its state.
+/// Returns the app, without its state.
 pub fn app() -> App {
     App::new()
         .remote(Remote::new("sync").base_url("https://sync.example.com"))

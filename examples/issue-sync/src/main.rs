@@ -1,5 +1,5 @@
-//! Serves the app; `cargo run -p issue-sync -- dev` plays Forge as well. `TRACKER_SECRET` is what
-//! the other tracker signs its webhooks with.
+//! Serves the app; `cargo run -p issue-sync -- dev` runs it with a local Forge platform.
+//! `TRACKER_SECRET` is the secret that the other tracker signs its webhooks with.
 
 #[tokio::main]
 async fn main() -> forge_remote::Result<()> {

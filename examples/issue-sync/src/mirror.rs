@@ -1,34 +1,34 @@
-//! The copies. In memory, to keep the example to its subject: a product has a database here.
+//! The copies of work items. The example keeps them in memory; a product uses a database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-/// The copies of all sites.
+/// The copies of all installations.
 #[derive(Clone, Debug, Default)]
 pub struct Mirror(Arc<Mutex<BTreeMap<String, Site>>>);
 
 #[derive(Debug, Default)]
 struct Site {
     items: BTreeMap<String, Item>,
-    /// The work items that are gone: what still comes about one is old.
+    /// The deleted work items: later events about them are out of date.
     deleted: BTreeSet<String>,
     checked: u32,
 }
 
-/// A work item's copy.
+/// The copy of a work item.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Item {
-    /// Its key.
+    /// The work item's key.
     pub key: String,
-    /// Its summary.
+    /// The work item's summary.
     pub summary: String,
-    /// Where the other tracker has it.
+    /// The URL of the copy in the other tracker.
     pub link: Option<String>,
-    /// The transitions that were noted.
+    /// The recorded transitions.
     pub transitions: BTreeSet<String>,
-    /// When it was last written, in Jira's milliseconds.
+    /// The time of the last change, in Jira's milliseconds.
     #[serde(skip)]
     at: u64,
 }
@@ -39,11 +39,11 @@ impl Mirror {
         change(sites.entry(installation.to_owned()).or_default())
     }
 
-    pub(crate) fn begin(&self, installation: &str) {
+    pub(crate) fn add_site(&self, installation: &str) {
         self.site(installation, |_| ());
     }
 
-    pub(crate) fn forget(&self, installation: &str) {
+    pub(crate) fn remove_site(&self, installation: &str) {
         let mut sites = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sites.remove(installation);
     }
@@ -52,7 +52,7 @@ impl Mirror {
         self.site(installation, |site| site.checked += 1);
     }
 
-    pub(crate) fn write(
+    pub(crate) fn save(
         &self,
         installation: &str,
         id: String,
@@ -88,7 +88,7 @@ impl Mirror {
         })
     }
 
-    pub(crate) fn note(&self, installation: &str, id: &str, execution: String) {
+    pub(crate) fn record_transition(&self, installation: &str, id: &str, execution: String) {
         self.site(installation, |site| {
             if let Some(item) = site.items.get_mut(id) {
                 item.transitions.insert(execution);

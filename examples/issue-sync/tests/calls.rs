@@ -1,23 +1,23 @@
-//! What Forge sends, signed, to each of the app's handlers: once, again, and malformed.
+//! Signed calls to each of the app's handlers: valid ones, retries and malformed ones.
 
 #![allow(clippy::unwrap_used)]
 
 use aws_lc_rs::hmac;
 use forge_remote::testing::{Harness, HarnessCall};
-use issue_sync::{Guessable, Mirror, SIGNATURE_HEADER, Secret, app};
+use issue_sync::{Mirror, SIGNATURE_HEADER, Secret, WeakSecret, app};
 use serde_json::{Value, json};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 fn harness() -> Harness {
-    with(Secret::new(SECRET).unwrap())
+    harness_with(Secret::new(SECRET).unwrap())
 }
 
-fn with(secret: Secret) -> Harness {
+fn harness_with(secret: Secret) -> Harness {
     Harness::new(app().state(Mirror::default()).state(secret)).unwrap()
 }
 
-/// What the other tracker signs with a secret.
+/// Returns the signature that the other tracker sends.
 fn signature(secret: &str, body: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
     let tag = hmac::sign(&key, body.as_bytes());
@@ -29,15 +29,15 @@ fn signature(secret: &str, body: &str) -> String {
     format!("sha256={hex}")
 }
 
-/// The other tracker's call of the web trigger's URL, as Forge passes it on.
-fn hook(harness: &Harness, body: &str) -> HarnessCall {
-    let call = harness.call("hear").body(body);
+/// Returns the other tracker's webhook, as Forge forwards it.
+fn webhook(harness: &Harness, body: &str) -> HarnessCall {
+    let call = harness.call("tracker-webhook").body(body);
     call.header(SIGNATURE_HEADER, &signature(SECRET, body))
 }
 
 async fn send(harness: &Harness, key: &str, body: Value) -> (u16, Value) {
-    let answer = harness.call(key).json(&body).send().await;
-    (answer.status(), answer.json())
+    let response = harness.call(key).json(&body).send().await;
+    (response.status(), response.json())
 }
 
 fn event(what: &str, summary: &str, timestamp: &str) -> Value {
@@ -52,36 +52,36 @@ async fn items(harness: &Harness) -> Value {
 }
 
 #[tokio::test]
-async fn a_work_item_is_followed_through_its_life() {
+async fn a_work_item_is_synchronized_through_its_life() {
     let harness = harness();
     let life =
         json!({ "eventType": "avi:forge:installed:app", "id": "x", "app": { "version": "1.0.0" } });
-    assert_eq!(send(&harness, "begin", life).await.0, 200);
+    assert_eq!(send(&harness, "start-sync", life).await.0, 200);
     let batch = json!({ "queueName": "imports", "eventId": "e", "body": { "issues": [
         { "id": "9", "key": "DEV-0", "fields": { "summary": "old" } },
     ] } });
     assert_eq!(send(&harness, "import", batch).await.0, 200);
     assert_eq!(
-        send(&harness, "follow", event("created", "one", "1000"))
+        send(&harness, "sync-issue", event("created", "one", "1000"))
             .await
             .0,
         200
     );
     assert_eq!(
-        send(&harness, "follow", event("updated", "three", "3000"))
+        send(&harness, "sync-issue", event("updated", "three", "3000"))
             .await
             .0,
         200
     );
-    // Late, and again.
+    // A late event, and its retry.
     assert_eq!(
-        send(&harness, "follow", event("updated", "two", "2000"))
+        send(&harness, "sync-issue", event("updated", "two", "2000"))
             .await
             .0,
         200
     );
     let again = harness
-        .call("follow")
+        .call("sync-issue")
         .json(&event("updated", "two", "2000"));
     assert_eq!(
         again.as_retry(1, "TIMEOUT_ERROR").send().await.status(),
@@ -96,8 +96,8 @@ async fn a_work_item_is_followed_through_its_life() {
         (link("1"), "unknown"),
         ("{".to_owned(), "unreadable"),
     ] {
-        let answer = hook(&harness, &body).send().await.json();
-        assert_eq!(answer, json!({ "outputKey": output }));
+        let response = webhook(&harness, &body).send().await.json();
+        assert_eq!(response, json!({ "outputKey": output }));
     }
 
     let found = send(
@@ -123,7 +123,7 @@ async fn a_work_item_is_followed_through_its_life() {
     });
     for count in 0..3 {
         let call = harness
-            .call("tell")
+            .call("record-transition")
             .json(&transition)
             .as_retry(count, "TIMEOUT_ERROR");
         assert_eq!(call.send().await.status(), 200);
@@ -132,26 +132,26 @@ async fn a_work_item_is_followed_through_its_life() {
 
     assert_eq!(harness.call("reconcile").send().await.status(), 200);
     assert_eq!(
-        send(&harness, "follow", event("deleted", "", "4000"))
+        send(&harness, "sync-issue", event("deleted", "", "4000"))
             .await
             .0,
         200
     );
     assert_eq!(
-        send(&harness, "follow", event("updated", "ghost", "3500"))
+        send(&harness, "sync-issue", event("updated", "ghost", "3500"))
             .await
             .0,
         200
     );
     assert_eq!(items(&harness).await.as_array().unwrap().len(), 1);
-    assert_eq!(harness.call("forget").send().await.status(), 200);
+    assert_eq!(harness.call("delete-copies").send().await.status(), 200);
     assert_eq!(items(&harness).await, json!([]));
 }
 
 #[tokio::test]
-async fn only_the_other_trackers_own_word_is_taken() {
+async fn only_signed_webhooks_are_accepted() {
     let harness = harness();
-    send(&harness, "follow", event("created", "one", "1000")).await;
+    send(&harness, "sync-issue", event("created", "one", "1000")).await;
     let body = json!({ "id": "10000", "link": "https://evil.example.com" }).to_string();
     let right = signature(SECRET, &body);
     let wrong = [
@@ -166,33 +166,37 @@ async fn only_the_other_trackers_own_word_is_taken() {
         String::new(),
     ];
     for signature in &wrong {
-        let call = harness.call("hear").body(body.as_str());
-        let answer = call.header(SIGNATURE_HEADER, signature).send().await.json();
-        assert_eq!(answer, json!({ "outputKey": "unsigned" }), "{signature}");
+        let call = harness.call("tracker-webhook").body(body.as_str());
+        let response = call.header(SIGNATURE_HEADER, signature).send().await.json();
+        assert_eq!(response, json!({ "outputKey": "unsigned" }), "{signature}");
     }
-    let unsigned = harness.call("hear").body(body.as_str()).send().await;
+    let unsigned = harness
+        .call("tracker-webhook")
+        .body(body.as_str())
+        .send()
+        .await;
     assert_eq!(unsigned.json(), json!({ "outputKey": "unsigned" }));
     assert_eq!(items(&harness).await[0]["link"], Value::Null);
 
-    // In Forge's description the same signature is as good.
+    // The same signature is valid in Forge's description of a request.
     let described = json!({
         "method": "POST", "path": "/x1/1", "userPath": "", "queryParameters": {}, "body": body,
         "headers": { SIGNATURE_HEADER.to_ascii_lowercase(): [right] },
     });
     assert_eq!(
-        send(&harness, "hear", described).await.1,
+        send(&harness, "tracker-webhook", described).await.1,
         json!({ "outputKey": "linked" })
     );
 
-    // Without a secret nobody is believed, whatever is signed with.
-    let harness = with(Secret::default());
-    let answer = hook(&harness, &body).send().await.json();
-    assert_eq!(answer, json!({ "outputKey": "unsigned" }));
-    assert_eq!(Secret::new("short").unwrap_err(), Guessable);
+    // Without a secret, every webhook is rejected.
+    let harness = harness_with(Secret::default());
+    let response = webhook(&harness, &body).send().await.json();
+    assert_eq!(response, json!({ "outputKey": "unsigned" }));
+    assert_eq!(Secret::new("short").unwrap_err(), WeakSecret);
 }
 
 #[tokio::test]
-async fn what_is_sent_again_changes_nothing() {
+async fn retries_change_nothing() {
     let harness = harness();
     let life = json!({ "eventType": "avi:forge:upgraded:app", "app": { "version": "2.0.0" } });
     let batch = json!({ "queueName": "imports", "eventId": "e", "body": { "issues": [
@@ -203,14 +207,14 @@ async fn what_is_sent_again_changes_nothing() {
     });
     for count in 0..3 {
         for (key, body) in [
-            ("begin", &life),
-            ("follow", &event("created", "one", "1000")),
+            ("start-sync", &life),
+            ("sync-issue", &event("created", "one", "1000")),
             ("import", &batch),
-            ("tell", &transition),
+            ("record-transition", &transition),
         ] {
             let call = harness.call(key).json(body);
-            let answer = call.as_retry(count, "TIMEOUT_ERROR").send().await;
-            assert_eq!(answer.status(), 200, "{key}: {}", answer.text());
+            let response = call.as_retry(count, "TIMEOUT_ERROR").send().await;
+            assert_eq!(response.status(), 200, "{key}: {}", response.text());
         }
         let items = items(&harness).await;
         assert_eq!(items.as_array().unwrap().len(), 1, "{items}");
@@ -218,7 +222,9 @@ async fn what_is_sent_again_changes_nothing() {
         assert_eq!(items[0]["transitions"], json!(["x1"]));
     }
     for count in 0..3 {
-        let call = harness.call("follow").json(&event("deleted", "", "4000"));
+        let call = harness
+            .call("sync-issue")
+            .json(&event("deleted", "", "4000"));
         assert_eq!(
             call.as_retry(count, "TIMEOUT_ERROR").send().await.status(),
             200
@@ -228,30 +234,30 @@ async fn what_is_sent_again_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_cant_be_read_is_refused_with_a_reason_and_loses_nothing() {
+async fn malformed_bodies_are_rejected_with_a_reason() {
     let harness = harness();
     assert_eq!(
-        send(&harness, "follow", event("created", "one", "1000"))
+        send(&harness, "sync-issue", event("created", "one", "1000"))
             .await
             .0,
         200
     );
     let before = items(&harness).await;
     const JSON: &str = "application/json";
-    // Of each kind that reads a body.
+    // One handler of each kind that reads a body.
     for (key, misfit) in [
-        ("follow", r#"{"eventType":"avi:jira:created:issue"}"#),
+        ("sync-issue", r#"{"eventType":"avi:jira:created:issue"}"#),
         (
-            "follow",
+            "sync-issue",
             r#"{"eventType":"avi:jira:created:issue","issue":{"id":1}}"#,
         ),
-        ("follow", r#"{"eventType":"avi:jira:moved:issue"}"#),
-        ("begin", r#"{"app":"2.0.0"}"#),
+        ("sync-issue", r#"{"eventType":"avi:jira:moved:issue"}"#),
+        ("start-sync", r#"{"app":"2.0.0"}"#),
         ("import", r#"{"queueName":"imports"}"#),
         ("import", r#"{"body":{"issues":{}}}"#),
         ("find-copy", r#"{"context":{}}"#),
         ("mirrored", r#"{"clause":[]}"#),
-        ("tell", r#"{"issue":"DEV-1"}"#),
+        ("record-transition", r#"{"issue":"DEV-1"}"#),
     ] {
         for (body, content_type) in [
             ("{", JSON),
@@ -261,49 +267,54 @@ async fn what_cant_be_read_is_refused_with_a_reason_and_loses_nothing() {
             ("[]", JSON),
             ("null", JSON),
             (misfit, JSON),
-            // The platform's content type is undocumented, so any is read.
+            // The platform's content type is undocumented, so any is accepted.
             (misfit, "text/plain"),
         ] {
             let call = harness.call(key).body(body);
-            let answer = call.header("content-type", content_type).send().await;
-            let (status, text) = (answer.status(), answer.text());
+            let response = call.header("content-type", content_type).send().await;
+            let (status, text) = (response.status(), response.text());
             let is_json = serde_json::from_str::<serde_json::Value>(body).is_ok();
-            // A type of the framework reads any JSON; one of the app's own must fit.
+            // The framework's types read any JSON object; the app's types must fit.
             let expected: &[u16] = match key {
                 _ if !is_json => &[400],
-                "follow" | "import" | "find-copy" => &[422],
+                "sync-issue" | "import" | "find-copy" => &[422],
                 _ => &[200, 204, 422],
             };
             println!("{key} {body}: {status}");
             assert!(expected.contains(&status), "{key} {body}: {status} {text}");
             if status >= 400 {
-                assert!(answer.json()["error"]["message"].is_string(), "{text}");
+                assert!(response.json()["error"]["message"].is_string(), "{text}");
             }
         }
     }
-    // A web trigger's caller gets the reason by way of Forge.
+    // A web trigger's caller gets the reason through Forge.
     for body in ["{", "", "[]", r#"{"id":"10000"}"#] {
-        let answer = hook(&harness, body).header("content-type", "text/plain");
-        let answer = answer.send().await;
+        let response = webhook(&harness, body).header("content-type", "text/plain");
+        let response = response.send().await;
         assert_eq!(
-            answer.json(),
+            response.json(),
             json!({ "outputKey": "unreadable" }),
             "{body}"
         );
     }
-    // Hopeless, and said so: Forge doesn't send it again.
-    assert_eq!(send(&harness, "tell", json!({ "issue": {} })).await.0, 204);
+    // A permanent error: 204, so that Forge does not retry.
+    assert_eq!(
+        send(&harness, "record-transition", json!({ "issue": {} }))
+            .await
+            .0,
+        204
+    );
     assert_eq!(items(&harness).await, before);
 
-    // A schedule has nothing to read.
+    // A schedule has no body to read.
     let call = harness.call("reconcile").body("{");
-    let answer = call.header("content-type", "text/plain").send().await;
-    assert_eq!(answer.status(), 200, "{}", answer.text());
+    let response = call.header("content-type", "text/plain").send().await;
+    assert_eq!(response.status(), 200, "{}", response.text());
     assert_eq!(items(&harness).await, before);
 }
 
 #[tokio::test]
-async fn nobody_but_forge_is_heard() {
+async fn forged_calls_are_rejected() {
     let harness = harness();
     for handler in harness.app().registry().handlers() {
         let forged = harness

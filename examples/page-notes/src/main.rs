@@ -1,5 +1,5 @@
-//! The backend of a Confluence macro: it keeps notes for each page of each installation. The page
-//! calls it with `invokeRemote`, and acts as the user who is looking at it.
+//! The backend of a Confluence macro that stores notes for each page. The macro calls it with
+//! `invokeRemote`, and the backend acts as the current user.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,34 +14,34 @@ struct Note {
     text: String,
 }
 
-/// Where a note belongs: the installation and the page.
-type Place = (String, String);
+/// A page's key: the installation's id and the page's id.
+type PageKey = (String, String);
 
-/// Every note, in memory: a real app puts its database here.
+/// All notes. The example keeps them in memory; a product uses a database.
 #[derive(Clone, Default)]
-struct Notes(Arc<Mutex<BTreeMap<Place, Vec<Note>>>>);
+struct Notes(Arc<Mutex<BTreeMap<PageKey, Vec<Note>>>>);
 
 impl Notes {
-    fn of(&self, place: &Place) -> Vec<Note> {
+    fn of(&self, page: &PageKey) -> Vec<Note> {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(place)
+            .get(page)
             .cloned()
             .unwrap_or_default()
     }
 
-    fn add(&self, place: Place, note: Note) {
+    fn add(&self, page: PageKey, note: Note) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .entry(place)
+            .entry(page)
             .or_default()
             .push(note);
     }
 }
 
-/// What the macro's page tells about itself, in the token's `context`.
+/// The macro's place, from the token's `context`.
 #[derive(Deserialize)]
 struct Context {
     extension: Extension,
@@ -57,8 +57,8 @@ struct Content {
     id: String,
 }
 
-/// The tenant and the page come from the verified token, never from the body.
-fn place(call: &Invocation) -> Result<Place> {
+/// Returns the page's key, which is taken from the verified token and never from the body.
+fn page_key(call: &Invocation) -> Result<PageKey> {
     let context: Context = call
         .context_as()
         .and_then(Result::ok)
@@ -69,10 +69,10 @@ fn place(call: &Invocation) -> Result<Place> {
     ))
 }
 
-/// The notes of the page.
+/// Returns the notes of the page.
 #[endpoint(method = "GET", key = "notes", path = "/notes", auth = user, scopes = ["read:confluence-user"])]
 async fn list(call: Invocation, State(notes): State<Notes>) -> Result<Json<Vec<Note>>> {
-    Ok(Json(notes.of(&place(&call)?)))
+    Ok(Json(notes.of(&page_key(&call)?)))
 }
 
 #[derive(Deserialize)]
@@ -80,14 +80,14 @@ struct NewNote {
     text: String,
 }
 
-/// Whoever a user token is for, as Confluence says it.
+/// The current user, from Confluence's API.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct User {
     display_name: String,
 }
 
-/// Adds a note as the user who is looking at the page.
+/// Adds a note of the current user.
 #[endpoint(key = "notes", path = "/notes", auth = user, scopes = ["read:confluence-user"])]
 async fn add(
     call: Invocation,
@@ -104,7 +104,7 @@ async fn add(
         author: me.display_name,
         text: new.text,
     };
-    notes.add(place(&call)?, note.clone());
+    notes.add(page_key(&call)?, note.clone());
     Ok((StatusCode::CREATED, Json(note)))
 }
 
@@ -120,7 +120,7 @@ async fn main() -> Result<()> {
     app().run().await
 }
 
-// `cargo test` fails when manifest.yml and the code disagree.
+// `cargo test` fails if manifest.yml differs from the code.
 #[cfg(test)]
 forge_remote::test_manifest!(app());
 
@@ -158,15 +158,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_wrong_with_a_body_is_said() -> Result<()> {
+    async fn an_invalid_body_is_rejected_with_a_reason() -> Result<()> {
         let harness = Harness::new(app())?;
-        let answer = harness
+        let response = harness
             .call_method(Method::Post, "notes")
             .json(&json!({ "txt": 1 }))
             .send()
             .await;
-        assert_eq!(answer.status(), 422);
-        assert!(answer.text().contains("missing field `text`"), "{answer:?}");
+        assert_eq!(response.status(), 422);
+        assert!(
+            response.text().contains("missing field `text`"),
+            "{response:?}"
+        );
         Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! Finds Confluence pages by the words of their titles. A background task keeps an index of every
-//! installation's pages, with the system tokens that Forge has brought: nobody has to be there.
+//! Finds Confluence pages by the words in their titles. A background task indexes every installation's
+//! pages, with the system tokens that Forge delivered, without a user in session.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,24 +12,25 @@ use forge_remote::token::Installation;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-/// How often every installation is read.
-const EVERY: Duration = Duration::from_secs(600);
+/// The interval at which every installation is read.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(600);
 
-/// A page, as far as it is indexed.
+/// The indexed fields of a page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Page {
-    /// Its id.
+    /// The page's id.
     pub id: String,
-    /// Its title.
+    /// The page's title.
     pub title: String,
 }
 
-/// Every installation's pages, in memory: it is made anew at each start. Another store goes here.
+/// The pages of every installation. The example keeps them in memory and reads them again at each
+/// start; a product uses a database. `None` marks an installation that was removed.
 #[derive(Clone, Debug, Default)]
 pub struct Index(Arc<RwLock<BTreeMap<String, Option<Vec<Page>>>>>);
 
 impl Index {
-    /// The pages of an installation that have every word in their title.
+    /// Returns the pages of an installation that have every word in their title.
     pub fn find(&self, installation_id: &str, words: &str) -> Vec<Page> {
         let words: Vec<String> = words.split_whitespace().map(str::to_lowercase).collect();
         let all = self.0.read().unwrap_or_else(PoisonError::into_inner);
@@ -43,50 +44,50 @@ impl Index {
 
     fn put(&self, installation_id: &str, pages: Vec<Page>) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let there = all
+        let indexed = all
             .entry(installation_id.to_owned())
             .or_insert(Some(Vec::new()));
-        // It may have left while it was read.
-        if let Some(there) = there {
-            *there = pages;
+        // The installation may have been removed while its pages were read.
+        if let Some(indexed) = indexed {
+            *indexed = pages;
         }
     }
 
-    /// Forgets one that has left, for good: installed again, it has another id.
-    fn forget(&self, installation_id: &str) {
+    /// Removes an installation permanently: after a new installation, it has another id.
+    fn remove(&self, installation_id: &str) {
         let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
         all.insert(installation_id.to_owned(), None);
     }
 }
 
-/// Has the task look again before its time.
+/// A signal for the background task to refresh the index immediately.
 #[derive(Clone, Debug, Default)]
-pub struct Soon(Arc<Notify>);
+pub struct RefreshSignal(Arc<Notify>);
 
-/// Keeps the index, for as long as the app serves.
-pub async fn keep_index(
+/// Refreshes the index for as long as the app serves.
+pub async fn refresh_index(
     tokens: Tokens,
     atlassian: AtlassianClient,
     State(index): State<Index>,
-    State(soon): State<Soon>,
+    State(signal): State<RefreshSignal>,
     shutdown: Shutdown,
 ) -> Result<()> {
     while !shutdown.is_requested() {
-        // Whatever is wrong now, there is a next time.
+        // The next round retries after an error.
         if let Err(error) = read_all(&tokens, &atlassian, &index).await {
             tracing::warn!(%error, "the installations could not be listed");
         }
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
-            () = soon.0.notified() => {}
+            () = tokio::time::sleep(REFRESH_INTERVAL) => {}
+            () = signal.0.notified() => {}
             () = shutdown.requested() => {}
         }
     }
     Ok(())
 }
 
-/// Reads every installation's pages. One that fails, or has no token just now, keeps what was known
-/// of it, and keeps no other waiting.
+/// Reads every installation's pages. An installation that fails, or has no token at the moment, keeps
+/// its previous index and does not affect the others.
 pub async fn read_all(tokens: &Tokens, atlassian: &AtlassianClient, index: &Index) -> Result<()> {
     let mut installations = tokens.installation_stream();
     while let Some(installation) = installations.next().await {
@@ -109,7 +110,7 @@ async fn read(
     atlassian: &AtlassianClient,
     installation: &Installation,
 ) -> Result<Vec<Page>> {
-    // Each page of the listing is asked for with the newest token: it may take longer than one lives.
+    // Each page of the listing is fetched with the newest token, because a listing may outlive a token.
     let confluence = atlassian
         .confluence(installation)
         .as_app_renewing(tokens)
@@ -125,14 +126,16 @@ async fn read(
     Ok(all)
 }
 
-/// What to look for.
+/// The request of a search.
 #[derive(Deserialize)]
 struct Search {
     words: String,
 }
 
-/// Searches the pages of the installation that asks. They are the app's to see, so a real app asks
-/// Confluence which of them this user may see before it shows them.
+/// Searches the pages of the caller's installation.
+///
+/// The index has every page that the app can see. A product must check with Confluence which of them
+/// the current user may see.
 #[endpoint]
 async fn search(
     call: Invocation,
@@ -142,30 +145,30 @@ async fn search(
     Json(index.find(call.installation_id(), &search.words))
 }
 
-/// A new installation need not wait: its token came with this event.
+/// Indexes a new installation immediately: this event delivers its first token.
 #[trigger(events = ["avi:forge:installed:app"], auth = system)]
-async fn installed(State(soon): State<Soon>) {
-    soon.0.notify_one();
+async fn installed(State(signal): State<RefreshSignal>) {
+    signal.0.notify_one();
 }
 
-/// Reads the pages again now.
+/// Refreshes the index immediately.
 #[endpoint]
-async fn refresh(State(soon): State<Soon>) -> StatusCode {
-    soon.0.notify_one();
+async fn refresh(State(signal): State<RefreshSignal>) -> StatusCode {
+    signal.0.notify_one();
     StatusCode::ACCEPTED
 }
 
-/// The app, with a store for its tokens.
+/// Returns the app, with a store for its tokens.
 pub fn app(tokens: impl Into<Tokens>) -> App {
     app_with(tokens, Index::default())
 }
 
-/// The app, with this index.
+/// Returns the app, with a token store and an index.
 pub fn app_with(tokens: impl Into<Tokens>, index: Index) -> App {
     let tokens = tokens.into();
-    let leaving = index.clone();
+    let removed_from = index.clone();
     tokens.on_removed(move |installation_id| {
-        leaving.forget(&installation_id);
+        removed_from.remove(&installation_id);
         std::future::ready(())
     });
     App::new()
@@ -174,7 +177,7 @@ pub fn app_with(tokens: impl Into<Tokens>, index: Index) -> App {
         .keep_tokens_fresh()
         .scopes(["read:page:confluence"])
         .state(index)
-        .state(Soon::default())
-        .background(keep_index)
+        .state(RefreshSignal::default())
+        .background(refresh_index)
         .sample_body("search", BTreeMap::from([("words", "local")]))
 }

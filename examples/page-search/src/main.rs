@@ -1,4 +1,5 @@
-//! Serves the app; `cargo run -p page-search -- dev` plays Forge and Confluence as well.
+//! Serves the app; `cargo run -p page-search -- dev` runs it with a local Forge platform and a fake
+//! Confluence.
 
 use forge_remote::token::SqliteTokens;
 

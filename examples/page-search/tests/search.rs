@@ -1,4 +1,4 @@
-//! The whole app, with Confluences played by the test kit.
+//! The whole app, with the test kit's fake Confluence.
 
 #![allow(clippy::unwrap_used)]
 
@@ -21,7 +21,7 @@ struct Test {
 }
 
 async fn start() -> Test {
-    // The test does not wait until a removal has settled.
+    // Without a delay, the test does not wait until a removal has settled.
     let tokens = Tokens::new(MemoryTokens::new()).removal_delay(Duration::ZERO);
     let atlassian = AtlassianClient::new();
     let index = Index::default();
@@ -35,8 +35,8 @@ async fn start() -> Test {
 }
 
 impl Test {
-    /// Forge calls every hour, and brings a token.
-    async fn hour(&self, installation: Option<&str>) {
+    /// Makes Forge's hourly call, which delivers a token.
+    async fn hourly_call(&self, installation: Option<&str>) {
         let call = self.harness.call("tokens-hourly");
         let call = match installation {
             Some(installation) => call.fit(|fit| fit.installation(installation)),
@@ -61,8 +61,8 @@ async fn every_installations_pages_are_indexed_without_a_request() {
     for at in 0..600 {
         harness.platform().apis().add_page(&format!("Page {at}"));
     }
-    test.hour(None).await;
-    test.hour(Some(ANOTHER)).await;
+    test.hourly_call(None).await;
+    test.hourly_call(Some(ANOTHER)).await;
     read_all(tokens, atlassian, index).await.unwrap();
 
     let installations = tokens.installations().await.unwrap();
@@ -84,7 +84,7 @@ async fn every_installations_pages_are_indexed_without_a_request() {
             .all(|call| call.as_user.is_none() && call.status == 200)
     );
 
-    // Who leaves is forgotten.
+    // A removed installation is removed from the index.
     let goodbye = harness.call("tokens-goodbye");
     let goodbye = goodbye.fit(|fit| fit.installation(ANOTHER)).send().await;
     assert_eq!(goodbye.status(), 200);
@@ -98,7 +98,7 @@ async fn every_installations_pages_are_indexed_without_a_request() {
 }
 
 #[tokio::test]
-async fn a_new_installations_pages_are_found_soon() {
+async fn a_new_installations_pages_are_indexed_immediately() {
     let test = start().await;
     let _background = test.harness.start_background().unwrap();
     let event =
@@ -110,14 +110,14 @@ async fn a_new_installations_pages_are_found_soon() {
         let call = test.harness.call("search").json(&json!({ "words": words }));
         call.send().await.json().as_array().map(Vec::len)
     };
-    // As soon as the task has had its turn.
+    // The background task needs a turn first.
     while search("local page").await != Some(1) {
         tokio::task::yield_now().await;
     }
     assert_eq!(search("another").await, Some(0));
 }
 
-/// A token that has run out is no goodbye.
+/// An expired token does not mean that the app was uninstalled.
 #[tokio::test]
 async fn an_index_outlives_its_installations_token() {
     let (tokens, atlassian, clock) = (

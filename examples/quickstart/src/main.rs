@@ -1,5 +1,5 @@
 //! The app of Atlassian's page "Configuring scheduled triggers to invoke a remote backend":
-//! Forge calls `/frc-trigger` every hour and brings a system token along.
+//! Forge calls `/frc-trigger` every hour and sends a system token.
 
 use forge_remote::prelude::*;
 
@@ -13,7 +13,7 @@ use forge_remote::prelude::*;
     scopes = ["read:confluence-content.summary"],
 )]
 async fn frc_trigger(call: Invocation, token: SystemToken) -> Result<()> {
-    // Good for at least two hours: keep it by installation, and call Confluence with it.
+    // Valid for at least two hours: store it by installation, and call Confluence with it.
     let _authorization = token.authorization();
     let _tenant = call.installation_id();
     Ok(())
@@ -31,7 +31,7 @@ async fn main() -> Result<()> {
     app().run().await
 }
 
-// `cargo test` fails when manifest.yml and the code disagree.
+// `cargo test` fails if manifest.yml differs from the code.
 #[cfg(test)]
 forge_remote::test_manifest!(app());
 
@@ -40,7 +40,7 @@ mod tests {
     use forge_remote::testing::Harness;
 
     #[tokio::test]
-    async fn forge_gets_through_and_nobody_else() -> forge_remote::Result<()> {
+    async fn only_forges_calls_are_accepted() -> forge_remote::Result<()> {
         let harness = Harness::new(super::app())?;
         let call = || harness.call("remote-scheduled-trigger-node");
 

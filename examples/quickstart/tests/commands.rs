@@ -1,4 +1,4 @@
-//! The commands of an app's binary, from outside.
+//! The commands of an app's binary, run as processes.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use forge_remote::serde_yaml::{self, Value};
 
 const APP_ID: &str = "8db33809-1f32-48bb-8c52-5877dab48107";
 
-/// A folder of this test's own.
+/// Creates an empty folder for a test.
 fn folder(name: &str) -> PathBuf {
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = fs::remove_dir_all(&folder);
@@ -48,7 +48,7 @@ fn run(command: &mut Command) -> (i32, String) {
 }
 
 #[test]
-fn a_missing_manifest_is_written_checked_and_kept() {
+fn a_missing_manifest_is_written_and_then_unchanged() {
     let path = folder("missing").join("manifest.yml");
     let manifest = |option: &str| {
         run(app()
@@ -60,7 +60,7 @@ fn a_missing_manifest_is_written_checked_and_kept() {
     assert_eq!(status, 1, "{text}");
     assert!(text.contains("does not exist"), "{text}");
 
-    // Nobody knows the app's id yet: nothing is written, and the fix is named.
+    // Without an app id, nothing is written, and the message has the fix.
     let (status, text) = manifest("--write");
     assert_eq!(status, 2, "{text}");
     assert!(text.contains("FORGE_REMOTE_APP_ID"), "{text}");
@@ -72,7 +72,7 @@ fn a_missing_manifest_is_written_checked_and_kept() {
         .args(["manifest", "--write"]));
     assert_eq!(status, 0, "{text}");
     let written = fs::read_to_string(&path).unwrap();
-    // The bare UUID is understood, the manifest gets the whole ARI.
+    // A bare UUID is accepted; the manifest gets the whole ARI.
     assert!(
         written.starts_with(&format!("app:\n  id: ari:cloud:ecosystem::app/{APP_ID}\n")),
         "{written}"
@@ -84,7 +84,7 @@ fn a_missing_manifest_is_written_checked_and_kept() {
         written,
         "the second write changes nothing"
     );
-    // A file of comments says nothing either: it gets the same, and keeps them.
+    // A file with only comments gets the same sections, and keeps the comments.
     for comments in ["# Our app.\n", "---\n", "\u{feff}# ours"] {
         fs::write(&path, comments).unwrap();
         assert_eq!(manifest("--write").0, 2, "no app id, {comments:?}");
@@ -106,7 +106,7 @@ fn a_missing_manifest_is_written_checked_and_kept() {
 }
 
 #[test]
-fn every_edit_is_found_and_named() {
+fn every_edit_is_found_and_reported() {
     let fresh = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.yml")).unwrap();
     let edits = [
         (
@@ -164,7 +164,7 @@ fn every_edit_is_found_and_named() {
             "a check changes nothing"
         );
 
-        // The same file keeps the app from starting, and says why.
+        // The same file keeps the app from starting, with a reason.
         let (status, text) = run(app()
             .env("FORGE_REMOTE_MANIFEST", &path)
             .env("FORGE_REMOTE_BIND", "127.0.0.1:0"));
@@ -183,7 +183,7 @@ fn every_edit_is_found_and_named() {
 }
 
 #[test]
-fn a_problem_that_a_write_does_not_correct_is_not_sent_to_it() {
+fn the_report_suggests_a_write_only_for_problems_that_it_corrects() {
     let fresh = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.yml")).unwrap();
     let path = folder("undeclared").join("manifest.yml");
     let url = "https://forge-remote-refapp-nodejs.services.atlassian.com";
@@ -201,7 +201,7 @@ fn a_problem_that_a_write_does_not_correct_is_not_sent_to_it() {
 }
 
 #[test]
-fn what_cannot_be_read_is_not_touched() {
+fn an_unreadable_manifest_is_not_changed() {
     for (name, text) in [
         ("broken", "app:\n  id: [\n"),
         ("list", "- a\n- b\n"),
@@ -265,7 +265,7 @@ fn dev_once_calls_everything_with_its_tokens() {
 
 #[test]
 fn every_code_is_explained() {
-    // One finding of the manifest's rules, one difference, one problem at launch.
+    // One lint, one difference, one launch problem.
     for (code, part) in [
         ("base-url", "# forge-remote: allow(base-url)"),
         ("missing", "can't be allowed"),
@@ -289,7 +289,7 @@ fn every_code_is_explained() {
 }
 
 #[test]
-fn a_port_in_use_and_a_bad_app_id_are_named() {
+fn a_port_in_use_and_a_bad_app_id_are_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let (status, text) = run(app().env("FORGE_REMOTE_BIND", &address));
@@ -306,13 +306,13 @@ fn a_port_in_use_and_a_bad_app_id_are_named() {
     );
 }
 
-/// Serves, answers, and ends in order when it is told to.
+/// The app prints its routes, serves them, and shuts down gracefully on SIGTERM.
 #[test]
 #[cfg(unix)]
-fn serve_says_what_it_serves_and_stops_in_order() {
+fn serve_prints_its_routes_and_shuts_down_gracefully() {
     let mut child = app()
         .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
-        // Nobody listens there: not ready, but alive.
+        // There is no key set at this address: the app is alive but not ready.
         .env("FORGE_REMOTE_JWKS_URL", "http://127.0.0.1:9/keys")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -339,9 +339,9 @@ fn serve_says_what_it_serves_and_stops_in_order() {
             "GET {path} HTTP/1.1\r\nHost: app\r\nConnection: close\r\n\r\n"
         )
         .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        response
     };
     assert!(get("/healthz").starts_with("HTTP/1.1 200"));
     assert!(get("/readyz").starts_with("HTTP/1.1 503"));
@@ -355,11 +355,11 @@ fn serve_says_what_it_serves_and_stops_in_order() {
     assert!(child.wait().unwrap().success());
 }
 
-/// A write replaces the file whole: who reads meanwhile sees the old or the new one, a symbolic
-/// link stays one, and the mode stays.
+/// A write replaces the file atomically: a concurrent reader sees the old or the new text. Symbolic
+/// links and the mode are preserved.
 #[test]
 #[cfg(unix)]
-fn a_write_keeps_links_and_modes_and_is_whole() {
+fn a_write_is_atomic_and_preserves_links_and_modes() {
     use std::os::unix::fs::PermissionsExt as _;
     let fresh = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.yml")).unwrap();
     let stale = fresh.replace("interval: hour", "interval: day");
@@ -394,10 +394,10 @@ fn a_write_keeps_links_and_modes_and_is_whole() {
         fs::metadata(&real).unwrap().permissions().mode() & 0o777,
         0o640
     );
-    // Nothing is left beside the two.
+    // No temporary file is left.
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
 
-    // A link whose file doesn't exist yet leads to the new one.
+    // The new file is created at the target of a dangling link.
     fs::remove_file(&real).unwrap();
     let (status, text) = run(app()
         .env("FORGE_REMOTE_MANIFEST", &link)
@@ -407,7 +407,7 @@ fn a_write_keeps_links_and_modes_and_is_whole() {
     assert!(fs::symlink_metadata(&real).unwrap().is_file());
     assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
 
-    // Who marks a file read-only means it.
+    // A read-only file is not replaced.
     fs::write(&real, &stale).unwrap();
     fs::set_permissions(&real, fs::Permissions::from_mode(0o444)).unwrap();
     let (status, text) = run(app()
@@ -418,7 +418,7 @@ fn a_write_keeps_links_and_modes_and_is_whole() {
     assert_eq!(fs::read_to_string(&real).unwrap(), stale);
     fs::set_permissions(&real, fs::Permissions::from_mode(0o644)).unwrap();
 
-    // A folder that can't be written to: the file is as it was, and the error names it.
+    // If the folder can't be written to, the file is unchanged, and the error has its path.
     fs::write(&real, &stale).unwrap();
     let (status, text) = run(app()
         .env("FORGE_REMOTE_MANIFEST", folder.join("none/manifest.yml"))

@@ -1,4 +1,4 @@
-//! Work that goes on beside requests.
+//! Background tasks: work that runs beside requests.
 
 use std::fmt;
 use std::future::Future;
@@ -20,12 +20,12 @@ use crate::registry::{BoxFuture, Requirement};
 use crate::token::Tokens;
 use crate::work::{BlocksThread, LAST_DROPS, panic_text};
 
-/// A failing task waits this long at most before it begins anew.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest pause before a failed task is restarted.
+const MAX_RESTART_DELAY: Duration = Duration::from_secs(60);
 
 /// A function for [`App::background`](crate::App::background): async, with up to six arguments, each
 /// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens), [`AtlassianClient`](crate::client::AtlassianClient)
-/// or [`Shutdown`], and a [`Result<()>`](crate::Result).
+/// or [`Shutdown`]. It returns a [`Result<()>`](crate::Result).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a background task",
     note = "an async function of `State<T>`, `Tokens`, `AtlassianClient` and `Shutdown` that returns `forge_remote::Result<()>` can"
@@ -33,37 +33,38 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub trait Background<Arguments>: Send + Sync + 'static {
     #[doc(hidden)]
     fn needs(&self) -> Vec<Requirement>;
-    /// Whether it wants to be told when the app stops, and ends then by itself.
+    /// Whether the task takes [`Shutdown`] and so ends when the app stops.
     #[doc(hidden)]
-    fn ends_itself(&self) -> bool;
-    /// `None` when an argument isn't there, which launch checks.
+    fn takes_shutdown(&self) -> bool;
+    /// Returns `None` if an argument is missing, which launch checks.
     #[doc(hidden)]
-    fn start(&self, given: &Given) -> Option<BoxFuture<Result<()>>>;
+    fn start(&self, context: &TaskContext) -> Option<BoxFuture<Result<()>>>;
 }
 
-/// What there is to give.
+/// The values that background tasks can take.
 #[doc(hidden)]
 #[derive(Clone, Debug)]
-pub struct Given {
+pub struct TaskContext {
     state: AppState,
     shutdown: Shutdown,
 }
 
-/// What a background task can be given.
+/// An argument type of a background task.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a background task can't take `{Self}`",
-    note = "it can take `State<T>`, `Tokens`, `AtlassianClient` and `Shutdown`: there is no request to take anything from"
+    note = "it can take `State<T>`, `Tokens`, `AtlassianClient` and `Shutdown`, because it has no request to extract from"
 )]
 pub trait FromApp: Sized {
     const IS_SHUTDOWN: bool = false;
     fn need() -> Option<Requirement>;
-    fn from_app(given: &Given) -> Option<Self>;
+    fn from_app(context: &TaskContext) -> Option<Self>;
 }
 
-/// The app's end, as an argument of a [`background`](crate::App::background) task: it is told when
-/// the app is told to stop, and has [`App::shutdown_grace`](crate::App::shutdown_grace) to come to
-/// an end, while requests do. A task that doesn't take it is dropped where it waits.
+/// A shutdown signal for a [`background`](crate::App::background) task.
+///
+/// Once the app starts to stop, the task has [`App::shutdown_grace`](crate::App::shutdown_grace) to
+/// end, as requests do. A task that doesn't take the signal is cancelled at an await point.
 ///
 /// ```
 /// use std::time::Duration;
@@ -72,7 +73,7 @@ pub trait FromApp: Sized {
 ///
 /// async fn sync(shutdown: Shutdown) -> Result<()> {
 ///     while !shutdown.is_requested() {
-///         // A round of work, which is never cut off.
+///         // A round of work, which is not cancelled halfway.
 ///         tokio::select! {
 ///             () = shutdown.requested() => {}
 ///             () = tokio::time::sleep(Duration::from_secs(600)) => {}
@@ -98,12 +99,12 @@ impl Shutdown {
         Self(CancellationToken::new())
     }
 
-    /// Completes when the app is told to stop.
+    /// Completes when the app starts to stop.
     pub async fn requested(&self) {
         self.0.cancelled().await;
     }
 
-    /// Whether the app has been told to stop.
+    /// Returns whether the app is stopping.
     pub fn is_requested(&self) -> bool {
         self.0.is_cancelled()
     }
@@ -120,8 +121,8 @@ impl FromApp for Shutdown {
         None
     }
 
-    fn from_app(given: &Given) -> Option<Self> {
-        Some(given.shutdown.clone())
+    fn from_app(context: &TaskContext) -> Option<Self> {
+        Some(context.shutdown.clone())
     }
 }
 
@@ -133,8 +134,8 @@ impl<T: Clone + Send + Sync + 'static> FromApp for State<T> {
         })
     }
 
-    fn from_app(given: &Given) -> Option<Self> {
-        given.state.get().map(Self)
+    fn from_app(context: &TaskContext) -> Option<Self> {
+        context.state.get().map(Self)
     }
 }
 
@@ -143,8 +144,8 @@ impl FromApp for Tokens {
         Some(Requirement::Tokens)
     }
 
-    fn from_app(given: &Given) -> Option<Self> {
-        given.state.get()
+    fn from_app(context: &TaskContext) -> Option<Self> {
+        context.state.get()
     }
 }
 
@@ -153,8 +154,8 @@ impl FromApp for AtlassianClient {
         None
     }
 
-    fn from_app(given: &Given) -> Option<Self> {
-        given.state.get()
+    fn from_app(context: &TaskContext) -> Option<Self> {
+        context.state.get()
     }
 }
 
@@ -170,13 +171,13 @@ macro_rules! background {
                 needs.into_iter().flatten().collect()
             }
 
-            fn ends_itself(&self) -> bool {
+            fn takes_shutdown(&self) -> bool {
                 false $(|| $argument::IS_SHUTDOWN)*
             }
 
-            #[allow(unused_variables, reason = "without arguments there is nothing to take")]
-            fn start(&self, given: &Given) -> Option<BoxFuture<Result<()>>> {
-                Some(Box::pin(self($($argument::from_app(given)?),*)))
+            #[allow(unused_variables, reason = "a task without arguments does not use the context")]
+            fn start(&self, context: &TaskContext) -> Option<BoxFuture<Result<()>>> {
+                Some(Box::pin(self($($argument::from_app(context)?),*)))
             }
         }
     };
@@ -190,14 +191,14 @@ background!(A B C D);
 background!(A B C D E);
 background!(A B C D E G);
 
-type Start = dyn Fn(&Given) -> Option<BoxFuture<Result<()>>> + Send + Sync;
+type Start = dyn Fn(&TaskContext) -> Option<BoxFuture<Result<()>>> + Send + Sync;
 
-/// A task as the app has it.
+/// A background task that was added to an app.
 #[derive(Clone)]
 pub(crate) struct Task {
     pub(super) place: &'static Location<'static>,
     pub(super) needs: Vec<Requirement>,
-    ends_itself: bool,
+    takes_shutdown: bool,
     start: Arc<Start>,
 }
 
@@ -206,24 +207,25 @@ impl Task {
         Self {
             place,
             needs: task.needs(),
-            ends_itself: task.ends_itself(),
-            start: Arc::new(move |given: &Given| task.start(given)),
+            takes_shutdown: task.takes_shutdown(),
+            start: Arc::new(move |context: &TaskContext| task.start(context)),
         }
     }
 
-    /// Runs it to its end; after a failure it begins anew, later and later, until the app stops.
-    async fn run(self, given: Given, clock: Arc<dyn Clock>) {
+    /// Runs the task to its end, and restarts it after a failure with growing pauses until the app
+    /// stops.
+    async fn run(self, context: TaskContext, clock: Arc<dyn Clock>) {
         let mut wait = Duration::from_secs(1);
         loop {
             let began = clock.elapsed();
-            // A function may panic before it gives its future.
+            // A function may panic before it returns its future.
             let running = async {
-                match (self.start)(&given) {
+                match (self.start)(&context) {
                     Some(running) => running.await,
-                    None => Err("an argument isn't there".into()),
+                    None => Err("an argument of the task is missing".into()),
                 }
             };
-            // What it was given is shared and may be half changed; so it is for handlers.
+            // Shared state may be left half changed by a panic, as it may be for handlers.
             let error = match AssertUnwindSafe(running).catch_unwind().await {
                 Ok(Ok(())) => {
                     tracing::info!("a background task has finished");
@@ -232,28 +234,28 @@ impl Task {
                 Ok(Err(error)) => format!("{error:?}"),
                 Err(panic) => format!("it panicked: {}", panic_text(&*panic)),
             };
-            if given.shutdown.is_requested() {
-                tracing::error!(error, "a background task failed while the app stops");
+            if context.shutdown.is_requested() {
+                tracing::error!(error, "a background task failed during shutdown");
                 return;
             }
-            if clock.elapsed().saturating_sub(began) > LONGEST_WAIT {
+            if clock.elapsed().saturating_sub(began) > MAX_RESTART_DELAY {
                 wait = Duration::from_secs(1);
             }
             let seconds = wait.as_secs();
             tracing::error!(
                 error,
-                "a background task failed, and begins anew in {seconds} s"
+                "a background task failed and restarts in {seconds} s"
             );
             tokio::select! {
                 () = clock.sleep(wait) => {}
-                () = given.shutdown.requested() => return,
+                () = context.shutdown.requested() => return,
             }
-            wait = (wait * 2).min(LONGEST_WAIT);
+            wait = (wait * 2).min(MAX_RESTART_DELAY);
         }
     }
 }
 
-/// An app's tasks, and what they run with.
+/// An app's background tasks and the values they take.
 pub(super) struct Tasks {
     tasks: Vec<Task>,
     state: AppState,
@@ -261,17 +263,17 @@ pub(super) struct Tasks {
     are_running: Arc<AtomicBool>,
 }
 
-/// Why background tasks don't start.
+/// The reason why background tasks don't start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackgroundError {
-    /// They run already, for another server or clone of this app.
+    /// The tasks are already running, for another server or clone of this app.
     #[error(
-        "the app's background tasks run already: they run once, started by `Service::serve` or by one \
-         `start_background` whose result is still there"
+        "the app's background tasks are already running, started by `Service::serve` or by a \
+         `start_background` whose handle is not dropped: start them once"
     )]
     AlreadyRunning,
-    /// There is nothing to run them on.
+    /// There is no Tokio runtime to run the tasks on.
     #[error("background tasks need a Tokio runtime: call `start_background` from async code")]
     NoRuntime,
 }
@@ -300,28 +302,30 @@ impl Tasks {
             _running: Running(Arc::clone(&self.are_running)),
         };
         for task in self.tasks.iter().cloned() {
-            let given = Given {
+            let context = TaskContext {
                 state: self.state.clone(),
                 shutdown: running.shutdown.clone(),
             };
-            let set = if task.ends_itself {
+            let set = if task.takes_shutdown {
                 &mut running.ending
             } else {
                 &mut running.others
             };
             let span = tracing::info_span!("background", task = %task.place);
-            set.spawn(task.run(given, Arc::clone(&self.clock)).instrument(span));
+            set.spawn(task.run(context, Arc::clone(&self.clock)).instrument(span));
         }
         Ok(running)
     }
 }
 
-/// An app's background tasks, as they run: see
-/// [`Service::start_background`](crate::Service::start_background). They are dropped with it, wherever
-/// they wait; [`stop`](Self::stop) ends them in good order.
+/// A handle to an app's running background tasks, from
+/// [`Service::start_background`](crate::Service::start_background).
+///
+/// Dropping it cancels the tasks at their next await point; [`stop`](Self::stop) shuts them down
+/// gracefully.
 #[must_use = "the tasks end when it is dropped"]
 pub struct BackgroundTasks {
-    /// Those that take [`Shutdown`].
+    /// The tasks that take [`Shutdown`].
     ending: JoinSet<()>,
     others: JoinSet<()>,
     shutdown: Shutdown,
@@ -338,7 +342,7 @@ impl fmt::Debug for BackgroundTasks {
     }
 }
 
-/// From its drop on, they may be started anew.
+/// A guard: the tasks may be started again once it is dropped.
 struct Running(Arc<AtomicBool>);
 
 impl Drop for Running {
@@ -353,14 +357,14 @@ impl BackgroundTasks {
         self.shutdown.request();
     }
 
-    /// Tells the tasks that take [`Shutdown`], waits this long for them to end, and drops what goes
-    /// on where it waits. Nothing of them runs any more when this returns.
+    /// Notifies the tasks that take [`Shutdown`], waits up to `grace` for them to end, and cancels the
+    /// rest. No task is running when this returns, except one that blocks its thread.
     pub async fn stop(self, grace: Duration) {
-        // It was logged.
+        // `end` logs the error.
         let _ = self.end(grace).await;
     }
 
-    /// As [`stop`](Self::stop); the error is that a task could not be ended.
+    /// Stops the tasks as [`stop`](Self::stop) does, and returns an error if one blocks its thread.
     pub(super) async fn end(mut self, grace: Duration) -> Result<(), BlocksThread> {
         self.request_stop();
         let ended = async { while self.ending.join_next().await.is_some() {} };
@@ -368,7 +372,7 @@ impl BackgroundTasks {
             let tasks = self.ending.len();
             tracing::warn!(
                 tasks,
-                "background tasks have not ended in time, and are cut off"
+                "background tasks did not end in time and are cancelled"
             );
         }
         let dropped = async {
@@ -377,7 +381,7 @@ impl BackgroundTasks {
         };
         let dropped = tokio::time::timeout(LAST_DROPS, dropped).await;
         if dropped.is_err() {
-            tracing::error!("a background task can't be ended: it blocks its thread");
+            tracing::error!("a background task can't be cancelled: it blocks its thread");
         }
         dropped.map_err(|_| BlocksThread)
     }

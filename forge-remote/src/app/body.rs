@@ -8,13 +8,13 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body_util::Limited;
 use hyper::body::{Frame, SizeHint};
 
-/// The body can't be read to its end.
+/// The error of a body that exceeds its time limit.
 #[derive(Debug, thiserror::Error)]
 #[error("the body did not arrive in time")]
 struct TooSlow;
 
-/// Bounds a body. Its size is cut off where the head doesn't tell it (chunked); where it does, the
-/// caller has looked already and the HTTP layer holds the sender to it.
+/// Bounds a body in size and time. The size is limited here only for chunked bodies: a
+/// `Content-Length` has been checked before, and the HTTP layer enforces it.
 pub(super) fn bounded(body: Body, limit: usize, time: Duration) -> Body {
     if body.is_end_stream() {
         return body;
@@ -32,7 +32,7 @@ pub(super) fn bounded(body: Body, limit: usize, time: Duration) -> Body {
     }
 }
 
-/// Ends a body that drips; the timer is only made once something has to be waited for.
+/// A body with a deadline. The timer is created only once a read has to wait.
 struct Timed {
     body: Body,
     time: Duration,

@@ -43,7 +43,7 @@ type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
 /// }
 /// ```
 ///
-/// The environment wins over what is written in the code:
+/// Environment variables override the settings in the code:
 ///
 /// | variable | sets | default |
 /// | --- | --- | --- |
@@ -51,7 +51,7 @@ type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
 /// | `FORGE_REMOTE_MANIFEST` | the manifest's path | `manifest.yml` in the working directory, else beside Cargo.toml |
 /// | `FORGE_REMOTE_BIND` | the address to listen on | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` |
 /// | `FORGE_REMOTE_JWKS_URL` | Atlassian's key set (https, or http on loopback) | the commercial cloud's |
-/// | `FORGE_REMOTE_TOKEN_KEY` | what kept [`tokens`](Self::token_store) are sealed with | [`Tokens::keys`] |
+/// | `FORGE_REMOTE_TOKEN_KEY` | the key that encrypts stored [`tokens`](Self::token_store) | [`Tokens::keys`] |
 #[must_use = "an app does nothing until it runs"]
 pub struct App {
     pub(crate) registry: Registry,
@@ -74,7 +74,7 @@ pub struct App {
     pub(crate) samples: BTreeMap<String, Vec<serde_json::Value>>,
     pub(crate) allowed: BTreeSet<String>,
     pub(crate) granular: bool,
-    /// Scopes, and where the code says so.
+    /// Scopes, each with the place in the code that requires it.
     pub(crate) scopes: BTreeMap<String, String>,
     pub(crate) impersonation: BTreeMap<String, String>,
     pub(crate) background: Vec<Task>,
@@ -98,14 +98,14 @@ impl Default for App {
 }
 
 impl App {
-    /// An app of every annotated function that is linked into the binary; see
-    /// [`link!`](crate::link) for those in other crates.
+    /// Creates an app of every annotated function that is linked into the binary; see
+    /// [`link!`](crate::link) for functions in other crates.
     pub fn new() -> Self {
         Self::with_registry(Registry::linked())
     }
 
-    /// An app without handlers: [`handler`](Self::handler) adds them one by one. For tests, and
-    /// for targets where handlers can't be collected by the linker.
+    /// Creates an app without handlers: [`handler`](Self::handler) adds them one by one. For tests,
+    /// and for targets where the linker can't collect handlers.
     pub fn empty() -> Self {
         Self::with_registry(Registry::default())
     }
@@ -140,8 +140,8 @@ impl App {
         }
     }
 
-    /// Adds one handler by name: `.handler(forge_remote::handler!(refresh_index))`. A handler that
-    /// is there already isn't added twice.
+    /// Adds one handler by name: `.handler(forge_remote::handler!(refresh_index))`. Adding it again
+    /// has no effect.
     pub fn handler(mut self, registration: Registration) -> Self {
         let present = self.registry.handlers().iter();
         let present = present.map(|handler| handler.registration().clone());
@@ -149,23 +149,24 @@ impl App {
         self
     }
 
-    /// Adds a remote. The first is the one of every handler that names none.
+    /// Adds a remote. The first one is the default for handlers without `remote = "…"`.
     pub fn remote(mut self, remote: Remote) -> Self {
         self.remotes.push(remote);
         self
     }
 
-    /// Gives handlers a value: they take a clone as `State<T>`. One value for each type.
+    /// Adds a value that handlers take as `State<T>`, a clone for each call. One value for each type.
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         if !self.state.insert(value) {
-            self.problems.push(twice(std::any::type_name::<T>()));
+            self.problems
+                .push(duplicate_state(std::any::type_name::<T>()));
         }
         self
     }
 
-    /// As [`state`](Self::state), for a value that takes connecting: the future runs when the app
-    /// starts to serve, and not for commands such as `manifest` or `routes`, which then work where
-    /// there is no database.
+    /// Adds a [`state`](Self::state) that a future makes, such as a database connection. The future
+    /// runs when the app starts to serve, and not for commands such as `manifest` or `routes`, so
+    /// these work without a database.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -193,13 +194,13 @@ impl App {
         self
     }
 
-    /// Keeps the system tokens that Forge delivers, for work outside of requests and in other
-    /// instances; handlers take them as [`Tokens`], everything else as a clone of the `Tokens` given
-    /// here. See [`token`](crate::token) for stores, keys and the whole picture.
+    /// Stores the system tokens that Forge delivers, for work outside of requests and in other
+    /// instances. Handlers take them as [`Tokens`]; other code uses a clone of the `Tokens` given
+    /// here. See [`token`](crate::token) for stores, keys and an overview.
     ///
     /// The store is connected when the app starts to serve, and not for commands such as
-    /// `manifest`. One that is down then is tried again while the app serves; `/readyz` says so,
-    /// and stays 200, for requests are served. `dev` keeps tokens in memory.
+    /// `manifest`. If it is down, the app serves and retries; the body of `/readyz` reports it, and
+    /// its status stays 200, because requests are served. `dev` keeps tokens in memory.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -212,18 +213,19 @@ impl App {
     pub fn token_store(mut self, tokens: impl Into<Tokens>) -> Self {
         let tokens = tokens.into();
         if !self.state.insert(tokens.clone()) {
-            self.problems.push(twice(std::any::type_name::<Tokens>()));
+            self.problems
+                .push(duplicate_state(std::any::type_name::<Tokens>()));
         }
         self.tokens = Some(tokens);
         self
     }
 
-    /// Has Forge bring a system token of every installation in time, as Atlassian recommends: an
-    /// hourly call, one at each installation and major upgrade, and one before an uninstallation,
-    /// which removes the token. With their sections of the manifest: the modules
+    /// Adds handlers that let Forge deliver a fresh system token of every installation, as Atlassian
+    /// recommends: an hourly call, one at each installation and major upgrade, and one before an
+    /// uninstallation, which removes the token. The manifest gets the modules
     /// `tokens-hourly-trigger`, `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`.
     ///
-    /// Forge counts five scheduled triggers per app at most; this is one of them.
+    /// Forge allows at most five scheduled triggers per app; this is one of them.
     /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
     ///
     /// ```
@@ -238,15 +240,15 @@ impl App {
         handlers.fold(self, Self::handler)
     }
 
-    /// Work beside requests, for as long as the app serves: it starts once the state is connected,
-    /// not for commands such as `manifest`. When the app stops, a task that takes [`Shutdown`] is
-    /// told and waited for; another is dropped where it waits after the last request has been
-    /// answered. `dev` runs it too, with its own tokens and APIs.
+    /// Adds a background task, which runs for as long as the app serves. It starts once the state is
+    /// connected, and not for commands such as `manifest`. When the app stops, a task that takes
+    /// [`Shutdown`] is notified and waited for; other tasks are cancelled at their next await point
+    /// once the last request has been answered. `dev` runs tasks too, with its own tokens and APIs.
     ///
-    /// The function's arguments are [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
-    /// [`AtlassianClient`](crate::client::AtlassianClient) and [`Shutdown`], up to six; that they are there is
-    /// checked when the app starts. When it fails or panics, that is logged and it begins anew,
-    /// after a second at first, a minute at most.
+    /// The function takes up to six arguments: [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
+    /// [`AtlassianClient`](crate::client::AtlassianClient) and [`Shutdown`]. The app does not start if one
+    /// is missing. A task that fails or panics is logged and restarted, after 1 second at first and
+    /// 1 minute at most.
     ///
     /// ```
     /// use std::time::Duration;
@@ -257,7 +259,7 @@ impl App {
     /// async fn sync(tokens: Tokens, atlassian: AtlassianClient) -> Result<()> {
     ///     loop {
     ///         for installation in tokens.installations().await? {
-    ///             // With `?`, one customer's failure would end the others' turn.
+    ///             // With `?`, one customer's failure would stop the work for the others.
     ///             if let Err(error) = sync_one(&installation, &tokens, &atlassian).await {
     ///                 eprintln!("{}: {error}", installation.installation_id());
     ///             }
@@ -282,8 +284,8 @@ impl App {
         self
     }
 
-    /// How Atlassian's APIs are called by [`Invocation`](crate::Invocation) and by whoever has a
-    /// clone of this: other hosts, timeouts, retries. See [`client`](crate::client).
+    /// Sets the client for Atlassian's APIs: hosts, timeouts, retries. [`Invocation`](crate::Invocation)
+    /// and every clone of it use these settings. See [`client`](crate::client).
     ///
     /// ```
     /// use forge_remote::client::{AtlassianClient, RetryPolicy};
@@ -297,49 +299,50 @@ impl App {
         self
     }
 
-    /// The app's id, where it is neither in the environment nor in the manifest.
+    /// Sets the app's id, which is needed where neither the environment nor the manifest has it.
     pub fn app_id(mut self, id: impl Into<String>) -> Self {
         self.app_id = Some(id.into());
         self
     }
 
-    /// Where the manifest is.
+    /// Sets the manifest's path.
     pub fn manifest_path(mut self, path: impl Into<PathBuf>) -> Self {
         self.manifest = Some(path.into());
         self
     }
 
-    /// The address to listen on, e.g. `0.0.0.0:8080`.
+    /// Sets the address to listen on, e.g. `0.0.0.0:8080`.
     pub fn bind(mut self, address: impl Into<String>) -> Self {
         self.bind = Some(address.into());
         self
     }
 
-    /// Another URL of the key set; https, or http on loopback.
+    /// Sets the URL of the key set: https, or http on loopback.
     pub fn jwks_url(mut self, url: impl Into<String>) -> Self {
         self.jwks_url = Some(url.into());
         self
     }
 
-    /// Another source of the key set. It decides who is let in: whoever holds a key of this set
-    /// is Atlassian to this app. It wins over [`jwks_url`](Self::jwks_url) and the environment.
+    /// Sets the source of the key set. It overrides [`jwks_url`](Self::jwks_url) and the environment.
+    ///
+    /// Every holder of a private key of this set can sign tokens that the app accepts.
     pub fn key_source(mut self, source: impl KeySource) -> Self {
         self.key_source = Some(Box::new(source));
         self
     }
 
-    /// Accepts tokens of Atlassian's staging cloud too, by its own key set. Production apps don't
-    /// need it.
+    /// Accepts tokens of Atlassian's staging cloud too, verified with its key set. Production apps
+    /// don't need it.
     pub fn staging_cloud(mut self) -> Self {
         self.staging = true;
         self
     }
 
-    /// Accepts tokens of an isolated cloud, by its own key set, and calls its installations back
-    /// there. `label` is the `icLabel` of its tokens; all of it comes with the cloud's onboarding.
-    /// One app can serve the commercial cloud and any number of these.
+    /// Accepts tokens of an isolated cloud, verified with its key set, and calls the APIs of its
+    /// installations there. `label` is the `icLabel` of its tokens; the cloud's onboarding provides
+    /// these values. One app can serve the commercial cloud and any number of isolated ones.
     ///
-    /// The key set's URL alone will do for an app that calls nothing back.
+    /// The key set's URL is enough for an app that calls no API.
     ///
     /// ```
     /// use forge_remote::client::IsolatedCloud;
@@ -359,27 +362,27 @@ impl App {
         self
     }
 
-    /// How key sets are kept fresh.
+    /// Sets how key sets are cached and refreshed.
     pub fn key_policy(mut self, policy: JwksPolicy) -> Self {
         self.key_policy = policy;
         self
     }
 
-    /// How tokens are judged.
+    /// Sets how Forge Invocation Tokens are verified.
     pub fn verification(mut self, verification: VerificationPolicy) -> Self {
         self.verification = verification;
         self
     }
 
-    /// Another clock, for tests.
+    /// Sets the clock, for tests.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// The JSON body that `dev` sends to the handlers with this key, those that take one. For a
-    /// trigger with several events there can be one for each, told by its `eventType`; one without
-    /// is sent in place of all.
+    /// Sets the JSON body that `dev` sends to the handlers with this key that take a body. A trigger
+    /// with several events can have one for each, matched by its `eventType`; a body without
+    /// `eventType` is sent for all of them.
     pub fn sample_body(mut self, key: impl Into<String>, body: impl serde::Serialize) -> Self {
         let key = key.into();
         match serde_json::to_value(body) {
@@ -395,15 +398,15 @@ impl App {
         self
     }
 
-    /// Asks for the granular scopes of events (`read:issue:jira` and its like) where the manifest
-    /// has neither them nor the current ones (`read:jira-work`), which Atlassian recommends.
+    /// Requests granular scopes for events (such as `read:issue:jira`) where the manifest has neither
+    /// these nor the classic ones (`read:jira-work`), which Atlassian recommends.
     pub fn prefer_granular_scopes(mut self) -> Self {
         self.granular = true;
         self
     }
 
-    /// Scopes that calls outside of handlers need, in the background for example; a handler lists
-    /// its own in its attribute. They go into the manifest.
+    /// Adds scopes to the manifest that calls outside of handlers need, for example in background
+    /// tasks. A handler lists its scopes in its attribute.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -419,9 +422,9 @@ impl App {
         self
     }
 
-    /// The scopes with which the app acts for users who aren't in session, by
-    /// [`ProductApi::impersonate`](crate::client::ProductApi::impersonate): the manifest gets them with
-    /// `allowImpersonation: true`. Atlassian's admins are told of it when they install the app.
+    /// Sets the scopes with which the app acts for offline users, by
+    /// [`ProductApi::impersonate`](crate::client::ProductApi::impersonate). The manifest gets them with
+    /// `allowImpersonation: true`; admins see this when they install the app.
     ///
     /// ```
     /// use forge_remote::prelude::*;
@@ -436,13 +439,13 @@ impl App {
         mut self,
         scopes: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
-        let at = place("App::impersonation", std::panic::Location::caller());
+        let at = place("App::impersonation_scopes", std::panic::Location::caller());
         let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
         self.impersonation.extend(scopes);
         self
     }
 
-    /// Returns what the code wants in the manifest.
+    /// Returns the manifest sections that the code declares.
     pub(crate) fn desired_manifest(&self) -> DesiredManifest {
         let mut desired = self.registry.desired_manifest(&self.remotes);
         desired.granular = self.granular;
@@ -451,16 +454,16 @@ impl App {
         desired
     }
 
-    /// Turns off a rule about the manifest, by its code. `explain CODE` explains each rule.
+    /// Disables a manifest rule by its code. `explain CODE` explains each rule.
     ///
-    /// Without the feature `cli` there are no such rules, and this changes nothing.
+    /// Without the feature `cli` there are no such rules, and this has no effect.
     pub fn allow_lint(mut self, code: impl Into<String>) -> Self {
         let code = code.into();
         #[cfg(feature = "cli")]
         if crate::manifest::find_rule(&code).is_none() {
             self.problems.push(Diagnostic::error(
                 &UNKNOWN_RULE,
-                format!("`App::allow_lint(\"{code}\")` names no rule"),
+                format!("`App::allow_lint(\"{code}\")`: there is no rule with this code"),
                 "`explain` lists the codes",
             ));
         }
@@ -468,8 +471,9 @@ impl App {
         self
     }
 
-    /// Connects what [`state_async`](Self::state_async) and [`tokens`](Self::token_store) hold. `run` and
-    /// [`serve`](Self::serve) do so; before [`build`](Self::build), call it yourself.
+    /// Runs the futures of [`state_async`](Self::state_async) and connects the
+    /// [`token_store`](Self::token_store). `run` and [`serve`](Self::serve) do so; before
+    /// [`build`](Self::build), call it yourself.
     pub async fn connect(mut self) -> Result<Self> {
         for (name, pending) in std::mem::take(&mut self.pending_state) {
             let insert = pending.await.map_err(|cause| {
@@ -478,7 +482,7 @@ impl App {
                     .with_source(cause)
             })?;
             if !insert(&mut self.state) {
-                self.problems.push(twice(name));
+                self.problems.push(duplicate_state(name));
             }
         }
         if let Some(tokens) = &self.tokens {
@@ -488,7 +492,7 @@ impl App {
         Ok(self)
     }
 
-    /// The handlers.
+    /// Returns the app's handlers.
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
@@ -506,23 +510,23 @@ const BAD_SAMPLE: Rule = Rule::launch(
 #[cfg(feature = "cli")]
 const UNKNOWN_RULE: Rule = Rule::launch(
     "unknown-rule",
-    "`App::allow_lint` turns off a rule about the manifest by its code, and there is no rule with this code.",
+    "`App::allow_lint` disables a manifest rule by its code, and there is no rule with this code.",
 );
 
 const DUPLICATE_STATE: Rule = Rule::launch(
     "duplicate-state",
-    "The app was given two values of one type, and `State<T>` could mean either. Wrap one in a type of its own.",
+    "The app was given two values of one type, and `State<T>` could mean either. Wrap one of them in a new type.",
 );
 
-fn twice(name: &str) -> Diagnostic {
+fn duplicate_state(name: &str) -> Diagnostic {
     Diagnostic::error(
         &DUPLICATE_STATE,
         format!("the app was given two values of type `{name}`"),
-        "give each type once; to hold two alike, wrap one in a type of its own",
+        "give each type once; for a second value of the same type, wrap it in a new type",
     )
 }
 
-/// `App::scopes` (src/main.rs:1:1)
+/// Returns a place as text: `App::scopes` (src/main.rs:1:1).
 fn place(method: &str, at: &std::panic::Location<'_>) -> String {
     format!("`{method}` ({at})")
 }

@@ -1,4 +1,4 @@
-//! What the environment, the code and the manifest say together.
+//! The settings from the environment, the code and the manifest.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use super::builder::App;
 use crate::environment::variable;
 use crate::manifest::read_value;
 
-/// Settings as they apply: the environment wins over the code.
+/// The effective settings: the environment overrides the code.
 pub(crate) struct Settings {
     /// Set by the environment or the code; see [`app_id`](Self::app_id).
     pub(crate) configured_app_id: Option<String>,
@@ -38,7 +38,7 @@ impl App {
 }
 
 impl Settings {
-    /// The app's id: as configured, else the manifest's.
+    /// Returns the app's id: the configured one, else the manifest's.
     pub(crate) fn app_id(&self) -> Option<String> {
         let manifest = || {
             let manifest = read_value(&self.manifest)?;
@@ -49,7 +49,8 @@ impl Settings {
     }
 }
 
-/// In the working directory; else beside Cargo.toml, when cargo runs the app.
+/// Returns the manifest's path: in the working directory, else beside Cargo.toml when cargo runs the
+/// app.
 fn find_manifest() -> PathBuf {
     let here = PathBuf::from("manifest.yml");
     let Some(package) = variable("CARGO_MANIFEST_DIR") else {
@@ -62,7 +63,7 @@ fn find_manifest() -> PathBuf {
     }
 }
 
-/// Shorter in messages, and the same on every machine.
+/// Returns the path relative to the working directory, so that messages are the same on every machine.
 fn relative(path: &Path) -> PathBuf {
     let here = env::current_dir().ok();
     let inside = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));

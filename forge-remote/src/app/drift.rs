@@ -9,7 +9,7 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_MANIFEST, &MANIFEST_DRIFT];
 
 const BAD_MANIFEST: Rule = Rule::launch(
     "bad-manifest",
-    "The manifest can't be read, so it can't be compared with the code. Correct it, or name another file with \
+    "The manifest can't be read, so it can't be compared with the code. Correct it, or set another file with \
     FORGE_REMOTE_MANIFEST.",
 );
 
@@ -19,13 +19,13 @@ const MANIFEST_DRIFT: Rule = Rule::launch(
     called, or be called differently. `manifest` shows the differences, `manifest --write` resolves them.",
 );
 
-/// Returns the problem that keeps the app from starting where a manifest differs from the code.
+/// Returns the problem that keeps the app from starting if its manifest differs from the code.
 pub(crate) fn drift(app: &App) -> Option<Diagnostic> {
     let file = match ManifestFile::read(app.settings().manifest) {
         Ok(file) if file.exists() => file,
         Ok(_) => return None,
         Err(error) => {
-            let help = "correct the file, or name another with FORGE_REMOTE_MANIFEST";
+            let help = "correct the file, or set another with FORGE_REMOTE_MANIFEST";
             return Some(Diagnostic::error(&BAD_MANIFEST, error.to_string(), help));
         }
     };
@@ -33,7 +33,7 @@ pub(crate) fn drift(app: &App) -> Option<Diagnostic> {
     let mut findings = check(&file, &wanted, &app.allowed);
     let path = file.path().display();
     let line = |at: Position| format!("{path}:{}:{}", at.line, at.column);
-    // A deployed app that agrees with its manifest serves, whatever the lints find.
+    // Lint findings are only logged: an app that agrees with its deployed manifest starts.
     for rule in findings
         .iter()
         .filter(|one| !one.is_difference() && one.severity > Severity::Note)
@@ -49,7 +49,7 @@ pub(crate) fn drift(app: &App) -> Option<Diagnostic> {
         let at = one.manifest.map(line).unwrap_or_default();
         format!("{at}: {}", one.message)
     });
-    let message = format!("{path} does not agree with the code");
+    let message = format!("{path} differs from the code");
     let help = "run the `manifest --write` command (with cargo: `cargo run -- manifest --write`), then `forge deploy`";
     Some(Diagnostic::error(&MANIFEST_DRIFT, message, help).notes(notes))
 }

@@ -1,5 +1,5 @@
-//! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh): records made by hand,
-//! for a macro would add them to every app.
+//! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh). They are registered by
+//! hand, because a macro would add them to every app.
 
 use forge_remote_schema::built_in;
 
@@ -16,16 +16,17 @@ use crate::token::Tokens;
 const NAME: &str = "keep_tokens_fresh";
 const HERE: &str = concat!(file!(), ":", line!(), ":", column!());
 
-/// An hourly call, one at each installation and major upgrade, and one before an uninstallation.
+/// Returns the handlers: an hourly call, one at each installation and major upgrade, and one before
+/// an uninstallation.
 pub(super) fn registrations() -> [Registration; 3] {
-    // Keeping the token is the app's own doing, with every call that brings one.
+    // The app stores the token of every call that carries one, so these handlers are empty.
     let token =
         || no_user_asks_system::forge_remote_probe::<Option<SystemToken>>::forge_remote_last();
     let nothing = no_user_asks_none::forge_remote_probe::<()>::forge_remote_reply;
     let hourly = mount_1(hourly, token(), nothing);
-    let begins = mount_1(begins, token(), nothing);
-    let removes = mount_2(
-        removes,
+    let installed = mount_1(installed, token(), nothing);
+    let uninstalled = mount_2(
+        uninstalled,
         no_user_asks_none::forge_remote_probe::<Invocation>::forge_remote_part(),
         no_user_asks_none::forge_remote_probe::<Tokens>::forge_remote_last(),
         no_user_asks_none::forge_remote_probe::<Result<()>>::forge_remote_reply,
@@ -47,7 +48,7 @@ pub(super) fn registrations() -> [Registration; 3] {
             hourly,
             written(
                 built_in::TOKENS_HOURLY,
-                "Brings a new system token once an hour.",
+                "Delivers a new system token once an hour.",
             ),
         ),
         record(
@@ -60,10 +61,10 @@ pub(super) fn registrations() -> [Registration; 3] {
             NAME,
             HERE,
             no_user_asks_system::AUTH,
-            begins,
+            installed,
             written(
                 built_in::TOKENS_LIFE,
-                "Brings the first system token of an installation.",
+                "Delivers the first system token of an installation.",
             ),
         ),
         record(
@@ -71,10 +72,10 @@ pub(super) fn registrations() -> [Registration; 3] {
             NAME,
             HERE,
             no_user_asks_none::AUTH,
-            removes,
+            uninstalled,
             written(
                 built_in::TOKENS_GOODBYE,
-                "Forgets the system token of an installation that goes.",
+                "Removes the system token before an uninstallation.",
             ),
         ),
     ]
@@ -82,8 +83,8 @@ pub(super) fn registrations() -> [Registration; 3] {
 
 async fn hourly(_: Option<SystemToken>) {}
 
-async fn begins(_: Option<SystemToken>) {}
+async fn installed(_: Option<SystemToken>) {}
 
-async fn removes(call: Invocation, tokens: Tokens) -> Result<()> {
+async fn uninstalled(call: Invocation, tokens: Tokens) -> Result<()> {
     Ok(tokens.remove_of(call.claims()).await?)
 }

@@ -1,5 +1,5 @@
-//! The checks before an app serves, each with the rule it reports. They change nothing, and every
-//! problem is reported at once.
+//! The checks before an app serves, each with the rule it reports. They change nothing and report
+//! all problems together.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,8 +26,8 @@ pub(crate) const RULES: &[&Rule] = &[
     &UNKNOWN_REMOTE,
 ];
 
-/// Why an app doesn't start: every problem, each with its code and fix. `explain CODE` prints more
-/// about a code.
+/// All problems that keep an app from starting, each with its code and fix. `explain CODE` prints
+/// more about a code.
 #[derive(Clone, PartialEq)]
 pub struct LaunchError {
     problems: Vec<Diagnostic>,
@@ -65,7 +65,7 @@ impl fmt::Debug for LaunchError {
 impl std::error::Error for LaunchError {}
 
 impl App {
-    /// Returns the problems of the code's declarations, which a manifest is made from.
+    /// Returns the problems of the declarations in the code that the manifest is made from.
     pub(crate) fn declaration_problems(&self) -> Vec<Diagnostic> {
         let mut problems = self.problems.clone();
         problems.extend(self.registry.problems());
@@ -77,23 +77,23 @@ impl App {
     /// Checks the number of entity properties in all triggers' `property_paths`.
     fn check_properties(&self, problems: &mut Vec<Diagnostic>) {
         let mut paths = BTreeSet::new();
-        let mut naming = Vec::new();
+        let mut declared_at = Vec::new();
         for handler in self.registry.handlers() {
             for module in handler.registration().kind.modules(handler.names()) {
                 let item = Value::Mapping(module.item);
                 if included_paths(&item).next().is_some() {
-                    naming.push(CodeLocation::from(handler));
+                    declared_at.push(CodeLocation::from(handler));
                 }
                 paths.extend(included_paths(&item).map(str::to_owned));
             }
         }
         if paths.len() > MAX_PROPERTIES {
             let message = format!(
-                "the app's triggers have {} different `property_paths`, and Forge accepts {MAX_PROPERTIES} of an app",
+                "the app's triggers have {} different `property_paths`, and Forge accepts at most {MAX_PROPERTIES} per app",
                 paths.len()
             );
-            let help = "name fewer, or fetch the properties when the event arrives";
-            problems.push(Diagnostic::error(&TOO_MANY_PROPERTIES, message, help).at(naming));
+            let help = "list fewer, or fetch the properties when the event arrives";
+            problems.push(Diagnostic::error(&TOO_MANY_PROPERTIES, message, help).at(declared_at));
         }
     }
 }
@@ -101,13 +101,13 @@ impl App {
 const UNCONNECTED_STATE: Rule = Rule::launch(
     "unconnected-state",
     "`App::state_async` was given a future, and the app was built before the future ran. `App::run()` runs it \
-    automatically; a program that builds the app itself calls `App::connect().await` before.",
+    automatically; a program that calls `App::build` must call `App::connect().await` first.",
 );
 
 const UNOPENED_TOKENS: Rule = Rule::launch(
     "unopened-tokens",
     "The store given to `App::token_store` is a database, and the app was built before it was connected. `App::run()` \
-    connects it automatically; a program that builds the app itself calls `App::connect().await` before.",
+    connects it automatically; a program that calls `App::build` must call `App::connect().await` first.",
 );
 
 const BAD_TOKENS: Rule = Rule::launch(
@@ -128,24 +128,24 @@ const MISSING_STATE: Rule = Rule::launch(
 );
 
 impl App {
-    /// Returns what handlers and background tasks need at run time and the app lacks.
+    /// Returns a problem for each value that handlers and background tasks take and the app lacks.
     pub(crate) fn missing_needs(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         if let Some(Err(error)) = self.tokens.as_ref().map(Tokens::can_open_at_once) {
-            let help = "correct what is given to `App::token_store`";
+            let help = "correct the argument of `App::token_store`";
             problems.push(Diagnostic::error(&BAD_TOKENS, error.to_string(), help));
         }
         for handler in self.registry.handlers() {
             let record = handler.registration();
             for need in record.mount.needs() {
                 let who = format!("`{}`", record.function);
-                let problem = self.lacks(&who, need);
+                let problem = self.missing(&who, need);
                 problems.extend(problem.map(|problem| problem.at([handler])));
             }
         }
         for task in &self.background {
             for need in &task.needs {
-                let problem = self.lacks("the background task", need);
+                let problem = self.missing("the background task", need);
                 let place = Location::from(task.place);
                 problems.extend(problem.map(|problem| problem.at([place])));
             }
@@ -153,7 +153,7 @@ impl App {
         problems
     }
 
-    /// Returns what [`App::connect`] has to connect before the app is built.
+    /// Returns a problem for each state or store that [`App::connect`] has to connect first.
     pub(crate) fn unconnected(&self) -> Vec<Diagnostic> {
         const HELP: &str = "call `App::connect().await` before `App::build()`; `App::run()` connects automatically";
         let mut problems = Vec::new();
@@ -168,22 +168,22 @@ impl App {
         problems
     }
 
-    /// Opens tokens whose store needs no connection, and returns why they can't be opened. The checks
-    /// come before: they change nothing.
+    /// Opens a token store that needs no connection, and returns the problem if it can't be opened.
+    /// Runs after the checks, which change nothing.
     pub(crate) fn open_tokens(&self) -> Option<Diagnostic> {
         let tokens = self.tokens.as_ref()?;
         tokens.use_clock(&self.clock);
         let error = tokens.open_at_once().err()?;
-        let help = "correct what is given to `App::token_store`";
+        let help = "correct the argument of `App::token_store`";
         Some(Diagnostic::error(&BAD_TOKENS, error.to_string(), help))
     }
 
     /// Returns the problem of a need that the app does not satisfy.
-    fn lacks(&self, who: &str, need: &Requirement) -> Option<Diagnostic> {
+    fn missing(&self, who: &str, need: &Requirement) -> Option<Diagnostic> {
         match need {
             Requirement::Tokens if self.tokens.is_none() => Some(Diagnostic::error(
                 &NO_TOKENS,
-                format!("{who} takes `Tokens`, but the app keeps none"),
+                format!("{who} takes `Tokens`, but the app has no token store"),
                 "give the app a store: `.token_store(SqliteTokens::new(\"tokens.db\"))`; \
                  `forge_remote::token` lists them",
             )),
@@ -222,7 +222,7 @@ const DUPLICATE_REMOTE: Rule = Rule::launch(
 
 const UNKNOWN_REMOTE: Rule = Rule::launch(
     "unknown-remote",
-    "A handler's `remote = \"…\"` names a remote that the app does not have. Add it with `App::remote`, or name another.",
+    "A handler's `remote = \"…\"` names a remote that the app does not have. Add it with `App::remote`, or correct the name.",
 );
 
 impl App {
@@ -237,9 +237,10 @@ impl App {
                 ));
             }
             if !keys.insert(remote.key()) {
-                problems.push(Diagnostic::error(&DUPLICATE_REMOTE,
+                problems.push(Diagnostic::error(
+                    &DUPLICATE_REMOTE,
                     format!("two remotes have the key `{}`", remote.key()),
-                    "give each remote a key of its own; Forge would use the first without a warning",
+                    "give each remote a different key; Forge would use the first without a warning",
                 ));
             }
         }

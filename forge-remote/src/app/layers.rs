@@ -4,7 +4,7 @@ use axum::Router;
 
 type Layer = Box<dyn FnOnce(Router) -> Router + Send>;
 
-/// The layers around an app's routes, the innermost first.
+/// The layers around an app's routes, innermost first.
 #[derive(Default)]
 pub(crate) struct Layers(Vec<Layer>);
 

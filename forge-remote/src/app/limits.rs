@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-/// The most handlers that run at the same time by default.
+/// The default maximum of handlers that run at the same time.
 pub(crate) const MAX_IN_FLIGHT: usize = 1024;
-/// The most connections by default; fewer files mean fewer connections.
+/// The default maximum of connections; a lower limit of open files lowers it.
 const MAX_CONNECTIONS: usize = 4096;
 
 /// The bounds on a request, a connection and a shutdown.
@@ -40,8 +40,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The most connections, when the process may have this many files open: half of them, because
-    /// calls to Atlassian, stores and the app itself need files too.
+    /// Returns the maximum of connections for a process with this limit of open files: half of it,
+    /// because calls to Atlassian, stores and the app itself need files too.
     pub(super) fn max_connections(&self, files: Option<u64>) -> usize {
         let by_files = files.map_or(MAX_CONNECTIONS, |files| {
             usize::try_from(files / 2).unwrap_or(MAX_CONNECTIONS)
@@ -50,21 +50,20 @@ impl Limits {
         self.connections.unwrap_or(default).max(1)
     }
 
-    /// The most handlers in flight beside this many connections: fewer, so that a connection is
-    /// left for `/healthz` and for the answer that the app is overloaded.
+    /// Returns the maximum of handlers in flight for this many connections: fewer, so that some
+    /// connections are left for `/healthz` and for 503 responses.
     pub(super) fn max_in_flight(&self, connections: usize) -> usize {
         let default = MAX_IN_FLIGHT.min(connections - connections / 4);
         self.in_flight.unwrap_or(default)
     }
 }
 
-/// Limits of requests, connections and shutdown.
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_left_beside_all_calls() {
+    fn calls_leave_a_connection_free() {
         let limits = Limits::default();
         assert_eq!(limits.max_connections(Some(300)), 150);
         assert_eq!(limits.max_connections(Some(u64::MAX)), MAX_CONNECTIONS);

@@ -9,8 +9,8 @@ use crate::fit;
 use crate::platform::{Platform, has_body};
 use crate::registry::{Handler, Method, SampleCall};
 
-/// The platform's side of calls.
-pub(super) struct AllowedCaller {
+/// The local platform's client, which calls the app's handlers.
+pub(super) struct PlatformClient {
     pub(super) platform: Platform,
     pub(super) app: Service,
     pub(super) origin: String,
@@ -18,8 +18,9 @@ pub(super) struct AllowedCaller {
     pub(super) client: reqwest::Client,
 }
 
-impl AllowedCaller {
-    /// The calls of a handler: its kind's, with the app's own bodies in place of the made-up ones.
+impl PlatformClient {
+    /// Returns the sample calls of a handler: its kind's, with the app's own sample bodies where it
+    /// has any.
     pub(super) fn simulations(&self, handler: &Handler) -> Vec<SampleCall> {
         let kind = handler.registration().kind;
         let mut simulations = kind.simulations();
@@ -37,7 +38,7 @@ impl AllowedCaller {
                 simulation.event.is_some()
                     && named.and_then(|name| name.as_str()) == simulation.event
             };
-            // One that is of none of the events stands for all.
+            // A sample for none of the events is sent for all of them.
             let at = simulations.iter().position(event);
             if at.is_none() {
                 simulations.truncate(1);
@@ -50,7 +51,7 @@ impl AllowedCaller {
         simulations
     }
 
-    /// The call for this event; the first where none is named, or none of the handler's.
+    /// Returns the sample call for this event, or the first one if the handler has none for it.
     pub(super) fn simulation(&self, handler: &Handler, event: Option<&str>) -> SampleCall {
         let mut all = self.simulations(handler);
         let named = all
@@ -67,8 +68,8 @@ impl AllowedCaller {
         changes: &CallChanges,
     ) -> Outcome {
         let is_guess = simulation.is_guess;
-        let made_up = simulation.event.filter(|_| changes.body.is_none());
-        let event = changes.event.clone().or(made_up.map(str::to_owned));
+        let sample_event = simulation.event.filter(|_| changes.body.is_none());
+        let event = changes.event.clone().or(sample_event.map(str::to_owned));
         let has_body = changes.body.is_some() || simulation.body.is_some();
         let mut call = self.platform.call_as(handler, simulation);
         let method = changes.method.unwrap_or(handler.method());
@@ -95,11 +96,11 @@ impl AllowedCaller {
             is_guess: is_guess && changes.body.is_none(),
             from_page: handler.registration().kind.caller() == fit::AllowedCaller::Page,
             elapsed: Duration::ZERO,
-            answer: Err("not sent".to_owned()),
+            response: Err("not sent".to_owned()),
         };
         let timeout = call.timeout();
         let started = Instant::now();
-        let answer = async {
+        let exchange = async {
             let request = reqwest::Request::try_from(call.signed(&self.origin))
                 .map_err(|error| error.to_string())?;
             let response = self
@@ -114,10 +115,10 @@ impl AllowedCaller {
                 .map_err(|error| error.without_url().to_string())?;
             Ok((status, String::from_utf8_lossy(&body).into_owned()))
         };
-        outcome.answer = match tokio::time::timeout(timeout, answer).await {
-            Ok(answer) => answer,
+        outcome.response = match tokio::time::timeout(timeout, exchange).await {
+            Ok(response) => response,
             Err(_) => Err(format!(
-                "no answer within {} s: Forge would have hung up",
+                "no response within {} s: Forge would have closed the connection",
                 timeout.as_secs()
             )),
         };
@@ -126,7 +127,7 @@ impl AllowedCaller {
     }
 }
 
-/// The differences of a call from the one that the platform makes by default.
+/// The changes to the call that the platform makes by default.
 #[derive(Default, serde::Deserialize, serde::Serialize)]
 #[serde(default)]
 pub(super) struct CallChanges {
@@ -139,7 +140,7 @@ pub(super) struct CallChanges {
     pub(super) retry: Option<u32>,
 }
 
-/// A method by its name.
+/// Serializes a method by its name.
 mod method {
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
@@ -160,7 +161,7 @@ mod method {
         };
         let known = Method::named(&name);
         known.map(Some).ok_or_else(|| {
-            serde::de::Error::custom(format!("`{name}` is no method that Forge calls with"))
+            serde::de::Error::custom(format!("`{name}` is not a method that Forge uses"))
         })
     }
 }

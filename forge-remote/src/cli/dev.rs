@@ -1,5 +1,5 @@
-//! The `dev` command: the app on loopback, together with a Forge platform of its own that signs
-//! for real. The same verification runs as in production.
+//! The `dev` command: serves the app on loopback, together with a local Forge platform that signs
+//! real tokens. Verification is the same as in production.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::caller::{AllowedCaller, CallChanges};
+use super::caller::{CallChanges, PlatformClient};
 use super::invoke_route;
 use super::logging;
 use super::outcome::Verdict;
-use super::output::{complain, flag, print};
+use super::output::{flag, print, print_error};
 use crate::app::{App, StopSignals, drift};
 use crate::error::{Error, Result};
 use crate::fit::HttpKeySource;
 use crate::http_client::Network;
 
-/// An app that isn't registered yet gets this id while it is developed.
+/// The id of an app that isn't registered yet.
 const UNREGISTERED: &str = "ari:cloud:ecosystem::app/00000000-0000-4000-a000-000000000000";
 
 pub(super) fn command() -> Command {
@@ -28,14 +28,14 @@ pub(super) fn command() -> Command {
         .about("Serve on loopback together with a local Forge platform that signs and schedules")
         .arg(flag(
             "once",
-            "Call every handler once, print a line a call, exit 1 if one failed",
+            "Call every handler once, print one line per call, exit 1 if a call failed",
         ))
         .arg(
             Arg::new("speed")
                 .long("speed")
                 .value_parser(clap::value_parser!(u32).range(1..))
                 .default_value("1")
-                .help("Make time pass this many times faster for schedules"),
+                .help("Run schedules this many times faster"),
         )
         .arg(
             Arg::new("platform-port")
@@ -64,7 +64,7 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
         Ok(session) if options.once => session.once().await,
         Ok(session) => session.until_stopped(options.speed).await,
         Err(error) => {
-            complain(&format!("error: {error:?}"));
+            print_error(&format!("error: {error:?}"));
             1
         }
     }
@@ -72,7 +72,7 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
 
 /// The app being served and the platform that calls it.
 struct Session {
-    caller: Arc<AllowedCaller>,
+    caller: Arc<PlatformClient>,
     app_task: tokio::task::JoinHandle<Result<()>>,
     stop: oneshot::Sender<()>,
     _platform_task: JoinSet<()>,
@@ -81,19 +81,19 @@ struct Session {
 impl Session {
     async fn start(app: App, options: &Options) -> Result<Self> {
         if let Some(problem) = drift(&app) {
-            complain(&problem.into_warning());
+            print_error(&problem.into_warning());
         }
         let settings = app.settings();
         if settings.app_id().is_none() {
-            complain(&format!(
-                "note: the app has no id yet; while it has none, `dev` uses {UNREGISTERED}"
+            print_error(&format!(
+                "note: the app has no id yet; until it is registered, `dev` uses {UNREGISTERED}"
             ));
         }
         let samples = app.samples();
         let app = app.tokens_in_memory().connect().await?;
         let (platform, app) = app.with_platform(UNREGISTERED)?;
 
-        // --once is for scripts: ports that are free, whatever else runs.
+        // --once is for scripts, so it uses free ports.
         let port = |wanted: u16| if options.once { 0 } else { wanted };
         let platform_listener = listen(port(options.port), "--platform-port").await?;
         let platform_address = platform_listener.local_addr()?;
@@ -111,7 +111,7 @@ impl Session {
         app.atlassian_of().use_loopback(&origin)?;
         let key_set = format!("{origin}/.well-known/jwks.json");
         let built = app.key_source(HttpKeySource::new(&key_set)?).build()?;
-        let caller = Arc::new(AllowedCaller {
+        let caller = Arc::new(PlatformClient {
             platform,
             app: built.clone(),
             origin: format!("http://{app_address}"),
@@ -122,7 +122,7 @@ impl Session {
         let router = invoke_route::router(&caller);
         platform_task.spawn(async move {
             if let Err(error) = axum::serve(platform_listener, router).await {
-                complain(&format!("the local platform stopped: {error}"));
+                print_error(&format!("the local platform stopped: {error}"));
             }
         });
         let (stop, stopped) = oneshot::channel::<()>();
@@ -130,7 +130,7 @@ impl Session {
             let _ = stopped.await;
         }));
         print(&format!(
-            "local Forge platform: http://{platform_address} (its own key; nothing here is Atlassian's)\n\
+            "local Forge platform: http://{platform_address} (signs with its own key, not Atlassian's)\n\
              app: http://{app_address}\n\n",
         ));
         Ok(Self {
@@ -146,7 +146,7 @@ impl Session {
         let _ = self.app_task.await;
     }
 
-    /// Every handler once, and a trigger's once for each event.
+    /// Calls every handler once, and a trigger's handler once for each event.
     async fn once(self) -> i32 {
         let mut failed = 0_u32;
         let mut width = 0;
@@ -167,7 +167,7 @@ impl Session {
         i32::from(failed > 0)
     }
 
-    /// Runs the schedules, at once and then at their intervals, until a signal.
+    /// Runs the schedules, immediately and then at their intervals, until a signal.
     async fn until_stopped(self, speed: u32) -> i32 {
         let handlers = self.caller.app.registry().handlers();
         let width = handlers
@@ -182,7 +182,7 @@ impl Session {
             };
             let (caller, handler) = (Arc::clone(&self.caller), handler.clone());
             let mut ticks = tokio::time::interval(interval / speed.max(1));
-            // A slow handler isn't called twice at once to catch up.
+            // Missed ticks are skipped: a slow handler isn't called more often to catch up.
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
             schedules.spawn(async move {
                 loop {
@@ -212,7 +212,8 @@ impl Session {
     }
 }
 
-/// Loopback alone: what a local platform signs for must not be reachable from elsewhere.
+/// Listens on loopback only: apps that accept the local platform's tokens must not be reachable from
+/// other machines.
 async fn listen(port: u16, setting: &str) -> Result<TcpListener> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpListener::bind(address).await.map_err(|error| {

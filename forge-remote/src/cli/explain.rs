@@ -1,8 +1,8 @@
-//! The `explain` command: every code that a check reports, and its meaning.
+//! The `explain` command: prints the meaning of the codes that checks report.
 
 use clap::{Arg, ArgMatches, Command};
 
-use super::output::{BROKEN, OK, complain, print};
+use super::output::{FAILED, OK, print, print_error};
 use crate::app::App;
 use crate::diagnostic::{Rule, RuleKind};
 use crate::{app, manifest, registry};
@@ -18,7 +18,7 @@ pub(super) async fn run(_: App, options: &ArgMatches) -> i32 {
     print_explanation(options.get_one("code"))
 }
 
-/// Prints a code's explanation, or every code.
+/// Prints a code's explanation, or the list of all codes.
 pub(super) fn print_explanation(code: Option<&String>) -> i32 {
     match explain(code.map(String::as_str)) {
         Ok(text) => {
@@ -26,13 +26,13 @@ pub(super) fn print_explanation(code: Option<&String>) -> i32 {
             OK
         }
         Err(error) => {
-            complain(&format!("error: {error}"));
-            BROKEN
+            print_error(&format!("error: {error}"));
+            FAILED
         }
     }
 }
 
-/// Returns every rule: of the manifest, of the handlers, of the app.
+/// Returns every rule: the manifest's, the handlers' and the app's.
 fn rules() -> impl Iterator<Item = &'static Rule> {
     let launch = registry::RULES.iter().copied();
     #[cfg(feature = "dev")]
@@ -40,7 +40,7 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
     manifest::rules().chain(app::rules()).chain(launch)
 }
 
-/// Returns a code's explanation, or the list of the codes where no code is given.
+/// Returns a code's explanation, or the list of all codes if no code is given.
 fn explain(code: Option<&str>) -> Result<String, String> {
     let Some(code) = code else {
         return Ok(rules().map(|rule| format!("{}\n", rule.code)).collect());
@@ -109,13 +109,13 @@ mod tests {
 
     #[test]
     fn every_rule_in_the_source_can_be_explained() {
-        let mut written = BTreeSet::new();
+        let mut in_source = BTreeSet::new();
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        codes_in(&source, &mut written);
+        codes_in(&source, &mut in_source);
         let listed: Vec<&str> = rules().map(|rule| rule.code).collect();
         let once: BTreeSet<String> = listed.iter().map(|code| (*code).to_owned()).collect();
         assert_eq!(once.len(), listed.len(), "a code is listed twice");
-        assert_eq!(once, written);
+        assert_eq!(once, in_source);
         for rule in rules() {
             let text = explain(Some(rule.code)).unwrap();
             assert!(text.len() > rule.code.len() + 60, "{text}");

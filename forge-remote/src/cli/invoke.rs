@@ -7,7 +7,7 @@ use clap::{Arg, ArgMatches, Command};
 
 use super::caller::CallChanges;
 use super::invoke_route::InvokeResponse;
-use super::output::{complain, print};
+use super::output::{print, print_error};
 use crate::app::App;
 use crate::error::{Error, Result};
 use crate::registry::Method;
@@ -27,7 +27,7 @@ pub(super) fn command() -> Command {
                 .arg(
                     Arg::new("method")
                         .long("method")
-                        .help("The method: which handler, where several share a key; of any, for one that answers all")
+                        .help("The method: selects a handler if several share a key, or sets the method if the handler accepts all")
                         .ignore_case(true)
                         .value_parser(["GET", "POST", "PUT", "PATCH", "DELETE"]),
                 )
@@ -39,30 +39,30 @@ pub(super) fn command() -> Command {
                 .arg(
                     Arg::new("event")
                         .long("event")
-                        .help("Which event, for a trigger; the first that it declares unless named"),
+                        .help("The event, for a trigger (default: its first event)"),
                 )
                 .arg(
                     Arg::new("retry")
                         .long("retry")
-                        .help("Send it as Forge sends an event again, for the Nth time")
+                        .help("Send it as Forge's Nth retry of an event")
                         .value_name("N")
                         .value_parser(clap::value_parser!(u32).range(1..)),
                 )
                 .arg(
                     Arg::new("platform")
                         .long("platform")
-                        .help("Where the local platform is")
+                        .help("The local platform's address")
                         .default_value(DEFAULT_PLATFORM),
                 )
 }
 
-/// Has the platform of a running `dev` make a call: only that platform has its key. Returns the exit
+/// Makes a call through the platform of a running `dev`, which has the signing key. Returns the exit
 /// status.
 pub(super) async fn run(_: App, options: &ArgMatches) -> i32 {
     match try_invoke(options).await {
         Ok(failed) => i32::from(failed),
         Err(error) => {
-            complain(&format!("error: {error:?}"));
+            print_error(&format!("error: {error:?}"));
             2
         }
     }
@@ -110,14 +110,14 @@ async fn try_invoke(options: &ArgMatches) -> Result<bool> {
             .with_source(error)
         })?;
     let status = response.status();
-    let answer = response.bytes().await?;
+    let bytes = response.bytes().await?;
     if !status.is_success() {
-        return Err(problem(String::from_utf8_lossy(&answer).into_owned()));
+        return Err(problem(String::from_utf8_lossy(&bytes).into_owned()));
     }
-    let answer: InvokeResponse = serde_json::from_slice(&answer)?;
-    print(&format!("{}\n", answer.line));
-    if !answer.body.is_empty() {
-        print(&format!("{}\n", answer.body));
+    let response: InvokeResponse = serde_json::from_slice(&bytes)?;
+    print(&format!("{}\n", response.line));
+    if !response.body.is_empty() {
+        print(&format!("{}\n", response.body));
     }
-    Ok(answer.failed)
+    Ok(response.failed)
 }

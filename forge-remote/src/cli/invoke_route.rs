@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 
-use super::caller::{AllowedCaller, CallChanges};
+use super::caller::{CallChanges, PlatformClient};
 use super::outcome::Verdict;
 use super::output::print;
 use crate::kinds::event_sample;
@@ -17,7 +17,7 @@ use crate::platform;
 use crate::registry::{Handler, Registry};
 
 /// Returns the routes of the platform.
-pub(super) fn router(caller: &Arc<AllowedCaller>) -> Router {
+pub(super) fn router(caller: &Arc<PlatformClient>) -> Router {
     let key_set = caller.platform.key_set();
     Router::new()
         .route(
@@ -29,7 +29,8 @@ pub(super) fn router(caller: &Arc<AllowedCaller>) -> Router {
         .fallback_service(platform::router(caller.platform.clone()))
 }
 
-/// What a page in a browser can't send to loopback by itself: a JSON body from another origin.
+/// Returns whether a request is from a tool: a page of another origin can't send JSON to loopback
+/// without a preflight.
 fn is_from_a_tool(headers: &HeaderMap) -> bool {
     let json = headers
         .get("content-type")
@@ -51,22 +52,23 @@ pub(super) struct InvokeResponse {
 }
 
 async fn invoke_on_request(
-    State(caller): State<Arc<AllowedCaller>>,
+    State(caller): State<Arc<PlatformClient>>,
     Path(key): Path<String>,
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    let refuse = |status: StatusCode, message: String| (status, message).into_response();
+    let reject = |status: StatusCode, message: String| (status, message).into_response();
     if !is_from_a_tool(&headers) {
-        return refuse(
+        return reject(
             StatusCode::FORBIDDEN,
-            "POST application/json from this machine, not from a page".to_owned(),
+            "only tools on this machine may call: POST application/json, without an Origin header"
+                .to_owned(),
         );
     }
     let changes: CallChanges = match serde_json::from_slice(&body) {
         Ok(changes) => changes,
         Err(error) => {
-            return refuse(
+            return reject(
                 StatusCode::BAD_REQUEST,
                 format!("expected {{\"body\": …, \"query\": …}}: {error}"),
             );
@@ -74,7 +76,7 @@ async fn invoke_on_request(
     };
     let wanted = |handler: &&Handler| changes.method.is_none_or(|method| handler.answers(method));
     let Some(handler) = caller.app.registry().find(&key).find(wanted) else {
-        return refuse(
+        return reject(
             StatusCode::NOT_FOUND,
             unknown_key(&key, caller.app.registry()),
         );
@@ -82,12 +84,12 @@ async fn invoke_on_request(
     let simulation = caller.simulation(handler, changes.event.as_deref());
     let changes = match &changes.event {
         Some(event) if !is_for_events(handler) => {
-            return refuse(
+            return reject(
                 StatusCode::BAD_REQUEST,
-                format!("`{key}` isn't called for events, so not for `{event}`"),
+                format!("`{key}` isn't called for events: leave out `--event {event}`"),
             );
         }
-        // One that the handler doesn't declare: to see what it would make of it.
+        // An event that the handler doesn't declare is sent too, to see how it is handled.
         Some(event) if simulation.event != Some(event) && changes.body.is_none() => CallChanges {
             body: Some(event_sample(event)),
             ..changes
@@ -98,7 +100,9 @@ async fn invoke_on_request(
     let line = outcome.line(0);
     print(&format!("{line}\n"));
     let failed = outcome.verdict() != Verdict::Passed;
-    let body = outcome.answer.map_or_else(|error| error, |(_, body)| body);
+    let body = outcome
+        .response
+        .map_or_else(|error| error, |(_, body)| body);
     axum::Json(InvokeResponse { line, failed, body }).into_response()
 }
 
@@ -109,5 +113,5 @@ fn is_for_events(handler: &Handler) -> bool {
 
 fn unknown_key(key: &str, registry: &Registry) -> String {
     let keys = registry.labels().join(", ");
-    format!("no handler has the key `{key}`; there are: {keys}")
+    format!("no handler has the key `{key}`; the keys are: {keys}")
 }

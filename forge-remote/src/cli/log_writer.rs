@@ -7,40 +7,41 @@ use std::time::Duration;
 
 use crate::log::one_line;
 
-/// How many bytes may wait to be written.
+/// The maximum of bytes that wait to be written.
 const MAX_QUEUED: usize = 4 * 1024 * 1024;
-/// What a line costs beside its text, in bytes.
-const LINE_COST: usize = 64;
+/// The overhead of a queued line beside its text, in bytes.
+const LINE_OVERHEAD: usize = 64;
 /// How long [`LogWriter::flush`] waits for a reader.
-const FLUSH: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 type Output = Box<dyn Fn(&[u8]) -> io::Result<()> + Send + Sync>;
 
-/// Writes lines from a thread of its own. When nobody reads the output and 4 MiB wait, further lines
-/// are counted and dropped; the count is logged once the output is read again. Clones share the
-/// queue.
+/// A writer that writes lines from a separate thread.
+///
+/// If nobody reads the output and 4 MiB wait, further lines are counted and dropped; the count is
+/// logged once the output is read again. Clones share the queue.
 #[derive(Clone)]
 pub(crate) struct LogWriter(Arc<Shared>);
 
 struct Shared {
     output: Output,
     keeps_escape: bool,
-    /// Made with the first line; `None` where no thread can be started.
+    /// Created with the first line; `None` if no thread can be started.
     queue: OnceLock<Option<mpsc::Sender<Message>>>,
     queued: AtomicUsize,
     lost: AtomicU64,
-    /// The process ends: lines are written at once.
+    /// Set when the process ends: lines are then written directly.
     is_closed: AtomicBool,
 }
 
 enum Message {
     Line(Vec<u8>),
-    /// Answered when everything before it is written.
+    /// A request for a message once everything before it is written.
     Flush(mpsc::Sender<()>),
 }
 
 impl LogWriter {
-    /// A writer to standard error; `keeps_escape` for a formatter with colours.
+    /// Creates a writer to standard error; `keeps_escape` for a formatter with colours.
     pub(crate) fn stderr(keeps_escape: bool) -> Self {
         let output = |line: &[u8]| io::Write::write_all(&mut io::stderr(), line);
         Self::new(Box::new(output), keeps_escape)
@@ -57,21 +58,21 @@ impl LogWriter {
         }))
     }
 
-    /// Waits until what was logged so far is written; for a second at most, should nobody read.
+    /// Waits until everything logged so far is written, for 1 second at most.
     pub(crate) fn flush(&self) {
         if let Some(Some(queue)) = self.0.queue.get() {
             let (written, wait) = mpsc::channel();
             if queue.send(Message::Flush(written)).is_ok() {
-                // Too late, or the thread is gone: there is nobody to report it to.
-                let _ = wait.recv_timeout(FLUSH);
+                // A timeout or a lost thread can't be reported anywhere.
+                let _ = wait.recv_timeout(FLUSH_TIMEOUT);
             }
         }
     }
 
-    /// Flushes; lines after it are written at once, for the process is about to end.
+    /// Flushes, and writes later lines directly, because the process is about to end.
     pub(crate) fn close(&self) {
         self.flush();
-        // With lines still waiting nobody reads: writing could block for ever.
+        // If lines still wait, nobody reads, and a direct write could block forever.
         if self.0.queued.load(Ordering::Acquire) == 0 {
             self.0.is_closed.store(true, Ordering::Release);
         }
@@ -96,9 +97,9 @@ impl Shared {
         for message in messages {
             match message {
                 Message::Line(line) => {
-                    // A log that can't be written is nowhere to be reported.
+                    // A log that can't be written can't be reported anywhere.
                     let _ = (self.output)(&line);
-                    let cost = line.len() + LINE_COST;
+                    let cost = line.len() + LINE_OVERHEAD;
                     let before = self.queued.fetch_sub(cost, Ordering::AcqRel);
                     if before == cost {
                         self.report_lost();
@@ -122,7 +123,7 @@ impl Shared {
     }
 }
 
-/// Takes one event with each `write`, as `tracing_subscriber::fmt` writes it.
+/// Each `write` takes one event, as `tracing_subscriber::fmt` writes it.
 impl io::Write for LogWriter {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let shared = &self.0;
@@ -131,7 +132,7 @@ impl io::Write for LogWriter {
             (shared.output)(&line)?;
             return Ok(event.len());
         }
-        let cost = line.len() + LINE_COST;
+        let cost = line.len() + LINE_OVERHEAD;
         let queued = shared.queued.fetch_add(cost, Ordering::AcqRel);
         if queued > 0 && queued + cost > MAX_QUEUED {
             shared.queued.fetch_sub(cost, Ordering::AcqRel);
@@ -161,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// A writer whose output is read when the test says so.
+    /// Returns a writer whose output is read only when the test allows it.
     fn blocked() -> (LogWriter, mpsc::Sender<()>, Arc<Mutex<String>>) {
         let written = Arc::new(Mutex::new(String::new()));
         let (reader, reads) = mpsc::channel::<()>();
@@ -169,7 +170,7 @@ mod tests {
         let output = {
             let written = Arc::clone(&written);
             move |line: &[u8]| {
-                // Once the reader is gone, everything passes.
+                // Once the reader is dropped, every line is written.
                 let _ = reads.lock().unwrap().recv();
                 written
                     .lock()
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_output_loses_lines_and_blocks_nobody() {
+    fn a_blocked_output_drops_lines_and_does_not_block() {
         let (mut writer, reader, written) = blocked();
         let line = [b"x".repeat(1023).as_slice(), b"\n"].concat();
         for _ in 0..10_000 {
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_logged_is_written_before_the_end() {
+    fn logged_lines_are_written_before_the_end() {
         let (mut writer, reader, written) = blocked();
         drop(reader);
         writer.write_all(b"one\n").unwrap();

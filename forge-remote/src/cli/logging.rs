@@ -1,4 +1,4 @@
-//! Logs for apps that bring no subscriber of their own.
+//! Logs for apps that set no `tracing` subscriber.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal as _;
@@ -10,14 +10,14 @@ use tracing_subscriber::EnvFilter;
 use super::log_writer::LogWriter;
 use crate::log::Foreign;
 
-/// The framework's own writer, where the app has no subscriber.
+/// The log writer, if the app has not set a subscriber.
 static WRITER: OnceLock<LogWriter> = OnceLock::new();
 
-/// Lines on standard error: text on a terminal, JSON elsewhere; `RUST_LOG` filters, default: `info`.
+/// Logs to standard error: text on a terminal, JSON elsewhere; `RUST_LOG` filters, default: `info`.
 /// An app that has set a subscriber keeps it.
 ///
-/// An event is one line whatever its values hold, and a standard error that nobody reads loses lines
-/// instead of stopping the app: see [`LogWriter`].
+/// Each event is one line, whatever its values hold. If nobody reads standard error, lines are
+/// dropped instead of blocking the app: see [`LogWriter`].
 pub(super) fn init() {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
@@ -39,19 +39,19 @@ pub(super) fn init() {
             .with_span_list(false)
             .try_init()
     };
-    // An error means that there is a subscriber already: the app's own.
+    // An error means that the app has set its own subscriber.
     if set.is_ok() {
         let _ = WRITER.set(writer);
         log_panics();
     }
 }
 
-/// Logs panics like everything else. The standard library's hook writes to standard error itself:
-/// with nobody to read it, a panic would block its thread, and its text may begin lines of its own.
-/// A hook that the app has set stays.
+/// Logs panics through `tracing`. The standard library's hook writes directly to standard error: if
+/// nobody reads it, a panic would block its thread, and a panic's text could forge lines. A hook that
+/// the app has set is kept.
 fn log_panics() {
     let hook = std::panic::take_hook();
-    // With that taken, this is the standard library's.
+    // After the first `take_hook`, this is the standard library's hook.
     let standard = std::panic::take_hook();
     if std::ptr::eq(&raw const *hook, &raw const *standard) {
         std::panic::set_hook(Box::new(log_panic));
@@ -64,7 +64,7 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     let text = crate::work::panic_text(panic.payload());
     let location = panic.location().map(ToString::to_string);
     let thread = std::thread::current();
-    // Only where RUST_BACKTRACE asks for it.
+    // Captured only if RUST_BACKTRACE is set.
     let backtrace = Backtrace::capture();
     let backtrace = (backtrace.status() == BacktraceStatus::Captured)
         .then(|| tracing::field::display(backtrace));
@@ -75,20 +75,20 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         backtrace,
         "a thread panicked"
     );
-    // The process may end with it.
+    // The process may end with this panic.
     if cfg!(panic = "abort") || thread.name() == Some("main") {
         flush();
     }
 }
 
-/// Waits until what was logged is written, for a second at most.
+/// Waits until everything logged so far is written, for 1 second at most.
 pub(super) fn flush() {
     if let Some(writer) = WRITER.get() {
         writer.flush();
     }
 }
 
-/// Flushes before the process ends; what is logged after it is written at once.
+/// Flushes before the process ends; later lines are written directly.
 pub(super) fn close() {
     if let Some(writer) = WRITER.get() {
         writer.close();

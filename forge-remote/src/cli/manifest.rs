@@ -6,7 +6,7 @@ use clap::{Arg, ArgMatches, Command};
 use similar::TextDiff;
 
 use super::explain;
-use super::output::{BROKEN, NO, OK, complain, flag, print};
+use super::output::{FAILED, NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, LaunchError};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
@@ -16,7 +16,7 @@ use crate::manifest::{
 pub(super) fn command() -> Command {
     Command::new("manifest")
         .about("Show how manifest.yml differs from the code")
-        .arg(flag("write", "Bring manifest.yml up to date"))
+        .arg(flag("write", "Update manifest.yml"))
         .arg(
             flag(
                 "check",
@@ -25,7 +25,7 @@ pub(super) fn command() -> Command {
             .conflicts_with("write"),
         )
         .arg(
-            flag("stdout", "Print the generated sections alone")
+            flag("stdout", "Print only the generated sections")
                 .conflicts_with_all(["write", "check"]),
         )
         .arg(
@@ -58,8 +58,8 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
         if options.get_flag("json") {
             print_report(app, false, &problems, None);
         }
-        complain(&LaunchError::new(problems));
-        return BROKEN;
+        print_error(&LaunchError::new(problems));
+        return FAILED;
     }
     let wanted = app.desired_manifest();
     if options.get_flag("stdout") {
@@ -73,13 +73,13 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
             if same || !options.get_flag("check") {
                 OK
             } else {
-                NO
+                NEGATIVE
             }
         })
     };
     result.unwrap_or_else(|error| {
-        complain(&format!("error: {error}"));
-        BROKEN
+        print_error(&format!("error: {error}"));
+        FAILED
     })
 }
 
@@ -89,9 +89,7 @@ fn write(app: &App, wanted: &DesiredManifest) -> Result<i32, ManifestError> {
     let merged = file.merge(wanted, settings.configured_app_id.as_deref())?;
     let name = file.path().display();
     let Some(merged) = merged else {
-        print(&format!(
-            "{name} agrees with the code; nothing was written\n"
-        ));
+        print(&format!("{name} matches the code; nothing was written\n"));
         return Ok(OK);
     };
     file.write(merged.text())?;
@@ -111,7 +109,7 @@ fn write(app: &App, wanted: &DesiredManifest) -> Result<i32, ManifestError> {
     Ok(OK)
 }
 
-/// How a manifest and the code compare.
+/// The result of comparing a manifest with the code.
 struct Report {
     agrees: bool,
     findings: Vec<Diagnostic>,
@@ -132,28 +130,28 @@ fn report(app: &App, wanted: &DesiredManifest, color: bool) -> Result<Report, Ma
             text,
         });
     }
-    let wrong = findings
+    let errors = findings
         .iter()
         .filter(|one| one.severity == Severity::Error)
         .count();
     let mut text = render(&file, &findings, color);
     text.push_str(&bindings(&file, wanted));
-    if wrong == 0 {
-        text.push_str(&format!("{name} agrees with the code\n"));
+    if errors == 0 {
+        text.push_str(&format!("{name} matches the code\n"));
         return Ok(Report {
             agrees: true,
             findings,
             text,
         });
     }
-    let problems = if wrong == 1 {
+    let problems = if errors == 1 {
         "1 problem".to_owned()
     } else {
-        format!("{wrong} problems")
+        format!("{errors} problems")
     };
     if !findings.iter().any(Diagnostic::is_difference) {
         text.push_str(&format!(
-            "{name} says what the code says, but has {problems} that only you can correct, in the file or in the code\n"
+            "{name} matches the code, but has {problems} that only you can correct, in the file or in the code\n"
         ));
         return Ok(Report {
             agrees: false,
@@ -175,7 +173,7 @@ fn report(app: &App, wanted: &DesiredManifest, color: bool) -> Result<Report, Ma
         Err(error) => text.push_str(&format!("{error}\n")),
     }
     text.push_str(&format!(
-        "\n{name} does not agree with the code: {problems}. Bring it up to date with `manifest --write` (with cargo: \
+        "\n{name} differs from the code: {problems}. Update it with `manifest --write` (with cargo: \
          `cargo run -- manifest --write`)\n"
     ));
     Ok(Report {
@@ -185,14 +183,14 @@ fn report(app: &App, wanted: &DesiredManifest, color: bool) -> Result<Report, Ma
     })
 }
 
-/// Prints how they compare; true when nothing is wrong.
+/// Prints the comparison, and returns whether there is no problem.
 fn show(app: &App, wanted: &DesiredManifest, json: bool) -> Result<bool, ManifestError> {
     let Report {
         agrees,
         findings,
         text,
     } = match report(app, wanted, io::stdout().is_terminal()) {
-        // A script that asked for JSON gets JSON, whatever is wrong.
+        // With `--json`, errors are printed as JSON too.
         Err(error) if json => {
             print_report(app, false, &[], Some(&error.to_string()));
             return Err(error);
@@ -218,7 +216,7 @@ fn print_report(app: &App, agrees: bool, findings: &[Diagnostic], error: Option<
     print(&format!("{report:#}\n"));
 }
 
-/// The report of `manifest --check`, as an error when something is wrong.
+/// Returns the report of `manifest --check` as an error if there is a problem.
 pub(super) fn check_manifest(app: &App) -> Result<(), String> {
     let problems = app.declaration_problems();
     if !problems.is_empty() {

@@ -1,4 +1,4 @@
-//! The commands of an app's own binary.
+//! The commands of an app's binary.
 //!
 //! A command is a file with `command()`, its arguments, and `run()`, which returns the exit status,
 //! and a line in [`commands!`].
@@ -23,7 +23,7 @@ use crate::error::Result;
 
 type Running<'a> = Pin<Box<dyn Future<Output = i32> + Send + 'a>>;
 
-/// One command.
+/// A command.
 struct Entry {
     command: fn() -> Command,
     run: for<'a> fn(App, &'a ArgMatches) -> Running<'a>,
@@ -59,11 +59,11 @@ commands! {
 
 impl App {
     /// Runs the command that the program's arguments name: `serve` (the default), `manifest`,
-    /// `explain`, `routes`, `invoke`, `dev`; `--help` lists them. What fails is printed and ends the process
-    /// with a status of its own; see each command.
+    /// `explain`, `routes`, `invoke`, `dev`; `--help` lists them. A failure is printed and ends the
+    /// process with the command's exit status.
     ///
-    /// Where the app has set no `tracing` subscriber, logs go to standard error, and so do panics,
-    /// unless the app has set a panic hook.
+    /// If the app has set no `tracing` subscriber, logs go to standard error, and so do panics, unless
+    /// the app has set a panic hook.
     pub async fn run(self) -> Result<()> {
         let status = run(self, std::env::args_os()).await;
         logging::close();
@@ -73,8 +73,8 @@ impl App {
         }
     }
 
-    /// Compares the manifest with the code, as `manifest --check` does; the error is its report.
-    /// [`test_manifest!`](crate::test_manifest) makes a test of it.
+    /// Compares the manifest with the code, as `manifest --check` does. The error is its report.
+    /// [`test_manifest!`](crate::test_manifest) generates a test with it.
     pub fn check_manifest(&self) -> Result<(), String> {
         manifest::check_manifest(self)
     }
@@ -97,6 +97,6 @@ async fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> i32 {
     match COMMANDS.iter().find(named) {
         Some(entry) => (entry.run)(app, options).await,
         // clap has rejected an unknown name.
-        None => output::BROKEN,
+        None => output::FAILED,
     }
 }

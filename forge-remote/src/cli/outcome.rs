@@ -1,4 +1,4 @@
-//! What came of a call, and a line about it.
+//! The outcome of a call, and its output line.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _};
@@ -8,33 +8,34 @@ use axum::http::StatusCode;
 
 use crate::registry::{Auth, Method};
 
-/// What came of a call.
+/// The outcome of a call.
 pub(super) struct Outcome {
     pub(super) key: String,
     pub(super) method: Method,
     pub(super) path: String,
-    /// The event that it was about.
+    /// The event that the call delivered.
     pub(super) event: Option<String>,
     pub(super) tokens: Auth,
     pub(super) has_body: bool,
-    /// Whether the body was made up, of nothing that Atlassian says.
+    /// Whether the body was made up, because Atlassian documents none.
     pub(super) is_guess: bool,
     pub(super) from_page: bool,
     pub(super) elapsed: Duration,
-    pub(super) answer: Result<(StatusCode, String), String>,
+    /// The response's status and body, or the error of a failed call.
+    pub(super) response: Result<(StatusCode, String), String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Passed,
-    /// Verified, but the made-up body didn't fit.
+    /// Verified, but the handler rejected the made-up body.
     NeedsSample,
     Failed,
 }
 
 impl Outcome {
     pub(super) fn verdict(&self) -> Verdict {
-        match &self.answer {
+        match &self.response {
             Ok((status, _)) if status.is_success() => Verdict::Passed,
             Ok((status, _))
                 if (self.is_guess || (self.from_page && !self.has_body))
@@ -46,7 +47,7 @@ impl Outcome {
         }
     }
 
-    /// A line for people: what was called, what came back, in which time, with which tokens.
+    /// Returns the output line: the call, its status, its duration and its tokens.
     pub(super) fn line(&self, width: usize) -> String {
         let color = io::stdout().is_terminal();
         let paint = |code: &str, text: &str| {
@@ -61,7 +62,7 @@ impl Outcome {
             Verdict::NeedsSample => paint("33", "body"),
             Verdict::Failed => paint("31", "FAIL"),
         };
-        let status = match &self.answer {
+        let status = match &self.response {
             Ok((status, _)) => status.as_u16().to_string(),
             Err(_) => "---".to_owned(),
         };
@@ -86,18 +87,18 @@ impl Outcome {
         if let Some(event) = &self.event {
             line.push_str(&format!("  {event}"));
         }
-        match (&self.answer, self.verdict()) {
+        match (&self.response, self.verdict()) {
             (Err(reason), _) => line.push_str(&format!("\n      {reason}")),
             (_, Verdict::NeedsSample) => {
                 line.push_str(&format!(
-                    "\n      verified, but it needs a body: give `dev` one with `App::sample_body(\"{key}\", json)`"
+                    "\n      verified, but it needs a body: set one with `App::sample_body(\"{key}\", json)`"
                 ));
             }
             (Ok((status, body)), Verdict::Failed) if !body.is_empty() => {
                 line.push_str(&format!("\n      {body}"));
                 if *status == StatusCode::UNPROCESSABLE_ENTITY {
                     line.push_str(&format!(
-                        "\n      for another body, give `dev` one with `App::sample_body(\"{key}\", json)`"
+                        "\n      to send another body, set one with `App::sample_body(\"{key}\", json)`"
                     ));
                 }
             }

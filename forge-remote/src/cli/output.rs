@@ -1,4 +1,4 @@
-//! What commands print, and their exit statuses.
+//! The output of commands, and their exit statuses.
 
 use std::io::{self, Write as _};
 
@@ -9,11 +9,11 @@ use super::logging;
 /// The command succeeded.
 pub(super) const OK: i32 = 0;
 /// The command ran, and its result is negative: a difference, a failed call.
-pub(super) const NO: i32 = 1;
+pub(super) const NEGATIVE: i32 = 1;
 /// The command could not run.
-pub(super) const BROKEN: i32 = 2;
+pub(super) const FAILED: i32 = 2;
 
-/// A flag that takes no value.
+/// Returns a flag that takes no value.
 pub(super) fn flag(name: &'static str, help: &'static str) -> Arg {
     Arg::new(name)
         .long(name)
@@ -21,15 +21,15 @@ pub(super) fn flag(name: &'static str, help: &'static str) -> Arg {
         .help(help)
 }
 
-/// Prints to standard output; a closed pipe is not our fault.
+/// Prints to standard output; errors such as a closed pipe are ignored.
 pub(super) fn print(text: &str) {
     let mut out = io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 /// Prints to standard error.
-pub(super) fn complain(error: &impl std::fmt::Display) {
-    // After what was logged before it.
+pub(super) fn print_error(error: &impl std::fmt::Display) {
+    // Earlier log lines come first.
     logging::flush();
     let _ = writeln!(io::stderr(), "{error}");
 }

@@ -1,17 +1,17 @@
-//! The `routes` command: the table of handlers.
+//! The `routes` command: prints the table of handlers.
 
 use std::fmt::Write as _;
 
 use clap::{ArgMatches, Command};
 
-use super::output::{NO, OK, complain, flag, print};
+use super::output::{NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, LaunchError};
 use crate::registry::{Handler, Registry, RouteScope};
 
 pub(super) fn command() -> Command {
     Command::new("routes")
         .about("List the handlers: kind, key, method, path, tokens, scopes, source")
-        .arg(flag("json", "As JSON, for machines"))
+        .arg(flag("json", "Print JSON, for machines"))
 }
 
 /// Runs the command, and returns its exit status.
@@ -24,8 +24,8 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     match app.registry().problems() {
         problems if problems.is_empty() => OK,
         problems => {
-            complain(&LaunchError::new(problems));
-            NO
+            print_error(&LaunchError::new(problems));
+            NEGATIVE
         }
     }
 }
@@ -66,13 +66,13 @@ impl<'a> Row<'a> {
     }
 }
 
-/// The handlers as JSON.
+/// Returns the handlers as JSON.
 fn json(registry: &Registry) -> String {
     let rows: Vec<Row<'_>> = registry.handlers().iter().map(Row::new).collect();
     serde_json::to_string_pretty(&rows).unwrap_or_default()
 }
 
-/// The handlers as a table; the first line of each doc comment below its row when `docs` is set.
+/// Returns the handlers as a table, with the first line of each doc comment if `docs` is set.
 pub(super) fn table(registry: &Registry, docs: bool) -> String {
     let mut cells = vec![
         [

@@ -1,14 +1,14 @@
-//! The `serve` command, which runs without arguments too.
+//! The `serve` command, the default without arguments.
 
 use clap::{ArgMatches, Command};
 
 use super::logging;
-use super::output::{NO, OK, complain, print};
+use super::output::{NEGATIVE, OK, print, print_error};
 use super::routes;
 use crate::app::App;
 
 pub(super) fn command() -> Command {
-    Command::new("serve").about("Print what is registered, and serve")
+    Command::new("serve").about("Print the registered handlers, and serve")
 }
 
 /// Serves until a signal, and returns the exit status.
@@ -18,8 +18,8 @@ pub(super) async fn run(app: App, _: &ArgMatches) -> i32 {
     let listening = match app.listen().await {
         Ok(listening) => listening,
         Err(error) => {
-            complain(&error);
-            return NO;
+            print_error(&error);
+            return NEGATIVE;
         }
     };
     print(&table);
@@ -29,8 +29,8 @@ pub(super) async fn run(app: App, _: &ArgMatches) -> i32 {
     match listening.run().await {
         Ok(()) => OK,
         Err(error) => {
-            complain(&error);
-            NO
+            print_error(&error);
+            NEGATIVE
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The handlers that hand-written modules of pages call.
+//! The handlers that hand-written page modules call.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -12,8 +12,8 @@ use super::file::ManifestFile;
 use super::items::{endpoint_at, key};
 use super::path::ManifestPath;
 
-/// Returns one line for each module that can name an endpoint, and one for each page's handler that
-/// no module names.
+/// Returns one line for each module that can name an endpoint, and one for each handler for pages
+/// that no module names.
 pub(crate) fn bindings(file: &ManifestFile, wanted: &DesiredManifest) -> String {
     let mut lines = String::new();
     let mut named = BTreeSet::new();
@@ -28,7 +28,7 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &DesiredManifest) -> String 
         for item in items.as_sequence().into_iter().flatten() {
             let endpoints = page_places().filter_map(|path| endpoint_at(item, path));
             let endpoints: Vec<&str> = endpoints.collect();
-            // An action's or a post function's own endpoint is no page's.
+            // The `endpoint` of an action or a post function is not called by a page.
             let is_page = pages::is_module_type(module_type) && item.get("endpoint").is_none();
             if endpoints.is_empty() && !is_page {
                 continue;
@@ -51,7 +51,7 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &DesiredManifest) -> String 
     {
         let _ = writeln!(
             lines,
-            "  {} is called by no module of a page (`requestRemote` needs none)",
+            "  {} is not named by a page's module (`requestRemote` does not need that)",
             handlers(&[endpoint], &entries)
         );
     }

@@ -21,8 +21,8 @@ pub fn find_rule(code: &str) -> Option<&'static Rule> {
 /// Checks a manifest: its differences from the code and the findings of the lints, in the order of
 /// its lines.
 ///
-/// A lint's finding is left out where its code is among `allowed`, or where its line or the line
-/// above has a comment `# forge-remote: allow(CODE)`.
+/// A lint's finding is left out if its code is in `allowed`, or if its line or the line above has a
+/// comment `# forge-remote: allow(CODE)`.
 pub fn check(
     file: &ManifestFile,
     wanted: &DesiredManifest,

@@ -21,31 +21,31 @@ use crate::diagnostic::Location;
 pub struct Difference {
     /// The path in the manifest.
     pub path: ManifestPath,
-    /// How the two differ.
+    /// The kind of the difference, with the values.
     #[serde(flatten)]
     pub mismatch: Mismatch,
-    /// The positions of the handlers that want it; empty where no handler does.
+    /// The positions of the handlers that declare it; empty if no handler does.
     pub origins: Vec<Location>,
-    /// The reasons the code wants it, for scopes.
+    /// The reasons why the code needs it, for scopes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
 }
 
-/// How a manifest and the code differ.
+/// The kind of a difference between a manifest and the code.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[serde(tag = "finding", rename_all = "snake_case")]
 #[allow(missing_docs)]
 pub enum Mismatch {
-    /// The code wants it, the manifest lacks it.
+    /// Only the code has it.
     Missing { code: Value },
     /// Both have it, with different values.
     Different { manifest: Value, code: Value },
-    /// The manifest has it, and the code no longer wants it.
+    /// Only the manifest has it.
     Stale { manifest: Value },
 }
 
 impl Difference {
-    /// Returns a description, in one line where the values are.
+    /// Returns a description, on one line if the values are.
     pub(super) fn headline(&self) -> String {
         let place = &self.path;
         match &self.mismatch {

@@ -1,4 +1,4 @@
-//! The items and scopes the code wants in the manifest, as values.
+//! The items and scopes that the code declares for the manifest, as values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::owned::OwnedProperties;
 use super::values::scope_options;
 use crate::diagnostic::Location;
 
-/// An item the code wants, and the positions of the handlers that want it.
+/// An item that the code declares, and the positions of its handlers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The item; its first property is `key`.
@@ -22,7 +22,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Returns the item's key; empty where it has none.
+    /// Returns the item's key; empty if it has none.
     pub fn key(&self) -> &str {
         self.item
             .get("key")
@@ -31,7 +31,7 @@ impl Entry {
     }
 }
 
-/// A scope the code needs, and why.
+/// A scope that the code needs, and the reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
     /// The name.
@@ -53,16 +53,16 @@ impl Scope {
     }
 }
 
-/// Alternative sets of scopes, any one of which is enough, and why.
+/// Alternative sets of scopes, any one of which is enough, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScopeAlternatives {
-    /// The sets: Atlassian's current one first, the granular one last.
+    /// The sets: Atlassian's classic one first, the granular one last.
     pub sets: &'static [&'static [&'static str]],
     /// The reason, in one line.
     pub reason: String,
 }
 
-/// Everything the code wants in the manifest.
+/// All items and scopes that the code declares for the manifest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DesiredManifest {
     /// The modules by type, without `endpoint`.
@@ -79,9 +79,9 @@ pub struct DesiredManifest {
     pub events: BTreeMap<&'static str, Vec<String>>,
     /// The events of `unknown_events`.
     pub unknown_events: BTreeSet<&'static str>,
-    /// The endpoints of handlers without a module of their own: hand-written modules name them.
+    /// The endpoints of handlers without a generated module: hand-written modules name them.
     pub pages: BTreeSet<String>,
-    /// The endpoints among `pages` that a page's own calls go to (`resolver.endpoint`).
+    /// The endpoints among `pages` that receive a page's calls (`resolver.endpoint`).
     pub resolvers: BTreeSet<String>,
     /// The pages that may call an endpoint; an empty set allows any page.
     pub allowed_pages: BTreeMap<String, BTreeSet<String>>,
@@ -90,10 +90,10 @@ pub struct DesiredManifest {
 }
 
 impl DesiredManifest {
-    /// Returns the scopes the code needs, given the granted ones.
+    /// Returns the scopes that the code needs, given the granted ones.
     ///
-    /// Any one of an event's or a module's alternative sets satisfies it. Where none is granted, the
-    /// preferred set is needed: Atlassian's current one, or the granular one.
+    /// Any one of an event's or a module's alternative sets satisfies it. If none is granted, the
+    /// preferred set is needed: Atlassian's classic one, or the granular one.
     pub fn scopes_given(&self, granted: &BTreeSet<&str>) -> Vec<Scope> {
         let mut scopes: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         let mut need = |set: ScopeSet, reasons: &[String]| {
@@ -119,7 +119,7 @@ impl DesiredManifest {
         all
     }
 
-    /// Returns the granted one of these sets, else the preferred one.
+    /// Returns a granted one of these sets, else the preferred one.
     fn set_of(&self, sets: &'static [ScopeSet], granted: &BTreeSet<&str>) -> ScopeSet {
         let has = |set: &&ScopeSet| set.iter().all(|scope| granted.contains(scope));
         let preferred = if self.granular {
@@ -145,7 +145,7 @@ impl DesiredManifest {
             return;
         }
         let at = scopes.values().next().cloned().unwrap_or_default();
-        let exchanged = format!("{at} has its token exchanged for users'");
+        let exchanged = format!("{at} exchanges the app's token for users' tokens");
         self.scope("read:app-system-token").reasons.push(exchanged);
         for (name, at) in scopes {
             let scope = self.scope(name);
@@ -165,7 +165,7 @@ impl DesiredManifest {
         &mut self.scopes[at]
     }
 
-    /// Returns the wanted sections as a document.
+    /// Returns the declared sections as a document.
     #[doc(hidden)]
     pub fn to_value(&self) -> Value {
         let list = |entries: &[Entry]| {
@@ -206,7 +206,7 @@ impl DesiredManifest {
     }
 }
 
-/// Returns the value of `permissions.scopes`: a list, or a mapping where a scope has an option.
+/// Returns the value of `permissions.scopes`: a list, or a mapping if a scope has an option.
 pub(super) fn scopes_value(scopes: &[Scope]) -> Value {
     let names = scopes.iter().map(|scope| Value::from(scope.name.as_str()));
     if scopes.iter().any(|scope| scope.impersonation) {

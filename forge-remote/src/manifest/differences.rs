@@ -30,8 +30,8 @@ const DIFFERENT: Rule = Rule::difference(
 const STALE: Rule = Rule::difference(
     "stale",
     "The manifest has an endpoint of one of this app's remotes, or a module that names one, and no handler in this \
-    binary wants it: Forge would call into a 404. The handler was renamed or removed, or its crate is not linked (name \
-    it with `forge_remote::link!`). `manifest --write` removes the entry.",
+    binary declares it: Forge's calls would get 404. The handler was renamed or removed, or its crate is not linked \
+    (link it with `forge_remote::link!`). `manifest --write` removes the entry.",
 );
 
 const MISSING_SCOPE: Rule = Rule::difference(
@@ -43,8 +43,8 @@ const MISSING_SCOPE: Rule = Rule::difference(
 const IMPERSONATION_NOT_ALLOWED: Rule = Rule::difference(
     "impersonation-not-allowed",
     "`App::impersonation_scopes` lists this scope for acting as users who are not in session, and the manifest does not allow \
-    it: Atlassian would refuse to exchange the app's token for theirs. As soon as one scope is written as `NAME: { \
-    allowImpersonation: true }`, the others are `NAME: {}`. `manifest --write` rewrites them all.",
+    it: Atlassian would not exchange the app's token for theirs. If one scope is written as `NAME: { \
+    allowImpersonation: true }`, the others must be `NAME: {}`. `manifest --write` rewrites them all.",
 );
 
 /// Returns a difference as a diagnostic.
@@ -67,14 +67,14 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
         .notes(reasons.map(|reason| format!("needed because {reason}")));
     if rule == &STALE {
         diagnostic = diagnostic.help(
-            "if the handler is in another crate, link that crate (`forge_remote::link!`); else remove this with \
-             `manifest --write`",
+            "if the handler is in another crate, link that crate (`forge_remote::link!`); otherwise remove this \
+             with `manifest --write`",
         );
     }
     if let Mismatch::Missing { code } = &difference.mismatch
         && difference.reasons.is_empty()
     {
-        let wanted = format!("the code wants\n{}", to_yaml(code).trim_end());
+        let wanted = format!("the code declares\n{}", to_yaml(code).trim_end());
         diagnostic = diagnostic.notes([wanted]);
     }
     diagnostic

@@ -15,7 +15,7 @@ use super::owned::OwnedProperties;
 use super::tree::{Entry, Node, NodeKind, Style};
 use crate::diagnostic::Position;
 
-/// A position where an edit is not safe, and why.
+/// A position where an edit is not safe, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unsafe {
     pub(super) at: Position,
@@ -86,7 +86,7 @@ impl<'t> Editor<'t> {
         if let Some(at) = node.first_mark() {
             return Err(Unsafe::new(
                 at,
-                "an anchor, alias, tag or merge key stands in the part to edit",
+                "the part to edit has an anchor, alias, tag or merge key",
             ));
         }
         let mut remove = Vec::new();
@@ -178,7 +178,7 @@ impl<'t> Editor<'t> {
             return Ok(());
         }
         let Some(last) = entries.last() else {
-            return Err(Unsafe::new(node.at, "there is nothing here to add to"));
+            return Err(Unsafe::new(node.at, "there is no item to add to"));
         };
         let column = self.column(entries[0].key.span.start);
         for at in remove {
@@ -234,14 +234,14 @@ impl<'t> Editor<'t> {
             return Ok(());
         }
         let (Some(first), Some(last)) = (items.first(), items.last()) else {
-            return Err(Unsafe::new(node.at, "there is nothing here to add to"));
+            return Err(Unsafe::new(node.at, "there is no item to add to"));
         };
         for at in remove {
             let item = &items[*at];
             if let Some(at) = item.first_mark() {
                 return Err(Unsafe::new(
                     at,
-                    "an anchor, alias, tag or merge key stands in the part to remove",
+                    "the part to remove has an anchor, alias, tag or merge key",
                 ));
             }
             let dash = self.dash(item)?;
@@ -258,7 +258,7 @@ impl<'t> Editor<'t> {
         if !add.is_empty() {
             let dash = self.dash(first)?;
             let column = self.column(dash);
-            // A wide dash (`-   key`) stays wide.
+            // The gap behind the dash (`-   key`) is preserved.
             let gap = if self.text[dash..first.span.start].contains('\n') {
                 2
             } else {
@@ -308,7 +308,7 @@ impl<'t> Editor<'t> {
             if written.contains('\n') {
                 return Err(Unsafe::new(
                     node.at,
-                    "this empty value stands on a line of its own",
+                    "this empty value is on a separate line",
                 ));
             }
             // Including the blanks before it, so that the line ends without blanks.
@@ -343,7 +343,7 @@ impl<'t> Editor<'t> {
         if self.text[entry.value.span.clone()].contains(['#', '\n']) {
             return Err(Unsafe::new(
                 entry.value.at,
-                "a comment or a line end stands in the empty mapping",
+                "the empty mapping has a comment or a line end in it",
             ));
         }
         // `{}` stays on its line.
@@ -366,7 +366,7 @@ impl<'t> Editor<'t> {
         if let Some(at) = node.first_mark() {
             return Err(Unsafe::new(
                 at,
-                "an anchor, alias or tag stands in the part to rewrite",
+                "the part to rewrite has an anchor, alias or tag",
             ));
         }
         let quoted = node.items().iter().any(is_double_quoted);
@@ -393,20 +393,20 @@ impl<'t> Editor<'t> {
             self.splices.push((close..close + 1, "}".to_owned()));
             return Ok(());
         }
-        let own = self.column(entry.key.span.start);
+        let key = self.column(entry.key.span.start);
         let dash = self.column(self.dash(first)?);
         // A list may be indented like its key, a mapping may not.
-        let column = if dash > own {
+        let column = if dash > key {
             dash
         } else {
-            own + self.layout.step
+            key + self.layout.step
         };
         for item in node.items() {
             let dash = self.dash(item)?;
             if self.text[dash..item.span.start].contains('\n') {
                 return Err(Unsafe::new(
                     item.at,
-                    "this name stands on another line than its dash",
+                    "this name is not on the line of its dash",
                 ));
             }
             let blank = " ".repeat(column - self.column(dash).min(column));
@@ -472,11 +472,11 @@ impl<'t> Editor<'t> {
         match merge {
             _ if node.marked => Err(Unsafe::new(
                 node.at,
-                "an anchor, alias or tag marks the part to edit",
+                "the part to edit has an anchor, alias or tag",
             )),
             Some(merge) => Err(Unsafe::new(
                 merge.key.at,
-                "a merge key stands in the part to edit, and Forge doesn't merge",
+                "the part to edit has a merge key, which Forge does not merge",
             )),
             None => Ok(()),
         }
@@ -501,7 +501,7 @@ impl<'t> Editor<'t> {
         {
             return Ok(line + at);
         }
-        // The dash is on a line of its own, above.
+        // The dash is on a separate line above.
         while line > 0 {
             let above = self.line_start(line - 1);
             let written = self.text[above..line].trim();
@@ -586,7 +586,7 @@ fn is_double_quoted(node: &Node) -> bool {
     }
 }
 
-/// Returns a value in flow style; in JSON where its neighbours are JSON.
+/// Returns a value in flow style, or as JSON if its neighbours are JSON.
 fn flow(value: &Value, quoted: bool) -> String {
     if quoted {
         serde_json::to_string(value).unwrap_or_else(|_| emit::inline(value))

@@ -1,7 +1,7 @@
 //! Values as YAML: block style, two spaces, keys in the order given, quotes where needed.
 //!
-//! Written here because the style of serde's serializers is fixed, and because Forge reads YAML 1.2
-//! and other tools 1.1: a text that either would read as another type is quoted.
+//! Serde's serializers have a fixed style. Forge reads YAML 1.2, other tools read 1.1: a text that
+//! either would read as another type is quoted.
 
 use std::fmt::Write as _;
 
@@ -99,7 +99,7 @@ pub(super) fn inline(value: &Value) -> String {
     }
 }
 
-/// Returns a string as a scalar: plain where every YAML reader reads it as that string, else quoted.
+/// Returns a string as a scalar: plain if every YAML reader reads it as that string, else quoted.
 pub(super) fn scalar(text: &str) -> String {
     let odd = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}');
     if text.contains(odd) {

@@ -5,7 +5,7 @@ use serde_yaml::Value;
 use super::emit::{scalar, to_yaml};
 
 #[test]
-fn what_yaml_would_misread_is_quoted() {
+fn ambiguous_texts_are_quoted() {
     for text in [
         "123",
         "null",
@@ -51,7 +51,7 @@ fn what_yaml_would_misread_is_quoted() {
 }
 
 #[test]
-fn what_needs_no_quotes_gets_none() {
+fn unambiguous_texts_are_not_quoted() {
     for text in [
         "read:jira-work",
         "/frc-trigger",

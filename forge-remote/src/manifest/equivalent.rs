@@ -1,13 +1,13 @@
-//! Values in a manifest that mean what the code wants in another form: an edit leaves them alone.
+//! Values in a manifest that mean the same as the code's in another form: an edit leaves them alone.
 
 use serde_yaml::{Mapping, Value};
 
-/// Returns what the code wants of an item, in the form of the item that the manifest has.
+/// Returns the code's item, in the form that the manifest's item has.
 pub(super) fn wanted_of(path: &[&str], found: &Value, wanted: &Mapping) -> Mapping {
     match path {
         ["remotes"] => wanted_of_remote(found, wanted),
         ["modules", "trigger"] => wanted_of_trigger(found, wanted),
-        // By Atlassian's schema only the module's endpoint form takes translated texts.
+        // In Atlassian's schema, only this module's endpoint form accepts translated texts.
         ["modules", "jira:workflowPostFunction"] => wanted_of_texts(found, wanted),
         _ => wanted.clone(),
     }
@@ -25,8 +25,8 @@ fn wanted_of_texts(found: &Value, wanted: &Mapping) -> Mapping {
     wanted
 }
 
-/// Keeps a remote's address that holds more than the code knows: a manifest variable, or one
-/// address for each region.
+/// Keeps a remote's address that the code can't express: a manifest variable, or an address for each
+/// region.
 fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
     let mut wanted = wanted.clone();
     let kept = match found.get("baseUrl") {
@@ -40,7 +40,7 @@ fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
     wanted
 }
 
-/// Keeps a trigger's events in the form they have (names, or objects) where they mean the same.
+/// Keeps a trigger's events in their form (names or objects) if they mean the same.
 fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
     let has_objects = |events: Option<&Value>| {
         let events = events.and_then(Value::as_sequence);
@@ -67,8 +67,8 @@ fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
     wanted
 }
 
-/// Returns each event of a trigger's item, in either form, with its filter and payload. `None`
-/// where Atlassian does not document what the item means.
+/// Returns each event of a trigger's item, in either form, with its filter and payload; `None` if
+/// Atlassian does not document the item's meaning.
 fn meaning(item: &Value) -> Option<Vec<(&str, Mapping, &Value)>> {
     // Forge's defaults mean the same as an absent property.
     let explicit = |filter: &Value| -> Mapping {

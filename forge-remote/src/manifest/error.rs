@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use crate::diagnostic::Position;
 use crate::fit::InvalidAppId;
 
-/// Why a manifest could not be read, compared or written. The file is unchanged.
+/// The error of a manifest that can't be read, compared or written. The file is unchanged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum ManifestError {
     #[error("{} can't be read: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{}:{}:{}: not YAML that Forge would take: {reason}", path.display(), at.line, at.column)]
+    #[error("{}:{}:{}: not YAML that Forge accepts: {reason}", path.display(), at.line, at.column)]
     Yaml {
         path: PathBuf,
         at: Position,
@@ -39,15 +39,15 @@ pub enum ManifestError {
         key: String,
         place: String,
     },
-    #[error("{}:{}:{}: {reason}; nothing was written: make this change by hand, as `manifest` shows it",
+    #[error("{}:{}:{}: {reason}; nothing was written: make the change that `manifest` shows by hand",
             path.display(), at.line, at.column)]
     Unsafe {
         path: PathBuf,
         at: Position,
         reason: String,
     },
-    #[error("{}: the change can't be made without touching more than it should; nothing was written. Put the \
-             sections that `manifest --stdout` prints into it by hand, and please report the file's shape",
+    #[error("{}: the change can't be made without changing unrelated parts; nothing was written. Add the \
+             sections that `manifest --stdout` prints by hand, and please report the file's layout",
             path.display())]
     Guard { path: PathBuf },
     #[error("{} was changed by another program since it was read; nothing was written: run the command again",

@@ -25,7 +25,7 @@ const BOM: char = '\u{feff}';
 #[derive(Clone, Debug)]
 pub struct ManifestFile {
     path: PathBuf,
-    /// `None` where there is no file.
+    /// `None` if the file does not exist.
     text: Option<String>,
     root: Option<Node>,
     value: Value,
@@ -50,7 +50,7 @@ impl ManifestFile {
         }
     }
 
-    /// Parses a text as the file's; `None` for a file that does not exist.
+    /// Parses a manifest's text; `None` for a file that does not exist.
     ///
     /// ```
     /// use forge_remote::manifest::ManifestFile;
@@ -88,7 +88,7 @@ impl ManifestFile {
     }
 
     fn check_shape(&self) -> Result<(), ManifestError> {
-        let wrong = |place: ManifestPath, expected| {
+        let shape_error = |place: ManifestPath, expected| {
             let at = self.position(&place);
             Err(ManifestError::Shape {
                 path: self.path.clone(),
@@ -113,7 +113,7 @@ impl ManifestFile {
                 .get(name)
                 .is_some_and(|value| !value.is_mapping() && !value.is_null())
             {
-                return wrong(ManifestPath::of(&[name]), "a mapping");
+                return shape_error(ManifestPath::of(&[name]), "a mapping");
             }
         }
         if self
@@ -121,7 +121,7 @@ impl ManifestFile {
             .get("remotes")
             .is_some_and(|value| !value.is_sequence() && !value.is_null())
         {
-            return wrong(ManifestPath::of(&["remotes"]), "a list");
+            return shape_error(ManifestPath::of(&["remotes"]), "a list");
         }
         for (name, value) in self
             .value
@@ -131,7 +131,7 @@ impl ManifestFile {
             .flatten()
         {
             if !value.is_sequence() && !value.is_null() {
-                return wrong(
+                return shape_error(
                     ManifestPath::of(&["modules", name.as_str().unwrap_or("?")]),
                     "a list",
                 );
@@ -144,7 +144,7 @@ impl ManifestFile {
         if scopes
             .is_some_and(|value| !value.is_sequence() && !value.is_mapping() && !value.is_null())
         {
-            return wrong(
+            return shape_error(
                 ManifestPath::of(&["permissions", "scopes"]),
                 "a list, or a mapping of scopes",
             );
@@ -157,12 +157,12 @@ impl ManifestFile {
         &self.path
     }
 
-    /// Returns whether there is a file.
+    /// Returns whether the file exists.
     pub fn exists(&self) -> bool {
         self.text.is_some()
     }
 
-    /// Returns the text; empty where there is no file.
+    /// Returns the text; empty if the file does not exist.
     pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
     }
@@ -277,13 +277,14 @@ impl ManifestFile {
         self.text().strip_prefix(BOM).unwrap_or(self.text())
     }
 
-    /// Returns the text merged with what the code wants: every other byte is preserved.
+    /// Returns the text, updated to the code's declarations; every other byte is preserved.
     ///
-    /// `app_id` is used where the file does not exist or is empty.
+    /// `app_id` is used if the file does not exist or is empty.
     ///
     /// # Errors
     ///
-    /// A hand-written item has a wanted key, the edit is not safe, or a new file has no app id.
+    /// A hand-written item has the key of a generated one, the edit is not safe, or a new file has no
+    /// app id.
     pub fn merged_with(
         &self,
         wanted: &DesiredManifest,
@@ -293,7 +294,7 @@ impl ManifestFile {
         Ok(merged.as_ref().unwrap_or(self).text().to_owned())
     }
 
-    /// Returns the file merged with what the code wants; `None` where it does not change.
+    /// Returns the file, updated to the code's declarations; `None` if it does not change.
     pub(crate) fn merge(
         &self,
         wanted: &DesiredManifest,
@@ -310,7 +311,7 @@ impl ManifestFile {
         } else {
             ""
         };
-        // A file of comments alone counts as empty; the comments are preserved.
+        // A file with only comments counts as empty; the comments are preserved.
         let new = match &self.root {
             Some(root) if !root.is_null() => Mapping::new(),
             _ => self.new_app(app_id)?,
@@ -335,7 +336,7 @@ impl ManifestFile {
             return Err(ManifestError::Unsafe {
                 path: self.path.clone(),
                 at,
-                reason: "a carriage return without a line feed ends a line for YAML only".into(),
+                reason: "a carriage return without a line feed is a line end only for YAML".into(),
             });
         }
         let line_end = if body.contains("\r\n") { "\r\n" } else { "\n" };
@@ -367,7 +368,7 @@ impl ManifestFile {
         }
         let after: Value = serde_yaml::from_str(edited).map_err(|_| guard())?;
         if after != expected {
-            // They may read an odd scalar differently: then serde's result must differ before too.
+            // They may read a scalar differently: then serde's result must differ before the edit too.
             let before: Value = serde_yaml::from_str(body).map_err(|_| guard())?;
             if after != apply(&before) {
                 return Err(guard());

@@ -11,7 +11,7 @@ pub(super) fn key(item: &Value) -> Option<&str> {
     item.get("key")?.as_str()
 }
 
-/// Returns an item's key.
+/// Returns the key of an item that is a mapping.
 pub(super) fn key_of(item: &Mapping) -> Option<&str> {
     item.get("key")?.as_str()
 }
@@ -53,8 +53,8 @@ pub(super) fn allows_impersonation(manifest: &Value, scope: &str) -> bool {
     at(manifest, &path).and_then(Value::as_bool) == Some(true)
 }
 
-/// Returns whether two values mean the same to Forge: a token that is not enabled is like an absent
-/// one, and `2.0` is `2`.
+/// Returns whether two values mean the same to Forge: a token that is not enabled equals an absent
+/// one, and `2.0` equals `2`.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
     fn enabled(value: &Value) -> Option<BTreeSet<&str>> {
         let mut names = BTreeSet::new();

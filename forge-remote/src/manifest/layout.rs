@@ -1,4 +1,4 @@
-//! How a manifest's text is indented.
+//! The indentation of a manifest's text.
 
 use super::tree::{Node, NodeKind};
 
@@ -21,9 +21,9 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// Returns the layout of a text; the default for whatever the text does not show.
+    /// Returns the layout of a text, with defaults where the text does not show it.
     pub(super) fn of(text: &str, root: &Node) -> Self {
-        let (step, indented) = habits(text, root);
+        let (step, indented) = observed(text, root);
         let default = Self::default();
         Self {
             step: step.unwrap_or(default.step),
@@ -32,9 +32,9 @@ impl Layout {
     }
 }
 
-/// Returns the file's step of indentation, and whether its lists are indented; `None` where the file
-/// does not show it.
-fn habits(text: &str, node: &Node) -> (Option<usize>, Option<bool>) {
+/// Returns the file's step of indentation, and whether its lists are indented; `None` if the file does
+/// not show it.
+fn observed(text: &str, node: &Node) -> (Option<usize>, Option<bool>) {
     let column = |at: usize| at - text[..at].rfind('\n').map_or(0, |end| end + 1);
     let (mut step, mut indented) = (None, None);
     for entry in node.entries() {
@@ -61,10 +61,10 @@ fn habits(text: &str, node: &Node) -> (Option<usize>, Option<bool>) {
         let inner = match &entry.value.kind {
             NodeKind::Sequence { items, .. } => items
                 .iter()
-                .map(|item| habits(text, item))
+                .map(|item| observed(text, item))
                 .reduce(|a, b| (a.0.or(b.0), a.1.or(b.1)))
                 .unwrap_or_default(),
-            _ => habits(text, &entry.value),
+            _ => observed(text, &entry.value),
         };
         step = step.or(inner.0);
         indented = indented.or(inner.1);

@@ -1,11 +1,11 @@
-//! Edits of texts in every style: what is ours changes, the rest stays byte for byte.
+//! Edits of texts in every style: generated items change, the rest is preserved byte for byte.
 
 use serde_yaml::Value;
 
 use super::{DesiredManifest, Entry, ManifestFile, OwnedProperties, Scope, compare};
 use crate::diagnostic::Location;
 
-/// What a small app wants: one schedule, one endpoint, one remote, two scopes.
+/// Returns the declarations of a small app: one schedule, one endpoint, one remote, two scopes.
 fn wanted() -> DesiredManifest {
     let entry = |yaml: &str| Entry {
         item: serde_yaml::from_str(yaml).unwrap(),
@@ -43,7 +43,7 @@ fn updated_to(text: &str, wanted: &DesiredManifest) -> Result<String, String> {
     let new = file
         .merged_with(wanted, None)
         .map_err(|error| error.to_string())?;
-    // Twice changes nothing, and the check is clean.
+    // A second merge changes nothing, and there are no differences.
     let again = ManifestFile::parse("manifest.yml", Some(new.clone())).unwrap();
     assert_eq!(again.merged_with(wanted, None).unwrap(), new);
     assert_eq!(compare(again.value(), wanted), []);
@@ -60,7 +60,7 @@ fn becomes(text: &str, expected: &str) {
 }
 
 #[test]
-fn sections_are_added_to_a_file_that_has_none() {
+fn missing_sections_are_added() {
     becomes(
         "# My app\napp:\n  id: x # the id\n\n# the end\n",
         "# My app\napp:\n  id: x # the id\nmodules:\n  scheduledTrigger:\n    - key: tick-trigger\n      endpoint: tick\n      interval: hour\n  endpoint:\n    - key: tick\n      remote: backend\n      route:\n        path: /tick\n      auth:\n        appSystemToken:\n          enabled: true\npermissions:\n  scopes:\n    - read:app-system-token\n    - read:jira-work\nremotes:\n  - key: backend\n    baseUrl: https://b.example.com\n\n# the end\n",
@@ -68,7 +68,7 @@ fn sections_are_added_to_a_file_that_has_none() {
 }
 
 #[test]
-fn items_join_what_is_there_in_the_files_own_style() {
+fn items_are_added_in_the_style_of_the_file() {
     becomes(
         "modules:\n    macro: # ours by hand\n    -   key: m\n        title: 'M'\n        resolver:\n            endpoint: tick\n    # schedules\n    scheduledTrigger:\n    -   key: other # theirs\n        function: f\n        interval: day\n    endpoint:\n    -   key: theirs\n        remote: elsewhere\nremotes:\n-   key: elsewhere\n    baseUrl: ${URL}\npermissions:\n    scopes: [read:jira-work, 'a b']  # granted\n",
         "modules:\n    macro: # ours by hand\n    -   key: m\n        title: 'M'\n        resolver:\n            endpoint: tick\n    # schedules\n    scheduledTrigger:\n    -   key: other # theirs\n        function: f\n        interval: day\n    -   key: tick-trigger\n        endpoint: tick\n        interval: hour\n    endpoint:\n    -   key: theirs\n        remote: elsewhere\n    -   key: tick\n        remote: backend\n        route:\n            path: /tick\n        auth:\n            appSystemToken:\n                enabled: true\nremotes:\n-   key: elsewhere\n    baseUrl: ${URL}\n-   key: backend\n    baseUrl: https://b.example.com\npermissions:\n    scopes: [read:jira-work, 'a b', read:app-system-token]  # granted\n",
@@ -78,12 +78,12 @@ fn items_join_what_is_there_in_the_files_own_style() {
 const FRESH: &str = "modules:\n  scheduledTrigger:\n    - key: tick-trigger\n      endpoint: tick\n      interval: hour # often\n  endpoint:\n    - key: tick\n      # where\n      remote: backend\n      route: {path: /tick}\n      auth: { appSystemToken: { enabled: true }, appUserToken: { enabled: false } }\npermissions:\n  scopes:\n    read:app-system-token: {}\n    read:jira-work:\n      allowImpersonation: true\nremotes:\n  - key: backend\n    baseUrl:\n      default: https://x.example.com\n      EU: https://eu.example.com\n    operations: [storage]\n";
 
 #[test]
-fn what_says_the_same_is_left_alone() {
+fn an_equivalent_manifest_does_not_change() {
     becomes(FRESH, FRESH);
 }
 
 #[test]
-fn one_value_changes_in_its_place() {
+fn one_value_is_changed_in_place() {
     for (old, new) in [
         ("interval: day # often", "interval: hour # often"),
         ("interval: \"day\" # often", "interval: \"hour\" # often"),
@@ -122,7 +122,7 @@ fn one_value_changes_in_its_place() {
 }
 
 #[test]
-fn what_no_handler_wants_goes_and_nothing_else() {
+fn only_stale_items_are_removed() {
     let stale = FRESH
         .replace(
             "  endpoint:\n",
@@ -148,7 +148,7 @@ fn what_no_handler_wants_goes_and_nothing_else() {
 }
 
 #[test]
-fn a_hand_written_item_with_a_stale_ones_key_stays() {
+fn a_hand_written_item_with_the_key_of_a_stale_one_is_kept() {
     let theirs = "modules:\n  scheduledTrigger:\n    - key: old\n      function: f\n    - endpoint: old\n  endpoint:\n    - key: old\n      remote: hand\nremotes:\n  - key: hand\n";
     let ours = theirs
         .replace(
@@ -198,7 +198,7 @@ fn a_handler_of_another_kind_may_keep_its_key() {
 }
 
 #[test]
-fn line_ends_marks_and_a_missing_last_line_end_stay() {
+fn line_ends_marks_and_a_missing_last_line_end_are_preserved() {
     let text = "\u{feff}%YAML 1.2\n---\napp: {id: x}  # ünïcödé\nmodules:\n- x\n...\n";
     assert!(updated(text).is_err(), "modules must be a mapping");
     let text = "\u{feff}---\r\n# ünïcödé\r\napp: {id: ü}\r\nremotes: []  # none yet\r\nmodules:\r\n...\r\n";
@@ -227,7 +227,7 @@ fn json_stays_json() {
 }
 
 #[test]
-fn what_cannot_be_edited_safely_is_refused_with_its_place() {
+fn unsafe_edits_are_rejected_with_their_position() {
     for (text, at, reason) in [
         ("a: 1\na: 2\n", "2:1", "written twice"),
         ("a: [\n", "", "not YAML"),
@@ -303,7 +303,7 @@ fn numbers_and_words_are_read_as_forge_reads_them() {
     assert_eq!(file.value(), &expected);
 }
 
-/// The scopes alone, before and after, where users are impersonated with `read:jira-work`.
+/// Checks the scopes before and after an edit that adds impersonation with `read:jira-work`.
 #[track_caller]
 fn scopes_become(before: &str, after: &str) {
     let wanted = DesiredManifest {

@@ -1,7 +1,7 @@
-//! `manifest.yml`: the items the code wants in it, the file, the differences between the two, and
-//! the lints. This room imports neither HTTP nor handlers.
+//! `manifest.yml`: the items that the code declares, the file, the differences between the two, and
+//! the lints. This module imports neither HTTP nor handlers.
 //!
-//! Without the feature `cli`, only the desired items are here.
+//! Without the feature `cli`, only the desired items are available.
 
 #[cfg(feature = "cli")]
 mod bindings;

@@ -1,5 +1,5 @@
-//! Which items of a manifest the code generated, and which are hand-written. It is read from the
-//! file alone: there is no record of earlier edits.
+//! The distinction between generated and hand-written items of a manifest. It depends only on the
+//! file: there is no record of earlier edits.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,21 +12,21 @@ use super::owned::OwnedProperties;
 use super::path::ManifestPath;
 use super::values::list;
 
-/// A key that the code wants and a hand-written item has.
+/// A key that both the code and a hand-written item declare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Taken {
     pub(super) path: ManifestPath,
     pub(super) key: String,
 }
 
-/// An item that an earlier state of the code generated and that the code no longer wants.
+/// An item that an earlier state of the code generated and that the code no longer declares.
 pub(super) struct Stale<'a> {
     pub(super) path: Vec<&'a str>,
     pub(super) index: usize,
     pub(super) item: &'a Value,
 }
 
-/// Finds a wanted key that a hand-written item has: an edit would overwrite that item.
+/// Rejects a generated key that a hand-written item has: an edit would overwrite that item.
 pub(super) fn check_taken(
     manifest: &Value,
     wanted: &DesiredManifest,
@@ -79,7 +79,7 @@ pub(super) fn check_taken(
     Ok(())
 }
 
-/// Finds the items that the code generated once and no longer wants.
+/// Returns the generated items that the code no longer declares.
 ///
 /// An endpoint of one of the app's remotes is generated. So is a module of a generated type that
 /// names such endpoints and no others.
@@ -136,7 +136,7 @@ fn is_generated(
     pages: &BTreeSet<String>,
 ) -> bool {
     if !kind.has_endpoint() {
-        // It names only a remote, as a hand-written one may: its key decides.
+        // It names only a remote, as a hand-written module may, so its key decides.
         return text(item, "remote").is_some_and(|remote| remotes.contains(remote))
             && key(item) == kind.shared_key;
     }
@@ -146,11 +146,11 @@ fn is_generated(
         .filter_map(|path| endpoint_at(item, path))
         .peekable();
     let names_one = named.peek().is_some();
-    // A provider names several endpoints: one that names another app's endpoint is hand-written.
+    // A provider names several endpoints; if one of them is not the app's, it is hand-written.
     names_one
         && named.all(|endpoint| {
-            // An action, say, that calls a page's handler is hand-written, unless its key is a
-            // generated one.
+            // A module, such as an action, that names an `#[endpoint]` is hand-written, unless it has
+            // a generated key.
             let has_generated_key = || {
                 let rest = key(item).and_then(|key| key.strip_prefix(endpoint));
                 rest.and_then(|rest| rest.strip_prefix('-')) == kind.key_suffix
@@ -160,7 +160,7 @@ fn is_generated(
 }
 
 impl OwnedProperties {
-    /// Returns whether a property is the code's even where the code wants it absent.
+    /// Returns whether the code decides a property even if it declares no value for it.
     pub(crate) fn has(self, name: &str) -> bool {
         match self {
             Self::All => true,
@@ -170,7 +170,7 @@ impl OwnedProperties {
         }
     }
 
-    /// Returns which properties inside a property are the code's.
+    /// Returns the properties inside a property that the code decides.
     pub(crate) fn inside(self, name: &str) -> Self {
         match self {
             Self::Parts(parts) => {

@@ -30,7 +30,7 @@ impl ManifestPath {
         )
     }
 
-    /// The path of a module.
+    /// Returns the path of a module.
     pub(super) fn of_module(module_type: &str, item: &Value) -> Self {
         Self::of(&["modules", module_type]).item(key(item).unwrap_or_default())
     }

@@ -1,5 +1,5 @@
-//! The changes that bring a manifest up to date with the code. They are applied twice: to values,
-//! which is the expected result, and to the text.
+//! The changes that update a manifest to the code. They are applied twice: to values, which gives the
+//! expected result, and to the text.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,7 @@ pub(super) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Compares a manifest with the code; fails where a hand-written item has a wanted key.
+    /// Compares a manifest with the code; fails if a hand-written item has the key of a generated one.
     pub(super) fn new(manifest: &'a Value, wanted: &'a DesiredManifest) -> Result<Self, Taken> {
         let stale = stale_items(manifest, wanted);
         check_taken(manifest, wanted, &stale)?;
@@ -63,7 +63,7 @@ impl<'a> Plan<'a> {
             }
         }
         for change in &mut lists {
-            // Of several items with one key the first counts.
+            // If several items have the same key, the first counts.
             let items = list(manifest, &change.path).iter().rev();
             let found: BTreeMap<&str, &Value> =
                 items.filter_map(|item| Some((key(item)?, item))).collect();
@@ -174,8 +174,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Applies the changes to the manifest's text. `new` is what a document without a value gets in
-    /// addition.
+    /// Applies the changes to the manifest's text. `new` is added to a document without a value.
     pub(super) fn apply_to_text(
         &self,
         text: &str,
@@ -300,11 +299,11 @@ impl<'a> Plan<'a> {
             };
             return editor.fill(permissions, entry, &value);
         }
-        let held: BTreeSet<&str> = scopes.items().iter().filter_map(Node::scalar).collect();
+        let present: BTreeSet<&str> = scopes.items().iter().filter_map(Node::scalar).collect();
         let missing = self
             .scopes
             .iter()
-            .filter(|scope| !held.contains(scope.name.as_str()));
+            .filter(|scope| !present.contains(scope.name.as_str()));
         if self.scopes.iter().any(|scope| scope.impersonation) {
             let allowed = |name: &str| {
                 let mut scopes = self.scopes.iter();
@@ -329,8 +328,8 @@ impl ListPlan<'_> {
         Value::Sequence(items.collect())
     }
 
-    /// Edits one list. Where the whole list is added or removed, the parent's `remove` and `add` get
-    /// it.
+    /// Edits one list. If the whole list is added or removed, it goes into the parent's `add` or
+    /// `remove`.
     fn edit(
         &self,
         editor: &mut Editor<'_>,
@@ -370,7 +369,7 @@ impl ListPlan<'_> {
             if node.marked {
                 return Err(Unsafe::new(
                     node.at,
-                    "an anchor, alias or tag marks the part to remove",
+                    "the part to remove has an anchor, alias or tag",
                 ));
             }
             let at = parent
@@ -384,7 +383,7 @@ impl ListPlan<'_> {
     }
 }
 
-/// Does the same as `Editor::reconcile`, on values.
+/// Reconciles values as `Editor::reconcile` does text.
 fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: OwnedProperties) {
     found.retain(|name, value| {
         wanted.contains_key(name)
@@ -409,7 +408,7 @@ fn reconcile(found: &mut Mapping, wanted: &Mapping, owned: OwnedProperties) {
     }
 }
 
-/// Returns the mapping under a key; inserts one where there is no mapping.
+/// Returns the mapping under a key; inserts an empty one if it is missing.
 fn child<'a>(parent: &'a mut Mapping, name: &str) -> &'a mut Mapping {
     let slot = parent.entry(name.into()).or_insert(Value::Null);
     if !slot.is_mapping() {

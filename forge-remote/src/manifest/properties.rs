@@ -5,7 +5,7 @@ use serde_yaml::Value;
 use super::values::list;
 use crate::diagnostic::Rule;
 
-/// The most entity properties that all triggers of an app together can name.
+/// The maximum of entity properties that all triggers of an app together can name.
 /// Source: <https://developer.atlassian.com/platform/forge/events-reference/product_events/>
 pub(crate) const MAX_PROPERTIES: usize = 5;
 

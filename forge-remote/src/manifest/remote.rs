@@ -1,4 +1,4 @@
-//! Remotes as the code declares them.
+//! The remotes that the code declares.
 
 /// A remote: your HTTPS backend that Forge calls, an item of `remotes` in the manifest.
 ///
@@ -23,32 +23,32 @@ impl Remote {
         }
     }
 
-    /// Sets the URL Forge reaches it at: scheme and host, without a path or a trailing slash.
+    /// Sets the base URL that Forge calls: scheme and host, without a path or a trailing slash.
     ///
-    /// Default: the `baseUrl` in the manifest is preserved, a `${VARIABLE}` for example.
+    /// Default: the manifest's `baseUrl` is preserved, for example a `${VARIABLE}`.
     #[must_use]
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = Some(url.into());
         self
     }
 
-    /// Returns its key.
+    /// Returns the remote's key.
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Returns the URL Forge reaches it at, where the code sets one.
+    /// Returns the base URL, if the code sets one.
     pub fn url(&self) -> Option<&str> {
         self.base_url.as_deref()
     }
 
-    /// Returns why Forge would reject it, if it would.
+    /// Returns the reason why Forge would reject the remote, if it would.
     pub(crate) fn problem(&self) -> Option<String> {
         let key = &self.key;
         let allowed = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
         if key.is_empty() || key.len() > 23 || !key.chars().all(allowed) {
             return Some(format!(
-                "`{key}` can't be a remote's key: 1 to 23 letters, digits, `_` and `-`"
+                "`{key}` is not a valid remote key: use 1 to 23 letters, digits, `_` and `-`"
             ));
         }
         let url = self.base_url.as_deref()?;
@@ -59,8 +59,8 @@ impl Remote {
         }
         if host.is_empty() || host.contains(['/', '?', '#', ' ', '@']) {
             return Some(format!(
-                "`{url}` can't be the base URL of `{key}`: write `https://` and a host, with neither \
-                 path nor trailing slash"
+                "`{url}` is not a valid base URL for `{key}`: write `https://` and a host, without a path \
+                 or a trailing slash"
             ));
         }
         None

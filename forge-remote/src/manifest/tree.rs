@@ -10,10 +10,10 @@ use crate::diagnostic::Position;
 
 /// Upper bound on the nesting depth; deeper documents are rejected.
 const MAX_DEPTH: usize = 64;
-/// Upper bound on the nodes that aliases unfold to: more is an attack or a mistake.
+/// Upper bound on the nodes that aliases expand to: more is an attack or a mistake.
 const MAX_ALIASED: usize = 100_000;
 
-/// Why a text is not a valid manifest document, and where.
+/// The reason why a text is not a valid manifest document, and its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeError {
     pub at: Position,
@@ -48,7 +48,7 @@ pub enum NodeKind {
     },
 }
 
-/// How a scalar is written.
+/// The style of a scalar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     Plain,
@@ -65,7 +65,7 @@ pub struct Entry {
     pub value: Node,
 }
 
-/// Parses the one document of a text; `None` for an empty text.
+/// Parses the single document of a text; `None` for an empty text.
 pub fn parse(text: &str) -> Result<Option<Node>, TreeError> {
     let mut builder = Builder {
         text,
@@ -123,7 +123,7 @@ impl Builder<'_> {
             Event::DocumentStart(..) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    let reason = "a second document starts here, and a manifest is one".to_owned();
+                    let reason = "a second document starts here, and a manifest has one".to_owned();
                     return Err(TreeError { at, reason });
                 }
             }
@@ -156,7 +156,7 @@ impl Builder<'_> {
                 };
                 self.aliased += kind.count();
                 if self.aliased > MAX_ALIASED {
-                    let reason = format!("aliases unfold to more than {MAX_ALIASED} nodes");
+                    let reason = format!("aliases expand to more than {MAX_ALIASED} nodes");
                     return Err(TreeError { at, reason });
                 }
                 let alias = node(kind.clone(), true);
@@ -198,7 +198,7 @@ impl Builder<'_> {
         if self.open.len() >= MAX_DEPTH {
             return Err(TreeError {
                 at: node.at,
-                reason: format!("nested more than {MAX_DEPTH} deep"),
+                reason: format!("nested more than {MAX_DEPTH} levels deep"),
             });
         }
         self.open.push(Open {
@@ -274,8 +274,8 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// Returns the end of a block scalar without the blank lines that follow it, which the parser
-    /// counts as the scalar's. A scalar that keeps them (`|+`) includes them.
+    /// Returns the end of a block scalar without the blank lines after it, which the parser includes.
+    /// A scalar that keeps them (`|+`) includes them.
     fn block_scalar_end(&self, scalar: &Node) -> usize {
         let body = self.text.get(scalar.span.clone()).unwrap_or_default();
         let keeps = scalar

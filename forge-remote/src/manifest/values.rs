@@ -1,4 +1,4 @@
-//! Reading and making a manifest's values.
+//! Functions that read and create a manifest's values.
 
 use serde_yaml::{Mapping, Value};
 
@@ -11,7 +11,7 @@ pub(super) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, name| value.get(name))
 }
 
-/// Returns the list at a path; an empty one where there is no list.
+/// Returns the list at a path, or an empty one.
 pub(super) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     at(value, path)
         .and_then(Value::as_sequence)

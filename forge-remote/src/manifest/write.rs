@@ -1,4 +1,4 @@
-//! Writing a manifest atomically, and never over another program's change.
+//! Writing a manifest atomically, without overwriting another program's change.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,9 +10,9 @@ use super::file::ManifestFile;
 impl ManifestFile {
     /// Writes the text atomically: into a new file in the same folder, which then replaces the old one.
     ///
-    /// A symbolic link is preserved, and so is the file's mode, and its owner where the process may
-    /// set it. A read-only file is not written. The file is a new one: hard links keep the old text,
-    /// and access control lists are not copied.
+    /// Symbolic links and the file's mode are preserved, and its owner if the process may set it. A
+    /// read-only file is not written. Because the file is a new one, hard links keep the old text, and
+    /// access control lists are not copied.
     ///
     /// # Errors
     ///
@@ -85,14 +85,14 @@ impl ManifestFile {
 #[cfg(unix)]
 fn keep_owner(file: &fs::File, metadata: &fs::Metadata) {
     use std::os::unix::fs::{MetadataExt as _, fchown};
-    // Ignored where it fails: only root may change the owner, and only to a group it is in.
+    // Failure is ignored: only root may change the owner, and others only to one of their groups.
     let _ = fchown(file, Some(metadata.uid()), Some(metadata.gid()));
 }
 
 #[cfg(not(unix))]
 fn keep_owner(_: &fs::File, _: &fs::Metadata) {}
 
-/// Syncs a folder, so that a new file in it survives a power cut; not every file system can.
+/// Syncs a folder, so that a new file in it survives a power failure; not every file system can.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) {
     let _ = fs::File::open(folder).and_then(|folder| folder.sync_all());
@@ -111,7 +111,7 @@ fn link_target(path: &Path) -> PathBuf {
     }
 }
 
-/// Makes a new manifest readable like other new files: a temporary file is private.
+/// Makes a new manifest readable for everyone, because temporary files are private.
 #[cfg(unix)]
 fn readable(file: &fs::File) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;

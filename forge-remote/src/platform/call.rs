@@ -1,4 +1,4 @@
-//! Making a call as Forge makes it.
+//! Calls to handlers, as Forge makes them.
 
 use std::fmt;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
 use crate::fit::AllowedCaller;
 use crate::registry::{Auth, Handler, Method, SampleCall};
 
-/// The account that local pages act as.
+/// The account of local pages' users.
 const USER: &str = "712020:00000000-0000-4000-a000-000000000001";
 
-/// Which OAuth tokens come along.
+/// The OAuth tokens that are sent with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SentTokens {
-    /// Those that the handler asks for, as Forge sends them.
+    /// The tokens that the handler requests, as Forge sends them.
     AsDeclared,
-    /// These, whatever the handler asks for.
+    /// Exactly these tokens, whatever the handler requests.
     Exactly(Auth),
 }
 
-/// One call of a handler, of the shape its kind has, before it is signed and sent.
+/// A call to a handler, in the shape of its kind, before it is signed and sent.
 #[must_use = "a call does nothing until it is sent"]
 pub struct Call {
     platform: Platform,
@@ -45,13 +45,13 @@ impl fmt::Debug for Call {
 }
 
 impl Platform {
-    /// The call that Forge would make to this handler; for the first of its events, where it has
+    /// Returns the call that Forge would make to this handler; for the first of its events if it has
     /// several.
     pub fn call(&self, handler: &Handler) -> Call {
         self.call_as(handler, handler.registration().kind.simulation())
     }
 
-    /// The call of a handler as one of its kind's simulations has it.
+    /// Returns the call of a handler for one of its kind's sample calls.
     pub(crate) fn call_as(&self, handler: &Handler, simulation: SampleCall) -> Call {
         let record = handler.registration();
         let mut fit = self.fit();
@@ -84,14 +84,14 @@ impl Platform {
     }
 }
 
-/// Whether a call with this method carries a body.
+/// Returns whether a call with this method has a body.
 pub(crate) fn has_body(method: Method) -> bool {
     !matches!(method, Method::Get | Method::Delete)
 }
 
 impl Call {
-    /// Calls with another method: for handlers that answer any (web triggers, design and security
-    /// information providers). GET and DELETE have no body, unless one is given after this.
+    /// Sets the method, for handlers that accept any (web triggers, design and security information
+    /// providers). GET and DELETE remove the body; set one after this if needed.
     pub fn method(mut self, method: Method) -> Self {
         self.method = method;
         if !has_body(method) {
@@ -100,7 +100,7 @@ impl Call {
         self
     }
 
-    /// Calls a path below the handler's own: `/orders/7`, as what calls a web trigger's URL can.
+    /// Appends to the handler's path, such as `/orders/7`, as callers of a web trigger's URL can.
     pub fn subpath(mut self, path: &str) -> Self {
         let (base, query) = match self.path.split_once('?') {
             Some((base, query)) => (base, format!("?{query}")),
@@ -111,30 +111,30 @@ impl Call {
         self
     }
 
-    /// Sends what comes with this event, as `dev` does, in place of the handler's first.
+    /// Sets the body to a sample of this event, as `dev` does, instead of the handler's first event.
     pub fn event(self, event: &str) -> Self {
         self.json(&crate::kinds::event_sample(event))
     }
 
-    /// Changes the token.
+    /// Changes the Forge Invocation Token.
     pub fn fit(mut self, change: impl FnOnce(Fit) -> Fit) -> Self {
         self.fit = change(self.fit);
         self
     }
 
-    /// Sends this JSON.
+    /// Sets the body to this JSON.
     pub fn json(self, body: &serde_json::Value) -> Self {
         self.body(body.to_string())
     }
 
-    /// Sends these bytes.
+    /// Sets the body to these bytes.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self
     }
 
-    /// Makes it a repetition, as Forge sends an event again: for the `count`th time, and why. A
-    /// body that isn't a JSON object is left as it is.
+    /// Turns the call into Forge's `count`th retry of an event, with a reason. A body that isn't a
+    /// JSON object is not changed.
     pub fn as_retry(mut self, count: u32, reason: &str) -> Self {
         let body = self
             .body
@@ -150,7 +150,7 @@ impl Call {
         self
     }
 
-    /// Adds a header, as a page's `invokeRemote` can. What can't be one is left out.
+    /// Adds a header, as a page's `invokeRemote` can. An invalid name or value is ignored.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             self.headers.append(name, value);
@@ -158,25 +158,25 @@ impl Call {
         self
     }
 
-    /// Adds a query, without the `?`.
+    /// Adds a query, given without the `?`.
     pub fn query(mut self, query: &str) -> Self {
         let mark = if self.path.contains('?') { '&' } else { '?' };
         self.path = format!("{}{mark}{query}", self.path);
         self
     }
 
-    /// Which OAuth tokens come along.
+    /// Sets which OAuth tokens are sent with the call.
     pub fn tokens(mut self, tokens: SentTokens) -> Self {
         self.tokens = tokens;
         self
     }
 
-    /// The path, with its query.
+    /// Returns the path, with its query.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
 
-    /// The OAuth tokens that will come along.
+    /// Returns the kinds of OAuth tokens that will be sent.
     pub fn auth(&self) -> Auth {
         match self.tokens {
             SentTokens::AsDeclared => self.declared,
@@ -184,18 +184,18 @@ impl Call {
         }
     }
 
-    /// How long Forge waits for the answer.
+    /// Returns how long Forge waits for the response.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// The signed request, for a service in this process.
+    /// Returns the signed request, for a service in this process.
     #[must_use]
     pub fn into_request(self) -> Request<Body> {
         self.signed("").map(Body::from)
     }
 
-    /// The signed request to a server at this origin.
+    /// Returns the signed request to a server at this origin.
     pub(crate) fn signed(self, origin: &str) -> Request<Vec<u8>> {
         let auth = self.auth();
         let mut request = Request::new(self.body.unwrap_or_default());

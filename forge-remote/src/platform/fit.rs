@@ -1,10 +1,11 @@
-//! Minting Forge Invocation Tokens.
+//! The local platform's Forge Invocation Tokens.
 
 use serde_json::{Value, json};
 
 use super::local::{Platform, random_hex, uuid};
 
-/// A Forge Invocation Token before it is signed: Atlassian's shape, every claim open to change.
+/// A Forge Invocation Token before it is signed. It has Atlassian's shape, and every claim can be
+/// changed.
 ///
 /// Source of the shape: <https://developer.atlassian.com/platform/forge/remote/essentials/>
 #[derive(Clone, Debug)]
@@ -52,13 +53,13 @@ impl Fit {
         Self { platform, claims }
     }
 
-    /// The module the call comes from: `core:endpoint` and the endpoint's key for the platform's
-    /// own calls, a UI module's type and key for a page's.
+    /// Sets the calling module: `core:endpoint` and the endpoint's key for a call of the platform, a
+    /// UI module's type and key for a call of a page.
     pub fn module(self, module_type: &str, key: &str) -> Self {
         self.set("/app/module", json!({ "type": module_type, "key": key }))
     }
 
-    /// A page's call by this user: with the acting user (`principal`) and the page's context.
+    /// Turns it into the token of a page's call by this user: sets `principal` and the page's context.
     pub fn as_user(self, account_id: &str) -> Self {
         let cloud_id = self.platform.0.cloud_id.clone();
         let key = self
@@ -83,34 +84,34 @@ impl Fit {
         )
     }
 
-    /// Another installation: the UUID alone.
+    /// Sets the installation, by its UUID.
     pub fn installation(self, uuid: &str) -> Self {
         let ari = format!("ari:cloud:ecosystem::installation/{uuid}");
         self.set("/app/installationId", ari.as_str().into())
             .set("/app/installation/id", ari.into())
     }
 
-    /// A Forge environment: `DEVELOPMENT`, `STAGING` or `PRODUCTION`.
+    /// Sets the type of the Forge environment: `DEVELOPMENT`, `STAGING` or `PRODUCTION`.
     pub fn environment(self, environment_type: &str) -> Self {
         self.set("/app/environment/type", environment_type.into())
     }
 
-    /// Any claim, by its JSON pointer (RFC 6901): `/app/license`, `/exp`, `/aud`.
+    /// Sets a claim by its JSON pointer (RFC 6901): `/app/license`, `/exp`, `/aud`.
     ///
-    /// Objects on the way are made where they are missing.
+    /// Missing parent objects are created.
     pub fn set(mut self, pointer: &str, value: Value) -> Self {
-        let mut place = &mut self.claims;
+        let mut claim = &mut self.claims;
         for name in pointer.split('/').skip(1) {
-            if !place.is_object() {
-                *place = json!({});
+            if !claim.is_object() {
+                *claim = json!({});
             }
-            place = &mut place[name.replace("~1", "/").replace("~0", "~")];
+            claim = &mut claim[name.replace("~1", "/").replace("~0", "~")];
         }
-        *place = value;
+        *claim = value;
         self
     }
 
-    /// Leaves a claim out, by its JSON pointer.
+    /// Removes a claim by its JSON pointer.
     pub fn without(mut self, pointer: &str) -> Self {
         if let Some((parent, name)) = pointer.rsplit_once('/')
             && let Some(parent) = self
@@ -123,12 +124,12 @@ impl Fit {
         self
     }
 
-    /// The claims as they stand.
+    /// Returns the claims.
     pub fn claims(&self) -> &Value {
         &self.claims
     }
 
-    /// The token.
+    /// Signs the token and returns it as a compact JWS.
     #[must_use]
     pub fn sign(&self) -> String {
         self.platform.sign(&self.claims)
@@ -136,7 +137,7 @@ impl Fit {
 }
 
 impl Platform {
-    /// A FIT with every claim of the true shape, to be changed at will and signed.
+    /// Returns a FIT with all claims that Atlassian documents, to be changed and signed.
     pub fn fit(&self) -> Fit {
         Fit::new(self.clone())
     }

@@ -1,4 +1,4 @@
-//! The local platform: its key, its claims, its installation.
+//! The local platform: its key, its clock, its installation.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,7 @@ use super::apis::FakeApis;
 use crate::fit::{AppId, Clock, FetchError, JwksDocument, KeySource, SystemClock};
 use crate::registry::BoxFuture;
 
-/// A local Forge platform: signs Forge Invocation Tokens with a key of its own.
+/// A local Forge platform, which signs Forge Invocation Tokens with its own key.
 #[derive(Clone)]
 pub struct Platform(pub(super) Arc<Inner>);
 
@@ -21,11 +21,11 @@ pub(super) struct Inner {
     pub(super) key: KeyPair,
     pub(super) kid: String,
     pub(super) clock: Arc<dyn Clock>,
-    /// The one installation that calls come from unless told otherwise.
+    /// The UUID of the default installation of calls.
     pub(super) installation: String,
     pub(super) cloud_id: String,
     pub(super) environment: String,
-    /// Where its APIs are served, once they are.
+    /// The origin of its APIs, once they are served.
     pub(super) origin: OnceLock<String>,
     pub(super) apis: FakeApis,
 }
@@ -38,24 +38,24 @@ impl fmt::Debug for Platform {
     }
 }
 
-/// The platform could not be set up.
+/// The error of a platform that can't be set up.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("no RSA key could be generated: is the system's random source working?")]
 pub struct PlatformError;
 
 impl Platform {
-    /// A platform for one app, with a new RSA key. Generating it takes about 50 ms.
+    /// Creates a platform for one app, with a new RSA key. Generating the key takes about 50 ms.
     pub fn new(app_id: AppId) -> Result<Self, PlatformError> {
         Self::with_clock(app_id, Arc::new(SystemClock::default()))
     }
 
-    /// The same, with its own idea of time.
+    /// Creates a platform with a clock, for tests.
     pub fn with_clock(app_id: AppId, clock: Arc<dyn Clock>) -> Result<Self, PlatformError> {
         let key = KeyPair::generate(KeySize::Rsa2048).map_err(|_| PlatformError)?;
         Ok(Self(Arc::new(Inner {
             app_id,
             key,
-            // Slashes and all, as Atlassian's.
+            // With slashes, as in Atlassian's key ids.
             kid: format!("forge/invocation-token/wf-{}", uuid()),
             clock,
             installation: uuid(),
@@ -66,12 +66,12 @@ impl Platform {
         })))
     }
 
-    /// The app it is a platform for.
+    /// Returns the id of the platform's app.
     pub fn app_id(&self) -> &AppId {
         &self.0.app_id
     }
 
-    /// Its key set, as Atlassian publishes its own (RFC 7517).
+    /// Returns the key set, in the format that Atlassian publishes (RFC 7517).
     pub fn key_set(&self) -> serde_json::Value {
         let public = RsaPublicKeyComponents::<Vec<u8>>::from(self.0.key.public_key());
         serde_json::json!({ "keys": [{
@@ -84,30 +84,30 @@ impl Platform {
         }] })
     }
 
-    /// Its key set as a source for an app in the same process.
+    /// Returns the key set as a source for an app in the same process.
     pub fn key_source(&self) -> impl KeySource + use<> {
         InProcess(self.clone())
     }
 
-    /// The data of its APIs.
+    /// Returns the platform's APIs and their data.
     pub fn apis(&self) -> &FakeApis {
         &self.0.apis
     }
 
-    /// Where its APIs are: on this machine, once they are served; before, Atlassian's address. A
-    /// product that its FITs don't name, Bitbucket say, can be there by
+    /// Returns the origin of the platform's APIs: a local one once they are served, Atlassian's
+    /// before. Its FITs list Confluence and Jira; add another product, such as Bitbucket, with
     /// `fit.set("/app/installation/contexts", …)`.
     pub fn apis_url(&self) -> &str {
         let origin = self.0.origin.get();
         origin.map_or("https://api.atlassian.com", String::as_str)
     }
 
-    /// Its tokens say from now on that its APIs are here.
+    /// Sets the origin of the APIs, which tokens contain from now on.
     pub(crate) fn serves_apis_at(&self, origin: &str) {
         let _ = self.0.origin.set(origin.to_owned());
     }
 
-    /// A product's base URL, as in Atlassian's tokens.
+    /// Returns a product's base URL, as in Atlassian's tokens.
     pub(super) fn api_base_url(&self, product: &str) -> String {
         let origin = self.apis_url();
         format!("{origin}/ex/{product}/{}", self.0.cloud_id)
@@ -117,7 +117,7 @@ impl Platform {
         format!("ari:cloud:ecosystem::installation/{}", self.0.installation)
     }
 
-    /// A compact JWS over these claims, by the platform's key.
+    /// Returns a compact JWS of these claims, signed with the platform's key.
     pub(crate) fn sign(&self, claims: &serde_json::Value) -> String {
         let header = serde_json::json!({ "alg": "RS256", "kid": self.0.kid });
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
@@ -126,11 +126,11 @@ impl Platform {
         self.sign_text(token)
     }
 
-    /// The text and its signature.
+    /// Appends the signature of the text.
     pub(super) fn sign_text(&self, mut token: String) -> String {
         let mut signature = vec![0; self.0.key.public_modulus_len()];
         let random = aws_lc_rs::rand::SystemRandom::new();
-        // Fails only for a buffer of another length; the token would then be refused.
+        // Fails only for a buffer of another length; the token would then be rejected.
         let _ = self
             .0
             .key
@@ -166,15 +166,15 @@ impl KeySource for InProcess {
     }
 }
 
-/// Random bytes in hex.
+/// Returns random bytes in hex.
 pub(crate) fn random_hex(bytes: usize) -> String {
     let mut random = vec![0; bytes];
-    // Ids, not secrets: zeros would do in the worst case.
+    // These are ids, not secrets: zeros are acceptable if the random source fails.
     let _ = aws_lc_rs::rand::fill(&mut random);
     random.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A random UUID (version 4).
+/// Returns a random UUID (version 4).
 pub(super) fn uuid() -> String {
     let hex = random_hex(16);
     format!(

@@ -1,4 +1,4 @@
-//! An app on the local platform instead of Atlassian's.
+//! Connects an app to the local platform instead of Atlassian's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,22 +17,23 @@ pub(crate) const RULES: &[&Rule] = &[&OPENED_TOKENS];
 
 const OPENED_TOKENS: Rule = Rule::launch(
     "opened-tokens",
-    "The local platform's tokens are not Atlassian's, so they must not get into the app's store; but the store was open \
-    before the local platform could replace it. The app opens its tokens when it starts: don't call `Tokens::open`.",
+    "The local platform's tokens are not Atlassian's, so they must not be written to the app's store; but the store was \
+    opened before the local platform could replace it. The app opens its tokens when it starts: don't call `Tokens::open`.",
 );
 
 impl App {
-    /// The bodies that `dev` sends.
+    /// Returns the bodies that `dev` sends, by key.
     pub(crate) fn samples(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
         self.samples.clone()
     }
 
-    /// How it calls Atlassian.
+    /// Returns the app's client for Atlassian's APIs.
     pub(crate) fn atlassian_of(&self) -> &AtlassianClient {
         &self.atlassian
     }
 
-    /// For a local platform, whose tokens no API takes: they stay out of the app's store.
+    /// Replaces the token store by one in memory: Atlassian does not accept a local platform's tokens,
+    /// so they must not get into the app's store.
     pub(crate) fn tokens_in_memory(mut self) -> Self {
         if self
             .tokens
@@ -40,29 +41,29 @@ impl App {
             .is_some_and(|tokens| !tokens.use_memory())
         {
             self.problems.push(Diagnostic::error(&OPENED_TOKENS,
-                "a local platform keeps its tokens in memory, but the store given to `App::token_store` is \
-                 open already: they would get into it",
+                "a local platform's tokens are kept in memory, but the store given to `App::token_store` is \
+                 already open and would get them",
                 "don't call `Tokens::open`; the app opens its tokens when it starts",
             ));
         }
         self
     }
 
-    /// What a local platform holds the app to.
+    /// Returns the declarations that a local platform enforces.
     fn declared(&self) -> Declared {
         let manifest = read_value(&self.settings().manifest);
         let manifest = manifest.and_then(|value| serde_json::to_value(value).ok());
         Declared::new(!self.impersonation.is_empty(), manifest.as_ref())
     }
 
-    /// Puts a local platform's key set in place of Atlassian's.
+    /// Creates a local platform, whose key set replaces Atlassian's.
     pub(crate) fn with_platform(mut self, default_app_id: &str) -> Result<(Platform, Self)> {
         let id = self
             .settings()
             .app_id()
             .unwrap_or_else(|| default_app_id.to_owned());
         let platform = Platform::with_clock(id.parse::<AppId>()?, Arc::clone(&self.clock))?;
-        platform.apis().hold_to(self.declared());
+        platform.apis().set_declared(self.declared());
         self.app_id = Some(platform.app_id().as_str().to_owned());
         self.key_source = Some(Box::new(platform.key_source()));
         Ok((platform, self))

@@ -1,5 +1,5 @@
-//! A Forge platform of one's own, for `dev` and for tests: it has its own key and signs for real,
-//! so that the app verifies as it does in production.
+//! A local Forge platform for `dev` and tests. It signs with its own key, so that the app verifies
+//! tokens as it does in production.
 
 mod apis;
 mod call;

@@ -1,4 +1,4 @@
-//! The local platform's OAuth tokens: JWTs by its own key, which its own APIs take.
+//! The local platform's OAuth tokens: JWTs signed with its key, which only its APIs accept.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Platform, random_hex};
 use crate::credentials::{Owner, SystemToken, UserToken};
 
-/// Who a token is for.
+/// The owner of a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct OAuth {
     pub(crate) kind: Kind,
@@ -32,8 +32,8 @@ struct Payload {
 }
 
 impl Platform {
-    /// An OAuth token of the true shape: the app's, for the platform's usual installation, a JWT
-    /// that ends in 4 hours. Only the local platform's APIs take it.
+    /// Returns an OAuth system token of the default installation: a JWT that expires in 4 hours. Only
+    /// the local platform's APIs accept it.
     pub fn oauth_token(&self) -> String {
         self.token(&OAuth {
             kind: Kind::System,
@@ -42,7 +42,8 @@ impl Platform {
         })
     }
 
-    /// The same, as handlers take it: to test a function that calls Atlassian as the app.
+    /// Returns an [`oauth_token`](Self::oauth_token) as handlers take it, to test a function that calls
+    /// Atlassian as the app.
     pub fn system_token(&self) -> SystemToken {
         SystemToken::new(
             &self.oauth_token(),
@@ -50,7 +51,8 @@ impl Platform {
         )
     }
 
-    /// A user's, as handlers take it: to test a function that calls Atlassian as this account.
+    /// Returns a user token as handlers take it, to test a function that calls Atlassian as this
+    /// account.
     pub fn user_token(&self, account_id: &str) -> UserToken {
         let token = self.token(&OAuth {
             kind: Kind::User,
@@ -72,12 +74,12 @@ impl Platform {
         }))
     }
 
-    /// Who a token of this platform is for, while it lives.
+    /// Returns the owner of a token of this platform that has not expired.
     pub(crate) fn read_token(&self, token: &str) -> Option<OAuth> {
         let (text, _) = token.rsplit_once('.')?;
         let payload = URL_SAFE_NO_PAD.decode(text.split('.').nth(1)?).ok()?;
         let payload: Payload = serde_json::from_slice(&payload).ok()?;
-        // Its signatures have one form (PKCS #1 v1.5): signing again compares them.
+        // PKCS #1 v1.5 signatures are deterministic, so signing again verifies one.
         let own = self.sign_text(text.to_owned()) == token;
         (own && payload.exp > self.now()).then_some(payload.oauth)
     }

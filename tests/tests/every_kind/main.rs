@@ -973,7 +973,7 @@ fn a_page_that_names_a_handler_it_cannot_call_is_reported() {
     for endpoint in ["follow", "log-time", "render"] {
         let report = page(endpoint);
         let error = format!(
-            "error[refused-caller]: the handler of `{endpoint}` answers 401 to modules.confluence:globalPage[page].resolver.endpoint"
+            "error[refused-caller]: the handler of `{endpoint}` rejects calls of modules.confluence:globalPage[page].resolver.endpoint with 401"
         );
         assert!(report.contains(&error), "{error} is not in\n{report}");
     }

@@ -83,7 +83,7 @@ fn main() { forge_remote::Remote::new("backend"); }
         assert_eq!(
             problems(&stale),
             [
-                "modules.devops:securityInfoProvider[security-info-provider].fetchContainers.endpoint is not `containers`, as `containers` in src/main.rs says"
+                "modules.devops:securityInfoProvider[security-info-provider].fetchContainers.endpoint is not `containers`, which `containers` in src/main.rs declares"
             ]
         );
     }
@@ -280,8 +280,8 @@ fn a_build_warns_about_a_stale_manifest_until_it_is_updated() {
     let expected = [
         "modules.endpoint lacks `page` of `load` in src/deeper.rs",
         &lacks_long,
-        "modules.scheduledTrigger[refresh-index-trigger].interval is not `hour`, as `refresh_index` in src/main.rs says",
-        "modules.endpoint[refresh-index].route.path is not `/refresh-index`, as `refresh_index` in src/main.rs says",
+        "modules.scheduledTrigger[refresh-index-trigger].interval is not `hour`, which `refresh_index` in src/main.rs declares",
+        "modules.endpoint[refresh-index].route.path is not `/refresh-index`, which `refresh_index` in src/main.rs declares",
         "modules.endpoint[gone] has no handler in src",
     ]
     .map(|problem| {

@@ -194,7 +194,7 @@ async fn tasks_cannot_be_started_twice() {
     assert_eq!(next_event(&mut events).await, Some("started"));
     let again = built.clone().start_background().unwrap_err();
     assert_eq!(again, BackgroundError::AlreadyRunning);
-    assert!(again.to_string().contains("run already"), "{again}");
+    assert!(again.to_string().contains("already running"), "{again}");
     // A second server serves but does not start or stop the tasks.
     let (stop, server) = serving(&built).await;
     assert_no_event(&mut events).await;

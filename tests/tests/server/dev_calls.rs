@@ -148,7 +148,7 @@ fn invoke_calls_every_hook_event_method_and_retry() {
             "issue DEV-1, for the 3. time again",
         ),
         (
-            &["hook", "--method", "put", "--below", "orders/7"],
+            &["hook", "--method", "put", "--subpath", "orders/7"],
             "PUT /orders/7",
         ),
     ] {
@@ -165,7 +165,7 @@ fn invoke_calls_every_hook_event_method_and_retry() {
             "isn't called for events",
         ),
         (&["follow", "--retry", "0"], "0 is not in"),
-        (&["nobody"], "there are: "),
+        (&["nobody"], "the keys are: "),
     ] {
         let (good, text) = dev.invoke(arguments);
         assert!(!good && text.contains(expected), "{arguments:?}\n{text}");

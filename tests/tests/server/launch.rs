@@ -375,12 +375,12 @@ fn the_values_of_constants_are_checked_like_literals() {
     for part in [
         "error[bad-option]: Forge has no event `avi:jira:create:issue`\n--> tests/tests/server/launch.rs:",
         "did you mean \"avi:jira:created:issue\"?",
-        "`avi:jira:created:issue` is twice in `events`",
-        "`avi:jira:created:issue` is in `events` already",
+        "`avi:jira:created:issue` is listed twice in `events`",
+        "`avi:jira:created:issue` is already in `events`",
         "`issueKey` is not a valid input of an action",
         "`accepted` is not a valid output of a web trigger",
-        "`Sort it` is twice in `conversation_starters`",
-        "`team` is twice in `arguments`",
+        "`Sort it` is listed twice in `conversation_starters`",
+        "`team` is listed twice in `arguments`",
         "7 problems",
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");

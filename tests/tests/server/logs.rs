@@ -82,7 +82,7 @@ async fn rejections_do_not_flood_the_log() {
         [
             ("refused: no valid", Call::post("/tick")),
             ("no handler has this path", Call::post("/nowhere")),
-            ("has another method", Call::new("PUT", "/tick")),
+            ("does not accept the request", Call::new("PUT", "/tick")),
             (
                 "could not be extracted",
                 Call::post("/sorted?sort=x").bearer(&page),

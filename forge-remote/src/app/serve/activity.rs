@@ -1,13 +1,13 @@
-//! What a connection is doing, as its own task records it and the server reads it.
+//! The activity of a connection: its own task records it, and the server reads it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
-/// Between which events of HTTP a connection is.
+/// The phase of a connection's current HTTP exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// It waits for the first byte of a request.
+    /// The connection waits for the first byte of a request.
     Idle,
     /// A request's head is incomplete.
     Head,
@@ -39,7 +39,7 @@ impl Phase {
 pub(super) struct Activity {
     /// How often the phase has changed, and the phase.
     phases: AtomicU64,
-    /// How often writing began and ceased to be blocked by the peer; odd while it is blocked.
+    /// How often writing was blocked by the peer and unblocked again; odd while it is blocked.
     writes: AtomicU64,
     /// The connection closes if it is still in this state of `phases`; 0: no request to close.
     close_in_phase: AtomicU64,
@@ -68,7 +68,7 @@ impl Snapshot {
         self.phases >> PHASE_BITS > 1
     }
 
-    /// Whether the peer does not read what is written.
+    /// Whether writing is blocked because the peer does not read.
     pub(super) fn is_blocked(self) -> bool {
         self.writes & 1 == 1
     }
@@ -77,7 +77,7 @@ impl Snapshot {
 impl Activity {
     pub(super) fn new() -> Self {
         Self {
-            // No state is 0, which stands for no request.
+            // No state is ever 0, because 0 stands for "no request to close".
             phases: AtomicU64::new(1 << PHASE_BITS),
             writes: AtomicU64::new(2),
             close_in_phase: AtomicU64::new(0),
@@ -105,13 +105,13 @@ impl Activity {
         self.phases.store(phases, Ordering::Relaxed);
     }
 
-    /// Records that writing is blocked, or no longer. For the connection's task alone.
+    /// Records that writing is now blocked, or is unblocked. For the connection's task alone.
     pub(super) fn toggle_blocked(&self) {
         let writes = self.writes.load(Ordering::Relaxed);
         self.writes.store(writes + 1, Ordering::Relaxed);
     }
 
-    /// Asks the connection to close, unless something happens on it first.
+    /// Requests that the connection closes, unless something happens on it first.
     pub(super) fn close_if(&self, still: Snapshot) {
         if still.is_blocked() {
             self.close_in_write.store(still.writes, Ordering::Relaxed);
@@ -121,7 +121,7 @@ impl Activity {
         self.wake();
     }
 
-    /// Asks the connection to end after its call, or at once when it has none.
+    /// Requests that the connection ends after its call, or at once without one.
     pub(super) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
         self.wake();
@@ -131,13 +131,13 @@ impl Activity {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
-    /// Whether the connection must close now, with what it holds.
+    /// Whether the connection must close now, even with unsent data.
     pub(super) fn must_close(&self) -> bool {
         self.close_in_phase.load(Ordering::Relaxed) == self.phases.load(Ordering::Relaxed)
             || self.close_in_write.load(Ordering::Relaxed) == self.writes.load(Ordering::Relaxed)
     }
 
-    /// Sets the task that requests wake. It looks for requests after this.
+    /// Sets the task to wake for a request. The task must check for requests after this call.
     pub(super) fn set_task(&self, task: &Waker) {
         *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.clone());
     }
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_to_close_is_void_once_something_happens() {
+    fn activity_cancels_a_close_request() {
         let activity = Activity::new();
         let idle = activity.snapshot();
         activity.close_if(idle);

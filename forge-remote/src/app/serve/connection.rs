@@ -20,7 +20,7 @@ use super::activity::{Activity, Phase};
 use super::socket::Socket;
 use crate::response;
 
-/// A connection as the task that serves it.
+/// The task that serves one connection.
 pub(super) struct Connection {
     http: http1::Connection<TokioIo<Socket>, Calls>,
     activity: Arc<Activity>,
@@ -97,10 +97,10 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
         let routed = if has_host(&request) {
             Routed::Route(self.router.clone().call(request))
         } else {
-            Routed::Refused(Some(response::json_error(
+            Routed::Rejected(Some(response::json_error(
                 StatusCode::BAD_REQUEST,
                 "bad_request",
-                "a request has one Host header",
+                "a request must have exactly one Host header",
             )))
         };
         Call {
@@ -110,7 +110,7 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
     }
 }
 
-/// Whether a request names its host once.
+/// Returns whether a request has exactly one `Host` header. HTTP/1.0 requests may have none.
 ///
 /// Source: RFC 9112, section 3.2
 fn has_host(request: &Request<Incoming>) -> bool {
@@ -121,7 +121,7 @@ fn has_host(request: &Request<Incoming>) -> bool {
     }
 }
 
-/// A request's response, as it is made.
+/// The future of a request's response.
 struct Call {
     routed: Routed,
     activity: Arc<Activity>,
@@ -129,7 +129,7 @@ struct Call {
 
 enum Routed {
     Route(RouteFuture<Infallible>),
-    Refused(Option<Response<Body>>),
+    Rejected(Option<Response<Body>>),
 }
 
 impl Future for Call {
@@ -138,7 +138,7 @@ impl Future for Call {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let response = match &mut self.routed {
             Routed::Route(route) => ready!(Pin::new(route).poll(context)),
-            Routed::Refused(response) => Ok(response.take().unwrap_or_default()),
+            Routed::Rejected(response) => Ok(response.take().unwrap_or_default()),
         };
         let Ok(response) = response;
         let activity = Arc::clone(&self.activity);
@@ -146,7 +146,7 @@ impl Future for Call {
     }
 }
 
-/// A response's body, whose end is the end of the call.
+/// A response's body. The call ends when it is dropped.
 struct Tracked {
     body: Body,
     activity: Arc<Activity>,

@@ -1,4 +1,4 @@
-//! A server's connections: how many there are, and which of them have to go.
+//! A server's connections: their number and their time limits.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::work::{BlocksThread, LAST_DROPS};
 
 /// The largest request head, in bytes: a FIT, two OAuth tokens and the rest.
 const MAX_HEAD: usize = MAX_TOKEN_BYTES + 64 * 1024;
-/// A peer that has just connected has this long to send its request before it makes room.
-const FRESH: Duration = Duration::from_millis(100);
-/// A peer that does not read makes room after this.
-const UNREAD: Duration = Duration::from_secs(1);
+/// How long a new connection may take to send its request before it can be closed to make room.
+const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(100);
+/// How long a peer may not read before its connection can be closed to make room.
+const BLOCKED_GRACE: Duration = Duration::from_secs(1);
 /// How long a peer may not read once the server stops.
-const LAST_WRITE: Duration = Duration::from_secs(2);
+const SHUTDOWN_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The connections that a server has accepted. One task owns it, so nothing is locked.
+/// The connections that a server has accepted. One task owns them, so there is no lock.
 pub(super) struct Connections {
     http: http1::Builder,
     router: Router,
@@ -37,7 +37,7 @@ pub(super) struct Connections {
     is_stopping: bool,
 }
 
-/// What is known of one connection.
+/// The state of one connection, as the server last saw it.
 struct Known {
     number: u64,
     activity: Arc<Activity>,
@@ -50,7 +50,7 @@ impl Connections {
     pub(super) fn new(router: Router, limits: Limits, max: usize) -> Self {
         let mut http = http1::Builder::new();
         http.max_buf_size(MAX_HEAD)
-            // `check` has the time limits, without a timer for each request.
+            // `check` enforces the time limits, without a timer for each request.
             .header_read_timeout(None)
             // A caller that has sent its request and closed its side still gets its response.
             .half_close(true);
@@ -75,7 +75,7 @@ impl Connections {
     }
 
     pub(super) fn serve(&mut self, stream: TcpStream) {
-        // Small responses leave at once.
+        // Small responses are sent immediately.
         let _ = stream.set_nodelay(true);
         let activity = Arc::new(Activity::new());
         self.accepted += 1;
@@ -91,7 +91,7 @@ impl Connections {
         self.known.insert(task.id(), known);
     }
 
-    /// Completes when a connection has ended; never when there is none.
+    /// Completes when a connection has ended; never completes without connections.
     pub(super) async fn one_ended(&mut self) {
         let id = match self.tasks.join_next_with_id().await {
             None => return std::future::pending().await,
@@ -110,44 +110,44 @@ impl Connections {
     pub(super) fn check(&mut self) {
         let now = Instant::now();
         for known in self.known.values_mut() {
-            let age = known.look(now);
+            let age = known.refresh(now);
             if age >= self.limits.of(known.seen, self.is_stopping) {
                 known.activity.close_if(known.seen);
             }
-            if self.is_stopping && age >= FRESH {
+            if self.is_stopping && age >= FIRST_REQUEST_GRACE {
                 known.activity.stop();
             }
         }
     }
 
-    /// How often [`check`](Self::check) is due.
+    /// Returns the interval at which [`check`](Self::check) is due.
     pub(super) fn period(&self) -> Duration {
         let limits = &self.limits;
         let shortest = limits.header.min(limits.keep_alive).min(limits.write);
         (shortest / 4).clamp(Duration::from_millis(10), Duration::from_secs(1))
     }
 
-    /// Closes the connection that can best be spared: the oldest idle one, else the oldest without
-    /// a complete request, else one whose peer does not read. Not one with a call.
+    /// Closes the most expendable connection: the oldest idle one, else the oldest without a
+    /// complete request, else one whose peer does not read. Never closes one with a call.
     pub(super) fn close_oldest(&mut self) {
         let now = Instant::now();
-        let spared = self.known.values_mut().filter_map(|known| {
-            let age = known.look(now);
+        let candidates = self.known.values_mut().filter_map(|known| {
+            let age = known.refresh(now);
             let rank = match known.seen.phase() {
-                _ if known.seen.is_blocked() => (age >= UNREAD).then_some(2),
+                _ if known.seen.is_blocked() => (age >= BLOCKED_GRACE).then_some(2),
                 Phase::Idle if known.seen.is_used() => Some(0),
-                Phase::Idle | Phase::Head => (age >= FRESH).then_some(1),
+                Phase::Idle | Phase::Head => (age >= FIRST_REQUEST_GRACE).then_some(1),
                 Phase::Call | Phase::Flush => None,
             };
             Some(((rank?, known.since, known.number), known))
         });
-        if let Some((_, known)) = spared.min_by_key(|(order, _)| *order) {
+        if let Some((_, known)) = candidates.min_by_key(|(order, _)| *order) {
             known.activity.close_if(known.seen);
         }
     }
 
-    /// Has every connection end: at once without a call, else after its response. One that is
-    /// accepted later has a moment to send its request.
+    /// Ends every connection: at once without a call, else after its response. A connection that is
+    /// accepted later has 100 ms to send its request.
     pub(super) fn stop(&mut self) {
         self.is_stopping = true;
         for known in self.known.values() {
@@ -157,7 +157,7 @@ impl Connections {
 
     /// Completes when the last connection has ended.
     pub(super) async fn all_ended(&mut self) {
-        let mut ticks = tokio::time::interval(FRESH);
+        let mut ticks = tokio::time::interval(FIRST_REQUEST_GRACE);
         while !self.tasks.is_empty() {
             tokio::select! {
                 () = self.one_ended() => {}
@@ -166,11 +166,11 @@ impl Connections {
         }
     }
 
-    /// Drops every connection where it stands.
+    /// Drops every connection, with its call.
     pub(super) async fn cut_off(&mut self) -> Result<(), BlocksThread> {
         let dropped = tokio::time::timeout(LAST_DROPS, self.tasks.shutdown()).await;
         if dropped.is_err() {
-            tracing::error!("a connection can't be ended: its handler blocks its thread");
+            tracing::error!("a connection can't be closed: its handler blocks its thread");
         }
         self.known.clear();
         dropped.map_err(|_| BlocksThread)
@@ -178,8 +178,8 @@ impl Connections {
 }
 
 impl Known {
-    /// Notes the connection's state, and returns for how long it has been in it.
-    fn look(&mut self, now: Instant) -> Duration {
+    /// Updates the connection's state, and returns for how long it has been in it.
+    fn refresh(&mut self, now: Instant) -> Duration {
         let seen = self.activity.snapshot();
         if seen != self.seen {
             self.seen = seen;
@@ -190,14 +190,14 @@ impl Known {
 }
 
 impl Limits {
-    /// How long a connection may stay in this state.
+    /// Returns how long a connection may stay in this state.
     fn of(&self, state: Snapshot, is_stopping: bool) -> Duration {
         match state.phase() {
-            _ if state.is_blocked() && is_stopping => self.write.min(LAST_WRITE),
+            _ if state.is_blocked() && is_stopping => self.write.min(SHUTDOWN_WRITE_TIMEOUT),
             _ if state.is_blocked() => self.write,
             Phase::Idle => self.keep_alive,
             Phase::Head => self.header,
-            // A handler has its own limits, and a response is flushed or blocked.
+            // A handler has its own time limit; a response that isn't flushed counts as blocked.
             Phase::Call | Phase::Flush => Duration::MAX,
         }
     }

@@ -1,10 +1,10 @@
-//! What the operating system allows: files, and how long a silent peer is kept.
+//! Limits of the operating system: open files, and the detection of peers that have vanished.
 
 use tokio::net::TcpListener;
 
 use crate::app::limits::Limits;
 
-/// The most files that the soft limit is raised to.
+/// The highest value that the soft limit of open files is raised to.
 #[cfg(unix)]
 const MAX_FILES: u64 = 65_536;
 
@@ -34,9 +34,9 @@ pub(super) fn raise_limit() -> Option<u64> {
     None
 }
 
-/// Has the kernel notice peers that have vanished, on the connections of this listener.
+/// Sets socket options with which the kernel detects vanished peers of this listener's connections.
 ///
-/// Connections inherit these options on Linux. Where they do not, or where an option is refused,
+/// Connections inherit these options on Linux. On other systems, or if the kernel rejects an option,
 /// the server's own time limits close such connections later.
 #[cfg(target_os = "linux")]
 pub(super) fn watch_peers(listener: &TcpListener, limits: &Limits) {

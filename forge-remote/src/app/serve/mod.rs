@@ -1,4 +1,4 @@
-//! The server: connections in, and an orderly end.
+//! The server: it accepts connections and shuts down gracefully.
 
 mod activity;
 mod connection;
@@ -26,19 +26,19 @@ use self::connections::Connections;
 use super::service::Service;
 use crate::error::{Result, chain};
 
-/// How long tokens may take to be written at the end. With the grace for calls it is less than the
-/// 30 seconds after which Kubernetes kills.
-const LAST_WRITES: Duration = Duration::from_secs(5);
-/// Between two attempts to write them while calls finish.
-const WRITE_AGAIN: Duration = Duration::from_secs(1);
-/// Between two looks for a connection that can make room.
-const ROOM_AGAIN: Duration = Duration::from_millis(20);
+/// How long unwritten tokens may take to be written at the end. Together with the default grace for
+/// calls it is less than the 30 seconds after which Kubernetes kills the process.
+const TOKEN_FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+/// The interval between attempts to write tokens while calls finish.
+const TOKEN_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// The interval between attempts to close a connection to make room for another.
+const ROOM_CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// The pause after a connection could not be accepted.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-/// Between two log lines about connections that could not be accepted.
-const LOG_AGAIN: Duration = Duration::from_secs(60);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+/// The interval between log lines about connections that could not be accepted.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// How long connections are taken from the kernel's queue once the server stops.
-const LAST_ACCEPTS: Duration = Duration::from_millis(10);
+const LAST_ACCEPT_TIMEOUT: Duration = Duration::from_millis(10);
 const MAX_LAST_ACCEPTS: usize = 1024;
 
 impl Service {
@@ -47,13 +47,13 @@ impl Service {
     /// After `shutdown`, the app serves for [`App::drain`](crate::App::drain) with `/readyz` at
     /// 503, and then closes its listener and every connection that has no call. Calls in flight,
     /// handlers that continue without their caller, and [spawned](crate::Invocation::spawn) work
-    /// may finish within [`App::shutdown_grace`](crate::App::shutdown_grace). The rest is cut off:
-    /// nothing of the app runs after this has returned, unless another server of it does.
+    /// may finish within [`App::shutdown_grace`](crate::App::shutdown_grace). The rest is cancelled:
+    /// no task of the app runs after this has returned, unless another server of the app does.
     ///
-    /// What blocks its thread cannot be cut off: then the result is an error, and a runtime that is
-    /// dropped waits for it. [`App::run`](crate::App::run) ends the process.
+    /// A task that blocks its thread cannot be cancelled: the result is then an error, and dropping the
+    /// runtime waits for the task. [`App::run`](crate::App::run) ends the process.
     ///
-    /// Dropping the future ends the server at once, without the last writes of kept tokens.
+    /// Dropping the future ends the server at once; tokens that are not written yet are lost.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -82,7 +82,7 @@ impl Service {
             connections: Connections::new(self.router(), limits, max),
             logged: None,
         };
-        // Dropped before the server: calls that are cut off with it do not continue.
+        // Dropped before the server: calls that are cancelled with it do not continue.
         let serving = self.work().serve();
 
         server.accept_until(shutdown).await;
@@ -110,14 +110,13 @@ impl Service {
         Ok(connections.and(work).and(background_ended)?)
     }
 
-    /// Finishes the work of a [`router`](Self::router) that another server serves: call it after
+    /// Shuts down gracefully if your own server serves the [`router`](Self::router): call it after
     /// that server has sent its last response. [`serve`](Self::serve) does the same.
     ///
     /// Handlers that continue without their caller and [spawned](crate::Invocation::spawn) work may
-    /// finish, within [`App::shutdown_grace`](crate::App::shutdown_grace); the rest is cut off. Kept
-    /// tokens are written, within another 5 seconds: without this, those of the last moments are
-    /// lost, and all that wait for a store that is down. Background tasks that were
-    /// [started](Self::start_background) end when their handle is dropped.
+    /// finish within [`App::shutdown_grace`](crate::App::shutdown_grace); the rest is cancelled.
+    /// Unwritten tokens are then written, within another 5 seconds. Without this call, they are lost.
+    /// Background tasks that were [started](Self::start_background) end when their handle is dropped.
     ///
     /// ```
     /// # use forge_remote::prelude::*;
@@ -136,8 +135,8 @@ impl Service {
         self.write_tokens().await;
     }
 
-    /// Waits for the connections and for the app's work, at most for the grace. Tokens that wait
-    /// for their store use the time as well.
+    /// Waits for the connections and for the app's work, at most for the grace. Unwritten tokens are
+    /// written meanwhile.
     async fn await_calls(&self, connections: impl Future<Output = ()>) {
         let finished = async {
             connections.await;
@@ -146,7 +145,7 @@ impl Service {
         let writing = async {
             if let Some(tokens) = self.tokens() {
                 while tokens.flush().await.is_err() {
-                    tokio::time::sleep(WRITE_AGAIN).await;
+                    tokio::time::sleep(TOKEN_FLUSH_INTERVAL).await;
                 }
             }
             std::future::pending::<()>().await;
@@ -160,7 +159,7 @@ impl Service {
         let in_time = tokio::time::timeout(self.limits().shutdown, either).await;
         if in_time.is_err() {
             let work = self.work();
-            tracing::warn!(?work, "calls are still in flight and are cut off");
+            tracing::warn!(?work, "calls are still in flight and are cancelled");
         }
     }
 
@@ -168,10 +167,10 @@ impl Service {
         let Some(tokens) = self.tokens() else {
             return;
         };
-        if let Err(error) = tokens.flush_within(LAST_WRITES).await {
+        if let Err(error) = tokens.flush_within(TOKEN_FLUSH_TIMEOUT).await {
             let lost = tokens.stats().pending;
             let error = format_args!("{error}{}", chain(&error));
-            tracing::error!(%error, lost, "tokens are lost: their store did not take them in time");
+            tracing::error!(%error, lost, "tokens are lost: their store did not write them in time");
         }
     }
 }
@@ -180,7 +179,7 @@ impl Service {
 struct Server {
     listener: TcpListener,
     connections: Connections,
-    /// When it was last logged that no connection can be accepted.
+    /// The time of the last log line about connections that can't be accepted.
     logged: Option<Instant>,
 }
 
@@ -221,13 +220,14 @@ impl Server {
             self.connections.close_oldest();
             tokio::select! {
                 () = self.connections.one_ended() => {}
-                () = tokio::time::sleep(ROOM_AGAIN) => self.connections.check(),
+                () = tokio::time::sleep(ROOM_CHECK_INTERVAL) => self.connections.check(),
             }
         }
         self.connections.serve(stream);
     }
 
-    /// One connection's error is not the listener's. Too many open files pass, but not at once.
+    /// Handles an error of `accept`. The error of one connection is ignored; any other, such as too
+    /// many open files, is logged, and a pause follows.
     async fn recover(&mut self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         if matches!(
@@ -238,7 +238,7 @@ impl Server {
         }
         if self
             .logged
-            .is_none_or(|logged| logged.elapsed() >= LOG_AGAIN)
+            .is_none_or(|logged| logged.elapsed() >= ACCEPT_LOG_INTERVAL)
         {
             self.logged = Some(Instant::now());
             tracing::error!(%error, "no connection can be accepted: is `ulimit -n` too low?");
@@ -246,14 +246,14 @@ impl Server {
         self.connections.close_oldest();
         tokio::select! {
             () = self.connections.one_ended() => {}
-            () = tokio::time::sleep(ACCEPT_AGAIN) => {}
+            () = tokio::time::sleep(ACCEPT_RETRY_DELAY) => {}
         }
     }
 
-    /// Closes the listener, and has every connection end that has no call.
+    /// Closes the listener and every connection that has no call.
     async fn stop_accepting(mut self) -> Connections {
         self.connections.stop();
-        // Requests may wait on connections that the kernel has accepted.
+        // Connections that the kernel has accepted may already have a request.
         let queued = async {
             for _ in 0..MAX_LAST_ACCEPTS {
                 match self.listener.accept().await {
@@ -264,7 +264,7 @@ impl Server {
                 }
             }
         };
-        let _ = tokio::time::timeout(LAST_ACCEPTS, queued).await;
+        let _ = tokio::time::timeout(LAST_ACCEPT_TIMEOUT, queued).await;
         self.connections
     }
 }

@@ -1,4 +1,4 @@
-//! From a built app to a server that a signal stops.
+//! [`App::serve`]: an app's server, which a signal stops.
 
 use std::io;
 #[cfg(feature = "cli")]
@@ -12,7 +12,7 @@ use crate::app::launch::LaunchError;
 use crate::app::service::Service;
 use crate::error::Error;
 
-/// Why [`App::serve`] did not start, or ended early.
+/// The reason why [`App::serve`] did not start, or ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -37,17 +37,17 @@ pub enum ServeError {
     #[error("error: {0:?}")]
     Serve(Error),
     /// A second signal ended the shutdown.
-    #[error("stopped at once by a second signal: calls in flight were cut off")]
+    #[error("stopped at once by a second signal: calls in flight were cancelled")]
     Interrupted,
 }
 
 impl App {
-    /// Serves until Ctrl-C or SIGTERM: what [`run`](Self::run) does without a command, for a program
-    /// without the feature `cli` or with arguments of its own.
+    /// Serves until Ctrl-C or SIGTERM, as [`run`](Self::run) does without a command. For programs
+    /// without the feature `cli` or with their own command line.
     ///
-    /// It checks the app, connects its state, listens on the configured address
-    /// ([`bind`](Self::bind)) and logs nothing by itself: set a subscriber of `tracing` first. With
-    /// the feature `cli`, an app whose manifest differs from the code does not start.
+    /// Checks the app, connects its state, and listens on the configured address
+    /// ([`bind`](Self::bind)). To see logs, set a `tracing` subscriber first. With the feature `cli`,
+    /// an app whose manifest differs from the code does not start.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl App {
     }
 }
 
-/// An app that listens and does not serve yet.
+/// An app that listens but does not serve yet.
 pub(crate) struct Listening {
     built: Service,
     listener: TcpListener,

@@ -1,4 +1,4 @@
-//! The app's settings for its server.
+//! The settings of an app's server.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl App {
     }
 
     /// Sets how long a request body may take to arrive (default: 30 seconds). After that, the
-    /// handler sees a body that broke off, and the caller gets 400.
+    /// handler gets a body that ends with an error, and the caller gets 400.
     pub fn body_timeout(mut self, time: Duration) -> Self {
         self.limits.body_time = time;
         self
@@ -27,8 +27,9 @@ impl App {
         self
     }
 
-    /// Sets how long a connection without a request is kept (default: 75 seconds). Use more than
-    /// the load balancer in front: else it sends requests on connections that are being closed.
+    /// Sets how long a connection without a request is kept open (default: 75 seconds). Use a longer
+    /// time than the load balancer in front; otherwise it sends requests on connections that are
+    /// being closed.
     pub fn keep_alive(mut self, time: Duration) -> Self {
         self.limits.keep_alive = time;
         self
@@ -54,7 +55,7 @@ impl App {
         self
     }
 
-    /// Sets how many handlers run at the same time, those included that continue without their
+    /// Sets how many handlers run at the same time, including handlers that continue without their
     /// caller. At the limit, a verified call gets 503 with `Retry-After`.
     ///
     /// Default: 1,024, at most three quarters of [`max_connections`](Self::max_connections).
@@ -63,11 +64,11 @@ impl App {
         self
     }
 
-    /// Sets how long a caller waits for a handler. After that, it gets 503 with `Retry-After`, and
-    /// the handler continues without it.
+    /// Sets how long a caller waits for a handler. After that, it gets 503 with `Retry-After`, and the
+    /// handler continues without it.
     ///
     /// Default: as long as Forge waits for this kind of call, where Atlassian documents it (5
-    /// seconds for events and schedules, 25 for pages, 55 for agents, 900 for those that stream),
+    /// seconds for events and schedules, 25 for pages, 55 for agents, 900 for streaming agents),
     /// else 55 seconds.
     ///
     /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
@@ -76,10 +77,10 @@ impl App {
         self
     }
 
-    /// Sets how long the app serves as usual after it was asked to stop, with `/readyz` at 503, so
-    /// that a load balancer stops sending requests first (default: not at all).
+    /// Sets how long the app still serves after a signal to stop, with `/readyz` at 503, so that a
+    /// load balancer stops sending requests first (default: 0).
     ///
-    /// Use a little more than the balancer's interval between two checks. The time comes before
+    /// Use a little more than the balancer's interval between two checks. This time precedes
     /// [`shutdown_grace`](Self::shutdown_grace).
     pub fn drain(mut self, time: Duration) -> Self {
         self.limits.drain = time;
@@ -88,11 +89,11 @@ impl App {
 
     /// Sets how long calls in flight, their [spawned](crate::Invocation::spawn) work, and background
     /// tasks that take [`Shutdown`](crate::Shutdown) may still run when the app stops (default: 20
-    /// seconds). What runs longer is cut off.
+    /// seconds). After that, they are cancelled.
     ///
-    /// Kept tokens that wait for their store have 5 seconds more. Keep the sum, with
-    /// [`drain`](Self::drain), below what the process is given: 30 seconds by Kubernetes, 10 by
-    /// Docker. A second Ctrl-C or SIGTERM ends the process at once.
+    /// Unwritten tokens get 5 more seconds. Keep the total, including [`drain`](Self::drain), below
+    /// the orchestrator's kill timeout: 30 seconds in Kubernetes, 10 in Docker. A second Ctrl-C or
+    /// SIGTERM ends the process at once.
     pub fn shutdown_grace(mut self, time: Duration) -> Self {
         self.limits.shutdown = time;
         self

@@ -5,7 +5,7 @@ use std::future::Future;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// Counts the signals to stop, from its creation on.
+/// A counter of the signals to stop that arrived since its creation.
 #[derive(Debug)]
 pub(crate) struct StopSignals {
     count: watch::Receiver<usize>,
@@ -42,7 +42,7 @@ impl StopSignals {
     }
 }
 
-/// Counts signals. They are received from the call on, not from the first poll on.
+/// Counts signals. They are received from the call of this function on, not from the first poll.
 #[cfg(unix)]
 fn counted(count: watch::Sender<usize>) -> impl Future<Output = ()> + Send {
     use tokio::signal::unix::{Signal, SignalKind, signal};

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::activity::{Activity, Phase};
 
-/// A socket whose reads and writes are seen in its [`Activity`].
+/// A socket that records its reads and writes in an [`Activity`].
 pub(super) struct Socket {
     stream: TcpStream,
     activity: Arc<Activity>,
@@ -27,8 +27,8 @@ impl Socket {
         }
     }
 
-    /// Records whether the peer lets us write.
-    fn wrote<T>(&mut self, written: Poll<T>) -> Poll<T> {
+    /// Records whether writing is blocked by the peer.
+    fn record_write<T>(&mut self, written: Poll<T>) -> Poll<T> {
         if self.is_blocked != written.is_pending() {
             self.is_blocked = written.is_pending();
             self.activity.toggle_blocked();
@@ -36,7 +36,8 @@ impl Socket {
         written
     }
 
-    /// Whether the peer has reset the connection. Wakes the task when it does, or when it sends.
+    /// Returns whether the peer has reset the connection. Wakes the task when it does, or when it
+    /// sends data.
     ///
     /// A peer that has only closed its own side still waits for its response.
     fn poll_reset(&self, context: &mut Context<'_>) -> bool {
@@ -74,7 +75,7 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(written)
+        self.record_write(written)
     }
 
     fn poll_write_vectored(
@@ -83,7 +84,7 @@ impl AsyncWrite for Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.wrote(written)
+        self.record_write(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,4 +1,4 @@
-//! An app that has passed every check, on one router.
+//! The service: an app that has passed every check, on one router.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +24,7 @@ use crate::token::Tokens;
 use crate::work::Work;
 
 impl App {
-    /// Checks everything, and returns the service or every problem.
+    /// Checks the app, and returns its service or all its problems.
     pub fn build(self) -> Result<Service, LaunchError> {
         Service::new(self)
     }
@@ -120,17 +120,23 @@ impl Service {
         }
         for (path, methods) in pages {
             let methods = methods.join(", ");
-            let answer = move |request: Request| std::future::ready(preflight(&request, &methods));
-            router = router.route(path, on(MethodFilter::OPTIONS, answer));
+            let options = move |request: Request| std::future::ready(preflight(&request, &methods));
+            router = router.route(path, on(MethodFilter::OPTIONS, options));
         }
         let ready = Arc::clone(&verifier);
-        let kept = app.tokens.clone();
-        let working = Arc::clone(&work);
+        let ready_tokens = app.tokens.clone();
+        let ready_work = Arc::clone(&work);
         let router = router
             .route("/healthz", get(|| async { "ok\n" }))
             .route(
                 "/readyz",
-                get(move || readiness(Arc::clone(&working), Arc::clone(&ready), kept.clone())),
+                get(move || {
+                    readiness(
+                        Arc::clone(&ready_work),
+                        Arc::clone(&ready),
+                        ready_tokens.clone(),
+                    )
+                }),
             )
             .fallback({
                 let limits = log_limits.clone();
@@ -139,7 +145,7 @@ impl Service {
             .method_not_allowed_fallback(async move |request: Request| {
                 method_not_allowed(&request, &log_limits)
             })
-            // The limit is ours: see `Mounted::serve`.
+            // `Mounted::serve` enforces the app's own limit.
             .layer(DefaultBodyLimit::disable());
         let router = app.layers.apply(router);
         let (registry, limits) = (app.registry, app.limits);
@@ -156,26 +162,27 @@ impl Service {
         })))
     }
 
-    /// The routes, as an axum router: to be nested into another or called in tests. Requests are
-    /// verified all the same. Served this way, keys are fetched when requests need them; see
-    /// [`Jwks::keep_fresh`] for doing it ahead. Background tasks run when
-    /// [`start_background`](Self::start_background) is called, and kept tokens are written at the
-    /// end by [`shutdown`](Self::shutdown).
+    /// Returns the routes as an axum router, to nest into another or to call in tests. Every request
+    /// is verified.
+    ///
+    /// Keys are fetched when requests need them; [`Jwks::keep_fresh`] fetches them ahead. Call
+    /// [`start_background`](Self::start_background) to run background tasks, and
+    /// [`shutdown`](Self::shutdown) at the end to write tokens that are not stored yet.
     pub fn router(&self) -> Router {
         self.0.router.clone()
     }
 
-    /// The handlers.
+    /// Returns the app's handlers.
     pub fn registry(&self) -> &Registry {
         &self.0.registry
     }
 
-    /// The verifier in front of every handler.
+    /// Returns the verifier that checks every request.
     pub fn verifier(&self) -> &Verifier {
         &self.0.verifier
     }
 
-    /// Returns what the code wants in the manifest.
+    /// Returns the manifest sections that the code declares.
     pub fn desired_manifest(&self) -> DesiredManifest {
         self.0.desired.clone()
     }
@@ -184,10 +191,11 @@ impl Service {
         &self.0.work
     }
 
-    /// Starts the app's [`background`](App::background) tasks, for a [`router`](Self::router) that
-    /// is served by somebody else; `serve` starts them by itself. They run once for all clones of
-    /// this, and end when what comes back is dropped; end them by [`BackgroundTasks::stop`] before
-    /// [`Tokens::flush`].
+    /// Starts the app's [`background`](App::background) tasks if your own server serves the
+    /// [`router`](Self::router); `serve` starts them automatically.
+    ///
+    /// They run once for all clones of the service, and are cancelled when the returned handle is
+    /// dropped. Stop them with [`BackgroundTasks::stop`] before [`Tokens::flush`].
     pub fn start_background(&self) -> Result<BackgroundTasks, BackgroundError> {
         self.0.background.start()
     }
@@ -201,11 +209,11 @@ impl Service {
     }
 }
 
-/// Every route of a handler.
+/// Adds every route of a handler.
 fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
     let path = handler.path();
     let base = path.trim_end_matches('/').to_owned();
-    let below = format!("{base}/{{*rest}}");
+    let subpaths = format!("{base}/{{*rest}}");
     let slash = format!("{base}/");
     let serve = {
         let mounted = Arc::clone(&mounted);
@@ -215,7 +223,7 @@ fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
         RouteScope::Exact => router.route(path, on(handler.method().filter(), serve)),
         RouteScope::AnyMethod => router.route(path, any(serve)),
         RouteScope::Subpath => {
-            let serve_below = move |mut request: Request| {
+            let serve_subpath = move |mut request: Request| {
                 let rest = request.uri().path().strip_prefix(base.as_str());
                 let rest = Subpath(rest.unwrap_or_default().to_owned());
                 request.extensions_mut().insert(rest);
@@ -224,11 +232,11 @@ fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
             let router = if path == slash {
                 router
             } else {
-                router.route(&slash, any(serve_below.clone()))
+                router.route(&slash, any(serve_subpath.clone()))
             };
             router
                 .route(path, any(serve))
-                .route(&below, any(serve_below))
+                .route(&subpaths, any(serve_subpath))
         }
     }
 }

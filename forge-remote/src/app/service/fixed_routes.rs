@@ -12,25 +12,25 @@ use crate::response;
 use crate::token::Tokens;
 use crate::work::Work;
 
-/// The start of the headers that hold OAuth tokens.
+/// The prefix of the headers that hold OAuth tokens.
 const OAUTH_HEADERS: &str = "x-forge-oauth-";
 
-/// Answers the browser's question before a `requestRemote`, which carries no token yet.
+/// Responds to the CORS preflight that a browser sends, without a token, before a `requestRemote`.
 pub(super) fn preflight(request: &Request, methods: &str) -> Response {
     let headers = request.headers();
     if !headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD) {
         let mut response = response::json_error(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "the handler of this path has another method",
+            "this path does not accept the request's method",
         );
         if let Ok(methods) = HeaderValue::from_str(methods) {
             response.headers_mut().insert(header::ALLOW, methods);
         }
         return response;
     }
-    let asked = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
-    let asked = asked.map_or_else(
+    let requested = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let allowed = requested.map_or_else(
         || HeaderValue::from_static("authorization, content-type"),
         without_oauth_headers,
     );
@@ -40,7 +40,7 @@ pub(super) fn preflight(request: &Request, methods: &str) -> Response {
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
         HeaderValue::from_static("*"),
     );
-    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
     headers.insert(
         header::ACCESS_CONTROL_MAX_AGE,
         HeaderValue::from_static("600"),
@@ -51,16 +51,17 @@ pub(super) fn preflight(request: &Request, methods: &str) -> Response {
     response
 }
 
-/// The names of headers that a page's script may set: those that it asks for, without the headers
-/// that only Forge sets, and without `*`, which would allow every name.
+/// Returns the headers that a page's script may set: the requested ones, without the headers that
+/// only Forge sets, and without `*`, which would allow every name.
+///
 /// Source: <https://fetch.spec.whatwg.org/#http-new-header-syntax>
-fn without_oauth_headers(asked: &HeaderValue) -> HeaderValue {
+fn without_oauth_headers(requested: &HeaderValue) -> HeaderValue {
     let may_be_set = |name: &&str| {
         let start = name.get(..OAUTH_HEADERS.len());
         *name != "*" && !start.is_some_and(|start| start.eq_ignore_ascii_case(OAUTH_HEADERS))
     };
-    let names = asked.to_str().unwrap_or_default().split(',').map(str::trim);
-    let names: Vec<&str> = names.filter(may_be_set).collect();
+    let names = requested.to_str().unwrap_or_default().split(',');
+    let names: Vec<&str> = names.map(str::trim).filter(may_be_set).collect();
     HeaderValue::from_str(&names.join(",")).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
@@ -72,11 +73,11 @@ pub(super) async fn readiness(
     if work.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n").into_response();
     }
-    // Requests of the main cloud can be verified; a staging or isolated cloud that is down isn't
-    // a reason to take them away. Nor is a tokens' store: requests are served without it.
+    // Only the commercial cloud's keys decide. Without the keys of a staging or isolated cloud, or
+    // without the token store, other requests are still served.
     if verifier.keys().commercial.is_ready() {
         if tokens.is_some_and(|tokens| !tokens.is_connected()) {
-            return "ready, but the tokens' store is not open: see the log\n".into_response();
+            return "ready, but the token store is not open: see the log\n".into_response();
         }
         "ready\n".into_response()
     } else {
@@ -95,7 +96,7 @@ pub(super) fn not_found(request: &Request, limits: &LogLimits) -> Response {
             %method,
             %path,
             suppressed,
-            "no handler has this path: compare it with the table that `routes` prints"
+            "no handler has this path: compare it with the output of `routes`"
         );
     }
     response::json_error(
@@ -112,12 +113,12 @@ pub(super) fn method_not_allowed(request: &Request, limits: &LogLimits) -> Respo
             %method,
             %path,
             suppressed,
-            "the handler of this path has another method"
+            "this path does not accept the request's method"
         );
     }
     response::json_error(
         StatusCode::METHOD_NOT_ALLOWED,
         "method_not_allowed",
-        "the handler of this path has another method",
+        "this path does not accept the request's method",
     )
 }

@@ -1,4 +1,4 @@
-//! The app's id and key sets, as configured.
+//! The configured app id and key sets.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(crate) const RULES: &[&Rule] = &[
 
 const NO_APP_ID: Rule = Rule::launch(
     "no-app-id",
-    "A Forge Invocation Token names the app it is for, and without the app's id that could not be checked. `forge \
+    "A Forge Invocation Token is issued for one app, and without the app's id its audience can't be checked. `forge \
     register` writes the id into manifest.yml; FORGE_REMOTE_APP_ID and `App::app_id` set it too.",
 );
 
@@ -31,12 +31,12 @@ const BAD_APP_ID: Rule = Rule::launch(
 
 const BAD_KEY_URL: Rule = Rule::launch(
     "bad-key-url",
-    "The URL of a key set is not valid: it is `https://` (or `http://` on this machine) and a host.",
+    "The URL of a key set is not valid. It must be `https://` (or `http://` on this machine) and a host.",
 );
 
 const BAD_CLOUD_LABEL: Rule = Rule::launch(
     "bad-cloud-label",
-    "The label of an isolated cloud is not valid: it is 1 to 50 of `a-z`, `0-9`, `_` and `-`.",
+    "The label of an isolated cloud is not valid. It must be 1 to 50 of `a-z`, `0-9`, `_` and `-`.",
 );
 
 const BAD_CLOUD_URL: Rule = Rule::launch(
@@ -48,7 +48,7 @@ pub(super) fn app_id(configured: Option<&str>, problems: &mut Vec<Diagnostic>) -
     const HELP: &str = "set FORGE_REMOTE_APP_ID, or `App::app_id`, or put manifest.yml with `app.id` (written by \
                         `forge register`) beside Cargo.toml";
     let Some(configured) = configured else {
-        let message = "the app's id is not known, so no token's audience could be checked";
+        let message = "the app's id is not set, so the audience of tokens can't be checked";
         problems.push(Diagnostic::error(&NO_APP_ID, message, HELP));
         return None;
     };
@@ -70,7 +70,7 @@ pub(super) fn key_ring(
             Arc::clone(&app.clock),
         )),
         Err(error) => {
-            let help = "correct the key set's URL (FORGE_REMOTE_JWKS_URL or the builder's)";
+            let help = "correct the key set's URL (FORGE_REMOTE_JWKS_URL, `App::jwks_url` or `IsolatedCloud::new`)";
             problems.push(Diagnostic::error(&BAD_KEY_URL, format!("{error}"), help));
             None
         }
@@ -88,11 +88,11 @@ pub(super) fn key_ring(
     }
     for (label, cloud) in &app.isolated {
         if !is_label(label) {
-            let message = format!("`{label}` can't be an isolated cloud's label");
+            let message = format!("`{label}` is not a valid label of an isolated cloud");
             problems.push(Diagnostic::error(
                 &BAD_CLOUD_LABEL,
                 message,
-                "it is 1 to 50 of `a-z`, `0-9`, `_` and `-`",
+                "use 1 to 50 of `a-z`, `0-9`, `_` and `-`",
             ));
         } else if let Err(error) = app.atlassian.use_cloud(label, cloud) {
             problems.push(Diagnostic::error(
@@ -109,8 +109,8 @@ pub(super) fn key_ring(
     Some(ring)
 }
 
-/// Logs where keys come from when it is not Atlassian's own address, directly: whoever controls
-/// that decides who is let in.
+/// Logs a source of keys that is not Atlassian's own address, and a proxy in between: the keys decide
+/// which tokens are accepted.
 fn log_key_sources(ring: &KeyRing) {
     for keys in ring.all() {
         let source = keys.source_name();

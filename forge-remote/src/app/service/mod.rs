@@ -1,4 +1,4 @@
-//! The service: every handler behind verification.
+//! The service: all handlers, behind the verification of their requests.
 
 mod built;
 mod fixed_routes;

@@ -1,4 +1,4 @@
-//! The way of one request: size, token, handler, response.
+//! The pipeline of one request: size, token, handler, response.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::response;
 use crate::token::Tokens;
 use crate::work::Work;
 
-/// What a token must be like to reach a handler.
+/// Returns the requirements on a token for a handler.
 fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> EndpointTarget {
     let kind = handler.registration().kind;
     let mut target = EndpointTarget::new(handler.endpoint(), kind.name(), kind.caller());
@@ -43,7 +43,7 @@ fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> EndpointTarget {
     target
 }
 
-/// One handler on its route, with everything between the two.
+/// A handler on its route, with the checks before and after it.
 pub(super) struct Mounted {
     target: EndpointTarget,
     endpoint: Arc<str>,
@@ -57,15 +57,15 @@ pub(super) struct Mounted {
     work: Arc<Work>,
     log_limits: LogLimits,
     pub(super) tokens: Option<Tokens>,
-    /// Whether Forge is asked for a system token: otherwise it sends none, and such a header is
-    /// somebody else's.
+    /// Whether the endpoint requests a system token. If not, Forge sends none, and the header must
+    /// not be trusted.
     takes_system_token: bool,
     /// Whether tokens of more than one cloud are accepted.
     has_clouds: bool,
     atlassian: AtlassianClient,
-    /// How long Forge waits for the answer.
-    patience: Duration,
-    /// How long the caller waits for a response of the handler.
+    /// How long Forge waits for the response.
+    forge_timeout: Duration,
+    /// How long the caller waits for the handler's response.
     response_time: Duration,
 }
 
@@ -102,15 +102,15 @@ impl Mounted {
             tokens: None,
             has_clouds: verifier.keys().all().count() > 1,
             atlassian: atlassian.clone(),
-            patience: registration.kind.simulation().timeout,
+            forge_timeout: registration.kind.simulation().timeout,
             response_time: limits.response.unwrap_or_else(|| {
                 let documented = registration.kind.documented_timeout();
-                documented.unwrap_or(LONGEST_TIMEOUT)
+                documented.unwrap_or(DEFAULT_RESPONSE_TIMEOUT)
             }),
         }
     }
 
-    /// Size, token, handler: in this order, and no way round.
+    /// Serves a request: checks its size and token, then calls the handler. No path skips a check.
     pub(super) async fn serve(self: Arc<Self>, mut request: Request) -> Response {
         hide_secrets(request.headers_mut());
         let span = tracing::info_span!(
@@ -121,7 +121,7 @@ impl Mounted {
         let is_page = self.target.caller == AllowedCaller::Page;
         let mut response = self.serve_in_span(request).instrument(span).await;
         if is_page {
-            // Any page may read it: what it needs is the token, which no browser adds by itself.
+            // Any origin may read it: a request needs the token, which no browser adds automatically.
             let any = HeaderValue::from_static("*");
             let headers = response.headers_mut();
             headers
@@ -132,7 +132,7 @@ impl Mounted {
     }
 
     async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
-        let atlassian = self.atlassian.clone().answered_within(self.patience);
+        let atlassian = self.atlassian.clone().answered_within(self.forge_timeout);
         if request.body().size_hint().lower() > self.limits.body as u64 {
             if let Some(Permit { suppressed }) = self.log_limits.permit("payload_too_large") {
                 let limit = self.limits.body;
@@ -147,7 +147,7 @@ impl Mounted {
         }
         let claims = match self.verified(request.headers()).await {
             Ok(claims) => claims,
-            Err(refusal) => return refusal,
+            Err(rejection) => return rejection,
         };
         let provenance = Provenance::of(&claims, &self.target);
         if self.takes_system_token
@@ -184,7 +184,7 @@ impl Mounted {
             if let Some(Permit { suppressed }) = self.log_limits.permit("overloaded") {
                 tracing::warn!(
                     suppressed,
-                    "refused for now: as many calls are in flight as may (`App::max_in_flight`)"
+                    "refused: the maximum of calls is in flight (`App::max_in_flight`)"
                 );
             }
             return response::overloaded();
@@ -194,11 +194,12 @@ impl Mounted {
         response
     }
 
-    /// The claims of a request's token, or the response that rejects it.
+    /// Returns the claims of a request's token, or the response that rejects it.
     async fn verified(&self, headers: &HeaderMap) -> Result<Claims, Response> {
         let mut verified = self.verifier.verify(headers, &self.target).await;
         if let (Ok(claims), Some(tokens), true) = (&verified, &self.tokens, self.has_clouds) {
-            // What changes the kept token waits for what other instances know.
+            // A call that changes the stored token is checked against the store, which other
+            // instances write too.
             let brings_token = self.takes_system_token
                 && Provenance::of(claims, &self.target) == Provenance::Platform;
             let ask_store = brings_token || self.target.ends_installation;
@@ -220,23 +221,23 @@ impl Mounted {
                 let message = "this page may not call the handler";
                 Err(response::json_error(StatusCode::FORBIDDEN, code, message))
             }
-            Err(VerifyError::Refused(refusal)) => {
-                let code = refusal.code();
+            Err(VerifyError::Refused(rejection)) => {
+                let code = rejection.code();
                 if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
-                    tracing::warn!(code, reason = %refusal, suppressed, "refused: no valid Forge Invocation Token");
+                    tracing::warn!(code, reason = %rejection, suppressed, "refused: no valid Forge Invocation Token");
                 }
                 Err(response::unauthorized())
             }
             Err(VerifyError::KeysUnavailable(error)) => {
                 if let Some(Permit { suppressed }) = self.log_limits.permit(error.code()) {
-                    tracing::error!(%error, suppressed, "refused for now");
+                    tracing::error!(%error, suppressed, "refused: the token can't be verified without keys");
                 }
                 Err(response::keys_unavailable())
             }
         }
     }
 
-    /// An answer that Forge would make an error of is one here already, with the reason in the log.
+    /// Replaces a response that Forge would reject by a 500, and logs the reason.
     async fn checked(&self, response: Response) -> Response {
         let size = response.body().size_hint().exact();
         if !self.kind.checks_responses()
@@ -247,19 +248,19 @@ impl Mounted {
         }
         let (parts, body) = response.into_parts();
         let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
-            tracing::error!("the handler's answer could not be read to its end");
+            tracing::error!("the handler's response could not be read to its end");
             return response::internal_error();
         };
         if let Some((reason, help)) = self.kind.check_response(&body) {
-            tracing::error!(reason, help, "Forge can't use the handler's answer");
+            tracing::error!(reason, help, "Forge would reject the handler's response");
             return response::internal_error();
         }
         Response::from_parts(parts, body.into())
     }
 }
 
-/// Calls a handler. What is read of the body before it is a part of the call: it is counted, and its
-/// log lines are limited.
+/// Calls a handler. Reading the body ahead is a part of the call: it is counted, and its log lines are
+/// limited.
 async fn call(
     mount: Arc<dyn ErasedHandler>,
     state: AppState,
@@ -276,12 +277,12 @@ async fn call(
     }
 }
 
-/// How long a caller waits where Atlassian documents nothing: as long as it waits for any function.
-const LONGEST_TIMEOUT: Duration = Duration::from_secs(55);
-/// An answer of more bytes isn't looked at.
+/// How long a caller waits where Atlassian documents no timeout: its longest one for functions.
+const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(55);
+/// The largest response that is checked, in bytes.
 const MAX_CHECKED: u64 = 64 * 1024;
 
-/// Tokens in headers are left out when anything prints the request.
+/// Marks the headers with tokens as sensitive, so that they are not printed with the request.
 fn hide_secrets(headers: &mut HeaderMap) {
     for name in [header::AUTHORIZATION, SYSTEM_HEADER, USER_HEADER] {
         if let header::Entry::Occupied(mut entry) = headers.entry(name) {

@@ -55,8 +55,8 @@ impl App {
 
 /// The app's routes as a tower service, for a server or a router of another crate.
 ///
-/// As for [`router`](Service::router), background tasks and kept tokens are the caller's to
-/// [start](Service::start_background) and to [end](Service::shutdown).
+/// As for [`router`](Service::router), the caller must [start](Service::start_background) background
+/// tasks, and call [`shutdown`](Service::shutdown) at the end.
 ///
 /// ```
 /// # use forge_remote::prelude::*;

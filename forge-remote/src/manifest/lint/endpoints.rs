@@ -34,10 +34,10 @@ pub(super) const TOPIC: Topic = Topic {
 };
 
 /// A module that the platform calls without a user in session: its type and key.
-type AllowedCaller<'a> = (&'a str, &'a str);
+type PlatformCaller<'a> = (&'a str, &'a str);
 
 /// Returns the caller of each endpoint that the platform calls without a user in session.
-fn platform_callers(manifest: &Value) -> BTreeMap<&str, AllowedCaller<'_>> {
+fn platform_callers(manifest: &Value) -> BTreeMap<&str, PlatformCaller<'_>> {
     modules(manifest)
         .filter(|(module_type, ..)| is_called_without_user(module_type))
         .filter_map(|(module_type, _, item)| {
@@ -47,8 +47,8 @@ fn platform_callers(manifest: &Value) -> BTreeMap<&str, AllowedCaller<'_>> {
         .collect()
 }
 
-/// Returns whether an endpoint asks for a token.
-fn asks_for(endpoint: &Value, token: &str) -> bool {
+/// Returns whether an endpoint requests a token.
+fn requests(endpoint: &Value, token: &str) -> bool {
     at(endpoint, &["auth", token, "enabled"])
         .and_then(Value::as_bool)
         .unwrap_or_default()
@@ -57,7 +57,7 @@ fn asks_for(endpoint: &Value, token: &str) -> bool {
 const UNKNOWN_PROPERTY: Rule = Rule::lint(
     "unknown-property",
     "Atlassian's validation accepts any property in an endpoint's item: a misspelt one passes, and has no effect. With a \
-    misspelt `appSystemToken` no token ever arrives.",
+    misspelt `appSystemToken`, Forge sends no token.",
 );
 
 fn properties(endpoint: &Value, path: &ManifestPath, findings: &mut Findings<'_>) {
@@ -77,7 +77,7 @@ fn unknown(item: &Value, path: &ManifestPath, known: &[&str], findings: &mut Fin
     for name in names.filter_map(|(name, _)| name.as_str()) {
         if !known.contains(&name) {
             let help = did_you_mean(name, known.iter().copied())
-                .unwrap_or_else(|| format!("it may have: {}", known.join(", ")));
+                .unwrap_or_else(|| format!("its properties are: {}", known.join(", ")));
             let message = format!("`{name}` is not a property of {path}, and has no effect");
             findings.error(&UNKNOWN_PROPERTY, &path.clone().name(name), message, help);
         }
@@ -92,13 +92,13 @@ const MISSING_ROUTE: Rule = Rule::lint(
 
 const MALFORMED_ROUTE: Rule = Rule::lint(
     "malformed-route",
-    "`route.path` is appended to baseUrl: it starts with one `/` and has no query.",
+    "`route.path` is appended to baseUrl: it must start with one `/` and have no query.",
 );
 
 fn route(
     endpoint: &Value,
     path: &ManifestPath,
-    caller: Option<&AllowedCaller<'_>>,
+    caller: Option<&PlatformCaller<'_>>,
     findings: &mut Findings<'_>,
 ) {
     let name = key(endpoint).unwrap_or_default();
@@ -135,10 +135,10 @@ const USER_TOKEN_WITHOUT_USER: Rule = Rule::lint(
 fn user_token(
     endpoint: &Value,
     path: &ManifestPath,
-    caller: Option<&AllowedCaller<'_>>,
+    caller: Option<&PlatformCaller<'_>>,
     findings: &mut Findings<'_>,
 ) {
-    if let (true, Some((module_type, module))) = (asks_for(endpoint, "appUserToken"), caller) {
+    if let (true, Some((module_type, module))) = (requests(endpoint, "appUserToken"), caller) {
         let message = format!(
             "{module_type} `{module}` has no user in session, so no user token arrives at `{}`",
             key(endpoint).unwrap_or_default()
@@ -159,14 +159,14 @@ fn token_scope(findings: &mut Findings<'_>) {
     let manifest = findings.manifest();
     let with_token = list(manifest, &["modules", "endpoint"])
         .iter()
-        .find(|one| asks_for(one, "appSystemToken") || asks_for(one, "appUserToken"));
+        .find(|one| requests(one, "appSystemToken") || requests(one, "appUserToken"));
     let token_scopes = ["read:app-system-token", "read:app-user-token"];
     let has_no_other = || granted(manifest).all(|scope| token_scopes.contains(&scope));
     if let Some(endpoint) = with_token.filter(|_| has_no_other()) {
         findings.error(
             &TOKEN_WITHOUT_SCOPE,
             &ManifestPath::of_module("endpoint", endpoint).name("auth"),
-            "an endpoint asks for a token, but the only scopes are the token scopes, so Forge creates no valid token",
+            "an endpoint requests a token, but the only scopes are the token scopes, so Forge creates no valid token",
             "list a scope that the calls need: `scopes = [\"read:jira-work\"]` in the attribute",
         );
     }

@@ -1,4 +1,4 @@
-//! What every topic's check gets and adds to.
+//! The context of a topic's check, and its findings.
 
 use serde_yaml::Value;
 

@@ -16,7 +16,7 @@ pub(super) const TOPIC: Topic = Topic {
 const KEY_TOO_LONG: Rule = Rule::lint(
     "key-too-long",
     "Forge accepts at most 23 characters for the keys of endpoints, functions and remotes. The validation does not \
-    check the keys of endpoints, the platform does.",
+    check the keys of endpoints, but the platform does.",
 );
 
 fn lengths(findings: &mut Findings<'_>) {
@@ -29,7 +29,7 @@ fn lengths(findings: &mut Findings<'_>) {
         for key in list(findings.manifest(), path).iter().filter_map(key) {
             if key.len() > MAX_ENDPOINT_KEY {
                 let message = format!(
-                    "the {what} key `{key}` has {} characters, and Forge accepts {MAX_ENDPOINT_KEY}",
+                    "the {what} key `{key}` has {} characters, and Forge accepts at most {MAX_ENDPOINT_KEY}",
                     key.len()
                 );
                 let path = ManifestPath::of(path).item(key);

@@ -30,8 +30,7 @@ fn pages(manifest: &Value) -> BTreeMap<&str, &str> {
 
 const UNKNOWN_PAGE: Rule = Rule::lint(
     "unknown-page",
-    "`#[endpoint(pages = […])]` names a page that the manifest does not have, so no call comes from it. Correct the key, \
-    or add the module.",
+    "`#[endpoint(pages = […])]` names a page that the manifest does not have. Correct the key, or add the module.",
 );
 
 fn unknown(pages: &BTreeMap<&str, &str>, findings: &mut Findings<'_>) {

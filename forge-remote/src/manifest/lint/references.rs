@@ -68,7 +68,7 @@ const REFUSED_CALLER: Rule = Rule::lint(
     "refused-caller",
     "A hand-written module names an endpoint whose handler is for other calls: a page's resolver names a handler that \
     only the platform calls, or a macro's static export names a handler of another module. The handler would reject each \
-    call with 401. Name the right handler, or write an `#[endpoint]`.",
+    call with 401. Name another handler, or write an `#[endpoint]`.",
 );
 
 fn callers(findings: &mut Findings<'_>) {
@@ -80,10 +80,11 @@ fn callers(findings: &mut Findings<'_>) {
                 continue;
             };
             let (takes, help) = if place == RESOLVER {
-                let help = "only an `#[endpoint]` takes a page's calls";
+                let help = "only an `#[endpoint]` accepts a page's calls";
                 (&wanted.resolvers, help)
             } else {
-                (&wanted.pages, "it belongs to a module of its own")
+                let help = "the handler has its own module: name an `#[endpoint]` here";
+                (&wanted.pages, help)
             };
             if ours.contains(endpoint) && !takes.contains(endpoint) {
                 let path = place
@@ -91,7 +92,8 @@ fn callers(findings: &mut Findings<'_>) {
                     .fold(ManifestPath::of_module(module_type, item), |path, name| {
                         path.name(name)
                     });
-                let message = format!("the handler of `{endpoint}` answers 401 to {path}");
+                let message =
+                    format!("the handler of `{endpoint}` rejects calls of {path} with 401");
                 findings.error(&REFUSED_CALLER, &path, message, help);
             }
         }

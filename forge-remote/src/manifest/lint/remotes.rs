@@ -47,7 +47,7 @@ fn keys(findings: &mut Findings<'_>) {
         let key = key(remote).unwrap_or_default();
         if !seen.insert(key) {
             let message = format!("two remotes have the key `{key}`");
-            let help = "give one of them another key";
+            let help = "give one of them a different key";
             findings.error(&DUPLICATE_REMOTE_KEY, &path, message, help);
         }
     }
@@ -55,9 +55,9 @@ fn keys(findings: &mut Findings<'_>) {
 
 const BASE_URL: Rule = Rule::lint(
     "base-url",
-    "Atlassian's validation accepts any text as baseUrl. Valid is `https://` and a host that Atlassian can reach, \
+    "Atlassian's validation accepts any text as baseUrl. It must be `https://` and a host that Atlassian can reach, \
     without a trailing slash (the path would begin with two) and without a path (Atlassian's pages disagree on how the \
-    two are joined). For one address in development and another in production, use a variable: `baseUrl: \
+    two are joined). For different addresses in development and production, use a variable: `baseUrl: \
     ${REMOTE_BASE_URL}`.",
 );
 
@@ -126,8 +126,8 @@ fn wrong_address(url: &str) -> Option<(Severity, &'static str)> {
 
 const UNDECLARED_VARIABLE: Rule = Rule::lint(
     "undeclared-variable",
-    "Forge replaces `${NAME}` only where `environment.variables` lists NAME; else the text is used as it is, without a \
-    warning.",
+    "Forge replaces `${NAME}` only if `environment.variables` lists NAME; otherwise the text is used unchanged, without \
+    a warning.",
 );
 
 fn variables(findings: &mut Findings<'_>) {
@@ -181,8 +181,8 @@ fn storage(findings: &mut Findings<'_>) {
 
 const REGIONS_DIFFER: Rule = Rule::lint(
     "regions-differ",
-    "All remotes that store end-user data must have a URL for the same regions, else data residency can't be promised; \
-    `forge deploy` rejects the manifest.",
+    "All remotes that store end-user data must have URLs for the same regions, because of data residency; `forge \
+    deploy` rejects the manifest otherwise.",
 );
 
 fn regions(findings: &mut Findings<'_>) {
@@ -205,8 +205,8 @@ fn regions(findings: &mut Findings<'_>) {
         let excused = own.len() == 1 && stores_user_data(remote) != Some(true);
         if own != all && !excused {
             let key = key(remote).unwrap_or_default();
-            let lacking: Vec<&str> = all.difference(&own).map(String::as_str).collect();
-            let message = format!("the remote `{key}` has no URL for {}", lacking.join(", "));
+            let missing: Vec<&str> = all.difference(&own).map(String::as_str).collect();
+            let message = format!("the remote `{key}` has no URL for {}", missing.join(", "));
             let help = "give every remote the same regions";
             findings.error(&REGIONS_DIFFER, &path.name("baseUrl"), message, help);
         }

@@ -1,4 +1,4 @@
-//! Schedules: their number, their restarts, and the tokens they bring.
+//! Schedules: their number, their restarts, and the tokens they deliver.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,27 +21,29 @@ pub(super) const TOPIC: Topic = Topic {
 
 const LIST: [&str; 2] = ["modules", "scheduledTrigger"];
 
-/// The most scheduled triggers of an app.
+/// The maximum of scheduled triggers of an app.
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
 const MAX_SCHEDULES: usize = 5;
 
 const TOO_MANY_SCHEDULES: Rule = Rule::lint(
     "too-many-schedules",
-    "Forge publishes a limit of five scheduled triggers an app, one of them every five minutes. The validation does not \
+    "Forge publishes a limit of five scheduled triggers per app, one of them every five minutes. The validation does not \
     count them. Do several jobs in one handler, or let one trigger start several jobs.",
 );
 
 fn number(findings: &mut Findings<'_>) {
     let schedules = list(findings.manifest(), &LIST);
-    let often = schedules
+    let five_minute = schedules
         .iter()
         .filter(|item| text(item, "interval") == Some("fiveMinute"))
         .count();
     let message = if schedules.len() > MAX_SCHEDULES {
         let number = schedules.len();
         format!("there are {number} scheduled triggers, and Forge's limit is {MAX_SCHEDULES}")
-    } else if often > 1 {
-        format!("{often} scheduled triggers fire every five minutes, and Forge's limit is one")
+    } else if five_minute > 1 {
+        format!(
+            "{five_minute} scheduled triggers fire every five minutes, and Forge's limit is one"
+        )
     } else {
         return;
     };
@@ -76,7 +78,7 @@ fn token_gap(findings: &mut Findings<'_>) {
         findings.warning(
             &TOKEN_GAP,
             &ManifestPath::of_module("scheduledTrigger", first).name("interval"),
-            "only day or week triggers ask for the system token: it will expire well before the next invocation, and \
+            "only day or week triggers request the system token: it will expire well before the next invocation, and \
              your remote will be left without a valid token in between",
             "the `hour` interval is a good default; if nothing needs a token between two calls, allow this",
         );

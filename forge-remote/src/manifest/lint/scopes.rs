@@ -1,4 +1,4 @@
-//! Scopes: unknown ones, and ones nothing needs.
+//! Scopes: unknown ones and unneeded ones.
 
 use std::collections::BTreeSet;
 
@@ -38,8 +38,8 @@ fn unknown(findings: &mut Findings<'_>) {
             }
             // Atlassian may have added it after this version's list was made.
             None => {
-                let message = format!("{message}, as far as this version knows");
-                let help = "see Atlassian's list of scopes; allow this if it is there";
+                let message = format!("{message} that this version knows");
+                let help = "check Atlassian's list of scopes; if the scope is in it, allow this";
                 findings.warning(&UNKNOWN_SCOPE, &path, message, help);
             }
         }
@@ -60,7 +60,7 @@ const UNNEEDED_IMPERSONATION: Rule = Rule::lint(
 
 fn unneeded(findings: &mut Findings<'_>) {
     let (manifest, wanted) = (findings.manifest(), findings.wanted);
-    // A function or a page may need a scope without the code knowing.
+    // A function or a page may need a scope that the code does not list.
     let only_endpoints = modules(manifest)
         .all(|(module_type, _, item)| module_type == "endpoint" || item.get("endpoint").is_some());
     if !only_endpoints {

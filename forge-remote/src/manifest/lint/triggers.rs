@@ -54,7 +54,7 @@ fn filter<'a>(part: &'a Value, name: &str) -> Option<&'a Value> {
 
 const EVENT_WITHOUT_SCOPE: Rule = Rule::lint(
     "event-without-scope",
-    "Forge delivers an event only where all scopes of one of its sets are granted. Atlassian's validation doesn't check \
+    "Forge delivers an event only if all scopes of one of its sets are granted. Atlassian's validation doesn't check \
     events in object form.",
 );
 
@@ -90,15 +90,15 @@ fn scopes(findings: &mut Findings<'_>) {
 
 const KNOWN_EVENT: Rule = Rule::lint(
     "known-event",
-    "An event in `unknown_events` is one this version knows. Forge delivers it, but its scopes are not added \
-    automatically: move it to `events`, and they are.",
+    "This version knows an event that is listed in `unknown_events`. Forge delivers it, but its scopes are not added \
+    automatically: move it to `events`.",
 );
 
 fn known(findings: &mut Findings<'_>) {
     let unknown = &findings.wanted.unknown_events;
     for (trigger, event) in named_events(findings.manifest()) {
         if unknown.contains(event) && events::is_known(event) {
-            let message = format!("`{event}` is a known event by now");
+            let message = format!("`{event}` is a known event in this version");
             let help = "move it from `unknown_events` to `events`, so that its scopes are added";
             findings.warning(&KNOWN_EVENT, &path_of_events(trigger), message, help);
         }
@@ -115,7 +115,7 @@ fn properties(findings: &mut Findings<'_>) {
             Vec::from_iter(all).join(", ")
         );
         let path = ManifestPath::of(&["modules", "trigger"]);
-        let help = "name fewer, or fetch the properties when the event arrives";
+        let help = "list fewer, or fetch the properties when the event arrives";
         findings.warning(&TOO_MANY_PROPERTIES, &path, message, help);
     }
 }
@@ -159,8 +159,8 @@ const ON_ERROR_ALONE: Rule = Rule::lint(
 
 const IGNORE_SELF: Rule = Rule::lint(
     "ignore-self",
-    "Atlassian's validation accepts `ignoreSelf` only where every event of the trigger is one of Jira's, though a page \
-    shows it with one of Confluence's. For other events, check the payload's `selfGenerated`.",
+    "Atlassian's validation accepts `ignoreSelf` only if every event of the trigger is Jira's, although a page of its \
+    documentation shows it with an event of Confluence. For other events, check the payload's `selfGenerated`.",
 );
 
 fn filters(findings: &mut Findings<'_>) {
@@ -168,7 +168,7 @@ fn filters(findings: &mut Findings<'_>) {
         for part in parts(trigger) {
             if filter(part, "onError").is_some() && filter(part, "expression").is_none() {
                 let path = ManifestPath::of_module("trigger", trigger).name("filter");
-                let message = "`onError` has no `expression` beside it";
+                let message = "`onError` has no effect without `expression`";
                 let help = "write `expression`, or remove `onError`";
                 findings.warning(&ON_ERROR_ALONE, &path, message, help);
             }
@@ -183,7 +183,7 @@ fn filters(findings: &mut Findings<'_>) {
                     &IGNORE_SELF,
                     &path_of_events(trigger),
                     format!("Atlassian's validation rejects `ignoreSelf` with `{other}`: it is for Jira's events only"),
-                    "remove it, and check the payload's `selfGenerated`; or give Jira's events a trigger of their own",
+                    "remove it, and check the payload's `selfGenerated`; or move Jira's events to a separate trigger",
                 );
             }
         }

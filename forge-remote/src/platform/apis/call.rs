@@ -1,4 +1,4 @@
-//! One call to a stand-in, and the parts of its response.
+//! A call to the fake APIs, and helpers for its response.
 
 use std::sync::MutexGuard;
 use std::time::SystemTime;
@@ -10,30 +10,30 @@ use super::data::{ApiRequest, Data};
 use crate::platform::local::Platform;
 use crate::platform::oauth::OAuth;
 
-/// The items of a page, unless the call says how many.
-pub(super) const PAGE: usize = 25;
+/// The default number of items on a page.
+pub(super) const DEFAULT_PAGE_SIZE: usize = 25;
 
-/// What an API answers.
-pub(super) type Answer = (StatusCode, Value);
+/// The response of a fake API.
+pub(super) type JsonResponse = (StatusCode, Value);
 
-pub(super) fn ok(value: Value) -> Answer {
+pub(super) fn ok(value: Value) -> JsonResponse {
     (StatusCode::OK, value)
 }
 
-pub(super) fn refused(status: StatusCode, message: &str) -> Answer {
+pub(super) fn error_response(status: StatusCode, message: &str) -> JsonResponse {
     (
         status,
         json!({ "code": status.as_u16(), "message": message }),
     )
 }
 
-pub(super) fn unknown() -> Answer {
-    let message = "the local platform plays a few of Atlassian's APIs, and not this one: give it an \
-                   answer by `FakeApis::respond`";
-    refused(StatusCode::NOT_IMPLEMENTED, message)
+pub(super) fn not_implemented() -> JsonResponse {
+    let message = "the local platform has only a few of Atlassian's APIs, and not this one: add a \
+                   response with `FakeApis::respond`";
+    error_response(StatusCode::NOT_IMPLEMENTED, message)
 }
 
-/// One call, its token checked.
+/// A call whose token was checked.
 pub(super) struct Call<'a> {
     pub(super) platform: &'a Platform,
     pub(super) token: &'a OAuth,
@@ -60,8 +60,8 @@ impl Call<'_> {
     }
 }
 
-/// A page of a list, and where the next begins.
-pub(super) fn part<T: Clone>(all: &[T], from: usize, limit: usize) -> (Vec<T>, Option<usize>) {
+/// Returns a page of a list, and the start of the next page.
+pub(super) fn page_of<T: Clone>(all: &[T], from: usize, limit: usize) -> (Vec<T>, Option<usize>) {
     let items: Vec<T> = all.iter().skip(from).take(limit).cloned().collect();
     let next = from.saturating_add(items.len());
     let more = next < all.len() && !items.is_empty();

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::declared::Entity;
 
-/// How many conditions there are at most.
-const MOST: usize = 100;
+/// The maximum of conditions in a filter.
+const MAX_CONDITIONS: usize = 100;
 
-/// A condition that can't be: Atlassian's code.
-pub(super) type Wrong = &'static str;
+/// Atlassian's error code for an invalid condition.
+pub(super) type ConditionError = &'static str;
 
 /// One condition on a value.
 pub(super) struct Condition {
@@ -21,8 +21,8 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    /// Reads `condition` and `values`. A range knows fewer than a filter.
-    pub(super) fn read(item: &Value, in_range: bool) -> Result<Self, Wrong> {
+    /// Reads `condition` and `values`. A range supports fewer conditions than a filter.
+    pub(super) fn read(item: &Value, in_range: bool) -> Result<Self, ConditionError> {
         let name = item.get("condition").and_then(Value::as_str);
         let name = name.unwrap_or_default();
         let values = item.get("values").and_then(Value::as_array);
@@ -48,7 +48,7 @@ impl Condition {
         })
     }
 
-    /// Whether a value, or none, meets it.
+    /// Returns whether a value, or a missing value, meets the condition.
     pub(super) fn holds(&self, value: Option<&Value>) -> bool {
         let Some(value) = value else {
             return matches!(
@@ -82,7 +82,7 @@ impl Condition {
     }
 }
 
-/// How two values of one type compare.
+/// Compares two values of the same type.
 pub(super) fn compared(one: &Value, other: &Value) -> Option<Ordering> {
     match (one, other) {
         (Value::String(one), Value::String(other)) => Some(one.cmp(other)),
@@ -92,22 +92,22 @@ pub(super) fn compared(one: &Value, other: &Value) -> Option<Ordering> {
     }
 }
 
-/// `{ "and": [ … ] }` or `{ "or": [ … ] }`, of conditions that each name a property.
+/// A filter: `{ "and": [ … ] }` or `{ "or": [ … ] }` of conditions that each name a property.
 pub(super) struct Filter {
     all: bool,
     conditions: Vec<(String, Condition)>,
 }
 
 impl Filter {
-    pub(super) fn read(filter: &Value, entity: Option<&Entity>) -> Result<Self, Wrong> {
+    pub(super) fn read(filter: &Value, entity: Option<&Entity>) -> Result<Self, ConditionError> {
         let list = |name: &str| filter.get(name).and_then(Value::as_array);
         let (all, items) = match (list("and"), list("or")) {
             (Some(items), None) => (true, items),
             (None, Some(items)) => (false, items),
-            // Not both, and one of them.
+            // Exactly one of the two is required.
             _ => return Err("INVALID_FILTER_CONDITION"),
         };
-        if items.len() > MOST {
+        if items.len() > MAX_CONDITIONS {
             return Err("INVALID_FILTER_CONDITION");
         }
         let mut conditions = Vec::new();

@@ -1,4 +1,4 @@
-//! The data of the stand-ins, and the calls they got.
+//! The data of the fake APIs, and the calls they received.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 
 use super::declared::Declared;
 
-/// The local stand-ins' data, shared by every clone. They begin with an issue, `DEV-1`, and a
-/// Confluence page, `98304`.
+/// The local platform's fake APIs and their data, shared by every clone. They start with an issue,
+/// `DEV-1`, and a Confluence page, `98304`.
 ///
-/// What they answer has Atlassian's shapes, but they are small: Jira has issues (get, create,
-/// edit, comment, search) and `myself`; Confluence's v2 API has pages (list, get, create), v1 the
-/// current user; GraphQL has the exchange for users' tokens, for an app that declares
-/// [`App::impersonation_scopes`](crate::App::impersonation_scopes). A search finds every issue, whatever its JQL;
-/// no scope and no permission is checked. Anything else is answered 501: give it an answer of your
-/// own by [`respond`](Self::respond), and failures by [`fail_next`](Self::fail_next).
+/// Responses have Atlassian's shapes, but only a few APIs exist. Jira has issues (get, create, edit,
+/// comment, search) and `myself`. Confluence's v2 API has pages (list, get, create), v1 the current
+/// user. GraphQL has the exchange for users' tokens, for an app that declares
+/// [`App::impersonation_scopes`](crate::App::impersonation_scopes). A search returns every issue,
+/// whatever its JQL; scopes and permissions are not checked. Other calls get 501: add responses with
+/// [`respond`](Self::respond), and failures with [`fail_next`](Self::fail_next).
 ///
 /// Storage has keys, secrets, entities, transactions and batches, with Atlassian's limits,
-/// conditions and filters. What has expired is still given for 48 hours, as Atlassian may. Where
-/// the app has a manifest, its `app.storage.entities` are the entities there are, with their types
-/// and indexes; else [`declare_entity`](Self::declare_entity) does it, and without any of them
-/// every name is taken.
+/// conditions and filters. Expired values are still returned for 48 hours, as Atlassian may do. The
+/// entities, with their types and indexes, are the manifest's `app.storage.entities` and the ones of
+/// [`declare_entity`](Self::declare_entity). Without a manifest and declarations, every entity name
+/// is accepted.
 ///
 /// ```
 /// use forge_remote::{path, prelude::*};
@@ -66,26 +66,26 @@ pub(super) type Responder = dyn Fn(&ApiRequest) -> Option<ApiResponse> + Send + 
 pub(super) struct Data {
     pub(super) issues: BTreeMap<String, Value>,
     pub(super) pages: BTreeMap<u64, Value>,
-    /// By installation, by kind (`kvs`, `secret`, `entity:NAME`), by key.
+    /// Values by installation, kind (`kvs`, `secret`, `entity:NAME`) and key.
     pub(super) stored: BTreeMap<(String, String, String), Stored>,
     pub(super) declared: Declared,
     pub(super) responders: Vec<Arc<Responder>>,
-    /// How many more calls are answered so.
+    /// Responses to the next calls, each with the number of calls left.
     pub(super) failures: VecDeque<(usize, ApiResponse)>,
     pub(super) calls: VecDeque<ApiCall>,
 }
 
-/// A call that the app made, and how it was answered.
+/// A call that the app made, with the response's status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ApiCall {
     /// The method and the path: `GET /ex/jira/…/rest/api/3/issue/DEV-1`.
     pub line: String,
-    /// The account it was made as; `None` for the app.
+    /// The account that the call was made as; `None` for the app.
     pub as_user: Option<String>,
-    /// The answer's status.
+    /// The response's status.
     pub status: u16,
-    /// Everything that was asked.
+    /// The whole request.
     pub request: ApiRequest,
 }
 
@@ -101,26 +101,27 @@ pub struct ApiRequest {
     pub query: Vec<(String, String)>,
     /// The headers, without the token.
     pub headers: HeaderMap,
-    /// The body, as JSON; `null` when it isn't.
+    /// The body as JSON; `null` if it isn't JSON.
     pub body: Value,
-    /// The account it is made as; `None` for the app.
+    /// The account that the call is made as; `None` for the app.
     pub as_user: Option<String>,
-    /// The installation whose token it brings; `None` for a call without a token of this platform,
-    /// which is answered 401.
+    /// The installation of the call's token; `None` for a call without a token of this platform, which
+    /// gets 401.
     pub installation_id: Option<String>,
 }
 
 impl ApiRequest {
-    /// The first value of this name in the query.
+    /// Returns the first value of this name in the query.
     pub fn query_value(&self, name: &str) -> Option<&str> {
         let found = self.query.iter().find(|(other, _)| other == name);
         found.map(|(_, value)| value.as_str())
     }
 }
 
-/// An answer in place of the stand-ins' own: [`FakeApis::respond`], [`FakeApis::fail_next`].
+/// A response that replaces the fake APIs' own: see [`FakeApis::respond`] and
+/// [`FakeApis::fail_next`].
 #[derive(Clone, Debug)]
-#[must_use = "it is given to `FakeApis::respond` or `FakeApis::fail_next`"]
+#[must_use = "a response does nothing until it is passed to `FakeApis::respond` or `FakeApis::fail_next`"]
 pub struct ApiResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -128,7 +129,7 @@ pub struct ApiResponse {
 }
 
 impl ApiResponse {
-    /// A status without a body. One that HTTP doesn't know is 500.
+    /// Creates a response without a body. An invalid status becomes 500.
     pub fn status(status: u16) -> Self {
         Self {
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
@@ -137,7 +138,7 @@ impl ApiResponse {
         }
     }
 
-    /// A status and JSON; `null` for what can't be written as JSON.
+    /// Creates a response with JSON; `null` for a value that can't be serialized.
     pub fn json(status: u16, body: impl Serialize) -> Self {
         Self {
             body: Some(serde_json::to_value(body).unwrap_or_default()),
@@ -145,7 +146,7 @@ impl ApiResponse {
         }
     }
 
-    /// Adds a header. What can't be one is left out.
+    /// Adds a header. An invalid name or value is ignored.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             self.headers.append(name, value);
@@ -156,7 +157,7 @@ impl ApiResponse {
 
 impl fmt::Debug for FakeApis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Apis")
+        f.debug_struct("FakeApis")
             .field("calls", &self.data().calls.len())
             .finish_non_exhaustive()
     }
@@ -172,34 +173,34 @@ impl Default for FakeApis {
 }
 
 impl FakeApis {
-    /// Adds an issue with these fields; its key comes back.
+    /// Adds an issue with these fields, and returns its key.
     pub fn add_issue(&self, fields: Value) -> String {
         self.data().add_issue(fields)
     }
 
-    /// An issue, as the API gives it.
+    /// Returns an issue, in the API's format.
     pub fn issue(&self, key: &str) -> Option<Value> {
         self.data().issues.get(key).cloned()
     }
 
-    /// Adds a Confluence page of this title; its id comes back.
+    /// Adds a Confluence page with this title, and returns its id.
     pub fn add_page(&self, title: &str) -> String {
         self.data().add_page(&json!({ "title": title }))
     }
 
-    /// Every stored value whose kind (`kvs`, `secret`, `entity:NAME`) and key are these, of any
-    /// installation.
+    /// Returns the stored values with this kind (`kvs`, `secret`, `entity:NAME`) and key, of all
+    /// installations.
     pub fn stored(&self, kind: &str, key: &str) -> Vec<Value> {
         let data = self.data();
         let found = data
             .stored
             .iter()
-            .filter(|(place, _)| place.1 == kind && place.2 == key);
+            .filter(|((_, of_kind, of_key), _)| of_kind == kind && of_key == key);
         found.map(|(_, stored)| stored.value.clone()).collect()
     }
 
-    /// Declares an entity, as an item of `app.storage.entities` in the manifest. From then on there
-    /// are no others than those that are declared, and values must have their types.
+    /// Declares an entity, as an item of `app.storage.entities` in the manifest. From then on,
+    /// undeclared entities are rejected, and values must have the declared types.
     ///
     /// ```
     /// # use forge_remote::testing::Platform;
@@ -216,28 +217,28 @@ impl FakeApis {
         self.data().declared.add_entity(entity);
     }
 
-    /// Answers calls with what this gives, before the stand-ins do; `None` leaves the call to those
-    /// who were there before. Calls without a token of this platform are answered 401 all the same.
+    /// Adds a responder, which is called before earlier responders and the fake APIs. If it returns
+    /// `None`, the next one is called. Calls without a token of this platform always get 401.
     pub fn respond(
         &self,
-        answer: impl Fn(&ApiRequest) -> Option<ApiResponse> + Send + Sync + 'static,
+        responder: impl Fn(&ApiRequest) -> Option<ApiResponse> + Send + Sync + 'static,
     ) {
-        self.data().responders.push(Arc::new(answer));
+        self.data().responders.push(Arc::new(responder));
     }
 
-    /// Answers the next calls so, whatever they are, and before anything else does: to see how the
-    /// app fares with a 429, a 503, a 401.
-    pub fn fail_next(&self, calls: usize, answer: ApiResponse) {
-        self.data().failures.push_back((calls, answer));
+    /// Sends this response to the next calls, before any responder: to test how the app handles a
+    /// 429, a 503 or a 401.
+    pub fn fail_next(&self, calls: usize, response: ApiResponse) {
+        self.data().failures.push_back((calls, response));
     }
 
-    /// The calls so far, the last 1,000.
+    /// Returns the last 1,000 calls, oldest first.
     pub fn calls(&self) -> Vec<ApiCall> {
         self.data().calls.iter().cloned().collect()
     }
 
-    /// What the app declares: it is held to it.
-    pub(crate) fn hold_to(&self, declared: Declared) {
+    /// Sets the app's declarations, which are enforced.
+    pub(crate) fn set_declared(&self, declared: Declared) {
         self.data().declared = declared;
     }
 
@@ -248,10 +249,10 @@ impl FakeApis {
 
 impl Data {
     pub(super) fn failure(&mut self) -> Option<ApiResponse> {
-        while let Some((left, answer)) = self.failures.front_mut() {
+        while let Some((left, response)) = self.failures.front_mut() {
             if *left > 0 {
                 *left -= 1;
-                return Some(answer.clone());
+                return Some(response.clone());
             }
             self.failures.pop_front();
         }

@@ -1,15 +1,15 @@
-//! What an app declares in its code and its manifest, as far as the stand-ins hold it to it.
+//! The declarations in an app's code and manifest that the fake APIs enforce.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What an app declares.
+/// An app's declarations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Declared {
     /// Whether scopes have `allowImpersonation: true`.
     pub(super) impersonates: bool,
-    /// `app.storage.entities`, by name; `None` where nothing is known of them.
+    /// `app.storage.entities`, by name; `None` if entities are not declared.
     entities: Option<BTreeMap<String, Entity>>,
 }
 
@@ -28,7 +28,7 @@ pub(super) struct Index {
 }
 
 impl Declared {
-    /// The code's word, and the manifest's where there is one.
+    /// Combines the declarations of the code and of the manifest, if there is one.
     pub(crate) fn new(impersonates: bool, manifest: Option<&Value>) -> Self {
         let scopes = manifest.and_then(|manifest| manifest.pointer("/permissions/scopes"));
         let scopes = scopes.and_then(Value::as_object);
@@ -53,13 +53,13 @@ impl Declared {
         entities.insert(name, Entity::read(&entity));
     }
 
-    /// The entity of this name; `Ok(None)` where nothing is known of entities.
+    /// Returns the entity of this name; `Ok(None)` if entities are not declared.
     pub(super) fn entity(&self, name: &str) -> Result<Option<&Entity>, &'static str> {
         match &self.entities {
             None => Ok(None),
             Some(entities) => entities.get(name).map(Some).ok_or(
-                "no such entity in `app.storage.entities` of the manifest (in tests, \
-                 `FakeApis::declare_entity`)",
+                "the entity is not declared: add it to `app.storage.entities` in the manifest (in tests, \
+                 with `FakeApis::declare_entity`)",
             ),
         }
     }
@@ -107,7 +107,7 @@ impl Entity {
         self.attributes.get(attribute).map(String::as_str)
     }
 
-    /// The first attribute whose value has another type than is declared.
+    /// Returns the first attribute whose value does not have the declared type.
     pub(super) fn misfit(&self, value: &Value) -> Option<&str> {
         let fits = |(name, kind): &(&String, &String)| match (value.get(name), kind.as_str()) {
             (None, _) | (Some(_), "any") => true,

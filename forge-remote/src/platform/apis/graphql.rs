@@ -1,12 +1,12 @@
-//! The exchange for a user's token; the gateway's other questions aren't known here.
+//! The fake GraphQL gateway: the exchange for a user's token, and the current user.
 
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, ok};
+use super::call::{Call, JsonResponse, ok};
 use crate::platform::oauth::{Kind, OAuth};
 
 impl Call<'_> {
-    pub(super) fn graphql(&self) -> Answer {
+    pub(super) fn graphql(&self) -> JsonResponse {
         let text = self.body().get("query").and_then(Value::as_str);
         if text == Some("query { me { user { accountId } } }") {
             let user = self.token.account_id.as_ref();
@@ -14,19 +14,19 @@ impl Call<'_> {
             return ok(json!({ "data": { "me": user } }));
         }
         if !text.unwrap_or_default().contains("offlineUserAuthToken") {
-            let message = "the local platform knows the exchange offlineUserAuthToken only: give \
-                           other questions an answer by `FakeApis::respond`";
+            let message = "the local platform has only the operation offlineUserAuthToken: add a \
+                           response to others with `FakeApis::respond`";
             return ok(json!({ "data": null, "errors": [{ "message": message }] }));
         }
-        let asked = |name: &str| {
+        let input = |name: &str| {
             let value = self.body().pointer(&format!("/variables/input/{name}"));
             value.and_then(Value::as_str).unwrap_or_default()
         };
-        let (account, context) = (asked("userId"), asked("contextIds/0"));
+        let (account, context) = (input("userId"), input("contextIds/0"));
         let site = &self.platform.0.cloud_id;
         let contexts = ["jira", "confluence"].map(|name| format!("ari:cloud:{name}::site/{site}"));
         let problem = if self.token.kind != Kind::System {
-            Some("only the app can ask for a user's token")
+            Some("only a system token can be exchanged for a user's token")
         } else if !self.data().declared.impersonates {
             Some("the app lists no scope with `allowImpersonation: true`")
         } else if account.is_empty() {

@@ -1,9 +1,9 @@
-//! A small Jira.
+//! The fake Jira API.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::call::{Answer, Call, PAGE, ok, part, unknown};
+use super::call::{Call, DEFAULT_PAGE_SIZE, JsonResponse, not_implemented, ok, page_of};
 use super::data::Data;
 
 impl Data {
@@ -16,7 +16,7 @@ impl Data {
     }
 }
 
-fn no_issue() -> Answer {
+fn no_issue() -> JsonResponse {
     let message = "Issue does not exist or you do not have permission to see it.";
     (
         StatusCode::NOT_FOUND,
@@ -25,9 +25,9 @@ fn no_issue() -> Answer {
 }
 
 impl Call<'_> {
-    pub(super) fn jira(&self, method: &str, path: &[&str]) -> Answer {
+    pub(super) fn jira(&self, method: &str, path: &[&str]) -> JsonResponse {
         let ["rest", "api", _, rest @ ..] = path else {
-            return unknown();
+            return not_implemented();
         };
         let mut data = self.data();
         match (method, rest) {
@@ -54,11 +54,11 @@ impl Call<'_> {
                 None => no_issue(),
             },
             ("GET" | "POST", ["search", "jql"]) => self.search(&data),
-            _ => unknown(),
+            _ => not_implemented(),
         }
     }
 
-    fn edit(&self, issue: &mut Value) -> Answer {
+    fn edit(&self, issue: &mut Value) -> JsonResponse {
         if !issue["fields"].is_object() {
             issue["fields"] = json!({});
         }
@@ -69,17 +69,17 @@ impl Call<'_> {
         (StatusCode::NO_CONTENT, Value::Null)
     }
 
-    fn comment(&self, issue: &mut Value) -> Answer {
+    fn comment(&self, issue: &mut Value) -> JsonResponse {
         let body = self.body().get("body").cloned().unwrap_or_default();
-        let held = issue.pointer("/fields/comment/comments").cloned();
-        let mut held = held.unwrap_or_default();
-        if !held.is_array() {
-            held = json!([]);
+        let comments = issue.pointer("/fields/comment/comments").cloned();
+        let mut comments = comments.unwrap_or_default();
+        if !comments.is_array() {
+            comments = json!([]);
         }
         if !issue["fields"].is_object() {
             issue["fields"] = json!({});
         }
-        issue["fields"]["comment"] = json!({ "comments": held });
+        issue["fields"]["comment"] = json!({ "comments": comments });
         let comments = &mut issue["fields"]["comment"]["comments"];
         let author = json!({ "accountId": self.token.account_id.as_deref().unwrap_or("app") });
         let mut comment = json!({ "body": body, "author": author });
@@ -90,19 +90,20 @@ impl Call<'_> {
         (StatusCode::CREATED, comment)
     }
 
-    fn search(&self, data: &Data) -> Answer {
-        let asked = |name: &str| {
+    fn search(&self, data: &Data) -> JsonResponse {
+        let parameter = |name: &str| {
             let body = self.body().get(name).map(|value| value.to_string());
             self.query(name).map(str::to_owned).or(body)
         };
-        let from = asked("nextPageToken").and_then(|token| token.trim_matches('"').parse().ok());
-        let most = asked("maxResults").and_then(|most| most.parse().ok());
+        let from =
+            parameter("nextPageToken").and_then(|token| token.trim_matches('"').parse().ok());
+        let limit = parameter("maxResults").and_then(|limit| limit.parse().ok());
         let all: Vec<Value> = data.issues.values().cloned().collect();
-        let (issues, next) = part(&all, from.unwrap_or(0), most.unwrap_or(PAGE));
-        let mut answer = json!({ "issues": issues, "isLast": next.is_none() });
+        let (issues, next) = page_of(&all, from.unwrap_or(0), limit.unwrap_or(DEFAULT_PAGE_SIZE));
+        let mut response = json!({ "issues": issues, "isLast": next.is_none() });
         if let Some(next) = next {
-            answer["nextPageToken"] = next.to_string().into();
+            response["nextPageToken"] = next.to_string().into();
         }
-        ok(answer)
+        ok(response)
     }
 }

@@ -1,6 +1,5 @@
-//! Small stand-ins for the APIs that an app calls back: enough of Jira, Confluence, GraphQL and
-//! Forge's storage for `dev` and tests to run whole. They check tokens, and who they are for; they
-//! know no permissions and no JQL.
+//! Fake versions of the APIs that an app calls: enough of Jira, Confluence, GraphQL and Forge's
+//! storage for `dev` and tests. They check tokens and their owners, but no permissions and no JQL.
 
 mod call;
 mod conditions;

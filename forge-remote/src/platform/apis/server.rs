@@ -1,4 +1,4 @@
-//! The server of the stand-ins.
+//! The server of the fake APIs.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -7,21 +7,21 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::call::{Answer, Call, ok, refused, unknown};
+use super::call::{Call, JsonResponse, error_response, not_implemented, ok};
 use super::data::{ApiCall, ApiRequest, ApiResponse};
 use crate::platform::local::{Platform, random_hex};
 use crate::platform::oauth::{Kind, OAuth};
 
-/// How many of the last calls are remembered.
-const REMEMBERED: usize = 1000;
-/// The largest body taken, in bytes: more than any of the APIs takes.
-const BODY: usize = 16 * 1024 * 1024;
+/// The number of recorded calls.
+const MAX_RECORDED_CALLS: usize = 1000;
+/// The largest accepted body, in bytes: more than any of the APIs accepts.
+const MAX_BODY: usize = 16 * 1024 * 1024;
 
-/// The stand-ins, to be served on loopback.
+/// Returns the routes of the fake APIs, to be served on loopback.
 pub(crate) fn router(platform: Platform) -> Router {
     Router::new()
         .fallback(serve)
-        .layer(DefaultBodyLimit::max(BODY))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(platform)
 }
 
@@ -46,8 +46,8 @@ async fn serve(
         as_user: token.as_ref().and_then(|token| token.account_id.clone()),
         installation_id: token.as_ref().map(|token| token.installation.clone()),
     };
-    let answer = answer(&platform, &request, token.as_ref(), body.len());
-    let status = answer.status.as_u16();
+    let reply = respond(&platform, &request, token.as_ref(), body.len());
+    let status = reply.status.as_u16();
     let mut data = platform.apis().data();
     data.calls.push_back(ApiCall {
         line: format!("{method} {}", uri.path()),
@@ -55,23 +55,23 @@ async fn serve(
         status,
         request,
     });
-    if data.calls.len() > REMEMBERED {
+    if data.calls.len() > MAX_RECORDED_CALLS {
         data.calls.pop_front();
     }
     drop(data);
-    let mut response = match answer.body {
-        Some(body) => (answer.status, axum::Json(body)).into_response(),
-        None => answer.status.into_response(),
+    let mut response = match reply.body {
+        Some(body) => (reply.status, axum::Json(body)).into_response(),
+        None => reply.status.into_response(),
     };
     if let Ok(trace) = HeaderValue::from_str(&random_hex(16)) {
         response.headers_mut().insert("atl-traceid", trace);
     }
-    response.headers_mut().extend(answer.headers);
+    response.headers_mut().extend(reply.headers);
     response
 }
 
-/// Who answers: failures that were ordered, the test's own answers, the stand-ins.
-fn answer(
+/// Returns the response: of `fail_next`, else of a responder, else of the fake APIs.
+fn respond(
     platform: &Platform,
     request: &ApiRequest,
     token: Option<&OAuth>,
@@ -87,10 +87,10 @@ fn answer(
     }
     let Some(token) = token else {
         let message = "Unauthorized; no token of this platform";
-        let (status, body) = refused(StatusCode::UNAUTHORIZED, message);
+        let (status, body) = error_response(StatusCode::UNAUTHORIZED, message);
         return ApiResponse::json(status.as_u16(), body);
     };
-    // Without the lock: it may ask for the data.
+    // Called without the lock, because a responder may use the data.
     let own = responders.iter().rev().find_map(|respond| respond(request));
     own.unwrap_or_else(|| {
         let call = Call {
@@ -101,7 +101,7 @@ fn answer(
         };
         let segments: Vec<String> = request.path.split('/').skip(1).map(decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let (status, body) = call.answer(&request.method, &segments);
+        let (status, body) = call.route(&request.method, &segments);
         ApiResponse {
             body: (!body.is_null()).then_some(body),
             ..ApiResponse::status(status.as_u16())
@@ -115,7 +115,7 @@ fn query(uri: &Uri) -> Vec<(String, String)> {
     pairs.unwrap_or_default()
 }
 
-/// A path's segment, its `%XX` undone.
+/// Decodes the `%XX` of a path's segment.
 fn decoded(segment: &str) -> String {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.as_bytes();
@@ -136,11 +136,11 @@ fn decoded(segment: &str) -> String {
 }
 
 impl Call<'_> {
-    fn answer(&self, method: &str, path: &[&str]) -> Answer {
+    fn route(&self, method: &str, path: &[&str]) -> JsonResponse {
         match (method, path) {
             (_, ["ex", product, site, rest @ ..]) => {
                 if *site != self.platform.0.cloud_id {
-                    return refused(
+                    return error_response(
                         StatusCode::UNAUTHORIZED,
                         "Unauthorized; the token is for another site",
                     );
@@ -148,15 +148,15 @@ impl Call<'_> {
                 match *product {
                     "jira" => self.jira(method, rest),
                     "confluence" => self.confluence(method, rest),
-                    _ => unknown(),
+                    _ => not_implemented(),
                 }
             }
             ("POST", ["graphql"]) => self.graphql(),
             ("POST", ["forge", "storage", "kvs", "v1", rest @ ..]) => {
                 if self.token.kind != Kind::System {
-                    return refused(
+                    return error_response(
                         StatusCode::UNAUTHORIZED,
-                        "Unauthorized; storage takes the system token only",
+                        "Unauthorized; storage accepts only a system token",
                     );
                 }
                 self.storage(rest)
@@ -173,13 +173,13 @@ impl Call<'_> {
                     id,
                 ],
             ) => self.installation(app, environment, id),
-            _ => unknown(),
+            _ => not_implemented(),
         }
     }
 
-    /// The details of an installation, for the app's token of that installation alone.
+    /// Returns the details of an installation, only for the system token of that installation.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
-    fn installation(&self, app: &str, environment: &str, id: &str) -> Answer {
+    fn installation(&self, app: &str, environment: &str, id: &str) -> JsonResponse {
         let platform = &self.platform.0;
         let ari = format!("ari:cloud:ecosystem::installation/{id}");
         let is_own = app == platform.app_id.uuid() && environment == platform.environment;

@@ -1,4 +1,4 @@
-//! Forge's storage, with its limits.
+//! The fake Forge storage, with Atlassian's limits.
 //!
 //! Sources: <https://developer.atlassian.com/platform/forge/remote/accessing-storage/>,
 //! <https://developer.atlassian.com/platform/forge/limits-kvs-ce/>
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::call::{Answer, Call, ok, part, unknown};
+use super::call::{Call, JsonResponse, not_implemented, ok, page_of};
 use super::conditions::{Condition, Filter, compared};
 use super::data::{Data, Stored};
 use super::declared::{Entity, Index};
@@ -17,74 +17,74 @@ use super::declared::{Entity, Index};
 const MAX_KEY: usize = 500;
 const MAX_VALUE: usize = 240 * 1024;
 const MAX_DEPTH: usize = 31;
-/// Of a batch's keys, and of a transaction's operations.
-const MOST: usize = 25;
-/// Of a batch, and of a transaction.
-const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// The items of a page, unless the call says how many.
-const PAGE: usize = 10;
-const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
-/// What has expired may be given for so long.
-const LINGERS: Duration = Duration::from_secs(48 * 3600);
+/// The maximum of keys in a batch, and of operations in a transaction.
+const MAX_ITEMS: usize = 25;
+/// The largest batch or transaction, in bytes.
+const MAX_TOTAL_BYTES: usize = 4 * 1024 * 1024;
+/// The default number of items on a page.
+const DEFAULT_PAGE_SIZE: usize = 10;
+const MAX_TTL: Duration = Duration::from_secs(366 * 24 * 3600);
+/// How long expired values are still returned.
+const EXPIRED_RETENTION: Duration = Duration::from_secs(48 * 3600);
 
-/// By installation, by kind, by key.
-type Place = (String, String, String);
+/// An installation, a kind and a key.
+type StorageKey = (String, String, String);
 
-/// What is to be done with a place.
+/// A change of one stored value.
 enum Change {
-    Set(Place, Stored),
-    Delete(Place),
+    Set(StorageKey, Stored),
+    Delete(StorageKey),
 }
 
-/// Which options a value can have.
+/// The options that a value can have.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Options {
     All,
-    /// In batches and transactions.
+    /// Only `ttl`, in batches and transactions.
     OnlyTtl,
 }
 
-/// Storage's errors have a code in words.
-fn error(status: u16, code: &str, message: &str) -> Answer {
+/// Returns an error response; storage's error codes are words.
+fn error(status: u16, code: &str, message: &str) -> JsonResponse {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     (status, json!({ "code": code, "message": message }))
 }
 
-fn wrong(code: &str, message: &str) -> Answer {
+fn bad_request(code: &str, message: &str) -> JsonResponse {
     error(400, code, message)
 }
 
-fn missing() -> Answer {
-    error(404, "KEY_NOT_FOUND", "there is no such key")
+fn missing() -> JsonResponse {
+    error(404, "KEY_NOT_FOUND", "the key does not exist")
 }
 
-/// A condition that can't be.
-fn misput(code: &'static str) -> Answer {
+/// Returns the response to an invalid condition.
+fn invalid_condition(code: &'static str) -> JsonResponse {
     if code == "UNPROCESSABLE" {
-        let message = "attributes of the type `any` can't be in conditions";
+        let message = "attributes of the type `any` can't be used in conditions";
         return error(422, code, message);
     }
-    wrong(code, "a condition that can't be")
+    bad_request(code, "the condition is not valid")
 }
 
 impl Call<'_> {
-    pub(super) fn storage(&self, path: &[&str]) -> Answer {
+    pub(super) fn storage(&self, path: &[&str]) -> JsonResponse {
         let mut data = self.data();
         let (now, body) = (self.now(), self.body());
         data.stored.retain(|_, stored| {
             let expires = stored.expires;
-            expires.is_none_or(|expires| expires + LINGERS > now)
+            expires.is_none_or(|expires| expires + EXPIRED_RETENTION > now)
         });
-        let answer = match path {
+        let response = match path {
             ["get"] => self.get("kvs", &data, body),
             ["set"] => self.set("kvs", &mut data, body, Options::All),
             ["delete"] => self.delete("kvs", &mut data, body),
             ["secret", "get"] => self.get("secret", &data, body),
             ["secret", "set"] => self.set("secret", &mut data, body, Options::All),
             ["secret", "delete"] => self.delete("secret", &mut data, body),
-            ["entity", what] if body.get("entityName").is_none() && *what != "query" => {
-                Err(wrong("INVALID_ENTITY_TYPE", "`entityName` is missing"))
-            }
+            ["entity", what] if body.get("entityName").is_none() && *what != "query" => Err(
+                bad_request("INVALID_ENTITY_TYPE", "`entityName` is missing"),
+            ),
             ["entity", "get"] => self.get("", &data, body),
             ["entity", "set"] => self.set("", &mut data, body, Options::All),
             ["entity", "delete"] => self.delete("", &mut data, body),
@@ -92,27 +92,38 @@ impl Call<'_> {
             ["entity", "query"] => self.query_entities(&data),
             ["batch", what @ ("get" | "set" | "delete")] => self.batch(what, &mut data),
             ["transaction"] => self.transaction(&mut data),
-            _ => return unknown(),
+            _ => return not_implemented(),
         };
-        answer.unwrap_or_else(|answer| answer)
+        response.unwrap_or_else(|response| response)
     }
 
-    /// Where an item is, if it can be there.
-    fn place(&self, kind: &str, data: &Data, item: &Value) -> Result<Place, Answer> {
+    /// Returns an item's storage key, if it is valid.
+    fn storage_key(
+        &self,
+        kind: &str,
+        data: &Data,
+        item: &Value,
+    ) -> Result<StorageKey, JsonResponse> {
         let text = |name: &str| item.get(name).and_then(Value::as_str);
         let key = text("key").unwrap_or_default();
         let allowed =
             |c: char| c.is_ascii_alphanumeric() || c.is_whitespace() || ":._-#".contains(c);
         if key.is_empty() {
-            return Err(wrong("KEY_TOO_SHORT", "a key has a character or more"));
+            return Err(bad_request(
+                "KEY_TOO_SHORT",
+                "a key has at least 1 character",
+            ));
         }
         if key.chars().nth(MAX_KEY).is_some() {
-            return Err(wrong("KEY_TOO_LONG", "a key has 500 characters at most"));
+            return Err(bad_request(
+                "KEY_TOO_LONG",
+                "a key has at most 500 characters",
+            ));
         }
         if key.trim().is_empty() || !key.chars().all(allowed) {
-            return Err(wrong(
+            return Err(bad_request(
                 "INVALID_KEY",
-                "a key has letters, digits, whitespace and `:._-#`",
+                "a key consists of letters, digits, whitespace and `:._-#`",
             ));
         }
         let kind = match text("entityName") {
@@ -125,11 +136,11 @@ impl Call<'_> {
         Ok((self.token.installation.clone(), kind, key.to_owned()))
     }
 
-    fn get(&self, kind: &str, data: &Data, item: &Value) -> Result<Answer, Answer> {
-        let place = self.place(kind, data, item)?;
+    fn get(&self, kind: &str, data: &Data, item: &Value) -> Result<JsonResponse, JsonResponse> {
+        let storage_key = self.storage_key(kind, data, item)?;
         let fields = item.pointer("/options/metadataFields");
-        Ok(match data.stored.get(&place) {
-            Some(stored) => ok(shown(&place, stored, fields)),
+        Ok(match data.stored.get(&storage_key) {
+            Some(stored) => ok(item_json(&storage_key, stored, fields)),
             None => missing(),
         })
     }
@@ -140,59 +151,67 @@ impl Call<'_> {
         data: &mut Data,
         item: &Value,
         options: Options,
-    ) -> Result<Answer, Answer> {
-        let place = self.place(kind, data, item)?;
-        let new = self.to_store(data, &place, item, options)?;
+    ) -> Result<JsonResponse, JsonResponse> {
+        let storage_key = self.storage_key(kind, data, item)?;
+        let new = self.to_store(data, &storage_key, item, options)?;
         let option = |name: &str| item.pointer("/options")?.get(name)?.as_str();
-        let before = data.stored.get(&place).cloned();
+        let before = data.stored.get(&storage_key).cloned();
         if option("keyPolicy") == Some("FAIL_IF_EXISTS") && before.is_some() {
-            return Err(error(409, "KEY_CONFLICT", "there is such a key"));
+            return Err(error(409, "KEY_CONFLICT", "the key already exists"));
         }
         let fields = item.pointer("/options/returnMetadataFields");
-        let answer = match (option("returnValue"), before) {
-            (Some("PREVIOUS"), Some(before)) => ok(shown(&place, &before, fields)),
-            (Some("LATEST"), _) => ok(shown(&place, &new, fields)),
+        let response = match (option("returnValue"), before) {
+            (Some("PREVIOUS"), Some(before)) => ok(item_json(&storage_key, &before, fields)),
+            (Some("LATEST"), _) => ok(item_json(&storage_key, &new, fields)),
             _ => (StatusCode::NO_CONTENT, Value::Null),
         };
-        data.apply(Change::Set(place, new));
-        Ok(answer)
+        data.apply(Change::Set(storage_key, new));
+        Ok(response)
     }
 
-    fn delete(&self, kind: &str, data: &mut Data, item: &Value) -> Result<Answer, Answer> {
-        let place = self.place(kind, data, item)?;
-        data.apply(Change::Delete(place));
+    fn delete(
+        &self,
+        kind: &str,
+        data: &mut Data,
+        item: &Value,
+    ) -> Result<JsonResponse, JsonResponse> {
+        let storage_key = self.storage_key(kind, data, item)?;
+        data.apply(Change::Delete(storage_key));
         Ok((StatusCode::NO_CONTENT, Value::Null))
     }
 
-    /// A value as it will be stored, if it can be.
+    /// Returns the value to store, if it is valid.
     fn to_store(
         &self,
         data: &Data,
-        place: &Place,
+        storage_key: &StorageKey,
         item: &Value,
         options: Options,
-    ) -> Result<Stored, Answer> {
+    ) -> Result<Stored, JsonResponse> {
         let Some(value) = item.get("value") else {
-            return Err(wrong("INVALID_VALUE", "`value` is missing"));
+            return Err(bad_request("INVALID_VALUE", "`value` is missing"));
         };
         if value.to_string().len() > MAX_VALUE {
-            return Err(wrong("MAX_SIZE", "a value has 240 KiB at most"));
+            return Err(bad_request("MAX_SIZE", "a value has at most 240 KiB"));
         }
         if depth(value) > MAX_DEPTH {
-            return Err(wrong("MAX_DEPTH", "a value has 31 levels at most"));
+            return Err(bad_request("MAX_DEPTH", "a value has at most 31 levels"));
         }
-        if let Some(name) = place.1.strip_prefix("entity:") {
+        if let Some(name) = storage_key.1.strip_prefix("entity:") {
             if !value.is_object() {
-                return Err(wrong("INVALID_ENTITY_VALUE", "an entity is an object"));
+                return Err(bad_request(
+                    "INVALID_ENTITY_VALUE",
+                    "an entity must be an object",
+                ));
             }
             let misfit = entity(data, name)?.and_then(|entity| entity.misfit(value));
             if let Some(attribute) = misfit {
-                let message = format!("`{attribute}` has another type than is declared");
-                return Err(wrong("INVALID_ENTITY_VALUE", &message));
+                let message = format!("`{attribute}` does not have the declared type");
+                return Err(bad_request("INVALID_ENTITY_VALUE", &message));
             }
         }
         let (now, life) = (self.now(), life(item, options)?);
-        let before = data.stored.get(place);
+        let before = data.stored.get(storage_key);
         Ok(Stored {
             value: value.clone(),
             created: before.map_or(now, |before| before.created),
@@ -201,10 +220,10 @@ impl Call<'_> {
         })
     }
 
-    fn batch(&self, what: &str, data: &mut Data) -> Result<Answer, Answer> {
+    fn batch(&self, what: &str, data: &mut Data) -> Result<JsonResponse, JsonResponse> {
         let items = self.body().as_array().cloned().unwrap_or_default();
-        if items.is_empty() || items.len() > MOST {
-            return Err(wrong("INVALID_BATCH", "a batch has 1 to 25 keys"));
+        if items.is_empty() || items.len() > MAX_ITEMS {
+            return Err(bad_request("INVALID_BATCH", "a batch has 1 to 25 keys"));
         }
         self.check_size_and_keys(&items)?;
         let (mut done, mut failed) = (Vec::new(), Vec::new());
@@ -214,9 +233,9 @@ impl Call<'_> {
                 "set" => self.set("kvs", data, item, Options::OnlyTtl),
                 _ => self.delete("kvs", data, item),
             };
-            let (status, answer) = result.unwrap_or_else(|answer| answer);
-            let mut one = if status.is_success() && answer.is_object() {
-                answer.clone()
+            let (status, response) = result.unwrap_or_else(|response| response);
+            let mut one = if status.is_success() && response.is_object() {
+                response.clone()
             } else {
                 json!({ "key": item["key"] })
             };
@@ -226,27 +245,27 @@ impl Call<'_> {
             if status.is_success() {
                 done.push(one);
             } else {
-                one["error"] = answer;
+                one["error"] = response;
                 failed.push(one);
             }
         }
         Ok(ok(json!({ "successfulKeys": done, "failedKeys": failed })))
     }
 
-    /// What makes a whole batch or transaction fail.
-    fn check_size_and_keys(&self, items: &[Value]) -> Result<(), Answer> {
+    /// Checks what makes a whole batch or transaction fail.
+    fn check_size_and_keys(&self, items: &[Value]) -> Result<(), JsonResponse> {
         let mut seen = BTreeSet::new();
         let name = |item: &Value| (item["key"].to_string(), item["entityName"].to_string());
         if !items.iter().all(|item| seen.insert(name(item))) {
-            return Err(wrong("DUPLICATE_KEY", "each key can be there once"));
+            return Err(bad_request("DUPLICATE_KEY", "a key can be used only once"));
         }
-        if self.bytes > MOST_BYTES {
-            return Err(wrong("MAX_SIZE", "4 MB at most can be sent at once"));
+        if self.bytes > MAX_TOTAL_BYTES {
+            return Err(bad_request("MAX_SIZE", "a request has at most 4 MB"));
         }
         Ok(())
     }
 
-    fn transaction(&self, data: &mut Data) -> Result<Answer, Answer> {
+    fn transaction(&self, data: &mut Data) -> Result<JsonResponse, JsonResponse> {
         let items = |name: &str| {
             let items = self.body().get(name).and_then(Value::as_array);
             items.cloned().unwrap_or_default()
@@ -257,8 +276,8 @@ impl Call<'_> {
             .flatten()
             .cloned()
             .collect();
-        if all.is_empty() || all.len() > MOST {
-            return Err(wrong(
+        if all.is_empty() || all.len() > MAX_ITEMS {
+            return Err(bad_request(
                 "INVALID_TRANSACTION",
                 "a transaction has 1 to 25 operations",
             ));
@@ -266,28 +285,28 @@ impl Call<'_> {
         self.check_size_and_keys(&all)?;
         let mut changes = Vec::new();
         for item in &set {
-            let place = self.place("kvs", data, item)?;
-            self.meets(data, &place, item)?;
-            let new = self.to_store(data, &place, item, Options::OnlyTtl)?;
-            changes.push(Change::Set(place, new));
+            let storage_key = self.storage_key("kvs", data, item)?;
+            self.meets(data, &storage_key, item)?;
+            let new = self.to_store(data, &storage_key, item, Options::OnlyTtl)?;
+            changes.push(Change::Set(storage_key, new));
         }
         for item in &delete {
-            let place = self.place("kvs", data, item)?;
-            self.meets(data, &place, item)?;
-            changes.push(Change::Delete(place));
+            let storage_key = self.storage_key("kvs", data, item)?;
+            self.meets(data, &storage_key, item)?;
+            changes.push(Change::Delete(storage_key));
         }
         for item in &check {
-            let place = self.place("kvs", data, item)?;
+            let storage_key = self.storage_key("kvs", data, item)?;
             if item.get("conditions").is_none() {
-                return Err(wrong(
+                return Err(bad_request(
                     "INVALID_FILTER_CONDITION",
                     "a check needs conditions",
                 ));
             }
-            if !data.stored.contains_key(&place) {
-                return Err(unmet());
+            if !data.stored.contains_key(&storage_key) {
+                return Err(condition_failed());
             }
-            self.meets(data, &place, item)?;
+            self.meets(data, &storage_key, item)?;
         }
         for change in changes {
             data.apply(change);
@@ -295,81 +314,99 @@ impl Call<'_> {
         Ok((StatusCode::NO_CONTENT, Value::Null))
     }
 
-    /// Whether an item's conditions hold of what is stored; of an entity that isn't there, those
-    /// hold that hold of one without attributes.
-    fn meets(&self, data: &Data, place: &Place, item: &Value) -> Result<(), Answer> {
+    /// Checks an item's conditions against the stored value. A missing entity is checked as one without
+    /// attributes.
+    fn meets(
+        &self,
+        data: &Data,
+        storage_key: &StorageKey,
+        item: &Value,
+    ) -> Result<(), JsonResponse> {
         let Some(conditions) = item.get("conditions") else {
             return Ok(());
         };
-        let Some(name) = place.1.strip_prefix("entity:") else {
-            let message = "conditions are for entities";
-            return Err(wrong("INVALID_FILTER_CONDITION", message));
+        let Some(name) = storage_key.1.strip_prefix("entity:") else {
+            let message = "only entities can have conditions";
+            return Err(bad_request("INVALID_FILTER_CONDITION", message));
         };
-        let filter = Filter::read(conditions, entity(data, name)?).map_err(misput)?;
-        let stored = data.stored.get(place).map(|stored| &stored.value);
+        let filter = Filter::read(conditions, entity(data, name)?).map_err(invalid_condition)?;
+        let stored = data.stored.get(storage_key).map(|stored| &stored.value);
         if filter.holds(stored.unwrap_or(&json!({}))) {
             Ok(())
         } else {
-            Err(unmet())
+            Err(condition_failed())
         }
     }
 
-    fn query_keys(&self, data: &Data) -> Result<Answer, Answer> {
+    fn query_keys(&self, data: &Data) -> Result<JsonResponse, JsonResponse> {
         let clauses = self.body().get("where").and_then(Value::as_array);
         let prefix = match clauses.map(Vec::as_slice) {
             None | Some([]) => "",
             Some([clause]) => {
                 let is = |name: &str, text: &str| clause.get(name) == Some(&text.into());
                 if !is("property", "key") {
-                    return Err(wrong(
+                    return Err(bad_request(
                         "QUERY_WHERE_FIELD_INVALID",
-                        "only `key` can be asked for",
+                        "only `key` can be queried",
                     ));
                 }
                 if !is("condition", "BEGINS_WITH") {
-                    let message = "only BEGINS_WITH can be asked for";
-                    return Err(wrong("INVALID_FILTER_CONDITION", message));
+                    let message = "only BEGINS_WITH is supported for keys";
+                    return Err(bad_request("INVALID_FILTER_CONDITION", message));
                 }
                 let values = clause.get("values").and_then(Value::as_array);
                 match values.map(Vec::as_slice) {
                     Some([Value::String(prefix)]) => prefix,
-                    _ => return Err(wrong("INVALID_FILTER_VALUES", "one text is needed")),
+                    _ => {
+                        return Err(bad_request(
+                            "INVALID_FILTER_VALUES",
+                            "`values` must be one text",
+                        ));
+                    }
                 }
             }
-            Some(_) => return Err(wrong("QUERY_WHERE_INVALID", "one clause at most")),
+            Some(_) => {
+                return Err(bad_request(
+                    "QUERY_WHERE_INVALID",
+                    "`where` has at most one clause",
+                ));
+            }
         };
         let here = self.of_kind(data, "kvs");
         let found: Vec<_> = here
-            .filter(|(place, _)| place.2.starts_with(prefix))
+            .filter(|(storage_key, _)| storage_key.2.starts_with(prefix))
             .collect();
         self.page(&found, "after", None)
     }
 
-    fn query_entities(&self, data: &Data) -> Result<Answer, Answer> {
+    fn query_entities(&self, data: &Data) -> Result<JsonResponse, JsonResponse> {
         let body = self.body();
         let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
         let (name, index_name) = (text("entityName"), text("indexName"));
         let declared = entity(data, name)?;
         let simple;
-        // By key: `None`.
+        // `None` is the index by key.
         let index = match declared {
             _ if index_name == "by-key" => None,
             Some(declared) => {
                 let index = declared.index(index_name);
                 let message = "the entity has no such index";
-                Some(index.ok_or_else(|| wrong("INVALID_ENTITY_INDEX", message))?)
+                Some(index.ok_or_else(|| bad_request("INVALID_ENTITY_INDEX", message))?)
             }
             None if index_name.is_empty() => {
-                return Err(wrong("INVALID_ENTITY_INDEX", "`indexName` is missing"));
+                return Err(bad_request(
+                    "INVALID_ENTITY_INDEX",
+                    "`indexName` is missing",
+                ));
             }
-            // Taken for an attribute's, as long as nothing more is asked of it.
+            // An undeclared index without a partition is assumed to be an attribute's.
             None if body.get("partition").is_none() => {
                 simple = Index::simple(index_name);
                 Some(&simple)
             }
             None => {
-                let message = "the local platform must know the index: declare the entity in the \
-                               manifest, or by `FakeApis::declare_entity`";
+                let message = "the index is not declared: declare the entity in the manifest, or with \
+                               `FakeApis::declare_entity`";
                 return Err(error(501, "NOT_IMPLEMENTED", message));
             }
         };
@@ -377,20 +414,20 @@ impl Call<'_> {
         let partition = partition.cloned().unwrap_or_default();
         if partition.len() != index.map_or(0, |index| index.partition.len()) {
             let message = "each attribute of the index's partition needs a value";
-            return Err(wrong("INVALID_FILTER_VALUES", message));
+            return Err(bad_request("INVALID_FILTER_VALUES", message));
         }
         let range = body.get("range").filter(|range| !range.is_null());
         let range = range.map(|range| Condition::read(range, true));
-        let range = range.transpose().map_err(misput)?;
+        let range = range.transpose().map_err(invalid_condition)?;
         let filter = body.get("filters").filter(|filter| !filter.is_null());
         let filter = filter.map(|filter| Filter::read(filter, declared));
-        let filter = filter.transpose().map_err(misput)?;
+        let filter = filter.transpose().map_err(invalid_condition)?;
 
         let mut found = Vec::new();
-        for (place, stored) in self.of_kind(data, &format!("entity:{name}")) {
-            // What an index orders by, for what is in it.
+        for (storage_key, stored) in self.of_kind(data, &format!("entity:{name}")) {
+            // The value that the index sorts by, if the entity is in the index.
             let ordered = match index {
-                None => Some(Value::from(place.2.as_str())),
+                None => Some(Value::from(storage_key.2.as_str())),
                 Some(index) => {
                     let mut parts = index.partition.iter().zip(&partition);
                     let is_in = parts.all(|(name, wanted)| {
@@ -412,7 +449,7 @@ impl Call<'_> {
                 .as_ref()
                 .is_none_or(|range| range.holds(Some(&ordered)))
             {
-                found.push((ordered, (place, stored)));
+                found.push((ordered, (storage_key, stored)));
             }
         }
         found.sort_by(|(one, _), (other, _)| {
@@ -421,7 +458,7 @@ impl Call<'_> {
         match text("sort") {
             "" | "ASC" => {}
             "DESC" => found.reverse(),
-            _ => return Err(wrong("INVALID_SORT", "`sort` is ASC or DESC")),
+            _ => return Err(bad_request("INVALID_SORT", "`sort` is ASC or DESC")),
         }
         let found: Vec<_> = found.into_iter().map(|(_, item)| item).collect();
         self.page(&found, "cursor", filter.as_ref())
@@ -431,74 +468,78 @@ impl Call<'_> {
         &self,
         data: &'d Data,
         kind: &str,
-    ) -> impl Iterator<Item = (&'d Place, &'d Stored)> {
+    ) -> impl Iterator<Item = (&'d StorageKey, &'d Stored)> {
         let (installation, kind) = (self.token.installation.clone(), kind.to_owned());
         let stored = data.stored.iter();
-        stored.filter(move |(place, _)| place.0 == installation && place.1 == kind)
+        stored
+            .filter(move |(storage_key, _)| storage_key.0 == installation && storage_key.1 == kind)
     }
 
-    /// A page of what was found. A filter is for what is on it, as Atlassian's is: a page may be
-    /// empty, and more may follow.
+    /// Returns a page of the items found. As with Atlassian, a filter applies to the items of the page,
+    /// so a page may be empty and more may follow.
     fn page(
         &self,
-        found: &[(&Place, &Stored)],
+        found: &[(&StorageKey, &Stored)],
         cursor: &str,
         filter: Option<&Filter>,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<JsonResponse, JsonResponse> {
         let body = self.body();
         let from = body.get(cursor).and_then(Value::as_str);
         let from = match from.map(str::parse) {
             None => 0,
             Some(Ok(from)) => from,
-            Some(Err(_)) => return Err(wrong("INVALID_CURSOR", "the cursor is of no page here")),
+            Some(Err(_)) => return Err(bad_request("INVALID_CURSOR", "the cursor is not valid")),
         };
         let limit = match body.get("limit") {
-            None => Some(PAGE),
+            None => Some(DEFAULT_PAGE_SIZE),
             Some(limit) => limit.as_u64().and_then(|limit| usize::try_from(limit).ok()),
         };
         let Some(limit) = limit.filter(|limit| (1..100).contains(limit)) else {
-            return Err(wrong("LIST_QUERY_LIMIT_EXCEEDED", "the limit is below 100"));
+            return Err(bad_request(
+                "LIST_QUERY_LIMIT_EXCEEDED",
+                "the limit must be 1 to 99",
+            ));
         };
-        let (items, next) = part(found, from, limit);
+        let (items, next) = page_of(found, from, limit);
         let fields = body.pointer("/options/metadataFields");
         let items = items.into_iter();
         let items = items.filter(|(_, stored)| filter.is_none_or(|one| one.holds(&stored.value)));
         let items: Vec<Value> = items
-            .map(|(place, stored)| shown(place, stored, fields))
+            .map(|(storage_key, stored)| item_json(storage_key, stored, fields))
             .collect();
-        let mut answer = Map::from_iter([("data".to_owned(), items.into())]);
+        let mut response = Map::from_iter([("data".to_owned(), items.into())]);
         if let Some(next) = next {
-            answer.insert("cursor".to_owned(), next.to_string().into());
+            response.insert("cursor".to_owned(), next.to_string().into());
         }
-        Ok(ok(answer.into()))
+        Ok(ok(response.into()))
     }
 }
 
 impl Data {
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Set(place, stored) => self.stored.insert(place, stored),
-            Change::Delete(place) => self.stored.remove(&place),
+            Change::Set(storage_key, stored) => self.stored.insert(storage_key, stored),
+            Change::Delete(storage_key) => self.stored.remove(&storage_key),
         };
     }
 }
 
-fn entity<'d>(data: &'d Data, name: &str) -> Result<Option<&'d Entity>, Answer> {
+fn entity<'d>(data: &'d Data, name: &str) -> Result<Option<&'d Entity>, JsonResponse> {
     let entity = data.declared.entity(name);
-    entity.map_err(|problem| wrong("INVALID_ENTITY_TYPE", problem))
+    entity.map_err(|problem| bad_request("INVALID_ENTITY_TYPE", problem))
 }
 
-fn unmet() -> Answer {
+fn condition_failed() -> JsonResponse {
     error(
         409,
         "CONDITION_FAILED",
-        "a condition isn't met, and nothing was changed",
+        "a condition is not met; nothing was changed",
     )
 }
 
-/// An item as it is given.
-fn shown(place: &Place, stored: &Stored, fields: Option<&Value>) -> Value {
-    let mut item = json!({ "key": place.2, "value": stored.value });
+/// Returns an item as the API returns it.
+fn item_json(storage_key: &StorageKey, stored: &Stored, fields: Option<&Value>) -> Value {
+    let mut item = json!({ "key": storage_key.2, "value": stored.value });
     let fields = fields.and_then(Value::as_array);
     for field in fields.into_iter().flatten() {
         match field.as_str() {
@@ -515,26 +556,26 @@ fn shown(place: &Place, stored: &Stored, fields: Option<&Value>) -> Value {
     item
 }
 
-/// How long it lives, if its options are ones that it can have.
-fn life(item: &Value, allowed: Options) -> Result<Option<Duration>, Answer> {
+/// Returns an item's time to live, if its options are valid.
+fn life(item: &Value, allowed: Options) -> Result<Option<Duration>, JsonResponse> {
     let Some(options) = item.get("options").and_then(Value::as_object) else {
         return Ok(None);
     };
-    let invalid = |message: &str| wrong("INVALID_OPTIONS", message);
+    let invalid = |message: &str| bad_request("INVALID_OPTIONS", message);
     let takes = |name: &str| match name {
         "ttl" => true,
         "keyPolicy" | "returnValue" | "returnMetadataFields" => allowed == Options::All,
         _ => false,
     };
     if !options.keys().all(|name| takes(name)) {
-        return Err(invalid("an option that isn't known here"));
+        return Err(invalid("an option is not known or not allowed here"));
     }
     let has = |name: &str| options.contains_key(name);
     if has("returnValue") && options.get("keyPolicy") == Some(&"FAIL_IF_EXISTS".into()) {
-        return Err(invalid("`returnValue` is for a `keyPolicy` of OVERRIDE"));
+        return Err(invalid("`returnValue` requires the `keyPolicy` OVERRIDE"));
     }
     if has("returnMetadataFields") && !has("returnValue") {
-        return Err(invalid("`returnMetadataFields` needs `returnValue`"));
+        return Err(invalid("`returnMetadataFields` requires `returnValue`"));
     }
     let Some(ttl) = options.get("ttl") else {
         return Ok(None);
@@ -544,7 +585,11 @@ fn life(item: &Value, allowed: Options) -> Result<Option<Duration>, Answer> {
         Some("MINUTES") => 60,
         Some("HOURS") => 3600,
         Some("DAYS") => 24 * 3600,
-        _ => return Err(invalid("`ttl.unit` is SECONDS, MINUTES, HOURS or DAYS")),
+        _ => {
+            return Err(invalid(
+                "`ttl.unit` must be SECONDS, MINUTES, HOURS or DAYS",
+            ));
+        }
     };
     let count = ttl
         .get("value")
@@ -553,13 +598,15 @@ fn life(item: &Value, allowed: Options) -> Result<Option<Duration>, Answer> {
     let life = count
         .and_then(|count| count.checked_mul(unit))
         .map(Duration::from_secs);
-    match life.filter(|life| *life <= YEAR) {
+    match life.filter(|life| *life <= MAX_TTL) {
         Some(life) => Ok(Some(life)),
-        None => Err(invalid("`ttl.value` is a whole number, and a year at most")),
+        None => Err(invalid(
+            "`ttl.value` must be a whole number, at most a year",
+        )),
     }
 }
 
-/// How many objects and lists are inside each other.
+/// Returns the nesting depth of objects and lists.
 fn depth(value: &Value) -> usize {
     match value {
         Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
@@ -575,7 +622,7 @@ fn milliseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// `2026-01-15T16:12:19.000Z`.
+/// Formats a time as in `2026-01-15T16:12:19.000Z`.
 fn iso_8601(time: SystemTime) -> String {
     let milliseconds = milliseconds(time);
     let (seconds, thousandths) = (milliseconds / 1000, milliseconds % 1000);
@@ -602,7 +649,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_written_as_atlassian_writes_them() {
+    fn times_have_atlassians_format() {
         let at = |ms| iso_8601(SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
         assert_eq!(at(0), "1970-01-01T00:00:00.000Z");
         assert_eq!(at(1_768_493_539_000), "2026-01-15T16:12:19.000Z");
