@@ -91,7 +91,7 @@ impl<K, V> Default for Flights<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
-    /// Returns the outcome, or the call to wait for, which is started if there is none in progress.
+    /// Returns the outcome, or the call to wait for, which is started unless one is in progress.
     pub(super) fn get(
         &self,
         key: &K,

@@ -186,7 +186,7 @@ impl RemovalWatch {
             }
             return None;
         }
-        // The one that waits longest: those that fail again and again starve no other.
+        // The longest waiting one first, so that repeated failures starve no other.
         let due = self.pending.iter().filter(|(_, one)| one.due <= elapsed);
         let due = due.min_by_key(|(_, one)| one.due);
         if let Some(id) = due.map(|(id, _)| id.clone()) {

@@ -74,7 +74,7 @@ impl Keeper {
         }
     }
 
-    /// Returns the next rows to write, without those that are set aside.
+    /// Returns the next rows to write, without the rows that are set aside.
     async fn take_rows(&self) -> Result<Vec<Row>, StoreError> {
         let elapsed = self.clock.elapsed();
         let has_removals = {

@@ -13,7 +13,6 @@ const PHRASES: &[(&str, &str)] = &[
     ("in vain", "without effect"),
     ("goes on", "continues"),
     ("taken up", "resumed"),
-    ("takes up", "resumes"),
     ("by itself", "automatically, or alone"),
     ("is none", "is invalid, is missing"),
     ("unless told otherwise", "default: …"),
