@@ -194,7 +194,9 @@ impl ApiTarget {
         let Ok(url) = Url::parse(base) else {
             return true;
         };
-        match cloud_id_of(url.path()) {
+        let path = url.path().strip_prefix("/ex/");
+        let id = path.and_then(|path| path.split('/').nth(1));
+        match id.filter(|id| !id.is_empty()) {
             Some(id) => sites.iter().any(|site| site == id),
             // Only URLs on hosts that the app allows may lack a site.
             None => self.atlassian.settings().hosts.is_added(base),

@@ -470,7 +470,7 @@ async fn a_retry_is_recognised_whatever_the_rest_of_the_body() {
         format!(r#"{{"title":"{CUT}",{context}}}"#),
         format!(r#"{{"payload":{{"title":"{CUT}",{context}}}}}"#),
     ] {
-        let (status, text) = read("retried", body.clone()).await;
+        let (status, text) = read("as-retry", body.clone()).await;
         assert_eq!((status, &*text), (200, r#"[2,"TIMEOUT_ERROR"]"#), "{body}");
     }
 }

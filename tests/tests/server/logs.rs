@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use forge_remote::prelude::*;
+
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::JwksResponse;
-use forge_remote_tests::jws::published;
+use forge_remote_tests::jws::{Fit, published};
 use forge_remote_tests::log_capture::LogCapture;
 use forge_remote_tests::test_app::TestApp;
 
@@ -121,7 +122,7 @@ async fn a_verified_caller_does_not_flood_the_log() {
     let _guard = logged.start();
     let app = logging_app().await;
     let page = app.page().token();
-    let platform = app.fit().token();
+    let platform = Fit::backend(app.now(), "hook-webtrigger").token();
     // Nearly a description of a request.
     let near = r#"{"method":1,"path":"/","headers":{}}"#;
     // A chunked body above the limit.
@@ -138,7 +139,7 @@ async fn a_verified_caller_does_not_flood_the_log() {
             200,
         ),
         (
-            "the body was refused",
+            "the body was rejected",
             Call::post("/again")
                 .bearer(&page)
                 .body(large)
