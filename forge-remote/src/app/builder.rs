@@ -242,11 +242,11 @@ impl App {
 
     /// Adds a background task, which runs for as long as the app serves. It starts once the state is
     /// connected, and not for commands such as `manifest`. When the app stops, a task that takes
-    /// [`Shutdown`] is notified and waited for; other tasks are cancelled at their next await point
+    /// [`Shutdown`](crate::Shutdown) is notified and waited for; other tasks are cancelled at their next await point
     /// once the last request has been answered. `dev` runs tasks too, with its own tokens and APIs.
     ///
     /// The function takes up to six arguments: [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
-    /// [`AtlassianClient`](crate::client::AtlassianClient) and [`Shutdown`]. The app does not start if one
+    /// [`AtlassianClient`](crate::client::AtlassianClient) and [`Shutdown`](crate::Shutdown). The app does not start if one
     /// is missing. A task that fails or panics is logged and restarted, after 1 second at first and
     /// 1 minute at most.
     ///

@@ -165,7 +165,7 @@ impl Service {
     /// Returns the routes as an axum router, to nest into another or to call in tests. Every request
     /// is verified.
     ///
-    /// Keys are fetched when requests need them; [`Jwks::keep_fresh`] fetches them ahead. Call
+    /// Keys are fetched when requests need them; [`Jwks::keep_fresh`](crate::fit::Jwks::keep_fresh) fetches them ahead. Call
     /// [`start_background`](Self::start_background) to run background tasks, and
     /// [`shutdown`](Self::shutdown) at the end to write tokens that are not stored yet.
     pub fn router(&self) -> Router {
