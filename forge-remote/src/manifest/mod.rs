@@ -45,9 +45,11 @@ mod values;
 #[cfg(feature = "cli")]
 mod write;
 
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod emit_tests;
-#[cfg(all(test, feature = "cli"))]
+#[cfg(test)]
+#[cfg(feature = "cli")]
 mod merge_tests;
 
 #[cfg(feature = "cli")]
