@@ -6,6 +6,8 @@ use std::fmt;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+pub(crate) use forge_remote_fit::__private::chain;
+
 use crate::log::Foreign;
 use crate::response;
 
@@ -186,16 +188,4 @@ impl IntoResponse for Error {
             None => response::internal_error(),
         }
     }
-}
-
-/// Returns the causes of an error, as `: this: that`.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = String::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

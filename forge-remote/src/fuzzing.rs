@@ -4,17 +4,11 @@
 //! The functions stand beside what they examine. `fuzz/README.md` has the list, and how to run them.
 
 pub use crate::client::fuzzing::{dates, pages, paths, retry_after};
-pub use crate::fit::fuzzing::{key_set, verifier};
 pub use crate::kinds::fuzzing::{payloads, web_trigger};
 pub use crate::token::fuzzing::sealed;
+pub use forge_remote_fit::fuzzing::{key_set, verifier};
 
-/// The input's first line, and the rest; an input without a line end is all rest.
-pub(crate) fn first_line(input: &[u8]) -> (Option<&[u8]>, &[u8]) {
-    match input.iter().position(|byte| *byte == b'\n') {
-        Some(end) => (Some(&input[..end]), &input[end + 1..]),
-        None => (None, input),
-    }
-}
+pub(crate) use forge_remote_fit::fuzzing::first_line;
 
 /// Runs a future that has nothing to wait for.
 pub(crate) fn at_once<T>(future: impl Future<Output = T>) -> T {

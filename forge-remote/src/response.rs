@@ -1,9 +1,10 @@
 //! The framework's own responses: JSON, because a page's `invokeRemote` accepts nothing else from a
 //! failing call.
 
-use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::Response;
+use forge_remote_fit::__private::response as shared;
+pub(crate) use forge_remote_fit::__private::response::INTERNAL_ERROR;
 
 use crate::log::{self, Foreign, Permit};
 
@@ -18,53 +19,17 @@ pub(crate) fn code_of(status: StatusCode) -> String {
 
 /// Returns a response with the body `{"error":{"code":…,"message":…}}`.
 pub(crate) fn json_error(status: StatusCode, code: impl AsRef<str>, message: &str) -> Response {
-    let body = serde_json::json!({ "error": { "code": code.as_ref(), "message": message } });
-    let mut response = Response::new(Body::from(body.to_string()));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    response
+    shared::json_error(status, code, message)
 }
-
-/// The message of a 500 response.
-pub(crate) const INTERNAL_ERROR: &str =
-    "the remote failed; its log has the reason, under the x-b3-traceid of this call";
 
 /// Returns a 500 response without a reason.
 pub(crate) fn internal_error() -> Response {
-    json_error(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "internal_error",
-        INTERNAL_ERROR,
-    )
-}
-
-/// Returns a 401 response, with the same text for every invalid token.
-pub(crate) fn unauthorized() -> Response {
-    let mut response = json_error(
-        StatusCode::UNAUTHORIZED,
-        "invalid_token",
-        "the Forge Invocation Token is missing or not valid",
-    );
-    response
-        .headers_mut()
-        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
-}
-
-/// Returns a 503 response: the token could be neither accepted nor refused.
-pub(crate) fn keys_unavailable() -> Response {
-    unavailable(
-        "keys_unavailable",
-        "the remote can't verify tokens at the moment; try again",
-    )
+    shared::internal_error()
 }
 
 /// Returns a 503 response: the limit of calls in flight is reached.
 pub(crate) fn overloaded() -> Response {
-    unavailable(
+    shared::unavailable(
         "overloaded",
         "the remote has as many calls in flight as it accepts; try again",
     )
@@ -72,19 +37,10 @@ pub(crate) fn overloaded() -> Response {
 
 /// Returns a 503 response: the handler takes longer than its caller waits.
 pub(crate) fn overdue() -> Response {
-    unavailable(
+    shared::unavailable(
         "overdue",
         "the remote has not finished this call in time; the handler continues",
     )
-}
-
-/// Returns a 503 response with `Retry-After`.
-fn unavailable(code: &str, message: &str) -> Response {
-    let mut response = json_error(StatusCode::SERVICE_UNAVAILABLE, code, message);
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
-    response
 }
 
 /// Converts an extractor's rejection to JSON where it isn't, and logs it.

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use forge_remote::fit::Claims;
 use forge_remote::prelude::*;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -22,6 +23,11 @@ impl Seen {
     }
 
     fn add(&self, call: &Invocation, handler: &str) -> Value {
+        self.add_claims(call, call.trace_id(), handler)
+    }
+
+    /// Records a call by its claims.
+    pub fn add_claims(&self, call: &Claims, trace_id: Option<&str>, handler: &str) -> Value {
         let value = json!({
             "handler": handler,
             "appId": call.app_id(),
@@ -33,7 +39,7 @@ impl Seen {
             "apiBaseUrl": call.api_base_url(),
             "context": call.context(),
             "jti": call.claim("jti"),
-            "traceId": call.trace_id(),
+            "traceId": trace_id,
         });
         self.0.lock().unwrap().push(value.clone());
         value

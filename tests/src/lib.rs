@@ -12,6 +12,7 @@ pub mod handlers;
 pub mod http;
 pub mod jwks_server;
 pub mod jws;
+pub mod layered_app;
 pub mod log_capture;
 pub mod padding;
 pub mod plain_process;

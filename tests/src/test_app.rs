@@ -15,6 +15,7 @@ use crate::handlers::Seen;
 use crate::http::{Call, Connection, HttpResponse, exchange, send};
 use crate::jwks_server::{JwksResponse, JwksServer};
 use crate::jws::{APP_ID, FIRST_KID, Fit, SECOND_KID, published};
+use crate::layered_app::LayeredApp;
 
 /// Time limit for a condition to become true.
 pub const SOON: Duration = Duration::from_secs(5);
@@ -34,6 +35,9 @@ pub struct TestApp {
     pub clock: TestClock,
     /// The calls that handlers saw.
     pub seen: Seen,
+    /// The same routes in a plain axum app behind `FitLayer`, with [`with_layer`](Self::with_layer):
+    /// `accepts` and `rejects` send each call there too, and expect the same outcome.
+    pub layered: Option<LayeredApp>,
     stop: Option<oneshot::Sender<()>>,
 }
 
@@ -49,6 +53,13 @@ impl TestApp {
     /// Starts the default app with the published keys.
     pub async fn start() -> Self {
         Self::with_keys(published()).await
+    }
+
+    /// Starts the default app with the published keys, and the same routes behind `FitLayer`.
+    pub async fn with_layer() -> Self {
+        let mut app = Self::start().await;
+        app.layered = Some(LayeredApp::start(published(), app.clock.clone()).await);
+        app
     }
 
     /// Starts the default app with these keys.
@@ -80,6 +91,7 @@ impl TestApp {
             trap,
             clock,
             seen,
+            layered: None,
             stop: Some(stop),
         }
     }
@@ -141,7 +153,19 @@ impl TestApp {
                 self.seen.count() - before
             ));
         }
-        self.saw(&self.seen.last().unwrap_or_default(), fit)
+        self.saw(&self.seen.last().unwrap_or_default(), fit)?;
+        let Some(layered) = &self.layered else {
+            return Ok(());
+        };
+        let response = send(layered.address, call).await;
+        let response =
+            response.map_err(|error| format!("no response behind the layer: {error}"))?;
+        if response.status != 200 {
+            let status = response.status;
+            return Err(format!("{status} instead of 200 behind the layer"));
+        }
+        self.saw(&layered.seen.last().unwrap_or_default(), fit)
+            .map_err(|error| format!("behind the layer: {error}"))
     }
 
     /// Checks that the claims a handler saw are these.
@@ -189,26 +213,16 @@ impl TestApp {
     /// Checks that the response to these bytes has one of these statuses, without side effects: no
     /// handler runs, the reason is not disclosed, no attacker's URL is fetched, other calls work.
     pub async fn rejects_bytes(&self, bytes: &[u8], statuses: &[u16]) -> Result<(), String> {
-        let (before, started) = (self.seen.count(), Instant::now());
-        let response = exchange(self.address, bytes)
-            .await
-            .map_err(|error| format!("no response: {error}"))?;
-        let took = started.elapsed();
-        let Some(response) = response else {
-            return Err("closed without a response".into());
-        };
-        if !statuses.contains(&response.status) {
-            return Err(format!(
-                "{} instead of {statuses:?}: {}",
-                response.status,
-                response.excerpt()
-            ));
-        }
-        if took > PROMPT {
-            return Err(format!("took {took:?}"));
-        }
-        if response.status == 401 {
-            is_silent(&response)?;
+        let before = self.seen.count();
+        is_rejected(self.address, bytes, statuses).await?;
+        if let Some(layered) = &self.layered {
+            let before = layered.seen.count();
+            is_rejected(layered.address, bytes, statuses)
+                .await
+                .map_err(|error| format!("behind the layer: {error}"))?;
+            if layered.seen.count() != before {
+                return Err("the handler ran behind the layer".into());
+            }
         }
         self.unharmed(before).await
     }
@@ -279,6 +293,33 @@ impl TestApp {
             ))
         }
     }
+}
+
+/// Checks that the response to these bytes is prompt, has one of these statuses, and that a 401
+/// discloses no reason.
+async fn is_rejected(address: SocketAddr, bytes: &[u8], statuses: &[u16]) -> Result<(), String> {
+    let started = Instant::now();
+    let response = exchange(address, bytes)
+        .await
+        .map_err(|error| format!("no response: {error}"))?;
+    let took = started.elapsed();
+    let Some(response) = response else {
+        return Err("closed without a response".into());
+    };
+    if !statuses.contains(&response.status) {
+        return Err(format!(
+            "{} instead of {statuses:?}: {}",
+            response.status,
+            response.excerpt()
+        ));
+    }
+    if took > PROMPT {
+        return Err(format!("took {took:?}"));
+    }
+    if response.status == 401 {
+        is_silent(&response)?;
+    }
+    Ok(())
 }
 
 /// Waits until a condition is true; returns false when it stays false for [`SOON`].

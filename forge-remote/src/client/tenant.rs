@@ -146,12 +146,9 @@ impl InstallationUrls {
     pub fn product(mut self, name: impl Into<String>, base_url: impl Into<String>) -> Self {
         let name = name.into();
         self.contexts.retain(|one| one.name != name);
-        self.contexts.push(InstallationContext {
-            name,
-            api_base_url: Some(base_url.into()),
-            cloud_id: None,
-            workspace_id: None,
-        });
+        let mut context = InstallationContext::new(name);
+        context.api_base_url = Some(base_url.into());
+        self.contexts.push(context);
         self
     }
 
@@ -177,12 +174,9 @@ impl<T: Tenant> From<&T> for InstallationUrls {
                 .split("/ex/")
                 .nth(1)
                 .and_then(|path| path.split('/').next());
-            contexts.push(InstallationContext {
-                name: name.unwrap_or("bitbucket").to_owned(),
-                api_base_url: Some(url.to_owned()),
-                cloud_id: None,
-                workspace_id: None,
-            });
+            let mut context = InstallationContext::new(name.unwrap_or("bitbucket"));
+            context.api_base_url = Some(url.to_owned());
+            contexts.push(context);
         }
         Self {
             installation_id: tenant.installation_id().to_owned(),

@@ -2,8 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
-pub(crate) const SYSTEM_HEADER: HeaderName = HeaderName::from_static("x-forge-oauth-system");
-pub(crate) const USER_HEADER: HeaderName = HeaderName::from_static("x-forge-oauth-user");
+pub(crate) use forge_remote_fit::__private::headers::{SYSTEM_HEADER, USER_HEADER};
 
 /// Upper bound on a header's value, in bytes; longer values are rejected. An OAuth token has about
 /// 2 KB.

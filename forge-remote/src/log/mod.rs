@@ -1,9 +1,8 @@
 //! Protection of the log: a limit on repeated lines, and escaping of foreign text.
 
-mod limit;
 mod text;
 
-pub(crate) use limit::{LogLimit, LogLimits, Permit, permit};
+pub(crate) use forge_remote_fit::__private::log_limit::{LogLimit, LogLimits, Permit, permit};
 pub(crate) use text::Foreign;
 #[cfg(feature = "cli")]
 pub(crate) use text::one_line;

@@ -42,7 +42,7 @@ impl Tokens {
         match provenance {
             Provenance::Platform => {}
             Provenance::Page if self.accepts_from_pages() => {}
-            Provenance::Page | Provenance::Forwarded => return,
+            _ => return,
         }
         // A later expiry is impossible, so it was misread; it would keep newer tokens out.
         let read = expires_at(token);

@@ -47,7 +47,7 @@ fn forms(header: &str, fit: &Fit) -> Vec<(&'static str, String)> {
 
 #[tokio::test]
 async fn unsigned_tokens_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("alg none");
     for alg in [
         "\"none\"",
@@ -85,7 +85,7 @@ async fn unsigned_tokens_are_rejected() {
 
 #[tokio::test]
 async fn an_alg_that_is_missing_or_not_a_string_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("alg missing or of another type");
     for (name, header) in [
         ("missing", format!(r#"{{"kid":"{FIRST_KID}"}}"#)),
@@ -130,7 +130,7 @@ async fn an_alg_that_is_missing_or_not_a_string_is_rejected() {
 
 #[tokio::test]
 async fn other_spellings_of_rs256_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("RS256 spelt otherwise, with a genuine signature");
     for alg in [
         "rs256",
@@ -170,7 +170,7 @@ async fn other_spellings_of_rs256_are_rejected() {
 
 #[tokio::test]
 async fn a_repeated_alg_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("alg twice");
     for (name, members) in [
         ("none, RS256", r#""alg":"none","alg":"RS256""#),
@@ -289,7 +289,7 @@ fn hmac_sign(alg: &str, secret: &[u8], message: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn hmac_with_the_public_key_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("HMAC with the public key");
     for (name, secret) in public_key_encodings(first()) {
         for alg in ["HS256", "HS384", "HS512"] {
@@ -312,7 +312,7 @@ async fn hmac_with_the_public_key_is_rejected() {
 
 #[tokio::test]
 async fn hmac_with_a_weak_secret_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("HMAC with a weak secret");
     let zeros = [0; 64];
     for secret in [
@@ -358,7 +358,7 @@ async fn hmac_with_a_weak_secret_is_rejected() {
 
 #[tokio::test]
 async fn other_rsa_algorithms_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("other RSA algorithms");
     let others = [
         Scheme::Rs384,
@@ -397,7 +397,7 @@ fn ecdsa(algorithm: &'static EcdsaSigningAlgorithm, message: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn other_signature_families_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("other families of algorithms");
     let fit = |alg: &str| app.fit().head("alg", alg);
     for alg in [
@@ -451,7 +451,7 @@ async fn other_signature_families_are_rejected() {
 /// A JWE is not a FIT, and costs no decryption.
 #[tokio::test]
 async fn encrypted_tokens_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("JWE");
     let payload = app.fit().claims_json();
     let headers: Vec<(&str, Value)> = vec![
@@ -545,7 +545,7 @@ async fn encrypted_tokens_are_rejected() {
 /// A valid token whose algorithm is changed in transit.
 #[tokio::test]
 async fn an_algorithm_changed_in_transit_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("alg changed after signing");
     let token = app.fit().token();
     let [_, payload, signature] = parts(&token);

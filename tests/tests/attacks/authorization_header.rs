@@ -15,7 +15,7 @@ const INVALID_STATUSES: [u16; 2] = [400, 401];
 
 #[tokio::test]
 async fn a_missing_token_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("no token");
     for (name, call) in [
         ("no header", Call::post("/tick")),
@@ -71,7 +71,7 @@ async fn a_missing_token_is_rejected() {
 
 #[tokio::test]
 async fn another_scheme_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("another scheme");
     let token = app.fit().token();
     for scheme in [
@@ -156,7 +156,7 @@ async fn another_scheme_is_rejected() {
 
 #[tokio::test]
 async fn invalid_separators_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("odd separators");
     let token = app.fit().token();
     for (name, separator) in [
@@ -220,7 +220,7 @@ async fn invalid_separators_are_rejected() {
 
 #[tokio::test]
 async fn a_quoted_or_encoded_token_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("quoted or encoded");
     let token = app.fit().token();
     for (name, text) in [
@@ -275,7 +275,7 @@ async fn a_quoted_or_encoded_token_is_rejected() {
 
 #[tokio::test]
 async fn a_token_in_another_place_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("the token elsewhere");
     let token = app.fit().token();
     let bearer = format!("Bearer {token}");
@@ -389,7 +389,7 @@ async fn a_token_in_another_place_is_rejected() {
 
 #[tokio::test]
 async fn several_tokens_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("several tokens");
     let (one, two) = (app.fit().token(), app.fit().token());
     let bad = "e30.e30.AAAA";

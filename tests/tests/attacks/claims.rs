@@ -122,7 +122,7 @@ fn near_misses(text: &str) -> Vec<(String, Value)> {
 
 #[tokio::test]
 async fn another_issuer_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("iss");
     report.case(
         "missing",
@@ -170,7 +170,7 @@ async fn another_issuer_is_rejected() {
 
 #[tokio::test]
 async fn another_audience_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("aud");
     report.case(
         "missing",
@@ -243,7 +243,7 @@ async fn another_audience_is_rejected() {
 /// A genuine token of another app.
 #[tokio::test]
 async fn a_token_of_another_app_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("another app's tokens");
     let theirs = || {
         app.fit()
@@ -292,7 +292,7 @@ async fn a_token_of_another_app_is_rejected() {
 
 #[tokio::test]
 async fn an_app_claim_that_is_wrong_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("app");
     report.case(
         "missing",
@@ -412,7 +412,7 @@ async fn an_app_claim_that_is_wrong_is_rejected() {
 
 #[tokio::test]
 async fn an_expired_or_invalid_expiry_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("exp");
     let now = seconds(app.now());
     report.case(
@@ -541,7 +541,7 @@ async fn an_expired_or_invalid_expiry_is_rejected() {
 /// Exact to the second, at fractions of a second.
 #[tokio::test]
 async fn a_token_expires_to_the_second() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let fit = app.fit();
     let token = fit.token();
     let end = std::time::UNIX_EPOCH
@@ -561,7 +561,7 @@ async fn a_token_expires_to_the_second() {
 
 #[tokio::test]
 async fn a_token_of_the_future_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("nbf and iat");
     let now = seconds(app.now());
     for claim in ["nbf", "iat"] {
@@ -616,7 +616,7 @@ async fn a_token_of_the_future_is_rejected() {
 /// A FIT names no path, so the claims that bind it to an endpoint are checked.
 #[tokio::test]
 async fn a_token_of_another_endpoint_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("another endpoint's tokens");
     for (name, fit) in [
         ("the page's endpoint", Fit::backend(app.now(), "ui")),
@@ -687,7 +687,7 @@ async fn a_token_of_another_endpoint_is_rejected() {
 /// A browser holds its user's token (`requestRemote`), which must not start the platform's jobs.
 #[tokio::test]
 async fn a_users_token_is_rejected_on_a_trigger() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("users' tokens on a trigger");
     for (name, fit) in [
         ("a page's token", app.page()),

@@ -15,7 +15,7 @@ fn header(members: &str) -> String {
 
 #[tokio::test]
 async fn critical_members_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("crit");
     for members in [
         r#""crit":["x-unknown"],"x-unknown":1"#,
@@ -63,7 +63,7 @@ async fn critical_members_are_rejected() {
 /// RFC 7797: an unencoded payload.
 #[tokio::test]
 async fn an_unencoded_payload_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("b64");
     for members in [
         r#""b64":false"#,
@@ -100,7 +100,7 @@ async fn an_unencoded_payload_is_rejected() {
 
 #[tokio::test]
 async fn compressed_payloads_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("zip");
     let claims = app.fit().claims_json();
     // DEFLATE, one stored block.
@@ -145,7 +145,7 @@ async fn compressed_payloads_are_rejected() {
 
 #[tokio::test]
 async fn nested_tokens_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("nested tokens");
     let inner = app.fit().token();
     let twice = compact(header(r#""cty":"JWT""#), &inner, first());
@@ -218,7 +218,7 @@ async fn nested_tokens_are_rejected() {
 
 #[tokio::test]
 async fn tokens_of_foreign_types_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("typ");
     for typ in [
         "at+jwt",
@@ -288,7 +288,7 @@ async fn tokens_of_foreign_types_are_rejected() {
 /// Headers that are not a JSON object.
 #[tokio::test]
 async fn a_header_that_is_not_an_object_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("headers that are not an object");
     let list: Value = json!(["RS256", FIRST_KID]);
     let good = app.fit().header_json();
@@ -359,7 +359,7 @@ async fn a_header_that_is_not_an_object_is_rejected() {
 /// Bytes that aren't UTF-8, at any place.
 #[tokio::test]
 async fn a_header_that_is_not_utf8_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("headers that aren't UTF-8");
     let around = |before: &str, bytes: &[u8], after: &str| {
         [before.as_bytes(), bytes, after.as_bytes()].concat()
@@ -476,7 +476,7 @@ async fn a_header_that_is_not_utf8_is_rejected() {
 
 #[tokio::test]
 async fn deep_headers_are_harmless() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("deep headers");
     let nested = |open: &str, close: &str, depth: usize| {
         format!("{}1{}", open.repeat(depth), close.repeat(depth))

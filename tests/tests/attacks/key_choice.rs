@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn unpublished_keys_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("unpublished keys");
     for (name, token) in [
         ("under the first kid", app.fit().sign(stranger())),
@@ -48,7 +48,7 @@ async fn unpublished_keys_are_rejected() {
 
 #[tokio::test]
 async fn kids_that_name_no_published_key_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("odd kids");
     let url = app.trap.url();
     let mut kids: Vec<(String, Value)> = vec![
@@ -200,7 +200,7 @@ async fn kids_that_name_no_published_key_are_rejected() {
 /// A token with key material in its header is rejected, regardless of its signer, and nothing is fetched.
 #[tokio::test]
 async fn keys_in_the_header_are_ignored_and_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("keys in the header");
     let url = app.trap.url();
     let certificate = base64::Engine::encode(
@@ -296,7 +296,7 @@ async fn keys_in_the_header_are_ignored_and_rejected() {
 /// Claims by which some verifiers choose keys.
 #[tokio::test]
 async fn claims_do_not_choose_the_key() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("keys by claims");
     let url = app.trap.url();
     let authority = app.trap.authority();
@@ -415,7 +415,7 @@ async fn a_token_chooses_only_between_configured_clouds() {
 /// The request for the key set is a plain GET that contains nothing of the token.
 #[tokio::test]
 async fn the_request_for_keys_contains_nothing_of_a_token() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let fit = app
         .fit()
         .head("kid", "secret-kid")

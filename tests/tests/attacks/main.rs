@@ -6,6 +6,7 @@ mod claims;
 mod header;
 mod jose;
 mod key_choice;
+mod layer;
 mod module_types;
 mod odd_claims;
 mod serialisation;

@@ -19,7 +19,7 @@ async fn with(policy: VerificationPolicy) -> TestApp {
 
 #[tokio::test]
 async fn a_pages_type_is_rejected_where_only_the_platform_calls() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("types of pages");
     for module_type in [
         "xen:macro",
@@ -41,7 +41,7 @@ async fn a_pages_type_is_rejected_where_only_the_platform_calls() {
 /// The platform names `core:endpoint`, or the module whose endpoint is the handler.
 #[tokio::test]
 async fn an_unknown_type_is_rejected_where_only_the_platform_calls() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("types of modules");
     let own = app.fit().claim("/app/module/type", "scheduledTrigger");
     report.case("its own", app.accepts(&app.tick(&own.token()), &own).await);

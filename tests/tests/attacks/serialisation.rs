@@ -16,7 +16,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn other_serialisations_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("other serialisations");
     let token = app.fit().token();
     let [header, payload, signature] = parts(&token);
@@ -71,7 +71,7 @@ async fn other_serialisations_are_rejected() {
 
 #[tokio::test]
 async fn missing_and_extra_parts_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("missing and extra parts");
     let token = app.fit().token();
     let [h, p, s] = parts(&token);
@@ -136,7 +136,7 @@ fn fit_with_special_characters(app: &TestApp) -> Fit {
 /// Every invalid encoding of a part is signed as it is, so that only the encoding is wrong.
 #[tokio::test]
 async fn invalid_base64_is_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("odd base64url");
     let fit = fit_with_special_characters(&app);
     report.case(
@@ -279,7 +279,7 @@ async fn invalid_base64_is_rejected() {
 
 #[tokio::test]
 async fn payloads_that_are_not_an_object_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("payloads that are not an object");
     let fit = app.fit();
     let good = fit.claims_json();
@@ -356,7 +356,7 @@ async fn payloads_that_are_not_an_object_are_rejected() {
 
 #[tokio::test]
 async fn payloads_that_are_not_utf8_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("payloads that aren't UTF-8");
     let fit = app.fit();
     let insert = |name: &str, json: &str, bytes: &[u8]| -> Vec<u8> {
@@ -431,7 +431,7 @@ async fn payloads_that_are_not_utf8_are_rejected() {
 /// A context that a handler can't read must not be accepted as if it were missing.
 #[tokio::test]
 async fn unreadable_contexts_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("contexts that no parser takes");
     let fit = app.page();
     for (name, context) in [
@@ -453,7 +453,7 @@ async fn unreadable_contexts_are_rejected() {
 /// A barely readable payload is rejected, or reaches the handler whole.
 #[tokio::test]
 async fn a_barely_readable_payload_is_rejected_or_read_whole() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("barely readable payloads");
     let fit = app.page();
     let whole = |context: &serde_json::Value| fit.clone().claim("/context", context.clone());
@@ -507,7 +507,7 @@ fn with(fit: &Fit, name: &str, json: &str) -> (Fit, String) {
 
 #[tokio::test]
 async fn duplicate_members_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("duplicate members");
     let fit = app.fit();
     let now = seconds(app.now());
@@ -658,7 +658,7 @@ async fn duplicate_members_are_rejected() {
 
 #[tokio::test]
 async fn deep_payloads_are_harmless() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("deep payloads");
     let fit = app.fit();
     let lists = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -712,7 +712,7 @@ async fn deep_payloads_are_harmless() {
 /// must not be slow.
 #[tokio::test]
 async fn wide_payloads_are_harmless() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("wide payloads");
     let fit = app.fit();
     let members: String = (0..4000).map(|at| format!("\"{at}\":0,")).collect();
@@ -751,7 +751,7 @@ async fn wide_payloads_are_harmless() {
 
 #[tokio::test]
 async fn too_large_tokens_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("too large tokens");
     for kilobytes in [52, 64, 80, 100, 200, 1000, 4000] {
         let fit = app.fit().claim("/x", "y".repeat(kilobytes * 1024));

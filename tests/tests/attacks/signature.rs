@@ -12,7 +12,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn changed_bytes_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("changed signatures");
     let token = app.fit().token();
     let [header, payload, signature] = parts(&token);
@@ -114,7 +114,7 @@ async fn changed_bytes_are_rejected() {
 
 #[tokio::test]
 async fn signatures_of_other_texts_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("signatures of something else");
     let token = app.fit().token();
     let [header, payload, _] = parts(&token);
@@ -179,7 +179,7 @@ async fn signatures_of_other_texts_are_rejected() {
 
 #[tokio::test]
 async fn special_numbers_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("special numbers");
     let key = first();
     let n = &key.n;
@@ -238,7 +238,7 @@ async fn special_numbers_are_rejected() {
 /// s = pᵈ mod n of every wrong padding p, which a lenient verifier would accept.
 #[tokio::test]
 async fn wrong_paddings_are_rejected() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("wrong paddings");
     let fit = app.fit();
     let good = fit.sign_with(|message| first().raw(&padding::pkcs1_sha256(first().len(), message)));

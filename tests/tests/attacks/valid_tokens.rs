@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn valid_headers_are_accepted() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("headers of good tokens");
     let kid = FIRST_KID;
     let long = "x".repeat(1000);
@@ -133,7 +133,7 @@ async fn valid_headers_are_accepted() {
 
 #[tokio::test]
 async fn valid_claims_are_accepted() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("claims of good tokens");
     let now = seconds(app.now());
     for (name, fit) in [
@@ -281,7 +281,7 @@ async fn valid_claims_are_accepted() {
 
 #[tokio::test]
 async fn a_token_is_accepted_until_it_expires() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let fit = app.fit();
     let token = fit.token();
     app.clock.advance(Duration::from_secs(23));
@@ -292,7 +292,7 @@ async fn a_token_is_accepted_until_it_expires() {
 
 #[tokio::test]
 async fn calls_by_pages_are_accepted() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_layer().await;
     let mut report = Report::new("calls by pages");
     let text = "Größe — 日本語 — 🦀🦀 — \u{202e}rtl — \"quoted\" \\ \u{0} \u{7f} \u{2028}";
     let large: Vec<Value> = (0..400)

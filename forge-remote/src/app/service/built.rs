@@ -70,7 +70,7 @@ impl Service {
         }
         let desired = app.desired_manifest();
         if let Some(tokens) = &app.tokens {
-            let environments = app.verification.environments.as_deref();
+            let environments = app.verification.accepted_environments();
             tokens.belong_to(app_id.as_str(), environments);
         }
         let atlassian = app.atlassian.clone();

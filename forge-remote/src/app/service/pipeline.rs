@@ -8,16 +8,15 @@ use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use forge_remote_fit::__private::headers::hide_secrets;
 use tracing::Instrument as _;
 
 use crate::app::body;
 use crate::app::limits::Limits;
 use crate::client::AtlassianClient;
-use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
 use crate::extract::{AppState, PlatformBody, RetryContext, Verified, trace_id};
 use crate::fit::{
     AllowedCaller, AllowedModuleKey, Claims, EndpointTarget, Provenance, TokenRejection, Verifier,
-    VerifyError,
 };
 use crate::log::{LogLimits, Permit};
 use crate::registry::{ErasedHandler, Handler, Kind, Requirement};
@@ -209,30 +208,9 @@ impl Mounted {
         }
         match verified {
             Ok(claims) => Ok(claims),
-            Err(VerifyError::Refused(TokenRejection::WrongPage)) => {
-                let code = TokenRejection::WrongPage.code();
-                if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
-                    tracing::warn!(
-                        code,
-                        suppressed,
-                        "refused: a page that is not in the handler's `#[endpoint(pages = […])]`"
-                    );
-                }
-                let message = "this page may not call the handler";
-                Err(response::json_error(StatusCode::FORBIDDEN, code, message))
-            }
-            Err(VerifyError::Refused(rejection)) => {
-                let code = rejection.code();
-                if let Some(Permit { suppressed }) = self.log_limits.permit(code) {
-                    tracing::warn!(code, reason = %rejection, suppressed, "refused: no valid Forge Invocation Token");
-                }
-                Err(response::unauthorized())
-            }
-            Err(VerifyError::KeysUnavailable(error)) => {
-                if let Some(Permit { suppressed }) = self.log_limits.permit(error.code()) {
-                    tracing::error!(%error, suppressed, "refused: the token can't be verified without keys");
-                }
-                Err(response::keys_unavailable())
+            Err(error) => {
+                error.log(&self.log_limits);
+                Err(error.to_response())
             }
         }
     }
@@ -281,12 +259,3 @@ async fn call(
 const DEFAULT_RESPONSE_TIMEOUT: Duration = Duration::from_secs(55);
 /// The largest response that is checked, in bytes.
 const MAX_CHECKED: u64 = 64 * 1024;
-
-/// Marks the headers with tokens as sensitive, so that they are not printed with the request.
-fn hide_secrets(headers: &mut HeaderMap) {
-    for name in [header::AUTHORIZATION, SYSTEM_HEADER, USER_HEADER] {
-        if let header::Entry::Occupied(mut entry) = headers.entry(name) {
-            entry.iter_mut().for_each(|value| value.set_sensitive(true));
-        }
-    }
-}

@@ -1,0 +1,51 @@
+//! A plain axum service whose Forge endpoints are behind [`FitLayer`]. The framework is not used.
+//!
+//! The endpoints in its manifest:
+//!
+//! ```yaml
+//! modules:
+//!   scheduledTrigger:
+//!     - key: refresh-index-hourly
+//!       endpoint: refresh-index
+//!       interval: hour
+//!   endpoint:
+//!     - key: refresh-index
+//!       remote: backend
+//!       route:
+//!         path: /refresh-index
+//!     - key: notes
+//!       remote: backend
+//!       route:
+//!         path: /notes
+//! ```
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use forge_remote_fit::{Claims, EndpointTarget, FitLayer, Provenance, Verifier};
+
+/// Every route of the service; a layer for each endpoint of the manifest.
+pub fn router(verifier: &Arc<Verifier>) -> Router {
+    let mut refresh = EndpointTarget::platform("refresh-index");
+    refresh.module = Some("refresh-index-hourly".to_owned());
+    let refresh = FitLayer::new(Arc::clone(verifier), refresh);
+    let notes = FitLayer::new(Arc::clone(verifier), EndpointTarget::page("notes"));
+    Router::new()
+        .route("/refresh-index", post(refresh_index).layer(refresh))
+        .route("/notes", post(add_note).layer(notes))
+        // The load balancer's check has no token.
+        .route("/healthz", get(async || "ok\n"))
+}
+
+/// Refreshes the index of one installation; only the platform can call it.
+async fn refresh_index(claims: Claims, provenance: Provenance) -> String {
+    format!("{provenance:?} {}", claims.installation_id())
+}
+
+/// Adds a note; any page of the app can call it.
+async fn add_note(claims: Claims, note: String) -> Result<String, StatusCode> {
+    let author = claims.principal().ok_or(StatusCode::FORBIDDEN)?;
+    Ok(format!("{author}: {note}"))
+}

@@ -1,0 +1,73 @@
+//! The app's licence.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use crate::__payload as payload;
+
+/// The app's licence (`app.license`): present for paid apps in production, or with a test override.
+///
+/// A member of another type than documented is in [`rest`](Self::rest) and leaves its field empty; it
+/// hides no other.
+///
+/// ```
+/// use forge_remote_fit::Claims;
+///
+/// /// A free app has no licence, and neither has a paid one outside production.
+/// fn may_export(claims: &Claims) -> bool {
+///     claims.license().is_none_or(|license| license.active != Some(false))
+/// }
+/// ```
+///
+/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+#[derive(Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct License {
+    /// Whether the licence is active. The claim's `active` counts; `isActive`, which Atlassian
+    /// announced to remove after 2026-10-17, counts where `active` is missing.
+    pub active: Option<bool>,
+    /// `MONTHLY`, `ANNUAL`, …
+    pub billing_period: Option<String>,
+    /// `capabilityStandard` or `capabilityAdvanced`.
+    pub capability_set: Option<String>,
+    /// The entitlement's id in Atlassian's commerce platform: a UUID.
+    pub ccp_entitlement_id: Option<String>,
+    /// The entitlement's short name, like `X-3SH-1A6-33A-AS0`.
+    pub ccp_entitlement_slug: Option<String>,
+    /// Whether it is an evaluation.
+    pub is_evaluation: Option<bool>,
+    /// `USER_ACCESS`, or nothing.
+    pub modes: Vec<String>,
+    /// When the subscription ends, as ISO 8601.
+    pub subscription_end_date: Option<String>,
+    /// Always `null` in the cloud, as Atlassian documents it.
+    pub support_entitlement_number: Option<String>,
+    /// When the trial ends, as ISO 8601.
+    pub trial_end_date: Option<String>,
+    /// `commercial`, `academic`, …; compare without case, since Atlassian's pages disagree about it.
+    pub license_type: Option<String>,
+    /// Every other member.
+    pub rest: Map<String, Value>,
+}
+
+payload!(License {
+    active: "active" or "isActive",
+    billing_period: "billingPeriod",
+    capability_set: "capabilitySet",
+    ccp_entitlement_id: "ccpEntitlementId",
+    ccp_entitlement_slug: "ccpEntitlementSlug",
+    is_evaluation: "isEvaluation",
+    modes: "modes",
+    subscription_end_date: "subscriptionEndDate",
+    support_entitlement_number: "supportEntitlementNumber",
+    trial_end_date: "trialEndDate",
+    license_type: "type",
+});
+
+/// Without the claim's text, which is a customer's data.
+impl fmt::Debug for License {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("License").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,369 @@
+//! The claims of a FIT: read once, kept in the token's own text, nothing copied.
+//!
+//! Source of the claims' meaning: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+
+mod contexts;
+mod date;
+mod license;
+mod payload;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::value::RawValue;
+
+pub use contexts::InstallationContext;
+pub use license::License;
+
+use self::date::NumericDate;
+use self::payload::RawClaims;
+use crate::error::TokenRejection;
+use crate::json::strict::{Object, Text, is_too_deep, readable};
+use crate::json::{Lenient as _, repair_str};
+
+/// A FIT's claims. What the platform may leave out is an `Option`; what this version doesn't know
+/// is still there, by [`claim`](Self::claim).
+///
+/// It has no `Debug` output beyond its name: claims are customers' data. Clones share the claims.
+/// Only a [`Verifier`](crate::Verifier) makes them, so `Claims` are always verified.
+#[derive(Clone)]
+pub struct Claims(Arc<Fields>);
+
+struct Fields {
+    /// The payload's JSON; every [`Part`] points into it.
+    text: String,
+    expires: NumericDate,
+    issued_at: Option<NumericDate>,
+    app_id: Part,
+    installation_id: Part,
+    app_version: Option<Part>,
+    api_base_url: Option<Part>,
+    environment_type: Option<Part>,
+    environment_id: Option<Part>,
+    module_type: Option<Part>,
+    module_key: Option<Part>,
+    installation_contexts: Option<Part>,
+    license: Option<Part>,
+    context: Option<Part>,
+    principal: Option<Part>,
+    jti: Option<Part>,
+    isolated_cloud_label: Option<Part>,
+}
+
+impl fmt::Debug for Claims {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims").finish_non_exhaustive()
+    }
+}
+
+/// A piece of the payload: a range of its text, or the text itself where it had escapes.
+enum Part {
+    At(usize, usize),
+    Own(Box<str>),
+}
+
+impl Claims {
+    /// The app's ARI; equal to the audience and to `app.id` in the manifest.
+    pub fn app_id(&self) -> &str {
+        self.get(&self.0.app_id)
+    }
+
+    /// The installation's ARI: the tenant. It survives upgrades and changes on reinstallation.
+    pub fn installation_id(&self) -> &str {
+        self.get(&self.0.installation_id)
+    }
+
+    /// The deployed app's version, e.g. `16.0.1`.
+    pub fn app_version(&self) -> Option<&str> {
+        self.optional(&self.0.app_version)
+    }
+
+    /// Where the product's API is called: `https://api.atlassian.com/ex/{jira|confluence}/<cloudId>`
+    /// or `https://api.bitbucket.org`.
+    pub fn api_base_url(&self) -> Option<&str> {
+        self.optional(&self.0.api_base_url)
+    }
+
+    /// `DEVELOPMENT`, `STAGING` or `PRODUCTION`.
+    pub fn environment_type(&self) -> Option<&str> {
+        self.optional(&self.0.environment_type)
+    }
+
+    /// The environment's ARI.
+    pub fn environment_id(&self) -> Option<&str> {
+        self.optional(&self.0.environment_id)
+    }
+
+    /// The type of the module the call comes from: `core:endpoint` for the platform's own calls.
+    pub fn module_type(&self) -> Option<&str> {
+        self.optional(&self.0.module_type)
+    }
+
+    /// The key of the module the call comes from.
+    pub fn module_key(&self) -> Option<&str> {
+        self.optional(&self.0.module_key)
+    }
+
+    /// The acting user's account id: there when a page calls, never for schedules and events.
+    pub fn principal(&self) -> Option<&str> {
+        self.optional(&self.0.principal)
+    }
+
+    /// The token's id.
+    pub fn jti(&self) -> Option<&str> {
+        self.optional(&self.0.jti)
+    }
+
+    /// The isolated cloud the call comes from.
+    pub fn isolated_cloud_label(&self) -> Option<&str> {
+        self.optional(&self.0.isolated_cloud_label)
+    }
+
+    /// When the token ends.
+    pub fn expires_at(&self) -> SystemTime {
+        self.0.expires.to_time()
+    }
+
+    /// When the token was issued (`iat`, else `nbf`).
+    pub(super) fn issued_at(&self) -> Option<SystemTime> {
+        self.0.issued_at.map(NumericDate::to_time)
+    }
+
+    /// The page's context, for calls from a page: free-form JSON.
+    pub fn context(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(self.optional(&self.0.context)?).ok()
+    }
+
+    /// The page's context, read into a type of yours.
+    pub fn context_as<T: serde::de::DeserializeOwned>(&self) -> Option<serde_json::Result<T>> {
+        self.optional(&self.0.context).map(serde_json::from_str)
+    }
+
+    /// The products of this installation; empty where the platform names none. An entry without a
+    /// name is left out and hides no other.
+    pub fn installation_contexts(&self) -> Vec<InstallationContext> {
+        self.installation_contexts_json()
+            .map(InstallationContext::read_all)
+            .unwrap_or_default()
+    }
+
+    /// The claim's JSON.
+    #[doc(hidden)]
+    pub fn installation_contexts_json(&self) -> Option<&str> {
+        self.optional(&self.0.installation_contexts)
+    }
+
+    /// The licence. `None` for a free app and outside production.
+    pub fn license(&self) -> Option<License> {
+        let claim = repair_str(self.optional(&self.0.license)?);
+        License::read(serde_json::from_str(&claim).ok()?).ok()
+    }
+
+    /// Any top-level claim as JSON, known to this version or not.
+    pub fn claim(&self, name: &str) -> Option<serde_json::Value> {
+        // Only this one is read: what another claim holds can't hide it.
+        let claims: std::collections::HashMap<String, &RawValue> =
+            serde_json::from_str(&self.0.text).ok()?;
+        serde_json::from_str(&readable(claims.get(name)?.get())?).ok()
+    }
+
+    fn get<'a>(&'a self, part: &'a Part) -> &'a str {
+        match part {
+            Part::At(start, end) => self.0.text.get(*start..*end).unwrap_or_default(),
+            Part::Own(text) => text,
+        }
+    }
+
+    fn optional<'a>(&'a self, part: &'a Option<Part>) -> Option<&'a str> {
+        part.as_ref().map(|part| self.get(part))
+    }
+}
+
+/// The conditions on claims, independent of their signer.
+pub(super) struct Expected<'a> {
+    pub(super) app_id: &'a str,
+    pub(super) now: SystemTime,
+    pub(super) clock_skew: Duration,
+    pub(super) max_lifetime: Duration,
+}
+
+const ISSUER: &str = "forge/invocation-token";
+
+/// The longest ARI of an installation, in bytes. Real ones have about 75; the key of a row in every
+/// store must hold it.
+const MAX_ARI_BYTES: usize = 512;
+
+/// Whether a text has an ARI's shape, `ari:cloud:ecosystem::installation/<id>`, in characters that a
+/// URI can have. Only the first word is compared: the others differ between Atlassian's clouds.
+fn is_ari(text: &str) -> bool {
+    text.len() <= MAX_ARI_BYTES
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && text
+            .strip_prefix("ari:")
+            .is_some_and(|rest| rest.splitn(4, ':').count() == 4)
+}
+
+/// The part of an unverified payload that chooses among the configured key sets.
+#[derive(Default)]
+pub(super) struct Origin {
+    pub(super) isolated_cloud_label: Option<String>,
+    pub(super) is_staging: bool,
+}
+
+impl Origin {
+    /// Reads the choice; what can't be read chooses nothing and fails later.
+    pub(super) fn of(payload: &[u8]) -> Self {
+        let Ok(raw) = serde_json::from_slice::<RawClaims<'_>>(payload) else {
+            return Self::default();
+        };
+        Self {
+            isolated_cloud_label: raw.isolated_cloud_label.0.map(|label| label.0.into_owned()),
+            is_staging: raw
+                .app
+                .and_then(|Object(app)| app.api_base_url.0)
+                .is_some_and(|url| is_staging(&url.0)),
+        }
+    }
+}
+
+/// Whether a base URL is of Atlassian's staging cloud.
+pub(crate) fn is_staging(api_base_url: &str) -> bool {
+    api_base_url.starts_with("https://api.stg.atlassian.com/")
+}
+
+impl Claims {
+    /// Reads a payload and checks what holds for every FIT of this app.
+    pub(super) fn check(payload: Vec<u8>, expected: &Expected<'_>) -> Result<Self, TokenRejection> {
+        let text = String::from_utf8(payload).map_err(|_| TokenRejection::BadClaims {
+            category: "not UTF-8",
+            column: 0,
+        })?;
+        if is_too_deep(&text) {
+            return Err(TokenRejection::BadClaims {
+                category: "nested too deep",
+                column: 0,
+            });
+        }
+        let raw: RawClaims<'_> =
+            serde_json::from_str(&text).map_err(|error| TokenRejection::BadClaims {
+                // Not the error's text: it can quote a claim.
+                category: match error.classify() {
+                    serde_json::error::Category::Data => {
+                        "of a wrong type, repeated or out of range"
+                    }
+                    serde_json::error::Category::Eof => "truncated",
+                    _ => "malformed",
+                },
+                column: error.column(),
+            })?;
+
+        if raw.issuer.ok_or(TokenRejection::MissingClaim("iss"))?.0 != ISSUER {
+            return Err(TokenRejection::WrongIssuer);
+        }
+        if !raw
+            .audience
+            .ok_or(TokenRejection::MissingClaim("aud"))?
+            .contains(expected.app_id)
+        {
+            return Err(TokenRejection::WrongAudience);
+        }
+        let expires = raw.expires.ok_or(TokenRejection::MissingClaim("exp"))?;
+        let now = NumericDate::from_time(expected.now);
+        if expires <= now {
+            return Err(TokenRejection::Expired);
+        }
+        if expires > now.plus(expected.max_lifetime) {
+            return Err(TokenRejection::LivesTooLong);
+        }
+        let latest = now.plus(expected.clock_skew);
+        if raw.not_before.is_some_and(|at| at > latest) {
+            return Err(TokenRejection::NotYetValid);
+        }
+        if raw.issued_at.is_some_and(|at| at > latest) {
+            return Err(TokenRejection::IssuedInFuture);
+        }
+
+        let Object(app) = raw.app.ok_or(TokenRejection::MissingClaim("app"))?;
+        let app_id = app.id.ok_or(TokenRejection::MissingClaim("app.id"))?;
+        if app_id.0 != expected.app_id {
+            return Err(TokenRejection::WrongApp);
+        }
+        let installation = app
+            .installation
+            .map(|Object(installation)| installation)
+            .unwrap_or_default();
+        let installation_id = match (app.installation_id, installation.id) {
+            (Some(one), Some(other)) if one != other => {
+                return Err(TokenRejection::InstallationMismatch);
+            }
+            (Some(id), _) | (None, Some(id)) => id,
+            (None, None) => return Err(TokenRejection::MissingClaim("app.installationId")),
+        };
+        if installation_id.0.is_empty() {
+            return Err(TokenRejection::MissingClaim("app.installationId"));
+        }
+        if !is_ari(&installation_id.0) {
+            return Err(TokenRejection::BadInstallation);
+        }
+        let environment = app
+            .environment
+            .map(|Object(environment)| environment)
+            .unwrap_or_default();
+        let module = app.module.map(|Object(module)| module).unwrap_or_default();
+
+        let part = |piece: Text<'_>| Part::new(&text, piece);
+        let json = |piece: Option<&RawValue>| {
+            piece
+                .filter(|raw| raw.get() != "null")
+                .map(|raw| Part::new(&text, Text(Cow::Borrowed(raw.get()))))
+        };
+        let context = match raw.context.map(|raw| readable(raw.get())) {
+            None => None,
+            Some(Some(Cow::Borrowed("null"))) => None,
+            Some(Some(context)) => Some(Part::new(&text, Text(context))),
+            Some(None) => {
+                return Err(TokenRejection::BadClaims {
+                    category: "unreadable in `context`",
+                    column: 0,
+                });
+            }
+        };
+        Ok(Self(Arc::new(Fields {
+            expires,
+            issued_at: raw.issued_at.or(raw.not_before),
+            app_id: part(app_id),
+            installation_id: part(installation_id),
+            app_version: app.app_version.0.map(part),
+            api_base_url: app.api_base_url.0.map(part),
+            environment_type: environment.environment_type.0.map(part),
+            environment_id: environment.id.0.map(part),
+            module_type: module.module_type.0.map(part),
+            module_key: module.key.0.map(part),
+            installation_contexts: json(installation.contexts),
+            license: json(app.license),
+            context,
+            principal: raw.principal.map(part),
+            jti: raw.jti.map(part),
+            isolated_cloud_label: raw.isolated_cloud_label.0.map(part),
+            text,
+        })))
+    }
+}
+
+impl Part {
+    /// Where `piece` lies in `text`, when it is borrowed from it.
+    fn new(text: &str, piece: Text<'_>) -> Self {
+        match piece.0 {
+            Cow::Owned(text) => Self::Own(text.into_boxed_str()),
+            Cow::Borrowed(piece) => {
+                let start = (piece.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize);
+                match start.checked_add(piece.len()) {
+                    Some(end) if end <= text.len() => Self::At(start, end),
+                    _ => Self::Own(piece.into()),
+                }
+            }
+        }
+    }
+}

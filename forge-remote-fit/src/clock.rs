@@ -1,0 +1,76 @@
+//! Time, passed in: tests never sleep.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use super::future::BoxFuture;
+
+/// Where the framework gets its time from.
+///
+/// ```
+/// use forge_remote_fit::{Clock, SystemClock};
+///
+/// let clock = SystemClock::default();
+/// assert!(clock.elapsed() <= clock.elapsed());
+/// ```
+pub trait Clock: Send + Sync + 'static {
+    /// The wall clock: what `exp`, `nbf` and `iat` are compared with.
+    fn now(&self) -> SystemTime;
+
+    /// Time since the clock was made; never goes back. Ages and cool-downs are measured with it.
+    fn elapsed(&self) -> Duration;
+
+    /// Completes once [`elapsed`](Self::elapsed) has grown by `duration`.
+    fn sleep(&self, duration: Duration) -> BoxFuture<()>;
+}
+
+/// A moment by both clocks. The monotonic one stops while a virtual machine is suspended, the wall
+/// clock can be set: the longer of the two ages counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment {
+    elapsed: Duration,
+    wall: SystemTime,
+}
+
+impl Moment {
+    /// The present.
+    pub(crate) fn now(clock: &dyn Clock) -> Self {
+        Self {
+            elapsed: clock.elapsed(),
+            wall: clock.now(),
+        }
+    }
+
+    /// How long ago it was.
+    pub(crate) fn age(&self, clock: &dyn Clock) -> Duration {
+        let by_wall = clock.now().duration_since(self.wall).unwrap_or_default();
+        clock.elapsed().saturating_sub(self.elapsed).max(by_wall)
+    }
+}
+
+/// The machine's clock.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}

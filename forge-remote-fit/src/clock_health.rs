@@ -1,0 +1,34 @@
+//! Whether the machine's clock agrees with Atlassian's, as invocation tokens show it.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const CONFIRMED: u8 = 1;
+const DOUBTFUL: u8 = 2;
+
+/// What the last invocation token with a valid signature showed about the machine's clock.
+///
+/// The verifier records it; code that deletes by date reads it.
+#[derive(Debug, Default)]
+pub struct ClockHealth(AtomicU8);
+
+impl ClockHealth {
+    /// Records a token whose dates were accepted.
+    pub fn confirm(&self) {
+        self.0.store(CONFIRMED, Ordering::Relaxed);
+    }
+
+    /// Records a token that was refused for its dates.
+    pub fn doubt(&self) {
+        self.0.store(DOUBTFUL, Ordering::Relaxed);
+    }
+
+    /// Whether the last token's dates were accepted.
+    pub fn is_confirmed(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == CONFIRMED
+    }
+
+    /// Whether the last token was refused for its dates.
+    pub fn is_doubtful(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == DOUBTFUL
+    }
+}

@@ -1,0 +1,9 @@
+//! JSON as the platform really sends it: text that was cut inside a surrogate pair, and fields of
+//! another shape than documented. Tokens and keys are read by `strict`.
+
+mod lenient;
+pub(crate) mod strict;
+mod surrogates;
+
+pub use lenient::{Lenient, Members};
+pub use surrogates::{repair, repair_bytes, repair_str};

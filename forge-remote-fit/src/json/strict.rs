@@ -1,0 +1,199 @@
+//! JSON as tokens and keys need it: stricter than a parser for everybody.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use super::surrogates::repair_str;
+
+/// Deeper nesting than this is refused, as serde_json does where it parses.
+const MAX_DEPTH: usize = 128;
+
+/// Whether a JSON text nests too deep, in the parts that nobody parses yet, too.
+pub(crate) fn is_too_deep(text: &str) -> bool {
+    let opens = |byte: &&u8| matches!(byte, b'[' | b'{');
+    // Hardly any text has that many brackets at all.
+    if text.as_bytes().iter().filter(opens).count() <= MAX_DEPTH {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+/// A JSON text that is kept unparsed, once it is known that it can be read later. Half a surrogate
+/// pair in it becomes U+FFFD.
+pub(crate) fn readable(text: &str) -> Option<Cow<'_, str>> {
+    let text = repair_str(text);
+    serde_json::from_str::<Readable>(&text)
+        .is_ok()
+        .then_some(text)
+}
+
+/// Reads any JSON in full and keeps nothing of it.
+struct Readable;
+
+impl<'de> Deserialize<'de> for Readable {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ReadableVisitor;
+
+        impl<'de> Visitor<'de> for ReadableVisitor {
+            type Value = Readable;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("JSON")
+            }
+
+            fn visit_bool<E>(self, _: bool) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_i64<E>(self, _: i64) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_u64<E>(self, _: u64) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_f64<E>(self, _: f64) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_str<E>(self, _: &str) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_unit<E>(self) -> Result<Readable, E> {
+                Ok(Readable)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Readable, A::Error> {
+                while seq.next_element::<Readable>()?.is_some() {}
+                Ok(Readable)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Readable, A::Error> {
+                while map.next_entry::<Readable, Readable>()?.is_some() {}
+                Ok(Readable)
+            }
+        }
+
+        deserializer.deserialize_any(ReadableVisitor)
+    }
+}
+
+/// A struct that is written as an object: derived code would take a list of its values as well.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// A JSON string, borrowed from the input unless it is written with escapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// The member names of one object: a second of the same name is an error (RFC 7519 §4).
+#[derive(Default)]
+pub(crate) struct Names<'a>(Vec<Text<'a>>);
+
+/// More members than this in one object is no FIT.
+const MAX_MEMBERS: usize = 64;
+
+impl<'a> Names<'a> {
+    pub(crate) fn add<E: serde::de::Error>(&mut self, name: Text<'a>) -> Result<(), E> {
+        if self.0.contains(&name) {
+            return Err(E::custom("duplicate member"));
+        }
+        if self.0.len() >= MAX_MEMBERS {
+            return Err(E::custom("too many members"));
+        }
+        self.0.push(name);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_parser_takes_is_not_readable() {
+        for (text, expected) in [
+            (r#"{"a":"\ud83d\ude00"}"#, Some(r#"{"a":"\ud83d\ude00"}"#)),
+            (r#"{"a":"\ud800"}"#, Some(r#"{"a":"\ufffd"}"#)),
+            (r#"{"a":"\ud800","b":1e999}"#, None),
+            (r#"{"a":1e999}"#, None),
+            ("{", None),
+        ] {
+            assert_eq!(readable(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_counts_brackets_outside_strings() {
+        assert!(is_too_deep(&"[".repeat(129)));
+        assert!(!is_too_deep(&"[".repeat(128)));
+        assert!(!is_too_deep(&format!("[\"{}\\\"[\"]", "[".repeat(500))));
+        assert!(!is_too_deep(&"[]".repeat(500)));
+    }
+}

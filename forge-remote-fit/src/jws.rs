@@ -1,0 +1,154 @@
+//! The compact serialisation and its protected header, read as strictly as RFC 7515 allows.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use super::error::TokenRejection;
+use super::json::strict::{Names, Text, is_too_deep};
+
+/// Longest `kid` looked up; Atlassian's are about 64 bytes.
+const MAX_KID_BYTES: usize = 256;
+/// A FIT's header is about 120 bytes.
+const MAX_HEADER_BYTES: usize = 4096;
+
+/// The three parts of a compact JWS.
+#[derive(Clone, Copy)]
+pub(super) struct Compact<'a> {
+    pub(super) header: &'a str,
+    pub(super) payload: &'a str,
+    pub(super) signature: &'a str,
+    /// What is signed: header, dot, payload.
+    pub(super) signed: &'a str,
+}
+
+impl<'a> Compact<'a> {
+    pub(super) fn split(token: &'a str) -> Result<Self, TokenRejection> {
+        let (signed, signature) = token
+            .rsplit_once('.')
+            .ok_or(TokenRejection::NotCompact("it has one part, not three"))?;
+        let (header, payload) = signed
+            .split_once('.')
+            .ok_or(TokenRejection::NotCompact("it has two parts, not three"))?;
+        if payload.contains('.') {
+            return Err(TokenRejection::NotCompact("it has more than three parts"));
+        }
+        if header.is_empty() || payload.is_empty() || signature.is_empty() {
+            return Err(TokenRejection::NotCompact("a part is empty"));
+        }
+        Ok(Self {
+            header,
+            payload,
+            signature,
+            signed,
+        })
+    }
+
+    /// The payload's bytes. The engine refuses padding, the standard alphabet, white space and
+    /// stray trailing bits.
+    pub(super) fn payload(&self) -> Result<Vec<u8>, TokenRejection> {
+        decode(self.payload, "the payload is not base64url")
+    }
+
+    pub(super) fn signature(&self) -> Result<Vec<u8>, TokenRejection> {
+        decode(self.signature, "the signature is not base64url")
+    }
+
+    /// Checks the header and returns its `kid`.
+    pub(super) fn kid(&self) -> Result<String, TokenRejection> {
+        if self.header.len() > MAX_HEADER_BYTES {
+            return Err(TokenRejection::BadHeader("it is too long"));
+        }
+        let json = decode(self.header, "the header is not base64url")?;
+        let json =
+            std::str::from_utf8(&json).map_err(|_| TokenRejection::BadHeader("it is not UTF-8"))?;
+        if is_too_deep(json) {
+            return Err(TokenRejection::BadHeader("it is nested too deep"));
+        }
+        let header: Header<'_> = serde_json::from_str(json).map_err(|_| {
+            TokenRejection::BadHeader("it is not a JSON object with distinct, well-typed members")
+        })?;
+        header.check()
+    }
+}
+
+fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, TokenRejection> {
+    URL_SAFE_NO_PAD
+        .decode(part)
+        .map_err(|_| TokenRejection::NotCompact(problem))
+}
+
+#[derive(Default)]
+struct Header<'a> {
+    alg: Option<Text<'a>>,
+    kid: Option<Text<'a>>,
+    typ: Option<Text<'a>>,
+    forbidden: Option<&'static str>,
+}
+
+/// Members that change how a token is read, or bring key material along.
+const FORBIDDEN: [&str; 12] = [
+    "crit", "b64", "zip", "cty", "enc", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "p2c",
+];
+
+impl Header<'_> {
+    fn check(self) -> Result<String, TokenRejection> {
+        match self.alg {
+            Some(alg) if alg.0 == "RS256" => {}
+            _ => return Err(TokenRejection::WrongAlgorithm),
+        }
+        if let Some(name) = self.forbidden {
+            return Err(TokenRejection::ForbiddenHeader(name));
+        }
+        if self
+            .typ
+            .is_some_and(|typ| !typ.0.eq_ignore_ascii_case("JWT"))
+        {
+            return Err(TokenRejection::BadHeader("its `typ` is not JWT"));
+        }
+        match self.kid {
+            Some(kid) if !kid.0.is_empty() && kid.0.len() <= MAX_KID_BYTES => {
+                Ok(kid.0.into_owned())
+            }
+            _ => Err(TokenRejection::NoKid),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Header<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct HeaderVisitor;
+
+        impl<'de> Visitor<'de> for HeaderVisitor {
+            type Value = Header<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JOSE header")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut header = Header::default();
+                let mut seen = Names::default();
+                while let Some(name) = map.next_key::<Text<'de>>()? {
+                    match &*name.0 {
+                        "alg" => header.alg = Some(map.next_value()?),
+                        "kid" => header.kid = Some(map.next_value()?),
+                        "typ" => header.typ = Some(map.next_value()?),
+                        other => {
+                            if let Some(known) = FORBIDDEN.iter().find(|known| **known == other) {
+                                header.forbidden = Some(known);
+                            }
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
+                    seen.add::<A::Error>(name)?;
+                }
+                Ok(header)
+            }
+        }
+
+        deserializer.deserialize_map(HeaderVisitor)
+    }
+}

@@ -1,0 +1,415 @@
+//! One shared key set: fetched once for any number of waiting requests, refreshed ahead of expiry,
+//! kept while its source is down.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
+
+use super::clock::{Clock, Moment};
+use super::error::{KeysUnavailable, TokenRejection, VerifyError};
+use super::jwk::{self, Key, Keys};
+use super::key_policy::{JwksPolicy, MIN_TTL};
+use super::source::KeySource;
+use super::unknown_keys::UnknownKeys;
+
+/// With no keys at all, a request may cause a fetch this soon after the last one failed.
+const COLD_RETRY: Duration = Duration::from_secs(1);
+/// The background task's longest wait between two failing fetches: without keys, and with stale ones.
+const MAX_RETRY_COLD: Duration = Duration::from_secs(5);
+const MAX_RETRY_STALE: Duration = Duration::from_secs(60);
+/// A request that could be answered with the keys at hand waits no longer than this for newer ones.
+const STALE_WAIT: Duration = Duration::from_secs(1);
+/// No request waits longer than this for a fetch: Forge waits 5 seconds for an event.
+const REQUEST_WAIT: Duration = Duration::from_secs(4);
+/// The background task looks at the wall clock this often: its own sleep stops with the machine's.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// A key set and its upkeep; clones share it.
+#[derive(Clone)]
+pub struct Jwks {
+    inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Jwks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwks")
+            .field("source", &self.inner.source.name())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Inner {
+    source: Box<dyn KeySource>,
+    clock: Arc<dyn Clock>,
+    policy: JwksPolicy,
+    snapshot: ArcSwapOption<Snapshot>,
+    upkeep: Mutex<Upkeep>,
+    /// Counts finished fetches; waiting requests watch it.
+    finished: watch::Sender<u64>,
+}
+
+struct Snapshot {
+    keys: Keys,
+    fetched: Moment,
+    time_to_live: Duration,
+}
+
+impl Snapshot {
+    fn age(&self, clock: &dyn Clock) -> Duration {
+        self.fetched.age(clock)
+    }
+
+    /// How long until it should be fetched again; zero when that is due.
+    fn due_in(&self, clock: &dyn Clock) -> Duration {
+        self.time_to_live
+            .mul_f64(0.8)
+            .saturating_sub(self.age(clock))
+    }
+}
+
+#[derive(Default)]
+struct Upkeep {
+    in_flight: bool,
+    /// When a fetch last finished without a usable set; `None` after a good one.
+    failed: Option<Duration>,
+    failures: u32,
+    /// When an unknown key last caused a fetch.
+    forced: Option<Duration>,
+    /// How many fetches were started, and the number of the last that brought a set.
+    started: u64,
+    accepted: u64,
+    unknown: UnknownKeys,
+}
+
+impl Upkeep {
+    /// When a source that failed may be asked again.
+    fn retry_at(&self, has_keys: bool) -> Option<Duration> {
+        let longest = if has_keys {
+            MAX_RETRY_STALE
+        } else {
+            MAX_RETRY_COLD
+        };
+        let backoff = Duration::from_secs(1 << self.failures.saturating_sub(1).min(6));
+        Some(self.failed? + backoff.min(longest))
+    }
+}
+
+impl Jwks {
+    /// A key set that nothing was fetched for yet.
+    pub fn new(source: impl KeySource, policy: JwksPolicy, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                source: Box::new(source),
+                clock,
+                policy,
+                snapshot: ArcSwapOption::empty(),
+                upkeep: Mutex::default(),
+                finished: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    /// Whether there are keys to verify with.
+    pub fn is_ready(&self) -> bool {
+        self.inner.usable().is_some()
+    }
+
+    /// What the source calls itself: its URL, for one behind HTTP.
+    pub fn source_name(&self) -> &str {
+        self.inner.source.name()
+    }
+
+    /// Fetches now and then, ahead of expiry, until every clone is gone. Without it, requests
+    /// cause the fetches.
+    pub fn keep_fresh(&self) -> impl Future<Output = ()> + Send + 'static {
+        let weak = Arc::downgrade(&self.inner);
+        let clock = Arc::clone(&self.inner.clock);
+        async move {
+            loop {
+                // Decided and started under one lock: a request may have fetched meanwhile.
+                let (inner, due) = {
+                    let Some(inner) = weak.upgrade() else { return };
+                    let mut upkeep = inner.upkeep();
+                    let delay = inner.next_fetch(&upkeep);
+                    let due = if delay > Duration::ZERO && !upkeep.in_flight {
+                        Err(delay)
+                    } else {
+                        Ok(inner.start_fetch(&mut upkeep))
+                    };
+                    drop(upkeep);
+                    (inner, due)
+                };
+                match due {
+                    Ok(waiting) => {
+                        // The fetch bounds itself; this is for a source that blocks its thread.
+                        let bound = inner.policy.fetch_timeout * 2;
+                        fetched_within(bound, waiting).await;
+                    }
+                    Err(delay) => {
+                        drop(inner);
+                        clock.sleep(delay.min(LONGEST_SLEEP)).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The keys that may have signed a token with this `kid`.
+    pub(super) async fn find(&self, kid: &str) -> Result<Arc<[Key]>, VerifyError> {
+        let inner = &self.inner;
+        // Twice: a fetch that was under way already may be older than the token.
+        for _ in 0..2 {
+            let Some(snapshot) = inner.usable() else {
+                inner.wait_for_any_keys().await?;
+                continue;
+            };
+            inner.refresh_if_due(&snapshot).await;
+            let snapshot = inner.usable().unwrap_or(snapshot);
+            if let Some(keys) = snapshot.keys.get(kid) {
+                return Ok(Arc::clone(keys));
+            }
+            if !inner.wait_for_unknown_key(&snapshot, kid).await? {
+                break;
+            }
+        }
+        let found = inner
+            .usable()
+            .and_then(|snapshot| snapshot.keys.get(kid).cloned());
+        found.ok_or_else(|| inner.missing(&mut inner.upkeep(), kid))
+    }
+}
+
+impl Inner {
+    /// How long until the background task should fetch.
+    fn next_fetch(&self, upkeep: &Upkeep) -> Duration {
+        let snapshot = self.snapshot.load();
+        match upkeep.retry_at(snapshot.is_some()) {
+            Some(retry_at) => retry_at.saturating_sub(self.clock.elapsed()),
+            None => snapshot
+                .as_ref()
+                .map_or(Duration::ZERO, |snapshot| snapshot.due_in(&*self.clock)),
+        }
+    }
+
+    /// Why a key that is not in the set can't be used: it is known to be unpublished only if the
+    /// set was fetched since a token first named it.
+    fn missing(&self, upkeep: &mut Upkeep, kid: &str) -> VerifyError {
+        let now = self.clock.elapsed();
+        let first_seen = upkeep.unknown.first_seen(kid, upkeep.started, now);
+        if upkeep.failed.is_some() {
+            KeysUnavailable::NotFetched.into()
+        } else if upkeep.accepted > first_seen {
+            TokenRejection::UnknownKey.into()
+        } else {
+            KeysUnavailable::Cooldown.into()
+        }
+    }
+
+    fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
+        self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last good set, unless it is too old to be trusted.
+    fn usable(&self) -> Option<Arc<Snapshot>> {
+        let snapshot = self.snapshot.load_full()?;
+        let limit = self.policy.max_stale.max(snapshot.time_to_live);
+        (snapshot.age(&*self.clock) <= limit).then_some(snapshot)
+    }
+
+    /// There is no usable set: wait for the one fetch that is under way, or start it.
+    async fn wait_for_any_keys(self: &Arc<Self>) -> Result<(), VerifyError> {
+        let waiting = {
+            let mut upkeep = self.upkeep();
+            // It may have come while nobody held the lock.
+            if self.usable().is_some() {
+                return Ok(());
+            }
+            let just_failed = upkeep
+                .failed
+                .is_some_and(|at| self.clock.elapsed().saturating_sub(at) < COLD_RETRY);
+            if just_failed && !upkeep.in_flight {
+                return Err(KeysUnavailable::NotFetched.into());
+            }
+            self.start_fetch(&mut upkeep)
+        };
+        fetched_within(REQUEST_WAIT, waiting).await;
+        if self.usable().is_some() {
+            Ok(())
+        } else {
+            Err(KeysUnavailable::NotFetched.into())
+        }
+    }
+
+    /// Past 80 % of its lifetime a set is fetched again, past its end that is waited for, but only
+    /// while its source isn't known to be down.
+    async fn refresh_if_due(self: &Arc<Self>, snapshot: &Snapshot) {
+        let is_due = |snapshot: &Snapshot| snapshot.due_in(&*self.clock).is_zero();
+        if !is_due(snapshot) {
+            return;
+        }
+        let now = self.clock.elapsed();
+        let waiting = {
+            let mut upkeep = self.upkeep();
+            let renewed = self.usable().is_some_and(|current| !is_due(&current));
+            if renewed || upkeep.retry_at(true).is_some_and(|at| now < at) {
+                return;
+            }
+            let failing = upkeep.failed.is_some();
+            let waiting = self.start_fetch(&mut upkeep);
+            if failing || snapshot.age(&*self.clock) < snapshot.time_to_live {
+                return;
+            }
+            waiting
+        };
+        fetched_within(STALE_WAIT, waiting).await;
+    }
+
+    /// A key isn't in the set: at most one fetch a cool-down, armed by time alone. True when one
+    /// finished, so that looking again is worth it.
+    async fn wait_for_unknown_key(
+        self: &Arc<Self>,
+        seen: &Arc<Snapshot>,
+        kid: &str,
+    ) -> Result<bool, VerifyError> {
+        let waiting = {
+            let now = self.clock.elapsed();
+            let mut upkeep = self.upkeep();
+            if self
+                .usable()
+                .is_some_and(|current| !Arc::ptr_eq(&current, seen))
+            {
+                return Ok(true);
+            }
+            let started = upkeep.started;
+            upkeep.unknown.first_seen(kid, started, now);
+            if !upkeep.in_flight {
+                let cooling = upkeep
+                    .forced
+                    .is_some_and(|at| now.saturating_sub(at) < self.policy.unknown_key_cooldown);
+                if cooling {
+                    return Ok(false);
+                }
+                upkeep.forced = Some(now);
+            }
+            self.start_fetch(&mut upkeep)
+        };
+        let in_time = fetched_within(REQUEST_WAIT, waiting).await;
+        if !in_time || self.upkeep().failed.is_some() {
+            Err(KeysUnavailable::NotFetched.into())
+        } else {
+            Ok(true)
+        }
+    }
+
+    /// Starts a fetch unless one is under way; returns what to wait on.
+    fn start_fetch(self: &Arc<Self>, upkeep: &mut Upkeep) -> watch::Receiver<u64> {
+        let waiting = self.finished.subscribe();
+        if !upkeep.in_flight {
+            upkeep.in_flight = true;
+            upkeep.started += 1;
+            let number = upkeep.started;
+            let inner = Arc::clone(self);
+            // A task of its own: a caller that goes away doesn't take the fetch along.
+            tokio::spawn(async move {
+                let mut landing = Landing {
+                    inner: Arc::clone(&inner),
+                    reported: false,
+                };
+                let fetched =
+                    tokio::time::timeout(inner.policy.fetch_timeout, inner.source.fetch());
+                match fetched.await {
+                    Ok(Ok(fetched)) => inner.accept(number, &fetched.document, fetched.max_age),
+                    Ok(Err(error)) => {
+                        let causes = crate::error::chain(&error);
+                        inner.reject(&format!("{error}{causes}"));
+                    }
+                    Err(_) => {
+                        let limit = inner.policy.fetch_timeout;
+                        inner.reject(&format!(
+                            "no answer within {limit:?} (`JwksPolicy::fetch_timeout`)"
+                        ));
+                    }
+                }
+                landing.reported = true;
+            });
+        }
+        waiting
+    }
+
+    fn accept(&self, number: u64, document: &[u8], max_age: Option<Duration>) {
+        let keys = match jwk::parse(document) {
+            Some(keys) if !keys.is_empty() => keys,
+            Some(_) => return self.reject("the document has no key that could verify a FIT"),
+            None => return self.reject("the document is not a JSON Web Key Set"),
+        };
+        let time_to_live = max_age
+            .unwrap_or(self.policy.time_to_live)
+            .clamp(MIN_TTL, self.policy.time_to_live);
+        tracing::debug!(
+            keys = keys.len(),
+            source = self.source.name(),
+            "key set fetched"
+        );
+        // Under the lock, so that who misses a key in the new set finds it withdrawn.
+        let mut upkeep = self.upkeep();
+        let now = self.clock.elapsed();
+        if let Some(old) = &*self.snapshot.load() {
+            for kid in old.keys.keys().filter(|kid| !keys.contains_key(*kid)) {
+                upkeep.unknown.withdrawn(kid, number, now);
+            }
+        }
+        self.snapshot.store(Some(Arc::new(Snapshot {
+            keys,
+            fetched: Moment::now(&*self.clock),
+            time_to_live,
+        })));
+        upkeep.failed = None;
+        upkeep.failures = 0;
+        upkeep.accepted = number;
+    }
+
+    fn reject(&self, reason: &str) {
+        let mut upkeep = self.upkeep();
+        upkeep.failed = Some(self.clock.elapsed());
+        upkeep.failures = upkeep.failures.saturating_add(1);
+        let failures = upkeep.failures;
+        drop(upkeep);
+        let in_use = self.snapshot.load().is_some();
+        tracing::warn!(
+            source = self.source.name(),
+            reason,
+            failures,
+            in_use,
+            "the key set could not be fetched; it will be tried again{}",
+            if in_use {
+                " and the last good one is used meanwhile"
+            } else {
+                ""
+            },
+        );
+    }
+}
+
+/// Waits until the fetch under way ends; false when that takes longer.
+async fn fetched_within(time: Duration, mut fetch: watch::Receiver<u64>) -> bool {
+    tokio::time::timeout(time, fetch.changed()).await.is_ok()
+}
+
+/// Ends a fetch however its task ends, so that nobody waits for one that panicked.
+struct Landing {
+    inner: Arc<Inner>,
+    reported: bool,
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        if !self.reported {
+            self.inner.reject("the source panicked");
+        }
+        self.inner.upkeep().in_flight = false;
+        self.inner.finished.send_modify(|count| *count += 1);
+    }
+}

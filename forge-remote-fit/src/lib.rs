@@ -1,0 +1,103 @@
+#![doc = include_str!("crate.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod app_id;
+mod claims;
+mod clock;
+mod clock_health;
+mod cloud;
+mod error;
+#[cfg(feature = "axum")]
+mod extract;
+mod future;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+#[allow(
+    missing_docs,
+    clippy::expect_used,
+    reason = "for the fuzz targets alone"
+)]
+pub mod fuzzing;
+mod headers;
+#[cfg(feature = "http")]
+mod http_client;
+#[cfg(feature = "http")]
+mod http_source;
+mod json;
+mod jwk;
+mod jws;
+mod key_policy;
+mod keys;
+#[cfg(feature = "tower")]
+mod layer;
+mod log_limit;
+mod policy;
+mod provenance;
+mod rejection;
+mod replay;
+mod response;
+mod source;
+mod unknown_keys;
+mod verified_time;
+mod verifier;
+
+pub use app_id::{AppId, InvalidAppId};
+pub use claims::{Claims, InstallationContext, License};
+pub use clock::{Clock, SystemClock};
+pub use error::{KeysUnavailable, MAX_TOKEN_BYTES, TokenRejection, VerifyError};
+#[cfg(feature = "axum")]
+pub use extract::MissingFitLayer;
+pub use future::BoxFuture;
+#[cfg(feature = "http")]
+pub use http_source::{HttpKeySource, InvalidKeyUrl};
+pub use key_policy::JwksPolicy;
+pub use keys::Jwks;
+#[cfg(feature = "tower")]
+pub use layer::{FitLayer, FitService};
+pub use policy::{
+    AllowedCaller, AllowedModuleKey, EndpointBinding, EndpointTarget, Environment,
+    VerificationPolicy,
+};
+pub use provenance::Provenance;
+pub use source::{FetchError, JwksDocument, KeySource, PRODUCTION_KEYS, STAGING_KEYS};
+pub use verifier::{KeyRing, Verifier};
+
+// The README's code is compiled as well.
+#[cfg(all(doctest, feature = "axum", feature = "http"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
+/// What forge-remote shares with this crate. Not part of the public API: no stability here.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::clock_health::ClockHealth;
+    pub use crate::cloud::{Cloud, cloud_id_of, cloud_ids};
+    pub use crate::error::chain;
+
+    /// The headers of a call that carry tokens.
+    pub mod headers {
+        pub use crate::headers::{SYSTEM_HEADER, USER_HEADER, hide_secrets};
+    }
+
+    /// HTTP clients that can be built again.
+    #[cfg(feature = "http")]
+    pub mod http_client {
+        pub use crate::http_client::{ClientBuildError, LazyClient, Network, is_loopback};
+    }
+
+    /// JSON as the platform really sends it.
+    pub mod json {
+        pub use crate::__payload as payload;
+        pub use crate::json::{Lenient, Members, repair, repair_bytes, repair_str};
+    }
+
+    /// JSON error responses.
+    pub mod response {
+        pub use crate::response::{INTERNAL_ERROR, internal_error, json_error, unavailable};
+    }
+
+    /// Limits on how often one thing is logged.
+    pub mod log_limit {
+        pub use crate::log_limit::{LogLimit, LogLimits, Permit, permit};
+    }
+}

@@ -1,0 +1,236 @@
+//! What a deployment may adjust about verification. None of it switches verification off.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The most that [`VerificationPolicy::clock_skew`] allows.
+pub(super) const MAX_CLOCK_SKEW: Duration = Duration::from_secs(60);
+
+/// The module type of the platform's own calls.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+pub(crate) const PLATFORM_MODULE: &str = "core:endpoint";
+
+/// The Forge environments an installation can be in (`app.environment.type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs)]
+pub enum Environment {
+    Development,
+    Staging,
+    Production,
+}
+
+impl Environment {
+    /// The claim's spelling.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "DEVELOPMENT",
+            Self::Staging => "STAGING",
+            Self::Production => "PRODUCTION",
+        }
+    }
+}
+
+/// How firmly a FIT is tied to the endpoint it is sent to.
+///
+/// A FIT names no path. One that a user's browser holds (`requestRemote`) could be sent to the
+/// route of a scheduled trigger within its 25 seconds, so handlers that only the platform calls
+/// always refuse a FIT with a `principal`. The FIT of an anonymous visitor has none, so the module
+/// type counts too: the platform's own calls name `core:endpoint`.
+///
+/// A refused module type is logged once, with the setting that accepts it. Whatever is set here,
+/// `preUninstall` is bound by [`Key`](Self::Key) at least: its handler deletes what the app has of
+/// an installation.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EndpointBinding {
+    /// Default: handlers that only the platform calls accept `core:endpoint` and the type of their
+    /// own module, and the token's key must be the handler's. A handler whose module is hand-written
+    /// in the manifest accepts that module's key: any but those of other handlers.
+    #[default]
+    Key,
+    /// As [`Key`](Self::Key), and handlers that only the platform calls accept `core:endpoint` alone.
+    Strict,
+    /// As [`Key`](Self::Key), and handlers that only the platform calls also accept module types that
+    /// this version does not know as a page's. Their tokens count as brought by a page. For a
+    /// platform that names its calls otherwise than documented.
+    UnknownModules,
+    /// Neither type nor key: only the `principal` counts. For a platform change that this version
+    /// does not know yet.
+    PrincipalOnly,
+}
+
+/// How tokens are judged; every default is the safe one.
+///
+/// ```
+/// use forge_remote_fit::{Environment, VerificationPolicy};
+///
+/// let policy = VerificationPolicy::default().environments([Environment::Production]).replay_guard(true);
+/// # let _ = policy;
+/// ```
+#[derive(Clone, Debug)]
+pub struct VerificationPolicy {
+    pub(crate) clock_skew: Duration,
+    pub(crate) max_lifetime: Duration,
+    pub(crate) binding: EndpointBinding,
+    pub(crate) environments: Option<Vec<Environment>>,
+    pub(crate) replay_guard: bool,
+}
+
+impl Default for VerificationPolicy {
+    fn default() -> Self {
+        Self {
+            clock_skew: Duration::from_secs(10),
+            max_lifetime: Duration::from_secs(3600),
+            binding: EndpointBinding::default(),
+            environments: None,
+            replay_guard: false,
+        }
+    }
+}
+
+impl VerificationPolicy {
+    /// How far this machine's clock may be behind Atlassian's (default: 10 seconds; at most 60). It
+    /// applies to `nbf` and `iat`; an expired token is expired.
+    pub fn clock_skew(mut self, skew: Duration) -> Self {
+        self.clock_skew = skew.min(MAX_CLOCK_SKEW);
+        self
+    }
+
+    /// How firmly a FIT is tied to its endpoint.
+    pub fn binding(mut self, binding: EndpointBinding) -> Self {
+        self.binding = binding;
+        self
+    }
+
+    /// Accepts tokens of these environments only, so that a development installation never
+    /// reaches production data. Default: all are accepted.
+    pub fn environments(mut self, environments: impl IntoIterator<Item = Environment>) -> Self {
+        self.environments = Some(environments.into_iter().collect());
+        self
+    }
+
+    /// The environments that are accepted; `None` for all.
+    pub fn accepted_environments(&self) -> Option<&[Environment]> {
+        self.environments.as_deref()
+    }
+
+    /// Refuses a `jti` that was seen before, on endpoints that only the platform calls. (Pages
+    /// reuse a FIT for several calls, so endpoints with users are exempt.) Forge sends a new FIT
+    /// with each retry, so this is protection from replay, not from duplicate deliveries.
+    pub fn replay_guard(mut self, on: bool) -> Self {
+        self.replay_guard = on;
+        self
+    }
+}
+
+/// The endpoint a token is verified for, and who may call it.
+///
+/// ```
+/// use forge_remote_fit::EndpointTarget;
+///
+/// // A schedule's endpoint: no user, no browser.
+/// let mut refresh = EndpointTarget::platform("refresh-index");
+/// // The key of the module that points at the endpoint, should a token name that one.
+/// refresh.module = Some("refresh-index-trigger".into());
+///
+/// // An endpoint for one of the app's pages.
+/// let mut settings = EndpointTarget::page("settings");
+/// settings.pages = vec!["admin-page".to_owned()];
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndpointTarget {
+    /// The endpoint's key.
+    pub endpoint: String,
+    /// The key of the module that points at the endpoint, where it has one of its own.
+    pub module: Option<String>,
+    /// The type of that module, as the manifest has it: `trigger`, `macro`, …
+    pub module_type: &'static str,
+    /// What a token of a `core:endpoint` may name.
+    pub named: AllowedModuleKey,
+    /// Who may call it.
+    pub caller: AllowedCaller,
+    /// Whether Forge may forward the headers of its own caller.
+    pub forwards_headers: bool,
+    /// Whether the call ends an installation, so that no lenient binding applies.
+    pub ends_installation: bool,
+    /// The keys of the pages that may call it; empty for any page.
+    pub pages: Vec<String>,
+}
+
+impl EndpointTarget {
+    /// An endpoint with this key, the type of the module that points at it, and who may call it. It
+    /// accepts its own key, and any page where pages may call.
+    pub fn new(
+        endpoint: impl Into<String>,
+        module_type: &'static str,
+        caller: AllowedCaller,
+    ) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            module: None,
+            module_type,
+            named: AllowedModuleKey::Own,
+            caller,
+            forwards_headers: false,
+            ends_installation: false,
+            pages: Vec::new(),
+        }
+    }
+
+    /// Creates the target of an endpoint that only the platform calls: schedules, events. A token
+    /// must name `core:endpoint` and this endpoint's key, and no user.
+    pub fn platform(endpoint: impl Into<String>) -> Self {
+        Self::new(endpoint, PLATFORM_MODULE, AllowedCaller::Platform)
+    }
+
+    /// Creates the target of an endpoint that the platform calls because of what a user did: actions,
+    /// JQL functions. A token must name `core:endpoint` and this endpoint's key, and may name a user.
+    pub fn platform_for_user(endpoint: impl Into<String>) -> Self {
+        Self::new(endpoint, PLATFORM_MODULE, AllowedCaller::PlatformForUser)
+    }
+
+    /// Creates the target of an endpoint for pages: `invokeRemote` and `requestRemote`. Every page of
+    /// the app may call it, and the page chooses the path; [`pages`](Self::pages) restricts it.
+    pub fn page(endpoint: impl Into<String>) -> Self {
+        Self::new(endpoint, PLATFORM_MODULE, AllowedCaller::Page)
+    }
+}
+
+/// What a token of a `core:endpoint` may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedModuleKey {
+    /// Its own endpoint or module.
+    Own,
+    /// Those, and a module that no code knows; not one of these keys, which are other handlers'.
+    /// For handlers whose module is hand-written in the manifest, of whatever key.
+    OwnOrUnknown(Arc<BTreeSet<String>>),
+    /// Anything: for what Forge calls without an endpoint, by a token whose module isn't
+    /// documented.
+    Anything,
+}
+
+impl AllowedModuleKey {
+    /// Whether it may name this key, which isn't its own.
+    pub(super) fn takes(&self, key: &str) -> bool {
+        match self {
+            Self::Own => false,
+            Self::OwnOrUnknown(others) => !key.is_empty() && !others.contains(key),
+            Self::Anything => true,
+        }
+    }
+}
+
+/// Who may call a kind of handler, and so what a token may look like. Who made one call is its
+/// [`Provenance`](super::Provenance).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllowedCaller {
+    /// The platform alone: a token with a `principal` is refused.
+    Platform,
+    /// The platform because of what a user did: a `principal` is taken, from a `core:endpoint`
+    /// only, which no browser has.
+    PlatformForUser,
+    /// A page.
+    Page,
+}

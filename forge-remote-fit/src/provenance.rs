@@ -1,0 +1,64 @@
+//! Where the headers of a verified call come from.
+
+use forge_remote_schema::pages::is_token_module_type;
+
+use super::claims::Claims;
+use super::policy::{AllowedCaller, EndpointTarget, PLATFORM_MODULE};
+
+/// Where the headers of a verified call come from.
+///
+/// The Forge Invocation Token (FIT) is signed, the headers beside it are not: an OAuth token in
+/// `x-forge-oauth-system` or `x-forge-oauth-user` is Forge's only when nobody else could write the
+/// header. [`AllowedCaller`] says who may call a handler; this says who made one verified call. Every rule
+/// about tokens reads it: what is kept, what is handed out, and what must be proven first.
+///
+/// ```
+/// use forge_remote_fit::{Claims, Provenance, EndpointTarget};
+///
+/// /// Whether an OAuth header beside these claims is Forge's own.
+/// fn may_keep_token(claims: &Claims, target: &EndpointTarget) -> bool {
+///     Provenance::of(claims, target) == Provenance::Platform
+/// }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Provenance {
+    /// The platform made the call and wrote every header.
+    Platform,
+    /// A page made the call: `invokeRemote` passes its headers through Atlassian, `requestRemote`
+    /// sends them straight from the browser, and the two cannot be distinguished. A header may be
+    /// the user's own text.
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+    Page,
+    /// Forge may forward the headers of its own caller: web triggers and agents, which anybody on
+    /// the web may reach.
+    Forwarded,
+}
+
+impl Provenance {
+    /// Determines the provenance of a call whose claims were verified for this target.
+    pub fn of(claims: &Claims, target: &EndpointTarget) -> Self {
+        if target.forwards_headers {
+            return Self::Forwarded;
+        }
+        let by_platform = match (target.caller, claims.module_type()) {
+            // No browser holds a token of this type.
+            (AllowedCaller::PlatformForUser, Some(PLATFORM_MODULE)) => true,
+            (_, Some(PLATFORM_MODULE)) => claims.principal().is_none(),
+            (AllowedCaller::Page, _) => false,
+            // Some modules are pages and platform calls at once.
+            (_, Some(own)) => {
+                own == target.module_type
+                    && !is_token_module_type(own)
+                    && claims.principal().is_none()
+            }
+            (AllowedCaller::Platform, None) => claims.principal().is_none(),
+            (AllowedCaller::PlatformForUser, None) => false,
+        };
+        if by_platform {
+            Self::Platform
+        } else {
+            Self::Page
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The response to a token that is not accepted, and its line in the log.
+
+use http::{HeaderValue, Response, StatusCode, header};
+
+use super::error::{TokenRejection, VerifyError};
+use super::log_limit::{LogLimits, Permit};
+use super::response::{json_error, unavailable};
+
+impl VerifyError {
+    /// The status of the response: 401, 403 for a page that the handler does not accept, or 503
+    /// where no key could be looked up.
+    ///
+    /// Forge reserves 401 for an invalid FIT.
+    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(TokenRejection::WrongPage) => StatusCode::FORBIDDEN,
+            Self::Refused(_) => StatusCode::UNAUTHORIZED,
+            Self::KeysUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// A short, stable name for metrics and searches. For the log only: the response names no
+    /// reason.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.code(),
+            Self::KeysUnavailable(error) => error.code(),
+        }
+    }
+
+    /// Returns the response for the caller, which reveals nothing of the reason: JSON, with
+    /// `WWW-Authenticate` (401) or `Retry-After` (503).
+    ///
+    /// ```
+    /// use forge_remote_fit::{TokenRejection, VerifyError};
+    ///
+    /// let response = VerifyError::from(TokenRejection::Expired).to_response::<String>();
+    /// assert_eq!(response.status(), 401);
+    /// assert!(!response.body().contains("expired"));
+    /// ```
+    pub fn to_response<B: From<String>>(&self) -> Response<B> {
+        let status = self.status();
+        match self {
+            Self::Refused(refusal @ TokenRejection::WrongPage) => {
+                json_error(status, refusal.code(), "this page may not call the handler")
+            }
+            Self::Refused(_) => {
+                let message = "the Forge Invocation Token is missing or not valid";
+                let mut response = json_error(status, "invalid_token", message);
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                response
+            }
+            Self::KeysUnavailable(_) => unavailable(
+                "keys_unavailable",
+                "the remote can't verify tokens at the moment; try again",
+            ),
+        }
+    }
+
+    /// Logs the reason, as often as `limits` permit: callers can cause any number of these lines.
+    #[doc(hidden)]
+    pub fn log(&self, limits: &LogLimits) {
+        let code = self.code();
+        let Some(Permit { suppressed }) = limits.permit(code) else {
+            return;
+        };
+        match self {
+            Self::Refused(TokenRejection::WrongPage) => tracing::warn!(
+                code,
+                suppressed,
+                "refused: a page that is not in the handler's `pages`"
+            ),
+            Self::Refused(refusal) => tracing::warn!(
+                code,
+                reason = %refusal,
+                suppressed,
+                "refused: no valid Forge Invocation Token"
+            ),
+            Self::KeysUnavailable(error) => {
+                tracing::error!(%error, suppressed, "refused: the token can't be verified without keys");
+            }
+        }
+    }
+}

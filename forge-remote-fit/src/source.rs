@@ -1,0 +1,74 @@
+//! Where key sets come from.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::future::BoxFuture;
+
+/// Atlassian's commercial cloud.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+pub const PRODUCTION_KEYS: &str = "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json";
+
+/// Atlassian's staging cloud; only Atlassian's own developers meet it.
+pub const STAGING_KEYS: &str = "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json";
+
+/// No fetch takes longer than this, whatever the caller allows.
+pub(super) const LONGEST_FETCH: Duration = Duration::from_secs(60);
+
+/// A key-set document and how long its source says it keeps.
+#[derive(Clone, Debug)]
+pub struct JwksDocument {
+    /// The document: a JWK set (RFC 7517).
+    pub document: Bytes,
+    /// `Cache-Control: max-age`, where the source gives it.
+    pub max_age: Option<Duration>,
+}
+
+/// Why a key set could not be fetched.
+#[derive(Debug, thiserror::Error)]
+#[error("{reason}")]
+pub struct FetchError {
+    reason: String,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl FetchError {
+    /// An error with the reason in words.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            source: None,
+        }
+    }
+
+    /// Adds the error that caused this one, for the log.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+/// A place to fetch one key set from.
+pub trait KeySource: Send + Sync + 'static {
+    /// Fetches the document. The caller bounds the time.
+    fn fetch(&self) -> BoxFuture<Result<JwksDocument, FetchError>>;
+
+    /// What to call the source in messages.
+    fn name(&self) -> &str;
+}
+
+impl KeySource for Box<dyn KeySource> {
+    fn fetch(&self) -> BoxFuture<Result<JwksDocument, FetchError>> {
+        (**self).fetch()
+    }
+
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+}

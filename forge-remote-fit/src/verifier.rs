@@ -1,0 +1,373 @@
+//! The verifier: one Authorization header and one target in, claims or a refusal out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use forge_remote_schema::pages::is_token_module_type;
+use http::{HeaderMap, header};
+
+use super::app_id::AppId;
+use super::claims::{Claims, Expected, Origin};
+use super::clock::Clock;
+use super::clock_health::ClockHealth;
+use super::error::{MAX_TOKEN_BYTES, TokenRejection, VerifyError};
+use super::jws::Compact;
+use super::keys::Jwks;
+use super::log_limit::LogLimits;
+use super::policy::{
+    AllowedCaller, AllowedModuleKey, EndpointBinding, EndpointTarget, Environment, MAX_CLOCK_SKEW,
+    PLATFORM_MODULE, VerificationPolicy,
+};
+use super::provenance::Provenance;
+use super::replay::ReplayGuard;
+use super::verified_time::VerifiedTime;
+
+/// How many refused module types are logged, and how much of each.
+const MAX_LOGGED_TYPES: usize = 32;
+const MAX_LOGGED_CHARS: usize = 64;
+
+/// The key sets a deployment trusts. A token may choose among them, never name another.
+#[derive(Clone, Debug)]
+pub struct KeyRing {
+    /// The set for every token that chooses no other.
+    pub commercial: Jwks,
+    /// The set for tokens of Atlassian's staging cloud, where that is accepted.
+    pub staging: Option<Jwks>,
+    /// The sets of isolated clouds, by their label (`icLabel`).
+    pub isolated: BTreeMap<String, Jwks>,
+}
+
+impl KeyRing {
+    /// One key set for everything.
+    pub fn new(commercial: Jwks) -> Self {
+        Self {
+            commercial,
+            staging: None,
+            isolated: BTreeMap::new(),
+        }
+    }
+
+    /// Every key set.
+    pub fn all(&self) -> impl Iterator<Item = &Jwks> {
+        std::iter::once(&self.commercial)
+            .chain(&self.staging)
+            .chain(self.isolated.values())
+    }
+
+    fn choose(&self, payload: &[u8]) -> &Jwks {
+        if self.staging.is_none() && self.isolated.is_empty() {
+            return &self.commercial;
+        }
+        let origin = Origin::of(payload);
+        let isolated = origin
+            .isolated_cloud_label
+            .and_then(|label| self.isolated.get(&label));
+        let staging = || self.staging.as_ref().filter(|_| origin.is_staging);
+        isolated.or_else(staging).unwrap_or(&self.commercial)
+    }
+}
+
+/// Verifies FITs for one app.
+pub struct Verifier {
+    app_id: AppId,
+    keys: KeyRing,
+    policy: VerificationPolicy,
+    clock: Arc<dyn Clock>,
+    time: VerifiedTime,
+    replay: ReplayGuard,
+    /// The module types whose refusal was logged.
+    refused_types: Mutex<BTreeSet<String>>,
+    clock_health: Arc<ClockHealth>,
+    log_limits: LogLimits,
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("app_id", &self.app_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Verifier {
+    /// A verifier for the tokens of `app_id`, signed by a key of `keys`.
+    pub fn new(
+        app_id: AppId,
+        keys: KeyRing,
+        policy: VerificationPolicy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let log_limits = LogLimits::new({
+            let clock = Arc::clone(&clock);
+            move || clock.elapsed()
+        });
+        Self {
+            app_id,
+            keys,
+            policy,
+            clock,
+            time: VerifiedTime::default(),
+            replay: ReplayGuard::default(),
+            refused_types: Mutex::default(),
+            clock_health: Arc::default(),
+            log_limits,
+        }
+    }
+
+    /// A verifier for production: the keys of Atlassian's commercial cloud, fetched when the first
+    /// token arrives, and every default.
+    ///
+    /// Spawn [`Jwks::keep_fresh`] of `verifier.keys().commercial` to fetch them ahead.
+    ///
+    /// # Errors
+    ///
+    /// The URL of the key set is a constant, so its error does not occur.
+    ///
+    /// ```
+    /// use forge_remote_fit::Verifier;
+    ///
+    /// let app_id = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107".parse()?;
+    /// let verifier = Verifier::production(app_id)?;
+    /// # let _ = verifier;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "http")]
+    pub fn production(app_id: AppId) -> Result<Self, super::http_source::InvalidKeyUrl> {
+        let clock: Arc<dyn Clock> = Arc::new(super::clock::SystemClock::default());
+        let source = super::http_source::HttpKeySource::new(super::source::PRODUCTION_KEYS)?;
+        let keys = Jwks::new(
+            source,
+            super::key_policy::JwksPolicy::default(),
+            Arc::clone(&clock),
+        );
+        let policy = VerificationPolicy::default();
+        Ok(Self::new(app_id, KeyRing::new(keys), policy, clock))
+    }
+
+    /// The limits on log lines that callers can cause, shared by everything in front of which this
+    /// verifier is.
+    #[doc(hidden)]
+    pub fn log_limits(&self) -> LogLimits {
+        self.log_limits.clone()
+    }
+
+    /// Records in `clock_health` what the dates of tokens show about the machine's clock.
+    #[doc(hidden)]
+    pub fn with_clock_health(mut self, clock_health: Arc<ClockHealth>) -> Self {
+        self.clock_health = clock_health;
+        self
+    }
+
+    /// The key sets it trusts.
+    pub fn keys(&self) -> &KeyRing {
+        &self.keys
+    }
+
+    /// Verifies the token of a request for `target`.
+    pub async fn verify(
+        &self,
+        headers: &HeaderMap,
+        target: &EndpointTarget,
+    ) -> Result<Claims, VerifyError> {
+        let token = bearer(headers)?;
+        let jws = Compact::split(token)?;
+        let kid = jws.kid()?;
+        let signature = jws.signature()?;
+        let payload = jws.payload()?;
+
+        let candidates = self.keys.choose(&payload).find(&kid).await?;
+        if !candidates
+            .iter()
+            .any(|key| key.verify(jws.signed, &signature).is_ok())
+        {
+            return Err(TokenRejection::BadSignature.into());
+        }
+
+        let (now, is_behind) = self.time.now(&*self.clock);
+        let expected = Expected {
+            app_id: self.app_id.as_str(),
+            now,
+            clock_skew: if is_behind {
+                MAX_CLOCK_SKEW
+            } else {
+                self.policy.clock_skew
+            },
+            max_lifetime: self.policy.max_lifetime,
+        };
+        let checked = Claims::check(payload, &expected);
+        match &checked {
+            Ok(_) if !is_behind => self.clock_health.confirm(),
+            Ok(_)
+            | Err(
+                TokenRejection::Expired
+                | TokenRejection::NotYetValid
+                | TokenRejection::LivesTooLong,
+            ) => {
+                self.clock_health.doubt();
+            }
+            Err(_) => {}
+        }
+        let claims = checked?;
+        if let Some(issued_at) = claims.issued_at() {
+            self.time.observe(issued_at, expected.now, &*self.clock);
+        }
+        self.check_environment(&claims)?;
+        self.bind(&claims, target)?;
+        if self.policy.replay_guard && target.caller != AllowedCaller::Page {
+            let jti = claims.jti().ok_or(TokenRejection::MissingClaim("jti"))?;
+            if !self
+                .replay
+                .first_use(jti, claims.expires_at(), expected.now)
+            {
+                return Err(TokenRejection::Replayed.into());
+            }
+        }
+        Ok(claims)
+    }
+
+    fn check_environment(&self, claims: &Claims) -> Result<(), TokenRejection> {
+        let Some(accepted) = &self.policy.environments else {
+            return Ok(());
+        };
+        let environment = claims.environment_type();
+        if accepted
+            .iter()
+            .map(|one: &Environment| one.as_str())
+            .any(|one| environment == Some(one))
+        {
+            Ok(())
+        } else {
+            Err(TokenRejection::WrongEnvironment)
+        }
+    }
+
+    /// Ties the token to the endpoint it came to: a FIT itself names no path.
+    fn bind(&self, claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejection> {
+        let from_platform = claims.module_type() == Some(PLATFORM_MODULE);
+        let may_have_user = match target.caller {
+            AllowedCaller::Page => true,
+            // What a browser holds names a page's module.
+            AllowedCaller::PlatformForUser => from_platform,
+            AllowedCaller::Platform => false,
+        };
+        if !may_have_user && claims.principal().is_some() {
+            return Err(TokenRejection::HasPrincipal);
+        }
+        let binding = match self.policy.binding {
+            EndpointBinding::UnknownModules | EndpointBinding::PrincipalOnly
+                if target.ends_installation =>
+            {
+                EndpointBinding::Key
+            }
+            binding => binding,
+        };
+        let is_own = target.caller != AllowedCaller::Page
+            && claims.module_type() == Some(target.module_type);
+        if target.caller != AllowedCaller::Page
+            && !from_platform
+            && !accepts_type(claims.module_type(), target, binding)
+        {
+            self.log_type(claims.module_type(), target);
+            return Err(TokenRejection::WrongModuleType);
+        }
+        if binding == EndpointBinding::PrincipalOnly {
+            return check_page(claims, target);
+        }
+        // Endpoint and module keys share one name space, so either names this endpoint alone.
+        let ours = |key: &str| {
+            key == target.endpoint
+                || target.module.as_deref() == Some(key)
+                || target.named.takes(key)
+        };
+        let named = target.named != AllowedModuleKey::Anything;
+        if (from_platform || is_own) && named && !claims.module_key().is_some_and(ours) {
+            return Err(TokenRejection::WrongEndpoint);
+        }
+        check_page(claims, target)
+    }
+
+    /// Logs a rejected module type, once, for the person who decides whether it is the platform's.
+    fn log_type(&self, module_type: Option<&str>, target: &EndpointTarget) {
+        let module_type = module_type.unwrap_or("none");
+        let shown: String = module_type.chars().take(MAX_LOGGED_CHARS).collect();
+        {
+            let seen = self.refused_types.lock();
+            let mut seen = seen.unwrap_or_else(PoisonError::into_inner);
+            if seen.len() >= MAX_LOGGED_TYPES || !seen.insert(shown.clone()) {
+                return;
+            }
+        }
+        let setting = if target.ends_installation {
+            "no setting accepts it at a handler that ends an installation"
+        } else if is_token_module_type(module_type) {
+            "it is a page's; only `VerificationPolicy::binding(EndpointBinding::PrincipalOnly)` accepts it"
+        } else {
+            "if Forge itself makes these calls, accept it by \
+             `VerificationPolicy::binding(EndpointBinding::UnknownModules)`"
+        };
+        tracing::warn!(
+            module_type = ?shown,
+            endpoint = target.endpoint,
+            setting,
+            "a module type is refused at a handler that only the platform calls; this is logged once \
+             for each type"
+        );
+    }
+}
+
+/// Whether a handler that only the platform calls accepts a token of this module type, which is
+/// not `core:endpoint`.
+fn accepts_type(
+    module_type: Option<&str>,
+    target: &EndpointTarget,
+    binding: EndpointBinding,
+) -> bool {
+    let is_own = module_type == Some(target.module_type);
+    match binding {
+        EndpointBinding::Strict => false,
+        // The tokens of calls without an endpoint in the manifest are not documented.
+        EndpointBinding::Key => {
+            is_own || (module_type.is_none() && target.named == AllowedModuleKey::Anything)
+        }
+        EndpointBinding::UnknownModules => is_own || !module_type.is_some_and(is_token_module_type),
+        EndpointBinding::PrincipalOnly => true,
+    }
+}
+
+/// Checks that the page may call the handler, where that names its pages.
+fn check_page(claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejection> {
+    let is_open = target.pages.is_empty() || target.caller != AllowedCaller::Page;
+    if is_open || Provenance::of(claims, target) != Provenance::Page {
+        return Ok(());
+    }
+    let may = |key: &str| target.pages.iter().any(|page| page == key);
+    if claims.module_key().is_some_and(may) {
+        Ok(())
+    } else {
+        Err(TokenRejection::WrongPage)
+    }
+}
+
+/// The token of the one `Authorization: Bearer` header.
+fn bearer(headers: &HeaderMap) -> Result<&str, TokenRejection> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next().ok_or(TokenRejection::MissingHeader)?;
+    if values.next().is_some() {
+        return Err(TokenRejection::RepeatedHeader);
+    }
+    if value.len() > MAX_TOKEN_BYTES + "Bearer ".len() {
+        return Err(TokenRejection::TooLong);
+    }
+    let (scheme, token) = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.split_once(' '))
+        .ok_or(TokenRejection::NotBearer)?;
+    // More than one blank, a comma or a quote fails at base64url.
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token)
+    } else {
+        Err(TokenRejection::NotBearer)
+    }
+}
