@@ -36,7 +36,9 @@ fn the_verifier_alone_needs_few_crates() {
     for (features, bound) in [("", 36), ("tower", 38), ("axum", 44), ("http,axum", 108)] {
         let crates = needed(features);
         assert!(
-            crates.iter().any(|one| one.starts_with("forge-remote-fit ")),
+            crates
+                .iter()
+                .any(|one| one.starts_with("forge-remote-fit ")),
             "no tree is read: {crates:?}"
         );
         assert!(
