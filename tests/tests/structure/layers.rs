@@ -6,6 +6,7 @@ use crate::modules::Crate;
 
 /// The rooms of forge-remote, lowest first. A room may import those before it.
 const ROOMS: &[&str] = &[
+    "fuzzing",
     "opaque",
     "environment",
     "log",
