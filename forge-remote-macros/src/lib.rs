@@ -14,6 +14,8 @@
 mod combinations;
 mod diag;
 mod expand;
+#[cfg(test)]
+mod golden_tests;
 mod model;
 mod options;
 mod parse;

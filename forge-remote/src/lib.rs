@@ -1,4 +1,6 @@
 #![doc = include_str!("docs/crate.md")]
+// Which feature an item needs, on docs.rs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The macros' output names `::forge_remote`, in this crate's own tests and docs too.
 extern crate self as forge_remote;

@@ -375,7 +375,7 @@ fn module_path(src: &Path, file: &Path) -> ModulePath {
     path
 }
 
-fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
+pub(crate) fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(folder).expect("a readable folder");
     for entry in entries {
         let path = entry.expect("a readable entry").path();

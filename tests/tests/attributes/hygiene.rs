@@ -1,6 +1,12 @@
 //! Nothing that the macros emit can be shadowed: no prelude, and every common name is another.
 #![no_implicit_prelude]
-#![allow(dead_code, non_camel_case_types, unused_macros)]
+#![allow(
+    dead_code,
+    missing_debug_implementations,
+    missing_docs,
+    non_camel_case_types,
+    unused_macros
+)]
 
 use ::forge_remote::axum::response::Html;
 use ::forge_remote::{App, Invocation, Json, SystemToken, endpoint, handler, scheduled_trigger};
@@ -120,16 +126,12 @@ async fn opaque() -> impl ::forge_remote::axum::response::IntoResponse {
     Html("")
 }
 
-fn main() {
+#[::std::prelude::v1::test]
+fn shadowed_names_change_nothing() {
     ::std::mem::drop(
         App::empty()
             .handler(handler!(refresh))
             .handler(handler!(names::call)),
     );
-    ::std::assert_eq!(
-        ::forge_remote::registry::Registry::linked()
-            .handlers()
-            .len(),
-        15
-    );
+    ::std::assert_eq!(crate::declared_in("attributes/hygiene.rs").len(), 15);
 }

@@ -1,9 +1,8 @@
 //! Where a handler can stand, what can stand around it, and how it is named.
-
-extern crate forge_remote as fr;
+#![allow(unreachable_pub, reason = "each visibility is tried")]
 
 use fr::prelude::*;
-use fr::registry::{Registration, Registry};
+use fr::registry::Registration;
 use fr::testing::Harness;
 use fr::{endpoint, handler};
 
@@ -13,7 +12,7 @@ mod renamed {
     #[fr::endpoint(crate = ::fr, key = "renamed-absolute")]
     pub(crate) async fn absolute(_: Invocation) {}
 
-    #[fr::endpoint(crate = crate::renamed::again, key = "renamed-by-path")]
+    #[fr::endpoint(crate = crate::places::renamed::again, key = "renamed-by-path")]
     pub(crate) async fn by_path(_: Invocation) {}
 
     pub(crate) mod again {
@@ -32,7 +31,7 @@ mod one {
 
     pub(crate) mod deeper {
         #[fr::endpoint(key = "one-deeper")]
-        pub(in crate::one) async fn same() {}
+        pub(in crate::places::one) async fn same() {}
 
         pub(crate) fn record() -> fr::registry::Registration {
             fr::handler!(super::same)
@@ -155,14 +154,11 @@ async fn sixteen(
 ) {
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let linked = Registry::linked();
-    let mut keys: Vec<&str> = linked
-        .handlers()
-        .iter()
-        .map(|handler| handler.key())
-        .collect();
+#[tokio::test]
+async fn handlers_stand_anywhere() -> Result<()> {
+    let file = "attributes/places.rs";
+    let linked = crate::declared_in(file);
+    let mut keys: Vec<&str> = linked.iter().map(|handler| handler.key()).collect();
     keys.sort_unstable();
     let expected = [
         "by-cfg-attr",
@@ -187,7 +183,7 @@ async fn main() -> Result<()> {
     let key = |record: Registration| record.endpoint.unwrap_or(record.function);
     let named = [
         (handler!(one::same), "one"),
-        (handler!(crate::one::same), "one"),
+        (handler!(crate::places::one::same), "one"),
         (handler!(self::two::same), "two"),
         (one::deeper(), "one-deeper"),
         (one::deeper::record(), "one"),
@@ -200,9 +196,7 @@ async fn main() -> Result<()> {
         assert_eq!(key(record), expected);
     }
 
-    let app = App::new()
-        .state(Db { url: "db" })
-        .remote(Remote::new("backend").base_url("https://x.example.com"));
+    let app = crate::app_of(file).state(Db { url: "db" });
     let harness = Harness::new(app)?;
     assert_eq!(harness.call("made").send().await.text(), "1");
     let body = serde_json::json!({ "text": "t", "type": 7 });

@@ -11,7 +11,6 @@
 #![deny(
     warnings,
     unused,
-    future_incompatible,
     let_underscore,
     nonstandard_style,
     rust_2018_idioms,
@@ -87,10 +86,8 @@ mod private {
     pub(super) async fn tidy() {}
 }
 
-fn main() {
+#[test]
+fn strict_lints_accept_what_is_generated() {
     drop((handlers::inside(), private::sweep(), private::tidy()));
-    assert_eq!(
-        forge_remote::registry::Registry::linked().handlers().len(),
-        6
-    );
+    assert_eq!(crate::declared_in("attributes/strict.rs").len(), 6);
 }

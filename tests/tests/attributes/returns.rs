@@ -147,10 +147,9 @@ async fn two_responses() -> Result<StatusCode, (StatusCode, &'static str)> {
     Err((StatusCode::BAD_REQUEST, "bad"))
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    let harness =
-        Harness::new(App::new().remote(Remote::new("backend").base_url("https://x.example.com")))?;
+#[tokio::test]
+async fn every_return_type_is_a_response() -> Result<()> {
+    let harness = Harness::new(crate::app_of("attributes/returns.rs"))?;
     let expected = [
         ("nothing", 200, ""),
         ("unit", 200, ""),

@@ -1,7 +1,8 @@
 //! What the record says.
+#![allow(unreachable_pub, reason = "each visibility is tried")]
 
 use forge_remote::prelude::*;
-use forge_remote::registry::{Auth, Method, Requirement, Registration};
+use forge_remote::registry::{Auth, Method, Registration, Requirement};
 use forge_remote::{handler, kinds};
 
 /// Refreshes the *index*.
@@ -51,7 +52,8 @@ fn source(record: &Registration) -> &'static str {
     &line.unwrap()[record.location.column as usize - 1..]
 }
 
-fn main() {
+#[test]
+fn a_record_holds_what_was_written() {
     let refresh: &Registration = &handler!(refresh_index);
     assert_eq!(refresh.function, "refresh_index");
     assert_eq!(
@@ -75,8 +77,7 @@ fn main() {
             }
         )
     );
-    let [Requirement::SystemToken, Requirement::State { id, name }] = refresh.mount.needs()
-    else {
+    let [Requirement::SystemToken, Requirement::State { id, name }] = refresh.mount.needs() else {
         panic!("{:?}", refresh.mount.needs());
     };
     assert_eq!(id(), std::any::TypeId::of::<String>());
@@ -91,7 +92,10 @@ fn main() {
         "{}",
         refresh.location
     );
-    assert_eq!(refresh.mount.path(), concat!(module_path!(), "::refresh_index"));
+    assert_eq!(
+        refresh.mount.path(),
+        concat!(module_path!(), "::refresh_index")
+    );
 
     let bare = &handler!(bare);
     assert!(source(bare).starts_with("bare()"), "{}", bare.location);
@@ -113,7 +117,12 @@ fn main() {
         (everything.auth, everything.method),
         (Auth::BOTH, Method::Get)
     );
-    assert!(everything.mount.path().ends_with("::inner::deep::everything"));
+    assert!(
+        everything
+            .mount
+            .path()
+            .ends_with("::inner::deep::everything")
+    );
     assert!(
         source(everything).starts_with("everything()"),
         "{}",

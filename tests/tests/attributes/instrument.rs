@@ -1,7 +1,6 @@
 //! `#[tracing::instrument]` above and below the attribute.
 
 use forge_remote::prelude::*;
-use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
 
 #[tracing::instrument(skip_all)]
@@ -26,11 +25,11 @@ async fn instrument_below(
 #[tracing::instrument]
 async fn plain() {}
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
-    assert_eq!(Registry::linked().handlers().len(), 3);
-    let app = App::new().remote(Remote::new("backend").base_url("https://x.example.com"));
-    let harness = Harness::new(app)?;
+#[tokio::test]
+async fn instrumented_handlers_are_served() -> Result<()> {
+    let file = "attributes/instrument.rs";
+    assert_eq!(crate::declared_in(file).len(), 3);
+    let harness = Harness::new(crate::app_of(file))?;
     assert_eq!(harness.call("instrument-above").send().await.text(), "2");
     assert_eq!(
         harness

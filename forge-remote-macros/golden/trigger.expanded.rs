@@ -1,0 +1,17 @@
+pub async fn follow(retry: Retry, Event(issue): Event<IssueEvent>) -> Result<()> {
+    let _ = (retry, issue);
+    Ok(())
+}
+::forge_remote::__private::handler! {
+    [#[doc(hidden)] pub] __forge_remote_attribute_of_follow follow "follow" ""
+    no_user_asks_none::forge_remote::__private::kinds::Trigger { events : &
+    ["avi:jira:created:issue", "avi:jira:deleted:issue"], unknown_events : & [],
+    filtered_events : & [], conditions : ::forge_remote::__private::kinds::Conditions {
+    filter :
+    ::forge_remote::__private::option::Option::Some("event.issue.fields.project.key == 'DEV'"),
+    on_error : ::forge_remote::__private::option::Option::Some("RECEIVE_AND_LOG"),
+    ignore_self : true, licensed_only : false, property_paths : & [], fields : & [], },
+    }, mount_2[< forge_remote_probe < Retry >>::forge_remote_part(); < forge_remote_probe
+    < Event < IssueEvent > >>::forge_remote_last();] [< forge_remote_probe < Result < ()
+    > >>::forge_remote_reply] [] NOTHING
+}

@@ -1,0 +1,10 @@
+#[trigger(
+    events = ["avi:jira:created:issue", "avi:jira:deleted:issue"],
+    filter = "event.issue.fields.project.key == 'DEV'",
+    on_error = "RECEIVE_AND_LOG",
+    ignore_self,
+)]
+pub async fn follow(retry: Retry, Event(issue): Event<IssueEvent>) -> Result<()> {
+    let _ = (retry, issue);
+    Ok(())
+}

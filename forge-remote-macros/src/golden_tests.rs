@@ -1,0 +1,60 @@
+//! What some attributes expand to. After a change, refresh with
+//! `UPDATE_GOLDEN=1 cargo test -p forge-remote-macros golden` and read the difference.
+
+use std::fs;
+use std::path::Path;
+
+use forge_remote_schema::KindSpec;
+use forge_remote_schema::kinds::{ENDPOINT, SCHEDULED_TRIGGER, TRIGGER};
+use proc_macro2::TokenStream;
+use quote::ToTokens as _;
+use syn::Item;
+
+use crate::expand;
+
+/// Compares the expansion of `golden/NAME.rs` with `golden/NAME.expanded.rs`.
+fn compare(kind: &'static KindSpec) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let path = folder.join(format!("{}.rs", kind.attribute));
+    let written = fs::read_to_string(path).expect("a readable file");
+    let expanded = syn::parse2(expanded(kind, &written)).expect("Rust items");
+    let text = prettyplease::unparse(&expanded);
+    let path = folder.join(format!("{}.expanded.rs", kind.attribute));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &text).expect("a writable file");
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(text, expected, "{} differs", path.display());
+}
+
+/// Expands the file's one function as the compiler would: its attribute is taken off first.
+fn expanded(kind: &'static KindSpec, written: &str) -> TokenStream {
+    let file: syn::File = syn::parse_str(written).expect("Rust items");
+    let [Item::Fn(function)] = &file.items[..] else {
+        panic!("expected one function");
+    };
+    let mut function = function.clone();
+    let is_ours = |attribute: &syn::Attribute| attribute.path().is_ident(kind.attribute);
+    let position = function.attrs.iter().position(is_ours);
+    let attribute = function.attrs.remove(position.expect("the attribute"));
+    let options = match attribute.meta {
+        syn::Meta::List(list) => list.tokens,
+        _ => TokenStream::new(),
+    };
+    expand::attribute(kind, options, function.into_token_stream())
+}
+
+#[test]
+fn golden_scheduled_trigger() {
+    compare(&SCHEDULED_TRIGGER);
+}
+
+#[test]
+fn golden_trigger() {
+    compare(&TRIGGER);
+}
+
+#[test]
+fn golden_endpoint() {
+    compare(&ENDPOINT);
+}
