@@ -208,7 +208,7 @@ struct FlakyState {
     is_down: AtomicBool,
     never_purges: AtomicBool,
     panics: AtomicBool,
-    refused: Mutex<Option<String>>,
+    refused: Mutex<Vec<String>>,
     before_get_returns: Mutex<Option<Meanwhile>>,
     holds_puts: tokio::sync::watch::Sender<bool>,
     gets: AtomicU32,
@@ -238,7 +238,12 @@ impl FlakyStore {
 
     /// Rejects every write that has a record of this installation.
     pub fn refuse(&self, installation_id: Option<String>) {
-        *self.0.refused.lock().unwrap() = installation_id;
+        self.refuse_all(installation_id);
+    }
+
+    /// Rejects every write that has a record of one of these installations.
+    pub fn refuse_all(&self, installation_ids: impl IntoIterator<Item = String>) {
+        *self.0.refused.lock().unwrap() = installation_ids.into_iter().collect();
     }
 
     /// Changes the store after the next read of one record, before the record is returned.
@@ -300,7 +305,7 @@ impl TokenStore for FlakyStore {
         let refused = self.0.refused.lock().unwrap().clone();
         if tokens
             .iter()
-            .any(|one| Some(&one.installation_id) == refused.as_ref())
+            .any(|one| refused.contains(&one.installation_id))
         {
             return Box::pin(async { Err(StoreError::new("it rejects a record")) });
         }

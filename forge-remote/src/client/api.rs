@@ -18,11 +18,14 @@ pub enum Api {
 }
 
 impl Api {
-    /// Whether the token alone identifies the tenant, because the API's URL names no site.
-    pub(super) fn knows_tenant_by_token(self) -> bool {
+    /// Whether the token alone identifies the tenant, because the API's URL names no site. Bitbucket's
+    /// names no workspace: the app's token decides which ones a path can reach, while a user's token
+    /// reaches what that user may see anyway.
+    pub(super) fn knows_tenant_by_token(self, is_user: bool) -> bool {
         match self {
             Self::GraphQl | Self::Compass | Self::Storage | Self::Platform => true,
-            Self::Jira | Self::Confluence | Self::Bitbucket => false,
+            Self::Bitbucket => !is_user,
+            Self::Jira | Self::Confluence => false,
         }
     }
 }

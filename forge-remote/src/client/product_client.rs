@@ -52,7 +52,7 @@ impl ProductApi {
             is_user,
             mismatch: self.mismatch(owner),
             unproven: unproven
-                .filter(|_| self.0.api.knows_tenant_by_token())
+                .filter(|_| self.0.api.knows_tenant_by_token(is_user))
                 .cloned(),
             tokens: None,
         }

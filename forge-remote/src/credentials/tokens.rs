@@ -108,9 +108,9 @@ token! {
     /// OAuth headers are not signed. A page's user can call the handler with the token of another
     /// app, and of another site ([`Provenance`](crate::fit::Provenance)). So where the app keeps
     /// tokens ([`App::token_store`](crate::App::token_store)), a page's call gets the kept token, whatever
-    /// its header holds. Without a kept one, the header's token works for Jira, Confluence and
-    /// Bitbucket, whose URLs name the site. Forge storage, GraphQL and Forge's own APIs identify the
-    /// tenant by the token alone: they are called once Atlassian's installation-details API has accepted
+    /// its header holds. Without a kept one, the header's token works for Jira and Confluence, whose URLs
+    /// name the site. Bitbucket, Forge storage, GraphQL and Forge's own APIs identify the tenant by the
+    /// token alone: they are called once Atlassian's installation-details API has accepted
     /// the token for this app and installation, which is checked once per token. Otherwise the call
     /// fails with [`ClientError::UnprovenToken`](crate::client::ClientError::UnprovenToken). The same
     /// holds for web triggers and agents. The text that [`expose_secret`](Self::expose_secret) returns

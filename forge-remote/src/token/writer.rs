@@ -1,6 +1,7 @@
 //! Writing off the requests' path: one task, which also opens a store that couldn't be opened at
 //! launch.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -179,8 +180,12 @@ impl Keeper {
         }
         let began = tokio::time::Instant::now();
         let (mut refused, mut calls, mut has_written) = (Vec::new(), 0, false);
-        let mut parts = halves(rows);
-        while let Some(mut part) = parts.pop() {
+        let mut parts = VecDeque::from(halves(rows));
+        // Widest first until something is written: many rejected rows in a row do not use up the calls.
+        while let Some(mut part) = match has_written {
+            true => parts.pop_back(),
+            false => parts.pop_front(),
+        } {
             let limit = if has_written { MAX_PARTS } else { MAX_FAILURES };
             if calls == limit || began.elapsed() > PARTS_TIMEOUT {
                 break;

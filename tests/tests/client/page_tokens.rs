@@ -75,6 +75,17 @@ async fn license(call: Invocation, token: SystemToken) -> Json<String> {
     )
 }
 
+#[endpoint(auth = system)]
+async fn workspaces(call: Invocation, token: SystemToken) -> Json<String> {
+    let bitbucket = call.bitbucket().as_app(&token);
+    let result = bitbucket.get("/2.0/workspaces").fetch::<Value>().await;
+    Json(
+        result
+            .err()
+            .map_or_else(String::new, |error| error.to_string()),
+    )
+}
+
 #[endpoint(auth = user)]
 async fn as_user(call: Invocation, token: UserToken) -> Json<String> {
     let result = call
@@ -98,6 +109,7 @@ fn app() -> App {
         .handler(handler!(hook))
         .handler(handler!(query_graphql))
         .handler(handler!(license))
+        .handler(handler!(workspaces))
         .handler(handler!(as_user))
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
@@ -105,7 +117,11 @@ fn app() -> App {
 /// Returns a page's call for the victim's installation, with another installation's token.
 fn attack(harness: &Harness, key: &str) -> HarnessCall {
     let own = harness.platform().oauth_token();
-    let call = harness.call(key).fit(|fit| fit.installation(VICTIM));
+    let bitbucket = json!([{ "name": "bitbucket", "apiBaseUrl": harness.platform().apis_url() }]);
+    let call = harness.call(key).fit(|fit| {
+        fit.installation(VICTIM)
+            .set("/app/installation/contexts", bitbucket)
+    });
     call.tokens(Auth::NONE).header("x-forge-oauth-system", &own)
 }
 
@@ -135,6 +151,7 @@ async fn another_installations_token_is_not_used_by_apis_that_it_alone_identifie
         ("hook", "POST /forge/storage/"),
         ("query-graphql", "POST /graphql"),
         ("license", "GET /forge/app/v1/license"),
+        ("workspaces", "GET /2.0/"),
     ] {
         let response = attack(&harness, key).send().await;
         assert_eq!(response.status(), 200, "{key}");

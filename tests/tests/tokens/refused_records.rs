@@ -49,6 +49,27 @@ async fn a_rejected_record_does_not_stop_the_others() {
     assert!(store.get(&ari(&bad)).await.unwrap().is_some());
 }
 
+/// Rejected records at the head of the queue do not use up the attempts.
+#[tokio::test]
+async fn many_rejected_records_do_not_stop_the_others() {
+    let store = FlakyStore::default();
+    let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
+    let uuid = |at: usize| format!("0a3a7799-0000-4000-a000-{at:012}");
+    store.refuse_all((0..40).map(|at| ari(&uuid(at))));
+    store.hold_puts(true);
+    for at in 0..120 {
+        // The rejected ones expire first, so they are the first to be written.
+        let life = if at < 40 { HOUR } else { 2 * HOUR };
+        app.deliver(&uuid(at), &app.token(life, "")).await;
+    }
+    store.hold_puts(false);
+    let _ = app.tokens.flush().await;
+    for at in 40..120 {
+        let stored = store.get(&ari(&uuid(at))).await.unwrap();
+        assert!(stored.is_some(), "{at}");
+    }
+}
+
 /// Real stores have limits: PostgreSQL accepts neither a NUL nor a key of several KB.
 #[tokio::test]
 async fn ids_that_stores_cannot_hold_are_not_stored() {
