@@ -7,9 +7,7 @@ use std::ops::Range;
 use forge_remote::manifest::tree::{self, Node};
 use forge_remote::manifest::{DesiredManifest, Entry, ManifestError, ManifestFile, compare};
 use forge_remote::serde_yaml::{Mapping, Value};
-
-/// The lists whose items may be generated, in addition to `endpoint` and `remotes`.
-const GENERATED: &[&str] = &["scheduledTrigger"];
+use forge_remote_schema::{KindSpec, kinds};
 
 const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
 
@@ -118,6 +116,12 @@ enum Owner {
     Stale,
 }
 
+/// Returns the kind whose handlers generate items of this list, in addition to `endpoint` and
+/// `remotes`.
+fn generated(list: &str) -> Option<&'static KindSpec> {
+    kinds::declared().find(|kind| kind.module_type == list)
+}
+
 struct Owners<'a> {
     wanted: &'a DesiredManifest,
     /// The keys of endpoints of the app's remotes, wanted or not.
@@ -156,7 +160,7 @@ impl<'a> Owners<'a> {
         match list {
             "endpoint" => Some(&self.wanted.endpoints),
             "remotes" => Some(&self.wanted.remotes),
-            _ if GENERATED.contains(&list) => Some(
+            _ if generated(list).is_some() => Some(
                 self.wanted
                     .modules
                     .get(list)
@@ -176,13 +180,36 @@ impl<'a> Owners<'a> {
             "endpoint" => {
                 key(item, "remote").is_some_and(|remote| has(&self.wanted.remotes, remote))
             }
-            _ => key(item, "endpoint").is_some_and(|endpoint| self.endpoints.contains(endpoint)),
+            _ => generated(list).is_some_and(|kind| self.was_generated(kind, item, own)),
         };
         match (has(entries, own), stale) {
             (true, _) => Owner::Wanted,
             (false, true) => Owner::Stale,
             (false, false) => Owner::Hand,
         }
+    }
+
+    /// Returns whether a module names endpoints of the app and no others. One that names an
+    /// `#[endpoint]` has a generated key too.
+    fn was_generated(&self, kind: &KindSpec, item: &Value, own: &str) -> bool {
+        if !kind.has_endpoint() {
+            return key(item, "remote").is_some_and(|remote| has(&self.wanted.remotes, remote))
+                && Some(own) == kind.shared_key;
+        }
+        let places = kind.endpoint_places.iter();
+        let named: Vec<&str> = places
+            .filter_map(|place| {
+                let mut path = place.iter();
+                path.try_fold(item, |value, name| value.get(*name))?
+                    .as_str()
+            })
+            .collect();
+        let is_ours = |endpoint: &&str| {
+            let suffix = kind.key_suffix.unwrap_or_default();
+            self.endpoints.contains(endpoint)
+                && (!self.wanted.pages.contains(*endpoint) || own == format!("{endpoint}-{suffix}"))
+        };
+        !named.is_empty() && named.iter().all(is_ours)
     }
 
     /// Returns whether an item already equals the code's.
@@ -205,7 +232,8 @@ fn by_hand(manifest: &Value, wanted: &DesiredManifest) -> Value {
         }
     };
     if let Some(Value::Mapping(modules)) = left.get_mut("modules") {
-        for name in GENERATED.iter().chain(&["endpoint"]) {
+        let generated = kinds::declared().map(|kind| kind.module_type);
+        for name in generated.chain(["endpoint"]) {
             strip(modules, name);
             drop_empty(modules, name);
         }
