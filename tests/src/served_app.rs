@@ -1,6 +1,7 @@
 //! An app served on loopback, whose server a test can stop and observe.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use forge_remote::axum::body::to_bytes;
 use forge_remote::prelude::*;
@@ -93,6 +94,12 @@ impl ServedApp {
     /// Returns whether the server is still running.
     pub fn is_serving(&self) -> bool {
         !self.server.is_finished()
+    }
+
+    /// Returns whether the server still runs after this time, in which a server that does not wait for
+    /// its work would have ended.
+    pub async fn runs_for(&mut self, time: Duration) -> bool {
+        tokio::time::timeout(time, &mut self.server).await.is_err()
     }
 
     /// Waits until the server ends, for at most [`SOON`].

@@ -202,6 +202,15 @@ impl std::fmt::Debug for Meanwhile {
     }
 }
 
+/// The clock of the store's server.
+struct ServerClock(Box<dyn Fn() -> SystemTime + Send + Sync>);
+
+impl std::fmt::Debug for ServerClock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ServerClock")
+    }
+}
+
 #[derive(Debug, Default)]
 struct FlakyState {
     store: Mutex<MemoryTokens>,
@@ -210,6 +219,7 @@ struct FlakyState {
     panics: AtomicBool,
     refused: Mutex<Vec<String>>,
     before_get_returns: Mutex<Option<Meanwhile>>,
+    server_clock: Mutex<Option<ServerClock>>,
     holds_puts: tokio::sync::watch::Sender<bool>,
     gets: AtomicU32,
     puts: Mutex<Vec<usize>>,
@@ -231,9 +241,14 @@ impl FlakyStore {
         self.0.never_purges.store(true, Ordering::SeqCst);
     }
 
-    /// Makes writes panic, or work again.
+    /// Makes writes panic, alternately in the call and in its future, or work again.
     pub fn panics(&self, panics: bool) {
         self.0.panics.store(panics, Ordering::SeqCst);
+    }
+
+    /// Gives the store a clock of its own, as servers have.
+    pub fn server_clock(&self, now: impl Fn() -> SystemTime + Send + Sync + 'static) {
+        *self.0.server_clock.lock().unwrap() = Some(ServerClock(Box::new(now)));
     }
 
     /// Rejects every write that has a record of this installation.
@@ -300,8 +315,15 @@ impl TokenStore for FlakyStore {
     }
 
     fn put(&self, tokens: Vec<SealedToken>) -> StoreFuture<()> {
-        self.0.puts.lock().unwrap().push(tokens.len());
-        assert!(!self.0.panics.load(Ordering::SeqCst), "the store panics");
+        let puts = {
+            let mut puts = self.0.puts.lock().unwrap();
+            puts.push(tokens.len());
+            puts.len()
+        };
+        if self.0.panics.load(Ordering::SeqCst) {
+            assert!(puts.is_multiple_of(2), "the store panics in a call");
+            return Box::pin(async { panic!("the store panics in a call's future") });
+        }
         let refused = self.0.refused.lock().unwrap().clone();
         if tokens
             .iter()
@@ -340,6 +362,12 @@ impl TokenStore for FlakyStore {
 
     fn remove_if(&self, installation_id: &str, expected: Vec<u8>) -> StoreFuture<bool> {
         self.unless_down(|| self.store().remove_if(installation_id, expected))
+    }
+
+    fn server_time(&self) -> StoreFuture<Option<SystemTime>> {
+        let clock = self.0.server_clock.lock().unwrap();
+        let now = clock.as_ref().map(|clock| clock.0());
+        self.unless_down(|| Box::pin(async move { Ok(now) }))
     }
 
     fn purge(&self, ended_before: SystemTime) -> StoreFuture<u64> {

@@ -26,6 +26,8 @@ pub(super) struct Removal {
     pub(super) at: SystemTime,
     /// The record's expiry: later than that of every token that was delivered before.
     pub(super) ends: SystemTime,
+    /// The earliest expiry of its record: later than that of the token that it removed.
+    min_ends: SystemTime,
     /// The number of the installation's products, if it is known to be more than one.
     pub(super) products: Option<u32>,
     /// When this process removed it or learned of its removal, by the clock's `elapsed`.
@@ -48,6 +50,7 @@ impl Removal {
         Self {
             at,
             ends: end(at),
+            min_ends: SystemTime::UNIX_EPOCH,
             products: None,
             known: elapsed,
             age: Duration::ZERO,
@@ -68,6 +71,7 @@ impl Removal {
         Self {
             at: record.at,
             ends,
+            min_ends: SystemTime::UNIX_EPOCH,
             products: record.products,
             known: elapsed,
             age,
@@ -82,15 +86,15 @@ impl Removal {
     pub(super) fn date(&mut self, at: SystemTime) {
         self.at = from_millis(to_millis(at));
         let latest = end(self.at + MAX_SKEW);
-        self.ends = self.ends.min(latest).max(end(self.at));
+        self.ends = self.ends.min(latest).max(end(self.at)).max(self.min_ends);
     }
 
-    /// Extends its record beyond the expiry of this token, which was delivered before.
+    /// Extends its record beyond the expiry of this token, which was delivered before, however wrong
+    /// the store's clock is: in the store, the later expiry wins.
     pub(super) fn outlast(&mut self, expires_at: SystemTime) {
         let later = expires_at + Duration::from_secs(1);
-        if later <= end(self.at + MAX_SKEW) {
-            self.ends = self.ends.max(from_millis(to_millis(later)));
-        }
+        self.min_ends = from_millis(to_millis(later));
+        self.ends = self.ends.max(self.min_ends);
     }
 
     /// Extends its record to another 28 hours from this time.

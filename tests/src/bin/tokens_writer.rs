@@ -1,4 +1,5 @@
-//! A program that writes ever newer tokens of 20 installations into a store, until it is killed.
+//! A program that writes ever newer tokens of 20 installations into a store, until it is killed. It
+//! prints a line after each pass over all of them.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -25,5 +26,6 @@ async fn main() {
             let all = (0..20).map(|at| sealed(at, ends));
             store.put(all.collect()).await.unwrap();
         }
+        println!("written");
     }
 }

@@ -261,31 +261,54 @@ fn misbehaviour(elsewhere: &str) -> Vec<(String, JwksResponse)> {
     cases
 }
 
+/// Why a case failed.
+enum Failure {
+    /// It took too long, which can be the fault of a busy machine.
+    Late(String),
+    Wrong(String),
+}
+
+impl From<String> for Failure {
+    fn from(reason: String) -> Self {
+        Self::Wrong(reason)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(reason: &str) -> Self {
+        Self::Wrong(reason.to_owned())
+    }
+}
+
+impl Failure {
+    fn reason(self) -> String {
+        match self {
+            Self::Late(reason) | Self::Wrong(reason) => reason,
+        }
+    }
+}
+
 /// Tests a source that misbehaves from the start and then recovers.
-async fn misbehave_then_recover(response: JwksResponse) -> Result<(), String> {
+async fn misbehave_then_recover(response: JwksResponse) -> Result<(), Failure> {
     let app = TestApp::with(response, |app| app).await;
     let fit = app.fit();
     let started = Instant::now();
-    let response = app.send(&app.tick(&fit.token())).await?;
+    let first = app.send(&app.tick(&fit.token())).await;
     let took = started.elapsed();
-    is_unavailable(&response)?;
     if took > FORGE_TIMEOUT {
-        return Err(format!("the response took {took:?}"));
+        return Err(Failure::Late(format!("the response took {took:?}")));
     }
+    is_unavailable(&first?)?;
     // An invalid token is not accepted either.
     let response = app.send(&app.tick("rubbish")).await?;
     if ![401, 503].contains(&response.status) {
-        return Err(format!("{} for a bad token", response.status));
+        return Err(format!("{} for a bad token", response.status).into());
     }
     let health = [("/healthz", 200), ("/readyz", 503)];
     for (path, status) in health {
         let response = app.send(&Call::new("GET", path)).await?;
         if response.status != status {
-            return Err(format!(
-                "{path} is {}: {}",
-                response.status,
-                response.text()
-            ));
+            return Err(format!("{path} is {}: {}", response.status, response.text()).into());
         }
     }
     if app.seen.count() != 0 {
@@ -295,12 +318,12 @@ async fn misbehave_then_recover(response: JwksResponse) -> Result<(), String> {
     // The source recovers.
     app.source.set_response(JwksResponse::Keys(published()));
     app.clock.advance(Duration::from_secs(10));
-    app.until_status(200).await?;
+    app.until_status(200).await.map_err(Failure::Late)?;
     let fit = app.fit();
     app.accepts(&app.tick(&fit.token()), &fit).await?;
     let response = app.send(&Call::new("GET", "/readyz")).await?;
     if response.status != 200 {
-        return Err(format!("/readyz is {} afterwards", response.status));
+        return Err(format!("/readyz is {} afterwards", response.status).into());
     }
     if app.trap.connections() > 0 {
         return Err("the attacker's URL was fetched".into());
@@ -313,11 +336,28 @@ async fn a_misbehaving_source_is_not_used_until_it_recovers() {
     let elsewhere = JwksServer::start(JwksResponse::Keys(published())).await;
     let mut tasks = JoinSet::new();
     for (name, response) in misbehaviour(&elsewhere.url()) {
-        tasks.spawn(async move { (name, misbehave_then_recover(response).await) });
+        tasks.spawn(async move {
+            let outcome = misbehave_then_recover(response.clone()).await;
+            (name, response, outcome)
+        });
     }
     let mut report = Report::new("cold, with a misbehaving source");
+    let mut late = Vec::new();
     while let Some(done) = tasks.join_next().await {
-        let (name, outcome) = done.unwrap();
+        match done.unwrap() {
+            (name, response, Err(Failure::Late(reason))) => late.push((name, response, reason)),
+            (name, _, outcome) => report.case(name, outcome.map_err(Failure::reason)),
+        }
+    }
+    // A case can be late because a hundred others run at the same time: it is retried alone.
+    let may_retry = late.len() <= 5;
+    for (name, response, reason) in late {
+        let outcome = match may_retry {
+            true => misbehave_then_recover(response)
+                .await
+                .map_err(Failure::reason),
+            false => Err(reason),
+        };
         report.case(name, outcome);
     }
     report.holds(

@@ -29,6 +29,8 @@ struct InProcess {
     /// The document; `None` fails.
     document: Arc<Mutex<Option<Value>>>,
     fetches: Arc<AtomicUsize>,
+    /// How long a fetch takes.
+    takes: Duration,
 }
 
 impl InProcess {
@@ -36,7 +38,14 @@ impl InProcess {
         Self {
             document: Arc::new(Mutex::new(Some(document))),
             fetches: Arc::default(),
+            takes: Duration::ZERO,
         }
+    }
+
+    /// The source, with fetches that take this long.
+    fn slowed(mut self, takes: Duration) -> Self {
+        self.takes = takes;
+        self
     }
 
     fn set(&self, document: Option<Value>) {
@@ -54,7 +63,11 @@ impl KeySource for InProcess {
     fn fetch(&self) -> Fetching {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         let document = self.document.lock().unwrap().clone();
+        let takes = self.takes;
         Box::pin(async move {
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
+            }
             let document = document.ok_or_else(|| FetchError::new("down"))?;
             Ok(JwksDocument {
                 document: document.to_string().into(),
@@ -77,10 +90,13 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let source = InProcess::new(published());
+        Self::with(InProcess::new(published()), JwksPolicy::default())
+    }
+
+    fn with(source: InProcess, policy: JwksPolicy) -> Self {
         let clock = TestClock::new();
         let shared: Arc<TestClock> = Arc::new(clock.clone());
-        let keys = Jwks::new(source.clone(), JwksPolicy::default(), shared.clone());
+        let keys = Jwks::new(source.clone(), policy, shared.clone());
         let id: AppId = APP_ID.parse().unwrap();
         let verifier = Verifier::new(
             id,
@@ -199,6 +215,27 @@ async fn calls_refresh_the_keys() {
         }
         assert_eq!(bench.source.fetches(), round);
         bench.clock.advance(HOUR.mul_f64(0.81));
+    }
+}
+
+/// A fetch may take as long as configured; callers wait for a shorter time.
+#[tokio::test(start_paused = true)]
+async fn a_slow_source_has_the_configured_time() {
+    for (limit, is_enough) in [(None, false), (Some(15), true), (Some(9), false)] {
+        let source = InProcess::new(published()).slowed(Duration::from_secs(10));
+        let policy = match limit {
+            Some(seconds) => JwksPolicy::default().fetch_timeout(Duration::from_secs(seconds)),
+            None => JwksPolicy::default(),
+        };
+        let bench = Bench::with(source, policy);
+        let token = bench.fit().token();
+        let started = tokio::time::Instant::now();
+        let first = bench.verify(&token).await;
+        assert!(matches!(first, Err(VerifyError::KeysUnavailable(_))));
+        assert!(started.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep_until(started + Duration::from_secs(11)).await;
+        let is_valid = bench.verify(&token).await.is_ok();
+        assert_eq!(is_valid, is_enough, "{limit:?}");
     }
 }
 

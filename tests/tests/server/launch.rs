@@ -94,24 +94,29 @@ fn every_problem_is_reported_at_once() {
 #[test]
 fn a_token_key_that_is_not_random_is_a_problem() {
     use forge_remote::token::SqliteTokens;
-    let zero = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-    let folder = forge_remote_tests::stores::Folder::default();
-    let app = App::empty()
-        .handler(handler!(sweep))
-        .app_id(APP_ID)
-        .remote(backend())
-        .state(Db)
-        .token_store(Tokens::new(SqliteTokens::new(folder.file("tokens.db"))).keys(zero));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    let error = runtime.block_on(app.connect()).map(drop).unwrap_err();
-    let text = format!("{error:?}");
-    assert!(
-        text.contains("key 1 of 1 is not random") && text.contains("openssl rand -base64 32"),
-        "{text}"
-    );
+    let folder = forge_remote_tests::stores::Folder::default();
+    for key in [
+        // Zeros, and a word four times.
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        "cGFzc3dvcmRwYXNzd29yZHBhc3N3b3JkcGFzc3dvcmQ=",
+    ] {
+        let app = App::empty()
+            .handler(handler!(sweep))
+            .app_id(APP_ID)
+            .remote(backend())
+            .state(Db)
+            .token_store(Tokens::new(SqliteTokens::new(folder.file("tokens.db"))).keys(key));
+        let error = runtime.block_on(app.connect()).map(drop).unwrap_err();
+        let text = format!("{error:?}");
+        assert!(
+            text.contains("key 1 of 1 is not random") && text.contains("openssl rand -base64 32"),
+            "{text}"
+        );
+    }
 }
 
 /// UUIDs are case-insensitive, so an id in capitals is the same app.

@@ -138,6 +138,27 @@ async fn an_overdue_handler_runs_to_its_end_and_its_caller_gets_503() {
     gate.passed().await;
 }
 
+/// A handler that continues without its caller counts as a call in flight until it ends.
+#[tokio::test]
+async fn a_handler_without_its_caller_counts() {
+    let limits = |app: App| {
+        let app = app.max_in_flight(1);
+        app.response_timeout(Duration::from_millis(50))
+    };
+    let (harness, gate) = harness(limits);
+    let code = async || {
+        let response = harness.call("held").send().await;
+        (response.status() == 503).then(|| response.json()["error"]["code"].clone())
+    };
+    assert_eq!(code().await.unwrap(), "overdue");
+    assert_eq!(code().await.unwrap(), "overloaded");
+    gate.0.add_permits(2);
+    gate.passed().await;
+    let served = async { while code().await.is_some() {} };
+    let served = tokio::time::timeout(SOON, served).await;
+    assert!(served.is_ok(), "its place is not free again");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_caller_waits_as_long_as_forge() {
     let (harness, _) = harness(|app| app);
@@ -176,6 +197,13 @@ async fn failures_of_spawned_work_are_logged() {
     gate.0.add_permits(2);
     logs(&logged, "the index is locked").await;
     logs(&logged, "the work that a handler spawned panicked").await;
+    // The span names the call.
+    let log = logged.take();
+    for text in ["the index is locked", "panicked"] {
+        let line = log.lines().find(|line| line.contains(text)).unwrap();
+        let span = "in invocation handler=spawns-failures-trigger ";
+        assert!(line.contains(span) && line.contains("trace_id="), "{log}");
+    }
 }
 
 #[tokio::test]

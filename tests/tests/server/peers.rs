@@ -96,7 +96,7 @@ async fn half_heads_do_not_starve_a_healthy_call() {
     is_healthy(app.address).await;
     let log = app.end().await;
     let errors = log.iter().filter(|line| line.contains("can be accepted"));
-    assert!(errors.count() <= 1, "{log:#?}");
+    assert_eq!(errors.count(), 0, "{log:#?}");
 }
 
 #[tokio::test]
@@ -109,6 +109,29 @@ async fn idle_connections_do_not_starve_a_healthy_call() {
         peers.push(peer);
     }
     is_healthy(app.address).await;
+}
+
+/// The app raises its limit of open files to the hard limit.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn the_soft_file_limit_is_raised() {
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
+    let mut command = Command::new("sh");
+    let program = env!("CARGO_BIN_EXE_plain_app");
+    command.args([
+        "-c",
+        &format!("ulimit -Sn 200 && ulimit -Hn 700 && exec {program}"),
+    ]);
+    let app = PlainProcess::start(command, &keys).await;
+    // The limit is raised before the first response.
+    is_healthy(app.address).await;
+    let limits = format!("/proc/{}/limits", app.child.id().unwrap());
+    let limits = std::fs::read_to_string(limits).unwrap();
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let numbers: Vec<&str> = files.unwrap().split_whitespace().skip(3).collect();
+    assert_eq!(numbers[..2], ["700", "700"], "{limits}");
 }
 
 #[tokio::test]
@@ -183,6 +206,58 @@ async fn the_oldest_idle_connection_is_closed_and_never_one_with_a_call() {
     assert_eq!(health(&mut newer).await, 200);
     gate.1.add_permits(1);
     assert_eq!(status(&mut call).await, 200);
+}
+
+/// Of two idle connections, the one whose last request is older is closed, whichever was opened first.
+#[tokio::test]
+async fn the_connection_that_is_idle_for_longest_makes_room() {
+    let limits = |app: App| app.max_connections(2).header_timeout(SHORT);
+    let (served, _) = served(limits).await;
+    let (mut older, mut newer) = (served.open().await, served.open().await);
+    assert_eq!(health(&mut older).await, 200);
+    assert_eq!(health(&mut newer).await, 200);
+    // The server looks at its connections four times within this limit.
+    tokio::time::sleep(SHORT).await;
+    assert_eq!(health(&mut older).await, 200);
+    let mut new = served.open().await;
+    assert_eq!(health(&mut new).await, 200);
+    assert!(newer.is_closed_within(SOON).await);
+    assert_eq!(health(&mut older).await, 200);
+}
+
+/// An idle connection is closed before one whose request is incomplete.
+#[tokio::test]
+async fn an_idle_connection_makes_room_before_half_a_head() {
+    // A shorter limit than the others, so that the server looks at its connections more often.
+    let limits = |app: App| app.max_connections(2).write_timeout(SHORT / 4);
+    let (served, _) = served(limits).await;
+    let (mut half, mut idle) = (served.open().await, served.open().await);
+    half.send(HALF).await;
+    assert_eq!(health(&mut idle).await, 200);
+    // After this time, the incomplete request could be closed as well.
+    tokio::time::sleep(SHORT).await;
+    let mut new = served.open().await;
+    assert_eq!(health(&mut new).await, 200);
+    assert!(idle.is_closed_within(SOON).await);
+    half.send(b"app\r\n\r\n").await;
+    assert_eq!(status(&mut half).await, 200);
+}
+
+/// At the limit, a peer that does not read its response is closed long before its time limit.
+#[tokio::test]
+async fn a_peer_that_does_not_read_makes_room() {
+    let app = App::empty().handler(handler!(held)).state(Gate::new());
+    let served = ServedApp::start_on(small_buffers(), app.max_connections(1)).await;
+    let mut peer = peer_with_small_buffer(served.address).await;
+    let requests = HEALTH.repeat(1000);
+    while tokio::time::timeout(SHORT, peer.write_all(&requests))
+        .await
+        .is_ok()
+    {}
+    let mut new = served.open().await;
+    assert!(new.send(HEALTH).await);
+    let response = tokio::time::timeout(SOON, status(&mut new)).await;
+    assert_eq!(response.expect("there is no room"), 200);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use forge_remote::handler;
@@ -55,6 +56,47 @@ async fn held(State(gate): State<Gate>) {
 async fn spawns(call: Invocation, State(gate): State<Gate>) {
     call.spawn(async move {
         gate.pass().await;
+        Ok(())
+    });
+}
+
+/// Work adds a permit when it begins, and blocks its thread until the flag is set.
+#[derive(Clone)]
+struct Blocking(Arc<Semaphore>, Arc<AtomicBool>);
+
+impl Default for Blocking {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(0)), Arc::default())
+    }
+}
+
+/// Sets the flag when a test ends or fails, because its runtime waits for blocked threads.
+struct Release(Arc<AtomicBool>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Blocking {
+    fn block(&self) {
+        self.0.add_permits(1);
+        while !self.1.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn blocks(State(gate): State<Blocking>) {
+    gate.block();
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn spawns_blocking(call: Invocation, State(gate): State<Blocking>) {
+    call.spawn(async move {
+        gate.block();
         Ok(())
     });
 }
@@ -151,6 +193,44 @@ async fn spawned_work_is_waited_for() {
     gate.1.add_permits(1);
     served.ended().await;
     assert_eq!(gate.dropped(), 1);
+}
+
+/// A handler that continues without its caller has no connection, but shutdown waits for it.
+#[tokio::test]
+async fn a_handler_without_its_caller_is_waited_for() {
+    let (mut served, gate) = served(|app| app.response_timeout(Duration::from_millis(50))).await;
+    let mut overdue = served.begin("held").await;
+    assert_eq!(overdue.response().await.unwrap().unwrap().status, 503);
+    gate.begun().await;
+    served.stop_accepting().await;
+    assert!(served.runs_for(Duration::from_millis(100)).await);
+    assert_eq!(gate.dropped(), 0);
+    gate.1.add_permits(1);
+    served.ended().await;
+    assert_eq!(gate.dropped(), 1);
+}
+
+/// Cancelled work ends at its next await. The server waits for work that blocks its thread instead, for
+/// at most two seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_server_waits_for_cancelled_work_that_blocks() {
+    for key in ["blocks", "spawns-blocking"] {
+        let gate = Blocking::default();
+        let _release = Release(Arc::clone(&gate.1));
+        let app = App::empty()
+            .handler(handler!(blocks))
+            .handler(handler!(spawns_blocking))
+            .state(gate.clone())
+            .shutdown_grace(Duration::from_millis(20));
+        let mut served = ServedApp::start(app).await;
+        let _call = served.begin(key).await;
+        let begun = tokio::time::timeout(SOON, gate.0.acquire()).await;
+        begun.expect("it does not begin").unwrap().forget();
+        served.stop();
+        assert!(served.runs_for(Duration::from_millis(400)).await, "{key}");
+        gate.1.store(true, Ordering::SeqCst);
+        served.ended().await;
+    }
 }
 
 #[tokio::test]

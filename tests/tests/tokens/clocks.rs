@@ -54,40 +54,49 @@ async fn an_instance_whose_clock_is_a_day_ahead_purges_nothing() {
     }
 }
 
+/// Tests a store without a clock and one whose clock is equally wrong.
 #[tokio::test]
 async fn nothing_is_purged_while_invocation_tokens_are_refused_for_their_dates() {
-    let logged = LogCapture::default();
-    let _listening = logged.start();
-    let store = FlakyStore::default();
-    let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
-    app.deliver(ONE, &app.token(3 * HOUR, "")).await;
-    app.tokens.flush().await.unwrap();
-    app.minutes(10).await;
-    // The clock is set ahead, so that Forge's tokens seem to have expired.
-    let send_rejected_call = async || {
-        let call = app
-            .harness
-            .call("renew")
-            .fit(|fit| fit.set("/exp", json!(1_700_000_000)));
-        assert_eq!(call.send().await.status(), 401);
-    };
-    send_rejected_call().await;
-    for _ in 0..30 {
+    for has_clock in [false, true] {
+        let logged = LogCapture::default();
+        let _listening = logged.start();
+        let (store, clock) = (FlakyStore::default(), TestClock::new());
+        if has_clock {
+            let clock = clock.clone();
+            store.server_clock(move || clock.now());
+        }
+        let app = TokenApp::at(clock, renewing_app(), tokens_in(&store)).await;
+        app.deliver(ONE, &app.token(3 * HOUR, "")).await;
+        app.tokens.flush().await.unwrap();
+        app.minutes(10).await;
+        // The clock is set ahead, so that Forge's tokens seem to have expired.
+        let send_rejected_call = async || {
+            let call = app
+                .harness
+                .call("renew")
+                .fit(|fit| fit.set("/exp", json!(1_700_000_000)));
+            assert_eq!(call.send().await.status(), 401);
+        };
+        send_rejected_call().await;
+        for _ in 0..30 {
+            app.clock.advance(HOUR);
+            yield_to_tasks().await;
+        }
+        assert_eq!(app.tokens.stats().purged, 0);
+        assert!(logged.has("this machine's clock may be wrong"));
+        // The clock is correct again.
+        app.deliver(OTHER, &app.token(3 * HOUR, "")).await;
         app.clock.advance(HOUR);
-        yield_to_tasks().await;
+        assert!(eventually(|| app.tokens.stats().purged == 1).await);
+        send_rejected_call().await;
     }
-    assert_eq!(app.tokens.stats().purged, 0);
-    assert!(logged.has("this machine's clock may be wrong"));
-    // The clock is correct again.
-    app.deliver(OTHER, &app.token(3 * HOUR, "")).await;
-    app.clock.advance(HOUR);
-    assert!(eventually(|| app.tokens.stats().purged == 1).await);
-    send_rejected_call().await;
 }
 
 /// Pending and stored tokens survive a clock that is set ahead and back in a running process.
 #[tokio::test]
 async fn a_clock_that_jumps_loses_nothing() {
+    const GONE: &str = "0a3a7799-0000-4000-a000-000000000003";
+    const LATE: &str = "0a3a7799-0000-4000-a000-000000000004";
     for hours in [30, -30_i64] {
         let store = FlakyStore::default();
         let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
@@ -96,23 +105,64 @@ async fn a_clock_that_jumps_loses_nothing() {
         app.tokens.flush().await.unwrap();
         store.down(true);
         app.deliver(OTHER, &second).await;
-        app.tokens.remove(&ari("gone")).await.unwrap_err();
+        app.tokens.remove(&ari(GONE)).await.unwrap_err();
         let right = app.clock.now();
         let by = HOUR * u32::try_from(hours.abs()).unwrap();
-        app.clock
-            .set(if hours > 0 { right + by } else { right - by });
-        app.minutes(2).await;
+        let jump = |minutes: u32| {
+            let right = right + minutes * MINUTE;
+            app.clock
+                .set(if hours > 0 { right + by } else { right - by });
+        };
+        jump(0);
+        app.minutes(7).await;
+        // Both are in memory while the store is down.
+        app.clock.set(right + 7 * MINUTE);
+        assert_eq!(app.system(ONE).await.unwrap(), first);
+        assert_eq!(app.system(OTHER).await.unwrap(), second);
+        jump(7);
         store.down(false);
-        app.minutes(10).await;
+        app.minutes(5).await;
         let _ = app.listed().await;
+        app.tokens.remove(&ari(LATE)).await.unwrap();
         app.clock.set(right + 12 * MINUTE);
+        // Forge may still call for an installation that is being uninstalled.
+        app.deliver(LATE, &app.token(4 * HOUR, "late")).await;
         app.minutes(2).await;
         app.tokens.flush().await.unwrap();
         assert_eq!(app.listed().await, [ari(ONE), ari(OTHER)], "{hours}");
         assert_eq!(app.system(ONE).await.unwrap(), first);
         assert_eq!(app.system(OTHER).await.unwrap(), second);
-        assert!(store.get(&ari("gone")).await.unwrap().is_some(), "{hours}");
         assert_eq!(app.tokens.stats().purged, 0);
+        for (uuid, is_token) in [(ONE, true), (OTHER, true), (GONE, false), (LATE, false)] {
+            let there = store.get(&ari(uuid)).await.unwrap().unwrap();
+            // The record of a removal is on no site.
+            assert_eq!(!there.cloud_ids.is_empty(), is_token, "{hours}: {uuid}");
+        }
+    }
+}
+
+/// A removal replaces the token in the store, however wrong the clock of the store's server is.
+#[tokio::test]
+async fn a_removal_holds_in_a_store_with_a_wrong_clock() {
+    for hours in [-50, -30, -20, -13, -3, 3, 13, 20, 30, 50_i64] {
+        let (store, clock) = (FlakyStore::default(), TestClock::new());
+        let server = clock.clone();
+        store.server_clock(move || {
+            let by = HOUR * u32::try_from(hours.abs()).unwrap();
+            if hours > 0 {
+                server.now() + by
+            } else {
+                server.now() - by
+            }
+        });
+        let app = TokenApp::at(clock, renewing_app(), tokens_in(&store)).await;
+        app.deliver(ONE, &app.token(4 * HOUR, "")).await;
+        app.tokens.flush().await.unwrap();
+        app.tokens.remove(&ari(ONE)).await.unwrap();
+        let there = store.get(&ari(ONE)).await.unwrap().unwrap();
+        assert!(there.cloud_ids.is_empty(), "{hours}");
+        let other = TokenApp::at(app.clock.clone(), renewing_app(), tokens_in(&store)).await;
+        assert!(other.system(ONE).await.is_err(), "{hours}");
     }
 }
 

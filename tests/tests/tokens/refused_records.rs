@@ -109,6 +109,33 @@ async fn a_store_that_panics_neither_spins_nor_hangs() {
     assert!(store.get(&ari(ONE)).await.unwrap().is_some());
 }
 
+/// A writing task that ends with its runtime, in the middle of a write, is replaced by the next one.
+#[test]
+fn a_writer_that_ends_with_its_runtime_is_replaced() {
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let store = FlakyStore::default();
+    let first = runtime();
+    let app = first.block_on(async {
+        let app = TokenApp::new(renewing_app(), tokens_in(&store)).await;
+        store.hold_puts(true);
+        app.deliver(ONE, &app.token(2 * HOUR, "")).await;
+        assert!(eventually(|| !store.puts().is_empty()).await);
+        app
+    });
+    drop(first);
+    store.hold_puts(false);
+    runtime().block_on(async {
+        let soon = std::time::Duration::from_secs(10);
+        // The first attempt may return the error of the write that was cancelled.
+        let flushed = async { while app.tokens.flush().await.is_err() {} };
+        assert!(tokio::time::timeout(soon, flushed).await.is_ok());
+        assert!(store.get(&ari(ONE)).await.unwrap().is_some());
+    });
+}
+
 /// A removal's record is replaced, but not a record that another instance writes after the read.
 #[tokio::test]
 async fn a_concurrent_write_survives_the_replacement_of_a_removals_record() {

@@ -15,7 +15,7 @@ use crate::token::{Tokens, removal::SETTLES};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub(super) const MACHINES: usize = 3;
-const STEPS: u64 = 24;
+const STEPS: u64 = 18;
 pub(super) const SECOND: u64 = 1000;
 const MINUTE: u64 = 60 * SECOND;
 pub(super) const HOUR: u64 = 60 * MINUTE;
@@ -208,10 +208,10 @@ impl World {
     fn act(&mut self) {
         let at = self.random.below(MACHINES as u64) as usize;
         let number = self.random.below(FATES.len() as u64) as usize;
-        match self.random.below(25) {
+        match self.random.below(26) {
             0..=8 => self.deliver(at, number),
             9 | 22 => self.remove(at, number),
-            23 | 24 => self.return_everywhere(),
+            23..=25 => self.return_everywhere(),
             10 | 11 => self.read(at),
             12 | 13 => self.flush(at),
             14 => {
@@ -305,7 +305,7 @@ impl World {
             let life = 2 * HOUR + self.random.below(2 * HOUR);
             self.deliver_for(at, RETURNING, life, true);
         }
-        for _ in 0..12 {
+        for _ in 0..9 {
             let length = 1 + self.random.below(30);
             self.step(Duration::from_millis(length));
         }
