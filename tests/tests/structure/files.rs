@@ -50,21 +50,6 @@ fn a_module_with_children_is_a_mod_file() {
     assert!(beside.is_empty(), "move these to mod.rs: {beside:#?}");
 }
 
-/// The compile-fail messages belong to the compiler that `rust-toolchain.toml` names.
-#[test]
-fn compile_fail_cases_run_on_the_pinned_toolchain() {
-    let read =
-        |name: &str| std::fs::read_to_string(crate::repository().join(name)).expect("a file");
-    let toolchain: toml::Table = read("rust-toolchain.toml").parse().expect("TOML");
-    let channel = toolchain["toolchain"]["channel"]
-        .as_str()
-        .expect("a channel");
-    let minor = Path::new(channel).with_extension("");
-    let condition = format!("not(stable({}))", minor.display());
-    let cases = read("tests/ui/tests/messages.rs");
-    assert!(cases.contains(&condition), "write {condition} there");
-}
-
 /// A reader finds the file of a behaviour in `tests/README.md`.
 #[test]
 fn the_tests_readme_names_every_file() {

@@ -10,6 +10,7 @@ mod graphql;
 mod jira;
 mod server;
 mod storage;
+mod storage_queries;
 
 pub use data::{ApiCall, ApiRequest, ApiResponse, FakeApis};
 pub(crate) use declared::Declared;
