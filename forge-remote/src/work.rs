@@ -20,6 +20,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument as _;
 
 use crate::error::Result;
+use crate::log::{LogLimits, Permit};
 use crate::response;
 
 type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
@@ -85,6 +86,7 @@ impl Work {
     pub(crate) fn handle(
         self: &Arc<Self>,
         timeout: Duration,
+        log_limits: &LogLimits,
         handling: impl FnOnce() -> Handling,
     ) -> Option<InFlight> {
         let token = self.calls.token();
@@ -94,6 +96,7 @@ impl Work {
         Some(InFlight {
             handling: Some((handling(), token)),
             work: Arc::clone(self),
+            log_limits: log_limits.clone(),
             timeout,
             deadline: None,
         })
@@ -207,6 +210,8 @@ impl Drop for Serving {
 pub(crate) struct InFlight {
     handling: Option<(Handling, TaskTrackerToken)>,
     work: Arc<Work>,
+    /// Callers can disconnect as often as they like.
+    log_limits: LogLimits,
     timeout: Duration,
     /// Created at the first poll that returns `Pending`.
     deadline: Option<Pin<Box<Sleep>>>,
@@ -218,11 +223,15 @@ impl InFlight {
         let Some((handling, token)) = self.handling.take() else {
             return;
         };
+        let log_limits = self.log_limits.clone();
         self.work.run(token, async move {
             match AssertUnwindSafe(handling).catch_unwind().await {
                 Ok(response) => {
                     let status = response.status().as_u16();
-                    tracing::info!(status, "the handler has finished after its caller left");
+                    if let Some(Permit { suppressed }) = log_limits.permit("finished_alone") {
+                        let message = "the handler has finished after its caller left";
+                        tracing::info!(status, suppressed, "{message}");
+                    }
                 }
                 Err(panic) => {
                     let panic = panic_text(&*panic);
@@ -260,10 +269,13 @@ impl Future for InFlight {
             .deadline
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         ready!(deadline.as_mut().poll(context));
-        tracing::warn!(
-            ?timeout,
-            "the handler has not responded in time: its caller gets 503, the handler continues"
-        );
+        if let Some(Permit { suppressed }) = this.log_limits.permit("overdue") {
+            tracing::warn!(
+                ?timeout,
+                suppressed,
+                "the handler has not responded in time: its caller gets 503, the handler continues"
+            );
+        }
         this.detach();
         Poll::Ready(response::overdue())
     }
@@ -272,7 +284,12 @@ impl Future for InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if self.handling.is_some() {
-            tracing::info!("the caller has disconnected; the handler continues");
+            if let Some(Permit { suppressed }) = self.log_limits.permit("caller_left") {
+                tracing::info!(
+                    suppressed,
+                    "the caller has disconnected; the handler continues"
+                );
+            }
             self.detach();
         }
     }

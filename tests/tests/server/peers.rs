@@ -293,6 +293,36 @@ async fn a_request_has_one_host() {
     }
 }
 
+/// Callers can disconnect as often as they like.
+#[tokio::test]
+async fn callers_that_disconnect_do_not_flood_the_log() {
+    let logged = LogCapture::default();
+    let _listening = logged.start();
+    let (served, gate) = served(|app| app).await;
+    let left = |log: &str| log.matches("the caller has disconnected").count();
+    let mut log = String::new();
+    for number in 1..=20 {
+        let mut caller = TcpStream::connect(served.address).await.unwrap();
+        caller.write_all(&served.call("held").await).await.unwrap();
+        gate.begun().await;
+        caller.set_zero_linger().unwrap();
+        drop(caller);
+        while left(&log) < number.min(10) {
+            log.push_str(&logged.take());
+            tokio::task::yield_now().await;
+        }
+    }
+    gate.1.add_permits(20);
+    let finished = async {
+        while !logged.has("finished after its caller left") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, finished).await.unwrap();
+    log.push_str(&logged.take());
+    assert_eq!(left(&log), 10, "{log}");
+}
+
 #[tokio::test]
 async fn a_reset_is_noticed_and_a_half_closed_caller_gets_its_response() {
     let logged = LogCapture::default();

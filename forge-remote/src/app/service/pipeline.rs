@@ -179,7 +179,10 @@ impl Mounted {
             let call = call(mount, self.state.clone(), request, self.reads_ahead);
             Box::pin(self.log_limits.scope(call)) as _
         };
-        let Some(call) = self.work.handle(self.response_time, handling) else {
+        let Some(call) = self
+            .work
+            .handle(self.response_time, &self.log_limits, handling)
+        else {
             if let Some(Permit { suppressed }) = self.log_limits.permit("overloaded") {
                 tracing::warn!(
                     suppressed,
