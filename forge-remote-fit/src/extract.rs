@@ -9,8 +9,8 @@ use super::claims::Claims;
 use super::provenance::Provenance;
 use super::response::{INTERNAL_ERROR, internal_error};
 
-/// The route has no [`FitLayer`](crate::FitLayer) in front of it, so nothing is verified there: a
-/// fault of the app's own, answered 500.
+/// The rejection of [`Claims`] and [`Provenance`] on a route without a [`FitLayer`](crate::FitLayer):
+/// nothing is verified there. This is a bug of the app, so the response is 500.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`Claims` or `Provenance` was taken on a route without a `FitLayer`, so nothing is verified \

@@ -28,33 +28,33 @@ impl Default for JwksPolicy {
 }
 
 impl JwksPolicy {
-    /// The longest cache lifetime of a fetched set (default: 1 hour; at least 60 seconds). The set
-    /// is refreshed when 80 % of it have passed, so a key that Atlassian withdraws is refused
-    /// within 48 minutes by default. A source's shorter `max-age` is followed, down to 60 seconds;
-    /// a longer one is not: it would keep a withdrawn key alive for as long.
+    /// Sets the longest cache lifetime of a fetched set (default: 1 hour; at least 60 seconds). The set
+    /// is refreshed after 80 % of it, so a key that Atlassian withdraws is rejected within 48 minutes
+    /// by default. A shorter `max-age` of the source is respected, down to 60 seconds. A longer one is
+    /// not, because a withdrawn key would be accepted for that long.
     pub fn time_to_live(mut self, ttl: Duration) -> Self {
         self.time_to_live = ttl.max(MIN_TTL);
         self
     }
 
-    /// How long the last good set is used while its source is down (default: 24 hours). After
-    /// that, requests are answered 503.
+    /// Sets how long the last good set is used while its source is down (default: 24 hours). After
+    /// that, requests get 503.
     pub fn max_stale(mut self, limit: Duration) -> Self {
         self.max_stale = limit;
         self
     }
 
-    /// The least time between two fetches for keys that are not in the set (default: 5 seconds, at
-    /// least 1), however many tokens name such keys. A token whose key could not be looked for
-    /// within that time is answered 503, not 401: the key may have been published meanwhile.
+    /// Sets the shortest time between two fetches that unknown keys cause (default: 5 seconds, at
+    /// least 1), however many tokens name such keys. If no fetch is allowed yet, the request gets 503,
+    /// not 401: the key may have been published meanwhile.
     pub fn unknown_key_cooldown(mut self, cooldown: Duration) -> Self {
         self.unknown_key_cooldown = cooldown.max(Duration::from_secs(1));
         self
     }
 
-    /// How long one fetch may take (default: 3 seconds; from 1 to 60). Behind a slow proxy, set it
-    /// higher: the request that caused a fetch is answered 503 after 4 seconds (Forge waits 5 for
-    /// an event), and the keys are there for the next ones.
+    /// Sets how long one fetch may take (default: 3 seconds; from 1 to 60). Behind a slow proxy, set it
+    /// higher: the request that caused the fetch then gets 503 after 4 seconds (Forge waits 5 for an
+    /// event), and later requests find the keys.
     ///
     /// ```
     /// use std::time::Duration;

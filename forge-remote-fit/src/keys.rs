@@ -122,8 +122,8 @@ impl Jwks {
         self.inner.source.name()
     }
 
-    /// Fetches now and then, ahead of expiry, until every clone is gone. Without it, requests
-    /// cause the fetches.
+    /// Refreshes the set before it expires, until every clone is dropped. Spawn this future as a task;
+    /// without it, requests cause the fetches.
     pub fn keep_fresh(&self) -> impl Future<Output = ()> + Send + 'static {
         let weak = Arc::downgrade(&self.inner);
         let clock = Arc::clone(&self.inner.clock);

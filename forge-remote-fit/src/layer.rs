@@ -30,9 +30,9 @@ use super::verifier::Verifier;
 ///   and its claims.
 /// - The body is not touched. Limit its size by a layer of your own.
 ///
-/// Pages that call by `requestRemote` send a CORS preflight without a token first: put a CORS layer
-/// outside of this one. OAuth headers of calls that are not [`Provenance::Platform`] may be written
-/// by the caller.
+/// Browsers send a CORS preflight without a token before a `requestRemote` call: put a CORS layer
+/// outside of this one. If the provenance of a call is not [`Provenance::Platform`], its caller may
+/// have written its OAuth headers.
 ///
 /// ```
 /// use forge_remote_fit::{Claims, FitLayer, EndpointTarget, Verifier};

@@ -1,4 +1,4 @@
-//! What a deployment may adjust about verification. None of it switches verification off.
+//! The settings of verification. None of them switches it off.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -31,16 +31,15 @@ impl Environment {
     }
 }
 
-/// How firmly a FIT is tied to the endpoint it is sent to.
+/// The strictness of the check that a FIT was issued for the endpoint it is sent to.
 ///
 /// A FIT names no path. One that a user's browser holds (`requestRemote`) could be sent to the
 /// route of a scheduled trigger within its 25 seconds, so handlers that only the platform calls
 /// always refuse a FIT with a `principal`. The FIT of an anonymous visitor has none, so the module
 /// type counts too: the platform's own calls name `core:endpoint`.
 ///
-/// A refused module type is logged once, with the setting that accepts it. Whatever is set here,
-/// `preUninstall` is bound by [`Key`](Self::Key) at least: its handler deletes what the app has of
-/// an installation.
+/// A rejected module type is logged once, with the setting that accepts it. `preUninstall` is always
+/// bound by at least [`Key`](Self::Key): its handler deletes an installation's data.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndpointBinding {
@@ -52,15 +51,15 @@ pub enum EndpointBinding {
     /// As [`Key`](Self::Key), and handlers that only the platform calls accept `core:endpoint` alone.
     Strict,
     /// As [`Key`](Self::Key), and handlers that only the platform calls also accept module types that
-    /// this version does not know as a page's. Their tokens count as brought by a page. For a
-    /// platform that names its calls otherwise than documented.
+    /// this version does not know as a page's. The headers of these calls are treated as a page's. Use
+    /// it if the platform's own calls have a type that is not documented.
     UnknownModules,
-    /// Neither type nor key: only the `principal` counts. For a platform change that this version
-    /// does not know yet.
+    /// Checks only the `principal`, and neither type nor key. Use it after a change of the platform that
+    /// this version does not know yet.
     PrincipalOnly,
 }
 
-/// How tokens are judged; every default is the safe one.
+/// The settings by which tokens are verified. Every default is safe.
 ///
 /// ```
 /// use forge_remote_fit::{Environment, VerificationPolicy};
@@ -90,8 +89,8 @@ impl Default for VerificationPolicy {
 }
 
 impl VerificationPolicy {
-    /// How far this machine's clock may be behind Atlassian's (default: 10 seconds; at most 60). It
-    /// applies to `nbf` and `iat`; an expired token is expired.
+    /// Sets how far this machine's clock may be behind Atlassian's (default: 10 seconds; at most 60). It
+    /// applies to `nbf` and `iat` only: `exp` has no leeway.
     pub fn clock_skew(mut self, skew: Duration) -> Self {
         self.clock_skew = skew.min(MAX_CLOCK_SKEW);
         self
@@ -115,9 +114,9 @@ impl VerificationPolicy {
         self.environments.as_deref()
     }
 
-    /// Refuses a `jti` that was seen before, on endpoints that only the platform calls. (Pages
-    /// reuse a FIT for several calls, so endpoints with users are exempt.) Forge sends a new FIT
-    /// with each retry, so this is protection from replay, not from duplicate deliveries.
+    /// Sets whether a `jti` that was seen before is rejected (default: no). Endpoints for pages are
+    /// exempt, because pages reuse a FIT for several calls. Forge sends a new FIT with each retry, so
+    /// this is a protection against replays, not against duplicate deliveries.
     pub fn replay_guard(mut self, on: bool) -> Self {
         self.replay_guard = on;
         self
@@ -147,7 +146,7 @@ pub struct EndpointTarget {
     pub module: Option<String>,
     /// The type of that module, as the manifest has it: `trigger`, `macro`, …
     pub module_type: &'static str,
-    /// What a token of a `core:endpoint` may name.
+    /// The module keys that a token with the module type `core:endpoint` may name.
     pub named: AllowedModuleKey,
     /// Who may call it.
     pub caller: AllowedCaller,
@@ -160,8 +159,8 @@ pub struct EndpointTarget {
 }
 
 impl EndpointTarget {
-    /// An endpoint with this key, the type of the module that points at it, and who may call it. It
-    /// accepts its own key, and any page where pages may call.
+    /// Creates the target of an endpoint with this key, the type of the module that points at it, and
+    /// its callers. It accepts its own key only, and every page if pages may call it.
     pub fn new(
         endpoint: impl Into<String>,
         module_type: &'static str,
@@ -198,16 +197,15 @@ impl EndpointTarget {
     }
 }
 
-/// What a token of a `core:endpoint` may name.
+/// The module keys that a token with the module type `core:endpoint` may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedModuleKey {
     /// Its own endpoint or module.
     Own,
-    /// Those, and a module that no code knows; not one of these keys, which are other handlers'.
-    /// For handlers whose module is hand-written in the manifest, of whatever key.
+    /// Its own, and any key except these, which are other handlers'. For a handler whose module is
+    /// hand-written in the manifest, so that its key is not known to the code.
     OwnOrUnknown(Arc<BTreeSet<String>>),
-    /// Anything: for what Forge calls without an endpoint, by a token whose module isn't
-    /// documented.
+    /// Any key: for calls that Forge makes without an endpoint, whose tokens are not documented.
     Anything,
 }
 
@@ -222,14 +220,14 @@ impl AllowedModuleKey {
     }
 }
 
-/// Who may call a kind of handler, and so what a token may look like. Who made one call is its
-/// [`Provenance`](super::Provenance).
+/// The callers that a kind of handler accepts. [`Provenance`](super::Provenance) is the caller of one
+/// verified call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowedCaller {
     /// The platform alone: a token with a `principal` is refused.
     Platform,
-    /// The platform because of what a user did: a `principal` is taken, from a `core:endpoint`
-    /// only, which no browser has.
+    /// The platform, on behalf of a user: a `principal` is accepted if the module type is
+    /// `core:endpoint`, which tokens in a browser never have.
     PlatformForUser,
     /// A page.
     Page,

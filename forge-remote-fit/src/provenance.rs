@@ -9,8 +9,8 @@ use super::policy::{AllowedCaller, EndpointTarget, PLATFORM_MODULE};
 ///
 /// The Forge Invocation Token (FIT) is signed, the headers beside it are not: an OAuth token in
 /// `x-forge-oauth-system` or `x-forge-oauth-user` is Forge's only when nobody else could write the
-/// header. [`AllowedCaller`] says who may call a handler; this says who made one verified call. Every rule
-/// about tokens reads it: what is kept, what is handed out, and what must be proven first.
+/// header. [`AllowedCaller`] lists the callers a handler accepts; this is the caller of one verified
+/// call. It decides whether a token is kept, handed out, or must be proven first.
 ///
 /// ```
 /// use forge_remote_fit::{Claims, Provenance, EndpointTarget};

@@ -1,4 +1,4 @@
-//! The verifier: one Authorization header and one target in, claims or a refusal out.
+//! The verifier: from the headers of a request and its target to claims, or a rejection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -27,7 +27,7 @@ use super::verified_time::VerifiedTime;
 const MAX_LOGGED_TYPES: usize = 32;
 const MAX_LOGGED_CHARS: usize = 64;
 
-/// The key sets a deployment trusts. A token may choose among them, never name another.
+/// The key sets that a verifier trusts. A token selects one of them and can't name another.
 #[derive(Clone, Debug)]
 pub struct KeyRing {
     /// The set for every token that chooses no other.
@@ -91,7 +91,7 @@ impl fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// A verifier for the tokens of `app_id`, signed by a key of `keys`.
+    /// Creates a verifier for the tokens of `app_id`, signed by a key of `keys`.
     pub fn new(
         app_id: AppId,
         keys: KeyRing,
@@ -115,10 +115,10 @@ impl Verifier {
         }
     }
 
-    /// A verifier for production: the keys of Atlassian's commercial cloud, fetched when the first
-    /// token arrives, and every default.
+    /// Creates a verifier for production, with the default policies and the keys of Atlassian's
+    /// commercial cloud. They are fetched when the first token arrives.
     ///
-    /// Spawn [`Jwks::keep_fresh`] of `verifier.keys().commercial` to fetch them ahead.
+    /// To fetch them earlier, spawn `verifier.keys().commercial.keep_fresh()`: [`Jwks::keep_fresh`].
     ///
     /// # Errors
     ///

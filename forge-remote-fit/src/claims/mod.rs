@@ -23,8 +23,8 @@ use crate::error::TokenRejection;
 use crate::json::strict::{Object, Text, is_too_deep, readable};
 use crate::json::{Lenient as _, repair_str};
 
-/// A FIT's claims. What the platform may leave out is an `Option`; what this version doesn't know
-/// is still there, by [`claim`](Self::claim).
+/// The claims of a verified FIT. A claim that the platform may leave out is an `Option`; a claim that
+/// this version does not know is available from [`claim`](Self::claim).
 ///
 /// It has no `Debug` output beyond its name: claims are customers' data. Clones share the claims.
 /// Only a [`Verifier`](crate::Verifier) makes them, so `Claims` are always verified.
@@ -106,7 +106,8 @@ impl Claims {
         self.optional(&self.0.module_key)
     }
 
-    /// The acting user's account id: there when a page calls, never for schedules and events.
+    /// The acting user's account id: present on a page's calls (unless the visitor is anonymous),
+    /// never on schedules and events.
     pub fn principal(&self) -> Option<&str> {
         self.optional(&self.0.principal)
     }

@@ -14,8 +14,8 @@ use crate::response;
 
 /// The JSON body of a request or a response.
 ///
-/// Works as axum's, but the response to a rejected body is JSON, which a page's `invokeRemote`
-/// requires:
+/// Works like [`axum::Json`], but the response to a rejected body is JSON, which a page's
+/// `invokeRemote` requires:
 ///
 /// | response | body |
 /// | --- | --- |

@@ -1,4 +1,4 @@
-//! Why an extractor rejected a request: one type an extractor, as in [`axum::extract::rejection`].
+//! The rejections of the extractors: one type for each, as in [`axum::extract::rejection`].
 //!
 //! A handler that takes an argument lets the framework send the rejection as the response. One that
 //! takes a `Result` decides itself:
@@ -25,7 +25,7 @@
 //!
 //! Each has `status()` and `body_text()`, and becomes a JSON response, since a page's `invokeRemote`
 //! accepts nothing else. A rejection is logged when it becomes a response, at most ten times a minute
-//! for each kind of request a caller can repeat.
+//! for each kind of rejection.
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
