@@ -1,7 +1,5 @@
 //! Promises of the verifier and of the key sets, held against any bytes.
 
-#![allow(clippy::expect_used, reason = "a broken promise is a panic")]
-
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};

@@ -107,6 +107,7 @@ mod methods {
     pub(crate) trait Everything {
         const NEED: u8 = 0;
         const NEW: u8 = 0;
+        #[allow(clippy::new_ret_no_self)]
         fn new() {}
         fn next(&self) {}
         fn last(&self) {}

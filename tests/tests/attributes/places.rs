@@ -93,7 +93,7 @@ async fn by_cfg_attr() {}
 #[allow(dead_code)]
 async fn not_by_cfg_attr() {}
 
-#[cfg(all())]
+#[cfg(test)]
 #[endpoint(key = "cfg-on")]
 #[cfg(not(any()))]
 #[cfg_attr(all(), cfg(all()))]

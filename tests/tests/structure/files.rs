@@ -1,7 +1,6 @@
 //! Files are short enough to read, and modules are laid out in one way.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use crate::modules::{Crate, rust_files};
 
