@@ -35,7 +35,7 @@ fn every_dependency_is_from_crates_io() {
         assert!(
             source.unwrap_or(CRATES_IO) == CRATES_IO,
             "{} is from {source:?}",
-            package["name"]
+            package["name"].as_str().unwrap_or_default()
         );
     }
 }
