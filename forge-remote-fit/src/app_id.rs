@@ -29,12 +29,12 @@ pub struct AppId(String);
 pub struct InvalidAppId(String);
 
 impl AppId {
-    /// The whole ARI.
+    /// Returns the whole ARI.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The UUID alone.
+    /// Returns the UUID alone.
     pub fn uuid(&self) -> &str {
         self.0.strip_prefix(PREFIX).unwrap_or(&self.0)
     }

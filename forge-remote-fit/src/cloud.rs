@@ -14,7 +14,7 @@ pub enum Cloud<'a> {
 }
 
 impl<'a> Cloud<'a> {
-    /// The cloud of claims with this label and base URL: the same two that choose the key set.
+    /// Returns the cloud of claims with this label and base URL: the same two that choose the key set.
     pub fn of(isolated_cloud_label: Option<&'a str>, api_base_url: Option<&str>) -> Self {
         match isolated_cloud_label {
             Some(label) => Self::Isolated(label),
@@ -25,19 +25,19 @@ impl<'a> Cloud<'a> {
 }
 
 impl Claims {
-    /// The cloud whose keys signed these claims.
+    /// Returns the cloud whose keys signed these claims.
     #[doc(hidden)]
     pub fn cloud(&self) -> Cloud<'_> {
         Cloud::of(self.isolated_cloud_label(), self.api_base_url())
     }
 
-    /// The ids of the sites that the installation is on (`cloudId`), sorted.
+    /// Returns the ids of the sites that the installation is on (`cloudId`), sorted.
     pub fn cloud_ids(&self) -> Vec<String> {
         cloud_ids(&self.installation_contexts(), self.api_base_url())
     }
 }
 
-/// The ids of the sites of these contexts and base URL. Before mid-2026 contexts had no `cloudId`:
+/// Returns the ids of the sites of these contexts and base URL. Before mid-2026 contexts had no `cloudId`:
 /// then the base URLs have it.
 pub fn cloud_ids(contexts: &[InstallationContext], api_base_url: Option<&str>) -> Vec<String> {
     let named = contexts

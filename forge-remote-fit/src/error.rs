@@ -77,7 +77,7 @@ pub enum TokenRejection {
 }
 
 impl TokenRejection {
-    /// A short, stable name for metrics and searches.
+    /// Returns a short, stable name for metrics and searches.
     pub fn code(&self) -> &'static str {
         match self {
             Self::MissingHeader => "missing_header",
@@ -133,7 +133,7 @@ pub enum KeysUnavailable {
 }
 
 impl KeysUnavailable {
-    /// A short, stable name for metrics and searches.
+    /// Returns a short, stable name for metrics and searches.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFetched => "keys_unavailable",
@@ -153,7 +153,7 @@ pub enum VerifyError {
     KeysUnavailable(#[from] KeysUnavailable),
 }
 
-/// The causes of an error, as `: this: that`.
+/// Returns the causes of an error, as `: this: that`.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = String::new();
     let mut cause = error.source();

@@ -20,12 +20,12 @@ use super::response::{INTERNAL_ERROR, internal_error};
 pub struct MissingFitLayer;
 
 impl MissingFitLayer {
-    /// The status of the response: 500.
+    /// Returns the status of the response: 500.
     pub fn status(&self) -> StatusCode {
         StatusCode::INTERNAL_SERVER_ERROR
     }
 
-    /// The message in the response's JSON, which reveals nothing; `Display` says what is wrong.
+    /// Returns the message of the response, which reveals nothing; `Display` has the reason.
     pub fn body_text(&self) -> String {
         INTERNAL_ERROR.to_owned()
     }

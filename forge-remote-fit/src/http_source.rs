@@ -39,7 +39,7 @@ pub enum InvalidKeyUrl {
 }
 
 impl HttpKeySource {
-    /// Takes a URL and looks at its scheme; nothing is fetched yet.
+    /// Creates a source of this URL. Its scheme is checked; nothing is fetched yet.
     pub fn new(url: &str) -> Result<Self, InvalidKeyUrl> {
         let url = reqwest::Url::parse(url).map_err(|_| InvalidKeyUrl::NotUrl(url.to_owned()))?;
         if !url.username().is_empty() || url.password().is_some() {

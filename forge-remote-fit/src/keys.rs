@@ -98,7 +98,7 @@ impl Upkeep {
 }
 
 impl Jwks {
-    /// A key set that nothing was fetched for yet.
+    /// Creates a key set without keys; nothing is fetched yet.
     pub fn new(source: impl KeySource, policy: JwksPolicy, clock: Arc<dyn Clock>) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -112,12 +112,12 @@ impl Jwks {
         }
     }
 
-    /// Whether there are keys to verify with.
+    /// Returns whether there are keys to verify with.
     pub fn is_ready(&self) -> bool {
         self.inner.usable().is_some()
     }
 
-    /// What the source calls itself: its URL, for one behind HTTP.
+    /// Returns the source's name: its URL, if it is fetched over HTTP.
     pub fn source_name(&self) -> &str {
         self.inner.source.name()
     }

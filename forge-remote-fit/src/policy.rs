@@ -21,7 +21,7 @@ pub enum Environment {
 }
 
 impl Environment {
-    /// The claim's spelling.
+    /// Returns the claim's spelling.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Development => "DEVELOPMENT",
@@ -96,7 +96,7 @@ impl VerificationPolicy {
         self
     }
 
-    /// How firmly a FIT is tied to its endpoint.
+    /// Sets how strictly a FIT is bound to its endpoint.
     pub fn binding(mut self, binding: EndpointBinding) -> Self {
         self.binding = binding;
         self
@@ -109,7 +109,7 @@ impl VerificationPolicy {
         self
     }
 
-    /// The environments that are accepted; `None` for all.
+    /// Returns the accepted environments; `None` for all.
     pub fn accepted_environments(&self) -> Option<&[Environment]> {
         self.environments.as_deref()
     }

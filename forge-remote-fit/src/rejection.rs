@@ -7,7 +7,7 @@ use super::log_limit::{LogLimits, Permit};
 use super::response::{json_error, unavailable};
 
 impl VerifyError {
-    /// The status of the response: 401, 403 for a page that the handler does not accept, or 503
+    /// Returns the status of the response: 401, 403 for a page that the handler does not accept, or 503
     /// where no key could be looked up.
     ///
     /// Forge reserves 401 for an invalid FIT.
@@ -20,7 +20,7 @@ impl VerifyError {
         }
     }
 
-    /// A short, stable name for metrics and searches. For the log only: the response names no
+    /// Returns a short, stable name for metrics and searches. For the log only: the response names no
     /// reason.
     pub fn code(&self) -> &'static str {
         match self {

@@ -35,7 +35,7 @@ pub struct FetchError {
 }
 
 impl FetchError {
-    /// An error with the reason in words.
+    /// Creates an error with this reason.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),

@@ -39,7 +39,7 @@ pub struct KeyRing {
 }
 
 impl KeyRing {
-    /// One key set for everything.
+    /// Creates a ring of one key set for the commercial cloud.
     pub fn new(commercial: Jwks) -> Self {
         Self {
             commercial,
@@ -48,7 +48,7 @@ impl KeyRing {
         }
     }
 
-    /// Every key set.
+    /// Returns every key set.
     pub fn all(&self) -> impl Iterator<Item = &Jwks> {
         std::iter::once(&self.commercial)
             .chain(&self.staging)
@@ -159,7 +159,7 @@ impl Verifier {
         self
     }
 
-    /// The key sets it trusts.
+    /// Returns the trusted key sets.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
     }

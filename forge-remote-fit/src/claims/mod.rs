@@ -65,64 +65,64 @@ enum Part {
 }
 
 impl Claims {
-    /// The app's ARI; equal to the audience and to `app.id` in the manifest.
+    /// Returns the app's ARI, which equals the audience and to `app.id` in the manifest.
     pub fn app_id(&self) -> &str {
         self.get(&self.0.app_id)
     }
 
-    /// The installation's ARI: the tenant. It survives upgrades and changes on reinstallation.
+    /// Returns the installation's ARI, which identifies the tenant. It survives upgrades and changes on reinstallation.
     pub fn installation_id(&self) -> &str {
         self.get(&self.0.installation_id)
     }
 
-    /// The deployed app's version, e.g. `16.0.1`.
+    /// Returns the deployed app's version, e.g. `16.0.1`.
     pub fn app_version(&self) -> Option<&str> {
         self.optional(&self.0.app_version)
     }
 
-    /// Where the product's API is called: `https://api.atlassian.com/ex/{jira|confluence}/<cloudId>`
+    /// Returns the base URL of the product's API: `https://api.atlassian.com/ex/{jira|confluence}/<cloudId>`
     /// or `https://api.bitbucket.org`.
     pub fn api_base_url(&self) -> Option<&str> {
         self.optional(&self.0.api_base_url)
     }
 
-    /// `DEVELOPMENT`, `STAGING` or `PRODUCTION`.
+    /// Returns the environment's type: `DEVELOPMENT`, `STAGING` or `PRODUCTION`.
     pub fn environment_type(&self) -> Option<&str> {
         self.optional(&self.0.environment_type)
     }
 
-    /// The environment's ARI.
+    /// Returns the environment's ARI.
     pub fn environment_id(&self) -> Option<&str> {
         self.optional(&self.0.environment_id)
     }
 
-    /// The type of the module the call comes from: `core:endpoint` for the platform's own calls.
+    /// Returns the type of the calling module: `core:endpoint` for the platform's own calls.
     pub fn module_type(&self) -> Option<&str> {
         self.optional(&self.0.module_type)
     }
 
-    /// The key of the module the call comes from.
+    /// Returns the key of the calling module.
     pub fn module_key(&self) -> Option<&str> {
         self.optional(&self.0.module_key)
     }
 
-    /// The acting user's account id: present on a page's calls (unless the visitor is anonymous),
+    /// Returns the acting user's account id: present on a page's calls (unless the visitor is anonymous),
     /// never on schedules and events.
     pub fn principal(&self) -> Option<&str> {
         self.optional(&self.0.principal)
     }
 
-    /// The token's id.
+    /// Returns the token's id.
     pub fn jti(&self) -> Option<&str> {
         self.optional(&self.0.jti)
     }
 
-    /// The isolated cloud the call comes from.
+    /// Returns the label of the isolated cloud that the call comes from.
     pub fn isolated_cloud_label(&self) -> Option<&str> {
         self.optional(&self.0.isolated_cloud_label)
     }
 
-    /// When the token ends.
+    /// Returns the token's expiry.
     pub fn expires_at(&self) -> SystemTime {
         self.0.expires.to_time()
     }
@@ -132,17 +132,17 @@ impl Claims {
         self.0.issued_at.map(NumericDate::to_time)
     }
 
-    /// The page's context, for calls from a page: free-form JSON.
+    /// Returns the page's context, which is free-form JSON, for calls from a page.
     pub fn context(&self) -> Option<serde_json::Value> {
         serde_json::from_str(self.optional(&self.0.context)?).ok()
     }
 
-    /// The page's context, read into a type of yours.
+    /// Returns the page's context as your own type.
     pub fn context_as<T: serde::de::DeserializeOwned>(&self) -> Option<serde_json::Result<T>> {
         self.optional(&self.0.context).map(serde_json::from_str)
     }
 
-    /// The products of this installation; empty where the platform names none. An entry without a
+    /// Returns the products of this installation; empty if the platform names none. An entry without a
     /// name is left out and hides no other.
     pub fn installation_contexts(&self) -> Vec<InstallationContext> {
         self.installation_contexts_json()
@@ -150,19 +150,19 @@ impl Claims {
             .unwrap_or_default()
     }
 
-    /// The claim's JSON.
+    /// Returns the claim's JSON.
     #[doc(hidden)]
     pub fn installation_contexts_json(&self) -> Option<&str> {
         self.optional(&self.0.installation_contexts)
     }
 
-    /// The licence. `None` for a free app and outside production.
+    /// Returns the licence. `None` for a free app and outside production.
     pub fn license(&self) -> Option<License> {
         let claim = repair_str(self.optional(&self.0.license)?);
         License::read(serde_json::from_str(&claim).ok()?).ok()
     }
 
-    /// Any top-level claim as JSON, known to this version or not.
+    /// Returns a top-level claim as JSON, known to this version or not.
     pub fn claim(&self, name: &str) -> Option<serde_json::Value> {
         // Only this one is read: what another claim holds can't hide it.
         let claims: std::collections::HashMap<String, &RawValue> =
