@@ -11,16 +11,14 @@ use crate::credentials::{SYSTEM_HEADER, SystemToken, USER_HEADER, UserToken, one
 use crate::fit::Provenance;
 use crate::token::Tokens;
 
-const SYSTEM: &str = "x-forge-oauth-system";
-const USER: &str = "x-forge-oauth-user";
-
 /// Returns the one token in a header.
 fn read<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
-    header: &'static str,
 ) -> Result<Option<&'a str>, OauthTokenRejection> {
-    one_token(headers, name).ok_or(OauthTokenRejection::Malformed { header })
+    one_token(headers, name).ok_or_else(|| OauthTokenRejection::Malformed {
+        header: name.clone(),
+    })
 }
 
 /// Returns the system token for a handler of this call: the kept one, if anybody may have written the
@@ -29,7 +27,7 @@ async fn system_token(
     parts: &Parts,
     state: &AppState,
 ) -> Result<Option<SystemToken>, OauthTokenRejection> {
-    let (call, text) = read_verified(parts, &SYSTEM_HEADER, SYSTEM)?;
+    let (call, text) = read_verified(parts, &SYSTEM_HEADER)?;
     let sent = text.map(|text| SystemToken::new(text, call.owner()));
     let Some(tokens) = state.get::<Tokens>() else {
         return Ok(sent);
@@ -42,7 +40,7 @@ async fn system_token(
 
 /// Returns the header's token.
 async fn user_token(parts: &Parts, _: &AppState) -> Result<Option<UserToken>, OauthTokenRejection> {
-    let (call, text) = read_verified(parts, &USER_HEADER, USER)?;
+    let (call, text) = read_verified(parts, &USER_HEADER)?;
     Ok(text.map(|text| UserToken::new(text, call.owner())))
 }
 
@@ -50,13 +48,12 @@ async fn user_token(parts: &Parts, _: &AppState) -> Result<Option<UserToken>, Oa
 fn read_verified<'a>(
     parts: &'a Parts,
     name: &HeaderName,
-    header: &'static str,
 ) -> Result<(&'a Verified, Option<&'a str>), OauthTokenRejection> {
     let call = parts
         .extensions
         .get::<Verified>()
         .ok_or(InvocationRejection)?;
-    Ok((call, read(&parts.headers, name, header)?))
+    Ok((call, read(&parts.headers, name)?))
 }
 
 macro_rules! extractor {
@@ -89,5 +86,5 @@ macro_rules! extractor {
     };
 }
 
-extractor!(SystemToken, system_token, SYSTEM, SYSTEM_FIX);
-extractor!(UserToken, user_token, USER, USER_FIX);
+extractor!(SystemToken, system_token, SYSTEM_HEADER, SYSTEM_FIX);
+extractor!(UserToken, user_token, USER_HEADER, USER_FIX);

@@ -27,7 +27,7 @@
 //! accepts nothing else. A rejection is logged when it becomes a response, at most ten times a minute
 //! for each kind of rejection.
 
-use axum::http::StatusCode;
+use axum::http::{HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use crate::log::{self, Permit};
@@ -112,7 +112,7 @@ pub enum OauthTokenRejection {
     #[error("Forge sent no `{header}`: {fix}")]
     Missing {
         /// The header's name.
-        header: &'static str,
+        header: HeaderName,
         /// The fix, in the manifest or the handler.
         fix: &'static str,
     },
@@ -120,7 +120,7 @@ pub enum OauthTokenRejection {
     #[error("`{header}` must hold exactly one token")]
     Malformed {
         /// The header's name.
-        header: &'static str,
+        header: HeaderName,
     },
     /// 500: the request was not verified.
     #[error(transparent)]

@@ -340,7 +340,7 @@ async fn found_by(
     (found, requests.collect())
 }
 
-/// A list ends where the response says so or at an empty page, and never at a short page.
+/// A list ends at an end that the response marks or at an empty page, and never at a short page.
 #[tokio::test]
 async fn a_short_page_is_not_the_end() {
     let (found, requests) = pages(jira, "/rest/x", |_| {
