@@ -17,7 +17,7 @@ impl ClockHealth {
         self.0.store(CONFIRMED, Ordering::Relaxed);
     }
 
-    /// Records a token that was refused for its dates.
+    /// Records a token that was rejected for its dates.
     pub fn doubt(&self) {
         self.0.store(DOUBTFUL, Ordering::Relaxed);
     }
@@ -27,7 +27,7 @@ impl ClockHealth {
         self.0.load(Ordering::Relaxed) == CONFIRMED
     }
 
-    /// Whether the last token was refused for its dates.
+    /// Whether the last token was rejected for its dates.
     pub fn is_doubtful(&self) -> bool {
         self.0.load(Ordering::Relaxed) == DOUBTFUL
     }

@@ -1,9 +1,9 @@
 //! Why a request is rejected: precise in the log, silent towards the caller.
 
-/// Tokens longer than this are refused, in bytes. A FIT has about 2 KB; a page's context can grow.
+/// Tokens longer than this are rejected, in bytes. A FIT has about 2 KB; a page's context can grow.
 pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
-/// Why a FIT was refused.
+/// Why a FIT was rejected.
 ///
 /// For the log only: the caller learns nothing but `401`, and `403` for [`WrongPage`](Self::WrongPage),
 /// where the token itself is valid. No text here carries a token or a claim.
@@ -147,7 +147,7 @@ impl KeysUnavailable {
 pub enum VerifyError {
     /// The token is no good: 401.
     #[error(transparent)]
-    Refused(#[from] TokenRejection),
+    Rejected(#[from] TokenRejection),
     /// The keys can't be had, so nothing can be said about the token: 503.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),

@@ -40,7 +40,7 @@ const NOW: u64 = 1_800_000_000;
 const KID: &str = "k";
 /// The header of inputs that are a payload alone.
 const HEADER: &[u8] = br#"{"alg":"RS256","kid":"k","typ":"JWT"}"#;
-/// Tokens of larger inputs are refused for their length.
+/// Tokens of larger inputs are rejected for their length.
 const MAX_INPUT: usize = 32 * 1024;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;

@@ -7,7 +7,7 @@ use super::future::BoxFuture;
 use super::http_client::{LazyClient, Network, is_loopback};
 use super::source::{FetchError, JwksDocument, KeySource, LONGEST_FETCH, PRODUCTION_KEYS};
 
-/// A key-set document larger than this is refused, in bytes.
+/// A key-set document larger than this is rejected, in bytes.
 const MAX_DOCUMENT: usize = 1024 * 1024;
 
 /// A key set behind a URL: `https`, or `http` on loopback.

@@ -46,7 +46,7 @@ impl<'a> Compact<'a> {
         })
     }
 
-    /// The payload's bytes. The engine refuses padding, the standard alphabet, white space and
+    /// The payload's bytes. The engine rejects padding, the standard alphabet, white space and
     /// stray trailing bits.
     pub(super) fn payload(&self) -> Result<Vec<u8>, TokenRejection> {
         decode(self.payload, "the payload is not base64url")

@@ -35,7 +35,7 @@ impl Environment {
 ///
 /// A FIT names no path. One that a user's browser holds (`requestRemote`) could be sent to the
 /// route of a scheduled trigger within its 25 seconds, so handlers that only the platform calls
-/// always refuse a FIT with a `principal`. The FIT of an anonymous visitor has none, so the module
+/// always reject a FIT with a `principal`. The FIT of an anonymous visitor has none, so the module
 /// type counts too: the platform's own calls name `core:endpoint`.
 ///
 /// A rejected module type is logged once, with the setting that accepts it. `preUninstall` is always
@@ -224,7 +224,7 @@ impl AllowedModuleKey {
 /// verified call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowedCaller {
-    /// The platform alone: a token with a `principal` is refused.
+    /// The platform alone: a token with a `principal` is rejected.
     Platform,
     /// The platform, on behalf of a user: a `principal` is accepted if the module type is
     /// `core:endpoint`, which tokens in a browser never have.

@@ -14,8 +14,8 @@ impl VerifyError {
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::Refused(TokenRejection::WrongPage) => StatusCode::FORBIDDEN,
-            Self::Refused(_) => StatusCode::UNAUTHORIZED,
+            Self::Rejected(TokenRejection::WrongPage) => StatusCode::FORBIDDEN,
+            Self::Rejected(_) => StatusCode::UNAUTHORIZED,
             Self::KeysUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -24,7 +24,7 @@ impl VerifyError {
     /// reason.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Refused(refusal) => refusal.code(),
+            Self::Rejected(rejection) => rejection.code(),
             Self::KeysUnavailable(error) => error.code(),
         }
     }
@@ -42,10 +42,12 @@ impl VerifyError {
     pub fn to_response<B: From<String>>(&self) -> Response<B> {
         let status = self.status();
         match self {
-            Self::Refused(refusal @ TokenRejection::WrongPage) => {
-                json_error(status, refusal.code(), "this page may not call the handler")
-            }
-            Self::Refused(_) => {
+            Self::Rejected(rejection @ TokenRejection::WrongPage) => json_error(
+                status,
+                rejection.code(),
+                "this page may not call the handler",
+            ),
+            Self::Rejected(_) => {
                 let message = "the Forge Invocation Token is missing or not valid";
                 let mut response = json_error(status, "invalid_token", message);
                 response
@@ -68,19 +70,19 @@ impl VerifyError {
             return;
         };
         match self {
-            Self::Refused(TokenRejection::WrongPage) => tracing::warn!(
+            Self::Rejected(TokenRejection::WrongPage) => tracing::warn!(
                 code,
                 suppressed,
-                "refused: a page that is not in the handler's `pages`"
+                "rejected: a page that is not in the handler's `pages`"
             ),
-            Self::Refused(refusal) => tracing::warn!(
+            Self::Rejected(rejection) => tracing::warn!(
                 code,
-                reason = %refusal,
+                reason = %rejection,
                 suppressed,
-                "refused: no valid Forge Invocation Token"
+                "rejected: no valid Forge Invocation Token"
             ),
             Self::KeysUnavailable(error) => {
-                tracing::error!(%error, suppressed, "refused: the token can't be verified without keys");
+                tracing::error!(%error, suppressed, "rejected: the token can't be verified without keys");
             }
         }
     }

@@ -23,7 +23,7 @@ use super::provenance::Provenance;
 use super::replay::ReplayGuard;
 use super::verified_time::VerifiedTime;
 
-/// How many refused module types are logged, and how much of each.
+/// How many rejected module types are logged, and how much of each.
 const MAX_LOGGED_TYPES: usize = 32;
 const MAX_LOGGED_CHARS: usize = 64;
 
@@ -76,8 +76,8 @@ pub struct Verifier {
     clock: Arc<dyn Clock>,
     time: VerifiedTime,
     replay: ReplayGuard,
-    /// The module types whose refusal was logged.
-    refused_types: Mutex<BTreeSet<String>>,
+    /// The module types whose rejection was logged.
+    rejected_types: Mutex<BTreeSet<String>>,
     clock_health: Arc<ClockHealth>,
     log_limits: LogLimits,
 }
@@ -109,7 +109,7 @@ impl Verifier {
             clock,
             time: VerifiedTime::default(),
             replay: ReplayGuard::default(),
-            refused_types: Mutex::default(),
+            rejected_types: Mutex::default(),
             clock_health: Arc::default(),
             log_limits,
         }
@@ -292,7 +292,7 @@ impl Verifier {
         let module_type = module_type.unwrap_or("none");
         let shown: String = module_type.chars().take(MAX_LOGGED_CHARS).collect();
         {
-            let seen = self.refused_types.lock();
+            let seen = self.rejected_types.lock();
             let mut seen = seen.unwrap_or_else(PoisonError::into_inner);
             if seen.len() >= MAX_LOGGED_TYPES || !seen.insert(shown.clone()) {
                 return;
@@ -310,7 +310,7 @@ impl Verifier {
             module_type = ?shown,
             endpoint = target.endpoint,
             setting,
-            "a module type is refused at a handler that only the platform calls; this is logged once \
+            "a module type is rejected at a handler that only the platform calls; this is logged once \
              for each type"
         );
     }

@@ -119,15 +119,15 @@ fn registration(handler: &Handler) -> TokenStream {
     } = handler;
     let record = record_name(name);
     let visibility = relocated(&visibility.to_token_stream());
-    let asks = match (handler.spec.has_user, handler.auth) {
-        (false, (true, _)) => "no_user_asks_system",
-        (false, (false, _)) => "no_user_asks_none",
-        (true, (true, true)) => "asks_both",
-        (true, (true, false)) => "asks_system",
-        (true, (false, true)) => "asks_user",
-        (true, (false, false)) => "asks_none",
+    let requests = match (handler.spec.has_user, handler.auth) {
+        (false, (true, _)) => "no_user_requests_system",
+        (false, (false, _)) => "no_user_requests_none",
+        (true, (true, true)) => "requests_both",
+        (true, (true, false)) => "requests_system",
+        (true, (false, true)) => "requests_user",
+        (true, (false, false)) => "requests_none",
     };
-    let asks = Ident::new(asks, Span::call_site());
+    let requests = Ident::new(requests, Span::call_site());
     let function = name.unraw().to_string();
 
     let takes = arguments.iter().enumerate().flat_map(|(index, ty)| {
@@ -182,7 +182,7 @@ fn registration(handler: &Handler) -> TokenStream {
     quote! {
         #private::handler! {
             [#conditions #hidden #visibility] #record
-            #name #function #place #asks #kind,
+            #name #function #place #requests #kind,
             #mount [#(#takes)*] #reply #written
         }
     }

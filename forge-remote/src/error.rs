@@ -178,7 +178,7 @@ impl IntoResponse for Error {
                 "the handler failed permanently: Forge does not retry the call"
             );
         } else {
-            tracing::info!(status, %error, "the handler refused the call");
+            tracing::info!(status, %error, "the handler rejected the call");
         }
         match &self.public {
             None if self.status.is_success() => self.status.into_response(),

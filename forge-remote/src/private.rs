@@ -39,19 +39,19 @@ macro_rules! __forge_remote_handler {
     (
         [$($head:tt)*] $record:ident
         $function:ident $name:literal $place:literal
-        $asks:ident $kind:expr,
+        $requests:ident $kind:expr,
         $mount:ident
         [$($argument:expr;)*] [$($reply:expr)?] [$($returned:ident)?]
         $written:ident $({ [$($text:ident: $literal:literal,)*] $($field:ident: $value:expr,)* })?
     ) => {
         $($head)* fn $record() -> $crate::__private::Registration {
-            use $crate::__private::{$asks::forge_remote_probe, Fallback as _};
+            use $crate::__private::{$requests::forge_remote_probe, Fallback as _};
             $crate::__private::inventory::submit! { $crate::__private::Submission($record) }
             $crate::__private::record(
                 &$kind,
                 $name,
                 $place,
-                $crate::__private::$asks::AUTH,
+                $crate::__private::$requests::AUTH,
                 $crate::__private::$mount(
                     $function,
                     $($argument,)*
@@ -106,37 +106,37 @@ pub trait Fallback<T> {
 
 impl<T, A> Fallback<T> for Probe<T, A> {}
 
-macro_rules! needs {
-    ($([$($generic:tt)*] $ty:ty: $need:expr $(, $asks:ident)*;)*) => {
+macro_rules! requirements {
+    ($([$($generic:tt)*] $ty:ty: $requirement:expr $(, $requests:ident)*;)*) => {
         $(
             impl<A, $($generic)*> Probe<$ty, A> {
                 pub fn forge_remote_part() -> Part<$ty>
                 where
-                    $(A: $asks,)*
+                    $(A: $requests,)*
                 {
-                    part($need)
+                    part($requirement)
                 }
 
                 pub fn forge_remote_last() -> Last<$ty>
                 where
-                    $(A: $asks,)*
+                    $(A: $requests,)*
                 {
-                    last($need)
+                    last($requirement)
                 }
             }
         )*
     };
 }
 
-needs! {
+requirements! {
     // It has no requirement; nearly every handler takes it, and an inherent function compiles faster.
     [] Invocation: None;
-    [] SystemToken: Some(Requirement::SystemToken), AsksForSystemToken;
-    [] Option<SystemToken>: Some(Requirement::SystemToken), AsksForSystemToken;
-    [] UserToken: Some(Requirement::UserToken), HasUser, AsksForUserToken;
-    [] Option<UserToken>: Some(Requirement::UserToken), HasUser, AsksForUserToken;
-    [] Result<SystemToken, OauthTokenRejection>: Some(Requirement::SystemToken), AsksForSystemToken;
-    [] Result<UserToken, OauthTokenRejection>: Some(Requirement::UserToken), HasUser, AsksForUserToken;
+    [] SystemToken: Some(Requirement::SystemToken), RequestsSystemToken;
+    [] Option<SystemToken>: Some(Requirement::SystemToken), RequestsSystemToken;
+    [] UserToken: Some(Requirement::UserToken), HasUser, RequestsUserToken;
+    [] Option<UserToken>: Some(Requirement::UserToken), HasUser, RequestsUserToken;
+    [] Result<SystemToken, OauthTokenRejection>: Some(Requirement::SystemToken), RequestsSystemToken;
+    [] Result<UserToken, OauthTokenRejection>: Some(Requirement::UserToken), HasUser, RequestsUserToken;
     [] Tokens: Some(Requirement::Tokens);
     [] RetryContext: Some(Requirement::RetryContext);
     [T: Clone + Send + Sync + 'static] State<T>: Some(Requirement::State {
@@ -162,7 +162,7 @@ impl<T: DeserializeOwned, A> Probe<Event<T>, A> {
 /// The tokens that a handler requests, system and user, and whether there is a user. They are types,
 /// because the compiler would evaluate a constant in each handler.
 #[derive(Debug)]
-pub struct Asks<System, User, HasUser>(PhantomData<(System, User, HasUser)>);
+pub struct RequestedTokens<System, User, HasUser>(PhantomData<(System, User, HasUser)>);
 
 #[derive(Debug)]
 pub struct Yes;
@@ -170,7 +170,7 @@ pub struct Yes;
 #[derive(Debug)]
 pub struct No;
 
-macro_rules! asks {
+macro_rules! requested_tokens {
     ($($(#[$docs:meta])* $name:ident = $auth:ident: $system:ident $user:ident $has_user:ident;)*) => {
         $(
             $(#[$docs])*
@@ -178,7 +178,7 @@ macro_rules! asks {
                 use super::*;
 
                 #[allow(non_camel_case_types, reason = "no user's type has such a name")]
-                pub type forge_remote_probe<T> = Probe<T, Asks<$system, $user, $has_user>>;
+                pub type forge_remote_probe<T> = Probe<T, RequestedTokens<$system, $user, $has_user>>;
 
                 pub const AUTH: Auth = Auth::$auth;
             }
@@ -186,19 +186,19 @@ macro_rules! asks {
     };
 }
 
-asks! {
+requested_tokens! {
     /// No token, where there is a user.
-    asks_none = NONE: No No Yes;
+    requests_none = NONE: No No Yes;
     /// `auth = system`, where there is a user.
-    asks_system = SYSTEM: Yes No Yes;
+    requests_system = SYSTEM: Yes No Yes;
     /// `auth = user`.
-    asks_user = USER: No Yes Yes;
+    requests_user = USER: No Yes Yes;
     /// `auth = [system, user]`.
-    asks_both = BOTH: Yes Yes Yes;
+    requests_both = BOTH: Yes Yes Yes;
     /// No token, where there is never a user.
-    no_user_asks_none = NONE: No No No;
+    no_user_requests_none = NONE: No No No;
     /// `auth = system`, where there is never a user.
-    no_user_asks_system = SYSTEM: Yes No No;
+    no_user_requests_system = SYSTEM: Yes No No;
 }
 
 /// Marks kinds whose calls have a user.
@@ -209,7 +209,7 @@ asks! {
 )]
 pub trait HasUser {}
 
-impl<S, U> HasUser for Asks<S, U, Yes> {}
+impl<S, U> HasUser for RequestedTokens<S, U, Yes> {}
 
 /// Marks handlers whose `auth` has `system`.
 #[diagnostic::on_unimplemented(
@@ -217,9 +217,9 @@ impl<S, U> HasUser for Asks<S, U, Yes> {}
     label = "not requested",
     note = "write `auth = system` in the attribute, or `auth = [system, user]` for both tokens"
 )]
-pub trait AsksForSystemToken {}
+pub trait RequestsSystemToken {}
 
-impl<U, H> AsksForSystemToken for Asks<Yes, U, H> {}
+impl<U, H> RequestsSystemToken for RequestedTokens<Yes, U, H> {}
 
 /// Marks handlers whose `auth` has `user`.
 #[diagnostic::on_unimplemented(
@@ -227,9 +227,9 @@ impl<U, H> AsksForSystemToken for Asks<Yes, U, H> {}
     label = "not requested",
     note = "write `auth = user` in the attribute, or `auth = [system, user]` for both tokens"
 )]
-pub trait AsksForUserToken {}
+pub trait RequestsUserToken {}
 
-impl<S, H> AsksForUserToken for Asks<S, Yes, H> {}
+impl<S, H> RequestsUserToken for RequestedTokens<S, Yes, H> {}
 
 /// The optional parts of a registration.
 #[derive(Debug)]
@@ -422,7 +422,7 @@ pub trait DirectReply<T> {
 
 impl<T: IntoResponse> DirectReply<T> for &Returned<T> {
     fn forge_remote_reply(&self) -> fn(T) -> Response {
-        asks_none::forge_remote_probe::<T>::forge_remote_reply
+        requests_none::forge_remote_probe::<T>::forge_remote_reply
     }
 }
 
@@ -432,7 +432,7 @@ pub trait FallibleReply<T> {
     where
         T: HandlerOutput,
     {
-        <asks_none::forge_remote_probe<T> as Fallback<T>>::forge_remote_reply
+        <requests_none::forge_remote_probe<T> as Fallback<T>>::forge_remote_reply
     }
 }
 

@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct NumericDate(u64);
 
-/// The end of the year 9999; later dates are refused.
+/// The end of the year 9999; later dates are rejected.
 const MAX_SECONDS: u64 = 253_402_300_799;
 
 impl NumericDate {
@@ -44,7 +44,7 @@ impl<'de> Deserialize<'de> for NumericDate {
             }
 
             fn visit_u64<E: serde::de::Error>(self, seconds: u64) -> Result<Self::Value, E> {
-                // A date in milliseconds by mistake is kept: it is refused as too long a life, or as expired.
+                // A date in milliseconds by mistake is kept: it is rejected as too long a life, or as expired.
                 if seconds > MAX_SECONDS * 1000 {
                     return Err(E::custom("out of range"));
                 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::date::NumericDate;
 use crate::json::strict::{Names, Object, Text};
 
-/// The payload. Its top level is read by hand, so that a repeated member is refused whether known or not.
+/// The payload. Its top level is read by hand, so that a repeated member is rejected whether known or not.
 #[derive(Default)]
 pub(super) struct RawClaims<'a> {
     pub(super) issuer: Option<Text<'a>>,

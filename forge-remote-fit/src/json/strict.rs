@@ -9,7 +9,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::surrogates::repair_str;
 
-/// Deeper nesting than this is refused, as serde_json does where it parses.
+/// Deeper nesting than this is rejected, as serde_json does where it parses.
 const MAX_DEPTH: usize = 128;
 
 /// Whether a JSON text nests too deep, in the parts that nobody parses yet, too.

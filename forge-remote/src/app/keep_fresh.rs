@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::extract::Invocation;
 use crate::kinds::{Conditions, Interval, PreUninstall, ScheduledTrigger, Trigger};
 use crate::private::{
-    NOTHING, Written, mount_1, mount_2, no_user_asks_none, no_user_asks_system, record,
+    NOTHING, Written, mount_1, mount_2, no_user_requests_none, no_user_requests_system, record,
 };
 use crate::registry::Registration;
 use crate::token::Tokens;
@@ -21,15 +21,15 @@ const HERE: &str = concat!(file!(), ":", line!(), ":", column!());
 pub(super) fn registrations() -> [Registration; 3] {
     // The app stores the token of every call that carries one, so these handlers are empty.
     let token =
-        || no_user_asks_system::forge_remote_probe::<Option<SystemToken>>::forge_remote_last();
-    let nothing = no_user_asks_none::forge_remote_probe::<()>::forge_remote_reply;
+        || no_user_requests_system::forge_remote_probe::<Option<SystemToken>>::forge_remote_last();
+    let nothing = no_user_requests_none::forge_remote_probe::<()>::forge_remote_reply;
     let hourly = mount_1(hourly, token(), nothing);
     let installed = mount_1(installed, token(), nothing);
     let uninstalled = mount_2(
         uninstalled,
-        no_user_asks_none::forge_remote_probe::<Invocation>::forge_remote_part(),
-        no_user_asks_none::forge_remote_probe::<Tokens>::forge_remote_last(),
-        no_user_asks_none::forge_remote_probe::<Result<()>>::forge_remote_reply,
+        no_user_requests_none::forge_remote_probe::<Invocation>::forge_remote_part(),
+        no_user_requests_none::forge_remote_probe::<Tokens>::forge_remote_last(),
+        no_user_requests_none::forge_remote_probe::<Result<()>>::forge_remote_reply,
     );
     let written = |key, docs| Written {
         docs,
@@ -44,7 +44,7 @@ pub(super) fn registrations() -> [Registration; 3] {
             },
             NAME,
             HERE,
-            no_user_asks_system::AUTH,
+            no_user_requests_system::AUTH,
             hourly,
             written(
                 built_in::TOKENS_HOURLY,
@@ -60,7 +60,7 @@ pub(super) fn registrations() -> [Registration; 3] {
             },
             NAME,
             HERE,
-            no_user_asks_system::AUTH,
+            no_user_requests_system::AUTH,
             installed,
             written(
                 built_in::TOKENS_LIFE,
@@ -71,7 +71,7 @@ pub(super) fn registrations() -> [Registration; 3] {
             &PreUninstall,
             NAME,
             HERE,
-            no_user_asks_none::AUTH,
+            no_user_requests_none::AUTH,
             uninstalled,
             written(
                 built_in::TOKENS_GOODBYE,

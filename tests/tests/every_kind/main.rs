@@ -969,11 +969,11 @@ fn a_page_that_names_a_handler_it_cannot_call_is_reported() {
     };
     let report = page("overview");
     assert!(report.contains("confluence:globalPage `page`"), "{report}");
-    assert!(!report.contains("refused-caller"), "{report}");
+    assert!(!report.contains("rejected-caller"), "{report}");
     for endpoint in ["follow", "log-time", "render"] {
         let report = page(endpoint);
         let error = format!(
-            "error[refused-caller]: the handler of `{endpoint}` rejects calls of modules.confluence:globalPage[page].resolver.endpoint with 401"
+            "error[rejected-caller]: the handler of `{endpoint}` rejects calls of modules.confluence:globalPage[page].resolver.endpoint with 401"
         );
         assert!(report.contains(&error), "{error} is not in\n{report}");
     }

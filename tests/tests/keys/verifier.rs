@@ -166,7 +166,7 @@ async fn racing_calls_with_an_unknown_key_cause_one_fetch() {
         for outcome in calls.join_all().await {
             assert_eq!(
                 outcome,
-                Err(VerifyError::Refused(TokenRejection::UnknownKey))
+                Err(VerifyError::Rejected(TokenRejection::UnknownKey))
             );
         }
         assert_eq!(bench.source.fetches(), 2);
@@ -197,7 +197,7 @@ async fn a_failed_refresh_is_retried() {
     let outcome = bench.verify(&bench.fit().token()).await;
     assert_eq!(
         outcome,
-        Err(VerifyError::Refused(TokenRejection::UnknownKey)),
+        Err(VerifyError::Rejected(TokenRejection::UnknownKey)),
         "a key withdrawn 50 minutes ago, with a working source; {} fetches",
         bench.source.fetches()
     );

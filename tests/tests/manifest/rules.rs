@@ -335,7 +335,7 @@ fn every_rule_is_explained_and_shown() {
         "different",
         "stale",
         "missing-scope",
-        "refused-caller",
+        "rejected-caller",
         "unknown-page",
         "open-admin-page",
         "unneeded-impersonation",

@@ -81,7 +81,7 @@ async fn rejections_do_not_flood_the_log() {
     let calls = || {
         let page = app.page().token();
         [
-            ("refused: no valid", Call::post("/tick")),
+            ("rejected: no valid", Call::post("/tick")),
             ("no handler has this path", Call::post("/nowhere")),
             ("does not accept the request", Call::new("PUT", "/tick")),
             (
@@ -105,7 +105,7 @@ async fn rejections_do_not_flood_the_log() {
     }
     // Another reason is counted separately.
     app.send(&app.tick("rubbish")).await.unwrap();
-    assert_eq!(logged.take().matches("refused: no valid").count(), 1);
+    assert_eq!(logged.take().matches("rejected: no valid").count(), 1);
 
     app.clock.advance(Duration::from_secs(60));
     for (line, call) in calls() {

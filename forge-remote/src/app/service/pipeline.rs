@@ -135,7 +135,7 @@ impl Mounted {
         if request.body().size_hint().lower() > self.limits.body as u64 {
             if let Some(Permit { suppressed }) = self.log_limits.permit("payload_too_large") {
                 let limit = self.limits.body;
-                tracing::warn!(limit, suppressed, "refused: the body is too large");
+                tracing::warn!(limit, suppressed, "rejected: the body is too large");
             }
             let message = "the body is too large";
             return response::json_error(
@@ -186,7 +186,7 @@ impl Mounted {
             if let Some(Permit { suppressed }) = self.log_limits.permit("overloaded") {
                 tracing::warn!(
                     suppressed,
-                    "refused: the maximum of calls is in flight (`App::max_in_flight`)"
+                    "rejected: the maximum of calls is in flight (`App::max_in_flight`)"
                 );
             }
             return response::overloaded();

@@ -65,7 +65,7 @@ fn collect<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
 }
 
 const REFUSED_CALLER: Rule = Rule::lint(
-    "refused-caller",
+    "rejected-caller",
     "A hand-written module names an endpoint whose handler is for other calls: a page's resolver names a handler that \
     only the platform calls, or a macro's static export names a handler of another module. The handler would reject each \
     call with 401. Name another handler, or write an `#[endpoint]`.",
