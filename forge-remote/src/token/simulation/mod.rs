@@ -8,7 +8,7 @@
 //! - no task spins, and `flush` ends.
 //!
 //! `FORGE_REMOTE_SIMULATION_SEED=17 cargo test -p forge-remote simulation` runs one seed and prints
-//! its schedule; `FORGE_REMOTE_SIMULATION_SEEDS` is the number of seeds (default: 10,000).
+//! its schedule; `FORGE_REMOTE_SIMULATION_SEEDS` is the number of seeds (default: 1,000; CI: 10,000).
 
 mod checks;
 mod network;
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use world::World;
 
-const SEEDS: u64 = 10_000;
+const SEEDS: u64 = 1_000;
 /// The number of failures after which the test ends.
 const MAX_FAILURES: u64 = 8;
 
