@@ -175,8 +175,9 @@ pub fn verifier(input: &[u8]) {
     let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode([1; 256]));
     let kid = Compact::split(&forged).and_then(|compact| compact.kid());
     Origin::of(payload);
+    let app_ids = [APP_ID.parse::<AppId>().expect("it is an app's id")];
     let expected = Expected {
-        app_id: APP_ID,
+        app_ids: &app_ids,
         now: Still.now(),
         clock_skew: Duration::from_secs(10),
         max_lifetime: Duration::from_secs(3600),

@@ -70,7 +70,7 @@ impl KeyRing {
 
 /// Verifies FITs for one app.
 pub struct Verifier {
-    app_id: AppId,
+    app_ids: Vec<AppId>,
     keys: KeyRing,
     policy: VerificationPolicy,
     clock: Arc<dyn Clock>,
@@ -85,7 +85,7 @@ pub struct Verifier {
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier")
-            .field("app_id", &self.app_id)
+            .field("app_ids", &self.app_ids)
             .finish_non_exhaustive()
     }
 }
@@ -98,12 +98,30 @@ impl Verifier {
         policy: VerificationPolicy,
         clock: Arc<dyn Clock>,
     ) -> Self {
+        Self::for_apps([app_id], keys, policy, clock)
+    }
+
+    /// Creates a verifier for the tokens of several apps, such as the variants of one app behind one
+    /// backend. A token must be issued for exactly one of them, and [`Claims::app_id`] returns it.
+    /// Without any id, every token is rejected.
+    pub fn for_apps(
+        app_ids: impl IntoIterator<Item = AppId>,
+        keys: KeyRing,
+        policy: VerificationPolicy,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let mut distinct: Vec<AppId> = Vec::new();
+        for app_id in app_ids {
+            if !distinct.contains(&app_id) {
+                distinct.push(app_id);
+            }
+        }
         let log_limits = LogLimits::new({
             let clock = Arc::clone(&clock);
             move || clock.elapsed()
         });
         Self {
-            app_id,
+            app_ids: distinct,
             keys,
             policy,
             clock,
@@ -159,6 +177,11 @@ impl Verifier {
         self
     }
 
+    /// Returns the ids of the apps whose tokens are accepted.
+    pub fn app_ids(&self) -> &[AppId] {
+        &self.app_ids
+    }
+
     /// Returns the trusted key sets.
     pub fn keys(&self) -> &KeyRing {
         &self.keys
@@ -186,7 +209,7 @@ impl Verifier {
 
         let (now, is_behind) = self.time.now(&*self.clock);
         let expected = Expected {
-            app_id: self.app_id.as_str(),
+            app_ids: &self.app_ids,
             now,
             clock_skew: if is_behind {
                 MAX_CLOCK_SKEW

@@ -1,7 +1,7 @@
 //! Stage 5, the output: the unchanged function, always first, and its record or its errors.
 
-use forge_remote_schema::KindSpec;
-use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
+use forge_remote_schema::{KindSpec, sizes};
+use proc_macro2::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
 use quote::{ToTokens as _, format_ident, quote};
 use syn::Path;
 use syn::ext::IdentExt as _;
@@ -106,6 +106,7 @@ fn registration(handler: &Handler) -> TokenStream {
         conditions,
         kind,
         scopes,
+        body_limit,
         docs,
         function:
             Function {
@@ -171,6 +172,14 @@ fn registration(handler: &Handler) -> TokenStream {
     }
     if !scopes.is_empty() {
         fields.extend(quote!(scopes: &[#(#scopes),*],));
+    }
+    // An invalid size was reported.
+    let body_limit = body_limit
+        .as_ref()
+        .map(|limit| sizes::parse_size(&limit.value()));
+    if let Some(Ok(bytes)) = body_limit {
+        let bytes = Literal::usize_unsuffixed(bytes);
+        fields.extend(quote!(body_limit: #private::option::Option::Some(#bytes),));
     }
     let written = if texts.is_empty() && fields.is_empty() {
         quote!(NOTHING)

@@ -30,6 +30,7 @@ pub(crate) struct Handler {
     /// Whether the system token and the user token are requested.
     pub(crate) auth: (bool, bool),
     pub(crate) scopes: Vec<LitStr>,
+    pub(crate) body_limit: Option<LitStr>,
     pub(crate) function: Function,
 }
 
@@ -64,6 +65,7 @@ impl Handler {
         let remote = options.text("remote", "\"backend\"", errors);
         let path = options.text("path", "\"/refresh\"", errors);
         let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
+        let body_limit = options.text("body_limit", "\"20MiB\"", errors);
         let conditions = function.attributes.iter();
         let conditions = conditions
             .filter(|attribute| attribute.path().is_ident("cfg"))
@@ -82,6 +84,7 @@ impl Handler {
             method,
             auth,
             scopes,
+            body_limit,
             function,
         }
     }

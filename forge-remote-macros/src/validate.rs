@@ -2,7 +2,7 @@
 
 use forge_remote_schema::kinds::KINDS;
 use forge_remote_schema::rules::{self, MAX_ENDPOINT_KEY, MAX_MODULE_KEY};
-use forge_remote_schema::scopes;
+use forge_remote_schema::{scopes, sizes};
 use proc_macro2::{Delimiter, Span, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::{FnArg, LitStr, Path, Signature, Type};
@@ -20,6 +20,7 @@ pub(crate) fn handler(handler: &Handler, options: &Options, errors: &mut Errors)
     keys(handler, errors);
     path(handler, errors);
     all_scopes(&handler.scopes, errors);
+    body_limit(handler, errors);
     if let Some(whole) = &handler.function.signature {
         signature(whole, errors);
     }
@@ -91,6 +92,14 @@ fn path(handler: &Handler, errors: &mut Errors) {
             "Forge appends the hook's name to this path, and `/` would give two slashes",
             "write a path such as \"/data-residency\"",
         );
+    }
+}
+
+fn body_limit(handler: &Handler, errors: &mut Errors) {
+    if let Some(limit) = &handler.body_limit
+        && let Err(mistake) = sizes::parse_size(&limit.value())
+    {
+        errors.mistake(limit.span(), mistake);
     }
 }
 

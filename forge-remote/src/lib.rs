@@ -58,7 +58,7 @@ pub use credentials::{SystemToken, UserToken};
 pub use error::{BoxError, Error, Result};
 pub use extract::rejection;
 pub use extract::{AppState, Event, Invocation, Json, RetentionWindow, RetryContext, State};
-pub use manifest::Remote;
+pub use manifest::{Remote, RemoteOperation, RemoteRegion};
 pub use token::Tokens;
 
 pub use attributes::*;

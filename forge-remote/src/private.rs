@@ -241,6 +241,7 @@ pub struct Written {
     pub remote: Option<&'static str>,
     pub method: Method,
     pub scopes: &'static [&'static str],
+    pub body_limit: Option<usize>,
 }
 
 pub const NOTHING: Written = Written {
@@ -251,6 +252,7 @@ pub const NOTHING: Written = Written {
     remote: None,
     method: Method::Post,
     scopes: &[],
+    body_limit: None,
 };
 
 /// Returns the registration; `place` is `file:line:column`.
@@ -278,6 +280,7 @@ pub fn record(
         remote: written.remote,
         auth,
         scopes: written.scopes,
+        body_limit: written.body_limit,
         mount,
     }
 }

@@ -27,6 +27,12 @@ pub(crate) fn internal_error() -> Response {
     shared::internal_error()
 }
 
+/// Returns a 413 response.
+pub(crate) fn payload_too_large() -> Response {
+    let message = "the body is too large";
+    json_error(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message)
+}
+
 /// Returns a 503 response: the limit of calls in flight is reached.
 pub(crate) fn overloaded() -> Response {
     shared::unavailable(

@@ -147,7 +147,7 @@ impl Harness {
         app.atlassian_of().forbid_others();
         Ok(Self {
             platform,
-            app: app.build()?,
+            app: app.build_compared()?,
             _apis: None,
         })
     }
@@ -197,7 +197,7 @@ impl Harness {
         });
         Ok(Self {
             platform,
-            app: app.tokens_in_memory().connect().await?.build()?,
+            app: app.tokens_in_memory().connect().await?.build_compared()?,
             _apis: Some(Arc::new(server)),
         })
     }

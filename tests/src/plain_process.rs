@@ -24,11 +24,18 @@ pub struct PlainProcess {
 impl PlainProcess {
     /// Starts a command that runs the program, with this key set.
     pub async fn start(mut command: Command, keys: &JwksServer) -> Self {
-        let mut child = command
+        command
             .env("FORGE_REMOTE_APP_ID", APP_ID)
+            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml");
+        Self::start_as_configured(command, keys).await
+    }
+
+    /// Starts a command that runs the program, with this key set. The command sets the app's id and
+    /// manifest.
+    pub async fn start_as_configured(mut command: Command, keys: &JwksServer) -> Self {
+        let mut child = command
             .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
             .env("FORGE_REMOTE_JWKS_URL", keys.url())
-            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -19,6 +19,7 @@ pub use license::License;
 
 use self::date::NumericDate;
 use self::payload::RawClaims;
+use crate::app_id::AppId;
 use crate::error::TokenRejection;
 use crate::json::strict::{Object, Text, is_too_deep, readable};
 use crate::json::{Lenient as _, repair_str};
@@ -184,7 +185,8 @@ impl Claims {
 
 /// The conditions on claims, independent of their signer.
 pub(super) struct Expected<'a> {
-    pub(super) app_id: &'a str,
+    /// The apps whose tokens are accepted, without duplicates.
+    pub(super) app_ids: &'a [AppId],
     pub(super) now: SystemTime,
     pub(super) clock_skew: Duration,
     pub(super) max_lifetime: Duration,
@@ -263,13 +265,10 @@ impl Claims {
         if raw.issuer.ok_or(TokenRejection::MissingClaim("iss"))?.0 != ISSUER {
             return Err(TokenRejection::WrongIssuer);
         }
-        if !raw
-            .audience
-            .ok_or(TokenRejection::MissingClaim("aud"))?
-            .contains(expected.app_id)
-        {
+        let audience = raw.audience.ok_or(TokenRejection::MissingClaim("aud"))?;
+        let Some(audience) = audience.one_of(expected.app_ids) else {
             return Err(TokenRejection::WrongAudience);
-        }
+        };
         let expires = raw.expires.ok_or(TokenRejection::MissingClaim("exp"))?;
         let now = NumericDate::from_time(expected.now);
         if expires <= now {
@@ -288,7 +287,7 @@ impl Claims {
 
         let Object(app) = raw.app.ok_or(TokenRejection::MissingClaim("app"))?;
         let app_id = app.id.ok_or(TokenRejection::MissingClaim("app.id"))?;
-        if app_id.0 != expected.app_id {
+        if app_id.0 != audience.as_str() {
             return Err(TokenRejection::WrongApp);
         }
         let installation = app

@@ -7,6 +7,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 use serde_json::value::RawValue;
 
 use super::date::NumericDate;
+use crate::app_id::AppId;
 use crate::json::strict::{Names, Object, Text};
 
 /// The payload. Its top level is read by hand, so that a repeated member is rejected whether known or not.
@@ -173,11 +174,14 @@ pub(super) enum Audience<'a> {
 }
 
 impl Audience<'_> {
-    pub(super) fn contains(&self, app_id: &str) -> bool {
-        match self {
-            Self::One(one) => one.0 == app_id,
-            Self::Many(many) => many.iter().any(|one| one.0 == app_id),
-        }
+    /// Returns the one of these apps that it names; `None` if it names none or several of them.
+    pub(super) fn one_of<'e>(&self, apps: &'e [AppId]) -> Option<&'e AppId> {
+        let names = |app: &&AppId| match self {
+            Self::One(one) => one.0 == app.as_str(),
+            Self::Many(many) => many.iter().any(|one| one.0 == app.as_str()),
+        };
+        let mut named = apps.iter().filter(names);
+        named.next().filter(|_| named.next().is_none())
     }
 }
 

@@ -11,6 +11,7 @@ use super::background::{Background, Task};
 use super::keep_fresh;
 use super::layers::Layers;
 use super::limits::Limits;
+use super::own_routes::OwnRoutes;
 use crate::client::{AtlassianClient, IsolatedCloud};
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::{BoxError, Result};
@@ -47,7 +48,7 @@ type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
 ///
 /// | variable | sets | default |
 /// | --- | --- | --- |
-/// | `FORGE_REMOTE_APP_ID` | the app's id, a FIT's audience | `app.id` in the manifest |
+/// | `FORGE_REMOTE_APP_ID` | the app's id, a FIT's audience; several with commas, see [`app_ids`](Self::app_ids) | `app.id` in the manifest |
 /// | `FORGE_REMOTE_MANIFEST` | the manifest's path | `manifest.yml` in the working directory, else beside Cargo.toml |
 /// | `FORGE_REMOTE_BIND` | the address to listen on | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` |
 /// | `FORGE_REMOTE_JWKS_URL` | Atlassian's key set (https, or http on loopback) | the commercial cloud's |
@@ -60,7 +61,7 @@ pub struct App {
     pub(crate) pending_state: Vec<(&'static str, PendingState)>,
     pub(crate) tokens: Option<Tokens>,
     pub(crate) atlassian: AtlassianClient,
-    pub(crate) app_id: Option<String>,
+    pub(crate) app_ids: Vec<String>,
     pub(crate) manifest: Option<PathBuf>,
     pub(crate) bind: Option<String>,
     pub(crate) jwks_url: Option<String>,
@@ -79,6 +80,7 @@ pub struct App {
     pub(crate) impersonation: BTreeMap<String, String>,
     pub(crate) background: Vec<Task>,
     pub(crate) layers: Layers,
+    pub(crate) own_routes: Vec<OwnRoutes>,
     pub(crate) problems: Vec<Diagnostic>,
 }
 
@@ -118,7 +120,7 @@ impl App {
             pending_state: Vec::new(),
             tokens: None,
             atlassian: AtlassianClient::new(),
-            app_id: None,
+            app_ids: Vec::new(),
             manifest: None,
             bind: None,
             jwks_url: None,
@@ -136,6 +138,7 @@ impl App {
             impersonation: BTreeMap::new(),
             background: Vec::new(),
             layers: Layers::default(),
+            own_routes: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -300,8 +303,29 @@ impl App {
     }
 
     /// Sets the app's id, which is needed where neither the environment nor the manifest has it.
-    pub fn app_id(mut self, id: impl Into<String>) -> Self {
-        self.app_id = Some(id.into());
+    pub fn app_id(self, id: impl Into<String>) -> Self {
+        self.app_ids([id])
+    }
+
+    /// Sets the ids of several apps that this backend serves, for example variants of one app. Tokens
+    /// of each are accepted; [`Invocation::app_id`](crate::Invocation::app_id) returns the caller's.
+    ///
+    /// Stored tokens, lists of installations and notes of removals are kept apart: in a handler,
+    /// [`Tokens`] has those of the app that called. See [`Tokens::for_app`].
+    ///
+    /// The first is the app of a new manifest, and of `dev`.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().app_ids([
+    ///     "8db33809-1f32-48bb-8c52-5877dab48107",
+    ///     "8db33809-1f32-48bb-8c52-5877dab48108",
+    /// ]);
+    /// # let _ = app;
+    /// ```
+    pub fn app_ids(mut self, ids: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.app_ids = ids.into_iter().map(Into::into).collect();
         self
     }
 
@@ -490,6 +514,13 @@ impl App {
             tokens.open_or_wait().await?;
         }
         Ok(self)
+    }
+
+    /// Returns the paths of the [`routes`](Self::routes) of your own.
+    #[cfg(feature = "cli")]
+    pub(crate) fn own_paths(&self) -> Vec<String> {
+        let paths = self.own_routes.iter().flat_map(|routes| &routes.paths);
+        paths.cloned().collect()
     }
 
     /// Returns the app's handlers.

@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::builder::App;
 use crate::environment::variable;
-use crate::manifest::read_value;
 
 /// The effective settings: the environment overrides the code.
 pub(crate) struct Settings {
-    /// Set by the environment or the code; see [`app_id`](Self::app_id).
-    pub(crate) configured_app_id: Option<String>,
+    /// Set by the environment or the code; see [`app_ids`](Self::app_ids).
+    pub(crate) configured_app_ids: Vec<String>,
     pub(crate) manifest: PathBuf,
     pub(crate) bind: String,
     pub(crate) jwks_url: Option<String>,
@@ -22,14 +21,17 @@ impl App {
             .map(PathBuf::from)
             .or_else(|| self.manifest.clone())
             .unwrap_or_else(find_manifest);
-        let configured_app_id = variable("FORGE_REMOTE_APP_ID").or_else(|| self.app_id.clone());
+        let configured_app_ids = match variable("FORGE_REMOTE_APP_ID") {
+            Some(ids) => ids.split(',').map(|id| id.trim().to_owned()).collect(),
+            None => self.app_ids.clone(),
+        };
         let bind = variable("FORGE_REMOTE_BIND")
             .or_else(|| variable("PORT").map(|port| format!("0.0.0.0:{port}")))
             .or_else(|| self.bind.clone())
             .unwrap_or_else(|| "127.0.0.1:8080".to_owned());
         let jwks_url = variable("FORGE_REMOTE_JWKS_URL").or_else(|| self.jwks_url.clone());
         Settings {
-            configured_app_id,
+            configured_app_ids,
             manifest,
             bind,
             jwks_url,
@@ -38,14 +40,10 @@ impl App {
 }
 
 impl Settings {
-    /// Returns the app's id: the configured one, else the manifest's.
-    pub(crate) fn app_id(&self) -> Option<String> {
-        let manifest = || {
-            let manifest = read_value(&self.manifest)?;
-            let id = manifest.get("app")?.get("id")?;
-            id.as_str().map(str::to_owned)
-        };
-        self.configured_app_id.clone().or_else(manifest)
+    /// Returns the id for a new manifest: the first configured one.
+    #[cfg(feature = "cli")]
+    pub(crate) fn new_manifest_id(&self) -> Option<&str> {
+        self.configured_app_ids.first().map(String::as_str)
     }
 }
 

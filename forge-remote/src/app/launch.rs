@@ -71,6 +71,8 @@ impl App {
         problems.extend(self.registry.problems());
         self.check_remotes(&mut problems);
         self.check_properties(&mut problems);
+        problems.extend(self.base_paths().problems(self.registry.handlers()));
+        problems.extend(self.own_route_problems());
         problems
     }
 
@@ -211,8 +213,9 @@ const NO_REMOTE: Rule = Rule::launch(
 
 const BAD_REMOTE: Rule = Rule::launch(
     "bad-remote",
-    "A remote given to the app has a key or an address that Forge would reject. The key is 1 to 23 letters, digits, `_` \
-    and `-`; the address is `https://` and a host, without a path or a trailing slash.",
+    "A remote given to the app is not one that Forge would accept. The key is 1 to 23 letters, digits, `_` and `-`; a \
+    base URL is `https://`, a host and perhaps a path, without a trailing slash; URLs for regions need a default; \
+    `operations` with `Storage` need `in_scope_eud`.",
 );
 
 const DUPLICATE_REMOTE: Rule = Rule::launch(
@@ -229,12 +232,9 @@ impl App {
     fn check_remotes(&self, problems: &mut Vec<Diagnostic>) {
         let mut keys = BTreeSet::new();
         for remote in &self.remotes {
-            if let Some(problem) = remote.problem() {
-                problems.push(Diagnostic::error(
-                    &BAD_REMOTE,
-                    problem,
-                    "correct the `Remote` given to the app",
-                ));
+            for problem in remote.problems() {
+                let help = "correct the `Remote` given to the app";
+                problems.push(Diagnostic::error(&BAD_REMOTE, problem, help));
             }
             if !keys.insert(remote.key()) {
                 problems.push(Diagnostic::error(

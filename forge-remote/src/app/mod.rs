@@ -1,15 +1,19 @@
 //! The app: its builder, its checks at launch, its service and its server.
 
 mod background;
+mod base_paths;
 mod body;
 mod builder;
 mod config;
 #[cfg(feature = "cli")]
 mod drift;
+mod identity;
 mod keep_fresh;
 mod launch;
 mod layers;
 mod limits;
+mod own_routes;
+mod route_checks;
 mod serve;
 mod service;
 
@@ -17,6 +21,7 @@ pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
 pub use builder::App;
 #[cfg(feature = "cli")]
 pub(crate) use drift::drift;
+pub(crate) use identity::AppIdError;
 pub use launch::LaunchError;
 pub use serve::ServeError;
 #[cfg(feature = "dev")]
@@ -29,6 +34,14 @@ use crate::diagnostic::Rule;
 /// Returns the rules that an app is checked by at launch.
 #[cfg(feature = "cli")]
 pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
-    let rules = [builder::RULES, drift::RULES, launch::RULES, service::RULES];
+    let rules = [
+        builder::RULES,
+        identity::RULES,
+        base_paths::RULES,
+        route_checks::RULES,
+        drift::RULES,
+        launch::RULES,
+        service::RULES,
+    ];
     rules.into_iter().flatten().copied()
 }

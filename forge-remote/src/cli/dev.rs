@@ -15,7 +15,7 @@ use super::invoke_route;
 use super::logging;
 use super::outcome::Verdict;
 use super::output::{flag, print, print_error};
-use crate::app::{App, StopSignals, drift};
+use crate::app::{App, AppIdError, StopSignals, drift};
 use crate::error::{Error, Result};
 use crate::fit::HttpKeySource;
 use crate::http_client::Network;
@@ -84,11 +84,12 @@ impl Session {
             print_error(&problem.into_warning());
         }
         let settings = app.settings();
-        if settings.app_id().is_none() {
+        if settings.app_ids() == Err(AppIdError::Missing) {
             print_error(&format!(
                 "note: the app has no id yet; until it is registered, `dev` uses {UNREGISTERED}"
             ));
         }
+        let own_paths = app.own_paths();
         let samples = app.samples();
         let app = app.tokens_in_memory().connect().await?;
         let (platform, app) = app.with_platform(UNREGISTERED)?;
@@ -110,7 +111,7 @@ impl Session {
         app.atlassian_of().forbid_others();
         app.atlassian_of().use_loopback(&origin)?;
         let key_set = format!("{origin}/.well-known/jwks.json");
-        let built = app.key_source(HttpKeySource::new(&key_set)?).build()?;
+        let built = app.key_source(HttpKeySource::new(&key_set)?).build_compared()?;
         let caller = Arc::new(PlatformClient {
             platform,
             app: built.clone(),
@@ -133,6 +134,12 @@ impl Session {
             "local Forge platform: http://{platform_address} (signs with its own key, not Atlassian's)\n\
              app: http://{app_address}\n\n",
         ));
+        if !own_paths.is_empty() {
+            print(&format!(
+                "routes of your own, not verified: {}\n\n",
+                own_paths.join(" ")
+            ));
+        }
         Ok(Self {
             caller,
             app_task,

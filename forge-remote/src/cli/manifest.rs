@@ -10,7 +10,7 @@ use super::output::{FAILED, NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, LaunchError};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
-    DesiredManifest, ManifestError, ManifestFile, bindings, check, render, to_yaml,
+    DesiredManifest, ManifestError, ManifestFile, ManifestPath, bindings, check, render, to_yaml,
 };
 
 pub(super) fn command() -> Command {
@@ -85,8 +85,8 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
 
 fn write(app: &App, wanted: &DesiredManifest) -> Result<i32, ManifestError> {
     let settings = app.settings();
-    let file = ManifestFile::read(settings.manifest)?;
-    let merged = file.merge(wanted, settings.configured_app_id.as_deref())?;
+    let file = ManifestFile::read(&settings.manifest)?;
+    let merged = file.merge(wanted, settings.new_manifest_id())?;
     let name = file.path().display();
     let Some(merged) = merged else {
         print(&format!("{name} matches the code; nothing was written\n"));
@@ -118,9 +118,14 @@ struct Report {
 
 fn report(app: &App, wanted: &DesiredManifest, color: bool) -> Result<Report, ManifestError> {
     let settings = app.settings();
-    let file = ManifestFile::read(settings.manifest)?;
+    let file = ManifestFile::read(&settings.manifest)?;
     let name = file.path().display();
-    let findings = check(&file, wanted, &app.allowed);
+    let mut findings = check(&file, wanted, &app.allowed);
+    // What would end the launch is a finding too.
+    findings.extend(settings.app_ids().err().map(|error| {
+        let problem = error.to_diagnostic();
+        problem.in_manifest(file.locate(&ManifestPath::of(&["app", "id"])))
+    }));
     if !file.exists() {
         let sections = to_yaml(&wanted.to_value());
         let text = format!("{name} does not exist; `manifest --write` writes it:\n\n{sections}");
@@ -159,7 +164,7 @@ fn report(app: &App, wanted: &DesiredManifest, color: bool) -> Result<Report, Ma
             text,
         });
     }
-    match file.merged_with(wanted, settings.configured_app_id.as_deref()) {
+    match file.merged_with(wanted, settings.new_manifest_id()) {
         Ok(updated) => {
             let diff = TextDiff::from_lines(file.text(), &updated);
             let mut diff = diff.unified_diff();

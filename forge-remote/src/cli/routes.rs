@@ -6,7 +6,7 @@ use clap::{ArgMatches, Command};
 
 use super::output::{NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, LaunchError};
-use crate::registry::{Handler, Registry, RouteScope};
+use crate::registry::{Handler, RouteScope};
 
 pub(super) fn command() -> Command {
     Command::new("routes")
@@ -17,11 +17,13 @@ pub(super) fn command() -> Command {
 /// Runs the command, and returns its exit status.
 pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     if options.get_flag("json") {
-        print(&format!("{}\n", json(app.registry())));
+        print(&format!("{}\n", json(&app)));
     } else {
-        print(&table(app.registry(), true));
+        print(&table(&app, true));
     }
-    match app.registry().problems() {
+    let mut problems = app.registry().problems();
+    problems.extend(app.own_route_problems());
+    match problems {
         problems if problems.is_empty() => OK,
         problems => {
             print_error(&LaunchError::new(problems));
@@ -66,14 +68,29 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Returns the handlers as JSON.
-fn json(registry: &Registry) -> String {
-    let rows: Vec<Row<'_>> = registry.handlers().iter().map(Row::new).collect();
-    serde_json::to_string_pretty(&rows).unwrap_or_default()
+/// A row of `routes --json` for a route of your own, which is not verified.
+#[derive(serde::Serialize)]
+struct OwnRow {
+    kind: &'static str,
+    path: String,
 }
 
-/// Returns the handlers as a table, with the first line of each doc comment if `docs` is set.
-pub(super) fn table(registry: &Registry, docs: bool) -> String {
+/// Returns the handlers, and the routes of your own, as JSON.
+fn json(app: &App) -> String {
+    let handlers = app.registry().handlers().iter().map(Row::new);
+    let own = app.own_paths().into_iter().map(|path| OwnRow { kind: OWN, path });
+    let rows = handlers.map(serde_json::to_value);
+    let rows: Result<Vec<_>, _> = rows.chain(own.map(serde_json::to_value)).collect();
+    serde_json::to_string_pretty(&rows.unwrap_or_default()).unwrap_or_default()
+}
+
+/// The kind of a route of your own, in lists.
+const OWN: &str = "(own, not verified)";
+
+/// Returns the handlers and the routes of your own as a table, with the first line of each doc comment
+/// if `docs` is set.
+pub(super) fn table(app: &App, docs: bool) -> String {
+    let registry = app.registry();
     let mut cells = vec![
         [
             "KIND", "KEY", "METHOD", "PATH", "TOKENS", "SCOPES", "SOURCE",
@@ -99,6 +116,9 @@ pub(super) fn table(registry: &Registry, docs: bool) -> String {
             scopes,
             format!("{}:{}", record.location.file, record.location.line),
         ]);
+    }
+    for path in app.own_paths() {
+        cells.push([OWN, "-", "-", &path, "-", "-", "-"].map(str::to_owned));
     }
     let width = |column: usize| {
         cells

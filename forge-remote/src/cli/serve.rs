@@ -14,7 +14,7 @@ pub(super) fn command() -> Command {
 /// Serves until a signal, and returns the exit status.
 pub(super) async fn run(app: App, _: &ArgMatches) -> i32 {
     logging::init();
-    let table = routes::table(app.registry(), false);
+    let table = routes::table(&app, false);
     let listening = match app.listen().await {
         Ok(listening) => listening,
         Err(error) => {

@@ -3,7 +3,7 @@
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
-use super::invocation::Invocation;
+use super::invocation::{Invocation, Verified};
 use super::rejection::StateRejection;
 use super::state::AppState;
 use crate::client::{AtlassianClient, GraphQl, ProductApi, SealedTenant, Storage};
@@ -26,10 +26,16 @@ impl FromRequestParts<AppState> for AtlassianClient {
 impl FromRequestParts<AppState> for Tokens {
     type Rejection = StateRejection;
 
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, StateRejection> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &AppState,
+    ) -> Result<Self, StateRejection> {
         // Only inside another extractor: launch checks the rest.
         let fix = "give it a store with `App::token_store`";
-        state.get().ok_or(StateRejection::new("Tokens", fix))
+        let tokens: Self = state.get().ok_or(StateRejection::new("Tokens", fix))?;
+        // Never those of another app of this backend.
+        let call = parts.extensions.get::<Verified>();
+        Ok(call.map_or(tokens.clone(), |call| tokens.of_app(call.claims().app_id())))
     }
 }
 

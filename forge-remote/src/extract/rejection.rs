@@ -37,7 +37,8 @@ use crate::response::{self, INTERNAL_ERROR};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BodyRejection {
-    /// 413: the body is over [`App::body_limit`](crate::App::body_limit).
+    /// 413: the body is over the handler's `body_limit`, or over
+    /// [`App::body_limit`](crate::App::body_limit).
     #[error("the body is too large")]
     TooLarge,
     /// 400 or 500: the connection ended early, or the body took longer than
@@ -240,8 +241,8 @@ macro_rules! into_response {
 }
 
 into_response! {
-    BodyRejection: |_| "body_refused", "the body was rejected";
-    JsonRejection: |_| "body_refused", "the body was rejected";
+    BodyRejection: |_| "body_refused", "the body was rejected; for 413, raise `body_limit` in the handler's attribute, or `App::body_limit`";
+    JsonRejection: |_| "body_refused", "the body was rejected; for 413, raise `body_limit` in the handler's attribute, or `App::body_limit`";
     OauthTokenRejection: Self::log_code, "the call has no valid OAuth token";
     InvocationRejection: |_| "unverified_route", "the call was not verified";
     StateRejection: |_| "missing_state", "the app lacks a value that an extractor needs";

@@ -1,5 +1,7 @@
 //! Values in a manifest that mean the same as the code's in another form: an edit leaves them alone.
 
+use std::collections::BTreeSet;
+
 use serde_yaml::{Mapping, Value};
 
 /// Returns the code's item, in the form that the manifest's item has.
@@ -25,19 +27,48 @@ fn wanted_of_texts(found: &Value, wanted: &Mapping) -> Mapping {
     wanted
 }
 
-/// Keeps a remote's address that the code can't express: a manifest variable, or an address for each
-/// region.
+/// Keeps a remote's addresses that are manifest variables, its regions if the code has only the default,
+/// and the order of its regions and operations.
 fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
     let mut wanted = wanted.clone();
-    let kept = match found.get("baseUrl") {
-        Some(Value::String(url)) => url.contains("${"),
-        Some(Value::Mapping(_)) => true,
-        _ => false,
+    if let (Some(found), Some(code)) = (found.get("baseUrl"), wanted.get_mut("baseUrl")) {
+        match (found, &mut *code) {
+            (Value::Mapping(found), Value::Mapping(code)) => {
+                // In the order of the file; regions that only the code has are last.
+                let mut urls = Mapping::new();
+                for (region, url) in found {
+                    if let Some(own) = code.shift_remove(region) {
+                        let kept = if is_variable(url) { url.clone() } else { own };
+                        urls.insert(region.clone(), kept);
+                    }
+                }
+                urls.extend(std::mem::take(code));
+                *code = urls;
+            }
+            // The code has only the default.
+            (Value::Mapping(found_urls), Value::String(_)) => {
+                *code = Value::Mapping(found_urls.clone());
+            }
+            (url, Value::String(_)) if is_variable(url) => *code = url.clone(),
+            _ => {}
+        }
+    }
+    let names = |list: Option<&Value>| -> Option<BTreeSet<String>> {
+        let names = list?.as_sequence()?.iter();
+        names.map(|name| name.as_str().map(str::to_owned)).collect()
     };
-    if kept {
-        wanted.shift_remove("baseUrl");
+    if let Some(operations) = found.get("operations")
+        && names(Some(operations))
+            .is_some_and(|found| names(wanted.get("operations")) == Some(found))
+    {
+        wanted.insert("operations".into(), operations.clone());
     }
     wanted
+}
+
+/// Returns whether a text has a manifest variable.
+fn is_variable(text: &Value) -> bool {
+    text.as_str().is_some_and(|text| text.contains("${"))
 }
 
 /// Keeps a trigger's events in their form (names or objects) if they mean the same.

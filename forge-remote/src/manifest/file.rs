@@ -32,6 +32,13 @@ pub struct ManifestFile {
     indices: OnceLock<Indices>,
 }
 
+/// A scalar of the document: its text, its position and its bytes.
+pub(crate) struct Scalar<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) at: Position,
+    pub(crate) span: Range<usize>,
+}
+
 /// The index of each keyed item in its list, by the list's path and by the key.
 type Indices = BTreeMap<String, BTreeMap<String, usize>>;
 
@@ -235,6 +242,24 @@ impl ManifestFile {
             }
         }
         found
+    }
+
+    /// Returns every scalar of the document, keys included.
+    pub(crate) fn scalars(&self) -> Vec<Scalar<'_>> {
+        let offset = self.text().len() - self.body().len();
+        let mut scalars = Vec::new();
+        let mut open: Vec<&Node> = self.root.iter().collect();
+        while let Some(node) = open.pop() {
+            if let Some(text) = node.scalar() {
+                let span = node.span.start + offset..node.span.end + offset;
+                let at = node.at;
+                scalars.push(Scalar { text, at, span });
+            }
+            open.extend(node.items());
+            let entries = node.entries().iter();
+            open.extend(entries.flat_map(|entry| [&entry.key, &entry.value]));
+        }
+        scalars
     }
 
     /// Returns the item of the list at a path that has this key: the first of several.

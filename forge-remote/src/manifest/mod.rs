@@ -3,6 +3,7 @@
 //!
 //! Without the feature `cli`, only the desired items are available.
 
+mod base_url;
 #[cfg(feature = "cli")]
 mod bindings;
 #[cfg(feature = "cli")]
@@ -42,6 +43,7 @@ mod remote;
 #[doc(hidden)]
 pub mod tree;
 mod values;
+mod variables;
 #[cfg(feature = "cli")]
 mod write;
 
@@ -52,6 +54,7 @@ mod emit_tests;
 #[cfg(feature = "cli")]
 mod merge_tests;
 
+pub(crate) use base_url::path as base_path;
 #[cfg(feature = "cli")]
 pub(crate) use bindings::bindings;
 #[cfg(feature = "cli")]
@@ -68,7 +71,8 @@ pub use owned::OwnedProperties;
 pub use path::ManifestPath;
 pub(crate) use properties::{MAX_PROPERTIES, TOO_MANY_PROPERTIES, included_paths};
 pub(crate) use read::read_value;
-pub use remote::Remote;
+pub use remote::{Remote, RemoteOperation, RemoteRegion};
+pub(crate) use variables::{VariableError, Variables};
 
 #[cfg(feature = "cli")]
 pub use check::{check, find_rule, render, rules};

@@ -21,7 +21,7 @@ pub(super) enum Step {
 }
 
 impl ManifestPath {
-    pub(super) fn of(names: &[&str]) -> Self {
+    pub(crate) fn of(names: &[&str]) -> Self {
         Self(
             names
                 .iter()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::apis::Declared;
 use super::local::Platform;
 use crate::app::App;
+use crate::app::AppIdError;
 use crate::client::AtlassianClient;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::Result;
@@ -58,13 +59,14 @@ impl App {
 
     /// Creates a local platform, whose key set replaces Atlassian's.
     pub(crate) fn with_platform(mut self, default_app_id: &str) -> Result<(Platform, Self)> {
-        let id = self
-            .settings()
-            .app_id()
-            .unwrap_or_else(|| default_app_id.to_owned());
-        let platform = Platform::with_clock(id.parse::<AppId>()?, Arc::clone(&self.clock))?;
+        let ids = match self.settings().app_ids() {
+            Err(AppIdError::Missing) => vec![default_app_id.parse::<AppId>()?],
+            ids => ids?,
+        };
+        let first = ids.first().cloned().ok_or(AppIdError::Missing)?;
+        let platform = Platform::with_clock(first, Arc::clone(&self.clock))?;
         platform.apis().set_declared(self.declared());
-        self.app_id = Some(platform.app_id().as_str().to_owned());
+        self.app_ids = ids.iter().map(|id| id.as_str().to_owned()).collect();
         self.key_source = Some(Box::new(platform.key_source()));
         Ok((platform, self))
     }

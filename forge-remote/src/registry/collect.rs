@@ -81,7 +81,7 @@ impl Handler {
     }
 
     /// Returns whether a path is below this handler's own, and so is routed to it.
-    pub(super) fn covers(&self, path: &str) -> bool {
+    pub(crate) fn covers(&self, path: &str) -> bool {
         let base = self.path().trim_end_matches('/');
         self.reach() == RouteScope::Subpath
             && path

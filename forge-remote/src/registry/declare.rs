@@ -135,13 +135,33 @@ fn remote_entry(remote: &Remote) -> Entry {
     let mut item = Mapping::new();
     item.insert("key".into(), remote.key().into());
     if let Some(url) = remote.url() {
-        item.insert("baseUrl".into(), url.into());
+        item.insert("baseUrl".into(), base_url(url, remote));
+    }
+    if let Some(operations) = remote.declared_operations() {
+        let names = operations.iter().map(|one| Value::from(one.as_str()));
+        item.insert("operations".into(), Value::Sequence(names.collect()));
+    }
+    if let Some(stores) = remote.stores_in_scope_eud() {
+        item.insert("storage".into(), mapping("inScopeEUD", stores.into()));
     }
     Entry {
         item,
         owned: OwnedProperties::Present,
         origins: Vec::new(),
     }
+}
+
+/// Returns the value of `baseUrl`: a text, or a mapping of regions.
+fn base_url(default: &str, remote: &Remote) -> Value {
+    if remote.region_urls().is_empty() {
+        return default.into();
+    }
+    let mut urls = Mapping::new();
+    urls.insert("default".into(), default.into());
+    for (region, url) in remote.region_urls() {
+        urls.insert(region.as_str().into(), url.as_str().into());
+    }
+    Value::Mapping(urls)
 }
 
 fn mapping(key: &str, value: Value) -> Value {

@@ -72,6 +72,8 @@ pub struct Registration {
     pub auth: Auth,
     /// The scopes in its attribute; others are derived from its kind, events and tokens.
     pub scopes: &'static [&'static str],
+    /// The largest request body, in bytes, if the attribute sets it; otherwise the app's limit counts.
+    pub body_limit: Option<usize>,
     /// The function, callable by its route.
     pub mount: Arc<dyn ErasedHandler>,
 }

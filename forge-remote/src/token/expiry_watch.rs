@@ -6,7 +6,7 @@ use std::sync::Weak;
 use std::time::{Duration, SystemTime};
 
 use super::callbacks::{ExpiryCallback, run_callback};
-use super::handle::{Inner, Tokens};
+use super::handle::{AppScope, Inner, Tokens};
 use super::installation::Installation;
 use super::purge::KEPT_AFTER_END;
 use crate::fit::BoxFuture;
@@ -54,7 +54,10 @@ impl ExpiryCallback {
     pub(super) async fn run(self, tokens: Weak<Inner>) {
         let mut reported: HashMap<String, SystemTime> = HashMap::new();
         while let Some(inner) = tokens.upgrade() {
-            let Some(sleeping) = self.check(Tokens(inner), &mut reported).await else {
+            let Some(sleeping) = self
+                .check(Tokens(inner, AppScope::default()), &mut reported)
+                .await
+            else {
                 return;
             };
             sleeping.await;

@@ -8,10 +8,11 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use super::callbacks::Callbacks;
+use super::installation::About;
 use super::keeper::{Admission, Keeper};
 use super::settings::{MIN_MARGIN, Settings};
 use super::store::TokenStore;
-use crate::fit::{Clock, ClockHealth, Environment};
+use crate::fit::{AppId, Clock, ClockHealth, Environment};
 
 /// The app's kept system tokens, as an argument of handlers and as a handle outside of requests.
 ///
@@ -45,7 +46,26 @@ use crate::fit::{Clock, ClockHealth, Environment};
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Tokens(pub(super) Arc<Inner>);
+pub struct Tokens(pub(super) Arc<Inner>, pub(super) AppScope);
+
+/// The app whose installations a handle reaches; by default every app of the backend.
+#[derive(Clone, Default)]
+pub(super) struct AppScope(Option<Arc<str>>);
+
+impl AppScope {
+    pub(super) fn of(app_id: &str) -> Self {
+        Self(Some(app_id.into()))
+    }
+
+    pub(super) fn has(&self, about: &About) -> bool {
+        self.0.as_deref().is_none_or(|app| app == about.app_id)
+    }
+
+    /// Returns whether it leaves out some apps.
+    pub(super) fn is_limited(&self) -> bool {
+        self.0.is_some()
+    }
+}
 
 pub(super) struct Inner {
     pub(super) settings: Mutex<Settings>,
@@ -87,17 +107,44 @@ impl Tokens {
     /// Creates a handle to the tokens in this store. It connects when the app serves, or with
     /// [`open`](Self::open).
     pub fn new(store: impl TokenStore) -> Self {
-        Self(Arc::new(Inner {
-            settings: Mutex::new(Settings::new(Arc::new(store))),
-            keeper: OnceLock::new(),
-            opening: tokio::sync::Mutex::default(),
-            is_open: watch::Sender::new(false),
-            admission: Arc::default(),
-            callbacks: Callbacks::default(),
-            clock_health: Arc::default(),
-            is_purged: OnceLock::new(),
-            has_warned_of_pages: OnceLock::new(),
-        }))
+        Self(
+            Arc::new(Inner {
+                settings: Mutex::new(Settings::new(Arc::new(store))),
+                keeper: OnceLock::new(),
+                opening: tokio::sync::Mutex::default(),
+                is_open: watch::Sender::new(false),
+                admission: Arc::default(),
+                callbacks: Callbacks::default(),
+                clock_health: Arc::default(),
+                is_purged: OnceLock::new(),
+                has_warned_of_pages: OnceLock::new(),
+            }),
+            AppScope::default(),
+        )
+    }
+
+    /// Returns a handle to the tokens of one app, for a backend of several
+    /// ([`App::app_ids`](crate::App::app_ids)): the installations of other apps are neither found, nor
+    /// listed, nor removed. A handler's `Tokens` are those of the app that called.
+    ///
+    /// ```
+    /// use forge_remote::fit::AppId;
+    /// use forge_remote::token::{MemoryTokens, Tokens};
+    ///
+    /// let lite: AppId = "8db33809-1f32-48bb-8c52-5877dab48107".parse()?;
+    /// let tokens = Tokens::new(MemoryTokens::new());
+    /// let of_lite = tokens.for_app(&lite);
+    /// # let _ = of_lite;
+    /// # Ok::<(), forge_remote::fit::InvalidAppId>(())
+    /// ```
+    #[must_use]
+    pub fn for_app(&self, app_id: &AppId) -> Self {
+        self.of_app(app_id.as_str())
+    }
+
+    /// Returns a handle to the tokens of the app with this id.
+    pub(crate) fn of_app(&self, app_id: &str) -> Self {
+        Self(Arc::clone(&self.0), AppScope::of(app_id))
     }
 
     /// Sets the keys that seal the tokens, if `FORGE_REMOTE_TOKEN_KEY` is not set: 32 bytes in base64,

@@ -22,7 +22,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(3);
 /// The tokens that belong to this app: others in the same store are ignored.
 #[derive(Default)]
 pub(super) struct Admission {
-    pub(super) app_id: OnceLock<String>,
+    /// The ids of the backend's apps.
+    pub(super) app_ids: OnceLock<Vec<String>>,
     pub(super) environments: OnceLock<Vec<Environment>>,
 }
 
@@ -30,7 +31,9 @@ impl Admission {
     pub(super) fn admits(&self, about: &About) -> bool {
         let environment = about.environment_type.as_deref();
         let mut admitted = self.environments.get().into_iter().flatten();
-        self.app_id.get().is_none_or(|app| *app == about.app_id)
+        self.app_ids
+            .get()
+            .is_none_or(|apps| apps.contains(&about.app_id))
             && (self.environments.get().is_none()
                 || admitted.any(|one| environment == Some(one.as_str())))
     }
@@ -195,6 +198,19 @@ impl Keeper {
             tracing::info!(
                 installation = id,
                 "a token is not kept: its installation was just removed"
+            );
+            return;
+        }
+        // Forge gives the installation of each app a separate id.
+        if let Some(entry) = memory.entries.get(&id)
+            && entry.about.app_id != about.app_id
+            && self.admission.admits(&entry.about)
+        {
+            memory.counts.refused += 1;
+            drop(memory);
+            tracing::warn!(
+                installation = id,
+                "a token is not kept: its installation belongs to another app of this backend"
             );
             return;
         }

@@ -100,7 +100,8 @@ impl InstallationStream {
         loop {
             while let Some(entry) = self.page.pop_front() {
                 let now = listing.keeper.clock.now();
-                if entry.expires_at > now + listing.keeper.margin {
+                let is_ours = self.tokens.1.has(&entry.about);
+                if is_ours && entry.expires_at > now + listing.keeper.margin {
                     return Some(Ok(installation(&entry, now)));
                 }
             }

@@ -33,7 +33,8 @@ impl Tokens {
         if self.0.keeper.get().is_none() || self.settings().accept_from_pages {
             return None;
         }
-        let (entry, _) = self.find(claims.installation_id()).await.ok()?;
+        let tokens = self.of_app(claims.app_id());
+        let (entry, _) = tokens.find(claims.installation_id()).await.ok()?;
         let is_ours = entry.about.cloud() == claims.cloud();
         is_ours.then(|| kept_token(&entry))
     }
@@ -79,17 +80,46 @@ impl Tokens {
     pub async fn remove(&self, installation_id: &str) -> Result<(), TokenError> {
         let keeper = self.keeper().await?;
         // No token is kept for such an id.
-        if !is_storable(installation_id) {
+        if !is_storable(installation_id) || self.is_of_another_app(installation_id).await {
             return Ok(());
         }
         Ok(keeper.remove(installation_id, None).await?)
+    }
+
+    /// Returns whether an installation is known to belong to another app of the backend than this
+    /// handle's. The store is read only if there are several.
+    async fn is_of_another_app(&self, installation_id: &str) -> bool {
+        let Some(keeper) = self.0.keeper.get() else {
+            return false;
+        };
+        let apps = keeper.admission.app_ids.get().map_or(0, Vec::len);
+        if !self.1.is_limited() || apps < 2 {
+            return false;
+        }
+        let mut entry = keeper.remembered(installation_id);
+        if entry.is_none()
+            && let Ok(Found::Entry(found)) = keeper.look_up(installation_id).await
+        {
+            entry = Some(found);
+        }
+        let is_other = entry.is_some_and(|entry| !self.1.has(&entry.about));
+        if is_other {
+            tracing::warn!(
+                installation = installation_id,
+                "a token is not removed: its installation belongs to another app of this backend"
+            );
+        }
+        is_other
     }
 
     /// Removes the token of a call's installation, before its uninstallation.
     pub(crate) async fn remove_of(&self, claims: &Claims) -> Result<(), TokenError> {
         let products = u32::try_from(claims.installation_contexts().len()).ok();
         let keeper = self.keeper().await?;
-        if !is_storable(claims.installation_id()) {
+        let tokens = self.of_app(claims.app_id());
+        if !is_storable(claims.installation_id())
+            || tokens.is_of_another_app(claims.installation_id()).await
+        {
             return Ok(());
         }
         Ok(keeper.remove(claims.installation_id(), products).await?)
@@ -136,6 +166,7 @@ impl Tokens {
         let keeper = self.keeper().await?;
         let (now, elapsed) = (keeper.clock.now(), keeper.clock.elapsed());
         let remembered = keeper.remembered(installation_id);
+        let remembered = remembered.filter(|entry| self.1.has(&entry.about));
         let enough = now + keeper.margin;
         if let Some(entry) = &remembered
             && entry.expires_at > enough
@@ -148,8 +179,10 @@ impl Tokens {
             return Err(never_seen(installation_id));
         }
         let error = match keeper.look_up(installation_id).await {
-            Ok(Found::Entry(entry)) => return alive(entry, now, enough),
-            Ok(Found::Nothing) => return Err(never_seen(installation_id)),
+            Ok(Found::Entry(entry)) if self.1.has(&entry.about) => {
+                return alive(entry, now, enough);
+            }
+            Ok(Found::Entry(_) | Found::Nothing) => return Err(never_seen(installation_id)),
             Ok(Found::Shut(reason)) => TokenError::Sealed {
                 installation_id: installation_id.to_owned(),
                 reason,
@@ -173,6 +206,7 @@ impl Tokens {
             Ok(Found::Nothing | Found::Shut(_)) => None,
             Err(_) => remembered,
         };
+        let entry = entry.filter(|entry| self.1.has(&entry.about));
         entry.map(|entry| installation(&entry, keeper.clock.now()))
     }
 }

@@ -109,7 +109,9 @@
 //! | `PostgresTokens` | several instances | `postgres` |
 //! | `RedisTokens` | several instances | `redis` |
 //!
-//! Implement [`TokenStore`] for another one. Each app needs a separate store.
+//! Implement [`TokenStore`] for another one. Each backend needs a separate store; one that serves several
+//! apps ([`App::app_ids`](crate::App::app_ids)) keeps them apart in it: each record names its app, also
+//! the records of earlier versions. Outside of handlers, [`Tokens::for_app`] selects an app.
 //!
 //! # Keys
 //!

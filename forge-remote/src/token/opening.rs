@@ -15,7 +15,7 @@ use super::seal::Keys;
 use super::store::MemoryTokens;
 use crate::environment::variable;
 use crate::error::chain;
-use crate::fit::{ClockHealth, Environment};
+use crate::fit::{AppId, ClockHealth, Environment};
 
 /// Opening the tokens.
 impl Tokens {
@@ -175,9 +175,10 @@ impl Tokens {
         Arc::clone(&self.0.clock_health)
     }
 
-    /// Sets the app and its environments; the first call takes effect.
-    pub(crate) fn belong_to(&self, app_id: &str, environments: Option<&[Environment]>) {
-        let _ = self.0.admission.app_id.set(app_id.to_owned());
+    /// Sets the apps and their environments; the first call takes effect.
+    pub(crate) fn belong_to(&self, app_ids: &[AppId], environments: Option<&[Environment]>) {
+        let app_ids = app_ids.iter().map(|id| id.as_str().to_owned());
+        let _ = self.0.admission.app_ids.set(app_ids.collect());
         if let Some(environments) = environments {
             let _ = self.0.admission.environments.set(environments.to_vec());
         }

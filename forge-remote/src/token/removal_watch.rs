@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::callbacks::{RemovalCallbacks, RemovalOutcome, run_callback};
-use super::handle::{Inner, Tokens};
+use super::handle::{AppScope, Inner, Tokens};
 use super::keeper::Keeper;
 use super::limits::PAGE;
 use super::records::Found;
@@ -141,7 +141,7 @@ impl RemovalWatch {
             let Some(inner) = tokens.upgrade() else {
                 return;
             };
-            let tokens = Tokens(inner);
+            let tokens = Tokens(inner, AppScope::default());
             let Some(keeper) = tokens.0.keeper.get() else {
                 return;
             };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cache::Entry;
 use super::error::TokenError;
-use super::handle::Tokens;
+use super::handle::{AppScope, Tokens};
 use super::installation::Installation;
 use super::keeper::Keeper;
 use super::lookup::{ended, installation};
@@ -113,7 +113,7 @@ impl Tokens {
         let Records {
             mut entries,
             mut shut,
-        } = records(keeper, &site).await?;
+        } = records(keeper, &site, &self.1).await?;
         let now = keeper.clock.now();
         let is_usable = |entry: &Entry| entry.expires_at > now + keeper.margin;
         entries.retain(|entry| site.names(entry));
@@ -156,7 +156,7 @@ impl Tokens {
     ) -> Result<Vec<Installation>, TokenError> {
         let site = site.into();
         let keeper = self.keeper().await?;
-        let found = records(keeper, &site).await?;
+        let found = records(keeper, &site, &self.1).await?;
         let now = keeper.clock.now();
         let enough = now + keeper.margin;
         let entries = found.entries.iter();
@@ -168,11 +168,15 @@ impl Tokens {
 }
 
 /// Returns every record of a site, in the store and in memory, of any environment and product.
-async fn records(keeper: &Arc<Keeper>, site: &Site) -> Result<Records, StoreError> {
+async fn records(
+    keeper: &Arc<Keeper>,
+    site: &Site,
+    scope: &AppScope,
+) -> Result<Records, StoreError> {
     let mut cached: BTreeMap<String, Entry> = keeper
         .remembered_on_site(&site.cloud_id)
         .into_iter()
-        .filter(|entry| site.has(entry))
+        .filter(|entry| site.has(entry) && scope.has(&entry.about))
         .map(|entry| (entry.id().to_owned(), entry))
         .collect();
     let sealed = match keeper
@@ -220,6 +224,6 @@ async fn records(keeper: &Arc<Keeper>, site: &Site) -> Result<Records, StoreErro
         }
     }
     let mut entries: Vec<Entry> = entries.into_values().collect();
-    entries.retain(|entry| site.has(entry));
+    entries.retain(|entry| site.has(entry) && scope.has(&entry.about));
     Ok(Records { entries, shut })
 }

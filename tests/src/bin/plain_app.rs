@@ -1,6 +1,9 @@
 //! An app without state, run as a process. With `STAYS` set, a background task does not end when the
-//! app stops; with `BLOCKS`, one blocks its thread for an hour.
+//! app stops; with `BLOCKS`, one blocks its thread for an hour. With `OWN_ROUTES`, it has a webhook of
+//! its own.
 
+use forge_remote::axum::Router;
+use forge_remote::axum::routing::post;
 use forge_remote::prelude::*;
 use forge_remote::{Shutdown, handler};
 
@@ -32,6 +35,9 @@ async fn main() -> Result<()> {
     }
     if std::env::var_os("BLOCKS").is_some() {
         app = app.background(blocks);
+    }
+    if std::env::var_os("OWN_ROUTES").is_some() {
+        app = app.routes(Router::new().route("/webhook", post(async || "ok")));
     }
     app.run().await
 }

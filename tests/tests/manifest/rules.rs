@@ -113,7 +113,7 @@ const CASES: &[(&str, &str, &str, usize)] = &[
     ),
     (
         "https://hand.example.com",
-        "https://hand.example.com/api",
+        "https://hand.example.com/api/",
         "base-url",
         32,
     ),
@@ -203,6 +203,12 @@ const CASES: &[(&str, &str, &str, usize)] = &[
         "",
         "storage-without-eud",
         33,
+    ),
+    (
+        "permissions:\n  scopes:\n    - read:app-system-token\n    - read:jira-work\nremotes:\n  - key: hand\n    baseUrl: https://hand.example.com\n    operations: [storage]\n",
+        "  function:\n    - {key: main, handler: index.run}\npermissions:\n  scopes:\n    - read:app-system-token\n    - read:jira-work\nremotes:\n  - key: hand\n    baseUrl: https://hand.example.com\n    operations: [storage]\n    auth: {appSystemToken: {enabled: true}}\n",
+        "not-for-functions",
+        35,
     ),
     ("tick\n", "a-key-of-twenty-four-car\n", "key-too-long", 19),
     (

@@ -1,15 +1,19 @@
 //! The server from outside: launch, requests, responses, the local platform.
 
 mod allowed_pages;
+mod app_ids;
 mod background;
+mod base_paths;
 mod browser;
 mod dev_calls;
 mod events_launch;
 mod http_raw;
 mod http_surface;
 mod launch;
+mod limits;
 mod logs;
 mod overload;
+mod own_routes;
 mod peers;
 mod process_logs;
 mod rejections;

@@ -1,5 +1,6 @@
 //! Stored tokens: the keeper, the stores, removals, processes.
 
+mod apps;
 mod callbacks;
 mod clocks;
 mod isolated_clouds;

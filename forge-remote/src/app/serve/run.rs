@@ -82,7 +82,7 @@ impl App {
             return Err(LaunchError::new(problems).into());
         }
         let app = self.connect().await.map_err(ServeError::Connect)?;
-        let built = app.build()?;
+        let built = app.build_compared()?;
         let address = settings.bind;
         let listener = TcpListener::bind(&address).await;
         let listener = listener.map_err(|source| ServeError::Bind { address, source })?;

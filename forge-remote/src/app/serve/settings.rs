@@ -7,7 +7,8 @@ use crate::app::builder::App;
 impl App {
     /// Sets the largest request body, in bytes (default: 1 MiB). A larger one gets 413.
     ///
-    /// Forge sends at most 500 KB from a page and 200 kB with an event.
+    /// Forge sends at most 500 KB from a page and 200 kB with an event, but `requestRemote` comes straight
+    /// from the browser. A handler can have another limit: `#[endpoint(body_limit = "20MiB")]`.
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.limits.body = bytes;
         self

@@ -9,12 +9,15 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing::{MethodFilter, any, get, on};
 
 use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
-use super::keys::{app_id, key_ring};
+use super::keys::key_ring;
 use super::pipeline::Mounted;
+use super::served_routes::ServedRoutes;
 use crate::app::background::{BackgroundError, BackgroundTasks, Tasks};
 use crate::app::builder::App;
+use crate::app::identity::AppIdError;
 use crate::app::launch::LaunchError;
 use crate::app::limits::{Limits, MAX_IN_FLIGHT};
+use crate::diagnostic::Diagnostic;
 use crate::extract::{AppState, Subpath};
 use crate::fit::{AllowedCaller, Verifier};
 use crate::log::LogLimits;
@@ -24,9 +27,19 @@ use crate::token::Tokens;
 use crate::work::Work;
 
 impl App {
-    /// Checks the app, and returns its service or all its problems.
+    /// Checks the app, and returns its service or all its problems. With the feature `cli`, a manifest
+    /// that differs from the code is a problem, as for [`serve`](Self::serve).
     pub fn build(self) -> Result<Service, LaunchError> {
-        Service::new(self)
+        #[cfg(feature = "cli")]
+        let problems = Vec::from_iter(crate::app::drift(&self));
+        #[cfg(not(feature = "cli"))]
+        let problems = Vec::new();
+        Service::new(self, problems)
+    }
+
+    /// Builds an app whose manifest was compared already, or need not agree: with a local platform.
+    pub(crate) fn build_compared(self) -> Result<Service, LaunchError> {
+        Service::new(self, Vec::new())
     }
 }
 
@@ -54,14 +67,16 @@ impl fmt::Debug for Service {
 }
 
 impl Service {
-    fn new(mut app: App) -> Result<Self, LaunchError> {
+    fn new(mut app: App, compared: Vec<Diagnostic>) -> Result<Self, LaunchError> {
         let mut problems = app.declaration_problems();
+        problems.extend(compared);
         problems.extend(app.unconnected());
         problems.extend(app.missing_needs());
         let settings = app.settings();
-        let app_id = app_id(settings.app_id().as_deref(), &mut problems);
+        let app_ids = settings.app_ids();
+        problems.extend(app_ids.as_ref().err().map(AppIdError::to_diagnostic));
         let keys = key_ring(&mut app, settings.jwks_url.as_deref(), &mut problems);
-        let (Some(app_id), Some(keys), true) = (app_id, keys, problems.is_empty()) else {
+        let (Ok(app_ids), Some(keys), true) = (app_ids, keys, problems.is_empty()) else {
             return Err(LaunchError::new(problems));
         };
 
@@ -69,14 +84,15 @@ impl Service {
             return Err(LaunchError::new(vec![problem]));
         }
         let desired = app.desired_manifest();
+        let base_paths = app.base_paths();
         if let Some(tokens) = &app.tokens {
             let environments = app.verification.accepted_environments();
-            tokens.belong_to(app_id.as_str(), environments);
+            tokens.belong_to(&app_ids, environments);
         }
         let atlassian = app.atlassian.clone();
         atlassian.use_clock(&app.clock);
         let clock = Arc::clone(&app.clock);
-        let mut verifier = Verifier::new(app_id, keys, app.verification, app.clock);
+        let mut verifier = Verifier::for_apps(app_ids, keys, app.verification, app.clock);
         if let Some(tokens) = &app.tokens {
             verifier = verifier.with_clock_health(tokens.clock_health());
         }
@@ -98,7 +114,7 @@ impl Service {
         });
         let keys = Arc::new(app.registry.keys());
         let mut router = Router::new();
-        let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let mut pages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for handler in app.registry.handlers() {
             let mut mounted = Mounted::new(
                 handler,
@@ -112,17 +128,26 @@ impl Service {
             );
             mounted.tokens = app.tokens.clone();
             let mounted = Arc::new(mounted);
-            router = mount(router, handler, mounted);
-            if handler.registration().kind.caller() == AllowedCaller::Page {
-                let methods = pages.entry(handler.path()).or_default();
-                methods.push(handler.method().as_str());
+            for path in base_paths.of(handler) {
+                router = mount(router, handler, &path, Arc::clone(&mounted));
+                if handler.registration().kind.caller() == AllowedCaller::Page {
+                    let methods = pages.entry(path).or_default();
+                    methods.push(handler.method().as_str());
+                }
             }
         }
         for (path, methods) in pages {
             let methods = methods.join(", ");
             let options = move |request: Request| std::future::ready(preflight(&request, &methods));
-            router = router.route(path, on(MethodFilter::OPTIONS, options));
+            router = router.route(&path, on(MethodFilter::OPTIONS, options));
         }
+        let own_routes = Arc::new(ServedRoutes {
+            routes: app.own_routes,
+            limits: app.limits,
+            work: Arc::clone(&work),
+            log_limits: log_limits.clone(),
+        });
+        own_routes.announce();
         let ready = Arc::clone(&verifier);
         let ready_tokens = app.tokens.clone();
         let ready_work = Arc::clone(&work);
@@ -140,7 +165,10 @@ impl Service {
             )
             .fallback({
                 let limits = log_limits.clone();
-                async move |request: Request| not_found(&request, &limits)
+                async move |request: Request| match own_routes.serve(request).await {
+                    Ok(response) => response,
+                    Err(request) => not_found(&request, &limits),
+                }
             })
             .method_not_allowed_fallback(async move |request: Request| {
                 method_not_allowed(&request, &log_limits)
@@ -209,9 +237,8 @@ impl Service {
     }
 }
 
-/// Adds every route of a handler.
-fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
-    let path = handler.path();
+/// Adds every route of a handler at one of its paths.
+fn mount(router: Router, handler: &Handler, path: &str, mounted: Arc<Mounted>) -> Router {
     let base = path.trim_end_matches('/').to_owned();
     let subpaths = format!("{base}/{{*rest}}");
     let slash = format!("{base}/");

@@ -96,7 +96,12 @@ pub(super) fn not_found(request: &Request, limits: &LogLimits) -> Response {
             %method,
             %path,
             suppressed,
-            "no handler has this path: compare it with the output of `routes`"
+            "no handler has this path: {}",
+            if request.uri().path().contains("//") {
+                "it has a doubled slash, so the remote's baseUrl probably ends with `/`"
+            } else {
+                "compare it with the output of `routes`"
+            }
         );
     }
     response::json_error(

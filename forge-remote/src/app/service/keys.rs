@@ -1,33 +1,16 @@
-//! The configured app id and key sets.
+//! The configured key sets.
 
 use std::sync::Arc;
 
 use crate::app::builder::App;
 use crate::client::is_label;
 use crate::diagnostic::{Diagnostic, Rule};
-use crate::fit::{AppId, HttpKeySource, Jwks, KeyRing, KeySource, PRODUCTION_KEYS, STAGING_KEYS};
+use crate::fit::{HttpKeySource, Jwks, KeyRing, KeySource, PRODUCTION_KEYS, STAGING_KEYS};
 use crate::http_client::Network;
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
-pub(crate) const RULES: &[&Rule] = &[
-    &NO_APP_ID,
-    &BAD_APP_ID,
-    &BAD_KEY_URL,
-    &BAD_CLOUD_LABEL,
-    &BAD_CLOUD_URL,
-];
-
-const NO_APP_ID: Rule = Rule::launch(
-    "no-app-id",
-    "A Forge Invocation Token is issued for one app, and without the app's id its audience can't be checked. `forge \
-    register` writes the id into manifest.yml; FORGE_REMOTE_APP_ID and `App::app_id` set it too.",
-);
-
-const BAD_APP_ID: Rule = Rule::launch(
-    "bad-app-id",
-    "The configured app id is not valid. It has the form `ari:cloud:ecosystem::app/` and a UUID.",
-);
+pub(crate) const RULES: &[&Rule] = &[&BAD_KEY_URL, &BAD_CLOUD_LABEL, &BAD_CLOUD_URL];
 
 const BAD_KEY_URL: Rule = Rule::launch(
     "bad-key-url",
@@ -43,20 +26,6 @@ const BAD_CLOUD_URL: Rule = Rule::launch(
     "bad-cloud-url",
     "A URL of an isolated cloud is not valid, or belongs to another cloud already.",
 );
-
-pub(super) fn app_id(configured: Option<&str>, problems: &mut Vec<Diagnostic>) -> Option<AppId> {
-    const HELP: &str = "set FORGE_REMOTE_APP_ID, or `App::app_id`, or put manifest.yml with `app.id` (written by \
-                        `forge register`) beside Cargo.toml";
-    let Some(configured) = configured else {
-        let message = "the app's id is not set, so the audience of tokens can't be checked";
-        problems.push(Diagnostic::error(&NO_APP_ID, message, HELP));
-        return None;
-    };
-    configured
-        .parse()
-        .map_err(|error| problems.push(Diagnostic::error(&BAD_APP_ID, format!("{error}"), HELP)))
-        .ok()
-}
 
 pub(super) fn key_ring(
     app: &mut App,

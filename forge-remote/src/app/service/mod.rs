@@ -4,6 +4,7 @@ mod built;
 mod fixed_routes;
 mod keys;
 mod pipeline;
+mod served_routes;
 mod tower;
 
 pub use built::Service;

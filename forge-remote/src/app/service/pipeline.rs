@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::HttpBody as _;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 use forge_remote_fit::__private::headers::hide_secrets;
 use tracing::Instrument as _;
@@ -59,8 +59,8 @@ pub(super) struct Mounted {
     /// Whether the endpoint requests a system token. If not, Forge sends none, and the header must
     /// not be trusted.
     takes_system_token: bool,
-    /// Whether tokens of more than one cloud are accepted.
-    has_clouds: bool,
+    /// Whether tokens of several clouds or apps are accepted, so that installations are bound to theirs.
+    binds_installations: bool,
     atlassian: AtlassianClient,
     /// How long Forge waits for the response.
     forge_timeout: Duration,
@@ -95,11 +95,14 @@ impl Mounted {
             body_optional: registration.kind.body_optional(),
             verifier: Arc::clone(verifier),
             state: state.clone(),
-            limits,
+            limits: Limits {
+                body: registration.body_limit.unwrap_or(limits.body),
+                ..limits
+            },
             work: Arc::clone(work),
             log_limits: log_limits.clone(),
             tokens: None,
-            has_clouds: verifier.keys().all().count() > 1,
+            binds_installations: verifier.keys().all().count() > 1 || verifier.app_ids().len() > 1,
             atlassian: atlassian.clone(),
             forge_timeout: registration.kind.simulation().timeout,
             response_time: limits.response.unwrap_or_else(|| {
@@ -135,14 +138,14 @@ impl Mounted {
         if request.body().size_hint().lower() > self.limits.body as u64 {
             if let Some(Permit { suppressed }) = self.log_limits.permit("payload_too_large") {
                 let limit = self.limits.body;
-                tracing::warn!(limit, suppressed, "rejected: the body is too large");
+                tracing::warn!(
+                    limit,
+                    suppressed,
+                    "rejected: the body is too large; raise `body_limit` in the handler's attribute, or \
+                     `App::body_limit`"
+                );
             }
-            let message = "the body is too large";
-            return response::json_error(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "payload_too_large",
-                message,
-            );
+            return response::payload_too_large();
         }
         let claims = match self.verified(request.headers()).await {
             Ok(claims) => claims,
@@ -199,7 +202,9 @@ impl Mounted {
     /// Returns the claims of a request's token, or the response that rejects it.
     async fn verified(&self, headers: &HeaderMap) -> Result<Claims, Response> {
         let mut verified = self.verifier.verify(headers, &self.target).await;
-        if let (Ok(claims), Some(tokens), true) = (&verified, &self.tokens, self.has_clouds) {
+        if let (Ok(claims), Some(tokens), true) =
+            (&verified, &self.tokens, self.binds_installations)
+        {
             // A call that changes the stored token is checked against the store, which other
             // instances write too.
             let brings_token = self.takes_system_token

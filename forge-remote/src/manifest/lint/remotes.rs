@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
-use crate::diagnostic::{Rule, Severity};
+use crate::diagnostic::Rule;
+use crate::manifest::base_url;
 use crate::manifest::items::key;
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
+use crate::manifest::variables::{Variables, references};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[
@@ -16,6 +18,7 @@ pub(super) const TOPIC: Topic = Topic {
         &BASE_URL,
         &UNDECLARED_VARIABLE,
         &STORAGE_WITHOUT_EUD,
+        &NOT_FOR_FUNCTIONS,
         &REGIONS_DIFFER,
     ],
     check: |findings| {
@@ -23,6 +26,7 @@ pub(super) const TOPIC: Topic = Topic {
         addresses(findings);
         variables(findings);
         storage(findings);
+        functions(findings);
         regions(findings);
     },
 };
@@ -56,9 +60,10 @@ fn keys(findings: &mut Findings<'_>) {
 const BASE_URL: Rule = Rule::lint(
     "base-url",
     "Atlassian's validation accepts any text as baseUrl. It must be `https://` and a host that Atlassian can reach, \
-    without a trailing slash (the path would begin with two) and without a path (Atlassian's pages disagree on how the \
-    two are joined). For different addresses in development and production, use a variable: `baseUrl: \
-    ${REMOTE_BASE_URL}`.",
+    without a trailing slash (the path of a call would begin with two). It may have a path: handlers are then served at \
+    their own path and beneath it, because Atlassian's pages disagree on how the two are joined. For different addresses \
+    in development and production, use a variable: `baseUrl: ${REMOTE_BASE_URL}`. Its default, and its value in the \
+    environment of the check, follow the same rules.",
 );
 
 fn addresses(findings: &mut Findings<'_>) {
@@ -78,49 +83,23 @@ fn addresses(findings: &mut Findings<'_>) {
 }
 
 fn address(url: &str, path: &ManifestPath, findings: &mut Findings<'_>) {
-    const HELP: &str = "write `https://` and a host, without path and trailing slash; or a variable, `${REMOTE_BASE_URL}`";
-    if let Some((severity, what)) = wrong_address(url) {
-        let message = format!("the base URL `{url}` {what}");
-        findings.add(severity, &BASE_URL, path, message, HELP);
-    }
-}
-
-fn wrong_address(url: &str) -> Option<(Severity, &'static str)> {
-    if url.contains("${") {
-        return None;
-    }
-    let Some(rest) = url.strip_prefix("https://") else {
-        let what = match url {
-            "" => "is empty",
-            _ if url.starts_with("http://") => "is not https, and Forge sends tokens there",
-            _ => "doesn't start with `https://`",
+    const HELP: &str =
+        "write `https://`, a host and no trailing slash; or a variable, `${REMOTE_BASE_URL}`";
+    let variables = Variables::of(findings.manifest());
+    // The environment here, and where the variable is not set.
+    let here = variables.resolve(url).ok();
+    let default = variables.resolve_defaults(url).ok();
+    let default = default.filter(|default| here.as_ref() != Some(default));
+    for resolved in here.into_iter().chain(default) {
+        let Some((severity, what)) = base_url::finding(&resolved) else {
+            continue;
         };
-        return Some((Severity::Error, what));
-    };
-    let (host, path) = rest
-        .split_once('/')
-        .map_or((rest, None), |(host, path)| (host, Some(path)));
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let is_local = name == "localhost"
-        || name.ends_with(".localhost")
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback());
-    if name.is_empty() {
-        Some((Severity::Error, "has no host"))
-    } else if is_local {
-        let what = "is this machine, which Atlassian can't reach";
-        Some((Severity::Error, what))
-    } else if path == Some("") {
-        let what = "ends with a slash, so the path would begin with two";
-        Some((Severity::Error, what))
-    } else if path.is_some() {
-        let what = "has a path: it may be dropped or doubled when a route is appended";
-        Some((Severity::Warning, what))
-    } else if url.contains(['?', '#', ' ']) {
-        Some((Severity::Error, "has more than a scheme and a host"))
-    } else {
-        None
+        let message = if resolved == url {
+            format!("the base URL `{url}` {what}")
+        } else {
+            format!("the base URL `{url}` is `{resolved}`, which {what}")
+        };
+        findings.add(severity, &BASE_URL, path, message, HELP);
     }
 }
 
@@ -130,26 +109,21 @@ const UNDECLARED_VARIABLE: Rule = Rule::lint(
     a warning.",
 );
 
+/// Checks every text of the file, not only addresses: Forge replaces variables everywhere.
 fn variables(findings: &mut Findings<'_>) {
-    let declared: BTreeSet<&str> = list(findings.manifest(), &["environment", "variables"])
-        .iter()
-        .filter_map(|one| one.as_str().or_else(|| key(one)))
-        .collect();
-    for (remote, path) in remotes(findings.manifest()) {
-        let path = path.name("baseUrl");
-        let urls: Vec<&str> = match remote.get("baseUrl") {
-            Some(Value::String(url)) => vec![url],
-            Some(Value::Mapping(urls)) => urls.values().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let used = urls.iter().flat_map(|url| {
-            let references = url.split("${").skip(1);
-            references.filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
-        });
-        for name in used.filter(|name| !declared.contains(name)) {
+    let variables = Variables::of(findings.manifest());
+    let mut reported = BTreeSet::new();
+    for scalar in findings.file.scalars() {
+        let names = references(scalar.text).filter(|name| !variables.is_declared(name));
+        for name in names {
+            // An alias repeats the position of its anchor.
+            if !reported.insert((scalar.at, name)) {
+                continue;
+            }
             let message = format!("`${{{name}}}` is not declared, so Forge does not replace it");
             let help = format!("add `{name}` to `environment.variables`");
-            findings.error(&UNDECLARED_VARIABLE, &path, message, help);
+            let place = (scalar.at, scalar.span.clone());
+            findings.error_at(&UNDECLARED_VARIABLE, place, message, help);
         }
     }
 }
@@ -175,6 +149,38 @@ fn storage(findings: &mut Findings<'_>) {
             let help = "add `storage: { inScopeEUD: true }` (or false)";
             let path = path.name("operations");
             findings.error(&STORAGE_WITHOUT_EUD, &path, message, help);
+        }
+    }
+}
+
+const NOT_FOR_FUNCTIONS: Rule = Rule::lint(
+    "not-for-functions",
+    "A function can call a remote with `invokeRemote` only if the remote's `operations` list `compute`. This remote has \
+    other `operations` alone, so each call of a function is refused.",
+);
+
+/// Checks remotes that functions are meant to call.
+/// Source: <https://developer.atlassian.com/platform/forge/runtime-reference/invoke-remote-api/>
+fn functions(findings: &mut Findings<'_>) {
+    let manifest = findings.manifest();
+    if list(manifest, &["modules", "function"]).is_empty() {
+        return;
+    }
+    for (remote, path) in remotes(manifest) {
+        let operations = list(remote, &["operations"]);
+        if operations.is_empty() || operations.contains(&"compute".into()) {
+            continue;
+        }
+        let key = key(remote).unwrap_or_default();
+        let message =
+            format!("functions can't call the remote `{key}`: its operations lack `compute`");
+        let help = "add `compute` if a function calls it with `invokeRemote`";
+        let path = path.name("operations");
+        // Only a function's call gets the tokens of `remotes[].auth`.
+        if remote.get("auth").is_some() {
+            findings.error(&NOT_FOR_FUNCTIONS, &path, message, help);
+        } else {
+            findings.note(&NOT_FOR_FUNCTIONS, &path, message, help);
         }
     }
 }

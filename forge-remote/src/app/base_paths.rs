@@ -1,0 +1,106 @@
+//! The paths that handlers are served at: their own, and beneath the paths of their remote's base URLs.
+
+use std::collections::BTreeSet;
+
+use serde_yaml::Value;
+
+use super::builder::App;
+use crate::diagnostic::{Diagnostic, Rule};
+use crate::manifest::{Remote, Variables, base_path, read_value};
+use crate::registry::Handler;
+
+/// The rules of this file.
+#[cfg(feature = "cli")]
+pub(crate) const RULES: &[&Rule] = &[&BASE_PATH_TAKEN];
+
+const BASE_PATH_TAKEN: Rule = Rule::launch(
+    "base-path-taken",
+    "A remote's base URL has a path, so its handlers are served beneath that path too, and another handler is served \
+    there already. Give one of them another `path`.",
+);
+
+/// The paths of each remote's base URLs.
+pub(crate) struct BasePaths {
+    default_remote: String,
+    /// Each remote's key and a path of its base URLs.
+    paths: BTreeSet<(String, String)>,
+}
+
+impl App {
+    /// Returns the paths of the base URLs in the code and in the manifest.
+    pub(crate) fn base_paths(&self) -> BasePaths {
+        let mut paths: BTreeSet<(String, String)> = BTreeSet::new();
+        for remote in &self.remotes {
+            let declared = remote.base_paths();
+            paths.extend(declared.map(|path| (remote.key().to_owned(), path.to_owned())));
+        }
+        if let Some(manifest) = read_value(&self.settings().manifest) {
+            paths.extend(paths_in(&manifest));
+        }
+        BasePaths {
+            default_remote: self
+                .remotes
+                .first()
+                .map(Remote::key)
+                .unwrap_or_default()
+                .to_owned(),
+            paths,
+        }
+    }
+}
+
+/// Returns the paths of the base URLs in a manifest, each with its remote's key.
+fn paths_in(manifest: &Value) -> Vec<(String, String)> {
+    let variables = Variables::of(manifest);
+    let remotes = manifest.get("remotes").and_then(Value::as_sequence);
+    let mut paths = Vec::new();
+    for remote in remotes.into_iter().flatten() {
+        let Some(key) = remote.get("key").and_then(Value::as_str) else {
+            continue;
+        };
+        let url = remote.get("baseUrl");
+        let regions = url.and_then(Value::as_mapping).into_iter().flatten();
+        let urls = regions.map(|(_, url)| url).chain(url);
+        for url in urls.filter_map(Value::as_str) {
+            let resolved = variables.resolve(url).ok();
+            let path = resolved.as_deref().and_then(base_path);
+            paths.extend(path.map(|path| (key.to_owned(), path.to_owned())));
+        }
+    }
+    paths
+}
+
+impl BasePaths {
+    /// Returns every path of a handler: its own first.
+    pub(crate) fn of(&self, handler: &Handler) -> Vec<String> {
+        let remote = handler
+            .registration()
+            .remote
+            .unwrap_or(&self.default_remote);
+        let own = handler.path();
+        let beneath = self.paths.iter().filter(|(key, _)| key == remote);
+        let beneath = beneath.map(|(_, base)| format!("{base}{own}"));
+        std::iter::once(own.to_owned()).chain(beneath).collect()
+    }
+
+    /// Returns a problem for each path beneath a base URL's that another handler has.
+    pub(crate) fn problems(&self, handlers: &[Handler]) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        for handler in handlers {
+            for path in self.of(handler).iter().skip(1) {
+                let taken_by = |other: &&Handler| {
+                    // Handlers beneath one base path are as distinct as their own paths, which are checked.
+                    let beneath = other.path() != handler.path() && self.of(other).contains(path);
+                    other.path() == path || other.covers(path) || beneath
+                };
+                if let Some(other) = handlers.iter().find(taken_by) {
+                    let message = format!("`{path}` is a path of two handlers");
+                    let help = "give one of them another path: `path = \"/…\"` in the attribute";
+                    let problem = Diagnostic::error(&BASE_PATH_TAKEN, message, help);
+                    problems.push(problem.at([handler, other]));
+                }
+            }
+        }
+        problems
+    }
+}

@@ -1,0 +1,97 @@
+//! [`App::routes`], and the check that each route can be called.
+
+use axum::Router;
+use forge_remote_schema::rules::RESERVED_PATHS;
+
+use super::base_paths::BasePaths;
+use super::builder::App;
+use super::own_routes::OwnRoutes;
+use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
+use crate::registry::{Handler, RouteScope};
+
+/// The rules of this file.
+#[cfg(feature = "cli")]
+pub(crate) const RULES: &[&Rule] = &[&ROUTE_TAKEN];
+
+const ROUTE_TAKEN: Rule = Rule::launch(
+    "route-taken",
+    "A route given to `App::routes` would never be called: a handler, another route or the framework (`/healthz`, \
+    `/readyz`) is served at its path. Give it another path.",
+);
+
+impl App {
+    /// Adds routes of your own to the server: webhooks of other services, callbacks of OAuth, health
+    /// checks. They share the handlers' limits ([`body_limit`](Self::body_limit),
+    /// [`max_in_flight`](Self::max_in_flight), …), shutdown, logs and [layers](Self::layer); `routes` and
+    /// `dev` list them.
+    ///
+    /// **These routes are not verified:** anybody can call them, and no Forge Invocation Token is
+    /// expected or read. Authenticate their callers yourself. To call Atlassian from one, use a clone of
+    /// the app's [`Tokens`](crate::token::Tokens).
+    ///
+    /// Handlers take precedence. A route that could never be called, because a handler, another route,
+    /// `/healthz` or `/readyz` has its path, keeps the app from starting. A fallback of the router
+    /// receives requests for paths that nothing else has.
+    ///
+    /// ```
+    /// use forge_remote::axum::{Router, routing::post};
+    /// use forge_remote::prelude::*;
+    ///
+    /// async fn figma_webhook(body: String) -> &'static str {
+    ///     // Check the webhook's signature here.
+    ///     let _ = body;
+    ///     "ok"
+    /// }
+    ///
+    /// let app = App::new().routes(Router::new().route("/figma/webhook", post(figma_webhook)));
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn routes(mut self, router: Router) -> Self {
+        let place = std::panic::Location::caller();
+        self.own_routes.push(OwnRoutes::new(router, place));
+        self
+    }
+
+    /// Returns a problem for each route of your own that could never be called.
+    pub(crate) fn own_route_problems(&self) -> Vec<Diagnostic> {
+        let base_paths = self.base_paths();
+        let mut problems = Vec::new();
+        for (index, routes) in self.own_routes.iter().enumerate() {
+            for path in &routes.paths {
+                let mut report = |message: String, other: Option<CodeLocation>| {
+                    let help = "give it another path, or remove it";
+                    let problem = Diagnostic::error(&ROUTE_TAKEN, message, help);
+                    let place = Location::from(routes.place);
+                    problems.push(problem.at([place]).at(other));
+                };
+                let mut handlers = self.registry.handlers().iter();
+                if let Some(handler) = handlers.find(|one| is_served_by(one, path, &base_paths)) {
+                    let name = handler.registration().function;
+                    let message = format!("the route `{path}` is a path of the handler `{name}`");
+                    report(message, Some(handler.into()));
+                } else if RESERVED_PATHS.contains(&path.as_str()) {
+                    report(format!("the framework serves `{path}`"), None);
+                } else if self.own_routes[..index]
+                    .iter()
+                    .any(|one| one.paths.contains(path))
+                {
+                    report(
+                        format!("`App::routes` was given the route `{path}` twice"),
+                        None,
+                    );
+                }
+            }
+        }
+        problems
+    }
+}
+
+/// Returns whether a handler receives every request of a route.
+fn is_served_by(handler: &Handler, route: &str, base_paths: &BasePaths) -> bool {
+    base_paths.of(handler).iter().any(|path| {
+        let rest = route.strip_prefix(path.trim_end_matches('/'));
+        let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        route == path || handler.reach() == RouteScope::Subpath && is_below
+    })
+}

@@ -1,0 +1,199 @@
+//! Variables in a manifest, and the properties of remotes that the code declares.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use forge_remote::manifest::{DesiredManifest, Diagnostic, ManifestFile, Severity, check};
+use forge_remote::registry::Registry;
+use forge_remote::{Remote, RemoteOperation, RemoteRegion};
+
+fn parse(text: &str) -> ManifestFile {
+    ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap()
+}
+
+fn findings(text: &str) -> Vec<Diagnostic> {
+    check(&parse(text), &DesiredManifest::default(), &BTreeSet::new())
+}
+
+/// Returns the line and the message of each finding with this code.
+fn of(code: &str, text: &str) -> Vec<(usize, String)> {
+    let findings = findings(text).into_iter();
+    let found = findings.filter(|one| one.code == code);
+    found
+        .map(|one| (one.manifest.unwrap().line, one.message))
+        .collect()
+}
+
+#[test]
+fn every_undeclared_variable_is_found() {
+    let text = "\
+app:
+  id: ari:cloud:ecosystem::app/${APP_ID}
+environment:
+  variables:
+    - REMOTE_BASE_URL
+remotes:
+  - key: backend
+    baseUrl: \"${REMOTE_BASE_URL}\"
+modules:
+  jira:globalPage:
+    - key: page${SUFFIX}
+      title: Page ${REMOTE_BASE_URL}${A}${A}${B} ${} ${a.b} $C
+      resource: main
+resources:
+  - key: main
+    path: static
+permissions:
+  scopes: []
+  external:
+    frames:
+      - address: ${FRAME_URL}/editor
+";
+    let found = of("undeclared-variable", text);
+    let found: Vec<(usize, &str)> = found
+        .iter()
+        .map(|(line, message)| (*line, message.split('`').nth(1).unwrap()))
+        .collect();
+    let expected = [
+        (2, "${APP_ID}"),
+        (11, "${SUFFIX}"),
+        (12, "${A}"),
+        (12, "${B}"),
+        (21, "${FRAME_URL}"),
+    ];
+    assert_eq!(found, expected);
+}
+
+fn remote_at(variables: &str, url: &str) -> String {
+    format!(
+        "environment:\n  variables: [{variables}]\nremotes:\n  - key: backend\n    baseUrl: {url}\n"
+    )
+}
+
+#[test]
+fn the_default_of_a_base_url_is_checked() {
+    let slash = "{key: FORGE_REMOTE_TEST_URL, default: https://app.example.com/}";
+    for (variables, url, expected) in [
+        ("FORGE_REMOTE_TEST_URL", "${FORGE_REMOTE_TEST_URL}", None),
+        (
+            slash,
+            "${FORGE_REMOTE_TEST_URL}",
+            Some("which ends with a slash"),
+        ),
+        (
+            slash,
+            "{default: https://x.example.com, EU: \"${FORGE_REMOTE_TEST_URL}\"}",
+            Some("which ends with a slash"),
+        ),
+        (
+            "{key: HOST_OF_TEST, default: app}",
+            "https://${HOST_OF_TEST}.example.com",
+            None,
+        ),
+        (
+            "{key: HOST_OF_TEST, default: app/}",
+            "https://${HOST_OF_TEST}",
+            Some("which ends with a slash"),
+        ),
+        ("", "https://app.example.com/", Some("ends with a slash")),
+    ] {
+        let found = of("base-url", &remote_at(variables, url));
+        match expected {
+            Some(part) => assert!(
+                found.len() == 1 && found[0].1.contains(part),
+                "{url}: {found:?}"
+            ),
+            None => assert_eq!(found, [], "{url}"),
+        }
+    }
+}
+
+/// A path is information, in the file as in the code.
+#[test]
+fn a_base_url_may_have_a_path() {
+    let text = remote_at("", "https://project.example.com/functions/v1");
+    let found = findings(&text);
+    let found: Vec<_> = found.iter().filter(|one| one.code == "base-url").collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].severity, Severity::Note);
+}
+
+fn with(remote: Remote) -> DesiredManifest {
+    Registry::default().desired_manifest(&[remote])
+}
+
+/// Returns the differences, and the text that `--write` makes.
+fn compared(text: &str, remote: Remote) -> (Vec<String>, String) {
+    let (file, wanted) = (parse(text), with(remote));
+    let findings = check(&file, &wanted, &BTreeSet::new()).into_iter();
+    let differences = findings.filter(Diagnostic::is_difference);
+    let written = file.merged_with(&wanted, None).unwrap();
+    (differences.map(|one| one.message).collect(), written)
+}
+
+#[test]
+fn declared_properties_of_a_remote_are_compared_and_written() {
+    let remote = || Remote::new("backend").base_url("https://a.example.com");
+    let declared = || {
+        remote()
+            .region_url(RemoteRegion::Eu, "https://eu.example.com")
+            .operations([RemoteOperation::Storage, RemoteOperation::Compute])
+            .in_scope_eud(true)
+    };
+    let text = "remotes:\n  - key: backend\n    baseUrl: https://a.example.com # ours\n";
+    let (differences, written) = compared(text, declared());
+    assert_eq!(differences.len(), 3, "{differences:?}");
+    let (rest, again) = compared(&written, declared());
+    assert_eq!((rest, again), (vec![], written.clone()));
+    for line in [
+        "EU: https://eu.example.com",
+        "default: https://a.example.com",
+        "inScopeEUD: true",
+    ] {
+        assert!(written.contains(line), "{written}");
+    }
+
+    // The file's order and variables, and what the code does not declare.
+    let text = "remotes:\n  - key: backend\n    baseUrl: {EU: 'https://eu.example.com', default: '${URL}'}\n    \
+                operations: [storage, compute]\n    storage: {inScopeEUD: true}\n";
+    assert_eq!(compared(text, declared()), (vec![], text.to_owned()));
+    assert_eq!(compared(text, remote()), (vec![], text.to_owned()));
+    for drift in [
+        text.replace("true", "false"),
+        text.replace(", compute", ""),
+        text.replace("eu.example", "ue.example"),
+        text.replace("{EU:", "{US: 'https://us.example.com', EU:"),
+    ] {
+        let (differences, written) = compared(&drift, declared());
+        assert_eq!(differences.len(), 1, "{drift}");
+        assert_eq!(
+            compared(&written, declared()).0,
+            Vec::<String>::new(),
+            "{written}"
+        );
+    }
+}
+
+#[test]
+fn functions_need_compute() {
+    let text = |operations: &str, auth: &str| {
+        format!(
+            "modules:\n  function:\n    - {{key: main, handler: index.run}}\nremotes:\n  - key: backend\n    \
+             baseUrl: https://a.example.com\n    operations: {operations}\n{auth}"
+        )
+    };
+    let auth = "    auth: {appSystemToken: {enabled: true}}\n";
+    for (operations, auth, expected) in [
+        ("[fetch]", "", Some(Severity::Note)),
+        ("[other, fetch]", auth, Some(Severity::Error)),
+        ("[fetch, compute]", auth, None),
+        ("null", auth, None),
+    ] {
+        let found = findings(&text(operations, auth));
+        let found = found.iter().find(|one| one.code == "not-for-functions");
+        assert_eq!(found.map(|one| one.severity), expected, "{operations}");
+    }
+    let without = text("[fetch]", auth).replace("function", "other");
+    assert_eq!(of("not-for-functions", &without), []);
+}

@@ -1,0 +1,141 @@
+//! Routes of your own in the server of the handlers.
+
+#![allow(clippy::unwrap_used)]
+
+use forge_remote::axum::Router;
+use forge_remote::axum::routing::{get, post};
+use forge_remote::handler;
+use forge_remote::prelude::*;
+use forge_remote_tests::http::Call;
+use forge_remote_tests::jwks_server::JwksResponse;
+use forge_remote_tests::jws::{APP_ID, published};
+use forge_remote_tests::log_capture::LogCapture;
+use forge_remote_tests::test_app::TestApp;
+use tokio::process::Command;
+
+#[web_trigger(path = "/hook")]
+async fn hook() {}
+
+async fn panics() -> &'static str {
+    panic!("by design")
+}
+
+#[tokio::test]
+async fn own_routes_share_the_server_and_its_limits() {
+    let log = LogCapture::default();
+    let _guard = log.start();
+    let own = Router::new()
+        .route("/figma/webhook", post(async |body: String| body))
+        .route("/figma/panics", get(panics))
+        .nest(
+            "/oauth",
+            Router::new().route("/{id}/callback", get(async || "back")),
+        );
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
+        app.routes(own).body_limit(1000)
+    })
+    .await;
+    let text = log.take();
+    assert!(
+        text.contains("/figma/webhook") && text.contains("without verification"),
+        "{text}"
+    );
+
+    for (call, expected) in [
+        (Call::post("/figma/webhook").body("hello"), 200),
+        (Call::new("GET", "/figma/webhook"), 405),
+        (Call::post("/figma/webhook").body("x".repeat(1001)), 413),
+        (
+            Call::post("/figma/webhook")
+                .body("x".repeat(1001))
+                .chunked(100),
+            413,
+        ),
+        (Call::new("GET", "/oauth/7/callback"), 200),
+        (Call::new("GET", "/figma/panics"), 500),
+        (Call::new("GET", "/oauth/7/elsewhere"), 404),
+        (Call::post("/tick"), 401),
+        (app.tick(&app.fit().token()), 200),
+        (Call::new("GET", "/healthz"), 200),
+    ] {
+        let response = app.send(&call).await.unwrap();
+        let request = String::from_utf8_lossy(&call.bytes()[..20]).into_owned();
+        assert_eq!(response.status, expected, "{request}: {}", response.text());
+        if expected == 404 {
+            assert_eq!(response.json()["error"]["code"], "not_found");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fallback_receives_the_other_paths() {
+    let own = Router::new().fallback(async || "page");
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| app.routes(own)).await;
+    for (call, expected) in [
+        (Call::new("GET", "/anything"), 200),
+        (Call::post("/tick"), 401),
+        (Call::new("GET", "/tick"), 405),
+        (Call::new("GET", "/healthz"), 200),
+    ] {
+        assert_eq!(app.send(&call).await.unwrap().status, expected);
+    }
+}
+
+#[test]
+fn a_route_that_is_never_called_is_a_launch_problem() {
+    let problems = |routers: &[Router]| {
+        let mut app = App::empty()
+            .handler(handler!(forge_remote_tests::handlers::tick))
+            .handler(handler!(hook))
+            .app_id(APP_ID)
+            .state(forge_remote_tests::handlers::Seen::default())
+            .remote(Remote::new("backend").base_url("https://backend.example.com/base"));
+        for router in routers {
+            app = app.routes(router.clone());
+        }
+        let built = app.build();
+        built.map(drop).map_err(|error| error.to_string())
+    };
+    let at = |path: &str| Router::new().route(path, get(async || "own"));
+    for path in [
+        "/tick",
+        "/base/tick",
+        "/hook",
+        "/hook/{id}",
+        "/hook/a/{*rest}",
+        "/healthz",
+        "/readyz",
+    ] {
+        let text = problems(&[at(path)]).unwrap_err();
+        assert!(
+            text.contains("route-taken") && text.contains(path),
+            "{path}: {text}"
+        );
+        assert!(text.contains("own_routes.rs:"), "{text}");
+    }
+    let text = problems(&[at("/mine"), at("/mine")]).unwrap_err();
+    assert!(text.contains("twice"), "{text}");
+    for path in ["/ticks", "/tick/{id}", "/{*rest}", "/{id}", "/hooks"] {
+        assert_eq!(problems(&[at(path)]), Ok(()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn own_routes_are_listed() {
+    for (arguments, expected) in [
+        (&["routes"][..], "(own, not verified)"),
+        (&["routes", "--json"][..], "\"path\": \"/webhook\""),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_plain_app"))
+            .args(arguments)
+            .env("OWN_ROUTES", "1")
+            .output()
+            .await
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            text.contains(expected) && text.contains("/webhook"),
+            "{text}"
+        );
+    }
+}
