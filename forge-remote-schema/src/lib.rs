@@ -14,6 +14,7 @@ pub mod options;
 pub mod pages;
 pub mod rules;
 pub mod scopes;
+pub mod structure;
 
 pub use kind::{AllowedCaller, KindSpec, Place, RouteScope};
 pub use mistake::Mistake;

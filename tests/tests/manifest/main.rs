@@ -1,7 +1,10 @@
 //! The manifest: merging, comparing, rules, the build script.
 
+mod field;
 mod golden;
 mod random;
 mod rules;
+mod sound;
 mod stale_build;
+mod variants;
 mod writing;

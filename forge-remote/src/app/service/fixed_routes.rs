@@ -96,7 +96,8 @@ pub(super) fn not_found(request: &Request, limits: &LogLimits) -> Response {
             %method,
             %path,
             suppressed,
-            "no handler has this path: compare it with the output of `routes`"
+            "no handler has this path: {}",
+            hint(request.uri().path())
         );
     }
     response::json_error(
@@ -104,6 +105,15 @@ pub(super) fn not_found(request: &Request, limits: &LogLimits) -> Response {
         "not_found",
         "no handler has this path",
     )
+}
+
+/// Returns the probable reason why no handler has a path.
+fn hint(path: &str) -> &'static str {
+    if path.contains("//") {
+        "it has a doubled slash, probably because the remote's `baseUrl` ends with `/`"
+    } else {
+        "compare it with the output of `routes`"
+    }
 }
 
 pub(super) fn method_not_allowed(request: &Request, limits: &LogLimits) -> Response {

@@ -135,7 +135,11 @@ impl Mounted {
         if request.body().size_hint().lower() > self.limits.body as u64 {
             if let Some(Permit { suppressed }) = self.log_limits.permit("payload_too_large") {
                 let limit = self.limits.body;
-                tracing::warn!(limit, suppressed, "rejected: the body is too large");
+                tracing::warn!(
+                    limit,
+                    suppressed,
+                    "rejected: the body is too large; `App::body_limit` sets the limit"
+                );
             }
             let message = "the body is too large";
             return response::json_error(
