@@ -31,15 +31,29 @@ struct Variant {
 #[test]
 fn every_single_mistake_is_found_or_explained() {
     let valid: Value = serde_json::from_str(VALID).unwrap();
-    assert_eq!(findings(&emit(&valid).0), [], "the manifest without a mistake");
+    assert_eq!(
+        findings(&emit(&valid).0),
+        [],
+        "the manifest without a mistake"
+    );
 
     let schema = Schema::open();
     let mut variants = Vec::new();
-    schema.mistakes(&schema.root, &valid, String::new(), &mut |path, change, value, name| {
-        let mut manifest = valid.clone();
-        *manifest.pointer_mut(&path).unwrap() = value;
-        variants.push(Variant { path, change, manifest, name });
-    });
+    schema.mistakes(
+        &schema.root,
+        &valid,
+        String::new(),
+        &mut |path, change, value, name| {
+            let mut manifest = valid.clone();
+            *manifest.pointer_mut(&path).unwrap() = value;
+            variants.push(Variant {
+                path,
+                change,
+                manifest,
+                name,
+            });
+        },
+    );
     assert!(variants.len() >= 200, "{} mistakes", variants.len());
 
     let unreported: BTreeMap<&str, &str> = UNREPORTED
@@ -63,9 +77,9 @@ fn every_single_mistake_is_found_or_explained() {
         .filter_map(|path| lines.get(path).copied())
         .collect();
         let found = findings(&text);
-        let is_found = found.iter().any(|(line, message)| {
-            near.contains(line) && message.contains(&variant.name)
-        });
+        let is_found = found
+            .iter()
+            .any(|(line, message)| near.contains(line) && message.contains(&variant.name));
         if is_found {
             continue;
         }
@@ -74,13 +88,25 @@ fn every_single_mistake_is_found_or_explained() {
             Some(known) => {
                 used.insert(*known);
             }
-            None => unexplained.push(format!("{row} (names {:?}, lines {near:?}): {found:?}", variant.name)),
+            None => unexplained.push(format!(
+                "{row} (names {:?}, lines {near:?}): {found:?}",
+                variant.name
+            )),
         }
     }
     println!("{} mistakes, {} explained", variants.len(), used.len());
-    assert!(unexplained.is_empty(), "{} of {}:\n{}", unexplained.len(), variants.len(), unexplained.join("\n"));
+    assert!(
+        unexplained.is_empty(),
+        "{} of {}:\n{}",
+        unexplained.len(),
+        variants.len(),
+        unexplained.join("\n")
+    );
     if schema.is_atlassians {
-        let stale: Vec<_> = unreported.keys().filter(|known| !used.contains(*known)).collect();
+        let stale: Vec<_> = unreported
+            .keys()
+            .filter(|known| !used.contains(*known))
+            .collect();
         assert!(stale.is_empty(), "reported by now: {stale:?}");
     }
 }
@@ -98,9 +124,16 @@ fn findings(text: &str) -> Vec<(usize, String)> {
         }
     };
     let found = check(&file, &DesiredManifest::default(), &BTreeSet::new());
-    let found = found.into_iter().filter(|one| one.severity > Severity::Note);
+    let found = found
+        .into_iter()
+        .filter(|one| one.severity > Severity::Note);
     let rows = found.map(|one| {
-        let text = format!("{} {} {}", one.code, one.message, one.help.unwrap_or_default());
+        let text = format!(
+            "{} {} {}",
+            one.code,
+            one.message,
+            one.help.unwrap_or_default()
+        );
         (one.manifest.unwrap().line, text)
     });
     rows.collect()
@@ -121,12 +154,16 @@ fn block(value: &Value, indent: usize, path: &str, out: &mut (String, BTreeMap<S
     };
     let entries: Vec<(String, String, &Value)> = match value {
         Value::Object(map) => {
-            let named = map.iter().map(|(name, value)| (format!("{}:", json!(name)), name.clone(), value));
+            let named = map
+                .iter()
+                .map(|(name, value)| (format!("{}:", json!(name)), name.clone(), value));
             named.collect()
         }
         Value::Array(items) => {
             let indexed = items.iter().enumerate();
-            indexed.map(|(index, item)| ("-".to_owned(), index.to_string(), item)).collect()
+            indexed
+                .map(|(index, item)| ("-".to_owned(), index.to_string(), item))
+                .collect()
         }
         scalar => {
             out.0.push_str(&format!("{scalar}\n"));
@@ -145,7 +182,12 @@ fn block(value: &Value, indent: usize, path: &str, out: &mut (String, BTreeMap<S
             block(value, indent + 2, &path, &mut inner);
             let first = out.0.lines().count();
             out.0.push_str(&inner.0[indent + 1..]);
-            out.1.extend(inner.1.into_iter().map(|(path, line)| (path, line + first - 1)));
+            out.1.extend(
+                inner
+                    .1
+                    .into_iter()
+                    .map(|(path, line)| (path, line + first - 1)),
+            );
         } else {
             out.0.push('\n');
             block(value, indent + 2, &path, out);
@@ -165,8 +207,13 @@ impl Schema {
         match std::env::var_os("FORGE_MANIFEST_PACKAGE") {
             Some(package) => {
                 let path = PathBuf::from(package).join("out/schema/manifest-schema.json");
-                let document: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
-                Self { root: document.clone(), document, is_atlassians: true }
+                let document: Value =
+                    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+                Self {
+                    root: document.clone(),
+                    document,
+                    is_atlassians: true,
+                }
             }
             None => {
                 let mut root = of_mapping(&structure::DOCUMENT);
@@ -176,12 +223,23 @@ impl Schema {
                     .map(|(name, shape)| {
                         let mut item = of_mapping(shape);
                         let required = item["required"].as_array_mut().unwrap();
-                        required.extend(structure::required_of_page(name).iter().map(|one| json!(one)));
-                        (name.to_owned(), json!({"type": "array", "minItems": 1, "items": item}))
+                        required.extend(
+                            structure::required_of_page(name)
+                                .iter()
+                                .map(|one| json!(one)),
+                        );
+                        (
+                            name.to_owned(),
+                            json!({"type": "array", "minItems": 1, "items": item}),
+                        )
                     })
                     .collect();
                 root["properties"]["modules"] = json!({"type": "object", "properties": modules});
-                Self { document: Value::Null, root, is_atlassians: false }
+                Self {
+                    document: Value::Null,
+                    root,
+                    is_atlassians: false,
+                }
             }
         }
     }
@@ -209,7 +267,12 @@ impl Schema {
     /// Returns whether a schema accepts a value, as far as this test's mistakes need it.
     fn accepts(&self, schema: &Value, value: &Value) -> bool {
         let schema = self.follow(schema);
-        let all = |name: &str| schema[name].as_array().map(Vec::as_slice).unwrap_or_default();
+        let all = |name: &str| {
+            schema[name]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default()
+        };
         let number = |name: &str| schema[name].as_u64().map(|number| number as usize);
         let has_type = |name: &str| match name {
             "object" => value.is_object(),
@@ -220,29 +283,40 @@ impl Schema {
             "number" => value.is_number(),
             _ => true,
         };
-        let forms = |name: &str| all(name).iter().filter(|form| self.accepts(form, value)).count();
+        let forms = |name: &str| {
+            all(name)
+                .iter()
+                .filter(|form| self.accepts(form, value))
+                .count()
+        };
         if schema["type"].as_str().is_some_and(|name| !has_type(name))
             || (!all("enum").is_empty() && !all("enum").contains(value))
             || (!all("oneOf").is_empty() && forms("oneOf") != 1)
             || (!all("anyOf").is_empty() && forms("anyOf") == 0)
             || forms("allOf") != all("allOf").len()
-            || schema.get("not").is_some_and(|not| self.accepts(not, value))
+            || schema
+                .get("not")
+                .is_some_and(|not| self.accepts(not, value))
         {
             return false;
         }
         match value {
             Value::Object(map) => {
-                let requires = all("required").iter().all(|name| map.contains_key(name.as_str().unwrap()));
+                let requires = all("required")
+                    .iter()
+                    .all(|name| map.contains_key(name.as_str().unwrap()));
                 let few = number("maxProperties").is_none_or(|max| map.len() <= max);
-                let known = map.iter().all(|(name, value)| match schema["properties"].get(name) {
-                    Some(property) => self.accepts(property, value),
-                    None if schema.get("patternProperties").is_some() => true,
-                    None => match schema.get("additionalProperties") {
-                        Some(Value::Bool(open)) => *open,
-                        Some(other) => self.accepts(other, value),
-                        None => true,
-                    },
-                });
+                let known = map
+                    .iter()
+                    .all(|(name, value)| match schema["properties"].get(name) {
+                        Some(property) => self.accepts(property, value),
+                        None if schema.get("patternProperties").is_some() => true,
+                        None => match schema.get("additionalProperties") {
+                            Some(Value::Bool(open)) => *open,
+                            Some(other) => self.accepts(other, value),
+                            None => true,
+                        },
+                    });
                 requires && few && known
             }
             Value::Array(items) => {
@@ -250,7 +324,9 @@ impl Schema {
                 number("minItems").is_none_or(|min| items.len() >= min)
                     && number("maxItems").is_none_or(|max| items.len() <= max)
                     && (schema["uniqueItems"] != true || unique.len() == items.len())
-                    && items.iter().all(|item| schema.get("items").is_none_or(|of| self.accepts(of, item)))
+                    && items
+                        .iter()
+                        .all(|item| schema.get("items").is_none_or(|of| self.accepts(of, item)))
             }
             Value::String(text) => {
                 let length = text.chars().count();
@@ -263,7 +339,9 @@ impl Schema {
                 let value = value.as_f64().unwrap();
                 schema["minimum"].as_f64().is_none_or(|min| value >= min)
                     && schema["maximum"].as_f64().is_none_or(|max| value <= max)
-                    && schema["multipleOf"].as_f64().is_none_or(|step| value % step == 0.0)
+                    && schema["multipleOf"]
+                        .as_f64()
+                        .is_none_or(|step| value % step == 0.0)
             }
             _ => true,
         }
@@ -271,8 +349,17 @@ impl Schema {
 
     /// Passes every single mistake in a value to `add`: its path, its description, the wrong value, and
     /// the name that a report must have.
-    fn mistakes(&self, schema: &Value, value: &Value, path: String, add: &mut dyn FnMut(String, String, Value, String)) {
-        let name = path.rsplit('/').find(|step| step.parse::<usize>().is_err()).unwrap_or_default();
+    fn mistakes(
+        &self,
+        schema: &Value,
+        value: &Value,
+        path: String,
+        add: &mut dyn FnMut(String, String, Value, String),
+    ) {
+        let name = path
+            .rsplit('/')
+            .find(|step| step.parse::<usize>().is_err())
+            .unwrap_or_default();
         let name = name.replace("~1", "/");
         let mut wrong = |change: String, value: Value, name: &str| {
             if !self.accepts(schema, &value) {
@@ -280,7 +367,13 @@ impl Schema {
             }
         };
         if !path.is_empty() {
-            for other in [json!(true), json!(123), json!("text"), json!(["text"]), json!({"text": "text"})] {
+            for other in [
+                json!(true),
+                json!(123),
+                json!("text"),
+                json!(["text"]),
+                json!({"text": "text"}),
+            ] {
                 if std::mem::discriminant(&other) != std::mem::discriminant(value) {
                     wrong(format!("is {other}"), other, &name);
                 }
@@ -296,8 +389,16 @@ impl Schema {
                 }
                 let mut more = map.clone();
                 more.insert("unexpected".to_owned(), json!("x"));
-                wrong("has unexpected".to_owned(), Value::Object(more), "unexpected");
-                for (one, other) in [("endpoint", "function"), ("function", "endpoint"), ("remote", "service")] {
+                wrong(
+                    "has unexpected".to_owned(),
+                    Value::Object(more),
+                    "unexpected",
+                );
+                for (one, other) in [
+                    ("endpoint", "function"),
+                    ("function", "endpoint"),
+                    ("remote", "service"),
+                ] {
                     if map.contains_key(one) {
                         let mut both = map.clone();
                         both.insert(other.to_owned(), json!("both"));
@@ -309,15 +410,26 @@ impl Schema {
                 wrong("is empty".to_owned(), json!([]), &name);
                 let mut many = items.clone();
                 many.push(items.first().cloned().unwrap_or_default());
-                wrong("has an item twice".to_owned(), Value::Array(many.clone()), &name);
-                many.extend(std::iter::repeat_n(items.first().cloned().unwrap_or_default(), 60));
+                wrong(
+                    "has an item twice".to_owned(),
+                    Value::Array(many.clone()),
+                    &name,
+                );
+                many.extend(std::iter::repeat_n(
+                    items.first().cloned().unwrap_or_default(),
+                    60,
+                ));
                 wrong("has many items".to_owned(), Value::Array(many), &name);
             }
             Value::String(_) => {
                 wrong("is empty".to_owned(), json!(""), &name);
                 wrong("is \"a b!\"".to_owned(), json!("a b!"), &name);
                 for length in [48, 256, 301, 501, 1001, 1025] {
-                    wrong(format!("has {length} letters"), json!("a".repeat(length)), &name);
+                    wrong(
+                        format!("has {length} letters"),
+                        json!("a".repeat(length)),
+                        &name,
+                    );
                 }
             }
             Value::Number(_) => {
@@ -334,7 +446,9 @@ impl Schema {
             Value::Object(map) => {
                 for (name, value) in map {
                     let of_name = form["properties"].get(name);
-                    let other = form.get("additionalProperties").filter(|one| one.is_object());
+                    let other = form
+                        .get("additionalProperties")
+                        .filter(|one| one.is_object());
                     if let Some(schema) = of_name.or(other) {
                         let step = name.replace('~', "~0").replace('/', "~1");
                         self.mistakes(schema, value, format!("{path}/{step}"), add);
@@ -359,7 +473,9 @@ fn of_shape(shape: &Shape) -> Value {
         Shape::Number(range) if range.step > 0.0 => {
             json!({"type": "number", "minimum": range.min, "maximum": range.max, "multipleOf": range.step})
         }
-        Shape::Number(range) => json!({"type": "number", "minimum": range.min, "maximum": range.max}),
+        Shape::Number(range) => {
+            json!({"type": "number", "minimum": range.min, "maximum": range.max})
+        }
         Shape::Text(text) if text.form == structure::TextForm::Any => {
             json!({"type": "string", "minLength": text.min, "maxLength": text.max})
         }
@@ -385,9 +501,25 @@ fn of_mapping(shape: &MappingShape) -> Value {
         .iter()
         .map(|one| (one.name.to_owned(), of_shape(&one.shape)))
         .collect();
-    let required: Vec<&str> = shape.properties.iter().filter(|one| one.required).map(|one| one.name).collect();
-    let one_of = |names: &[&str]| json!(names.iter().map(|name| json!({"required": [name]})).collect::<Vec<_>>());
-    let mut all: Vec<Value> = shape.exactly_one.iter().map(|group| json!({"oneOf": one_of(group)})).collect();
+    let required: Vec<&str> = shape
+        .properties
+        .iter()
+        .filter(|one| one.required)
+        .map(|one| one.name)
+        .collect();
+    let one_of = |names: &[&str]| {
+        json!(
+            names
+                .iter()
+                .map(|name| json!({"required": [name]}))
+                .collect::<Vec<_>>()
+        )
+    };
+    let mut all: Vec<Value> = shape
+        .exactly_one
+        .iter()
+        .map(|group| json!({"oneOf": one_of(group)}))
+        .collect();
     if !shape.at_least_one.is_empty() {
         all.push(json!({"anyOf": one_of(shape.at_least_one)}));
     }

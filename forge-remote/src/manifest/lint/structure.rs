@@ -89,6 +89,18 @@ fn document(root: &Node, findings: &mut Findings<'_>) {
         name: "the manifest".to_owned(),
     };
     properties(root, &DOCUMENT, &place, findings);
+    let connect = root.get("app").and_then(|app| app.get("connect"));
+    if let Some(entry) = connect.and_then(|connect| connect.entry("authentication"))
+        && root.get("connectModules").is_none()
+    {
+        let message = "`authentication` of a Connect app needs `connectModules`";
+        findings.error_at(
+            &MISSING_PROPERTY,
+            &entry.key,
+            message,
+            "add `connectModules`, or remove `authentication`",
+        );
+    }
     let modules = root.get("modules").map(Node::entries).unwrap_or_default();
     for entry in modules {
         module_type(
