@@ -20,7 +20,7 @@ pub const DOCUMENT: MappingShape = MappingShape {
         ),
         optional("connectModules", Shape::Any),
         optional("permissions", PERMISSIONS),
-        optional("resources", Shape::Any),
+        optional("resources", list(&RESOURCE, 0, UNLIMITED)),
         optional("remotes", list(&REMOTE, 0, UNLIMITED)),
         optional("providers", Shape::Any),
         optional("environment", ENVIRONMENT),
@@ -130,6 +130,31 @@ const APP: Shape = Shape::Mapping(&closed(&[
             optional("path", TEXT),
             optional("extraFiles", list(&TEXT, 0, UNLIMITED)),
         ])),
+    ),
+]));
+
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/resources/>
+const RESOURCE: Shape = Shape::Mapping(&closed(&[
+    required("key", text(1, 23, TextForm::Key)),
+    required("path", TEXT),
+    optional("bundler", Shape::Choice(&["manual@2026"])),
+    optional(
+        "entry",
+        Shape::Names(NamesShape {
+            value: &TEXT,
+            max: 50,
+        }),
+    ),
+    optional(
+        "tunnel",
+        Shape::Mapping(&closed(&[required(
+            "port",
+            Shape::Number(NumberRange {
+                min: f64::MIN,
+                max: f64::MAX,
+                step: 0.0,
+            }),
+        )])),
     ),
 ]));
 

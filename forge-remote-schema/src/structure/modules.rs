@@ -568,19 +568,20 @@ const FUNCTION: MappingShape = closed(&[
     ),
 ]);
 
-const fn actions(name: &'static str, max: usize) -> Property {
+const AGENT: MappingShape = closed(&[
+    required("key", KEY),
+    required("name", text(1, 30, TextForm::Any)),
+    required("prompt", text(1, UNLIMITED, TextForm::Any)),
+    optional("description", SUBJECT),
+    optional("icon", SUBJECT),
+    optional("followUpPrompt", text(1, UNLIMITED, TextForm::Any)),
     optional(
-        name,
-        Shape::List(ListShape {
-            item: &REFERENCE,
-            min: 1,
-            max,
-            unique: true,
-            uniform: false,
-        }),
-    )
-}
-const AGENT: MappingShape = open(&[required("key", KEY), actions("actions", UNLIMITED)]);
+        "conversationStarters",
+        set(&text(1, 85, TextForm::Any), 1, UNLIMITED),
+    ),
+    optional("actions", set(&REFERENCE, 1, UNLIMITED)),
+    optional("skills", set(&KEY, 1, UNLIMITED)),
+]);
 const ACTION_PROVIDER: MappingShape = closed(&[
     required("key", KEY),
     required("actions", set(&REFERENCE, 1, 20)),
