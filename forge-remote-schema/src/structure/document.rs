@@ -1,6 +1,6 @@
 //! The document, and its parts other than modules.
 
-use super::{
+use super::shape::{
     AUTH, KEY, ListShape, MappingShape, NamesShape, NumberRange, Property, Shape, TEXT, TextForm,
     UNLIMITED, list, optional, required, text,
 };

@@ -1,6 +1,6 @@
 //! The items of the modules that name an endpoint or a remote, and of `function`.
 
-use super::{
+use super::shape::{
     AUTH, KEY, ListShape, MappingShape, NamesShape, NumberRange, Property, Shape, TEXT, TextForm,
     UNLIMITED, list, optional, required, set, text,
 };
