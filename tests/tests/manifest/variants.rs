@@ -111,7 +111,7 @@ fn near(variant: &Variant, lines: &BTreeMap<String, usize>) -> BTreeSet<usize> {
     let Variant { path, change, .. } = variant;
     let owner = path.rsplit_once('/').map_or("", |(owner, _)| owner);
     let named = change.split(' ').map(|name| format!("{path}/{name}"));
-    let below = ["key", "0", "1"].map(|name| format!("{path}/{name}"));
+    let below = ["key", "0", "1", "text"].map(|name| format!("{path}/{name}"));
     let paths = named
         .chain(below)
         .chain([path.clone(), format!("{owner}/key")]);
@@ -378,13 +378,7 @@ impl Schema {
             }
         };
         if !path.is_empty() {
-            for other in [
-                json!(true),
-                json!(123),
-                json!("text"),
-                json!(["text"]),
-                json!({"text": "text"}),
-            ] {
+            for other in [json!(true), json!("text"), json!({"text": "text"})] {
                 if std::mem::discriminant(&other) != std::mem::discriminant(value) {
                     wrong(format!("is {other}"), other, &name);
                 }
@@ -435,12 +429,11 @@ impl Schema {
             Value::String(_) => {
                 wrong("is empty".to_owned(), json!(""), &name);
                 wrong("is \"a b!\"".to_owned(), json!("a b!"), &name);
-                for length in [48, 256, 301, 501, 1001, 1025] {
-                    wrong(
-                        format!("has {length} letters"),
-                        json!("a".repeat(length)),
-                        &name,
-                    );
+                let mut texts = [48, 256, 301, 501, 1001, 1025]
+                    .map(|length| "a".repeat(length))
+                    .into_iter();
+                if let Some(text) = texts.find(|text| !self.accepts(schema, &json!(text))) {
+                    wrong(format!("has {} letters", text.len()), json!(text), &name);
                 }
             }
             Value::Number(_) => {
