@@ -1,4 +1,4 @@
-// Prints forge-remote-schema/src/atlassian.rs: Atlassian's scopes, the scopes that events need, the module types of pages.
+// Prints forge-remote-schema/src/atlassian.rs: Atlassian's scopes, the scopes that events need, the module types.
 //   node .ci/atlassian-data.mjs node_modules/@forge/manifest 2026-11-23 > forge-remote-schema/src/atlassian.rs
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -33,6 +33,14 @@ const takes = (node, names, seen = new Set()) => {
   return next !== undefined && takes(next, names.slice(1));
 };
 const modules = follow(schema.properties.modules).properties;
+// The required properties of a page's module, whichever of its forms it has. Modules that have further uses of
+// endpoints are described by hand, in structure/modules.rs.
+const described = ['action', 'dashboards:widget', 'jira:workflowPostFunction', 'macro'];
+const required = (type) => {
+  const item = follow(follow(modules[type]).items);
+  const forms = (item.oneOf ?? item.anyOf ?? [item]).map((form) => new Set(follow(form).required ?? []));
+  return [...forms[0]].filter((name) => name !== 'key' && forms.every((form) => form.has(name)));
+};
 const pages = Object.keys(modules).filter((type) => takes(modules[type], ['resolver', 'endpoint']));
 
 // Rust compares strings by bytes; sort likewise, as the lookups are binary searches.
@@ -63,4 +71,16 @@ ${rows(sorted(events.keys()).map((name) => `event(${text(name)}, ${sets(name)})`
 #[rustfmt::skip]
 pub(crate) const PAGE_MODULES: &[&str] = &[
 ${rows(sorted(pages).map(text))}
+];
+
+/// Every module type, sorted.
+#[rustfmt::skip]
+pub(crate) const MODULE_TYPES: &[&str] = &[
+${rows(sorted(Object.keys(modules)).map(text))}
+];
+
+/// The properties that each page's module must have, besides its key.
+#[rustfmt::skip]
+pub(crate) const PAGE_PROPERTIES: &[(&str, &[&str])] = &[
+${rows(sorted(pages.filter((type) => !described.includes(type))).map((type) => `(${text(type)}, ${list(sorted(required(type)).map(text))})`))}
 ];`);

@@ -55,10 +55,11 @@ pub fn cloud_ids(contexts: &[InstallationContext], api_base_url: Option<&str>) -
     ids
 }
 
-/// Returns the id in `https://api.atlassian.com/ex/jira/<cloudId>`.
+/// Returns the id in `https://api.atlassian.com/ex/jira/<cloudId>`; `None` if it is not one, for
+/// example an ARI.
 pub fn cloud_id_of(url: &str) -> Option<&str> {
     let (_, path) = url.split_once("/ex/")?;
-    path.split('/').nth(1).filter(|id| !id.is_empty())
+    path.split('/').nth(1).filter(|id| is_cloud_id(id))
 }
 
 /// A UUID, by its letters: stores build lists of them.

@@ -102,10 +102,28 @@ pub fn is_known(name: &str) -> bool {
     name.starts_with(APP_EVENT_PREFIX) || find(name).is_some()
 }
 
+/// Returns whether an event of this name would report that an app was uninstalled. Forge has no such
+/// event.
+///
+/// Source: <https://developer.atlassian.com/platform/forge/events-reference/life-cycle/>
+///
+/// ```
+/// assert!(forge_remote_schema::events::is_uninstalled("avi:forge:uninstalled:app"));
+/// ```
+pub fn is_uninstalled(name: &str) -> bool {
+    !is_known(name) && name.starts_with("avi:") && name.contains(":uninstalled:")
+}
+
 /// Checks that an event of this name is known.
 pub(crate) fn check(name: &str) -> Result<(), Mistake> {
     if is_known(name) {
         return Ok(());
+    }
+    if is_uninstalled(name) {
+        return Err(Mistake::new(
+            format!("Forge never sends `{name}`"),
+            "write `#[pre_uninstall]` instead: it calls the function before the app is uninstalled",
+        ));
     }
     let new = format!(
         "for an event that forge-remote does not know yet, write `unknown_events = [\"{name}\"]`"

@@ -15,6 +15,7 @@ pub mod pages;
 pub mod rules;
 pub mod scopes;
 pub mod sizes;
+pub mod structure;
 
 pub use kind::{AllowedCaller, KindSpec, Place, RouteScope};
 pub use mistake::Mistake;

@@ -1,6 +1,8 @@
 //! The framework's own responses: JSON, because a page's `invokeRemote` accepts nothing else from a
 //! failing call.
 
+#[cfg(any(feature = "dev", feature = "testing"))]
+use axum::http::HeaderMap;
 use axum::http::{StatusCode, header};
 use axum::response::Response;
 use forge_remote_fit::__private::response as shared;
@@ -47,6 +49,25 @@ pub(crate) fn overdue() -> Response {
         "overdue",
         "the remote has not finished this call in time; the handler continues",
     )
+}
+
+/// Returns the reason why a page's `invokeRemote` rejects a response of any status: it accepts only JSON
+/// with that content type.
+///
+/// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
+#[cfg(any(feature = "dev", feature = "testing"))]
+pub(crate) fn invoke_remote_error(headers: &HeaderMap, body: &[u8]) -> Option<&'static str> {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok());
+    if body.is_empty() {
+        Some("its body is empty: return `Json(())`")
+    } else if !content_type.is_some_and(|text| text.starts_with("application/json")) {
+        Some("its content type is not `application/json`: return `Json(…)`")
+    } else if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err() {
+        Some("its body is not JSON")
+    } else {
+        None
+    }
 }
 
 /// Converts an extractor's rejection to JSON where it isn't, and logs it.

@@ -48,8 +48,9 @@ pub use crate::token::store::{ConformanceError, token_store_conformance};
 
 use crate::app::{App, BackgroundError, BackgroundTasks, Service};
 use crate::error::Result;
-use crate::fit::Clock;
-use crate::registry::{Auth, BoxFuture, Method};
+use crate::fit::{AllowedCaller, Clock};
+use crate::registry::{Auth, BoxFuture, Handler, Method};
+use crate::response;
 
 /// The app id of tests that set none.
 pub const TEST_APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
@@ -243,6 +244,7 @@ impl Harness {
         HarnessCall {
             call: self.platform.call(handler),
             app: self.app.clone(),
+            from_page: is_for_pages(handler),
         }
     }
 
@@ -262,6 +264,7 @@ impl Harness {
         HarnessCall {
             call: self.platform.call(handler).method(method),
             app: self.app.clone(),
+            from_page: is_for_pages(handler),
         }
     }
 }
@@ -272,6 +275,7 @@ impl Harness {
 pub struct HarnessCall {
     call: Call,
     app: Service,
+    from_page: bool,
 }
 
 impl HarnessCall {
@@ -369,12 +373,20 @@ impl HarnessCall {
         };
         let (parts, body) = response.into_parts();
         let body = read(body).await;
+        let from_page = self.from_page;
+        let error = from_page.then(|| response::invoke_remote_error(&parts.headers, &body));
         TestResponse {
             status: parts.status,
             headers: parts.headers,
             body,
+            invoke_remote_error: error.flatten(),
         }
     }
+}
+
+/// Returns whether pages call a handler.
+fn is_for_pages(handler: &Handler) -> bool {
+    handler.registration().kind.caller() == AllowedCaller::Page
 }
 
 async fn read(body: Body) -> Vec<u8> {
@@ -390,11 +402,16 @@ pub struct TestResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Vec<u8>,
+    invoke_remote_error: Option<&'static str>,
 }
 
 impl fmt::Debug for TestResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.status, self.text())
+        write!(f, "{}: {}", self.status, self.text())?;
+        match self.invoke_remote_error {
+            Some(reason) => write!(f, " (`invokeRemote` rejects this response: {reason})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -407,6 +424,38 @@ impl TestResponse {
     /// Returns the headers.
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
+    }
+
+    /// Returns the reason why a page's `invokeRemote` rejects this response of an `#[endpoint]`;
+    /// `None` if it accepts it, and for handlers that pages do not call.
+    ///
+    /// `invokeRemote` accepts only JSON with the content type `application/json`, whatever the status.
+    /// `requestRemote` accepts any response.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::testing::Harness;
+    ///
+    /// #[endpoint]
+    /// async fn greet() -> &'static str {
+    ///     "Good morning"
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// # let app = App::empty()
+    /// #     .handler(forge_remote::handler!(greet))
+    /// #     .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    /// # let harness = Harness::new(app)?;
+    /// let response = harness.call("greet").send().await;
+    /// assert!(response.invoke_remote_error().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/ui-api-bridge/invokeRemote/>
+    pub fn invoke_remote_error(&self) -> Option<&'static str> {
+        self.invoke_remote_error
     }
 
     /// Returns the body as text; invalid UTF-8 is replaced.

@@ -8,6 +8,7 @@ use crate::app::Service;
 use crate::fit;
 use crate::platform::{Platform, has_body};
 use crate::registry::{Handler, Method, SampleCall};
+use crate::response;
 
 /// The local platform's client, which calls the app's handlers.
 pub(super) struct PlatformClient {
@@ -95,6 +96,7 @@ impl PlatformClient {
             has_body,
             is_guess: is_guess && changes.body.is_none(),
             from_page: handler.registration().kind.caller() == fit::AllowedCaller::Page,
+            invoke_remote_error: None,
             elapsed: Duration::ZERO,
             response: Err("not sent".to_owned()),
         };
@@ -108,15 +110,21 @@ impl PlatformClient {
                 .execute(request)
                 .await
                 .map_err(|error| error.without_url().to_string())?;
-            let status = response.status();
+            let (status, headers) = (response.status(), response.headers().clone());
             let body = response
                 .bytes()
                 .await
                 .map_err(|error| error.without_url().to_string())?;
-            Ok((status, String::from_utf8_lossy(&body).into_owned()))
+            Ok((status, headers, body))
         };
         outcome.response = match tokio::time::timeout(timeout, exchange).await {
-            Ok(response) => response,
+            Ok(Ok((status, headers, body))) => {
+                if outcome.from_page {
+                    outcome.invoke_remote_error = response::invoke_remote_error(&headers, &body);
+                }
+                Ok((status, String::from_utf8_lossy(&body).into_owned()))
+            }
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(format!(
                 "no response within {} s: Forge would have closed the connection",
                 timeout.as_secs()

@@ -20,6 +20,8 @@ pub(super) struct Outcome {
     /// Whether the body was made up, because Atlassian documents none.
     pub(super) is_guess: bool,
     pub(super) from_page: bool,
+    /// The reason why `invokeRemote` rejects the response of a page's call.
+    pub(super) invoke_remote_error: Option<&'static str>,
     pub(super) elapsed: Duration,
     /// The response's status and body, or the error of a failed call.
     pub(super) response: Result<(StatusCode, String), String>,
@@ -103,6 +105,11 @@ impl Outcome {
                 }
             }
             _ => {}
+        }
+        if let Some(reason) = self.invoke_remote_error {
+            line.push_str(&format!(
+                "\n      a page's `invokeRemote` rejects this response: {reason}"
+            ));
         }
         line
     }

@@ -121,8 +121,9 @@ impl ProductApi {
         if let Err(missing) = &self.0.base {
             return Err(missing.error(self.0.api));
         }
-        self.context()
-            .ok_or_else(|| self.invalid_exchange("Forge sent no cloud id for this installation"))
+        self.context().ok_or_else(|| {
+            self.invalid_exchange("the installation's base URL has no site's cloud id")
+        })
     }
 
     fn now(&self) -> Now {

@@ -147,6 +147,11 @@ impl ProductApi {
 
     /// Returns the reason why a token can't be used for this API.
     pub(super) fn mismatch(&self, owner: Option<&Owner>) -> Option<&'static str> {
+        if self.0.is_supplied && self.0.lacks_site() {
+            return Some(
+                "the base URL has no site's cloud id: expected `https://api.atlassian.com/ex/jira/<cloudId>`",
+            );
+        }
         let owner = owner?;
         if *owner.installation_id != *self.0.installation_id {
             return Some("the token belongs to another installation");
@@ -178,6 +183,16 @@ impl ApiTarget {
             is_supplied: self.is_supplied,
             trace: self.trace.clone(),
         }))
+    }
+
+    /// Whether the base URL of a site's API has no cloud id. URLs on hosts that the app allows may lack
+    /// it.
+    fn lacks_site(&self) -> bool {
+        let names_site = matches!(self.api, Api::Jira | Api::Confluence);
+        let Ok(base) = &self.base else {
+            return false;
+        };
+        names_site && cloud_id_of(base).is_none() && !self.atlassian.settings().hosts.is_added(base)
     }
 
     /// Whether the base URL belongs to one of these sites. URLs without a site always do, and so does

@@ -131,10 +131,11 @@ pub enum OauthTokenRejection {
 impl OauthTokenRejection {
     pub(super) const SYSTEM_FIX: &'static str = "the manifest's endpoint must enable `auth.appSystemToken`, and `permissions.scopes` needs a \
      scope besides `read:app-system-token` and `read:app-user-token`; `manifest --write` adds \
-     both; then deploy the app and upgrade the installation";
+     both; then deploy the app and upgrade the installation. A page's `requestRemote` brings no token: \
+     use `invokeRemote`";
 
     pub(super) const USER_FIX: &'static str = "the manifest's endpoint must enable `auth.appUserToken`, `permissions.scopes` needs a scope \
-     for user data, and a user must be in session: calls by `requestRemote`, anonymous visitors \
+     for user data, and a user must be in session: calls by `requestRemote` (use `invokeRemote`), anonymous visitors \
      and the platform itself have no user token; take `Option<UserToken>` to handle such calls";
 
     /// Returns the status of the response.

@@ -43,10 +43,10 @@ use crate::registry::{Kind, Module, SampleCall};
 /// [`AgentResponse::result`](super::AgentResponse::result) for one of these two methods becomes a 500,
 /// and the reason is logged.
 ///
-/// # Early access
+/// # Versions
 ///
-/// The module is available in development environments only, not in staging and production. Of the
-/// `products` Atlassian accepts only `jira`, although its schema has `confluence` too.
+/// The module is generally available since 2026-09-28, with version 1.0 of the protocol only. Agents
+/// of version 0.3 were accepted in development environments before.
 ///
 /// # Tokens
 ///

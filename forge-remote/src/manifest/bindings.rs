@@ -30,7 +30,12 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &DesiredManifest) -> String 
             let endpoints: Vec<&str> = endpoints.collect();
             // The `endpoint` of an action or a post function is not called by a page.
             let is_page = pages::is_module_type(module_type) && item.get("endpoint").is_none();
-            if endpoints.is_empty() && !is_page {
+            // A remote can't serve the calls that a function serves.
+            let has_function = item.get("function").is_some()
+                || item
+                    .get("resolver")
+                    .is_some_and(|one| one.get("function").is_some());
+            if endpoints.is_empty() && (!is_page || has_function) {
                 continue;
             }
             let name = key(item).unwrap_or_default();

@@ -4,6 +4,7 @@ use super::compare::{Difference, Mismatch};
 use super::emit::to_yaml;
 use super::file::ManifestFile;
 use super::path::Step;
+use super::values::list;
 use crate::diagnostic::{Diagnostic, Rule, Severity};
 
 /// The rules of this file.
@@ -65,6 +66,9 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
         .in_manifest(file.locate(&difference.path))
         .at(difference.origins.iter().copied())
         .notes(reasons.map(|reason| format!("needed because {reason}")));
+    if let Some(hint) = auth_hint(file, difference) {
+        diagnostic = diagnostic.help(hint);
+    }
     if rule == &STALE {
         diagnostic = diagnostic.help(
             "if the handler is in another crate, link that crate (`forge_remote::link!`); otherwise remove this \
@@ -78,4 +82,14 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
         diagnostic = diagnostic.notes([wanted]);
     }
     diagnostic
+}
+
+/// Returns the hint that a token is requested at a remote instead of the endpoint.
+fn auth_hint(file: &ManifestFile, difference: &Difference) -> Option<&'static str> {
+    let is_auth = difference.path.to_string();
+    let is_auth = is_auth.starts_with("modules.endpoint[") && is_auth.contains("].auth");
+    let mut remotes = list(file.value(), &["remotes"]).iter();
+    (is_auth && remotes.any(|remote| remote.get("auth").is_some())).then_some(
+        "`auth` of a remote is only for calls of the app's functions; an endpoint's calls bring the tokens of its own `auth`",
+    )
 }

@@ -39,6 +39,13 @@ pub enum ManifestError {
         key: String,
         place: String,
     },
+    #[error("{}:{}:{}: `{section}` belongs under `modules`, where Forge reads it; nothing was written: move it there \
+             and run the command again", path.display(), at.line, at.column)]
+    Misplaced {
+        path: PathBuf,
+        at: Position,
+        section: String,
+    },
     #[error("{}:{}:{}: {reason}; nothing was written: make the change that `manifest` shows by hand",
             path.display(), at.line, at.column)]
     Unsafe {

@@ -222,7 +222,12 @@ impl ManifestFile {
                     &entry.value
                 }),
                 Step::Value(name) => {
-                    let named = node.items().iter().find(|item| item.scalar() == Some(name));
+                    // An event has a name, or an object form with `eventType`.
+                    let names = node
+                        .items()
+                        .iter()
+                        .map(|item| item.get("eventType").unwrap_or(item));
+                    let named = names.into_iter().find(|item| item.scalar() == Some(name));
                     named
                         .or_else(|| node.entry(name).map(|entry| &entry.key))
                         .inspect(|shown| {
@@ -262,6 +267,17 @@ impl ManifestFile {
         scalars
     }
 
+    /// Returns the document's tree; `None` if the file has no content.
+    pub(crate) fn root(&self) -> Option<&Node> {
+        self.root.as_ref()
+    }
+
+    /// Returns the position of a node, and the bytes to underline in [`text`](Self::text).
+    pub(crate) fn locate_node(&self, node: &Node) -> (Position, Range<usize>) {
+        let offset = self.text().len() - self.body().len();
+        (node.at, node.span.start + offset..node.span.end + offset)
+    }
+
     /// Returns the item of the list at a path that has this key: the first of several.
     fn item<'a>(&self, list: &'a Node, path: &[Step], key: &str) -> Option<&'a Node> {
         let names = match path {
@@ -297,6 +313,18 @@ impl ManifestFile {
         })
     }
 
+    /// Returns the name of a section of modules at the root, if the code has modules of that type: a
+    /// merge would add a second section.
+    fn misplaced_section(&self, wanted: &DesiredManifest) -> Option<&Node> {
+        let entries = self.root.as_ref().map(Node::entries).unwrap_or_default();
+        let mut names = entries.iter().map(|entry| &entry.key);
+        names.find(|name| {
+            let name = name.scalar().unwrap_or_default();
+            let is_endpoint = name == "endpoint" && !wanted.endpoints.is_empty();
+            is_endpoint || wanted.modules.contains_key(name)
+        })
+    }
+
     /// Returns the text without its byte order mark.
     fn body(&self) -> &str {
         self.text().strip_prefix(BOM).unwrap_or(self.text())
@@ -325,6 +353,13 @@ impl ManifestFile {
         wanted: &DesiredManifest,
         app_id: Option<&str>,
     ) -> Result<Option<Self>, ManifestError> {
+        if let Some(section) = self.misplaced_section(wanted) {
+            return Err(ManifestError::Misplaced {
+                path: self.path.clone(),
+                at: section.at,
+                section: section.scalar().unwrap_or_default().to_owned(),
+            });
+        }
         let plan = Plan::new(&self.value, wanted).map_err(|taken| ManifestError::Taken {
             path: self.path.clone(),
             at: self.position(&taken.path),

@@ -310,6 +310,10 @@ impl Node {
         }
     }
 
+    pub fn is_mapping(&self) -> bool {
+        matches!(self.kind, NodeKind::Mapping { .. })
+    }
+
     pub fn entries(&self) -> &[Entry] {
         match &self.kind {
             NodeKind::Mapping { entries, .. } => entries,

@@ -41,6 +41,11 @@ async fn follow(retry: RetryContext, Event(change): Event<Change>) -> Json<Strin
     Json(format!("{what}, for the {}. time again", retry.count))
 }
 
+#[endpoint]
+async fn greet() -> &'static str {
+    "Good morning"
+}
+
 #[web_trigger]
 async fn hook(request: WebTriggerRequest) -> WebTriggerResponse {
     let text = format!("{} {}", request.method, request.user_path);

@@ -57,3 +57,25 @@ async fn a_token_is_sent_only_to_its_installations_site() {
     let user = atlassian.jira(&other).as_user(&received.user);
     assert!(user.base_url().is_err());
 }
+
+/// The app read something else than a cloud id from its database.
+#[tokio::test]
+async fn a_supplied_address_names_a_site() {
+    let server = Server::start(|_, _| respond(200, json!({}))).await;
+    let atlassian = AtlassianClient::on_loopback(&server.origin).unwrap();
+    let received = scheduled_call_for(&server).await;
+    let ari = "ari:cloud:ecosystem::installation/11111111-0000-4000-a000-000000000000";
+    for wrong in [ari, "ari:cloud:jira::site", "https:", "my site", ""] {
+        let url = format!("{}/ex/jira/{wrong}", server.origin);
+        let there = InstallationUrls::new(received.call.installation_id()).jira(url);
+        let jira = atlassian.jira(&there);
+        assert_eq!(jira.cloud_id(), None, "{wrong}");
+        let before = server.requests().len();
+        assert!(
+            jira.impersonate(&received.system, "5b10ac8d82e05b22cc7d4ef5")
+                .await
+                .is_err()
+        );
+        assert_eq!(server.requests().len(), before, "{wrong}");
+    }
+}

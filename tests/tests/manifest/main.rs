@@ -1,8 +1,11 @@
 //! The manifest: merging, comparing, rules, the build script.
 
+mod field;
 mod golden;
 mod random;
 mod rules;
+mod sound;
 mod stale_build;
 mod variables;
+mod variants;
 mod writing;

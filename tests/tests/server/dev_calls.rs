@@ -53,6 +53,15 @@ fn each_event_of_a_trigger_is_called_once_with_its_own_body() {
 }
 
 #[test]
+fn a_text_for_a_page_is_marked() {
+    let (good, text) = run(&mut app(&["dev", "--once"]));
+    assert!(good, "{text}");
+    assert!(line(&text, "POST /greet").starts_with("ok "), "{text}");
+    let marks = text.matches("a page's `invokeRemote` rejects this response: its content type");
+    assert_eq!(marks.count(), 1, "{text}");
+}
+
+#[test]
 fn a_sample_is_used_for_the_event_it_names() {
     let (good, text) = run(app(&["dev", "--once"]).env("WITH_SAMPLE", "1"));
     assert!(good, "{text}");

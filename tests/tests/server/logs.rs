@@ -181,3 +181,26 @@ async fn no_caller_can_forge_a_line() {
         );
     }
 }
+
+/// The log names the probable cause of a rejected call.
+#[tokio::test]
+async fn the_log_names_what_to_change() {
+    let logged = LogCapture::default();
+    let _guard = logged.start();
+    let app = logging_app().await;
+    let page = app.page().token();
+    for (call, cause) in [
+        (Call::post("//tick"), "`baseUrl` ends with `/`"),
+        (Call::post("/nowhere"), "the output of `routes`"),
+        (Call::post("/needs-token").bearer(&page), "`requestRemote`"),
+        (
+            Call::post("/ui").bearer(&page).body(vec![b' '; 2 << 20]),
+            "`App::body_limit` sets the limit",
+        ),
+    ] {
+        logged.take();
+        assert!(app.send(&call).await.unwrap().status >= 400);
+        let log = logged.take();
+        assert!(log.contains(cause), "{cause}:\n{log}");
+    }
+}

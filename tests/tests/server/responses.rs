@@ -355,3 +355,47 @@ async fn the_clock_decides_the_time() {
     clock.advance(Duration::from_secs(26));
     assert_eq!(late.send().await.status(), 401);
 }
+
+#[endpoint]
+async fn says_text() -> &'static str {
+    "hello"
+}
+
+#[endpoint]
+async fn says_nothing() {}
+
+#[trigger(events = ["avi:jira:created:issue"])]
+async fn follows() -> &'static str {
+    "hello"
+}
+
+/// `invokeRemote` accepts only JSON; the platform accepts any response of an event's handler.
+#[tokio::test]
+async fn a_response_that_invoke_remote_rejects_is_marked() {
+    let app = App::empty()
+        .handler(handler!(echo))
+        .handler(handler!(says_text))
+        .handler(handler!(says_nothing))
+        .handler(handler!(follows))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    let harness = Harness::new(app).unwrap();
+    let text = harness.call("says-text").send().await;
+    assert!(
+        text.invoke_remote_error()
+            .unwrap()
+            .contains("`application/json`")
+    );
+    assert!(
+        format!("{text:?}").contains("`invokeRemote` rejects this response"),
+        "{text:?}"
+    );
+    let nothing = harness.call("says-nothing").send().await;
+    assert!(nothing.invoke_remote_error().unwrap().contains("empty"));
+    let json = harness.call("echo").json(&json!([1])).send().await;
+    assert_eq!(json.invoke_remote_error(), None);
+    let rejected = harness.call("echo").body("no JSON").send().await;
+    assert!(rejected.status() >= 400);
+    assert_eq!(rejected.invoke_remote_error(), None);
+    let event = harness.call("follows-trigger").send().await;
+    assert_eq!(event.invoke_remote_error(), None);
+}

@@ -97,11 +97,7 @@ pub(super) fn not_found(request: &Request, limits: &LogLimits) -> Response {
             %path,
             suppressed,
             "no handler has this path: {}",
-            if request.uri().path().contains("//") {
-                "it has a doubled slash, so the remote's baseUrl probably ends with `/`"
-            } else {
-                "compare it with the output of `routes`"
-            }
+            hint(request.uri().path())
         );
     }
     response::json_error(
@@ -109,6 +105,15 @@ pub(super) fn not_found(request: &Request, limits: &LogLimits) -> Response {
         "not_found",
         "no handler has this path",
     )
+}
+
+/// Returns the probable reason why no handler has a path.
+fn hint(path: &str) -> &'static str {
+    if path.contains("//") {
+        "it has a doubled slash, probably because the remote's `baseUrl` ends with `/`"
+    } else {
+        "compare it with the output of `routes`"
+    }
 }
 
 pub(super) fn method_not_allowed(request: &Request, limits: &LogLimits) -> Response {

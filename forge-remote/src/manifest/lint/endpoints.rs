@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use forge_remote_schema::did_you_mean;
 use forge_remote_schema::kinds::is_called_without_user;
 use serde_yaml::Value;
 
@@ -14,7 +13,6 @@ use crate::manifest::values::{at, list};
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[
-        &UNKNOWN_PROPERTY,
         &MISSING_ROUTE,
         &MALFORMED_ROUTE,
         &USER_TOKEN_WITHOUT_USER,
@@ -25,7 +23,6 @@ pub(super) const TOPIC: Topic = Topic {
         for endpoint in list(findings.manifest(), &["modules", "endpoint"]) {
             let path = ManifestPath::of_module("endpoint", endpoint);
             let caller = callers.get(key(endpoint).unwrap_or_default());
-            properties(endpoint, &path, findings);
             route(endpoint, &path, caller, findings);
             user_token(endpoint, &path, caller, findings);
         }
@@ -52,36 +49,6 @@ fn requests(endpoint: &Value, token: &str) -> bool {
     at(endpoint, &["auth", token, "enabled"])
         .and_then(Value::as_bool)
         .unwrap_or_default()
-}
-
-const UNKNOWN_PROPERTY: Rule = Rule::lint(
-    "unknown-property",
-    "Atlassian's validation accepts any property in an endpoint's item: a misspelt one passes, and has no effect. With a \
-    misspelt `appSystemToken`, Forge sends no token.",
-);
-
-fn properties(endpoint: &Value, path: &ManifestPath, findings: &mut Findings<'_>) {
-    let known = ["key", "remote", "service", "route", "auth"];
-    unknown(endpoint, path, &known, findings);
-    if let Some(auth) = endpoint.get("auth") {
-        let known = ["appSystemToken", "appUserToken"];
-        unknown(auth, &path.clone().name("auth"), &known, findings);
-    }
-    if let Some(route) = endpoint.get("route") {
-        unknown(route, &path.clone().name("route"), &["path"], findings);
-    }
-}
-
-fn unknown(item: &Value, path: &ManifestPath, known: &[&str], findings: &mut Findings<'_>) {
-    let names = item.as_mapping().into_iter().flatten();
-    for name in names.filter_map(|(name, _)| name.as_str()) {
-        if !known.contains(&name) {
-            let help = did_you_mean(name, known.iter().copied())
-                .unwrap_or_else(|| format!("its properties are: {}", known.join(", ")));
-            let message = format!("`{name}` is not a property of {path}, and has no effect");
-            findings.error(&UNKNOWN_PROPERTY, &path.clone().name(name), message, help);
-        }
-    }
 }
 
 const MISSING_ROUTE: Rule = Rule::lint(

@@ -1,17 +1,21 @@
-//! Rules about manifests that pass Atlassian's own validation but fail at run time.
+//! Rules about manifests: the mistakes that Atlassian's own validation rejects, in the parts that a remote
+//! depends on, and mistakes that it accepts and that fail at run time.
 //!
 //! Each file is a topic: its rules, each as a `const` beside its check, and one `TOPIC` that lists
 //! them. The rules look at the whole file, hand-written parts included. To add a rule, write it and
 //! its check in a topic's file and list it there; a new topic is a new file and a line in [`TOPICS`].
 
+mod document;
 mod endpoints;
 mod findings;
 mod keys;
+mod modules;
 mod pages;
 mod references;
 mod remotes;
 mod schedules;
 mod scopes;
+mod structure;
 mod triggers;
 mod validator;
 
@@ -21,6 +25,8 @@ use crate::diagnostic::{Diagnostic, Rule};
 use findings::{Findings, Topic};
 
 const TOPICS: &[Topic] = &[
+    document::TOPIC,
+    structure::TOPIC,
     remotes::TOPIC,
     keys::TOPIC,
     endpoints::TOPIC,
@@ -28,6 +34,7 @@ const TOPICS: &[Topic] = &[
     schedules::TOPIC,
     references::TOPIC,
     pages::TOPIC,
+    modules::TOPIC,
     triggers::TOPIC,
     validator::TOPIC,
 ];

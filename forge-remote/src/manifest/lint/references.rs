@@ -1,4 +1,4 @@
-//! The endpoints that modules name.
+//! The endpoints, remotes, functions, resources and actions that the manifest's parts name.
 
 use std::collections::BTreeSet;
 
@@ -6,17 +6,19 @@ use forge_remote_schema::did_you_mean;
 use forge_remote_schema::kinds::{RESOLVER, page_places};
 use serde_yaml::Value;
 
-use super::findings::{Findings, Topic};
+use super::findings::{Findings, Topic, text_of};
 use crate::diagnostic::Rule;
 use crate::manifest::desired::Entry;
 use crate::manifest::items::{endpoint_at, key, modules};
 use crate::manifest::path::ManifestPath;
+use crate::manifest::tree::Node;
 use crate::manifest::values::list;
 
 pub(super) const TOPIC: Topic = Topic {
-    rules: &[&DANGLING_ENDPOINT, &REFUSED_CALLER],
+    rules: &[&DANGLING_ENDPOINT, &DANGLING_REFERENCE, &REFUSED_CALLER],
     check: |findings| {
         dangling(findings);
+        references(findings);
         callers(findings);
     },
 };
@@ -31,6 +33,7 @@ fn dangling(findings: &mut Findings<'_>) {
         .iter()
         .filter_map(key)
         .collect();
+    let misplaced = findings.node(&["endpoint"]);
     for (module_type, _, item) in modules(findings.manifest()) {
         if module_type == "endpoint" {
             continue;
@@ -42,11 +45,17 @@ fn dangling(findings: &mut Findings<'_>) {
                 "{module_type} `{}` calls the endpoint `{name}`, which doesn't exist",
                 key(item).unwrap_or_default()
             );
-            let help = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
-                format!(
-                    "annotate a handler with `#[endpoint(key = \"{name}\")]`, or remove the module"
-                )
-            });
+            let at_root = misplaced.map(Node::items).unwrap_or_default();
+            let help = if at_root
+                .iter()
+                .any(|item| text_of(item, "key") == Some(name))
+            {
+                "`endpoint` is at the root of the manifest: move it under `modules`".to_owned()
+            } else {
+                did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
+                    format!("annotate a handler with `#[endpoint(key = \"{name}\")]`, or remove the module")
+                })
+            };
             let path = ManifestPath::of_module(module_type, item);
             findings.error(&DANGLING_ENDPOINT, &path, message, help);
         }
@@ -60,6 +69,94 @@ fn collect<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
             Value::String(endpoint) if name.as_str() == Some("endpoint") => into.push(endpoint),
             Value::Mapping(_) => collect(value, into),
             _ => {}
+        }
+    }
+}
+
+const DANGLING_REFERENCE: Rule = Rule::lint(
+    "dangling-reference",
+    "A part of the manifest names a remote, function, resource, service or action that the manifest doesn't have; \
+    `forge deploy` rejects it.",
+);
+
+/// The lists of actions of modules, by the module type.
+const ACTION_LISTS: [(&str, &[&str]); 4] = [
+    ("rovo:agent", &["actions"]),
+    ("rovo:skill", &["dependencies", "tools"]),
+    ("rovo:mcp", &["tools"]),
+    ("automation:actionProvider", &["actions"]),
+];
+
+/// Returns the actions that a module lists, as nodes.
+pub(super) fn listed_actions<'a>(module_type: &str, item: &'a Node) -> &'a [Node] {
+    let mut lists = ACTION_LISTS.iter().filter(|(name, _)| *name == module_type);
+    let path = lists.next().map_or(&[][..], |(_, path)| path);
+    let list = path.iter().try_fold(item, |node, name| node.get(name));
+    list.filter(|_| !path.is_empty())
+        .map(Node::items)
+        .unwrap_or_default()
+}
+
+/// Reports the names that are not keys of the list they refer to.
+fn references(findings: &mut Findings<'_>) {
+    let mut named: Vec<(&str, &str, &Node)> = Vec::new();
+    for (module_type, item) in findings.modules() {
+        // Atlassian's validation looks at the properties of a module and of the mappings in it.
+        let nested = item
+            .entries()
+            .iter()
+            .flat_map(|entry| entry.value.entries());
+        for entry in item.entries().iter().chain(nested) {
+            match entry.key.scalar() {
+                Some("function") => named.push((module_type, "function", &entry.value)),
+                Some("resource") => named.push((module_type, "resource", &entry.value)),
+                Some("remote") if matches!(module_type, "endpoint" | "migration:dataResidency") => {
+                    named.push((module_type, "remote", &entry.value));
+                }
+                Some("service") if module_type == "endpoint" => {
+                    named.push((module_type, "service", &entry.value));
+                }
+                _ => {}
+            }
+        }
+        let actions = listed_actions(module_type, item).iter();
+        named.extend(actions.map(|action| (module_type, "action", action)));
+    }
+    for side in ["backend", "client"] {
+        let addresses = findings.items(&["permissions", "external", "fetch", side]);
+        let remotes = addresses.iter().filter_map(|address| address.get("remote"));
+        named.extend(remotes.map(|remote| ("permissions.external.fetch", "remote", remote)));
+    }
+    let connect = findings.node(&["app", "connect", "remote"]);
+    named.extend(connect.map(|remote| ("app.connect", "remote", remote)));
+
+    for (owner, what, node) in named {
+        // A mapping is reported by the table of properties, a variable's value is unknown.
+        let Some(name) = node
+            .scalar()
+            .filter(|name| !name.is_empty() && !name.contains("${"))
+        else {
+            continue;
+        };
+        let key = if what == "resource" {
+            name.split('/').next().unwrap_or(name)
+        } else {
+            name
+        };
+        let list: &[&str] = match what {
+            "remote" => &["remotes"],
+            "resource" => &["resources"],
+            "service" => &["services"],
+            "function" => &["modules", "function"],
+            _ => &["modules", "action"],
+        };
+        let items = findings.items(list).iter();
+        let known: BTreeSet<&str> = items.filter_map(|item| text_of(item, "key")).collect();
+        if !known.contains(key) {
+            let message = format!("{owner} names the {what} `{key}`, which doesn't exist");
+            let help = did_you_mean(key, known.iter().copied())
+                .unwrap_or_else(|| format!("add it to `{}`, or correct the name", list.join(".")));
+            findings.error_at(&DANGLING_REFERENCE, node, message, help);
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use forge_remote_schema::nearest;
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
-use crate::diagnostic::Rule;
+use crate::diagnostic::{Rule, Severity};
 use crate::manifest::base_url;
+use crate::manifest::desired::Entry;
 use crate::manifest::items::key;
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
@@ -20,6 +22,8 @@ pub(super) const TOPIC: Topic = Topic {
         &STORAGE_WITHOUT_EUD,
         &NOT_FOR_FUNCTIONS,
         &REGIONS_DIFFER,
+        &UNUSED_REMOTE,
+        &AUTH_WITHOUT_COMPUTE,
     ],
     check: |findings| {
         keys(findings);
@@ -28,6 +32,8 @@ pub(super) const TOPIC: Topic = Topic {
         storage(findings);
         functions(findings);
         regions(findings);
+        unused(findings);
+        compute(findings);
     },
 };
 
@@ -215,6 +221,81 @@ fn regions(findings: &mut Findings<'_>) {
             let message = format!("the remote `{key}` has no URL for {}", missing.join(", "));
             let help = "give every remote the same regions";
             findings.error(&REGIONS_DIFFER, &path.name("baseUrl"), message, help);
+        }
+    }
+}
+
+const UNUSED_REMOTE: Rule = Rule::lint(
+    "unused-remote",
+    "Nothing in the manifest names the remote, and the app has no function or page that could call it.",
+);
+
+/// Collects the remotes that a part of the manifest names.
+fn named<'a>(value: &'a Value, into: &mut BTreeSet<&'a str>) {
+    match value {
+        Value::Mapping(properties) => {
+            for (name, value) in properties {
+                match value {
+                    Value::String(remote) if name.as_str() == Some("remote") => {
+                        into.insert(remote);
+                    }
+                    Value::Sequence(remotes) if name.as_str() == Some("remotes") => {
+                        into.extend(remotes.iter().filter_map(Value::as_str));
+                        remotes.iter().for_each(|remote| named(remote, into));
+                    }
+                    _ => named(value, into),
+                }
+            }
+        }
+        Value::Sequence(items) => items.iter().for_each(|item| named(item, into)),
+        _ => {}
+    }
+}
+
+fn unused(findings: &mut Findings<'_>) {
+    let manifest = findings.manifest();
+    // Functions and pages can call any remote.
+    let has = |path: &[&str]| !list(manifest, path).is_empty();
+    if has(&["resources"])
+        || has(&["modules", "function"])
+        || manifest.get("connectModules").is_some()
+    {
+        return;
+    }
+    let mut used = BTreeSet::new();
+    named(manifest, &mut used);
+    let of_code: BTreeSet<&str> = findings.wanted.remotes.iter().map(Entry::key).collect();
+    for (remote, path) in remotes(manifest) {
+        let key = key(remote).unwrap_or_default();
+        let is_misspelt = used.iter().any(|name| nearest(name, [key]).is_some());
+        if !is_misspelt && !of_code.contains(key) {
+            let message = format!("nothing names the remote `{key}`");
+            let help = "name it in an endpoint, or remove it: each remote is a host that admins consent to";
+            findings.warning(&UNUSED_REMOTE, &path, message, help);
+        }
+    }
+}
+
+const AUTH_WITHOUT_COMPUTE: Rule = Rule::lint(
+    "auth-without-compute",
+    "`auth` of a remote is for calls of the app's functions with `invokeRemote`, which need `operations: [compute]`. \
+    Calls through an endpoint bring the tokens of the endpoint's own `auth`.",
+);
+
+fn compute(findings: &mut Findings<'_>) {
+    // Atlassian's guide to remote agents requests their tokens in the remote.
+    if !list(findings.manifest(), &["modules", "rovo:agentConnector"]).is_empty() {
+        return;
+    }
+    for (remote, path) in remotes(findings.manifest()) {
+        let operations = list(remote, &["operations"]);
+        if remote.get("auth").is_some() && !operations.contains(&"compute".into()) {
+            let message = format!(
+                "the remote `{}` has `auth`, which only counts for functions' calls, and these need `compute`",
+                key(remote).unwrap_or_default()
+            );
+            let help = "add `compute` to `operations`, or write `auth` in the endpoint that needs the token";
+            findings.note(&AUTH_WITHOUT_COMPUTE, &path.name("auth"), message, help);
         }
     }
 }

@@ -1,20 +1,29 @@
 //! Scopes: unknown ones and unneeded ones.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forge_remote_schema::{did_you_mean, events, scopes as forge_scopes};
 
-use super::findings::{Findings, Topic};
+use super::findings::{Findings, Topic, text_of};
 use super::triggers::named_events;
-use crate::diagnostic::Rule;
+use crate::diagnostic::{Rule, Severity};
 use crate::manifest::desired::Scope;
 use crate::manifest::items::{allows_impersonation, granted, modules};
 use crate::manifest::path::ManifestPath;
+use crate::manifest::tree::Node;
 
 pub(super) const TOPIC: Topic = Topic {
-    rules: &[&UNKNOWN_SCOPE, &UNNEEDED_SCOPE, &UNNEEDED_IMPERSONATION],
+    rules: &[
+        &UNKNOWN_SCOPE,
+        &DUPLICATE_SCOPE,
+        &MODULE_WITHOUT_SCOPE,
+        &UNNEEDED_SCOPE,
+        &UNNEEDED_IMPERSONATION,
+    ],
     check: |findings| {
         unknown(findings);
+        duplicates(findings);
+        of_modules(findings);
         unneeded(findings);
     },
 };
@@ -42,6 +51,79 @@ fn unknown(findings: &mut Findings<'_>) {
                 let help = "check Atlassian's list of scopes; if the scope is in it, allow this";
                 findings.warning(&UNKNOWN_SCOPE, &path, message, help);
             }
+        }
+    }
+}
+
+const DUPLICATE_SCOPE: Rule = Rule::lint(
+    "duplicate-scope",
+    "The scope stands twice in `permissions.scopes`. Atlassian's validation accepts that, and one of the two has no effect.",
+);
+
+fn duplicates(findings: &mut Findings<'_>) {
+    let mut lines = BTreeMap::new();
+    for scope in findings.items(&["permissions", "scopes"]) {
+        let name = scope.scalar().unwrap_or_default();
+        if let Some(first) = lines.insert(name, scope.at.line) {
+            let message = format!("the scope `{name}` stands twice, first in line {first}");
+            findings.add_at(
+                Severity::Warning,
+                &DUPLICATE_SCOPE,
+                scope,
+                message,
+                "remove one of the two",
+            );
+        }
+    }
+}
+
+const MODULE_WITHOUT_SCOPE: Rule = Rule::lint(
+    "module-without-scope",
+    "Atlassian's validation requires this scope for the module: a merge check needs read:pullrequest:bitbucket, an agent \
+    connector needs a scope for each of its product contexts.",
+);
+
+fn of_modules(findings: &mut Findings<'_>) {
+    let granted: BTreeSet<&str> = granted(findings.manifest()).collect();
+    for (module_type, item) in findings.modules() {
+        let key = text_of(item, "key").unwrap_or_default();
+        let declared = findings
+            .wanted
+            .modules
+            .get(module_type)
+            .into_iter()
+            .flatten();
+        // The comparison reports the scopes of the code's modules.
+        if declared.into_iter().any(|entry| entry.key() == key) {
+            continue;
+        }
+        let needed: Vec<&str> = match module_type {
+            "bitbucket:mergeCheck" => vec!["read:pullrequest:bitbucket"],
+            "rovo:agentConnector" => {
+                let contexts = item
+                    .get("productContexts")
+                    .map(Node::items)
+                    .unwrap_or_default();
+                let scopes = contexts
+                    .iter()
+                    .filter_map(|context| match context.scalar()? {
+                        "jira" => Some("read:jira-work"),
+                        "confluence" => Some("read:confluence-content.all"),
+                        _ => None,
+                    });
+                scopes.collect()
+            }
+            _ => Vec::new(),
+        };
+        let at = item.get("key").unwrap_or(item);
+        for scope in needed.into_iter().filter(|scope| !granted.contains(scope)) {
+            let message = format!("{module_type} `{key}` needs the scope {scope}");
+            findings.error_at(
+                &MODULE_WITHOUT_SCOPE,
+                at,
+                message,
+                "add it to `permissions.scopes`",
+            );
         }
     }
 }

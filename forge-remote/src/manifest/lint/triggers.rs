@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use forge_remote_schema::events;
+use forge_remote_schema::{did_you_mean, events};
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
@@ -16,6 +16,8 @@ pub(super) const TOPIC: Topic = Topic {
     rules: &[
         &EVENT_WITHOUT_SCOPE,
         &KNOWN_EVENT,
+        &UNKNOWN_EVENT,
+        &UNINSTALLED_EVENT,
         &TOO_MANY_PROPERTIES,
         &ON_ERROR_ALONE,
         &IGNORE_SELF,
@@ -23,6 +25,7 @@ pub(super) const TOPIC: Topic = Topic {
     check: |findings| {
         scopes(findings);
         known(findings);
+        unknown(findings);
         properties(findings);
         filters(findings);
     },
@@ -44,8 +47,10 @@ pub(super) fn named_events(manifest: &Value) -> impl Iterator<Item = (&Value, &s
     })
 }
 
-fn path_of_events(trigger: &Value) -> ManifestPath {
-    ManifestPath::of_module("trigger", trigger).name("events")
+fn path_of_event(trigger: &Value, event: &str) -> ManifestPath {
+    ManifestPath::of_module("trigger", trigger)
+        .name("events")
+        .value(event)
 }
 
 fn filter<'a>(part: &'a Value, name: &str) -> Option<&'a Value> {
@@ -83,7 +88,7 @@ fn scopes(findings: &mut Findings<'_>) {
             Severity::Error
         };
         let help = "add it to `permissions.scopes`";
-        let path = path_of_events(trigger);
+        let path = path_of_event(trigger, event);
         findings.add(severity, &EVENT_WITHOUT_SCOPE, &path, message, help);
     }
 }
@@ -100,7 +105,38 @@ fn known(findings: &mut Findings<'_>) {
         if unknown.contains(event) && events::is_known(event) {
             let message = format!("`{event}` is a known event in this version");
             let help = "move it from `unknown_events` to `events`, so that its scopes are added";
-            findings.warning(&KNOWN_EVENT, &path_of_events(trigger), message, help);
+            findings.warning(&KNOWN_EVENT, &path_of_event(trigger, event), message, help);
+        }
+    }
+}
+
+const UNKNOWN_EVENT: Rule = Rule::lint(
+    "unknown-event",
+    "Forge's packages and documentation have no event of this name. `forge deploy` accepts any text, and the trigger is \
+    never called. If Atlassian added the event after this version, allow it.",
+);
+
+const UNINSTALLED_EVENT: Rule = Rule::lint(
+    "uninstalled-event",
+    "Forge sends no event when an app is uninstalled: a trigger that waits for one is never called, and the data stays. \
+    Use the module `preUninstall`: `#[pre_uninstall]` on a handler.",
+);
+
+fn unknown(findings: &mut Findings<'_>) {
+    for (trigger, event) in named_events(findings.manifest()) {
+        let is_declared = findings.wanted.unknown_events.contains(event);
+        let path = path_of_event(trigger, event);
+        if events::is_uninstalled(event) {
+            let message = format!("Forge never sends `{event}`");
+            let help = "use the module `preUninstall`: annotate a handler with `#[pre_uninstall]`";
+            findings.warning(&UNINSTALLED_EVENT, &path, message, help);
+        } else if !events::is_known(event) && !is_declared && !event.contains("${") {
+            let message = format!("Forge has no event `{event}` that this version knows");
+            let known = events::all().map(|event| event.name);
+            let help = did_you_mean(event, known).unwrap_or_else(|| {
+                "see https://developer.atlassian.com/platform/forge/events-reference/".to_owned()
+            });
+            findings.warning(&UNKNOWN_EVENT, &path, message, help);
         }
     }
 }
@@ -181,7 +217,7 @@ fn filters(findings: &mut Findings<'_>) {
             if let Some(other) = names.find(|event| !event.contains("jira")) {
                 findings.error(
                     &IGNORE_SELF,
-                    &path_of_events(trigger),
+                    &path_of_event(trigger, other),
                     format!("Atlassian's validation rejects `ignoreSelf` with `{other}`: it is for Jira's events only"),
                     "remove it, and check the payload's `selfGenerated`; or move Jira's events to a separate trigger",
                 );

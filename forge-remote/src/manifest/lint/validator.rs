@@ -1,5 +1,6 @@
 //! Shapes that crash Atlassian's validator.
 
+use forge_remote_schema::structure;
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
@@ -24,8 +25,15 @@ const CRASHES_VALIDATOR: Rule = Rule::lint(
 /// Finds properties without a value.
 fn absent_values(findings: &mut Findings<'_>) {
     for (module_type, _, item) in modules(findings.manifest()) {
+        // The table of properties reports the ones that it has.
+        let shape = structure::module(module_type);
+        let is_listed = |name: &Value| {
+            let name = name.as_str().unwrap_or_default();
+            shape.is_some_and(|shape| !shape.open || shape.property(name).is_some())
+        };
         let mut properties = item.as_mapping().into_iter().flatten();
-        if let Some((name, _)) = properties.find(|(_, value)| value.is_null()) {
+        let absent = properties.find(|(name, value)| value.is_null() && !is_listed(name));
+        if let Some((name, _)) = absent {
             let name = name.as_str().unwrap_or_default();
             findings.warning(
                 &CRASHES_VALIDATOR,

@@ -101,4 +101,7 @@ async fn licensed_only_number() {}
 #[consumer(queue = "imports", cross_version = "true")]
 async fn cross_version_text() {}
 
+#[trigger(events = ["avi:forge:uninstalled:app"])]
+async fn uninstalled() {}
+
 fn main() {}

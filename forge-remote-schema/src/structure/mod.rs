@@ -1,0 +1,17 @@
+//! The structure of a manifest: the properties and values that Atlassian's validation accepts, in the
+//! parts that a remote depends on.
+//!
+//! The tables are facts of npm @forge/manifest 13.7.0 in a notation of this crate. They are stricter
+//! than Atlassian's schema in two places: an endpoint's item and its `auth` have no further
+//! properties, because a misspelt one has no effect. They leave out what another rule reports: the
+//! length of keys, an empty list of events.
+
+mod document;
+mod modules;
+mod shape;
+
+pub use document::{BELOW_ROOT, DOCUMENT};
+pub use modules::{is_module_type, module, module_types, required_of_page};
+pub use shape::{
+    ListShape, MappingShape, NamesShape, NumberRange, Property, Shape, TextForm, TextShape,
+};
