@@ -106,6 +106,8 @@ fn registration(handler: &Handler) -> TokenStream {
         conditions,
         kind,
         scopes,
+        also_at,
+        also_key,
         docs,
         function:
             Function {
@@ -171,6 +173,15 @@ fn registration(handler: &Handler) -> TokenStream {
     }
     if !scopes.is_empty() {
         fields.extend(quote!(scopes: &[#(#scopes),*],));
+    }
+    for (field, values) in [("also_at", also_at), ("also_key", also_key)] {
+        if !values.is_empty() {
+            let field = Ident::new(field, Span::call_site());
+            fields.extend(quote!(#field: &[#(#values),*],));
+        }
+    }
+    if handler.dynamic {
+        fields.extend(quote!(dynamic: true,));
     }
     let written = if texts.is_empty() && fields.is_empty() {
         quote!(NOTHING)

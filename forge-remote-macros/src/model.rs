@@ -30,6 +30,12 @@ pub(crate) struct Handler {
     /// Whether the system token and the user token are requested.
     pub(crate) auth: (bool, bool),
     pub(crate) scopes: Vec<LitStr>,
+    /// Paths that older major versions of the app call.
+    pub(crate) also_at: Vec<LitStr>,
+    /// Keys that older major versions of the app have.
+    pub(crate) also_key: Vec<LitStr>,
+    /// Whether its modules are registered at run time.
+    pub(crate) dynamic: bool,
     pub(crate) function: Function,
 }
 
@@ -64,6 +70,9 @@ impl Handler {
         let remote = options.text("remote", "\"backend\"", errors);
         let path = options.text("path", "\"/refresh\"", errors);
         let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
+        let also_at = options.text_or_texts("also_at", "\"/old-path\"", errors);
+        let also_key = options.text_or_texts("also_key", "\"old-key\"", errors);
+        let dynamic = options.flag("dynamic", errors);
         let conditions = function.attributes.iter();
         let conditions = conditions
             .filter(|attribute| attribute.path().is_ident("cfg"))
@@ -82,6 +91,9 @@ impl Handler {
             method,
             auth,
             scopes,
+            also_at,
+            also_key,
+            dynamic,
             function,
         }
     }

@@ -241,6 +241,9 @@ pub struct Written {
     pub remote: Option<&'static str>,
     pub method: Method,
     pub scopes: &'static [&'static str],
+    pub also_at: &'static [&'static str],
+    pub also_key: &'static [&'static str],
+    pub dynamic: bool,
 }
 
 pub const NOTHING: Written = Written {
@@ -251,6 +254,9 @@ pub const NOTHING: Written = Written {
     remote: None,
     method: Method::Post,
     scopes: &[],
+    also_at: &[],
+    also_key: &[],
+    dynamic: false,
 };
 
 /// Returns the registration; `place` is `file:line:column`.
@@ -278,6 +284,9 @@ pub fn record(
         remote: written.remote,
         auth,
         scopes: written.scopes,
+        also_at: written.also_at,
+        also_key: written.also_key,
+        dynamic: written.dynamic,
         mount,
     }
 }

@@ -43,6 +43,8 @@ mod remote;
 pub mod tree;
 mod values;
 #[cfg(feature = "cli")]
+mod versions;
+#[cfg(feature = "cli")]
 mod write;
 
 #[cfg(test)]
@@ -72,5 +74,9 @@ pub use remote::Remote;
 
 #[cfg(feature = "cli")]
 pub use check::{check, find_rule, render, rules};
+#[cfg(feature = "cli")]
+pub(crate) use versions::Former;
+#[cfg(feature = "cli")]
+pub use versions::{VersionChange, VersionLevel, version_changes};
 
 pub use crate::diagnostic::{Diagnostic, Position, Rule, Severity};

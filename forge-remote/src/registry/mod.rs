@@ -72,6 +72,13 @@ pub struct Registration {
     pub auth: Auth,
     /// The scopes in its attribute; others are derived from its kind, events and tokens.
     pub scopes: &'static [&'static str],
+    /// Further paths, which older major versions of the app call.
+    pub also_at: &'static [&'static str],
+    /// Further keys of its endpoint, which older major versions of the app have.
+    pub also_key: &'static [&'static str],
+    /// Whether its modules are registered at run time: the manifest has the endpoint alone, and a
+    /// token may name any key that Forge generated.
+    pub dynamic: bool,
     /// The function, callable by its route.
     pub mount: Arc<dyn ErasedHandler>,
 }

@@ -4,4 +4,5 @@ mod golden;
 mod random;
 mod rules;
 mod stale_build;
+mod versions;
 mod writing;

@@ -9,6 +9,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing::{MethodFilter, any, get, on};
 
 use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
+use super::former::{FormerCalls, FormerPath};
 use super::keys::{app_id, key_ring};
 use super::pipeline::Mounted;
 use crate::app::background::{BackgroundError, BackgroundTasks, Tasks};
@@ -97,6 +98,7 @@ impl Service {
             move || clock.elapsed()
         });
         let keys = Arc::new(app.registry.keys());
+        let former = Arc::new(FormerCalls::new(&app.registry));
         let mut router = Router::new();
         let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for handler in app.registry.handlers() {
@@ -109,13 +111,16 @@ impl Service {
                 app.limits,
                 &work,
                 &log_limits,
+                &former,
             );
             mounted.tokens = app.tokens.clone();
             let mounted = Arc::new(mounted);
-            router = mount(router, handler, mounted);
-            if handler.registration().kind.caller() == AllowedCaller::Page {
-                let methods = pages.entry(handler.path()).or_default();
-                methods.push(handler.method().as_str());
+            for path in handler.paths() {
+                router = mount(router, handler, path, Arc::clone(&mounted));
+                if handler.registration().kind.caller() == AllowedCaller::Page {
+                    let methods = pages.entry(path).or_default();
+                    methods.push(handler.method().as_str());
+                }
             }
         }
         for (path, methods) in pages {
@@ -140,7 +145,7 @@ impl Service {
             )
             .fallback({
                 let limits = log_limits.clone();
-                async move |request: Request| not_found(&request, &limits)
+                async move |request: Request| not_found(&request, &limits, &former)
             })
             .method_not_allowed_fallback(async move |request: Request| {
                 method_not_allowed(&request, &log_limits)
@@ -209,25 +214,31 @@ impl Service {
     }
 }
 
-/// Adds every route of a handler.
-fn mount(router: Router, handler: &Handler, mounted: Arc<Mounted>) -> Router {
-    let path = handler.path();
+/// Adds the routes of a handler at one of its paths.
+fn mount(router: Router, handler: &Handler, path: &str, mounted: Arc<Mounted>) -> Router {
+    let is_former = path != handler.path();
     let base = path.trim_end_matches('/').to_owned();
     let subpaths = format!("{base}/{{*rest}}");
     let slash = format!("{base}/");
     let serve = {
         let mounted = Arc::clone(&mounted);
-        move |request| Arc::clone(&mounted).serve(request)
+        move |mut request: Request| {
+            if is_former {
+                request.extensions_mut().insert(FormerPath);
+            }
+            Arc::clone(&mounted).serve(request)
+        }
     };
     match handler.reach() {
         RouteScope::Exact => router.route(path, on(handler.method().filter(), serve)),
         RouteScope::AnyMethod => router.route(path, any(serve)),
         RouteScope::Subpath => {
+            let serve_whole = serve.clone();
             let serve_subpath = move |mut request: Request| {
                 let rest = request.uri().path().strip_prefix(base.as_str());
                 let rest = Subpath(rest.unwrap_or_default().to_owned());
                 request.extensions_mut().insert(rest);
-                Arc::clone(&mounted).serve(request)
+                serve_whole(request)
             };
             let router = if path == slash {
                 router
