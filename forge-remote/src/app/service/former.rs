@@ -56,7 +56,7 @@ impl FormerCalls {
         own: &str,
         is_former_path: bool,
     ) -> Option<String> {
-        if !matches!(error, VerifyError::Refused(TokenRejection::WrongEndpoint)) {
+        if !matches!(error, VerifyError::Rejected(TokenRejection::WrongEndpoint)) {
             return None;
         }
         let function = self.of_key(own).map(|(names, _)| names.function)?;
