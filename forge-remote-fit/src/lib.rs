@@ -73,6 +73,7 @@ pub mod __private {
     pub use crate::clock_health::ClockHealth;
     pub use crate::cloud::{Cloud, cloud_id_of, cloud_ids};
     pub use crate::error::chain;
+    pub use crate::verifier::named_key;
 
     /// The headers of a call that carry tokens.
     pub mod headers {

@@ -144,6 +144,9 @@ pub struct EndpointTarget {
     pub endpoint: String,
     /// The key of the module that points at the endpoint, where it has one of its own.
     pub module: Option<String>,
+    /// The keys that the endpoint and the module have in older major versions of the app, which
+    /// installations keep until their admins consent to the upgrade.
+    pub former_keys: Vec<String>,
     /// The type of that module, as the manifest has it: `trigger`, `macro`, …
     pub module_type: &'static str,
     /// The module keys that a token with the module type `core:endpoint` may name.
@@ -169,6 +172,7 @@ impl EndpointTarget {
         Self {
             endpoint: endpoint.into(),
             module: None,
+            former_keys: Vec::new(),
             module_type,
             named: AllowedModuleKey::Own,
             caller,
@@ -205,6 +209,10 @@ pub enum AllowedModuleKey {
     /// Its own, and any key except these, which are other handlers'. For a handler whose module is
     /// hand-written in the manifest, so that its key is not known to the code.
     OwnOrUnknown(Arc<BTreeSet<String>>),
+    /// Its own, and any UUID except these keys, which are other handlers'. For a handler whose modules
+    /// are registered at run time: Forge generates their keys.
+    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules-api/>
+    OwnOrGenerated(Arc<BTreeSet<String>>),
     /// Any key: for calls that Forge makes without an endpoint, whose tokens are not documented.
     Anything,
 }
@@ -215,9 +223,19 @@ impl AllowedModuleKey {
         match self {
             Self::Own => false,
             Self::OwnOrUnknown(others) => !key.is_empty() && !others.contains(key),
+            Self::OwnOrGenerated(others) => is_uuid(key) && !others.contains(key),
             Self::Anything => true,
         }
     }
+}
+
+/// Returns whether a key has the form of a generated one: `8-4-4-4-12` hexadecimal digits.
+fn is_uuid(key: &str) -> bool {
+    let groups = key.split('-').map(|group| {
+        let is_hex = group.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_hex { group.len() } else { 0 }
+    });
+    groups.eq([8, 4, 4, 4, 12])
 }
 
 /// The callers that a kind of handler accepts. [`Provenance`](super::Provenance) is the caller of one

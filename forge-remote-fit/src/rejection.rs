@@ -65,6 +65,13 @@ impl VerifyError {
     /// Logs the reason, as often as `limits` permit: callers can cause any number of these lines.
     #[doc(hidden)]
     pub fn log(&self, limits: &LogLimits) {
+        self.log_with(limits, || None);
+    }
+
+    /// As [`log`](Self::log), with a hint at the cause if there is one. `hint` is called only if the
+    /// line is logged.
+    #[doc(hidden)]
+    pub fn log_with(&self, limits: &LogLimits, hint: impl FnOnce() -> Option<String>) {
         let code = self.code();
         let Some(Permit { suppressed }) = limits.permit(code) else {
             return;
@@ -78,6 +85,7 @@ impl VerifyError {
             Self::Rejected(rejection) => tracing::warn!(
                 code,
                 reason = %rejection,
+                hint = hint(),
                 suppressed,
                 "rejected: no valid Forge Invocation Token"
             ),

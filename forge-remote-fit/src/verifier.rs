@@ -301,6 +301,7 @@ impl Verifier {
         let ours = |key: &str| {
             key == target.endpoint
                 || target.module.as_deref() == Some(key)
+                || target.former_keys.iter().any(|former| former == key)
                 || target.named.takes(key)
         };
         let named = target.named != AllowedModuleKey::Anything;
@@ -370,6 +371,15 @@ fn check_page(claims: &Claims, target: &EndpointTarget) -> Result<(), TokenRejec
     } else {
         Err(TokenRejection::WrongPage)
     }
+}
+
+/// Returns the module key that a request's token names, unverified: for the choice of a message only.
+#[doc(hidden)]
+pub fn named_key(headers: &HeaderMap) -> Option<String> {
+    let payload = Compact::split(bearer(headers).ok()?).ok()?.payload().ok()?;
+    let payload: serde_json::Value = serde_json::from_slice(&payload).ok()?;
+    let key = payload.pointer("/app/module/key")?.as_str()?;
+    Some(key.to_owned())
 }
 
 /// The token of the one `Authorization: Bearer` header.

@@ -23,7 +23,9 @@ pub(crate) fn events_of_group(options: &Options) -> Vec<LitStr> {
 }
 
 fn trigger(set: OptionSet, options: &Options, errors: &mut Errors) {
-    if options.misses_all(&["events", "unknown_events", "filtered_events"]) {
+    // The events of a dynamic trigger are named when it is registered.
+    let is_dynamic = options.peek("dynamic").is_on();
+    if !is_dynamic && options.misses_all(&["events", "unknown_events", "filtered_events"]) {
         errors.help(
             options.attribute(),
             "`events` is missing",

@@ -107,6 +107,8 @@ fn registration(handler: &Handler) -> TokenStream {
         kind,
         scopes,
         body_limit,
+        also_at,
+        also_key,
         docs,
         function:
             Function {
@@ -180,6 +182,15 @@ fn registration(handler: &Handler) -> TokenStream {
     if let Some(Ok(bytes)) = body_limit {
         let bytes = Literal::usize_unsuffixed(bytes);
         fields.extend(quote!(body_limit: #private::option::Option::Some(#bytes),));
+    }
+    for (field, values) in [("also_at", also_at), ("also_key", also_key)] {
+        if !values.is_empty() {
+            let field = Ident::new(field, Span::call_site());
+            fields.extend(quote!(#field: &[#(#values),*],));
+        }
+    }
+    if handler.dynamic {
+        fields.extend(quote!(dynamic: true,));
     }
     let written = if texts.is_empty() && fields.is_empty() {
         quote!(NOTHING)

@@ -31,6 +31,12 @@ pub(crate) struct Handler {
     pub(crate) auth: (bool, bool),
     pub(crate) scopes: Vec<LitStr>,
     pub(crate) body_limit: Option<LitStr>,
+    /// Paths that older major versions of the app call.
+    pub(crate) also_at: Vec<LitStr>,
+    /// Keys that older major versions of the app have.
+    pub(crate) also_key: Vec<LitStr>,
+    /// Whether its modules are registered at run time.
+    pub(crate) dynamic: bool,
     pub(crate) function: Function,
 }
 
@@ -66,6 +72,9 @@ impl Handler {
         let path = options.text("path", "\"/refresh\"", errors);
         let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
         let body_limit = options.text("body_limit", "\"20MiB\"", errors);
+        let also_at = options.text_or_texts("also_at", "\"/old-path\"", errors);
+        let also_key = options.text_or_texts("also_key", "\"old-key\"", errors);
+        let dynamic = options.flag("dynamic", errors);
         let conditions = function.attributes.iter();
         let conditions = conditions
             .filter(|attribute| attribute.path().is_ident("cfg"))
@@ -85,6 +94,9 @@ impl Handler {
             auth,
             scopes,
             body_limit,
+            also_at,
+            also_key,
+            dynamic,
             function,
         }
     }

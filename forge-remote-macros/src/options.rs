@@ -331,6 +331,19 @@ impl Options {
         groups
     }
 
+    /// Reads a string, or a list of strings.
+    pub(crate) fn text_or_texts(
+        &mut self,
+        name: &str,
+        example: &str,
+        errors: &mut Errors,
+    ) -> Vec<LitStr> {
+        match self.peek(name).text() {
+            Some(_) => self.text(name, example, errors).into_iter().collect(),
+            None => self.texts(name, &format!("[{example}]"), errors),
+        }
+    }
+
     /// Reads a list of strings.
     pub(crate) fn texts(&mut self, name: &str, example: &str, errors: &mut Errors) -> Vec<LitStr> {
         let Some(value) = self.value(name, example, errors) else {

@@ -2,7 +2,7 @@
 
 use forge_remote_schema::kinds::KINDS;
 use forge_remote_schema::rules::{self, MAX_ENDPOINT_KEY, MAX_MODULE_KEY};
-use forge_remote_schema::{scopes, sizes};
+use forge_remote_schema::{Mistake, scopes, sizes};
 use proc_macro2::{Delimiter, Span, TokenTree};
 use syn::ext::IdentExt as _;
 use syn::{FnArg, LitStr, Path, Signature, Type};
@@ -21,6 +21,7 @@ pub(crate) fn handler(handler: &Handler, options: &Options, errors: &mut Errors)
     path(handler, errors);
     all_scopes(&handler.scopes, errors);
     body_limit(handler, errors);
+    former_names(handler, errors);
     if let Some(whole) = &handler.function.signature {
         signature(whole, errors);
     }
@@ -115,6 +116,50 @@ fn all_scopes(written: &[LitStr], errors: &mut Errors) {
                 "keep one of the two",
             );
         }
+    }
+}
+
+/// Checks the paths and keys of older versions.
+fn former_names(handler: &Handler, errors: &mut Errors) {
+    for (option, names, own) in [
+        ("also_at", &handler.also_at, &handler.path),
+        ("also_key", &handler.also_key, &handler.endpoint),
+    ] {
+        for (at, name) in names.iter().enumerate() {
+            let text = name.value();
+            let checked = match option {
+                // Its messages are for `path`.
+                "also_at" => rules::check_path(&text).map_err(|mistake| {
+                    let message = mistake.message.replace("`path`", "`also_at`");
+                    Mistake::new(message, mistake.help.replace("`path = ", "`also_at = "))
+                }),
+                _ => rules::check_key(option, &text, MAX_MODULE_KEY, "leave it out"),
+            };
+            if let Err(mistake) = checked {
+                errors.mistake(name.span(), mistake);
+            } else if names[..at].iter().any(|other| other.value() == text) {
+                errors.help(
+                    name.span(),
+                    format!("`{text}` is written twice"),
+                    "keep one of the two",
+                );
+            } else if own.as_ref().is_some_and(|own| own.value() == text) {
+                errors.help(
+                    name.span(),
+                    format!("`{text}` is the handler's current one"),
+                    format!(
+                        "write the one that an older version of the app has, or remove `{option}`"
+                    ),
+                );
+            }
+        }
+    }
+    if let (true, Some(key)) = (handler.dynamic, &handler.key) {
+        errors.help(
+            key.span(),
+            "Forge generates the key of a dynamic module",
+            "remove `key`; `endpoint = \"…\"` names the endpoint that the registered modules call",
+        );
     }
 }
 

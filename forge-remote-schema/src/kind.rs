@@ -53,6 +53,9 @@ pub struct KindSpec {
     pub body_optional: bool,
     /// Whether the handler's options restrict its responses.
     pub checks_responses: bool,
+    /// Whether an app can register such modules at run time, so that the attribute takes `dynamic`.
+    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules/>
+    pub may_be_dynamic: bool,
     /// Alternative sets of scopes, one of which Forge requires for the module.
     pub scopes: &'static [ScopeSet],
     /// How Forge makes the call, for messages: "when …".
@@ -110,6 +113,7 @@ impl KindSpec {
         any_method: false,
         body_optional: false,
         checks_responses: false,
+        may_be_dynamic: false,
         scopes: &[],
         when: "",
     };
@@ -139,12 +143,14 @@ impl KindSpec {
     pub fn option_names(&self) -> impl Iterator<Item = &'static str> + use<> {
         let endpoint = (self.has_module() && self.has_endpoint()).then_some("endpoint");
         let method = self.any_method.then_some("method");
+        let dynamic = self.may_be_dynamic.then_some("dynamic");
         let has_endpoint = self.has_endpoint();
         let common = COMMON.into_iter();
         self.option_set()
             .names()
             .chain(endpoint)
             .chain(method)
-            .chain(common.filter(move |name| has_endpoint || *name != "auth"))
+            .chain(dynamic)
+            .chain(common.filter(move |name| has_endpoint || !["auth", "also_key"].contains(name)))
     }
 }

@@ -56,6 +56,7 @@ macro_rules! for_each_kind {
             ],
             nested: Some(("conditions", &CONDITIONS)),
             combination: Combination::TriggerEvents,
+            may_be_dynamic: true,
             when: "when an event happens",
         }
         /// Calls the function before the app is uninstalled.
@@ -126,6 +127,7 @@ macro_rules! for_each_kind {
                 OptionSpec::choices("operators", JQL_OPERATORS, "[\"in\", \"not in\"]").required(),
             ],
             caller: AllowedCaller::PlatformForUser,
+            may_be_dynamic: true,
             when: "when a query is computed",
         }
         /// Calls the function after a workflow transition.

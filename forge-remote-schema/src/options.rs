@@ -7,13 +7,15 @@ use crate::lists::ListRules;
 use crate::{Mistake, events, lists, rules};
 
 /// The options of every attribute.
-pub const COMMON: [&str; 7] = [
+pub const COMMON: [&str; 9] = [
     "auth",
     "key",
     "path",
     "remote",
     "scopes",
     "body_limit",
+    "also_at",
+    "also_key",
     "crate",
 ];
 

@@ -40,6 +40,8 @@ mod response;
 pub mod deploying {}
 #[doc = include_str!("docs/security.md")]
 pub mod security {}
+#[doc = include_str!("docs/versions.md")]
+pub mod versions {}
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;

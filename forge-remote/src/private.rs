@@ -242,6 +242,9 @@ pub struct Written {
     pub method: Method,
     pub scopes: &'static [&'static str],
     pub body_limit: Option<usize>,
+    pub also_at: &'static [&'static str],
+    pub also_key: &'static [&'static str],
+    pub dynamic: bool,
 }
 
 pub const NOTHING: Written = Written {
@@ -253,6 +256,9 @@ pub const NOTHING: Written = Written {
     method: Method::Post,
     scopes: &[],
     body_limit: None,
+    also_at: &[],
+    also_key: &[],
+    dynamic: false,
 };
 
 /// Returns the registration; `place` is `file:line:column`.
@@ -281,6 +287,9 @@ pub fn record(
         auth,
         scopes: written.scopes,
         body_limit: written.body_limit,
+        also_at: written.also_at,
+        also_key: written.also_key,
+        dynamic: written.dynamic,
         mount,
     }
 }

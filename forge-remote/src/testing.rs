@@ -309,6 +309,12 @@ impl HarnessCall {
         self
     }
 
+    /// Sets the path, such as one that an older major version of the app calls (`also_at`).
+    pub fn at_path(mut self, path: &str) -> Self {
+        self.call = self.call.at_path(path);
+        self
+    }
+
     /// Sets a path below the handler's own, such as `/orders/7`: callers of a web trigger's URL can use
     /// one.
     pub fn subpath(mut self, path: &str) -> Self {

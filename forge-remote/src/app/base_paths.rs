@@ -70,28 +70,50 @@ fn paths_in(manifest: &Value) -> Vec<(String, String)> {
     paths
 }
 
+/// A path that a handler is served at.
+pub(crate) struct ServedPath {
+    pub(crate) path: String,
+    /// Whether only older major versions of the app call it.
+    pub(crate) is_former: bool,
+    is_beneath: bool,
+}
+
 impl BasePaths {
     /// Returns every path of a handler: its own first.
-    pub(crate) fn of(&self, handler: &Handler) -> Vec<String> {
+    pub(crate) fn of(&self, handler: &Handler) -> Vec<ServedPath> {
         let remote = handler
             .registration()
             .remote
             .unwrap_or(&self.default_remote);
-        let own = handler.path();
-        let beneath = self.paths.iter().filter(|(key, _)| key == remote);
-        let beneath = beneath.map(|(_, base)| format!("{base}{own}"));
-        std::iter::once(own.to_owned()).chain(beneath).collect()
+        let bases: Vec<&str> = self
+            .paths
+            .iter()
+            .filter(|(key, _)| key == remote)
+            .map(|(_, base)| base.as_str())
+            .collect();
+        let mut served = Vec::new();
+        for path in handler.paths() {
+            let bases = std::iter::once("").chain(bases.iter().copied());
+            served.extend(bases.map(|base| ServedPath {
+                path: format!("{base}{path}"),
+                is_former: path != handler.path(),
+                is_beneath: !base.is_empty(),
+            }));
+        }
+        served
     }
 
     /// Returns a problem for each path beneath a base URL's that another handler has.
     pub(crate) fn problems(&self, handlers: &[Handler]) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         for handler in handlers {
-            for path in self.of(handler).iter().skip(1) {
+            let beneath = self.of(handler).into_iter().filter(|one| one.is_beneath);
+            for ServedPath { path, .. } in beneath {
                 let taken_by = |other: &&Handler| {
                     // Handlers beneath one base path are as distinct as their own paths, which are checked.
-                    let beneath = other.path() != handler.path() && self.of(other).contains(path);
-                    other.path() == path || other.covers(path) || beneath
+                    let is_beneath = other.path() != handler.path()
+                        && self.of(other).iter().any(|one| one.path == path);
+                    other.paths().any(|own| own == path) || other.covers(&path) || is_beneath
                 };
                 if let Some(other) = handlers.iter().find(taken_by) {
                     let message = format!("`{path}` is a path of two handlers");

@@ -63,6 +63,10 @@ fn explain(code: Option<&str>) -> Result<String, String> {
         RuleKind::Difference => {
             "A difference between the manifest and the code can't be allowed.".to_owned()
         }
+        RuleKind::Version => {
+            "`manifest --against` reports it: Forge chooses the version, which can't be allowed here."
+                .to_owned()
+        }
         RuleKind::Launch => "It keeps the app from starting and can't be allowed.".to_owned(),
     };
     Ok(format!("{lines}\n\n{allow}\n"))
@@ -97,11 +101,11 @@ mod tests {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            for (_, rest) in text
-                .match_indices(concat!(": Rule", " = Rule::"))
-                .map(|(at, found)| text.split_at(at + found.len()))
-            {
-                let code = rest.split('"').nth(1).unwrap();
+            // The rules about versions are rows: `NAME = major("code", …`.
+            let patterns = [concat!(": Rule", " = Rule::"), concat!(" = ", "major("), concat!(" = ", "minor(")];
+            let found = patterns.iter().flat_map(|pattern| text.match_indices(pattern));
+            for (at, pattern) in found {
+                let code = text[at + pattern.len()..].split('"').nth(1).unwrap();
                 codes.insert(code.to_owned());
             }
         }

@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _};
 use clap::{Arg, ArgMatches, Command};
 use similar::TextDiff;
 
-use super::explain;
+use super::{against, explain};
 use super::output::{FAILED, NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, LaunchError};
 use crate::diagnostic::{Diagnostic, Severity};
@@ -36,6 +36,16 @@ pub(super) fn command() -> Command {
                 .exclusive(true),
         )
         .arg(
+            Arg::new("against")
+                .long("against")
+                .value_name("FILE|GIT-REF")
+                .help(
+                    "Compare with the deployed manifest: is it a major version? Exit 1 if so, 2 if \
+                     the two can't be compared",
+                )
+                .conflicts_with_all(["write", "check", "stdout"]),
+        )
+        .arg(
             flag(
                 "json",
                 "Print the findings and problems as JSON, for machines",
@@ -52,6 +62,9 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
 fn run_on(app: &App, options: &ArgMatches) -> i32 {
     if let Some(code) = options.get_one::<String>("explain") {
         return explain::print_explanation(Some(code));
+    }
+    if let Some(deployed) = options.get_one::<String>("against") {
+        return against::run(app, deployed, options.get_flag("json"));
     }
     let problems = app.declaration_problems();
     if !problems.is_empty() {

@@ -82,6 +82,7 @@ mod api;
 mod atlassian;
 mod clouds;
 mod cursors;
+mod dynamic_modules;
 mod error;
 mod form;
 #[cfg(feature = "fuzzing")]
@@ -111,6 +112,7 @@ pub use api::Api;
 pub use atlassian::AtlassianClient;
 pub use clouds::IsolatedCloud;
 pub(crate) use clouds::is_label;
+pub use dynamic_modules::{DynamicModule, DynamicModules};
 pub use error::{ClientError, GraphQlError, Operation, RateLimit, StatusError};
 pub use form::Form;
 pub use graphql::{GraphQl, GraphQlClient, GraphQlRequest, GraphQlResponse};

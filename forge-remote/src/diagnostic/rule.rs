@@ -11,6 +11,8 @@ pub enum RuleKind {
     /// A property of the manifest that Atlassian's own validation accepts and that fails at run
     /// time. [`App::allow_lint`](crate::App::allow_lint) turns it off.
     Lint,
+    /// A change of the manifest, by which Forge chooses between a minor and a major version.
+    Version,
 }
 
 /// The code of a check's report, and its explanation.
@@ -47,6 +49,12 @@ impl Rule {
     /// Creates a rule about the manifest that an app may turn off.
     pub(crate) const fn lint(code: &'static str, explanation: &'static str) -> Self {
         Self::new(code, RuleKind::Lint, explanation)
+    }
+
+    /// Creates a rule about the version that a change of the manifest leads to.
+    #[cfg(feature = "cli")]
+    pub(crate) const fn version(code: &'static str, explanation: &'static str) -> Self {
+        Self::new(code, RuleKind::Version, explanation)
     }
 
     const fn new(code: &'static str, kind: RuleKind, explanation: &'static str) -> Self {

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use super::invocation::{Invocation, Verified};
 use super::rejection::StateRejection;
 use super::state::AppState;
-use crate::client::{AtlassianClient, GraphQl, ProductApi, SealedTenant, Storage};
+use crate::client::{AtlassianClient, DynamicModules, GraphQl, ProductApi, SealedTenant, Storage};
 use crate::credentials::SystemToken;
 use crate::fit::InstallationContext;
 use crate::token::Tokens;
@@ -96,5 +96,11 @@ impl Invocation {
     /// Returns Forge's storage of this installation: see [`AtlassianClient::storage`].
     pub fn storage(&self, token: &SystemToken) -> Storage {
         self.atlassian().storage(self, token)
+    }
+
+    /// Returns the modules that the app registered for this installation at run time: see
+    /// [`AtlassianClient::dynamic_modules`].
+    pub fn dynamic_modules(&self, token: &SystemToken) -> DynamicModules {
+        self.atlassian().dynamic_modules(self, token)
     }
 }

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::compare::compare;
 use super::desired::DesiredManifest;
 use super::file::ManifestFile;
-use super::{differences, lint};
+use super::{differences, lint, versions};
 use crate::diagnostic::{self, Diagnostic, Rule, SourceText};
 
-/// Returns every rule that [`check`] can report.
+/// Returns every rule that [`check`] and [`version_changes`](super::version_changes) can report.
 pub fn rules() -> impl Iterator<Item = &'static Rule> {
-    differences::RULES.iter().copied().chain(lint::rules())
+    let differences = differences::RULES.iter().copied();
+    differences.chain(lint::rules()).chain(versions::rules())
 }
 
 /// Returns the manifest's rule with this code.

@@ -45,6 +45,8 @@ pub mod tree;
 mod values;
 mod variables;
 #[cfg(feature = "cli")]
+mod versions;
+#[cfg(feature = "cli")]
 mod write;
 
 #[cfg(test)]
@@ -76,5 +78,9 @@ pub(crate) use variables::{VariableError, Variables};
 
 #[cfg(feature = "cli")]
 pub use check::{check, find_rule, render, rules};
+#[cfg(feature = "cli")]
+pub(crate) use versions::Former;
+#[cfg(feature = "cli")]
+pub use versions::{VersionChange, VersionLevel, version_changes};
 
 pub use crate::diagnostic::{Diagnostic, Position, Rule, Severity};

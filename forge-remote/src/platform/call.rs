@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
+use super::local::uuid;
 use super::oauth::{Kind, OAuth};
 use super::{Fit, Platform, random_hex};
 use crate::credentials::{SYSTEM_HEADER, USER_HEADER};
@@ -55,6 +56,11 @@ impl Platform {
     pub(crate) fn call_as(&self, handler: &Handler, simulation: SampleCall) -> Call {
         let record = handler.registration();
         let mut fit = self.fit();
+        // Forge generates the key of a module that was registered at run time.
+        let key = match record.dynamic {
+            true => uuid(),
+            false => handler.endpoint().to_owned(),
+        };
         fit = match record.kind.caller() {
             // A page's token names its UI module, whose key the code may not know.
             AllowedCaller::Page => {
@@ -63,9 +69,9 @@ impl Platform {
                     .as_user(USER)
             }
             AllowedCaller::PlatformForUser => fit
-                .module(simulation.module_type, handler.endpoint())
+                .module(simulation.module_type, &key)
                 .set("/principal", USER.into()),
-            AllowedCaller::Platform => fit.module(simulation.module_type, handler.endpoint()),
+            AllowedCaller::Platform => fit.module(simulation.module_type, &key),
         };
         let body = simulation
             .body
@@ -97,6 +103,12 @@ impl Call {
         if !has_body(method) {
             self.body = None;
         }
+        self
+    }
+
+    /// Sets the path, such as one that an older major version of the app calls (`also_at`).
+    pub fn at_path(mut self, path: &str) -> Self {
+        path.clone_into(&mut self.path);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Handler, Registry, RouteScope};
+use super::{Handler, Location, Registry, RouteScope};
 use crate::diagnostic::{CodeLocation, Diagnostic, Rule};
 
 /// The rules of this file.
@@ -15,6 +15,7 @@ pub(crate) const RULES: &[&Rule] = &[
     &MISSING_PARTS,
     &DUPLICATE_KEY,
     &KEY_IN_BOTH,
+    &FORMER_KEY,
     &DUPLICATE_NAME,
     &DUPLICATE_PATH,
     &COVERED_PATH,
@@ -58,6 +59,7 @@ impl Registry {
             }));
         }
         self.check_keys(&mut problems);
+        self.check_former_keys(&mut problems);
         self.check_names(&mut problems);
         self.check_shared_modules(&mut problems);
         self.check_routes(&mut problems);
@@ -255,6 +257,41 @@ impl Registry {
     }
 }
 
+const FORMER_KEY: Rule = Rule::launch(
+    "former-key",
+    "A key in `also_key` belongs to another handler too, so that one token would be accepted by both. A former key belongs \
+    to the handler that replaced its endpoint: remove it from the other one.",
+);
+
+impl Registry {
+    /// Checks that a token of an older version names one handler.
+    fn check_former_keys(&self, problems: &mut Vec<Diagnostic>) {
+        let mut owners: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
+        for handler in self.handlers() {
+            for key in handler.former_keys() {
+                owners.entry(key).or_default().push(handler);
+            }
+        }
+        // A written key and the module key generated from it often collide together.
+        let mut reported: BTreeSet<Vec<Location>> = BTreeSet::new();
+        for (key, mut handlers) in owners {
+            let is_own = |one: &&Handler| one.key() == key || one.endpoint() == key;
+            handlers.extend(self.handlers().iter().filter(is_own));
+            let places = handlers.iter().map(|one| one.registration().location);
+            if handlers.len() > 1 && reported.insert(places.collect()) {
+                problems.push(
+                    Diagnostic::error(
+                        &FORMER_KEY,
+                        format!("the former key `{key}` is also another key of this app"),
+                        "remove it from `also_key`, or give the other handler another key",
+                    )
+                    .at(handlers),
+                );
+            }
+        }
+    }
+}
+
 const DUPLICATE_NAME: Rule = Rule::launch(
     "duplicate-name",
     "Forge requires this name to be unique in the app, ignoring case. Give one handler another `name`.",
@@ -305,7 +342,9 @@ impl Registry {
         const HELP: &str = "give all but one another path: `path = \"/…\"` in the attribute";
         let mut paths: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();
         for handler in self.handlers() {
-            paths.entry(handler.path()).or_default().push(handler);
+            for path in handler.paths() {
+                paths.entry(path).or_default().push(handler);
+            }
         }
         for (path, handlers) in &paths {
             let mut methods: BTreeMap<&str, Vec<&Handler>> = BTreeMap::new();

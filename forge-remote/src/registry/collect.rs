@@ -11,6 +11,8 @@ use super::{Location, Method, Registration, RouteScope, Submission};
 pub struct Handler {
     registration: Registration,
     names: Names,
+    former_paths: Vec<String>,
+    former_keys: Vec<String>,
     method: Method,
 }
 
@@ -23,9 +25,27 @@ impl Handler {
             path: registration.path,
         };
         let kind = registration.kind;
-        let names = Names::new(kind.spec(), written, kind.path_suffix());
+        let mut names = Names::new(kind.spec(), written, kind.path_suffix());
+        if registration.dynamic {
+            names.key.clone_from(&names.endpoint);
+        }
+        let former_paths = registration
+            .also_at
+            .iter()
+            .map(|path| match kind.path_suffix() {
+                Some(suffix) => format!("{path}/{suffix}"),
+                None => (*path).to_owned(),
+            });
+        // A former key also stands for the module key that was generated from it.
+        let former_keys = registration.also_key.iter().flat_map(|key| {
+            let module = kind.module_suffix().filter(|_| !registration.dynamic);
+            let module = module.map(|suffix| format!("{key}-{suffix}"));
+            [Some((*key).to_owned()), module].into_iter().flatten()
+        });
         let method = kind.method().unwrap_or(registration.method);
         Self {
+            former_paths: former_paths.collect(),
+            former_keys: former_keys.collect(),
             registration,
             names,
             method,
@@ -57,6 +77,17 @@ impl Handler {
         &self.names.path
     }
 
+    /// Returns every path of its routes: the one in the manifest, then those that older major versions
+    /// of the app call.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.path()).chain(self.former_paths.iter().map(String::as_str))
+    }
+
+    /// Returns the keys that its endpoint and its module have in older major versions of the app.
+    pub fn former_keys(&self) -> &[String] {
+        &self.former_keys
+    }
+
     /// Returns the method of its calls; it may accept others too, see [`reach`](Self::reach).
     pub fn method(&self) -> Method {
         self.method
@@ -82,16 +113,17 @@ impl Handler {
 
     /// Returns whether a path is below this handler's own, and so is routed to it.
     pub(crate) fn covers(&self, path: &str) -> bool {
-        let base = self.path().trim_end_matches('/');
-        self.reach() == RouteScope::Subpath
-            && path
-                .strip_prefix(base)
-                .is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+        let is_below = |base: &str| {
+            let rest = path.strip_prefix(base.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+        };
+        self.reach() == RouteScope::Subpath && self.paths().any(is_below)
     }
 
-    /// Returns the module's key, if its kind has a generated module.
+    /// Returns the module's key, if the manifest has a generated module for it.
     pub fn module_key(&self) -> Option<&str> {
-        self.registration.kind.module_suffix().map(|_| self.key())
+        let has_module = self.registration.kind.module_suffix().is_some();
+        (has_module && !self.registration.dynamic).then(|| self.key())
     }
 }
 
@@ -155,8 +187,11 @@ impl Registry {
     /// Returns the keys of all modules and endpoints.
     pub(crate) fn keys(&self) -> BTreeSet<String> {
         let all = self.handlers.iter();
-        all.flat_map(|one| [one.key().to_owned(), one.endpoint().to_owned()])
-            .collect()
+        all.flat_map(|one| {
+            let own = [one.key().to_owned(), one.endpoint().to_owned()];
+            own.into_iter().chain(one.former_keys.iter().cloned())
+        })
+        .collect()
     }
 }
 

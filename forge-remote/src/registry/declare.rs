@@ -52,7 +52,8 @@ struct Declared<'a> {
 impl Declared<'_> {
     fn add(&mut self, handler: &Handler) {
         let record = handler.registration();
-        for mut module in record.kind.modules(handler.names()) {
+        let modules = record.kind.modules(handler.names()).into_iter();
+        for mut module in modules.filter(|_| !record.dynamic) {
             if !record.kind.has_endpoint() {
                 let remote = record.remote.unwrap_or(self.default_remote);
                 module.item.insert("remote".into(), remote.into());

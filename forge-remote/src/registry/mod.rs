@@ -74,6 +74,13 @@ pub struct Registration {
     pub scopes: &'static [&'static str],
     /// The largest request body, in bytes, if the attribute sets it; otherwise the app's limit counts.
     pub body_limit: Option<usize>,
+    /// Further paths, which older major versions of the app call.
+    pub also_at: &'static [&'static str],
+    /// Further keys of its endpoint, which older major versions of the app have.
+    pub also_key: &'static [&'static str],
+    /// Whether its modules are registered at run time: the manifest has the endpoint alone, and a
+    /// token may name any key that Forge generated.
+    pub dynamic: bool,
     /// The function, callable by its route.
     pub mount: Arc<dyn ErasedHandler>,
 }

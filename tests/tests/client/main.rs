@@ -2,6 +2,7 @@
 
 mod addresses;
 mod calls;
+mod dynamic_modules;
 mod errors;
 mod fake_apis;
 mod files;

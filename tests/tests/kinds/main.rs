@@ -3,5 +3,6 @@
 mod agent;
 mod modules;
 mod odd_bodies;
+mod older_versions;
 mod payloads;
 mod web;

@@ -8,4 +8,5 @@ mod sound;
 mod stale_build;
 mod variables;
 mod variants;
+mod versions;
 mod writing;

@@ -9,9 +9,11 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing::{MethodFilter, any, get, on};
 
 use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
+use super::former::{FormerCalls, FormerPath};
 use super::keys::key_ring;
 use super::pipeline::Mounted;
 use super::served_routes::ServedRoutes;
+use crate::app::base_paths::ServedPath;
 use crate::app::background::{BackgroundError, BackgroundTasks, Tasks};
 use crate::app::builder::App;
 use crate::app::identity::AppIdError;
@@ -113,6 +115,7 @@ impl Service {
             move || clock.elapsed()
         });
         let keys = Arc::new(app.registry.keys());
+        let former = Arc::new(FormerCalls::new(&app.registry));
         let mut router = Router::new();
         let mut pages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for handler in app.registry.handlers() {
@@ -125,13 +128,14 @@ impl Service {
                 app.limits,
                 &work,
                 &log_limits,
+                &former,
             );
             mounted.tokens = app.tokens.clone();
             let mounted = Arc::new(mounted);
-            for path in base_paths.of(handler) {
-                router = mount(router, handler, &path, Arc::clone(&mounted));
+            for served in base_paths.of(handler) {
+                router = mount(router, handler, &served, Arc::clone(&mounted));
                 if handler.registration().kind.caller() == AllowedCaller::Page {
-                    let methods = pages.entry(path).or_default();
+                    let methods = pages.entry(served.path).or_default();
                     methods.push(handler.method().as_str());
                 }
             }
@@ -167,7 +171,7 @@ impl Service {
                 let limits = log_limits.clone();
                 async move |request: Request| match own_routes.serve(request).await {
                     Ok(response) => response,
-                    Err(request) => not_found(&request, &limits),
+                    Err(request) => not_found(&request, &limits, &former),
                 }
             })
             .method_not_allowed_fallback(async move |request: Request| {
@@ -238,23 +242,31 @@ impl Service {
 }
 
 /// Adds every route of a handler at one of its paths.
-fn mount(router: Router, handler: &Handler, path: &str, mounted: Arc<Mounted>) -> Router {
+fn mount(router: Router, handler: &Handler, served: &ServedPath, mounted: Arc<Mounted>) -> Router {
+    let ServedPath { path, is_former, .. } = served;
+    let (path, is_former) = (path.as_str(), *is_former);
     let base = path.trim_end_matches('/').to_owned();
     let subpaths = format!("{base}/{{*rest}}");
     let slash = format!("{base}/");
     let serve = {
         let mounted = Arc::clone(&mounted);
-        move |request| Arc::clone(&mounted).serve(request)
+        move |mut request: Request| {
+            if is_former {
+                request.extensions_mut().insert(FormerPath);
+            }
+            Arc::clone(&mounted).serve(request)
+        }
     };
     match handler.reach() {
         RouteScope::Exact => router.route(path, on(handler.method().filter(), serve)),
         RouteScope::AnyMethod => router.route(path, any(serve)),
         RouteScope::Subpath => {
+            let serve_whole = serve.clone();
             let serve_subpath = move |mut request: Request| {
                 let rest = request.uri().path().strip_prefix(base.as_str());
                 let rest = Subpath(rest.unwrap_or_default().to_owned());
                 request.extensions_mut().insert(rest);
-                Arc::clone(&mounted).serve(request)
+                serve_whole(request)
             };
             let router = if path == slash {
                 router

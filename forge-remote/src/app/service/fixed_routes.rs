@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use super::former::FormerCalls;
 use crate::fit::Verifier;
 use crate::log::{Foreign, LogLimits, Permit};
 use crate::response;
@@ -89,12 +90,13 @@ pub(super) async fn readiness(
     }
 }
 
-pub(super) fn not_found(request: &Request, limits: &LogLimits) -> Response {
+pub(super) fn not_found(request: &Request, limits: &LogLimits, former: &FormerCalls) -> Response {
     if let Some(Permit { suppressed }) = limits.permit("not_found") {
         let (method, path) = (request.method(), Foreign(request.uri().path()));
         tracing::info!(
             %method,
             %path,
+            hint = former.at_unknown_path(request.headers()),
             suppressed,
             "no handler has this path: {}",
             hint(request.uri().path())

@@ -2,6 +2,7 @@
 
 mod built;
 mod fixed_routes;
+mod former;
 mod keys;
 mod pipeline;
 mod served_routes;

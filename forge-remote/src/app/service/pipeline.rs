@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use forge_remote_fit::__private::headers::hide_secrets;
 use tracing::Instrument as _;
 
+use super::former::{FormerCalls, FormerPath};
 use crate::app::body;
 use crate::app::limits::Limits;
 use crate::client::AtlassianClient;
@@ -29,8 +30,11 @@ fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> EndpointTarget {
     let kind = handler.registration().kind;
     let mut target = EndpointTarget::new(handler.endpoint(), kind.name(), kind.caller());
     target.module = handler.module_key().map(str::to_owned);
+    target.former_keys = handler.former_keys().to_vec();
     target.named = if !kind.has_endpoint() {
         AllowedModuleKey::Anything
+    } else if handler.registration().dynamic {
+        AllowedModuleKey::OwnOrGenerated(Arc::clone(keys))
     } else if handler.module_key().is_some() {
         AllowedModuleKey::Own
     } else {
@@ -55,6 +59,7 @@ pub(super) struct Mounted {
     limits: Limits,
     work: Arc<Work>,
     log_limits: LogLimits,
+    former: Arc<FormerCalls>,
     pub(super) tokens: Option<Tokens>,
     /// Whether the endpoint requests a system token. If not, Forge sends none, and the header must
     /// not be trusted.
@@ -79,6 +84,7 @@ impl Mounted {
         limits: Limits,
         work: &Arc<Work>,
         log_limits: &LogLimits,
+        former: &Arc<FormerCalls>,
     ) -> Self {
         let registration = handler.registration();
         Self {
@@ -101,6 +107,7 @@ impl Mounted {
             },
             work: Arc::clone(work),
             log_limits: log_limits.clone(),
+            former: Arc::clone(former),
             tokens: None,
             binds_installations: verifier.keys().all().count() > 1 || verifier.app_ids().len() > 1,
             atlassian: atlassian.clone(),
@@ -147,7 +154,8 @@ impl Mounted {
             }
             return response::payload_too_large();
         }
-        let claims = match self.verified(request.headers()).await {
+        let is_former_path = request.extensions().get::<FormerPath>().is_some();
+        let claims = match self.verified(request.headers(), is_former_path).await {
             Ok(claims) => claims,
             Err(rejection) => return rejection,
         };
@@ -200,7 +208,11 @@ impl Mounted {
     }
 
     /// Returns the claims of a request's token, or the response that rejects it.
-    async fn verified(&self, headers: &HeaderMap) -> Result<Claims, Response> {
+    async fn verified(
+        &self,
+        headers: &HeaderMap,
+        is_former_path: bool,
+    ) -> Result<Claims, Response> {
         let mut verified = self.verifier.verify(headers, &self.target).await;
         if let (Ok(claims), Some(tokens), true) =
             (&verified, &self.tokens, self.binds_installations)
@@ -217,7 +229,10 @@ impl Mounted {
         match verified {
             Ok(claims) => Ok(claims),
             Err(error) => {
-                error.log(&self.log_limits);
+                let own = &self.target.endpoint;
+                error.log_with(&self.log_limits, || {
+                    self.former.at_handler(&error, headers, own, is_former_path)
+                });
                 Err(error.to_response())
             }
         }

@@ -21,6 +21,10 @@ use super::declared::Declared;
 /// whatever its JQL; scopes and permissions are not checked. Other calls get 501: add responses with
 /// [`respond`](Self::respond), and failures with [`fail_next`](Self::fail_next).
 ///
+/// The modules that an app registers at run time are kept for each installation, with generated keys;
+/// Forge's calls of them are those of a `dynamic` handler. The installation's details have the scopes of
+/// [`grant_scopes`](Self::grant_scopes).
+///
 /// Storage has keys, secrets, entities, transactions and batches, with Atlassian's limits,
 /// conditions and filters. Expired values are still returned for 48 hours, as Atlassian may do. The
 /// entities, with their types and indexes, are the manifest's `app.storage.entities` and the ones of
@@ -68,6 +72,10 @@ pub(super) struct Data {
     pub(super) pages: BTreeMap<u64, Value>,
     /// Values by installation, kind (`kvs`, `secret`, `entity:NAME`) and key.
     pub(super) stored: BTreeMap<(String, String, String), Stored>,
+    /// The modules that the app registered at run time, by installation.
+    pub(super) dynamic_modules: BTreeMap<String, Vec<Value>>,
+    /// The scopes that the installation's admin granted.
+    pub(super) granted_scopes: Vec<String>,
     pub(super) declared: Declared,
     pub(super) responders: Vec<Arc<Responder>>,
     /// Responses to the next calls, each with the number of calls left.
@@ -197,6 +205,11 @@ impl FakeApis {
             .iter()
             .filter(|((_, of_kind, of_key), _)| of_kind == kind && of_key == key);
         found.map(|(_, stored)| stored.value.clone()).collect()
+    }
+
+    /// Sets the scopes that the installation's admin granted, in its details. Default: none.
+    pub fn grant_scopes(&self, scopes: impl IntoIterator<Item = impl Into<String>>) {
+        self.data().granted_scopes = scopes.into_iter().map(Into::into).collect();
     }
 
     /// Declares an entity, as an item of `app.storage.entities` in the manifest. From then on,

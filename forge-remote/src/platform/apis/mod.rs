@@ -7,6 +7,7 @@ mod confluence;
 mod data;
 mod declared;
 mod graphql;
+mod installation;
 mod jira;
 mod server;
 mod storage;

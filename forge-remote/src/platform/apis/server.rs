@@ -5,9 +5,8 @@ use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
-use super::call::{Call, JsonResponse, error_response, not_implemented, ok};
+use super::call::{Call, JsonResponse, error_response, not_implemented};
 use super::data::{ApiCall, ApiRequest, ApiResponse};
 use crate::platform::local::{Platform, random_hex};
 use crate::platform::oauth::{Kind, OAuth};
@@ -173,30 +172,10 @@ impl Call<'_> {
                     id,
                 ],
             ) => self.installation(app, environment, id),
+            (_, ["forge", "installation", "v2", "dynamic", "module", rest @ ..]) => {
+                self.dynamic_modules(method, rest)
+            }
             _ => not_implemented(),
         }
-    }
-
-    /// Returns the details of an installation, only for the system token of that installation.
-    /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
-    fn installation(&self, app: &str, environment: &str, id: &str) -> JsonResponse {
-        let platform = &self.platform.0;
-        let ari = format!("ari:cloud:ecosystem::installation/{id}");
-        let is_own = app == platform.app_id.uuid() && environment == platform.environment;
-        if !is_own || self.token.kind != Kind::System || self.token.installation != ari {
-            return (
-                StatusCode::UNAUTHORIZED,
-                json!({ "type": "AuthorizationError", "code": 401, "message": "Authorization failed" }),
-            );
-        }
-        let site =
-            |product| json!({ "id": format!("ari:cloud:{product}::site/{}", platform.cloud_id) });
-        ok(json!({
-            "version": "1.0.0",
-            "installationContext": site("confluence"),
-            "secondaryInstallationContexts": [site("jira")],
-            "permissions": { "scopes": [], "external": {} },
-            "isSandbox": false,
-        }))
     }
 }

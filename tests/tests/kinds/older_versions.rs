@@ -1,0 +1,242 @@
+//! Calls of older major versions of the app (`also_at`, `also_key`), and of modules that were
+//! registered at run time (`dynamic`).
+
+#![allow(clippy::unwrap_used)]
+
+use forge_remote::handler;
+use forge_remote::kinds::{WebTriggerRequest, WebTriggerResponse};
+use forge_remote::manifest::to_yaml;
+use forge_remote::prelude::*;
+use forge_remote::registry::{Registration, Registry};
+use forge_remote::testing::{Fit, Harness};
+use forge_remote_tests::log_capture::LogCapture;
+
+#[trigger(
+    events = ["avi:jira:updated:issue"],
+    also_at = "/old",
+    also_key = ["old-key", "older"]
+)]
+async fn follow() -> Result<()> {
+    Ok(())
+}
+
+#[trigger(events = ["avi:jira:created:issue"])]
+async fn welcome() -> Result<()> {
+    Ok(())
+}
+
+#[endpoint(also_at = ["/settings-v1", "/settings-v2"], also_key = "settings-v1")]
+async fn settings() -> Json<bool> {
+    Json(true)
+}
+
+#[web_trigger(also_at = "/old-hook")]
+async fn hook(request: WebTriggerRequest) -> WebTriggerResponse {
+    WebTriggerResponse::new(200, request.user_path)
+}
+
+/// Also registered for the events that a customer chooses.
+#[trigger(dynamic)]
+async fn chosen() -> Result<()> {
+    Ok(())
+}
+
+fn app(handlers: impl IntoIterator<Item = Registration>) -> App {
+    let app = App::empty().remote(Remote::new("backend").base_url("https://backend.example.com"));
+    handlers.into_iter().fold(app, App::handler)
+}
+
+fn harness() -> Harness {
+    let handlers = [
+        handler!(follow),
+        handler!(welcome),
+        handler!(settings),
+        handler!(hook),
+        handler!(chosen),
+    ];
+    Harness::new(app(handlers)).unwrap()
+}
+
+const PLATFORM: &str = "core:endpoint";
+const UUID: &str = "5f0c2f0e-9f0f-4b1e-8a53-3a5d2f7c9b11";
+
+#[tokio::test]
+async fn calls_of_both_versions_are_served_and_verified() {
+    let harness = harness();
+    let post = async |path: &str, key: &str| {
+        let call = harness.call("follow").at_path(path);
+        call.fit(|fit| fit.module(PLATFORM, key))
+            .send()
+            .await
+            .status()
+    };
+    for path in ["/follow", "/old"] {
+        // A former key also stands for the module key that was generated from it.
+        for key in [
+            "follow",
+            "follow-trigger",
+            "old-key",
+            "older",
+            "old-key-trigger",
+        ] {
+            assert_eq!(post(path, key).await, 200, "{path} {key}");
+        }
+        for key in ["welcome", "settings-v1", "other", "", UUID] {
+            assert_eq!(post(path, key).await, 401, "{path} {key}");
+        }
+    }
+    let expired = |fit: Fit| fit.set("/exp", 1.into());
+    let response = harness
+        .call("follow")
+        .at_path("/old")
+        .fit(expired)
+        .send()
+        .await;
+    assert_eq!(response.status(), 401);
+    assert_eq!(post("/old/more", "follow").await, 404);
+    // Another handler does not accept the former key.
+    let call = harness
+        .call("welcome")
+        .fit(|fit| fit.module(PLATFORM, "old-key"));
+    assert_eq!(call.send().await.status(), 401);
+
+    for path in ["/settings", "/settings-v1", "/settings-v2"] {
+        let response = harness.call("settings").at_path(path).send().await;
+        assert_eq!(response.status(), 200, "{path}");
+    }
+    let call = harness.call("hook").at_path("/old-hook/orders/7");
+    let response = call.send().await;
+    assert_eq!(response.status(), 200);
+}
+
+#[test]
+fn the_manifest_has_the_current_names_only() {
+    let remote = [Remote::new("backend").base_url("https://backend.example.com")];
+    let registry = Registry::of([handler!(follow), handler!(settings)]);
+    let text = to_yaml(&registry.desired_manifest(&remote).to_value());
+    for former in ["old", "settings-v"] {
+        assert!(!text.contains(former), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_log_names_the_option_that_an_older_version_needs() {
+    let harness = harness();
+    let logged = LogCapture::default();
+    let _guard = logged.start();
+    let send = async |path: &str, key: &str| {
+        let call = harness.call("follow").at_path(path);
+        let status = call
+            .fit(|fit| fit.module(PLATFORM, key))
+            .send()
+            .await
+            .status();
+        (status, logged.take())
+    };
+    // An unknown path: the token names a handler, by its current or a former key.
+    for key in ["welcome", "welcome-trigger"] {
+        let (status, log) = send("/hello", key).await;
+        assert_eq!(status, 404);
+        assert!(log.contains("names the key of `welcome`"), "{log}");
+        assert!(log.contains("also_at"), "{log}");
+    }
+    let (_, log) = send("/oldest", "old-key").await;
+    assert!(log.contains("names the former key of `follow`"), "{log}");
+    // A stranger's token or none: no hint.
+    let (_, log) = send("/hello", "stranger-key").await;
+    assert!(
+        !log.contains("hint") && !log.contains("stranger-key"),
+        "{log}"
+    );
+
+    // A former path with another key.
+    let (status, log) = send("/old", "oldest-key").await;
+    assert_eq!(status, 401);
+    assert!(log.contains("a former path of `follow`"), "{log}");
+    assert!(log.contains("also_key"), "{log}");
+    assert!(!log.contains("oldest-key"), "a claim is in the log: {log}");
+    // Another handler's path with a former key.
+    let (status, log) = send("/welcome", "old-key").await;
+    assert_eq!(status, 401);
+    assert!(log.contains("the former key of `follow`"), "{log}");
+    assert!(log.contains("also_at"), "{log}");
+}
+
+#[trigger(events = ["avi:jira:created:issue"], also_key = "follow")]
+async fn greedy() -> Result<()> {
+    Ok(())
+}
+
+#[trigger(events = ["avi:jira:created:issue"], also_at = "/follow")]
+async fn intruder() -> Result<()> {
+    Ok(())
+}
+
+#[test]
+fn former_names_of_another_handler_are_launch_problems() {
+    let codes = |handlers: [Registration; 2]| -> Vec<&'static str> {
+        let problems = Registry::of(handlers).problems();
+        problems.iter().map(|problem| problem.code).collect()
+    };
+    assert_eq!(codes([handler!(follow), handler!(greedy)]), ["former-key"]);
+    assert_eq!(
+        codes([handler!(follow), handler!(intruder)]),
+        ["duplicate-path"]
+    );
+    assert_eq!(codes([handler!(follow), handler!(welcome)]), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_dynamic_handler_accepts_generated_keys() {
+    let harness = harness();
+    let send = async |handler: &str, fit: fn(Fit) -> Fit| {
+        let status = harness.call(handler).fit(fit).send().await.status();
+        status
+    };
+    assert_eq!(send("chosen", |fit| fit.module(PLATFORM, UUID)).await, 200);
+    // What the local platform sends.
+    assert_eq!(send("chosen", |fit| fit).await, 200);
+    assert_eq!(
+        send("chosen", |fit| fit.module(PLATFORM, "chosen")).await,
+        200
+    );
+    assert_eq!(send("chosen", |fit| fit.module("trigger", UUID)).await, 200);
+    // A user's token, a page's, another handler's, and what Forge does not generate.
+    assert_eq!(
+        send("chosen", |fit| fit.module(PLATFORM, UUID).as_user("u")).await,
+        401
+    );
+    assert_eq!(
+        send("chosen", |fit| fit.module("xen:macro", UUID)).await,
+        401
+    );
+    assert_eq!(
+        send("chosen", |fit| fit.module(PLATFORM, "follow")).await,
+        401
+    );
+    assert_eq!(
+        send("chosen", |fit| fit.module(PLATFORM, "old-key")).await,
+        401
+    );
+    assert_eq!(
+        send("chosen", |fit| fit.module(PLATFORM, "unknown")).await,
+        401
+    );
+    assert_eq!(send("chosen", |fit| fit.module(PLATFORM, "")).await, 401);
+    // No other handler accepts such a key.
+    assert_eq!(send("welcome", |fit| fit.module(PLATFORM, UUID)).await, 401);
+    assert_eq!(
+        send("welcome", |fit| fit.module("trigger", UUID)).await,
+        401
+    );
+}
+
+#[test]
+fn a_dynamic_handler_has_an_endpoint_but_no_module() {
+    let remote = [Remote::new("backend").base_url("https://backend.example.com")];
+    let registry = Registry::of([handler!(chosen)]);
+    assert!(registry.problems().is_empty(), "{:?}", registry.problems());
+    let text = to_yaml(&registry.desired_manifest(&remote).to_value());
+    assert!(text.contains("endpoint:\n    - key: chosen\n"), "{text}");
+    assert!(!text.contains("trigger"), "{text}");
+}

@@ -1,0 +1,479 @@
+//! `manifest --against`: each difference from the deployed manifest is a major or a minor version.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use forge_remote::diagnostic::RuleKind;
+use forge_remote::manifest::{ManifestFile, VersionLevel, rules, version_changes};
+use forge_remote_tests::stores::Folder;
+
+/// The manifest of every installation.
+const DEPLOYED: &str = "\
+app:
+  id: ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001
+remotes:
+  - key: backend
+    baseUrl: https://backend.example.com
+    operations: [fetch, compute]
+    auth: {appSystemToken: {enabled: false}}
+modules:
+  trigger:
+    - key: follow-trigger
+      endpoint: follow
+      events:
+        - avi:jira:updated:issue
+  webtrigger:
+    - key: hook
+      endpoint: follow
+      response: {type: static, outputs: []}
+  endpoint:
+    - key: follow
+      remote: backend
+      route:
+        path: /follow
+permissions:
+  scopes:
+    - read:jira-work
+    - write:jira-work
+  content:
+    styles: [unsafe-inline]
+  external:
+    images: ['https://images.example.com']
+    fetch:
+      backend:
+        - address: https://one.example.com
+          category: analytics
+          inScopeEUD: false
+        - 'https://two.example.com'
+providers:
+  auth:
+    - key: google
+      name: Google
+      clientId: abc
+";
+
+fn changes(deployed: &str, new: &str) -> Vec<(&'static str, VersionLevel, String)> {
+    let parse = |text: &str| ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+    let found = version_changes(&parse(deployed), &parse(new)).into_iter();
+    found
+        .map(|one| (one.code, one.level, one.message))
+        .collect()
+}
+
+/// The replaced text of `DEPLOYED`, its replacement, and the expected codes, sorted.
+const CASES: &[(&str, &str, &[&str])] = &[
+    // Remotes. Source: https://developer.atlassian.com/platform/forge/manifest-reference/remotes/
+    (
+        "remotes:\n",
+        "remotes:\n  - {key: other, baseUrl: 'https://other.example.com'}\n",
+        &["remote-added"],
+    ),
+    (
+        "remotes:\n",
+        "remotes:\n  - {key: own, configurable: {name: Own}}\n",
+        &["remote-without-url"],
+    ),
+    (
+        "https://backend.example.com",
+        "https://new.example.com",
+        &["base-url-changed"],
+    ),
+    (
+        "https://backend.example.com",
+        "{default: 'https://backend.example.com'}",
+        &["base-url-form"],
+    ),
+    (
+        "https://backend.example.com",
+        "{default: 'https://backend.example.com', EU: 'https://eu.example.com'}",
+        &["region-added"],
+    ),
+    (
+        "    operations",
+        "    configurable: {name: Own}\n    operations",
+        &["remote-customer-managed"],
+    ),
+    ("[fetch, compute]", "[fetch]", &["remote-reduced"]),
+    (
+        "[fetch, compute]",
+        "[fetch, compute, other]",
+        &["remote-extended"],
+    ),
+    (
+        "[fetch, compute]",
+        "[fetch, compute, storage]\n    storage: {inScopeEUD: true}",
+        &["remote-extended", "remote-stores-user-data"],
+    ),
+    (
+        "{enabled: false}}",
+        "{enabled: true}}",
+        &["remote-extended"],
+    ),
+    // Endpoints. Source: https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/
+    ("path: /follow", "path: /follow-v2", &["endpoint-changed"]),
+    (
+        "path: /follow",
+        "path: /follow\n      auth: {appSystemToken: {enabled: true}}",
+        &["endpoint-changed"],
+    ),
+    (
+        "path: /follow",
+        "path: /follow\n      auth: {appSystemToken: {enabled: false}}",
+        &[],
+    ),
+    (
+        "  endpoint:\n",
+        "  endpoint:\n    - {key: tick, remote: backend, route: {path: /tick}}\n",
+        &["endpoint-added"],
+    ),
+    (
+        "    - key: follow\n",
+        "    - key: followed\n",
+        &["endpoint-added", "endpoint-removed"],
+    ),
+    // Permissions. Source: https://developer.atlassian.com/platform/forge/versions/
+    (
+        "    - write:jira-work\n",
+        "    - write:jira-work\n    - read:jira-user\n",
+        &["scope-added"],
+    ),
+    ("    - write:jira-work\n", "", &["scope-removed"]),
+    (
+        "    - read:jira-work\n    - write:jira-work\n",
+        "    read:jira-work: {allowImpersonation: true}\n    write:jira-work: {}\n",
+        &["scope-impersonation"],
+    ),
+    (
+        "    - read:jira-work\n    - write:jira-work\n",
+        "    read:jira-work: {}\n    write:jira-work: {}\n",
+        &[],
+    ),
+    (
+        "[unsafe-inline]",
+        "[unsafe-inline, unsafe-hashes]",
+        &["content-added"],
+    ),
+    ("[unsafe-inline]", "[]", &["permission-reduced"]),
+    (
+        "    images: [",
+        "    images: ['https://more.example.com', ",
+        &["egress-added"],
+    ),
+    (
+        "        - 'https://two.example.com'\n",
+        "",
+        &["permission-reduced"],
+    ),
+    (
+        "category: analytics",
+        "category: other",
+        &["egress-category"],
+    ),
+    (
+        "inScopeEUD: false",
+        "inScopeEUD: true",
+        &["egress-user-data"],
+    ),
+    (
+        "    fetch:\n",
+        "    configurable: {enabled: true}\n    fetch:\n",
+        &["customer-managed-egress"],
+    ),
+    (
+        "permissions:\n",
+        "permissions:\n  enforcement: app-managed\n",
+        &["other-change"],
+    ),
+    // Modules.
+    ("type: static", "type: dynamic", &["dynamic-web-trigger"]),
+    (
+        "  webtrigger:\n",
+        "  webtrigger:\n    - {key: new, endpoint: follow}\n",
+        &["dynamic-web-trigger"],
+    ),
+    ("updated:issue", "created:issue", &["module-changed"]),
+    (
+        "  trigger:\n",
+        "  macro: [{key: page, title: Page}]\n  trigger:\n",
+        &["module-added"],
+    ),
+    // The rest.
+    (
+        "app:\n",
+        "app:\n  licensing: {enabled: true}\n",
+        &["licensing-enabled"],
+    ),
+    ("clientId: abc", "clientId: def", &["provider-changed"]),
+    ("name: Google", "name: Gmail", &["other-change"]),
+    ("app:\n", "# a comment\napp:\n", &[]),
+];
+
+#[test]
+fn each_change_has_the_version_of_atlassians_rule() {
+    let mut shown = BTreeSet::new();
+    for (from, to, codes) in CASES {
+        assert!(DEPLOYED.contains(from), "{from}");
+        let found = changes(DEPLOYED, &DEPLOYED.replacen(from, to, 1));
+        let mut found_codes: Vec<&str> = found.iter().map(|one| one.0).collect();
+        found_codes.sort_unstable();
+        assert_eq!(found_codes, *codes, "{to}: {found:?}");
+        shown.extend(found_codes);
+    }
+    let mut pair = |deployed: &str, new: &str, code: &'static str| {
+        let found = changes(deployed, new);
+        assert!(found.iter().any(|one| one.0 == code), "{code}: {found:?}");
+        shown.insert(code);
+    };
+    let regions = DEPLOYED.replacen(
+        "https://backend.example.com",
+        "{default: 'https://backend.example.com', EU: 'https://eu.example.com'}",
+        1,
+    );
+    pair(&regions, DEPLOYED, "region-removed");
+    pair(
+        DEPLOYED,
+        &DEPLOYED.replacen("remotes:", "resources:", 1),
+        "remote-removed",
+    );
+    pair(
+        DEPLOYED,
+        &DEPLOYED.replacen("  trigger:", "  consumer:", 1),
+        "module-removed",
+    );
+    let moved = DEPLOYED
+        .replacen(
+            "        - 'https://two.example.com'\n",
+            "        - remote: two\n",
+            1,
+        )
+        .replacen(
+            "remotes:\n",
+            "remotes:\n  - {key: two, baseUrl: 'https://two.example.com'}\n",
+            1,
+        );
+    pair(DEPLOYED, &moved, "remote-declared");
+    let again = DEPLOYED.replacen("images: [", "images: [{address: x, inScopeEUD: true}, ", 1);
+    let both = again.replacen("inScopeEUD: false", "inScopeEUD: true", 1);
+    pair(&again, &both, "egress-user-data-again");
+
+    let all = rules().filter(|rule| rule.kind == RuleKind::Version);
+    let all: BTreeSet<&str> = all.map(|rule| rule.code).collect();
+    assert_eq!(shown, all);
+}
+
+#[test]
+fn levels_and_sources_are_those_of_the_table() {
+    let parse = |text: &str| ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+    let new = DEPLOYED
+        .replace("path: /follow", "path: /follow-v2")
+        .replace("updated:issue", "created:issue");
+    let found = version_changes(&parse(DEPLOYED), &parse(&new));
+    let levels: Vec<VersionLevel> = found.iter().map(|one| one.level).collect();
+    // Major changes come first.
+    assert_eq!(levels, [VersionLevel::Major, VersionLevel::Minor]);
+    for one in &found {
+        assert!(
+            one.source
+                .starts_with("https://developer.atlassian.com/platform/")
+        );
+        assert!(one.reason.len() > 20);
+    }
+    assert_eq!(found[0].path.to_string(), "modules.endpoint[follow]");
+    assert_eq!(found[0].manifest.line, 19);
+}
+
+/// A variable's declared default counts, in both manifests.
+#[test]
+fn a_changed_default_of_a_variable_changes_the_base_url() {
+    let with = |default: &str| {
+        format!(
+            "remotes: [{{key: backend, baseUrl: '${{URL}}'}}]\nenvironment:\n  variables:\n    - key: URL\n      default: {default}\n"
+        )
+    };
+    let same = changes(
+        &with("https://a.example.com"),
+        &with("https://a.example.com"),
+    );
+    assert_eq!(same, []);
+    let found = changes(
+        &with("https://a.example.com"),
+        &with("https://b.example.com"),
+    );
+    assert_eq!(found[0].0, "base-url-changed", "{found:?}");
+}
+
+/// Runs `manifest` with these arguments, and returns its status, output and errors.
+fn manifest(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_events_app"))
+        .arg("manifest")
+        .args(arguments)
+        .current_dir(folder)
+        .env("FORGE_REMOTE_MANIFEST", folder.join("manifest.yml"))
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let identity = ["-c", "user.name=Test", "-c", "user.email=test@example.com"];
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).args(identity).args(arguments);
+    assert!(command.output().unwrap().status.success(), "{arguments:?}");
+}
+
+/// The situation: a route was changed, and egress added, since the deployment.
+const FIELD_DEPLOYED: &str = "\
+app:
+  id: ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001
+remotes:
+  - key: backend
+    baseUrl: https://backend.example.com
+modules:
+  trigger:
+    - key: follow-trigger
+      endpoint: follow
+      events:
+        - avi:jira:updated:issue
+  endpoint:
+    - key: follow
+      remote: backend
+      route:
+        path: /follow
+permissions:
+  scopes:
+    - read:jira-work
+";
+
+fn field_new() -> String {
+    FIELD_DEPLOYED.replace("path: /follow", "path: /follow-v2")
+        + "  external:\n    fetch:\n      backend:\n        - https://new.example.com\n"
+}
+
+#[test]
+fn against_a_file_and_a_git_revision() {
+    let folder = Folder::default();
+    let path = folder.path();
+    fs::write(folder.file("deployed.yml"), FIELD_DEPLOYED).unwrap();
+    fs::write(folder.file("manifest.yml"), FIELD_DEPLOYED).unwrap();
+    git(path, &["init", "-q"]);
+    git(path, &["add", "manifest.yml"]);
+    git(path, &["commit", "-q", "-m", "Deploy"]);
+    git(path, &["tag", "deployed"]);
+    for against in ["deployed.yml", "HEAD", "deployed", "HEAD:manifest.yml"] {
+        let (status, out, _) = manifest(path, &["--against", against]);
+        assert_eq!(status, 0, "{out}");
+        assert!(out.contains("no new version needed"), "{out}");
+    }
+
+    fs::write(folder.file("manifest.yml"), field_new()).unwrap();
+    for against in ["deployed.yml", "HEAD"] {
+        let (status, out, _) = manifest(path, &["--against", against]);
+        assert_eq!(status, 1, "{out}");
+        for text in [
+            "major[endpoint-changed]: endpoint `follow`: `route` changed",
+            "major[egress-added]: permissions.external.fetch.backend: `https://new.example.com` was added",
+            "needs the consent of each installation's admin",
+            "forge deploy --approve MAJOR_VERSION_RULE",
+            "https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/",
+            "manifest.yml:13:",
+        ] {
+            assert!(out.contains(text), "{text} is not in\n{out}");
+        }
+    }
+    let (status, out, _) = manifest(path, &["--against", "HEAD", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(status, 1);
+    assert_eq!(report["version"], "major");
+    assert_eq!(
+        report["deploy"],
+        "forge deploy --approve MAJOR_VERSION_RULE"
+    );
+    assert_eq!(report["changes"][0]["code"], "endpoint-changed");
+    assert_eq!(report["changes"][0]["path"], "modules.endpoint[follow]");
+    assert_eq!(report["changes"][0]["version"], "major");
+
+    // Installations that stay behind call a path that no handler of this app has.
+    let other_path = FIELD_DEPLOYED.replace("path: /follow", "path: /before");
+    fs::write(folder.file("other.yml"), other_path).unwrap();
+    let (_, out, _) = manifest(path, &["--against", "other.yml"]);
+    assert!(out.contains("write `also_at = \"/before\"`"), "{out}");
+
+    // Only a module's events: minor.
+    let minor = FIELD_DEPLOYED.replace("updated:issue", "created:issue");
+    fs::write(folder.file("manifest.yml"), minor).unwrap();
+    let (status, out, _) = manifest(path, &["--against", "HEAD"]);
+    assert_eq!(status, 0, "{out}");
+    assert!(out.contains("minor[module-changed]"), "{out}");
+    assert!(out.contains("deploy with `forge deploy`\n"), "{out}");
+}
+
+#[test]
+fn a_manifest_in_a_subfolder_is_found_in_git() {
+    let folder = Folder::default();
+    let app = folder.file("app");
+    fs::create_dir(&app).unwrap();
+    fs::write(app.join("manifest.yml"), FIELD_DEPLOYED).unwrap();
+    git(folder.path(), &["init", "-q"]);
+    git(folder.path(), &["add", "."]);
+    git(folder.path(), &["commit", "-q", "-m", "Deploy"]);
+    fs::write(app.join("manifest.yml"), field_new()).unwrap();
+    let (status, out, _) = manifest(&app, &["--against", "HEAD"]);
+    assert_eq!(status, 1, "{out}");
+}
+
+#[test]
+fn errors_name_the_fix() {
+    let folder = Folder::default();
+    let path = folder.path();
+    fs::write(folder.file("manifest.yml"), FIELD_DEPLOYED).unwrap();
+    let fails = |against: &str, expected: &[&str]| {
+        let (status, out, error) = manifest(path, &["--against", against]);
+        assert_eq!((status, out.as_str()), (2, ""), "{error}");
+        for text in expected {
+            assert!(error.contains(text), "{text} is not in\n{error}");
+        }
+        let (status, out, _) = manifest(path, &["--json", "--against", against]);
+        let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(status, 2);
+        assert!(
+            report["error"].as_str().unwrap().contains(expected[0]),
+            "{out}"
+        );
+    };
+    // Not in a repository, then in one.
+    fails(
+        "HEAD",
+        &["`HEAD` is not a file", "name the deployed manifest's file"],
+    );
+    git(path, &["init", "-q"]);
+    fs::write(folder.file("other"), "").unwrap();
+    git(path, &["add", "other"]);
+    git(path, &["commit", "-q", "-m", "First"]);
+    fails(
+        "v1.0",
+        &["`v1.0` is not a file", "git fetch --tags --unshallow"],
+    );
+    fails(
+        "HEAD",
+        &[
+            "`HEAD` has no `manifest.yml`",
+            "--against HEAD:app/manifest.yml",
+        ],
+    );
+    fs::write(folder.file("broken.yml"), "modules: [").unwrap();
+    fails("broken.yml", &["broken.yml:"]);
+    fs::remove_file(folder.file("manifest.yml")).unwrap();
+    fails(
+        "other",
+        &["manifest.yml does not exist", "manifest --write"],
+    );
+}
