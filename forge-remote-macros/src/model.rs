@@ -30,7 +30,13 @@ pub(crate) struct Handler {
     /// Whether the system token and the user token are requested.
     pub(crate) auth: (bool, bool),
     pub(crate) scopes: Vec<LitStr>,
+    /// Whether a written endpoint key may exceed Forge's documented limit.
+    pub(crate) long_key: bool,
     pub(crate) function: Function,
+    /// The attribute's index among the function's attributes.
+    pub(crate) number: usize,
+    /// The kind of the function's next attribute.
+    pub(crate) next: Option<&'static KindSpec>,
 }
 
 impl Handler {
@@ -38,6 +44,7 @@ impl Handler {
         spec: &'static KindSpec,
         options: &mut Options,
         function: Function,
+        (number, next): (usize, Option<&'static KindSpec>),
         errors: &mut Errors,
     ) -> Self {
         let krate = options.crate_path(errors);
@@ -63,6 +70,7 @@ impl Handler {
         };
         let remote = options.text("remote", "\"backend\"", errors);
         let path = options.text("path", "\"/refresh\"", errors);
+        let long_key = options.flag("long_key", errors);
         let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
         let conditions = function.attributes.iter();
         let conditions = conditions
@@ -82,7 +90,10 @@ impl Handler {
             method,
             auth,
             scopes,
+            long_key,
             function,
+            number,
+            next,
         }
     }
 }

@@ -145,6 +145,6 @@ impl KindSpec {
             .names()
             .chain(endpoint)
             .chain(method)
-            .chain(common.filter(move |name| has_endpoint || *name != "auth"))
+            .chain(common.filter(move |name| has_endpoint || !["auth", "long_key"].contains(name)))
     }
 }

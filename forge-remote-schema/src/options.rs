@@ -7,7 +7,9 @@ use crate::lists::ListRules;
 use crate::{Mistake, events, lists, rules};
 
 /// The options of every attribute.
-pub const COMMON: [&str; 6] = ["auth", "key", "path", "remote", "scopes", "crate"];
+pub const COMMON: [&str; 7] = [
+    "auth", "key", "path", "remote", "scopes", "crate", "long_key",
+];
 
 /// A set of options that make one value of the runtime.
 #[derive(Clone, Copy, Debug)]

@@ -241,6 +241,8 @@ pub struct Written {
     pub remote: Option<&'static str>,
     pub method: Method,
     pub scopes: &'static [&'static str],
+    pub attribute: usize,
+    pub next: Option<fn() -> Registration>,
 }
 
 pub const NOTHING: Written = Written {
@@ -251,6 +253,8 @@ pub const NOTHING: Written = Written {
     remote: None,
     method: Method::Post,
     scopes: &[],
+    attribute: 0,
+    next: None,
 };
 
 /// Returns the registration; `place` is `file:line:column`.
@@ -278,6 +282,8 @@ pub fn record(
         remote: written.remote,
         auth,
         scopes: written.scopes,
+        attribute: written.attribute,
+        next: written.next,
         mount,
     }
 }

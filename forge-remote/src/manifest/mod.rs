@@ -6,6 +6,8 @@
 #[cfg(feature = "cli")]
 mod bindings;
 #[cfg(feature = "cli")]
+mod changes;
+#[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
 mod compare;
@@ -26,6 +28,8 @@ mod file;
 mod items;
 #[cfg(feature = "cli")]
 mod layout;
+#[cfg(feature = "cli")]
+mod lines;
 #[cfg(feature = "cli")]
 mod lint;
 mod owned;
@@ -54,6 +58,8 @@ mod merge_tests;
 
 #[cfg(feature = "cli")]
 pub(crate) use bindings::bindings;
+#[cfg(feature = "cli")]
+pub(crate) use changes::{changes, stale_keys};
 #[cfg(feature = "cli")]
 pub use compare::{Difference, Mismatch, compare};
 pub use desired::{DesiredManifest, Entry, Scope, ScopeAlternatives};

@@ -99,20 +99,32 @@ impl Service {
         let keys = Arc::new(app.registry.keys());
         let mut router = Router::new();
         let mut pages: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        // The attributes of one function may share a route.
+        let mut routes: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
         for handler in app.registry.handlers() {
-            let mut mounted = Mounted::new(
-                handler,
-                &keys,
-                &verifier,
-                &state,
-                &atlassian,
-                app.limits,
-                &work,
-                &log_limits,
-            );
-            mounted.tokens = app.tokens.clone();
-            let mounted = Arc::new(mounted);
-            router = mount(router, handler, mounted);
+            let route = (handler.path(), handler.methods());
+            routes.entry(route).or_default().push(handler);
+        }
+        for (_, handlers) in routes {
+            let mut mounted = handlers.iter().map(|handler| {
+                let mut mounted = Mounted::new(
+                    handler,
+                    &keys,
+                    &verifier,
+                    &state,
+                    &atlassian,
+                    app.limits,
+                    &work,
+                    &log_limits,
+                );
+                mounted.tokens = app.tokens.clone();
+                mounted
+            });
+            let (Some(first), Some(handler)) = (mounted.next(), handlers.first()) else {
+                continue;
+            };
+            let mounted = first.sharing_route_with(mounted.collect());
+            router = mount(router, handler, Arc::new(mounted));
             if handler.registration().kind.caller() == AllowedCaller::Page {
                 let methods = pages.entry(handler.path()).or_default();
                 methods.push(handler.method().as_str());
