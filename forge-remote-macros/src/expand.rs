@@ -1,4 +1,5 @@
-//! Stage 5, the output: the unchanged function, always first, and its record or its errors.
+//! Stage 5, the output: the function, always first, and its record or its errors. The function is
+//! unchanged, except for the mark in its next attribute.
 
 use forge_remote_schema::{KindSpec, sizes};
 use proc_macro2::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
@@ -10,7 +11,7 @@ use crate::diag::{Errors, Place};
 use crate::model::Handler;
 use crate::options::Options;
 use crate::signature::Function;
-use crate::{parse, validate};
+use crate::{parse, stack, validate};
 
 /// Expands an attribute on an item.
 pub(crate) fn attribute(
@@ -19,13 +20,22 @@ pub(crate) fn attribute(
     item: TokenStream,
 ) -> TokenStream {
     let mut errors = Errors::default();
+    let (number, attribute) = stack::take_number(attribute);
+    let (item, next) = stack::mark_next(item, number + 1);
+    let mut stub = TokenStream::new();
     let record = match Function::read(item.clone()) {
         Ok(function) => {
             let first = kind.option_set().first();
             let written = parse::options(first, attribute, &mut errors);
             let mut options = Options::new(kind, &function.name, written, &mut errors);
-            let handler = Handler::new(kind, &mut options, function, &mut errors);
+            let stacked = (number, next);
+            let handler = Handler::new(kind, &mut options, function, stacked, &mut errors);
             validate::handler(&handler, &options, &mut errors);
+            // The attribute above names this record even if this attribute has errors.
+            if number > 0 {
+                let (private, record) = (&handler.private, handler.record_name());
+                stub = quote!(fn #record() -> #private::Registration { ::core::unimplemented!() });
+            }
             Some(handler)
         }
         Err(error) => {
@@ -47,7 +57,10 @@ pub(crate) fn attribute(
     };
     let rest = match record {
         Some(handler) if errors.is_empty() => registration(&handler),
-        _ => errors.into_tokens(),
+        _ => {
+            stub.extend(errors.into_tokens());
+            stub
+        }
     };
     let mut all = item;
     all.extend(rest);
@@ -66,16 +79,26 @@ pub(crate) fn handler(path: TokenStream) -> TokenStream {
         return errors.into_tokens();
     };
     if let Some(last) = path.segments.last_mut() {
-        last.ident = record_name(&last.ident);
+        last.ident = record_name(&last.ident, 0);
     }
     quote!(#path())
 }
 
-/// Returns the name of a function's record. It is in scope wherever the function is. The compiler's
-/// error shows it if `handler!` gets a function without an attribute.
-fn record_name(function: &Ident) -> Ident {
+impl Handler {
+    fn record_name(&self) -> Ident {
+        record_name(&self.function.name, self.number)
+    }
+}
+
+/// Returns the name of a function's record, for its attribute of this number. It is in scope wherever
+/// the function is. The compiler's error shows it if `handler!` gets a function without an attribute.
+fn record_name(function: &Ident, number: usize) -> Ident {
+    let number = match number {
+        0 => String::new(),
+        number => format!("__{number}"),
+    };
     format_ident!(
-        "__forge_remote_attribute_of_{}",
+        "__forge_remote_attribute_of_{}{number}",
         function.unraw(),
         span = Span::call_site().located_at(function.span())
     )
@@ -120,7 +143,7 @@ fn registration(handler: &Handler) -> TokenStream {
             },
         ..
     } = handler;
-    let record = record_name(name);
+    let record = handler.record_name();
     let visibility = relocated(&visibility.to_token_stream());
     let requests = match (handler.spec.has_user, handler.auth) {
         (false, (true, _)) => "no_user_requests_system",
@@ -191,6 +214,14 @@ fn registration(handler: &Handler) -> TokenStream {
     }
     if handler.dynamic {
         fields.extend(quote!(dynamic: true,));
+    }
+    if handler.number > 0 {
+        let number = handler.number;
+        fields.extend(quote!(attribute: #number,));
+    }
+    if handler.next.is_some() {
+        let next = record_name(name, handler.number + 1);
+        fields.extend(quote!(next: #private::option::Option::Some(#next),));
     }
     let written = if texts.is_empty() && fields.is_empty() {
         quote!(NOTHING)

@@ -2,7 +2,8 @@
 //!
 //! One file for each stage, and imports run upwards in this list only:
 //!
-//! 1. `parse` and `signature`: the attribute's tokens and the function's signature;
+//! 1. `parse`, `signature` and `stack`: the attribute's tokens, the function's signature, and its other
+//!    attributes;
 //! 2. `options`: the options by name, with readers for their shapes; `combinations` and `words`;
 //! 3. `values` and `model`: the runtime's value of the options, and the handler;
 //! 4. `validate`: the handler's names, scopes and signature;
@@ -20,6 +21,7 @@ mod model;
 mod options;
 mod parse;
 mod signature;
+mod stack;
 mod validate;
 mod values;
 mod words;

@@ -37,7 +37,13 @@ pub(crate) struct Handler {
     pub(crate) also_key: Vec<LitStr>,
     /// Whether its modules are registered at run time.
     pub(crate) dynamic: bool,
+    /// Whether a written endpoint key may exceed Forge's documented limit.
+    pub(crate) long_key: bool,
     pub(crate) function: Function,
+    /// The attribute's index among the function's attributes.
+    pub(crate) number: usize,
+    /// The kind of the function's next attribute.
+    pub(crate) next: Option<&'static KindSpec>,
 }
 
 impl Handler {
@@ -45,6 +51,7 @@ impl Handler {
         spec: &'static KindSpec,
         options: &mut Options,
         function: Function,
+        (number, next): (usize, Option<&'static KindSpec>),
         errors: &mut Errors,
     ) -> Self {
         let krate = options.crate_path(errors);
@@ -70,6 +77,7 @@ impl Handler {
         };
         let remote = options.text("remote", "\"backend\"", errors);
         let path = options.text("path", "\"/refresh\"", errors);
+        let long_key = options.flag("long_key", errors);
         let scopes = options.texts("scopes", "[\"read:jira-work\"]", errors);
         let body_limit = options.text("body_limit", "\"20MiB\"", errors);
         let also_at = options.text_or_texts("also_at", "\"/old-path\"", errors);
@@ -97,7 +105,10 @@ impl Handler {
             also_at,
             also_key,
             dynamic,
+            long_key,
             function,
+            number,
+            next,
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Stage 4: checks the handler's names, scopes, signature and other attributes.
 
-use forge_remote_schema::kinds::KINDS;
 use forge_remote_schema::rules::{self, MAX_ENDPOINT_KEY, MAX_MODULE_KEY};
-use forge_remote_schema::{Mistake, scopes, sizes};
+use forge_remote_schema::{AllowedCaller, KindSpec, Mistake, RouteScope, scopes, sizes};
 use proc_macro2::{Delimiter, Span, TokenTree};
 use syn::ext::IdentExt as _;
-use syn::{FnArg, LitStr, Path, Signature, Type};
+use syn::{FnArg, LitStr, Signature, Type};
 
 use crate::diag::{Errors, Place};
 use crate::model::Handler;
@@ -36,20 +35,23 @@ pub(crate) fn handler(handler: &Handler, options: &Options, errors: &mut Errors)
 
 const FROM_NAME: &str = "leave it out to derive it from the function's name";
 
+const LONG_KEY: &str = "leave it out to derive it from the function's name; for a key of a deployed manifest, add \
+                        `long_key`";
+
 fn keys(handler: &Handler, errors: &mut Errors) {
     let endpoint_option = if handler.spec.has_module() {
         "endpoint"
     } else {
         "key"
     };
+    let (max_endpoint, shorten) = if handler.long_key {
+        (MAX_MODULE_KEY, FROM_NAME)
+    } else {
+        (MAX_ENDPOINT_KEY, LONG_KEY)
+    };
     for (option, key, max, otherwise) in [
         ("key", &handler.key, MAX_MODULE_KEY, FROM_NAME),
-        (
-            endpoint_option,
-            &handler.endpoint,
-            MAX_ENDPOINT_KEY,
-            FROM_NAME,
-        ),
+        (endpoint_option, &handler.endpoint, max_endpoint, shorten),
         (
             "remote",
             &handler.remote,
@@ -314,24 +316,25 @@ fn output(handler: &Handler, options: &Options, errors: &mut Errors) {
     }
 }
 
-/// Rejects a second attribute of this crate: a function is one handler.
+/// Rejects a combination with the function's next attribute of this crate that cannot work.
 fn other_attributes(handler: &Handler, errors: &mut Errors) {
-    for attribute in &handler.function.attributes {
-        let path: &Path = attribute.path();
-        let name = path.segments.last().map(|last| last.ident.to_string());
-        let name = name.unwrap_or_default();
-        let first = path.segments.first();
-        let is_of_this_crate = path.segments.len() == 1
-            || first.is_some_and(|segment| segment.ident == "forge_remote");
-        if is_of_this_crate && KINDS.iter().any(|kind| kind.attribute == name) {
-            let own = handler.spec.attribute;
-            errors.help(
-                Place::of(path),
-                format!(
-                    "`#[{name}]` cannot be combined with `#[{own}]`: a function is one handler"
-                ),
-                "write a second function that calls the first",
-            );
-        }
-    }
+    let Some(next) = handler.next else { return };
+    let own = handler.spec;
+    let is_page = |kind: &KindSpec| kind.caller == AllowedCaller::Page;
+    let has_own_path = |kind: &&KindSpec| !kind.has_endpoint() || kind.routes != RouteScope::Exact;
+    let reason = if is_page(own) != is_page(next) {
+        "a page's user could make the calls that only Forge may make".to_owned()
+    } else if let Some(kind) = [own, next].into_iter().find(has_own_path) {
+        format!("a `#[{}]` needs a path of its own", kind.attribute)
+    } else {
+        return;
+    };
+    errors.help(
+        handler.function.name.span(),
+        format!(
+            "`#[{}]` cannot be combined with `#[{}]`: {reason}",
+            own.attribute, next.attribute
+        ),
+        "write a second function that calls the same code, with another path",
+    );
 }

@@ -151,6 +151,8 @@ impl KindSpec {
             .chain(endpoint)
             .chain(method)
             .chain(dynamic)
-            .chain(common.filter(move |name| has_endpoint || !["auth", "also_key"].contains(name)))
+            .chain(common.filter(move |name| {
+                has_endpoint || !["auth", "also_key", "long_key"].contains(name)
+            }))
     }
 }

@@ -10,7 +10,7 @@ pub struct WrittenNames<'a> {
     pub function: &'a str,
     /// `key = "…"`.
     pub key: Option<&'a str>,
-    /// `endpoint = "…"`.
+    /// `endpoint = "…"`; it is used as written, because the attribute has checked its length.
     pub endpoint: Option<&'a str>,
     /// `path = "…"`.
     pub path: Option<&'a str>,
@@ -56,8 +56,13 @@ impl Names {
             (Some(path), Some(suffix)) => format!("{path}/{suffix}"),
             (None, Some(suffix)) => format!("/{}/{suffix}", kind.shared_key.unwrap_or(&base)),
         };
+        // Without a module, `key` is the endpoint's.
+        let key_of_endpoint = written.key.filter(|_| !kind.has_module());
+        let endpoint = written
+            .endpoint
+            .or(key_of_endpoint)
+            .map_or_else(|| endpoint_key(&base), str::to_owned);
         let Some(suffix) = kind.key_suffix else {
-            let endpoint = endpoint_key(&base);
             return Self {
                 key: endpoint.clone(),
                 endpoint,
@@ -72,7 +77,7 @@ impl Names {
         let endpoint = if base == key {
             endpoint_key(&format!("{base}-endpoint"))
         } else {
-            endpoint_key(&base)
+            endpoint
         };
         Self {
             key,

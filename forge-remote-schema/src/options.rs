@@ -7,7 +7,7 @@ use crate::lists::ListRules;
 use crate::{Mistake, events, lists, rules};
 
 /// The options of every attribute.
-pub const COMMON: [&str; 9] = [
+pub const COMMON: [&str; 10] = [
     "auth",
     "key",
     "path",
@@ -16,6 +16,7 @@ pub const COMMON: [&str; 9] = [
     "body_limit",
     "also_at",
     "also_key",
+    "long_key",
     "crate",
 ];
 

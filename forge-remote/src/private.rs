@@ -245,6 +245,8 @@ pub struct Written {
     pub also_at: &'static [&'static str],
     pub also_key: &'static [&'static str],
     pub dynamic: bool,
+    pub attribute: usize,
+    pub next: Option<fn() -> Registration>,
 }
 
 pub const NOTHING: Written = Written {
@@ -259,6 +261,8 @@ pub const NOTHING: Written = Written {
     also_at: &[],
     also_key: &[],
     dynamic: false,
+    attribute: 0,
+    next: None,
 };
 
 /// Returns the registration; `place` is `file:line:column`.
@@ -290,6 +294,8 @@ pub fn record(
         also_at: written.also_at,
         also_key: written.also_key,
         dynamic: written.dynamic,
+        attribute: written.attribute,
+        next: written.next,
         mount,
     }
 }

@@ -27,6 +27,11 @@ pub fn write(text: &str, wanted: &DesiredManifest) -> Result<Outcome, String> {
         Ok(file) => file,
         Err(error) => return Ok(Outcome::Refused(error)),
     };
+    // Everything that the code does not declare may be removed.
+    let wanted = &DesiredManifest {
+        removable: keys(file.value()),
+        ..wanted.clone()
+    };
     let updated = file.merged_with(wanted, Some(APP_ID));
     if file.text() != text {
         return Err("the original text changed".to_owned());
@@ -130,6 +135,40 @@ struct Owners<'a> {
 
 fn key<'a>(item: &'a Value, name: &str) -> Option<&'a str> {
     item.get(name)?.as_str()
+}
+
+/// Returns the keys of all modules.
+fn keys(manifest: &Value) -> BTreeSet<String> {
+    let lists = manifest.get("modules").and_then(Value::as_mapping);
+    let lists = lists.into_iter().flatten().map(|(_, list)| list);
+    let items = lists.filter_map(Value::as_sequence).flatten();
+    items
+        .filter_map(|item| key(item, "key").map(str::to_owned))
+        .collect()
+}
+
+/// Returns a removed part's span with the comment lines directly above and below it.
+fn with_comments(text: &str, span: Range<usize>) -> Range<usize> {
+    let is_comment = |line: &str| line.trim_start().starts_with('#');
+    let mut start = text[..span.start].rfind('\n').map_or(0, |end| end + 1);
+    while let Some(above) = text[..start].strip_suffix('\n') {
+        let line = above.rfind('\n').map_or(0, |end| end + 1);
+        if !is_comment(&above[line..]) {
+            break;
+        }
+        start = line;
+    }
+    let rest = &text[span.end..];
+    let mut lines = rest.split_inclusive('\n');
+    let first = match text[..span.end].ends_with('\n') {
+        true => 0,
+        false => lines.next().map_or(0, str::len),
+    };
+    let below: usize = lines
+        .take_while(|line| is_comment(line))
+        .map(str::len)
+        .sum();
+    start.min(span.start)..span.end + first + below
 }
 
 fn has(entries: &[Entry], key: &str) -> bool {
@@ -369,14 +408,15 @@ fn touchable(text: &str, root: &Node, wanted: &DesiredManifest) -> Vec<Range<usi
         };
         let entries = modules.value.entries();
         if open(&modules.value) || (!entries.is_empty() && entries.iter().all(gone)) {
-            spans.push(whole(modules));
+            spans.push(with_comments(text, whole(modules)));
         }
         for entry in entries {
-            if gone(entry)
-                || (owners
-                    .entries(entry.key.scalar().unwrap_or_default())
-                    .is_some()
-                    && open(&entry.value))
+            if gone(entry) {
+                spans.push(with_comments(text, whole(entry)));
+            } else if owners
+                .entries(entry.key.scalar().unwrap_or_default())
+                .is_some()
+                && open(&entry.value)
             {
                 spans.push(whole(entry));
             } else {
@@ -415,7 +455,9 @@ fn items(text: &str, entry: &tree::Entry, owners: &Owners<'_>) -> Vec<Range<usiz
             .and_then(|gap| gap.rfind('-'))
             .map_or(item.span.start, |at| before + at);
         before = item.span.end;
-        if owners.of(list, &value) != Owner::Hand && !owners.is_up_to_date(list, &value) {
+        if owners.of(list, &value) == Owner::Stale {
+            spans.push(with_comments(text, start..item.span.end));
+        } else if owners.of(list, &value) != Owner::Hand && !owners.is_up_to_date(list, &value) {
             spans.push(start..item.span.end);
         }
     }

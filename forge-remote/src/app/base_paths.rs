@@ -71,6 +71,7 @@ fn paths_in(manifest: &Value) -> Vec<(String, String)> {
 }
 
 /// A path that a handler is served at.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ServedPath {
     pub(crate) path: String,
     /// Whether only older major versions of the app call it.

@@ -75,6 +75,7 @@ pub struct App {
     pub(crate) samples: BTreeMap<String, Vec<serde_json::Value>>,
     pub(crate) allowed: BTreeSet<String>,
     pub(crate) granular: bool,
+    pub(crate) foreign_endpoints: BTreeSet<String>,
     /// Scopes, each with the place in the code that requires it.
     pub(crate) scopes: BTreeMap<String, String>,
     pub(crate) impersonation: BTreeMap<String, String>,
@@ -134,6 +135,7 @@ impl App {
             samples: BTreeMap::new(),
             allowed: BTreeSet::new(),
             granular: false,
+            foreign_endpoints: BTreeSet::new(),
             scopes: BTreeMap::new(),
             impersonation: BTreeMap::new(),
             background: Vec::new(),
@@ -429,6 +431,21 @@ impl App {
         self
     }
 
+    /// Declares that another service serves these endpoints of the manifest, although they name one of
+    /// this app's remotes. Neither they nor the modules that name them are compared or changed.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().foreign_endpoints(["other-service"]);
+    /// # let _ = app;
+    /// ```
+    pub fn foreign_endpoints(mut self, keys: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.foreign_endpoints
+            .extend(keys.into_iter().map(Into::into));
+        self
+    }
+
     /// Adds scopes to the manifest that calls outside of handlers need, for example in background
     /// tasks. A handler lists its scopes in its attribute.
     ///
@@ -473,6 +490,7 @@ impl App {
     pub(crate) fn desired_manifest(&self) -> DesiredManifest {
         let mut desired = self.registry.desired_manifest(&self.remotes);
         desired.granular = self.granular;
+        desired.foreign.clone_from(&self.foreign_endpoints);
         desired.add_scopes(&self.scopes);
         desired.impersonate(&self.impersonation);
         desired

@@ -20,6 +20,7 @@ pub(crate) const RULES: &[&Rule] = &[
     &BAD_TOKENS,
     &NO_TOKENS,
     &MISSING_STATE,
+    &FOREIGN_HANDLER,
     &NO_REMOTE,
     &BAD_REMOTE,
     &DUPLICATE_REMOTE,
@@ -70,6 +71,7 @@ impl App {
         let mut problems = self.problems.clone();
         problems.extend(self.registry.problems());
         self.check_remotes(&mut problems);
+        self.check_foreign_endpoints(&mut problems);
         self.check_properties(&mut problems);
         problems.extend(self.base_paths().problems(self.registry.handlers()));
         problems.extend(self.own_route_problems());
@@ -202,6 +204,28 @@ impl App {
                 ))
             }
             _ => None,
+        }
+    }
+}
+
+const FOREIGN_HANDLER: Rule = Rule::launch(
+    "foreign-handler",
+    "`App::foreign_endpoints` declares that another service serves an endpoint, and a handler of this app has that \
+    endpoint. Remove one of the two.",
+);
+
+impl App {
+    fn check_foreign_endpoints(&self, problems: &mut Vec<Diagnostic>) {
+        for handler in self.registry.handlers() {
+            let endpoint = handler.endpoint();
+            if self.foreign_endpoints.contains(endpoint) {
+                let message = format!(
+                    "`App::foreign_endpoints` lists `{endpoint}`, but `{}` serves it",
+                    handler.registration().function
+                );
+                let help = "remove the key from the list, or give the handler another endpoint";
+                problems.push(Diagnostic::error(&FOREIGN_HANDLER, message, help).at([handler]));
+            }
         }
     }
 }

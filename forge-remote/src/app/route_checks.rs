@@ -89,7 +89,8 @@ impl App {
 
 /// Returns whether a handler receives every request of a route.
 fn is_served_by(handler: &Handler, route: &str, base_paths: &BasePaths) -> bool {
-    base_paths.of(handler).iter().any(|path| {
+    base_paths.of(handler).iter().any(|served| {
+        let path = served.path.as_str();
         let rest = route.strip_prefix(path.trim_end_matches('/'));
         let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         route == path || handler.reach() == RouteScope::Subpath && is_below

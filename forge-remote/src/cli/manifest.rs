@@ -1,8 +1,9 @@
 //! The `manifest` command.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
 
-use clap::{Arg, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use similar::TextDiff;
 
 use super::{against, explain};
@@ -10,7 +11,8 @@ use super::output::{FAILED, NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, LaunchError};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
-    DesiredManifest, ManifestError, ManifestFile, ManifestPath, bindings, check, render, to_yaml,
+    DesiredManifest, ManifestError, ManifestFile, ManifestPath, bindings, changes, check, render,
+    stale_keys, to_yaml,
 };
 
 pub(super) fn command() -> Command {
@@ -44,6 +46,15 @@ pub(super) fn command() -> Command {
                      the two can't be compared",
                 )
                 .conflicts_with_all(["write", "check", "stdout"]),
+        )
+        .arg(
+            Arg::new("prune")
+                .long("prune")
+                .value_name("KEY")
+                .action(ArgAction::Append)
+                .value_delimiter(',')
+                .requires("write")
+                .help("Remove the entries with these keys, which no handler declares"),
         )
         .arg(
             flag(
@@ -80,7 +91,8 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
         return OK;
     }
     let result = if options.get_flag("write") {
-        write(app, &wanted)
+        let prune = options.get_many::<String>("prune").unwrap_or_default();
+        write(app, wanted, prune.cloned().collect())
     } else {
         show(app, &wanted, options.get_flag("json")).map(|same| {
             if same || !options.get_flag("check") {
@@ -96,30 +108,61 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     })
 }
 
-fn write(app: &App, wanted: &DesiredManifest) -> Result<i32, ManifestError> {
+/// Updates the manifest. `prune` has the keys of entries to remove.
+fn write(
+    app: &App,
+    mut wanted: DesiredManifest,
+    prune: BTreeSet<String>,
+) -> Result<i32, ManifestError> {
     let settings = app.settings();
     let file = ManifestFile::read(&settings.manifest)?;
-    let merged = file.merge(wanted, settings.new_manifest_id())?;
     let name = file.path().display();
+    let stale = stale_keys(&file, &wanted);
+    if let Some(key) = prune.iter().find(|key| !stale.contains(key)) {
+        print_error(&format!(
+            "error: `--prune {key}`: {name} has no entry of this key without a handler; nothing was written"
+        ));
+        return Ok(FAILED);
+    }
+    wanted.removable.extend(prune);
+    let merged = file.merge(&wanted, settings.new_manifest_id())?;
+    if let Some(merged) = &merged {
+        file.write(merged.text())?;
+    }
+    let current = merged.as_ref().unwrap_or(&file);
+    let left = stale_keys(current, &wanted);
+    if merged.is_some() || !left.is_empty() {
+        print(&render(
+            current,
+            &check(current, &wanted, &app.allowed),
+            io::stdout().is_terminal(),
+        ));
+    }
     let Some(merged) = merged else {
-        print(&format!("{name} matches the code; nothing was written\n"));
-        return Ok(OK);
+        let end = if left.is_empty() { "matches the code; nothing was written" } else { "was not changed" };
+        print(&format!("{name} {end}\n"));
+        return Ok(status_of(&left));
     };
-    file.write(merged.text())?;
-    print(&render(
-        &merged,
-        &check(&merged, wanted, &app.allowed),
-        io::stdout().is_terminal(),
-    ));
+    if file.exists() {
+        print(&format!("{name} is updated:\n{}", changes(&file, &merged, &wanted)));
+    } else {
+        print(&format!("{name} is written\n"));
+    }
+    Ok(status_of(&left))
+}
+
+/// Prints the entries without a handler that an update leaves, and returns the exit status.
+fn status_of(left: &[String]) -> i32 {
+    if left.is_empty() {
+        return OK;
+    }
     print(&format!(
-        "{name} is {}\n",
-        if file.exists() {
-            "up to date"
-        } else {
-            "written"
-        }
+        "not removed, because they may be another service's: {}. Remove them with `--prune {}`, or list the endpoints \
+         in `App::foreign_endpoints`\n",
+        left.join(", "),
+        left.join(",")
     ));
-    Ok(OK)
+    NEGATIVE
 }
 
 /// The result of comparing a manifest with the code.

@@ -100,6 +100,7 @@ pub fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
             &["modules", module_type],
             manifest,
             entries,
+            wanted,
             &mut differences,
         );
     }
@@ -107,9 +108,16 @@ pub fn compare(manifest: &Value, wanted: &DesiredManifest) -> Vec<Difference> {
         &["modules", "endpoint"],
         manifest,
         &wanted.endpoints,
+        wanted,
         &mut differences,
     );
-    compare_list(&["remotes"], manifest, &wanted.remotes, &mut differences);
+    compare_list(
+        &["remotes"],
+        manifest,
+        &wanted.remotes,
+        wanted,
+        &mut differences,
+    );
 
     let granted: BTreeSet<&str> = granted(manifest).collect();
     for scope in wanted.scopes_given(&granted) {
@@ -145,6 +153,7 @@ fn compare_list(
     path: &[&str],
     manifest: &Value,
     wanted: &[Entry],
+    desired: &DesiredManifest,
     differences: &mut Vec<Difference>,
 ) {
     let found: BTreeMap<&str, &Value> = list(manifest, path)
@@ -168,7 +177,7 @@ fn compare_list(
         let before = differences.len();
         let empty = Mapping::new();
         let found = item.as_mapping().unwrap_or(&empty);
-        let wanted = wanted_of(path, item, &entry.item);
+        let wanted = wanted_of(path, item, &entry.item, desired);
         compare_mapping(&place, found, &wanted, entry.owned, differences);
         for difference in &mut differences[before..] {
             difference.origins.clone_from(&entry.origins);

@@ -85,6 +85,10 @@ pub struct DesiredManifest {
     pub resolvers: BTreeSet<String>,
     /// The pages that may call an endpoint; an empty set allows any page.
     pub allowed_pages: BTreeMap<String, BTreeSet<String>>,
+    /// The endpoints of this app's remotes that other services serve.
+    pub foreign: BTreeSet<String>,
+    /// The keys whose entries an update may remove if the code does not declare them.
+    pub removable: BTreeSet<String>,
     /// Whether the granular sets of scopes are preferred.
     pub granular: bool,
 }

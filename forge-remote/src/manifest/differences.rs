@@ -32,7 +32,9 @@ const STALE: Rule = Rule::difference(
     "stale",
     "The manifest has an endpoint of one of this app's remotes, or a module that names one, and no handler in this \
     binary declares it: Forge's calls would get 404. The handler was renamed or removed, or its crate is not linked \
-    (link it with `forge_remote::link!`). `manifest --write` removes the entry.",
+    (link it with `forge_remote::link!`), or another service serves it (`App::foreign_endpoints`). `manifest --write` \
+    removes the entry only if `--prune KEY` names it or the endpoint that it calls, or if the code declares its key in \
+    another list; otherwise it could delete what it did not write.",
 );
 
 const MISSING_SCOPE: Rule = Rule::difference(
@@ -70,10 +72,15 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
         diagnostic = diagnostic.help(hint);
     }
     if rule == &STALE {
-        diagnostic = diagnostic.help(
-            "if the handler is in another crate, link that crate (`forge_remote::link!`); otherwise remove this \
-             with `manifest --write`",
-        );
+        let key = match last {
+            Some(Step::Item(key)) => key.as_str(),
+            _ => "KEY",
+        };
+        diagnostic = diagnostic.help(format!(
+            "if the handler is in another crate, link that crate (`forge_remote::link!`); if another service serves \
+             it, list the endpoint in `App::foreign_endpoints`; if it is no longer served, remove it with `manifest \
+             --write --prune {key}`"
+        ));
     }
     if let Mismatch::Missing { code } = &difference.mismatch
         && difference.reasons.is_empty()

@@ -11,6 +11,7 @@ use serde_yaml::{Mapping, Value};
 use super::emit;
 use super::items::{is_empty_auth, same};
 use super::layout::Layout;
+use super::lines;
 use super::owned::OwnedProperties;
 use super::tree::{Entry, Node, NodeKind, Style};
 use crate::diagnostic::Position;
@@ -180,9 +181,12 @@ impl<'t> Editor<'t> {
         let Some(last) = entries.last() else {
             return Err(Unsafe::new(node.at, "there is no item to add to"));
         };
-        let column = self.column(entries[0].key.span.start);
+        let column = lines::column(self.text, entries[0].key.span.start);
         for at in remove {
-            self.remove_entry(entries, *at)?;
+            // The comments of an entry that gets another value stay.
+            let name = entries[*at].key.scalar();
+            let replaced = add.iter().any(|(added, _)| Some(added.as_str()) == name);
+            self.remove_entry(entries, *at, !replaced)?;
         }
         if !add.is_empty() {
             let mapping: Mapping = add
@@ -190,19 +194,29 @@ impl<'t> Editor<'t> {
                 .map(|(name, value)| (name.into(), value))
                 .collect();
             let lines = emit::block(&Value::Mapping(mapping), column, self.layout);
-            let at = self.after(entry_end(last), column);
+            let at = lines::after(self.text, entry_end(last), column);
             self.insert_lines(at, &lines);
         }
         Ok(())
     }
 
-    fn remove_entry(&mut self, entries: &[Entry], at: usize) -> Edited {
+    fn remove_entry(&mut self, entries: &[Entry], at: usize, with_comments: bool) -> Edited {
         let entry = &entries[at];
-        let start = self.line_start(entry.key.span.start);
+        let start = lines::line_start(self.text, entry.key.span.start);
         let alone = self.text[start..entry.key.span.start].trim().is_empty();
         if alone {
-            self.splices
-                .push((start..self.line_end_after(entry_end(entry)), String::new()));
+            let end = entry_end(entry);
+            let lines = if with_comments {
+                lines::with_comments(
+                    self.text,
+                    start,
+                    end,
+                    lines::column(self.text, entry.key.span.start),
+                )
+            } else {
+                start..lines::line_end_after(self.text, end)
+            };
+            self.splices.push((lines, String::new()));
             return Ok(());
         }
         // The first entry shares its line with a dash: the next one moves up to the dash.
@@ -245,19 +259,24 @@ impl<'t> Editor<'t> {
                 ));
             }
             let dash = self.dash(item)?;
-            let start = self.line_start(dash);
+            let start = lines::line_start(self.text, dash);
             if !self.text[start..dash].trim().is_empty() {
                 return Err(Unsafe::new(
                     item.at,
                     "this item shares its line with another list",
                 ));
             }
-            self.splices
-                .push((start..self.line_end_after(item.span.end), String::new()));
+            let lines = lines::with_comments(
+                self.text,
+                start,
+                item.span.end,
+                lines::column(self.text, dash),
+            );
+            self.splices.push((lines, String::new()));
         }
         if !add.is_empty() {
             let dash = self.dash(first)?;
-            let column = self.column(dash);
+            let column = lines::column(self.text, dash);
             // The gap behind the dash (`-   key`) is preserved.
             let gap = if self.text[dash..first.span.start].contains('\n') {
                 2
@@ -279,7 +298,7 @@ impl<'t> Editor<'t> {
                 lines.push_str(&format!("{:column$}-{:width$}", "", "", width = gap - 1));
                 lines.push_str(&inner[column + gap..]);
             }
-            let at = self.after(last.span.end, column);
+            let at = lines::after(self.text, last.span.end, column);
             self.insert_lines(at, &lines);
         }
         Ok(())
@@ -315,9 +334,9 @@ impl<'t> Editor<'t> {
             let start = entry.key.span.end + written.trim_end().len();
             self.splices.push((start..node.span.end, String::new()));
         }
-        let column = self.column(entry.key.span.start);
+        let column = lines::column(self.text, entry.key.span.start);
         let lines = emit::nested_block(value, column, self.layout);
-        self.insert_lines(self.line_end_after(end), &lines);
+        self.insert_lines(lines::line_end_after(self.text, end), &lines);
         Ok(())
     }
 
@@ -393,8 +412,8 @@ impl<'t> Editor<'t> {
             self.splices.push((close..close + 1, "}".to_owned()));
             return Ok(());
         }
-        let key = self.column(entry.key.span.start);
-        let dash = self.column(self.dash(first)?);
+        let key = lines::column(self.text, entry.key.span.start);
+        let dash = lines::column(self.text, self.dash(first)?);
         // A list may be indented like its key, a mapping may not.
         let column = if dash > key {
             dash
@@ -409,7 +428,7 @@ impl<'t> Editor<'t> {
                     "this name is not on the line of its dash",
                 ));
             }
-            let blank = " ".repeat(column - self.column(dash).min(column));
+            let blank = " ".repeat(column - lines::column(self.text, dash).min(column));
             self.splices.push((dash..item.span.start, blank));
         }
         if !add.is_empty() {
@@ -420,7 +439,11 @@ impl<'t> Editor<'t> {
                     format!("{:column$}{name}: {}\n", "", flow(value, false))
                 })
                 .collect();
-            let at = self.after(last.span.end, self.column(self.dash(first)?));
+            let at = lines::after(
+                self.text,
+                last.span.end,
+                lines::column(self.text, self.dash(first)?),
+            );
             self.insert_lines(at, &lines);
         }
         Ok(())
@@ -493,7 +516,7 @@ impl<'t> Editor<'t> {
 
     /// Returns the position of the dash of a block sequence's item.
     fn dash(&self, item: &Node) -> Result<usize, Unsafe> {
-        let mut line = self.line_start(item.span.start);
+        let mut line = lines::line_start(self.text, item.span.start);
         let before = &self.text[line..item.span.start];
         if let Some(at) = before
             .rfind('-')
@@ -503,7 +526,7 @@ impl<'t> Editor<'t> {
         }
         // The dash is on a separate line above.
         while line > 0 {
-            let above = self.line_start(line - 1);
+            let above = lines::line_start(self.text, line - 1);
             let written = self.text[above..line].trim();
             if written == "-" || written.starts_with("- ") {
                 let blank =
@@ -516,48 +539,6 @@ impl<'t> Editor<'t> {
             line = above;
         }
         Err(Unsafe::new(item.at, "this item's dash can't be found"))
-    }
-
-    fn line_start(&self, at: usize) -> usize {
-        self.text[..at].rfind('\n').map_or(0, |end| end + 1)
-    }
-
-    /// Returns the position behind the line end of the line that holds the last byte before `at`.
-    fn line_end_after(&self, at: usize) -> usize {
-        if at > 0 && self.text[..at].ends_with('\n') {
-            return at;
-        }
-        self.text[at..]
-            .find('\n')
-            .map_or(self.text.len(), |end| at + end + 1)
-    }
-
-    /// Returns the position for new lines after content that ends at `end`: behind comments that are
-    /// indented deeper than `column`, because they belong to that content.
-    fn after(&self, end: usize, column: usize) -> usize {
-        let mut at = self.line_end_after(end);
-        let mut next = at;
-        loop {
-            let line_end = self.text[next..]
-                .find('\n')
-                .map_or(self.text.len(), |end| next + end + 1);
-            let line = &self.text[next..line_end];
-            let indent = line.len() - line.trim_start_matches(' ').len();
-            let comment = line.trim_start().starts_with('#');
-            if comment && indent > column {
-                at = line_end;
-                next = line_end;
-            } else {
-                return at;
-            }
-            if next >= self.text.len() {
-                return at;
-            }
-        }
-    }
-
-    fn column(&self, at: usize) -> usize {
-        self.text[self.line_start(at)..at].chars().count()
     }
 }
 

@@ -4,15 +4,59 @@ use std::collections::BTreeSet;
 
 use serde_yaml::{Mapping, Value};
 
+use super::desired::DesiredManifest;
+use super::items::key;
+use super::values::at;
+
 /// Returns the code's item, in the form that the manifest's item has.
-pub(super) fn wanted_of(path: &[&str], found: &Value, wanted: &Mapping) -> Mapping {
+pub(super) fn wanted_of(
+    path: &[&str],
+    found: &Value,
+    wanted: &Mapping,
+    desired: &DesiredManifest,
+) -> Mapping {
     match path {
+        ["modules", "endpoint"]
+            if key(found).is_some_and(|key| desired.resolvers.contains(key)) =>
+        {
+            wanted_of_page_endpoint(found, wanted)
+        }
+        ["modules", "webtrigger"] => wanted_of_web_trigger(found, wanted),
         ["remotes"] => wanted_of_remote(found, wanted),
         ["modules", "trigger"] => wanted_of_trigger(found, wanted),
         // In Atlassian's schema, only this module's endpoint form accepts translated texts.
         ["modules", "jira:workflowPostFunction"] => wanted_of_texts(found, wanted),
         _ => wanted.clone(),
     }
+}
+
+/// Keeps a page's endpoint with or without its route: a page's call names its own path.
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/endpoint/>
+fn wanted_of_page_endpoint(found: &Value, wanted: &Mapping) -> Mapping {
+    let mut wanted = wanted.clone();
+    match found.get("route") {
+        None => {
+            wanted.shift_remove("route");
+        }
+        Some(route) if !wanted.contains_key("route") => {
+            wanted.insert("route".into(), route.clone());
+        }
+        Some(_) => {}
+    }
+    wanted
+}
+
+/// Keeps a web trigger without `response`: the default is a dynamic one.
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/web-trigger/>
+fn wanted_of_web_trigger(found: &Value, wanted: &Mapping) -> Mapping {
+    let mut wanted = wanted.clone();
+    let response = wanted.get("response");
+    let is_default =
+        response.is_some_and(|one| at(one, &["type"]).and_then(Value::as_str) == Some("dynamic"));
+    if is_default && found.get("response").is_none() {
+        wanted.shift_remove("response");
+    }
+    wanted
 }
 
 /// Keeps translated texts: `{i18n: KEY}` stands for the text in the code.

@@ -128,13 +128,38 @@ fn only_stale_items_are_removed() {
             "  endpoint:\n",
             "    # gone\n    - key: old-trigger\n      endpoint: old # old\n      interval: day\n    # after\n  endpoint:\n    - key: old\n      remote: backend\n      route:\n        path: /old\n",
         );
-    becomes(
-        &stale,
-        &FRESH.replace("  endpoint:\n", "    # gone\n    # after\n  endpoint:\n"),
+    let removing = |keys: &[&str]| DesiredManifest {
+        removable: keys.iter().map(|key| (*key).to_owned()).collect(),
+        ..wanted()
+    };
+    // The module of a removed endpoint is removed with it.
+    for keys in [&["old"][..], &["old", "old-trigger"]] {
+        assert_eq!(
+            updated_to(&stale, &removing(keys)).unwrap(),
+            FRESH.replace("  endpoint:\n", "    # after\n  endpoint:\n"),
+        );
+    }
+    // Without proof, both are reported and kept.
+    let file = ManifestFile::parse("manifest.yml", Some(stale.clone())).unwrap();
+    assert_eq!(file.merged_with(&wanted(), None).unwrap(), stale);
+    let found = compare(file.value(), &wanted());
+    let found: Vec<String> = found.iter().map(|one| one.path.to_string()).collect();
+    assert_eq!(
+        found,
+        [
+            "modules.scheduledTrigger[old-trigger]",
+            "modules.endpoint[old]"
+        ]
     );
+    let foreign = DesiredManifest {
+        foreign: ["old".to_owned()].into(),
+        ..wanted()
+    };
+    assert_eq!(updated_to(&stale, &foreign).unwrap(), stale);
 
     let nothing = DesiredManifest {
         remotes: wanted().remotes,
+        removable: ["tick".to_owned()].into(),
         ..DesiredManifest::default()
     };
     let left = updated_to(FRESH, &nothing).unwrap();
@@ -165,6 +190,7 @@ fn a_hand_written_item_with_the_key_of_a_stale_one_is_kept() {
             item: serde_yaml::from_str("{key: backend}").unwrap(),
             origins: Vec::new(),
         }],
+        removable: ["old".to_owned()].into(),
         ..DesiredManifest::default()
     };
     assert_eq!(
@@ -189,6 +215,7 @@ fn a_handler_of_another_kind_may_keep_its_key() {
     let wanted = DesiredManifest {
         endpoints: vec![endpoint],
         remotes: vec![remote],
+        removable: ["tick-endpoint".to_owned()].into(),
         ..DesiredManifest::default()
     };
     assert_eq!(

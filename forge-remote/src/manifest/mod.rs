@@ -7,6 +7,8 @@ mod base_url;
 #[cfg(feature = "cli")]
 mod bindings;
 #[cfg(feature = "cli")]
+mod changes;
+#[cfg(feature = "cli")]
 mod check;
 #[cfg(feature = "cli")]
 mod compare;
@@ -27,6 +29,8 @@ mod file;
 mod items;
 #[cfg(feature = "cli")]
 mod layout;
+#[cfg(feature = "cli")]
+mod lines;
 #[cfg(feature = "cli")]
 mod lint;
 mod owned;
@@ -59,6 +63,8 @@ mod merge_tests;
 pub(crate) use base_url::path as base_path;
 #[cfg(feature = "cli")]
 pub(crate) use bindings::bindings;
+#[cfg(feature = "cli")]
+pub(crate) use changes::{changes, stale_keys};
 #[cfg(feature = "cli")]
 pub use compare::{Difference, Mismatch, compare};
 pub use desired::{DesiredManifest, Entry, Scope, ScopeAlternatives};

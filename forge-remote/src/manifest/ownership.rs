@@ -19,11 +19,13 @@ pub(super) struct Taken {
     pub(super) key: String,
 }
 
-/// An item that an earlier state of the code generated and that the code no longer declares.
+/// An item that calls this app's remotes and that the code does not declare.
 pub(super) struct Stale<'a> {
     pub(super) path: Vec<&'a str>,
     pub(super) index: usize,
     pub(super) item: &'a Value,
+    /// Whether it is proven to be of this code base, so that an update removes it.
+    pub(super) removable: bool,
 }
 
 /// Rejects a generated key that a hand-written item has: an edit would overwrite that item.
@@ -52,6 +54,7 @@ pub(super) fn check_taken(
     // A stale item is removed, so its key is free: a handler may have become one of another kind.
     let removed: BTreeSet<(&str, usize)> = stale
         .iter()
+        .filter(|stale| stale.removable)
         .filter_map(|stale| Some((*stale.path.last()?, stale.index)))
         .collect();
     for (module_type, index, item) in modules(manifest) {
@@ -79,10 +82,15 @@ pub(super) fn check_taken(
     Ok(())
 }
 
-/// Returns the generated items that the code no longer declares.
+/// Returns the items that call this app's remotes and that the code does not declare: endpoints of its
+/// remotes that are not foreign, and modules of a generated type that name such endpoints and no others.
 ///
-/// An endpoint of one of the app's remotes is generated. So is a module of a generated type that
-/// names such endpoints and no others.
+/// Such an item may be another service's, because a remote's key does not show who serves an endpoint.
+/// It is proven to be of this code base, and so removable, if
+///
+/// - its key is one of [`DesiredManifest::removable`];
+/// - the code declares its key in another list: the handler has become one of another kind;
+/// - it is a module and the endpoint that it names is removed.
 pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> Vec<Stale<'a>> {
     let remotes: BTreeSet<&str> = wanted.remotes.iter().map(Entry::key).collect();
     let kept: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
@@ -91,7 +99,7 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> 
         .enumerate()
         .filter(|(_, item)| {
             text(item, "remote").is_some_and(|remote| remotes.contains(remote))
-                && key(item).is_some_and(|key| !kept.contains(key))
+                && key(item).is_some_and(|key| !kept.contains(key) && !wanted.foreign.contains(key))
         })
         .collect();
     let endpoints: BTreeSet<&str> = kept
@@ -99,6 +107,9 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> 
         .chain(gone.values().filter_map(|item| key(item)))
         .collect();
 
+    let declared = wanted.modules.values().flatten().chain(&wanted.endpoints);
+    let declared: BTreeSet<&str> = declared.map(Entry::key).collect();
+    let removable = |key: &str| wanted.removable.contains(key) || declared.contains(key);
     let mut stale = Vec::new();
     for kind in kinds::declared() {
         let wanted_keys: BTreeSet<&str> = wanted
@@ -114,8 +125,19 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> 
         {
             let not_wanted = key(item).is_some_and(|key| !wanted_keys.contains(key));
             if not_wanted && is_generated(item, kind, &remotes, &endpoints, &wanted.pages) {
-                let path = vec!["modules", kind.module_type];
-                stale.push(Stale { path, index, item });
+                let mut named = kind.endpoint_places.iter();
+                stale.push(Stale {
+                    path: vec!["modules", kind.module_type],
+                    index,
+                    item,
+                    removable: key(item).is_some_and(removable)
+                        || named.any(|path| {
+                            endpoint_at(item, path).is_some_and(|endpoint| {
+                                wanted.removable.contains(endpoint)
+                                    && !wanted.endpoints.iter().any(|one| one.key() == endpoint)
+                            })
+                        }),
+                });
             }
         }
     }
@@ -123,6 +145,7 @@ pub(super) fn stale_items<'a>(manifest: &'a Value, wanted: &DesiredManifest) -> 
         path: vec!["modules", "endpoint"],
         index,
         item,
+        removable: key(item).is_some_and(removable),
     }));
     stale
 }

@@ -50,6 +50,14 @@ impl ManifestPath {
         self
     }
 
+    /// Returns whether the path starts with these names.
+    pub(super) fn starts_with(&self, names: &[&str]) -> bool {
+        let mut steps = self.0.iter();
+        let is =
+            |step: Option<&Step>, name: &str| matches!(step, Some(Step::Name(own)) if own == name);
+        names.iter().all(|name| is(steps.next(), name))
+    }
+
     pub(super) fn steps(&self) -> &[Step] {
         &self.0
     }

@@ -50,7 +50,8 @@ impl<'a> Plan<'a> {
         }
         plan(vec!["modules", "endpoint"], &wanted.endpoints);
         plan(vec!["remotes"], &wanted.remotes);
-        for Stale { path, index, .. } in stale {
+        let removed = stale.into_iter().filter(|stale| stale.removable);
+        for Stale { path, index, .. } in removed {
             match lists.iter_mut().find(|list| list.path == path) {
                 Some(list) => {
                     list.remove.insert(index);
@@ -68,8 +69,8 @@ impl<'a> Plan<'a> {
             let found: BTreeMap<&str, &Value> =
                 items.filter_map(|item| Some((key(item)?, item))).collect();
             for (item, _) in &mut change.set {
-                if let Some(found) = key_of(item).and_then(|wanted| found.get(wanted)) {
-                    *item = wanted_of(&change.path, found, item);
+                if let Some(found) = key_of(item).and_then(|key| found.get(key)) {
+                    *item = wanted_of(&change.path, found, item, wanted);
                 }
             }
         }

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Handler, Location, Registry, RouteScope};
+use super::{Handler, Kind, Location, Registry, RouteScope};
 use crate::diagnostic::{CodeLocation, Diagnostic, Rule};
+use crate::fit::AllowedCaller;
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
@@ -182,7 +183,8 @@ const DUPLICATE_KEY: Rule = Rule::launch(
     "duplicate-key",
     "Two handlers have the same key, so the manifest can hold only one of them. Keys are derived from the functions' \
     names. Set another key of one handler with `key = \"…\"`, or with `endpoint = \"…\"` for the key of an endpoint. \
-    Only `#[endpoint]`s with the same `auth` and `remote` may share a key: they are the paths of one page.",
+    An endpoint can be shared by `#[endpoint]`s with the same `auth` and `remote`, which are the paths of one page, and by \
+    several attributes of one function with the same `path`, `auth` and `remote`.",
 );
 
 const KEY_IN_BOTH: Rule = Rule::launch(
@@ -234,12 +236,14 @@ impl Registry {
         }
         for (key, handlers) in &endpoints {
             // Several paths of one page may share an endpoint, because its resolver names only one.
+            // So may several attributes of one function: whichever module is meant, it is called.
             let Some((first, rest)) = handlers.split_first() else {
                 continue;
             };
             let shareable = |one: &&Handler| {
                 let (a, b) = (first.registration(), one.registration());
-                b.kind.caller() == crate::fit::AllowedCaller::Page
+                let is_page = |kind: &dyn Kind| kind.caller() == AllowedCaller::Page;
+                (is_page(a.kind) && is_page(b.kind) || first.shares_route_with(one))
                     && a.auth == b.auth
                     && a.remote == b.remote
             };
@@ -248,7 +252,8 @@ impl Registry {
                     Diagnostic::error(&DUPLICATE_KEY,
                         format!("{} endpoints have the key `{key}`", handlers.len()),
                         "give all but one another key (`endpoint = \"…\"` on a trigger, `key = \"…\"` on an \
-                         endpoint); only `#[endpoint]`s with the same `auth` and `remote` may share one",
+                         endpoint); only attributes of one function with the same `path`, `auth` and `remote`, or \
+                         `#[endpoint]`s with the same `auth` and `remote`, may share one",
                     )
                     .at(handlers.iter().copied()),
                 );
@@ -327,8 +332,8 @@ impl Registry {
 
 const DUPLICATE_PATH: Rule = Rule::launch(
     "duplicate-path",
-    "Two handlers have the same method and path, so one of them would never be called. Give one another `path`. A \
-    handler of any method must be the only one on its path.",
+    "Two handlers have the same method and path, so one of them would never be called. Give one another `path`, or \
+    write both attributes above one function. A handler of any method must be the only one on its path.",
 );
 
 const COVERED_PATH: Rule = Rule::launch(
@@ -354,7 +359,12 @@ impl Registry {
                 let method = if any { "any" } else { handler.methods() };
                 methods.entry(method).or_default().push(handler);
             }
-            for (method, handlers) in methods.iter().filter(|(_, all)| all.len() > 1) {
+            let is_one_function =
+                |all: &[&Handler]| !any && all.iter().all(|one| one.shares_route_with(all[0]));
+            let conflicts = methods
+                .iter()
+                .filter(|(_, all)| all.len() > 1 && !is_one_function(all));
+            for (method, handlers) in conflicts {
                 let message = match *method {
                     "any" => format!(
                         "{} handlers have the path `{path}`, one of them with any method",

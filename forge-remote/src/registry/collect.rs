@@ -120,6 +120,12 @@ impl Handler {
         self.reach() == RouteScope::Subpath && self.paths().any(is_below)
     }
 
+    /// Returns whether both are attributes of one function, on one path.
+    pub(super) fn shares_route_with(&self, other: &Self) -> bool {
+        let function = |handler: &Self| handler.registration.mount.function();
+        function(self) == function(other) && self.path() == other.path()
+    }
+
     /// Returns the module's key, if the manifest has a generated module for it.
     pub fn module_key(&self) -> Option<&str> {
         let has_module = self.registration.kind.module_suffix().is_some();
@@ -142,13 +148,19 @@ impl Registry {
         Self::of(inventory::iter::<Submission>().map(|submission| submission.0()))
     }
 
-    /// Returns a registry of these handlers only.
+    /// Returns a registry of these handlers only, each with all attributes of its function.
     pub fn of(registrations: impl IntoIterator<Item = Registration>) -> Self {
-        let mut handlers: Vec<Handler> = registrations.into_iter().map(Handler::new).collect();
-        // The linker's order differs between builds, and a function may be registered twice.
+        let attributes = registrations.into_iter().flat_map(|first| {
+            std::iter::successors(Some(first), |one| one.next.map(|next| next()))
+        });
+        let mut handlers: Vec<Handler> = attributes.map(Handler::new).collect();
+        // The linker's order differs between builds, and an attribute may be registered twice.
         handlers.sort_by(|a, b| order(a).cmp(&order(b)));
-        let function = |handler: &Handler| handler.registration.mount.function();
-        handlers.dedup_by(|a, b| function(a) == function(b));
+        let identity = |handler: &Handler| {
+            let record = &handler.registration;
+            (record.mount.function(), record.attribute)
+        };
+        handlers.dedup_by(|a, b| identity(a) == identity(b));
         Self { handlers }
     }
 

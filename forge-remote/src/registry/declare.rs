@@ -109,7 +109,9 @@ impl Declared<'_> {
         let endpoints = &mut self.desired.endpoints;
         let at = *self.indices.entry(name).or_insert(endpoints.len());
         if let Some(shared) = endpoints.get_mut(at) {
-            shared.origins.push(record.location);
+            if !shared.origins.contains(&record.location) {
+                shared.origins.push(record.location);
+            }
             // With several paths, the page's call names the path, so the endpoint has no route.
             if shared.item.get("route") != Some(&mapping("path", handler.path().into())) {
                 shared.item.shift_remove("route");

@@ -44,7 +44,7 @@ impl fmt::Debug for dyn ErasedHandler {
     }
 }
 
-/// The registration of one annotated function, written by its macro.
+/// The registration of one attribute of a function, written by its macro.
 ///
 /// No code runs before `main`: registrations are created with an app. Users don't write them; they
 /// read them through [`Handler::registration`].
@@ -81,6 +81,10 @@ pub struct Registration {
     /// Whether its modules are registered at run time: the manifest has the endpoint alone, and a
     /// token may name any key that Forge generated.
     pub dynamic: bool,
+    /// The attribute's index among the function's attributes.
+    pub attribute: usize,
+    /// The registration of the function's next attribute.
+    pub next: Option<fn() -> Registration>,
     /// The function, callable by its route.
     pub mount: Arc<dyn ErasedHandler>,
 }

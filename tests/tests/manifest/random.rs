@@ -45,7 +45,10 @@ impl Random {
 
 /// Returns a random handler set: up to four schedules and up to three bare endpoints.
 fn handlers(random: &mut Random) -> DesiredManifest {
-    let mut sections = DesiredManifest::default();
+    let mut sections = DesiredManifest {
+        removable: ["gone".to_owned(), "gone-trigger".to_owned()].into(),
+        ..DesiredManifest::default()
+    };
     let names = ["tick", "sync", "on", "n1e3", "a-b_c", "refresh-index"];
     let mut wanted: Vec<&str> = names.to_vec();
     random.shuffle(&mut wanted);
@@ -473,6 +476,10 @@ fn round(
     // Every foreign line is present, in order, byte for byte.
     let mut left = new.strip_prefix('\u{feff}').unwrap_or(&new).split('\n');
     for (line, _) in lines.iter().filter(|(_, ours)| !ours) {
+        // The comments of a removed item go with it; `writes` checks the others.
+        if line.trim_start().starts_with('#') && text.contains("key: gone") {
+            continue;
+        }
         let wanted_line = if line_end == "\r\n" {
             format!("{line}\r")
         } else {

@@ -118,26 +118,39 @@ impl Service {
         let former = Arc::new(FormerCalls::new(&app.registry));
         let mut router = Router::new();
         let mut pages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        // The attributes of one function may share a route.
+        let mut routes: BTreeMap<(ServedPath, &str), Vec<&Handler>> = BTreeMap::new();
         for handler in app.registry.handlers() {
-            let mut mounted = Mounted::new(
-                handler,
-                &keys,
-                &verifier,
-                &state,
-                &atlassian,
-                app.limits,
-                &work,
-                &log_limits,
-                &former,
-            );
-            mounted.tokens = app.tokens.clone();
-            let mounted = Arc::new(mounted);
             for served in base_paths.of(handler) {
-                router = mount(router, handler, &served, Arc::clone(&mounted));
-                if handler.registration().kind.caller() == AllowedCaller::Page {
-                    let methods = pages.entry(served.path).or_default();
-                    methods.push(handler.method().as_str());
-                }
+                let route = (served, handler.methods());
+                routes.entry(route).or_default().push(handler);
+            }
+        }
+        for ((served, _), handlers) in routes {
+            let mut mounted = handlers.iter().map(|handler| {
+                let mut mounted = Mounted::new(
+                    handler,
+                    &keys,
+                    &verifier,
+                    &state,
+                    &atlassian,
+                    app.limits,
+                    &work,
+                    &log_limits,
+                    &former,
+                );
+                mounted.tokens = app.tokens.clone();
+                mounted
+            });
+            let (Some(first), Some(handler)) = (mounted.next(), handlers.first()) else {
+                continue;
+            };
+            let mounted = first.sharing_route_with(mounted.collect());
+            router = mount(router, handler, &served, Arc::new(mounted));
+            if handler.registration().kind.caller() == AllowedCaller::Page {
+                let methods = pages.entry(served.path).or_default();
+                methods.push(handler.method().as_str());
+            }
             }
         }
         for (path, methods) in pages {

@@ -18,6 +18,7 @@ use crate::client::AtlassianClient;
 use crate::extract::{AppState, PlatformBody, RetryContext, Verified, trace_id};
 use crate::fit::{
     AllowedCaller, AllowedModuleKey, Claims, EndpointTarget, Provenance, TokenRejection, Verifier,
+    VerifyError,
 };
 use crate::log::{LogLimits, Permit};
 use crate::registry::{ErasedHandler, Handler, Kind, Requirement};
@@ -49,6 +50,8 @@ fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> EndpointTarget {
 /// A handler on its route, with the checks before and after it.
 pub(super) struct Mounted {
     target: EndpointTarget,
+    /// The other attributes of the function on this route, each with its own requirements on a token.
+    others: Vec<Mounted>,
     endpoint: Arc<str>,
     kind: &'static dyn Kind,
     mount: Arc<dyn ErasedHandler>,
@@ -89,6 +92,7 @@ impl Mounted {
         let registration = handler.registration();
         Self {
             target: target(handler, keys),
+            others: Vec::new(),
             takes_system_token: registration.auth.system,
             endpoint: handler.key().into(),
             kind: registration.kind,
@@ -117,6 +121,26 @@ impl Mounted {
                 documented.unwrap_or(DEFAULT_RESPONSE_TIMEOUT)
             }),
         }
+    }
+
+    /// Adds the other attributes of the function on this route.
+    ///
+    /// A token that names the shared endpoint does not show which module it is for, so the route has
+    /// strictest rules and the longest timeouts of all, and accepts an empty body if one of them does.
+    pub(super) fn sharing_route_with(mut self, mut others: Vec<Self>) -> Self {
+        for other in &others {
+            self.body_optional |= other.body_optional;
+            self.forge_timeout = self.forge_timeout.max(other.forge_timeout);
+            self.response_time = self.response_time.max(other.response_time);
+            self.target.forwards_headers |= other.target.forwards_headers;
+            self.target.ends_installation |= other.target.ends_installation;
+        }
+        for other in &mut others {
+            other.target.forwards_headers = self.target.forwards_headers;
+            other.target.ends_installation = self.target.ends_installation;
+        }
+        self.others = others;
+        self
     }
 
     /// Serves a request: checks its size and token, then calls the handler. No path skips a check.
@@ -155,17 +179,18 @@ impl Mounted {
             return response::payload_too_large();
         }
         let is_former_path = request.extensions().get::<FormerPath>().is_some();
-        let claims = match self.verified(request.headers(), is_former_path).await {
-            Ok(claims) => claims,
+        let verified = self.verified_for_any(request.headers(), is_former_path);
+        let (attribute, claims) = match verified.await {
+            Ok(verified) => verified,
             Err(rejection) => return rejection,
         };
-        let provenance = Provenance::of(&claims, &self.target);
-        if self.takes_system_token
+        let provenance = Provenance::of(&claims, &attribute.target);
+        if attribute.takes_system_token
             && let Some(tokens) = &self.tokens
         {
             tokens.observe(&claims, request.headers(), provenance);
         }
-        let endpoint = Arc::clone(&self.endpoint);
+        let endpoint = Arc::clone(&attribute.endpoint);
         let verified = Verified::new(
             claims,
             endpoint,
@@ -175,7 +200,7 @@ impl Mounted {
             Arc::clone(&self.work),
         );
         request.extensions_mut().insert(verified);
-        if self.target.caller != AllowedCaller::Page {
+        if attribute.target.caller != AllowedCaller::Page {
             let may_be_empty = self.body_optional;
             request
                 .extensions_mut()
@@ -207,12 +232,37 @@ impl Mounted {
         response
     }
 
-    /// Returns the claims of a request's token, or the response that rejects it.
-    async fn verified(
+    /// Returns the first attribute that accepts a request's token, with the token's claims, or the
+    /// response that rejects it. Every attribute applies its own rules.
+    async fn verified_for_any(
         &self,
         headers: &HeaderMap,
         is_former_path: bool,
-    ) -> Result<Claims, Response> {
+    ) -> Result<(&Self, Claims), Response> {
+        let mut rejection = match self.verified(headers).await {
+            Ok(claims) => return Ok((self, claims)),
+            Err(error) => error,
+        };
+        for attribute in &self.others {
+            // A token that names another endpoint, module or page may be another attribute's. Any
+            // other error is the same for all.
+            if !names_another(&rejection) {
+                break;
+            }
+            match attribute.verified(headers).await {
+                Ok(claims) => return Ok((attribute, claims)),
+                Err(error) => rejection = error,
+            }
+        }
+        rejection.log_with(&self.log_limits, || {
+            let own = &self.target.endpoint;
+            self.former.at_handler(&rejection, headers, own, is_former_path)
+        });
+        Err(rejection.to_response())
+    }
+
+    /// Returns the claims of a request's token for this attribute.
+    async fn verified(&self, headers: &HeaderMap) -> Result<Claims, VerifyError> {
         let mut verified = self.verifier.verify(headers, &self.target).await;
         if let (Ok(claims), Some(tokens), true) =
             (&verified, &self.tokens, self.binds_installations)
@@ -226,16 +276,7 @@ impl Mounted {
                 verified = Err(TokenRejection::OtherCloud.into());
             }
         }
-        match verified {
-            Ok(claims) => Ok(claims),
-            Err(error) => {
-                let own = &self.target.endpoint;
-                error.log_with(&self.log_limits, || {
-                    self.former.at_handler(&error, headers, own, is_former_path)
-                });
-                Err(error.to_response())
-            }
-        }
+        verified
     }
 
     /// Replaces a response that Forge would reject by a 500, and logs the reason.
@@ -258,6 +299,18 @@ impl Mounted {
         }
         Response::from_parts(parts, body.into())
     }
+}
+
+/// Returns whether a token was rejected because of the endpoint, module, page or caller that it names.
+fn names_another(error: &VerifyError) -> bool {
+    use TokenRejection::{HasPrincipal, WrongEndpoint, WrongModuleType, WrongPage};
+    let VerifyError::Rejected(rejection) = error else {
+        return false;
+    };
+    matches!(
+        rejection,
+        HasPrincipal | WrongEndpoint | WrongModuleType | WrongPage
+    )
 }
 
 /// Calls a handler. Reading the body ahead is a part of the call: it is counted, and its log lines are

@@ -15,8 +15,9 @@ pub(super) const TOPIC: Topic = Topic {
 
 const KEY_TOO_LONG: Rule = Rule::lint(
     "key-too-long",
-    "Forge accepts at most 23 characters for the keys of endpoints, functions and remotes. The validation does not \
-    check the keys of endpoints, but the platform does.",
+    "Forge accepts at most 23 characters for the keys of functions and remotes. Atlassian documents the same limit for \
+    the keys of endpoints, but its validation accepts longer ones and deployed apps have them: that is a warning. In the \
+    code, the option `long_key` accepts such a key.",
 );
 
 fn lengths(findings: &mut Findings<'_>) {
@@ -27,13 +28,22 @@ fn lengths(findings: &mut Findings<'_>) {
     ];
     for (what, path) in lists {
         for key in list(findings.manifest(), path).iter().filter_map(key) {
-            if key.len() > MAX_ENDPOINT_KEY {
+            let length = key.len();
+            if length <= MAX_ENDPOINT_KEY {
+                continue;
+            }
+            let place = ManifestPath::of(path).item(key);
+            if what == "endpoint" {
                 let message = format!(
-                    "the {what} key `{key}` has {} characters, and Forge accepts at most {MAX_ENDPOINT_KEY}",
-                    key.len()
+                    "the endpoint key `{key}` has {length} characters, and Atlassian documents at most {MAX_ENDPOINT_KEY}"
                 );
-                let path = ManifestPath::of(path).item(key);
-                findings.error(&KEY_TOO_LONG, &path, message, "shorten it");
+                let help = "shorten it, unless the app is deployed with it: a renamed endpoint is a new major version";
+                findings.warning(&KEY_TOO_LONG, &place, message, help);
+            } else {
+                let message = format!(
+                    "the {what} key `{key}` has {length} characters, and Forge accepts at most {MAX_ENDPOINT_KEY}"
+                );
+                findings.error(&KEY_TOO_LONG, &place, message, "shorten it");
             }
         }
     }

@@ -1,17 +1,17 @@
-use forge_remote::{endpoint, scheduled_trigger};
+use forge_remote::{endpoint, scheduled_trigger, trigger, web_trigger};
 
 #[scheduled_trigger(interval = "hour")]
 #[endpoint]
 async fn both() {}
 
-#[endpoint]
-#[endpoint(key = "two")]
-async fn twice() {}
-
-#[endpoint]
-#[forge_remote::scheduled_trigger(interval = "hour")]
+#[web_trigger]
+#[forge_remote::trigger(events = ["avi:forge:installed:app"])]
 async fn by_path() {}
 
+#[scheduled_trigger(interval = "hour")]
+#[trigger(events = ["avi:forge:installed:app"], key = "one", endpoint = "one")]
+async fn second_is_wrong() {}
+
 fn main() {
-    drop((both(), twice(), by_path()));
+    drop((both(), by_path(), second_is_wrong()));
 }
