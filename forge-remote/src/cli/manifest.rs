@@ -1,12 +1,10 @@
 //! The `manifest` command.
 
-use std::io::{self, IsTerminal as _};
-
 use clap::{Arg, ArgMatches, Command};
 use similar::TextDiff;
 
 use super::explain;
-use super::output::{FAILED, NEGATIVE, OK, flag, print, print_error};
+use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error};
 use crate::app::{App, LaunchError};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
@@ -83,6 +81,15 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     })
 }
 
+/// Updates the manifest, unless the code's declarations have problems, which the launch reports.
+#[cfg(feature = "dev")]
+pub(super) fn update(app: &App) -> Result<(), ManifestError> {
+    if app.declaration_problems().is_empty() {
+        write(app, &app.desired_manifest())?;
+    }
+    Ok(())
+}
+
 fn write(app: &App, wanted: &DesiredManifest) -> Result<i32, ManifestError> {
     let settings = app.settings();
     let file = ManifestFile::read(settings.manifest)?;
@@ -96,7 +103,7 @@ fn write(app: &App, wanted: &DesiredManifest) -> Result<i32, ManifestError> {
     print(&render(
         &merged,
         &check(&merged, wanted, &app.allowed),
-        io::stdout().is_terminal(),
+        color(),
     ));
     print(&format!(
         "{name} is {}\n",
@@ -189,7 +196,7 @@ fn show(app: &App, wanted: &DesiredManifest, json: bool) -> Result<bool, Manifes
         agrees,
         findings,
         text,
-    } = match report(app, wanted, io::stdout().is_terminal()) {
+    } = match report(app, wanted, color()) {
         // With `--json`, errors are printed as JSON too.
         Err(error) if json => {
             print_report(app, false, &[], Some(&error.to_string()));

@@ -4,6 +4,7 @@ mod allowed_pages;
 mod background;
 mod browser;
 mod dev_calls;
+mod dev_life;
 mod events_launch;
 mod http_raw;
 mod http_surface;

@@ -6,6 +6,7 @@ mod conditions;
 mod confluence;
 mod data;
 mod declared;
+mod fixtures;
 mod graphql;
 mod jira;
 mod server;
@@ -14,4 +15,5 @@ mod storage_queries;
 
 pub use data::{ApiCall, ApiRequest, ApiResponse, FakeApis};
 pub(crate) use declared::Declared;
+pub use fixtures::FixtureError;
 pub(crate) use server::router;
