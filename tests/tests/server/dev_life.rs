@@ -221,6 +221,24 @@ fn dev_reports_how_the_manifest_differs_and_keeps_it_in_step() {
 }
 
 #[test]
+fn a_page_may_name_an_endpoint_that_the_code_has_and_the_file_lacks() {
+    let folder = folder("new_endpoint");
+    let id = "ari:cloud:ecosystem::app/11111111-1111-4111-a111-111111111111";
+    for (endpoint, help) in [
+        ("sweep", "its handler is in the code: `manifest --write` adds the endpoint"),
+        ("nobody", "annotate a handler with `#[endpoint(key = \"nobody\")]`"),
+    ] {
+        let page = format!(
+            "app:\n  id: {id}\nmodules:\n  confluence:globalPage:\n    - key: page\n      title: Page\n      \
+             resource: main\n      resolver:\n        endpoint: {endpoint}\n"
+        );
+        fs::write(folder.join("manifest.yml"), page).unwrap();
+        let (good, text) = run(&mut app(&folder, &["manifest", "--check"]));
+        assert!(!good && text.contains(help), "{text}");
+    }
+}
+
+#[test]
 fn routes_have_their_events_and_intervals_and_the_places_are_the_apps() {
     let folder = folder("routes");
     let (good, text) = run(&mut app(&folder, &["routes"]));

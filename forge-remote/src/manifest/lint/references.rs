@@ -31,6 +31,7 @@ fn dangling(findings: &mut Findings<'_>) {
         .iter()
         .filter_map(key)
         .collect();
+    let ours: BTreeSet<&str> = findings.wanted.endpoints.iter().map(Entry::key).collect();
     for (module_type, _, item) in modules(findings.manifest()) {
         if module_type == "endpoint" {
             continue;
@@ -42,11 +43,15 @@ fn dangling(findings: &mut Findings<'_>) {
                 "{module_type} `{}` calls the endpoint `{name}`, which doesn't exist",
                 key(item).unwrap_or_default()
             );
-            let help = did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
-                format!(
-                    "annotate a handler with `#[endpoint(key = \"{name}\")]`, or remove the module"
-                )
-            });
+            let help = if ours.contains(name) {
+                "its handler is in the code: `manifest --write` adds the endpoint".to_owned()
+            } else {
+                did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
+                    format!(
+                        "annotate a handler with `#[endpoint(key = \"{name}\")]`, or remove the module"
+                    )
+                })
+            };
             let path = ManifestPath::of_module(module_type, item);
             findings.error(&DANGLING_ENDPOINT, &path, message, help);
         }

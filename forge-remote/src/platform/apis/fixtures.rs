@@ -186,8 +186,11 @@ impl ResponseFixture {
 }
 
 /// Returns an object of the API: the fields that are always there, with these instead or in addition.
-/// A value that is no object replaces the fields.
+/// Another value replaces the fields; `null` does not.
 pub(super) fn completed(mut defaults: Value, fields: &Value) -> Value {
+    if fields.is_null() {
+        return defaults;
+    }
     let (Some(object), Some(fields)) = (defaults.as_object_mut(), fields.as_object()) else {
         return fields.clone();
     };
