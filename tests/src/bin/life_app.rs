@@ -112,7 +112,7 @@ async fn main() -> Result<()> {
         }));
     }
     if std::env::var_os("WITH_MISSPELT_SAMPLE").is_some() {
-        app = app.sample_body("swep", serde_json::json!({}));
+        app = app.sample_body("sweep-triger", serde_json::json!({}));
     }
     app.run().await
 }

@@ -32,13 +32,22 @@ async fn a_value_of_another_type_is_described_without_the_input() {
         number: u32,
     }
     for (body, problem) in [
-        (json!({ "number": "x" }), "a value of another type than u32 at line 1"),
+        (
+            json!({ "number": "x" }),
+            "a value of another type than u32 at line 1",
+        ),
         (
             json!({ "number": "a, expected secret at line 7" }),
             "a value of another type than u32 at line 1",
         ),
-        (json!("secret"), "a value of another type than struct Numbered at line 1"),
-        (json!({ "number": 1.5 }), "a value of another type than u32 at line 1"),
+        (
+            json!("secret"),
+            "a value of another type than struct Numbered at line 1",
+        ),
+        (
+            json!({ "number": 1.5 }),
+            "a value of another type than u32 at line 1",
+        ),
         (json!({ "secret": 7 }), "missing field `number` at line 1"),
     ] {
         let server = Server::in_turn(vec![respond(200, body)]).await;
@@ -46,7 +55,10 @@ async fn a_value_of_another_type_is_described_without_the_input() {
         let jira = local(&server).jira(&received.call).as_app(&received.system);
         let call = jira.get("/rest/api/3/myself").fetch::<Numbered>();
         let error = error_text(&call.await.unwrap_err());
-        assert!(error.contains(problem) && !error.contains("secret"), "{error}");
+        assert!(
+            error.contains(problem) && !error.contains("secret"),
+            "{error}"
+        );
     }
 }
 

@@ -225,8 +225,14 @@ fn a_page_may_name_an_endpoint_that_the_code_has_and_the_file_lacks() {
     let folder = folder("new_endpoint");
     let id = "ari:cloud:ecosystem::app/11111111-1111-4111-a111-111111111111";
     for (endpoint, help) in [
-        ("sweep", "its handler is in the code: `manifest --write` adds the endpoint"),
-        ("nobody", "annotate a handler with `#[endpoint(key = \"nobody\")]`"),
+        (
+            "sweep",
+            "its handler is in the code: `manifest --write` adds the endpoint",
+        ),
+        (
+            "nobody",
+            "annotate a handler with `#[endpoint(key = \"nobody\")]`",
+        ),
     ] {
         let page = format!(
             "app:\n  id: {id}\nmodules:\n  confluence:globalPage:\n    - key: page\n      title: Page\n      \
@@ -284,8 +290,8 @@ fn a_sample_body_for_no_handler_is_reported() {
     let (good, text) = run(command.env("WITH_MISSPELT_SAMPLE", "1"));
     assert!(good, "{text}");
     assert!(
-        text.contains("warning[unknown-sample]: `App::sample_body(\"swep\", …)`"),
+        text.contains("warning[unknown-sample]: `App::sample_body(\"sweep-triger\", …)`"),
         "{text}"
     );
-    assert!(text.contains("did you mean `sweep`?"), "{text}");
+    assert!(text.contains("did you mean `sweep-trigger`?"), "{text}");
 }
