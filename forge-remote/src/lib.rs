@@ -36,8 +36,18 @@ pub mod platform;
 mod private;
 pub mod registry;
 mod response;
+#[doc = include_str!("docs/configuration.md")]
+pub mod configuration {}
 #[doc = include_str!("docs/deploying.md")]
 pub mod deploying {}
+#[doc = include_str!("docs/getting_started.md")]
+pub mod getting_started {}
+#[doc = include_str!("docs/local_data.md")]
+pub mod local_data {}
+#[doc = include_str!("docs/long_work.md")]
+pub mod long_work {}
+#[doc = include_str!("docs/options.md")]
+pub mod options {}
 #[doc = include_str!("docs/security.md")]
 pub mod security {}
 #[doc = include_str!("docs/versions.md")]
@@ -76,7 +86,8 @@ mod attributes {
             $(
                 #[doc = concat!(
                     "\n\nIts options, an example and the payload: [`kinds::", stringify!($runtime),
-                    "`](crate::kinds::", stringify!($runtime), ").",
+                    "`](crate::kinds::", stringify!($runtime), "). The options of every attribute: \
+                    [`options`](crate::options).",
                 )]
                 pub use forge_remote_macros::$attribute;
             )*

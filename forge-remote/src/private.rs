@@ -307,7 +307,7 @@ pub fn record(
     note = "arguments can be: `Invocation`, `SystemToken`, `UserToken`, `State<T>` and any axum \
             extractor that leaves the body alone",
     note = "an extractor that reads the body (`Json<T>`, `String`, `Bytes`, `Request`) must be the last argument",
-    note = "for a value of your own, put it in the app with `App::state(value)` and take `State<YourType>`; \
+    note = "for a value of your own, put it in the app with `App::state(value)` and take forge_remote's `State<YourType>` (not axum's); \
             the type must be `Clone + Send + Sync + 'static`"
 )]
 pub trait Argument<M>: FromRequestParts<AppState> + Send {}
@@ -322,7 +322,7 @@ impl<T: FromRequestParts<AppState> + Send> Argument<()> for T {}
     note = "arguments can be: `Invocation`, `SystemToken`, `UserToken`, `State<T>`, `Json<T>` (last) and \
             any axum extractor",
     note = "for the request's JSON body, take `Json<T>` where `T` implements `serde::Deserialize`",
-    note = "for a value of your own, put it in the app with `App::state(value)` and take `State<YourType>`; \
+    note = "for a value of your own, put it in the app with `App::state(value)` and take forge_remote's `State<YourType>` (not axum's); \
             the type must be `Clone + Send + Sync + 'static`"
 )]
 pub trait LastArgument<M>: FromRequest<AppState, M> {}

@@ -41,7 +41,8 @@ use tokio::task::JoinSet;
 use tower_service::Service as _;
 
 pub use crate::platform::{
-    ApiCall, ApiRequest, ApiResponse, Call, FakeApis, Fit, Platform, PlatformError, SentTokens,
+    ApiCall, ApiRequest, ApiResponse, Call, FakeApis, Fit, FixtureError, Platform, PlatformError,
+    SentTokens,
 };
 
 pub use crate::token::store::{ConformanceError, token_store_conformance};

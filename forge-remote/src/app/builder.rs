@@ -44,15 +44,7 @@ type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
 /// }
 /// ```
 ///
-/// Environment variables override the settings in the code:
-///
-/// | variable | sets | default |
-/// | --- | --- | --- |
-/// | `FORGE_REMOTE_APP_ID` | the app's id, a FIT's audience; several with commas, see [`app_ids`](Self::app_ids) | `app.id` in the manifest |
-/// | `FORGE_REMOTE_MANIFEST` | the manifest's path | `manifest.yml` in the working directory, else beside Cargo.toml |
-/// | `FORGE_REMOTE_BIND` | the address to listen on | `127.0.0.1:8080`; with `PORT` set, `0.0.0.0:$PORT` |
-/// | `FORGE_REMOTE_JWKS_URL` | Atlassian's key set (https, or http on loopback) | the commercial cloud's |
-/// | `FORGE_REMOTE_TOKEN_KEY` | the key that encrypts stored [`tokens`](Self::token_store) | [`Tokens::keys`] |
+/// Environment variables override the settings in the code: see [`configuration`](crate::configuration).
 #[must_use = "an app does nothing until it runs"]
 pub struct App {
     pub(crate) registry: Registry,
@@ -73,6 +65,8 @@ pub struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) limits: Limits,
     pub(crate) samples: BTreeMap<String, Vec<serde_json::Value>>,
+    /// The data of the local platform; see [`Self::fixtures`].
+    pub(crate) fixtures: Vec<serde_json::Value>,
     pub(crate) allowed: BTreeSet<String>,
     pub(crate) granular: bool,
     pub(crate) foreign_endpoints: BTreeSet<String>,
@@ -133,6 +127,7 @@ impl App {
             clock: Arc::new(SystemClock::default()),
             limits: Limits::default(),
             samples: BTreeMap::new(),
+            fixtures: Vec::new(),
             allowed: BTreeSet::new(),
             granular: false,
             foreign_endpoints: BTreeSet::new(),
@@ -240,8 +235,10 @@ impl App {
     /// let app = App::new().token_store(MemoryTokens::new()).keep_tokens_fresh();
     /// # let _ = app;
     /// ```
+    #[track_caller]
     pub fn keep_tokens_fresh(self) -> Self {
-        let handlers = keep_fresh::registrations().into_iter();
+        let place = std::panic::Location::caller().into();
+        let handlers = keep_fresh::registrations(place).into_iter();
         handlers.fold(self, Self::handler)
     }
 
@@ -424,6 +421,31 @@ impl App {
         self
     }
 
+    /// Fills the local Confluence and Jira that `dev` and the test kit serve. The format is that of
+    /// `dev --fixtures`, which replaces sections that both have; see
+    /// [`local_data`](crate::local_data).
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().fixtures(serde_json::json!({
+    ///     "pages": [{ "title": "Stale", "version": { "createdAt": "2025-01-31T09:00:00.000Z" } }],
+    ///     "issues": [{ "key": "DEV-7", "fields": { "summary": "Water the plants" } }],
+    /// }));
+    /// # let _ = app;
+    /// ```
+    pub fn fixtures(mut self, fixtures: impl serde::Serialize) -> Self {
+        match serde_json::to_value(fixtures) {
+            Ok(fixtures) => self.fixtures.push(fixtures),
+            Err(error) => self.problems.push(Diagnostic::error(
+                &BAD_SAMPLE,
+                format!("the fixtures can't be written as JSON: {error}"),
+                "give `App::fixtures` a value whose maps have text for keys",
+            )),
+        }
+        self
+    }
+
     /// Requests granular scopes for events (such as `read:issue:jira`) where the manifest has neither
     /// these nor the classic ones (`read:jira-work`), which Atlassian recommends.
     pub fn prefer_granular_scopes(mut self) -> Self {
@@ -553,7 +575,7 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STAT
 
 const BAD_SAMPLE: Rule = Rule::launch(
     "bad-sample",
-    "The value given to `App::sample_body` can't be written as JSON, for example because a map has keys that are not text.",
+    "The value given to `App::sample_body` or `App::fixtures` can't be written as JSON, for example because a map has keys that are not text.",
 );
 
 #[cfg(feature = "cli")]

@@ -2,6 +2,7 @@
 
 use super::builder::App;
 use crate::diagnostic::{Diagnostic, Position, Rule, Severity};
+use crate::environment::variable;
 use crate::manifest::{ManifestFile, check};
 
 /// The rules of this file.
@@ -23,7 +24,16 @@ const MANIFEST_DRIFT: Rule = Rule::launch(
 pub(crate) fn drift(app: &App) -> Option<Diagnostic> {
     let file = match ManifestFile::read(app.settings().manifest) {
         Ok(file) if file.exists() => file,
-        Ok(_) => return None,
+        Ok(file) => {
+            if variable("FORGE_REMOTE_MANIFEST").is_some() {
+                tracing::warn!(
+                    "the manifest that FORGE_REMOTE_MANIFEST names does not exist, so it is not compared with the \
+                     code: {}",
+                    file.path().display()
+                );
+            }
+            return None;
+        }
         Err(error) => {
             let help = "correct the file, or set another with FORGE_REMOTE_MANIFEST";
             return Some(Diagnostic::error(&BAD_MANIFEST, error.to_string(), help));

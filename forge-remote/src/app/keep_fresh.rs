@@ -10,15 +10,14 @@ use crate::kinds::{Conditions, Interval, PreUninstall, ScheduledTrigger, Trigger
 use crate::private::{
     NOTHING, Written, mount_1, mount_2, no_user_requests_none, no_user_requests_system, record,
 };
-use crate::registry::Registration;
+use crate::registry::{Location, Registration};
 use crate::token::Tokens;
 
 const NAME: &str = "keep_tokens_fresh";
-const HERE: &str = concat!(file!(), ":", line!(), ":", column!());
 
 /// Returns the handlers: an hourly call, one at each installation and major upgrade, and one before
-/// an uninstallation.
-pub(super) fn registrations() -> [Registration; 3] {
+/// an uninstallation. `place` is the app's call of `keep_tokens_fresh`.
+pub(super) fn registrations(place: Location) -> [Registration; 3] {
     // The app stores the token of every call that carries one, so these handlers are empty.
     let token =
         || no_user_requests_system::forge_remote_probe::<Option<SystemToken>>::forge_remote_last();
@@ -36,14 +35,14 @@ pub(super) fn registrations() -> [Registration; 3] {
         endpoint: Some(key),
         ..NOTHING
     };
-    [
+    let registrations = [
         record(
             &ScheduledTrigger {
                 interval: Interval::Hour,
                 licensed_only: false,
             },
             NAME,
-            HERE,
+            "",
             no_user_requests_system::AUTH,
             hourly,
             written(
@@ -59,7 +58,7 @@ pub(super) fn registrations() -> [Registration; 3] {
                 conditions: Conditions::NONE,
             },
             NAME,
-            HERE,
+            "",
             no_user_requests_system::AUTH,
             installed,
             written(
@@ -70,7 +69,7 @@ pub(super) fn registrations() -> [Registration; 3] {
         record(
             &PreUninstall,
             NAME,
-            HERE,
+            "",
             no_user_requests_none::AUTH,
             uninstalled,
             written(
@@ -78,7 +77,11 @@ pub(super) fn registrations() -> [Registration; 3] {
                 "Removes the system token before an uninstallation.",
             ),
         ),
-    ]
+    ];
+    registrations.map(|registration| Registration {
+        location: place,
+        ..registration
+    })
 }
 
 async fn hourly(_: Option<SystemToken>) {}

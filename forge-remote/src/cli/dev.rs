@@ -2,6 +2,7 @@
 //! real tokens. Verification is the same as in production.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -13,12 +14,16 @@ use tokio::task::JoinSet;
 use super::caller::{CallChanges, PlatformClient};
 use super::invoke_route;
 use super::logging;
+use super::manifest;
 use super::outcome::Verdict;
-use super::output::{flag, print, print_error};
+use super::output::{color, flag, print, print_error};
 use crate::app::{App, AppIdError, StopSignals, drift};
 use crate::error::{Error, Result};
 use crate::fit::HttpKeySource;
 use crate::http_client::Network;
+
+const DRIFT_HELP: &str = "`dev --write` updates the file at every start (once: `cargo run -- manifest --write`); Forge \
+                          follows it after the next `forge deploy`";
 
 /// The id of an app that isn't registered yet.
 const UNREGISTERED: &str = "ari:cloud:ecosystem::app/00000000-0000-4000-a000-000000000000";
@@ -30,6 +35,17 @@ pub(super) fn command() -> Command {
             "once",
             "Call every handler once, print one line per call, exit 1 if a call failed",
         ))
+        .arg(flag(
+            "write",
+            "Update manifest.yml first, so that it follows the code at every start",
+        ))
+        .arg(
+            Arg::new("fixtures")
+                .long("fixtures")
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("Fill the local Confluence and Jira from a YAML or JSON file"),
+        )
         .arg(
             Arg::new("speed")
                 .long("speed")
@@ -48,6 +64,8 @@ pub(super) fn command() -> Command {
 
 struct Options {
     once: bool,
+    write: bool,
+    fixtures: Option<PathBuf>,
     speed: u32,
     port: u16,
 }
@@ -57,6 +75,8 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     logging::init();
     let options = Options {
         once: options.get_flag("once"),
+        write: options.get_flag("write"),
+        fixtures: options.get_one("fixtures").cloned(),
         speed: options.get_one("speed").copied().unwrap_or(1),
         port: options.get_one("platform-port").copied().unwrap_or(0),
     };
@@ -80,10 +100,21 @@ struct Session {
 
 impl Session {
     async fn start(app: App, options: &Options) -> Result<Self> {
-        if let Some(problem) = drift(&app) {
-            print_error(&problem.into_warning());
-        }
         let settings = app.settings();
+        if options.write {
+            manifest::update(&app)?;
+        } else if !settings.manifest.exists() {
+            print_error(&format!(
+                "note: {} does not exist; `dev --write` writes it",
+                settings.manifest.display()
+            ));
+        }
+        if let Some(problem) = drift(&app) {
+            print_error(&problem.into_warning().help(DRIFT_HELP));
+        }
+        for problem in app.unused_samples() {
+            print_error(&problem);
+        }
         if settings.app_ids() == Err(AppIdError::Missing) {
             print_error(&format!(
                 "note: the app has no id yet; until it is registered, `dev` uses {UNREGISTERED}"
@@ -93,6 +124,9 @@ impl Session {
         let samples = app.samples();
         let app = app.tokens_in_memory().connect().await?;
         let (platform, app) = app.with_platform(UNREGISTERED)?;
+        if let Some(path) = &options.fixtures {
+            platform.apis().read_fixtures(path)?;
+        }
 
         // --once is for scripts, so it uses free ports.
         let port = |wanted: u16| if options.once { 0 } else { wanted };
@@ -153,22 +187,28 @@ impl Session {
         let _ = self.app_task.await;
     }
 
-    /// Calls every handler once, and a trigger's handler once for each event.
+    /// Calls every handler once, and a trigger's handler once for each event, in the order of an
+    /// installation's life.
     async fn once(self) -> i32 {
         let mut failed = 0_u32;
         let mut width = 0;
+        let mut calls = Vec::new();
         for handler in self.caller.app.registry().handlers() {
             width = width.max(handler.key().len());
+            let simulations = self.caller.simulations(handler).into_iter();
+            calls.extend(simulations.map(|simulation| (handler, simulation)));
         }
-        for handler in self.caller.app.registry().handlers() {
-            for simulation in self.caller.simulations(handler) {
-                let outcome = self
-                    .caller
-                    .call(handler, simulation, &CallChanges::default())
-                    .await;
-                print(&format!("{}\n", outcome.line(width)));
-                failed += u32::from(outcome.verdict() == Verdict::Failed);
-            }
+        calls.sort_by_key(|(handler, simulation)| {
+            let ends = handler.registration().kind.ends_installation();
+            Phase::of(simulation.event, ends)
+        });
+        for (handler, simulation) in calls {
+            let outcome = self
+                .caller
+                .call(handler, simulation, &CallChanges::default())
+                .await;
+            print(&format!("{}\n", outcome.line(width, color())));
+            failed += u32::from(outcome.verdict() == Verdict::Failed);
         }
         self.end().await;
         i32::from(failed > 0)
@@ -197,7 +237,7 @@ impl Session {
                     let simulation = caller.simulation(&handler, None);
                     let changes = CallChanges::default();
                     let outcome = caller.call(&handler, simulation, &changes).await;
-                    print(&format!("{}\n", outcome.line(width)));
+                    print(&format!("{}\n", outcome.line(width, color())));
                 }
             });
         }
@@ -215,6 +255,27 @@ impl Session {
                 self.end().await;
             } => 0,
             () = signals.second() => 1,
+        }
+    }
+}
+
+/// A part of an installation's life. A handler that is called before the installation has no token yet,
+/// and one that is called after the uninstallation has none any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Installed,
+    Upgraded,
+    InUse,
+    Uninstalled,
+}
+
+impl Phase {
+    fn of(event: Option<&str>, ends_installation: bool) -> Self {
+        match event {
+            _ if ends_installation => Self::Uninstalled,
+            Some("avi:forge:installed:app") => Self::Installed,
+            Some("avi:forge:upgraded:app") => Self::Upgraded,
+            _ => Self::InUse,
         }
     }
 }

@@ -115,7 +115,8 @@ async fn try_invoke(options: &ArgMatches) -> Result<bool> {
         return Err(problem(String::from_utf8_lossy(&bytes).into_owned()));
     }
     let response: InvokeResponse = serde_json::from_slice(&bytes)?;
-    print(&format!("{}\n", response.line));
+    // Standard output has only the body, so that it can be piped.
+    print_error(&response.line);
     if !response.body.is_empty() {
         print(&format!("{}\n", response.body));
     }

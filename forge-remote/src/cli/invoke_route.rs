@@ -11,7 +11,7 @@ use axum::routing::{get, post};
 
 use super::caller::{CallChanges, PlatformClient};
 use super::outcome::Verdict;
-use super::output::print;
+use super::output::{color, print};
 use crate::kinds::event_sample;
 use crate::platform;
 use crate::registry::{Handler, Registry};
@@ -97,8 +97,9 @@ async fn invoke_on_request(
         _ => changes,
     };
     let outcome = caller.call(handler, simulation, &changes).await;
-    let line = outcome.line(0);
-    print(&format!("{line}\n"));
+    print(&format!("{}\n", outcome.line(0, color())));
+    // The command prints it where it runs, which may not be a terminal.
+    let line = outcome.line(0, false);
     let failed = outcome.verdict() != Verdict::Passed;
     let body = outcome
         .response

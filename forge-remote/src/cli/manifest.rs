@@ -1,13 +1,12 @@
 //! The `manifest` command.
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal as _};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use similar::TextDiff;
 
+use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error};
 use super::{against, explain};
-use super::output::{FAILED, NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, LaunchError};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
@@ -108,6 +107,15 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     })
 }
 
+/// Updates the manifest, unless the code's declarations have problems, which the launch reports.
+#[cfg(feature = "dev")]
+pub(super) fn update(app: &App) -> Result<(), ManifestError> {
+    if app.declaration_problems().is_empty() {
+        write(app, app.desired_manifest(), BTreeSet::new())?;
+    }
+    Ok(())
+}
+
 /// Updates the manifest. `prune` has the keys of entries to remove.
 fn write(
     app: &App,
@@ -135,7 +143,7 @@ fn write(
         print(&render(
             current,
             &check(current, &wanted, &app.allowed),
-            io::stdout().is_terminal(),
+            color(),
         ));
     }
     let Some(merged) = merged else {
@@ -250,7 +258,7 @@ fn show(app: &App, wanted: &DesiredManifest, json: bool) -> Result<bool, Manifes
         agrees,
         findings,
         text,
-    } = match report(app, wanted, io::stdout().is_terminal()) {
+    } = match report(app, wanted, color()) {
         // With `--json`, errors are printed as JSON too.
         Err(error) if json => {
             print_report(app, false, &[], Some(&error.to_string()));

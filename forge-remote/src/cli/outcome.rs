@@ -1,7 +1,6 @@
 //! The outcome of a call, and its output line.
 
 use std::fmt;
-use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -50,8 +49,7 @@ impl Outcome {
     }
 
     /// Returns the output line: the call, its status, its duration and its tokens.
-    pub(super) fn line(&self, width: usize) -> String {
-        let color = io::stdout().is_terminal();
+    pub(super) fn line(&self, width: usize, color: bool) -> String {
         let paint = |code: &str, text: &str| {
             if color {
                 format!("\u{1b}[{code}m{text}\u{1b}[0m")

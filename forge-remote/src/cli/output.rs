@@ -1,10 +1,11 @@
 //! The output of commands, and their exit statuses.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use clap::{Arg, ArgAction};
 
 use super::logging;
+use crate::environment::variable;
 
 /// The command succeeded.
 pub(super) const OK: i32 = 0;
@@ -19,6 +20,12 @@ pub(super) fn flag(name: &'static str, help: &'static str) -> Arg {
         .long(name)
         .action(ArgAction::SetTrue)
         .help(help)
+}
+
+/// Returns whether to color standard output: a terminal, unless `NO_COLOR` is set
+/// (<https://no-color.org/>).
+pub(super) fn color() -> bool {
+    io::stdout().is_terminal() && variable("NO_COLOR").is_none()
 }
 
 /// Prints to standard output; errors such as a closed pipe are ignored.

@@ -6,11 +6,11 @@ use clap::{ArgMatches, Command};
 
 use super::output::{NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, LaunchError};
-use crate::registry::{Handler, RouteScope};
+use crate::registry::{Handler, Registration, RouteScope};
 
 pub(super) fn command() -> Command {
     Command::new("routes")
-        .about("List the handlers: kind, key, method, path, tokens, scopes, source")
+        .about("List the handlers: kind, key, method, path, tokens, scopes, source, events or interval")
         .arg(flag("json", "Print JSON, for machines"))
 }
 
@@ -44,6 +44,9 @@ struct Row<'a> {
     system_token: bool,
     user_token: bool,
     scopes: &'static [&'static str],
+    events: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interval: Option<String>,
     function: String,
     source: String,
     docs: &'static str,
@@ -61,11 +64,34 @@ impl<'a> Row<'a> {
             system_token: record.auth.system,
             user_token: record.auth.user,
             scopes: record.scopes,
+            events: events(record),
+            interval: interval(handler),
             function: record.mount.path().to_owned(),
             source: record.location.to_string(),
             docs: record.docs,
         }
     }
+}
+
+/// Returns the events that a handler is called for.
+fn events(record: &Registration) -> Vec<&'static str> {
+    [record.kind.events(), record.kind.unknown_events()].concat()
+}
+
+/// Returns the interval of a handler, as the manifest has it: `hour`.
+fn interval(handler: &Handler) -> Option<String> {
+    let modules = handler.registration().kind.modules(handler.names());
+    let interval = modules.first()?.item.get("interval")?;
+    interval.as_str().map(str::to_owned)
+}
+
+/// Returns the events or the interval as a line for people.
+fn occasion(handler: &Handler) -> Option<String> {
+    let events = events(handler.registration());
+    if !events.is_empty() {
+        return Some(format!("events: {}", events.join(", ")));
+    }
+    interval(handler).map(|interval| format!("interval: {interval}"))
 }
 
 /// A row of `routes --json` for a route of your own, which is not verified.
@@ -87,9 +113,9 @@ fn json(app: &App) -> String {
 /// The kind of a route of your own, in lists.
 const OWN: &str = "(own, not verified)";
 
-/// Returns the handlers and the routes of your own as a table, with the first line of each doc comment
-/// if `docs` is set.
-pub(super) fn table(app: &App, docs: bool) -> String {
+/// Returns the handlers and the routes of your own as a table. With `details`, each handler has its events or its
+/// interval below it, and the first line of its doc comment.
+pub(super) fn table(app: &App, details: bool) -> String {
     let registry = app.registry();
     let mut cells = vec![
         [
@@ -137,9 +163,13 @@ pub(super) fn table(app: &App, docs: bool) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
         let handler = at.checked_sub(1).and_then(|at| registry.handlers().get(at));
-        let summary = handler.and_then(|handler| handler.registration().docs.lines().next());
-        if let Some(summary) = summary.filter(|summary| docs && !summary.trim().is_empty()) {
-            let _ = writeln!(text, "    {}", summary.trim());
+        let Some(handler) = handler.filter(|_| details) else {
+            continue;
+        };
+        let summary = handler.registration().docs.lines().next().map(str::trim);
+        let summary = summary.filter(|summary| !summary.is_empty());
+        for line in summary.map(str::to_owned).into_iter().chain(occasion(handler)) {
+            let _ = writeln!(text, "    {line}");
         }
     }
     text

@@ -81,15 +81,23 @@ impl Response {
         wanted: &'static str,
         error: &serde_json::Error,
     ) -> ClientError {
-        // serde's message quotes the input, which is customer data, except when it names a missing
-        // field of the type.
+        // serde's message quotes the input, which is customer data, except where it names a missing field
+        // or the expected type.
         let text = error.to_string();
+        // From the end: a text of the input may have these words too.
+        let text = text
+            .rsplit_once(" at line")
+            .map_or(&*text, |(text, _)| text);
+        let invalid = text.strip_prefix("invalid type: ");
+        let expected = invalid.and_then(|rest| rest.rsplit_once(", expected "));
         let problem = if text.starts_with("missing field") {
-            text.split(" at line").next().unwrap_or_default()
+            text.to_owned()
+        } else if let Some((_, expected)) = expected {
+            format!("a value of another type than {expected}")
         } else if error.is_data() {
-            "a value of another type"
+            "a value of another type".to_owned()
         } else {
-            "invalid JSON"
+            "invalid JSON".to_owned()
         };
         let (line, column) = (error.line(), error.column());
         let reason = format!("{problem} at line {line} column {column}");

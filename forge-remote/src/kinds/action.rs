@@ -159,8 +159,7 @@ impl Kind for Action {
     }
 
     fn simulation(&self) -> SampleCall {
-        let mut body =
-            serde_json::json!({ "context": { "cloudId": "local", "moduleKey": "local" } });
+        let mut body = serde_json::json!({ "context": { "cloudId": SampleCall::CLOUD, "moduleKey": "local" } });
         for input in self.inputs {
             let Parts { name, ty, .. } = input.parts();
             body[name] = match ty {

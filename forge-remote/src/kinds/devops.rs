@@ -132,7 +132,7 @@ impl Kind for SecurityInfoProvider {
         SampleCall::of_platform(match self.function {
             "fetchWorkspaces" | "fetchContainers" => serde_json::json!({ "ids": ["local"] }),
             "searchContainers" => serde_json::json!({
-                "cloudId": "local", "workspaceId": "local", "searchQuery": "",
+                "cloudId": SampleCall::CLOUD, "workspaceId": "local", "searchQuery": "",
             }),
             other => association(other),
         })
@@ -157,7 +157,7 @@ fn function(names: &Names, function: &str, name: Option<&str>, home: Option<&str
 fn association(function: &str) -> serde_json::Value {
     let with = serde_json::json!({
         "ati": "ati:cloud:jira:issue", "ari": "ari:cloud:jira:local:issue/10000",
-        "cloudId": "local", "id": "10000",
+        "cloudId": SampleCall::CLOUD, "id": "10000",
     });
     let mut body = serde_json::json!({ "entity": { "ari": "ari:local", "id": "1" } });
     let name = if function == "onEntityAssociated" {

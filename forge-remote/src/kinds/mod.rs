@@ -1,4 +1,5 @@
-//! The kinds of invocation: options, manifest modules, payloads and responses.
+//! The kinds of invocation: options, manifest modules, payloads and responses. The options that all
+//! attributes share (`key`, `path`, `auth`, `scopes`, …) are in [`options`](crate::options).
 //!
 //! | module | attribute | payload | response |
 //! | --- | --- | --- | --- |
@@ -45,8 +46,8 @@
 //! seconds for an agent's response and 15 minutes for its stream, and 55 seconds for the function of a
 //! `preUninstall`. For other kinds it documents none for a remote. `dev` waits 55 seconds for an action
 //! and a web trigger, 25 seconds for a JQL function and a static macro, and 5 seconds for the rest. These
-//! are inferred from the timeouts of functions. Respond quickly, and move longer work to
-//! [`Invocation::spawn`](crate::Invocation::spawn).
+//! are inferred from the timeouts of functions. Respond quickly, and see [`long_work`](crate::long_work)
+//! for work that takes longer.
 //!
 //! # Retries
 //!

@@ -48,7 +48,7 @@ impl Kind for PreUninstall {
     }
 
     fn simulation(&self) -> SampleCall {
-        let body = serde_json::json!({ "context": { "cloudId": "local", "moduleKey": "local" } });
+        let body = serde_json::json!({ "context": { "cloudId": SampleCall::CLOUD, "moduleKey": "local" } });
         SampleCall {
             timeout: Duration::from_secs(55),
             ..SampleCall::of_platform(body)

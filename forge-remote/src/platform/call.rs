@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use serde_json::Value;
 
 use super::local::uuid;
 use super::oauth::{Kind, OAuth};
@@ -75,7 +76,8 @@ impl Platform {
         };
         let body = simulation
             .body
-            .or_else(|| has_body(handler.method()).then(|| serde_json::json!({})));
+            .or_else(|| has_body(handler.method()).then(|| serde_json::json!({})))
+            .map(|body| self.with_own_ids(body));
         Call {
             platform: self.clone(),
             fit,
@@ -87,6 +89,37 @@ impl Platform {
             tokens: SentTokens::AsDeclared,
             timeout: simulation.timeout,
         }
+    }
+}
+
+impl Platform {
+    /// Replaces the ids in a sample body by the platform's: a body names the installation, the site, the
+    /// app and the environment of its token, as Forge's bodies do.
+    fn with_own_ids(&self, mut body: Value) -> Value {
+        let platform = &self.0;
+        let ids = [
+            (SampleCall::APP, platform.app_id.uuid()),
+            (SampleCall::INSTALLATION, platform.installation.as_str()),
+            (SampleCall::CLOUD, platform.cloud_id.as_str()),
+            (SampleCall::ENVIRONMENT, platform.environment.as_str()),
+        ];
+        replace_ids(&mut body, &ids);
+        body
+    }
+}
+
+fn replace_ids(value: &mut Value, ids: &[(&str, &str)]) {
+    match value {
+        Value::String(text) => {
+            // An id alone, or the last segment of an ARI.
+            let (start, last) = text.split_at(text.rfind('/').map_or(0, |at| at + 1));
+            if let Some((_, own)) = ids.iter().find(|(sample, _)| *sample == last) {
+                *text = format!("{start}{own}");
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_ids(item, ids)),
+        Value::Object(fields) => fields.values_mut().for_each(|item| replace_ids(item, ids)),
+        _ => {}
     }
 }
 
@@ -125,7 +158,10 @@ impl Call {
 
     /// Sets the body to a sample of this event, as `dev` does, instead of the handler's first event.
     pub fn event(self, event: &str) -> Self {
-        self.json(&crate::kinds::event_sample(event))
+        let body = self
+            .platform
+            .with_own_ids(crate::kinds::event_sample(event));
+        self.json(&body)
     }
 
     /// Changes the Forge Invocation Token.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
@@ -53,14 +54,14 @@ impl Platform {
     pub fn with_clock(app_id: AppId, clock: Arc<dyn Clock>) -> Result<Self, PlatformError> {
         let key = KeyPair::generate(KeySize::Rsa2048).map_err(|_| PlatformError)?;
         Ok(Self(Arc::new(Inner {
-            app_id,
             key,
             // With slashes, as in Atlassian's key ids.
             kid: format!("forge/invocation-token/wf-{}", uuid()),
             clock,
-            installation: uuid(),
-            cloud_id: uuid(),
-            environment: uuid(),
+            installation: id_of(&app_id, "installation"),
+            cloud_id: id_of(&app_id, "cloud"),
+            environment: id_of(&app_id, "environment"),
+            app_id,
             origin: OnceLock::new(),
             apis: FakeApis::default(),
         })))
@@ -176,13 +177,26 @@ pub(crate) fn random_hex(bytes: usize) -> String {
 
 /// Returns a random UUID (version 4).
 pub(super) fn uuid() -> String {
-    let hex = random_hex(16);
+    uuid_of(&random_hex(16))
+}
+
+/// Returns an id of the app's local installation: the same at every start, so that an app whose
+/// database outlives `dev` finds one installation there.
+fn id_of(app_id: &AppId, name: &str) -> String {
+    let digest = digest(&SHA256, format!("{} {name}", app_id.as_str()).as_bytes());
+    let digest = digest.as_ref().iter();
+    let hex: String = digest.map(|byte| format!("{byte:02x}")).collect();
+    uuid_of(&hex)
+}
+
+/// Returns these hexadecimal digits in the format of a UUID (version 4).
+fn uuid_of(hex: &str) -> String {
     format!(
         "{}-{}-4{}-a{}-{}",
         &hex[..8],
         &hex[8..12],
         &hex[13..16],
         &hex[17..20],
-        &hex[20..]
+        &hex[20..32]
     )
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use forge_remote_schema::did_you_mean;
+
 use super::apis::Declared;
 use super::local::Platform;
 use crate::app::App;
@@ -14,7 +16,7 @@ use crate::fit::AppId;
 use crate::manifest::read_value;
 
 /// The rules of this file.
-pub(crate) const RULES: &[&Rule] = &[&OPENED_TOKENS];
+pub(crate) const RULES: &[&Rule] = &[&OPENED_TOKENS, &UNKNOWN_SAMPLE];
 
 const OPENED_TOKENS: Rule = Rule::launch(
     "opened-tokens",
@@ -22,7 +24,28 @@ const OPENED_TOKENS: Rule = Rule::launch(
     opened before the local platform could replace it. The app opens its tokens when it starts: don't call `Tokens::open`.",
 );
 
+const UNKNOWN_SAMPLE: Rule = Rule::launch(
+    "unknown-sample",
+    "`App::sample_body` names a key that no handler has, so its body is never sent. Write the key of a module or an \
+    endpoint; `routes` lists them.",
+);
+
 impl App {
+    /// Returns a warning for each sample body that no handler gets.
+    pub(crate) fn unused_samples(&self) -> Vec<Diagnostic> {
+        let registry = self.registry();
+        let keys = registry.labels();
+        let samples = self.samples.keys();
+        let unused = samples.filter(|key| registry.find(key).next().is_none());
+        let warning = |key: &String| {
+            let message = format!("`App::sample_body(\"{key}\", …)`: no handler has this key");
+            let help = did_you_mean(key, keys.iter().map(String::as_str))
+                .unwrap_or_else(|| format!("the keys are: {}", keys.join(", ")));
+            Diagnostic::error(&UNKNOWN_SAMPLE, message, help).into_warning()
+        };
+        unused.map(warning).collect()
+    }
+
     /// Returns the bodies that `dev` sends, by key.
     pub(crate) fn samples(&self) -> BTreeMap<String, Vec<serde_json::Value>> {
         self.samples.clone()
@@ -67,6 +90,9 @@ impl App {
         let platform = Platform::with_clock(first, Arc::clone(&self.clock))?;
         platform.apis().set_declared(self.declared());
         self.app_ids = ids.iter().map(|id| id.as_str().to_owned()).collect();
+        for fixtures in std::mem::take(&mut self.fixtures) {
+            platform.apis().set_fixtures(&fixtures)?;
+        }
         self.key_source = Some(Box::new(platform.key_source()));
         Ok((platform, self))
     }

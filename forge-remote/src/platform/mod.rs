@@ -9,7 +9,7 @@ mod local_app;
 mod oauth;
 
 pub(crate) use apis::router;
-pub use apis::{ApiCall, ApiRequest, ApiResponse, FakeApis};
+pub use apis::{ApiCall, ApiRequest, ApiResponse, FakeApis, FixtureError};
 pub(crate) use call::has_body;
 pub use call::{Call, SentTokens};
 pub use fit::Fit;

@@ -195,6 +195,18 @@ pub struct SampleCall {
 }
 
 impl SampleCall {
+    /// The app's id in sample bodies. The local platform replaces this and the next three by its own.
+    #[cfg(feature = "dev")]
+    pub(crate) const APP: &str = "00000000-0000-4000-a000-000000000000";
+    /// The installation's id in sample bodies.
+    #[cfg(feature = "dev")]
+    pub(crate) const INSTALLATION: &str = "00000000-0000-4000-a000-000000000001";
+    /// The site's id in sample bodies.
+    pub(crate) const CLOUD: &str = "00000000-0000-4000-a000-000000000002";
+    /// The environment's id in sample bodies.
+    #[cfg(feature = "dev")]
+    pub(crate) const ENVIRONMENT: &str = "00000000-0000-4000-a000-000000000003";
+
     /// Creates a call of the platform with this body and a timeout of 5 seconds.
     pub fn of_platform(body: serde_json::Value) -> Self {
         Self {

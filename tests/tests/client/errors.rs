@@ -23,6 +23,45 @@ async fn a_too_large_response_is_an_error() {
     assert_eq!(server.lines().len(), 1);
 }
 
+/// The input is customer data; only the type's part of serde's message is shown.
+#[tokio::test]
+async fn a_value_of_another_type_is_described_without_the_input() {
+    #[derive(Debug, serde::Deserialize)]
+    struct Numbered {
+        #[allow(dead_code)]
+        number: u32,
+    }
+    for (body, problem) in [
+        (
+            json!({ "number": "x" }),
+            "a value of another type than u32 at line 1",
+        ),
+        (
+            json!({ "number": "a, expected secret at line 7" }),
+            "a value of another type than u32 at line 1",
+        ),
+        (
+            json!("secret"),
+            "a value of another type than struct Numbered at line 1",
+        ),
+        (
+            json!({ "number": 1.5 }),
+            "a value of another type than u32 at line 1",
+        ),
+        (json!({ "secret": 7 }), "missing field `number` at line 1"),
+    ] {
+        let server = Server::in_turn(vec![respond(200, body)]).await;
+        let received = scheduled_call_for(&server).await;
+        let jira = local(&server).jira(&received.call).as_app(&received.system);
+        let call = jira.get("/rest/api/3/myself").fetch::<Numbered>();
+        let error = error_text(&call.await.unwrap_err());
+        assert!(
+            error.contains(problem) && !error.contains("secret"),
+            "{error}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn errors_name_the_limit() {
     let limited = respond(429, json!({ "errorMessages": ["Rate limit exceeded."] }))

@@ -6,6 +6,7 @@ mod background;
 mod base_paths;
 mod browser;
 mod dev_calls;
+mod dev_life;
 mod events_launch;
 mod http_raw;
 mod http_surface;

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod dependencies;
+mod docs;
 mod files;
 mod layers;
 mod modules;
 mod packages;
+mod readme;
 mod verifier;
 mod words;
 

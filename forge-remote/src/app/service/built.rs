@@ -151,7 +151,6 @@ impl Service {
                 let methods = pages.entry(served.path).or_default();
                 methods.push(handler.method().as_str());
             }
-            }
         }
         for (path, methods) in pages {
             let methods = methods.join(", ");

@@ -34,6 +34,7 @@ fn dangling(findings: &mut Findings<'_>) {
         .filter_map(key)
         .collect();
     let misplaced = findings.node(&["endpoint"]);
+    let ours: BTreeSet<&str> = findings.wanted.endpoints.iter().map(Entry::key).collect();
     for (module_type, _, item) in modules(findings.manifest()) {
         if module_type == "endpoint" {
             continue;
@@ -51,9 +52,13 @@ fn dangling(findings: &mut Findings<'_>) {
                 .any(|item| text_of(item, "key") == Some(name))
             {
                 "`endpoint` is at the root of the manifest: move it under `modules`".to_owned()
+            } else if ours.contains(name) {
+                "its handler is in the code: `manifest --write` adds the endpoint".to_owned()
             } else {
                 did_you_mean(name, known.iter().copied()).unwrap_or_else(|| {
-                    format!("annotate a handler with `#[endpoint(key = \"{name}\")]`, or remove the module")
+                    format!(
+                        "annotate a handler with `#[endpoint(key = \"{name}\")]`, or remove the module"
+                    )
                 })
             };
             let path = ManifestPath::of_module(module_type, item);

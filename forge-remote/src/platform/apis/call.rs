@@ -13,6 +13,9 @@ use crate::platform::oauth::OAuth;
 /// The default number of items on a page.
 pub(super) const DEFAULT_PAGE_SIZE: usize = 25;
 
+/// The account of the data's author.
+pub(super) const LOCAL_USER: &str = "557058:local";
+
 /// The response of a fake API.
 pub(super) type JsonResponse = (StatusCode, Value);
 

@@ -3,26 +3,57 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::call::{Call, DEFAULT_PAGE_SIZE, JsonResponse, not_implemented, ok, page_of};
+use super::call::{
+    Call, DEFAULT_PAGE_SIZE, JsonResponse, LOCAL_USER, not_implemented, ok, page_of,
+};
 use super::data::Data;
+use super::fixtures::completed;
 
 impl Data {
     pub(super) fn add_page(&mut self, fields: &Value) -> String {
         let last = self.pages.last_key_value();
         let id = last.map_or(98_304, |(last, _)| last + 1);
-        self.pages.insert(id, page(id, fields));
+        self.insert_page(id, fields);
         id.to_string()
+    }
+
+    /// Inserts a page with these fields and the ones that Atlassian always sends.
+    pub(super) fn insert_page(&mut self, id: u64, fields: &Value) {
+        let mut page = page(id);
+        if fields.is_object() {
+            page = completed(page, fields);
+        }
+        // Fixtures may have it as a number.
+        page["id"] = id.to_string().into();
+        self.pages.insert(id, page);
     }
 }
 
-fn page(id: u64, fields: &Value) -> Value {
+/// Returns a page's fields that Atlassian always sends.
+/// Source: <https://developer.atlassian.com/cloud/confluence/rest/v2/api-group-page/>
+fn page(id: u64) -> Value {
+    let created = "2026-01-01T12:00:00.000Z";
     json!({
         "id": id.to_string(),
         "status": "current",
-        "title": fields.get("title").cloned().unwrap_or_default(),
-        "spaceId": fields.get("spaceId").cloned().unwrap_or_else(|| "65538".into()),
-        "body": fields.get("body").cloned().unwrap_or_else(|| json!({})),
-        "version": { "number": 1 },
+        "title": null,
+        "spaceId": "65538",
+        "parentId": null,
+        "parentType": null,
+        "position": null,
+        "authorId": LOCAL_USER,
+        "ownerId": LOCAL_USER,
+        "lastOwnerId": null,
+        "createdAt": created,
+        "version": {
+            "createdAt": created, "message": "", "number": 1, "minorEdit": false, "authorId": LOCAL_USER,
+        },
+        "body": {},
+        "_links": {
+            "webui": format!("/spaces/DEV/pages/{id}"),
+            "editui": format!("/pages/resumedraft.action?draftId={id}"),
+            "tinyui": format!("/x/{id}"),
+        },
     })
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::declared::Declared;
 
 /// The local platform's fake APIs and their data, shared by every clone. They start with an issue,
-/// `DEV-1`, and a Confluence page, `98304`.
+/// `DEV-1`, and a Confluence page, `98304`; [`set_fixtures`](Self::set_fixtures) replaces them.
 ///
 /// Responses have Atlassian's shapes, but only a few APIs exist. Jira has issues (get, create, edit,
 /// comment, search) and `myself`. Confluence's v2 API has pages (list, get, create), v1 the current

@@ -3,17 +3,56 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::call::{Call, DEFAULT_PAGE_SIZE, JsonResponse, not_implemented, ok, page_of};
+use super::call::{
+    Call, DEFAULT_PAGE_SIZE, JsonResponse, LOCAL_USER, not_implemented, ok, page_of,
+};
 use super::data::Data;
+use super::fixtures::completed;
 
 impl Data {
     pub(super) fn add_issue(&mut self, fields: Value) -> String {
-        let number = self.issues.len() + 1;
+        let mut number = self.issues.len() + 1;
+        // A fixture may have the key.
+        while self.issues.contains_key(&format!("DEV-{number}")) {
+            number += 1;
+        }
         let key = format!("DEV-{number}");
-        let issue = json!({ "id": (10_000 + number).to_string(), "key": key, "fields": fields });
-        self.issues.insert(key.clone(), issue);
+        self.insert_issue(key.clone(), fields);
         key
     }
+
+    /// Inserts an issue with these fields and the ones that Atlassian always sends.
+    pub(super) fn insert_issue(&mut self, key: String, fields: Value) {
+        let id = (10_001 + self.issues.len()).to_string();
+        let link = format!("https://local.atlassian.net/rest/api/3/issue/{id}");
+        let fields = completed(default_fields(&key), &fields);
+        let issue = json!({ "id": id, "key": key, "self": link, "fields": fields });
+        self.issues.insert(key, issue);
+    }
+}
+
+/// Returns an issue's fields that Atlassian always sends.
+/// Source: <https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/>
+fn default_fields(key: &str) -> Value {
+    let created = "2026-01-01T12:00:00.000+0000";
+    let project = key.rsplit_once('-').map_or(key, |(project, _)| project);
+    let user = json!({ "accountId": LOCAL_USER, "displayName": "A local user", "active": true });
+    json!({
+        "summary": "",
+        "description": null,
+        "issuetype": { "id": "10001", "name": "Story", "subtask": false },
+        "project": { "id": "10000", "key": project, "name": "Development" },
+        "status": {
+            "id": "1", "name": "To Do", "statusCategory": { "id": 2, "key": "new", "name": "To Do" },
+        },
+        "priority": { "id": "3", "name": "Medium" },
+        "labels": [],
+        "creator": user,
+        "reporter": user,
+        "assignee": null,
+        "created": created,
+        "updated": created,
+    })
 }
 
 fn no_issue() -> JsonResponse {

@@ -6,6 +6,7 @@ mod conditions;
 mod confluence;
 mod data;
 mod declared;
+mod fixtures;
 mod graphql;
 mod installation;
 mod jira;
@@ -15,4 +16,5 @@ mod storage_queries;
 
 pub use data::{ApiCall, ApiRequest, ApiResponse, FakeApis};
 pub(crate) use declared::Declared;
+pub use fixtures::FixtureError;
 pub(crate) use server::router;

@@ -1,0 +1,297 @@
+//! `dev` plays an installation's life, fills its APIs from fixtures, and keeps the manifest in step.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Returns a new folder for one test's files.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("dev_life")
+        .join(name);
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn app(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_life_app"));
+    command
+        .args(arguments)
+        .current_dir(folder)
+        .env_remove("FORGE_REMOTE_MANIFEST")
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env("FORGE_REMOTE_BIND", "127.0.0.1:0");
+    command
+}
+
+fn run(command: &mut Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+#[test]
+fn an_installation_begins_first_and_ends_last() {
+    let (good, text) = run(&mut app(&folder("order"), &["dev", "--once"]));
+    assert!(good, "{text}");
+    let calls: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("ok "))
+        .map(|line| {
+            let key = line.split_whitespace().nth(1).unwrap();
+            let event = line.split_whitespace().last().unwrap();
+            if event.starts_with("avi:") {
+                event
+            } else {
+                key
+            }
+        })
+        .collect();
+    assert_eq!(
+        calls,
+        [
+            "avi:forge:installed:app",
+            "avi:forge:installed:app",
+            "avi:forge:upgraded:app",
+            "avi:forge:upgraded:app",
+            "sweep-trigger",
+            "tokens-hourly-trigger",
+            "triage-trigger",
+            "tokens-goodbye-pre-uninstall",
+        ],
+        "{text}"
+    );
+}
+
+#[test]
+fn every_start_has_the_same_installation_and_bodies_name_it() {
+    let starts: Vec<Vec<String>> = (0..2)
+        .map(|_| {
+            let (_, text) = run(&mut app(&folder("same"), &["dev", "--once"]));
+            let events = text.lines().filter(|line| line.starts_with("event of "));
+            events.map(str::to_owned).collect()
+        })
+        .collect();
+    assert_eq!(starts[0].len(), 2, "{starts:?}");
+    assert_eq!(starts[0], starts[1]);
+    for line in starts.iter().flatten() {
+        let (ari, body) = line
+            .strip_prefix("event of ari:cloud:ecosystem::installation/")
+            .and_then(|rest| rest.split_once(": "))
+            .unwrap();
+        assert_eq!(body, format!("{ari} on ari:cloud:jira::site/its site"));
+    }
+}
+
+const FIXTURES: &str = r#"
+pages:
+  - id: 7
+    title: Of the file
+    version: { createdAt: "2025-01-31T09:00:00.000Z" }
+issues:
+  - key: OPS-7
+    fields: { summary: Of the file }
+responses:
+  - path: /rest/api/3/issue/OPS-7/votes
+    body: { votes: 7 }
+"#;
+
+#[test]
+fn the_apis_are_filled_from_code_and_from_a_file() {
+    let created = "2026-01-01T12:00:00.000Z";
+    let folder = folder("fixtures");
+    let (good, text) = run(&mut app(&folder, &["dev", "--once"]));
+    assert!(good, "{text}");
+    let page = format!("page 98304 A local page of {created}, {created}, 557058:local\n");
+    assert!(text.contains(&page), "{text}");
+    let issue = "issue DEV-1 Try forge-remote, To Do, 2026-01-01T12:00:00.000+0000\n";
+    assert!(text.contains(issue), "{text}");
+
+    let (good, text) = run(app(&folder, &["dev", "--once"]).env("WITH_FIXTURES", "1"));
+    assert!(good, "{text}");
+    assert!(text.contains("page 98304 Of the code of "), "{text}");
+    assert!(text.contains("issue DEV-1 Of the code, "), "{text}");
+    assert!(!text.contains("A local page"), "{text}");
+
+    fs::write(folder.join("fixtures.yml"), FIXTURES).unwrap();
+    let mut command = app(&folder, &["dev", "--once", "--fixtures", "fixtures.yml"]);
+    command.env("WITH_FIXTURES", "1").env("WITH_VOTES", "1");
+    let (good, text) = run(&mut command);
+    assert!(good, "{text}");
+    let page = format!("page 7 Of the file of {created}, 2025-01-31T09:00:00.000Z, 557058:local\n");
+    assert!(text.contains(&page), "{text}");
+    assert!(text.contains("issue OPS-7 Of the file, To Do, "), "{text}");
+    assert!(text.contains("votes 7\n"), "{text}");
+    assert!(!text.contains("Of the code"), "{text}");
+}
+
+#[test]
+fn fixtures_with_a_mistake_are_rejected_by_name() {
+    let folder = folder("mistakes");
+    for (fixtures, expected) in [
+        (
+            "page: []",
+            "unknown field `page`, expected one of `pages`, `issues`, `responses`",
+        ),
+        (
+            "pages: [{ id: seven }]",
+            "the page id \"seven\" is not a number",
+        ),
+        (
+            "pages: [{ id: 7 }, { id: '7' }]",
+            "the page id \"7\" is there twice",
+        ),
+        (
+            "issues: [{ key: A-1 }, { key: A-1 }]",
+            "the issue key `A-1` is there twice",
+        ),
+        (
+            "responses: [{ path: rest }]",
+            "the response's path `rest` does not start with `/`",
+        ),
+        (
+            "responses: [{ path: /rest, status: 7 }]",
+            "no HTTP status: 7",
+        ),
+        ("pages: 7", "fixtures.yml"),
+    ] {
+        fs::write(folder.join("fixtures.yml"), fixtures).unwrap();
+        let (good, text) = run(&mut app(
+            &folder,
+            &["dev", "--once", "--fixtures", "fixtures.yml"],
+        ));
+        assert!(!good && text.contains(expected), "{fixtures}\n{text}");
+    }
+    let (good, text) = run(&mut app(
+        &folder,
+        &["dev", "--once", "--fixtures", "none.yml"],
+    ));
+    assert!(
+        !good && text.contains("the fixtures in none.yml can't be read"),
+        "{text}"
+    );
+}
+
+#[test]
+fn dev_reports_how_the_manifest_differs_and_keeps_it_in_step() {
+    let folder = folder("manifest");
+    let file = folder.join("manifest.yml");
+    let (good, text) = run(&mut app(&folder, &["dev", "--once"]));
+    assert!(good, "{text}");
+    assert!(
+        text.contains("note: manifest.yml does not exist; `dev --write` writes it"),
+        "{text}"
+    );
+
+    let id = "ari:cloud:ecosystem::app/11111111-1111-4111-a111-111111111111";
+    let own = format!("# Mine.\napp:\n  id: {id}\n");
+    fs::write(&file, &own).unwrap();
+    let (good, text) = run(&mut app(&folder, &["dev", "--once"]));
+    assert!(good, "{text}");
+    assert!(text.contains("warning[manifest-drift]"), "{text}");
+    assert!(
+        text.contains("modules.scheduledTrigger[sweep-trigger]"),
+        "{text}"
+    );
+    assert!(
+        text.contains("`dev --write` updates the file at every start"),
+        "{text}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), own);
+
+    let (good, text) = run(&mut app(&folder, &["dev", "--once", "--write"]));
+    assert!(good, "{text}");
+    assert!(!text.contains("manifest-drift"), "{text}");
+    let written = fs::read_to_string(&file).unwrap();
+    assert!(written.starts_with(&own), "{written}");
+    for key in ["sweep-trigger", "tokens-hourly-trigger", "follow-trigger"] {
+        assert!(written.contains(&format!("key: {key}")), "{written}");
+    }
+    // An edit of the code moves the file along: here, of the file away from the code.
+    fs::write(&file, written.replace("interval: day", "interval: hour")).unwrap();
+    let (good, _) = run(&mut app(&folder, &["dev", "--once", "--write"]));
+    assert!(good);
+    assert_eq!(fs::read_to_string(&file).unwrap(), written);
+}
+
+#[test]
+fn a_page_may_name_an_endpoint_that_the_code_has_and_the_file_lacks() {
+    let folder = folder("new_endpoint");
+    let id = "ari:cloud:ecosystem::app/11111111-1111-4111-a111-111111111111";
+    for (endpoint, help) in [
+        (
+            "sweep",
+            "its handler is in the code: `manifest --write` adds the endpoint",
+        ),
+        (
+            "nobody",
+            "annotate a handler with `#[endpoint(key = \"nobody\")]`",
+        ),
+    ] {
+        let page = format!(
+            "app:\n  id: {id}\nmodules:\n  confluence:globalPage:\n    - key: page\n      title: Page\n      \
+             resource: main\n      resolver:\n        endpoint: {endpoint}\n"
+        );
+        fs::write(folder.join("manifest.yml"), page).unwrap();
+        let (good, text) = run(&mut app(&folder, &["manifest", "--check"]));
+        assert!(!good && text.contains(help), "{text}");
+    }
+}
+
+#[test]
+fn routes_have_their_events_and_intervals_and_the_places_are_the_apps() {
+    let folder = folder("routes");
+    let (good, text) = run(&mut app(&folder, &["routes"]));
+    assert!(good, "{text}");
+    let below = |key: &str| {
+        let mut lines = text.lines().skip_while(|line| !line.contains(key)).skip(1);
+        let details: Vec<&str> = lines
+            .by_ref()
+            .take_while(|line| line.starts_with("    "))
+            .map(str::trim)
+            .collect();
+        details
+    };
+    assert_eq!(
+        below(" sweep-trigger "),
+        ["Fails without a kept token.", "interval: day"]
+    );
+    assert_eq!(
+        below(" follow-trigger "),
+        ["events: avi:forge:upgraded:app, avi:forge:installed:app"]
+    );
+    for line in text.lines().filter(|line| line.contains(" tokens-")) {
+        assert!(line.contains("tests/src/bin/life_app.rs:"), "{line}");
+    }
+
+    let (good, json) = run(&mut app(&folder, &["routes", "--json"]));
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert!(good);
+    let row = |key: &str| {
+        let mut rows = rows.as_array().unwrap().iter();
+        rows.find(|row| row["key"] == key).unwrap()
+    };
+    assert_eq!(row("triage-trigger")["interval"], "week");
+    assert_eq!(
+        row("tokens-life-trigger")["events"][0],
+        "avi:forge:installed:app"
+    );
+}
+
+#[test]
+fn a_sample_body_for_no_handler_is_reported() {
+    let mut command = app(&folder("sample"), &["dev", "--once"]);
+    let (good, text) = run(command.env("WITH_MISSPELT_SAMPLE", "1"));
+    assert!(good, "{text}");
+    assert!(
+        text.contains("warning[unknown-sample]: `App::sample_body(\"sweep-triger\", …)`"),
+        "{text}"
+    );
+    assert!(text.contains("did you mean `sweep-trigger`?"), "{text}");
+}
