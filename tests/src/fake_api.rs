@@ -2,7 +2,7 @@
 //! calls to make requests from, and a clock that does not wait.
 
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -370,8 +370,12 @@ struct TestInstallation {
 
 impl TestInstallation {
     fn new(atlassian: AtlassianClient, products: &[(&str, &str)], key: &'static str) -> Self {
+        // Each app has one local installation, so another app has another one.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let into = CallSlot::default();
         let app = App::empty()
+            .app_id(format!("00000000-0000-4000-8000-{number:012}"))
             .handler(handler!(open))
             .handler(handler!(hourly))
             .handler(handler!(hook))

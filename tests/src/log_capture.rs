@@ -1,6 +1,6 @@
 //! A log capture for tests.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -23,6 +23,10 @@ struct Log {
 impl LogCapture {
     /// Starts the capture, which lasts until the returned guard is dropped.
     pub fn start(&self) -> tracing::subscriber::DefaultGuard {
+        // With one subscriber in the process, a callsite's interest is that of the thread that registers
+        // it, often another test's, which has no subscriber.
+        static SECOND: OnceLock<tracing::Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| tracing::Dispatch::new(Self::default()));
         let guard = tracing::subscriber::set_default(self.clone());
         // A callsite that another test registers at this moment may have cached its interest already.
         tracing::callsite::rebuild_interest_cache();

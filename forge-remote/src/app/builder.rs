@@ -307,7 +307,7 @@ impl App {
     }
 
     /// Sets the ids of several apps that this backend serves, for example variants of one app. Tokens
-    /// of each are accepted; [`Invocation::app_id`](crate::Invocation::app_id) returns the caller's.
+    /// of each are accepted; [`Claims::app_id`](crate::fit::Claims::app_id) of a call is the caller's.
     ///
     /// Stored tokens, lists of installations and notes of removals are kept apart: in a handler,
     /// [`Tokens`] has those of the app that called. See [`Tokens::for_app`].
@@ -556,13 +556,6 @@ impl App {
         Ok(self)
     }
 
-    /// Returns the paths of the [`routes`](Self::routes) of your own.
-    #[cfg(feature = "cli")]
-    pub(crate) fn own_paths(&self) -> Vec<String> {
-        let paths = self.own_routes.iter().flat_map(|routes| &routes.paths);
-        paths.cloned().collect()
-    }
-
     /// Returns the app's handlers.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -575,7 +568,8 @@ pub(crate) const RULES: &[&Rule] = &[&BAD_SAMPLE, &UNKNOWN_RULE, &DUPLICATE_STAT
 
 const BAD_SAMPLE: Rule = Rule::launch(
     "bad-sample",
-    "The value given to `App::sample_body` or `App::fixtures` can't be written as JSON, for example because a map has keys that are not text.",
+    "The value given to `App::sample_body` or `App::fixtures` can't be written as JSON, for example because a map has keys \
+    that are not text.",
 );
 
 #[cfg(feature = "cli")]

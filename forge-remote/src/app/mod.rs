@@ -21,6 +21,7 @@ pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
 pub use builder::App;
 #[cfg(feature = "cli")]
 pub(crate) use drift::drift;
+#[cfg(feature = "dev")]
 pub(crate) use identity::AppIdError;
 pub use launch::LaunchError;
 pub use serve::ServeError;

@@ -87,6 +87,15 @@ impl App {
     }
 }
 
+#[cfg(feature = "cli")]
+impl App {
+    /// Returns the paths of the [`routes`](Self::routes) of your own.
+    pub(crate) fn own_paths(&self) -> Vec<String> {
+        let paths = self.own_routes.iter().flat_map(|routes| &routes.paths);
+        paths.cloned().collect()
+    }
+}
+
 /// Returns whether a handler receives every request of a route.
 fn is_served_by(handler: &Handler, route: &str, base_paths: &BasePaths) -> bool {
     base_paths.of(handler).iter().any(|served| {

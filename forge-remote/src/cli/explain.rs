@@ -101,7 +101,7 @@ mod tests {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            // The rules about versions are rows: `NAME = major("code", …`.
+            // The rules about versions are rows of a macro.
             let patterns = [concat!(": Rule", " = Rule::"), concat!(" = ", "major("), concat!(" = ", "minor(")];
             let found = patterns.iter().flat_map(|pattern| text.match_indices(pattern));
             for (at, pattern) in found {

@@ -32,7 +32,9 @@ pub(super) fn finding(url: &str) -> Option<(Severity, &'static str)> {
     } else if path.is_some_and(|path| path.is_empty() || path.ends_with('/')) {
         let what = "ends with a slash, so the path of a call would begin with two";
         Some((Severity::Error, what))
-    } else if path.is_some_and(|path| path.contains("//") || !path.bytes().all(is_plain)) {
+    } else if path.is_some_and(|path| {
+        path.starts_with('/') || path.contains("//") || !path.bytes().all(is_plain)
+    }) {
         let what = "has a path that is not made of plain segments: letters, digits and `-._~%`";
         Some((Severity::Error, what))
     } else if path.is_some() {

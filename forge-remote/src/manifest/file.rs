@@ -32,13 +32,6 @@ pub struct ManifestFile {
     indices: OnceLock<Indices>,
 }
 
-/// A scalar of the document: its text, its position and its bytes.
-pub(crate) struct Scalar<'a> {
-    pub(crate) text: &'a str,
-    pub(crate) at: Position,
-    pub(crate) span: Range<usize>,
-}
-
 /// The index of each keyed item in its list, by the list's path and by the key.
 type Indices = BTreeMap<String, BTreeMap<String, usize>>;
 
@@ -250,15 +243,12 @@ impl ManifestFile {
     }
 
     /// Returns every scalar of the document, keys included.
-    pub(crate) fn scalars(&self) -> Vec<Scalar<'_>> {
-        let offset = self.text().len() - self.body().len();
+    pub(crate) fn scalars(&self) -> Vec<&Node> {
         let mut scalars = Vec::new();
         let mut open: Vec<&Node> = self.root.iter().collect();
         while let Some(node) = open.pop() {
-            if let Some(text) = node.scalar() {
-                let span = node.span.start + offset..node.span.end + offset;
-                let at = node.at;
-                scalars.push(Scalar { text, at, span });
+            if node.scalar().is_some() {
+                scalars.push(node);
             }
             open.extend(node.items());
             let entries = node.entries().iter();

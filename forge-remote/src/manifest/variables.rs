@@ -61,6 +61,7 @@ impl<'a> Variables<'a> {
     }
 
     /// Returns the text with each variable replaced by its default, whatever the environment has.
+    #[cfg(feature = "cli")]
     pub(crate) fn resolve_defaults<'t>(
         &self,
         text: &'t str,

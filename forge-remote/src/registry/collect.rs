@@ -77,8 +77,8 @@ impl Handler {
         &self.names.path
     }
 
-    /// Returns every path of its routes: the one in the manifest, then those that older major versions
-    /// of the app call.
+    /// Returns every path of its routes: the one in the manifest, then the paths that older major
+    /// versions of the app call.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.path()).chain(self.former_paths.iter().map(String::as_str))
     }

@@ -33,6 +33,9 @@ impl Registry {
             declared.add(handler);
         }
         let mut desired = declared.desired;
+        // The attribute proves that such an entry is of this code's past.
+        let former = self.handlers().iter().flat_map(Handler::former_keys);
+        desired.removable.extend(former.cloned());
         desired.endpoints.sort_by(|a, b| a.key().cmp(b.key()));
         desired.remotes = remotes.iter().map(remote_entry).collect();
         desired.scopes = scopes(self);

@@ -16,7 +16,11 @@ async fn follow() -> Result<()> {
 
 /// Performs one operation on the modules, and returns its result.
 #[endpoint(auth = system)]
-async fn manage(call: Invocation, token: SystemToken, Json(order): Json<Value>) -> Result<Json<Value>> {
+async fn manage(
+    call: Invocation,
+    token: SystemToken,
+    Json(order): Json<Value>,
+) -> Result<Json<Value>> {
     let modules = call.dynamic_modules(&token);
     let text = |name: &str| order[name].as_str().unwrap_or_default().to_owned();
     let key = text("key");
@@ -74,7 +78,10 @@ async fn a_module_is_registered_called_updated_and_removed() {
 
     // Forge's calls name the generated key.
     let call = harness.call("follow");
-    let response = call.fit(|fit| fit.module("core:endpoint", &module.key)).send().await;
+    let response = call
+        .fit(|fit| fit.module("core:endpoint", &module.key))
+        .send()
+        .await;
     assert_eq!(response.status(), 200);
 
     let (_, listed) = perform(&harness, &order("list", "")).await;
@@ -103,19 +110,38 @@ async fn a_listing_has_every_page_and_the_limit_is_an_error() {
     }
     let (status, _) = perform(&harness, &order("register", "")).await;
     assert_eq!(status, 500);
-    assert_eq!(harness.platform().apis().calls().last().unwrap().status, 422);
+    assert_eq!(
+        harness.platform().apis().calls().last().unwrap().status,
+        422
+    );
     let (_, listed) = perform(&harness, &order("list", "")).await;
     assert_eq!(listed.as_array().unwrap().len(), 100);
 
     // A page that is an object with a cursor.
     let apis = harness.platform().apis();
-    let page = |keys: [&str; 1]| keys.map(|key| json!({ "key": key, "type": "trigger", "data": {} }));
+    let page =
+        |keys: [&str; 1]| keys.map(|key| json!({ "key": key, "type": "trigger", "data": {} }));
     let first = json!({ "modules": page(["a"]), "nextPageToken": "2" });
-    apis.fail_next(1, ApiResponse::json(200, first));
-    apis.fail_next(1, ApiResponse::json(200, json!(page(["b"]))));
+    let last = json!(page(["b"]));
+    apis.respond(move |call| {
+        let is_list = call.method == "GET" && call.path.ends_with("/dynamic/module");
+        let page = match call.query_value("nextPageToken") {
+            Some("2") => &last,
+            _ => &first,
+        };
+        is_list.then(|| ApiResponse::json(200, page))
+    });
     let (_, listed) = perform(&harness, &order("list", "")).await;
-    let keys: Vec<&Value> = listed.as_array().unwrap().iter().map(|one| &one["key"]).collect();
+    let keys: Vec<&Value> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["key"])
+        .collect();
     assert_eq!(keys, ["a", "b"]);
     let calls = apis.calls();
-    assert_eq!(calls.last().unwrap().request.query_value("nextPageToken"), Some("2"));
+    assert_eq!(
+        calls.last().unwrap().request.query_value("nextPageToken"),
+        Some("2")
+    );
 }

@@ -828,8 +828,13 @@ fn every_kind_has_its_module_in_the_manifest() {
     assert_eq!(again.merged_with(&wanted, None).unwrap(), after);
 
     // Without the handlers, only hand-written entries remain.
+    let generated = Registry::linked();
+    let keys = generated.handlers().iter();
     let nothing = DesiredManifest {
         remotes: wanted.remotes.clone(),
+        removable: keys
+            .flat_map(|handler| [handler.key().to_owned(), handler.endpoint().to_owned()])
+            .collect(),
         ..DesiredManifest::default()
     };
     let empty = again.merged_with(&nothing, None).unwrap();
@@ -1003,7 +1008,9 @@ remotes:
 "
         )
     };
-    let wanted = Registry::default().desired_manifest(&[Remote::new("backend")]);
+    let mut wanted = Registry::default().desired_manifest(&[Remote::new("backend")]);
+    let removable = ["sketches", "check-auth", "by-url", "linked", "unlinked"];
+    wanted.removable = removable.map(str::to_owned).into();
     let updated = |text: String| {
         let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
         file.merged_with(&wanted, None).unwrap()

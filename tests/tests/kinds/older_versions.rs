@@ -190,8 +190,7 @@ fn former_names_of_another_handler_are_launch_problems() {
 async fn a_dynamic_handler_accepts_generated_keys() {
     let harness = harness();
     let send = async |handler: &str, fit: fn(Fit) -> Fit| {
-        let status = harness.call(handler).fit(fit).send().await.status();
-        status
+        harness.call(handler).fit(fit).send().await.status()
     };
     assert_eq!(send("chosen", |fit| fit.module(PLATFORM, UUID)).await, 200);
     // What the local platform sends.

@@ -11,7 +11,7 @@ use forge_remote::prelude::*;
 use forge_remote::registry::{Registration, Registry};
 use forge_remote::testing::{Fit, Harness};
 
-const HEAD: &str = "app:\n  id: ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001\nremotes:\n  - key: backend\n    baseUrl: https://backend.example.com\n";
+const HEAD: &str = "app:\n  runtime:\n    name: nodejs22.x\n  id: ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000001\nremotes:\n  - key: backend\n    baseUrl: https://backend.example.com\n";
 
 /// Compares the handlers with a manifest that has these sections, and tries to update it.
 #[track_caller]
@@ -52,7 +52,7 @@ async fn follow() -> Result<()> {
 
 #[test]
 fn a_pages_endpoint_may_lack_its_route() {
-    const PAGE: &str = "modules:\n  jira:issuePanel:\n    - key: panel\n      title: Panel\n      resource: main\n      resolver:\n        endpoint: remote-qrcode\n  endpoint:\n    - key: remote-qrcode\n      remote: backend\nresources:\n  - key: main\n    path: static\n";
+    const PAGE: &str = "modules:\n  jira:issuePanel:\n    - key: panel\n      title: Panel\n      icon: https://example.com/icon.svg\n      resource: main\n      resolver:\n        endpoint: remote-qrcode\n  endpoint:\n    - key: remote-qrcode\n      remote: backend\nresources:\n  - key: main\n    path: static\n";
     adopts(PAGE, [handler!(qr_code)]);
     let with_route = PAGE.replace(
         "      remote: backend\n",
@@ -70,7 +70,7 @@ fn a_pages_endpoint_may_lack_its_route() {
 
 #[test]
 fn long_endpoint_keys_of_a_deployed_app_are_accepted() {
-    let sections = "modules:\n  jira:issuePanel:\n    - key: panel\n      title: Panel\n      resource: main\n      resolver:\n        endpoint: an-endpoint-of-thirty-three-chars\n  trigger:\n    - key: follow\n      endpoint: an-endpoint-of-thirty-four-chars-x\n      events:\n        - avi:forge:installed:app\n  endpoint:\n    - key: an-endpoint-of-thirty-three-chars\n      remote: backend\n    - key: an-endpoint-of-thirty-four-chars-x\n      remote: backend\n      route:\n        path: /follow\nresources:\n  - key: main\n    path: static\n";
+    let sections = "modules:\n  jira:issuePanel:\n    - key: panel\n      title: Panel\n      icon: https://example.com/icon.svg\n      resource: main\n      resolver:\n        endpoint: an-endpoint-of-thirty-three-chars\n  trigger:\n    - key: follow\n      endpoint: an-endpoint-of-thirty-four-chars-x\n      events:\n        - avi:forge:installed:app\n  endpoint:\n    - key: an-endpoint-of-thirty-three-chars\n      remote: backend\n    - key: an-endpoint-of-thirty-four-chars-x\n      remote: backend\n      route:\n        path: /follow\nresources:\n  - key: main\n    path: static\n";
     adopts(sections, [handler!(long), handler!(follow)]);
     let file = ManifestFile::parse("manifest.yml", Some(format!("{HEAD}{sections}"))).unwrap();
     let wanted = Registry::of([handler!(long), handler!(follow)])

@@ -620,7 +620,8 @@ fn rules_of_single_modules() {
         )
     };
     let action = "    - {key: act, name: A, description: A, function: f, actionVerb: GET";
-    let cases: &[(&str, String, &str, &[(&str, usize)])] = &[
+    type Case<'a> = (&'a str, String, &'a str, &'a [(&'a str, usize)]);
+    let cases: &[Case<'_>] = &[
         ("good", agent("1.0", "e"), "read:jira-work", &[]),
         ("old", agent("0.3", "e"), "read:jira-work", &[("old-agent-version", 4)]),
         ("service", agent("1.0", "s"), "read:jira-work", &[("service-endpoint", 4)]),

@@ -53,7 +53,7 @@ fn manifest(folder: &Folder, variables: &str, id: &str) -> Command {
     let path = folder.file("manifest.yml");
     let text = MANIFEST
         .replace("VARIABLES", variables)
-        .replace("ID\n", &format!("{id}\n"));
+        .replace("id: ID\n", &format!("id: {id}\n"));
     std::fs::write(&path, text).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
     command

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use forge_remote::handler;
+use forge_remote::manifest::ManifestFile;
 use forge_remote::prelude::*;
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::JwksResponse;
@@ -30,14 +31,16 @@ const URL: &str = "https://project.example.com/functions/v1";
 async fn with_gateway(gateway: Remote, manifest: Option<&str>) -> (TestApp, Folder) {
     let folder = Folder::default();
     let path = folder.file("manifest.yml");
-    if let Some(text) = manifest {
-        std::fs::write(&path, text).unwrap();
-    }
     let app = TestApp::with(JwksResponse::Keys(published()), |app| {
-        app.handler(handler!(follow))
-            .handler(handler!(hook))
-            .remote(gateway)
-            .manifest_path(path)
+        let app = app.handler(handler!(follow)).handler(handler!(hook));
+        if let Some(text) = manifest {
+            let file = ManifestFile::parse(&path, Some(text.to_owned())).unwrap();
+            let backend = Remote::new("backend").base_url("https://backend.example.com");
+            let remotes = [backend, gateway.clone()];
+            let wanted = app.registry().desired_manifest(&remotes);
+            std::fs::write(&path, file.merged_with(&wanted, None).unwrap()).unwrap();
+        }
+        app.remote(gateway).manifest_path(path)
     })
     .await;
     (app, folder)
@@ -135,7 +138,7 @@ async fn a_doubled_slash_is_named_in_the_log() {
     assert_eq!(app.send(&call).await.unwrap().status, 404);
     let text = log.take();
     assert!(
-        text.contains("doubled slash, so the remote's baseUrl probably ends with `/`"),
+        text.contains("doubled slash, probably because the remote's `baseUrl` ends with `/`"),
         "{text}"
     );
 }

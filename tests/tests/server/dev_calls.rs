@@ -131,6 +131,7 @@ fn invoke_calls_every_hook_event_method_and_retry() {
         [
             "commit",
             "follow-trigger",
+            "greet",
             "hook-webtrigger",
             "rollback",
             "schedule",

@@ -195,7 +195,7 @@ async fn the_log_names_what_to_change() {
         (Call::post("/needs-token").bearer(&page), "`requestRemote`"),
         (
             Call::post("/ui").bearer(&page).body(vec![b' '; 2 << 20]),
-            "`App::body_limit` sets the limit",
+            "raise `body_limit` in the handler's attribute, or `App::body_limit`",
         ),
     ] {
         logged.take();

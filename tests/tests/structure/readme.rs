@@ -71,10 +71,14 @@ fn the_readmes_program_runs_when_pasted() {
     fs::write(folder.join("src/main.rs"), program(&page)).expect("a file");
     // Our lock file has the versions that are already downloaded; cargo removes the other packages.
     fs::copy(repository.join("Cargo.lock"), folder.join("Cargo.lock")).expect("a lock file");
+    // With the workspace's profiles, most crates are built already.
+    let workspace = fs::read_to_string(repository.join("Cargo.toml")).expect("a manifest");
+    let profiles = workspace.find("[profile.").expect("profiles");
     let manifest = format!(
         "[package]\nname = \"readme-app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n\
-         [dependencies]\n{}\n[workspace]\n",
-        dependencies(commands(&page))
+         [dependencies]\n{}\n[workspace]\n\n{}",
+        dependencies(commands(&page)),
+        &workspace[profiles..]
     );
     fs::write(folder.join("Cargo.toml"), manifest).expect("a file");
 

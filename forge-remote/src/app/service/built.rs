@@ -13,8 +13,8 @@ use super::former::{FormerCalls, FormerPath};
 use super::keys::key_ring;
 use super::pipeline::Mounted;
 use super::served_routes::ServedRoutes;
-use crate::app::base_paths::ServedPath;
 use crate::app::background::{BackgroundError, BackgroundTasks, Tasks};
+use crate::app::base_paths::ServedPath;
 use crate::app::builder::App;
 use crate::app::identity::AppIdError;
 use crate::app::launch::LaunchError;
@@ -255,7 +255,9 @@ impl Service {
 
 /// Adds every route of a handler at one of its paths.
 fn mount(router: Router, handler: &Handler, served: &ServedPath, mounted: Arc<Mounted>) -> Router {
-    let ServedPath { path, is_former, .. } = served;
+    let ServedPath {
+        path, is_former, ..
+    } = served;
     let (path, is_former) = (path.as_str(), *is_former);
     let base = path.trim_end_matches('/').to_owned();
     let subpaths = format!("{base}/{{*rest}}");

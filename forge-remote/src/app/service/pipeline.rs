@@ -256,7 +256,8 @@ impl Mounted {
         }
         rejection.log_with(&self.log_limits, || {
             let own = &self.target.endpoint;
-            self.former.at_handler(&rejection, headers, own, is_former_path)
+            self.former
+                .at_handler(&rejection, headers, own, is_former_path)
         });
         Err(rejection.to_response())
     }

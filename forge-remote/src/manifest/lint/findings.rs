@@ -1,10 +1,8 @@
 //! The context of a topic's check, and its findings.
 
-use std::ops::Range;
-
 use serde_yaml::Value;
 
-use crate::diagnostic::{Diagnostic, Position, Rule, Severity};
+use crate::diagnostic::{Diagnostic, Rule, Severity};
 use crate::manifest::desired::DesiredManifest;
 use crate::manifest::file::ManifestFile;
 use crate::manifest::path::ManifestPath;
@@ -101,18 +99,6 @@ impl<'a> Findings<'a> {
         help: impl Into<String>,
     ) {
         self.add(Severity::Error, rule, path, message, help);
-    }
-
-    /// Adds an error at a position, for texts that no path names.
-    pub(super) fn error_at(
-        &mut self,
-        rule: &Rule,
-        place: (Position, Range<usize>),
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        let finding = Diagnostic::error(rule, message, help).in_manifest(place);
-        self.found.push(finding);
     }
 
     pub(super) fn warning(

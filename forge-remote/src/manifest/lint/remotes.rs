@@ -6,7 +6,7 @@ use forge_remote_schema::nearest;
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
-use crate::diagnostic::{Rule, Severity};
+use crate::diagnostic::Rule;
 use crate::manifest::base_url;
 use crate::manifest::desired::Entry;
 use crate::manifest::items::key;
@@ -119,17 +119,20 @@ const UNDECLARED_VARIABLE: Rule = Rule::lint(
 fn variables(findings: &mut Findings<'_>) {
     let variables = Variables::of(findings.manifest());
     let mut reported = BTreeSet::new();
-    for scalar in findings.file.scalars() {
-        let names = references(scalar.text).filter(|name| !variables.is_declared(name));
+    for node in findings.file.scalars() {
+        let text = node.scalar().unwrap_or_default();
+        // An expression may have `${value}` too: addresses and keys have no white space and no backquotes.
+        let may_be_code = text.contains(|c: char| c.is_whitespace() || c == '`');
+        let is_code = |name: &str| may_be_code && name.contains(|c: char| c.is_ascii_lowercase());
+        let names = references(text).filter(|name| !variables.is_declared(name) && !is_code(name));
         for name in names {
             // An alias repeats the position of its anchor.
-            if !reported.insert((scalar.at, name)) {
+            if !reported.insert((node.at, name)) {
                 continue;
             }
             let message = format!("`${{{name}}}` is not declared, so Forge does not replace it");
             let help = format!("add `{name}` to `environment.variables`");
-            let place = (scalar.at, scalar.span.clone());
-            findings.error_at(&UNDECLARED_VARIABLE, place, message, help);
+            findings.error_at(&UNDECLARED_VARIABLE, node, message, help);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_yaml::Value;
 
+use super::changes::{Changes, changed_properties, paired};
 use super::rules::{LICENSING_ENABLED, OTHER_CHANGE, PROVIDER_CHANGED};
-use super::{Changes, changed_properties, paired};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
 

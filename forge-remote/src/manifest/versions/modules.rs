@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_yaml::Value;
 
+use super::changes::{Changes, Former, changed_properties, paired};
 use super::rules::{
     DYNAMIC_WEB_TRIGGER, ENDPOINT_ADDED, ENDPOINT_CHANGED, ENDPOINT_REMOVED, MODULE_ADDED,
     MODULE_CHANGED, MODULE_REMOVED,
 };
-use super::{Changes, Former, changed_properties, paired};
 use crate::manifest::items::modules;
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};

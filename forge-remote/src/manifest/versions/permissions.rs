@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml::Value;
 
-use super::remotes::urls;
+use super::addresses::urls;
+use super::changes::{Changes, changed_properties};
 use super::rules::{
     CONTENT_ADDED, CUSTOMER_MANAGED_EGRESS, EGRESS_ADDED, EGRESS_CATEGORY, EGRESS_USER_DATA,
     EGRESS_USER_DATA_AGAIN, OTHER_CHANGE, PERMISSION_REDUCED, SCOPE_ADDED, SCOPE_IMPERSONATION,
     SCOPE_REMOVED,
 };
-use super::{Changes, changed_properties};
 use crate::manifest::items::{allows_impersonation, granted};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};

@@ -1,16 +1,17 @@
 //! Changes of `remotes`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde_yaml::Value;
 
+use super::addresses::urls;
+use super::changes::{Changes, changed_properties, paired};
 use super::permissions::backend_addresses;
 use super::rules::{
     BASE_URL_CHANGED, BASE_URL_FORM, OTHER_CHANGE, REGION_ADDED, REGION_REMOVED, REMOTE_ADDED,
     REMOTE_CUSTOMER_MANAGED, REMOTE_DECLARED, REMOTE_EXTENDED, REMOTE_REDUCED, REMOTE_REMOVED,
     REMOTE_STORES_USER_DATA, REMOTE_WITHOUT_URL,
 };
-use super::{Changes, changed_properties, paired};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::values::{at, list};
 
@@ -50,18 +51,6 @@ pub(super) fn compare(changes: &mut Changes<'_>) {
             }
             (None, None) => {}
         }
-    }
-}
-
-/// Returns a remote's base URLs by region. A plain one is the default.
-pub(super) fn urls(remote: &Value) -> BTreeMap<&str, &str> {
-    match remote.get("baseUrl") {
-        Some(Value::String(url)) => BTreeMap::from([("default", url.as_str())]),
-        Some(Value::Mapping(urls)) => urls
-            .iter()
-            .filter_map(|(region, url)| Some((region.as_str()?, url.as_str()?)))
-            .collect(),
-        _ => BTreeMap::new(),
     }
 }
 

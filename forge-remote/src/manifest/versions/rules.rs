@@ -1,7 +1,29 @@
 //! The table of Atlassian's rules about versions: the change, the version, the reason and the source.
 
-use super::VersionLevel;
+use std::fmt;
+
 use crate::diagnostic::Rule;
+
+/// The version that `forge deploy` creates for a change.
+/// Source: <https://developer.atlassian.com/platform/forge/versions/>
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VersionLevel {
+    /// Forge upgrades every installation automatically.
+    Minor,
+    /// The admin of each installation must consent to the upgrade. Until then the installation stays
+    /// on its version.
+    Major,
+}
+
+impl fmt::Display for VersionLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Minor => "minor",
+            Self::Major => "major",
+        })
+    }
+}
 
 /// A rule about versions.
 pub(super) struct VersionRule {

@@ -56,7 +56,10 @@ impl Call<'_> {
                     modules.push(module.clone());
                     (StatusCode::CREATED, module)
                 }
-                None => message(StatusCode::UNPROCESSABLE_ENTITY, "`type` or `data` is missing"),
+                None => message(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "`type` or `data` is missing",
+                ),
             },
             ("GET", [] | [""]) => {
                 let number = |name: &str| self.query(name).and_then(|text| text.parse().ok());

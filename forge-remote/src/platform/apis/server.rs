@@ -172,9 +172,17 @@ impl Call<'_> {
                     id,
                 ],
             ) => self.installation(app, environment, id),
-            (_, ["forge", "installation", "v2", "dynamic", "module", rest @ ..]) => {
-                self.dynamic_modules(method, rest)
-            }
+            (
+                _,
+                [
+                    "forge",
+                    "installation",
+                    "v2",
+                    "dynamic",
+                    "module",
+                    rest @ ..,
+                ],
+            ) => self.dynamic_modules(method, rest),
             _ => not_implemented(),
         }
     }
