@@ -196,6 +196,60 @@ fn every_edit_is_found_and_reported() {
 }
 
 #[test]
+fn a_write_removes_nothing_by_a_wrong_name() {
+    let fresh = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.yml")).unwrap();
+    let path = folder("wrong-name").join("manifest.yml");
+    fs::write(&path, &fresh).unwrap();
+    // Neither an unknown key nor that of a handler.
+    for key in ["nothing", "remote-trigger-node"] {
+        let (status, text) = run(app()
+            .env("FORGE_REMOTE_MANIFEST", &path)
+            .args(["manifest", "--write", "--prune", key]));
+        assert_eq!(status, 2, "{text}");
+        assert!(text.contains(&format!("--prune {key}")), "{text}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), fresh);
+    }
+}
+
+#[test]
+fn a_bad_configured_app_id_is_not_reported_in_the_manifest() {
+    let check = |id: &str| {
+        run(app()
+            .env("FORGE_REMOTE_APP_ID", id)
+            .args(["manifest", "--check"]))
+    };
+    let (status, text) = check("a,b");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("bad-app-id"), "{text}");
+    assert!(text.contains("set FORGE_REMOTE_APP_ID"), "{text}");
+    assert!(!text.contains("manifest.yml:2"), "{text}");
+    // A comma at the end is no second id.
+    let (status, text) = check("8db33809-1f32-48bb-8c52-5877dab48107,");
+    assert_eq!(status, 0, "{text}");
+}
+
+#[test]
+fn a_file_that_is_no_manifest_is_not_compared() {
+    let folder = folder("not-deployed");
+    for (name, content, expected) in [
+        ("empty.yml", &b""[..], "is empty"),
+        ("comment.yml", b"# nothing\n", "is empty"),
+        ("binary.yml", &[0xff, 0xfe, 0], "save it as UTF-8"),
+    ] {
+        let file = folder.join(name);
+        fs::write(&file, content).unwrap();
+        let (status, text) = run(app().arg("manifest").arg("--against").arg(&file));
+        assert_eq!(status, 2, "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+    let (status, text) = run(app()
+        .env("FORGE_REMOTE_MANIFEST", &folder)
+        .args(["manifest", "--check"]));
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("name the file in it"), "{text}");
+}
+
+#[test]
 fn the_report_suggests_a_write_only_for_problems_that_it_corrects() {
     let fresh = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/manifest.yml")).unwrap();
     let path = folder("undeclared").join("manifest.yml");

@@ -22,7 +22,10 @@ impl App {
             .or_else(|| self.manifest.clone())
             .unwrap_or_else(find_manifest);
         let configured_app_ids = match variable("FORGE_REMOTE_APP_ID") {
-            Some(ids) => ids.split(',').map(|id| id.trim().to_owned()).collect(),
+            Some(ids) => {
+                let ids = ids.split(',').map(str::trim);
+                ids.filter(|id| !id.is_empty()).map(str::to_owned).collect()
+            }
             None => self.app_ids.clone(),
         };
         let bind = variable("FORGE_REMOTE_BIND")

@@ -30,13 +30,13 @@ enum AgainstError {
         "`{against}` is not a file, and git does not know it as a revision{}: name the deployed manifest's \
              file, or a branch, tag or commit that is in this clone (a shallow clone lacks most: \
              `git fetch --tags --unshallow`)",
-        said(git)
+        in_parentheses(git)
     )]
     Unknown { against: String, git: String },
     #[error(
         "the git revision `{revision}` has no `{path}`{}: if the manifest was elsewhere, name its path from the \
              repository's root, as in `--against {revision}:app/manifest.yml`",
-        said(git)
+        in_parentheses(git)
     )]
     NotInRevision {
         revision: String,
@@ -48,12 +48,16 @@ enum AgainstError {
              Install git, or name a file"
     )]
     NoGit { against: String, source: io::Error },
+    #[error(
+        "`{against}` is empty, so it is not a deployed manifest: name its file or its git revision"
+    )]
+    Empty { against: String },
     #[error("`{against}` in git is not UTF-8: name another revision, or a file")]
     NotText { against: String },
 }
 
 /// Returns git's message in parentheses.
-fn said(git: &str) -> String {
+fn in_parentheses(git: &str) -> String {
     match git.lines().next().map(str::trim) {
         Some(line) if !line.is_empty() => format!(" ({line})"),
         _ => String::new(),
@@ -101,6 +105,10 @@ fn compare(app: &App, path: &Path, against: &str) -> Result<Report, AgainstError
         return Err(AgainstError::NoManifest { path });
     }
     let deployed = deployed(path, against)?;
+    if deployed.root().is_none() {
+        let against = against.to_owned();
+        return Err(AgainstError::Empty { against });
+    }
     let mut changes = version_changes(&deployed, &new);
     for change in &mut changes {
         if let Some(help) = former_help(&change.former, &app.registry) {

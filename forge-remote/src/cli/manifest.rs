@@ -188,7 +188,11 @@ fn report(app: &App, wanted: &DesiredManifest, color: bool) -> Result<Report, Ma
     // What would end the launch is a finding too.
     findings.extend(settings.app_ids().err().map(|error| {
         let problem = error.to_diagnostic();
-        problem.in_manifest(file.locate(&ManifestPath::of(&["app", "id"])))
+        if settings.configured_app_ids.is_empty() {
+            problem.in_manifest(file.locate(&ManifestPath::of(&["app", "id"])))
+        } else {
+            problem
+        }
     }));
     if !file.exists() {
         let sections = to_yaml(&wanted.to_value());

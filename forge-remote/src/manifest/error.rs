@@ -11,7 +11,7 @@ use crate::fit::InvalidAppId;
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum ManifestError {
-    #[error("{} can't be read: {source}", path.display())]
+    #[error("{} can't be read: {source}{}", path.display(), read_help(source))]
     Read { path: PathBuf, source: io::Error },
     #[error("{}:{}:{}: not YAML that Forge accepts: {reason}", path.display(), at.line, at.column)]
     Yaml {
@@ -62,4 +62,14 @@ pub enum ManifestError {
     Changed { path: PathBuf },
     #[error("{} can't be written, and is unchanged: {source}", path.display())]
     Write { path: PathBuf, source: io::Error },
+}
+
+/// Returns what to do about a file that can't be read, if its error shows it.
+fn read_help(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => ": name the file in it, such as manifest.yml",
+        io::ErrorKind::InvalidData => ": save it as UTF-8",
+        io::ErrorKind::PermissionDenied => ": let the user of this process read it",
+        _ => "",
+    }
 }

@@ -193,6 +193,9 @@ fn functions_need_compute() {
         let found = findings(&text(operations, auth));
         let found = found.iter().find(|one| one.code == "not-for-functions");
         assert_eq!(found.map(|one| one.severity), expected, "{operations}");
+        // One mistake is one finding.
+        let twice = of("auth-without-compute", &text(operations, auth));
+        assert_eq!(twice.len(), usize::from(operations == "null"), "{twice:?}");
     }
     let without = text("[fetch]", auth).replace("function", "other");
     assert_eq!(of("not-for-functions", &without), []);

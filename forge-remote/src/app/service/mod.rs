@@ -1,5 +1,6 @@
 //! The service: all handlers, behind the verification of their requests.
 
+mod bounds;
 mod built;
 mod fixed_routes;
 mod former;

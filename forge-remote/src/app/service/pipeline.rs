@@ -11,6 +11,7 @@ use axum::response::{IntoResponse as _, Response};
 use forge_remote_fit::__private::headers::hide_secrets;
 use tracing::Instrument as _;
 
+use super::bounds;
 use super::former::{FormerCalls, FormerPath};
 use crate::app::body;
 use crate::app::limits::Limits;
@@ -20,7 +21,7 @@ use crate::fit::{
     AllowedCaller, AllowedModuleKey, Claims, EndpointTarget, Provenance, TokenRejection, Verifier,
     VerifyError,
 };
-use crate::log::{LogLimits, Permit};
+use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, Kind, Requirement};
 use crate::response;
 use crate::token::Tokens;
@@ -166,17 +167,10 @@ impl Mounted {
 
     async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
         let atlassian = self.atlassian.clone().answered_within(self.forge_timeout);
-        if request.body().size_hint().lower() > self.limits.body as u64 {
-            if let Some(Permit { suppressed }) = self.log_limits.permit("payload_too_large") {
-                let limit = self.limits.body;
-                tracing::warn!(
-                    limit,
-                    suppressed,
-                    "rejected: the body is too large; raise `body_limit` in the handler's attribute, or \
-                     `App::body_limit`"
-                );
-            }
-            return response::payload_too_large();
+        const FIX: &str = "`body_limit` in the handler's attribute, or `App::body_limit`";
+        let limit = self.limits.body;
+        if let Some(rejection) = bounds::too_large(&request, limit, FIX, &self.log_limits) {
+            return rejection;
         }
         let is_former_path = request.extensions().get::<FormerPath>().is_some();
         let verified = self.verified_for_any(request.headers(), is_former_path);
@@ -219,13 +213,7 @@ impl Mounted {
             .work
             .handle(self.response_time, &self.log_limits, handling)
         else {
-            if let Some(Permit { suppressed }) = self.log_limits.permit("overloaded") {
-                tracing::warn!(
-                    suppressed,
-                    "rejected: the maximum of calls is in flight (`App::max_in_flight`)"
-                );
-            }
-            return response::overloaded();
+            return bounds::overloaded(&self.log_limits);
         };
         let response = self.checked(call.await).await;
         tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");

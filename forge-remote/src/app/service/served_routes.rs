@@ -4,16 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::response::Response;
 use tracing::Instrument as _;
 
+use super::bounds;
 use crate::app::body;
 use crate::app::limits::Limits;
 use crate::app::own_routes::OwnRoutes;
-use crate::log::{LogLimits, Permit};
-use crate::response;
+use crate::log::LogLimits;
 use crate::work::Work;
 
 /// How long a caller waits for a response.
@@ -57,16 +56,9 @@ impl ServedRoutes {
     }
 
     async fn serve_by(&self, mut router: Router, request: Request) -> Response {
-        if request.body().size_hint().lower() > self.limits.body as u64 {
-            if let Some(Permit { suppressed }) = self.log_limits.permit("payload_too_large") {
-                let limit = self.limits.body;
-                tracing::warn!(
-                    limit,
-                    suppressed,
-                    "rejected: the body is too large; raise `App::body_limit`"
-                );
-            }
-            return response::payload_too_large();
+        let (limit, fix) = (self.limits.body, "`App::body_limit`");
+        if let Some(rejection) = bounds::too_large(&request, limit, fix, &self.log_limits) {
+            return rejection;
         }
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
@@ -80,13 +72,7 @@ impl ServedRoutes {
         };
         let timeout = self.limits.response.unwrap_or(RESPONSE_TIMEOUT);
         let Some(call) = self.work.handle(timeout, &self.log_limits, handling) else {
-            if let Some(Permit { suppressed }) = self.log_limits.permit("overloaded") {
-                tracing::warn!(
-                    suppressed,
-                    "rejected: the maximum of calls is in flight (`App::max_in_flight`)"
-                );
-            }
-            return response::overloaded();
+            return bounds::overloaded(&self.log_limits);
         };
         let response = call.await;
         tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");

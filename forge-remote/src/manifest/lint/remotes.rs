@@ -290,9 +290,15 @@ fn compute(findings: &mut Findings<'_>) {
     if !list(findings.manifest(), &["modules", "rovo:agentConnector"]).is_empty() {
         return;
     }
+    let has_functions = !list(findings.manifest(), &["modules", "function"]).is_empty();
     for (remote, path) in remotes(findings.manifest()) {
         let operations = list(remote, &["operations"]);
-        if remote.get("auth").is_some() && !operations.contains(&"compute".into()) {
+        let is_reported = has_functions && !operations.is_empty();
+        if remote.get("auth").is_some()
+            && !operations.contains(&"compute".into())
+            // Otherwise `not-for-functions` reports it.
+            && !is_reported
+        {
             let message = format!(
                 "the remote `{}` has `auth`, which only counts for functions' calls, and these need `compute`",
                 key(remote).unwrap_or_default()
