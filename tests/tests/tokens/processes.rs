@@ -130,6 +130,16 @@ impl App {
         }
     }
 
+    /// Lifts the limit on the size of the process's files.
+    #[cfg(target_os = "linux")]
+    async fn lift_limit(&self) {
+        let unlimited = Command::new("prlimit")
+            .args(["--fsize=unlimited", "--pid"])
+            .arg(self.child.id().unwrap().to_string())
+            .status();
+        assert!(unlimited.await.unwrap().success());
+    }
+
     /// Kills the process with SIGKILL.
     async fn kill(mut self) {
         self.child.kill().await.unwrap();
@@ -147,7 +157,8 @@ async fn written(file: &Path, ends: SystemTime) -> SqliteTokens {
     let store = SqliteTokens::new(file);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     loop {
-        let stored = store.get(INSTALLATION_ID).await.unwrap();
+        // Without its tables the store returns an error.
+        let stored = store.get(INSTALLATION_ID).await.ok().flatten();
         if stored.is_some_and(|stored| stored.expires_at == ends) {
             return store;
         }
@@ -441,11 +452,7 @@ async fn a_full_disk_costs_no_request_and_no_token() {
     let stored = SqliteTokens::new(&file);
     assert!(stored.get(INSTALLATION_ID).await.unwrap().is_some());
 
-    let unlimited = Command::new("prlimit")
-        .args(["--fsize=unlimited", "--pid"])
-        .arg(app.child.id().unwrap().to_string())
-        .status();
-    assert!(unlimited.await.unwrap().success());
+    app.lift_limit().await;
     let ends = in_seconds(9000);
     let newest = oauth(ends, "newest");
     app.deliver(&newest).await;
@@ -453,6 +460,46 @@ async fn a_full_disk_costs_no_request_and_no_token() {
     app.kill().await;
     let mut app = App::start(&keys, &confluence, &store).await;
     assert_eq!(app.read_title().await, mark(&newest));
+}
+
+/// The write-ahead log has no room for the tables, until the limit is lifted.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_app_that_launches_on_a_full_disk_opens_its_store_later() {
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
+    let confluence = confluence().await;
+    let folder = Folder::default();
+    let file = folder.file("tokens.db");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(&file)
+        .create_if_missing(true)
+        .journal_mode(sqlx::sqlite::SqliteJournalMode::Wal);
+    // While this is open, the log is not emptied.
+    let other = sqlx::SqlitePool::connect_with(options).await.unwrap();
+    let fill = "CREATE TABLE of_the_app AS SELECT zeroblob(1000000) AS zeros";
+    sqlx::query(fill).execute(&other).await.unwrap();
+
+    let mut program = Command::new("sh");
+    let limited = "trap '' XFSZ; ulimit -S -f 300; exec \"$0\"";
+    program.args(["-c", limited, env!("CARGO_BIN_EXE_tokens_app")]);
+    program.stderr(Stdio::piped());
+    let store = [("SQLITE", file.to_str().unwrap())];
+    let mut app = App::start_as(program, &keys, &confluence, &store).await;
+    let mut log = BufReader::new(app.child.stderr.take().unwrap()).lines();
+    let ends = in_seconds(7200);
+    app.deliver(&oauth(ends, "")).await;
+    // Twice, so that a connection is used again after it failed.
+    for _ in 0..2 {
+        while !log
+            .next_line()
+            .await
+            .unwrap()
+            .unwrap()
+            .contains("can't be opened")
+        {}
+    }
+    app.lift_limit().await;
+    written(&file, ends).await;
 }
 
 /// Kills a writer 200 times at a random moment. Each time every installation has an uncorrupted

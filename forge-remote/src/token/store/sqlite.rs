@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use sqlx::Row as _;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteRow, SqliteSynchronous,
 };
+use sqlx::{Connection as _, Row as _};
 
 use super::{
     BadRow, MAX_LEAD_MILLIS, PageRequest, SealedToken, StoreError, StoreFuture, TokenStore,
@@ -106,6 +106,12 @@ impl SqliteTokens {
             SqlitePoolOptions::new()
                 .max_connections(MAX_CONNECTIONS)
                 .acquire_timeout(BUSY_TIMEOUT)
+                // On a full disk SQLite rolls back without being asked. sqlx then counts a transaction
+                // that SQLite has not, for as long as the connection lives, and can begin no other.
+                .before_acquire(|connection, _| {
+                    let is_usable = !connection.is_in_transaction();
+                    Box::pin(std::future::ready(Ok(is_usable)))
+                })
                 .connect_lazy_with(options)
         });
         pool.clone()
