@@ -75,6 +75,34 @@ pub mod __private {
     pub use crate::error::chain;
     pub use crate::verifier::named_key;
 
+    /// Verified claims on their way through a job engine, which seals them under the app's own keys.
+    pub mod stored_claims {
+        use std::time::SystemTime;
+
+        use crate::{Claims, EndpointTarget, TokenRejection, Verifier};
+
+        /// Returns what to store: the payload's JSON, and the time as of which it was verified.
+        pub fn parts(claims: &Claims) -> (&str, SystemTime) {
+            (claims.payload(), claims.verified_at())
+        }
+
+        /// Makes the claims again. Only for what the app itself has stored and authenticated: the
+        /// token's signature is not checked, everything else is.
+        ///
+        /// # Errors
+        ///
+        /// The claims are of another app, of an environment that is not accepted (any more), or don't
+        /// belong to this endpoint.
+        pub fn restore(
+            verifier: &Verifier,
+            payload: String,
+            verified_at: SystemTime,
+            target: &EndpointTarget,
+        ) -> Result<Claims, TokenRejection> {
+            verifier.restore(payload, verified_at, target)
+        }
+    }
+
     /// The headers of a call that carry tokens.
     pub mod headers {
         pub use crate::headers::{SYSTEM_HEADER, USER_HEADER, hide_secrets};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use forge_remote_schema::pages::is_token_module_type;
 use http::{HeaderMap, header};
@@ -246,6 +247,29 @@ impl Verifier {
                 return Err(TokenRejection::Replayed.into());
             }
         }
+        Ok(claims)
+    }
+
+    /// Makes the claims of a call that this app verified, and then stored where nobody else can write.
+    ///
+    /// The token itself is not stored, so its signature is not checked again: the caller has proven
+    /// that the payload is the app's own record. Everything else is checked as for a call, the dates
+    /// as of the time of the first verification.
+    pub(crate) fn restore(
+        &self,
+        payload: String,
+        verified_at: SystemTime,
+        target: &EndpointTarget,
+    ) -> Result<Claims, TokenRejection> {
+        let expected = Expected {
+            app_id: self.app_id.as_str(),
+            now: verified_at,
+            clock_skew: MAX_CLOCK_SKEW,
+            max_lifetime: self.policy.max_lifetime,
+        };
+        let claims = Claims::check(payload.into_bytes(), &expected)?;
+        self.check_environment(&claims)?;
+        self.bind(&claims, target)?;
         Ok(claims)
     }
 

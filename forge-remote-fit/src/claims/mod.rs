@@ -35,6 +35,7 @@ pub struct Claims(Arc<Fields>);
 struct Fields {
     /// The payload's JSON; every [`Part`] points into it.
     text: String,
+    verified_at: SystemTime,
     expires: NumericDate,
     issued_at: Option<NumericDate>,
     app_id: Part,
@@ -126,6 +127,16 @@ impl Claims {
     /// Returns the token's expiry.
     pub fn expires_at(&self) -> SystemTime {
         self.0.expires.to_time()
+    }
+
+    /// The payload's JSON.
+    pub(crate) fn payload(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The time as of which the claims were checked.
+    pub(crate) fn verified_at(&self) -> SystemTime {
+        self.0.verified_at
     }
 
     /// When the token was issued (`iat`, else `nbf`).
@@ -331,6 +342,7 @@ impl Claims {
             }
         };
         Ok(Self(Arc::new(Fields {
+            verified_at: expected.now,
             expires,
             issued_at: raw.issued_at.or(raw.not_before),
             app_id: part(app_id),
