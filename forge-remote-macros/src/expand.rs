@@ -11,7 +11,7 @@ use crate::diag::{Errors, Place};
 use crate::model::Handler;
 use crate::options::Options;
 use crate::signature::Function;
-use crate::{parse, stack, validate};
+use crate::{durable, parse, stack, validate};
 
 /// Expands an attribute on an item.
 pub(crate) fn attribute(
@@ -26,7 +26,8 @@ pub(crate) fn attribute(
     let record = match Function::read(item.clone()) {
         Ok(function) => {
             let first = kind.option_set().first();
-            let written = parse::options(first, attribute, &mut errors);
+            let mut written = parse::options(first, attribute, &mut errors);
+            durable::refuse(kind, &mut written, &mut errors);
             let mut options = Options::new(kind, &function.name, written, &mut errors);
             let stacked = (number, next);
             let handler = Handler::new(kind, &mut options, function, stacked, &mut errors);
@@ -214,6 +215,9 @@ fn registration(handler: &Handler) -> TokenStream {
     }
     if handler.dynamic {
         fields.extend(quote!(dynamic: true,));
+    }
+    if let Some(policy) = &handler.durable {
+        fields.extend(quote!(durable: #private::option::Option::Some(#policy),));
     }
     if handler.number > 0 {
         let number = handler.number;

@@ -4,7 +4,7 @@
 //!
 //! 1. `parse`, `signature` and `stack`: the attribute's tokens, the function's signature, and its other
 //!    attributes;
-//! 2. `options`: the options by name, with readers for their shapes; `combinations` and `words`;
+//! 2. `options`: the options by name, with readers for their shapes; `combinations`, `words` and `durable`;
 //! 3. `values` and `model`: the runtime's value of the options, and the handler;
 //! 4. `validate`: the handler's names, scopes and signature;
 //! 5. `expand`: the unchanged function, and its record.
@@ -14,6 +14,7 @@
 
 mod combinations;
 mod diag;
+mod durable;
 mod expand;
 #[cfg(test)]
 mod golden_tests;

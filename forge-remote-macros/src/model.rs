@@ -7,6 +7,7 @@ use quote::quote;
 use syn::LitStr;
 
 use crate::diag::Errors;
+use crate::durable;
 use crate::options::Options;
 use crate::signature::Function;
 use crate::values::Reader;
@@ -39,6 +40,8 @@ pub(crate) struct Handler {
     pub(crate) dynamic: bool,
     /// Whether a written endpoint key may exceed Forge's documented limit.
     pub(crate) long_key: bool,
+    /// The runtime's policy, if the handler is durable.
+    pub(crate) durable: Option<TokenStream>,
     pub(crate) function: Function,
     /// The attribute's index among the function's attributes.
     pub(crate) number: usize,
@@ -83,6 +86,7 @@ impl Handler {
         let also_at = options.text_or_texts("also_at", "\"/old-path\"", errors);
         let also_key = options.text_or_texts("also_key", "\"old-key\"", errors);
         let dynamic = options.flag("dynamic", errors);
+        let durable = durable::policy(options, &private, errors);
         let conditions = function.attributes.iter();
         let conditions = conditions
             .filter(|attribute| attribute.path().is_ident("cfg"))
@@ -106,6 +110,7 @@ impl Handler {
             also_key,
             dynamic,
             long_key,
+            durable,
             function,
             number,
             next,

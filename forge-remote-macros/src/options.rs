@@ -46,6 +46,19 @@ impl Options {
         Self::of(set.names().collect(), &owner, group.span(), written, errors)
     }
 
+    /// Creates the options in the parentheses of `name(…)`.
+    pub(crate) fn of_arguments(
+        name: &str,
+        known: Vec<&'static str>,
+        group: &Group,
+        errors: &mut Errors,
+    ) -> Self {
+        let first = known.first().copied().unwrap_or_default();
+        let written = parse::options(first, group.stream(), errors);
+        let owner = format!("`{name}`");
+        Self::of(known, &owner, group.span(), written, errors)
+    }
+
     /// Keeps the known options, and reports the others.
     fn of(
         known: Vec<&'static str>,
@@ -118,6 +131,12 @@ impl Options {
             is_misspelt,
             written,
         }
+    }
+
+    /// Reads an option, with or without a value; `None` if it is not written.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Option<Value>> {
+        let at = self.written.iter().position(|option| option.name == name)?;
+        Some(self.written.swap_remove(at).value)
     }
 
     /// Reads the value of an option, and reports a missing value.

@@ -21,6 +21,8 @@ pub(crate) enum Value {
     Word(Ident),
     Path(Path),
     List(Vec<Value>, Group),
+    /// The parentheses of `name(…)`.
+    Arguments(Group),
     Other(TokenStream),
     /// An invalid value, already reported.
     Invalid,
@@ -34,6 +36,7 @@ impl Value {
             Self::Word(word) => word.to_token_stream(),
             Self::Path(path) => path.to_token_stream(),
             Self::List(_, list) => list.to_token_stream(),
+            Self::Arguments(group) => group.to_token_stream(),
             Self::Other(tokens) => tokens.clone(),
             Self::Invalid => TokenStream::new(),
         }
@@ -127,6 +130,13 @@ fn option(first: &str, tokens: TokenStream, errors: &mut Errors) -> Option<Writt
                 }
                 Some(_) => Some(checked_value(value.collect(), errors)),
             }
+        }
+        Some(TokenTree::Group(group))
+            if name == "durable"
+                && group.delimiter() == Delimiter::Parenthesis
+                && rest.clone().into_iter().nth(1).is_none() =>
+        {
+            Some(Value::Arguments(group))
         }
         Some(other) => {
             let value = match other {

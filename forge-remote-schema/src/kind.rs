@@ -56,6 +56,11 @@ pub struct KindSpec {
     /// Whether an app can register such modules at run time, so that the attribute takes `dynamic`.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules/>
     pub may_be_dynamic: bool,
+    /// Whether a handler can be `durable`.
+    pub durable: Durability,
+    /// The members of the body that identify a delivery, as JSON pointers: the first is needed, the
+    /// others belong to it if they are there.
+    pub delivery_id: &'static [&'static str],
     /// Alternative sets of scopes, one of which Forge requires for the module.
     pub scopes: &'static [ScopeSet],
     /// How Forge makes the call, for messages: "when …".
@@ -74,6 +79,15 @@ pub enum AllowedCaller {
     PlatformForUser,
     /// A page, in a user's browser.
     Page,
+}
+
+/// Whether a kind's handlers can be `durable`: acknowledged before they run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Forge ignores the response.
+    Allowed,
+    /// They can't be, for this reason.
+    Refused(&'static str),
 }
 
 /// The requests that belong to a handler.
@@ -114,6 +128,8 @@ impl KindSpec {
         body_optional: false,
         checks_responses: false,
         may_be_dynamic: false,
+        durable: Durability::Refused("Forge uses its response"),
+        delivery_id: &[],
         scopes: &[],
         when: "",
     };
@@ -144,6 +160,7 @@ impl KindSpec {
         let endpoint = (self.has_module() && self.has_endpoint()).then_some("endpoint");
         let method = self.any_method.then_some("method");
         let dynamic = self.may_be_dynamic.then_some("dynamic");
+        let durable = (self.durable == Durability::Allowed).then_some("durable");
         let has_endpoint = self.has_endpoint();
         let common = COMMON.into_iter();
         self.option_set()
@@ -151,6 +168,7 @@ impl KindSpec {
             .chain(endpoint)
             .chain(method)
             .chain(dynamic)
+            .chain(durable)
             .chain(common.filter(move |name| {
                 has_endpoint || !["auth", "also_key", "long_key"].contains(name)
             }))

@@ -5,7 +5,7 @@
 //! the manifest's rules and the build script are made from it.
 
 use crate::event::ScopeSet;
-use crate::kind::{AllowedCaller, KindSpec, Place, RouteScope};
+use crate::kind::{AllowedCaller, Durability, KindSpec, Place, RouteScope};
 use crate::lists;
 use crate::options::{Combination, OptionSet, OptionSpec, Shape, TextRule, Variants};
 
@@ -39,6 +39,7 @@ macro_rules! for_each_kind {
                 OptionSpec::flag("licensed_only"),
             ],
             body_optional: true,
+            durable: Durability::Allowed,
             when: "when a schedule fires",
         }
         /// Calls the function when a product event or an event of the app's life cycle happens.
@@ -57,6 +58,7 @@ macro_rules! for_each_kind {
             nested: Some(("conditions", &CONDITIONS)),
             combination: Combination::TriggerEvents,
             may_be_dynamic: true,
+            durable: Durability::Allowed,
             when: "when an event happens",
         }
         /// Calls the function before the app is uninstalled.
@@ -64,6 +66,7 @@ macro_rules! for_each_kind {
             module_type: "preUninstall",
             key_suffix: Some("pre-uninstall"),
             ends_installation: true,
+            durable: Durability::Refused("the installation ends with its response"),
             body_optional: true,
             when: "before the app is uninstalled",
         }
@@ -75,6 +78,8 @@ macro_rules! for_each_kind {
                 OptionSpec::text("queue", 36, "\"imports\"").rule(TextRule::QueueName).property("queue"),
                 OptionSpec::flag("cross_version"),
             ],
+            durable: Durability::Allowed,
+            delivery_id: &["/eventId"],
             when: "when a queue has an event",
         }
         /// Calls the function when the URL of a web trigger is requested.
@@ -141,6 +146,8 @@ macro_rules! for_each_kind {
             ],
             caller: AllowedCaller::PlatformForUser,
             scopes: &[&["manage:jira-configuration", "read:jira-work"], POST_FUNCTION_GRANULAR],
+            durable: Durability::Allowed,
+            delivery_id: &["/transition/executionId", "/postFunction/id"],
             when: "after a transition",
         }
         /// Calls the function to decide whether a pull request may be merged.

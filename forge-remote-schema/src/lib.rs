@@ -2,6 +2,7 @@
 
 mod atlassian;
 pub mod built_in;
+pub mod durable;
 mod event;
 pub mod events;
 mod kind;
@@ -17,6 +18,6 @@ pub mod scopes;
 pub mod sizes;
 pub mod structure;
 
-pub use kind::{AllowedCaller, KindSpec, Place, RouteScope};
+pub use kind::{AllowedCaller, Durability, KindSpec, Place, RouteScope};
 pub use mistake::Mistake;
 pub use nearest::{did_you_mean, nearest, one_of};

@@ -2,6 +2,8 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -43,6 +45,39 @@ pub struct Error {
     /// The message for the caller.
     public: Option<String>,
     source: Option<BoxError>,
+    /// When a durable handler runs again.
+    retry_after: Option<Duration>,
+}
+
+/// A handler's error, as an extension of its response: it decides what becomes of a durable call.
+#[derive(Clone)]
+pub(crate) struct HandlerFailure {
+    pub(crate) error: Arc<Error>,
+}
+
+impl HandlerFailure {
+    /// Returns whether a retry can't succeed.
+    pub(crate) fn is_permanent(&self) -> bool {
+        self.error.status.is_success()
+    }
+
+    /// Returns the pause that the handler chose.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        self.error.retry_after
+    }
+
+    /// Returns the first cause of this type.
+    pub(crate) fn cause<E: StdError + 'static>(&self) -> Option<&E> {
+        let source = self.error.source.as_deref();
+        let mut cause = source.map(|source| source as &(dyn StdError + 'static));
+        while let Some(error) = cause {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            cause = error.source();
+        }
+        None
+    }
 }
 
 impl Error {
@@ -53,6 +88,26 @@ impl Error {
             status,
             public: None,
             source: Some(error.into()),
+            retry_after: None,
+        }
+    }
+
+    /// Creates an error after which a [durable](crate::jobs) handler runs again at a certain time, instead of
+    /// after its `backoff`. The attempt counts. For other handlers it is [`Error::new`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use forge_remote::prelude::*;
+    ///
+    /// #[trigger(events = ["avi:jira:created:issue"], durable)]
+    /// async fn copy(Event(_created): Event) -> Result<()> {
+    ///     Err(Error::retry_after(Duration::from_secs(3600), "the archive is closed until the full hour"))
+    /// }
+    /// ```
+    pub fn retry_after(pause: Duration, error: impl Into<BoxError>) -> Self {
+        Self {
+            retry_after: Some(pause),
+            ..Self::new(error)
         }
     }
 
@@ -72,11 +127,14 @@ impl Error {
             status,
             public: Some(message.into()),
             source: None,
+            retry_after: None,
         }
     }
 
     /// Creates an error that a retry can't fix: an event that is unreadable, or about something that
     /// is gone. It is logged as an error, and the response is 204, so that Forge doesn't retry.
+    ///
+    /// The stored call of a [durable](crate::jobs) handler is then dead, with the error as its reason.
     ///
     /// Use it only for calls that Forge retries: events, queues, post functions. For other calls 204
     /// is a success with an empty body:
@@ -110,6 +168,7 @@ impl Error {
             status: StatusCode::NO_CONTENT,
             public: None,
             source: Some(error.into()),
+            retry_after: None,
         }
     }
 
@@ -180,12 +239,15 @@ impl IntoResponse for Error {
         } else {
             tracing::info!(status, %error, "the handler rejected the call");
         }
-        match &self.public {
+        let mut response = match &self.public {
             None if self.status.is_success() => self.status.into_response(),
             Some(message) => {
                 response::json_error(self.status, response::code_of(self.status), message)
             }
             None => response::internal_error(),
-        }
+        };
+        let error = Arc::new(self);
+        response.extensions_mut().insert(HandlerFailure { error });
+        response
     }
 }

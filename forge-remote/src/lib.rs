@@ -24,6 +24,7 @@ pub mod fit;
 )]
 pub mod fuzzing;
 mod http_client;
+pub mod jobs;
 mod json;
 pub mod kinds;
 mod log;

@@ -14,6 +14,7 @@ use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 
+pub use crate::jobs::JobPolicy;
 pub use crate::kinds;
 pub use crate::registry::{Auth, Location, Method, Registration, Requirement, Submission};
 
@@ -21,6 +22,7 @@ use crate::credentials::{SystemToken, UserToken};
 use crate::error::BoxError;
 use crate::extract::rejection::OauthTokenRejection;
 use crate::extract::{AppState, Event, Invocation, Json, RetryContext, State};
+use crate::jobs::Attempt;
 use crate::registry::{BoxFuture, ErasedHandler};
 use crate::response;
 use crate::token::Tokens;
@@ -132,13 +134,14 @@ requirements! {
     // It has no requirement; nearly every handler takes it, and an inherent function compiles faster.
     [] Invocation: None;
     [] SystemToken: Some(Requirement::SystemToken), RequestsSystemToken;
-    [] Option<SystemToken>: Some(Requirement::SystemToken), RequestsSystemToken;
+    [] Option<SystemToken>: Some(Requirement::OptionalSystemToken), RequestsSystemToken;
     [] UserToken: Some(Requirement::UserToken), HasUser, RequestsUserToken;
     [] Option<UserToken>: Some(Requirement::UserToken), HasUser, RequestsUserToken;
-    [] Result<SystemToken, OauthTokenRejection>: Some(Requirement::SystemToken), RequestsSystemToken;
+    [] Result<SystemToken, OauthTokenRejection>: Some(Requirement::OptionalSystemToken), RequestsSystemToken;
     [] Result<UserToken, OauthTokenRejection>: Some(Requirement::UserToken), HasUser, RequestsUserToken;
     [] Tokens: Some(Requirement::Tokens);
     [] RetryContext: Some(Requirement::RetryContext);
+    [] Attempt: Some(Requirement::Attempt);
     [T: Clone + Send + Sync + 'static] State<T>: Some(Requirement::State {
         id: TypeId::of::<T>,
         name: std::any::type_name::<T>,
@@ -205,7 +208,8 @@ requested_tokens! {
 #[diagnostic::on_unimplemented(
     message = "there is no user in session when Forge makes this call, so no `UserToken` ever arrives",
     label = "Forge never sends it",
-    note = "take a `SystemToken` and write `auth = system` in the attribute"
+    note = "take a `SystemToken` and write `auth = system` in the attribute; to act for a user who is absent, \
+            see `ProductApi::impersonate`"
 )]
 pub trait HasUser {}
 
@@ -247,6 +251,7 @@ pub struct Written {
     pub dynamic: bool,
     pub attribute: usize,
     pub next: Option<fn() -> Registration>,
+    pub durable: Option<JobPolicy>,
 }
 
 pub const NOTHING: Written = Written {
@@ -263,6 +268,7 @@ pub const NOTHING: Written = Written {
     dynamic: false,
     attribute: 0,
     next: None,
+    durable: None,
 };
 
 /// Returns the registration; `place` is `file:line:column`.
@@ -296,6 +302,7 @@ pub fn record(
         dynamic: written.dynamic,
         attribute: written.attribute,
         next: written.next,
+        durable: written.durable,
         mount,
     }
 }

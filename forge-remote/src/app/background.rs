@@ -212,6 +212,19 @@ impl Task {
         }
     }
 
+    /// Creates a task of the app itself, which takes the shutdown signal.
+    pub(super) fn of_app(
+        place: &'static Location<'static>,
+        start: impl Fn(Shutdown) -> BoxFuture<Result<()>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            place,
+            needs: Vec::new(),
+            takes_shutdown: true,
+            start: Arc::new(move |context: &TaskContext| Some(start(context.shutdown.clone()))),
+        }
+    }
+
     /// Runs the task to its end, and restarts it after a failure with growing pauses until the app
     /// stops.
     async fn run(self, context: TaskContext, clock: Arc<dyn Clock>) {

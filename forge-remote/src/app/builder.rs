@@ -17,9 +17,16 @@ use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{Clock, JwksPolicy, KeySource, SystemClock, VerificationPolicy};
+use crate::jobs::JobEngine;
 use crate::manifest::{DesiredManifest, Remote};
 use crate::registry::{Registration, Registry};
 use crate::token::Tokens;
+
+/// The engine of durable handlers, and where it was given.
+pub(crate) struct Jobs {
+    pub(crate) engine: Arc<dyn JobEngine>,
+    pub(crate) place: &'static std::panic::Location<'static>,
+}
 
 type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
 type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
@@ -52,6 +59,7 @@ pub struct App {
     pub(crate) state: StateMap,
     pub(crate) pending_state: Vec<(&'static str, PendingState)>,
     pub(crate) tokens: Option<Tokens>,
+    pub(crate) jobs: Option<Jobs>,
     pub(crate) atlassian: AtlassianClient,
     pub(crate) app_ids: Vec<String>,
     pub(crate) manifest: Option<PathBuf>,
@@ -114,6 +122,7 @@ impl App {
             state: StateMap::default(),
             pending_state: Vec::new(),
             tokens: None,
+            jobs: None,
             atlassian: AtlassianClient::new(),
             app_ids: Vec::new(),
             manifest: None,
@@ -217,6 +226,28 @@ impl App {
                 .push(duplicate_state(std::any::type_name::<Tokens>()));
         }
         self.tokens = Some(tokens);
+        self
+    }
+
+    /// Sets the engine that stores and runs the calls of [durable](crate::jobs) handlers. Without one, an
+    /// app with such a handler does not start.
+    ///
+    /// The engine is opened when the app starts to serve, and not for commands such as `manifest`. It
+    /// runs calls while the app serves, as a [`background`](Self::background) task.
+    ///
+    /// ```
+    /// use forge_remote::jobs::MemoryJobs;
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().jobs(MemoryJobs::new());
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn jobs(mut self, engine: impl JobEngine) -> Self {
+        self.jobs = Some(Jobs {
+            engine: Arc::new(engine),
+            place: std::panic::Location::caller(),
+        });
         self
     }
 
@@ -552,6 +583,9 @@ impl App {
         if let Some(tokens) = &self.tokens {
             tokens.use_clock(&self.clock);
             tokens.open_or_wait().await?;
+        }
+        if let Some(jobs) = &self.jobs {
+            jobs.engine.open().await?;
         }
         Ok(self)
     }

@@ -15,5 +15,6 @@ pub use event::{Event, RetentionWindow, RetryContext};
 pub use invocation::Invocation;
 pub(crate) use invocation::{Subpath, Verified, trace_id};
 pub use json::Json;
+pub(crate) use oauth::StoredCall;
 pub(crate) use state::StateMap;
 pub use state::{AppState, State};

@@ -21,12 +21,20 @@ fn read<'a>(
     })
 }
 
-/// Returns the system token for a handler of this call: the kept one, if anybody may have written the
-/// call's own header; otherwise the header's.
+/// Marks the stored call of a durable handler, with the token that is kept when it runs: the call's own
+/// is not stored.
+#[derive(Clone)]
+pub(crate) struct StoredCall(pub(crate) Option<SystemToken>);
+
+/// Returns the system token for a handler of this call: the kept one, if the call was stored or anybody may have written
+/// the call's own header; otherwise the header's.
 async fn system_token(
     parts: &Parts,
     state: &AppState,
 ) -> Result<Option<SystemToken>, OauthTokenRejection> {
+    if let Some(StoredCall(token)) = parts.extensions.get() {
+        return Ok(token.clone());
+    }
     let (call, text) = read_verified(parts, &SYSTEM_HEADER)?;
     let sent = text.map(|text| SystemToken::new(text, call.owner()));
     let Some(tokens) = state.get::<Tokens>() else {

@@ -192,7 +192,7 @@ pub struct StateRejection {
 }
 
 impl StateRejection {
-    pub(super) const fn new(missing: &'static str, fix: &'static str) -> Self {
+    pub(crate) const fn new(missing: &'static str, fix: &'static str) -> Self {
         Self { missing, fix }
     }
 

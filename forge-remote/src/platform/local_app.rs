@@ -13,6 +13,7 @@ use crate::client::AtlassianClient;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::Result;
 use crate::fit::AppId;
+use crate::jobs::MemoryJobs;
 use crate::manifest::read_value;
 
 /// The rules of this file.
@@ -69,6 +70,12 @@ impl App {
                  already open and would get them",
                 "don't call `Tokens::open`; the app opens its tokens when it starts",
             ));
+        }
+        // A local platform's calls are no work for the app's own engine.
+        let is_durable =
+            |handler: &crate::registry::Handler| handler.registration().durable.is_some();
+        if self.jobs.is_some() || self.registry.handlers().iter().any(is_durable) {
+            self = self.jobs(MemoryJobs::new());
         }
         self
     }

@@ -18,6 +18,7 @@ pub use kind::{Kind, Module, RouteScope, SampleCall};
 pub use crate::diagnostic::Location;
 use crate::extract::AppState;
 pub use crate::fit::BoxFuture;
+use crate::jobs::JobPolicy;
 
 /// A handler with its types erased, called with the verified request and the app's state.
 pub trait ErasedHandler: Send + Sync + 'static {
@@ -85,6 +86,8 @@ pub struct Registration {
     pub attribute: usize,
     /// The registration of the function's next attribute.
     pub next: Option<fn() -> Registration>,
+    /// The policy of a durable handler.
+    pub durable: Option<JobPolicy>,
     /// The function, callable by its route.
     pub mount: Arc<dyn ErasedHandler>,
 }
@@ -194,6 +197,8 @@ impl fmt::Display for Method {
 pub enum Requirement {
     /// A `SystemToken`: the handler must request it.
     SystemToken,
+    /// An `Option<SystemToken>`, or a `Result`: the handler must request it, and runs without it.
+    OptionalSystemToken,
     /// A `UserToken`: the handler must request it, and the kind must have users.
     UserToken,
     /// A `RetryContext`: the body is read ahead.
@@ -207,6 +212,8 @@ pub enum Requirement {
     },
     /// The kept tokens: the app must have a store for them.
     Tokens,
+    /// An `Attempt`: the handler must be durable.
+    Attempt,
 }
 
 /// The item that `inventory` collects: the function that a macro wrote, which can also be named

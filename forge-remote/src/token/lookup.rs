@@ -55,6 +55,12 @@ impl Tokens {
         entry.is_some_and(|entry| entry.about.cloud() != claims.cloud())
     }
 
+    /// Returns whether this process knows that the installation was removed.
+    pub(crate) fn is_removed(&self, installation_id: &str) -> bool {
+        let keeper = self.0.keeper.get();
+        keeper.is_some_and(|keeper| keeper.memory().removals.contains_key(installation_id))
+    }
+
     /// Records that Atlassian rejected this token of an installation (401).
     pub(crate) fn was_refused(&self, installation_id: &str, token: &str) {
         if let Some(keeper) = self.0.keeper.get() {

@@ -17,6 +17,19 @@ use crate::environment::variable;
 use crate::error::chain;
 use crate::fit::{AppId, ClockHealth, Environment};
 
+/// Returns the keys in the environment, otherwise those in the code. `store` is for the message.
+pub(super) fn configured_keys(
+    store: &str,
+    in_code: Option<&Zeroizing<String>>,
+) -> Result<Keys, OpenError> {
+    let text = variable("FORGE_REMOTE_TOKEN_KEY").map(Zeroizing::new);
+    let Some(text) = text.or_else(|| in_code.cloned()) else {
+        let store = store.to_owned();
+        return Err(OpenError::NoKey { store });
+    };
+    Ok(Keys::parse(&text)?)
+}
+
 /// Opening the tokens.
 impl Tokens {
     /// Connects the store and checks that the keys open its records.
@@ -94,12 +107,7 @@ impl Tokens {
             let _ = self.0.admission.environments.set(environments.clone());
         }
         let keys = if store.outlives_process() {
-            let text = variable("FORGE_REMOTE_TOKEN_KEY").map(Zeroizing::new);
-            let Some(text) = text.or_else(|| settings.keys.clone()) else {
-                let store = store.name();
-                return Err(OpenError::NoKey { store });
-            };
-            Keys::parse(&text)?
+            configured_keys(&store.name(), settings.keys.as_ref())?
         } else {
             Keys::random()?
         };

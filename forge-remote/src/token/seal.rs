@@ -161,6 +161,16 @@ impl Keys {
         Ok(self.0.first().is_some_and(|key| id == Some(&key.id.0[..])))
     }
 
+    /// Seals a record of another purpose, which `bound` begins with.
+    pub(super) fn seal_as(&self, bound: &[u8], plain: Zeroizing<Vec<u8>>) -> Option<Vec<u8>> {
+        self.seal_bound(Aad::from(bound.to_vec()), plain)
+    }
+
+    /// Opens a record of another purpose.
+    pub(super) fn open_as(&self, bound: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, Shut> {
+        self.open_bound(Aad::from(bound.to_vec()), sealed)
+    }
+
     fn seal_bound(&self, bound: Aad<Vec<u8>>, mut plain: Zeroizing<Vec<u8>>) -> Option<Vec<u8>> {
         let key = self.0.first()?;
         // Reserved in advance, so that growing leaves no copy of the plain text behind.

@@ -22,6 +22,7 @@ const ROOMS: &[&str] = &[
     "token",
     "client",
     "extract",
+    "jobs",
     "registry",
     "kinds",
     "private",

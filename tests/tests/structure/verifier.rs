@@ -65,3 +65,20 @@ fn the_verifier_needs_nothing_of_a_server_or_a_command() {
         assert_eq!(found, None);
     }
 }
+
+/// Claims come from the verifier, or from the app's own sealed envelopes: one file reads those.
+#[test]
+fn claims_are_restored_in_one_place() {
+    let source = crate::repository().join("forge-remote/src");
+    let mut files = Vec::new();
+    crate::modules::rust_files(&source, &mut files);
+    files.retain(|file| {
+        let text = std::fs::read_to_string(file).unwrap_or_default();
+        text.contains("stored_claims")
+    });
+    let names: Vec<_> = files
+        .iter()
+        .filter_map(|file| file.strip_prefix(&source).ok()?.to_str())
+        .collect();
+    assert_eq!(names, ["jobs/contents.rs"]);
+}

@@ -1,6 +1,6 @@
 //! The service: an app that has passed every check, on one router.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,20 +8,23 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing::{MethodFilter, any, get, on};
 
+use super::durable::{DurableHandler, Intake, Runner};
 use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
 use super::former::{FormerCalls, FormerPath};
 use super::keys::key_ring;
 use super::pipeline::Mounted;
 use super::served_routes::ServedRoutes;
-use crate::app::background::{BackgroundError, BackgroundTasks, Tasks};
+use super::target::target;
+use crate::app::background::{BackgroundError, BackgroundTasks, Shutdown, Task, Tasks};
 use crate::app::base_paths::ServedPath;
-use crate::app::builder::App;
+use crate::app::builder::{App, Jobs};
 use crate::app::identity::AppIdError;
 use crate::app::launch::LaunchError;
 use crate::app::limits::{Limits, MAX_IN_FLIGHT};
 use crate::diagnostic::Diagnostic;
 use crate::extract::{AppState, Subpath};
-use crate::fit::{AllowedCaller, Verifier};
+use crate::fit::{AllowedCaller, Clock, Verifier};
+use crate::jobs::{EngineContext, JobRunner};
 use crate::log::LogLimits;
 use crate::manifest::DesiredManifest;
 use crate::registry::{Handler, Registry, RouteScope};
@@ -85,6 +88,10 @@ impl Service {
         if let Some(problem) = app.open_tokens() {
             return Err(LaunchError::new(vec![problem]));
         }
+        let seal = match app.job_seal() {
+            Ok(seal) => seal,
+            Err(problem) => return Err(LaunchError::new(vec![problem])),
+        };
         let desired = app.desired_manifest();
         let base_paths = app.base_paths();
         if let Some(tokens) = &app.tokens {
@@ -118,6 +125,7 @@ impl Service {
         let former = Arc::new(FormerCalls::new(&app.registry));
         let mut router = Router::new();
         let mut pages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        let mut durable = HashMap::new();
         // The attributes of one function may share a route.
         let mut routes: BTreeMap<(ServedPath, &str), Vec<&Handler>> = BTreeMap::new();
         for handler in app.registry.handlers() {
@@ -140,6 +148,19 @@ impl Service {
                     &former,
                 );
                 mounted.tokens = app.tokens.clone();
+                if let (Some(policy), Some(jobs), Some(seal)) =
+                    (handler.registration().durable, &app.jobs, &seal)
+                {
+                    let intake = Intake::new(handler, &policy, &jobs.engine, seal, &clock);
+                    mounted.intake = Some(Arc::new(intake));
+                    let stored = DurableHandler::new(handler, policy, target(handler, &keys));
+                    // Calls that are stored under a former key run too.
+                    for former in handler.former_keys() {
+                        let entry = durable.entry(former.clone());
+                        entry.or_insert_with(|| stored.clone());
+                    }
+                    durable.insert(handler.key().to_owned(), stored);
+                }
                 mounted
             });
             let (Some(first), Some(handler)) = (mounted.next(), handlers.first()) else {
@@ -151,6 +172,21 @@ impl Service {
                 let methods = pages.entry(served.path).or_default();
                 methods.push(handler.method().as_str());
             }
+        }
+        if let (Some(jobs), Some(seal)) = (app.jobs, seal) {
+            let runner = Arc::new(Runner {
+                seal,
+                verifier: Arc::clone(&verifier),
+                state: state.clone(),
+                atlassian: atlassian.clone(),
+                tokens: app.tokens.clone(),
+                clock: Arc::clone(&clock),
+                work: Arc::clone(&work),
+                log_limits: log_limits.clone(),
+                handlers: durable,
+            });
+            let serving = serving_jobs(jobs, runner, Arc::clone(&clock), app.limits);
+            app.background.push(serving);
         }
         for (path, methods) in pages {
             let methods = methods.join(", ");
@@ -251,6 +287,19 @@ impl Service {
     pub(crate) fn limits(&self) -> Limits {
         self.0.limits
     }
+}
+
+/// Returns the task that runs stored calls.
+fn serving_jobs(jobs: Jobs, runner: Arc<Runner>, clock: Arc<dyn Clock>, limits: Limits) -> Task {
+    let Jobs { engine, place } = jobs;
+    // A little earlier than the task is cancelled, so that the engine can hand back the rest.
+    let grace = limits.shutdown.mul_f32(0.9);
+    Task::of_app(place, move |shutdown: Shutdown| {
+        let (runner, clock): (Arc<dyn JobRunner>, _) = (runner.clone(), Arc::clone(&clock));
+        let stop = Box::pin(async move { shutdown.requested().await });
+        let serving = engine.serve(EngineContext::new(runner, clock, stop, grace));
+        Box::pin(async move { Ok(serving.await?) })
+    })
 }
 
 /// Adds every route of a handler at one of its paths.

@@ -2,11 +2,16 @@
 
 mod bounds;
 mod built;
+mod durable;
 mod fixed_routes;
 mod former;
 mod keys;
 mod pipeline;
 mod served_routes;
+mod handling;
+mod keys;
+mod pipeline;
+mod target;
 mod tower;
 
 pub use built::Service;

@@ -7,46 +7,27 @@ use std::time::{Duration, Instant};
 use axum::body::HttpBody as _;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use forge_remote_fit::__private::headers::hide_secrets;
 use tracing::Instrument as _;
 
 use super::bounds;
+use super::durable::Intake;
 use super::former::{FormerCalls, FormerPath};
+use super::handling::call;
+use super::target::target;
 use crate::app::body;
 use crate::app::limits::Limits;
 use crate::client::AtlassianClient;
-use crate::extract::{AppState, PlatformBody, RetryContext, Verified, trace_id};
+use crate::extract::{AppState, PlatformBody, Verified, trace_id};
 use crate::fit::{
-    AllowedCaller, AllowedModuleKey, Claims, EndpointTarget, Provenance, TokenRejection, Verifier,
-    VerifyError,
+    AllowedCaller, Claims, EndpointTarget, Provenance, TokenRejection, Verifier, VerifyError,
 };
 use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, Kind, Requirement};
 use crate::response;
 use crate::token::Tokens;
 use crate::work::Work;
-
-/// Returns the requirements on a token for a handler.
-fn target(handler: &Handler, keys: &Arc<BTreeSet<String>>) -> EndpointTarget {
-    let kind = handler.registration().kind;
-    let mut target = EndpointTarget::new(handler.endpoint(), kind.name(), kind.caller());
-    target.module = handler.module_key().map(str::to_owned);
-    target.former_keys = handler.former_keys().to_vec();
-    target.named = if !kind.has_endpoint() {
-        AllowedModuleKey::Anything
-    } else if handler.registration().dynamic {
-        AllowedModuleKey::OwnOrGenerated(Arc::clone(keys))
-    } else if handler.module_key().is_some() {
-        AllowedModuleKey::Own
-    } else {
-        AllowedModuleKey::OwnOrUnknown(Arc::clone(keys))
-    };
-    target.forwards_headers = kind.forwards_caller_headers();
-    target.ends_installation = kind.ends_installation();
-    target.pages = kind.pages().iter().map(|&page| page.to_owned()).collect();
-    target
-}
 
 /// A handler on its route, with the checks before and after it.
 pub(super) struct Mounted {
@@ -71,6 +52,8 @@ pub(super) struct Mounted {
     /// Whether tokens of several clouds or apps are accepted, so that installations are bound to theirs.
     binds_installations: bool,
     atlassian: AtlassianClient,
+    /// Stores the call, if the handler is durable.
+    pub(super) intake: Option<Arc<Intake>>,
     /// How long Forge waits for the response.
     forge_timeout: Duration,
     /// How long the caller waits for the handler's response.
@@ -114,6 +97,7 @@ impl Mounted {
             log_limits: log_limits.clone(),
             former: Arc::clone(former),
             tokens: None,
+            intake: None,
             binds_installations: verifier.keys().all().count() > 1 || verifier.app_ids().len() > 1,
             atlassian: atlassian.clone(),
             forge_timeout: registration.kind.simulation().timeout,
@@ -204,10 +188,16 @@ impl Mounted {
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
 
         let started = Instant::now();
-        let handling = || {
-            let mount = Arc::clone(&self.mount);
-            let call = call(mount, self.state.clone(), request, self.reads_ahead);
-            Box::pin(self.log_limits.scope(call)) as _
+        let handling = || match &attribute.intake {
+            Some(intake) => {
+                let stored = Arc::clone(intake).store(request);
+                Box::pin(self.log_limits.scope(stored)) as _
+            }
+            None => {
+                let mount = Arc::clone(&self.mount);
+                let call = call(mount, self.state.clone(), request, self.reads_ahead);
+                Box::pin(self.log_limits.scope(call)) as _
+            }
         };
         let Some(call) = self
             .work
@@ -300,24 +290,6 @@ fn names_another(error: &VerifyError) -> bool {
         rejection,
         HasPrincipal | WrongEndpoint | WrongModuleType | WrongPage
     )
-}
-
-/// Calls a handler. Reading the body ahead is a part of the call: it is counted, and its log lines are
-/// limited.
-async fn call(
-    mount: Arc<dyn ErasedHandler>,
-    state: AppState,
-    request: Request,
-    reads_ahead: bool,
-) -> Response {
-    let request = match reads_ahead {
-        true => RetryContext::read_ahead(request).await,
-        false => Ok(request),
-    };
-    match request {
-        Ok(request) => mount.call(request, state).await,
-        Err(rejection) => rejection.into_response(),
-    }
 }
 
 /// How long a caller waits where Atlassian documents no timeout: its longest one for functions.

@@ -1,0 +1,100 @@
+//! What an envelope contains: a verified call without its tokens.
+
+use std::time::SystemTime;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use forge_remote_fit::__private::stored_claims;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::fit::{Claims, EndpointTarget, TokenRejection, Verifier};
+
+const VERSION: u8 = 1;
+/// The headers that are kept. All others are Forge's tokens, or of no use later.
+const HEADERS: [HeaderName; 3] = [
+    header::CONTENT_TYPE,
+    HeaderName::from_static("x-b3-traceid"),
+    HeaderName::from_static("x-b3-spanid"),
+];
+
+/// A verified call without its tokens. It is written only into sealed envelopes, and its claims come
+/// back only through the verifier.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Contents {
+    version: u8,
+    claims: String,
+    verified_at: SystemTime,
+    method: String,
+    uri: String,
+    headers: Vec<(String, String)>,
+    /// In base64.
+    body: String,
+}
+
+/// An envelope's contents are not those of a call, or of a newer version.
+#[derive(Debug)]
+pub(crate) struct UnreadableContents;
+
+impl Contents {
+    pub(crate) fn new(claims: &Claims, parts: &Parts, body: &Bytes) -> Self {
+        let (payload, verified_at) = stored_claims::parts(claims);
+        let header = |name: &HeaderName| {
+            let value = parts.headers.get(name)?.to_str().ok()?;
+            Some((name.as_str().to_owned(), value.to_owned()))
+        };
+        Self {
+            version: VERSION,
+            claims: payload.to_owned(),
+            verified_at,
+            method: parts.method.as_str().to_owned(),
+            uri: parts.uri.to_string(),
+            headers: HEADERS.iter().filter_map(header).collect(),
+            body: STANDARD.encode(body),
+        }
+    }
+
+    pub(crate) fn write(&self) -> Zeroizing<Vec<u8>> {
+        // A struct of texts and numbers is always JSON.
+        Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, UnreadableContents> {
+        let contents: Self = serde_json::from_slice(bytes).map_err(|_| UnreadableContents)?;
+        if contents.version == VERSION {
+            Ok(contents)
+        } else {
+            Err(UnreadableContents)
+        }
+    }
+
+    /// Returns the claims, if the app would accept the call still.
+    pub(crate) fn claims(
+        &self,
+        verifier: &Verifier,
+        target: &EndpointTarget,
+    ) -> Result<Claims, TokenRejection> {
+        stored_claims::restore(verifier, self.claims.clone(), self.verified_at, target)
+    }
+
+    /// Returns the request, without extensions.
+    pub(crate) fn request(&self) -> Result<Request, UnreadableContents> {
+        let body = STANDARD
+            .decode(&self.body)
+            .map_err(|_| UnreadableContents)?;
+        let mut request = Request::builder()
+            .method(self.method.as_str())
+            .uri(self.uri.as_str());
+        for (name, value) in &self.headers {
+            let value = HeaderValue::from_str(value).map_err(|_| UnreadableContents)?;
+            request = request.header(name.as_str(), value);
+        }
+        request
+            .body(Body::from(body))
+            .map_err(|_| UnreadableContents)
+    }
+}

@@ -1,0 +1,392 @@
+//! The seam between durable handlers and the engine that stores and runs their calls.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::policy::JobPolicy;
+use crate::error::BoxError;
+use crate::fit::{BoxFuture, Clock};
+
+/// An engine: it stores the calls of durable handlers and runs them.
+///
+/// [`App::jobs`](crate::App::jobs) takes one. The app seals a call into an [`Envelope`], and responds
+/// to Forge once [`accept`](Self::accept) has stored it. The engine opens none: it hands envelopes to
+/// the app's [`JobRunner`], and does what the [`Verdict`] says.
+///
+/// An engine must not lose an envelope that it accepted. It may run one twice. Each start spends an
+/// attempt, before the runner is called, so that a call that ends its process is dead after
+/// [`Envelope::max_attempts`]; a [`Verdict::Later`] gives the attempt back.
+pub trait JobEngine: Send + Sync + 'static {
+    /// Returns the engine's name, for messages.
+    fn name(&self) -> String;
+
+    /// Prepares the engine when the app is about to serve: connects, migrates.
+    ///
+    /// # Errors
+    ///
+    /// They end the launch.
+    fn open(&self) -> BoxFuture<Result<(), EngineError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    /// Stores an envelope. It is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// The response is then 503, and Forge retries the call. An error may hide that the envelope was
+    /// stored: the retry has the same key.
+    fn accept(&self, envelope: Envelope) -> BoxFuture<Result<Accepted, EngineError>>;
+
+    /// Runs envelopes until `context.stop` completes, and then for at most `context.grace`. What has not
+    /// ended by then is handed back without spending an attempt.
+    ///
+    /// # Errors
+    ///
+    /// They are logged, and the app calls this again after a pause.
+    fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>>;
+
+    /// Returns what the engine enforces. Launch refuses handlers that ask for more.
+    fn guarantees(&self) -> Guarantees;
+}
+
+/// Why an engine failed.
+///
+/// ```
+/// use forge_remote::jobs::EngineError;
+///
+/// let error = EngineError::new("the disk is full");
+/// assert_eq!(error.to_string(), "the disk is full");
+/// ```
+#[derive(Debug)]
+pub struct EngineError {
+    message: String,
+    source: Option<BoxError>,
+}
+
+impl EngineError {
+    /// Creates an error. The message must not contain secrets.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// Sets the cause, for the log.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+}
+
+impl fmt::Display for EngineError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl StdError for EngineError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}
+
+/// A sealed call of a durable handler, and what an engine needs to know about it.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Envelope {
+    /// Equal for a delivery and its retries: letters, digits, `-` and `_`.
+    pub key: String,
+    /// How far back an envelope with the same key means that this one is its repetition. `None` for a
+    /// delivery that does not say it is a retry: it is new whatever its key.
+    pub repeats_within: Option<Duration>,
+    /// The handler's endpoint key.
+    pub handler: String,
+    /// The installation's ARI.
+    pub installation_id: String,
+    /// When the call arrived.
+    pub accepted_at: SystemTime,
+    /// When it may run; `None` for at once.
+    pub not_before: Option<SystemTime>,
+    /// The number of attempts after which it is dead.
+    pub max_attempts: u32,
+    /// The encrypted call.
+    pub sealed: Vec<u8>,
+}
+
+impl Envelope {
+    /// Creates an envelope of this handler and installation, with one attempt and a key that no retry
+    /// has. The other fields are set afterwards.
+    pub fn new(
+        key: impl Into<String>,
+        handler: impl Into<String>,
+        installation_id: impl Into<String>,
+        sealed: Vec<u8>,
+    ) -> Self {
+        Self {
+            key: key.into(),
+            repeats_within: None,
+            handler: handler.into(),
+            installation_id: installation_id.into(),
+            accepted_at: SystemTime::UNIX_EPOCH,
+            not_before: None,
+            max_attempts: 1,
+            sealed,
+        }
+    }
+}
+
+impl Envelope {
+    /// Logs that this envelope's job is dead.
+    pub fn log_dead(&self, id: &str, attempts: u32, report: &Report) {
+        tracing::error!(
+            job = id,
+            handler = self.handler,
+            installation = self.installation_id,
+            attempts,
+            reason = report.code.as_str(),
+            "a job is dead: it does not run again"
+        );
+    }
+}
+
+/// Writes the handler and the key: the rest is of a customer.
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("handler", &self.handler)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of an accepted envelope: the engine's id of its job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is stored.
+    New(String),
+    /// It repeats this job, which is stored already, and is ignored.
+    Repeated(String),
+}
+
+/// What [`JobEngine::serve`] needs from the app.
+#[non_exhaustive]
+pub struct EngineContext {
+    /// Runs envelopes.
+    pub runner: Arc<dyn JobRunner>,
+    /// The app's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Completes when the app stops.
+    pub stop: BoxFuture<()>,
+    /// How long running envelopes have to end after that.
+    pub grace: Duration,
+}
+
+impl EngineContext {
+    /// Creates a context.
+    pub fn new(
+        runner: Arc<dyn JobRunner>,
+        clock: Arc<dyn Clock>,
+        stop: BoxFuture<()>,
+        grace: Duration,
+    ) -> Self {
+        Self {
+            runner,
+            clock,
+            stop,
+            grace,
+        }
+    }
+}
+
+impl fmt::Debug for EngineContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineContext")
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an engine enforces.
+///
+/// ```
+/// use std::time::Duration;
+/// use forge_remote::jobs::Guarantees;
+///
+/// let guarantees = Guarantees::new().outlives_process().limits_installations();
+/// assert!(!guarantees.spans_machines);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Guarantees {
+    /// Accepted envelopes survive the process. They are then sealed under `FORGE_REMOTE_TOKEN_KEY`.
+    pub outlives_process: bool,
+    /// `per_installation` is enforced.
+    pub limits_installations: bool,
+    /// Several machines share the work, and every guarantee holds across them.
+    pub spans_machines: bool,
+}
+
+impl Guarantees {
+    /// Creates the guarantees of an engine that enforces none of these.
+    pub const fn new() -> Self {
+        Self {
+            outlives_process: false,
+            limits_installations: false,
+            spans_machines: false,
+        }
+    }
+
+    /// Accepted envelopes survive the process.
+    #[must_use]
+    pub const fn outlives_process(mut self) -> Self {
+        self.outlives_process = true;
+        self
+    }
+
+    /// `per_installation` is enforced.
+    #[must_use]
+    pub const fn limits_installations(mut self) -> Self {
+        self.limits_installations = true;
+        self
+    }
+
+    /// Several machines share the work.
+    #[must_use]
+    pub const fn spans_machines(mut self) -> Self {
+        self.spans_machines = true;
+        self
+    }
+}
+
+/// Runs envelopes for an engine: the app.
+pub trait JobRunner: Send + Sync + 'static {
+    /// Returns the policy of a handler; `None` if this version of the app does not have it. Such an
+    /// envelope waits for an instance that does, without an attempt.
+    fn policy(&self, handler: &str) -> Option<JobPolicy>;
+
+    /// Runs an envelope once, within its policy's timeout. It does not panic. Dropping the future
+    /// cancels the handler at an await point.
+    fn run(self: Arc<Self>, envelope: Envelope, past: PastAttempts) -> BoxFuture<Verdict>;
+}
+
+/// The attempts of an envelope so far.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct PastAttempts {
+    /// The number of attempts before this one.
+    pub count: u32,
+    /// The report of the last one.
+    pub last: Option<Report>,
+}
+
+impl PastAttempts {
+    /// Creates the record of attempts.
+    pub fn new(count: u32, last: Option<Report>) -> Self {
+        Self { count, last }
+    }
+}
+
+/// What an engine does with an envelope that the runner has run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It is done.
+    Done,
+    /// It failed: it runs again after this time, if it has attempts left; otherwise it is dead.
+    Retry {
+        /// The pause.
+        after: Duration,
+        /// The reason.
+        report: Report,
+    },
+    /// It cannot run now: it runs again after this time, and the attempt is given back.
+    Later {
+        /// The pause.
+        after: Duration,
+        /// The reason.
+        report: Report,
+        /// Whether nothing of the same handler and installation runs before.
+        pauses_installation: bool,
+    },
+    /// It cannot succeed: it is dead.
+    Dead {
+        /// The reason.
+        report: Report,
+    },
+}
+
+/// The reason of a [`Verdict`], for the operator: a code, and an encrypted text that may contain
+/// customers' data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The code, which is not a secret.
+    pub code: ReportCode,
+    /// The encrypted text; empty without one.
+    pub sealed: Vec<u8>,
+}
+
+impl Report {
+    /// Creates a report.
+    pub fn new(code: ReportCode, sealed: Vec<u8>) -> Self {
+        Self { code, sealed }
+    }
+}
+
+macro_rules! codes {
+    ($($(#[$docs:meta])* $code:ident = $text:literal;)*) => {
+        /// Why an envelope is not done.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum ReportCode {
+            $($(#[$docs])* $code,)*
+        }
+
+        impl ReportCode {
+            /// Returns the code as text, for logs and stores.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$code => $text,)*
+                }
+            }
+
+            /// Returns the code with this text.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text {
+                    $($text => Some(Self::$code),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    /// The handler returned an error.
+    Failed = "failed";
+    /// The handler exceeded its timeout.
+    TimedOut = "timed-out";
+    /// The handler panicked.
+    Panicked = "panicked";
+    /// The handler's process ended.
+    Interrupted = "interrupted";
+    /// Atlassian limits the installation's calls.
+    RateLimited = "rate-limited";
+    /// No system token is kept for the installation yet.
+    NoToken = "no-token";
+    /// The app was uninstalled.
+    Uninstalled = "uninstalled";
+    /// The handler is not part of this version of the app.
+    UnknownHandler = "unknown-handler";
+    /// The envelope was sealed under a key that is not configured.
+    OtherKey = "other-key";
+    /// The envelope was changed, or written by a newer version.
+    Damaged = "damaged";
+    /// The call would not be accepted any more, for example because of its environment.
+    Rejected = "rejected";
+}

@@ -1,0 +1,321 @@
+//! The engine in memory, for tests and local platforms.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::engine::{
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts,
+    Report, Verdict,
+};
+use crate::fit::BoxFuture;
+
+/// How many envelopes run at once.
+const MAX_RUNNING: usize = 20;
+/// Upper bound on envelopes that wait or run. Above it, none is accepted.
+const MAX_JOBS: usize = 100_000;
+/// How long keys are remembered, and how many at least before old ones are forgotten.
+const KEYS_LIVE: Duration = Duration::from_secs(24 * 3600);
+const KEYS_KEPT: usize = 10_000;
+/// How long an envelope waits for an instance that has its handler.
+const UNKNOWN_HANDLER_PAUSE: Duration = Duration::from_secs(30);
+
+/// An engine in memory: its jobs end with the process. For tests, and for `dev`.
+///
+/// ```
+/// use forge_remote::jobs::MemoryJobs;
+/// use forge_remote::prelude::*;
+///
+/// #[trigger(events = ["avi:jira:created:issue"], durable)]
+/// async fn index(Event(created): Event) -> Result<()> {
+///     println!("{created}");
+///     Ok(())
+/// }
+///
+/// let app = App::new().jobs(MemoryJobs::new());
+/// # let _ = app;
+/// ```
+#[derive(Clone, Default)]
+pub struct MemoryJobs(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Notify,
+}
+
+impl fmt::Debug for MemoryJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryJobs")
+            .field("jobs", &self.0.queue().jobs.len())
+            .finish()
+    }
+}
+
+impl MemoryJobs {
+    /// Creates an engine without jobs. Clones share the jobs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Returns the number of jobs that wait or run.
+    pub fn unfinished(&self) -> usize {
+        self.0.queue().jobs.len()
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+struct Queue {
+    last_id: u64,
+    jobs: BTreeMap<u64, Job>,
+    /// The newest job of each key, and when it was accepted.
+    keys: HashMap<String, (u64, SystemTime)>,
+    /// Until when nothing of a handler and an installation runs.
+    pauses: HashMap<Group, SystemTime>,
+}
+
+/// A handler and an installation.
+type Group = (String, String);
+
+struct Job {
+    envelope: Envelope,
+    due: SystemTime,
+    attempts: u32,
+    last: Option<Report>,
+    is_running: bool,
+}
+
+impl Job {
+    fn group(&self) -> Group {
+        let Envelope {
+            handler,
+            installation_id,
+            ..
+        } = &self.envelope;
+        (handler.clone(), installation_id.clone())
+    }
+}
+
+impl Queue {
+    fn accept(&mut self, envelope: Envelope) -> Result<Accepted, EngineError> {
+        let now = envelope.accepted_at;
+        let age = |at: SystemTime| now.duration_since(at).unwrap_or_default();
+        if let Some(window) = envelope.repeats_within
+            && let Some((id, at)) = self.keys.get(&envelope.key)
+            && age(*at) <= window
+        {
+            return Ok(Accepted::Repeated(id.to_string()));
+        }
+        if self.jobs.len() >= MAX_JOBS {
+            return Err(EngineError::new(format!(
+                "{MAX_JOBS} jobs are waiting in memory"
+            )));
+        }
+        if self.keys.len() >= KEYS_KEPT.max(2 * self.jobs.len()) {
+            self.keys.retain(|_, (_, at)| age(*at) <= KEYS_LIVE);
+        }
+        self.last_id += 1;
+        let id = self.last_id;
+        self.keys.insert(envelope.key.clone(), (id, now));
+        let job = Job {
+            due: envelope.not_before.unwrap_or(now),
+            envelope,
+            attempts: 0,
+            last: None,
+            is_running: false,
+        };
+        self.jobs.insert(id, job);
+        Ok(Accepted::New(id.to_string()))
+    }
+
+    /// Starts the job that is due, of the installation with the fewest running ones.
+    fn start_next(
+        &mut self,
+        runner: &dyn JobRunner,
+        now: SystemTime,
+    ) -> Option<(u64, Envelope, PastAttempts)> {
+        self.pauses.retain(|_, until| *until > now);
+        let mut running: HashMap<&str, u32> = HashMap::new();
+        let mut running_group: HashMap<Group, u32> = HashMap::new();
+        for job in self.jobs.values().filter(|job| job.is_running) {
+            *running.entry(&job.envelope.installation_id).or_default() += 1;
+            *running_group.entry(job.group()).or_default() += 1;
+        }
+        let mut unknown = Vec::new();
+        let startable = |(id, job): &(&u64, &Job)| {
+            if job.is_running || job.due > now {
+                return false;
+            }
+            let Some(policy) = runner.policy(&job.envelope.handler) else {
+                unknown.push(**id);
+                return false;
+            };
+            let group = job.group();
+            let running = running_group.get(&group).copied().unwrap_or(0);
+            !self.pauses.contains_key(&group)
+                && policy
+                    .per_installation()
+                    .is_none_or(|limit| running < limit)
+        };
+        let next = self.jobs.iter().filter(startable).min_by_key(|(id, job)| {
+            let installation = job.envelope.installation_id.as_str();
+            (running.get(installation).copied(), job.due, **id)
+        });
+        let next = next.map(|(id, _)| *id);
+        for id in unknown {
+            if let Some(job) = self.jobs.get_mut(&id) {
+                job.due = now + UNKNOWN_HANDLER_PAUSE;
+            }
+        }
+        let job = self.jobs.get_mut(&next?)?;
+        job.is_running = true;
+        job.attempts += 1;
+        let past = PastAttempts::new(job.attempts - 1, job.last.take());
+        Some((next?, job.envelope.clone(), past))
+    }
+
+    /// Returns when a job that waits for a time may start.
+    fn next_due(&self, now: SystemTime) -> Option<SystemTime> {
+        let waiting = self.jobs.values().filter(|job| !job.is_running);
+        let due = waiting.map(|job| {
+            let paused = self.pauses.get(&job.group());
+            paused.copied().map_or(job.due, |until| job.due.max(until))
+        });
+        due.filter(|due| *due > now).min()
+    }
+
+    fn settle(&mut self, id: u64, verdict: Verdict, now: SystemTime) {
+        let Some(job) = self.jobs.get_mut(&id) else {
+            return;
+        };
+        job.is_running = false;
+        match verdict {
+            Verdict::Retry { after, report } if job.attempts < job.envelope.max_attempts => {
+                job.due = now + after;
+                job.last = Some(report);
+            }
+            Verdict::Later {
+                after,
+                report,
+                pauses_installation,
+            } => {
+                job.due = now + after;
+                job.attempts = job.attempts.saturating_sub(1);
+                job.last = Some(report);
+                if pauses_installation {
+                    let group = job.group();
+                    self.pauses.insert(group, now + after);
+                }
+            }
+            Verdict::Retry { report, .. } | Verdict::Dead { report } => {
+                job.envelope
+                    .log_dead(&id.to_string(), job.attempts, &report);
+                self.jobs.remove(&id);
+            }
+            Verdict::Done => {
+                self.jobs.remove(&id);
+            }
+        }
+    }
+
+    /// Hands back what was running, without its attempt.
+    fn hand_back(&mut self) {
+        for job in self.jobs.values_mut().filter(|job| job.is_running) {
+            job.is_running = false;
+            job.attempts = job.attempts.saturating_sub(1);
+        }
+    }
+}
+
+impl JobEngine for MemoryJobs {
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn accept(&self, envelope: Envelope) -> BoxFuture<Result<Accepted, EngineError>> {
+        let accepted = self.0.queue().accept(envelope);
+        self.0.changed.notify_one();
+        Box::pin(std::future::ready(accepted))
+    }
+
+    fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>> {
+        let shared = Arc::clone(&self.0);
+        Box::pin(async move {
+            let running = Running(shared);
+            running.serve(context).await;
+            Ok(())
+        })
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::new().limits_installations()
+    }
+}
+
+/// A guard of a server: jobs whose runs it cancels are handed back.
+struct Running(Arc<Shared>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.queue().hand_back();
+    }
+}
+
+impl Running {
+    async fn serve(&self, context: EngineContext) {
+        let EngineContext {
+            runner,
+            clock,
+            mut stop,
+            grace,
+        } = context;
+        let mut runs: JoinSet<(u64, Verdict)> = JoinSet::new();
+        loop {
+            while runs.len() < MAX_RUNNING {
+                let next = self.0.queue().start_next(&*runner, clock.now());
+                let Some((id, envelope, past)) = next else {
+                    break;
+                };
+                let run = Arc::clone(&runner).run(envelope, past);
+                runs.spawn(async move { (id, run.await) });
+            }
+            let next_due = self.0.queue().next_due(clock.now());
+            let wait = next_due.map(|due| due.duration_since(clock.now()).unwrap_or_default());
+            let due = async {
+                match wait {
+                    Some(wait) => clock.sleep(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = &mut stop => break,
+                Some(Ok((id, verdict))) = runs.join_next() => {
+                    self.0.queue().settle(id, verdict, clock.now());
+                }
+                () = self.0.changed.notified() => {}
+                () = due => {}
+            }
+        }
+        let ended = async {
+            while let Some(ended) = runs.join_next().await {
+                if let Ok((id, verdict)) = ended {
+                    self.0.queue().settle(id, verdict, clock.now());
+                }
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = clock.sleep(grace) => {}
+        }
+    }
+}

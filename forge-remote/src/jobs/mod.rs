@@ -1,0 +1,87 @@
+//! Durable work: calls that are acknowledged once they are stored, and run afterwards.
+//!
+//! Forge waits 5 seconds for the response to an event, a schedule or a queue's event, and retries a
+//! failed one four times, a minute apart; then the call is lost. A handler with `durable` in its
+//! attribute is acknowledged as soon as its call is stored. It runs afterwards, as long and as often as
+//! its options say:
+//!
+//! ```
+//! use forge_remote::jobs::{Attempt, MemoryJobs};
+//! use forge_remote::prelude::*;
+//!
+//! /// Copies the work item to the search index, which is slow and sometimes down.
+//! #[trigger(
+//!     events = ["avi:jira:updated:issue"],
+//!     durable(retries = 8, backoff = "10s..1h", timeout = "2m", per_installation = 1),
+//! )]
+//! async fn index(attempt: Attempt, Event(change): Event) -> Result<()> {
+//!     println!("attempt {} of {change}", attempt.number());
+//!     Ok(())
+//! }
+//!
+//! let app = App::new().jobs(MemoryJobs::new());
+//! # let _ = app;
+//! ```
+//!
+//! | option | sets | default | range |
+//! | --- | --- | --- | --- |
+//! | `retries` | the attempts after the first | 8 | 0 to 100 |
+//! | `backoff` | the pause before the first retry, doubled up to a maximum | `"10s..1h"` | `1s` to `24h` |
+//! | `timeout` | the time limit of one attempt | `"2m"` | `1s` to `1h` |
+//! | `per_installation` | how many of an installation's calls run at once, on all machines together | no limit | 1 to 100 |
+//!
+//! The kinds whose response Forge ignores can be durable: `trigger`, `scheduled_trigger`, `consumer`
+//! and `workflow_post_function`.
+//!
+//! # Outcomes
+//!
+//! | the handler | then |
+//! | --- | --- |
+//! | returns `Ok`, or a response of 2xx or 3xx | it is done |
+//! | returns an error or another response, panics, or exceeds `timeout` | it is retried after the `backoff`, and dead after its last attempt |
+//! | returns [`Error::retry_after`](crate::Error::retry_after) | it is retried at that time; the attempt counts |
+//! | returns an error of the client with a `Retry-After` (429, 503) | the handler pauses for this installation until then; the attempt does not count |
+//! | returns [`Error::permanent`](crate::Error::permanent) | it is dead, with the error as its reason |
+//!
+//! # Arguments
+//!
+//! A durable handler takes the same arguments as any other, and [`Attempt`]. Its
+//! [`Invocation`](crate::Invocation) has the claims that were verified when the call arrived. Its
+//! [`SystemToken`](crate::SystemToken) is the newest one of the [token store](crate::App::token_store)
+//! when it runs: while none is kept the call waits, without an attempt, for up to 24 hours. To act for a
+//! user, see [`ProductApi::impersonate`](crate::client::ProductApi::impersonate).
+//!
+//! # Guarantees
+//!
+//! - The response is 2xx only when the engine has stored the call, and 503 otherwise; Forge then
+//!   retries it.
+//! - A handler runs **at least once**: a process that dies in the middle leaves its calls to be run
+//!   again. Write it to be idempotent.
+//! - A retry by Forge of a call that was stored does nothing. Only a call that says it is a retry can
+//!   be recognised as one, so two events with equal bodies both run. Where the body has no id of its
+//!   own, a retry is recognised within 15 minutes.
+//! - The stored call (claims, body, trace id) is encrypted with the keys of the token store. It contains
+//!   neither the Forge Invocation Token nor an OAuth token.
+//!
+//! # Engines
+//!
+//! [`App::jobs`](crate::App::jobs) takes a [`JobEngine`]. [`MemoryJobs`] is for tests; `dev` uses it,
+//! whatever engine the app has.
+
+mod attempt;
+mod contents;
+mod delivery;
+mod engine;
+mod memory;
+mod policy;
+
+pub use attempt::Attempt;
+pub(crate) use attempt::RunningAttempt;
+pub(crate) use contents::{Contents, UnreadableContents};
+pub(crate) use delivery::Delivery;
+pub use engine::{
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts,
+    Report, ReportCode, Verdict,
+};
+pub use memory::MemoryJobs;
+pub use policy::JobPolicy;
