@@ -262,7 +262,7 @@ impl Verifier {
         target: &EndpointTarget,
     ) -> Result<Claims, TokenRejection> {
         let expected = Expected {
-            app_id: self.app_id.as_str(),
+            app_ids: &self.app_ids,
             now: verified_at,
             clock_skew: MAX_CLOCK_SKEW,
             max_lifetime: self.policy.max_lifetime,

@@ -5,12 +5,10 @@ mod built;
 mod durable;
 mod fixed_routes;
 mod former;
-mod keys;
-mod pipeline;
-mod served_routes;
 mod handling;
 mod keys;
 mod pipeline;
+mod served_routes;
 mod target;
 mod tower;
 

@@ -181,7 +181,6 @@ impl Runner {
                 Then::Later(WAIT),
             ));
         };
-        let token = self.token(handler, envelope).await?;
         let plain = self.seal.open(subject(envelope), &envelope.sealed);
         let plain = plain.map_err(|error| match error {
             SealError::OtherKey(id) => {
@@ -199,6 +198,7 @@ impl Runner {
         let claims = contents.claims(&self.verifier, &handler.target);
         let claims = claims
             .map_err(|error| NotDone::new(ReportCode::Rejected, error.to_string(), Then::Dead))?;
+        let token = self.token(handler, envelope, claims.app_id()).await?;
         let mut request = contents.request()?;
         drop((plain, contents));
         if let Some(trace) = trace_id(request.headers()) {
@@ -260,10 +260,12 @@ impl Runner {
         &self,
         handler: &DurableHandler,
         envelope: &Envelope,
+        app_id: &str,
     ) -> Result<Option<SystemToken>, NotDone> {
         let Some(tokens) = &self.tokens else {
             return Ok(None);
         };
+        let tokens = tokens.of_app(app_id);
         let installation_id = envelope.installation_id.as_str();
         if tokens.is_removed(installation_id) {
             let text = "the app was uninstalled";
