@@ -104,7 +104,7 @@ pub struct Envelope {
     /// How far back an envelope with the same key means that this one is its repetition. `None` for a
     /// delivery that does not say it is a retry: it is new whatever its key.
     pub repeats_within: Option<Duration>,
-    /// The handler's endpoint key.
+    /// The handler's key.
     pub handler: String,
     /// The installation's ARI.
     pub installation_id: String,

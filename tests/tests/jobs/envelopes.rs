@@ -110,7 +110,7 @@ async fn an_envelope_has_no_token_and_nothing_readable() {
         parts.into_iter().any(|part| part == text)
     };
     assert!(!readable(b"avi:jira") && !readable(b"eyJ") && !readable(b"ari:cloud"));
-    assert_eq!(envelope.handler, "copy-end");
+    assert_eq!(envelope.handler, "copy");
     assert_eq!(envelope.max_attempts, 9);
     assert!(!format!("{envelope:?}").contains("ari:"));
     // Its call runs, with the token that was kept when the call arrived.
@@ -138,14 +138,14 @@ async fn an_envelope_of_another_handler_or_installation_is_dead() {
     let engine = Recorder::default();
     let (harness, envelope) = stored(&engine).await;
     for change in [
-        |envelope: &mut Envelope| envelope.handler = "other-end".to_owned(),
+        |envelope: &mut Envelope| envelope.handler = "other".to_owned(),
         |envelope: &mut Envelope| envelope.installation_id.push('0'),
         |envelope: &mut Envelope| *envelope.sealed.last_mut().unwrap() ^= 1,
     ] {
         let mut changed = envelope.clone();
         change(&mut changed);
         if changed.installation_id != envelope.installation_id {
-            changed.handler = "other-end".to_owned();
+            changed.handler = "other".to_owned();
         }
         let verdict = run(&harness, &engine, changed).await;
         assert!(matches!(verdict, Verdict::Dead { .. }), "{verdict:?}");
@@ -175,7 +175,7 @@ async fn an_envelope_runs_only_in_an_app_that_accepts_its_call() {
         app.verification(VerificationPolicy::default().environments([Environment::Staging]))
     };
     let verdict = run_in(only_staging, KEYS[0]).await;
-    assert_eq!(code(&verdict), Some(ReportCode::NoToken), "{verdict:?}");
+    assert_eq!(code(&verdict), Some(ReportCode::Rejected), "{verdict:?}");
     let other_app =
         |app: App| app.app_id("ari:cloud:ecosystem::app/00000000-0000-4000-a000-000000000001");
     let verdict = run_in(other_app, KEYS[0]).await;
