@@ -15,7 +15,7 @@ use forge_remote_tests::store_servers::redis_command;
 use forge_remote_tests::stores::{
     Folder, KEYS, TestStore, in_seconds, installation, postgres_url, redis_url, sealed, test_stores,
 };
-use sqlx::Executor as _;
+use sqlx::{AssertSqlSafe, Executor as _};
 
 async fn get(store: &dyn TokenStore, at: usize) -> Option<SealedToken> {
     store.get(&installation(at)).await.unwrap()
@@ -179,7 +179,7 @@ async fn corrupt_rows_in_sqlite_affect_no_other() {
         let id = installation(at);
         let update =
             format!("UPDATE forge_remote_tokens SET {change} WHERE installation_id = '{id}'");
-        pool.execute(update.as_str()).await.unwrap();
+        pool.execute(AssertSqlSafe(update)).await.unwrap();
     }
     corrupt_rows_are_skipped(&store, &[2, 3]).await;
 }
@@ -202,7 +202,7 @@ async fn corrupt_rows_in_postgresql_affect_no_other() {
         let id = installation(at);
         let update =
             format!("UPDATE forge_remote_tokens SET {change} WHERE installation_id = '{id}'");
-        pool.execute(update.as_str()).await.unwrap();
+        pool.execute(AssertSqlSafe(update)).await.unwrap();
     }
     corrupt_rows_are_skipped(&store, &[2, 9]).await;
 }
@@ -237,6 +237,7 @@ async fn a_postgresql_role_with_few_rights_is_enough() {
         .unwrap();
     let role = format!("role_{schema}");
     let run = async |statement: &str| {
+        let statement = AssertSqlSafe(statement.to_owned());
         owner.execute(statement).await.unwrap();
     };
     run(&format!("CREATE ROLE {role} LOGIN")).await;
