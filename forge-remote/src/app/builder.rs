@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::background::{Background, Task};
+use super::engine::Jobs;
 use super::keep_fresh;
 use super::layers::Layers;
 use super::limits::Limits;
@@ -17,16 +18,9 @@ use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{Clock, JwksPolicy, KeySource, SystemClock, VerificationPolicy};
-use crate::jobs::JobEngine;
 use crate::manifest::{DesiredManifest, Remote};
 use crate::registry::{Registration, Registry};
 use crate::token::Tokens;
-
-/// The engine of durable handlers, and where it was given.
-pub(crate) struct Jobs {
-    pub(crate) engine: Arc<dyn JobEngine>,
-    pub(crate) place: &'static std::panic::Location<'static>,
-}
 
 type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
 type InsertState = Box<dyn FnOnce(&mut StateMap) -> bool + Send>;
@@ -226,28 +220,6 @@ impl App {
                 .push(duplicate_state(std::any::type_name::<Tokens>()));
         }
         self.tokens = Some(tokens);
-        self
-    }
-
-    /// Sets the engine that stores and runs the calls of [durable](crate::jobs) handlers. Without one, an
-    /// app with such a handler does not start.
-    ///
-    /// The engine is opened when the app starts to serve, and not for commands such as `manifest`. It
-    /// runs calls while the app serves, as a [`background`](Self::background) task.
-    ///
-    /// ```
-    /// use forge_remote::jobs::MemoryJobs;
-    /// use forge_remote::prelude::*;
-    ///
-    /// let app = App::new().jobs(MemoryJobs::new());
-    /// # let _ = app;
-    /// ```
-    #[track_caller]
-    pub fn jobs(mut self, engine: impl JobEngine) -> Self {
-        self.jobs = Some(Jobs {
-            engine: Arc::new(engine),
-            place: std::panic::Location::caller(),
-        });
         self
     }
 
@@ -566,30 +538,6 @@ impl App {
         self
     }
 
-    /// Runs the futures of [`state_async`](Self::state_async) and connects the
-    /// [`token_store`](Self::token_store). `run` and [`serve`](Self::serve) do so; before
-    /// [`build`](Self::build), call it yourself.
-    pub async fn connect(mut self) -> Result<Self> {
-        for (name, pending) in std::mem::take(&mut self.pending_state) {
-            let insert = pending.await.map_err(|cause| {
-                let message = format!("the state `{name}` could not be made");
-                crate::error::Error::http(axum::http::StatusCode::INTERNAL_SERVER_ERROR, message)
-                    .with_source(cause)
-            })?;
-            if !insert(&mut self.state) {
-                self.problems.push(duplicate_state(name));
-            }
-        }
-        if let Some(tokens) = &self.tokens {
-            tokens.use_clock(&self.clock);
-            tokens.open_or_wait().await?;
-        }
-        if let Some(jobs) = &self.jobs {
-            jobs.engine.open().await?;
-        }
-        Ok(self)
-    }
-
     /// Returns the app's handlers.
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -617,7 +565,7 @@ const DUPLICATE_STATE: Rule = Rule::launch(
     "The app was given two values of one type, and `State<T>` could mean either. Wrap one of them in a new type.",
 );
 
-fn duplicate_state(name: &str) -> Diagnostic {
+pub(super) fn duplicate_state(name: &str) -> Diagnostic {
     Diagnostic::error(
         &DUPLICATE_STATE,
         format!("the app was given two values of type `{name}`"),

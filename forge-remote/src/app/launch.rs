@@ -10,7 +10,7 @@ use super::builder::App;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule, render};
 use crate::manifest::{MAX_PROPERTIES, Remote, TOO_MANY_PROPERTIES, included_paths};
 use crate::registry::Requirement;
-use crate::token::{JobSeal, Tokens};
+use crate::token::Tokens;
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
@@ -21,10 +21,6 @@ pub(crate) const RULES: &[&Rule] = &[
     &NO_TOKENS,
     &MISSING_STATE,
     &FOREIGN_HANDLER,
-    &NO_JOBS,
-    &UNENFORCED_LIMIT,
-    &NO_JOB_KEY,
-    &NOT_DURABLE,
     &NO_REMOTE,
     &BAD_REMOTE,
     &DUPLICATE_REMOTE,
@@ -124,7 +120,7 @@ const BAD_TOKENS: Rule = Rule::launch(
     after they had been opened.",
 );
 
-const NO_TOKENS: Rule = Rule::launch(
+pub(super) const NO_TOKENS: Rule = Rule::launch(
     "no-tokens",
     "A handler or a background task takes `Tokens`, and the app has no store of tokens. Give it one with `App::token_store`.",
 );
@@ -135,100 +131,7 @@ const MISSING_STATE: Rule = Rule::launch(
     `App::state`, or with `App::state_async` where making it takes time or can fail.",
 );
 
-const NO_JOBS: Rule = Rule::launch(
-    "no-jobs",
-    "A durable handler's calls are stored before they are acknowledged, and the app has no engine to store them. Give it \
-    one with `App::jobs`, or remove `durable` from the handler's attribute.",
-);
-
-const UNENFORCED_LIMIT: Rule = Rule::launch(
-    "unenforced-limit",
-    "A durable handler has a `per_installation`, and the engine given to `App::jobs` does not enforce it. Use another \
-    engine, or remove the option.",
-);
-
-const NO_JOB_KEY: Rule = Rule::launch(
-    "no-job-key",
-    "The calls of durable handlers are encrypted before they are stored, and there is no valid key. Set \
-    FORGE_REMOTE_TOKEN_KEY to the output of `openssl rand -base64 32`, the same for every instance of the app.",
-);
-
-const NOT_DURABLE: Rule = Rule::launch(
-    "not-durable",
-    "A handler takes `Attempt`, which only the stored calls of durable handlers have. Write `durable` in its attribute.",
-);
-
 impl App {
-    /// Returns the seal of stored calls, if the app has an engine for them.
-    pub(crate) fn job_seal(&self) -> Result<Option<JobSeal>, Diagnostic> {
-        let Some(jobs) = &self.jobs else {
-            return Ok(None);
-        };
-        let outlives = jobs.engine.guarantees().outlives_process;
-        let seal = JobSeal::new(&jobs.engine.name(), outlives, self.tokens.as_ref());
-        seal.map(Some).map_err(|error| {
-            let help = "set FORGE_REMOTE_TOKEN_KEY to the output of `openssl rand -base64 32`";
-            Diagnostic::error(&NO_JOB_KEY, error.to_string(), help).at([Location::from(jobs.place)])
-        })
-    }
-
-    /// Returns the problems of durable handlers.
-    fn durable_problems(&self) -> Vec<Diagnostic> {
-        let mut problems = Vec::new();
-        for handler in self.registry.handlers() {
-            let record = handler.registration();
-            let name = record.function;
-            let needs = |wanted: fn(&Requirement) -> bool| record.mount.needs().iter().any(wanted);
-            let Some(policy) = record.durable else {
-                if needs(|need| matches!(need, Requirement::Attempt)) {
-                    let message = format!("`{name}` takes `Attempt`, but it is not durable");
-                    let help = "write `durable` in its attribute, or take `RetryContext` for Forge's own retries";
-                    problems.push(Diagnostic::error(&NOT_DURABLE, message, help).at([handler]));
-                }
-                continue;
-            };
-            let takes_token = needs(|need| {
-                matches!(
-                    need,
-                    Requirement::SystemToken | Requirement::OptionalSystemToken
-                )
-            });
-            if takes_token && self.tokens.is_none() {
-                let message = format!(
-                    "`{name}` is durable and takes a `SystemToken`, but the app has no token store to take it from"
-                );
-                let help = "give the app a store: `.token_store(SqliteTokens::new(\"tokens.db\"))`";
-                problems.push(Diagnostic::error(&NO_TOKENS, message, help).at([handler]));
-            }
-            match &self.jobs {
-                None => problems.push(
-                    Diagnostic::error(
-                        &NO_JOBS,
-                        format!(
-                            "`{name}` is durable, but the app has no engine to store its calls"
-                        ),
-                        "give the app an engine with `App::jobs`; `forge_remote::jobs` lists them",
-                    )
-                    .at([handler]),
-                ),
-                Some(jobs) => {
-                    let limits = jobs.engine.guarantees().limits_installations;
-                    if policy.per_installation().is_some() && !limits {
-                        let message = format!(
-                            "`{name}` has `per_installation`, which the engine {} does not enforce",
-                            jobs.engine.name()
-                        );
-                        let help = "remove the option, or use an engine that enforces it";
-                        problems.push(
-                            Diagnostic::error(&UNENFORCED_LIMIT, message, help).at([handler]),
-                        );
-                    }
-                }
-            }
-        }
-        problems
-    }
-
     /// Returns a problem for each value that handlers and background tasks take and the app lacks.
     pub(crate) fn missing_needs(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();

@@ -5,8 +5,11 @@ mod base_paths;
 mod body;
 mod builder;
 mod config;
+mod connect;
 #[cfg(feature = "cli")]
 mod drift;
+mod durable;
+mod engine;
 mod identity;
 mod keep_fresh;
 mod launch;
@@ -42,6 +45,7 @@ pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
         route_checks::RULES,
         drift::RULES,
         launch::RULES,
+        durable::RULES,
         service::RULES,
     ];
     rules.into_iter().flatten().copied()

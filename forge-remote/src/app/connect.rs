@@ -1,0 +1,31 @@
+//! What an app needs before it is built: its asynchronous state, its token store and its engine.
+
+use axum::http::StatusCode;
+
+use super::builder::{App, duplicate_state};
+use crate::error::{Error, Result};
+
+impl App {
+    /// Runs the futures of [`state_async`](Self::state_async), connects the
+    /// [`token_store`](Self::token_store) and opens the engine of [`jobs`](Self::jobs). `run` and [`serve`](Self::serve) do so; before
+    /// [`build`](Self::build), call it yourself.
+    pub async fn connect(mut self) -> Result<Self> {
+        for (name, pending) in std::mem::take(&mut self.pending_state) {
+            let insert = pending.await.map_err(|cause| {
+                let message = format!("the state `{name}` could not be made");
+                Error::http(StatusCode::INTERNAL_SERVER_ERROR, message).with_source(cause)
+            })?;
+            if !insert(&mut self.state) {
+                self.problems.push(duplicate_state(name));
+            }
+        }
+        if let Some(tokens) = &self.tokens {
+            tokens.use_clock(&self.clock);
+            tokens.open_or_wait().await?;
+        }
+        if let Some(jobs) = &self.jobs {
+            jobs.engine.open().await?;
+        }
+        Ok(self)
+    }
+}

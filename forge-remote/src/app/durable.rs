@@ -1,0 +1,132 @@
+//! The engine of durable handlers, and their checks at launch.
+
+use std::sync::Arc;
+
+use super::builder::App;
+use super::engine::Jobs;
+use super::launch::NO_TOKENS;
+use crate::diagnostic::{Diagnostic, Location, Rule};
+use crate::jobs::JobEngine;
+use crate::registry::Requirement;
+use crate::token::JobSeal;
+
+/// The rules of this file.
+#[cfg(feature = "cli")]
+pub(super) const RULES: &[&Rule] = &[&NO_JOBS, &UNENFORCED_LIMIT, &NO_JOB_KEY, &NOT_DURABLE];
+
+const NO_JOBS: Rule = Rule::launch(
+    "no-jobs",
+    "A durable handler's calls are stored before they are acknowledged, and the app has no engine to store them. Give it \
+    one with `App::jobs`, or remove `durable` from the handler's attribute.",
+);
+
+const UNENFORCED_LIMIT: Rule = Rule::launch(
+    "unenforced-limit",
+    "A durable handler has a `per_installation`, and the engine given to `App::jobs` does not enforce it. Use another \
+    engine, or remove the option.",
+);
+
+const NO_JOB_KEY: Rule = Rule::launch(
+    "no-job-key",
+    "The calls of durable handlers are encrypted before they are stored, and there is no valid key. Set \
+    FORGE_REMOTE_TOKEN_KEY to the output of `openssl rand -base64 32`, the same for every instance of the app.",
+);
+
+const NOT_DURABLE: Rule = Rule::launch(
+    "not-durable",
+    "A handler takes `Attempt`, which only the stored calls of durable handlers have. Write `durable` in its attribute.",
+);
+
+impl App {
+    /// Sets the engine that stores and runs the calls of [durable](crate::jobs) handlers. Without one, an
+    /// app with such a handler does not start.
+    ///
+    /// The engine is opened when the app starts to serve, and not for commands such as `manifest`. It
+    /// runs calls while the app serves, as a [`background`](Self::background) task.
+    ///
+    /// ```
+    /// use forge_remote::jobs::MemoryJobs;
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().jobs(MemoryJobs::new());
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn jobs(mut self, engine: impl JobEngine) -> Self {
+        self.jobs = Some(Jobs {
+            engine: Arc::new(engine),
+            place: std::panic::Location::caller(),
+        });
+        self
+    }
+
+    /// Returns the seal of stored calls, if the app has an engine for them.
+    pub(crate) fn job_seal(&self) -> Result<Option<JobSeal>, Diagnostic> {
+        let Some(jobs) = &self.jobs else {
+            return Ok(None);
+        };
+        let outlives = jobs.engine.guarantees().outlives_process;
+        let seal = JobSeal::new(&jobs.engine.name(), outlives, self.tokens.as_ref());
+        seal.map(Some).map_err(|error| {
+            let help = "set FORGE_REMOTE_TOKEN_KEY to the output of `openssl rand -base64 32`";
+            Diagnostic::error(&NO_JOB_KEY, error.to_string(), help).at([Location::from(jobs.place)])
+        })
+    }
+
+    /// Returns the problems of durable handlers.
+    pub(super) fn durable_problems(&self) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        for handler in self.registry.handlers() {
+            let record = handler.registration();
+            let name = record.function;
+            let needs = |wanted: fn(&Requirement) -> bool| record.mount.needs().iter().any(wanted);
+            let Some(policy) = record.durable else {
+                if needs(|need| matches!(need, Requirement::Attempt)) {
+                    let message = format!("`{name}` takes `Attempt`, but it is not durable");
+                    let help = "write `durable` in its attribute, or take `RetryContext` for Forge's own retries";
+                    problems.push(Diagnostic::error(&NOT_DURABLE, message, help).at([handler]));
+                }
+                continue;
+            };
+            let takes_token = needs(|need| {
+                matches!(
+                    need,
+                    Requirement::SystemToken | Requirement::OptionalSystemToken
+                )
+            });
+            if takes_token && self.tokens.is_none() {
+                let message = format!(
+                    "`{name}` is durable and takes a `SystemToken`, but the app has no token store to take it from"
+                );
+                let help = "give the app a store: `.token_store(SqliteTokens::new(\"tokens.db\"))`";
+                problems.push(Diagnostic::error(&NO_TOKENS, message, help).at([handler]));
+            }
+            match &self.jobs {
+                None => problems.push(
+                    Diagnostic::error(
+                        &NO_JOBS,
+                        format!(
+                            "`{name}` is durable, but the app has no engine to store its calls"
+                        ),
+                        "give the app an engine with `App::jobs`; `forge_remote::jobs` lists them",
+                    )
+                    .at([handler]),
+                ),
+                Some(jobs) => {
+                    let limits = jobs.engine.guarantees().limits_installations;
+                    if policy.per_installation().is_some() && !limits {
+                        let message = format!(
+                            "`{name}` has `per_installation`, which the engine {} does not enforce",
+                            jobs.engine.name()
+                        );
+                        let help = "remove the option, or use an engine that enforces it";
+                        problems.push(
+                            Diagnostic::error(&UNENFORCED_LIMIT, message, help).at([handler]),
+                        );
+                    }
+                }
+            }
+        }
+        problems
+    }
+}
