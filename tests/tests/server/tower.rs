@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use forge_remote::axum::body::Body;
-use forge_remote::axum::extract::Request;
+use forge_remote::axum::extract::{MatchedPath, Request};
 use forge_remote::axum::middleware::{self, Next};
 use forge_remote::axum::response::Response;
 use forge_remote::axum::{self, Router};
@@ -64,6 +64,36 @@ async fn a_layer_sees_accepted_and_rejected_requests() {
         assert_eq!(response.headers()["server"], "backend", "{path}");
     }
     assert_eq!(seen.load(Ordering::Relaxed), 3);
+}
+
+/// The route as a label of metrics: the same for every path below a web trigger.
+#[tokio::test]
+async fn a_layer_reads_the_matched_path() {
+    #[web_trigger(path = "/hook")]
+    async fn hook() {}
+
+    let label = middleware::from_fn(
+        |path: Option<MatchedPath>, request: Request, next: Next| async move {
+            let mut response: Response = next.run(request).await;
+            let label = path.as_ref().map_or("none", MatchedPath::as_str);
+            response
+                .headers_mut()
+                .insert("label", label.parse().unwrap());
+            response
+        },
+    );
+    let layered = app().handler(handler!(hook)).layer(label);
+    let harness = Harness::new(layered).unwrap();
+    let greet = path_of_greet(&harness);
+    for (path, label) in [
+        (greet.as_str(), greet.as_str()),
+        ("/hook", "/hook"),
+        ("/hook/orders/7", "/hook/{*rest}"),
+        ("/elsewhere", "none"),
+    ] {
+        let response = harness.app().router().oneshot(request(path)).await.unwrap();
+        assert_eq!(response.headers()["label"], label, "{path}");
+    }
 }
 
 #[tokio::test]
