@@ -137,8 +137,45 @@ impl Clock for TestClock {
 pub struct Harness {
     platform: Platform,
     app: Service,
-    /// The server of the fake APIs, which stops when the last clone is dropped.
-    _apis: Option<Arc<JoinSet<()>>>,
+    apis: Option<Arc<ApiServer>>,
+}
+
+/// The server of the fake APIs, which stops when the last clone of its harness is dropped.
+#[derive(Debug)]
+struct ApiServer {
+    origin: String,
+    /// Whether apps keep tokens in their own store instead of memory.
+    keeps_store: bool,
+    _server: JoinSet<()>,
+}
+
+impl ApiServer {
+    async fn start(platform: &Platform, keeps_store: bool) -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let origin = format!("http://{}", listener.local_addr()?);
+        platform.serves_apis_at(&origin);
+        let router = crate::platform::router(platform.clone());
+        let mut server = JoinSet::new();
+        server.spawn(async move {
+            // Dropping the set stops it.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self {
+            origin,
+            keeps_store,
+            _server: server,
+        })
+    }
+
+    /// Connects an app to the APIs and its token store, and builds it.
+    async fn build(&self, mut app: App) -> Result<Service> {
+        app.atlassian_of().forbid_others();
+        app.atlassian_of().use_loopback(&self.origin)?;
+        if !self.keeps_store {
+            app = app.tokens_in_memory();
+        }
+        Ok(app.connect().await?.build_compared()?)
+    }
 }
 
 impl Harness {
@@ -150,7 +187,7 @@ impl Harness {
         Ok(Self {
             platform,
             app: app.build_compared()?,
-            _apis: None,
+            apis: None,
         })
     }
 
@@ -185,22 +222,62 @@ impl Harness {
     /// # }
     /// ```
     pub async fn with_apis(app: App) -> Result<Self> {
+        Self::serving_apis(app, false).await
+    }
+
+    /// Builds the app with fake APIs, as [`with_apis`](Self::with_apis) does, and with its own token
+    /// store: to test what outlives a restart.
+    ///
+    /// The store gets the test platform's tokens, so give the app one of the test's own, for example a
+    /// file in a temporary folder. The harness [connects](App::connect) it.
+    ///
+    /// ```no_run
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::testing::Harness;
+    /// # fn app() -> App { App::empty() }
+    ///
+    /// # async fn test() -> Result<()> {
+    /// // `app()` keeps tokens in a file of a temporary folder.
+    /// let harness = Harness::with_apis_and_store(app()).await?;
+    /// harness.call("installed").send().await;
+    ///
+    /// let restarted = harness.another(app()).await?;
+    /// assert_eq!(restarted.call("report").send().await.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn with_apis_and_store(app: App) -> Result<Self> {
+        Self::serving_apis(app, true).await
+    }
+
+    async fn serving_apis(app: App, keeps_store: bool) -> Result<Self> {
         let (platform, app) = app.with_platform(TEST_APP_ID)?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-        let origin = format!("http://{}", listener.local_addr()?);
-        platform.serves_apis_at(&origin);
-        app.atlassian_of().forbid_others();
-        app.atlassian_of().use_loopback(&origin)?;
-        let router = crate::platform::router(platform.clone());
-        let mut server = JoinSet::new();
-        server.spawn(async move {
-            // Dropping the set stops it.
-            let _ = axum::serve(listener, router).await;
-        });
+        let apis = ApiServer::start(&platform, keeps_store).await?;
         Ok(Self {
+            app: apis.build(app).await?,
             platform,
-            app: app.tokens_in_memory().connect().await?.build_compared()?,
-            _apis: Some(Arc::new(server)),
+            apis: Some(Arc::new(apis)),
+        })
+    }
+
+    /// Builds another app on the same platform, with the same APIs: the app after a restart, a second
+    /// instance of it, or its next version.
+    ///
+    /// The APIs accept the tokens that the platform issued before. The app's
+    /// [`fixtures`](App::fixtures) are not applied again.
+    pub async fn another(&self, app: App) -> Result<Self> {
+        let app = app.on_platform(&self.platform)?;
+        let app = match &self.apis {
+            Some(apis) => apis.build(app).await?,
+            None => {
+                app.atlassian_of().forbid_others();
+                app.build_compared()?
+            }
+        };
+        Ok(Self {
+            platform: self.platform.clone(),
+            app,
+            apis: self.apis.clone(),
         })
     }
 

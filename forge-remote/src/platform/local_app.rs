@@ -89,18 +89,30 @@ impl App {
 
     /// Creates a local platform, whose key set replaces Atlassian's.
     pub(crate) fn with_platform(mut self, default_app_id: &str) -> Result<(Platform, Self)> {
-        let ids = match self.settings().app_ids() {
-            Err(AppIdError::Missing) => vec![default_app_id.parse::<AppId>()?],
-            ids => ids?,
-        };
+        let ids = self.app_ids_or(default_app_id)?;
         let first = ids.first().cloned().ok_or(AppIdError::Missing)?;
         let platform = Platform::with_clock(first, Arc::clone(&self.clock))?;
         platform.apis().set_declared(self.declared());
-        self.app_ids = ids.iter().map(|id| id.as_str().to_owned()).collect();
         for fixtures in std::mem::take(&mut self.fixtures) {
             platform.apis().set_fixtures(&fixtures)?;
         }
+        let app = self.on_platform(&platform)?;
+        Ok((platform, app))
+    }
+
+    /// Replaces Atlassian's key set by the one of a local platform.
+    pub(crate) fn on_platform(mut self, platform: &Platform) -> Result<Self> {
+        let ids = self.app_ids_or(platform.app_id().as_str())?;
+        self.app_ids = ids.iter().map(|id| id.as_str().to_owned()).collect();
         self.key_source = Some(Box::new(platform.key_source()));
-        Ok((platform, self))
+        Ok(self)
+    }
+
+    /// Returns the ids of the apps; the default id if none was set.
+    fn app_ids_or(&self, default: &str) -> Result<Vec<AppId>> {
+        Ok(match self.settings().app_ids() {
+            Err(AppIdError::Missing) => vec![default.parse()?],
+            ids => ids?,
+        })
     }
 }

@@ -8,6 +8,7 @@ use forge_remote::testing::Harness;
 use forge_remote::token::{MemoryTokens, SqliteTokens};
 use forge_remote::{handler, path};
 use forge_remote_tests::jws::unique_id;
+use forge_remote_tests::stores::{Folder, KEYS};
 use serde_json::{Value, json};
 
 /// A handler that makes every kind of call.
@@ -268,6 +269,42 @@ async fn local_tokens_are_not_stored() {
     assert_eq!(tokens.installations().await.unwrap().len(), 1);
     tokens.flush().await.unwrap();
     assert!(!file.exists());
+}
+
+/// Calls Atlassian with a kept token.
+#[scheduled_trigger(interval = "day", scopes = ["read:jira-work"])]
+async fn report(call: Invocation, tokens: Tokens) -> Result<Json<Value>> {
+    let token = tokens.system(call.installation_id()).await?;
+    let jira = call.jira().as_app(&token);
+    let me: Value = jira.get("/rest/api/3/myself").fetch().await?;
+    Ok(Json(me["accountType"].clone()))
+}
+
+/// A real store and the fake APIs together.
+#[tokio::test]
+async fn a_kept_token_is_valid_after_a_restart() {
+    let folder = Folder::default();
+    let start = |file: &str| {
+        let tokens = Tokens::new(SqliteTokens::new(folder.file(file))).keys(KEYS[0]);
+        let app = app().handler(handler!(report)).token_store(tokens.clone());
+        (app, tokens)
+    };
+    let (first, tokens) = start("tokens.db");
+    let harness = Harness::with_apis_and_store(first).await.unwrap();
+    assert_eq!(harness.call("renew").send().await.status(), 200);
+    tokens.flush().await.unwrap();
+    for (file, status) in [("tokens.db", 200), ("other.db", 500)] {
+        let restarted = harness.another(start(file).0).await.unwrap();
+        let response = restarted.call("report").send().await;
+        assert_eq!(response.status(), status, "{file}: {response:?}");
+    }
+
+    // In memory, a restart loses the token.
+    let harness = Harness::with_apis(start("tokens.db").0).await.unwrap();
+    assert_eq!(harness.call("renew").send().await.status(), 200);
+    assert_eq!(harness.call("report").send().await.json(), "app");
+    let restarted = harness.another(start("tokens.db").0).await.unwrap();
+    assert_eq!(restarted.call("report").send().await.status(), 500);
 }
 
 /// Whatever the first context of the installation is.
