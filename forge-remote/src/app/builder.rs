@@ -514,6 +514,7 @@ impl App {
     /// Returns the manifest sections that the code declares.
     pub(crate) fn desired_manifest(&self) -> DesiredManifest {
         let mut desired = self.registry.desired_manifest(&self.remotes);
+        desired.app_ids = self.settings().configured_app_ids;
         desired.granular = self.granular;
         desired.foreign.clone_from(&self.foreign_endpoints);
         desired.add_scopes(&self.scopes);

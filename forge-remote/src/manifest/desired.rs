@@ -65,6 +65,8 @@ pub struct ScopeAlternatives {
 /// All items and scopes that the code declares for the manifest.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DesiredManifest {
+    /// The ids of the apps that the environment or the code sets; empty if the manifest's counts.
+    pub app_ids: Vec<String>,
     /// The modules by type, without `endpoint`.
     pub modules: BTreeMap<&'static str, Vec<Entry>>,
     /// The items of `modules.endpoint`.

@@ -427,6 +427,7 @@ fn every_rule_is_explained_and_shown() {
         "known-event",
         // Others of these tests.
         "manifest-too-large",
+        "other-app-id",
         "auth-without-compute",
         "too-many-modules",
         "duplicate-jql-function",
@@ -700,6 +701,44 @@ fn a_manifest_has_at_most_200_kilobytes() {
     assert_eq!(codes(&large, &[]), []);
     let larger = format!("{large}#\n");
     assert_eq!(codes(&larger, &[]), [("manifest-too-large", 1)]);
+}
+
+/// The environment or the code may set other ids than the manifest.
+#[test]
+fn an_app_id_that_is_not_accepted_is_a_warning() {
+    const OWN: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
+    const OTHER: &str = "00000000-0000-4000-8000-000000000001";
+    let found = |text: &str, app_ids: &[&str]| {
+        let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+        let wanted = DesiredManifest {
+            app_ids: app_ids.iter().map(|id| (*id).to_owned()).collect(),
+            ..DesiredManifest::default()
+        };
+        let found = check(&file, &wanted, &BTreeSet::new());
+        let found = found.into_iter().filter(|one| one.code == "other-app-id");
+        found
+            .map(|one| (one.severity, one.manifest.unwrap().line))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(found(GOOD, &[OTHER]), [(Severity::Warning, 2)]);
+    let variable = GOOD.replace(OWN, "'ari:cloud:ecosystem::app/${ID_OF_TEST}'");
+    let declared = variable.replace(
+        "    - HAND_URL\n",
+        &format!("    - {{key: ID_OF_TEST, default: {OTHER}}}\n"),
+    );
+    assert_eq!(found(&declared, &[OWN]), [(Severity::Warning, 2)]);
+    for (text, app_ids) in [
+        (GOOD, &[][..]),
+        (GOOD, &[OWN]),
+        (GOOD, &["8DB33809-1f32-48bb-8c52-5877dab48107"]),
+        (GOOD, &[OTHER, OWN]),
+        (&declared, &[OTHER]),
+        // Reported elsewhere.
+        (&variable, &[OTHER]),
+        (GOOD, &["own"]),
+    ] {
+        assert_eq!(found(text, app_ids), [], "{app_ids:?}");
+    }
 }
 
 #[test]

@@ -109,6 +109,75 @@ async fn an_app_id_is_resolved_from_the_default_and_the_environment() {
     assert_eq!(status(&process, LITE).await, 401);
 }
 
+/// The address that Forge would call is in the environment of the check, not in the file.
+#[tokio::test]
+async fn the_value_of_a_base_urls_variable_is_checked() {
+    let folder = Folder::default();
+    for (value, expected) in [
+        (None, true),
+        (Some("https://app.example.com"), true),
+        (Some("https://app.example.com/"), false),
+    ] {
+        let mut command = manifest(&folder, "    - REMOTE_BASE_URL", LITE);
+        let path = folder.file("manifest.yml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let url = "https://backend.example.com";
+        std::fs::write(&path, text.replace(url, "${REMOTE_BASE_URL}")).unwrap();
+        command.env_remove("REMOTE_BASE_URL");
+        if let Some(value) = value {
+            command.env("REMOTE_BASE_URL", value);
+        }
+        let (agrees, text) = check(command).await;
+        assert_eq!(agrees, expected, "{value:?}: {text}");
+        let finding = "which ends with a slash";
+        assert_eq!(text.contains(finding), !expected, "{value:?}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn another_id_than_the_manifests_is_a_warning() {
+    let folder = Folder::default();
+    for (ids, expected) in [(FULL.to_owned(), true), (format!("{FULL},{LITE}"), false)] {
+        let mut command = manifest(&folder, WITH_DEFAULT, VARIABLE_ID);
+        command.env("FORGE_REMOTE_APP_ID", &ids);
+        let (agrees, text) = check(command).await;
+        assert!(agrees, "{text}");
+        let warning = format!("warning[other-app-id]: the app accepts calls of {FULL} only");
+        assert_eq!(text.contains(&warning), expected, "{ids}: {text}");
+    }
+}
+
+/// The remote may be in a repository without the manifest.
+#[tokio::test]
+async fn an_app_without_a_manifest_needs_only_its_id() {
+    let (folder, keys) = (
+        Folder::default(),
+        JwksServer::start(JwksResponse::Keys(published())).await,
+    );
+    let app = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+        command
+            .current_dir(folder.path())
+            .env_remove("FORGE_REMOTE_MANIFEST")
+            .env_remove("CARGO_MANIFEST_DIR")
+            .env("FORGE_REMOTE_APP_ID", LITE);
+        command
+    };
+    let process = PlainProcess::start_as_configured(app(), &keys).await;
+    assert_eq!(status(&process, LITE).await, 200);
+    // The sections to paste into the other repository's file.
+    let (printed, text) = text_of(app().args(["manifest", "--stdout"]).output().await.unwrap());
+    assert!(printed, "{text}");
+    for line in [
+        "  scheduledTrigger:\n",
+        "      endpoint: tick\n",
+        "remotes:\n",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    assert!(!folder.file("manifest.yml").exists());
+}
+
 /// What `check` accepts starts, and what does not start is found by `check`.
 #[tokio::test]
 async fn an_app_id_without_a_value_fails_check_and_launch_alike() {

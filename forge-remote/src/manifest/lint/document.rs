@@ -6,11 +6,13 @@ use super::findings::{Findings, Topic, text_of};
 use crate::diagnostic::{Rule, Severity};
 use crate::fit::AppId;
 use crate::manifest::path::ManifestPath;
+use crate::manifest::variables::Variables;
 
 pub(super) const TOPIC: Topic = Topic {
     rules: &[
         &MANIFEST_TOO_LARGE,
         &INVALID_APP_ID,
+        &OTHER_APP_ID,
         &DUPLICATE_MODULE_KEY,
         &DUPLICATE_VARIABLE,
         &SEVERAL_REQUIRED_PRODUCTS,
@@ -18,6 +20,7 @@ pub(super) const TOPIC: Topic = Topic {
     check: |findings| {
         size(findings);
         app_id(findings);
+        other_app_id(findings);
         module_keys(findings);
         variables(findings);
         products(findings);
@@ -65,6 +68,32 @@ fn app_id(findings: &mut Findings<'_>) {
         let message = format!("`{id}` is not a Forge app id");
         let help = "write `ari:cloud:ecosystem::app/` and the app's UUID, as `forge register` does";
         findings.error_at(&INVALID_APP_ID, node, message, help);
+    }
+}
+
+const OTHER_APP_ID: Rule = Rule::lint(
+    "other-app-id",
+    "FORGE_REMOTE_APP_ID, `App::app_id` or `App::app_ids` sets the ids of the apps whose calls are accepted, and the \
+    manifest's `app.id` is not among them. If this manifest is deployed, each of its app's calls gets 401.",
+);
+
+fn other_app_id(findings: &mut Findings<'_>) {
+    let Some(node) = findings.node(&["app", "id"]) else {
+        return;
+    };
+    let variables = Variables::of(findings.manifest());
+    let id = node.scalar().and_then(|id| variables.resolve(id).ok());
+    let id = id.and_then(|id| id.parse::<AppId>().ok());
+    let accepted = findings.wanted.app_ids.iter().map(|id| id.parse());
+    // Invalid ids are reported elsewhere.
+    let (Some(id), Ok(accepted)) = (id, accepted.collect::<Result<Vec<AppId>, _>>()) else {
+        return;
+    };
+    if !accepted.is_empty() && !accepted.contains(&id) {
+        let accepted: Vec<&str> = accepted.iter().map(AppId::as_str).collect();
+        let message = format!("the app accepts calls of {} only", accepted.join(", "));
+        let help = "correct FORGE_REMOTE_APP_ID, `App::app_id` or `App::app_ids`, or add this id to it, with a comma";
+        findings.add_at(Severity::Warning, &OTHER_APP_ID, node, message, help);
     }
 }
 
