@@ -28,6 +28,9 @@ type Handling = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// Time limit for dropping cancelled work: work that never awaits cannot be cancelled.
 pub(crate) const LAST_DROPS: Duration = Duration::from_secs(2);
 
+/// What to do about a handler that takes longer than its caller waits.
+pub(crate) const RESPOND_FIRST: &str = "respond first, and work after that: see `durable`, `Invocation::spawn` and the chapter `long_work`";
+
 /// Work of the app still runs after its cancellation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -273,6 +276,7 @@ impl Future for InFlight {
             tracing::warn!(
                 ?timeout,
                 suppressed,
+                help = RESPOND_FIRST,
                 "the handler has not responded in time: its caller gets 503, the handler continues"
             );
         }

@@ -9,6 +9,7 @@ use crate::fit;
 use crate::platform::{Platform, has_body};
 use crate::registry::{Handler, Method, SampleCall};
 use crate::response;
+use crate::work::RESPOND_FIRST;
 
 /// The local platform's client, which calls the app's handlers.
 pub(super) struct PlatformClient {
@@ -71,6 +72,8 @@ impl PlatformClient {
         let is_guess = simulation.is_guess;
         let sample_event = simulation.event.filter(|_| changes.body.is_none());
         let event = changes.event.clone().or(sample_event.map(str::to_owned));
+        let declared = handler.registration().kind.simulations();
+        let is_declared = |event: &str| declared.iter().any(|one| one.event == Some(event));
         let has_body = changes.body.is_some() || simulation.body.is_some();
         let mut call = self.platform.call_as(handler, simulation);
         let method = changes.method.unwrap_or(handler.method());
@@ -92,6 +95,10 @@ impl PlatformClient {
             method,
             path: call.path().to_owned(),
             event,
+            is_undeclared_event: changes
+                .event
+                .as_deref()
+                .is_some_and(|event| !is_declared(event)),
             tokens: call.auth(),
             has_body,
             is_guess: is_guess && changes.body.is_none(),
@@ -126,7 +133,7 @@ impl PlatformClient {
             }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(format!(
-                "no response within {} s: Forge would have closed the connection",
+                "no response within {} s: Forge would have closed the connection; {RESPOND_FIRST}",
                 timeout.as_secs()
             )),
         };

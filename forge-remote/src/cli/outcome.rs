@@ -14,6 +14,8 @@ pub(super) struct Outcome {
     pub(super) path: String,
     /// The event that the call delivered.
     pub(super) event: Option<String>,
+    /// Whether the handler does not declare the event, so that Forge would not deliver it.
+    pub(super) is_undeclared_event: bool,
     pub(super) tokens: Auth,
     pub(super) has_body: bool,
     /// Whether the body was made up, because Atlassian documents none.
@@ -87,6 +89,11 @@ impl Outcome {
         if let Some(event) = &self.event {
             line.push_str(&format!("  {event}"));
         }
+        if self.is_undeclared_event {
+            line.push_str(
+                "\n      Forge would not deliver this event: the handler does not declare it",
+            );
+        }
         match (&self.response, self.verdict()) {
             (Err(reason), _) => line.push_str(&format!("\n      {reason}")),
             (_, Verdict::NeedsSample) => {
@@ -102,6 +109,11 @@ impl Outcome {
                     ));
                 }
             }
+            (Ok((_, body)), Verdict::Passed) => {
+                if let Some(error) = reported_error(body) {
+                    line.push_str(&format!("\n      the response reports an error: {error}"));
+                }
+            }
             _ => {}
         }
         if let Some(reason) = self.invoke_remote_error {
@@ -111,6 +123,14 @@ impl Outcome {
         }
         line
     }
+}
+
+/// Returns the `error` member of a successful response, as JSON: a JQL function's message, which Jira
+/// shows to the user, or an agent's JSON-RPC error.
+fn reported_error(body: &str) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    let error = body.get("error").filter(|error| !error.is_null())?;
+    Some(error.to_string())
 }
 
 /// Milliseconds with one decimal below ten.

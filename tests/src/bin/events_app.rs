@@ -2,7 +2,9 @@
 
 #![allow(clippy::print_stdout)]
 
-use forge_remote::kinds::{ResidencyStatus, WebTriggerRequest, WebTriggerResponse};
+use forge_remote::kinds::{
+    JqlFunctionRequest, JqlFunctionResponse, ResidencyStatus, WebTriggerRequest, WebTriggerResponse,
+};
 use forge_remote::prelude::*;
 use serde::Deserialize;
 
@@ -44,6 +46,14 @@ async fn follow(retry: RetryContext, Event(change): Event<Change>) -> Json<Strin
 #[endpoint]
 async fn greet() -> &'static str {
     "Good morning"
+}
+
+#[jql_function(name = "urgent", arguments = ["team"], types = ["issue"], operators = ["in"])]
+async fn urgent(Event(call): Event<JqlFunctionRequest>) -> Json<JqlFunctionResponse> {
+    let team = call.clause.arguments.concat();
+    Json(JqlFunctionResponse::error(format!(
+        "there is no team \"{team}\""
+    )))
 }
 
 #[web_trigger]

@@ -61,6 +61,22 @@ fn a_text_for_a_page_is_marked() {
     assert_eq!(marks.count(), 1, "{text}");
 }
 
+/// Jira shows the message of a JQL function to the user.
+#[test]
+fn the_error_of_a_successful_response_is_printed() {
+    let (good, text) = run(&mut app(&["dev", "--once"]));
+    assert!(good, "{text}");
+    let mut lines = text
+        .lines()
+        .skip_while(|line| !line.contains("POST /urgent"));
+    assert!(lines.next().unwrap().starts_with("ok "), "{text}");
+    assert_eq!(
+        lines.next().unwrap().trim(),
+        r#"the response reports an error: "there is no team \"text\"""#
+    );
+    assert_eq!(text.matches("reports an error").count(), 1, "{text}");
+}
+
 #[test]
 fn a_sample_is_used_for_the_event_it_names() {
     let (good, text) = run(app(&["dev", "--once"]).env("WITH_SAMPLE", "1"));
@@ -136,7 +152,8 @@ fn invoke_calls_every_hook_event_method_and_retry() {
             "rollback",
             "schedule",
             "start",
-            "status"
+            "status",
+            "urgent-jql"
         ]
     );
     for (arguments, expected) in [
@@ -183,4 +200,10 @@ fn invoke_calls_every_hook_event_method_and_retry() {
     // An event that the handler does not declare.
     let (good, text) = dev.invoke(&["follow", "--event", "avi:jira:created:board"]);
     assert!(!good && text.contains(" 422 "), "{text}");
+    assert!(
+        text.contains("Forge would not deliver this event"),
+        "{text}"
+    );
+    let (_, text) = dev.invoke(&["follow", "--event", "avi:jira:invented:thing"]);
+    assert!(!text.contains("Forge would not"), "{text}");
 }

@@ -128,12 +128,16 @@ async fn calls_in_flight_are_bounded() {
 
 #[tokio::test]
 async fn an_overdue_handler_runs_to_its_end_and_its_caller_gets_503() {
+    let logged = LogCapture::default();
+    let _listening = logged.start();
     let (harness, gate) = harness(|app| app.response_timeout(Duration::from_millis(50)));
     let response = tokio::time::timeout(SOON, harness.call("held").send()).await;
     let response = response.expect("it has no deadline");
     assert_eq!(response.status(), 503);
     assert_eq!(response.headers()["retry-after"], "5");
     assert_eq!(response.json()["error"]["code"], "overdue");
+    let text = logged.take();
+    assert!(text.contains("`Invocation::spawn`"), "{text}");
     gate.0.add_permits(1);
     gate.passed().await;
 }
