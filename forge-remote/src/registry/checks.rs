@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Handler, Kind, Location, Registry, RouteScope};
+use super::{Handler, Kind, Location, Registration, Registry, RouteScope};
 use crate::diagnostic::{CodeLocation, Diagnostic, Rule};
 use crate::fit::AllowedCaller;
 
@@ -183,7 +183,7 @@ const DUPLICATE_KEY: Rule = Rule::launch(
     "duplicate-key",
     "Two handlers have the same key, so the manifest can hold only one of them. Keys are derived from the functions' \
     names. Set another key of one handler with `key = \"…\"`, or with `endpoint = \"…\"` for the key of an endpoint. \
-    An endpoint can be shared by `#[endpoint]`s with the same `auth` and `remote`, which are the paths of one page, and by \
+    An endpoint can be shared by `#[endpoint]`s with the same `key`, `auth` and `remote`, which are the paths of one page, and by \
     several attributes of one function with the same `path`, `auth` and `remote`.",
 );
 
@@ -243,7 +243,11 @@ impl Registry {
             let shareable = |one: &&Handler| {
                 let (a, b) = (first.registration(), one.registration());
                 let is_page = |kind: &dyn Kind| kind.caller() == AllowedCaller::Page;
-                (is_page(a.kind) && is_page(b.kind) || first.shares_route_with(one))
+                // Functions that only have the same name do not share deliberately.
+                let has_key =
+                    |record: &Registration| record.key.is_some() || record.endpoint.is_some();
+                let is_written = has_key(a) || has_key(b) || first.is_same_function(one);
+                (is_page(a.kind) && is_page(b.kind) && is_written || first.shares_route_with(one))
                     && a.auth == b.auth
                     && a.remote == b.remote
             };
@@ -253,7 +257,7 @@ impl Registry {
                         format!("{} endpoints have the key `{key}`", handlers.len()),
                         "give all but one another key (`endpoint = \"…\"` on a trigger, `key = \"…\"` on an \
                          endpoint); only attributes of one function with the same `path`, `auth` and `remote`, or \
-                         `#[endpoint]`s with the same `auth` and `remote`, may share one",
+                         `#[endpoint]`s with the same `key`, `auth` and `remote`, may share one",
                     )
                     .at(handlers.iter().copied()),
                 );

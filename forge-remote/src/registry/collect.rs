@@ -120,10 +120,15 @@ impl Handler {
         self.reach() == RouteScope::Subpath && self.paths().any(is_below)
     }
 
+    /// Returns whether both are attributes of one function.
+    pub(super) fn is_same_function(&self, other: &Self) -> bool {
+        let function = |handler: &Self| handler.registration.mount.function();
+        function(self) == function(other)
+    }
+
     /// Returns whether both are attributes of one function, on one path.
     pub(super) fn shares_route_with(&self, other: &Self) -> bool {
-        let function = |handler: &Self| handler.registration.mount.function();
-        function(self) == function(other) && self.path() == other.path()
+        self.is_same_function(other) && self.path() == other.path()
     }
 
     /// Returns the module's key, if the manifest has a generated module for it.

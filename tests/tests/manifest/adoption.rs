@@ -179,6 +179,19 @@ async fn second_function() -> Result<()> {
     Ok(())
 }
 
+mod settings {
+    #[forge_remote::endpoint]
+    pub(crate) async fn save() {}
+}
+
+mod profile {
+    #[forge_remote::endpoint(path = "/profile/save")]
+    pub(crate) async fn save() {}
+
+    #[forge_remote::endpoint(key = "save", path = "/profile/keep")]
+    pub(crate) async fn keep() {}
+}
+
 #[test]
 fn an_endpoint_is_shared_only_by_attributes_that_agree() {
     let codes = |handlers: Vec<Registration>| -> Vec<&'static str> {
@@ -188,6 +201,15 @@ fn an_endpoint_is_shared_only_by_attributes_that_agree() {
     assert_eq!(codes(vec![handler!(other_auth)]), ["duplicate-key"]);
     assert_eq!(codes(vec![handler!(other_path)]), ["duplicate-key"]);
     assert_eq!(codes(vec![handler!(same_key)]), ["duplicate-key"]);
+    // Two functions with the same name are not the paths of one page, unless a key says so.
+    assert_eq!(
+        codes(vec![handler!(settings::save), handler!(profile::save)]),
+        ["duplicate-key"]
+    );
+    assert_eq!(
+        codes(vec![handler!(settings::save), handler!(profile::keep)]),
+        [""; 0]
+    );
     assert_eq!(
         codes(vec![handler!(first_function), handler!(second_function)]),
         ["duplicate-key", "duplicate-path"]
