@@ -84,6 +84,8 @@ pub(super) fn diagnostic(file: &ManifestFile, difference: &Difference) -> Diagno
     }
     if let Mismatch::Missing { code } = &difference.mismatch
         && difference.reasons.is_empty()
+        // An update's diff and `--stdout` have whole items.
+        && !is_whole_item
     {
         let wanted = format!("the code declares\n{}", to_yaml(code).trim_end());
         diagnostic = diagnostic.notes([wanted]);

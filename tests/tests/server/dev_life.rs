@@ -244,6 +244,25 @@ fn a_page_may_name_an_endpoint_that_the_code_has_and_the_file_lacks() {
     }
 }
 
+/// A new app's first report is long enough.
+#[test]
+fn a_missing_entry_is_printed_once() {
+    let folder = folder("report");
+    let id = "ari:cloud:ecosystem::app/11111111-1111-4111-a111-111111111111";
+    fs::write(folder.join("manifest.yml"), format!("app:\n  id: {id}\n")).unwrap();
+    let (_, text) = run(&mut app(&folder, &["manifest"]));
+    for line in [
+        "key: sweep-trigger",
+        "interval: day",
+        "path: /sweep",
+        "baseUrl: ",
+    ] {
+        assert_eq!(text.matches(line).count(), 1, "{line}\n{text}");
+    }
+    let place = "modules.scheduledTrigger[sweep-trigger] is missing";
+    assert!(text.contains(place), "{text}");
+}
+
 #[test]
 fn routes_have_their_events_and_intervals_and_the_places_are_the_apps() {
     let folder = folder("routes");
