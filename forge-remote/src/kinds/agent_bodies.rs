@@ -54,10 +54,12 @@ impl AgentRequest {
         matches!(self.method(), "message/stream" | "tasks/resubscribe")
     }
 
-    /// Returns the task's id, from `params.taskId` or `params.id`: both are in use.
+    /// Returns the task's id, from `params.taskId` or `params.id`, which are both in use, or from
+    /// `params.name`, which is `tasks/ID` in drafts of Agent2Agent 1.0.
     pub fn task_id(&self) -> Option<&str> {
-        let id = self.params.get("taskId").or_else(|| self.params.get("id"));
-        id?.as_str()
+        let text = |name: &str| self.params.get(name)?.as_str();
+        let id = text("taskId").or_else(|| text("id"));
+        id.or_else(|| text("name")?.strip_prefix("tasks/"))
     }
 
     /// Returns the text of the message's parts.

@@ -86,6 +86,12 @@ async fn single(call: AgentRequest) -> AgentResponse {
     AgentResponse::result(&call, seen)
 }
 
+/// An agent that looks tasks up.
+#[agent_connector(name = "Tasks", products = ["jira"])]
+async fn tasks(call: AgentRequest) -> AgentResponse {
+    AgentResponse::result(&call, json!([call.method(), call.task_id()]))
+}
+
 struct AgentApp {
     harness: Harness,
     scripted: ScriptedUpdates,
@@ -99,6 +105,7 @@ fn agent_app() -> AgentApp {
         .remote(Remote::new("backend").base_url("https://backend.example.com"))
         .handler(handler!(streaming))
         .handler(handler!(single))
+        .handler(handler!(tasks))
         .state(Arc::clone(&scripted))
         .state(Arc::clone(&ended));
     AgentApp {
@@ -285,6 +292,43 @@ async fn one_response_in_place_of_a_stream_is_an_error() {
     let (status, kind, text) = agent.call("streaming", "SendMessage", "").await;
     assert_eq!((status, kind.as_str()), (200, "application/json"));
     assert!(text.contains("-32601"), "{text}");
+}
+
+/// Jira sends `id`; Atlassian's sample has `taskId`, and drafts of version 1.0 have `name`.
+#[tokio::test]
+async fn a_task_is_found_by_each_spelling_of_its_id() {
+    let agent = agent_app();
+    for (method, name, params, id) in [
+        (
+            "GetTask",
+            "tasks/get",
+            json!({ "id": "t-1", "historyLength": 0 }),
+            json!("t-1"),
+        ),
+        (
+            "tasks/get",
+            "tasks/get",
+            json!({ "taskId": "t-1" }),
+            json!("t-1"),
+        ),
+        (
+            "CancelTask",
+            "tasks/cancel",
+            json!({ "name": "tasks/t-1" }),
+            json!("t-1"),
+        ),
+        (
+            "SendMessage",
+            "message/send",
+            json!({ "name": "t-1" }),
+            Value::Null,
+        ),
+        ("GetTask", "tasks/get", json!({ "id": 7 }), Value::Null),
+    ] {
+        let body = json!({ "jsonrpc": "2.0", "id": "7", "method": method, "params": params });
+        let response = agent.harness.call("tasks").json(&body).send().await;
+        assert_eq!(response.json()["result"], json!([name, id]), "{body}");
+    }
 }
 
 #[tokio::test]
