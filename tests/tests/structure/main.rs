@@ -3,6 +3,7 @@
 
 mod dependencies;
 mod docs;
+mod field;
 mod files;
 mod layers;
 mod modules;
