@@ -269,6 +269,10 @@ pub trait JobRunner: Send + Sync + 'static {
     /// envelope waits for an instance that does, without an attempt.
     fn policy(&self, handler: &str) -> Option<JobPolicy>;
 
+    /// Returns the longest [`timeout`](JobPolicy::timeout) of the app's handlers. A run that lasts longer
+    /// was abandoned.
+    fn longest_timeout(&self) -> Duration;
+
     /// Runs an envelope once, within its policy's timeout. It does not panic. Dropping the future
     /// cancels the handler at an await point.
     fn run(self: Arc<Self>, envelope: Envelope, past: PastAttempts) -> BoxFuture<Verdict>;

@@ -90,6 +90,11 @@ impl JobRunner for Runner {
         self.handlers.get(handler).map(|handler| handler.policy)
     }
 
+    fn longest_timeout(&self) -> Duration {
+        let timeouts = self.handlers.values().map(|handler| handler.policy.timeout());
+        timeouts.max().unwrap_or_default()
+    }
+
     fn run(self: Arc<Self>, envelope: Envelope, past: PastAttempts) -> BoxFuture<Verdict> {
         let number = past.count.saturating_add(1);
         let span = tracing::info_span!(

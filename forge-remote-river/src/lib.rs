@@ -1,0 +1,65 @@
+//! Durable jobs for [forge-remote](forge_remote), in SQLite or PostgreSQL.
+//!
+//! ```
+//! use forge_remote::prelude::*;
+//! # #[cfg(feature = "sqlite")]
+//! use forge_remote_river::SqliteJobs;
+//!
+//! /// Copies the work item to the search index.
+//! #[trigger(events = ["avi:jira:updated:issue"], durable(retries = 8, timeout = "2m"))]
+//! async fn index(Event(change): Event) -> Result<()> {
+//!     println!("{change}");
+//!     Ok(())
+//! }
+//!
+//! # #[cfg(feature = "sqlite")]
+//! let app = App::new().jobs(SqliteJobs::new("jobs.db"));
+//! # #[cfg(feature = "sqlite")]
+//! # let _ = app;
+//! ```
+//!
+//! | feature | engine | for |
+//! | --- | --- | --- |
+//! | `sqlite` | `SqliteJobs` | one machine; several processes may share the file |
+//! | `postgres` | `PostgresJobs` | several machines |
+//!
+//! The engine is [River](https://docs.rs/riverqueue), pinned to one version. `FORGE_REMOTE_TOKEN_KEY` encrypts
+//! what is stored.
+//!
+//! # Guarantees
+//!
+//! - A call is acknowledged when its transaction is committed to disk.
+//! - A handler runs at least once. After a pause of the whole machine that exceeds its `timeout` by more
+//!   than a minute, a second run may start while the first still runs.
+//! - `per_installation` holds across all processes that share the database.
+//! - A job that ends its process is dead after its attempts. Jobs that ran beside it lose one attempt, and
+//!   run alone in their process from then on.
+//! - On SQLite, the jobs of a process that died run again as soon as the next one starts. On PostgreSQL
+//!   they run again when the longest `timeout` of the app's handlers and 100 seconds have passed.
+//! - An installation with a long queue delays others little: the more calls of one installation wait, the
+//!   lower is the priority of its next ones.
+//!
+//! # Tables
+//!
+//! River's tables begin with `river_`, and those of this crate with `forge_remote_`. In PostgreSQL they are
+//! in a schema of their own. Several instances may start at once: one of them migrates.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!("forge-remote-river needs the feature `sqlite` or `postgres`");
+
+mod dispatch;
+mod engine;
+mod ledger;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod quarantine;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod stored_call;
+
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresJobs;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteJobs;

@@ -1,0 +1,305 @@
+//! The engine in an SQLite file.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use forge_remote::fit::BoxFuture;
+use forge_remote::jobs::{
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, Report, ReportCode,
+};
+use riverqueue::migrate::SqliteMigrator;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::engine::{Database, River, Settings};
+use crate::ledger::{TABLES, failed, impl_ledger};
+use crate::stored_call::StoredCall;
+
+/// Time limits of a writer that waits for another, and of a call that waits for a connection. Forge waits
+/// 5 seconds for the response.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(3);
+const MAX_CONNECTIONS: u32 = 6;
+
+/// Jobs in an SQLite file, for apps on one machine (feature `sqlite`).
+///
+/// A missing file is created, readable by its owner only. Several processes of one machine may share it;
+/// it must not be on a network file system. A lock file `….lock` beside it shows whether another process
+/// uses it. Use a file of its own: the token store writes with other durability settings.
+///
+/// ```
+/// use forge_remote::prelude::*;
+/// use forge_remote_river::SqliteJobs;
+///
+/// let app = App::new().jobs(SqliteJobs::new("jobs.db"));
+/// # let _ = app;
+/// ```
+#[derive(Clone)]
+pub struct SqliteJobs(Arc<River<SqliteFile>>);
+
+impl fmt::Debug for SqliteJobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SqliteJobs").field(&self.0.database.path).finish()
+    }
+}
+
+impl SqliteJobs {
+    /// Creates an engine on this file, which is opened when the app starts to serve.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
+        Self(Arc::new(River::new(SqliteFile { path }, Settings::default())))
+    }
+
+    /// Sets how many jobs run at once in this process (default: 20, at least 1).
+    #[must_use]
+    pub fn workers(self, workers: usize) -> Self {
+        self.with(|settings| settings.workers = workers.max(1))
+    }
+
+    /// Sets how long a delivery's key is remembered, so that Forge's retries of it are recognised (default:
+    /// 24 hours).
+    #[must_use]
+    pub fn remember(self, time: Duration) -> Self {
+        self.with(|settings| settings.remember = time)
+    }
+
+    /// Sets how long dead jobs are kept (default: 30 days).
+    #[must_use]
+    pub fn keep_dead(self, time: Duration) -> Self {
+        self.with(|settings| settings.keep_dead = time)
+    }
+
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.0.settings.clone();
+        change(&mut settings);
+        Self(Arc::new(River::new(self.0.database.clone(), settings)))
+    }
+}
+
+impl JobEngine for SqliteJobs {
+    fn name(&self) -> String {
+        format!("SQLite, {}", self.0.database.path.display())
+    }
+
+    fn open(&self) -> BoxFuture<Result<(), EngineError>> {
+        let river = Arc::clone(&self.0);
+        Box::pin(async move { river.open().await })
+    }
+
+    fn accept(&self, envelope: Envelope) -> BoxFuture<Result<Accepted, EngineError>> {
+        let river = Arc::clone(&self.0);
+        Box::pin(async move { river.accept(&envelope).await })
+    }
+
+    fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>> {
+        let river = Arc::clone(&self.0);
+        Box::pin(async move { river.serve(context).await })
+    }
+
+    fn guarantees(&self) -> Guarantees {
+        Guarantees::new().outlives_process().limits_installations()
+    }
+}
+
+/// The file.
+#[derive(Clone)]
+pub(crate) struct SqliteFile {
+    path: PathBuf,
+}
+
+impl Database for SqliteFile {
+    type Ledger = SqliteLedger;
+    /// The shared lock that shows that this process runs jobs.
+    type Presence = File;
+
+    async fn open(&self) -> Result<SqliteLedger, EngineError> {
+        let cannot = |error| {
+            let path = self.path.display();
+            failed(
+                &format!("{path} can't be created or written: check its path and permissions"),
+                error,
+            )
+        };
+        make_private(&self.path).map_err(cannot)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .create_if_missing(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // A call is acknowledged once it is stored: it has to survive a power cut.
+            .synchronous(SqliteSynchronous::Full);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(MAX_CONNECTIONS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            // On a full disk SQLite rolls back without being asked. sqlx then counts a transaction
+            // that SQLite has not, for as long as the connection lives, and can begin no other.
+            .before_acquire(|connection, _| {
+                let is_usable = !sqlx::Connection::is_in_transaction(connection);
+                Box::pin(std::future::ready(Ok(is_usable)))
+            })
+            .connect_lazy_with(options);
+        let ledger = SqliteLedger {
+            pool,
+            turn: Arc::new(Semaphore::new(1)),
+        };
+        // One process at a time migrates.
+        let lock = self.lock_file(".setup").map_err(cannot)?;
+        let lock = tokio::task::spawn_blocking(move || lock.lock().map(|()| lock)).await;
+        let _lock = lock
+            .map_err(std::io::Error::other)
+            .and_then(|locked| locked)
+            .map_err(cannot)?;
+        SqliteMigrator::new(ledger.pool.clone())
+            .migrate_up()
+            .await
+            .map_err(|error| failed("River's tables can't be migrated", error))?;
+        for statement in TABLES {
+            sqlx::query(*statement)
+                .execute(&ledger.pool)
+                .await
+                .map_err(|error| failed("the tables can't be created", error))?;
+        }
+        Ok(ledger)
+    }
+
+    /// Hands back the jobs of processes that died, if no other process uses the file.
+    async fn enter(&self, ledger: &SqliteLedger) -> Result<File, EngineError> {
+        let cannot = |error| failed("the lock file can't be used", error);
+        let lock = self.lock_file(".lock").map_err(cannot)?;
+        if lock.try_lock().is_ok() {
+            let reclaimed = reclaim(&ledger.pool).await;
+            reclaimed.map_err(|error| failed("jobs of an ended process can't be handed back", error))?;
+            lock.unlock().map_err(cannot)?;
+        }
+        let lock = tokio::task::spawn_blocking(move || lock.lock_shared().map(|()| lock)).await;
+        lock.map_err(std::io::Error::other)
+            .and_then(|locked| locked)
+            .map_err(cannot)
+    }
+}
+
+impl SqliteFile {
+    fn lock_file(&self, suffix: &str) -> std::io::Result<File> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(suffix);
+        let path = PathBuf::from(path);
+        make_private(&path)?;
+        OpenOptions::new().write(true).open(path)
+    }
+}
+
+/// Hands back every running job, as River's rescuer does after a long time, and ends the dead leader's term.
+async fn reclaim(pool: &SqlitePool) -> Result<(), sqlx::Error> {
+    let mut transaction = riverqueue::database::begin_sqlite_write(pool).await?;
+    sqlx::query("DELETE FROM river_leader")
+        .execute(&mut *transaction)
+        .await?;
+    let rows = sqlx::query(
+        "UPDATE river_job SET
+             state = CASE WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END,
+             finalized_at = CASE WHEN attempt >= max_attempts THEN strftime('%Y-%m-%d %H:%M:%f', 'now') END,
+             scheduled_at = strftime('%Y-%m-%d %H:%M:%f', 'now'),
+             metadata = jsonb_set(metadata, '$.\"river:rescue_count\"',
+                 coalesce(json_extract(metadata, '$.\"river:rescue_count\"'), 0) + 1)
+         WHERE state = 'running'
+         RETURNING id, attempt, state, json(args)",
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    for row in &rows {
+        let (id, attempt): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+        if row.try_get::<String, _>(2)? != "discarded" {
+            continue;
+        }
+        if let Ok(call) = serde_json::from_str::<StoredCall>(row.try_get(3)?) {
+            let report = Report::new(ReportCode::Interrupted, Vec::new());
+            let attempts = u32::try_from(attempt).unwrap_or_default();
+            call.envelope().log_dead(&id.to_string(), attempts, &report);
+        }
+    }
+    if !rows.is_empty() {
+        tracing::warn!(
+            jobs = rows.len(),
+            "jobs ran when an earlier process ended: they run again, one at a time"
+        );
+    }
+    Ok(())
+}
+
+/// The tables in the file.
+#[derive(Clone)]
+pub(crate) struct SqliteLedger {
+    pool: SqlitePool,
+    /// Transactions of this process take turns, first come first served; SQLite itself lets waiting
+    /// writers poll.
+    turn: Arc<Semaphore>,
+}
+
+impl SqliteLedger {
+    async fn begin(&self) -> Result<Writing, sqlx::Error> {
+        // The semaphore is never closed; without a turn, SQLite's own lock still holds.
+        let turn = Arc::clone(&self.turn).acquire_owned().await.ok();
+        let transaction = riverqueue::database::begin_sqlite_write(&self.pool).await?;
+        Ok(Writing {
+            transaction,
+            _turn: turn,
+        })
+    }
+}
+
+/// A write transaction, in its turn.
+struct Writing {
+    transaction: Transaction<'static, Sqlite>,
+    _turn: Option<OwnedSemaphorePermit>,
+}
+
+impl Writing {
+    fn river(&mut self) -> &mut Transaction<'static, Sqlite> {
+        &mut self.transaction
+    }
+
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        self.transaction.commit().await
+    }
+}
+
+impl Deref for Writing {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Writing {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
+}
+
+/// A write transaction has the whole file.
+async fn lock(_: &mut Writing, _: &str) -> Result<(), sqlx::Error> {
+    Ok(())
+}
+
+impl_ledger!(SqliteLedger, lock: lock);
+
+/// Creates a missing file, readable by its owner only.
+fn make_private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
