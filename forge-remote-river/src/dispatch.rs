@@ -8,29 +8,44 @@ use forge_remote::jobs::{JobPolicy, JobRunner, PastAttempts, Report, ReportCode,
 use riverqueue::jiff::Timestamp;
 use riverqueue::{Job, WorkCancelled, WorkContext, WorkError, WorkOutcome, Worker, WorkerTimeout};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 use crate::engine::TIMEOUT_SLACK;
 use crate::ledger::{Admission, Applicant, Ledger, pause_behind};
-use crate::quarantine::{Quarantine, SUSPECT_WAIT};
+use crate::quarantine::{Quarantine, TURN_WAIT};
 use crate::stored_call::{StoredCall, read_report, to_millis, write_report};
 
 /// How long a call waits for an instance of the app that has its handler.
 const UNKNOWN_HANDLER_WAIT: Duration = Duration::from_secs(30);
-/// How long a job waits while another one runs alone, or until it is tried alone again.
-const QUARANTINE_WAIT: Duration = Duration::from_millis(200);
-const SUSPECT_RETRY: Duration = Duration::from_secs(5);
+/// How long a job that had no turn waits until the next try.
+const TURN_RETRY: Duration = Duration::from_secs(1);
 /// How long a job waits when the database did not respond to its admission.
 const DATABASE_WAIT: Duration = Duration::from_secs(5);
 /// The time of a run, before one was measured.
 const FIRST_GUESS: Duration = Duration::from_millis(200);
+
+/// A call that is due, and where the decision goes.
+pub(crate) struct Application {
+    pub(crate) applicant: Applicant,
+    pub(crate) decision: oneshot::Sender<Admission>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ended {
+    /// The job does not run again.
+    Finished(i64),
+    /// It runs again, and the attempt is given back.
+    HandedBack(i64),
+}
 
 /// Works River's jobs.
 pub(crate) struct Dispatch<L> {
     runner: Arc<dyn JobRunner>,
     ledger: L,
     quarantine: Quarantine,
-    /// Takes the ids of jobs that do not run again.
-    finished: UnboundedSender<i64>,
+    applications: UnboundedSender<Application>,
+    ended: UnboundedSender<Ended>,
     /// How long a run takes, averaged over the last ones.
     run_time: Mutex<Duration>,
 }
@@ -66,13 +81,15 @@ impl<L: Ledger> Dispatch<L> {
     pub(crate) fn new(
         runner: Arc<dyn JobRunner>,
         ledger: L,
-        finished: UnboundedSender<i64>,
+        applications: UnboundedSender<Application>,
+        ended: UnboundedSender<Ended>,
     ) -> Self {
         Self {
             runner,
             ledger,
             quarantine: Quarantine::default(),
-            finished,
+            applications,
+            ended,
             run_time: Mutex::new(FIRST_GUESS),
         }
     }
@@ -83,12 +100,19 @@ impl<L: Ledger> Dispatch<L> {
         let applicant = Applicant {
             job: job.row.id,
             attempt: i64::from(job.row.attempt),
-            handler: &job.args.handler,
-            installation: &job.args.installation,
+            handler: job.args.handler.clone(),
+            installation: job.args.installation.clone(),
             limit,
         };
         let now = to_millis(SystemTime::now());
-        match self.ledger.admit(&applicant, now).await {
+        let (decision, decided) = oneshot::channel();
+        let application = Application {
+            applicant,
+            decision,
+        };
+        // Without a decision the engine stops, or the database failed, which is logged.
+        let _ = self.applications.send(application);
+        match decided.await {
             Ok(Admission::Admitted) => Ok(()),
             Ok(Admission::Full { ahead }) => {
                 let run = *self.run_time.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,10 +124,7 @@ impl<L: Ledger> Dispatch<L> {
                 let spread = u64::try_from(job.row.id.rem_euclid(10)).unwrap_or_default() * 100;
                 Err(Duration::from_millis(wait.saturating_add(spread).max(50)))
             }
-            Err(error) => {
-                tracing::warn!(%error, "a stored call waits: the database does not respond");
-                Err(DATABASE_WAIT)
-            }
+            Err(_) => Err(DATABASE_WAIT),
         }
     }
 
@@ -112,14 +133,17 @@ impl<L: Ledger> Dispatch<L> {
         *average = *average * 7 / 8 + took / 8;
     }
 
-    fn finish(&self, job: &Job<StoredCall>) {
+    fn note(&self, ended: Ended) {
         // Nobody receives it once the engine has ended; the next sweep notes the job.
-        let _ = self.finished.send(job.row.id);
+        let _ = self.ended.send(ended);
     }
 }
 
 fn is_suspect(job: &Job<StoredCall>) -> bool {
-    let rescues = job.row.metadata.get::<i64>(riverqueue::METADATA_KEY_RESCUE_COUNT);
+    let rescues = job
+        .row
+        .metadata
+        .get::<i64>(riverqueue::METADATA_KEY_RESCUE_COUNT);
     rescues.ok().flatten().is_some_and(|rescues| rescues > 0)
 }
 
@@ -129,11 +153,15 @@ impl<L: Ledger> Worker<StoredCall> for Dispatch<L> {
     fn timeout(&self, job: &Job<StoredCall>) -> WorkerTimeout {
         let policy = self.runner.policy(&job.args.handler);
         let timeout = policy.map_or(TIMEOUT_SLACK, |policy| policy.timeout() + TIMEOUT_SLACK);
-        let wait = if is_suspect(job) { SUSPECT_WAIT } else { Duration::ZERO };
-        WorkerTimeout::After(timeout + wait)
+        WorkerTimeout::After(timeout + TURN_WAIT)
     }
 
-    fn next_retry(&self, job: &Job<StoredCall>, error: &WorkError, _: Timestamp) -> Option<Duration> {
+    fn next_retry(
+        &self,
+        job: &Job<StoredCall>,
+        error: &WorkError,
+        _: Timestamp,
+    ) -> Option<Duration> {
         if let Some(Failed::Run { after, .. }) = error.downcast_ref::<Failed>() {
             return Some(*after);
         }
@@ -149,35 +177,49 @@ impl<L: Ledger> Worker<StoredCall> for Dispatch<L> {
         job: Job<StoredCall>,
     ) -> Result<WorkOutcome, Failed> {
         let Some(policy) = self.runner.policy(&job.args.handler) else {
-            write_report(&context, &Report::new(ReportCode::UnknownHandler, Vec::new()));
+            write_report(
+                &context,
+                &Report::new(ReportCode::UnknownHandler, Vec::new()),
+            );
             return Ok(WorkOutcome::Snooze(UNKNOWN_HANDLER_WAIT));
         };
-        let is_suspect = is_suspect(&job);
-        let Some(_place) = self.quarantine.enter(is_suspect).await else {
-            return Ok(WorkOutcome::Snooze(if is_suspect { SUSPECT_RETRY } else { QUARANTINE_WAIT }));
+        let cancelled = || {
+            self.note(Ended::HandedBack(job.row.id));
+            Err(Failed::Cancelled(WorkCancelled))
         };
-        if let Err(wait) = self.admit(&job, &policy).await {
-            return Ok(WorkOutcome::Snooze(wait));
-        }
+        let cancellation = context.cancellation_token();
+        let turn = async {
+            let place = self
+                .quarantine
+                .enter(is_suspect(&job))
+                .await
+                .ok_or(TURN_RETRY)?;
+            self.admit(&job, &policy).await.map(|()| place)
+        };
+        let _place = tokio::select! {
+            turn = turn => match turn {
+                Ok(place) => place,
+                Err(wait) => return Ok(WorkOutcome::Snooze(wait)),
+            },
+            () = cancellation.cancelled() => return cancelled(),
+        };
         let attempt = u32::try_from(job.row.attempt).unwrap_or(1);
         let past = PastAttempts::new(attempt.saturating_sub(1), read_report(&job.row.metadata));
         let started = Instant::now();
         let run = Arc::clone(&self.runner).run(job.args.envelope(), past);
         let verdict = tokio::select! {
             verdict = run => verdict,
-            () = context.cancellation_token().cancelled() => {
-                return Err(Failed::Cancelled(WorkCancelled));
-            }
+            () = cancellation.cancelled() => return cancelled(),
         };
         self.note_run_time(started.elapsed());
         let dead = |report: &Report| {
             let id = job.row.id.to_string();
             job.args.envelope().log_dead(&id, attempt, report);
-            self.finish(&job);
+            self.note(Ended::Finished(job.row.id));
         };
         match verdict {
             Verdict::Done => {
-                self.finish(&job);
+                self.note(Ended::Finished(job.row.id));
                 Ok(WorkOutcome::Complete)
             }
             Verdict::Later {
@@ -193,6 +235,7 @@ impl<L: Ledger> Worker<StoredCall> for Dispatch<L> {
                         tracing::warn!(%error, "the pause of an installation can't be stored");
                     }
                 }
+                self.note(Ended::HandedBack(job.row.id));
                 Ok(WorkOutcome::Snooze(after))
             }
             Verdict::Retry { after, report } => {

@@ -3,16 +3,18 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope};
+use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, Report, ReportCode};
 use riverqueue::{Client, MaintenanceConfig, QueueConfig, Retention, Workers};
 use tokio::sync::OnceCell;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::Instant;
 
-use crate::dispatch::Dispatch;
-use crate::ledger::{Ledger, failed};
-use crate::quarantine::SUSPECT_WAIT;
-use crate::stored_call::to_millis;
+use crate::dispatch::{Application, Dispatch, Ended};
+use crate::ledger::{Abandoned, Ledger, Reclaimed, failed};
+use crate::quarantine::TURN_WAIT;
+use crate::stored_call::{StoredCall, to_millis};
 
-const QUEUE: &str = "forge_remote";
+pub(crate) const QUEUE: &str = "forge_remote";
 /// How long River waits beyond a handler's own time limit.
 pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
 /// How long a job is running beyond every time limit until River takes it for abandoned: its threshold
@@ -24,8 +26,13 @@ const ELECT_INTERVAL: Duration = Duration::from_secs(2);
 const SCHEDULER_INTERVAL: Duration = Duration::from_secs(1);
 const RESCUER_INTERVAL: Duration = Duration::from_secs(5);
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// How long finished jobs are collected before they are noted together.
-const FINISH_INTERVAL: Duration = Duration::from_millis(50);
+/// How long ended runs are collected before they are noted together.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
+/// The most applications that are decided in one transaction.
+const MAX_APPLICATIONS: usize = 100;
+/// How often a process shows that it lives, and when its jobs count as abandoned otherwise.
+const BEAT_INTERVAL: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// The settings of an engine.
 #[derive(Clone, Debug)]
@@ -124,14 +131,15 @@ impl<D: Database> River<D> {
         let _presence = self.database.enter(&opened.ledger).await?;
         let setup = |error| failed("River can't be set up", error);
         let longest = context.runner.longest_timeout();
-        let (finished, mut finishing) = tokio::sync::mpsc::unbounded_channel();
+        let (ended, mut ending) = unbounded_channel();
+        let (applications, applying) = unbounded_channel();
         let mut workers = Workers::new();
-        let dispatch = Dispatch::new(context.runner, opened.ledger.clone(), finished);
+        let dispatch = Dispatch::new(context.runner, opened.ledger.clone(), applications, ended);
         workers.add(dispatch).map_err(setup)?;
         let queue = QueueConfig::new(self.settings.workers)
             .with_fetch_cooldown(FETCH_COOLDOWN)
             .with_fetch_poll_interval(FETCH_POLL_INTERVAL);
-        let job_timeout = longest + SUSPECT_WAIT + TIMEOUT_SLACK;
+        let job_timeout = longest + TURN_WAIT + TIMEOUT_SLACK;
         let maintenance = MaintenanceConfig::default()
             .with_elect_interval(ELECT_INTERVAL)
             .with_scheduler_interval(SCHEDULER_INTERVAL)
@@ -150,52 +158,145 @@ impl<D: Database> River<D> {
             .maintenance(maintenance)
             .build()
             .map_err(setup)?;
-        let mut run = client.start().map_err(|error| failed("River can't start", error))?;
+        let process = client.id().to_owned();
+        opened.ledger.beat(&process).await?;
+        let mut run = client
+            .start()
+            .map_err(|error| failed("River can't start", error))?;
         opened.use_client(client);
-        let upkeep = self.upkeep(&opened.ledger, &mut finishing);
+        let deciding = tokio::spawn(decide(opened.ledger.clone(), applying));
+        let upkeep = self.upkeep(&opened.ledger, &process, &mut ending);
         let ended = tokio::select! {
-            () = context.stop => run.stop().await,
-            ended = run.wait() => ended,
+            ended = async {
+                tokio::select! {
+                    () = context.stop => run.stop().await,
+                    ended = run.wait() => ended,
+                }
+            } => ended,
             never = upkeep => match never {},
         };
         opened.use_client(opened.inserter.clone());
         drop(run);
-        finish(&opened.ledger, &mut finishing).await;
+        deciding.abort();
+        settle(&opened.ledger, &mut ending).await;
         ended.map_err(|error| failed("River ended", error))
     }
 
-    /// Notes jobs that ended, and tidies up.
+    /// Notes how runs ended, shows that this process lives, and tidies up.
     async fn upkeep(
         &self,
         ledger: &D::Ledger,
-        finishing: &mut tokio::sync::mpsc::UnboundedReceiver<i64>,
+        process: &str,
+        ending: &mut UnboundedReceiver<Ended>,
     ) -> std::convert::Infallible {
-        let mut next_sweep = tokio::time::Instant::now();
+        let (mut next_beat, mut next_sweep) = (Instant::now(), Instant::now());
+        // After an outage of the database, every process seems silent until it has shown that it lives.
+        let mut reachable_since = Instant::now();
         loop {
-            if tokio::time::Instant::now() >= next_sweep {
+            if next_beat.elapsed() > Duration::ZERO {
+                if next_beat.elapsed() > BEAT_INTERVAL {
+                    reachable_since = Instant::now();
+                }
+                next_beat = Instant::now() + BEAT_INTERVAL;
+                let tended = async {
+                    ledger.beat(process).await?;
+                    if reachable_since.elapsed() > 2 * BEAT_INTERVAL {
+                        log_reclaimed(&ledger.reclaim(Abandoned::Silent(SILENCE)).await?);
+                    }
+                    Ok::<(), EngineError>(())
+                };
+                if let Err(error) = tended.await {
+                    reachable_since = Instant::now();
+                    tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
+                }
+            }
+            if next_sweep.elapsed() > Duration::ZERO {
+                next_sweep = Instant::now() + SWEEP_INTERVAL;
                 let now = to_millis(SystemTime::now());
                 let remember = i64::try_from(self.settings.remember.as_millis());
                 let forget_before = now.saturating_sub(remember.unwrap_or(i64::MAX));
                 if let Err(error) = ledger.sweep(now, forget_before).await {
-                    tracing::warn!(%error, "finished jobs can't be tidied up; the next try is in a minute");
+                    tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
                 }
-                next_sweep = tokio::time::Instant::now() + SWEEP_INTERVAL;
             }
-            tokio::time::sleep(FINISH_INTERVAL).await;
-            finish(ledger, finishing).await;
+            tokio::time::sleep(SETTLE_INTERVAL).await;
+            settle(ledger, ending).await;
         }
     }
 }
 
-/// Notes the jobs that ended. If the database fails, the next sweep notes them.
-async fn finish<L: Ledger>(ledger: &L, finishing: &mut tokio::sync::mpsc::UnboundedReceiver<i64>) {
-    let mut jobs = Vec::new();
-    while let Ok(job) = finishing.try_recv() {
-        jobs.push(job);
-    }
-    if !jobs.is_empty()
-        && let Err(error) = ledger.finish(&jobs).await
+/// Decides applications, those that wait together in one transaction.
+async fn decide<L: Ledger>(ledger: L, mut applying: UnboundedReceiver<Application>) {
+    let mut applications = Vec::new();
+    while applying
+        .recv_many(&mut applications, MAX_APPLICATIONS)
+        .await
+        > 0
     {
-        tracing::debug!(%error, "ended jobs can't be noted yet");
+        let (applicants, decisions): (Vec<_>, Vec<_>) = applications
+            .drain(..)
+            .map(|application| (application.applicant, application.decision))
+            .unzip();
+        match ledger
+            .admit(&applicants, to_millis(SystemTime::now()))
+            .await
+        {
+            Ok(admissions) => {
+                for (decision, admission) in decisions.into_iter().zip(admissions) {
+                    // A call that is cancelled meanwhile does not wait for it.
+                    let _ = decision.send(admission);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), jobs = applicants.len(), "jobs wait: the database does not respond");
+            }
+        }
     }
+}
+
+/// Notes how runs ended. If the database fails, the next sweep notes what finished.
+async fn settle<L: Ledger>(ledger: &L, ending: &mut UnboundedReceiver<Ended>) {
+    let (mut finished, mut handed_back) = (Vec::new(), Vec::new());
+    while let Ok(ended) = ending.try_recv() {
+        match ended {
+            Ended::Finished(job) => finished.push(job),
+            Ended::HandedBack(job) => handed_back.push(job),
+        }
+    }
+    if finished.is_empty() && handed_back.is_empty() {
+        return;
+    }
+    if let Err(error) = ledger.settle(&finished, &handed_back).await {
+        tracing::debug!(error = %chain(&error), "ended jobs can't be noted yet");
+    }
+}
+
+/// Logs jobs that an ended process left, each dead one by itself.
+pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
+    for job in reclaimed.iter().filter(|job| job.is_dead) {
+        if let Ok(call) = serde_json::from_str::<StoredCall>(&job.arguments) {
+            let report = Report::new(ReportCode::Interrupted, Vec::new());
+            let attempts = u32::try_from(job.attempt).unwrap_or_default();
+            call.envelope()
+                .log_dead(&job.job.to_string(), attempts, &report);
+        }
+    }
+    if !reclaimed.is_empty() {
+        tracing::warn!(
+            jobs = reclaimed.len(),
+            "an ended process left jobs: they run again, and those that had started run one at a time"
+        );
+    }
+}
+
+/// Returns an error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

@@ -13,19 +13,42 @@ pub(crate) const BACKLOG_STEPS: [i64; 3] = [20, 100, 500];
 pub(crate) enum Admission {
     Admitted,
     /// The installation has as many running as it may. This many of its calls wait ahead of this one.
-    Full { ahead: i64 },
+    Full {
+        ahead: i64,
+    },
     /// The installation is paused until this time, in milliseconds since 1970.
-    Paused { until: i64 },
+    Paused {
+        until: i64,
+    },
 }
 
-/// A call that asks to run.
+/// A call that is due, and applies to run.
 #[derive(Debug)]
-pub(crate) struct Applicant<'a> {
+pub(crate) struct Applicant {
     pub(crate) job: i64,
     pub(crate) attempt: i64,
-    pub(crate) handler: &'a str,
-    pub(crate) installation: &'a str,
+    pub(crate) handler: String,
+    pub(crate) installation: String,
     pub(crate) limit: Option<u32>,
+}
+
+/// Which running jobs are abandoned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Abandoned {
+    /// All: no other process uses the database.
+    All,
+    /// Those of processes that have not shown for this time that they live.
+    Silent(Duration),
+}
+
+/// An abandoned job that was handed back, or is dead.
+#[derive(Debug)]
+pub(crate) struct Reclaimed {
+    pub(crate) job: i64,
+    pub(crate) attempt: i64,
+    pub(crate) is_dead: bool,
+    /// River's arguments, as JSON.
+    pub(crate) arguments: String,
 }
 
 /// The database of an engine.
@@ -40,12 +63,13 @@ pub(crate) trait Ledger: Clone + Send + Sync + 'static {
         envelope: &Envelope,
     ) -> impl Future<Output = Result<Accepted, EngineError>> + Send;
 
-    /// Decides whether a call may run, and gives it a slot if its handler has a limit.
+    /// Decides which of the calls may run, and notes that these start: until then, a process that ends
+    /// costs them no attempt.
     fn admit(
         &self,
-        applicant: &Applicant<'_>,
+        applicants: &[Applicant],
         now: i64,
-    ) -> impl Future<Output = Result<Admission, EngineError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Admission>, EngineError>> + Send;
 
     /// Pauses a handler for an installation.
     fn pause(
@@ -55,13 +79,29 @@ pub(crate) trait Ledger: Clone + Send + Sync + 'static {
         until: i64,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Notes that these jobs do not run again.
-    fn finish(&self, jobs: &[i64]) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Notes that the finished jobs do not run again, and that the others' runs were handed back.
+    fn settle(
+        &self,
+        finished: &[i64],
+        handed_back: &[i64],
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Notes that this process lives.
+    fn beat(&self, process: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+
+    /// Hands back abandoned jobs. Those that had started spend their attempt.
+    fn reclaim(
+        &self,
+        abandoned: Abandoned,
+    ) -> impl Future<Output = Result<Vec<Reclaimed>, EngineError>> + Send;
 
     /// Notes every job that ended unnoticed, and forgets finished calls that were accepted before this
     /// time, and pauses that are over.
-    fn sweep(&self, now: i64, forget_before: i64)
-    -> impl Future<Output = Result<(), EngineError>> + Send;
+    fn sweep(
+        &self,
+        now: i64,
+        forget_before: i64,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
 }
 
 /// Returns River's priority of an installation's next call: 1 runs first.
@@ -101,15 +141,23 @@ pub(crate) const TABLES: &[&str] = &[
         until BIGINT NOT NULL,
         PRIMARY KEY (handler, installation)
     )",
+    // Processes that run jobs, and when each last showed that it lives.
+    "CREATE TABLE IF NOT EXISTS forge_remote_process (
+        id TEXT NOT NULL PRIMARY KEY,
+        beat BIGINT NOT NULL
+    )",
 ];
 
-pub(crate) fn failed(what: &str, error: impl std::error::Error + Send + Sync + 'static) -> EngineError {
+pub(crate) fn failed(
+    what: &str,
+    error: impl std::error::Error + Send + Sync + 'static,
+) -> EngineError {
     EngineError::new(what.to_owned()).with_source(error)
 }
 
 /// Implements [`Ledger`] for a database. Both read `$1` as the first parameter.
 macro_rules! impl_ledger {
-    ($Ledger:ty, lock: $lock:ident) => {
+    ($Ledger:ty, lock: $lock:ident, reclaim: $reclaim:ident, now: $now:literal) => {
         impl crate::ledger::Ledger for $Ledger {
             fn client(&self) -> riverqueue::ClientBuilder {
                 riverqueue::Client::builder(self.pool.clone())
@@ -155,6 +203,7 @@ macro_rules! impl_ledger {
                 .await
                 .map_err(fail)?;
                 let mut options = riverqueue::InsertOpts::default()
+                    .with_queue(crate::engine::QUEUE)
                     .with_priority(crate::ledger::priority(backlog))
                     .with_max_attempts(i32::try_from(envelope.max_attempts).unwrap_or(i32::MAX));
                 if let Some(time) = envelope.not_before {
@@ -188,64 +237,80 @@ macro_rules! impl_ledger {
 
             async fn admit(
                 &self,
-                applicant: &crate::ledger::Applicant<'_>,
+                applicants: &[crate::ledger::Applicant],
                 now: i64,
-            ) -> Result<crate::ledger::Admission, forge_remote::jobs::EngineError> {
+            ) -> Result<Vec<crate::ledger::Admission>, forge_remote::jobs::EngineError> {
                 use crate::ledger::{Admission, failed};
 
                 let fail = |error| failed("the database failed", error);
-                let until: Option<i64> = sqlx::query_scalar(
-                    "SELECT until FROM forge_remote_pause WHERE handler = $1 AND installation = $2",
-                )
-                .bind(applicant.handler)
-                .bind(applicant.installation)
-                .fetch_optional(&self.pool)
-                .await
-                .map_err(fail)?;
-                if let Some(until) = until.filter(|until| *until > now) {
-                    return Ok(Admission::Paused { until });
-                }
-                let Some(limit) = applicant.limit else {
-                    return Ok(Admission::Admitted);
-                };
                 let mut transaction = self.begin().await.map_err(fail)?;
-                let group = format!("{}\0{}", applicant.handler, applicant.installation);
-                $lock(&mut transaction, &group).await.map_err(fail)?;
-                // A slot counts while its run lasts: River's row is then still running, at the same attempt.
-                let running: i64 = sqlx::query_scalar(
-                    "SELECT count(*) FROM forge_remote_call AS call
-                     JOIN river_job AS job ON job.id = call.job_id
-                     WHERE call.installation = $1 AND call.handler = $2 AND call.unfinished = 1
-                         AND call.slot IS NOT NULL AND call.job_id <> $3
-                         AND job.state = 'running' AND job.attempt = call.slot",
-                )
-                .bind(applicant.installation)
-                .bind(applicant.handler)
-                .bind(applicant.job)
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(fail)?;
-                if running >= i64::from(limit) {
-                    let ahead: i64 = sqlx::query_scalar(
-                        "SELECT count(*) FROM forge_remote_call
-                         WHERE installation = $1 AND handler = $2 AND unfinished = 1 AND job_id < $3",
-                    )
-                    .bind(applicant.installation)
-                    .bind(applicant.handler)
-                    .bind(applicant.job)
-                    .fetch_one(&mut *transaction)
-                    .await
-                    .map_err(fail)?;
-                    return Ok(Admission::Full { ahead });
+                // In one order, so that two instances do not wait for each other.
+                let groups: std::collections::BTreeSet<String> = applicants
+                    .iter()
+                    .filter(|applicant| applicant.limit.is_some())
+                    .map(|applicant| format!("{} {}", applicant.handler, applicant.installation))
+                    .collect();
+                for group in &groups {
+                    $lock(&mut transaction, group).await.map_err(fail)?;
                 }
-                sqlx::query("UPDATE forge_remote_call SET slot = $1 WHERE job_id = $2")
-                    .bind(applicant.attempt)
-                    .bind(applicant.job)
-                    .execute(&mut *transaction)
+                let mut admissions = Vec::with_capacity(applicants.len());
+                for applicant in applicants {
+                    let until: Option<i64> = sqlx::query_scalar(
+                        "SELECT until FROM forge_remote_pause
+                         WHERE handler = $1 AND installation = $2 AND until > $3",
+                    )
+                    .bind(&applicant.handler)
+                    .bind(&applicant.installation)
+                    .bind(now)
+                    .fetch_optional(&mut *transaction)
                     .await
                     .map_err(fail)?;
+                    if let Some(until) = until {
+                        admissions.push(Admission::Paused { until });
+                        continue;
+                    }
+                    if let Some(limit) = applicant.limit {
+                        // A slot counts while its run lasts: River's row is then still running, at the
+                        // same attempt.
+                        let running: i64 = sqlx::query_scalar(
+                            "SELECT count(*) FROM forge_remote_call AS call
+                             JOIN river_job AS job ON job.id = call.job_id
+                             WHERE call.installation = $1 AND call.handler = $2 AND call.unfinished = 1
+                                 AND call.slot IS NOT NULL AND call.job_id <> $3
+                                 AND job.state = 'running' AND job.attempt = call.slot",
+                        )
+                        .bind(&applicant.installation)
+                        .bind(&applicant.handler)
+                        .bind(applicant.job)
+                        .fetch_one(&mut *transaction)
+                        .await
+                        .map_err(fail)?;
+                        if running >= i64::from(limit) {
+                            let ahead: i64 = sqlx::query_scalar(
+                                "SELECT count(*) FROM forge_remote_call
+                                 WHERE installation = $1 AND handler = $2 AND unfinished = 1
+                                     AND job_id < $3",
+                            )
+                            .bind(&applicant.installation)
+                            .bind(&applicant.handler)
+                            .bind(applicant.job)
+                            .fetch_one(&mut *transaction)
+                            .await
+                            .map_err(fail)?;
+                            admissions.push(Admission::Full { ahead });
+                            continue;
+                        }
+                    }
+                    sqlx::query("UPDATE forge_remote_call SET slot = $1 WHERE job_id = $2")
+                        .bind(applicant.attempt)
+                        .bind(applicant.job)
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err(fail)?;
+                    admissions.push(Admission::Admitted);
+                }
                 transaction.commit().await.map_err(fail)?;
-                Ok(Admission::Admitted)
+                Ok(admissions)
             }
 
             async fn pause(
@@ -268,17 +333,64 @@ macro_rules! impl_ledger {
                 Ok(())
             }
 
-            async fn finish(&self, jobs: &[i64]) -> Result<(), forge_remote::jobs::EngineError> {
+            async fn settle(
+                &self,
+                finished: &[i64],
+                handed_back: &[i64],
+            ) -> Result<(), forge_remote::jobs::EngineError> {
                 let fail = |error| crate::ledger::failed("the database failed", error);
                 let mut transaction = self.begin().await.map_err(fail)?;
-                for job in jobs {
+                for job in finished {
                     sqlx::query("UPDATE forge_remote_call SET unfinished = 0 WHERE job_id = $1")
                         .bind(job)
                         .execute(&mut *transaction)
                         .await
                         .map_err(fail)?;
                 }
+                for job in handed_back {
+                    sqlx::query("UPDATE forge_remote_call SET slot = NULL WHERE job_id = $1")
+                        .bind(job)
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err(fail)?;
+                }
                 transaction.commit().await.map_err(fail)
+            }
+
+            async fn beat(&self, process: &str) -> Result<(), forge_remote::jobs::EngineError> {
+                sqlx::query(concat!(
+                    "INSERT INTO forge_remote_process (id, beat) VALUES ($1, ",
+                    $now,
+                    ") ON CONFLICT (id) DO UPDATE SET beat = excluded.beat"
+                ))
+                .bind(process)
+                .execute(&self.pool)
+                .await
+                .map_err(|error| crate::ledger::failed("the database failed", error))?;
+                Ok(())
+            }
+
+            async fn reclaim(
+                &self,
+                abandoned: crate::ledger::Abandoned,
+            ) -> Result<Vec<crate::ledger::Reclaimed>, forge_remote::jobs::EngineError> {
+                let fail = |error| crate::ledger::failed("abandoned jobs can't be handed back", error);
+                let mut transaction = self.begin().await.map_err(fail)?;
+                let silence = match abandoned {
+                    // No beat is in the future.
+                    crate::ledger::Abandoned::All => -i64::MAX / 4,
+                    crate::ledger::Abandoned::Silent(time) => {
+                        i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
+                    }
+                };
+                sqlx::query(concat!("DELETE FROM forge_remote_process WHERE beat < ", $now, " - $1"))
+                    .bind(silence)
+                    .execute(&mut *transaction)
+                    .await
+                    .map_err(fail)?;
+                let reclaimed = $reclaim(&mut transaction).await.map_err(fail)?;
+                transaction.commit().await.map_err(fail)?;
+                Ok(reclaimed)
             }
 
             async fn sweep(
@@ -320,7 +432,10 @@ mod tests {
 
     #[test]
     fn the_priority_falls_with_the_backlog() {
-        assert_eq!([0, 19, 20, 100, 499, 500, 9999].map(priority), [1, 1, 2, 3, 3, 4, 4]);
+        assert_eq!(
+            [0, 19, 20, 100, 499, 500, 9999].map(priority),
+            [1, 1, 2, 3, 3, 4, 4]
+        );
     }
 
     #[test]

@@ -29,13 +29,13 @@
 //! # Guarantees
 //!
 //! - A call is acknowledged when its transaction is committed to disk.
-//! - A handler runs at least once. After a pause of the whole machine that exceeds its `timeout` by more
-//!   than a minute, a second run may start while the first still runs.
+//! - A handler runs at least once. If the whole process stands still for more than 30 seconds, a second run
+//!   may start while the first still runs.
 //! - `per_installation` holds across all processes that share the database.
-//! - A job that ends its process is dead after its attempts. Jobs that ran beside it lose one attempt, and
+//! - A job that ends its process is dead after its attempts. Jobs that ran beside it spend one attempt, and
 //!   run alone in their process from then on.
-//! - On SQLite, the jobs of a process that died run again as soon as the next one starts. On PostgreSQL
-//!   they run again when the longest `timeout` of the app's handlers and 100 seconds have passed.
+//! - The jobs of a process that died run again after about 40 seconds; in an SQLite file that no other process
+//!   uses, as soon as the next one starts.
 //! - An installation with a long queue delays others little: the more calls of one installation wait, the
 //!   lower is the priority of its next ones.
 //!

@@ -9,10 +9,10 @@ use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine};
 use riverqueue::migrate::PostgresMigrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgConnection, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, Transaction};
 
 use crate::engine::{Database, River, Settings};
-use crate::ledger::{TABLES, failed, impl_ledger};
+use crate::ledger::{Reclaimed, TABLES, failed, impl_ledger};
 
 /// Time limit of a call that waits for a connection. Forge waits 5 seconds for the response.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -26,7 +26,8 @@ const MAX_SKEW: Duration = Duration::from_secs(5);
 
 /// Jobs in PostgreSQL, for apps on several machines (feature `postgres`).
 ///
-/// Its tables are in a schema of their own, `forge_remote_jobs`, which is created. The URL is that of
+/// Its tables are in a schema of their own, `forge_remote_jobs`, which is created, or in the one that the
+/// URL names (`?options[search_path]=my_schema`). The URL is that of
 /// [`sqlx`](https://docs.rs/sqlx/latest/sqlx/postgres/struct.PgConnectOptions.html). A connection pooler has to
 /// keep sessions: PgBouncer's transaction mode does not work.
 ///
@@ -54,15 +55,16 @@ impl PostgresJobs {
     /// Creates an engine on this database, which is connected when the app starts to serve.
     pub fn new(url: impl Into<String>) -> Self {
         let url = url.into();
-        let schema = SCHEMA.to_owned();
-        Self(Arc::new(River::new(PostgresUrl { url, schema }, Settings::default())))
+        let database = PostgresUrl { url, schema: None };
+        Self(Arc::new(River::new(database, Settings::default())))
     }
 
-    /// Sets the schema of the tables (default: `forge_remote_jobs`), which is created if it is missing.
+    /// Sets the schema of the tables (default: the URL's, or `forge_remote_jobs`), which is created if it is
+    /// missing.
     #[must_use]
     pub fn schema(self, schema: impl Into<String>) -> Self {
         let mut database = self.0.database.clone();
-        database.schema = schema.into();
+        database.schema = Some(schema.into());
         Self(Arc::new(River::new(database, self.0.settings.clone())))
     }
 
@@ -124,7 +126,7 @@ impl JobEngine for PostgresJobs {
 #[derive(Clone)]
 pub(crate) struct PostgresUrl {
     url: String,
-    schema: String,
+    schema: Option<String>,
 }
 
 impl Database for PostgresUrl {
@@ -132,17 +134,26 @@ impl Database for PostgresUrl {
     type Presence = ();
 
     async fn open(&self) -> Result<PostgresLedger, EngineError> {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if self.schema.is_empty() || self.schema.len() > 63 || !self.schema.chars().all(is_name) {
-            return Err(EngineError::new(
-                "the schema's name is not 1 to 63 letters, digits and `_`",
-            ));
-        }
-        let options: PgConnectOptions = self
+        let mut options: PgConnectOptions = self
             .url
             .parse()
             .map_err(|error| failed("the URL of the database is invalid", error))?;
-        let options = options.options([("search_path", &*self.schema)]);
+        let of_url = options
+            .get_options()
+            .filter(|options| options.contains("search_path"));
+        let schema = match (&self.schema, of_url) {
+            (None, Some(_)) => None,
+            (schema, _) => Some(schema.as_deref().unwrap_or(SCHEMA)),
+        };
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if let Some(schema) = schema {
+            if schema.is_empty() || schema.len() > 63 || !schema.chars().all(is_name) {
+                return Err(EngineError::new(
+                    "the schema's name is not 1 to 63 letters, digits and `_`",
+                ));
+            }
+            options = options.options([("search_path", schema)]);
+        }
         let pool = PgPoolOptions::new()
             .max_connections(MAX_CONNECTIONS)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -159,7 +170,7 @@ impl Database for PostgresUrl {
             .execute(&mut *connection)
             .await
             .map_err(fail)?;
-        let migrated = self.migrate(&pool, &mut connection).await;
+        let migrated = migrate(schema, &pool, &mut connection).await;
         let unlocked = sqlx::query("SELECT pg_advisory_unlock($1)")
             .bind(MIGRATION_LOCK)
             .execute(&mut *connection)
@@ -175,37 +186,37 @@ impl Database for PostgresUrl {
     }
 }
 
-impl PostgresUrl {
-    async fn migrate(
-        &self,
-        pool: &PgPool,
-        connection: &mut PgConnection,
-    ) -> Result<(), EngineError> {
-        let fail = |error| failed("the tables can't be created", error);
+async fn migrate(
+    schema: Option<&str>,
+    pool: &PgPool,
+    connection: &mut PgConnection,
+) -> Result<(), EngineError> {
+    let fail = |error| failed("the tables can't be created", error);
+    if let Some(schema) = schema {
         let exists: Option<String> = sqlx::query_scalar("SELECT to_regnamespace($1)::text")
-            .bind(&self.schema)
+            .bind(schema)
             .fetch_one(&mut *connection)
             .await
             .map_err(fail)?;
         if exists.is_none() {
             // The name has only letters, digits and `_`.
-            sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA \"{}\"", self.schema)))
+            sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA \"{schema}\"")))
                 .execute(&mut *connection)
                 .await
                 .map_err(fail)?;
         }
-        PostgresMigrator::new(pool.clone())
-            .migrate_up()
-            .await
-            .map_err(|error| failed("River's tables can't be migrated", error))?;
-        for statement in TABLES {
-            sqlx::query(*statement)
-                .execute(&mut *connection)
-                .await
-                .map_err(fail)?;
-        }
-        Ok(())
     }
+    PostgresMigrator::new(pool.clone())
+        .migrate_up()
+        .await
+        .map_err(|error| failed("River's tables can't be migrated", error))?;
+    for statement in TABLES {
+        sqlx::query(*statement)
+            .execute(&mut *connection)
+            .await
+            .map_err(fail)?;
+    }
+    Ok(())
 }
 
 /// Checks this machine's clock against the database's.
@@ -228,7 +239,10 @@ async fn check_clock(pool: &PgPool) -> Result<(), EngineError> {
         )));
     }
     if skew > 1.0 {
-        tracing::warn!(seconds = skew, "this machine's clock and the database's differ");
+        tracing::warn!(
+            seconds = skew,
+            "this machine's clock and the database's differ"
+        );
     }
     Ok(())
 }
@@ -276,8 +290,6 @@ impl DerefMut for Writing {
 
 /// Excludes transactions on the same key or group until the end of this one.
 async fn lock(transaction: &mut Writing, name: &str) -> Result<(), sqlx::Error> {
-    // A lock's name cannot contain the separator of a group.
-    let name = name.replace('\0', "\u{1}");
     sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
         .bind(name)
         .execute(&mut **transaction)
@@ -285,4 +297,51 @@ async fn lock(transaction: &mut Writing, name: &str) -> Result<(), sqlx::Error> 
     Ok(())
 }
 
-impl_ledger!(PostgresLedger, lock: lock);
+/// Hands back the running jobs of processes that are not noted.
+async fn reclaim(transaction: &mut Writing) -> Result<Vec<Reclaimed>, sqlx::Error> {
+    let rows = sqlx::query(
+        "WITH abandoned AS (
+             SELECT job.id,
+                 call.slot IS NOT DISTINCT FROM job.attempt AS started,
+                 CASE WHEN call.slot IS NOT DISTINCT FROM job.attempt
+                     THEN job.attempt ELSE job.attempt - 1 END AS spent
+             FROM river_job AS job
+             JOIN forge_remote_call AS call ON call.job_id = job.id
+             WHERE job.state = 'running' AND NOT EXISTS (
+                 SELECT 1 FROM forge_remote_process AS process
+                 WHERE process.id = job.attempted_by[array_upper(job.attempted_by, 1)]
+             )
+             FOR UPDATE OF job SKIP LOCKED
+         )
+         UPDATE river_job SET
+             attempt = abandoned.spent,
+             state = CASE WHEN abandoned.spent >= max_attempts
+                 THEN 'discarded'::river_job_state ELSE 'available'::river_job_state END,
+             finalized_at = CASE WHEN abandoned.spent >= max_attempts THEN now() END,
+             scheduled_at = now(),
+             metadata = CASE WHEN abandoned.started
+                 THEN jsonb_set(metadata, '{river:rescue_count}',
+                     to_jsonb(coalesce((metadata ->> 'river:rescue_count')::bigint, 0) + 1))
+                 ELSE metadata END
+         FROM abandoned WHERE river_job.id = abandoned.id
+         RETURNING river_job.id, river_job.attempt::bigint, state = 'discarded', args::text",
+    )
+    .fetch_all(&mut **transaction)
+    .await?;
+    let reclaimed = rows.iter().map(|row| {
+        Ok(Reclaimed {
+            job: row.try_get(0)?,
+            attempt: row.try_get(1)?,
+            is_dead: row.try_get(2)?,
+            arguments: row.try_get(3)?,
+        })
+    });
+    reclaimed.collect()
+}
+
+impl_ledger!(
+    PostgresLedger,
+    lock: lock,
+    reclaim: reclaim,
+    now: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+);

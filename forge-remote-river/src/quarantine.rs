@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// How long a suspect waits for the jobs that run. No other job starts meanwhile.
-pub(crate) const SUSPECT_WAIT: Duration = Duration::from_secs(30);
+/// How long a job waits for its turn, before its row is handed back.
+pub(crate) const TURN_WAIT: Duration = Duration::from_secs(30);
 
-/// Lets a suspect run alone in its process: a job that was running when a process died. Other jobs never
-/// wait for it, because a job that waits here has spent an attempt if the process dies again.
+/// Lets a suspect run alone in its process: a job that ran when a process died. The lock is fair, so that
+/// neither suspects nor others starve.
 #[derive(Debug, Default)]
 pub(crate) struct Quarantine(RwLock<()>);
 
@@ -21,12 +21,14 @@ pub(crate) enum Place<'a> {
 }
 
 impl Quarantine {
-    /// Returns the permission, or `None` if the job has to be tried later.
+    /// Returns the permission, or `None` after [`TURN_WAIT`].
     pub(crate) async fn enter(&self, is_suspect: bool) -> Option<Place<'_>> {
-        if !is_suspect {
-            return self.0.try_read().ok().map(Place::Shared);
-        }
-        let alone = tokio::time::timeout(SUSPECT_WAIT, self.0.write()).await;
-        alone.ok().map(Place::Alone)
+        let enter = async {
+            match is_suspect {
+                true => Place::Alone(self.0.write().await),
+                false => Place::Shared(self.0.read().await),
+            }
+        };
+        tokio::time::timeout(TURN_WAIT, enter).await.ok()
     }
 }

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forge_remote::fit::BoxFuture;
-use forge_remote::jobs::{
-    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, Report, ReportCode,
-};
+use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine};
 use riverqueue::migrate::SqliteMigrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -18,9 +16,8 @@ use sqlx::sqlite::{
 use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::{Database, River, Settings};
-use crate::ledger::{TABLES, failed, impl_ledger};
-use crate::stored_call::StoredCall;
+use crate::engine::{Database, River, Settings, log_reclaimed};
+use crate::ledger::{Abandoned, Ledger as _, Reclaimed, TABLES, failed, impl_ledger};
 
 /// Time limits of a writer that waits for another, and of a call that waits for a connection. Forge waits
 /// 5 seconds for the response.
@@ -45,7 +42,9 @@ pub struct SqliteJobs(Arc<River<SqliteFile>>);
 
 impl fmt::Debug for SqliteJobs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SqliteJobs").field(&self.0.database.path).finish()
+        f.debug_tuple("SqliteJobs")
+            .field(&self.0.database.path)
+            .finish()
     }
 }
 
@@ -53,7 +52,10 @@ impl SqliteJobs {
     /// Creates an engine on this file, which is opened when the app starts to serve.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Self(Arc::new(River::new(SqliteFile { path }, Settings::default())))
+        Self(Arc::new(River::new(
+            SqliteFile { path },
+            Settings::default(),
+        )))
     }
 
     /// Sets how many jobs run at once in this process (default: 20, at least 1).
@@ -174,8 +176,12 @@ impl Database for SqliteFile {
         let cannot = |error| failed("the lock file can't be used", error);
         let lock = self.lock_file(".lock").map_err(cannot)?;
         if lock.try_lock().is_ok() {
-            let reclaimed = reclaim(&ledger.pool).await;
-            reclaimed.map_err(|error| failed("jobs of an ended process can't be handed back", error))?;
+            log_reclaimed(&ledger.reclaim(Abandoned::All).await?);
+            // The leader is dead as well; its term would last for 10 seconds.
+            sqlx::query("DELETE FROM river_leader")
+                .execute(&ledger.pool)
+                .await
+                .map_err(|error| failed("the database failed", error))?;
             lock.unlock().map_err(cannot)?;
         }
         let lock = tokio::task::spawn_blocking(move || lock.lock_shared().map(|()| lock)).await;
@@ -193,45 +199,6 @@ impl SqliteFile {
         make_private(&path)?;
         OpenOptions::new().write(true).open(path)
     }
-}
-
-/// Hands back every running job, as River's rescuer does after a long time, and ends the dead leader's term.
-async fn reclaim(pool: &SqlitePool) -> Result<(), sqlx::Error> {
-    let mut transaction = riverqueue::database::begin_sqlite_write(pool).await?;
-    sqlx::query("DELETE FROM river_leader")
-        .execute(&mut *transaction)
-        .await?;
-    let rows = sqlx::query(
-        "UPDATE river_job SET
-             state = CASE WHEN attempt >= max_attempts THEN 'discarded' ELSE 'available' END,
-             finalized_at = CASE WHEN attempt >= max_attempts THEN strftime('%Y-%m-%d %H:%M:%f', 'now') END,
-             scheduled_at = strftime('%Y-%m-%d %H:%M:%f', 'now'),
-             metadata = jsonb_set(metadata, '$.\"river:rescue_count\"',
-                 coalesce(json_extract(metadata, '$.\"river:rescue_count\"'), 0) + 1)
-         WHERE state = 'running'
-         RETURNING id, attempt, state, json(args)",
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    for row in &rows {
-        let (id, attempt): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
-        if row.try_get::<String, _>(2)? != "discarded" {
-            continue;
-        }
-        if let Ok(call) = serde_json::from_str::<StoredCall>(row.try_get(3)?) {
-            let report = Report::new(ReportCode::Interrupted, Vec::new());
-            let attempts = u32::try_from(attempt).unwrap_or_default();
-            call.envelope().log_dead(&id.to_string(), attempts, &report);
-        }
-    }
-    if !rows.is_empty() {
-        tracing::warn!(
-            jobs = rows.len(),
-            "jobs ran when an earlier process ended: they run again, one at a time"
-        );
-    }
-    Ok(())
 }
 
 /// The tables in the file.
@@ -290,7 +257,51 @@ async fn lock(_: &mut Writing, _: &str) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-impl_ledger!(SqliteLedger, lock: lock);
+/// Hands back the running jobs of processes that are not noted.
+async fn reclaim(transaction: &mut Writing) -> Result<Vec<Reclaimed>, sqlx::Error> {
+    let rows = sqlx::query(
+        "WITH abandoned AS MATERIALIZED (
+             SELECT job.id,
+                 call.slot IS job.attempt AS started,
+                 job.attempt - (call.slot IS NOT job.attempt) AS spent
+             FROM river_job AS job
+             JOIN forge_remote_call AS call ON call.job_id = job.id
+             WHERE job.state = 'running' AND json_extract(job.attempted_by, '$[#-1]') NOT IN (
+                 SELECT id FROM forge_remote_process
+             )
+         )
+         UPDATE river_job SET
+             attempt = abandoned.spent,
+             state = CASE WHEN abandoned.spent >= max_attempts THEN 'discarded' ELSE 'available' END,
+             finalized_at = CASE WHEN abandoned.spent >= max_attempts
+                 THEN strftime('%Y-%m-%d %H:%M:%f', 'now') END,
+             scheduled_at = strftime('%Y-%m-%d %H:%M:%f', 'now'),
+             metadata = CASE WHEN abandoned.started
+                 THEN jsonb_set(metadata, '$.\"river:rescue_count\"',
+                     coalesce(json_extract(metadata, '$.\"river:rescue_count\"'), 0) + 1)
+                 ELSE metadata END
+         FROM abandoned WHERE river_job.id = abandoned.id
+         RETURNING river_job.id, river_job.attempt, state = 'discarded', json(args)",
+    )
+    .fetch_all(&mut **transaction)
+    .await?;
+    let reclaimed = rows.iter().map(|row| {
+        Ok(Reclaimed {
+            job: row.try_get(0)?,
+            attempt: row.try_get(1)?,
+            is_dead: row.try_get::<i64, _>(2)? != 0,
+            arguments: row.try_get(3)?,
+        })
+    });
+    reclaimed.collect()
+}
+
+impl_ledger!(
+    SqliteLedger,
+    lock: lock,
+    reclaim: reclaim,
+    now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+);
 
 /// Creates a missing file, readable by its owner only.
 fn make_private(path: &Path) -> std::io::Result<()> {

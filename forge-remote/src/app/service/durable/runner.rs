@@ -91,7 +91,10 @@ impl JobRunner for Runner {
     }
 
     fn longest_timeout(&self) -> Duration {
-        let timeouts = self.handlers.values().map(|handler| handler.policy.timeout());
+        let timeouts = self
+            .handlers
+            .values()
+            .map(|handler| handler.policy.timeout());
         timeouts.max().unwrap_or_default()
     }
 

@@ -1,0 +1,102 @@
+//! Digests changed work items. Forge's call is acknowledged when it is on disk; the work is done afterwards, in
+//! spite of crashes and deployments.
+//!
+//! | variable | sets | default |
+//! | --- | --- | --- |
+//! | `DATABASE_URL` | the PostgreSQL database of the jobs, for several machines | SQLite |
+//! | `DIGEST_DB` | the SQLite file of the jobs | `digest.db` |
+//! | `DIGEST_TOKENS` | the SQLite file of the tokens | `digest-tokens.db` |
+//! | `DIGEST_OUT` | a file that gets a line at the start and the end of each run | none |
+//! | `DIGEST_WORK_MS` | how long a run takes, in milliseconds | 0 |
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use forge_remote::jobs::Attempt;
+use forge_remote::prelude::*;
+use forge_remote::token::SqliteTokens;
+use forge_remote_river::{PostgresJobs, SqliteJobs};
+use serde::Deserialize;
+
+/// How the runs are reported, and how long they take.
+#[derive(Clone, Debug, Default)]
+struct Digest {
+    report: Option<PathBuf>,
+    work: Duration,
+}
+
+impl Digest {
+    /// Appends a line to the report, in one write.
+    fn report(&self, id: &str, attempt: &Attempt, what: &str) -> std::io::Result<()> {
+        let Some(path) = &self.report else {
+            return Ok(());
+        };
+        let line = format!("{id} {} {what}\n", attempt.number());
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(line.as_bytes())
+    }
+}
+
+/// An event, with the id that the tests give it.
+#[derive(Deserialize)]
+struct Change {
+    #[serde(default)]
+    id: String,
+}
+
+/// Digests a changed work item.
+#[trigger(
+    events = ["avi:jira:updated:issue"],
+    path = "/events",
+    durable(retries = 3, backoff = "1s..1m", timeout = "2m", per_installation = 2),
+)]
+async fn changes(
+    attempt: Attempt,
+    State(digest): State<Digest>,
+    Event(change): Event<Change>,
+) -> Result<()> {
+    digest.report(&change.id, &attempt, "start")?;
+    if change.id.starts_with("poison-") {
+        // As a fault in a C library would.
+        std::process::abort();
+    }
+    tokio::time::sleep(digest.work).await;
+    if change.id.starts_with("fail-") {
+        return Err("the search index is down".into());
+    }
+    digest.report(&change.id, &attempt, "done")?;
+    Ok(())
+}
+
+/// Sends the digest of the day.
+#[scheduled_trigger(interval = "day", durable)]
+async fn daily(call: Invocation) -> Result<()> {
+    println!("the digest of {}", call.installation_id());
+    Ok(())
+}
+
+fn app() -> App {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let path = |name: &str, default: &str| variable(name).unwrap_or_else(|| default.to_owned());
+    let work = variable("DIGEST_WORK_MS").and_then(|work| work.parse().ok());
+    let app = App::new()
+        .remote(Remote::new("digest-backend").base_url("https://digest.example.com"))
+        .token_store(SqliteTokens::new(path("DIGEST_TOKENS", "digest-tokens.db")))
+        .state(Digest {
+            report: variable("DIGEST_OUT").map(PathBuf::from),
+            work: Duration::from_millis(work.unwrap_or_default()),
+        });
+    match variable("DATABASE_URL") {
+        Some(url) => app.jobs(PostgresJobs::new(url)),
+        None => app.jobs(SqliteJobs::new(path("DIGEST_DB", "digest.db"))),
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    app().run().await
+}
+
+forge_remote::test_manifest!(app());
