@@ -10,11 +10,12 @@ use riverqueue::{Job, WorkCancelled, WorkContext, WorkError, WorkOutcome, Worker
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use crate::engine::TIMEOUT_SLACK;
 use crate::ledger::{Admission, Applicant, Ledger, pause_behind};
 use crate::quarantine::{Quarantine, TURN_WAIT};
 use crate::stored_call::{StoredCall, read_report, to_millis, write_report};
 
+/// How long River waits beyond a handler's own time limit.
+pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
 /// How long a call waits for an instance of the app that has its handler.
 const UNKNOWN_HANDLER_WAIT: Duration = Duration::from_secs(30);
 /// How long a job that had no turn waits until the next try.

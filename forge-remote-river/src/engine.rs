@@ -9,14 +9,11 @@ use tokio::sync::OnceCell;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
-use crate::dispatch::{Application, Dispatch, Ended};
+use crate::dispatch::{Application, Dispatch, Ended, TIMEOUT_SLACK};
 use crate::ledger::{Abandoned, Ledger, Reclaimed, failed};
 use crate::quarantine::TURN_WAIT;
-use crate::stored_call::{StoredCall, to_millis};
+use crate::stored_call::{QUEUE, StoredCall, to_millis};
 
-pub(crate) const QUEUE: &str = "forge_remote";
-/// How long River waits beyond a handler's own time limit.
-pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
 /// How long a job is running beyond every time limit until River takes it for abandoned: its threshold
 /// of stuck jobs (10 seconds), the clocks' difference, and a margin.
 const RESCUE_SLACK: Duration = Duration::from_secs(60);
@@ -225,7 +222,7 @@ impl<D: Database> River<D> {
     }
 }
 
-/// Decides applications, those that wait together in one transaction.
+/// Decides applications; all that wait are decided in one transaction.
 async fn decide<L: Ledger>(ledger: L, mut applying: UnboundedReceiver<Application>) {
     let mut applications = Vec::new();
     while applying
@@ -271,7 +268,7 @@ async fn settle<L: Ledger>(ledger: &L, ending: &mut UnboundedReceiver<Ended>) {
     }
 }
 
-/// Logs jobs that an ended process left, each dead one by itself.
+/// Logs the jobs of ended processes, and each dead one alone.
 pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
     for job in reclaimed.iter().filter(|job| job.is_dead) {
         if let Ok(call) = serde_json::from_str::<StoredCall>(&job.arguments) {
@@ -284,7 +281,7 @@ pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
     if !reclaimed.is_empty() {
         tracing::warn!(
             jobs = reclaimed.len(),
-            "an ended process left jobs: they run again, and those that had started run one at a time"
+            "an ended process left jobs: they run again, and the ones that had started run alone"
         );
     }
 }

@@ -89,7 +89,7 @@ pub(crate) trait Ledger: Clone + Send + Sync + 'static {
     /// Notes that this process lives.
     fn beat(&self, process: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 
-    /// Hands back abandoned jobs. Those that had started spend their attempt.
+    /// Hands back abandoned jobs. A job that had started has spent its attempt.
     fn reclaim(
         &self,
         abandoned: Abandoned,
@@ -203,7 +203,7 @@ macro_rules! impl_ledger {
                 .await
                 .map_err(fail)?;
                 let mut options = riverqueue::InsertOpts::default()
-                    .with_queue(crate::engine::QUEUE)
+                    .with_queue(crate::stored_call::QUEUE)
                     .with_priority(crate::ledger::priority(backlog))
                     .with_max_attempts(i32::try_from(envelope.max_attempts).unwrap_or(i32::MAX));
                 if let Some(time) = envelope.not_before {

@@ -8,6 +8,8 @@ use forge_remote::jobs::{Envelope, Report, ReportCode};
 use riverqueue::{JobArgs, JobMetadata, WorkContext};
 use serde::{Deserialize, Serialize};
 
+/// River's queue of the calls.
+pub(crate) const QUEUE: &str = "forge_remote";
 /// The metadata key of the last report.
 const REPORT: &str = "forge_remote:report";
 

@@ -61,7 +61,7 @@ impl App {
     }
 
     /// Returns the seal of stored calls, if the app has an engine for them.
-    pub(crate) fn job_seal(&self) -> Result<Option<JobSeal>, Diagnostic> {
+    pub(crate) fn job_seal(&self) -> Result<Option<JobSeal>, Box<Diagnostic>> {
         let Some(jobs) = &self.jobs else {
             return Ok(None);
         };
@@ -69,7 +69,8 @@ impl App {
         let seal = JobSeal::new(&jobs.engine.name(), outlives, self.tokens.as_ref());
         seal.map(Some).map_err(|error| {
             let help = "set FORGE_REMOTE_TOKEN_KEY to the output of `openssl rand -base64 32`";
-            Diagnostic::error(&NO_JOB_KEY, error.to_string(), help).at([Location::from(jobs.place)])
+            let problem = Diagnostic::error(&NO_JOB_KEY, error.to_string(), help);
+            Box::new(problem.at([Location::from(jobs.place)]))
         })
     }
 

@@ -65,8 +65,13 @@
 //!
 //! # Engines
 //!
-//! [`App::jobs`](crate::App::jobs) takes a [`JobEngine`]. [`MemoryJobs`] is for tests; `dev` uses it,
-//! whatever engine the app has.
+//! | engine | jobs are in | machines |
+//! | --- | --- | --- |
+//! | [`SqliteJobs`](https://docs.rs/forge-remote-river) | an SQLite file | one; several processes may share it |
+//! | [`PostgresJobs`](https://docs.rs/forge-remote-river) | PostgreSQL | several |
+//! | [`MemoryJobs`] | memory: they end with the process | for tests; `dev` uses it, whatever engine the app has |
+//!
+//! [`App::jobs`](crate::App::jobs) takes any [`JobEngine`].
 
 mod attempt;
 mod contents;

@@ -17,6 +17,7 @@ const SOURCES: &[&str] = &[
     "forge-remote-build/src",
     "forge-remote-fit/src",
     "forge-remote-macros/src",
+    "forge-remote-river/src",
     "forge-remote-schema/src",
     "fuzz/src",
     "tests/src",

@@ -71,6 +71,7 @@ fn files_form_no_circle() {
         "forge-remote",
         "forge-remote-fit",
         "forge-remote-macros",
+        "forge-remote-river",
         "forge-remote-schema",
         "forge-remote-build",
     ];

@@ -40,6 +40,7 @@ const PLACES: &[&str] = &[
     "forge-remote-build",
     "forge-remote-fit",
     "forge-remote-macros",
+    "forge-remote-river",
     "forge-remote-schema",
     "fuzz/README.md",
     "fuzz/src",

@@ -91,7 +91,7 @@ impl Service {
         }
         let seal = match app.job_seal() {
             Ok(seal) => seal,
-            Err(problem) => return Err(LaunchError::new(vec![problem])),
+            Err(problem) => return Err(LaunchError::new(vec![*problem])),
         };
         let desired = app.desired_manifest();
         let base_paths = app.base_paths();
