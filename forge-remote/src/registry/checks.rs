@@ -286,12 +286,16 @@ impl Registry {
         for (key, mut handlers) in owners {
             let is_own = |one: &&Handler| one.key() == key || one.endpoint() == key;
             handlers.extend(self.handlers().iter().filter(is_own));
+            // A handler may be listed twice, and attributes of one function serve the same calls.
+            let is_shared = handlers
+                .iter()
+                .all(|one| one.shares_route_with(handlers[0]));
             let places = handlers.iter().map(|one| one.registration().location);
-            if handlers.len() > 1 && reported.insert(places.collect()) {
+            if !is_shared && reported.insert(places.collect()) {
                 problems.push(
                     Diagnostic::error(
                         &FORMER_KEY,
-                        format!("the former key `{key}` is also another key of this app"),
+                        format!("the former key `{key}` is also a key of another handler"),
                         "remove it from `also_key`, or give the other handler another key",
                     )
                     .at(handlers),

@@ -216,6 +216,49 @@ fn an_endpoint_is_shared_only_by_attributes_that_agree() {
     );
 }
 
+// The module keeps its key, and the endpoint gets another one.
+#[trigger(
+    events = ["avi:forge:installed:app"],
+    key = "on-change-trigger",
+    endpoint = "changed",
+    also_key = "on-change"
+)]
+async fn renamed() -> Result<()> {
+    Ok(())
+}
+
+#[scheduled_trigger(
+    interval = "hour",
+    key = "a",
+    endpoint = "sync",
+    path = "/sync",
+    also_key = "old"
+)]
+#[trigger(
+    events = ["avi:forge:installed:app"],
+    key = "b",
+    endpoint = "sync",
+    path = "/sync",
+    also_key = "old"
+)]
+async fn shared_and_renamed() -> Result<()> {
+    Ok(())
+}
+
+#[trigger(events = ["avi:forge:installed:app"], also_key = "tick")]
+async fn takes_a_key() -> Result<()> {
+    Ok(())
+}
+
+#[test]
+fn a_former_key_may_be_the_handlers_own() {
+    assert_eq!(Registry::of([handler!(renamed)]).problems(), []);
+    assert_eq!(Registry::of([handler!(shared_and_renamed)]).problems(), []);
+    let taken = Registry::of([handler!(takes_a_key), handler!(tick)]).problems();
+    let codes: Vec<&str> = taken.iter().map(|problem| problem.code).collect();
+    assert_eq!(codes, ["former-key"]);
+}
+
 #[scheduled_trigger(interval = "hour")]
 async fn tick() -> Result<()> {
     Ok(())
