@@ -45,6 +45,18 @@ pub(super) fn finding(url: &str) -> Option<(Severity, &'static str)> {
     }
 }
 
+/// Returns why an address that Forge does not call, but pages or functions may connect to, is invalid.
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/permissions/>
+#[cfg(feature = "cli")]
+pub(super) fn egress_finding(url: &str) -> Option<(Severity, &'static str)> {
+    let https = match url.strip_prefix("wss://") {
+        Some(rest) => format!("https://{rest}"),
+        None => url.to_owned(),
+    };
+    let found = finding(https.strip_suffix('/').unwrap_or(&https));
+    found.filter(|(severity, _)| *severity == Severity::Error)
+}
+
 /// Returns the path of a base URL, if it has one: `/functions/v1`.
 pub(crate) fn path(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("https://")?;

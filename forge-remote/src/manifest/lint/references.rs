@@ -1,6 +1,6 @@
 //! The endpoints, remotes, functions, resources and actions that the manifest's parts name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use forge_remote_schema::did_you_mean;
 use forge_remote_schema::kinds::{RESOLVER, page_places};
@@ -135,6 +135,7 @@ fn references(findings: &mut Findings<'_>) {
     let connect = findings.node(&["app", "connect", "remote"]);
     named.extend(connect.map(|remote| ("app.connect", "remote", remote)));
 
+    let mut keys: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (owner, what, node) in named {
         // A mapping is reported by the table of properties, a variable's value is unknown.
         let Some(name) = node
@@ -155,8 +156,10 @@ fn references(findings: &mut Findings<'_>) {
             "function" => &["modules", "function"],
             _ => &["modules", "action"],
         };
-        let items = findings.items(list).iter();
-        let known: BTreeSet<&str> = items.filter_map(|item| text_of(item, "key")).collect();
+        let known = keys.entry(what).or_insert_with(|| {
+            let items = findings.items(list).iter();
+            items.filter_map(|item| text_of(item, "key")).collect()
+        });
         if !known.contains(key) {
             let message = format!("{owner} names the {what} `{key}`, which doesn't exist");
             let help = did_you_mean(key, known.iter().copied())

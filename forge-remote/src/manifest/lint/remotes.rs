@@ -6,7 +6,7 @@ use forge_remote_schema::nearest;
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
-use crate::diagnostic::Rule;
+use crate::diagnostic::{Rule, Severity};
 use crate::manifest::base_url;
 use crate::manifest::desired::Entry;
 use crate::manifest::items::key;
@@ -69,18 +69,24 @@ const BASE_URL: Rule = Rule::lint(
     without a trailing slash (the path of a call would begin with two). It may have a path: handlers are then served at \
     their own path and beneath it, because Atlassian's pages disagree on how the two are joined. For different addresses \
     in development and production, use a variable: `baseUrl: ${REMOTE_BASE_URL}`. Its default, and its value in the \
-    environment of the check, follow the same rules.",
+    environment of the check, follow the same rules. A remote that only `permissions` name may also be `wss://` and end \
+    with a slash: pages connect to it, and Forge does not call it.",
 );
 
 fn addresses(findings: &mut Findings<'_>) {
+    let egress = only_permitted(findings);
     for (remote, path) in remotes(findings.manifest()) {
+        let finding = match key(remote).is_some_and(|key| egress.contains(key)) {
+            true => base_url::egress_finding,
+            false => base_url::finding,
+        };
         match remote.get("baseUrl") {
-            Some(Value::String(url)) => address(url, &path.name("baseUrl"), findings),
+            Some(Value::String(url)) => address(url, finding, &path.name("baseUrl"), findings),
             Some(Value::Mapping(urls)) => {
                 for (region, url) in urls {
                     let region = region.as_str().unwrap_or_default();
                     let path = path.clone().name("baseUrl").name(region);
-                    address(url.as_str().unwrap_or_default(), &path, findings);
+                    address(url.as_str().unwrap_or_default(), finding, &path, findings);
                 }
             }
             _ => {}
@@ -88,7 +94,34 @@ fn addresses(findings: &mut Findings<'_>) {
     }
 }
 
-fn address(url: &str, path: &ManifestPath, findings: &mut Findings<'_>) {
+/// Returns the remotes that only `permissions` name: no call by a remote's key goes there.
+fn only_permitted<'a>(findings: &Findings<'a>) -> BTreeSet<&'a str> {
+    let (mut permitted, mut called) = (BTreeSet::new(), BTreeSet::new());
+    for (section, value) in findings.manifest().as_mapping().into_iter().flatten() {
+        let is_permission = section.as_str() == Some("permissions");
+        named(
+            value,
+            if is_permission {
+                &mut permitted
+            } else {
+                &mut called
+            },
+        );
+    }
+    called.extend(findings.wanted.remotes.iter().map(Entry::key));
+    // Functions call these.
+    let computes = |remote: &&Value| list(remote, &["operations"]).contains(&"compute".into());
+    let remotes = list(findings.manifest(), &["remotes"]).iter();
+    called.extend(remotes.filter(computes).filter_map(key));
+    permitted.difference(&called).copied().collect()
+}
+
+fn address(
+    url: &str,
+    finding: fn(&str) -> Option<(Severity, &'static str)>,
+    path: &ManifestPath,
+    findings: &mut Findings<'_>,
+) {
     const HELP: &str =
         "write `https://`, a host and no trailing slash; or a variable, `${REMOTE_BASE_URL}`";
     let variables = Variables::of(findings.manifest());
@@ -97,7 +130,7 @@ fn address(url: &str, path: &ManifestPath, findings: &mut Findings<'_>) {
     let default = variables.resolve_defaults(url).ok();
     let default = default.filter(|default| here.as_ref() != Some(default));
     for resolved in here.into_iter().chain(default) {
-        let Some((severity, what)) = base_url::finding(&resolved) else {
+        let Some((severity, what)) = finding(&resolved) else {
             continue;
         };
         let message = if resolved == url {

@@ -1,6 +1,8 @@
 //! The properties and values that Atlassian's validation accepts, by the table of
 //! [`forge_remote_schema::structure`].
 
+use std::collections::HashMap;
+
 use forge_remote_schema::structure::{
     self, BELOW_ROOT, DOCUMENT, ListShape, MappingShape, NumberRange, Shape, TextForm, TextShape,
 };
@@ -337,16 +339,16 @@ fn list(node: &Node, shape: &ListShape, place: &Place<'_>, findings: &mut Findin
         );
         findings.error_at(&MALFORMED_VALUE, place.at, message, "remove some items");
     }
-    for (index, item) in items.iter().enumerate() {
-        let earlier = items[..index]
-            .iter()
-            .find(|earlier| earlier.to_value() == item.to_value());
-        if let Some(earlier) = earlier.filter(|_| shape.unique) {
+    let mut lines: HashMap<Value, usize> = HashMap::new();
+    for item in items {
+        let earlier = shape
+            .unique
+            .then(|| lines.insert(item.to_value(), item.at.line));
+        if let Some(line) = earlier.flatten() {
             let message = format!(
-                "`{}` stands twice in {}, first in line {}",
+                "`{}` stands twice in {}, before in line {line}",
                 item.scalar().unwrap_or_default(),
-                place.name,
-                earlier.at.line
+                place.name
             );
             findings.error_at(&MALFORMED_VALUE, item, message, "remove one of the two");
         }
