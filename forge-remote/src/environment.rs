@@ -6,3 +6,8 @@ use std::env;
 pub(crate) fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
+
+/// Returns an environment variable, which may be empty.
+pub(crate) fn value(name: &str) -> Option<String> {
+    env::var(name).ok()
+}

@@ -7,7 +7,7 @@ use serde_yaml::Value;
 use super::builder::App;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::manifest::{Remote, Variables, base_path, read_value};
-use crate::registry::Handler;
+use crate::registry::{Handler, RouteScope};
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
@@ -70,7 +70,7 @@ fn paths_in(manifest: &Value) -> Vec<(String, String)> {
     paths
 }
 
-/// A path that a handler is served at.
+/// A path that a handler is served at; each of a handler's is unique.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct ServedPath {
     pub(crate) path: String,
@@ -80,7 +80,7 @@ pub(crate) struct ServedPath {
 }
 
 impl BasePaths {
-    /// Returns every path of a handler: its own first.
+    /// Returns every path of a handler, each once: its own first, those of older major versions last.
     pub(crate) fn of(&self, handler: &Handler) -> Vec<ServedPath> {
         let remote = handler
             .registration()
@@ -92,16 +92,27 @@ impl BasePaths {
             .filter(|(key, _)| key == remote)
             .map(|(_, base)| base.as_str())
             .collect();
-        let mut served = Vec::new();
-        for path in handler.paths() {
-            let bases = std::iter::once("").chain(bases.iter().copied());
-            served.extend(bases.map(|base| ServedPath {
-                path: format!("{base}{path}"),
-                is_former: path != handler.path(),
-                is_beneath: !base.is_empty(),
-            }));
+        let mut served: Vec<ServedPath> = Vec::new();
+        for own in handler.paths() {
+            for base in std::iter::once("").chain(bases.iter().copied()) {
+                let path = format!("{base}{own}");
+                // Two base paths, or a base path and a former path, may lead to the same one.
+                if served.iter().all(|one| one.path != path) {
+                    served.push(ServedPath {
+                        path,
+                        is_former: own != handler.path(),
+                        is_beneath: !base.is_empty(),
+                    });
+                }
+            }
         }
         served
+    }
+
+    /// Returns whether a handler receives every request of a path, or of a route's pattern.
+    pub(crate) fn reaches(&self, handler: &Handler, route: &str) -> bool {
+        let served = self.of(handler);
+        served.iter().any(|one| one.reaches(handler, route))
     }
 
     /// Returns a problem for each path beneath a base URL's that another handler has.
@@ -109,15 +120,17 @@ impl BasePaths {
         let mut problems = Vec::new();
         for handler in handlers {
             let beneath = self.of(handler).into_iter().filter(|one| one.is_beneath);
-            for ServedPath { path, .. } in beneath {
-                let taken_by = |other: &&Handler| {
+            for served in beneath {
+                let overlaps = |other: &&Handler| {
+                    let is_alike = other.path() == handler.path();
                     // Handlers beneath one base path are as distinct as their own paths, which are checked.
-                    let is_beneath = other.path() != handler.path()
-                        && self.of(other).iter().any(|one| one.path == path);
-                    other.paths().any(|own| own == path) || other.covers(&path) || is_beneath
+                    let theirs = self.of(other).into_iter();
+                    let mut theirs = theirs.filter(|one| !(is_alike && one.is_beneath));
+                    !std::ptr::eq(*other, handler)
+                        && theirs.any(|theirs| theirs.reaches(other, &served.path))
                 };
-                if let Some(other) = handlers.iter().find(taken_by) {
-                    let message = format!("`{path}` is a path of two handlers");
+                if let Some(other) = handlers.iter().find(overlaps) {
+                    let message = format!("`{}` is a path of two handlers", served.path);
                     let help = "give one of them another path: `path = \"/…\"` in the attribute";
                     let problem = Diagnostic::error(&BASE_PATH_TAKEN, message, help);
                     problems.push(problem.at([handler, other]));
@@ -125,5 +138,14 @@ impl BasePaths {
             }
         }
         problems
+    }
+}
+
+impl ServedPath {
+    /// Returns whether its handler receives every request of a path, or of a route's pattern, here.
+    fn reaches(&self, handler: &Handler, route: &str) -> bool {
+        let rest = route.strip_prefix(self.path.trim_end_matches('/'));
+        let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        route == self.path || handler.reach() == RouteScope::Subpath && is_below
     }
 }

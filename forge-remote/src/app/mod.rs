@@ -21,6 +21,8 @@ mod serve;
 mod service;
 
 pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
+#[cfg(feature = "cli")]
+pub(crate) use base_paths::BasePaths;
 pub use builder::App;
 #[cfg(feature = "cli")]
 pub(crate) use drift::drift;

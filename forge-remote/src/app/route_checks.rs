@@ -3,11 +3,9 @@
 use axum::Router;
 use forge_remote_schema::rules::RESERVED_PATHS;
 
-use super::base_paths::BasePaths;
 use super::builder::App;
 use super::own_routes::OwnRoutes;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
-use crate::registry::{Handler, RouteScope};
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
@@ -66,7 +64,7 @@ impl App {
                     problems.push(problem.at([place]).at(other));
                 };
                 let mut handlers = self.registry.handlers().iter();
-                if let Some(handler) = handlers.find(|one| is_served_by(one, path, &base_paths)) {
+                if let Some(handler) = handlers.find(|one| base_paths.reaches(one, path)) {
                     let name = handler.registration().function;
                     let message = format!("the route `{path}` is a path of the handler `{name}`");
                     report(message, Some(handler.into()));
@@ -94,14 +92,4 @@ impl App {
         let paths = self.own_routes.iter().flat_map(|routes| &routes.paths);
         paths.cloned().collect()
     }
-}
-
-/// Returns whether a handler receives every request of a route.
-fn is_served_by(handler: &Handler, route: &str, base_paths: &BasePaths) -> bool {
-    base_paths.of(handler).iter().any(|served| {
-        let path = served.path.as_str();
-        let rest = route.strip_prefix(path.trim_end_matches('/'));
-        let is_below = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        route == path || handler.reach() == RouteScope::Subpath && is_below
-    })
 }

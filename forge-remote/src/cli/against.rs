@@ -8,10 +8,11 @@ use std::process::{Command, Output};
 use serde_json::json;
 
 use super::output::{FAILED, NEGATIVE, OK, print, print_error};
-use crate::app::App;
+use crate::app::{App, BasePaths};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{
-    Former, ManifestError, ManifestFile, VersionChange, VersionLevel, check, version_changes,
+    Former, ManifestError, ManifestFile, VersionChange, VersionLevel, are_of_different_apps, check,
+    is_app_managed, version_changes,
 };
 use crate::registry::{Handler, Registry};
 
@@ -52,6 +53,12 @@ enum AgainstError {
         "`{against}` is empty, so it is not a deployed manifest: name its file or its git revision"
     )]
     Empty { against: String },
+    #[error(
+        "`{against}` is the manifest of another app: its `app.id` is not that of {}, so no installation is upgraded \
+             from it. Name the manifest that this app was deployed with",
+        path.display()
+    )]
+    OtherApp { against: String, path: PathBuf },
     #[error("`{against}` in git is not UTF-8: name another revision, or a file")]
     NotText { against: String },
 }
@@ -94,6 +101,7 @@ pub(super) fn run(app: &App, against: &str, as_json: bool) -> i32 {
 
 struct Report {
     changes: Vec<VersionChange>,
+    is_app_managed: bool,
     /// Whether the file differs from the code.
     differs_from_code: bool,
 }
@@ -109,11 +117,16 @@ fn compare(app: &App, path: &Path, against: &str) -> Result<Report, AgainstError
         let against = against.to_owned();
         return Err(AgainstError::Empty { against });
     }
+    if are_of_different_apps(&deployed, &new) {
+        let (against, path) = (against.to_owned(), path.to_owned());
+        return Err(AgainstError::OtherApp { against, path });
+    }
+    let is_app_managed = is_app_managed(&new);
+    let base_paths = app.base_paths();
     let mut changes = version_changes(&deployed, &new);
     for change in &mut changes {
-        if let Some(help) = former_help(&change.former, &app.registry) {
-            change.help = Some(help);
-        }
+        let advice = former_help(&change.former, &app.registry, &base_paths, is_app_managed);
+        change.help = advice.or(change.help.take());
     }
     let differs_from_code = app.declaration_problems().is_empty() && {
         let findings = check(&new, &app.desired_manifest(), &app.allowed);
@@ -121,20 +134,22 @@ fn compare(app: &App, path: &Path, against: &str) -> Result<Report, AgainstError
     };
     Ok(Report {
         changes,
+        is_app_managed,
         differs_from_code,
     })
 }
 
 /// Returns how to keep serving the installations that stay on the older version.
-fn former_help(former: &Former, registry: &Registry) -> Option<String> {
+fn former_help(
+    former: &Former,
+    registry: &Registry,
+    base_paths: &BasePaths,
+    is_app_managed: bool,
+) -> Option<String> {
     let handlers = registry.handlers();
     let path = former.path.as_deref().filter(|path| {
-        let served = |path: &str| {
-            handlers
-                .iter()
-                .any(|one| one.paths().any(|own| own == path))
-        };
-        !served(path)
+        let mut handlers = handlers.iter();
+        !handlers.any(|one| base_paths.reaches(one, path))
     });
     let key = former.key.as_deref().filter(|key| {
         let accepts = |one: &Handler| {
@@ -146,9 +161,13 @@ fn former_help(former: &Former, registry: &Registry) -> Option<String> {
         .into_iter()
         .filter_map(|(name, value)| Some(format!("`{name} = \"{}\"`", value?)))
         .collect();
+    let who = match is_app_managed {
+        true => "installations that Forge has not upgraded yet",
+        false => "installations on the older major version",
+    };
     (!options.is_empty()).then(|| {
         format!(
-            "installations on the older major version keep calling it: write {} at the handler that replaces it",
+            "{who} keep calling it: write {} at the handler that replaces it",
             options.join(" and ")
         )
     })
@@ -187,19 +206,22 @@ impl Report {
         }
         let count = |level| self.changes.iter().filter(|one| one.level == level).count();
         let (major, minor) = (count(VersionLevel::Major), count(VersionLevel::Minor));
-        let _ = match self.level() {
+        let level = self.level();
+        let meaning = level.map(|level| level.consequence(self.is_app_managed));
+        let meaning = meaning.unwrap_or_default();
+        let _ = match level {
             None => writeln!(
                 text,
                 "no new version needed: {name} means the same as in {against}"
             ),
             Some(VersionLevel::Minor) => writeln!(
                 text,
-                "minor version ({minor} minor): Forge upgrades every installation automatically; deploy with `forge deploy`"
+                "minor version ({minor} minor): {meaning}; deploy with `forge deploy`"
             ),
             Some(VersionLevel::Major) => writeln!(
                 text,
-                "major version ({major} major, {minor} minor): it needs the consent of each installation's admin, and \
-                 until then the installation stays on its version; deploy with `{APPROVE}` (Forge CLI 13.3 or later)"
+                "major version ({major} major, {minor} minor): {meaning}; deploy with `{APPROVE}` (Forge CLI 13.3 or \
+                 later)"
             ),
         };
         text

@@ -8,9 +8,10 @@ use super::emit;
 use super::file::ManifestFile;
 use super::items::key;
 use super::ownership::stale_items;
-use super::path::Step;
+use super::versions::{VersionLevel, is_app_managed, version_changes};
 
-/// Returns one line for each part that an update adds, changes or removes.
+/// Returns one line for each part that an update adds, changes or removes, and the version that deploying it
+/// creates.
 pub(crate) fn changes(
     before: &ManifestFile,
     after: &ManifestFile,
@@ -32,10 +33,24 @@ pub(crate) fn changes(
             }
             Mismatch::Stale { .. } => write!(lines, "  removed  {path}"),
         };
-        let _ = match consequence(one) {
-            Some(consequence) => writeln!(lines, " ({consequence})"),
-            None => writeln!(lines),
-        };
+        lines.push('\n');
+    }
+    lines + &consequences(before, after)
+}
+
+/// Returns the version that deploying the update creates, with the changes that make it a major one.
+fn consequences(before: &ManifestFile, after: &ManifestFile) -> String {
+    let changes = version_changes(before, after);
+    let Some(level) = changes.iter().map(|change| change.level).max() else {
+        return String::new();
+    };
+    let meaning = level.consequence(is_app_managed(after));
+    let mut lines = format!("deploying this update creates a {level} version: {meaning}\n");
+    for change in changes
+        .iter()
+        .filter(|one| one.level == VersionLevel::Major)
+    {
+        let _ = writeln!(lines, "  {change}");
     }
     lines
 }
@@ -50,22 +65,4 @@ pub(crate) fn stale_keys(file: &ManifestFile, wanted: &DesiredManifest) -> Vec<S
 
 fn is_scope(difference: &Difference) -> bool {
     difference.path.starts_with(&["permissions", "scopes"])
-}
-
-/// Returns the consequence of a change at the next `forge deploy`.
-///
-/// Source: <https://developer.atlassian.com/platform/forge/versions/>
-fn consequence(difference: &Difference) -> Option<&'static str> {
-    const MAJOR: &str = "a new major version: each site's admin must consent to the upgrade";
-    let is_whole = matches!(difference.path.steps().last(), Some(Step::Item(_)));
-    if is_scope(difference) {
-        return Some("a new scope: each site's admin is asked");
-    }
-    let is_endpoint = difference.path.starts_with(&["modules", "endpoint"]);
-    match difference.mismatch {
-        _ if difference.path.starts_with(&["remotes"]) => Some(MAJOR),
-        Mismatch::Missing { .. } if is_endpoint && is_whole => None,
-        _ if is_endpoint => Some(MAJOR),
-        _ => None,
-    }
 }

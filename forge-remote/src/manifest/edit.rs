@@ -9,6 +9,7 @@ use std::ops::Range;
 use serde_yaml::{Mapping, Value};
 
 use super::emit;
+use super::flow_style;
 use super::items::{is_empty_auth, same};
 use super::layout::Layout;
 use super::lines;
@@ -109,6 +110,7 @@ impl<'t> Editor<'t> {
                 {
                     self.set_scalar(&entry.value, value);
                 }
+                Some(value) if node.is_flow() => self.replace_in_flow(entry, value),
                 Some(value) => {
                     remove.push(at);
                     add.push((name.to_owned(), value.clone()));
@@ -122,6 +124,14 @@ impl<'t> Editor<'t> {
             }
         }
         self.edit_entries(node, &remove, add)
+    }
+
+    /// Replaces the value of an entry of `{…}`.
+    fn replace_in_flow(&mut self, entry: &Entry, value: &Value) {
+        let gap = if entry.value.span.is_empty() { " " } else { "" };
+        let text = flow(value, is_double_quoted(&entry.key));
+        self.splices
+            .push((entry.value.span.clone(), format!("{gap}{text}")));
     }
 
     /// Replaces a scalar; its quotes are preserved.
@@ -156,27 +166,14 @@ impl<'t> Editor<'t> {
         self.refuse_marked(node)?;
         let entries = node.entries();
         if node.is_flow() {
-            let quoted = entries.iter().any(|entry| {
-                matches!(
-                    entry.key.kind,
-                    NodeKind::Scalar {
-                        style: Style::Double,
-                        ..
-                    }
-                )
-            });
-            let spans: Vec<Range<usize>> = entries
+            let quoted = entries.iter().any(|entry| is_double_quoted(&entry.key));
+            let spans = entries
                 .iter()
-                .map(|entry| entry.key.span.start..entry.value.span.end.max(entry.key.span.end))
-                .collect();
-            let add = add
-                .into_iter()
-                .map(|(name, value)| {
-                    format!("{}: {}", flow(&name.into(), quoted), flow(&value, quoted))
-                })
-                .collect();
-            self.edit_flow(node, &spans, remove, add);
-            return Ok(());
+                .map(|entry| (entry.key.at, entry.key.span.start..entry_end(entry)));
+            let add = add.into_iter().map(|(name, value)| {
+                format!("{}: {}", flow(&name.into(), quoted), flow(&value, quoted))
+            });
+            return self.edit_flow(node, spans.unzip(), remove, add.collect());
         }
         let Some(last) = entries.last() else {
             return Err(Unsafe::new(node.at, "there is no item to add to"));
@@ -186,7 +183,7 @@ impl<'t> Editor<'t> {
             // The comments of an entry that gets another value stay.
             let name = entries[*at].key.scalar();
             let replaced = add.iter().any(|(added, _)| Some(added.as_str()) == name);
-            self.remove_entry(entries, *at, !replaced)?;
+            self.remove_entry(entries, *at, remove, !replaced)?;
         }
         if !add.is_empty() {
             let mapping: Mapping = add
@@ -200,37 +197,41 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
-    fn remove_entry(&mut self, entries: &[Entry], at: usize, with_comments: bool) -> Edited {
+    /// Removes one of several entries to remove.
+    fn remove_entry(
+        &mut self,
+        entries: &[Entry],
+        at: usize,
+        remove: &[usize],
+        with_comments: bool,
+    ) -> Edited {
         let entry = &entries[at];
         let start = lines::line_start(self.text, entry.key.span.start);
         let alone = self.text[start..entry.key.span.start].trim().is_empty();
+        let column = lines::column(self.text, entry.key.span.start);
         if alone {
             let end = entry_end(entry);
             let lines = if with_comments {
-                lines::with_comments(
-                    self.text,
-                    start,
-                    end,
-                    lines::column(self.text, entry.key.span.start),
-                )
+                lines::with_comments(self.text, start, end, column)
             } else {
                 start..lines::line_end_after(self.text, end)
             };
             self.splices.push((lines, String::new()));
             return Ok(());
         }
-        // The first entry shares its line with a dash: the next one moves up to the dash.
-        match entries.get(at + 1) {
-            Some(next) => {
-                self.splices
-                    .push((entry.key.span.start..next.key.span.start, String::new()));
-                Ok(())
-            }
-            None => Err(Unsafe::new(
+        // The first entry shares its line with a dash: the next one that is kept moves up to the dash, with
+        // the comments above it.
+        let Some(next) = (at + 1..entries.len()).find(|next| !remove.contains(next)) else {
+            return Err(Unsafe::new(
                 entry.key.at,
                 "this entry shares its line with an entry that is kept",
-            )),
-        }
+            ));
+        };
+        let end = lines::after(self.text, entry_end(&entries[next - 1]), column);
+        let blank = self.text[end..].len() - self.text[end..].trim_start().len();
+        self.splices
+            .push((entry.key.span.start..end + blank, String::new()));
+        Ok(())
     }
 
     /// Removes items by index, and adds items at the end.
@@ -242,10 +243,9 @@ impl<'t> Editor<'t> {
         let items = node.items();
         if node.is_flow() {
             let quoted = items.iter().any(is_double_quoted);
-            let spans: Vec<Range<usize>> = items.iter().map(|item| item.span.clone()).collect();
-            let add = add.iter().map(|value| flow(value, quoted)).collect();
-            self.edit_flow(node, &spans, remove, add);
-            return Ok(());
+            let spans = items.iter().map(|item| (item.at, item.span.clone()));
+            let add = add.iter().map(|value| flow(value, quoted));
+            return self.edit_flow(node, spans.unzip(), remove, add.collect());
         }
         let (Some(first), Some(last)) = (items.first(), items.last()) else {
             return Err(Unsafe::new(node.at, "there is no item to add to"));
@@ -459,32 +459,23 @@ impl<'t> Editor<'t> {
         self.insert_lines(end, &lines);
     }
 
-    /// Edits the items or entries of `[…]` or `{…}`.
+    /// Edits the items or entries of `[…]` or `{…}`, given their positions and spans.
     fn edit_flow(
         &mut self,
         node: &Node,
-        spans: &[Range<usize>],
+        (positions, spans): (Vec<Position>, Vec<Range<usize>>),
         remove: &[usize],
         add: Vec<String>,
-    ) {
-        let open = node.span.start + 1;
-        if remove.len() == spans.len() {
-            let close = node.span.end.saturating_sub(1);
-            self.splices.push((open..close, add.join(", ")));
-            return;
+    ) -> Edited {
+        let splices = flow_style::edit(self.text, &node.span, &spans, remove, &add);
+        let splices = splices.map_err(|at| {
+            let reason = "a comment in the line of this part may be about another one";
+            Unsafe::new(positions[at], reason)
+        })?;
+        for (span, text) in splices {
+            self.splices.push((span, self.with_line_ends(&text)));
         }
-        for at in remove {
-            let span = match (spans.get(at + 1), at.checked_sub(1)) {
-                (Some(next), _) => spans[*at].start..next.start,
-                (None, Some(before)) => spans[before].end..spans[*at].end,
-                (None, None) => spans[*at].clone(),
-            };
-            self.splices.push((span, String::new()));
-        }
-        if let (Some(last), false) = (spans.last(), add.is_empty()) {
-            self.splices
-                .push((last.end..last.end, format!(", {}", add.join(", "))));
-        }
+        Ok(())
     }
 
     fn refuse_marked(&self, node: &Node) -> Edited {
@@ -506,12 +497,11 @@ impl<'t> Editor<'t> {
     }
 
     fn insert_lines(&mut self, at: usize, lines: &str) {
-        let lines = if self.line_end == "\n" {
-            lines.to_owned()
-        } else {
-            lines.replace('\n', self.line_end)
-        };
-        self.splices.push((at..at, lines));
+        self.splices.push((at..at, self.with_line_ends(lines)));
+    }
+
+    fn with_line_ends(&self, lines: &str) -> String {
+        lines.replace('\n', self.line_end)
     }
 
     /// Returns the position of the dash of a block sequence's item.

@@ -71,29 +71,14 @@ fn wanted_of_texts(found: &Value, wanted: &Mapping) -> Mapping {
     wanted
 }
 
-/// Keeps a remote's addresses that are manifest variables, its regions if the code has only the default,
-/// and the order of its regions and operations.
+/// Keeps a remote's addresses that are manifest variables, the regions of a remote for which the code has
+/// only the default, and the order of regions and operations.
 fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
     let mut wanted = wanted.clone();
     if let (Some(found), Some(code)) = (found.get("baseUrl"), wanted.get_mut("baseUrl")) {
-        match (found, &mut *code) {
-            (Value::Mapping(found), Value::Mapping(code)) => {
-                // In the order of the file; regions that only the code has are last.
-                let mut urls = Mapping::new();
-                for (region, url) in found {
-                    if let Some(own) = code.shift_remove(region) {
-                        let kept = if is_variable(url) { url.clone() } else { own };
-                        urls.insert(region.clone(), kept);
-                    }
-                }
-                urls.extend(std::mem::take(code));
-                *code = urls;
-            }
-            // The code has only the default.
-            (Value::Mapping(found_urls), Value::String(_)) => {
-                *code = Value::Mapping(found_urls.clone());
-            }
-            (url, Value::String(_)) if is_variable(url) => *code = url.clone(),
+        match found {
+            Value::Mapping(found) => *code = wanted_urls(found, code),
+            url if is_variable(url) && code.is_string() => *code = url.clone(),
             _ => {}
         }
     }
@@ -108,6 +93,26 @@ fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
         wanted.insert("operations".into(), operations.clone());
     }
     wanted
+}
+
+/// Returns the code's base URLs by region, in the order of the file; those that only the code has are last.
+fn wanted_urls(found: &Mapping, code: &Value) -> Value {
+    let declares_regions = code.is_mapping();
+    let mut code = match code {
+        Value::Mapping(urls) => urls.clone(),
+        url => [("default".into(), url.clone())].into_iter().collect(),
+    };
+    let mut urls = Mapping::new();
+    for (region, url) in found {
+        let kept = match code.shift_remove(region) {
+            Some(own) if !is_variable(url) => own,
+            None if declares_regions => continue,
+            _ => url.clone(),
+        };
+        urls.insert(region.clone(), kept);
+    }
+    urls.extend(code);
+    Value::Mapping(urls)
 }
 
 /// Returns whether a text has a manifest variable.

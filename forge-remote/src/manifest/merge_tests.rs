@@ -75,7 +75,7 @@ fn items_are_added_in_the_style_of_the_file() {
     );
 }
 
-const FRESH: &str = "modules:\n  scheduledTrigger:\n    - key: tick-trigger\n      endpoint: tick\n      interval: hour # often\n  endpoint:\n    - key: tick\n      # where\n      remote: backend\n      route: {path: /tick}\n      auth: { appSystemToken: { enabled: true }, appUserToken: { enabled: false } }\npermissions:\n  scopes:\n    read:app-system-token: {}\n    read:jira-work:\n      allowImpersonation: true\nremotes:\n  - key: backend\n    baseUrl:\n      default: https://x.example.com\n      EU: https://eu.example.com\n    operations: [storage]\n";
+const FRESH: &str = "modules:\n  scheduledTrigger:\n    - key: tick-trigger\n      endpoint: tick\n      interval: hour # often\n  endpoint:\n    - key: tick\n      # where\n      remote: backend\n      route: {path: /tick}\n      auth: { appSystemToken: { enabled: true }, appUserToken: { enabled: false } }\npermissions:\n  scopes:\n    read:app-system-token: {}\n    read:jira-work:\n      allowImpersonation: true\nremotes:\n  - key: backend\n    baseUrl:\n      default: https://b.example.com\n      EU: https://eu.example.com\n    operations: [storage]\n";
 
 #[test]
 fn an_equivalent_manifest_does_not_change() {

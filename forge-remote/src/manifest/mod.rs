@@ -26,6 +26,8 @@ mod error;
 #[cfg(feature = "cli")]
 mod file;
 #[cfg(feature = "cli")]
+mod flow_style;
+#[cfg(feature = "cli")]
 mod items;
 #[cfg(feature = "cli")]
 mod layout;
@@ -85,7 +87,7 @@ pub(crate) use variables::{VariableError, Variables};
 #[cfg(feature = "cli")]
 pub use check::{check, find_rule, render, rules};
 #[cfg(feature = "cli")]
-pub(crate) use versions::Former;
+pub(crate) use versions::{Former, are_of_different_apps, is_app_managed};
 #[cfg(feature = "cli")]
 pub use versions::{VersionChange, VersionLevel, version_changes};
 

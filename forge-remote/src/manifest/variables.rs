@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+#[cfg(feature = "cli")]
+use std::convert::Infallible;
 
 use serde_yaml::Value;
 
@@ -36,17 +38,17 @@ impl VariableError {
 pub(crate) struct Variables<'a>(BTreeMap<&'a str, Option<Cow<'a, str>>>);
 
 impl<'a> Variables<'a> {
-    /// Reads the declarations of a manifest.
+    /// Reads the declarations of a manifest. As for Forge, the first one of a name counts.
     pub(crate) fn of(manifest: &'a Value) -> Self {
-        let declared = list(manifest, &["environment", "variables"]).iter();
-        let declared = declared.filter_map(|one| match one.as_str() {
-            Some(name) => Some((name, None)),
-            None => {
-                let name = one.get("key")?.as_str()?;
-                Some((name, one.get("default").and_then(plain_text)))
+        let mut variables = BTreeMap::new();
+        for one in list(manifest, &["environment", "variables"]) {
+            let name = one.as_str().or_else(|| one.get("key")?.as_str());
+            if let Some(name) = name {
+                let default = one.get("default").and_then(plain_text);
+                variables.entry(name).or_insert(default);
             }
-        });
-        Self(declared.collect())
+        }
+        Self(variables)
     }
 
     /// Returns whether a variable is declared.
@@ -57,7 +59,7 @@ impl<'a> Variables<'a> {
 
     /// Returns the text with each variable replaced as the Forge CLI would replace it here and now.
     pub(crate) fn resolve<'t>(&self, text: &'t str) -> Result<Cow<'t, str>, VariableError> {
-        self.resolve_in(text, environment::variable)
+        self.resolve_in(text, environment::value)
     }
 
     /// Returns the text with each variable replaced by its default, whatever the environment has.
@@ -69,31 +71,66 @@ impl<'a> Variables<'a> {
         self.resolve_in(text, |_| None)
     }
 
+    /// Returns a value with each variable in its texts replaced by its default; a variable without a default
+    /// stays.
+    #[cfg(feature = "cli")]
+    pub(super) fn with_defaults(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) => {
+                let default = |name: &str| Ok(self.0.get(name).cloned().flatten());
+                let filled = replaced::<Infallible>(text, default);
+                Value::String(filled.map_or_else(|never| match never {}, Cow::into_owned))
+            }
+            Value::Sequence(items) => items.iter().map(|item| self.with_defaults(item)).collect(),
+            Value::Mapping(parts) => {
+                let parts = parts.iter();
+                let parts = parts.map(|(name, part)| (name.clone(), self.with_defaults(part)));
+                Value::Mapping(parts.collect())
+            }
+            other => other.clone(),
+        }
+    }
+
     fn resolve_in<'t>(
         &self,
         text: &'t str,
         environment: impl Fn(&str) -> Option<String>,
     ) -> Result<Cow<'t, str>, VariableError> {
-        let mut resolved = String::new();
-        let mut rest = text;
-        while let Some((before, name, after)) = next_reference(rest) {
+        replaced(text, |name| {
             let Some(default) = self.0.get(name) else {
                 return Err(VariableError::Undeclared(name.to_owned()));
             };
-            resolved.push_str(before);
-            match (environment(name), default) {
-                (Some(value), _) => resolved.push_str(&value),
-                (None, Some(default)) => resolved.push_str(default),
-                (None, None) => return Err(VariableError::Unset(name.to_owned())),
+            let value = environment(name)
+                .map(Cow::Owned)
+                .or_else(|| default.clone());
+            match value {
+                Some(value) => Ok(Some(value)),
+                None => Err(VariableError::Unset(name.to_owned())),
             }
-            rest = after;
-        }
-        if rest.len() == text.len() {
-            return Ok(Cow::Borrowed(text));
-        }
-        resolved.push_str(rest);
-        Ok(Cow::Owned(resolved))
+        })
     }
+}
+
+/// Returns the text with each reference replaced by its value; one without a value stays.
+fn replaced<'t, 'v, E>(
+    text: &'t str,
+    value: impl Fn(&str) -> Result<Option<Cow<'v, str>>, E>,
+) -> Result<Cow<'t, str>, E> {
+    let mut replaced = String::new();
+    let mut rest = text;
+    while let Some((before, name, after)) = next_reference(rest) {
+        replaced.push_str(before);
+        match value(name)? {
+            Some(value) => replaced.push_str(&value),
+            None => replaced.push_str(&rest[before.len()..rest.len() - after.len()]),
+        }
+        rest = after;
+    }
+    if rest.len() == text.len() {
+        return Ok(Cow::Borrowed(text));
+    }
+    replaced.push_str(rest);
+    Ok(Cow::Owned(replaced))
 }
 
 /// Returns the names of the variables that a text refers to, in their order.
@@ -107,7 +144,8 @@ pub(super) fn references(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the first `${NAME}` of a text: the text before it, the name, and the text after it.
+/// Returns the first `${NAME}` of a text: the text before it, the name, and the text after it. A name has
+/// letters, digits and `_`, and starts with no digit.
 fn next_reference(text: &str) -> Option<(&str, &str, &str)> {
     let mut from = 0;
     while let Some(start) = text[from..].find("${").map(|at| from + at) {
@@ -117,8 +155,11 @@ fn next_reference(text: &str) -> Option<(&str, &str, &str)> {
             .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
             .count();
         let (name, after) = inside.split_at(length);
+        let starts_with_digit = name.starts_with(|c: char| c.is_ascii_digit());
         match after.strip_prefix('}') {
-            Some(after) if !name.is_empty() => return Some((&text[..start], name, after)),
+            Some(after) if !name.is_empty() && !starts_with_digit => {
+                return Some((&text[..start], name, after));
+            }
             _ => from = start + 2,
         }
     }
@@ -143,7 +184,7 @@ mod tests {
 
     #[test]
     fn the_environment_precedes_the_default() {
-        let manifest = "environment: {variables: [A, {key: B, default: b}, {key: C, default: 3}]}";
+        let manifest = "environment: {variables: [A, {key: B, default: b}, {key: C, default: 3}, {key: C, default: 4}]}";
         let manifest: Value = serde_yaml::from_str(manifest).unwrap();
         let variables = Variables::of(&manifest);
         let environment = |name: &str| (name == "B" || name == "A").then(|| name.repeat(2));
@@ -158,6 +199,7 @@ mod tests {
             ("x/${B}/${C}y", "x/BB/3y"),
             ("${} $A ${a.b} ${", "${} $A ${a.b} ${"),
             ("${ ${B}", "${ BB"),
+            ("${1} ${1B} ${B1", "${1} ${1B} ${B1"),
         ] {
             assert_eq!(resolve(text).as_deref(), Ok(expected), "{text}");
         }

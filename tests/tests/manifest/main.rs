@@ -4,6 +4,7 @@ mod adoption;
 mod field;
 mod golden;
 mod random;
+mod removal;
 mod rules;
 mod sound;
 mod stale_build;

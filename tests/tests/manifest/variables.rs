@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
+use std::process::Command;
 
 use forge_remote::manifest::{DesiredManifest, Diagnostic, ManifestFile, Severity, check};
 use forge_remote::registry::Registry;
 use forge_remote::{Remote, RemoteOperation, RemoteRegion};
+use forge_remote_tests::stores::Folder;
 
 fn parse(text: &str) -> ManifestFile {
     ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap()
@@ -172,6 +174,90 @@ fn declared_properties_of_a_remote_are_compared_and_written() {
             Vec::<String>::new(),
             "{written}"
         );
+    }
+}
+
+/// The regions are the file's, the default is the code's.
+#[test]
+fn a_changed_default_beside_regions_is_found() {
+    let text = "remotes:\n  - key: backend\n    baseUrl:\n      EU: https://eu.example.com # theirs\n      \
+                default: https://old.example.com # ours\n";
+    let code = || Remote::new("backend").base_url("https://new.example.com");
+    let (differences, written) = compared(text, code());
+    assert_eq!(differences.len(), 1, "{differences:?}");
+    let expected = text.replace("old.example", "new.example");
+    assert_eq!(written, expected);
+    assert_eq!(compared(&expected, code()), (vec![], expected.clone()));
+    let variable = text.replace("https://old.example.com", "${URL}");
+    assert_eq!(compared(&variable, code()), (vec![], variable.clone()));
+}
+
+/// Source: `environment-variable-interpolator.js` of `@forge/manifest` 13.7.0.
+#[test]
+fn variables_are_replaced_as_forge_does() {
+    // The first declaration counts.
+    let good = "{key: FORGE_REMOTE_TEST_URL, default: https://app.example.com}";
+    let slash = "{key: FORGE_REMOTE_TEST_URL, default: https://app.example.com/}";
+    let url = "${FORGE_REMOTE_TEST_URL}";
+    for (variables, expected) in [([good, slash], 0), ([slash, good], 1)] {
+        let found = of("base-url", &remote_at(&variables.join(", "), url));
+        assert_eq!(found.len(), expected, "{found:?}");
+    }
+    // A name starts with a letter or an underscore.
+    let text = "permissions:\n  external:\n    frames: ['https://${1}.example.com/${_A}']\n";
+    let found = of("undeclared-variable", text);
+    assert!(
+        found.len() == 1 && found[0].1.contains("${_A}"),
+        "{found:?}"
+    );
+}
+
+/// An empty variable of the environment is a value: it precedes the default.
+#[test]
+fn an_empty_variable_has_a_value() {
+    let folder = Folder::default();
+    let path = folder.file("manifest.yml");
+    let variable = "{key: FORGE_REMOTE_TEST_URL, default: https://app.example.com}";
+    std::fs::write(&path, remote_at(variable, "${FORGE_REMOTE_TEST_URL}")).unwrap();
+    for (value, expected) in [(None, false), (Some(""), true)] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_events_app"));
+        command.args(["manifest", "--check"]);
+        command.env("FORGE_REMOTE_MANIFEST", &path);
+        command.envs(value.map(|value| ("FORGE_REMOTE_TEST_URL", value)));
+        let output = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        assert_eq!(output.contains("which is empty"), expected, "{output}");
+    }
+}
+
+/// A page may connect to an address that no call of Forge reaches.
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/permissions/>
+#[test]
+fn a_remote_for_egress_alone_may_have_another_address() {
+    let manifest = |url: &str, list: &str, more: &str| {
+        format!(
+            "remotes:\n  - key: sock\n    baseUrl: {url}\npermissions:\n  external:\n    fetch:\n      {list}:\n        \
+             - remote: sock\n{more}"
+        )
+    };
+    let endpoint = "modules:\n  endpoint:\n    - {key: e, remote: sock, route: {path: /e}}\n";
+    let residency = "modules:\n  migration:dataResidency:\n    - {key: e, remote: sock}\n";
+    for (url, list) in [
+        ("wss://sock.example.com", "client"),
+        ("https://api.example.com/", "client"),
+        ("https://api.example.com/v1/", "backend"),
+    ] {
+        assert_eq!(of("base-url", &manifest(url, list, "")), [], "{url}");
+        for called in [endpoint, residency] {
+            let found = of("base-url", &manifest(url, list, called));
+            assert_eq!(found.len(), 1, "{url} {called}");
+        }
+        // Without a permission, a page or a function can call it by its key alone.
+        let without = manifest(url, list, "").replace("remote: sock", "https://x.example.com");
+        assert_eq!(of("base-url", &without).len(), 1, "{url}");
+    }
+    for url in ["http://api.example.com", "''", "https://localhost"] {
+        let found = of("base-url", &manifest(url, "client", ""));
+        assert_eq!(found.len(), 1, "{url}");
     }
 }
 

@@ -306,6 +306,40 @@ fn a_changed_default_of_a_variable_changes_the_base_url() {
     assert_eq!(found[0].0, "base-url-changed", "{found:?}");
 }
 
+/// Variables are replaced as everywhere: the first declaration counts, and only Forge's own form.
+#[test]
+fn variables_of_both_manifests_follow_forges_rules() {
+    let with = |first: &str, url: &str| {
+        format!(
+            "remotes: [{{key: backend, baseUrl: '{url}'}}]\nenvironment:\n  variables:\n    - {{key: URL, default: {first}}}\n    \
+             - {{key: URL, default: https://b.example.com}}\n"
+        )
+    };
+    let a = with("https://a.example.com", "${URL}");
+    let found = changes(&a, &with("https://b.example.com", "${URL}"));
+    assert_eq!(found[0].0, "base-url-changed", "{found:?}");
+    let literal = with("https://a.example.com", "https://a.example.com");
+    assert!(changes(&a, &literal).is_empty());
+    let blanks = with("https://a.example.com", "${ URL }");
+    assert_eq!(changes(&a, &blanks)[0].0, "base-url-changed");
+    // What has no default stays, beside what has one.
+    let partly = |path: &str| {
+        format!(
+            "remotes: [{{key: backend, baseUrl: '${{HOST}}${{PATH_}}'}}]\nenvironment: {{variables: [HOST, {{key: PATH_, default: {path}}}]}}\n"
+        )
+    };
+    let found = changes(&partly("/a"), &partly("/b"));
+    assert_eq!(found[0].0, "base-url-changed", "{found:?}");
+}
+
+/// `inScopeEUD` of an egress address is true by default.
+#[test]
+fn user_data_leaves_the_app_already_by_default() {
+    let address = "permissions:\n  external:\n    fetch:\n      backend:\n        - {address: 'https://a.example.com', category: analytics}\n        - {address: 'https://b.example.com', inScopeEUD: false}\n";
+    let found = changes(address, &address.replace("false", "true"));
+    assert_eq!(found[0].0, "egress-user-data-again", "{found:?}");
+}
+
 /// Runs `manifest` with these arguments, and returns its status, output and errors.
 fn manifest(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_events_app"))
@@ -414,6 +448,98 @@ fn against_a_file_and_a_git_revision() {
     assert_eq!(status, 0, "{out}");
     assert!(out.contains("minor[module-changed]"), "{out}");
     assert!(out.contains("deploy with `forge deploy`\n"), "{out}");
+}
+
+/// The consequences that an update prints are the changes of `--against`.
+#[test]
+fn an_update_names_the_version_that_it_needs() {
+    let folder = Folder::default();
+    let path = folder.path();
+    fs::write(folder.file("before.yml"), FIELD_DEPLOYED).unwrap();
+    fs::write(folder.file("manifest.yml"), FIELD_DEPLOYED).unwrap();
+    let (status, written, error) = manifest(path, &["--write"]);
+    assert_eq!(status, 0, "{error}");
+    let (_, against, _) = manifest(path, &["--against", "before.yml"]);
+    let majors: Vec<&str> = against
+        .lines()
+        .filter(|line| line.starts_with("major["))
+        .collect();
+    for code in ["endpoint-added", "dynamic-web-trigger"] {
+        assert!(majors.iter().any(|line| line.contains(code)), "{against}");
+    }
+    for line in majors {
+        assert!(written.contains(line), "{line} is not in\n{written}");
+    }
+    assert!(written.contains("consent"), "{written}");
+
+    // A change that reduces the app is not announced as one that needs consent.
+    let text = fs::read_to_string(folder.file("manifest.yml")).unwrap();
+    let other = text.replace("interval: hour", "interval: day");
+    let other = other
+        .replace("  trigger:\n", "  trigger: # ours\n")
+        .replace("        - avi:jira:deleted:issue\n", "");
+    assert_ne!(other, text);
+    fs::write(folder.file("manifest.yml"), other).unwrap();
+    let (_, written, _) = manifest(path, &["--write"]);
+    assert!(
+        written.contains("changed") && written.contains("minor version"),
+        "{written}"
+    );
+}
+
+/// A route that moved into the base URL's path is still served.
+#[test]
+fn a_path_beneath_the_base_url_needs_no_former_path() {
+    let folder = Folder::default();
+    let deployed = FIELD_DEPLOYED.replace("path: /follow", "path: /prod/follow");
+    fs::write(folder.file("deployed.yml"), deployed).unwrap();
+    let new = FIELD_DEPLOYED.replace("backend.example.com", "backend.example.com/prod");
+    fs::write(folder.file("manifest.yml"), &new).unwrap();
+    let (status, out, _) = manifest(folder.path(), &["--against", "deployed.yml"]);
+    assert_eq!(status, 1, "{out}");
+    assert!(!out.contains("also_at"), "{out}");
+    // Nor does one below a handler of every path.
+    let deployed = FIELD_DEPLOYED.replace("path: /follow", "path: /hook/orders");
+    fs::write(folder.file("deployed.yml"), deployed).unwrap();
+    let (_, out, _) = manifest(folder.path(), &["--against", "deployed.yml"]);
+    assert!(!out.contains("also_at"), "{out}");
+}
+
+#[test]
+fn the_manifest_of_another_app_can_not_be_compared() {
+    let folder = Folder::default();
+    let other = FIELD_DEPLOYED.replace("8000-000000000001", "8000-000000000002");
+    fs::write(folder.file("other.yml"), &other).unwrap();
+    fs::write(folder.file("manifest.yml"), FIELD_DEPLOYED).unwrap();
+    let (status, out, error) = manifest(folder.path(), &["--against", "other.yml"]);
+    assert_eq!((status, out.as_str()), (2, ""), "{error}");
+    assert!(error.contains("another app"), "{error}");
+    // A variable without a default may be any app.
+    let variable = other.replace("00000000-0000-4000-8000-000000000002", "${APP}");
+    fs::write(folder.file("other.yml"), &variable).unwrap();
+    let (status, out, error) = manifest(folder.path(), &["--against", "other.yml"]);
+    assert_eq!(status, 0, "{out}{error}");
+    assert!(!out.contains("app: `id` changed"), "{out}");
+    assert!(changes(FIELD_DEPLOYED, &variable).is_empty());
+}
+
+/// Source: <https://developer.atlassian.com/platform/forge/rolling-releases/>
+#[test]
+fn with_rolling_releases_only_the_permissions_wait() {
+    let folder = Folder::default();
+    let deployed = FIELD_DEPLOYED.replace("path: /follow", "path: /before");
+    fs::write(folder.file("deployed.yml"), deployed).unwrap();
+    let rolling = format!("{FIELD_DEPLOYED}    - read:jira-user\n  enforcement: app-managed\n");
+    fs::write(folder.file("manifest.yml"), rolling).unwrap();
+    let (status, out, _) = manifest(folder.path(), &["--against", "deployed.yml"]);
+    assert_eq!(status, 1, "{out}");
+    assert!(out.contains("only the new permissions wait"), "{out}");
+    assert!(!out.contains("stays on its version"), "{out}");
+    assert!(
+        !out.contains("installations on the older major version"),
+        "{out}"
+    );
+    assert!(out.contains("write `also_at = \"/before\"`"), "{out}");
 }
 
 #[test]

@@ -11,8 +11,9 @@ pub(super) fn compare(changes: &mut Changes<'_>) {
     let (before, after) = (changes.before, changes.after);
     licensing(changes);
     providers(changes);
+    // The id is the same, or a variable.
     let app = |manifest: &Value| manifest.get("app").cloned().unwrap_or_default();
-    if let Some(names) = changed_properties(&app(before), &app(after), &["licensing"]) {
+    if let Some(names) = changed_properties(&app(before), &app(after), &["id", "licensing"]) {
         let path = ManifestPath::of(&["app"]);
         changes.add(&OTHER_CHANGE, path, format!("app: {names} changed"));
     }

@@ -10,12 +10,16 @@ mod modules;
 mod permissions;
 mod remotes;
 mod rules;
-mod variables;
 
 use std::cmp::Reverse;
 
+use serde_yaml::Value;
+
 use super::file::ManifestFile;
+use super::values::at;
+use super::variables::Variables;
 use crate::diagnostic::Rule;
+use crate::fit::AppId;
 use changes::Changes;
 pub(crate) use changes::Former;
 pub use changes::VersionChange;
@@ -23,7 +27,8 @@ pub use rules::VersionLevel;
 
 /// Compares a manifest with the deployed one. Major changes come first.
 ///
-/// Manifest variables count with their declared defaults. Comments, order and notation don't count.
+/// Both are manifests of one app. Manifest variables count with their declared defaults. Comments, order and
+/// notation don't count.
 ///
 /// ```
 /// use forge_remote::manifest::{ManifestFile, VersionLevel, version_changes};
@@ -36,8 +41,8 @@ pub use rules::VersionLevel;
 /// assert_eq!(changes[0].message, "the scope `write:jira-work` was added");
 /// ```
 pub fn version_changes(deployed: &ManifestFile, new: &ManifestFile) -> Vec<VersionChange> {
-    let before = variables::resolved(deployed.value());
-    let after = variables::resolved(new.value());
+    let before = with_defaults(deployed);
+    let after = with_defaults(new);
     let mut changes = Changes {
         before: &before,
         after: &after,
@@ -51,6 +56,27 @@ pub fn version_changes(deployed: &ManifestFile, new: &ManifestFile) -> Vec<Versi
     let mut found = changes.found;
     found.sort_by_key(|one| (Reverse(one.level), one.manifest));
     found
+}
+
+/// Returns a manifest's value with the declared defaults of its variables.
+fn with_defaults(file: &ManifestFile) -> Value {
+    Variables::of(file.value()).with_defaults(file.value())
+}
+
+/// Returns whether two manifests are of different apps; a variable without a default may be any app.
+pub(crate) fn are_of_different_apps(deployed: &ManifestFile, new: &ManifestFile) -> bool {
+    let id = |file: &ManifestFile| {
+        let id = Variables::of(file.value()).resolve_defaults(file.app_id()?);
+        id.ok()?.parse::<AppId>().ok()
+    };
+    matches!((id(deployed), id(new)), (Some(deployed), Some(new)) if deployed != new)
+}
+
+/// Returns whether permissions wait for an admin's consent, but the app's code does not.
+/// Source: <https://developer.atlassian.com/platform/forge/rolling-releases/>
+pub(crate) fn is_app_managed(file: &ManifestFile) -> bool {
+    let enforcement = at(file.value(), &["permissions", "enforcement"]);
+    enforcement.and_then(Value::as_str) == Some("app-managed")
 }
 
 /// Returns the rules about versions.

@@ -80,6 +80,7 @@ fn content(changes: &mut Changes<'_>) {
 #[derive(Clone, Copy, PartialEq)]
 struct Egress<'a> {
     category: Option<&'a str>,
+    /// Whether in-scope end-user data leaves the app there; `None` for an entry that can't declare it.
     in_scope: Option<bool>,
 }
 
@@ -101,9 +102,12 @@ fn collect<'a>(name: &str, value: &'a Value, manifest: &'a Value, found: &mut Eg
         let part = format!("{name}{}{part}", if name.is_empty() { "" } else { "." });
         collect(&part, value, manifest, found);
         for entry in value.as_sequence().into_iter().flatten() {
+            let in_scope = entry.get("inScopeEUD").and_then(Value::as_bool);
+            // Source of the default: https://developer.atlassian.com/platform/forge/manifest-reference/permissions/
+            let default = part.starts_with("fetch.") && entry.get("address").is_some();
             let egress = Egress {
                 category: entry.get("category").and_then(Value::as_str),
-                in_scope: entry.get("inScopeEUD").and_then(Value::as_bool),
+                in_scope: in_scope.or(default.then_some(true)),
             };
             for address in reached(entry, manifest) {
                 found.insert((part.clone(), address), egress);

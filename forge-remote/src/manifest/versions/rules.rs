@@ -16,6 +16,24 @@ pub enum VersionLevel {
     Major,
 }
 
+impl VersionLevel {
+    /// Returns what a version of this level means for installations, with or without
+    /// [app-managed permissions](super::is_app_managed).
+    pub(crate) fn consequence(self, is_app_managed: bool) -> &'static str {
+        match self {
+            Self::Minor => "Forge upgrades every installation automatically",
+            Self::Major if is_app_managed => {
+                "with `permissions.enforcement: app-managed`, Forge upgrades the code of every installation, and only \
+                 the new permissions wait for the consent of its admin"
+            }
+            Self::Major => {
+                "it needs the consent of each installation's admin, and until then the installation stays on its \
+                 version"
+            }
+        }
+    }
+}
+
 impl fmt::Display for VersionLevel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
