@@ -16,7 +16,7 @@ use forge_remote::http::{HeaderMap, HeaderValue};
 use forge_remote::testing::TestClock;
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{APP_ID, FIRST_KID, Fit, SECOND_KID, key_set, published};
-use forge_remote_tests::rsa::{second, stranger};
+use forge_remote_tests::rsa::{first, second, stranger};
 use forge_remote_tests::test_app::{TestApp, eventually};
 use serde_json::Value;
 use tokio::task::JoinSet;
@@ -289,4 +289,48 @@ async fn a_custom_source_follows_the_same_rules() {
     app.accepts(&app.tick(&fit.token()), &fit)
         .await
         .expect("an unusable set replaces nothing");
+}
+
+/// Several apps share one key set: a rotation is fetched once, and another app's token never causes a
+/// fetch.
+#[tokio::test]
+async fn one_key_set_serves_every_app() {
+    const SECOND_APP: &str = "ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000002";
+    let source = InProcess::new(key_set(&[first().jwk(FIRST_KID)]));
+    let clock = TestClock::new();
+    let shared: Arc<TestClock> = Arc::new(clock.clone());
+    let keys = Jwks::new(source.clone(), JwksPolicy::default(), shared.clone());
+    let ids = [APP_ID, SECOND_APP].map(|id| id.parse::<AppId>().unwrap());
+    let policy = VerificationPolicy::default();
+    let verifier = Verifier::for_apps(ids, KeyRing::new(keys), policy, shared);
+    let fit = |app: &str| {
+        let fit = Fit::backend(clock.now(), "tick");
+        fit.claim("/aud", app).claim("/app/id", app)
+    };
+    let verify = async |token: String| {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+        headers.insert("authorization", value);
+        let caller = forge_remote::fit::AllowedCaller::Platform;
+        let target = EndpointTarget::new("tick", "scheduledTrigger", caller);
+        let claims = verifier.verify(&headers, &target).await;
+        claims.map(|claims| claims.app_id().to_owned())
+    };
+    for app in [APP_ID, SECOND_APP, APP_ID] {
+        assert_eq!(verify(fit(app).token()).await.as_deref(), Ok(app));
+    }
+    assert_eq!(source.fetches(), 1);
+
+    // Atlassian rotates its keys: the first token of either app with the new one fetches them.
+    source.set(Some(published()));
+    clock.advance(Duration::from_secs(600));
+    for app in [SECOND_APP, APP_ID] {
+        let token = fit(app).head("kid", SECOND_KID).sign(second());
+        assert_eq!(verify(token).await.as_deref(), Ok(app));
+    }
+    assert_eq!(source.fetches(), 2);
+    let stranger = fit("ari:cloud:ecosystem::app/00000000-0000-4000-8000-000000000003");
+    let rejected = verify(stranger.token()).await;
+    assert_eq!(rejected, Err(TokenRejection::WrongAudience.into()));
+    assert_eq!(source.fetches(), 2);
 }
