@@ -11,7 +11,10 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 #[non_exhaustive]
 #[allow(missing_docs)]
 pub enum TokenRejection {
-    #[error("there is no Authorization header")]
+    #[error(
+        "there is no Authorization header, which Forge sends with each of its calls: this one is a plain `fetch` or `api.fetch` \
+         of a function or a page (use `invokeRemote` or `requestRemote` there), a health check, or a stranger's"
+    )]
     MissingHeader,
     #[error("there is more than one Authorization header")]
     RepeatedHeader,

@@ -204,3 +204,29 @@ async fn the_log_names_what_to_change() {
         assert!(log.contains(cause), "{cause}:\n{log}");
     }
 }
+
+/// A call without a token is rarely an attack: the log names what it may be.
+#[tokio::test]
+async fn a_call_without_a_header_is_logged_with_its_likely_causes() {
+    let log = LogCapture::default();
+    let _guard = log.start();
+    let app = TestApp::start().await;
+    log.take();
+    let response = app.send(&Call::post("/tick")).await.unwrap();
+    assert_eq!(response.status, 401);
+    assert!(
+        !response.text().contains("invokeRemote"),
+        "{}",
+        response.text()
+    );
+    let log = log.take();
+    for part in [
+        "code=missing_header",
+        "no Authorization header",
+        "`api.fetch`",
+        "use `invokeRemote` or `requestRemote`",
+        "health check",
+    ] {
+        assert!(log.contains(part), "{part}: {log}");
+    }
+}
