@@ -174,8 +174,15 @@ impl ApiServer {
         if !self.keeps_store {
             app = app.tokens_in_memory();
         }
-        Ok(app.connect().await?.build_compared()?)
+        built(app.connect().await?)
     }
+}
+
+/// Builds an app. Nobody misses its background tasks in a test that does not start them.
+fn built(app: App) -> Result<Service> {
+    let app = app.build_compared()?;
+    app.needs_no_tasks();
+    Ok(app)
 }
 
 impl Harness {
@@ -186,7 +193,7 @@ impl Harness {
         app.atlassian_of().forbid_others();
         Ok(Self {
             platform,
-            app: app.build_compared()?,
+            app: built(app)?,
             apis: None,
         })
     }
@@ -271,7 +278,7 @@ impl Harness {
             Some(apis) => apis.build(app).await?,
             None => {
                 app.atlassian_of().forbid_others();
-                app.build_compared()?
+                built(app)?
             }
         };
         Ok(Self {

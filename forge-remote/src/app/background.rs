@@ -301,6 +301,14 @@ impl Tasks {
         }
     }
 
+    /// Returns the number of tasks that nobody started.
+    pub(super) fn not_running(&self) -> usize {
+        match self.are_running.load(Ordering::SeqCst) {
+            true => 0,
+            false => self.tasks.len(),
+        }
+    }
+
     pub(super) fn start(&self) -> Result<BackgroundTasks, BackgroundError> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(BackgroundError::NoRuntime);

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::background::{Background, Task};
 use super::engine::Jobs;
-use super::keep_fresh;
 use super::layers::Layers;
 use super::limits::Limits;
 use super::own_routes::OwnRoutes;
@@ -19,7 +18,7 @@ use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{Clock, JwksPolicy, KeySource, SystemClock, VerificationPolicy};
 use crate::manifest::{DesiredManifest, Remote};
-use crate::registry::{Registration, Registry};
+use crate::registry::{Location, Registration, Registry};
 use crate::token::Tokens;
 
 type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
@@ -70,7 +69,10 @@ pub struct App {
     /// The data of the local platform; see [`Self::fixtures`].
     pub(crate) fixtures: Vec<serde_json::Value>,
     pub(crate) allowed: BTreeSet<String>,
+    /// The handlers of [`Self::keep_tokens_fresh_by`], by key.
+    pub(crate) kept_fresh_by: Vec<(String, Location)>,
     pub(crate) granular: bool,
+    pub(crate) app_managed: bool,
     pub(crate) foreign_endpoints: BTreeSet<String>,
     /// Scopes, each with the place in the code that requires it.
     pub(crate) scopes: BTreeMap<String, String>,
@@ -132,7 +134,9 @@ impl App {
             samples: BTreeMap::new(),
             fixtures: Vec::new(),
             allowed: BTreeSet::new(),
+            kept_fresh_by: Vec::new(),
             granular: false,
+            app_managed: false,
             foreign_endpoints: BTreeSet::new(),
             scopes: BTreeMap::new(),
             impersonation: BTreeMap::new(),
@@ -221,28 +225,6 @@ impl App {
         }
         self.tokens = Some(tokens);
         self
-    }
-
-    /// Adds handlers that let Forge deliver a fresh system token of every installation, as Atlassian
-    /// recommends: an hourly call, one at each installation and major upgrade, and one before an
-    /// uninstallation, which removes the token. The manifest gets the modules
-    /// `tokens-hourly-trigger`, `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`.
-    ///
-    /// Forge allows at most five scheduled triggers per app; this is one of them.
-    /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
-    ///
-    /// ```
-    /// use forge_remote::prelude::*;
-    /// use forge_remote::token::MemoryTokens;
-    ///
-    /// let app = App::new().token_store(MemoryTokens::new()).keep_tokens_fresh();
-    /// # let _ = app;
-    /// ```
-    #[track_caller]
-    pub fn keep_tokens_fresh(self) -> Self {
-        let place = std::panic::Location::caller().into();
-        let handlers = keep_fresh::registrations(place).into_iter();
-        handlers.fold(self, Self::handler)
     }
 
     /// Adds a background task, which runs for as long as the app serves. It starts once the state is
@@ -449,13 +431,6 @@ impl App {
         self
     }
 
-    /// Requests granular scopes for events (such as `read:issue:jira`) where the manifest has neither
-    /// these nor the classic ones (`read:jira-work`), which Atlassian recommends.
-    pub fn prefer_granular_scopes(mut self) -> Self {
-        self.granular = true;
-        self
-    }
-
     /// Declares that another service serves these endpoints of the manifest, although they name one of
     /// this app's remotes. Neither they nor the modules that name them are compared or changed.
     ///
@@ -471,51 +446,12 @@ impl App {
         self
     }
 
-    /// Adds scopes to the manifest that calls outside of handlers need, for example in background
-    /// tasks. A handler lists its scopes in its attribute.
-    ///
-    /// ```
-    /// use forge_remote::prelude::*;
-    ///
-    /// let app = App::new().scopes(["read:page:confluence", "storage:app"]);
-    /// # let _ = app;
-    /// ```
-    #[track_caller]
-    pub fn scopes(mut self, scopes: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        let at = place("App::scopes", std::panic::Location::caller());
-        let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
-        self.scopes.extend(scopes);
-        self
-    }
-
-    /// Sets the scopes with which the app acts for offline users, by
-    /// [`ProductApi::impersonate`](crate::client::ProductApi::impersonate). The manifest gets them with
-    /// `allowImpersonation: true`; admins see this when they install the app.
-    ///
-    /// ```
-    /// use forge_remote::prelude::*;
-    ///
-    /// let app = App::new().impersonation_scopes(["read:jira-work", "write:jira-work"]);
-    /// # let _ = app;
-    /// ```
-    ///
-    /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/permissions/>
-    #[track_caller]
-    pub fn impersonation_scopes(
-        mut self,
-        scopes: impl IntoIterator<Item = impl Into<String>>,
-    ) -> Self {
-        let at = place("App::impersonation_scopes", std::panic::Location::caller());
-        let scopes = scopes.into_iter().map(|scope| (scope.into(), at.clone()));
-        self.impersonation.extend(scopes);
-        self
-    }
-
     /// Returns the manifest sections that the code declares.
     pub(crate) fn desired_manifest(&self) -> DesiredManifest {
         let mut desired = self.registry.desired_manifest(&self.remotes);
         desired.app_ids = self.settings().configured_app_ids;
         desired.granular = self.granular;
+        desired.app_managed = self.app_managed;
         desired.foreign.clone_from(&self.foreign_endpoints);
         desired.add_scopes(&self.scopes);
         desired.impersonate(&self.impersonation);
@@ -572,9 +508,4 @@ pub(super) fn duplicate_state(name: &str) -> Diagnostic {
         format!("the app was given two values of type `{name}`"),
         "give each type once; for a second value of the same type, wrap it in a new type",
     )
-}
-
-/// Returns a place as text: `App::scopes` (src/main.rs:1:1).
-fn place(method: &str, at: &std::panic::Location<'_>) -> String {
-    format!("`{method}` ({at})")
 }

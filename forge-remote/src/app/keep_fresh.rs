@@ -1,19 +1,149 @@
 //! The handlers of [`App::keep_tokens_fresh`](crate::App::keep_tokens_fresh). They are registered by
 //! hand, because a macro would add them to every app.
 
-use forge_remote_schema::built_in;
+use std::time::Duration;
 
+use forge_remote_schema::{built_in, did_you_mean};
+
+use super::builder::App;
 use crate::credentials::SystemToken;
+use crate::diagnostic::{Diagnostic, Rule};
 use crate::error::Result;
 use crate::extract::Invocation;
 use crate::kinds::{Conditions, Interval, PreUninstall, ScheduledTrigger, Trigger};
 use crate::private::{
     NOTHING, Written, mount_1, mount_2, no_user_requests_none, no_user_requests_system, record,
 };
-use crate::registry::{Location, Registration};
+use crate::registry::{Handler, Location, Registration, Requirement};
 use crate::token::Tokens;
 
 const NAME: &str = "keep_tokens_fresh";
+/// The longest interval of calls that keep tokens fresh: a delivered token is valid for at least
+/// 2 hours.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
+const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+impl App {
+    /// Adds handlers that let Forge deliver a fresh system token of every installation, as Atlassian
+    /// recommends: an hourly call, one at each installation and major upgrade, and one before an
+    /// uninstallation, which removes the token. The manifest gets the modules
+    /// `tokens-hourly-trigger`, `tokens-life-trigger` and `tokens-goodbye-pre-uninstall`.
+    ///
+    /// Forge allows at most five scheduled triggers per app; this is one of them.
+    /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::token::MemoryTokens;
+    ///
+    /// let app = App::new().token_store(MemoryTokens::new()).keep_tokens_fresh();
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn keep_tokens_fresh(self) -> Self {
+        let place = std::panic::Location::caller().into();
+        let handlers = registrations(place).into_iter();
+        handlers.fold(self, Self::handler)
+    }
+
+    /// Declares that a handler of yours keeps the system tokens fresh, in place of the ones that
+    /// [`keep_tokens_fresh`](Self::keep_tokens_fresh) adds: for a deployed app that has such a schedule
+    /// already. The manifest gets nothing.
+    ///
+    /// `key` is the key of a scheduled trigger or of its endpoint. Every call of the platform that brings
+    /// a system token is stored anyway; this checks, before the app starts, that the named handler is
+    /// called once an hour or more often, requests the token (`auth = system`), and that the app has a
+    /// [`token_store`](Self::token_store).
+    ///
+    /// An installation's first token then comes with the schedule's first call after the installation,
+    /// unless a trigger for `avi:forge:installed:app` requests it too. An uninstallation removes the token
+    /// only if a `#[pre_uninstall]` handler of yours calls
+    /// [`Tokens::remove`](crate::Tokens::remove); otherwise the token expires within 4 hours.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::token::MemoryTokens;
+    ///
+    /// /// Deployed long ago: the endpoint delivers the token, and does nothing else.
+    /// #[scheduled_trigger(interval = "hour", endpoint = "system-token-sync", auth = system)]
+    /// async fn sync_token() {}
+    ///
+    /// let app = App::new().token_store(MemoryTokens::new()).keep_tokens_fresh_by("system-token-sync");
+    /// # let _ = app;
+    /// ```
+    #[track_caller]
+    pub fn keep_tokens_fresh_by(mut self, key: impl Into<String>) -> Self {
+        let place = std::panic::Location::caller().into();
+        self.kept_fresh_by.push((key.into(), place));
+        self
+    }
+
+    /// Returns a problem for each handler of [`keep_tokens_fresh_by`](Self::keep_tokens_fresh_by) that
+    /// does not keep tokens fresh.
+    pub(super) fn fresh_token_problems(&self) -> Vec<Diagnostic> {
+        let problems = self.kept_fresh_by.iter().filter_map(|(key, place)| {
+            let (message, help) = self.why_not_fresh(key)?;
+            let message = format!("`App::keep_tokens_fresh_by(\"{key}\")`: {message}");
+            Some(Diagnostic::error(&NO_TOKEN_SOURCE, message, help).at([*place]))
+        });
+        problems.collect()
+    }
+
+    /// Returns what the calls of `keep_tokens_fresh_by` need, with their places.
+    pub(super) fn fresh_token_needs(&self) -> impl Iterator<Item = (Requirement, Location)> {
+        let places = self.kept_fresh_by.iter();
+        places.map(|(_, place)| (Requirement::Tokens, *place))
+    }
+
+    /// Returns why no handler with this key keeps tokens fresh, and the fix.
+    fn why_not_fresh(&self, key: &str) -> Option<(String, String)> {
+        let found: Vec<&Handler> = self.registry.find(key).collect();
+        let Some(first) = found.first() else {
+            let keys = self.registry.handlers().iter();
+            let mut keys: Vec<&str> = keys.flat_map(|one| [one.endpoint(), one.key()]).collect();
+            keys.dedup();
+            let help = did_you_mean(key, keys.iter().copied());
+            let help = help.unwrap_or_else(|| format!("the keys are: {}", keys.join(", ")));
+            return Some(("no handler has this key".to_owned(), help));
+        };
+        let interval = |one: &Handler| one.registration().kind.interval();
+        let often = found
+            .iter()
+            .find(|one| interval(one).is_some_and(|every| every <= MAX_INTERVAL));
+        match often {
+            Some(one) if one.registration().auth.system => None,
+            Some(one) => Some((
+                format!(
+                    "`{}` does not request the system token",
+                    one.registration().function
+                ),
+                "write `auth = system` in its attribute".to_owned(),
+            )),
+            None if found.iter().any(|one| interval(one).is_some()) => Some((
+                "its interval is longer than an hour, and a token is valid for 2 hours only"
+                    .to_owned(),
+                "write `interval = \"hour\"`, or use `App::keep_tokens_fresh`".to_owned(),
+            )),
+            None => Some((
+                format!(
+                    "`{}` is not a scheduled trigger",
+                    first.registration().function
+                ),
+                "name a scheduled trigger, or use `App::keep_tokens_fresh`".to_owned(),
+            )),
+        }
+    }
+}
+
+/// The rules of this file.
+#[cfg(feature = "cli")]
+pub(crate) const RULES: &[&Rule] = &[&NO_TOKEN_SOURCE];
+
+const NO_TOKEN_SOURCE: Rule = Rule::launch(
+    "no-token-source",
+    "`App::keep_tokens_fresh_by` names a handler that does not keep the system tokens fresh. It must be a scheduled trigger \
+    that is called once an hour or more often, with `auth = system`: Forge delivers a token that is valid for at least 2 hours.",
+);
 
 /// Returns the handlers: an hourly call, one at each installation and major upgrade, and one before
 /// an uninstallation. `place` is the app's call of `keep_tokens_fresh`.

@@ -75,6 +75,7 @@ impl App {
         self.check_properties(&mut problems);
         problems.extend(self.base_paths().problems(self.registry.handlers()));
         problems.extend(self.own_route_problems());
+        problems.extend(self.fresh_token_problems());
         problems
     }
 
@@ -147,6 +148,10 @@ impl App {
                 let problem = self.missing(&who, need);
                 problems.extend(problem.map(|problem| problem.at([handler])));
             }
+        }
+        for (need, place) in self.fresh_token_needs() {
+            let problem = self.missing("`App::keep_tokens_fresh_by`", &need);
+            problems.extend(problem.map(|problem| problem.at([place])));
         }
         for task in &self.background {
             for need in &task.needs {

@@ -17,6 +17,7 @@ mod layers;
 mod limits;
 mod own_routes;
 mod route_checks;
+mod scopes;
 mod serve;
 mod service;
 
@@ -45,6 +46,7 @@ pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
         identity::RULES,
         base_paths::RULES,
         route_checks::RULES,
+        keep_fresh::RULES,
         drift::RULES,
         launch::RULES,
         durable::RULES,

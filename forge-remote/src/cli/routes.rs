@@ -41,19 +41,23 @@ struct Row<'a> {
     endpoint: &'a str,
     method: &'static str,
     path: &'a str,
+    also_at: &'static [&'static str],
     system_token: bool,
     user_token: bool,
     scopes: &'static [&'static str],
     events: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interval: Option<String>,
+    /// The largest request body, in bytes.
+    body_limit: usize,
+    dynamic: bool,
     function: String,
     source: String,
     docs: &'static str,
 }
 
 impl<'a> Row<'a> {
-    fn new(handler: &'a Handler) -> Self {
+    fn new(handler: &'a Handler, body_limit: usize) -> Self {
         let record = handler.registration();
         Self {
             kind: record.kind.name(),
@@ -61,11 +65,14 @@ impl<'a> Row<'a> {
             endpoint: handler.endpoint(),
             method: handler.methods(),
             path: handler.path(),
+            also_at: record.also_at,
             system_token: record.auth.system,
             user_token: record.auth.user,
             scopes: record.scopes,
             events: events(record),
             interval: interval(handler),
+            body_limit: record.body_limit.unwrap_or(body_limit),
+            dynamic: record.dynamic,
             function: record.mount.path().to_owned(),
             source: record.location.to_string(),
             docs: record.docs,
@@ -103,7 +110,8 @@ struct OwnRow {
 
 /// Returns the handlers, and the routes of your own, as JSON.
 fn json(app: &App) -> String {
-    let handlers = app.registry().handlers().iter().map(Row::new);
+    let handlers = app.registry().handlers().iter();
+    let handlers = handlers.map(|handler| Row::new(handler, app.limits.body));
     let own = app.own_paths().into_iter().map(|path| OwnRow { kind: OWN, path });
     let rows = handlers.map(serde_json::to_value);
     let rows: Result<Vec<_>, _> = rows.chain(own.map(serde_json::to_value)).collect();

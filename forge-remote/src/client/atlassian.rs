@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use reqwest::Url;
 
+use super::calling_handler::{AppScopes, CallingHandler};
 use super::clouds::IsolatedCloud;
 use super::clouds::{self, CloudUrls};
 use super::hosts::{self, Hosts, InvalidHost};
+use super::permission_cache::PermissionCache;
 use super::retry::RetryPolicy;
 use super::token_caches::{ProofCache, Turns, UserTokenCache};
 use crate::fit::{Clock, SystemClock};
@@ -42,6 +44,8 @@ pub(super) struct CallOptions {
     pub(super) retries: RetryPolicy,
     /// The end of the caller's wait, on the clock's `elapsed`.
     pub(super) deadline: Option<Duration>,
+    /// The handler that makes the calls, if its scopes are checked.
+    pub(super) handler: Option<CallingHandler>,
 }
 
 pub(super) struct Shared {
@@ -52,6 +56,8 @@ pub(super) struct Shared {
     /// Atlassian's verdicts on the tokens of pages' calls.
     pub(super) proofs: ProofCache,
     pub(super) turns: Turns,
+    /// The scopes that admins granted.
+    pub(super) permissions: PermissionCache,
     /// The app's stored tokens, if it stores them.
     pub(super) tokens: OnceLock<Tokens>,
 }
@@ -65,6 +71,8 @@ pub(super) struct Settings {
     pub(super) clouds: BTreeMap<String, CloudUrls>,
     /// Whether the app declares scopes for [`ProductApi::impersonate`](super::ProductApi::impersonate); unknown without an app.
     pub(super) impersonates: Option<bool>,
+    /// The scopes that the app's code declares; none without an app.
+    pub(super) scopes: Arc<AppScopes>,
     are_fixed: bool,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -94,6 +102,7 @@ impl AtlassianClient {
             platform: hosts::PLATFORM.to_owned(),
             clouds: BTreeMap::new(),
             impersonates: None,
+            scopes: Arc::default(),
             are_fixed: false,
             clock: Arc::new(SystemClock::default()),
         };
@@ -105,6 +114,7 @@ impl AtlassianClient {
                 user_tokens: UserTokenCache::default(),
                 proofs: ProofCache::default(),
                 turns: Turns::default(),
+                permissions: PermissionCache::default(),
                 tokens: OnceLock::new(),
             }),
             options: CallOptions {
@@ -112,6 +122,7 @@ impl AtlassianClient {
                 response_limit: 16 * 1024 * 1024,
                 retries: RetryPolicy::new(),
                 deadline: None,
+                handler: None,
             },
         }
     }
@@ -211,11 +222,17 @@ impl AtlassianClient {
         self.change(|settings| settings.impersonates = Some(declared));
     }
 
+    /// Records the scopes that the app's code declares.
+    pub(crate) fn declares(&self, scopes: AppScopes) {
+        self.change(|settings| settings.scopes = Arc::new(scopes));
+    }
+
     pub(crate) fn use_clock(&self, clock: &Arc<dyn Clock>) {
         self.change(|settings| settings.clock = Arc::clone(clock));
         // Their lifetimes are measured on the previous clock.
         self.shared.user_tokens.forget_all();
         self.shared.proofs.forget_all();
+        self.shared.permissions.forget_all();
     }
 
     /// Sets the app's stored tokens: pages' tokens are compared with them, and rejections are reported

@@ -37,6 +37,8 @@ pub(super) struct ApiTarget {
     /// The base URL of GraphQL for this installation.
     platform: Result<String, MissingUrl>,
     pub(super) installation_id: String,
+    pub(super) app_id: Option<String>,
+    pub(super) environment_id: Option<String>,
     /// The label of the installation's isolated cloud.
     pub(super) isolated_cloud: Option<String>,
     /// Whether the app supplied the base URL.
@@ -118,6 +120,8 @@ impl ProductApi {
             cloud_id,
             platform,
             installation_id: tenant.installation_id().to_owned(),
+            app_id: tenant.app_id().map(str::to_owned),
+            environment_id: tenant.environment_id().map(str::to_owned),
             isolated_cloud: label.map(str::to_owned),
             is_supplied: tenant.is_supplied(),
             trace: tenant.trace().map(header),
@@ -179,6 +183,8 @@ impl ApiTarget {
             cloud_id: self.cloud_id.clone(),
             platform: self.platform.clone(),
             installation_id: self.installation_id.clone(),
+            app_id: self.app_id.clone(),
+            environment_id: self.environment_id.clone(),
             isolated_cloud: self.isolated_cloud.clone(),
             is_supplied: self.is_supplied,
             trace: self.trace.clone(),

@@ -54,6 +54,7 @@ impl ProductApi {
             unproven: unproven
                 .filter(|_| self.0.api.knows_tenant_by_token(is_user))
                 .cloned(),
+            from_page: unproven.cloned(),
             tokens: None,
         }
     }
@@ -72,6 +73,8 @@ pub struct ProductClient {
     /// The call that carried the token, if the token alone identifies the tenant and may not come
     /// from the platform.
     pub(super) unproven: Option<VerifiedCall>,
+    /// The call that carried the token, if it may not come from the platform.
+    pub(super) from_page: Option<VerifiedCall>,
     /// The store from which each call takes the newest token.
     pub(super) tokens: Option<Tokens>,
 }

@@ -14,6 +14,7 @@ use super::api::Api;
 use super::error::ClientError;
 use super::graphql::GraphQlClient;
 use super::path::Path;
+use super::permissions::DETAILS;
 use super::product::ProductApi;
 use super::product_client::ProductClient;
 use super::single_flight::{Now, Timed, hash};
@@ -197,13 +198,13 @@ async fn belongs_to_installation(
     if environment.is_empty() {
         return Ok(false);
     }
-    let path = Path::__fill(
-        "/forge/installation/v1/{}/{}/installation/{}",
-        &[&app, &environment, &installation],
-    );
+    let path = Path::__fill(DETAILS, &[&app, &environment, &installation]);
     let forge = client.at(client.target.on_platform(Api::Platform));
     match forge.get(path).send().await {
-        Ok(_) => Ok(true),
+        Ok(details) => {
+            client.learn_scopes(&details);
+            Ok(true)
+        }
         Err(error) if is_refusal(&error) => Ok(false),
         Err(error) => Err(error),
     }

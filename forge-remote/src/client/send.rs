@@ -58,6 +58,7 @@ impl Request {
         let settings = self.client.settings();
         let url = self.ready(&settings)?;
         self.client.prove().await?;
+        self.check_scopes().await?;
         let options = self.client.options();
         let retries = self.retries.unwrap_or(options.retries);
         let started = settings.clock.elapsed();

@@ -150,22 +150,14 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
             return;
         }
         entries.running.remove(&key);
-        let Some(cached) = cached else {
-            return;
-        };
-        if entries.cached.len() >= MAX_ENTRIES {
-            entries.cached.retain(|_, cached| cached.is_good(now));
+        if let Some(cached) = cached {
+            entries.insert(key, cached, now);
         }
-        if entries.cached.len() >= MAX_ENTRIES {
-            let first = entries
-                .cached
-                .iter()
-                .min_by_key(|(_, cached)| cached.good_until);
-            if let Some(first) = first.map(|(key, _)| key.clone()) {
-                entries.cached.remove(&first);
-            }
-        }
-        entries.cached.insert(key, cached);
+    }
+
+    /// Records an outcome that another call had.
+    pub(super) fn insert(&self, key: K, cached: Timed<V>, now: Now) {
+        self.entries().insert(key, cached, now);
     }
 
     pub(super) fn forget_all(&self) {
@@ -186,5 +178,21 @@ impl<K: Clone + Eq + Hash, V: Clone> Flights<K, V> {
 
     fn entries(&self) -> MutexGuard<'_, Entries<K, V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Clone + Eq + Hash, V> Entries<K, V> {
+    fn insert(&mut self, key: K, cached: Timed<V>, now: Now) {
+        if self.cached.len() >= MAX_ENTRIES {
+            self.cached.retain(|_, cached| cached.is_good(now));
+        }
+        if self.cached.len() >= MAX_ENTRIES {
+            let cached = self.cached.iter();
+            let first = cached.min_by_key(|(_, cached)| cached.good_until);
+            if let Some(first) = first.map(|(key, _)| key.clone()) {
+                self.cached.remove(&first);
+            }
+        }
+        self.cached.insert(key, cached);
     }
 }

@@ -20,6 +20,13 @@ pub(crate) mod sealed {
         fn api_base_url(&self) -> Option<&str>;
         fn contexts(&self) -> Vec<InstallationContext>;
         fn isolated_cloud_label(&self) -> Option<&str>;
+        /// The app's id and environment, if the tenant names them.
+        fn app_id(&self) -> Option<&str> {
+            None
+        }
+        fn environment_id(&self) -> Option<&str> {
+            None
+        }
         /// Whether the app supplied the URLs, rather than a verified call.
         fn is_supplied(&self) -> bool {
             false
@@ -49,6 +56,14 @@ pub(crate) mod sealed {
                 fn isolated_cloud_label(&self) -> Option<&str> {
                     self.isolated_cloud_label()
                 }
+
+                fn app_id(&self) -> Option<&str> {
+                    Some(self.app_id())
+                }
+
+                fn environment_id(&self) -> Option<&str> {
+                    self.environment_id()
+                }
             }
         };
     }
@@ -71,6 +86,14 @@ pub(crate) mod sealed {
 
         fn isolated_cloud_label(&self) -> Option<&str> {
             self.isolated_cloud_label.as_deref()
+        }
+
+        fn app_id(&self) -> Option<&str> {
+            self.app_id.as_deref()
+        }
+
+        fn environment_id(&self) -> Option<&str> {
+            self.environment_id.as_deref()
         }
 
         fn is_supplied(&self) -> bool {
@@ -102,6 +125,9 @@ pub struct InstallationUrls {
     installation_id: String,
     contexts: Vec<InstallationContext>,
     isolated_cloud_label: Option<String>,
+    /// The app's id and environment, if they were copied from a call or an installation.
+    app_id: Option<String>,
+    environment_id: Option<String>,
 }
 
 /// Prints only the type's name: the fields are customer data.
@@ -120,6 +146,8 @@ impl InstallationUrls {
             installation_id: installation_id.into(),
             contexts: Vec::new(),
             isolated_cloud_label: None,
+            app_id: None,
+            environment_id: None,
         }
     }
 
@@ -182,6 +210,8 @@ impl<T: Tenant> From<&T> for InstallationUrls {
             installation_id: tenant.installation_id().to_owned(),
             contexts,
             isolated_cloud_label: tenant.isolated_cloud_label().map(str::to_owned),
+            app_id: tenant.app_id().map(str::to_owned),
+            environment_id: tenant.environment_id().map(str::to_owned),
         }
     }
 }

@@ -6,7 +6,9 @@ use axum::http::request::Parts;
 use super::invocation::{Invocation, Verified};
 use super::rejection::StateRejection;
 use super::state::AppState;
-use crate::client::{AtlassianClient, DynamicModules, GraphQl, ProductApi, SealedTenant, Storage};
+use crate::client::{
+    AtlassianClient, DynamicModules, GrantedPermissions, GraphQl, ProductApi, SealedTenant, Storage,
+};
 use crate::credentials::SystemToken;
 use crate::fit::InstallationContext;
 use crate::token::Tokens;
@@ -14,12 +16,17 @@ use crate::token::Tokens;
 impl FromRequestParts<AppState> for AtlassianClient {
     type Rejection = StateRejection;
 
-    async fn from_request_parts(_: &mut Parts, state: &AppState) -> Result<Self, StateRejection> {
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &AppState,
+    ) -> Result<Self, StateRejection> {
         // Every app has one.
         let fix = "build the app with `App::build`";
-        state
+        let client: Self = state
             .get()
-            .ok_or(StateRejection::new("AtlassianClient", fix))
+            .ok_or(StateRejection::new("AtlassianClient", fix))?;
+        let call = parts.extensions.get::<Verified>();
+        Ok(client.called_by(call.and_then(|call| call.atlassian().handler())))
     }
 }
 
@@ -54,6 +61,14 @@ impl SealedTenant for Invocation {
 
     fn isolated_cloud_label(&self) -> Option<&str> {
         self.claims().isolated_cloud_label()
+    }
+
+    fn app_id(&self) -> Option<&str> {
+        Some(self.claims().app_id())
+    }
+
+    fn environment_id(&self) -> Option<&str> {
+        self.claims().environment_id()
     }
 
     fn trace(&self) -> [Option<&str>; 2] {
@@ -96,6 +111,12 @@ impl Invocation {
     /// Returns Forge's storage of this installation: see [`AtlassianClient::storage`].
     pub fn storage(&self, token: &SystemToken) -> Storage {
         self.atlassian().storage(self, token)
+    }
+
+    /// Returns the permissions that this installation's admin granted: see
+    /// [`AtlassianClient::permissions`].
+    pub fn permissions(&self, token: &SystemToken) -> GrantedPermissions {
+        self.atlassian().permissions(self, token)
     }
 
     /// Returns the modules that the app registered for this installation at run time: see

@@ -62,6 +62,10 @@ impl Verified {
         self.0.call.claims()
     }
 
+    pub(crate) fn atlassian(&self) -> &AtlassianClient {
+        &self.0.atlassian
+    }
+
     /// Returns the origin of the headers, and so of the OAuth tokens.
     pub(crate) fn provenance(&self) -> Provenance {
         self.0.call.provenance()

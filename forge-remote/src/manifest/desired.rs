@@ -93,6 +93,9 @@ pub struct DesiredManifest {
     pub removable: BTreeSet<String>,
     /// Whether the granular sets of scopes are preferred.
     pub granular: bool,
+    /// Whether the app manages missing permissions itself:
+    /// [`App::app_managed_permissions`](crate::App::app_managed_permissions).
+    pub app_managed: bool,
 }
 
 impl DesiredManifest {
@@ -123,6 +126,16 @@ impl DesiredManifest {
             }
         }
         all
+    }
+
+    /// Returns every scope that the code may need, each alternative among them.
+    pub(crate) fn possible_scopes(&self) -> impl Iterator<Item = &str> {
+        let events = self.events.keys().filter_map(|event| events::find(event));
+        let events = events.flat_map(|event| event.scopes);
+        let alternatives = self.alternatives.iter().flat_map(|one| one.sets);
+        let alternatives = events.chain(alternatives).copied().flatten().copied();
+        let fixed = self.scopes.iter().map(|scope| scope.name.as_str());
+        fixed.chain(alternatives)
     }
 
     /// Returns a granted one of these sets, else the preferred one.

@@ -93,6 +93,8 @@ impl App {
         let first = ids.first().cloned().ok_or(AppIdError::Missing)?;
         let platform = Platform::with_clock(first, Arc::clone(&self.clock))?;
         platform.apis().set_declared(self.declared());
+        let desired = self.desired_manifest();
+        platform.apis().grant_scopes(desired.possible_scopes());
         for fixtures in std::mem::take(&mut self.fixtures) {
             platform.apis().set_fixtures(&fixtures)?;
         }

@@ -40,6 +40,11 @@ struct Version {
 #[scheduled_trigger(interval = "day", scopes = ["read:page:confluence"])]
 async fn sweep(call: Invocation, tokens: Tokens) -> Result<()> {
     let token = tokens.system(call.installation_id()).await?;
+    if std::env::var_os("WITH_SCOPES").is_some() {
+        let scope = "read:page:confluence";
+        let has = call.permissions(&token).has_scope(scope).await?;
+        println!("has {scope}: {has}");
+    }
     let confluence = call.confluence().as_app(&token);
     let mut pages = confluence.get("/wiki/api/v2/pages").pages::<Page>();
     while let Some(page) = pages.next().await {

@@ -1,4 +1,5 @@
-//! An app without state, run as a process. With `STAYS` set, a background task does not end when the
+//! An app without state, run as a process. With `DYNAMIC` set, it has a handler of modules that are
+//! registered at run time. With `STAYS` set, a background task does not end when the
 //! app stops; with `BLOCKS`, one blocks its thread for an hour. With `OWN_ROUTES`, it has a webhook of
 //! its own.
 
@@ -11,9 +12,14 @@ use forge_remote::{Shutdown, handler};
     interval = "hour",
     key = "tick-trigger",
     endpoint = "tick",
-    path = "/tick"
+    path = "/tick",
+    also_at = ["/tick-v1", "/tick-v2"],
+    body_limit = "20KiB"
 )]
 async fn tick() {}
+
+#[trigger(dynamic)]
+async fn follow() {}
 
 async fn stays(shutdown: Shutdown) -> Result<()> {
     shutdown.requested().await;
@@ -35,6 +41,9 @@ async fn main() -> Result<()> {
     }
     if std::env::var_os("BLOCKS").is_some() {
         app = app.background(blocks);
+    }
+    if std::env::var_os("DYNAMIC").is_some() {
+        app = app.handler(handler!(follow));
     }
     if std::env::var_os("OWN_ROUTES").is_some() {
         app = app.routes(Router::new().route("/webhook", post(async || "ok")));

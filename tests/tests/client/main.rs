@@ -13,6 +13,7 @@ mod newest_token;
 mod odd_responses;
 mod page_tokens;
 mod pages;
+mod permissions;
 mod retries;
 mod storage;
 mod users;

@@ -425,6 +425,7 @@ fn every_rule_is_explained_and_shown() {
         "too-many-schedules",
         "token-without-scope",
         "known-event",
+        "unmanaged-permissions",
         // Others of these tests.
         "manifest-too-large",
         "other-app-id",
@@ -564,6 +565,30 @@ fn five_properties_are_allowed_however_often_each_is_named() {
           payload: {include: {propertyPaths: [\"issue.properties['a'].f\", a.b, a.c, a.d, a.e]}}";
     let text = GOOD.replace("filter: {ignoreSelf: true}", filter);
     assert_eq!(codes(&text, &[]), []);
+}
+
+/// Rolling releases need both the file and the code.
+#[test]
+fn the_file_and_the_code_agree_on_rolling_releases() {
+    let managed = GOOD.replace("permissions:", "permissions:\n  enforcement: app-managed");
+    let found = |text: &str, app_managed| -> Vec<(Severity, usize)> {
+        let file = ManifestFile::parse("manifest.yml", Some(text.to_owned())).unwrap();
+        let wanted = DesiredManifest {
+            app_managed,
+            ..DesiredManifest::default()
+        };
+        let found = check(&file, &wanted, &BTreeSet::new());
+        let found = found
+            .iter()
+            .filter(|one| one.code == "unmanaged-permissions");
+        found
+            .map(|one| (one.severity, one.manifest.as_ref().unwrap().line))
+            .collect()
+    };
+    assert_eq!(found(&managed, true), []);
+    assert_eq!(found(GOOD, false), []);
+    assert_eq!(found(&managed, false), [(Severity::Note, 27)]);
+    assert_eq!(found(GOOD, true), [(Severity::Warning, 26)]);
 }
 
 /// An event declared as unknown may stay once a later version knows it.

@@ -160,6 +160,9 @@ fn fixtures_with_a_mistake_are_rejected_by_name() {
             "no HTTP status: 7",
         ),
         ("pages: 7", "fixtures.yml"),
+        ("", "fixtures.yml has no fixtures: write a section"),
+        ("# pages:\n", "fixtures.yml has no fixtures"),
+        ("{}", "fixtures.yml has no fixtures"),
     ] {
         fs::write(folder.join("fixtures.yml"), fixtures).unwrap();
         let (good, text) = run(&mut app(
@@ -301,6 +304,41 @@ fn routes_have_their_events_and_intervals_and_the_places_are_the_apps() {
         row("tokens-life-trigger")["events"][0],
         "avi:forge:installed:app"
     );
+}
+
+#[test]
+fn the_routes_in_json_have_limits_former_paths_and_dynamic_handlers() {
+    let output = Command::new(env!("CARGO_BIN_EXE_plain_app"))
+        .args(["routes", "--json"])
+        .env("DYNAMIC", "1")
+        .output()
+        .unwrap();
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let row = |endpoint: &str| {
+        let mut rows = rows.as_array().unwrap().iter();
+        rows.find(|row| row["endpoint"] == endpoint).unwrap()
+    };
+    let (tick, follow) = (row("tick"), row("follow"));
+    assert_eq!(tick["bodyLimit"], 20 * 1024, "{tick}");
+    assert_eq!(tick["alsoAt"], serde_json::json!(["/tick-v1", "/tick-v2"]));
+    assert_eq!(tick["dynamic"], false);
+    assert_eq!(follow["bodyLimit"], 1024 * 1024, "the app's");
+    assert_eq!(follow["alsoAt"], serde_json::json!([]));
+    assert_eq!(follow["dynamic"], true);
+}
+
+/// An installation whose admin has not approved a scope yet.
+#[test]
+fn fixtures_withhold_scopes() {
+    let folder = folder("withheld");
+    let withheld = "withheldScopes: [\"read:page:confluence\"]";
+    for (fixtures, expected) in [("pages: []", true), (withheld, false)] {
+        fs::write(folder.join("fixtures.yml"), fixtures).unwrap();
+        let mut command = app(&folder, &["dev", "--once", "--fixtures", "fixtures.yml"]);
+        let (_, text) = run(command.env("WITH_SCOPES", "1"));
+        let line = format!("has read:page:confluence: {expected}\n");
+        assert!(text.contains(&line), "{text}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod app_ids;
 mod background;
 mod base_paths;
 mod browser;
+mod by_hand;
 mod dev_calls;
 mod dev_life;
 mod events_launch;

@@ -125,10 +125,15 @@ async fn own_routes_are_listed() {
     for (arguments, expected) in [
         (&["routes"][..], "(own, not verified)"),
         (&["routes", "--json"][..], "\"path\": \"/webhook\""),
+        (
+            &["dev", "--once"][..],
+            "routes of your own, not verified: /webhook\n",
+        ),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_plain_app"))
             .args(arguments)
             .env("OWN_ROUTES", "1")
+            .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
             .output()
             .await
             .unwrap();

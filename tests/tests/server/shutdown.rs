@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use forge_remote::axum::Router;
+use forge_remote::axum::routing::get as axum_get;
 use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote_tests::http::exchange;
@@ -193,6 +195,40 @@ async fn spawned_work_is_waited_for() {
     gate.1.add_permits(1);
     served.ended().await;
     assert_eq!(gate.dropped(), 1);
+}
+
+/// A request to a route of the app's own is a call like any other.
+#[tokio::test]
+async fn a_route_of_your_own_is_waited_for_and_cancelled_after_the_grace() {
+    for in_time in [true, false] {
+        let none = || Arc::new(Semaphore::new(0));
+        let gate = Gate(none(), none(), none());
+        let held = {
+            let gate = gate.clone();
+            async move || {
+                gate.clone().pass().await;
+                "own"
+            }
+        };
+        let grace = if in_time { 10_000 } else { 200 };
+        let app = App::empty()
+            .handler(handler!(tick))
+            .routes(Router::new().route("/own", axum_get(held)))
+            .shutdown_grace(Duration::from_millis(grace));
+        let mut served = ServedApp::start(app).await;
+        let mut call = served.open().await;
+        assert!(call.send(&get("/own")).await);
+        gate.begun().await;
+        served.stop_accepting().await;
+        assert!(served.runs_for(Duration::from_millis(100)).await);
+        assert_eq!(gate.dropped(), 0);
+        if in_time {
+            gate.1.add_permits(1);
+            assert_eq!(call.response().await.unwrap().unwrap().status, 200);
+        }
+        served.ended().await;
+        assert_eq!(gate.dropped(), 1, "it runs after the server has ended");
+    }
 }
 
 /// A handler that continues without its caller has no connection, but shutdown waits for it.

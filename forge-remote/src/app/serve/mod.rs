@@ -60,6 +60,7 @@ impl Service {
         shutdown: impl Future<Output = ()> + Send,
     ) -> Result<()> {
         let limits = self.limits();
+        self.is_served();
         let mut upkeep = JoinSet::new();
         for keys in self.verifier().keys().all() {
             upkeep.spawn(keys.keep_fresh());
@@ -115,7 +116,8 @@ impl Service {
     ///
     /// Handlers that continue without their caller and [spawned](crate::Invocation::spawn) work may
     /// finish within [`App::shutdown_grace`](crate::App::shutdown_grace); the rest is cancelled.
-    /// Unwritten tokens are then written, within another 5 seconds. Without this call, they are lost.
+    /// Unwritten tokens are then written, within another 5 seconds. Without this call, they are lost,
+    /// which is logged.
     /// Background tasks that were [started](Self::start_background) end when their handle is dropped.
     ///
     /// ```
@@ -172,6 +174,7 @@ impl Service {
             let error = format_args!("{error}{}", chain(&error));
             tracing::error!(%error, lost, "tokens are lost: their store did not write them in time");
         }
+        self.is_shut_down();
     }
 }
 

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing::{MethodFilter, any, get, on};
 
+use super::by_hand::ByHand;
 use super::durable::{DurableHandler, Intake, Runner};
 use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
 use super::former::{FormerCalls, FormerPath};
@@ -22,6 +23,7 @@ use crate::app::engine::Jobs;
 use crate::app::identity::AppIdError;
 use crate::app::launch::LaunchError;
 use crate::app::limits::{Limits, MAX_IN_FLIGHT};
+use crate::client::{AppScopes, CallingHandler};
 use crate::diagnostic::Diagnostic;
 use crate::extract::{AppState, Subpath};
 use crate::fit::{AllowedCaller, Clock, Verifier};
@@ -61,7 +63,8 @@ struct Inner {
     limits: Limits,
     work: Arc<Work>,
     tokens: Option<Tokens>,
-    background: Tasks,
+    background: Arc<Tasks>,
+    by_hand: Arc<ByHand>,
 }
 
 impl fmt::Debug for Service {
@@ -111,6 +114,10 @@ impl Service {
             atlassian.allow_staging();
         }
         atlassian.impersonates(!app.impersonation.is_empty());
+        atlassian.declares(AppScopes {
+            required: desired.scopes.iter().map(|one| one.name.clone()).collect(),
+            possible: desired.possible_scopes().map(str::to_owned).collect(),
+        });
         if let Some(tokens) = &app.tokens {
             atlassian.use_tokens(tokens);
         }
@@ -124,6 +131,7 @@ impl Service {
         });
         let keys = Arc::new(app.registry.keys());
         let former = Arc::new(FormerCalls::new(&app.registry));
+        let by_hand = Arc::new(ByHand::new(app.tokens.clone()));
         let mut router = Router::new();
         let mut pages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         let mut durable = HashMap::new();
@@ -149,12 +157,17 @@ impl Service {
                     &former,
                 );
                 mounted.tokens = app.tokens.clone();
+                mounted.calling = app.app_managed.then(|| CallingHandler {
+                    name: handler.registration().function,
+                    scopes: handler.registration().scopes,
+                });
                 if let (Some(policy), Some(jobs), Some(seal)) =
                     (handler.registration().durable, &app.jobs, &seal)
                 {
                     let intake = Intake::new(handler, &policy, &jobs.engine, seal, &clock);
                     mounted.intake = Some(Arc::new(intake));
-                    let stored = DurableHandler::new(handler, policy, target(handler, &keys));
+                    let mut stored = DurableHandler::new(handler, policy, target(handler, &keys));
+                    stored.calling = mounted.calling;
                     // Calls that are stored under a former key run too.
                     for former in handler.former_keys() {
                         let entry = durable.entry(former.clone());
@@ -168,7 +181,7 @@ impl Service {
                 continue;
             };
             let mounted = first.sharing_route_with(mounted.collect());
-            router = mount(router, handler, &served, Arc::new(mounted));
+            router = mount(router, handler, &served, Arc::new(mounted), &by_hand);
             if handler.registration().kind.caller() == AllowedCaller::Page {
                 let methods = pages.entry(served.path).or_default();
                 methods.push(handler.method().as_str());
@@ -217,10 +230,13 @@ impl Service {
                 }),
             )
             .fallback({
-                let limits = log_limits.clone();
-                async move |request: Request| match own_routes.serve(request).await {
-                    Ok(response) => response,
-                    Err(request) => not_found(&request, &limits, &former),
+                let (limits, by_hand) = (log_limits.clone(), Arc::clone(&by_hand));
+                async move |request: Request| {
+                    by_hand.on_request();
+                    match own_routes.serve(request).await {
+                        Ok(response) => response,
+                        Err(request) => not_found(&request, &limits, &former),
+                    }
                 }
             })
             .method_not_allowed_fallback(async move |request: Request| {
@@ -229,6 +245,8 @@ impl Service {
             // `Mounted::serve` enforces the app's own limit.
             .layer(DefaultBodyLimit::disable());
         let router = app.layers.apply(router);
+        let background = Arc::new(Tasks::new(app.background, state, clock));
+        by_hand.watch(&background);
         let (registry, limits) = (app.registry, app.limits);
         let tokens = app.tokens;
         Ok(Self(Arc::new(Inner {
@@ -239,7 +257,8 @@ impl Service {
             limits,
             work,
             tokens,
-            background: Tasks::new(app.background, state, clock),
+            background,
+            by_hand,
         })))
     }
 
@@ -248,7 +267,24 @@ impl Service {
     ///
     /// Keys are fetched when requests need them; [`Jwks::keep_fresh`](crate::fit::Jwks::keep_fresh) fetches them ahead. Call
     /// [`start_background`](Self::start_background) to run background tasks, and
-    /// [`shutdown`](Self::shutdown) at the end to write tokens that are not stored yet.
+    /// [`shutdown`](Self::shutdown) at the end to write tokens that are not stored yet. The log has a
+    /// warning if requests are served without the app's tasks, and an error if the app is dropped with
+    /// unwritten tokens. The store's callbacks (such as [`Tokens::on_removed`]) start automatically.
+    ///
+    /// ```
+    /// use forge_remote::axum::Router;
+    /// use forge_remote::prelude::*;
+    ///
+    /// # async fn serve(app: App, listener: tokio::net::TcpListener) -> Result<()> {
+    /// let service = app.connect().await?.build()?;
+    /// let background = service.start_background()?;
+    /// let router = Router::new().nest("/forge", service.router());
+    /// forge_remote::axum::serve(listener, router).await?;
+    /// background.stop(std::time::Duration::from_secs(20)).await;
+    /// service.shutdown().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn router(&self) -> Router {
         self.0.router.clone()
     }
@@ -281,6 +317,22 @@ impl Service {
         self.0.background.start()
     }
 
+    /// Records that this app's own server takes care of everything beside requests.
+    pub(crate) fn is_served(&self) {
+        self.0.by_hand.is_served();
+    }
+
+    /// Records that unwritten tokens were written, or that their loss was logged.
+    pub(crate) fn is_shut_down(&self) {
+        self.0.by_hand.is_shut_down();
+    }
+
+    /// Logs nothing about tasks that are not running: in tests.
+    #[cfg(feature = "testing")]
+    pub(crate) fn needs_no_tasks(&self) {
+        self.0.by_hand.needs_no_tasks();
+    }
+
     pub(crate) fn tokens(&self) -> Option<&Tokens> {
         self.0.tokens.as_ref()
     }
@@ -304,7 +356,13 @@ fn serving_jobs(jobs: Jobs, runner: Arc<Runner>, clock: Arc<dyn Clock>, limits: 
 }
 
 /// Adds every route of a handler at one of its paths.
-fn mount(router: Router, handler: &Handler, served: &ServedPath, mounted: Arc<Mounted>) -> Router {
+fn mount(
+    router: Router,
+    handler: &Handler,
+    served: &ServedPath,
+    mounted: Arc<Mounted>,
+    by_hand: &Arc<ByHand>,
+) -> Router {
     let ServedPath {
         path, is_former, ..
     } = served;
@@ -313,8 +371,9 @@ fn mount(router: Router, handler: &Handler, served: &ServedPath, mounted: Arc<Mo
     let subpaths = format!("{base}/{{*rest}}");
     let slash = format!("{base}/");
     let serve = {
-        let mounted = Arc::clone(&mounted);
+        let (mounted, by_hand) = (Arc::clone(&mounted), Arc::clone(by_hand));
         move |mut request: Request| {
+            by_hand.on_request();
             if is_former {
                 request.extensions_mut().insert(FormerPath);
             }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod built;
+mod by_hand;
 mod durable;
 mod fixed_routes;
 mod former;

@@ -18,7 +18,7 @@ use super::handling::call;
 use super::target::target;
 use crate::app::body;
 use crate::app::limits::Limits;
-use crate::client::AtlassianClient;
+use crate::client::{AtlassianClient, CallingHandler};
 use crate::extract::{AppState, PlatformBody, Verified, trace_id};
 use crate::fit::{
     AllowedCaller, Claims, EndpointTarget, Provenance, TokenRejection, Verifier, VerifyError,
@@ -46,6 +46,8 @@ pub(super) struct Mounted {
     log_limits: LogLimits,
     former: Arc<FormerCalls>,
     pub(super) tokens: Option<Tokens>,
+    /// The handler, if its scopes are checked before its calls to Atlassian.
+    pub(super) calling: Option<CallingHandler>,
     /// Whether the endpoint requests a system token. If not, Forge sends none, and the header must
     /// not be trusted.
     takes_system_token: bool,
@@ -98,6 +100,7 @@ impl Mounted {
             former: Arc::clone(former),
             tokens: None,
             intake: None,
+            calling: None,
             binds_installations: verifier.keys().all().count() > 1 || verifier.app_ids().len() > 1,
             atlassian: atlassian.clone(),
             forge_timeout: registration.kind.simulation().timeout,
@@ -172,7 +175,7 @@ impl Mounted {
         let verified = Verified::new(
             claims,
             endpoint,
-            atlassian,
+            atlassian.called_by(attribute.calling),
             request.headers(),
             provenance,
             Arc::clone(&self.work),

@@ -57,7 +57,7 @@ impl App {
 /// The app's routes as a tower service, for a server or a router of another crate.
 ///
 /// As for [`router`](Service::router), the caller must [start](Service::start_background) background
-/// tasks, and call [`shutdown`](Service::shutdown) at the end.
+/// tasks, and call [`shutdown`](Service::shutdown) at the end; the log shows when it does not.
 ///
 /// ```
 /// # use forge_remote::prelude::*;

@@ -181,6 +181,29 @@ pub enum ClientError {
         trace_id: Option<String>,
     },
 
+    /// The installation's admin has not granted a scope that the call needs, and that the handler
+    /// declares. Nothing was sent.
+    ///
+    /// Only an app with [`App::app_managed_permissions`](crate::App::app_managed_permissions) checks it.
+    #[error(
+        "{call}: nothing was sent, because the installation's admin has not granted the scope `{scope}` of the handler \
+         `{handler}` yet: do without the call until the admin approves the app's new version \
+         (`call.permissions(&token).has_scope(\"{scope}\")` checks it beforehand)"
+    )]
+    ScopeNotGranted {
+        /// The call.
+        call: Operation,
+        /// The handler's function.
+        handler: &'static str,
+        /// The scope.
+        scope: &'static str,
+    },
+
+    /// The installation's permissions can't be fetched, or could not be a moment ago. Callers that
+    /// waited for the same request share the error.
+    #[error("the installation's permissions are not known: {0}")]
+    Permissions(#[source] Arc<ClientError>),
+
     /// There is no token to act as the app. Nothing was sent.
     #[error("no token to act as the app: {0}")]
     Token(#[source] TokenError),
@@ -202,6 +225,7 @@ impl ClientError {
                 graphql::status(errors).and_then(|code| StatusCode::from_u16(code).ok())
             }
             Self::Impersonation(error)
+            | Self::Permissions(error)
             | Self::UnprovenToken {
                 source: Some(error),
                 ..
@@ -220,6 +244,7 @@ impl ClientError {
         match self {
             Self::Status(error) => Some(error),
             Self::Impersonation(error)
+            | Self::Permissions(error)
             | Self::UnprovenToken {
                 source: Some(error),
                 ..
@@ -236,6 +261,7 @@ impl ClientError {
             | Self::Unusable { trace_id, .. }
             | Self::GraphQl { trace_id, .. } => trace_id.as_deref(),
             Self::Impersonation(error)
+            | Self::Permissions(error)
             | Self::UnprovenToken {
                 source: Some(error),
                 ..

@@ -19,12 +19,14 @@ pub(super) const TOPIC: Topic = Topic {
         &MODULE_WITHOUT_SCOPE,
         &UNNEEDED_SCOPE,
         &UNNEEDED_IMPERSONATION,
+        &UNMANAGED_PERMISSIONS,
     ],
     check: |findings| {
         unknown(findings);
         duplicates(findings);
         of_modules(findings);
         unneeded(findings);
+        enforcement(findings);
     },
 };
 
@@ -176,5 +178,35 @@ fn unneeded(findings: &mut Findings<'_>) {
             let help = "list it in the attribute of the handler that needs it, or remove it";
             findings.note(&UNNEEDED_SCOPE, &path, message, help);
         }
+    }
+}
+
+const UNMANAGED_PERMISSIONS: Rule = Rule::lint(
+    "unmanaged-permissions",
+    "With `permissions.enforcement: app-managed`, Forge runs the newest version of the app on installations whose admins have \
+    not approved its scopes yet (rolling releases). `App::app_managed_permissions` has the handlers' scopes checked before \
+    their calls. The file and the code must agree. https://developer.atlassian.com/platform/forge/rolling-releases/",
+);
+
+/// Checks that the file and the code agree on rolling releases.
+fn enforcement(findings: &mut Findings<'_>) {
+    let node = findings.node(&["permissions", "enforcement"]);
+    let is_managed = node.and_then(Node::scalar) == Some("app-managed");
+    match (node.filter(|_| is_managed), findings.wanted.app_managed) {
+        // The code may check scopes itself, or only Forge functions use them.
+        (Some(node), false) => findings.add_at(
+            Severity::Note,
+            &UNMANAGED_PERMISSIONS,
+            node,
+            "the app may run before its scopes are approved, and calls are not checked for that",
+            "call `App::app_managed_permissions`, or check scopes with `GrantedPermissions::has_scope`",
+        ),
+        (None, true) => findings.warning(
+            &UNMANAGED_PERMISSIONS,
+            &ManifestPath::of(&["permissions"]),
+            "the code manages missing permissions, but Forge waits for the admins' approval before it runs a new version",
+            "write `enforcement: app-managed` under `permissions`, or remove `App::app_managed_permissions`",
+        ),
+        _ => {}
     }
 }

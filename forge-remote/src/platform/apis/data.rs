@@ -1,6 +1,6 @@
 //! The data of the fake APIs, and the calls they received.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -22,7 +22,8 @@ use super::declared::Declared;
 /// [`respond`](Self::respond), and failures with [`fail_next`](Self::fail_next).
 ///
 /// The modules that an app registers at run time are kept for each installation, with generated keys;
-/// Forge's calls of them are those of a `dynamic` handler. The installation's details have the scopes of
+/// Forge's calls of them are those of a `dynamic` handler. The installation's details have every scope
+/// that the code declares, without the ones of [`withhold_scopes`](Self::withhold_scopes), or those of
 /// [`grant_scopes`](Self::grant_scopes).
 ///
 /// Storage has keys, secrets, entities, transactions and batches, with Atlassian's limits,
@@ -75,7 +76,7 @@ pub(super) struct Data {
     /// The modules that the app registered at run time, by installation.
     pub(super) dynamic_modules: BTreeMap<String, Vec<Value>>,
     /// The scopes that the installation's admin granted.
-    pub(super) granted_scopes: Vec<String>,
+    pub(super) granted_scopes: BTreeSet<String>,
     pub(super) declared: Declared,
     pub(super) responders: Vec<Arc<Responder>>,
     /// Responses to the next calls, each with the number of calls left.
@@ -207,9 +208,41 @@ impl FakeApis {
         found.map(|(_, stored)| stored.value.clone()).collect()
     }
 
-    /// Sets the scopes that the installation's admin granted, in its details. Default: none.
+    /// Sets the scopes that the installation's admin granted, as its details have them. Default: every
+    /// scope that the app's code declares.
     pub fn grant_scopes(&self, scopes: impl IntoIterator<Item = impl Into<String>>) {
         self.data().granted_scopes = scopes.into_iter().map(Into::into).collect();
+    }
+
+    /// Removes scopes from the ones that the installation's admin granted, as if the app's new version
+    /// were not approved yet. The APIs still accept calls that need them.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    /// use forge_remote::testing::Harness;
+    ///
+    /// #[endpoint(auth = system, scopes = ["write:jira-work"])]
+    /// async fn can_write(call: Invocation, token: SystemToken) -> Result<Json<bool>> {
+    ///     Ok(Json(call.permissions(&token).has_scope("write:jira-work").await?))
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<()> {
+    /// let app = App::empty()
+    ///     .handler(forge_remote::handler!(can_write))
+    ///     .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    /// let harness = Harness::with_apis(app).await?;
+    /// harness.platform().apis().withhold_scopes(["write:jira-work"]);
+    ///
+    /// assert_eq!(harness.call("can-write").send().await.json(), false);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn withhold_scopes(&self, scopes: impl IntoIterator<Item = impl AsRef<str>>) {
+        let mut data = self.data();
+        for scope in scopes {
+            data.granted_scopes.remove(scope.as_ref());
+        }
     }
 
     /// Declares an entity, as an item of `app.storage.entities` in the manifest. From then on,

@@ -22,6 +22,13 @@ pub enum FixtureError {
         /// The cause.
         source: std::io::Error,
     },
+    /// The file has no section, and so no fixtures.
+    #[error(
+        "{} has no fixtures: write a section (`pages`, `issues`, `responses` or `withheldScopes`), or omit \
+         `--fixtures`; `forge_remote::local_data` describes the format",
+        _0.display()
+    )]
+    Empty(PathBuf),
     /// The fixtures do not have the documented format.
     #[error("the fixtures are not valid: {0}; `forge_remote::local_data` describes the format")]
     Format(String),
@@ -29,12 +36,14 @@ pub enum FixtureError {
 
 /// Fixtures, as they are written.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Fixtures {
     pages: Option<Vec<Map<String, Value>>>,
     issues: Option<Vec<IssueFixture>>,
     #[serde(default)]
     responses: Vec<ResponseFixture>,
+    #[serde(default)]
+    withheld_scopes: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -58,6 +67,13 @@ struct ResponseFixture {
     headers: BTreeMap<String, String>,
     #[serde(default)]
     body: Value,
+}
+
+impl Fixtures {
+    fn are_empty(&self) -> bool {
+        let has_data = self.pages.is_some() || self.issues.is_some();
+        !has_data && self.responses.is_empty() && self.withheld_scopes.is_empty()
+    }
 }
 
 fn get() -> String {
@@ -87,9 +103,10 @@ impl FakeApis {
             path: path.to_owned(),
             source,
         })?;
-        let fixtures = serde_yaml::from_str(&text)
+        let fixtures: Option<Fixtures> = serde_yaml::from_str(&text)
             .map_err(|error| FixtureError::Format(format!("{}: {error}", path.display())))?;
-        self.fill(fixtures)
+        let fixtures = fixtures.filter(|fixtures| !fixtures.are_empty());
+        self.fill(fixtures.ok_or_else(|| FixtureError::Empty(path.to_owned()))?)
     }
 
     fn fill(&self, fixtures: Fixtures) -> Result<(), FixtureError> {
@@ -111,6 +128,7 @@ impl FakeApis {
             data.issues = filled.issues;
         }
         drop(data);
+        self.withhold_scopes(&fixtures.withheld_scopes);
         for response in fixtures.responses {
             self.respond(move |request| response.response_to(request));
         }

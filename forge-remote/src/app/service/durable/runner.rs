@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
 use crate::app::service::handling::call;
-use crate::client::{AtlassianClient, ClientError};
+use crate::client::{AtlassianClient, CallingHandler, ClientError};
 use crate::credentials::SystemToken;
 use crate::error::HandlerFailure;
 use crate::extract::{AppState, PlatformBody, StoredCall, Verified, trace_id};
@@ -60,6 +60,8 @@ pub(in crate::app::service) struct DurableHandler {
     /// Whether it takes a `SystemToken`, and whether it runs without one.
     takes_token: bool,
     needs_token: bool,
+    /// The handler, if its scopes are checked before its calls to Atlassian.
+    pub(in crate::app::service) calling: Option<CallingHandler>,
 }
 
 impl DurableHandler {
@@ -81,6 +83,7 @@ impl DurableHandler {
             takes_token: needs_token
                 || needs(|need| matches!(need, Requirement::OptionalSystemToken)),
             needs_token,
+            calling: None,
         }
     }
 }
@@ -214,10 +217,11 @@ impl Runner {
         }
         let provenance = Provenance::of(&claims, &handler.target);
         let timeout = handler.policy.timeout();
+        let atlassian = self.atlassian.clone().answered_within(timeout);
         let verified = Verified::new(
             claims,
             Arc::clone(&handler.endpoint),
-            self.atlassian.clone().answered_within(timeout),
+            atlassian.called_by(handler.calling),
             request.headers(),
             provenance,
             Arc::clone(&self.work),

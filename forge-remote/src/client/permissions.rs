@@ -1,0 +1,266 @@
+//! The permissions that an installation's admin granted, which may be older than the app's code.
+//!
+//! Sources: <https://developer.atlassian.com/platform/forge/rolling-releases/>,
+//! <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use futures_util::FutureExt as _;
+use serde::Deserialize;
+
+use super::api::Api;
+use super::atlassian::AtlassianClient;
+use super::error::{ClientError, Operation};
+use super::path::Path;
+use super::permission_cache::{KnownScopes, PermissionCache, PermissionKey};
+use super::product::ProductApi;
+use super::product_client::ProductClient;
+use super::response::Response;
+use super::retry::RetryPolicy;
+use super::single_flight::{Now, Timed};
+use super::tenant::Tenant;
+use crate::credentials::SystemToken;
+
+/// The request for an installation's details: the app, the environment and the installation.
+pub(super) const DETAILS: &str = "/forge/installation/v1/{}/{}/installation/{}";
+/// Timeout of the request: a handler's call may wait for it.
+const TIMEOUT: Duration = Duration::from_secs(2);
+/// Lifetime of the scopes of an installation that lacks one of the app's. An approval is seen after
+/// this time. Atlassian allows one request in 5 minutes for each installation, and a few a minute for
+/// the app, and recommends far fewer.
+/// Source: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/#rate-limit>
+const INCOMPLETE_LIFE: Duration = Duration::from_secs(10 * 60);
+/// Lifetime of the scopes of an installation that has all of the app's.
+const COMPLETE_LIFE: Duration = Duration::from_secs(60 * 60);
+/// After a failure, the next request for the same installation is sent after this time.
+const FAILED_LIFE: Duration = Duration::from_secs(60);
+/// Upper bound on the wait after a 429: the interval that Atlassian allows for an installation.
+const MAX_WAIT: Duration = Duration::from_secs(5 * 60);
+/// Upper bound on the pause of requests for all installations after a 429: the app's limit is by the
+/// minute.
+const MAX_PAUSE: Duration = Duration::from_secs(60);
+
+impl AtlassianClient {
+    /// Returns the permissions that this installation's admin granted.
+    ///
+    /// It needs the system token and no scope; a token from a page's call is
+    /// [proven](SystemToken#on-a-pages-call) first. The tenant is a call or a stored
+    /// [`Installation`](crate::token::Installation), which name the app and its environment.
+    pub fn permissions(&self, tenant: &impl Tenant, token: &SystemToken) -> GrantedPermissions {
+        GrantedPermissions(ProductApi::new(self, Api::Platform, tenant).as_app(token))
+    }
+}
+
+/// The permissions that an installation's admin granted.
+///
+/// With rolling releases (`permissions.enforcement: app-managed` in the manifest), Forge runs new code
+/// before the admin approves its scopes. A handler checks for a new one before it uses it:
+///
+/// ```
+/// use forge_remote::prelude::*;
+///
+/// #[endpoint(auth = system, scopes = ["write:jira-work"])]
+/// async fn close(call: Invocation, token: SystemToken) -> Result<StatusCode> {
+///     if !call.permissions(&token).has_scope("write:jira-work").await? {
+///         return Ok(StatusCode::CONFLICT);
+///     }
+///     // …
+///     Ok(StatusCode::NO_CONTENT)
+/// }
+/// ```
+///
+/// The scopes are cached: for an hour if the installation has every scope that the app's code declares,
+/// otherwise for 10 minutes, so that an approval is seen within that time. Concurrent callers share one
+/// request. Atlassian allows one request in 5 minutes for each installation, and a few a minute for all
+/// installations together; after a 429 no request is sent until its `Retry-After` has passed, at most
+/// 5 minutes.
+///
+/// Sources: <https://developer.atlassian.com/platform/forge/apis-reference/installation-details-api/>,
+/// <https://developer.atlassian.com/platform/forge/rolling-releases/>
+#[derive(Clone, Debug)]
+pub struct GrantedPermissions(ProductClient);
+
+impl GrantedPermissions {
+    /// Returns whether the installation has this scope.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::Permissions`] if the details can't be fetched, or could not be a moment ago;
+    /// [`ClientError::Invalid`] if the app's environment is not known, as for
+    /// [`InstallationUrls`](super::InstallationUrls).
+    pub async fn has_scope(&self, scope: &str) -> Result<bool, ClientError> {
+        Ok(self.scopes().await?.contains(scope))
+    }
+
+    /// Returns every scope of the installation.
+    ///
+    /// # Errors
+    ///
+    /// As for [`has_scope`](Self::has_scope).
+    pub async fn scopes(&self) -> Result<Arc<BTreeSet<String>>, ClientError> {
+        self.0.granted_scopes().await
+    }
+}
+
+impl ProductClient {
+    /// Returns the installation's scopes, from the cache or with this token.
+    pub(super) async fn granted_scopes(&self) -> Result<Arc<BTreeSet<String>>, ClientError> {
+        let known = match self.known_scopes() {
+            Some(scopes) => Ok(scopes),
+            None => {
+                let start = |number| fetch(self.clone(), number).boxed().shared();
+                let cache = &self.permissions().known;
+                match cache.get(&self.permission_key(), self.moment(), start) {
+                    Ok(known) => known.value,
+                    Err(flight) => flight.await.and_then(|known| known.value),
+                }
+            }
+        };
+        known.map_err(ClientError::Permissions)
+    }
+
+    /// Returns the installation's scopes if they are known, without a request.
+    pub(super) fn known_scopes(&self) -> Option<Arc<BTreeSet<String>>> {
+        let key = (self.target.installation_id.clone(), false);
+        self.permissions().known.peek(&key, self.moment())?.ok()
+    }
+
+    /// Keeps the scopes in a response with the installation's details.
+    pub(super) fn learn_scopes(&self, details: &Response) {
+        if let Ok(scopes) = scopes_in(details) {
+            let key = (self.target.installation_id.clone(), false);
+            let known = self.timed(scopes, self.moment());
+            self.permissions().known.insert(key, known, self.moment());
+        }
+    }
+
+    /// Returns a client of Forge's APIs with the app's token: this one's, or the stored one.
+    pub(super) async fn for_details(&self) -> Option<Self> {
+        let platform = self.target.on_platform(Api::Platform);
+        if !self.is_user() {
+            return Some(Self {
+                target: platform.0,
+                unproven: self.from_page.clone(),
+                ..self.clone()
+            });
+        }
+        let tokens = self.target.atlassian.shared.tokens.get()?;
+        let token = tokens.system(&self.target.installation_id).await.ok()?;
+        Some(platform.as_app(&token))
+    }
+
+    /// Returns scopes with their lifetime.
+    fn timed(&self, scopes: BTreeSet<String>, started: Now) -> Timed<KnownScopes> {
+        let settings = self.settings();
+        let required = &settings.scopes.required;
+        let is_complete = !required.is_empty() && required.is_subset(&scopes);
+        let life = match is_complete {
+            true => COMPLETE_LIFE,
+            false => INCOMPLETE_LIFE,
+        };
+        Timed::new(Ok(Arc::new(scopes)), started, life)
+    }
+
+    fn permission_key(&self) -> PermissionKey {
+        let installation_id = self.target.installation_id.clone();
+        (installation_id, self.unproven.is_some())
+    }
+
+    fn permissions(&self) -> &PermissionCache {
+        &self.target.atlassian.shared.permissions
+    }
+
+    fn moment(&self) -> Now {
+        Now::of(&*self.settings().clock)
+    }
+}
+
+/// Fetches an installation's scopes. A failure is kept too, for a while.
+async fn fetch(client: ProductClient, number: u64) -> Result<Timed<KnownScopes>, Arc<ClientError>> {
+    let started = client.moment();
+    let cache = client.permissions();
+    let finish = |known: Option<Timed<KnownScopes>>| {
+        let key = client.permission_key();
+        cache.known.finish(key, number, known, client.moment());
+    };
+    if let Some(error) = cache.pause_at(started.elapsed) {
+        finish(None);
+        return Err(error);
+    }
+    let error = match send(&client).await {
+        Ok(scopes) => {
+            let known = client.timed(scopes, started);
+            finish(None);
+            let key = (client.target.installation_id.clone(), false);
+            cache.known.insert(key, known.clone(), client.moment());
+            return Ok(known);
+        }
+        Err(error) => Arc::new(error),
+    };
+    // These say nothing about the installation: a token of somebody else, or no environment to ask for.
+    if let ClientError::UnprovenToken { source: None, .. } | ClientError::Invalid { .. } = &*error {
+        finish(None);
+        return Err(error);
+    }
+    tracing::warn!(
+        %error,
+        "an installation's permissions could not be fetched; its handlers' calls are sent without a check for a while"
+    );
+    let mut life = FAILED_LIFE;
+    if error.status() == Some(StatusCode::TOO_MANY_REQUESTS) {
+        life = error.retry_after().unwrap_or(MAX_WAIT).min(MAX_WAIT);
+        let pause = started.elapsed.saturating_add(life.min(MAX_PAUSE));
+        cache.pause(pause, &error);
+    }
+    let known = Timed::new(Err(error), started, life);
+    finish(Some(known.clone()));
+    Ok(known)
+}
+
+async fn send(client: &ProductClient) -> Result<BTreeSet<String>, ClientError> {
+    client.prove().await?;
+    // The verification of a page's token makes the same request, and keeps its result.
+    if let Some(scopes) = client.known_scopes() {
+        return Ok((*scopes).clone());
+    }
+    let target = &client.target;
+    let (Some(app), Some(environment)) = (&target.app_id, &target.environment_id) else {
+        return Err(ClientError::Invalid {
+            call: Operation {
+                api: Api::Platform,
+                method: Method::GET,
+                path: DETAILS.to_owned(),
+            },
+            reason: "the app's environment is not known: use the call, or an `Installation` of the app's \
+                     token store"
+                .to_owned(),
+        });
+    };
+    let [app, environment, installation] =
+        [app, environment, &target.installation_id].map(|ari| last(ari));
+    let path = Path::__fill(DETAILS, &[&app, &environment, &installation]);
+    let request = client.get(path).timeout(TIMEOUT);
+    scopes_in(&request.retries(RetryPolicy::none()).send().await?)
+}
+
+/// Returns the last part of an ARI.
+fn last(ari: &str) -> String {
+    ari.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Returns the scopes in an installation's details.
+fn scopes_in(details: &Response) -> Result<BTreeSet<String>, ClientError> {
+    #[derive(Deserialize)]
+    struct Details {
+        permissions: Permissions,
+    }
+    #[derive(Deserialize)]
+    struct Permissions {
+        scopes: BTreeSet<String>,
+    }
+    let details: Details = details.json()?;
+    Ok(details.permissions.scopes)
+}
