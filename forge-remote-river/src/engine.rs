@@ -55,6 +55,11 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     /// Held while this process runs jobs.
     type Presence: Send;
 
+    /// Returns an error if the database was never opened, without creating it.
+    fn check_exists(&self) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Opens the database, and migrates it.
     fn open(&self) -> impl Future<Output = Result<Self::Ledger, EngineError>> + Send;
 
@@ -102,6 +107,13 @@ impl<D: Database> River<D> {
 
     pub(crate) async fn open(&self) -> Result<(), EngineError> {
         self.opened().await.map(|_| ())
+    }
+
+    /// Returns the tables, and a client that inserts, for an operator.
+    pub(crate) async fn inspected(&self) -> Result<(&D::Ledger, Client), EngineError> {
+        self.database.check_exists()?;
+        let opened = self.opened().await?;
+        Ok((&opened.ledger, opened.inserter.clone()))
     }
 
     async fn opened(&self) -> Result<&Opened<D::Ledger>, EngineError> {

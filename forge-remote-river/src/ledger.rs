@@ -86,6 +86,9 @@ pub(crate) trait Ledger: Clone + Send + Sync + 'static {
         handed_back: &[i64],
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
 
+    /// Notes that a job runs again after all.
+    fn reopen(&self, job: i64) -> impl Future<Output = Result<(), EngineError>> + Send;
+
     /// Notes that this process lives.
     fn beat(&self, process: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
 
@@ -355,6 +358,17 @@ macro_rules! impl_ledger {
                         .map_err(fail)?;
                 }
                 transaction.commit().await.map_err(fail)
+            }
+
+            async fn reopen(&self, job: i64) -> Result<(), forge_remote::jobs::EngineError> {
+                sqlx::query(
+                    "UPDATE forge_remote_call SET unfinished = 1, slot = NULL WHERE job_id = $1",
+                )
+                .bind(job)
+                .execute(&self.pool)
+                .await
+                .map_err(|error| crate::ledger::failed("the database failed", error))?;
+                Ok(())
             }
 
             async fn beat(&self, process: &str) -> Result<(), forge_remote::jobs::EngineError> {

@@ -51,6 +51,7 @@ compile_error!("forge-remote-river needs the feature `sqlite` or `postgres`");
 
 mod dispatch;
 mod engine;
+mod inspector;
 mod ledger;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use forge_remote::fit::BoxFuture;
-use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine};
+use forge_remote::jobs::{
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobInspector,
+};
 use riverqueue::migrate::PostgresMigrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, Transaction};
 
 use crate::engine::{Database, River, Settings};
+use crate::inspector::Inspector;
 use crate::ledger::{Reclaimed, TABLES, failed, impl_ledger};
 
 /// Time limit of a call that waits for a connection. Forge waits 5 seconds for the response.
@@ -112,6 +115,10 @@ impl JobEngine for PostgresJobs {
     fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>> {
         let river = Arc::clone(&self.0);
         Box::pin(async move { river.serve(context).await })
+    }
+
+    fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
+        Some(Arc::new(Inspector(Arc::clone(&self.0))))
     }
 
     fn guarantees(&self) -> Guarantees {

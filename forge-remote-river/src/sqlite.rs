@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use forge_remote::fit::BoxFuture;
-use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine};
+use forge_remote::jobs::{
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobInspector,
+};
 use riverqueue::migrate::SqliteMigrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -17,6 +19,7 @@ use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::{Database, River, Settings, log_reclaimed};
+use crate::inspector::Inspector;
 use crate::ledger::{Abandoned, Ledger as _, Reclaimed, TABLES, failed, impl_ledger};
 
 /// Time limits of a writer that waits for another, and of a call that waits for a connection. Forge waits
@@ -104,6 +107,10 @@ impl JobEngine for SqliteJobs {
         Box::pin(async move { river.serve(context).await })
     }
 
+    fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
+        Some(Arc::new(Inspector(Arc::clone(&self.0))))
+    }
+
     fn guarantees(&self) -> Guarantees {
         Guarantees::new().outlives_process().limits_installations()
     }
@@ -119,6 +126,16 @@ impl Database for SqliteFile {
     type Ledger = SqliteLedger;
     /// The shared lock that shows that this process runs jobs.
     type Presence = File;
+
+    fn check_exists(&self) -> Result<(), EngineError> {
+        if self.path.exists() {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(EngineError::new(format!(
+            "{path} does not exist: no job was stored there yet, or the path is another in this folder"
+        )))
+    }
 
     async fn open(&self) -> Result<SqliteLedger, EngineError> {
         let cannot = |error| {

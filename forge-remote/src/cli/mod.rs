@@ -52,6 +52,7 @@ commands! {
     manifest
     explain
     routes
+    jobs
     #[cfg(feature = "dev")]
     invoke
     #[cfg(feature = "dev")]
@@ -60,7 +61,7 @@ commands! {
 
 impl App {
     /// Runs the command that the program's arguments name: `serve` (the default), `manifest`,
-    /// `explain`, `routes`, `invoke`, `dev`; `--help` lists them. A failure is printed and ends the
+    /// `explain`, `routes`, `jobs`, `invoke`, `dev`; `--help` lists them. A failure is printed and ends the
     /// process with the command's exit status.
     ///
     /// If the app has set no `tracing` subscriber, logs go to standard error, and so do panics, unless

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::inspect::JobInspector;
 use super::policy::JobPolicy;
 use crate::error::BoxError;
 use crate::fit::{BoxFuture, Clock};
@@ -49,6 +50,11 @@ pub trait JobEngine: Send + Sync + 'static {
 
     /// Returns what the engine enforces. Launch refuses handlers that ask for more.
     fn guarantees(&self) -> Guarantees;
+
+    /// Returns what shows its jobs to operators; `None` if it does not.
+    fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
+        None
+    }
 }
 
 /// Why an engine failed.

@@ -77,6 +77,7 @@ mod attempt;
 mod contents;
 mod delivery;
 mod engine;
+mod inspect;
 mod memory;
 mod policy;
 
@@ -88,5 +89,6 @@ pub use engine::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts,
     Report, ReportCode, Verdict,
 };
+pub use inspect::{JobInspector, JobRecord, JobState};
 pub use memory::MemoryJobs;
 pub use policy::JobPolicy;
