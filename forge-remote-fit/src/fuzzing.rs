@@ -1,5 +1,6 @@
 //! Promises of the verifier and of the key sets, held against any bytes.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::claims::{Claims, Expected, Origin};
-use super::jws::Compact;
+use super::jws::{self, Compact};
 use super::source::{FetchError, JwksDocument, KeySource};
 use super::{
     AllowedCaller, AllowedModuleKey, AppId, Clock, EndpointTarget, Jwks, JwksPolicy, KeyRing,
@@ -173,7 +174,8 @@ pub fn verifier(input: &[u8]) {
         URL_SAFE_NO_PAD.encode(payload)
     );
     let forged = format!("{signed}.{}", URL_SAFE_NO_PAD.encode([1; 256]));
-    let kid = Compact::split(&forged).and_then(|compact| compact.kid());
+    let decoded = Compact::split(forged.as_bytes()).and_then(|compact| compact.header());
+    let kid = decoded.and_then(|header| jws::kid(&header).map(Cow::into_owned));
     Origin::of(payload);
     let app_ids = [APP_ID.parse::<AppId>().expect("it is an app's id")];
     let expected = Expected {
@@ -301,8 +303,8 @@ pub fn key_set(input: &[u8]) {
         assert!(document.keys.iter().any(entry), "`{kid}` came from nowhere");
         assert!((1..=4).contains(&candidates.len()));
         for key in candidates.iter() {
-            assert!(key.verify("a.b", &vec![1; 256]).is_err());
-            assert!(key.verify("a.b", &Vec::new()).is_err());
+            assert!(!key.has_signed(b"a.b", &[1; 256]));
+            assert!(!key.has_signed(b"a.b", &[]));
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The compact serialisation and its protected header, read as strictly as RFC 7515 allows.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use memchr::{memchr, memrchr};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use super::error::TokenRejection;
@@ -17,22 +19,21 @@ const MAX_HEADER_BYTES: usize = 4096;
 /// The three parts of a compact JWS.
 #[derive(Clone, Copy)]
 pub(super) struct Compact<'a> {
-    pub(super) header: &'a str,
-    pub(super) payload: &'a str,
-    pub(super) signature: &'a str,
+    pub(super) header: &'a [u8],
+    pub(super) payload: &'a [u8],
+    pub(super) signature: &'a [u8],
     /// What is signed: header, dot, payload.
-    pub(super) signed: &'a str,
+    pub(super) signed: &'a [u8],
 }
 
 impl<'a> Compact<'a> {
-    pub(super) fn split(token: &'a str) -> Result<Self, TokenRejection> {
-        let (signed, signature) = token
-            .rsplit_once('.')
+    /// Splits a token. Its characters are checked when a part is decoded.
+    pub(super) fn split(token: &'a [u8]) -> Result<Self, TokenRejection> {
+        let (signed, signature) = split_at(token, memrchr(b'.', token))
             .ok_or(TokenRejection::NotCompact("it has one part, not three"))?;
-        let (header, payload) = signed
-            .split_once('.')
+        let (header, payload) = split_at(signed, memchr(b'.', signed))
             .ok_or(TokenRejection::NotCompact("it has two parts, not three"))?;
-        if payload.contains('.') {
+        if memchr(b'.', payload).is_some() {
             return Err(TokenRejection::NotCompact("it has more than three parts"));
         }
         if header.is_empty() || payload.is_empty() || signature.is_empty() {
@@ -56,25 +57,35 @@ impl<'a> Compact<'a> {
         decode(self.signature, "the signature is not base64url")
     }
 
-    /// Checks the header and returns its `kid`.
-    pub(super) fn kid(&self) -> Result<String, TokenRejection> {
+    /// The protected header's bytes.
+    pub(super) fn header(&self) -> Result<Vec<u8>, TokenRejection> {
         if self.header.len() > MAX_HEADER_BYTES {
             return Err(TokenRejection::BadHeader("it is too long"));
         }
-        let json = decode(self.header, "the header is not base64url")?;
-        let json =
-            std::str::from_utf8(&json).map_err(|_| TokenRejection::BadHeader("it is not UTF-8"))?;
-        if is_too_deep(json) {
-            return Err(TokenRejection::BadHeader("it is nested too deep"));
-        }
-        let header: Header<'_> = serde_json::from_str(json).map_err(|_| {
-            TokenRejection::BadHeader("it is not a JSON object with distinct, well-typed members")
-        })?;
-        header.check()
+        decode(self.header, "the header is not base64url")
     }
 }
 
-fn decode(part: &str, problem: &'static str) -> Result<Vec<u8>, TokenRejection> {
+/// Checks a protected header and returns its `kid`.
+pub(super) fn kid(header: &[u8]) -> Result<Cow<'_, str>, TokenRejection> {
+    let json =
+        std::str::from_utf8(header).map_err(|_| TokenRejection::BadHeader("it is not UTF-8"))?;
+    if is_too_deep(json) {
+        return Err(TokenRejection::BadHeader("it is nested too deep"));
+    }
+    let header: Header<'_> = serde_json::from_str(json).map_err(|_| {
+        TokenRejection::BadHeader("it is not a JSON object with distinct, well-typed members")
+    })?;
+    header.check()
+}
+
+/// Returns what is before and after the byte at `dot`.
+fn split_at(text: &[u8], dot: Option<usize>) -> Option<(&[u8], &[u8])> {
+    let (before, rest) = text.split_at_checked(dot?)?;
+    Some((before, rest.get(1..)?))
+}
+
+fn decode(part: &[u8], problem: &'static str) -> Result<Vec<u8>, TokenRejection> {
     URL_SAFE_NO_PAD
         .decode(part)
         .map_err(|_| TokenRejection::NotCompact(problem))
@@ -93,8 +104,8 @@ const FORBIDDEN: [&str; 12] = [
     "crit", "b64", "zip", "cty", "enc", "jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256", "p2c",
 ];
 
-impl Header<'_> {
-    fn check(self) -> Result<String, TokenRejection> {
+impl<'a> Header<'a> {
+    fn check(self) -> Result<Cow<'a, str>, TokenRejection> {
         match self.alg {
             Some(alg) if alg.0 == "RS256" => {}
             _ => return Err(TokenRejection::WrongAlgorithm),
@@ -109,9 +120,7 @@ impl Header<'_> {
             return Err(TokenRejection::BadHeader("its `typ` is not JWT"));
         }
         match self.kid {
-            Some(kid) if !kid.0.is_empty() && kid.0.len() <= MAX_KID_BYTES => {
-                Ok(kid.0.into_owned())
-            }
+            Some(kid) if !kid.0.is_empty() && kid.0.len() <= MAX_KID_BYTES => Ok(kid.0),
             _ => Err(TokenRejection::NoKid),
         }
     }

@@ -55,6 +55,8 @@ struct Snapshot {
     keys: Keys,
     fetched: Moment,
     time_to_live: Duration,
+    /// The age at which it should be fetched again.
+    refresh_age: Duration,
 }
 
 impl Snapshot {
@@ -64,9 +66,7 @@ impl Snapshot {
 
     /// How long until it should be fetched again; zero when that is due.
     fn due_in(&self, clock: &dyn Clock) -> Duration {
-        self.time_to_live
-            .mul_f64(0.8)
-            .saturating_sub(self.age(clock))
+        self.refresh_age.saturating_sub(self.age(clock))
     }
 }
 
@@ -160,6 +160,9 @@ impl Jwks {
     /// The keys that may have signed a token with this `kid`.
     pub(super) async fn find(&self, kid: &str) -> Result<Arc<[Key]>, VerifyError> {
         let inner = &self.inner;
+        if let Some(keys) = inner.fresh(kid) {
+            return Ok(keys);
+        }
         // Twice: a fetch that was under way already may be older than the token.
         for _ in 0..2 {
             let Some(snapshot) = inner.usable() else {
@@ -210,6 +213,16 @@ impl Inner {
 
     fn upkeep(&self) -> MutexGuard<'_, Upkeep> {
         self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The keys of this name, if the set has them and isn't due to be fetched again: the usual case.
+    fn fresh(&self, kid: &str) -> Option<Arc<[Key]>> {
+        let snapshot = self.snapshot.load();
+        let snapshot = snapshot.as_ref()?;
+        if snapshot.due_in(&*self.clock).is_zero() {
+            return None;
+        }
+        snapshot.keys.get(kid).cloned()
     }
 
     /// The last good set, unless it is too old to be trusted.
@@ -365,6 +378,7 @@ impl Inner {
             keys,
             fetched: Moment::now(&*self.clock),
             time_to_live,
+            refresh_age: time_to_live.mul_f64(0.8),
         })));
         upkeep.failed = None;
         upkeep.failures = 0;

@@ -13,7 +13,7 @@ use super::claims::{Claims, Expected, Origin};
 use super::clock::Clock;
 use super::clock_health::ClockHealth;
 use super::error::{MAX_TOKEN_BYTES, TokenRejection, VerifyError};
-use super::jws::Compact;
+use super::jws::{self, Compact};
 use super::keys::Jwks;
 use super::log_limit::LogLimits;
 use super::policy::{
@@ -23,6 +23,9 @@ use super::policy::{
 use super::provenance::Provenance;
 use super::replay::ReplayGuard;
 use super::verified_time::VerifiedTime;
+
+/// What precedes the token in its header, in any case.
+const SCHEME: &[u8] = b"Bearer ";
 
 /// How many rejected module types are logged, and how much of each.
 const MAX_LOGGED_TYPES: usize = 32;
@@ -196,14 +199,15 @@ impl Verifier {
     ) -> Result<Claims, VerifyError> {
         let token = bearer(headers)?;
         let jws = Compact::split(token)?;
-        let kid = jws.kid()?;
+        let header = jws.header()?;
+        let kid = jws::kid(&header)?;
         let signature = jws.signature()?;
         let payload = jws.payload()?;
 
         let candidates = self.keys.choose(&payload).find(&kid).await?;
         if !candidates
             .iter()
-            .any(|key| key.verify(jws.signed, &signature).is_ok())
+            .any(|key| key.has_signed(jws.signed, &signature))
         {
             return Err(TokenRejection::BadSignature.into());
         }
@@ -407,24 +411,18 @@ pub fn named_key(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The token of the one `Authorization: Bearer` header.
-fn bearer(headers: &HeaderMap) -> Result<&str, TokenRejection> {
+fn bearer(headers: &HeaderMap) -> Result<&[u8], TokenRejection> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next().ok_or(TokenRejection::MissingHeader)?;
     if values.next().is_some() {
         return Err(TokenRejection::RepeatedHeader);
     }
-    if value.len() > MAX_TOKEN_BYTES + "Bearer ".len() {
+    if value.len() > MAX_TOKEN_BYTES + SCHEME.len() {
         return Err(TokenRejection::TooLong);
     }
-    let (scheme, token) = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.split_once(' '))
-        .ok_or(TokenRejection::NotBearer)?;
     // More than one blank, a comma or a quote fails at base64url.
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(token)
-    } else {
-        Err(TokenRejection::NotBearer)
+    match value.as_bytes().split_at_checked(SCHEME.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(SCHEME) => Ok(token),
+        _ => Err(TokenRejection::NotBearer),
     }
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
+use memchr::memchr2_iter;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -14,9 +15,9 @@ const MAX_DEPTH: usize = 128;
 
 /// Whether a JSON text nests too deep, in the parts that nobody parses yet, too.
 pub(crate) fn is_too_deep(text: &str) -> bool {
-    let opens = |byte: &&u8| matches!(byte, b'[' | b'{');
     // Hardly any text has that many brackets at all.
-    if text.as_bytes().iter().filter(opens).count() <= MAX_DEPTH {
+    let mut opening = memchr2_iter(b'[', b'{', text.as_bytes());
+    if opening.nth(MAX_DEPTH).is_none() {
         return false;
     }
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
@@ -153,11 +154,18 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
 }
 
 /// The member names of one object: a second of the same name is an error (RFC 7519 §4).
-#[derive(Default)]
 pub(crate) struct Names<'a>(Vec<Text<'a>>);
 
 /// More members than this in one object is no FIT.
 const MAX_MEMBERS: usize = 64;
+/// A FIT has about a dozen.
+const USUAL_MEMBERS: usize = 16;
+
+impl Default for Names<'_> {
+    fn default() -> Self {
+        Self(Vec::with_capacity(USUAL_MEMBERS))
+    }
+}
 
 impl<'a> Names<'a> {
     pub(crate) fn add<E: serde::de::Error>(&mut self, name: Text<'a>) -> Result<(), E> {
