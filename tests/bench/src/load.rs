@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-const CONNECTIONS: usize = 64;
+/// The number of connections where it doesn't matter.
+pub(crate) const CONNECTIONS: usize = 64;
 
 pub(crate) struct Figures {
     pub(crate) took: Duration,
@@ -18,8 +19,8 @@ impl Figures {
     }
 }
 
-/// Sends every request once and panics at a response that isn't 2xx.
-pub(crate) fn run(address: &str, requests: &'static [Vec<u8>]) -> Figures {
+/// Sends every request once over this many connections, and panics at a response that isn't 2xx.
+pub(crate) fn run(address: &str, requests: &'static [Vec<u8>], connections: usize) -> Figures {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -28,7 +29,7 @@ pub(crate) fn run(address: &str, requests: &'static [Vec<u8>]) -> Figures {
     runtime.block_on(async {
         let started = Instant::now();
         let mut tasks = Vec::new();
-        for part in requests.chunks(requests.len().div_ceil(CONNECTIONS)) {
+        for part in requests.chunks(requests.len().div_ceil(connections)) {
             tasks.push(tokio::spawn(connection(address.to_owned(), part)));
         }
         let mut latencies = Vec::with_capacity(requests.len());

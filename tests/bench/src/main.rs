@@ -8,6 +8,7 @@
 )]
 
 mod compile;
+mod instructions;
 mod load;
 mod process;
 mod tokens;
@@ -28,7 +29,10 @@ fn main() {
         Some("handlers") => handlers(rounds),
         Some("check") => compile::check(rounds),
         Some("tokens") => stored_tokens(rounds),
-        _ => println!("which benchmark? request, handlers, check or tokens (ROUNDS=7 by default)"),
+        Some("instructions") => instructions::count(),
+        _ => println!(
+            "which benchmark? request, instructions, handlers, check or tokens (ROUNDS=7 by default)"
+        ),
     }
 }
 
@@ -91,9 +95,10 @@ impl Cost {
     ) {
         let server = Server::start(program, environment, &requests[0]);
         self.cold.push(server.cold_start.as_secs_f64() * 1e3);
-        load::run(&server.address, &requests[..requests.len() / 10]);
+        let warm_up = &requests[..requests.len() / 10];
+        load::run(&server.address, warm_up, load::CONNECTIONS);
         let before = server.cpu();
-        let figures = load::run(&server.address, requests);
+        let figures = load::run(&server.address, requests, load::CONNECTIONS);
         let count = requests.len() as f64;
         self.cpu
             .push((server.cpu() - before).as_secs_f64() * 1e6 / count);

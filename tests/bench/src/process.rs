@@ -5,6 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// How long a server may take to start: under callgrind, everything takes fifty times as long.
+const LONGEST_START: Duration = Duration::from_secs(120);
+
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
@@ -15,16 +18,25 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server and repeats the request `first` until its response is 2xx.
     pub(crate) fn start(program: &str, environment: &[(&str, &str)], first: &[u8]) -> Self {
+        Self::start_command(Command::new(program), environment, first)
+    }
+
+    /// Starts a server by this command, as [`start`](Self::start) does.
+    pub(crate) fn start_command(
+        mut command: Command,
+        environment: &[(&str, &str)],
+        first: &[u8],
+    ) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
         let started = Instant::now();
-        let child = Command::new(program)
+        let child = command
             .envs(environment.iter().copied())
             .env("FORGE_REMOTE_BIND", &address)
             .env("FORGE_REMOTE_APP_ID", crate::tokens::APP_ID)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("{program}: {error}"));
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let mut server = Self {
             child,
             address,
@@ -36,8 +48,8 @@ impl Server {
                 return server;
             }
             assert!(
-                started.elapsed() < Duration::from_secs(20),
-                "{program} does not respond with 2xx"
+                started.elapsed() < LONGEST_START,
+                "{command:?} does not respond with 2xx"
             );
             std::thread::yield_now();
         }
@@ -60,6 +72,14 @@ impl Server {
                 .unwrap_or(0)
         };
         Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+
+    /// Ends the server by SIGTERM, and waits for its end.
+    pub(crate) fn stop(mut self) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {pid}");
+        let _ = self.child.wait();
     }
 
     /// Returns the peak resident memory in MiB.
