@@ -15,10 +15,22 @@ pub(crate) fn one_token<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option
     let Some(value) = values.next() else {
         return Some(None);
     };
-    let text = value.to_str().ok().filter(|text| {
-        !text.is_empty() && text.len() <= MAX_TOKEN_BYTES && !text.contains([' ', '\t', ','])
-    })?;
+    let text = token_text(value.as_bytes())?;
     values.next().is_none().then_some(Some(text))
+}
+
+/// Returns the value as text, if it is one token: visible ASCII, without a comma.
+fn token_text(value: &[u8]) -> Option<&str> {
+    if value.is_empty() || value.len() > MAX_TOKEN_BYTES {
+        return None;
+    }
+    // Without an early exit, the compiler checks many bytes at once.
+    let is_token = value.iter().fold(true, |so_far, byte| {
+        so_far & byte.is_ascii_graphic() & (*byte != b',')
+    });
+    is_token
+        .then_some(value)
+        .and_then(|value| std::str::from_utf8(value).ok())
 }
 
 /// Returns the request's system token, if it has exactly one. Also returns `None` if its bytes are

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use axum::body::Bytes;
 use axum::http::HeaderValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,14 +14,14 @@ use crate::fit::Provenance;
 /// A secret string and its owner: no `Debug`, no `Display`, wiped when dropped.
 #[derive(Clone)]
 struct Secret {
-    text: Zeroizing<String>,
+    text: Zeroizing<Box<str>>,
     owner: Option<Owner>,
 }
 
 impl Secret {
     fn new(text: &str, owner: Option<Owner>) -> Self {
         Self {
-            text: Zeroizing::new(text.to_owned()),
+            text: Zeroizing::new(text.into()),
             owner,
         }
     }
@@ -30,10 +31,11 @@ impl Secret {
     }
 
     fn authorization(&self) -> HeaderValue {
-        let text = Zeroizing::new(format!("Bearer {}", self.text.as_str()));
+        // The header's own text: a copy would have to be wiped.
+        let text = Bytes::from(["Bearer ", &self.text].concat());
         // It was read from a header, so it is a valid header value.
-        let mut value =
-            HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""));
+        let value = HeaderValue::from_maybe_shared(text);
+        let mut value = value.unwrap_or_else(|_| HeaderValue::from_static(""));
         value.set_sensitive(true);
         value
     }
