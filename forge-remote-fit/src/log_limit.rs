@@ -118,6 +118,11 @@ impl LogLimits {
         CURRENT.scope(self.clone(), call)
     }
 
+    /// Runs one step of a call under these limits, as [`scope`](Self::scope) runs all of it.
+    pub fn sync_scope<T>(&self, step: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(self.clone(), step)
+    }
+
     /// Returns a permit to log a line with this code, or counts the line as suppressed. The next line
     /// of the same code has the count. Codes are constants of the program: no caller can add one.
     pub fn permit(&self, code: &'static str) -> Option<Permit> {

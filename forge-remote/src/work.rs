@@ -82,7 +82,7 @@ impl Work {
         self.max_calls.store(max_calls, Ordering::Relaxed);
     }
 
-    /// Runs a handler; `None` if the limit of running handlers is reached.
+    /// Runs a handler under these log limits; `None` if the limit of running handlers is reached.
     ///
     /// A handler that has begun runs to its end: when its caller disconnects, or when it has not
     /// responded after `timeout`, it continues as a separate task.
@@ -228,7 +228,8 @@ impl InFlight {
         };
         let log_limits = self.log_limits.clone();
         self.work.run(token, async move {
-            match AssertUnwindSafe(handling).catch_unwind().await {
+            let limited = log_limits.scope(handling);
+            match AssertUnwindSafe(limited).catch_unwind().await {
                 Ok(response) => {
                     let status = response.status().as_u16();
                     if let Some(Permit { suppressed }) = log_limits.permit("finished_alone") {
@@ -253,7 +254,11 @@ impl Future for InFlight {
         let Some((handling, _)) = &mut this.handling else {
             return Poll::Ready(response::internal_error());
         };
-        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(context)));
+        let step = || {
+            this.log_limits
+                .sync_scope(|| handling.as_mut().poll(context))
+        };
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(step));
         match polled {
             Ok(Poll::Pending) => {}
             Ok(Poll::Ready(response)) => {

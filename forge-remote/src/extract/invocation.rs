@@ -6,8 +6,8 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName};
 
 use super::rejection::InvocationRejection;
 use super::state::AppState;
@@ -16,6 +16,10 @@ use crate::credentials::{Owner, VerifiedCall};
 use crate::fit::{Claims, Provenance};
 use crate::opaque::Opaque;
 use crate::work::Work;
+
+/// Forge's ids of a call.
+const TRACE_ID: HeaderName = HeaderName::from_static("x-b3-traceid");
+const SPAN_ID: HeaderName = HeaderName::from_static("x-b3-spanid");
 
 /// The request extension that verification adds for the extractors.
 #[derive(Clone, Debug)]
@@ -50,7 +54,7 @@ impl Verified {
             atlassian,
             work,
             trace_id: trace_id(headers).map(Into::into),
-            span_id: hex_header(headers, "x-b3-spanid").map(Into::into),
+            span_id: hex_header(headers, SPAN_ID).map(Into::into),
         }))
     }
 
@@ -79,10 +83,10 @@ impl Verified {
 
 /// Returns Forge's trace id, if it is valid: hex only, so that no other text gets into the log.
 pub(crate) fn trace_id(headers: &HeaderMap) -> Option<&str> {
-    hex_header(headers, "x-b3-traceid")
+    hex_header(headers, TRACE_ID)
 }
 
-fn hex_header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+fn hex_header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     let text = headers.get(name)?.to_str().ok()?;
     let hex = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     hex.then_some(text)

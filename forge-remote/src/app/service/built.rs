@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::routing::{MethodFilter, any, get, on};
 
 use super::by_hand::ByHand;
@@ -241,10 +241,9 @@ impl Service {
             })
             .method_not_allowed_fallback(async move |request: Request| {
                 method_not_allowed(&request, &log_limits)
-            })
-            // `Mounted::serve` enforces the app's own limit.
-            .layer(DefaultBodyLimit::disable());
-        let router = app.layers.apply(router);
+            });
+        // With its state, the router has a service for each route; without, it makes one for each request.
+        let router = app.layers.apply(router).with_state(());
         let background = Arc::new(Tasks::new(app.background, state, clock));
         by_hand.watch(&background);
         let (registry, limits) = (app.registry, app.limits);

@@ -192,14 +192,10 @@ impl Mounted {
 
         let started = Instant::now();
         let handling = || match &attribute.intake {
-            Some(intake) => {
-                let stored = Arc::clone(intake).store(request);
-                Box::pin(self.log_limits.scope(stored)) as _
-            }
+            Some(intake) => Box::pin(Arc::clone(intake).store(request)),
             None => {
                 let mount = Arc::clone(&self.mount);
-                let call = call(mount, self.state.clone(), request, self.reads_ahead);
-                Box::pin(self.log_limits.scope(call)) as _
+                call(mount, self.state.clone(), request, self.reads_ahead)
             }
         };
         let Some(call) = self

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::Response;
 use tracing::Instrument as _;
 
@@ -55,20 +55,21 @@ impl ServedRoutes {
             .await)
     }
 
-    async fn serve_by(&self, mut router: Router, request: Request) -> Response {
+    async fn serve_by(&self, mut router: Router, mut request: Request) -> Response {
         let (limit, fix) = (self.limits.body, "`App::body_limit`");
         if let Some(rejection) = bounds::too_large(&request, limit, fix, &self.log_limits) {
             return rejection;
         }
+        // The app's own limit replaces axum's.
+        DefaultBodyLimit::disable().apply(&mut request);
         let request =
             request.map(|body| body::bounded(body, self.limits.body, self.limits.body_time));
         let started = Instant::now();
         let handling = || {
-            let call = async move {
+            Box::pin(async move {
                 let Ok(response) = tower_service::Service::call(&mut router, request).await;
                 response
-            };
-            Box::pin(self.log_limits.scope(call)) as _
+            }) as _
         };
         let timeout = self.limits.response.unwrap_or(RESPONSE_TIMEOUT);
         let Some(call) = self.work.handle(timeout, &self.log_limits, handling) else {

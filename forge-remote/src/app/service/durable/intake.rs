@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use forge_remote_fit::__private::response::unavailable;
@@ -55,7 +55,9 @@ impl Intake {
             return InvocationRejection.into_response();
         };
         let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts.clone(), body);
+        let mut request = Request::from_parts(parts.clone(), body);
+        // The app's own limit replaces axum's.
+        DefaultBodyLimit::disable().apply(&mut request);
         let body = match whole_body(request, &()).await {
             Ok(body) => body,
             Err(rejection) => return rejection.into_response(),
