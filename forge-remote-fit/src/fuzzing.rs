@@ -11,9 +11,6 @@ use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaPublicKeyComponent
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse, RSAKeyParameters,
-};
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -256,10 +253,10 @@ fn check_claims(claims: &Claims, payload: &[u8]) {
     }
 }
 
-/// A key-set document, read by jsonwebtoken as well.
+/// A key-set document, read by another reader as well.
 ///
-/// - Every key that jsonwebtoken can verify RS256 with, and that the document gives a `kid`, is
-///   there, whatever stands beside it.
+/// - Every key that can verify RS256, and that the document gives a `kid`, is there, whatever stands
+///   beside it.
 /// - Every key that is there is an entry of the document.
 /// - None of them verifies what it has not signed.
 pub fn key_set(input: &[u8]) {
@@ -309,22 +306,26 @@ pub fn key_set(input: &[u8]) {
     }
 }
 
-/// What jsonwebtoken makes of an entry that can verify RS256.
+/// Reads an entry that can verify RS256 by another reader.
 fn usable(entry: &RawValue) -> Option<(String, Vec<u8>, Vec<u8>)> {
+    const MEMBERS: [&str; 7] = ["kty", "kid", "use", "alg", "key_ops", "n", "e"];
     // Of a member twice, one reader takes the first and another the last.
     serde_json::from_str::<Members>(entry.get()).ok()?;
-    let key: Jwk = serde_json::from_str(entry.get()).ok()?;
-    let common = key.common;
-    let fits = matches!(common.public_key_use, None | Some(PublicKeyUse::Signature))
-        && matches!(common.key_algorithm, None | Some(KeyAlgorithm::RS256))
-        && common
-            .key_operations
-            .is_none_or(|all| all.contains(&KeyOperations::Verify));
-    let AlgorithmParameters::RSA(RSAKeyParameters { n, e, .. }) = key.algorithm else {
-        return None;
+    let key: serde_json::Map<String, Value> = serde_json::from_str(entry.get()).ok()?;
+    let text = |name: &str| key.get(name).and_then(Value::as_str);
+    let is_absent = |name: &str| key.get(name).is_none_or(Value::is_null);
+    let verifies = |ops: &Value| {
+        let ops = ops.as_array().map_or(&[][..], Vec::as_slice);
+        ops.iter().all(Value::is_string) && ops.contains(&Value::from("verify"))
     };
-    let kid = common.key_id.filter(|kid| fits && !kid.is_empty())?;
-    let [n, e] = [n, e].map(|text| URL_SAFE_NO_PAD.decode(text).ok());
+    let fits = text("kty") == Some("RSA")
+        && (is_absent("use") || text("use") == Some("sig"))
+        && (is_absent("alg") || text("alg") == Some("RS256"))
+        && (is_absent("key_ops") || key.get("key_ops").is_some_and(verifies))
+        // A certificate, say, may be unreadable.
+        && key.keys().all(|name| MEMBERS.contains(&name.as_str()));
+    let kid = text("kid").filter(|kid| fits && !kid.is_empty())?;
+    let [n, e] = [text("n")?, text("e")?].map(|text| URL_SAFE_NO_PAD.decode(text).ok());
     let (n, e) = (n?, e?);
     let is_odd = |number: &[u8]| number.last().is_some_and(|byte| byte % 2 == 1);
     // A whole number of bytes, and without leading zeros: the usual keys.
@@ -332,7 +333,7 @@ fn usable(entry: &RawValue) -> Option<(String, Vec<u8>, Vec<u8>)> {
         && n.first().is_some_and(|byte| *byte >= 128)
         && is_odd(&n)
         && e == [1, 0, 1];
-    is_usual.then_some((kid, n, e))
+    is_usual.then_some((kid.to_owned(), n, e))
 }
 
 /// An object without a member twice.

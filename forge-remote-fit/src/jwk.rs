@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::signature::{ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyOperations, PublicKeyUse};
 use serde_json::value::RawValue;
 
 use super::json::strict::Object;
@@ -46,18 +47,6 @@ struct Document<'a> {
     keys: Vec<&'a RawValue>,
 }
 
-#[derive(serde::Deserialize)]
-struct Jwk {
-    kty: String,
-    kid: String,
-    n: String,
-    e: String,
-    #[serde(rename = "use")]
-    key_use: Option<String>,
-    alg: Option<String>,
-    key_ops: Option<Vec<String>>,
-}
-
 /// Reads a document. Entries that can't verify a FIT are passed over: one bad key never hides a
 /// good one. `None` when it isn't a key set at all.
 pub(super) fn parse(document: &[u8]) -> Option<Keys> {
@@ -82,20 +71,34 @@ pub(super) fn parse(document: &[u8]) -> Option<Keys> {
     )
 }
 
+/// The members that jsonwebtoken reads from an object as well: `{"RS256": null}`.
+#[derive(serde::Deserialize)]
+struct Names {
+    kty: String,
+    alg: Option<String>,
+}
+
 fn usable(entry: &RawValue) -> Option<(Box<str>, Key)> {
-    let Object(jwk): Object<Jwk> = serde_json::from_str(entry.get()).ok()?;
-    let fits = jwk.kty == "RSA"
-        && !jwk.kid.is_empty()
-        && jwk.key_use.is_none_or(|key_use| key_use == "sig")
-        && jwk.alg.is_none_or(|alg| alg == "RS256")
-        && jwk
-            .key_ops
-            .is_none_or(|ops| ops.iter().any(|op| op == "verify"));
+    let Object(names): Object<Names> = serde_json::from_str(entry.get()).ok()?;
+    if names.kty != "RSA" || names.alg.is_some_and(|alg| alg != "RS256") {
+        return None;
+    }
+    let Jwk { common, algorithm } = serde_json::from_str(entry.get()).ok()?;
+    let AlgorithmParameters::RSA(numbers) = algorithm else {
+        return None;
+    };
+    let kid = common.key_id.filter(|kid| !kid.is_empty())?;
+    let fits = common
+        .public_key_use
+        .is_none_or(|key_use| key_use == PublicKeyUse::Signature)
+        && common
+            .key_operations
+            .is_none_or(|ops| ops.contains(&KeyOperations::Verify));
     if !fits {
         return None;
     }
-    let modulus = unsigned(&jwk.n)?;
-    let exponent = unsigned(&jwk.e)?;
+    let modulus = unsigned(&numbers.n)?;
+    let exponent = unsigned(&numbers.e)?;
     // 2048 to 8192 bits is what aws-lc takes for RS256; an even modulus or exponent is no RSA key.
     let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
     let odd = |number: &[u8]| number.last().is_some_and(|byte| byte & 1 == 1);
@@ -113,7 +116,7 @@ fn usable(entry: &RawValue) -> Option<(Box<str>, Key)> {
     let public = components.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256);
     let public = public.ok()?;
     Some((
-        jwk.kid.into_boxed_str(),
+        kid.into_boxed_str(),
         Key {
             modulus,
             exponent,

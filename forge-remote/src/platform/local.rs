@@ -4,14 +4,22 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaPublicKeyComponents};
+use aws_lc_rs::signature::{KeyPair as _, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
+use jsonwebtoken::{Algorithm, EncodingKey};
 
 use super::apis::FakeApis;
 use crate::fit::{AppId, Clock, FetchError, JwksDocument, KeySource, SystemClock};
 use crate::registry::BoxFuture;
+
+/// The bytes before the PKCS #1 key in the PKCS #8 format of an RSA key of 2048 bits.
+///
+/// Source: <https://www.rfc-editor.org/rfc/rfc5208#section-5>
+const PKCS8_PREFIX: usize = 26;
 
 /// A local Forge platform, which signs Forge Invocation Tokens with its own key.
 #[derive(Clone)]
@@ -19,7 +27,9 @@ pub struct Platform(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) app_id: AppId,
-    pub(super) key: KeyPair,
+    key: EncodingKey,
+    /// The public key's modulus and exponent.
+    public: RsaPublicKeyComponents<Vec<u8>>,
     pub(super) kid: String,
     pub(super) clock: Arc<dyn Clock>,
     /// The UUID of the default installation of calls.
@@ -52,9 +62,14 @@ impl Platform {
 
     /// Creates a platform with a clock, for tests.
     pub fn with_clock(app_id: AppId, clock: Arc<dyn Clock>) -> Result<Self, PlatformError> {
-        let key = KeyPair::generate(KeySize::Rsa2048).map_err(|_| PlatformError)?;
+        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| PlatformError)?;
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| PlatformError)?;
+        let pkcs1 = pkcs8.as_ref().get(PKCS8_PREFIX..).ok_or(PlatformError)?;
+        let key = EncodingKey::from_rsa_der(pkcs1);
+        signature(&key, b"").ok_or(PlatformError)?;
         Ok(Self(Arc::new(Inner {
             key,
+            public: pair.public_key().into(),
             // With slashes, as in Atlassian's key ids.
             kid: format!("forge/invocation-token/wf-{}", uuid()),
             clock,
@@ -74,14 +89,13 @@ impl Platform {
 
     /// Returns the key set, in the format that Atlassian publishes (RFC 7517).
     pub fn key_set(&self) -> serde_json::Value {
-        let public = RsaPublicKeyComponents::<Vec<u8>>::from(self.0.key.public_key());
         serde_json::json!({ "keys": [{
             "kty": "RSA",
             "use": "sig",
             "alg": "RS256",
             "kid": self.0.kid,
-            "n": URL_SAFE_NO_PAD.encode(public.n),
-            "e": URL_SAFE_NO_PAD.encode(public.e),
+            "n": URL_SAFE_NO_PAD.encode(&self.0.public.n),
+            "e": URL_SAFE_NO_PAD.encode(&self.0.public.e),
         }] })
     }
 
@@ -129,13 +143,8 @@ impl Platform {
 
     /// Appends the signature of the text.
     pub(super) fn sign_text(&self, mut token: String) -> String {
-        let mut signature = vec![0; self.0.key.public_modulus_len()];
-        let random = aws_lc_rs::rand::SystemRandom::new();
-        // Fails only for a buffer of another length; the token would then be rejected.
-        let _ = self
-            .0
-            .key
-            .sign(&RSA_PKCS1_SHA256, &random, token.as_bytes(), &mut signature);
+        // The key has signed before; a token without a signature would be rejected.
+        let signature = signature(&self.0.key, token.as_bytes()).unwrap_or_default();
         token.push('.');
         token.push_str(&URL_SAFE_NO_PAD.encode(signature));
         token
@@ -165,6 +174,13 @@ impl KeySource for InProcess {
     fn name(&self) -> &str {
         "the local platform"
     }
+}
+
+/// Returns the RS256 signature of a text.
+fn signature(key: &EncodingKey, text: &[u8]) -> Option<Vec<u8>> {
+    // The provider by name: the process-wide one panics when two backends are compiled in.
+    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::RS256, key);
+    signer.ok()?.try_sign(text).ok()
 }
 
 /// Returns random bytes in hex.

@@ -208,7 +208,13 @@ async fn keys_for_another_purpose_verify_nothing() {
     ] {
         keys.push((format!("alg {alg:?}"), but(jwk.clone(), "alg", json!(alg))));
     }
-    for alg in [json!(1), json!(["RS256"]), json!({"RS256": 1}), json!(true)] {
+    for alg in [
+        json!(1),
+        json!(["RS256"]),
+        json!({"RS256": 1}),
+        json!({"RS256": null}),
+        json!(true),
+    ] {
         keys.push((format!("alg {alg}"), but(jwk.clone(), "alg", alg)));
     }
     for key_use in [
@@ -261,6 +267,10 @@ async fn keys_for_another_purpose_verify_nothing() {
     keys.push((
         "kty in a list".into(),
         but(jwk.clone(), "kty", json!(["RSA"])),
+    ));
+    keys.push((
+        "kty in an object".into(),
+        but(jwk.clone(), "kty", json!({"RSA": null})),
     ));
     keys.push(("no kty".into(), but(jwk.clone(), "kty", Value::Null)));
     for (name, key) in keys {
