@@ -38,6 +38,12 @@ impl IntoResponse for MissingFitLayer {
     }
 }
 
+/// Adds a verified call to its request, as [`FitLayer`](crate::FitLayer) does.
+pub fn extend(extensions: &mut http::Extensions, claims: &Claims, provenance: Provenance) {
+    extensions.insert(claims.clone());
+    extensions.insert(provenance);
+}
+
 /// The claims that a [`FitLayer`](crate::FitLayer) verified.
 ///
 /// ```

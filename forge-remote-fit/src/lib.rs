@@ -75,6 +75,14 @@ pub mod __private {
     pub use crate::error::chain;
     pub use crate::verifier::named_key;
 
+    /// Adds a verified call to its request, for the extractors of the feature `axum`.
+    #[cfg(feature = "axum")]
+    pub use crate::extract::extend;
+
+    /// Adds nothing: there are no extractors without the feature `axum`.
+    #[cfg(not(feature = "axum"))]
+    pub fn extend(_: &mut http::Extensions, _: &crate::Claims, _: crate::Provenance) {}
+
     /// Verified claims on their way through a job engine, which seals them under the app's own keys.
     pub mod stored_claims {
         use std::time::SystemTime;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName};
+use axum::http::{Extensions, HeaderMap, HeaderName};
 
 use super::rejection::InvocationRejection;
 use super::state::AppState;
@@ -56,6 +56,12 @@ impl Verified {
             trace_id: trace_id(headers).map(Into::into),
             span_id: hex_header(headers, SPAN_ID).map(Into::into),
         }))
+    }
+
+    /// Adds the call to its request.
+    pub(crate) fn extend(self, extensions: &mut Extensions) {
+        forge_remote_fit::__private::extend(extensions, self.claims(), self.provenance());
+        extensions.insert(self);
     }
 
     pub(crate) fn endpoint(&self) -> &str {

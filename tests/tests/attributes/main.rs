@@ -5,6 +5,7 @@
 // `places` names the runtime by another name.
 extern crate forge_remote as fr;
 
+mod arguments;
 pub mod hygiene;
 mod instrument;
 mod places;

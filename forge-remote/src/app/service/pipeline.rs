@@ -180,7 +180,7 @@ impl Mounted {
             provenance,
             Arc::clone(&self.work),
         );
-        request.extensions_mut().insert(verified);
+        verified.extend(request.extensions_mut());
         if attribute.target.caller != AllowedCaller::Page {
             let may_be_empty = self.body_optional;
             request

@@ -230,7 +230,7 @@ impl Runner {
         let last_error =
             last.and_then(|report| self.seal.open_report(subject(envelope), &report.sealed));
         let extensions = request.extensions_mut();
-        extensions.insert(verified);
+        verified.extend(extensions);
         extensions.insert(PlatformBody {
             may_be_empty: handler.body_optional,
         });
