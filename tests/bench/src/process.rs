@@ -84,17 +84,26 @@ impl Server {
 
     /// Returns the peak resident memory in MiB.
     pub(crate) fn peak_memory(&self) -> f64 {
+        self.status("VmHWM:") / 1024.0
+    }
+
+    /// Returns the resident memory in KiB.
+    pub(crate) fn memory(&self) -> f64 {
+        self.status("VmRSS:")
+    }
+
+    /// Returns a number of `/proc/<pid>/status`.
+    fn status(&self, name: &str) -> f64 {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("/proc");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .find_map(|line| line.strip_prefix(name))
             .unwrap_or("0");
         line.split_whitespace()
             .next()
             .and_then(|kib| kib.parse::<f64>().ok())
             .unwrap_or(0.0)
-            / 1024.0
     }
 }
 
