@@ -77,7 +77,11 @@ fn a_record_holds_what_was_written() {
             }
         )
     );
-    let [Requirement::SystemToken, Requirement::State { id, name }] = refresh.mount.needs() else {
+    let [
+        Requirement::OptionalSystemToken,
+        Requirement::State { id, name },
+    ] = refresh.mount.needs()
+    else {
         panic!("{:?}", refresh.mount.needs());
     };
     assert_eq!(id(), std::any::TypeId::of::<String>());
