@@ -1,5 +1,6 @@
 //! The engine of durable handlers, and their checks at launch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::builder::App;
@@ -7,12 +8,18 @@ use super::engine::Jobs;
 use super::launch::NO_TOKENS;
 use crate::diagnostic::{Diagnostic, Location, Rule};
 use crate::jobs::JobEngine;
-use crate::registry::Requirement;
+use crate::registry::{Handler, Requirement};
 use crate::token::JobSeal;
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
-pub(super) const RULES: &[&Rule] = &[&NO_JOBS, &UNENFORCED_LIMIT, &NO_JOB_KEY, &NOT_DURABLE];
+pub(super) const RULES: &[&Rule] = &[
+    &NO_JOBS,
+    &UNENFORCED_LIMIT,
+    &NO_JOB_KEY,
+    &NOT_DURABLE,
+    &DIVIDED_DURABLE,
+];
 
 const NO_JOBS: Rule = Rule::launch(
     "no-jobs",
@@ -35,6 +42,12 @@ const NO_JOB_KEY: Rule = Rule::launch(
 const NOT_DURABLE: Rule = Rule::launch(
     "not-durable",
     "A handler takes `Attempt`, which only the stored calls of durable handlers have. Write `durable` in its attribute.",
+);
+
+const DIVIDED_DURABLE: Rule = Rule::launch(
+    "divided-durable",
+    "A function has several attributes that share an endpoint, and they differ in `durable` or its options. A token names \
+    the endpoint, not the module, so a call could belong to either. Write the same `durable` in each.",
 );
 
 impl App {
@@ -128,6 +141,39 @@ impl App {
                 }
             }
         }
+        problems.extend(self.divided_problems());
         problems
+    }
+
+    /// Returns a problem for each function whose attributes share an endpoint and differ in `durable`: a
+    /// token that names the endpoint does not show which of them it is for.
+    fn divided_problems(&self) -> Vec<Diagnostic> {
+        let mut shared: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
+        for handler in self.registry.handlers() {
+            let function = handler.registration().mount.path();
+            shared
+                .entry((function, handler.endpoint()))
+                .or_default()
+                .push(handler);
+        }
+        let differ = |handlers: &Vec<&Handler>| {
+            let mut policies = handlers
+                .iter()
+                .map(|handler| handler.registration().durable);
+            let first = policies.next();
+            policies.any(|policy| Some(policy) != first)
+        };
+        let divided = shared.into_iter().filter(|(_, handlers)| differ(handlers));
+        let problem = |((_, endpoint), handlers): ((&str, &str), Vec<&Handler>)| {
+            let name = handlers
+                .first()
+                .map_or("", |handler| handler.registration().function);
+            let message = format!(
+                "attributes of `{name}` share the endpoint `{endpoint}` and differ in `durable`"
+            );
+            let help = "write the same `durable` in each of them, or give each an endpoint and a function of its own";
+            Diagnostic::error(&DIVIDED_DURABLE, message, help).at(handlers)
+        };
+        divided.map(problem).collect()
     }
 }

@@ -36,6 +36,15 @@ async fn two(_token: Option<SystemToken>) {}
 #[trigger(events = ["avi:jira:created:issue"], key = "three", endpoint = "three-end")]
 async fn three(_attempt: Attempt) {}
 
+#[trigger(events = ["avi:jira:created:issue"], durable, key = "four", endpoint = "shared")]
+#[scheduled_trigger(
+    interval = "hour",
+    durable(retries = 1),
+    key = "four-hourly",
+    endpoint = "shared"
+)]
+async fn four() {}
+
 fn app() -> App {
     App::empty().remote(Remote::new("backend").base_url("https://backend.example.com"))
 }
@@ -97,6 +106,18 @@ fn an_engine_that_outlives_the_process_needs_a_key() {
     let report = problem(app().handler(forge_remote::handler!(one)).jobs(simple));
     assert!(
         report.contains("no-job-key") && report.contains("launch.rs:"),
+        "{report}"
+    );
+}
+
+#[test]
+fn attributes_of_one_endpoint_have_the_same_durable() {
+    let with = app()
+        .handler(forge_remote::handler!(four))
+        .jobs(MemoryJobs::new());
+    let report = problem(with);
+    assert!(
+        report.contains("divided-durable") && report.contains("`shared`"),
         "{report}"
     );
 }
