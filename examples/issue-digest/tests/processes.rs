@@ -263,7 +263,7 @@ async fn nothing_accepted_is_lost_on_sqlite() {
 /// The poison ends its process at each of its attempts; the neighbours lose at most one attempt each.
 #[tokio::test]
 async fn a_job_that_ends_its_process_is_dead_after_its_attempts() {
-    let fixture = Fixture::sqlite().await.with_work(100);
+    let fixture = Fixture::sqlite().await.with_work(400);
     let neighbours: Vec<String> = (0..9).map(|number| format!("neighbour-{number}")).collect();
     let app = fixture.start().await;
     let installation =
@@ -504,6 +504,11 @@ async fn a_full_disk_costs_503_and_no_event() {
             }
         }
         assert!(number < 500, "the disk is never full");
+    }
+    // Every connection of the pool fails at least once.
+    for number in 0..20 {
+        let status = app.deliver(&format!("full-{number}-{padding}")).await;
+        assert_eq!(status, Some(503));
     }
     let pid = app.child.id().unwrap().to_string();
     let lifted = Command::new("prlimit")
