@@ -59,6 +59,7 @@ async fn changes(
 ) -> Result<()> {
     digest.report(&change.id, &attempt, "start")?;
     if change.id.starts_with("poison-") {
+        tokio::time::sleep(digest.work / 2).await;
         // As a fault in a C library would.
         std::process::abort();
     }
