@@ -82,6 +82,11 @@ impl Work {
         self.max_calls.store(max_calls, Ordering::Relaxed);
     }
 
+    /// Returns how many handlers may run at the same time.
+    pub(crate) fn max_calls(&self) -> usize {
+        self.max_calls.load(Ordering::Relaxed)
+    }
+
     /// Runs a handler under these log limits; `None` if the limit of running handlers is reached.
     ///
     /// A handler that has begun runs to its end: when its caller disconnects, or when it has not

@@ -127,7 +127,10 @@ impl BasePaths {
                     let theirs = self.of(other).into_iter();
                     let mut theirs = theirs.filter(|one| !(is_alike && one.is_beneath));
                     !std::ptr::eq(*other, handler)
-                        && theirs.any(|theirs| theirs.reaches(other, &served.path))
+                        && theirs.any(|theirs| {
+                            theirs.reaches(other, &served.path)
+                                || served.reaches(handler, &theirs.path)
+                        })
                 };
                 if let Some(other) = handlers.iter().find(overlaps) {
                     let message = format!("`{}` is a path of two handlers", served.path);

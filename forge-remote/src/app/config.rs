@@ -22,9 +22,11 @@ impl App {
             .or_else(|| self.manifest.clone())
             .unwrap_or_else(find_manifest);
         let configured_app_ids = match variable("FORGE_REMOTE_APP_ID") {
-            Some(ids) => {
-                let ids = ids.split(',').map(str::trim);
-                ids.filter(|id| !id.is_empty()).map(str::to_owned).collect()
+            Some(text) => {
+                let ids = text.split(',').map(str::trim);
+                let ids: Vec<String> = ids.filter(|id| !id.is_empty()).map(str::to_owned).collect();
+                // A list without an id is invalid, and does not stand for the code's or the manifest's.
+                if ids.is_empty() { vec![text] } else { ids }
             }
             None => self.app_ids.clone(),
         };

@@ -23,9 +23,49 @@ impl OwnRoutes {
             place,
         }
     }
+}
 
-    pub(super) fn has(&self, path: &str) -> bool {
-        self.paths.iter().any(|pattern| matches(pattern, path))
+/// The patterns of all routers, matched as in one router of axum's: the most specific one counts.
+#[derive(Debug, Default)]
+pub(crate) struct RouteTable {
+    /// Each pattern with its router's index. axum matches with the same crate.
+    patterns: matchit::Router<usize>,
+    /// The router that receives requests for other paths.
+    fallback: Option<usize>,
+}
+
+/// A part of a router that could never be called.
+#[derive(Debug)]
+pub(super) struct Overlap {
+    pub(super) router: usize,
+    pub(super) message: String,
+}
+
+impl RouteTable {
+    /// Returns the table of these routers, and the overlaps between them.
+    pub(super) fn new(routers: &[OwnRoutes]) -> (Self, Vec<Overlap>) {
+        let mut table = Self::default();
+        let mut overlaps = Vec::new();
+        for (router, routes) in routers.iter().enumerate() {
+            for path in &routes.paths {
+                let inserted = table.patterns.insert(path.as_str(), router);
+                if let Err(matchit::InsertError::Conflict { with }) = inserted {
+                    let message = format!("the route `{path}` overlaps with the route `{with}`");
+                    overlaps.push(Overlap { router, message });
+                }
+            }
+            if routes.takes_others && table.fallback.replace(router).is_some() {
+                let message = "the routers have two fallbacks".to_owned();
+                overlaps.push(Overlap { router, message });
+            }
+        }
+        (table, overlaps)
+    }
+
+    /// Returns the index of the router that a path's requests are for.
+    pub(super) fn router_of(&self, path: &str) -> Option<usize> {
+        let found = self.patterns.at(path).ok();
+        found.map(|found| *found.value).or(self.fallback)
     }
 }
 
@@ -48,22 +88,6 @@ fn paths_in(shown: &str) -> Option<Vec<String>> {
     paths.sort_unstable();
     paths.dedup();
     Some(paths)
-}
-
-/// Returns whether a path matches a pattern of axum's.
-fn matches(pattern: &str, path: &str) -> bool {
-    let mut segments = path.split('/');
-    for wanted in pattern.split('/') {
-        if wanted.starts_with("{*") {
-            return segments.next().is_some_and(|segment| !segment.is_empty());
-        }
-        let is_variable = wanted.contains('{');
-        match segments.next() {
-            Some(segment) if segment == wanted || (is_variable && !segment.is_empty()) => {}
-            _ => return false,
-        }
-    }
-    segments.next().is_none()
 }
 
 #[cfg(test)]
@@ -102,6 +126,8 @@ mod tests {
         );
         assert!(found.iter().all(|one| expected.contains(one)), "{found:?}");
         assert!(!routes.takes_others);
+        let (table, overlaps) = RouteTable::new(&[routes]);
+        assert!(overlaps.is_empty(), "{overlaps:?}");
         for (path, is_own) in [
             ("/oauth/7/x", true),
             ("/files/a/b", true),
@@ -109,7 +135,7 @@ mod tests {
             ("/figma", false),
             ("/figma/webhook/", false),
         ] {
-            assert_eq!(routes.has(path), is_own, "{path}");
+            assert_eq!(table.router_of(path).is_some(), is_own, "{path}");
         }
         let with_fallback = Router::new().fallback(|| async {});
         assert!(OwnRoutes::new(with_fallback, at).takes_others);

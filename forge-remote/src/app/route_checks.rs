@@ -4,7 +4,7 @@ use axum::Router;
 use forge_remote_schema::rules::RESERVED_PATHS;
 
 use super::builder::App;
-use super::own_routes::OwnRoutes;
+use super::own_routes::{Overlap, OwnRoutes, RouteTable};
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
 
 /// The rules of this file.
@@ -27,9 +27,13 @@ impl App {
     /// expected or read. Authenticate their callers yourself. To call Atlassian from one, use a clone of
     /// the app's [`Tokens`](crate::token::Tokens).
     ///
-    /// Handlers take precedence. A route that could never be called, because a handler, another route,
-    /// `/healthz` or `/readyz` has its path, keeps the app from starting. A fallback of the router
-    /// receives requests for paths that nothing else has.
+    /// Handlers take precedence. Several routers route as one of axum's: the most specific route is called.
+    /// A route that could never be called, because a handler, another route, `/healthz` or `/readyz` has its
+    /// path, keeps the app from starting. A fallback of one router receives requests for paths that nothing
+    /// else has.
+    ///
+    /// At most a quarter of the [calls in flight](Self::max_in_flight) are calls of these routes, so that their
+    /// callers can't keep Forge's calls out.
     ///
     /// ```
     /// use forge_remote::axum::{Router, routing::post};
@@ -55,7 +59,7 @@ impl App {
     pub(crate) fn own_route_problems(&self) -> Vec<Diagnostic> {
         let base_paths = self.base_paths();
         let mut problems = Vec::new();
-        for (index, routes) in self.own_routes.iter().enumerate() {
+        for routes in &self.own_routes {
             for path in &routes.paths {
                 let mut report = |message: String, other: Option<CodeLocation>| {
                     let help = "give it another path, or remove it";
@@ -70,16 +74,14 @@ impl App {
                     report(message, Some(handler.into()));
                 } else if RESERVED_PATHS.contains(&path.as_str()) {
                     report(format!("the framework serves `{path}`"), None);
-                } else if self.own_routes[..index]
-                    .iter()
-                    .any(|one| one.paths.contains(path))
-                {
-                    report(
-                        format!("`App::routes` was given the route `{path}` twice"),
-                        None,
-                    );
                 }
             }
+        }
+        let (_, overlaps) = RouteTable::new(&self.own_routes);
+        for Overlap { router, message } in overlaps {
+            let help = "give one of them another path, or remove it";
+            let place = Location::from(self.own_routes[router].place);
+            problems.push(Diagnostic::error(&ROUTE_TAKEN, message, help).at([place]));
         }
         problems
     }

@@ -10,7 +10,7 @@ use super::{against, explain};
 use crate::app::{App, LaunchError};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
-    DesiredManifest, ManifestError, ManifestFile, ManifestPath, bindings, changes, check, render,
+    DesiredManifest, ManifestError, ManifestFile, bindings, changes, check, render,
     stale_keys, to_yaml,
 };
 
@@ -186,14 +186,7 @@ fn report(app: &App, wanted: &DesiredManifest, color: bool) -> Result<Report, Ma
     let name = file.path().display();
     let mut findings = check(&file, wanted, &app.allowed);
     // What would end the launch is a finding too.
-    findings.extend(settings.app_ids().err().map(|error| {
-        let problem = error.to_diagnostic();
-        if settings.configured_app_ids.is_empty() {
-            problem.in_manifest(file.locate(&ManifestPath::of(&["app", "id"])))
-        } else {
-            problem
-        }
-    }));
+    findings.extend(settings.app_id_finding(&file));
     if !file.exists() {
         let sections = to_yaml(&wanted.to_value());
         let text = format!("{name} does not exist; `manifest --write` writes it:\n\n{sections}");

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use clap::{ArgMatches, Command};
 
 use super::output::{NEGATIVE, OK, flag, print, print_error};
-use crate::app::{App, LaunchError};
+use crate::app::{App, BasePaths, LaunchError};
 use crate::registry::{Handler, Registration, RouteScope};
 
 pub(super) fn command() -> Command {
@@ -21,9 +21,7 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     } else {
         print(&table(&app, true));
     }
-    let mut problems = app.registry().problems();
-    problems.extend(app.own_route_problems());
-    match problems {
+    match app.declaration_problems() {
         problems if problems.is_empty() => OK,
         problems => {
             print_error(&LaunchError::new(problems));
@@ -41,7 +39,9 @@ struct Row<'a> {
     endpoint: &'a str,
     method: &'static str,
     path: &'a str,
-    also_at: &'static [&'static str],
+    /// Further paths: beneath the base URLs, and of older major versions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also_at: Vec<String>,
     system_token: bool,
     user_token: bool,
     scopes: &'static [&'static str],
@@ -57,7 +57,7 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(handler: &'a Handler, body_limit: usize) -> Self {
+    fn new(handler: &'a Handler, base_paths: &BasePaths, body_limit: usize) -> Self {
         let record = handler.registration();
         Self {
             kind: record.kind.name(),
@@ -65,7 +65,7 @@ impl<'a> Row<'a> {
             endpoint: handler.endpoint(),
             method: handler.methods(),
             path: handler.path(),
-            also_at: record.also_at,
+            also_at: also_at(handler, base_paths),
             system_token: record.auth.system,
             user_token: record.auth.user,
             scopes: record.scopes,
@@ -92,6 +92,12 @@ fn interval(handler: &Handler) -> Option<String> {
     interval.as_str().map(str::to_owned)
 }
 
+/// Returns the paths of a handler besides its own.
+fn also_at(handler: &Handler, base_paths: &BasePaths) -> Vec<String> {
+    let served = base_paths.of(handler).into_iter().skip(1);
+    served.map(|served| served.path).collect()
+}
+
 /// Returns the events or the interval as a line for people.
 fn occasion(handler: &Handler) -> Option<String> {
     let events = events(handler.registration());
@@ -110,8 +116,9 @@ struct OwnRow {
 
 /// Returns the handlers, and the routes of your own, as JSON.
 fn json(app: &App) -> String {
+    let base_paths = app.base_paths();
     let handlers = app.registry().handlers().iter();
-    let handlers = handlers.map(|handler| Row::new(handler, app.limits.body));
+    let handlers = handlers.map(|handler| Row::new(handler, &base_paths, app.limits.body));
     let own = app.own_paths().into_iter().map(|path| OwnRow { kind: OWN, path });
     let rows = handlers.map(serde_json::to_value);
     let rows: Result<Vec<_>, _> = rows.chain(own.map(serde_json::to_value)).collect();
@@ -125,6 +132,7 @@ const OWN: &str = "(own, not verified)";
 /// interval below it, and the first line of its doc comment.
 pub(super) fn table(app: &App, details: bool) -> String {
     let registry = app.registry();
+    let base_paths = app.base_paths();
     let mut cells = vec![
         [
             "KIND", "KEY", "METHOD", "PATH", "TOKENS", "SCOPES", "SOURCE",
@@ -176,7 +184,10 @@ pub(super) fn table(app: &App, details: bool) -> String {
         };
         let summary = handler.registration().docs.lines().next().map(str::trim);
         let summary = summary.filter(|summary| !summary.is_empty());
-        for line in summary.map(str::to_owned).into_iter().chain(occasion(handler)) {
+        let also_at = also_at(handler, &base_paths);
+        let also_at = (!also_at.is_empty()).then(|| format!("also at: {}", also_at.join(", ")));
+        let details = [summary.map(str::to_owned), occasion(handler), also_at];
+        for line in details.into_iter().flatten() {
             let _ = writeln!(text, "    {line}");
         }
     }

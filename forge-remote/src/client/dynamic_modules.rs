@@ -200,8 +200,10 @@ impl Page {
                 let next = page.get("nextPageToken").and_then(Value::as_str);
                 let next = next.filter(|next| !next.is_empty()).map(str::to_owned);
                 let lists = page.into_iter().map(|(_, value)| value);
-                let mut lists = lists.filter_map(|list| serde_json::from_value(list).ok());
-                (lists.next().unwrap_or_default(), next)
+                let lists = lists.filter_map(|list| serde_json::from_value(list).ok());
+                // An empty list of something else is a list of modules, too.
+                let modules = lists.max_by_key(Vec::len);
+                (modules.unwrap_or_default(), next)
             }
         }
     }

@@ -39,6 +39,10 @@ struct Inner {
 #[derive(Clone, Debug)]
 pub(crate) struct Subpath(pub(crate) String);
 
+/// Set on requests to a path that only older major versions of the app call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FormerPath;
+
 impl Verified {
     pub(crate) fn new(
         claims: Claims,

@@ -13,7 +13,7 @@ pub(crate) use body::{PlatformBody, whole_body};
 pub(crate) use event::read_event;
 pub use event::{Event, RetentionWindow, RetryContext};
 pub use invocation::Invocation;
-pub(crate) use invocation::{Subpath, Verified, trace_id};
+pub(crate) use invocation::{FormerPath, Subpath, Verified, trace_id};
 pub use json::Json;
 pub(crate) use oauth::StoredCall;
 pub(crate) use state::StateMap;

@@ -4,7 +4,7 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName};
 
-use super::invocation::Verified;
+use super::invocation::{FormerPath, Verified};
 use super::rejection::{InvocationRejection, OauthTokenRejection};
 use super::state::AppState;
 use crate::credentials::{SYSTEM_HEADER, SystemToken, USER_HEADER, UserToken, one_token};
@@ -74,10 +74,12 @@ macro_rules! extractor {
                 state: &AppState,
             ) -> Result<Self, OauthTokenRejection> {
                 let token = $find(parts, state).await?;
-                token.ok_or(OauthTokenRejection::Missing {
-                    header: $header,
-                    fix: OauthTokenRejection::$fix,
-                })
+                let fix = match parts.extensions.get::<FormerPath>() {
+                    Some(FormerPath) => OauthTokenRejection::FORMER_FIX,
+                    None => OauthTokenRejection::$fix,
+                };
+                let header = $header;
+                token.ok_or(OauthTokenRejection::Missing { header, fix })
             }
         }
 

@@ -138,6 +138,10 @@ impl OauthTokenRejection {
      for user data, and a user must be in session: calls by `requestRemote` (use `invokeRemote`), anonymous visitors \
      and the platform itself have no user token; take `Option<UserToken>` to handle such calls";
 
+    pub(super) const FORMER_FIX: &'static str = "an older major version of the app called its own path (`also_at`), and that version's \
+     endpoint does not request the token, which no new manifest changes: take an `Option` of the token until no \
+     installation is on that version";
+
     /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         match self {

@@ -40,7 +40,8 @@ impl Tokens {
     }
 
     /// Returns whether a call's installation is known to be in another cloud than the one that signed
-    /// the call. The store is read only with `read_store`.
+    /// the call. The store is read only with `read_store`. Apps are not compared: a FIT is bound to its app,
+    /// and an installation id belongs to one app.
     pub(crate) async fn is_of_another_cloud(&self, claims: &Claims, read_store: bool) -> bool {
         let Some(keeper) = self.0.keeper.get() else {
             return false;

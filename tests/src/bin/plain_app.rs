@@ -1,7 +1,7 @@
 //! An app without state, run as a process. With `DYNAMIC` set, it has a handler of modules that are
 //! registered at run time. With `STAYS` set, a background task does not end when the
 //! app stops; with `BLOCKS`, one blocks its thread for an hour. With `OWN_ROUTES`, it has a webhook of
-//! its own.
+//! its own; with `BAD_REMOTE`, an invalid base URL.
 
 use forge_remote::axum::Router;
 use forge_remote::axum::routing::post;
@@ -33,9 +33,13 @@ async fn blocks() -> Result<()> {
 
 #[tokio::main]
 async fn main() -> Result<()> {
+    let url = match std::env::var_os("BAD_REMOTE") {
+        Some(_) => "http://backend.example.com",
+        None => "https://backend.example.com",
+    };
     let mut app = App::empty()
         .handler(handler!(tick))
-        .remote(Remote::new("backend").base_url("https://backend.example.com"));
+        .remote(Remote::new("backend").base_url(url));
     if std::env::var_os("STAYS").is_some() {
         app = app.background(stays);
     }

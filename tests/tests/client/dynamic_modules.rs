@@ -121,7 +121,8 @@ async fn a_listing_has_every_page_and_the_limit_is_an_error() {
     let apis = harness.platform().apis();
     let page =
         |keys: [&str; 1]| keys.map(|key| json!({ "key": key, "type": "trigger", "data": {} }));
-    let first = json!({ "modules": page(["a"]), "nextPageToken": "2" });
+    // The name of the list is not documented, and there may be others.
+    let first = json!({ "errors": [], "modules": page(["a"]), "nextPageToken": "2" });
     let last = json!(page(["b"]));
     apis.respond(move |call| {
         let is_list = call.method == "GET" && call.path.ends_with("/dynamic/module");

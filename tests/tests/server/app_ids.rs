@@ -272,3 +272,33 @@ async fn several_app_ids_are_read_from_the_environment() {
         "{error}"
     );
 }
+
+/// A list without an id is a mistake: neither the code's ids nor the manifest's are meant.
+#[tokio::test]
+async fn an_empty_list_of_app_ids_is_invalid() {
+    let folder = Folder::default();
+    for list in [",", " "] {
+        let mut command = manifest(&folder, WITH_DEFAULT, LITE);
+        command.env("FORGE_REMOTE_APP_ID", list);
+        let (succeeded, text) = check(command).await;
+        assert!(!succeeded && text.contains("bad-app-id"), "{list}: {text}");
+    }
+}
+
+/// The deployed app's tokens would all be rejected.
+#[tokio::test]
+async fn a_manifest_of_an_app_that_is_not_accepted_is_reported() {
+    let folder = Folder::default();
+    for (ids, expected) in [
+        (LITE.to_owned(), false),
+        (format!("{FULL},{LITE}"), false),
+        (FULL.to_owned(), true),
+    ] {
+        let mut command = manifest(&folder, WITH_DEFAULT, VARIABLE_ID);
+        command.env("FORGE_REMOTE_APP_ID", &ids);
+        let (succeeded, text) = check(command).await;
+        assert!(succeeded, "{text}");
+        let found = text.contains("warning[other-app-id]") && text.contains("manifest.yml:6:");
+        assert_eq!(found, expected, "{ids}: {text}");
+    }
+}

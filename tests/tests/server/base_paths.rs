@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use forge_remote::handler;
 use forge_remote::manifest::ManifestFile;
 use forge_remote::prelude::*;
+use forge_remote::{RemoteRegion, handler};
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{APP_ID, Fit, published};
@@ -126,6 +126,89 @@ fn a_path_beneath_must_be_free() {
         .remote(Remote::new("backend").base_url("https://backend.example.com"));
     let text = app.build().map(drop).unwrap_err().to_string();
     assert!(text.contains("base-path-taken"), "{text}");
+}
+
+#[trigger(
+    events = ["avi:forge:installed:app"],
+    path = "/eu/moved",
+    also_at = ["/moved", "/api/moved"],
+    remote = "gateway"
+)]
+async fn moved() {}
+
+/// Base paths and former paths may lead to one path: it is served once.
+#[tokio::test]
+async fn a_path_that_arises_twice_is_served_once() {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
+        let gateway = Remote::new("gateway").base_url("https://h.example.com/api");
+        let gateway = gateway.region_url(RemoteRegion::Eu, "https://h.example.com/api/eu");
+        app.handler(handler!(moved)).remote(gateway)
+    })
+    .await;
+    let fit = Fit::backend(app.now(), "moved").token();
+    for (path, expected) in [
+        ("/eu/moved", 200),
+        ("/moved", 200),
+        ("/api/moved", 200),
+        ("/api/eu/moved", 200),
+        ("/api/eu/eu/moved", 200),
+        ("/api/eu", 404),
+    ] {
+        let response = app.send(&Call::post(path).bearer(&fit)).await.unwrap();
+        assert_eq!(response.status, expected, "{path}");
+    }
+}
+
+#[scheduled_trigger(
+    interval = "hour",
+    path = "/functions/v1/hook/start",
+    remote = "backend"
+)]
+async fn is_below_the_hook() {}
+
+/// A handler of every path below its own takes those beneath the base path too.
+#[test]
+fn a_path_below_one_beneath_must_be_free() {
+    let app = App::empty()
+        .handler(handler!(hook))
+        .handler(handler!(is_below_the_hook))
+        .app_id(APP_ID)
+        .remote(Remote::new("gateway").base_url(URL))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    let text = app.build().map(drop).unwrap_err().to_string();
+    assert!(text.contains("base-path-taken"), "{text}");
+}
+
+/// `routes` lists every path that is served, and exits like the launch.
+#[tokio::test]
+async fn every_path_is_listed() {
+    let folder = Folder::default();
+    let path = folder.file("manifest.yml");
+    let remote = "remotes:\n  - key: backend\n    baseUrl: https://backend.example.com/base\n";
+    std::fs::write(&path, remote).unwrap();
+    let routes = |variables: &'static [(&str, &str)], arguments: &'static [&str]| {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_plain_app"));
+        command.arg("routes").args(arguments);
+        command.env("FORGE_REMOTE_MANIFEST", &path);
+        command.envs(variables.iter().copied());
+        async move {
+            let output = command.output().await.unwrap();
+            let text = [output.stdout, output.stderr].concat();
+            (output.status.success(), String::from_utf8(text).unwrap())
+        }
+    };
+    let (succeeded, text) = routes(&[], &[]).await;
+    assert!(succeeded, "{text}");
+    for served in ["/base/tick", "/tick-v1", "/base/tick-v1"] {
+        assert!(text.contains(served), "{served}: {text}");
+    }
+    let (_, json) = routes(&[], &["--json"]).await;
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let also = serde_json::json!(["/base/tick", "/tick-v1", "/base/tick-v1"]);
+    assert_eq!(rows[0]["alsoAt"], also, "{json}");
+    // A remote without a valid URL ends the launch, too.
+    let (succeeded, text) = routes(&[("BAD_REMOTE", "1")], &[]).await;
+    assert!(!succeeded && text.contains("bad-remote"), "{text}");
 }
 
 #[tokio::test]

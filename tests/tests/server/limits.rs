@@ -6,7 +6,7 @@ use forge_remote::handler;
 use forge_remote::prelude::*;
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::JwksResponse;
-use forge_remote_tests::jws::published;
+use forge_remote_tests::jws::{Fit, published};
 use forge_remote_tests::log_capture::LogCapture;
 use forge_remote_tests::report::Report;
 use forge_remote_tests::test_app::TestApp;
@@ -17,6 +17,33 @@ async fn upload(Json(_): Json<Value>) {}
 
 #[endpoint(method = "POST", path = "/small", key = "small", body_limit = "100B")]
 async fn small(Json(_): Json<Value>) {}
+
+#[trigger(
+    events = ["avi:forge:installed:app"],
+    key = "both-b",
+    endpoint = "both",
+    path = "/both",
+    body_limit = "2MiB"
+)]
+#[scheduled_trigger(interval = "hour", key = "both-a", endpoint = "both", path = "/both")]
+async fn both() {}
+
+/// A token does not show which attribute's module it is for, so the largest limit counts.
+#[tokio::test]
+async fn attributes_of_one_function_share_the_largest_limit() {
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
+        app.handler(handler!(both))
+    })
+    .await;
+    for (size, expected) in [(2 << 20, 200), ((2 << 20) + 1, 413)] {
+        for key in ["both", "both-a", "both-b"] {
+            let fit = Fit::backend(app.now(), key).token();
+            let call = Call::post("/both").bearer(&fit).body("x".repeat(size));
+            let status = app.send(&call).await.unwrap().status;
+            assert_eq!(status, expected, "{key}, {size} bytes");
+        }
+    }
+}
 
 #[tokio::test]
 async fn a_handlers_limit_replaces_the_apps() {

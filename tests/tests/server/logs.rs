@@ -38,7 +38,7 @@ async fn quoting(body: String) -> Result<()> {
 }
 
 /// A handler that needs a token, which `requestRemote` never sends.
-#[endpoint(auth = system)]
+#[endpoint(auth = system, also_at = "/needs-token-v1")]
 async fn needs_token(token: SystemToken) -> &'static str {
     let _ = token;
     ""
@@ -193,6 +193,10 @@ async fn the_log_names_what_to_change() {
         (Call::post("//tick"), "`baseUrl` ends with `/`"),
         (Call::post("/nowhere"), "the output of `routes`"),
         (Call::post("/needs-token").bearer(&page), "`requestRemote`"),
+        (
+            Call::post("/needs-token-v1").bearer(&page),
+            "an older major version of the app",
+        ),
         (
             Call::post("/ui").bearer(&page).body(vec![b' '; 2 << 20]),
             "raise `body_limit` in the handler's attribute, or `App::body_limit`",

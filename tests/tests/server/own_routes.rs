@@ -113,11 +113,84 @@ fn a_route_that_is_never_called_is_a_launch_problem() {
         );
         assert!(text.contains("own_routes.rs:"), "{text}");
     }
-    let text = problems(&[at("/mine"), at("/mine")]).unwrap_err();
-    assert!(text.contains("twice"), "{text}");
+    for (first, second) in [
+        ("/mine", "/mine"),
+        ("/users/{id}", "/users/{name}"),
+        ("/users/{id}/x", "/users/{name}/x"),
+    ] {
+        let text = problems(&[at(first), at(second)]).unwrap_err();
+        assert!(
+            text.contains("route-taken") && text.contains(first) && text.contains(second),
+            "{text}"
+        );
+    }
+    let fallback = || Router::new().fallback(async || "own");
+    let text = problems(&[fallback(), fallback()]).unwrap_err();
+    assert!(text.contains("two fallbacks"), "{text}");
+    let apart = [at("/{page}"), at("/about"), at("/img-{id}"), fallback()];
+    assert_eq!(problems(&apart), Ok(()));
     for path in ["/ticks", "/tick/{id}", "/{*rest}", "/{id}", "/hooks"] {
         assert_eq!(problems(&[at(path)]), Ok(()), "{path}");
     }
+}
+
+/// Routers given one by one route as one router of axum's does.
+#[tokio::test]
+async fn the_most_specific_route_of_all_routers_is_called() {
+    let at = |path: &str, name: &'static str| Router::new().route(path, get(async move || name));
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
+        app.routes(at("/img-{id}", "image"))
+            .routes(at("/{page}", "page"))
+            .routes(at("/about", "about"))
+            .routes(at("/files/{*path}", "file"))
+            .routes(at("/files/list", "list"))
+    })
+    .await;
+    for (path, expected) in [
+        ("/about", "about"),
+        ("/contact", "page"),
+        ("/img-7", "image"),
+        ("/files/a/b", "file"),
+        ("/files/list", "list"),
+        ("/files//a", "file"),
+    ] {
+        let response = app.send(&Call::new("GET", path)).await.unwrap();
+        assert_eq!(
+            (response.status, response.text().as_str()),
+            (200, expected),
+            "{path}"
+        );
+    }
+}
+
+/// Anybody can call these routes, so they can't take all places of the verified calls.
+#[tokio::test]
+async fn own_routes_leave_places_for_verified_calls() {
+    let log = LogCapture::default();
+    let _guard = log.start();
+    let (entered, mut calls) = tokio::sync::mpsc::unbounded_channel();
+    let own = post(async move || {
+        entered.send(()).unwrap();
+        std::future::pending::<()>().await;
+    });
+    let app = TestApp::with(JwksResponse::Keys(published()), |app| {
+        app.routes(Router::new().route("/figma/webhook", own))
+            .max_in_flight(4)
+    })
+    .await;
+    let slow = Call::post("/figma/webhook");
+    let mut waiting = tokio::task::JoinSet::new();
+    let (address, slow_again) = (app.address, slow.clone());
+    waiting.spawn(async move { forge_remote_tests::http::send(address, &slow_again).await });
+    calls.recv().await.unwrap();
+    // A quarter of the places is taken, and no other call gets one.
+    for _ in 0..4 {
+        let response = app.send(&slow).await.unwrap();
+        assert_eq!(response.status, 503);
+        assert!(response.header("retry-after").is_some());
+    }
+    assert!(log.has("`App::routes`"), "{}", log.take());
+    assert_eq!(app.status(&app.fit().token()).await, 200);
 }
 
 #[tokio::test]

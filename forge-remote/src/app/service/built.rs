@@ -7,11 +7,12 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::routing::{MethodFilter, any, get, on};
+use tokio_util::task::TaskTracker;
 
 use super::by_hand::ByHand;
 use super::durable::{DurableHandler, Intake, Runner};
 use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
-use super::former::{FormerCalls, FormerPath};
+use super::former::FormerCalls;
 use super::keys::key_ring;
 use super::pipeline::Mounted;
 use super::served_routes::ServedRoutes;
@@ -23,9 +24,10 @@ use crate::app::engine::Jobs;
 use crate::app::identity::AppIdError;
 use crate::app::launch::LaunchError;
 use crate::app::limits::{Limits, MAX_IN_FLIGHT};
+use crate::app::own_routes::RouteTable;
 use crate::client::{AppScopes, CallingHandler};
 use crate::diagnostic::Diagnostic;
-use crate::extract::{AppState, Subpath};
+use crate::extract::{AppState, FormerPath, Subpath};
 use crate::fit::{AllowedCaller, Clock, Verifier};
 use crate::jobs::{EngineContext, JobRunner};
 use crate::log::LogLimits;
@@ -207,8 +209,11 @@ impl Service {
             let options = move |request: Request| std::future::ready(preflight(&request, &methods));
             router = router.route(&path, on(MethodFilter::OPTIONS, options));
         }
+        let (table, _) = RouteTable::new(&app.own_routes);
         let own_routes = Arc::new(ServedRoutes {
             routes: app.own_routes,
+            table,
+            calls: TaskTracker::new(),
             limits: app.limits,
             work: Arc::clone(&work),
             log_limits: log_limits.clone(),

@@ -6,10 +6,6 @@ use forge_remote_fit::__private::named_key;
 use crate::fit::{TokenRejection, VerifyError};
 use crate::registry::{Handler, Registry};
 
-/// The extension of a request to a path that only older major versions call.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FormerPath;
-
 /// The names of the app's handlers, for hints. Hints name handlers, never what a request contains.
 #[derive(Debug)]
 pub(super) struct FormerCalls(Vec<Names>);

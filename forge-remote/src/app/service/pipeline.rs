@@ -13,13 +13,13 @@ use tracing::Instrument as _;
 
 use super::bounds;
 use super::durable::Intake;
-use super::former::{FormerCalls, FormerPath};
+use super::former::FormerCalls;
 use super::handling::call;
 use super::target::target;
 use crate::app::body;
 use crate::app::limits::Limits;
 use crate::client::{AtlassianClient, CallingHandler};
-use crate::extract::{AppState, PlatformBody, Verified, trace_id};
+use crate::extract::{AppState, FormerPath, PlatformBody, Verified, trace_id};
 use crate::fit::{
     AllowedCaller, Claims, EndpointTarget, Provenance, TokenRejection, Verifier, VerifyError,
 };
@@ -51,7 +51,8 @@ pub(super) struct Mounted {
     /// Whether the endpoint requests a system token. If not, Forge sends none, and the header must
     /// not be trusted.
     takes_system_token: bool,
-    /// Whether tokens of several clouds or apps are accepted, so that installations are bound to theirs.
+    /// Whether tokens of several clouds or apps are accepted: each call is compared with what is known of its
+    /// installation's cloud, and the token keeper then knows its app.
     binds_installations: bool,
     atlassian: AtlassianClient,
     /// Stores the call, if the handler is durable.
@@ -114,12 +115,14 @@ impl Mounted {
     /// Adds the other attributes of the function on this route.
     ///
     /// A token that names the shared endpoint does not show which module it is for, so the route has
-    /// strictest rules and the longest timeouts of all, and accepts an empty body if one of them does.
+    /// the strictest rules, the longest timeouts and the largest body limit of all, and accepts an empty body if
+    /// one of them does.
     pub(super) fn sharing_route_with(mut self, mut others: Vec<Self>) -> Self {
         for other in &others {
             self.body_optional |= other.body_optional;
             self.forge_timeout = self.forge_timeout.max(other.forge_timeout);
             self.response_time = self.response_time.max(other.response_time);
+            self.limits.body = self.limits.body.max(other.limits.body);
             self.target.forwards_headers |= other.target.forwards_headers;
             self.target.ends_installation |= other.target.ends_installation;
         }
@@ -154,9 +157,8 @@ impl Mounted {
 
     async fn serve_in_span(self: Arc<Self>, mut request: Request) -> Response {
         let atlassian = self.atlassian.clone().answered_within(self.forge_timeout);
-        const FIX: &str = "`body_limit` in the handler's attribute, or `App::body_limit`";
         let limit = self.limits.body;
-        if let Some(rejection) = bounds::too_large(&request, limit, FIX, &self.log_limits) {
+        if let Some(rejection) = bounds::HANDLERS.too_large(&request, limit, &self.log_limits) {
             return rejection;
         }
         let is_former_path = request.extensions().get::<FormerPath>().is_some();
@@ -202,7 +204,7 @@ impl Mounted {
             .work
             .handle(self.response_time, &self.log_limits, handling)
         else {
-            return bounds::overloaded(&self.log_limits);
+            return bounds::HANDLERS.overloaded(&self.log_limits);
         };
         let response = self.checked(call.await).await;
         tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");

@@ -6,21 +6,28 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::response::Response;
+use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use super::bounds;
 use crate::app::body;
 use crate::app::limits::Limits;
-use crate::app::own_routes::OwnRoutes;
+use crate::app::own_routes::{OwnRoutes, RouteTable};
 use crate::log::LogLimits;
 use crate::work::Work;
 
 /// How long a caller waits for a response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(55);
 
+/// Anybody can call these routes: they get one of this many parts of the calls in flight.
+const SHARE: usize = 4;
+
 /// The routes of your own as they are served, with the limits of the handlers.
 pub(super) struct ServedRoutes {
     pub(super) routes: Vec<OwnRoutes>,
+    pub(super) table: RouteTable,
+    /// The calls of these routes in flight.
+    pub(super) calls: TaskTracker,
     pub(super) limits: Limits,
     pub(super) work: Arc<Work>,
     pub(super) log_limits: LogLimits,
@@ -43,9 +50,8 @@ impl ServedRoutes {
     /// Serves a request; returns it if no route is for it.
     pub(super) async fn serve(&self, request: Request) -> Result<Response, Request> {
         let path = request.uri().path();
-        let mut routes = self.routes.iter();
-        let found = routes.clone().find(|routes| routes.has(path));
-        let Some(found) = found.or_else(|| routes.find(|routes| routes.takes_others)) else {
+        let router = self.table.router_of(path);
+        let Some(found) = router.and_then(|router| self.routes.get(router)) else {
             return Err(request);
         };
         let span = tracing::info_span!("own_route", method = %request.method());
@@ -56,9 +62,13 @@ impl ServedRoutes {
     }
 
     async fn serve_by(&self, mut router: Router, mut request: Request) -> Response {
-        let (limit, fix) = (self.limits.body, "`App::body_limit`");
-        if let Some(rejection) = bounds::too_large(&request, limit, fix, &self.log_limits) {
+        let limit = self.limits.body;
+        if let Some(rejection) = bounds::OWN_ROUTES.too_large(&request, limit, &self.log_limits) {
             return rejection;
+        }
+        let place = self.calls.token();
+        if self.calls.len() > self.work.max_calls().div_ceil(SHARE) {
+            return bounds::OWN_ROUTES.overloaded(&self.log_limits);
         }
         // The app's own limit replaces axum's.
         DefaultBodyLimit::disable().apply(&mut request);
@@ -68,12 +78,13 @@ impl ServedRoutes {
         let handling = || {
             Box::pin(async move {
                 let Ok(response) = tower_service::Service::call(&mut router, request).await;
+                drop(place);
                 response
             }) as _
         };
         let timeout = self.limits.response.unwrap_or(RESPONSE_TIMEOUT);
         let Some(call) = self.work.handle(timeout, &self.log_limits, handling) else {
-            return bounds::overloaded(&self.log_limits);
+            return bounds::OWN_ROUTES.overloaded(&self.log_limits);
         };
         let response = call.await;
         tracing::debug!(status = response.status().as_u16(), elapsed = ?started.elapsed(), "served");
