@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use forge_remote_schema::Place;
+use forge_remote_schema::options::Shape;
+use forge_remote_schema::{AllowedCaller, Place};
 use serde_yaml::Value;
 
 use crate::sources::{Handler, Sources};
@@ -67,7 +68,7 @@ impl Manifest {
 
     fn check_module(&self, handler: &Handler, problems: &mut Vec<String>) {
         let (kind, module_type) = (handler.kind, handler.kind.module_type);
-        if !kind.has_module() {
+        if !handler.has_module() {
             return;
         }
         let (key, place) = (&handler.names.key, &handler.place);
@@ -77,7 +78,9 @@ impl Manifest {
         };
         let mut check = |path: &[&str], code: &str| {
             let value = path.iter().try_fold(found, |value, name| value.get(name));
-            if value.and_then(Value::as_str) != Some(code) {
+            // A translated text is preserved.
+            let is_translated = value.is_some_and(|value| value.get("i18n").is_some());
+            if value.and_then(Value::as_str) != Some(code) && !is_translated {
                 let path = path.join(".");
                 problems.push(format!(
                     "modules.{module_type}[{key}].{path} is not `{code}`, which {place} declares"
@@ -85,8 +88,15 @@ impl Manifest {
             }
         };
         for option in kind.options {
-            if let (Some(property), Some(code)) = (option.property, handler.option(option.name)) {
-                check(&[property], code);
+            let is_text = matches!(
+                option.shape,
+                Shape::Text { .. } | Shape::Choice(_) | Shape::Variant(_)
+            );
+            if let Some(code) = handler.option(option.name)
+                && is_text
+                && !option.place.is_empty()
+            {
+                check(option.place, code);
             }
         }
         if let Some(path) = place_of_endpoint(handler) {
@@ -101,9 +111,10 @@ impl Manifest {
                 continue;
             };
             let ours = sources.remotes.contains(remote);
+            let is_foreign = sources.foreign_endpoints.contains(key);
             let has_handler = sources.handlers.iter().any(|one| one.names.endpoint == key)
                 || sources.may_be_built_in(key);
-            if ours && !has_handler {
+            if ours && !is_foreign && !has_handler {
                 problems.push(format!("modules.endpoint[{key}] has no handler in src"));
             }
         }
@@ -119,7 +130,7 @@ fn place_of_endpoint(handler: &Handler) -> Option<Place> {
     places.find(|place| part.is_none_or(|part| place.first().copied() == part))
 }
 
-/// Checks an endpoint's route. An endpoint with several paths has no route.
+/// Checks an endpoint's route. An endpoint with several paths has no route, and a page's needs none.
 fn check_route(handler: &Handler, found: &Value, sources: &Sources, problems: &mut Vec<String>) {
     let names = &handler.names;
     let has_one_path = sources
@@ -127,8 +138,9 @@ fn check_route(handler: &Handler, found: &Value, sources: &Sources, problems: &m
         .iter()
         .all(|one| one.names.endpoint != names.endpoint || one.names.path == names.path);
     let route = found.get("route").and_then(|route| text(route, "path"));
-    let may_have_others = route.is_none() && sources.more;
-    if has_one_path && !may_have_others && route != Some(names.path.as_str()) {
+    let is_page = handler.kind.caller == AllowedCaller::Page;
+    let may_lack_it = route.is_none() && (sources.more || is_page);
+    if has_one_path && !may_lack_it && route != Some(names.path.as_str()) {
         problems.push(format!(
             "modules.endpoint[{}].route.path is not `{}`, which {} declares",
             names.endpoint, names.path, handler.place

@@ -12,14 +12,14 @@ use quote::ToTokens as _;
 use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Expr, ExprLit, Ident, Item, Lit, Meta, Token};
+use syn::{Attribute, Expr, ExprArray, ExprLit, Ident, Item, Lit, Meta, Token};
 
 /// A handler that is written in the sources.
 #[derive(Debug)]
 pub(crate) struct Handler {
     pub(crate) kind: &'static KindSpec,
     pub(crate) names: Names,
-    /// Options with a string, by name.
+    /// Options with a string, and flags as `true` or `false`, by name.
     pub(crate) options: Vec<(String, String)>,
     /// The place, such as `refresh_index` in src/main.rs.
     pub(crate) place: String,
@@ -32,6 +32,11 @@ impl Handler {
         let found = self.options.iter().find(|(option, _)| option == name);
         found.map(|(_, value)| value.as_str())
     }
+
+    /// Returns whether the manifest has a module for it: dynamic ones are registered at run time.
+    pub(crate) fn has_module(&self) -> bool {
+        self.kind.has_module() && self.option("dynamic") != Some("true")
+    }
 }
 
 /// The handlers of a package's `src`.
@@ -40,6 +45,8 @@ pub(crate) struct Sources {
     pub(crate) handlers: Vec<Handler>,
     /// The keys of remotes: `Remote::new("…")`, `remote = "…"`.
     pub(crate) remotes: BTreeSet<String>,
+    /// The endpoints of other services: `foreign_endpoints(["…"])`.
+    pub(crate) foreign_endpoints: BTreeSet<String>,
     /// The endpoints that the framework adds, each with the method of `App` that adds it, if a function
     /// of the app calls that method.
     pub(crate) built_in: BTreeSet<(&'static str, &'static str)>,
@@ -65,7 +72,7 @@ impl Sources {
                     let endpoints = built_in.endpoints.iter().copied();
                     sources.conditionally_built_in.extend(endpoints);
                 }
-                sources.take_remotes(tokens);
+                sources.take_calls(tokens);
             }
             match syn::parse_file(&text) {
                 Ok(file) => {
@@ -192,8 +199,9 @@ impl Sources {
         });
     }
 
-    /// Collects the keys in `Remote::new("backend")`, anywhere in the tokens.
-    fn take_remotes(&mut self, tokens: TokenStream) {
+    /// Collects the keys in `Remote::new("backend")` and `foreign_endpoints(["other"])`, anywhere in the
+    /// tokens.
+    fn take_calls(&mut self, tokens: TokenStream) {
         let mut seen: Vec<String> = Vec::new();
         for token in tokens {
             if let TokenTree::Group(group) = &token {
@@ -202,7 +210,17 @@ impl Sources {
                 {
                     self.remotes.insert(key.value());
                 }
-                self.take_remotes(group.stream());
+                if seen.last().is_some_and(|name| name == "foreign_endpoints") {
+                    match syn::parse2::<ExprArray>(group.stream())
+                        .ok()
+                        .and_then(texts)
+                    {
+                        Some(keys) => self.foreign_endpoints.extend(keys),
+                        // Their keys are values that are not seen.
+                        None => self.more = true,
+                    }
+                }
+                self.take_calls(group.stream());
                 seen.clear();
             } else {
                 seen.push(token.to_string());
@@ -228,7 +246,7 @@ impl Parse for Setting {
     }
 }
 
-/// Returns the options with a string; `None` if a name is not a literal.
+/// Returns the options with a string, and the flags; `None` if a name is not a literal.
 fn strings(written: Punctuated<Setting, Token![,]>) -> Option<Vec<(String, String)>> {
     let mut options = Vec::new();
     for option in written {
@@ -237,11 +255,28 @@ fn strings(written: Punctuated<Setting, Token![,]>) -> Option<Vec<(String, Strin
                 lit: Lit::Str(text),
                 ..
             })) => options.push((option.name, text.value())),
+            Some(Expr::Lit(ExprLit {
+                lit: Lit::Bool(flag),
+                ..
+            })) => options.push((option.name, flag.value.to_string())),
+            None => options.push((option.name, true.to_string())),
             _ if matches!(&*option.name, "key" | "endpoint" | "path" | "remote") => return None,
             _ => {}
         }
     }
     Some(options)
+}
+
+/// Returns the texts of an array; `None` if it has other items.
+fn texts(array: ExprArray) -> Option<Vec<String>> {
+    let texts = array.elems.into_iter().map(|item| match item {
+        Expr::Lit(ExprLit {
+            lit: Lit::Str(text),
+            ..
+        }) => Some(text.value()),
+        _ => None,
+    });
+    texts.collect()
 }
 
 /// Returns whether a macro is known to generate no handlers.

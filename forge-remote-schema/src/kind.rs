@@ -30,6 +30,11 @@ pub struct KindSpec {
     pub singleton: bool,
     /// The places where the module's items name endpoints. Empty for a module that names a remote.
     pub endpoint_places: &'static [Place],
+    /// The places of properties without an option that an update preserves or derives from the options,
+    /// inside a property that the code decides.
+    pub other_places: &'static [Place],
+    /// Whether the code decides every property of the module's item.
+    pub owns_item: bool,
     /// The option whose value is the property that names the endpoint, if there are several.
     pub part_option: Option<&'static str>,
     /// The option whose value is the path's last segment. Such a kind has no endpoint: its module names
@@ -117,6 +122,8 @@ impl KindSpec {
         shared_parts: &[],
         singleton: false,
         endpoint_places: &[&["endpoint"]],
+        other_places: &[],
+        owns_item: false,
         part_option: None,
         path_option: None,
         caller: AllowedCaller::Platform,

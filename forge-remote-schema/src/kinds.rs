@@ -7,10 +7,13 @@
 use crate::event::ScopeSet;
 use crate::kind::{AllowedCaller, Durability, KindSpec, Place, RouteScope};
 use crate::lists;
-use crate::options::{Combination, OptionSet, OptionSpec, Shape, TextRule, Variants};
+use crate::options::{Combination, Form, OptionSet, OptionSpec, Shape, TextRule, Variants};
 
 /// The place where a page's module names the endpoint of its calls.
 pub const RESOLVER: Place = &["resolver", "endpoint"];
+
+/// The place of a trigger's events, which several options share.
+const EVENTS: Place = &["events"];
 
 /// Calls a macro with every row of the table.
 ///
@@ -35,9 +38,10 @@ macro_rules! for_each_kind {
             module_type: "scheduledTrigger",
             key_suffix: Some("trigger"),
             options: &[
-                OptionSpec::shaped("interval", Shape::Variant(&INTERVALS), "\"hour\"").required().property("interval"),
-                OptionSpec::flag("licensed_only"),
+                OptionSpec::shaped("interval", Shape::Variant(&INTERVALS), "\"hour\"").required().at(&["interval"]),
+                OptionSpec::flag("licensed_only").at(&["filter", "appIsLicensed"]),
             ],
+            owns_item: true,
             body_optional: true,
             durable: Durability::Allowed,
             when: "when a schedule fires",
@@ -47,16 +51,18 @@ macro_rules! for_each_kind {
             module_type: "trigger",
             key_suffix: Some("trigger"),
             options: &[
-                OptionSpec::texts("events", &lists::EVENTS, "[\"avi:jira:created:issue\"]"),
-                OptionSpec::texts("unknown_events", &lists::UNKNOWN_EVENTS, "[\"avi:jira:invented:thing\"]"),
+                OptionSpec::texts("events", &lists::EVENTS, "[\"avi:jira:created:issue\"]").at(EVENTS),
+                OptionSpec::texts("unknown_events", &lists::UNKNOWN_EVENTS, "[\"avi:jira:invented:thing\"]").at(EVENTS),
                 OptionSpec::shaped(
                     "filtered_events",
                     Shape::Groups(&FILTERED_EVENT),
                     "[(event = \"avi:jira:updated:issue\", ignore_self)]",
-                ),
+                )
+                .at(EVENTS),
             ],
             nested: Some(("conditions", &CONDITIONS)),
             combination: Combination::TriggerEvents,
+            owns_item: true,
             may_be_dynamic: true,
             durable: Durability::Allowed,
             when: "when an event happens",
@@ -65,6 +71,7 @@ macro_rules! for_each_kind {
         PRE_UNINSTALL = pre_uninstall as PreUninstall {
             module_type: "preUninstall",
             key_suffix: Some("pre-uninstall"),
+            owns_item: true,
             ends_installation: true,
             durable: Durability::Refused("the installation ends with its response"),
             body_optional: true,
@@ -75,9 +82,10 @@ macro_rules! for_each_kind {
             module_type: "consumer",
             key_suffix: Some("consumer"),
             options: &[
-                OptionSpec::text("queue", 36, "\"imports\"").rule(TextRule::QueueName).property("queue"),
-                OptionSpec::flag("cross_version"),
+                OptionSpec::text("queue", 36, "\"imports\"").rule(TextRule::QueueName).at(&["queue"]),
+                OptionSpec::flag("cross_version").at(&["crossVersion"]),
             ],
+            owns_item: true,
             durable: Durability::Allowed,
             delivery_id: &["/eventId"],
             when: "when a queue has an event",
@@ -91,10 +99,12 @@ macro_rules! for_each_kind {
                     "outputs",
                     Shape::Entries { list: &lists::OUTPUTS, group: &OUTPUT, identity: "key" },
                     "[\"accepted=202\", (key = \"wrong\", status = 400, content_type = \"text/plain\", body = \"What?\")]",
-                ),
-                OptionSpec::flag("hmac"),
-                OptionSpec::choice("url_format", &["v1", "v2"], "\"v2\"").property("urlFormat"),
+                )
+                .at(&["response", "outputs"]),
+                OptionSpec::flag("hmac").at(&["request", "authentication"]).form(Form::Text("hmacSharedSecret")),
+                OptionSpec::choice("url_format", &["v1", "v2"], "\"v2\"").at(&["urlFormat"]),
             ],
+            other_places: &[&["response", "type"]],
             // If Forge forwards the request itself, its headers are the caller's.
             forwards_caller_headers: true,
             routes: RouteScope::Subpath,
@@ -108,14 +118,16 @@ macro_rules! for_each_kind {
             options: &[
                 OptionSpec::choice("verb", &["CREATE", "UPDATE", "DELETE", "TRIGGER", "GET"], "\"GET\"")
                     .required()
-                    .property("actionVerb"),
-                OptionSpec::text("name", 255, "\"Log time\"").optional().property("name"),
-                OptionSpec::text("description", 255, "\"Logs time spent on a work item\"").or_docs(),
+                    .at(&["actionVerb"]),
+                OptionSpec::text("name", 255, "\"Log time\"").optional().at(&["name"]),
+                OptionSpec::text("description", 255, "\"Logs time spent on a work item\"").or_docs().at(&["description"]),
                 OptionSpec::shaped(
                     "inputs",
                     Shape::Entries { list: &lists::INPUTS, group: &INPUT, identity: "name" },
                     "[\"issueKey: string - The work item's key\", \"comment?: string - A remark\"]",
-                ),
+                )
+                .at(&["inputs"])
+                .form(Form::ByName),
             ],
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
@@ -126,10 +138,12 @@ macro_rules! for_each_kind {
             module_type: "jira:jqlFunction",
             key_suffix: Some("jql"),
             options: &[
-                OptionSpec::text("name", 255, "\"issuesWithText\"").property("name"),
-                OptionSpec::texts("arguments", &lists::ARGUMENTS, "[\"text\", \"limit?\"]"),
-                OptionSpec::choices("types", JQL_TYPES, "[\"issue\"]").required(),
-                OptionSpec::choices("operators", JQL_OPERATORS, "[\"in\", \"not in\"]").required(),
+                OptionSpec::text("name", 255, "\"issuesWithText\"").at(&["name"]),
+                OptionSpec::texts("arguments", &lists::ARGUMENTS, "[\"text\", \"limit?\"]")
+                    .at(&["arguments"])
+                    .form(Form::Arguments),
+                OptionSpec::choices("types", JQL_TYPES, "[\"issue\"]").required().at(&["types"]),
+                OptionSpec::choices("operators", JQL_OPERATORS, "[\"in\", \"not in\"]").required().at(&["operators"]),
             ],
             caller: AllowedCaller::PlatformForUser,
             may_be_dynamic: true,
@@ -140,9 +154,10 @@ macro_rules! for_each_kind {
             module_type: "jira:workflowPostFunction",
             key_suffix: Some("post-function"),
             options: &[
-                OptionSpec::text("name", 255, "\"Notify the team\"").property("name"),
-                OptionSpec::text("description", 1000, "\"Notifies the team of the transition\"").or_docs(),
-                OptionSpec::choices("project_types", &["company-managed", "team-managed"], "[\"company-managed\"]"),
+                OptionSpec::text("name", 255, "\"Notify the team\"").at(&["name"]),
+                OptionSpec::text("description", 1000, "\"Notifies the team of the transition\"").or_docs().at(&["description"]),
+                OptionSpec::choices("project_types", &["company-managed", "team-managed"], "[\"company-managed\"]")
+                    .at(&["projectTypes"]),
             ],
             caller: AllowedCaller::PlatformForUser,
             scopes: &[&["manage:jira-configuration", "read:jira-work"], POST_FUNCTION_GRANULAR],
@@ -155,14 +170,15 @@ macro_rules! for_each_kind {
             module_type: "bitbucket:mergeCheck",
             key_suffix: Some("merge-check"),
             options: &[
-                OptionSpec::text("name", 255, "\"Not after five\"").property("name"),
+                OptionSpec::text("name", 255, "\"Not after five\"").at(&["name"]),
                 OptionSpec::choices(
                     "triggers",
                     &["on-merge", "on-code-pushed", "on-reviewer-status-changed"],
                     "[\"on-merge\"]",
                 )
-                .required(),
-                OptionSpec::text("description", 255, "\"Merges are closed after 5 pm\"").or_docs(),
+                .required()
+                .at(&["triggers"]),
+                OptionSpec::text("description", 255, "\"Merges are closed after 5 pm\"").or_docs().at(&["description"]),
             ],
             scopes: &[&["read:pullrequest:bitbucket"]],
             when: "when a merge is checked",
@@ -172,9 +188,9 @@ macro_rules! for_each_kind {
             module_type: "bitbucket:dynamicPipelinesProvider",
             key_suffix: Some("pipelines"),
             options: &[
-                OptionSpec::text("name", 255, "\"Common steps\"").property("name"),
-                OptionSpec::text("description", 255, "\"Adds our steps to every pipeline\"").or_docs(),
-                OptionSpec::text("icon", 255, "\"https://example.com/icon.svg\"").optional(),
+                OptionSpec::text("name", 255, "\"Common steps\"").at(&["name"]),
+                OptionSpec::text("description", 255, "\"Adds our steps to every pipeline\"").or_docs().at(&["description"]),
+                OptionSpec::text("icon", 255, "\"https://example.com/icon.svg\"").optional().at(&["icon"]),
             ],
             when: "when a pipeline is prepared",
         }
@@ -200,14 +216,21 @@ macro_rules! for_each_kind {
                     "\"getEntityByUrl\"",
                 )
                 .required(),
-                OptionSpec::text("name", 255, "\"Sketches\"").optional(),
-                OptionSpec::text("home_url", 255, "\"https://sketches.example.com\"").optional().rule(TextRule::Url),
-                OptionSpec::text("logo_url", 255, "\"https://sketches.example.com/logo.png\"").optional(),
-                OptionSpec::text("handled_domain_name", 255, "\"sketches.example.com\"").optional(),
+                OptionSpec::text("name", 255, "\"Sketches\"").optional().at(&["name", "value"]),
+                OptionSpec::text("home_url", 255, "\"https://sketches.example.com\"")
+                    .optional()
+                    .rule(TextRule::Url)
+                    .at(&["homeUrl"]),
+                OptionSpec::text("logo_url", 255, "\"https://sketches.example.com/logo.png\"").optional().at(&["logoUrl"]),
+                OptionSpec::text("handled_domain_name", 255, "\"sketches.example.com\"")
+                    .optional()
+                    .at(&["handledDomainName"]),
                 OptionSpec::text("documentation_url", 255, "\"https://sketches.example.com/docs\"")
                     .optional()
-                    .rule(TextRule::Url),
+                    .rule(TextRule::Url)
+                    .at(&["documentationUrl"]),
             ],
+            owns_item: true,
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
             routes: RouteScope::AnyMethod,
@@ -240,13 +263,18 @@ macro_rules! for_each_kind {
                     "\"fetchWorkspaces\"",
                 )
                 .required(),
-                OptionSpec::text("name", 255, "\"Scanner\"").optional(),
-                OptionSpec::text("home_url", 255, "\"https://scanner.example.com\"").optional().rule(TextRule::Url),
-                OptionSpec::text("logo_url", 255, "\"https://scanner.example.com/logo.png\"").optional(),
+                OptionSpec::text("name", 255, "\"Scanner\"").optional().at(&["name", "value"]),
+                OptionSpec::text("home_url", 255, "\"https://scanner.example.com\"")
+                    .optional()
+                    .rule(TextRule::Url)
+                    .at(&["homeUrl"]),
+                OptionSpec::text("logo_url", 255, "\"https://scanner.example.com/logo.png\"").optional().at(&["logoUrl"]),
                 OptionSpec::text("documentation_url", 255, "\"https://scanner.example.com/docs\"")
                     .optional()
-                    .rule(TextRule::Url),
+                    .rule(TextRule::Url)
+                    .at(&["documentationUrl"]),
             ],
+            owns_item: true,
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
             routes: RouteScope::AnyMethod,
@@ -274,14 +302,19 @@ macro_rules! for_each_kind {
             module_type: "rovo:agentConnector",
             key_suffix: Some("agent"),
             endpoint_places: &[&["protocols", "agent2Agent", "jsonRpcTransport", "endpoint"]],
+            other_places: &[
+                &["protocols", "agent2Agent", "pushNotifications"],
+                &["protocols", "agent2Agent", "extensions"],
+            ],
             options: &[
-                OptionSpec::text("name", 30, "\"Triage\"").property("name"),
-                OptionSpec::choices("products", &["jira", "confluence"], "[\"jira\"]").required(),
-                OptionSpec::text("description", 255, "\"Sorts new work items\"").or_docs(),
-                OptionSpec::text("icon", 255, "\"resource:main;icon.svg\"").optional(),
-                OptionSpec::texts("conversation_starters", &lists::STARTERS, "[\"Sort my inbox\"]"),
-                OptionSpec::choice("version", &["1.0", "0.3"], "\"1.0\""),
-                OptionSpec::flag("streaming"),
+                OptionSpec::text("name", 30, "\"Triage\"").at(&["name"]),
+                OptionSpec::choices("products", &["jira", "confluence"], "[\"jira\"]").required().at(&["productContexts"]),
+                OptionSpec::text("description", 255, "\"Sorts new work items\"").or_docs().at(&["description"]),
+                OptionSpec::text("icon", 255, "\"resource:main;icon.svg\"").optional().at(&["icon"]),
+                OptionSpec::texts("conversation_starters", &lists::STARTERS, "[\"Sort my inbox\"]")
+                    .at(&["conversationStarters"]),
+                OptionSpec::choice("version", &["1.0", "0.3"], "\"1.0\"").at(&["protocols", "agent2Agent", "version"]),
+                OptionSpec::flag("streaming").at(&["protocols", "agent2Agent", "jsonRpcTransport", "streaming"]),
             ],
             caller: AllowedCaller::PlatformForUser,
             has_user: true,
@@ -301,7 +334,7 @@ macro_rules! for_each_kind {
             options: &[
                 OptionSpec::choice("hook", &["schedule", "start", "status", "commit", "rollback"], "\"schedule\"")
                     .required(),
-                OptionSpec::shaped("max_hours", Shape::HalfHours { max: 48 }, "2"),
+                OptionSpec::shaped("max_hours", Shape::HalfHours { max: 48 }, "2").at(&["maxMigrationDurationHours"]),
             ],
             when: "when data moves to another region",
         }
@@ -382,20 +415,24 @@ const CONDITIONS: OptionSet = OptionSet::of(
             10_000,
             "\"event.issue.fields.project.key == 'ABC'\"",
         )
-        .optional(),
+        .optional()
+        .at(&["filter", "expression"]),
         OptionSpec::choice(
             "on_error",
             &["IGNORE", "IGNORE_AND_LOG", "RECEIVE", "RECEIVE_AND_LOG"],
             "\"RECEIVE_AND_LOG\"",
-        ),
-        OptionSpec::flag("ignore_self"),
-        OptionSpec::flag("licensed_only"),
+        )
+        .at(&["filter", "onError"]),
+        OptionSpec::flag("ignore_self").at(&["filter", "ignoreSelf"]),
+        OptionSpec::flag("licensed_only").at(&["filter", "appIsLicensed"]),
         OptionSpec::texts(
             "property_paths",
             &lists::PROPERTY_PATHS,
             "[\"issue.properties['my-key'].field\"]",
-        ),
-        OptionSpec::texts("fields", &lists::PATHS, "[\"issue.fields.summary\"]"),
+        )
+        .at(&["payload", "include", "propertyPaths"]),
+        OptionSpec::texts("fields", &lists::PATHS, "[\"issue.fields.summary\"]")
+            .at(&["payload", "include", "fields"]),
     ],
 );
 
@@ -405,10 +442,12 @@ const FILTERED_EVENT: OptionSet = OptionSet {
     options: &[
         OptionSpec::text("event", 255, "\"avi:jira:updated:issue\"")
             .optional()
-            .rule(TextRule::Event),
+            .rule(TextRule::Event)
+            .at(&["eventType"]),
         OptionSpec::text("unknown_event", 255, "\"avi:jira:invented:thing\"")
             .optional()
-            .rule(TextRule::UnknownEvent),
+            .rule(TextRule::UnknownEvent)
+            .at(&["eventType"]),
     ],
     nested: Some(("conditions", &CONDITIONS)),
     combination: Combination::FilteredEvent,
@@ -418,12 +457,17 @@ const FILTERED_EVENT: OptionSet = OptionSet {
 const OUTPUT: OptionSet = OptionSet::of(
     "StaticOutput::Full",
     &[
-        OptionSpec::text("key", 255, "\"wrong\""),
-        OptionSpec::shaped("status", Shape::Status, "400").required(),
+        OptionSpec::text("key", 255, "\"wrong\"").at(&["key"]),
+        OptionSpec::shaped("status", Shape::Status, "400")
+            .required()
+            .at(&["statusCode"]),
         OptionSpec::text("content_type", 255, "\"text/plain\"")
             .optional()
-            .rule(TextRule::ContentType),
-        OptionSpec::text("body", 1024, "\"What?\"").optional(),
+            .rule(TextRule::ContentType)
+            .at(&["contentType"]),
+        OptionSpec::text("body", 1024, "\"What?\"")
+            .optional()
+            .at(&["body"]),
     ],
 );
 
@@ -431,11 +475,17 @@ const OUTPUT: OptionSet = OptionSet::of(
 const INPUT: OptionSet = OptionSet::of(
     "ActionInput::Full",
     &[
-        OptionSpec::text("name", 255, "\"issueKey\""),
-        OptionSpec::text("title", 255, "\"Work item\"").optional(),
-        OptionSpec::choice("type", lists::INPUT_TYPES, "\"string\"").required(),
-        OptionSpec::text("description", 10_000, "\"The work item's key\""),
-        OptionSpec::flag("optional"),
+        OptionSpec::text("name", 255, "\"issueKey\"").at(&["name"]),
+        OptionSpec::text("title", 255, "\"Work item\"")
+            .optional()
+            .at(&["title"]),
+        OptionSpec::choice("type", lists::INPUT_TYPES, "\"string\"")
+            .required()
+            .at(&["type"]),
+        OptionSpec::text("description", 10_000, "\"The work item's key\"").at(&["description"]),
+        OptionSpec::flag("optional")
+            .at(&["required"])
+            .form(Form::Negated),
     ],
 );
 

@@ -143,6 +143,11 @@ pub fn second_filter(event: &str) -> Mistake {
 }
 
 impl ListRules {
+    /// Returns whether a text alone is a valid item.
+    pub fn accepts(&self, text: &str) -> bool {
+        (self.check)(text).is_ok()
+    }
+
     /// Returns the mistakes in the list of this option, each with the index of its item; `None` is
     /// the whole list. A text of `None` is a constant whose value is not known yet.
     pub fn mistakes(&self, option: &str, texts: &[Option<&str>]) -> Vec<(Option<usize>, Mistake)> {

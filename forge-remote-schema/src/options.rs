@@ -3,6 +3,7 @@
 //! The documentation of an option is that of the runtime's field of the same name, in
 //! `forge_remote::kinds`: the macros emit one field for each option, so the two cannot differ.
 
+use crate::kind::Place;
 use crate::lists::ListRules;
 use crate::{Mistake, events, lists, rules};
 
@@ -78,8 +79,26 @@ pub struct OptionSpec {
     pub presence: Presence,
     /// A valid value, for messages.
     pub example: &'static str,
-    /// The property of the module's item in the manifest that has the same text, if there is one.
-    pub property: Option<&'static str>,
+    /// The place of the value in the module's item in the manifest; empty for an option that the item
+    /// does not have as a property of its own. Options with the same place share its list.
+    pub place: Place,
+    /// The form of the value there.
+    pub form: Form,
+}
+
+/// The form in which a module's item in the manifest has the value of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The same text, flag, number or list; a group is a mapping.
+    Same,
+    /// This text, if the flag is on.
+    Text(&'static str),
+    /// `false`, or no value, if the flag is on.
+    Negated,
+    /// A list of `name` and `required`, for texts that end with `?` if they are optional.
+    Arguments,
+    /// A mapping with the groups by their `name`.
+    ByName,
 }
 
 /// Whether an option can be left out.
@@ -170,7 +189,8 @@ impl OptionSpec {
             shape,
             presence: Presence::Optional,
             example,
-            property: None,
+            place: &[],
+            form: Form::Same,
         }
     }
 
@@ -233,8 +253,13 @@ impl OptionSpec {
         self
     }
 
-    pub(crate) const fn property(mut self, property: &'static str) -> Self {
-        self.property = Some(property);
+    pub(crate) const fn at(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+
+    pub(crate) const fn form(mut self, form: Form) -> Self {
+        self.form = form;
         self
     }
 

@@ -37,6 +37,8 @@ pub mod platform;
 mod private;
 pub mod registry;
 mod response;
+#[doc = include_str!("docs/adopting.md")]
+pub mod adopting {}
 #[doc = include_str!("docs/configuration.md")]
 pub mod configuration {}
 #[doc = include_str!("docs/deploying.md")]

@@ -14,6 +14,7 @@ pub mod jwks_server;
 pub mod jws;
 pub mod layered_app;
 pub mod log_capture;
+pub mod new_crate;
 pub mod padding;
 pub mod plain_process;
 pub mod report;

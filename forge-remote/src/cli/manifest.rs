@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use similar::TextDiff;
 
 use super::output::{FAILED, NEGATIVE, OK, color, flag, print, print_error};
-use super::{against, explain};
+use super::{adopt, against, explain};
 use crate::app::{App, LaunchError};
 use crate::diagnostic::{Diagnostic, Severity};
 use crate::manifest::{
@@ -47,6 +47,13 @@ pub(super) fn command() -> Command {
                 .conflicts_with_all(["write", "check", "stdout"]),
         )
         .arg(
+            flag(
+                "adopt",
+                "Print the handlers that serve the manifest's endpoints, as a program for src/main.rs",
+            )
+            .conflicts_with_all(["write", "check", "stdout", "against", "json"]),
+        )
+        .arg(
             Arg::new("prune")
                 .long("prune")
                 .value_name("KEY")
@@ -75,6 +82,9 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     }
     if let Some(deployed) = options.get_one::<String>("against") {
         return against::run(app, deployed, options.get_flag("json"));
+    }
+    if options.get_flag("adopt") {
+        return adopt::run(app);
     }
     let problems = app.declaration_problems();
     if !problems.is_empty() {

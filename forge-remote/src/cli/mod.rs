@@ -3,6 +3,7 @@
 //! A command is a file with `command()`, its arguments, and `run()`, which returns the exit status,
 //! and a line in [`commands!`].
 
+mod adopt;
 mod against;
 #[cfg(feature = "dev")]
 mod caller;

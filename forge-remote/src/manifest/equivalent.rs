@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use forge_remote_schema::options::{Form, Shape};
+use forge_remote_schema::{KindSpec, kinds, structure};
 use serde_yaml::{Mapping, Value};
 
 use super::desired::DesiredManifest;
@@ -15,6 +17,14 @@ pub(super) fn wanted_of(
     wanted: &Mapping,
     desired: &DesiredManifest,
 ) -> Mapping {
+    let mut wanted = wanted.clone();
+    if let ["modules", module_type] = path
+        && let Some(kind) = kinds::declared().find(|kind| kind.module_type == *module_type)
+    {
+        keep_disabled_flags(kind, found, &mut wanted);
+        keep_without_description(kind, found, &mut wanted);
+    }
+    let wanted = &wanted;
     match path {
         ["modules", "endpoint"]
             if key(found).is_some_and(|key| desired.resolvers.contains(key)) =>
@@ -24,10 +34,67 @@ pub(super) fn wanted_of(
         ["modules", "webtrigger"] => wanted_of_web_trigger(found, wanted),
         ["remotes"] => wanted_of_remote(found, wanted),
         ["modules", "trigger"] => wanted_of_trigger(found, wanted),
+        ["modules", "action"] => wanted_of_action(found, wanted),
         // In Atlassian's schema, only this module's endpoint form accepts translated texts.
         ["modules", "jira:workflowPostFunction"] => wanted_of_texts(found, wanted),
         _ => wanted.clone(),
     }
+}
+
+/// Keeps `false`, which means the same as an absent flag.
+fn keep_disabled_flags(kind: &KindSpec, found: &Value, wanted: &mut Mapping) {
+    let nested = kind.nested.map_or(&[][..], |(_, set)| set.options);
+    for option in kind.options.iter().chain(nested) {
+        let is_flag = matches!(option.shape, Shape::Flag) && option.form == Form::Same;
+        if is_flag && at(found, option.place) == Some(&Value::Bool(false)) {
+            insert_absent(wanted, option.place, false.into());
+        }
+    }
+}
+
+/// Inserts a value at a place that has none.
+fn insert_absent(mapping: &mut Mapping, place: &[&str], value: Value) {
+    let Some((name, inner)) = place.split_first() else {
+        return;
+    };
+    if inner.is_empty() {
+        mapping.entry((*name).into()).or_insert(value);
+        return;
+    }
+    let next = mapping.entry((*name).into());
+    let next = next.or_insert_with(|| Value::Mapping(Mapping::new()));
+    if let Some(next) = next.as_mapping_mut() {
+        insert_absent(next, inner, value);
+    }
+}
+
+/// Keeps a module without a description, where Atlassian's schema requires none.
+fn keep_without_description(kind: &KindSpec, found: &Value, wanted: &mut Mapping) {
+    let shape = structure::module(kind.module_type);
+    let is_optional = shape
+        .and_then(|shape| shape.property("description"))
+        .is_some_and(|description| !description.required);
+    if is_optional && found.get("description").is_none() {
+        wanted.shift_remove("description");
+    }
+}
+
+/// Keeps an action's inputs without `required`, which is false by default.
+/// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/rovo-action/>
+fn wanted_of_action(found: &Value, wanted: &Mapping) -> Mapping {
+    let mut wanted = wanted.clone();
+    let inputs = wanted.get_mut("inputs").and_then(Value::as_mapping_mut);
+    for (name, input) in inputs.into_iter().flatten() {
+        let found = found.get("inputs").and_then(|inputs| inputs.get(name));
+        let lacks = found.is_some_and(|found| found.get("required").is_none());
+        if let Some(input) = input.as_mapping_mut()
+            && lacks
+            && input.get("required") == Some(&Value::Bool(false))
+        {
+            input.shift_remove("required");
+        }
+    }
+    wanted
 }
 
 /// Keeps a page's endpoint with or without its route: a page's call names its own path.
@@ -120,16 +187,8 @@ fn is_variable(text: &Value) -> bool {
     text.as_str().is_some_and(|text| text.contains("${"))
 }
 
-/// Keeps a trigger's events in their form (names or objects) if they mean the same.
+/// Keeps a trigger's events in their form (names or objects) and order if they mean the same.
 fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
-    let has_objects = |events: Option<&Value>| {
-        let events = events.and_then(Value::as_sequence);
-        events.is_some_and(|events| events.iter().any(Value::is_mapping))
-    };
-    let either_has_objects = has_objects(found.get("events")) || has_objects(wanted.get("events"));
-    if !either_has_objects {
-        return wanted.clone();
-    }
     let whole = Value::Mapping(wanted.clone());
     let same = match (meaning(found), meaning(&whole)) {
         (Some(found), Some(wanted)) => found == wanted,

@@ -3,6 +3,8 @@
 //!
 //! Without the feature `cli`, only the desired items are available.
 
+#[cfg(feature = "cli")]
+mod adopt;
 mod base_url;
 #[cfg(feature = "cli")]
 mod bindings;
@@ -62,6 +64,8 @@ mod emit_tests;
 #[cfg(feature = "cli")]
 mod merge_tests;
 
+#[cfg(feature = "cli")]
+pub(crate) use adopt::{Adopted, adopt};
 pub(crate) use base_url::path as base_path;
 #[cfg(feature = "cli")]
 pub(crate) use bindings::bindings;

@@ -204,6 +204,9 @@ pub enum RemoteOperation {
 }
 
 impl RemoteOperation {
+    #[cfg(feature = "cli")]
+    pub(super) const ALL: [Self; 4] = [Self::Storage, Self::Compute, Self::Fetch, Self::Other];
+
     /// Returns the manifest's spelling.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -235,6 +238,21 @@ pub enum RemoteRegion {
 }
 
 impl RemoteRegion {
+    #[cfg(feature = "cli")]
+    pub(super) const ALL: [Self; 11] = [
+        Self::Eu,
+        Self::Us,
+        Self::Au,
+        Self::De,
+        Self::Sg,
+        Self::Ca,
+        Self::In,
+        Self::Kr,
+        Self::Jp,
+        Self::Gb,
+        Self::Ch,
+    ];
+
     /// Returns the manifest's spelling.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -7,11 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use forge_remote::kinds::*;
-use forge_remote::manifest::{DesiredManifest, ManifestFile, compare};
+use forge_remote::manifest::{DesiredManifest, ManifestFile, OwnedProperties, compare};
 use forge_remote::prelude::*;
 use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
+use forge_remote_schema::KindSpec;
 use forge_remote_schema::kinds::KINDS;
+use forge_remote_schema::options::OptionSpec;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
@@ -1129,6 +1131,8 @@ fn every_row_of_the_table_matches_its_kind() {
         assert_eq!(modules.len(), usize::from(spec.has_module()));
         for module in modules {
             assert_eq!(module.module_type, spec.module_type);
+            let owns_item = module.owned == OwnedProperties::All;
+            assert_eq!(owns_item, spec.owns_item, "{}", spec.attribute);
             let item = serde_yaml::Value::Mapping(module.item);
             let named = spec.endpoint_places.iter().filter(|place| {
                 let found = place.iter().try_fold(&item, |value, name| value.get(name));
@@ -1145,30 +1149,35 @@ fn every_row_of_the_table_matches_its_kind() {
     );
 }
 
-/// The options write their properties where the row says, which the build script reads.
+/// The options write their properties where the row says, from which the build script and
+/// `manifest --adopt` read them.
 #[test]
 fn options_that_are_properties_of_the_module_are_named_by_their_row() {
+    fn options(kind: &KindSpec) -> impl Iterator<Item = &'static OptionSpec> {
+        let nested = kind.nested.map_or(&[][..], |(_, set)| set.options);
+        let options = kind.options.iter().chain(nested);
+        options.filter(|option| !option.place.is_empty())
+    }
     let registry = Registry::linked();
     let mut seen = BTreeSet::new();
     for handler in registry.handlers() {
         let kind = handler.registration().kind;
-        let options = kind.spec().options.iter();
-        for property in options.filter_map(|option| option.property) {
-            for module in kind.modules(handler.names()) {
-                if module.item.contains_key(property) {
-                    seen.insert((kind.spec().attribute, property));
+        for module in kind.modules(handler.names()) {
+            let item = serde_yaml::Value::Mapping(module.item);
+            for option in options(kind.spec()) {
+                let mut place = option.place.iter();
+                if place
+                    .try_fold(&item, |value, name| value.get(name))
+                    .is_some()
+                {
+                    seen.insert((kind.spec().attribute, option.name));
                 }
             }
         }
     }
-    for kind in KINDS {
-        for property in kind.options.iter().filter_map(|option| option.property) {
-            let found = seen.contains(&(kind.attribute, property));
-            assert!(
-                found,
-                "no handler writes `{property}` of {}",
-                kind.attribute
-            );
-        }
-    }
+    let all = KINDS
+        .iter()
+        .flat_map(|kind| options(kind).map(|option| (kind.attribute, option.name)));
+    let unseen: Vec<_> = all.filter(|one| !seen.contains(one)).collect();
+    assert_eq!(unseen, [], "no handler writes these options");
 }

@@ -1,5 +1,6 @@
 //! The manifest: merging, comparing, rules, the build script.
 
+mod adopt;
 mod adoption;
 mod field;
 mod golden;

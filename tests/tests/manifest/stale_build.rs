@@ -89,6 +89,38 @@ fn main() { forge_remote::Remote::new("backend"); }
     }
 }
 
+/// What `manifest --check` accepts is not stale: a page's endpoint without a route, endpoints of other
+/// services, modules that are registered at run time.
+#[test]
+fn an_existing_apps_manifest_is_not_stale() {
+    let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-adopted");
+    fs::create_dir_all(package.join("src")).unwrap();
+    let lock = "[[package]]\nname = \"app\"\nversion = \"0.0.0\"\n";
+    fs::write(package.join("Cargo.lock"), lock).unwrap();
+    let manifest = package.join("manifest.yml");
+    let text = "modules:
+  endpoint:
+    - {key: page-api, remote: backend}
+    - {key: chosen, remote: backend, route: {path: /chosen}}
+    - {key: other-service, remote: backend, route: {path: /other}}
+";
+    fs::write(&manifest, text).unwrap();
+    let problems = |foreign: &str| {
+        let source = format!(
+            "#[forge_remote::endpoint]\nasync fn page_api() {{}}\n#[forge_remote::trigger(dynamic)]\nasync fn chosen() {{}}\n\
+             fn main() {{ App::new().remote(Remote::new(\"backend\")){foreign}; }}\n"
+        );
+        fs::write(package.join("src/main.rs"), source).unwrap();
+        forge_remote_build::problems(&package, "app", &manifest)
+    };
+    assert_eq!(
+        problems(""),
+        ["modules.endpoint[other-service] has no handler in src"]
+    );
+    assert_eq!(problems(".foreign_endpoints([\"other-service\"])"), [""; 0]);
+    assert_eq!(problems(".foreign_endpoints(theirs())"), [""; 0]);
+}
+
 /// The framework's own handlers are known: `manifest --write` leaves nothing to report, and handlers
 /// that `App` no longer adds are reported.
 #[test]

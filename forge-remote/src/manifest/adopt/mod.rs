@@ -1,0 +1,172 @@
+//! The program that an existing manifest describes: attributes, functions and remotes, to paste into
+//! `src/main.rs`.
+//!
+//! `options.rs` reads a module's options by the table of kinds, `calls.rs` the modules, `functions.rs`
+//! makes one function for each path. What an attribute cannot have is a gap, which is printed as a
+//! comment.
+
+mod calls;
+mod chain;
+mod functions;
+mod gap;
+mod literal;
+mod names;
+mod options;
+mod remotes;
+mod scopes;
+
+use std::fmt::Write as _;
+
+use super::file::ManifestFile;
+use chain::{Chain, Link};
+use functions::{Function, Functions};
+use gap::Gap;
+use literal::{Setting, string};
+
+/// A program, and the number of the manifest's parts that it does not have.
+pub(crate) struct Adopted {
+    pub(crate) program: String,
+    pub(crate) gaps: usize,
+}
+
+/// Returns the program for a manifest's endpoints; `None` if it has none that a remote can serve.
+pub(crate) fn adopt(file: &ManifestFile) -> Option<Adopted> {
+    let manifest = file.value();
+    let (functions, mut gaps) = functions::functions(manifest, calls::read(manifest));
+    if functions.all.is_empty() && gaps.is_empty() {
+        return None;
+    }
+    let mut imports = Vec::new();
+    let mut links = Vec::new();
+    for key in &functions.remotes {
+        let remote = remotes::calls(manifest, key, &mut gaps);
+        let uses = [
+            (remote.uses_operations, "RemoteOperation"),
+            (remote.uses_regions, "RemoteRegion"),
+        ];
+        imports.extend(
+            uses.into_iter()
+                .filter(|(used, _)| *used)
+                .map(|(_, name)| name),
+        );
+        let chain = Chain {
+            value: format!("Remote::new({})", string(key)),
+            links: remote.links,
+        };
+        links.push(Link::chain("remote", chain));
+    }
+    links.extend(scopes::calls(manifest, &functions, &mut gaps));
+    imports.sort_unstable();
+    imports.dedup();
+    // Several functions of one module can have the same gap.
+    let mut distinct: Vec<Gap> = Vec::new();
+    for gap in gaps {
+        if !distinct.contains(&gap) {
+            distinct.push(gap);
+        }
+    }
+    let mut program = head(file, &distinct);
+    let prelude = "use forge_remote::prelude::*;\n";
+    // In the order of rustfmt.
+    program.push_str(&match imports.as_slice() {
+        [] => prelude.to_owned(),
+        [one] => format!("use forge_remote::{one};\n{prelude}"),
+        all => format!("{prelude}use forge_remote::{{{}}};\n", all.join(", ")),
+    });
+    for function in &functions.all {
+        let _ = write!(program, "\n{}", rust(function, &functions));
+    }
+    if !functions.all.is_empty() {
+        program.push_str(UNFINISHED);
+    }
+    let _ = write!(program, "\n{}", main(links));
+    Some(Adopted {
+        program,
+        gaps: distinct.len(),
+    })
+}
+
+const UNFINISHED: &str = "
+/// The response of a handler that has no code yet: an error, so that Forge retries an event instead of
+/// counting it as handled.
+fn unfinished() -> Error {
+    Error::http(StatusCode::NOT_IMPLEMENTED, \"this handler has no code yet\")
+}
+";
+
+/// Returns the comments at the start: the origin, and the gaps by their positions.
+fn head(file: &ManifestFile, gaps: &[Gap]) -> String {
+    let path = file.path().display();
+    let mut text = format!(
+        "// The handlers of {path}, printed by `manifest --adopt`.\n// The payload and the response of each attribute: \
+         https://docs.rs/forge-remote/latest/forge_remote/kinds/\n"
+    );
+    if gaps.is_empty() {
+        text.push('\n');
+        return text;
+    }
+    text.push_str("//\n// These parts of the manifest have no equal in the code:\n");
+    let mut gaps: Vec<_> = gaps
+        .iter()
+        .map(|gap| (file.position(&gap.path), gap))
+        .collect();
+    gaps.sort_by_key(|(at, _)| *at);
+    for (at, gap) in gaps {
+        let _ = writeln!(
+            text,
+            "// - {path}:{}:{}: {}: {}",
+            at.line,
+            at.column,
+            one_line(&gap.path.to_string()),
+            one_line(&gap.reason)
+        );
+    }
+    text.push('\n');
+    text
+}
+
+/// Returns a text without line breaks, which would end a comment.
+fn one_line(text: &str) -> String {
+    let is_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    text.replace(is_break, " ")
+}
+
+/// Returns a function with its documentation and attributes.
+fn rust(function: &Function, functions: &Functions) -> String {
+    let callers: Vec<String> = function
+        .callers
+        .iter()
+        .map(|caller| format!("/// - `{}`\n", one_line(caller)))
+        .collect();
+    let mut text = match callers.as_slice() {
+        [] => "/// Serves pages' calls: no module names its endpoint.\n".to_owned(),
+        [one] => one.replace("/// - ", "/// Serves ").replace("`\n", "`.\n"),
+        all => format!("/// Serves these modules:\n///\n{}", all.concat()),
+    };
+    let default_remote = functions.remotes.first();
+    for attribute in &function.attributes {
+        let mut settings = attribute.settings.clone();
+        if default_remote != Some(&attribute.remote) {
+            settings.push(Setting::text("remote", &attribute.remote));
+        }
+        text.push_str(&literal::attribute(attribute.kind.attribute, &settings));
+    }
+    let _ = write!(
+        text,
+        "async fn {}() -> Result<()> {{\n    Err(unfinished())\n}}\n",
+        function.name
+    );
+    text
+}
+
+fn main(mut links: Vec<Link>) -> String {
+    links.push(Link::new("run", ""));
+    let app = Chain {
+        value: "App::new()".to_owned(),
+        links,
+    };
+    format!(
+        "#[tokio::main]\nasync fn main() -> Result<()> {{\n    {}\n}}\n",
+        app.rust_awaited(4)
+    )
+}

@@ -1,0 +1,203 @@
+//! `manifest --adopt`: the program for every manifest compiles as printed, and has no difference from its
+//! manifest.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use forge_remote_tests::new_crate::{NewCrate, block};
+use forge_remote_tests::stores::Folder;
+
+/// The manifests without an endpoint that a remote serves.
+const WITHOUT_ENDPOINTS: &[&str] = &[
+    "manifests-connect-on-forge-before",
+    "manifests-multi-region-before",
+    "manifests-ui-kit-before",
+    "sound-03-three-remotes",
+    "sound-12-customer-managed",
+];
+
+/// The manifests with parts that no attribute has; the file beside it with the ending `gaps` lists them.
+const WITH_GAPS: &[&str] = &["adopt-90-gaps", "manifests-roundbook-before"];
+
+/// Every manifest of `manifests`, `field/sound` and `adopt`, by a name for its program.
+fn manifests() -> Vec<(String, PathBuf)> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders = vec![tests.join("manifests"), tests.join("adopt")];
+    folders.push(tests.join("field/sound"));
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "yml") {
+                let name = path.strip_prefix(tests).unwrap().with_extension("");
+                let name = name.display().to_string().replace('/', "-");
+                found.push((name.replace("field-", ""), path));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn run(program: &Path, manifest: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command
+        .args(arguments)
+        .env("FORGE_REMOTE_MANIFEST", manifest)
+        .env("REMOTE_BASE_URL", "https://backend.example.com")
+        .env_remove("FORGE_REMOTE_APP_ID");
+    command.output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn adopt(manifest: &Path) -> Output {
+    let app = Path::new(env!("CARGO_BIN_EXE_plain_app"));
+    run(app, manifest, &["manifest", "--adopt"])
+}
+
+/// Returns the parts that the program does not have, a line for each, with positions in the file.
+fn gaps(program: &str, manifest: &Path) -> String {
+    let start = format!("// - {}:", manifest.display());
+    let lines = program.lines().filter_map(|line| line.strip_prefix(&start));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// All programs are binaries of one crate, so that the dependencies are built once; each has only its own
+/// handlers.
+#[test]
+fn every_manifests_program_has_no_difference() {
+    let new = NewCrate::new("adopted", env!("CARGO_TARGET_TMPDIR"));
+    let _ = fs::remove_dir_all(new.folder().join("src"));
+    let mut programs = Vec::new();
+    for (name, manifest) in manifests() {
+        let output = adopt(&manifest);
+        let error = text(&output.stderr);
+        if WITHOUT_ENDPOINTS.contains(&name.as_str()) {
+            assert_eq!(output.status.code(), Some(2), "{name}");
+            assert!(
+                error.contains("has no endpoint of a remote"),
+                "{name}: {error}"
+            );
+            continue;
+        }
+        assert_eq!(output.status.code(), Some(0), "{name}: {error}");
+        let program = text(&output.stdout);
+        let golden = manifest.with_extension("gaps");
+        let gaps = gaps(program, &manifest);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() && WITH_GAPS.contains(&name.as_str()) {
+            fs::write(&golden, &gaps).unwrap();
+        }
+        assert_eq!(
+            gaps,
+            fs::read_to_string(golden).unwrap_or_default(),
+            "{name}"
+        );
+        new.write(&format!("src/bin/{name}.rs"), program);
+        programs.push((name, manifest));
+    }
+    assert!(programs.len() >= 35, "{}", programs.len());
+
+    let mut rustfmt = Command::new("rustfmt");
+    rustfmt.args(["--check", "--edition", "2024", "--color", "never"]);
+    for (name, _) in &programs {
+        rustfmt.arg(new.folder().join(format!("src/bin/{name}.rs")));
+    }
+    let output = rustfmt.output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stdout));
+
+    // A crate's own warnings would be in the way of its author.
+    let built = new.cargo("build").output().unwrap();
+    let messages = text(&built.stderr);
+    assert!(built.status.success() && messages.is_empty(), "{messages}");
+
+    let copies = Folder::default();
+    let mut reports = String::new();
+    for (name, original) in programs {
+        let program = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join("../debug")
+            .join(&name);
+        let manifest = copies.path().join(format!("{name}.yml"));
+        fs::copy(&original, &manifest).unwrap();
+        let has_gaps = WITH_GAPS.contains(&name.as_str());
+        let check = run(&program, &manifest, &["manifest", "--check"]);
+        let expected = if has_gaps { 1 } else { 0 };
+        if check.status.code() != Some(expected) {
+            reports.push_str(&format!(
+                "{name}: {}{}",
+                text(&check.stdout),
+                text(&check.stderr)
+            ));
+            continue;
+        }
+        if has_gaps {
+            continue;
+        }
+        let write = run(&program, &manifest, &["manifest", "--write"]);
+        assert_eq!(
+            write.status.code(),
+            Some(0),
+            "{name}: {}",
+            text(&write.stdout)
+        );
+        assert!(
+            fs::read(&manifest).unwrap() == fs::read(&original).unwrap(),
+            "{name}"
+        );
+        let original = original.display().to_string();
+        let against = run(&program, &manifest, &["manifest", "--against", &original]);
+        let report = text(&against.stdout);
+        assert!(
+            report.starts_with("no new version needed"),
+            "{name}: {report}"
+        );
+        assert_eq!(against.status.code(), Some(0), "{name}");
+    }
+    assert!(reports.is_empty(), "{reports}");
+}
+
+#[test]
+fn a_manifest_that_cannot_be_adopted_is_an_error() {
+    let folder = Folder::default();
+    let manifest = folder.path().join("manifest.yml");
+    let error = |manifest: &Path| {
+        let output = adopt(manifest);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        text(&output.stderr).to_owned()
+    };
+    assert!(error(&manifest).contains("does not exist"));
+    fs::write(&manifest, "modules:\n  endpoint: {\n").unwrap();
+    assert!(error(&manifest).contains("manifest.yml:"));
+    fs::write(&manifest, "modules: {}\n").unwrap();
+    let message = error(&manifest);
+    assert!(message.contains("annotate functions"), "{message}");
+}
+
+#[test]
+fn the_chapters_example_is_true() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../forge-remote/src/docs/adopting.md");
+    let page = fs::read_to_string(page).unwrap();
+    let folder = Folder::default();
+    fs::write(folder.file("manifest.yml"), block(&page, "```yaml\n")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+    command
+        .args(["manifest", "--adopt"])
+        .current_dir(folder.path());
+    let output = command
+        .env_remove("FORGE_REMOTE_MANIFEST")
+        .output()
+        .unwrap();
+    let printed = block(&page, "```rust,no_run\n// The handlers of");
+    assert_eq!(
+        text(&output.stdout),
+        format!("// The handlers of{printed}\n")
+    );
+}
