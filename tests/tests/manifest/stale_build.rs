@@ -89,7 +89,7 @@ fn main() { forge_remote::Remote::new("backend"); }
     }
 }
 
-/// What `manifest --check` accepts is not stale: a page's endpoint without a route, endpoints of other
+/// A manifest that `manifest --check` accepts is not stale: a page's endpoint without a route, endpoints of other
 /// services, modules that are registered at run time.
 #[test]
 fn an_existing_apps_manifest_is_not_stale() {

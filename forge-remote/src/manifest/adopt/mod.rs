@@ -2,8 +2,8 @@
 //! `src/main.rs`.
 //!
 //! `options.rs` reads a module's options by the table of kinds, `calls.rs` the modules, `functions.rs`
-//! makes one function for each path. What an attribute cannot have is a gap, which is printed as a
-//! comment.
+//! makes one function for each path. A part that no attribute can have is a gap, which is printed as
+//! a comment.
 
 mod calls;
 mod chain;

@@ -7,10 +7,10 @@ use serde_yaml::{Mapping, Value};
 use super::literal::{Literal, Setting};
 use crate::manifest::values::at;
 
-/// The options of an item, and what is left of it.
+/// The options of an item, and the rest of it.
 pub(super) struct Reading {
     pub(super) settings: Vec<Setting>,
-    /// The item without what the options have.
+    /// The item without the values of the options.
     pub(super) rest: Value,
     /// The reasons why an attribute with these options would not compile, each with its property.
     pub(super) errors: Vec<Reason>,
@@ -25,11 +25,11 @@ pub(super) struct Reason {
     pub(super) text: String,
 }
 
-/// What an option has of a value.
+/// The part of a value that an option has.
 enum Taken {
     /// All of it.
     Whole(Literal),
-    /// All of it: the default, or what an update preserves.
+    /// All of it: the default, or a value that an update preserves.
     Default,
     /// All but the rest.
     Part(Literal, Value),
@@ -160,7 +160,7 @@ impl Reading {
     }
 }
 
-/// Returns what an option has of the value at its place.
+/// Returns the part of a value that the option has.
 fn take(option: &OptionSpec, value: &Value) -> Taken {
     let unlike = || Taken::Nothing(format!("`{}` takes another value", option.name));
     match option.shape {
