@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use forge_remote_schema::options::Shape;
+use forge_remote_schema::options::{Presence, Shape};
 use forge_remote_schema::{AllowedCaller, Place};
 use serde_yaml::Value;
 
@@ -92,8 +92,12 @@ impl Manifest {
                 option.shape,
                 Shape::Text { .. } | Shape::Choice(_) | Shape::Variant(_)
             );
+            // `manifest --check` accepts a module without its description.
+            let place = option.place.first().copied().unwrap_or_default();
+            let may_lack_it = option.presence == Presence::OrDocs && found.get(place).is_none();
             if let Some(code) = handler.option(option.name)
                 && is_text
+                && !may_lack_it
                 && !option.place.is_empty()
             {
                 check(option.place, code);

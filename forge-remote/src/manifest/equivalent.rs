@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use forge_remote_schema::options::{Form, Shape};
-use forge_remote_schema::{KindSpec, kinds, structure};
+use forge_remote_schema::{KindSpec, kinds};
 use serde_yaml::{Mapping, Value};
 
 use super::desired::DesiredManifest;
@@ -22,7 +22,6 @@ pub(super) fn wanted_of(
         && let Some(kind) = kinds::declared().find(|kind| kind.module_type == *module_type)
     {
         keep_disabled_flags(kind, found, &mut wanted);
-        keep_without_description(kind, found, &mut wanted);
     }
     let wanted = &wanted;
     match path {
@@ -35,6 +34,10 @@ pub(super) fn wanted_of(
         ["remotes"] => wanted_of_remote(found, wanted),
         ["modules", "trigger"] => wanted_of_trigger(found, wanted),
         ["modules", "action"] => wanted_of_action(found, wanted),
+        [
+            "modules",
+            "bitbucket:mergeCheck" | "bitbucket:dynamicPipelinesProvider",
+        ] => wanted_of_bitbucket(found, wanted),
         // In Atlassian's schema, only this module's endpoint form accepts translated texts.
         ["modules", "jira:workflowPostFunction"] => wanted_of_texts(found, wanted),
         _ => wanted.clone(),
@@ -68,15 +71,13 @@ fn insert_absent(mapping: &mut Mapping, place: &[&str], value: Value) {
     }
 }
 
-/// Keeps a module without a description, where Atlassian's schema requires none.
-fn keep_without_description(kind: &KindSpec, found: &Value, wanted: &mut Mapping) {
-    let shape = structure::module(kind.module_type);
-    let is_optional = shape
-        .and_then(|shape| shape.property("description"))
-        .is_some_and(|description| !description.required);
-    if is_optional && found.get("description").is_none() {
+/// Keeps a module of Bitbucket without a description, which Atlassian's schema does not require.
+fn wanted_of_bitbucket(found: &Value, wanted: &Mapping) -> Mapping {
+    let mut wanted = wanted.clone();
+    if found.get("description").is_none() {
         wanted.shift_remove("description");
     }
+    wanted
 }
 
 /// Keeps an action's inputs without `required`, which is false by default.

@@ -13,6 +13,7 @@ use forge_remote::registry::Registry;
 use forge_remote::testing::Harness;
 use forge_remote_schema::KindSpec;
 use forge_remote_schema::kinds::KINDS;
+use forge_remote_schema::names::Names;
 use forge_remote_schema::options::OptionSpec;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -1149,6 +1150,49 @@ fn every_row_of_the_table_matches_its_kind() {
     );
 }
 
+/// Options that no handler here has.
+const WITH_RARE_OPTIONS: &[&dyn Kind] = &[
+    &Trigger {
+        events: &["avi:jira:created:issue"],
+        unknown_events: &[],
+        filtered_events: &[],
+        conditions: Conditions {
+            licensed_only: true,
+            fields: &["issue.fields.summary"],
+            ..Conditions::NONE
+        },
+    },
+    &DynamicPipelinesProvider {
+        name: "name",
+        description: "description",
+        icon: Some("icon"),
+    },
+    &DesignInfoProvider {
+        function: "checkAuth",
+        name: None,
+        home_url: None,
+        logo_url: Some("logo"),
+        handled_domain_name: Some("domain"),
+        documentation_url: Some("docs"),
+    },
+    &SecurityInfoProvider {
+        function: "fetchWorkspaces",
+        name: None,
+        home_url: None,
+        logo_url: Some("logo"),
+        documentation_url: Some("docs"),
+    },
+    &AgentConnector {
+        name: "name",
+        products: &["jira"],
+        description: "description",
+        icon: Some("icon"),
+        conversation_starters: &[],
+        version: None,
+        streaming: false,
+    },
+];
+
 /// The options write their properties where the row says, from which the build script and
 /// `manifest --adopt` read them.
 #[test]
@@ -1160,9 +1204,15 @@ fn options_that_are_properties_of_the_module_are_named_by_their_row() {
     }
     let registry = Registry::linked();
     let mut seen = BTreeSet::new();
-    for handler in registry.handlers() {
-        let kind = handler.registration().kind;
-        for module in kind.modules(handler.names()) {
+    let handlers = registry.handlers().iter();
+    let handlers = handlers.map(|handler| (handler.registration().kind, handler.names().clone()));
+    let names = || Names {
+        key: "key".to_owned(),
+        endpoint: "endpoint".to_owned(),
+        path: "/path".to_owned(),
+    };
+    for (kind, names) in handlers.chain(WITH_RARE_OPTIONS.iter().map(|kind| (*kind, names()))) {
+        for module in kind.modules(&names) {
             let item = serde_yaml::Value::Mapping(module.item);
             for option in options(kind.spec()) {
                 let mut place = option.place.iter();

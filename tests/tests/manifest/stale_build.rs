@@ -66,6 +66,8 @@ fn main() { forge_remote::Remote::new("backend"); }
     const FRESH: &str = "modules:
   devops:securityInfoProvider:
     - key: security-info-provider
+      name: {value: S}
+      homeUrl: https://s.example.com
       fetchWorkspaces: {endpoint: workspaces}
       fetchContainers: {endpoint: containers}
   endpoint:
