@@ -2,6 +2,7 @@
 
 use crate::event::ScopeSet;
 use crate::options::{COMMON, Combination, OptionSet, OptionSpec};
+use crate::place::Place;
 
 /// A kind of invocation: an attribute, and the module it declares.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +72,6 @@ pub struct KindSpec {
     /// How Forge makes the call, for messages: "when …".
     pub when: &'static str,
 }
-
-/// The path of a property in a module's item.
-pub type Place = &'static [&'static str];
 
 /// The caller of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,9 +5,10 @@
 //! the manifest's rules and the build script are made from it.
 
 use crate::event::ScopeSet;
-use crate::kind::{AllowedCaller, Durability, KindSpec, Place, RouteScope};
+use crate::kind::{AllowedCaller, Durability, KindSpec, RouteScope};
 use crate::lists;
 use crate::options::{Combination, Form, OptionSet, OptionSpec, Shape, TextRule, Variants};
+use crate::place::Place;
 
 /// The place where a page's module names the endpoint of its calls.
 pub const RESOLVER: Place = &["resolver", "endpoint"];

@@ -13,11 +13,13 @@ pub mod names;
 mod nearest;
 pub mod options;
 pub mod pages;
+mod place;
 pub mod rules;
 pub mod scopes;
 pub mod sizes;
 pub mod structure;
 
-pub use kind::{AllowedCaller, Durability, KindSpec, Place, RouteScope};
+pub use kind::{AllowedCaller, Durability, KindSpec, RouteScope};
 pub use mistake::Mistake;
 pub use nearest::{did_you_mean, nearest, one_of};
+pub use place::Place;

@@ -3,8 +3,8 @@
 //! The documentation of an option is that of the runtime's field of the same name, in
 //! `forge_remote::kinds`: the macros emit one field for each option, so the two cannot differ.
 
-use crate::kind::Place;
 use crate::lists::ListRules;
+use crate::place::Place;
 use crate::{Mistake, events, lists, rules};
 
 /// The options of every attribute.

@@ -41,9 +41,6 @@ pub(crate) fn drift(app: &App) -> Option<Diagnostic> {
     };
     let wanted = app.desired_manifest();
     let mut findings = check(&file, &wanted, &app.allowed);
-    // An invalid id is a problem of the launch itself.
-    let other_app = app.settings().app_id_finding(&file);
-    findings.extend(other_app.filter(|one| one.severity == Severity::Warning));
     let path = file.path().display();
     let line = |at: Position| format!("{path}:{}:{}", at.line, at.column);
     // Lint findings are only logged: an app that agrees with its deployed manifest starts.

@@ -5,8 +5,6 @@
 use serde_yaml::Value;
 
 use super::config::Settings;
-#[cfg(feature = "cli")]
-use crate::diagnostic::Severity;
 use crate::diagnostic::{Diagnostic, Rule};
 use crate::fit::{AppId, InvalidAppId};
 #[cfg(feature = "cli")]
@@ -15,7 +13,7 @@ use crate::manifest::{VariableError, Variables, read_value};
 
 /// The rules of this file.
 #[cfg(feature = "cli")]
-pub(crate) const RULES: &[&Rule] = &[&NO_APP_ID, &BAD_APP_ID, &OTHER_APP_ID];
+pub(crate) const RULES: &[&Rule] = &[&NO_APP_ID, &BAD_APP_ID];
 
 const NO_APP_ID: Rule = Rule::launch(
     "no-app-id",
@@ -27,14 +25,6 @@ const BAD_APP_ID: Rule = Rule::launch(
     "bad-app-id",
     "The configured app id is not valid. It has the form `ari:cloud:ecosystem::app/` and a UUID. The manifest's `app.id` \
     may have variables that `environment.variables` declares: they are read from the environment, else their default.",
-);
-
-#[cfg(feature = "cli")]
-const OTHER_APP_ID: Rule = Rule::launch(
-    "other-app-id",
-    "FORGE_REMOTE_APP_ID or the code names the accepted apps, and the manifest's `app.id` is not one of them: once that \
-    manifest is deployed, each of its calls is rejected with 401. Add its id, or name the manifest of the configured app \
-    with FORGE_REMOTE_MANIFEST.",
 );
 
 /// The reason why the app's ids are not known.
@@ -100,26 +90,15 @@ impl Settings {
 
 #[cfg(feature = "cli")]
 impl Settings {
-    /// Returns what is wrong with the app's ids: the problem that ends the launch, or a warning if the manifest is
-    /// of another app.
+    /// Returns what is wrong with the app's ids, which ends the launch.
     pub(crate) fn app_id_finding(&self, file: &ManifestFile) -> Option<Diagnostic> {
-        let at = || file.locate(&ManifestPath::of(&["app", "id"]));
-        let ids = match self.app_ids() {
-            Ok(ids) => ids,
-            Err(error) if self.configured_app_ids.is_empty() => {
-                return Some(error.to_diagnostic().in_manifest(at()));
-            }
-            Err(error) => return Some(error.to_diagnostic()),
-        };
-        let own = manifest_app_id(file.value()).ok()?;
-        if ids.contains(&own) {
-            return None;
-        }
-        let message = format!("the manifest is of the app `{own}`, whose tokens are not accepted");
-        let help =
-            "add its id to FORGE_REMOTE_APP_ID or to `App::app_ids`, or use that app's manifest";
-        let warning = Diagnostic::new(&OTHER_APP_ID, Severity::Warning, message);
-        Some(warning.help(help).in_manifest(at()))
+        let error = self.app_ids().err()?;
+        let of_manifest = self.configured_app_ids.is_empty();
+        let finding = error.to_diagnostic();
+        Some(match of_manifest {
+            true => finding.in_manifest(file.locate(&ManifestPath::of(&["app", "id"]))),
+            false => finding,
+        })
     }
 }
 

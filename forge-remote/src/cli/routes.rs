@@ -40,7 +40,6 @@ struct Row<'a> {
     method: &'static str,
     path: &'a str,
     /// Further paths: beneath the base URLs, and of older major versions.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     also_at: Vec<String>,
     system_token: bool,
     user_token: bool,

@@ -1,13 +1,12 @@
 //! The seam between durable handlers and the engine that stores and runs their calls.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::inspect::JobInspector;
 use super::policy::JobPolicy;
-use crate::error::BoxError;
+use super::report::{EngineError, Report};
 use crate::fit::{BoxFuture, Clock};
 
 /// An engine: it stores the calls of durable handlers and runs them.
@@ -54,50 +53,6 @@ pub trait JobEngine: Send + Sync + 'static {
     /// Returns what shows its jobs to operators; `None` if it does not.
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
         None
-    }
-}
-
-/// Why an engine failed.
-///
-/// ```
-/// use forge_remote::jobs::EngineError;
-///
-/// let error = EngineError::new("the disk is full");
-/// assert_eq!(error.to_string(), "the disk is full");
-/// ```
-#[derive(Debug)]
-pub struct EngineError {
-    message: String,
-    source: Option<BoxError>,
-}
-
-impl EngineError {
-    /// Creates an error. The message must not contain secrets.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            source: None,
-        }
-    }
-
-    /// Sets the cause, for the log.
-    #[must_use]
-    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into());
-        self
-    }
-}
-
-impl fmt::Display for EngineError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl StdError for EngineError {
-    fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        let source = self.source.as_deref()?;
-        Some(source)
     }
 }
 
@@ -328,75 +283,4 @@ pub enum Verdict {
         /// The reason.
         report: Report,
     },
-}
-
-/// The reason of a [`Verdict`], for the operator: a code, and an encrypted text that may contain
-/// customers' data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Report {
-    /// The code, which is not a secret.
-    pub code: ReportCode,
-    /// The encrypted text; empty without one.
-    pub sealed: Vec<u8>,
-}
-
-impl Report {
-    /// Creates a report.
-    pub fn new(code: ReportCode, sealed: Vec<u8>) -> Self {
-        Self { code, sealed }
-    }
-}
-
-macro_rules! codes {
-    ($($(#[$docs:meta])* $code:ident = $text:literal;)*) => {
-        /// Why an envelope is not done.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[non_exhaustive]
-        pub enum ReportCode {
-            $($(#[$docs])* $code,)*
-        }
-
-        impl ReportCode {
-            /// Returns the code as text, for logs and stores.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$code => $text,)*
-                }
-            }
-
-            /// Returns the code with this text.
-            pub fn parse(text: &str) -> Option<Self> {
-                match text {
-                    $($text => Some(Self::$code),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-codes! {
-    /// The handler returned an error.
-    Failed = "failed";
-    /// The handler exceeded its timeout.
-    TimedOut = "timed-out";
-    /// The handler panicked.
-    Panicked = "panicked";
-    /// The handler's process ended.
-    Interrupted = "interrupted";
-    /// Atlassian limits the installation's calls.
-    RateLimited = "rate-limited";
-    /// No system token is kept for the installation yet.
-    NoToken = "no-token";
-    /// The app was uninstalled.
-    Uninstalled = "uninstalled";
-    /// The handler is not part of this version of the app.
-    UnknownHandler = "unknown-handler";
-    /// The envelope was sealed under a key that is not configured.
-    OtherKey = "other-key";
-    /// The envelope was changed, or written by a newer version.
-    Damaged = "damaged";
-    /// The call would not be accepted any more, for example because of its environment.
-    Rejected = "rejected";
 }

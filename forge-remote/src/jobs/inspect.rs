@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::engine::{EngineError, Report};
+use super::report::{EngineError, Report};
 use crate::fit::BoxFuture;
 
 /// Shows an engine's jobs to operators. The command `jobs` uses it.

@@ -9,9 +9,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::engine::{
-    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts,
-    Report, Verdict,
+    Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Verdict,
 };
+use super::report::{EngineError, Report};
 use crate::fit::BoxFuture;
 
 /// How many envelopes run at once.

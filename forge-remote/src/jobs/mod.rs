@@ -80,15 +80,16 @@ mod engine;
 mod inspect;
 mod memory;
 mod policy;
+mod report;
 
 pub use attempt::Attempt;
 pub(crate) use attempt::RunningAttempt;
 pub(crate) use contents::{Contents, UnreadableContents};
 pub(crate) use delivery::Delivery;
 pub use engine::{
-    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts,
-    Report, ReportCode, Verdict,
+    Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Verdict,
 };
 pub use inspect::{JobInspector, JobRecord, JobState};
 pub use memory::MemoryJobs;
 pub use policy::JobPolicy;
+pub use report::{EngineError, Report, ReportCode};

@@ -163,7 +163,7 @@ fn wanted_of_remote(found: &Value, wanted: &Mapping) -> Mapping {
     wanted
 }
 
-/// Returns the code's base URLs by region, in the order of the file; those that only the code has are last.
+/// Returns the code's base URLs by region, in the order of the file; regions of the code alone are last.
 fn wanted_urls(found: &Mapping, code: &Value) -> Value {
     let declares_regions = code.is_mapping();
     let mut code = match code {

@@ -204,7 +204,13 @@ async fn every_path_is_listed() {
     }
     let (_, json) = routes(&[], &["--json"]).await;
     let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
-    let also = serde_json::json!(["/base/tick", "/tick-v1", "/base/tick-v1"]);
+    let also = serde_json::json!([
+        "/base/tick",
+        "/tick-v1",
+        "/base/tick-v1",
+        "/tick-v2",
+        "/base/tick-v2"
+    ]);
     assert_eq!(rows[0]["alsoAt"], also, "{json}");
     // A remote without a valid URL ends the launch, too.
     let (succeeded, text) = routes(&[("BAD_REMOTE", "1")], &[]).await;
