@@ -49,7 +49,8 @@ impl Log {
         let mut lines = self.lines.subscribe();
         let waiting = lines.wait_for(|lines| lines.len() >= count);
         let waiting = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-        waiting.expect("the handler does not run").unwrap().clone()
+        let lines = waiting.unwrap_or_else(|_| panic!("the handler does not run"));
+        lines.unwrap().clone()
     }
 }
 
