@@ -35,7 +35,8 @@ pub(crate) struct Applicant {
 /// Which running jobs are abandoned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Abandoned {
-    /// All: no other process uses the database.
+    /// All: no other process uses the file.
+    #[cfg(feature = "sqlite")]
     All,
     /// Those of processes that have not shown for this time that they live.
     Silent(Duration),
@@ -392,6 +393,7 @@ macro_rules! impl_ledger {
                 let mut transaction = self.begin().await.map_err(fail)?;
                 let silence = match abandoned {
                     // No beat is in the future.
+                    #[cfg(feature = "sqlite")]
                     crate::ledger::Abandoned::All => -i64::MAX / 4,
                     crate::ledger::Abandoned::Silent(time) => {
                         i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
