@@ -15,6 +15,4 @@ pub(crate) struct CallingHandler {
 pub(crate) struct AppScopes {
     /// The scopes without alternatives.
     pub(crate) required: BTreeSet<String>,
-    /// Every scope, each alternative among them.
-    pub(crate) possible: BTreeSet<String>,
 }

@@ -50,14 +50,7 @@ impl Request {
             },
         };
         let likely = scope_hints::likely(api, &self.method, self.path.template());
-        let settings = self.client.settings();
-        match missing(
-            api,
-            likely,
-            handler.scopes,
-            &settings.scopes.possible,
-            &granted,
-        ) {
+        match missing(api, likely, handler.scopes, &granted) {
             Some(scope) => Err(ClientError::ScopeNotGranted {
                 call: self.name(),
                 handler: handler.name,
@@ -88,7 +81,6 @@ fn missing(
     api: Api,
     likely: Option<&str>,
     of_handler: &'static [&'static str],
-    of_app: &BTreeSet<String>,
     granted: &BTreeSet<String>,
 ) -> Option<&'static str> {
     let of_api = || of_handler.iter().filter(|scope| api.may_need(scope));
@@ -98,10 +90,9 @@ fn missing(
         None if of_api().all(|scope| is_missing(&scope)) => of_api().next(),
         None => None,
     }?;
-    // An app that switched from classic to granular scopes, or back, still has the others.
-    let may_replace = |scope: &String| {
-        api.may_need(scope) && !of_app.contains(scope) && is_granular(scope) != is_granular(needed)
-    };
+    // Atlassian accepts a call with a classic scope or with granular ones.
+    let may_replace =
+        |scope: &String| api.may_need(scope) && is_granular(scope) != is_granular(needed);
     (!granted.iter().any(may_replace)).then_some(*needed)
 }
 
@@ -118,7 +109,17 @@ mod tests {
 
     fn check(api: Api, likely: Option<&str>, granted: &[&str]) -> Option<&'static str> {
         let set = |scopes: &[&str]| scopes.iter().map(|&scope| scope.to_owned()).collect();
-        missing(api, likely, HANDLER, &set(HANDLER), &set(granted))
+        missing(api, likely, HANDLER, &set(granted))
+    }
+
+    #[test]
+    fn a_scope_of_the_other_form_is_enough() {
+        const BOTH: &[&str] = &["read:jira-work", "read:issue:jira"];
+        let granted = BTreeSet::from(["read:issue:jira".to_owned()]);
+        assert_eq!(
+            missing(Api::Jira, Some("read:jira-work"), BOTH, &granted),
+            None
+        );
     }
 
     #[test]

@@ -308,6 +308,9 @@ impl<'t> Editor<'t> {
     pub(super) fn fill(&mut self, parent: &Node, entry: &Entry, value: &Value) -> Edited {
         self.refuse_marked(&entry.value)?;
         let node = &entry.value;
+        if self.text[node.span.clone()].contains('#') {
+            return Err(Unsafe::new(node.at, "this empty value has a comment in it"));
+        }
         if parent.is_flow() {
             let quoted = matches!(
                 entry.key.kind,

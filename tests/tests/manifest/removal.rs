@@ -100,3 +100,20 @@ fn the_comment_of_the_property_below_the_dash_stays() {
 async fn page() -> Result<()> {
     Ok(())
 }
+
+/// The first item of an empty list would take the place of the comment.
+#[test]
+fn a_comment_in_an_empty_list_is_not_overwritten() {
+    #[scheduled_trigger(interval = "hour")]
+    async fn tick() {}
+    let remote = Remote::new("backend").base_url("https://backend.example.com");
+    let registry = Registry::of([forge_remote::handler!(tick)]);
+    let wanted = registry.desired_manifest(&[remote]);
+    let text = format!("modules:\n  endpoint: [\n    # none yet\n  ]\n{REMOTES}");
+    let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+    let error = file.merged_with(&wanted, None).unwrap_err().to_string();
+    assert!(
+        error.contains("this empty value has a comment in it"),
+        "{error}"
+    );
+}

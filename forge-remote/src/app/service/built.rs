@@ -118,7 +118,6 @@ impl Service {
         atlassian.impersonates(!app.impersonation.is_empty());
         atlassian.declares(AppScopes {
             required: desired.scopes.iter().map(|one| one.name.clone()).collect(),
-            possible: desired.possible_scopes().map(str::to_owned).collect(),
         });
         if let Some(tokens) = &app.tokens {
             atlassian.use_tokens(tokens);

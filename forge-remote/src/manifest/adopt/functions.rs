@@ -68,7 +68,12 @@ pub(super) fn functions(manifest: &Value, mut calls: Calls) -> (Functions, Vec<G
     let remotes = list(manifest, &["remotes"]).iter().filter_map(key);
     let remotes: BTreeSet<&str> = remotes.collect();
     let mut keys = BTreeSet::new();
-    for item in list(manifest, &["modules", "endpoint"]) {
+    // Endpoints without a route get a path that no other has.
+    let has_route = |item: &&Value| at(item, &["route", "path"]).is_some();
+    let (routed, others): (Vec<&Value>, Vec<&Value>) = list(manifest, &["modules", "endpoint"])
+        .iter()
+        .partition(has_route);
+    for item in routed.into_iter().chain(others) {
         let Some(key) = key(item) else { continue };
         let is_unserved = calls.without_attribute.contains(key);
         let calls = calls.of_endpoints.remove(key);
@@ -270,7 +275,9 @@ impl Functions {
     fn free_path(&self, key: &str, kind: &KindSpec) -> String {
         let numbered = (2..100).map(|number| format!("{}-{number}", default_path(key)));
         let mut paths = std::iter::once(default_path(key)).chain(numbered);
-        let free = paths.find(|path| self.function_at(path, kind) == Ok(None));
+        let free = paths.find(|path| {
+            rules::check_path(path).is_ok() && self.function_at(path, kind) == Ok(None)
+        });
         free.unwrap_or_else(|| default_path(key))
     }
 
