@@ -201,3 +201,10 @@ fn the_chapters_example_is_true() {
         format!("// The handlers of{printed}\n")
     );
 }
+
+#[test]
+fn rolling_releases_are_adopted() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("adopt/18-free-paths.yml");
+    let program = adopt(&manifest).stdout;
+    assert!(text(&program).contains(".app_managed_permissions()"));
+}

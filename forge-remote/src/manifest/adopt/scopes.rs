@@ -12,6 +12,7 @@ use super::literal::{Literal, Setting, string};
 use crate::manifest::desired::{DesiredManifest, Scope, ScopeAlternatives};
 use crate::manifest::items::{allows_impersonation, granted};
 use crate::manifest::path::ManifestPath;
+use crate::manifest::values::at;
 
 /// The scope of the token that an app exchanges for users' tokens.
 const SYSTEM: &str = "read:app-system-token";
@@ -41,9 +42,11 @@ pub(super) fn calls(manifest: &Value, functions: &Functions, gaps: &mut Vec<Gap>
         let names: Vec<String> = names.into_iter().map(string).collect();
         (!names.is_empty()).then(|| Link::list(method, names))
     };
+    let enforcement = at(manifest, &["permissions", "enforcement"]).and_then(Value::as_str);
     let links = [
         link("scopes", others),
         link("impersonation_scopes", impersonated),
+        (enforcement == Some("app-managed")).then(|| Link::new("app_managed_permissions", "")),
     ];
     links.into_iter().flatten().collect()
 }
