@@ -178,7 +178,13 @@ impl Database for SqliteFile {
         SqliteMigrator::new(ledger.pool.clone())
             .migrate_up()
             .await
-            .map_err(|error| failed("River's tables can't be migrated", error))?;
+            .map_err(|error| {
+                let path = self.path.display();
+                let what = format!(
+                    "River's tables can't be migrated in {path}: it has to be an SQLite file of its own, on a disk with space"
+                );
+                failed(&what, error)
+            })?;
         for statement in TABLES {
             sqlx::query(*statement)
                 .execute(&ledger.pool)

@@ -67,12 +67,12 @@ pub(super) fn command() -> Command {
 /// Runs the command, and returns its exit status.
 pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     let Some(jobs) = &app.jobs else {
-        print_error(&"the app has no engine for jobs: give it one with `App::jobs`");
+        print_error(&"error: the app has no engine for jobs: give it one with `App::jobs`");
         return NEGATIVE;
     };
     let Some(inspector) = jobs.engine.inspector() else {
         let name = jobs.engine.name();
-        print_error(&format!("the engine of the app ({name}) does not show its jobs"));
+        print_error(&format!("error: the engine of the app ({name}) does not show its jobs"));
         return NEGATIVE;
     };
     let seal = app.job_seal().ok().flatten();
@@ -85,7 +85,7 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
         None => Ok(FAILED),
     };
     done.unwrap_or_else(|error| {
-        print_error(&format!("{error}{}", crate::error::chain(&error)));
+        print_error(&format!("error: {error}{}", crate::error::chain(&error)));
         FAILED
     })
 }
@@ -133,7 +133,7 @@ async fn show(
 ) -> Result<i32, EngineError> {
     let id = options.get_one::<String>("id").cloned().unwrap_or_default();
     let Some(job) = inspector.find(id.clone()).await? else {
-        print_error(&format!("no job has the id {id}; `jobs list` shows the ids"));
+        print_error(&format!("error: no job has the id {id}; `jobs list` shows the ids"));
         return Ok(NEGATIVE);
     };
     let error = last_error(seal, &job);
@@ -190,7 +190,7 @@ where
         if act(id.clone()).await? {
             print(&format!("job {id} {done}\n"));
         } else {
-            print_error(&format!("no job that can be changed has the id {id}; `jobs list` shows the ids"));
+            print_error(&format!("error: no job that can be changed has the id {id}; `jobs list` shows the ids"));
             status = NEGATIVE;
         }
     }

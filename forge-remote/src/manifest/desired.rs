@@ -129,6 +129,7 @@ impl DesiredManifest {
     }
 
     /// Returns every scope that the code may need, each alternative among them.
+    #[cfg(feature = "dev")]
     pub(crate) fn possible_scopes(&self) -> impl Iterator<Item = &str> {
         let events = self.events.keys().filter_map(|event| events::find(event));
         let events = events.flat_map(|event| event.scopes);

@@ -201,7 +201,7 @@ fn an_endpoint_is_shared_only_by_attributes_that_agree() {
     assert_eq!(codes(vec![handler!(other_auth)]), ["duplicate-key"]);
     assert_eq!(codes(vec![handler!(other_path)]), ["duplicate-key"]);
     assert_eq!(codes(vec![handler!(same_key)]), ["duplicate-key"]);
-    // Two functions with the same name are not the paths of one page, unless a key says so.
+    // Two functions with the same name are not the paths of one page, except with a written key.
     assert_eq!(
         codes(vec![handler!(settings::save), handler!(profile::save)]),
         ["duplicate-key"]

@@ -204,13 +204,20 @@ impl Functions {
             prefix,
             calls,
         } = hooks;
+        // All of them or none: a launch rejects a module that lacks one.
+        let taken = calls.iter().find_map(|(hook, call)| {
+            let reason = self
+                .function_at(&format!("{prefix}/{hook}"), call.kind)
+                .err()?;
+            Some(Gap::new(call.path.clone(), reason))
+        });
+        if let Some(gap) = taken {
+            gaps.push(gap);
+            return;
+        }
         self.serve_remote(&remote);
         for (hook, call) in calls {
             let path = format!("{prefix}/{hook}");
-            if let Err(reason) = self.function_at(&path, call.kind) {
-                gaps.push(Gap::new(call.path, reason));
-                return;
-            }
             let at = self.add_function(&format!("residency-{hook}"), path);
             let Some(function) = self.all.get_mut(at) else {
                 return;
