@@ -180,15 +180,17 @@ macro_rules! impl_ledger {
                 let call = StoredCall::new(envelope);
                 let mut transaction = self.begin().await.map_err(fail)?;
                 $lock(&mut transaction, &call.key).await.map_err(fail)?;
-                if let Some(window) = envelope.repeats_within {
+                if let Some((window, or_unfinished)) = envelope.repeats.window() {
                     let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+                    // `unfinished` is 0 or 1.
                     let first: Option<i64> = sqlx::query_scalar(
                         "SELECT job_id FROM forge_remote_call
-                         WHERE delivery_key = $1 AND accepted_at >= $2
+                         WHERE delivery_key = $1 AND (accepted_at >= $2 OR unfinished = $3)
                          ORDER BY accepted_at DESC LIMIT 1",
                     )
                     .bind(&call.key)
                     .bind(call.accepted_at.saturating_sub(window))
+                    .bind(if or_unfinished { 1_i64 } else { -1 })
                     .fetch_optional(&mut *transaction)
                     .await
                     .map_err(fail)?;

@@ -22,6 +22,9 @@ pub(crate) struct StoredCall {
     pub(crate) installation: String,
     /// In milliseconds since 1970.
     pub(crate) accepted_at: i64,
+    /// In milliseconds since 1970. Rows of earlier versions lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    not_before: Option<i64>,
     max_attempts: u32,
     /// In base64.
     sealed: String,
@@ -34,6 +37,7 @@ impl StoredCall {
             handler: envelope.handler.clone(),
             installation: envelope.installation_id.clone(),
             accepted_at: to_millis(envelope.accepted_at),
+            not_before: envelope.not_before.map(to_millis),
             max_attempts: envelope.max_attempts,
             sealed: BASE64.encode(&envelope.sealed),
         }
@@ -44,6 +48,7 @@ impl StoredCall {
         let sealed = BASE64.decode(&self.sealed).unwrap_or_default();
         let mut envelope = Envelope::new(&*self.key, &*self.handler, &*self.installation, sealed);
         envelope.accepted_at = from_millis(self.accepted_at);
+        envelope.not_before = self.not_before.map(from_millis);
         envelope.max_attempts = self.max_attempts;
         envelope
     }

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 
+use super::engine::Repeats;
 use crate::extract::{RetryContext, read_event};
 
 /// How far back a retry can be, where the body has an id of its own. Forge keeps a queue's event for up
@@ -22,8 +23,7 @@ const BY_BODY: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
     pub(crate) key: String,
-    /// How far back an equal key is a repetition; `None` for a first delivery.
-    pub(crate) repeats_within: Option<Duration>,
+    pub(crate) repeats: Repeats,
 }
 
 impl Delivery {
@@ -63,7 +63,10 @@ impl Delivery {
         };
         Self {
             key: URL_SAFE_NO_PAD.encode(hash.finish()),
-            repeats_within: RetryContext::of(body).is_retry().then_some(window),
+            repeats: match RetryContext::of(body).is_retry() {
+                true => Repeats::Within(window),
+                false => Repeats::Never,
+            },
         }
     }
 }
@@ -79,7 +82,7 @@ mod tests {
     #[test]
     fn a_retry_has_the_key_of_its_first_delivery() {
         let first = delivery(&[], r#"{"issue":{"id":"1"},"at":1.50}"#);
-        assert_eq!(first.repeats_within, None);
+        assert_eq!(first.repeats, Repeats::Never);
         for retry in [
             r#"{"issue":{"id":"1"},"at":1.50,"retryContext":{"retryCount":1}}"#,
             r#"{"at":1.5,"retryContext":{"retryCount":4,"retryReason":"TIMEOUT_ERROR"},"issue":{"id":"1"}}"#,
@@ -87,7 +90,7 @@ mod tests {
         ] {
             let retry = delivery(&[], retry);
             assert_eq!(retry.key, first.key);
-            assert_eq!(retry.repeats_within, Some(BY_BODY));
+            assert_eq!(retry.repeats, Repeats::Within(BY_BODY));
         }
     }
 
@@ -121,7 +124,7 @@ mod tests {
             r#"{"transition":{"executionId":"7"},"issue":{"a":2},"retryContext":{"retryCount":1}}"#,
         );
         assert_eq!(one.key, retry.key);
-        assert_eq!(retry.repeats_within, Some(BY_ID));
+        assert_eq!(retry.repeats, Repeats::Within(BY_ID));
         // The same transition has two post functions of one handler.
         let other = delivery(
             &ids,

@@ -62,16 +62,15 @@ pub trait JobEngine: Send + Sync + 'static {
 pub struct Envelope {
     /// Equal for a delivery and its retries: letters, digits, `-` and `_`.
     pub key: String,
-    /// How far back an envelope with the same key means that this one is its repetition. `None` for a
-    /// delivery that does not say it is a retry: it is new whatever its key.
-    pub repeats_within: Option<Duration>,
+    /// Which envelope with the same key it repeats.
+    pub repeats: Repeats,
     /// The handler's key.
     pub handler: String,
     /// The installation's ARI.
     pub installation_id: String,
     /// When the call arrived.
     pub accepted_at: SystemTime,
-    /// When it may run; `None` for at once.
+    /// When it runs at the earliest, to the second or better; `None` for at once.
     pub not_before: Option<SystemTime>,
     /// The number of attempts after which it is dead.
     pub max_attempts: u32,
@@ -90,13 +89,42 @@ impl Envelope {
     ) -> Self {
         Self {
             key: key.into(),
-            repeats_within: None,
+            repeats: Repeats::Never,
             handler: handler.into(),
             installation_id: installation_id.into(),
             accepted_at: SystemTime::UNIX_EPOCH,
             not_before: None,
             max_attempts: 1,
             sealed,
+        }
+    }
+}
+
+/// Which stored envelope with the same key an [`Envelope`] repeats. The engine ignores a repetition, and
+/// responds with [`Accepted::Repeated`].
+///
+/// An engine that [outlives the process](Guarantees::outlives_process) forgets no key of an envelope that
+/// waits or runs, and none that was accepted within 24 hours, whether its job is done, dead or discarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Repeats {
+    /// None: it is new whatever its key. For a delivery that does not say it is a retry.
+    Never,
+    /// One that was accepted within this time before this one. For a retry by Forge.
+    Within(Duration),
+    /// One that still waits or runs, whenever it was accepted, and one that was accepted within this time.
+    /// For what the app sends itself, once.
+    UnfinishedOrWithin(Duration),
+}
+
+impl Repeats {
+    /// Returns how far back an equal key is a repetition, and whether one that waits or runs is a
+    /// repetition in any case; `None` if nothing is.
+    pub fn window(self) -> Option<(Duration, bool)> {
+        match self {
+            Self::Never => None,
+            Self::Within(window) => Some((window, false)),
+            Self::UnfinishedOrWithin(window) => Some((window, true)),
         }
     }
 }

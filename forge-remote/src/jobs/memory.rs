@@ -110,9 +110,9 @@ impl Queue {
     fn accept(&mut self, envelope: Envelope) -> Result<Accepted, EngineError> {
         let now = envelope.accepted_at;
         let age = |at: SystemTime| now.duration_since(at).unwrap_or_default();
-        if let Some(window) = envelope.repeats_within
+        if let Some((window, or_unfinished)) = envelope.repeats.window()
             && let Some((id, at)) = self.keys.get(&envelope.key)
-            && age(*at) <= window
+            && (age(*at) <= window || or_unfinished && self.jobs.contains_key(id))
         {
             return Ok(Accepted::Repeated(id.to_string()));
         }
@@ -122,7 +122,9 @@ impl Queue {
             )));
         }
         if self.keys.len() >= KEYS_KEPT.max(2 * self.jobs.len()) {
-            self.keys.retain(|_, (_, at)| age(*at) <= KEYS_LIVE);
+            let jobs = &self.jobs;
+            self.keys
+                .retain(|_, (id, at)| age(*at) <= KEYS_LIVE || jobs.contains_key(id));
         }
         self.last_id += 1;
         let id = self.last_id;

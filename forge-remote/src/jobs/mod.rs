@@ -81,15 +81,18 @@ mod inspect;
 mod memory;
 mod policy;
 mod report;
+mod sender;
 
 pub use attempt::Attempt;
 pub(crate) use attempt::RunningAttempt;
 pub(crate) use contents::{Contents, UnreadableContents};
 pub(crate) use delivery::Delivery;
 pub use engine::{
-    Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Verdict,
+    Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Repeats,
+    Verdict,
 };
 pub use inspect::{JobInspector, JobRecord, JobState};
 pub use memory::MemoryJobs;
 pub use policy::JobPolicy;
 pub use report::{EngineError, Report, ReportCode};
+pub(crate) use sender::{NotStored, Parcel, Sender};

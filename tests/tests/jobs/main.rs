@@ -1,7 +1,8 @@
 //! Durable handlers: their calls are stored, acknowledged, and run afterwards.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod engines;
 mod envelopes;
 mod launch;
 mod runs;

@@ -29,7 +29,7 @@ use crate::client::{AppScopes, CallingHandler};
 use crate::diagnostic::Diagnostic;
 use crate::extract::{AppState, FormerPath, Subpath};
 use crate::fit::{AllowedCaller, Clock, Verifier};
-use crate::jobs::{EngineContext, JobRunner};
+use crate::jobs::{EngineContext, JobRunner, Sender};
 use crate::log::LogLimits;
 use crate::manifest::DesiredManifest;
 use crate::registry::{Handler, Registry, RouteScope};
@@ -98,6 +98,9 @@ impl Service {
             Ok(seal) => seal,
             Err(problem) => return Err(LaunchError::new(vec![*problem])),
         };
+        let sender = app.jobs.as_ref().zip(seal.clone()).map(|(jobs, seal)| {
+            Sender::new(Arc::clone(&jobs.engine), seal, Arc::clone(&app.clock))
+        });
         let desired = app.desired_manifest();
         let base_paths = app.base_paths();
         if let Some(tokens) = &app.tokens {
@@ -162,10 +165,8 @@ impl Service {
                     name: handler.registration().function,
                     scopes: handler.registration().scopes,
                 });
-                if let (Some(policy), Some(jobs), Some(seal)) =
-                    (handler.registration().durable, &app.jobs, &seal)
-                {
-                    let intake = Intake::new(handler, &policy, &jobs.engine, seal, &clock);
+                if let (Some(policy), Some(sender)) = (handler.registration().durable, &sender) {
+                    let intake = Intake::new(handler, &policy, sender);
                     mounted.intake = Some(Arc::new(intake));
                     let mut stored = DurableHandler::new(handler, policy, target(handler, &keys));
                     stored.calling = mounted.calling;

@@ -1,7 +1,6 @@
 //! The storing of a verified call, before its response.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
@@ -11,41 +10,29 @@ use forge_remote_fit::__private::response::unavailable;
 use crate::error::chain;
 use crate::extract::rejection::InvocationRejection;
 use crate::extract::{Verified, whole_body};
-use crate::fit::Clock;
-use crate::jobs::{Accepted, Contents, Delivery, Envelope, JobEngine, JobPolicy};
+use crate::jobs::{Accepted, Contents, Delivery, JobPolicy, NotStored, Parcel, Sender};
 use crate::log::{self, Permit};
 use crate::registry::Handler;
-use crate::token::{JobSeal, SealedCall};
-
-/// Time limit of an engine: Forge waits 5 seconds.
-/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
-const ACCEPT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Stores the calls of one durable handler.
 pub(in crate::app::service) struct Intake {
     handler: String,
     id_pointers: &'static [&'static str],
     max_attempts: u32,
-    engine: Arc<dyn JobEngine>,
-    seal: JobSeal,
-    clock: Arc<dyn Clock>,
+    sender: Sender,
 }
 
 impl Intake {
     pub(in crate::app::service) fn new(
         handler: &Handler,
         policy: &JobPolicy,
-        engine: &Arc<dyn JobEngine>,
-        seal: &JobSeal,
-        clock: &Arc<dyn Clock>,
+        sender: &Sender,
     ) -> Self {
         Self {
             handler: handler.key().to_owned(),
             id_pointers: handler.registration().kind.spec().delivery_id,
             max_attempts: policy.max_attempts(),
-            engine: Arc::clone(engine),
-            seal: seal.clone(),
-            clock: Arc::clone(clock),
+            sender: sender.clone(),
         }
     }
 
@@ -65,36 +52,33 @@ impl Intake {
         let claims = call.claims();
         let installation_id = claims.installation_id();
         let delivery = Delivery::new(&self.handler, installation_id, self.id_pointers, &body);
-        let subject = SealedCall {
+        let parcel = Parcel {
             handler: &self.handler,
             installation_id,
+            contents: &Contents::new(claims, &parts, &body),
+            max_attempts: self.max_attempts,
+            key: &delivery.key,
+            repeats: delivery.repeats,
+            not_before: None,
         };
-        let contents = Contents::new(claims, &parts, &body).write();
-        let Some(sealed) = self.seal.seal(subject, contents) else {
-            return not_stored("the system's random source returned no bytes");
-        };
-        let mut envelope = Envelope::new(&delivery.key, &self.handler, installation_id, sealed);
-        envelope.repeats_within = delivery.repeats_within;
-        envelope.accepted_at = self.clock.now();
-        envelope.max_attempts = self.max_attempts;
-        match tokio::time::timeout(ACCEPT_TIMEOUT, self.engine.accept(envelope)).await {
-            Ok(Ok(Accepted::New(job))) => {
+        match self.sender.send(parcel).await {
+            Ok(Accepted::New(job)) => {
                 tracing::debug!(job, "the call is stored");
                 StatusCode::ACCEPTED.into_response()
             }
-            Ok(Ok(Accepted::Repeated(job))) => {
+            Ok(Accepted::Repeated(job)) => {
                 tracing::info!(job, "a retry by Forge of a call that is stored already");
                 StatusCode::ACCEPTED.into_response()
             }
-            Ok(Err(error)) => not_stored(&format!("{error}{}", chain(&error))),
-            Err(_) => not_stored("the engine did not respond in time"),
+            Err(error) => not_stored(&error),
         }
     }
 }
 
 /// Returns 503, so that Forge retries the call.
-fn not_stored(reason: &str) -> Response {
+fn not_stored(error: &NotStored) -> Response {
     if let Some(Permit { suppressed }) = log::permit("not_stored") {
+        let reason = format!("{error}{}", chain(error));
         tracing::error!(
             reason,
             suppressed,

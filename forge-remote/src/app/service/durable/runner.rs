@@ -290,7 +290,8 @@ impl Runner {
             Ok(token) => Ok(Some(token)),
             Err(_) if !handler.needs_token => Ok(None),
             Err(error) => {
-                let age = self.clock.now().duration_since(envelope.accepted_at);
+                let due = envelope.not_before.unwrap_or(envelope.accepted_at);
+                let age = self.clock.now().duration_since(due);
                 let then = match age {
                     Ok(age) if age > TOKEN_WAIT => Then::Dead,
                     _ => Then::Later(WAIT),

@@ -1,0 +1,86 @@
+//! The one way into an engine: contents are sealed, and stored as an envelope.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::contents::Contents;
+use super::engine::{Accepted, Envelope, JobEngine, Repeats};
+use super::report::EngineError;
+use crate::fit::Clock;
+use crate::token::{JobSeal, SealedCall};
+
+/// Time limit of an engine: Forge waits 5 seconds.
+/// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Stores calls and jobs in the app's engine.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    engine: Arc<dyn JobEngine>,
+    seal: JobSeal,
+    clock: Arc<dyn Clock>,
+}
+
+/// What is sent: contents for a handler and an installation.
+pub(crate) struct Parcel<'a> {
+    pub(crate) handler: &'a str,
+    pub(crate) installation_id: &'a str,
+    pub(crate) contents: &'a Contents,
+    pub(crate) max_attempts: u32,
+    /// Letters, digits, `-` and `_`; see [`Envelope::key`].
+    pub(crate) key: &'a str,
+    pub(crate) repeats: Repeats,
+    /// When it runs at the earliest; `None` for at once.
+    pub(crate) not_before: Option<SystemTime>,
+}
+
+/// Why a call or a job is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotStored {
+    #[error("the system's random source returned no bytes")]
+    NotSealed,
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("the engine did not respond within {} seconds", ACCEPT_TIMEOUT.as_secs())]
+    TimedOut,
+}
+
+impl Sender {
+    pub(crate) fn new(engine: Arc<dyn JobEngine>, seal: JobSeal, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            engine,
+            seal,
+            clock,
+        }
+    }
+
+    /// Stores a parcel, unless it repeats a stored one. It is durable when this returns. An error may
+    /// hide that it was stored: one that is sent again has the same key.
+    pub(crate) async fn send(&self, parcel: Parcel<'_>) -> Result<Accepted, NotStored> {
+        let envelope = self.seal(parcel)?;
+        match tokio::time::timeout(ACCEPT_TIMEOUT, self.engine.accept(envelope)).await {
+            Ok(accepted) => Ok(accepted?),
+            Err(_) => Err(NotStored::TimedOut),
+        }
+    }
+
+    fn seal(&self, parcel: Parcel<'_>) -> Result<Envelope, NotStored> {
+        let Parcel {
+            handler,
+            installation_id,
+            ..
+        } = parcel;
+        let subject = SealedCall {
+            handler,
+            installation_id,
+        };
+        let sealed = self.seal.seal(subject, parcel.contents.write());
+        let sealed = sealed.ok_or(NotStored::NotSealed)?;
+        let mut envelope = Envelope::new(parcel.key, handler, installation_id, sealed);
+        envelope.repeats = parcel.repeats;
+        envelope.accepted_at = self.clock.now();
+        envelope.not_before = parcel.not_before;
+        envelope.max_attempts = parcel.max_attempts;
+        Ok(envelope)
+    }
+}
