@@ -545,19 +545,6 @@ pub fn declared() -> impl Iterator<Item = &'static KindSpec> {
     KINDS.iter().filter(|kind| kind.has_module())
 }
 
-/// Returns the places where hand-written modules name the endpoints of handlers; the modules of pages
-/// have the first one.
-///
-/// ```
-/// use forge_remote_schema::kinds::{RESOLVER, page_places};
-///
-/// assert!(page_places().any(|place| place == RESOLVER));
-/// ```
-pub fn page_places() -> impl Iterator<Item = Place> {
-    let kinds = KINDS.iter().filter(|kind| !kind.has_module());
-    kinds.flat_map(|kind| kind.endpoint_places).copied()
-}
-
 /// Returns whether modules of this type name an endpoint that the platform calls without a user, so that
 /// Forge sends no user token and the endpoint needs a route.
 pub fn is_called_without_user(module_type: &str) -> bool {

@@ -52,7 +52,8 @@ impl App {
     ///
     /// `key` is the key of a scheduled trigger or of its endpoint. Every call of the platform that brings
     /// a system token is stored anyway; this checks, before the app starts, that the named handler is
-    /// called once an hour or more often, requests the token (`auth = system`), and that the app has a
+    /// called once an hour or more often (and on sites without a licence too), requests the token
+    /// (`auth = system`), and that the app has a
     /// [`token_store`](Self::token_store).
     ///
     /// An installation's first token then comes with the schedule's first call after the installation,
@@ -101,30 +102,52 @@ impl App {
         let Some(first) = found.first() else {
             let keys = self.registry.handlers().iter();
             let mut keys: Vec<&str> = keys.flat_map(|one| [one.endpoint(), one.key()]).collect();
+            keys.sort_unstable();
             keys.dedup();
             let help = did_you_mean(key, keys.iter().copied());
             let help = help.unwrap_or_else(|| format!("the keys are: {}", keys.join(", ")));
             return Some(("no handler has this key".to_owned(), help));
         };
         let interval = |one: &Handler| one.registration().kind.interval();
-        let often = found
+        let often: Vec<&Handler> = found
             .iter()
-            .find(|one| interval(one).is_some_and(|every| every <= MAX_INTERVAL));
-        match often {
-            Some(one) if one.registration().auth.system => None,
-            Some(one) => Some((
+            .copied()
+            .filter(|one| interval(one).is_some_and(|every| every <= MAX_INTERVAL))
+            .collect();
+        let tokens: Vec<&Handler> = often
+            .iter()
+            .copied()
+            .filter(|one| one.registration().auth.system)
+            .collect();
+        match (often.first(), tokens.first()) {
+            (_, Some(_))
+                if tokens
+                    .iter()
+                    .any(|one| one.registration().kind.calls_every_site()) =>
+            {
+                None
+            }
+            (_, Some(one)) => Some((
+                format!(
+                    "`{}` is not called on sites without a licence, whose tokens would expire",
+                    one.registration().function
+                ),
+                "remove `licensed_only` from its attribute, or use `App::keep_tokens_fresh`"
+                    .to_owned(),
+            )),
+            (Some(one), None) => Some((
                 format!(
                     "`{}` does not request the system token",
                     one.registration().function
                 ),
                 "write `auth = system` in its attribute".to_owned(),
             )),
-            None if found.iter().any(|one| interval(one).is_some()) => Some((
+            (None, _) if found.iter().any(|one| interval(one).is_some()) => Some((
                 "its interval is longer than an hour, and a token is valid for 2 hours only"
                     .to_owned(),
                 "write `interval = \"hour\"`, or use `App::keep_tokens_fresh`".to_owned(),
             )),
-            None => Some((
+            (None, _) => Some((
                 format!(
                     "`{}` is not a scheduled trigger",
                     first.registration().function
@@ -142,7 +165,7 @@ pub(crate) const RULES: &[&Rule] = &[&NO_TOKEN_SOURCE];
 const NO_TOKEN_SOURCE: Rule = Rule::launch(
     "no-token-source",
     "`App::keep_tokens_fresh_by` names a handler that does not keep the system tokens fresh. It must be a scheduled trigger \
-    that is called once an hour or more often, with `auth = system`: Forge delivers a token that is valid for at least 2 hours.",
+    that is called once an hour or more often on every site, with `auth = system`: Forge delivers a token that is valid for at least 2 hours.",
 );
 
 /// Returns the handlers: an hourly call, one at each installation and major upgrade, and one before

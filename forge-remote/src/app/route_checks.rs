@@ -32,7 +32,7 @@ impl App {
     /// path, keeps the app from starting. A fallback of one router receives requests for paths that nothing
     /// else has.
     ///
-    /// At most a quarter of the [calls in flight](Self::max_in_flight) are calls of these routes, so that their
+    /// At most a quarter of the [calls in flight](Self::max_in_flight), but at least one, are calls of these routes, so that their
     /// callers can't keep Forge's calls out.
     ///
     /// ```

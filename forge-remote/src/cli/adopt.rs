@@ -1,8 +1,8 @@
 //! `manifest --adopt`: the program that an existing manifest describes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::output::{FAILED, OK, print, print_error};
+use super::output::{FAILED, NEGATIVE, OK, print, print_error};
 use crate::app::App;
 use crate::manifest::{Adopted, ManifestError, ManifestFile, adopt};
 
@@ -28,21 +28,44 @@ enum AdoptError {
 pub(super) fn run(app: &App) -> i32 {
     let path = app.settings().manifest;
     match adopted(&path) {
-        Ok(Adopted { program, gaps }) => {
-            print(&program);
-            if gaps > 0 {
-                print_error(&format!(
-                    "note: {gaps} parts of {} are not in the program: its first comment lists them",
-                    path.display()
-                ));
-            }
-            OK
+        Ok(adopted) => {
+            print(&adopted.program);
+            report(&path, &adopted)
         }
         Err(error) => {
             print_error(&format!("error: {error}"));
             FAILED
         }
     }
+}
+
+/// Prints what the program lacks, and returns the exit status.
+fn report(path: &Path, adopted: &Adopted) -> i32 {
+    let file = path.display();
+    let parts = |count: usize, one: &str| {
+        let s = if count == 1 { "" } else { "s" };
+        format!("{count} {one}{s}")
+    };
+    if adopted.mistakes > 0 {
+        print_error(&format!(
+            "warning: {file} has {}: correct the manifest, and print the program again. The first comment has a line \
+             for each, and `manifest --check` shows the fixes",
+            parts(adopted.mistakes, "mistake")
+        ));
+    }
+    if adopted.gaps > 0 {
+        print_error(&format!(
+            "note: the program lacks {} of {file}: its first comment has a line for each",
+            parts(adopted.gaps, "part")
+        ));
+    }
+    if adopted.functions == 0 {
+        print_error(&format!(
+            "error: no endpoint of {file} can be adopted: the first comment of the output has the reasons"
+        ));
+        return NEGATIVE;
+    }
+    OK
 }
 
 fn adopted(path: &PathBuf) -> Result<Adopted, AdoptError> {

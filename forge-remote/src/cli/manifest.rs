@@ -51,7 +51,7 @@ pub(super) fn command() -> Command {
                 "adopt",
                 "Print the handlers that serve the manifest's endpoints, as a program for src/main.rs",
             )
-            .conflicts_with_all(["write", "check", "stdout", "against", "json"]),
+            .conflicts_with_all(["write", "check", "stdout", "against", "json", "prune"]),
         )
         .arg(
             Arg::new("prune")

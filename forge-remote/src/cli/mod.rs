@@ -98,7 +98,7 @@ async fn run(app: App, arguments: impl IntoIterator<Item = OsString>) -> i32 {
     let (name, options) = matches.subcommand().unwrap_or(("serve", &matches));
     let named = |entry: &&Entry| (entry.command)().get_name() == name;
     match COMMANDS.iter().find(named) {
-        Some(entry) => (entry.run)(app, options).await,
+        Some(entry) => output::status((entry.run)(app, options).await),
         // clap has rejected an unknown name.
         None => output::FAILED,
     }

@@ -1,6 +1,7 @@
 //! The output of commands, and their exit statuses.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Arg, ArgAction};
 
@@ -28,10 +29,31 @@ pub(super) fn color() -> bool {
     io::stdout().is_terminal() && variable("NO_COLOR").is_none()
 }
 
-/// Prints to standard output; errors such as a closed pipe are ignored.
+/// Whether a part of the output could not be written.
+static IS_INCOMPLETE: AtomicBool = AtomicBool::new(false);
+
+/// Prints to standard output. A closed pipe is ignored: its reader has read enough. After any other error
+/// the command's [`status`] is [`FAILED`].
 pub(super) fn print(text: &str) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    let Err(error) = written else { return };
+    let is_first =
+        error.kind() != ErrorKind::BrokenPipe && !IS_INCOMPLETE.swap(true, Ordering::Relaxed);
+    if is_first {
+        print_error(&format!(
+            "error: the output is incomplete ({error}): make room where it is written to, and run the command again"
+        ));
+    }
+}
+
+/// Returns the exit status of a command that returned this one.
+pub(super) fn status(status: i32) -> i32 {
+    if status == OK && IS_INCOMPLETE.load(Ordering::Relaxed) {
+        FAILED
+    } else {
+        status
+    }
 }
 
 /// Prints to standard error.

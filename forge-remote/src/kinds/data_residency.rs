@@ -88,7 +88,11 @@ impl Kind for DataResidency {
             .as_str()
             .strip_suffix(self.hook)
             .unwrap_or_default();
-        item.insert("path".into(), path.trim_end_matches('/').into());
+        let path = match path.trim_end_matches('/') {
+            "" => "/",
+            path => path,
+        };
+        item.insert("path".into(), path.into());
         if let Some(hours) = self.max_hours {
             item.insert("maxMigrationDurationHours".into(), hours.into());
         }

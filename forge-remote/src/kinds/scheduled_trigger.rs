@@ -85,6 +85,10 @@ impl Kind for ScheduledTrigger {
         Some(self.interval.duration())
     }
 
+    fn calls_every_site(&self) -> bool {
+        !self.licensed_only
+    }
+
     fn documented_timeout(&self) -> Option<Duration> {
         Some(Duration::from_secs(5))
     }

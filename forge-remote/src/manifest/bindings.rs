@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use forge_remote_schema::kinds::page_places;
 use forge_remote_schema::pages;
 use serde_yaml::Value;
 
 use super::desired::{DesiredManifest, Entry};
 use super::file::ManifestFile;
-use super::items::{endpoint_at, key};
+use super::items::{key, page_endpoints};
 use super::path::ManifestPath;
 
 /// Returns one line for each module that can name an endpoint, and one for each handler for pages
@@ -26,8 +25,8 @@ pub(crate) fn bindings(file: &ManifestFile, wanted: &DesiredManifest) -> String 
     for (module_type, items) in modules.into_iter().flatten() {
         let module_type = module_type.as_str().unwrap_or_default();
         for item in items.as_sequence().into_iter().flatten() {
-            let endpoints = page_places().filter_map(|path| endpoint_at(item, path));
-            let endpoints: Vec<&str> = endpoints.collect();
+            let endpoints = page_endpoints(module_type, item);
+            let endpoints: Vec<&str> = endpoints.iter().map(|one| one.endpoint).collect();
             // The `endpoint` of an action or a post function is not called by a page.
             let is_page = pages::is_module_type(module_type) && item.get("endpoint").is_none();
             // A remote can't serve the calls that a function serves.

@@ -32,7 +32,7 @@ pub(super) fn edit(
     let mut splices = Vec::new();
     for run in remove.chunk_by(|one, next| one + 1 == *next) {
         if let (Some(&first), Some(&last)) = (run.first(), run.last()) {
-            list.remove(first, last, &mut splices)?;
+            list.remove(first, last, add.is_empty(), &mut splices)?;
         }
     }
     if !add.is_empty() {
@@ -67,19 +67,30 @@ impl FlowList<'_> {
         end.is_some_and(|end| comma(self.text, gap).is_none_or(|comma| comma < gap.start + end))
     }
 
-    /// Removes neighbouring items, but not all items.
-    fn remove(&self, first: usize, last: usize, splices: &mut Vec<Splice>) -> Result<(), usize> {
+    /// Returns whether no other item is in the lines of these neighbours.
+    fn have_own_lines(&self, first: usize, last: usize) -> bool {
+        self.starts_line(&self.items[first]) && self.ends_line(&self.gap_before(last + 1))
+    }
+
+    /// Removes neighbouring items, but not all items. `ends_list`: no item is added behind them.
+    fn remove(
+        &self,
+        first: usize,
+        last: usize,
+        ends_list: bool,
+        splices: &mut Vec<Splice>,
+    ) -> Result<(), usize> {
         let (start, end) = (self.items[first].start, self.items[last].end);
         let (before, after) = (self.gap_before(first), self.gap_before(last + 1));
         let is_tail = last + 1 == self.items.len();
-        if self.starts_line(&self.items[first]) && self.ends_line(&after) {
+        if self.have_own_lines(first, last) {
             let line = lines::line_start(self.text, start);
             let column = lines::column(self.text, start);
             let lines = lines::with_comments(self.text, line, end, column);
             splices.push((lines, String::new()));
             // The last item has a comma if that is the file's style.
             let comma = comma(self.text, &before).filter(|_| comma(self.text, &after).is_none());
-            if let Some(comma) = comma.filter(|_| is_tail) {
+            if let Some(comma) = comma.filter(|_| is_tail && ends_list) {
                 splices.push((comma..comma + 1, String::new()));
             }
             return Ok(());
@@ -106,18 +117,27 @@ impl FlowList<'_> {
         Ok(())
     }
 
-    /// Adds items behind the last one that is kept.
+    /// Adds items behind the last one that is kept, whose successors are removed.
     fn add(&self, last: usize, add: &[String], splices: &mut Vec<Splice>) {
         let item = &self.items[last];
         let gap = self.gap_before(last + 1);
-        let is_last = last + 1 == self.items.len();
-        if !(is_last && self.starts_line(item) && self.ends_line(&gap)) {
+        let line = lines::line_start(self.text, item.start);
+        let line_end = lines::line_end_after(self.text, item.end).min(gap.end);
+        // In the item's line, a comment would be about the new item.
+        let is_commented = self.text[item.end..line_end].contains('#');
+        let is_whole_line = (self.starts_line(item) || is_commented) && self.ends_line(&gap);
+        let tail = self.items.len() - 1;
+        if !is_whole_line || (last < tail && !self.have_own_lines(last + 1, tail)) {
             splices.push((item.end..item.end, format!(", {}", add.join(", "))));
             return;
         }
-        let indent = &self.text[lines::line_start(self.text, item.start)..item.start];
-        let has_comma = comma(self.text, &gap).is_some();
-        if !has_comma {
+        let indent = if self.starts_line(item) {
+            self.text[line..item.start].to_owned()
+        } else {
+            let width = self.text[line..].len() - self.text[line..].trim_start_matches(' ').len();
+            " ".repeat(width + 2)
+        };
+        if comma(self.text, &gap).is_none() {
             splices.push((item.end..item.end, ",".to_owned()));
         }
         let mut new = add
@@ -125,8 +145,10 @@ impl FlowList<'_> {
             .map(|item| format!("{indent}{item}"))
             .collect::<Vec<_>>()
             .join(",\n");
+        // The last item has a comma if that is the file's style.
+        let has_comma = comma(self.text, &self.gap_before(tail + 1)).is_some();
         new.push_str(if has_comma { ",\n" } else { "\n" });
-        let at = lines::after(self.text, item.end, lines::column(self.text, item.start));
+        let at = lines::after(self.text, item.end, indent.len());
         splices.push((at..at, new));
     }
 }
@@ -139,4 +161,112 @@ fn comma(text: &str, gap: &Range<usize>) -> Option<usize> {
         c == ',' && !is_comment
     });
     found.map(|at| gap.start + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The parts between two items.
+    const SEPARATORS: [&str; 4] = [", ", ",\n  ", ", # tail\n  ", ",\n  # head\n  "];
+    const ENDS: [&str; 6] = ["", "\n", ",\n", " # tail\n", ", # tail\n", "\n  # deep\n"];
+
+    struct Layout {
+        text: String,
+        spans: Vec<Range<usize>>,
+    }
+
+    /// Writes a list whose comments are `# tail X` behind an item and `# head X` above it.
+    fn layout(names: &[&str], start: &str, separators: &[&str], end: &str) -> Layout {
+        let mut text = format!("[{start}");
+        let mut spans = Vec::new();
+        for (index, name) in names.iter().enumerate() {
+            let from = text.len();
+            text.push_str(name);
+            spans.push(from..text.len());
+            let part = separators.get(index).unwrap_or(&end);
+            let next = names.get(index + 1).unwrap_or(name);
+            let part = part.replace("tail", &format!("tail {name}"));
+            text.push_str(&part.replace("head", &format!("head {next}")));
+        }
+        text.push_str("]\n");
+        Layout { text, spans }
+    }
+
+    fn applied(text: &str, mut splices: Vec<Splice>) -> String {
+        splices.sort_by_key(|(span, _)| (span.start, span.end));
+        let mut edited = text.to_owned();
+        for (span, new) in splices.into_iter().rev() {
+            edited.replace_range(span, &new);
+        }
+        edited
+    }
+
+    /// Returns what is wrong with an edited list.
+    fn mistake(edited: &str, expected: &[&str]) -> Option<String> {
+        let value: Result<Vec<String>, _> = serde_yaml::from_str(edited);
+        if !value.as_ref().is_ok_and(|found| found == expected) {
+            return Some(format!("{value:?}"));
+        }
+        let lines: Vec<&str> = edited.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let Some((before, comment)) = line.split_once("# ") else {
+                continue;
+            };
+            let is_right = match comment.split_once(' ') {
+                Some(("tail", name)) => before.trim().trim_end_matches(',').ends_with(name),
+                Some(("head", name)) => lines.get(at + 1)?.trim().starts_with(name),
+                _ => true,
+            };
+            if !is_right {
+                return Some(format!("`{line}` is about another item"));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn comments_stay_with_their_items() {
+        let names = ["a", "b", "c"];
+        let mut edits = 0;
+        for (first, second) in SEPARATORS
+            .iter()
+            .flat_map(|one| SEPARATORS.iter().map(move |two| (*one, *two)))
+        {
+            for (start, end) in ["", "\n  "]
+                .into_iter()
+                .flat_map(|start| ENDS.iter().map(move |end| (start, *end)))
+            {
+                let Layout { text, spans } = layout(&names, start, &[first, second], end);
+                for bits in 0..7_usize {
+                    for add in [
+                        &[][..],
+                        &["x".to_owned()],
+                        &["x".to_owned(), "y".to_owned()],
+                    ] {
+                        let remove: Vec<usize> =
+                            (0..3).filter(|at| bits & (1 << at) != 0).collect();
+                        let list = 0..text.len() - 1;
+                        let Ok(splices) = edit(&text, &list, &spans, &remove, add) else {
+                            continue;
+                        };
+                        edits += 1;
+                        let kept = names.iter().enumerate();
+                        let kept = kept.filter(|(at, _)| !remove.contains(at));
+                        let expected: Vec<&str> = kept
+                            .map(|(_, name)| *name)
+                            .chain(add.iter().map(String::as_str))
+                            .collect();
+                        let edited = applied(&text, splices);
+                        assert_eq!(
+                            mistake(&edited, &expected),
+                            None,
+                            "{text}without {remove:?}, with {add:?}:\n{edited}"
+                        );
+                    }
+                }
+            }
+        }
+        assert!(edits > 2000, "{edits}");
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use forge_remote_schema::KindSpec;
+use forge_remote_schema::kinds::{ENDPOINT, KINDS, RESOLVER};
 use serde_yaml::{Mapping, Value};
 
 use super::values::{ALLOW_IMPERSONATION, at};
@@ -24,6 +26,60 @@ pub(super) fn text<'a>(item: &'a Value, name: &str) -> Option<&'a str> {
 /// Returns the text at a path of an item, where modules name their endpoints.
 pub(super) fn endpoint_at<'a>(item: &'a Value, path: &[&str]) -> Option<&'a str> {
     at(item, path)?.as_str()
+}
+
+/// An endpoint that a hand-written module names: a page's resolver, a macro's static export.
+pub(super) struct PageEndpoint<'a> {
+    /// The kind of the handlers that the module can call.
+    pub(super) kind: &'static KindSpec,
+    /// The place in the module, such as `edit.resolver.endpoint`.
+    pub(super) place: Vec<&'a str>,
+    pub(super) endpoint: &'a str,
+}
+
+/// Returns the endpoints that a hand-written module names. A resolver can be at any depth: the views of a
+/// custom field and the configuration of a macro have their own.
+pub(super) fn page_endpoints<'a>(module_type: &str, item: &'a Value) -> Vec<PageEndpoint<'a>> {
+    let kinds = KINDS.iter().filter(|kind| !kind.has_module());
+    let others = kinds.filter(|kind| kind.module_type == module_type);
+    let places =
+        others.flat_map(|kind| kind.endpoint_places.iter().map(move |place| (kind, place)));
+    let mut found: Vec<PageEndpoint<'a>> = places
+        .filter_map(|(kind, place)| {
+            Some(PageEndpoint {
+                kind,
+                place: place.to_vec(),
+                endpoint: endpoint_at(item, place)?,
+            })
+        })
+        .collect();
+    named_endpoints(item, &mut Vec::new(), &mut |place, endpoint| {
+        if place.ends_with(RESOLVER) {
+            found.push(PageEndpoint {
+                kind: &ENDPOINT,
+                place: place.to_vec(),
+                endpoint,
+            });
+        }
+    });
+    found
+}
+
+/// Calls `visit` with the place and the value of each `endpoint` of a module, at any depth.
+pub(super) fn named_endpoints<'a>(
+    value: &'a Value,
+    place: &mut Vec<&'a str>,
+    visit: &mut impl FnMut(&[&'a str], &'a str),
+) {
+    for (name, value) in value.as_mapping().into_iter().flatten() {
+        place.push(name.as_str().unwrap_or_default());
+        match value {
+            Value::String(endpoint) if name.as_str() == Some("endpoint") => visit(place, endpoint),
+            Value::Mapping(_) => named_endpoints(value, place, visit),
+            _ => {}
+        }
+        place.pop();
+    }
 }
 
 /// Returns every module of the manifest, `endpoint` among them: its type, its index in the list of

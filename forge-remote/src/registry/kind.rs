@@ -66,6 +66,11 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
         None
     }
 
+    /// Returns whether the platform calls for every installation, also for sites without a licence.
+    fn calls_every_site(&self) -> bool {
+        true
+    }
+
     /// Returns the mistakes in the options that the macros cannot see, because they are in the values
     /// of constants.
     fn validate(&self) -> Vec<Mistake> {

@@ -20,7 +20,11 @@ const WITHOUT_ENDPOINTS: &[&str] = &[
 ];
 
 /// The manifests with parts that no attribute has; the file beside it with the ending `gaps` lists them.
-const WITH_GAPS: &[&str] = &["adopt-90-gaps", "manifests-roundbook-before"];
+const WITH_GAPS: &[&str] = &[
+    "adopt-90-gaps",
+    "adopt-91-mistakes",
+    "manifests-roundbook-before",
+];
 
 /// Every manifest of `manifests`, `field/sound` and `adopt`, by a name for its program.
 fn manifests() -> Vec<(String, PathBuf)> {
@@ -179,6 +183,54 @@ fn a_manifest_that_cannot_be_adopted_is_an_error() {
     fs::write(&manifest, "modules: {}\n").unwrap();
     let message = error(&manifest);
     assert!(message.contains("annotate functions"), "{message}");
+}
+
+#[test]
+fn a_manifest_whose_endpoints_all_have_mistakes_is_not_adopted() {
+    let folder = Folder::default();
+    let manifest = folder.file("mani\nfest.yml");
+    let endpoint = "modules:\n  endpoint:\n    - {key: a, remote: nobody, route: {path: /a}}\n";
+    fs::write(&manifest, endpoint).unwrap();
+    let output = adopt(&manifest);
+    assert_eq!(output.status.code(), Some(1));
+    let program = text(&output.stdout);
+    assert!(program.contains("`remotes` has no `nobody`"), "{program}");
+    let error = text(&output.stderr);
+    for part in ["the program lacks 1 part of", "can be adopted"] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    // A line break in the file's name does not end a comment.
+    let head = program.lines().take_while(|line| !line.starts_with("use "));
+    let mut head = head.filter(|line| !line.is_empty());
+    assert!(head.all(|line| line.starts_with("//")), "{program}");
+}
+
+#[test]
+fn options_that_adopt_does_not_take_are_errors() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("adopt/01-jira-pages.yml");
+    let app = Path::new(env!("CARGO_BIN_EXE_plain_app"));
+    for other in [&["--prune", "x"][..], &["--write"], &["--json"]] {
+        let arguments = [&["manifest", "--adopt"], other].concat();
+        let output = run(app, &manifest, &arguments);
+        assert_eq!(output.status.code(), Some(2), "{other:?}");
+        assert!(text(&output.stderr).contains("cannot be used with"));
+    }
+}
+
+/// A program that is cut off would compile without the missing handlers.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_output_that_is_not_written_is_an_error() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("adopt/01-jira-pages.yml");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+    command
+        .args(["manifest", "--adopt"])
+        .env("FORGE_REMOTE_MANIFEST", manifest)
+        .stdout(fs::File::create("/dev/full").unwrap());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let error = text(&output.stderr);
+    assert!(error.contains("the output is incomplete"), "{error}");
 }
 
 #[test]

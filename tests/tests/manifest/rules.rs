@@ -501,6 +501,13 @@ fn pages_that_reach_an_administrators_handler_are_named() {
         unknown[0].0 == "unknown-page" && unknown[0].1.contains("`amdin`"),
         "{unknown:?}"
     );
+    // A view of a page has a resolver of its own.
+    let nested = admin.replace(
+        "resolver: {endpoint: save}",
+        "edit: {resolver: {endpoint: save}}",
+    );
+    let open = page_findings(&[], &format!("{nested}{panel}"));
+    assert!(open.len() == 1 && open[0].1.contains("`save`"), "{open:?}");
     // A module that is not a page.
     let trigger = format!("{admin}  trigger:\n    - {{key: follow, endpoint: follow}}\n");
     assert_eq!(page_findings(&["follow"], &trigger)[0].0, "unknown-page");

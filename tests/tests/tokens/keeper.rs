@@ -669,6 +669,9 @@ async fn daily() {}
 #[scheduled_trigger(interval = "fiveMinute")]
 async fn bare() {}
 
+#[scheduled_trigger(interval = "hour", licensed_only, auth = system)]
+async fn licensed() {}
+
 /// An app that is deployed with a schedule of its own keeps it.
 #[tokio::test]
 async fn a_deployed_schedule_keeps_tokens_fresh() {
@@ -677,6 +680,7 @@ async fn a_deployed_schedule_keeps_tokens_fresh() {
             .handler(handler!(sync_token))
             .handler(handler!(daily))
             .handler(handler!(bare))
+            .handler(handler!(licensed))
             .handler(handler!(life))
             .app_id(forge_remote::testing::TEST_APP_ID)
             .remote(Remote::new("backend").base_url("https://backend.example.com"))
@@ -710,6 +714,11 @@ async fn a_deployed_schedule_keeps_tokens_fresh() {
             "name a scheduled trigger",
         ),
         ("daily", "longer than an hour", "interval = \"hour\""),
+        (
+            "licensed",
+            "`licensed` is not called on sites without a licence",
+            "remove `licensed_only`",
+        ),
         (
             "bare",
             "`bare` does not request the system token",

@@ -67,7 +67,7 @@ impl ServedRoutes {
             return rejection;
         }
         let place = self.calls.token();
-        if self.calls.len() > self.work.max_calls().div_ceil(SHARE) {
+        if self.calls.len() > (self.work.max_calls() / SHARE).max(1) {
             return bounds::OWN_ROUTES.overloaded(&self.log_limits);
         }
         // The app's own limit replaces axum's.

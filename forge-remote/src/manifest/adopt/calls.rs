@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use forge_remote_schema::kinds::{self, KINDS};
+use forge_remote_schema::kinds;
 use forge_remote_schema::{KindSpec, rules};
 use serde_yaml::Value;
 
 use super::gap::Gap;
 use super::literal::{Literal, Setting};
 use super::options::{self, Reading};
-use crate::manifest::items::{endpoint_at, key, modules, text};
+use crate::manifest::items::{endpoint_at, key, modules, page_endpoints, text};
 use crate::manifest::path::ManifestPath;
 
 /// One attribute: a module that calls an endpoint or a remote.
@@ -25,6 +25,7 @@ pub(super) struct Call {
 
 /// The hooks of a module that names a remote and the prefix of their paths.
 pub(super) struct Hooks {
+    pub(super) module: ManifestPath,
     pub(super) remote: String,
     pub(super) prefix: String,
     /// Each hook's name, with its attribute.
@@ -65,24 +66,16 @@ impl Calls {
         calls.push(call);
     }
 
-    /// Reads the endpoints that a hand-written module names: a page's resolver, a macro's renderer.
+    /// Reads the endpoints that a hand-written module names.
     fn read_pages_module(&mut self, module_type: &str, item: &Value) {
-        for kind in KINDS.iter().filter(|kind| !kind.has_module()) {
-            let is_page = kind.endpoint_places == [kinds::RESOLVER];
-            if !is_page && kind.module_type != module_type {
-                continue;
-            }
-            for place in kind.endpoint_places {
-                if let Some(endpoint) = endpoint_at(item, place) {
-                    let call = Call {
-                        kind,
-                        path: ManifestPath::of_module(module_type, item),
-                        key: None,
-                        settings: Vec::new(),
-                    };
-                    self.push(endpoint, call);
-                }
-            }
+        for page in page_endpoints(module_type, item) {
+            let call = Call {
+                kind: page.kind,
+                path: ManifestPath::of_module(module_type, item),
+                key: None,
+                settings: Vec::new(),
+            };
+            self.push(page.endpoint, call);
         }
     }
 
@@ -162,6 +155,7 @@ impl Calls {
             (hook, call)
         });
         let hooks = Hooks {
+            module: path(),
             remote: remote.to_owned(),
             prefix: prefix.to_owned(),
             calls: calls.collect(),

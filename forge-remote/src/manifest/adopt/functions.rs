@@ -108,7 +108,12 @@ pub(super) fn functions(manifest: &Value, mut calls: Calls) -> (Functions, Vec<G
         );
     }
     for hooks in calls.hooks {
-        functions.add_hooks(hooks, &mut gaps);
+        if remotes.contains(hooks.remote.as_str()) {
+            functions.add_hooks(hooks, &mut gaps);
+        } else {
+            let reason = format!("`remotes` has no `{}`", hooks.remote);
+            gaps.push(Gap::new(hooks.module.name("remote"), reason));
+        }
     }
     functions.remove_incomplete_modules(&calls.parts, &mut gaps);
     (functions, gaps)
@@ -200,15 +205,20 @@ impl Functions {
 
     fn add_hooks(&mut self, hooks: Hooks, gaps: &mut Vec<Gap>) {
         let Hooks {
+            module,
             remote,
             prefix,
             calls,
         } = hooks;
+        let keys = calls.iter().filter_map(|(_, call)| call.key.as_deref());
+        if !keys.take(1).all(|key| self.takes_key(key, &module)) {
+            gaps.push(Gap::new(module, TWICE));
+            return;
+        }
+        let path_of = |hook: &str| format!("{}/{hook}", prefix.trim_end_matches('/'));
         // All of them or none: a launch rejects a module that lacks one.
         let taken = calls.iter().find_map(|(hook, call)| {
-            let reason = self
-                .function_at(&format!("{prefix}/{hook}"), call.kind)
-                .err()?;
+            let reason = self.function_at(&path_of(hook), call.kind).err()?;
             Some(Gap::new(call.path.clone(), reason))
         });
         if let Some(gap) = taken {
@@ -217,8 +227,7 @@ impl Functions {
         }
         self.serve_remote(&remote);
         for (hook, call) in calls {
-            let path = format!("{prefix}/{hook}");
-            let at = self.add_function(&format!("residency-{hook}"), path);
+            let at = self.add_function(&format!("residency-{hook}"), path_of(hook));
             let Some(function) = self.all.get_mut(at) else {
                 return;
             };

@@ -17,23 +17,39 @@ mod scopes;
 
 use std::fmt::Write as _;
 
+use super::desired::DesiredManifest;
 use super::file::ManifestFile;
+use super::lint::lint;
+use super::values::list;
+use crate::diagnostic::{Diagnostic, Severity};
 use chain::{Chain, Link};
 use functions::{Function, Functions};
 use gap::Gap;
 use literal::{Setting, string};
 
-/// A program, and the number of the manifest's parts that it does not have.
+/// A program, and what its first comment lists.
 pub(crate) struct Adopted {
     pub(crate) program: String,
+    /// The number of its functions.
+    pub(crate) functions: usize,
+    /// The number of the manifest's parts that it does not have.
     pub(crate) gaps: usize,
+    /// The number of the manifest's mistakes.
+    pub(crate) mistakes: usize,
 }
 
 /// Returns the program for a manifest's endpoints; `None` if it has none that a remote can serve.
 pub(crate) fn adopt(file: &ManifestFile) -> Option<Adopted> {
     let manifest = file.value();
     let (functions, mut gaps) = functions::functions(manifest, calls::read(manifest));
-    if functions.all.is_empty() && gaps.is_empty() {
+    // A part that Forge itself would reject may be read in another way than its author meant.
+    let mistakes: Vec<Diagnostic> = lint(file, &DesiredManifest::default())
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect();
+    let has_endpoints = !list(manifest, &["modules", "endpoint"]).is_empty();
+    let is_explained = !gaps.is_empty() || (has_endpoints && !mistakes.is_empty());
+    if functions.all.is_empty() && !is_explained {
         return None;
     }
     let mut imports = Vec::new();
@@ -65,7 +81,7 @@ pub(crate) fn adopt(file: &ManifestFile) -> Option<Adopted> {
             distinct.push(gap);
         }
     }
-    let mut program = head(file, &distinct);
+    let mut program = head(file, &distinct, &mistakes);
     let prelude = "use forge_remote::prelude::*;\n";
     // In the order of rustfmt.
     program.push_str(&match imports.as_slice() {
@@ -82,7 +98,9 @@ pub(crate) fn adopt(file: &ManifestFile) -> Option<Adopted> {
     let _ = write!(program, "\n{}", main(links));
     Some(Adopted {
         program,
+        functions: functions.all.len(),
         gaps: distinct.len(),
+        mistakes: mistakes.len(),
     })
 }
 
@@ -94,32 +112,40 @@ fn unfinished() -> Error {
 }
 ";
 
-/// Returns the comments at the start: the origin, and the gaps by their positions.
-fn head(file: &ManifestFile, gaps: &[Gap]) -> String {
-    let path = file.path().display();
+/// Returns the comments at the start: the origin, the gaps and the mistakes by their positions.
+fn head(file: &ManifestFile, gaps: &[Gap], mistakes: &[Diagnostic]) -> String {
+    let path = one_line(&file.path().display().to_string());
     let mut text = format!(
         "// The handlers of {path}, printed by `manifest --adopt`.\n// The payload and the response of each attribute: \
          https://docs.rs/forge-remote/latest/forge_remote/kinds/\n"
     );
-    if gaps.is_empty() {
-        text.push('\n');
-        return text;
-    }
-    text.push_str("//\n// These parts of the manifest have no equal in the code:\n");
-    let mut gaps: Vec<_> = gaps
-        .iter()
-        .map(|gap| (file.position(&gap.path), gap))
-        .collect();
-    gaps.sort_by_key(|(at, _)| *at);
-    for (at, gap) in gaps {
-        let _ = writeln!(
-            text,
-            "// - {path}:{}:{}: {}: {}",
-            at.line,
-            at.column,
-            one_line(&gap.path.to_string()),
-            one_line(&gap.reason)
-        );
+    let gaps = gaps.iter().map(|gap| {
+        let reason = format!("{}: {}", gap.path, gap.reason);
+        (file.position(&gap.path), reason)
+    });
+    let mistakes = mistakes.iter().map(|mistake| {
+        let at = mistake.manifest.unwrap_or_default();
+        (at, mistake.message.clone())
+    });
+    let lists = [
+        (
+            "These parts of the manifest have no equal in the code:",
+            gaps.collect(),
+        ),
+        (
+            "These mistakes are in the manifest. Correct them, and print the program again:",
+            mistakes.collect::<Vec<_>>(),
+        ),
+    ];
+    for (title, mut lines) in lists {
+        lines.sort_by_key(|(at, _)| *at);
+        if !lines.is_empty() {
+            let _ = write!(text, "//\n// {title}\n");
+        }
+        for (at, line) in lines {
+            let line = one_line(&line);
+            let _ = writeln!(text, "// - {path}:{}:{}: {line}", at.line, at.column);
+        }
     }
     text.push('\n');
     text
@@ -133,15 +159,14 @@ fn one_line(text: &str) -> String {
 
 /// Returns a function with its documentation and attributes.
 fn rust(function: &Function, functions: &Functions) -> String {
-    let callers: Vec<String> = function
-        .callers
-        .iter()
-        .map(|caller| format!("/// - `{}`\n", one_line(caller)))
-        .collect();
+    let callers: Vec<String> = function.callers.iter().map(|one| one_line(one)).collect();
     let mut text = match callers.as_slice() {
         [] => "/// Serves pages' calls: no module names its endpoint.\n".to_owned(),
-        [one] => one.replace("/// - ", "/// Serves ").replace("`\n", "`.\n"),
-        all => format!("/// Serves these modules:\n///\n{}", all.concat()),
+        [one] => format!("/// Serves `{one}`.\n"),
+        all => format!(
+            "/// Serves these modules:\n///\n/// - `{}`\n",
+            all.join("`\n/// - `")
+        ),
     };
     let default_remote = functions.remotes.first();
     for attribute in &function.attributes {

@@ -8,7 +8,7 @@ use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
 use crate::diagnostic::Rule;
-use crate::manifest::items::{endpoint_at, key, modules};
+use crate::manifest::items::{PageEndpoint, key, modules, page_endpoints};
 use crate::manifest::path::ManifestPath;
 
 pub(super) const TOPIC: Topic = Topic {
@@ -64,19 +64,23 @@ fn open_admin_pages(pages: &BTreeMap<&str, &str>, findings: &mut Findings<'_>) {
     };
     let allowed_pages = &findings.wanted.allowed_pages;
     for (module_type, _, item) in modules(findings.manifest()) {
-        let Some(endpoint) =
-            endpoint_at(item, RESOLVER).filter(|_| is_for_administrators(module_type))
-        else {
-            continue;
-        };
-        if allowed_pages.get(endpoint).is_some_and(BTreeSet::is_empty) {
-            let path = ManifestPath::of_module(module_type, item);
-            let path = RESOLVER.iter().fold(path, |path, name| path.name(name));
-            let page = key(item).unwrap_or_default();
-            let message =
-                format!("`{other}`, which is not for administrators, can call `{endpoint}` too");
-            let help = format!("restrict the handler: `#[endpoint(pages = [\"{page}\"])]`");
-            findings.warning(&OPEN_ADMIN_PAGE, &path, message, help);
+        let resolvers = page_endpoints(module_type, item)
+            .into_iter()
+            .filter(|one| one.place.ends_with(RESOLVER) && is_for_administrators(module_type));
+        for PageEndpoint {
+            place, endpoint, ..
+        } in resolvers
+        {
+            if allowed_pages.get(endpoint).is_some_and(BTreeSet::is_empty) {
+                let path = ManifestPath::of_module(module_type, item);
+                let path = place.iter().fold(path, |path, name| path.name(name));
+                let page = key(item).unwrap_or_default();
+                let message = format!(
+                    "`{other}`, which is not for administrators, can call `{endpoint}` too"
+                );
+                let help = format!("restrict the handler: `#[endpoint(pages = [\"{page}\"])]`");
+                findings.warning(&OPEN_ADMIN_PAGE, &path, message, help);
+            }
         }
     }
 }

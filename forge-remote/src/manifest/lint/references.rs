@@ -3,13 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use forge_remote_schema::did_you_mean;
-use forge_remote_schema::kinds::{RESOLVER, page_places};
-use serde_yaml::Value;
+use forge_remote_schema::kinds::ENDPOINT;
 
 use super::findings::{Findings, Topic, text_of};
 use crate::diagnostic::Rule;
 use crate::manifest::desired::Entry;
-use crate::manifest::items::{endpoint_at, key, modules};
+use crate::manifest::items::{PageEndpoint, key, modules, named_endpoints, page_endpoints};
 use crate::manifest::path::ManifestPath;
 use crate::manifest::tree::Node;
 use crate::manifest::values::list;
@@ -40,7 +39,9 @@ fn dangling(findings: &mut Findings<'_>) {
             continue;
         }
         let mut named = Vec::new();
-        collect(item, &mut named);
+        named_endpoints(item, &mut Vec::new(), &mut |_, endpoint| {
+            named.push(endpoint)
+        });
         for name in named.into_iter().filter(|name| !known.contains(name)) {
             let message = format!(
                 "{module_type} `{}` calls the endpoint `{name}`, which doesn't exist",
@@ -63,17 +64,6 @@ fn dangling(findings: &mut Findings<'_>) {
             };
             let path = ManifestPath::of_module(module_type, item);
             findings.error(&DANGLING_ENDPOINT, &path, message, help);
-        }
-    }
-}
-
-/// Collects the endpoints that a module names at any depth.
-fn collect<'a>(value: &'a Value, into: &mut Vec<&'a str>) {
-    for (name, value) in value.as_mapping().into_iter().flatten() {
-        match value {
-            Value::String(endpoint) if name.as_str() == Some("endpoint") => into.push(endpoint),
-            Value::Mapping(_) => collect(value, into),
-            _ => {}
         }
     }
 }
@@ -180,11 +170,13 @@ fn callers(findings: &mut Findings<'_>) {
     let wanted = findings.wanted;
     let ours: BTreeSet<&str> = wanted.endpoints.iter().map(Entry::key).collect();
     for (module_type, _, item) in modules(findings.manifest()) {
-        for place in page_places() {
-            let Some(endpoint) = endpoint_at(item, place) else {
-                continue;
-            };
-            let (takes, help) = if place == RESOLVER {
+        for PageEndpoint {
+            kind,
+            place,
+            endpoint,
+        } in page_endpoints(module_type, item)
+        {
+            let (takes, help) = if kind.attribute == ENDPOINT.attribute {
                 let help = "only an `#[endpoint]` accepts a page's calls";
                 (&wanted.resolvers, help)
             } else {
