@@ -1,0 +1,187 @@
+// The page's frame: the secret, the connection, the tabs and the keys.
+
+import { follow, get, hasSecret, reconnect, takeSecret } from './api.js';
+import { callsView } from './calls.js';
+import { button, empty, fill, h, isTyping } from './dom.js';
+import { handlersView } from './handlers.js';
+import { jobsView } from './jobs.js';
+import { OUTCOMES, status } from './labels.js';
+import { manifestView } from './manifest.js';
+import { loadCalls, loadHandlers, model, putCall, subscribe } from './model.js';
+import { schedulesView } from './schedules.js';
+import { tokensView } from './tokens.js';
+
+const main = document.getElementById('main');
+const tabs = document.getElementById('tabs');
+const connection = document.getElementById('connection');
+const announcer = document.getElementById('announcer');
+
+const ANNOUNCE_EVERY = 3000;
+const KEYS = [
+  [['1', '…', '6'], 'Open a tab'],
+  [['j', 'k', '↓', '↑'], 'Next and previous row'],
+  [['Enter'], 'Go to the detail'],
+  [['/'], 'Filter calls'],
+  [['f'], 'Follow new calls, or stop'],
+  [['r'], 'Run the call again, or call the handler'],
+  [['t'], 'Run the call again, as a retry by Forge'],
+  [['e'], 'Edit the body and send'],
+  [['Ctrl', 'Enter'], 'Send'],
+  [['Esc'], 'Close, clear the filter, or leave a field'],
+  [['?'], 'Show these keys'],
+];
+
+let views = [];
+let current = null;
+
+// Routes: the fragment is `#/calls/17`.
+
+function navigate(path, { replaces = false } = {}) {
+  history[replaces ? 'replaceState' : 'pushState'](null, '', `#${path}`);
+  route();
+}
+
+function route() {
+  const [, name, value] = location.hash.slice(1).split('/');
+  const shown = views.filter((view) => view.isShown?.() ?? true);
+  const view = shown.find((one) => one.name === name) ?? shown[0];
+  if (!view) return;
+  if (current !== view) {
+    current?.hide?.();
+    for (const one of views) one.element.hidden = one !== view;
+    current = view;
+    for (const tab of tabs.children) {
+      if (tab.dataset.name === view.name) tab.setAttribute('aria-current', 'page');
+      else tab.removeAttribute('aria-current');
+    }
+    document.title = `${view.title} · forge-remote console`;
+  }
+  view.show(value && decodeURIComponent(value));
+}
+
+// Announcements: one sentence for all calls of three seconds.
+
+let announced = 0;
+let fresh = new Map();
+
+function announce(text) {
+  announcer.textContent = text;
+}
+
+subscribe('calls', (ids) => {
+  for (const id of ids) {
+    const call = model.calls.get(id);
+    if (call && call.outcome !== 'running' && id > announced) fresh.set(id, call);
+  }
+});
+
+setInterval(() => {
+  if (fresh.size === 0) return;
+  const last = [...fresh.values()].at(-1);
+  announced = Math.max(...fresh.keys());
+  announce(fresh.size === 1 ? `Call ${last.id}: ${last.key}, ${status(last)} ${OUTCOMES[last.outcome]}` : `${fresh.size} new calls`);
+  fresh = new Map();
+}, ANNOUNCE_EVERY);
+
+// The connection.
+
+function showConnection(state) {
+  const labels = { live: 'Live', lost: 'Reconnecting', connecting: 'Connecting', refused: 'Not connected' };
+  connection.dataset.state = state;
+  connection.textContent = labels[state];
+  connection.title = state === 'lost' ? '`dev` does not respond. Click to try now.' : '';
+}
+
+function refuse(title, ...text) {
+  showConnection('refused');
+  current?.hide?.();
+  views = [];
+  current = null;
+  fill(tabs);
+  fill(main, h('div', { class: 'notice', role: 'alert' }, empty(title, text)));
+}
+
+async function connected() {
+  const app = await get('/app');
+  // The ids of calls start from 1 with each start of `dev`.
+  if (model.app && model.app.started !== app.started) location.reload();
+  const isFirst = model.app === null;
+  model.app = app;
+  await Promise.all([loadHandlers(), loadCalls()]);
+  if (isFirst) start();
+}
+
+function received(name, data) {
+  if (name === 'call') putCall(data);
+  else if (name === 'handlers') loadHandlers().catch(() => {});
+}
+
+function start() {
+  document.getElementById('app-url').textContent = model.app.app_url;
+  document.getElementById('app-url').title = `${model.app.app_ids.join(' ')} at ${model.app.app_url}; the local platform is ${model.app.platform_url}`;
+  const shown = views.filter((view) => view.isShown?.() ?? true);
+  fill(tabs, shown.map((view, at) => {
+    const tab = h('a', { href: `#/${view.name}`, 'aria-keyshortcuts': String(at + 1) }, view.title);
+    tab.dataset.name = view.name;
+    return tab;
+  }));
+  fill(main, views.map((view) => view.element));
+  route();
+}
+
+// The keys.
+
+const help = h('dialog', { class: 'panel help', 'aria-labelledby': 'help-title' },
+  h('h2', { id: 'help-title' }, 'Keyboard shortcuts'),
+  h('dl', { class: 'keys' }, KEYS.map(([keys, does]) => [h('dt', null, keys.map((key) => h('kbd', null, key))), h('dd', null, does)])),
+  h('div', { class: 'form-end' }, button('Close', () => help.close())));
+document.body.append(help);
+
+function pressed(event) {
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (document.querySelector('dialog[open]')) return;
+  const { key, target } = event;
+  if (isTyping(target)) {
+    if (key !== 'Escape') return;
+    if (!current?.key(key)) target.blur();
+    return;
+  }
+  const isControl = target instanceof HTMLElement && target.matches('button, a, summary');
+  if (isControl && (key === 'Enter' || key === ' ')) return;
+  // Arrow keys scroll where the focus is in a detail.
+  if (key.startsWith('Arrow') && target instanceof HTMLElement && target.closest('.detail, dialog')) return;
+  const tab = tabs.children[Number(key) - 1];
+  if (key === '?') help.showModal();
+  else if (/^[1-9]$/.test(key) && tab) navigate(`/${tab.dataset.name}`);
+  else if (!current?.key(key)) return;
+  event.preventDefault();
+}
+
+async function run() {
+  document.addEventListener('keydown', pressed);
+  document.getElementById('help-button').addEventListener('click', () => help.showModal());
+  connection.addEventListener('click', reconnect);
+  window.addEventListener('online', reconnect);
+  document.addEventListener('visibilitychange', () => document.hidden || reconnect());
+  // A newly printed link, opened in this tab, changes the fragment only.
+  window.addEventListener('hashchange', () => (takeSecret() ? location.reload() : route()));
+  document.getElementById('skip').addEventListener('click', (event) => {
+    event.preventDefault();
+    main.focus();
+  });
+  takeSecret();
+  if (!hasSecret()) {
+    refuse('Open the link that dev prints', 'The console needs the secret that is in the link. ', h('code', null, 'cargo run -- dev'), ' prints it at its start.');
+    return;
+  }
+  const context = { navigate, announce };
+  views = [
+    ['calls', 'Calls', callsView], ['handlers', 'Handlers', handlersView], ['schedules', 'Schedules', schedulesView],
+    ['manifest', 'Manifest', manifestView], ['jobs', 'Jobs', jobsView], ['tokens', 'Tokens', tokensView],
+  ].map(([name, title, create]) => ({ ...create(context), name, title }));
+  for (const view of views) view.element.hidden = true;
+  await follow({ connected, received, changed: showConnection });
+  refuse('The secret is not valid', 'Each start of ', h('code', null, 'dev'), ' has its own secret. Open the link that it printed last.');
+}
+
+run();

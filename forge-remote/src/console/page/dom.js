@@ -1,0 +1,83 @@
+// Elements, and the forms of times and durations. Every value becomes a text node: nothing here parses HTML.
+
+/** Creates an element. `onclick` adds a listener; `style` goes through CSSOM, which the page's policy allows. */
+export function h(name, props, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(props ?? {})) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
+    else if (key === 'style') for (const [rule, set] of Object.entries(value)) element.style.setProperty(rule, set);
+    else if (key === 'value') element.value = value;
+    else element.setAttribute(key, value === true ? '' : value);
+  }
+  element.append(...present(children));
+  return element;
+}
+
+/** Replaces the children of an element. */
+export const fill = (element, ...children) => element.replaceChildren(...present(children));
+
+const present = (children) =>
+  children.flat(Infinity).filter((child) => child !== undefined && child !== null && child !== false);
+
+/** Sets the text of an element, if it differs: an unchanged one costs no layout. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+export const button = (label, onclick, props) => h('button', { type: 'button', onclick, ...props }, label);
+
+/** A label with its control, as one cell of a form. */
+export const field = (label, control, props) => h('label', { class: 'field', ...props }, h('span', null, label), control);
+
+/** A pair of term and description of a `dl`; nothing where the description is empty. */
+export const fact = (term, ...description) =>
+  description.every((part) => part === null || part === undefined || part === '')
+    ? null
+    : [h('dt', null, term), h('dd', null, ...description)];
+
+/** What a view shows where it has nothing to list. */
+export const empty = (title, ...text) => h('div', { class: 'empty' }, h('h2', null, title), h('p', null, ...text));
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
+const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+
+export const clock = (iso) => CLOCK.format(new Date(iso));
+
+/** The time of a day near now: with the weekday where it is not within 12 hours. */
+export const moment = (time) =>
+  Math.abs(new Date(time) - Date.now()) < 12 * 3600e3 ? clock(time) : DAY.format(new Date(time));
+
+/** Milliseconds as the terminal prints them: one decimal below ten. */
+export function millis(value) {
+  if (value === null || value === undefined) return '';
+  if (value >= 10_000) return `${(value / 1000).toFixed(1)} s`;
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ms`;
+}
+
+/** The time until a moment: `12 s`, `4:09`, `1:02:03`, `2 d 4 h`. */
+export function until(iso) {
+  const seconds = Math.max(0, Math.ceil((new Date(iso) - Date.now()) / 1000));
+  const two = (value) => String(value).padStart(2, '0');
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  if (seconds < 60) return `${seconds} s`;
+  if (hours < 1) return `${minutes}:${two(seconds % 60)}`;
+  if (hours < 48) return `${hours}:${two(minutes)}:${two(seconds % 60)}`;
+  return `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+
+const UNITS = [['week', 604_800], ['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
+
+/** An interval in words: `hour`, `5 minutes`. */
+export function interval(seconds) {
+  const [unit, size] = UNITS.find(([, size]) => seconds >= size && seconds % size === 0) ?? ['second', 1];
+  const count = seconds / size;
+  return count === 1 ? unit : `${count} ${unit}s`;
+}
+
+export function bytes(count) {
+  return count < 1024 ? `${count} B` : count < 1_048_576 ? `${(count / 1024).toFixed(1)} KiB` : `${(count / 1_048_576).toFixed(1)} MiB`;
+}
+
+/** Whether the user types into this element. */
+export const isTyping = (target) => target instanceof HTMLElement && target.matches('input, textarea, select');

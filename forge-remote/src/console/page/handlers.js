@@ -1,0 +1,120 @@
+// The view of handlers: each with its facts and a form that calls it.
+
+import { composer } from './composer.js';
+import { button, empty, fact, fill, h, interval, millis, moment, setText } from './dom.js';
+import { OUTCOMES, status } from './labels.js';
+import { handler, model, subscribe } from './model.js';
+
+export function handlersView({ navigate }) {
+  const rows = new Map();
+  let selected = null;
+  const list = h('div', { class: 'rows', role: 'listbox', 'aria-label': 'Handlers', tabindex: '0', onclick: clicked });
+  const detail = h('div', { class: 'detail', role: 'region', 'aria-label': 'Handler' });
+  const facts = h('dl', { class: 'facts' });
+  const element = h('section', { class: 'split handlers', 'aria-label': 'Handlers' },
+    h('div', { class: 'side', role: 'region', 'aria-label': 'List of handlers' },
+      h('div', { class: 'row head', 'aria-hidden': 'true' }, ['Handler', 'Attribute', 'Path', 'Last'].map((name) => h('span', null, name))),
+      list),
+    detail);
+
+  subscribe('handlers', () => {
+    if (model.handlers.length !== rows.size) {
+      rows.clear();
+      fill(list, model.handlers.map((one) => {
+        const last = h('span', { class: 'status' });
+        const row = h('div', { class: 'row', role: 'option', id: `handler-${one.key}`, 'aria-selected': 'false' },
+          h('span', { class: 'key' }, one.key), h('span', { class: 'dim' }, one.attribute),
+          h('span', { class: 'dim mono' }, `${one.method} ${one.path}`), last);
+        row.dataset.key = one.key;
+        rows.set(one.key, { row, last });
+        return row;
+      }));
+      results();
+    }
+    if (selected !== null && handler(selected)) drawFacts(handler(selected));
+  });
+
+  subscribe('calls', results);
+
+  function results() {
+    for (const [key, { row, last }] of rows) {
+      const call = model.newest.get(key);
+      if (!call) continue;
+      row.dataset.outcome = call.outcome;
+      setText(last, status(call));
+      last.title = `The last call: ${OUTCOMES[call.outcome]}`;
+    }
+  }
+
+  function drawFacts(one) {
+    const list = (values) => values.length > 0 && values.map((value) => h('code', null, value));
+    fill(facts,
+      fact('Module', one.kind), fact('Endpoint', one.endpoint && h('code', null, one.endpoint)),
+      fact('Path', h('code', null, `${one.method} ${one.path}`)),
+      fact('Tokens', one.tokens.length > 0 ? one.tokens.join(', ') : 'none'),
+      one.scopes.length > 0 && fact('Scopes', list(one.scopes)),
+      one.events.length > 0 && fact('Events', list(one.events)),
+      one.interval_seconds && fact('Interval', interval(one.interval_seconds)),
+      one.interval_seconds && fact('Next call', one.is_paused ? 'paused' : one.next_call && moment(one.next_call)),
+      one.is_durable && fact('Durable', 'the call is stored as a job, then run'),
+      fact('Source', h('code', null, one.source)));
+  }
+
+  function open(key) {
+    const one = handler(key);
+    rows.get(selected)?.row.setAttribute('aria-selected', 'false');
+    const isOther = selected !== key;
+    selected = key;
+    if (!one) {
+      fill(detail, empty('No such handler', 'The app has no handler with the key ', h('code', null, key), '.'));
+      return;
+    }
+    const { row } = rows.get(key);
+    row.setAttribute('aria-selected', 'true');
+    row.scrollIntoView({ block: 'nearest' });
+    list.setAttribute('aria-activedescendant', row.id);
+    drawFacts(one);
+    if (!isOther) return;
+    fill(detail,
+      h('div', { class: 'detail-head' }, h('h2', null, h('span', { class: 'name' }, one.key)), one.docs && h('p', { class: 'dim' }, one.docs)),
+      h('div', { class: 'detail-body' }, facts, composer({ handler: one, sent: showResult })));
+    detail.scrollTop = 0;
+  }
+
+  /** The result beside the button, so that the form stays for another call. */
+  function showResult(id, place) {
+    const call = model.calls.get(id);
+    fill(place, h('a', { href: `#/calls/${id}`, 'data-outcome': call?.outcome },
+      call ? `${status(call)} ${OUTCOMES[call.outcome]} in ${millis(call.elapsed_ms)}` : 'The call has ended', ` (call ${id})`));
+  }
+
+  const select = (key) => navigate(`/handlers/${encodeURIComponent(key)}`, { replaces: true });
+
+  function clicked(event) {
+    const row = event.target.closest('.row');
+    if (row) select(row.dataset.key);
+  }
+
+  function move(step) {
+    const keys = model.handlers.map((one) => one.key);
+    const at = Math.min(Math.max(keys.indexOf(selected) + step, 0), keys.length - 1);
+    if (keys[at] !== undefined) select(keys[at]);
+  }
+
+  return {
+    element,
+    show(key) {
+      const wanted = key ?? selected ?? model.handlers[0]?.key;
+      if (wanted !== undefined) open(wanted);
+      else fill(detail, empty('No handlers', 'Annotate an async function, for example with ', h('code', null, '#[scheduled_trigger(interval = "hour")]'), '.'));
+    },
+    key(name) {
+      if (name === 'j' || name === 'ArrowDown') move(1);
+      else if (name === 'k' || name === 'ArrowUp') move(-1);
+      else if (name === 'r') detail.querySelector('form')?.requestSubmit();
+      else if (name === 'e' || name === 'Enter') detail.querySelector('textarea')?.focus();
+      else return false;
+      return true;
+    },
+  };
+}

@@ -1,0 +1,19 @@
+// The names of the API's values.
+
+export const OUTCOMES = { running: 'running', passed: 'passed', needs_body: 'needs a body', failed: 'failed' };
+
+export const ORIGINS = { schedule: 'the schedule', console: 'this page', invoke: 'the invoke command' };
+
+export const FORGERIES = {
+  expired: 'expired',
+  other_app: "another app's audience",
+  unknown_key: 'unknown key id',
+  other_signer: "another signer's key",
+  no_token: 'missing',
+  two_tokens: 'two Authorization headers',
+};
+
+/** The status of a call, in the width of three digits. */
+export const status = (call) => (call.outcome === 'running' ? '…' : call.status === null ? '—' : String(call.status));
+
+export const forgery = (call) => `FIT: ${FORGERIES[call.forgery] ?? call.forgery}`;

@@ -1,0 +1,62 @@
+// What the page knows: the app, its handlers and the last calls. Views subscribe to the changes.
+
+import { get } from './api.js';
+
+/** As many calls as `dev` keeps. */
+const LIMIT = 500;
+
+export const model = {
+  app: null,
+  handlers: [],
+  /** The calls by id, oldest first. */
+  calls: new Map(),
+  /** The newest call of each handler. */
+  newest: new Map(),
+};
+
+const subscribers = { handlers: [], calls: [] };
+
+/** Runs `view` after each change. For `calls` it gets the ids that changed, once a frame. */
+export const subscribe = (topic, view) => subscribers[topic].push(view);
+
+const publish = (topic, value) => subscribers[topic].forEach((view) => view(value));
+
+export const handler = (key) => model.handlers.find((one) => one.key === key);
+
+export async function loadHandlers() {
+  model.handlers = await get('/handlers');
+  publish('handlers');
+}
+
+export async function loadCalls() {
+  const { calls } = await get('/calls');
+  calls.forEach(putCall);
+}
+
+let changed = new Set();
+let isScheduled = false;
+let forgotten = 0;
+
+/** Takes a call's newest state. A busy app has many within a frame, so the views are updated once for all. */
+export function putCall(call) {
+  const known = model.calls.get(call.id);
+  // The listing and the stream overlap: an ended call does not run again.
+  const isStale = known ? known.outcome !== 'running' && call.outcome === 'running' : call.id <= forgotten;
+  if (isStale) return;
+  model.calls.set(call.id, call);
+  if ((model.newest.get(call.key)?.id ?? 0) <= call.id) model.newest.set(call.key, call);
+  changed.add(call.id);
+  while (model.calls.size > LIMIT) {
+    forgotten = model.calls.keys().next().value;
+    model.calls.delete(forgotten);
+    changed.delete(forgotten);
+  }
+  if (isScheduled) return;
+  isScheduled = true;
+  requestAnimationFrame(() => {
+    isScheduled = false;
+    const ids = changed;
+    changed = new Set();
+    publish('calls', ids);
+  });
+}
