@@ -1,0 +1,345 @@
+// Drives the console in Chromium, against a running `dev`.
+//
+//   node console.mjs LINK [--test-to FILE] [--screenshots DIR] [--write-manifest]
+//
+// LINK is the link that `dev` prints. `--test-to` writes the copied Rust test to a file, for a compiler;
+// `--screenshots` writes each tab in light and dark; `--write-manifest` also writes the app's manifest.yml.
+// `CHROMIUM` is the browser's path, default: the usual ones.
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+
+import { chromium } from 'playwright-core';
+
+const { values: options, positionals: [link] } = parseArgs({
+  allowPositionals: true,
+  options: {
+    'test-to': { type: 'string' },
+    screenshots: { type: 'string' },
+    'write-manifest': { type: 'boolean', default: false },
+  },
+});
+if (!link?.includes('/console#')) {
+  console.error('usage: node console.mjs http://127.0.0.1:PORT/console#SECRET [--test-to FILE] [--screenshots DIR] [--write-manifest]');
+  process.exit(2);
+}
+const [page_url, secret] = link.split('#');
+
+const USUAL = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome', '/opt/google/chrome/chrome'];
+const executablePath = process.env.CHROMIUM ?? USUAL.find(existsSync);
+if (!executablePath) {
+  console.error(`no Chromium at ${USUAL.join(', ')}: install one, or set CHROMIUM to its path`);
+  process.exit(2);
+}
+
+async function api(path, method = 'GET', body = undefined) {
+  const response = await fetch(`${page_url}/api${path}`, {
+    method,
+    headers: { 'x-console-secret': secret, ...(method === 'POST' && { 'content-type': 'application/json' }) },
+    body: method === 'POST' ? JSON.stringify(body ?? {}) : undefined,
+  });
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
+  return response.json();
+}
+
+function check(condition, message) {
+  if (!condition) throw new Error(message);
+}
+
+const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+const SIZE = { width: 1280, height: 800 };
+
+/** A page whose console errors, exceptions and policy violations are failures. */
+async function open(url, settings = {}) {
+  const context = await browser.newContext({ viewport: SIZE, ...settings });
+  await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: new URL(page_url).origin });
+  const page = await context.newPage();
+  page.setDefaultTimeout(10_000);
+  page.problems = [];
+  // The browser logs each 4xx of `fetch`; the checks that cause one expect it.
+  page.on('console', (message) => {
+    if (message.type() === 'error' && !/status of 4\d\d/.test(message.text())) page.problems.push(message.text());
+  });
+  page.on('pageerror', (error) => page.problems.push(error.stack ?? error.message));
+  page.on('response', (response) => {
+    if (response.status() >= 400 && !response.url().includes('/console/api/')) page.problems.push(`${response.status()} ${response.url()}`);
+  });
+  await page.addInitScript(() => {
+    document.addEventListener('securitypolicyviolation', (event) =>
+      console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI}`));
+  });
+  await page.goto(url);
+  return page;
+}
+
+const handlers = await api('/handlers');
+const app = await api('/app');
+const scheduled = handlers.find((one) => one.interval_seconds !== null && !one.is_paused);
+// A handler whose body can be anything: the edited one comes back in the detail.
+const editable = handlers.find((one) => one.samples[0]?.body && !one.samples[0].is_guess) ?? handlers[0];
+
+const page = await open(link);
+const row = (id) => page.locator(`#call-${id}`);
+const detail = page.locator('[aria-label="Call"]');
+const section = (name) => detail.locator(`[data-section="${name}"]`);
+const selectedId = async () => Number(new URL(page.url()).hash.split('/')[2]);
+const newestId = async () => (await api('/calls')).calls.at(-1).id;
+
+/** Runs `act`, and waits until the page has selected a call that is newer than all before. */
+async function newSelection(act) {
+  const before = await newestId();
+  await act();
+  await page.waitForFunction((id) => Number(location.hash.split('/')[2]) > id, before);
+  return selectedId();
+}
+
+async function openTab(name) {
+  await page.getByRole('navigation', { name: 'Views' }).getByRole('link', { name }).click();
+}
+
+async function openCall(id) {
+  await openTab('Calls');
+  await row(id).click();
+  await detail.getByText(`call ${id}`, { exact: true }).first().waitFor();
+  await section('claims').waitFor();
+}
+
+const failures = [];
+async function step(name, run) {
+  const began = performance.now();
+  try {
+    await run();
+    check(page.problems.length === 0, `the browser's console has errors:\n${page.problems.join('\n')}`);
+    console.log(`ok    ${name}  ${Math.round(performance.now() - began)} ms`);
+  } catch (error) {
+    failures.push(name);
+    page.problems = [];
+    console.log(`FAIL  ${name}\n      ${(error.stack ?? String(error)).replaceAll('\n', '\n      ')}`);
+    await page.keyboard.press('Escape');
+  }
+}
+
+await step('loads, and takes the secret out of the address', async () => {
+  await page.locator('.connection[data-state="live"]').waitFor();
+  check(!page.url().includes(secret), `the address still has the secret: ${page.url()}`);
+  check((await page.title()).startsWith('Calls'), `the title is ${await page.title()}`);
+  for (const [tab, isThere] of [['Calls', true], ['Handlers', true], ['Schedules', true], ['Manifest', true], ['Jobs', app.has_jobs], ['Tokens', app.has_tokens]]) {
+    const count = await page.locator('#tabs').getByText(tab, { exact: true }).count();
+    check(count === Number(isThere), `the tab ${tab} is there ${count} times`);
+  }
+});
+
+let first;
+if (scheduled) {
+  await step('shows a scheduled call with its claims and log', async () => {
+    await page.locator('.row', { hasText: scheduled.key }).first().waitFor();
+    const { calls } = await api('/calls');
+    first = calls.find((call) => call.key === scheduled.key && call.origin === 'schedule' && call.outcome !== 'running');
+    check(first, `no call by the schedule of ${scheduled.key}`);
+    await openCall(first.id);
+    const stored = await api(`/calls/${first.id}`);
+    await section('claims').getByText(stored.claims.aud).first().waitFor();
+    if (stored.log.length > 0) await section('log').getByText(stored.log[0].message).first().waitFor();
+    else await section('log').getByText('The handler logged nothing').or(section('log').getByText('own tracing subscriber')).waitFor();
+    check(stored.request.headers.every(([, value]) => !/eyJ/.test(value)), 'a header has a token');
+  });
+
+  await step('runs a call again with r, and as a retry with t', async () => {
+    await openCall(first.id);
+    const again = await newSelection(() => page.keyboard.press('r'));
+    check((await api(`/calls/${again}`)).repeats === first.id, `call ${again} does not repeat call ${first.id}`);
+    await detail.getByRole('link', { name: `call ${first.id}` }).waitFor();
+    const [one, other] = [await api(`/calls/${first.id}`), await api(`/calls/${again}`)];
+    check(one.request.body === other.request.body, 'the bodies differ');
+    await section('claims').waitFor();
+    const retry = await newSelection(() => page.keyboard.press('t'));
+    check((await api(`/calls/${retry}`)).retry === 1, `call ${retry} is not a retry`);
+  });
+}
+
+await step('calls a handler, and remembers its body', async () => {
+  await openTab('Handlers');
+  await page.locator(`[id="handler-${editable.key}"]`).click();
+  const form = page.locator('form.composer');
+  const text = form.locator('textarea');
+  const body = `${await text.inputValue()} \n`;
+  await text.fill(body);
+  await form.getByRole('button', { name: 'Call' }).click();
+  const result = form.locator('.result a');
+  await result.waitFor();
+  const id = Number((await result.getAttribute('href')).split('/').at(-1));
+  const sent = await api(`/calls/${id}`);
+  check(sent.key === editable.key, `call ${id} is of ${sent.key}`);
+  check(sent.request.body === body, `the body is not sent byte for byte: ${JSON.stringify(sent.request.body)}`);
+  await page.reload();
+  await page.locator('form.composer textarea').waitFor();
+  check((await page.locator('form.composer textarea').inputValue()) === body, 'the body is not remembered');
+  await page.getByRole('button', { name: 'Use the sample' }).click();
+});
+
+let failing;
+await step('shows why a forged token is rejected', async () => {
+  await openTab('Handlers');
+  await page.locator(`[id="handler-${(scheduled ?? editable).key}"]`).click();
+  const form = page.locator('form.composer');
+  await form.getByLabel('Forge Invocation Token').selectOption({ label: "another app's audience" });
+  await form.getByRole('button', { name: 'Call' }).click();
+  await form.locator('.result a').click();
+  await detail.getByText('401 failed').waitFor();
+  failing = await selectedId();
+  const stored = await api(`/calls/${failing}`);
+  check(stored.outcome === 'failed' && stored.forgery === 'other_app', `the outcome is ${stored.outcome}`);
+  const reason = [stored.verdict, stored.error, ...stored.notes].filter(Boolean);
+  check(reason.length > 0, 'neither verdict nor note says why');
+  await detail.getByText(reason[0]).first().waitFor();
+});
+
+await step('edits a call and sends it', async () => {
+  const source = (await api('/calls')).calls.find((call) => call.key === editable.key && call.outcome !== 'running');
+  await openCall(source.id);
+  await page.keyboard.press('e');
+  const dialog = page.getByRole('dialog');
+  await dialog.waitFor();
+  const body = '{"edited": "fail"}';
+  await dialog.locator('textarea').fill(body);
+  failing = await newSelection(() => page.keyboard.press('Control+Enter'));
+  await dialog.waitFor({ state: 'detached' });
+  check((await api(`/calls/${failing}`)).request.body === body, 'the edited body was not sent');
+  await section('request').getByText('"edited"').waitFor();
+});
+
+await step('follows a failing call to its log line', async () => {
+  const { calls } = await api('/calls');
+  const candidates = calls.filter((call) => call.outcome === 'failed').reverse();
+  check(candidates.length > 0, 'no call failed');
+  let found;
+  for (const call of candidates) {
+    const { log } = await api(`/calls/${call.id}`);
+    const line = log.findLast((one) => ['ERROR', 'WARN'].includes(one.level)) ?? log.at(-1);
+    if (line) found ??= { call, line };
+  }
+  check(found || !app.has_log, 'no failed call has a log line');
+  if (!found) return;
+  await openTab('Calls');
+  await page.keyboard.press('/');
+  await page.getByLabel('Filter calls').fill(`failed ${found.call.key}`);
+  check(await page.locator('[aria-label="Calls"] .row[data-outcome="passed"]:visible').count() === 0, 'the filter shows calls that passed');
+  await row(found.call.id).click();
+  await section('log').getByText(found.line.message).last().waitFor();
+  await page.keyboard.press('Escape');
+  check(await page.getByLabel('Filter calls').inputValue() === '', 'Esc does not clear the filter');
+});
+
+await step('copies a call as a Rust test and as a command', async () => {
+  const id = first?.id ?? failing;
+  await openCall(id);
+  const stored = await api(`/calls/${id}`);
+  await detail.getByRole('button', { name: 'Copy test' }).click();
+  await detail.getByText('The test is copied').waitFor();
+  const test = await page.evaluate(() => navigator.clipboard.readText());
+  check(test === stored.rust_test && test.includes('#[tokio::test]'), `the clipboard has ${test}`);
+  if (options['test-to']) writeFileSync(options['test-to'], test);
+  await detail.getByRole('button', { name: 'Copy command' }).click();
+  await detail.getByText('The command is copied').waitFor();
+  check((await page.evaluate(() => navigator.clipboard.readText())) === stored.invoke_command, 'the clipboard has another command');
+});
+
+if (scheduled) {
+  await step('fires a schedule, pauses and resumes it', async () => {
+    await openTab('Schedules');
+    const line = page.locator(`tr[data-key="${scheduled.key}"]`);
+    await line.getByText(/ in \d/).waitFor();
+    const before = await newestId();
+    await line.getByRole('button', { name: 'Fire now' }).click();
+    await page.locator('[aria-label="Schedules"] .result a').waitFor();
+    check((await newestId()) > before, 'no call was made');
+    await line.getByRole('button', { name: 'Pause' }).click();
+    await line.getByText('paused').waitFor();
+    check((await api('/handlers')).find((one) => one.key === scheduled.key).is_paused, 'the schedule is not paused');
+    await line.getByRole('button', { name: 'Resume' }).click();
+    await line.getByText(/ in \d/).waitFor();
+  });
+}
+
+await step('is used with the keyboard', async () => {
+  await page.locator('body').click({ position: { x: 2, y: 2 } });
+  await page.keyboard.press('1');
+  check((await page.title()).startsWith('Calls'), '1 does not open the calls');
+  await page.keyboard.press('?');
+  const help = page.getByRole('dialog', { name: 'Keyboard shortcuts' });
+  await help.waitFor();
+  await page.keyboard.press('Escape');
+  await help.waitFor({ state: 'hidden' });
+  await page.keyboard.press('End');
+  const last = await selectedId();
+  await page.keyboard.press('k');
+  const previous = await selectedId();
+  check(previous < last, `k goes from call ${last} to ${previous}`);
+  await page.keyboard.press('j');
+  check((await selectedId()) === last, 'j does not go back');
+  check((await page.locator('[aria-label="Calls"] [aria-selected="true"]').count()) === 1, 'not exactly one call is selected');
+  for (const role of ['banner', 'main', 'navigation']) check((await page.getByRole(role).count()) === 1, `not exactly one landmark: ${role}`);
+});
+
+await step('keeps the position of the list while calls arrive', async () => {
+  await openTab('Calls');
+  const { calls } = await api('/calls');
+  await row(calls.at(-1).id).click();
+  const top = async () => (await row(calls.at(-1).id).boundingBox()).y;
+  const before = await top();
+  await Promise.all(Array.from({ length: 5 }, () => api(`/handlers/${encodeURIComponent(handlers[0].key)}/call`, 'POST')));
+  await row(await newestId()).waitFor({ state: 'attached' });
+  check((await top()) === before, `the selected row moved by ${(await top()) - before} pixels`);
+});
+
+await step('rejects a wrong and a missing secret with the way out', async () => {
+  const wrong = await open(`${page_url}#not-the-secret`);
+  await wrong.getByText('The secret is not valid').waitFor();
+  check((await wrong.locator('.row').count()) === 0, 'a page with a wrong secret shows rows');
+  check(wrong.problems.length === 0, wrong.problems.join('\n'));
+  // The right link, opened in the same tab.
+  await wrong.goto(link);
+  await wrong.locator('.connection[data-state="live"]').waitFor();
+  await wrong.context().close();
+  const missing = await open(page_url);
+  await missing.getByText('Open the link that dev prints').waitFor();
+  await missing.context().close();
+});
+
+async function screenshots(folder) {
+  mkdirSync(folder, { recursive: true });
+  for (const colorScheme of ['light', 'dark']) {
+    const shown = await open(link, { colorScheme, reducedMotion: 'reduce' });
+    await shown.locator('.connection[data-state="live"]').waitFor();
+    for (const tab of await shown.locator('#tabs a').all()) {
+      const name = await tab.getAttribute('data-name');
+      await tab.click();
+      await shown.waitForTimeout(400);
+      await shown.screenshot({ path: join(folder, `${name}-${colorScheme}.png`) });
+    }
+    await shown.keyboard.press('?');
+    await shown.screenshot({ path: join(folder, `keys-${colorScheme}.png`) });
+    check(shown.problems.length === 0, shown.problems.join('\n'));
+    await shown.context().close();
+  }
+}
+
+// Before the manifest is written: a difference is worth a picture.
+if (options.screenshots) await step('writes screenshots', () => screenshots(options.screenshots));
+
+await step('compares the manifest', async () => {
+  await openTab('Manifest');
+  const { is_same, diff } = await api('/manifest');
+  const view = page.locator('section[aria-label="Manifest"]');
+  await view.getByRole('heading', { name: is_same ? /matches the code/ : /differs from the code/ }).waitFor();
+  if (diff !== '') check((await view.locator('.diff-line.added, .diff-line.removed').count()) > 0, 'the difference has no lines');
+  if (!options['write-manifest']) return;
+  check(!is_same, '--write-manifest needs a manifest that differs from the code');
+  await view.getByRole('button', { name: /^Write/ }).click();
+  await view.getByRole('heading', { name: /matches the code/ }).waitFor();
+  check((await api('/manifest')).is_same, 'the file still differs from the code');
+});
+
+await browser.close();
+console.log(failures.length === 0 ? 'the console works' : `${failures.length} failed: ${failures.join('; ')}`);
+process.exit(failures.length === 0 ? 0 : 1);
