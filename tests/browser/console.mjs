@@ -159,7 +159,7 @@ if (scheduled) {
 
 await step('calls a handler, and remembers its body', async () => {
   await openTab('Handlers');
-  await page.locator(`[id="handler-${editable.key}"]`).click();
+  await page.locator(`[id="handler-${editable.key}"] a`).click();
   const form = page.locator('form.composer');
   const text = form.locator('textarea');
   const body = `${await text.inputValue()} \n`;
@@ -180,7 +180,7 @@ await step('calls a handler, and remembers its body', async () => {
 let failing;
 await step('shows why a forged token is rejected', async () => {
   await openTab('Handlers');
-  await page.locator(`[id="handler-${(scheduled ?? editable).key}"]`).click();
+  await page.locator(`[id="handler-${(scheduled ?? editable).key}"] a`).click();
   const form = page.locator('form.composer');
   await form.getByLabel('Forge Invocation Token').selectOption({ label: "another app's audience" });
   await form.getByRole('button', { name: 'Call' }).click();
@@ -306,6 +306,21 @@ await step('rejects a wrong and a missing secret with the way out', async () => 
   await missing.context().close();
 });
 
+await step('reconnects', async () => {
+  const other = await open(link);
+  const state = (name) => other.locator(`.connection[data-state="${name}"]`).waitFor();
+  await state('live');
+  await other.route('**/console/api/**', (route) => route.abort());
+  await other.reload();
+  await state('lost');
+  other.problems = [];
+  await other.unroute('**/console/api/**');
+  await state('live');
+  await other.locator('.row').first().waitFor();
+  check(other.problems.length === 0, other.problems.join('\n'));
+  await other.context().close();
+});
+
 async function screenshots(folder) {
   mkdirSync(folder, { recursive: true });
   for (const colorScheme of ['light', 'dark']) {
@@ -338,6 +353,27 @@ await step('compares the manifest', async () => {
   await view.getByRole('button', { name: /^Write/ }).click();
   await view.getByRole('heading', { name: /matches the code/ }).waitFor();
   check((await api('/manifest')).is_same, 'the file still differs from the code');
+});
+
+await step('keeps the last 500 calls, and stays quick with many', async () => {
+  await openTab('Calls');
+  const key = encodeURIComponent(handlers[0].key);
+  const began = performance.now();
+  await Promise.all(Array.from({ length: 8 }, async () => {
+    for (let at = 0; at < 80; at += 1) await api(`/handlers/${key}/call`, 'POST');
+  }));
+  const took = performance.now() - began;
+  const { calls } = await api('/calls');
+  await row(calls.at(-1).id).waitFor({ state: 'attached' });
+  const ids = await page.locator('[aria-label="Calls"] .rows .row').evaluateAll((rows) => rows.map((one) => Number(one.dataset.id)));
+  check(ids.join() === calls.map((call) => call.id).join(), `the page has ${ids.length} calls, dev ${calls.length}`);
+  const pressed = performance.now();
+  await page.keyboard.press('k');
+  await page.keyboard.press('j');
+  await detail.getByText(`call ${await selectedId()}`, { exact: true }).first().waitFor();
+  const answered = performance.now() - pressed;
+  check(answered < 1000, `a key took ${Math.round(answered)} ms`);
+  console.log(`      640 calls in ${Math.round(took)} ms; a key then took ${Math.round(answered)} ms`);
 });
 
 await browser.close();

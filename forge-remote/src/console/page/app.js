@@ -180,6 +180,7 @@ async function run() {
     ['manifest', 'Manifest', manifestView], ['jobs', 'Jobs', jobsView], ['tokens', 'Tokens', tokensView],
   ].map(([name, title, create]) => ({ ...create(context), name, title }));
   for (const view of views) view.element.hidden = true;
+  fill(main, h('div', { class: 'notice waiting' }, empty('Connecting', 'The page shows the calls as soon as ', h('code', null, 'dev'), ' responds.')));
   await follow({ connected, received, changed: showConnection });
   refuse('The secret is not valid', 'Each start of ', h('code', null, 'dev'), ' has its own secret. Open the link that it printed last.');
 }

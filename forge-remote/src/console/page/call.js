@@ -2,7 +2,7 @@
 
 import { get, post } from './api.js';
 import { composer } from './composer.js';
-import { button, bytes, clock, empty, fill, h, millis } from './dom.js';
+import { button, bytes, clock, empty, fill, h, millis, prose } from './dom.js';
 import { body, tree } from './json.js';
 import { ORIGINS, OUTCOMES, forgery, status } from './labels.js';
 import { handler, model, subscribe } from './model.js';
@@ -44,10 +44,14 @@ export function callDetail({ navigate, announce, select }) {
   function open(id, known) {
     note.textContent = '';
     const isOther = summary?.id !== id;
-    if (isOther) content.scrollTop = 0;
+    if (isOther) {
+      content.scrollTop = 0;
+      call = null;
+    }
     summary = known ?? { id };
-    if (element.firstChild === nothing) fill(element, head, actions, content);
+    if (element.firstChild !== head) fill(element, head, actions, content);
     if (known) drawHead();
+    else fill(head, h('h2', null, `Call ${id}`));
     // The other call's content stays until this one's is here: there is no blank moment between two.
     if (isOther || call?.outcome !== known?.outcome) load(id);
   }
@@ -65,7 +69,7 @@ export function callDetail({ navigate, announce, select }) {
     } catch (error) {
       if (error.name === 'AbortError') return;
       call = null;
-      fill(content, empty('The call is not shown', error.message));
+      fill(element, empty(`Call ${id} is not shown`, error.message));
     }
   }
 
@@ -75,7 +79,7 @@ export function callDetail({ navigate, announce, select }) {
     fill(head,
       h('h2', null, h('span', { class: 'badge' }, `${status(summary)} ${OUTCOMES[outcome]}`), h('span', { class: 'name' }, key)),
       h('p', { class: 'dim' }, [
-        `${method} ${path}`, event, `call ${id}`, `${clock(at)}`, elapsed_ms !== null && millis(elapsed_ms),
+        `${method} ${path}`, event, `call ${id}`, h('time', { datetime: at, title: at }, clock(at)), elapsed_ms !== null && millis(elapsed_ms),
         `by ${ORIGINS[origin] ?? origin}`,
         tokens.length > 0 ? `tokens: ${tokens.join(', ')}` : 'no tokens',
         retry !== null && `retry ${retry}`,
@@ -89,8 +93,8 @@ export function callDetail({ navigate, announce, select }) {
     const lines = [verdict, error, ...notes].filter(Boolean);
     fill(content,
       outcome === 'running' ? h('p', { class: 'verdict' }, 'The handler is running.')
-        : lines.length > 0 && h('div', { class: 'verdict' }, lines.map((line) => h('p', null, line))),
-      section('Log', lines_of(log.length, 'line'), log.length > 0 ? logTable(log)
+        : lines.length > 0 && h('div', { class: 'verdict' }, lines.map((line) => h('p', null, prose(line)))),
+      section('Log', countOf(log.length, 'line'), log.length > 0 ? logTable(log)
         : model.app.has_log ? h('p', { class: 'dim' }, 'The handler logged nothing. ', h('code', null, 'RUST_LOG=info,forge_remote=debug'), ' also logs each call that it makes.')
         : h('p', { class: 'dim' }, 'The app sets its own tracing subscriber, so its lines are only in the terminal.')),
       section('Time', millis(call.elapsed_ms), waterfall(call)),
@@ -177,7 +181,7 @@ export function callDetail({ navigate, announce, select }) {
   };
 }
 
-const lines_of = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
+const countOf = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /** A part of the detail that can be closed; it stays closed for other calls too. */
 function section(name, summary, ...children) {
@@ -199,7 +203,7 @@ function section(name, summary, ...children) {
 function message({ headers, body: text, body_bytes, is_cut }) {
   return [
     h('details', { class: 'branch' },
-      h('summary', null, lines_of(headers.length, 'header')),
+      h('summary', null, countOf(headers.length, 'header')),
       h('dl', { class: 'headers' }, headers.map(([name, value]) => [h('dt', null, name), h('dd', null, value)]))),
     text === '' ? h('p', { class: 'dim' }, 'No body.') : body(text),
     is_cut && h('p', { class: 'dim' }, `The first part of ${bytes(body_bytes)}.`),

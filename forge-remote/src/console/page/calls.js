@@ -25,6 +25,8 @@ export function callsView({ navigate, announce }) {
   let isFollowing = true;
   let selected = null;
   let terms = [];
+  // The calls that have arrived below the visible rows.
+  let unseen = 0;
   // The scroll position that this code has set: another one is the user's.
   let ownScroll = 0;
 
@@ -74,6 +76,7 @@ export function callsView({ navigate, announce }) {
 
   subscribe('calls', (ids) => {
     let removed = 0;
+    let added = 0;
     for (const id of ids) {
       const call = model.calls.get(id);
       const row = rows.get(id) ?? createRow(call);
@@ -81,6 +84,7 @@ export function callsView({ navigate, announce }) {
       if (!rows.has(id)) {
         rows.set(id, row);
         place(row);
+        added += 1;
       }
     }
     for (const [id, row] of rows) {
@@ -94,6 +98,10 @@ export function callsView({ navigate, announce }) {
     if (ids.has(selected)) detail.update(model.calls.get(selected));
     counted();
     if (isFollowing) toEnd();
+    else if (added > 0 && list.scrollHeight > list.clientHeight) {
+      unseen += added;
+      drawFollow();
+    }
     // A newcomer sees the first call without a click.
     if (selected === null && rows.size > 0 && !element.hidden) open([...rows.keys()].at(-1));
   });
@@ -120,9 +128,14 @@ export function callsView({ navigate, announce }) {
 
   function follow(wanted, moves = true) {
     isFollowing = wanted;
-    setText(followButton, wanted ? 'Following' : 'Follow');
-    followButton.setAttribute('aria-pressed', String(wanted));
+    unseen = 0;
+    drawFollow();
     if (wanted && moves) toEnd();
+  }
+
+  function drawFollow() {
+    setText(followButton, isFollowing ? 'Following' : unseen > 0 ? `Follow (${unseen})` : 'Follow');
+    followButton.setAttribute('aria-pressed', String(isFollowing));
   }
 
   function filtered() {
@@ -185,7 +198,8 @@ export function callsView({ navigate, announce }) {
         filter.value = '';
         filtered();
         list.focus();
-      } else return detail.key(name);
+      } else if (name === 'Escape' && detail.element.contains(document.activeElement)) list.focus();
+      else return detail.key(name);
       return true;
     },
   };

@@ -20,6 +20,7 @@ function remembered(key) {
   }
 }
 
+/** Keeps a body; `undefined` forgets it, so that a sample which changes with the code is not hidden. */
 function remember(key, event, body) {
   const { bodies } = remembered(key);
   try {
@@ -46,7 +47,7 @@ export function composer({ handler, initial, warning, sent, extra }) {
   const eventNames = last.event && !events.includes(last.event) ? [last.event, ...events] : events;
   const eventChoice = choice(eventNames.map((name) => [name, name]), last.event ?? events[0], restore);
   const methodChoice = handler.any_method
-    ? choice(METHODS.map((name) => [name, name]), initial?.method ?? (handler.method === 'ANY' ? 'POST' : handler.method), checked)
+    ? choice(METHODS.map((name) => [name, name]), initial?.method ?? (/^any$/i.test(handler.method) ? 'POST' : handler.method), checked)
     : { value: handler.method };
   const forgery = choice([['', 'valid'], ...Object.entries(FORGERIES)], initial?.forgery ?? '', null);
   const subpath = h('input', { type: 'text', value: initial?.subpath ?? '', spellcheck: 'false', placeholder: '/below' });
@@ -57,40 +58,53 @@ export function composer({ handler, initial, warning, sent, extra }) {
   const result = h('p', { class: 'result', role: 'status' });
   const send = h('button', { type: 'submit', class: 'primary', 'aria-keyshortcuts': 'Control+Enter' }, initial ? 'Send' : 'Call', h('kbd', null, 'Ctrl ↵'));
   const reset = button('Use the sample', () => {
-    text.value = indent(sample().body ?? '');
+    start(sample().body ?? '');
     typed();
   });
 
+  // The text that was shown first, and the bytes that it stands for: an unchanged body is sent as it was.
+  let original = { shown: '', bytes: '' };
+
+  function start(bytes) {
+    original = { shown: indent(bytes), bytes };
+    text.value = original.shown;
+  }
+
+  const shownSample = () => indent(sample().body ?? '');
+
   function restore() {
-    const stored = remembered(handler.key).bodies?.[event() ?? ''];
-    text.value = stored ?? indent(sample().body ?? '');
+    start(sample().body ?? '');
+    text.value = remembered(handler.key).bodies?.[event() ?? ''] ?? text.value;
     checked();
   }
 
+  const keep = () => remember(handler.key, event(), text.value === shownSample() ? undefined : text.value);
+
   function typed() {
-    remember(handler.key, event(), text.value);
+    keep();
     checked();
   }
 
   function checked() {
-    const isGuess = sample().is_guess && text.value === indent(sample().body ?? '');
+    const isSample = text.value === shownSample();
     text.disabled = !hasBody();
-    state.textContent = warning && initial?.body === text.value ? warning
+    state.textContent = warning && text.value === original.shown ? warning
       : !hasBody() ? 'A GET request has no body.'
-      : isGuess ? 'Atlassian documents no body for this call; this one is a guess.'
+      : isSample && sample().is_guess ? 'Atlassian documents no body for this call; this one is a guess.'
       : text.value !== '' && !isJson(text.value) ? 'Not JSON. It is sent as it is.'
+      : !isSample && !initial ? 'Your last body, not the sample.'
       : '';
   }
 
   async function submit(submitted) {
     submitted.preventDefault();
     if (send.disabled) return;
-    remember(handler.key, event(), text.value);
+    keep();
     const isOmitted = !hasBody() || (text.value === '' && sample().body === null);
     const changes = {
       method: handler.any_method ? methodChoice.value : undefined,
       event: event() ?? undefined,
-      body: isOmitted ? undefined : text.value,
+      body: isOmitted ? undefined : text.value === original.shown ? original.bytes : text.value,
       subpath: subpath.value || undefined,
       query: query.value || undefined,
       retry: retry.value === '' ? undefined : Number(retry.value),
@@ -126,7 +140,7 @@ export function composer({ handler, initial, warning, sent, extra }) {
         typed();
       }), reset, extra, result));
 
-  if (initial) text.value = initial.body ?? '';
+  if (initial) start(initial.body ?? '');
   else restore();
   checked();
   return form;

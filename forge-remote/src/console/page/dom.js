@@ -36,6 +36,10 @@ export const fact = (term, ...description) =>
     ? null
     : [h('dt', null, term), h('dd', null, ...description)];
 
+/** Text with its `code` in backticks, as messages of the API have it. */
+export const prose = (text) =>
+  text.split(/(`[^`\n]+`)/).map((part) => (/^`.+`$/.test(part) ? h('code', null, part.slice(1, -1)) : part));
+
 /** What a view shows where it has nothing to list. */
 export const empty = (title, ...text) => h('div', { class: 'empty' }, h('h2', null, title), h('p', null, ...text));
 

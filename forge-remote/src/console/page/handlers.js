@@ -8,12 +8,12 @@ import { handler, model, subscribe } from './model.js';
 export function handlersView({ navigate }) {
   const rows = new Map();
   let selected = null;
-  const list = h('div', { class: 'rows', role: 'listbox', 'aria-label': 'Handlers', tabindex: '0', onclick: clicked });
+  const list = h('div', { class: 'rows', role: 'list', 'aria-label': 'Handlers', onclick: clicked });
   const detail = h('div', { class: 'detail', role: 'region', 'aria-label': 'Handler' });
   const facts = h('dl', { class: 'facts' });
   const element = h('section', { class: 'split handlers', 'aria-label': 'Handlers' },
     h('div', { class: 'side', role: 'region', 'aria-label': 'List of handlers' },
-      h('div', { class: 'row head', 'aria-hidden': 'true' }, ['Handler', 'Attribute', 'Path', 'Last'].map((name) => h('span', null, name))),
+      h('div', { class: 'row head', 'aria-hidden': 'true' }, ['Handler', 'Attribute', 'Path', 'Last', ''].map((name) => h('span', null, name))),
       list),
     detail);
 
@@ -22,11 +22,12 @@ export function handlersView({ navigate }) {
       rows.clear();
       fill(list, model.handlers.map((one) => {
         const last = h('span', { class: 'status' });
-        const row = h('div', { class: 'row', role: 'option', id: `handler-${one.key}`, 'aria-selected': 'false' },
-          h('span', { class: 'key' }, one.key), h('span', { class: 'dim' }, one.attribute),
-          h('span', { class: 'dim mono' }, `${one.method} ${one.path}`), last);
+        const link = h('a', { class: 'key', href: address(one.key) }, one.key);
+        const row = h('div', { class: 'row', role: 'listitem', id: `handler-${one.key}` }, link, h('span', { class: 'dim' }, one.attribute),
+          h('span', { class: 'dim mono' }, `${one.method} ${one.path}`), last,
+          button('Call', () => call(one.key), { class: 'quiet', 'aria-label': `Call ${one.key}` }));
         row.dataset.key = one.key;
-        rows.set(one.key, { row, last });
+        rows.set(one.key, { row, link, last });
         return row;
       }));
       results();
@@ -62,17 +63,19 @@ export function handlersView({ navigate }) {
 
   function open(key) {
     const one = handler(key);
-    rows.get(selected)?.row.setAttribute('aria-selected', 'false');
+    const before = rows.get(selected);
+    before?.row.classList.remove('selected');
+    before?.link.removeAttribute('aria-current');
     const isOther = selected !== key;
     selected = key;
     if (!one) {
       fill(detail, empty('No such handler', 'The app has no handler with the key ', h('code', null, key), '.'));
       return;
     }
-    const { row } = rows.get(key);
-    row.setAttribute('aria-selected', 'true');
+    const { row, link } = rows.get(key);
+    row.classList.add('selected');
+    link.setAttribute('aria-current', 'true');
     row.scrollIntoView({ block: 'nearest' });
-    list.setAttribute('aria-activedescendant', row.id);
     drawFacts(one);
     if (!isOther) return;
     fill(detail,
@@ -88,11 +91,20 @@ export function handlersView({ navigate }) {
       call ? `${status(call)} ${OUTCOMES[call.outcome]} in ${millis(call.elapsed_ms)}` : 'The call has ended', ` (call ${id})`));
   }
 
-  const select = (key) => navigate(`/handlers/${encodeURIComponent(key)}`, { replaces: true });
+  const address = (key) => `#/handlers/${encodeURIComponent(key)}`;
+  const select = (key) => navigate(address(key).slice(1), { replaces: true });
+
+  /** Calls a handler with the body that its form has. */
+  function call(key) {
+    select(key);
+    detail.querySelector('form')?.requestSubmit();
+  }
 
   function clicked(event) {
     const row = event.target.closest('.row');
-    if (row) select(row.dataset.key);
+    if (!row || event.target.closest('button')) return;
+    event.preventDefault();
+    select(row.dataset.key);
   }
 
   function move(step) {

@@ -22,7 +22,7 @@ export function jobsView() {
   const note = h('p', { class: 'result', role: 'status' });
   const body = h('tbody');
   const none = h('div');
-  const table = h('table', null, h('thead', null, h('tr', null,
+  const table = h('table', { class: 'jobs' }, h('thead', null, h('tr', null,
     ['Job', 'Handler', 'Installation', 'Attempts', 'Accepted', 'Next', 'Last error', ''].map((name) =>
       h('th', { scope: 'col', class: name === '' ? 'act' : null }, name || h('span', { class: 'unseen' }, 'Actions'))))), body);
   const element = h('section', { class: 'page', 'aria-label': 'Jobs' },
@@ -62,7 +62,7 @@ export function jobsView() {
       else drawActions(rows.get(id));
     };
     fill(act, doubted === id
-      ? [h('span', null, 'Discard the job?'), button('Discard', () => answer(true), { class: 'danger' }), button('Keep', () => answer(false))]
+      ? [button('Discard now', () => answer(true), { class: 'danger' }), button('Keep', () => answer(false))]
       : [state !== 'running' && button('Retry', () => run(id, 'retry')), button('Discard', () => {
           const before = rows.get(doubted);
           doubted = id;

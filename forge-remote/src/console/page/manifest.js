@@ -1,7 +1,7 @@
 // The view of the manifest: how the file differs from the code, and what is to be known about it.
 
 import { get, post } from './api.js';
-import { button, empty, fill, h } from './dom.js';
+import { button, empty, fill, h, prose } from './dom.js';
 
 export function manifestView() {
   const content = h('div', { class: 'manifest' });
@@ -50,10 +50,10 @@ function finding({ code, severity, message, line, column, help, notes, explanati
   return h('article', { class: 'finding', 'data-severity': severity },
     h('h3', null, h('span', { class: 'badge' }, severity), h('code', null, code),
       line !== null && h('span', { class: 'dim' }, column === null ? `line ${line}` : `line ${line}, column ${column}`)),
-    h('p', null, message),
-    notes.map((note) => h('p', { class: 'dim' }, note)),
-    help && h('p', { class: 'dim' }, `Help: ${help}`),
-    explanation && h('details', { class: 'branch' }, h('summary', null, 'Explanation'), h('p', { class: 'explanation' }, explanation)));
+    h('p', null, prose(message)),
+    notes.map((note) => h('p', { class: 'dim' }, prose(note))),
+    help && h('p', { class: 'dim' }, 'Help: ', prose(help)),
+    explanation && h('details', { class: 'branch' }, h('summary', null, 'Explanation'), h('p', { class: 'explanation' }, prose(explanation))));
 }
 
 /** The lines of a unified diff, with the numbers of both sides. */

@@ -11,7 +11,7 @@ export function schedulesView() {
   const note = h('p', { class: 'result', role: 'status' });
   const body = h('tbody');
   const speed = h('p', { class: 'dim' });
-  const table = h('table', null,
+  const table = h('table', { class: 'schedules' },
     h('thead', null, h('tr', null, ['Handler', 'Every', 'Next call', 'Then', 'Last call', ''].map((name) =>
       h('th', { scope: 'col', class: name === '' ? 'act' : null }, name || h('span', { class: 'unseen' }, 'Actions'))))), body);
   const none = empty('No schedules', 'A function with ', h('code', null, '#[scheduled_trigger(interval = "hour")]'), ' is called on a schedule.');
@@ -54,6 +54,7 @@ export function schedulesView() {
     const scheduled = model.handlers.filter((one) => one.interval_seconds !== null);
     none.hidden = scheduled.length > 0;
     table.hidden = scheduled.length === 0;
+    speed.hidden = !(model.app?.speed > 1);
     speed.textContent = model.app?.speed > 1 ? `Schedules run ${model.app.speed} times faster (--speed ${model.app.speed}).` : '';
     for (const one of scheduled) {
       if (!rows.has(one.key)) {
