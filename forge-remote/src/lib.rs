@@ -9,6 +9,8 @@ mod app;
 #[cfg(feature = "cli")]
 mod cli;
 pub mod client;
+#[cfg(feature = "dev")]
+mod console;
 mod credentials;
 pub mod diagnostic;
 mod environment;

@@ -4,6 +4,8 @@ mod background;
 mod base_paths;
 mod body;
 mod builder;
+#[cfg(feature = "cli")]
+mod comparison;
 mod config;
 mod connect;
 #[cfg(feature = "cli")]
@@ -25,6 +27,8 @@ pub use background::{Background, BackgroundError, BackgroundTasks, Shutdown};
 #[cfg(feature = "cli")]
 pub(crate) use base_paths::BasePaths;
 pub use builder::App;
+#[cfg(feature = "cli")]
+pub(crate) use comparison::{Comparison, ManifestReport, UpdateEnd, Updated};
 #[cfg(feature = "cli")]
 pub(crate) use drift::drift;
 #[cfg(feature = "dev")]

@@ -4,23 +4,24 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use axum::http::StatusCode;
 use clap::{Arg, ArgMatches, Command};
 use tokio::net::TcpListener;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
-use super::caller::{CallChanges, PlatformClient};
-use super::invoke_route;
 use super::logging;
 use super::manifest;
-use super::outcome::Verdict;
 use super::output::{color, flag, print, print_error};
 use crate::app::{App, AppIdError, StopSignals, drift};
+use crate::console::{self, Console, Guard, LogLayer, Schedules};
 use crate::error::{Error, Result};
 use crate::fit::HttpKeySource;
 use crate::http_client::Network;
+use crate::platform::{CallChanges, Change, Journal, Origin, PlatformClient, Verdict};
 
 const DRIFT_HELP: &str = "`dev --write` updates the file at every start (once: `cargo run -- manifest --write`); Forge \
                           follows it after the next `forge deploy`";
@@ -39,6 +40,7 @@ pub(super) fn command() -> Command {
             "write",
             "Update manifest.yml first, so that it follows the code at every start",
         ))
+        .arg(flag("no-console", "Serve no page that shows the calls"))
         .arg(
             Arg::new("fixtures")
                 .long("fixtures")
@@ -65,6 +67,7 @@ pub(super) fn command() -> Command {
 struct Options {
     once: bool,
     write: bool,
+    console: bool,
     fixtures: Option<PathBuf>,
     speed: u32,
     port: u16,
@@ -72,17 +75,19 @@ struct Options {
 
 /// Serves the app and its local platform, and returns the exit status.
 pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
-    logging::init();
+    let journal = Journal::default();
+    let has_log = logging::init_with(LogLayer::new(journal.clone()));
     let options = Options {
         once: options.get_flag("once"),
         write: options.get_flag("write"),
+        console: !options.get_flag("no-console") && !options.get_flag("once"),
         fixtures: options.get_one("fixtures").cloned(),
         speed: options.get_one("speed").copied().unwrap_or(1),
         port: options.get_one("platform-port").copied().unwrap_or(0),
     };
-    match Session::start(app, &options).await {
+    match Session::start(app, &options, journal, has_log).await {
         Ok(session) if options.once => session.once().await,
-        Ok(session) => session.until_stopped(options.speed).await,
+        Ok(session) => session.until_stopped().await,
         Err(error) => {
             print_error(&format!("error: {error:?}"));
             1
@@ -95,11 +100,18 @@ struct Session {
     caller: Arc<PlatformClient>,
     app_task: tokio::task::JoinHandle<Result<()>>,
     stop: oneshot::Sender<()>,
+    schedules: Schedules,
+    speed: u32,
     _platform_task: JoinSet<()>,
 }
 
 impl Session {
-    async fn start(app: App, options: &Options) -> Result<Self> {
+    async fn start(
+        app: App,
+        options: &Options,
+        journal: Journal,
+        has_log: bool,
+    ) -> Result<Self> {
         let settings = app.settings();
         if options.write {
             manifest::update(&app)?;
@@ -122,6 +134,7 @@ impl Session {
         }
         let own_paths = app.own_paths();
         let samples = app.samples();
+        let comparison = app.comparison();
         let app = app.tokens_in_memory().connect().await?;
         let (platform, app) = app.with_platform(UNREGISTERED)?;
         if let Some(path) = &options.fixtures {
@@ -145,6 +158,7 @@ impl Session {
         app.atlassian_of().forbid_others();
         app.atlassian_of().use_loopback(&origin)?;
         let key_set = format!("{origin}/.well-known/jwks.json");
+        let inspector = app.jobs.as_ref().and_then(|jobs| jobs.engine.inspector());
         let built = app.key_source(HttpKeySource::new(&key_set)?).build_compared()?;
         let caller = Arc::new(PlatformClient {
             platform,
@@ -152,9 +166,22 @@ impl Session {
             origin: format!("http://{app_address}"),
             samples,
             client: Network::Loopback.client().build()?,
+            journal,
+        });
+        let schedules = Schedules::default();
+        let guard = Guard::new(platform_address.port())?;
+        let console = options.console.then(|| Console {
+            caller: Arc::clone(&caller),
+            schedules: schedules.clone(),
+            comparison,
+            inspector,
+            platform_url: origin.clone(),
+            speed: options.speed,
+            started: SystemTime::now(),
+            has_log,
         });
         let mut platform_task = JoinSet::new();
-        let router = invoke_route::router(&caller);
+        let router = console::router(&guard, &caller, console);
         platform_task.spawn(async move {
             if let Err(error) = axum::serve(platform_listener, router).await {
                 print_error(&format!("the local platform stopped: {error}"));
@@ -165,9 +192,13 @@ impl Session {
             let _ = stopped.await;
         }));
         print(&format!(
-            "local Forge platform: http://{platform_address} (signs with its own key, not Atlassian's)\n\
-             app: http://{app_address}\n\n",
+            "local Forge platform: {origin} (signs with its own key, not Atlassian's)\n\
+             app: http://{app_address}\n",
         ));
+        if options.console {
+            print(&format!("console: {origin}/console#{}\n", guard.secret()));
+        }
+        print("\n");
         if !own_paths.is_empty() {
             print(&format!(
                 "routes of your own, not verified: {}\n\n",
@@ -178,6 +209,8 @@ impl Session {
             caller,
             app_task,
             stop,
+            schedules,
+            speed: options.speed,
             _platform_task: platform_task,
         })
     }
@@ -203,10 +236,9 @@ impl Session {
             Phase::of(simulation.event, ends)
         });
         for (handler, simulation) in calls {
-            let outcome = self
-                .caller
-                .call(handler, simulation, &CallChanges::default())
-                .await;
+            let changes = CallChanges::default();
+            let calling = self.caller.call(handler, simulation, &changes, Origin::Once);
+            let (_, outcome) = calling.await;
             print(&format!("{}\n", outcome.line(width, color())));
             failed += u32::from(outcome.verdict() == Verdict::Failed);
         }
@@ -215,32 +247,9 @@ impl Session {
     }
 
     /// Runs the schedules, immediately and then at their intervals, until a signal.
-    async fn until_stopped(self, speed: u32) -> i32 {
-        let handlers = self.caller.app.registry().handlers();
-        let width = handlers
-            .iter()
-            .map(|handler| handler.key().len())
-            .max()
-            .unwrap_or(0);
-        let mut schedules = JoinSet::new();
-        for handler in handlers {
-            let Some(interval) = handler.registration().kind.interval() else {
-                continue;
-            };
-            let (caller, handler) = (Arc::clone(&self.caller), handler.clone());
-            let mut ticks = tokio::time::interval(interval / speed.max(1));
-            // Missed ticks are skipped: a slow handler isn't called more often to catch up.
-            ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-            schedules.spawn(async move {
-                loop {
-                    ticks.tick().await;
-                    let simulation = caller.simulation(&handler, None);
-                    let changes = CallChanges::default();
-                    let outcome = caller.call(&handler, simulation, &changes).await;
-                    print(&format!("{}\n", outcome.line(width, color())));
-                }
-            });
-        }
+    async fn until_stopped(self) -> i32 {
+        let mut tasks = self.schedules.start(&self.caller, self.speed);
+        tasks.spawn(print_calls(Arc::clone(&self.caller)));
         let callable = self.caller.app.registry().labels();
         let signals = StopSignals::listen();
         print(&format!(
@@ -251,10 +260,30 @@ impl Session {
         signals.first().await;
         tokio::select! {
             () = async {
-                schedules.shutdown().await;
+                tasks.shutdown().await;
                 self.end().await;
             } => 0,
             () = signals.second() => 1,
+        }
+    }
+}
+
+/// Prints a line for each call that ends.
+async fn print_calls(caller: Arc<PlatformClient>) {
+    let handlers = caller.app.registry().handlers();
+    let width = handlers.iter().map(|handler| handler.key().len()).max();
+    let mut changes = caller.journal.subscribe();
+    loop {
+        match changes.recv().await {
+            Ok(Change::Ended(id)) => {
+                let outcome = caller.journal.find(id).and_then(|record| record.outcome);
+                if let Some(outcome) = outcome {
+                    print(&format!("{}\n", outcome.line(width.unwrap_or(0), color())));
+                }
+            }
+            Ok(_) => {}
+            Err(RecvError::Lagged(changes)) => print(&format!("({changes} changes were too fast to print)\n")),
+            Err(RecvError::Closed) => return,
         }
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use clap::{Arg, ArgMatches, Command};
 
-use super::caller::CallChanges;
-use super::invoke_route::InvokeResponse;
 use super::output::{print, print_error};
 use crate::app::App;
+use crate::console::InvokeResponse;
 use crate::error::{Error, Result};
+use crate::platform::CallChanges;
 use crate::registry::Method;
 
 /// The address of a running `dev`'s platform.
@@ -96,6 +96,7 @@ async fn try_invoke(options: &ArgMatches) -> Result<bool> {
         query: text("query"),
         event: text("event"),
         retry: options.get_one::<u32>("retry").copied(),
+        ..CallChanges::default()
     };
     let response = client
         .post(url)

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::output::{FAILED, NEGATIVE, OK, flag, print, print_error};
 use crate::app::App;
 use crate::jobs::{EngineError, JobInspector, JobRecord, JobState};
-use crate::token::{JobSeal, SealedCall};
+use crate::token::JobSeal;
 
 const DEFAULT_LIMIT: u32 = 50;
 
@@ -136,7 +136,7 @@ async fn show(
         print_error(&format!("error: no job has the id {id}; `jobs list` shows the ids"));
         return Ok(NEGATIVE);
     };
-    let error = last_error(seal, &job);
+    let error = job.last_error(seal);
     if options.get_flag("json") {
         let row = Row::new(&job, error.as_deref());
         print(&format!("{}\n", serde_json::to_string_pretty(&row).unwrap_or_default()));
@@ -163,17 +163,6 @@ async fn show(
     }
     print(&text);
     Ok(OK)
-}
-
-/// Returns the text of the last run's error, if the app has the key of its seal.
-fn last_error(seal: Option<&JobSeal>, job: &JobRecord) -> Option<String> {
-    let report = job.last.as_ref().filter(|report| !report.sealed.is_empty())?;
-    let call = SealedCall {
-        handler: &job.handler,
-        installation_id: &job.installation_id,
-    };
-    let text = seal.and_then(|seal| seal.open_report(call, &report.sealed));
-    Some(text.unwrap_or_else(|| "(sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks)".to_owned()))
 }
 
 /// Does something with each job that the arguments name.

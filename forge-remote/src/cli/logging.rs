@@ -5,7 +5,10 @@ use std::io::IsTerminal as _;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Identity, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer, Registry};
 
 use super::log_writer::LogWriter;
 use crate::log::Foreign;
@@ -19,6 +22,15 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 /// Each event is one line, whatever its values hold. If nobody reads standard error, lines are
 /// dropped instead of blocking the app: see [`LogWriter`].
 pub(super) fn init() {
+    init_with(Identity::new());
+}
+
+/// Logs, and has a second layer record debug events too. Returns whether it does: not if the app has set
+/// a subscriber.
+pub(super) fn init_with<L>(recorder: L) -> bool
+where
+    L: Layer<Registry> + Send + Sync,
+{
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
     let writer = LogWriter::stderr(terminal);
@@ -26,25 +38,35 @@ pub(super) fn init() {
         let writer = writer.clone();
         move || writer.clone()
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let recorder = recorder.with_filter(RECORDED.iter().copied().collect::<Targets>());
+    let registry = tracing_subscriber::registry().with(recorder);
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(make_writer)
         .with_ansi(terminal);
     let set = if terminal {
-        builder.try_init()
+        registry.with(lines.with_filter(filter)).try_init()
     } else {
-        builder
-            .json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .try_init()
+        let lines = lines.json().flatten_event(true).with_span_list(false);
+        registry.with(lines.with_filter(filter)).try_init()
     };
     // An error means that the app has set its own subscriber.
     if set.is_ok() {
         let _ = WRITER.set(writer);
         log_panics();
     }
+    set.is_ok()
 }
+
+/// The events that are recorded. The details of connections are of no use there.
+const RECORDED: &[(&str, LevelFilter)] = &[
+    ("", LevelFilter::DEBUG),
+    ("h2", LevelFilter::INFO),
+    ("hyper", LevelFilter::INFO),
+    ("hyper_util", LevelFilter::INFO),
+    ("reqwest", LevelFilter::INFO),
+    ("rustls", LevelFilter::INFO),
+    ("sqlx", LevelFilter::INFO),
+];
 
 /// Logs panics through `tracing`. The standard library's hook writes directly to standard error: if
 /// nobody reads it, a panic would block its thread, and a panic's text could forge lines. A hook that

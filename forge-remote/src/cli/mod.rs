@@ -5,14 +5,8 @@
 
 mod adopt;
 mod against;
-#[cfg(feature = "dev")]
-mod caller;
-#[cfg(feature = "dev")]
-mod invoke_route;
 mod log_writer;
 mod logging;
-#[cfg(feature = "dev")]
-mod outcome;
 mod output;
 
 use std::ffi::OsString;

@@ -4,6 +4,8 @@ use std::time::SystemTime;
 
 use super::report::{EngineError, Report};
 use crate::fit::BoxFuture;
+#[cfg(feature = "cli")]
+use crate::token::{JobSeal, SealedCall};
 
 /// Shows an engine's jobs to operators. The command `jobs` uses it.
 pub trait JobInspector: Send + Sync + 'static {
@@ -96,6 +98,25 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// Returns the error of the last run that was not done, if this seal opens it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn last_error(&self, seal: Option<&JobSeal>) -> Option<String> {
+        let report = self
+            .last
+            .as_ref()
+            .filter(|report| !report.sealed.is_empty())?;
+        let call = SealedCall {
+            handler: &self.handler,
+            installation_id: &self.installation_id,
+        };
+        let text = seal.and_then(|seal| seal.open_report(call, &report.sealed));
+        Some(
+            text.unwrap_or_else(|| {
+                "(sealed under a key that FORGE_REMOTE_TOKEN_KEY lacks)".to_owned()
+            }),
+        )
+    }
+
     /// Creates the record of a waiting job without an attempt; the other fields are set afterwards.
     pub fn new(
         id: impl Into<String>,

@@ -74,10 +74,7 @@ impl Platform {
                 .set("/principal", USER.into()),
             AllowedCaller::Platform => fit.module(simulation.module_type, &key),
         };
-        let body = simulation
-            .body
-            .or_else(|| has_body(handler.method()).then(|| serde_json::json!({})))
-            .map(|body| self.with_own_ids(body));
+        let body = self.sample_body(&simulation, handler);
         Call {
             platform: self.clone(),
             fit,
@@ -93,6 +90,13 @@ impl Platform {
 }
 
 impl Platform {
+    /// Returns the body of a sample call, with the platform's ids.
+    pub(crate) fn sample_body(&self, sample: &SampleCall, handler: &Handler) -> Option<Value> {
+        let body = sample.body.clone();
+        let body = body.or_else(|| has_body(handler.method()).then(|| serde_json::json!({})));
+        body.map(|body| self.with_own_ids(body))
+    }
+
     /// Replaces the ids in a sample body by the platform's: a body names the installation, the site, the
     /// app and the environment of its token, as Forge's bodies do.
     fn with_own_ids(&self, mut body: Value) -> Value {

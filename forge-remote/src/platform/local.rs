@@ -128,13 +128,18 @@ impl Platform {
         format!("{origin}/ex/{product}/{}", self.0.cloud_id)
     }
 
-    pub(super) fn installation_ari(&self) -> String {
+    pub(crate) fn installation_ari(&self) -> String {
         format!("ari:cloud:ecosystem::installation/{}", self.0.installation)
     }
 
     /// Returns a compact JWS of these claims, signed with the platform's key.
     pub(crate) fn sign(&self, claims: &serde_json::Value) -> String {
-        let header = serde_json::json!({ "alg": "RS256", "kid": self.0.kid });
+        self.sign_as(&self.0.kid, claims)
+    }
+
+    /// Returns a compact JWS of these claims with another key id.
+    pub(super) fn sign_as(&self, key_id: &str, claims: &serde_json::Value) -> String {
+        let header = serde_json::json!({ "alg": "RS256", "kid": key_id });
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
         token.push('.');
         token.push_str(&URL_SAFE_NO_PAD.encode(claims.to_string()));

@@ -3,16 +3,26 @@
 
 mod apis;
 mod call;
+mod caller;
+mod changes;
 mod fit;
+mod forgery;
+mod journal;
 mod local;
 mod local_app;
 mod oauth;
+mod outcome;
 
 pub(crate) use apis::router;
 pub use apis::{ApiCall, ApiRequest, ApiResponse, FakeApis, FixtureError};
 pub(crate) use call::has_body;
 pub use call::{Call, SentTokens};
+pub(crate) use caller::PlatformClient;
+pub(crate) use changes::CallChanges;
 pub use fit::Fit;
+pub(crate) use forgery::Forgery;
+pub(crate) use journal::{Change, Journal, LogLine, Origin, OutgoingCall, Record};
 pub(crate) use local::random_hex;
 pub use local::{Platform, PlatformError};
 pub(crate) use local_app::RULES;
+pub(crate) use outcome::Verdict;

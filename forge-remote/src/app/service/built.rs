@@ -33,6 +33,8 @@ use crate::jobs::{EngineContext, JobRunner, Sender};
 use crate::log::LogLimits;
 use crate::manifest::DesiredManifest;
 use crate::registry::{Handler, Registry, RouteScope};
+#[cfg(feature = "dev")]
+use crate::token::JobSeal;
 use crate::token::Tokens;
 use crate::work::Work;
 
@@ -65,6 +67,8 @@ struct Inner {
     limits: Limits,
     work: Arc<Work>,
     tokens: Option<Tokens>,
+    #[cfg(feature = "dev")]
+    job_seal: Option<JobSeal>,
     background: Arc<Tasks>,
     by_hand: Arc<ByHand>,
 }
@@ -101,6 +105,8 @@ impl Service {
         let sender = app.jobs.as_ref().zip(seal.clone()).map(|(jobs, seal)| {
             Sender::new(Arc::clone(&jobs.engine), seal, Arc::clone(&app.clock))
         });
+        #[cfg(feature = "dev")]
+        let job_seal = seal.clone();
         let desired = app.desired_manifest();
         let base_paths = app.base_paths();
         if let Some(tokens) = &app.tokens {
@@ -254,6 +260,8 @@ impl Service {
         let (registry, limits) = (app.registry, app.limits);
         let tokens = app.tokens;
         Ok(Self(Arc::new(Inner {
+            #[cfg(feature = "dev")]
+            job_seal,
             registry,
             desired,
             verifier,
@@ -335,6 +343,12 @@ impl Service {
     #[cfg(feature = "testing")]
     pub(crate) fn needs_no_tasks(&self) {
         self.0.by_hand.needs_no_tasks();
+    }
+
+    /// Returns the seal of stored calls.
+    #[cfg(feature = "dev")]
+    pub(crate) fn job_seal(&self) -> Option<&JobSeal> {
+        self.0.job_seal.as_ref()
     }
 
     pub(crate) fn tokens(&self) -> Option<&Tokens> {

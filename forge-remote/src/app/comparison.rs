@@ -1,0 +1,201 @@
+//! The manifest compared with the code, and its update.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use similar::TextDiff;
+
+use super::builder::App;
+use super::config::Settings;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::manifest::{
+    DesiredManifest, ManifestError, ManifestFile, bindings, changes, check, render, stale_keys,
+    to_yaml,
+};
+
+/// The code's side of the comparison, which outlives the app.
+pub(crate) struct Comparison {
+    settings: Settings,
+    wanted: DesiredManifest,
+    allowed: BTreeSet<String>,
+}
+
+/// The result of a comparison.
+pub(crate) struct ManifestReport {
+    /// Whether there is no difference and no error.
+    pub(crate) agrees: bool,
+    pub(crate) findings: Vec<Diagnostic>,
+    /// The findings and the differences, for people.
+    pub(crate) text: String,
+    /// The differences alone, as a unified diff; the whole sections if the file does not exist.
+    pub(crate) diff: String,
+}
+
+/// The result of an update.
+pub(crate) struct Updated {
+    /// What was changed, or the reason why nothing was, for people.
+    pub(crate) text: String,
+    pub(crate) end: UpdateEnd,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpdateEnd {
+    /// The file agrees with the code.
+    Complete,
+    /// Entries without a handler are left.
+    Incomplete,
+    /// A key to remove is unknown, and nothing was written.
+    Refused,
+}
+
+impl App {
+    pub(crate) fn comparison(&self) -> Comparison {
+        Comparison {
+            settings: self.settings(),
+            wanted: self.desired_manifest(),
+            allowed: self.allowed.clone(),
+        }
+    }
+}
+
+impl Comparison {
+    pub(crate) fn path(&self) -> &Path {
+        &self.settings.manifest
+    }
+
+    pub(crate) fn wanted(&self) -> &DesiredManifest {
+        &self.wanted
+    }
+
+    /// Compares the file with the code.
+    pub(crate) fn report(&self, color: bool) -> Result<ManifestReport, ManifestError> {
+        let Self {
+            settings, wanted, ..
+        } = self;
+        let file = ManifestFile::read(&settings.manifest)?;
+        let name = file.path().display();
+        let mut findings = check(&file, wanted, &self.allowed);
+        // What would end the launch is a finding too.
+        findings.extend(settings.app_id_finding(&file));
+        if !file.exists() {
+            let sections = to_yaml(&wanted.to_value());
+            let text =
+                format!("{name} does not exist; `manifest --write` writes it:\n\n{sections}");
+            return Ok(ManifestReport {
+                agrees: false,
+                findings,
+                text,
+                diff: sections,
+            });
+        }
+        let errors = findings
+            .iter()
+            .filter(|one| one.severity == Severity::Error)
+            .count();
+        let mut text = render(&file, &findings, color);
+        text.push_str(&bindings(&file, wanted));
+        if errors == 0 {
+            text.push_str(&format!("{name} matches the code\n"));
+            return Ok(ManifestReport {
+                agrees: true,
+                findings,
+                text,
+                diff: String::new(),
+            });
+        }
+        let problems = if errors == 1 {
+            "1 problem".to_owned()
+        } else {
+            format!("{errors} problems")
+        };
+        if !findings.iter().any(Diagnostic::is_difference) {
+            text.push_str(&format!(
+            "{name} matches the code, but has {problems} that only you can correct, in the file or in the code\n"
+        ));
+            return Ok(ManifestReport {
+                agrees: false,
+                findings,
+                text,
+                diff: String::new(),
+            });
+        }
+        let mut changed = String::new();
+        match file.merged_with(wanted, settings.new_manifest_id()) {
+            Ok(updated) => {
+                let diff = TextDiff::from_lines(file.text(), &updated);
+                let mut diff = diff.unified_diff();
+                changed = diff
+                    .context_radius(3)
+                    .header("manifest.yml", "the code")
+                    .to_string();
+                text.push_str(&changed);
+            }
+            Err(error) => text.push_str(&format!("{error}\n")),
+        }
+        text.push_str(&format!(
+        "\n{name} differs from the code: {problems}. Update it with `manifest --write` (with cargo: \
+         `cargo run -- manifest --write`)\n"
+    ));
+        Ok(ManifestReport {
+            agrees: false,
+            findings,
+            text,
+            diff: changed,
+        })
+    }
+
+    /// Updates the file. `prune` has the keys of entries to remove.
+    pub(crate) fn update(
+        &self,
+        prune: BTreeSet<String>,
+        color: bool,
+    ) -> Result<Updated, ManifestError> {
+        let file = ManifestFile::read(&self.settings.manifest)?;
+        let name = file.path().display();
+        let mut wanted = self.wanted.clone();
+        let stale = stale_keys(&file, &wanted);
+        if let Some(key) = prune.iter().find(|key| !stale.contains(key)) {
+            return Ok(Updated {
+                text: format!(
+                    "`--prune {key}`: {name} has no entry of this key without a handler; nothing was written"
+                ),
+                end: UpdateEnd::Refused,
+            });
+        }
+        wanted.removable.extend(prune);
+        let merged = file.merge(&wanted, self.settings.new_manifest_id())?;
+        if let Some(merged) = &merged {
+            file.write(merged.text())?;
+        }
+        let current = merged.as_ref().unwrap_or(&file);
+        let left = stale_keys(current, &wanted);
+        let mut text = String::new();
+        if merged.is_some() || !left.is_empty() {
+            text.push_str(&render(
+                current,
+                &check(current, &wanted, &self.allowed),
+                color,
+            ));
+        }
+        text.push_str(&match &merged {
+            None if left.is_empty() => format!("{name} matches the code; nothing was written\n"),
+            None => format!("{name} was not changed\n"),
+            Some(merged) if file.exists() => {
+                format!("{name} is updated:\n{}", changes(&file, merged, &wanted))
+            }
+            Some(_) => format!("{name} is written\n"),
+        });
+        if left.is_empty() {
+            let end = UpdateEnd::Complete;
+            return Ok(Updated { text, end });
+        }
+        text.push_str(&format!(
+            "not removed, because they may be another service's: {}. Remove them with `--prune {}`, or list the \
+             endpoints in `App::foreign_endpoints`\n",
+            left.join(", "),
+            left.join(",")
+        ));
+        let end = UpdateEnd::Incomplete;
+        Ok(Updated { text, end })
+    }
+}

@@ -1,0 +1,336 @@
+//! The console's API: what the page shows, and what it can do.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use futures_util::stream::{self, Stream};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Console;
+use super::error::ApiError;
+use super::invoke::unknown_key;
+use super::rust_test::{invoke_command, rust_test};
+use super::views::{CallView, HandlerView, InstallationView, JobView, Summary, millis};
+use crate::app::UpdateEnd;
+use crate::jobs::{EngineError, JobInspector, JobRecord, JobState};
+use crate::platform::{CallChanges, Change, Forgery, Origin, Record};
+use crate::registry::{Handler, Method};
+
+/// The time between two lines that keep the stream of events open.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// The number of jobs that are listed.
+const MAX_JOBS: u32 = 200;
+
+type Shared = State<Arc<Console>>;
+
+pub(super) fn router(console: Arc<Console>) -> Router {
+    Router::new()
+        .route("/app", get(app))
+        .route("/handlers", get(handlers))
+        .route("/handlers/{key}/call", post(call))
+        .route("/calls", get(calls))
+        .route("/calls/{id}", get(one_call))
+        .route("/calls/{id}/again", post(again))
+        .route("/events", get(events))
+        .route("/tokens", get(tokens))
+        .route("/jobs", get(jobs))
+        .route("/jobs/{id}/retry", post(retry_job))
+        .route("/jobs/{id}/discard", post(discard_job))
+        .route("/manifest", get(manifest))
+        .route("/manifest/write", post(write_manifest))
+        .route("/schedules/{key}/pause", post(pause))
+        .route("/schedules/{key}/resume", post(resume))
+        .fallback(|| async { ApiError::not_found("the console's API has no such path") })
+        .with_state(console)
+}
+
+async fn app(State(console): Shared) -> Json<Value> {
+    let service = &console.caller.app;
+    let ids = service.verifier().app_ids();
+    Json(json!({
+        "app_ids": ids.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+        "installation": console.caller.platform.installation_ari(),
+        "app_url": console.caller.origin,
+        "platform_url": console.platform_url,
+        "speed": console.speed,
+        "started": millis(console.started),
+        "manifest_path": console.comparison.path().display().to_string(),
+        "has_jobs": console.inspector.is_some(),
+        "has_tokens": service.tokens().is_some(),
+        "has_log": console.has_log,
+    }))
+}
+
+async fn handlers(State(console): Shared) -> Json<Vec<HandlerView>> {
+    let caller = &console.caller;
+    let view = |handler: &Handler| {
+        let samples = caller.shown_samples(handler);
+        HandlerView::new(handler, samples, console.schedules.of(handler.key()))
+    };
+    Json(caller.app.registry().handlers().iter().map(view).collect())
+}
+
+/// The body of a request for a call.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct NewCall {
+    method: Option<String>,
+    event: Option<String>,
+    body: Option<String>,
+    subpath: Option<String>,
+    query: Option<String>,
+    retry: Option<u32>,
+    forgery: Option<Forgery>,
+}
+
+async fn call(
+    State(console): Shared,
+    Path(key): Path<String>,
+    Json(new): Json<NewCall>,
+) -> Result<Json<Value>, ApiError> {
+    let method = match &new.method {
+        Some(name) => Some(Method::named(name).ok_or_else(|| {
+            ApiError::bad_request(format!("`{name}` is not a method that Forge uses"))
+        })?),
+        None => None,
+    };
+    let changes = CallChanges {
+        method,
+        body: None,
+        subpath: new.subpath,
+        query: new.query,
+        event: new.event,
+        retry: new.retry,
+        bytes: new.body.map(String::into_bytes),
+        forgery: new.forgery,
+        repeats: None,
+    };
+    let id = console.send(&key, changes).await?;
+    Ok(Json(json!({ "id": id })))
+}
+
+/// The body of a request to make a call again.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Again {
+    retry: Option<u32>,
+}
+
+async fn again(
+    State(console): Shared,
+    Path(id): Path<u64>,
+    Json(Again { retry }): Json<Again>,
+) -> Result<Json<Value>, ApiError> {
+    let record = console.find(id)?;
+    let sent = &record.sent;
+    let changes = CallChanges {
+        bytes: (!sent.body.is_empty()).then(|| sent.body.clone()),
+        event: sent.event.clone(),
+        retry,
+        repeats: Some(id),
+        ..sent.changes.clone()
+    };
+    let id = console.send(&sent.key, changes).await?;
+    Ok(Json(json!({ "id": id })))
+}
+
+impl Console {
+    /// Sends a call, and returns its id when it has ended.
+    async fn send(&self, key: &str, changes: CallChanges) -> Result<u64, ApiError> {
+        let registry = self.caller.app.registry();
+        let wanted =
+            |handler: &&Handler| changes.method.is_none_or(|method| handler.answers(method));
+        let handler = registry.find(key).find(wanted);
+        let handler = handler.ok_or_else(|| ApiError::not_found(unknown_key(key, registry)))?;
+        let (simulation, changes) = self.caller.with_event(handler, changes);
+        let (id, _) = self
+            .caller
+            .call(handler, simulation, &changes, Origin::Console)
+            .await;
+        Ok(id)
+    }
+
+    fn find(&self, id: u64) -> Result<Record, ApiError> {
+        let found = self.caller.journal.find(id);
+        found.ok_or_else(|| ApiError::not_found(format!("call {id} is not among the last ones")))
+    }
+}
+
+async fn calls(State(console): Shared) -> Json<Value> {
+    let calls = console.caller.journal.calls();
+    let calls: Vec<Summary> = calls.iter().map(Summary::new).collect();
+    Json(json!({ "calls": calls }))
+}
+
+async fn one_call(State(console): Shared, Path(id): Path<u64>) -> Result<Json<CallView>, ApiError> {
+    let record = console.find(id)?;
+    let registry = console.caller.app.registry();
+    let handler = registry.find(&record.sent.key).next();
+    let test = handler
+        .map(|handler| rust_test(&record, handler))
+        .unwrap_or_default();
+    let command = invoke_command(&record);
+    Ok(Json(CallView::new(record, command, test)))
+}
+
+/// Streams the changes of calls and schedules.
+async fn events(
+    State(console): Shared,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
+    let changes = console.caller.journal.subscribe();
+    let events = stream::unfold((changes, console), |(mut changes, console)| async move {
+        loop {
+            let event = match changes.recv().await {
+                Ok(Change::Began(id) | Change::Ended(id)) => {
+                    let Some(record) = console.caller.journal.find(id) else {
+                        continue;
+                    };
+                    let data = serde_json::to_string(&Summary::new(&record)).unwrap_or_default();
+                    Event::default().event("call").data(data)
+                }
+                Ok(Change::Schedules) => Event::default().event("handlers").data("{}"),
+                // The page reads the list again when it has missed some.
+                Err(RecvError::Lagged(_)) => Event::default().event("missed").data("{}"),
+                Err(RecvError::Closed) => return None,
+            };
+            return Some((Ok(event), (changes, console)));
+        }
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT))
+}
+
+async fn tokens(State(console): Shared) -> Result<Json<Value>, ApiError> {
+    let Some(tokens) = console.caller.app.tokens() else {
+        return Err(ApiError::not_found(
+            "the app has no token store: give it one with `App::token_store`",
+        ));
+    };
+    let installations = tokens.installations().await;
+    let installations = installations.map_err(|error| ApiError::internal(&error))?;
+    let installations: Vec<_> = installations.iter().map(InstallationView::new).collect();
+    Ok(Json(json!({ "installations": installations })))
+}
+
+/// The query of a list of jobs.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct JobQuery {
+    state: Option<String>,
+}
+
+impl Console {
+    fn inspector(&self) -> Result<&Arc<dyn JobInspector>, ApiError> {
+        let inspector = self.inspector.as_ref();
+        inspector.ok_or_else(|| ApiError::not_found("the app's engine does not show its jobs"))
+    }
+}
+
+async fn jobs(
+    State(console): Shared,
+    Query(query): Query<JobQuery>,
+) -> Result<Json<Value>, ApiError> {
+    let is_wanted = |state: &JobState| {
+        query
+            .state
+            .as_deref()
+            .is_none_or(|name| name == state.as_str())
+    };
+    let states = JobState::ALL.into_iter().filter(is_wanted).collect();
+    let jobs = console.inspector()?.list(states, None, MAX_JOBS).await;
+    let jobs = jobs.map_err(|error| ApiError::internal(&error))?;
+    let seal = console.caller.app.job_seal();
+    let view = |job: JobRecord| {
+        let last_error = job.last_error(seal);
+        JobView::new(job, last_error)
+    };
+    let jobs: Vec<JobView> = jobs.into_iter().map(view).collect();
+    Ok(Json(json!({ "jobs": jobs })))
+}
+
+async fn retry_job(
+    State(console): Shared,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    found(console.inspector()?.retry(id.clone()).await, &id)
+}
+
+async fn discard_job(
+    State(console): Shared,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    found(console.inspector()?.discard(id.clone()).await, &id)
+}
+
+fn found(done: Result<bool, EngineError>, id: &str) -> Result<Json<Value>, ApiError> {
+    match done {
+        Ok(true) => Ok(Json(json!({}))),
+        Ok(false) => Err(ApiError::not_found(format!("there is no such job: {id}"))),
+        Err(error) => Err(ApiError::internal(&error)),
+    }
+}
+
+async fn manifest(State(console): Shared) -> Result<Json<Value>, ApiError> {
+    let report = console.comparison.report(false);
+    let report = report.map_err(|error| ApiError::internal(&error))?;
+    let findings = report.findings.iter().map(|finding| {
+        json!({
+            "code": finding.code,
+            "severity": finding.severity,
+            "message": finding.message,
+            "line": finding.manifest.map(|at| at.line),
+            "column": finding.manifest.map(|at| at.column),
+            "help": finding.help,
+            "notes": finding.notes,
+            "explanation": explanation(finding.code),
+        })
+    });
+    Ok(Json(json!({
+        "path": console.comparison.path().display().to_string(),
+        "is_same": report.agrees,
+        "diff": report.diff,
+        "findings": findings.collect::<Vec<_>>(),
+    })))
+}
+
+/// Returns the explanation of a finding's code.
+fn explanation(code: &str) -> Option<&'static str> {
+    let mut rules = crate::manifest::rules().chain(crate::app::rules());
+    rules
+        .find(|rule| rule.code == code)
+        .map(|rule| rule.explanation)
+}
+
+async fn write_manifest(State(console): Shared) -> Result<Json<Value>, ApiError> {
+    let updated = console.comparison.update(BTreeSet::new(), false);
+    let updated = updated.map_err(|error| ApiError::internal(&error))?;
+    let is_complete = updated.end == UpdateEnd::Complete;
+    Ok(Json(
+        json!({ "report": updated.text, "is_complete": is_complete }),
+    ))
+}
+
+async fn pause(State(console): Shared, Path(key): Path<String>) -> Result<Json<Value>, ApiError> {
+    console.set_paused(&key, true)
+}
+
+async fn resume(State(console): Shared, Path(key): Path<String>) -> Result<Json<Value>, ApiError> {
+    console.set_paused(&key, false)
+}
+
+impl Console {
+    fn set_paused(&self, key: &str, is_paused: bool) -> Result<Json<Value>, ApiError> {
+        if !self.schedules.pause(key, is_paused) {
+            return Err(ApiError::not_found(format!("`{key}` has no schedule")));
+        }
+        self.caller.journal.announce(Change::Schedules);
+        Ok(Json(json!({})))
+    }
+}

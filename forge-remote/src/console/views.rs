@@ -1,0 +1,312 @@
+//! The JSON of the console's API.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::schedules::Schedule;
+use crate::fit::InstallationContext;
+use crate::jobs::JobRecord;
+use crate::platform::{LogLine, OutgoingCall, Record, Verdict};
+use crate::registry::{Handler, SampleCall};
+use crate::token::Installation;
+
+/// The bytes of a body that are shown.
+const MAX_SHOWN: usize = 256 * 1024;
+
+/// Returns a time in milliseconds since 1970.
+pub(super) fn millis(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
+}
+
+#[derive(Serialize)]
+pub(super) struct HandlerView {
+    kind: &'static str,
+    attribute: &'static str,
+    key: String,
+    endpoint: String,
+    method: &'static str,
+    any_method: bool,
+    path: String,
+    docs: &'static str,
+    tokens: Vec<&'static str>,
+    scopes: &'static [&'static str],
+    source: String,
+    events: Vec<&'static str>,
+    interval_seconds: Option<u64>,
+    next_call: Option<u64>,
+    is_paused: bool,
+    is_durable: bool,
+    samples: Vec<SampleView>,
+}
+
+#[derive(Serialize)]
+struct SampleView {
+    event: Option<&'static str>,
+    body: Option<String>,
+    is_guess: bool,
+}
+
+impl HandlerView {
+    pub(super) fn new(
+        handler: &Handler,
+        samples: Vec<SampleCall>,
+        schedule: Option<Schedule>,
+    ) -> Self {
+        let record = handler.registration();
+        let spec = record.kind.spec();
+        let tokens = [(record.auth.system, "system"), (record.auth.user, "user")];
+        let samples = samples.into_iter().map(|sample| SampleView {
+            event: sample.event,
+            body: sample.body.as_ref().map(|body| format!("{body:#}")),
+            is_guess: sample.is_guess,
+        });
+        Self {
+            kind: spec.module_type,
+            attribute: spec.attribute,
+            key: handler.key().to_owned(),
+            endpoint: handler.endpoint().to_owned(),
+            method: handler.method().as_str(),
+            any_method: spec.any_method,
+            path: handler.path().to_owned(),
+            docs: record.docs,
+            tokens: tokens
+                .into_iter()
+                .filter(|(sent, _)| *sent)
+                .map(|(_, name)| name)
+                .collect(),
+            scopes: record.scopes,
+            source: record.location.to_string(),
+            events: [record.kind.events(), record.kind.unknown_events()].concat(),
+            interval_seconds: record.kind.interval().map(|interval| interval.as_secs()),
+            next_call: schedule.map(|schedule| millis(schedule.next)),
+            is_paused: schedule.is_some_and(|schedule| schedule.is_paused),
+            is_durable: record.durable.is_some(),
+            samples: samples.collect(),
+        }
+    }
+}
+
+/// A call, in a list.
+#[derive(Serialize)]
+pub(super) struct Summary {
+    id: u64,
+    at: u64,
+    key: String,
+    kind: &'static str,
+    method: &'static str,
+    path: String,
+    event: Option<String>,
+    origin: &'static str,
+    status: Option<u16>,
+    outcome: &'static str,
+    elapsed_ms: Option<f64>,
+    tokens: Vec<&'static str>,
+    repeats: Option<u64>,
+    retry: Option<u32>,
+    forgery: Option<&'static str>,
+    verdict: Option<String>,
+}
+
+impl Summary {
+    pub(super) fn new(record: &Record) -> Self {
+        let sent = &record.sent;
+        let outcome = record.outcome.as_deref();
+        let response = outcome.and_then(|outcome| outcome.response.as_ref().ok());
+        Self {
+            id: record.id,
+            at: millis(record.at),
+            key: sent.key.clone(),
+            kind: sent.kind,
+            method: sent.method,
+            path: sent.path.clone(),
+            event: sent.event.clone(),
+            origin: sent.origin.as_str(),
+            status: response.map(|response| response.status.as_u16()),
+            outcome: match outcome.map(|outcome| outcome.verdict()) {
+                None => "running",
+                Some(Verdict::Passed) => "passed",
+                Some(Verdict::NeedsSample) => "needs_body",
+                Some(Verdict::Failed) => "failed",
+            },
+            elapsed_ms: outcome.map(|outcome| milliseconds(outcome.elapsed)),
+            tokens: sent.tokens.clone(),
+            repeats: sent.changes.repeats,
+            retry: sent.changes.retry,
+            forgery: sent.changes.forgery.map(|forgery| forgery.as_str()),
+            verdict: outcome.and_then(|outcome| outcome.consequence()),
+        }
+    }
+}
+
+/// A call with everything that is known of it.
+#[derive(Serialize)]
+pub(super) struct CallView {
+    #[serde(flatten)]
+    summary: Summary,
+    request: Message,
+    claims: serde_json::Value,
+    response: Option<Message>,
+    error: Option<String>,
+    notes: Vec<String>,
+    outgoing: Vec<OutgoingView>,
+    log: Vec<LogView>,
+    invoke_command: String,
+    rust_test: String,
+}
+
+#[derive(Serialize)]
+struct Message {
+    headers: Vec<(String, String)>,
+    body: String,
+    body_bytes: usize,
+    is_cut: bool,
+}
+
+impl Message {
+    fn new(headers: Vec<(String, String)>, body: &[u8]) -> Self {
+        let shown = body.get(..MAX_SHOWN).unwrap_or(body);
+        Self {
+            headers,
+            body: String::from_utf8_lossy(shown).into_owned(),
+            body_bytes: body.len(),
+            is_cut: shown.len() < body.len(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct OutgoingView {
+    method: String,
+    url: String,
+    status: Option<u16>,
+    started_ms: f64,
+    elapsed_ms: f64,
+    error: Option<&'static str>,
+}
+
+impl OutgoingView {
+    fn new(call: OutgoingCall) -> Self {
+        let started = call.ended_after.saturating_sub(call.elapsed);
+        Self {
+            method: call.method,
+            url: format!("{} {}", call.api, call.path),
+            status: call.status,
+            started_ms: milliseconds(started),
+            elapsed_ms: milliseconds(call.elapsed),
+            error: call.status.is_none().then_some("no response"),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct LogView {
+    after_ms: f64,
+    level: &'static str,
+    target: String,
+    message: String,
+    fields: serde_json::Map<String, serde_json::Value>,
+}
+
+impl LogView {
+    fn new(line: LogLine) -> Self {
+        let fields = line.fields.into_iter();
+        Self {
+            after_ms: milliseconds(line.after),
+            level: line.level.as_str(),
+            target: line.target,
+            message: line.message,
+            fields: fields
+                .map(|(name, value)| (name.to_owned(), value.into()))
+                .collect(),
+        }
+    }
+}
+
+impl CallView {
+    pub(super) fn new(record: Record, invoke_command: String, rust_test: String) -> Self {
+        let summary = Summary::new(&record);
+        let outcome = record.outcome.as_deref();
+        let exchanged = outcome.map(|outcome| &outcome.response);
+        let text = |value: &axum::http::HeaderValue| {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        };
+        let response = exchanged
+            .and_then(|response| response.as_ref().ok())
+            .map(|response| {
+                let headers = response.headers.iter();
+                let headers = headers.map(|(name, value)| (name.to_string(), text(value)));
+                Message::new(headers.collect(), &response.body)
+            });
+        let sent = &record.sent;
+        Self {
+            request: Message::new(sent.headers.clone(), &sent.body),
+            claims: sent.claims.clone(),
+            response,
+            error: exchanged.and_then(|response| response.as_ref().err().cloned()),
+            notes: outcome.map(|outcome| outcome.notes()).unwrap_or_default(),
+            outgoing: record.outgoing.into_iter().map(OutgoingView::new).collect(),
+            log: record.log.into_iter().map(LogView::new).collect(),
+            summary,
+            invoke_command,
+            rust_test,
+        }
+    }
+}
+
+/// An installation whose token is kept, without the token.
+#[derive(Serialize)]
+pub(super) struct InstallationView {
+    installation_id: String,
+    app_id: String,
+    cloud_id: Option<String>,
+    expires: u64,
+}
+
+impl InstallationView {
+    pub(super) fn new(installation: &Installation) -> Self {
+        let contexts = installation.installation_contexts();
+        let cloud_id = |context: &InstallationContext| context.cloud_id.clone();
+        Self {
+            installation_id: installation.installation_id().to_owned(),
+            app_id: installation.app_id().to_owned(),
+            cloud_id: contexts.iter().find_map(cloud_id),
+            expires: millis(installation.expires_at()),
+        }
+    }
+}
+
+/// A job, without its contents.
+#[derive(Serialize)]
+pub(super) struct JobView {
+    id: String,
+    handler: String,
+    installation_id: String,
+    state: &'static str,
+    attempts: u32,
+    max_attempts: u32,
+    accepted: u64,
+    next: Option<u64>,
+    last_error: Option<String>,
+}
+
+impl JobView {
+    pub(super) fn new(job: JobRecord, last_error: Option<String>) -> Self {
+        Self {
+            id: job.id,
+            handler: job.handler,
+            installation_id: job.installation_id,
+            state: job.state.as_str(),
+            attempts: job.attempts,
+            max_attempts: job.max_attempts,
+            accepted: millis(job.accepted_at),
+            next: job.due.map(millis),
+            last_error,
+        }
+    }
+}

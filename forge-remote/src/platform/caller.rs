@@ -1,0 +1,257 @@
+//! The calls that the local platform makes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::{HeaderMap, HeaderValue, Request, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::changes::CallChanges;
+use super::journal::{Journal, Origin, Sent};
+use super::outcome::{Exchanged, Outcome};
+use super::{Platform, has_body};
+use crate::app::Service;
+use crate::extract::trace_id;
+use crate::fit;
+use crate::kinds::event_sample;
+use crate::registry::{Handler, SampleCall};
+use crate::response;
+use crate::work::RESPOND_FIRST;
+use forge_remote_schema::Durability;
+
+/// The local platform's client, which calls the app's handlers.
+pub(crate) struct PlatformClient {
+    pub(crate) platform: Platform,
+    pub(crate) app: Service,
+    pub(crate) origin: String,
+    pub(crate) samples: BTreeMap<String, Vec<serde_json::Value>>,
+    pub(crate) client: reqwest::Client,
+    pub(crate) journal: Journal,
+}
+
+impl PlatformClient {
+    /// Returns the sample calls of a handler: its kind's, with the app's own sample bodies where it
+    /// has any.
+    pub(crate) fn simulations(&self, handler: &Handler) -> Vec<SampleCall> {
+        let kind = handler.registration().kind;
+        let mut simulations = kind.simulations();
+        if simulations.is_empty() {
+            simulations.push(kind.simulation());
+        }
+        if !has_body(handler.method()) {
+            return simulations;
+        }
+        let samples = [handler.key(), handler.endpoint()];
+        let samples = samples.iter().find_map(|key| self.samples.get(*key));
+        for sample in samples.into_iter().flatten() {
+            let event = |simulation: &SampleCall| {
+                let named = sample.get("eventType").or_else(|| sample.get("type"));
+                simulation.event.is_some()
+                    && named.and_then(|name| name.as_str()) == simulation.event
+            };
+            // A sample for none of the events is sent for all of them.
+            let at = simulations.iter().position(event);
+            if at.is_none() {
+                simulations.truncate(1);
+                simulations[0].event = None;
+            }
+            let simulation = &mut simulations[at.unwrap_or_default()];
+            simulation.body = Some(sample.clone());
+            simulation.is_guess = false;
+        }
+        simulations
+    }
+
+    /// Returns the sample calls of a handler with the bodies that are sent.
+    pub(crate) fn shown_samples(&self, handler: &Handler) -> Vec<SampleCall> {
+        let mut samples = self.simulations(handler);
+        for sample in &mut samples {
+            sample.body = self.platform.sample_body(sample, handler);
+        }
+        samples
+    }
+
+    /// Returns the sample call for this event, or the first one if the handler has none for it.
+    pub(crate) fn simulation(&self, handler: &Handler, event: Option<&str>) -> SampleCall {
+        let mut all = self.simulations(handler);
+        let named = all
+            .iter()
+            .position(|one| event.is_some() && one.event == event);
+        all.swap_remove(named.unwrap_or_default())
+    }
+
+    /// Returns the sample call for the event of these changes. An event that the handler doesn't declare is
+    /// sent too, to see how it is handled.
+    pub(crate) fn with_event(
+        &self,
+        handler: &Handler,
+        mut changes: CallChanges,
+    ) -> (SampleCall, CallChanges) {
+        let simulation = self.simulation(handler, changes.event.as_deref());
+        if let Some(event) = &changes.event
+            && simulation.event != Some(event.as_str())
+            && !changes.has_body()
+        {
+            changes.body = Some(event_sample(event));
+        }
+        (simulation, changes)
+    }
+
+    /// Signs one call, sends it and records it. Returns its id in the journal, and its outcome.
+    pub(crate) async fn call(
+        &self,
+        handler: &Handler,
+        simulation: SampleCall,
+        changes: &CallChanges,
+        origin: Origin,
+    ) -> (u64, Arc<Outcome>) {
+        let kind = handler.registration().kind;
+        let is_guess = simulation.is_guess;
+        let sample_event = simulation.event.filter(|_| !changes.has_body());
+        let event = changes.event.clone().or(sample_event.map(str::to_owned));
+        let declared = kind.simulations();
+        let is_declared = |event: &str| declared.iter().any(|one| one.event == Some(event));
+        let has_body = changes.has_body() || simulation.body.is_some();
+        let mut call = self.platform.call_as(handler, simulation);
+        let method = changes.method.unwrap_or(handler.method());
+        call = call.method(method);
+        if let Some(body) = &changes.body {
+            call = call.json(body);
+        }
+        if let Some(bytes) = &changes.bytes {
+            call = call.body(bytes.clone());
+        }
+        if let Some(path) = &changes.subpath {
+            call = call.subpath(path);
+        }
+        if let Some(query) = &changes.query {
+            call = call.query(query);
+        }
+        if let Some(count) = changes.retry {
+            call = call.as_retry(count, "INVALID_REMOTE_INVOCATION_ERROR");
+        }
+        if let Some(forgery) = changes.forgery {
+            call = call.fit(|fit| forgery.claims(fit));
+        }
+        let mut outcome = Outcome {
+            key: handler.key().to_owned(),
+            method,
+            path: call.path().to_owned(),
+            event,
+            is_undeclared_event: changes
+                .event
+                .as_deref()
+                .is_some_and(|event| !is_declared(event)),
+            tokens: call.auth(),
+            has_body,
+            is_guess: is_guess && !changes.has_body(),
+            from_page: kind.caller() == fit::AllowedCaller::Page,
+            is_retried: kind.spec().durable == Durability::Allowed,
+            retry: changes.retry.unwrap_or_default(),
+            is_forged: changes.forgery.is_some(),
+            invoke_remote_error: None,
+            elapsed: Duration::ZERO,
+            response: Err("not sent".to_owned()),
+        };
+        let timeout = call.timeout();
+        let mut request = call.signed(&self.origin);
+        if let Some(forgery) = changes.forgery {
+            forgery.headers(request.headers_mut());
+        }
+        let id = self
+            .journal
+            .begin(sent(handler, &outcome, &request, changes, origin));
+        let started = Instant::now();
+        let exchange = async {
+            let request = reqwest::Request::try_from(request).map_err(|error| error.to_string())?;
+            let response = self
+                .client
+                .execute(request)
+                .await
+                .map_err(|error| error.without_url().to_string())?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            let body = response
+                .bytes()
+                .await
+                .map_err(|error| error.without_url().to_string())?;
+            Ok(Exchanged {
+                status,
+                headers,
+                body,
+            })
+        };
+        outcome.response = match tokio::time::timeout(timeout, exchange).await {
+            Ok(response) => response,
+            Err(_) => Err(format!(
+                "no response within {} s: Forge would have closed the connection; {RESPOND_FIRST}",
+                timeout.as_secs()
+            )),
+        };
+        if let (Ok(response), true) = (&outcome.response, outcome.from_page) {
+            outcome.invoke_remote_error =
+                response::invoke_remote_error(&response.headers, &response.body);
+        }
+        outcome.elapsed = started.elapsed();
+        let outcome = Arc::new(outcome);
+        self.journal.end(id, Arc::clone(&outcome));
+        (id, outcome)
+    }
+}
+
+/// Returns what is recorded of a request.
+fn sent(
+    handler: &Handler,
+    outcome: &Outcome,
+    request: &Request<Vec<u8>>,
+    changes: &CallChanges,
+    origin: Origin,
+) -> Sent {
+    let tokens = outcome.tokens;
+    let tokens = [(tokens.system, "system"), (tokens.user, "user")];
+    Sent {
+        key: outcome.key.clone(),
+        kind: handler.registration().kind.spec().module_type,
+        method: outcome.method.as_str(),
+        path: outcome.path.clone(),
+        event: outcome.event.clone(),
+        tokens: tokens
+            .into_iter()
+            .filter(|(sent, _)| *sent)
+            .map(|(_, name)| name)
+            .collect(),
+        origin,
+        changes: changes.clone(),
+        trace_id: trace_id(request.headers()).unwrap_or_default().to_owned(),
+        claims: claims(request.headers()).unwrap_or_default(),
+        headers: shown(request.headers()),
+        body: request.body().clone(),
+    }
+}
+
+/// Returns headers with a hash in the place of each token.
+fn shown(headers: &HeaderMap) -> Vec<(String, String)> {
+    let show = |value: &HeaderValue| {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        if !value.is_sensitive() {
+            return text.into_owned();
+        }
+        let hash = digest(&SHA256, value.as_bytes());
+        let hash = hash.as_ref().iter().take(4);
+        let hash: String = hash.map(|byte| format!("{byte:02x}")).collect();
+        format!("Bearer … (sha-256 {hash})")
+    };
+    let headers = headers.iter();
+    headers
+        .map(|(name, value)| (name.to_string(), show(value)))
+        .collect()
+}
+
+/// Returns the claims of the token in a request's headers.
+fn claims(headers: &HeaderMap) -> Option<serde_json::Value> {
+    let token = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let payload = token.split('.').nth(1)?;
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
+}
