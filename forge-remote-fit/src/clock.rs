@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::future::BoxFuture;
 
-/// Where the framework gets its time from.
+/// A source of time.
 ///
 /// ```
 /// use forge_remote_fit::{Clock, SystemClock};
@@ -13,10 +13,10 @@ use super::future::BoxFuture;
 /// assert!(clock.elapsed() <= clock.elapsed());
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// The wall clock: what `exp`, `nbf` and `iat` are compared with.
+    /// Returns the wall clock's time, with which `exp`, `nbf` and `iat` are compared.
     fn now(&self) -> SystemTime;
 
-    /// Time since the clock was made; never goes back. Ages and cool-downs are measured with it.
+    /// Returns the time since the clock was created, which never decreases. Ages and cooldowns are measured with it.
     fn elapsed(&self) -> Duration;
 
     /// Completes once [`elapsed`](Self::elapsed) has grown by `duration`.

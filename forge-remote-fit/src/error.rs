@@ -5,8 +5,8 @@ pub const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// Why a FIT was rejected.
 ///
-/// For the log only: the caller learns nothing but `401`, and `403` for [`WrongPage`](Self::WrongPage),
-/// where the token itself is valid. No text here carries a token or a claim.
+/// The reason is for the log only. The caller gets a 401, or a 403 for [`WrongPage`](Self::WrongPage), where
+/// the token itself is valid. No message contains a token or a claim.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs)]
@@ -116,7 +116,7 @@ impl TokenRejection {
     }
 }
 
-/// Why no key could be looked up, so that nothing is known about a token.
+/// Why no key was available to verify a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysUnavailable {
@@ -145,13 +145,13 @@ impl KeysUnavailable {
     }
 }
 
-/// What can come of verifying: the caller's fault (401) or ours (503).
+/// Why a request could not be verified: its token was rejected (401 or 403), or no key was available (503).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// The token is no good: 401.
+    /// The token is rejected: 401, or 403 for [`TokenRejection::WrongPage`].
     #[error(transparent)]
     Rejected(#[from] TokenRejection),
-    /// The keys can't be had, so nothing can be said about the token: 503.
+    /// No key is available to verify the token, which may be valid: 503.
     #[error(transparent)]
     KeysUnavailable(#[from] KeysUnavailable),
 }

@@ -44,8 +44,8 @@ impl Environment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EndpointBinding {
     /// Default: handlers that only the platform calls accept `core:endpoint` and the type of their
-    /// own module, and the token's key must be the handler's. A handler whose module is hand-written
-    /// in the manifest accepts that module's key: any but those of other handlers.
+    /// own module, and the token's key must be the handler's. If a handler's module is hand-written in
+    /// the manifest, the code does not know the module's key, and any key is accepted except those of other handlers.
     #[default]
     Key,
     /// As [`Key`](Self::Key), and handlers that only the platform calls accept `core:endpoint` alone.
@@ -204,13 +204,13 @@ impl EndpointTarget {
 /// The module keys that a token with the module type `core:endpoint` may name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedModuleKey {
-    /// Its own endpoint or module.
+    /// The key of its own endpoint or module.
     Own,
-    /// Its own, and any key except these, which are other handlers'. For a handler whose module is
-    /// hand-written in the manifest, so that its key is not known to the code.
+    /// Its own key, and any key except these keys of other handlers. For a handler whose module is
+    /// hand-written in the manifest, so that the code does not know the module's key.
     OwnOrUnknown(Arc<BTreeSet<String>>),
-    /// Its own, and any UUID except these keys, which are other handlers'. For a handler whose modules
-    /// are registered at run time: Forge generates their keys.
+    /// Its own key, and any UUID except these keys of other handlers. For a handler whose modules are
+    /// registered at run time: Forge generates their keys.
     /// Source: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules-api/>
     OwnOrGenerated(Arc<BTreeSet<String>>),
     /// Any key: for calls that Forge makes without an endpoint, whose tokens are not documented.

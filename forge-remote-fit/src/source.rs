@@ -6,22 +6,22 @@ use bytes::Bytes;
 
 use super::future::BoxFuture;
 
-/// Atlassian's commercial cloud.
+/// The URL of the key set of Atlassian's commercial cloud.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
 pub const PRODUCTION_KEYS: &str = "https://forge.cdn.prod.atlassian-dev.net/.well-known/jwks.json";
 
-/// Atlassian's staging cloud; only Atlassian's own developers meet it.
+/// The URL of the key set of Atlassian's staging cloud, which only Atlassian's own developers use.
 pub const STAGING_KEYS: &str = "https://forge.cdn.stg.atlassian-dev.net/.well-known/jwks.json";
 
 /// No fetch takes longer than this, whatever the caller allows.
 pub(super) const LONGEST_FETCH: Duration = Duration::from_secs(60);
 
-/// A key-set document and how long its source says it keeps.
+/// A key-set document with the cache lifetime that its source sent.
 #[derive(Clone, Debug)]
 pub struct JwksDocument {
     /// The document: a JWK set (RFC 7517).
     pub document: Bytes,
-    /// `Cache-Control: max-age`, where the source gives it.
+    /// The `max-age` of `Cache-Control`, if the source sent one.
     pub max_age: Option<Duration>,
 }
 
@@ -54,12 +54,12 @@ impl FetchError {
     }
 }
 
-/// A place to fetch one key set from.
+/// A source of one key set.
 pub trait KeySource: Send + Sync + 'static {
-    /// Fetches the document. The caller bounds the time.
+    /// Fetches the document. The caller limits the time.
     fn fetch(&self) -> BoxFuture<Result<JwksDocument, FetchError>>;
 
-    /// What to call the source in messages.
+    /// Returns the source's name for messages.
     fn name(&self) -> &str;
 }
 

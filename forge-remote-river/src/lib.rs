@@ -29,15 +29,15 @@
 //! # Guarantees
 //!
 //! - A call is acknowledged when its transaction is committed to disk.
-//! - A handler runs at least once. If the whole process stands still for more than 30 seconds, a second run
+//! - A handler runs at least once. If the whole process is suspended for more than 30 seconds, a second run
 //!   may start while the first still runs.
 //! - `per_installation` holds across all processes that share the database.
-//! - A job that ends its process is dead after its attempts. Jobs that ran beside it spend one attempt, and
-//!   run alone in their process from then on.
+//! - A job that crashes its process is dead after its last attempt. The jobs that ran in the process at that
+//!   time lose one attempt, and each runs alone in its process from then on.
 //! - The jobs of a process that died run again after about 40 seconds; in an SQLite file that no other process
 //!   uses, as soon as the next one starts.
-//! - An installation with a long queue delays others little: the more calls of one installation wait, the
-//!   lower is the priority of its next ones.
+//! - An installation with a long queue does not delay others much: the more calls of an installation wait, the
+//!   lower the priority of its next call.
 //!
 //! # Tables
 //!

@@ -41,7 +41,7 @@ impl Notes {
     }
 }
 
-/// The macro's place, from the token's `context`.
+/// The page that the macro is on, from the token's `context`.
 #[derive(Deserialize)]
 struct Context {
     extension: Extension,

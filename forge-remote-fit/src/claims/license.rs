@@ -8,8 +8,8 @@ use crate::__payload as payload;
 
 /// The app's licence (`app.license`): present for paid apps in production, or with a test override.
 ///
-/// A member of another type than documented is in [`rest`](Self::rest) and leaves its field empty; it
-/// hides no other.
+/// If a member does not have its documented type, its field is empty and its value is in
+/// [`rest`](Self::rest). The other fields are not affected.
 ///
 /// ```
 /// use forge_remote_fit::Claims;
@@ -24,8 +24,8 @@ use crate::__payload as payload;
 #[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct License {
-    /// Whether the licence is active. The claim's `active` counts; `isActive`, which Atlassian
-    /// announced to remove after 2026-10-17, counts where `active` is missing.
+    /// Whether the licence is active. Read from the claim's `active`, or from `isActive` if `active` is
+    /// missing; Atlassian announced the removal of `isActive` after 2026-10-17.
     pub active: Option<bool>,
     /// `MONTHLY`, `ANNUAL`, …
     pub billing_period: Option<String>,
@@ -37,7 +37,7 @@ pub struct License {
     pub ccp_entitlement_slug: Option<String>,
     /// Whether it is an evaluation.
     pub is_evaluation: Option<bool>,
-    /// `USER_ACCESS`, or nothing.
+    /// `USER_ACCESS`, or empty.
     pub modes: Vec<String>,
     /// When the subscription ends, as ISO 8601.
     pub subscription_end_date: Option<String>,

@@ -67,7 +67,7 @@ enum Part {
 }
 
 impl Claims {
-    /// Returns the app's ARI, which equals the audience and to `app.id` in the manifest.
+    /// Returns the app's ARI, which equals the token's audience and `app.id` in the manifest.
     pub fn app_id(&self) -> &str {
         self.get(&self.0.app_id)
     }

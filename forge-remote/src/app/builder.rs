@@ -202,8 +202,8 @@ impl App {
     }
 
     /// Stores the system tokens that Forge delivers, for work outside of requests and in other
-    /// instances. Handlers take them as [`Tokens`]; other code uses a clone of the `Tokens` given
-    /// here. See [`token`](crate::token) for stores, keys and an overview.
+    /// instances. Handlers take them as [`Tokens`]; other code uses a clone of the `Tokens`
+    /// passed to this method. See [`token`](crate::token) for stores, keys and an overview.
     ///
     /// The store is connected when the app starts to serve, and not for commands such as
     /// `manifest`. If it is down, the app serves and retries; the body of `/readyz` reports it, and
@@ -233,8 +233,8 @@ impl App {
     /// once the last request has been answered. `dev` runs tasks too, with its own tokens and APIs.
     ///
     /// The function takes up to six arguments: [`State<T>`](crate::State), [`Tokens`](crate::Tokens),
-    /// [`AtlassianClient`](crate::client::AtlassianClient) and [`Shutdown`](crate::Shutdown). The app does not start if one
-    /// is missing. A task that fails or panics is logged and restarted, after 1 second at first and
+    /// [`AtlassianClient`](crate::client::AtlassianClient) and [`Shutdown`](crate::Shutdown). The app does not start if a
+    /// value for one of them is missing. A task that fails or panics is logged and restarted, after 1 second at first and
     /// 1 minute at most.
     ///
     /// ```
@@ -388,7 +388,7 @@ impl App {
         self
     }
 
-    /// Sets the JSON body that `dev` sends to the handlers with this key that take a body. A trigger
+    /// Sets the JSON body that `dev` sends to handlers with this key, if they take a body. A trigger
     /// with several events can have one for each, matched by its `eventType`; a body without
     /// `eventType` is sent for all of them.
     pub fn sample_body(mut self, key: impl Into<String>, body: impl serde::Serialize) -> Self {

@@ -56,8 +56,8 @@ impl AtlassianClient {
 /// }
 /// ```
 ///
-/// An installation has at most 100 such modules; a further one fails with status 422. Which types of
-/// modules can be registered, Atlassian lists on its page. Forge delivers an event only if the app has
+/// An installation has at most 100 such modules; a further one fails with status 422. Atlassian's page
+/// lists the types of modules that can be registered. Forge delivers an event only if the app has
 /// its scopes: list them in the handler's `events` or `scopes`.
 /// Sources: <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules/>,
 /// <https://developer.atlassian.com/platform/forge/apis-reference/dynamic-modules-api/>
@@ -82,7 +82,7 @@ impl DynamicModules {
     /// Registers a module, and returns it with the key that Forge generated.
     ///
     /// `data` has the properties of such a module in the manifest, without `key`: for a trigger
-    /// `{"events": […], "endpoint": "…"}`. The request is not repeated automatically: a second one would
+    /// `{"events": […], "endpoint": "…"}`. The request is not retried automatically: a retry could
     /// register a second module.
     ///
     /// # Errors

@@ -17,10 +17,10 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
 ///
 /// # Deadline of the invocation
 ///
-/// Forge closes the connection of an event after 5 seconds and redelivers the event, and that of a
-/// page's call after 25 seconds: see [`kinds`](crate::kinds). So a call through an
-/// [`Invocation`](crate::Invocation) is not retried later than that, counted from the request's arrival:
-/// it fails at once, while the handler can still respond. An attempt in progress runs until its own
+/// Forge waits 5 seconds for the response to an event, and then retries the event; it waits 25 seconds
+/// for the response to a page's call. See [`kinds`](crate::kinds). So a call through an
+/// [`Invocation`](crate::Invocation) is not retried after that time, counted from the request's arrival.
+/// The call fails instead, while the handler can still respond. An attempt in progress runs until its own
 /// [`timeout`](super::AtlassianClient::timeout), because it may still succeed. Calls that start after the
 /// deadline have none and follow this policy. For work that outlives the response, use
 /// [`AtlassianClient::without_deadline`](super::AtlassianClient::without_deadline). An `AtlassianClient`

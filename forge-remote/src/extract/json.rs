@@ -21,7 +21,7 @@ use crate::response;
 /// | --- | --- |
 /// | 400 | not JSON, or empty |
 /// | 413 | over [`App::body_limit`](crate::App::body_limit) |
-/// | 415 | a page's, with a `Content-Type` that isn't JSON; a missing one is accepted |
+/// | 415 | a page's request, with a `Content-Type` that isn't JSON; a missing header is accepted |
 /// | 422 | JSON that doesn't fit `T` |
 ///
 /// For the platform's calls (every attribute but `endpoint`), the body is read whatever its content

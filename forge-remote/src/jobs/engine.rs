@@ -12,12 +12,12 @@ use crate::fit::{BoxFuture, Clock};
 /// An engine: it stores the calls of durable handlers and runs them.
 ///
 /// [`App::jobs`](crate::App::jobs) takes one. The app seals a call into an [`Envelope`], and responds
-/// to Forge once [`accept`](Self::accept) has stored it. The engine opens none: it hands envelopes to
-/// the app's [`JobRunner`], and does what the [`Verdict`] says.
+/// to Forge once [`accept`](Self::accept) has stored it. The engine cannot open envelopes: it passes
+/// them to the app's [`JobRunner`], and applies the returned [`Verdict`].
 ///
-/// An engine must not lose an envelope that it accepted. It may run one twice. Each start spends an
-/// attempt, before the runner is called, so that a call that ends its process is dead after
-/// [`Envelope::max_attempts`]; a [`Verdict::Later`] gives the attempt back.
+/// An engine must not lose an envelope that it accepted. It may run an envelope twice. The engine counts
+/// an attempt before it calls the runner, so that a call that ends its process is dead after
+/// [`Envelope::max_attempts`]. After a [`Verdict::Later`] the attempt does not count.
 pub trait JobEngine: Send + Sync + 'static {
     /// Returns the engine's name, for messages.
     fn name(&self) -> String;
@@ -39,18 +39,18 @@ pub trait JobEngine: Send + Sync + 'static {
     /// stored: the retry has the same key.
     fn accept(&self, envelope: Envelope) -> BoxFuture<Result<Accepted, EngineError>>;
 
-    /// Runs envelopes until `context.stop` completes, and then for at most `context.grace`. What has not
-    /// ended by then is handed back without spending an attempt.
+    /// Runs envelopes until `context.stop` completes, and then for at most `context.grace`. Envelopes
+    /// that are still running then are released, and the attempt does not count.
     ///
     /// # Errors
     ///
     /// They are logged, and the app calls this again after a pause.
     fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>>;
 
-    /// Returns what the engine enforces. Launch refuses handlers that ask for more.
+    /// Returns the guarantees that the engine enforces. The launch fails if a handler needs others.
     fn guarantees(&self) -> Guarantees;
 
-    /// Returns what shows its jobs to operators; `None` if it does not.
+    /// Returns the inspector that shows the engine's jobs to operators; `None` if it has none.
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
         None
     }
@@ -62,7 +62,7 @@ pub trait JobEngine: Send + Sync + 'static {
 pub struct Envelope {
     /// Equal for a delivery and its retries: letters, digits, `-` and `_`.
     pub key: String,
-    /// Which envelope with the same key it repeats.
+    /// Which earlier envelopes with the same key make this one a repetition.
     pub repeats: Repeats,
     /// The handler's key.
     pub handler: String,
@@ -70,7 +70,7 @@ pub struct Envelope {
     pub installation_id: String,
     /// When the call arrived.
     pub accepted_at: SystemTime,
-    /// When it runs at the earliest, to the second or better; `None` for at once.
+    /// The earliest time at which it runs, accurate to a second or better; `None` to run it immediately.
     pub not_before: Option<SystemTime>,
     /// The number of attempts after which it is dead.
     pub max_attempts: u32,
@@ -100,26 +100,26 @@ impl Envelope {
     }
 }
 
-/// Which stored envelope with the same key an [`Envelope`] repeats. The engine ignores a repetition, and
-/// responds with [`Accepted::Repeated`].
+/// Which stored envelopes with the same key make an [`Envelope`] a repetition. The engine ignores a
+/// repetition, and returns [`Accepted::Repeated`].
 ///
 /// An engine that [outlives the process](Guarantees::outlives_process) forgets no key of an envelope that
 /// waits or runs, and none that was accepted within 24 hours, whether its job is done, dead or discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Repeats {
-    /// None: it is new whatever its key. For a delivery that does not say it is a retry.
+    /// No stored envelope: this one is always new. For a delivery without Forge's retry context.
     Never,
-    /// One that was accepted within this time before this one. For a retry by Forge.
+    /// An envelope that was accepted within this time before this one. For a retry by Forge.
     Within(Duration),
-    /// One that still waits or runs, whenever it was accepted, and one that was accepted within this time.
-    /// For what the app sends itself, once.
+    /// An envelope that still waits or runs, however old, or one that was accepted within this time. For
+    /// work that is not a call of Forge and must be stored only once.
     UnfinishedOrWithin(Duration),
 }
 
 impl Repeats {
-    /// Returns how far back an equal key is a repetition, and whether one that waits or runs is a
-    /// repetition in any case; `None` if nothing is.
+    /// Returns the time within which an equal key is a repetition, and whether a waiting or running
+    /// envelope makes it one at any age; `None` for [`Never`](Self::Never).
     pub fn window(self) -> Option<(Duration, bool)> {
         match self {
             Self::Never => None,
@@ -153,7 +153,7 @@ impl fmt::Debug for Envelope {
     }
 }
 
-/// What became of an accepted envelope: the engine's id of its job.
+/// The result of [`JobEngine::accept`], with the engine's id of the job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// It is stored.
@@ -171,7 +171,7 @@ pub struct EngineContext {
     pub clock: Arc<dyn Clock>,
     /// Completes when the app stops.
     pub stop: BoxFuture<()>,
-    /// How long running envelopes have to end after that.
+    /// The time that running envelopes have to end after `stop` completes.
     pub grace: Duration,
 }
 
@@ -303,7 +303,7 @@ pub enum Verdict {
         after: Duration,
         /// The reason.
         report: Report,
-        /// Whether nothing of the same handler and installation runs before.
+        /// Whether other envelopes of the same handler and installation wait for that time too.
         pauses_installation: bool,
     },
     /// It cannot succeed: it is dead.

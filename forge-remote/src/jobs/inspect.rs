@@ -37,7 +37,7 @@ pub enum JobState {
     Waiting,
     /// It runs.
     Running,
-    /// It ended well.
+    /// It succeeded.
     Done,
     /// It failed at its last attempt, or cannot succeed.
     Dead,

@@ -48,17 +48,17 @@
 //! A durable handler takes the same arguments as any other, and [`Attempt`]. Its
 //! [`Invocation`](crate::Invocation) has the claims that were verified when the call arrived. Its
 //! [`SystemToken`](crate::SystemToken) is the newest one of the [token store](crate::App::token_store)
-//! when it runs: while none is kept the call waits, without an attempt, for up to 24 hours. To act for a
+//! when it runs: while the store has no token, the call waits for up to 24 hours, and no attempt counts. To act for a
 //! user, see [`ProductApi::impersonate`](crate::client::ProductApi::impersonate).
 //!
 //! # Guarantees
 //!
 //! - The response is 2xx only when the engine has stored the call, and 503 otherwise; Forge then
 //!   retries it.
-//! - A handler runs **at least once**: a process that dies in the middle leaves its calls to be run
-//!   again. Write it to be idempotent.
-//! - A retry by Forge of a call that was stored does nothing. Only a call that says it is a retry can
-//!   be recognised as one, so two events with equal bodies both run. Where the body has no id of its
+//! - A handler runs **at least once**: if a process dies during a run, the call is run again.
+//!   Write handlers to be idempotent.
+//! - A retry by Forge of a stored call is ignored. A call is recognised as a retry only by Forge's retry
+//!   context, so two events with equal bodies both run. Where the body has no id of its
 //!   own, a retry is recognised within 15 minutes.
 //! - The stored call (claims, body, trace id) is encrypted with the keys of the token store. It contains
 //!   neither the Forge Invocation Token nor an OAuth token.

@@ -148,7 +148,7 @@ impl Tokens {
     }
 
     /// Sets the keys that seal the tokens, if `FORGE_REMOTE_TOKEN_KEY` is not set: 32 bytes in base64,
-    /// several separated by commas. The first seals, all open.
+    /// several separated by commas. The first encrypts; records of the others can still be decrypted.
     #[must_use]
     pub fn keys(self, keys: impl Into<String>) -> Self {
         let keys = Zeroizing::new(keys.into());
@@ -185,8 +185,8 @@ impl Tokens {
     /// only for apps without a schedule or event, whose users are all trusted with the app's
     /// permissions.
     ///
-    /// Kept tokens are then no proof of a page's token: pages' handlers get the header's token, which
-    /// is proven as described at [`SystemToken`](crate::SystemToken#on-a-pages-call).
+    /// A kept token then no longer proves a token of a page's call. A page's handler gets the token of the
+    /// header, which is proven as described at [`SystemToken`](crate::SystemToken#on-a-pages-call).
     #[must_use]
     pub fn accept_from_pages(self) -> Self {
         self.settings().accept_from_pages = true;

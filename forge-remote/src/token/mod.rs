@@ -1,5 +1,5 @@
-//! Tokens that outlive the request, so that background work, hours later and on any machine, can call
-//! Atlassian as the app.
+//! Stored system tokens, with which background work can call Atlassian as the app, hours later and on
+//! any machine.
 //!
 //! Forge delivers a system token with each call of an endpoint that requests one (`auth = system`).
 //! An app with a store keeps the newest token of each installation:
@@ -73,7 +73,7 @@
 //! headers, so tokens of its calls are never kept; nor are an agent's, until it is known which headers
 //! are forwarded.
 //!
-//! Storing is off the request's path: the request leaves the token in memory, and a task writes it. No
+//! Storing does not delay the request: the token is put in memory, and a background task writes it. No
 //! request fails because the store is down, not even at launch; the tokens wait in memory and are
 //! written once it is back. A store that has lost tokens (Redis without persistence, or after a
 //! failover) gets them again from every instance that still has them, when they are listed, read or
@@ -109,19 +109,19 @@
 //! | `PostgresTokens` | several instances | `postgres` |
 //! | `RedisTokens` | several instances | `redis` |
 //!
-//! Implement [`TokenStore`] for another one. Each backend needs a separate store; one that serves several
-//! apps ([`App::app_ids`](crate::App::app_ids)) keeps them apart in it: each record names its app, also
-//! the records of earlier versions. Outside of handlers, [`Tokens::for_app`] selects an app.
+//! Implement [`TokenStore`] for another one. Each backend needs a separate store. A backend
+//! that serves several apps ([`App::app_ids`](crate::App::app_ids)) uses one store for all of them: each
+//! record names its app, and so do the records of earlier versions. Outside of handlers, [`Tokens::for_app`] selects an app.
 //!
 //! # Keys
 //!
 //! Tokens leave the process sealed by AES-256-GCM, under `FORGE_REMOTE_TOKEN_KEY`: 32 bytes in base64,
-//! as `openssl rand -base64 32` prints them, the same for every instance. The first key seals, all
-//! open. To change it, set `old,new` on every instance, then `new,old`, then, two days later, `new`
+//! as `openssl rand -base64 32` prints them, the same for every instance. The first key encrypts; records
+//! of the other keys can still be decrypted. To change it, set `old,new` on every instance, then `new,old`, then, two days later, `new`
 //! (records of removals last longer than tokens).
 //!
-//! The store has a record sealed with the first key, so that instances with different keys don't
-//! start on it, even while it is empty. An app whose keys open neither the record nor any of the tokens
+//! The store has a record that is sealed with the first key. So an instance with different keys does not
+//! start with that store, even if the store has no tokens yet. An app whose keys open neither the record nor any of the tokens
 //! doesn't start, and leaves the store unchanged.
 
 mod cache;

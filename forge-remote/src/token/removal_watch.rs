@@ -49,10 +49,10 @@ impl Tokens {
     /// It runs once the removal has settled, see [`removal_delay`](Self::removal_delay): an
     /// installation that Forge calls for in the meantime was not uninstalled, and is not reported.
     ///
-    /// Forge doesn't guarantee the call before an uninstallation: an installation without tokens for
-    /// days may be uninstalled as well. Atlassian doesn't document whether Forge also makes this call
-    /// when an installation in several products loses one of them: for those the delay is 75 minutes,
-    /// in which Forge, with `keep_tokens_fresh`, calls for every remaining installation.
+    /// Forge doesn't guarantee the `preUninstall` call: an installation that has had no token for days may
+    /// have been uninstalled too. Atlassian doesn't document whether Forge also makes this call when the app
+    /// is removed from one of an installation's products. So the delay is 75 minutes for an installation in
+    /// several products: with `keep_tokens_fresh`, Forge calls for every remaining installation within it.
     ///
     /// ```
     /// use forge_remote::token::{MemoryTokens, Tokens};

@@ -103,8 +103,8 @@ impl Tokens {
     /// Returns the system token of the only installation on this site, or of the only one that the
     /// [`Site`] selects.
     ///
-    /// Several installations are an error that names them, even if the token of one has expired or
-    /// can't be opened: another installation's token must not be used instead. With an
+    /// If several installations match, the error lists them. That holds even if the token of one has expired
+    /// or can't be opened, because another installation's token must not be used instead. With an
     /// [`environment`](Site::environment), unreadable records are ignored if a readable one matches;
     /// with a [`product`](Site::product) as well, expired tokens are ignored if another is valid.
     pub async fn system_for_site(&self, site: impl Into<Site>) -> Result<SystemToken, TokenError> {
