@@ -342,7 +342,7 @@ impl Inner {
                     Err(_) => {
                         let limit = inner.policy.fetch_timeout;
                         inner.reject(&format!(
-                            "no answer within {limit:?} (`JwksPolicy::fetch_timeout`)"
+                            "no response within {limit:?} (`JwksPolicy::fetch_timeout`)"
                         ));
                     }
                 }

@@ -223,7 +223,7 @@ impl GraphQlRequest {
     }
 
     /// Sends the request and returns data and errors.
-    pub async fn answer<T: DeserializeOwned>(self) -> Result<GraphQlResponse<T>, ClientError> {
+    pub async fn response<T: DeserializeOwned>(self) -> Result<GraphQlResponse<T>, ClientError> {
         read(&self.send().await?)
     }
 

@@ -158,7 +158,7 @@ impl Request {
         attempts: u32,
     ) -> Result<reqwest::Response, FailedAttempt> {
         let failed = |reason, source: Option<crate::BoxError>| {
-            FailedAttempt::transient(ClientError::NoAnswer {
+            FailedAttempt::transient(ClientError::NoResponse {
                 call: self.name(),
                 reason,
                 attempts,

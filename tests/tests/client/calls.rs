@@ -395,7 +395,7 @@ async fn a_redirect_is_not_followed() {
             .send()
             .await
             .unwrap_err();
-        let response = error.answer().unwrap();
+        let response = error.status_error().unwrap();
         assert_eq!(response.status().as_u16(), status);
         assert_eq!(response.location(), Some(to.as_str()));
         assert!(!error_text(&error).contains("signature"), "{error}");
@@ -521,7 +521,7 @@ async fn graphql_returns_data_or_errors() {
     assert_eq!(query().fetch::<Value>().await.unwrap(), json!({ "n": 1 }));
     let error = query().fetch::<Value>().await.unwrap_err();
     assert_eq!(error.to_string(), "Compass POST /graphql: half (trace t1)");
-    let response = query().answer::<Value>().await.unwrap();
+    let response = query().response::<Value>().await.unwrap();
     assert_eq!(response.data, Some(json!({ "n": 1 })));
     assert_eq!(response.errors[0].message, "half");
     assert_eq!(response.errors.len(), 1);

@@ -84,7 +84,7 @@ async fn errors_name_the_limit() {
          limit: jira-quota-tenant-based, 0 of 350 left, resets at 2026-03-26T16:00Z; retry in 1800 s"
     );
     assert_eq!(error.trace_id(), Some("8f1c0ffee"));
-    let limit = error.answer().unwrap().rate_limit().unwrap();
+    let limit = error.status_error().unwrap().rate_limit().unwrap();
     assert_eq!(limit.reason.as_deref(), Some("jira-quota-tenant-based"));
     let all = error_text(&error);
     assert!(
@@ -113,7 +113,7 @@ async fn errors_name_the_scope() {
             "{text}"
         );
         assert_eq!(
-            error.answer().unwrap().likely_scope(),
+            error.status_error().unwrap().likely_scope(),
             Some("write:page:confluence")
         );
         let error = atlassian
@@ -335,7 +335,7 @@ async fn the_body_of_an_error_response_can_be_read() {
     let received = scheduled_call_for(&server).await;
     let jira = local(&server).jira(&received.call).as_app(&received.system);
     let error = jira.post("/rest").send().await.unwrap_err();
-    let response = error.answer().unwrap();
+    let response = error.status_error().unwrap();
     assert_eq!(response.headers()["x-custom"], "there");
     assert_eq!(response.body(), body.to_string().as_bytes());
     assert_eq!(
@@ -351,13 +351,13 @@ async fn the_body_of_an_error_response_can_be_read() {
 
     // A long body is truncated.
     let error = jira.post("/rest").send().await.unwrap_err();
-    let body = error.answer().unwrap().body().clone();
+    let body = error.status_error().unwrap().body().clone();
     assert_eq!(body, "y".repeat(64 * 1024).as_bytes());
 
     // Secrets are redacted.
     let storage = local(&server).storage(&received.call, &received.system);
     let error = storage.secrets().set("k", "hunter2").await.unwrap_err();
-    assert!(error.answer().unwrap().body().is_empty());
+    assert!(error.status_error().unwrap().body().is_empty());
 }
 
 #[tokio::test]
@@ -370,12 +370,12 @@ async fn a_body_that_echoes_the_token_is_redacted() {
     let received = scheduled_call_for(&server).await;
     let jira = local(&server).jira(&received.call).as_app(&received.system);
     let error = jira.get("/rest").send().await.unwrap_err();
-    let body: Value = error.answer().unwrap().json().unwrap();
+    let body: Value = error.status_error().unwrap().json().unwrap();
     assert_eq!(
         body,
         json!({ "got": "Bearer ***", "twice": ["Bearer ***"], "end": 1 })
     );
-    assert!(!received.is_in(&format!("{:?}", error.answer().unwrap().body())));
+    assert!(!received.is_in(&format!("{:?}", error.status_error().unwrap().body())));
 }
 
 /// An unusable response is not reported as a missing one, nor as an unsent request.

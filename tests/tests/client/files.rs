@@ -321,7 +321,7 @@ async fn an_expired_address_is_reported_as_such() {
         "{text}"
     );
     assert!(!text.contains("s3cret"), "{text}");
-    assert_eq!(error.answer().unwrap().likely_scope(), None);
+    assert_eq!(error.status_error().unwrap().likely_scope(), None);
 }
 
 async fn call_at(origin: &str) -> ReceivedCall {

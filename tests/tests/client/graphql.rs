@@ -29,7 +29,7 @@ async fn every_error_is_returned_with_its_details() {
     let graphql = instant_client(&server)
         .graphql(&received.call)
         .as_app(&received.system);
-    let response: GraphQlResponse<Value> = graphql.operation("{ a }").answer().await.unwrap();
+    let response: GraphQlResponse<Value> = graphql.operation("{ a }").response().await.unwrap();
     assert_eq!(response.data, Some(json!({ "a": 1 })));
     assert_eq!(response.errors.len(), 10);
     let first = &response.errors[0];

@@ -453,7 +453,7 @@ async fn a_batch_that_ends_early_reports_its_progress() {
         assert_eq!(failed, [("k0", Some("MAX_SIZE")), ("k1", None)]);
         assert_eq!(error.failed_keys[0].entity_name.as_deref(), Some("e"));
         assert_eq!(
-            error.error.answer().unwrap().code(),
+            error.error.status_error().unwrap().code(),
             Some("INVALID_ENTITY_VALUE")
         );
         let text = error.to_string();

@@ -91,7 +91,7 @@ async fn everything(
         "keys": keys,
         "before": before,
         "many": many,
-        "conflict": again.is_err_and(|error| error.answer().and_then(|a| a.code()) == Some("KEY_CONFLICT")),
+        "conflict": again.is_err_and(|error| error.status_error().and_then(|a| a.code()) == Some("KEY_CONFLICT")),
         "got": got.len(),
     })))
 }

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::modules::Crate;
 
-/// The rooms of forge-remote, lowest first. A room may import those before it.
-const ROOMS: &[&str] = &[
+/// The layers of forge-remote, the lowest first. A layer imports only the ones before it.
+const LAYERS: &[&str] = &[
     "fuzzing",
     "opaque",
     "environment",
@@ -28,6 +28,7 @@ const ROOMS: &[&str] = &[
     "private",
     "app",
     "platform",
+    "console",
     "cli",
     "testing",
     "lib",
@@ -41,19 +42,19 @@ fn source(krate: &str) -> PathBuf {
 }
 
 /// The first part of a file's path: `token` of `token/keeper.rs` and of `token.rs`.
-fn room_of(file: &str) -> &str {
+fn layer_of(file: &str) -> &str {
     let first = file.split('/').next().unwrap_or(file);
     first.strip_suffix(".rs").unwrap_or(first)
 }
 
 #[test]
-fn rooms_import_downwards_only() {
-    let rank = |file: &str| ROOMS.iter().position(|room| *room == room_of(file));
+fn layers_import_downwards_only() {
+    let rank = |file: &str| LAYERS.iter().position(|layer| *layer == layer_of(file));
     let mut upwards = Vec::new();
     for arrow in Crate::read(&source("forge-remote")).arrows() {
-        let (from, to) = (room_of(&arrow.from), room_of(&arrow.to));
+        let (from, to) = (layer_of(&arrow.from), layer_of(&arrow.to));
         let is_listed = rank(&arrow.from).is_some() && rank(&arrow.to).is_some();
-        assert!(is_listed, "a room is missing in the order: {arrow:?}");
+        assert!(is_listed, "a layer is missing in the order: {arrow:?}");
         if from != to && rank(&arrow.from) <= rank(&arrow.to) {
             upwards.push(format!("{}:{} -> {}", arrow.from, arrow.line, arrow.to));
         }

@@ -118,7 +118,7 @@ pub enum ClientError {
 
     /// There was no response.
     #[error("{call}: {reason}{}", tries(*attempts))]
-    NoAnswer {
+    NoResponse {
         /// The call.
         call: Operation,
         /// The reason.
@@ -240,7 +240,7 @@ impl ClientError {
     }
 
     /// Returns the error response.
-    pub fn answer(&self) -> Option<&StatusError> {
+    pub fn status_error(&self) -> Option<&StatusError> {
         match self {
             Self::Status(error) => Some(error),
             Self::Impersonation(error)
@@ -248,7 +248,7 @@ impl ClientError {
             | Self::UnprovenToken {
                 source: Some(error),
                 ..
-            } => error.answer(),
+            } => error.status_error(),
             _ => None,
         }
     }
@@ -272,6 +272,6 @@ impl ClientError {
 
     /// Returns the wait that Atlassian demands (`Retry-After`).
     pub fn retry_after(&self) -> Option<Duration> {
-        self.answer()?.retry_after()
+        self.status_error()?.retry_after()
     }
 }

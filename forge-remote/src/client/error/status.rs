@@ -27,7 +27,7 @@ const MAX_MESSAGES: usize = 5;
 /// struct Rejection { errors: std::collections::BTreeMap<String, String> }
 ///
 /// fn wrong_fields(error: &ClientError) -> Vec<String> {
-///     let rejection = error.answer().and_then(|response| response.json::<Rejection>());
+///     let rejection = error.status_error().and_then(|response| response.json::<Rejection>());
 ///     rejection.map_or_else(Vec::new, |rejection| rejection.errors.into_keys().collect())
 /// }
 /// ```

@@ -327,7 +327,7 @@ fn or_missing<T>(result: Result<T, ClientError>) -> Result<Option<T>, ClientErro
         Ok(value) => Ok(Some(value)),
         Err(error)
             if error
-                .answer()
+                .status_error()
                 .and_then(|response| response.code())
                 .is_some_and(is_missing) =>
         {
