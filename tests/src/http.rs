@@ -53,6 +53,7 @@ impl HttpResponse {
 pub struct Call {
     method: String,
     target: String,
+    host: String,
     headers: Vec<(Vec<u8>, Vec<u8>)>,
     body: Vec<u8>,
     framed: bool,
@@ -65,6 +66,7 @@ impl Call {
         Self {
             method: method.to_owned(),
             target: target.to_owned(),
+            host: "backend.example.com".to_owned(),
             headers: Vec::new(),
             body: Vec::new(),
             framed: true,
@@ -75,6 +77,12 @@ impl Call {
     /// Returns a POST request.
     pub fn post(target: &str) -> Self {
         Self::new("POST", target)
+    }
+
+    /// Sets the `Host` header.
+    pub fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
     }
 
     /// Adds `Authorization: Bearer` with this token.
@@ -129,8 +137,8 @@ impl Call {
     /// Returns the bytes on the wire.
     pub fn bytes(&self) -> Vec<u8> {
         let mut out = format!(
-            "{} {} HTTP/1.1\r\nHost: backend.example.com\r\n",
-            self.method, self.target
+            "{} {} HTTP/1.1\r\nHost: {}\r\n",
+            self.method, self.target, self.host
         )
         .into_bytes();
         out.extend_from_slice(

@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+pub mod dev_process;
 pub mod engines;
 pub mod fake_api;
 pub mod handlers;

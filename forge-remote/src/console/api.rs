@@ -14,10 +14,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
-use super::Console;
 use super::error::ApiError;
 use super::invoke::unknown_key;
 use super::rust_test::{invoke_command, rust_test};
+use super::state::Console;
 use super::views::{CallView, HandlerView, InstallationView, JobView, Summary, millis};
 use crate::app::UpdateEnd;
 use crate::jobs::{EngineError, JobInspector, JobRecord, JobState};

@@ -33,35 +33,21 @@ mod log_layer;
 mod page;
 mod rust_test;
 mod schedules;
+mod state;
 mod views;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use axum::Router;
 use axum::routing::get;
 
-use crate::app::Comparison;
-use crate::jobs::JobInspector;
 use crate::platform::{self, PlatformClient};
 
 pub(crate) use guard::Guard;
 pub(crate) use invoke::InvokeResponse;
 pub(crate) use log_layer::LogLayer;
 pub(crate) use schedules::Schedules;
-
-/// What the page shows.
-pub(crate) struct Console {
-    pub(crate) caller: Arc<PlatformClient>,
-    pub(crate) schedules: Schedules,
-    pub(crate) comparison: Comparison,
-    pub(crate) inspector: Option<Arc<dyn JobInspector>>,
-    pub(crate) platform_url: String,
-    pub(crate) speed: u32,
-    pub(crate) started: SystemTime,
-    /// Whether log lines are recorded: not if the app has set a subscriber.
-    pub(crate) has_log: bool,
-}
+pub(crate) use state::Console;
 
 /// Returns all routes of the local platform's server: its key set, its APIs, the calls of `invoke`, and the
 /// console.

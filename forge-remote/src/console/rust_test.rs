@@ -3,9 +3,13 @@
 use crate::platform::Record;
 use crate::registry::Handler;
 
-/// Returns a test of the app that makes the call again with the test kit, and expects the same status.
+/// Returns a test of the app that makes the call again with the test kit, and expects the same status. The
+/// text is empty for a forged call, which the test kit makes in another way.
 pub(super) fn rust_test(record: &Record, handler: &Handler) -> String {
     let sent = &record.sent;
+    if sent.changes.forgery.is_some() {
+        return String::new();
+    }
     let response = record
         .outcome
         .as_ref()
@@ -13,21 +17,32 @@ pub(super) fn rust_test(record: &Record, handler: &Handler) -> String {
     let status = response.map_or(200, |response| response.status.as_u16());
     let name = handler.registration().function;
     let changes = &sent.changes;
-    let mut call = format!(
+    let mut links = vec![format!(
         "call_method(Method::{}, {:?})",
         variant(sent.method),
         sent.key
+    )];
+    links.extend(
+        changes
+            .subpath
+            .as_ref()
+            .map(|path| format!("subpath({path:?})")),
     );
-    if let Some(path) = &changes.subpath {
-        call.push_str(&format!("\n        .subpath({path:?})"));
-    }
-    if let Some(query) = &changes.query {
-        call.push_str(&format!("\n        .query({query:?})"));
-    }
+    links.extend(
+        changes
+            .query
+            .as_ref()
+            .map(|query| format!("query({query:?})")),
+    );
     if !sent.body.is_empty() {
         let body = String::from_utf8_lossy(&sent.body);
-        call.push_str(&format!("\n        .body({})", raw_string(&body)));
+        links.push(format!("body({})", raw_string(&body)));
     }
+    // As rustfmt breaks a chain.
+    let call = match links.as_slice() {
+        [one] => format!("harness.{one}"),
+        all => format!("harness\n        .{}", all.join("\n        .")),
+    };
     format!(
         "/// Recorded by the console of `dev`. `app()` is the function that returns the app.\n\
          #[tokio::test]\n\
@@ -35,7 +50,7 @@ pub(super) fn rust_test(record: &Record, handler: &Handler) -> String {
              use forge_remote::registry::Method;\n    \
              use forge_remote::testing::Harness;\n\n    \
              let harness = Harness::with_apis(crate::app()).await?;\n    \
-             let call = harness.{call};\n    \
+             let call = {call};\n    \
              assert_eq!(call.send().await.status(), {status});\n    \
              Ok(())\n\
          }}\n"

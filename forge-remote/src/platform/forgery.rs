@@ -17,7 +17,7 @@ pub(crate) enum Forgery {
     UnknownKey,
     /// Its key id is the platform's, and its signature is another key's.
     OtherSigner,
-    /// There is none.
+    /// It is missing.
     NoToken,
     /// There are two.
     TwoTokens,

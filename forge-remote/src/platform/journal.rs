@@ -1,4 +1,4 @@
-//! The calls that the local platform has made: the last ones, for those who look at them.
+//! The calls that the local platform has made: the last ones, with their outcomes and log lines.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 
+use super::forgery::Forgery;
 use crate::registry::{Auth, Method};
 
 /// The outcome of a call.
@@ -25,10 +26,12 @@ pub(crate) struct Outcome {
     pub(crate) from_page: bool,
     /// Whether Forge repeats a call that fails.
     pub(crate) is_retried: bool,
+    /// Whether the call has an interval. Atlassian's pages disagree on whether Forge repeats such a call.
+    pub(crate) is_scheduled: bool,
     /// The number of the retry; 0 for a first delivery.
     pub(crate) retry: u32,
-    /// Whether the call was signed wrongly on purpose.
-    pub(crate) is_forged: bool,
+    /// What was wrong with the call on purpose.
+    pub(crate) forgery: Option<Forgery>,
     /// The reason why `invokeRemote` rejects the response of a page's call.
     pub(crate) invoke_remote_error: Option<&'static str>,
     pub(crate) elapsed: Duration,
@@ -67,7 +70,7 @@ impl Outcome {
     pub(crate) fn verdict(&self) -> Verdict {
         match &self.response {
             // A forged call must be rejected.
-            Ok(response) if self.is_forged => match response.status {
+            Ok(response) if self.forgery.is_some() => match response.status {
                 StatusCode::UNAUTHORIZED => Verdict::Passed,
                 _ => Verdict::Failed,
             },
@@ -84,13 +87,12 @@ impl Outcome {
 
     /// Returns what Forge would do after this outcome; `None` if nothing follows.
     pub(crate) fn consequence(&self) -> Option<String> {
-        if self.is_forged {
-            return Some(match self.verdict() {
-                Verdict::Passed => {
-                    "rejected, as it must be: Forge did not sign this call".to_owned()
-                }
-                _ => "accepted, although Forge did not sign this call like this".to_owned(),
-            });
+        if self.forgery.is_some() {
+            let text = match self.verdict() {
+                Verdict::Passed => "rejected, as it must be",
+                _ => "accepted, although Forge would not make this call",
+            };
+            return Some(text.to_owned());
         }
         let succeeded = matches!(&self.response, Ok(response) if response.status.is_success());
         if succeeded {
@@ -100,6 +102,9 @@ impl Outcome {
         Some(match (self.is_retried, left) {
             (false, _) if self.from_page => {
                 "the page gets the error; Forge does not retry".to_owned()
+            }
+            _ if self.is_scheduled => {
+                "Forge may retry; the next call comes after the interval".to_owned()
             }
             (false, _) => "the caller gets the error; Forge does not retry".to_owned(),
             (true, 0) => "Forge would not retry again: the call is lost".to_owned(),
@@ -156,7 +161,13 @@ impl Outcome {
         if let Some(event) = &self.event {
             line.push_str(&format!("  {event}"));
         }
-        for note in self.notes() {
+        if let Some(forgery) = self.forgery {
+            line.push_str(&format!("  forged: {}", forgery.as_str()));
+        }
+        let consequence = self
+            .consequence()
+            .filter(|_| self.verdict() == Verdict::Failed);
+        for note in self.notes().into_iter().chain(consequence) {
             line.push_str(&format!("\n      {note}"));
         }
         line
@@ -184,7 +195,7 @@ impl Outcome {
                     ));
                 }
             }
-            (Ok(response), Verdict::Passed) if !self.is_forged => {
+            (Ok(response), Verdict::Passed) if self.forgery.is_none() => {
                 if let Some(error) = reported_error(&response.body) {
                     notes.push(format!("the response reports an error: {error}"));
                 }

@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+
+use forge_remote_tests::dev_process::DevProcess;
 
 fn app(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_events_app"));
@@ -90,54 +91,13 @@ fn a_sample_is_used_for_the_event_it_names() {
     }
 }
 
-/// A running `dev` process, which is killed on drop.
-struct Dev {
-    child: Child,
-    platform: String,
-    keys: String,
-}
-
-impl Dev {
-    fn start() -> Self {
-        let mut child = app(&["dev", "--platform-port", "0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let mut until = |start: &str| loop {
-            let line = lines.next().unwrap().unwrap();
-            if let Some(rest) = line.strip_prefix(start) {
-                break rest.to_owned();
-            }
-        };
-        let platform = until("local Forge platform: ");
-        let keys = until("call a handler with ");
-        // Later output is read too, so that the process never blocks.
-        std::thread::spawn(move || lines.count());
-        Self {
-            child,
-            platform: platform.split(' ').next().unwrap().to_owned(),
-            keys,
-        }
-    }
-
-    fn invoke(&self, arguments: &[&str]) -> (bool, String) {
-        let all = [&["invoke", "--platform", &self.platform], arguments].concat();
-        run(&mut app(&all))
-    }
-}
-
-impl Drop for Dev {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn invoke_calls_every_hook_event_method_and_retry() {
-    let dev = Dev::start();
+    let dev = DevProcess::start(&mut app(&["dev"]));
+    let invoke = |arguments: &[&str]| {
+        let all = [&["invoke", "--platform", &dev.platform], arguments].concat();
+        run(&mut app(&all))
+    };
     // Five hooks form one module; each is listed by the name that calls it.
     let (_, keys) = dev.keys.rsplit_once("the keys: ").unwrap();
     let mut keys: Vec<&str> = keys.split(", ").collect();
@@ -179,7 +139,7 @@ fn invoke_calls_every_hook_event_method_and_retry() {
             "PUT /orders/7",
         ),
     ] {
-        let (good, text) = dev.invoke(arguments);
+        let (good, text) = invoke(arguments);
         assert!(good && text.contains(expected), "{arguments:?}\n{text}");
     }
     for (arguments, expected) in [
@@ -194,16 +154,16 @@ fn invoke_calls_every_hook_event_method_and_retry() {
         (&["follow", "--retry", "0"], "0 is not in"),
         (&["nobody"], "the keys are: "),
     ] {
-        let (good, text) = dev.invoke(arguments);
+        let (good, text) = invoke(arguments);
         assert!(!good && text.contains(expected), "{arguments:?}\n{text}");
     }
     // An event that the handler does not declare.
-    let (good, text) = dev.invoke(&["follow", "--event", "avi:jira:created:board"]);
+    let (good, text) = invoke(&["follow", "--event", "avi:jira:created:board"]);
     assert!(!good && text.contains(" 422 "), "{text}");
     assert!(
         text.contains("Forge would not deliver this event"),
         "{text}"
     );
-    let (_, text) = dev.invoke(&["follow", "--event", "avi:jira:invented:thing"]);
+    let (_, text) = invoke(&["follow", "--event", "avi:jira:invented:thing"]);
     assert!(!text.contains("Forge would not"), "{text}");
 }

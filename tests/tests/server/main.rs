@@ -6,6 +6,8 @@ mod background;
 mod base_paths;
 mod browser;
 mod by_hand;
+mod console;
+mod console_recorded;
 mod dev_calls;
 mod dev_life;
 mod events_launch;
@@ -22,3 +24,6 @@ mod rejections;
 mod responses;
 mod shutdown;
 mod tower;
+
+// The recorded test names the app like this.
+use console_recorded::app;

@@ -1,0 +1,22 @@
+//! What the console shows.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::schedules::Schedules;
+use crate::app::Comparison;
+use crate::jobs::JobInspector;
+use crate::platform::PlatformClient;
+
+/// A running `dev`, as the console shows it.
+pub(crate) struct Console {
+    pub(crate) caller: Arc<PlatformClient>,
+    pub(crate) schedules: Schedules,
+    pub(crate) comparison: Comparison,
+    pub(crate) inspector: Option<Arc<dyn JobInspector>>,
+    pub(crate) platform_url: String,
+    pub(crate) speed: u32,
+    pub(crate) started: SystemTime,
+    /// Whether log lines are recorded: not if the app has set a subscriber.
+    pub(crate) has_log: bool,
+}

@@ -1,0 +1,457 @@
+//! The console of `dev`: who may use it, and what it shows.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use forge_remote_tests::dev_process::DevProcess;
+use forge_remote_tests::http::{self, Call};
+use forge_remote_tests::stores::Folder;
+use serde_json::{Value, json};
+
+/// Paths of each part of the server.
+const PATHS: &[&str] = &[
+    "/console",
+    "/console/app.js",
+    "/console/api/calls",
+    "/.well-known/jwks.json",
+    "/invoke/sweep-trigger",
+    "/ex/confluence/site/wiki/api/v2/pages",
+];
+
+fn command(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("dev")
+        .current_dir(folder)
+        .env_remove("FORGE_REMOTE_MANIFEST")
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env("FORGE_REMOTE_BIND", "127.0.0.1:0");
+    command
+}
+
+fn life_app(folder: &Folder) -> DevProcess {
+    DevProcess::start(&mut command(env!("CARGO_BIN_EXE_life_app"), folder.path()))
+}
+
+fn plain_app(folder: &Folder) -> DevProcess {
+    let mut command = command(env!("CARGO_BIN_EXE_plain_app"), folder.path());
+    let id = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
+    DevProcess::start(command.env("FORGE_REMOTE_APP_ID", id))
+}
+
+fn post(path: &str, body: Value) -> Call {
+    Call::post(&format!("/console/api/{path}")).json(&body)
+}
+
+fn get(path: &str) -> Call {
+    Call::new("GET", &format!("/console/api/{path}"))
+}
+
+/// Makes a call through the console, and returns everything that is recorded of it.
+async fn recorded(dev: &DevProcess, key: &str, body: Value) -> Value {
+    let (status, made) = dev.api(post(&format!("handlers/{key}/call"), body)).await;
+    assert_eq!(status, 200, "{made}");
+    let (status, call) = dev.api(get(&format!("calls/{}", made["id"]))).await;
+    assert_eq!(status, 200, "{call}");
+    call
+}
+
+/// After a host name of an attacker is pointed to loopback, its page could send requests here.
+#[tokio::test]
+async fn only_the_servers_own_names_are_served() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    let address = dev.address();
+    let port = address.port();
+    let status = async |path: &str, host: &str| {
+        let call = Call::new("GET", path).host(host);
+        http::send(address, &call).await.unwrap().status
+    };
+    for path in PATHS {
+        for host in [
+            "evil.example",
+            "127.0.0.1",
+            "127.0.0.1:1",
+            "localhost.evil.example",
+            &format!("evil.example:{port}"),
+            &format!("127.0.0.1:{port}.evil.example"),
+        ] {
+            assert_eq!(status(path, host).await, 421, "{path} {host}");
+        }
+        for host in ["127.0.0.1", "localhost", "[::1]"] {
+            let status = status(path, &format!("{host}:{port}")).await;
+            assert!(![421, 400].contains(&status), "{path} {host}: {status}");
+        }
+    }
+}
+
+/// A page that the developer has open could send requests to loopback.
+#[tokio::test]
+async fn pages_of_other_origins_are_rejected() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    let secret = dev.secret.clone().unwrap();
+    let status = async |path: &str, origins: &[&str]| {
+        let call = Call::new("GET", path).header("x-console-secret", &secret);
+        let call = origins
+            .iter()
+            .fold(call, |call, origin| call.header("Origin", origin));
+        dev.send(call).await.status
+    };
+    let own = dev.platform.clone();
+    for path in PATHS {
+        for origin in [
+            "http://evil.example",
+            "null",
+            "https://127.0.0.1",
+            "http://127.0.0.1:1",
+        ] {
+            assert_eq!(status(path, &[origin]).await, 403, "{path} {origin}");
+        }
+        assert_eq!(
+            status(path, &[&own, "http://evil.example"]).await,
+            403,
+            "{path}"
+        );
+    }
+    assert_eq!(status("/console/api/calls", &[&own]).await, 200);
+    // Tools send no origin; pages, even the console, use the console's API.
+    let invoke = Call::post("/invoke/sweep-trigger").json(&json!({}));
+    assert_eq!(
+        dev.send(invoke.clone().header("Origin", &own)).await.status,
+        403
+    );
+    assert_eq!(dev.send(invoke).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_api_needs_the_secret_of_this_start() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    let secret = dev.secret.clone().unwrap();
+    assert!(secret.len() >= 43, "256 bits");
+    assert_ne!(
+        life_app(&folder).secret.clone().unwrap(),
+        secret,
+        "a new one at each start"
+    );
+    let reads = [
+        "app", "handlers", "calls", "calls/1", "events", "tokens", "jobs", "manifest", "nothing",
+    ];
+    let writes = [
+        "handlers/sweep-trigger/call",
+        "calls/1/again",
+        "manifest/write",
+        "schedules/sweep-trigger/pause",
+    ];
+    let reads = reads.iter().map(|path| get(path));
+    let calls: Vec<Call> = reads
+        .chain(writes.iter().map(|path| post(path, json!({}))))
+        .collect();
+    let header = "x-console-secret";
+    for call in calls {
+        let short = secret.get(..secret.len() - 1).unwrap();
+        for call in [
+            call.clone(),
+            call.clone().header(header, ""),
+            call.clone().header(header, short),
+            call.clone().header(header, format!("{secret}A")),
+            call.clone().header(header, &secret).header(header, &secret),
+            call.clone().header("cookie", format!("{header}={secret}")),
+        ] {
+            let response = dev.send(call).await;
+            assert_eq!(response.status, 401, "{}", response.text());
+            assert!(response.text().contains("open the link that `dev` printed"));
+        }
+    }
+    assert!(!folder.file("manifest.yml").exists());
+    let (_, calls) = dev.api(get("calls")).await;
+    let calls = calls["calls"].as_array().unwrap();
+    assert!(
+        calls.iter().all(|call| call["origin"] != "console"),
+        "{calls:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_page_runs_its_own_files_only() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    let page = dev.send(Call::new("GET", "/console")).await;
+    let policy = page.header("content-security-policy").unwrap();
+    for rule in [
+        "default-src 'none'",
+        "script-src 'self'",
+        "frame-ancestors 'none'",
+        "form-action 'none'",
+    ] {
+        assert!(policy.contains(rule), "{policy}");
+    }
+    assert!(!policy.contains("unsafe"), "{policy}");
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ] {
+        assert_eq!(page.header(name), Some(value));
+    }
+    assert_eq!(page.header("access-control-allow-origin"), None);
+    // Each file of the page is served, and none of them makes markup of text.
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../forge-remote/src/console/page");
+    let mut served = 0;
+    for file in fs::read_dir(files).unwrap() {
+        let path: PathBuf = file.unwrap().path();
+        if path.extension().is_some_and(|end| end == "rs") {
+            continue;
+        }
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let url = match name.as_str() {
+            "index.html" => "/console".to_owned(),
+            name => format!("/console/{name}"),
+        };
+        let response = dev.send(Call::new("GET", &url)).await;
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            (response.status, response.text()),
+            (200, text.clone()),
+            "{name}"
+        );
+        for markup in [
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "new Function",
+        ] {
+            assert!(!text.contains(markup), "{name} has {markup}");
+        }
+        served += 1;
+    }
+    assert!(served >= 3, "{served}");
+}
+
+#[tokio::test]
+async fn a_call_is_shown_with_its_claims_log_and_outgoing_calls() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    let call = recorded(&dev, "triage-trigger", json!({})).await;
+    assert_eq!(call["status"], 200, "{call}");
+    assert_eq!(call["outcome"], "passed");
+    assert_eq!(call["origin"], "console");
+    assert_eq!(call["claims"]["app"]["module"]["key"], "triage");
+    assert_eq!(call["tokens"], json!(["system"]));
+    assert_eq!(call["request"]["body"], "{}");
+    let outgoing = call["outgoing"].as_array().unwrap();
+    assert_eq!(outgoing.len(), 1, "{call}");
+    assert_eq!(outgoing[0]["status"], 200);
+    assert!(
+        outgoing[0]["url"]
+            .as_str()
+            .unwrap()
+            .contains("/rest/api/3/search/jql")
+    );
+    assert!(outgoing[0]["elapsed_ms"].as_f64().unwrap() > 0.0);
+    let log = call["log"].as_array().unwrap();
+    assert!(log.iter().any(|line| line["message"] == "served"), "{call}");
+    // No token leaves the process: each would begin with the header `{"alg":`.
+    let text = call.to_string();
+    assert!(!text.contains("eyJ"), "{text}");
+    assert!(text.contains("Bearer … (sha-256 "), "{text}");
+}
+
+#[tokio::test]
+async fn a_call_is_made_again_byte_for_byte_and_as_a_retry() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    let body = "{\"eventType\":  \"avi:forge:installed:app\", \"id\": \"7\" }";
+    let new = json!({ "event": "avi:forge:installed:app", "body": body });
+    let first = recorded(&dev, "follow-trigger", new).await;
+    assert_eq!(first["request"]["body"], body);
+    let again = async |options: Value| {
+        let (status, made) = dev
+            .api(post(&format!("calls/{}/again", first["id"]), options))
+            .await;
+        assert_eq!(status, 200, "{made}");
+        dev.api(get(&format!("calls/{}", made["id"]))).await.1
+    };
+    let second = again(json!({})).await;
+    assert_eq!(second["request"]["body"], body);
+    assert_eq!(second["repeats"], first["id"]);
+    assert_eq!(second["event"], first["event"]);
+    assert_ne!(
+        second["claims"]["jti"], first["claims"]["jti"],
+        "a new token"
+    );
+    let retry = again(json!({ "retry": 2 })).await;
+    let body: Value = serde_json::from_str(retry["request"]["body"].as_str().unwrap()).unwrap();
+    assert_eq!(body["retryContext"]["retryCount"], 2);
+    let (status, error) = dev.api(post("calls/999/again", json!({}))).await;
+    assert_eq!((status, error["error"].is_string()), (404, true));
+}
+
+/// What Forge would do next is said only where something follows.
+#[tokio::test]
+async fn a_failed_call_has_its_error_and_what_forge_does_next() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    let new = |retry: u32| json!({ "event": "avi:forge:installed:app", "body": "not JSON", "retry": retry });
+    for (retry, verdict) in [
+        (0, "Forge would retry in 60 s, up to 4 times"),
+        (3, "Forge would retry in 60 s, for the last time"),
+        (4, "Forge would not retry again: the call is lost"),
+    ] {
+        let call = recorded(&dev, "follow-trigger", new(retry)).await;
+        assert_eq!(call["status"], 400, "{call}");
+        assert_eq!(call["verdict"], verdict);
+    }
+    let call = recorded(&dev, "triage-trigger", json!({})).await;
+    assert_eq!(call["verdict"], Value::Null);
+}
+
+#[tokio::test]
+async fn forged_calls_are_rejected_with_their_code() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    for (forgery, code) in [
+        ("expired", "expired"),
+        ("other_app", "wrong_audience"),
+        ("unknown_key", "unknown_key"),
+        ("other_signer", "bad_signature"),
+        ("no_token", "missing_header"),
+        ("two_tokens", "repeated_header"),
+    ] {
+        let call = recorded(&dev, "triage-trigger", json!({ "forgery": forgery })).await;
+        assert_eq!(call["status"], 401, "{forgery}: {call}");
+        assert_eq!(call["outcome"], "passed");
+        assert_eq!(call["forgery"], forgery);
+        let log = call["log"].as_array().unwrap();
+        assert!(
+            log.iter().any(|line| line["fields"]["code"] == code),
+            "{forgery}: {log:?}"
+        );
+        assert_eq!(call["outgoing"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn schedules_are_paused_and_resumed() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    let triage = async || {
+        let (_, handlers) = dev.api(get("handlers")).await;
+        let handlers = handlers.as_array().unwrap().clone();
+        let found = handlers
+            .into_iter()
+            .find(|handler| handler["key"] == "triage-trigger");
+        found.unwrap()
+    };
+    let before = triage().await;
+    assert_eq!(before["interval_seconds"], 7 * 24 * 3600);
+    assert_eq!(before["is_paused"], false);
+    assert!(before["next_call"].is_u64());
+    for (action, is_paused) in [("pause", true), ("resume", false)] {
+        let (status, _) = dev
+            .api(post(
+                &format!("schedules/triage-trigger/{action}"),
+                json!({}),
+            ))
+            .await;
+        assert_eq!(status, 200);
+        assert_eq!(triage().await["is_paused"], is_paused);
+    }
+    let (status, _) = dev
+        .api(post("schedules/follow-trigger/pause", json!({})))
+        .await;
+    assert_eq!(status, 404, "a trigger has no schedule");
+}
+
+#[tokio::test]
+async fn kept_tokens_are_listed_without_the_tokens() {
+    let folder = Folder::default();
+    let dev = life_app(&folder);
+    recorded(&dev, "tokens-hourly-trigger", json!({})).await;
+    let (_, tokens) = dev.api(get("tokens")).await;
+    let installations = tokens["installations"].as_array().unwrap();
+    assert_eq!(installations.len(), 1, "{tokens}");
+    assert!(installations[0]["expires"].is_u64() && installations[0]["cloud_id"].is_string());
+    assert!(!tokens.to_string().contains("eyJ"), "{tokens}");
+}
+
+#[tokio::test]
+async fn the_manifest_is_compared_and_written() {
+    let folder = Folder::default();
+    let manifest = "app:\n  id: ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107\n  runtime:\n    name: nodejs22.x\n";
+    fs::write(folder.file("manifest.yml"), manifest).unwrap();
+    let dev = plain_app(&folder);
+    let (_, report) = dev.api(get("manifest")).await;
+    assert_eq!(report["is_same"], false);
+    assert!(
+        report["diff"]
+            .as_str()
+            .unwrap()
+            .contains("+  scheduledTrigger:"),
+        "{report}"
+    );
+    let findings = report["findings"].as_array().unwrap();
+    assert!(
+        findings.iter().all(|one| one["explanation"].is_string()),
+        "{report}"
+    );
+    assert!(
+        findings
+            .iter()
+            .any(|one| one["code"] == "missing" && one["severity"] == "error")
+    );
+    let (status, written) = dev.api(post("manifest/write", json!({}))).await;
+    assert_eq!(
+        (status, &written["is_complete"]),
+        (200, &json!(true)),
+        "{written}"
+    );
+    assert!(
+        fs::read_to_string(folder.file("manifest.yml"))
+            .unwrap()
+            .contains("tick-trigger")
+    );
+    assert_eq!(dev.api(get("manifest")).await.1["is_same"], true);
+    // A file that cannot be read is an error with its place.
+    fs::write(folder.file("manifest.yml"), "modules: [\n").unwrap();
+    let (status, error) = dev.api(get("manifest")).await;
+    assert_eq!(status, 500);
+    assert!(
+        error["error"].as_str().unwrap().contains("manifest.yml:"),
+        "{error}"
+    );
+}
+
+/// The text is in `console_recorded.rs`, where it compiles and passes.
+#[tokio::test]
+async fn a_call_is_copied_as_a_test_and_as_a_command() {
+    let folder = Folder::default();
+    let dev = plain_app(&folder);
+    let call = recorded(&dev, "tick-trigger", json!({ "body": "{\"a\": \"b\"}" })).await;
+    let pasted = include_str!("console_recorded.rs");
+    let pasted = &pasted[pasted.find("/// Recorded by").unwrap()..];
+    assert_eq!(call["rust_test"], pasted);
+    assert_eq!(
+        call["invoke_command"],
+        "cargo run -- invoke tick-trigger --body '{\"a\": \"b\"}'"
+    );
+}
+
+#[tokio::test]
+async fn the_console_can_be_left_out() {
+    let folder = Folder::default();
+    let mut command = command(env!("CARGO_BIN_EXE_life_app"), folder.path());
+    let dev = DevProcess::start(command.arg("--no-console"));
+    assert_eq!(dev.secret, None);
+    let page = dev.send(Call::new("GET", "/console")).await;
+    assert_ne!(page.status, 200);
+    let api = dev.send(get("calls").header("x-console-secret", "")).await;
+    assert_ne!(api.status, 200);
+}
