@@ -185,10 +185,10 @@ await step('shows why a forged token is rejected', async () => {
   await form.getByLabel('Forge Invocation Token').selectOption({ label: "another app's audience" });
   await form.getByRole('button', { name: 'Call' }).click();
   await form.locator('.result a').click();
-  await detail.getByText('401 failed').waitFor();
+  await detail.getByText('401 passed').waitFor();
   failing = await selectedId();
   const stored = await api(`/calls/${failing}`);
-  check(stored.outcome === 'failed' && stored.forgery === 'other_app', `the outcome is ${stored.outcome}`);
+  check(stored.outcome === 'passed' && stored.forgery === 'other_app', `the outcome is ${stored.outcome}`);
   const reason = [stored.verdict, stored.error, ...stored.notes].filter(Boolean);
   check(reason.length > 0, 'neither verdict nor note says why');
   await detail.getByText(reason[0]).first().waitFor();
