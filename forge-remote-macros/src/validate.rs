@@ -87,14 +87,12 @@ fn keys(handler: &Handler, errors: &mut Errors) {
 
 fn path(handler: &Handler, errors: &mut Errors) {
     let Some(path) = &handler.path else { return };
-    if let Err(mistake) = rules::check_path(&path.value()) {
+    let check = match handler.spec.has_endpoint() {
+        true => rules::check_path,
+        false => rules::check_hook_path,
+    };
+    if let Err(mistake) = check(&path.value()) {
         errors.mistake(path.span(), mistake);
-    } else if path.value() == "/" && !handler.spec.has_endpoint() {
-        errors.help(
-            path.span(),
-            "Forge appends the hook's name to this path, and `/` would give two slashes",
-            "write a path such as \"/data-residency\"",
-        );
     }
 }
 

@@ -53,7 +53,7 @@ impl Names {
         let path = match (written.path, path_suffix) {
             (Some(path), None) => path.to_owned(),
             (None, None) => format!("/{base}"),
-            (Some(path), Some(suffix)) => format!("{}/{suffix}", path.trim_end_matches('/')),
+            (Some(path), Some(suffix)) => format!("{path}/{suffix}"),
             (None, Some(suffix)) => format!("/{}/{suffix}", kind.shared_key.unwrap_or(&base)),
         };
         // Without a module, `key` is the endpoint's.

@@ -58,6 +58,24 @@ pub fn check_key(option: &str, key: &str, max: usize, otherwise: &str) -> Result
     }
 }
 
+/// Checks the path of a module's hooks, to which Forge appends a slash and the hook's name.
+///
+/// ```
+/// use forge_remote_schema::rules::check_hook_path;
+///
+/// assert!(check_hook_path("/data-residency").is_ok());
+/// assert!(check_hook_path("/").is_err());
+/// ```
+pub fn check_hook_path(path: &str) -> Result<(), Mistake> {
+    if path == "/" {
+        return Err(Mistake::new(
+            "Forge appends the hook's name to this path, and `/` would give two slashes",
+            "write a path such as \"/data-residency\"",
+        ));
+    }
+    check_path(path)
+}
+
 /// Checks a handler's path.
 ///
 /// ```

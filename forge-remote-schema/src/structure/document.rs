@@ -122,7 +122,16 @@ const APP: Shape = Shape::Mapping(&closed(&[
             optional("authentication", Shape::Choice(&["jwt"])),
         ])),
     ),
-    optional("storage", Shape::Any),
+    optional(
+        "storage",
+        Shape::Mapping(&closed(&[
+            optional(
+                "classifications",
+                list(&Shape::Choice(&["ugc", "pii", "other"]), 1, UNLIMITED),
+            ),
+            optional("entities", list(&Shape::Any, 1, UNLIMITED)),
+        ])),
+    ),
     optional(
         "package",
         Shape::Mapping(&closed(&[

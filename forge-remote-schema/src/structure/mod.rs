@@ -11,7 +11,7 @@ mod modules;
 mod shape;
 
 pub use document::{BELOW_ROOT, DOCUMENT};
-pub use modules::{is_module_type, module, module_types, required_of_page};
+pub use modules::{RESOLVER, is_module_type, module, module_types, required_of_page};
 pub use shape::{
     ListShape, MappingShape, NamesShape, NumberRange, Property, Shape, TextForm, TextShape,
 };

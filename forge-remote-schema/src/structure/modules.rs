@@ -75,8 +75,8 @@ const fn called(shape: MappingShape) -> MappingShape {
     }
 }
 
-/// The handler of a page's calls.
-const RESOLVER: Shape = Shape::Mapping(&called(closed(&[
+/// The handler of a page's calls, in a page's module or in a view of it.
+pub const RESOLVER: Shape = Shape::Mapping(&called(closed(&[
     optional("function", PRODUCT_REFERENCE),
     optional("endpoint", PRODUCT_REFERENCE),
 ])));
@@ -511,6 +511,8 @@ const MACRO: MappingShape = open(&[
     optional("resolver", RESOLVER),
     optional("static", STATIC_EXPORT),
     optional("adfExport", FUNCTION_RESOLVER),
+    // The frontend's, without a resolver of its own.
+    optional("config", Shape::Any),
 ]);
 
 const WIDGET: MappingShape = closed(&[

@@ -49,7 +49,7 @@ pub(super) fn print(text: &str) {
 
 /// Returns the exit status of a command that returned this one.
 pub(super) fn status(status: i32) -> i32 {
-    if status == OK && IS_INCOMPLETE.load(Ordering::Relaxed) {
+    if IS_INCOMPLETE.load(Ordering::Relaxed) {
         FAILED
     } else {
         status

@@ -88,11 +88,7 @@ impl Kind for DataResidency {
             .as_str()
             .strip_suffix(self.hook)
             .unwrap_or_default();
-        let path = match path.trim_end_matches('/') {
-            "" => "/",
-            path => path,
-        };
-        item.insert("path".into(), path.into());
+        item.insert("path".into(), path.trim_end_matches('/').into());
         if let Some(hours) = self.max_hours {
             item.insert("maxMigrationDurationHours".into(), hours.into());
         }

@@ -24,6 +24,9 @@ pub(super) fn finding(url: &str) -> Option<(Severity, &'static str)> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~%".contains(&byte);
     if name.is_empty() {
         Some((Severity::Error, "has no host"))
+    } else if name.contains('*') {
+        let what = "has a wildcard, and Forge calls one host";
+        Some((Severity::Error, what))
     } else if is_local {
         let what = "is this machine, which Atlassian can't reach";
         Some((Severity::Error, what))
@@ -53,6 +56,8 @@ pub(super) fn egress_finding(url: &str) -> Option<(Severity, &'static str)> {
         Some(rest) => format!("https://{rest}"),
         None => url.to_owned(),
     };
+    // A permission may be for all hosts of a domain.
+    let https = https.replacen("https://*.", "https://", 1);
     let found = finding(https.strip_suffix('/').unwrap_or(&https));
     found.filter(|(severity, _)| *severity == Severity::Error)
 }

@@ -10,7 +10,6 @@ use serde_yaml::{Mapping, Value};
 
 use super::emit;
 use super::flow_style;
-use super::items::{is_empty_auth, same};
 use super::layout::Layout;
 use super::lines;
 use super::owned::OwnedProperties;
@@ -33,13 +32,13 @@ impl Unsafe {
     }
 }
 
-type Edited = Result<(), Unsafe>;
+pub(super) type Edited = Result<(), Unsafe>;
 
 pub(super) struct Editor<'t> {
-    text: &'t str,
+    pub(super) text: &'t str,
     line_end: &'static str,
     layout: Layout,
-    splices: Vec<(Range<usize>, String)>,
+    pub(super) splices: Vec<(Range<usize>, String)>,
 }
 
 impl<'t> Editor<'t> {
@@ -75,82 +74,6 @@ impl<'t> Editor<'t> {
         }
         out.push_str(&self.text[at..]);
         out
-    }
-
-    /// Makes a mapping equal to the wanted one, entry by entry. Comments and order are preserved.
-    /// Properties the code does not own are left alone.
-    pub(super) fn reconcile(
-        &mut self,
-        node: &Node,
-        wanted: &Mapping,
-        owned: OwnedProperties,
-    ) -> Edited {
-        if let Some(at) = node.first_mark() {
-            return Err(Unsafe::new(
-                at,
-                "the part to edit has an anchor, alias, tag or merge key",
-            ));
-        }
-        let mut remove = Vec::new();
-        let mut add = Vec::new();
-        for (at, entry) in node.entries().iter().enumerate() {
-            let name = entry.key.scalar().unwrap_or_default();
-            match wanted.get(name) {
-                None if !owned.has(name)
-                    || is_empty_auth(&name.into(), &entry.value.to_value()) => {}
-                None => remove.push(at),
-                Some(value) if same(&entry.value.to_value(), value) => {}
-                Some(Value::Mapping(value)) if !entry.value.entries().is_empty() => {
-                    self.reconcile(&entry.value, value, owned.inside(name))?;
-                }
-                Some(value)
-                    if is_line_scalar(&entry.value)
-                        && !value.is_mapping()
-                        && !value.is_sequence() =>
-                {
-                    self.set_scalar(&entry.value, value);
-                }
-                Some(value) if node.is_flow() => self.replace_in_flow(entry, value),
-                Some(value) => {
-                    remove.push(at);
-                    add.push((name.to_owned(), value.clone()));
-                }
-            }
-        }
-        for (name, value) in wanted {
-            let name = name.as_str().unwrap_or_default();
-            if node.entry(name).is_none() {
-                add.push((name.to_owned(), value.clone()));
-            }
-        }
-        self.edit_entries(node, &remove, add)
-    }
-
-    /// Replaces the value of an entry of `{…}`.
-    fn replace_in_flow(&mut self, entry: &Entry, value: &Value) {
-        let gap = if entry.value.span.is_empty() { " " } else { "" };
-        let text = flow(value, is_double_quoted(&entry.key));
-        self.splices
-            .push((entry.value.span.clone(), format!("{gap}{text}")));
-    }
-
-    /// Replaces a scalar; its quotes are preserved.
-    fn set_scalar(&mut self, node: &Node, value: &Value) {
-        let style = match node.kind {
-            NodeKind::Scalar { style, .. } => style,
-            _ => Style::Plain,
-        };
-        let text = match (value, style) {
-            (Value::String(text), Style::Double) => emit::double_quoted(text),
-            (Value::String(text), Style::Single) if !text.contains(char::is_control) => {
-                emit::single_quoted(text)
-            }
-            _ => emit::inline(value),
-        };
-        // An absent value is placed directly behind its colon.
-        let gap = if node.span.is_empty() { " " } else { "" };
-        self.splices
-            .push((node.span.clone(), format!("{gap}{text}")));
     }
 
     /// Removes entries by index, and adds entries at the end.
@@ -536,11 +459,11 @@ impl<'t> Editor<'t> {
 }
 
 /// Returns the end of an entry's last content.
-fn entry_end(entry: &Entry) -> usize {
+pub(super) fn entry_end(entry: &Entry) -> usize {
     entry.value.span.end.max(entry.key.span.end)
 }
 
-fn is_line_scalar(node: &Node) -> bool {
+pub(super) fn is_line_scalar(node: &Node) -> bool {
     matches!(
         node.kind,
         NodeKind::Scalar {
@@ -550,7 +473,7 @@ fn is_line_scalar(node: &Node) -> bool {
     )
 }
 
-fn is_double_quoted(node: &Node) -> bool {
+pub(super) fn is_double_quoted(node: &Node) -> bool {
     match &node.kind {
         NodeKind::Scalar { style, .. } => *style == Style::Double,
         NodeKind::Mapping { entries, .. } => {
@@ -561,7 +484,7 @@ fn is_double_quoted(node: &Node) -> bool {
 }
 
 /// Returns a value in flow style, or as JSON if its neighbours are JSON.
-fn flow(value: &Value, quoted: bool) -> String {
+pub(super) fn flow(value: &Value, quoted: bool) -> String {
     if quoted {
         serde_json::to_string(value).unwrap_or_else(|_| emit::inline(value))
     } else {

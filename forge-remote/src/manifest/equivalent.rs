@@ -203,6 +203,14 @@ fn wanted_of_trigger(found: &Value, wanted: &Mapping) -> Mapping {
                 None => wanted.shift_remove(name),
             };
         }
+        return wanted;
+    }
+    // The order has no meaning: events that stay keep their places.
+    let events = found.get("events").and_then(Value::as_sequence);
+    let wanted_events = wanted.get_mut("events").and_then(Value::as_sequence_mut);
+    if let (Some(found), Some(events)) = (events, wanted_events) {
+        let place = |event: &Value| found.iter().position(|one| one == event);
+        events.sort_by_key(|event| place(event).unwrap_or(usize::MAX));
     }
     wanted
 }

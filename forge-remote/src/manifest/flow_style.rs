@@ -12,7 +12,8 @@ pub(super) type Splice = (Range<usize>, String);
 
 /// Removes items by index, sorted, and adds items at the end.
 ///
-/// The error is the index of an item to remove that shares a line, and a comment, with another one.
+/// The error is the index of an item to remove that shares a line, and a comment, with another one or with the
+/// list itself.
 pub(super) fn edit(
     text: &str,
     collection: &Range<usize>,
@@ -20,14 +21,13 @@ pub(super) fn edit(
     remove: &[usize],
     add: &[String],
 ) -> Result<Vec<Splice>, usize> {
-    let inside = collection.start + 1..collection.end.saturating_sub(1);
-    let Some(last) = (0..items.len()).rev().find(|at| !remove.contains(at)) else {
-        return Ok(vec![(inside, add.join(", "))]);
-    };
     let list = FlowList {
         text,
-        inside,
+        inside: collection.start + 1..collection.end.saturating_sub(1),
         items,
+    };
+    let Some(last) = (0..items.len()).rev().find(|at| !remove.contains(at)) else {
+        return list.replace_all(add).map(|splice| vec![splice]);
     };
     let mut splices = Vec::new();
     for run in remove.chunk_by(|one, next| one + 1 == *next) {
@@ -70,6 +70,36 @@ impl FlowList<'_> {
     /// Returns whether no other item is in the lines of these neighbours.
     fn have_own_lines(&self, first: usize, last: usize) -> bool {
         self.starts_line(&self.items[first]) && self.ends_line(&self.gap_before(last + 1))
+    }
+
+    /// Replaces all items. The comments of the list itself stay: the ones behind the opening bracket, and below
+    /// the last item's line.
+    fn replace_all(&self, add: &[String]) -> Result<Splice, usize> {
+        let mut gaps = (0..=self.items.len()).map(|at| self.gap_before(at));
+        if !gaps.any(|gap| self.text[gap].contains('#')) {
+            return Ok((self.inside.clone(), add.join(", ")));
+        }
+        let (Some(first), Some(last)) = (self.items.first(), self.items.last()) else {
+            return Err(0);
+        };
+        if !self.have_own_lines(0, self.items.len() - 1) {
+            return Err(0);
+        }
+        let line = lines::line_start(self.text, first.start);
+        let column = lines::column(self.text, first.start);
+        let old = lines::with_comments(self.text, line, last.end, column);
+        let indent = &self.text[line..first.start];
+        let has_comma = comma(self.text, &self.gap_before(self.items.len())).is_some();
+        let mut new = Vec::new();
+        for (at, item) in add.iter().enumerate() {
+            let comma = if has_comma || at + 1 < add.len() {
+                ","
+            } else {
+                ""
+            };
+            new.push(format!("{indent}{item}{comma}\n"));
+        }
+        Ok((old, new.concat()))
     }
 
     /// Removes neighbouring items, but not all items. `ends_list`: no item is added behind them.
@@ -238,7 +268,7 @@ mod tests {
                 .flat_map(|start| ENDS.iter().map(move |end| (start, *end)))
             {
                 let Layout { text, spans } = layout(&names, start, &[first, second], end);
-                for bits in 0..7_usize {
+                for bits in 0..8_usize {
                     for add in [
                         &[][..],
                         &["x".to_owned()],

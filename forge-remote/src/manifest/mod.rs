@@ -46,6 +46,8 @@ mod path;
 mod plan;
 mod properties;
 mod read;
+#[cfg(feature = "cli")]
+mod reconcile;
 mod remote;
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -117,3 +117,110 @@ fn a_comment_in_an_empty_list_is_not_overwritten() {
         "{error}"
     );
 }
+
+#[trigger(
+    key = "life",
+    endpoint = "life-calls",
+    events = ["avi:forge:installed:app", "avi:forge:upgraded:app"]
+)]
+async fn life() -> Result<()> {
+    Ok(())
+}
+
+/// Returns the trigger after an update to the events of [`life`], or the error.
+fn with_events(trigger: &str) -> Result<String, String> {
+    let remote = Remote::new("backend").base_url("https://backend.example.com");
+    let registry = Registry::of([forge_remote::handler!(life)]);
+    let wanted = registry.desired_manifest(&[remote]);
+    let rest = format!(
+        "  endpoint:\n    - key: life-calls\n      remote: backend\n      route:\n        path: /life-calls\n{REMOTES}"
+    );
+    let text = format!("modules:\n  trigger:\n{trigger}{rest}");
+    let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+    let merged = file.merged_with(&wanted, None);
+    let merged = merged.map_err(|error| error.to_string())?;
+    let trigger = merged.strip_prefix("modules:\n  trigger:\n");
+    let trigger = trigger.and_then(|rest_of| rest_of.strip_suffix(&rest));
+    Ok(trigger.unwrap_or(&merged).to_owned())
+}
+
+#[test]
+fn events_that_stay_keep_their_comments() {
+    let head = "    - key: life\n      endpoint: life-calls\n      events:";
+    for (before, after) in [
+        (
+            " # our events\n        # creates the tenant\n        - avi:forge:installed:app # keep\n        - avi:forge:uninstalled:app # gone\n",
+            " # our events\n        # creates the tenant\n        - avi:forge:installed:app # keep\n        - avi:forge:upgraded:app\n",
+        ),
+        (
+            " [avi:forge:installed:app] # our events\n",
+            " [avi:forge:installed:app, avi:forge:upgraded:app] # our events\n",
+        ),
+        // The order has no meaning.
+        (
+            "\n        # later\n        - avi:forge:upgraded:app\n        - avi:forge:installed:app\n",
+            "\n        # later\n        - avi:forge:upgraded:app\n        - avi:forge:installed:app\n",
+        ),
+        (
+            "\n        - avi:forge:uninstalled:app\n        # later\n        - avi:forge:upgraded:app\n",
+            "\n        # later\n        - avi:forge:upgraded:app\n        - avi:forge:installed:app\n",
+        ),
+    ] {
+        let after = format!("{head}{after}");
+        let before = format!("{head}{before}");
+        assert_eq!(
+            with_events(&before).as_deref(),
+            Ok(after.as_str()),
+            "{before}"
+        );
+    }
+}
+
+#[test]
+fn a_replaced_value_keeps_its_comment_or_is_left_alone() {
+    let edited = |base_url: &str, remote: Remote| {
+        let text = format!("remotes:\n  - key: backend\n    baseUrl: {base_url}\n");
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        let wanted = Registry::default().desired_manifest(&[remote]);
+        let merged = file.merged_with(&wanted, None);
+        merged.map_err(|error| error.to_string())
+    };
+    let remote = || Remote::new("backend").base_url("https://a.example.com");
+    let with_region = remote().region_url(forge_remote::RemoteRegion::Eu, "https://eu.example.com");
+    assert_eq!(
+        edited("https://a.example.com # ours", with_region).unwrap(),
+        "remotes:\n  - key: backend\n    baseUrl: # ours\n      default: https://a.example.com\n      EU: https://eu.example.com\n"
+    );
+    let paths = "[/a, # first\n      /b]";
+    let error = edited(paths, remote()).unwrap_err();
+    assert!(error.contains("comments of the value"), "{error}");
+}
+
+/// What equals the code is not edited, so its anchor is in nobody's way.
+#[test]
+fn anchors_of_parts_that_stay_are_no_obstacle() {
+    let text = format!(
+        "modules:\n  endpoint:\n    - key: gone\n      remote: backend\n    - key: keep\n      remote: backend\n      auth: &sys\n        appSystemToken:\n          enabled: true\n    - key: last\n      remote: backend\n      auth: *sys\n{REMOTES}"
+    );
+    let file = ManifestFile::parse("manifest.yml", Some(text.clone())).unwrap();
+    let merged = file.merged_with(&wanted(), None).unwrap();
+    let gone = "    - key: gone\n      remote: backend\n";
+    assert_eq!(merged, text.replace(gone, ""));
+}
+
+#[test]
+fn the_comments_of_a_list_stay_when_all_its_items_go() {
+    let before = "[ # only old ones\n    # about gone\n    {key: gone, remote: backend}, # retired\n    {key: old, remote: backend}, # too\n    # end\n  ]\n";
+    let text = format!("modules:\n  endpoint: {before}{REMOTES}");
+    let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+    let remote = Remote::new("backend").base_url("https://backend.example.com");
+    let mut wanted = Registry::of([forge_remote::handler!(page)]).desired_manifest(&[remote]);
+    wanted.removable = BTreeSet::from(["gone".to_owned(), "old".to_owned()]);
+    let merged = file.merged_with(&wanted, None).unwrap();
+    assert_eq!(
+        merged,
+        format!(
+            "modules:\n  endpoint: [ # only old ones\n    {{ key: page, remote: backend, route: {{ path: /page }} }},\n    # end\n  ]\n{REMOTES}"
+        )
+    );
+}

@@ -411,6 +411,7 @@ fn every_rule_is_explained_and_shown() {
     let shown: BTreeSet<&str> = CASES.iter().map(|(_, _, code, _)| *code).collect();
     // The comparison reports these, and the tests of the commands show them.
     let elsewhere = [
+        "misplaced-endpoint",
         "missing",
         "different",
         "stale",
@@ -714,6 +715,30 @@ fn rules_of_single_modules() {
             "  devops:securityInfoProvider:\n    - {key: s2, name: {value: S}, homeUrl: 'https://s.example.com', fetchWorkspaces: {endpoint: e}, fetchContainers: {endpoint: e}, searchContainers: {endpoint: e}}\n".to_owned(),
             "",
             &[("provider-without-connect", 4)],
+        ),
+        (
+            "a page's endpoint without a resolver",
+            "  jira:issuePanel:\n    - {key: p, title: P, icon: 'https://x.example.com/i.svg', endpoint: e}\n".to_owned(),
+            "",
+            &[("misplaced-endpoint", 4)],
+        ),
+        (
+            "a resolver that Forge does not read",
+            "  macro:\n    - {key: p, title: P, config: {resolver: {endpoint: e}}}\n".to_owned(),
+            "",
+            &[("misplaced-endpoint", 4)],
+        ),
+        (
+            "an endpoint in the place of a function",
+            "  confluence:contentBylineItem:\n    - {key: p, title: P, dynamicProperties: {endpoint: e}}\n  compass:dataProvider:\n    - {key: q, endpoint: e}\n".to_owned(),
+            "",
+            &[("misplaced-endpoint", 4), ("misplaced-endpoint", 6)],
+        ),
+        (
+            "the resolver of a view",
+            "  jira:customField:\n    - {key: p, name: P, description: D, type: string, edit: {resolver: {endpoint: e, method: m}}, view: {resolver: e}}\n".to_owned(),
+            "",
+            &[("unknown-property", 4), ("wrong-type", 4)],
         ),
         (
             "refused resolver",

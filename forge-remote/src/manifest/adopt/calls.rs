@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use forge_remote_schema::kinds;
-use forge_remote_schema::{KindSpec, rules};
+use forge_remote_schema::{KindSpec, pages, rules};
 use serde_yaml::Value;
 
 use super::gap::Gap;
@@ -83,8 +83,12 @@ impl Calls {
     fn read_unknown_module(&mut self, module_type: &str, item: &Value) {
         if text(item, "endpoint").is_some() {
             let path = ManifestPath::of_module(module_type, item);
-            let reason = "this version has no attribute for the module; its endpoint accepts only pages' calls";
-            self.gaps.push(Gap::new(path, reason));
+            let reason = if pages::is_module_type(module_type) {
+                "Forge does not call it there: a page names its endpoint in `resolver.endpoint`"
+            } else {
+                "this version has no attribute for the module; its endpoint accepts only pages' calls"
+            };
+            self.gaps.push(Gap::new(path.name("endpoint"), reason));
         }
     }
 
@@ -132,7 +136,7 @@ impl Calls {
             self.gaps.push(Gap::new(path(), reason));
             return;
         };
-        if let Err(mistake) = rules::check_path(prefix) {
+        if let Err(mistake) = rules::check_hook_path(prefix) {
             self.gaps
                 .push(Gap::new(path().name("path"), mistake.message));
             return;

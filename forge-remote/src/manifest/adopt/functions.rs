@@ -136,7 +136,7 @@ impl Functions {
                 settings: Vec::new(),
             }]
         } else {
-            compatible(calls, gaps)
+            compatible(endpoint.key, calls, gaps)
         };
         let Some(first) = calls.first().map(|call| call.kind) else {
             return;
@@ -177,7 +177,8 @@ impl Functions {
         };
         let mut pages: BTreeSet<&str> = BTreeSet::new();
         for call in calls {
-            function.callers.extend(caller(&call));
+            let caller = caller(&call).filter(|caller| !function.callers.contains(caller));
+            function.callers.extend(caller);
             // Hand-written modules share one attribute.
             if call.key.is_none() && !pages.insert(call.kind.attribute) {
                 continue;
@@ -215,7 +216,7 @@ impl Functions {
             gaps.push(Gap::new(module, TWICE));
             return;
         }
-        let path_of = |hook: &str| format!("{}/{hook}", prefix.trim_end_matches('/'));
+        let path_of = |hook: &str| format!("{prefix}/{hook}");
         // All of them or none: a launch rejects a module that lacks one.
         let taken = calls.iter().find_map(|(hook, call)| {
             let reason = self.function_at(&path_of(hook), call.kind).err()?;
@@ -344,15 +345,17 @@ fn may_share(one: &KindSpec, other: &KindSpec) -> bool {
 }
 
 /// Returns the calls that one function can serve: pages' calls only if there are no others.
-fn compatible(calls: Vec<Call>, gaps: &mut Vec<Gap>) -> Vec<Call> {
+fn compatible(endpoint: &str, calls: Vec<Call>, gaps: &mut Vec<Gap>) -> Vec<Call> {
     let (mut kept, pages): (Vec<Call>, Vec<Call>) =
         calls.into_iter().partition(|call| !is_page(call.kind));
     if kept.is_empty() {
         return pages;
     }
     gaps.extend(pages.into_iter().map(|call| {
-        let reason = "Forge itself calls the endpoint too, and a page's user could make those calls: give the page an \
-                      endpoint of its own";
+        let reason = format!(
+            "Forge itself calls the endpoint `{endpoint}` too, and a page's user could make those calls: give the page \
+             an endpoint of its own"
+        );
         Gap::new(call.path, reason)
     }));
     let Some(first) = kept.first().map(|call| call.kind) else {
@@ -364,7 +367,7 @@ fn compatible(calls: Vec<Call>, gaps: &mut Vec<Gap>) -> Vec<Call> {
         let shares = index == 1 || may_share(first, call.kind);
         if !shares {
             let reason = format!(
-                "a `#[{}]` needs an endpoint of its own, and another module calls this one",
+                "a `#[{}]` needs an endpoint of its own, and another module calls `{endpoint}`",
                 first.attribute
             );
             gaps.push(Gap::new(call.path.clone(), reason));

@@ -47,7 +47,9 @@ pub(crate) fn adopt(file: &ManifestFile) -> Option<Adopted> {
         .into_iter()
         .filter(|finding| finding.severity == Severity::Error)
         .collect();
-    let has_endpoints = !list(manifest, &["modules", "endpoint"]).is_empty();
+    // At the root, where a page of Atlassian's documentation shows them, Forge does not read them.
+    let places = [&["modules", "endpoint"][..], &["endpoint"]];
+    let has_endpoints = places.iter().any(|place| !list(manifest, place).is_empty());
     let is_explained = !gaps.is_empty() || (has_endpoints && !mistakes.is_empty());
     if functions.all.is_empty() && !is_explained {
         return None;

@@ -89,7 +89,7 @@ pub(super) fn settings(kind: &KindSpec, function: &str, wanted: &WantedNames<'_>
     };
     let candidates = [key, endpoint, wanted.path];
     let served = wanted.path.map(|path| match wanted.path_suffix {
-        Some(suffix) => format!("{}/{suffix}", path.trim_end_matches('/')),
+        Some(suffix) => format!("{path}/{suffix}"),
         None => path.to_owned(),
     });
     let mut choices: Vec<[bool; 3]> = (0..8_u8)

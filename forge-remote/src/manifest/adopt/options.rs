@@ -241,7 +241,11 @@ fn texts(option: &OptionSpec, rules: &ListRules, value: &Value) -> Taken {
         }
     }
     if taken.is_empty() {
-        return Taken::Nothing(format!("`{}` takes other texts", option.name));
+        let named = rest.iter().find_map(Value::as_str).unwrap_or("it");
+        return Taken::Nothing(format!(
+            "`{named}` is not a text that `{}` takes",
+            option.name
+        ));
     }
     let all: Vec<Option<&str>> = taken.iter().map(|text| Some(text.as_str())).collect();
     if let Some((_, mistake)) = rules.mistakes(option.name, &all).into_iter().next() {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use forge_remote_schema::structure::{
     self, BELOW_ROOT, DOCUMENT, ListShape, MappingShape, NumberRange, Shape, TextForm, TextShape,
 };
-use forge_remote_schema::{did_you_mean, one_of};
+use forge_remote_schema::{did_you_mean, kinds, one_of};
 use serde_yaml::Value;
 
 use super::findings::{Findings, Topic};
@@ -22,6 +22,7 @@ pub(super) const TOPIC: Topic = Topic {
         &UNKNOWN_VALUE,
         &MALFORMED_VALUE,
         &MISPLACED_SECTION,
+        &MISPLACED_ENDPOINT,
         &UNKNOWN_MODULE,
     ],
     check: |findings| {
@@ -70,6 +71,12 @@ const MISPLACED_SECTION: Rule = Rule::lint(
     "Module types, `endpoint` and `function` among them, belong under `modules`; `remotes`, `resources` and `permissions` \
     belong at the root. Forge does not read them elsewhere, although a page of Atlassian's documentation shows \
     `endpoint` at the root.",
+);
+
+const MISPLACED_ENDPOINT: Rule = Rule::lint(
+    "misplaced-endpoint",
+    "Forge calls no endpoint that is named here. A page's module names one in `resolver.endpoint`, the views of a custom \
+    field in a `resolver` of their own; the other module types that call an endpoint have an attribute.",
 );
 
 const UNKNOWN_MODULE: Rule = Rule::lint(
@@ -129,9 +136,7 @@ fn module_type(name: &str, key: &Node, items: &Node, findings: &mut Findings<'_>
         findings.error_at(&UNKNOWN_MODULE, key, message, help);
         return;
     }
-    let Some(shape) = structure::module(name) else {
-        return;
-    };
+    let shape = structure::module(name);
     for item in items.items() {
         let key = item.get("key");
         let place = Place {
@@ -143,13 +148,61 @@ fn module_type(name: &str, key: &Node, items: &Node, findings: &mut Findings<'_>
                 None => format!("this {name}"),
             },
         };
-        value(item, &Shape::Mapping(shape), &place, findings);
+        if let Some(shape) = shape {
+            value(item, &Shape::Mapping(shape), &place, findings);
+        }
+        if !kinds::declared().any(|kind| kind.module_type == name) {
+            endpoints(item, shape, &place, findings);
+        }
         for required in structure::required_of_page(name) {
             if item.is_mapping() && item.get(required).is_none() {
                 missing(required, &place, "", findings);
             }
         }
     }
+}
+
+/// Checks the endpoints that a hand-written module names outside of the properties of its shape: Atlassian's
+/// validation of pages' modules accepts properties that it does not know.
+fn endpoints(
+    node: &Node,
+    shape: Option<&MappingShape>,
+    place: &Place<'_>,
+    findings: &mut Findings<'_>,
+) {
+    for entry in node.entries() {
+        let name = entry.key.scalar().unwrap_or_default();
+        let place = below(place, &entry.key);
+        match shape.and_then(|shape| shape.property(name)) {
+            Some(property) if matches!(property.shape, Shape::Any) => {
+                misplaced_endpoints(&entry.value, &place, findings);
+            }
+            Some(_) => {}
+            None if name == "resolver" => {
+                value(&entry.value, &structure::RESOLVER, &place, findings);
+            }
+            None if name == "endpoint" => misplaced_endpoint(&entry.key, &place, findings),
+            None => endpoints(&entry.value, None, &place, findings),
+        }
+    }
+}
+
+/// Reports each endpoint that is named below a node.
+fn misplaced_endpoints(node: &Node, place: &Place<'_>, findings: &mut Findings<'_>) {
+    for entry in node.entries() {
+        let place = below(place, &entry.key);
+        if entry.key.scalar() == Some("endpoint") {
+            misplaced_endpoint(&entry.key, &place, findings);
+        } else {
+            misplaced_endpoints(&entry.value, &place, findings);
+        }
+    }
+}
+
+fn misplaced_endpoint(key: &Node, place: &Place<'_>, findings: &mut Findings<'_>) {
+    let message = format!("Forge does not call the endpoint in {}", place.name);
+    let help = "a page's module names its endpoint in `resolver.endpoint`";
+    findings.error_at(&MISPLACED_ENDPOINT, key, message, help);
 }
 
 /// Returns the first node of a collection: the place to point at.

@@ -79,10 +79,11 @@ fn module(changes: &mut Changes<'_>, name: &str, key: &str, path: ManifestPath, 
             changes.add(&MODULE_REMOVED, path, format!("{name} `{key}` was removed"));
         }
         (Some(old), Some(new)) => {
-            let Some(names) = changed_properties(old, new, &[]) else {
+            let [old, new] = [old, new].map(|item| normalized(name, item));
+            let Some(names) = changed_properties(&old, &new, &[]) else {
                 return;
             };
-            let rule = match is_dynamic(new) && !is_dynamic(old) {
+            let rule = match is_dynamic(&new) && !is_dynamic(&old) {
                 true => &DYNAMIC_WEB_TRIGGER,
                 false => &MODULE_CHANGED,
             };
@@ -90,4 +91,28 @@ fn module(changes: &mut Changes<'_>, name: &str, key: &str, path: ManifestPath, 
         }
         (None, None) => {}
     }
+}
+
+/// Returns a module with its lists of names in order, and without a default that is written.
+fn normalized(name: &str, item: &Value) -> Value {
+    let mut item = item.clone();
+    let Some(properties) = item.as_mapping_mut() else {
+        return item;
+    };
+    for list in ["events", "actions"] {
+        let items = properties.get_mut(list).and_then(Value::as_sequence_mut);
+        if let Some(items) = items
+            && items.iter().all(Value::is_string)
+        {
+            items.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
+        }
+    }
+    let response = properties.get("response").and_then(Value::as_mapping);
+    let is_default = response.is_some_and(|response| {
+        response.len() == 1 && response.get("type").and_then(Value::as_str) == Some("dynamic")
+    });
+    if name == "webtrigger" && is_default {
+        properties.shift_remove("response");
+    }
+    item
 }

@@ -58,12 +58,12 @@ fn addresses(changes: &mut Changes<'_>, key: &str, path: &ManifestPath, old: &Va
     let (before, after) = (urls(old), urls(new));
     let path = path.clone().name("baseUrl");
     if before.is_empty() != after.is_empty() {
-        let (rule, verb) = match after.is_empty() {
-            true => (&REMOTE_REDUCED, "removed"),
-            false => (&BASE_URL_CHANGED, "added"),
+        let verb = match after.is_empty() {
+            true => "removed",
+            false => "added",
         };
         let message = format!("the remote `{key}`: `baseUrl` was {verb}");
-        changes.add(rule, path, message);
+        changes.add(&BASE_URL_CHANGED, path, message);
         return;
     }
     let regions: BTreeSet<&str> = before.keys().chain(after.keys()).copied().collect();

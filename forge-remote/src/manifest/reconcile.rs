@@ -1,0 +1,158 @@
+//! The edits that make a mapping of the file equal to the code's.
+
+use serde_yaml::{Mapping, Value};
+
+use super::edit::{Edited, Editor, Unsafe, entry_end, flow, is_double_quoted, is_line_scalar};
+use super::emit;
+use super::items::{is_empty_auth, same};
+use super::lines;
+use super::owned::OwnedProperties;
+use super::tree::{Entry, Node, NodeKind, Style};
+
+/// The entries of a mapping to remove, by index, and to add.
+#[derive(Default)]
+struct Changes {
+    remove: Vec<usize>,
+    add: Vec<(String, Value)>,
+}
+
+impl Editor<'_> {
+    /// Makes a mapping equal to the wanted one, entry by entry. Comments and order are preserved.
+    /// Properties the code does not own are left alone.
+    pub(super) fn reconcile(
+        &mut self,
+        node: &Node,
+        wanted: &Mapping,
+        owned: OwnedProperties,
+    ) -> Edited {
+        let mut changes = Changes::default();
+        for (at, entry) in node.entries().iter().enumerate() {
+            let name = entry.key.scalar().unwrap_or_default();
+            let found = entry.value.to_value();
+            match wanted.get(name) {
+                None if !owned.has(name) || is_empty_auth(&name.into(), &found) => continue,
+                Some(value) if same(&found, value) => continue,
+                Some(Value::Mapping(value)) if !entry.value.entries().is_empty() => {
+                    self.reconcile(&entry.value, value, owned.inside(name))?;
+                    continue;
+                }
+                _ => {}
+            }
+            // The anchor of another part would go with it.
+            let mark = entry.key.first_mark().or_else(|| entry.value.first_mark());
+            if let Some(at) = mark {
+                let reason = "the part to edit has an anchor, alias, tag or merge key";
+                return Err(Unsafe::new(at, reason));
+            }
+            match wanted.get(name) {
+                None => changes.remove.push(at),
+                Some(Value::Sequence(value)) if !entry.value.items().is_empty() => {
+                    self.reconcile_items(node, at, value, &mut changes)?;
+                }
+                Some(value)
+                    if is_line_scalar(&entry.value)
+                        && !value.is_mapping()
+                        && !value.is_sequence() =>
+                {
+                    self.set_scalar(&entry.value, value);
+                }
+                Some(value) => self.replace(node, at, value, &mut changes)?,
+            }
+        }
+        for (name, value) in wanted {
+            let name = name.as_str().unwrap_or_default();
+            if node.entry(name).is_none() {
+                changes.add.push((name.to_owned(), value.clone()));
+            }
+        }
+        self.edit_entries(node, &changes.remove, changes.add)
+    }
+
+    /// Makes a list of values equal to the wanted one. Values that stay keep their places, with their
+    /// comments; if the order differs, the whole list is replaced.
+    fn reconcile_items(
+        &mut self,
+        node: &Node,
+        at: usize,
+        wanted: &[Value],
+        changes: &mut Changes,
+    ) -> Edited {
+        let entry = &node.entries()[at];
+        let found = entry.value.items().iter().map(Node::to_value);
+        let (kept, removed): (Vec<_>, Vec<_>) = found
+            .enumerate()
+            .partition(|(_, value)| wanted.contains(value));
+        let is_prefix = kept.len() <= wanted.len()
+            && kept
+                .iter()
+                .zip(wanted)
+                .all(|((_, kept), wanted)| kept == wanted);
+        if !is_prefix {
+            return self.replace(node, at, &Value::Sequence(wanted.to_vec()), changes);
+        }
+        let removed: Vec<usize> = removed.into_iter().map(|(at, _)| at).collect();
+        self.edit_items(&entry.value, &removed, &wanted[kept.len()..])
+    }
+
+    /// Replaces the value of an entry, unless its comments would be lost.
+    fn replace(&mut self, node: &Node, at: usize, value: &Value, changes: &mut Changes) -> Edited {
+        let entry = &node.entries()[at];
+        if is_line_scalar(&entry.value) && !node.is_flow() {
+            // A comment behind the old value stays behind the name.
+            return self.fill(node, entry, value);
+        }
+        let end = entry_end(entry);
+        let line_end = lines::line_end_after(self.text, end);
+        let old = entry.key.span.end..if node.is_flow() { end } else { line_end };
+        if has_comment(&self.text[old]) {
+            let reason = "the comments of the value that is replaced would be lost";
+            return Err(Unsafe::new(entry.key.at, reason));
+        }
+        if node.is_flow() {
+            self.replace_in_flow(entry, value);
+        } else {
+            let name = entry.key.scalar().unwrap_or_default().to_owned();
+            changes.remove.push(at);
+            changes.add.push((name, value.clone()));
+        }
+        Ok(())
+    }
+
+    /// Replaces the value of an entry of `{…}`.
+    fn replace_in_flow(&mut self, entry: &Entry, value: &Value) {
+        let gap = if entry.value.span.is_empty() { " " } else { "" };
+        let text = flow(value, is_double_quoted(&entry.key));
+        self.splices
+            .push((entry.value.span.clone(), format!("{gap}{text}")));
+    }
+
+    /// Replaces a scalar; its quotes are preserved.
+    fn set_scalar(&mut self, node: &Node, value: &Value) {
+        let style = match node.kind {
+            NodeKind::Scalar { style, .. } => style,
+            _ => Style::Plain,
+        };
+        let text = match (value, style) {
+            (Value::String(text), Style::Double) => emit::double_quoted(text),
+            (Value::String(text), Style::Single) if !text.contains(char::is_control) => {
+                emit::single_quoted(text)
+            }
+            _ => emit::inline(value),
+        };
+        // An absent value is placed directly behind its colon.
+        let gap = if node.span.is_empty() { " " } else { "" };
+        self.splices
+            .push((node.span.clone(), format!("{gap}{text}")));
+    }
+}
+
+/// Returns whether a part of the text has a comment: `#` at its start or behind a blank. A text in quotes
+/// with ` #` counts as one too.
+fn has_comment(text: &str) -> bool {
+    let mut before = ' ';
+    text.chars().any(|c| {
+        let starts = c == '#' && before.is_whitespace();
+        before = c;
+        starts
+    })
+}
