@@ -227,6 +227,42 @@ impl<'t> Editor<'t> {
         Ok(())
     }
 
+    /// Checks that each comment of a list that is removed is about one of its items.
+    pub(super) fn check_comments(&self, node: &Node) -> Edited {
+        let mut about_items = Vec::new();
+        if !node.is_flow() {
+            for item in node.items() {
+                let dash = self.dash(item)?;
+                let start = lines::line_start(self.text, dash);
+                let column = lines::column(self.text, dash);
+                about_items.push(lines::with_comments(
+                    self.text,
+                    start,
+                    item.span.end,
+                    column,
+                ));
+            }
+        }
+        let mut at = lines::line_start(self.text, node.span.start);
+        let end = lines::after(self.text, node.span.end, lines::column(self.text, at));
+        while at < end {
+            let line = at..lines::line_end_after(self.text, at + 1).min(end);
+            let is_about_item = about_items.iter().any(|lines| lines.contains(&at));
+            let text = &self.text[line.clone()];
+            let is_comment = match node.is_flow() {
+                true => text.contains('#'),
+                false => text.trim_start().starts_with('#'),
+            };
+            if is_comment && !is_about_item {
+                let reason =
+                    "this list would be removed with a comment that is about none of its items";
+                return Err(Unsafe::new(node.at, reason));
+            }
+            at = line.end.max(at + 1);
+        }
+        Ok(())
+    }
+
     /// Sets the value of an entry whose value is absent, `null`, `[]` or `{}`.
     pub(super) fn fill(&mut self, parent: &Node, entry: &Entry, value: &Value) -> Edited {
         self.refuse_marked(&entry.value)?;

@@ -373,6 +373,7 @@ impl ListPlan<'_> {
                     "the part to remove has an anchor, alias or tag",
                 ));
             }
+            editor.check_comments(node)?;
             let at = parent
                 .entries()
                 .iter()

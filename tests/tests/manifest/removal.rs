@@ -224,3 +224,21 @@ fn the_comments_of_a_list_stay_when_all_its_items_go() {
         )
     );
 }
+
+/// An item that is commented out would be lost with the list.
+#[test]
+fn a_removed_list_takes_only_its_items_comments_along() {
+    let trigger = "modules:\n  trigger:\n    - key: theirs\n      endpoint: keep\n      events: [avi:forge:installed:app]\n";
+    let removed = |comments: &str| {
+        let list = "  endpoint:\n    - key: gone\n      remote: backend\n";
+        let text = format!("{trigger}{list}{comments}{REMOTES}");
+        let file = ManifestFile::parse("manifest.yml", Some(text)).unwrap();
+        let merged = file.merged_with(&wanted(), None);
+        merged.map_err(|error| error.to_string())
+    };
+    let without = format!("{trigger}{REMOTES}");
+    assert_eq!(removed("").unwrap(), without);
+    assert_eq!(removed("      # about gone\n").unwrap(), without);
+    let error = removed("    # - key: parked\n    #   endpoint: keep\n").unwrap_err();
+    assert!(error.contains("about none of its items"), "{error}");
+}
