@@ -11,7 +11,10 @@ import { parseArgs } from 'node:util';
 
 import { chromium } from 'playwright-core';
 
-const { values: options, positionals: [link] } = parseArgs({
+const {
+  values: options,
+  positionals: [link],
+} = parseArgs({
   allowPositionals: true,
   options: {
     'test-to': { type: 'string' },
@@ -20,7 +23,9 @@ const { values: options, positionals: [link] } = parseArgs({
   },
 });
 if (!link?.includes('/console#')) {
-  console.error('usage: node console.mjs http://127.0.0.1:PORT/console#SECRET [--test-to FILE] [--screenshots DIR] [--write-manifest]');
+  console.error(
+    'usage: node console.mjs http://127.0.0.1:PORT/console#SECRET [--test-to FILE] [--screenshots DIR] [--write-manifest]',
+  );
   process.exit(2);
 }
 const [page_url, secret] = link.split('#');
@@ -62,11 +67,13 @@ async function open(url, settings = {}) {
   });
   page.on('pageerror', (error) => page.problems.push(error.stack ?? error.message));
   page.on('response', (response) => {
-    if (response.status() >= 400 && !response.url().includes('/console/api/')) page.problems.push(`${response.status()} ${response.url()}`);
+    if (response.status() >= 400 && !response.url().includes('/console/api/'))
+      page.problems.push(`${response.status()} ${response.url()}`);
   });
   await page.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', (event) =>
-      console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI}`));
+      console.error(`policy violation: ${event.violatedDirective} ${event.blockedURI}`),
+    );
   });
   await page.goto(url);
   return page;
@@ -123,7 +130,14 @@ await step('loads, and takes the secret out of the address', async () => {
   await page.locator('.connection[data-state="live"]').waitFor();
   check(!page.url().includes(secret), `the address still has the secret: ${page.url()}`);
   check((await page.title()).startsWith('Calls'), `the title is ${await page.title()}`);
-  for (const [tab, isThere] of [['Calls', true], ['Handlers', true], ['Schedules', true], ['Manifest', true], ['Jobs', app.has_jobs], ['Tokens', app.has_tokens]]) {
+  for (const [tab, isThere] of [
+    ['Calls', true],
+    ['Handlers', true],
+    ['Schedules', true],
+    ['Manifest', true],
+    ['Jobs', app.has_jobs],
+    ['Tokens', app.has_tokens],
+  ]) {
     const count = await page.locator('#tabs').getByText(tab, { exact: true }).count();
     check(count === Number(isThere), `the tab ${tab} is there ${count} times`);
   }
@@ -134,14 +148,23 @@ if (scheduled) {
   await step('shows a scheduled call with its claims and log', async () => {
     await page.locator('.row', { hasText: scheduled.key }).first().waitFor();
     const { calls } = await api('/calls');
-    first = calls.find((call) => call.key === scheduled.key && call.origin === 'schedule' && call.outcome !== 'running');
+    first = calls.find(
+      (call) => call.key === scheduled.key && call.origin === 'schedule' && call.outcome !== 'running',
+    );
     check(first, `no call by the schedule of ${scheduled.key}`);
     await openCall(first.id);
     const stored = await api(`/calls/${first.id}`);
     await section('claims').getByText(stored.claims.aud).first().waitFor();
     if (stored.log.length > 0) await section('log').getByText(stored.log[0].message).first().waitFor();
-    else await section('log').getByText('The handler logged nothing').or(section('log').getByText('own tracing subscriber')).waitFor();
-    check(stored.request.headers.every(([, value]) => !/eyJ/.test(value)), 'a header has a token');
+    else
+      await section('log')
+        .getByText('The handler logged nothing')
+        .or(section('log').getByText('own tracing subscriber'))
+        .waitFor();
+    check(
+      stored.request.headers.every(([, value]) => !/eyJ/.test(value)),
+      'a header has a token',
+    );
   });
 
   await step('runs a call again with r, and as a retry with t', async () => {
@@ -223,11 +246,14 @@ await step('follows a failing call to its log line', async () => {
   await openTab('Calls');
   await page.keyboard.press('/');
   await page.getByLabel('Filter calls').fill(`failed ${found.call.key}`);
-  check(await page.locator('[aria-label="Calls"] .row[data-outcome="passed"]:visible').count() === 0, 'the filter shows calls that passed');
+  check(
+    (await page.locator('[aria-label="Calls"] .row[data-outcome="passed"]:visible').count()) === 0,
+    'the filter shows calls that passed',
+  );
   await row(found.call.id).click();
   await section('log').getByText(found.line.message).last().waitFor();
   await page.keyboard.press('Escape');
-  check(await page.getByLabel('Filter calls').inputValue() === '', 'Esc does not clear the filter');
+  check((await page.getByLabel('Filter calls').inputValue()) === '', 'Esc does not clear the filter');
 });
 
 await step('copies a call as a Rust test and as a command', async () => {
@@ -241,7 +267,10 @@ await step('copies a call as a Rust test and as a command', async () => {
   if (options['test-to']) writeFileSync(options['test-to'], test);
   await detail.getByRole('button', { name: 'Copy command' }).click();
   await detail.getByText('The command is copied').waitFor();
-  check((await page.evaluate(() => navigator.clipboard.readText())) === stored.invoke_command, 'the clipboard has another command');
+  check(
+    (await page.evaluate(() => navigator.clipboard.readText())) === stored.invoke_command,
+    'the clipboard has another command',
+  );
 });
 
 if (scheduled) {
@@ -261,6 +290,22 @@ if (scheduled) {
   });
 }
 
+if (app.has_jobs) {
+  await step('lists jobs, and discards none without a confirmation', async () => {
+    await openTab('Jobs');
+    for (const state of ['dead', 'running', 'waiting']) {
+      await page.getByRole('button', { name: new RegExp(`^${state}$`, 'i') }).click();
+      const { jobs } = await api(`/jobs?state=${state}`);
+      if (jobs.length === 0) continue;
+      const line = page.locator('table.jobs tbody tr').first();
+      await line.getByRole('button', { name: 'Discard' }).click();
+      await line.getByRole('button', { name: 'Discard now' }).waitFor();
+      await page.keyboard.press('Escape');
+      await line.getByRole('button', { name: 'Discard', exact: true }).waitFor();
+    }
+  });
+}
+
 await step('is used with the keyboard', async () => {
   await page.locator('body').click({ position: { x: 2, y: 2 } });
   await page.keyboard.press('1');
@@ -277,8 +322,12 @@ await step('is used with the keyboard', async () => {
   check(previous < last, `k goes from call ${last} to ${previous}`);
   await page.keyboard.press('j');
   check((await selectedId()) === last, 'j does not go back');
-  check((await page.locator('[aria-label="Calls"] [aria-selected="true"]').count()) === 1, 'not exactly one call is selected');
-  for (const role of ['banner', 'main', 'navigation']) check((await page.getByRole(role).count()) === 1, `not exactly one landmark: ${role}`);
+  check(
+    (await page.locator('[aria-label="Calls"] [aria-selected="true"]').count()) === 1,
+    'not exactly one call is selected',
+  );
+  for (const role of ['banner', 'main', 'navigation'])
+    check((await page.getByRole(role).count()) === 1, `not exactly one landmark: ${role}`);
 });
 
 await step('keeps the position of the list while calls arrive', async () => {
@@ -287,7 +336,9 @@ await step('keeps the position of the list while calls arrive', async () => {
   await row(calls.at(-1).id).click();
   const top = async () => (await row(calls.at(-1).id).boundingBox()).y;
   const before = await top();
-  await Promise.all(Array.from({ length: 5 }, () => api(`/handlers/${encodeURIComponent(handlers[0].key)}/call`, 'POST')));
+  await Promise.all(
+    Array.from({ length: 5 }, () => api(`/handlers/${encodeURIComponent(handlers[0].key)}/call`, 'POST')),
+  );
   await row(await newestId()).waitFor({ state: 'attached' });
   check((await top()) === before, `the selected row moved by ${(await top()) - before} pixels`);
 });
@@ -347,7 +398,8 @@ await step('compares the manifest', async () => {
   const { is_same, diff } = await api('/manifest');
   const view = page.locator('section[aria-label="Manifest"]');
   await view.getByRole('heading', { name: is_same ? /matches the code/ : /differs from the code/ }).waitFor();
-  if (diff !== '') check((await view.locator('.diff-line.added, .diff-line.removed').count()) > 0, 'the difference has no lines');
+  if (diff !== '')
+    check((await view.locator('.diff-line.added, .diff-line.removed').count()) > 0, 'the difference has no lines');
   if (!options['write-manifest']) return;
   check(!is_same, '--write-manifest needs a manifest that differs from the code');
   await view.getByRole('button', { name: /^Write/ }).click();
@@ -359,18 +411,25 @@ await step('keeps the last 500 calls, and stays quick with many', async () => {
   await openTab('Calls');
   const key = encodeURIComponent(handlers[0].key);
   const began = performance.now();
-  await Promise.all(Array.from({ length: 8 }, async () => {
-    for (let at = 0; at < 80; at += 1) await api(`/handlers/${key}/call`, 'POST');
-  }));
+  await Promise.all(
+    Array.from({ length: 8 }, async () => {
+      for (let at = 0; at < 80; at += 1) await api(`/handlers/${key}/call`, 'POST');
+    }),
+  );
   const took = performance.now() - began;
   const { calls } = await api('/calls');
   await row(calls.at(-1).id).waitFor({ state: 'attached' });
-  const ids = await page.locator('[aria-label="Calls"] .rows .row').evaluateAll((rows) => rows.map((one) => Number(one.dataset.id)));
+  const ids = await page
+    .locator('[aria-label="Calls"] .rows .row')
+    .evaluateAll((rows) => rows.map((one) => Number(one.dataset.id)));
   check(ids.join() === calls.map((call) => call.id).join(), `the page has ${ids.length} calls, dev ${calls.length}`);
   const pressed = performance.now();
   await page.keyboard.press('k');
   await page.keyboard.press('j');
-  await detail.getByText(`call ${await selectedId()}`, { exact: true }).first().waitFor();
+  await detail
+    .getByText(`call ${await selectedId()}`, { exact: true })
+    .first()
+    .waitFor();
   const answered = performance.now() - pressed;
   check(answered < 1000, `a key took ${Math.round(answered)} ms`);
   console.log(`      640 calls in ${Math.round(took)} ms; a key then took ${Math.round(answered)} ms`);

@@ -79,7 +79,11 @@ setInterval(() => {
   if (fresh.size === 0) return;
   const last = [...fresh.values()].at(-1);
   announced = Math.max(...fresh.keys());
-  announce(fresh.size === 1 ? `Call ${last.id}: ${last.key}, ${status(last)} ${OUTCOMES[last.outcome]}` : `${fresh.size} new calls`);
+  announce(
+    fresh.size === 1
+      ? `Call ${last.id}: ${last.key}, ${status(last)} ${OUTCOMES[last.outcome]}`
+      : `${fresh.size} new calls`,
+  );
   fresh = new Map();
 }, ANNOUNCE_EVERY);
 
@@ -98,7 +102,8 @@ function refuse(title, ...text) {
   views = [];
   current = null;
   fill(tabs);
-  fill(main, h('div', { class: 'notice', role: 'alert' }, empty(title, text)));
+  fill(document.getElementById('app-url'));
+  fill(main, h.div({ class: 'notice', role: 'alert' }, empty(title, text)));
 }
 
 async function connected() {
@@ -118,23 +123,38 @@ function received(name, data) {
 
 function start() {
   document.getElementById('app-url').textContent = model.app.app_url;
-  document.getElementById('app-url').title = `${model.app.app_ids.join(' ')} at ${model.app.app_url}; the local platform is ${model.app.platform_url}`;
+  document.getElementById('app-url').title =
+    `${model.app.app_ids.join(' ')} at ${model.app.app_url}; the local platform is ${model.app.platform_url}`;
   const shown = views.filter((view) => view.isShown?.() ?? true);
-  fill(tabs, shown.map((view, at) => {
-    const tab = h('a', { href: `#/${view.name}`, 'aria-keyshortcuts': String(at + 1) }, view.title);
-    tab.dataset.name = view.name;
-    return tab;
-  }));
-  fill(main, views.map((view) => view.element));
+  fill(
+    tabs,
+    shown.map((view, at) => {
+      const tab = h.a({ href: `#/${view.name}`, 'aria-keyshortcuts': String(at + 1) }, view.title);
+      tab.dataset.name = view.name;
+      return tab;
+    }),
+  );
+  fill(
+    main,
+    views.map((view) => view.element),
+  );
   route();
 }
 
 // The keys.
 
-const help = h('dialog', { class: 'panel help', 'aria-labelledby': 'help-title' },
-  h('h2', { id: 'help-title' }, 'Keyboard shortcuts'),
-  h('dl', { class: 'keys' }, KEYS.map(([keys, does]) => [h('dt', null, keys.map((key) => h('kbd', null, key))), h('dd', null, does)])),
-  h('div', { class: 'form-end' }, button('Close', () => help.close())));
+const help = h.dialog(
+  { class: 'panel help', 'aria-labelledby': 'help-title' },
+  h.h2({ id: 'help-title' }, 'Keyboard shortcuts'),
+  h.dl(
+    { class: 'keys' },
+    KEYS.map(([keys, does]) => [h.dt(keys.map((key) => h.kbd(key))), h.dd(does)]),
+  ),
+  h.div(
+    { class: 'form-end' },
+    button('Close', () => help.close()),
+  ),
+);
 document.body.append(help);
 
 function pressed(event) {
@@ -171,18 +191,38 @@ async function run() {
   });
   takeSecret();
   if (!hasSecret()) {
-    refuse('Open the link that dev prints', 'The console needs the secret that is in the link. ', h('code', null, 'cargo run -- dev'), ' prints it at its start.');
+    refuse(
+      'Open the link that dev prints',
+      'The console needs the secret that is in the link. ',
+      h.code('cargo run -- dev'),
+      ' prints it at its start.',
+    );
     return;
   }
   const context = { navigate, announce };
   views = [
-    ['calls', 'Calls', callsView], ['handlers', 'Handlers', handlersView], ['schedules', 'Schedules', schedulesView],
-    ['manifest', 'Manifest', manifestView], ['jobs', 'Jobs', jobsView], ['tokens', 'Tokens', tokensView],
+    ['calls', 'Calls', callsView],
+    ['handlers', 'Handlers', handlersView],
+    ['schedules', 'Schedules', schedulesView],
+    ['manifest', 'Manifest', manifestView],
+    ['jobs', 'Jobs', jobsView],
+    ['tokens', 'Tokens', tokensView],
   ].map(([name, title, create]) => ({ ...create(context), name, title }));
   for (const view of views) view.element.hidden = true;
-  fill(main, h('div', { class: 'notice waiting' }, empty('Connecting', 'The page shows the calls as soon as ', h('code', null, 'dev'), ' responds.')));
+  fill(
+    main,
+    h.div(
+      { class: 'notice waiting' },
+      empty('Connecting', 'The page shows the calls as soon as ', h.code('dev'), ' responds.'),
+    ),
+  );
   await follow({ connected, received, changed: showConnection });
-  refuse('The secret is not valid', 'Each start of ', h('code', null, 'dev'), ' has its own secret. Open the link that it printed last.');
+  refuse(
+    'The secret is not valid',
+    'Each start of ',
+    h.code('dev'),
+    ' has its own secret. Open the link that it printed last.',
+  );
 }
 
 run();

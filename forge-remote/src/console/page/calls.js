@@ -9,16 +9,26 @@ import { model, subscribe } from './model.js';
 const ROW = 28;
 /** What distinguishes a call from its handler's others. */
 function subject(call) {
-  const tags = [
-    call.forgery && forgery(call),
-    call.retry !== null && `retry ${call.retry}`,
-  ];
+  const tags = [call.forgery && forgery(call), call.retry !== null && `retry ${call.retry}`];
   return [call.event ?? `${call.method} ${call.path}`, ...tags.filter(Boolean)].join(' · ');
 }
 
 const words = (call) =>
-  [call.id, call.key, call.kind, call.method, call.path, call.event, call.origin, status(call), OUTCOMES[call.outcome],
-    call.verdict, subject(call)].join(' ').toLowerCase();
+  [
+    call.id,
+    call.key,
+    call.kind,
+    call.method,
+    call.path,
+    call.event,
+    call.origin,
+    status(call),
+    OUTCOMES[call.outcome],
+    call.verdict,
+    subject(call),
+  ]
+    .join(' ')
+    .toLowerCase();
 
 export function callsView({ navigate, announce }) {
   const rows = new Map();
@@ -30,27 +40,61 @@ export function callsView({ navigate, announce }) {
   // The scroll position that this code has set: another one is the user's.
   let ownScroll = 0;
 
-  const list = h('div', { class: 'rows', role: 'listbox', 'aria-label': 'Calls', tabindex: '0', onscroll: scrolled, onclick: clicked });
-  const filter = h('input', {
-    type: 'search', placeholder: 'Filter', 'aria-label': 'Filter calls', 'aria-keyshortcuts': '/', oninput: filtered,
+  const list = h.div({
+    class: 'rows',
+    role: 'listbox',
+    'aria-label': 'Calls',
+    tabindex: '0',
+    onscroll: scrolled,
+    onclick: clicked,
+  });
+  const filter = h.input({
+    type: 'search',
+    placeholder: 'Filter',
+    'aria-label': 'Filter calls',
+    'aria-keyshortcuts': '/',
+    oninput: filtered,
     title: 'Words that a call must have: its key, event, path, status, outcome or origin',
   });
-  const count = h('span', { class: 'dim count' });
-  const followButton = button('Following', () => follow(true), { class: 'quiet follow', 'aria-pressed': 'true', 'aria-keyshortcuts': 'f' });
-  const none = empty('No calls yet', 'Schedules are called when ', h('code', null, 'dev'), ' starts. Any handler can be called from ',
-    h('a', { href: '#/handlers' }, 'Handlers'), ' or with ', h('code', null, 'cargo run -- invoke KEY'), '.');
+  const count = h.span({ class: 'dim count' });
+  const followButton = button('Following', () => follow(true), {
+    class: 'quiet follow',
+    'aria-pressed': 'true',
+    'aria-keyshortcuts': 'f',
+  });
+  const none = empty(
+    'No calls yet',
+    'Schedules are called when ',
+    h.code('dev'),
+    ' starts. Any handler can be called from ',
+    h.a({ href: '#/handlers' }, 'Handlers'),
+    ' or with ',
+    h.code('cargo run -- invoke KEY'),
+    '.',
+  );
   const detail = callDetail({ navigate, announce, select });
-  const element = h('section', { class: 'split', 'aria-label': 'Calls' },
-    h('div', { class: 'side', role: 'region', 'aria-label': 'List of calls' },
-      h('div', { class: 'tools' }, filter, count, followButton),
-      h('div', { class: 'row head', 'aria-hidden': 'true' },
-        ['', 'Time', 'Handler', 'Event or path', 'Status', 'Took'].map((name) => h('span', null, name))),
-      list, none),
-    detail.element);
+  const element = h.section(
+    { class: 'split', 'aria-label': 'Calls' },
+    h.div(
+      { class: 'side', role: 'region', 'aria-label': 'List of calls' },
+      h.div({ class: 'tools' }, filter, count, followButton),
+      h.div(
+        { class: 'row head', 'aria-hidden': 'true' },
+        ['', 'Time', 'Handler', 'Event or path', 'Status', 'Took'].map((name) => h.span(name)),
+      ),
+      list,
+      none,
+    ),
+    detail.element,
+  );
 
   function createRow(call) {
-    const cells = ['dot', 'time', 'key', 'subject dim', 'status', 'took'].map((name) => h('span', { class: name }));
-    const row = { call, cells, element: h('div', { class: 'row', role: 'option', id: `call-${call.id}`, 'aria-selected': 'false' }, cells) };
+    const cells = ['dot', 'time', 'key', 'subject dim', 'status', 'took'].map((name) => h.span({ class: name }));
+    const row = {
+      call,
+      cells,
+      element: h.div({ class: 'row', role: 'option', id: `call-${call.id}`, 'aria-selected': 'false' }, cells),
+    };
     row.element.dataset.id = call.id;
     cells[0].setAttribute('role', 'img');
     return row;
@@ -70,7 +114,12 @@ export function callsView({ navigate, announce }) {
   /** Puts a row where its id belongs, almost always last. */
   function place(row) {
     let next = null;
-    for (let before = list.lastElementChild; before && Number(before.dataset.id) > row.call.id; before = before.previousElementSibling) next = before;
+    for (
+      let before = list.lastElementChild;
+      before && Number(before.dataset.id) > row.call.id;
+      before = before.previousElementSibling
+    )
+      next = before;
     list.insertBefore(row.element, next);
   }
 

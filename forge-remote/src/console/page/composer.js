@@ -31,7 +31,10 @@ function remember(key, event, body) {
 }
 
 const choice = (options, value, onchange, props) => {
-  const select = h('select', { onchange, ...props }, options.map(([name, label]) => h('option', { value: name }, label)));
+  const select = h.select(
+    { onchange, ...props },
+    options.map(([name, label]) => h.option({ value: name }, label)),
+  );
   select.value = value ?? '';
   return select;
 };
@@ -40,23 +43,52 @@ const choice = (options, value, onchange, props) => {
 export function composer({ handler, initial, warning, sent, extra }) {
   const events = [...new Set([...handler.samples.map((one) => one.event), ...handler.events].filter(Boolean))];
   const last = initial ?? remembered(handler.key);
-  const sample = () => handler.samples.find((one) => one.event === event()) ?? handler.samples[0] ?? { body: null, is_guess: false };
+  const sample = () =>
+    handler.samples.find((one) => one.event === event()) ?? handler.samples[0] ?? { body: null, is_guess: false };
   const event = () => (events.length > 0 ? eventChoice.value : null);
   const hasBody = () => methodChoice.value !== 'GET';
 
   const eventNames = last.event && !events.includes(last.event) ? [last.event, ...events] : events;
-  const eventChoice = choice(eventNames.map((name) => [name, name]), last.event ?? events[0], restore);
+  const eventChoice = choice(
+    eventNames.map((name) => [name, name]),
+    last.event ?? events[0],
+    restore,
+  );
   const methodChoice = handler.any_method
-    ? choice(METHODS.map((name) => [name, name]), initial?.method ?? (/^any$/i.test(handler.method) ? 'POST' : handler.method), checked)
+    ? choice(
+        METHODS.map((name) => [name, name]),
+        initial?.method ?? (/^any$/i.test(handler.method) ? 'POST' : handler.method),
+        checked,
+      )
     : { value: handler.method };
   const forgery = choice([['', 'valid'], ...Object.entries(FORGERIES)], initial?.forgery ?? '', null);
-  const subpath = h('input', { type: 'text', value: initial?.subpath ?? '', spellcheck: 'false', placeholder: '/below' });
-  const query = h('input', { type: 'text', value: initial?.query ?? '', spellcheck: 'false', placeholder: 'name=value' });
-  const retry = h('input', { type: 'number', min: '1', max: '4', value: initial?.retry ?? '', placeholder: 'none' });
-  const text = h('textarea', { rows: '14', spellcheck: 'false', autocapitalize: 'off', autocomplete: 'off', oninput: typed });
-  const state = h('span', { class: 'dim' });
-  const result = h('p', { class: 'result', role: 'status' });
-  const send = h('button', { type: 'submit', class: 'primary', 'aria-keyshortcuts': 'Control+Enter' }, initial ? 'Send' : 'Call', h('kbd', null, 'Ctrl ↵'));
+  const subpath = h.input({
+    type: 'text',
+    value: initial?.subpath ?? '',
+    spellcheck: 'false',
+    placeholder: '/below',
+  });
+  const query = h.input({
+    type: 'text',
+    value: initial?.query ?? '',
+    spellcheck: 'false',
+    placeholder: 'name=value',
+  });
+  const retry = h.input({ type: 'number', min: '1', max: '4', value: initial?.retry ?? '', placeholder: 'none' });
+  const text = h.textarea({
+    rows: '14',
+    spellcheck: 'false',
+    autocapitalize: 'off',
+    autocomplete: 'off',
+    oninput: typed,
+  });
+  const state = h.span({ class: 'dim' });
+  const result = h.p({ class: 'result', role: 'status' });
+  const send = h.button(
+    { type: 'submit', class: 'primary', 'aria-keyshortcuts': 'Control+Enter' },
+    initial ? 'Send' : 'Call',
+    h.kbd('Ctrl ↵'),
+  );
   const reset = button('Use the sample', () => {
     start(sample().body ?? '');
     typed();
@@ -88,12 +120,18 @@ export function composer({ handler, initial, warning, sent, extra }) {
   function checked() {
     const isSample = text.value === shownSample();
     text.disabled = !hasBody();
-    state.textContent = warning && text.value === original.shown ? warning
-      : !hasBody() ? 'A GET request has no body.'
-      : isSample && sample().is_guess ? 'Atlassian documents no body for this call; this one is a guess.'
-      : text.value !== '' && !isJson(text.value) ? 'Not JSON. It is sent as it is.'
-      : !isSample && !initial ? 'Your last body, not the sample.'
-      : '';
+    state.textContent =
+      warning && text.value === original.shown
+        ? warning
+        : !hasBody()
+          ? 'A GET request has no body.'
+          : isSample && sample().is_guess
+            ? 'Atlassian documents no body for this call; this one is a guess.'
+            : text.value !== '' && !isJson(text.value)
+              ? 'Not JSON. It is sent as it is.'
+              : !isSample && !initial
+                ? 'Your last body, not the sample.'
+                : '';
   }
 
   async function submit(submitted) {
@@ -122,23 +160,44 @@ export function composer({ handler, initial, warning, sent, extra }) {
     send.disabled = false;
   }
 
-  const form = h('form', { class: 'composer', onsubmit: submit, onkeydown: (pressed) => {
-    if (pressed.key === 'Enter' && (pressed.ctrlKey || pressed.metaKey)) submit(pressed);
-  } });
-  fill(form,
-    h('div', { class: 'fields' },
+  const form = h.form({
+    class: 'composer',
+    onsubmit: submit,
+    onkeydown: (pressed) => {
+      if (pressed.key === 'Enter' && (pressed.ctrlKey || pressed.metaKey)) submit(pressed);
+    },
+  });
+  fill(
+    form,
+    h.div(
+      { class: 'fields' },
       events.length > 0 && field('Event', eventChoice, { class: 'field wide' }),
       handler.any_method && field('Method', methodChoice),
-      field('Forge Invocation Token', forgery)),
-    field(h('span', { class: 'field-line' }, 'Body', state), text),
-    h('details', { class: 'branch', open: Boolean(subpath.value || query.value || retry.value) },
-      h('summary', null, 'Path, query and retry'),
-      h('div', { class: 'fields' }, field('Path below the handler', subpath), field('Query', query), field('Retry number', retry))),
-    h('div', { class: 'form-end' }, send,
+      field('Forge Invocation Token', forgery),
+    ),
+    field(h.span({ class: 'field-line' }, 'Body', state), text),
+    h.details(
+      { class: 'branch', open: Boolean(subpath.value || query.value || retry.value) },
+      h.summary('Path, query and retry'),
+      h.div(
+        { class: 'fields' },
+        field('Path below the handler', subpath),
+        field('Query', query),
+        field('Retry number', retry),
+      ),
+    ),
+    h.div(
+      { class: 'form-end' },
+      send,
       button('Format', () => {
         text.value = indent(text.value);
         typed();
-      }), reset, extra, result));
+      }),
+      reset,
+      extra,
+      result,
+    ),
+  );
 
   if (initial) start(initial.body ?? '');
   else restore();

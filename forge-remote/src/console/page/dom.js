@@ -1,16 +1,30 @@
 // Elements, and the forms of times and durations. Every value becomes a text node: nothing here parses HTML.
 
-/** Creates an element. `onclick` adds a listener; `style` goes through CSSOM, which the page's policy allows. */
-export function h(name, props, ...children) {
+/**
+ * Creates elements: `h.p({ class: 'dim' }, 'text')`. The properties can be left out. `onclick` adds a listener;
+ * `style` goes through CSSOM, which the page's policy allows.
+ */
+export const h = new Proxy(
+  {},
+  {
+    get:
+      (_, name) =>
+      (...parts) =>
+        create(name, parts),
+  },
+);
+
+function create(name, parts) {
   const element = document.createElement(name);
-  for (const [key, value] of Object.entries(props ?? {})) {
+  const hasProperties = parts[0]?.constructor === Object;
+  for (const [key, value] of Object.entries(hasProperties ? parts.shift() : {})) {
     if (value === undefined || value === null || value === false) continue;
     if (key.startsWith('on')) element.addEventListener(key.slice(2), value);
     else if (key === 'style') for (const [rule, set] of Object.entries(value)) element.style.setProperty(rule, set);
     else if (key === 'value') element.value = value;
     else element.setAttribute(key, value === true ? '' : value);
   }
-  element.append(...present(children));
+  element.append(...present(parts));
   return element;
 }
 
@@ -25,26 +39,36 @@ export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-export const button = (label, onclick, props) => h('button', { type: 'button', onclick, ...props }, label);
+export const button = (label, onclick, props) => h.button({ type: 'button', onclick, ...props }, label);
 
 /** A label with its control, as one cell of a form. */
-export const field = (label, control, props) => h('label', { class: 'field', ...props }, h('span', null, label), control);
+export const field = (label, control, props) => h.label({ class: 'field', ...props }, h.span(label), control);
 
 /** A pair of term and description of a `dl`; nothing where the description is empty. */
 export const fact = (term, ...description) =>
   description.every((part) => part === null || part === undefined || part === '')
     ? null
-    : [h('dt', null, term), h('dd', null, ...description)];
+    : [h.dt(term), h.dd(...description)];
 
 /** Text with its `code` in backticks, as messages of the API have it. */
 export const prose = (text) =>
-  text.split(/(`[^`\n]+`)/).map((part) => (/^`.+`$/.test(part) ? h('code', null, part.slice(1, -1)) : part));
+  text.split(/(`[^`\n]+`)/).map((part) => (/^`.+`$/.test(part) ? h.code(part.slice(1, -1)) : part));
 
 /** What a view shows where it has nothing to list. */
-export const empty = (title, ...text) => h('div', { class: 'empty' }, h('h2', null, title), h('p', null, ...text));
+export const empty = (title, ...text) => h.div({ class: 'empty' }, h.h2(title), h.p(...text));
 
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
-const DAY = new Intl.DateTimeFormat(undefined, { weekday: 'short', hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+const CLOCK = new Intl.DateTimeFormat(undefined, {
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+  hourCycle: 'h23',
+});
+const DAY = new Intl.DateTimeFormat(undefined, {
+  weekday: 'short',
+  hour: '2-digit',
+  minute: '2-digit',
+  hourCycle: 'h23',
+});
 
 export const clock = (iso) => CLOCK.format(new Date(iso));
 
@@ -70,7 +94,13 @@ export function until(iso) {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-const UNITS = [['week', 604_800], ['day', 86_400], ['hour', 3600], ['minute', 60], ['second', 1]];
+const UNITS = [
+  ['week', 604_800],
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+  ['second', 1],
+];
 
 /** An interval in words: `hour`, `5 minutes`. */
 export function interval(seconds) {
@@ -80,7 +110,11 @@ export function interval(seconds) {
 }
 
 export function bytes(count) {
-  return count < 1024 ? `${count} B` : count < 1_048_576 ? `${(count / 1024).toFixed(1)} KiB` : `${(count / 1_048_576).toFixed(1)} MiB`;
+  return count < 1024
+    ? `${count} B`
+    : count < 1_048_576
+      ? `${(count / 1024).toFixed(1)} KiB`
+      : `${(count / 1_048_576).toFixed(1)} MiB`;
 }
 
 /** Whether the user types into this element. */

@@ -8,28 +8,43 @@ import { handler, model, subscribe } from './model.js';
 export function handlersView({ navigate }) {
   const rows = new Map();
   let selected = null;
-  const list = h('div', { class: 'rows', role: 'list', 'aria-label': 'Handlers', onclick: clicked });
-  const detail = h('div', { class: 'detail', role: 'region', 'aria-label': 'Handler' });
-  const facts = h('dl', { class: 'facts' });
-  const element = h('section', { class: 'split handlers', 'aria-label': 'Handlers' },
-    h('div', { class: 'side', role: 'region', 'aria-label': 'List of handlers' },
-      h('div', { class: 'row head', 'aria-hidden': 'true' }, ['Handler', 'Attribute', 'Path', 'Last', ''].map((name) => h('span', null, name))),
-      list),
-    detail);
+  const list = h.div({ class: 'rows', role: 'list', 'aria-label': 'Handlers', onclick: clicked });
+  const detail = h.div({ class: 'detail', role: 'region', 'aria-label': 'Handler' });
+  const facts = h.dl({ class: 'facts' });
+  const element = h.section(
+    { class: 'split handlers', 'aria-label': 'Handlers' },
+    h.div(
+      { class: 'side', role: 'region', 'aria-label': 'List of handlers' },
+      h.div(
+        { class: 'row head', 'aria-hidden': 'true' },
+        ['Handler', 'Attribute', 'Path', 'Last', ''].map((name) => h.span(name)),
+      ),
+      list,
+    ),
+    detail,
+  );
 
   subscribe('handlers', () => {
     if (model.handlers.length !== rows.size) {
       rows.clear();
-      fill(list, model.handlers.map((one) => {
-        const last = h('span', { class: 'status' });
-        const link = h('a', { class: 'key', href: address(one.key) }, one.key);
-        const row = h('div', { class: 'row', role: 'listitem', id: `handler-${one.key}` }, link, h('span', { class: 'dim' }, one.attribute),
-          h('span', { class: 'dim mono' }, `${one.method} ${one.path}`), last,
-          button('Call', () => call(one.key), { class: 'quiet', 'aria-label': `Call ${one.key}` }));
-        row.dataset.key = one.key;
-        rows.set(one.key, { row, link, last });
-        return row;
-      }));
+      fill(
+        list,
+        model.handlers.map((one) => {
+          const last = h.span({ class: 'status' });
+          const link = h.a({ class: 'key', href: address(one.key) }, one.key);
+          const row = h.div(
+            { class: 'row', role: 'listitem', id: `handler-${one.key}` },
+            link,
+            h.span({ class: 'dim' }, one.attribute),
+            h.span({ class: 'dim mono' }, `${one.method} ${one.path}`),
+            last,
+            button('Call', () => call(one.key), { class: 'quiet', 'aria-label': `Call ${one.key}` }),
+          );
+          row.dataset.key = one.key;
+          rows.set(one.key, { row, link, last });
+          return row;
+        }),
+      );
       results();
     }
     if (selected !== null && handler(selected)) drawFacts(handler(selected));
@@ -48,17 +63,20 @@ export function handlersView({ navigate }) {
   }
 
   function drawFacts(one) {
-    const list = (values) => values.length > 0 && values.map((value) => h('code', null, value));
-    fill(facts,
-      fact('Module', one.kind), fact('Endpoint', one.endpoint && h('code', null, one.endpoint)),
-      fact('Path', h('code', null, `${one.method} ${one.path}`)),
+    const list = (values) => values.length > 0 && values.map((value) => h.code(value));
+    fill(
+      facts,
+      fact('Module', one.kind),
+      fact('Endpoint', one.endpoint && h.code(one.endpoint)),
+      fact('Path', h.code(`${one.method} ${one.path}`)),
       fact('Tokens', one.tokens.length > 0 ? one.tokens.join(', ') : 'none'),
       one.scopes.length > 0 && fact('Scopes', list(one.scopes)),
       one.events.length > 0 && fact('Events', list(one.events)),
       one.interval_seconds && fact('Interval', interval(one.interval_seconds)),
       one.interval_seconds && fact('Next call', one.is_paused ? 'paused' : one.next_call && moment(one.next_call)),
       one.is_durable && fact('Durable', 'the call is stored as a job, then run'),
-      fact('Source', h('code', null, one.source)));
+      fact('Source', h.code(one.source)),
+    );
   }
 
   function open(key) {
@@ -69,7 +87,7 @@ export function handlersView({ navigate }) {
     const isOther = selected !== key;
     selected = key;
     if (!one) {
-      fill(detail, empty('No such handler', 'The app has no handler with the key ', h('code', null, key), '.'));
+      fill(detail, empty('No such handler', 'The app has no handler with the key ', h.code(key), '.'));
       return;
     }
     const { row, link } = rows.get(key);
@@ -78,17 +96,29 @@ export function handlersView({ navigate }) {
     row.scrollIntoView({ block: 'nearest' });
     drawFacts(one);
     if (!isOther) return;
-    fill(detail,
-      h('div', { class: 'detail-head' }, h('h2', null, h('span', { class: 'name' }, one.key)), one.docs && h('p', { class: 'dim' }, one.docs)),
-      h('div', { class: 'detail-body' }, facts, composer({ handler: one, sent: showResult })));
+    fill(
+      detail,
+      h.div(
+        { class: 'detail-head' },
+        h.h2(h.span({ class: 'name' }, one.key)),
+        one.docs && h.p({ class: 'dim' }, one.docs),
+      ),
+      h.div({ class: 'detail-body' }, facts, composer({ handler: one, sent: showResult })),
+    );
     detail.scrollTop = 0;
   }
 
   /** The result beside the button, so that the form stays for another call. */
   function showResult(id, place) {
     const call = model.calls.get(id);
-    fill(place, h('a', { href: `#/calls/${id}`, 'data-outcome': call?.outcome },
-      call ? `${status(call)} ${OUTCOMES[call.outcome]} in ${millis(call.elapsed_ms)}` : 'The call has ended', ` (call ${id})`));
+    fill(
+      place,
+      h.a(
+        { href: `#/calls/${id}`, 'data-outcome': call?.outcome },
+        call ? `${status(call)} ${OUTCOMES[call.outcome]} in ${millis(call.elapsed_ms)}` : 'The call has ended',
+        ` (call ${id})`,
+      ),
+    );
   }
 
   const address = (key) => `#/handlers/${encodeURIComponent(key)}`;
@@ -118,7 +148,16 @@ export function handlersView({ navigate }) {
     show(key) {
       const wanted = key ?? selected ?? model.handlers[0]?.key;
       if (wanted !== undefined) open(wanted);
-      else fill(detail, empty('No handlers', 'Annotate an async function, for example with ', h('code', null, '#[scheduled_trigger(interval = "hour")]'), '.'));
+      else
+        fill(
+          detail,
+          empty(
+            'No handlers',
+            'Annotate an async function, for example with ',
+            h.code('#[scheduled_trigger(interval = "hour")]'),
+            '.',
+          ),
+        );
     },
     key(name) {
       if (name === 'j' || name === 'ArrowDown') move(1);

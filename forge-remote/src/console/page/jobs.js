@@ -18,15 +18,30 @@ export function jobsView() {
   let ticking = null;
   // The job whose discarding waits for a confirmation.
   let doubted = null;
-  const choices = STATES.map((name) => button(name[0].toUpperCase() + name.slice(1), () => choose(name), { 'aria-pressed': String(name === state) }));
-  const note = h('p', { class: 'result', role: 'status' });
-  const body = h('tbody');
-  const none = h('div');
-  const table = h('table', { class: 'jobs' }, h('thead', null, h('tr', null,
-    ['Job', 'Handler', 'Installation', 'Attempts', 'Accepted', 'Next', 'Last error', ''].map((name) =>
-      h('th', { scope: 'col', class: name === '' ? 'act' : null }, name || h('span', { class: 'unseen' }, 'Actions'))))), body);
-  const element = h('section', { class: 'page', 'aria-label': 'Jobs' },
-    h('div', { class: 'segments', role: 'group', 'aria-label': 'State' }, choices), table, none, note);
+  const choices = STATES.map((name) =>
+    button(name[0].toUpperCase() + name.slice(1), () => choose(name), { 'aria-pressed': String(name === state) }),
+  );
+  const note = h.p({ class: 'result', role: 'status' });
+  const body = h.tbody();
+  const none = h.div();
+  const table = h.table(
+    { class: 'jobs' },
+    h.thead(
+      h.tr(
+        ['Job', 'Handler', 'Installation', 'Attempts', 'Accepted', 'Next', 'Last error', ''].map((name) =>
+          h.th({ scope: 'col', class: name === '' ? 'act' : null }, name || h.span({ class: 'unseen' }, 'Actions')),
+        ),
+      ),
+    ),
+    body,
+  );
+  const element = h.section(
+    { class: 'page', 'aria-label': 'Jobs' },
+    h.div({ class: 'segments', role: 'group', 'aria-label': 'State' }, choices),
+    table,
+    none,
+    note,
+  );
 
   function choose(name) {
     state = name;
@@ -48,9 +63,11 @@ export function jobsView() {
   }
 
   function createRow({ id }) {
-    const cells = ['id', 'handler', 'installation', 'attempts number', 'accepted number', 'next number', 'error'].map((name) => h('td', { class: name }));
-    const act = h('td', { class: 'act' });
-    const row = { id, cells, act, element: h('tr', null, cells, act) };
+    const cells = ['id', 'handler', 'installation', 'attempts number', 'accepted number', 'next number', 'error'].map(
+      (name) => h.td({ class: name }),
+    );
+    const act = h.td({ class: 'act' });
+    const row = { id, cells, act, element: h.tr(cells, act) };
     drawActions(row);
     return row;
   }
@@ -61,15 +78,21 @@ export function jobsView() {
       if (isSure) run(id, 'discard');
       else drawActions(rows.get(id));
     };
-    fill(act, doubted === id
-      ? [button('Discard now', () => answer(true), { class: 'danger' }), button('Keep', () => answer(false))]
-      : [state !== 'running' && button('Retry', () => run(id, 'retry')), button('Discard', () => {
-          const before = rows.get(doubted);
-          doubted = id;
-          if (before) drawActions(before);
-          drawActions(rows.get(id));
-          act.querySelector('.danger').focus();
-        })]);
+    fill(
+      act,
+      doubted === id
+        ? [button('Discard now', () => answer(true), { class: 'danger' }), button('Keep', () => answer(false))]
+        : [
+            state !== 'running' && button('Retry', () => run(id, 'retry')),
+            button('Discard', () => {
+              const before = rows.get(doubted);
+              doubted = id;
+              if (before) drawActions(before);
+              drawActions(rows.get(id));
+              act.querySelector('.danger').focus();
+            }),
+          ],
+    );
   }
 
   async function run(id, action) {
@@ -94,8 +117,15 @@ export function jobsView() {
         rows.set(job.id, createRow(job));
         body.append(rows.get(job.id).element);
       }
-      const texts = [job.id, job.handler, job.installation_id.split('/').at(-1), `${job.attempts} of ${job.max_attempts}`,
-        clock(job.accepted), job.next ? moment(job.next) : '', job.last_error ?? ''];
+      const texts = [
+        job.id,
+        job.handler,
+        job.installation_id.split('/').at(-1),
+        `${job.attempts} of ${job.max_attempts}`,
+        clock(job.accepted),
+        job.next ? moment(job.next) : '',
+        job.last_error ?? '',
+      ];
       rows.get(job.id).cells.forEach((cell, at) => setText(cell, texts[at]));
       rows.get(job.id).cells[2].title = job.installation_id;
       rows.get(job.id).cells[6].title = job.last_error ?? '';

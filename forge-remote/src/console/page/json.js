@@ -41,7 +41,7 @@ export function indent(text) {
 
 /** A body: indented and coloured if it is JSON. */
 export function body(text) {
-  const pre = h('pre', { class: 'body', tabindex: '0' });
+  const pre = h.pre({ class: 'body', tabindex: '0' });
   const shown = indent(text);
   if (shown.length > COLOURED || !isJson(shown)) {
     pre.append(shown);
@@ -51,11 +51,14 @@ export function body(text) {
   for (const { 0: token, index } of shown.matchAll(TOKEN)) {
     if (index > end) pre.append(shown.slice(end, index));
     end = index + token.length;
-    const kind = /^[{}[\]:,]$/.test(token) ? null
-      : token[0] !== '"' ? 'json-value'
-      : shown[end] === ':' ? 'json-name'
-      : 'json-text';
-    pre.append(kind ? h('span', { class: kind }, token) : token);
+    const kind = /^[{}[\]:,]$/.test(token)
+      ? null
+      : token[0] !== '"'
+        ? 'json-value'
+        : shown[end] === ':'
+          ? 'json-name'
+          : 'json-text';
+    pre.append(kind ? h.span({ class: kind }, token) : token);
   }
   return pre;
 }
@@ -64,17 +67,24 @@ const TIMES = new Set(['exp', 'iat', 'nbf']);
 
 /** A value as a tree: objects and arrays can be closed. */
 export function tree(name, value, depth = 0) {
-  const label = h('span', { class: 'json-name' }, name);
+  const label = h.span({ class: 'json-name' }, name);
   if (value === null || typeof value !== 'object') {
     const kind = typeof value === 'string' ? 'json-text' : 'json-value';
     const time = TIMES.has(name) && typeof value === 'number' ? clock(value * 1000) : null;
-    return h('div', { class: 'leaf' }, label, ' ', h('span', { class: kind }, String(value)),
-      time && h('span', { class: 'dim' }, ` ${time}`));
+    return h.div(
+      { class: 'leaf' },
+      label,
+      ' ',
+      h.span({ class: kind }, String(value)),
+      time && h.span({ class: 'dim' }, ` ${time}`),
+    );
   }
   const entries = Object.entries(value);
   const size = Array.isArray(value) ? `[${entries.length}]` : `{${entries.length}}`;
-  if (entries.length === 0) return h('div', { class: 'leaf' }, label, ' ', h('span', { class: 'dim' }, size));
-  return h('details', { class: 'branch', open: depth < 3 },
-    h('summary', null, label, ' ', h('span', { class: 'dim' }, size)),
-    entries.map(([inner, one]) => tree(inner, one, depth + 1)));
+  if (entries.length === 0) return h.div({ class: 'leaf' }, label, ' ', h.span({ class: 'dim' }, size));
+  return h.details(
+    { class: 'branch', open: depth < 3 },
+    h.summary(label, ' ', h.span({ class: 'dim' }, size)),
+    entries.map(([inner, one]) => tree(inner, one, depth + 1)),
+  );
 }

@@ -14,6 +14,9 @@ export const FORGERIES = {
 };
 
 /** The status of a call, in the width of three digits. */
-export const status = (call) => (call.outcome === 'running' ? '…' : call.status === null ? '—' : String(call.status));
+export function status(call) {
+  if (call.outcome === 'running') return '…';
+  return call.status === null ? '—' : String(call.status);
+}
 
 export const forgery = (call) => `FIT: ${FORGERIES[call.forgery] ?? call.forgery}`;

@@ -16,7 +16,7 @@ export const model = {
 
 const subscribers = { handlers: [], calls: [] };
 
-/** Runs `view` after each change. For `calls` it gets the ids that changed, once a frame. */
+/** Runs `view` after each change. For `calls` it gets the ids that changed. */
 export const subscribe = (topic, view) => subscribers[topic].push(view);
 
 const publish = (topic, value) => subscribers[topic].forEach((view) => view(value));
@@ -33,11 +33,15 @@ export async function loadCalls() {
   calls.forEach(putCall);
 }
 
+/** The least time between two updates of the views, in milliseconds. */
+const PERIOD = 100;
+
 let changed = new Set();
 let isScheduled = false;
+let updated = 0;
 let forgotten = 0;
 
-/** Takes a call's newest state. A busy app has many within a frame, so the views are updated once for all. */
+/** Takes a call's newest state. A busy app has many in a moment, so the views are updated once for all of them. */
 export function putCall(call) {
   const known = model.calls.get(call.id);
   // The listing and the stream overlap: an ended call does not run again.
@@ -53,10 +57,13 @@ export function putCall(call) {
   }
   if (isScheduled) return;
   isScheduled = true;
-  requestAnimationFrame(() => {
-    isScheduled = false;
-    const ids = changed;
-    changed = new Set();
-    publish('calls', ids);
-  });
+  setTimeout(() => requestAnimationFrame(update), updated + PERIOD - performance.now());
+}
+
+function update() {
+  isScheduled = false;
+  updated = performance.now();
+  const ids = changed;
+  changed = new Set();
+  publish('calls', ids);
 }

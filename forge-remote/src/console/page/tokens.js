@@ -4,10 +4,13 @@ import { get } from './api.js';
 import { empty, fill, h, moment, until } from './dom.js';
 import { model } from './model.js';
 
+// The ids are ARIs, which differ in their last part.
+const name = (ari) => ari.split('/').at(-1);
+
 export function tokensView() {
   let ticking = null;
-  const content = h('div');
-  const element = h('section', { class: 'page', 'aria-label': 'Tokens' }, content);
+  const content = h.div();
+  const element = h.section({ class: 'page', 'aria-label': 'Tokens' }, content);
 
   async function load() {
     try {
@@ -18,21 +21,42 @@ export function tokensView() {
   }
 
   function expiry(iso) {
-    if (iso === null) return h('td', { class: 'dim' }, 'unknown');
+    if (iso === null) return h.td({ class: 'dim' }, 'unknown');
     const isOver = new Date(iso) < Date.now();
-    return h('td', { class: isOver ? 'number bad' : 'number' }, isOver ? `${moment(iso)}  expired` : `${moment(iso)}  in ${until(iso)}`);
+    return h.td(
+      { class: isOver ? 'number bad' : 'number' },
+      isOver ? `${moment(iso)}  expired` : `${moment(iso)}  in ${until(iso)}`,
+    );
   }
 
   function draw(installations) {
     if (installations.length === 0) {
-      fill(content, empty('No stored tokens', 'Forge sends a system token with each call of a handler that requests one. The newest of each installation is stored.'));
+      fill(
+        content,
+        empty(
+          'No stored tokens',
+          'Forge sends a system token with each call of a handler that requests one. ',
+          'The newest of each installation is stored.',
+        ),
+      );
       return;
     }
-    fill(content, h('table', null,
-      h('thead', null, h('tr', null, ['Installation', 'Site', 'App', 'Expires'].map((name) => h('th', { scope: 'col' }, name)))),
-      h('tbody', null, installations.map((one) => h('tr', null,
-        h('th', { scope: 'row', class: 'mono' }, one.installation_id), h('td', { class: 'mono' }, one.cloud_id ?? ''),
-        h('td', { class: 'mono' }, one.app_id), expiry(one.expires))))));
+    fill(
+      content,
+      h.table(
+        h.thead(h.tr(['Installation', 'Site', 'App', 'Expires'].map((name) => h.th({ scope: 'col' }, name)))),
+        h.tbody(
+          installations.map((one) =>
+            h.tr(
+              h.th({ scope: 'row', class: 'mono', title: one.installation_id }, name(one.installation_id)),
+              h.td({ class: 'mono' }, one.cloud_id ?? ''),
+              h.td({ class: 'mono', title: one.app_id }, name(one.app_id)),
+              expiry(one.expires),
+            ),
+          ),
+        ),
+      ),
+    );
   }
 
   return {
