@@ -372,14 +372,21 @@ await step('reconnects', async () => {
   await other.context().close();
 });
 
+const weight = (call) => 10 * call.outgoing.length + call.log.length;
+
 async function screenshots(folder) {
   mkdirSync(folder, { recursive: true });
+  // The most telling call: one with calls of its own, else one that logs.
+  const { calls } = await api('/calls');
+  const details = await Promise.all(calls.slice(-50).map((call) => api(`/calls/${call.id}`)));
+  const richest = details.toSorted((one, other) => weight(other) - weight(one))[0];
   for (const colorScheme of ['light', 'dark']) {
     const shown = await open(link, { colorScheme, reducedMotion: 'reduce' });
     await shown.locator('.connection[data-state="live"]').waitFor();
     for (const tab of await shown.locator('#tabs a').all()) {
       const name = await tab.getAttribute('data-name');
       await tab.click();
+      if (name === 'calls' && richest) await shown.locator(`#call-${richest.id}`).click();
       await shown.waitForTimeout(400);
       await shown.screenshot({ path: join(folder, `${name}-${colorScheme}.png`) });
     }
