@@ -5,7 +5,7 @@ import { callsView } from './calls.js';
 import { button, empty, fill, h, isTyping } from './dom.js';
 import { handlersView } from './handlers.js';
 import { jobsView } from './jobs.js';
-import { OUTCOMES, status } from './labels.js';
+import { outcomeOf, status } from './labels.js';
 import { manifestView } from './manifest.js';
 import { loadCalls, loadHandlers, model, putCall, subscribe } from './model.js';
 import { schedulesView } from './schedules.js';
@@ -80,9 +80,7 @@ setInterval(() => {
   const last = [...fresh.values()].at(-1);
   announced = Math.max(...fresh.keys());
   announce(
-    fresh.size === 1
-      ? `Call ${last.id}: ${last.key}, ${status(last)} ${OUTCOMES[last.outcome]}`
-      : `${fresh.size} new calls`,
+    fresh.size === 1 ? `Call ${last.id}: ${last.key}, ${status(last)} ${outcomeOf(last)}` : `${fresh.size} new calls`,
   );
   fresh = new Map();
 }, ANNOUNCE_EVERY);
@@ -119,6 +117,7 @@ async function connected() {
 function received(name, data) {
   if (name === 'call') putCall(data);
   else if (name === 'handlers') loadHandlers().catch(() => {});
+  else if (name === 'missed') loadCalls().catch(() => {});
 }
 
 function start() {

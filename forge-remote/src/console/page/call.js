@@ -3,9 +3,11 @@
 import { get, post } from './api.js';
 import { composer } from './composer.js';
 import { button, bytes, clock, empty, fill, h, millis } from './dom.js';
-import { ORIGINS, OUTCOMES, forgery, status } from './labels.js';
+import { ORIGINS, outcomeOf, forgery, status } from './labels.js';
 import { handler, model, subscribe } from './model.js';
 import { claims, countOf, dim, log, message, section, verdict, waterfall } from './parts.js';
+
+const iso = (at) => new Date(at).toISOString();
 
 export function callDetail({ navigate, announce, select }) {
   const element = h.div({ class: 'detail', role: 'region', 'aria-label': 'Call' });
@@ -77,14 +79,14 @@ export function callDetail({ navigate, announce, select }) {
     element.dataset.outcome = outcome;
     fill(
       head,
-      h.h2(h.span({ class: 'badge' }, `${status(summary)} ${OUTCOMES[outcome]}`), h.span({ class: 'name' }, key)),
+      h.h2(h.span({ class: 'badge' }, `${status(summary)} ${outcomeOf(summary)}`), h.span({ class: 'name' }, key)),
       h.p(
         { class: 'dim' },
         [
           `${method} ${path}`,
           event,
           `call ${id}`,
-          h.time({ datetime: at, title: at }, clock(at)),
+          h.time({ datetime: iso(at), title: iso(at) }, clock(at)),
           elapsed_ms !== null && millis(elapsed_ms),
           `by ${ORIGINS[origin] ?? origin}`,
           tokens.length > 0 ? `tokens: ${tokens.join(', ')}` : 'no tokens',

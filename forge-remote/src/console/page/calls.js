@@ -3,7 +3,7 @@
 
 import { callDetail } from './call.js';
 import { button, clock, empty, h, millis, setText } from './dom.js';
-import { OUTCOMES, forgery, status } from './labels.js';
+import { outcomeOf, forgery, status } from './labels.js';
 import { model, subscribe } from './model.js';
 
 const ROW = 28;
@@ -23,7 +23,7 @@ const words = (call) =>
     call.event,
     call.origin,
     status(call),
-    OUTCOMES[call.outcome],
+    outcomeOf(call),
     call.verdict,
     subject(call),
   ]
@@ -103,7 +103,7 @@ export function callsView({ navigate, announce }) {
   function updateRow(row, call) {
     row.call = call;
     row.element.dataset.outcome = call.outcome;
-    row.cells[0].setAttribute('aria-label', OUTCOMES[call.outcome]);
+    row.cells[0].setAttribute('aria-label', outcomeOf(call));
     const texts = ['', clock(call.at), call.key, subject(call), status(call), millis(call.elapsed_ms)];
     row.cells.forEach((cell, at) => setText(cell, texts[at]));
     row.cells[3].title = `${call.method} ${call.path}${call.event ? `, ${call.event}` : ''}`;

@@ -70,7 +70,7 @@ const DAY = new Intl.DateTimeFormat(undefined, {
   hourCycle: 'h23',
 });
 
-export const clock = (iso) => CLOCK.format(new Date(iso));
+export const clock = (time) => CLOCK.format(new Date(time));
 
 /** The time of a day near now: with the weekday where it is not within 12 hours. */
 export const moment = (time) =>
@@ -84,8 +84,8 @@ export function millis(value) {
 }
 
 /** The time until a moment: `12 s`, `4:09`, `1:02:03`, `2 d 4 h`. */
-export function until(iso) {
-  const seconds = Math.max(0, Math.ceil((new Date(iso) - Date.now()) / 1000));
+export function until(time) {
+  const seconds = Math.max(0, Math.ceil((new Date(time) - Date.now()) / 1000));
   const two = (value) => String(value).padStart(2, '0');
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
   if (seconds < 60) return `${seconds} s`;

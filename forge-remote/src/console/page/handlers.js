@@ -2,7 +2,7 @@
 
 import { composer } from './composer.js';
 import { button, empty, fact, fill, h, interval, millis, moment, setText } from './dom.js';
-import { OUTCOMES, status } from './labels.js';
+import { outcomeOf, status } from './labels.js';
 import { handler, model, subscribe } from './model.js';
 
 export function handlersView({ navigate }) {
@@ -58,7 +58,7 @@ export function handlersView({ navigate }) {
       if (!call) continue;
       row.dataset.outcome = call.outcome;
       setText(last, status(call));
-      last.title = `The last call: ${OUTCOMES[call.outcome]}`;
+      last.title = `The last call: ${outcomeOf(call)}`;
     }
   }
 
@@ -115,7 +115,7 @@ export function handlersView({ navigate }) {
       place,
       h.a(
         { href: `#/calls/${id}`, 'data-outcome': call?.outcome },
-        call ? `${status(call)} ${OUTCOMES[call.outcome]} in ${millis(call.elapsed_ms)}` : 'The call has ended',
+        call ? `${status(call)} ${outcomeOf(call)} in ${millis(call.elapsed_ms)}` : 'The call has ended',
         ` (call ${id})`,
       ),
     );

@@ -1,6 +1,6 @@
 // The names of the API's values.
 
-export const OUTCOMES = { running: 'running', passed: 'passed', needs_body: 'needs a body', failed: 'failed' };
+const OUTCOMES = { running: 'running', passed: 'passed', needs_body: 'needs a body', failed: 'failed' };
 
 export const ORIGINS = { schedule: 'the schedule', console: 'this page', invoke: 'the invoke command' };
 
@@ -12,6 +12,11 @@ export const FORGERIES = {
   no_token: 'missing',
   two_tokens: 'two Authorization headers',
 };
+
+/** The outcome of a call. A forged one passes if it is rejected. */
+export function outcomeOf(call) {
+  return call.forgery && call.outcome === 'passed' ? 'rejected as expected' : OUTCOMES[call.outcome];
+}
 
 /** The status of a call, in the width of three digits. */
 export function status(call) {

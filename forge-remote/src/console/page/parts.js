@@ -12,9 +12,20 @@ export const countOf = (count, noun) => `${count} ${noun}${count === 1 ? '' : 's
 
 /** The verdict in Forge's terms, the error and the notes. */
 export function verdict({ outcome, verdict, error, notes }) {
-  const lines = outcome === 'running' ? ['The handler is running.'] : [verdict, error, ...notes].filter(Boolean);
-  const texts = lines.map((line) => h.p(prose(line)));
+  const lines = outcome === 'running' ? ['The handler is running.'] : [sentence(verdict), error, ...notes.map(reason)];
+  const texts = lines.filter(Boolean).map((line) => h.p(prose(line)));
   return texts.length > 0 && h.div({ class: 'verdict' }, texts);
+}
+
+const sentence = (text) => text && text[0].toUpperCase() + text.slice(1);
+
+/** The message of an error response; any other note is returned unchanged. */
+function reason(note) {
+  try {
+    return JSON.parse(note).error?.message ?? note;
+  } catch {
+    return note;
+  }
 }
 
 export function claims(values) {
@@ -124,7 +135,7 @@ export function waterfall({ elapsed_ms, outgoing, method, path, status: code, er
     ),
     outgoing.map((one) =>
       line(
-        `${one.method} ${short(one.url)}`,
+        `${one.method} ${one.url}`,
         one.url,
         one.status === null ? 'none' : String(one.status),
         one.started_ms,
@@ -134,10 +145,4 @@ export function waterfall({ elapsed_ms, outgoing, method, path, status: code, er
       ),
     ),
   );
-}
-
-/** An outgoing URL without its origin: the local platform serves them all. */
-function short(url) {
-  const parsed = URL.parse?.(url, location.href);
-  return parsed ? parsed.pathname + parsed.search : url;
 }

@@ -2,7 +2,7 @@
 
 import { post } from './api.js';
 import { button, clock, empty, fill, h, interval, millis, moment, setText, until } from './dom.js';
-import { OUTCOMES, status } from './labels.js';
+import { outcomeOf, status } from './labels.js';
 import { loadHandlers, model, subscribe } from './model.js';
 
 export function schedulesView() {
@@ -104,7 +104,7 @@ export function schedulesView() {
       setText(row.then, one.is_paused || !one.next_call ? '' : `${after(1)}, ${after(2)}`);
       setText(
         row.last,
-        last ? `${clock(last.at)}  ${status(last)} ${OUTCOMES[last.outcome]} ${millis(last.elapsed_ms)}` : 'none',
+        last ? `${clock(last.at)}  ${status(last)} ${outcomeOf(last)} ${millis(last.elapsed_ms)}` : 'none',
       );
       row.element.dataset.outcome = last?.outcome ?? '';
       setText(row.pause, one.is_paused ? 'Resume' : 'Pause');
