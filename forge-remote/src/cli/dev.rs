@@ -13,9 +13,10 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use super::call_printer::{CallPrinter, Time};
 use super::logging;
 use super::manifest;
-use super::output::{color, flag, print, print_error};
+use super::output::{flag, print_error};
 use crate::app::{App, AppIdError, StopSignals, drift};
 use crate::console::{self, Console, Guard, LogLayer, Schedules};
 use crate::error::{Error, Result};
@@ -41,6 +42,7 @@ pub(super) fn command() -> Command {
             "Update manifest.yml first, so that it follows the code at every start",
         ))
         .arg(flag("no-console", "Serve no page that shows the calls"))
+        .arg(flag("json", "Print each call as a line of JSON, and everything else to standard error"))
         .arg(
             Arg::new("fixtures")
                 .long("fixtures")
@@ -68,6 +70,7 @@ struct Options {
     once: bool,
     write: bool,
     console: bool,
+    json: bool,
     fixtures: Option<PathBuf>,
     speed: u32,
     port: u16,
@@ -80,6 +83,7 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
     let options = Options {
         once: options.get_flag("once"),
         write: options.get_flag("write"),
+        json: options.get_flag("json"),
         console: !options.get_flag("no-console") && !options.get_flag("once"),
         fixtures: options.get_one("fixtures").cloned(),
         speed: options.get_one("speed").copied().unwrap_or(1),
@@ -102,6 +106,7 @@ struct Session {
     stop: oneshot::Sender<()>,
     schedules: Schedules,
     speed: u32,
+    printer: CallPrinter,
     _platform_task: JoinSet<()>,
 }
 
@@ -114,7 +119,8 @@ impl Session {
     ) -> Result<Self> {
         let settings = app.settings();
         if options.write {
-            manifest::update(&app)?;
+            // With `--json`, standard output has only calls.
+            manifest::update(&app, options.json)?;
         } else if !settings.manifest.exists() {
             print_error(&format!(
                 "note: {} does not exist; `dev --write` writes it",
@@ -168,6 +174,7 @@ impl Session {
             client: Network::Loopback.client().build()?,
             journal,
         });
+        let printer = CallPrinter::new(&caller, options.json, has_log);
         let schedules = Schedules::default();
         let guard = Guard::new(platform_address.port())?;
         let console = options.console.then(|| Console {
@@ -191,26 +198,25 @@ impl Session {
         let app_task = tokio::spawn(built.serve(app_listener, async {
             let _ = stopped.await;
         }));
-        print(&format!(
+        let mut notice = format!(
             "local Forge platform: {origin} (signs with its own key, not Atlassian's)\n\
              app: http://{app_address}\n",
-        ));
+        );
         if options.console {
-            print(&format!("console: {origin}/console#{}\n", guard.secret()));
+            notice.push_str(&format!("console: {origin}/console#{}\n", guard.secret()));
         }
-        print("\n");
         if !own_paths.is_empty() {
-            print(&format!(
-                "routes of your own, not verified: {}\n\n",
-                own_paths.join(" ")
-            ));
+            let paths = own_paths.join(" ");
+            notice.push_str(&format!("\nroutes of your own, not verified: {paths}\n"));
         }
+        printer.notice(&notice);
         Ok(Self {
             caller,
             app_task,
             stop,
             schedules,
             speed: options.speed,
+            printer,
             _platform_task: platform_task,
         })
     }
@@ -224,10 +230,8 @@ impl Session {
     /// installation's life.
     async fn once(self) -> i32 {
         let mut failed = 0_u32;
-        let mut width = 0;
         let mut calls = Vec::new();
         for handler in self.caller.app.registry().handlers() {
-            width = width.max(handler.key().len());
             let simulations = self.caller.simulations(handler).into_iter();
             calls.extend(simulations.map(|simulation| (handler, simulation)));
         }
@@ -238,8 +242,10 @@ impl Session {
         for (handler, simulation) in calls {
             let changes = CallChanges::default();
             let calling = self.caller.call(handler, simulation, &changes, Origin::Once);
-            let (_, outcome) = calling.await;
-            print(&format!("{}\n", outcome.line(width, color())));
+            let (id, outcome) = calling.await;
+            if let Some(record) = self.caller.journal.find(id) {
+                self.printer.print(&record, Time::Hidden);
+            }
             failed += u32::from(outcome.verdict() == Verdict::Failed);
         }
         self.end().await;
@@ -249,12 +255,12 @@ impl Session {
     /// Runs the schedules, immediately and then at their intervals, until a signal.
     async fn until_stopped(self) -> i32 {
         let mut tasks = self.schedules.start(&self.caller, self.speed);
-        tasks.spawn(print_calls(Arc::clone(&self.caller)));
+        tasks.spawn(print_calls(Arc::clone(&self.caller), self.printer));
         let callable = self.caller.app.registry().labels();
         let signals = StopSignals::listen();
-        print(&format!(
+        self.printer.notice(&format!(
             "call a handler with `cargo run -- invoke KEY [--body JSON]`, from another terminal; the keys: {}\n\
-             stop with Ctrl-C\n\n",
+             stop with Ctrl-C\n",
             callable.join(", ")
         ));
         signals.first().await;
@@ -268,21 +274,20 @@ impl Session {
     }
 }
 
-/// Prints a line for each call that ends.
-async fn print_calls(caller: Arc<PlatformClient>) {
-    let handlers = caller.app.registry().handlers();
-    let width = handlers.iter().map(|handler| handler.key().len()).max();
+/// Prints each call that ends.
+async fn print_calls(caller: Arc<PlatformClient>, printer: CallPrinter) {
     let mut changes = caller.journal.subscribe();
     loop {
         match changes.recv().await {
             Ok(Change::Ended(id)) => {
-                let outcome = caller.journal.find(id).and_then(|record| record.outcome);
-                if let Some(outcome) = outcome {
-                    print(&format!("{}\n", outcome.line(width.unwrap_or(0), color())));
+                if let Some(record) = caller.journal.find(id) {
+                    printer.print(&record, Time::Shown);
                 }
             }
             Ok(_) => {}
-            Err(RecvError::Lagged(changes)) => print(&format!("({changes} changes were too fast to print)\n")),
+            Err(RecvError::Lagged(missed)) => {
+                print_error(&format!("note: {missed} changes of calls came too fast to be printed"));
+            }
             Err(RecvError::Closed) => return,
         }
     }

@@ -22,12 +22,20 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 /// Each event is one line, whatever its values hold. If nobody reads standard error, lines are
 /// dropped instead of blocking the app: see [`LogWriter`].
 pub(super) fn init() {
-    init_with(Identity::new());
+    start(Identity::new(), std::io::stderr().is_terminal());
 }
 
-/// Logs, and has a second layer record debug events too. Returns whether it does: not if the app has set
-/// a subscriber.
+/// Logs as text, and has a second layer record debug events too. Returns whether it does: not if the app
+/// has set a subscriber.
+#[cfg(feature = "dev")]
 pub(super) fn init_with<L>(recorder: L) -> bool
+where
+    L: Layer<Registry> + Send + Sync,
+{
+    start(recorder, true)
+}
+
+fn start<L>(recorder: L, as_text: bool) -> bool
 where
     L: Layer<Registry> + Send + Sync,
 {
@@ -43,7 +51,7 @@ where
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(make_writer)
         .with_ansi(terminal);
-    let set = if terminal {
+    let set = if as_text {
         registry.with(lines.with_filter(filter)).try_init()
     } else {
         let lines = lines.json().flatten_event(true).with_span_list(false);

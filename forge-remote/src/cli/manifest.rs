@@ -114,11 +114,18 @@ fn run_on(app: &App, options: &ArgMatches) -> i32 {
     })
 }
 
-/// Updates the manifest, unless the code's declarations have problems, which the launch reports.
+/// Updates the manifest, unless the code's declarations have problems, which the launch reports. The report
+/// is printed to standard error if `to_stderr`.
 #[cfg(feature = "dev")]
-pub(super) fn update(app: &App) -> Result<(), ManifestError> {
-    if app.declaration_problems().is_empty() {
-        write(&app.comparison(), BTreeSet::new())?;
+pub(super) fn update(app: &App, to_stderr: bool) -> Result<(), ManifestError> {
+    if !app.declaration_problems().is_empty() {
+        return Ok(());
+    }
+    let updated = app.comparison().update(BTreeSet::new(), color() && !to_stderr)?;
+    if to_stderr {
+        print_error(&updated.text);
+    } else {
+        print(&updated.text);
     }
     Ok(())
 }

@@ -5,6 +5,8 @@
 
 mod adopt;
 mod against;
+#[cfg(feature = "dev")]
+mod call_printer;
 mod log_writer;
 mod logging;
 mod output;

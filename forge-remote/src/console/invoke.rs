@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
-use crate::platform::{CallChanges, Origin, PlatformClient, Verdict};
+use crate::platform::{CallChanges, Columns, Origin, PlatformClient, Verdict};
 use crate::registry::{Handler, Registry};
 
 /// Returns the route of `invoke`.
@@ -76,7 +76,7 @@ async fn invoke_on_request(
         .call(handler, simulation, &changes, Origin::Invoke)
         .await;
     // The command prints it where it runs, which may not be a terminal.
-    let line = outcome.line(0, false);
+    let line = outcome.line(Columns::default(), false);
     let failed = outcome.verdict() != Verdict::Passed;
     let body = match &outcome.response {
         Ok(response) => response.text().into_owned(),

@@ -48,6 +48,7 @@ pub(crate) use invoke::InvokeResponse;
 pub(crate) use log_layer::LogLayer;
 pub(crate) use schedules::Schedules;
 pub(crate) use state::Console;
+pub(crate) use views::Summary;
 
 /// Returns all routes of the local platform's server: its key set, its APIs, the calls of `invoke`, and the
 /// console.

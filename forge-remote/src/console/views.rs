@@ -95,7 +95,7 @@ impl HandlerView {
 
 /// A call, in a list.
 #[derive(Serialize)]
-pub(super) struct Summary {
+pub(crate) struct Summary {
     id: u64,
     at: u64,
     key: String,
@@ -115,7 +115,7 @@ pub(super) struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(record: &Record) -> Self {
+    pub(crate) fn new(record: &Record) -> Self {
         let sent = &record.sent;
         let outcome = record.outcome.as_deref();
         let response = outcome.and_then(|outcome| outcome.response.as_ref().ok());

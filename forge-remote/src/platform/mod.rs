@@ -25,4 +25,4 @@ pub(crate) use journal::{Change, Journal, LogLine, Origin, OutgoingCall, Record}
 pub(crate) use local::random_hex;
 pub use local::{Platform, PlatformError};
 pub(crate) use local_app::RULES;
-pub(crate) use outcome::Verdict;
+pub(crate) use outcome::{Columns, Verdict};

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 
 use super::forgery::Forgery;
-use crate::registry::{Auth, Method};
+use crate::registry::{Auth, Handler, Method};
 
 /// The outcome of a call.
 pub(crate) struct Outcome {
@@ -37,6 +37,27 @@ pub(crate) struct Outcome {
     pub(crate) elapsed: Duration,
     /// The response, or the error of a call without one.
     pub(crate) response: Result<Exchanged, String>,
+}
+
+/// The widths of the columns of output lines.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Columns {
+    key: usize,
+    call: usize,
+    elapsed: usize,
+}
+
+impl Columns {
+    /// Returns the widths for calls of these handlers.
+    pub(crate) fn of(handlers: &[Handler]) -> Self {
+        let widest = |width: fn(&Handler) -> usize| handlers.iter().map(width).max().unwrap_or(0);
+        Self {
+            key: widest(|handler| handler.key().len()),
+            call: widest(|handler| handler.method().as_str().len() + 1 + handler.path().len()),
+            // `12345 ms`
+            elapsed: 8,
+        }
+    }
 }
 
 /// A response.
@@ -122,8 +143,8 @@ impl Outcome {
             .map_or(0, |response| response.body.len())
     }
 
-    /// Returns the output line: the call, its status, its duration and its tokens.
-    pub(crate) fn line(&self, width: usize, color: bool) -> String {
+    /// Returns the output line: the call, its status, its duration and its tokens; and below it the notes.
+    pub(crate) fn line(&self, columns: Columns, color: bool) -> String {
         let paint = |code: &str, text: &str| {
             if color {
                 format!("\u{1b}[{code}m{text}\u{1b}[0m")
@@ -144,7 +165,6 @@ impl Outcome {
             key,
             method,
             path,
-            elapsed,
             tokens,
             ..
         } = self;
@@ -154,9 +174,14 @@ impl Outcome {
             "no tokens".to_owned()
         };
         let call = format!("{method} {path}");
+        let elapsed = format!("{} ms", Millis(self.elapsed));
+        let Columns {
+            key: key_width,
+            call: call_width,
+            elapsed: elapsed_width,
+        } = columns;
         let mut line = format!(
-            "{verdict}  {key:width$}  {call}  {status}  {} ms  {tokens}",
-            Millis(*elapsed)
+            "{verdict}  {key:key_width$}  {call:call_width$}  {status}  {elapsed:>elapsed_width$}  {tokens}"
         );
         if let Some(event) = &self.event {
             line.push_str(&format!("  {event}"));

@@ -54,6 +54,53 @@ fn each_event_of_a_trigger_is_called_once_with_its_own_body() {
 }
 
 #[test]
+fn the_output_is_aligned() {
+    let (_, text) = run(&mut app(&["dev", "--once"]));
+    let is_call = |line: &&str| {
+        ["ok  ", "body", "FAIL"]
+            .iter()
+            .any(|start| line.starts_with(start))
+    };
+    let calls: Vec<&str> = text.lines().filter(is_call).collect();
+    assert!(calls.len() >= 10, "{text}");
+    // Verdict, key, call, status, duration, tokens.
+    let columns = |line: &str| {
+        let call = line.find("POST /").or(line.find("GET /"));
+        (call, line.find(" ms  "), line.find("no tokens"))
+    };
+    for line in &calls {
+        assert_eq!(columns(line), columns(calls[0]), "{text}");
+        assert!(line.chars().count() <= 100, "{line}");
+    }
+}
+
+#[test]
+fn calls_are_printed_as_json() {
+    let output = app(&["dev", "--once", "--json"]).output().unwrap();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let calls: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(calls.len() >= 9, "{text}");
+    for call in &calls {
+        assert!(
+            call["status"].is_u64() && call["elapsed_ms"].is_f64(),
+            "{call}"
+        );
+        assert_eq!(call["origin"], "once");
+    }
+    let greet = calls.iter().find(|call| call["key"] == "greet").unwrap();
+    assert_eq!(greet["outcome"], "passed");
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        errors.contains("local Forge platform: http://127.0.0.1:"),
+        "{errors}"
+    );
+}
+
+#[test]
 fn a_text_for_a_page_is_marked() {
     let (good, text) = run(&mut app(&["dev", "--once"]));
     assert!(good, "{text}");

@@ -38,6 +38,7 @@ const FILES: &[File] = &[
         include_str!("manifest.js"),
     ),
     ("/console/model.js", JAVASCRIPT, include_str!("model.js")),
+    ("/console/parts.js", JAVASCRIPT, include_str!("parts.js")),
     (
         "/console/schedules.js",
         JAVASCRIPT,
