@@ -59,7 +59,7 @@ async function open(url, settings = {}) {
   const context = await browser.newContext({ viewport: SIZE, ...settings });
   await context.grantPermissions(['clipboard-read', 'clipboard-write'], { origin: new URL(page_url).origin });
   const page = await context.newPage();
-  page.setDefaultTimeout(10_000);
+  page.setDefaultTimeout(30_000);
   page.problems = [];
   // The browser logs each 4xx of `fetch`; the checks that cause one expect it.
   page.on('console', (message) => {

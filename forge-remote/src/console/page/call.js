@@ -169,6 +169,10 @@ export function callDetail({ navigate, announce, select }) {
 
   async function copy(name, done) {
     if (!call) return;
+    if (call[name] === '') {
+      note.textContent = 'A forged call has no test to copy';
+      return;
+    }
     try {
       await navigator.clipboard.writeText(call[name]);
       note.textContent = done;

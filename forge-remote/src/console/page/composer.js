@@ -120,6 +120,7 @@ export function composer({ handler, initial, warning, sent, extra }) {
   function checked() {
     const isSample = text.value === shownSample();
     text.disabled = !hasBody();
+    text.hidden = text.disabled;
     state.textContent =
       warning && text.value === original.shown
         ? warning

@@ -101,7 +101,7 @@ export function log(lines) {
   );
 }
 
-export function waterfall({ elapsed_ms, outgoing, method, path, status: code, error }) {
+export function waterfall({ elapsed_ms, outgoing, method, path, status: code, outcome }) {
   const ends = outgoing.map((one) => one.started_ms + (one.elapsed_ms ?? 0));
   const total = Math.max(elapsed_ms ?? 0, ...ends, 0.1);
   const bar = (start, length, isFailed) =>
@@ -125,14 +125,7 @@ export function waterfall({ elapsed_ms, outgoing, method, path, status: code, er
   const isBad = (value) => value === null || value >= 400;
   return h.div(
     { class: 'lanes', role: 'table', 'aria-label': 'Time of the call and of the calls that it made' },
-    line(
-      `${method} ${path}`,
-      null,
-      code === null ? '' : String(code),
-      0,
-      elapsed_ms ?? total,
-      Boolean(error) || code >= 400,
-    ),
+    line(`${method} ${path}`, null, code === null ? '' : String(code), 0, elapsed_ms ?? total, outcome === 'failed'),
     outgoing.map((one) =>
       line(
         `${one.method} ${one.url}`,
