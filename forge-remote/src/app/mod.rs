@@ -37,6 +37,8 @@ pub use launch::LaunchError;
 pub use serve::ServeError;
 #[cfg(feature = "dev")]
 pub(crate) use serve::StopSignals;
+#[cfg(feature = "cli")]
+pub(crate) use serve::open_files;
 pub use service::Service;
 
 #[cfg(feature = "cli")]

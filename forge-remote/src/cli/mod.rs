@@ -50,6 +50,7 @@ commands! {
     explain
     routes
     jobs
+    doctor
     #[cfg(feature = "dev")]
     invoke
     #[cfg(feature = "dev")]
@@ -58,7 +59,7 @@ commands! {
 
 impl App {
     /// Runs the command that the program's arguments name: `serve` (the default), `manifest`,
-    /// `explain`, `routes`, `jobs`, `invoke`, `dev`; `--help` lists them. A failure is printed and ends the
+    /// `explain`, `routes`, `jobs`, `doctor`, `invoke`, `dev`; `--help` lists them. A failure is printed and ends the
     /// process with the command's exit status.
     ///
     /// If the app has set no `tracing` subscriber, logs go to standard error, and so do panics, unless

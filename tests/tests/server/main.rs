@@ -10,6 +10,7 @@ mod console;
 mod console_recorded;
 mod dev_calls;
 mod dev_life;
+mod doctor;
 mod events_launch;
 mod http_raw;
 mod http_surface;

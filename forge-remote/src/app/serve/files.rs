@@ -29,6 +29,21 @@ pub(super) fn raise_limit() -> Option<u64> {
     }
 }
 
+/// Returns the number of files that the process may open at most.
+#[cfg(all(unix, feature = "cli"))]
+pub(crate) fn open_files() -> Option<u64> {
+    use rustix::process::{Resource, getrlimit};
+
+    // A server raises its soft limit to the hard one.
+    let hard = getrlimit(Resource::Nofile).maximum;
+    Some(hard.unwrap_or(MAX_FILES).min(MAX_FILES))
+}
+
+#[cfg(all(not(unix), feature = "cli"))]
+pub(crate) fn open_files() -> Option<u64> {
+    None
+}
+
 #[cfg(not(unix))]
 pub(super) fn raise_limit() -> Option<u64> {
     None

@@ -18,6 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
+#[cfg(feature = "cli")]
+pub(crate) use files::open_files;
 pub use run::ServeError;
 #[cfg(feature = "dev")]
 pub(crate) use signals::StopSignals;

@@ -1,0 +1,205 @@
+//! `doctor`: what makes a deployment unsound is found, with its fix.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::process::Output;
+use std::time::{Duration, SystemTime};
+
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
+use forge_remote_tests::jws::{APP_ID, published};
+use forge_remote_tests::stores::Folder;
+use serde_json::Value;
+use tokio::process::Command;
+
+/// Returns a response with these keys, and the date of a clock that differs by some seconds.
+fn keys_at(offset: i64) -> JwksResponse {
+    let by = Duration::from_secs(offset.unsigned_abs());
+    let now = SystemTime::now();
+    let date = httpdate::fmt_http_date(if offset < 0 { now - by } else { now + by });
+    let body = published().to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ndate: {date}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    JwksResponse::Bytes([head.as_bytes(), body.as_bytes()].concat())
+}
+
+/// A folder with the manifest of `plain_app`.
+async fn deployment() -> Folder {
+    let folder = Folder::default();
+    let app = format!("app:\n  id: {APP_ID}\n  runtime:\n    name: nodejs22.x\n");
+    fs::write(folder.file("manifest.yml"), app).unwrap();
+    let written = app_in(&folder, &["manifest", "--write"])
+        .output()
+        .await
+        .unwrap();
+    assert!(written.status.success());
+    folder
+}
+
+fn app_in(folder: &Folder, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+    command
+        .args(arguments)
+        .current_dir(folder.path())
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("FORGE_REMOTE_APP_ID")
+        .env_remove("FORGE_REMOTE_MANIFEST");
+    command
+}
+
+async fn doctor(folder: &Folder, response: JwksResponse) -> (Option<i32>, String) {
+    let keys = JwksServer::start(response).await;
+    let mut command = app_in(folder, &["doctor"]);
+    let Output { status, stdout, .. } = command
+        .env("FORGE_REMOTE_JWKS_URL", keys.url())
+        .output()
+        .await
+        .unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap())
+}
+
+/// Returns the line of a check, with the line of its fix.
+fn lines<'a>(text: &'a str, check: &str) -> (&'a str, &'a str) {
+    let mut all = text.lines();
+    let line = all
+        .by_ref()
+        .find(|line| line.get(6..).is_some_and(|rest| rest.starts_with(check)));
+    (
+        line.unwrap_or_else(|| panic!("no {check} in\n{text}")),
+        all.next().unwrap_or_default(),
+    )
+}
+
+#[tokio::test]
+async fn a_sound_deployment_passes() {
+    let folder = deployment().await;
+    let (status, text) = doctor(&folder, keys_at(0)).await;
+    assert_eq!(status, Some(0), "{text}");
+    for check in [
+        "handlers",
+        "manifest",
+        "app id",
+        "keys",
+        "clock",
+        "open files",
+    ] {
+        assert!(lines(&text, check).0.starts_with("ok "), "{check}: {text}");
+    }
+    assert!(text.ends_with("sound: 6 checks passed\n"), "{text}");
+    assert!(!text.contains("fix:"), "{text}");
+}
+
+#[tokio::test]
+async fn a_clock_that_differs_is_reported() {
+    let folder = deployment().await;
+    for (offset, verdict, word) in [
+        (-60, "FAIL", "ahead of"),
+        (60, "FAIL", "behind"),
+        (20, "warn", "behind"),
+    ] {
+        let (status, text) = doctor(&folder, keys_at(offset)).await;
+        let (line, fix) = lines(&text, "clock");
+        assert!(line.starts_with(verdict) && line.contains(word), "{text}");
+        assert!(fix.contains("fix: synchronize the clock"), "{text}");
+        assert_eq!(status, Some(i32::from(verdict == "FAIL")), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_set_that_is_not_one_is_reported() {
+    let folder = deployment().await;
+    for (response, expected) in [
+        (
+            JwksResponse::Text(404, "text/plain", "no".to_owned()),
+            "responded with 404",
+        ),
+        (JwksResponse::json("{\"keys\": []}"), "0 usable keys"),
+        (JwksResponse::json("<html>"), "0 usable keys"),
+        (JwksResponse::Reset, "can't be fetched"),
+    ] {
+        let (status, text) = doctor(&folder, response).await;
+        let (line, fix) = lines(&text, "keys");
+        assert!(
+            line.starts_with("FAIL") && line.contains(expected),
+            "{text}"
+        );
+        assert!(fix.contains("FORGE_REMOTE_JWKS_URL"), "{text}");
+        assert_eq!(status, Some(1));
+        assert!(text.contains("not sound: 1 check failed"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_manifest_and_the_app_id_are_checked() {
+    let folder = deployment().await;
+    let manifest = folder.file("manifest.yml");
+    let sound = fs::read_to_string(&manifest).unwrap();
+    for (text, check, verdict) in [
+        (
+            sound.replace("interval: hour", "interval: day"),
+            "manifest",
+            "FAIL",
+        ),
+        (sound.replace("modules:", "modules: ["), "manifest", "FAIL"),
+        (sound.replace("ari:cloud", "ari:clod"), "app id", "FAIL"),
+    ] {
+        fs::write(&manifest, text).unwrap();
+        let (status, text) = doctor(&folder, keys_at(0)).await;
+        let (line, fix) = lines(&text, check);
+        assert!(line.starts_with(verdict) && fix.contains("fix: "), "{text}");
+        assert_eq!(status, Some(1));
+    }
+    fs::remove_file(&manifest).unwrap();
+    let (_, text) = doctor(&folder, keys_at(0)).await;
+    assert!(lines(&text, "manifest").0.starts_with("warn"), "{text}");
+    assert!(lines(&text, "app id").0.starts_with("FAIL"), "{text}");
+}
+
+#[tokio::test]
+async fn few_open_files_are_a_warning() {
+    let folder = deployment().await;
+    let keys = JwksServer::start(keys_at(0)).await;
+    let mut shell = Command::new("sh");
+    let script = format!(
+        "ulimit -n 128; exec {} doctor",
+        env!("CARGO_BIN_EXE_plain_app")
+    );
+    shell.args(["-c", &script]).current_dir(folder.path());
+    shell
+        .env_remove("CARGO_MANIFEST_DIR")
+        .env_remove("FORGE_REMOTE_MANIFEST");
+    let output = shell
+        .env("FORGE_REMOTE_JWKS_URL", keys.url())
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (line, fix) = lines(&text, "open files");
+    assert!(line.starts_with("warn") && line.contains("128"), "{text}");
+    assert!(fix.contains("ulimit"), "{text}");
+    assert!(text.contains("sound, with 1 warning"), "{text}");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[tokio::test]
+async fn the_report_in_json_has_each_check() {
+    let folder = deployment().await;
+    let keys = JwksServer::start(keys_at(0)).await;
+    let mut command = app_in(&folder, &["doctor", "--json"]);
+    let output = command
+        .env("FORGE_REMOTE_JWKS_URL", keys.url())
+        .output()
+        .await
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["sound"], true);
+    let checks = report["checks"].as_array().unwrap();
+    assert_eq!(checks.len(), 6, "{report}");
+    assert!(
+        checks
+            .iter()
+            .all(|check| check["state"] == "passed" && check["fix"].is_null())
+    );
+}
