@@ -27,8 +27,6 @@ pub(crate) struct ManifestReport {
     pub(crate) findings: Vec<Diagnostic>,
     /// The findings and the differences, for people.
     pub(crate) text: String,
-    /// The differences alone, as a unified diff; the whole sections if the file does not exist.
-    pub(crate) diff: String,
 }
 
 /// The result of an update.
@@ -85,7 +83,6 @@ impl Comparison {
                 agrees: false,
                 findings,
                 text,
-                diff: sections,
             });
         }
         let errors = findings
@@ -100,7 +97,6 @@ impl Comparison {
                 agrees: true,
                 findings,
                 text,
-                diff: String::new(),
             });
         }
         let problems = if errors == 1 {
@@ -116,20 +112,10 @@ impl Comparison {
                 agrees: false,
                 findings,
                 text,
-                diff: String::new(),
             });
         }
-        let mut changed = String::new();
         match file.merged_with(wanted, settings.new_manifest_id()) {
-            Ok(updated) => {
-                let diff = TextDiff::from_lines(file.text(), &updated);
-                let mut diff = diff.unified_diff();
-                changed = diff
-                    .context_radius(3)
-                    .header("manifest.yml", "the code")
-                    .to_string();
-                text.push_str(&changed);
-            }
+            Ok(updated) => text.push_str(&unified_diff(file.text(), &updated)),
             Err(error) => text.push_str(&format!("{error}\n")),
         }
         text.push_str(&format!(
@@ -140,8 +126,21 @@ impl Comparison {
             agrees: false,
             findings,
             text,
-            diff: changed,
         })
+    }
+
+    /// Returns the differences as a unified diff: empty without differences, and if they can't be written to
+    /// the file.
+    #[cfg(feature = "dev")]
+    pub(crate) fn diff(&self) -> Result<String, ManifestError> {
+        let file = ManifestFile::read(&self.settings.manifest)?;
+        if !file.exists() {
+            let sections = to_yaml(&self.wanted.to_value());
+            return Ok(unified_diff("", &sections));
+        }
+        let updated = file.merged_with(&self.wanted, self.settings.new_manifest_id());
+        let updated = updated.ok().filter(|updated| updated != file.text());
+        Ok(updated.map_or_else(String::new, |updated| unified_diff(file.text(), &updated)))
     }
 
     /// Updates the file. `prune` has the keys of entries to remove.
@@ -198,4 +197,12 @@ impl Comparison {
         let end = UpdateEnd::Incomplete;
         Ok(Updated { text, end })
     }
+}
+
+fn unified_diff(file: &str, code: &str) -> String {
+    let diff = TextDiff::from_lines(file, code);
+    let mut diff = diff.unified_diff();
+    diff.context_radius(3)
+        .header("manifest.yml", "the code")
+        .to_string()
 }

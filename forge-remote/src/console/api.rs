@@ -280,6 +280,8 @@ fn found(done: Result<bool, EngineError>, id: &str) -> Result<Json<Value>, ApiEr
 async fn manifest(State(console): Shared) -> Result<Json<Value>, ApiError> {
     let report = console.comparison.report(false);
     let report = report.map_err(|error| ApiError::internal(&error))?;
+    let diff = console.comparison.diff();
+    let diff = diff.map_err(|error| ApiError::internal(&error))?;
     let findings = report.findings.iter().map(|finding| {
         json!({
             "code": finding.code,
@@ -295,7 +297,7 @@ async fn manifest(State(console): Shared) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({
         "path": console.comparison.path().display().to_string(),
         "is_same": report.agrees,
-        "diff": report.diff,
+        "diff": diff,
         "findings": findings.collect::<Vec<_>>(),
     })))
 }
