@@ -95,7 +95,8 @@ pub mod __private {
         }
 
         /// Makes the claims again. Only for what the app itself has stored and authenticated: the
-        /// token's signature is not checked, everything else is.
+        /// token's signature is not checked, everything else is. Without a `target`, the claims may be of
+        /// a call of any endpoint of the app.
         ///
         /// # Errors
         ///
@@ -105,7 +106,7 @@ pub mod __private {
             verifier: &Verifier,
             payload: String,
             verified_at: SystemTime,
-            target: &EndpointTarget,
+            target: Option<&EndpointTarget>,
         ) -> Result<Claims, TokenRejection> {
             verifier.restore(payload, verified_at, target)
         }

@@ -263,7 +263,7 @@ impl Verifier {
         &self,
         payload: String,
         verified_at: SystemTime,
-        target: &EndpointTarget,
+        target: Option<&EndpointTarget>,
     ) -> Result<Claims, TokenRejection> {
         let expected = Expected {
             app_ids: &self.app_ids,
@@ -273,7 +273,9 @@ impl Verifier {
         };
         let claims = Claims::check(payload.into_bytes(), &expected)?;
         self.check_environment(&claims)?;
-        self.bind(&claims, target)?;
+        if let Some(target) = target {
+            self.bind(&claims, target)?;
+        }
         Ok(claims)
     }
 

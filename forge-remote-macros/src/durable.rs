@@ -46,26 +46,29 @@ pub(crate) fn policy(
         }
     };
     let mut inner = Options::of_arguments("durable", OPTIONS.to_vec(), &group, errors);
-    let mut policy = default;
-    if let Some(retries) = count(&mut inner, "retries", 0, errors) {
+    Some(policy_of(&mut inner, private, errors))
+}
+
+/// Reads the options of a policy, and returns the runtime's policy.
+pub(crate) fn policy_of(
+    inner: &mut Options,
+    private: &TokenStream,
+    errors: &mut Errors,
+) -> TokenStream {
+    let mut policy = quote!(#private::JobPolicy::DEFAULT);
+    if let Some(retries) = count(inner, "retries", 0, errors) {
         policy.extend(quote!(.with_retries(#retries)));
     }
-    if let Some((first, max)) = time(
-        &mut inner,
-        "backoff",
-        "\"10s..1h\"",
-        durable::backoff,
-        errors,
-    ) {
+    if let Some((first, max)) = time(inner, "backoff", "\"10s..1h\"", durable::backoff, errors) {
         policy.extend(quote!(.with_backoff_seconds(#first, #max)));
     }
-    if let Some(timeout) = time(&mut inner, "timeout", "\"2m\"", durable::timeout, errors) {
+    if let Some(timeout) = time(inner, "timeout", "\"2m\"", durable::timeout, errors) {
         policy.extend(quote!(.with_timeout_seconds(#timeout)));
     }
-    if let Some(limit) = count(&mut inner, "per_installation", 1, errors) {
+    if let Some(limit) = count(inner, "per_installation", 1, errors) {
         policy.extend(quote!(.with_per_installation(#limit)));
     }
-    Some(policy)
+    policy
 }
 
 fn count(options: &mut Options, name: &str, min: u32, errors: &mut Errors) -> Option<u32> {

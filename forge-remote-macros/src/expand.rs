@@ -22,6 +22,7 @@ pub(crate) fn attribute(
     let mut errors = Errors::default();
     let (number, attribute) = stack::take_number(attribute);
     let (item, next) = stack::mark_next(item, number + 1);
+    stack::refuse_job(kind.attribute, &item, &mut errors);
     let mut stub = TokenStream::new();
     let record = match Function::read(item.clone()) {
         Ok(function) => {
@@ -40,19 +41,7 @@ pub(crate) fn attribute(
             Some(handler)
         }
         Err(error) => {
-            let first = item.clone().into_iter().find_map(|token| match token {
-                TokenTree::Ident(word) if word != "pub" => Some(word),
-                _ => None,
-            });
-            match first {
-                // An incomplete function: the parser's error is more specific.
-                Some(word) if word == "fn" || word == "async" => errors.push(error),
-                _ => errors.help(
-                    first.map_or_else(Span::call_site, |word| word.span()),
-                    format!("`#[{}]` belongs on a function", kind.attribute),
-                    "write it above an `async fn`",
-                ),
-            }
+            no_function(kind.attribute, &item, error, &mut errors);
             None
         }
     };
@@ -66,6 +55,28 @@ pub(crate) fn attribute(
     let mut all = item;
     all.extend(rest);
     all
+}
+
+/// Reports an item that is not a function.
+pub(crate) fn no_function(
+    attribute: &str,
+    item: &TokenStream,
+    error: syn::Error,
+    errors: &mut Errors,
+) {
+    let first = item.clone().into_iter().find_map(|token| match token {
+        TokenTree::Ident(word) if word != "pub" => Some(word),
+        _ => None,
+    });
+    match first {
+        // An incomplete function: the parser's error is more specific.
+        Some(word) if word == "fn" || word == "async" => errors.push(error),
+        _ => errors.help(
+            first.map_or_else(Span::call_site, |word| word.span()),
+            format!("`#[{attribute}]` belongs on a function"),
+            "write it above an `async fn`",
+        ),
+    }
 }
 
 /// Expands `handler!(path::to::function)`.
@@ -93,7 +104,7 @@ impl Handler {
 
 /// Returns the name of a function's record, for its attribute of this number. It is in scope wherever
 /// the function is. The compiler's error shows it if `handler!` gets a function without an attribute.
-fn record_name(function: &Ident, number: usize) -> Ident {
+pub(crate) fn record_name(function: &Ident, number: usize) -> Ident {
     let number = match number {
         0 => String::new(),
         number => format!("__{number}"),
@@ -107,11 +118,11 @@ fn record_name(function: &Ident, number: usize) -> Ident {
 
 /// Returns a span in the user's code for generated code. Lints ignore it, so no `#[allow]` is needed,
 /// which a crate's `#![forbid]` would reject.
-fn at(span: Span) -> Span {
+pub(crate) fn at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
 
-fn relocated(tokens: &TokenStream) -> TokenStream {
+pub(crate) fn relocated(tokens: &TokenStream) -> TokenStream {
     tokens
         .clone()
         .into_iter()
@@ -134,14 +145,9 @@ fn registration(handler: &Handler) -> TokenStream {
         also_at,
         also_key,
         docs,
-        function:
-            Function {
-                name,
-                arguments,
-                output,
-                visibility,
-                ..
-            },
+        function: Function {
+            name, visibility, ..
+        },
         ..
     } = handler;
     let record = handler.record_name();
@@ -157,22 +163,7 @@ fn registration(handler: &Handler) -> TokenStream {
     let requests = Ident::new(requests, Span::call_site());
     let function = name.unraw().to_string();
 
-    let takes = arguments.iter().enumerate().flat_map(|(index, ty)| {
-        let is_last = index + 1 == arguments.len();
-        let method = if is_last { "last" } else { "part" };
-        probe(ty, &format!("forge_remote_{method}"), true)
-    });
-    let reply = match output {
-        Some(ty) => {
-            let reply = probe(ty, "forge_remote_reply", false);
-            quote!([#(#reply)*] [])
-        }
-        None => {
-            let returned = format_ident!("returned_{}", arguments.len());
-            quote!([] [#returned])
-        }
-    };
-    let mount = format_ident!("mount_{}", arguments.len());
+    let mount = mount(&handler.function);
     let place = location(name.span());
 
     // Only written options are emitted.
@@ -238,14 +229,37 @@ fn registration(handler: &Handler) -> TokenStream {
         #private::handler! {
             [#conditions #hidden #visibility] #record
             #name #function #place #requests #kind,
-            #mount [#(#takes)*] #reply #written
+            #mount #written
         }
     }
 }
 
+/// Returns the name of the runtime's function that makes the function callable, and what it takes: the
+/// extractors of the arguments, and the conversion of what is returned.
+pub(crate) fn mount(function: &Function) -> TokenStream {
+    let arguments = &function.arguments;
+    let takes = arguments.iter().enumerate().flat_map(|(index, ty)| {
+        let is_last = index + 1 == arguments.len();
+        let method = if is_last { "last" } else { "part" };
+        probe(ty, &format!("forge_remote_{method}"), true)
+    });
+    let reply = match &function.output {
+        Some(ty) => {
+            let reply = probe(ty, "forge_remote_reply", false);
+            quote!([#(#reply)*] [])
+        }
+        None => {
+            let returned = format_ident!("returned_{}", arguments.len());
+            quote!([] [#returned])
+        }
+    };
+    let mount = format_ident!("mount_{}", arguments.len());
+    quote!(#mount [#(#takes)*] #reply)
+}
+
 /// Returns `<forge_remote_probe<ty>>::method`, called for an argument. Its spans are the user's type,
 /// where errors are shown. It is made token by token: joining streams takes most of a macro's time.
-fn probe(ty: &[TokenTree], method: &str, is_argument: bool) -> Vec<TokenTree> {
+pub(crate) fn probe(ty: &[TokenTree], method: &str, is_argument: bool) -> Vec<TokenTree> {
     let place = |token: Option<&TokenTree>| at(token.map_or_else(Span::call_site, TokenTree::span));
     let (first, last) = (place(ty.first()), place(ty.last()));
     let punct = |sign: char, spacing: Spacing| {
@@ -276,7 +290,7 @@ fn probe(ty: &[TokenTree], method: &str, is_argument: bool) -> Vec<TokenTree> {
 }
 
 /// Returns the place of a function, as `file:line:column`: `file!()` would be the attribute's.
-fn location(place: Span) -> String {
+pub(crate) fn location(place: Span) -> String {
     // This crate's tests run outside of the compiler, where there are no files.
     if !proc_macro::is_available() {
         return String::new();

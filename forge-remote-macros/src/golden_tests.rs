@@ -10,16 +10,22 @@ use proc_macro2::TokenStream;
 use quote::ToTokens as _;
 use syn::Item;
 
-use crate::expand;
+use crate::{expand, job};
+
+fn compare(kind: &'static KindSpec) {
+    compare_expansion(kind.attribute, |options, item| {
+        expand::attribute(kind, options, item)
+    });
+}
 
 /// Compares the expansion of `golden/NAME.rs` with `golden/NAME.expanded.rs`.
-fn compare(kind: &'static KindSpec) {
+fn compare_expansion(name: &str, expand: impl Fn(TokenStream, TokenStream) -> TokenStream) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-    let path = folder.join(format!("{}.rs", kind.attribute));
+    let path = folder.join(format!("{name}.rs"));
     let written = fs::read_to_string(path).expect("a readable file");
-    let expanded = syn::parse2(expanded(kind, &written)).expect("Rust items");
+    let expanded = syn::parse2(expanded(name, &written, expand)).expect("Rust items");
     let text = prettyplease::unparse(&expanded);
-    let path = folder.join(format!("{}.expanded.rs", kind.attribute));
+    let path = folder.join(format!("{name}.expanded.rs"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(&path, &text).expect("a writable file");
     }
@@ -28,20 +34,24 @@ fn compare(kind: &'static KindSpec) {
 }
 
 /// Expands the file's one function as the compiler would: its attribute is taken off first.
-fn expanded(kind: &'static KindSpec, written: &str) -> TokenStream {
+fn expanded(
+    name: &str,
+    written: &str,
+    expand: impl Fn(TokenStream, TokenStream) -> TokenStream,
+) -> TokenStream {
     let file: syn::File = syn::parse_str(written).expect("Rust items");
     let [Item::Fn(function)] = &file.items[..] else {
         panic!("expected one function");
     };
     let mut function = function.clone();
-    let is_ours = |attribute: &syn::Attribute| attribute.path().is_ident(kind.attribute);
+    let is_ours = |attribute: &syn::Attribute| attribute.path().is_ident(name);
     let position = function.attrs.iter().position(is_ours);
     let attribute = function.attrs.remove(position.expect("the attribute"));
     let options = match attribute.meta {
         syn::Meta::List(list) => list.tokens,
         _ => TokenStream::new(),
     };
-    expand::attribute(kind, options, function.into_token_stream())
+    expand(options, function.into_token_stream())
 }
 
 #[test]
@@ -57,4 +67,9 @@ fn golden_trigger() {
 #[test]
 fn golden_endpoint() {
     compare(&ENDPOINT);
+}
+
+#[test]
+fn golden_job() {
+    compare_expansion("job", job::attribute);
 }

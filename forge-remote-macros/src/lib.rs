@@ -7,7 +7,7 @@
 //! 2. `options`: the options by name, with readers for their shapes; `combinations`, `words` and `durable`;
 //! 3. `values` and `model`: the runtime's value of the options, and the handler;
 //! 4. `validate`: the handler's names, scopes and signature;
-//! 5. `expand`: the unchanged function, and its record.
+//! 5. `expand`: the unchanged function, and its record; `job`: the same for `#[job]`, which is no kind.
 //!
 //! `diag` collects the errors of all stages. The table of attributes, and the rules for texts, are in
 //! the crate `forge-remote-schema`.
@@ -18,6 +18,7 @@ mod durable;
 mod expand;
 #[cfg(test)]
 mod golden_tests;
+mod job;
 mod model;
 mod options;
 mod parse;
@@ -46,6 +47,23 @@ macro_rules! attributes {
 }
 
 forge_remote_schema::for_each_kind!(attributes);
+
+/// Makes the function a job: work that the app sends itself, and that is done whatever happens.
+///
+/// See [the chapter on durable work](https://docs.rs/forge-remote/latest/forge_remote/jobs/) for an
+/// example and the guarantees. Its options are those of `durable`, and `key`:
+///
+/// | option | sets | default |
+/// | --- | --- | --- |
+/// | `key` | the key by which stored jobs find the function: keep it when you rename the function | the function's name, `re_index` as `re-index` |
+/// | `retries` | the attempts after the first, 0 to 100 | 8 |
+/// | `backoff` | the pause before the first retry, doubled up to a maximum | `"10s..1h"` |
+/// | `timeout` | the time limit of one attempt, `1s` to `1h` | `"2m"` |
+/// | `per_installation` | how many of an installation's run at once, on all machines together, 1 to 100 | no limit |
+#[proc_macro_attribute]
+pub fn job(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    job::attribute(attribute.into(), item.into()).into()
+}
 
 /// Returns the registration of an annotated function, by its path; see `forge_remote::App::handler`.
 #[proc_macro]

@@ -87,11 +87,7 @@ impl Handler {
         let also_key = options.text_or_texts("also_key", "\"old-key\"", errors);
         let dynamic = options.flag("dynamic", errors);
         let durable = durable::policy(options, &private, errors);
-        let conditions = function.attributes.iter();
-        let conditions = conditions
-            .filter(|attribute| attribute.path().is_ident("cfg"))
-            .map(quote::ToTokens::to_token_stream)
-            .collect();
+        let conditions = conditions(&function.attributes);
         Self {
             spec,
             kind,
@@ -118,8 +114,17 @@ impl Handler {
     }
 }
 
+/// Returns the function's `#[cfg]`s, which apply to what is generated too.
+pub(crate) fn conditions(attributes: &[syn::Attribute]) -> TokenStream {
+    attributes
+        .iter()
+        .filter(|attribute| attribute.path().is_ident("cfg"))
+        .map(quote::ToTokens::to_token_stream)
+        .collect()
+}
+
 /// Returns the function's doc comment, without the leading space of each line.
-fn docs(attributes: &[syn::Attribute]) -> String {
+pub(crate) fn docs(attributes: &[syn::Attribute]) -> String {
     let lines = attributes.iter().filter_map(|attribute| {
         let syn::Meta::NameValue(meta) = &attribute.meta else {
             return None;

@@ -39,6 +39,18 @@ impl Options {
         )
     }
 
+    /// Creates the options of an attribute that is no kind, above this function.
+    pub(crate) fn of_attribute(
+        name: &str,
+        known: Vec<&'static str>,
+        function: &Ident,
+        written: Vec<WrittenOption>,
+        errors: &mut Errors,
+    ) -> Self {
+        let attribute = Span::call_site().resolved_at(function.span());
+        Self::of(known, &format!("`#[{name}]`"), attribute, written, errors)
+    }
+
     /// Creates the options in parentheses, in the list of the option `name`.
     pub(crate) fn of_group(name: &str, set: OptionSet, group: &Group, errors: &mut Errors) -> Self {
         let written = parse::options(set.first(), group.stream(), errors);

@@ -5,6 +5,8 @@ use forge_remote_schema::KindSpec;
 use forge_remote_schema::kinds::KINDS;
 use proc_macro2::{Delimiter, Group, Ident, Punct, Spacing, Span, TokenStream, TokenTree};
 
+use crate::diag::{Errors, Place};
+
 /// The prefix of the mark, an option that users do not write.
 const MARK: &str = "__forge_remote_attribute_";
 
@@ -50,8 +52,37 @@ pub(crate) fn mark_next(
     (marked.into_iter().collect(), found)
 }
 
+/// Reports a `#[job]` below an attribute of this name, which would make two records of one name.
+pub(crate) fn refuse_job(attribute: &str, item: &TokenStream, errors: &mut Errors) {
+    let mut in_attribute = false;
+    for token in item.clone() {
+        if let TokenTree::Group(group) = &token
+            && in_attribute
+            && name_of(group.stream()).as_deref() == Some("job")
+        {
+            refuse_both(attribute, group.span(), errors);
+        }
+        in_attribute = matches!(&token, TokenTree::Punct(sign) if sign.as_char() == '#');
+    }
+}
+
+/// Reports a function that has both a `#[job]` and an attribute of this name.
+pub(crate) fn refuse_both(attribute: &str, place: impl Into<Place>, errors: &mut Errors) {
+    errors.help(
+        place,
+        format!("`#[job]` cannot be combined with `#[{attribute}]`: a job has other arguments than a call"),
+        "write a second function that calls the same code",
+    );
+}
+
 /// Returns the kind of an attribute's tokens: `trigger(…)` or `forge_remote::trigger(…)`.
 fn kind_of(attribute: TokenStream) -> Option<&'static KindSpec> {
+    let name = name_of(attribute)?;
+    KINDS.iter().find(|kind| kind.attribute == name)
+}
+
+/// Returns the name of an attribute that may be of this crate: `job` of `job(…)` or `forge_remote::job(…)`.
+fn name_of(attribute: TokenStream) -> Option<String> {
     let mut path: Vec<String> = Vec::new();
     for token in attribute {
         match token {
@@ -61,8 +92,7 @@ fn kind_of(attribute: TokenStream) -> Option<&'static KindSpec> {
         }
     }
     let is_of_this_crate = path.len() == 1 || path.first().is_some_and(|one| one == "forge_remote");
-    let name = path.last().filter(|_| is_of_this_crate)?;
-    KINDS.iter().find(|kind| kind.attribute == name)
+    path.pop().filter(|_| is_of_this_crate)
 }
 
 /// Returns an attribute's brackets with the mark as its first option.

@@ -9,7 +9,7 @@ use syn::{FnArg, LitStr, Signature, Type};
 use crate::diag::{Errors, Place};
 use crate::model::Handler;
 use crate::options::Options;
-use crate::signature::{MAX_ARGUMENTS, find_word, impl_trait};
+use crate::signature::{Function, MAX_ARGUMENTS, find_word, impl_trait};
 
 const USAGE: &str = "a handler looks like this: `async fn name(call: Invocation, token: SystemToken, State(db): \
                      State<Db>, Json(body): Json<Body>) -> Result<()>`; every argument is optional";
@@ -21,16 +21,21 @@ pub(crate) fn handler(handler: &Handler, options: &Options, errors: &mut Errors)
     all_scopes(&handler.scopes, errors);
     body_limit(handler, errors);
     former_names(handler, errors);
-    if let Some(whole) = &handler.function.signature {
-        signature(whole, errors);
-    }
-    for argument in &handler.function.arguments {
-        tuple(argument, errors);
-    }
+    function(&handler.function, errors);
     if handler.spec.checks_responses {
         output(handler, options, errors);
     }
     other_attributes(handler, errors);
+}
+
+/// Checks the signature of a handler or a job.
+pub(crate) fn function(function: &Function, errors: &mut Errors) {
+    if let Some(whole) = &function.signature {
+        signature(whole, errors);
+    }
+    for argument in &function.arguments {
+        tuple(argument, errors);
+    }
 }
 
 const FROM_NAME: &str = "leave it out to derive it from the function's name";

@@ -10,7 +10,7 @@ use riverqueue::{Job, WorkCancelled, WorkContext, WorkError, WorkOutcome, Worker
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use crate::ledger::{Admission, Applicant, Ledger, pause_behind};
+use crate::ledger::{Admission, Applicant, Ledger, Store, pause_behind};
 use crate::quarantine::{Quarantine, TURN_WAIT};
 use crate::stored_call::{StoredCall, read_report, to_millis, write_report};
 
@@ -41,9 +41,9 @@ pub(crate) enum Ended {
 }
 
 /// Works River's jobs.
-pub(crate) struct Dispatch<L> {
+pub(crate) struct Dispatch<S> {
     runner: Arc<dyn JobRunner>,
-    ledger: L,
+    ledger: Ledger<S>,
     quarantine: Quarantine,
     applications: UnboundedSender<Application>,
     ended: UnboundedSender<Ended>,
@@ -78,10 +78,10 @@ impl std::error::Error for Failed {
     }
 }
 
-impl<L: Ledger> Dispatch<L> {
+impl<S: Store> Dispatch<S> {
     pub(crate) fn new(
         runner: Arc<dyn JobRunner>,
-        ledger: L,
+        ledger: Ledger<S>,
         applications: UnboundedSender<Application>,
         ended: UnboundedSender<Ended>,
     ) -> Self {
@@ -148,7 +148,7 @@ fn is_suspect(job: &Job<StoredCall>) -> bool {
     rescues.ok().flatten().is_some_and(|rescues| rescues > 0)
 }
 
-impl<L: Ledger> Worker<StoredCall> for Dispatch<L> {
+impl<S: Store> Worker<StoredCall> for Dispatch<S> {
     type Error = Failed;
 
     fn timeout(&self, job: &Job<StoredCall>) -> WorkerTimeout {

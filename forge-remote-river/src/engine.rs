@@ -1,18 +1,19 @@
 //! The engine on one of the databases: it accepts calls, and serves them with River.
 
 use std::sync::{PoisonError, RwLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, Report, ReportCode};
+use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope};
 use riverqueue::{Client, MaintenanceConfig, QueueConfig, Retention, Workers};
+use sqlx::Transaction;
 use tokio::sync::OnceCell;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::time::Instant;
+use tokio::sync::mpsc::unbounded_channel;
 
-use crate::dispatch::{Application, Dispatch, Ended, TIMEOUT_SLACK};
-use crate::ledger::{Abandoned, Ledger, Reclaimed, failed};
+use crate::dispatch::{Dispatch, TIMEOUT_SLACK};
+use crate::ledger::{Ledger, Store, failed};
 use crate::quarantine::TURN_WAIT;
-use crate::stored_call::{QUEUE, StoredCall, to_millis};
+use crate::stored_call::QUEUE;
+use crate::upkeep::{decide, settle, upkeep};
 
 /// How long a job is running beyond every time limit until River takes it for abandoned: its threshold
 /// of stuck jobs (10 seconds), the clocks' difference, and a margin.
@@ -22,14 +23,6 @@ const FETCH_POLL_INTERVAL: Duration = Duration::from_millis(500);
 const ELECT_INTERVAL: Duration = Duration::from_secs(2);
 const SCHEDULER_INTERVAL: Duration = Duration::from_secs(1);
 const RESCUER_INTERVAL: Duration = Duration::from_secs(5);
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// How long ended runs are collected before they are noted together.
-const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
-/// The most applications that are decided in one transaction.
-const MAX_APPLICATIONS: usize = 100;
-/// How often a process shows that it lives, and when its jobs count as abandoned otherwise.
-const BEAT_INTERVAL: Duration = Duration::from_secs(5);
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// The settings of an engine.
 #[derive(Clone, Debug)]
@@ -51,7 +44,7 @@ impl Default for Settings {
 
 /// One of the databases.
 pub(crate) trait Database: Clone + Send + Sync + 'static {
-    type Ledger: Ledger;
+    type Store: Store;
     /// Held while this process runs jobs.
     type Presence: Send;
 
@@ -61,12 +54,12 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
     }
 
     /// Opens the database, and migrates it.
-    fn open(&self) -> impl Future<Output = Result<Self::Ledger, EngineError>> + Send;
+    fn open(&self) -> impl Future<Output = Result<Ledger<Self::Store>, EngineError>> + Send;
 
     /// Prepares the database for a process that runs jobs.
     fn enter(
         &self,
-        ledger: &Self::Ledger,
+        ledger: &Ledger<Self::Store>,
     ) -> impl Future<Output = Result<Self::Presence, EngineError>> + Send;
 }
 
@@ -74,18 +67,18 @@ pub(crate) trait Database: Clone + Send + Sync + 'static {
 pub(crate) struct River<D: Database> {
     pub(crate) database: D,
     pub(crate) settings: Settings,
-    opened: OnceCell<Opened<D::Ledger>>,
+    opened: OnceCell<Opened<D::Store>>,
 }
 
-struct Opened<L> {
-    ledger: L,
+pub(crate) struct Opened<S> {
+    pub(crate) ledger: Ledger<S>,
     /// Inserts jobs. While the engine serves, it is the client that runs them, which learns of an insert
     /// at once.
     client: RwLock<Client>,
     inserter: Client,
 }
 
-impl<L> Opened<L> {
+impl<S> Opened<S> {
     fn client(&self) -> Client {
         let client = self.client.read();
         client.unwrap_or_else(PoisonError::into_inner).clone()
@@ -110,16 +103,16 @@ impl<D: Database> River<D> {
     }
 
     /// Returns the tables, and a client that inserts, for an operator.
-    pub(crate) async fn inspected(&self) -> Result<(&D::Ledger, Client), EngineError> {
+    pub(crate) async fn inspected(&self) -> Result<(&Ledger<D::Store>, Client), EngineError> {
         self.database.check_exists()?;
         let opened = self.opened().await?;
         Ok((&opened.ledger, opened.inserter.clone()))
     }
 
-    async fn opened(&self) -> Result<&Opened<D::Ledger>, EngineError> {
+    async fn opened(&self) -> Result<&Opened<D::Store>, EngineError> {
         let open = async || {
             let ledger = self.database.open().await?;
-            let inserter = ledger.client().build();
+            let inserter = ledger.store.client().build();
             let inserter = inserter.map_err(|error| failed("River can't be set up", error))?;
             Ok(Opened {
                 ledger,
@@ -133,6 +126,23 @@ impl<D: Database> River<D> {
     pub(crate) async fn accept(&self, envelope: &Envelope) -> Result<Accepted, EngineError> {
         let opened = self.opened().await?;
         opened.ledger.accept(&opened.client(), envelope).await
+    }
+
+    /// Stores a call in a transaction of the app's.
+    pub(crate) async fn accept_in(
+        &self,
+        transaction: &mut Transaction<'_, <D::Store as Store>::Database>,
+        envelope: &Envelope,
+    ) -> Result<Accepted, EngineError> {
+        let client = self.already_opened()?.client();
+        Ledger::<D::Store>::accept_in(transaction, &client, envelope).await
+    }
+
+    /// Returns the database, without opening it: a transaction of the app's may have locked it.
+    pub(crate) fn already_opened(&self) -> Result<&Opened<D::Store>, EngineError> {
+        self.opened.get().ok_or_else(|| {
+            EngineError::new("the engine is not open yet: `App::run` and `App::connect` open it")
+        })
     }
 
     pub(crate) async fn serve(&self, context: EngineContext) -> Result<(), EngineError> {
@@ -159,6 +169,7 @@ impl<D: Database> River<D> {
             .with_discarded_job_retention(Retention::DeleteAfter(self.settings.keep_dead));
         let client = opened
             .ledger
+            .store
             .client()
             .workers(workers)
             .queue(QUEUE, queue)
@@ -174,7 +185,12 @@ impl<D: Database> River<D> {
             .map_err(|error| failed("River can't start", error))?;
         opened.use_client(client);
         let deciding = tokio::spawn(decide(opened.ledger.clone(), applying));
-        let upkeep = self.upkeep(&opened.ledger, &process, &mut ending);
+        let upkeep = upkeep(
+            &opened.ledger,
+            &process,
+            self.settings.remember,
+            &mut ending,
+        );
         let ended = tokio::select! {
             ended = async {
                 tokio::select! {
@@ -190,122 +206,4 @@ impl<D: Database> River<D> {
         settle(&opened.ledger, &mut ending).await;
         ended.map_err(|error| failed("River ended", error))
     }
-
-    /// Notes how runs ended, shows that this process lives, and tidies up.
-    async fn upkeep(
-        &self,
-        ledger: &D::Ledger,
-        process: &str,
-        ending: &mut UnboundedReceiver<Ended>,
-    ) -> std::convert::Infallible {
-        let (mut next_beat, mut next_sweep) = (Instant::now(), Instant::now());
-        // After an outage of the database, every process seems silent until it has shown that it lives.
-        let mut reachable_since = Instant::now();
-        loop {
-            if next_beat.elapsed() > Duration::ZERO {
-                if next_beat.elapsed() > BEAT_INTERVAL {
-                    reachable_since = Instant::now();
-                }
-                next_beat = Instant::now() + BEAT_INTERVAL;
-                let tended = async {
-                    ledger.beat(process).await?;
-                    if reachable_since.elapsed() > 2 * BEAT_INTERVAL {
-                        log_reclaimed(&ledger.reclaim(Abandoned::Silent(SILENCE)).await?);
-                    }
-                    Ok::<(), EngineError>(())
-                };
-                if let Err(error) = tended.await {
-                    reachable_since = Instant::now();
-                    tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
-                }
-            }
-            if next_sweep.elapsed() > Duration::ZERO {
-                next_sweep = Instant::now() + SWEEP_INTERVAL;
-                let now = to_millis(SystemTime::now());
-                let remember = i64::try_from(self.settings.remember.as_millis());
-                let forget_before = now.saturating_sub(remember.unwrap_or(i64::MAX));
-                if let Err(error) = ledger.sweep(now, forget_before).await {
-                    tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
-                }
-            }
-            tokio::time::sleep(SETTLE_INTERVAL).await;
-            settle(ledger, ending).await;
-        }
-    }
-}
-
-/// Decides applications; all that wait are decided in one transaction.
-async fn decide<L: Ledger>(ledger: L, mut applying: UnboundedReceiver<Application>) {
-    let mut applications = Vec::new();
-    while applying
-        .recv_many(&mut applications, MAX_APPLICATIONS)
-        .await
-        > 0
-    {
-        let (applicants, decisions): (Vec<_>, Vec<_>) = applications
-            .drain(..)
-            .map(|application| (application.applicant, application.decision))
-            .unzip();
-        match ledger
-            .admit(&applicants, to_millis(SystemTime::now()))
-            .await
-        {
-            Ok(admissions) => {
-                for (decision, admission) in decisions.into_iter().zip(admissions) {
-                    // A call that is cancelled meanwhile does not wait for it.
-                    let _ = decision.send(admission);
-                }
-            }
-            Err(error) => {
-                tracing::warn!(error = %chain(&error), jobs = applicants.len(), "jobs wait: the database does not respond");
-            }
-        }
-    }
-}
-
-/// Notes how runs ended. If the database fails, the next sweep notes what finished.
-async fn settle<L: Ledger>(ledger: &L, ending: &mut UnboundedReceiver<Ended>) {
-    let (mut finished, mut handed_back) = (Vec::new(), Vec::new());
-    while let Ok(ended) = ending.try_recv() {
-        match ended {
-            Ended::Finished(job) => finished.push(job),
-            Ended::HandedBack(job) => handed_back.push(job),
-        }
-    }
-    if finished.is_empty() && handed_back.is_empty() {
-        return;
-    }
-    if let Err(error) = ledger.settle(&finished, &handed_back).await {
-        tracing::debug!(error = %chain(&error), "ended jobs can't be noted yet");
-    }
-}
-
-/// Logs the jobs of ended processes, and each dead one alone.
-pub(crate) fn log_reclaimed(reclaimed: &[Reclaimed]) {
-    for job in reclaimed.iter().filter(|job| job.is_dead) {
-        if let Ok(call) = serde_json::from_str::<StoredCall>(&job.arguments) {
-            let report = Report::new(ReportCode::Interrupted, Vec::new());
-            let attempts = u32::try_from(job.attempt).unwrap_or_default();
-            call.envelope()
-                .log_dead(&job.job.to_string(), attempts, &report);
-        }
-    }
-    if !reclaimed.is_empty() {
-        tracing::warn!(
-            jobs = reclaimed.len(),
-            "an ended process left jobs: they run again, and the ones that had started run alone"
-        );
-    }
-}
-
-/// Returns an error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -7,7 +7,7 @@ use forge_remote::jobs::{EngineError, JobInspector, JobRecord, JobState};
 use riverqueue::{Error, JobListParams, JobRow, JobState as RiverState, SortDirection};
 
 use crate::engine::{Database, River};
-use crate::ledger::{Ledger as _, failed};
+use crate::ledger::failed;
 use crate::stored_call::{QUEUE, StoredCall, from_millis, read_report};
 
 /// How many rows are read at once when a list is of one handler.

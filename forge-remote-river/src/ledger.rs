@@ -1,10 +1,18 @@
 //! What this crate stores beside River's jobs: keys of deliveries, slots and pauses of installations.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use forge_remote::jobs::{Accepted, EngineError, Envelope};
-use riverqueue::{Client, ClientBuilder};
+use riverqueue::jiff::Timestamp;
+use riverqueue::{Client, ClientBuilder, InsertOpts};
+use sqlx::Transaction;
 
+use crate::statements::{Statements, Value, values};
+use crate::stored_call::{QUEUE, StoredCall, to_millis};
+
+/// No value of `unfinished`, which is 0 or 1.
+const NEVER: i64 = -1;
 /// How many waiting calls of an installation lower the priority of its next one, by one step each.
 pub(crate) const BACKLOG_STEPS: [i64; 3] = [20, 100, 500];
 
@@ -52,60 +60,353 @@ pub(crate) struct Reclaimed {
     pub(crate) arguments: String,
 }
 
-/// The database of an engine.
-pub(crate) trait Ledger: Clone + Send + Sync + 'static {
+/// A database with River's tables and those of this crate.
+pub(crate) trait Store: Clone + Send + Sync + 'static {
+    type Database: sqlx::Database<Connection: Statements>;
+    /// Held while a transaction writes.
+    type Turn: Send;
+
+    /// Selects the database's time, in milliseconds since 1970.
+    const NOW: &'static str;
+
     /// Returns a builder of River's client on this database.
     fn client(&self) -> ClientBuilder;
 
+    /// Begins a transaction that writes.
+    fn begin(&self) -> impl Future<Output = Result<Writing<Self>, sqlx::Error>> + Send;
+
+    /// Excludes transactions on the same key or group until the end of this one.
+    fn lock(
+        transaction: &mut Transaction<'_, Self::Database>,
+        name: &str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Inserts a job of River's, and returns its id.
+    fn insert(
+        client: &Client,
+        transaction: &mut Transaction<'_, Self::Database>,
+        call: StoredCall,
+        options: InsertOpts,
+    ) -> impl Future<Output = Result<i64, riverqueue::Error>> + Send;
+
+    /// Hands back the running jobs of processes that are not noted. A job that had started has spent
+    /// its attempt.
+    fn reclaim(
+        transaction: &mut Transaction<'_, Self::Database>,
+    ) -> impl Future<Output = Result<Vec<Reclaimed>, sqlx::Error>> + Send;
+}
+
+/// A transaction that writes, in its turn.
+pub(crate) struct Writing<S: Store> {
+    pub(crate) transaction: Transaction<'static, S::Database>,
+    pub(crate) turn: S::Turn,
+}
+
+impl<S: Store> Writing<S> {
+    async fn commit(self) -> Result<(), EngineError> {
+        let Self { transaction, turn } = self;
+        let committed = transaction.commit().await.map_err(database_failed);
+        drop(turn);
+        committed
+    }
+}
+
+/// The database of an engine.
+#[derive(Clone)]
+pub(crate) struct Ledger<S> {
+    pub(crate) store: S,
+}
+
+impl<S: Store> Ledger<S> {
+    async fn begin(&self) -> Result<Writing<S>, EngineError> {
+        self.store.begin().await.map_err(database_failed)
+    }
+
     /// Stores a call, unless it repeats another.
-    fn accept(
+    pub(crate) async fn accept(
         &self,
         client: &Client,
         envelope: &Envelope,
-    ) -> impl Future<Output = Result<Accepted, EngineError>> + Send;
+    ) -> Result<Accepted, EngineError> {
+        let mut writing = self.begin().await?;
+        let accepted = Self::accept_in(&mut writing.transaction, client, envelope).await?;
+        if matches!(accepted, Accepted::New(_)) {
+            writing.commit().await?;
+        }
+        Ok(accepted)
+    }
+
+    /// Stores a call in this transaction, unless it repeats another.
+    pub(crate) async fn accept_in(
+        transaction: &mut Transaction<'_, S::Database>,
+        client: &Client,
+        envelope: &Envelope,
+    ) -> Result<Accepted, EngineError> {
+        let call = StoredCall::new(envelope);
+        let locked = S::lock(transaction, &call.key).await;
+        locked.map_err(database_failed)?;
+        if let Some((window, or_unfinished)) = envelope.repeats.window() {
+            let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
+            let after = call.accepted_at.saturating_sub(window);
+            let unfinished = if or_unfinished { 1 } else { NEVER };
+            let first = transaction
+                .integer(
+                    "SELECT job_id FROM forge_remote_call
+                     WHERE delivery_key = $1 AND (accepted_at > $2 OR unfinished = $3)
+                     ORDER BY accepted_at DESC LIMIT 1",
+                    values![&call.key, after, unfinished],
+                )
+                .await
+                .map_err(database_failed)?;
+            if let Some(job) = first {
+                return Ok(Accepted::Repeated(job.to_string()));
+            }
+        }
+        let backlog = transaction
+            .integer(
+                "SELECT count(*) FROM (
+                     SELECT 1 FROM forge_remote_call
+                     WHERE installation = $1 AND unfinished = 1 LIMIT 500
+                 ) AS backlog",
+                values![&call.installation],
+            )
+            .await
+            .map_err(database_failed)?;
+        let mut options = InsertOpts::default()
+            .with_queue(QUEUE)
+            .with_priority(priority(backlog.unwrap_or_default()))
+            .with_max_attempts(i32::try_from(envelope.max_attempts).unwrap_or(i32::MAX));
+        if let Some(time) = envelope.not_before {
+            let time = Timestamp::from_millisecond(to_millis(time));
+            let time = time.map_err(|error| failed("the time of a job is out of range", error))?;
+            options = options.with_scheduled_at(time);
+        }
+        let job = S::insert(client, transaction, call.clone(), options)
+            .await
+            .map_err(|error| failed("River could not insert the job", error))?;
+        transaction
+            .execute(
+                "INSERT INTO forge_remote_call
+                     (job_id, delivery_key, handler, installation, accepted_at)
+                 VALUES ($1, $2, $3, $4, $5)",
+                values![
+                    job,
+                    &call.key,
+                    &call.handler,
+                    &call.installation,
+                    call.accepted_at
+                ],
+            )
+            .await
+            .map_err(database_failed)?;
+        Ok(Accepted::New(job.to_string()))
+    }
 
     /// Decides which of the calls may run, and notes that these start: until then, a process that ends
     /// costs them no attempt.
-    fn admit(
+    pub(crate) async fn admit(
         &self,
         applicants: &[Applicant],
         now: i64,
-    ) -> impl Future<Output = Result<Vec<Admission>, EngineError>> + Send;
+    ) -> Result<Vec<Admission>, EngineError> {
+        let mut writing = self.begin().await?;
+        // In one order, so that two instances do not wait for each other.
+        let groups: BTreeSet<String> = applicants
+            .iter()
+            .filter(|applicant| applicant.limit.is_some())
+            .map(|applicant| format!("{} {}", applicant.handler, applicant.installation))
+            .collect();
+        for group in &groups {
+            let locked = S::lock(&mut writing.transaction, group).await;
+            locked.map_err(database_failed)?;
+        }
+        let mut admissions = Vec::with_capacity(applicants.len());
+        for applicant in applicants {
+            let decided = decide(&mut *writing.transaction, applicant, now).await;
+            admissions.push(decided.map_err(database_failed)?);
+        }
+        writing.commit().await?;
+        Ok(admissions)
+    }
 
     /// Pauses a handler for an installation.
-    fn pause(
+    pub(crate) async fn pause(
         &self,
         handler: &str,
         installation: &str,
         until: i64,
-    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+    ) -> Result<(), EngineError> {
+        self.write(&[(
+            "INSERT INTO forge_remote_pause (handler, installation, until) VALUES ($1, $2, $3)
+             ON CONFLICT (handler, installation) DO UPDATE SET until = excluded.until
+             WHERE excluded.until > forge_remote_pause.until",
+            values![handler, installation, until],
+        )])
+        .await
+    }
 
     /// Notes that the finished jobs do not run again, and that the others' runs were handed back.
-    fn settle(
+    pub(crate) async fn settle(
         &self,
         finished: &[i64],
         handed_back: &[i64],
-    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+    ) -> Result<(), EngineError> {
+        let finish = "UPDATE forge_remote_call SET unfinished = 0 WHERE job_id = $1";
+        let hand_back = "UPDATE forge_remote_call SET slot = NULL WHERE job_id = $1";
+        let mut writing = self.begin().await?;
+        for (sql, jobs) in [(finish, finished), (hand_back, handed_back)] {
+            for job in jobs {
+                let noted = writing.transaction.execute(sql, values![*job]).await;
+                noted.map_err(database_failed)?;
+            }
+        }
+        writing.commit().await
+    }
 
     /// Notes that a job runs again after all.
-    fn reopen(&self, job: i64) -> impl Future<Output = Result<(), EngineError>> + Send;
+    pub(crate) async fn reopen(&self, job: i64) -> Result<(), EngineError> {
+        self.write(&[(
+            "UPDATE forge_remote_call SET unfinished = 1, slot = NULL WHERE job_id = $1",
+            values![job],
+        )])
+        .await
+    }
 
     /// Notes that this process lives.
-    fn beat(&self, process: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    pub(crate) async fn beat(&self, process: &str) -> Result<(), EngineError> {
+        let mut writing = self.begin().await?;
+        let now = self.now(&mut writing).await?;
+        writing
+            .transaction
+            .execute(
+                "INSERT INTO forge_remote_process (id, beat) VALUES ($1, $2)
+                 ON CONFLICT (id) DO UPDATE SET beat = excluded.beat",
+                values![process, now],
+            )
+            .await
+            .map_err(database_failed)?;
+        writing.commit().await
+    }
 
-    /// Hands back abandoned jobs. A job that had started has spent its attempt.
-    fn reclaim(
+    /// Hands back abandoned jobs.
+    pub(crate) async fn reclaim(
         &self,
         abandoned: Abandoned,
-    ) -> impl Future<Output = Result<Vec<Reclaimed>, EngineError>> + Send;
+    ) -> Result<Vec<Reclaimed>, EngineError> {
+        let mut writing = self.begin().await?;
+        let silent_since = match abandoned {
+            // No beat is so far in the future.
+            #[cfg(feature = "sqlite")]
+            Abandoned::All => i64::MAX,
+            Abandoned::Silent(time) => {
+                let now = self.now(&mut writing).await?;
+                now.saturating_sub(i64::try_from(time.as_millis()).unwrap_or(i64::MAX))
+            }
+        };
+        writing
+            .transaction
+            .execute(
+                "DELETE FROM forge_remote_process WHERE beat < $1",
+                values![silent_since],
+            )
+            .await
+            .map_err(database_failed)?;
+        let reclaimed = S::reclaim(&mut writing.transaction)
+            .await
+            .map_err(|error| failed("abandoned jobs can't be handed back", error))?;
+        writing.commit().await?;
+        Ok(reclaimed)
+    }
 
     /// Notes every job that ended unnoticed, and forgets finished calls that were accepted before this
     /// time, and pauses that are over.
-    fn sweep(
-        &self,
-        now: i64,
-        forget_before: i64,
-    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+    pub(crate) async fn sweep(&self, now: i64, forget_before: i64) -> Result<(), EngineError> {
+        self.write(&[
+            (
+                "UPDATE forge_remote_call SET unfinished = 0
+                 WHERE unfinished = 1 AND NOT EXISTS (
+                     SELECT 1 FROM river_job AS job WHERE job.id = forge_remote_call.job_id
+                         AND job.state NOT IN ('cancelled', 'completed', 'discarded')
+                 )",
+                values![],
+            ),
+            (
+                "DELETE FROM forge_remote_call WHERE unfinished = 0 AND accepted_at < $1",
+                values![forget_before],
+            ),
+            (
+                "DELETE FROM forge_remote_pause WHERE until < $1",
+                values![now],
+            ),
+        ])
+        .await
+    }
+
+    /// Runs statements in one transaction.
+    async fn write(&self, statements: &[(&'static str, &[Value<'_>])]) -> Result<(), EngineError> {
+        let mut writing = self.begin().await?;
+        for (sql, values) in statements {
+            let done = writing.transaction.execute(sql, values).await;
+            done.map_err(database_failed)?;
+        }
+        writing.commit().await
+    }
+
+    /// Returns the database's time.
+    async fn now(&self, writing: &mut Writing<S>) -> Result<i64, EngineError> {
+        let now = writing.transaction.integer(S::NOW, values![]).await;
+        Ok(now.map_err(database_failed)?.unwrap_or_default())
+    }
+}
+
+/// Decides whether a call may run, and notes that it starts.
+async fn decide(
+    connection: &mut impl Statements,
+    applicant: &Applicant,
+    now: i64,
+) -> Result<Admission, sqlx::Error> {
+    let (handler, installation) = (&applicant.handler, &applicant.installation);
+    let until = connection
+        .integer(
+            "SELECT until FROM forge_remote_pause
+             WHERE handler = $1 AND installation = $2 AND until > $3",
+            values![handler, installation, now],
+        )
+        .await?;
+    if let Some(until) = until {
+        return Ok(Admission::Paused { until });
+    }
+    if let Some(limit) = applicant.limit {
+        // A slot counts while its run lasts: River's row is then still running, at the same attempt.
+        let running = connection
+            .integer(
+                "SELECT count(*) FROM forge_remote_call AS call
+                 JOIN river_job AS job ON job.id = call.job_id
+                 WHERE call.installation = $1 AND call.handler = $2 AND call.unfinished = 1
+                     AND call.slot IS NOT NULL AND call.job_id <> $3
+                     AND job.state = 'running' AND job.attempt = call.slot",
+                values![installation, handler, applicant.job],
+            )
+            .await?;
+        if running.unwrap_or_default() >= i64::from(limit) {
+            let ahead = connection
+                .integer(
+                    "SELECT count(*) FROM forge_remote_call
+                     WHERE installation = $1 AND handler = $2 AND unfinished = 1 AND job_id < $3",
+                    values![installation, handler, applicant.job],
+                )
+                .await?;
+            let ahead = ahead.unwrap_or_default();
+            return Ok(Admission::Full { ahead });
+        }
+    }
+    connection
+        .execute(
+            "UPDATE forge_remote_call SET slot = $1 WHERE job_id = $2",
+            values![applicant.attempt, applicant.job],
+        )
+        .await?;
+    Ok(Admission::Admitted)
 }
 
 /// Returns River's priority of an installation's next call: 1 runs first.
@@ -152,297 +453,16 @@ pub(crate) const TABLES: &[&str] = &[
     )",
 ];
 
+fn database_failed(error: sqlx::Error) -> EngineError {
+    failed("the database failed", error)
+}
+
 pub(crate) fn failed(
     what: &str,
     error: impl std::error::Error + Send + Sync + 'static,
 ) -> EngineError {
     EngineError::new(what.to_owned()).with_source(error)
 }
-
-/// Implements [`Ledger`] for a database. Both read `$1` as the first parameter.
-macro_rules! impl_ledger {
-    ($Ledger:ty, lock: $lock:ident, reclaim: $reclaim:ident, now: $now:literal) => {
-        impl crate::ledger::Ledger for $Ledger {
-            fn client(&self) -> riverqueue::ClientBuilder {
-                riverqueue::Client::builder(self.pool.clone())
-            }
-
-            async fn accept(
-                &self,
-                client: &riverqueue::Client,
-                envelope: &forge_remote::jobs::Envelope,
-            ) -> Result<forge_remote::jobs::Accepted, forge_remote::jobs::EngineError> {
-                use crate::ledger::failed;
-                use crate::stored_call::{StoredCall, to_millis};
-                use forge_remote::jobs::Accepted;
-
-                let fail = |error| failed("the database failed", error);
-                let call = StoredCall::new(envelope);
-                let mut transaction = self.begin().await.map_err(fail)?;
-                $lock(&mut transaction, &call.key).await.map_err(fail)?;
-                if let Some((window, or_unfinished)) = envelope.repeats.window() {
-                    let window = i64::try_from(window.as_millis()).unwrap_or(i64::MAX);
-                    // `unfinished` is 0 or 1.
-                    let first: Option<i64> = sqlx::query_scalar(
-                        "SELECT job_id FROM forge_remote_call
-                         WHERE delivery_key = $1 AND (accepted_at >= $2 OR unfinished = $3)
-                         ORDER BY accepted_at DESC LIMIT 1",
-                    )
-                    .bind(&call.key)
-                    .bind(call.accepted_at.saturating_sub(window))
-                    .bind(if or_unfinished { 1_i64 } else { -1 })
-                    .fetch_optional(&mut *transaction)
-                    .await
-                    .map_err(fail)?;
-                    if let Some(job) = first {
-                        return Ok(Accepted::Repeated(job.to_string()));
-                    }
-                }
-                let backlog: i64 = sqlx::query_scalar(
-                    "SELECT count(*) FROM (
-                         SELECT 1 FROM forge_remote_call
-                         WHERE installation = $1 AND unfinished = 1 LIMIT 500
-                     ) AS backlog",
-                )
-                .bind(&call.installation)
-                .fetch_one(&mut *transaction)
-                .await
-                .map_err(fail)?;
-                let mut options = riverqueue::InsertOpts::default()
-                    .with_queue(crate::stored_call::QUEUE)
-                    .with_priority(crate::ledger::priority(backlog))
-                    .with_max_attempts(i32::try_from(envelope.max_attempts).unwrap_or(i32::MAX));
-                if let Some(time) = envelope.not_before {
-                    let time = riverqueue::jiff::Timestamp::from_millisecond(to_millis(time));
-                    let time = time.map_err(|error| failed("the time of a job is out of range", error))?;
-                    options = options.with_scheduled_at(time);
-                }
-                let inserted = client
-                    .insert(call.clone())
-                    .opts(options)
-                    .tx(transaction.river())
-                    .await
-                    .map_err(|error| failed("River could not insert the job", error))?;
-                let job = inserted.id();
-                sqlx::query(
-                    "INSERT INTO forge_remote_call
-                         (job_id, delivery_key, handler, installation, accepted_at)
-                     VALUES ($1, $2, $3, $4, $5)",
-                )
-                .bind(job)
-                .bind(&call.key)
-                .bind(&call.handler)
-                .bind(&call.installation)
-                .bind(call.accepted_at)
-                .execute(&mut *transaction)
-                .await
-                .map_err(fail)?;
-                transaction.commit().await.map_err(fail)?;
-                Ok(Accepted::New(job.to_string()))
-            }
-
-            async fn admit(
-                &self,
-                applicants: &[crate::ledger::Applicant],
-                now: i64,
-            ) -> Result<Vec<crate::ledger::Admission>, forge_remote::jobs::EngineError> {
-                use crate::ledger::{Admission, failed};
-
-                let fail = |error| failed("the database failed", error);
-                let mut transaction = self.begin().await.map_err(fail)?;
-                // In one order, so that two instances do not wait for each other.
-                let groups: std::collections::BTreeSet<String> = applicants
-                    .iter()
-                    .filter(|applicant| applicant.limit.is_some())
-                    .map(|applicant| format!("{} {}", applicant.handler, applicant.installation))
-                    .collect();
-                for group in &groups {
-                    $lock(&mut transaction, group).await.map_err(fail)?;
-                }
-                let mut admissions = Vec::with_capacity(applicants.len());
-                for applicant in applicants {
-                    let until: Option<i64> = sqlx::query_scalar(
-                        "SELECT until FROM forge_remote_pause
-                         WHERE handler = $1 AND installation = $2 AND until > $3",
-                    )
-                    .bind(&applicant.handler)
-                    .bind(&applicant.installation)
-                    .bind(now)
-                    .fetch_optional(&mut *transaction)
-                    .await
-                    .map_err(fail)?;
-                    if let Some(until) = until {
-                        admissions.push(Admission::Paused { until });
-                        continue;
-                    }
-                    if let Some(limit) = applicant.limit {
-                        // A slot counts while its run lasts: River's row is then still running, at the
-                        // same attempt.
-                        let running: i64 = sqlx::query_scalar(
-                            "SELECT count(*) FROM forge_remote_call AS call
-                             JOIN river_job AS job ON job.id = call.job_id
-                             WHERE call.installation = $1 AND call.handler = $2 AND call.unfinished = 1
-                                 AND call.slot IS NOT NULL AND call.job_id <> $3
-                                 AND job.state = 'running' AND job.attempt = call.slot",
-                        )
-                        .bind(&applicant.installation)
-                        .bind(&applicant.handler)
-                        .bind(applicant.job)
-                        .fetch_one(&mut *transaction)
-                        .await
-                        .map_err(fail)?;
-                        if running >= i64::from(limit) {
-                            let ahead: i64 = sqlx::query_scalar(
-                                "SELECT count(*) FROM forge_remote_call
-                                 WHERE installation = $1 AND handler = $2 AND unfinished = 1
-                                     AND job_id < $3",
-                            )
-                            .bind(&applicant.installation)
-                            .bind(&applicant.handler)
-                            .bind(applicant.job)
-                            .fetch_one(&mut *transaction)
-                            .await
-                            .map_err(fail)?;
-                            admissions.push(Admission::Full { ahead });
-                            continue;
-                        }
-                    }
-                    sqlx::query("UPDATE forge_remote_call SET slot = $1 WHERE job_id = $2")
-                        .bind(applicant.attempt)
-                        .bind(applicant.job)
-                        .execute(&mut *transaction)
-                        .await
-                        .map_err(fail)?;
-                    admissions.push(Admission::Admitted);
-                }
-                transaction.commit().await.map_err(fail)?;
-                Ok(admissions)
-            }
-
-            async fn pause(
-                &self,
-                handler: &str,
-                installation: &str,
-                until: i64,
-            ) -> Result<(), forge_remote::jobs::EngineError> {
-                sqlx::query(
-                    "INSERT INTO forge_remote_pause (handler, installation, until) VALUES ($1, $2, $3)
-                     ON CONFLICT (handler, installation) DO UPDATE SET until = excluded.until
-                     WHERE excluded.until > forge_remote_pause.until",
-                )
-                .bind(handler)
-                .bind(installation)
-                .bind(until)
-                .execute(&self.pool)
-                .await
-                .map_err(|error| crate::ledger::failed("the database failed", error))?;
-                Ok(())
-            }
-
-            async fn settle(
-                &self,
-                finished: &[i64],
-                handed_back: &[i64],
-            ) -> Result<(), forge_remote::jobs::EngineError> {
-                let fail = |error| crate::ledger::failed("the database failed", error);
-                let mut transaction = self.begin().await.map_err(fail)?;
-                for job in finished {
-                    sqlx::query("UPDATE forge_remote_call SET unfinished = 0 WHERE job_id = $1")
-                        .bind(job)
-                        .execute(&mut *transaction)
-                        .await
-                        .map_err(fail)?;
-                }
-                for job in handed_back {
-                    sqlx::query("UPDATE forge_remote_call SET slot = NULL WHERE job_id = $1")
-                        .bind(job)
-                        .execute(&mut *transaction)
-                        .await
-                        .map_err(fail)?;
-                }
-                transaction.commit().await.map_err(fail)
-            }
-
-            async fn reopen(&self, job: i64) -> Result<(), forge_remote::jobs::EngineError> {
-                sqlx::query(
-                    "UPDATE forge_remote_call SET unfinished = 1, slot = NULL WHERE job_id = $1",
-                )
-                .bind(job)
-                .execute(&self.pool)
-                .await
-                .map_err(|error| crate::ledger::failed("the database failed", error))?;
-                Ok(())
-            }
-
-            async fn beat(&self, process: &str) -> Result<(), forge_remote::jobs::EngineError> {
-                sqlx::query(concat!(
-                    "INSERT INTO forge_remote_process (id, beat) VALUES ($1, ",
-                    $now,
-                    ") ON CONFLICT (id) DO UPDATE SET beat = excluded.beat"
-                ))
-                .bind(process)
-                .execute(&self.pool)
-                .await
-                .map_err(|error| crate::ledger::failed("the database failed", error))?;
-                Ok(())
-            }
-
-            async fn reclaim(
-                &self,
-                abandoned: crate::ledger::Abandoned,
-            ) -> Result<Vec<crate::ledger::Reclaimed>, forge_remote::jobs::EngineError> {
-                let fail = |error| crate::ledger::failed("abandoned jobs can't be handed back", error);
-                let mut transaction = self.begin().await.map_err(fail)?;
-                let silence = match abandoned {
-                    // No beat is in the future.
-                    #[cfg(feature = "sqlite")]
-                    crate::ledger::Abandoned::All => -i64::MAX / 4,
-                    crate::ledger::Abandoned::Silent(time) => {
-                        i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
-                    }
-                };
-                sqlx::query(concat!("DELETE FROM forge_remote_process WHERE beat < ", $now, " - $1"))
-                    .bind(silence)
-                    .execute(&mut *transaction)
-                    .await
-                    .map_err(fail)?;
-                let reclaimed = $reclaim(&mut transaction).await.map_err(fail)?;
-                transaction.commit().await.map_err(fail)?;
-                Ok(reclaimed)
-            }
-
-            async fn sweep(
-                &self,
-                now: i64,
-                forget_before: i64,
-            ) -> Result<(), forge_remote::jobs::EngineError> {
-                let fail = |error| crate::ledger::failed("the database failed", error);
-                sqlx::query(
-                    "UPDATE forge_remote_call SET unfinished = 0
-                     WHERE unfinished = 1 AND NOT EXISTS (
-                         SELECT 1 FROM river_job AS job WHERE job.id = forge_remote_call.job_id
-                             AND job.state NOT IN ('cancelled', 'completed', 'discarded')
-                     )",
-                )
-                .execute(&self.pool)
-                .await
-                .map_err(fail)?;
-                sqlx::query("DELETE FROM forge_remote_call WHERE unfinished = 0 AND accepted_at < $1")
-                    .bind(forget_before)
-                    .execute(&self.pool)
-                    .await
-                    .map_err(fail)?;
-                sqlx::query("DELETE FROM forge_remote_pause WHERE until < $1")
-                    .bind(now)
-                    .execute(&self.pool)
-                    .await
-                    .map_err(fail)?;
-                Ok(())
-            }
-        }
-    };
-}
-pub(crate) use impl_ledger;
 
 #[cfg(test)]
 mod tests {

@@ -39,6 +39,11 @@
 //! - An installation with a long queue does not delay others much: the more calls of an installation wait, the
 //!   lower the priority of its next call.
 //!
+//! # Transactions
+//!
+//! A [`job`](macro@forge_remote::job) can be sent in a transaction of yours, if its tables are in your database:
+//! [`InTransaction`].
+//!
 //! # Tables
 //!
 //! River's tables begin with `river_`, and those of this crate with `forge_remote_`. In PostgreSQL they are
@@ -51,6 +56,7 @@ compile_error!("forge-remote-river needs the feature `sqlite` or `postgres`");
 
 mod dispatch;
 mod engine;
+mod in_transaction;
 mod inspector;
 mod ledger;
 #[cfg(feature = "postgres")]
@@ -58,8 +64,11 @@ mod postgres;
 mod quarantine;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod statements;
 mod stored_call;
+mod upkeep;
 
+pub use in_transaction::{InTransaction, JobTransaction, TransactionError};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresJobs;
 #[cfg(feature = "sqlite")]

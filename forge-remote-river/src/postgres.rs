@@ -1,7 +1,6 @@
 //! The engine in PostgreSQL.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,12 +9,15 @@ use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobInspector,
 };
 use riverqueue::migrate::PostgresMigrator;
+use riverqueue::{Client, ClientBuilder, InsertOpts};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, Transaction};
 
 use crate::engine::{Database, River, Settings};
+use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
-use crate::ledger::{Reclaimed, TABLES, failed, impl_ledger};
+use crate::ledger::{Ledger, Reclaimed, Store, TABLES, Writing, failed};
+use crate::stored_call::StoredCall;
 
 /// Time limit of a call that waits for a connection. Forge waits 5 seconds for the response.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -137,10 +139,10 @@ pub(crate) struct PostgresUrl {
 }
 
 impl Database for PostgresUrl {
-    type Ledger = PostgresLedger;
+    type Store = PostgresStore;
     type Presence = ();
 
-    async fn open(&self) -> Result<PostgresLedger, EngineError> {
+    async fn open(&self) -> Result<Ledger<PostgresStore>, EngineError> {
         let mut options: PgConnectOptions = self
             .url
             .parse()
@@ -184,12 +186,15 @@ impl Database for PostgresUrl {
             .await;
         migrated?;
         unlocked.map_err(fail)?;
+        let search_path = search_path(&mut connection).await.map_err(fail)?;
         drop(connection);
-        Ok(PostgresLedger { pool })
+        Ok(Ledger {
+            store: PostgresStore { pool, search_path },
+        })
     }
 
-    async fn enter(&self, ledger: &PostgresLedger) -> Result<(), EngineError> {
-        check_clock(&ledger.pool).await
+    async fn enter(&self, ledger: &Ledger<PostgresStore>) -> Result<(), EngineError> {
+        check_clock(&ledger.store.pool).await
     }
 }
 
@@ -254,60 +259,110 @@ async fn check_clock(pool: &PgPool) -> Result<(), EngineError> {
     Ok(())
 }
 
+impl sealed::Transaction for Transaction<'_, Postgres> {
+    type Engine = PostgresJobs;
+
+    fn engine_of(&self, engine: &dyn JobEngine) -> Result<PostgresJobs, TransactionError> {
+        engine_as(engine, OTHER_DATABASE)
+    }
+
+    async fn insert(
+        &mut self,
+        engine: &PostgresJobs,
+        envelope: &Envelope,
+    ) -> Result<Accepted, TransactionError> {
+        let fail = |error| failed("the database failed", error);
+        let store = &engine.0.already_opened()?.ledger.store;
+        // The tables are found by the engine's path, which holds until the job is written.
+        let previous = search_path(&mut **self).await.map_err(fail)?;
+        set_search_path(self, &store.search_path)
+            .await
+            .map_err(fail)?;
+        let is_there: bool =
+            sqlx::query_scalar("SELECT to_regclass('forge_remote_call') IS NOT NULL")
+                .fetch_one(&mut **self)
+                .await
+                .map_err(fail)?;
+        let accepted = match is_there {
+            true => Ok(engine.0.accept_in(self, envelope).await?),
+            false => Err(TransactionError::OtherDatabase {
+                engine: engine.name(),
+                fix: OTHER_DATABASE,
+            }),
+        };
+        set_search_path(self, &previous).await.map_err(fail)?;
+        accepted
+    }
+}
+
+const OTHER_DATABASE: &str = "use the same database for both, `PostgresJobs::new(url)`";
+
+async fn search_path(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    sqlx::query_scalar("SELECT current_setting('search_path')")
+        .fetch_one(connection)
+        .await
+}
+
+/// Sets the search path until the transaction ends.
+async fn set_search_path(connection: &mut PgConnection, path: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT set_config('search_path', $1, true)")
+        .bind(path)
+        .execute(connection)
+        .await
+        .map(|_| ())
+}
+
 /// The tables in the schema.
 #[derive(Clone)]
-pub(crate) struct PostgresLedger {
+pub(crate) struct PostgresStore {
     pool: PgPool,
+    search_path: String,
 }
 
-impl PostgresLedger {
-    async fn begin(&self) -> Result<Writing, sqlx::Error> {
-        riverqueue::database::begin_postgres(&self.pool)
-            .await
-            .map(Writing)
-    }
-}
+impl Store for PostgresStore {
+    type Database = Postgres;
+    type Turn = ();
 
-/// A transaction.
-struct Writing(Transaction<'static, Postgres>);
+    const NOW: &'static str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
-impl Writing {
-    fn river(&mut self) -> &mut Transaction<'static, Postgres> {
-        &mut self.0
+    fn client(&self) -> ClientBuilder {
+        Client::builder(self.pool.clone())
     }
 
-    async fn commit(self) -> Result<(), sqlx::Error> {
-        self.0.commit().await
+    async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {
+        let transaction = riverqueue::database::begin_postgres(&self.pool).await?;
+        Ok(Writing {
+            transaction,
+            turn: (),
+        })
     }
-}
 
-impl Deref for Writing {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        &self.0
+    async fn lock(
+        transaction: &mut Transaction<'_, Postgres>,
+        name: &str,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+            .bind(name)
+            .execute(&mut **transaction)
+            .await?;
+        Ok(())
     }
-}
 
-impl DerefMut for Writing {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.0
+    async fn insert(
+        client: &Client,
+        transaction: &mut Transaction<'_, Postgres>,
+        call: StoredCall,
+        options: InsertOpts,
+    ) -> Result<i64, riverqueue::Error> {
+        let inserted = client.insert(call).opts(options).tx(transaction).await?;
+        Ok(inserted.id())
     }
-}
 
-/// Excludes transactions on the same key or group until the end of this one.
-async fn lock(transaction: &mut Writing, name: &str) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-        .bind(name)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
-}
-
-/// Hands back the running jobs of processes that are not noted.
-async fn reclaim(transaction: &mut Writing) -> Result<Vec<Reclaimed>, sqlx::Error> {
-    let rows = sqlx::query(
-        "WITH abandoned AS (
+    async fn reclaim(
+        transaction: &mut Transaction<'_, Postgres>,
+    ) -> Result<Vec<Reclaimed>, sqlx::Error> {
+        let rows = sqlx::query(
+            "WITH abandoned AS (
              SELECT job.id,
                  call.slot IS NOT DISTINCT FROM job.attempt AS started,
                  CASE WHEN call.slot IS NOT DISTINCT FROM job.attempt
@@ -332,23 +387,17 @@ async fn reclaim(transaction: &mut Writing) -> Result<Vec<Reclaimed>, sqlx::Erro
                  ELSE metadata END
          FROM abandoned WHERE river_job.id = abandoned.id
          RETURNING river_job.id, river_job.attempt::bigint, state = 'discarded', args::text",
-    )
-    .fetch_all(&mut **transaction)
-    .await?;
-    let reclaimed = rows.iter().map(|row| {
-        Ok(Reclaimed {
-            job: row.try_get(0)?,
-            attempt: row.try_get(1)?,
-            is_dead: row.try_get(2)?,
-            arguments: row.try_get(3)?,
-        })
-    });
-    reclaimed.collect()
+        )
+        .fetch_all(&mut **transaction)
+        .await?;
+        let reclaimed = rows.iter().map(|row| {
+            Ok(Reclaimed {
+                job: row.try_get(0)?,
+                attempt: row.try_get(1)?,
+                is_dead: row.try_get(2)?,
+                arguments: row.try_get(3)?,
+            })
+        });
+        reclaimed.collect()
+    }
 }
-
-impl_ledger!(
-    PostgresLedger,
-    lock: lock,
-    reclaim: reclaim,
-    now: "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
-);

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +11,19 @@ use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobInspector,
 };
 use riverqueue::migrate::SqliteMigrator;
+use riverqueue::{Client, ClientBuilder, InsertOpts};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Row as _, Sqlite, SqliteConnection, Transaction};
+use sqlx::{Row as _, Sqlite, Transaction};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::engine::{Database, River, Settings, log_reclaimed};
+use crate::engine::{Database, River, Settings};
+use crate::in_transaction::{TransactionError, engine_as, sealed};
 use crate::inspector::Inspector;
-use crate::ledger::{Abandoned, Ledger as _, Reclaimed, TABLES, failed, impl_ledger};
+use crate::ledger::{Abandoned, Ledger, Reclaimed, Store, TABLES, Writing, failed};
+use crate::stored_call::StoredCall;
+use crate::upkeep::log_reclaimed;
 
 /// Time limits of a writer that waits for another, and of a call that waits for a connection. Forge waits
 /// 5 seconds for the response.
@@ -31,7 +34,8 @@ const MAX_CONNECTIONS: u32 = 6;
 ///
 /// A missing file is created, readable by its owner only. Several processes of one machine may share it;
 /// it must not be on a network file system. A lock file `….lock` beside it shows whether another process
-/// uses it. Use a file of its own: the token store writes with other durability settings.
+/// uses it. Use a file of its own, not the token store's, which writes with other durability settings; or that
+/// of your own tables, to send jobs in your [transactions](crate::InTransaction).
 ///
 /// ```
 /// use forge_remote::prelude::*;
@@ -123,7 +127,7 @@ pub(crate) struct SqliteFile {
 }
 
 impl Database for SqliteFile {
-    type Ledger = SqliteLedger;
+    type Store = SqliteStore;
     /// The shared lock that shows that this process runs jobs.
     type Presence = File;
 
@@ -137,7 +141,7 @@ impl Database for SqliteFile {
         )))
     }
 
-    async fn open(&self) -> Result<SqliteLedger, EngineError> {
+    async fn open(&self) -> Result<Ledger<SqliteStore>, EngineError> {
         let cannot = |error| {
             let path = self.path.display();
             failed(
@@ -164,7 +168,7 @@ impl Database for SqliteFile {
                 Box::pin(std::future::ready(Ok(is_usable)))
             })
             .connect_lazy_with(options);
-        let ledger = SqliteLedger {
+        let store = SqliteStore {
             pool,
             turn: Arc::new(Semaphore::new(1)),
         };
@@ -175,7 +179,7 @@ impl Database for SqliteFile {
             .map_err(std::io::Error::other)
             .and_then(|locked| locked)
             .map_err(cannot)?;
-        SqliteMigrator::new(ledger.pool.clone())
+        SqliteMigrator::new(store.pool.clone())
             .migrate_up()
             .await
             .map_err(|error| {
@@ -187,22 +191,22 @@ impl Database for SqliteFile {
             })?;
         for statement in TABLES {
             sqlx::query(*statement)
-                .execute(&ledger.pool)
+                .execute(&store.pool)
                 .await
                 .map_err(|error| failed("the tables can't be created", error))?;
         }
-        Ok(ledger)
+        Ok(Ledger { store })
     }
 
     /// Hands back the jobs of processes that died, if no other process uses the file.
-    async fn enter(&self, ledger: &SqliteLedger) -> Result<File, EngineError> {
+    async fn enter(&self, ledger: &Ledger<SqliteStore>) -> Result<File, EngineError> {
         let cannot = |error| failed("the lock file can't be used", error);
         let lock = self.lock_file(".lock").map_err(cannot)?;
         if lock.try_lock().is_ok() {
             log_reclaimed(&ledger.reclaim(Abandoned::All).await?);
             // The leader is dead as well; its term would last for 10 seconds.
             sqlx::query("DELETE FROM river_leader")
-                .execute(&ledger.pool)
+                .execute(&ledger.store.pool)
                 .await
                 .map_err(|error| failed("the database failed", error))?;
             lock.unlock().map_err(cannot)?;
@@ -224,65 +228,82 @@ impl SqliteFile {
     }
 }
 
+impl sealed::Transaction for Transaction<'_, Sqlite> {
+    type Engine = SqliteJobs;
+
+    fn engine_of(&self, engine: &dyn JobEngine) -> Result<SqliteJobs, TransactionError> {
+        engine_as(engine, OTHER_FILE)
+    }
+
+    async fn insert(
+        &mut self,
+        engine: &SqliteJobs,
+        envelope: &Envelope,
+    ) -> Result<Accepted, TransactionError> {
+        let file: Option<String> =
+            sqlx::query_scalar("SELECT file FROM pragma_database_list WHERE name = 'main'")
+                .fetch_optional(&mut **self)
+                .await
+                .map_err(|error| failed("the database failed", error))?;
+        let own = std::fs::canonicalize(&engine.0.database.path).ok();
+        let theirs = file.and_then(|file| std::fs::canonicalize(file).ok());
+        if own.is_none() || own != theirs {
+            return Err(TransactionError::OtherDatabase {
+                engine: engine.name(),
+                fix: OTHER_FILE,
+            });
+        }
+        Ok(engine.0.accept_in(self, envelope).await?)
+    }
+}
+
+const OTHER_FILE: &str = "use the same file for both, `SqliteJobs::new(\"app.db\")`";
+
 /// The tables in the file.
 #[derive(Clone)]
-pub(crate) struct SqliteLedger {
+pub(crate) struct SqliteStore {
     pool: SqlitePool,
     /// Transactions of this process take turns, first come first served; SQLite itself lets waiting
     /// writers poll.
     turn: Arc<Semaphore>,
 }
 
-impl SqliteLedger {
-    async fn begin(&self) -> Result<Writing, sqlx::Error> {
+impl Store for SqliteStore {
+    type Database = Sqlite;
+    type Turn = Option<OwnedSemaphorePermit>;
+
+    const NOW: &'static str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+
+    fn client(&self) -> ClientBuilder {
+        Client::builder(self.pool.clone())
+    }
+
+    async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {
         // The semaphore is never closed; without a turn, SQLite's own lock still holds.
         let turn = Arc::clone(&self.turn).acquire_owned().await.ok();
         let transaction = riverqueue::database::begin_sqlite_write(&self.pool).await?;
-        Ok(Writing {
-            transaction,
-            _turn: turn,
-        })
-    }
-}
-
-/// A write transaction, in its turn.
-struct Writing {
-    transaction: Transaction<'static, Sqlite>,
-    _turn: Option<OwnedSemaphorePermit>,
-}
-
-impl Writing {
-    fn river(&mut self) -> &mut Transaction<'static, Sqlite> {
-        &mut self.transaction
+        Ok(Writing { transaction, turn })
     }
 
-    async fn commit(self) -> Result<(), sqlx::Error> {
-        self.transaction.commit().await
+    /// A write transaction has the whole file.
+    async fn lock(_: &mut Transaction<'_, Sqlite>, _: &str) -> Result<(), sqlx::Error> {
+        Ok(())
     }
-}
 
-impl Deref for Writing {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        &self.transaction
+    async fn insert(
+        client: &Client,
+        transaction: &mut Transaction<'_, Sqlite>,
+        call: StoredCall,
+        options: InsertOpts,
+    ) -> Result<i64, riverqueue::Error> {
+        let inserted = client.insert(call).opts(options).tx(transaction).await?;
+        Ok(inserted.id())
     }
-}
 
-impl DerefMut for Writing {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.transaction
-    }
-}
-
-/// A write transaction has the whole file.
-async fn lock(_: &mut Writing, _: &str) -> Result<(), sqlx::Error> {
-    Ok(())
-}
-
-/// Hands back the running jobs of processes that are not noted.
-async fn reclaim(transaction: &mut Writing) -> Result<Vec<Reclaimed>, sqlx::Error> {
-    let rows = sqlx::query(
+    async fn reclaim(
+        transaction: &mut Transaction<'_, Sqlite>,
+    ) -> Result<Vec<Reclaimed>, sqlx::Error> {
+        let rows = sqlx::query(
         "WITH abandoned AS MATERIALIZED (
              SELECT job.id,
                  call.slot IS job.attempt AS started,
@@ -308,23 +329,17 @@ async fn reclaim(transaction: &mut Writing) -> Result<Vec<Reclaimed>, sqlx::Erro
     )
     .fetch_all(&mut **transaction)
     .await?;
-    let reclaimed = rows.iter().map(|row| {
-        Ok(Reclaimed {
-            job: row.try_get(0)?,
-            attempt: row.try_get(1)?,
-            is_dead: row.try_get::<i64, _>(2)? != 0,
-            arguments: row.try_get(3)?,
-        })
-    });
-    reclaimed.collect()
+        let reclaimed = rows.iter().map(|row| {
+            Ok(Reclaimed {
+                job: row.try_get(0)?,
+                attempt: row.try_get(1)?,
+                is_dead: row.try_get::<i64, _>(2)? != 0,
+                arguments: row.try_get(3)?,
+            })
+        });
+        reclaimed.collect()
+    }
 }
-
-impl_ledger!(
-    SqliteLedger,
-    lock: lock,
-    reclaim: reclaim,
-    now: "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
-);
 
 /// Creates a missing file, readable by its owner only.
 fn make_private(path: &Path) -> std::io::Result<()> {

@@ -89,7 +89,7 @@ impl Names {
 
 /// Turns `refresh_index` into `refresh-index`: characters other than letters and digits separate
 /// words.
-fn kebab(function: &str) -> String {
+pub fn kebab(function: &str) -> String {
     let function = function.strip_prefix("r#").unwrap_or(function);
     let words = function
         .split(|c: char| !c.is_ascii_alphanumeric())

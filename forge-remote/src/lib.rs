@@ -9,6 +9,8 @@ mod app;
 #[cfg(feature = "cli")]
 mod cli;
 pub mod client;
+#[cfg(feature = "testing")]
+mod conformance;
 #[cfg(feature = "dev")]
 mod console;
 mod credentials;
@@ -100,6 +102,8 @@ mod attributes {
     }
 
     forge_remote_schema::for_each_kind!(attributes);
+
+    pub use forge_remote_macros::job;
 }
 
 pub use axum;

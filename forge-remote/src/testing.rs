@@ -45,7 +45,9 @@ pub use crate::platform::{
     SentTokens,
 };
 
-pub use crate::token::store::{ConformanceError, token_store_conformance};
+pub use crate::conformance::ConformanceError;
+pub use crate::jobs::job_engine_conformance;
+pub use crate::token::store::token_store_conformance;
 
 use crate::app::{App, BackgroundError, BackgroundTasks, Service};
 use crate::error::Result;

@@ -1,7 +1,6 @@
 //! Engines of jobs for tests: the same tests run on every engine.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use forge_remote::jobs::{JobEngine, MemoryJobs};
 use forge_remote_river::{PostgresJobs, SqliteJobs};
@@ -28,28 +27,29 @@ impl TestEngine {
     }
 }
 
-/// Returns every engine that is available on this machine.
-pub async fn test_engines() -> Vec<TestEngine> {
-    let memory = MemoryJobs::new();
-    let folder = Folder::default();
-    let mut engines = vec![
-        TestEngine {
-            name: "memory",
-            connect: Box::new(move || Arc::new(memory.clone())),
-        },
-        TestEngine {
-            name: "SQLite",
-            connect: Box::new(move || Arc::new(SqliteJobs::new(folder.file("jobs.db")))),
-        },
-    ];
-    if let Some(url) = postgres_url().await {
-        engines.push(TestEngine {
-            name: "PostgreSQL",
-            connect: Box::new(move || Arc::new(PostgresJobs::new(&url))),
-        });
+/// Returns the engine in memory.
+pub fn memory() -> TestEngine {
+    let jobs = MemoryJobs::new();
+    TestEngine {
+        name: "memory",
+        connect: Box::new(move || Arc::new(jobs.clone())),
     }
-    engines
 }
 
-/// The longest wait for an engine to do what it has to.
-pub const ENGINE_WAIT: Duration = Duration::from_secs(30);
+/// Returns the engine in an SQLite file, which is removed on drop.
+pub fn sqlite() -> TestEngine {
+    let folder = Folder::default();
+    TestEngine {
+        name: "SQLite",
+        connect: Box::new(move || Arc::new(SqliteJobs::new(folder.file("jobs.db")))),
+    }
+}
+
+/// Returns the engine in PostgreSQL; `None` without a server.
+pub async fn postgres() -> Option<TestEngine> {
+    let url = postgres_url().await?;
+    Some(TestEngine {
+        name: "PostgreSQL",
+        connect: Box::new(move || Arc::new(PostgresJobs::new(&url))),
+    })
+}

@@ -1,4 +1,4 @@
-//! Digests changed work items. Forge's call is acknowledged when it is on disk; the work is done afterwards, in
+//! Digests changed work items, and mails a digest a day. Forge's call is acknowledged when it is on disk; the work is done afterwards, in
 //! spite of crashes and deployments.
 //!
 //! | variable | sets | default |
@@ -12,13 +12,13 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use forge_remote::jobs::Attempt;
+use forge_remote::jobs::{Args, Attempt, JobCall, Jobs};
 use forge_remote::prelude::*;
 use forge_remote::token::SqliteTokens;
 use forge_remote_river::{PostgresJobs, SqliteJobs};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How the runs are reported, and how long they take.
 #[derive(Clone, Debug, Default)]
@@ -71,10 +71,31 @@ async fn changes(
     Ok(())
 }
 
-/// Sends the digest of the day.
+/// Has the digest of the day mailed: a mail that fails is retried alone.
 #[scheduled_trigger(interval = "day", durable)]
-async fn daily(call: Invocation) -> Result<()> {
-    println!("the digest of {}", call.installation_id());
+async fn daily(jobs: Jobs) -> Result<()> {
+    let day = SystemTime::UNIX_EPOCH.elapsed()?.as_secs() / (24 * 3600);
+    // This handler may run twice, and the mail is sent once.
+    let mail = jobs.send(mail::args(Mail { day })).unique(day.to_string());
+    mail.await?;
+    Ok(())
+}
+
+/// A digest to be mailed.
+#[derive(Deserialize, Serialize)]
+struct Mail {
+    /// In days since 1970.
+    day: u64,
+}
+
+/// Mails the digest of a day.
+#[job(retries = 5, backoff = "1m..1h", per_installation = 1)]
+async fn mail(Args(mail): Args<Mail>, call: JobCall) -> Result<()> {
+    println!(
+        "the digest of day {} for {}",
+        mail.day,
+        call.installation_id()
+    );
     Ok(())
 }
 

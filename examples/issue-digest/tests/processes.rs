@@ -13,8 +13,8 @@ use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{APP_ID, Fit, INSTALLATION_ID, published};
 use forge_remote_tests::stores::{Folder, KEYS, postgres_url};
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 /// What the processes of a test share.
 struct Fixture {
@@ -103,7 +103,11 @@ impl Fixture {
                 break address.parse().unwrap();
             }
         };
-        App { child, address }
+        App {
+            child,
+            address,
+            _output: lines,
+        }
     }
 
     /// Returns the runs so far: the event's id, the attempt, and `start` or `done`.
@@ -152,6 +156,8 @@ impl Fixture {
 struct App {
     child: Child,
     address: SocketAddr,
+    /// Kept open: the process may print to it.
+    _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl App {
@@ -300,6 +306,40 @@ async fn a_job_that_ends_its_process_is_dead_after_its_attempts() {
         fixture.runs()
     );
     assert_eq!(fixture.count("poison-1", "done"), 0);
+    app.stop().await;
+}
+
+/// The schedule sends a job, which runs once however often Forge calls.
+#[tokio::test]
+async fn the_schedule_sends_one_mail() {
+    let fixture = Fixture::sqlite().await;
+    let app = fixture.start().await;
+    for _ in 0..3 {
+        let fit = Fit::backend(SystemTime::now(), "daily").token();
+        let call = Call::post("/daily").bearer(&fit).json(&json!({}));
+        assert_eq!(send(app.address, &call).await.unwrap().status, 202);
+    }
+    let done = async |handler| {
+        let arguments = [
+            "jobs",
+            "list",
+            "--state",
+            "done",
+            "--handler",
+            handler,
+            "--json",
+        ];
+        let (status, text) = fixture.run(&arguments).await;
+        assert_eq!(status, 0, "{text}");
+        let listed: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        listed.len()
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while done("daily-trigger").await < 3 || done("mail").await < 1 {
+        assert!(tokio::time::Instant::now() < deadline, "no mail");
+    }
+    assert_eq!(done("mail").await, 1);
+    assert_eq!(fixture.runs(), []);
     app.stop().await;
 }
 

@@ -16,6 +16,7 @@ use crate::client::AtlassianClient;
 use crate::error::Result;
 use crate::extract::{AppState, State};
 use crate::fit::Clock;
+use crate::jobs::AppJobs;
 use crate::registry::{BoxFuture, Requirement};
 use crate::token::Tokens;
 use crate::work::{BlocksThread, LAST_DROPS, panic_text};
@@ -24,11 +25,11 @@ use crate::work::{BlocksThread, LAST_DROPS, panic_text};
 const MAX_RESTART_DELAY: Duration = Duration::from_secs(60);
 
 /// A function for [`App::background`](crate::App::background): async, with up to six arguments, each
-/// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens), [`AtlassianClient`](crate::client::AtlassianClient)
-/// or [`Shutdown`]. It returns a [`Result<()>`](crate::Result).
+/// a [`State<T>`](crate::State), [`Tokens`](crate::Tokens), [`AtlassianClient`](crate::client::AtlassianClient),
+/// [`AppJobs`](crate::jobs::AppJobs) or [`Shutdown`]. It returns a [`Result<()>`](crate::Result).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be a background task",
-    note = "an async function of `State<T>`, `Tokens`, `AtlassianClient` and `Shutdown` that returns `forge_remote::Result<()>` can"
+    note = "an async function of `State<T>`, `Tokens`, `AtlassianClient`, `AppJobs` and `Shutdown` that returns `forge_remote::Result<()>` can"
 )]
 pub trait Background<Arguments>: Send + Sync + 'static {
     #[doc(hidden)]
@@ -53,7 +54,7 @@ pub struct TaskContext {
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "a background task can't take `{Self}`",
-    note = "it can take `State<T>`, `Tokens`, `AtlassianClient` and `Shutdown`, because it has no request to extract from"
+    note = "it can take `State<T>`, `Tokens`, `AtlassianClient`, `AppJobs` and `Shutdown`, because it has no request to extract from"
 )]
 pub trait FromApp: Sized {
     const IS_SHUTDOWN: bool = false;
@@ -142,6 +143,16 @@ impl<T: Clone + Send + Sync + 'static> FromApp for State<T> {
 impl FromApp for Tokens {
     fn need() -> Option<Requirement> {
         Some(Requirement::Tokens)
+    }
+
+    fn from_app(context: &TaskContext) -> Option<Self> {
+        context.state.get()
+    }
+}
+
+impl FromApp for AppJobs {
+    fn need() -> Option<Requirement> {
+        Some(Requirement::Jobs)
     }
 
     fn from_app(context: &TaskContext) -> Option<Self> {

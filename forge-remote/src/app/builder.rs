@@ -18,7 +18,7 @@ use crate::error::{BoxError, Result};
 use crate::extract::StateMap;
 use crate::fit::{Clock, JwksPolicy, KeySource, SystemClock, VerificationPolicy};
 use crate::manifest::{DesiredManifest, Remote};
-use crate::registry::{Location, Registration, Registry};
+use crate::registry::{Location, Registered, Registry};
 use crate::token::Tokens;
 
 type PendingState = Pin<Box<dyn Future<Output = Result<InsertState, BoxError>> + Send>>;
@@ -147,12 +147,10 @@ impl App {
         }
     }
 
-    /// Adds one handler by name: `.handler(forge_remote::handler!(refresh_index))`. Adding it again
-    /// has no effect.
-    pub fn handler(mut self, registration: Registration) -> Self {
-        let present = self.registry.handlers().iter();
-        let present = present.map(|handler| handler.registration().clone());
-        self.registry = Registry::of(present.chain([registration]).collect::<Vec<_>>());
+    /// Adds one handler or [`job`](macro@crate::job) by name:
+    /// `.handler(forge_remote::handler!(refresh_index))`. Adding it again has no effect.
+    pub fn handler(mut self, registration: impl Into<Registered>) -> Self {
+        self.registry.add(registration.into());
         self
     }
 

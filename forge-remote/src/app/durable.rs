@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::builder::App;
 use super::engine::Jobs;
 use super::launch::NO_TOKENS;
-use crate::diagnostic::{Diagnostic, Location, Rule};
-use crate::jobs::JobEngine;
+use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
+use crate::jobs::{JobEngine, JobPolicy};
 use crate::registry::{Handler, Requirement};
 use crate::token::JobSeal;
 
@@ -19,12 +19,17 @@ pub(super) const RULES: &[&Rule] = &[
     &NO_JOB_KEY,
     &NOT_DURABLE,
     &DIVIDED_DURABLE,
+    &DUPLICATE_JOB,
 ];
+
+fn has(needs: &[Requirement], wanted: fn(&Requirement) -> bool) -> bool {
+    needs.iter().any(wanted)
+}
 
 const NO_JOBS: Rule = Rule::launch(
     "no-jobs",
-    "A durable handler's calls are stored before they are acknowledged, and the app has no engine to store them. Give it \
-    one with `App::jobs`, or remove `durable` from the handler's attribute.",
+    "The calls of durable handlers are stored before they are acknowledged, and jobs before they run; the app has no engine to \
+    store them. Give it one with `App::jobs`, or remove `durable` from the handler's attribute.",
 );
 
 const UNENFORCED_LIMIT: Rule = Rule::launch(
@@ -50,9 +55,15 @@ const DIVIDED_DURABLE: Rule = Rule::launch(
     the endpoint, not the module, so a call could belong to either. Write the same `durable` in each.",
 );
 
+const DUPLICATE_JOB: Rule = Rule::launch(
+    "duplicate-job",
+    "Two jobs have one key, or a job and a handler. A stored job has the key alone, so it could belong to either. The key is made \
+    from the function's name; `key = \"…\"` sets another.",
+);
+
 impl App {
-    /// Sets the engine that stores and runs the calls of [durable](crate::jobs) handlers. Without one, an
-    /// app with such a handler does not start.
+    /// Sets the engine that stores and runs [jobs](macro@crate::job) and the calls of [durable](crate::jobs)
+    /// handlers. Without one, an app with such a function does not start.
     ///
     /// The engine is opened when the app starts to serve, and not for commands such as `manifest`. It
     /// runs calls while the app serves, as a [`background`](Self::background) task.
@@ -87,62 +98,117 @@ impl App {
         })
     }
 
-    /// Returns the problems of durable handlers.
+    /// Returns the problems of durable handlers and of jobs.
     pub(super) fn durable_problems(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         for handler in self.registry.handlers() {
             let record = handler.registration();
-            let name = record.function;
-            let needs = |wanted: fn(&Requirement) -> bool| record.mount.needs().iter().any(wanted);
-            let Some(policy) = record.durable else {
-                if needs(|need| matches!(need, Requirement::Attempt)) {
+            match record.durable {
+                Some(policy) => {
+                    let what = format!("`{}` is durable", record.function);
+                    let place = CodeLocation::from(handler);
+                    problems.extend(self.unmet(&what, &policy, record.mount.needs(), place));
+                }
+                None if has(record.mount.needs(), |need| {
+                    matches!(need, Requirement::Attempt)
+                }) =>
+                {
+                    let name = record.function;
                     let message = format!("`{name}` takes `Attempt`, but it is not durable");
                     let help = "write `durable` in its attribute, or take `RetryContext` for Forge's own retries";
                     problems.push(Diagnostic::error(&NOT_DURABLE, message, help).at([handler]));
                 }
-                continue;
-            };
-            let takes_token = needs(|need| {
-                matches!(
-                    need,
-                    Requirement::SystemToken | Requirement::OptionalSystemToken
-                )
-            });
-            if takes_token && self.tokens.is_none() {
-                let message = format!(
-                    "`{name}` is durable and takes a `SystemToken`, but the app has no token store to take it from"
-                );
-                let help = "give the app a store: `.token_store(SqliteTokens::new(\"tokens.db\"))`";
-                problems.push(Diagnostic::error(&NO_TOKENS, message, help).at([handler]));
+                None => {}
             }
-            match &self.jobs {
-                None => problems.push(
-                    Diagnostic::error(
-                        &NO_JOBS,
-                        format!(
-                            "`{name}` is durable, but the app has no engine to store its calls"
-                        ),
-                        "give the app an engine with `App::jobs`; `forge_remote::jobs` lists them",
-                    )
-                    .at([handler]),
-                ),
-                Some(jobs) => {
-                    let limits = jobs.engine.guarantees().limits_installations;
-                    if policy.per_installation().is_some() && !limits {
-                        let message = format!(
-                            "`{name}` has `per_installation`, which the engine {} does not enforce",
-                            jobs.engine.name()
-                        );
-                        let help = "remove the option, or use an engine that enforces it";
-                        problems.push(
-                            Diagnostic::error(&UNENFORCED_LIMIT, message, help).at([handler]),
-                        );
-                    }
+        }
+        for job in self.registry.jobs() {
+            let what = format!("`{}` is a job", job.function);
+            let place = CodeLocation::from(job);
+            problems.extend(self.unmet(&what, &job.policy, job.mount.needs(), place));
+        }
+        problems.extend(self.divided_problems());
+        problems.extend(self.duplicate_jobs());
+        problems
+    }
+
+    /// Returns the problem of a sender of jobs, if the app has no engine.
+    pub(super) fn missing_engine(&self, who: &str) -> Option<Diagnostic> {
+        let problem = || {
+            let message = format!("{who} sends jobs, but the app has no engine to store them");
+            let help = "give the app an engine with `App::jobs`; `forge_remote::jobs` lists them";
+            Diagnostic::error(&NO_JOBS, message, help)
+        };
+        self.jobs.is_none().then(problem)
+    }
+
+    /// Returns the problems of a durable handler or a job whose policy or arguments the app does not
+    /// satisfy.
+    fn unmet(
+        &self,
+        what: &str,
+        policy: &JobPolicy,
+        needs: &[Requirement],
+        place: CodeLocation,
+    ) -> Vec<Diagnostic> {
+        let mut problems = Vec::new();
+        let takes_token = has(needs, |need| {
+            matches!(
+                need,
+                Requirement::SystemToken | Requirement::OptionalSystemToken
+            )
+        });
+        if takes_token && self.tokens.is_none() {
+            let message = format!(
+                "{what} and takes a `SystemToken`, but the app has no token store to take it from"
+            );
+            let help = "give the app a store: `.token_store(SqliteTokens::new(\"tokens.db\"))`";
+            problems.push(Diagnostic::error(&NO_TOKENS, message, help));
+        }
+        match &self.jobs {
+            None => problems.push(Diagnostic::error(
+                &NO_JOBS,
+                format!("{what}, but the app has no engine to store what it runs"),
+                "give the app an engine with `App::jobs`; `forge_remote::jobs` lists them",
+            )),
+            Some(jobs) => {
+                let limits = jobs.engine.guarantees().limits_installations;
+                if policy.per_installation().is_some() && !limits {
+                    let message = format!(
+                        "{what} and has `per_installation`, which the engine {} does not enforce",
+                        jobs.engine.name()
+                    );
+                    let help = "remove the option, or use an engine that enforces it";
+                    problems.push(Diagnostic::error(&UNENFORCED_LIMIT, message, help));
                 }
             }
         }
-        problems.extend(self.divided_problems());
-        problems
+        let at_place = |problem: Diagnostic| problem.at([place.clone()]);
+        problems.into_iter().map(at_place).collect()
+    }
+
+    /// Returns a problem for each job whose key another job or a durable handler has: a stored job would
+    /// not show which of them it is for.
+    fn duplicate_jobs(&self) -> Vec<Diagnostic> {
+        let mut owners: BTreeMap<&str, Vec<CodeLocation>> = BTreeMap::new();
+        for job in self.registry.jobs() {
+            let place = CodeLocation::from(job);
+            owners.entry(job.key).or_default().push(place);
+        }
+        for handler in self.registry.handlers() {
+            let own = std::iter::once(handler.key());
+            for key in own.chain(handler.former_keys().iter().map(String::as_str)) {
+                if let Some(places) = owners.get_mut(key) {
+                    places.push(CodeLocation::from(handler));
+                }
+            }
+        }
+        let shared = owners.into_iter().filter(|(_, places)| places.len() > 1);
+        let problem = |(key, places)| {
+            let message = format!("the key `{key}` of a job is not its alone");
+            let help = "write another `key = \"…\"` in one of the attributes; the other keeps the jobs that are stored";
+            Diagnostic::error(&DUPLICATE_JOB, message, help).at(places)
+        };
+        shared.map(problem).collect()
     }
 
     /// Returns a problem for each function whose attributes share an endpoint and differ in `durable`: a

@@ -149,6 +149,12 @@ impl App {
                 problems.extend(problem.map(|problem| problem.at([handler])));
             }
         }
+        for job in self.registry.jobs() {
+            for need in job.mount.needs() {
+                let problem = self.missing(&format!("`{}`", job.function), need);
+                problems.extend(problem.map(|problem| problem.at([job])));
+            }
+        }
         for (need, place) in self.fresh_token_needs() {
             let problem = self.missing("`App::keep_tokens_fresh_by`", &need);
             problems.extend(problem.map(|problem| problem.at([place])));
@@ -197,6 +203,7 @@ impl App {
                 "give the app a store: `.token_store(SqliteTokens::new(\"tokens.db\"))`; \
                  `forge_remote::token` lists them",
             )),
+            Requirement::Jobs => self.missing_engine(who),
             Requirement::State { id, name } => {
                 let (id, name) = (id(), name());
                 let mut pending = self.pending_state.iter();

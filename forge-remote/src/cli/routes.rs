@@ -6,11 +6,11 @@ use clap::{ArgMatches, Command};
 
 use super::output::{NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, BasePaths, LaunchError};
-use crate::registry::{Handler, Registration, RouteScope};
+use crate::registry::{Handler, JobRegistration, Registration, RouteScope};
 
 pub(super) fn command() -> Command {
     Command::new("routes")
-        .about("List the handlers: kind, key, method, path, tokens, scopes, source, events or interval")
+        .about("List the handlers and jobs: kind, key, method, path, tokens, scopes, source, events or interval")
         .arg(flag("json", "Print JSON, for machines"))
 }
 
@@ -97,6 +97,12 @@ fn also_at(handler: &Handler, base_paths: &BasePaths) -> Vec<String> {
     served.map(|served| served.path).collect()
 }
 
+/// Returns the first line of a doc comment.
+fn summary(docs: &str) -> Option<String> {
+    let line = docs.lines().next().map(str::trim);
+    line.filter(|line| !line.is_empty()).map(str::to_owned)
+}
+
 /// Returns the events or the interval as a line for people.
 fn occasion(handler: &Handler) -> Option<String> {
     let events = events(handler.registration());
@@ -113,21 +119,48 @@ struct OwnRow {
     path: String,
 }
 
-/// Returns the handlers, and the routes of your own, as JSON.
+/// Returns the handlers, the jobs, and the routes of your own, as JSON.
 fn json(app: &App) -> String {
     let base_paths = app.base_paths();
     let handlers = app.registry().handlers().iter();
     let handlers = handlers.map(|handler| Row::new(handler, &base_paths, app.limits.body));
     let own = app.own_paths().into_iter().map(|path| OwnRow { kind: OWN, path });
     let rows = handlers.map(serde_json::to_value);
+    let jobs = app.registry().jobs().iter().map(JobRow::new);
+    let rows = rows.chain(jobs.map(serde_json::to_value));
     let rows: Result<Vec<_>, _> = rows.chain(own.map(serde_json::to_value)).collect();
     serde_json::to_string_pretty(&rows.unwrap_or_default()).unwrap_or_default()
 }
 
+/// A row of `routes --json` for a job, which has no route.
+#[derive(serde::Serialize)]
+struct JobRow {
+    kind: &'static str,
+    key: &'static str,
+    function: String,
+    source: String,
+    docs: &'static str,
+}
+
+impl JobRow {
+    fn new(job: &JobRegistration) -> Self {
+        Self {
+            kind: JOB,
+            key: job.key,
+            function: job.mount.path().to_owned(),
+            source: job.location.to_string(),
+            docs: job.docs,
+        }
+    }
+}
+
+/// The kind of a job, in lists.
+const JOB: &str = "job";
+
 /// The kind of a route of your own, in lists.
 const OWN: &str = "(own, not verified)";
 
-/// Returns the handlers and the routes of your own as a table. With `details`, each handler has its events or its
+/// Returns the handlers, the jobs and the routes of your own as a table. With `details`, each handler has its events or its
 /// interval below it, and the first line of its doc comment.
 pub(super) fn table(app: &App, details: bool) -> String {
     let registry = app.registry();
@@ -158,6 +191,10 @@ pub(super) fn table(app: &App, details: bool) -> String {
             format!("{}:{}", record.location.file, record.location.line),
         ]);
     }
+    for job in registry.jobs() {
+        let source = format!("{}:{}", job.location.file, job.location.line);
+        cells.push([JOB, job.key, "-", "-", "-", "-", &source].map(str::to_owned));
+    }
     for path in app.own_paths() {
         cells.push([OWN, "-", "-", &path, "-", "-", "-"].map(str::to_owned));
     }
@@ -177,15 +214,29 @@ pub(super) fn table(app: &App, details: bool) -> String {
         }
         text.push_str(line.trim_end());
         text.push('\n');
-        let handler = at.checked_sub(1).and_then(|at| registry.handlers().get(at));
-        let Some(handler) = handler.filter(|_| details) else {
+        let Some(at) = at.checked_sub(1).filter(|_| details) else {
             continue;
         };
-        let summary = handler.registration().docs.lines().next().map(str::trim);
-        let summary = summary.filter(|summary| !summary.is_empty());
-        let also_at = also_at(handler, &base_paths);
-        let also_at = (!also_at.is_empty()).then(|| format!("also at: {}", also_at.join(", ")));
-        let details = [summary.map(str::to_owned), occasion(handler), also_at];
+        let of_job = at.checked_sub(registry.handlers().len());
+        let details = match (registry.handlers().get(at), of_job) {
+            (Some(handler), _) => {
+                let also_at = also_at(handler, &base_paths);
+                let also_at =
+                    (!also_at.is_empty()).then(|| format!("also at: {}", also_at.join(", ")));
+                vec![
+                    summary(handler.registration().docs),
+                    occasion(handler),
+                    also_at,
+                ]
+            }
+            (None, Some(at)) => vec![
+                registry
+                    .jobs()
+                    .get(at)
+                    .and_then(|job| summary(job.docs)),
+            ],
+            (None, None) => Vec::new(),
+        };
         for line in details.into_iter().flatten() {
             let _ = writeln!(text, "    {line}");
         }

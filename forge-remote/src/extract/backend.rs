@@ -4,6 +4,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::invocation::{Invocation, Verified};
+use super::job_call::JobCall;
 use super::rejection::StateRejection;
 use super::state::AppState;
 use crate::client::{
@@ -41,8 +42,11 @@ impl FromRequestParts<AppState> for Tokens {
         let fix = "give it a store with `App::token_store`";
         let tokens: Self = state.get().ok_or(StateRejection::new("Tokens", fix))?;
         // Never those of another app of this backend.
-        let call = parts.extensions.get::<Verified>();
-        Ok(call.map_or(tokens.clone(), |call| tokens.of_app(call.claims().app_id())))
+        if let Some(call) = parts.extensions.get::<Verified>() {
+            return Ok(tokens.of_app(call.claims().app_id()));
+        }
+        let job = parts.extensions.get::<JobCall>();
+        Ok(job.map_or(tokens.clone(), |job| tokens.of_app(job.app_id())))
     }
 }
 

@@ -72,6 +72,11 @@ impl Verified {
         &self.0.endpoint
     }
 
+    /// Returns Forge's trace id and span id.
+    pub(crate) fn trace(&self) -> [Option<&str>; 2] {
+        [self.0.trace_id.as_deref(), self.0.span_id.as_deref()]
+    }
+
     pub(crate) fn claims(&self) -> &Claims {
         self.0.call.claims()
     }
@@ -176,6 +181,12 @@ impl Invocation {
     /// [`jira`](Self::jira), [`confluence`](Self::confluence) and the others.
     pub fn atlassian(&self) -> &AtlassianClient {
         &self.0.0.atlassian
+    }
+}
+
+impl From<Verified> for Invocation {
+    fn from(call: Verified) -> Self {
+        Self(call)
     }
 }
 

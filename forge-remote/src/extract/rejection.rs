@@ -211,6 +211,45 @@ impl StateRejection {
     }
 }
 
+/// Why [`Args`](crate::jobs::Args) rejected the stored arguments of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArgsRejection {
+    /// The handler is no [`job`](macro@crate::job).
+    #[error("`Args` was taken where there are none: take it as the first argument of a `#[job]`")]
+    Missing,
+    /// Another version of the app stored them, with another type.
+    #[error(
+        "the stored arguments of the job are not of the type `{type_name}`, at column {column} of their JSON: another \
+         version of the app sent it; give new fields a `#[serde(default)]`, and old names an `alias`"
+    )]
+    Mismatch {
+        /// The type.
+        type_name: &'static str,
+        /// The column of the fault, from 1.
+        column: usize,
+    },
+}
+
+impl ArgsRejection {
+    /// Returns the status of the response: 500.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::INTERNAL_SERVER_ERROR
+    }
+
+    /// Returns the message in the response's body.
+    pub fn body_text(&self) -> String {
+        INTERNAL_ERROR.to_owned()
+    }
+}
+
+/// As an error of the handler, so that the job's report has it.
+impl IntoResponse for ArgsRejection {
+    fn into_response(self) -> Response {
+        crate::error::Error::new(self).into_response()
+    }
+}
+
 impl OauthTokenRejection {
     /// The code by which log lines are limited.
     fn log_code(&self) -> &'static str {

@@ -1,17 +1,15 @@
 //! What an envelope contains: a verified call without its tokens.
 
-use std::time::SystemTime;
-
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use forge_remote_fit::__private::stored_claims;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::kept_claims::KeptClaims;
 use crate::fit::{Claims, EndpointTarget, TokenRejection, Verifier};
 
 const VERSION: u8 = 1;
@@ -27,8 +25,8 @@ const HEADERS: [HeaderName; 3] = [
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Contents {
     version: u8,
-    claims: String,
-    verified_at: SystemTime,
+    #[serde(flatten)]
+    claims: KeptClaims,
     method: String,
     uri: String,
     headers: Vec<(String, String)>,
@@ -42,15 +40,13 @@ pub(crate) struct UnreadableContents;
 
 impl Contents {
     pub(crate) fn new(claims: &Claims, parts: &Parts, body: &Bytes) -> Self {
-        let (payload, verified_at) = stored_claims::parts(claims);
         let header = |name: &HeaderName| {
             let value = parts.headers.get(name)?.to_str().ok()?;
             Some((name.as_str().to_owned(), value.to_owned()))
         };
         Self {
             version: VERSION,
-            claims: payload.to_owned(),
-            verified_at,
+            claims: KeptClaims::from(claims),
             method: parts.method.as_str().to_owned(),
             uri: parts.uri.to_string(),
             headers: HEADERS.iter().filter_map(header).collect(),
@@ -78,7 +74,7 @@ impl Contents {
         verifier: &Verifier,
         target: &EndpointTarget,
     ) -> Result<Claims, TokenRejection> {
-        stored_claims::restore(verifier, self.claims.clone(), self.verified_at, target)
+        self.claims.restore(verifier, Some(target))
     }
 
     /// Returns the request, without extensions.

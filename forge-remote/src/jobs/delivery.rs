@@ -40,34 +40,49 @@ impl Delivery {
             .iter()
             .map_while(|pointer| value.pointer(pointer).filter(|id| !id.is_null()))
             .collect();
-        let mut hash = Context::new(&SHA256);
-        let mut part = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_be_bytes());
-            hash.update(bytes);
-        };
-        part(handler.as_bytes());
-        part(installation_id.as_bytes());
+        let mut key = KeyHash::new(handler, installation_id);
         let window = if ids.is_empty() {
             if let Value::Object(members) = &mut value {
                 members.remove("retryContext");
-                part(value.to_string().as_bytes());
+                key.add(value.to_string().as_bytes());
             } else {
-                part(body);
+                key.add(body);
             }
             BY_BODY
         } else {
             for id in ids {
-                part(id.to_string().as_bytes());
+                key.add(id.to_string().as_bytes());
             }
             BY_ID
         };
         Self {
-            key: URL_SAFE_NO_PAD.encode(hash.finish()),
+            key: key.finish(),
             repeats: match RetryContext::of(body).is_retry() {
                 true => Repeats::Within(window),
                 false => Repeats::Never,
             },
         }
+    }
+}
+
+/// The hash of what identifies an envelope, as its key.
+pub(super) struct KeyHash(Context);
+
+impl KeyHash {
+    pub(super) fn new(handler: &str, installation_id: &str) -> Self {
+        let mut hash = Self(Context::new(&SHA256));
+        hash.add(handler.as_bytes());
+        hash.add(installation_id.as_bytes());
+        hash
+    }
+
+    pub(super) fn add(&mut self, part: &[u8]) {
+        self.0.update(&(part.len() as u64).to_be_bytes());
+        self.0.update(part);
+    }
+
+    pub(super) fn finish(self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0.finish())
     }
 }
 

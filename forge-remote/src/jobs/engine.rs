@@ -1,5 +1,6 @@
 //! The seam between durable handlers and the engine that stores and runs their calls.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +19,7 @@ use crate::fit::{BoxFuture, Clock};
 /// An engine must not lose an envelope that it accepted. It may run an envelope twice. The engine counts
 /// an attempt before it calls the runner, so that a call that ends its process is dead after
 /// [`Envelope::max_attempts`]. After a [`Verdict::Later`] the attempt does not count.
-pub trait JobEngine: Send + Sync + 'static {
+pub trait JobEngine: Any + Send + Sync {
     /// Returns the engine's name, for messages.
     fn name(&self) -> String;
 

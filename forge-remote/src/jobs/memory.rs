@@ -112,7 +112,7 @@ impl Queue {
         let age = |at: SystemTime| now.duration_since(at).unwrap_or_default();
         if let Some((window, or_unfinished)) = envelope.repeats.window()
             && let Some((id, at)) = self.keys.get(&envelope.key)
-            && (age(*at) <= window || or_unfinished && self.jobs.contains_key(id))
+            && (age(*at) < window || or_unfinished && self.jobs.contains_key(id))
         {
             return Ok(Accepted::Repeated(id.to_string()));
         }

@@ -1,4 +1,4 @@
-//! Durable work: calls that are acknowledged once they are stored, and run afterwards.
+//! Durable work: calls that are acknowledged once they are stored, and jobs that the app sends itself.
 //!
 //! Forge waits 5 seconds for the response to an event, a schedule or a queue's event, and retries a
 //! failed one four times, a minute apart; then the call is lost. A handler with `durable` in its
@@ -33,6 +33,9 @@
 //! The kinds whose response Forge ignores can be durable: `trigger`, `scheduled_trigger`, `consumer`
 //! and `workflow_post_function`.
 //!
+//! A [`job`](macro@crate::job) is a function that no call of Forge's reaches: handlers send it with
+//! [`Jobs`], background tasks with [`AppJobs`]. It has the same options, outcomes and guarantees.
+//!
 //! # Outcomes
 //!
 //! | the handler | then |
@@ -50,6 +53,9 @@
 //! [`SystemToken`](crate::SystemToken) is the newest one of the [token store](crate::App::token_store)
 //! when it runs: while the store has no token, the call waits for up to 24 hours, and no attempt counts. To act for a
 //! user, see [`ProductApi::impersonate`](crate::client::ProductApi::impersonate).
+//!
+//! A job takes [`Args`] with what was sent, and [`JobCall`] in place of `Invocation`: the installation
+//! that it works for, and the call that sent it, if one did. Everything else is as for a durable handler.
 //!
 //! # Guarantees
 //!
@@ -74,17 +80,25 @@
 //! [`App::jobs`](crate::App::jobs) takes any [`JobEngine`].
 
 mod attempt;
+#[cfg(feature = "testing")]
+mod conformance;
 mod contents;
 mod delivery;
 mod engine;
 mod inspect;
+mod job_contents;
+mod kept_claims;
 mod memory;
 mod policy;
 mod report;
+mod send;
 mod sender;
 
+pub use crate::extract::{Args, JobCall};
 pub use attempt::Attempt;
 pub(crate) use attempt::RunningAttempt;
+#[cfg(feature = "testing")]
+pub use conformance::job_engine_conformance;
 pub(crate) use contents::{Contents, UnreadableContents};
 pub(crate) use delivery::Delivery;
 pub use engine::{
@@ -92,7 +106,9 @@ pub use engine::{
     Verdict,
 };
 pub use inspect::{JobInspector, JobRecord, JobState};
+pub(crate) use job_contents::{JobContents, JobSender};
 pub use memory::MemoryJobs;
 pub use policy::JobPolicy;
 pub use report::{EngineError, Report, ReportCode};
+pub use send::{AppJobs, Jobs, NewJob, SendError, SendJob};
 pub(crate) use sender::{NotStored, Parcel, Sender};

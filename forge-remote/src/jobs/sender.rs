@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::contents::Contents;
+use zeroize::Zeroizing;
+
 use super::engine::{Accepted, Envelope, JobEngine, Repeats};
 use super::report::EngineError;
 use crate::fit::Clock;
@@ -25,7 +26,7 @@ pub(crate) struct Sender {
 pub(crate) struct Parcel<'a> {
     pub(crate) handler: &'a str,
     pub(crate) installation_id: &'a str,
-    pub(crate) contents: &'a Contents,
+    pub(crate) contents: Zeroizing<Vec<u8>>,
     pub(crate) max_attempts: u32,
     /// Letters, digits, `-` and `_`; see [`Envelope::key`].
     pub(crate) key: &'a str,
@@ -57,24 +58,25 @@ impl Sender {
     /// Stores a parcel, unless it repeats a stored one. It is durable when this returns. An error may
     /// hide that it was stored: one that is sent again has the same key.
     pub(crate) async fn send(&self, parcel: Parcel<'_>) -> Result<Accepted, NotStored> {
-        let envelope = self.seal(parcel)?;
+        self.accept(self.seal(parcel)?).await
+    }
+
+    /// Stores an envelope, as [`send`](Self::send) does.
+    pub(crate) async fn accept(&self, envelope: Envelope) -> Result<Accepted, NotStored> {
         match tokio::time::timeout(ACCEPT_TIMEOUT, self.engine.accept(envelope)).await {
             Ok(accepted) => Ok(accepted?),
             Err(_) => Err(NotStored::TimedOut),
         }
     }
 
-    fn seal(&self, parcel: Parcel<'_>) -> Result<Envelope, NotStored> {
-        let Parcel {
-            handler,
-            installation_id,
-            ..
-        } = parcel;
+    /// Returns the envelope of a parcel, to store it otherwise.
+    pub(crate) fn seal(&self, parcel: Parcel<'_>) -> Result<Envelope, NotStored> {
+        let (handler, installation_id) = (parcel.handler, parcel.installation_id);
         let subject = SealedCall {
             handler,
             installation_id,
         };
-        let sealed = self.seal.seal(subject, parcel.contents.write());
+        let sealed = self.seal.seal(subject, parcel.contents);
         let sealed = sealed.ok_or(NotStored::NotSealed)?;
         let mut envelope = Envelope::new(parcel.key, handler, installation_id, sealed);
         envelope.repeats = parcel.repeats;
@@ -82,5 +84,15 @@ impl Sender {
         envelope.not_before = parcel.not_before;
         envelope.max_attempts = parcel.max_attempts;
         Ok(envelope)
+    }
+
+    pub(crate) fn engine(&self) -> &dyn JobEngine {
+        &*self.engine
+    }
+
+    /// Returns the app's time after this pause.
+    pub(crate) fn after(&self, pause: Duration) -> SystemTime {
+        let now = self.clock.now();
+        now.checked_add(pause).unwrap_or(now)
     }
 }

@@ -74,7 +74,8 @@ impl App {
         // A local platform's calls are no work for the app's own engine.
         let is_durable =
             |handler: &crate::registry::Handler| handler.registration().durable.is_some();
-        if self.jobs.is_some() || self.registry.handlers().iter().any(is_durable) {
+        let has_jobs = !self.registry.jobs().is_empty();
+        if self.jobs.is_some() || has_jobs || self.registry.handlers().iter().any(is_durable) {
             self = self.jobs(MemoryJobs::new());
         }
         self

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use forge_remote_schema::names::{Names, WrittenNames};
 
-use super::{Location, Method, Registration, RouteScope, Submission};
+use super::{
+    JobRegistration, JobSubmission, Location, Method, Registered, Registration, RouteScope,
+    Submission,
+};
 
 /// One handler with its names resolved.
 #[derive(Clone, Debug)]
@@ -138,10 +141,11 @@ impl Handler {
     }
 }
 
-/// The handlers of an app, sorted by key.
+/// The handlers and the jobs of an app, sorted by key.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     handlers: Vec<Handler>,
+    jobs: Vec<JobRegistration>,
 }
 
 impl Registry {
@@ -150,7 +154,30 @@ impl Registry {
     /// A crate that the binary never names is not linked: name it with
     /// [`link!`](crate::link) in `main.rs`.
     pub fn linked() -> Self {
-        Self::of(inventory::iter::<Submission>().map(|submission| submission.0()))
+        let mut registry =
+            Self::of(inventory::iter::<Submission>().map(|submission| submission.0()));
+        for submission in inventory::iter::<JobSubmission>() {
+            registry.add(submission.0().into());
+        }
+        registry
+    }
+
+    /// Adds a handler or a job; one that is there already has no effect.
+    pub(crate) fn add(&mut self, registered: Registered) {
+        match registered {
+            Registered::Handler(added) => {
+                let present = self.handlers.iter();
+                let present = present.map(|handler| handler.registration.clone());
+                self.handlers = Self::of(present.chain([added])).handlers;
+            }
+            Registered::Job(added) => {
+                self.jobs.push(added);
+                self.jobs
+                    .sort_by(|a, b| (a.key, a.location).cmp(&(b.key, b.location)));
+                self.jobs
+                    .dedup_by(|a, b| a.mount.function() == b.mount.function());
+            }
+        }
     }
 
     /// Returns a registry of these handlers only, each with all attributes of its function.
@@ -166,7 +193,15 @@ impl Registry {
             (record.mount.function(), record.attribute)
         };
         handlers.dedup_by(|a, b| identity(a) == identity(b));
-        Self { handlers }
+        Self {
+            handlers,
+            jobs: Vec::new(),
+        }
+    }
+
+    /// Returns the jobs, sorted by key.
+    pub fn jobs(&self) -> &[JobRegistration] {
+        &self.jobs
     }
 
     /// Returns the handlers, sorted by key.

@@ -4,6 +4,7 @@
 mod checks;
 mod collect;
 mod declare;
+mod job;
 mod kind;
 
 use std::any::TypeId;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 #[cfg(feature = "cli")]
 pub(crate) use checks::RULES;
 pub use collect::{Handler, Registry};
+pub use job::{JobRegistration, JobSubmission, Registered};
 pub use kind::{Kind, Module, RouteScope, SampleCall};
 
 pub use crate::diagnostic::Location;
@@ -214,6 +216,8 @@ pub enum Requirement {
     Tokens,
     /// An `Attempt`: the handler must be durable.
     Attempt,
+    /// `Jobs` or `AppJobs`: the app must have an engine for them.
+    Jobs,
 }
 
 /// The item that `inventory` collects: the function that a macro wrote, which can also be named

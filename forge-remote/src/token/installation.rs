@@ -73,6 +73,11 @@ impl Installation {
         self.about.isolated_cloud_label.as_deref()
     }
 
+    /// Returns the JSON of its products.
+    pub(crate) fn installation_contexts_json(&self) -> Option<&str> {
+        self.about.contexts.as_deref()
+    }
+
     /// Returns the token's expiry.
     pub fn expires_at(&self) -> SystemTime {
         self.expires_at

@@ -5,4 +5,7 @@
 mod engines;
 mod envelopes;
 mod launch;
+mod log;
 mod runs;
+mod sent;
+mod transactions;

@@ -1,7 +1,6 @@
 //! Stored calls run, again after a failure, and once for all deliveries of an event.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use forge_remote::jobs::{Attempt, MemoryJobs};
@@ -11,48 +10,8 @@ use forge_remote::testing::{Harness, TestClock};
 use forge_remote::token::MemoryTokens;
 use forge_remote::{BackgroundTasks, rejection::OauthTokenRejection};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, watch};
 
-/// What the handlers did, and what they may do.
-#[derive(Clone, Debug)]
-struct Log {
-    lines: Arc<watch::Sender<Vec<String>>>,
-    gate: Arc<Semaphore>,
-    running: Arc<AtomicUsize>,
-    most: Arc<AtomicUsize>,
-}
-
-impl Log {
-    fn new(open: bool) -> Self {
-        Self {
-            lines: Arc::new(watch::Sender::new(Vec::new())),
-            gate: Arc::new(Semaphore::new(if open {
-                Semaphore::MAX_PERMITS
-            } else {
-                0
-            })),
-            running: Arc::default(),
-            most: Arc::default(),
-        }
-    }
-
-    fn write(&self, line: impl Into<String>) {
-        self.lines.send_modify(|lines| lines.push(line.into()));
-    }
-
-    fn lines(&self) -> Vec<String> {
-        self.lines.borrow().clone()
-    }
-
-    /// Waits until this many lines are written, and returns them.
-    async fn wait_for(&self, count: usize) -> Vec<String> {
-        let mut lines = self.lines.subscribe();
-        let waiting = lines.wait_for(|lines| lines.len() >= count);
-        let waiting = tokio::time::timeout(Duration::from_secs(20), waiting).await;
-        let lines = waiting.unwrap_or_else(|_| panic!("the handler does not run"));
-        lines.unwrap().clone()
-    }
-}
+use crate::log::Log;
 
 #[trigger(events = ["avi:jira:created:issue"], durable, key = "plain", endpoint = "plain-end")]
 async fn plain(log: State<Log>, call: Invocation, Event(event): Event<Value>) -> Result<()> {

@@ -13,6 +13,7 @@ const LAYERS: &[&str] = &[
     "diagnostic",
     "response",
     "error",
+    "conformance",
     "json",
     "work",
     "http_client",

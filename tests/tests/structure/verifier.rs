@@ -80,5 +80,5 @@ fn claims_are_restored_in_one_place() {
         .iter()
         .filter_map(|file| file.strip_prefix(&source).ok()?.to_str())
         .collect();
-    assert_eq!(names, ["jobs/contents.rs"]);
+    assert_eq!(names, ["jobs/kept_claims.rs"]);
 }

@@ -29,7 +29,7 @@ use crate::client::{AppScopes, CallingHandler};
 use crate::diagnostic::Diagnostic;
 use crate::extract::{AppState, FormerPath, Subpath};
 use crate::fit::{AllowedCaller, Clock, Verifier};
-use crate::jobs::{EngineContext, JobRunner, Sender};
+use crate::jobs::{AppJobs, EngineContext, JobRunner, Sender};
 use crate::log::LogLimits;
 use crate::manifest::DesiredManifest;
 use crate::registry::{Handler, Registry, RouteScope};
@@ -133,6 +133,10 @@ impl Service {
         }
         atlassian.fix_hosts();
         app.state.insert(atlassian.clone());
+        if let Some(sender) = &sender {
+            let keys = app.registry.jobs().iter().map(|job| job.key).collect();
+            app.state.insert(AppJobs::new(sender.clone(), keys));
+        }
         let state = AppState::new(app.state);
         let work = Arc::new(Work::new(app.limits.in_flight.unwrap_or(MAX_IN_FLIGHT)));
         let log_limits = LogLimits::new({
@@ -194,6 +198,10 @@ impl Service {
                 let methods = pages.entry(served.path).or_default();
                 methods.push(handler.method().as_str());
             }
+        }
+        for job in app.registry.jobs() {
+            let stored = DurableHandler::job(job);
+            durable.entry(job.key.to_owned()).or_insert(stored);
         }
         if let (Some(jobs), Some(seal)) = (app.jobs, seal) {
             let runner = Arc::new(Runner {

@@ -1,54 +1,14 @@
 //! A suite of requirements for token stores: for this crate's stores and for an app's own.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::{PageRequest, SealedToken, StoreError, TokenStore, from_millis, to_millis};
+use super::{PageRequest, SealedToken, TokenStore, from_millis, to_millis};
+use crate::conformance::{Case, ConformanceError, Failure, expect, same};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A requirement that a store does not meet, returned by
-/// [`token_store_conformance`](crate::testing::token_store_conformance).
-#[derive(Debug, thiserror::Error)]
-#[error("{requirement}: {problem}")]
-pub struct ConformanceError {
-    requirement: &'static str,
-    problem: String,
-    #[source]
-    source: Option<StoreError>,
-}
-
-/// The failure of a case.
-enum Failure {
-    Store(StoreError),
-    Unexpected(String),
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
-}
-
-type Case = Result<(), Failure>;
-
-fn expect(condition: bool, otherwise: impl Into<String>) -> Case {
-    match condition {
-        true => Ok(()),
-        false => Err(Failure::Unexpected(otherwise.into())),
-    }
-}
-
-fn same<T: PartialEq + fmt::Debug>(found: T, expected: T, what: &str) -> Case {
-    let problem = || format!("{what}: found {found:?}, expected {expected:?}");
-    match found == expected {
-        true => Ok(()),
-        false => Err(Failure::Unexpected(problem())),
-    }
-}
 
 /// Checks that a [`TokenStore`] meets the trait's requirements.
 ///
@@ -69,20 +29,7 @@ fn same<T: PartialEq + fmt::Debug>(found: T, expected: T, what: &str) -> Case {
 /// # }
 /// ```
 pub async fn token_store_conformance(store: Arc<dyn TokenStore>) -> Result<(), ConformanceError> {
-    let failed = |requirement| {
-        move |failure| match failure {
-            Failure::Store(error) => ConformanceError {
-                requirement,
-                problem: "the store returned an error".to_owned(),
-                source: Some(error),
-            },
-            Failure::Unexpected(problem) => ConformanceError {
-                requirement,
-                problem,
-                source: None,
-            },
-        }
-    };
+    let failed = |requirement| move |failure: Failure| failure.of(requirement);
     opens(&*store)
         .await
         .map_err(failed("the store opens, twice as well, and is empty"))?;

@@ -18,7 +18,7 @@ use crate::error::BoxError;
 use crate::fit::BoxFuture;
 
 #[cfg(feature = "testing")]
-pub use conformance::{ConformanceError, token_store_conformance};
+pub use conformance::token_store_conformance;
 pub(super) use guard::Guarded;
 pub use memory::MemoryTokens;
 #[cfg(feature = "postgres")]

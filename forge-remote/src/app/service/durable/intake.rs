@@ -55,7 +55,7 @@ impl Intake {
         let parcel = Parcel {
             handler: &self.handler,
             installation_id,
-            contents: &Contents::new(claims, &parts, &body),
+            contents: Contents::new(claims, &parts, &body).write(),
             max_attempts: self.max_attempts,
             key: &delivery.key,
             repeats: delivery.repeats,

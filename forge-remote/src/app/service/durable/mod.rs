@@ -1,6 +1,7 @@
-//! Durable handlers: their calls are stored, and run afterwards.
+//! Durable handlers and jobs: what they run is stored first.
 
 mod intake;
+mod restore;
 mod runner;
 
 pub(super) use intake::Intake;

@@ -5,6 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::FutureExt as _;
@@ -14,14 +15,14 @@ use crate::app::service::handling::call;
 use crate::client::{AtlassianClient, CallingHandler, ClientError};
 use crate::credentials::SystemToken;
 use crate::error::HandlerFailure;
-use crate::extract::{AppState, PlatformBody, StoredCall, Verified, trace_id};
-use crate::fit::{BoxFuture, Clock, EndpointTarget, Provenance, Verifier};
+use crate::extract::{AppState, StoredCall};
+use crate::fit::{BoxFuture, Clock, EndpointTarget, Verifier};
 use crate::jobs::{
-    Contents, Envelope, JobPolicy, JobRunner, PastAttempts, Report, ReportCode, RunningAttempt,
+    Envelope, JobPolicy, JobRunner, PastAttempts, Report, ReportCode, RunningAttempt,
     UnreadableContents, Verdict,
 };
 use crate::log::LogLimits;
-use crate::registry::{ErasedHandler, Handler, Requirement};
+use crate::registry::{ErasedHandler, Handler, JobRegistration, Requirement};
 use crate::token::{JobSeal, SealError, SealedCall, Tokens};
 use crate::work::{Work, panic_text};
 
@@ -52,11 +53,12 @@ pub(in crate::app::service) struct Runner {
 #[derive(Clone)]
 pub(in crate::app::service) struct DurableHandler {
     policy: JobPolicy,
-    target: EndpointTarget,
-    endpoint: Arc<str>,
+    /// What a call has to be bound to; `None` for a job.
+    target: Option<EndpointTarget>,
+    pub(super) endpoint: Arc<str>,
     mount: Arc<dyn ErasedHandler>,
     reads_ahead: bool,
-    body_optional: bool,
+    pub(super) body_optional: bool,
     /// Whether it takes a `SystemToken`, and whether it runs without one.
     takes_token: bool,
     needs_token: bool,
@@ -65,26 +67,44 @@ pub(in crate::app::service) struct DurableHandler {
 }
 
 impl DurableHandler {
+    /// Creates a handler of stored calls.
     pub(in crate::app::service) fn new(
         handler: &Handler,
         policy: JobPolicy,
         target: EndpointTarget,
     ) -> Self {
         let record = handler.registration();
-        let needs = |wanted: fn(&Requirement) -> bool| record.mount.needs().iter().any(wanted);
+        Self {
+            target: Some(target),
+            body_optional: record.kind.body_optional(),
+            ..Self::of(handler.key(), policy, &record.mount)
+        }
+    }
+
+    /// Creates a job.
+    pub(in crate::app::service) fn job(job: &JobRegistration) -> Self {
+        Self::of(job.key, job.policy, &job.mount)
+    }
+
+    fn of(key: &str, policy: JobPolicy, mount: &Arc<dyn ErasedHandler>) -> Self {
+        let needs = |wanted: fn(&Requirement) -> bool| mount.needs().iter().any(wanted);
         let needs_token = needs(|need| matches!(need, Requirement::SystemToken));
         Self {
             policy,
-            target,
-            endpoint: handler.key().into(),
-            mount: Arc::clone(&record.mount),
+            target: None,
+            endpoint: key.into(),
+            mount: Arc::clone(mount),
             reads_ahead: needs(|need| matches!(need, Requirement::RetryContext)),
-            body_optional: record.kind.body_optional(),
+            body_optional: false,
             takes_token: needs_token
                 || needs(|need| matches!(need, Requirement::OptionalSystemToken)),
             needs_token,
             calling: None,
         }
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.policy.timeout()
     }
 }
 
@@ -118,15 +138,22 @@ impl JobRunner for Runner {
     }
 }
 
+/// A stored call or job as a request again, ready to run but for its token.
+pub(super) struct Restored {
+    pub(super) request: Request,
+    /// The app that it was sent to.
+    pub(super) app_id: String,
+}
+
 /// Why a run is not done.
-struct NotDone {
+pub(super) struct NotDone {
     code: ReportCode,
     text: String,
     then: Then,
 }
 
 /// What happens to a run that is not done.
-enum Then {
+pub(super) enum Then {
     Retry(Duration),
     Later(Duration),
     Pause(Duration),
@@ -134,7 +161,7 @@ enum Then {
 }
 
 impl NotDone {
-    fn new(code: ReportCode, text: impl Into<String>, then: Then) -> Self {
+    pub(super) fn new(code: ReportCode, text: impl Into<String>, then: Then) -> Self {
         let text = text.into();
         Self { code, text, then }
     }
@@ -205,35 +232,20 @@ impl Runner {
             }
             SealError::Damaged => UnreadableContents.into(),
         })?;
-        let contents = Contents::read(&plain)?;
-        let claims = contents.claims(&self.verifier, &handler.target);
-        let claims = claims
-            .map_err(|error| NotDone::new(ReportCode::Rejected, error.to_string(), Then::Dead))?;
-        let token = self.token(handler, envelope, claims.app_id()).await?;
-        let mut request = contents.request()?;
-        drop((plain, contents));
-        if let Some(trace) = trace_id(request.headers()) {
-            tracing::Span::current().record("trace_id", trace);
-        }
-        let provenance = Provenance::of(&claims, &handler.target);
-        let timeout = handler.policy.timeout();
-        let atlassian = self.atlassian.clone().answered_within(timeout);
-        let verified = Verified::new(
-            claims,
-            Arc::clone(&handler.endpoint),
-            atlassian.called_by(handler.calling),
-            request.headers(),
-            provenance,
-            Arc::clone(&self.work),
-        );
+        let restored = match &handler.target {
+            Some(target) => self.restore_call(handler, target, &plain)?,
+            None => self.restore_job(handler, &plain)?,
+        };
+        drop(plain);
+        let Restored {
+            mut request,
+            app_id,
+        } = restored;
+        let token = self.token(handler, envelope, &app_id).await?;
         let last = past.last.as_ref();
         let last_error =
             last.and_then(|report| self.seal.open_report(subject(envelope), &report.sealed));
         let extensions = request.extensions_mut();
-        verified.extend(extensions);
-        extensions.insert(PlatformBody {
-            may_be_empty: handler.body_optional,
-        });
         extensions.insert(StoredCall(token));
         extensions.insert(RunningAttempt {
             number,
@@ -243,6 +255,7 @@ impl Runner {
         let mount = Arc::clone(&handler.mount);
         let running = call(mount, self.state.clone(), request, handler.reads_ahead);
         let running = AssertUnwindSafe(running).catch_unwind();
+        let timeout = handler.timeout();
         let backoff = handler.policy.backoff_of(number, &envelope.key);
         match tokio::time::timeout(timeout, running).await {
             Ok(Ok(response)) => check(&response, backoff),

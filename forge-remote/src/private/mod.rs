@@ -1,5 +1,8 @@
 //! Items named by the macros' expansions. Not part of the public API: no stability here.
 
+mod job;
+mod requests;
+
 use std::any::TypeId;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -9,6 +12,9 @@ pub use core::option;
 pub use inventory;
 
 pub use crate::__forge_remote_handler as handler;
+pub use crate::__forge_remote_job as job;
+pub use job::{IsJob, JobArgument, OfJob, job_record, new_job, of_job};
+pub use requests::*;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::response::{IntoResponse, Response};
@@ -16,13 +22,15 @@ use serde::de::DeserializeOwned;
 
 pub use crate::jobs::JobPolicy;
 pub use crate::kinds;
-pub use crate::registry::{Auth, Location, Method, Registration, Requirement, Submission};
+pub use crate::registry::{
+    Auth, JobRegistration, JobSubmission, Location, Method, Registration, Requirement, Submission,
+};
 
 use crate::credentials::{SystemToken, UserToken};
 use crate::error::BoxError;
 use crate::extract::rejection::OauthTokenRejection;
-use crate::extract::{AppState, Event, Invocation, Json, RetryContext, State};
-use crate::jobs::Attempt;
+use crate::extract::{AppState, Args, Event, Invocation, JobCall, Json, RetryContext, State};
+use crate::jobs::{Attempt, Jobs};
 use crate::registry::{BoxFuture, ErasedHandler};
 use crate::response;
 use crate::token::Tokens;
@@ -132,7 +140,7 @@ macro_rules! requirements {
 
 requirements! {
     // It has no requirement; nearly every handler takes it, and an inherent function compiles faster.
-    [] Invocation: None;
+    [] Invocation: None, IsCalled;
     [] SystemToken: Some(Requirement::SystemToken), RequestsSystemToken;
     [] Option<SystemToken>: Some(Requirement::OptionalSystemToken), RequestsSystemToken;
     [] UserToken: Some(Requirement::UserToken), HasUser, RequestsUserToken;
@@ -140,8 +148,11 @@ requirements! {
     [] Result<SystemToken, OauthTokenRejection>: Some(Requirement::OptionalSystemToken), RequestsSystemToken;
     [] Result<UserToken, OauthTokenRejection>: Some(Requirement::UserToken), HasUser, RequestsUserToken;
     [] Tokens: Some(Requirement::Tokens);
-    [] RetryContext: Some(Requirement::RetryContext);
+    [] RetryContext: Some(Requirement::RetryContext), IsCalled;
     [] Attempt: Some(Requirement::Attempt);
+    [] Jobs: Some(Requirement::Jobs);
+    [] JobCall: None, IsJob;
+    [T: DeserializeOwned + Send + 'static] Args<T>: None, IsJob;
     [T: Clone + Send + Sync + 'static] State<T>: Some(Requirement::State {
         id: TypeId::of::<T>,
         name: std::any::type_name::<T>,
@@ -151,89 +162,22 @@ requirements! {
 // Inherent functions for the body's extractors too, so that the compiler skips selecting one of axum's
 // two traits.
 impl<T: DeserializeOwned, A> Probe<Json<T>, A> {
-    pub fn forge_remote_last() -> Last<Json<T>> {
+    pub fn forge_remote_last() -> Last<Json<T>>
+    where
+        A: IsCalled,
+    {
         last(None)
     }
 }
 
 impl<T: DeserializeOwned, A> Probe<Event<T>, A> {
-    pub fn forge_remote_last() -> Last<Event<T>> {
+    pub fn forge_remote_last() -> Last<Event<T>>
+    where
+        A: IsCalled,
+    {
         last(None)
     }
 }
-
-/// The tokens that a handler requests, system and user, and whether there is a user. They are types,
-/// because the compiler would evaluate a constant in each handler.
-#[derive(Debug)]
-pub struct RequestedTokens<System, User, HasUser>(PhantomData<(System, User, HasUser)>);
-
-#[derive(Debug)]
-pub struct Yes;
-
-#[derive(Debug)]
-pub struct No;
-
-macro_rules! requested_tokens {
-    ($($(#[$docs:meta])* $name:ident = $auth:ident: $system:ident $user:ident $has_user:ident;)*) => {
-        $(
-            $(#[$docs])*
-            pub mod $name {
-                use super::*;
-
-                #[allow(non_camel_case_types, reason = "no user's type has such a name")]
-                pub type forge_remote_probe<T> = Probe<T, RequestedTokens<$system, $user, $has_user>>;
-
-                pub const AUTH: Auth = Auth::$auth;
-            }
-        )*
-    };
-}
-
-requested_tokens! {
-    /// No token, where there is a user.
-    requests_none = NONE: No No Yes;
-    /// `auth = system`, where there is a user.
-    requests_system = SYSTEM: Yes No Yes;
-    /// `auth = user`.
-    requests_user = USER: No Yes Yes;
-    /// `auth = [system, user]`.
-    requests_both = BOTH: Yes Yes Yes;
-    /// No token, where there is never a user.
-    no_user_requests_none = NONE: No No No;
-    /// `auth = system`, where there is never a user.
-    no_user_requests_system = SYSTEM: Yes No No;
-}
-
-/// Marks kinds whose calls have a user.
-#[diagnostic::on_unimplemented(
-    message = "there is no user in session when Forge makes this call, so no `UserToken` ever arrives",
-    label = "Forge never sends it",
-    note = "take a `SystemToken` and write `auth = system` in the attribute; to act for a user who is absent, \
-            see `ProductApi::impersonate`"
-)]
-pub trait HasUser {}
-
-impl<S, U> HasUser for RequestedTokens<S, U, Yes> {}
-
-/// Marks handlers whose `auth` has `system`.
-#[diagnostic::on_unimplemented(
-    message = "this handler takes a `SystemToken` but does not request it, so Forge would never send it",
-    label = "not requested",
-    note = "write `auth = system` in the attribute, or `auth = [system, user]` for both tokens"
-)]
-pub trait RequestsSystemToken {}
-
-impl<U, H> RequestsSystemToken for RequestedTokens<Yes, U, H> {}
-
-/// Marks handlers whose `auth` has `user`.
-#[diagnostic::on_unimplemented(
-    message = "this handler takes a `UserToken` but does not request it, so Forge would never send it",
-    label = "not requested",
-    note = "write `auth = user` in the attribute, or `auth = [system, user]` for both tokens"
-)]
-pub trait RequestsUserToken {}
-
-impl<S, H> RequestsUserToken for RequestedTokens<S, Yes, H> {}
 
 /// The optional parts of a registration.
 #[derive(Debug)]
@@ -280,15 +224,11 @@ pub fn record(
     mount: Arc<dyn ErasedHandler>,
     written: Written,
 ) -> Registration {
-    let mut parts = place.rsplitn(3, ':');
-    let mut number = || parts.next().and_then(|part| part.parse().ok());
-    let (column, line) = (number().unwrap_or(0), number().unwrap_or(0));
-    let file = parts.next().unwrap_or_default();
     Registration {
         kind,
         function,
         docs: written.docs,
-        location: Location { file, line, column },
+        location: location(place),
         key: written.key,
         endpoint: written.endpoint,
         method: written.method,
@@ -305,6 +245,15 @@ pub fn record(
         durable: written.durable,
         mount,
     }
+}
+
+/// Reads `file:line:column`.
+fn location(place: &'static str) -> Location {
+    let mut parts = place.rsplitn(3, ':');
+    let mut number = || parts.next().and_then(|part| part.parse().ok());
+    let (column, line) = (number().unwrap_or(0), number().unwrap_or(0));
+    let file = parts.next().unwrap_or_default();
+    Location { file, line, column }
 }
 
 /// A type that can be an argument other than the last.

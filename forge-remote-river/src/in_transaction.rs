@@ -1,0 +1,137 @@
+//! Jobs that are sent if a transaction of the app commits.
+
+use std::any::Any;
+
+use forge_remote::jobs::{
+    Accepted, EngineError, Envelope, JobEngine, MemoryJobs, SendError, SendJob,
+};
+
+/// Sends a job in a transaction of yours: it is sent if, and only if, the transaction commits.
+///
+/// The app's engine must be the one of the transaction's database: [`SqliteJobs`](crate::SqliteJobs) on the same
+/// file, or [`PostgresJobs`](crate::PostgresJobs) in the same database; its tables may be in another schema.
+///
+/// ```
+/// use forge_remote::jobs::{Args, Jobs};
+/// use forge_remote::prelude::*;
+/// use forge_remote_river::InTransaction as _;
+/// # #[cfg(feature = "sqlite")] mod example {
+/// # use super::*;
+/// # use forge_remote::jobs::{Args, Jobs};
+/// # use forge_remote_river::InTransaction as _;
+///
+/// #[job]
+/// async fn mail(Args(order): Args<i64>) -> Result<()> {
+///     println!("order {order}");
+///     Ok(())
+/// }
+///
+/// #[endpoint]
+/// async fn order(jobs: Jobs, State(db): State<sqlx::SqlitePool>) -> Result<StatusCode> {
+///     let mut transaction = db.begin_with("BEGIN IMMEDIATE").await?;
+///     let order = sqlx::query("INSERT INTO orders DEFAULT VALUES").execute(&mut *transaction).await?;
+///     jobs.send(mail::args(order.last_insert_rowid())).in_transaction(&mut transaction).await?;
+///     transaction.commit().await?;
+///     Ok(StatusCode::CREATED)
+/// }
+/// # }
+/// # fn main() {}
+/// ```
+///
+/// - After an error, roll the transaction back: the job may be half written.
+/// - Until the transaction ends, another one that sends a job with the same
+///   [`unique`](SendJob::unique) key waits for it.
+/// - SQLite: begin with `BEGIN IMMEDIATE`, because a transaction that reads before it writes fails when
+///   another one wrote meanwhile. The job is as durable as your own connection's commits
+///   (`synchronous = FULL` survives a power cut).
+/// - With [`MemoryJobs`], which `dev` and the test kit use, the job is sent at once.
+pub trait InTransaction: sealed::Sealed + Sized {
+    /// Sends the job in this transaction of sqlx's. It runs after the commit.
+    ///
+    /// # Errors
+    ///
+    /// The app's engine is not on the transaction's database, or the database failed.
+    fn in_transaction<T: JobTransaction>(
+        self,
+        transaction: &mut T,
+    ) -> impl Future<Output = Result<Accepted, TransactionError>> + Send;
+}
+
+impl InTransaction for SendJob {
+    async fn in_transaction<T: JobTransaction>(
+        self,
+        transaction: &mut T,
+    ) -> Result<Accepted, TransactionError> {
+        let memory = {
+            let engine: &dyn Any = self.engine();
+            engine.downcast_ref::<MemoryJobs>().cloned()
+        };
+        if let Some(memory) = memory {
+            return Ok(memory.accept(self.into_envelope()?).await?);
+        }
+        let engine = transaction.engine_of(self.engine())?;
+        let envelope = self.into_envelope()?;
+        transaction.insert(&engine, &envelope).await
+    }
+}
+
+/// A transaction in which jobs can be sent: sqlx's `Transaction<Sqlite>` or `Transaction<Postgres>`.
+pub trait JobTransaction: sealed::Transaction {}
+
+impl<T: sealed::Transaction> JobTransaction for T {}
+
+/// Why a job is not sent in a transaction.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// The job can't be sent at all.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The transaction is of another database than the app's engine.
+    #[error("the app's jobs are in {engine}, and the transaction is of another database: {fix}")]
+    OtherDatabase {
+        /// The engine's name.
+        engine: String,
+        /// The fix.
+        fix: &'static str,
+    },
+    /// The database failed: roll the transaction back.
+    #[error("the job is not stored: roll the transaction back")]
+    Engine(#[from] EngineError),
+}
+
+pub(crate) mod sealed {
+    use super::*;
+
+    pub trait Sealed {}
+
+    impl Sealed for SendJob {}
+
+    pub trait Transaction: Send {
+        /// The engine on this kind of database.
+        type Engine: Send + Sync;
+
+        /// Returns the app's engine, if it is on this kind of database.
+        fn engine_of(&self, engine: &dyn JobEngine) -> Result<Self::Engine, TransactionError>;
+
+        /// Inserts a job.
+        fn insert(
+            &mut self,
+            engine: &Self::Engine,
+            envelope: &Envelope,
+        ) -> impl Future<Output = Result<Accepted, TransactionError>> + Send;
+    }
+}
+
+/// Returns the app's engine as this type.
+pub(crate) fn engine_as<E: JobEngine + Clone>(
+    engine: &dyn JobEngine,
+    fix: &'static str,
+) -> Result<E, TransactionError> {
+    let any: &dyn Any = engine;
+    let found = any.downcast_ref::<E>().cloned();
+    found.ok_or_else(|| TransactionError::OtherDatabase {
+        engine: engine.name(),
+        fix,
+    })
+}

@@ -1,0 +1,90 @@
+//! SQL that both databases read: the parameters `$1`, `$2`, … are integers and texts.
+
+/// The value of a parameter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Value<'a> {
+    Integer(i64),
+    Text(&'a str),
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+/// Returns parameters, in the order of their numbers.
+macro_rules! values {
+    ($($value:expr),* $(,)?) => { &[$($crate::statements::Value::from($value)),*] };
+}
+pub(crate) use values;
+
+/// A connection of one of the databases.
+pub(crate) trait Statements: Send {
+    /// Runs a statement.
+    fn execute(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Returns the integer in the first row, if there is one.
+    fn integer(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> impl Future<Output = Result<Option<i64>, sqlx::Error>> + Send;
+}
+
+macro_rules! statements {
+    ($connection:ty) => {
+        impl Statements for $connection {
+            async fn execute(
+                &mut self,
+                sql: &'static str,
+                values: &[Value<'_>],
+            ) -> Result<(), sqlx::Error> {
+                let mut query = sqlx::query(sql);
+                for value in values {
+                    query = match *value {
+                        Value::Integer(number) => query.bind(number),
+                        Value::Text(text) => query.bind(text.to_owned()),
+                    };
+                }
+                query.execute(self).await.map(|_| ())
+            }
+
+            async fn integer(
+                &mut self,
+                sql: &'static str,
+                values: &[Value<'_>],
+            ) -> Result<Option<i64>, sqlx::Error> {
+                let mut query = sqlx::query_scalar(sql);
+                for value in values {
+                    query = match *value {
+                        Value::Integer(number) => query.bind(number),
+                        Value::Text(text) => query.bind(text.to_owned()),
+                    };
+                }
+                query.fetch_optional(self).await
+            }
+        }
+    };
+}
+
+#[cfg(feature = "postgres")]
+statements!(sqlx::PgConnection);
+#[cfg(feature = "sqlite")]
+statements!(sqlx::SqliteConnection);

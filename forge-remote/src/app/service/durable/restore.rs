@@ -1,0 +1,101 @@
+//! Stored calls and jobs, as requests again.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::HeaderMap;
+
+use super::runner::{DurableHandler, NotDone, Restored, Runner, Then};
+use crate::extract::{JobCall, JobTenant, PlatformBody, StoredArgs, Verified, trace_id};
+use crate::fit::{AllowedCaller, Claims, EndpointTarget, Provenance};
+use crate::jobs::{Contents, JobContents, JobSender, ReportCode};
+
+impl Runner {
+    /// Returns the request of a durable call, with its claims.
+    pub(super) fn restore_call(
+        &self,
+        handler: &DurableHandler,
+        target: &EndpointTarget,
+        plain: &[u8],
+    ) -> Result<Restored, NotDone> {
+        let contents = Contents::read(plain)?;
+        let claims = contents.claims(&self.verifier, target).map_err(rejected)?;
+        let app_id = claims.app_id().to_owned();
+        let mut request = contents.request()?;
+        let provenance = Provenance::of(&claims, target);
+        let endpoint = Arc::clone(&handler.endpoint);
+        let verified = self.verified(handler, claims, endpoint, request.headers(), provenance);
+        verified.extend(request.extensions_mut());
+        request.extensions_mut().insert(PlatformBody {
+            may_be_empty: handler.body_optional,
+        });
+        Ok(Restored { request, app_id })
+    }
+
+    /// Returns the request of a job: its arguments, and the claims of the call that sent it, if one did.
+    pub(super) fn restore_job(
+        &self,
+        handler: &DurableHandler,
+        plain: &[u8],
+    ) -> Result<Restored, NotDone> {
+        let contents = JobContents::read(plain)?;
+        let mut request = Request::new(Body::empty());
+        let (tenant, sender) = match contents.sender {
+            JobSender::App(tenant) => {
+                let mut own = self.verifier.app_ids().iter();
+                if !own.any(|app_id| app_id.as_str() == tenant.app_id) {
+                    return Err(rejected("it is of another app"));
+                }
+                (tenant, None)
+            }
+            JobSender::Call(call) => {
+                let claims = call.claims(&self.verifier).map_err(rejected)?;
+                // Its tokens are not those of the call, so nobody else wrote them.
+                let provenance = Provenance::of(
+                    &claims,
+                    &EndpointTarget::new(&*call.endpoint, "core:endpoint", AllowedCaller::Page),
+                );
+                let tenant = JobTenant::from(&claims);
+                let (endpoint, headers) = (call.endpoint.as_str().into(), call.headers());
+                let verified = self.verified(handler, claims, endpoint, &headers, provenance);
+                *request.headers_mut() = headers;
+                verified.clone().extend(request.extensions_mut());
+                (tenant, Some(verified))
+            }
+        };
+        let app_id = tenant.app_id.clone();
+        let atlassian = self.atlassian.clone().answered_within(handler.timeout());
+        let call = JobCall::new(tenant, atlassian.called_by(handler.calling), sender);
+        request.extensions_mut().insert(call);
+        let args = StoredArgs(contents.args.into());
+        request.extensions_mut().insert(args);
+        Ok(Restored { request, app_id })
+    }
+
+    fn verified(
+        &self,
+        handler: &DurableHandler,
+        claims: Claims,
+        endpoint: Arc<str>,
+        headers: &HeaderMap,
+        provenance: Provenance,
+    ) -> Verified {
+        if let Some(trace) = trace_id(headers) {
+            tracing::Span::current().record("trace_id", trace);
+        }
+        let atlassian = self.atlassian.clone().answered_within(handler.timeout());
+        Verified::new(
+            claims,
+            endpoint,
+            atlassian.called_by(handler.calling),
+            headers,
+            provenance,
+            Arc::clone(&self.work),
+        )
+    }
+}
+
+fn rejected(reason: impl ToString) -> NotDone {
+    NotDone::new(ReportCode::Rejected, reason.to_string(), Then::Dead)
+}

@@ -1,0 +1,90 @@
+//! What a handler requests from Forge, as types: the compiler checks its arguments against them.
+
+use std::marker::PhantomData;
+
+use super::Probe;
+use crate::registry::Auth;
+
+/// The tokens that a handler requests, system and user, and whether there is a user. They are types,
+/// because the compiler would evaluate a constant in each handler.
+#[derive(Debug)]
+pub struct RequestedTokens<System, User, HasUser>(PhantomData<(System, User, HasUser)>);
+
+#[derive(Debug)]
+pub struct Yes;
+
+#[derive(Debug)]
+pub struct No;
+
+macro_rules! requested_tokens {
+    ($($(#[$docs:meta])* $name:ident = $auth:ident: $system:ident $user:ident $has_user:ident;)*) => {
+        $(
+            $(#[$docs])*
+            pub mod $name {
+                use super::*;
+
+                #[allow(non_camel_case_types, reason = "no user's type has such a name")]
+                pub type forge_remote_probe<T> = Probe<T, RequestedTokens<$system, $user, $has_user>>;
+
+                pub const AUTH: Auth = Auth::$auth;
+            }
+        )*
+    };
+}
+
+requested_tokens! {
+    /// No token, where there is a user.
+    requests_none = NONE: No No Yes;
+    /// `auth = system`, where there is a user.
+    requests_system = SYSTEM: Yes No Yes;
+    /// `auth = user`.
+    requests_user = USER: No Yes Yes;
+    /// `auth = [system, user]`.
+    requests_both = BOTH: Yes Yes Yes;
+    /// No token, where there is never a user.
+    no_user_requests_none = NONE: No No No;
+    /// `auth = system`, where there is never a user.
+    no_user_requests_system = SYSTEM: Yes No No;
+}
+
+/// Marks handlers that Forge calls.
+#[diagnostic::on_unimplemented(
+    message = "a `#[job]` does not have this argument: the app itself sends it, perhaps outside of any call",
+    label = "there may be no call",
+    note = "take `JobCall` in place of `Invocation`: its `invocation()` is the call that sent the job, if one did; \
+            `Attempt` in place of `RetryContext`; and `Args<T>` for what was sent"
+)]
+pub trait IsCalled {}
+
+impl<S, U, H> IsCalled for RequestedTokens<S, U, H> {}
+
+/// Marks kinds whose calls have a user.
+#[diagnostic::on_unimplemented(
+    message = "there is no user in session when this runs, so no `UserToken` ever arrives",
+    label = "Forge never sends it",
+    note = "take a `SystemToken` and write `auth = system` in the attribute; to act for a user who is absent, \
+            see `ProductApi::impersonate`"
+)]
+pub trait HasUser {}
+
+impl<S, U> HasUser for RequestedTokens<S, U, Yes> {}
+
+/// Marks handlers whose `auth` has `system`.
+#[diagnostic::on_unimplemented(
+    message = "this handler takes a `SystemToken` but does not request it, so Forge would never send it",
+    label = "not requested",
+    note = "write `auth = system` in the attribute, or `auth = [system, user]` for both tokens"
+)]
+pub trait RequestsSystemToken {}
+
+impl<U, H> RequestsSystemToken for RequestedTokens<Yes, U, H> {}
+
+/// Marks handlers whose `auth` has `user`.
+#[diagnostic::on_unimplemented(
+    message = "this handler takes a `UserToken` but does not request it, so Forge would never send it",
+    label = "not requested",
+    note = "write `auth = user` in the attribute, or `auth = [system, user]` for both tokens"
+)]
+pub trait RequestsUserToken {}
+
+impl<S, H> RequestsUserToken for RequestedTokens<S, Yes, H> {}
