@@ -274,7 +274,7 @@ impl sealed::Transaction for Transaction<'_, Postgres> {
         let fail = |error| failed("the database failed", error);
         let store = &engine.0.already_opened()?.ledger.store;
         // The tables are found by the engine's path, which holds until the job is written.
-        let previous = search_path(&mut **self).await.map_err(fail)?;
+        let previous = search_path(self).await.map_err(fail)?;
         set_search_path(self, &store.search_path)
             .await
             .map_err(fail)?;

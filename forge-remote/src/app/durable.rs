@@ -182,7 +182,7 @@ impl App {
                 }
             }
         }
-        let at_place = |problem: Diagnostic| problem.at([place.clone()]);
+        let at_place = |problem: Diagnostic| problem.at([place]);
         problems.into_iter().map(at_place).collect()
     }
 

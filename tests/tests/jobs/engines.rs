@@ -53,9 +53,12 @@ impl JobEngine for Wrong {
     }
 }
 
+/// A change to an envelope.
+type Change = fn(&mut Envelope);
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_suite_finds_an_engine_that_is_wrong() {
-    let wrong: [(fn(&mut Envelope), &str); 5] = [
+    let wrong: [(Change, &str); 5] = [
         (|envelope| envelope.not_before = None, "as it was accepted"),
         (|envelope| envelope.max_attempts += 1, "as it was accepted"),
         (|envelope| envelope.repeats = Repeats::Never, "by its key"),
