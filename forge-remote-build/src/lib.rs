@@ -21,7 +21,7 @@
 //!   workspace, or if the sources may have handlers that it does not see.
 //! - It does not compare tokens, scopes, and options other than texts.
 //!
-//! Handlers that the framework adds (`App::keep_tokens_fresh`) are included. It never fails a build: a
+//! Handlers that the framework adds (`App::keep_tokens_fresh`, the clock of `cron`) are included. It never fails a build: a
 //! file that cannot be read is skipped. `manifest --check` and `forge_remote::test_manifest!` compare
 //! everything.
 

@@ -40,7 +40,7 @@ impl Manifest {
         let mut missing = BTreeSet::new();
         for handler in sources.handlers.iter().filter(|one| !one.conditional) {
             self.check_module(handler, &mut problems);
-            if !handler.kind.has_endpoint() {
+            if !handler.has_endpoint() {
                 continue;
             }
             let endpoint = handler.names.endpoint.as_str();
@@ -53,11 +53,9 @@ impl Manifest {
                 None => {}
             }
         }
-        for (method, endpoint) in &sources.built_in {
+        for (endpoint, adds) in &sources.built_in {
             if self.module("endpoint", endpoint).is_none() {
-                problems.push(format!(
-                    "modules.endpoint lacks `{endpoint}` of `App::{method}`"
-                ));
+                problems.push(format!("modules.endpoint lacks `{endpoint}` of {adds}"));
             }
         }
         if !sources.more {
@@ -116,8 +114,9 @@ impl Manifest {
             };
             let ours = sources.remotes.contains(remote);
             let is_foreign = sources.foreign_endpoints.contains(key);
-            let has_handler = sources.handlers.iter().any(|one| one.names.endpoint == key)
-                || sources.may_be_built_in(key);
+            let mut served = sources.handlers.iter().filter(|one| one.has_endpoint());
+            let has_handler =
+                served.any(|one| one.names.endpoint == key) || sources.may_be_built_in(key);
             if ours && !is_foreign && !has_handler {
                 problems.push(format!("modules.endpoint[{key}] has no handler in src"));
             }

@@ -1,10 +1,10 @@
 //! The handlers in a package's sources.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use forge_remote_schema::built_in::BUILT_IN;
+use forge_remote_schema::built_in::{BUILT_IN, CRON_CLOCK};
 use forge_remote_schema::names::{Names, WrittenNames};
 use forge_remote_schema::{KindSpec, kinds};
 use proc_macro2::{TokenStream, TokenTree};
@@ -35,7 +35,17 @@ impl Handler {
 
     /// Returns whether the manifest has a module for it: dynamic ones are registered at run time.
     pub(crate) fn has_module(&self) -> bool {
-        self.kind.has_module() && self.option("dynamic") != Some("true")
+        self.kind.has_module() && self.option("dynamic") != Some("true") && !self.is_cron()
+    }
+
+    /// Returns whether the manifest has an endpoint for it.
+    pub(crate) fn has_endpoint(&self) -> bool {
+        self.kind.has_endpoint() && !self.is_cron()
+    }
+
+    /// Returns whether it is called by the app's clock endpoint, which is the only entry for it.
+    fn is_cron(&self) -> bool {
+        self.option("cron").is_some()
     }
 }
 
@@ -47,9 +57,9 @@ pub(crate) struct Sources {
     pub(crate) remotes: BTreeSet<String>,
     /// The endpoints of other services: `foreign_endpoints(["…"])`.
     pub(crate) foreign_endpoints: BTreeSet<String>,
-    /// The endpoints that the framework adds, each with the method of `App` that adds it, if a function
-    /// of the app calls that method.
-    pub(crate) built_in: BTreeSet<(&'static str, &'static str)>,
+    /// The endpoints that the framework adds, each with the code that adds it: a call of a method of
+    /// `App`, or a handler with `cron`.
+    pub(crate) built_in: BTreeMap<&'static str, String>,
     /// The endpoints that the framework may add, for calls that may not be in this build.
     conditionally_built_in: BTreeSet<&'static str>,
     /// Whether there may be handlers that are not seen.
@@ -129,9 +139,10 @@ impl Sources {
                     if !conditional && !is_test(&function.attrs) {
                         let body = function.block.to_token_stream();
                         for built_in in BUILT_IN.iter().filter(|one| names(&body, one.method)) {
+                            let adds = format!("`App::{}`", built_in.method);
                             let endpoints = built_in.endpoints.iter();
                             self.built_in
-                                .extend(endpoints.map(|endpoint| (built_in.method, *endpoint)));
+                                .extend(endpoints.map(|endpoint| (*endpoint, adds.clone())));
                         }
                     }
                 }
@@ -190,13 +201,21 @@ impl Sources {
             },
             kind.path_option.and_then(option),
         );
-        self.handlers.push(Handler {
+        let handler = Handler {
             kind,
             names,
             options,
             place: format!("`{function}` in {file}"),
             conditional,
-        });
+        };
+        if handler.is_cron() {
+            self.conditionally_built_in.insert(CRON_CLOCK);
+            if !conditional {
+                let place = handler.place.clone();
+                self.built_in.entry(CRON_CLOCK).or_insert(place);
+            }
+        }
+        self.handlers.push(handler);
     }
 
     /// Collects the keys in `Remote::new("backend")` and `foreign_endpoints(["other"])`, anywhere in the

@@ -1,5 +1,6 @@
 //! Stage 2b: the rules about several options of a set, before they are read one by one.
 
+use forge_remote_schema::cron;
 use forge_remote_schema::lists::{Conditions, in_both};
 use forge_remote_schema::options::{Combination, OptionSet};
 use syn::LitStr;
@@ -13,6 +14,7 @@ pub(crate) fn check(set: OptionSet, options: &Options, errors: &mut Errors) {
         Combination::Any => {}
         Combination::TriggerEvents => trigger(set, options, errors),
         Combination::FilteredEvent => filtered_event(options, errors),
+        Combination::Schedule => schedule(options, errors),
     }
 }
 
@@ -78,6 +80,45 @@ fn filtered_event(options: &Options, errors: &mut Errors) {
         _ => {}
     }
     conditions(options, &events_of_group(options), true, errors);
+}
+
+fn schedule(options: &Options, errors: &mut Errors) {
+    let place = options.place("cron");
+    match (options.misses("interval"), options.misses("cron")) {
+        (true, true) => errors.help(
+            options.attribute(),
+            "`interval` or `cron` is missing",
+            "write `interval = \"hour\"`, or `cron = \"30 2 * * 1-5\"`",
+        ),
+        (false, false) => errors.help(
+            place,
+            "`cron` cannot be combined with `interval`",
+            "keep one of the two; `cron = \"@hourly\"` is an hourly schedule",
+        ),
+        _ => {}
+    }
+    let refuse =
+        |names: &[&str], message: &dyn Fn(&str) -> String, help: &str, errors: &mut Errors| {
+            for name in names.iter().filter(|name| !options.misses(name)) {
+                errors.help(options.place(name), message(name), help);
+            }
+        };
+    if options.misses("cron") {
+        let message = |name: &str| format!("`{name}` needs `cron`");
+        let help = "write `cron = \"30 2 * * 1-5\"` in place of `interval`, or remove the option";
+        refuse(&cron::OPTIONS, &message, help, errors);
+        return;
+    }
+    let message = |name: &str| format!("`{name}` cannot be combined with `cron`");
+    let help = "remove it: Forge calls one endpoint of the app for all its cron schedules";
+    refuse(&cron::REFUSED, &message, help, errors);
+    if !cfg!(feature = "cron") {
+        errors.help(
+            place,
+            "`cron` needs the feature `cron` of forge-remote",
+            "run `cargo add forge-remote --features cron`",
+        );
+    }
 }
 
 fn conditions(options: &Options, events: &[LitStr], filter_required: bool, errors: &mut Errors) {

@@ -210,6 +210,9 @@ impl Reader<'_> {
         let private = self.private;
         let values = variants.values;
         let chosen = options.text(option.name, option.example, self.errors);
+        if chosen.is_none() && option.presence == Presence::Optional {
+            return self.optional(None);
+        }
         let written = chosen.as_ref().map(LitStr::value).unwrap_or_default();
         if let Some(text) = &chosen {
             let names: Vec<&str> = values.iter().map(|(name, _)| *name).collect();
@@ -223,7 +226,11 @@ impl Reader<'_> {
             format_ident!("{}", variants.runtime),
             format_ident!("{variant}"),
         );
-        quote!(#private::kinds::#ty::#variant)
+        let variant = quote!(#private::kinds::#ty::#variant);
+        match option.presence {
+            Presence::Optional => self.optional(Some(variant)),
+            _ => variant,
+        }
     }
 
     fn groups(

@@ -16,6 +16,9 @@ pub const TOKENS_LIFE: &str = "tokens-life";
 /// The endpoint that removes an uninstalled installation's system token.
 pub const TOKENS_GOODBYE: &str = "tokens-goodbye";
 
+/// The endpoint that is called for all handlers with `cron`.
+pub const CRON_CLOCK: &str = "cron-clock";
+
 /// Every builder method that adds handlers.
 pub const BUILT_IN: &[BuiltIn] = &[BuiltIn {
     method: "keep_tokens_fresh",

@@ -34,14 +34,20 @@ const EVENTS: Place = &["events"];
 #[macro_export]
 macro_rules! for_each_kind {
     ($then:ident) => { $then! {
-        /// Calls the function at an interval, once for each installation.
+        /// Calls the function at an interval or by a cron expression, once for each installation.
         SCHEDULED_TRIGGER = scheduled_trigger as ScheduledTrigger {
             module_type: "scheduledTrigger",
             key_suffix: Some("trigger"),
             options: &[
-                OptionSpec::shaped("interval", Shape::Variant(&INTERVALS), "\"hour\"").required().at(&["interval"]),
+                OptionSpec::shaped("interval", Shape::Variant(&INTERVALS), "\"hour\"").at(&["interval"]),
                 OptionSpec::flag("licensed_only").at(&["filter", "appIsLicensed"]),
+                OptionSpec::text("cron", 255, "\"30 2 * * 1-5\"").optional().rule(TextRule::Cron),
+                OptionSpec::text("tz", 64, "\"Europe/Berlin\"").optional().rule(TextRule::TimeZone),
+                OptionSpec::text("jitter", 16, "\"10m\"").optional().rule(TextRule::Time("1s", "12h")),
+                OptionSpec::text("catch_up", 16, "\"1h\"").optional().rule(TextRule::Time("0s", "12h")),
+                OptionSpec::choice("overlap", &["skip", "allow"], "\"skip\""),
             ],
+            combination: Combination::Schedule,
             owns_item: true,
             body_optional: true,
             durable: Durability::Allowed,
@@ -404,7 +410,7 @@ const INTERVALS: Variants = Variants {
         ("weekly", "week"),
         ("7d", "week"),
     ],
-    remark: ", and no cron expressions",
+    remark: "; for a cron expression write `cron = \"30 2 * * 1-5\"`",
 };
 
 /// The conditions of a trigger, and of each of its `filtered_events`.

@@ -2,6 +2,7 @@
 
 mod atlassian;
 pub mod built_in;
+pub mod cron;
 pub mod durable;
 mod event;
 pub mod events;

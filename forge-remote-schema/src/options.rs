@@ -5,7 +5,7 @@
 
 use crate::lists::ListRules;
 use crate::place::Place;
-use crate::{Mistake, events, lists, rules};
+use crate::{Mistake, cron, events, lists, rules};
 
 /// The options of every attribute.
 pub const COMMON: [&str; 10] = [
@@ -44,6 +44,8 @@ pub enum Combination {
     TriggerEvents,
     /// Each of a trigger's `filtered_events` has one event, and a filter.
     FilteredEvent,
+    /// A schedule has an interval or a cron expression.
+    Schedule,
 }
 
 impl OptionSet {
@@ -180,6 +182,12 @@ pub enum TextRule {
     ContentType,
     /// Letters, digits, `_` and `-`.
     QueueName,
+    /// A cron expression of five fields.
+    Cron,
+    /// A name of the IANA time zone database.
+    TimeZone,
+    /// A time such as `10m`, between these bounds.
+    Time(&'static str, &'static str),
 }
 
 impl OptionSpec {
@@ -307,6 +315,9 @@ impl OptionSpec {
                 "the name of a queue has only letters, digits, `_` and `-`",
                 instead,
             )),
+            TextRule::Cron => cron::check_expression(text),
+            TextRule::TimeZone => cron::check_zone(text),
+            TextRule::Time(min, max) => cron::check_time(name, text, (min, max)).map(drop),
         }
     }
 }

@@ -41,6 +41,7 @@ pub mod platform;
 mod private;
 pub mod registry;
 mod response;
+pub mod schedules;
 #[doc = include_str!("docs/adopting.md")]
 pub mod adopting {}
 #[doc = include_str!("docs/configuration.md")]

@@ -71,6 +71,9 @@ pub struct App {
     pub(crate) allowed: BTreeSet<String>,
     /// The handlers of [`Self::keep_tokens_fresh_by`], by key.
     pub(crate) kept_fresh_by: Vec<(String, Location)>,
+    pub(crate) has_five_minute_cron: bool,
+    /// Whether handlers with `cron` have routes: a local platform calls them directly.
+    pub(crate) serves_cron: bool,
     pub(crate) granular: bool,
     pub(crate) app_managed: bool,
     pub(crate) foreign_endpoints: BTreeSet<String>,
@@ -112,7 +115,7 @@ impl App {
     }
 
     fn with_registry(registry: Registry) -> Self {
-        Self {
+        let mut app = Self {
             registry,
             remotes: Vec::new(),
             state: StateMap::default(),
@@ -135,6 +138,8 @@ impl App {
             fixtures: Vec::new(),
             allowed: BTreeSet::new(),
             kept_fresh_by: Vec::new(),
+            has_five_minute_cron: false,
+            serves_cron: false,
             granular: false,
             app_managed: false,
             foreign_endpoints: BTreeSet::new(),
@@ -144,13 +149,16 @@ impl App {
             layers: Layers::default(),
             own_routes: Vec::new(),
             problems: Vec::new(),
-        }
+        };
+        app.set_clock();
+        app
     }
 
     /// Adds one handler or [`job`](macro@crate::job) by name:
     /// `.handler(forge_remote::handler!(refresh_index))`. Adding it again has no effect.
     pub fn handler(mut self, registration: impl Into<Registered>) -> Self {
         self.registry.add(registration.into());
+        self.set_clock();
         self
     }
 

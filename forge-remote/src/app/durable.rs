@@ -9,6 +9,7 @@ use super::launch::NO_TOKENS;
 use crate::diagnostic::{CodeLocation, Diagnostic, Location, Rule};
 use crate::jobs::{JobEngine, JobPolicy};
 use crate::registry::{Handler, Requirement};
+use crate::schedules::Overlap;
 use crate::token::JobSeal;
 
 /// The rules of this file.
@@ -98,12 +99,29 @@ impl App {
         })
     }
 
+    /// Returns the policy of a handler whose calls are stored: it is durable, or has `cron` in an app with
+    /// an engine.
+    pub(super) fn job_policy(&self, handler: &Handler) -> Option<JobPolicy> {
+        let record = handler.registration();
+        let cron = record.kind.cron();
+        let jobs = self.jobs.as_ref();
+        let default = || cron.and(jobs).map(|_| JobPolicy::DEFAULT);
+        let policy = record.durable.or_else(default)?;
+        let skips = cron.is_some_and(|options| options.overlap == Overlap::Skip);
+        let limits = jobs.is_some_and(|jobs| jobs.engine.guarantees().limits_installations);
+        // So that an occurrence does not overlap the one before on another machine.
+        Some(match skips && limits {
+            true => policy.with_per_installation(1),
+            false => policy,
+        })
+    }
+
     /// Returns the problems of durable handlers and of jobs.
     pub(super) fn durable_problems(&self) -> Vec<Diagnostic> {
         let mut problems = Vec::new();
         for handler in self.registry.handlers() {
             let record = handler.registration();
-            match record.durable {
+            match self.job_policy(handler) {
                 Some(policy) => {
                     let what = format!("`{}` is durable", record.function);
                     let place = CodeLocation::from(handler);
@@ -215,7 +233,8 @@ impl App {
     /// token that names the endpoint does not show which of them it is for.
     fn divided_problems(&self) -> Vec<Diagnostic> {
         let mut shared: BTreeMap<(&str, &str), Vec<&Handler>> = BTreeMap::new();
-        for handler in self.registry.handlers() {
+        let handlers = self.registry.handlers().iter();
+        for handler in handlers.filter(|one| !one.is_cron()) {
             let function = handler.registration().mount.path();
             shared
                 .entry((function, handler.endpoint()))

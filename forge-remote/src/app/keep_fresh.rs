@@ -18,6 +18,7 @@ use crate::registry::{Handler, Location, Registration, Requirement};
 use crate::token::Tokens;
 
 const NAME: &str = "keep_tokens_fresh";
+static HOURLY: ScheduledTrigger = ScheduledTrigger::every(Interval::Hour);
 /// The longest interval of calls that keep tokens fresh: a delivered token is valid for at least
 /// 2 hours.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/calling-product-apis/>
@@ -76,6 +77,7 @@ impl App {
     pub fn keep_tokens_fresh_by(mut self, key: impl Into<String>) -> Self {
         let place = std::panic::Location::caller().into();
         self.kept_fresh_by.push((key.into(), place));
+        self.set_clock();
         self
     }
 
@@ -190,10 +192,7 @@ pub(super) fn registrations(place: Location) -> [Registration; 3] {
     };
     let registrations = [
         record(
-            &ScheduledTrigger {
-                interval: Interval::Hour,
-                licensed_only: false,
-            },
+            &HOURLY,
             NAME,
             "",
             no_user_requests_system::AUTH,

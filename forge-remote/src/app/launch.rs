@@ -76,6 +76,7 @@ impl App {
         problems.extend(self.base_paths().problems(self.registry.handlers()));
         problems.extend(self.own_route_problems());
         problems.extend(self.fresh_token_problems());
+        problems.extend(self.cron_problems());
         problems
     }
 

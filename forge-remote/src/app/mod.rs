@@ -8,6 +8,7 @@ mod builder;
 mod comparison;
 mod config;
 mod connect;
+mod cron_clock;
 #[cfg(feature = "cli")]
 mod drift;
 mod durable;
@@ -56,6 +57,7 @@ pub(crate) fn rules() -> impl Iterator<Item = &'static Rule> {
         drift::RULES,
         launch::RULES,
         durable::RULES,
+        cron_clock::RULES,
         service::RULES,
     ];
     rules.into_iter().flatten().copied()

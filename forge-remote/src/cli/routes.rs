@@ -1,16 +1,18 @@
 //! The `routes` command: prints the table of handlers.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use clap::{ArgMatches, Command};
 
 use super::output::{NEGATIVE, OK, flag, print, print_error};
 use crate::app::{App, BasePaths, LaunchError};
 use crate::registry::{Handler, JobRegistration, Registration, RouteScope};
+use crate::schedules::Timetable;
 
 pub(super) fn command() -> Command {
     Command::new("routes")
-        .about("List the handlers and jobs: kind, key, method, path, tokens, scopes, source, events or interval")
+        .about("List the handlers and jobs: kind, key, method, path, tokens, scopes, source, events or schedule")
         .arg(flag("json", "Print JSON, for machines"))
 }
 
@@ -36,9 +38,13 @@ pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
 struct Row<'a> {
     kind: &'static str,
     key: &'a str,
-    endpoint: &'a str,
-    method: &'static str,
-    path: &'a str,
+    /// Forge does not call a handler with `cron`, so it has no endpoint, method or path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    endpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
     /// Further paths: beneath the base URLs, and of older major versions.
     also_at: Vec<String>,
     system_token: bool,
@@ -47,6 +53,8 @@ struct Row<'a> {
     events: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     interval: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cron: Option<Cron>,
     /// The largest request body, in bytes.
     body_limit: usize,
     dynamic: bool,
@@ -56,20 +64,22 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    fn new(handler: &'a Handler, base_paths: &BasePaths, body_limit: usize) -> Self {
+    fn new(handler: &'a Handler, base_paths: &BasePaths, body_limit: usize, now: SystemTime) -> Self {
         let record = handler.registration();
+        let is_called = !handler.is_cron();
         Self {
             kind: record.kind.name(),
             key: handler.key(),
-            endpoint: handler.endpoint(),
-            method: handler.methods(),
-            path: handler.path(),
+            endpoint: is_called.then(|| handler.endpoint()),
+            method: is_called.then(|| handler.methods()),
+            path: is_called.then(|| handler.path()),
             also_at: also_at(handler, base_paths),
             system_token: record.auth.system,
             user_token: record.auth.user,
             scopes: record.scopes,
             events: events(record),
             interval: interval(handler),
+            cron: Cron::of(handler, now),
             body_limit: record.body_limit.unwrap_or(body_limit),
             dynamic: record.dynamic,
             function: record.mount.path().to_owned(),
@@ -91,8 +101,35 @@ fn interval(handler: &Handler) -> Option<String> {
     interval.as_str().map(str::to_owned)
 }
 
+/// The schedule of a handler with `cron`.
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Cron {
+    expression: &'static str,
+    tz: &'static str,
+    /// The next occurrence, in the time zone: `2026-11-30 02:30`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+impl Cron {
+    fn of(handler: &Handler, now: SystemTime) -> Option<Self> {
+        let options = handler.registration().kind.cron()?;
+        let timetable = Timetable::new(options).ok();
+        let next = timetable.and_then(|one| Some(one.local(one.next_after(now)?)));
+        Some(Self {
+            expression: options.expression,
+            tz: options.tz,
+            next,
+        })
+    }
+}
+
 /// Returns the paths of a handler besides its own.
 fn also_at(handler: &Handler, base_paths: &BasePaths) -> Vec<String> {
+    if handler.is_cron() {
+        return Vec::new();
+    }
     let served = base_paths.of(handler).into_iter().skip(1);
     served.map(|served| served.path).collect()
 }
@@ -103,11 +140,20 @@ fn summary(docs: &str) -> Option<String> {
     line.filter(|line| !line.is_empty()).map(str::to_owned)
 }
 
-/// Returns the events or the interval as a line for people.
-fn occasion(handler: &Handler) -> Option<String> {
+/// Returns the events or the schedule as a line for people.
+fn occasion(handler: &Handler, now: SystemTime) -> Option<String> {
     let events = events(handler.registration());
     if !events.is_empty() {
         return Some(format!("events: {}", events.join(", ")));
+    }
+    if let Some(Cron {
+        expression,
+        tz,
+        next,
+    }) = Cron::of(handler, now)
+    {
+        let next = next.map(|next| format!(", next at {next}"));
+        return Some(format!("cron: {expression} in {tz}{}", next.unwrap_or_default()));
     }
     interval(handler).map(|interval| format!("interval: {interval}"))
 }
@@ -123,7 +169,8 @@ struct OwnRow {
 fn json(app: &App) -> String {
     let base_paths = app.base_paths();
     let handlers = app.registry().handlers().iter();
-    let handlers = handlers.map(|handler| Row::new(handler, &base_paths, app.limits.body));
+    let (limit, now) = (app.limits.body, app.clock.now());
+    let handlers = handlers.map(|handler| Row::new(handler, &base_paths, limit, now));
     let own = app.own_paths().into_iter().map(|path| OwnRow { kind: OWN, path });
     let rows = handlers.map(serde_json::to_value);
     let jobs = app.registry().jobs().iter().map(JobRow::new);
@@ -161,10 +208,11 @@ const JOB: &str = "job";
 const OWN: &str = "(own, not verified)";
 
 /// Returns the handlers, the jobs and the routes of your own as a table. With `details`, each handler has its events or its
-/// interval below it, and the first line of its doc comment.
+/// schedule below it, and the first line of its doc comment.
 pub(super) fn table(app: &App, details: bool) -> String {
     let registry = app.registry();
     let base_paths = app.base_paths();
+    let now = app.clock.now();
     let mut cells = vec![
         [
             "KIND", "KEY", "METHOD", "PATH", "TOKENS", "SCOPES", "SOURCE",
@@ -178,11 +226,13 @@ pub(super) fn table(app: &App, details: bool) -> String {
         } else {
             record.scopes.join(", ")
         };
+        let method = if handler.is_cron() { "-" } else { handler.methods() };
         cells.push([
             record.kind.name().to_owned(),
             handler.key().to_owned(),
-            handler.methods().to_owned(),
+            method.to_owned(),
             match handler.reach() {
+                _ if handler.is_cron() => "-".to_owned(),
                 RouteScope::Subpath => format!("{}/*", handler.path().trim_end_matches('/')),
                 _ => handler.path().to_owned(),
             },
@@ -225,7 +275,7 @@ pub(super) fn table(app: &App, details: bool) -> String {
                     (!also_at.is_empty()).then(|| format!("also at: {}", also_at.join(", ")));
                 vec![
                     summary(handler.registration().docs),
-                    occasion(handler),
+                    occasion(handler, now),
                     also_at,
                 ]
             }

@@ -40,6 +40,7 @@ pub(super) struct HandlerView {
     source: String,
     events: Vec<&'static str>,
     interval_seconds: Option<u64>,
+    cron: Option<String>,
     next_call: Option<u64>,
     is_paused: bool,
     is_durable: bool,
@@ -85,6 +86,10 @@ impl HandlerView {
             source: record.location.to_string(),
             events: [record.kind.events(), record.kind.unknown_events()].concat(),
             interval_seconds: record.kind.interval().map(|interval| interval.as_secs()),
+            cron: record
+                .kind
+                .cron()
+                .map(|cron| format!("{} in {}", cron.expression, cron.tz)),
             next_call: schedule.map(|schedule| millis(schedule.next)),
             is_paused: schedule.is_some_and(|schedule| schedule.is_paused),
             is_durable: record.durable.is_some(),

@@ -1,5 +1,7 @@
 //! What an envelope contains: a verified call without its tokens.
 
+use std::time::{Duration, SystemTime};
+
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -11,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::kept_claims::KeptClaims;
 use crate::fit::{Claims, EndpointTarget, TokenRejection, Verifier};
+use crate::schedules::Occurrence;
 
 const VERSION: u8 = 1;
 /// The headers that are kept. All others are Forge's tokens, or of no use later.
@@ -32,6 +35,9 @@ pub(crate) struct Contents {
     headers: Vec<(String, String)>,
     /// In base64.
     body: String,
+    /// The occurrence of a cron schedule, in seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    occurrence: Option<u64>,
 }
 
 /// An envelope's contents are not those of a call, or of a newer version.
@@ -51,7 +57,24 @@ impl Contents {
             uri: parts.uri.to_string(),
             headers: HEADERS.iter().filter_map(header).collect(),
             body: STANDARD.encode(body),
+            occurrence: None,
         }
+    }
+
+    /// Sets the occurrence that it is for: it is then a run of a schedule, not a call of Forge.
+    pub(crate) fn of_occurrence(mut self, occurrence: Occurrence) -> Self {
+        let since = occurrence
+            .scheduled_for()
+            .duration_since(SystemTime::UNIX_EPOCH);
+        self.occurrence = since.ok().map(|since| since.as_secs());
+        self
+    }
+
+    /// Returns the occurrence that it is for.
+    pub(crate) fn occurrence(&self) -> Option<Occurrence> {
+        let seconds = Duration::from_secs(self.occurrence?);
+        let time = SystemTime::UNIX_EPOCH.checked_add(seconds)?;
+        Some(Occurrence::new(time))
     }
 
     pub(crate) fn write(&self) -> Zeroizing<Vec<u8>> {

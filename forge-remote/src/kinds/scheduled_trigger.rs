@@ -1,7 +1,9 @@
-//! `scheduledTrigger`: Forge calls once per interval and installation.
+//! `scheduledTrigger`: Forge calls once per interval and installation, or the app's clock by a cron
+//! expression.
 
 use std::time::Duration;
 
+use forge_remote_schema::durable::seconds;
 use forge_remote_schema::names::Names;
 use forge_remote_schema::{KindSpec, kinds};
 
@@ -10,21 +12,56 @@ use super::rest::Rest;
 use crate::json::payload;
 use crate::manifest::OwnedProperties;
 use crate::registry::{Kind, Module, SampleCall};
+use crate::schedules::{CronOptions, Overlap};
 
 /// The options of `#[scheduled_trigger]`.
 ///
-/// A handler that needs the body takes `Event<`[`ScheduledEvent`]`>`.
+/// A handler that needs the body takes `Event<`[`ScheduledEvent`]`>`; one with `cron` takes
+/// [`Occurrence`](crate::schedules::Occurrence), the time that the expression names.
 ///
 /// Source: <https://developer.atlassian.com/platform/forge/manifest-reference/modules/scheduled-trigger/>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScheduledTrigger {
-    /// The interval between two calls.
-    pub interval: Interval,
+    /// The interval between two calls of Forge. A handler has this or `cron`.
+    pub interval: Option<Interval>,
     /// Whether sites without an active licence are skipped (`filter.appIsLicensed`).
     pub licensed_only: bool,
+    /// The cron expression: five fields, or a nickname such as `@daily`. See
+    /// [`schedules`](crate::schedules).
+    pub cron: Option<&'static str>,
+    /// The time zone of `cron`, by its name in the IANA database (default: `UTC`).
+    pub tz: Option<&'static str>,
+    /// The time over which installations are spread, from `1s` to `12h` (default: none).
+    pub jitter: Option<&'static str>,
+    /// How late an occurrence of `cron` may start, from `0s` to `12h` (default: `1h`).
+    pub catch_up: Option<&'static str>,
+    /// Whether an occurrence of `cron` is skipped while the one before of the same installation runs
+    /// (`skip`), or runs too (`allow`; default: `skip`).
+    pub overlap: Option<&'static str>,
 }
 
-/// The interval of a scheduled trigger. Forge has only these four.
+impl ScheduledTrigger {
+    /// Returns the options of a schedule with this interval.
+    ///
+    /// ```
+    /// use forge_remote::kinds::{Interval, ScheduledTrigger};
+    ///
+    /// assert_eq!(ScheduledTrigger::every(Interval::Hour).cron, None);
+    /// ```
+    pub const fn every(interval: Interval) -> Self {
+        Self {
+            interval: Some(interval),
+            licensed_only: false,
+            cron: None,
+            tz: None,
+            jitter: None,
+            catch_up: None,
+            overlap: None,
+        }
+    }
+}
+
+/// The interval of a scheduled trigger. Forge has only these four; `cron` has others.
 ///
 /// The first call comes about 5 minutes after `forge deploy`; a change to any scheduled trigger
 /// resets all of them.
@@ -69,8 +106,12 @@ impl Kind for ScheduledTrigger {
     }
 
     fn modules(&self, names: &Names) -> Vec<Module> {
+        // The clock's module serves all handlers with `cron`.
+        let Some(interval) = self.interval.filter(|_| self.cron.is_none()) else {
+            return Vec::new();
+        };
         let mut item = item(names);
-        item.insert("interval".into(), self.interval.as_str().into());
+        item.insert("interval".into(), interval.as_str().into());
         if self.licensed_only {
             item.insert("filter".into(), nested("appIsLicensed", true.into()));
         }
@@ -82,7 +123,24 @@ impl Kind for ScheduledTrigger {
     }
 
     fn interval(&self) -> Option<Duration> {
-        Some(self.interval.duration())
+        let interval = self.interval.filter(|_| self.cron.is_none());
+        interval.map(Interval::duration)
+    }
+
+    fn cron(&self) -> Option<CronOptions> {
+        // The macros have checked the times.
+        let time = |text: Option<&str>| text.and_then(seconds).map(Duration::from_secs);
+        let default = CronOptions::new(self.cron?);
+        Some(CronOptions {
+            tz: self.tz.unwrap_or(default.tz),
+            jitter: time(self.jitter).unwrap_or(default.jitter),
+            catch_up: time(self.catch_up).unwrap_or(default.catch_up),
+            overlap: match self.overlap {
+                Some("allow") => Overlap::Allow,
+                _ => Overlap::Skip,
+            },
+            ..default
+        })
     }
 
     fn calls_every_site(&self) -> bool {

@@ -60,6 +60,7 @@ impl Platform {
         // Forge generates the key of a module that was registered at run time.
         let key = match record.dynamic {
             true => uuid(),
+            false if handler.is_cron() => handler.key().to_owned(),
             false => handler.endpoint().to_owned(),
         };
         fit = match record.kind.caller() {

@@ -108,6 +108,7 @@ impl App {
         let ids = self.app_ids_or(platform.app_id().as_str())?;
         self.app_ids = ids.iter().map(|id| id.as_str().to_owned()).collect();
         self.key_source = Some(Box::new(platform.key_source()));
+        self.serves_cron = true;
         Ok(self)
     }
 

@@ -33,6 +33,7 @@ use crate::extract::{AppState, Args, Event, Invocation, JobCall, Json, RetryCont
 use crate::jobs::{Attempt, Jobs};
 use crate::registry::{BoxFuture, ErasedHandler};
 use crate::response;
+use crate::schedules::Occurrence;
 use crate::token::Tokens;
 
 // Method names carry a `forge_remote_` prefix so that a blanket trait in the user's scope cannot make
@@ -153,6 +154,7 @@ requirements! {
     [] Jobs: Some(Requirement::Jobs);
     [] JobCall: None, IsJob;
     [T: DeserializeOwned + Send + 'static] Args<T>: None, IsJob;
+    [] Occurrence: Some(Requirement::Occurrence);
     [T: Clone + Send + Sync + 'static] State<T>: Some(Requirement::State {
         id: TypeId::of::<T>,
         name: std::any::type_name::<T>,

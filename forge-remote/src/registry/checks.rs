@@ -201,7 +201,7 @@ impl Registry {
             if let Some(key) = handler.module_key() {
                 modules.entry(key).or_default().push(handler);
             }
-            if handler.registration().kind.has_endpoint() {
+            if handler.registration().kind.has_endpoint() && !handler.is_cron() {
                 endpoints
                     .entry(handler.endpoint())
                     .or_default()

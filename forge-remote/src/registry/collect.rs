@@ -9,6 +9,9 @@ use super::{
     Submission,
 };
 
+/// The path above those of handlers with `cron`, which only a local platform calls.
+const CRON_PATH: &str = "/forge-remote/cron";
+
 /// One handler with its names resolved.
 #[derive(Clone, Debug)]
 pub struct Handler {
@@ -31,6 +34,10 @@ impl Handler {
         let mut names = Names::new(kind.spec(), written, kind.path_suffix());
         if registration.dynamic {
             names.key.clone_from(&names.endpoint);
+        }
+        if kind.cron().is_some() {
+            // Only a local platform calls it, so its path is out of the way of all others.
+            names.path = format!("{CRON_PATH}/{}", names.key);
         }
         let former_paths = registration
             .also_at
@@ -94,6 +101,11 @@ impl Handler {
     /// Returns the method of its calls; it may accept others too, see [`reach`](Self::reach).
     pub fn method(&self) -> Method {
         self.method
+    }
+
+    /// Returns whether the app's clock calls it by a cron expression, and Forge does not.
+    pub fn is_cron(&self) -> bool {
+        self.registration.kind.cron().is_some()
     }
 
     /// Returns the requests that are routed to it.
@@ -178,6 +190,11 @@ impl Registry {
                     .dedup_by(|a, b| a.mount.function() == b.mount.function());
             }
         }
+    }
+
+    /// Replaces the handlers, and keeps the jobs.
+    pub(crate) fn set_handlers(&mut self, registrations: impl IntoIterator<Item = Registration>) {
+        self.handlers = Self::of(registrations).handlers;
     }
 
     /// Returns a registry of these handlers only, each with all attributes of its function.

@@ -33,6 +33,10 @@ impl Registry {
             declared.add(handler);
         }
         let mut desired = declared.desired;
+        // The entries that a handler had when Forge called it.
+        let cron = self.handlers().iter().filter(|handler| handler.is_cron());
+        let former = cron.flat_map(|handler| [handler.key(), handler.endpoint()]);
+        desired.removable.extend(former.map(str::to_owned));
         // The attribute proves that such an entry is of this code's past.
         let former = self.handlers().iter().flat_map(Handler::former_keys);
         desired.removable.extend(former.cloned());
@@ -74,7 +78,7 @@ impl Declared<'_> {
             let pages = record.kind.pages().iter();
             allowed.extend(pages.map(|&page| page.to_owned()));
         }
-        if record.kind.has_endpoint() {
+        if record.kind.has_endpoint() && !handler.is_cron() {
             self.add_endpoint(handler);
         }
         let unknown = record.kind.unknown_events();

@@ -10,6 +10,7 @@ use serde_yaml::Mapping;
 use super::Method;
 use crate::fit::AllowedCaller;
 use crate::manifest::OwnedProperties;
+use crate::schedules::CronOptions;
 
 /// A kind of invocation with a handler's options for it.
 ///
@@ -69,6 +70,12 @@ pub trait Kind: fmt::Debug + Send + Sync + 'static {
     /// Returns whether the platform calls for every installation, also for sites without a licence.
     fn calls_every_site(&self) -> bool {
         true
+    }
+
+    /// Returns the options of a cron schedule: the app's clock calls the handler, and it has neither a
+    /// module nor an endpoint of its own.
+    fn cron(&self) -> Option<CronOptions> {
+        None
     }
 
     /// Returns the mistakes in the options that the macros cannot see, because they are in the values

@@ -218,6 +218,8 @@ pub enum Requirement {
     Attempt,
     /// `Jobs` or `AppJobs`: the app must have an engine for them.
     Jobs,
+    /// An `Occurrence`: the handler must have a cron schedule.
+    Occurrence,
 }
 
 /// The item that `inventory` collects: the function that a macro wrote, which can also be named

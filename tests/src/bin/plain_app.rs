@@ -1,11 +1,13 @@
 //! An app without state, run as a process. With `DYNAMIC` set, it has a handler of modules that are
 //! registered at run time. With `STAYS` set, a background task does not end when the
 //! app stops; with `BLOCKS`, one blocks its thread for an hour. With `OWN_ROUTES`, it has a webhook of
-//! its own; with `BAD_REMOTE`, an invalid base URL.
+//! its own; with `BAD_REMOTE`, an invalid base URL; with `CRON`, handlers with cron schedules, and with
+//! `BAD_CRON`, one without an occurrence.
 
 use forge_remote::axum::Router;
 use forge_remote::axum::routing::post;
 use forge_remote::prelude::*;
+use forge_remote::schedules::Occurrence;
 use forge_remote::{Shutdown, handler};
 
 #[scheduled_trigger(
@@ -20,6 +22,18 @@ async fn tick() {}
 
 #[trigger(dynamic)]
 async fn follow() {}
+
+/// Sends the report of the night.
+#[scheduled_trigger(cron = "30 2 * * 1-5", tz = "Europe/Berlin")]
+async fn report(occurrence: Occurrence) {
+    println!("report {:?}", occurrence.scheduled_for());
+}
+
+#[scheduled_trigger(cron = "@hourly", auth = system)]
+async fn hourly(_token: SystemToken) {}
+
+#[scheduled_trigger(cron = "0 0 30 2 *", tz = "Europe/Berln")]
+async fn never() {}
 
 async fn stays(shutdown: Shutdown) -> Result<()> {
     shutdown.requested().await;
@@ -51,6 +65,12 @@ async fn main() -> Result<()> {
     }
     if std::env::var_os("OWN_ROUTES").is_some() {
         app = app.routes(Router::new().route("/webhook", post(async || "ok")));
+    }
+    if std::env::var_os("CRON").is_some() {
+        app = app.handler(handler!(report)).handler(handler!(hourly));
+    }
+    if std::env::var_os("BAD_CRON").is_some() {
+        app = app.handler(handler!(never));
     }
     app.run().await
 }

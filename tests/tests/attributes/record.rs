@@ -72,8 +72,8 @@ fn a_record_holds_what_was_written() {
         format!(
             "{:?}",
             kinds::ScheduledTrigger {
-                interval: kinds::Interval::FiveMinute,
-                licensed_only: true
+                licensed_only: true,
+                ..kinds::ScheduledTrigger::every(kinds::Interval::FiveMinute)
             }
         )
     );

@@ -7,5 +7,6 @@ mod envelopes;
 mod launch;
 mod log;
 mod runs;
+mod schedules;
 mod sent;
 mod transactions;

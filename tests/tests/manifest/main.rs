@@ -2,6 +2,7 @@
 
 mod adopt;
 mod adoption;
+mod cron;
 mod field;
 mod golden;
 mod random;

@@ -184,6 +184,59 @@ fn the_frameworks_own_handlers_are_known() {
     assert_eq!(problems(), [""; 0]);
 }
 
+/// One endpoint stands for all handlers with `cron`.
+#[test]
+fn handlers_with_cron_have_the_entries_of_the_clock() {
+    const APP_ID: &str = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107";
+    #[scheduled_trigger(cron = "@daily")]
+    async fn nightly() {}
+
+    let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("stale-cron");
+    fs::create_dir_all(package.join("src")).unwrap();
+    let lock = "[[package]]\nname = \"app\"\nversion = \"0.0.0\"\n";
+    fs::write(package.join("Cargo.lock"), lock).unwrap();
+    let manifest = package.join("manifest.yml");
+    let source = |attribute: &str| {
+        let source = format!(
+            "#[scheduled_trigger({attribute})]\nasync fn nightly() {{}}\nfn main() {{ Remote::new(\"backend\"); }}\n"
+        );
+        fs::write(package.join("src/main.rs"), source).unwrap();
+    };
+    let app = App::empty()
+        .app_id(APP_ID)
+        .handler(forge_remote::handler!(nightly))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"));
+    let file = ManifestFile::parse("manifest.yml", None).unwrap();
+    let desired = app.build().unwrap().desired_manifest();
+    let fresh = file.merged_with(&desired, Some(APP_ID)).unwrap();
+    fs::write(&manifest, &fresh).unwrap();
+    let problems = || forge_remote_build::problems(&package, "app", &manifest);
+    source("cron = \"@daily\"");
+    assert_eq!(problems(), [""; 0]);
+    source("interval = \"day\"");
+    assert_eq!(
+        problems(),
+        [
+            "modules.scheduledTrigger lacks `nightly-trigger` of `nightly` in src/main.rs",
+            "modules.endpoint lacks `nightly` of `nightly` in src/main.rs",
+            "modules.endpoint[cron-clock] has no handler in src",
+        ]
+    );
+    source("cron = \"@daily\"");
+    fs::write(
+        &manifest,
+        fresh.replace("key: cron-clock\n", "key: nightly\n"),
+    )
+    .unwrap();
+    assert_eq!(
+        problems(),
+        [
+            "modules.endpoint lacks `cron-clock` of `nightly` in src/main.rs",
+            "modules.endpoint[nightly] has no handler in src",
+        ]
+    );
+}
+
 const MAIN: &str = r#"
 use forge_remote::{endpoint, scheduled_trigger};
 

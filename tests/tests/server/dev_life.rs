@@ -327,6 +327,61 @@ fn the_routes_in_json_have_limits_former_paths_and_dynamic_handlers() {
     assert_eq!(follow["dynamic"], true);
 }
 
+fn plain_app(arguments: &[&str], variable: &str) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+    command.args(arguments).env(variable, "1");
+    run(command.env("FORGE_REMOTE_BIND", "127.0.0.1:0"))
+}
+
+#[test]
+fn cron_handlers_are_listed_with_their_next_occurrence() {
+    let (good, text) = plain_app(&["routes"], "CRON");
+    assert!(good, "{text}");
+    let line = text
+        .lines()
+        .find(|line| line.contains("report-trigger"))
+        .unwrap();
+    let cells: Vec<&str> = line.split_whitespace().collect();
+    assert_eq!(cells[1..4], ["report-trigger", "-", "-"], "{text}");
+    let below = text
+        .lines()
+        .skip_while(|line| !line.contains("report-trigger"));
+    let schedule = below.map(str::trim).nth(2).unwrap();
+    let next = schedule.strip_prefix("cron: 30 2 * * 1-5 in Europe/Berlin, next at 20");
+    assert!(
+        next.is_some_and(|next| next.ends_with(" 02:30") || next.ends_with(" 03:00")),
+        "{schedule}"
+    );
+
+    let (_, json) = plain_app(&["routes", "--json"], "CRON");
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let mut rows = rows.as_array().unwrap().iter();
+    let row = rows.find(|row| row["key"] == "report-trigger").unwrap();
+    assert_eq!(row["cron"]["expression"], "30 2 * * 1-5");
+    assert_eq!(row["cron"]["tz"], "Europe/Berlin");
+    assert!(
+        row.get("path").is_none() && row.get("endpoint").is_none(),
+        "{row}"
+    );
+
+    let (good, text) = plain_app(&["routes"], "BAD_CRON");
+    assert!(!good && text.contains("[bad-cron]"), "{text}");
+    let (_, text) = plain_app(&["explain", "bad-cron"], "CRON");
+    assert!(text.contains("five fields"), "{text}");
+}
+
+#[test]
+fn a_local_platform_ticks_the_clock_and_calls_cron_handlers() {
+    let (good, text) = plain_app(&["dev", "--once"], "CRON");
+    assert!(good, "{text}");
+    for key in ["cron-clock-trigger", "report-trigger", "hourly-trigger"] {
+        let mut lines = text.lines().filter(|line| line.starts_with("ok "));
+        assert!(lines.any(|line| line.contains(key)), "{key}: {text}");
+    }
+    assert!(text.contains("report SystemTime"), "{text}");
+    assert!(text.contains("no engine (`App::jobs`)"), "{text}");
+}
+
 /// An installation whose admin has not approved a scope yet.
 #[test]
 fn fixtures_withhold_scopes() {

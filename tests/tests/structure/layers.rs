@@ -23,6 +23,7 @@ const LAYERS: &[&str] = &[
     "token",
     "client",
     "extract",
+    "schedules",
     "jobs",
     "registry",
     "kinds",

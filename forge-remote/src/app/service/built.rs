@@ -10,13 +10,14 @@ use axum::routing::{MethodFilter, any, get, on};
 use tokio_util::task::TaskTracker;
 
 use super::by_hand::ByHand;
-use super::durable::{DurableHandler, Intake, Runner};
+use super::cron::{CronHandler, Schedules, Shared, timetables};
+use super::durable::{DurableHandler, Intake, Runner, Runs};
 use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
 use super::former::FormerCalls;
 use super::keys::key_ring;
 use super::pipeline::Mounted;
 use super::served_routes::ServedRoutes;
-use super::target::target;
+use super::target::stored_target;
 use crate::app::background::{BackgroundError, BackgroundTasks, Shutdown, Task, Tasks};
 use crate::app::base_paths::ServedPath;
 use crate::app::builder::App;
@@ -29,7 +30,7 @@ use crate::client::{AppScopes, CallingHandler};
 use crate::diagnostic::Diagnostic;
 use crate::extract::{AppState, FormerPath, Subpath};
 use crate::fit::{AllowedCaller, Clock, Verifier};
-use crate::jobs::{AppJobs, EngineContext, JobRunner, Sender};
+use crate::jobs::{AppJobs, EngineContext, JobPolicy, JobRunner, Sender};
 use crate::log::LogLimits;
 use crate::manifest::DesiredManifest;
 use crate::registry::{Handler, Registry, RouteScope};
@@ -107,6 +108,13 @@ impl Service {
         });
         #[cfg(feature = "dev")]
         let job_seal = seal.clone();
+        let policies: HashMap<String, JobPolicy> = app
+            .registry
+            .handlers()
+            .iter()
+            .filter_map(|one| Some((one.key().to_owned(), app.job_policy(one)?)))
+            .collect();
+        let clock_interval = app.clock_interval().duration();
         let desired = app.desired_manifest();
         let base_paths = app.base_paths();
         if let Some(tokens) = &app.tokens {
@@ -137,21 +145,64 @@ impl Service {
             let keys = app.registry.jobs().iter().map(|job| job.key).collect();
             app.state.insert(AppJobs::new(sender.clone(), keys));
         }
-        let state = AppState::new(app.state);
         let work = Arc::new(Work::new(app.limits.in_flight.unwrap_or(MAX_IN_FLIGHT)));
         let log_limits = LogLimits::new({
             let clock = Arc::clone(&clock);
             move || clock.elapsed()
         });
+        let calling = |handler: &Handler| {
+            app.app_managed.then(|| CallingHandler {
+                name: handler.registration().function,
+                scopes: handler.registration().scopes,
+            })
+        };
+        let timetables = timetables(&app.registry);
+        let runs = Arc::new(Runs::new(Arc::clone(&clock)));
+        let scheduled = app.registry.handlers().iter().filter_map(|handler| {
+            let timetable = timetables.get(handler.key())?;
+            let policy = policies.get(handler.key()).copied();
+            let policy = policy.unwrap_or(JobPolicy::DEFAULT);
+            Some(CronHandler::new(
+                handler,
+                timetable,
+                policy,
+                calling(handler),
+            ))
+        });
+        let shared = Shared {
+            clock: Arc::clone(&clock),
+            runs: Arc::clone(&runs),
+            work: Arc::clone(&work),
+            log_limits: log_limits.clone(),
+        };
+        let schedules = Schedules::new(scheduled.collect(), clock_interval, sender.clone(), shared);
+        app.state.insert(schedules);
+        let state = AppState::new(app.state);
         let keys = Arc::new(app.registry.keys());
         let former = Arc::new(FormerCalls::new(&app.registry));
         let by_hand = Arc::new(ByHand::new(app.tokens.clone()));
         let mut router = Router::new();
         let mut pages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         let mut durable = HashMap::new();
+        for handler in app.registry.handlers() {
+            let Some(policy) = policies.get(handler.key()) else {
+                continue;
+            };
+            let target = stored_target(handler, &keys);
+            let mut stored = DurableHandler::new(handler, *policy, target);
+            stored.calling = calling(handler);
+            stored.timetable = timetables.get(handler.key()).cloned();
+            // Calls that are stored under a former key run too.
+            for former in handler.former_keys() {
+                let entry = durable.entry(former.clone());
+                entry.or_insert_with(|| stored.clone());
+            }
+            durable.insert(handler.key().to_owned(), stored);
+        }
         // The attributes of one function may share a route.
         let mut routes: BTreeMap<(ServedPath, &str), Vec<&Handler>> = BTreeMap::new();
-        for handler in app.registry.handlers() {
+        let served = |handler: &&Handler| app.serves_cron || !handler.is_cron();
+        for handler in app.registry.handlers().iter().filter(served) {
             for served in base_paths.of(handler) {
                 let route = (served, handler.methods());
                 routes.entry(route).or_default().push(handler);
@@ -171,21 +222,11 @@ impl Service {
                     &former,
                 );
                 mounted.tokens = app.tokens.clone();
-                mounted.calling = app.app_managed.then(|| CallingHandler {
-                    name: handler.registration().function,
-                    scopes: handler.registration().scopes,
-                });
-                if let (Some(policy), Some(sender)) = (handler.registration().durable, &sender) {
-                    let intake = Intake::new(handler, &policy, sender);
+                mounted.calling = calling(handler);
+                let policy = policies.get(handler.key());
+                if let (Some(policy), Some(sender)) = (policy, &sender) {
+                    let intake = Intake::new(handler, policy, sender);
                     mounted.intake = Some(Arc::new(intake));
-                    let mut stored = DurableHandler::new(handler, policy, target(handler, &keys));
-                    stored.calling = mounted.calling;
-                    // Calls that are stored under a former key run too.
-                    for former in handler.former_keys() {
-                        let entry = durable.entry(former.clone());
-                        entry.or_insert_with(|| stored.clone());
-                    }
-                    durable.insert(handler.key().to_owned(), stored);
                 }
                 mounted
             });
@@ -214,6 +255,7 @@ impl Service {
                 work: Arc::clone(&work),
                 log_limits: log_limits.clone(),
                 handlers: durable,
+                runs,
             });
             let serving = serving_jobs(jobs, runner, Arc::clone(&clock), app.limits);
             app.background.push(serving);

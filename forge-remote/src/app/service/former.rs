@@ -28,7 +28,8 @@ impl FormerCalls {
             endpoint: handler.endpoint().to_owned(),
             former_keys: handler.former_keys().to_vec(),
         };
-        Self(registry.handlers().iter().map(names).collect())
+        let handlers = registry.handlers().iter();
+        Self(handlers.filter(|one| !one.is_cron()).map(names).collect())
     }
 
     /// Returns the hint at a path without a handler: the token, if there is one, names a handler.

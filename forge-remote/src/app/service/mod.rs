@@ -3,6 +3,7 @@
 mod bounds;
 mod built;
 mod by_hand;
+mod cron;
 mod durable;
 mod fixed_routes;
 mod former;
@@ -14,5 +15,6 @@ mod target;
 mod tower;
 
 pub use built::Service;
+pub(super) use cron::Tick;
 #[cfg(feature = "cli")]
 pub(super) use keys::RULES;

@@ -74,6 +74,7 @@ export function handlersView({ navigate }) {
       one.events.length > 0 && fact('Events', list(one.events)),
       one.interval_seconds && fact('Interval', interval(one.interval_seconds)),
       one.interval_seconds && fact('Next call', one.is_paused ? 'paused' : one.next_call && moment(one.next_call)),
+      one.cron && fact('Cron', one.cron),
       one.is_durable && fact('Durable', 'the call is stored as a job, then run'),
       fact('Source', h.code(one.source)),
     );

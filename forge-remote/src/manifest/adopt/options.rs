@@ -125,6 +125,11 @@ impl Reading {
     fn check_combination(&mut self, set: OptionSet) {
         let filter_required = match set.combination {
             Combination::Any => return,
+            Combination::Schedule if self.has("interval") => return,
+            Combination::Schedule => {
+                let text = "has no interval that an attribute can name";
+                return self.error(&["interval"], text);
+            }
             Combination::TriggerEvents => false,
             Combination::FilteredEvent => true,
         };

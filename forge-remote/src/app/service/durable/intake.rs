@@ -76,7 +76,7 @@ impl Intake {
 }
 
 /// Returns 503, so that Forge retries the call.
-fn not_stored(error: &NotStored) -> Response {
+pub(in crate::app::service) fn not_stored(error: &NotStored) -> Response {
     if let Some(Permit { suppressed }) = log::permit("not_stored") {
         let reason = format!("{error}{}", chain(error));
         tracing::error!(

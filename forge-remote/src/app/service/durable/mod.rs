@@ -3,6 +3,8 @@
 mod intake;
 mod restore;
 mod runner;
+mod runs;
 
-pub(super) use intake::Intake;
+pub(super) use intake::{Intake, not_stored};
 pub(super) use runner::{DurableHandler, Runner};
+pub(super) use runs::{RunGuard, Runs};

@@ -30,7 +30,11 @@ impl Runner {
         request.extensions_mut().insert(PlatformBody {
             may_be_empty: handler.body_optional,
         });
-        Ok(Restored { request, app_id })
+        Ok(Restored {
+            request,
+            app_id,
+            occurrence: contents.occurrence(),
+        })
     }
 
     /// Returns the request of a job: its arguments, and the claims of the call that sent it, if one did.
@@ -70,7 +74,11 @@ impl Runner {
         request.extensions_mut().insert(call);
         let args = StoredArgs(contents.args.into());
         request.extensions_mut().insert(args);
-        Ok(Restored { request, app_id })
+        Ok(Restored {
+            request,
+            app_id,
+            occurrence: None,
+        })
     }
 
     fn verified(

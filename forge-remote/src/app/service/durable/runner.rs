@@ -11,6 +11,7 @@ use axum::response::Response;
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
+use super::runs::{RunGuard, Runs};
 use crate::app::service::handling::call;
 use crate::client::{AtlassianClient, CallingHandler, ClientError};
 use crate::credentials::SystemToken;
@@ -23,6 +24,7 @@ use crate::jobs::{
 };
 use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, JobRegistration, Requirement};
+use crate::schedules::{Occurrence, Skipped, Timetable};
 use crate::token::{JobSeal, SealError, SealedCall, Tokens};
 use crate::work::{Work, panic_text};
 
@@ -47,6 +49,7 @@ pub(in crate::app::service) struct Runner {
     pub(in crate::app::service) work: Arc<Work>,
     pub(in crate::app::service) log_limits: LogLimits,
     pub(in crate::app::service) handlers: HashMap<String, DurableHandler>,
+    pub(in crate::app::service) runs: Arc<Runs>,
 }
 
 /// A durable handler.
@@ -64,6 +67,8 @@ pub(in crate::app::service) struct DurableHandler {
     needs_token: bool,
     /// The handler, if its scopes are checked before its calls to Atlassian.
     pub(in crate::app::service) calling: Option<CallingHandler>,
+    /// The occurrences of a handler with `cron`.
+    pub(in crate::app::service) timetable: Option<Arc<Timetable>>,
 }
 
 impl DurableHandler {
@@ -100,6 +105,7 @@ impl DurableHandler {
                 || needs(|need| matches!(need, Requirement::OptionalSystemToken)),
             needs_token,
             calling: None,
+            timetable: None,
         }
     }
 
@@ -143,6 +149,8 @@ pub(super) struct Restored {
     pub(super) request: Request,
     /// The app that it was sent to.
     pub(super) app_id: String,
+    /// The occurrence of a cron schedule that it is.
+    pub(super) occurrence: Option<Occurrence>,
 }
 
 /// Why a run is not done.
@@ -240,13 +248,38 @@ impl Runner {
         let Restored {
             mut request,
             app_id,
+            occurrence,
         } = restored;
-        let token = self.token(handler, envelope, &app_id).await?;
+        let run = match occurrence {
+            Some(occurrence) => self.admit(handler, envelope, occurrence, past),
+            None => Ok(None),
+        };
+        let _run = match run {
+            Ok(run) => run,
+            Err(skipped) => {
+                skipped.log();
+                return Ok(Verdict::Done);
+            }
+        };
+        let token = match self.token(handler, envelope, &app_id).await {
+            Err(NotDone {
+                code: ReportCode::Uninstalled,
+                ..
+            }) if occurrence.is_some() => {
+                // No operator has to look at it.
+                Skipped::Uninstalled.log();
+                return Ok(Verdict::Done);
+            }
+            token => token?,
+        };
         let last = past.last.as_ref();
         let last_error =
             last.and_then(|report| self.seal.open_report(subject(envelope), &report.sealed));
         let extensions = request.extensions_mut();
         extensions.insert(StoredCall(token));
+        if let Some(occurrence) = occurrence {
+            extensions.insert(occurrence);
+        }
         extensions.insert(RunningAttempt {
             number,
             first_seen: envelope.accepted_at,
@@ -278,6 +311,32 @@ impl Runner {
                 ))
             }
         }
+    }
+
+    /// Notes the run of an occurrence until the returned guard is dropped, or returns why it is skipped.
+    /// What has started once is not skipped any more.
+    fn admit(
+        &self,
+        handler: &DurableHandler,
+        envelope: &Envelope,
+        occurrence: Occurrence,
+        past: &PastAttempts,
+    ) -> Result<Option<RunGuard>, Skipped> {
+        // The handler may have had a cron expression in another version of the app.
+        let timetable = handler.timetable.as_ref().ok_or(Skipped::Changed)?;
+        let is_first = past.count == 0;
+        let installation_id = &*envelope.installation_id;
+        let at = occurrence.scheduled_for();
+        let skipped = timetable.skipped(at, installation_id, self.clock.now());
+        if let Some(skipped) = skipped.filter(|_| is_first) {
+            return Err(skipped);
+        }
+        if !timetable.skips_overlaps() {
+            return Ok(None);
+        }
+        let due = is_first.then(|| timetable.due(at, installation_id));
+        let run = self.runs.start(&handler.endpoint, installation_id, due);
+        run.map(Some).ok_or(Skipped::Overlapping)
     }
 
     /// Returns the kept token of the call's installation, if the handler takes one.

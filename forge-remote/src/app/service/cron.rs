@@ -1,0 +1,300 @@
+//! The calls of the app's clock: each stores the coming occurrences of its installation, or, without an
+//! engine, starts the handlers that have become due.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tracing::Instrument as _;
+
+use super::durable::{RunGuard, Runs, not_stored};
+use super::handling::call;
+use crate::client::CallingHandler;
+use crate::extract::rejection::StateRejection;
+use crate::extract::{AppState, PlatformBody, Verified};
+use crate::fit::Clock;
+use crate::jobs::{Accepted, Contents, JobPolicy, NotStored, Parcel, Repeats, Sender};
+use crate::log::LogLimits;
+use crate::registry::{ErasedHandler, Handler, Registry, Requirement};
+use crate::schedules::{Occurrence, Skipped, Timetable};
+use crate::work::Work;
+
+/// How long an occurrence is remembered after it was stored. It is stored up to an hour and a half ahead,
+/// and again until `catch_up` (at most 12 hours) has passed.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+/// How many installations' last ticks are remembered at least, and how long.
+const TICKS_KEPT: usize = 10_000;
+/// The body of an occurrence: Atlassian documents none for a remote.
+const BODY: Bytes = Bytes::from_static(b"{}");
+
+/// The handlers with `cron`, and what their runs need.
+#[derive(Clone)]
+pub(crate) struct Schedules(Arc<Inner>);
+
+struct Inner {
+    handlers: Vec<CronHandler>,
+    /// The clock's interval.
+    interval: Duration,
+    /// `None` without an engine.
+    sender: Option<Sender>,
+    /// The last tick of each installation, without an engine.
+    ticks: Mutex<HashMap<String, SystemTime>>,
+    shared: Shared,
+}
+
+/// What schedules share with the rest of the service.
+pub(super) struct Shared {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) runs: Arc<Runs>,
+    pub(super) work: Arc<Work>,
+    pub(super) log_limits: LogLimits,
+}
+
+/// A handler with `cron`.
+pub(super) struct CronHandler {
+    key: String,
+    /// The first key that it ever had, so that a new one does not repeat what is stored.
+    first_key: String,
+    timetable: Arc<Timetable>,
+    max_attempts: u32,
+    mount: Arc<dyn ErasedHandler>,
+    reads_ahead: bool,
+    calling: Option<CallingHandler>,
+}
+
+impl CronHandler {
+    pub(super) fn new(
+        handler: &Handler,
+        timetable: &Arc<Timetable>,
+        policy: JobPolicy,
+        calling: Option<CallingHandler>,
+    ) -> Self {
+        let record = handler.registration();
+        let mut needs = record.mount.needs().iter();
+        Self {
+            key: handler.key().to_owned(),
+            first_key: (*record.also_key.first().unwrap_or(&handler.key())).to_owned(),
+            timetable: Arc::clone(timetable),
+            max_attempts: policy.max_attempts(),
+            mount: Arc::clone(&record.mount),
+            reads_ahead: needs.any(|need| matches!(need, Requirement::RetryContext)),
+            calling,
+        }
+    }
+
+    /// Returns the key of an occurrence: the same at every tick and in every instance.
+    fn occurrence_key(&self, installation_id: &str, occurrence: SystemTime) -> String {
+        let name = format!(
+            "{}\0{installation_id}\0{}",
+            self.first_key,
+            seconds(occurrence)
+        );
+        let hash = digest(&SHA256, name.as_bytes());
+        format!("cron-{}", URL_SAFE_NO_PAD.encode(hash))
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}
+
+/// Returns the timetables of the handlers with `cron`, by their keys. Launch has checked them.
+pub(super) fn timetables(registry: &Registry) -> HashMap<String, Arc<Timetable>> {
+    let handlers = registry.handlers().iter();
+    let timetable = |handler: &Handler| {
+        let timetable = Timetable::new(handler.registration().kind.cron()?).ok()?;
+        Some((handler.key().to_owned(), Arc::new(timetable)))
+    };
+    handlers.filter_map(timetable).collect()
+}
+
+impl Schedules {
+    pub(super) fn new(
+        handlers: Vec<CronHandler>,
+        interval: Duration,
+        sender: Option<Sender>,
+        shared: Shared,
+    ) -> Self {
+        if sender.is_none() && !handlers.is_empty() {
+            tracing::warn!(
+                handlers = handlers.len(),
+                "there are handlers with `cron` and no engine (`App::jobs`): each runs once after the clock's \
+                 next call, up to {} minutes late, in one instance of the app; what is due between the last \
+                 call before a restart and the first one after it does not run",
+                interval.as_secs() / 60
+            );
+        }
+        Self(Arc::new(Inner {
+            handlers,
+            interval,
+            sender,
+            ticks: Mutex::default(),
+            shared,
+        }))
+    }
+}
+
+/// A call of the clock for one installation.
+pub(crate) struct Tick {
+    schedules: Schedules,
+    call: Verified,
+    parts: Parts,
+    state: AppState,
+}
+
+impl FromRequestParts<AppState> for Tick {
+    type Rejection = StateRejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &AppState,
+    ) -> Result<Self, StateRejection> {
+        let missing = || StateRejection::new("Tick", "the framework alone registers the clock");
+        let schedules = state.get::<Schedules>().ok_or_else(missing)?.clone();
+        let call = parts.extensions.get::<Verified>().ok_or_else(missing)?;
+        Ok(Self {
+            call: call.clone(),
+            schedules,
+            parts: parts.clone(),
+            state: state.clone(),
+        })
+    }
+}
+
+impl Tick {
+    /// Stores or starts the occurrences, and returns the response: 202, or 503 if one is not stored.
+    pub(crate) async fn run(self) -> Response {
+        let schedules = self.schedules.clone();
+        match &schedules.0.sender {
+            Some(sender) => match self.store(sender).await {
+                Ok(stored) => {
+                    tracing::debug!(stored, "the clock's call is handled");
+                    StatusCode::ACCEPTED.into_response()
+                }
+                Err(error) => not_stored(&error),
+            },
+            None => {
+                self.start();
+                StatusCode::ACCEPTED.into_response()
+            }
+        }
+    }
+
+    fn inner(&self) -> &Inner {
+        &self.schedules.0
+    }
+
+    fn installation_id(&self) -> &str {
+        self.call.claims().installation_id()
+    }
+
+    /// Stores the occurrences until after the next tick, and the last one that was missed.
+    async fn store(&self, sender: &Sender) -> Result<usize, NotStored> {
+        let (inner, installation_id) = (self.inner(), self.installation_id());
+        // Half an interval more: a tick can be late.
+        let ahead = inner.interval + inner.interval / 2;
+        let now = inner.shared.clock.now();
+        let mut stored = 0;
+        for handler in &inner.handlers {
+            for occurrence in handler.timetable.around(now, ahead) {
+                let contents = Contents::new(self.call.claims(), &self.parts, &BODY);
+                let due = handler.timetable.due(occurrence, installation_id);
+                let parcel = Parcel {
+                    handler: &handler.key,
+                    installation_id,
+                    contents: contents.of_occurrence(Occurrence::new(occurrence)).write(),
+                    max_attempts: handler.max_attempts,
+                    key: &handler.occurrence_key(installation_id, occurrence),
+                    repeats: Repeats::UnfinishedOrWithin(REMEMBERED),
+                    not_before: Some(due).filter(|due| *due > now),
+                };
+                if let Accepted::New(_) = sender.send(parcel).await? {
+                    stored += 1;
+                }
+            }
+        }
+        Ok(stored)
+    }
+
+    /// Starts each handler that has become due since the last tick, once.
+    fn start(&self) {
+        let inner = self.inner();
+        let now = inner.shared.clock.now();
+        let Some(last) = inner.last_tick(self.installation_id(), now) else {
+            return;
+        };
+        for handler in &inner.handlers {
+            let occurrences = handler.timetable.between(last, now);
+            let Some(occurrence) = occurrences.last() else {
+                continue;
+            };
+            // Without an engine, every occurrence is up to an interval late.
+            let in_time = now.checked_sub(inner.interval).unwrap_or(now);
+            let late = handler.timetable.is_late(occurrence, in_time);
+            if late {
+                Skipped::Late.log();
+                continue;
+            }
+            let skips = handler.timetable.skips_overlaps();
+            let due = skips.then_some(occurrence);
+            let installation_id = self.installation_id();
+            match inner.shared.runs.start(&handler.key, installation_id, due) {
+                Some(run) => self.spawn(handler, occurrence, run),
+                None => Skipped::Overlapping.log(),
+            }
+        }
+    }
+
+    /// Runs a handler after the response, with the tokens of this tick.
+    fn spawn(&self, handler: &CronHandler, occurrence: SystemTime, run: RunGuard) {
+        let Shared {
+            work, log_limits, ..
+        } = &self.inner().shared;
+        let mut request = Request::from_parts(self.parts.clone(), Body::from(BODY));
+        let atlassian = self.call.atlassian().clone().without_deadline();
+        let verified = Verified::new(
+            self.call.claims().clone(),
+            handler.key.as_str().into(),
+            atlassian.called_by(handler.calling),
+            &self.parts.headers,
+            self.call.provenance(),
+            Arc::clone(work),
+        );
+        let extensions = request.extensions_mut();
+        verified.extend(extensions);
+        extensions.insert(PlatformBody { may_be_empty: true });
+        extensions.insert(Occurrence::new(occurrence));
+        let mount = Arc::clone(&handler.mount);
+        let running = call(mount, self.state.clone(), request, handler.reads_ahead);
+        let span = tracing::info_span!("schedule", handler = handler.key);
+        let log_limits = log_limits.clone();
+        let running = async move {
+            // A failure is logged where the response is made.
+            let response = log_limits.scope(running).await;
+            tracing::debug!(status = response.status().as_u16(), "the handler has run");
+            drop(run);
+            Ok(())
+        };
+        span.in_scope(|| work.spawn(running.in_current_span()));
+    }
+}
+
+impl Inner {
+    /// Returns an installation's last tick, and notes this one.
+    fn last_tick(&self, installation_id: &str, now: SystemTime) -> Option<SystemTime> {
+        let mut ticks = self.ticks.lock().unwrap_or_else(PoisonError::into_inner);
+        if ticks.len() >= TICKS_KEPT {
+            ticks.retain(|_, last| now.duration_since(*last).is_ok_and(|age| age < REMEMBERED));
+        }
+        ticks.insert(installation_id.to_owned(), now)
+    }
+}

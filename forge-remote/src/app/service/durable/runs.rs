@@ -1,0 +1,90 @@
+//! The runs of handlers with `cron` in this process, so that none overlaps the one before.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use crate::fit::Clock;
+
+/// How many ended runs are remembered at least, and how long.
+const KEPT: usize = 10_000;
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+
+/// The last runs of each handler and installation.
+pub(in crate::app::service) struct Runs {
+    clock: Arc<dyn Clock>,
+    last: Mutex<HashMap<Group, LastRun>>,
+}
+
+/// A handler's key and an installation.
+type Group = (String, String);
+
+struct LastRun {
+    running: u32,
+    started: SystemTime,
+    ended: SystemTime,
+}
+
+impl Runs {
+    pub(in crate::app::service) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            last: Mutex::default(),
+        }
+    }
+
+    /// Notes that a run starts, until the returned guard is dropped. Returns `None` if another one was
+    /// running at `due`, or is running.
+    pub(in crate::app::service) fn start(
+        self: &Arc<Self>,
+        handler: &str,
+        installation_id: &str,
+        due: Option<SystemTime>,
+    ) -> Option<RunGuard> {
+        let now = self.clock.now();
+        let group = (handler.to_owned(), installation_id.to_owned());
+        let mut last = self.last();
+        if last.len() >= KEPT {
+            let is_recent = |run: &LastRun| {
+                let age = now.duration_since(run.ended).unwrap_or_default();
+                run.running > 0 || age < REMEMBERED
+            };
+            last.retain(|_, run| is_recent(run));
+        }
+        let run = last.entry(group.clone()).or_insert(LastRun {
+            running: 0,
+            started: now,
+            ended: SystemTime::UNIX_EPOCH,
+        });
+        let overlaps = |due| run.running > 0 || run.started <= due && due < run.ended;
+        if due.is_some_and(overlaps) {
+            return None;
+        }
+        run.running += 1;
+        run.started = now;
+        Some(RunGuard {
+            runs: Arc::clone(self),
+            group,
+        })
+    }
+
+    fn last(&self) -> MutexGuard<'_, HashMap<Group, LastRun>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A run that has started. Dropping it notes its end.
+pub(in crate::app::service) struct RunGuard {
+    runs: Arc<Runs>,
+    group: Group,
+}
+
+impl Drop for RunGuard {
+    fn drop(&mut self) {
+        let now = self.runs.clock.now();
+        if let Some(run) = self.runs.last().get_mut(&self.group) {
+            run.running = run.running.saturating_sub(1);
+            run.ended = now;
+        }
+    }
+}
