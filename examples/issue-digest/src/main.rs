@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use forge_remote::jobs::{Args, Attempt, JobCall, Jobs};
 use forge_remote::prelude::*;
+use forge_remote::schedules::Occurrence;
 use forge_remote::token::SqliteTokens;
 use forge_remote_river::{PostgresJobs, SqliteJobs};
 use serde::{Deserialize, Serialize};
@@ -71,10 +72,13 @@ async fn changes(
     Ok(())
 }
 
-/// Has the digest of the day mailed: a mail that fails is retried alone.
-#[scheduled_trigger(interval = "day", durable)]
-async fn daily(jobs: Jobs) -> Result<()> {
-    let day = SystemTime::UNIX_EPOCH.elapsed()?.as_secs() / (24 * 3600);
+/// Has the digest of the day mailed, on weekdays at seven in the morning: a mail that fails is retried alone.
+#[scheduled_trigger(cron = "0 7 * * 1-5", tz = "Europe/Berlin", jitter = "10m", durable)]
+async fn daily(occurrence: Occurrence, jobs: Jobs) -> Result<()> {
+    let since = occurrence
+        .scheduled_for()
+        .duration_since(SystemTime::UNIX_EPOCH)?;
+    let day = since.as_secs() / (24 * 3600);
     // This handler may run twice, and the mail is sent once.
     let mail = jobs.send(mail::args(Mail { day })).unique(day.to_string());
     mail.await?;
