@@ -1,6 +1,6 @@
 //! The engine in memory, for tests and local platforms.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::engine::{
     Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Verdict,
 };
+use super::inspect::{JobInspector, JobState};
 use super::report::{EngineError, Report};
 use crate::fit::BoxFuture;
 
@@ -18,6 +19,8 @@ use crate::fit::BoxFuture;
 const MAX_RUNNING: usize = 20;
 /// Upper bound on envelopes that wait or run. Above it, none is accepted.
 const MAX_JOBS: usize = 100_000;
+/// How many ended jobs are kept for operators.
+const MAX_ENDED: usize = 1000;
 /// How long keys are remembered, and how many at least before old ones are forgotten.
 const KEYS_LIVE: Duration = Duration::from_secs(24 * 3600);
 const KEYS_KEPT: usize = 10_000;
@@ -40,12 +43,12 @@ const UNKNOWN_HANDLER_PAUSE: Duration = Duration::from_secs(30);
 /// # let _ = app;
 /// ```
 #[derive(Clone, Default)]
-pub struct MemoryJobs(Arc<Shared>);
+pub struct MemoryJobs(pub(super) Arc<Shared>);
 
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     queue: Mutex<Queue>,
-    changed: Notify,
+    pub(super) changed: Notify,
 }
 
 impl fmt::Debug for MemoryJobs {
@@ -69,15 +72,17 @@ impl MemoryJobs {
 }
 
 impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[derive(Default)]
-struct Queue {
+pub(super) struct Queue {
     last_id: u64,
-    jobs: BTreeMap<u64, Job>,
+    pub(super) jobs: BTreeMap<u64, Job>,
+    /// The last jobs that ended, the oldest first.
+    pub(super) ended: VecDeque<(u64, Job, JobState)>,
     /// The newest job of each key, and when it was accepted.
     keys: HashMap<String, (u64, SystemTime)>,
     /// Until when nothing of a handler and an installation runs.
@@ -87,12 +92,12 @@ struct Queue {
 /// A handler and an installation.
 type Group = (String, String);
 
-struct Job {
-    envelope: Envelope,
-    due: SystemTime,
-    attempts: u32,
-    last: Option<Report>,
-    is_running: bool,
+pub(super) struct Job {
+    pub(super) envelope: Envelope,
+    pub(super) due: SystemTime,
+    pub(super) attempts: u32,
+    pub(super) last: Option<Report>,
+    pub(super) is_running: bool,
 }
 
 impl Job {
@@ -222,11 +227,20 @@ impl Queue {
             Verdict::Retry { report, .. } | Verdict::Dead { report } => {
                 job.envelope
                     .log_dead(&id.to_string(), job.attempts, &report);
-                self.jobs.remove(&id);
+                job.last = Some(report);
+                self.end(id, JobState::Dead);
             }
-            Verdict::Done => {
-                self.jobs.remove(&id);
-            }
+            Verdict::Done => self.end(id, JobState::Done),
+        }
+    }
+
+    /// Moves a job to the ended ones.
+    pub(super) fn end(&mut self, id: u64, state: JobState) {
+        if let Some(job) = self.jobs.remove(&id) {
+            self.ended.push_back((id, job, state));
+        }
+        if self.ended.len() > MAX_ENDED {
+            self.ended.pop_front();
         }
     }
 
@@ -261,6 +275,10 @@ impl JobEngine for MemoryJobs {
 
     fn guarantees(&self) -> Guarantees {
         Guarantees::new().limits_installations()
+    }
+
+    fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
+        Some(Arc::new(self.clone()))
     }
 }
 

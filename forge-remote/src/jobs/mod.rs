@@ -89,6 +89,7 @@ mod inspect;
 mod job_contents;
 mod kept_claims;
 mod memory;
+mod memory_inspector;
 mod policy;
 mod report;
 mod send;
