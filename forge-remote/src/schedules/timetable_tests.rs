@@ -1,5 +1,7 @@
 //! Cron schedules in three zones over five years, and what is skipped.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
