@@ -9,6 +9,7 @@
 
 mod compile;
 mod connections;
+mod durable;
 mod instructions;
 mod load;
 mod process;
@@ -30,18 +31,20 @@ fn main() {
         Some("handlers") => handlers(rounds),
         Some("check") => compile::check(rounds),
         Some("tokens") => stored_tokens(rounds),
+        Some("durable") => durable::measure(rounds),
         Some("connections") => connections::measure(),
         Some("instructions") => instructions::count(),
         Some("all") => {
             request(rounds);
             stored_tokens(rounds);
+            durable::measure(rounds);
             connections::measure();
             handlers(rounds);
             compile::check(rounds);
             instructions::count();
         }
         _ => println!(
-            "which benchmark? request, instructions, tokens, connections, handlers, check or all (ROUNDS=7 by default)"
+            "which benchmark? request, instructions, tokens, durable, connections, handlers, check or all (ROUNDS=7 by default)"
         ),
     }
 }
