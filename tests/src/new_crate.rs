@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// A crate outside of the workspace, which is built with this workspace's forge-remote.
 #[derive(Debug)]
@@ -64,6 +64,39 @@ impl NewCrate {
         fs::write(path, text).expect("a file");
     }
 
+    /// Compiles a file of the crate as a member of the workspace, whose libraries are built already, and
+    /// returns the program and cargo's output. It can use the README's dependencies and no other crate, but
+    /// these have the features that the workspace chooses: [`cargo`](Self::cargo) builds them with their own.
+    ///
+    /// # Panics
+    ///
+    /// If cargo can't be called, or the program can't be copied.
+    #[track_caller]
+    pub fn compile(&self, root: &str) -> (PathBuf, Output) {
+        let root = self.folder.join(root);
+        let output = cargo()
+            .args(["build", "--workspace", "--bin", "pasted", "--features"])
+            .args(["forge-remote-pasted/program", "--offline", "--quiet"])
+            .current_dir(&self.repository)
+            .env("CARGO_TARGET_DIR", self.target())
+            .env("PROGRAM", &root)
+            .output()
+            .expect("cargo runs");
+        // Another test's program would replace it.
+        let program = root.with_extension("bin");
+        if output.status.success() {
+            let built = self.target().join("debug/pasted");
+            fs::copy(built, &program).expect("a copy");
+        }
+        (program, output)
+    }
+
+    /// Returns the workspace's target directory.
+    fn target(&self) -> &Path {
+        let target = self.folder.parent().and_then(Path::parent);
+        target.expect("a folder below the target directory")
+    }
+
     /// Returns a cargo command in the crate's folder, with the workspace's target directory.
     ///
     /// # Panics
@@ -71,17 +104,20 @@ impl NewCrate {
     /// If there is no target directory.
     #[track_caller]
     pub fn cargo(&self, command: &str) -> Command {
-        let target = self.folder.parent().and_then(Path::parent);
         let remote = self.repository.join("forge-remote").display().to_string();
-        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+        let mut cargo = cargo();
         cargo
             .args([command, "--quiet", "--offline", "--config"])
             .arg(format!("patch.crates-io.forge-remote.path={remote:?}"))
             .current_dir(&self.folder)
-            .env("CARGO_TARGET_DIR", target.expect("target"))
+            .env("CARGO_TARGET_DIR", self.target())
             .env_remove("FORGE_REMOTE_MANIFEST");
         cargo
     }
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()))
 }
 
 /// Returns the README's commands that make the crate.

@@ -2,6 +2,7 @@
 //! adds, built, and called by `dev --once`.
 
 use std::fs;
+use std::process::Command;
 
 use forge_remote_tests::new_crate::{NewCrate, block, commands};
 
@@ -21,13 +22,50 @@ fn getting_started_has_the_readmes_program() {
     assert_eq!(commands(&page), commands(&readme()));
 }
 
+/// `tests/pasted` has the dependencies and features of the README's `cargo add` lines.
+#[test]
+fn a_pasted_program_has_the_readmes_dependencies() {
+    let path = crate::repository().join("tests/pasted/Cargo.toml");
+    let manifest = fs::read_to_string(path).expect("a manifest");
+    let manifest: toml::Table = manifest.parse().expect("TOML");
+    let dependencies = manifest["dependencies"].as_table().expect("dependencies");
+    let mut found: Vec<String> = Vec::new();
+    for (name, dependency) in dependencies {
+        let features = dependency.get("features").and_then(|all| all.as_array());
+        let features = features
+            .into_iter()
+            .flatten()
+            .filter_map(|one| one.as_str());
+        let features: Vec<&str> = features.collect();
+        found.push(match features[..] {
+            [] => format!("cargo add {name}"),
+            _ => format!("cargo add {name} --features {}", features.join(",")),
+        });
+    }
+    assert_eq!(found.join("\n"), commands(&readme()));
+}
+
 #[test]
 fn the_readmes_program_runs_when_pasted() {
     let new = NewCrate::new("readme", env!("CARGO_TARGET_TMPDIR"));
     new.write("src/main.rs", program(&readme()));
-    let mut dev = new.cargo("run");
-    let output = dev.args(["--", "dev", "--once"]).output();
-    let output = output.expect("cargo runs");
+    let (program, built) = new.compile("src/main.rs");
+    assert!(built.status.success(), "{built:?}");
+    runs(Command::new(program).env("CARGO_MANIFEST_DIR", new.folder()));
+}
+
+#[test]
+#[ignore = "builds the dependencies a second time, with the features that the README adds; CI runs it"]
+fn the_readmes_dependencies_have_the_features_that_its_program_needs() {
+    let new = NewCrate::new("readme", env!("CARGO_TARGET_TMPDIR"));
+    new.write("src/main.rs", program(&readme()));
+    runs(new.cargo("run").arg("--"));
+}
+
+/// Asserts that the local platform's call of the README's program is verified.
+fn runs(command: &mut Command) {
+    let output = command.args(["dev", "--once"]).output();
+    let output = output.expect("it runs");
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     assert!(output.status.success(), "{text}");

@@ -1,0 +1,156 @@
+//! Killed and stopped processes lose no event.
+
+use std::time::Duration;
+
+use forge_remote_tests::jws::INSTALLATION_ID;
+
+use super::{Fixture, deliver};
+
+/// Kills the process at random moments while events arrive and run. Every accepted event is done.
+async fn killed_at_any_moment(fixture: Fixture, rounds: u32) {
+    let mut accepted = Vec::new();
+    for round in 0..rounds {
+        let app = fixture.start().await;
+        let mut random = [0_u8; 2];
+        aws_lc_rs::rand::fill(&mut random).unwrap();
+        let life = Duration::from_millis(20 + u64::from(u16::from_le_bytes(random)) % 250);
+        let address = app.address;
+        let deliveries = (0..4).map(|lane| {
+            tokio::spawn(async move {
+                let mut accepted = Vec::new();
+                for number in 0.. {
+                    let id = format!("{round}-{lane}-{number}");
+                    // Two installations, so that their limit of two does not hold everything up.
+                    let installation = format!(
+                        "{}{}",
+                        &INSTALLATION_ID[..INSTALLATION_ID.len() - 1],
+                        lane % 2
+                    );
+                    match deliver(address, &id, &installation, 0).await {
+                        Some(202) => accepted.push(id),
+                        Some(status) => assert_eq!(status, 503),
+                        None => break,
+                    }
+                    if number > 8 {
+                        break;
+                    }
+                }
+                accepted
+            })
+        });
+        let deliveries: Vec<_> = deliveries.collect();
+        tokio::time::sleep(life).await;
+        app.kill().await;
+        for lane in deliveries {
+            accepted.extend(lane.await.unwrap());
+        }
+    }
+    assert!(
+        // A slow machine accepts less before each kill.
+        accepted.len() >= rounds as usize / 4,
+        "{} accepted",
+        accepted.len()
+    );
+    let app = fixture.start().await;
+    fixture.wait_until_done(&accepted).await;
+    app.stop().await;
+    let runs = fixture.runs();
+    let dones = runs.iter().filter(|run| run.2 == "done").count();
+    eprintln!(
+        "{} accepted, {dones} done, {} starts",
+        accepted.len(),
+        runs.len() - dones
+    );
+}
+
+fn kill_rounds() -> u32 {
+    let rounds = std::env::var("FORGE_REMOTE_KILL_ROUNDS").ok();
+    rounds.and_then(|rounds| rounds.parse().ok()).unwrap_or(20)
+}
+
+#[tokio::test]
+async fn nothing_accepted_is_lost_on_sqlite() {
+    killed_at_any_moment(Fixture::sqlite().await.with_work(5), kill_rounds()).await;
+}
+
+/// The poison ends its process at each of its attempts; the neighbours lose at most one attempt each.
+#[tokio::test]
+async fn a_job_that_ends_its_process_is_dead_after_its_attempts() {
+    let fixture = Fixture::sqlite().await.with_work(400);
+    let neighbours: Vec<String> = (0..9).map(|number| format!("neighbour-{number}")).collect();
+    let app = fixture.start().await;
+    let installation =
+        |number: usize| format!("{}{number}", &INSTALLATION_ID[..INSTALLATION_ID.len() - 1]);
+    for (number, id) in neighbours.iter().enumerate() {
+        let status = deliver(app.address, id, &installation(number), 0).await;
+        assert_eq!(status, Some(202));
+    }
+    // It may end the process before it responds; the call is stored then, and is not repeated here.
+    deliver(app.address, "poison-1", INSTALLATION_ID, 0).await;
+    let mut running = Some(app);
+    for _ in 0..20 {
+        let mut app = match running.take() {
+            Some(app) => app,
+            None => fixture.start().await,
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(15), async {
+            let done = fixture.wait_until_done(&neighbours);
+            tokio::select! {
+                _ = app.child.wait() => true,
+                () = done => fixture.count("poison-1", "start") < 4 && app.child.wait().await.is_ok(),
+            }
+        });
+        if !ended.await.unwrap_or(false) {
+            break;
+        }
+    }
+    let app = fixture.start().await;
+    fixture.wait_until_done(&neighbours).await;
+    assert_eq!(
+        fixture.count("poison-1", "start"),
+        4,
+        "{:?}",
+        fixture.runs()
+    );
+    assert_eq!(fixture.count("poison-1", "done"), 0);
+    app.stop().await;
+}
+
+/// The last killed process's jobs run again when it has been silent for 30 seconds.
+#[tokio::test]
+async fn nothing_accepted_is_lost_on_postgresql() {
+    if let Some(fixture) = Fixture::postgres().await {
+        killed_at_any_moment(fixture.with_work(5), kill_rounds()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_spends_no_attempt_on_postgresql() {
+    if let Some(fixture) = Fixture::postgres().await {
+        stopped_and_started(fixture.with_work(30)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_spends_no_attempt_on_sqlite() {
+    stopped_and_started(Fixture::sqlite().await.with_work(30)).await;
+}
+
+/// Stops the process while events run: each is done, at its first attempt.
+async fn stopped_and_started(fixture: Fixture) {
+    let mut ids = Vec::new();
+    for round in 0..5 {
+        let app = fixture.start().await;
+        for number in 0..10 {
+            let id = format!("{round}-{number}");
+            assert_eq!(app.deliver(&id).await, Some(202));
+            ids.push(id);
+        }
+        app.stop().await;
+    }
+    let app = fixture.start().await;
+    fixture.wait_until_done(&ids).await;
+    app.stop().await;
+    let attempts = fixture.runs().iter().map(|run| run.1).max();
+    assert_eq!(attempts, Some(1), "{:?}", fixture.runs());
+}

@@ -1,0 +1,207 @@
+//! Durable work survives killed processes: the example as a process, with real signatures and databases.
+
+#![allow(clippy::unwrap_used)]
+
+mod at_once;
+mod deliveries;
+#[cfg(target_os = "linux")]
+mod full_disk;
+mod killed;
+mod operator;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, SystemTime};
+
+use forge_remote_tests::http::{Call, send};
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
+use forge_remote_tests::jws::{APP_ID, Fit, INSTALLATION_ID, published};
+use forge_remote_tests::stores::{Folder, KEYS, postgres_url};
+use serde_json::json;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+/// What the processes of a test share.
+struct Fixture {
+    keys: JwksServer,
+    folder: Folder,
+    postgres: Option<String>,
+    work: Duration,
+}
+
+impl Fixture {
+    async fn sqlite() -> Self {
+        Self {
+            keys: JwksServer::start(JwksResponse::Keys(published())).await,
+            folder: Folder::default(),
+            postgres: None,
+            work: Duration::ZERO,
+        }
+    }
+
+    /// Returns `None` without a server.
+    async fn postgres() -> Option<Self> {
+        let postgres = Some(postgres_url().await?);
+        Some(Self {
+            postgres,
+            ..Self::sqlite().await
+        })
+    }
+
+    fn with_work(mut self, millis: u64) -> Self {
+        self.work = Duration::from_millis(millis);
+        self
+    }
+
+    fn report(&self) -> PathBuf {
+        self.folder.file("report")
+    }
+
+    async fn start(&self) -> App {
+        self.start_as(Command::new(env!("CARGO_BIN_EXE_issue-digest")))
+            .await
+    }
+
+    /// Runs a command of the example, and returns its exit status and its output.
+    async fn run(&self, arguments: &[&str]) -> (i32, String) {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_issue-digest"));
+        if let Some(url) = &self.postgres {
+            program.env("DATABASE_URL", url);
+        }
+        let output = program
+            .args(arguments)
+            .env("DIGEST_DB", self.folder.file("jobs.db"))
+            .env("DIGEST_TOKENS", self.folder.file("tokens.db"))
+            .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
+            .output()
+            .await
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (
+            output.status.code().unwrap(),
+            String::from_utf8(text).unwrap(),
+        )
+    }
+
+    async fn start_as(&self, mut program: Command) -> App {
+        if let Some(url) = &self.postgres {
+            program.env("DATABASE_URL", url);
+        }
+        let mut child = program
+            .env("DIGEST_DB", self.folder.file("jobs.db"))
+            .env("DIGEST_TOKENS", self.folder.file("tokens.db"))
+            .env("DIGEST_OUT", self.report())
+            .env("DIGEST_WORK_MS", self.work.as_millis().to_string())
+            .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
+            .env("FORGE_REMOTE_APP_ID", APP_ID)
+            .env("FORGE_REMOTE_BIND", "127.0.0.1:0")
+            .env("FORGE_REMOTE_JWKS_URL", self.keys.url())
+            .env("FORGE_REMOTE_MANIFEST", "/nonexistent/manifest.yml")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next_line().await.unwrap().unwrap();
+            if let Some(address) = line.strip_prefix("listening on http://") {
+                break address.parse().unwrap();
+            }
+        };
+        App {
+            child,
+            address,
+            _output: lines,
+        }
+    }
+
+    /// Returns the runs so far: the event's id, the attempt, and `start` or `done`.
+    fn runs(&self) -> Vec<(String, u32, String)> {
+        let text = std::fs::read_to_string(self.report()).unwrap_or_default();
+        let run = |line: &str| {
+            let mut words = line.split(' ').map(str::to_owned);
+            let (id, attempt) = (words.next().unwrap(), words.next().unwrap());
+            (id, attempt.parse().unwrap(), words.next().unwrap())
+        };
+        text.lines().map(run).collect()
+    }
+
+    fn count(&self, id: &str, what: &str) -> usize {
+        let runs = self.runs();
+        runs.iter()
+            .filter(|run| run.0 == id && run.2 == what)
+            .count()
+    }
+
+    /// Waits until this holds.
+    async fn wait_until(&self, what: &str, mut holds: impl FnMut(&Self) -> bool) {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+        while !holds(self) {
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "{what}: {:?}",
+                self.runs()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn wait_until_done(&self, ids: &[String]) {
+        let missing = |fixture: &Self| {
+            let runs = fixture.runs();
+            let is_done = |id: &&String| runs.iter().any(|run| run.0 == **id && run.2 == "done");
+            ids.iter().filter(|id| !is_done(id)).count()
+        };
+        self.wait_until("not all is done", |fixture| missing(fixture) == 0)
+            .await;
+    }
+}
+
+/// The example, run as a process.
+struct App {
+    child: Child,
+    address: SocketAddr,
+    /// Kept open: the process may print to it.
+    _output: Lines<BufReader<ChildStdout>>,
+}
+
+impl App {
+    /// Delivers an event, and returns the status; `None` if the process is gone.
+    async fn deliver(&self, id: &str) -> Option<u16> {
+        deliver(self.address, id, INSTALLATION_ID, 0).await
+    }
+
+    async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Stops the process as a deployment does, and waits until it ends.
+    async fn stop(mut self) {
+        let pid = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .unwrap();
+        assert!(sent.success());
+        assert!(self.child.wait().await.unwrap().success());
+    }
+}
+
+async fn deliver(address: SocketAddr, id: &str, installation: &str, retries: u32) -> Option<u16> {
+    let fit = Fit::backend(SystemTime::now(), "changes")
+        .claim("/app/installationId", installation)
+        .claim("/app/installation/id", installation)
+        .token();
+    let mut body =
+        json!({ "eventType": "avi:jira:updated:issue", "id": id, "issue": { "id": "1" } });
+    if retries > 0 {
+        body["retryContext"] = json!({ "retryCount": retries, "retryReason": "TIMEOUT_ERROR" });
+    }
+    let call = Call::post("/events").bearer(&fit).json(&body);
+    send(address, &call)
+        .await
+        .ok()
+        .map(|response| response.status)
+}
