@@ -1,5 +1,6 @@
-//! Helpers that the integration tests of forge-remote share: a token signer, a key-set server that
-//! can misbehave, an HTTP client that sends any bytes, and an app under test that records its calls.
+//! Helpers that the integration tests of forge-remote share: a key-set server that can misbehave, an
+//! HTTP client that sends any bytes, and an app under test that records its calls. The signer and the
+//! forged tokens are those of `forge-remote-attacks`.
 //!
 //! Nothing here uses forge-remote's own test kit, so that a fault in the kit cannot hide a fault in
 //! the library. The exceptions test what follows verification: `fake_api` (outgoing calls),
@@ -7,22 +8,22 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::missing_panics_doc)]
 
+pub mod corpus;
 pub mod dev_process;
 pub mod engines;
 pub mod fake_api;
 pub mod handlers;
 pub mod http;
 pub mod jwks_server;
-pub mod jws;
 pub mod layered_app;
 pub mod log_capture;
 pub mod new_crate;
-pub mod padding;
 pub mod plain_process;
 pub mod report;
-pub mod rsa;
 pub mod served_app;
 pub mod store_servers;
 pub mod stores;
 pub mod test_app;
 pub mod token_app;
+
+pub use forge_remote_attacks::{encoding, jws, padding, rsa};

@@ -10,7 +10,8 @@ use forge_remote::token::{
     StoreFuture, TokenPage, TokenStore, Tokens,
 };
 
-use crate::jws::{b64, seconds, unique_id};
+use crate::encoding::b64;
+use crate::jws::{seconds, unique_id};
 
 /// Two keys for tokens.
 pub const KEYS: [&str; 2] = [

@@ -224,6 +224,11 @@ impl Call {
         self
     }
 
+    /// Returns the claims of its token.
+    pub(super) fn claims(&self) -> &Value {
+        self.fit.claims()
+    }
+
     /// Returns the path, with its query.
     pub(crate) fn path(&self) -> &str {
         &self.path

@@ -133,9 +133,6 @@ impl PlatformClient {
         if let Some(count) = changes.retry {
             call = call.as_retry(count, "INVALID_REMOTE_INVOCATION_ERROR");
         }
-        if let Some(forgery) = changes.forgery {
-            call = call.fit(|fit| forgery.claims(fit));
-        }
         let mut outcome = Outcome {
             key: handler.key().to_owned(),
             method,
@@ -158,9 +155,10 @@ impl PlatformClient {
             response: Err("not sent".to_owned()),
         };
         let timeout = call.timeout();
+        let claims = call.claims().clone();
         let mut request = call.signed(&self.origin);
         if let Some(forgery) = changes.forgery {
-            forgery.headers(request.headers_mut());
+            forgery.forge(&self.platform, &claims, request.headers_mut());
         }
         let id = self
             .journal

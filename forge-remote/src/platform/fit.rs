@@ -13,10 +13,6 @@ use super::local::{Platform, random_hex, uuid};
 pub struct Fit {
     platform: Platform,
     claims: Value,
-    /// The key id, if it is not the platform's.
-    key_id: Option<&'static str>,
-    /// Whether another key than the platform's signs.
-    is_signed_by_another: bool,
 }
 
 impl Fit {
@@ -54,24 +50,7 @@ impl Fit {
             "exp": now + 25,
             "jti": random_hex(20),
         });
-        Self {
-            platform,
-            claims,
-            key_id: None,
-            is_signed_by_another: false,
-        }
-    }
-
-    /// Sets the id of the key that signs.
-    pub(super) fn key_id(mut self, id: &'static str) -> Self {
-        self.key_id = Some(id);
-        self
-    }
-
-    /// Has another key than the platform's sign.
-    pub(super) fn signed_by_another(mut self) -> Self {
-        self.is_signed_by_another = true;
-        self
+        Self { platform, claims }
     }
 
     /// Sets the calling module: `core:endpoint` and the endpoint's key for a call of the platform, a
@@ -153,16 +132,7 @@ impl Fit {
     /// Signs the token and returns it as a compact JWS.
     #[must_use]
     pub fn sign(&self) -> String {
-        let key_id = self.key_id.unwrap_or(&self.platform.0.kid);
-        let another = self
-            .is_signed_by_another
-            .then(|| Platform::new(self.platform.0.app_id.clone()));
-        match another {
-            Some(Ok(another)) => another.sign_as(key_id, &self.claims),
-            // Without randomness for another key, there is no signature.
-            Some(Err(_)) => String::new(),
-            None => self.platform.sign_as(key_id, &self.claims),
-        }
+        self.platform.sign(&self.claims)
     }
 }
 

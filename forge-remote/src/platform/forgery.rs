@@ -1,9 +1,12 @@
-//! Calls that Forge would not make, to see that the app rejects them.
+//! Calls that Forge would not make, to see that the app rejects them: some of the table of
+//! `forge-remote-attacks`, signed with the local platform's key.
 
 use axum::http::{HeaderMap, HeaderValue, header};
+use forge_remote_attacks::{Keys, Scene, class};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::fit::Fit;
+use super::Platform;
 
 /// What is wrong with a call's Forge Invocation Token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -23,10 +26,6 @@ pub(crate) enum Forgery {
     TwoTokens,
 }
 
-/// An app that nobody registered.
-const OTHER_APP: &str = "ari:cloud:ecosystem::app/00000000-0000-4000-a000-0000000000ff";
-const HOUR: u64 = 3600;
-
 impl Forgery {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -39,38 +38,60 @@ impl Forgery {
         }
     }
 
-    /// Changes the token before it is signed.
-    pub(super) fn claims(self, fit: Fit) -> Fit {
+    /// Returns the class and the name of its case.
+    fn case(self) -> (&'static str, &'static str) {
         match self {
-            Self::Expired => {
-                let claim = |name: &str| fit.claims()[name].as_u64().unwrap_or_default();
-                let [issued, expires] =
-                    [claim("iat"), claim("exp")].map(|at| at.saturating_sub(HOUR));
-                fit.set("/iat", issued.into())
-                    .set("/nbf", issued.into())
-                    .set("/exp", expires.into())
-            }
-            Self::OtherApp => fit
-                .set("/aud", OTHER_APP.into())
-                .set("/app/id", OTHER_APP.into()),
-            Self::UnknownKey => fit.key_id("forge/invocation-token/unknown"),
-            Self::OtherSigner => fit.signed_by_another(),
-            Self::NoToken | Self::TwoTokens => fit,
+            Self::Expired => ("expiry", "an hour ago"),
+            Self::OtherApp => ("other_app", "as it is"),
+            Self::UnknownKey => ("unpublished_key", "the first key under an unknown kid"),
+            Self::OtherSigner => ("unpublished_key", "under the first kid"),
+            Self::NoToken => ("no_token", "no header"),
+            Self::TwoTokens => ("several_tokens", "two headers, the same token"),
         }
     }
 
-    /// Changes the headers of the signed request.
-    pub(super) fn headers(self, headers: &mut HeaderMap<HeaderValue>) {
-        match self {
-            Self::NoToken => {
-                headers.remove(header::AUTHORIZATION);
+    /// Replaces the token of a request, whose claims are these.
+    pub(super) fn forge(
+        self,
+        platform: &Platform,
+        claims: &Value,
+        headers: &mut HeaderMap<HeaderValue>,
+    ) {
+        let (class_id, name) = self.case();
+        let keys = Keys::of(platform.0.rsa.clone());
+        let scene = Scene::new(keys, platform.0.clock.now())
+            .with_claims(claims.clone(), claims.clone())
+            .with_key_ids(&platform.0.kid, "forge/invocation-token/second");
+        let case = class(class_id).and_then(|class| class.case(&scene, name));
+        headers.remove(header::AUTHORIZATION);
+        let Some(case) = case else { return };
+        for value in case.request.authorization() {
+            if let Ok(mut value) = HeaderValue::from_bytes(value) {
+                value.set_sensitive(true);
+                headers.append(header::AUTHORIZATION, value);
             }
-            Self::TwoTokens => {
-                if let Some(token) = headers.get(header::AUTHORIZATION).cloned() {
-                    headers.append(header::AUTHORIZATION, token);
-                }
-            }
-            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_forgery_is_a_case_of_the_table() {
+        let scene = Scene::new(Keys::generated(), std::time::SystemTime::now());
+        for forgery in [
+            Forgery::Expired,
+            Forgery::OtherApp,
+            Forgery::UnknownKey,
+            Forgery::OtherSigner,
+            Forgery::NoToken,
+            Forgery::TwoTokens,
+        ] {
+            let (id, name) = forgery.case();
+            let case = class(id).and_then(|class| class.case(&scene, name));
+            assert!(case.is_some(), "{forgery:?}");
         }
     }
 }

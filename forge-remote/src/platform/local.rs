@@ -9,6 +9,7 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use forge_remote_attacks::rsa::RsaKey;
 use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
 use jsonwebtoken::{Algorithm, EncodingKey};
 
@@ -28,6 +29,8 @@ pub struct Platform(pub(super) Arc<Inner>);
 pub(super) struct Inner {
     pub(super) app_id: AppId,
     key: EncodingKey,
+    /// The same key as numbers, from which forged tokens are made.
+    pub(super) rsa: RsaKey,
     /// The public key's modulus and exponent.
     public: RsaPublicKeyComponents<Vec<u8>>,
     pub(super) kid: String,
@@ -67,8 +70,10 @@ impl Platform {
         let pkcs1 = pkcs8.as_ref().get(PKCS8_PREFIX..).ok_or(PlatformError)?;
         let key = EncodingKey::from_rsa_der(pkcs1);
         signature(&key, b"").ok_or(PlatformError)?;
+        let rsa = RsaKey::from_pkcs8(pkcs8.as_ref()).ok_or(PlatformError)?;
         Ok(Self(Arc::new(Inner {
             key,
+            rsa,
             public: pair.public_key().into(),
             // With slashes, as in Atlassian's key ids.
             kid: format!("forge/invocation-token/wf-{}", uuid()),
@@ -134,12 +139,7 @@ impl Platform {
 
     /// Returns a compact JWS of these claims, signed with the platform's key.
     pub(crate) fn sign(&self, claims: &serde_json::Value) -> String {
-        self.sign_as(&self.0.kid, claims)
-    }
-
-    /// Returns a compact JWS of these claims with another key id.
-    pub(super) fn sign_as(&self, key_id: &str, claims: &serde_json::Value) -> String {
-        let header = serde_json::json!({ "alg": "RS256", "kid": key_id });
+        let header = serde_json::json!({ "alg": "RS256", "kid": self.0.kid });
         let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
         token.push('.');
         token.push_str(&URL_SAFE_NO_PAD.encode(claims.to_string()));

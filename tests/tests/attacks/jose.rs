@@ -78,10 +78,7 @@ async fn valid_tokens_of_jose_are_accepted_and_others_rejected() {
         let call = Call::post("/tick").bearer(&token(case));
         if case["status"] == json!(200) {
             good += 1;
-            let fit = Fit {
-                header: json!({}),
-                claims: case["claims"].clone(),
-            };
+            let fit = Fit::new(json!({}), case["claims"].clone());
             report.case(name, app.accepts(&call, &fit).await);
             continue;
         }

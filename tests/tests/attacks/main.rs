@@ -1,11 +1,9 @@
 //! Tokens that must be rejected, and tokens that must be accepted.
 
-mod algorithm;
 mod app_ids;
-mod authorization_header;
 mod claims;
+mod corpus;
 mod generated_keys;
-mod header;
 mod jose;
 mod key_choice;
 mod layer;

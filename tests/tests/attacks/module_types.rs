@@ -9,61 +9,11 @@ use forge_remote::testing::{Fit, Harness};
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::published;
 use forge_remote_tests::log_capture::LogCapture;
-use forge_remote_tests::report::Report;
 use forge_remote_tests::test_app::TestApp;
 
 async fn with(policy: VerificationPolicy) -> TestApp {
     let keys = JwksResponse::Keys(published());
     TestApp::with(keys, |app| app.verification(policy)).await
-}
-
-#[tokio::test]
-async fn a_pages_type_is_rejected_where_only_the_platform_calls() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("types of pages");
-    for module_type in [
-        "xen:macro",
-        "xen:jiraServiceManagement:portalFooter",
-        "xen:invented",
-        "jiraServiceManagement:portalFooter",
-        "jiraServiceManagement:portalHeader",
-        "confluence:globalPage",
-        "jira:issuePanel",
-        "dashboards:widget",
-        "macro",
-    ] {
-        let fit = app.fit().claim("/app/module/type", module_type);
-        report.case(module_type, app.rejects(&fit.token()).await);
-    }
-    report.finish();
-}
-
-/// The platform names `core:endpoint`, or the module whose endpoint is the handler.
-#[tokio::test]
-async fn an_unknown_type_is_rejected_where_only_the_platform_calls() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("types of modules");
-    let own = app.fit().claim("/app/module/type", "scheduledTrigger");
-    report.case("its own", app.accepts(&app.tick(&own.token()), &own).await);
-    let other = own.claim("/app/module/key", "other");
-    report.case(
-        "its own type, another's key",
-        app.rejects(&other.token()).await,
-    );
-    for module_type in OTHERS {
-        let fit = app.fit().claim("/app/module/type", module_type);
-        report.case(module_type, app.rejects(&fit.token()).await);
-    }
-    report.case(
-        "no module",
-        app.rejects(&app.fit().without("/app/module").token()).await,
-    );
-    report.case(
-        "no type",
-        app.rejects(&app.fit().without("/app/module/type").token())
-            .await,
-    );
-    report.finish();
 }
 
 /// Types that are in no list of pages: new modules, and possible types of events.

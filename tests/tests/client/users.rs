@@ -9,11 +9,11 @@ use std::time::{Duration, SystemTime};
 use forge_remote::client::{AtlassianClient, ClientError, InstallationUrls};
 use forge_remote::fit::Clock;
 use forge_remote::registry::BoxFuture;
+use forge_remote_tests::encoding::b64;
 use forge_remote_tests::fake_api::{
     CannedResponse, InstantClock, SITE, Server, instant_client, respond, scheduled_call,
     scheduled_call_for, scheduled_call_with,
 };
-use forge_remote_tests::jws::b64;
 use serde_json::{Value, json};
 
 /// Returns the exchange's response.

@@ -10,8 +10,9 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
     EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _,
 };
+use forge_remote_tests::encoding::b64;
 use forge_remote_tests::http::Call;
-use forge_remote_tests::jws::{FIRST_KID, Fit, b64, key_set};
+use forge_remote_tests::jws::{FIRST_KID, Fit, key_set};
 use forge_remote_tests::report::Report;
 use forge_remote_tests::rsa::{
     RsaKey, Scheme, first, long4096, long16384, second, short1024, stranger, third,

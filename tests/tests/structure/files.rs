@@ -14,6 +14,7 @@ const TABLES: &[&str] = &[
 /// Where the sources of the crates are.
 const SOURCES: &[&str] = &[
     "forge-remote/src",
+    "forge-remote-attacks/src",
     "forge-remote-build/src",
     "forge-remote-fit/src",
     "forge-remote-macros/src",

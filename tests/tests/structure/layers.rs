@@ -72,6 +72,7 @@ fn layers_import_downwards_only() {
 fn files_form_no_circle() {
     let crates = [
         "forge-remote",
+        "forge-remote-attacks",
         "forge-remote-fit",
         "forge-remote-macros",
         "forge-remote-river",

@@ -37,6 +37,7 @@ const PLACES: &[&str] = &[
     "SECURITY.md",
     "examples",
     "forge-remote",
+    "forge-remote-attacks",
     "forge-remote-build",
     "forge-remote-fit",
     "forge-remote-macros",

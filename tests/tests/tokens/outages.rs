@@ -11,7 +11,8 @@ use forge_remote::token::{
     PageRequest, PostgresTokens, RedisTokens, SealedToken, SqliteTokens, StoreFuture, TokenError,
     TokenPage, TokenStore,
 };
-use forge_remote_tests::jws::{b64, unique_id};
+use forge_remote_tests::encoding::b64;
+use forge_remote_tests::jws::unique_id;
 use forge_remote_tests::log_capture::LogCapture;
 use forge_remote_tests::store_servers::{StoreServer, redis_command};
 use forge_remote_tests::stores::{

@@ -7,10 +7,11 @@ use std::process::Stdio;
 use std::time::{Duration, SystemTime};
 
 use forge_remote::token::{PageRequest, PostgresTokens, RedisTokens, SqliteTokens, TokenStore};
+use forge_remote_tests::encoding::b64;
 use forge_remote_tests::fake_api::{SITE, Server, respond};
 use forge_remote_tests::http::{Call, send};
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
-use forge_remote_tests::jws::{APP_ID, Fit, INSTALLATION_ID, b64, published, seconds};
+use forge_remote_tests::jws::{APP_ID, Fit, INSTALLATION_ID, published, seconds};
 use forge_remote_tests::stores::{
     Folder, KEYS, in_seconds, oauth, postgres_url, redis_url, sealed,
 };

@@ -1,22 +1,19 @@
-//! Tokens with critical, malformed or foreign members in the protected header are rejected.
+//! Members of the protected header, and its JSON.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
-
-use forge_remote_tests::jws::{FIRST_KID, b64, compact, compact_text};
-use forge_remote_tests::report::Report;
-use forge_remote_tests::rsa::{Scheme, first, stranger};
-use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
 
+use crate::encoding::b64;
+use crate::jws::{compact, compact_text};
+use crate::{Cases, Scene};
+
 /// Returns a header with hand-written members.
-fn header(members: &str) -> String {
-    format!(r#"{{"alg":"RS256","kid":"{FIRST_KID}",{members}}}"#)
+fn header(scene: &Scene, members: &str) -> String {
+    let first_kid = scene.first_kid();
+    format!(r#"{{"alg":"RS256","kid":"{first_kid}",{members}}}"#)
 }
 
-#[tokio::test]
-async fn critical_members_are_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("crit");
+pub(super) fn critical_member(scene: &Scene, cases: &mut Cases) {
+    let first_kid = scene.first_kid();
     for members in [
         r#""crit":["x-unknown"],"x-unknown":1"#,
         r#""crit":["x-unknown"]"#,
@@ -50,21 +47,21 @@ async fn critical_members_are_rejected() {
         r#""\u0063rit":["x"],"x":1"#,
         r#""cri\u0074":[]"#,
     ] {
-        let token = compact(header(members), app.fit().claims_json(), first());
-        report.case(members, app.rejects(&token).await);
+        let token = compact(
+            header(scene, members),
+            scene.fit().claims_json(),
+            scene.first(),
+        );
+        cases.refused(members, || token.clone());
         // The same with the member first.
-        let front = format!(r#"{{{members},"alg":"RS256","kid":"{FIRST_KID}"}}"#);
-        let token = compact(front, app.fit().claims_json(), first());
-        report.case(format!("{members} in front"), app.rejects(&token).await);
+        let front = format!(r#"{{{members},"alg":"RS256","kid":"{first_kid}"}}"#);
+        let token = compact(front, scene.fit().claims_json(), scene.first());
+        cases.refused(format!("{members} in front"), || token.clone());
     }
-    report.finish();
 }
 
 /// RFC 7797: an unencoded payload.
-#[tokio::test]
-async fn an_unencoded_payload_is_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("b64");
+pub(super) fn unencoded_payload(scene: &Scene, cases: &mut Cases) {
     for members in [
         r#""b64":false"#,
         r#""b64":false,"crit":["b64"]"#,
@@ -73,36 +70,27 @@ async fn an_unencoded_payload_is_rejected() {
         r#""b64":0"#,
         r#""b64":null"#,
     ] {
-        let claims = app.fit().claims_json();
-        let head = b64(header(members));
+        let claims = scene.fit().claims_json();
+        let head = b64(header(scene, members));
         // The raw payload; blanks and quotes are valid in a field value.
-        let token = compact_text(&head, &claims, first());
-        report.case(format!("{members}, raw"), app.rejects(&token).await);
-        let token = compact(header(members), &claims, first());
-        report.case(format!("{members}, encoded"), app.rejects(&token).await);
+        let token = compact_text(&head, &claims, scene.first());
+        cases.refused(format!("{members}, raw"), || token.clone());
+        let token = compact(header(scene, members), &claims, scene.first());
+        cases.refused(format!("{members}, encoded"), || token.clone());
         // Signed raw and sent encoded.
         let raw = [head.as_bytes(), b".", claims.as_bytes()].concat();
-        let token = format!(
-            "{head}.{}.{}",
-            b64(&claims),
-            b64(first().sign(Scheme::Rs256, &raw))
-        );
-        report.case(
-            format!("{members}, signed raw, sent encoded"),
-            app.rejects(&token).await,
-        );
+        let token = format!("{head}.{}.{}", b64(&claims), b64(scene.first().rs256(&raw)));
+        cases.refused(format!("{members}, signed raw, sent encoded"), || {
+            token.clone()
+        });
         // A detached payload.
-        let token = format!("{head}..{}", b64(first().sign(Scheme::Rs256, &raw)));
-        report.case(format!("{members}, detached"), app.rejects(&token).await);
+        let token = format!("{head}..{}", b64(scene.first().rs256(&raw)));
+        cases.refused(format!("{members}, detached"), || token.clone());
     }
-    report.finish();
 }
 
-#[tokio::test]
-async fn compressed_payloads_are_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("zip");
-    let claims = app.fit().claims_json();
+pub(super) fn compressed_payload(scene: &Scene, cases: &mut Cases) {
+    let claims = scene.fit().claims_json();
     // DEFLATE, one stored block.
     let length = u16::try_from(claims.len()).unwrap();
     let stored = [
@@ -119,107 +107,110 @@ async fn compressed_payloads_are_rejected() {
         r#""zip":null"#,
         r#""zip":"""#,
     ] {
-        report.case(
-            format!("{zip}, plain"),
-            app.rejects(&compact(header(zip), &claims, first())).await,
-        );
-        report.case(
-            format!("{zip}, deflated"),
-            app.rejects(&compact(header(zip), &stored, first())).await,
-        );
+        cases.refused(format!("{zip}, plain"), || {
+            compact(header(scene, zip), &claims, scene.first())
+        });
+        cases.refused(format!("{zip}, deflated"), || {
+            compact(header(scene, zip), &stored, scene.first())
+        });
     }
-    report.case(
-        "deflated without a zip member",
-        app.rejects(&compact(app.fit().header_json(), &stored, first()))
-            .await,
-    );
+    cases.refused("deflated without a zip member", || {
+        compact(scene.fit().header_json(), &stored, scene.first())
+    });
     // A small text that would become 16 MB.
     let bomb = [0xed, 0xc0, 0x81, 0, 0, 0, 0, 0x80].repeat(64);
-    report.case(
-        "a bomb",
-        app.rejects(&compact(header(r#""zip":"DEF""#), bomb, first()))
-            .await,
-    );
-    report.finish();
+    cases.refused("a bomb", || {
+        compact(header(scene, r#""zip":"DEF""#), bomb, scene.first())
+    });
 }
 
-#[tokio::test]
-async fn nested_tokens_are_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("nested tokens");
-    let inner = app.fit().token();
-    let twice = compact(header(r#""cty":"JWT""#), &inner, first());
+pub(super) fn nested_token(scene: &Scene, cases: &mut Cases) {
+    let inner = scene.fit().token();
+    let twice = compact(header(scene, r#""cty":"JWT""#), &inner, scene.first());
     for (name, token) in [
         ("cty JWT, a token inside", twice.clone()),
         (
             "no cty, a token inside",
-            compact(app.fit().header_json(), &inner, first()),
+            compact(scene.fit().header_json(), &inner, scene.first()),
         ),
         (
             "no cty, a quoted token inside",
-            compact(app.fit().header_json(), json!(inner).to_string(), first()),
+            compact(
+                scene.fit().header_json(),
+                json!(inner).to_string(),
+                scene.first(),
+            ),
         ),
         (
             "two levels",
-            compact(header(r#""cty":"JWT""#), &twice, first()),
+            compact(header(scene, r#""cty":"JWT""#), &twice, scene.first()),
         ),
         (
             "a foreign one around a good one",
-            compact(header(r#""cty":"JWT""#), &inner, stranger()),
+            compact(header(scene, r#""cty":"JWT""#), &inner, scene.stranger()),
         ),
         ("a good one around an unsigned one", {
             let unsigned = format!(
                 "{}.{}.",
                 b64(r#"{"alg":"none"}"#),
-                b64(app.fit().claims_json())
+                b64(scene.fit().claims_json())
             );
-            compact(header(r#""cty":"JWT""#), unsigned, first())
+            compact(header(scene, r#""cty":"JWT""#), unsigned, scene.first())
         }),
         (
             "cty JWT with claims",
-            compact(header(r#""cty":"JWT""#), app.fit().claims_json(), first()),
+            compact(
+                header(scene, r#""cty":"JWT""#),
+                scene.fit().claims_json(),
+                scene.first(),
+            ),
         ),
         (
             "cty jwt with claims",
-            compact(header(r#""cty":"jwt""#), app.fit().claims_json(), first()),
+            compact(
+                header(scene, r#""cty":"jwt""#),
+                scene.fit().claims_json(),
+                scene.first(),
+            ),
         ),
         (
             "cty application/json with claims",
             compact(
-                header(r#""cty":"application/json""#),
-                app.fit().claims_json(),
-                first(),
+                header(scene, r#""cty":"application/json""#),
+                scene.fit().claims_json(),
+                scene.first(),
             ),
         ),
         (
             "cty null with claims",
-            compact(header(r#""cty":null"#), app.fit().claims_json(), first()),
+            compact(
+                header(scene, r#""cty":null"#),
+                scene.fit().claims_json(),
+                scene.first(),
+            ),
         ),
         (
             "cty text/html with claims",
             compact(
-                header(r#""cty":"text/html""#),
-                app.fit().claims_json(),
-                first(),
+                header(scene, r#""cty":"text/html""#),
+                scene.fit().claims_json(),
+                scene.first(),
             ),
         ),
         (
             "a token in a claim",
-            app.fit()
+            scene
+                .fit()
                 .without("/app")
                 .claim("/jwt", inner.clone())
                 .token(),
         ),
     ] {
-        report.case(name, app.rejects(&token).await);
+        cases.refused(name, || token.clone());
     }
-    report.finish();
 }
 
-#[tokio::test]
-async fn tokens_of_foreign_types_are_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("typ");
+pub(super) fn foreign_type(scene: &Scene, cases: &mut Cases) {
     for typ in [
         "at+jwt",
         "AT+JWT",
@@ -257,8 +248,8 @@ async fn tokens_of_foreign_types_are_rejected() {
         "ＪＷＴ",
         "text/plain",
     ] {
-        let fit = app.fit().head("typ", typ);
-        report.case(format!("{typ:?}"), app.rejects(&fit.token()).await);
+        let fit = scene.fit().head("typ", typ);
+        cases.refused(format!("{typ:?}"), || fit.token());
     }
     for typ in [
         json!(1),
@@ -267,31 +258,28 @@ async fn tokens_of_foreign_types_are_rejected() {
         json!({"JWT": 1}),
         json!([]),
     ] {
-        let fit = app.fit().head("typ", typ.clone());
-        report.case(typ.to_string(), app.rejects(&fit.token()).await);
+        let fit = scene.fit().head("typ", typ.clone());
+        cases.refused(typ.to_string(), || fit.token());
     }
     let token = compact(
-        header(r#""typ":"JWT","typ":"at+jwt""#),
-        app.fit().claims_json(),
-        first(),
+        header(scene, r#""typ":"JWT","typ":"at+jwt""#),
+        scene.fit().claims_json(),
+        scene.first(),
     );
-    report.case("twice", app.rejects(&token).await);
+    cases.refused("twice", || token.clone());
     let token = compact(
-        header(r#""typ":"\u0061t+jwt""#),
-        app.fit().claims_json(),
-        first(),
+        header(scene, r#""typ":"\u0061t+jwt""#),
+        scene.fit().claims_json(),
+        scene.first(),
     );
-    report.case("escaped", app.rejects(&token).await);
-    report.finish();
+    cases.refused("escaped", || token.clone());
 }
 
 /// Headers that are not a JSON object.
-#[tokio::test]
-async fn a_header_that_is_not_an_object_is_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("headers that are not an object");
-    let list: Value = json!(["RS256", FIRST_KID]);
-    let good = app.fit().header_json();
+pub(super) fn header_not_object(scene: &Scene, cases: &mut Cases) {
+    let first_kid = scene.first_kid();
+    let list: Value = json!(["RS256", first_kid]);
+    let good = scene.fit().header_json();
     for (name, text) in [
         ("empty", String::new()),
         ("blank", " ".into()),
@@ -303,7 +291,7 @@ async fn a_header_that_is_not_an_object_is_rejected() {
         ("list of the header", format!("[{good}]")),
         (
             "list of pairs",
-            json!([["alg", "RS256"], ["kid", FIRST_KID]]).to_string(),
+            json!([["alg", "RS256"], ["kid", first_kid]]).to_string(),
         ),
         ("string of the header", json!(good).to_string()),
         ("empty object", "{}".into()),
@@ -319,8 +307,8 @@ async fn a_header_that_is_not_an_object_is_rejected() {
         ("a comment", format!("/* x */{good}")),
         ("a comment inside", good.replace(',', ", // x\n")),
         ("equals signs", good.replace(':', "=")),
-        ("YAML", format!("alg: RS256\nkid: {FIRST_KID}\n")),
-        ("form", format!("alg=RS256&kid={FIRST_KID}")),
+        ("YAML", format!("alg: RS256\nkid: {first_kid}\n")),
+        ("form", format!("alg=RS256&kid={first_kid}")),
         ("CBOR", "\u{1}\u{2}".into()),
         ("two objects", format!("{good}{good}")),
         ("two objects in lines", format!("{good}\n{good}")),
@@ -335,32 +323,35 @@ async fn a_header_that_is_not_an_object_is_rejected() {
             "a raw newline in a string",
             good.replace("RS256", "RS256\n"),
         ),
-        ("a raw tab in an unknown string", header("\"x\":\"a\tb\"")),
-        ("a bad escape", header(r#""x":"\q""#)),
-        ("a bad unicode escape", header(r#""x":"\u12G4""#)),
-        ("half an escape", header(r#""x":"\u12""#)),
-        ("NaN", header(r#""x":NaN"#)),
-        ("Infinity", header(r#""x":-Infinity"#)),
-        ("leading zero", header(r#""x":012"#)),
-        ("plus sign", header(r#""x":+1"#)),
-        ("hexadecimal", header(r#""x":0x10"#)),
-        ("bare dot", header(r#""x":.5"#)),
-        ("undefined", header(r#""x":undefined"#)),
-        ("True", header(r#""x":True"#)),
-        ("a duplicate of no meaning", header(r#""x":1,"x":1"#)),
-        ("a duplicate by escape", header(r#""xy":1,"\u0078y":1"#)),
+        (
+            "a raw tab in an unknown string",
+            header(scene, "\"x\":\"a\tb\""),
+        ),
+        ("a bad escape", header(scene, r#""x":"\q""#)),
+        ("a bad unicode escape", header(scene, r#""x":"\u12G4""#)),
+        ("half an escape", header(scene, r#""x":"\u12""#)),
+        ("NaN", header(scene, r#""x":NaN"#)),
+        ("Infinity", header(scene, r#""x":-Infinity"#)),
+        ("leading zero", header(scene, r#""x":012"#)),
+        ("plus sign", header(scene, r#""x":+1"#)),
+        ("hexadecimal", header(scene, r#""x":0x10"#)),
+        ("bare dot", header(scene, r#""x":.5"#)),
+        ("undefined", header(scene, r#""x":undefined"#)),
+        ("True", header(scene, r#""x":True"#)),
+        ("a duplicate of no meaning", header(scene, r#""x":1,"x":1"#)),
+        (
+            "a duplicate by escape",
+            header(scene, r#""xy":1,"\u0078y":1"#),
+        ),
     ] {
-        let claims = app.fit().claims_json();
-        report.case(name, app.rejects(&compact(text, claims, first())).await);
+        let claims = scene.fit().claims_json();
+        cases.refused(name, || compact(text, claims, scene.first()));
     }
-    report.finish();
 }
 
 /// Bytes that aren't UTF-8, at any place.
-#[tokio::test]
-async fn a_header_that_is_not_utf8_is_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("headers that aren't UTF-8");
+pub(super) fn header_not_utf8(scene: &Scene, cases: &mut Cases) {
+    let first_kid = scene.first_kid();
     let around = |before: &str, bytes: &[u8], after: &str| {
         [before.as_bytes(), bytes, after.as_bytes()].concat()
     };
@@ -377,7 +368,7 @@ async fn a_header_that_is_not_utf8_is_rejected() {
         ("above U+10FFFF", b"\xf4\x90\x80\x80"),
         ("five bytes", b"\xf8\x88\x80\x80\x80"),
     ] {
-        let kid = FIRST_KID;
+        let kid = first_kid;
         for (place, header) in [
             (
                 "an unknown value",
@@ -436,12 +427,12 @@ async fn a_header_that_is_not_utf8_is_rejected() {
                 around("", bytes, &format!(r#"{{"alg":"RS256","kid":"{kid}"}}"#)),
             ),
         ] {
-            let token = compact(header, app.fit().claims_json(), first());
-            report.case(format!("{name} in {place}"), app.rejects(&token).await);
+            let token = compact(header, scene.fit().claims_json(), scene.first());
+            cases.refused(format!("{name} in {place}"), || token.clone());
         }
     }
     let utf16 = |big: bool| -> Vec<u8> {
-        let units = app.fit().header_json();
+        let units = scene.fit().header_json();
         units
             .encode_utf16()
             .flat_map(|unit| {
@@ -465,58 +456,42 @@ async fn a_header_that_is_not_utf8_is_rejected() {
             [vec![0xfe, 0xff], utf16(true)].concat(),
         ),
     ] {
-        report.case(
-            name,
-            app.rejects(&compact(header, app.fit().claims_json(), first()))
-                .await,
-        );
+        cases.refused(name, || {
+            compact(header, scene.fit().claims_json(), scene.first())
+        });
     }
-    report.finish();
 }
 
-#[tokio::test]
-async fn deep_headers_are_harmless() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("deep headers");
+pub(super) fn deep_header(scene: &Scene, cases: &mut Cases) {
+    let first_kid = scene.first_kid();
     let nested = |open: &str, close: &str, depth: usize| {
         format!("{}1{}", open.repeat(depth), close.repeat(depth))
     };
     for depth in [500, 1500, 10_000, 20_000] {
-        let list = header(&format!("\"x\":{}", nested("[", "]", depth)));
-        report.case(
-            format!("lists {depth} deep"),
-            app.rejects(&compact(list, app.fit().claims_json(), first()))
-                .await,
-        );
+        let list = header(scene, &format!("\"x\":{}", nested("[", "]", depth)));
+        cases.refused(format!("lists {depth} deep"), || {
+            compact(list, scene.fit().claims_json(), scene.first())
+        });
         if depth <= 1500 {
-            let object = header(&format!("\"x\":{}", nested("{\"a\":", "}", depth)));
-            report.case(
-                format!("objects {depth} deep"),
-                app.rejects(&compact(object, app.fit().claims_json(), first()))
-                    .await,
-            );
+            let object = header(scene, &format!("\"x\":{}", nested("{\"a\":", "}", depth)));
+            cases.refused(format!("objects {depth} deep"), || {
+                compact(object, scene.fit().claims_json(), scene.first())
+            });
         }
         let open = format!("{{\"alg\":\"RS256\",\"x\":{}", "[".repeat(depth));
-        report.case(
-            format!("{depth} lists, never closed"),
-            app.rejects(&compact(open, app.fit().claims_json(), first()))
-                .await,
-        );
+        cases.refused(format!("{depth} lists, never closed"), || {
+            compact(open, scene.fit().claims_json(), scene.first())
+        });
         let alone = "[".repeat(depth);
-        report.case(
-            format!("nothing but {depth} brackets"),
-            app.rejects(&compact(alone, app.fit().claims_json(), first()))
-                .await,
-        );
+        cases.refused(format!("nothing but {depth} brackets"), || {
+            compact(alone, scene.fit().claims_json(), scene.first())
+        });
         let instead = format!(
-            r#"{{"alg":{},"kid":"{FIRST_KID}"}}"#,
+            r#"{{"alg":{},"kid":"{first_kid}"}}"#,
             nested("[", "]", depth)
         );
-        report.case(
-            format!("alg {depth} lists deep"),
-            app.rejects(&compact(instead, app.fit().claims_json(), first()))
-                .await,
-        );
+        cases.refused(format!("alg {depth} lists deep"), || {
+            compact(instead, scene.fit().claims_json(), scene.first())
+        });
     }
-    report.finish();
 }

@@ -1,11 +1,11 @@
 //! A JWS signer that lets the caller choose every byte.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
+use crate::encoding::b64;
 use crate::rsa::{RsaKey, Scheme, first};
 
 /// The ARI of the app under test.
@@ -22,16 +22,6 @@ pub const FIRST_KID: &str = "forge/invocation-token/wf-f641e7a7-0001";
 /// The second published key's id.
 pub const SECOND_KID: &str = "forge/invocation-token/wf-f641e7a7-0002";
 
-/// Encodes base64url without padding.
-pub fn b64(bytes: impl AsRef<[u8]>) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
-}
-
-/// Decodes base64url without padding.
-pub fn unb64(text: &str) -> Vec<u8> {
-    URL_SAFE_NO_PAD.decode(text).unwrap()
-}
-
 /// Encodes these bytes as a token and signs it with RS256.
 pub fn compact(header: impl AsRef<[u8]>, payload: impl AsRef<[u8]>, key: &RsaKey) -> String {
     compact_text(&b64(header), &b64(payload), key)
@@ -44,10 +34,10 @@ pub fn compact_text(header: &str, payload: &str, key: &RsaKey) -> String {
     format!("{signed}.{}", b64(signature))
 }
 
-/// Splits a token into its parts.
+/// Splits a token into its parts; a missing one is empty.
 pub fn parts(token: &str) -> [&str; 3] {
-    let parts: Vec<&str> = token.split('.').collect();
-    parts.try_into().unwrap()
+    let mut parts = token.split('.');
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
 }
 
 /// Replaces a token's signature.
@@ -63,12 +53,16 @@ pub struct Fit {
     pub header: Value,
     /// The claims.
     pub claims: Value,
+    /// The key of [`Fit::token`], if it is not [`first`].
+    key: Option<Arc<RsaKey>>,
 }
 
 /// Returns the seconds since 1970.
 pub fn seconds(time: SystemTime) -> i64 {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_secs()).unwrap()
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Returns a unique id.
@@ -79,6 +73,22 @@ pub fn unique_id() -> String {
 }
 
 impl Fit {
+    /// Returns a token of this header and these claims.
+    pub fn new(header: Value, claims: Value) -> Self {
+        Self {
+            header,
+            claims,
+            key: None,
+        }
+    }
+
+    /// Sets the key of [`Fit::token`].
+    #[must_use]
+    pub fn with_key(mut self, key: Arc<RsaKey>) -> Self {
+        self.key = Some(key);
+        self
+    }
+
     /// Returns the token of a call by the platform, for the endpoint with this key.
     pub fn backend(now: SystemTime, endpoint: &str) -> Self {
         let mut fit = Self::page(now);
@@ -151,39 +161,29 @@ impl Fit {
             "exp": issued + 25,
             "jti": unique_id()
         });
-        Self {
-            header: json!({"alg": "RS256", "kid": FIRST_KID}),
-            claims,
-        }
+        Self::new(json!({"alg": "RS256", "kid": FIRST_KID}), claims)
     }
 
-    /// Sets a claim; `/app/module/key` names a nested one.
+    /// Sets a claim; `/app/module/key` names a nested one. A pointer to nowhere changes nothing.
+    #[must_use]
     pub fn claim(mut self, pointer: &str, value: impl Into<Value>) -> Self {
-        let (parent, name) = pointer.rsplit_once('/').unwrap();
-        let parent = self
-            .claims
-            .pointer_mut(parent)
-            .unwrap()
-            .as_object_mut()
-            .unwrap();
-        parent.insert(name.to_owned(), value.into());
+        if let Some((parent, name)) = self.parent(pointer) {
+            parent.insert(name.to_owned(), value.into());
+        }
         self
     }
 
     /// Removes a claim.
+    #[must_use]
     pub fn without(mut self, pointer: &str) -> Self {
-        let (parent, name) = pointer.rsplit_once('/').unwrap();
-        let parent = self
-            .claims
-            .pointer_mut(parent)
-            .unwrap()
-            .as_object_mut()
-            .unwrap();
-        parent.remove(name).unwrap();
+        if let Some((parent, name)) = self.parent(pointer) {
+            parent.remove(name);
+        }
         self
     }
 
     /// Sets the time of issue; the token expires 25 seconds later.
+    #[must_use]
     pub fn issued(self, at: SystemTime) -> Self {
         let issued = seconds(at);
         self.claim("/iat", issued)
@@ -192,17 +192,20 @@ impl Fit {
     }
 
     /// Sets a header member.
+    #[must_use]
     pub fn head(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.header
-            .as_object_mut()
-            .unwrap()
-            .insert(name.to_owned(), value.into());
+        if let Some(header) = self.header.as_object_mut() {
+            header.insert(name.to_owned(), value.into());
+        }
         self
     }
 
     /// Removes a header member.
+    #[must_use]
     pub fn headless(mut self, name: &str) -> Self {
-        self.header.as_object_mut().unwrap().remove(name).unwrap();
+        if let Some(header) = self.header.as_object_mut() {
+            header.remove(name);
+        }
         self
     }
 
@@ -218,7 +221,7 @@ impl Fit {
 
     /// Returns the claims' JSON with a hand-written first member, which replaces one of the same name.
     pub fn claims_json_with(&self, name: &str, json: &str) -> String {
-        let mut claims: Map<String, Value> = self.claims.as_object().unwrap().clone();
+        let mut claims: Map<String, Value> = self.claims.as_object().cloned().unwrap_or_default();
         claims.remove(name);
         let rest = Value::Object(claims).to_string();
         format!("{{\"{name}\":{json},{}", &rest[1..])
@@ -229,9 +232,9 @@ impl Fit {
         compact(self.header_json(), self.claims_json(), key)
     }
 
-    /// Signs with the first published key.
+    /// Signs with its own key, by default the first published one.
     pub fn token(&self) -> String {
-        self.sign(first())
+        self.sign(self.key.as_deref().unwrap_or_else(|| first()))
     }
 
     /// Signs with this scheme and names it in the header.
@@ -245,6 +248,13 @@ impl Fit {
     pub fn sign_with(&self, sign: impl FnOnce(&[u8]) -> Vec<u8>) -> String {
         let signed = format!("{}.{}", b64(self.header_json()), b64(self.claims_json()));
         format!("{signed}.{}", b64(sign(signed.as_bytes())))
+    }
+
+    /// Returns the object with the claim, and the claim's name.
+    fn parent<'a>(&mut self, pointer: &'a str) -> Option<(&mut Map<String, Value>, &'a str)> {
+        let (parent, name) = pointer.rsplit_once('/')?;
+        let parent = self.claims.pointer_mut(parent)?.as_object_mut()?;
+        Some((parent, name))
     }
 }
 

@@ -1,79 +1,69 @@
-//! Only one token, in one `Authorization` header with the scheme `Bearer`, is accepted.
-
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+//! The header `Authorization`: where the token is, and how it is written.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use forge_remote_tests::http::Call;
-use forge_remote_tests::jws::b64;
-use forge_remote_tests::report::Report;
-use forge_remote_tests::test_app::TestApp;
 use serde_json::json;
 
-/// The statuses for requests that HTTP forbids.
-const INVALID_STATUSES: [u16; 2] = [400, 401];
+use crate::encoding::b64;
+use crate::{Cases, Request, Scene};
 
-#[tokio::test]
-async fn a_missing_token_is_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("no token");
+pub(super) fn no_token(_: &Scene, cases: &mut Cases) {
     for (name, call) in [
-        ("no header", Call::post("/tick")),
+        ("no header", Request::post("/tick")),
         (
             "empty header",
-            Call::post("/tick").header("Authorization", ""),
+            Request::post("/tick").header("Authorization", ""),
         ),
         (
             "blank header",
-            Call::post("/tick").header("Authorization", "   "),
+            Request::post("/tick").header("Authorization", "   "),
         ),
         (
             "Bearer alone",
-            Call::post("/tick").header("Authorization", "Bearer"),
+            Request::post("/tick").header("Authorization", "Bearer"),
         ),
         (
             "Bearer and a blank",
-            Call::post("/tick").header("Authorization", "Bearer "),
+            Request::post("/tick").header("Authorization", "Bearer "),
         ),
-        ("Bearer null", Call::post("/tick").bearer("null")),
-        ("Bearer undefined", Call::post("/tick").bearer("undefined")),
-        ("Bearer .", Call::post("/tick").bearer(".")),
-        ("Bearer ..", Call::post("/tick").bearer("..")),
-        ("Bearer ...", Call::post("/tick").bearer("...")),
-        ("Bearer {}", Call::post("/tick").bearer("{}")),
-        ("Bearer *", Call::post("/tick").bearer("*")),
-        ("page without a token", Call::post("/ui")),
+        ("Bearer null", Request::post("/tick").bearer("null")),
+        (
+            "Bearer undefined",
+            Request::post("/tick").bearer("undefined"),
+        ),
+        ("Bearer .", Request::post("/tick").bearer(".")),
+        ("Bearer ..", Request::post("/tick").bearer("..")),
+        ("Bearer ...", Request::post("/tick").bearer("...")),
+        ("Bearer {}", Request::post("/tick").bearer("{}")),
+        ("Bearer *", Request::post("/tick").bearer("*")),
+        ("page without a token", Request::post("/ui")),
         (
             "page with an OAuth token only",
-            Call::post("/ui").header("x-forge-oauth-user", "a.b.c"),
+            Request::post("/ui").header("x-forge-oauth-user", "a.b.c"),
         ),
         (
             "with a session cookie",
-            Call::post("/ui").header("Cookie", "session=1; admin=true"),
+            Request::post("/ui").header("Cookie", "session=1; admin=true"),
         ),
         (
             "from inside",
-            Call::post("/tick")
+            Request::post("/tick")
                 .header("X-Forwarded-For", "127.0.0.1")
                 .header("X-Real-IP", "127.0.0.1"),
         ),
         (
             "in a proxy's header",
-            Call::post("/tick")
+            Request::post("/tick")
                 .header("X-Forwarded-User", "admin")
                 .header("X-Authenticated", "true"),
         ),
     ] {
-        report.case(name, app.rejects_bytes(&call.bytes(), &[401]).await);
+        cases.request(name, &[401], || call.clone());
     }
-    report.finish();
 }
 
-#[tokio::test]
-async fn another_scheme_is_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("another scheme");
-    let token = app.fit().token();
+pub(super) fn other_scheme(scene: &Scene, cases: &mut Cases) {
+    let token = scene.fit().token();
     for scheme in [
         "Basic",
         "Digest",
@@ -102,8 +92,8 @@ async fn another_scheme_is_rejected() {
         "Ｂearer",
         "BeareR\u{301}",
     ] {
-        let call = Call::post("/tick").header("Authorization", format!("{scheme} {token}"));
-        report.case(scheme, app.rejects_bytes(&call.bytes(), &[401]).await);
+        let call = Request::post("/tick").header("Authorization", format!("{scheme} {token}"));
+        cases.request(scheme, &[401], || call.clone());
     }
     for (name, value) in [
         ("the token without a scheme", token.clone()),
@@ -148,17 +138,13 @@ async fn another_scheme_is_rejected() {
             format!("Bearer {token}, realm=\"forge\""),
         ),
     ] {
-        let call = Call::post("/tick").header("Authorization", value);
-        report.case(name, app.rejects_bytes(&call.bytes(), &[401]).await);
+        let call = Request::post("/tick").header("Authorization", value);
+        cases.request(name, &[401], || call.clone());
     }
-    report.finish();
 }
 
-#[tokio::test]
-async fn invalid_separators_are_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("odd separators");
-    let token = app.fit().token();
+pub(super) fn odd_separator(scene: &Scene, cases: &mut Cases) {
+    let token = scene.fit().token();
     for (name, separator) in [
         ("a tab", &b"\t"[..]),
         ("two blanks", b"  "),
@@ -188,11 +174,8 @@ async fn invalid_separators_are_rejected() {
         ("a bare newline and a blank", b"\n "),
     ] {
         let value = [b"Bearer", separator, token.as_bytes()].concat();
-        let call = Call::post("/tick").header("Authorization", value);
-        report.case(
-            name,
-            app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
-        );
+        let call = Request::post("/tick").header("Authorization", value);
+        cases.request(name, &[400, 401], || call.clone());
     }
     for (name, end) in [
         ("a comma after it", ","),
@@ -209,20 +192,13 @@ async fn invalid_separators_are_rejected() {
         ("a fragment after it", "#x"),
         ("a query after it", "?x"),
     ] {
-        let call = Call::post("/tick").bearer(&format!("{token}{end}"));
-        report.case(
-            name,
-            app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
-        );
+        let call = Request::post("/tick").bearer(&format!("{token}{end}"));
+        cases.request(name, &[400, 401], || call.clone());
     }
-    report.finish();
 }
 
-#[tokio::test]
-async fn a_quoted_or_encoded_token_is_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("quoted or encoded");
-    let token = app.fit().token();
+pub(super) fn quoted_token(scene: &Scene, cases: &mut Cases) {
+    let token = scene.fit().token();
     for (name, text) in [
         ("double quotes", format!("\"{token}\"")),
         ("single quotes", format!("'{token}'")),
@@ -268,16 +244,12 @@ async fn a_quoted_or_encoded_token_is_rejected() {
                 .collect(),
         ),
     ] {
-        report.case(name, app.rejects(&text).await);
+        cases.refused(name, || text.clone());
     }
-    report.finish();
 }
 
-#[tokio::test]
-async fn a_token_in_another_place_is_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("the token elsewhere");
-    let token = app.fit().token();
+pub(super) fn token_elsewhere(scene: &Scene, cases: &mut Cases) {
+    let token = scene.fit().token();
     let bearer = format!("Bearer {token}");
     for name in [
         "access_token",
@@ -290,61 +262,34 @@ async fn a_token_in_another_place_is_rejected() {
         "auth",
         "bearer",
     ] {
-        let call = Call::post(&format!("/tick?{name}={token}"));
-        report.case(
-            format!("query {name}"),
-            app.rejects_bytes(&call.bytes(), &[401]).await,
-        );
-        let call = Call::post("/tick").header("Cookie", format!("{name}={token}"));
-        report.case(
-            format!("cookie {name}"),
-            app.rejects_bytes(&call.bytes(), &[401]).await,
-        );
-        let call = Call::post("/tick")
+        let call = Request::post(&format!("/tick?{name}={token}"));
+        cases.request(format!("query {name}"), &[401], || call.clone());
+        let call = Request::post("/tick").header("Cookie", format!("{name}={token}"));
+        cases.request(format!("cookie {name}"), &[401], || call.clone());
+        let call = Request::post("/tick")
             .header("Content-Type", "application/x-www-form-urlencoded")
             .body(format!("{name}={token}"));
-        report.case(
-            format!("form {name}"),
-            app.rejects_bytes(&call.bytes(), &[401]).await,
-        );
-        let call = Call::post("/tick").json(&json!({ name: token }));
-        report.case(
-            format!("JSON {name}"),
-            app.rejects_bytes(&call.bytes(), &[401]).await,
-        );
+        cases.request(format!("form {name}"), &[401], || call.clone());
+        let call = Request::post("/tick").json(&json!({ name: token }));
+        cases.request(format!("JSON {name}"), &[401], || call.clone());
     }
-    let call = Call::post(&format!("/tick?Authorization=Bearer%20{token}"));
-    report.case(
-        "query with scheme",
-        app.rejects_bytes(&call.bytes(), &[401]).await,
-    );
-    let call = Call::post(&format!("/tick#access_token={token}"));
-    report.case(
-        "fragment",
-        app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
-    );
-    let call = Call::post(&format!("/tick;{token}"));
-    report.case(
-        "path parameter",
-        app.rejects_bytes(&call.bytes(), &[401, 404]).await,
-    );
-    let call = Call::post(&format!("/tick/{token}"));
-    report.case(
-        "path segment",
-        app.rejects_bytes(&call.bytes(), &[401, 404]).await,
-    );
-    let call = Call::post("/tick").body(&token);
-    report.case("body", app.rejects_bytes(&call.bytes(), &[401]).await);
+    let call = Request::post(&format!("/tick?Authorization=Bearer%20{token}"));
+    cases.request("query with scheme", &[401], || call.clone());
+    let call = Request::post(&format!("/tick#access_token={token}"));
+    cases.request("fragment", &[400, 401], || call.clone());
+    let call = Request::post(&format!("/tick;{token}"));
+    cases.request("path parameter", &[401, 404], || call.clone());
+    let call = Request::post(&format!("/tick/{token}"));
+    cases.request("path segment", &[401, 404], || call.clone());
+    let call = Request::post("/tick").body(&token);
+    cases.request("body", &[401], || call.clone());
     let trailer = format!("0\r\nAuthorization: {bearer}\r\n\r\n");
-    let call = Call::post("/tick")
+    let call = Request::post("/tick")
         .header("Transfer-Encoding", "chunked")
         .header("Trailer", "Authorization")
         .unframed()
         .body(trailer);
-    report.case(
-        "trailer",
-        app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
-    );
+    cases.request("trailer", &[400, 401], || call.clone());
     for header in [
         "X-Authorization",
         "X-Forwarded-Authorization",
@@ -371,30 +316,22 @@ async fn a_token_in_another_place_is_rejected() {
         "Bearer",
     ] {
         for (form, value) in [("bare", &token), ("with scheme", &bearer)] {
-            let call = Call::post("/tick").header(header, value);
-            report.case(
-                format!("{header}, {form}"),
-                app.rejects_bytes(&call.bytes(), &[401]).await,
-            );
+            let call = Request::post("/tick").header(header, value);
+            cases.request(format!("{header}, {form}"), &[401], || call.clone());
         }
     }
     // Basic credentials in the target.
-    let call = Call::post(&format!("http://x:{token}@backend.example.com/tick"));
-    report.case(
-        "user information of the target",
-        app.rejects_bytes(&call.bytes(), &[400, 401, 404]).await,
-    );
-    report.finish();
+    let call = Request::post(&format!("http://x:{token}@backend.example.com/tick"));
+    cases.request("user information of the target", &[400, 401, 404], || {
+        call.clone()
+    });
 }
 
-#[tokio::test]
-async fn several_tokens_are_rejected() {
-    let app = TestApp::with_layer().await;
-    let mut report = Report::new("several tokens");
-    let (one, two) = (app.fit().token(), app.fit().token());
+pub(super) fn several_tokens(scene: &Scene, cases: &mut Cases) {
+    let (one, two) = (scene.fit().token(), scene.fit().token());
     let bad = "e30.e30.AAAA";
     let twice = |first: &str, second: &str| {
-        Call::post("/tick")
+        Request::post("/tick")
             .header("Authorization", first)
             .header("Authorization", second)
     };
@@ -428,13 +365,13 @@ async fn several_tokens_are_rejected() {
         ),
         (
             "two headers in another case",
-            Call::post("/tick")
+            Request::post("/tick")
                 .header("authorization", bearer(bad))
                 .header("AUTHORIZATION", bearer(&one)),
         ),
         (
             "two headers, others between",
-            Call::post("/tick")
+            Request::post("/tick")
                 .bearer(&one)
                 .header("x-a", "b")
                 .header("x-c", "d")
@@ -442,13 +379,10 @@ async fn several_tokens_are_rejected() {
         ),
         (
             "five headers",
-            (0..5).fold(Call::post("/tick"), |call, _| call.bearer(&one)),
+            (0..5).fold(Request::post("/tick"), |call, _| call.bearer(&one)),
         ),
     ] {
-        report.case(
-            name,
-            app.rejects_bytes(&call.bytes(), &INVALID_STATUSES).await,
-        );
+        cases.request(name, &[400, 401], || call.clone());
     }
     for (name, value) in [
         ("comma", format!("Bearer {one},{two}")),
@@ -469,11 +403,7 @@ async fn several_tokens_are_rejected() {
         ("good, then Basic", format!("Bearer {one}, Basic eDp5")),
         ("an empty one first", format!("Bearer , Bearer {one}")),
     ] {
-        let call = Call::post("/tick").header("Authorization", value);
-        report.case(
-            format!("in one header: {name}"),
-            app.rejects_bytes(&call.bytes(), &[401]).await,
-        );
+        let call = Request::post("/tick").header("Authorization", value);
+        cases.request(format!("in one header: {name}"), &[401], || call.clone());
     }
-    report.finish();
 }

@@ -12,7 +12,7 @@ use aws_lc_rs::signature::{
 use num_bigint::BigUint;
 use serde_json::{Value, json};
 
-use crate::jws::b64;
+use crate::encoding::{b64, der};
 
 /// A private key as numbers. The modulus need not be the product of two primes.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ pub struct RsaKey {
 enum Private {
     /// By the exponent.
     Exponent(BigUint),
+    /// Not at all: the key is somebody else's.
+    Unknown,
     /// By the Chinese remainder theorem, one `(modulus, exponent)` a factor.
     Factors(Vec<(BigUint, BigUint)>),
 }
@@ -85,15 +87,31 @@ impl Scheme {
 impl RsaKey {
     /// Generates a key with aws-lc-rs.
     pub fn generate(size: KeySize) -> Self {
-        let pair = KeyPair::generate(size).unwrap();
-        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().unwrap();
-        let numbers = private_numbers(pkcs8.as_ref());
-        Self {
+        let pair = KeyPair::generate(size).expect("the system's random source works");
+        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().expect("a generated key can be encoded");
+        Self::from_pkcs8(pkcs8.as_ref()).expect("a generated key can be read")
+    }
+
+    /// Reads a key from PKCS#8, or returns `None`.
+    pub fn from_pkcs8(pkcs8: &[u8]) -> Option<Self> {
+        let numbers = private_numbers(pkcs8)?;
+        Some(Self {
             n: numbers.n,
             e: numbers.e,
             private: Private::Exponent(numbers.d),
-            pair: Some(Arc::new(RsaKeyPair::from_pkcs8(pkcs8.as_ref()).unwrap())),
+            pair: Some(Arc::new(RsaKeyPair::from_pkcs8(pkcs8).ok()?)),
             prime: Some(numbers.p),
+        })
+    }
+
+    /// Returns a published key, with which nothing can be signed: its signatures are zeros.
+    pub fn public(n: &[u8], e: &[u8]) -> Self {
+        Self {
+            n: BigUint::from_bytes_be(n),
+            e: BigUint::from_bytes_be(e),
+            private: Private::Unknown,
+            pair: None,
+            prime: None,
         }
     }
 
@@ -213,10 +231,16 @@ impl RsaKey {
         }
     }
 
+    /// Signs with RS256.
+    pub fn rs256(&self, message: &[u8]) -> Vec<u8> {
+        self.sign(Scheme::Rs256, message)
+    }
+
     /// Applies the private operation to any bytes as long as the modulus.
     pub fn raw(&self, padded: &[u8]) -> Vec<u8> {
         let message = BigUint::from_bytes_be(padded);
         self.bytes(&match &self.private {
+            Private::Unknown => BigUint::ZERO,
             Private::Exponent(d) => message.modpow(d, &self.n),
             Private::Factors(factors) => {
                 // s ≡ m^dᵢ (mod nᵢ) for every factor.
@@ -255,40 +279,6 @@ impl RsaKey {
     }
 }
 
-/// Encodes a DER document as PEM.
-pub fn pem(label: &str, der: &[u8]) -> String {
-    use base64::Engine as _;
-    let text = base64::engine::general_purpose::STANDARD.encode(der);
-    let lines: Vec<&str> = text
-        .as_bytes()
-        .chunks(64)
-        .map(|line| std::str::from_utf8(line).unwrap())
-        .collect();
-    format!(
-        "-----BEGIN {label}-----\n{}\n-----END {label}-----\n",
-        lines.join("\n")
-    )
-}
-
-/// Encodes one DER element.
-pub fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let mut out = vec![tag];
-    match content.len() {
-        short @ 0..=0x7f => out.push(u8::try_from(short).unwrap()),
-        long => {
-            let length: Vec<u8> = long
-                .to_be_bytes()
-                .into_iter()
-                .skip_while(|byte| *byte == 0)
-                .collect();
-            out.push(0x80 | u8::try_from(length.len()).unwrap());
-            out.extend_from_slice(&length);
-        }
-    }
-    out.extend_from_slice(content);
-    out
-}
-
 fn der_integer(number: &BigUint) -> Vec<u8> {
     let mut bytes = number.to_bytes_be();
     if bytes[0] & 0x80 != 0 {
@@ -305,45 +295,43 @@ struct Numbers {
 }
 
 /// Reads the numbers of a PKCS#8 document.
-fn private_numbers(pkcs8: &[u8]) -> Numbers {
-    let (0x30, mut inner, _) = element(pkcs8) else {
-        panic!("PKCS#8")
-    };
-    let (0x02, _version, rest) = element(inner) else {
-        panic!("version")
-    };
-    let (0x30, _algorithm, rest) = element(rest) else {
-        panic!("algorithm")
-    };
-    let (0x04, key, _) = element(rest) else {
-        panic!("key")
-    };
-    (_, inner, _) = element(key);
-    let mut integers = Vec::new();
-    while !inner.is_empty() && integers.len() < 5 {
-        let (0x02, number, rest) = element(inner) else {
-            panic!("integer")
-        };
-        integers.push(BigUint::from_bytes_be(number));
+fn private_numbers(pkcs8: &[u8]) -> Option<Numbers> {
+    let (inner, _) = element(0x30, pkcs8)?;
+    let (_version, rest) = element(0x02, inner)?;
+    let (_algorithm, rest) = element(0x30, rest)?;
+    let (key, _) = element(0x04, rest)?;
+    let (mut inner, _) = element(0x30, key)?;
+    let mut next = || {
+        let (number, rest) = element(0x02, inner)?;
         inner = rest;
-    }
-    let [_, n, e, d, p] = <[BigUint; 5]>::try_from(integers).unwrap();
-    Numbers { n, e, d, p }
+        Some(BigUint::from_bytes_be(number))
+    };
+    let _version = next()?;
+    Some(Numbers {
+        n: next()?,
+        e: next()?,
+        d: next()?,
+        p: next()?,
+    })
 }
 
-/// Returns the tag and content of the first element, and the bytes after it.
-fn element(der: &[u8]) -> (u8, &[u8], &[u8]) {
-    let (tag, first) = (der[0], usize::from(der[1]));
-    let (start, length) = if first < 0x80 {
-        (2, first)
-    } else {
-        let count = first & 0x7f;
-        let length = der[2..2 + count]
-            .iter()
-            .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-        (2 + count, length)
+/// Returns the content of the first element, which has this tag, and the bytes after it.
+fn element(tag: u8, der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [found, first, rest @ ..] = der else {
+        return None;
     };
-    (tag, &der[start..start + length], &der[start + length..])
+    let (length, rest) = match usize::from(*first) {
+        short @ 0..0x80 => (short, rest),
+        long => {
+            let (length, rest) = rest.split_at_checked(long & 0x7f)?;
+            let length = length
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
+            (length, rest)
+        }
+    };
+    let parts = rest.split_at_checked(length)?;
+    (*found == tag).then_some(parts)
 }
 
 /// Defines keys that are generated once for the process, since generating them is slow.

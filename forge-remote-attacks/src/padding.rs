@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use num_bigint::BigUint;
 
-use crate::rsa::{RsaKey, der};
+use crate::encoding::der;
 
 /// `SHA-256`'s DigestInfo, without the digest.
 pub const SHA256_INFO: [u8; 19] = [
@@ -363,12 +363,13 @@ pub fn wrong(length: usize, message: &[u8]) -> Vec<(String, Vec<u8>)> {
 
 /// Bleichenbacher's forgery of 2006: with exponent 3 and a verifier that doesn't look at what
 /// follows the digest, a signature needs no private key at all, but a cube root.
-pub fn cube_root_forgery(key: &RsaKey, message: &[u8], filling: usize) -> Vec<u8> {
-    let wanted = short_padding(key.len(), filling, &info(&sha256(message)), 0);
+pub fn cube_root_forgery(length: usize, message: &[u8], filling: usize) -> Vec<u8> {
+    let wanted = short_padding(length, filling, &info(&sha256(message)), 0);
     let wanted = BigUint::from_bytes_be(&wanted);
     let mut root = wanted.cbrt();
     if root.pow(3) < wanted {
         root += 1_u8;
     }
-    key.bytes(&root)
+    let bytes = root.to_bytes_be();
+    [vec![0; length.saturating_sub(bytes.len())], bytes].concat()
 }

@@ -1,0 +1,505 @@
+//! Claims with a valid signature: issuer, audience, app, endpoint, user.
+
+use serde_json::{Value, json};
+
+use crate::jws::{ISSUER, OTHER_APP_ID};
+use crate::{Cases, Request, Scene};
+
+/// Returns values that are nearly a text.
+fn near_misses(text: &str) -> Vec<(String, Value)> {
+    let last = text.chars().last().unwrap();
+    let shorter = &text[..text.len() - last.len_utf8()];
+    let named = [
+        ("in capitals", text.to_uppercase()),
+        (
+            "with one capital",
+            format!("{}{}", text[..1].to_uppercase(), &text[1..]),
+        ),
+        ("one character less", shorter.to_owned()),
+        ("one character less in front", text[1..].to_owned()),
+        ("one character more", format!("{text}x")),
+        ("one character more in front", format!("x{text}")),
+        ("its last character twice", format!("{text}{last}")),
+        ("another last character", format!("{shorter}~")),
+        ("a slash behind", format!("{text}/")),
+        ("a dot behind", format!("{text}.")),
+        ("a path behind", format!("{text}/x")),
+        ("a path trick behind", format!("{text}/../x")),
+        ("a query behind", format!("{text}?x")),
+        ("a fragment behind", format!("{text}#x")),
+        ("a colon behind", format!("{text}:")),
+        ("a blank behind", format!("{text} ")),
+        ("a blank in front", format!(" {text}")),
+        ("a tab behind", format!("{text}\t")),
+        ("a newline behind", format!("{text}\n")),
+        ("a newline in front", format!("\n{text}")),
+        ("a newline and more behind", format!("{text}\nx")),
+        ("a NUL behind", format!("{text}\0")),
+        ("a NUL in front", format!("\0{text}")),
+        ("a NUL and more behind", format!("{text}\0x")),
+        ("a no-break space behind", format!("{text}\u{a0}")),
+        (
+            "a zero-width space inside",
+            format!("{}\u{200b}{}", &text[..3], &text[3..]),
+        ),
+        (
+            "a soft hyphen inside",
+            format!("{}\u{ad}{}", &text[..3], &text[3..]),
+        ),
+        ("a byte order mark in front", format!("\u{feff}{text}")),
+        ("a right-to-left mark", format!("\u{202e}{text}")),
+        ("a combining mark behind", format!("{text}\u{301}")),
+        (
+            "Cyrillic letters",
+            text.replace('o', "о").replace('a', "а").replace('e', "е"),
+        ),
+        (
+            "fullwidth digits and slashes",
+            text.replace('/', "／").replace(':', "："),
+        ),
+        ("encoded slashes", text.replace('/', "%2F")),
+        ("doubly escaped", text.replace('/', "\\/")),
+        ("backslashes", text.replace('/', "\\")),
+        ("in quotes", format!("\"{text}\"")),
+        ("twice, by a comma", format!("{text},{text}")),
+        ("twice, by a blank", format!("{text} {text}")),
+        ("with another, by a comma", format!("x,{text}")),
+        ("with another, by a blank", format!("x {text}")),
+        ("as JSON list", json!([text]).to_string()),
+        ("as a pattern", format!("^{text}$")),
+        ("all of it a pattern", ".*".to_owned()),
+        ("a star", "*".to_owned()),
+        ("half and a star", format!("{}*", &text[..text.len() / 2])),
+        ("a percent sign", "%".to_owned()),
+        ("empty", String::new()),
+        ("blank", " ".to_owned()),
+        ("the word null", "null".to_owned()),
+        ("the word undefined", "undefined".to_owned()),
+    ];
+    let mut cases: Vec<(String, Value)> = named
+        .into_iter()
+        .filter(|(_, other)| other != text)
+        .map(|(name, other)| (name.to_owned(), json!(other)))
+        .collect();
+    for (name, value) in [
+        ("null", Value::Null),
+        ("a number", json!(1)),
+        ("zero", json!(0)),
+        ("true", json!(true)),
+        ("false", json!(false)),
+        ("an empty object", json!({})),
+        ("an object of it", json!({ text: true })),
+        (
+            "an object with numbers for names",
+            json!({ "0": text, "length": 1 }),
+        ),
+        ("an empty list", json!([])),
+        ("a list in a list", json!([[text]])),
+        ("a list of an object", json!([{ "value": text }])),
+        (
+            "a list of near misses",
+            json!([format!("{text} "), text.to_uppercase(), format!("{text}/")]),
+        ),
+        ("a list of null", json!([null])),
+        ("a list of nothing", json!([""])),
+        (
+            "a list of characters",
+            json!(text.chars().collect::<Vec<_>>()),
+        ),
+    ] {
+        cases.push((name.to_owned(), value));
+    }
+    cases
+}
+
+pub(super) fn issuer(scene: &Scene, cases: &mut Cases) {
+    let app_id = scene.app_id();
+    cases.refused("missing", || scene.fit().without("/iss").token());
+    for (name, value) in near_misses(ISSUER) {
+        cases.refused(name, || scene.fit().claim("/iss", value).token());
+    }
+    for value in [
+        json!([ISSUER]),
+        json!([ISSUER, "x"]),
+        json!({ "iss": ISSUER }),
+        json!("forge/context-token"),
+        json!("forge"),
+        json!("invocation-token"),
+        json!("forge/invocation_token"),
+        json!("forge//invocation-token"),
+        json!("https://forge/invocation-token"),
+        json!("https://api.atlassian.com"),
+        json!("atlassian"),
+        json!(app_id),
+        json!(scene.trap_url().to_owned()),
+    ] {
+        cases.refused(value.to_string(), || {
+            scene.fit().claim("/iss", value).token()
+        });
+    }
+    for (name, claim) in [
+        ("Iss", "/Iss"),
+        ("ISS", "/ISS"),
+        ("issuer", "/issuer"),
+        ("a blank", "/iss "),
+    ] {
+        let fit = scene.fit().without("/iss").claim(claim, ISSUER);
+        cases.refused(format!("named {name}"), || fit.token());
+    }
+    let fit = scene.fit().without("/iss").head("iss", ISSUER);
+    cases.refused("in the header only", || fit.token());
+}
+
+pub(super) fn audience(scene: &Scene, cases: &mut Cases) {
+    let app_id = scene.app_id();
+    cases.refused("missing", || scene.fit().without("/aud").token());
+    for (name, value) in near_misses(app_id) {
+        cases.refused(name, || scene.fit().claim("/aud", value).token());
+    }
+    let uuid = app_id.rsplit('/').next().unwrap();
+    for value in [
+        json!(OTHER_APP_ID),
+        json!([OTHER_APP_ID]),
+        json!([OTHER_APP_ID, "x"]),
+        json!([app_id.to_uppercase(), OTHER_APP_ID]),
+        json!([[app_id]]),
+        json!([null, [app_id]]),
+        json!([{ "aud": app_id }]),
+        json!({ "aud": app_id }),
+        json!({ "0": app_id }),
+        json!([app_id, 1]),
+        json!([1, app_id]),
+        json!([app_id, null]),
+        json!([app_id, [app_id]]),
+        json!([app_id, {}]),
+        json!([true, app_id]),
+        json!(uuid),
+        json!(format!("ari:cloud:ecosystem::app/{}", uuid.to_uppercase())),
+        json!(format!(
+            "ari:cloud:ecosystem::app/{}",
+            uuid.replace('-', "")
+        )),
+        json!(format!("ari:cloud:ecosystem::app/{{{uuid}}}")),
+        json!(format!("ari:cloud:ecosystem::installation/{uuid}")),
+        json!(format!("ari:cloud:ecosystem::environment/{uuid}")),
+        json!(format!("ari:cloud:ecosystem:app/{uuid}")),
+        json!("ari:cloud:ecosystem::app/"),
+        json!("ari:cloud:ecosystem::app/*"),
+        json!(format!("urn:uuid:{uuid}")),
+        json!("https://backend.example.com"),
+        json!("http://backend.example.com/tick"),
+    ] {
+        cases.refused(value.to_string(), || {
+            scene.fit().claim("/aud", value).token()
+        });
+    }
+    for (name, claim) in [
+        ("Aud", "/Aud"),
+        ("AUD", "/AUD"),
+        ("audience", "/audience"),
+        ("azp", "/azp"),
+        ("client_id", "/client_id"),
+    ] {
+        let fit = scene.fit().without("/aud").claim(claim, app_id);
+        cases.refused(format!("named {name}"), || fit.token());
+        let fit = scene.fit().claim("/aud", OTHER_APP_ID).claim(claim, app_id);
+        cases.refused(format!("another app's, and {name}"), || fit.token());
+    }
+    let fit = scene.fit().without("/aud").head("aud", app_id);
+    cases.refused("in the header only", || fit.token());
+}
+
+/// A genuine token of another app.
+pub(super) fn other_app(scene: &Scene, cases: &mut Cases) {
+    let app_id = scene.app_id();
+    let installation_id = scene.installation_id();
+    let theirs = || {
+        scene
+            .fit()
+            .claim("/aud", OTHER_APP_ID)
+            .claim("/app/id", OTHER_APP_ID)
+    };
+    for (name, fit) in [
+        ("as it is", theirs()),
+        (
+            "our id in app only",
+            scene.fit().claim("/aud", OTHER_APP_ID),
+        ),
+        (
+            "our id in aud only",
+            scene.fit().claim("/app/id", OTHER_APP_ID),
+        ),
+        (
+            "both in aud, theirs in app",
+            scene
+                .fit()
+                .claim("/aud", json!([app_id, OTHER_APP_ID]))
+                .claim("/app/id", OTHER_APP_ID),
+        ),
+        ("with our id as sub", theirs().claim("/sub", app_id)),
+        (
+            "with our id everywhere else",
+            theirs()
+                .claim("/app/appId", app_id)
+                .claim("/appId", app_id)
+                .claim("/context", json!({"app": {"id": app_id}})),
+        ),
+        (
+            "their installation of us",
+            theirs().claim("/app/installationId", installation_id),
+        ),
+    ] {
+        cases.refused(name, || fit.token());
+        let page = Request::post("/ui").bearer(
+            &fit.claim("/app/module/type", "xen:macro")
+                .claim("/principal", "x")
+                .token(),
+        );
+        cases.request(format!("{name}, by a page"), &[401], || page.clone());
+    }
+}
+
+pub(super) fn app_claim(scene: &Scene, cases: &mut Cases) {
+    let app_id = scene.app_id();
+    let installation_id = scene.installation_id();
+    cases.refused("missing", || scene.fit().without("/app").token());
+    cases.refused("app.id missing", || scene.fit().without("/app/id").token());
+    for (name, value) in near_misses(app_id) {
+        cases.refused(format!("app.id {name}"), || {
+            scene.fit().claim("/app/id", value).token()
+        });
+    }
+    cases.refused("app.id a list of ours", || {
+        scene.fit().claim("/app/id", json!([app_id])).token()
+    });
+    let whole = scene.fit().claims["app"].clone();
+    for (name, value) in [
+        ("null", Value::Null),
+        ("a string", json!(app_id)),
+        ("a number", json!(1)),
+        ("true", json!(true)),
+        ("an empty object", json!({})),
+        ("an empty list", json!([])),
+        ("a list of it", json!([whole])),
+        (
+            "its values in a list",
+            json!([app_id, installation_id, {"id": installation_id}, "16", "https://api.atlassian.com", {}, {}, null]),
+        ),
+        ("its JSON in a string", json!(whole.to_string())),
+    ] {
+        cases.refused(name, || scene.fit().claim("/app", value).token());
+    }
+    let other = "ari:cloud:ecosystem::installation/ffffffff-53ae-4a5b-9e7e-03338980abb5";
+    let no_ids = || {
+        scene
+            .fit()
+            .without("/app/installationId")
+            .without("/app/installation/id")
+    };
+    for (name, fit) in [
+        ("no installation", no_ids()),
+        (
+            "no installation at all",
+            scene
+                .fit()
+                .without("/app/installationId")
+                .without("/app/installation"),
+        ),
+        (
+            "installations null",
+            scene
+                .fit()
+                .claim("/app/installationId", Value::Null)
+                .claim("/app/installation/id", Value::Null),
+        ),
+        (
+            "installations that differ",
+            scene.fit().claim("/app/installationId", other),
+        ),
+        (
+            "installations that differ, the other way",
+            scene.fit().claim("/app/installation/id", other),
+        ),
+        (
+            "installation id in a list",
+            scene
+                .fit()
+                .claim("/app/installationId", json!([installation_id])),
+        ),
+        (
+            "installation id a number",
+            scene
+                .fit()
+                .claim("/app/installationId", 1)
+                .claim("/app/installation/id", 1),
+        ),
+        (
+            "installation ids empty",
+            scene
+                .fit()
+                .claim("/app/installationId", "")
+                .claim("/app/installation/id", ""),
+        ),
+        (
+            "installation a string",
+            scene.fit().claim("/app/installation", installation_id),
+        ),
+        (
+            "installation a list",
+            scene
+                .fit()
+                .claim("/app/installation", json!([installation_id])),
+        ),
+        (
+            "installation a list of two",
+            scene
+                .fit()
+                .claim("/app/installation", json!([installation_id, null])),
+        ),
+        ("module a string", scene.fit().claim("/app/module", "tick")),
+        (
+            "module a list",
+            scene
+                .fit()
+                .claim("/app/module", json!(["core:endpoint", "tick"])),
+        ),
+        (
+            "environment a list",
+            scene
+                .fit()
+                .claim("/app/environment", json!(["PRODUCTION", "x"])),
+        ),
+    ] {
+        cases.refused(name, || fit.token());
+    }
+}
+
+/// A FIT names no path, so the claims that bind it to an endpoint are checked.
+pub(super) fn other_endpoint(scene: &Scene, cases: &mut Cases) {
+    for (name, fit) in [
+        ("the page's endpoint", scene.endpoint("ui")),
+        ("an unknown endpoint", scene.endpoint("other")),
+        ("no key", scene.fit().without("/app/module/key")),
+        (
+            "key null",
+            scene.fit().claim("/app/module/key", Value::Null),
+        ),
+        ("key empty", scene.fit().claim("/app/module/key", "")),
+        (
+            "key in capitals",
+            scene.fit().claim("/app/module/key", "TICK"),
+        ),
+        (
+            "key with a capital",
+            scene.fit().claim("/app/module/key", "Tick"),
+        ),
+        (
+            "key and a blank",
+            scene.fit().claim("/app/module/key", "tick "),
+        ),
+        (
+            "key and a NUL",
+            scene.fit().claim("/app/module/key", "tick\0"),
+        ),
+        (
+            "key as a path",
+            scene.fit().claim("/app/module/key", "/tick"),
+        ),
+        (
+            "part of the key",
+            scene.fit().claim("/app/module/key", "tic"),
+        ),
+        (
+            "more than the key",
+            scene.fit().claim("/app/module/key", "tick-"),
+        ),
+        (
+            "more than the trigger's key",
+            scene.fit().claim("/app/module/key", "tick-trigger-2"),
+        ),
+        (
+            "key in a list",
+            scene.fit().claim("/app/module/key", json!(["tick"])),
+        ),
+        (
+            "key in an object",
+            scene.fit().claim("/app/module/key", json!({"key": "tick"})),
+        ),
+        ("key a number", scene.fit().claim("/app/module/key", 0)),
+        (
+            "another key, ours in the context",
+            scene
+                .endpoint("ui")
+                .claim("/context", json!({"moduleKey": "tick"})),
+        ),
+    ] {
+        cases.refused(name, || fit.token());
+    }
+    for (path, key) in [
+        ("/ui", "tick"),
+        ("/ui", "tick-trigger"),
+        ("/ui", "echo"),
+        ("/echo", "ui"),
+        ("/echo", "tick"),
+    ] {
+        let call = Request::post(path)
+            .bearer(&scene.endpoint(key).token())
+            .json(&json!({"text": "x"}));
+        cases.request(format!("{key}'s token at {path}"), &[401], || call.clone());
+    }
+}
+
+/// A browser holds its user's token (`requestRemote`), which must not start the platform's jobs.
+pub(super) fn user_on_trigger(scene: &Scene, cases: &mut Cases) {
+    for (name, fit) in [
+        ("a page's token", scene.page()),
+        (
+            "a page's token with the trigger's key",
+            scene.page().claim("/app/module/key", "tick"),
+        ),
+        (
+            "a page's token with the trigger's type and key",
+            scene
+                .page()
+                .claim("/app/module/key", "tick")
+                .claim("/app/module/type", "core:endpoint"),
+        ),
+        (
+            "an anonymous visitor's",
+            scene.page().claim("/principal", "unidentified"),
+        ),
+        (
+            "a page's token without a context",
+            scene.page().without("/context"),
+        ),
+        (
+            "a platform's token with a principal",
+            scene.fit().claim("/principal", "557058:x"),
+        ),
+        ("an empty principal", scene.fit().claim("/principal", "")),
+        ("a blank principal", scene.fit().claim("/principal", " ")),
+        ("the word null", scene.fit().claim("/principal", "null")),
+        ("principal zero", scene.fit().claim("/principal", 0)),
+        ("principal false", scene.fit().claim("/principal", false)),
+        ("principal true", scene.fit().claim("/principal", true)),
+        ("principal a number", scene.fit().claim("/principal", 12)),
+        (
+            "principal an empty list",
+            scene.fit().claim("/principal", json!([])),
+        ),
+        (
+            "principal a list",
+            scene.fit().claim("/principal", json!(["x"])),
+        ),
+        (
+            "principal an empty object",
+            scene.fit().claim("/principal", json!({})),
+        ),
+        (
+            "principal an object",
+            scene.fit().claim("/principal", json!({"accountId": "x"})),
+        ),
+    ] {
+        cases.refused(name, || fit.token());
+    }
+}

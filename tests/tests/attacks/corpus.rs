@@ -1,0 +1,137 @@
+//! Every request of `forge-remote-attacks` is accepted or refused as its table says: by the framework,
+//! by `FitLayer`, and for the expected reason.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::time::SystemTime;
+
+use forge_remote_attacks::{CLASSES, Keys, Scene, Verdict};
+use forge_remote_tests::corpus::{Judge, attack};
+use forge_remote_tests::report::Report;
+
+/// Defines a test for each class, so that they run at once.
+macro_rules! classes {
+    ($(fn $id:ident();)*) => {
+        $(#[tokio::test]
+        async fn $id() {
+            attack(stringify!($id)).await;
+        })*
+
+        const TESTED: &[&str] = &[$(stringify!($id)),*];
+    };
+}
+
+classes! {
+    fn alg_none();
+    fn alg_missing();
+    fn alg_spelling();
+    fn alg_repeated();
+    fn hmac_public_key();
+    fn hmac_weak_secret();
+    fn other_rsa_algorithm();
+    fn other_signature_family();
+    fn encrypted();
+    fn alg_changed();
+    fn critical_member();
+    fn unencoded_payload();
+    fn compressed_payload();
+    fn nested_token();
+    fn foreign_type();
+    fn header_not_object();
+    fn header_not_utf8();
+    fn deep_header();
+    fn unpublished_key();
+    fn odd_key_id();
+    fn key_in_header();
+    fn key_by_claim();
+    fn no_token();
+    fn other_scheme();
+    fn odd_separator();
+    fn quoted_token();
+    fn token_elsewhere();
+    fn several_tokens();
+    fn issuer();
+    fn audience();
+    fn other_app();
+    fn app_claim();
+    fn expiry();
+    fn not_yet_valid();
+    fn other_endpoint();
+    fn user_on_trigger();
+    fn other_serialisation();
+    fn wrong_parts();
+    fn invalid_base64url();
+    fn payload_not_object();
+    fn payload_not_utf8();
+    fn unreadable_context();
+    fn duplicate_member();
+    fn deep_payload();
+    fn wide_payload();
+    fn oversized();
+    fn changed_signature();
+    fn other_text();
+    fn special_number();
+    fn wrong_padding();
+    fn valid_header();
+    fn valid_claims();
+    fn page_module();
+    fn unknown_module();
+}
+
+#[test]
+fn every_class_is_tested() {
+    let ids: Vec<&str> = CLASSES.iter().map(|class| class.id).collect();
+    assert_eq!(ids, TESTED);
+}
+
+/// The reasons are those of the log, which no response discloses.
+#[tokio::test]
+async fn each_class_is_refused_for_its_reasons() {
+    let scene = Scene::new(Keys::generated(), SystemTime::now());
+    let judge = Judge::new(&scene);
+    let mut report = Report::new("reasons");
+    for class in CLASSES {
+        let mut found = BTreeSet::new();
+        for case in class.cases(&scene) {
+            let judged = judge.judge(&case.request).await;
+            let name = format!("{}: {}", class.id, case.name);
+            let agrees = match (&case.verdict, &judged) {
+                (Verdict::Accepted(_), judged) => *judged == Some(Ok(())),
+                (Verdict::Refused(_), judged) => *judged != Some(Ok(())),
+                (Verdict::Prompt, _) => true,
+            };
+            report.holds(name, agrees, format!("{judged:?}"));
+            if let Some(Err(code)) = judged {
+                found.insert(code);
+            }
+        }
+        let expected: BTreeSet<&str> = class.codes.iter().copied().collect();
+        let listed = format!("{found:?} instead of {expected:?}");
+        report.holds(class.id, found == expected, listed);
+    }
+    report.finish();
+}
+
+#[test]
+fn names_are_unique_and_an_attacker_can_make_the_keyless_cases() {
+    let scene = Scene::new(Keys::generated(), SystemTime::now());
+    let mut report = Report::new("names");
+    for class in CLASSES {
+        let mut names = BTreeSet::new();
+        for case in class.cases(&scene) {
+            let is_new = names.insert(case.name.clone());
+            report.holds(format!("{}: {}", class.id, case.name), is_new, "twice");
+        }
+        if let Some(keyless) = class.keyless {
+            let case = class.case(&scene, keyless);
+            let is_refused = case.is_some_and(|case| matches!(case.verdict, Verdict::Refused(_)));
+            report.holds(
+                format!("{}: {keyless}", class.id),
+                is_refused,
+                "no such case",
+            );
+        }
+    }
+    report.finish();
+}
