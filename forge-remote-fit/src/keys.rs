@@ -41,6 +41,18 @@ impl fmt::Debug for Jwks {
     }
 }
 
+/// The state of a key set, from [`Jwks::stats`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JwksStats {
+    /// The time since the set was fetched; `None` before the first fetch.
+    pub age: Option<Duration>,
+    /// The number of fetches that brought a set.
+    pub fetched: u64,
+    /// The number of fetches that brought none.
+    pub failed: u64,
+}
+
 struct Inner {
     source: Box<dyn KeySource>,
     clock: Arc<dyn Clock>,
@@ -81,6 +93,9 @@ struct Upkeep {
     /// How many fetches were started, and the number of the last that brought a set.
     started: u64,
     accepted: u64,
+    /// How many fetches brought a set, and how many did not.
+    fetched: u64,
+    rejected: u64,
     unknown: UnknownKeys,
 }
 
@@ -115,6 +130,32 @@ impl Jwks {
     /// Returns whether there are keys to verify with.
     pub fn is_ready(&self) -> bool {
         self.inner.usable().is_some()
+    }
+
+    /// Returns the set's age and the number of its fetches, for metrics.
+    ///
+    /// ```
+    /// use forge_remote_fit::Verifier;
+    ///
+    /// # let app_id = "ari:cloud:ecosystem::app/8db33809-1f32-48bb-8c52-5877dab48107".parse()?;
+    /// # #[cfg(feature = "http")] {
+    /// let verifier = Verifier::production(app_id)?;
+    /// assert_eq!(verifier.keys().commercial.stats().age, None);
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn stats(&self) -> JwksStats {
+        let inner = &self.inner;
+        let snapshot = inner.snapshot.load();
+        let age = snapshot
+            .as_ref()
+            .map(|snapshot| snapshot.age(&*inner.clock));
+        let upkeep = inner.upkeep();
+        JwksStats {
+            age,
+            fetched: upkeep.fetched,
+            failed: upkeep.rejected,
+        }
     }
 
     /// Returns the source's name: its URL, if it is fetched over HTTP.
@@ -383,12 +424,14 @@ impl Inner {
         upkeep.failed = None;
         upkeep.failures = 0;
         upkeep.accepted = number;
+        upkeep.fetched += 1;
     }
 
     fn reject(&self, reason: &str) {
         let mut upkeep = self.upkeep();
         upkeep.failed = Some(self.clock.elapsed());
         upkeep.failures = upkeep.failures.saturating_add(1);
+        upkeep.rejected += 1;
         let failures = upkeep.failures;
         drop(upkeep);
         let in_use = self.snapshot.load().is_some();

@@ -51,7 +51,7 @@ pub use future::BoxFuture;
 #[cfg(feature = "http")]
 pub use http_source::{HttpKeySource, InvalidKeyUrl};
 pub use key_policy::JwksPolicy;
-pub use keys::Jwks;
+pub use keys::{Jwks, JwksStats};
 #[cfg(feature = "tower")]
 pub use layer::{FitLayer, FitService};
 pub use policy::{
@@ -131,7 +131,9 @@ pub mod __private {
 
     /// JSON error responses.
     pub mod response {
-        pub use crate::response::{INTERNAL_ERROR, internal_error, json_error, unavailable};
+        pub use crate::response::{
+            ErrorCode, INTERNAL_ERROR, internal_error, json_error, unavailable,
+        };
     }
 
     /// Limits on how often one thing is logged.

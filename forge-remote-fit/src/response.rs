@@ -6,6 +6,10 @@ use http::{HeaderValue, Response, StatusCode, header};
 pub const INTERNAL_ERROR: &str =
     "the remote failed; its log has the reason, under the x-b3-traceid of this call";
 
+/// The code of a 503 response of the framework, as an extension of the response: for metrics and spans.
+#[derive(Clone, Copy, Debug)]
+pub struct ErrorCode(pub &'static str);
+
 /// Returns a response with the body `{"error":{"code":…,"message":…}}`.
 pub fn json_error<B: From<String>>(
     status: StatusCode,
@@ -32,10 +36,11 @@ pub fn internal_error<B: From<String>>() -> Response<B> {
 }
 
 /// Returns a 503 response with `Retry-After`.
-pub fn unavailable<B: From<String>>(code: &str, message: &str) -> Response<B> {
+pub fn unavailable<B: From<String>>(code: &'static str, message: &str) -> Response<B> {
     let mut response = json_error(StatusCode::SERVICE_UNAVAILABLE, code, message);
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response.extensions_mut().insert(ErrorCode(code));
     response
 }

@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope};
+use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, JobCounts};
 use riverqueue::{Client, MaintenanceConfig, QueueConfig, Retention, Workers};
 use sqlx::Transaction;
 use tokio::sync::OnceCell;
@@ -126,6 +126,10 @@ impl<D: Database> River<D> {
     pub(crate) async fn accept(&self, envelope: &Envelope) -> Result<Accepted, EngineError> {
         let opened = self.opened().await?;
         opened.ledger.accept(&opened.client(), envelope).await
+    }
+
+    pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
+        self.opened().await?.ledger.counts().await
     }
 
     /// Stores a call in a transaction of the app's.

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use forge_remote::jobs::{Accepted, EngineError, Envelope};
+use forge_remote::jobs::{Accepted, EngineError, Envelope, JobCounts};
 use riverqueue::jiff::Timestamp;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
 use sqlx::Transaction;
 
 use crate::statements::{Statements, Value, values};
-use crate::stored_call::{QUEUE, StoredCall, to_millis};
+use crate::stored_call::{QUEUE, StoredCall, from_millis, to_millis};
 
 /// No value of `unfinished`, which is 0 or 1.
 const NEVER: i64 = -1;
@@ -68,6 +68,8 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
 
     /// Selects the database's time, in milliseconds since 1970.
     const NOW: &'static str;
+    /// Selects the earliest time of a waiting job in the queue `$1`, in milliseconds since 1970; -1 without one.
+    const OLDEST_DUE: &'static str;
 
     /// Returns a builder of River's client on this database.
     fn client(&self) -> ClientBuilder;
@@ -340,6 +342,30 @@ impl<S: Store> Ledger<S> {
             ),
         ])
         .await
+    }
+
+    /// Counts the jobs.
+    pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
+        let mut writing = self.begin().await?;
+        let mut select = async |sql| {
+            let selected = writing.transaction.integer(sql, values![QUEUE]).await;
+            Ok(selected.map_err(database_failed)?.unwrap_or_default())
+        };
+        let pending: i64 = select(
+            "SELECT count(*) FROM river_job WHERE queue = $1
+                 AND state IN ('available', 'pending', 'retryable', 'running', 'scheduled')",
+        )
+        .await?;
+        let dead: i64 =
+            select("SELECT count(*) FROM river_job WHERE queue = $1 AND state = 'discarded'")
+                .await?;
+        let oldest: i64 = select(S::OLDEST_DUE).await?;
+        writing.commit().await?;
+        let mut counts = JobCounts::default();
+        counts.pending = pending.unsigned_abs();
+        counts.dead = dead.unsigned_abs();
+        counts.oldest_due = (oldest >= 0).then(|| from_millis(oldest));
+        Ok(counts)
     }
 
     /// Runs statements in one transaction.

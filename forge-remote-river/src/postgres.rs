@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
-    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobInspector,
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, JobInspector,
 };
 use riverqueue::migrate::PostgresMigrator;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
@@ -117,6 +117,11 @@ impl JobEngine for PostgresJobs {
     fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>> {
         let river = Arc::clone(&self.0);
         Box::pin(async move { river.serve(context).await })
+    }
+
+    fn counts(&self) -> BoxFuture<Result<Option<JobCounts>, EngineError>> {
+        let river = Arc::clone(&self.0);
+        Box::pin(async move { river.counts().await.map(Some) })
     }
 
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
@@ -324,6 +329,9 @@ impl Store for PostgresStore {
     type Turn = ();
 
     const NOW: &'static str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    const OLDEST_DUE: &'static str =
+        "SELECT coalesce((extract(epoch FROM min(scheduled_at)) * 1000)::bigint, -1)
+         FROM river_job WHERE queue = $1 AND state IN ('available', 'pending', 'retryable', 'scheduled')";
 
     fn client(&self) -> ClientBuilder {
         Client::builder(self.pool.clone())

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
-    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobInspector,
+    Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, JobInspector,
 };
 use riverqueue::migrate::SqliteMigrator;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
@@ -109,6 +109,11 @@ impl JobEngine for SqliteJobs {
     fn serve(&self, context: EngineContext) -> BoxFuture<Result<(), EngineError>> {
         let river = Arc::clone(&self.0);
         Box::pin(async move { river.serve(context).await })
+    }
+
+    fn counts(&self) -> BoxFuture<Result<Option<JobCounts>, EngineError>> {
+        let river = Arc::clone(&self.0);
+        Box::pin(async move { river.counts().await.map(Some) })
     }
 
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
@@ -273,6 +278,9 @@ impl Store for SqliteStore {
     type Turn = Option<OwnedSemaphorePermit>;
 
     const NOW: &'static str = "SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER)";
+    const OLDEST_DUE: &'static str =
+        "SELECT coalesce(CAST(unixepoch(min(scheduled_at), 'subsec') * 1000 AS INTEGER), -1)
+         FROM river_job WHERE queue = $1 AND state IN ('available', 'pending', 'retryable', 'scheduled')";
 
     fn client(&self) -> ClientBuilder {
         Client::builder(self.pool.clone())

@@ -6,9 +6,9 @@
 pub use forge_remote_fit::{
     AllowedCaller, AllowedModuleKey, AppId, BoxFuture, Claims, Clock, EndpointBinding,
     EndpointTarget, Environment, FetchError, HttpKeySource, InstallationContext, InvalidAppId,
-    InvalidKeyUrl, Jwks, JwksDocument, JwksPolicy, KeyRing, KeySource, KeysUnavailable, License,
-    MAX_TOKEN_BYTES, PRODUCTION_KEYS, Provenance, STAGING_KEYS, SystemClock, TokenRejection,
-    VerificationPolicy, Verifier, VerifyError,
+    InvalidKeyUrl, Jwks, JwksDocument, JwksPolicy, JwksStats, KeyRing, KeySource, KeysUnavailable,
+    License, MAX_TOKEN_BYTES, PRODUCTION_KEYS, Provenance, STAGING_KEYS, SystemClock,
+    TokenRejection, VerificationPolicy, Verifier, VerifyError,
 };
 
 pub(crate) use forge_remote_fit::__private::{ClockHealth, Cloud, cloud_id_of, cloud_ids};

@@ -60,6 +60,7 @@ pub mod options {}
 pub mod security {}
 #[doc = include_str!("docs/versions.md")]
 pub mod versions {}
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod token;
@@ -79,6 +80,8 @@ pub use error::{BoxError, Error, Result};
 pub use extract::rejection;
 pub use extract::{AppState, Event, Invocation, Json, RetentionWindow, RetryContext, State};
 pub use manifest::{Remote, RemoteOperation, RemoteRegion};
+#[cfg(feature = "metrics")]
+pub use telemetry::metrics;
 pub use token::Tokens;
 
 pub use attributes::*;

@@ -236,6 +236,19 @@ impl Task {
         }
     }
 
+    /// Creates a task of the app itself that runs until it is cancelled.
+    pub(super) fn endless(
+        place: &'static Location<'static>,
+        start: impl Fn() -> BoxFuture<Result<()>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            place,
+            needs: Vec::new(),
+            takes_shutdown: false,
+            start: Arc::new(move |_: &TaskContext| Some(start())),
+        }
+    }
+
     /// Runs the task to its end, and restarts it after a failure with growing pauses until the app
     /// stops.
     async fn run(self, context: TaskContext, clock: Arc<dyn Clock>) {
@@ -282,6 +295,8 @@ impl Task {
 /// An app's background tasks and the values they take.
 pub(super) struct Tasks {
     tasks: Vec<Task>,
+    /// The task that records metrics, which requests do not need.
+    sampling: Option<Task>,
     state: AppState,
     clock: Arc<dyn Clock>,
     are_running: Arc<AtomicBool>,
@@ -306,13 +321,20 @@ impl Tasks {
     pub(super) fn new(tasks: Vec<Task>, state: AppState, clock: Arc<dyn Clock>) -> Self {
         Self {
             tasks,
+            sampling: None,
             state,
             clock,
             are_running: Arc::default(),
         }
     }
 
-    /// Returns the number of tasks that nobody started.
+    /// Adds the task that records metrics.
+    pub(super) fn sampled_by(mut self, sampling: Option<Task>) -> Self {
+        self.sampling = sampling;
+        self
+    }
+
+    /// Returns the number of tasks that nobody started, without the one that records metrics.
     pub(super) fn not_running(&self) -> usize {
         match self.are_running.load(Ordering::SeqCst) {
             true => 0,
@@ -333,7 +355,7 @@ impl Tasks {
             shutdown: Shutdown::new(),
             _running: Running(Arc::clone(&self.are_running)),
         };
-        for task in self.tasks.iter().cloned() {
+        for task in self.tasks.iter().chain(&self.sampling).cloned() {
             let context = TaskContext {
                 state: self.state.clone(),
                 shutdown: running.shutdown.clone(),

@@ -1,5 +1,7 @@
 //! The routers of your own, and the paths of their routes.
 
+use std::sync::Arc;
+
 use axum::Router;
 
 /// A router of your own, with the paths of its routes.
@@ -29,9 +31,18 @@ impl OwnRoutes {
 #[derive(Debug, Default)]
 pub(crate) struct RouteTable {
     /// Each pattern with its router's index. axum matches with the same crate.
-    patterns: matchit::Router<usize>,
+    patterns: matchit::Router<OwnRoute>,
     /// The router that receives requests for other paths.
     fallback: Option<usize>,
+}
+
+/// Where a request is routed.
+#[derive(Clone, Debug)]
+pub(super) struct OwnRoute {
+    /// The router's index.
+    pub(super) router: usize,
+    /// The pattern; `None` for a router's fallback.
+    pub(super) pattern: Option<Arc<str>>,
 }
 
 /// A part of a router that could never be called.
@@ -48,7 +59,9 @@ impl RouteTable {
         let mut overlaps = Vec::new();
         for (router, routes) in routers.iter().enumerate() {
             for path in &routes.paths {
-                let inserted = table.patterns.insert(path.as_str(), router);
+                let pattern = Some(path.as_str().into());
+                let route = OwnRoute { router, pattern };
+                let inserted = table.patterns.insert(path.as_str(), route);
                 if let Err(matchit::InsertError::Conflict { with }) = inserted {
                     let message = format!("the route `{path}` overlaps with the route `{with}`");
                     overlaps.push(Overlap { router, message });
@@ -62,10 +75,17 @@ impl RouteTable {
         (table, overlaps)
     }
 
-    /// Returns the index of the router that a path's requests are for.
-    pub(super) fn router_of(&self, path: &str) -> Option<usize> {
-        let found = self.patterns.at(path).ok();
-        found.map(|found| *found.value).or(self.fallback)
+    /// Returns where a path's requests are routed.
+    pub(super) fn route_of(&self, path: &str) -> Option<OwnRoute> {
+        let fallback = || {
+            let router = self.fallback?;
+            let pattern = None;
+            Some(OwnRoute { router, pattern })
+        };
+        match self.patterns.at(path) {
+            Ok(found) => Some(found.value.clone()),
+            Err(_) => fallback(),
+        }
     }
 }
 
@@ -135,7 +155,7 @@ mod tests {
             ("/figma", false),
             ("/figma/webhook/", false),
         ] {
-            assert_eq!(table.router_of(path).is_some(), is_own, "{path}");
+            assert_eq!(table.route_of(path).is_some(), is_own, "{path}");
         }
         let with_fallback = Router::new().fallback(|| async {});
         assert!(OwnRoutes::new(with_fallback, at).takes_others);

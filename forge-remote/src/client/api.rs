@@ -18,6 +18,19 @@ pub enum Api {
 }
 
 impl Api {
+    /// Returns the API's name in spans and metrics.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Jira => "jira",
+            Self::Confluence => "confluence",
+            Self::Bitbucket => "bitbucket",
+            Self::Compass => "compass",
+            Self::GraphQl => "graphql",
+            Self::Storage => "storage",
+            Self::Platform => "platform",
+        }
+    }
+
     /// Whether the token alone identifies the tenant, because the API's URL names no site. Bitbucket's
     /// names no workspace: the app's token decides which ones a path can reach, while a user's token
     /// reaches what that user may see anyway.

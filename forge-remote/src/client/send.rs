@@ -1,5 +1,6 @@
 //! Sending a request: attempts, redirects and the response.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
@@ -14,11 +15,15 @@ use super::error::{RateLimit, StatusError};
 use super::request::Request;
 use super::response::{Response, TOO_LARGE};
 use super::{hosts, retry};
+use crate::telemetry::record::{self, Stopwatch};
 
 /// Upper bound on the kept part of an error response's body, in bytes.
 const MAX_ERROR_BODY: usize = 64 * 1024;
 /// Upper bound on redirects: an attachment needs one, and its host may add one.
 const MAX_REDIRECTS: usize = 3;
+
+/// The name and reason of an attempt without a response in time.
+const TIMEOUT: (&str, &str) = ("timeout", "no response in time");
 
 /// A failed attempt.
 struct FailedAttempt {
@@ -28,6 +33,8 @@ struct FailedAttempt {
     /// Whether the server can't have received the request.
     is_unsent: bool,
     retry_after: Option<Duration>,
+    /// Its name in spans and metrics, if it has no status.
+    kind: &'static str,
 }
 
 impl FailedAttempt {
@@ -37,6 +44,7 @@ impl FailedAttempt {
             is_transient: false,
             is_unsent: false,
             retry_after: None,
+            kind: "unusable_response",
         }
     }
 
@@ -44,6 +52,21 @@ impl FailedAttempt {
         Self {
             is_transient: true,
             ..Self::permanent(error)
+        }
+    }
+}
+
+/// What spans and metrics record of an attempt: its status, and the type of its failure.
+fn outcome<T>(
+    attempt: &Result<(Response, T), FailedAttempt>,
+) -> (Option<StatusCode>, Option<Cow<'static, str>>) {
+    match attempt {
+        Ok((response, _)) => (Some(response.status), None),
+        Err(failed) => {
+            let status = failed.error.status();
+            let refused = status.filter(|one| one.is_client_error() || one.is_server_error());
+            let kind = refused.map(|status| Cow::Owned(status.as_str().to_owned()));
+            (status, Some(kind.unwrap_or(failed.kind.into())))
         }
     }
 }
@@ -68,7 +91,7 @@ impl Request {
         loop {
             attempt += 1;
             self.client.renew().await?;
-            let failed = match self.attempt(&settings, &url, attempt, limit).await {
+            let failed = match self.recorded_attempt(&settings, &url, attempt, limit).await {
                 Err(failed) if failed.is_unsent || (self.may_repeat && failed.is_transient) => {
                     failed
                 }
@@ -87,6 +110,22 @@ impl Request {
             tracing::debug!(%call, attempt, wait_ms, status = failed.error.status().map(|s| s.as_u16()), "a call will be retried");
             settings.clock.sleep(wait).await;
         }
+    }
+
+    /// Makes an attempt and records it.
+    async fn recorded_attempt(
+        &self,
+        settings: &Settings,
+        url: &Url,
+        attempts: u32,
+        limit: Option<u64>,
+    ) -> Result<(Response, reqwest::Response), FailedAttempt> {
+        let took = Stopwatch::start();
+        let attempt = self.attempt(settings, url, attempts, limit).await;
+        let (status, error) = outcome(&attempt);
+        let product = self.client.api().label();
+        record::client_request(product, &self.method, status, error, took);
+        attempt
     }
 
     async fn attempt(
@@ -157,23 +196,28 @@ impl Request {
         limit: Option<u64>,
         attempts: u32,
     ) -> Result<reqwest::Response, FailedAttempt> {
-        let failed = |reason, source: Option<crate::BoxError>| {
-            FailedAttempt::transient(ClientError::NoResponse {
+        let failed = |kind, reason, source: Option<crate::BoxError>| FailedAttempt {
+            kind,
+            ..FailedAttempt::transient(ClientError::NoResponse {
                 call: self.name(),
                 reason,
                 attempts,
                 source,
             })
         };
-        let no_response = |reason, source: Option<reqwest::Error>| {
-            failed(reason, source.map(|error| error.without_url().into()))
+        let no_response = |kind, reason, source: Option<reqwest::Error>| {
+            failed(kind, reason, source.map(|error| error.without_url().into()))
         };
         let http = self
             .client
             .http(request.url())
             .map_err(|error| FailedAttempt {
                 is_unsent: true,
-                ..failed("the HTTP client can't be built", Some(error.into()))
+                ..failed(
+                    "no_client",
+                    "the HTTP client can't be built",
+                    Some(error.into()),
+                )
             })?;
         if limit.is_none() {
             // The timeout of the whole response; a download has one for each chunk.
@@ -181,20 +225,20 @@ impl Request {
         }
         let sent = within(limit.and(Some(timeout)), http.execute(request)).await;
         let Some(sent) = sent else {
-            return Err(no_response("no response in time", None));
+            return Err(no_response(TIMEOUT.0, TIMEOUT.1, None));
         };
         sent.map_err(|error| {
             let is_unsent = error.is_connect();
-            let reason = if error.is_timeout() {
-                "no response in time"
+            let (kind, reason) = if error.is_timeout() {
+                TIMEOUT
             } else if is_unsent {
-                "the host can't be reached"
+                ("unreachable", "the host can't be reached")
             } else {
-                "the connection broke off"
+                ("disconnected", "the connection broke off")
             };
             FailedAttempt {
                 is_unsent,
-                ..no_response(reason, Some(error))
+                ..no_response(kind, reason, Some(error))
             }
         })
     }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::counts::JobCounts;
 use super::inspect::JobInspector;
 use super::policy::JobPolicy;
 use super::report::{EngineError, Report};
@@ -54,6 +55,16 @@ pub trait JobEngine: Any + Send + Sync {
     /// Returns the inspector that shows the engine's jobs to operators; `None` if it has none.
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
         None
+    }
+
+    /// Returns the numbers of the stored jobs, for metrics; `None` if the engine does not count them. With the
+    /// feature `metrics` it is called every 15 seconds.
+    ///
+    /// # Errors
+    ///
+    /// They are logged.
+    fn counts(&self) -> BoxFuture<Result<Option<JobCounts>, EngineError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 }
 

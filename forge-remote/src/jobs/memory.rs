@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::counts::JobCounts;
 use super::engine::{
     Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Verdict,
 };
@@ -201,6 +202,16 @@ impl Queue {
         due.filter(|due| *due > now).min()
     }
 
+    fn counts(&self) -> JobCounts {
+        let is_dead = |(_, _, state): &&(u64, Job, JobState)| *state == JobState::Dead;
+        let waiting = self.jobs.values().filter(|job| !job.is_running);
+        JobCounts {
+            pending: self.jobs.len() as u64,
+            dead: self.ended.iter().filter(is_dead).count() as u64,
+            oldest_due: waiting.map(|job| job.due).min(),
+        }
+    }
+
     fn settle(&mut self, id: u64, verdict: Verdict, now: SystemTime) {
         let Some(job) = self.jobs.get_mut(&id) else {
             return;
@@ -279,6 +290,11 @@ impl JobEngine for MemoryJobs {
 
     fn inspector(&self) -> Option<Arc<dyn JobInspector>> {
         Some(Arc::new(self.clone()))
+    }
+
+    fn counts(&self) -> BoxFuture<Result<Option<JobCounts>, EngineError>> {
+        let counts = self.0.queue().counts();
+        Box::pin(std::future::ready(Ok(Some(counts))))
     }
 }
 

@@ -83,6 +83,7 @@ mod attempt;
 #[cfg(feature = "testing")]
 mod conformance;
 mod contents;
+mod counts;
 mod delivery;
 mod engine;
 mod inspect;
@@ -101,6 +102,7 @@ pub(crate) use attempt::RunningAttempt;
 #[cfg(feature = "testing")]
 pub use conformance::job_engine_conformance;
 pub(crate) use contents::{Contents, UnreadableContents};
+pub use counts::JobCounts;
 pub(crate) use delivery::Delivery;
 pub use engine::{
     Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Repeats,

@@ -17,6 +17,7 @@ mod http_surface;
 mod launch;
 mod limits;
 mod logs;
+mod metrics;
 mod overload;
 mod own_routes;
 mod peers;

@@ -12,6 +12,7 @@ const LAYERS: &[&str] = &[
     "log",
     "diagnostic",
     "response",
+    "telemetry",
     "error",
     "conformance",
     "json",

@@ -6,6 +6,7 @@ mod docs;
 mod field;
 mod files;
 mod layers;
+mod metrics;
 mod modules;
 mod packages;
 mod readme;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,7 +16,10 @@ use super::durable::{DurableHandler, Intake, Runner, Runs};
 use super::fixed_routes::{method_not_allowed, not_found, preflight, readiness};
 use super::former::FormerCalls;
 use super::keys::key_ring;
+use super::last_calls::LastCalls;
+use super::measured::measured;
 use super::pipeline::Mounted;
+use super::sampler::Sampler;
 use super::served_routes::ServedRoutes;
 use super::target::stored_target;
 use crate::app::background::{BackgroundError, BackgroundTasks, Shutdown, Task, Tasks};
@@ -28,12 +32,14 @@ use crate::app::limits::{Limits, MAX_IN_FLIGHT};
 use crate::app::own_routes::RouteTable;
 use crate::client::{AppScopes, CallingHandler};
 use crate::diagnostic::Diagnostic;
+use crate::error::Result;
 use crate::extract::{AppState, FormerPath, Subpath};
 use crate::fit::{AllowedCaller, Clock, Verifier};
 use crate::jobs::{AppJobs, EngineContext, JobPolicy, JobRunner, Sender};
 use crate::log::LogLimits;
 use crate::manifest::DesiredManifest;
-use crate::registry::{Handler, Registry, RouteScope};
+use crate::registry::{BoxFuture, Handler, Registry, RouteScope};
+use crate::telemetry::record;
 #[cfg(feature = "dev")]
 use crate::token::JobSeal;
 use crate::token::Tokens;
@@ -180,6 +186,7 @@ impl Service {
         let state = AppState::new(app.state);
         let keys = Arc::new(app.registry.keys());
         let former = Arc::new(FormerCalls::new(&app.registry));
+        let last_calls = LastCalls::new(&app.registry, &clock);
         let by_hand = Arc::new(ByHand::new(app.tokens.clone()));
         let mut router = Router::new();
         let mut pages: BTreeMap<String, Vec<&str>> = BTreeMap::new();
@@ -223,6 +230,7 @@ impl Service {
                 );
                 mounted.tokens = app.tokens.clone();
                 mounted.calling = calling(handler);
+                mounted.last_call = last_calls.of(handler.key());
                 let policy = policies.get(handler.key());
                 if let (Some(policy), Some(sender)) = (policy, &sender) {
                     let intake = Intake::new(handler, policy, sender);
@@ -244,6 +252,7 @@ impl Service {
             let stored = DurableHandler::job(job);
             durable.entry(job.key.to_owned()).or_insert(stored);
         }
+        let engine = app.jobs.as_ref().map(|jobs| Arc::clone(&jobs.engine));
         if let (Some(jobs), Some(seal)) = (app.jobs, seal) {
             let runner = Arc::new(Runner {
                 seal,
@@ -278,6 +287,7 @@ impl Service {
         let ready = Arc::clone(&verifier);
         let ready_tokens = app.tokens.clone();
         let ready_work = Arc::clone(&work);
+        let sampling_limits = log_limits.clone();
         let router = router
             .route("/healthz", get(|| async { "ok\n" }))
             .route(
@@ -304,8 +314,17 @@ impl Service {
                 method_not_allowed(&request, &log_limits)
             });
         // With its state, the router has a service for each route; without, it makes one for each request.
-        let router = app.layers.apply(router).with_state(());
-        let background = Arc::new(Tasks::new(app.background, state, clock));
+        let router = measured(app.layers.apply(router)).with_state(());
+        let sampling = sampling(Sampler {
+            verifier: Arc::clone(&verifier),
+            tokens: app.tokens.clone(),
+            engine,
+            last_calls,
+            clock: Arc::clone(&clock),
+            log_limits: sampling_limits,
+        });
+        let background = Tasks::new(app.background, state, clock).sampled_by(sampling);
+        let background = Arc::new(background);
         by_hand.watch(&background);
         let (registry, limits) = (app.registry, app.limits);
         let tokens = app.tokens;
@@ -421,6 +440,20 @@ fn serving_jobs(jobs: Jobs, runner: Arc<Runner>, clock: Arc<dyn Clock>, limits: 
         let serving = engine.serve(EngineContext::new(runner, clock, stop, grace));
         Box::pin(async move { Ok(serving.await?) })
     })
+}
+
+/// Describes the metrics, and returns the task that records ages and queues, if metrics are recorded.
+fn sampling(sampler: Sampler) -> Option<Task> {
+    record::describe();
+    let sampler = Arc::new(sampler);
+    let sample = move || -> BoxFuture<Result<()>> {
+        let sampler = Arc::clone(&sampler);
+        Box::pin(async move {
+            sampler.run().await;
+            Ok(())
+        })
+    };
+    record::ENABLED.then(|| Task::endless(Location::caller(), sample))
 }
 
 /// Adds every route of a handler at one of its paths.

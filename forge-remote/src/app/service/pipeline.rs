@@ -15,6 +15,7 @@ use super::bounds;
 use super::durable::Intake;
 use super::former::FormerCalls;
 use super::handling::call;
+use super::last_calls::LastCall;
 use super::target::target;
 use crate::app::body;
 use crate::app::limits::Limits;
@@ -26,6 +27,7 @@ use crate::fit::{
 use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, Kind, Requirement};
 use crate::response;
+use crate::telemetry::record;
 use crate::token::Tokens;
 use crate::work::Work;
 
@@ -48,6 +50,8 @@ pub(super) struct Mounted {
     pub(super) tokens: Option<Tokens>,
     /// The handler, if its scopes are checked before its calls to Atlassian.
     pub(super) calling: Option<CallingHandler>,
+    /// Its last call, if it is a scheduled trigger and metrics are recorded.
+    pub(super) last_call: Option<Arc<LastCall>>,
     /// Whether the endpoint requests a system token. If not, Forge sends none, and the header must
     /// not be trusted.
     takes_system_token: bool,
@@ -102,6 +106,7 @@ impl Mounted {
             tokens: None,
             intake: None,
             calling: None,
+            last_call: None,
             binds_installations: verifier.keys().all().count() > 1 || verifier.app_ids().len() > 1,
             atlassian: atlassian.clone(),
             forge_timeout: registration.kind.simulation().timeout,
@@ -167,6 +172,10 @@ impl Mounted {
             Ok(verified) => verified,
             Err(rejection) => return rejection,
         };
+        record::verification("accepted");
+        if let Some(last_call) = &attribute.last_call {
+            last_call.note();
+        }
         let provenance = Provenance::of(&claims, &attribute.target);
         if attribute.takes_system_token
             && let Some(tokens) = &self.tokens
@@ -238,6 +247,7 @@ impl Mounted {
             self.former
                 .at_handler(&rejection, headers, own, is_former_path)
         });
+        record::verification(rejection.code());
         Err(rejection.to_response())
     }
 

@@ -16,6 +16,10 @@ use crate::app::own_routes::{OwnRoutes, RouteTable};
 use crate::log::LogLimits;
 use crate::work::Work;
 
+/// The pattern of the route that served a request, as an extension of the response.
+#[derive(Clone)]
+pub(super) struct ServedRoute(pub(super) Arc<str>);
+
 /// How long a caller waits for a response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(55);
 
@@ -50,15 +54,19 @@ impl ServedRoutes {
     /// Serves a request; returns it if no route is for it.
     pub(super) async fn serve(&self, request: Request) -> Result<Response, Request> {
         let path = request.uri().path();
-        let router = self.table.router_of(path);
-        let Some(found) = router.and_then(|router| self.routes.get(router)) else {
+        let Some(route) = self.table.route_of(path) else {
+            return Err(request);
+        };
+        let Some(found) = self.routes.get(route.router) else {
             return Err(request);
         };
         let span = tracing::info_span!("own_route", method = %request.method());
-        Ok(self
-            .serve_by(found.router.clone(), request)
-            .instrument(span)
-            .await)
+        let serving = self.serve_by(found.router.clone(), request);
+        let mut response = serving.instrument(span).await;
+        if let Some(pattern) = route.pattern {
+            response.extensions_mut().insert(ServedRoute(pattern));
+        }
+        Ok(response)
     }
 
     async fn serve_by(&self, mut router: Router, mut request: Request) -> Response {

@@ -68,6 +68,7 @@ pub async fn job_engine_conformance(
         pauses_an_installation: "a pause is of one handler and installation, until its end",
         hands_back_at_a_stop: "a stop waits for its grace, and hands back the rest without their attempts",
         shows_its_jobs: "the inspector lists jobs, runs a dead one again, and discards one",
+        counts_its_jobs: "an engine that counts its jobs counts the waiting and the dead ones",
         keeps_the_unknown: "an envelope of an unknown handler waits, without an attempt",
     }
     Ok(())
@@ -163,6 +164,34 @@ async fn recognises_repetitions(engine: &Arc<dyn JobEngine>, connect: Connect<'_
         "a unique one after a dead one",
     )?;
     stage.stop().await
+}
+
+async fn counts_its_jobs(engine: &Arc<dyn JobEngine>, _: Connect<'_>) -> Case {
+    let Some(before) = engine.counts().await? else {
+        return Ok(());
+    };
+    let counts = async || Ok::<_, Failure>(engine.counts().await?.unwrap_or_default());
+    let mut oldest = envelope("oldest", PLAIN, "ari:1");
+    let due = SystemTime::UNIX_EPOCH + 10_000 * DAY;
+    oldest.not_before = Some(due);
+    engine.accept(oldest).await?;
+    let found = counts().await?;
+    same(found.pending, before.pending + 1, "the pending jobs")?;
+    same(
+        found.oldest_due,
+        Some(due),
+        "the earliest time of a waiting job",
+    )?;
+    let mut stage = Stage::start(engine);
+    let dead = Verdict::Dead {
+        report: report("dead"),
+    };
+    stage.next_of("oldest").await?.end(dead);
+    stage.expect_rest(engine, "rest-counted").await?;
+    stage.stop().await?;
+    let found = counts().await?;
+    same(found.pending, before.pending, "the pending jobs afterwards")?;
+    same(found.dead, before.dead + 1, "the dead jobs")
 }
 
 async fn accepts_once(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {

@@ -25,6 +25,7 @@ use crate::jobs::{
 use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, JobRegistration, Requirement};
 use crate::schedules::{Occurrence, Skipped, Timetable};
+use crate::telemetry::record::{self, Stopwatch};
 use crate::token::{JobSeal, SealError, SealedCall, Tokens};
 use crate::work::{Work, panic_text};
 
@@ -137,8 +138,14 @@ impl JobRunner for Runner {
         );
         let log_limits = self.log_limits.clone();
         let run = async move {
+            let (took, wait) = (Stopwatch::start(), self.first_wait(&envelope, &past));
             let ended = self.run_once(&envelope, number, &past).await;
-            ended.unwrap_or_else(|not_done| not_done.verdict(&self.seal, &envelope))
+            let verdict = ended.unwrap_or_else(|not_done| not_done.verdict(&self.seal, &envelope));
+            let handler = self.handlers.get(&envelope.handler);
+            let handler = handler.map(|handler| &*handler.endpoint);
+            let is_last = number >= envelope.max_attempts;
+            record::job_run(handler, outcome(&verdict, is_last), wait, took);
+            verdict
         };
         Box::pin(log_limits.scope(run).instrument(span))
     }
@@ -213,6 +220,13 @@ fn subject(envelope: &Envelope) -> SealedCall<'_> {
 }
 
 impl Runner {
+    /// Returns how long a job was due before this run, if it is the first.
+    fn first_wait(&self, envelope: &Envelope, past: &PastAttempts) -> Option<Duration> {
+        let is_first = past.count == 0 && past.last.is_none();
+        let due = envelope.not_before.unwrap_or(envelope.accepted_at);
+        is_first.then(|| self.clock.now().duration_since(due).unwrap_or_default())
+    }
+
     async fn run_once(
         &self,
         envelope: &Envelope,
@@ -372,6 +386,16 @@ impl Runner {
                 Err(NotDone::new(ReportCode::NoToken, error.to_string(), then))
             }
         }
+    }
+}
+
+/// Returns a verdict's name in metrics. After the last attempt, a job that would be retried is dead.
+fn outcome(verdict: &Verdict, is_last: bool) -> &'static str {
+    match verdict {
+        Verdict::Done => "done",
+        Verdict::Retry { .. } if !is_last => "retry",
+        Verdict::Later { .. } => "later",
+        Verdict::Retry { .. } | Verdict::Dead { .. } => "dead",
     }
 }
 

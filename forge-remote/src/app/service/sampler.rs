@@ -1,0 +1,98 @@
+//! The task that records ages and queues, which change without a call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::last_calls::LastCalls;
+use crate::error::chain;
+use crate::fit::{Clock, KeyRing, Verifier};
+use crate::jobs::JobEngine;
+use crate::log::{LogLimits, Permit};
+use crate::telemetry::record;
+use crate::token::Tokens;
+
+/// The pause between two samples.
+const PAUSE: Duration = Duration::from_secs(15);
+/// How long the engine may take to count its jobs.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Records the state of an app's keys, tokens, jobs and schedules.
+pub(super) struct Sampler {
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) tokens: Option<Tokens>,
+    pub(super) engine: Option<Arc<dyn JobEngine>>,
+    pub(super) last_calls: LastCalls,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) log_limits: LogLimits,
+}
+
+impl Sampler {
+    /// Records the state until the task is dropped.
+    pub(super) async fn run(self: Arc<Self>) {
+        loop {
+            self.record_keys(self.verifier.keys());
+            self.record_tokens();
+            self.last_calls.record();
+            self.record_jobs().await;
+            self.clock.sleep(PAUSE).await;
+        }
+    }
+
+    fn record_keys(&self, keys: &KeyRing) {
+        let named = [
+            ("commercial", Some(&keys.commercial)),
+            ("staging", keys.staging.as_ref()),
+        ];
+        let isolated = keys.isolated.iter();
+        let isolated = isolated.map(|(label, keys)| (label.as_str(), Some(keys)));
+        for (cloud, keys) in named.into_iter().chain(isolated) {
+            if let Some(keys) = keys {
+                let stats = keys.stats();
+                record::key_set(cloud, stats.age, stats.fetched, stats.failed);
+            }
+        }
+    }
+
+    fn record_tokens(&self) {
+        let Some(tokens) = &self.tokens else {
+            return;
+        };
+        let stats = tokens.stats();
+        let now = self.clock.now();
+        let age = |delivered| now.duration_since(delivered).unwrap_or_default();
+        let age = tokens.oldest_delivery().map_or(Duration::ZERO, age);
+        let writes = [
+            ("written", stats.written),
+            ("failed", stats.store_failures),
+            ("dropped", stats.dropped),
+        ];
+        record::tokens(writes, stats.pending, age);
+    }
+
+    async fn record_jobs(&self) {
+        let Some(engine) = &self.engine else {
+            return;
+        };
+        let counted = tokio::time::timeout(COUNT_TIMEOUT, engine.counts()).await;
+        let reason = match counted {
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(counts))) => {
+                let now = self.clock.now();
+                let age = |due| now.duration_since(due).unwrap_or_default();
+                let age = counts.oldest_due.map_or(Duration::ZERO, age);
+                return record::jobs(counts.pending, counts.dead, age);
+            }
+            Ok(Err(error)) => format!("{error}{}", chain(&error)),
+            Err(_) => format!("no response within {COUNT_TIMEOUT:?}"),
+        };
+        if let Some(Permit { suppressed }) = self.log_limits.permit("jobs_not_counted") {
+            let engine = engine.name();
+            tracing::warn!(
+                engine,
+                reason,
+                suppressed,
+                "the stored jobs can't be counted for metrics"
+            );
+        }
+    }
+}

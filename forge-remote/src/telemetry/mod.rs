@@ -1,0 +1,17 @@
+//! What an operator's tools read: the names of metrics and spans, and the recording of metrics.
+//!
+//! Metrics are recorded by [`record`]. Without the feature `metrics` its functions are empty.
+
+#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "names of labels"))]
+pub(crate) mod http;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+#[cfg(not(feature = "metrics"))]
+pub(crate) mod no_recorder;
+#[cfg(feature = "metrics")]
+pub(crate) mod recorder;
+
+#[cfg(not(feature = "metrics"))]
+pub(crate) use no_recorder as record;
+#[cfg(feature = "metrics")]
+pub(crate) use recorder as record;
