@@ -16,8 +16,8 @@ use crate::stored_call::{StoredCall, read_report, to_millis, write_report};
 
 /// How long River waits beyond a handler's own time limit.
 pub(crate) const TIMEOUT_SLACK: Duration = Duration::from_secs(10);
-/// How long a call waits for an instance of the app that has its handler.
-const UNKNOWN_HANDLER_WAIT: Duration = Duration::from_secs(30);
+/// How long a job waits for a version of this crate that knows its verdict.
+const UNKNOWN_VERDICT_WAIT: Duration = Duration::from_secs(30);
 /// How long a job that had no turn waits until the next try.
 const TURN_RETRY: Duration = Duration::from_secs(1);
 /// How long a job waits when the database did not respond to its admission.
@@ -31,22 +31,14 @@ pub(crate) struct Application {
     pub(crate) decision: oneshot::Sender<Admission>,
 }
 
-/// How a run ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Ended {
-    /// The job does not run again.
-    Finished(i64),
-    /// It runs again, and the attempt is given back.
-    HandedBack(i64),
-}
-
 /// Works River's jobs.
 pub(crate) struct Dispatch<S> {
     runner: Arc<dyn JobRunner>,
     ledger: Ledger<S>,
     quarantine: Quarantine,
     applications: UnboundedSender<Application>,
-    ended: UnboundedSender<Ended>,
+    /// Receives the jobs that do not run again.
+    finished: UnboundedSender<i64>,
     /// How long a run takes, averaged over the last ones.
     run_time: Mutex<Duration>,
 }
@@ -83,14 +75,14 @@ impl<S: Store> Dispatch<S> {
         runner: Arc<dyn JobRunner>,
         ledger: Ledger<S>,
         applications: UnboundedSender<Application>,
-        ended: UnboundedSender<Ended>,
+        finished: UnboundedSender<i64>,
     ) -> Self {
         Self {
             runner,
             ledger,
             quarantine: Quarantine::default(),
             applications,
-            ended,
+            finished,
             run_time: Mutex::new(FIRST_GUESS),
         }
     }
@@ -134,9 +126,26 @@ impl<S: Store> Dispatch<S> {
         *average = *average * 7 / 8 + took / 8;
     }
 
-    fn note(&self, ended: Ended) {
+    fn note_finished(&self, job: &Job<StoredCall>) {
         // Nobody receives it once the engine has ended; the next sweep notes the job.
-        let _ = self.ended.send(ended);
+        let _ = self.finished.send(job.row.id);
+    }
+
+    /// Notes that a run does not count, before River hands the job back.
+    async fn hand_back(&self, job: &Job<StoredCall>) {
+        let (id, attempt) = (job.row.id, i64::from(job.row.attempt));
+        if let Err(error) = self.ledger.hand_back(id, attempt).await {
+            // Its next run then counts as started a moment too early.
+            tracing::warn!(%error, "a job that runs again later can't be noted");
+        }
+    }
+
+    fn end_dead(&self, context: &WorkContext, job: &Job<StoredCall>, report: &Report) {
+        write_report(context, report);
+        let attempts = u32::try_from(job.row.attempt).unwrap_or(1);
+        let envelope = job.args.envelope();
+        envelope.log_dead(&job.row.id.to_string(), attempts, report);
+        self.note_finished(job);
     }
 }
 
@@ -178,15 +187,14 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
         job: Job<StoredCall>,
     ) -> Result<WorkOutcome, Failed> {
         let Some(policy) = self.runner.policy(&job.args.handler) else {
-            write_report(
-                &context,
-                &Report::new(ReportCode::UnknownHandler, Vec::new()),
-            );
-            return Ok(WorkOutcome::Snooze(UNKNOWN_HANDLER_WAIT));
-        };
-        let cancelled = || {
-            self.note(Ended::HandedBack(job.row.id));
-            Err(Failed::Cancelled(WorkCancelled))
+            let report = Report::new(ReportCode::UnknownHandler, Vec::new());
+            let envelope = job.args.envelope();
+            let Some(pause) = envelope.pause_without_handler(SystemTime::now()) else {
+                self.end_dead(&context, &job, &report);
+                return Ok(WorkOutcome::Discard);
+            };
+            write_report(&context, &report);
+            return Ok(WorkOutcome::Snooze(pause));
         };
         let cancellation = context.cancellation_token();
         let turn = async {
@@ -202,7 +210,11 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                 Ok(place) => place,
                 Err(wait) => return Ok(WorkOutcome::Snooze(wait)),
             },
-            () = cancellation.cancelled() => return cancelled(),
+            () = cancellation.cancelled() => {
+                // It may have been admitted at the last moment.
+                self.hand_back(&job).await;
+                return Err(Failed::Cancelled(WorkCancelled));
+            }
         };
         let attempt = u32::try_from(job.row.attempt).unwrap_or(1);
         let past = PastAttempts::new(attempt.saturating_sub(1), read_report(&job.row.metadata));
@@ -210,17 +222,16 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
         let run = Arc::clone(&self.runner).run(job.args.envelope(), past);
         let verdict = tokio::select! {
             verdict = run => verdict,
-            () = cancellation.cancelled() => return cancelled(),
+            () = cancellation.cancelled() => {
+                write_report(&context, &Report::new(ReportCode::Interrupted, Vec::new()));
+                self.hand_back(&job).await;
+                return Err(Failed::Cancelled(WorkCancelled));
+            }
         };
         self.note_run_time(started.elapsed());
-        let dead = |report: &Report| {
-            let id = job.row.id.to_string();
-            job.args.envelope().log_dead(&id, attempt, report);
-            self.note(Ended::Finished(job.row.id));
-        };
         match verdict {
             Verdict::Done => {
-                self.note(Ended::Finished(job.row.id));
+                self.note_finished(&job);
                 Ok(WorkOutcome::Complete)
             }
             Verdict::Later {
@@ -236,24 +247,23 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
                         tracing::warn!(%error, "the pause of an installation can't be stored");
                     }
                 }
-                self.note(Ended::HandedBack(job.row.id));
+                self.hand_back(&job).await;
                 Ok(WorkOutcome::Snooze(after))
             }
             Verdict::Retry { after, report } => {
-                write_report(&context, &report);
-                if job.row.attempt >= job.row.max_attempts {
-                    dead(&report);
+                match job.row.attempt >= job.row.max_attempts {
+                    true => self.end_dead(&context, &job, &report),
+                    false => write_report(&context, &report),
                 }
                 let code = report.code;
                 Err(Failed::Run { code, after })
             }
             Verdict::Dead { report } => {
-                write_report(&context, &report);
-                dead(&report);
+                self.end_dead(&context, &job, &report);
                 Ok(WorkOutcome::Discard)
             }
             // A later version of the seam may have more verdicts: this one waits for it.
-            _ => Ok(WorkOutcome::Snooze(UNKNOWN_HANDLER_WAIT)),
+            _ => Ok(WorkOutcome::Snooze(UNKNOWN_VERDICT_WAIT)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, JobCounts};
+use forge_remote::jobs::{Accepted, EngineContext, EngineError, Envelope, JobCounts, Repeats};
 use riverqueue::{Client, MaintenanceConfig, QueueConfig, Retention, Workers};
 use sqlx::Transaction;
 use tokio::sync::OnceCell;
@@ -13,7 +13,7 @@ use crate::dispatch::{Dispatch, TIMEOUT_SLACK};
 use crate::ledger::{Ledger, Store, failed};
 use crate::quarantine::TURN_WAIT;
 use crate::stored_call::QUEUE;
-use crate::upkeep::{decide, settle, upkeep};
+use crate::upkeep::{decide, note_finished, show_life, tidy};
 
 /// How long a job is running beyond every time limit until River takes it for abandoned: its threshold
 /// of stuck jobs (10 seconds), the clocks' difference, and a margin.
@@ -36,7 +36,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             workers: 20,
-            remember: Duration::from_secs(24 * 3600),
+            remember: Repeats::LONGEST_WINDOW,
             keep_dead: Duration::from_secs(30 * 24 * 3600),
         }
     }
@@ -154,10 +154,15 @@ impl<D: Database> River<D> {
         let _presence = self.database.enter(&opened.ledger).await?;
         let setup = |error| failed("River can't be set up", error);
         let longest = context.runner.longest_timeout();
-        let (ended, mut ending) = unbounded_channel();
+        let (finished, mut finishing) = unbounded_channel();
         let (applications, applying) = unbounded_channel();
         let mut workers = Workers::new();
-        let dispatch = Dispatch::new(context.runner, opened.ledger.clone(), applications, ended);
+        let dispatch = Dispatch::new(
+            context.runner,
+            opened.ledger.clone(),
+            applications,
+            finished,
+        );
         workers.add(dispatch).map_err(setup)?;
         let queue = QueueConfig::new(self.settings.workers)
             .with_fetch_cooldown(FETCH_COOLDOWN)
@@ -189,12 +194,8 @@ impl<D: Database> River<D> {
             .map_err(|error| failed("River can't start", error))?;
         opened.use_client(client);
         let deciding = tokio::spawn(decide(opened.ledger.clone(), applying));
-        let upkeep = upkeep(
-            &opened.ledger,
-            &process,
-            self.settings.remember,
-            &mut ending,
-        );
+        let life = show_life(&opened.ledger, &process);
+        let tidying = tidy(&opened.ledger, self.settings.remember, &mut finishing);
         let ended = tokio::select! {
             ended = async {
                 tokio::select! {
@@ -202,12 +203,13 @@ impl<D: Database> River<D> {
                     ended = run.wait() => ended,
                 }
             } => ended,
-            never = upkeep => match never {},
+            never = life => match never {},
+            never = tidying => match never {},
         };
         opened.use_client(opened.inserter.clone());
         drop(run);
         deciding.abort();
-        settle(&opened.ledger, &mut ending).await;
+        note_finished(&opened.ledger, &mut finishing).await;
         ended.map_err(|error| failed("River ended", error))
     }
 }

@@ -118,8 +118,9 @@ impl<D: Database> River<D> {
             return Ok(false);
         }
         let (ledger, client) = self.inspected().await?;
-        ledger.reopen(row.id).await?;
+        // A sweep between the two would note that the job is finished.
         client.jobs().retry(row.id).await.map_err(river_failed)?;
+        ledger.reopen(row.id).await?;
         Ok(true)
     }
 
@@ -134,7 +135,7 @@ impl<D: Database> River<D> {
             _ => client.jobs().cancel(row.id).await,
         }
         .map_err(river_failed)?;
-        ledger.settle(&[row.id], &[]).await?;
+        ledger.finish(&[row.id]).await?;
         Ok(true)
     }
 }

@@ -132,9 +132,8 @@ impl<S: Store> Ledger<S> {
     ) -> Result<Accepted, EngineError> {
         let mut writing = self.begin().await?;
         let accepted = Self::accept_in(&mut writing.transaction, client, envelope).await?;
-        if matches!(accepted, Accepted::New(_)) {
-            writing.commit().await?;
-        }
+        // A repetition has written nothing, but its transaction ends before the next writer's turn.
+        writing.commit().await?;
         Ok(accepted)
     }
 
@@ -153,8 +152,11 @@ impl<S: Store> Ledger<S> {
             let unfinished = if or_unfinished { 1 } else { NEVER };
             let first = transaction
                 .integer(
-                    "SELECT job_id FROM forge_remote_call
-                     WHERE delivery_key = $1 AND (accepted_at > $2 OR unfinished = $3)
+                    "SELECT job_id FROM forge_remote_call AS call
+                     WHERE delivery_key = $1 AND (accepted_at > $2 OR unfinished = $3 AND EXISTS (
+                         SELECT 1 FROM river_job AS job WHERE job.id = call.job_id
+                             AND job.state NOT IN ('cancelled', 'completed', 'discarded')
+                     ))
                      ORDER BY accepted_at DESC LIMIT 1",
                     values![&call.key, after, unfinished],
                 )
@@ -168,9 +170,9 @@ impl<S: Store> Ledger<S> {
             .integer(
                 "SELECT count(*) FROM (
                      SELECT 1 FROM forge_remote_call
-                     WHERE installation = $1 AND unfinished = 1 LIMIT 500
+                     WHERE installation = $1 AND unfinished = 1 AND due <= $2 LIMIT 500
                  ) AS backlog",
-                values![&call.installation],
+                values![&call.installation, call.accepted_at],
             )
             .await
             .map_err(database_failed)?;
@@ -189,14 +191,15 @@ impl<S: Store> Ledger<S> {
         transaction
             .execute(
                 "INSERT INTO forge_remote_call
-                     (job_id, delivery_key, handler, installation, accepted_at)
-                 VALUES ($1, $2, $3, $4, $5)",
+                     (job_id, delivery_key, handler, installation, accepted_at, due)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
                 values![
                     job,
                     &call.key,
                     &call.handler,
                     &call.installation,
-                    call.accepted_at
+                    call.accepted_at,
+                    call.due()
                 ],
             )
             .await
@@ -247,22 +250,25 @@ impl<S: Store> Ledger<S> {
         .await
     }
 
-    /// Notes that the finished jobs do not run again, and that the others' runs were handed back.
-    pub(crate) async fn settle(
-        &self,
-        finished: &[i64],
-        handed_back: &[i64],
-    ) -> Result<(), EngineError> {
-        let finish = "UPDATE forge_remote_call SET unfinished = 0 WHERE job_id = $1";
-        let hand_back = "UPDATE forge_remote_call SET slot = NULL WHERE job_id = $1";
+    /// Notes that the finished jobs do not run again.
+    pub(crate) async fn finish(&self, jobs: &[i64]) -> Result<(), EngineError> {
         let mut writing = self.begin().await?;
-        for (sql, jobs) in [(finish, finished), (hand_back, handed_back)] {
-            for job in jobs {
-                let noted = writing.transaction.execute(sql, values![*job]).await;
-                noted.map_err(database_failed)?;
-            }
+        for job in jobs {
+            let finish = "UPDATE forge_remote_call SET unfinished = 0 WHERE job_id = $1";
+            let noted = writing.transaction.execute(finish, values![*job]).await;
+            noted.map_err(database_failed)?;
         }
         writing.commit().await
+    }
+
+    /// Notes that the run of a job's attempt is handed back. Before River's row is: the same attempt may
+    /// start again at once, in another process.
+    pub(crate) async fn hand_back(&self, job: i64, attempt: i64) -> Result<(), EngineError> {
+        self.write(&[(
+            "UPDATE forge_remote_call SET slot = NULL WHERE job_id = $1 AND slot = $2",
+            values![job, attempt],
+        )])
+        .await
     }
 
     /// Notes that a job runs again after all.
@@ -320,9 +326,8 @@ impl<S: Store> Ledger<S> {
         Ok(reclaimed)
     }
 
-    /// Notes every job that ended unnoticed, and forgets finished calls that were accepted before this
-    /// time, and pauses that are over.
-    pub(crate) async fn sweep(&self, now: i64, forget_before: i64) -> Result<(), EngineError> {
+    /// Notes every job that ended unnoticed, and deletes pauses that are over.
+    pub(crate) async fn sweep(&self, now: i64) -> Result<(), EngineError> {
         self.write(&[
             (
                 "UPDATE forge_remote_call SET unfinished = 0
@@ -331,10 +336,6 @@ impl<S: Store> Ledger<S> {
                          AND job.state NOT IN ('cancelled', 'completed', 'discarded')
                  )",
                 values![],
-            ),
-            (
-                "DELETE FROM forge_remote_call WHERE unfinished = 0 AND accepted_at < $1",
-                values![forget_before],
             ),
             (
                 "DELETE FROM forge_remote_pause WHERE until < $1",
@@ -366,6 +367,37 @@ impl<S: Store> Ledger<S> {
         counts.dead = dead.unsigned_abs();
         counts.oldest_due = (oldest >= 0).then(|| from_millis(oldest));
         Ok(counts)
+    }
+
+    /// Deletes some finished calls that were accepted before this time, and returns whether there may be
+    /// more.
+    pub(crate) async fn forget(&self, accepted_before: i64) -> Result<bool, EngineError> {
+        const AT_ONCE: i64 = 1000;
+        let mut writing = self.begin().await?;
+        let last = writing
+            .transaction
+            .integer(
+                "SELECT max(accepted_at) FROM (
+                     SELECT accepted_at FROM forge_remote_call
+                     WHERE unfinished = 0 AND accepted_at < $1 ORDER BY accepted_at LIMIT $2
+                 ) AS oldest",
+                values![accepted_before, AT_ONCE],
+            )
+            .await
+            .map_err(database_failed)?;
+        let Some(last) = last else {
+            return Ok(false);
+        };
+        writing
+            .transaction
+            .execute(
+                "DELETE FROM forge_remote_call WHERE unfinished = 0 AND accepted_at <= $1",
+                values![last],
+            )
+            .await
+            .map_err(database_failed)?;
+        writing.commit().await?;
+        Ok(true)
     }
 
     /// Runs statements in one transaction.
@@ -417,9 +449,12 @@ async fn decide(
         if running.unwrap_or_default() >= i64::from(limit) {
             let ahead = connection
                 .integer(
-                    "SELECT count(*) FROM forge_remote_call
-                     WHERE installation = $1 AND handler = $2 AND unfinished = 1 AND job_id < $3",
-                    values![installation, handler, applicant.job],
+                    "SELECT count(*) FROM (
+                         SELECT 1 FROM forge_remote_call
+                         WHERE installation = $1 AND handler = $2 AND unfinished = 1 AND job_id < $3
+                             AND due <= $4 LIMIT 1000
+                     ) AS ahead",
+                    values![installation, handler, applicant.job, now],
                 )
                 .await?;
             let ahead = ahead.unwrap_or_default();
@@ -459,6 +494,7 @@ pub(crate) const TABLES: &[&str] = &[
         handler TEXT NOT NULL,
         installation TEXT NOT NULL,
         accepted_at BIGINT NOT NULL,
+        due BIGINT NOT NULL,
         unfinished BIGINT NOT NULL DEFAULT 1,
         slot BIGINT
     )",
@@ -466,6 +502,8 @@ pub(crate) const TABLES: &[&str] = &[
         ON forge_remote_call (delivery_key, accepted_at)",
     "CREATE INDEX IF NOT EXISTS forge_remote_call_unfinished
         ON forge_remote_call (installation, handler) WHERE unfinished = 1",
+    "CREATE INDEX IF NOT EXISTS forge_remote_call_finished
+        ON forge_remote_call (accepted_at) WHERE unfinished = 0",
     "CREATE TABLE IF NOT EXISTS forge_remote_pause (
         handler TEXT NOT NULL,
         installation TEXT NOT NULL,

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, JobInspector,
+    Repeats,
 };
 use riverqueue::migrate::PostgresMigrator;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
@@ -79,11 +80,12 @@ impl PostgresJobs {
         self.with(|settings| settings.workers = workers.max(1))
     }
 
-    /// Sets how long a delivery's key is remembered, so that Forge's retries of it are recognised (default:
-    /// 24 hours).
+    /// Sets how long the key of a call or job is remembered, so that Forge's retries, occurrences of a schedule
+    /// and jobs that are sent once are recognised (default and least: 26 hours, the
+    /// [longest window](forge_remote::jobs::Repeats::LONGEST_WINDOW)).
     #[must_use]
     pub fn remember(self, time: Duration) -> Self {
-        self.with(|settings| settings.remember = time)
+        self.with(|settings| settings.remember = time.max(Repeats::LONGEST_WINDOW))
     }
 
     /// Sets how long dead jobs are kept (default: 30 days).
@@ -338,7 +340,11 @@ impl Store for PostgresStore {
     }
 
     async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {
-        let transaction = riverqueue::database::begin_postgres(&self.pool).await?;
+        let mut transaction = riverqueue::database::begin_postgres(&self.pool).await?;
+        // A transaction of the app's that sends a job once can hold the lock of its key for long.
+        sqlx::query("SET LOCAL lock_timeout = '3s'")
+            .execute(&mut *transaction)
+            .await?;
         Ok(Writing {
             transaction,
             turn: (),

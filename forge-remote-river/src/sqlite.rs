@@ -9,6 +9,7 @@ use std::time::Duration;
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobCounts, JobEngine, JobInspector,
+    Repeats,
 };
 use riverqueue::migrate::SqliteMigrator;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
@@ -71,11 +72,12 @@ impl SqliteJobs {
         self.with(|settings| settings.workers = workers.max(1))
     }
 
-    /// Sets how long a delivery's key is remembered, so that Forge's retries of it are recognised (default:
-    /// 24 hours).
+    /// Sets how long the key of a call or job is remembered, so that Forge's retries, occurrences of a schedule
+    /// and jobs that are sent once are recognised (default and least: 26 hours, the
+    /// [longest window](forge_remote::jobs::Repeats::LONGEST_WINDOW)).
     #[must_use]
     pub fn remember(self, time: Duration) -> Self {
-        self.with(|settings| settings.remember = time)
+        self.with(|settings| settings.remember = time.max(Repeats::LONGEST_WINDOW))
     }
 
     /// Sets how long dead jobs are kept (default: 30 days).

@@ -43,6 +43,11 @@ impl StoredCall {
         }
     }
 
+    /// Returns when it is due, in milliseconds since 1970.
+    pub(crate) fn due(&self) -> i64 {
+        self.not_before.unwrap_or(self.accepted_at)
+    }
+
     /// Returns the envelope. A text that is not base64 becomes an empty call, which no seal opens.
     pub(crate) fn envelope(&self) -> Envelope {
         let sealed = BASE64.decode(&self.sealed).unwrap_or_default();

@@ -7,12 +7,12 @@ use forge_remote::jobs::{EngineError, Report, ReportCode};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
-use crate::dispatch::{Application, Ended};
+use crate::dispatch::Application;
 use crate::ledger::{Abandoned, Ledger, Reclaimed, Store};
 use crate::stored_call::{StoredCall, to_millis};
 
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// How long ended runs are collected before they are noted together.
+/// How long finished jobs are collected before they are noted together.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
 /// The most applications that are decided in one transaction.
 const MAX_APPLICATIONS: usize = 100;
@@ -20,45 +20,61 @@ const MAX_APPLICATIONS: usize = 100;
 const BEAT_INTERVAL: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Notes how runs ended, shows that this process lives, and tidies up.
-pub(crate) async fn upkeep<S: Store>(
+/// Shows that this process lives, and takes over the jobs of processes that do not.
+pub(crate) async fn show_life<S: Store>(
     ledger: &Ledger<S>,
     process: &str,
-    remember: Duration,
-    ending: &mut UnboundedReceiver<Ended>,
 ) -> std::convert::Infallible {
-    let (mut next_beat, mut next_sweep) = (Instant::now(), Instant::now());
     // After an outage of the database, every process seems silent until it has shown that it lives.
     let mut reachable_since = Instant::now();
+    let mut due = Instant::now();
     loop {
-        if next_beat.elapsed() > Duration::ZERO {
-            if next_beat.elapsed() > BEAT_INTERVAL {
-                reachable_since = Instant::now();
-            }
-            next_beat = Instant::now() + BEAT_INTERVAL;
-            let tended = async {
-                ledger.beat(process).await?;
-                if reachable_since.elapsed() > 2 * BEAT_INTERVAL {
-                    log_reclaimed(&ledger.reclaim(Abandoned::Silent(SILENCE)).await?);
-                }
-                Ok::<(), EngineError>(())
-            };
-            if let Err(error) = tended.await {
-                reachable_since = Instant::now();
-                tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
-            }
+        if due.elapsed() > BEAT_INTERVAL {
+            reachable_since = Instant::now();
         }
+        due = Instant::now() + BEAT_INTERVAL;
+        let tended = async {
+            ledger.beat(process).await?;
+            if reachable_since.elapsed() > 2 * BEAT_INTERVAL {
+                log_reclaimed(&ledger.reclaim(Abandoned::Silent(SILENCE)).await?);
+            }
+            Ok::<(), EngineError>(())
+        };
+        if let Err(error) = tended.await {
+            reachable_since = Instant::now();
+            tracing::warn!(error = %chain(&error), "the database of the jobs does not respond");
+        }
+        tokio::time::sleep_until(due).await;
+    }
+}
+
+/// Notes the jobs that have finished, and deletes what is not needed any more.
+pub(crate) async fn tidy<S: Store>(
+    ledger: &Ledger<S>,
+    remember: Duration,
+    finished: &mut UnboundedReceiver<i64>,
+) -> std::convert::Infallible {
+    let mut next_sweep = Instant::now();
+    loop {
+        let now = to_millis(SystemTime::now());
+        let remember = i64::try_from(remember.as_millis()).unwrap_or(i64::MAX);
+        let sweep = async {
+            ledger.sweep(now).await?;
+            ledger.forget(now.saturating_sub(remember)).await
+        };
         if next_sweep.elapsed() > Duration::ZERO {
             next_sweep = Instant::now() + SWEEP_INTERVAL;
-            let now = to_millis(SystemTime::now());
-            let remember = i64::try_from(remember.as_millis());
-            let forget_before = now.saturating_sub(remember.unwrap_or(i64::MAX));
-            if let Err(error) = ledger.sweep(now, forget_before).await {
-                tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
+            match sweep.await {
+                // The rest follows at once; the jobs that finish meanwhile are noted in between.
+                Ok(true) => next_sweep = Instant::now(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
+                }
             }
         }
         tokio::time::sleep(SETTLE_INTERVAL).await;
-        settle(ledger, ending).await;
+        note_finished(ledger, finished).await;
     }
 }
 
@@ -94,19 +110,19 @@ pub(crate) async fn decide<S: Store>(
     }
 }
 
-/// Notes how runs ended. If the database fails, the next sweep notes what finished.
-pub(crate) async fn settle<S: Store>(ledger: &Ledger<S>, ending: &mut UnboundedReceiver<Ended>) {
-    let (mut finished, mut handed_back) = (Vec::new(), Vec::new());
-    while let Ok(ended) = ending.try_recv() {
-        match ended {
-            Ended::Finished(job) => finished.push(job),
-            Ended::HandedBack(job) => handed_back.push(job),
-        }
+/// Notes the jobs that have finished. If the database fails, the next sweep notes them.
+pub(crate) async fn note_finished<S: Store>(
+    ledger: &Ledger<S>,
+    finished: &mut UnboundedReceiver<i64>,
+) {
+    let mut jobs = Vec::new();
+    while let Ok(job) = finished.try_recv() {
+        jobs.push(job);
     }
-    if finished.is_empty() && handed_back.is_empty() {
+    if jobs.is_empty() {
         return;
     }
-    if let Err(error) = ledger.settle(&finished, &handed_back).await {
+    if let Err(error) = ledger.finish(&jobs).await {
         tracing::debug!(error = %chain(&error), "ended jobs can't be noted yet");
     }
 }

@@ -19,6 +19,9 @@ const BY_ID: Duration = Duration::from_secs(24 * 3600);
 /// Source: <https://developer.atlassian.com/platform/forge/remote/sending-product-events/>
 const BY_BODY: Duration = Duration::from_secs(15 * 60);
 
+/// By how much a retry can be later than the interval allows, before it could be of the next call.
+const MARGIN: Duration = Duration::from_secs(30);
+
 /// The identity of a delivery.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Delivery {
@@ -28,11 +31,13 @@ pub(crate) struct Delivery {
 
 impl Delivery {
     /// Identifies a delivery by the members of its body at `id_pointers`, if it has the first of them;
-    /// otherwise by the whole body without its retry context.
+    /// otherwise by the whole body without its retry context. The calls of a schedule have equal bodies, so
+    /// that a retry is of the call in the last `interval`.
     pub(crate) fn new(
         handler: &str,
         installation_id: &str,
         id_pointers: &[&str],
+        interval: Option<Duration>,
         body: &[u8],
     ) -> Self {
         let mut value: Value = read_event(body).unwrap_or_default();
@@ -48,7 +53,10 @@ impl Delivery {
             } else {
                 key.add(body);
             }
-            BY_BODY
+            match interval {
+                Some(interval) => BY_BODY.min(interval.saturating_sub(MARGIN)),
+                None => BY_BODY,
+            }
         } else {
             for id in ids {
                 key.add(id.to_string().as_bytes());
@@ -91,7 +99,7 @@ mod tests {
     use super::*;
 
     fn delivery(ids: &[&str], body: &str) -> Delivery {
-        Delivery::new("index", "ari:1", ids, body.as_bytes())
+        Delivery::new("index", "ari:1", ids, None, body.as_bytes())
     }
 
     #[test]
@@ -110,9 +118,23 @@ mod tests {
     }
 
     #[test]
+    fn a_retry_of_a_schedule_is_of_the_call_in_its_last_interval() {
+        let retry = br#"{"retryContext":{"retryCount":1}}"#;
+        let repeats =
+            |interval| Delivery::new("index", "ari:1", &[], Some(interval), retry).repeats;
+        let five_minutes = Duration::from_secs(300);
+        assert_eq!(
+            repeats(five_minutes),
+            Repeats::Within(Duration::from_secs(270))
+        );
+        assert_eq!(repeats(12 * five_minutes), Repeats::Within(BY_BODY));
+    }
+
+    #[test]
     fn other_bodies_handlers_and_installations_have_other_keys() {
         let body = br#"{"issue":{"id":"1"}}"#;
-        let key = |handler, installation, body| Delivery::new(handler, installation, &[], body).key;
+        let key =
+            |handler, installation, body| Delivery::new(handler, installation, &[], None, body).key;
         let keys = [
             key("index", "ari:1", body),
             key("mail", "ari:1", body),

@@ -116,7 +116,8 @@ impl Envelope {
 /// repetition, and returns [`Accepted::Repeated`].
 ///
 /// An engine that [outlives the process](Guarantees::outlives_process) forgets no key of an envelope that
-/// waits or runs, and none that was accepted within 24 hours, whether its job is done, dead or discarded.
+/// waits or runs, and none that was accepted within [`LONGEST_WINDOW`](Self::LONGEST_WINDOW), whether its job
+/// is done, dead or discarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Repeats {
@@ -130,6 +131,9 @@ pub enum Repeats {
 }
 
 impl Repeats {
+    /// The longest window that the app gives an envelope: 26 hours.
+    pub const LONGEST_WINDOW: Duration = Duration::from_secs(26 * 3600);
+
     /// Returns the time within which an equal key is a repetition, and whether a waiting or running
     /// envelope makes it one at any age; `None` for [`Never`](Self::Never).
     pub fn window(self) -> Option<(Duration, bool)> {
@@ -142,6 +146,30 @@ impl Repeats {
 }
 
 impl Envelope {
+    /// Returns how long an envelope waits for an instance of the app that has its handler: the longer, the
+    /// older it is. `None` if it has waited for a week: it is dead then, so that the work of a handler that
+    /// was removed ends.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use forge_remote::jobs::Envelope;
+    ///
+    /// let mut envelope = Envelope::new("key", "report", "ari:1", vec![]);
+    /// envelope.accepted_at = SystemTime::UNIX_EPOCH;
+    /// let pause = |seconds| envelope.pause_without_handler(envelope.accepted_at + Duration::from_secs(seconds));
+    /// assert_eq!(pause(1), Some(Duration::from_secs(30)));
+    /// assert_eq!(pause(3600), Some(Duration::from_secs(450)));
+    /// assert_eq!(pause(8 * 24 * 3600), None);
+    /// ```
+    pub fn pause_without_handler(&self, now: SystemTime) -> Option<Duration> {
+        const SHORTEST: Duration = Duration::from_secs(30);
+        const LONGEST: Duration = Duration::from_secs(3600);
+        const END: Duration = Duration::from_secs(7 * 24 * 3600);
+        let due = self.not_before.unwrap_or(self.accepted_at);
+        let age = now.duration_since(due).unwrap_or_default();
+        (age < END).then(|| (age / 8).clamp(SHORTEST, LONGEST))
+    }
+
     /// Logs that this envelope's job is dead.
     pub fn log_dead(&self, id: &str, attempts: u32, report: &Report) {
         tracing::error!(
@@ -290,6 +318,13 @@ pub struct PastAttempts {
 }
 
 impl PastAttempts {
+    /// Returns whether the envelope's handler has started before, also in an attempt that was given back.
+    pub(crate) fn has_started(&self) -> bool {
+        use super::report::ReportCode::{Interrupted, RateLimited};
+        let last = self.last.as_ref().map(|report| report.code);
+        self.count > 0 || matches!(last, Some(Interrupted | RateLimited))
+    }
+
     /// Creates the record of attempts.
     pub fn new(count: u32, last: Option<Report>) -> Self {
         Self { count, last }

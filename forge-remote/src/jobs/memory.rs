@@ -10,10 +10,11 @@ use tokio::task::JoinSet;
 
 use super::counts::JobCounts;
 use super::engine::{
-    Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Verdict,
+    Accepted, EngineContext, Envelope, Guarantees, JobEngine, JobRunner, PastAttempts, Repeats,
+    Verdict,
 };
 use super::inspect::{JobInspector, JobState};
-use super::report::{EngineError, Report};
+use super::report::{EngineError, Report, ReportCode};
 use crate::fit::BoxFuture;
 
 /// How many envelopes run at once.
@@ -23,10 +24,8 @@ const MAX_JOBS: usize = 100_000;
 /// How many ended jobs are kept for operators.
 const MAX_ENDED: usize = 1000;
 /// How long keys are remembered, and how many at least before old ones are forgotten.
-const KEYS_LIVE: Duration = Duration::from_secs(24 * 3600);
+const KEYS_LIVE: Duration = Repeats::LONGEST_WINDOW;
 const KEYS_KEPT: usize = 10_000;
-/// How long an envelope waits for an instance that has its handler.
-const UNKNOWN_HANDLER_PAUSE: Duration = Duration::from_secs(30);
 
 /// An engine in memory: its jobs end with the process. For tests, and for `dev`.
 ///
@@ -181,8 +180,16 @@ impl Queue {
         });
         let next = next.map(|(id, _)| *id);
         for id in unknown {
-            if let Some(job) = self.jobs.get_mut(&id) {
-                job.due = now + UNKNOWN_HANDLER_PAUSE;
+            let Some(job) = self.jobs.get_mut(&id) else {
+                continue;
+            };
+            let report = Report::new(ReportCode::UnknownHandler, Vec::new());
+            match job.envelope.pause_without_handler(now) {
+                Some(pause) => {
+                    job.due = now + pause;
+                    job.last = Some(report);
+                }
+                None => self.end_dead(id, report),
             }
         }
         let job = self.jobs.get_mut(&next?)?;
@@ -219,7 +226,7 @@ impl Queue {
         job.is_running = false;
         match verdict {
             Verdict::Retry { after, report } if job.attempts < job.envelope.max_attempts => {
-                job.due = now + after;
+                job.due = after_pause(now, after);
                 job.last = Some(report);
             }
             Verdict::Later {
@@ -227,22 +234,27 @@ impl Queue {
                 report,
                 pauses_installation,
             } => {
-                job.due = now + after;
+                let until = after_pause(now, after);
+                job.due = until;
                 job.attempts = job.attempts.saturating_sub(1);
                 job.last = Some(report);
                 if pauses_installation {
                     let group = job.group();
-                    self.pauses.insert(group, now + after);
+                    self.pauses.insert(group, until);
                 }
             }
-            Verdict::Retry { report, .. } | Verdict::Dead { report } => {
-                job.envelope
-                    .log_dead(&id.to_string(), job.attempts, &report);
-                job.last = Some(report);
-                self.end(id, JobState::Dead);
-            }
+            Verdict::Retry { report, .. } | Verdict::Dead { report } => self.end_dead(id, report),
             Verdict::Done => self.end(id, JobState::Done),
         }
+    }
+
+    fn end_dead(&mut self, id: u64, report: Report) {
+        if let Some(job) = self.jobs.get_mut(&id) {
+            job.envelope
+                .log_dead(&id.to_string(), job.attempts, &report);
+            job.last = Some(report);
+        }
+        self.end(id, JobState::Dead);
     }
 
     /// Moves a job to the ended ones.
@@ -260,8 +272,15 @@ impl Queue {
         for job in self.jobs.values_mut().filter(|job| job.is_running) {
             job.is_running = false;
             job.attempts = job.attempts.saturating_sub(1);
+            job.last = Some(Report::new(ReportCode::Interrupted, Vec::new()));
         }
     }
+}
+
+/// Returns the time after a pause; one that no calendar has is a year.
+fn after_pause(now: SystemTime, pause: Duration) -> SystemTime {
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+    now + pause.min(YEAR)
 }
 
 impl JobEngine for MemoryJobs {

@@ -48,7 +48,7 @@ const UNIQUE_FOR: Duration = Duration::from_secs(24 * 3600);
 ///     let key = format!("reindex {project}");
 ///     jobs.send(reindex::args(Reindex { project }))
 ///         .after(Duration::from_secs(60))
-///         .unique(key)
+///         .unique_within(key, Duration::ZERO)
 ///         .await?;
 ///     Ok(StatusCode::ACCEPTED)
 /// }
@@ -243,7 +243,7 @@ impl fmt::Debug for SendJob {
 }
 
 impl SendJob {
-    /// Delays the job by this time.
+    /// Delays the job by this time, at most a hundred years.
     pub fn after(self, pause: Duration) -> Self {
         let time = self.jobs.app.sender.after(pause);
         self.at(time)

@@ -90,9 +90,9 @@ impl Sender {
         &*self.engine
     }
 
-    /// Returns the app's time after this pause.
+    /// Returns the app's time after this pause, at most a hundred years.
     pub(crate) fn after(&self, pause: Duration) -> SystemTime {
-        let now = self.clock.now();
-        now.checked_add(pause).unwrap_or(now)
+        const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+        self.clock.now() + pause.min(LONGEST)
     }
 }

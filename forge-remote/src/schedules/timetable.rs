@@ -110,12 +110,24 @@ impl Timetable {
         all.take_while(move |next| *next <= to)
     }
 
-    /// Returns the last occurrence up to now that may still start, and the ones that come within `ahead`.
-    pub(crate) fn around(&self, now: SystemTime, ahead: Duration) -> Vec<SystemTime> {
+    /// Returns the last occurrence of an installation that is due and may still start, and the ones that are
+    /// due later, up to those of the time `ahead`.
+    pub(crate) fn around(
+        &self,
+        installation_id: &str,
+        now: SystemTime,
+        ahead: Duration,
+    ) -> Vec<SystemTime> {
+        let CronOptions {
+            catch_up, jitter, ..
+        } = self.options;
+        let due = |occurrence: &SystemTime| self.due(*occurrence, installation_id);
         let mut found: Vec<SystemTime> = self
-            .between(now - self.options.catch_up, now + ahead)
+            .between(now - catch_up - jitter, now + ahead)
+            .filter(|occurrence| due(occurrence) + catch_up > now)
             .collect();
-        let past = found.partition_point(|occurrence| *occurrence <= now);
+        // All occurrences of an installation have the same delay.
+        let past = found.partition_point(|occurrence| due(occurrence) <= now);
         found.drain(..past.saturating_sub(1));
         found
     }

@@ -74,6 +74,96 @@ fn a_daily_job_runs_once_on_every_local_day_of_five_years() {
     }
 }
 
+/// Lists and ranges of times of day.
+const LISTS: [(&str, &[(i8, i8)]); 4] = [
+    ("30 2,14 * * *", &[(2, 30), (14, 30)]),
+    ("0,15,30 2 * * *", &[(2, 0), (2, 15), (2, 30)]),
+    ("0 1-3 * * *", &[(1, 0), (2, 0), (3, 0)]),
+    ("45 0,1 * * *", &[(0, 45), (1, 45)]),
+];
+
+#[test]
+fn each_time_of_a_list_runs_once_on_every_local_day_of_five_years() {
+    let (start, end) = (time("2025-12-31T00:00:00Z"), time("2031-01-02T00:00:00Z"));
+    let mut missing = 0;
+    for zone in ZONES {
+        let tz = TimeZoneDatabase::bundled().get(zone).unwrap();
+        for (expression, times) in LISTS {
+            let runs: Vec<Timestamp> = timetable(expression, zone)
+                .between(start, end)
+                .map(|run| Timestamp::try_from(run).unwrap())
+                .collect();
+            let mut expected = std::collections::BTreeSet::new();
+            let mut day: Date = "2026-01-01".parse().unwrap();
+            while day.year() < 2031 {
+                for (hour, minute) in times {
+                    let local = day.at(*hour, *minute, 0, 0);
+                    // The first instant whose local time is not earlier, minute by minute.
+                    let mut instant = tz.to_timestamp(local - jiff::Span::new().hours(3)).unwrap();
+                    while instant.to_zoned(tz.clone()).datetime() < local {
+                        instant += jiff::Span::new().minutes(15);
+                    }
+                    missing += usize::from(instant.to_zoned(tz.clone()).datetime() != local);
+                    expected.insert(instant);
+                }
+                day = day.tomorrow().unwrap();
+            }
+            let runs: Vec<Timestamp> = runs
+                .into_iter()
+                .filter(|run| (2026..2031).contains(&run.to_zoned(tz.clone()).year()))
+                .collect();
+            let expected: Vec<Timestamp> = expected.into_iter().collect();
+            let differs = runs.iter().zip(&expected).find(|(run, due)| run != due);
+            assert_eq!(differs, None, "{expression} in {zone}");
+            assert_eq!(runs.len(), expected.len(), "{expression} in {zone}");
+        }
+    }
+    assert!(missing > 20, "{missing}");
+}
+
+/// An installation's delay and the window of missed occurrences both count from when it is due.
+#[test]
+fn what_an_installation_is_due_for_is_around_however_long_its_delay() {
+    let spread = CronOptions {
+        jitter: 12 * HOUR,
+        ..options("0 0 * * *", "UTC")
+    };
+    let timetable = Timetable::new(spread).unwrap();
+    let midnight = time("2026-11-28T00:00:00Z");
+    let delay = |id: &String| {
+        timetable
+            .due(midnight, id)
+            .duration_since(midnight)
+            .unwrap()
+    };
+    let late = (0..)
+        .map(|number| format!("ari:{number}"))
+        .find(|id| delay(id) > 9 * HOUR)
+        .unwrap();
+    let due = timetable.due(midnight, &late);
+    for (now, is_around) in [
+        (midnight - HOUR, true),
+        (midnight + 2 * HOUR, true),
+        (due, true),
+        (due + HOUR - MINUTE, true),
+        (due + HOUR + MINUTE, false),
+    ] {
+        let found = timetable.around(&late, now, HOUR + HOUR / 2);
+        assert_eq!(found.contains(&midnight), is_around, "{}", text(now));
+    }
+    // Two that are still to come are both kept.
+    let hourly = CronOptions {
+        jitter: 12 * HOUR,
+        ..options("0 * * * *", "UTC")
+    };
+    let timetable = Timetable::new(hourly).unwrap();
+    let found = timetable.around(&late, midnight, HOUR);
+    let coming = found
+        .iter()
+        .filter(|one| timetable.due(**one, &late) > midnight);
+    assert!(coming.count() >= 5, "{found:?}");
+}
+
 /// The ticks of an installation look at overlapping windows. Together they must see what one search over
 /// the whole time sees.
 #[test]
@@ -171,7 +261,7 @@ fn only_the_last_missed_occurrence_is_around() {
     let timetable = timetable("*/10 * * * *", "UTC");
     let now = time("2026-11-28T10:25:30Z");
     let found: Vec<String> = timetable
-        .around(now, 30 * MINUTE)
+        .around("ari:1", now, 30 * MINUTE)
         .into_iter()
         .map(text)
         .collect();
@@ -185,7 +275,7 @@ fn only_the_last_missed_occurrence_is_around() {
         ]
     );
     // An occurrence at this second is the last one.
-    let found = timetable.around(time("2026-11-28T10:30:00Z"), Duration::ZERO);
+    let found = timetable.around("ari:1", time("2026-11-28T10:30:00Z"), Duration::ZERO);
     assert_eq!(found, [time("2026-11-28T10:30:00Z")]);
     let patient = CronOptions {
         catch_up: Duration::ZERO,
@@ -193,7 +283,7 @@ fn only_the_last_missed_occurrence_is_around() {
     };
     let timetable = Timetable::new(patient).unwrap();
     assert_eq!(
-        timetable.around(now, 5 * MINUTE),
+        timetable.around("ari:1", now, 5 * MINUTE),
         [time("2026-11-28T10:30:00Z")]
     );
 }

@@ -56,10 +56,18 @@ impl Tokens {
         entry.is_some_and(|entry| entry.about.cloud() != claims.cloud())
     }
 
-    /// Returns whether this process knows that the installation was removed.
-    pub(crate) fn is_removed(&self, installation_id: &str) -> bool {
-        let keeper = self.0.keeper.get();
-        keeper.is_some_and(|keeper| keeper.memory().removals.contains_key(installation_id))
+    /// Returns whether the installation is known to be removed. The store is read if this process
+    /// remembers nothing of it.
+    pub(crate) async fn is_removed(&self, installation_id: &str) -> bool {
+        let Some(keeper) = self.0.keeper.get() else {
+            return false;
+        };
+        let is_removed = || keeper.memory().removals.contains_key(installation_id);
+        if !is_removed() && keeper.remembered(installation_id).is_none() {
+            // It notes the record of a removal. Without the store, the installation counts as present.
+            let _ = keeper.look_up(installation_id).await;
+        }
+        is_removed()
     }
 
     /// Records that Atlassian rejected this token of an installation (401).

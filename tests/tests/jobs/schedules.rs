@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 use forge_remote::BackgroundTasks;
 use forge_remote::fit::BoxFuture;
 use forge_remote::jobs::{
-    Accepted, Attempt, EngineContext, EngineError, Envelope, Guarantees, JobEngine, MemoryJobs,
+    Accepted, Attempt, EngineContext, EngineError, Envelope, Guarantees, JobEngine, JobState,
+    MemoryJobs, ReportCode,
 };
 use forge_remote::prelude::*;
 use forge_remote::schedules::Occurrence;
-use forge_remote::testing::{Harness, TestClock};
+use forge_remote::testing::{ApiResponse, Harness, TestClock};
 use forge_remote::token::MemoryTokens;
 use forge_remote_tests::engines::{memory, postgres, sqlite};
 use forge_remote_tests::http::Call;
@@ -117,6 +118,29 @@ async fn punctual(log: State<Log>, occurrence: Occurrence) {
     log.write("punctual", occurrence);
 }
 
+#[scheduled_trigger(cron = "0 * * * *", catch_up = "0s", key = "limited", auth = system)]
+async fn limited(
+    log: State<Log>,
+    occurrence: Occurrence,
+    call: Invocation,
+    token: SystemToken,
+) -> Result<()> {
+    log.write("limited", occurrence);
+    call.jira()
+        .as_app(&token)
+        .get("/rest/api/3/myself")
+        .send()
+        .await?;
+    Ok(())
+}
+
+#[scheduled_trigger(cron = "0 * * * *", catch_up = "0s", key = "interrupted")]
+async fn interrupted(log: State<Log>, occurrence: Occurrence) -> Result<()> {
+    log.write("interrupted", occurrence);
+    log.gate.acquire().await?.forget();
+    Ok(())
+}
+
 /// The handler `often` in another version of the app.
 #[scheduled_trigger(cron = "*/15 * * * *", key = "often")]
 async fn often_changed(log: State<Log>, occurrence: Occurrence) {
@@ -201,7 +225,19 @@ impl Fixture {
         let (log, clock, jobs) = (Log::new(may_end), TestClock::new(), MemoryJobs::new());
         clock.set(now);
         let app = app(handler, &log, &clock).jobs(Lasting(Arc::new(jobs.clone())));
-        let harness = Harness::new(app).unwrap();
+        Self::start(Harness::new(app).unwrap(), log, clock, jobs)
+    }
+
+    /// The handler's calls to Atlassian reach simulated APIs.
+    async fn with_apis(handler: forge_remote::registry::Registration, now: SystemTime) -> Self {
+        let (log, clock, jobs) = (Log::new(0), TestClock::new(), MemoryJobs::new());
+        clock.set(now);
+        let app = app(handler, &log, &clock).jobs(Lasting(Arc::new(jobs.clone())));
+        let harness = Harness::with_apis_and_store(app).await.unwrap();
+        Self::start(harness, log, clock, jobs)
+    }
+
+    fn start(harness: Harness, log: Log, clock: TestClock, jobs: MemoryJobs) -> Self {
         let running = harness.start_background().unwrap();
         Self {
             harness,
@@ -228,6 +264,23 @@ impl Fixture {
             self.clock.advance(rest.min(MINUTE));
         }
         settle().await;
+    }
+
+    /// Waits until a job's last run has ended for this reason.
+    async fn until_last_run_is(&self, code: ReportCode) {
+        let jobs = self.jobs.inspector().unwrap();
+        for _ in 0..2000 {
+            let listed = jobs.list(JobState::ALL.to_vec(), None, 10).await.unwrap();
+            if listed
+                .iter()
+                .any(|job| job.last.as_ref().is_some_and(|last| last.code == code))
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let listed = jobs.list(JobState::ALL.to_vec(), None, 10).await.unwrap();
+        panic!("no job's last run is {code:?}: {listed:?}");
     }
 
     /// Replaces the app by its next version.
@@ -326,6 +379,38 @@ async fn what_an_engine_could_not_run_in_time_is_skipped() {
     fixture.running = Some(fixture.harness.start_background().unwrap());
     settle().await;
     assert_eq!(fixture.log.lines(), [""; 0]);
+    assert_eq!(fixture.jobs.unfinished(), 0);
+}
+
+/// Atlassian limits the first run for an hour, so that it resumes when it is late and the next is due.
+#[tokio::test]
+async fn a_run_that_atlassian_limits_is_finished_however_late() {
+    let fixture = Fixture::with_apis(forge_remote::handler!(limited), monday(8, 10)).await;
+    let apis = fixture.harness.platform().apis();
+    apis.fail_next(1, ApiResponse::status(429).header("retry-after", "3600"));
+    fixture.tick().await;
+    fixture.until(monday(9, 0)).await;
+    assert_eq!(fixture.log.wait_for(1).await, ["limited 09:00"]);
+    fixture.until_last_run_is(ReportCode::RateLimited).await;
+    fixture.until(monday(9, 59)).await;
+    assert_eq!(fixture.log.lines().len(), 1);
+    fixture.until(monday(10, 0)).await;
+    let lines = fixture.log.wait_for(2).await;
+    assert_eq!(lines, ["limited 09:00"; 2]);
+}
+
+/// A deployment ends a run. The next version finishes it, although it is late then.
+#[tokio::test]
+async fn a_run_that_a_deployment_interrupts_is_finished_however_late() {
+    let mut fixture = Fixture::new(forge_remote::handler!(interrupted), 0, monday(8, 10));
+    fixture.tick().await;
+    fixture.until(monday(9, 0)).await;
+    assert_eq!(fixture.log.lines(), ["interrupted 09:00"]);
+    fixture.until(monday(9, 30)).await;
+    fixture.deploy(forge_remote::handler!(interrupted)).await;
+    fixture.log.gate.add_permits(1);
+    assert_eq!(fixture.log.wait_for(2).await, ["interrupted 09:00"; 2]);
+    fixture.until(monday(10, 0)).await;
     assert_eq!(fixture.jobs.unfinished(), 0);
 }
 

@@ -27,8 +27,7 @@ use crate::registry::{ErasedHandler, Handler, Registry, Requirement};
 use crate::schedules::{Occurrence, Skipped, Timetable};
 use crate::work::Work;
 
-/// How long an occurrence is remembered after it was stored. It is stored up to an hour and a half ahead,
-/// and again until `catch_up` (at most 12 hours) has passed.
+/// How long an installation's last tick is remembered.
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// How many installations' last ticks are remembered at least, and how long.
 const TICKS_KEPT: usize = 10_000;
@@ -65,6 +64,8 @@ pub(super) struct CronHandler {
     first_key: String,
     timetable: Arc<Timetable>,
     max_attempts: u32,
+    /// Without an engine: an engine's runs have it by the policy.
+    timeout: Duration,
     mount: Arc<dyn ErasedHandler>,
     reads_ahead: bool,
     calling: Option<CallingHandler>,
@@ -84,6 +85,7 @@ impl CronHandler {
             first_key: (*record.also_key.first().unwrap_or(&handler.key())).to_owned(),
             timetable: Arc::clone(timetable),
             max_attempts: policy.max_attempts(),
+            timeout: policy.timeout(),
             mount: Arc::clone(&record.mount),
             reads_ahead: needs.any(|need| matches!(need, Requirement::RetryContext)),
             calling,
@@ -205,7 +207,7 @@ impl Tick {
         let now = inner.shared.clock.now();
         let mut stored = 0;
         for handler in &inner.handlers {
-            for occurrence in handler.timetable.around(now, ahead) {
+            for occurrence in handler.timetable.around(installation_id, now, ahead) {
                 let contents = Contents::new(self.call.claims(), &self.parts, &BODY);
                 let due = handler.timetable.due(occurrence, installation_id);
                 let parcel = Parcel {
@@ -214,7 +216,9 @@ impl Tick {
                     contents: contents.of_occurrence(Occurrence::new(occurrence)).write(),
                     max_attempts: handler.max_attempts,
                     key: &handler.occurrence_key(installation_id, occurrence),
-                    repeats: Repeats::UnfinishedOrWithin(REMEMBERED),
+                    // It is stored up to an hour and a half ahead, and again until `jitter` and `catch_up`
+                    // (at most 12 hours each) have passed.
+                    repeats: Repeats::UnfinishedOrWithin(Repeats::LONGEST_WINDOW),
                     not_before: Some(due).filter(|due| *due > now),
                 };
                 if let Accepted::New(_) = sender.send(parcel).await? {
@@ -247,7 +251,11 @@ impl Tick {
             let skips = handler.timetable.skips_overlaps();
             let due = skips.then_some(occurrence);
             let installation_id = self.installation_id();
-            match inner.shared.runs.start(&handler.key, installation_id, due) {
+            match inner
+                .shared
+                .runs
+                .start(&handler.key, installation_id, occurrence, due)
+            {
                 Some(run) => self.spawn(handler, occurrence, run),
                 None => Skipped::Overlapping.log(),
             }
@@ -277,10 +285,20 @@ impl Tick {
         let running = call(mount, self.state.clone(), request, handler.reads_ahead);
         let span = tracing::info_span!("schedule", handler = handler.key);
         let log_limits = log_limits.clone();
+        let timeout = handler.timeout;
         let running = async move {
             // A failure is logged where the response is made.
-            let response = log_limits.scope(running).await;
-            tracing::debug!(status = response.status().as_u16(), "the handler has run");
+            let response = tokio::time::timeout(timeout, log_limits.scope(running)).await;
+            match response {
+                Ok(response) => {
+                    tracing::debug!(status = response.status().as_u16(), "the handler has run");
+                }
+                Err(_) => tracing::error!(
+                    ?timeout,
+                    "the handler of a schedule exceeded its timeout: it is ended, so that the next occurrence \
+                     can run"
+                ),
+            }
             drop(run);
             Ok(())
         };

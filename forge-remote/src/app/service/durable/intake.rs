@@ -1,6 +1,7 @@
 //! The storing of a verified call, before its response.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
@@ -18,6 +19,8 @@ use crate::registry::Handler;
 pub(in crate::app::service) struct Intake {
     handler: String,
     id_pointers: &'static [&'static str],
+    /// The interval of a schedule.
+    interval: Option<Duration>,
     max_attempts: u32,
     sender: Sender,
 }
@@ -31,6 +34,7 @@ impl Intake {
         Self {
             handler: handler.key().to_owned(),
             id_pointers: handler.registration().kind.spec().delivery_id,
+            interval: handler.registration().kind.interval(),
             max_attempts: policy.max_attempts(),
             sender: sender.clone(),
         }
@@ -51,7 +55,13 @@ impl Intake {
         };
         let claims = call.claims();
         let installation_id = claims.installation_id();
-        let delivery = Delivery::new(&self.handler, installation_id, self.id_pointers, &body);
+        let delivery = Delivery::new(
+            &self.handler,
+            installation_id,
+            self.id_pointers,
+            self.interval,
+            &body,
+        );
         let parcel = Parcel {
             handler: &self.handler,
             installation_id,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::Request;
 use axum::http::StatusCode;
@@ -33,6 +33,8 @@ use crate::work::{Work, panic_text};
 const WAIT: Duration = Duration::from_secs(30);
 /// How long a call waits for its installation's first token.
 const TOKEN_WAIT: Duration = Duration::from_secs(24 * 3600);
+/// How long a call that Atlassian limits waits without spending attempts.
+const LIMITED_WAIT: Duration = Duration::from_secs(24 * 3600);
 /// Bounds on the pause that Atlassian asks for.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(3600);
@@ -108,6 +110,13 @@ impl DurableHandler {
             calling: None,
             timetable: None,
         }
+    }
+
+    /// Returns whether it is too late to start an occurrence; `true` for what is no occurrence.
+    fn is_late(&self, envelope: &Envelope, now: SystemTime) -> bool {
+        let due = envelope.not_before.unwrap_or(envelope.accepted_at);
+        let timetable = self.timetable.as_ref();
+        timetable.is_none_or(|timetable| timetable.is_late(due, now))
     }
 
     pub(super) fn timeout(&self) -> Duration {
@@ -235,11 +244,7 @@ impl Runner {
     ) -> Result<Verdict, NotDone> {
         let Some(handler) = self.handlers.get(&envelope.handler) else {
             let text = "this version of the app does not have the handler";
-            return Err(NotDone::new(
-                ReportCode::UnknownHandler,
-                text,
-                Then::Later(WAIT),
-            ));
+            return Err(self.without_handler(envelope, ReportCode::UnknownHandler, text));
         };
         let plain = self.seal.open(subject(envelope), &envelope.sealed);
         let plain = plain.map_err(|error| match error {
@@ -250,7 +255,7 @@ impl Runner {
                      add that key after the new one and a comma"
                 );
                 let text = format!("it was sealed under the key {id}, which is not configured");
-                NotDone::new(ReportCode::OtherKey, text, Then::Later(WAIT))
+                self.without_handler(envelope, ReportCode::OtherKey, text)
             }
             SealError::Damaged => UnreadableContents.into(),
         })?;
@@ -270,6 +275,11 @@ impl Runner {
         };
         let _run = match run {
             Ok(run) => run,
+            // In a rolling deployment, an instance of the version that stored it runs it.
+            Err(Skipped::Changed) if !handler.is_late(envelope, self.clock.now()) => {
+                let text = "this version of the app has another cron expression";
+                return Err(self.without_handler(envelope, ReportCode::UnknownHandler, text));
+            }
             Err(skipped) => {
                 skipped.log();
                 return Ok(Verdict::Done);
@@ -305,7 +315,11 @@ impl Runner {
         let timeout = handler.timeout();
         let backoff = handler.policy.backoff_of(number, &envelope.key);
         match tokio::time::timeout(timeout, running).await {
-            Ok(Ok(response)) => check(&response, backoff),
+            Ok(Ok(response)) => {
+                let due = envelope.not_before.unwrap_or(envelope.accepted_at);
+                let age = self.clock.now().duration_since(due).unwrap_or_default();
+                check(&response, backoff, age)
+            }
             Ok(Err(panic)) => {
                 let text = panic_text(&*panic).to_owned();
                 tracing::error!(panic = text, "the durable handler panicked");
@@ -338,7 +352,7 @@ impl Runner {
     ) -> Result<Option<RunGuard>, Skipped> {
         // The handler may have had a cron expression in another version of the app.
         let timetable = handler.timetable.as_ref().ok_or(Skipped::Changed)?;
-        let is_first = past.count == 0;
+        let is_first = !past.has_started();
         let installation_id = &*envelope.installation_id;
         let at = occurrence.scheduled_for();
         let skipped = timetable.skipped(at, installation_id, self.clock.now());
@@ -349,8 +363,19 @@ impl Runner {
             return Ok(None);
         }
         let due = is_first.then(|| timetable.due(at, installation_id));
-        let run = self.runs.start(&handler.endpoint, installation_id, due);
+        let run = self.runs.start(&handler.endpoint, installation_id, at, due);
         run.map(Some).ok_or(Skipped::Overlapping)
+    }
+
+    /// Returns that a call waits for an instance of the app that can run it, for at most a week.
+    fn without_handler(
+        &self,
+        envelope: &Envelope,
+        code: ReportCode,
+        text: impl Into<String>,
+    ) -> NotDone {
+        let pause = envelope.pause_without_handler(self.clock.now());
+        NotDone::new(code, text, pause.map_or(Then::Dead, Then::Later))
     }
 
     /// Returns the kept token of the call's installation, if the handler takes one.
@@ -365,7 +390,7 @@ impl Runner {
         };
         let tokens = tokens.of_app(app_id);
         let installation_id = envelope.installation_id.as_str();
-        if tokens.is_removed(installation_id) {
+        if tokens.is_removed(installation_id).await {
             let text = "the app was uninstalled";
             return Err(NotDone::new(ReportCode::Uninstalled, text, Then::Dead));
         }
@@ -399,8 +424,8 @@ fn outcome(verdict: &Verdict, is_last: bool) -> &'static str {
     }
 }
 
-/// Decides by the handler's response.
-fn check(response: &Response, backoff: Duration) -> Result<Verdict, NotDone> {
+/// Decides by the handler's response to a call that was due this long ago.
+fn check(response: &Response, backoff: Duration, age: Duration) -> Result<Verdict, NotDone> {
     let status = response.status();
     let Some(failure) = response.extensions().get::<HandlerFailure>() else {
         if status.as_u16() < 400 {
@@ -423,11 +448,11 @@ fn check(response: &Response, backoff: Duration) -> Result<Verdict, NotDone> {
     });
     if let Some(after) = limited.and_then(ClientError::retry_after) {
         let after = after.clamp(MIN_PAUSE, MAX_PAUSE);
-        return Err(NotDone::new(
-            ReportCode::RateLimited,
-            text,
-            Then::Pause(after),
-        ));
+        let then = match age < LIMITED_WAIT {
+            true => Then::Pause(after),
+            false => Then::Retry(after.max(backoff)),
+        };
+        return Err(NotDone::new(ReportCode::RateLimited, text, then));
     }
     Err(NotDone::new(ReportCode::Failed, text, Then::Retry(backoff)))
 }

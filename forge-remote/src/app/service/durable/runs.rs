@@ -21,6 +21,7 @@ type Group = (String, String);
 
 struct LastRun {
     running: u32,
+    occurrence: SystemTime,
     started: SystemTime,
     ended: SystemTime,
 }
@@ -33,12 +34,13 @@ impl Runs {
         }
     }
 
-    /// Notes that a run starts, until the returned guard is dropped. Returns `None` if another one was
-    /// running at `due`, or is running.
+    /// Notes that a run of an occurrence starts, until the returned guard is dropped. Returns `None` if
+    /// another occurrence's was running at `due`, or is running.
     pub(in crate::app::service) fn start(
         self: &Arc<Self>,
         handler: &str,
         installation_id: &str,
+        occurrence: SystemTime,
         due: Option<SystemTime>,
     ) -> Option<RunGuard> {
         let now = self.clock.now();
@@ -53,14 +55,17 @@ impl Runs {
         }
         let run = last.entry(group.clone()).or_insert(LastRun {
             running: 0,
+            occurrence,
             started: now,
             ended: SystemTime::UNIX_EPOCH,
         });
-        let overlaps = |due| run.running > 0 || run.started <= due && due < run.ended;
+        let was_running = |due| run.started <= due && due < run.ended;
+        let overlaps = |due| run.running > 0 || run.occurrence != occurrence && was_running(due);
         if due.is_some_and(overlaps) {
             return None;
         }
         run.running += 1;
+        run.occurrence = occurrence;
         run.started = now;
         Some(RunGuard {
             runs: Arc::clone(self),
