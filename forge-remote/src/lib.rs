@@ -58,6 +58,8 @@ pub mod long_work {}
 pub mod options {}
 #[doc = include_str!("docs/security.md")]
 pub mod security {}
+#[doc = include_str!("docs/traces.md")]
+pub mod traces {}
 #[doc = include_str!("docs/versions.md")]
 pub mod versions {}
 mod telemetry;

@@ -1,81 +1,39 @@
-//! An app with metrics: `curl http://127.0.0.1:9090/metrics`, on a port of its own that only this machine reaches.
+//! `curl http://127.0.0.1:9090/metrics` has the metrics. Spans go to the collector of `OTEL_EXPORTER_OTLP_ENDPOINT`, if
+//! that is set.
 //!
 //! | variable | sets | default |
 //! | --- | --- | --- |
 //! | `METRICS_BIND` | the address of the metrics | `127.0.0.1:9090` |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT` | the collector, such as `http://127.0.0.1:4318` | no traces |
 
-use std::time::Duration;
-
-use forge_remote::Shutdown;
-use forge_remote::axum::{self, Router, routing::get};
-use forge_remote::metrics::DURATION_BUCKETS;
 use forge_remote::prelude::*;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
-use tokio::net::TcpListener;
-
-#[derive(serde::Deserialize)]
-struct Project {
-    key: String,
-}
-
-/// Lists the projects of one installation.
-#[scheduled_trigger(interval = "hour", auth = system, scopes = ["read:jira-work"])]
-async fn list_projects(call: Invocation, token: SystemToken) -> Result<()> {
-    let jira = call.jira().as_app(&token);
-    let mut projects = jira.get("/rest/api/3/project/search").pages::<Project>();
-    while let Some(project) = projects.next().await {
-        println!("{}", project?.key);
-    }
-    Ok(())
-}
-
-/// Serves the metrics while the app serves.
-async fn serve_metrics(State(handle): State<PrometheusHandle>, shutdown: Shutdown) -> Result<()> {
-    let bind = std::env::var("METRICS_BIND").unwrap_or_else(|_| "127.0.0.1:9090".to_owned());
-    let listener = TcpListener::bind(bind).await?;
-    let scrape = {
-        let handle = handle.clone();
-        get(move || std::future::ready(handle.render()))
-    };
-    let router = Router::new().route("/metrics", scrape);
-    let stop = {
-        let shutdown = shutdown.clone();
-        async move { shutdown.requested().await }
-    };
-    let serving = axum::serve(listener, router).with_graceful_shutdown(stop);
-    tokio::select! {
-        served = serving.into_future() => served?,
-        () = upkeep(&handle) => {}
-    }
-    Ok(())
-}
-
-/// Compacts what was recorded, so that it does not grow when nobody scrapes.
-async fn upkeep(handle: &PrometheusHandle) {
-    loop {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        handle.run_upkeep();
-    }
-}
-
-fn app(handle: PrometheusHandle) -> App {
-    App::new()
-        .remote(Remote::new("observed-backend").base_url("https://observed.example.com"))
-        .state(handle)
-        .background(serve_metrics)
-}
-
-/// Installs the recorder, which the app describes its metrics to: before the app is built.
-fn recorder() -> Result<PrometheusHandle> {
-    let builder = PrometheusBuilder::new()
-        .with_recommended_naming(true)
-        .set_buckets(&DURATION_BUCKETS)?;
-    Ok(builder.install_recorder()?)
-}
+use observability::{app, exporter, traces};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    app(recorder()?).run().await
+    let handle = exporter::install()?;
+    let has_collector = std::env::var_os("OTEL_EXPORTER_OTLP_ENDPOINT").is_some();
+    let provider = match has_collector {
+        true => Some(traces::provider(None)?),
+        false => None,
+    };
+    if let Some(provider) = &provider {
+        let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+        tracing_subscriber::registry()
+            .with(traces::layer(provider))
+            .with(lines.with_filter(filter))
+            .init();
+    }
+    let app = app().state(handle).background(exporter::serve);
+    let ended = app.run().await;
+    if let Some(provider) = provider {
+        provider.shutdown()?;
+    }
+    ended
 }
 
-forge_remote::test_manifest!(app(PrometheusBuilder::new().build_recorder().handle()));
+forge_remote::test_manifest!(app());

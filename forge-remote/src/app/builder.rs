@@ -11,6 +11,7 @@ use super::background::{Background, Task};
 use super::engine::Jobs;
 use super::layers::Layers;
 use super::limits::Limits;
+use super::on_span::OnSpan;
 use super::own_routes::OwnRoutes;
 use crate::client::{AtlassianClient, IsolatedCloud};
 use crate::diagnostic::{Diagnostic, Rule};
@@ -82,6 +83,7 @@ pub struct App {
     pub(crate) impersonation: BTreeMap<String, String>,
     pub(crate) background: Vec<Task>,
     pub(crate) layers: Layers,
+    pub(crate) on_span: OnSpan,
     pub(crate) own_routes: Vec<OwnRoutes>,
     pub(crate) problems: Vec<Diagnostic>,
 }
@@ -147,6 +149,7 @@ impl App {
             impersonation: BTreeMap::new(),
             background: Vec::new(),
             layers: Layers::default(),
+            on_span: OnSpan::default(),
             own_routes: Vec::new(),
             problems: Vec::new(),
         };

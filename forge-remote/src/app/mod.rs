@@ -18,6 +18,7 @@ mod keep_fresh;
 mod launch;
 mod layers;
 mod limits;
+mod on_span;
 mod own_routes;
 mod route_checks;
 mod scopes;

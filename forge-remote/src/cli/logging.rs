@@ -6,10 +6,12 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::format::{DefaultFields, JsonFields};
 use tracing_subscriber::layer::{Identity, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+use super::log_fields::LogFields;
 use super::log_writer::LogWriter;
 use crate::log::Foreign;
 
@@ -52,9 +54,11 @@ where
         .with_writer(make_writer)
         .with_ansi(terminal);
     let set = if as_text {
+        let lines = lines.fmt_fields(LogFields(DefaultFields::new()));
         registry.with(lines.with_filter(filter)).try_init()
     } else {
         let lines = lines.json().flatten_event(true).with_span_list(false);
+        let lines = lines.fmt_fields(LogFields(JsonFields::new()));
         registry.with(lines.with_filter(filter)).try_init()
     };
     // An error means that the app has set its own subscriber.

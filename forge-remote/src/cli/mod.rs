@@ -7,6 +7,7 @@ mod adopt;
 mod against;
 #[cfg(feature = "dev")]
 mod call_printer;
+mod log_fields;
 mod log_writer;
 mod logging;
 mod output;

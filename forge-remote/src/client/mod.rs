@@ -108,6 +108,7 @@ mod scope_check;
 mod scope_hints;
 mod send;
 mod single_flight;
+mod span;
 mod storage;
 mod tenant;
 mod token_caches;

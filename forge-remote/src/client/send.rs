@@ -7,6 +7,7 @@ use axum::http::{Method, StatusCode, header};
 use bytes::{Bytes, BytesMut};
 use reqwest::Url;
 use reqwest::header::LOCATION;
+use tracing::Instrument as _;
 
 use super::atlassian::Settings;
 use super::error::ClientError;
@@ -14,8 +15,9 @@ use super::error::status;
 use super::error::{RateLimit, StatusError};
 use super::request::Request;
 use super::response::{Response, TOO_LARGE};
-use super::{hosts, retry};
+use super::{hosts, retry, span};
 use crate::telemetry::record::{self, Stopwatch};
+use crate::telemetry::span::record_result;
 
 /// Upper bound on the kept part of an error response's body, in bytes.
 const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -120,9 +122,12 @@ impl Request {
         attempts: u32,
         limit: Option<u64>,
     ) -> Result<(Response, reqwest::Response), FailedAttempt> {
+        let span = span::of_attempt(&self.name(), &self.method, url, attempts);
         let took = Stopwatch::start();
-        let attempt = self.attempt(settings, url, attempts, limit).await;
+        let attempt = self.attempt(settings, url, attempts, limit);
+        let attempt = attempt.instrument(span.clone()).await;
         let (status, error) = outcome(&attempt);
+        record_result(&span, status, error.as_deref());
         let product = self.client.api().label();
         record::client_request(product, &self.method, status, error, took);
         attempt

@@ -2,7 +2,6 @@
 //!
 //! Metrics are recorded by [`record`]. Without the feature `metrics` its functions are empty.
 
-#[cfg_attr(not(feature = "metrics"), allow(dead_code, reason = "names of labels"))]
 pub(crate) mod http;
 #[cfg(feature = "metrics")]
 pub mod metrics;
@@ -10,6 +9,7 @@ pub mod metrics;
 pub(crate) mod no_recorder;
 #[cfg(feature = "metrics")]
 pub(crate) mod recorder;
+pub(crate) mod span;
 
 #[cfg(not(feature = "metrics"))]
 pub(crate) use no_recorder as record;

@@ -9,4 +9,5 @@ mod log;
 mod runs;
 mod schedules;
 mod sent;
+mod spans;
 mod transactions;

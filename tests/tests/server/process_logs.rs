@@ -176,3 +176,28 @@ async fn an_unread_log_does_not_block_the_app() {
         assert!(line.is_ok(), "{line:?}");
     }
 }
+
+/// A line repeats none of what spans have for traces.
+#[tokio::test]
+async fn a_line_has_the_handler_and_the_trace_alone() {
+    let keys = JwksServer::start(JwksResponse::Keys(published())).await;
+    let mut app = App::start(&keys.url(), &[]).await;
+    let log = app.log();
+    let fit = Fit::page(SystemTime::now()).token();
+    let call = Call::post("/quote").bearer(&fit).body("on purpose");
+    let call = call.header("x-b3-traceid", "a523b7549f0b88c9");
+    assert_eq!(send(app.address, &call).await.unwrap().status, 500);
+    let failed = || {
+        let log = log.lock().unwrap();
+        let mut lines = log.lines();
+        lines
+            .find(|line| line.contains("on purpose"))
+            .map(str::to_owned)
+    };
+    assert!(eventually(|| failed().is_some()).await, "{log:?}");
+    let line: serde_json::Value = serde_json::from_str(&failed().unwrap()).unwrap();
+    let expected = serde_json::json!({
+        "handler": "quote", "name": "invocation", "trace_id": "a523b7549f0b88c9",
+    });
+    assert_eq!(line["span"], expected);
+}

@@ -231,6 +231,7 @@ impl Service {
                 mounted.tokens = app.tokens.clone();
                 mounted.calling = calling(handler);
                 mounted.last_call = last_calls.of(handler.key());
+                mounted.on_span = app.on_span.clone();
                 let policy = policies.get(handler.key());
                 if let (Some(policy), Some(sender)) = (policy, &sender) {
                     let intake = Intake::new(handler, policy, sender);
@@ -265,6 +266,7 @@ impl Service {
                 log_limits: log_limits.clone(),
                 handlers: durable,
                 runs,
+                on_span: app.on_span.clone(),
             });
             let serving = serving_jobs(jobs, runner, Arc::clone(&clock), app.limits);
             app.background.push(serving);
@@ -282,6 +284,7 @@ impl Service {
             limits: app.limits,
             work: Arc::clone(&work),
             log_limits: log_limits.clone(),
+            on_span: app.on_span.clone(),
         });
         own_routes.announce();
         let ready = Arc::clone(&verifier);

@@ -14,6 +14,7 @@ mod measured;
 mod pipeline;
 mod sampler;
 mod served_routes;
+mod spans;
 mod target;
 mod tower;
 

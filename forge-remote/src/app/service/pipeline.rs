@@ -16,11 +16,13 @@ use super::durable::Intake;
 use super::former::FormerCalls;
 use super::handling::call;
 use super::last_calls::LastCall;
+use super::spans;
 use super::target::target;
 use crate::app::body;
 use crate::app::limits::Limits;
+use crate::app::on_span::OnSpan;
 use crate::client::{AtlassianClient, CallingHandler};
-use crate::extract::{AppState, FormerPath, PlatformBody, Verified, trace_id};
+use crate::extract::{AppState, FormerPath, PlatformBody, Verified};
 use crate::fit::{
     AllowedCaller, Claims, EndpointTarget, Provenance, TokenRejection, Verifier, VerifyError,
 };
@@ -52,6 +54,7 @@ pub(super) struct Mounted {
     pub(super) calling: Option<CallingHandler>,
     /// Its last call, if it is a scheduled trigger and metrics are recorded.
     pub(super) last_call: Option<Arc<LastCall>>,
+    pub(super) on_span: OnSpan,
     /// Whether the endpoint requests a system token. If not, Forge sends none, and the header must
     /// not be trusted.
     takes_system_token: bool,
@@ -107,6 +110,7 @@ impl Mounted {
             intake: None,
             calling: None,
             last_call: None,
+            on_span: OnSpan::default(),
             binds_installations: verifier.keys().all().count() > 1 || verifier.app_ids().len() > 1,
             atlassian: atlassian.clone(),
             forge_timeout: registration.kind.simulation().timeout,
@@ -142,13 +146,12 @@ impl Mounted {
     /// Serves a request: checks its size and token, then calls the handler. No path skips a check.
     pub(super) async fn serve(self: Arc<Self>, mut request: Request) -> Response {
         hide_secrets(request.headers_mut());
-        let span = tracing::info_span!(
-            "invocation",
-            handler = &*self.endpoint,
-            trace_id = trace_id(request.headers()).unwrap_or("-"),
-        );
+        let span = spans::of_call(&request, &self.endpoint);
+        let request = self.on_span.with(&span, request);
         let is_page = self.target.caller == AllowedCaller::Page;
-        let mut response = self.serve_in_span(request).instrument(span).await;
+        let serving = self.serve_in_span(request).instrument(span.clone());
+        let mut response = serving.await;
+        spans::record_response(&span, &response);
         if is_page {
             // Any origin may read it: a request needs the token, which no browser adds automatically.
             let any = HeaderValue::from_static("*");

@@ -9,9 +9,10 @@ use axum::response::Response;
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
-use super::bounds;
+use super::{bounds, spans};
 use crate::app::body;
 use crate::app::limits::Limits;
+use crate::app::on_span::OnSpan;
 use crate::app::own_routes::{OwnRoutes, RouteTable};
 use crate::log::LogLimits;
 use crate::work::Work;
@@ -35,6 +36,7 @@ pub(super) struct ServedRoutes {
     pub(super) limits: Limits,
     pub(super) work: Arc<Work>,
     pub(super) log_limits: LogLimits,
+    pub(super) on_span: OnSpan,
 }
 
 impl ServedRoutes {
@@ -60,9 +62,11 @@ impl ServedRoutes {
         let Some(found) = self.routes.get(route.router) else {
             return Err(request);
         };
-        let span = tracing::info_span!("own_route", method = %request.method());
+        let span = spans::of_own_route(&request, route.pattern.as_deref());
+        let request = self.on_span.with(&span, request);
         let serving = self.serve_by(found.router.clone(), request);
-        let mut response = serving.instrument(span).await;
+        let mut response = serving.instrument(span.clone()).await;
+        spans::record_response(&span, &response);
         if let Some(pattern) = route.pattern {
             response.extensions_mut().insert(ServedRoute(pattern));
         }

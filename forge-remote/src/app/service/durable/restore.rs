@@ -5,11 +5,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use axum::http::request::Parts;
 
-use super::runner::{DurableHandler, NotDone, Restored, Runner, Then};
+use super::runner::{DurableHandler, NotDone, Restored, Runner, Then, subject};
 use crate::extract::{JobCall, JobTenant, PlatformBody, StoredArgs, Verified, trace_id};
 use crate::fit::{AllowedCaller, Claims, EndpointTarget, Provenance};
-use crate::jobs::{Contents, JobContents, JobSender, ReportCode};
+use crate::jobs::{Contents, Envelope, JobContents, JobSender, ReportCode};
 
 impl Runner {
     /// Returns the request of a durable call, with its claims.
@@ -35,6 +36,23 @@ impl Runner {
             app_id,
             occurrence: contents.occurrence(),
         })
+    }
+
+    /// Returns the head of a stored call, or of the call that sent a job.
+    pub(super) fn stored_head(&self, envelope: &Envelope) -> Option<Parts> {
+        let handler = self.handlers.get(&envelope.handler)?;
+        let plain = self.seal.open(subject(envelope), &envelope.sealed).ok()?;
+        let request = if handler.target.is_some() {
+            Contents::read(&plain).ok()?.request().ok()?
+        } else {
+            let JobSender::Call(call) = JobContents::read(&plain).ok()?.sender else {
+                return None;
+            };
+            let mut request = Request::new(Body::empty());
+            *request.headers_mut() = call.headers();
+            request
+        };
+        Some(request.into_parts().0)
     }
 
     /// Returns the request of a job: its arguments, and the claims of the call that sent it, if one did.

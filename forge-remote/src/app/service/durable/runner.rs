@@ -9,10 +9,12 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::Response;
 use futures_util::FutureExt as _;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::runs::{RunGuard, Runs};
+use crate::app::on_span::OnSpan;
 use crate::app::service::handling::call;
+use crate::app::service::spans;
 use crate::client::{AtlassianClient, CallingHandler, ClientError};
 use crate::credentials::SystemToken;
 use crate::error::HandlerFailure;
@@ -26,6 +28,7 @@ use crate::log::LogLimits;
 use crate::registry::{ErasedHandler, Handler, JobRegistration, Requirement};
 use crate::schedules::{Occurrence, Skipped, Timetable};
 use crate::telemetry::record::{self, Stopwatch};
+use crate::telemetry::span::record_result;
 use crate::token::{JobSeal, SealError, SealedCall, Tokens};
 use crate::work::{Work, panic_text};
 
@@ -53,6 +56,7 @@ pub(in crate::app::service) struct Runner {
     pub(in crate::app::service) log_limits: LogLimits,
     pub(in crate::app::service) handlers: HashMap<String, DurableHandler>,
     pub(in crate::app::service) runs: Arc<Runs>,
+    pub(in crate::app::service) on_span: OnSpan,
 }
 
 /// A durable handler.
@@ -60,7 +64,7 @@ pub(in crate::app::service) struct Runner {
 pub(in crate::app::service) struct DurableHandler {
     policy: JobPolicy,
     /// What a call has to be bound to; `None` for a job.
-    target: Option<EndpointTarget>,
+    pub(super) target: Option<EndpointTarget>,
     pub(super) endpoint: Arc<str>,
     mount: Arc<dyn ErasedHandler>,
     reads_ahead: bool,
@@ -139,12 +143,12 @@ impl JobRunner for Runner {
 
     fn run(self: Arc<Self>, envelope: Envelope, past: PastAttempts) -> BoxFuture<Verdict> {
         let number = past.count.saturating_add(1);
-        let span = tracing::info_span!(
-            "job",
-            handler = envelope.handler,
-            attempt = number,
-            trace_id = tracing::field::Empty,
-        );
+        let span = spans::of_job(&envelope.handler, number);
+        if self.on_span.is_set()
+            && let Some(head) = self.stored_head(&envelope)
+        {
+            self.on_span.call(&span, &head);
+        }
         let log_limits = self.log_limits.clone();
         let run = async move {
             let (took, wait) = (Stopwatch::start(), self.first_wait(&envelope, &past));
@@ -154,6 +158,9 @@ impl JobRunner for Runner {
             let handler = handler.map(|handler| &*handler.endpoint);
             let is_last = number >= envelope.max_attempts;
             record::job_run(handler, outcome(&verdict, is_last), wait, took);
+            if let Verdict::Retry { report, .. } | Verdict::Dead { report } = &verdict {
+                record_result(&Span::current(), None, Some(report.code.as_str()));
+            }
             verdict
         };
         Box::pin(log_limits.scope(run).instrument(span))
@@ -221,7 +228,7 @@ impl From<UnreadableContents> for NotDone {
     }
 }
 
-fn subject(envelope: &Envelope) -> SealedCall<'_> {
+pub(super) fn subject(envelope: &Envelope) -> SealedCall<'_> {
     SealedCall {
         handler: &envelope.handler,
         installation_id: &envelope.installation_id,

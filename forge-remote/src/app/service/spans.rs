@@ -1,0 +1,104 @@
+//! The spans of calls, with OpenTelemetry's names.
+
+use axum::extract::{MatchedPath, Request};
+use axum::http::request::Parts;
+use axum::response::Response;
+use tracing::Span;
+use tracing::field::Empty;
+
+use crate::app::builder::App;
+use crate::app::on_span::OnSpan;
+use crate::extract::trace_id;
+use crate::telemetry::http::{OTHER, error_type, method_name};
+use crate::telemetry::span::record_result;
+
+impl App {
+    /// Calls a function with the span of each call and the head of its request, before the span starts. With it,
+    /// the spans continue Forge's traces: the function reads the B3 headers and sets the parent.
+    ///
+    /// It is called for the calls of handlers, of your own [`routes`](Self::routes) and, with the head that was
+    /// stored, for the runs of durable calls and of the jobs that a call sent. Requests are **not verified** yet:
+    /// anybody can send these headers. So use them for traces only.
+    ///
+    /// Forge sends `x-b3-traceid` and `x-b3-spanid`, no decision on sampling, and span ids of 64 or 128 bit.
+    /// The chapter [`traces`](crate::traces) has the eight lines for OpenTelemetry.
+    ///
+    /// ```
+    /// use forge_remote::prelude::*;
+    ///
+    /// let app = App::new().on_span(|span, head| {
+    ///     let trace = head.headers.get("x-b3-traceid");
+    ///     let trace = trace.and_then(|value| value.to_str().ok()).unwrap_or("none");
+    ///     println!("{:?} continues {trace}", span.metadata().map(|span| span.name()));
+    /// });
+    /// # let _ = app;
+    /// ```
+    pub fn on_span(mut self, hook: impl Fn(&Span, &Parts) + Send + Sync + 'static) -> Self {
+        self.on_span = OnSpan::new(hook);
+        self
+    }
+}
+
+/// Returns the span of a handler's call.
+pub(super) fn of_call(request: &Request, handler: &str) -> Span {
+    let route = request.extensions().get::<MatchedPath>();
+    let route = route.map_or(OTHER, MatchedPath::as_str);
+    let method = method_name(request.method());
+    tracing::info_span!(
+        "invocation",
+        handler,
+        trace_id = trace_id(request.headers()).unwrap_or("-"),
+        otel.name = format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        url.path = request.uri().path(),
+        error.type = Empty,
+    )
+}
+
+/// Returns the span of a request to a route of the app's own.
+pub(super) fn of_own_route(request: &Request, route: Option<&str>) -> Span {
+    let route = route.unwrap_or(OTHER);
+    let method = method_name(request.method());
+    tracing::info_span!(
+        "own_route",
+        %method,
+        otel.name = format_args!("{method} {route}"),
+        otel.kind = "server",
+        otel.status_code = Empty,
+        http.request.method = method,
+        http.route = route,
+        http.response.status_code = Empty,
+        url.path = request.uri().path(),
+        error.type = Empty,
+    )
+}
+
+/// Returns the span of a job's run.
+pub(super) fn of_job(handler: &str, attempt: u32) -> Span {
+    tracing::info_span!(
+        "job",
+        handler,
+        attempt,
+        trace_id = Empty,
+        otel.name = format_args!("run {handler}"),
+        otel.kind = "consumer",
+        otel.status_code = Empty,
+        error.type = Empty,
+    )
+}
+
+/// Records a call's response.
+pub(super) fn record_response(span: &Span, response: &Response) {
+    if !span.is_disabled() {
+        let (status, extensions) = (response.status(), response.extensions());
+        record_result(
+            span,
+            Some(status),
+            error_type(status, extensions).as_deref(),
+        );
+    }
+}
