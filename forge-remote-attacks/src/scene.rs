@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use crate::jws::{self, Fit, unique_id};
@@ -36,6 +38,24 @@ impl Keys {
             stranger,
             long: Some(Arc::new(rsa::long4096().clone())),
         }
+    }
+
+    /// Returns the fixed keys of the vectors. Their private halves are published: a deployment that
+    /// trusts them accepts anybody's tokens.
+    pub fn published_for_tests() -> Option<Self> {
+        let read = |base64: &str| {
+            let base64: String = base64.split_whitespace().collect();
+            let pkcs8 = STANDARD.decode(base64).ok()?;
+            Some(Arc::new(RsaKey::from_pkcs8(&pkcs8)?))
+        };
+        let first = read(include_str!("keys/first.txt"))?;
+        Some(Self {
+            published: Arc::clone(&first),
+            first,
+            second: read(include_str!("keys/second.txt"))?,
+            stranger: read(include_str!("keys/stranger.txt"))?,
+            long: Some(read(include_str!("keys/long.txt"))?),
+        })
     }
 
     /// Returns the keys around this one, which signs valid tokens.

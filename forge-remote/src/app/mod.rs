@@ -21,6 +21,7 @@ mod limits;
 mod on_span;
 mod own_routes;
 mod route_checks;
+mod route_digest;
 mod scopes;
 mod serve;
 mod service;
@@ -36,6 +37,8 @@ pub(crate) use drift::drift;
 #[cfg(feature = "dev")]
 pub(crate) use identity::AppIdError;
 pub use launch::LaunchError;
+#[cfg(feature = "dev")]
+pub(crate) use route_digest::{ROUTE_DIGEST_HEADER, RouteDigest};
 pub use serve::ServeError;
 #[cfg(feature = "dev")]
 pub(crate) use serve::StopSignals;

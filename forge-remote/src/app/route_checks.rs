@@ -18,6 +18,12 @@ const ROUTE_TAKEN: Rule = Rule::launch(
 );
 
 impl App {
+    /// Returns whether a route of the app's own receives the requests of a path.
+    #[cfg(feature = "dev")]
+    pub(crate) fn has_own_route(&self, path: &str) -> bool {
+        RouteTable::new(&self.own_routes).0.route_of(path).is_some()
+    }
+
     /// Adds routes of your own to the server: webhooks of other services, callbacks of OAuth, health
     /// checks. They share the handlers' limits ([`body_limit`](Self::body_limit),
     /// [`max_in_flight`](Self::max_in_flight), …), shutdown, logs and [layers](Self::layer); `routes` and

@@ -37,6 +37,8 @@ fn rules() -> impl Iterator<Item = &'static Rule> {
     let launch = registry::RULES.iter().copied();
     #[cfg(feature = "dev")]
     let launch = launch.chain(crate::platform::RULES.iter().copied());
+    #[cfg(feature = "dev")]
+    let launch = launch.chain(super::doctor::RULES.iter().copied());
     manifest::rules().chain(app::rules()).chain(launch)
 }
 
@@ -67,6 +69,7 @@ fn explain(code: Option<&str>) -> Result<String, String> {
             "`manifest --against` reports it: Forge chooses the version, which can't be allowed here."
                 .to_owned()
         }
+        RuleKind::Deployment => "`doctor --url` reports it, and it can't be allowed.".to_owned(),
         RuleKind::Launch => "It keeps the app from starting and can't be allowed.".to_owned(),
     };
     Ok(format!("{lines}\n\n{allow}\n"))

@@ -13,6 +13,8 @@ pub enum RuleKind {
     Lint,
     /// A change of the manifest, by which Forge chooses between a minor and a major version.
     Version,
+    /// A fault of a deployment, which `doctor --url` finds from outside.
+    Deployment,
 }
 
 /// The code of a check's report, and its explanation.
@@ -55,6 +57,12 @@ impl Rule {
     #[cfg(feature = "cli")]
     pub(crate) const fn version(code: &'static str, explanation: &'static str) -> Self {
         Self::new(code, RuleKind::Version, explanation)
+    }
+
+    /// Creates a rule about a deployment.
+    #[cfg(feature = "dev")]
+    pub(crate) const fn deployment(code: &'static str, explanation: &'static str) -> Self {
+        Self::new(code, RuleKind::Deployment, explanation)
     }
 
     const fn new(code: &'static str, kind: RuleKind, explanation: &'static str) -> Self {

@@ -2,7 +2,8 @@
 //! registered at run time. With `STAYS` set, a background task does not end when the
 //! app stops; with `BLOCKS`, one blocks its thread for an hour. With `OWN_ROUTES`, it has a webhook of
 //! its own; with `BAD_REMOTE`, an invalid base URL; with `CRON`, handlers with cron schedules, and with
-//! `BAD_CRON`, one without an occurrence.
+//! `BAD_CRON`, one without an occurrence. With `INSTANT_CLOCK`, its clock
+//! does not wait; with `LARGE`, it has a handler with the default limit of bodies.
 
 use forge_remote::axum::Router;
 use forge_remote::axum::routing::post;
@@ -22,6 +23,9 @@ async fn tick() {}
 
 #[trigger(dynamic)]
 async fn follow() {}
+
+#[scheduled_trigger(interval = "day", path = "/large")]
+async fn large() {}
 
 /// Sends the report of the night.
 #[scheduled_trigger(cron = "30 2 * * 1-5", tz = "Europe/Berlin")]
@@ -51,7 +55,11 @@ async fn main() -> Result<()> {
         Some(_) => "http://backend.example.com",
         None => "https://backend.example.com",
     };
-    let mut app = App::empty()
+    let mut app = App::empty();
+    if std::env::var_os("LARGE").is_some() {
+        app = app.handler(handler!(large));
+    }
+    let mut app = app
         .handler(handler!(tick))
         .remote(Remote::new("backend").base_url(url));
     if std::env::var_os("STAYS").is_some() {
@@ -68,6 +76,9 @@ async fn main() -> Result<()> {
     }
     if std::env::var_os("CRON").is_some() {
         app = app.handler(handler!(report)).handler(handler!(hourly));
+    }
+    if std::env::var_os("INSTANT_CLOCK").is_some() {
+        app = app.clock(forge_remote_tests::fake_api::InstantClock::default());
     }
     if std::env::var_os("BAD_CRON").is_some() {
         app = app.handler(handler!(never));

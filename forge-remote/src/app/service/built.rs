@@ -30,6 +30,7 @@ use crate::app::identity::AppIdError;
 use crate::app::launch::LaunchError;
 use crate::app::limits::{Limits, MAX_IN_FLIGHT};
 use crate::app::own_routes::RouteTable;
+use crate::app::route_digest::{ROUTE_DIGEST_HEADER, RouteDigest};
 use crate::client::{AppScopes, CallingHandler};
 use crate::diagnostic::Diagnostic;
 use crate::error::Result;
@@ -287,12 +288,16 @@ impl Service {
             on_span: app.on_span.clone(),
         });
         own_routes.announce();
+        let digest = RouteDigest::of(&app.registry).to_header();
         let ready = Arc::clone(&verifier);
         let ready_tokens = app.tokens.clone();
         let ready_work = Arc::clone(&work);
         let sampling_limits = log_limits.clone();
         let router = router
-            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/healthz", {
+                let digest = digest.clone();
+                get(|| async move { ([(ROUTE_DIGEST_HEADER, digest)], "ok\n") })
+            })
             .route(
                 "/readyz",
                 get(move || {
@@ -309,7 +314,11 @@ impl Service {
                     by_hand.on_request();
                     match own_routes.serve(request).await {
                         Ok(response) => response,
-                        Err(request) => not_found(&request, &limits, &former),
+                        Err(request) => {
+                            let mut response = not_found(&request, &limits, &former);
+                            response.headers_mut().insert(ROUTE_DIGEST_HEADER, digest);
+                            response
+                        }
                     }
                 }
             })

@@ -1,14 +1,12 @@
-//! The `doctor` command: checks whether this deployment is sound, from where it runs.
+//! What `doctor` checks of a deployment from where it runs.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use axum::http::header;
-use clap::{ArgMatches, Command};
-use serde::Serialize;
 
-use super::output::{NEGATIVE, OK, color, flag, print};
+use super::line::Line;
 use crate::app::App;
 use crate::error::chain;
 use crate::fit::PRODUCTION_KEYS;
@@ -31,87 +29,8 @@ const FEW_FILES: u64 = 1024;
 /// The number of dead jobs that are counted.
 const MAX_DEAD: u32 = 1000;
 
-pub(super) fn command() -> Command {
-    Command::new("doctor")
-        .about("Check whether this deployment is sound: manifest, app id, keys, clock, stores, limits")
-        .arg(flag("json", "Print JSON, for machines"))
-}
-
-/// Runs every check, and returns the exit status.
-pub(super) async fn run(app: App, options: &ArgMatches) -> i32 {
-    let lines = checked(app).await;
-    let failed = lines.iter().filter(|line| line.state == State::Failed).count();
-    let warnings = lines.iter().filter(|line| line.state == State::Warning).count();
-    if options.get_flag("json") {
-        let report = serde_json::json!({ "sound": failed == 0, "checks": lines });
-        print(&format!("{report:#}\n"));
-    } else {
-        let mut text = String::new();
-        for line in &lines {
-            line.write(&mut text, color());
-        }
-        let plural = |count: usize| if count == 1 { "" } else { "s" };
-        let _ = match (failed, warnings) {
-            (0, 0) => writeln!(text, "\nsound: {} checks passed", lines.len()),
-            (0, some) => writeln!(text, "\nsound, with {some} warning{}", plural(some)),
-            (some, _) => writeln!(text, "\nnot sound: {some} check{} failed", plural(some)),
-        };
-        print(&text);
-    }
-    if failed == 0 { OK } else { NEGATIVE }
-}
-
-/// The result of a check.
-#[derive(Serialize)]
-struct Line {
-    state: State,
-    check: &'static str,
-    detail: String,
-    fix: Option<String>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Passed,
-    Warning,
-    Failed,
-}
-
-impl Line {
-    fn passed(check: &'static str, detail: impl Into<String>) -> Self {
-        let detail = detail.into();
-        Self { state: State::Passed, check, detail, fix: None }
-    }
-
-    fn failed(check: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        let (detail, fix) = (detail.into(), Some(fix.into()));
-        Self { state: State::Failed, check, detail, fix }
-    }
-
-    fn warning(check: &'static str, detail: impl Into<String>, fix: impl Into<String>) -> Self {
-        let line = Self::failed(check, detail, fix);
-        Self { state: State::Warning, ..line }
-    }
-
-    fn write(&self, text: &mut String, color: bool) {
-        let (word, code) = match self.state {
-            State::Passed => ("ok  ", "32"),
-            State::Warning => ("warn", "33"),
-            State::Failed => ("FAIL", "31"),
-        };
-        let word = match color {
-            true => format!("\u{1b}[{code}m{word}\u{1b}[0m"),
-            false => word.to_owned(),
-        };
-        let _ = writeln!(text, "{word}  {:10}  {}", self.check, self.detail.trim_end());
-        if let Some(fix) = &self.fix {
-            let _ = writeln!(text, "      {:10}  fix: {fix}", "");
-        }
-    }
-}
-
-async fn checked(app: App) -> Vec<Line> {
+/// Runs every check.
+pub(super) async fn checked(app: App) -> Vec<Line> {
     let mut lines = vec![code(&app), manifest(&app), app_id(&app)];
     let (settings, store) = (app.settings(), app.tokens.clone());
     let engine = app.jobs.as_ref().map(|jobs| Arc::clone(&jobs.engine));
@@ -205,14 +124,14 @@ async fn keys_and_clock(url: &str) -> Vec<Line> {
     lines
 }
 
-struct Fetched {
-    status: u16,
+pub(super) struct Fetched {
+    pub(super) status: u16,
     date: Option<SystemTime>,
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
     took: Duration,
 }
 
-async fn fetch(url: &str) -> Result<Fetched, String> {
+pub(super) async fn fetch(url: &str) -> Result<Fetched, String> {
     let failed = |error: reqwest::Error| {
         let error = error.without_url();
         format!("{url} can't be fetched: {error}{}", chain(&error))
@@ -343,19 +262,15 @@ mod tests {
         let state = |offset: i64| {
             let by = Duration::from_secs(offset.unsigned_abs());
             let ours = if offset < 0 { theirs - by } else { theirs + by };
-            match clock(theirs, ours).state {
-                State::Passed => "ok",
-                State::Warning => "warn",
-                State::Failed => "FAIL",
-            }
+            clock(theirs, ours).word()
         };
         for (offset, expected) in [
-            (0, "ok"),
-            (3, "ok"),
+            (0, "ok  "),
+            (3, "ok  "),
             (4, "warn"),
             (10, "warn"),
             (11, "FAIL"),
-            (-3, "ok"),
+            (-3, "ok  "),
             (-30, "warn"),
             (-31, "FAIL"),
         ] {

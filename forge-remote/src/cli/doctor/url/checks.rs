@@ -1,0 +1,346 @@
+//! The checks beside forged tokens: reach, proxy, exposure, time, drift.
+
+use std::time::{Duration, SystemTime};
+
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
+
+use super::plan::{Plan, UNKNOWN_PATH};
+use super::rules::{
+    BODY_LIMIT, CACHED_RESPONSE, CERTIFICATE, EXPOSED_CONSOLE, EXPOSED_FILE, EXPOSED_KEYS,
+    EXPOSED_METRICS, FOREIGN_RESPONSE, HEADER_LIMIT, LOST_PATH, NO_KEYS, OTHER_BUILD, REDIRECT,
+    REWRITTEN_PATH, SLOW_RESPONSES, UNREACHABLE, UNVERIFIED_CALL,
+};
+use super::session::{Answer, SendError, Session, in_two_parts};
+use crate::app::ROUTE_DIGEST_HEADER;
+use crate::cli::doctor::line::Line;
+use crate::diagnostic::Rule;
+
+/// How long a certificate must be valid at least.
+const MIN_VALIDITY: Duration = Duration::from_secs(14 * 24 * 3600);
+/// The headers of a large request, in bytes, and the number of them.
+const HEADER_BYTES: usize = 16 * 1024;
+const HEADERS: usize = 4;
+/// The time that 19 of 20 responses may take.
+const MAX_P95: Duration = Duration::from_secs(1);
+
+/// A failed check.
+pub(super) fn trouble(
+    check: &'static str,
+    rule: &Rule,
+    detail: impl Into<String>,
+    fix: &str,
+) -> Line {
+    Line::failed(check, detail, fix).code(rule)
+}
+
+/// A check whose request got no response.
+pub(super) fn not_sent(check: &'static str, error: &SendError) -> Line {
+    let fix = "start the deployment, and check its name, port and firewall";
+    trouble(check, &UNREACHABLE, format!("no response: {error}"), fix)
+}
+
+/// Returns the rule that an unexpected response breaks, with its fix: `own` for one of forge-remote.
+pub(super) fn fault<'a>(answer: &Answer, own: &'a Rule) -> (&'a Rule, &'static str) {
+    match answer.code() {
+        _ if answer.status.is_redirection() => (
+            &REDIRECT,
+            "write the address that it leads to into `baseUrl`: Forge follows no redirect",
+        ),
+        Some(code) if code == "keys_unavailable" => {
+            (&NO_KEYS, "run `doctor` where the app runs")
+        }
+        None if answer.status.is_success() && answer.is_cached() => (
+            &CACHED_RESPONSE,
+            "turn caching off for the paths of the app",
+        ),
+        None if answer.status.is_success() => (
+            &UNVERIFIED_CALL,
+            "forward calls and their `Authorization` header unchanged to the app",
+        ),
+        None => (
+            &FOREIGN_RESPONSE,
+            "see the log of the proxy or gateway in front of the app",
+        ),
+        Some(_) => (own, "see the log of the app, which has the reason"),
+    }
+}
+
+/// Checks that the app responds at the base URL itself. Returns its digest as well, if it does.
+pub(super) async fn reach(
+    session: &mut Session,
+    plan: &Plan,
+) -> (Vec<Line>, Option<Option<HeaderValue>>) {
+    let check = "address";
+    let request = match plan.has_fallback {
+        true => session.get(Method::GET, "/healthz").await,
+        false => session.get(Method::POST, UNKNOWN_PATH).await,
+    };
+    let answer = match request {
+        Ok(answer) => answer,
+        Err(error) if error.to_string().contains("certificate") => {
+            let fix = "install a certificate of a public authority for this host, with its intermediates";
+            let line = trouble(check, &CERTIFICATE, error.to_string(), fix);
+            return (vec![line], None);
+        }
+        Err(error) => return (vec![not_sent(check, &error)], None),
+    };
+    let mut lines = Vec::new();
+    lines.extend(answer.certificate_until.map(certificate));
+    let is_own = match plan.has_fallback {
+        true => answer.status == StatusCode::OK && answer.body == b"ok\n",
+        false => {
+            answer.status == StatusCode::NOT_FOUND
+                && answer.code().as_deref() == Some("not_found")
+        }
+    };
+    if is_own {
+        lines.push(Line::passed(check, "the app responds, without a redirect"));
+    } else {
+        let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);
+        let detail = format!("a path that no handler has got {}, not 404 of the app", answer.status);
+        lines.push(trouble(check, rule, detail, fix));
+    }
+    // A redirect, or a gateway's error, is the same for every other request.
+    let is_reachable = is_own || answer.status.is_success() || answer.status == StatusCode::NOT_FOUND;
+    let digest = answer.headers.get(ROUTE_DIGEST_HEADER).cloned();
+    (lines, is_reachable.then_some(digest))
+}
+
+fn certificate(until: SystemTime) -> Line {
+    let check = "certificate";
+    let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+    let days = left.as_secs() / (24 * 3600);
+    if left >= MIN_VALIDITY {
+        return Line::passed(check, format!("valid for another {days} days"));
+    }
+    let detail = format!("the certificate expires in {days} days");
+    trouble(check, &CERTIFICATE, detail, "renew it now, and repair the automatic renewal")
+}
+
+/// Checks that each handler is there and refuses a call without a token.
+pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Line {
+    let check = "routes";
+    for route in &plan.routes {
+        let answer = match session.get(route.method.clone(), &route.path).await {
+            Ok(answer) => answer,
+            Err(error) => return not_sent(check, &error),
+        };
+        if answer.is_refusal() {
+            continue;
+        }
+        let call = format!("{} {}", route.method, route.path);
+        let detail = format!("{call} got {} without a token, not 401", answer.status);
+        if answer.status == StatusCode::NOT_FOUND {
+            let fix = "forward the path unchanged to the app, and compare it with `routes`";
+            return trouble(check, &LOST_PATH, detail, fix);
+        }
+        // A handler's own response may look like anything.
+        if answer.status.is_success() {
+            let rule = if answer.is_cached() { &CACHED_RESPONSE } else { &UNVERIFIED_CALL };
+            let fix = match answer.is_cached() {
+                true => "turn caching off for the paths of the app",
+                false => "forward calls and their `Authorization` header unchanged to the app",
+            };
+            return trouble(check, rule, detail, fix);
+        }
+        let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);
+        return trouble(check, rule, detail, fix);
+    }
+    let count = plan.routes.len();
+    Line::passed(check, format!("each of {count} paths refuses a call without a token"))
+}
+
+/// Sends 16 KB of headers.
+pub(super) async fn header_limit(session: &mut Session, plan: &Plan) -> Line {
+    let check = "headers";
+    let sent = async {
+        let mut request = session.request(plan.target.method.clone(), &plan.target.path)?;
+        let filler = "x".repeat(HEADER_BYTES / HEADERS);
+        for _ in 0..HEADERS {
+            if let Ok(value) = HeaderValue::from_str(&filler) {
+                request.headers_mut().append("x-forge-remote-doctor", value);
+            }
+        }
+        session.send(request).await
+    };
+    match sent.await {
+        Ok(answer) if answer.is_refusal() => Line::passed(check, "16 KB of headers reach the app"),
+        answer => limited(check, &HEADER_LIMIT, "16 KB of headers", answer),
+    }
+}
+
+/// Sends the largest body, with its length and in chunks.
+pub(super) async fn body_limit(session: &mut Session, plan: &Plan) -> Line {
+    let check = "body";
+    let size = plan.body;
+    for is_chunked in [false, true] {
+        let sent = async {
+            let mut request = session.request(Method::POST, &plan.target.path)?;
+            *request.method_mut() = plan.target.method.clone();
+            // A server that refuses a call without reading its body closes the connection.
+            let close = HeaderValue::from_static("close");
+            request.headers_mut().insert(header::CONNECTION, close);
+            if !is_chunked {
+                request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+            }
+            *request.body_mut() = Some(in_two_parts(&vec![b' '; size]));
+            session.send(request).await
+        };
+        match sent.await {
+            Ok(answer) if answer.is_refusal() => {}
+            answer => {
+                let what = match is_chunked {
+                    true => format!("a body of {size} bytes in chunks"),
+                    false => format!("a body of {size} bytes"),
+                };
+                return limited(check, &BODY_LIMIT, &what, answer);
+            }
+        }
+    }
+    Line::passed(check, format!("{size} bytes reach the app, in one piece and in chunks"))
+}
+
+fn limited(
+    check: &'static str,
+    rule: &Rule,
+    what: &str,
+    answer: Result<Answer, SendError>,
+) -> Line {
+    let detail = match answer {
+        Ok(answer) => format!("{what} got {}, not 401 of the app", answer.status),
+        Err(SendError::Limit) => return not_sent(check, &SendError::Limit),
+        Err(error) => format!("{what} got no response: {error}"),
+    };
+    trouble(check, rule, detail, "raise the limit of the proxy in front of the app")
+}
+
+/// Sends the target's path with escapes, which is another path for the app.
+pub(super) async fn paths(session: &mut Session, plan: &Plan) -> Line {
+    let check = "paths";
+    let path = escaped(&plan.target.path);
+    match session.get(plan.target.method.clone(), &path).await {
+        Err(error) => not_sent(check, &error),
+        Ok(answer) if answer.code().as_deref() == Some("not_found") || plan.has_fallback => {
+            Line::passed(check, "escapes in a path are forwarded as they are")
+        }
+        Ok(answer) => {
+            let what = format!("`{path}` got {}", answer.status);
+            let (rule, detail) = match answer.is_refusal() {
+                true => (&REWRITTEN_PATH, format!("{what}: a proxy decoded it")),
+                false => (&REWRITTEN_PATH, format!("{what}, not 404 of the app")),
+            };
+            let fix = "let the proxy forward the path as it came, undecoded";
+            trouble(check, rule, detail, fix)
+        }
+    }
+}
+
+/// Returns a path with its inner slashes escaped, or its first letter if it has none.
+fn escaped(path: &str) -> String {
+    let rest = path.strip_prefix('/').unwrap_or(path);
+    if rest.contains('/') {
+        return format!("/{}", rest.replace('/', "%2F"));
+    }
+    match rest.bytes().next() {
+        Some(first) if first.is_ascii() => format!("/%{first:02X}{}", &rest[1..]),
+        _ => "/%2F".to_owned(),
+    }
+}
+
+/// Sends a method that no handler has.
+pub(super) async fn methods(session: &mut Session, plan: &Plan) -> Line {
+    let check = "methods";
+    let method = Method::from_bytes(b"PROPFIND").unwrap_or(Method::TRACE);
+    match session.get(method, &plan.target.path).await {
+        Err(error) => not_sent(check, &error),
+        // Some handlers accept every method, and refuse the call.
+        Ok(answer)
+            if answer.code().as_deref() == Some("method_not_allowed") || answer.is_refusal() =>
+        {
+            Line::passed(check, "an unknown method is refused by the app")
+        }
+        // A proxy may forbid methods; nothing is lost.
+        Ok(answer) if answer.status.is_client_error() => {
+            Line::passed(check, format!("an unknown method is refused with {}", answer.status))
+        }
+        Ok(answer) => {
+            let detail = format!("an unknown method got {}", answer.status);
+            let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);
+            trouble(check, rule, detail, fix)
+        }
+    }
+}
+
+/// Requests what a deployment does not serve.
+pub(super) async fn exposure(session: &mut Session) -> Vec<Line> {
+    let check = "exposure";
+    let (mut lines, mut count) = (Vec::new(), 0);
+    for (path, rule, fix) in [
+        ("/metrics", &EXPOSED_METRICS, "serve metrics on a second port"),
+        ("/console", &EXPOSED_CONSOLE, "deploy the command `serve`, never `dev`"),
+        ("/.well-known/jwks.json", &EXPOSED_KEYS, "deploy the command `serve`, never `dev`"),
+        ("/.env", &EXPOSED_FILE, "serve no folder of files beside the app"),
+        ("/manifest.yml", &EXPOSED_FILE, "serve no folder of files beside the app"),
+    ] {
+        let answer = match session.get(Method::GET, path).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                lines.push(not_sent(check, &error));
+                return lines;
+            }
+        };
+        count += 1;
+        let is_key_set = || {
+            let set: Option<Value> = serde_json::from_slice(&answer.body).ok();
+            set.is_some_and(|set| set.get("keys").is_some())
+        };
+        let is_exposed = answer.status.is_success()
+            && (!std::ptr::eq(rule, &EXPOSED_KEYS) || is_key_set());
+        if is_exposed {
+            let detail = format!("GET {path} got {}", answer.status);
+            lines.push(trouble(check, rule, detail, fix));
+        }
+    }
+    if lines.is_empty() {
+        let detail = format!("none of {count} paths is served: metrics, console, key set, files");
+        lines.push(Line::passed(check, detail));
+    }
+    lines
+}
+
+/// Compares how long 19 of 20 responses took.
+pub(super) fn time(session: &Session) -> Line {
+    let check = "time";
+    let mut took = session.took.clone();
+    took.sort_unstable();
+    let index = (took.len() * 95).div_ceil(100).saturating_sub(1);
+    let p95 = took.get(index).copied().unwrap_or_default();
+    if p95 < MAX_P95 {
+        return Line::passed(check, "19 of 20 responses took less than 1 s");
+    }
+    let detail = format!("one of 20 responses took {:.1} s or longer", p95.as_secs_f32());
+    let fix = "deploy nearer to Atlassian's region, keep an instance running";
+    trouble(check, &SLOW_RESPONSES, detail, fix)
+}
+
+/// Compares the routes of the deployed build with this one's.
+pub(super) fn build(plan: &Plan, deployed: &Option<HeaderValue>) -> Line {
+    let check = "build";
+    let local = plan.digest.as_str();
+    let fix = "deploy this build, or run `doctor --url` from the deployed one";
+    match deployed.as_ref().map(HeaderValue::as_bytes) {
+        Some(deployed) if deployed == local.as_bytes() => {
+            Line::passed(check, format!("the deployed routes are this build's ({local})"))
+        }
+        Some(deployed) => {
+            let deployed: String = String::from_utf8_lossy(deployed).chars().take(32).collect();
+            let detail = format!("the deployed routes are {deployed:?}, this build's are {local}");
+            trouble(check, &OTHER_BUILD, detail, fix)
+        }
+        None => {
+            let detail = format!("the deployment names no digest of its routes, this build's is {local}");
+            trouble(check, &OTHER_BUILD, detail, fix)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! `doctor --url`: attacks a deployment of this app's own from outside.
+//!
+//! At most 60 requests are sent, 2 a second, only to a base URL of the app's manifest, and only after
+//! a question. The forged tokens are those of `forge-remote-attacks` that need no key of Atlassian's.
+
+mod certificate;
+mod checks;
+mod forged;
+mod plan;
+mod rules;
+mod session;
+mod target;
+
+use std::io::{self, IsTerminal as _};
+
+use clap::{Arg, ArgMatches, Command};
+use reqwest::Url;
+
+use super::line::{Line, report};
+use crate::app::App;
+use crate::cli::output::{FAILED, flag, print_error};
+use plan::{Plan, PublishedKey};
+pub(in crate::cli) use rules::RULES;
+use session::{MAX_REQUESTS, Session};
+
+pub(super) fn with_arguments(command: Command) -> Command {
+    command
+        .arg(
+            Arg::new("url")
+                .long("url")
+                .value_name("URL")
+                .help("Attack the deployment at this base URL of the manifest, with 60 requests at most"),
+        )
+        .arg(
+            flag("yes", "Don't ask before the first request, for CI").requires("url"),
+        )
+}
+
+/// Attacks the deployment, and returns the exit status.
+pub(super) async fn run(app: App, url: &str, options: &ArgMatches) -> i32 {
+    let manifest = app.settings().manifest;
+    let url = match target::find(url, &manifest) {
+        Ok(url) => url,
+        Err(error) => return refuse(&error),
+    };
+    if let Some(problem) = app.declaration_problems().first() {
+        return refuse(&format_args!(
+            "the code has a problem, which `routes` shows: {}",
+            problem.message
+        ));
+    }
+    if !options.get_flag("yes") {
+        match ask(&url) {
+            Ok(true) => {}
+            Ok(false) => return FAILED,
+            Err(error) => return refuse(&error),
+        }
+    }
+    let published = PublishedKey::fetch(&plan::key_set_url(&app)).await;
+    let plan = match Plan::new(&app, published) {
+        Ok(plan) => plan,
+        Err(error) => return refuse(&error),
+    };
+    let session = match Session::new(url, app.clock) {
+        Ok(session) => session,
+        Err(error) => return refuse(&error),
+    };
+    report(&lines(session, &plan).await, options.get_flag("json"))
+}
+
+fn refuse(error: &dyn std::fmt::Display) -> i32 {
+    print_error(&format_args!("error: {error}"));
+    FAILED
+}
+
+/// Why the question could not be asked.
+#[derive(Debug, thiserror::Error)]
+enum AskError {
+    #[error(
+        "standard input is not a terminal, so the question whether to attack {0} can't be asked\n  help: add `--yes` if \
+         this deployment may be attacked"
+    )]
+    NoTerminal(Url),
+    #[error("the answer can't be read: {0}")]
+    Input(#[from] io::Error),
+}
+
+/// Asks whether to send the requests.
+fn ask(url: &Url) -> Result<bool, AskError> {
+    if !io::stdin().is_terminal() {
+        return Err(AskError::NoTerminal(url.clone()));
+    }
+    print_error(&format_args!(
+        "doctor sends up to {MAX_REQUESTS} requests to {url}, 2 a second, most of them with forged tokens. Send them? [y/N]"
+    ));
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()))
+}
+
+/// Runs the checks. Without a deployment that responds itself, the others have no meaning.
+async fn lines(mut session: Session, plan: &Plan) -> Vec<Line> {
+    let (mut lines, build) = checks::reach(&mut session, plan).await;
+    if lines.iter().any(Line::has_failed) && build.is_none() {
+        return lines;
+    }
+    let routes = checks::routes(&mut session, plan).await;
+    let is_verified = !routes.has_failed();
+    lines.push(routes);
+    // These compare with the refusal of a call without a token.
+    if is_verified {
+        lines.push(forged::tokens(&mut session, plan).await);
+        lines.push(forged::public_key(&mut session, plan).await);
+        lines.push(checks::header_limit(&mut session, plan).await);
+        lines.push(checks::body_limit(&mut session, plan).await);
+        lines.push(checks::paths(&mut session, plan).await);
+        lines.push(checks::methods(&mut session, plan).await);
+    }
+    lines.extend(checks::exposure(&mut session).await);
+    lines.push(checks::time(&session));
+    lines.extend(build.map(|build| checks::build(plan, &build)));
+    lines
+}

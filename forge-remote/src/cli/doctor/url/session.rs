@@ -1,0 +1,238 @@
+//! The requests to a deployment: few, slow, counted.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
+use reqwest::tls::TlsInfo;
+use reqwest::{Body, Client, Request, Url};
+use serde_json::Value;
+
+use super::certificate;
+use crate::error::chain;
+use crate::fit::{Clock, TokenRejection, VerifyError};
+use crate::http_client::Network;
+
+/// The largest number of requests.
+pub(super) const MAX_REQUESTS: u32 = 60;
+/// The pause between the starts of two requests: 2 a second.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// How long a response may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The part of a body that is sent at once, in bytes, and the pause before the rest.
+const FIRST_PART: usize = 32 * 1024;
+const PAUSE: Duration = Duration::from_secs(1);
+/// The bytes of a response that are read.
+const MAX_BODY: usize = 64 * 1024;
+
+/// A series of requests to one deployment.
+pub(super) struct Session {
+    client: Client,
+    base: Url,
+    pace: Pace,
+    /// How long each response to a request without a body took.
+    pub(super) took: Vec<Duration>,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SendError {
+    #[error("the limit of {MAX_REQUESTS} requests is reached")]
+    Limit,
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The turns of requests: few, and 2 a second.
+struct Pace {
+    clock: Arc<dyn Clock>,
+    next_at: Duration,
+    sent: u32,
+}
+
+impl Pace {
+    fn new(clock: Arc<dyn Clock>) -> Self {
+        let next_at = clock.elapsed();
+        Self {
+            clock,
+            next_at,
+            sent: 0,
+        }
+    }
+
+    /// Waits for the next request's turn.
+    async fn turn(&mut self) -> Result<(), SendError> {
+        if self.sent == MAX_REQUESTS {
+            return Err(SendError::Limit);
+        }
+        self.sent += 1;
+        let wait = self.next_at.saturating_sub(self.clock.elapsed());
+        if !wait.is_zero() {
+            self.clock.sleep(wait).await;
+        }
+        self.next_at = self.clock.elapsed() + INTERVAL;
+        Ok(())
+    }
+}
+
+/// A response.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+    /// When the certificate of the connection expires.
+    pub(super) certificate_until: Option<SystemTime>,
+}
+
+impl Session {
+    pub(super) fn new(base: Url, clock: Arc<dyn Clock>) -> Result<Self, reqwest::Error> {
+        let client = Network::of(&base).client().timeout(TIMEOUT).tls_info(true);
+        Ok(Self {
+            client: client.build()?,
+            base,
+            pace: Pace::new(clock),
+            took: Vec::new(),
+        })
+    }
+
+    /// Returns a request for a path beneath the base URL, with any escapes as they are.
+    pub(super) fn request(&self, method: Method, path: &str) -> Result<Request, SendError> {
+        let base = self.base.as_str().trim_end_matches('/');
+        let url = format!("{base}{path}");
+        let url = Url::parse(&url).map_err(|error| SendError::Failed(error.to_string()))?;
+        Ok(Request::new(method, url))
+    }
+
+    /// Sends a request without a body, when its turn has come.
+    pub(super) async fn get(&mut self, method: Method, path: &str) -> Result<Answer, SendError> {
+        let request = self.request(method, path)?;
+        self.send(request).await
+    }
+
+    /// Sends a request when its turn has come.
+    pub(super) async fn send(&mut self, request: Request) -> Result<Answer, SendError> {
+        self.pace.turn().await?;
+        let has_body = request.body().is_some();
+        let started = Instant::now();
+        let response = self.client.execute(request).await;
+        let mut response = response.map_err(failed)?;
+        let leaf = response.extensions().get::<TlsInfo>();
+        let leaf = leaf.and_then(|info| info.peer_certificate());
+        let certificate_until = leaf.and_then(certificate::valid_until);
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            body.extend_from_slice(&chunk);
+            if body.len() > MAX_BODY {
+                break;
+            }
+        }
+        // Sending a large body takes its time, and a pause.
+        if !has_body {
+            self.took.push(started.elapsed());
+        }
+        Ok(Answer {
+            status,
+            headers,
+            body,
+            certificate_until,
+        })
+    }
+}
+
+fn failed(error: reqwest::Error) -> SendError {
+    let error = error.without_url();
+    SendError::Failed(format!("{error}{}", chain(&error)))
+}
+
+impl Answer {
+    /// Returns whether the app refused a call as it refuses one without a token.
+    pub(super) fn is_refusal(&self) -> bool {
+        let expected = VerifyError::from(TokenRejection::MissingHeader).to_response::<String>();
+        self.status == expected.status()
+            && self.body == expected.body().as_bytes()
+            && self.headers.get(header::WWW_AUTHENTICATE)
+                == expected.headers().get(header::WWW_AUTHENTICATE)
+    }
+
+    /// Returns the code of an error response of forge-remote.
+    pub(super) fn code(&self) -> Option<String> {
+        let body: Value = serde_json::from_slice(&self.body).ok()?;
+        let code = body.pointer("/error/code")?.as_str()?;
+        body.pointer("/error/message")?;
+        Some(code.to_owned())
+    }
+
+    /// Returns whether a cache responded.
+    /// Source: <https://www.rfc-editor.org/rfc/rfc9111#section-5.1>
+    pub(super) fn is_cached(&self) -> bool {
+        let is_hit = |name: &str| {
+            let value = self.headers.get(name).and_then(|value| value.to_str().ok());
+            value.is_some_and(|value| value.to_ascii_lowercase().contains("hit"))
+        };
+        self.headers.contains_key(header::AGE)
+            || ["x-cache", "cf-cache-status", "cache-status", "x-cache-status"]
+                .iter()
+                .any(|name| is_hit(name))
+    }
+}
+
+/// Returns a body in two parts. A server that refuses a call without reading its body does so before the
+/// second part, so that its response is not lost with the connection.
+pub(super) fn in_two_parts(bytes: &[u8]) -> Body {
+    let (first, rest) = bytes.split_at(bytes.len().min(FIRST_PART));
+    let frame = |part: &[u8]| {
+        let part = Bytes::copy_from_slice(part);
+        Ok::<_, Infallible>(Frame::data(part))
+    };
+    let first = stream::iter([frame(first)]);
+    let rest = (!rest.is_empty()).then(|| frame(rest));
+    let rest = stream::iter(rest).then(|frame| async {
+        tokio::time::sleep(PAUSE).await;
+        frame
+    });
+    Body::wrap(StreamBody::new(first.chain(rest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::registry::BoxFuture;
+
+    /// A clock that advances by its sleeps alone.
+    #[derive(Default)]
+    struct Sleeps(Mutex<Duration>);
+
+    impl Clock for Sleeps {
+        fn now(&self) -> SystemTime {
+            SystemTime::UNIX_EPOCH
+        }
+
+        fn elapsed(&self) -> Duration {
+            *self.0.lock().unwrap()
+        }
+
+        fn sleep(&self, time: Duration) -> BoxFuture<()> {
+            *self.0.lock().unwrap() += time;
+            Box::pin(std::future::ready(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn sixty_requests_are_sent_in_half_a_minute_and_no_more() {
+        let clock = Arc::new(Sleeps::default());
+        let mut pace = Pace::new(clock.clone());
+        for turn in 0..60 {
+            pace.turn().await.unwrap();
+            assert_eq!(clock.elapsed(), INTERVAL * turn);
+        }
+        assert!(matches!(pace.turn().await, Err(SendError::Limit)));
+    }
+}

@@ -1,0 +1,381 @@
+//! `doctor --url`: a sound deployment has no fault, and each broken one is found by its code.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use forge_remote::axum::Router;
+use forge_remote::axum::body::{Body, Bytes, to_bytes};
+use forge_remote::axum::http::request::Parts;
+use forge_remote::axum::http::{Request, Response, Uri, header};
+use forge_remote_attacks::{Keys, Scene};
+use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
+use forge_remote_tests::jws::{APP_ID, published};
+use forge_remote_tests::plain_process::PlainProcess;
+use forge_remote_tests::stores::Folder;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+/// What a proxy does instead of forwarding a request.
+type Fault = fn(&mut Parts, &Bytes) -> Option<Response<Body>>;
+
+/// A proxy in front of a deployment, which counts the requests.
+struct Proxy {
+    address: SocketAddr,
+    requests: Arc<AtomicUsize>,
+    _server: JoinSet<()>,
+}
+
+impl Proxy {
+    async fn start(upstream: SocketAddr, fault: Fault) -> Self {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
+        let router = Router::new().fallback(async move |request: Request<Body>| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let (mut parts, body) = request.into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            match fault(&mut parts, &body) {
+                Some(response) => response,
+                None => forward(&client, upstream, parts, body).await,
+            }
+        });
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut server = JoinSet::new();
+        server.spawn(async move { forge_remote::axum::serve(listener, router).await.unwrap() });
+        Self {
+            address,
+            requests,
+            _server: server,
+        }
+    }
+}
+
+async fn forward(
+    client: &reqwest::Client,
+    upstream: SocketAddr,
+    parts: Parts,
+    body: Bytes,
+) -> Response<Body> {
+    let url = format!("http://{upstream}{}", parts.uri);
+    let mut headers = parts.headers;
+    for name in [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+    ] {
+        headers.remove(name);
+    }
+    let request = client.request(parts.method, url).headers(headers);
+    let answer = request.body(body).send().await.unwrap();
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = answer.status();
+    *response.headers_mut() = answer.headers().clone();
+    response.headers_mut().remove(header::TRANSFER_ENCODING);
+    *response.body_mut() = answer.bytes().await.unwrap().into();
+    response
+}
+
+fn text(status: u16, content_type: &str, text: &'static str) -> Option<Response<Body>> {
+    let response = Response::builder().status(status);
+    let response = response.header(header::CONTENT_TYPE, content_type);
+    Some(response.body(Body::from(text)).unwrap())
+}
+
+/// A deployment: the app as a process, behind a proxy.
+struct Deployment {
+    proxy: Proxy,
+    folder: Folder,
+    keys: JwksServer,
+    _app: PlainProcess,
+}
+
+fn plain_app() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plain_app"));
+    command.env_remove("CARGO_MANIFEST_DIR");
+    command
+}
+
+impl Deployment {
+    async fn start(fault: Fault) -> Self {
+        Self::of(plain_app(), published(), fault).await
+    }
+
+    async fn of(app: Command, keys: Value, fault: Fault) -> Self {
+        let keys = JwksServer::start(JwksResponse::Keys(keys)).await;
+        let app = PlainProcess::start(app, &keys).await;
+        let proxy = Proxy::start(app.address, fault).await;
+        let folder = Folder::default();
+        let manifest = format!(
+            "app:\n  id: {APP_ID}\nremotes:\n  - key: backend\n    baseUrl:\n      default: http://{}\n      EU: https://eu.example.com\n",
+            proxy.address
+        );
+        fs::write(folder.file("manifest.yml"), manifest).unwrap();
+        Self {
+            proxy,
+            folder,
+            keys,
+            _app: app,
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.proxy.address)
+    }
+
+    async fn run(&self, arguments: &[&str]) -> Output {
+        self.doctor(arguments).output().await.unwrap()
+    }
+
+    fn doctor(&self, arguments: &[&str]) -> Command {
+        let mut command = plain_app();
+        command
+            .arg("doctor")
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_remove("FORGE_REMOTE_APP_ID")
+            .env_remove("FORGE_REMOTE_MANIFEST")
+            .env("FORGE_REMOTE_JWKS_URL", self.keys.url())
+            .env("INSTANT_CLOCK", "1")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Returns the codes of the failed checks.
+    async fn codes(&self) -> Vec<String> {
+        let output = self.run(&["--url", &self.url(), "--yes", "--json"]).await;
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let failed = report["checks"].as_array().unwrap().iter();
+        let failed: Vec<&Value> = failed.filter(|check| check["state"] == "failed").collect();
+        assert_eq!(report["sound"], failed.is_empty(), "{report}");
+        assert_eq!(output.status.code(), Some(i32::from(!failed.is_empty())));
+        assert!(
+            failed.iter().all(|check| check["fix"].is_string()),
+            "{report}"
+        );
+        let sent = self.proxy.requests.load(Ordering::Relaxed);
+        assert!(sent <= 60, "{sent} requests");
+        let code = |check: &&Value| check["code"].as_str().unwrap_or("none").to_owned();
+        failed.iter().map(code).collect()
+    }
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The digest of the routes differs with each version.
+fn without_digest(text: &str) -> String {
+    let (before, rest) = text.split_once("this build's (").unwrap();
+    let (_, after) = rest.split_once(')').unwrap();
+    format!("{before}this build's (…){after}")
+}
+
+#[tokio::test]
+async fn a_sound_deployment_has_no_fault() {
+    let deployment = Deployment::start(|_, _| None).await;
+    let output = deployment.run(&["--url", &deployment.url(), "--yes"]).await;
+    assert_eq!(
+        without_digest(&stdout(&output)),
+        "\
+ok    address     the app responds, without a redirect
+ok    routes      each of 1 paths refuses a call without a token
+ok    tokens      27 kinds of forged tokens are refused alike
+ok    key set     a token by a published private key is refused
+ok    headers     16 KB of headers reach the app
+ok    body        20480 bytes reach the app, in one piece and in chunks
+ok    paths       escapes in a path are forwarded as they are
+ok    methods     an unknown method is refused by the app
+ok    exposure    none of 5 paths is served: metrics, console, key set, files
+ok    time        19 of 20 responses took less than 1 s
+ok    build       the deployed routes are this build's (…)
+
+sound: 11 checks passed
+"
+    );
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stderr(&output), "");
+    let sent = deployment.proxy.requests.load(Ordering::Relaxed);
+    assert!((30..=60).contains(&sent), "{sent} requests");
+}
+
+/// The app itself closes a connection whose body it does not read.
+#[tokio::test]
+async fn a_deployment_without_a_proxy_has_no_fault() {
+    let mut large = plain_app();
+    large.env("LARGE", "1");
+    let deployment = Deployment::of(large, published(), |_, _| None).await;
+    let manifest = deployment.folder.file("manifest.yml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let (proxy, app) = (
+        deployment.url(),
+        format!("http://{}", deployment._app.address),
+    );
+    fs::write(&manifest, text.replace(&proxy, &app)).unwrap();
+    let mut command = deployment.doctor(&["--url", &app, "--yes"]);
+    let text = stdout(&command.env("LARGE", "1").output().await.unwrap());
+    assert!(text.contains("1048576 bytes reach the app"), "{text}");
+    assert!(text.ends_with("sound: 11 checks passed\n"), "{text}");
+    assert_eq!(deployment.proxy.requests.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn each_broken_deployment_is_found_by_its_code() {
+    let faults: [(&str, Fault); 9] = [
+        ("unverified-call", |parts, _| {
+            // The proxy verifies nothing, and calls the app with a token of its own.
+            let is_handler = parts.uri.path() == "/tick";
+            is_handler.then(|| text(200, "application/json", "{}"))?
+        }),
+        ("redirect", |parts, _| {
+            let to = format!("https://www.example.com{}", parts.uri);
+            let response = Response::builder().status(301).header(header::LOCATION, to);
+            Some(response.body(Body::empty()).unwrap())
+        }),
+        ("cached-response", |parts, _| {
+            if parts.uri.path() != "/tick" {
+                return None;
+            }
+            let response = Response::builder().header(header::AGE, "30");
+            Some(response.body(Body::from("{\"issues\":[]}")).unwrap())
+        }),
+        ("lost-path", |parts, _| {
+            let path = parts.uri.path().to_owned();
+            let rest = path.get(1..).and_then(|path| path.find('/'));
+            let rest = rest.map_or("/", |at| &path[at + 1..]);
+            parts.uri = rest.parse::<Uri>().unwrap();
+            None
+        }),
+        ("exposed-metrics", |parts, _| {
+            let is_it = parts.uri.path() == "/metrics";
+            is_it.then(|| text(200, "text/plain", "# TYPE calls counter\ncalls 1\n"))?
+        }),
+        ("exposed-console", |parts, _| {
+            let is_it = parts.uri.path() == "/console";
+            is_it.then(|| text(200, "text/html", "<title>forge-remote console</title>"))?
+        }),
+        ("header-limit", |parts, _| {
+            let size: usize = parts.headers.values().map(|value| value.len()).sum();
+            (size > 8 * 1024).then(|| text(431, "text/html", "<h1>431</h1>"))?
+        }),
+        ("body-limit", |_, body| {
+            (body.len() > 16 * 1024).then(|| text(413, "text/html", "<h1>413</h1>"))?
+        }),
+        ("rewritten-path", |parts, _| {
+            let path = parts.uri.path().replace("%74", "t").replace("%2F", "/");
+            parts.uri = path.parse::<Uri>().unwrap();
+            None
+        }),
+    ];
+    for (code, fault) in faults {
+        let deployment = Deployment::start(fault).await;
+        assert_eq!(deployment.codes().await, [code], "{code}");
+    }
+    let gateway = Deployment::start(|_, _| text(502, "text/html", "<h1>502</h1>")).await;
+    assert_eq!(gateway.codes().await, ["foreign-response"]);
+}
+
+/// The private half of the vectors' keys is published, so a deployment must not trust them.
+#[tokio::test]
+async fn a_deployment_with_keys_for_development_is_found() {
+    let keys = Keys::published_for_tests().unwrap();
+    let keys = Scene::new(keys, std::time::SystemTime::now()).key_set();
+    let deployment = Deployment::of(plain_app(), keys, |_, _| None).await;
+    assert_eq!(deployment.codes().await, ["public-key"]);
+}
+
+#[tokio::test]
+async fn another_build_is_found() {
+    let mut other = plain_app();
+    other.env("DYNAMIC", "1");
+    let deployment = Deployment::of(other, published(), |_, _| None).await;
+    assert_eq!(deployment.codes().await, ["other-build"]);
+}
+
+#[tokio::test]
+async fn a_deployment_that_is_down_is_reported_in_words() {
+    let deployment = Deployment::start(|_, _| text(502, "text/html", "<h1>502</h1>")).await;
+    let output = deployment.run(&["--url", &deployment.url(), "--yes"]).await;
+    assert_eq!(
+        stdout(&output),
+        "\
+FAIL  address     a path that no handler has got 502 Bad Gateway, not 404 of the app [foreign-response]
+                  fix: see the log of the proxy or gateway in front of the app
+
+not sound: 1 check failed
+"
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let explained = deployment.run(&["--explain", "foreign-response"]).await;
+    assert!(
+        stdout(&explained).starts_with("foreign-response: "),
+        "{}",
+        stdout(&explained)
+    );
+}
+
+#[tokio::test]
+async fn only_a_deployment_of_the_manifest_is_attacked_and_not_without_a_yes() {
+    let deployment = Deployment::start(|_, _| None).await;
+    for (url, problem) in [
+        (
+            "https://other.example.com",
+            "is not a base URL of manifest.yml",
+        ),
+        ("http://eu.example.com", "is not https"),
+        ("eu.example.com", "is not a URL"),
+        (
+            &format!("{}/other", deployment.url()),
+            "is not a base URL of manifest.yml",
+        ),
+        (
+            &format!("http://localhost:{}", deployment.proxy.address.port()),
+            "is not a base URL",
+        ),
+    ] {
+        let output = deployment.run(&["--url", url, "--yes"]).await;
+        assert_eq!(output.status.code(), Some(2), "{url}");
+        assert!(stderr(&output).contains(problem), "{}", stderr(&output));
+    }
+    let output = deployment
+        .run(&["--url", "https://other.example.com", "--yes"])
+        .await;
+    let known = format!(
+        "its base URLs are {}, https://eu.example.com",
+        deployment.url()
+    );
+    assert!(stderr(&output).contains(&known), "{}", stderr(&output));
+
+    let output = deployment.run(&["--url", &deployment.url()]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("add `--yes`"),
+        "{}",
+        stderr(&output)
+    );
+
+    fs::remove_file(deployment.folder.file("manifest.yml")).unwrap();
+    let output = deployment.run(&["--url", &deployment.url(), "--yes"]).await;
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("manifest.yml can't be read"),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(deployment.proxy.requests.load(Ordering::Relaxed), 0);
+}
