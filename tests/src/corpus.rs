@@ -70,10 +70,12 @@ pub struct Judge {
 impl Judge {
     /// Returns a verifier with every default, as of the scene's time.
     pub fn new(scene: &Scene) -> Self {
-        Self {
-            keys: scene.key_set(),
-            now: scene.now(),
-        }
+        Self::of(scene.key_set(), scene.now())
+    }
+
+    /// Returns a verifier with these keys, as of this time.
+    pub fn of(keys: Value, now: SystemTime) -> Self {
+        Self { keys, now }
     }
 
     /// Returns a verifier that has seen no other token.

@@ -25,5 +25,6 @@ pub mod store_servers;
 pub mod stores;
 pub mod test_app;
 pub mod token_app;
+pub mod vectors;
 
 pub use forge_remote_attacks::{encoding, jws, padding, rsa};

@@ -18,8 +18,13 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// Runs the script; returns `None` when it can't be run.
+/// Runs `jose.mjs`; returns `None` when it can't be run.
 async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
+    run("jose.mjs", arguments, input).await
+}
+
+/// Runs a script beside `jose`; returns `None` when it can't be run.
+pub(crate) async fn run(script: &str, arguments: &[&str], input: &Value) -> Option<Value> {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("jose");
     let missing = if home.join("node_modules/jose").exists() {
         let version = Command::new("node")
@@ -34,11 +39,11 @@ async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
         Some("tests/jose/node_modules is not there (`npm ci` in tests/jose)".to_owned())
     };
     if let Some(missing) = missing {
-        eprintln!("skipped `jose {}`: {missing}", arguments.join(" "));
+        eprintln!("skipped `{script} {}`: {missing}", arguments.join(" "));
         return None;
     }
     let mut child = Command::new("node")
-        .arg("jose.mjs")
+        .arg(script)
         .args(arguments)
         .current_dir(home)
         .stdin(Stdio::piped())
@@ -50,7 +55,7 @@ async fn jose(arguments: &[&str], input: &Value) -> Option<Value> {
     stdin.write_all(input.to_string().as_bytes()).await.unwrap();
     drop(stdin);
     let output = child.wait_with_output().await.unwrap();
-    assert!(output.status.success(), "jose.mjs failed, see above");
+    assert!(output.status.success(), "{script} failed, see above");
     Some(serde_json::from_slice(&output.stdout).unwrap())
 }
 

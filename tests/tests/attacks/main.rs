@@ -12,3 +12,4 @@ mod odd_claims;
 mod serialisation;
 mod signature;
 mod valid_tokens;
+mod vectors;
