@@ -5,6 +5,7 @@ use std::sync::Arc;
 use forge_remote::jobs::{JobEngine, MemoryJobs};
 use forge_remote_river::{PostgresJobs, SqliteJobs};
 
+use crate::restate_server::RestateServer;
 use crate::stores::{Folder, postgres_url};
 
 /// An empty engine, which accepts any number of connections.
@@ -51,5 +52,15 @@ pub async fn postgres() -> Option<TestEngine> {
     Some(TestEngine {
         name: "PostgreSQL",
         connect: Box::new(move || Arc::new(PostgresJobs::new(&url))),
+    })
+}
+
+/// Returns the engine on a new Restate server, each connection behind its load balancer; `None` without its
+/// program.
+pub async fn restate() -> Option<TestEngine> {
+    let server = RestateServer::start().await?;
+    Some(TestEngine {
+        name: "Restate",
+        connect: Box::new(move || Arc::new(server.engine())),
     })
 }

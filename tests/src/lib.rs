@@ -20,6 +20,7 @@ pub mod log_capture;
 pub mod new_crate;
 pub mod plain_process;
 pub mod report;
+pub mod restate_server;
 pub mod served_app;
 pub mod store_servers;
 pub mod stores;

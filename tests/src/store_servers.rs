@@ -64,7 +64,7 @@ impl StoreServer {
         Some(Self::start(words, folder, port).await)
     }
 
-    async fn start(program: Vec<String>, folder: Folder, port: u16) -> Self {
+    pub(crate) async fn start(program: Vec<String>, folder: Folder, port: u16) -> Self {
         let child = spawn(&program);
         let mut server = Self {
             program,
@@ -178,7 +178,7 @@ fn text(path: &Path) -> &str {
 }
 
 /// Returns a port that nothing listens on.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }

@@ -7,7 +7,7 @@ use forge_remote::jobs::{
     Accepted, EngineContext, EngineError, Envelope, Guarantees, JobEngine, MemoryJobs, Repeats,
 };
 use forge_remote::testing::job_engine_conformance;
-use forge_remote_tests::engines::{TestEngine, memory, postgres, sqlite};
+use forge_remote_tests::engines::{TestEngine, memory, postgres, restate, sqlite};
 
 async fn check(test_engine: TestEngine) {
     let checked = job_engine_conformance(|| test_engine.connect()).await;
@@ -27,6 +27,13 @@ async fn sqlite_fulfils_the_traits_contract() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_fulfils_the_traits_contract() {
     if let Some(engine) = postgres().await {
+        check(engine).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn restate_fulfils_the_traits_contract() {
+    if let Some(engine) = restate().await {
         check(engine).await;
     }
 }

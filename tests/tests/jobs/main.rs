@@ -6,6 +6,7 @@ mod engines;
 mod envelopes;
 mod launch;
 mod log;
+mod restate;
 mod runs;
 mod schedules;
 mod sent;

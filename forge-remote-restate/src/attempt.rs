@@ -1,0 +1,225 @@
+//! One attempt of a job.
+//!
+//! Restate runs a function again from its beginning after a failure, and returns the stored results of the
+//! steps that ended. So the order of the steps here and in `objects.rs` is a stored format: jobs that wait were
+//! begun by earlier versions.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use forge_remote::fit::BoxFuture;
+use forge_remote::jobs::{ReportCode, Verdict};
+use restate_sdk::context::RunClosure;
+use restate_sdk::prelude::*;
+use restate_sdk::serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::serving::Serving;
+use crate::stored_call::{StoredAttempts, StoredCall, StoredReport, millis, to_millis};
+
+/// How long a job waits for a version of this crate that knows its verdict, or for one of the app that has the
+/// policy of its retries.
+const UNKNOWN_WAIT: Duration = Duration::from_secs(30);
+
+/// What an invocation does once: Restate stores the result.
+pub(crate) struct Step<T>(BoxFuture<HandlerResult<T>>);
+
+impl<T> Step<T> {
+    pub(crate) fn new(step: impl Future<Output = HandlerResult<T>> + Send + 'static) -> Self {
+        Self(Box::pin(step))
+    }
+}
+
+impl<T: Serialize + Deserialize + 'static> RunClosure for Step<T> {
+    type Output = T;
+    type Fut = BoxFuture<HandlerResult<T>>;
+
+    fn run(self) -> Self::Fut {
+        self.0
+    }
+}
+
+/// The beginning of an attempt. It is stored before the attempt runs, so that it counts if its process dies.
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
+pub(crate) enum Start {
+    /// This process has the attempt.
+    Begun {
+        process: String,
+    },
+    Paused {
+        wait: u64,
+    },
+    /// The outcome of an app that lacks the handler.
+    Without(Outcome),
+}
+
+/// The end of an attempt. Times are in milliseconds.
+#[derive(Debug, serde::Deserialize, serde::Serialize)]
+pub(crate) enum Outcome {
+    Done,
+    Retry {
+        wait: u64,
+        report: StoredReport,
+    },
+    Later {
+        wait: u64,
+        report: StoredReport,
+        /// Until when the handler pauses for the installation.
+        paused_until: Option<u64>,
+    },
+    Dead {
+        report: StoredReport,
+        counts: bool,
+    },
+    /// The process of the attempt ended, or its connection broke.
+    Interrupted {
+        wait: u64,
+    },
+    /// The installation is paused; the attempt did not begin.
+    Paused {
+        wait: u64,
+    },
+    /// The process stopped; the attempt does not count.
+    HandedBack,
+}
+
+impl Outcome {
+    fn of(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Done => Self::Done,
+            Verdict::Retry { after, report } => Self::Retry {
+                wait: millis(after),
+                report: (&report).into(),
+            },
+            Verdict::Later {
+                after,
+                report,
+                pauses_installation,
+            } => {
+                let until = to_millis(SystemTime::now() + after) + 1;
+                Self::Later {
+                    wait: millis(after),
+                    report: (&report).into(),
+                    paused_until: pauses_installation.then_some(until),
+                }
+            }
+            Verdict::Dead { report } => Self::Dead {
+                report: (&report).into(),
+                counts: true,
+            },
+            // A later version of the seam may have more verdicts.
+            _ => Self::Paused {
+                wait: millis(UNKNOWN_WAIT),
+            },
+        }
+    }
+
+    /// Returns the outcome of a job whose handler this version of the app lacks.
+    pub(crate) fn without_handler(call: &StoredCall) -> Self {
+        let report = StoredReport::bare(ReportCode::UnknownHandler);
+        match call.envelope().pause_without_handler(SystemTime::now()) {
+            Some(pause) => Self::Later {
+                wait: millis(pause),
+                report,
+                paused_until: None,
+            },
+            None => Self::Dead {
+                report,
+                counts: false,
+            },
+        }
+    }
+}
+
+/// One attempt: two steps of an invocation.
+pub(crate) struct Attempt {
+    serving: Arc<Serving>,
+    id: String,
+    /// Tells the attempts of an invocation apart.
+    step: u32,
+    call: StoredCall,
+    attempts: StoredAttempts,
+    /// From the first step to the second.
+    place: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    _unfinished: TaskTrackerToken,
+}
+
+impl Attempt {
+    pub(crate) fn new(
+        serving: &Arc<Serving>,
+        id: &str,
+        step: u32,
+        call: &StoredCall,
+        attempts: &StoredAttempts,
+    ) -> Self {
+        Self {
+            _unfinished: serving.attempts.token(),
+            serving: Arc::clone(serving),
+            id: id.to_owned(),
+            step,
+            call: call.clone(),
+            attempts: attempts.clone(),
+            place: Arc::default(),
+        }
+    }
+
+    /// Returns the step that begins the attempt, unless the installation is paused until this time.
+    pub(crate) fn begin(&self, paused_until: u64) -> Step<Json<Start>> {
+        let (serving, call) = (Arc::clone(&self.serving), self.call.clone());
+        let (held, alone) = (Arc::clone(&self.place), self.attempts.is_suspect);
+        Step::new(async move {
+            if serving.runner.policy(&call.handler).is_none() {
+                return Ok(Json(Start::Without(Outcome::without_handler(&call))));
+            }
+            let place = serving.place(alone).await?;
+            let now = to_millis(SystemTime::now());
+            if paused_until > now {
+                let wait = paused_until - now;
+                return Ok(Json(Start::Paused { wait }));
+            }
+            *held.lock().unwrap_or_else(PoisonError::into_inner) = Some(place);
+            let process = serving.process.clone();
+            Ok(Json(Start::Begun { process }))
+        })
+    }
+
+    /// Returns the step that runs the handler; the outcome if the attempt did not begin.
+    pub(crate) fn run(&self, start: Json<Start>) -> Result<Step<Json<Outcome>>, Outcome> {
+        let process = match start.into_inner() {
+            Start::Begun { process } => process,
+            Start::Paused { wait } => return Err(Outcome::Paused { wait }),
+            Start::Without(outcome) => return Err(outcome),
+        };
+        let (serving, call, past) = (
+            Arc::clone(&self.serving),
+            self.call.clone(),
+            self.attempts.past(),
+        );
+        let (id, step, alone) = (self.id.clone(), self.step, self.attempts.is_suspect);
+        let held = Arc::clone(&self.place);
+        Ok(Step::new(async move {
+            let held = held.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let place = match held {
+                Some(place) => place,
+                None => serving.place(alone).await?,
+            };
+            if process != serving.process || !serving.begin(&id, step) {
+                serving.forget(&id, step);
+                let policy = serving.runner.policy(&call.handler);
+                let wait = policy.map(|policy| policy.backoff_of(past.count + 1, &call.key));
+                return Ok(Json(Outcome::Interrupted {
+                    wait: millis(wait.unwrap_or(UNKNOWN_WAIT)),
+                }));
+            }
+            let run = Arc::clone(&serving.runner).run(call.envelope(), past);
+            let outcome = tokio::select! {
+                verdict = run => Outcome::of(verdict),
+                () = serving.over.cancelled() => Outcome::HandedBack,
+            };
+            serving.forget(&id, step);
+            drop(place);
+            Ok(Json(outcome))
+        }))
+    }
+}
