@@ -1,4 +1,61 @@
 //! Durable jobs for [forge-remote](forge_remote), on a [Restate](https://restate.dev) server.
+//!
+//! ```
+//! use forge_remote::prelude::*;
+//! use forge_remote_restate::RestateJobs;
+//!
+//! /// Copies the work item to the search index.
+//! #[trigger(events = ["avi:jira:updated:issue"], durable(retries = 8, timeout = "2m", per_installation = 1))]
+//! async fn index(Event(change): Event) -> Result<()> {
+//!     println!("{change}");
+//!     Ok(())
+//! }
+//!
+//! // The URLs of the server's ingress and of its admin API.
+//! let jobs = RestateJobs::new("http://127.0.0.1:8080", "http://127.0.0.1:9070");
+//! let app = App::new().jobs(jobs);
+//! # let _ = app;
+//! ```
+//!
+//! `npx @restatedev/restate-server` starts a server on these ports. The engine works with version 1.7. One server, or
+//! cluster, is for one environment of one app: the names in it are the same for all.
+//!
+//! The server's licence is the Business Source License 1.1: it is free to use, but not to offer as a hosted
+//! service. This crate does not contain it; it contains Restate's SDK, whose licence is MIT.
+//!
+//! # How Restate reaches the app
+//!
+//! Restate calls the app to run a job, over HTTP/2 without TLS, on a listener of its own
+//! ([`RestateJobs::listen`]). The app's public port does not serve these calls. Anything that reaches the listener could
+//! run jobs, so an address other than loopback needs an [identity key](RestateJobs::identity_key): the server signs its
+//! calls, and others are rejected.
+//!
+//! The app registers the listener's URL with the server when it starts, or you do it
+//! ([`RestateJobs::register_by_hand`]). Restate runs a job to its end at the URL where it began. So the URL stays the
+//! same in all versions of the app; for several machines it is a load balancer's.
+//!
+//! # Guarantees
+//!
+//! - A call is acknowledged when the server has stored it. Without the server, or before the URL is registered, the
+//!   response is 503, and Forge retries the call.
+//! - A handler runs at least once. If the process ends, or the connection of Restate breaks during a run, the attempt
+//!   counts, and the next one follows after the `backoff`.
+//! - `per_installation` holds on all machines. With more than 1, a call may wait while fewer than that many run: it
+//!   is bound to one of the places.
+//! - A job that crashes its process is dead after its last attempt. The jobs that ran in the process at that time
+//!   lose one attempt.
+//! - The stored call is encrypted. The server has the handler, the installation and the key in clear.
+//!
+//! # Limits
+//!
+//! - `jobs retry` does not start a job before the time of its first attempt.
+//! - `jobs discard` ends a running job after its run.
+//! - `jobs list` reads the newest 10,000 jobs.
+//! - The engine does not count its jobs for metrics, and does not send jobs in a transaction of your database.
+//! - An operator's `kill` of an invocation in Restate's own tools discards the job without a trace in `jobs list`.
+//!
+//! Restate's SDK logs a warning with the target `restate_sdk` whenever an invocation continues later, which is its normal
+//! life: `RUST_LOG=info,restate_sdk=error` leaves it out.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -7,8 +64,10 @@ mod engine;
 mod inspector;
 mod listener;
 mod objects;
+mod restate_jobs;
 mod server;
 mod serving;
 mod stored_call;
+mod stored_job;
 
-pub use engine::RestateJobs;
+pub use restate_jobs::RestateJobs;

@@ -20,7 +20,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Serves Restate's requests until the future is dropped, which ends the connections. After `stop` there are
 /// no new connections.
 ///
-/// The connections are not told to end: Restate would give up the requests that run on them.
+/// The connections get no GOAWAY: Restate would give up the requests that run on them.
 pub(crate) async fn listen(listener: TcpListener, endpoint: Endpoint, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {

@@ -83,7 +83,7 @@ impl Server {
         read(request, "accept a job").await
     }
 
-    /// Resolves an awakeable of a job; `false` if there is none.
+    /// Resolves an awakeable of a job; `false` if it does not exist.
     pub(crate) async fn wake(&self, awakeable: &str) -> Result<bool, EngineError> {
         let path = ["restate", "awakeables", awakeable, "resolve"];
         let request = self.client().await?.post(url(&self.ingress, path)?);
@@ -122,7 +122,7 @@ impl Server {
             .map(|_| ())
     }
 
-    /// Ends an invocation: `how` is `cancel` or `kill`. Returns `false` if there is none.
+    /// Ends an invocation: `how` is `cancel` or `kill`. Returns `false` if it does not exist.
     pub(crate) async fn end(&self, id: &str, how: &str) -> Result<bool, EngineError> {
         let path = ["invocations", id, how];
         let request = self.client().await?.patch(url(&self.admin, path)?);

@@ -75,6 +75,7 @@
 //! | --- | --- | --- |
 //! | [`SqliteJobs`](https://docs.rs/forge-remote-river) | an SQLite file | one; several processes may share it |
 //! | [`PostgresJobs`](https://docs.rs/forge-remote-river) | PostgreSQL | several |
+//! | [`RestateJobs`](https://docs.rs/forge-remote-restate) | a Restate server | several |
 //! | [`MemoryJobs`] | memory: they end with the process | for tests; `dev` uses it, whatever engine the app has |
 //!
 //! [`App::jobs`](crate::App::jobs) takes any [`JobEngine`].

@@ -126,7 +126,7 @@ async fn a_job_that_ends_its_process_is_dead_after_its_attempts() {
 #[tokio::test]
 async fn only_the_server_may_call_the_listener() {
     let engine = || RestateJobs::new("http://127.0.0.1:1", "http://127.0.0.1:1");
-    // Whoever reaches the address could run jobs.
+    // Anything that reaches the address could run jobs.
     let open = engine().listen(([0, 0, 0, 0], 0), "http://app:9080").open();
     let error = open.await.unwrap_err();
     assert!(error.to_string().contains("identity_key"), "{error}");

@@ -122,6 +122,7 @@ fn the_configuration_page_has_every_variable_and_feature() {
         "forge-remote/src",
         "forge-remote-fit/src",
         "forge-remote-build/src",
+        "forge-remote-restate/src",
         "forge-remote-river/src",
     ] {
         rust_files(&crate::repository().join(folder), &mut sources);

@@ -18,6 +18,7 @@ const SOURCES: &[&str] = &[
     "forge-remote-build/src",
     "forge-remote-fit/src",
     "forge-remote-macros/src",
+    "forge-remote-restate/src",
     "forge-remote-river/src",
     "forge-remote-schema/src",
     "fuzz/src",

@@ -76,6 +76,7 @@ fn files_form_no_circle() {
         "forge-remote-attacks",
         "forge-remote-fit",
         "forge-remote-macros",
+        "forge-remote-restate",
         "forge-remote-river",
         "forge-remote-schema",
         "forge-remote-build",

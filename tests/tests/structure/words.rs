@@ -41,6 +41,7 @@ const PLACES: &[&str] = &[
     "forge-remote-build",
     "forge-remote-fit",
     "forge-remote-macros",
+    "forge-remote-restate",
     "forge-remote-river",
     "forge-remote-schema",
     "fuzz/README.md",
