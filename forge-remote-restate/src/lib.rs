@@ -48,6 +48,7 @@
 //!
 //! # Limits
 //!
+//! - A long queue of one installation delays the calls of others: jobs start in the order in which they are due.
 //! - `jobs retry` does not start a job before the time of its first attempt.
 //! - `jobs discard` ends a running job after its run.
 //! - `jobs list` reads the newest 10,000 jobs.

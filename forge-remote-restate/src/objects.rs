@@ -256,9 +256,12 @@ async fn pause_job(
             false
         }
     };
-    if is_woken && is_dead {
-        record.is_dead = false;
-        record.max_attempts = attempts.count + 1;
+    if is_woken {
+        record.due = 0;
+        if is_dead {
+            record.is_dead = false;
+            record.max_attempts = attempts.count + 1;
+        }
         records().put(Json(record)).call().await?;
     }
     Ok(is_woken)
