@@ -14,7 +14,7 @@ use forge_remote::prelude::*;
 use forge_remote::schedules::Occurrence;
 use forge_remote::testing::{ApiResponse, Harness, TestClock};
 use forge_remote::token::MemoryTokens;
-use forge_remote_tests::engines::{memory, postgres, sqlite};
+use forge_remote_tests::engines::{memory, postgres, restate, sqlite};
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{Fit, published};
@@ -577,7 +577,8 @@ async fn every_engine_stores_an_occurrence_once_and_runs_it() {
     async fn minutely(log: State<Log>, occurrence: Occurrence) {
         log.write("minutely", occurrence);
     }
-    let engines = [memory(), sqlite()].into_iter().chain(postgres().await);
+    let servers = postgres().await.into_iter().chain(restate().await);
+    let engines = [memory(), sqlite()].into_iter().chain(servers);
     for engine in engines {
         let log = Log::new(0);
         let app = || {
