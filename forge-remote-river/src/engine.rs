@@ -209,7 +209,7 @@ impl<D: Database> River<D> {
         opened.use_client(opened.inserter.clone());
         drop(run);
         deciding.abort();
-        note_finished(&opened.ledger, &mut finishing).await;
+        note_finished(&opened.ledger, None, &mut finishing).await;
         ended.map_err(|error| failed("River ended", error))
     }
 }

@@ -56,26 +56,32 @@ pub(crate) async fn tidy<S: Store>(
 ) -> std::convert::Infallible {
     let mut next_sweep = Instant::now();
     loop {
-        let now = to_millis(SystemTime::now());
-        let remember = i64::try_from(remember.as_millis()).unwrap_or(i64::MAX);
-        let sweep = async {
-            ledger.sweep(now).await?;
-            ledger.forget(now.saturating_sub(remember)).await
-        };
-        if next_sweep.elapsed() > Duration::ZERO {
-            next_sweep = Instant::now() + SWEEP_INTERVAL;
-            match sweep.await {
-                // The rest follows at once; the jobs that finish meanwhile are noted in between.
-                Ok(true) => next_sweep = Instant::now(),
-                Ok(false) => {}
-                Err(error) => {
-                    tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
+        tokio::select! {
+            Some(first) = finished.recv() => {
+                tokio::time::sleep(SETTLE_INTERVAL).await;
+                note_finished(ledger, Some(first), finished).await;
+            }
+            () = tokio::time::sleep_until(next_sweep) => {
+                next_sweep = Instant::now() + SWEEP_INTERVAL;
+                match sweep(ledger, remember).await {
+                    // The rest follows at once; the jobs that finish meanwhile are noted in between.
+                    Ok(true) => next_sweep = Instant::now(),
+                    Ok(false) => {}
+                    Err(error) => {
+                        tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
+                    }
                 }
             }
         }
-        tokio::time::sleep(SETTLE_INTERVAL).await;
-        note_finished(ledger, finished).await;
     }
+}
+
+/// Returns whether there may be more to delete.
+async fn sweep<S: Store>(ledger: &Ledger<S>, remember: Duration) -> Result<bool, EngineError> {
+    let now = to_millis(SystemTime::now());
+    let remember = i64::try_from(remember.as_millis()).unwrap_or(i64::MAX);
+    ledger.sweep(now).await?;
+    ledger.forget(now.saturating_sub(remember)).await
 }
 
 /// Decides applications; all that wait are decided in one transaction.
@@ -113,9 +119,10 @@ pub(crate) async fn decide<S: Store>(
 /// Notes the jobs that have finished. If the database fails, the next sweep notes them.
 pub(crate) async fn note_finished<S: Store>(
     ledger: &Ledger<S>,
+    first: Option<i64>,
     finished: &mut UnboundedReceiver<i64>,
 ) {
-    let mut jobs = Vec::new();
+    let mut jobs: Vec<i64> = first.into_iter().collect();
     while let Ok(job) = finished.try_recv() {
         jobs.push(job);
     }

@@ -157,12 +157,12 @@ impl Envelope {
     /// let mut envelope = Envelope::new("key", "report", "ari:1", vec![]);
     /// envelope.accepted_at = SystemTime::UNIX_EPOCH;
     /// let pause = |seconds| envelope.pause_without_handler(envelope.accepted_at + Duration::from_secs(seconds));
-    /// assert_eq!(pause(1), Some(Duration::from_secs(30)));
+    /// assert_eq!(pause(1), Some(Duration::from_secs(5)));
     /// assert_eq!(pause(3600), Some(Duration::from_secs(450)));
     /// assert_eq!(pause(8 * 24 * 3600), None);
     /// ```
     pub fn pause_without_handler(&self, now: SystemTime) -> Option<Duration> {
-        const SHORTEST: Duration = Duration::from_secs(30);
+        const SHORTEST: Duration = Duration::from_secs(5);
         const LONGEST: Duration = Duration::from_secs(3600);
         const END: Duration = Duration::from_secs(7 * 24 * 3600);
         let due = self.not_before.unwrap_or(self.accepted_at);

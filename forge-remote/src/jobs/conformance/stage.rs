@@ -139,7 +139,7 @@ impl Stage {
     /// Has a delayed job run, and expects that no other starts before it.
     pub(super) async fn expect_rest(&mut self, engine: &Arc<dyn JobEngine>, key: &str) -> Case {
         let mut probe = envelope(key, PLAIN, "ari:probe");
-        probe.not_before = Some(SystemTime::now() + Duration::from_secs(2));
+        probe.not_before = Some(SystemTime::now() + Duration::from_secs(1));
         engine.accept(probe).await?;
         self.next_of(key).await?.end(Verdict::Done);
         Ok(())
