@@ -41,8 +41,8 @@ use tokio::task::JoinSet;
 use tower_service::Service as _;
 
 pub use crate::platform::{
-    ApiCall, ApiRequest, ApiResponse, Call, FakeApis, Fit, FixtureError, Platform, PlatformError,
-    SentTokens,
+    ApiCall, ApiRequest, ApiResponse, AttackError, Call, FakeApis, Fit, FixtureError, Platform,
+    PlatformError, SentTokens,
 };
 
 pub use crate::conformance::ConformanceError;
@@ -455,6 +455,23 @@ impl HarnessCall {
     pub fn tokens(mut self, auth: Auth) -> Self {
         self.call = self.call.tokens(SentTokens::Exactly(auth));
         self
+    }
+
+    /// Sends every forged token of forge-remote's own tests in place of the call's, and returns their number. It
+    /// takes some seconds.
+    ///
+    /// # Errors
+    ///
+    /// Some were not refused: a layer or a route of the app weakens verification.
+    ///
+    /// ```no_run
+    /// # async fn test(harness: forge_remote::testing::Harness) -> forge_remote::Result<()> {
+    /// harness.call("hourly").attack().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn attack(self) -> Result<usize, AttackError> {
+        crate::platform::attack(self.call, &self.app).await
     }
 
     /// Sends the call through the app.

@@ -224,6 +224,12 @@ impl Call {
         self
     }
 
+    /// Returns the platform that signs its token.
+    #[cfg(feature = "testing")]
+    pub(super) fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
     /// Returns the claims of its token.
     pub(super) fn claims(&self) -> &Value {
         self.fit.claims()

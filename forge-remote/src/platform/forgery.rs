@@ -58,10 +58,7 @@ impl Forgery {
         headers: &mut HeaderMap<HeaderValue>,
     ) {
         let (class_id, name) = self.case();
-        let keys = Keys::of(platform.0.rsa.clone());
-        let scene = Scene::new(keys, platform.0.clock.now())
-            .with_claims(claims.clone(), claims.clone())
-            .with_key_ids(&platform.0.kid, "forge/invocation-token/second");
+        let scene = platform.scene(claims);
         let case = class(class_id).and_then(|class| class.case(&scene, name));
         headers.remove(header::AUTHORIZATION);
         let Some(case) = case else { return };
@@ -71,6 +68,16 @@ impl Forgery {
                 headers.append(header::AUTHORIZATION, value);
             }
         }
+    }
+}
+
+impl Platform {
+    /// Returns what attacks on a handler are made from, where a valid token has these claims.
+    pub(super) fn scene(&self, claims: &Value) -> Scene {
+        let keys = Keys::of(self.0.rsa.clone());
+        Scene::new(keys, self.0.clock.now())
+            .with_claims(claims.clone(), claims.clone())
+            .with_key_ids(&self.0.kid, "forge/invocation-token/second")
     }
 }
 

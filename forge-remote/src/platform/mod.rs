@@ -2,6 +2,8 @@
 //! tokens as it does in production.
 
 mod apis;
+#[cfg(feature = "testing")]
+mod attack;
 mod call;
 mod caller;
 mod changes;
@@ -15,6 +17,10 @@ mod outcome;
 
 pub(crate) use apis::router;
 pub use apis::{ApiCall, ApiRequest, ApiResponse, FakeApis, FixtureError};
+#[cfg(feature = "testing")]
+pub use attack::AttackError;
+#[cfg(feature = "testing")]
+pub(crate) use attack::attack;
 pub(crate) use call::has_body;
 pub use call::{Call, SentTokens};
 pub(crate) use caller::PlatformClient;

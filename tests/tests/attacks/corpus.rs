@@ -6,6 +6,11 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
+use forge_remote::axum::extract::Request;
+use forge_remote::axum::middleware::{self, Next};
+use forge_remote::axum::response::IntoResponse as _;
+use forge_remote::prelude::*;
+use forge_remote::testing::Harness;
 use forge_remote_attacks::{CLASSES, Keys, Scene, Verdict};
 use forge_remote_tests::corpus::{Judge, attack};
 use forge_remote_tests::report::Report;
@@ -83,6 +88,45 @@ classes! {
 fn every_class_is_tested() {
     let ids: Vec<&str> = CLASSES.iter().map(|class| class.id).collect();
     assert_eq!(ids, TESTED);
+}
+
+#[scheduled_trigger(interval = "hour")]
+async fn hourly() {}
+
+#[endpoint(method = "POST", path = "/panel")]
+async fn panel() {}
+
+fn app() -> App {
+    App::empty()
+        .handler(forge_remote::handler!(hourly))
+        .handler(forge_remote::handler!(panel))
+        .remote(Remote::new("backend").base_url("https://backend.example.com"))
+}
+
+/// The test kit makes the same attacks on an app of one's own.
+#[tokio::test]
+async fn the_test_kit_attacks_each_handler() {
+    let harness = Harness::new(app()).unwrap();
+    for key in ["hourly", "panel"] {
+        let refused = harness.call(key).attack().await.unwrap();
+        assert!(refused > 2000, "{key}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn the_test_kit_finds_a_layer_that_responds_first() {
+    let open = middleware::from_fn(async |request: Request, next: Next| {
+        match request.headers().contains_key("cookie") {
+            true => "welcome back".into_response(),
+            false => next.run(request).await,
+        }
+    });
+    let harness = Harness::new(app().layer(open)).unwrap();
+    let error = harness.call("hourly").attack().await.unwrap_err();
+    let others = error.unrefused().iter();
+    let others: Vec<_> = others.filter(|one| !one.contains("cookie")).collect();
+    assert_eq!(others, Vec::<&String>::new());
+    assert!(error.to_string().contains("a session cookie"), "{error}");
 }
 
 /// The reasons are those of the log, which no response discloses.

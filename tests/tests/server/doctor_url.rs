@@ -18,9 +18,12 @@ use forge_remote_tests::jws::{APP_ID, published};
 use forge_remote_tests::plain_process::PlainProcess;
 use forge_remote_tests::stores::Folder;
 use serde_json::Value;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
 
 /// What a proxy does instead of forwarding a request.
 type Fault = fn(&mut Parts, &Bytes) -> Option<Response<Body>>;
@@ -109,11 +112,11 @@ fn plain_app() -> Command {
 
 impl Deployment {
     async fn start(fault: Fault) -> Self {
-        Self::of(plain_app(), published(), fault).await
+        Self::of(plain_app(), JwksResponse::Keys(published()), fault).await
     }
 
-    async fn of(app: Command, keys: Value, fault: Fault) -> Self {
-        let keys = JwksServer::start(JwksResponse::Keys(keys)).await;
+    async fn of(app: Command, keys: JwksResponse, fault: Fault) -> Self {
+        let keys = JwksServer::start(keys).await;
         let app = PlainProcess::start(app, &keys).await;
         let proxy = Proxy::start(app.address, fault).await;
         let folder = Folder::default();
@@ -154,7 +157,11 @@ impl Deployment {
 
     /// Returns the codes of the failed checks.
     async fn codes(&self) -> Vec<String> {
-        let output = self.run(&["--url", &self.url(), "--yes", "--json"]).await;
+        let mut command = self.doctor(&["--url", &self.url(), "--yes", "--json"]);
+        self.codes_of(&command.output().await.unwrap())
+    }
+
+    fn codes_of(&self, output: &Output) -> Vec<String> {
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         let failed = report["checks"].as_array().unwrap().iter();
         let failed: Vec<&Value> = failed.filter(|check| check["state"] == "failed").collect();
@@ -219,7 +226,7 @@ sound: 11 checks passed
 async fn a_deployment_without_a_proxy_has_no_fault() {
     let mut large = plain_app();
     large.env("LARGE", "1");
-    let deployment = Deployment::of(large, published(), |_, _| None).await;
+    let deployment = Deployment::of(large, JwksResponse::Keys(published()), |_, _| None).await;
     let manifest = deployment.folder.file("manifest.yml");
     let text = fs::read_to_string(&manifest).unwrap();
     let (proxy, app) = (
@@ -236,55 +243,74 @@ async fn a_deployment_without_a_proxy_has_no_fault() {
 
 #[tokio::test]
 async fn each_broken_deployment_is_found_by_its_code() {
-    let faults: [(&str, Fault); 9] = [
-        ("unverified-call", |parts, _| {
+    let faults: [(&[&str], Fault); 13] = [
+        (&["unverified-call"], |parts, _| {
             // The proxy verifies nothing, and calls the app with a token of its own.
             let is_handler = parts.uri.path() == "/tick";
             is_handler.then(|| text(200, "application/json", "{}"))?
         }),
-        ("redirect", |parts, _| {
+        (&["redirect"], |parts, _| {
             let to = format!("https://www.example.com{}", parts.uri);
             let response = Response::builder().status(301).header(header::LOCATION, to);
             Some(response.body(Body::empty()).unwrap())
         }),
-        ("cached-response", |parts, _| {
+        (&["cached-response"], |parts, _| {
             if parts.uri.path() != "/tick" {
                 return None;
             }
             let response = Response::builder().header(header::AGE, "30");
             Some(response.body(Body::from("{\"issues\":[]}")).unwrap())
         }),
-        ("lost-path", |parts, _| {
+        (&["lost-path"], |parts, _| {
             let path = parts.uri.path().to_owned();
             let rest = path.get(1..).and_then(|path| path.find('/'));
             let rest = rest.map_or("/", |at| &path[at + 1..]);
             parts.uri = rest.parse::<Uri>().unwrap();
             None
         }),
-        ("exposed-metrics", |parts, _| {
+        (&["exposed-metrics"], |parts, _| {
             let is_it = parts.uri.path() == "/metrics";
             is_it.then(|| text(200, "text/plain", "# TYPE calls counter\ncalls 1\n"))?
         }),
-        ("exposed-console", |parts, _| {
+        (&["exposed-console"], |parts, _| {
             let is_it = parts.uri.path() == "/console";
             is_it.then(|| text(200, "text/html", "<title>forge-remote console</title>"))?
         }),
-        ("header-limit", |parts, _| {
+        (&["header-limit"], |parts, _| {
             let size: usize = parts.headers.values().map(|value| value.len()).sum();
             (size > 8 * 1024).then(|| text(431, "text/html", "<h1>431</h1>"))?
         }),
-        ("body-limit", |_, body| {
+        (&["body-limit"], |_, body| {
             (body.len() > 16 * 1024).then(|| text(413, "text/html", "<h1>413</h1>"))?
         }),
-        ("rewritten-path", |parts, _| {
+        (&["rewritten-path"], |parts, _| {
             let path = parts.uri.path().replace("%74", "t").replace("%2F", "/");
             parts.uri = path.parse::<Uri>().unwrap();
             None
         }),
+        (&["forged-token", "public-key"], |parts, _| {
+            // A gateway that only looks whether there is a token.
+            let has_token = parts.headers.contains_key(header::AUTHORIZATION);
+            (has_token && parts.uri.path() == "/tick")
+                .then(|| text(200, "application/json", "{}"))?
+        }),
+        (&["foreign-response", "foreign-response"], |parts, _| {
+            // A gateway that discloses what is wrong with a token.
+            let has_token = parts.headers.contains_key(header::AUTHORIZATION);
+            has_token.then(|| text(401, "application/json", "{\"reason\":\"expired\"}"))?
+        }),
+        (&["exposed-keys"], |parts, _| {
+            let is_it = parts.uri.path() == "/.well-known/jwks.json";
+            is_it.then(|| text(200, "application/json", "{\"keys\":[]}"))?
+        }),
+        (&["exposed-file"], |parts, _| {
+            let is_it = parts.uri.path() == "/.env";
+            is_it.then(|| text(200, "text/plain", "FORGE_REMOTE_TOKEN_KEY=x"))?
+        }),
     ];
-    for (code, fault) in faults {
+    for (codes, fault) in faults {
         let deployment = Deployment::start(fault).await;
-        assert_eq!(deployment.codes().await, [code], "{code}");
+        assert_eq!(deployment.codes().await, codes);
     }
     let gateway = Deployment::start(|_, _| text(502, "text/html", "<h1>502</h1>")).await;
     assert_eq!(gateway.codes().await, ["foreign-response"]);
@@ -295,15 +321,22 @@ async fn each_broken_deployment_is_found_by_its_code() {
 async fn a_deployment_with_keys_for_development_is_found() {
     let keys = Keys::published_for_tests().unwrap();
     let keys = Scene::new(keys, std::time::SystemTime::now()).key_set();
-    let deployment = Deployment::of(plain_app(), keys, |_, _| None).await;
+    let deployment = Deployment::of(plain_app(), JwksResponse::Keys(keys), |_, _| None).await;
     assert_eq!(deployment.codes().await, ["public-key"]);
+}
+
+#[tokio::test]
+async fn a_deployment_without_atlassians_keys_is_found() {
+    let down = JwksResponse::Text(500, "text/plain", "down".to_owned());
+    let deployment = Deployment::of(plain_app(), down, |_, _| None).await;
+    assert_eq!(deployment.codes().await, ["no-keys"]);
 }
 
 #[tokio::test]
 async fn another_build_is_found() {
     let mut other = plain_app();
     other.env("DYNAMIC", "1");
-    let deployment = Deployment::of(other, published(), |_, _| None).await;
+    let deployment = Deployment::of(other, JwksResponse::Keys(published()), |_, _| None).await;
     assert_eq!(deployment.codes().await, ["other-build"]);
 }
 
@@ -378,4 +411,86 @@ async fn only_a_deployment_of_the_manifest_is_attacked_and_not_without_a_yes() {
         stderr(&output)
     );
     assert_eq!(deployment.proxy.requests.load(Ordering::Relaxed), 0);
+}
+
+/// Makes a certificate authority and a certificate of `localhost` for this many days, with openssl.
+/// Returns false where openssl is not installed.
+async fn make_certificate(folder: &Folder, days: &str) -> bool {
+    let script = "set -e
+        key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
+        openssl req -x509 $key -keyout ca.key -subj /CN=Tests -days 90 -out ca.pem
+        openssl req $key -keyout leaf.pem -subj /CN=localhost -out leaf.csr
+        echo subjectAltName=DNS:localhost > names
+        openssl x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -days $1 -extfile names -outform DER -out leaf.der
+        openssl pkcs8 -topk8 -nocrypt -in leaf.pem -outform DER -out leaf.key";
+    let mut shell = Command::new("sh");
+    shell.args(["-c", script, "sh", days]);
+    let made = shell.current_dir(folder.path()).output().await.unwrap();
+    if !made.status.success() {
+        eprintln!("skipped: openssl can't be run: {}", stderr(&made));
+    }
+    made.status.success()
+}
+
+/// Serves TLS with the folder's certificate in front of this address.
+async fn tls(folder: &Folder, upstream: SocketAddr) -> (u16, JoinSet<()>) {
+    let certificate = CertificateDer::from(fs::read(folder.file("leaf.der")).unwrap());
+    let key = PrivateKeyDer::try_from(fs::read(folder.file("leaf.key")).unwrap()).unwrap();
+    let provider = Arc::new(crypto::aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider);
+    let config = config.with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth();
+    let config = config.with_single_cert(vec![certificate], key).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let mut server = JoinSet::new();
+    server.spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            connections.spawn(async move {
+                // A client that does not trust the certificate ends the handshake.
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    return;
+                };
+                let mut upstream = TcpStream::connect(upstream).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut upstream).await;
+            });
+        }
+    });
+    (port, server)
+}
+
+#[tokio::test]
+async fn the_certificate_is_checked() {
+    let deployment = Deployment::start(|_, _| None).await;
+    for (days, is_trusted, codes) in [
+        ("60", true, vec![]),
+        ("7", true, vec!["certificate"]),
+        ("60", false, vec!["certificate"]),
+    ] {
+        if !make_certificate(&deployment.folder, days).await {
+            return;
+        }
+        let (port, _server) = tls(&deployment.folder, deployment.proxy.address).await;
+        let url = format!("https://localhost:{port}");
+        let manifest = deployment.folder.file("manifest.yml");
+        let text =
+            format!("app:\n  id: {APP_ID}\nremotes:\n  - key: backend\n    baseUrl: {url}\n");
+        fs::write(&manifest, text).unwrap();
+        let mut command = deployment.doctor(&["--url", &url, "--yes", "--json"]);
+        command.env("NO_PROXY", "localhost,127.0.0.1");
+        if is_trusted {
+            command.env("SSL_CERT_FILE", deployment.folder.file("ca.pem"));
+        }
+        deployment.proxy.requests.store(0, Ordering::Relaxed);
+        let output = command.output().await.unwrap();
+        assert_eq!(
+            deployment.codes_of(&output),
+            codes,
+            "{days} {is_trusted} {}",
+            stdout(&output)
+        );
+    }
 }

@@ -108,11 +108,11 @@ pub(super) async fn reach(
 }
 
 fn certificate(until: SystemTime) -> Line {
-    let check = "certificate";
+    let check = "tls";
     let left = until.duration_since(SystemTime::now()).unwrap_or_default();
     let days = left.as_secs() / (24 * 3600);
     if left >= MIN_VALIDITY {
-        return Line::passed(check, format!("valid for another {days} days"));
+        return Line::passed(check, format!("the certificate is valid for another {days} days"));
     }
     let detail = format!("the certificate expires in {days} days");
     trouble(check, &CERTIFICATE, detail, "renew it now, and repair the automatic renewal")
