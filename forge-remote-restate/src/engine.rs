@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::listener::listen;
 use crate::objects::{JOB, endpoint};
-use crate::server::{NewCall, SentStatus, Server};
+use crate::server::{Deployment, NewCall, SentStatus, Server};
 use crate::serving::Serving;
 use crate::stored_call::{IdempotencyKey, ObjectKey, Origin, StoredCall, nonce, to_millis};
 use crate::stored_job::stored_jobs;
@@ -54,6 +54,7 @@ impl Restate {
         if !self.registers {
             return Ok(());
         }
+        self.check_other_apps().await?;
         let register = self.server.register(&self.url);
         match TcpListener::bind(self.address).await {
             Ok(listener) => tokio::select! {
@@ -64,6 +65,22 @@ impl Restate {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => register.await,
             Err(error) => Err(self.not_bound(error)),
         }
+    }
+
+    /// Returns an error if the server calls another URL to run jobs: two apps would get each other's.
+    async fn check_other_apps(&self) -> Result<(), EngineError> {
+        let Some(other) = self.server.deployment_of(JOB).await? else {
+            return Ok(());
+        };
+        if other.is_at(&self.url) {
+            return Ok(());
+        }
+        let Deployment { id, uri } = other;
+        Err(EngineError::new(format!(
+            "the Restate server runs jobs at `{uri}`, and this app is at `{}`: a server is for one environment of one \
+            app. If the app has moved, start it with `register_by_hand`, and send `PATCH /deployments/{id}` with `{{\"uri\": \"{}\"}}` to the server's admin API",
+            self.url, self.url
+        )))
     }
 
     fn not_bound(&self, error: std::io::Error) -> EngineError {

@@ -18,7 +18,7 @@
 //! ```
 //!
 //! `npx @restatedev/restate-server` starts a server on these ports. The engine works with version 1.7. One server, or
-//! cluster, is for one environment of one app: the names in it are the same for all.
+//! cluster, is for one environment of one app: the launch fails if it runs the jobs of another one.
 //!
 //! The server's licence is the Business Source License 1.1: it is free to use, but not to offer as a hosted
 //! service. This crate does not contain it; it contains Restate's SDK, whose licence is MIT.

@@ -89,7 +89,8 @@ impl RestateJobs {
     ///     -d '{"uri": "http://app:9080", "force": true}'
     /// ```
     ///
-    /// Until it is registered, no job is accepted.
+    /// Until it is registered, no job is accepted. The launch does not check then that no other app has
+    /// registered with the server.
     #[must_use]
     pub fn register_by_hand(self) -> Self {
         self.with(|restate| restate.registers = false)

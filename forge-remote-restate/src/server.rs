@@ -33,6 +33,22 @@ pub(crate) struct NewCall<'a> {
     pub(crate) input: Vec<u8>,
 }
 
+/// A URL that Restate calls.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Deployment {
+    pub(crate) id: String,
+    pub(crate) uri: String,
+}
+
+impl Deployment {
+    pub(crate) fn is_at(&self, url: &str) -> bool {
+        match (Url::parse(&self.uri), Url::parse(url)) {
+            (Ok(one), Ok(other)) => one == other,
+            _ => false,
+        }
+    }
+}
+
 /// The ingress's response to a [`NewCall`].
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -108,6 +124,26 @@ impl Server {
         Ok(rows.rows)
     }
 
+    /// Returns the deployment that runs a service; `None` if there is no such service yet.
+    pub(crate) async fn deployment_of(
+        &self,
+        service: &str,
+    ) -> Result<Option<Deployment>, EngineError> {
+        #[derive(Deserialize)]
+        struct Service {
+            deployment_id: String,
+        }
+        let doing = "show its deployments";
+        let request = self.client().await?;
+        let request = request.get(url(&self.admin, ["services", service])?);
+        let Some(service) = find::<Service>(request, doing).await? else {
+            return Ok(None);
+        };
+        let path = ["deployments", service.deployment_id.as_str()];
+        let request = self.client().await?.get(url(&self.admin, path)?);
+        find(request, doing).await
+    }
+
     /// Registers the deployment at this URL. The URL serves every version of the app, so an earlier
     /// registration is replaced.
     pub(crate) async fn register(&self, deployment: &str) -> Result<(), EngineError> {
@@ -179,10 +215,30 @@ fn rejected(doing: &str, status: StatusCode, body: &[u8]) -> EngineError {
 
 async fn read<T: DeserializeOwned>(request: RequestBuilder, doing: &str) -> Result<T, EngineError> {
     let (status, body) = send(request, doing).await?;
-    if !status.is_success() {
-        return Err(rejected(doing, status, &body));
+    parse(status, &body, doing)
+}
+
+/// Reads a resource; `None` if it does not exist.
+async fn find<T: DeserializeOwned>(
+    request: RequestBuilder,
+    doing: &str,
+) -> Result<Option<T>, EngineError> {
+    let (status, body) = send(request, doing).await?;
+    match status {
+        StatusCode::NOT_FOUND => Ok(None),
+        status => parse(status, &body, doing).map(Some),
     }
-    serde_json::from_slice(&body).map_err(|error| {
+}
+
+fn parse<T: DeserializeOwned>(
+    status: StatusCode,
+    body: &[u8],
+    doing: &str,
+) -> Result<T, EngineError> {
+    if !status.is_success() {
+        return Err(rejected(doing, status, body));
+    }
+    serde_json::from_slice(body).map_err(|error| {
         EngineError::new(format!("Restate did not {doing}: unreadable response")).with_source(error)
     })
 }

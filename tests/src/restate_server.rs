@@ -116,6 +116,20 @@ impl RestateServer {
             .identity_key(&other.key)
     }
 
+    /// Returns an engine on the server that is not behind its load balancer, and its address.
+    pub fn engine_elsewhere(&self) -> (SocketAddr, RestateJobs) {
+        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        (
+            address,
+            self.engine().listen(address, format!("http://{address}")),
+        )
+    }
+
+    /// Returns the URL of the admin API.
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.admin)
+    }
+
     /// Returns the variables by which [`from_environment`] returns such an engine in another process.
     pub fn variables(&self) -> [(&'static str, String); 4] {
         let address = SocketAddr::from(([127, 0, 0, 1], free_port()));

@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use forge_remote::jobs::{Accepted, Envelope, JobEngine as _, JobState};
+use forge_remote::fit::{BoxFuture, SystemClock};
+use forge_remote::jobs::{
+    Accepted, EngineContext, Envelope, JobEngine as _, JobPolicy, JobRunner, JobState,
+    PastAttempts, Verdict,
+};
 use forge_remote_restate::RestateJobs;
 use forge_remote_tests::restate_server::RestateServer;
 use forge_remote_tests::stores::Folder;
@@ -27,6 +32,29 @@ fn envelope(key: &str, max_attempts: u32) -> Envelope {
     envelope.accepted_at = SystemTime::now();
     envelope.max_attempts = max_attempts;
     envelope
+}
+
+struct NoHandlers;
+
+impl JobRunner for NoHandlers {
+    fn policy(&self, _: &str) -> Option<JobPolicy> {
+        None
+    }
+
+    fn longest_timeout(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn run(self: Arc<Self>, _: Envelope, _: PastAttempts) -> BoxFuture<Verdict> {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Returns the context of an app without handlers.
+fn context() -> EngineContext {
+    let clock = Arc::new(SystemClock::default());
+    let stop = Box::pin(std::future::pending());
+    EngineContext::new(Arc::new(NoHandlers), clock, stop, Duration::ZERO)
 }
 
 /// Returns how often each line was written.
@@ -159,4 +187,39 @@ async fn a_server_that_is_down_accepts_nothing() {
         .await
         .unwrap_err();
     assert!(error.to_string().contains("404"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_is_for_one_app() {
+    let Some(server) = RestateServer::start().await else {
+        return;
+    };
+    server.engine().open().await.unwrap();
+    server.engine().open().await.unwrap();
+    let (address, other) = server.engine_elsewhere();
+    let error = other.open().await.unwrap_err().to_string();
+    assert!(error.contains("one environment of one app"), "{error}");
+    // The app has moved: its error names the request that moves the deployment.
+    let path = error.split('`').find(|part| part.starts_with("PATCH "));
+    let path = path.unwrap().trim_start_matches("PATCH ");
+    let unregistered = other.clone().register_by_hand();
+    unregistered.open().await.unwrap();
+    let listening = tokio::spawn(unregistered.serve(context()));
+    let body = format!("{{\"uri\": \"http://{address}\"}}");
+    assert!(error.contains(&body), "{error}");
+    let moved = reqwest::Client::new()
+        .patch(format!("{}{path}", server.admin_url()))
+        .header("content-type", "application/json")
+        .body(body)
+        .send();
+    let moved = moved.await.unwrap();
+    let status = moved.status();
+    assert!(
+        status.is_success(),
+        "{status}: {}",
+        moved.text().await.unwrap()
+    );
+    listening.abort();
+    let _ = listening.await;
+    other.open().await.unwrap();
 }
