@@ -13,6 +13,9 @@ const REQUESTS: usize = 1_000;
 const WARM_UP: usize = 200;
 /// The process fails above this ratio to the hand-written server.
 const MAX_RATIO: f64 = 0.83;
+/// What metrics and traces may cost, switched off and on.
+const MAX_OFF: f64 = 1.03;
+const MAX_ON: f64 = 1.08;
 /// The function of AWS-LC that compares a signature with a text.
 const SIGNATURE_CHECK: &str = "EVP_DigestVerify";
 
@@ -60,6 +63,52 @@ pub(crate) fn count() {
         ratio <= MAX_RATIO,
         "more than {MAX_RATIO} of the hand-written server"
     );
+}
+
+/// Compares a verified POST of the quickstart with that of a build before (`BEFORE=path`), if one is given, and
+/// with metrics and traces.
+pub(crate) fn count_telemetry() {
+    let folder = build(&["-p", "quickstart"]);
+    let observed = [
+        "-p",
+        "forge-remote-bench",
+        "--bin",
+        "observed",
+        "--features",
+        "observed",
+    ];
+    build(&observed);
+    let signer = Signer::new();
+    let requests: &'static [Vec<u8>] = signer
+        .requests(WARM_UP + REQUESTS, "/frc-trigger", "remote-trigger-node")
+        .leak();
+    let url = serve_key_set(signer.key_set());
+    let count = |name: &str, program: &str, mode: &str| {
+        let environment = [("FORGE_REMOTE_JWKS_URL", url.as_str()), ("OBSERVED", mode)];
+        let count = per_request(program, &environment, requests);
+        println!("{name:28} {:7.0} instructions a request", count.all);
+        count.all
+    };
+    let off = count("without the feature", &format!("{folder}/quickstart"), "");
+    let program = format!("{folder}/observed");
+    let mut ratios = Vec::new();
+    if let Ok(before) = std::env::var("BEFORE") {
+        let before = count("before", &before, "");
+        ratios.push(("without the feature : before", off / before, MAX_OFF));
+    }
+    for (name, mode, most) in [
+        ("nothing installed", "none", MAX_OFF),
+        ("metrics", "metrics", MAX_ON),
+        ("traces", "traces", MAX_ON),
+        ("metrics and traces", "both", MAX_ON),
+    ] {
+        ratios.push((name, count(name, &program, mode) / off, most));
+    }
+    for (name, ratio, most) in &ratios {
+        println!("{name:28} {ratio:.3}   (at most {most})");
+    }
+    let is_fine = ratios.iter().all(|(_, ratio, most)| ratio <= most);
+    assert!(is_fine, "a ratio is too large");
 }
 
 /// Counts a request's instructions: the difference of two runs, without the process's start and end.

@@ -34,6 +34,7 @@ fn main() {
         Some("durable") => durable::measure(rounds),
         Some("connections") => connections::measure(),
         Some("instructions") => instructions::count(),
+        Some("telemetry") => instructions::count_telemetry(),
         Some("all") => {
             request(rounds);
             stored_tokens(rounds);
@@ -42,9 +43,10 @@ fn main() {
             handlers(rounds);
             compile::check(rounds);
             instructions::count();
+            instructions::count_telemetry();
         }
         _ => println!(
-            "which benchmark? request, instructions, tokens, durable, connections, handlers, check or all (ROUNDS=7 by default)"
+            "which benchmark? request, instructions, telemetry, tokens, durable, connections, handlers, check or all (ROUNDS=7 by default)"
         ),
     }
 }

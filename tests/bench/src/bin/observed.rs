@@ -1,0 +1,64 @@
+//! The quickstart with metrics and traces: `OBSERVED=metrics`, `traces` or `both`; neither by default.
+
+use forge_remote::metrics::DURATION_BUCKETS;
+use forge_remote::prelude::*;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt};
+
+/// As in the quickstart.
+#[scheduled_trigger(
+    interval = "hour",
+    auth = system,
+    key = "remote-scheduled-trigger-node",
+    endpoint = "remote-trigger-node",
+    path = "/frc-trigger",
+    scopes = ["read:confluence-content.summary"],
+)]
+async fn frc_trigger(call: Invocation, token: SystemToken) -> Result<()> {
+    let _authorization = token.authorization();
+    let _tenant = call.installation_id();
+    Ok(())
+}
+
+/// Drops the spans, so that the exporter's own work is not measured.
+#[derive(Debug)]
+struct Dropping;
+
+impl SpanExporter for Dropping {
+    async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let observed = std::env::var("OBSERVED").unwrap_or_default();
+    if matches!(&*observed, "metrics" | "both") {
+        PrometheusBuilder::new()
+            .with_recommended_naming(true)
+            .set_buckets(&DURATION_BUCKETS)?
+            .install_recorder()?;
+    }
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(Dropping)
+        .build();
+    if matches!(&*observed, "traces" | "both") {
+        let targets = Targets::new().with_target("forge_remote", LevelFilter::INFO);
+        let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("forge-remote"));
+        let lines = fmt::layer().json().with_writer(std::io::stderr);
+        tracing_subscriber::registry()
+            .with(spans.with_filter(targets))
+            .with(lines.with_filter(LevelFilter::INFO))
+            .init();
+    }
+    App::new()
+        .remote(Remote::new("remote-app-node").base_url("https://backend.example.com"))
+        .run()
+        .await
+}
