@@ -118,7 +118,10 @@ impl Outcome {
     /// Returns the outcome of a job whose handler this version of the app lacks.
     pub(crate) fn without_handler(call: &StoredCall) -> Self {
         let report = StoredReport::bare(ReportCode::UnknownHandler);
-        match call.envelope().pause_without_handler(SystemTime::now()) {
+        match call
+            .envelope()
+            .pause_without_handler(SystemTime::now(), None)
+        {
             Some(pause) => Self::Later {
                 wait: millis(pause),
                 report,

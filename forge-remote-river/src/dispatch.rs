@@ -189,11 +189,13 @@ impl<S: Store> Worker<StoredCall> for Dispatch<S> {
         let Some(policy) = self.runner.policy(&job.args.handler) else {
             let report = Report::new(ReportCode::UnknownHandler, Vec::new());
             let envelope = job.args.envelope();
-            let Some(pause) = envelope.pause_without_handler(SystemTime::now()) else {
+            let last = read_report(&job.row.metadata);
+            let pause = envelope.pause_without_handler(SystemTime::now(), last.as_ref());
+            let Some(pause) = pause else {
                 self.end_dead(&context, &job, &report);
                 return Ok(WorkOutcome::Discard);
             };
-            write_report(&context, &report);
+            write_report(&context, &report.after(last.as_ref()));
             return Ok(WorkOutcome::Snooze(pause));
         };
         let cancellation = context.cancellation_token();

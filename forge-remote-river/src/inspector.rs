@@ -135,7 +135,10 @@ impl<D: Database> River<D> {
             _ => client.jobs().cancel(row.id).await,
         }
         .map_err(river_failed)?;
-        ledger.finish(&[row.id]).await?;
+        // A run that has not ended yet counts until it has; the sweep notes its end.
+        if row.state != RiverState::Running {
+            ledger.finish(&[row.id]).await?;
+        }
         Ok(true)
     }
 }

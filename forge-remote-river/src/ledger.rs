@@ -7,6 +7,7 @@ use forge_remote::jobs::{Accepted, EngineError, Envelope, JobCounts};
 use riverqueue::jiff::Timestamp;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
 use sqlx::Transaction;
+use sqlx::pool::PoolConnection;
 
 use crate::statements::{Statements, Value, values};
 use crate::stored_call::{QUEUE, StoredCall, from_millis, to_millis};
@@ -73,6 +74,11 @@ pub(crate) trait Store: Clone + Send + Sync + 'static {
 
     /// Returns a builder of River's client on this database.
     fn client(&self) -> ClientBuilder;
+
+    /// Returns a connection that reads.
+    fn connection(
+        &self,
+    ) -> impl Future<Output = Result<PoolConnection<Self::Database>, sqlx::Error>> + Send;
 
     /// Begins a transaction that writes.
     fn begin(&self) -> impl Future<Output = Result<Writing<Self>, sqlx::Error>> + Send;
@@ -274,7 +280,7 @@ impl<S: Store> Ledger<S> {
     /// Notes that a job runs again after all.
     pub(crate) async fn reopen(&self, job: i64) -> Result<(), EngineError> {
         self.write(&[(
-            "UPDATE forge_remote_call SET unfinished = 1, slot = NULL WHERE job_id = $1",
+            "UPDATE forge_remote_call SET unfinished = 1 WHERE job_id = $1",
             values![job],
         )])
         .await
@@ -347,9 +353,10 @@ impl<S: Store> Ledger<S> {
 
     /// Counts the jobs.
     pub(crate) async fn counts(&self) -> Result<JobCounts, EngineError> {
-        let mut writing = self.begin().await?;
+        let connection = self.store.connection().await;
+        let mut connection = connection.map_err(database_failed)?;
         let mut select = async |sql| {
-            let selected = writing.transaction.integer(sql, values![QUEUE]).await;
+            let selected = connection.integer(sql, values![QUEUE]).await;
             Ok(selected.map_err(database_failed)?.unwrap_or_default())
         };
         let pending: i64 = select(
@@ -361,7 +368,6 @@ impl<S: Store> Ledger<S> {
             select("SELECT count(*) FROM river_job WHERE queue = $1 AND state = 'discarded'")
                 .await?;
         let oldest: i64 = select(S::OLDEST_DUE).await?;
-        writing.commit().await?;
         let mut counts = JobCounts::default();
         counts.pending = pending.unsigned_abs();
         counts.dead = dead.unsigned_abs();
@@ -369,35 +375,27 @@ impl<S: Store> Ledger<S> {
         Ok(counts)
     }
 
-    /// Deletes some finished calls that were accepted before this time, and returns whether there may be
-    /// more.
+    /// Deletes some calls that were accepted before this time and whose jobs River has deleted, and returns
+    /// whether there may be more. A dead job that River keeps can be retried.
     pub(crate) async fn forget(&self, accepted_before: i64) -> Result<bool, EngineError> {
         const AT_ONCE: i64 = 1000;
         let mut writing = self.begin().await?;
-        let last = writing
+        let deleted = writing
             .transaction
-            .integer(
-                "SELECT max(accepted_at) FROM (
-                     SELECT accepted_at FROM forge_remote_call
-                     WHERE unfinished = 0 AND accepted_at < $1 ORDER BY accepted_at LIMIT $2
-                 ) AS oldest",
+            .execute(
+                "DELETE FROM forge_remote_call WHERE job_id IN (
+                     SELECT job_id FROM forge_remote_call AS call
+                     WHERE unfinished = 0 AND accepted_at < $1 AND NOT EXISTS (
+                         SELECT 1 FROM river_job AS job WHERE job.id = call.job_id
+                     )
+                     ORDER BY accepted_at LIMIT $2
+                 )",
                 values![accepted_before, AT_ONCE],
             )
             .await
             .map_err(database_failed)?;
-        let Some(last) = last else {
-            return Ok(false);
-        };
-        writing
-            .transaction
-            .execute(
-                "DELETE FROM forge_remote_call WHERE unfinished = 0 AND accepted_at <= $1",
-                values![last],
-            )
-            .await
-            .map_err(database_failed)?;
         writing.commit().await?;
-        Ok(true)
+        Ok(deleted >= AT_ONCE.unsigned_abs())
     }
 
     /// Runs statements in one transaction.

@@ -11,6 +11,7 @@ use forge_remote::jobs::{
 };
 use riverqueue::migrate::PostgresMigrator;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, PgConnection, Postgres, Row as _, Transaction};
 
@@ -337,6 +338,10 @@ impl Store for PostgresStore {
 
     fn client(&self) -> ClientBuilder {
         Client::builder(self.pool.clone())
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        self.pool.acquire().await
     }
 
     async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {

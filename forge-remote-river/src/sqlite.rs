@@ -13,6 +13,7 @@ use forge_remote::jobs::{
 };
 use riverqueue::migrate::SqliteMigrator;
 use riverqueue::{Client, ClientBuilder, InsertOpts};
+use sqlx::pool::PoolConnection;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -286,6 +287,10 @@ impl Store for SqliteStore {
 
     fn client(&self) -> ClientBuilder {
         Client::builder(self.pool.clone())
+    }
+
+    async fn connection(&self) -> Result<PoolConnection<Sqlite>, sqlx::Error> {
+        self.pool.acquire().await
     }
 
     async fn begin(&self) -> Result<Writing<Self>, sqlx::Error> {

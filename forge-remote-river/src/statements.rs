@@ -33,12 +33,12 @@ pub(crate) use values;
 
 /// A connection of one of the databases.
 pub(crate) trait Statements: Send {
-    /// Runs a statement.
+    /// Runs a statement, and returns how many rows it changed.
     fn execute(
         &mut self,
         sql: &'static str,
         values: &[Value<'_>],
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
     /// Returns the integer in the first row, if there is one.
     fn integer(
@@ -55,7 +55,7 @@ macro_rules! statements {
                 &mut self,
                 sql: &'static str,
                 values: &[Value<'_>],
-            ) -> Result<(), sqlx::Error> {
+            ) -> Result<u64, sqlx::Error> {
                 let mut query = sqlx::query(sql);
                 for value in values {
                     query = match *value {
@@ -63,7 +63,7 @@ macro_rules! statements {
                         Value::Text(text) => query.bind(text.to_owned()),
                     };
                 }
-                query.execute(self).await.map(|_| ())
+                Ok(query.execute(self).await?.rows_affected())
             }
 
             async fn integer(

@@ -55,6 +55,7 @@ pub(crate) async fn tidy<S: Store>(
     finished: &mut UnboundedReceiver<i64>,
 ) -> std::convert::Infallible {
     let mut next_sweep = Instant::now();
+    let mut next_deletion = Instant::now();
     loop {
         tokio::select! {
             Some(first) = finished.recv() => {
@@ -63,25 +64,26 @@ pub(crate) async fn tidy<S: Store>(
             }
             () = tokio::time::sleep_until(next_sweep) => {
                 next_sweep = Instant::now() + SWEEP_INTERVAL;
-                match sweep(ledger, remember).await {
-                    // The rest follows at once; the jobs that finish meanwhile are noted in between.
-                    Ok(true) => next_sweep = Instant::now(),
-                    Ok(false) => {}
-                    Err(error) => {
-                        tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
-                    }
+                if let Err(error) = ledger.sweep(to_millis(SystemTime::now())).await {
+                    tracing::warn!(error = %chain(&error), "finished jobs can't be tidied up yet");
                 }
+            }
+            () = tokio::time::sleep_until(next_deletion) => {
+                let now = to_millis(SystemTime::now());
+                let remember = i64::try_from(remember.as_millis()).unwrap_or(i64::MAX);
+                let deleted = ledger.forget(now.saturating_sub(remember)).await;
+                next_deletion = Instant::now() + match deleted {
+                    // The rest follows soon; other writers have their turns in between.
+                    Ok(true) => SETTLE_INTERVAL,
+                    Ok(false) => SWEEP_INTERVAL,
+                    Err(error) => {
+                        tracing::warn!(error = %chain(&error), "the keys of old jobs can't be deleted yet");
+                        SWEEP_INTERVAL
+                    }
+                };
             }
         }
     }
-}
-
-/// Returns whether there may be more to delete.
-async fn sweep<S: Store>(ledger: &Ledger<S>, remember: Duration) -> Result<bool, EngineError> {
-    let now = to_millis(SystemTime::now());
-    let remember = i64::try_from(remember.as_millis()).unwrap_or(i64::MAX);
-    ledger.sweep(now).await?;
-    ledger.forget(now.saturating_sub(remember)).await
 }
 
 /// Decides applications; all that wait are decided in one transaction.

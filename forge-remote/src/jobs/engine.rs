@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::counts::JobCounts;
 use super::inspect::JobInspector;
 use super::policy::JobPolicy;
-use super::report::{EngineError, Report};
+use super::report::{EngineError, Report, ReportCode};
 use crate::fit::{BoxFuture, Clock};
 
 /// An engine: it stores the calls of durable handlers and runs them.
@@ -146,28 +146,40 @@ impl Repeats {
 }
 
 impl Envelope {
-    /// Returns how long an envelope waits for an instance of the app that has its handler: the longer, the
-    /// older it is. `None` if it has waited for a week: it is dead then, so that the work of a handler that
-    /// was removed ends.
+    /// Returns how long an envelope waits for an instance of the app that has its handler, after a run with
+    /// this report: the longer, the older it is. `None` if it has waited before and is a week old, or if it is
+    /// two weeks old: it is dead then, so that the work of a handler that was removed ends.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};
-    /// use forge_remote::jobs::Envelope;
+    /// use forge_remote::jobs::{Envelope, Report, ReportCode};
     ///
     /// let mut envelope = Envelope::new("key", "report", "ari:1", vec![]);
     /// envelope.accepted_at = SystemTime::UNIX_EPOCH;
-    /// let pause = |seconds| envelope.pause_without_handler(envelope.accepted_at + Duration::from_secs(seconds));
+    /// let last = Report::new(ReportCode::UnknownHandler, vec![]);
+    /// let pause = |seconds| {
+    ///     let now = envelope.accepted_at + Duration::from_secs(seconds);
+    ///     envelope.pause_without_handler(now, Some(&last))
+    /// };
     /// assert_eq!(pause(1), Some(Duration::from_secs(5)));
     /// assert_eq!(pause(3600), Some(Duration::from_secs(450)));
     /// assert_eq!(pause(8 * 24 * 3600), None);
     /// ```
-    pub fn pause_without_handler(&self, now: SystemTime) -> Option<Duration> {
+    pub fn pause_without_handler(
+        &self,
+        now: SystemTime,
+        last: Option<&Report>,
+    ) -> Option<Duration> {
         const SHORTEST: Duration = Duration::from_secs(5);
         const LONGEST: Duration = Duration::from_secs(3600);
         const END: Duration = Duration::from_secs(7 * 24 * 3600);
         let due = self.not_before.unwrap_or(self.accepted_at);
         let age = now.duration_since(due).unwrap_or_default();
-        (age < END).then(|| (age / 8).clamp(SHORTEST, LONGEST))
+        let has_waited = last.is_some_and(|last| {
+            matches!(last.code, ReportCode::UnknownHandler | ReportCode::OtherKey)
+        });
+        let is_over = age >= END && has_waited || age >= 2 * END;
+        (!is_over).then(|| (age / 8).clamp(SHORTEST, LONGEST))
     }
 
     /// Logs that this envelope's job is dead.
@@ -320,9 +332,8 @@ pub struct PastAttempts {
 impl PastAttempts {
     /// Returns whether the envelope's handler has started before, also in an attempt that was given back.
     pub(crate) fn has_started(&self) -> bool {
-        use super::report::ReportCode::{Interrupted, RateLimited};
-        let last = self.last.as_ref().map(|report| report.code);
-        self.count > 0 || matches!(last, Some(Interrupted | RateLimited))
+        let last = self.last.as_ref();
+        self.count > 0 || last.is_some_and(|report| report.code.is_of_given_back_run())
     }
 
     /// Creates the record of attempts.

@@ -184,10 +184,10 @@ impl Queue {
                 continue;
             };
             let report = Report::new(ReportCode::UnknownHandler, Vec::new());
-            match job.envelope.pause_without_handler(now) {
+            match job.envelope.pause_without_handler(now, job.last.as_ref()) {
                 Some(pause) => {
                     job.due = now + pause;
-                    job.last = Some(report);
+                    job.last = Some(report.after(job.last.as_ref()));
                 }
                 None => self.end_dead(id, report),
             }

@@ -67,6 +67,40 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Returns the report that an engine stores after this one, which is the last: a wait for a handler, a
+    /// key or a token does not replace the report of a run that started and was given back.
+    ///
+    /// ```
+    /// use forge_remote::jobs::{Report, ReportCode};
+    ///
+    /// let limited = Report::new(ReportCode::RateLimited, vec![]);
+    /// let waits = Report::new(ReportCode::NoToken, vec![]);
+    /// assert_eq!(waits.clone().after(Some(&limited)), limited);
+    /// assert_eq!(waits.clone().after(None), waits);
+    /// ```
+    #[must_use]
+    pub fn after(self, previous: Option<&Self>) -> Self {
+        use ReportCode::{NoToken, OtherKey, UnknownHandler};
+        match previous {
+            Some(previous)
+                if previous.code.is_of_given_back_run()
+                    && matches!(self.code, NoToken | OtherKey | UnknownHandler) =>
+            {
+                previous.clone()
+            }
+            _ => self,
+        }
+    }
+}
+
+impl ReportCode {
+    /// Returns whether the handler had started, and its attempt was given back.
+    pub(crate) fn is_of_given_back_run(self) -> bool {
+        matches!(self, Self::Interrupted | Self::RateLimited)
+    }
+}
+
 macro_rules! codes {
     ($($(#[$docs:meta])* $code:ident = $text:literal;)*) => {
         /// Why an envelope is not done.

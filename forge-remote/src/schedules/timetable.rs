@@ -111,7 +111,7 @@ impl Timetable {
     }
 
     /// Returns the last occurrence of an installation that is due and may still start, and the ones that are
-    /// due later, up to those of the time `ahead`.
+    /// due within the time `ahead`.
     pub(crate) fn around(
         &self,
         installation_id: &str,
@@ -124,7 +124,7 @@ impl Timetable {
         let due = |occurrence: &SystemTime| self.due(*occurrence, installation_id);
         let mut found: Vec<SystemTime> = self
             .between(now - catch_up - jitter, now + ahead)
-            .filter(|occurrence| due(occurrence) + catch_up > now)
+            .filter(|occurrence| due(occurrence) + catch_up > now && due(occurrence) <= now + ahead)
             .collect();
         // All occurrences of an installation have the same delay.
         let past = found.partition_point(|occurrence| due(occurrence) <= now);

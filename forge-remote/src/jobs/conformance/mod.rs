@@ -68,6 +68,7 @@ pub async fn job_engine_conformance(
         pauses_an_installation: "a pause is of one handler and installation, until its end",
         hands_back_at_a_stop: "a stop waits for its grace, and hands back the rest without their attempts",
         shows_its_jobs: "the inspector lists jobs, runs a dead one again, and discards one",
+        limits_the_retried: "dead jobs that an operator retries keep the limit of their installation, however old",
         counts_its_jobs: "an engine that counts its jobs counts the waiting and the dead ones",
         keeps_the_unknown: "an envelope of an unknown handler waits, without an attempt",
     }
@@ -463,6 +464,51 @@ async fn shows_its_jobs(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Ca
         "a discarded job still waits",
     )?;
     stage.expect_rest(engine, "rest-9").await?;
+    stage.stop().await
+}
+
+async fn limits_the_retried(engine: &Arc<dyn JobEngine>, connect: Connect<'_>) -> Case {
+    let inspector = connect().inspector();
+    let Some(inspector) = inspector.filter(|_| engine.guarantees().limits_installations) else {
+        return Ok(());
+    };
+    let mut stage = Stage::start(engine);
+    let mut ids = Vec::new();
+    for number in 0..=LIMIT {
+        let mut old = envelope(&format!("old-{number}"), LIMITED, "ari:old");
+        old.accepted_at -= 3 * DAY;
+        old.max_attempts = 1;
+        ids.push(id_of_new(engine.accept(old).await?)?);
+    }
+    for _ in &ids {
+        let report = report("broken");
+        stage.next().await?.end(Verdict::Dead { report });
+    }
+    for id in &ids {
+        until_state(&*inspector, id, JobState::Dead).await?;
+    }
+    stage.stop().await?;
+    // An engine deletes at its start what it does not need any more.
+    let mut stage = Stage::start(engine);
+    stage.expect_rest(engine, "rest-old").await?;
+    for id in ids {
+        expect(
+            inspector.retry(id).await?,
+            "an old dead job can't run again",
+        )?;
+    }
+    let mut runs = Vec::new();
+    for _ in 0..LIMIT {
+        runs.push(stage.next().await?);
+    }
+    let beyond = stage.next_within(Duration::from_secs(1)).await;
+    expect(
+        beyond.is_none(),
+        "more retried jobs of an installation run at once than may",
+    )?;
+    runs.into_iter().for_each(|run| run.end(Verdict::Done));
+    stage.next().await?.end(Verdict::Done);
+    stage.expect_rest(engine, "rest-retried").await?;
     stage.stop().await
 }
 

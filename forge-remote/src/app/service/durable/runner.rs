@@ -153,7 +153,11 @@ impl JobRunner for Runner {
         let run = async move {
             let (took, wait) = (Stopwatch::start(), self.first_wait(&envelope, &past));
             let ended = self.run_once(&envelope, number, &past).await;
-            let verdict = ended.unwrap_or_else(|not_done| not_done.verdict(&self.seal, &envelope));
+            let mut verdict =
+                ended.unwrap_or_else(|not_done| not_done.verdict(&self.seal, &envelope));
+            if let Verdict::Later { report, .. } = &mut verdict {
+                *report = report.clone().after(past.last.as_ref());
+            }
             let handler = self.handlers.get(&envelope.handler);
             let handler = handler.map(|handler| &*handler.endpoint);
             let is_last = number >= envelope.max_attempts;
@@ -251,7 +255,7 @@ impl Runner {
     ) -> Result<Verdict, NotDone> {
         let Some(handler) = self.handlers.get(&envelope.handler) else {
             let text = "this version of the app does not have the handler";
-            return Err(self.without_handler(envelope, ReportCode::UnknownHandler, text));
+            return Err(self.without_handler(envelope, past, ReportCode::UnknownHandler, text));
         };
         let plain = self.seal.open(subject(envelope), &envelope.sealed);
         let plain = plain.map_err(|error| match error {
@@ -262,7 +266,7 @@ impl Runner {
                      add that key after the new one and a comma"
                 );
                 let text = format!("it was sealed under the key {id}, which is not configured");
-                self.without_handler(envelope, ReportCode::OtherKey, text)
+                self.without_handler(envelope, past, ReportCode::OtherKey, text)
             }
             SealError::Damaged => UnreadableContents.into(),
         })?;
@@ -285,7 +289,7 @@ impl Runner {
             // In a rolling deployment, an instance of the version that stored it runs it.
             Err(Skipped::Changed) if !handler.is_late(envelope, self.clock.now()) => {
                 let text = "this version of the app has another cron expression";
-                return Err(self.without_handler(envelope, ReportCode::UnknownHandler, text));
+                return Err(self.without_handler(envelope, past, ReportCode::UnknownHandler, text));
             }
             Err(skipped) => {
                 skipped.log();
@@ -378,10 +382,11 @@ impl Runner {
     fn without_handler(
         &self,
         envelope: &Envelope,
+        past: &PastAttempts,
         code: ReportCode,
         text: impl Into<String>,
     ) -> NotDone {
-        let pause = envelope.pause_without_handler(self.clock.now());
+        let pause = envelope.pause_without_handler(self.clock.now(), past.last.as_ref());
         NotDone::new(code, text, pause.map_or(Then::Dead, Then::Later))
     }
 
