@@ -3,10 +3,11 @@
 //! app stops; with `BLOCKS`, one blocks its thread for an hour. With `OWN_ROUTES`, it has a webhook of
 //! its own; with `BAD_REMOTE`, an invalid base URL; with `CRON`, handlers with cron schedules, and with
 //! `BAD_CRON`, one without an occurrence. With `INSTANT_CLOCK`, its clock
-//! does not wait; with `LARGE`, it has a handler with the default limit of bodies.
+//! does not wait; with `LARGE`, it has a handler with the default limit of bodies; with `SYSTEM`, one with a
+//! system token; with `FALLBACK`, a route of every path.
 
 use forge_remote::axum::Router;
-use forge_remote::axum::routing::post;
+use forge_remote::axum::routing::{any, post};
 use forge_remote::prelude::*;
 use forge_remote::schedules::Occurrence;
 use forge_remote::{Shutdown, handler};
@@ -32,6 +33,9 @@ async fn large() {}
 async fn report(occurrence: Occurrence) {
     println!("report {:?}", occurrence.scheduled_for());
 }
+
+#[scheduled_trigger(interval = "day", path = "/renew", auth = system)]
+async fn renew(_token: SystemToken) {}
 
 #[scheduled_trigger(cron = "@hourly", auth = system)]
 async fn hourly(_token: SystemToken) {}
@@ -59,6 +63,9 @@ async fn main() -> Result<()> {
     if std::env::var_os("LARGE").is_some() {
         app = app.handler(handler!(large));
     }
+    if std::env::var_os("SYSTEM").is_some() {
+        app = app.handler(handler!(renew));
+    }
     let mut app = app
         .handler(handler!(tick))
         .remote(Remote::new("backend").base_url(url));
@@ -73,6 +80,9 @@ async fn main() -> Result<()> {
     }
     if std::env::var_os("OWN_ROUTES").is_some() {
         app = app.routes(Router::new().route("/webhook", post(async || "ok")));
+    }
+    if std::env::var_os("FALLBACK").is_some() {
+        app = app.routes(Router::new().route("/{*path}", any(async || "<h1>The app</h1>")));
     }
     if std::env::var_os("CRON").is_some() {
         app = app.handler(handler!(report)).handler(handler!(hourly));

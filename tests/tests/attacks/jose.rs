@@ -1,7 +1,7 @@
 //! Tokens signed by npm's `jose` are accepted, an attacker's are rejected, and `jose` verifies ours.
 //!
 //! Atlassian's own sample uses `jose`. `npm ci` in `tests/jose` installs it. Without it, or without
-//! Node.js, these tests name what they skip and pass.
+//! Node.js, these tests name what they skip and pass, except in CI.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,7 +11,7 @@ use std::process::Stdio;
 use forge_remote_tests::http::Call;
 use forge_remote_tests::jwks_server::JwksResponse;
 use forge_remote_tests::jws::{Fit, published, seconds};
-use forge_remote_tests::report::Report;
+use forge_remote_tests::report::{Report, skipped};
 use forge_remote_tests::rsa::stranger;
 use forge_remote_tests::test_app::TestApp;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ pub(crate) async fn run(script: &str, arguments: &[&str], input: &Value) -> Opti
         Some("tests/jose/node_modules is not there (`npm ci` in tests/jose)".to_owned())
     };
     if let Some(missing) = missing {
-        eprintln!("skipped `{script} {}`: {missing}", arguments.join(" "));
+        skipped(&format!("`{script} {}`: {missing}", arguments.join(" ")));
         return None;
     }
     let mut child = Command::new("node")

@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use forge_remote::axum::Router;
 use forge_remote::axum::body::{Body, Bytes, to_bytes};
 use forge_remote::axum::http::request::Parts;
-use forge_remote::axum::http::{Request, Response, Uri, header};
+use forge_remote::axum::http::{HeaderName, Request, Response, Uri, header};
 use forge_remote_attacks::{Keys, Scene};
 use forge_remote_tests::jwks_server::{JwksResponse, JwksServer};
 use forge_remote_tests::jws::{APP_ID, published};
 use forge_remote_tests::plain_process::PlainProcess;
+use forge_remote_tests::report::skipped;
 use forge_remote_tests::stores::Folder;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
@@ -86,6 +87,9 @@ async fn forward(
     *response.status_mut() = answer.status();
     *response.headers_mut() = answer.headers().clone();
     response.headers_mut().remove(header::TRANSFER_ENCODING);
+    if let Some(Removed(name)) = parts.extensions.get() {
+        response.headers_mut().remove(name);
+    }
     *response.body_mut() = answer.bytes().await.unwrap().into();
     response
 }
@@ -94,6 +98,24 @@ fn text(status: u16, content_type: &str, text: &'static str) -> Option<Response<
     let response = Response::builder().status(status);
     let response = response.header(header::CONTENT_TYPE, content_type);
     Some(response.body(Body::from(text)).unwrap())
+}
+
+/// A manifest with an endpoint at these base URLs, and the service of somebody else.
+fn manifest(base_url: &str) -> String {
+    format!(
+        "app:
+  id: {APP_ID}
+modules:
+  endpoint:
+    - key: tick
+      remote: backend
+remotes:
+  - key: backend
+    baseUrl: {base_url}
+  - key: weather
+    baseUrl: https://weather.example.com
+"
+    )
 }
 
 /// A deployment: the app as a process, behind a proxy.
@@ -120,11 +142,11 @@ impl Deployment {
         let app = PlainProcess::start(app, &keys).await;
         let proxy = Proxy::start(app.address, fault).await;
         let folder = Folder::default();
-        let manifest = format!(
-            "app:\n  id: {APP_ID}\nremotes:\n  - key: backend\n    baseUrl:\n      default: http://{}\n      EU: https://eu.example.com\n",
+        let urls = format!(
+            "\n      default: http://{}\n      EU: https://eu.example.com",
             proxy.address
         );
-        fs::write(folder.file("manifest.yml"), manifest).unwrap();
+        fs::write(folder.file("manifest.yml"), manifest(&urls)).unwrap();
         Self {
             proxy,
             folder,
@@ -157,14 +179,12 @@ impl Deployment {
 
     /// Returns the codes of the failed checks.
     async fn codes(&self) -> Vec<String> {
-        let mut command = self.doctor(&["--url", &self.url(), "--yes", "--json"]);
-        self.codes_of(&command.output().await.unwrap())
+        self.codes_of(&self.attack().output().await.unwrap())
     }
 
     fn codes_of(&self, output: &Output) -> Vec<String> {
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let failed = report["checks"].as_array().unwrap().iter();
-        let failed: Vec<&Value> = failed.filter(|check| check["state"] == "failed").collect();
+        let failed = in_state(&report, "failed");
         assert_eq!(report["sound"], failed.is_empty(), "{report}");
         assert_eq!(output.status.code(), Some(i32::from(!failed.is_empty())));
         assert!(
@@ -173,9 +193,31 @@ impl Deployment {
         );
         let sent = self.proxy.requests.load(Ordering::Relaxed);
         assert!(sent <= 60, "{sent} requests");
-        let code = |check: &&Value| check["code"].as_str().unwrap_or("none").to_owned();
-        failed.iter().map(code).collect()
+        codes(&failed)
     }
+
+    /// Returns the codes of the warnings of a deployment where no check failed.
+    async fn warnings(&self, mut doctor: Command) -> Vec<String> {
+        let output = doctor.output().await.unwrap();
+        assert_eq!(self.codes_of(&output), [""; 0], "{}", stdout(&output));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        codes(&in_state(&report, "warning"))
+    }
+
+    /// Returns `doctor --url` with a report for machines.
+    fn attack(&self) -> Command {
+        self.doctor(&["--url", &self.url(), "--yes", "--json"])
+    }
+}
+
+fn in_state<'a>(report: &'a Value, state: &str) -> Vec<&'a Value> {
+    let checks = report["checks"].as_array().unwrap().iter();
+    checks.filter(|check| check["state"] == state).collect()
+}
+
+fn codes(checks: &[&Value]) -> Vec<String> {
+    let code = |check: &&Value| check["code"].as_str().unwrap_or("none").to_owned();
+    checks.iter().map(code).collect()
 }
 
 fn stdout(output: &Output) -> String {
@@ -202,17 +244,18 @@ async fn a_sound_deployment_has_no_fault() {
         "\
 ok    address     the app responds, without a redirect
 ok    routes      each of 1 paths refuses a call without a token
+ok    arrival     tokens reach the app, which looks for their keys
 ok    tokens      27 kinds of forged tokens are refused alike
 ok    key set     a token by a published private key is refused
-ok    headers     16 KB of headers reach the app
+ok    headers     a token of 12 KB reaches the app
 ok    body        20480 bytes reach the app, in one piece and in chunks
-ok    paths       escapes in a path are forwarded as they are
+ok    paths       `%2F` in a path is not decoded on its way to the app
 ok    methods     an unknown method is refused by the app
 ok    exposure    none of 5 paths is served: metrics, console, key set, files
 ok    time        19 of 20 responses took less than 1 s
 ok    build       the deployed routes are this build's (…)
 
-sound: 11 checks passed
+sound: 12 checks passed
 "
     );
     assert_eq!(output.status.code(), Some(0));
@@ -237,7 +280,7 @@ async fn a_deployment_without_a_proxy_has_no_fault() {
     let mut command = deployment.doctor(&["--url", &app, "--yes"]);
     let text = stdout(&command.env("LARGE", "1").output().await.unwrap());
     assert!(text.contains("1048576 bytes reach the app"), "{text}");
-    assert!(text.ends_with("sound: 11 checks passed\n"), "{text}");
+    assert!(text.ends_with("sound: 12 checks passed\n"), "{text}");
     assert_eq!(deployment.proxy.requests.load(Ordering::Relaxed), 0);
 }
 
@@ -277,14 +320,15 @@ async fn each_broken_deployment_is_found_by_its_code() {
             is_it.then(|| text(200, "text/html", "<title>forge-remote console</title>"))?
         }),
         (&["header-limit"], |parts, _| {
-            let size: usize = parts.headers.values().map(|value| value.len()).sum();
-            (size > 8 * 1024).then(|| text(431, "text/html", "<h1>431</h1>"))?
+            let mut values = parts.headers.values();
+            let is_large = values.any(|value| value.len() > 8 * 1024);
+            is_large.then(|| text(431, "text/html", "<h1>431</h1>"))?
         }),
         (&["body-limit"], |_, body| {
             (body.len() > 16 * 1024).then(|| text(413, "text/html", "<h1>413</h1>"))?
         }),
         (&["rewritten-path"], |parts, _| {
-            let path = parts.uri.path().replace("%74", "t").replace("%2F", "/");
+            let path = parts.uri.path().replace("%2F", "/");
             parts.uri = path.parse::<Uri>().unwrap();
             None
         }),
@@ -294,7 +338,7 @@ async fn each_broken_deployment_is_found_by_its_code() {
             (has_token && parts.uri.path() == "/tick")
                 .then(|| text(200, "application/json", "{}"))?
         }),
-        (&["foreign-response", "foreign-response"], |parts, _| {
+        (&["foreign-response", "public-key"], |parts, _| {
             // A gateway that discloses what is wrong with a token.
             let has_token = parts.headers.contains_key(header::AUTHORIZATION);
             has_token.then(|| text(401, "application/json", "{\"reason\":\"expired\"}"))?
@@ -316,13 +360,105 @@ async fn each_broken_deployment_is_found_by_its_code() {
     assert_eq!(gateway.codes().await, ["foreign-response"]);
 }
 
+/// A header that the proxy removes from responses.
+#[derive(Clone)]
+struct Removed(HeaderName);
+
+#[tokio::test]
+async fn a_doubt_about_a_deployment_is_a_warning() {
+    let faults: [(&str, Fault); 3] = [
+        ("no-token-arrives", |parts, _| {
+            parts.headers.remove(header::AUTHORIZATION);
+            None
+        }),
+        ("lost-challenge", |parts, _| {
+            parts.extensions.insert(Removed(header::WWW_AUTHENTICATE));
+            None
+        }),
+        ("refused-escapes", |parts, _| {
+            let is_escaped = parts.uri.path().contains("%2F");
+            is_escaped.then(|| text(404, "text/html", "<h1>404</h1>"))?
+        }),
+    ];
+    for (code, fault) in faults {
+        let deployment = Deployment::start(fault).await;
+        let doctor = deployment.attack();
+        assert_eq!(deployment.warnings(doctor).await, [code]);
+    }
+}
+
+/// The key set is not read for longer than a key set can be.
+#[tokio::test]
+async fn a_key_set_that_cant_be_fetched_is_a_warning() {
+    let mut large = published();
+    large["padding"] = "x".repeat(2 * 1024 * 1024).into();
+    for keys in [
+        JwksResponse::Text(500, "text/plain", "down".to_owned()),
+        JwksResponse::Keys(large),
+    ] {
+        let keys = JwksServer::start(keys).await;
+        let deployment = Deployment::start(|_, _| None).await;
+        let mut doctor = deployment.attack();
+        doctor.env("FORGE_REMOTE_JWKS_URL", keys.url());
+        assert_eq!(deployment.warnings(doctor).await, ["unfetched-keys"]);
+    }
+}
+
+fn keys_for_development() -> Scene {
+    let keys = Keys::published_for_tests().unwrap();
+    Scene::new(keys, std::time::SystemTime::now())
+}
+
 /// The private half of the vectors' keys is published, so a deployment must not trust them.
 #[tokio::test]
 async fn a_deployment_with_keys_for_development_is_found() {
-    let keys = Keys::published_for_tests().unwrap();
-    let keys = Scene::new(keys, std::time::SystemTime::now()).key_set();
-    let deployment = Deployment::of(plain_app(), JwksResponse::Keys(keys), |_, _| None).await;
+    let keys = JwksResponse::Keys(keys_for_development().key_set());
+    let deployment = Deployment::of(plain_app(), keys.clone(), |_, _| None).await;
     assert_eq!(deployment.codes().await, ["public-key"]);
+
+    // A handler that gets no system token responds with 500, which is not a refusal.
+    let mut app = plain_app();
+    app.env("SYSTEM", "1");
+    let deployment = Deployment::of(app, keys, |_, _| None).await;
+    let mut doctor = deployment.attack();
+    let output = doctor.env("SYSTEM", "1").output().await.unwrap();
+    assert_eq!(deployment.codes_of(&output), ["public-key"]);
+    assert!(
+        stdout(&output).contains("500 Internal Server Error"),
+        "{}",
+        stdout(&output)
+    );
+}
+
+#[tokio::test]
+async fn a_deployment_with_other_keys_is_found() {
+    let keys = keys_for_development().with_key_ids("first", "second");
+    let keys = JwksResponse::Keys(keys.key_set());
+    let deployment = Deployment::of(plain_app(), keys, |_, _| None).await;
+    let atlassian = JwksServer::start(JwksResponse::Keys(published())).await;
+    let mut doctor = deployment.attack();
+    doctor.env("FORGE_REMOTE_JWKS_URL", atlassian.url());
+    let output = doctor.output().await.unwrap();
+    assert_eq!(deployment.codes_of(&output), ["other-keys"]);
+}
+
+/// Where the app's own routes respond to every path, the content decides.
+#[tokio::test]
+async fn an_app_with_a_route_of_every_path_is_checked() {
+    let fault: Fault = |parts, _| {
+        let is_it = parts.uri.path() == "/metrics";
+        is_it.then(|| text(200, "text/plain", "# TYPE calls counter\ncalls 1\n"))?
+    };
+    for (fault, codes) in [(None, vec![]), (Some(fault), vec!["exposed-metrics"])] {
+        let mut app = plain_app();
+        app.env("FALLBACK", "1");
+        let keys = JwksResponse::Keys(published());
+        let deployment = Deployment::of(app, keys, fault.unwrap_or(|_, _| None)).await;
+        let mut doctor = deployment.attack();
+        let output = doctor.env("FALLBACK", "1").output().await.unwrap();
+        assert_eq!(deployment.codes_of(&output), codes, "{}", stdout(&output));
+        assert!(stdout(&output).contains("whether it is forwarded is not known"));
+    }
 }
 
 #[tokio::test]
@@ -368,13 +504,17 @@ async fn only_a_deployment_of_the_manifest_is_attacked_and_not_without_a_yes() {
     for (url, problem) in [
         (
             "https://other.example.com",
-            "is not a base URL of manifest.yml",
+            "is not a base URL of an endpoint in manifest.yml",
+        ),
+        (
+            "https://weather.example.com",
+            "no endpoint has the remote `weather`: name it as the `remote` of one",
         ),
         ("http://eu.example.com", "is not https"),
         ("eu.example.com", "is not a URL"),
         (
             &format!("{}/other", deployment.url()),
-            "is not a base URL of manifest.yml",
+            "is not a base URL of an endpoint in manifest.yml",
         ),
         (
             &format!("http://localhost:{}", deployment.proxy.address.port()),
@@ -414,7 +554,7 @@ async fn only_a_deployment_of_the_manifest_is_attacked_and_not_without_a_yes() {
 }
 
 /// Makes a certificate authority and a certificate of `localhost` for this many days, with openssl.
-/// Returns false where openssl is not installed.
+/// Returns false where openssl is not installed, except in CI.
 async fn make_certificate(folder: &Folder, days: &str) -> bool {
     let script = "set -e
         key='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
@@ -427,7 +567,7 @@ async fn make_certificate(folder: &Folder, days: &str) -> bool {
     shell.args(["-c", script, "sh", days]);
     let made = shell.current_dir(folder.path()).output().await.unwrap();
     if !made.status.success() {
-        eprintln!("skipped: openssl can't be run: {}", stderr(&made));
+        skipped(&format!("openssl can't be run: {}", stderr(&made)));
     }
     made.status.success()
 }
@@ -475,10 +615,7 @@ async fn the_certificate_is_checked() {
         }
         let (port, _server) = tls(&deployment.folder, deployment.proxy.address).await;
         let url = format!("https://localhost:{port}");
-        let manifest = deployment.folder.file("manifest.yml");
-        let text =
-            format!("app:\n  id: {APP_ID}\nremotes:\n  - key: backend\n    baseUrl: {url}\n");
-        fs::write(&manifest, text).unwrap();
+        fs::write(deployment.folder.file("manifest.yml"), manifest(&url)).unwrap();
         let mut command = deployment.doctor(&["--url", &url, "--yes", "--json"]);
         command.env("NO_PROXY", "localhost,127.0.0.1");
         if is_trusted {

@@ -16,6 +16,8 @@ use crate::token::Tokens;
 
 /// How long the key set's host has to respond.
 const KEY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest key set, in bytes.
+const MAX_KEY_SET: usize = 1024 * 1024;
 /// A FIT is valid for 25 seconds, and its expiry has no leeway: a clock that is ahead by this much rejects
 /// tokens that Forge has just signed, where the network is slow.
 /// Source: <https://developer.atlassian.com/platform/forge/remote/essentials/>
@@ -139,11 +141,17 @@ pub(super) async fn fetch(url: &str) -> Result<Fetched, String> {
     let parsed = reqwest::Url::parse(url).map_err(|error| format!("`{url}` is not a URL: {error}"))?;
     let client = Network::of(&parsed).client().timeout(KEY_TIMEOUT).build().map_err(failed)?;
     let started = Instant::now();
-    let response = client.get(parsed).send().await.map_err(failed)?;
+    let mut response = client.get(parsed).send().await.map_err(failed)?;
     let (status, headers) = (response.status().as_u16(), response.headers());
     let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
     let date = date.and_then(|date| httpdate::parse_http_date(date).ok());
-    let body = response.bytes().await.map_err(failed)?.to_vec();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(failed)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > MAX_KEY_SET {
+            return Err(format!("{url} responds with more than {MAX_KEY_SET} bytes"));
+        }
+    }
     let took = started.elapsed();
     Ok(Fetched { status, date, body, took })
 }

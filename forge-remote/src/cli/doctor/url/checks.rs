@@ -5,11 +5,12 @@ use std::time::{Duration, SystemTime};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 
-use super::plan::{Plan, UNKNOWN_PATH};
+use super::plan::{Plan, Route, UNKNOWN_PATH};
 use super::rules::{
     BODY_LIMIT, CACHED_RESPONSE, CERTIFICATE, EXPOSED_CONSOLE, EXPOSED_FILE, EXPOSED_KEYS,
-    EXPOSED_METRICS, FOREIGN_RESPONSE, HEADER_LIMIT, LOST_PATH, NO_KEYS, OTHER_BUILD, REDIRECT,
-    REWRITTEN_PATH, SLOW_RESPONSES, UNREACHABLE, UNVERIFIED_CALL,
+    EXPOSED_METRICS, FOREIGN_RESPONSE, HEADER_LIMIT, LOST_CHALLENGE, LOST_PATH, NO_KEYS,
+    OTHER_BUILD, REDIRECT, REFUSED_ESCAPES, REWRITTEN_PATH, SLOW_RESPONSES, UNREACHABLE,
+    UNVERIFIED_CALL,
 };
 use super::session::{Answer, SendError, Session, in_two_parts};
 use crate::app::ROUTE_DIGEST_HEADER;
@@ -18,9 +19,8 @@ use crate::diagnostic::Rule;
 
 /// How long a certificate must be valid at least.
 const MIN_VALIDITY: Duration = Duration::from_secs(14 * 24 * 3600);
-/// The headers of a large request, in bytes, and the number of them.
-const HEADER_BYTES: usize = 16 * 1024;
-const HEADERS: usize = 4;
+/// The size of a large token, in bytes. Proxies limit a header to 8 KB by default.
+const TOKEN_BYTES: usize = 12 * 1024;
 /// The time that 19 of 20 responses may take.
 const MAX_P95: Duration = Duration::from_secs(1);
 
@@ -47,9 +47,7 @@ pub(super) fn fault<'a>(answer: &Answer, own: &'a Rule) -> (&'a Rule, &'static s
             &REDIRECT,
             "write the address that it leads to into `baseUrl`: Forge follows no redirect",
         ),
-        Some(code) if code == "keys_unavailable" => {
-            (&NO_KEYS, "run `doctor` where the app runs")
-        }
+        Some(_) if answer.is_without_key() => (&NO_KEYS, "run `doctor` where the app runs"),
         None if answer.status.is_success() && answer.is_cached() => (
             &CACHED_RESPONSE,
             "turn caching off for the paths of the app",
@@ -119,54 +117,65 @@ fn certificate(until: SystemTime) -> Line {
 }
 
 /// Checks that each handler is there and refuses a call without a token.
-pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Line {
+pub(super) async fn routes(session: &mut Session, plan: &Plan) -> Vec<Line> {
     let check = "routes";
+    let mut has_challenge = true;
     for route in &plan.routes {
         let answer = match session.get(route.method.clone(), &route.path).await {
             Ok(answer) => answer,
-            Err(error) => return not_sent(check, &error),
+            Err(error) => return vec![not_sent(check, &error)],
         };
-        if answer.is_refusal() {
-            continue;
+        if !answer.is_refusal() {
+            return vec![not_refused(check, route, &answer)];
         }
-        let call = format!("{} {}", route.method, route.path);
-        let detail = format!("{call} got {} without a token, not 401", answer.status);
-        if answer.status == StatusCode::NOT_FOUND {
-            let fix = "forward the path unchanged to the app, and compare it with `routes`";
-            return trouble(check, &LOST_PATH, detail, fix);
-        }
-        // A handler's own response may look like anything.
-        if answer.status.is_success() {
-            let rule = if answer.is_cached() { &CACHED_RESPONSE } else { &UNVERIFIED_CALL };
-            let fix = match answer.is_cached() {
-                true => "turn caching off for the paths of the app",
-                false => "forward calls and their `Authorization` header unchanged to the app",
-            };
-            return trouble(check, rule, detail, fix);
-        }
-        let (rule, fix) = fault(&answer, &FOREIGN_RESPONSE);
-        return trouble(check, rule, detail, fix);
+        has_challenge &= answer.has_challenge();
     }
     let count = plan.routes.len();
-    Line::passed(check, format!("each of {count} paths refuses a call without a token"))
+    let passed = Line::passed(check, format!("each of {count} paths refuses a call without a token"));
+    let mut lines = vec![passed];
+    if !has_challenge {
+        let detail = "the header `WWW-Authenticate` of a refusal is missing or changed";
+        let fix = "let the proxy forward it, if a caller needs it: Forge does not";
+        lines.push(Line::warning(check, detail, fix).code(&LOST_CHALLENGE));
+    }
+    lines
 }
 
-/// Sends 16 KB of headers.
+fn not_refused(check: &'static str, route: &Route, answer: &Answer) -> Line {
+    let call = format!("{} {}", route.method, route.path);
+    let detail = format!("{call} got {} without a token, not 401", answer.status);
+    if answer.status == StatusCode::NOT_FOUND {
+        let fix = "forward the path unchanged to the app, and compare it with `routes`";
+        return trouble(check, &LOST_PATH, detail, fix);
+    }
+    // A handler's own response may look like anything.
+    if answer.status.is_success() {
+        let rule = if answer.is_cached() { &CACHED_RESPONSE } else { &UNVERIFIED_CALL };
+        let fix = match answer.is_cached() {
+            true => "turn caching off for the paths of the app",
+            false => "forward calls and their `Authorization` header unchanged to the app",
+        };
+        return trouble(check, rule, detail, fix);
+    }
+    let (rule, fix) = fault(answer, &FOREIGN_RESPONSE);
+    trouble(check, rule, detail, fix)
+}
+
+/// Sends an `Authorization` header of 12 KB: proxies limit each header as well as all of them.
 pub(super) async fn header_limit(session: &mut Session, plan: &Plan) -> Line {
     let check = "headers";
     let sent = async {
         let mut request = session.request(plan.target.method.clone(), &plan.target.path)?;
-        let filler = "x".repeat(HEADER_BYTES / HEADERS);
-        for _ in 0..HEADERS {
-            if let Ok(value) = HeaderValue::from_str(&filler) {
-                request.headers_mut().append("x-forge-remote-doctor", value);
-            }
+        let token = format!("Bearer {}", "x".repeat(TOKEN_BYTES));
+        if let Ok(mut value) = HeaderValue::from_str(&token) {
+            value.set_sensitive(true);
+            request.headers_mut().insert(header::AUTHORIZATION, value);
         }
         session.send(request).await
     };
     match sent.await {
-        Ok(answer) if answer.is_refusal() => Line::passed(check, "16 KB of headers reach the app"),
-        answer => limited(check, &HEADER_LIMIT, "16 KB of headers", answer),
+        Ok(answer) if answer.is_refusal() => Line::passed(check, "a token of 12 KB reaches the app"),
+        answer => limited(check, &HEADER_LIMIT, "a token of 12 KB", answer),
     }
 }
 
@@ -215,36 +224,40 @@ fn limited(
     trouble(check, rule, detail, "raise the limit of the proxy in front of the app")
 }
 
-/// Sends the target's path with escapes, which is another path for the app.
+/// Sends a path with `%2F`, which is another path for the app than the one with slashes.
 pub(super) async fn paths(session: &mut Session, plan: &Plan) -> Line {
     let check = "paths";
-    let path = escaped(&plan.target.path);
-    match session.get(plan.target.method.clone(), &path).await {
-        Err(error) => not_sent(check, &error),
-        Ok(answer) if answer.code().as_deref() == Some("not_found") || plan.has_fallback => {
-            Line::passed(check, "escapes in a path are forwarded as they are")
-        }
-        Ok(answer) => {
-            let what = format!("`{path}` got {}", answer.status);
-            let (rule, detail) = match answer.is_refusal() {
-                true => (&REWRITTEN_PATH, format!("{what}: a proxy decoded it")),
-                false => (&REWRITTEN_PATH, format!("{what}, not 404 of the app")),
-            };
-            let fix = "let the proxy forward the path as it came, undecoded";
-            trouble(check, rule, detail, fix)
-        }
+    let route = plan.escapable();
+    let path = escaped(&route.path);
+    let answer = match session.get(route.method.clone(), &path).await {
+        Ok(answer) => answer,
+        Err(error) => return not_sent(check, &error),
+    };
+    let status = answer.status;
+    if answer.is_refusal() {
+        let detail = format!("`{path}` got {status} of `{}`: a proxy decoded it", route.path);
+        let fix = "let the proxy forward the path as it came, undecoded";
+        return trouble(check, &REWRITTEN_PATH, detail, fix);
     }
+    if answer.code().as_deref() == Some("not_found") {
+        return Line::passed(check, "`%2F` in a path is not decoded on its way to the app");
+    }
+    if plan.has_fallback {
+        let detail = "`%2F` in a path does not lead to a handler; whether it is forwarded is not known, because \
+                      the app's own routes respond to every path";
+        return Line::passed(check, detail);
+    }
+    let detail = format!("`{path}` got {status}, not 404 of the app");
+    let fix = "let the proxy accept `%2F`, if the app has paths with it";
+    Line::warning(check, detail, fix).code(&REFUSED_ESCAPES)
 }
 
-/// Returns a path with its inner slashes escaped, or its first letter if it has none.
+/// Returns another path, which becomes this one if a proxy decodes and simplifies it.
 fn escaped(path: &str) -> String {
     let rest = path.strip_prefix('/').unwrap_or(path);
-    if rest.contains('/') {
-        return format!("/{}", rest.replace('/', "%2F"));
-    }
-    match rest.bytes().next() {
-        Some(first) if first.is_ascii() => format!("/%{first:02X}{}", &rest[1..]),
-        _ => "/%2F".to_owned(),
+    match rest.contains('/') {
+        true => format!("/{}", rest.replace('/', "%2F")),
+        false => format!("/forge-remote-doctor/..%2F{rest}"),
     }
 }
 
@@ -272,17 +285,32 @@ pub(super) async fn methods(session: &mut Session, plan: &Plan) -> Line {
     }
 }
 
+/// What a deployment does not serve.
+struct Exposure {
+    path: &'static str,
+    rule: &'static Rule,
+    /// What the response contains where the app's own routes respond to every path.
+    sign: &'static str,
+    fix: &'static str,
+}
+
+const NO_DEV: &str = "deploy the command `serve`, never `dev`";
+const NO_FOLDER: &str = "serve no folder of files beside the app";
+
+#[rustfmt::skip]
+const EXPOSURES: [Exposure; 5] = [
+    Exposure { path: "/metrics", rule: &EXPOSED_METRICS, sign: "# TYPE ", fix: "serve metrics on a second port" },
+    Exposure { path: "/console", rule: &EXPOSED_CONSOLE, sign: "<title>forge-remote console", fix: NO_DEV },
+    Exposure { path: "/.well-known/jwks.json", rule: &EXPOSED_KEYS, sign: "\"keys\"", fix: NO_DEV },
+    Exposure { path: "/.env", rule: &EXPOSED_FILE, sign: "KEY=", fix: NO_FOLDER },
+    Exposure { path: "/manifest.yml", rule: &EXPOSED_FILE, sign: "app:", fix: NO_FOLDER },
+];
+
 /// Requests what a deployment does not serve.
-pub(super) async fn exposure(session: &mut Session) -> Vec<Line> {
+pub(super) async fn exposure(session: &mut Session, plan: &Plan) -> Vec<Line> {
     let check = "exposure";
-    let (mut lines, mut count) = (Vec::new(), 0);
-    for (path, rule, fix) in [
-        ("/metrics", &EXPOSED_METRICS, "serve metrics on a second port"),
-        ("/console", &EXPOSED_CONSOLE, "deploy the command `serve`, never `dev`"),
-        ("/.well-known/jwks.json", &EXPOSED_KEYS, "deploy the command `serve`, never `dev`"),
-        ("/.env", &EXPOSED_FILE, "serve no folder of files beside the app"),
-        ("/manifest.yml", &EXPOSED_FILE, "serve no folder of files beside the app"),
-    ] {
+    let mut lines = Vec::new();
+    for Exposure { path, rule, sign, fix } in EXPOSURES {
         let answer = match session.get(Method::GET, path).await {
             Ok(answer) => answer,
             Err(error) => {
@@ -290,23 +318,31 @@ pub(super) async fn exposure(session: &mut Session) -> Vec<Line> {
                 return lines;
             }
         };
-        count += 1;
-        let is_key_set = || {
-            let set: Option<Value> = serde_json::from_slice(&answer.body).ok();
-            set.is_some_and(|set| set.get("keys").is_some())
+        // Some services respond to every path, so a key set has to be one.
+        let is_it = match std::ptr::eq(rule, &EXPOSED_KEYS) {
+            true => is_key_set(&answer.body),
+            false => !plan.has_fallback || contains(&answer.body, sign),
         };
-        let is_exposed = answer.status.is_success()
-            && (!std::ptr::eq(rule, &EXPOSED_KEYS) || is_key_set());
-        if is_exposed {
+        if answer.status.is_success() && is_it {
             let detail = format!("GET {path} got {}", answer.status);
             lines.push(trouble(check, rule, detail, fix));
         }
     }
     if lines.is_empty() {
+        let count = EXPOSURES.len();
         let detail = format!("none of {count} paths is served: metrics, console, key set, files");
         lines.push(Line::passed(check, detail));
     }
     lines
+}
+
+fn is_key_set(body: &[u8]) -> bool {
+    let set: Option<Value> = serde_json::from_slice(body).ok();
+    set.is_some_and(|set| set.get("keys").is_some())
+}
+
+fn contains(body: &[u8], text: &str) -> bool {
+    String::from_utf8_lossy(body).contains(text)
 }
 
 /// Compares how long 19 of 20 responses took.

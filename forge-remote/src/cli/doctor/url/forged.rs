@@ -1,15 +1,91 @@
 //! Forged tokens: each is refused exactly as a missing token is.
 
 use axum::http::{HeaderName, HeaderValue, header};
+use forge_remote_attacks::jws::unique_id;
 use forge_remote_attacks::{CLASSES, Request, Verdict};
 
 use super::checks::{fault, not_sent, trouble};
 use super::plan::Plan;
-use super::rules::{FORGED_TOKEN, NO_KEYS, PUBLIC_KEY};
+use super::rules::{
+    FORGED_TOKEN, NO_KEYS, NO_TOKEN_ARRIVES, OTHER_KEYS, PUBLIC_KEY, UNFETCHED_KEYS,
+};
 use super::session::{Answer, SendError, Session};
 use crate::cli::doctor::line::Line;
 
 const CHECK: &str = "tokens";
+/// The tokens with invented key ids. The first one lets the app fetch the key set, and the next ones come
+/// before it may do so again.
+const INVENTED_KEYS: usize = 3;
+
+/// Checks that tokens reach the app, and that it has Atlassian's keys.
+///
+/// An unknown key id distinguishes the app's refusals: within `JwksPolicy::unknown_key_cooldown`, a second
+/// one gets 503. This runs before any other token that names a published key, because the app remembers for
+/// a minute which ids it has looked for.
+pub(super) async fn arrival(session: &mut Session, plan: &Plan) -> Vec<Line> {
+    let check = "arrival";
+    let (mut refused, mut without_key) = (0, 0);
+    for _ in 0..INVENTED_KEYS {
+        let kid = format!("forge/invocation-token/doctor-{}", unique_id());
+        match send_with_key_id(session, plan, &kid).await {
+            Ok(answer) if answer.is_without_key() => without_key += 1,
+            Ok(answer) if answer.is_refusal() => refused += 1,
+            // The next checks name what is wrong.
+            Ok(_) => return Vec::new(),
+            Err(error) => return vec![not_sent(check, &error)],
+        }
+    }
+    let has_published_key = match &plan.published_kid {
+        Some(kid) => match send_with_key_id(session, plan, kid).await {
+            Ok(answer) => Some(!answer.is_without_key()),
+            Err(error) => return vec![not_sent(check, &error)],
+        },
+        None => None,
+    };
+    let mut lines = Vec::new();
+    if has_published_key.is_none() {
+        let detail = format!(
+            "{} can't be fetched here: no token is forged with its keys, and whether the deployment has \
+             them is not checked",
+            plan.key_set_url
+        );
+        let fix = "allow the connection from this machine (a firewall, a proxy: HTTPS_PROXY)";
+        lines.push(Line::warning(check, detail, fix).code(&UNFETCHED_KEYS));
+    }
+    lines.push(match has_published_key {
+        // With several instances, each of them may have got only one of these tokens.
+        _ if without_key == 0 => Line::warning(
+            check,
+            "tokens are refused exactly as missing ones are, so they may not reach the app",
+            "forward the `Authorization` header to the app, or ignore this with several instances",
+        )
+        .code(&NO_TOKEN_ARRIVES),
+        // An app with keys looks for the first unknown one, unless another caller has just named one.
+        None | Some(false) if refused == 0 => {
+            let detail = "the deployment has no keys, so it can't verify tokens";
+            trouble(check, &NO_KEYS, detail, "run `doctor` where the app runs")
+        }
+        Some(false) => other_keys(check, plan),
+        None | Some(true) => Line::passed(check, "tokens reach the app, which looks for their keys"),
+    });
+    lines
+}
+
+fn other_keys(check: &'static str, plan: &Plan) -> Line {
+    let detail = format!("the deployment does not have the keys of {}", plan.key_set_url);
+    let fix = "remove FORGE_REMOTE_JWKS_URL and `App::jwks_url` from the deployment";
+    trouble(check, &OTHER_KEYS, detail, fix)
+}
+
+/// Sends a token of an attacker's own key under this key id.
+async fn send_with_key_id(
+    session: &mut Session,
+    plan: &Plan,
+    kid: &str,
+) -> Result<Answer, SendError> {
+    let token = plan.scene.fit().head("kid", kid).token();
+    send(session, plan, &Request::post("/tick").bearer(&token)).await
+}
 
 /// Sends a case of each class that needs no key of Atlassian's.
 pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
@@ -29,12 +105,11 @@ pub(super) async fn tokens(session: &mut Session, plan: &Plan) -> Line {
             Verdict::Accepted(_) | Verdict::Prompt => &[401],
         };
         let status = answer.status.as_u16();
-        if answer.code().as_deref() == Some("keys_unavailable") {
-            let detail = "the deployment has no keys, so it can't verify tokens";
-            return trouble(CHECK, &NO_KEYS, detail, "run `doctor` where the app runs");
+        // The app may not fetch the key set again for an invented key, but it has the published ones.
+        let is_cooldown = answer.is_without_key();
+        if is_cooldown && plan.names_published_key(&case) {
+            return other_keys(CHECK, plan);
         }
-        // For a key that is not published, the app may not want to fetch the key set again.
-        let is_cooldown = answer.code().as_deref() == Some("unknown_key_cooldown");
         // HTTP itself forbids some requests, which a proxy may find first.
         let by_http = status != 401 && statuses.contains(&status);
         if !answer.is_refusal() && !by_http && !is_cooldown {
@@ -62,18 +137,17 @@ pub(super) async fn public_key(session: &mut Session, plan: &Plan) -> Line {
     let request = Request::post("/tick").bearer(&plan.public_token);
     match send(session, plan, &request).await {
         Err(error) => not_sent(check, &error),
-        Ok(answer) if answer.is_refusal() || answer.status.is_server_error() => {
+        Ok(answer) if answer.is_refusal() || answer.is_without_key() => {
             Line::passed(check, "a token by a published private key is refused")
         }
-        Ok(answer) if answer.status.is_success() => {
-            let detail = "a token was accepted whose private key anybody can read";
+        // A handler may respond with any status, and without a system token it responds with 500.
+        Ok(answer) => {
+            let detail = format!(
+                "a token whose private key anybody can read got {}, which is not a refusal",
+                answer.status
+            );
             let fix = "remove FORGE_REMOTE_JWKS_URL and `App::jwks_url` from the deployment";
             trouble(check, &PUBLIC_KEY, detail, fix)
-        }
-        Ok(answer) => {
-            let (rule, fix) = fault(&answer, &FORGED_TOKEN);
-            let detail = format!("a token by a published private key got {}", answer.status);
-            trouble(check, rule, detail, fix)
         }
     }
 }

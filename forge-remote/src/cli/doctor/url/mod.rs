@@ -105,18 +105,27 @@ async fn lines(mut session: Session, plan: &Plan) -> Vec<Line> {
         return lines;
     }
     let routes = checks::routes(&mut session, plan).await;
-    let is_verified = !routes.has_failed();
-    lines.push(routes);
+    let is_verified = !routes.iter().any(Line::has_failed);
+    lines.extend(routes);
     // These compare with the refusal of a call without a token.
     if is_verified {
-        lines.push(forged::tokens(&mut session, plan).await);
+        let arrival = forged::arrival(&mut session, plan).await;
+        let mut are_refused = !arrival.iter().any(Line::has_failed);
+        lines.extend(arrival);
+        if are_refused {
+            let tokens = forged::tokens(&mut session, plan).await;
+            are_refused = !tokens.has_failed();
+            lines.push(tokens);
+        }
         lines.push(forged::public_key(&mut session, plan).await);
-        lines.push(checks::header_limit(&mut session, plan).await);
+        if are_refused {
+            lines.push(checks::header_limit(&mut session, plan).await);
+        }
         lines.push(checks::body_limit(&mut session, plan).await);
         lines.push(checks::paths(&mut session, plan).await);
         lines.push(checks::methods(&mut session, plan).await);
     }
-    lines.extend(checks::exposure(&mut session).await);
+    lines.extend(checks::exposure(&mut session, plan).await);
     lines.push(checks::time(&session));
     lines.extend(build.map(|build| checks::build(plan, &build)));
     lines

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use forge_remote_attacks::jws::{FIRST_KID, Fit};
 use forge_remote_attacks::rsa::RsaKey;
-use forge_remote_attacks::{Keys, Scene};
+use forge_remote_attacks::{Case, Keys, Scene};
 use serde_json::Value;
 
 use super::super::local;
@@ -34,6 +34,9 @@ pub(super) struct Plan {
     pub(super) scene: Scene,
     /// A token of the target, signed with the published key of the vectors.
     pub(super) public_token: String,
+    pub(super) key_set_url: String,
+    /// The id of a key of this set, if it could be fetched.
+    pub(super) published_kid: Option<String>,
 }
 
 /// A path of a handler, with its method.
@@ -77,6 +80,7 @@ impl Plan {
         let claims = claims(first, app_id, now);
         let limit = first.registration().body_limit.unwrap_or(app.limits.body);
         let url = key_set_url(app);
+        let published_kid = published.as_ref().map(|key| key.kid.clone());
         let scene = match published {
             Some(PublishedKey { kid, key }) => Scene::new(Keys::of_an_attacker(key), now)
                 .with_key_ids(&kid, &format!("{kid}-2"))
@@ -95,7 +99,25 @@ impl Plan {
             has_fallback: app.has_own_route(UNKNOWN_PATH),
             scene: scene.with_claims(claims.clone(), claims),
             public_token: public_token.unwrap_or_default(),
+            key_set_url: url,
+            published_kid,
         })
+    }
+
+    /// Returns whether the token of a case names a key of the set.
+    pub(super) fn names_published_key(&self, case: &Case) -> bool {
+        let header = || {
+            let part = case.token.as_deref()?.split('.').next()?;
+            serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok()
+        };
+        let kid = header().and_then(|header| Some(header.get("kid")?.as_str()?.to_owned()));
+        kid.is_some() && kid == self.published_kid
+    }
+
+    /// Returns the route whose path is sent with escapes: one with a slash inside, if there is one.
+    pub(super) fn escapable(&self) -> &Route {
+        let is_nested = |route: &&Route| route.path.trim_start_matches('/').contains('/');
+        self.routes.iter().find(is_nested).unwrap_or(&self.target)
     }
 }
 

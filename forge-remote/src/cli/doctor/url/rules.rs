@@ -14,9 +14,14 @@ pub(in crate::cli) const RULES: &[&Rule] = &[
     &NO_KEYS,
     &FORGED_TOKEN,
     &PUBLIC_KEY,
+    &OTHER_KEYS,
+    &UNFETCHED_KEYS,
+    &NO_TOKEN_ARRIVES,
+    &LOST_CHALLENGE,
     &HEADER_LIMIT,
     &BODY_LIMIT,
     &REWRITTEN_PATH,
+    &REFUSED_ESCAPES,
     &EXPOSED_METRICS,
     &EXPOSED_CONSOLE,
     &EXPOSED_KEYS,
@@ -85,15 +90,42 @@ pub(super) const FORGED_TOKEN: Rule = Rule::deployment(
 
 pub(super) const PUBLIC_KEY: Rule = Rule::deployment(
     "public-key",
-    "The deployment accepts a token that is signed with the key of forge-remote's test vectors, whose private half is \
-    published. Its key set is one for development: remove `FORGE_REMOTE_JWKS_URL` and `App::jwks_url`, so that Atlassian's \
+    "The deployment does not refuse a token that is signed with the key of forge-remote's test vectors, whose private half is \
+    published: it got a response of a handler, or of something in front of the app. In the first case, its key set is one for development: remove `FORGE_REMOTE_JWKS_URL` and `App::jwks_url`, so that Atlassian's \
     keys are used.",
+);
+
+pub(super) const OTHER_KEYS: Rule = Rule::deployment(
+    "other-keys",
+    "The deployment does not know a key of the key set that Forge signs with, so it refuses Forge's calls. Its key set is \
+    another one: remove `FORGE_REMOTE_JWKS_URL` and `App::jwks_url`, so that Atlassian's keys are used. The \
+    owner of the other set's private keys can act as any customer.",
+);
+
+pub(super) const UNFETCHED_KEYS: Rule = Rule::deployment(
+    "unfetched-keys",
+    "`doctor` can't fetch Atlassian's key set from this machine, so it does not forge tokens with Atlassian's published keys, \
+    and does not find a deployment with other keys. It is a warning. Allow the connection, and run `doctor` again.",
+);
+
+pub(super) const NO_TOKEN_ARRIVES: Rule = Rule::deployment(
+    "no-token-arrives",
+    "Three tokens with invented keys in a row were refused exactly as a missing token is. Usually the app responds to the \
+    second one with 503, because it does not fetch the key set for each unknown key. Probably a proxy removes the \
+    `Authorization` header, so every call of Forge is refused: forward it to the app. It is a warning, because the app may \
+    have several instances, of which each got one of these tokens.",
+);
+
+pub(super) const LOST_CHALLENGE: Rule = Rule::deployment(
+    "lost-challenge",
+    "A refusal has another `WWW-Authenticate` header than the app's, or none: a gateway removed or renamed it, as AWS API \
+    Gateway does. It is a warning, because Forge does not read this header.",
 );
 
 pub(super) const HEADER_LIMIT: Rule = Rule::deployment(
     "header-limit",
-    "A request with 16 KB of headers did not reach the app. A Forge Invocation Token grows with the page's context, and the \
-    OAuth tokens come beside it. Raise the proxy's limit to 32 KB or more: `large_client_header_buffers` of nginx, \
+    "A request with a token of 12 KB did not reach the app. A Forge Invocation Token grows with the page's context, and the \
+    OAuth tokens come beside it. Raise the proxy's limits to 16 KB for one header and 32 KB for all: `large_client_header_buffers` of nginx, \
     `max_request_headers_kb` of Envoy.",
 );
 
@@ -108,6 +140,12 @@ pub(super) const REWRITTEN_PATH: Rule = Rule::deployment(
     "A proxy decodes escapes such as `%2F` in the path before it forwards it, so the app sees another path than the caller \
     wrote. Paths of web triggers arrive changed, and rules of the proxy for a path can be avoided. Forward the path as it \
     came: `proxy_pass` of nginx without a path.",
+);
+
+pub(super) const REFUSED_ESCAPES: Rule = Rule::deployment(
+    "refused-escapes",
+    "A path with `%2F` got no response of the app: a proxy refuses it, as Apache does by default. It is a warning, because \
+    most apps have no such paths. If a web trigger needs them, allow them: `AllowEncodedSlashes NoDecode` of Apache.",
 );
 
 pub(super) const EXPOSED_METRICS: Rule = Rule::deployment(

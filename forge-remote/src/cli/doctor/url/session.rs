@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::certificate;
 use crate::error::chain;
-use crate::fit::{Clock, TokenRejection, VerifyError};
+use crate::fit::{Clock, KeysUnavailable, TokenRejection, VerifyError};
 use crate::http_client::Network;
 
 /// The largest number of requests.
@@ -151,13 +151,23 @@ fn failed(error: reqwest::Error) -> SendError {
 }
 
 impl Answer {
-    /// Returns whether the app refused a call as it refuses one without a token.
+    /// Returns whether the app refused a call as it refuses one without a token. Gateways may rename
+    /// headers of a response, so only status and body count.
     pub(super) fn is_refusal(&self) -> bool {
         let expected = VerifyError::from(TokenRejection::MissingHeader).to_response::<String>();
-        self.status == expected.status()
-            && self.body == expected.body().as_bytes()
-            && self.headers.get(header::WWW_AUTHENTICATE)
-                == expected.headers().get(header::WWW_AUTHENTICATE)
+        self.status == expected.status() && self.body == expected.body().as_bytes()
+    }
+
+    /// Returns whether the response has the header of the app's refusals.
+    pub(super) fn has_challenge(&self) -> bool {
+        let expected = VerifyError::from(TokenRejection::MissingHeader).to_response::<String>();
+        let name = header::WWW_AUTHENTICATE;
+        self.headers.get(&name) == expected.headers().get(&name)
+    }
+
+    /// Returns whether the app had no key for the token: it has none at all, or may not look for this one yet.
+    pub(super) fn is_without_key(&self) -> bool {
+        self.code().as_deref() == Some(KeysUnavailable::NotFetched.code())
     }
 
     /// Returns the code of an error response of forge-remote.

@@ -1,4 +1,4 @@
-//! The base URL to attack: only one of the app's own manifest.
+//! The base URL to attack: only one of an endpoint in the app's own manifest.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ pub(super) enum TargetError {
     )]
     NoManifest(String),
     #[error(
-        "`{url}` is not a base URL of {manifest}, and only this app's own deployments are attacked\n  help: {known}"
+        "`{url}` is not a base URL of an endpoint in {manifest}, and only this app's own deployments are attacked\n  help: {known}"
     )]
     Unknown {
         url: String,
@@ -30,26 +30,37 @@ pub(super) enum TargetError {
     },
 }
 
-/// Returns the URL without a slash at its end, if the manifest has it.
+/// Returns the URL without a slash at its end, if the manifest has it for one of its endpoints.
 pub(super) fn find(url: &str, manifest: &Path) -> Result<Url, TargetError> {
     let wanted = parse(url)?;
     let name = manifest.display().to_string();
     let Some(value) = read_value(manifest) else {
         return Err(TargetError::NoManifest(name));
     };
-    let (known, unset) = base_urls(&value);
-    let is_it = |known: &&String| parse(known).is_ok_and(|known| known == wanted);
-    if known.iter().any(|known| is_it(&known)) {
+    let all = base_urls(&value);
+    let is_it = |one: &&BaseUrl| parse(&one.url).is_ok_and(|known| known == wanted);
+    let found = all.iter().filter(is_it);
+    if found.clone().any(|one| one.is_of_endpoint) {
         return Ok(wanted);
     }
-    let known = match (known.is_empty(), unset.is_empty()) {
-        (false, _) => format!("its base URLs are {}", known.join(", ")),
-        (true, false) => format!("set the variable of its base URL: {}", unset.join(", ")),
-        (true, true) => "add a remote with this `baseUrl`".to_owned(),
+    let own = all.iter().filter(|one| one.is_of_endpoint);
+    let list = |is_set: bool| {
+        let urls = own.clone().filter(|one| one.is_set == is_set);
+        urls.map(|one| one.url.as_str()).collect::<Vec<_>>().join(", ")
     };
-    let url = url.to_owned();
+    let (known, unset) = (list(true), list(false));
+    let known = match (found.clone().next(), known.is_empty(), unset.is_empty()) {
+        (Some(other), ..) => {
+            format!("no endpoint has the remote `{}`: name it as the `remote` of one", other.remote)
+        }
+        (None, false, _) => format!("its base URLs are {known}"),
+        (None, true, false) => format!("set the variable of its base URL: {unset}"),
+        (None, true, true) => {
+            "add a remote with this `baseUrl`, and name it as the `remote` of an endpoint".to_owned()
+        }
+    };
     Err(TargetError::Unknown {
-        url,
+        url: url.to_owned(),
         manifest: name,
         known,
     })
@@ -66,21 +77,38 @@ fn parse(url: &str) -> Result<Url, TargetError> {
     Ok(parsed)
 }
 
-/// Returns the base URLs of a manifest's remotes, and the texts whose variables have no value.
-fn base_urls(manifest: &Value) -> (Vec<String>, Vec<String>) {
+/// A base URL of a manifest's remote.
+struct BaseUrl<'a> {
+    remote: &'a str,
+    /// Whether an endpoint has the remote. Others are services of somebody else.
+    is_of_endpoint: bool,
+    /// The URL, or its text if a variable in it has no value.
+    url: String,
+    is_set: bool,
+}
+
+/// Returns the base URLs of a manifest's remotes.
+fn base_urls(manifest: &Value) -> Vec<BaseUrl<'_>> {
     let variables = Variables::of(manifest);
+    let endpoints = manifest.get("modules").and_then(|modules| modules.get("endpoint"));
+    let endpoints = endpoints.and_then(Value::as_sequence);
+    let mut found = Vec::new();
     let remotes = manifest.get("remotes").and_then(Value::as_sequence);
-    let (mut known, mut unset) = (Vec::new(), Vec::new());
     for remote in remotes.into_iter().flatten() {
+        let key = remote.get("key").and_then(Value::as_str).unwrap_or_default();
+        let has_it = |endpoint: &Value| endpoint.get("remote").and_then(Value::as_str) == Some(key);
         let url = remote.get("baseUrl");
         let regions = url.and_then(Value::as_mapping).into_iter().flatten();
         let urls = regions.map(|(_, url)| url).chain(url);
-        for url in urls.filter_map(Value::as_str) {
-            match variables.resolve(url) {
-                Ok(url) => known.push(url.into_owned()),
-                Err(_) => unset.push(url.to_owned()),
-            }
+        for text in urls.filter_map(Value::as_str) {
+            let resolved = variables.resolve(text);
+            found.push(BaseUrl {
+                remote: key,
+                is_of_endpoint: endpoints.into_iter().flatten().any(has_it),
+                is_set: resolved.is_ok(),
+                url: resolved.map_or_else(|_| text.to_owned(), |url| url.into_owned()),
+            });
         }
     }
-    (known, unset)
+    found
 }
