@@ -8,7 +8,7 @@ use forge_remote::jobs::{EngineError, JobInspector, JobRecord, JobState};
 
 use crate::engine::Restate;
 use crate::objects::RECORD;
-use crate::stored_job::{StoredJob, jobs_where, literal};
+use crate::stored_job::{JobQuery, StoredJob, literal};
 
 /// How long Restate has to end a job.
 const END_WAIT: Duration = Duration::from_secs(5);
@@ -27,7 +27,8 @@ impl Restate {
         if !is_id {
             return Ok(None);
         }
-        let jobs = jobs_where(&self.server, &format!("i.id = {}", literal(id))).await?;
+        let query = JobQuery::new(format!("i.id = {}", literal(id)));
+        let jobs = query.run(&self.server).await?;
         Ok(jobs.into_iter().next().filter(|job| job.state.is_some()))
     }
 
@@ -96,13 +97,17 @@ impl JobInspector for Inspector {
                 }
                 None => "TRUE".to_owned(),
             };
-            let jobs = jobs_where(&restate.server, &condition).await?;
+            let query = JobQuery {
+                states: Some(states),
+                limit,
+                ..JobQuery::new(condition)
+            };
+            let jobs = query.run(&restate.server).await?;
             let records = jobs.into_iter().filter_map(StoredJob::record);
-            let wanted = records.filter(|job| {
-                let is_of_handler = handler.as_ref().is_none_or(|name| job.handler == *name);
-                is_of_handler && states.contains(&job.state)
-            });
-            Ok(wanted.take(limit as usize).collect())
+            // An installation's name may have the spaces of the condition.
+            Ok(records
+                .filter(|job| handler.as_ref().is_none_or(|name| job.handler == *name))
+                .collect())
         })
     }
 

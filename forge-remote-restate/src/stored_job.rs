@@ -7,9 +7,9 @@ use serde::Deserialize;
 
 use crate::objects::{JOB, RECORD, RECORD_STATE, Record};
 use crate::server::Server;
-use crate::stored_call::{IdempotencyKey, ObjectKey, Origin, StoredReport, from_millis};
+use crate::stored_call::{IdempotencyKey, ObjectKey, Origin, StoredReport, from_millis, to_millis};
 
-/// How many rows are read at most.
+/// How many jobs are read at most.
 const MAX_ROWS: u32 = 10_000;
 
 /// An invocation of a job's object, with the record of its wait.
@@ -18,12 +18,11 @@ struct Row {
     id: String,
     object: String,
     idempotency_key: Option<String>,
-    status: String,
     /// In milliseconds since 1970.
     created: i64,
     scheduled_at: Option<i64>,
-    completion_result: Option<String>,
-    completion_failure: Option<String>,
+    /// The text of a [`JobState`]; another one if an operator deleted the dead job.
+    job_state: String,
     record: Option<String>,
 }
 
@@ -71,21 +70,8 @@ impl Row {
             .as_deref()
             .and_then(|record| serde_json::from_str(record).ok());
         let (handler, installation) = (object.handler.to_owned(), object.installation.to_owned());
-        let failure = self.completion_failure.as_deref().unwrap_or_default();
-        let waits = record
-            .as_ref()
-            .is_some_and(|record| from_millis(record.due) > SystemTime::now());
-        let state = match self.status.as_str() {
-            "completed" if self.completion_result.as_deref() == Some("success") => {
-                Some(JobState::Done)
-            }
-            "completed" if failure.contains("kill") => None,
-            "completed" if failure.contains("cancel") => Some(JobState::Discarded),
-            "completed" => Some(JobState::Dead),
-            _ if record.as_ref().is_some_and(|record| record.is_dead) => Some(JobState::Dead),
-            "running" if !waits => Some(JobState::Running),
-            _ => Some(JobState::Waiting),
-        };
+        let state = |state: &JobState| state.as_str() == self.job_state;
+        let state = JobState::ALL.into_iter().find(state);
         let recorded = record.as_ref().map(|record| from_millis(record.due));
         Some(StoredJob {
             accepted_at: match &key.origin {
@@ -108,23 +94,69 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Returns the jobs that satisfy an SQL condition, the newest first.
-pub(crate) async fn jobs_where(
-    server: &Server,
-    condition: &str,
-) -> Result<Vec<StoredJob>, EngineError> {
-    let sql = format!(
-        "SELECT i.id, i.target_service_key AS object, i.idempotency_key, i.status, \
-            CAST(i.created_at AS BIGINT) AS created, \
-            CAST(i.scheduled_start_at AS BIGINT) AS scheduled_at, \
-            i.completion_result, i.completion_failure, s.value_utf8 AS record \
-        FROM sys_invocation i LEFT JOIN state s \
-            ON s.service_key = i.id AND s.service_name = '{RECORD}' AND s.key = '{RECORD_STATE}' \
-        WHERE i.target_service_name = '{JOB}' AND {condition} \
-        ORDER BY created DESC, i.id LIMIT {MAX_ROWS}"
-    );
-    let rows: Vec<Row> = server.query(&sql).await?;
-    Ok(rows.into_iter().filter_map(Row::job).collect())
+/// Which jobs are read, the newest first.
+pub(crate) struct JobQuery {
+    /// A condition in SQL on `i`, the invocation.
+    pub(crate) condition: String,
+    /// `None`: those in all states, and the deleted ones.
+    pub(crate) states: Option<Vec<JobState>>,
+    pub(crate) limit: u32,
+}
+
+impl JobQuery {
+    pub(crate) fn new(condition: String) -> Self {
+        Self {
+            condition,
+            states: None,
+            limit: MAX_ROWS,
+        }
+    }
+
+    /// Returns the query as SQL. The state is decided there, so that jobs in other states do not use up the limit.
+    fn sql(&self, now: SystemTime) -> String {
+        let Self {
+            condition,
+            states,
+            limit,
+        } = self;
+        let states = match states {
+            None => "TRUE".to_owned(),
+            Some(states) if states.is_empty() => "FALSE".to_owned(),
+            Some(states) => {
+                let states = states.iter().map(|state| literal(state.as_str()));
+                format!("job_state IN ({})", states.collect::<Vec<_>>().join(", "))
+            }
+        };
+        // A record is compact JSON. Times have 13 digits, or are 0: they compare as texts.
+        let due = "split_part(split_part(s.value_utf8, '\"due\":', 2), ',', 1)";
+        let now = to_millis(now);
+        let limit = limit.min(&MAX_ROWS);
+        format!(
+            "SELECT * FROM ( \
+                SELECT i.id, i.target_service_key AS object, i.idempotency_key, \
+                    CAST(i.created_at AS BIGINT) AS created, \
+                    CAST(i.scheduled_start_at AS BIGINT) AS scheduled_at, \
+                    s.value_utf8 AS record, \
+                    CASE \
+                        WHEN i.status = 'completed' AND i.completion_result = 'success' THEN 'done' \
+                        WHEN i.status = 'completed' AND i.completion_failure LIKE '%kill%' THEN 'deleted' \
+                        WHEN i.status = 'completed' AND i.completion_failure LIKE '%cancel%' THEN 'discarded' \
+                        WHEN i.status = 'completed' THEN 'dead' \
+                        WHEN s.value_utf8 LIKE '%\"is_dead\":true%' THEN 'dead' \
+                        WHEN i.status = 'running' AND (s.value_utf8 IS NULL OR {due} <= '{now}') THEN 'running' \
+                        ELSE 'waiting' \
+                    END AS job_state \
+                FROM sys_invocation i LEFT JOIN state s \
+                    ON s.service_key = i.id AND s.service_name = '{RECORD}' AND s.key = '{RECORD_STATE}' \
+                WHERE i.target_service_name = '{JOB}' AND {condition} \
+            ) jobs WHERE {states} ORDER BY created DESC, id LIMIT {limit}"
+        )
+    }
+
+    pub(crate) async fn run(self, server: &Server) -> Result<Vec<StoredJob>, EngineError> {
+        let rows: Vec<Row> = server.query(&self.sql(SystemTime::now())).await?;
+        Ok(rows.into_iter().filter_map(Row::job).collect())
+    }
 }
 
 /// Returns the jobs with this object key, the newest first.
@@ -133,5 +165,5 @@ pub(crate) async fn stored_jobs(
     object: &ObjectKey<'_>,
 ) -> Result<Vec<StoredJob>, EngineError> {
     let condition = format!("i.target_service_key = {}", literal(&object.to_string()));
-    jobs_where(server, &condition).await
+    JobQuery::new(condition).run(server).await
 }
