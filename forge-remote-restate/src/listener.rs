@@ -16,6 +16,10 @@ use tokio_util::sync::CancellationToken;
 const ERROR_PAUSE: Duration = Duration::from_millis(100);
 /// How long a connection may be silent until it is checked, and then until it is closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// How long a connection has for its handshake and first request.
+const FIRST_REQUEST: Duration = Duration::from_secs(20);
+/// How many connections there are at once. Others wait until one ends.
+const MAX_CONNECTIONS: usize = 1_000;
 
 /// Serves Restate's requests until the future is dropped, which ends the connections. After `stop` there are
 /// no new connections.
@@ -25,9 +29,12 @@ pub(crate) async fn listen(listener: TcpListener, endpoint: Endpoint, stop: Canc
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                 Ok((stream, _)) => {
                     connections.spawn(serve(stream, endpoint.clone()));
+                    if connections.len() == MAX_CONNECTIONS {
+                        tracing::warn!(limit = MAX_CONNECTIONS, "the listener has as many connections as it may");
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection of Restate was not accepted");
@@ -43,7 +50,10 @@ pub(crate) async fn listen(listener: TcpListener, endpoint: Endpoint, stop: Canc
 }
 
 async fn serve(stream: TcpStream, endpoint: Endpoint) {
+    let requested = CancellationToken::new();
+    let request_came = requested.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| {
+        request_came.cancel();
         let response = endpoint.handle(request);
         async move { Ok::<_, Infallible>(response) }
     });
@@ -52,7 +62,18 @@ async fn serve(stream: TcpStream, endpoint: Endpoint) {
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = connection.await {
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        first = tokio::time::timeout(FIRST_REQUEST, requested.cancelled()) => match first {
+            Ok(()) => connection.await,
+            Err(_) => {
+                tracing::debug!("a connection without a request was closed");
+                return;
+            }
+        },
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection of Restate broke");
     }
 }
