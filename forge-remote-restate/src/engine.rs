@@ -18,6 +18,8 @@ use crate::stored_job::stored_jobs;
 
 /// How long Restate has, after the grace, to store the outcomes of the last attempts.
 const LAST_OUTCOMES: Duration = Duration::from_secs(2);
+/// The difference between two clocks that is not logged.
+const MAX_SKEW: Duration = Duration::from_secs(1);
 
 /// A Restate server, and how it reaches the app.
 #[derive(Clone)]
@@ -55,6 +57,7 @@ impl Restate {
             return Ok(());
         }
         self.check_other_apps().await?;
+        self.check_clock().await?;
         let register = self.server.register(&self.url);
         match TcpListener::bind(self.address).await {
             Ok(listener) => tokio::select! {
@@ -65,6 +68,18 @@ impl Restate {
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => register.await,
             Err(error) => Err(self.not_bound(error)),
         }
+    }
+
+    /// Logs if this machine's clock and the server's differ: jobs and pauses would end too early or too late.
+    async fn check_clock(&self) -> Result<(), EngineError> {
+        let skew = self.server.clock_skew().await?;
+        if skew > MAX_SKEW {
+            tracing::warn!(
+                seconds = skew.as_secs_f64(),
+                "this machine's clock and the Restate server's differ: set them by NTP"
+            );
+        }
+        Ok(())
     }
 
     /// Returns an error if the server calls another URL to run jobs: two apps would get each other's.

@@ -1,6 +1,7 @@
 //! The client of a Restate server: its ingress, and its admin API.
 
-use std::time::Duration;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use forge_remote::jobs::EngineError;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -74,11 +75,14 @@ impl Server {
 
     async fn client(&self) -> Result<&Client, EngineError> {
         let build = async || {
-            let client = Client::builder()
-                .timeout(TIMEOUT)
-                .redirect(Policy::none())
-                .build();
-            client.map_err(|error| EngineError::new("no HTTP client").with_source(error))
+            let mut client = Client::builder().timeout(TIMEOUT).redirect(Policy::none());
+            // As everywhere in forge-remote, this machine is not reached through a proxy.
+            if is_loopback(&self.ingress) && is_loopback(&self.admin) {
+                client = client.no_proxy();
+            }
+            client
+                .build()
+                .map_err(|error| EngineError::new("no HTTP client").with_source(error))
         };
         self.client.get_or_try_init(build).await
     }
@@ -122,6 +126,20 @@ impl Server {
             .body(json!({ "query": sql }).to_string());
         let rows: Rows<T> = read(request, "read its tables").await?;
         Ok(rows.rows)
+    }
+
+    /// Returns the difference between this machine's clock and the server's.
+    pub(crate) async fn clock_skew(&self) -> Result<Duration, EngineError> {
+        #[derive(Deserialize)]
+        struct Now {
+            nanos: u64,
+        }
+        let sent = SystemTime::now();
+        let rows = self.query::<Now>("SELECT CAST(now() AS BIGINT) AS nanos");
+        let now = rows.await?.into_iter().next();
+        let now = now.ok_or_else(|| EngineError::new("Restate did not show its time"))?;
+        let server = UNIX_EPOCH + Duration::from_nanos(now.nanos);
+        Ok(skew(sent, SystemTime::now(), server))
     }
 
     /// Returns the deployment that runs a service; `None` if there is no such service yet.
@@ -173,6 +191,21 @@ impl Server {
         let request = request.header(CONTENT_TYPE, JSON).body(body.to_string());
         is_done(request, "remove a job's record").await.map(|_| ())
     }
+}
+
+/// Returns whether a URL names this machine.
+fn is_loopback(url: &str) -> bool {
+    let url = Url::parse(url).ok();
+    let host = url.as_ref().and_then(Url::host_str).unwrap_or_default();
+    let host = host.trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Returns how far the server's time is outside of the times at which it was asked for and arrived.
+fn skew(sent: SystemTime, received: SystemTime, server: SystemTime) -> Duration {
+    let early = sent.duration_since(server).unwrap_or_default();
+    let late = server.duration_since(received).unwrap_or_default();
+    early.max(late)
 }
 
 fn url<const N: usize>(base: &str, path: [&str; N]) -> Result<Url, EngineError> {
@@ -249,5 +282,17 @@ async fn is_done(request: RequestBuilder, doing: &str) -> Result<bool, EngineErr
         StatusCode::NOT_FOUND => Ok(false),
         status if status.is_success() => Ok(true),
         status => Err(rejected(doing, status, &body)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_differs_only_by_what_the_request_does_not_explain() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let seconds = |server| skew(at(100), at(104), at(server)).as_secs();
+        assert_eq!([97, 100, 104, 107].map(seconds), [3, 0, 0, 3]);
     }
 }
