@@ -115,6 +115,19 @@ impl Outcome {
         }
     }
 
+    /// Returns whether the job may have ended its process, by this outcome and by what was known before. An attempt that
+    /// ended clears it; one that did not begin, waits or was handed back does not.
+    pub(crate) fn is_suspect(&self, before: bool) -> bool {
+        match self {
+            Self::Interrupted { .. } => true,
+            Self::Done | Self::Retry { .. } | Self::Dead { counts: true, .. } => false,
+            Self::Later { .. }
+            | Self::Paused { .. }
+            | Self::HandedBack
+            | Self::Dead { counts: false, .. } => before,
+        }
+    }
+
     /// Returns the outcome of a job whose handler this version of the app lacks.
     pub(crate) fn without_handler(call: &StoredCall) -> Self {
         let report = StoredReport::bare(ReportCode::UnknownHandler);
@@ -224,5 +237,41 @@ impl Attempt {
             drop(place);
             Ok(Json(outcome))
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_attempt_that_ended_clears_the_suspicion() {
+        let report = || StoredReport::bare(ReportCode::Failed);
+        let interrupted = Outcome::Interrupted { wait: 1 };
+        assert!(interrupted.is_suspect(false));
+        let unclear = [
+            Outcome::Paused { wait: 1 },
+            Outcome::HandedBack,
+            Outcome::Later {
+                wait: 1,
+                report: report(),
+                paused_until: None,
+            },
+            Outcome::Dead {
+                report: report(),
+                counts: false,
+            },
+        ];
+        for outcome in unclear {
+            assert!(outcome.is_suspect(true), "{outcome:?}");
+            assert!(!outcome.is_suspect(false), "{outcome:?}");
+        }
+        let retry = Outcome::Retry {
+            wait: 1,
+            report: report(),
+        };
+        for outcome in [Outcome::Done, retry] {
+            assert!(!outcome.is_suspect(true), "{outcome:?}");
+        }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) const JOB: &str = "ForgeRemoteJob";
 pub(crate) const RECORD: &str = "ForgeRemoteRecord";
 /// The key of a record in the state of its object.
 pub(crate) const RECORD_STATE: &str = "record";
+/// The key of the job's call there.
+const CALL_STATE: &str = "call";
 const PAUSED_UNTIL: &str = "paused_until";
 
 /// How long Restate waits without a message until it half closes the request of a job; see `PLACE_WAIT`.
@@ -58,13 +60,22 @@ pub(crate) struct ForgeRemoteTurn(Shared);
 /// The pause of a handler for an installation.
 pub(crate) struct ForgeRemotePause;
 
-/// The record of a job that waits after an attempt, or is dead; its key is the job's invocation.
+/// The record of a job that waits after an attempt, or is dead, with its call; its key is the job's invocation.
 pub(crate) struct ForgeRemoteRecord;
 
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct TurnRequest {
-    call: StoredCall,
+    call: TurnCall,
     attempts: StoredAttempts,
+}
+
+/// How a turn gets the call. The job's journal keeps every request to a turn, so a job that waits again and again
+/// does not send the call itself each time.
+#[derive(Debug, Deserialize, Serialize)]
+enum TurnCall {
+    Whole(StoredCall),
+    /// The job, an invocation, has a record with the call.
+    Recorded(String),
 }
 
 /// The limit of a job's handler in this version of the app.
@@ -88,6 +99,41 @@ pub(crate) struct Record {
     pub(crate) wake: String,
 }
 
+/// What a record is to store.
+#[derive(Debug, Deserialize, Serialize)]
+pub(crate) struct RecordRequest {
+    record: Record,
+    /// With the first request for a job.
+    call: Option<StoredCall>,
+}
+
+/// Runs an attempt, and returns its outcome. The pause that it asks for is stored before the installation's next turn.
+///
+/// A macro, because the SDK's traits do not let a function that is generic over contexts be `Send`.
+macro_rules! in_two_steps {
+    ($context:ident, $attempt:expr, $group:expr) => {{
+        let (attempt, group) = ($attempt, $group);
+        let pause = || $context.object_client::<ForgeRemotePauseClient>(group.clone());
+        let paused_until = pause().until().call().await?;
+        let begin = attempt.begin(paused_until);
+        let start = $context.run(begin).name("begin").await?;
+        match attempt.run(start) {
+            Ok(run) => {
+                let outcome = $context.run(run).name("attempt").await?.into_inner();
+                if let Outcome::Later {
+                    paused_until: Some(until),
+                    ..
+                } = outcome
+                {
+                    pause().pause(until).call().await?;
+                }
+                outcome
+            }
+            Err(outcome) => outcome,
+        }
+    }};
+}
+
 #[restate_sdk::object]
 impl ForgeRemoteJob {
     #[handler]
@@ -102,8 +148,9 @@ impl ForgeRemoteJob {
         let mut max_attempts = call.max_attempts;
         let mut is_recorded = false;
         for step in 0.. {
-            let outcome = one_attempt(serving, &context, step, &call, &attempts).await?;
-            attempts.is_suspect = matches!(outcome, Outcome::Interrupted { .. });
+            let outcome =
+                one_attempt(serving, &context, step, &call, &attempts, is_recorded).await?;
+            attempts.is_suspect = outcome.is_suspect(attempts.is_suspect);
             let (wait, is_dead) = match outcome {
                 Outcome::Done => break,
                 Outcome::HandedBack => {
@@ -112,16 +159,8 @@ impl ForgeRemoteJob {
                     continue;
                 }
                 Outcome::Paused { wait } => (wait, false),
-                Outcome::Later {
-                    wait,
-                    report,
-                    paused_until,
-                } => {
+                Outcome::Later { wait, report, .. } => {
                     attempts.last = Some(report);
-                    if let Some(until) = paused_until {
-                        let pause = context.object_client::<ForgeRemotePauseClient>(group(&call));
-                        pause.pause(until).call().await?;
-                    }
                     (wait, false)
                 }
                 Outcome::Retry { wait, report } => {
@@ -147,7 +186,8 @@ impl ForgeRemoteJob {
             if is_dead {
                 log_dead(&context, &call, &attempts).await?;
             }
-            let woken = pause_job(&context, &attempts, max_attempts, is_dead, wait).await?;
+            let new = (!is_recorded).then_some(&call);
+            let woken = pause_job(&context, new, &attempts, max_attempts, is_dead, wait).await?;
             is_recorded = true;
             if is_dead {
                 if !woken {
@@ -171,6 +211,7 @@ async fn one_attempt(
     step: u32,
     call: &StoredCall,
     attempts: &StoredAttempts,
+    is_recorded: bool,
 ) -> HandlerResult<Outcome> {
     let (runner, stored) = (Arc::clone(&serving.runner), call.clone());
     let limit = Step::new(async move {
@@ -186,22 +227,16 @@ async fn one_attempt(
         Limit::Without(outcome) => Ok(outcome),
         Limit::Unlimited => {
             let attempt = Attempt::new(serving, id, step, call, attempts);
-            let pause = context.object_client::<ForgeRemotePauseClient>(group(call));
-            let paused_until = pause.until().call().await?;
-            let start = context
-                .run(attempt.begin(paused_until))
-                .name("begin")
-                .await?;
-            match attempt.run(start) {
-                Ok(run) => Ok(context.run(run).name("attempt").await?.into_inner()),
-                Err(outcome) => Ok(outcome),
-            }
+            Ok(in_two_steps!(context, attempt, group(call)))
         }
         Limit::PerInstallation(limit) => {
             let spread = id.bytes().map(u32::from).sum::<u32>() % limit.max(1);
             let turn = format!("{spread} {}", group(call));
             let request = TurnRequest {
-                call: call.clone(),
+                call: match is_recorded {
+                    true => TurnCall::Recorded(id.to_owned()),
+                    false => TurnCall::Whole(call.clone()),
+                },
                 attempts: attempts.clone(),
             };
             let turn = context.object_client::<ForgeRemoteTurnClient>(turn);
@@ -227,9 +262,11 @@ async fn log_dead(
     Ok(context.run(log).name("dead").await?)
 }
 
-/// Waits, with a record that shows why. Returns whether an operator ended the wait.
+/// Waits, with a record that shows why; the first one of a job has its call. Returns whether an operator ended the
+/// wait.
 async fn pause_job(
     context: &SharedObjectContext<'_>,
+    new: Option<&StoredCall>,
     attempts: &StoredAttempts,
     max_attempts: u32,
     is_dead: bool,
@@ -245,7 +282,11 @@ async fn pause_job(
         wake,
     };
     let records = || context.object_client::<ForgeRemoteRecordClient>(context.invocation_id());
-    records().put(Json(record.clone())).call().await?;
+    let request = RecordRequest {
+        record: record.clone(),
+        call: new.cloned(),
+    };
+    records().put(Json(request)).call().await?;
     let is_woken = restate_sdk::select! {
         woken = woken => {
             woken?;
@@ -262,7 +303,8 @@ async fn pause_job(
             record.is_dead = false;
             record.max_attempts = attempts.count + 1;
         }
-        records().put(Json(record)).call().await?;
+        let request = RecordRequest { record, call: None };
+        records().put(Json(request)).call().await?;
     }
     Ok(is_woken)
 }
@@ -285,18 +327,17 @@ impl ForgeRemoteTurn {
     ) -> HandlerResult<Json<Outcome>> {
         let serving = self.0.serving()?;
         let TurnRequest { call, attempts } = request.into_inner();
+        let call = match call {
+            TurnCall::Whole(call) => call,
+            TurnCall::Recorded(job) => {
+                let record = context.object_client::<ForgeRemoteRecordClient>(job);
+                let call = record.recorded_call().call().await?.into_inner();
+                call.ok_or_else(|| TerminalError::new("the record of the job was removed"))?
+            }
+        };
         let id = context.invocation_id();
         let attempt = Attempt::new(serving, id, 0, &call, &attempts);
-        let pause = context.object_client::<ForgeRemotePauseClient>(group(&call));
-        let paused_until = pause.until().call().await?;
-        let start = context
-            .run(attempt.begin(paused_until))
-            .name("begin")
-            .await?;
-        match attempt.run(start) {
-            Ok(run) => Ok(context.run(run).name("attempt").await?),
-            Err(outcome) => Ok(Json(outcome)),
-        }
+        Ok(Json(in_two_steps!(context, attempt, group(&call))))
     }
 }
 
@@ -304,7 +345,8 @@ impl ForgeRemoteTurn {
 impl ForgeRemotePause {
     #[handler]
     async fn pause(&self, context: ObjectContext<'_>, until: u64) -> HandlerResult<()> {
-        context.set(PAUSED_UNTIL, until);
+        let stored: Option<u64> = context.get(PAUSED_UNTIL).await?;
+        context.set(PAUSED_UNTIL, until.max(stored.unwrap_or_default()));
         Ok(())
     }
 
@@ -317,9 +359,26 @@ impl ForgeRemotePause {
 #[restate_sdk::object]
 impl ForgeRemoteRecord {
     #[handler]
-    async fn put(&self, context: ObjectContext<'_>, record: Json<Record>) -> HandlerResult<()> {
-        context.set(RECORD_STATE, record);
+    async fn put(
+        &self,
+        context: ObjectContext<'_>,
+        request: Json<RecordRequest>,
+    ) -> HandlerResult<()> {
+        let RecordRequest { record, call } = request.into_inner();
+        context.set(RECORD_STATE, Json(record));
+        if let Some(call) = call {
+            context.set(CALL_STATE, Json(call));
+        }
         Ok(())
+    }
+
+    #[handler]
+    async fn recorded_call(
+        &self,
+        context: SharedObjectContext<'_>,
+    ) -> HandlerResult<Json<Option<StoredCall>>> {
+        let call: Option<Json<StoredCall>> = context.get(CALL_STATE).await?;
+        Ok(Json(call.map(Json::into_inner)))
     }
 
     #[handler]
