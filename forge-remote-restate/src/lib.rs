@@ -30,6 +30,10 @@
 //! run jobs, so an address other than loopback needs an [identity key](RestateJobs::identity_key): the server signs its
 //! calls, and others are rejected.
 //!
+//! The server's ingress and its admin API have no authentication of their own. Keep both private: anything that reaches them
+//! can store, read and end jobs. The listener is private as well: it has at most 1,000 connections, and closes one
+//! without a request after 20 seconds.
+//!
 //! The app registers the listener's URL with the server when it starts, or you do it
 //! ([`RestateJobs::register_by_hand`]). Restate runs a job to its end at the URL where it began. So the URL stays the
 //! same in all versions of the app; for several machines it is a load balancer's.
@@ -48,10 +52,13 @@
 //!
 //! # Limits
 //!
-//! - A long queue of one installation delays the calls of others: jobs start in the order in which they are due.
+//! - A long queue of one installation delays the calls of others: the places of a process are not shared out between
+//!   installations. Jobs start in no particular order.
 //! - `jobs retry` does not start a job before the time of its first attempt.
 //! - `jobs discard` ends a running job after its run.
-//! - `jobs list` reads the newest 10,000 jobs.
+//! - `jobs list` shows the newest 10,000 of the jobs that it is asked for.
+//! - Each time that a job waits adds 1 kB to its journal on the server, and three copies of its last error, sealed. A job
+//!   that waits for a token retries every 30 seconds for a day: about 5 MB. The call itself is stored three times.
 //! - The engine does not count its jobs for metrics, and does not send jobs in a transaction of your database.
 //! - An operator's `kill` of an invocation in Restate's own tools discards the job without a trace in `jobs list`.
 //!
