@@ -178,7 +178,7 @@ fn text(path: &Path) -> &str {
 }
 
 /// Returns a port that nothing listens on.
-pub(crate) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().port()
 }
