@@ -135,6 +135,8 @@ pub(super) fn odd_key_id(scene: &Scene, cases: &mut Cases) {
     ] {
         kids.push((name.to_owned(), json!(text)));
     }
+    // Some of these leave a kid without slashes, zeros or small letters as it is.
+    kids.retain(|(_, kid)| kid != first_kid);
     for (name, kid) in &kids {
         // Signed by the published key: only the kid is wrong.
         cases.refused(format!("kid {name}"), || {
