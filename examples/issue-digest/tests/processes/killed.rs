@@ -53,7 +53,7 @@ async fn killed_at_any_moment(fixture: Fixture, rounds: u32) {
         accepted.len()
     );
     let app = fixture.start().await;
-    fixture.wait_until_done(&accepted).await;
+    wait_until_done_or_dead(&fixture, &accepted).await;
     app.stop().await;
     let runs = fixture.runs();
     let starts = runs.iter().filter(|run| run.2 == "start");
@@ -63,6 +63,39 @@ async fn killed_at_any_moment(fixture: Fixture, rounds: u32) {
     // Two installations run two events each at once.
     let in_flight = 4 * rounds as usize;
     assert!(repeats <= in_flight, "{repeats} repeats, {rounds} kills");
+}
+
+/// A job that four kills in a row interrupted is dead: an operator sees it, and it is not lost.
+async fn wait_until_done_or_dead(fixture: &Fixture, accepted: &[String]) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
+    loop {
+        let runs = fixture.runs();
+        let done: BTreeSet<&String> = runs
+            .iter()
+            .filter(|run| run.2 == "done")
+            .map(|run| &run.0)
+            .collect();
+        let missing = accepted.iter().filter(|id| !done.contains(id)).count();
+        if missing == 0 {
+            return;
+        }
+        let (status, text) = fixture
+            .run(&["jobs", "list", "--state", "dead", "--json"])
+            .await;
+        assert_eq!(status, 0, "{text}");
+        let dead: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+        assert!(dead.iter().all(|job| job["attempts"] == 4), "{dead:?}");
+        if dead.len() >= missing {
+            eprintln!("{missing} dead after four interrupted attempts");
+            return;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{missing} are missing, {} are dead",
+            dead.len()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 fn kill_rounds() -> u32 {
