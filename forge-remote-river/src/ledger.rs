@@ -1,6 +1,6 @@
 //! What this crate stores beside River's jobs: keys of deliveries, slots and pauses of installations.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use forge_remote::jobs::{Accepted, EngineError, Envelope, JobCounts};
@@ -232,8 +232,10 @@ impl<S: Store> Ledger<S> {
             locked.map_err(database_failed)?;
         }
         let mut admissions = Vec::with_capacity(applicants.len());
+        // One count for all that are refused together: they are near each other.
+        let mut ahead = HashMap::new();
         for applicant in applicants {
-            let decided = decide(&mut *writing.transaction, applicant, now).await;
+            let decided = decide(&mut *writing.transaction, applicant, now, &mut ahead).await;
             admissions.push(decided.map_err(database_failed)?);
         }
         writing.commit().await?;
@@ -415,11 +417,13 @@ impl<S: Store> Ledger<S> {
     }
 }
 
-/// Decides whether a call may run, and notes that it starts.
-async fn decide(
+/// Decides whether a call may run, and notes that it starts. `counted` has how many wait ahead of a refused
+/// one, by handler and installation.
+async fn decide<'a>(
     connection: &mut impl Statements,
-    applicant: &Applicant,
+    applicant: &'a Applicant,
     now: i64,
+    counted: &mut HashMap<(&'a str, &'a str), i64>,
 ) -> Result<Admission, sqlx::Error> {
     let (handler, installation) = (&applicant.handler, &applicant.installation);
     let until = connection
@@ -445,17 +449,22 @@ async fn decide(
             )
             .await?;
         if running.unwrap_or_default() >= i64::from(limit) {
+            let group = (handler.as_str(), installation.as_str());
+            if let Some(ahead) = counted.get(&group) {
+                return Ok(Admission::Full { ahead: *ahead });
+            }
             let ahead = connection
                 .integer(
                     "SELECT count(*) FROM (
                          SELECT 1 FROM forge_remote_call
                          WHERE installation = $1 AND handler = $2 AND unfinished = 1 AND job_id < $3
-                             AND due <= $4 LIMIT 1000
+                             AND due <= $4 LIMIT 10000
                      ) AS ahead",
                     values![installation, handler, applicant.job, now],
                 )
                 .await?;
             let ahead = ahead.unwrap_or_default();
+            counted.insert(group, ahead);
             return Ok(Admission::Full { ahead });
         }
     }
@@ -499,7 +508,9 @@ pub(crate) const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS forge_remote_call_key
         ON forge_remote_call (delivery_key, accepted_at)",
     "CREATE INDEX IF NOT EXISTS forge_remote_call_unfinished
-        ON forge_remote_call (installation, handler) WHERE unfinished = 1",
+        ON forge_remote_call (installation, handler, job_id, due) WHERE unfinished = 1",
+    "CREATE INDEX IF NOT EXISTS forge_remote_call_started
+        ON forge_remote_call (installation, handler) WHERE unfinished = 1 AND slot IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS forge_remote_call_finished
         ON forge_remote_call (accepted_at) WHERE unfinished = 0",
     "CREATE TABLE IF NOT EXISTS forge_remote_pause (

@@ -26,7 +26,7 @@ pub(crate) fn measure(rounds: usize) {
     let requests: &'static [Vec<u8>] = signer.requests(CALLS, "/tick", "tick").leak();
 
     let (mut median, mut slowest, mut idle) = (vec![], vec![], vec![]);
-    let (mut rate, mut delay) = (vec![], vec![]);
+    let (mut rate, mut backlog, mut delay) = (vec![], vec![], vec![]);
     for _ in 0..rounds {
         let file = File::new();
         let environment = [
@@ -49,6 +49,7 @@ pub(crate) fn measure(rounds: usize) {
         idle.push((server.cpu() - before).as_secs_f64() / IDLE.as_secs_f64() * 100.0);
         server.stop();
         rate.push(alone(&program, "drain"));
+        backlog.push(alone(&program, "backlog"));
         delay.push(alone(&program, "fairness"));
     }
     let print = |what: &str, values: Vec<f64>, target: &str| {
@@ -58,6 +59,11 @@ pub(crate) fn measure(rounds: usize) {
     print("acknowledgement, 99 of 100, ms", slowest, "none");
     print("an idle process, % of a core", idle, "under 1");
     print("jobs that do nothing, a second", rate, "at least 1,000");
+    print(
+        "jobs of 5 ms a second, of two installations with 3,000 each that may run two at once",
+        backlog,
+        "none",
+    );
     print(
         "delay by another installation's 2,000 jobs, median, ms",
         delay,

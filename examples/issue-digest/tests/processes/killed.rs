@@ -53,7 +53,7 @@ async fn killed_at_any_moment(fixture: Fixture, rounds: u32) {
         accepted.len()
     );
     let app = fixture.start().await;
-    wait_until_done_or_dead(&fixture, &accepted).await;
+    fixture.wait_until_done(&accepted).await;
     app.stop().await;
     let runs = fixture.runs();
     let starts = runs.iter().filter(|run| run.2 == "start");
@@ -63,40 +63,6 @@ async fn killed_at_any_moment(fixture: Fixture, rounds: u32) {
     // Two installations run two events each at once.
     let in_flight = 4 * rounds as usize;
     assert!(repeats <= in_flight, "{repeats} repeats, {rounds} kills");
-}
-
-/// A job that four kills in a row interrupted is dead: an operator sees it, and it is not lost.
-async fn wait_until_done_or_dead(fixture: &Fixture, accepted: &[String]) {
-    let now = tokio::time::Instant::now;
-    let deadline = now() + Duration::from_secs(120);
-    let (mut last, mut changed) = (accepted.len(), now());
-    loop {
-        let runs = fixture.runs();
-        let done = runs.iter().filter(|run| run.2 == "done");
-        let done: BTreeSet<&String> = done.map(|run| &run.0).collect();
-        let missing = accepted.iter().filter(|id| !done.contains(id)).count();
-        if missing == 0 {
-            return;
-        }
-        if missing != last {
-            (last, changed) = (missing, now());
-        }
-        // A list takes a moment of the database, so only when nothing more is done.
-        if changed.elapsed() > Duration::from_secs(10) {
-            let (status, text) = fixture
-                .run(&["jobs", "list", "--state", "dead", "--json"])
-                .await;
-            assert_eq!(status, 0, "{text}");
-            let dead: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-            assert!(dead.iter().all(|job| job["attempts"] == 4), "{dead:?}");
-            if dead.len() >= missing {
-                eprintln!("{missing} dead after four interrupted attempts");
-                return;
-            }
-        }
-        assert!(now() < deadline, "{missing} are missing");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }
 
 fn kill_rounds() -> u32 {

@@ -9,6 +9,7 @@ mod full_disk;
 mod killed;
 mod operator;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -74,6 +75,7 @@ impl Fixture {
             .env("DIGEST_DB", self.folder.file("jobs.db"))
             .env("DIGEST_TOKENS", self.folder.file("tokens.db"))
             .env("FORGE_REMOTE_TOKEN_KEY", KEYS[0])
+            .env("FORGE_REMOTE_JWKS_URL", self.keys.url())
             .output()
             .await
             .unwrap();
@@ -147,14 +149,27 @@ impl Fixture {
         }
     }
 
+    /// Waits until these events are done, as long as any is done now and then.
     async fn wait_until_done(&self, ids: &[String]) {
-        let missing = |fixture: &Self| {
-            let runs = fixture.runs();
-            let is_done = |id: &&String| runs.iter().any(|run| run.0 == **id && run.2 == "done");
-            ids.iter().filter(|id| !is_done(id)).count()
-        };
-        self.wait_until("not all is done", |fixture| missing(fixture) == 0)
-            .await;
+        let (mut missing, mut progress) = (usize::MAX, tokio::time::Instant::now());
+        loop {
+            let runs = self.runs();
+            let done = runs.iter().filter(|run| run.2 == "done");
+            let done: BTreeSet<&str> = done.map(|run| &*run.0).collect();
+            let still = ids.iter().filter(|id| !done.contains(id.as_str())).count();
+            if still == 0 {
+                return;
+            }
+            if still < missing {
+                (missing, progress) = (still, tokio::time::Instant::now());
+            }
+            assert!(
+                progress.elapsed() < Duration::from_secs(60),
+                "{missing} of {} are missing",
+                ids.len()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

@@ -45,6 +45,16 @@ async fn operated(fixture: Fixture) {
         "{text}"
     );
 
+    let (_, text) = fixture.run(&["doctor"]).await;
+    let jobs = text
+        .lines()
+        .skip_while(|line| !line.starts_with("warn  jobs"));
+    let jobs: Vec<&str> = jobs.take(2).collect();
+    assert!(
+        jobs[0].ends_with(": 0 unfinished; 1 dead") && jobs[1].contains("jobs list --state dead"),
+        "{text}"
+    );
+
     let (status, text) = fixture.run(&["jobs", "retry", id]).await;
     assert_eq!((status, text.trim()), (0, &*format!("job {id} runs again")));
     fixture

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::error::chain;
 use crate::fit::PRODUCTION_KEYS;
 use crate::http_client::Network;
-use crate::jobs::{JobEngine, JobState};
+use crate::jobs::{EngineError, JobEngine, JobState};
 use crate::token::Tokens;
 
 /// How long the key set's host has to respond.
@@ -28,8 +28,8 @@ const MAX_BEHIND: Duration = Duration::from_secs(30);
 const UNNOTICEABLE: Duration = Duration::from_secs(3);
 /// The fewest open files: each connection is one, and half of them are left for everything else.
 const FEW_FILES: u64 = 1024;
-/// The number of dead jobs that are counted.
-const MAX_DEAD: u32 = 1000;
+/// The number of jobs that are listed where the engine does not count them.
+const MAX_LISTED: u32 = 1000;
 
 /// Runs every check.
 pub(super) async fn checked(app: App) -> Vec<Line> {
@@ -197,13 +197,17 @@ async fn tokens(tokens: &Tokens) -> Line {
     }
     let now = SystemTime::now();
     let mut stream = tokens.installation_stream();
-    let (mut count, mut first) = (0_u64, None::<SystemTime>);
+    let (mut count, mut expired, mut first) = (0_u64, 0_u64, None::<SystemTime>);
     while let Some(installation) = stream.next().await {
         match installation {
             Ok(installation) => {
                 count += 1;
                 let expires = installation.expires_at();
-                first = Some(first.map_or(expires, |first| first.min(expires)));
+                if expires <= now {
+                    expired += 1;
+                } else {
+                    first = Some(first.map_or(expires, |first| first.min(expires)));
+                }
             }
             Err(error) => {
                 let detail = format!("the kept tokens can't be listed: {error}{}", chain(&error));
@@ -211,13 +215,25 @@ async fn tokens(tokens: &Tokens) -> Line {
             }
         }
     }
-    let Some(first) = first else {
+    if count == 0 {
         let detail = "the store is open, and no installation has a token";
-        let fix = "nothing, if the app is not installed yet; otherwise see `App::keep_tokens_fresh`";
+        let fix =
+            "nothing, if the app is not installed yet; otherwise see `App::keep_tokens_fresh`";
         return Line::warning("tokens", detail, fix);
-    };
-    let left = Minutes(first.duration_since(now).unwrap_or_default());
-    Line::passed("tokens", format!("{count} installations; the first token expires in {left}"))
+    }
+    let left = first.map(|first| Minutes(first.duration_since(now).unwrap_or_default()));
+    let left = left.map_or(String::new(), |left| {
+        format!("; the next token expires in {left}")
+    });
+    match expired {
+        0 => Line::passed("tokens", format!("{count} installations{left}")),
+        _ => {
+            let detail = format!("{count} installations, {expired} of them with an expired token{left}");
+            let fix = "check that Forge's calls with tokens reach the app, hourly with \
+                `App::keep_tokens_fresh`; an installation whose removal was not delivered stays until it is purged";
+            Line::warning("tokens", detail, fix)
+        }
+    }
 }
 
 /// Opens the engine of jobs, and looks at the stored ones.
@@ -229,22 +245,42 @@ async fn jobs(engine: &dyn JobEngine) -> Line {
     if let Err(error) = engine.open().await {
         return failed(&error, "start the database, or correct its address or its rights");
     }
-    let Some(inspector) = engine.inspector() else {
-        return Line::passed("jobs", name);
+    let counted = match engine.counts().await {
+        Ok(Some(counts)) => Ok(Some((counts.pending, counts.dead, counts.oldest_due, ""))),
+        Ok(None) => listed(engine).await,
+        Err(error) => Err(error),
     };
-    let dead = match inspector.list(vec![JobState::Dead], None, MAX_DEAD).await {
-        Ok(dead) => dead.len(),
+    let (pending, dead, oldest, at_least) = match counted {
+        Ok(Some(counted)) => counted,
+        Ok(None) => return Line::passed("jobs", name),
         Err(error) => return failed(&error, "see the cause above"),
     };
-    let waiting = inspector.list(vec![JobState::Waiting], None, MAX_DEAD).await.unwrap_or_default();
-    let oldest = waiting.iter().map(|job| job.accepted_at).min();
-    let age = oldest.map(|oldest| Minutes(oldest.elapsed().unwrap_or_default()));
-    let age = age.map_or(String::new(), |age| format!(", the oldest for {age}"));
-    let detail = format!("{name}: {} waiting{age}; {dead} dead", waiting.len());
+    let late = oldest.and_then(|oldest| oldest.elapsed().ok()).map(Minutes);
+    let late = late.map_or(String::new(), |late| {
+        format!(", the oldest is due for {late}")
+    });
+    let detail = format!("{name}: {at_least}{pending} unfinished{late}; {at_least}{dead} dead");
     match dead {
         0 => Line::passed("jobs", detail),
         _ => Line::warning("jobs", detail, "`jobs list --state dead` lists them"),
     }
+}
+
+/// Unfinished and dead jobs, when the oldest is due, and `at least ` if there may be more.
+type Counted = (u64, u64, Option<SystemTime>, &'static str);
+
+/// Counts the jobs that the engine lists; `None` if it lists none.
+async fn listed(engine: &dyn JobEngine) -> Result<Option<Counted>, EngineError> {
+    let Some(inspector) = engine.inspector() else {
+        return Ok(None);
+    };
+    let unfinished = vec![JobState::Waiting, JobState::Running];
+    let unfinished = inspector.list(unfinished, None, MAX_LISTED).await?;
+    let dead = inspector.list(vec![JobState::Dead], None, MAX_LISTED).await?;
+    let is_cut = [&unfinished, &dead].iter().any(|jobs| jobs.len() >= MAX_LISTED as usize);
+    let oldest = unfinished.iter().filter_map(|job| job.due).min();
+    let at_least = if is_cut { "at least " } else { "" };
+    Ok(Some((unfinished.len() as u64, dead.len() as u64, oldest, at_least)))
 }
 
 /// A duration in minutes or hours.

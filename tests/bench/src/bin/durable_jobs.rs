@@ -1,5 +1,5 @@
 //! Durable jobs in the SQLite file `JOBS_DB`: an app whose handler does nothing, and with the argument
-//! `drain` or `fairness` the engine alone, which prints one figure.
+//! `drain`, `backlog` or `fairness` the engine alone, which prints one figure.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -16,6 +16,8 @@ use forge_remote_river::SqliteJobs;
 use tokio::sync::{mpsc, oneshot};
 
 const DRAINED: usize = 10_000;
+/// The backlog of an installation.
+const WAITING: usize = 3000;
 
 /// Does nothing, because only the work around it is measured.
 #[scheduled_trigger(interval = "hour", endpoint = "tick", path = "/tick", durable)]
@@ -26,6 +28,7 @@ async fn main() -> Result<()> {
     let file = std::env::var("JOBS_DB")?;
     match std::env::args().nth(1).as_deref() {
         Some("drain") => println!("{:.0}", drain(&SqliteJobs::new(file).workers(50)).await),
+        Some("backlog") => println!("{:.0}", backlog(&SqliteJobs::new(file)).await),
         Some("fairness") => println!("{:.1}", fairness(&SqliteJobs::new(file)).await),
         _ => {
             let app =
@@ -107,6 +110,22 @@ async fn drain(engine: &SqliteJobs) -> f64 {
         starts.recv().await.unwrap();
     }
     DRAINED as f64 / started.elapsed().as_secs_f64()
+}
+
+/// Returns how many jobs of two installations that may run two each at once, for 5 ms, run in a second
+/// while thousands wait.
+async fn backlog(engine: &SqliteJobs) -> f64 {
+    engine.open().await.unwrap();
+    for number in 0..2 * WAITING {
+        let installation = format!("ari:{}", number % 2);
+        accept(engine, format!("waits-{number}"), "limited", &installation).await;
+    }
+    let started = Instant::now();
+    let (mut starts, _stop) = serve(engine, Duration::from_millis(5));
+    for _ in 0..WAITING {
+        starts.recv().await.unwrap();
+    }
+    WAITING as f64 / started.elapsed().as_secs_f64()
 }
 
 /// Returns by how many milliseconds, at the median, 2,000 waiting jobs of an installation that may run
