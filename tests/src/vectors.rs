@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use forge_remote_attacks::{CLASSES, Case, Keys, Request, Scene, Verdict};
+use forge_remote_attacks::{CLASSES, Keys, Request, Scene, Verdict};
 use serde_json::{Value, json};
 
 use crate::corpus::Judge;
@@ -78,9 +78,15 @@ pub async fn generate() -> String {
             }
             // Requests that HTTP forbids are for the server to refuse.
             if let Some(verdict) = judge.judge(request).await {
-                lines.push(vector(class.id, &case, verdict).to_string());
+                lines.push(vector(class.id, &case.name, request, verdict).to_string());
             }
         }
+    }
+    for (name, target, fit) in valid_pages(&scene) {
+        let request = Request::post(target).bearer(&fit.token());
+        let verdict = judge.judge(&request).await.unwrap();
+        assert_eq!(verdict, Ok(()), "{name}");
+        lines.push(vector("valid_page", name, &request, verdict).to_string());
     }
     let head = json!({
         "about": "Forged and valid Forge Invocation Tokens, made by forge-remote; docs/vectors.md says how to use them",
@@ -107,6 +113,29 @@ pub async fn generate() -> String {
     text
 }
 
+/// Valid calls by pages: the classes are about the platform's.
+fn valid_pages(scene: &Scene) -> Vec<(&'static str, &'static str, Fit)> {
+    let module = |module_type: &str, key: &str| {
+        let page = scene.page().claim("/app/module/type", module_type);
+        page.claim("/app/module/key", key)
+    };
+    vec![
+        ("a macro", "/ui", scene.page()),
+        ("a macro, another endpoint", "/echo", scene.page()),
+        (
+            "another type of page",
+            "/ui",
+            module("confluence:globalPage", "panel"),
+        ),
+        ("the endpoint", "/ui", module("core:endpoint", "ui")),
+        (
+            "the other endpoint",
+            "/echo",
+            module("core:endpoint", "echo"),
+        ),
+    ]
+}
+
 fn bytes(request: &Request) -> Vec<u8> {
     let headers = request.headers.iter();
     let headers = headers.flat_map(|(name, value)| [name.as_bytes(), value].concat());
@@ -114,15 +143,14 @@ fn bytes(request: &Request) -> Vec<u8> {
     target.chain(headers).chain(request.body.clone()).collect()
 }
 
-fn vector(class: &str, case: &Case, verdict: Result<(), &'static str>) -> Value {
-    let request = &case.request;
+fn vector(class: &str, name: &str, request: &Request, verdict: Result<(), &'static str>) -> Value {
     let headers = request.headers.iter();
     let headers: Vec<_> = headers
         .map(|(name, value)| json!([name, text(value)]))
         .collect();
     let mut vector = json!({
         "class": class,
-        "name": case.name,
+        "name": name,
         "target": request.target,
         "headers": headers,
         "verdict": if verdict.is_ok() { "accept" } else { "refuse" },
