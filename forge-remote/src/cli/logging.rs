@@ -5,11 +5,14 @@ use std::io::IsTerminal as _;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 
-use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing::Subscriber;
+#[cfg(feature = "dev")]
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::{DefaultFields, JsonFields};
-use tracing_subscriber::layer::{Identity, SubscriberExt as _};
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer, Registry};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::log_fields::LogFields;
 use super::log_writer::LogWriter;
@@ -24,7 +27,11 @@ static WRITER: OnceLock<LogWriter> = OnceLock::new();
 /// Each event is one line, whatever its values hold. If nobody reads standard error, lines are
 /// dropped instead of blocking the app: see [`LogWriter`].
 pub(super) fn init() {
-    start(Identity::new(), std::io::stderr().is_terminal());
+    let writer = LogWriter::stderr(std::io::stderr().is_terminal());
+    let lines = lines(&writer, std::io::stderr().is_terminal());
+    // A filter of the whole subscriber: what it rejects costs nothing.
+    let subscriber = tracing_subscriber::registry().with(filter()).with(lines);
+    install(subscriber, writer);
 }
 
 /// Logs as text, and has a second layer record debug events too. Returns whether it does: not if the app
@@ -32,44 +39,49 @@ pub(super) fn init() {
 #[cfg(feature = "dev")]
 pub(super) fn init_with<L>(recorder: L) -> bool
 where
-    L: Layer<Registry> + Send + Sync,
+    L: Layer<tracing_subscriber::Registry> + Send + Sync,
 {
-    start(recorder, true)
+    let writer = LogWriter::stderr(std::io::stderr().is_terminal());
+    let recorded: tracing_subscriber::filter::Targets = RECORDED.iter().copied().collect();
+    let subscriber = tracing_subscriber::registry()
+        .with(recorder.with_filter(recorded))
+        .with(lines(&writer, true).with_filter(filter()));
+    install(subscriber, writer)
 }
 
-fn start<L>(recorder: L, as_text: bool) -> bool
+fn filter() -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+/// Returns the layer that writes each event as one line.
+fn lines<S>(writer: &LogWriter, as_text: bool) -> Box<dyn Layer<S> + Send + Sync>
 where
-    L: Layer<Registry> + Send + Sync,
+    S: Subscriber + for<'a> LookupSpan<'a> + Send + Sync,
 {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let terminal = std::io::stderr().is_terminal();
-    let writer = LogWriter::stderr(terminal);
-    let make_writer = {
-        let writer = writer.clone();
-        move || writer.clone()
-    };
-    let recorder = recorder.with_filter(RECORDED.iter().copied().collect::<Targets>());
-    let registry = tracing_subscriber::registry().with(recorder);
+    let writer = writer.clone();
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(make_writer)
-        .with_ansi(terminal);
-    let set = if as_text {
-        let lines = lines.fmt_fields(LogFields(DefaultFields::new()));
-        registry.with(lines.with_filter(filter)).try_init()
+        .with_writer(move || writer.clone())
+        .with_ansi(std::io::stderr().is_terminal());
+    if as_text {
+        lines.fmt_fields(LogFields(DefaultFields::new())).boxed()
     } else {
         let lines = lines.json().flatten_event(true).with_span_list(false);
-        let lines = lines.fmt_fields(LogFields(JsonFields::new()));
-        registry.with(lines.with_filter(filter)).try_init()
-    };
-    // An error means that the app has set its own subscriber.
-    if set.is_ok() {
+        lines.fmt_fields(LogFields(JsonFields::new())).boxed()
+    }
+}
+
+/// Returns whether this is the process's subscriber now: not if the app has set its own.
+fn install(subscriber: impl SubscriberInitExt, writer: LogWriter) -> bool {
+    let is_set = subscriber.try_init().is_ok();
+    if is_set {
         let _ = WRITER.set(writer);
         log_panics();
     }
-    set.is_ok()
+    is_set
 }
 
 /// The events that are recorded. The details of connections are of no use there.
+#[cfg(feature = "dev")]
 const RECORDED: &[(&str, LevelFilter)] = &[
     ("", LevelFilter::DEBUG),
     ("h2", LevelFilter::INFO),

@@ -74,7 +74,7 @@ impl Forgery {
 impl Platform {
     /// Returns what attacks on a handler are made from, where a valid token has these claims.
     pub(super) fn scene(&self, claims: &Value) -> Scene {
-        let keys = Keys::of(self.0.rsa.clone());
+        let keys = Keys::of((*self.0.key).clone());
         Scene::new(keys, self.0.clock.now())
             .with_claims(claims.clone(), claims.clone())
             .with_key_ids(&self.0.kid, "forge/invocation-token/second")

@@ -4,23 +4,14 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
-use aws_lc_rs::rsa::{KeyPair, KeySize};
-use aws_lc_rs::signature::{KeyPair as _, RsaPublicKeyComponents};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use forge_remote_attacks::rsa::RsaKey;
-use jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER;
-use jsonwebtoken::{Algorithm, EncodingKey};
 
 use super::apis::FakeApis;
+use super::signing_key::{PlatformError, signing_key};
 use crate::fit::{AppId, Clock, FetchError, JwksDocument, KeySource, SystemClock};
 use crate::registry::BoxFuture;
-
-/// The bytes before the PKCS #1 key in the PKCS #8 format of an RSA key of 2048 bits.
-///
-/// Source: <https://www.rfc-editor.org/rfc/rfc5208#section-5>
-const PKCS8_PREFIX: usize = 26;
 
 /// A local Forge platform, which signs Forge Invocation Tokens with its own key.
 #[derive(Clone)]
@@ -28,11 +19,7 @@ pub struct Platform(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) app_id: AppId,
-    key: EncodingKey,
-    /// The same key as numbers, from which forged tokens are made.
-    pub(super) rsa: RsaKey,
-    /// The public key's modulus and exponent.
-    public: RsaPublicKeyComponents<Vec<u8>>,
+    pub(super) key: Arc<RsaKey>,
     pub(super) kid: String,
     pub(super) clock: Arc<dyn Clock>,
     /// The UUID of the default installation of calls.
@@ -52,29 +39,17 @@ impl fmt::Debug for Platform {
     }
 }
 
-/// The error of a platform that can't be set up.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("no RSA key could be generated: is the system's random source working?")]
-pub struct PlatformError;
-
 impl Platform {
-    /// Creates a platform for one app, with a new RSA key. Generating the key takes about 50 ms.
+    /// Creates a platform for one app, with a key id of its own. The first platform of a process generates
+    /// the RSA key of all of them, which takes about 50 ms.
     pub fn new(app_id: AppId) -> Result<Self, PlatformError> {
         Self::with_clock(app_id, Arc::new(SystemClock::default()))
     }
 
     /// Creates a platform with a clock, for tests.
     pub fn with_clock(app_id: AppId, clock: Arc<dyn Clock>) -> Result<Self, PlatformError> {
-        let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| PlatformError)?;
-        let pkcs8: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| PlatformError)?;
-        let pkcs1 = pkcs8.as_ref().get(PKCS8_PREFIX..).ok_or(PlatformError)?;
-        let key = EncodingKey::from_rsa_der(pkcs1);
-        signature(&key, b"").ok_or(PlatformError)?;
-        let rsa = RsaKey::from_pkcs8(pkcs8.as_ref()).ok_or(PlatformError)?;
         Ok(Self(Arc::new(Inner {
-            key,
-            rsa,
-            public: pair.public_key().into(),
+            key: signing_key()?,
             // With slashes, as in Atlassian's key ids.
             kid: format!("forge/invocation-token/wf-{}", uuid()),
             clock,
@@ -94,14 +69,7 @@ impl Platform {
 
     /// Returns the key set, in the format that Atlassian publishes (RFC 7517).
     pub fn key_set(&self) -> serde_json::Value {
-        serde_json::json!({ "keys": [{
-            "kty": "RSA",
-            "use": "sig",
-            "alg": "RS256",
-            "kid": self.0.kid,
-            "n": URL_SAFE_NO_PAD.encode(&self.0.public.n),
-            "e": URL_SAFE_NO_PAD.encode(&self.0.public.e),
-        }] })
+        serde_json::json!({ "keys": [self.0.key.jwk(&self.0.kid)] })
     }
 
     /// Returns the key set as a source for an app in the same process.
@@ -137,10 +105,15 @@ impl Platform {
         format!("ari:cloud:ecosystem::installation/{}", self.0.installation)
     }
 
+    /// Returns the encoded header of this platform's tokens.
+    pub(super) fn header(&self) -> String {
+        let header = serde_json::json!({ "alg": "RS256", "kid": self.0.kid });
+        URL_SAFE_NO_PAD.encode(header.to_string())
+    }
+
     /// Returns a compact JWS of these claims, signed with the platform's key.
     pub(crate) fn sign(&self, claims: &serde_json::Value) -> String {
-        let header = serde_json::json!({ "alg": "RS256", "kid": self.0.kid });
-        let mut token = URL_SAFE_NO_PAD.encode(header.to_string());
+        let mut token = self.header();
         token.push('.');
         token.push_str(&URL_SAFE_NO_PAD.encode(claims.to_string()));
         self.sign_text(token)
@@ -148,8 +121,7 @@ impl Platform {
 
     /// Appends the signature of the text.
     pub(super) fn sign_text(&self, mut token: String) -> String {
-        // The key has signed before; a token without a signature would be rejected.
-        let signature = signature(&self.0.key, token.as_bytes()).unwrap_or_default();
+        let signature = self.0.key.rs256(token.as_bytes());
         token.push('.');
         token.push_str(&URL_SAFE_NO_PAD.encode(signature));
         token
@@ -179,13 +151,6 @@ impl KeySource for InProcess {
     fn name(&self) -> &str {
         "the local platform"
     }
-}
-
-/// Returns the RS256 signature of a text.
-fn signature(key: &EncodingKey, text: &[u8]) -> Option<Vec<u8>> {
-    // The provider by name: the process-wide one panics when two backends are compiled in.
-    let signer = (DEFAULT_PROVIDER.signer_factory)(&Algorithm::RS256, key);
-    signer.ok()?.try_sign(text).ok()
 }
 
 /// Returns random bytes in hex.

@@ -14,6 +14,7 @@ mod local;
 mod local_app;
 mod oauth;
 mod outcome;
+mod signing_key;
 
 pub(crate) use apis::router;
 pub use apis::{ApiCall, ApiRequest, ApiResponse, FakeApis, FixtureError};
@@ -28,7 +29,8 @@ pub(crate) use changes::CallChanges;
 pub use fit::Fit;
 pub(crate) use forgery::Forgery;
 pub(crate) use journal::{Change, Journal, LogLine, Origin, OutgoingCall, Record};
+pub use local::Platform;
 pub(crate) use local::random_hex;
-pub use local::{Platform, PlatformError};
 pub(crate) use local_app::RULES;
 pub(crate) use outcome::{Columns, Verdict};
+pub use signing_key::PlatformError;

@@ -1,0 +1,31 @@
+//! The RSA key with which the platforms of a process sign.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use forge_remote_attacks::rsa::RsaKey;
+
+/// The error of a platform that can't be set up.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("no RSA key could be generated: is the system's random source working?")]
+pub struct PlatformError;
+
+/// Returns the key of this process. It is generated with the first platform, because that takes as long as
+/// a hundred calls; each platform publishes it under an id of its own.
+pub(super) fn signing_key() -> Result<Arc<RsaKey>, PlatformError> {
+    static KEY: Mutex<Option<Arc<RsaKey>>> = Mutex::new(None);
+    let mut known = KEY.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(key) = &*known {
+        return Ok(Arc::clone(key));
+    }
+    let key = Arc::new(generate().ok_or(PlatformError)?);
+    *known = Some(Arc::clone(&key));
+    Ok(key)
+}
+
+fn generate() -> Option<RsaKey> {
+    let pair = KeyPair::generate(KeySize::Rsa2048).ok()?;
+    let pkcs8: Pkcs8V1Der<'_> = pair.as_der().ok()?;
+    RsaKey::from_pkcs8(pkcs8.as_ref())
+}
